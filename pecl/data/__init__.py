@@ -1,0 +1,1 @@
+"""Data sets: every reader returns `ParallelCaptions`."""

@@ -1,0 +1,192 @@
+"""`ParallelCaptions`: images, their English captions, the target language's, and both machine translations, by index.
+
+Everything that reads a data set ends here, so that the rest of the package knows one shape alone. Images stand behind
+`ImageSource`: files on disk (`ImageFiles`) or pictures drawn on demand (`scenes`). Each has a fingerprint of its
+content, which is what cached embeddings are keyed by.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from PIL import Image
+
+from pecl.errors import DataError
+from pecl.files import sha256_file, sha256_lines
+
+
+class ImageSource(Protocol):
+    """A list of images that can be named, fingerprinted and loaded one by one."""
+
+    ids: Sequence[str]
+
+    def __len__(self) -> int: ...
+
+    def load(self, index: int) -> Image.Image:
+        """Return image `index` in RGB mode; raise DataError naming it if it is missing or damaged."""
+        ...
+
+    def fingerprint(self, index: int) -> str:
+        """Return a hash of the content of image `index`: equal content, equal hash."""
+        ...
+
+    def subset(self, indices: Sequence[int]) -> ImageSource:
+        """Return a source of the images at `indices`, in that order."""
+        ...
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """Image files on disk; `ids` are their file names."""
+
+    paths: tuple[Path, ...]
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Names of the files, without their folders."""
+        return tuple(path.name for path in self.paths)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def load(self, index: int) -> Image.Image:
+        """Return image `index` in RGB mode.
+
+        Raises:
+            DataError: the file is missing, truncated or no image.
+        """
+        path = self.paths[index]
+        try:
+            with Image.open(path) as image:
+                return image.convert("RGB")
+        except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError on some broken PNGs
+            raise DataError(f"cannot read image {path}: {error}; replace the file or leave it out") from error
+
+    def fingerprint(self, index: int) -> str:
+        """Return the SHA-256 of the file's bytes."""
+        try:
+            return sha256_file(self.paths[index])
+        except OSError as error:
+            raise DataError(f"cannot read image {self.paths[index]}: {error.strerror or error}") from error
+
+    def subset(self, indices: Sequence[int]) -> ImageFiles:
+        """Return the files at `indices`, in that order."""
+        return ImageFiles(tuple(self.paths[i] for i in indices))
+
+
+@dataclass(frozen=True)
+class ParallelCaptions:
+    """`n` caption pairs of one language, aligned by index and checked when made.
+
+    Attributes:
+        dataset: name of the data set, e.g. `multi30k-1k`.
+        language: code of the target language.
+        english: n English captions.
+        target: n captions in the target language.
+        english_to_target: n machine translations of `english` into the target language, or None.
+        target_to_english: n machine translations of `target` into English, or None.
+        images: the images, or None for a text-only set.
+        image_index: for each caption the index of its image in `images`; captions may share an image.
+        provenance: what a result must say of its data: sources, sha256, how many images were left out, ...
+    """
+
+    dataset: str
+    language: str
+    english: tuple[str, ...]
+    target: tuple[str, ...]
+    english_to_target: tuple[str, ...] | None = None
+    target_to_english: tuple[str, ...] | None = None
+    images: ImageSource | None = None
+    image_index: tuple[int, ...] | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        n = len(self.english)
+        for name in ("target", "english_to_target", "target_to_english", "image_index"):
+            column = getattr(self, name)
+            if column is not None and len(column) != n:
+                raise DataError(
+                    f"{self.dataset}/{self.language}: {name} has {len(column)} entries, expected {n} as in english"
+                )
+        if self.images is not None and self.image_index is None:
+            if len(self.images) != n:
+                raise DataError(f"{self.dataset}/{self.language}: {len(self.images)} images for {n} captions")
+            object.__setattr__(self, "image_index", tuple(range(n)))
+        for name in ("english", "target", "english_to_target", "target_to_english"):
+            for i, caption in enumerate(getattr(self, name) or ()):
+                if not caption.strip():
+                    raise DataError(f"{self.dataset}/{self.language}: {name} caption {i + 1} is empty")
+
+    def __len__(self) -> int:
+        return len(self.english)
+
+    def select(self, indices: Sequence[int]) -> ParallelCaptions:
+        """Return the pairs at `indices`, in that order, with just the images that they need."""
+
+        def take(column: tuple | None) -> tuple | None:
+            return None if column is None else tuple(column[i] for i in indices)
+
+        image_index = take(self.image_index)
+        images = self.images
+        if images is not None:
+            used = list(dict.fromkeys(image_index))  # first use first: one caption an image keeps 0..n-1
+            position = {old: new for new, old in enumerate(used)}
+            images, image_index = images.subset(used), tuple(position[i] for i in image_index)
+        return replace(
+            self,
+            english=take(self.english),
+            target=take(self.target),
+            english_to_target=take(self.english_to_target),
+            target_to_english=take(self.target_to_english),
+            images=images,
+            image_index=image_index,
+        )
+
+    def hashes(self) -> dict[str, str | None]:
+        """Return the SHA-256 of each caption column: what a result records of its data."""
+        columns = ("english", "target", "english_to_target", "target_to_english")
+        return {name: sha256_lines(getattr(self, name)) if getattr(self, name) else None for name in columns}
+
+
+def read_captions(path: str | Path, expected: int | None = None) -> tuple[str, ...]:
+    """Return the captions of a text file, one a line, plain or gzipped; also finds `path` + ".gz".
+
+    CRLF, a byte-order mark and a missing final newline are read right; spaces at the ends are dropped.
+
+    Raises:
+        DataError: the file is missing, not UTF-8 (the line is named), has an empty line, or not `expected` lines.
+    """
+    path = Path(path)
+    if not path.exists() and path.with_name(path.name + ".gz").exists():
+        path = path.with_name(path.name + ".gz")
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except FileNotFoundError as error:
+        raise DataError(f"caption file {path} is missing") from error
+    except (OSError, EOFError) as error:
+        raise DataError(f"cannot read caption file {path}: {error}") from error
+    captions = _decode_lines(path, content)
+    if expected is not None and len(captions) != expected:
+        raise DataError(f"{path} has {len(captions)} captions, expected {expected}")
+    return captions
+
+
+def _decode_lines(path: Path, content: bytes) -> tuple[str, ...]:
+    lines = content.removeprefix(codecs.BOM_UTF8).split(b"\n")
+    if lines[-1] == b"":  # the file ends in a newline, as it should
+        lines.pop()
+    captions = []
+    for number, line in enumerate(lines, 1):
+        try:
+            caption = line.decode("utf-8").strip()
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}, line {number}: not UTF-8 ({error.reason}); convert the file to UTF-8") from error
+        if not caption:
+            raise DataError(f"{path}, line {number}: empty caption; every line must hold one")
+        captions.append(caption)
+    return tuple(captions)

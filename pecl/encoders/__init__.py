@@ -1,0 +1,1 @@
+"""Towers: text and image encoders that embed into one space."""

@@ -1,0 +1,38 @@
+"""Errors for people: one sentence that says what was wrong, where, what was expected, and the nearest valid choice."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class PeclError(ValueError):
+    """Bad input. The command line prints it as one sentence and exits with status 2."""
+
+
+class ConfigError(PeclError):
+    """A configuration field, flag or YAML key is wrong."""
+
+
+class DataError(PeclError):
+    """A data set, caption file, translation or image is wrong or missing."""
+
+
+class WeightsError(PeclError):
+    """Model weights, a checkpoint or an adapter file are missing, damaged or made for something else."""
+
+
+class OutputError(PeclError):
+    """A result, checkpoint or cache cannot be written."""
+
+
+def suggest(value: object, choices: Iterable[str]) -> str:
+    """Return "; did you mean 'x'?" for the nearest of `choices`, or an empty string when none is near."""
+    near = difflib.get_close_matches(str(value).lower(), list(choices), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def unknown(what: str, value: object, choices: Iterable[str]) -> str:
+    """Return the sentence for a value that is not among `choices`, naming them all and the nearest one."""
+    choices = sorted(choices)
+    return f"unknown {what} {value!r}: expected one of {', '.join(choices)}{suggest(value, choices)}"

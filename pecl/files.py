@@ -1,0 +1,84 @@
+"""Files that are whole or absent: every write goes to a temporary name beside the target and is renamed over it.
+
+A reader therefore never sees half a file, whatever kills the writer, and a full disk leaves the old file as it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+
+from pecl.errors import OutputError
+
+
+def write_bytes(path: str | Path, content: bytes) -> Path:
+    """Write `content` to `path` atomically (temporary file, fsync, rename); make missing folders.
+
+    Raises:
+        OutputError: the folder cannot be written or the disk is full; `path` is then as it was before.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp makes private files; results are meant to be read by others
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+    return path
+
+
+def write_text(path: str | Path, text: str) -> Path:
+    """Write `text` to `path` as UTF-8, atomically."""
+    return write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: str | Path, document: Any, indent: int | None = 2) -> Path:
+    """Write `document` to `path` as UTF-8 JSON with a final newline, atomically."""
+    return write_text(path, json.dumps(document, indent=indent, ensure_ascii=False) + "\n")
+
+
+def write_tensors(path: str | Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> Path:
+    """Write named tensors with string metadata to `path` as safetensors, atomically."""
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    return write_bytes(path, save(contiguous, metadata=dict(metadata)))
+
+
+def sha256_bytes(content: bytes) -> str:
+    """Return the SHA-256 of `content` in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def sha256_file(path: str | Path) -> str:
+    """Return the SHA-256 of a file's content in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else sha256_bytes(
+            file.read()
+        )
+
+
+def sha256_json(document: Any) -> str:
+    """Return the SHA-256 of `document`'s canonical JSON (sorted keys, no spaces): equal documents, equal hash."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return sha256_bytes(text.encode("utf-8"))
+
+
+def sha256_lines(lines: list[str] | tuple[str, ...]) -> str:
+    """Return the SHA-256 of lines joined by newlines: the identity of a list of captions."""
+    return sha256_bytes("\n".join(lines).encode("utf-8"))
