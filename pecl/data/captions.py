@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -64,7 +65,7 @@ class ImageFiles:
         try:
             with Image.open(path) as image:
                 return image.convert("RGB")
-        except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError on some broken PNGs
+        except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # SyntaxError: some broken PNGs
             raise DataError(f"cannot read image {path}: {error}; replace the file or leave it out") from error
 
     def fingerprint(self, index: int) -> str:
@@ -117,6 +118,8 @@ class ParallelCaptions:
             if len(self.images) != n:
                 raise DataError(f"{self.dataset}/{self.language}: {len(self.images)} images for {n} captions")
             object.__setattr__(self, "image_index", tuple(range(n)))
+        if self.images is not None and not all(0 <= i < len(self.images) for i in self.image_index):
+            raise DataError(f"{self.dataset}/{self.language}: image_index points outside the {len(self.images)} images")
         for name in ("english", "target", "english_to_target", "target_to_english"):
             for i, caption in enumerate(getattr(self, name) or ()):
                 if not caption.strip():
@@ -153,6 +156,13 @@ class ParallelCaptions:
         return {name: sha256_lines(getattr(self, name)) if getattr(self, name) else None for name in columns}
 
 
+def resolve_captions_file(path: str | Path) -> Path:
+    """Return `path`, or `path` + ".gz" where only that is there."""
+    path = Path(path)
+    gzipped = path.with_name(path.name + ".gz")
+    return gzipped if gzipped.exists() and not path.exists() else path
+
+
 def read_captions(path: str | Path, expected: int | None = None) -> tuple[str, ...]:
     """Return the captions of a text file, one a line, plain or gzipped; also finds `path` + ".gz".
 
@@ -161,14 +171,12 @@ def read_captions(path: str | Path, expected: int | None = None) -> tuple[str, .
     Raises:
         DataError: the file is missing, not UTF-8 (the line is named), has an empty line, or not `expected` lines.
     """
-    path = Path(path)
-    if not path.exists() and path.with_name(path.name + ".gz").exists():
-        path = path.with_name(path.name + ".gz")
+    path = resolve_captions_file(path)
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except FileNotFoundError as error:
         raise DataError(f"caption file {path} is missing") from error
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:  # the last two: a gzip file cut short or damaged inside
         raise DataError(f"cannot read caption file {path}: {error}") from error
     captions = _decode_lines(path, content)
     if expected is not None and len(captions) != expected:

@@ -1,0 +1,170 @@
+"""`attach` puts the slot modules of one or more adapter configs on a tower; `Adapter` is what is attached.
+
+The tower's own weights are never written. A slot module takes the place of the layer that it adapts and keeps it as
+`base`; `Adapter.remove` puts the layers back, so the tower then gives the very bits it gave before.
+A new method is one small file: a frozen config with `placements`, and a `SlotModule`; `registry` names it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import nn
+
+from pecl.adapters.roles import paths_of
+from pecl.adapters.slots import SlotModule, SlotRows
+from pecl.encoders.text import MultilingualTextEncoder, PromptedInputs
+from pecl.errors import ConfigError, WeightsError
+
+
+class Placement(NamedTuple):
+    """One slot module to be made: where it goes in the tower, and how it is made from the layer found there."""
+
+    path: str
+    make: Callable[[nn.Module, SlotRows], SlotModule]
+
+
+@dataclass(frozen=True)
+class AdapterConfig(ABC):
+    """Options of one method. Frozen; change a copy with `dataclasses.replace`."""
+
+    kind: ClassVar[str]
+
+    @abstractmethod
+    def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
+        """Return the slot modules that the method puts on `tower`, in a fixed order."""
+
+    def at_roles(
+        self,
+        tower: MultilingualTextEncoder,
+        roles: Sequence[str],
+        make: Callable[[nn.Module, SlotRows], SlotModule],
+    ) -> list[Placement]:
+        """Return a placement for every layer of the backbone that has one of `roles`."""
+        return [Placement(f"backbone.{path}", make) for role in roles for path in paths_of(tower.backbone, role)]
+
+
+class Adapter:
+    """The slot modules of one configuration, attached to one tower. Made by `attach`.
+
+    Parameter names are `<path in the tower>.<parameter>`, without the slot dimension in a slot's state.
+    """
+
+    def __init__(self, tower: MultilingualTextEncoder, configs: tuple[AdapterConfig, ...], num_slots: int) -> None:
+        self.tower = tower
+        self.configs = configs
+        self.rows = SlotRows(num_slots)
+        self.modules: list[tuple[str, SlotModule]] = []
+        for config in configs:
+            for path, make in config.placements(tower):
+                module = make(tower.get_submodule(path), self.rows)
+                tower.set_submodule(path, module)
+                self.modules.append((path, module))
+
+    @property
+    def num_slots(self) -> int:
+        """Number of slots S."""
+        return self.rows.num_slots
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yield (name, parameter (S, ...)) of every slot module, in a fixed order."""
+        for path, module in self.modules:
+            for name, parameter in module.slot_parameters().items():
+                yield f"{path}.{name}", parameter
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Return the parameters, each (S, ...)."""
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def num_parameters(self) -> int:
+        """Return the number of trainable parameters of one slot."""
+        return sum(parameter[0].numel() for parameter in self.parameters())
+
+    def reset_slot(self, slot: int, seed: int) -> None:
+        """Give `slot` its initial values: those that a single-slot adapter gets from the same seed."""
+        generator = torch.Generator().manual_seed(seed)
+        for _, module in self.modules:
+            module.reset_slot(slot, generator)
+
+    def slot_state(self, slot: int) -> dict[str, torch.Tensor]:
+        """Return a copy of the parameters of `slot`, by name."""
+        return {name: parameter.detach()[slot].clone() for name, parameter in self.named_parameters()}
+
+    def load_slot_state(self, slot: int, state: Mapping[str, torch.Tensor]) -> None:
+        """Put parameters into `slot`.
+
+        Raises:
+            WeightsError: names or shapes are not those of this adapter; the first few differences are named.
+        """
+        mine = dict(self.named_parameters())
+        if missing := sorted(mine.keys() - state.keys()):
+            raise WeightsError(f"adapter state lacks {len(missing)} of {len(mine)} parameters, first {missing[0]!r}")
+        if surplus := sorted(state.keys() - mine.keys()):
+            raise WeightsError(f"adapter state has {len(surplus)} unknown parameters, first {surplus[0]!r}")
+        for name, parameter in mine.items():
+            if state[name].shape != parameter.shape[1:]:
+                shapes = f"{tuple(state[name].shape)}, expected {tuple(parameter.shape[1:])}"
+                raise WeightsError(f"adapter parameter {name!r} has shape {shapes}")
+        for name, parameter in mine.items():
+            parameter.data[slot] = state[name].to(parameter)
+
+    def select(self, slots: torch.Tensor | None, rows: int) -> None:
+        """See `RowAdapter`."""
+        self.rows.select(slots, rows)
+
+    def extend_inputs(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> PromptedInputs | None:
+        """See `RowAdapter`."""
+        return None
+
+    def remove(self) -> None:
+        """Take the slot modules off the tower and put its own layers back."""
+        for path, module in reversed(self.modules):
+            self.tower.set_submodule(path, module.base)
+        self.modules = []
+        self.tower.adapter = None
+
+
+def attach(
+    tower: MultilingualTextEncoder,
+    configs: AdapterConfig | Sequence[AdapterConfig],
+    seeds: Sequence[int] = (1,),
+) -> Adapter:
+    """Put an adapter with one slot for each seed on `tower` and make its parameters the only trainable ones.
+
+    Args:
+        tower: text tower without an adapter.
+        configs: one config, or several that work together, e.g. `[LoraConfig(r=8), LayerNormConfig()]`.
+        seeds: the initial values of each slot are drawn with its own seed.
+
+    Raises:
+        ConfigError: the tower has an adapter already, or a config does not fit it.
+    """
+    if tower.adapter is not None:
+        raise ConfigError("the text tower has an adapter already; call its remove() first")
+    _ = tower.fingerprint  # taken while the tower is plain
+    configs = (configs,) if isinstance(configs, AdapterConfig) else tuple(configs)
+    adapter = Adapter(tower, configs, len(seeds))
+    for slot, seed in enumerate(seeds):
+        adapter.reset_slot(slot, seed)
+    tower.adapter = adapter
+    set_trainable(tower, adapter.parameters())
+    return adapter
+
+
+def set_trainable(tower: nn.Module, parameters: Sequence[nn.Parameter]) -> None:
+    """Freeze all of `tower` and make `parameters` trainable: the one place that sets `requires_grad`."""
+    tower.requires_grad_(False)
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+
+
+def trainable_share(adapter: Adapter) -> dict[str, Any]:
+    """Return the counts that a result records: trainable and total parameters of one language, and the share."""
+    trainable = adapter.num_parameters()
+    own = sum(parameter.numel() for parameter in adapter.parameters())
+    total = sum(parameter.numel() for parameter in adapter.tower.parameters()) - own
+    return {"trainable": trainable, "total": total, "share": trainable / total}

@@ -1,0 +1,79 @@
+"""LoRA on slots: h = W x + (alpha / r) B A x, with A and B of each row's own slot.
+
+Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022, equation 3. A starts Kaiming-uniform and
+B at zero, so a fresh layer is the identity.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from pecl.adapters.base import AdapterConfig, Placement
+from pecl.adapters.slots import SlotModule, SlotRows, innermost, uniform
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class LoraConfig(AdapterConfig):
+    """Low-rank updates of linear layers.
+
+    Attributes:
+        r: rank, 1 to the layer's smaller width.
+        lora_alpha: the update is scaled by lora_alpha / r.
+        lora_dropout: probability of dropping an input of A while training.
+        target_modules: roles of the linear layers (see `roles`).
+    """
+
+    kind: ClassVar[str] = "lora"
+    r: int = 8
+    lora_alpha: float = 16.0
+    lora_dropout: float = 0.0
+    target_modules: tuple[str, ...] = ("query", "value")
+
+    def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
+        """Return a low-rank layer for each target."""
+        return self.at_roles(tower, self.target_modules, lambda base, rows: SlotLora(base, rows, self))
+
+
+class SlotLora(SlotModule):
+    """A linear layer with S low-rank updates: lora_A (S, r, i), lora_B (S, o, r)."""
+
+    def __init__(self, base: nn.Module, rows: SlotRows, config: LoraConfig) -> None:
+        super().__init__(base, rows)
+        weight = innermost(base).weight  # (o, i)
+        if not 1 <= config.r <= min(weight.shape):
+            raise ConfigError(
+                f"rank {config.r} does not fit a layer of shape {tuple(weight.shape)}: "
+                f"expected 1 to {min(weight.shape)}"
+            )
+        self.scaling = config.lora_alpha / config.r
+        self.dropout = config.lora_dropout
+        self.lora_A = self.slot_parameter(config.r, weight.shape[1], like=weight)
+        self.lora_B = self.slot_parameter(weight.shape[0], config.r, like=weight)
+
+    def reset_slot(self, slot: int, generator: torch.Generator) -> None:
+        """A: Kaiming-uniform with a = sqrt(5), which is U(-1/sqrt(i), 1/sqrt(i)); B: zeros."""
+        shape = self.lora_A.shape[1:]
+        self.lora_A.data[slot] = uniform(shape, 1 / math.sqrt(shape[1]), generator)
+        self.lora_B.data[slot] = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, L, i) to (B, L, o)."""
+        low = self.rows.linear(F.dropout(x, self.dropout, self.training), self.lora_A)  # (B, L, r)
+        return self.base(x) + self.scaling * self.rows.linear(low, self.lora_B)  # (B, L, o)
+
+    def merged(self, slot: int) -> nn.Linear:
+        """Return a linear layer with the weight W + scaling * B A."""
+        plain = self.base.merged(slot) if isinstance(self.base, SlotModule) else self.base
+        weight = plain.weight + self.scaling * self.lora_B[slot] @ self.lora_A[slot]  # (o, i)
+        layer = nn.Linear(weight.shape[1], weight.shape[0], bias=plain.bias is not None, device="meta")
+        layer.weight = nn.Parameter(weight.detach())
+        layer.bias = None if plain.bias is None else nn.Parameter(plain.bias.detach().clone())
+        return layer

@@ -1,0 +1,122 @@
+"""Slots: parameters for S deltas along a leading dimension, and which of them each row of a batch uses.
+
+One frozen backbone so serves one language (S = 1), a batch of mixed languages (slot = language), or a fleet of
+training cells (slot = cell) with the same code. Three layouts of the rows are computed in three ways:
+
+- one slot for all rows: a plain linear layer;
+- S equal consecutive groups, in slot order (a fleet): one batched matmul over S;
+- anything else (a mixed batch): each row's own parameters are gathered, one batched matmul over the rows.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class SlotRows:
+    """The slot of each row of the running pass; shared by all slot modules of one adapter."""
+
+    def __init__(self, num_slots: int) -> None:
+        self.num_slots = num_slots
+        self.index: torch.Tensor | None = None  # (B,) int64, or None: slot `single` for every row
+        self.single = 0
+        self.grouped = False  # rows are num_slots equal consecutive groups, in slot order
+
+    def select(self, slots: torch.Tensor | None, rows: int) -> None:
+        """Set the slots of the next pass: (rows,) int64, or None for slot 0 everywhere.
+
+        Raises:
+            ValueError: `slots` has another length than `rows`, or names a slot that does not exist.
+        """
+        self.index, self.single, self.grouped = None, 0, False
+        if slots is None:
+            return
+        if slots.shape != (rows,):
+            raise ValueError(f"slots has shape {tuple(slots.shape)}, expected ({rows},): one slot for each row")
+        low, high = int(slots.min()), int(slots.max())
+        if low < 0 or high >= self.num_slots:
+            raise ValueError(f"slots run from {low} to {high}, but the adapter has slots 0 to {self.num_slots - 1}")
+        if low == high:
+            self.single = low
+            return
+        self.index = slots
+        if rows % self.num_slots == 0:
+            groups = torch.arange(self.num_slots, device=slots.device).repeat_interleave(rows // self.num_slots)
+            self.grouped = torch.equal(slots, groups)
+
+    def take(self, parameter: torch.Tensor) -> torch.Tensor:
+        """Return each row's own parameters: (S, ...) -> (B, ...), or (1, ...) when all rows share one slot."""
+        if self.index is None:
+            return parameter[self.single].unsqueeze(0)
+        return parameter[self.index]
+
+    def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+        """Apply to each row the linear layer of its slot.
+
+        Args:
+            x: (B, L, i) or (B, i).
+            weight: (S, o, i).
+            bias: (S, o) or None.
+
+        Returns:
+            (B, L, o) or (B, o).
+        """
+        if self.index is None:
+            return F.linear(x, weight[self.single], None if bias is None else bias[self.single])
+        if self.grouped:
+            groups = x.reshape(self.num_slots, -1, x.shape[-1])  # (S, B/S * L, i)
+        else:
+            groups = x.reshape(len(x), -1, x.shape[-1])  # (B, L, i)
+            weight, bias = weight[self.index], None if bias is None else bias[self.index]  # (B, o, i), (B, o)
+        if bias is None:
+            out = torch.bmm(groups, weight.mT)
+        else:
+            out = torch.baddbmm(bias.unsqueeze(1), groups, weight.mT)
+        return out.reshape(*x.shape[:-1], weight.shape[1])  # (B, L, o)
+
+
+class SlotModule(nn.Module):
+    """A frozen layer of the tower (`base`) and, beside it, parameters for S slots.
+
+    A subclass makes its parameters with `slot_parameter`, fills one slot's in `reset_slot`, and computes in `forward`.
+    `base` may itself be a SlotModule: adapters stack.
+    """
+
+    def __init__(self, base: nn.Module, rows: SlotRows) -> None:
+        super().__init__()
+        self.base = base
+        self.rows = rows
+
+    def slot_parameter(self, *shape: int, like: torch.Tensor) -> nn.Parameter:
+        """Return an uninitialised parameter (S, *shape) with the type and device of `like`."""
+        return nn.Parameter(torch.empty(self.rows.num_slots, *shape, dtype=like.dtype, device=like.device))
+
+    def slot_parameters(self) -> dict[str, nn.Parameter]:
+        """Return this module's own parameters by name, those of `base` left out."""
+        return dict(self.named_parameters(recurse=False))
+
+    def reset_slot(self, slot: int, generator: torch.Generator) -> None:
+        """Fill the parameters of `slot` with their initial values, drawing from `generator` (on the CPU)."""
+        raise NotImplementedError
+
+    def merged(self, slot: int) -> nn.Module:
+        """Return a plain layer that computes what this one does for `slot`.
+
+        Raises:
+            WeightsError: this kind of module has no such layer.
+        """
+        raise NotImplementedError
+
+
+def innermost(module: nn.Module) -> nn.Module:
+    """Return the tower's own layer below any slot modules."""
+    while isinstance(module, SlotModule):
+        module = module.base
+    return module
+
+
+def uniform(shape: torch.Size, bound: float, generator: torch.Generator) -> torch.Tensor:
+    """Draw U(-bound, bound) on the CPU, so that a seed gives the same start on every device."""
+    return torch.empty(shape).uniform_(-bound, bound, generator=generator)

@@ -1,0 +1,224 @@
+"""Multi30K: task 1 (one caption an image, translated), task 2 (five independent captions), and the pool `multi30k-1k`.
+
+Layout (a clone of multi30k/dataset, with photographs beside it): `multi30k/data/task{1,2}/raw/*` plain or gzipped,
+`multi30k/data/task{1,2}/image_splits/*.txt`, `multi30k/images/<file name>`; machine translations under
+`pectvlm/datasets/Multi30K/`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pecl.data.captions import ParallelCaptions, read_captions
+from pecl.data.sources import attach_images, coco_counts, describe_file, read_parallel
+from pecl.data.translations import TranslationFolder, read_translations
+from pecl.errors import DataError, unknown
+from pecl.files import sha256_lines
+
+ALL_LANGUAGES = ("en", "de", "fr", "cs")
+SPLIT_LANGUAGES = {
+    "train": ALL_LANGUAGES,
+    "val": ALL_LANGUAGES,
+    "test_2016_flickr": ALL_LANGUAGES,
+    "test_2017_flickr": ("en", "de", "fr"),
+    "test_2017_mscoco": ("en", "de", "fr"),
+    "test_2018_flickr": ALL_LANGUAGES,
+}
+TASK2_LANGUAGES = ("en", "de")
+TASK2_SPLITS = ("train", "val", "test_2016")
+CAPTIONS_PER_IMAGE = 5
+POOL_SIZE = 1000
+
+
+def load_multi30k(
+    data_dir: Path,
+    language: str,
+    split: str = "test_2016_flickr",
+    need: Iterable[str] = (),
+    *,
+    allow_missing_images: bool = False,
+    allow_copied_translations: bool = False,
+    text_only: bool = False,
+) -> ParallelCaptions:
+    """Load a split of task 1: English captions and their human translations.
+
+    Args:
+        data_dir: folder that holds `multi30k`, and `pectvlm` where translations are needed.
+        language: en, de, fr or cs.
+        split: a key of `SPLIT_LANGUAGES`; not every language has all.
+        need: machine translations to read, of `english_to_target` and `target_to_english`. The release covers train,
+            val and test_2016_flickr.
+        allow_missing_images: leave out the captions whose photograph is missing.
+        allow_copied_translations: see `read_translations`.
+        text_only: load no images.
+
+    Raises:
+        DataError: unknown language or split; a file is missing, damaged or of another length; images are missing.
+    """
+    captions, names = _read_split(data_dir, language, split, need, allow_copied_translations)
+    if text_only:
+        return captions
+    return attach_images(captions, names, data_dir / "multi30k" / "images", allow_missing_images)
+
+
+def load_multi30k_pool(
+    data_dir: Path, language: str, need: Iterable[str] = (), *, allow_copied_translations: bool = False
+) -> ParallelCaptions:
+    """Load `multi30k-1k`: the training captions of the 1,000 photographs of `pool_ids`, one caption each.
+
+    Raises:
+        DataError: as `load_multi30k`; or fewer than 1,000 of the training photographs are present.
+    """
+    captions, names = _read_split(data_dir, language, "train", need, allow_copied_translations)
+    ids = load_pool_ids(data_dir)
+    positions = {name: i for i, name in enumerate(names)}
+    chosen = [positions[f"{flickr_id}.jpg"] for flickr_id in ids]
+    captions = replace(
+        captions.select(chosen),
+        dataset="multi30k-1k",
+        provenance=captions.provenance | {"pool": {"size": len(ids), "sha256": sha256_lines(ids)}},
+    )
+    return attach_images(captions, [names[i] for i in chosen], data_dir / "multi30k" / "images")
+
+
+def load_multi30k_translations_outside_pool(
+    data_dir: Path, language: str, *, allow_copied_translations: bool = False
+) -> ParallelCaptions:
+    """Load text for distillation: the training captions whose photograph is not in the pool, in the file's order.
+
+    No human translation is used: `target` and `english_to_target` both are the machine translations of `english`.
+
+    Raises:
+        DataError: as `load_multi30k_pool`.
+    """
+    need = ("english_to_target",)
+    captions, names = _read_split(data_dir, language, "train", need, allow_copied_translations)
+    ids = load_pool_ids(data_dir)
+    pool = {f"{flickr_id}.jpg" for flickr_id in ids}
+    captions = captions.select([i for i, name in enumerate(names) if name not in pool])
+    record = {"excluded_pool": {"size": len(ids), "sha256": sha256_lines(ids)}, "target": "machine translation"}
+    return replace(
+        captions,
+        dataset="multi30k-outside-pool",
+        target=captions.english_to_target,
+        provenance=captions.provenance | record,
+    )
+
+
+def pool_ids(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the Flickr ids of the pool: 1,000 of the photographs `names`, in their order.
+
+    Chosen are those with the smallest SHA-256 of "pecl/multi30k-1k/<flickr id>" (the file name without .jpg): a draw
+    that depends on no random generator, and barely on which other photographs are present.
+
+    Raises:
+        DataError: fewer than 1,000 names.
+    """
+    if len(names) < POOL_SIZE:
+        raise DataError(
+            f"multi30k-1k needs {POOL_SIZE} of Multi30K's training photographs and {len(names)} are there: "
+            "put more of them into multi30k/images (see data/README.md)"
+        )
+    ids = [name.removesuffix(".jpg") for name in names]
+    chosen = set(sorted(ids, key=lambda i: hashlib.sha256(f"pecl/multi30k-1k/{i}".encode()).hexdigest())[:POOL_SIZE])
+    return tuple(flickr_id for flickr_id in ids if flickr_id in chosen)
+
+
+def load_pool_ids(data_dir: Path) -> tuple[str, ...]:
+    """Return `pool_ids` of the training photographs that are present in `data_dir`, in the order of train.txt."""
+    folder = data_dir / "multi30k" / "images"
+    present = {entry.name for entry in os.scandir(folder)} if folder.is_dir() else set()
+    names = read_captions(_task_folder(data_dir, 1) / "image_splits" / "train.txt")
+    return pool_ids([name for name in names if name in present])
+
+
+def load_multi30k_task2(
+    data_dir: Path,
+    language: str,
+    split: str = "test_2016",
+    *,
+    allow_missing_images: bool = False,
+    text_only: bool = False,
+) -> ParallelCaptions:
+    """Load a split of task 2: five captions an image in each language, written independently of each other.
+
+    Captions stand image by image. Caption k in English and caption k in German describe the same photograph, no more.
+    There are no machine translations of them.
+
+    Raises:
+        DataError: as `load_multi30k`.
+    """
+    if language not in TASK2_LANGUAGES:
+        raise DataError(unknown("Multi30K task 2 language", language, TASK2_LANGUAGES))
+    if split not in TASK2_SPLITS:
+        raise DataError(unknown("Multi30K task 2 split", split, TASK2_SPLITS))
+    folder = _task_folder(data_dir, 2)
+    numbers = range(1, CAPTIONS_PER_IMAGE + 1)
+    files = {"image_names": folder / "image_splits" / f"{split}_images.txt"}
+    files |= {f"{code}.{k}": folder / "raw" / f"{split}.{k}.{code}" for code in dict.fromkeys(("en", language)) for k in numbers}
+    columns = read_parallel(files)
+    names = columns["image_names"]
+    english, target = (
+        tuple(columns[f"{code}.{k}"][i] for i in range(len(names)) for k in numbers) for code in ("en", language)
+    )
+    record = {
+        "split": split,
+        "captions": "five independent captions an image",
+        "files": {name: describe_file(path, data_dir) for name, path in files.items()},
+    }
+    captions = ParallelCaptions("multi30k-task2", language, english, target, provenance=record)
+    if text_only:
+        return captions
+    of_caption = [name for name in names for _ in numbers]
+    return attach_images(captions, of_caption, data_dir / "multi30k" / "images", allow_missing_images)
+
+
+def _task_folder(data_dir: Path, task: int) -> Path:
+    return data_dir / "multi30k" / "data" / f"task{task}"
+
+
+def _check_split(language: str, split: str) -> None:
+    if language not in ALL_LANGUAGES:
+        raise DataError(unknown("Multi30K language", language, ALL_LANGUAGES))
+    if split not in SPLIT_LANGUAGES:
+        raise DataError(unknown("Multi30K split", split, SPLIT_LANGUAGES))
+    if language not in SPLIT_LANGUAGES[split]:
+        has = ", ".join(name for name, languages in SPLIT_LANGUAGES.items() if language in languages)
+        raise DataError(f"Multi30K has no {split} in {language!r}: that language has {has}")
+
+
+def _read_split(
+    data_dir: Path, language: str, split: str, need: Iterable[str], allow_copied_translations: bool
+) -> tuple[ParallelCaptions, list[str]]:
+    """Return a split of task 1 without images, and the image file name of each caption."""
+    _check_split(language, split)
+    folder = _task_folder(data_dir, 1)
+
+    def captions_file(code: str) -> Path:
+        return folder / "raw" / f"{split}.{code}"
+
+    files = {
+        "english": captions_file("en"),
+        "target": captions_file(language),
+        "image_names": folder / "image_splits" / f"{split}.txt",
+    }
+    columns = read_parallel(files)
+    # test_2017_mscoco names the caption too: COCO_val2014_000000398076.jpg#657409
+    names = [name.partition("#")[0] for name in columns.pop("image_names")]
+    translation_folder = TranslationFolder(
+        data_dir / "pectvlm" / "datasets" / "Multi30K", f"{split}.{{language}}", ALL_LANGUAGES, captions_file
+    )
+    translations, translation_record = read_translations(
+        translation_folder, language, need, data_dir, allow_copied_translations
+    )
+    record = {
+        "split": split,
+        "files": {name: describe_file(path, data_dir) for name, path in files.items()},
+        "translations": translation_record,
+        "coco_split": coco_counts(names),
+    }
+    return ParallelCaptions("multi30k", language, **columns, **translations, provenance=record), names

@@ -1,0 +1,140 @@
+"""The released machine translations of XTD10 and Multi30K, both ways, and the check that they are what they say.
+
+Layout (the authors' repository): `<folder>/translated_from_en/` holds English captions in the target language and
+`<folder>/translated_to_en/` target captions in English. The authors do not name the engine.
+
+One of the files is wrong: XTD10's `translated_from_en/ko.txt` is a copy of `it.txt`. So a file that equals another
+language's is refused, unless it is allowed; only the directions that are needed are read, and checked.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pecl.data.captions import read_captions
+from pecl.data.sources import describe_file, read_parallel
+from pecl.errors import ConfigError, DataError, unknown
+
+logger = logging.getLogger(__name__)
+
+# column of ParallelCaptions -> folder of the release
+DIRECTIONS = {"english_to_target": "translated_from_en", "target_to_english": "translated_to_en"}
+ENGINE = "not named by the authors"
+COPY_SHARE = 0.9  # honest translations of two languages share at most 9 % of their lines (French and English)
+
+
+@dataclass(frozen=True)
+class TranslationFolder:
+    """Where one data set's translations, and the captions they were made from, lie.
+
+    Attributes:
+        root: folder that holds `translated_from_en` and `translated_to_en`.
+        pattern: file name, with `{language}` for the language's code.
+        languages: codes of the languages that the release covers.
+        captions_file: gives the file of a language's human captions, parallel to its translations.
+    """
+
+    root: Path
+    pattern: str
+    languages: tuple[str, ...]
+    captions_file: Callable[[str], Path]
+
+    def file(self, direction: str, language: str) -> Path:
+        """Return the file of the translations of `language` in a `direction` of `DIRECTIONS`."""
+        return self.root / DIRECTIONS[direction] / self.pattern.format(language=language)
+
+
+def check_directions(need: Iterable[str]) -> tuple[str, ...]:
+    """Return the translation directions in `need`, without repeats, in the order of `DIRECTIONS`.
+
+    Raises:
+        ConfigError: one is not a direction.
+    """
+    need = {need} if isinstance(need, str) else set(need)
+    for direction in need - set(DIRECTIONS):
+        raise ConfigError(unknown("translation direction", direction, DIRECTIONS))
+    return tuple(direction for direction in DIRECTIONS if direction in need)
+
+
+def read_translations(
+    folder: TranslationFolder,
+    language: str,
+    need: Iterable[str],
+    data_dir: Path,
+    allow_copied_translations: bool = False,
+) -> tuple[dict[str, tuple[str, ...]], dict[str, dict[str, Any]]]:
+    """Read the directions in `need`, and no others.
+
+    English is its own translation: for it the captions themselves are given.
+
+    Args:
+        folder: where the files lie.
+        language: code of the target language.
+        need: keys of `DIRECTIONS`.
+        data_dir: root that recorded file names are relative to.
+        allow_copied_translations: read a file that is a copy of another language's; the provenance then says so.
+
+    Returns:
+        Columns by direction, and their provenance by direction: engine, file, SHA-256.
+
+    Raises:
+        DataError: a file is missing, of another length than the captions, or a copy of another language's.
+    """
+    columns, provenance = {}, {}
+    for direction in check_directions(need):
+        if language == "en":
+            columns[direction] = read_captions(folder.captions_file("en"))
+            provenance[direction] = {"engine": "none: English is its own translation"}
+            continue
+        file = folder.file(direction, language)
+        source = "en" if direction == "english_to_target" else language
+        lines = read_parallel({"captions": folder.captions_file(source), "translations": file})["translations"]
+        provenance[direction] = {"engine": ENGINE, **describe_file(file, data_dir)}
+        original = _copied_from(folder, direction, language, lines)
+        if original is not None:
+            if not allow_copied_translations:
+                raise DataError(
+                    f"{file} is a copy of {original}, so it holds no {direction.replace('_', ' ')} translations of "
+                    f"{language!r}: put the right file there, choose a method that does not need it, or pass "
+                    "--allow-copied-translations (allow_copied_translations=True)"
+                )
+            logger.warning("using %s although it is a copy of %s", file, original)
+            provenance[direction]["copied_from"] = describe_file(original, data_dir)["file"]
+        columns[direction] = lines
+    return columns, provenance
+
+
+def _copied_from(folder: TranslationFolder, direction: str, language: str, lines: Sequence[str]) -> Path | None:
+    """Return the other language's file that `lines` repeat, or None if there is none or `lines` are the original."""
+    for other in folder.languages:
+        file = folder.file(direction, other)
+        if other == language or not file.exists() or _share_equal(lines, read_captions(file)) < COPY_SHARE:
+            continue
+        # Both files hold the same text. From English, the language tells whose it is; to English, nothing does.
+        if direction == "target_to_english" or not _is_nearer(lines, folder, language, other):
+            return file
+    return None
+
+
+def _is_nearer(lines: Sequence[str], folder: TranslationFolder, language: str, other: str) -> bool:
+    """Say whether `lines` resemble the human captions of `language` more than those of `other`."""
+    own, rival = (read_captions(folder.captions_file(code)) for code in (language, other))
+    return _resemblance(lines, own) > _resemblance(lines, rival)
+
+
+def _share_equal(lines: Sequence[str], others: Sequence[str]) -> float:
+    """Return the share of lines that equal the other file's at the same place."""
+    return sum(a == b for a, b in zip(lines, others, strict=False)) / max(len(lines), len(others), 1)
+
+
+def _resemblance(lines: Sequence[str], captions: Sequence[str]) -> float:
+    """Return the mean share of a line's character bigrams that are in the caption beside it: works in every script."""
+    shares = []
+    for line, caption in zip(lines, captions, strict=False):
+        bigrams, rivals = ({text[i : i + 2] for i in range(len(text) - 1)} for text in (line, caption))
+        shares.append(len(bigrams & rivals) / max(len(bigrams), 1))
+    return sum(shares) / max(len(shares), 1)

@@ -1,0 +1,178 @@
+"""`MultilingualTextEncoder`: a frozen transformers encoder, masked mean over its tokens, then one linear layer.
+
+That is M-CLIP's text tower (multilingual-clip's `MultilingualCLIP`), with tokenisation taken out of `forward` so that
+a text is tokenised once however often it is encoded. The tower knows nothing of adapters but two points where they
+take part (`RowAdapter`): the slot of each row, and the sequence of input embeddings, which a prompt lengthens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from pecl.encoders.fingerprint import fingerprint_module
+
+TokenIds = list[list[int]]
+
+
+class Batch(NamedTuple):
+    """Token ids padded to the longest of the batch."""
+
+    indices: torch.Tensor  # (B,) int64: places of the rows in the list that was batched
+    input_ids: torch.Tensor  # (B, L) int64
+    attention_mask: torch.Tensor  # (B, L) int64, 1 for tokens and 0 for padding
+
+
+class PromptedInputs(NamedTuple):
+    """A sequence lengthened by P prompt vectors."""
+
+    embeddings: torch.Tensor  # (B, P + L, d)
+    attention_mask: torch.Tensor  # (B, P + L)
+    pooling_mask: torch.Tensor  # (B, P + L): the positions that the mean is taken over
+
+
+class RowAdapter(Protocol):
+    """What a set of adapters does during one pass of the tower."""
+
+    def select(self, slots: torch.Tensor | None, rows: int) -> None:
+        """Say which slot each of the `rows` rows uses: (rows,) int64; None stands for slot 0 everywhere."""
+
+    def extend_inputs(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> PromptedInputs | None:
+        """Return the prompted sequence of (B, L) token ids, or None when no prompt takes part."""
+
+
+class MultilingualTextEncoder(nn.Module):
+    """Text tower: backbone, masked mean, linear head.
+
+    Args:
+        backbone: transformers encoder without pooler; gives `last_hidden_state` (B, L, d).
+        tokenizer: transformers tokenizer of the backbone.
+        head: linear layer d -> D, or None for the mean itself.
+        name: what results call the tower.
+        text_prefix: text put before every text, such as E5's "query: ".
+        max_length: longest sequence in tokens; longer texts are cut.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        tokenizer: Any,
+        head: nn.Linear | None,
+        *,
+        name: str,
+        text_prefix: str = "",
+        max_length: int = 128,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head if head is not None else nn.Identity()
+        self.tokenizer = tokenizer
+        self.name = name
+        self.text_prefix = text_prefix
+        self.max_length = max_length
+        self.adapter: RowAdapter | None = None
+        self._fingerprint: str | None = None
+        self.eval()
+
+    @property
+    def embedding_dim(self) -> int:
+        """Width D of the embeddings."""
+        return self.head.out_features if isinstance(self.head, nn.Linear) else self.backbone.config.hidden_size
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the weights."""
+        return next(self.backbone.parameters()).device
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the frozen weights and settings; taken at first use, which is before any adapter is attached."""
+        if self._fingerprint is None:
+            settings = {"text_prefix": self.text_prefix, "max_length": self.max_length, "pooling": "mean"}
+            self._fingerprint = fingerprint_module(self, settings)
+        return self._fingerprint
+
+    def tokenize(self, texts: Sequence[str]) -> TokenIds:
+        """Return the token ids of each text, with the prefix and special tokens, cut to `max_length`."""
+        prefixed = [self.text_prefix + text for text in texts]
+        return self.tokenizer(prefixed, truncation=True, max_length=self.max_length)["input_ids"] if prefixed else []
+
+    def pad(self, token_ids: TokenIds, indices: Sequence[int] | torch.Tensor) -> Batch:
+        """Return the texts at `indices` as one batch on the tower's device."""
+        rows = [token_ids[i] for i in indices]
+        longest = max(len(row) for row in rows)
+        input_ids = torch.full((len(rows), longest), self.tokenizer.pad_token_id)  # (B, L)
+        attention_mask = torch.zeros_like(input_ids)  # (B, L)
+        for i, row in enumerate(rows):
+            input_ids[i, : len(row)] = torch.tensor(row)
+            attention_mask[i, : len(row)] = 1
+        return Batch(torch.as_tensor(indices), input_ids.to(self.device), attention_mask.to(self.device))
+
+    def batches(self, token_ids: TokenIds, batch_size: int) -> Iterator[Batch]:
+        """Yield batches of texts of similar length, longest first, so that little is padding."""
+        order = sorted(range(len(token_ids)), key=lambda i: -len(token_ids[i]))  # stable: equal lengths keep order
+        for start in range(0, len(order), batch_size):
+            yield self.pad(token_ids, order[start : start + batch_size])
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, slots: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Embed token ids.
+
+        Args:
+            input_ids: (B, L) int64.
+            attention_mask: (B, L), 1 for tokens and 0 for padding.
+            slots: (B,) int64, the adapter slot of each row; None is slot 0 everywhere.
+
+        Returns:
+            (B, D) embeddings, not normalised.
+        """
+        hidden, pooling_mask = self._hidden(input_ids, attention_mask, slots)  # (B, L, d), (B, L)
+        weights = pooling_mask.unsqueeze(-1).to(hidden.dtype)  # (B, L, 1)
+        pooled = (hidden * weights).sum(1) / weights.sum(1)  # (B, d)
+        return self.head(pooled)  # (B, D)
+
+    def _hidden(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, slots: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        extended = None
+        if self.adapter is not None:
+            self.adapter.select(slots, len(input_ids))
+            extended = self.adapter.extend_inputs(input_ids, attention_mask)
+        if extended is None:
+            output = self.backbone(input_ids=input_ids, attention_mask=attention_mask)
+            return output.last_hidden_state, attention_mask
+        output = self.backbone(inputs_embeds=extended.embeddings, attention_mask=extended.attention_mask)
+        return output.last_hidden_state, extended.pooling_mask
+
+    @torch.inference_mode()
+    def encode_token_ids(
+        self, token_ids: TokenIds, batch_size: int = 64, slots: torch.Tensor | None = None, progress: str | None = None
+    ) -> torch.Tensor:
+        """Return the embeddings (N, D), float32 on the CPU, of already tokenised texts; `slots` is (N,) or None."""
+        embeddings = torch.empty(len(token_ids), self.embedding_dim)  # (N, D)
+        training = self.training
+        self.eval()
+        with tqdm(total=len(token_ids), desc=progress, unit="text", disable=progress is None, leave=False) as bar:
+            for batch in self.batches(token_ids, batch_size):
+                rows = None if slots is None else slots[batch.indices].to(self.device)
+                embeddings[batch.indices] = self(batch.input_ids, batch.attention_mask, rows).float().cpu()
+                bar.update(len(batch.indices))
+        self.train(training)
+        return embeddings
+
+    def encode_text(
+        self, texts: Sequence[str], batch_size: int = 64, slots: torch.Tensor | None = None, progress: str | None = None
+    ) -> torch.Tensor:
+        """Return the embeddings of `texts`: (N, D), float32 on the CPU, not normalised, without gradients.
+
+        Example:
+            >>> text, image = load_mini_text(), load_mini_image()
+            >>> text.encode_text(["ein Hund", "a dog"]).shape
+            torch.Size([2, 256])
+        """
+        return self.encode_token_ids(self.tokenize(texts), batch_size, slots, progress)
