@@ -66,7 +66,12 @@ def load_multi30k(
 
 
 def load_multi30k_pool(
-    data_dir: Path, language: str, need: Iterable[str] = (), *, allow_copied_translations: bool = False
+    data_dir: Path,
+    language: str,
+    need: Iterable[str] = (),
+    *,
+    allow_copied_translations: bool = False,
+    text_only: bool = False,
 ) -> ParallelCaptions:
     """Load `multi30k-1k`: the training captions of the 1,000 photographs of `pool_ids`, one caption each.
 
@@ -82,6 +87,8 @@ def load_multi30k_pool(
         dataset="multi30k-1k",
         provenance=captions.provenance | {"pool": {"size": len(ids), "sha256": sha256_lines(ids)}},
     )
+    if text_only:
+        return captions
     return attach_images(captions, [names[i] for i in chosen], data_dir / "multi30k" / "images")
 
 
@@ -128,12 +135,27 @@ def pool_ids(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(flickr_id for flickr_id in ids if flickr_id in chosen)
 
 
-def load_pool_ids(data_dir: Path) -> tuple[str, ...]:
-    """Return `pool_ids` of the training photographs that are present in `data_dir`, in the order of train.txt."""
+def present_training_images(data_dir: Path) -> list[str]:
+    """Return the file names of the training photographs that are in `data_dir`, in the order of train.txt."""
     folder = data_dir / "multi30k" / "images"
-    present = {entry.name for entry in os.scandir(folder)} if folder.is_dir() else set()
-    names = read_captions(_task_folder(data_dir, 1) / "image_splits" / "train.txt")
-    return pool_ids([name for name in names if name in present])
+    if not folder.is_dir():
+        return []
+    present = {entry.name for entry in os.scandir(folder)}
+    return [name for name in read_captions(split_file(data_dir, "train")) if name in present]
+
+
+def load_pool_ids(data_dir: Path) -> tuple[str, ...]:
+    """Return `pool_ids` of the training photographs that are in `data_dir`.
+
+    Raises:
+        DataError: fewer than 1,000 are there.
+    """
+    return pool_ids(present_training_images(data_dir))
+
+
+def split_file(data_dir: Path, split: str) -> Path:
+    """Return the file that lists the image file names of a split of task 1, one a caption."""
+    return _task_folder(data_dir, 1) / "image_splits" / f"{split}.txt"
 
 
 def load_multi30k_task2(
@@ -159,7 +181,11 @@ def load_multi30k_task2(
     folder = _task_folder(data_dir, 2)
     numbers = range(1, CAPTIONS_PER_IMAGE + 1)
     files = {"image_names": folder / "image_splits" / f"{split}_images.txt"}
-    files |= {f"{code}.{k}": folder / "raw" / f"{split}.{k}.{code}" for code in dict.fromkeys(("en", language)) for k in numbers}
+    files |= {
+        f"{code}.{k}": folder / "raw" / f"{split}.{k}.{code}"
+        for code in dict.fromkeys(("en", language))
+        for k in numbers
+    }
     columns = read_parallel(files)
     names = columns["image_names"]
     english, target = (
@@ -204,7 +230,7 @@ def _read_split(
     files = {
         "english": captions_file("en"),
         "target": captions_file(language),
-        "image_names": folder / "image_splits" / f"{split}.txt",
+        "image_names": split_file(data_dir, split),
     }
     columns = read_parallel(files)
     # test_2017_mscoco names the caption too: COCO_val2014_000000398076.jpg#657409

@@ -72,7 +72,7 @@ def _missing_sentence(dataset: str, folder: Path, missing: list[str], total: int
     way_on = (
         f"add them, or pass --allow-missing-images (allow_missing_images=True) to use the {kept} that are there"
         if kept
-        else "put them there; without any image there is nothing to retrieve"
+        else "put them there, or load the captions alone (text_only=True)"
     )
     return f"{dataset}: {len(missing)} of {total} images are missing from {folder} ({examples}): {way_on}"
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pecl.data.captions import read_captions
+from pecl.data.captions import read_captions, resolve_captions_file
 from pecl.data.sources import describe_file, read_parallel
 from pecl.errors import ConfigError, DataError, unknown
 
@@ -90,7 +90,7 @@ def read_translations(
             columns[direction] = read_captions(folder.captions_file("en"))
             provenance[direction] = {"engine": "none: English is its own translation"}
             continue
-        file = folder.file(direction, language)
+        file = _existing(folder.file(direction, language))
         source = "en" if direction == "english_to_target" else language
         lines = read_parallel({"captions": folder.captions_file(source), "translations": file})["translations"]
         provenance[direction] = {"engine": ENGINE, **describe_file(file, data_dir)}
@@ -106,6 +106,13 @@ def read_translations(
             provenance[direction]["copied_from"] = describe_file(original, data_dir)["file"]
         columns[direction] = lines
     return columns, provenance
+
+
+def _existing(file: Path) -> Path:
+    if not resolve_captions_file(file).exists():
+        there = ", ".join(sorted(entry.name for entry in file.parent.glob("*"))) or "nothing"
+        raise DataError(f"no machine translations {file}: {file.parent} holds {there} (see data/README.md)")
+    return file
 
 
 def _copied_from(folder: TranslationFolder, direction: str, language: str, lines: Sequence[str]) -> Path | None:
