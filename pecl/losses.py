@@ -1,4 +1,4 @@
-"""Losses on tensors: the contrastive loss and the alignments of translation-based alignment (arXiv 2305.03510, section 3).
+"""Losses on tensors: the contrastive loss and the alignments of translation-based alignment (arXiv 2305.03510, sec. 3).
 
 All take embeddings (B, D) that are not normalised, row i of one matching row i of the other, and return a scalar.
 """

@@ -1,7 +1,7 @@
 """Where a module of a given role stands in a transformers encoder, by architecture.
 
-Adapters name roles (`query`, `attention_output`, ...), never paths, so that they work on XLM-R, BERT and LaBSE towers alike.
-A new architecture is a new row of the table.
+Adapters name roles (`query`, `attention_output`, ...), never paths, so that they work on XLM-R, BERT and LaBSE towers
+alike. A new architecture is a new row of the table.
 """
 
 from __future__ import annotations

@@ -70,10 +70,8 @@ class SlotRows:
         else:
             groups = x.reshape(len(x), -1, x.shape[-1])  # (B, L, i)
             weight, bias = weight[self.index], None if bias is None else bias[self.index]  # (B, o, i), (B, o)
-        if bias is None:
-            out = torch.bmm(groups, weight.mT)
-        else:
-            out = torch.baddbmm(bias.unsqueeze(1), groups, weight.mT)
+        out = torch.bmm(groups, weight.mT)
+        out = out if bias is None else out + bias.unsqueeze(1)
         return out.reshape(*x.shape[:-1], weight.shape[1])  # (B, L, o)
 
 
