@@ -13,6 +13,8 @@ from pathlib import Path
 from pecl.data import multi30k, xtd10
 from pecl.data.captions import ParallelCaptions
 from pecl.data.flickr30k200 import load_flickr30k200
+from pecl.data.folder import load_folder
+from pecl.data.multi30k_task2 import TASK2_LANGUAGES, TASK2_SPLITS, load_multi30k_task2
 from pecl.data.translations import check_directions
 from pecl.errors import DataError, unknown
 from pecl.languages import FLORES, LANGUAGES, language_code
@@ -87,7 +89,7 @@ def _load_task2(request: Request) -> ParallelCaptions:
     if request.need:
         raise DataError(f"multi30k-task2 has no machine translations, so no {request.need[0]}: use multi30k instead")
     options = request.only("allow_missing_images", "text_only")
-    return multi30k.load_multi30k_task2(request.data_dir, request.language, request.split, **options)
+    return load_multi30k_task2(request.data_dir, request.language, request.split, **options)
 
 
 def _load_xtd10(request: Request) -> ParallelCaptions:
@@ -130,11 +132,11 @@ DATASETS: dict[str, DatasetInfo] = {
     "multi30k-task2": DatasetInfo(
         "Multi30K task 2: five independent captions an image and language",
         f"captions without a stated licence; {_PHOTOGRAPHS}",
-        multi30k.TASK2_LANGUAGES,
+        TASK2_LANGUAGES,
         _load_task2,
         folders=("multi30k",),
         needs_images=True,
-        splits=("test_2016", "train", "val"),
+        splits=TASK2_SPLITS,
     ),
     "xtd10": DatasetInfo(
         "XTD10: 1,000 COCO photographs with captions in 11 languages; captions alone if xtd10/images is absent",
@@ -180,8 +182,17 @@ def load_dataset(
         DataError: unknown data set, language or split, or data that is missing or wrong.
         ConfigError: unknown translation direction, or no such language at all.
     """
+    options = {
+        "allow_missing_images": allow_missing_images,
+        "allow_copied_translations": allow_copied_translations,
+        "text_only": text_only,
+    }
     if name not in DATASETS:
-        raise DataError(f"{unknown('data set', name, DATASETS)}, or the path of a file or folder of your own")
+        if not _is_path(name):
+            raise DataError(f"{unknown('data set', name, DATASETS)} (or the path of a file or folder of your own)")
+        if split is not None:
+            raise DataError(f"a table of one's own has no splits, but split {split!r} was asked for: leave it out")
+        return load_folder(name, language, need, allow_missing_images=allow_missing_images, text_only=text_only)
     info = DATASETS[name]
     language = language_code(language)
     if language not in info.languages:
@@ -191,11 +202,7 @@ def load_dataset(
         check_directions(need),
         _check_split(name, split),
         find_data_dir(name, data_dir) if info.folders else None,
-        {
-            "allow_missing_images": allow_missing_images,
-            "allow_copied_translations": allow_copied_translations,
-            "text_only": text_only,
-        },
+        options,
     )
     return info.load(request)
 
@@ -214,6 +221,11 @@ def find_data_dir(name: str, data_dir: str | Path | None = None) -> Path:
                 f"get it, and name another root with --data-dir or {ENVIRONMENT_VARIABLE}"
             )
     return root
+
+
+def _is_path(name: str) -> bool:
+    """Say whether `name` is meant as a path: it has a folder or a suffix in it, or is there."""
+    return len(Path(name).parts) > 1 or Path(name).suffix != "" or Path(name).exists()
 
 
 def _check_split(name: str, split: str | None) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -42,15 +41,15 @@ def attach_images(
 
     Args:
         captions: n pairs without images.
-        names: n file names, one a caption.
+        names: n file names, or paths relative to `folder`, one a caption.
         folder: where the image files lie.
         allow_missing_images: leave out the captions whose image is missing. `provenance["images"]` records the counts.
 
     Raises:
         DataError: images are missing and that is not allowed, or none is there at all.
     """
-    present = {entry.name for entry in os.scandir(folder)} if folder.is_dir() else set()
     unique = dict.fromkeys(names)
+    present = {name for name in unique if (folder / name).is_file()}
     missing = [name for name in unique if name not in present]
     kept = [i for i, name in enumerate(names) if name in present]
     if missing and (not kept or not allow_missing_images):

@@ -1,0 +1,158 @@
+"""Tables of captions in CSV, TSV, JSONL and parquet: their rows with line numbers, and what is wrong with the file.
+
+Reading does not stop at the first mistake: every line that can be read is returned, every other becomes a `Problem`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pecl.errors import DataError, unknown
+
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a table.
+
+    Attributes:
+        line: line of the file, counted from 1 (row, in parquet); None where it is about the whole file.
+        field: name of the column; None where it is about the whole line.
+        message: what is wrong, and what was expected.
+    """
+
+    line: int | None
+    field: str | None
+    message: str
+
+    def __str__(self) -> str:
+        place = [f"line {self.line}"] * (self.line is not None) + [f"field {self.field!r}"] * (self.field is not None)
+        return f"{', '.join(place)}: {self.message}" if place else self.message
+
+
+@dataclass
+class Table:
+    """A table as far as it could be read.
+
+    Attributes:
+        columns: names of the columns, in the file's order.
+        rows: line number and fields of each row; a field that a row lacks is absent.
+        problems: the lines that could not be read.
+    """
+
+    columns: list[str] = field(default_factory=list)
+    rows: list[tuple[int, dict[str, str]]] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def read_table(path: Path) -> Table:
+    """Read a table by its suffix.
+
+    Raises:
+        DataError: the file is missing, of another suffix, or cannot be read at all.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise DataError(f"{path}: {unknown('kind of table', suffix, SUFFIXES)}")
+    if not path.is_file():
+        raise DataError(f"table of captions {path} is missing")
+    if suffix == ".parquet":
+        return _read_parquet(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    table = Table()
+    text = _decode(content, table.problems)
+    if suffix == ".jsonl":
+        _read_jsonl(text, table)
+    else:
+        _read_delimited(text, "," if suffix == ".csv" else "\t", table)
+    return table
+
+
+def _decode(content: bytes, problems: list[Problem]) -> str:
+    """Return the text; each line that is not UTF-8 becomes a problem, and is read with replacement characters."""
+    for number, line in enumerate(content.split(b"\n"), 1):
+        try:
+            line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            problems.append(Problem(number, None, f"not UTF-8 ({error.reason}); convert the file to UTF-8"))
+    return content.decode("utf-8-sig", errors="replace")
+
+
+def _read_delimited(text: str, delimiter: str, table: Table) -> None:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    for number, cells in _numbered(reader, table.problems):
+        if not table.columns:
+            table.columns = [cell.strip() for cell in cells]
+        elif len(cells) != len(table.columns):
+            message = f"{len(cells)} fields, expected {len(table.columns)} as in the header (quote a field that has "
+            table.problems.append(Problem(number, None, f"{message}the delimiter in it)"))
+        else:
+            table.rows.append((number, {k: v.strip() for k, v in zip(table.columns, cells, strict=True)}))
+
+
+def _numbered(reader: Any, problems: list[Problem]) -> Iterator[tuple[int, list[str]]]:
+    """Yield each record of a csv reader that is not blank, with the number of its first line."""
+    while True:
+        number = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            problems.append(Problem(number, None, f"malformed line: {error}"))
+            continue
+        if any(cell.strip() for cell in cells):
+            yield number, cells
+
+
+def _read_jsonl(text: str, table: Table) -> None:
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            table.problems.append(Problem(number, None, f"not JSON: {error.msg} at column {error.colno}"))
+            continue
+        if not isinstance(record, dict):
+            table.problems.append(Problem(number, None, f"expected a JSON object, got {type(record).__name__}"))
+            continue
+        _add_record(number, record, table)
+
+
+def _read_parquet(path: Path) -> Table:
+    import pandas  # here, because it takes a second to import and the other kinds do not need it
+
+    try:
+        frame = pandas.read_parquet(path)
+    except ImportError as error:
+        raise DataError(f"reading {path} needs pyarrow: pip install pyarrow, or save the table as CSV") from error
+    except (OSError, ValueError) as error:  # pyarrow's errors are of these two kinds
+        raise DataError(f"cannot read {path} as parquet: {error}") from error
+    table = Table()
+    for number, record in enumerate(frame.astype(object).where(frame.notna(), None).to_dict("records"), 1):
+        _add_record(number, record, table)
+    return table
+
+
+def _add_record(number: int, record: dict[str, Any], table: Table) -> None:
+    """Add a row of named values; a value that is no text becomes a problem, an absent one (None) is left out."""
+    table.columns += [name for name in record if name not in table.columns]
+    row = {}
+    for name, value in record.items():
+        if isinstance(value, str):
+            row[name] = value.strip()
+        elif value is not None:
+            table.problems.append(Problem(number, name, f"expected text, got {type(value).__name__}"))
+            row[name] = str(value)  # so that it is not reported as empty, too
+    table.rows.append((number, row))
