@@ -1,0 +1,57 @@
+"""The state of an unfinished training, written atomically: a killed run goes on and ends with the same bits.
+
+Tensors and JSON alone (safetensors), so nothing in a checkpoint is ever executed. What a step draws at random is a
+function of its seed and number (see `trainer`), so no state of a random generator needs keeping.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from pecl.errors import WeightsError
+from pecl.files import write_tensors
+
+FORMAT = "pecl-training-state-1"
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """Tensors by name, and everything else as JSON."""
+
+    tensors: dict[str, torch.Tensor]
+    progress: dict[str, Any]
+
+
+def save_state(path: str | Path, state: TrainingState, identity: str) -> None:
+    """Write `state` to `path`; `identity` says whose it is (run, data and weights)."""
+    metadata = {"format": FORMAT, "identity": identity, "progress": json.dumps(state.progress)}
+    write_tensors(path, state.tensors, metadata)
+
+
+def load_state(path: str | Path, identity: str) -> TrainingState | None:
+    """Return the state at `path`, or None when there is no such file.
+
+    Raises:
+        WeightsError: the file is damaged, of another format, or belongs to a run on other data or weights.
+    """
+    path = Path(path)
+    if not path.exists():
+        return None
+    advice = f"delete {path} to train from the start"
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"training state {path} is damaged ({error}); {advice}") from error
+    if metadata.get("format") != FORMAT:
+        raise WeightsError(f"{path} is no training state of this version (format {metadata.get('format')!r}); {advice}")
+    if metadata["identity"] != identity:
+        raise WeightsError(f"training state {path} belongs to other data or weights than this run's; {advice}")
+    return TrainingState(tensors, json.loads(metadata["progress"]))

@@ -1,0 +1,199 @@
+"""`ExperimentConfig`: everything that determines one run, as a frozen dataclass with YAML in and out.
+
+Each field is a flag of the command line (`alignment_weight` is `--alignment-weight`) and a key of YAML files. Values
+are checked when a config is made, and all that is wrong is said at once. The run's identity is a hash over the fields
+that can change its result; fields marked `identity: False` (where data and results lie) are left out.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import Field, asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pecl.errors import ConfigError, suggest, unknown
+from pecl.files import sha256_json
+from pecl.languages import language_code
+from pecl.losses import ALIGNMENTS
+
+ANCHORS = ("student", "frozen")
+GALLERIES = ("images", "english")
+TRAIN_ON = ("pairs", "translations")
+
+
+def _option(default: Any, help: str, **metadata: Any) -> Any:
+    return field(default=default, metadata={"help": help, **metadata})
+
+
+@dataclass(frozen=True)
+class ExperimentConfig:
+    """One run. Every field's help says its unit and meaning; METHOD defaults are the paper's few-shot protocol."""
+
+    profile: str = _option("mini", "pair of towers: mini, paper, ...")
+    text_model: str | None = _option(None, "text tower instead of the profile's: hub id or folder")
+    image_model: str | None = _option(None, "image tower instead of the profile's: hub id or folder")
+    dataset: str = _option("scenes", "data set, see `pecl data list`")
+    data_dir: str | None = _option(None, "folder of the data sets (default: $PECL_DATA_DIR)", identity=False)
+    split: str | None = _option(None, "split of the data set, such as test_2016_flickr")
+    allow_missing_images: bool = _option(False, "go on with the images that are there; their number is recorded")
+    language: str = _option("de", "target language")
+    route: str = _option("method1", "baseline1, baseline2, method1, method2 or method3")
+    test_query: str = _option("train-side", "test side: train-side, or official-run-cross (the release's pairing)")
+    train_on: str = _option("pairs", "the few-shot pairs, or translations: translated captions outside the pool")
+    train_size: int | None = _option(None, "number of translated captions to train on (default: all)", low=1)
+    adapter: str = _option("lora", "parameter-efficient module, see `pecl adapters list`")
+    rank: int | None = _option(None, "rank of LoRA (default: the module's own, 8)", low=1)
+    alignment: str = _option("mse", "alignment of query and anchor; several are joined by +: mse+contrastive")
+    alignment_weight: float = _option(0.03, "weight of the alignment, lambda", low=0.0)
+    image_weight: float = _option(1.0, "weight of the image-text loss; 0 trains on text alone", low=0.0)
+    anchor: str = _option("student", "student: gradients flow through both texts; frozen: the tower without its delta")
+    lr: float = _option(1e-4, "learning rate at the first step", low=0.0)
+    shots: int = _option(50, "pairs for training, and as many for validation", low=1)
+    epochs: int = _option(50, "passes over the training pairs", low=1)
+    batch_size: int = _option(5, "pairs a step", low=1)
+    eval_every: int = _option(5, "steps between validations", low=1)
+    dropout: bool = _option(True, "the text tower's own dropout while training")
+    seed: int = _option(1, "of initial values, order and dropout", low=0)
+    split_seed: int = _option(42, "of the few-shot split", low=0)
+    gallery: str = _option("images", "what is retrieved: images, or english (captions)")
+    device: str = _option("cpu", "torch device, such as cpu or cuda:0")
+    out: str = _option("results/default", "folder of the experiment's results", identity=False)
+
+    def __post_init__(self) -> None:
+        problems = [problem for item in fields(self) for problem in _check(item, getattr(self, item.name))]
+        for name, choices in (("anchor", ANCHORS), ("gallery", GALLERIES), ("train_on", TRAIN_ON)):
+            if getattr(self, name) not in choices:
+                problems.append(f"{name}: {unknown('value', getattr(self, name), choices)}")
+        for name in self.alignments:
+            if name not in ALIGNMENTS:
+                problems.append(f"alignment: {unknown('alignment', name, ALIGNMENTS)}")
+        try:
+            object.__setattr__(self, "language", language_code(str(self.language)))
+        except ConfigError as error:
+            problems.append(f"language: {error}")
+        if problems:
+            raise ConfigError("; ".join(problems))
+
+    @property
+    def alignments(self) -> tuple[str, ...]:
+        """Names of the alignments, whose losses are added."""
+        return tuple(str(self.alignment).split("+"))
+
+    def identity(self) -> dict[str, Any]:
+        """Return the fields that can change a result."""
+        return {item.name: getattr(self, item.name) for item in fields(self) if item.metadata.get("identity", True)}
+
+    def run_id(self, kind: str = "train") -> str:
+        """Return the run's identity: 16 hexadecimal digits of the SHA-256 of its kind and identity fields."""
+        return sha256_json({"kind": kind, **self.identity()})[:16]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all fields as plain values."""
+        return asdict(self)
+
+
+def _value_type(item: Field) -> tuple[type, bool]:
+    """Return a field's plain type and whether None is allowed."""
+    hint = typing.get_type_hints(ExperimentConfig)[item.name]
+    if isinstance(hint, types.UnionType):
+        return next(t for t in typing.get_args(hint) if t is not type(None)), True
+    return hint, False
+
+
+def _check(item: Field, value: Any) -> list[str]:
+    kind, optional = _value_type(item)
+    if value is None and optional:
+        return []
+    accepted = (int, float) if kind is float else kind
+    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+        return [f"{item.name}: {value!r} is no {kind.__name__}"]
+    low = item.metadata.get("low")
+    if low is not None and not low <= value < float("inf"):
+        return [f"{item.name}: {value} is out of range, expected at least {low}"]
+    return []
+
+
+def parse_value(name: str, value: Any) -> Any:
+    """Turn text, or a YAML value such as the string `1e-4`, into the type of the field `name`.
+
+    Raises:
+        ConfigError: the text is no such value.
+    """
+    kind, optional = _value_type(next(item for item in fields(ExperimentConfig) if item.name == name))
+    if value is None or (optional and value in ("none", "null")):
+        return None
+    if isinstance(value, str) and kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError as error:
+            raise ConfigError(f"{name}: {value!r} is no {kind.__name__}") from error
+    if isinstance(value, str) and kind is bool:
+        if value.lower() not in ("true", "false", "yes", "no", "on", "off", "1", "0"):
+            raise ConfigError(f"{name}: {value!r} is neither true nor false")
+        return value.lower() in ("true", "yes", "on", "1")
+    return float(value) if kind is float and isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def make_config(values: Mapping[str, Any], where: str = "config") -> ExperimentConfig:
+    """Return the config with `values` over the defaults.
+
+    Raises:
+        ConfigError: unknown keys (the nearest is named) or wrong values, all at once, beginning with `where`.
+    """
+    names = {item.name for item in fields(ExperimentConfig)}
+    problems, parsed = [], {}
+    for key, value in values.items():
+        name = str(key).replace("-", "_")
+        if name not in names:
+            problems.append(f"unknown key {key!r}{suggest(name, names)}")
+            continue
+        try:
+            parsed[name] = parse_value(name, value)
+        except ConfigError as error:
+            problems.append(str(error))
+    try:
+        config = ExperimentConfig(**parsed)
+    except ConfigError as error:
+        problems.append(str(error))
+    if problems:
+        raise ConfigError(f"{where}: {'; '.join(problems)}")
+    return config
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Return the mapping that a YAML file holds.
+
+    Raises:
+        ConfigError: the file is missing, no YAML (the line is named), no mapping, or names a key twice.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text("utf-8")
+        node = yaml.compose(text)
+        document = yaml.safe_load(text)
+    except OSError as error:
+        raise ConfigError(f"cannot read config {path}: {error.strerror or error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{path}{line}: no valid YAML: {getattr(error, 'problem', None) or error}") from error
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path}: expected keys and values, such as `language: de`, got a {type(document).__name__}")
+    seen: set[str] = set()
+    for key_node, _ in node.value:
+        if key_node.value in seen:
+            raise ConfigError(f"{path}, line {key_node.start_mark.line + 1}: key {key_node.value!r} stands twice")
+        seen.add(key_node.value)
+    return document
+
+
+def write_yaml(config: ExperimentConfig) -> str:
+    """Return `config` as YAML text; reading it gives an equal config."""
+    return yaml.safe_dump(config.to_dict(), sort_keys=False, allow_unicode=True)

@@ -1,0 +1,56 @@
+"""Adam over slots: each slot has its own learning rate, since a slot may be a cell of a grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+
+class SlotAdam:
+    """Adam without weight decay for parameters (S, ...), each slot with its own learning rate.
+
+    Kingma & Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015, algorithm 1; the arithmetic is that of
+    `torch.optim.Adam`, which takes one learning rate for a whole tensor and so cannot serve a fleet.
+
+    Args:
+        parameters: each (S, ...).
+        scales: for each parameter a factor on the learning rate.
+    """
+
+    def __init__(
+        self,
+        parameters: Sequence[nn.Parameter],
+        scales: Sequence[float],
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        self.parameters = list(parameters)
+        self.scales = list(scales)
+        self.betas = betas
+        self.eps = eps
+        self.steps = 0
+        self.exp_avg = [torch.zeros_like(parameter) for parameter in self.parameters]
+        self.exp_avg_sq = [torch.zeros_like(parameter) for parameter in self.parameters]
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    @torch.no_grad()
+    def step(self, lrs: torch.Tensor) -> None:
+        """Update all parameters with the learning rates `lrs` (S,) of the slots; a missing gradient counts as zero."""
+        self.steps += 1
+        beta1, beta2 = self.betas
+        correction1, correction2 = 1 - beta1**self.steps, (1 - beta2**self.steps) ** 0.5
+        for parameter, scale, exp_avg, exp_avg_sq in zip(
+            self.parameters, self.scales, self.exp_avg, self.exp_avg_sq, strict=True
+        ):
+            grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            exp_avg.lerp_(grad, 1 - beta1)
+            exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
+            denominator = (exp_avg_sq.sqrt() / correction2).add_(self.eps)
+            step_size = (lrs * scale / correction1).to(parameter).view(-1, *[1] * (parameter.dim() - 1))  # (S, 1, ...)
+            parameter.sub_(step_size * exp_avg / denominator)

@@ -1,0 +1,71 @@
+"""The five routes of translation-based alignment as one table (arXiv 2305.03510, section 3, numbered as released).
+
+A route says which caption column is the *query* (trained on, validated on and tested on) and which is the *anchor* that
+the query is aligned to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pecl.errors import ConfigError, unknown
+
+TRANSLATIONS = ("english_to_target", "target_to_english")
+
+
+@dataclass(frozen=True)
+class TranslationRoute:
+    """Columns of `ParallelCaptions` by name.
+
+    Attributes:
+        query: column that is trained on and validated on.
+        anchor: column that the query is aligned to, or None.
+        test_query: column that is tested on; equal to `query` unless the other pairing is asked for.
+    """
+
+    query: str
+    anchor: str | None
+    test_query: str
+
+    @property
+    def translations(self) -> tuple[str, ...]:
+        """Machine translations that the route needs."""
+        return tuple(name for name in TRANSLATIONS if name in (self.query, self.anchor, self.test_query))
+
+
+# name -> (query, anchor)
+ROUTES: dict[str, tuple[str, str | None]] = {
+    "baseline1": ("target", None),
+    "baseline2": ("target_to_english", None),
+    "method1": ("target", "english"),
+    "method2": ("target", "english_to_target"),
+    "method3": ("target_to_english", "english"),
+}
+
+# The released run_cross.py numbers the test side the other way round. It is silent on method2.
+OFFICIAL_RUN_CROSS: dict[str, str] = {
+    "baseline1": "target_to_english",
+    "method1": "target_to_english",
+    "baseline2": "target",
+    "method3": "target",
+}
+TEST_QUERIES = ("train-side", "official-run-cross")
+
+
+def route(name: str, test_query: str = "train-side") -> TranslationRoute:
+    """Return the route `name`; `test_query` is one of `TEST_QUERIES`.
+
+    Raises:
+        ConfigError: no such route or pairing.
+    """
+    if name not in ROUTES:
+        raise ConfigError(unknown("route", name, ROUTES))
+    query, anchor = ROUTES[name]
+    if test_query == "train-side":
+        return TranslationRoute(query, anchor, query)
+    if test_query != "official-run-cross":
+        raise ConfigError(unknown("test_query", test_query, TEST_QUERIES))
+    if name not in OFFICIAL_RUN_CROSS:
+        known = ", ".join(OFFICIAL_RUN_CROSS)
+        raise ConfigError(f"test_query official-run-cross says nothing of route {name!r}: expected one of {known}")
+    return TranslationRoute(query, anchor, OFFICIAL_RUN_CROSS[name])
