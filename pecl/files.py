@@ -83,3 +83,14 @@ def sha256_json(document: Any) -> str:
 def sha256_lines(lines: list[str] | tuple[str, ...]) -> str:
     """Return the SHA-256 of lines joined by newlines: the identity of a list of captions."""
     return sha256_bytes("\n".join(lines).encode("utf-8"))
+
+
+def check_writable(folder: str | Path) -> None:
+    """Raise OutputError unless `folder`, or the nearest folder above it that exists, can be written; makes nothing."""
+    nearest = Path(folder).absolute()
+    while not nearest.exists():
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise OutputError(f"cannot write into {folder}: {nearest} is a file, expected a folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write into {folder}: no permission to write in {nearest}")

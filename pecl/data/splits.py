@@ -39,10 +39,8 @@ def few_shot_split(n: int, shots: int, seed: int = 42) -> Split:
     return Split(tuple(order[:shots]), tuple(order[shots : 2 * shots]), tuple(order[2 * shots :]))
 
 
-def split_captions(
-    captions: ParallelCaptions, shots: int, seed: int = 42
-) -> tuple[ParallelCaptions, ParallelCaptions, ParallelCaptions]:
-    """Return the training, validation and test pairs of `few_shot_split`.
+def split_captions(captions: ParallelCaptions, shots: int, seed: int = 42) -> Split:
+    """Return the indices of the training, validation and test captions of `few_shot_split`.
 
     Where captions share an image (Multi30K task 2), images are split instead of captions, and each takes all its
     captions along: no image is on two sides. Then `shots` counts images.
@@ -52,8 +50,6 @@ def split_captions(
     for caption, item in enumerate(owner):
         of_item.setdefault(item, []).append(caption)
     items = list(of_item.values())
-    train, val, test = (
-        captions.select([caption for i in part for caption in items[i]])
-        for part in few_shot_split(len(items), shots, seed)
+    return Split(
+        *(tuple(caption for i in part for caption in items[i]) for part in few_shot_split(len(items), shots, seed))
     )
-    return train, val, test
