@@ -15,6 +15,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import nn
 
+from pecl.adapters.options import problems_of
 from pecl.adapters.roles import paths_of
 from pecl.adapters.slots import SlotModule, SlotRows
 from pecl.encoders.text import MultilingualTextEncoder, PromptedInputs
@@ -30,9 +31,24 @@ class Placement(NamedTuple):
 
 @dataclass(frozen=True)
 class AdapterConfig(ABC):
-    """Options of one method. Frozen; change a copy with `dataclasses.replace`."""
+    """Options of one method, checked when made. Frozen; change a copy with `dataclasses.replace`.
+
+    Attributes:
+        kind: name of the method.
+        lr_scale: the trainer multiplies the learning rate of the method's parameters by this.
+        text_prompt: text put before every text, behind the tower's own prefix.
+
+    Raises:
+        ConfigError: options have wrong types or values; all that is wrong is said at once.
+    """
 
     kind: ClassVar[str]
+    lr_scale: ClassVar[float] = 1.0
+    text_prompt: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        if problems := problems_of(self):
+            raise ConfigError(f"{self.kind}: {'; '.join(problems)}")
 
     @abstractmethod
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:

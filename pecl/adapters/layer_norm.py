@@ -14,20 +14,18 @@ from torch import nn
 from torch.nn import functional as F
 
 from pecl.adapters.base import AdapterConfig, Placement
+from pecl.adapters.options import option
+from pecl.adapters.roles import NORM_ROLES
 from pecl.adapters.slots import SlotModule, SlotRows
 from pecl.encoders.text import MultilingualTextEncoder
 
 
 @dataclass(frozen=True)
 class LayerNormConfig(AdapterConfig):
-    """Trainable LayerNorms.
-
-    Attributes:
-        target_modules: roles of the LayerNorms (see `roles`).
-    """
+    """Trainable LayerNorms."""
 
     kind: ClassVar[str] = "layernorm"
-    target_modules: tuple[str, ...] = ("attention_norm", "output_norm")
+    target_modules: tuple[str, ...] = option(NORM_ROLES, "roles of the LayerNorms", choices=NORM_ROLES)
 
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
         """Return a copy for each LayerNorm of the targets."""

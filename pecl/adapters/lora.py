@@ -15,6 +15,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from pecl.adapters.base import AdapterConfig, Placement
+from pecl.adapters.options import option
+from pecl.adapters.roles import LINEAR_ROLES
 from pecl.adapters.slots import SlotModule, SlotRows, innermost, uniform
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
@@ -22,20 +24,13 @@ from pecl.errors import ConfigError
 
 @dataclass(frozen=True)
 class LoraConfig(AdapterConfig):
-    """Low-rank updates of linear layers.
-
-    Attributes:
-        r: rank, 1 to the layer's smaller width.
-        lora_alpha: the update is scaled by lora_alpha / r.
-        lora_dropout: probability of dropping an input of A while training.
-        target_modules: roles of the linear layers (see `roles`).
-    """
+    """Low-rank updates of linear layers."""
 
     kind: ClassVar[str] = "lora"
-    r: int = 8
-    lora_alpha: float = 16.0
-    lora_dropout: float = 0.0
-    target_modules: tuple[str, ...] = ("query", "value")
+    r: int = option(8, "rank, at most the layer's smaller width", low=1)
+    lora_alpha: float = option(16.0, "the update is scaled by lora_alpha / r")
+    lora_dropout: float = option(0.0, "probability of dropping an input of A while training", low=0, high=1)
+    target_modules: tuple[str, ...] = option(("query", "value"), "roles of the layers", choices=LINEAR_ROLES)
 
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
         """Return a low-rank layer for each target."""

@@ -6,55 +6,57 @@ alike. A new architecture is a new row of the table.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from torch import nn
 
-from pecl.errors import WeightsError
+from pecl.errors import WeightsError, unknown
 
-_BERT = {
-    "query": "attention.self.query",
-    "key": "attention.self.key",
-    "value": "attention.self.value",
-    "attention_output": "attention.output.dense",
-    "intermediate": "intermediate.dense",
-    "output": "output.dense",
-    "attention_norm": "attention.output.LayerNorm",
-    "output_norm": "output.LayerNorm",
-    "self_attention": "attention.self",
-}
-_DISTILBERT = {
-    "query": "attention.q_lin",
-    "key": "attention.k_lin",
-    "value": "attention.v_lin",
-    "attention_output": "attention.out_lin",
-    "intermediate": "ffn.lin1",
-    "output": "ffn.lin2",
-    "attention_norm": "sa_layer_norm",
-    "output_norm": "output_layer_norm",
-    "self_attention": "attention",
-}
+LINEAR_ROLES = ("query", "key", "value", "attention_output", "intermediate", "output")
+NORM_ROLES = ("attention_norm", "output_norm")
 
-# model_type -> (path of the list of layers, role -> path within a layer)
-ARCHITECTURES: dict[str, tuple[str, dict[str, str]]] = {
-    "bert": ("encoder.layer", _BERT),
-    "xlm-roberta": ("encoder.layer", _BERT),
-    "roberta": ("encoder.layer", _BERT),
-    "distilbert": ("transformer.layer", _DISTILBERT),
-}
+
+class Architecture(NamedTuple):
+    """Paths of an encoder's modules by role."""
+
+    layers: str  # path of the list of layers
+    in_layer: dict[str, str]  # role -> path within a layer
+    at_top: dict[str, str]  # role -> path of a module that stands once
+
+
+_BERT = Architecture(
+    layers="encoder.layer",
+    in_layer={
+        "query": "attention.self.query",
+        "key": "attention.self.key",
+        "value": "attention.self.value",
+        "attention_output": "attention.output.dense",
+        "intermediate": "intermediate.dense",
+        "output": "output.dense",
+        "attention_norm": "attention.output.LayerNorm",
+        "output_norm": "output.LayerNorm",
+        "self_attention": "attention.self",
+    },
+    at_top={"word_embeddings": "embeddings.word_embeddings", "pooler": "pooler.dense"},
+)
+
+# by `model_type` of the backbone's config; LaBSE is a BERT
+ARCHITECTURES: dict[str, Architecture] = {"bert": _BERT, "roberta": _BERT, "xlm-roberta": _BERT}
 
 
 def paths_of(backbone: nn.Module, role: str) -> list[str]:
-    """Return the paths within `backbone` of the modules with `role`, one for each layer, in order.
+    """Return the paths within `backbone` of the modules with `role`, in order: one for each layer, or one at the top.
 
     Raises:
         WeightsError: the architecture or the role is unknown; the message names those that are known.
     """
     model_type = backbone.config.model_type
     if model_type not in ARCHITECTURES:
-        known = ", ".join(sorted(ARCHITECTURES))
-        raise WeightsError(f"adapters do not know the architecture {model_type!r}: expected one of {known}")
-    layers, roles = ARCHITECTURES[model_type]
-    if role not in roles:
-        raise WeightsError(
-            f"target module {role!r} matches nothing in {model_type}: expected one of {', '.join(roles)}"
-        )
-    return [f"{layers}.{i}.{roles[role]}" for i in range(len(backbone.get_submodule(layers)))]
+        raise WeightsError(f"adapters do not fit this backbone: {unknown('architecture', model_type, ARCHITECTURES)}")
+    layers, in_layer, at_top = ARCHITECTURES[model_type]
+    if role in at_top:
+        return [at_top[role]]
+    if role not in in_layer:
+        choices = [*in_layer, *at_top]
+        raise WeightsError(f"target matches nothing in {model_type}: {unknown('module role', role, choices)}")
+    return [f"{layers}.{i}.{in_layer[role]}" for i in range(len(backbone.get_submodule(layers)))]
