@@ -169,7 +169,7 @@ def read_captions(path: str | Path, expected: int | None = None) -> tuple[str, .
     CRLF, a byte-order mark and a missing final newline are read right; spaces at the ends are dropped.
 
     Raises:
-        DataError: the file is missing, not UTF-8 (the line is named), has an empty line, or not `expected` lines.
+        DataError: the file is missing, empty, not UTF-8 or has an empty line (which is named), or not `expected` lines.
     """
     path = resolve_captions_file(path)
     try:
@@ -179,6 +179,8 @@ def read_captions(path: str | Path, expected: int | None = None) -> tuple[str, .
     except (OSError, EOFError, zlib.error) as error:  # the last two: a gzip file cut short or damaged inside
         raise DataError(f"cannot read caption file {path}: {error}") from error
     captions = _decode_lines(path, content)
+    if not captions:
+        raise DataError(f"caption file {path} is empty")
     if expected is not None and len(captions) != expected:
         raise DataError(f"{path} has {len(captions)} captions, expected {expected}")
     return captions

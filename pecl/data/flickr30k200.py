@@ -68,6 +68,5 @@ def load_flickr30k200(
 
 def _overlap(names: list[str], data_dir: Path) -> dict[str, int] | None:
     """Return how many of `names` are in each split of Multi30K; None where Multi30K is not in `data_dir`."""
-    if not split_file(data_dir, "train").exists():
-        return None
-    return {split: len({*read_captions(split_file(data_dir, split))}.intersection(names)) for split in SPLIT_LANGUAGES}
+    files = {split: split_file(data_dir, split) for split in SPLIT_LANGUAGES}
+    return {s: len({*read_captions(file)}.intersection(names)) for s, file in files.items() if file.exists()} or None

@@ -1,0 +1,99 @@
+"""Tiny copies of the data sets' layouts, in invented sentences, and the way to the real ones."""
+
+import gzip
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+WORDS = {
+    "en": ("red", "dog", "runs over", "green", "hill"),
+    "de": ("roter", "Hund", "läuft über den", "grünen", "Hügel"),
+    "fr": ("rouge", "chien", "court sur la", "verte", "colline"),
+    "cs": ("červený", "pes", "běží přes", "zelený", "kopec"),
+    "it": ("rosso", "cane", "corre sulla", "verde", "collina"),
+    "ko": ("빨간", "개가", "달린다", "푸른", "언덕"),
+}
+
+
+def sentence(language, i, mark=""):
+    """An invented caption: its words tell the language, its number tells the line."""
+    words = WORDS.get(language, tuple(f"{language}-{k}" for k in range(5)))
+    return " ".join((*words, str(i), mark)).strip()
+
+
+def write_lines(path, lines, end="\n", final=True, bom=False):
+    """Write lines with the given line ending, gzipped if the name says so."""
+    content = end.join(lines) + (end if final else "")
+    data = b"\xef\xbb\xbf" * bom + content.encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    return path
+
+
+def write_image(path, colour=(200, 30, 40), size=(8, 6)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).save(path)
+    return path
+
+
+def make_multi30k(root, split="train", n=6, languages=("en", "de", "fr", "cs"), suffix="", names=None, images=()):
+    """Task 1 of `n` lines with both machine translations; `images` are the positions that have a file."""
+    names = names or [f"{100 + i}.jpg" for i in range(n)]
+    task1 = root / "multi30k" / "data" / "task1"
+    write_lines(task1 / "image_splits" / f"{split}.txt", names)
+    translations = root / "pectvlm" / "datasets" / "Multi30K"
+    for code in languages:
+        write_lines(task1 / "raw" / f"{split}.{code}{suffix}", [sentence(code, i) for i in range(n)])
+        for folder, text_language in (("translated_from_en", code), ("translated_to_en", "en")):
+            mark = "" if code == "en" else f"MT-{folder}-{code}"
+            lines = [sentence(text_language, i, mark) for i in range(n)]
+            write_lines(translations / folder / f"{split}.{code}", lines, end="\r\n")
+    for i in images:
+        write_image(root / "multi30k" / "images" / names[i].partition("#")[0], colour=(i, 2 * i, 3 * i))
+    return root
+
+
+def make_task2(root, split="test_2016", n=3, images=()):
+    task2 = root / "multi30k" / "data" / "task2"
+    names = [f"{100 + i}.jpg" for i in range(n)]
+    write_lines(task2 / "image_splits" / f"{split}_images.txt", names)
+    for code in ("en", "de"):
+        for k in range(1, 6):
+            write_lines(
+                task2 / "raw" / f"{split}.{k}.{code}.gz", [f"{code} caption {k} of image {i}" for i in range(n)]
+            )
+    for i in images:
+        write_image(root / "multi30k" / "images" / names[i])
+    return root
+
+
+XTD10_FOLDERS = {"de": "MIC", "fr": "MIC", "jp": "STAIR"}
+XTD10_LANGUAGES = ("en", "de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh")
+
+
+def make_xtd10(root, n=5, images=()):
+    """XTD10 with the owner's mixture of line endings, one image in five of val2014, Korean copied from Italian."""
+    names = [f"COCO_{'val' if i % 5 == 4 else 'train'}2014_{i:012}.jpg" for i in range(n)]
+    write_lines(root / "xtd10" / "XTD10" / "test_image_names.txt", names)
+    translations = root / "pectvlm" / "datasets" / "Cross-lingual-Test-Dataset-XTD10"
+    for code in XTD10_LANGUAGES:
+        owner = XTD10_FOLDERS.get(code)
+        path = root / "xtd10" / (owner or "XTD10") / f"test_1kcaptions_{code}.txt"
+        write_lines(path, [sentence(code, i) for i in range(n)], **({} if owner else {"end": "\r\n", "final": False}))
+        source = "it" if code == "ko" else code
+        write_lines(translations / "translated_from_en" / f"{code}.txt", [sentence(source, i, "MT") for i in range(n)])
+        to_english = [sentence("en", i, f"MT-{code}") for i in range(n)]
+        write_lines(translations / "translated_to_en" / f"{code}.txt", to_english, final=False)
+    for i in images:
+        write_image(root / "xtd10" / "images" / names[i])
+    return root
+
+
+def real_data_dir():
+    """The real data sets' root, or a skip with its reason."""
+    root = os.environ.get("PECL_DATA_DIR")
+    if not root or not (Path(root) / "xtd10").is_dir():
+        pytest.skip("PECL_DATA_DIR does not name a folder with the real data sets")
+    return Path(root)

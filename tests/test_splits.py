@@ -1,0 +1,76 @@
+"""The few-shot split against torch's own permutation, and against what a split must be."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pecl.data.captions import ImageFiles, ParallelCaptions
+from pecl.data.splits import few_shot_split, split_captions
+from pecl.errors import DataError
+
+pools = st.integers(1, 40).flatmap(lambda shots: st.tuples(st.integers(2 * shots + 1, 300), st.just(shots)))
+
+
+def torch_permutation(n, seed):
+    generator = torch.Generator()
+    generator.manual_seed(seed)
+    return torch.randperm(n, generator=generator)
+
+
+@given(pools, st.integers(0, 2**31))
+def test_is_torchs_permutation_cut_in_three(pool, seed):
+    n, shots = pool
+    split = few_shot_split(n, shots, seed)
+    permutation = torch_permutation(n, seed)
+    assert torch.tensor(split.train).equal(permutation[:shots])
+    assert torch.tensor(split.val).equal(permutation[shots : 2 * shots])
+    assert torch.tensor(split.test).equal(permutation[2 * shots :])
+    assert sorted(split.train + split.val + split.test) == list(range(n))
+
+
+def test_default_seed_is_the_methods():
+    assert few_shot_split(1000, 50) == few_shot_split(1000, 50, seed=42)
+    assert few_shot_split(1000, 50) != few_shot_split(1000, 50, seed=1)
+    assert [len(part) for part in few_shot_split(1000, 50)] == [50, 50, 900]
+
+
+def test_leaves_the_global_generator_alone():
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    few_shot_split(100, 10)
+    assert torch.rand(1) == expected
+
+
+@pytest.mark.parametrize("n", [0, 10, 99, 100])
+def test_too_many_shots(n):
+    with pytest.raises(DataError, match=rf"shots=50 is too large for a pool of {n}\b.*at most {max(0, (n - 1) // 2)}$"):
+        few_shot_split(n, 50)
+
+
+def test_the_largest_number_of_shots_leaves_one():
+    assert len(few_shot_split(101, 50).test) == 1
+
+
+@pytest.mark.parametrize("shots", [0, -1])
+def test_too_few_shots(shots):
+    with pytest.raises(DataError, match=f"shots is {shots}, expected at least 1"):
+        few_shot_split(100, shots)
+
+
+def test_split_captions_is_the_split_of_the_pairs():
+    captions = ParallelCaptions("t", "de", tuple(map(str, range(9))), tuple(f"d{i}" for i in range(9)))
+    assert split_captions(captions, 2, seed=5) == few_shot_split(9, 2, seed=5)
+
+
+def test_no_image_is_on_two_sides(tmp_path):
+    images = ImageFiles(tuple(tmp_path / f"{i}.jpg" for i in range(7)))
+    owner = tuple(i % 7 for i in range(35))  # five captions an image, scattered
+    texts = tuple(f"caption {i}" for i in range(35))
+    captions = ParallelCaptions("t", "de", texts, texts, images=images, image_index=owner)
+    parts = split_captions(captions, 2)
+    sides = [{owner[i] for i in part} for part in parts]
+    assert sides == [set(part) for part in few_shot_split(7, 2)]
+    assert sorted(parts.train + parts.val + parts.test) == list(range(35))
+    assert [len(part) for part in parts] == [10, 10, 15]
