@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -41,10 +42,22 @@ class ImageEncoder(nn.Module):
         self._fingerprint: str | None = None
         self.eval()
 
+    @cached_property
+    def embedding_dim(self) -> int:
+        """Width D of the embeddings; without a linear layer, that of a grey image's."""
+        if isinstance(self.head, nn.Linear):
+            return self.head.out_features
+        return self.encode_image([Image.new("RGB", (32, 32), "grey")]).shape[1]
+
     @property
     def device(self) -> torch.device:
         """Device of the weights."""
         return next(self.backbone.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the weights."""
+        return next(self.backbone.parameters()).dtype
 
     @property
     def fingerprint(self) -> str:
@@ -74,4 +87,4 @@ class ImageEncoder(nn.Module):
         return torch.cat(embeddings)  # (N, D)
 
     def _encode_batch(self, pixels: list[torch.Tensor]) -> torch.Tensor:
-        return self(torch.stack(pixels).to(self.device)).float().cpu()  # (B, 3, H, W) -> (B, D)
+        return self(torch.stack(pixels).to(self.device, self.dtype)).float().cpu()  # (B, 3, H, W) -> (B, D)
