@@ -74,6 +74,12 @@ def test_flickr30k200_leaves_out_what_it_is_told(tmp_path):
     assert captions.provenance["multi30k_overlap"] is None
 
 
+def test_flickr30k200_knows_the_older_name_of_its_english_file(tmp_path):
+    folder = make_flickr30k200(tmp_path) / "flickr30k200"
+    (folder / "eng_Latn.txt").rename(folder / "eng_captions.txt")
+    assert load_flickr30k200(tmp_path, "ko").english == tuple(sentence("en", i) for i in range(4))
+
+
 def test_flickr30k200_counts_its_overlap_with_multi30k(tmp_path):
     make_flickr30k200(tmp_path)
     for split, names in (("train", ["100.jpg", "9.jpg"]), ("test_2016_flickr", ["102.jpg", "103.jpg"])):

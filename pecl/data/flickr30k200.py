@@ -47,8 +47,8 @@ def load_flickr30k200(
         )
     folder = data_dir / "flickr30k200"
     files = {
-        "english": folder / f"{FLORES['en']}.txt",
-        "target": folder / f"{FLORES[language]}.txt",
+        "english": _captions_file(folder, "en"),
+        "target": _captions_file(folder, language),
         "image_names": folder / "filenames.txt",
     }
     columns = read_parallel(files)
@@ -64,6 +64,12 @@ def load_flickr30k200(
     }
     translations = dict.fromkeys(directions, columns["target"])
     return ParallelCaptions("flickr30k200", language, **columns, **translations, provenance=record).select(kept)
+
+
+def _captions_file(folder: Path, language: str) -> Path:
+    file = folder / f"{FLORES[language]}.txt"
+    older_name = folder / "eng_captions.txt"  # of the English file, in some versions of the repository
+    return older_name if language == "en" and older_name.exists() and not file.exists() else file
 
 
 def _overlap(names: list[str], data_dir: Path) -> dict[str, int] | None:

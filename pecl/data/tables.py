@@ -109,7 +109,9 @@ def _numbered(reader: Any, problems: list[Problem]) -> Iterator[tuple[int, list[
         except StopIteration:
             return
         except csv.Error as error:
-            problems.append(Problem(number, None, f"malformed line: {error}"))
+            problems.append(
+                Problem(number, None, f"malformed line: {error} (write a quotation mark inside a quoted field twice)")
+            )
             continue
         if any(cell.strip() for cell in cells):
             yield number, cells
