@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pecl.data import multi30k, xtd10
@@ -70,9 +70,10 @@ class DatasetInfo:
 
 
 def _load_scenes(request: Request) -> ParallelCaptions:
-    from pecl.data.scenes import load_scenes
+    from pecl.data.scenes import load_scenes  # its word lists are read only when they are asked for
 
-    return load_scenes(request.language)
+    captions = load_scenes(request.language)
+    return replace(captions, images=None, image_index=None) if request.options["text_only"] else captions
 
 
 def _load_pool(request: Request) -> ParallelCaptions:
@@ -172,7 +173,7 @@ def load_dataset(
         name: a key of `DATASETS`, or the path of one's own file or folder (see `folder`).
         language: code, name or alias of the target language.
         data_dir: root of the data sets' folders; otherwise the environment variable PECL_DATA_DIR, otherwise `data`.
-        need: machine translations that must be there: `english_to_target`, `target_to_english`. Others are None.
+        need: machine translations that must be there: `english_to_target`, `target_to_english`. Others may be None.
         split: split to load, for data sets that have splits.
         allow_missing_images: leave out captions whose photograph is missing, instead of an error.
         allow_copied_translations: accept a translation file that repeats another language's, instead of an error.

@@ -2,7 +2,7 @@
 
 Layout (a clone of adobe-research/Cross-lingual-Test-Dataset-XTD10 as `xtd10`): `XTD10/`, `MIC/` (German, French) and
 `STAIR/` (Japanese) with `test_1kcaptions_<language>.txt`, and `XTD10/test_image_names.txt`; photographs, from COCO, in
-`images/`. German, French and Japanese captions are of other projects, not translations of the English: looser parallels.
+`images/`. German, French and Japanese captions are of other projects and less parallel to the English ones.
 """
 
 from __future__ import annotations
