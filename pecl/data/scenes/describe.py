@@ -1,0 +1,67 @@
+"""Two ways to describe a scene: phrasing A tells all of it, phrasing B starts elsewhere and may leave something out.
+
+B is an independent description, as in data sets whose captions were written by different people: it may turn the
+relation round (`a tree behind two cars` for `two cars in front of a tree`), name the place or the weather first, use a
+synonym, and leave out one detail. Its choices are drawn for each language anew.
+"""
+
+from __future__ import annotations
+
+from pecl.data.scenes.grammar import Lexicon, Mention, Message
+from pecl.data.scenes.world import CONVERSE, KINDS, Dice, Group, Scene
+
+CONVERSE_RATE = 0.5  # B speaks of the second group first
+SYNONYM_RATE = 0.4  # B uses a noun's synonym, where the lexicon has one
+OMISSIONS = {"nothing": 0.5, "weather": 0.2, "place": 0.1, "colour": 0.12, "size": 0.08}
+
+
+def describe_all(scene: Scene) -> Message:
+    """Return phrasing A: both groups with every attribute, the place and the weather, in the scene's own order."""
+    other = _mention(scene.second) if scene.second else None
+    return Message(
+        structure="A",
+        subject=_mention(scene.first),
+        verb=KINDS[scene.first.kind].verb,
+        relation=scene.relation,
+        other=other,
+        place=(scene.place, "over" if _in_the_air(scene) else "a"),
+        weather=(scene.weather, "a"),
+    )
+
+
+def describe_anew(scene: Scene, lexicon: Lexicon) -> Message:
+    """Return phrasing B in the lexicon's language; its choices depend on the scene's key and the language."""
+    dice = Dice(scene.key, "phrasing B", lexicon.code)
+    converse = scene.second is not None and dice.chance(CONVERSE_RATE)
+    first, second = (scene.second, scene.first) if converse else (scene.first, scene.second)
+    omitted = dice.weighted(OMISSIONS)
+    subject = _mention(first, _noun(first, lexicon, dice), omit=omitted if omitted == "size" else "")
+    other = _mention(second, _noun(second, lexicon, dice), omit=omitted) if second else None
+    says_place = omitted != "place" or other is None  # the place is the one frame that a lone group has
+    return Message(
+        structure="place_first" if omitted == "weather" or (says_place and dice.chance(0.5)) else "weather_first",
+        subject=subject,
+        verb=KINDS[first.kind].verb,
+        relation=CONVERSE[scene.relation] if converse else scene.relation,
+        other=other,
+        place=(scene.place, "over" if _in_the_air(scene) else "b") if says_place else None,
+        weather=(scene.weather, "b") if omitted != "weather" else None,
+    )
+
+
+def _mention(group: Group, noun: str | None = None, omit: str = "") -> Mention:
+    return Mention(
+        noun=noun or group.kind,
+        count=group.count,
+        colour=None if omit == "colour" else group.colour,
+        size=None if omit == "size" else group.size,
+    )
+
+
+def _noun(group: Group, lexicon: Lexicon, dice: Dice) -> str:
+    synonym = f"{group.kind}+"
+    return synonym if dice.chance(SYNONYM_RATE) and synonym in lexicon.nouns else group.kind
+
+
+def _in_the_air(scene: Scene) -> bool:
+    return all(KINDS[group.kind].flies for group in (scene.first, scene.second) if group)

@@ -1,0 +1,109 @@
+"""Drawing a scene with Pillow: a background for the place, the groups upon it, the weather over all.
+
+Everything is drawn at twice the size and reduced, so edges are smooth. What no caption tells (exact places, shades,
+textures, mirror images) comes from the scene's key, so that scenes of equal content differ as photographs would.
+"""
+
+from __future__ import annotations
+
+from PIL import Image, ImageChops, ImageDraw
+
+from pecl.data.scenes.backdrop import paint_backdrop, paint_weather
+from pecl.data.scenes.layout import Spot, arrange
+from pecl.data.scenes.sprites import COLOURS, PALETTE, SPRITES
+from pecl.data.scenes.world import KINDS, Dice, Scene
+
+IMAGE_SIZE = 224  # pixels, width and height
+_CANVAS = 2 * IMAGE_SIZE  # drawn at twice the size
+_TINTS = {"sunny": (255, 255, 255), "night": (178, 184, 226), "rain": (226, 230, 236), "sunset": (255, 232, 212)}
+
+Colour = tuple[int, int, int]
+
+
+def draw_scene(scene: Scene) -> Image.Image:
+    """Return the scene as an RGB image of 224 x 224 pixels; the same scene and key give the same pixels."""
+    dice = Dice(scene.key, "drawing")
+    canvas = paint_backdrop(scene.place, scene.weather, _CANVAS, dice)
+    for spot in arrange(scene, _CANVAS, dice):
+        _place(canvas, spot, _TINTS[scene.weather], dice)
+    paint_weather(canvas, scene.place, scene.weather, dice)
+    return canvas.reduce(2)
+
+
+def _place(canvas: Image.Image, spot: Spot, tint: Colour, dice: Dice) -> None:
+    """Draw one thing with its shadow; (spot.x, spot.y) is the middle of its lower edge."""
+    sprite = _sprite(spot, tint, dice)
+    left, top = round(spot.x - spot.size / 2), round(spot.y - spot.size)
+    if not KINDS[spot.group.kind].flies:
+        half, flat = spot.size * 0.46, spot.size * 0.07
+        shadow = ImageDraw.Draw(canvas, "RGBA")
+        shadow.ellipse((spot.x - half, spot.y - flat, spot.x + half, spot.y + flat), fill=(20, 20, 40, 70))
+    canvas.paste(sprite, (left, top), sprite)
+
+
+def _sprite(spot: Spot, tint: Colour, dice: Dice) -> Image.Image:
+    """Return one thing as an RGBA image (spot.size squared), lit from above and tinted by the weather."""
+    side = max(8, round(spot.size))
+    tile = Image.new("RGBA", (side, side), (*PALETTE["ink"], 0))
+    draw = ImageDraw.Draw(tile)
+    colours = PALETTE | _shades(COLOURS[spot.group.colour], dice)
+    for line in SPRITES[spot.group.kind].split("\n"):
+        if line.strip():
+            shape, colour, *numbers = line.split()
+            _SHAPES[shape](draw, colours[colour], [float(number) for number in numbers], side)
+    light = Image.linear_gradient("L").point(lambda level: 255 - level // 4).resize((side, side))
+    lit = ImageChops.multiply(tile.convert("RGB"), Image.merge("RGB", (light, light, light)))
+    lit = ImageChops.multiply(lit, Image.new("RGB", (side, side), tint))
+    lit.putalpha(tile.getchannel("A"))
+    return lit.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if dice.chance(0.5) else lit
+
+
+def _shades(colour: Colour, dice: Dice) -> dict[str, Colour]:
+    """Return the main colour, slightly varied, with a lighter and a darker shade."""
+    main = mix(colour, (dice.pick((0, 255)),) * 3, dice.between(0, 0.08))
+    return {"main": main, "light": mix(main, (255, 255, 255), 0.38), "dark": mix(main, (0, 0, 0), 0.28)}
+
+
+def mix(colour: Colour, other: Colour, share: float) -> Colour:
+    """Return `colour` with the given share of `other`."""
+    return tuple(round(a + (b - a) * share) for a, b in zip(colour, other, strict=True))
+
+
+def _scaled(numbers: list[float], side: int) -> list[float]:
+    return [number * (side - 1) for number in numbers]
+
+
+def _edge(side: int) -> int:
+    return max(1, round(side * 0.012))
+
+
+def _oval(draw: ImageDraw.ImageDraw, colour: Colour, numbers: list[float], side: int) -> None:
+    draw.ellipse(_scaled(numbers, side), fill=colour, outline=mix(colour, PALETTE["ink"], 0.55), width=_edge(side))
+
+
+def _box(draw: ImageDraw.ImageDraw, colour: Colour, numbers: list[float], side: int) -> None:
+    outline = mix(colour, PALETTE["ink"], 0.55)
+    draw.rounded_rectangle(_scaled(numbers, side), side * 0.03, fill=colour, outline=outline, width=_edge(side))
+
+
+def _pie(draw: ImageDraw.ImageDraw, colour: Colour, numbers: list[float], side: int) -> None:
+    outline = mix(colour, PALETTE["ink"], 0.55)
+    draw.pieslice(_scaled(numbers[:4], side), *numbers[4:], fill=colour, outline=outline, width=_edge(side))
+
+
+def _ring(draw: ImageDraw.ImageDraw, colour: Colour, numbers: list[float], side: int) -> None:
+    draw.ellipse(_scaled(numbers[1:], side), outline=colour, width=max(1, round(numbers[0] * side)))
+
+
+def _line(draw: ImageDraw.ImageDraw, colour: Colour, numbers: list[float], side: int) -> None:
+    width = max(1, round(numbers[0] * side))
+    draw.line(_scaled(numbers[1:], side), fill=colour, width=width, joint="curve")
+
+
+def _poly(draw: ImageDraw.ImageDraw, colour: Colour, numbers: list[float], side: int) -> None:
+    points = _scaled(numbers, side)
+    draw.polygon(points, fill=colour)
+    draw.line([*points, *points[:4]], fill=mix(colour, PALETTE["ink"], 0.55), width=_edge(side), joint="curve")
+
+
+_SHAPES = {"oval": _oval, "box": _box, "pie": _pie, "ring": _ring, "line": _line, "poly": _poly}

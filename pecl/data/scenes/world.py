@@ -1,0 +1,207 @@
+"""What a scene holds, and how scenes are sampled: kinds of things, colours, counts, places, weather, relations.
+
+Many scenes are made by changing one detail of an earlier one, so that a gallery is full of near-duplicates: the same
+two red cars by day and by night, left of a tree and behind it. All chance comes from `Dice`, keyed by text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+EDIT_RATE = 0.6  # share of scenes that change one detail of an earlier scene
+SECOND_GROUP_RATE = 0.75  # share of fresh scenes that show two groups of things
+
+PLACES = ("beach", "forest", "snow", "street", "meadow", "desert", "river", "mountains", "room")
+WEATHERS = {"sunny": 0.34, "night": 0.24, "rain": 0.2, "sunset": 0.22}
+SIZES = ("small", "big")
+FIRST_COUNTS = {1: 0.3, 2: 0.24, 3: 0.2, 4: 0.14, 5: 0.12}
+SECOND_COUNTS = {1: 0.5, 2: 0.25, 3: 0.15, 4: 0.1}
+GROUND_RELATIONS = {"next_to": 0.3, "left_of": 0.15, "right_of": 0.15, "in_front_of": 0.2, "behind": 0.2}
+SKY_RELATIONS = {"next_to": 0.6, "left_of": 0.2, "right_of": 0.2}
+CONVERSE = {
+    "next_to": "next_to",
+    "left_of": "right_of",
+    "right_of": "left_of",
+    "in_front_of": "behind",
+    "behind": "in_front_of",
+    "above": "below",
+    "below": "above",
+}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is true of a kind of thing in every language: what it does, and the colours and places it comes in."""
+
+    verb: str
+    colours: tuple[str, ...]
+    places: tuple[str, ...]
+
+    @property
+    def flies(self) -> bool:
+        """Whether it is drawn in the air and spoken of as over a place."""
+        return self.verb in ("fly", "float")
+
+
+def _kind(verb: str, colours: str, places: str) -> Kind:
+    return Kind(verb, tuple(colours.split()), tuple(places.split()))
+
+
+_OUTDOORS = " ".join(place for place in PLACES if place != "room")
+_WILD = "forest meadow river mountains"
+_PAINT = "red blue green yellow white black orange"
+_BRIGHT = "red blue green yellow white orange purple pink"
+
+KINDS: dict[str, Kind] = {
+    "dog": _kind("sit", "black white brown", " ".join(PLACES)),
+    "cat": _kind("sit", "black white brown", " ".join(PLACES)),
+    "horse": _kind("stand", "black white brown", _OUTDOORS),
+    "sheep": _kind("stand", "black white brown", "snow meadow desert river mountains"),
+    "duck": _kind("sit", "yellow white brown", "beach snow street meadow river"),
+    "bird": _kind("fly", "red blue green yellow white black", _OUTDOORS),
+    "butterfly": _kind("fly", "blue yellow white orange purple pink", _WILD + " desert room"),
+    "car": _kind("park", _PAINT, "beach snow street meadow desert river mountains"),
+    "bus": _kind("park", _PAINT, "snow street meadow desert mountains"),
+    "bicycle": _kind("stand", _PAINT, _OUTDOORS),
+    "boat": _kind("lie", "red blue green yellow white brown", "beach river"),
+    "plane": _kind("fly", "red blue yellow white orange", _OUTDOORS),
+    "house": _kind("stand", "red blue yellow white brown pink", _OUTDOORS),
+    "tent": _kind("stand", "red blue green yellow orange purple", "beach snow desert " + _WILD),
+    "tree": _kind("stand", "green red yellow pink", _OUTDOORS),
+    "flower": _kind("grow", "red blue yellow white orange purple pink", _WILD),
+    "mushroom": _kind("grow", "red brown white", _WILD),
+    "chair": _kind("stand", "red blue green yellow white brown", "beach forest snow street meadow river room"),
+    "umbrella": _kind("lie", _BRIGHT, "beach snow street meadow desert room"),
+    "ball": _kind("lie", _BRIGHT, " ".join(PLACES)),
+    "balloon": _kind("float", _BRIGHT, " ".join(PLACES)),
+    "kite": _kind("fly", _BRIGHT, "beach snow street meadow desert river mountains"),
+}
+
+
+class Dice:
+    """Random choices from a text key, the same on every platform and Python version.
+
+    Only `random.Random.random()` is used: it is the one method whose sequence Python promises to keep.
+    """
+
+    def __init__(self, *key: object) -> None:
+        digest = hashlib.sha256("/".join(map(str, key)).encode("utf-8")).digest()
+        self._random = random.Random(int.from_bytes(digest[:8], "big"))
+
+    def between(self, low: float, high: float) -> float:
+        """Return a number in [low, high)."""
+        return low + (high - low) * self._random.random()
+
+    def chance(self, probability: float) -> bool:
+        """Return True with the given probability."""
+        return self._random.random() < probability
+
+    def pick(self, choices: Sequence[T]) -> T:
+        """Return one of `choices`, all equally likely."""
+        return choices[int(self._random.random() * len(choices))]
+
+    def weighted(self, weights: Mapping[T, float]) -> T:
+        """Return a key of `weights`, likely in proportion to its weight."""
+        point = self._random.random() * sum(weights.values())
+        for choice, weight in weights.items():
+            point -= weight
+            if point < 0:
+                return choice
+        return choice  # rounding may leave the last crumb of the sum
+
+
+@dataclass(frozen=True)
+class Group:
+    """One to five equal things. `size` is `small`, `big` or None (ordinary, never spoken of)."""
+
+    kind: str
+    count: int
+    colour: str
+    size: str | None = None
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The content of one image: `first` stands in `relation` to `second`, at a place, in some weather.
+
+    `key` names the scene ("seed/index") and drives what no caption tells: exact places, shades, textures.
+    """
+
+    place: str
+    weather: str
+    first: Group
+    second: Group | None = None
+    relation: str | None = None
+    key: str = field(default="", compare=False)
+
+    def description(self) -> dict[str, Any]:
+        """Return the scene as plain data, key included."""
+        return asdict(self)
+
+
+def sample_scenes(size: int, seed: int) -> tuple[Scene, ...]:
+    """Return `size` scenes, no two of equal content; a smaller size gives the beginning of the same list."""
+    scenes: list[Scene] = []
+    seen: set[Scene] = set()
+    for index in range(size):
+        attempt = 0
+        while (scene := _sample(Dice(seed, index, "scene", attempt), scenes)) in seen:
+            attempt += 1
+        scenes.append(replace(scene, key=f"{seed}/{index}"))
+        seen.add(scene)
+    return tuple(scenes)
+
+
+def _sample(dice: Dice, earlier: Sequence[Scene]) -> Scene:
+    if earlier and dice.chance(EDIT_RATE):
+        return _edit(dice, dice.pick(earlier))
+    place = dice.pick(PLACES)
+    first = _group(dice, place, FIRST_COUNTS)
+    second = _group(dice, place, SECOND_COUNTS, avoid=first.kind) if dice.chance(SECOND_GROUP_RATE) else None
+    if second is None and dice.chance(0.6):
+        first = replace(first, size=dice.pick(SIZES))
+    return Scene(place, _weather(dice, place), first, second, _relation(dice, first, second))
+
+
+def _weather(dice: Dice, place: str) -> str:
+    indoors = {name: WEATHERS[name] for name in ("sunny", "night")}
+    return dice.weighted(indoors if place == "room" else WEATHERS)
+
+
+def _group(dice: Dice, place: str, counts: Mapping[int, float], avoid: str = "") -> Group:
+    kind = dice.pick([name for name, kind in KINDS.items() if place in kind.places and name != avoid])
+    return Group(kind, dice.weighted(counts), dice.pick(KINDS[kind].colours))
+
+
+def _relation(dice: Dice, first: Group, second: Group | None) -> str | None:
+    if second is None:
+        return None
+    flying = (KINDS[first.kind].flies, KINDS[second.kind].flies)
+    if flying[0] != flying[1]:
+        return "above" if flying[0] else "below"
+    return dice.weighted(SKY_RELATIONS if flying[0] else GROUND_RELATIONS)
+
+
+def _edit(dice: Dice, scene: Scene) -> Scene:
+    """Return `scene` with one detail sampled anew (it may come out as it was)."""
+    kinds = [KINDS[group.kind] for group in (scene.first, scene.second) if group]
+    details = ["place", "weather", "first"] + (["second", "relation"] if scene.second else [])
+    detail = dice.pick(details)
+    if detail == "weather":
+        return replace(scene, weather=_weather(dice, scene.place))
+    if detail == "relation":
+        return replace(scene, relation=_relation(dice, scene.first, scene.second))
+    if detail == "place":
+        place = dice.pick([place for place in PLACES if all(place in kind.places for kind in kinds)])
+        weather = _weather(dice, place) if place == "room" else scene.weather
+        return replace(scene, place=place, weather=weather)
+    group, counts = (scene.first, FIRST_COUNTS) if detail == "first" else (scene.second, SECOND_COUNTS)
+    if dice.chance(0.5):
+        return replace(scene, **{detail: replace(group, count=dice.weighted(counts))})
+    return replace(scene, **{detail: replace(group, colour=dice.pick(KINDS[group.kind].colours))})
