@@ -7,6 +7,7 @@ A new method is one small file: a frozen config with `placements`, and a `SlotMo
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +16,12 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import nn
 
+from pecl.adapters.combine import check_combination
 from pecl.adapters.options import problems_of
 from pecl.adapters.roles import paths_of
-from pecl.adapters.slots import SlotModule, SlotRows
+from pecl.adapters.slots import SlotModule, SlotPrompt, SlotRows
 from pecl.encoders.text import MultilingualTextEncoder, PromptedInputs
-from pecl.errors import ConfigError, WeightsError
+from pecl.errors import ConfigError, PeclError, WeightsError
 
 
 class Placement(NamedTuple):
@@ -64,6 +66,14 @@ class AdapterConfig(ABC):
         return [Placement(f"backbone.{path}", make) for role in roles for path in paths_of(tower.backbone, role)]
 
 
+class Attached(NamedTuple):
+    """A slot module on the tower."""
+
+    path: str
+    module: SlotModule
+    config: AdapterConfig
+
+
 class Adapter:
     """The slot modules of one configuration, attached to one tower. Made by `attach`.
 
@@ -74,12 +84,20 @@ class Adapter:
         self.tower = tower
         self.configs = configs
         self.rows = SlotRows(num_slots)
-        self.modules: list[tuple[str, SlotModule]] = []
-        for config in configs:
-            for path, make in config.placements(tower):
-                module = make(tower.get_submodule(path), self.rows)
-                tower.set_submodule(path, module)
-                self.modules.append((path, module))
+        self.modules: list[Attached] = []
+        self.tower_prefix = tower.text_prefix
+        placements = [(place, config) for config in configs for place in config.placements(tower)]
+        # Deepest first: a path stays valid as long as no module above it has been replaced.
+        placements.sort(key=lambda item: -item[0].path.count("."))
+        try:
+            for (path, make), config in placements:
+                self.modules.append(Attached(path, make(tower.get_submodule(path), self.rows), config))
+                tower.set_submodule(path, self.modules[-1].module)
+        except PeclError:
+            self.remove()
+            raise
+        tower.text_prefix += "".join(config.text_prompt for config in configs)
+        self.prompt = next((module for _, module, _ in self.modules if isinstance(module, SlotPrompt)), None)
 
     @property
     def num_slots(self) -> int:
@@ -88,7 +106,7 @@ class Adapter:
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield (name, parameter (S, ...)) of every slot module, in a fixed order."""
-        for path, module in self.modules:
+        for path, module, _ in self.modules:
             for name, parameter in module.slot_parameters().items():
                 yield f"{path}.{name}", parameter
 
@@ -98,13 +116,27 @@ class Adapter:
 
     def num_parameters(self) -> int:
         """Return the number of trainable parameters of one slot."""
-        return sum(parameter[0].numel() for parameter in self.parameters())
+        return sum(math.prod(parameter.shape[1:]) for parameter in self.parameters())
+
+    def learning_rate_scales(self) -> dict[str, float]:
+        """Return for each parameter, by name, the factor on the run's learning rate."""
+        return {
+            f"{path}.{name}": config.lr_scale
+            for path, module, config in self.modules
+            for name in module.slot_parameters()
+        }
 
     def reset_slot(self, slot: int, seed: int) -> None:
         """Give `slot` its initial values: those that a single-slot adapter gets from the same seed."""
         generator = torch.Generator().manual_seed(seed)
-        for _, module in self.modules:
+        for _, module, _ in self.modules:
             module.reset_slot(slot, generator)
+
+    def rearrange(self, slots: Sequence[int], new: int = 0) -> None:
+        """Keep `slots`, in that order, and append `new` uninitialised ones: for inference, optimizers must be new."""
+        for _, module, _ in self.modules:
+            module.rearrange(slots, new)
+        self.rows.num_slots = len(slots) + new
 
     def slot_state(self, slot: int) -> dict[str, torch.Tensor]:
         """Return a copy of the parameters of `slot`, by name."""
@@ -114,7 +146,17 @@ class Adapter:
         """Put parameters into `slot`.
 
         Raises:
-            WeightsError: names or shapes are not those of this adapter; the first few differences are named.
+            WeightsError: names or shapes are not those of this adapter; the first difference is named.
+        """
+        self.check_state(state)
+        for name, parameter in self.named_parameters():
+            parameter.data[slot] = state[name].to(parameter)
+
+    def check_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Refuse a state whose names or shapes are not those of this adapter.
+
+        Raises:
+            WeightsError: the first difference is named.
         """
         mine = dict(self.named_parameters())
         if missing := sorted(mine.keys() - state.keys()):
@@ -125,8 +167,6 @@ class Adapter:
             if state[name].shape != parameter.shape[1:]:
                 shapes = f"{tuple(state[name].shape)}, expected {tuple(parameter.shape[1:])}"
                 raise WeightsError(f"adapter parameter {name!r} has shape {shapes}")
-        for name, parameter in mine.items():
-            parameter.data[slot] = state[name].to(parameter)
 
     def select(self, slots: torch.Tensor | None, rows: int) -> None:
         """See `RowAdapter`."""
@@ -134,13 +174,15 @@ class Adapter:
 
     def extend_inputs(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> PromptedInputs | None:
         """See `RowAdapter`."""
-        return None
+        return None if self.prompt is None else self.prompt.extend(input_ids, attention_mask)
 
     def remove(self) -> None:
         """Take the slot modules off the tower and put its own layers back."""
-        for path, module in reversed(self.modules):
+        for path, module, _ in reversed(self.modules):
+            module.restore()
             self.tower.set_submodule(path, module.base)
         self.modules = []
+        self.tower.text_prefix = self.tower_prefix
         self.tower.adapter = None
 
 
@@ -157,12 +199,15 @@ def attach(
         seeds: the initial values of each slot are drawn with its own seed.
 
     Raises:
-        ConfigError: the tower has an adapter already, or a config does not fit it.
+        ConfigError: the tower has an adapter already, configs exclude each other, or one does not fit the tower.
+        WeightsError: the tower's architecture is unknown.
     """
     if tower.adapter is not None:
         raise ConfigError("the text tower has an adapter already; call its remove() first")
-    _ = tower.fingerprint  # taken while the tower is plain
     configs = (configs,) if isinstance(configs, AdapterConfig) else tuple(configs)
+    check_combination(configs)
+    if tower.device.type != "meta":  # weights on the meta device have no values; they serve to count parameters
+        _ = tower.fingerprint  # taken while the tower is plain
     adapter = Adapter(tower, configs, len(seeds))
     for slot, seed in enumerate(seeds):
         adapter.reset_slot(slot, seed)

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from pecl.adapters.base import AdapterConfig, Placement
 from pecl.adapters.options import option
 from pecl.adapters.roles import NORM_ROLES
-from pecl.adapters.slots import SlotModule, SlotRows
+from pecl.adapters.slots import SlotModule, SlotRows, with_parameters
 from pecl.encoders.text import MultilingualTextEncoder
 
 
@@ -55,7 +55,4 @@ class SlotLayerNorm(SlotModule):
 
     def merged(self, slot: int) -> nn.LayerNorm:
         """Return a LayerNorm with the slot's weight and bias."""
-        layer = nn.LayerNorm(self.base.normalized_shape, eps=self.base.eps, device="meta")
-        layer.weight = nn.Parameter(self.weight[slot].detach().clone())
-        layer.bias = nn.Parameter(self.bias[slot].detach().clone())
-        return layer
+        return with_parameters(self.base, self.weight[slot], self.bias[slot])

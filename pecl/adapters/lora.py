@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from pecl.adapters.base import AdapterConfig, Placement
 from pecl.adapters.options import option
 from pecl.adapters.roles import LINEAR_ROLES
-from pecl.adapters.slots import SlotModule, SlotRows, innermost, uniform
+from pecl.adapters.slots import SlotModule, SlotRows, innermost, uniform, with_parameters
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
 
@@ -65,10 +65,7 @@ class SlotLora(SlotModule):
         return self.base(x) + self.scaling * self.rows.linear(low, self.lora_B)  # (B, L, o)
 
     def merged(self, slot: int) -> nn.Linear:
-        """Return a linear layer with the weight W + scaling * B A."""
-        plain = self.base.merged(slot) if isinstance(self.base, SlotModule) else self.base
-        weight = plain.weight + self.scaling * self.lora_B[slot] @ self.lora_A[slot]  # (o, i)
-        layer = nn.Linear(weight.shape[1], weight.shape[0], bias=plain.bias is not None, device="meta")
-        layer.weight = nn.Parameter(weight.detach())
-        layer.bias = None if plain.bias is None else nn.Parameter(plain.bias.detach().clone())
-        return layer
+        """Return a linear layer with the weight W + scaling * B A, computed in float32."""
+        plain = self.plain_base(slot)
+        update = self.scaling * self.lora_B[slot].float() @ self.lora_A[slot].float()  # (o, i)
+        return with_parameters(plain, plain.weight.float() + update, plain.bias)

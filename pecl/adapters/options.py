@@ -70,10 +70,10 @@ def parse_option(config_class: type, name: str, text: str) -> Any:
         ConfigError: there is no such option, or the text is no value of its type.
     """
     names = [item.name for item in fields(config_class)]
+    if not names:
+        raise ConfigError(f"{config_class.kind} takes no options, got {name!r}")
     if name not in names:
-        raise ConfigError(
-            f"{config_class.kind}: {unknown('option', name, names)}" if names else _no_options(config_class)
-        )
+        raise ConfigError(f"{config_class.kind}: {unknown('option', name, names)}")
     kind, optional = value_type(config_class, name)
     if optional and text == "none":
         return None

@@ -15,17 +15,36 @@ from dataclasses import asdict, fields, replace
 from typing import Any
 
 from pecl.adapters.base import AdapterConfig
+from pecl.adapters.bitfit import BitFitConfig
+from pecl.adapters.bottleneck import BottleneckConfig
+from pecl.adapters.combine import check_combination
+from pecl.adapters.compacter import CompacterConfig
+from pecl.adapters.full import FullConfig
+from pecl.adapters.hard_prompt import HardPromptConfig
+from pecl.adapters.head import HeadConfig, PoolerConfig
 from pecl.adapters.layer_norm import LayerNormConfig
 from pecl.adapters.lora import LoraConfig
 from pecl.adapters.options import format_option, parse_option
+from pecl.adapters.prefix import PrefixConfig
+from pecl.adapters.soft_prompt import SoftPromptConfig
 from pecl.errors import ConfigError, unknown
 
-# In this order the parts of a combination are put on the tower, however the spec orders them.
+# In this order the parts of a combination are put on the tower, however the spec orders them: what changes a linear
+# layer (bitfit, lora) stands below what comes behind it (bottleneck, compacter).
 KINDS: dict[str, type[AdapterConfig]] = {
     config_class.kind: config_class
     for config_class in (
+        BitFitConfig,
         LoraConfig,
+        BottleneckConfig,
+        CompacterConfig,
+        SoftPromptConfig,
+        PrefixConfig,
+        HardPromptConfig,
         LayerNormConfig,
+        HeadConfig,
+        PoolerConfig,
+        FullConfig,
     )
 }
 
@@ -43,7 +62,7 @@ _QUOTED = r'"(?:[^"\\]|\\.)*"'
 
 def part_names() -> list[str]:
     """Return every name that a part of a spec may have."""
-    return [*KINDS, *(f"{kind}-only" for kind in WITH_LAYER_NORMS if kind in KINDS), *PRESETS]
+    return [*KINDS, *(f"{kind}-only" for kind in WITH_LAYER_NORMS), *PRESETS]
 
 
 def parse_adapter(spec: str, rank: int | None = None) -> tuple[AdapterConfig, ...]:
@@ -75,6 +94,7 @@ def parse_adapter(spec: str, rank: int | None = None) -> tuple[AdapterConfig, ..
     configs = implied | chosen  # an explicit `layernorm` part replaces the one that `lora` brings
     if rank is not None:
         configs = _with_rank(spec, configs, rank)
+    check_combination(tuple(configs.values()))
     return in_order(configs.values())
 
 

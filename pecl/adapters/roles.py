@@ -22,6 +22,7 @@ class Architecture(NamedTuple):
     layers: str  # path of the list of layers
     in_layer: dict[str, str]  # role -> path within a layer
     at_top: dict[str, str]  # role -> path of a module that stands once
+    positions_after_pad: bool  # the first token's position is the padding token's id + 1, not 0
 
 
 _BERT = Architecture(
@@ -38,10 +39,24 @@ _BERT = Architecture(
         "self_attention": "attention.self",
     },
     at_top={"word_embeddings": "embeddings.word_embeddings", "pooler": "pooler.dense"},
+    positions_after_pad=False,
 )
+_ROBERTA = _BERT._replace(positions_after_pad=True)
 
 # by `model_type` of the backbone's config; LaBSE is a BERT
-ARCHITECTURES: dict[str, Architecture] = {"bert": _BERT, "roberta": _BERT, "xlm-roberta": _BERT}
+ARCHITECTURES: dict[str, Architecture] = {"bert": _BERT, "roberta": _ROBERTA, "xlm-roberta": _ROBERTA}
+
+
+def architecture_of(backbone: nn.Module) -> Architecture:
+    """Return the row of the table for `backbone`.
+
+    Raises:
+        WeightsError: the architecture is unknown; the message names those that are known.
+    """
+    model_type = backbone.config.model_type
+    if model_type not in ARCHITECTURES:
+        raise WeightsError(f"adapters do not fit this backbone: {unknown('architecture', model_type, ARCHITECTURES)}")
+    return ARCHITECTURES[model_type]
 
 
 def paths_of(backbone: nn.Module, role: str) -> list[str]:
@@ -50,13 +65,18 @@ def paths_of(backbone: nn.Module, role: str) -> list[str]:
     Raises:
         WeightsError: the architecture or the role is unknown; the message names those that are known.
     """
-    model_type = backbone.config.model_type
-    if model_type not in ARCHITECTURES:
-        raise WeightsError(f"adapters do not fit this backbone: {unknown('architecture', model_type, ARCHITECTURES)}")
-    layers, in_layer, at_top = ARCHITECTURES[model_type]
+    architecture = architecture_of(backbone)
+    in_layer, at_top = architecture.in_layer, architecture.at_top
     if role in at_top:
         return [at_top[role]]
     if role not in in_layer:
         choices = [*in_layer, *at_top]
-        raise WeightsError(f"target matches nothing in {model_type}: {unknown('module role', role, choices)}")
+        raise WeightsError(f"{backbone.config.model_type} has no such module: {unknown('role', role, choices)}")
+    layers = architecture.layers
     return [f"{layers}.{i}.{in_layer[role]}" for i in range(len(backbone.get_submodule(layers)))]
+
+
+def longest_sequence(backbone: nn.Module) -> int:
+    """Return the number of positions that `backbone` has for tokens."""
+    after_pad = backbone.config.pad_token_id + 1 if architecture_of(backbone).positions_after_pad else 0
+    return backbone.config.max_position_embeddings - after_pad

@@ -1,18 +1,26 @@
 """Slots: parameters for S deltas along a leading dimension, and which of them each row of a batch uses.
 
 One frozen backbone so serves one language (S = 1), a batch of mixed languages (slot = language), or a fleet of
-training cells (slot = cell) with the same code. Three layouts of the rows are computed in three ways:
+training cells (slot = cell) with the same code. The layout of the rows decides how a linear layer is computed:
 
-- one slot for all rows: a plain linear layer;
+- one slot for all rows: as a plain linear layer;
 - S equal consecutive groups, in slot order (a fleet): one batched matmul over S;
-- anything else (a mixed batch): each row's own parameters are gathered, one batched matmul over the rows.
+- anything else (a mixed batch): one batched matmul over the rows, each with its own copy of its slot's weight, or,
+  where the copies would be larger than the rows themselves, one matmul for each slot on the rows that use it.
 """
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
+from typing import ClassVar
+
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from pecl.encoders.text import PromptedInputs
+from pecl.errors import WeightsError
 
 
 class SlotRows:
@@ -23,6 +31,7 @@ class SlotRows:
         self.index: torch.Tensor | None = None  # (B,) int64, or None: slot `single` for every row
         self.single = 0
         self.grouped = False  # rows are num_slots equal consecutive groups, in slot order
+        self.rows_of: dict[int, torch.Tensor] = {}  # slot -> places of its rows; of a mixed batch alone
 
     def select(self, slots: torch.Tensor | None, rows: int) -> None:
         """Set the slots of the next pass: (rows,) int64, or None for slot 0 everywhere.
@@ -30,7 +39,7 @@ class SlotRows:
         Raises:
             ValueError: `slots` has another length than `rows`, or names a slot that does not exist.
         """
-        self.index, self.single, self.grouped = None, 0, False
+        self.index, self.single, self.grouped, self.rows_of = None, 0, False, {}
         if slots is None:
             return
         if slots.shape != (rows,):
@@ -45,6 +54,8 @@ class SlotRows:
         if rows % self.num_slots == 0:
             groups = torch.arange(self.num_slots, device=slots.device).repeat_interleave(rows // self.num_slots)
             self.grouped = torch.equal(slots, groups)
+        if not self.grouped:
+            self.rows_of = {slot: (slots == slot).nonzero().squeeze(1) for slot in slots.unique().tolist()}
 
     def take(self, parameter: torch.Tensor) -> torch.Tensor:
         """Return each row's own parameters: (S, ...) -> (B, ...), or (1, ...) when all rows share one slot."""
@@ -65,6 +76,8 @@ class SlotRows:
         """
         if self.index is None:
             return F.linear(x, weight[self.single], None if bias is None else bias[self.single])
+        if not self.grouped and weight[0].numel() > x[0].numel():
+            return self._linear_by_slot(x, weight, bias)
         if self.grouped:
             groups = x.reshape(self.num_slots, -1, x.shape[-1])  # (S, B/S * L, i)
         else:
@@ -74,18 +87,28 @@ class SlotRows:
         out = out if bias is None else out + bias.unsqueeze(1)
         return out.reshape(*x.shape[:-1], weight.shape[1])  # (B, L, o)
 
+    def _linear_by_slot(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        parts = [
+            F.linear(x[rows], weight[slot], None if bias is None else bias[slot]) for slot, rows in self.rows_of.items()
+        ]
+        place = torch.cat(list(self.rows_of.values())).argsort()  # (B,): where each row stands among the parts
+        return torch.cat(parts)[place]  # (B, L, o)
+
 
 class SlotModule(nn.Module):
     """A frozen layer of the tower (`base`) and, beside it, parameters for S slots.
 
     A subclass makes its parameters with `slot_parameter`, fills one slot's in `reset_slot`, and computes in `forward`.
-    `base` may itself be a SlotModule: adapters stack.
+    `base` may itself be a SlotModule: adapters stack. One that has no plain equivalent says why in `cannot_merge`.
     """
+
+    cannot_merge: ClassVar[str] = ""
 
     def __init__(self, base: nn.Module, rows: SlotRows) -> None:
         super().__init__()
         self.base = base
         self.rows = rows
+        self.training = base.training  # a new module is in training mode, whatever the tower around it
 
     def slot_parameter(self, *shape: int, like: torch.Tensor) -> nn.Parameter:
         """Return an uninitialised parameter (S, *shape) with the type and device of `like`."""
@@ -99,12 +122,34 @@ class SlotModule(nn.Module):
         """Fill the parameters of `slot` with their initial values, drawing from `generator` (on the CPU)."""
         raise NotImplementedError
 
+    def rearrange(self, slots: Sequence[int], new: int) -> None:
+        """Keep the parameters of `slots`, in that order, and append `new` uninitialised slots."""
+        for parameter in self.slot_parameters().values():
+            fresh = parameter.data.new_empty(new, *parameter.shape[1:])
+            parameter.data = torch.cat([parameter.data[list(slots)], fresh])  # (len(slots) + new, ...)
+            parameter.grad = None
+
+    def restore(self) -> None:
+        """Undo what the module changed on `base`; called when it is taken off the tower."""
+
+    def plain_base(self, slot: int) -> nn.Module:
+        """Return the layer below without slots: the tower's own, or the modules' below merged for `slot`."""
+        return self.base.merged(slot) if isinstance(self.base, SlotModule) else self.base
+
     def merged(self, slot: int) -> nn.Module:
         """Return a plain layer that computes what this one does for `slot`.
 
         Raises:
-            WeightsError: this kind of module has no such layer.
+            WeightsError: this kind of module has no such layer; the message says why.
         """
+        raise WeightsError(f"this adapter cannot be merged into the tower: {self.cannot_merge}")
+
+
+class SlotPrompt(SlotModule):
+    """A slot module at the word embeddings that lengthens the input sequence."""
+
+    def extend(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> PromptedInputs:
+        """Return the sequence of (B, L) token ids with the prompt of each row's slot."""
         raise NotImplementedError
 
 
@@ -118,3 +163,17 @@ def innermost(module: nn.Module) -> nn.Module:
 def uniform(shape: torch.Size, bound: float, generator: torch.Generator) -> torch.Tensor:
     """Draw U(-bound, bound) on the CPU, so that a seed gives the same start on every device."""
     return torch.empty(shape).uniform_(-bound, bound, generator=generator)
+
+
+def normal(shape: torch.Size, std: float, generator: torch.Generator) -> torch.Tensor:
+    """Draw N(0, std^2) on the CPU."""
+    return torch.empty(shape).normal_(0, std, generator=generator)
+
+
+def with_parameters(layer: nn.Module, weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Module:
+    """Return a copy of a linear layer or LayerNorm with other values; `layer` stays as it is."""
+    layer = copy.deepcopy(layer)
+    layer.weight.data = weight.detach().to(layer.weight, copy=True)
+    if bias is not None:
+        layer.bias.data = bias.detach().to(layer.bias, copy=True)
+    return layer

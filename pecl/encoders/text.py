@@ -70,6 +70,8 @@ class MultilingualTextEncoder(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.head = head if head is not None else nn.Identity()
+        # Width D of the embeddings; not read from `head` later, whose place an adapter may take.
+        self.embedding_dim = head.out_features if head is not None else backbone.config.hidden_size
         self.tokenizer = tokenizer
         self.name = name
         self.text_prefix = text_prefix
@@ -77,11 +79,6 @@ class MultilingualTextEncoder(nn.Module):
         self.adapter: RowAdapter | None = None
         self._fingerprint: str | None = None
         self.eval()
-
-    @property
-    def embedding_dim(self) -> int:
-        """Width D of the embeddings."""
-        return self.head.out_features if isinstance(self.head, nn.Linear) else self.backbone.config.hidden_size
 
     @property
     def device(self) -> torch.device:

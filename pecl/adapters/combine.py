@@ -1,0 +1,36 @@
+"""Which methods exclude each other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pecl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pecl.adapters.base import AdapterConfig
+
+
+def check_combination(configs: Sequence[AdapterConfig]) -> None:
+    """Refuse configs that cannot work together.
+
+    Raises:
+        ConfigError: a method stands twice, `full` stands beside other parameters, or two methods train the same biases.
+    """
+    if not configs:
+        raise ConfigError("an adapter needs at least one method, such as lora")
+    by_kind = {config.kind: config for config in configs}
+    if len(by_kind) < len(configs):
+        twice = Counter(config.kind for config in configs).most_common(1)[0][0]
+        raise ConfigError(f"{twice} stands twice: expected each method at most once")
+    others = [kind for kind in by_kind if kind not in ("full", "hard_prompt")]
+    if "full" in by_kind and others:
+        raise ConfigError(f"full and {others[0]} exclude each other: full trains every weight of the tower already")
+    if "bitfit" in by_kind and "layernorm" in by_kind:
+        shared = [role for role in by_kind["layernorm"].target_modules if role in by_kind["bitfit"].target_modules]
+        if shared:
+            raise ConfigError(
+                f"bitfit and layernorm exclude each other at {'/'.join(shared)}, whose biases both train: leave one "
+                "out (lora, bottleneck and compacter bring layernorm; lora-only and so on do not)"
+            )
