@@ -23,7 +23,13 @@ from pecl.losses import ALIGNMENTS
 
 ANCHORS = ("student", "frozen")
 GALLERIES = ("images", "english")
-TRAIN_ON = ("pairs", "translations")
+TRAIN_ON = ("pairs", "multi30k-translations", "flickr30k200")
+
+# The fields that an evaluation depends on: towers, data and the query's side.
+EVALUATION_FIELDS = frozenset(
+    {"profile", "text_model", "image_model", "dataset", "split", "allow_missing_images", "language", "route"}
+    | {"test_query", "gallery", "weights", "device"}
+)
 
 
 def _option(default: Any, help: str, **metadata: Any) -> Any:
@@ -44,7 +50,10 @@ class ExperimentConfig:
     language: str = _option("de", "target language")
     route: str = _option("method1", "baseline1, baseline2, method1, method2 or method3")
     test_query: str = _option("train-side", "test side: train-side, or official-run-cross (the release's pairing)")
-    train_on: str = _option("pairs", "the few-shot pairs, or translations: translated captions outside the pool")
+    train_on: str = _option(
+        "pairs",
+        "pairs: the few-shot pairs; else translated text: multi30k-translations (outside the pool), flickr30k200",
+    )
     train_size: int | None = _option(None, "number of translated captions to train on (default: all)", low=1)
     adapter: str = _option("lora", "parameter-efficient module, see `pecl adapters list`")
     rank: int | None = _option(None, "rank of LoRA (default: the module's own, 8)", low=1)
@@ -61,6 +70,7 @@ class ExperimentConfig:
     seed: int = _option(1, "of initial values, order and dropout", low=0)
     split_seed: int = _option(42, "of the few-shot split", low=0)
     gallery: str = _option("images", "what is retrieved: images, or english (captions)")
+    weights: str | None = _option(None, "adapter file to evaluate, as written by train (default: the plain tower)")
     device: str = _option("cpu", "torch device, such as cpu or cuda:0")
     out: str = _option("results/default", "folder of the experiment's results", identity=False)
 
@@ -84,13 +94,16 @@ class ExperimentConfig:
         """Names of the alignments, whose losses are added."""
         return tuple(str(self.alignment).split("+"))
 
-    def identity(self) -> dict[str, Any]:
-        """Return the fields that can change a result."""
-        return {item.name: getattr(self, item.name) for item in fields(self) if item.metadata.get("identity", True)}
+    def identity(self, kind: str = "train") -> dict[str, Any]:
+        """Return the fields that can change the result of a run of `kind`: train, or evaluate."""
+        kept = (item for item in fields(self) if item.metadata.get("identity", True))
+        if kind == "evaluate":
+            kept = (item for item in kept if item.name in EVALUATION_FIELDS)
+        return {item.name: getattr(self, item.name) for item in kept}
 
     def run_id(self, kind: str = "train") -> str:
         """Return the run's identity: 16 hexadecimal digits of the SHA-256 of its kind and identity fields."""
-        return sha256_json({"kind": kind, **self.identity()})[:16]
+        return sha256_json({"kind": kind, **self.identity(kind)})[:16]
 
     def to_dict(self) -> dict[str, Any]:
         """Return all fields as plain values."""

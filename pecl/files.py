@@ -1,6 +1,8 @@
 """Files that are whole or absent: every write goes to a temporary name beside the target and is renamed over it.
 
 A reader therefore never sees half a file, whatever kills the writer, and a full disk leaves the old file as it was.
+A temporary name holds the writer's host and process, so that what a killed writer left is known and removed by the
+next write to the same target.
 """
 
 from __future__ import annotations
@@ -8,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
+import platform
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,22 +29,39 @@ def write_bytes(path: str | Path, content: bytes) -> Path:
         OutputError: the folder cannot be written or the disk is full; `path` is then as it was before.
     """
     path = Path(path)
-    temporary = None
+    temporary = path.with_name(f".{path.name}.{platform.node()}-{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        with os.fdopen(handle, "wb") as file:
+        _remove_abandoned(path)
+        with open(temporary, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes private files; results are meant to be read by others
         os.replace(temporary, path)
     except OSError as error:
+        temporary.unlink(missing_ok=True)
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
     return path
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove temporary files for `path` whose writer, a process of this host, is no longer there."""
+    mine = f".{path.name}.{platform.node()}-"
+    for name in os.listdir(path.parent):
+        if name.startswith(mine) and name.endswith(".tmp"):
+            process = name.removeprefix(mine).split("-")[0]
+            if process.isdigit() and not _is_running(int(process)):
+                path.with_name(name).unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # signal 0 sends nothing; it asks whether the process is there
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's process
+        return True
+    return True
 
 
 def write_text(path: str | Path, text: str) -> Path:

@@ -75,10 +75,11 @@ def metrics(similarity: torch.Tensor, correct: torch.Tensor) -> RetrievalMetrics
     all_ranks = correct_ranks(similarity, correct)  # (Q, C)
     best = all_ranks[:, 0].double()  # (Q,)
     per_query = correct.sum(dim=1).double()  # (Q,)
-    hits = {k: (all_ranks <= k).sum(dim=1) for k in RECALL_AT}  # (Q,) each
+    size = similarity.shape[1]
+    hits = {k: (all_ranks <= min(k, size)).sum(dim=1) for k in RECALL_AT}  # (Q,) each; G + 1 stands for no item
     return RetrievalMetrics(
         queries=len(similarity),
-        gallery=similarity.shape[1],
+        gallery=size,
         recall={k: float((best <= k).double().mean()) for k in RECALL_AT},
         true_recall={k: float((hits[k] / per_query).mean()) for k in RECALL_AT},
         mean_rank=float(best.mean()),

@@ -171,7 +171,7 @@ class AlignmentTrainer:
         return [order[place * size : (place + 1) * size].tolist() for order in orders]
 
     def losses(self, indices: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Return the loss of every slot, (S,), on the given pairs of its cell; dropout is drawn for the current step."""
+        """Return the loss of every slot, (S,), on the given pairs of its cell, with the current step's dropout."""
         rows: TokenIds = []
         slots: list[int] = []
         for slot, (cell, chosen) in enumerate(zip(self.cells, indices, strict=True)):

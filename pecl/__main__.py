@@ -1,0 +1,7 @@
+"""`python -m pecl`."""
+
+import sys
+
+from pecl.cli import main
+
+sys.exit(main())

@@ -1,0 +1,53 @@
+"""The command line: `python -m pecl {train,evaluate,grid,report,data,adapters,doctor}`, also installed as `pecl`.
+
+Exit status: 0 on success, 2 on bad input (one sentence on standard error), 1 on failure, 130 when interrupted. Results
+go to standard output; progress and logs go to standard error. Each command is a module of `commands`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+from pecl.commands import COMMANDS
+from pecl.errors import PeclError
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one sentence, without the usage."""
+
+    def error(self, message: str) -> None:
+        raise PeclError(f"{self.prog}: {message}; see {self.prog} --help")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = _Parser(
+        prog="pecl",
+        description="Parameter-efficient cross-lingual transfer of CLIP.",
+        epilog="example: pecl train --dataset scenes --language de --route method1",
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="log more")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    for module in COMMANDS:
+        module.add_parser(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    try:
+        parsed = build_parser().parse_args(arguments)
+        logging.getLogger("pecl").setLevel(logging.DEBUG if parsed.verbose else logging.INFO)
+        return parsed.run(parsed)
+    except PeclError as error:
+        sys.stderr.write(f"pecl: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("pecl: interrupted; the same command goes on from here\n")
+        return 130
+    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+        return 0

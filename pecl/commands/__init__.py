@@ -1,0 +1,7 @@
+"""The commands, one module each: `add_parser(commands)` adds it, and its parser's `run` carries it out."""
+
+from types import ModuleType
+
+from pecl.commands import doctor, evaluate, report, train
+
+COMMANDS: tuple[ModuleType, ...] = (train, evaluate, report, doctor)

@@ -1,0 +1,30 @@
+"""`pecl evaluate`: measure the recall of languages on a whole data set, without training."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from pecl.commands.options import add_command, add_config_flags, language_configs, print_json, print_text
+from pecl.config import EVALUATION_FIELDS
+from pecl.experiment import evaluate
+from pecl.report import evaluation_table, text_table
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    example = "pecl evaluate --dataset multi30k-1k --language en,de,fr,cs"
+    parser = add_command(commands, "evaluate", "measure the retrieval recall of languages on a data set", example)
+    add_config_flags(parser, only=EVALUATION_FIELDS | {"data_dir", "out", "image_weight"})
+    parser.add_argument("--json", action="store_true", help="print the results as one JSON document")
+    parser.set_defaults(run=run)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Evaluate every language and print one table."""
+    results = [evaluate(config) for config in language_configs(parsed)]
+    if parsed.json:
+        print_json(results)
+    else:
+        print_text(text_table(evaluation_table(results)))
+    return 0

@@ -1,0 +1,77 @@
+"""Flags that several commands share. Every field of `ExperimentConfig` is a flag, so a new field needs no line here."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import fields
+from typing import Any
+
+from pecl.config import ExperimentConfig, make_config, read_yaml
+
+
+def add_command(
+    commands: Any, name: str, summary: str, example: str, description: str | None = None
+) -> argparse.ArgumentParser:
+    """Add a command with a one-line summary and an example for its --help, and return its parser."""
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=description or summary,
+        epilog=f"example: {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_config_flags(parser: argparse.ArgumentParser, only: frozenset[str] | None = None) -> None:
+    """Add --config and a flag for each config field (of `only`, where given); a flag that is left out sets nothing."""
+    parser.add_argument(
+        "--config",
+        action="append",
+        default=[],
+        metavar="YAML",
+        help="file with any of these flags as keys; of several, later ones win, and flags win over files",
+    )
+    for item in fields(ExperimentConfig):
+        if only is not None and item.name not in only:
+            continue
+        flag = f"--{item.name.replace('_', '-')}"
+        text = f"{item.metadata['help']} (default: {item.default})".replace("%", "%%")
+        if isinstance(item.default, bool):
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
+        else:
+            parser.add_argument(flag, default=None, metavar=item.name.upper(), help=text)
+
+
+def config_values(parsed: argparse.Namespace) -> dict[str, Any]:
+    """Return what the YAML files and flags set, flags last; values are still as they were written.
+
+    Raises:
+        ConfigError: a YAML file is missing or wrong, or has an unknown key.
+    """
+    values: dict[str, Any] = {}
+    for path in parsed.config:
+        document = read_yaml(path)
+        make_config({k: v for k, v in document.items() if not isinstance(v, list)}, where=path)
+        values |= {key.replace("-", "_"): value for key, value in document.items()}
+    flags = {item.name: getattr(parsed, item.name, None) for item in fields(ExperimentConfig)}
+    return values | {name: value for name, value in flags.items() if value is not None}
+
+
+def language_configs(parsed: argparse.Namespace) -> list[ExperimentConfig]:
+    """Return one config for each language that --language names, separated by commas; all checked before any runs."""
+    values = config_values(parsed)
+    languages = values.get("language", ExperimentConfig.language)
+    names = languages if isinstance(languages, list) else str(languages).split(",")
+    return [make_config({**values, "language": name}, where="command line") for name in names]
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document on standard output."""
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def print_text(text: str) -> None:
+    """Print text on standard output."""
+    sys.stdout.write(text.rstrip("\n") + "\n")

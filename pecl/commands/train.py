@@ -1,0 +1,35 @@
+"""`pecl train`: train one language and measure what it gained."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from pecl.commands.options import add_command, add_config_flags, language_configs, print_json, print_text
+from pecl.experiment import train
+from pecl.report import text_table, training_table
+from pecl.results import result_path
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    example = "pecl train --dataset multi30k-1k --language cs --route method1 --rank 8 --lr 1e-4 --shots 50"
+    parser = add_command(
+        commands, "train", "train a language's parameters and measure the recall before and after", example
+    )
+    add_config_flags(parser)
+    parser.add_argument("--json", action="store_true", help="print the results as one JSON document")
+    parser.set_defaults(run=run)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Train the languages one after the other; print a table, and last the path of each result."""
+    configs = language_configs(parsed)
+    results = [train(config) for config in configs]
+    if parsed.json:
+        print_json(results[0] if len(results) == 1 else results)
+        return 0
+    print_text(text_table(training_table(results)))
+    for result in results:
+        print_text(str(result_path(result["config"]["out"], result["run_id"])))
+    return 0

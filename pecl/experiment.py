@@ -1,0 +1,223 @@
+"""Run one experiment: the page to read first.
+
+`train` goes from a config to a result: towers, data, few-shot split, frozen embeddings, zero-shot recall, adapter,
+training, recall of the final and of the best weights. `evaluate` stops after the first recall. `train_fleet` trains
+several configs at once, one slot each, in one pass over the frozen tower; `train` is a fleet of one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pecl.adapters.base import Adapter, attach, trainable_share
+from pecl.adapters.files import load_adapter_file, save_adapter
+from pecl.adapters.registry import describe, parse_adapter
+from pecl.config import ExperimentConfig
+from pecl.encoders.registry import load_towers
+from pecl.encoders.text import TokenIds
+from pecl.errors import ConfigError
+from pecl.evaluator import Evaluation
+from pecl.files import check_writable, sha256_json
+from pecl.losses import AlignmentObjective
+from pecl.prepare import Prepared, prepare_evaluation, prepare_training
+from pecl.results import environment, peak_memory_mb, read_result, result_path, write_result
+from pecl.trainer import AlignmentTrainer, Schedule, SlotRecord, TrainingCell
+
+logger = logging.getLogger(__name__)
+
+# Fields in which the cells of a fleet may differ: they change what a slot learns, not the shape of the work.
+FLEET_FIELDS = frozenset(
+    {"language", "route", "test_query", "alignment", "alignment_weight", "image_weight", "anchor", "lr", "seed"}
+    | {"split_seed"}
+)
+
+
+def evaluate(config: ExperimentConfig) -> dict[str, Any]:
+    """Measure the recall of the plain tower, or of `config.weights`, on the whole data set and return the result.
+
+    Raises:
+        PeclError: bad input; nothing has been written.
+    """
+    towers = load_towers(config.profile, config.text_model, config.image_model, config.device)
+    prepared = prepare_evaluation(config, towers)
+    check_writable(config.out)
+    evaluator = prepared.evaluator("test")
+    adapter_record = None
+    if config.weights is None:
+        evaluation = evaluator(prepared.zero_shot("test"))
+    else:
+        file = load_adapter_file(config.weights, towers.text)
+        adapter = attach(towers.text, file.configs)
+        try:
+            adapter.load_slot_state(0, file.state)
+            evaluation = evaluator(_embed(adapter, 0, prepared.tokens("test")))
+            adapter_record = {"spec": describe(file.configs), **trainable_share(adapter)}
+        finally:
+            adapter.remove()
+    measured = {"test": {"zero_shot" if config.weights is None else "best": evaluation}}
+    result = {
+        "kind": "evaluate",
+        "run_id": config.run_id("evaluate"),
+        **_describe(prepared, measured),
+        "adapter": adapter_record,
+    }
+    write_result(config.out, result)
+    return result
+
+
+def train(config: ExperimentConfig) -> dict[str, Any]:
+    """Train one config and return its result, which also lies at `result_path(config.out, config.run_id())`.
+
+    A complete result of the same config and data is returned as it is; an interrupted run goes on where it was.
+
+    Raises:
+        PeclError: bad input; nothing has been written.
+    """
+    return train_fleet([config])[0]
+
+
+def train_fleet(configs: Sequence[ExperimentConfig]) -> list[dict[str, Any]]:
+    """Train configs that differ in `FLEET_FIELDS` alone side by side, one slot each, and return their results.
+
+    Raises:
+        PeclError: bad input, or the configs differ in another field; nothing has been written.
+    """
+    check_fleet(configs)
+    first = configs[0]
+    adapter_configs = parse_adapter(first.adapter, first.rank)
+    towers = load_towers(first.profile, first.text_model, first.image_model, first.device)
+    cells = [prepare_training(config, towers) for config in configs]
+    check_writable(first.out)
+    done = [_complete_result(cell) for cell in cells]
+    if all(done):
+        logger.info("complete already: %s", ", ".join(config.run_id() for config in configs))
+        return done
+    fleet = _Fleet(cells)
+    adapter = attach(towers.text, adapter_configs, seeds=[config.seed for config in configs])
+    try:
+        return fleet.train(adapter)
+    finally:
+        adapter.remove()
+
+
+def check_fleet(configs: Sequence[ExperimentConfig]) -> None:
+    """Raise ConfigError, naming the field, if `configs` cannot be trained side by side."""
+    for item in fields(ExperimentConfig):
+        values = {getattr(config, item.name) for config in configs}
+        if item.name not in FLEET_FIELDS and len(values) > 1:
+            raise ConfigError(f"{item.name} differs within a fleet ({', '.join(map(str, values))}): expected one value")
+
+
+class _Fleet:
+    """Cells that are trained side by side. Everything frozen is computed here, before an adapter is attached."""
+
+    def __init__(self, cells: list[Prepared]) -> None:
+        self.cells = cells
+        self.tokens = [{part: cell.tokens(part) for part in ("val", "test")} for cell in cells]
+        self.evaluators = [{part: cell.evaluator(part) for part in ("val", "test")} for cell in cells]
+        self.zero_shot = [
+            {part: evaluator(cell.zero_shot(part)) for part, evaluator in evaluators.items()}
+            for cell, evaluators in zip(cells, self.evaluators, strict=True)
+        ]
+        self.training = [_training_cell(cell) for cell in cells]
+
+    def train(self, adapter: Adapter) -> list[dict[str, Any]]:
+        """Train all cells, write their results and return them."""
+        first = self.cells[0].config
+        identity = sha256_json([[c.config.identity(), c.data_record(), c.towers.text.fingerprint] for c in self.cells])
+        state_path = Path(first.out) / ".state" / f"{identity[:16]}.safetensors"
+        trainer = AlignmentTrainer(
+            adapter.tower,
+            adapter,
+            self.training,
+            Schedule(first.epochs, first.batch_size, first.eval_every, first.dropout),
+            lambda: [self._evaluate(adapter, slot, "val").mean_recall_at_1 for slot in range(len(self.cells))],
+            state_path,
+            identity,
+        )
+        records = trainer.run()
+        results = [self._finish(adapter, slot, record, trainer) for slot, record in enumerate(records)]
+        state_path.unlink(missing_ok=True)
+        if not any(state_path.parent.iterdir()):
+            state_path.parent.rmdir()
+        return results
+
+    def _evaluate(self, adapter: Adapter, slot: int, part: str) -> Evaluation:
+        return self.evaluators[slot][part](_embed(adapter, slot, self.tokens[slot][part]))
+
+    def _finish(self, adapter: Adapter, slot: int, record: SlotRecord, trainer: AlignmentTrainer) -> dict[str, Any]:
+        """Measure the final and the best weights of a slot; write its adapter and then its result."""
+        cell = self.cells[slot]
+        measured = {}
+        for part in ("val", "test"):
+            final = self._evaluate(adapter, slot, part)
+            measured[part] = {"zero_shot": self.zero_shot[slot][part], "final": final, "best": final}
+        if record.best_step != trainer.total_steps:
+            adapter.load_slot_state(slot, record.best)
+            for part in ("val", "test"):
+                measured[part]["best"] = self._evaluate(adapter, slot, part)
+        run_id = cell.config.run_id()
+        result = {
+            "kind": "train",
+            "run_id": run_id,
+            **_describe(cell, measured),
+            "adapter": {"spec": describe(adapter.configs), **trainable_share(adapter)},
+            "steps": trainer.total_steps,
+            "best_step": record.best_step,
+            "fleet": {"size": len(self.cells), "slot": slot},
+            "seconds": {"train": round(trainer.seconds, 2), "per_step": trainer.seconds / trainer.total_steps},
+            "curve": {"loss": record.losses, "val_mean_recall@1": record.scores},
+        }
+        path = Path(cell.config.out) / "adapters" / f"{run_id}.safetensors"
+        save_adapter(path, record.best, adapter.configs, cell.config.language, adapter.tower)
+        write_result(cell.config.out, result)
+        return result
+
+
+def _training_cell(cell: Prepared) -> TrainingCell:
+    config, tokenize = cell.config, cell.towers.text.tokenize
+    objective = AlignmentObjective(config.alignments, config.alignment_weight, config.image_weight)
+    anchor: TokenIds | torch.Tensor | None = None
+    if cell.route.anchor is not None:
+        student = config.anchor == "student"
+        anchor = tokenize(getattr(cell.train, cell.route.anchor)) if student else cell.frozen_anchor
+    query = tokenize(getattr(cell.train, cell.route.query))
+    return TrainingCell(query, anchor, cell.train_images, objective, config.lr, config.seed)
+
+
+def _embed(adapter: Adapter, slot: int, token_ids: TokenIds) -> torch.Tensor:
+    """Return the embeddings (N, D) of texts by one slot."""
+    return adapter.tower.encode_token_ids(token_ids, slots=torch.full((len(token_ids),), slot))
+
+
+def _complete_result(cell: Prepared) -> dict[str, Any] | None:
+    """Return the complete result of the same config on the same data, if there is one."""
+    path = result_path(cell.config.out, cell.config.run_id())
+    if not path.exists():
+        return None
+    result = read_result(path)
+    if result["status"] == "complete" and result["data"]["sha256"] == cell.data_record()["sha256"]:
+        return result
+    logger.warning("%s is %s or of other data; running it anew", path, result["status"])
+    return None
+
+
+def _describe(cell: Prepared, measured: dict[str, dict[str, Evaluation]]) -> dict[str, Any]:
+    """Return the parts that all results share; `measured` is {val, test} x {zero_shot, final, best}."""
+    gallery = {"kind": cell.config.gallery, "size": len(cell.gallery_items("test"))}
+    return {
+        "status": "complete",
+        "config": cell.config.to_dict(),
+        "data": {**cell.data_record(), "gallery": gallery},
+        "towers": cell.towers.describe(),
+        "metrics": {p: {name: e.to_dict() for name, e in found.items()} for p, found in measured.items()},
+        "ranks": {"test": {name: evaluation.ranks for name, evaluation in measured["test"].items()}},
+        "peak_memory_mb": round(peak_memory_mb(torch.device(cell.config.device)), 1),
+        **environment(),
+    }

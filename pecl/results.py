@@ -1,0 +1,116 @@
+"""Results: one JSON a run, written atomically, holding everything needed to believe its numbers.
+
+Layout (schema 1): `run_id` (hash of the config that determines the result), `kind` (train or evaluate), `status`
+(complete, failed, interrupted), `config`, `data` (sizes, gallery, SHA-256 of captions and translations, provenance),
+`adapter` (trainable parameters and share), `metrics` {val, test} x {zero_shot, final, best} x {direction} plus
+`mean_recall@1`, `ranks` of the test items (for intervals), `curve`, `steps`, `seconds`, `peak_memory_mb`, `versions`,
+`commit`, `dirty`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import resource
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pecl.errors import DataError
+from pecl.files import write_json
+
+logger = logging.getLogger(__name__)
+
+SCHEMA = 1
+STATUSES = ("complete", "failed", "interrupted")
+_REQUIRED = ("schema", "run_id", "kind", "status", "config")
+_PACKAGES = ("pecl", "torch", "transformers", "timm", "safetensors", "tokenizers", "numpy")
+
+
+def result_path(out: str | Path, run_id: str) -> Path:
+    """Return where the result of a run lies in the experiment folder `out`."""
+    return Path(out) / f"{run_id}.json"
+
+
+def write_result(out: str | Path, result: dict[str, Any]) -> Path:
+    """Write a result into the experiment folder and return its path."""
+    return write_json(result_path(out, result["run_id"]), {"schema": SCHEMA, **result})
+
+
+def read_result(path: str | Path) -> dict[str, Any]:
+    """Return the result at `path`.
+
+    Raises:
+        DataError: the file is damaged, no result, or of a newer schema.
+    """
+    try:
+        result = json.loads(Path(path).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"result {path} cannot be read ({error}); delete it and run it again") from error
+    if not isinstance(result, dict) or (missing := [key for key in _REQUIRED if key not in result]):
+        lacks = ", ".join(missing) if isinstance(result, dict) else "an object"
+        raise DataError(f"{path} is no result of pecl: it lacks {lacks}")
+    if not isinstance(result["schema"], int) or result["schema"] > SCHEMA:
+        raise DataError(
+            f"{path} has schema {result['schema']!r}, this version of pecl reads up to {SCHEMA}; upgrade pecl"
+        )
+    return result
+
+
+def collect(folders: list[str | Path]) -> list[dict[str, Any]]:
+    """Return the results below `folders`, sorted by run id, each run once.
+
+    Raises:
+        DataError: a folder is missing, or a result in it is damaged.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for folder in map(Path, folders):
+        if not folder.exists():
+            raise DataError(f"results folder {folder} does not exist; give the folder that `pecl train --out` named")
+        paths = [folder] if folder.is_file() else sorted(folder.rglob("*.json"))
+        for path in paths:
+            if any(part.startswith(".") for part in path.relative_to(folder).parts):
+                continue  # unfinished work
+            result = read_result(path)
+            found[result["run_id"]] = {**result, "path": str(path)}
+    return [found[run_id] for run_id in sorted(found)]
+
+
+def environment() -> dict[str, Any]:
+    """Return what a result says of the software and machine it came from."""
+    versions: dict[str, str | None] = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = None
+    commit = _git("rev-parse", "HEAD")
+    return {
+        "versions": versions,
+        "machine": {"platform": platform.platform(), "threads": torch.get_num_threads()},
+        "commit": commit,
+        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")) if commit else None,
+    }
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Return the most memory that this process has held so far, in MiB: on the GPU where one is used."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # bytes on macOS, KiB on Linux
+
+
+def _git(*arguments: str) -> str | None:
+    """Return what git says of the checkout that pecl runs from, or None where it is installed without one."""
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()

@@ -1,0 +1,32 @@
+import pytest
+import torch
+
+from pecl.checkpoint import TrainingState, load_state, save_state
+from pecl.errors import WeightsError
+from pecl.files import write_tensors
+
+
+def test_round_trip_keeps_every_bit(tmp_path):
+    state = TrainingState({"a": torch.randn(3, 4), "b": torch.zeros(0)}, {"step": 7, "scores": [[5, 0.125]]})
+    save_state(tmp_path / "state", state, "me")
+    loaded = load_state(tmp_path / "state", "me")
+    assert loaded.progress == state.progress
+    assert all(torch.equal(loaded.tensors[name], tensor) for name, tensor in state.tensors.items())
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+def test_no_file_is_no_state(tmp_path):
+    assert load_state(tmp_path / "none", "me") is None
+
+
+def test_foreign_and_damaged_states_are_refused_with_advice(tmp_path):
+    path = tmp_path / "state"
+    save_state(path, TrainingState({"a": torch.zeros(2)}, {}), "me")
+    with pytest.raises(WeightsError, match=r"belongs to other data or weights.*delete .*state"):
+        load_state(path, "you")
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(WeightsError, match=r"is damaged .*delete .*state"):
+        load_state(path, "me")
+    write_tensors(path, {"a": torch.zeros(2)}, {})
+    with pytest.raises(WeightsError, match="no training state of this version"):
+        load_state(path, "me")

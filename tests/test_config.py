@@ -1,0 +1,90 @@
+from dataclasses import replace
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pecl.config import ExperimentConfig, make_config, read_yaml, write_yaml
+from pecl.errors import ConfigError
+
+
+@given(
+    st.floats(1e-6, 1.0),
+    st.integers(1, 500),
+    st.booleans(),
+    st.sampled_from(["de", "jp", "cs"]),
+    st.sampled_from(["mse", "mse+contrastive", "cosine_mse"]),
+)
+def test_yaml_round_trip(lr, shots, dropout, language, alignment):
+    config = ExperimentConfig(lr=lr, shots=shots, dropout=dropout, language=language, alignment=alignment)
+    assert make_config(yaml.safe_load(write_yaml(config))) == config
+
+
+def test_yaml_reads_1e_4_as_a_number(tmp_path):
+    (tmp_path / "a.yaml").write_text("lr: 1e-4\nalignment-weight: 1\nlanguage: Japanese\n")
+    config = make_config(read_yaml(tmp_path / "a.yaml"))
+    assert (config.lr, config.alignment_weight, config.language) == (1e-4, 1.0, "jp")
+
+
+def test_everything_wrong_is_said_at_once():
+    with pytest.raises(ConfigError) as error:
+        make_config({"shots": 0, "lr": "fast", "anchr": "frozen", "gallery": "imges", "alignment": "mse+l2"}, "a.yaml")
+    message = str(error.value)
+    assert message.startswith("a.yaml: ")
+    for expected in (
+        "lr: 'fast' is no float",
+        "unknown key 'anchr'; did you mean 'anchor'?",
+        "shots: 0 is out of range, expected at least 1",
+        "expected one of english, images; did you mean 'images'?",
+        "unknown alignment 'l2'",
+    ):
+        assert expected in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"language": "xx"}, "unknown language 'xx': expected one of en, de"),
+        ({"language": "germn"}, "did you mean 'german'"),
+        ({"dropout": "maybe"}, "neither true nor false"),
+        ({"epochs": 1.5}, "epochs: 1.5 is no int"),
+        ({"lr": float("nan")}, "out of range"),
+        ({"rank": True}, "rank: True is no int"),
+        ({"train_on": "pair"}, "did you mean 'pairs'"),
+    ],
+)
+def test_wrong_values_name_the_field_and_what_was_expected(values, message):
+    with pytest.raises(ConfigError, match=message):
+        make_config(values)
+
+
+def test_identity_is_of_what_determines_the_result():
+    config = ExperimentConfig()
+    assert config.run_id() == replace(config, out="elsewhere", data_dir="/data").run_id()
+    assert config.run_id() != replace(config, seed=2).run_id()
+    assert config.run_id("evaluate") == replace(config, seed=2, lr=1.0).run_id("evaluate")
+    assert config.run_id("evaluate") != config.run_id()
+    assert len(config.run_id()) == 16
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lr: [1\n", "line 2: no valid YAML"),
+        ("- de\n", "expected keys and values"),
+        ("lr: 1\nseed: 2\nlr: 3\n", "line 3: key 'lr' stands twice"),
+    ],
+)
+def test_broken_yaml_names_file_and_line(tmp_path, text, message):
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message) as error:
+        read_yaml(path)
+    assert str(path) in str(error.value)
+
+
+def test_missing_yaml_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"cannot read config .*none.yaml"):
+        read_yaml(tmp_path / "none.yaml")

@@ -1,0 +1,48 @@
+import pytest
+import torch
+from torch import nn
+
+from pecl.optimizer import SlotAdam
+
+
+def gradients(steps, shape, seed):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(shape, generator=generator) * 10 ** float(i % 3 - 1) for i in range(steps)]
+
+
+def test_each_slot_is_torchs_adam_with_its_own_learning_rate():
+    lrs, steps = [1e-3, 5e-2], 12
+    start = torch.randn(2, 3, 4)
+    slots = nn.Parameter(start.clone())
+    optimizer = SlotAdam([slots], [1.0])
+    plain = [nn.Parameter(start[s].clone()) for s in range(2)]
+    references = [torch.optim.Adam([p], lr=lr, foreach=False) for p, lr in zip(plain, lrs, strict=True)]
+    for step, grad in enumerate(gradients(steps, (2, 3, 4), seed=0)):
+        decay = 1 - step / steps
+        slots.grad = grad.clone()
+        optimizer.step(torch.tensor(lrs) * decay)
+        for s, reference in enumerate(references):
+            plain[s].grad = grad[s].clone()
+            reference.param_groups[0]["lr"] = lrs[s] * decay
+            reference.step()
+    torch.testing.assert_close(slots.detach(), torch.stack([p.detach() for p in plain]), rtol=1e-5, atol=1e-7)
+
+
+def test_scale_multiplies_the_learning_rate_of_one_parameter():
+    a, b = nn.Parameter(torch.zeros(1, 2)), nn.Parameter(torch.zeros(1, 2))
+    optimizer = SlotAdam([a, b], [1.0, 10.0])
+    for parameter in (a, b):
+        parameter.grad = torch.ones(1, 2)
+    optimizer.step(torch.tensor([0.1]))
+    assert a.detach().tolist() == [pytest.approx([-0.1, -0.1], rel=1e-5)]
+    assert b.detach().tolist() == [pytest.approx([-1.0, -1.0], rel=1e-5)]
+
+
+def test_zero_grad_then_step_only_lets_the_averages_decay():
+    parameter = nn.Parameter(torch.zeros(1, 2))
+    optimizer = SlotAdam([parameter], [1.0])
+    parameter.grad = torch.ones(1, 2)
+    optimizer.zero_grad()
+    assert parameter.grad is None
+    optimizer.step(torch.tensor([0.1]))
+    assert torch.equal(parameter.detach(), torch.zeros(1, 2))
