@@ -1,8 +1,8 @@
 """`scenes`, the data set that needs no download: drawn pictures with captions in twelve languages, of any size.
 
-Each picture shows one or two groups of things: so many, of a colour, at a place, in some weather, one group in a relation
-to the other. It has two independent phrasings in every language and a machine translation both ways with plausible
-mistakes, so every route of the library can be trained and tested on it. Everything follows from the seed.
+Each picture shows one or two groups of things: so many, of a colour, at a place, in some weather, one group in a
+relation to the other. It has two independent phrasings in every language and a machine translation both ways with
+plausible mistakes, so every route of the library can be trained and tested on it. Everything follows from the seed.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from math import sin
 
-from PIL import Image, ImageChops, ImageDraw, ImageFilter
+from PIL import Image, ImageChops, ImageDraw
 
 from pecl.data.scenes.world import Dice
 
@@ -171,7 +171,9 @@ def _street(land: Draw, mask: Draw, side: int, horizon: int, dice: Dice) -> None
     land.rectangle((0, horizon, side, horizon + 12), fill=(176, 172, 166))
     for i in range(5):
         u = side * (i + 0.2) / 5
-        land.polygon([(u, side * 0.74), (u + 48, side * 0.74), (u + 44, side * 0.76), (u - 6, side * 0.76)], fill="white")
+        land.polygon(
+            [(u, side * 0.74), (u + 48, side * 0.74), (u + 44, side * 0.76), (u - 6, side * 0.76)], fill="white"
+        )
 
 
 def _meadow(land: Draw, mask: Draw, side: int, horizon: int, dice: Dice) -> None:

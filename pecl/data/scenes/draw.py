@@ -15,7 +15,7 @@ from pecl.data.scenes.world import KINDS, Dice, Scene
 
 IMAGE_SIZE = 224  # pixels, width and height
 _CANVAS = 2 * IMAGE_SIZE  # drawn at twice the size
-_TINTS = {"sunny": (255, 255, 255), "night": (178, 184, 226), "rain": (226, 230, 236), "sunset": (255, 232, 212)}
+_TINTS = {"sunny": (255, 255, 255), "night": (208, 212, 240), "rain": (232, 236, 240), "sunset": (255, 238, 222)}
 
 Colour = tuple[int, int, int]
 

@@ -22,7 +22,10 @@ def table(text: str) -> dict[str, dict[str, str]]:
     for row in rows[1:]:
         if len(row) != len(rows[0]):
             raise ValueError(f"row {row[0]!r} has {len(row) - 1} cells, expected {len(names)} ({', '.join(names)})")
-    return {row[0]: {name: "" if cell == "-" else cell for name, cell in zip(names, row[1:])} for row in rows[1:]}
+    return {
+        row[0]: {name: "" if cell == "-" else cell for name, cell in zip(names, row[1:], strict=True)}
+        for row in rows[1:]
+    }
 
 
 def inflect(text: str, paradigms: Mapping[str, Forms]) -> dict[str, dict[str, str]]:
@@ -70,7 +73,8 @@ class Lexicon:
         verb_of: kinds that take another verb than the one named in `world.KINDS`.
         verb_number: number of the verb after a class of numeral.
         relations: a phrase for each relation; its slot is named by the case it governs, e.g. `neben {dat}`.
-        places: for each place columns `a` and `b` (two phrasings) and `over` (for what flies); `river!` is a wrong sense.
+        places: for each place columns `a` and `b` (two phrasings) and `over` (for what flies); `river!` is a wrong
+            sense.
         weather: for each weather columns `a` and `b`.
         sentence: templates `A`, `place_first`, `weather_first` and perhaps `literal` (a mistaken word order); parts are
             separated by `|` and a part with an empty slot is left out.

@@ -33,13 +33,13 @@ def arrange(scene: Scene, canvas: int, dice: Dice) -> list[Spot]:
     """Return every thing of the scene on a canvas of that many pixels a side, from the back to the front."""
     regions = _regions(scene, dice)
     groups = [group for group in (scene.first, scene.second) if group]
-    spots = [spot for group, region in zip(groups, regions) for spot in _grid(group, region, canvas, dice)]
+    spots = [spot for group, region in zip(groups, regions, strict=True) for spot in _grid(group, region, canvas, dice)]
     return sorted(spots, key=lambda spot: spot.y)
 
 
 def _regions(scene: Scene, dice: Dice) -> list[tuple[float, float, float, float]]:
     in_air = KINDS[scene.first.kind].flies
-    if scene.relation is None:
+    if scene.second is None:
         return [_ALONE_IN_AIR if in_air else _ALONE]
     if scene.relation in ("above", "in_front_of", "below", "behind"):
         upper = scene.relation in ("above", "behind")

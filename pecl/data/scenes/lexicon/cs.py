@@ -18,7 +18,7 @@ _ADJECTIVE = {
 
 # The nominative plural of masculine animates ends in -í and softens a final r or k.
 _PARADIGMS = {
-    "hard": {form: ending for form, ending in _ADJECTIVE.items()} | {"nom.pl.a": "í"},
+    "hard": _ADJECTIVE | {"nom.pl.a": "í"},
     "r": {form: "r" + ending for form, ending in _ADJECTIVE.items()} | {"nom.pl.a": "ří"},
     "k": {form: "k" + ending for form, ending in _ADJECTIVE.items()} | {"nom.pl.a": "cí"},
 }

@@ -6,7 +6,7 @@ from pecl.data.scenes.grammar import Lexicon, invariable, numerals, table
 
 
 def _subject_particle(match: re.Match[str]) -> str:
-    """Return the syllable with 이 after a final consonant (its code is no multiple of 28 above U+AC00), else with 가."""
+    """Return the syllable with 이 if it ends in a consonant (28 codes a vowel, the first without one), else with 가."""
     syllable = match[1]
     return syllable + ("이" if (ord(syllable) - 0xAC00) % 28 else "가")
 

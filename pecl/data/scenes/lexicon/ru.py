@@ -4,10 +4,20 @@ from pecl.data.scenes.grammar import Lexicon, inflect, table
 
 # Masculine, feminine, neuter nominative; genitive f, m/n; instrumental f, m/n; plural nom, gen, ins.
 # `few` is what stands after 2-4 in the nominative: genitive plural, but nominative plural with feminine nouns.
-_FORMS = (
-    ("nom.sg.m", "nom.sg.f", "nom.sg.n", "gen.sg.f", "gen.sg", "ins.sg.f", "ins.sg")
-    + ("nom.pl", "gen.pl", "ins.pl", "few.f", "few")
-)  # fmt: skip
+_FORMS = [
+    "nom.sg.m",
+    "nom.sg.f",
+    "nom.sg.n",
+    "gen.sg.f",
+    "gen.sg",
+    "ins.sg.f",
+    "ins.sg",
+    "nom.pl",
+    "gen.pl",
+    "ins.pl",
+    "few.f",
+    "few",
+]
 
 
 def _paradigm(endings: str) -> dict[str, str]:

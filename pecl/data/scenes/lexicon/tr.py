@@ -1,4 +1,4 @@
-"""Turkish: no gender, a singular noun after every numeral, `bir` between adjective and noun, genitive before a place."""
+"""Turkish: no gender, singular nouns after numerals, `bir` between adjective and noun, genitive before `yanında`."""
 
 from pecl.data.scenes.grammar import Lexicon, invariable, numerals, table
 
