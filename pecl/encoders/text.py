@@ -1,13 +1,16 @@
-"""`MultilingualTextEncoder`: a frozen transformers encoder, masked mean over its tokens, then one linear layer.
+"""`MultilingualTextEncoder`: a frozen transformers encoder, a pooling of its tokens, then a linear layer.
 
-That is M-CLIP's text tower (multilingual-clip's `MultilingualCLIP`), with tokenisation taken out of `forward` so that
-a text is tokenised once however often it is encoded. The tower knows nothing of adapters but two points where they
-take part (`RowAdapter`): the slot of each row, and the sequence of input embeddings, which a prompt lengthens.
+With the masked mean as pooling that is M-CLIP's text tower (multilingual-clip's `MultilingualCLIP`), with tokenisation
+taken out of `forward` so that a text is tokenised once however often it is encoded. The tower knows nothing of
+adapters but two points where they take part (`RowAdapter`): the slot of each row, and the sequence of input
+embeddings, which a prompt lengthens.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -15,6 +18,10 @@ from torch import nn
 from tqdm import tqdm
 
 from pecl.encoders.fingerprint import fingerprint_module
+from pecl.encoders.pooling import POOLINGS
+from pecl.errors import ConfigError, unknown
+
+logger = logging.getLogger(__name__)
 
 TokenIds = list[list[int]]
 
@@ -46,39 +53,69 @@ class RowAdapter(Protocol):
 
 
 class MultilingualTextEncoder(nn.Module):
-    """Text tower: backbone, masked mean, linear head.
+    """Text tower: backbone, pooling, head.
 
     Args:
         backbone: transformers encoder without pooler; gives `last_hidden_state` (B, L, d).
         tokenizer: transformers tokenizer of the backbone.
-        head: linear layer d -> D, or None for the mean itself.
+        head: linear layer d -> D, or layers of which the last linear one gives D; None for the pooled vector itself.
         name: what results call the tower.
         text_prefix: text put before every text, such as E5's "query: ".
         max_length: longest sequence in tokens; longer texts are cut.
+        pooling: `mean` over the tokens, `cls` (the first) or `lasttoken`.
+
+    Raises:
+        ConfigError: unknown pooling.
     """
 
     def __init__(
         self,
         backbone: nn.Module,
         tokenizer: Any,
-        head: nn.Linear | None,
+        head: nn.Module | None,
         *,
         name: str,
         text_prefix: str = "",
         max_length: int = 128,
+        pooling: str = "mean",
     ) -> None:
         super().__init__()
+        if pooling not in POOLINGS:
+            raise ConfigError(unknown("pooling", pooling, POOLINGS))
         self.backbone = backbone
         self.head = head if head is not None else nn.Identity()
         # Width D of the embeddings; not read from `head` later, whose place an adapter may take.
-        self.embedding_dim = head.out_features if head is not None else backbone.config.hidden_size
+        linear = [layer for layer in self.head.modules() if isinstance(layer, nn.Linear)]
+        self.embedding_dim = linear[-1].out_features if linear else backbone.config.hidden_size
         self.tokenizer = tokenizer
         self.name = name
         self.text_prefix = text_prefix
         self.max_length = max_length
+        self.pooling = pooling
         self.adapter: RowAdapter | None = None
         self._fingerprint: str | None = None
         self.eval()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | Path,
+        *,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        max_length: int | None = None,
+        pooling: str | None = None,
+    ) -> MultilingualTextEncoder:
+        """Load M-CLIP, a sentence-transformers model or a plain transformers encoder; see `load_text_encoder`.
+
+        Example:
+            >>> text = MultilingualTextEncoder.from_pretrained("M-CLIP/XLM-Roberta-Large-Vit-L-14")
+            >>> text.encode_text(["Ein Hund rennt.", "犬が走る。"]).shape
+            torch.Size([2, 768])
+        """
+        from pecl.encoders.pretrained import load_text_encoder  # which makes towers of this class
+
+        return load_text_encoder(name_or_path, device=device, dtype=dtype, max_length=max_length, pooling=pooling)
 
     @property
     def device(self) -> torch.device:
@@ -89,14 +126,24 @@ class MultilingualTextEncoder(nn.Module):
     def fingerprint(self) -> str:
         """SHA-256 of the frozen weights and settings; taken at first use, which is before any adapter is attached."""
         if self._fingerprint is None:
-            settings = {"text_prefix": self.text_prefix, "max_length": self.max_length, "pooling": "mean"}
+            settings = {"text_prefix": self.text_prefix, "max_length": self.max_length, "pooling": self.pooling}
             self._fingerprint = fingerprint_module(self, settings)
         return self._fingerprint
 
     def tokenize(self, texts: Sequence[str]) -> TokenIds:
-        """Return the token ids of each text, with the prefix and special tokens, cut to `max_length`."""
+        """Return the token ids of each text, with the prefix and special tokens, cut to `max_length`.
+
+        One warning says how many texts were cut.
+        """
+        if not texts:
+            return []
         prefixed = [self.text_prefix + text for text in texts]
-        return self.tokenizer(prefixed, truncation=True, max_length=self.max_length)["input_ids"] if prefixed else []
+        token_ids = self.tokenizer(prefixed, truncation=True, max_length=self.max_length)["input_ids"]
+        full = [text for text, row in zip(prefixed, token_ids, strict=True) if len(row) == self.max_length]
+        whole = self.tokenizer(full, verbose=False)["input_ids"] if full else []  # not verbose: we warn ourselves
+        if cut := sum(len(row) > self.max_length for row in whole):
+            logger.warning("%d of %d texts are longer than %d tokens and were cut", cut, len(texts), self.max_length)
+        return token_ids
 
     def pad(self, token_ids: TokenIds, indices: Sequence[int] | torch.Tensor) -> Batch:
         """Return the texts at `indices` as one batch on the tower's device."""
@@ -129,9 +176,7 @@ class MultilingualTextEncoder(nn.Module):
             (B, D) embeddings, not normalised.
         """
         hidden, pooling_mask = self._hidden(input_ids, attention_mask, slots)  # (B, L, d), (B, L)
-        weights = pooling_mask.unsqueeze(-1).to(hidden.dtype)  # (B, L, 1)
-        pooled = (hidden * weights).sum(1) / weights.sum(1)  # (B, d)
-        return self.head(pooled)  # (B, D)
+        return self.head(POOLINGS[self.pooling](hidden, pooling_mask))  # (B, L, d) -> (B, d) -> (B, D)
 
     def _hidden(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, slots: torch.Tensor | None
