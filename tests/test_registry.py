@@ -44,6 +44,15 @@ def test_every_set_by_its_name(data_dir, name, language, size):
     assert (captions.images is not None) == DATASETS[name].needs_images
 
 
+def test_scenes_need_no_data(monkeypatch, tmp_path):
+    monkeypatch.setenv("PECL_DATA_DIR", str(tmp_path / "nowhere"))
+    captions = load_dataset("scenes", "cs", need=["english_to_target", "target_to_english"])
+    assert len(captions) == len(captions.images) == len(captions.english_to_target) == 1000
+    text = load_dataset("scenes", "cs", text_only=True)
+    assert text.target == captions.target
+    assert text.images is None
+
+
 @pytest.mark.parametrize("text", ["jp", "ja", "Japanese", "jpn_Jpan"])
 def test_languages_go_by_any_of_their_names(data_dir, text):
     assert load_dataset("xtd10", text, data_dir=data_dir).target[0] == sentence("jp", 0)

@@ -15,6 +15,7 @@ from pecl.data.captions import ParallelCaptions
 from pecl.data.flickr30k200 import load_flickr30k200
 from pecl.data.folder import load_folder
 from pecl.data.multi30k_task2 import TASK2_LANGUAGES, TASK2_SPLITS, load_multi30k_task2
+from pecl.data.scenes import load_scenes
 from pecl.data.translations import check_directions
 from pecl.errors import DataError, unknown
 from pecl.languages import FLORES, LANGUAGES, language_code
@@ -70,8 +71,6 @@ class DatasetInfo:
 
 
 def _load_scenes(request: Request) -> ParallelCaptions:
-    from pecl.data.scenes import load_scenes  # its word lists are read only when they are asked for
-
     captions = load_scenes(request.language)
     return replace(captions, images=None, image_index=None) if request.options["text_only"] else captions
 
@@ -108,7 +107,7 @@ _PHOTOGRAPHS = "photographs under Flickr30k's terms, research only"
 
 DATASETS: dict[str, DatasetInfo] = {
     "scenes": DatasetInfo(
-        "pictures of coloured shapes, drawn with exact captions; nothing to fetch",
+        "1,000 drawn pictures with captions and simulated machine translations; nothing to fetch",
         "MIT, part of pecl",
         tuple(LANGUAGES),
         _load_scenes,
