@@ -6,12 +6,20 @@ import sys
 
 import pytest
 import torch
+from tiny import sentences, tiny_tower
 from torch.nn import functional as F
 from transformers import BertConfig, BertModel, XLMRobertaConfig, XLMRobertaModel
 
 from pecl.adapters import opendelta_compat
+from pecl.adapters.base import attach
+from pecl.adapters.bottleneck import BottleneckConfig
+from pecl.adapters.compacter import CompacterConfig
+from pecl.adapters.layer_norm import LayerNormConfig
+from pecl.adapters.lora import LoraConfig
 from pecl.adapters.opendelta import attach_opendelta
 from pecl.adapters.opendelta_compat import import_opendelta
+from pecl.adapters.opendelta_states import from_opendelta_state_dict, infer_configs
+from pecl.adapters.soft_prompt import SoftPromptConfig
 from pecl.errors import ConfigError, WeightsError
 
 if importlib.util.find_spec("opendelta") is None:
@@ -102,7 +110,7 @@ class TestFormulae:
         layer = backbone.get_submodule(path)
         x = torch.randn(3, 6, layer.in_features, generator=torch.Generator().manual_seed(2))
         plain = F.linear(x, layer.weight, layer.bias)
-        own = {name.removeprefix(f"{path}."): p for name, p in attached.named_parameters().items() if path in name}
+        own = {name.removeprefix(f"{path}."): p for name, p in attached.named_parameters() if path in name}
         return x, plain, layer(x), own
 
     @pytest.mark.parametrize("role", ["query", "value"])
@@ -236,7 +244,7 @@ class TestTraining:
         delta = ("lora_", "adapter.", "compactor.", "soft_embeds")
         norms = () if kind == "soft_prompt" else ("output.LayerNorm",)
         assert changed == {name for name in before if any(part in name for part in delta + norms)}
-        assert changed == attached.named_parameters().keys()
+        assert changed == dict(attached.named_parameters()).keys()
 
     def test_state_restores_and_detach_gives_the_plain_backbone_back(self, kind):
         backbone = tiny_backbone()
@@ -284,3 +292,59 @@ class TestErrors:
             WeightsError, match=r"'encoder\.layer\.0\.output\.LayerNorm\.bias' is missing from the lora"
         ):
             attached.load_state_dict(other)
+
+
+CONFIGS = {
+    "lora": (LoraConfig(r=2), LayerNormConfig()),
+    "bottleneck": (BottleneckConfig(bottleneck_dim=6), LayerNormConfig()),
+    "compacter": (CompacterConfig(reduction_factor=4), LayerNormConfig()),
+    "soft_prompt": (SoftPromptConfig(num_virtual_tokens=3),),
+}
+
+
+@pytest.mark.parametrize("architecture", ["xlm-roberta", "bert"])
+@pytest.mark.parametrize("kind", KINDS)
+class TestParity:
+    """pecl's own modules against OpenDelta's, from the same initial values."""
+
+    @staticmethod
+    def both(kind, architecture):
+        """Return a tower with OpenDelta's delta and an equal one with pecl's, and the two deltas."""
+        theirs, ours = tiny_tower(architecture), tiny_tower(architecture)
+        reference = attach_opendelta(theirs.backbone, kind, **KINDS[kind])
+        theirs.head.requires_grad_(False)
+        converted_kind, state = from_opendelta_state_dict(reference.state_dict())
+        assert converted_kind == kind
+        assert infer_configs(kind, state) == CONFIGS[kind]
+        adapter = attach(ours, CONFIGS[kind])
+        adapter.load_slot_state(0, state)
+        return theirs, ours, reference, adapter
+
+    def test_outputs(self, kind, architecture):
+        theirs, ours, reference, adapter = self.both(kind, architecture)
+        assert reference.num_parameters() == adapter.num_parameters()
+        for change in (lambda _: None, randomise):
+            change(reference)
+            adapter.load_slot_state(0, from_opendelta_state_dict(reference.state_dict())[1])
+            torch.testing.assert_close(ours(INPUT_IDS, mask()), theirs(INPUT_IDS, mask()), atol=1e-5, rtol=0)
+            texts = sentences(7)
+            torch.testing.assert_close(ours.encode_text(texts, 3), theirs.encode_text(texts, 3), atol=1e-5, rtol=0)
+
+    @pytest.mark.parametrize("training", [False, True], ids=["no-dropout", "dropout"])
+    def test_loss_over_20_steps(self, kind, architecture, training):
+        theirs, ours, reference, adapter = self.both(kind, architecture)
+        goal = torch.randn(3, 8, generator=torch.Generator().manual_seed(1))
+        losses = []
+        for tower, parameters in ((theirs, reference.parameters()), (ours, adapter.parameters())):
+            tower.train(training)
+            optimiser = torch.optim.Adam(parameters, lr=1e-3)
+            torch.manual_seed(9)  # the same dropout for both
+            losses.append([])
+            for _ in range(21):
+                loss = F.mse_loss(tower(INPUT_IDS, mask()), goal)
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+                losses[-1].append(loss.item())
+        assert losses[1] == pytest.approx(losses[0], abs=1e-4)
+        assert training or losses[0][20] < losses[0][0] - 1e-3  # the steps did something

@@ -6,8 +6,16 @@ import typing
 
 import pytest
 import torch
+from tiny import sentences, tiny_tower
 
-from pecl.adapters.opendelta_states import from_opendelta_state_dict, load_released_checkpoint
+from pecl.adapters.base import attach
+from pecl.adapters.bottleneck import BottleneckConfig
+from pecl.adapters.compacter import CompacterConfig
+from pecl.adapters.head import HeadConfig
+from pecl.adapters.layer_norm import LayerNormConfig
+from pecl.adapters.lora import LoraConfig
+from pecl.adapters.opendelta_states import from_opendelta_state_dict, infer_configs, load_released_checkpoint
+from pecl.adapters.soft_prompt import SoftPromptConfig
 from pecl.errors import WeightsError
 
 QUERY = "encoder.layer.0.attention.self.query"
@@ -100,3 +108,81 @@ class TestFromOpenDeltaStateDict:
         state = {f"{QUERY}.lora.lora_A": torch.ones(1), f"{DENSE}.compactor.up_sampler.b": torch.ones(1)}
         with pytest.raises(WeightsError, match="found compacter and lora"):
             from_opendelta_state_dict(state)
+
+    def test_pooler_is_left_out(self):
+        state = {f"transformer.{QUERY}.lora.lora_A": torch.ones(1), "transformer.pooler.dense.bias": torch.ones(1)}
+        assert list(from_opendelta_state_dict(state)[1]) == [f"backbone.{QUERY}.lora_A"]
+
+
+def layer_state(method, shapes, modules=("attention.output.dense", "output.dense")):
+    """A state of two layers, with both LayerNorms of each."""
+    names = [f"transformer.encoder.layer.{i}.{module}.{method}" for i in range(2) for module in modules]
+    state = {f"{name}.{key}": torch.zeros(shape) for name in names for key, shape in shapes.items()}
+    norms = [
+        f"transformer.encoder.layer.{i}.{norm}.LayerNorm" for i in range(2) for norm in ("attention.output", "output")
+    ]
+    return state | {f"{name}.{key}": torch.zeros(64) for name in norms for key in ("weight", "bias")}
+
+
+LORA = {"lora_A": (3, 64), "lora_B": (64, 3)}
+COMPACTER = {
+    "down_sampler.phm_rule": (2, 2, 2),
+    "down_sampler.W_left": (2, 32, 1),
+    "down_sampler.W_right": (2, 1, 5),
+    "down_sampler.b": (10,),  # 64 // 6
+    "up_sampler.b": (64,),
+}
+BOTTLENECK = {"down_proj.weight": (7, 64), "down_proj.bias": (7,), "up_proj.weight": (64, 7), "up_proj.bias": (64,)}
+QKVO = ("query", "key", "value", "attention_output")
+
+
+class TestInferConfigs:
+    @pytest.mark.parametrize(
+        ("state", "configs"),
+        [
+            (layer_state("lora", LORA, ("attention.self.query", "attention.self.value")), (LoraConfig(r=3),)),
+            (layer_state("adapter.modulelist", BOTTLENECK), (BottleneckConfig(bottleneck_dim=7),)),
+            (layer_state("compactor", COMPACTER), (CompacterConfig(reduction_factor=6, phm_dim=2),)),
+        ],
+        ids=["lora", "bottleneck", "compacter"],
+    )
+    def test_with_layer_norms(self, state, configs):
+        assert infer_configs(*from_opendelta_state_dict(state)) == (*configs, LayerNormConfig())
+
+    def test_soft_prompt(self):
+        state = {"transformer.soft_prompt_layer.soft_embeds": torch.zeros(5, 64)}
+        assert infer_configs(*from_opendelta_state_dict(state)) == (SoftPromptConfig(num_virtual_tokens=5),)
+
+    def test_run_cross(self):
+        modules = [*(f"attention.self.{name}" for name in ("query", "key", "value")), "attention.output.dense"]
+        state = layer_state("lora", LORA, modules) | {"LinearTransformation.weight": torch.zeros(8, 64)}
+        expected = (LoraConfig(r=3, target_modules=QKVO), LayerNormConfig(), HeadConfig())
+        assert infer_configs(*from_opendelta_state_dict(state)) == expected
+
+    def test_incomplete_state(self):
+        state = {f"{QUERY}.lora.lora_B": torch.zeros(64, 3)}
+        with pytest.raises(WeightsError, match="the lora state has no parameter named 'lora_A'"):
+            infer_configs(*from_opendelta_state_dict(state))
+
+
+@pytest.mark.parametrize("spec", [(LoraConfig(r=2), LayerNormConfig(), HeadConfig()), (SoftPromptConfig(),)])
+def test_a_released_checkpoint_becomes_an_adapter(tmp_path, spec):
+    """Written under M-CLIP's names as the released code writes it, and read back into a tower."""
+    tower = tiny_tower()
+    adapter = attach(tower, spec)
+    for parameter in adapter.parameters():
+        torch.nn.init.normal_(parameter)
+    theirs = {"backbone.": "transformer.", "head.": "LinearTransformation.", ".lora_": ".lora.lora_"}
+    theirs["embeddings.word_embeddings.prompt"] = "soft_prompt_layer.soft_embeds"
+    state = typing.OrderedDict()
+    for name, tensor in adapter.slot_state(0).items():
+        for ours, other in theirs.items():
+            name = name.replace(ours, other)
+        state[name] = tensor
+    torch.save(state, tmp_path / "text_model_best.ckpt")
+    expected = tower.encode_text(sentences(5))
+    adapter.remove()
+
+    kind, tensors = from_opendelta_state_dict(load_released_checkpoint(tmp_path / "text_model_best.ckpt"))
+    attach(tower, infer_configs(kind, tensors)).load_slot_state(0, tensors)
+    torch.testing.assert_close(tower.encode_text(sentences(5)), expected, atol=0, rtol=0)

@@ -7,7 +7,7 @@ docs/opendelta.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -15,12 +15,11 @@ from torch import nn
 
 from pecl.adapters.base import set_trainable
 from pecl.adapters.opendelta_compat import import_opendelta
-from pecl.adapters.roles import paths_of
+from pecl.adapters.roles import NORM_ROLES, paths_of
 from pecl.errors import ConfigError, WeightsError, unknown
 
 PROMPT_STD = 0.02  # standard deviation of a fresh prompt in the released code
 _FEED_FORWARD = ("attention_output", "output")
-_LAYER_NORMS = ("attention_norm", "output_norm")
 
 
 class _Kind(NamedTuple):
@@ -79,13 +78,13 @@ class OpenDelta:
             for path in layer_norms
         }
 
-    def named_parameters(self) -> dict[str, nn.Parameter]:
-        """Return the trainable parameters, LayerNorms among them, by their names in the backbone."""
-        return {name: parameter for name, parameter in self.backbone.named_parameters() if parameter.requires_grad}
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yield the trainable parameters, LayerNorms among them, with their names in the backbone."""
+        return ((name, parameter) for name, parameter in self.backbone.named_parameters() if parameter.requires_grad)
 
     def parameters(self) -> list[nn.Parameter]:
         """Return the trainable parameters, for an optimiser."""
-        return list(self.named_parameters().values())
+        return [parameter for _, parameter in self.named_parameters()]
 
     def num_parameters(self) -> int:
         """Return the number of trainable parameters."""
@@ -93,7 +92,7 @@ class OpenDelta:
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Return a copy of the trainable parameters under OpenDelta's names."""
-        return {name: parameter.detach().clone() for name, parameter in self.named_parameters().items()}
+        return {name: parameter.detach().clone() for name, parameter in self.named_parameters()}
 
     def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
         """Put back what `state_dict` returned.
@@ -101,7 +100,7 @@ class OpenDelta:
         Raises:
             WeightsError: names or shapes are not those of this delta.
         """
-        mine = self.named_parameters()
+        mine = dict(self.named_parameters())
         if odd := sorted(mine.keys() ^ state.keys()):
             where = "is missing from" if odd[0] in mine else "is not known to"
             raise WeightsError(f"parameter {odd[0]!r} {where} the {self.kind} state ({len(odd)} such names)")
@@ -159,7 +158,7 @@ def attach_opendelta(
     if target_modules and not row.target_modules:
         raise ConfigError(f"target_modules does not apply to {kind}: its place is the input")
     train_norms = row.layer_norms if layer_norms is None else layer_norms
-    norms = _paths(backbone, _LAYER_NORMS if train_norms else ())
+    norms = _paths(backbone, NORM_ROLES if train_norms else ())
     arguments = {theirs: options.get(ours, default) for ours, (theirs, default) in row.options.items()}
     if row.target_modules:
         arguments["modified_modules"] = _paths(backbone, target_modules or row.target_modules)
