@@ -122,8 +122,9 @@ class AlignmentTrainer:
         self.tower, self.adapter, self.cells, self.schedule = tower, adapter, list(cells), schedule
         self.validate = validate
         self.state_path, self.identity = state_path, identity
-        names, parameters = zip(*adapter.named_parameters(), strict=True)
-        self.optimizer = SlotAdam(parameters, [1.0] * len(names))
+        if not adapter.parameters():
+            raise ConfigError("the adapter has no parameters to train; evaluate it instead")
+        self.optimizer = SlotAdam(adapter.parameters(), list(adapter.learning_rate_scales().values()))
         self.records = [SlotRecord() for _ in cells]
         self.total_steps = schedule.steps(len(cells[0]))
         self.step = 0

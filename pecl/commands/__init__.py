@@ -2,6 +2,6 @@
 
 from types import ModuleType
 
-from pecl.commands import doctor, evaluate, report, train
+from pecl.commands import doctor, evaluate, grid, report, train
 
-COMMANDS: tuple[ModuleType, ...] = (train, evaluate, report, doctor)
+COMMANDS: tuple[ModuleType, ...] = (train, evaluate, grid, report, doctor)

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Make .venv and install pecl there; quickstart.sh and test.sh call it. Repeating it is quick: what is there stays.
+#
+#   bash scripts/install.sh          what running needs
+#   bash scripts/install.sh test     and what testing needs
+set -euo pipefail
+cd "$(dirname "$0")/.."
+extra=${1:+[$1]}
+if [ ! -x .venv/bin/python ]; then
+    python=$(command -v python3 || command -v python) || { echo "Python 3.10 or newer is needed" >&2; exit 2; }
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+        || { echo "Python 3.10 or newer is needed, $("$python" --version) found" >&2; exit 2; }
+    echo "== making .venv with $("$python" --version)"
+    "$python" -m venv .venv
+fi
+stamp=.venv/pecl-installed${1:+-$1}
+if [ "$(cat "$stamp" 2>/dev/null)" != "$(cat setup.py requirements*.txt | cksum)" ]; then
+    echo "== installing pecl$extra into .venv (a few minutes the first time)"
+    .venv/bin/python -m pip install --quiet -e ".$extra"
+    cat setup.py requirements*.txt | cksum > "$stamp"
+fi

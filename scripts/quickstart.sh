@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# From an empty machine to a trained language: installs into .venv, trains German on drawn scenes, prints the recall.
+#
+#   bash scripts/quickstart.sh
+#
+# Needs Linux, Python 3.10 or newer and a package index. Safe to repeat: what is complete is not done again.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bash scripts/install.sh
+echo "== training German (route method1) on drawn scenes: zero-shot against trained recall"
+bash scripts/grid_method1/de.sh
+cat <<'NEXT'
+== next
+  bash scripts/grid_method1/cs.sh               another language
+  bash scripts/grid_method2/de.sh               another route
+  .venv/bin/pecl doctor                         what is installed and which data sets are found
+  PECL_DATA_DIR=... .venv/bin/pecl evaluate --dataset multi30k-1k --language en,de,fr,cs      photographs (data/README.md)
+NEXT

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Install pecl with its test requirements into .venv and run the whole test suite.
+#
+#   bash scripts/test.sh                    all but the slow tests
+#   bash scripts/test.sh -m slow            those
+#   PECL_DATA_DIR=... bash scripts/test.sh  also the tests on real data sets (data/README.md)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bash scripts/install.sh test
+echo "== style"
+.venv/bin/python -m ruff check .
+.venv/bin/python -m ruff format --check --quiet .
+echo "== tests"
+[ $# -gt 0 ] || set -- -m "not slow"
+.venv/bin/python -m pytest "$@"
+echo "== all passed; next: bash scripts/quickstart.sh"
