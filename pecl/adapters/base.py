@@ -18,10 +18,13 @@ from torch import nn
 
 from pecl.adapters.combine import check_combination
 from pecl.adapters.options import problems_of
-from pecl.adapters.roles import paths_of
+from pecl.adapters.roles import longest_sequence, paths_of
 from pecl.adapters.slots import SlotModule, SlotPrompt, SlotRows
 from pecl.encoders.text import MultilingualTextEncoder, PromptedInputs
 from pecl.errors import ConfigError, PeclError, WeightsError
+
+# Levels: what takes the place of a layer, changes it, stands behind it, or lengthens the sequence.
+COPY_OF_LAYER, BIAS_OF_LAYER, WEIGHT_OF_LAYER, BEHIND_LAYER, HARD_PROMPT, SOFT_PROMPT = range(6)
 
 
 class Placement(NamedTuple):
@@ -37,14 +40,16 @@ class AdapterConfig(ABC):
 
     Attributes:
         kind: name of the method.
+        level: of the methods at one layer, the lower levels stand nearer to the tower's own layer.
         lr_scale: the trainer multiplies the learning rate of the method's parameters by this.
-        text_prompt: text put before every text, behind the tower's own prefix.
+        text_prompt: text that a merged tower puts before every text, behind its own prefix.
 
     Raises:
         ConfigError: options have wrong types or values; all that is wrong is said at once.
     """
 
     kind: ClassVar[str]
+    level: ClassVar[int] = BEHIND_LAYER
     lr_scale: ClassVar[float] = 1.0
     text_prompt: ClassVar[str] = ""
 
@@ -85,19 +90,30 @@ class Adapter:
         self.configs = configs
         self.rows = SlotRows(num_slots)
         self.modules: list[Attached] = []
-        self.tower_prefix = tower.text_prefix
         placements = [(place, config) for config in configs for place in config.placements(tower)]
-        # Deepest first: a path stays valid as long as no module above it has been replaced.
-        placements.sort(key=lambda item: -item[0].path.count("."))
+        # Deepest first: a path stays valid as long as no module above it has been replaced. Then by level.
+        placements.sort(key=lambda item: (-item[0].path.count("."), item[1].level))
         try:
             for (path, make), config in placements:
                 self.modules.append(Attached(path, make(tower.get_submodule(path), self.rows), config))
                 tower.set_submodule(path, self.modules[-1].module)
+            self._check_positions()
         except PeclError:
             self.remove()
             raise
-        tower.text_prefix += "".join(config.text_prompt for config in configs)
-        self.prompt = next((module for _, module, _ in self.modules if isinstance(module, SlotPrompt)), None)
+
+    @property
+    def prompts(self) -> list[SlotPrompt]:
+        """The modules that lengthen the input sequence."""
+        return [module for _, module, _ in self.modules if isinstance(module, SlotPrompt)]
+
+    def _check_positions(self) -> None:
+        length = sum(prompt.length for prompt in self.prompts)
+        if length and length + self.tower.max_length > longest_sequence(self.tower.backbone):
+            raise ConfigError(
+                f"prompts of {length} vectors and texts of up to {self.tower.max_length} tokens exceed the "
+                f"{longest_sequence(self.tower.backbone)} positions of the text tower"
+            )
 
     @property
     def num_slots(self) -> int:
@@ -174,7 +190,13 @@ class Adapter:
 
     def extend_inputs(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> PromptedInputs | None:
         """See `RowAdapter`."""
-        return None if self.prompt is None else self.prompt.extend(input_ids, attention_mask)
+        if not self.prompts:
+            return None
+        words = self.prompts[-1](input_ids)  # (B, L, d)
+        inputs = PromptedInputs(words, attention_mask, attention_mask)
+        for prompt in self.prompts:
+            inputs = prompt.extend(inputs)
+        return inputs
 
     def remove(self) -> None:
         """Take the slot modules off the tower and put its own layers back."""
@@ -182,7 +204,6 @@ class Adapter:
             module.restore()
             self.tower.set_submodule(path, module.base)
         self.modules = []
-        self.tower.text_prefix = self.tower_prefix
         self.tower.adapter = None
 
 

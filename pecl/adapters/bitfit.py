@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from pecl.adapters.base import AdapterConfig, Placement
+from pecl.adapters.base import BIAS_OF_LAYER, AdapterConfig, Placement
 from pecl.adapters.options import option
 from pecl.adapters.roles import LINEAR_ROLES, NORM_ROLES
 from pecl.adapters.slots import SlotModule, SlotRows, innermost, with_parameters
@@ -24,6 +24,7 @@ class BitFitConfig(AdapterConfig):
     """Trainable biases."""
 
     kind: ClassVar[str] = "bitfit"
+    level: ClassVar[int] = BIAS_OF_LAYER
     target_modules: tuple[str, ...] = option(
         LINEAR_ROLES + NORM_ROLES, "roles of the layers", choices=LINEAR_ROLES + NORM_ROLES
     )

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pecl.adapters.base import AdapterConfig, Placement
+from pecl.adapters.base import COPY_OF_LAYER, AdapterConfig, Placement
 from pecl.adapters.head import SlotLinear
 from pecl.adapters.layer_norm import SlotLayerNorm
 from pecl.adapters.slots import SlotModule, SlotRows
@@ -25,6 +25,7 @@ class FullConfig(AdapterConfig):
     """All weights of the tower."""
 
     kind: ClassVar[str] = "full"
+    level: ClassVar[int] = COPY_OF_LAYER
 
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
         """Return a copy of each layer that has parameters.

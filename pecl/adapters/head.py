@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from pecl.adapters.base import AdapterConfig, Placement
+from pecl.adapters.base import COPY_OF_LAYER, AdapterConfig, Placement
 from pecl.adapters.options import option
 from pecl.adapters.roles import paths_of
 from pecl.adapters.slots import SlotModule, SlotRows, with_parameters
@@ -24,6 +24,7 @@ class HeadConfig(AdapterConfig):
     """The linear layer behind the mean over tokens, trained."""
 
     kind: ClassVar[str] = "head"
+    level: ClassVar[int] = COPY_OF_LAYER
     lr_scale: float = option(1.0, "the head's learning rate is the run's times this", low=0)
 
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
@@ -46,6 +47,7 @@ class PoolerConfig(AdapterConfig):
     """
 
     kind: ClassVar[str] = "pooler"
+    level: ClassVar[int] = COPY_OF_LAYER
 
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
         """Return the copy of the pooler, where there is one."""

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pecl.adapters.base import AdapterConfig, Placement
+from pecl.adapters.base import COPY_OF_LAYER, AdapterConfig, Placement
 from pecl.adapters.options import option
 from pecl.adapters.roles import NORM_ROLES
 from pecl.adapters.slots import SlotModule, SlotRows, with_parameters
@@ -25,6 +25,7 @@ class LayerNormConfig(AdapterConfig):
     """Trainable LayerNorms."""
 
     kind: ClassVar[str] = "layernorm"
+    level: ClassVar[int] = COPY_OF_LAYER
     target_modules: tuple[str, ...] = option(NORM_ROLES, "roles of the LayerNorms", choices=NORM_ROLES)
 
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pecl.adapters.base import AdapterConfig, Placement
+from pecl.adapters.base import WEIGHT_OF_LAYER, AdapterConfig, Placement
 from pecl.adapters.options import option
 from pecl.adapters.roles import LINEAR_ROLES
 from pecl.adapters.slots import SlotModule, SlotRows, innermost, uniform, with_parameters
@@ -27,6 +27,7 @@ class LoraConfig(AdapterConfig):
     """Low-rank updates of linear layers."""
 
     kind: ClassVar[str] = "lora"
+    level: ClassVar[int] = WEIGHT_OF_LAYER
     r: int = option(8, "rank, at most the layer's smaller width", low=1)
     lora_alpha: float = option(16.0, "the update is scaled by lora_alpha / r")
     lora_dropout: float = option(0.0, "probability of dropping an input of A while training", low=0, high=1)

@@ -29,12 +29,10 @@ from pecl.adapters.prefix import PrefixConfig
 from pecl.adapters.soft_prompt import SoftPromptConfig
 from pecl.errors import ConfigError, unknown
 
-# In this order the parts of a combination are put on the tower, however the spec orders them: what changes a linear
-# layer (bitfit, lora) stands below what comes behind it (bottleneck, compacter).
+# In this order configs are listed, however a spec orders its parts.
 KINDS: dict[str, type[AdapterConfig]] = {
     config_class.kind: config_class
     for config_class in (
-        BitFitConfig,
         LoraConfig,
         BottleneckConfig,
         CompacterConfig,
@@ -42,6 +40,7 @@ KINDS: dict[str, type[AdapterConfig]] = {
         PrefixConfig,
         HardPromptConfig,
         LayerNormConfig,
+        BitFitConfig,
         HeadConfig,
         PoolerConfig,
         FullConfig,
@@ -66,7 +65,7 @@ def part_names() -> list[str]:
 
 
 def parse_adapter(spec: str, rank: int | None = None) -> tuple[AdapterConfig, ...]:
-    """Return the configs that `spec` names, in the order in which they are put on a tower.
+    """Return the configs that `spec` names, in the order of `KINDS`.
 
     Args:
         spec: for example `lora`, `bottleneck:bottleneck_dim=48` or `lora-r1+head`.

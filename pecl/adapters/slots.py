@@ -146,11 +146,40 @@ class SlotModule(nn.Module):
 
 
 class SlotPrompt(SlotModule):
-    """A slot module at the word embeddings that lengthens the input sequence."""
+    """A slot module at the word embeddings that puts vectors into the input sequence."""
 
-    def extend(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> PromptedInputs:
-        """Return the sequence of (B, L) token ids with the prompt of each row's slot."""
+    length: int  # number P of vectors
+
+    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
+        """Map token ids (B, L) to word embeddings (B, L, d)."""
+        return self.base(input_ids)
+
+    def extend(self, inputs: PromptedInputs) -> PromptedInputs:
+        """Put the vectors of each row's slot into its sequence."""
         raise NotImplementedError
+
+
+def insert(inputs: PromptedInputs, vectors: torch.Tensor, place: int, pooled: bool) -> PromptedInputs:
+    """Return `inputs` with `vectors` in front of position `place`, attended to and, if `pooled`, part of the mean.
+
+    Args:
+        inputs: sequences of length L.
+        vectors: (1, P, d) or (B, P, d).
+        place: 0 to L.
+        pooled: whether the mean over tokens includes the vectors.
+    """
+    embeddings, attention_mask, pooling_mask = inputs  # (B, L, d), (B, L), (B, L)
+    vectors = vectors.expand(len(embeddings), -1, -1)  # (B, P, d)
+    ones = attention_mask.new_ones(vectors.shape[:2])  # (B, P)
+
+    def between(sequence: torch.Tensor, middle: torch.Tensor) -> torch.Tensor:
+        return torch.cat([sequence[:, :place], middle, sequence[:, place:]], dim=1)  # (B, P + L, ...)
+
+    return PromptedInputs(
+        between(embeddings, vectors),
+        between(attention_mask, ones),
+        between(pooling_mask, ones if pooled else torch.zeros_like(ones)),
+    )
 
 
 def innermost(module: nn.Module) -> nn.Module:

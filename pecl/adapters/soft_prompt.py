@@ -13,10 +13,9 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from pecl.adapters.base import AdapterConfig, Placement
+from pecl.adapters.base import SOFT_PROMPT, AdapterConfig, Placement
 from pecl.adapters.options import option
-from pecl.adapters.roles import longest_sequence
-from pecl.adapters.slots import SlotPrompt, SlotRows, normal
+from pecl.adapters.slots import SlotPrompt, SlotRows, insert, normal
 from pecl.encoders.text import MultilingualTextEncoder, PromptedInputs
 from pecl.errors import ConfigError
 
@@ -28,6 +27,7 @@ class SoftPromptConfig(AdapterConfig):
     """Trained vectors in the input sequence."""
 
     kind: ClassVar[str] = "soft_prompt"
+    level: ClassVar[int] = SOFT_PROMPT
     num_virtual_tokens: int | None = option(
         None, f"number P of vectors (default: {DEFAULT_TOKENS}, or one for each token of init_text)", low=1
     )
@@ -43,7 +43,7 @@ class SoftPromptConfig(AdapterConfig):
         """Return the prompt, at the word embeddings.
 
         Raises:
-            ConfigError: `init_text` has no tokens, or prompt and longest text exceed the backbone's positions.
+            ConfigError: `init_text` has no tokens.
         """
         token_ids = None
         if self.init_text is not None:
@@ -51,11 +51,6 @@ class SoftPromptConfig(AdapterConfig):
             if not token_ids:
                 raise ConfigError(f"soft_prompt: init_text {self.init_text!r} has no tokens")
         p = len(token_ids) if token_ids else self.num_virtual_tokens or DEFAULT_TOKENS
-        if p + tower.max_length > longest_sequence(tower.backbone):
-            raise ConfigError(
-                f"soft_prompt: {p} vectors and texts of up to {tower.max_length} tokens exceed the "
-                f"{longest_sequence(tower.backbone)} positions of the text tower"
-            )
         return self.at_roles(
             tower, ("word_embeddings",), lambda base, rows: SlotSoftPrompt(base, rows, p, token_ids, self.pool_prompt)
         )
@@ -70,6 +65,7 @@ class SlotSoftPrompt(SlotPrompt):
         self, base: nn.Embedding, rows: SlotRows, p: int, token_ids: list[int] | None, pool_prompt: bool
     ) -> None:
         super().__init__(base, rows)
+        self.length = p
         self.token_ids = token_ids
         self.pool_prompt = pool_prompt
         self.prompt = self.slot_parameter(p, base.weight.shape[1], like=base.weight)
@@ -81,20 +77,6 @@ class SlotSoftPrompt(SlotPrompt):
         else:
             self.prompt.data[slot] = normal(self.prompt.shape[1:], 0.02, generator)
 
-    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
-        """Map token ids (B, L) to word embeddings (B, L, d)."""
-        return self.base(input_ids)
-
-    def extend(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> PromptedInputs:
-        """Put the prompt of each row's slot behind its first token: (B, L) to (B, P + L, d)."""
-        words = self(input_ids)  # (B, L, d)
-        prompt = self.rows.take(self.prompt).expand(len(words), -1, -1)  # (B, P, d)
-        embeddings = torch.cat([words[:, :1], prompt, words[:, 1:]], dim=1)  # (B, P + L, d)
-        first, rest = attention_mask[:, :1], attention_mask[:, 1:]
-        seen = torch.ones(prompt.shape[:2], dtype=attention_mask.dtype, device=attention_mask.device)  # (B, P)
-        pooled = seen if self.pool_prompt else torch.zeros_like(seen)  # (B, P)
-        return PromptedInputs(
-            embeddings,
-            torch.cat([first, seen, rest], dim=1),  # (B, P + L)
-            torch.cat([first, pooled, rest], dim=1),  # (B, P + L)
-        )
+    def extend(self, inputs: PromptedInputs) -> PromptedInputs:
+        """Put the prompt of each row's slot behind the first token."""
+        return insert(inputs, self.rows.take(self.prompt), 1, self.pool_prompt)
