@@ -1,0 +1,256 @@
+"""Reader of `E5S1` files: multilingual-e5-small, its weights in 4 bits, with its tokenizer (`e5-small-q4.bin`).
+
+The file is read as data: mapped into memory, checked, and dequantised to float32. All numbers are little-endian:
+
+- `E5S1`, u32 version; i32 hidden size, layers, heads, feed-forward size, vocabulary, positions, token types; f32
+  epsilon of LayerNorm; i32 weights in a block (32).
+- Tokenizer: i32 pieces n, then the ids of bos, eos, pad, unk; u64 blob length; u32 offsets (n+1,); f32 scores (n,);
+  blob of UTF-8 pieces. i32 characters, u32 bytes, then for each character u32 codepoint, u8 count, u32 codepoints.
+- Directory: i32 tensors, for each u16 name length, name, u8 kind (0 float32, 1 Q4), u32 weights, u64 offset, u64 bytes.
+- Q4 block of 32 weights: f16 d, 16 bytes; their low nibbles are weights 0-15, their high nibbles weights 16-31;
+  weight = (nibble - 8)·d.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import BertConfig, BertModel
+
+from pecl.errors import WeightsError
+
+MAGIC = b"E5S1"
+VERSION = 1
+BLOCK = 32  # weights in a Q4 block
+Q4_BLOCK = np.dtype([("scale", "<f2"), ("nibbles", "u1", BLOCK // 2)])  # 18 bytes
+BLOCKS_AT_ONCE = 1 << 15  # one million weights: the temporary arrays stay in the processor's cache
+
+# Names of the file -> names of transformers' BertModel; "{i}" is the layer.
+EMBEDDING_NAMES = {
+    "emb.word": "embeddings.word_embeddings.weight",
+    "emb.pos": "embeddings.position_embeddings.weight",
+    "emb.type": "embeddings.token_type_embeddings.weight",
+    "emb.ln.w": "embeddings.LayerNorm.weight",
+    "emb.ln.b": "embeddings.LayerNorm.bias",
+}
+LAYER_MODULES = {
+    "q": "attention.self.query",
+    "k": "attention.self.key",
+    "v": "attention.self.value",
+    "ao": "attention.output.dense",
+    "aln": "attention.output.LayerNorm",
+    "fi": "intermediate.dense",
+    "fo": "output.dense",
+    "oln": "output.LayerNorm",
+}
+
+
+@dataclass(frozen=True)
+class E5Vocabulary:
+    """What an E5S1 file says of its Unigram tokenizer.
+
+    Attributes:
+        pieces: text of each piece, in the order of the token ids.
+        scores: log-probability of each piece.
+        special: ids of the pieces "bos", "eos", "pad" and "unk".
+        normalization: replacement of each character that is not kept as it is, such as "１" -> "1".
+    """
+
+    pieces: list[str]
+    scores: list[float]
+    special: dict[str, int]
+    normalization: dict[str, str]
+
+
+@dataclass(frozen=True)
+class E5File:
+    """A checked E5S1 file: the configuration of its BertModel, its tensors (float32) and its vocabulary."""
+
+    config: BertConfig
+    tensors: dict[str, torch.Tensor]
+    vocabulary: E5Vocabulary
+
+
+class _Cursor:
+    """Reads numbers one after the other; running past the end is a WeightsError that names the file."""
+
+    def __init__(self, path: Path, content: Any) -> None:
+        self.path = path
+        self.content = content
+        self.position = 0
+
+    def take(self, size: int) -> int:
+        """Step over `size` bytes and return where they begin."""
+        start = self.position
+        if size < 0 or start + size > len(self.content):
+            raise WeightsError(
+                f"{self.path} ends after {len(self.content)} bytes, within a field of {size} bytes at {start}: "
+                "the file is truncated or damaged"
+            )
+        self.position = start + size
+        return start
+
+    def unpack(self, layout: str) -> tuple:
+        """Read the numbers of a `struct` layout."""
+        return struct.unpack_from("<" + layout, self.content, self.take(struct.calcsize("<" + layout)))
+
+    def array(self, dtype: str | np.dtype, count: int) -> np.ndarray:
+        """Return a view (count,) of the file."""
+        return np.frombuffer(self.content, dtype, count, self.take(np.dtype(dtype).itemsize * count))
+
+    def text(self, size: int) -> bytes:
+        """Read `size` bytes."""
+        start = self.take(size)
+        return self.content[start : start + size]
+
+
+def read_e5(path: Path) -> E5File:
+    """Read and check an E5S1 file, its weights dequantised to float32 (0.5 GB for multilingual-e5-small).
+
+    Raises:
+        WeightsError: the file is missing, of another format or version, truncated, or lacks a tensor.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except FileNotFoundError as error:
+        raise WeightsError(f"weights {path} are missing: expected an E5S1 file such as e5-small-q4.bin") from error
+    except (OSError, ValueError) as error:  # ValueError: an empty file cannot be mapped
+        raise WeightsError(f"cannot read weights {path}: {error}") from error
+    cursor = _Cursor(path, content)
+    config = _read_config(cursor)
+    vocabulary = _read_vocabulary(cursor)
+    return E5File(config, _read_tensors(cursor, config), vocabulary)
+
+
+def build_bert(file: E5File) -> BertModel:
+    """Return the BertModel of a file, without pooler, in evaluation mode; it holds the file's tensors themselves."""
+    with torch.device("meta"):  # shapes alone: random weights for 118 M parameters would only be overwritten
+        model = BertModel(file.config, add_pooling_layer=False)
+    model.load_state_dict(file.tensors, assign=True)
+    positions = torch.arange(file.config.max_position_embeddings).unsqueeze(0)  # (1, positions)
+    model.embeddings.position_ids = positions  # the two buffers are in no state dict
+    model.embeddings.token_type_ids = torch.zeros_like(positions)
+    return model.eval()
+
+
+def dequantize_q4(blocks: np.ndarray) -> torch.Tensor:
+    """Return the weights (32·n,), float32, of n Q4 blocks (n,) of dtype `Q4_BLOCK`."""
+    weights = torch.empty(len(blocks), BLOCK)  # (n, 32)
+    target = weights.numpy()
+    for start in range(0, len(blocks), BLOCKS_AT_ONCE):
+        part = blocks[start : start + BLOCKS_AT_ONCE]
+        out = target[start : start + BLOCKS_AT_ONCE]  # (m, 32)
+        out[:, : BLOCK // 2] = part["nibbles"] & 15  # (m, 16)
+        out[:, BLOCK // 2 :] = part["nibbles"] >> 4  # (m, 16)
+        out -= 8
+        out *= part["scale"].astype(np.float32)[:, None]  # (m, 1)
+    return weights.flatten()  # (32·n,)
+
+
+def _read_config(cursor: _Cursor) -> BertConfig:
+    magic = cursor.text(len(MAGIC))
+    if magic != MAGIC:
+        raise WeightsError(f"{cursor.path} begins with {magic!r}, expected {MAGIC!r}: it is no E5S1 file")
+    (version,) = cursor.unpack("I")
+    if version != VERSION:
+        raise WeightsError(f"{cursor.path} is an E5S1 file of version {version}, expected version {VERSION}")
+    hidden, layers, heads, feed_forward, vocabulary, positions, types, epsilon, block = cursor.unpack("7ifi")
+    sizes = (hidden, layers, heads, feed_forward, vocabulary, positions, types)
+    if block != BLOCK or min(sizes) < 1 or hidden % heads or hidden % BLOCK or feed_forward % BLOCK:
+        raise WeightsError(f"{cursor.path}: impossible header (sizes {sizes}, block {block}): the file is damaged")
+    return BertConfig(
+        vocab_size=vocabulary,
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=feed_forward,
+        hidden_act="gelu",
+        max_position_embeddings=positions,
+        type_vocab_size=types,
+        layer_norm_eps=epsilon,
+    )
+
+
+def _read_vocabulary(cursor: _Cursor) -> E5Vocabulary:
+    count, *ids = cursor.unpack("5i")
+    (blob_size,) = cursor.unpack("Q")
+    offsets = cursor.array("<u4", count + 1)  # (n+1,)
+    scores = cursor.array("<f4", count)  # (n,)
+    blob = cursor.text(blob_size)
+    special = dict(zip(("bos", "eos", "pad", "unk"), ids, strict=True))
+    if offsets[-1] != blob_size or (np.diff(offsets.astype(np.int64)) < 0).any() or max(ids) >= count or min(ids) < 0:
+        raise WeightsError(f"{cursor.path}: the offsets of its {count} pieces are inconsistent: the file is damaged")
+    bounds = offsets.tolist()
+    try:
+        pieces = [blob[start:end].decode() for start, end in pairwise(bounds)]
+    except UnicodeDecodeError as error:
+        raise WeightsError(f"{cursor.path}: a piece of its vocabulary is not UTF-8: the file is damaged") from error
+    return E5Vocabulary(pieces, scores.tolist(), special, _read_normalization(cursor))
+
+
+def _read_normalization(cursor: _Cursor) -> dict[str, str]:
+    count, size = cursor.unpack("iI")
+    end = cursor.position + size
+    table = {}
+    for _ in range(count):
+        codepoint, length = cursor.unpack("IB")
+        table[chr(codepoint)] = "".join(map(chr, cursor.unpack(f"{length}I")))
+    if cursor.position != end:
+        raise WeightsError(f"{cursor.path}: the normalisation table is not {size} bytes long: the file is damaged")
+    return table
+
+
+def _read_tensors(cursor: _Cursor, config: BertConfig) -> dict[str, torch.Tensor]:
+    """Read every tensor of the directory that BertModel has, under its name and in its shape there."""
+    with torch.device("meta"):
+        shapes = {
+            name: tensor.shape for name, tensor in BertModel(config, add_pooling_layer=False).state_dict().items()
+        }
+    names = _tensor_names(config.num_hidden_layers)
+    tensors = {}
+    (count,) = cursor.unpack("i")
+    for _ in range(count):
+        (length,) = cursor.unpack("H")
+        name = cursor.text(length).decode("latin-1")
+        kind, size, offset, num_bytes = cursor.unpack("BIQQ")
+        if name in names:
+            target = names[name]
+            place = f"{cursor.path}: tensor {name!r}"
+            if size != shapes[target].numel():
+                raise WeightsError(f"{place} has {size} weights, expected {tuple(shapes[target])}")
+            tensors[target] = _read_tensor(cursor, place, kind, size, offset, num_bytes).view(shapes[target])
+    missing = [name for name, target in names.items() if target not in tensors]
+    if missing:
+        raise WeightsError(f"{cursor.path} lacks {len(missing)} tensors, the first {missing[0]!r}")
+    return tensors
+
+
+def _read_tensor(cursor: _Cursor, place: str, kind: int, size: int, offset: int, num_bytes: int) -> torch.Tensor:
+    """Return the weights (size,), float32, at `offset` of the file."""
+    if kind not in (0, 1):
+        raise WeightsError(f"{place} is of unknown kind {kind}, expected 0 (float32) or 1 (Q4)")
+    dtype, count = (Q4_BLOCK, size // BLOCK) if kind else (np.dtype("<f4"), size)
+    if num_bytes != count * dtype.itemsize:
+        raise WeightsError(f"{place} takes {num_bytes} bytes, expected {count * dtype.itemsize}: the file is damaged")
+    data = _Cursor(cursor.path, cursor.content)
+    data.take(offset)
+    array = data.array(dtype, count)
+    return dequantize_q4(array) if kind else torch.from_numpy(array.astype(np.float32))
+
+
+def _tensor_names(layers: int) -> dict[str, str]:
+    """Return the name in BertModel of each tensor of the file."""
+    names = dict(EMBEDDING_NAMES)
+    for i in range(layers):
+        for short, module in LAYER_MODULES.items():
+            names[f"l{i}.{short}.w"] = f"encoder.layer.{i}.{module}.weight"
+            names[f"l{i}.{short}.b"] = f"encoder.layer.{i}.{module}.bias"
+    return names

