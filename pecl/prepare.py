@@ -166,6 +166,7 @@ def _load(config: ExperimentConfig, need: list[str]) -> ParallelCaptions:
         need=need,
         split=config.split,
         allow_missing_images=config.allow_missing_images,
+        allow_copied_translations=config.allow_copied_translations,
         text_only=config.gallery == "english" and not config.image_weight,
     )
     if config.gallery == "images" and data.images is None:
@@ -178,7 +179,9 @@ def _load(config: ExperimentConfig, need: list[str]) -> ParallelCaptions:
 
 def _outside_pool(config: ExperimentConfig) -> ParallelCaptions:
     data_dir = find_data_dir("multi30k-1k", config.data_dir)
-    return load_multi30k_translations_outside_pool(data_dir, config.language)
+    return load_multi30k_translations_outside_pool(
+        data_dir, config.language, allow_copied_translations=config.allow_copied_translations
+    )
 
 
 def _flickr30k200(config: ExperimentConfig) -> ParallelCaptions:
