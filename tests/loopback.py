@@ -1,0 +1,154 @@
+"""A web server on the loopback that misbehaves on demand, for the tests of downloading."""
+
+import contextlib
+import hashlib
+import http.server
+import threading
+import time
+
+from pecl.data.fetch import FetchPolicy
+
+FAST = FetchPolicy(timeout=0.3, attempts=3, backoff=0.01, max_wait=3)
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves `files` (path -> bytes) with ETags and ranges. `faults` (path -> list) are met one a request, then none.
+
+    A fault is a function of the request handler and the content; it answers in place of the server.
+    """
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files = {}
+        self.faults = {}
+        self.requests = []  # (path, headers, time)
+        self.busy = self.most_busy = 0
+        self.lock = threading.Lock()
+        self.closing = threading.Event()
+        self.ranges = True
+        self.delay = 0.0
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def seen(self, path):
+        return [headers for asked, headers, _ in self.requests if asked == path]
+
+    def handle_error(self, request, client_address):
+        pass  # a client that gives up is part of the tests
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *args):
+        pass
+
+    def do_GET(self):
+        server = self.server
+        self.close_connection = True
+        with server.lock:
+            server.requests.append((self.path, dict(self.headers), time.monotonic()))
+            faults = server.faults.get(self.path, [])
+            fault = faults.pop(0) if faults else None
+            server.busy += 1
+            server.most_busy = max(server.most_busy, server.busy)
+        try:
+            time.sleep(server.delay)
+            content = server.files.get(self.path)
+            if fault is not None:
+                fault(self, content)
+            elif content is None:
+                self.answer(404)
+            else:
+                self.serve(content)
+        finally:
+            with server.lock:
+                server.busy -= 1
+
+    def answer(self, status, body=b"", length=None, **headers):
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(body) if length is None else length))
+        self.end_headers()
+        self.wfile.write(body)
+        self.wfile.flush()
+
+    def serve(self, content):
+        tag = etag(content)
+        asked = self.headers.get("Range")
+        if not (asked and self.server.ranges and self.headers.get("If-Range") == tag):
+            self.answer(200, content, ETag=tag)
+            return
+        start = int(asked.removeprefix("bytes=").removesuffix("-"))
+        if start >= len(content):
+            self.answer(416)
+        else:
+            extent = f"bytes {start}-{len(content) - 1}/{len(content)}"
+            self.answer(206, content[start:], ETag=tag, Content_Range=extent)
+
+
+def etag(content):
+    return f'"{hashlib.md5(content).hexdigest()}"'
+
+
+def status(code, **headers):
+    """A fault: answer with a status."""
+    return lambda handler, content: handler.answer(code, b"a page about the error", **headers)
+
+
+def truncate(size):
+    """A fault: promise all, and hang up after `size` bytes."""
+    return lambda handler, content: handler.answer(200, content[:size], length=len(content), ETag=etag(content))
+
+
+def stall(size):
+    """A fault: promise all, and fall silent after `size` bytes."""
+
+    def fault(handler, content):
+        truncate(size)(handler, content)
+        handler.server.closing.wait(5)
+
+    return fault
+
+
+def wrong(body):
+    """A fault: answer 200 with other bytes, as the sign-in page of a hotel's network does."""
+    return lambda handler, content: handler.answer(200, body, ETag=etag(body))
+
+
+def hang_up(handler, content):
+    """A fault: close the connection without an answer."""
+
+
+@contextlib.contextmanager
+def running_server():
+    server = Server()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.closing.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def without_proxies(monkeypatch):
+    """Forget the environment's proxies, which would hide the loopback."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def sha(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def files_in(folder):
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
