@@ -24,6 +24,6 @@ setup(
     packages=find_packages(include=["pecl", "pecl.*"]),
     package_data={"pecl": ["weights/*.safetensors", "data/published/*.json"]},
     install_requires=requirements("requirements.txt"),
-    extras_require={"test": requirements("requirements-test.txt")},
+    extras_require={"test": requirements("requirements-test.txt"), "openclip": ["open_clip_torch>=2.24"]},
     entry_points={"console_scripts": ["pecl = pecl.cli:main"]},
 )

@@ -1,0 +1,51 @@
+"""Shapes of the encoders that M-CLIP was built on, which its checkpoints name but do not describe.
+
+With them a checkpoint loads without fetching its base model. Source: the `config.json` of xlm-roberta-large and of
+sentence-transformers/LaBSE.
+"""
+
+from __future__ import annotations
+
+from transformers import BertConfig, PretrainedConfig, XLMRobertaConfig
+
+
+def xlm_roberta_large() -> XLMRobertaConfig:
+    """Return the shape of XLM-R Large: 24 layers, 1024 wide, 559,890,432 parameters with its pooler."""
+    return XLMRobertaConfig(
+        vocab_size=250_002,
+        hidden_size=1024,
+        num_hidden_layers=24,
+        num_attention_heads=16,
+        intermediate_size=4096,
+        max_position_embeddings=514,
+        type_vocab_size=1,
+        layer_norm_eps=1e-5,
+        bos_token_id=0,
+        pad_token_id=1,
+        eos_token_id=2,
+    )
+
+
+def labse() -> BertConfig:
+    """Return the shape of LaBSE: 12 layers, 768 wide, 470,926,848 parameters with its pooler."""
+    return BertConfig(
+        vocab_size=501_153,
+        hidden_size=768,
+        num_hidden_layers=12,
+        num_attention_heads=12,
+        intermediate_size=3072,
+        max_position_embeddings=512,
+        type_vocab_size=2,
+        layer_norm_eps=1e-12,
+        pad_token_id=0,
+    )
+
+
+def base_config(name: str) -> PretrainedConfig | None:
+    """Return the shape of the base model `name`, or None for one that is not known here."""
+    shapes = {
+        "xlm-roberta-large": xlm_roberta_large,
+        "FacebookAI/xlm-roberta-large": xlm_roberta_large,
+        "sentence-transformers/LaBSE": labse,
+    }
+    return shapes[name]() if name in shapes else None
