@@ -75,9 +75,19 @@ def write_json(path: str | Path, document: Any, indent: int | None = 2) -> Path:
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> Path:
-    """Write named tensors with string metadata to `path` as safetensors, atomically."""
+    """Write named tensors with string metadata to `path` as safetensors, atomically; equal content, equal bytes."""
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    return write_bytes(path, save(contiguous, metadata=dict(metadata)))
+    return write_bytes(path, _sort_metadata(save(contiguous, metadata=dict(metadata))))
+
+
+def _sort_metadata(content: bytes) -> bytes:
+    """Return safetensors `content` with its metadata in the order of their names; the library writes any order."""
+    start = 8 + int.from_bytes(content[:8], "little")  # the header is its length in 8 bytes, then JSON
+    header = json.loads(content[8:start])
+    header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
+    return len(text).to_bytes(8, "little") + text + content[start:]
 
 
 def sha256_bytes(content: bytes) -> str:

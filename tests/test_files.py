@@ -6,12 +6,14 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors import safe_open
 
 from pecl import files
 from pecl.errors import OutputError
-from pecl.files import check_writable, sha256_json, sha256_lines, write_bytes, write_json
+from pecl.files import check_writable, sha256_json, sha256_lines, write_bytes, write_json, write_tensors
 
 
 def test_write_replaces_whole_and_leaves_nothing_else(tmp_path):
@@ -19,6 +21,16 @@ def test_write_replaces_whole_and_leaves_nothing_else(tmp_path):
     write_json(tmp_path / "deep" / "a.json", {"ü": 2})
     assert json.loads((tmp_path / "deep" / "a.json").read_text("utf-8")) == {"ü": 2}
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["a.json"]
+
+
+def test_equal_tensors_and_metadata_give_equal_bytes(tmp_path):
+    tensors = {"b": torch.randn(3, 5), "a": torch.arange(7)}
+    metadata = {f"key {i}": "ü" * i for i in range(20)}
+    paths = [write_tensors(tmp_path / str(i), dict(reversed(tensors.items())), metadata) for i in range(5)]
+    assert len({path.read_bytes() for path in paths}) == 1
+    with safe_open(paths[0], "pt") as file:
+        assert file.metadata() == metadata
+        assert all(torch.equal(file.get_tensor(name), tensor) for name, tensor in tensors.items())
 
 
 @pytest.mark.parametrize("failing", ["fsync", "replace"])

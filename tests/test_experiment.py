@@ -1,0 +1,174 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from small_experiment import tiny_towers
+
+import pecl.experiment
+from pecl.config import make_config
+from pecl.data.registry import load_dataset
+from pecl.data.splits import few_shot_split
+from pecl.errors import ConfigError, DataError, OutputError
+from pecl.experiment import evaluate, train, train_fleet
+from pecl.results import read_result, result_path
+from pecl.retrieval import cosine_similarity
+
+
+def recall_by_hand(texts, images):
+    """Mean over both directions of the share of items whose own counterpart is strictly the nearest."""
+    similarity = cosine_similarity(texts, images)
+    own = similarity.diagonal()
+    others = similarity.clone().fill_diagonal_(-2)
+    return ((own > others.max(dim=1).values).double().mean() + (own > others.max(dim=0).values).double().mean()) / 2
+
+
+def test_a_result_holds_everything(small):
+    result = train(make_config(small))
+    path = result_path(small["out"], result["run_id"])
+    assert read_result(path) == json.loads(json.dumps({"schema": 1, **result}))
+    assert result["status"] == "complete"
+    assert result["data"]["split"] == {"train": 6, "val": 6, "test": 12}
+    assert result["data"]["gallery"] == {"kind": "images", "size": 12}
+    assert set(result["data"]["sha256"]) == {"english", "target", "english_to_target", "target_to_english"}
+    for part in ("val", "test"):
+        for moment in ("zero_shot", "final", "best"):
+            measured = result["metrics"][part][moment]
+            assert set(measured) == {"image_to_text", "text_to_image", "mean_recall@1", "mean_recall"}
+            for direction in ("image_to_text", "text_to_image"):
+                assert {"recall@1", "recall@5", "recall@10", "mean_rank", "median_rank"} <= set(measured[direction])
+    assert result["adapter"]["trainable"] == 2 * 2 * 2 * (32 + 32) + 2 * 2 * 2 * 32
+    assert result["steps"] == 8
+    assert {"torch", "transformers", "pecl", "python"} <= set(result["versions"])
+    assert result["towers"]["text"]["name"] == "tiny-xlm-roberta"
+    assert len(result["ranks"]["test"]["best"]["text_to_image"]) == 12
+    assert not (Path(small["out"]) / ".state").exists()
+
+
+def test_zero_shot_recall_is_that_of_the_plain_tower_on_the_test_part(small):
+    result = train(make_config(small))
+    data = load_dataset(small["dataset"], "de")
+    split = few_shot_split(len(data), 6)
+    towers = tiny_towers()
+    for part in ("val", "test"):
+        chosen = data.select(getattr(split, part))
+        texts = towers.text.encode_text(chosen.target)
+        images = towers.image.encode_image(chosen.images.load(i) for i in range(len(chosen)))
+        expected = recall_by_hand(texts, images)
+        assert result["metrics"][part]["zero_shot"]["mean_recall@1"] == pytest.approx(float(expected))
+
+
+def test_trained_weights_give_the_recall_that_the_result_says(small):
+    config = make_config({**small, "lr": 0.05, "epochs": 20})
+    result = train(config)
+    weights = Path(small["out"]) / "adapters" / f"{result['run_id']}.safetensors"
+    whole = evaluate(replace(config, weights=str(weights)))
+    assert whole["data"]["gallery"]["size"] == 24
+    assert whole["metrics"]["test"].keys() == {"best"}
+    plain = evaluate(config)
+    assert plain["metrics"]["test"].keys() == {"zero_shot"}
+    # what was learned shows on the training pairs, which the whole set holds
+    assert (
+        whole["metrics"]["test"]["best"]["text_to_image"]["mean_rank"]
+        < (plain["metrics"]["test"]["zero_shot"]["text_to_image"]["mean_rank"])
+    )
+
+
+def test_the_same_config_gives_the_same_bits(small, tmp_path):
+    first = train(make_config(small))
+    second = train(make_config({**small, "out": str(tmp_path / "again")}))
+    for key in ("metrics", "ranks", "curve", "run_id", "best_step"):
+        assert first[key] == second[key]
+    files = [
+        folder / "adapters" / f"{first['run_id']}.safetensors" for folder in (tmp_path / "results", tmp_path / "again")
+    ]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_complete_run_is_not_done_again(small, monkeypatch):
+    first = train(make_config(small))
+    monkeypatch.setattr(pecl.experiment, "AlignmentTrainer", lambda *_: pytest.fail("trained again"))
+    assert train(make_config(small))["metrics"] == first["metrics"]
+
+
+def test_changed_data_are_trained_anew(small, caplog):
+    first = train(make_config(small))
+    table = Path(small["dataset"])
+    table.write_text(table.read_text().replace("ka", "mo"))
+    second = train(make_config(small))
+    assert second["run_id"] == first["run_id"]
+    assert second["data"]["sha256"] != first["data"]["sha256"]
+    assert "running it anew" in caplog.text
+
+
+@pytest.mark.parametrize("route", ["baseline1", "baseline2", "method1", "method2", "method3"])
+@pytest.mark.parametrize("anchor", ["student", "frozen"])
+def test_every_route_trains(small, route, anchor):
+    result = train(make_config({**small, "route": route, "anchor": anchor, "epochs": 1}))
+    assert result["status"] == "complete"
+    expected = "target_to_english" if route in ("baseline2", "method3") else "target"
+    assert set(result["data"]["query"].values()) == {expected}
+
+
+def test_the_other_pairing_tests_the_other_side(small):
+    result = train(make_config({**small, "test_query": "official-run-cross", "epochs": 1}))
+    assert result["data"]["query"] == {"train": "target", "val": "target", "test": "target_to_english"}
+
+
+def test_text_alone_loads_no_image(small, monkeypatch):
+    text = {**small, "image_weight": 0, "gallery": "english", "anchor": "frozen", "alignment_weight": 1.0}
+    for picture in Path(small["dataset"]).parent.glob("*.png"):
+        picture.unlink()
+    result = train(make_config(text))
+    assert result["data"]["gallery"] == {"kind": "english", "size": 12}
+    assert set(result["metrics"]["test"]["best"]) >= {"english_to_text", "text_to_english"}
+    assert result["towers"]["image"] is None
+
+
+def test_a_fleet_gives_what_its_cells_give_alone(small, tmp_path):
+    values = {**small, "dropout": False}
+    configs = [
+        make_config({**values, "lr": 1e-2}),
+        make_config({**values, "lr": 3e-3, "route": "method3"}),
+        make_config({**values, "lr": 5e-3, "route": "baseline1", "seed": 4}),
+    ]
+    fleet = train_fleet(configs)
+    for config, result in zip(configs, fleet, strict=True):
+        alone = train(replace(config, out=str(tmp_path / "alone")))
+        assert alone["run_id"] == result["run_id"]
+        torch.testing.assert_close(
+            torch.tensor(result["curve"]["loss"]), torch.tensor(alone["curve"]["loss"]), rtol=1e-3, atol=1e-3
+        )
+
+
+def test_cells_of_different_shape_are_no_fleet(small):
+    config = make_config(small)
+    with pytest.raises(ConfigError, match=r"batch_size differs within a fleet \(.*\): expected one value"):
+        train_fleet([config, replace(config, batch_size=2)])
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        ({"shots": 12}, DataError, "shots=12 is too large for a pool of 24"),
+        ({"dataset": "scenes-2"}, DataError, "did you mean 'scenes'"),
+        ({"adapter": "lore"}, ConfigError, "did you mean 'lora'"),
+        ({"route": "method9"}, ConfigError, "unknown route 'method9'"),
+        ({"image_weight": 0, "route": "baseline1"}, ConfigError, "nothing to learn from"),
+        ({"image_weight": 0, "alignment": "contrastive_with_image"}, ConfigError, "needs images"),
+        ({"train_on": "multi30k-translations"}, ConfigError, "set image_weight to 0"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_writes_nothing(small, changed, error, message):
+    with pytest.raises(error, match=message) as caught:
+        train(make_config({**small, **changed}))
+    assert "\n" not in str(caught.value)
+    assert not Path(small["out"]).exists()
+
+
+def test_an_unwritable_folder_is_found_before_the_work(small, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(pecl.experiment, "attach", lambda *_: pytest.fail("work began"))
+    with pytest.raises(OutputError, match="expected a folder"):
+        train(make_config({**small, "out": str(tmp_path / "file")}))
