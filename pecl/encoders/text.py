@@ -24,6 +24,7 @@ from pecl.errors import ConfigError, unknown
 logger = logging.getLogger(__name__)
 
 TokenIds = list[list[int]]
+MAX_PADDING = 0.1  # of a batch's positions, while encoding
 
 
 class Batch(NamedTuple):
@@ -157,10 +158,19 @@ class MultilingualTextEncoder(nn.Module):
         return Batch(torch.as_tensor(indices), input_ids.to(self.device), attention_mask.to(self.device))
 
     def batches(self, token_ids: TokenIds, batch_size: int) -> Iterator[Batch]:
-        """Yield batches of texts of similar length, longest first, so that little is padding."""
+        """Yield batches of at most `batch_size` texts, longest first, each with at most `MAX_PADDING` of padding."""
         order = sorted(range(len(token_ids)), key=lambda i: -len(token_ids[i]))  # stable: equal lengths keep order
-        for start in range(0, len(order), batch_size):
-            yield self.pad(token_ids, order[start : start + batch_size])
+        batch: list[int] = []
+        tokens = 0
+        for i in order:
+            positions = len(token_ids[batch[0] if batch else i]) * (len(batch) + 1)
+            if len(batch) == batch_size or tokens + len(token_ids[i]) < (1 - MAX_PADDING) * positions:
+                yield self.pad(token_ids, batch)
+                batch, tokens = [], 0
+            batch.append(i)
+            tokens += len(token_ids[i])
+        if batch:
+            yield self.pad(token_ids, batch)
 
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, slots: torch.Tensor | None = None
