@@ -117,7 +117,7 @@ CZECH = Lexicon(
         place     | a                   | b                     | over
         beach     | na pláži            | u moře                | nad pláží
         forest    | v lese              | na lesní mýtině       | nad lesem
-        snow      | na zasněženém poli  | na sněhu              | nad zasněženým polem
+        snow      | na zasněženém poli  | v zimní krajině       | nad zasněženým polem
         street    | na ulici            | ve městě              | nad ulicí
         meadow    | na zelené louce     | v trávě               | nad zelenou loukou
         desert    | v poušti            | mezi písečnými dunami | nad pouští
@@ -135,7 +135,7 @@ CZECH = Lexicon(
     """),
     sentence={
         "A": "{np}|{verb}|{rel}|{place}|{weather}",
-        "place_first": "{place}|{verb}|{np}|{rel}|{weather}",
+        "place_first": "{place}|{verb}|{weather}|{np}|{rel}",
         "weather_first": "{weather}|{verb}|{place}|{np}|{rel}",
     },
     slip_gender={"a": "f", "m": "f", "f": "n", "n": "m"},

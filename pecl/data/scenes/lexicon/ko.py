@@ -107,11 +107,12 @@ KOREAN = Lexicon(
         sunset  | 해 질 녘에 | 노을 속에서
     """),
     sentence={
-        "A": "{weather}|{place}{particle}|{np}(가)|{rel}{particle}|{verb}",
-        "place_first": "{place},|{weather}|{alt}(가)|{rel}{particle}|{verb}",
-        "weather_first": "{weather},|{place}{particle}|{alt}(가)|{rel}{particle}|{verb}",
-        "literal": "{np}(가)|{verb}|{rel}{particle}|{place}{particle}|{weather}",
+        "A": "{weather} |{place}{particle} |{np}(가) |{rel}{particle} |{verb}",
+        "place_first": "{place}|의 {rel}|{particle} |{alt}(가) |{weather} |{verb}",
+        "weather_first": "{weather}, |{place}{particle} |{alt}(가) |{rel}{particle} |{verb}",
+        "literal": "{np}(가) |{verb} |{rel}{particle} |{place}{particle} |{weather}",
     },
+    joiner="",
     sandhi=((r"(\w)\(가\)", _subject_particle),),
     slip_counter="개",
     false_friends={

@@ -110,9 +110,9 @@ POLISH = Lexicon(
         place     | a                     | b                    | over
         beach     | na plaży              | nad morzem           | nad plażą
         forest    | w lesie               | na leśnej polanie    | nad lasem
-        snow      | na zaśnieżonym polu   | na śniegu            | nad zaśnieżonym polem
+        snow      | na zaśnieżonym polu   | w zimowym krajobrazie | nad zaśnieżonym polem
         street    | na ulicy              | w mieście            | nad ulicą
-        meadow    | na zielonej łące      | na trawie            | nad zieloną łąką
+        meadow    | na zielonej łące      | wśród traw           | nad zieloną łąką
         desert    | na pustyni            | wśród wydm           | nad pustynią
         river     | na brzegu rzeki       | nad wodą             | nad rzeką
         mountains | w górach              | u stóp wysokich gór  | nad górami
@@ -128,7 +128,7 @@ POLISH = Lexicon(
     """),
     sentence={
         "A": "{np}|{verb}|{rel}|{place}|{weather}",
-        "place_first": "{place}|{verb}|{np}|{rel}|{weather}",
+        "place_first": "{place}|{weather}|{verb}|{np}|{rel}",
         "weather_first": "{weather}|{place}|{verb}|{np}|{rel}",
     },
     slip_gender={"m": "f", "f": "n", "n": "m"},

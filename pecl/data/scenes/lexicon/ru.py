@@ -4,20 +4,10 @@ from pecl.data.scenes.grammar import Lexicon, inflect, table
 
 # Masculine, feminine, neuter nominative; genitive f, m/n; instrumental f, m/n; plural nom, gen, ins.
 # `few` is what stands after 2-4 in the nominative: genitive plural, but nominative plural with feminine nouns.
-_FORMS = [
-    "nom.sg.m",
-    "nom.sg.f",
-    "nom.sg.n",
-    "gen.sg.f",
-    "gen.sg",
-    "ins.sg.f",
-    "ins.sg",
-    "nom.pl",
-    "gen.pl",
-    "ins.pl",
-    "few.f",
-    "few",
-]
+_FORMS = (
+    *("nom.sg.m", "nom.sg.f", "nom.sg.n", "gen.sg.f", "gen.sg", "ins.sg.f", "ins.sg"),
+    *("nom.pl", "gen.pl", "ins.pl", "few.f", "few"),
+)
 
 
 def _paradigm(endings: str) -> dict[str, str]:
@@ -122,9 +112,9 @@ RUSSIAN = Lexicon(
         place     | a                   | b                      | over
         beach     | на пляже            | у моря                 | над пляжем
         forest    | в лесу              | на лесной поляне       | над лесом
-        snow      | на заснеженном поле | на снегу               | над заснеженным полем
+        snow      | на заснеженном поле | среди снегов           | над заснеженным полем
         street    | на городской улице  | в городе               | над городской улицей
-        meadow    | на зелёном лугу     | на траве               | над зелёным лугом
+        meadow    | на зелёном лугу     | на лужайке             | над зелёным лугом
         desert    | в пустыне           | среди песчаных дюн     | над пустыней
         river     | на берегу реки      | у воды                 | над рекой
         mountains | в горах             | у подножия высоких гор | над горами
@@ -140,7 +130,7 @@ RUSSIAN = Lexicon(
     """),
     sentence={
         "A": "{np}|{verb}|{rel}|{place}|{weather}",
-        "place_first": "{place}|{verb}|{np}|{rel}|{weather}",
+        "place_first": "{place}|{weather}|{verb}|{np}|{rel}",
         "weather_first": "{weather}|{place}|{verb}|{np}|{rel}",
     },
     sandhi=((r"\bс (?=ст)", "со "),),

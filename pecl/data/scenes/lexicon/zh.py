@@ -105,7 +105,7 @@ CHINESE = Lexicon(
     sentence={
         "A": "{weather}，|{np}在|{place}|的{rel}|{verb}",
         "place_first": "{weather}的|{place}|，{rel}|{verb}|{np}",
-        "weather_first": "{weather}，|{place}有|{np}|在{rel}|{verb}",
+        "weather_first": "{weather}，|{place}有|{np}|在{rel}{verb}",
         "literal": "{np}{verb}|在{rel}|在{place}|，{weather}",
     },
     joiner="",
