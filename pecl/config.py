@@ -22,8 +22,10 @@ from pecl.languages import language_code
 from pecl.losses import ALIGNMENTS
 
 ANCHORS = ("student", "frozen")
+ENGINES = ("pecl", "opendelta")
 GALLERIES = ("images", "english")
 TRAIN_ON = ("pairs", "multi30k-translations", "flickr30k200")
+_CHOICES = {"anchor": ANCHORS, "engine": ENGINES, "gallery": GALLERIES, "train_on": TRAIN_ON}
 
 # The fields that an evaluation depends on: towers, data and the query's side.
 EVALUATION_FIELDS = frozenset(
@@ -57,6 +59,9 @@ class ExperimentConfig:
     )
     train_size: int | None = _option(None, "number of translated captions to train on (default: all)", low=1)
     adapter: str = _option("lora", "parameter-efficient module, see `pecl adapters list`")
+    engine: str = _option(
+        "pecl", "who computes the module: pecl (slots), or opendelta (its classes; one cell at a time)"
+    )
     rank: int | None = _option(None, "rank of LoRA (default: the module's own, 8)", low=1)
     alignment: str = _option("mse", "alignment of query and anchor; several are joined by +: mse+contrastive")
     alignment_weight: float = _option(0.03, "weight of the alignment, lambda", low=0.0)
@@ -77,7 +82,7 @@ class ExperimentConfig:
 
     def __post_init__(self) -> None:
         problems = [problem for item in fields(self) for problem in _check(item, getattr(self, item.name))]
-        for name, choices in (("anchor", ANCHORS), ("gallery", GALLERIES), ("train_on", TRAIN_ON)):
+        for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 problems.append(f"{name}: {unknown('value', getattr(self, name), choices)}")
         for name in self.alignments:

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
-from pecl.adapters.base import Adapter, attach, trainable_share
+from pecl.adapters.base import Adapter, attach
+from pecl.adapters.engines import ENGINES
 from pecl.adapters.files import load_adapter_file, save_adapter
 from pecl.adapters.registry import describe, parse_adapter
 from pecl.config import ExperimentConfig
@@ -48,7 +50,7 @@ def evaluate(config: ExperimentConfig) -> dict[str, Any]:
     prepared = prepare_evaluation(config, towers)
     check_writable(config.out)
     evaluator = prepared.evaluator("test")
-    adapter_record = None
+    adapter_record, total = None, _size(towers.text)
     if config.weights is None:
         evaluation = evaluator(prepared.zero_shot("test"))
     else:
@@ -57,7 +59,7 @@ def evaluate(config: ExperimentConfig) -> dict[str, Any]:
         try:
             adapter.load_slot_state(0, file.state)
             evaluation = evaluator(_embed(adapter, 0, prepared.tokens("test")))
-            adapter_record = {"spec": describe(file.configs), **trainable_share(adapter)}
+            adapter_record = _describe_adapter(adapter, total)
         finally:
             adapter.remove()
     measured = {"test": {"zero_shot" if config.weights is None else "best": evaluation}}
@@ -99,7 +101,7 @@ def train_fleet(configs: Sequence[ExperimentConfig]) -> list[dict[str, Any]]:
         logger.info("complete already: %s", ", ".join(config.run_id() for config in configs))
         return done
     fleet = _Fleet(cells)
-    adapter = attach(towers.text, adapter_configs, seeds=[config.seed for config in configs])
+    adapter = ENGINES[first.engine](towers.text, adapter_configs, seeds=[config.seed for config in configs])
     try:
         return fleet.train(adapter)
     finally:
@@ -119,6 +121,7 @@ class _Fleet:
 
     def __init__(self, cells: list[Prepared]) -> None:
         self.cells = cells
+        self.tower_size = _size(cells[0].towers.text)
         self.tokens = [{part: cell.tokens(part) for part in ("val", "test")} for cell in cells]
         self.evaluators = [{part: cell.evaluator(part) for part in ("val", "test")} for cell in cells]
         self.zero_shot = [
@@ -167,7 +170,7 @@ class _Fleet:
             "kind": "train",
             "run_id": run_id,
             **_describe(cell, measured),
-            "adapter": {"spec": describe(adapter.configs), **trainable_share(adapter)},
+            "adapter": _describe_adapter(adapter, self.tower_size),
             "steps": trainer.total_steps,
             "best_step": record.best_step,
             "fleet": {"size": len(self.cells), "slot": slot},
@@ -175,7 +178,7 @@ class _Fleet:
             "curve": {"loss": record.losses, "val_mean_recall@1": record.scores},
         }
         path = Path(cell.config.out) / "adapters" / f"{run_id}.safetensors"
-        save_adapter(path, record.best, adapter.configs, cell.config.language, adapter.tower)
+        save_adapter(path, adapter.file_state(record.best), adapter.configs, cell.config.language, adapter.tower)
         write_result(cell.config.out, result)
         return result
 
@@ -189,6 +192,17 @@ def _training_cell(cell: Prepared) -> TrainingCell:
         anchor = tokenize(getattr(cell.train, cell.route.anchor)) if student else cell.frozen_anchor
     query = tokenize(getattr(cell.train, cell.route.query))
     return TrainingCell(query, anchor, cell.train_images, objective, config.lr, config.seed)
+
+
+def _size(tower: nn.Module) -> int:
+    """Return the number of parameters of a plain tower."""
+    return sum(parameter.numel() for parameter in tower.parameters())
+
+
+def _describe_adapter(adapter: Adapter, total: int) -> dict[str, Any]:
+    """Return what a result says of an adapter: its parameters for one language, and their share of the plain tower."""
+    trainable = adapter.num_parameters()
+    return {"spec": describe(adapter.configs), "trainable": trainable, "total": total, "share": trainable / total}
 
 
 def _embed(adapter: Adapter, slot: int, token_ids: TokenIds) -> torch.Tensor:

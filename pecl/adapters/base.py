@@ -11,7 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import nn
@@ -158,6 +158,10 @@ class Adapter:
         """Return a copy of the parameters of `slot`, by name."""
         return {name: parameter.detach()[slot].clone() for name, parameter in self.named_parameters()}
 
+    def file_state(self, state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+        """Return a slot's state under the names of adapter files, which are its own."""
+        return state
+
     def load_slot_state(self, slot: int, state: Mapping[str, torch.Tensor]) -> None:
         """Put parameters into `slot`.
 
@@ -242,11 +246,3 @@ def set_trainable(tower: nn.Module, parameters: Sequence[nn.Parameter]) -> None:
     tower.requires_grad_(False)
     for parameter in parameters:
         parameter.requires_grad_(True)
-
-
-def trainable_share(adapter: Adapter) -> dict[str, Any]:
-    """Return the counts that a result records: trainable and total parameters of one language, and the share."""
-    trainable = adapter.num_parameters()
-    own = sum(parameter.numel() for parameter in adapter.parameters())
-    total = sum(parameter.numel() for parameter in adapter.tower.parameters()) - own
-    return {"trainable": trainable, "total": total, "share": trainable / total}

@@ -32,7 +32,7 @@ class _Kind(NamedTuple):
     layer_norms: bool = True
 
 
-_KINDS = {
+KINDS = {
     "lora": _Kind(
         "LoraModel",
         {"r": ("lora_r", 8), "lora_alpha": ("lora_alpha", 16.0), "lora_dropout": ("lora_dropout", 0.0)},
@@ -149,9 +149,9 @@ def attach_opendelta(
         ConfigError: unknown kind or option, options that do not fit the backbone, or OpenDelta is not installed.
         WeightsError: unknown architecture or role.
     """
-    if kind not in _KINDS:
-        raise ConfigError(unknown("OpenDelta kind", kind, _KINDS))
-    row = _KINDS[kind]
+    if kind not in KINDS:
+        raise ConfigError(unknown("OpenDelta kind", kind, KINDS))
+    row = KINDS[kind]
     for name in options:
         if name not in row.options:
             raise ConfigError(unknown(f"option of OpenDelta's {kind}", name, row.options))

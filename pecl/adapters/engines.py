@@ -1,0 +1,109 @@
+"""Who computes the deltas: pecl's own slot modules, or OpenDelta's classes, behind the interface that training uses.
+
+OpenDelta knows one delta at a time, so its engine has one slot. What it learns is written under pecl's names: an
+adapter file does not tell who trained it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+import torch
+from torch import nn
+
+from pecl.adapters.base import Adapter, AdapterConfig, attach, set_trainable
+from pecl.adapters.layer_norm import LayerNormConfig
+from pecl.adapters.opendelta import KINDS, attach_opendelta
+from pecl.adapters.opendelta_states import from_opendelta_state_dict
+from pecl.encoders.text import MultilingualTextEncoder, PromptedInputs
+from pecl.errors import ConfigError
+
+
+class OpenDeltaAdapter:
+    """An OpenDelta delta, with the methods of `Adapter` that training and evaluation use; one slot."""
+
+    num_slots = 1
+
+    def __init__(self, tower: MultilingualTextEncoder, configs: tuple[AdapterConfig, ...], seed: int) -> None:
+        kind, options, layer_norms = _opendelta_options(configs)
+        _ = tower.fingerprint  # taken while the tower is plain
+        self.tower, self.configs = tower, configs
+        self.opendelta = attach_opendelta(tower.backbone, kind, seed=seed, layer_norms=layer_norms, **options)
+        set_trainable(tower, self.parameters())  # OpenDelta knows the backbone alone; this freezes the head as well
+        tower.adapter = self
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yield (name, parameter), under OpenDelta's names and without a slot dimension."""
+        return self.opendelta.named_parameters()
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Return the parameters."""
+        return self.opendelta.parameters()
+
+    def num_parameters(self) -> int:
+        """Return the number of trainable parameters."""
+        return self.opendelta.num_parameters()
+
+    def learning_rate_scales(self) -> dict[str, float]:
+        """Return 1 for each parameter."""
+        return {name: 1.0 for name, _ in self.named_parameters()}
+
+    def slot_state(self, slot: int) -> dict[str, torch.Tensor]:
+        """Return a copy of the parameters, under OpenDelta's names."""
+        return self.opendelta.state_dict()
+
+    def load_slot_state(self, slot: int, state: Mapping[str, torch.Tensor]) -> None:
+        """Put back what `slot_state` returned."""
+        self.opendelta.load_state_dict(state)
+
+    def file_state(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Return a state under the names of pecl's adapter files."""
+        return from_opendelta_state_dict(state)[1]
+
+    def select(self, slots: torch.Tensor | None, rows: int) -> None:
+        """See `RowAdapter`; every row uses the one slot."""
+
+    def extend_inputs(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> PromptedInputs | None:
+        """See `RowAdapter`; OpenDelta's prompt lengthens sequence and mask within the backbone."""
+        return None
+
+    def remove(self) -> None:
+        """Take the delta off the tower."""
+        self.opendelta.detach()
+        self.tower.adapter = None
+
+
+def _opendelta_options(configs: tuple[AdapterConfig, ...]) -> tuple[str, dict[str, Any], bool]:
+    """Return the kind, options and "also LayerNorms" of an OpenDelta delta.
+
+    Raises:
+        ConfigError: OpenDelta has no such method, combination or option.
+    """
+    deltas = [config for config in configs if not isinstance(config, LayerNormConfig)]
+    if len(deltas) != 1 or deltas[0].kind not in KINDS:
+        kinds = "+".join(config.kind for config in deltas) or "layernorm"
+        raise ConfigError(f"engine opendelta trains one of {', '.join(KINDS)}, with or without LayerNorms, not {kinds}")
+    (delta,) = deltas
+    known = {*KINDS[delta.kind].options, "target_modules"}
+    options = {}
+    for item in fields(delta):
+        value = getattr(delta, item.name)
+        if item.name in known and value is not None:
+            options[item.name] = value
+        elif item.name not in known and value != item.default:
+            raise ConfigError(f"engine opendelta has no {delta.kind} option {item.name}: leave it at {item.default}")
+    return delta.kind, options, len(deltas) < len(configs)
+
+
+def _attach_opendelta(
+    tower: MultilingualTextEncoder, configs: Sequence[AdapterConfig], seeds: Sequence[int]
+) -> OpenDeltaAdapter:
+    if len(seeds) != 1:
+        raise ConfigError(f"engine opendelta trains one cell at a time, not a fleet of {len(seeds)}; use engine pecl")
+    return OpenDeltaAdapter(tower, tuple(configs), seeds[0])
+
+
+# name -> what puts an adapter on a tower, one slot a seed
+ENGINES: dict[str, Callable[..., Adapter | OpenDeltaAdapter]] = {"pecl": attach, "opendelta": _attach_opendelta}
