@@ -21,28 +21,30 @@ from pecl.errors import ConfigError
 
 @dataclass(frozen=True)
 class HeadConfig(AdapterConfig):
-    """The linear layer behind the mean over tokens, trained."""
+    """The linear layer behind the pooling, trained."""
 
     kind: ClassVar[str] = "head"
     level: ClassVar[int] = COPY_OF_LAYER
     lr_scale: float = option(1.0, "the head's learning rate is the run's times this", low=0)
 
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
-        """Return the copy of the head.
+        """Return the copies of the head's linear layers: usually one.
 
         Raises:
-            ConfigError: the tower has no head.
+            ConfigError: the head has none.
         """
-        if not isinstance(tower.head, nn.Linear):
-            raise ConfigError(f"head: the text tower {tower.name!r} has no linear layer behind the mean over tokens")
-        return [Placement("head", SlotLinear)]
+        layers = tower.head.named_modules(prefix="head")
+        placements = [Placement(path, SlotLinear) for path, layer in layers if isinstance(layer, nn.Linear)]
+        if not placements:
+            raise ConfigError(f"head: the text tower {tower.name!r} has no linear layer behind its pooling")
+        return placements
 
 
 @dataclass(frozen=True)
 class PoolerConfig(AdapterConfig):
     """The backbone's pooler, which the release's run_cross.py unfreezes.
 
-    The embeddings do not depend on it (they are a mean over tokens), so no gradient reaches it and it only counts. A
+    The embeddings do not depend on it (they are pooled from the tokens), so no gradient reaches it and it only counts. A
     backbone that was built without one, as pecl does, gets nothing.
     """
 

@@ -23,12 +23,12 @@ def merge_slot(adapter: Adapter, slot: int) -> MultilingualTextEncoder:
     memo = {id(module): module.merged(slot) for _, module, _ in adapter.modules}
     memo |= {id(tensor): nn.Parameter(tensor.detach(), requires_grad=False) for tensor in tower.parameters()}
     memo |= {id(buffer): buffer for buffer in tower.buffers()}
-    head = copy.deepcopy(tower.head, memo)
     return MultilingualTextEncoder(
         copy.deepcopy(tower.backbone, memo),
         tower.tokenizer,
-        head if isinstance(head, nn.Linear) else None,
+        copy.deepcopy(tower.head, memo),
         name=tower.name,
         text_prefix=tower.text_prefix + "".join(config.text_prompt for config in adapter.configs),
         max_length=tower.max_length,
+        pooling=tower.pooling,
     )

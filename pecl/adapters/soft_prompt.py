@@ -15,7 +15,7 @@ from torch import nn
 
 from pecl.adapters.base import SOFT_PROMPT, AdapterConfig, Placement
 from pecl.adapters.options import option
-from pecl.adapters.slots import SlotPrompt, SlotRows, insert, normal
+from pecl.adapters.slots import SlotPrompt, SlotRows, innermost, insert, normal
 from pecl.encoders.text import MultilingualTextEncoder, PromptedInputs
 from pecl.errors import ConfigError
 
@@ -61,19 +61,18 @@ class SlotSoftPrompt(SlotPrompt):
 
     cannot_merge = "the vectors of a soft prompt are part of the input sequence"
 
-    def __init__(
-        self, base: nn.Embedding, rows: SlotRows, p: int, token_ids: list[int] | None, pool_prompt: bool
-    ) -> None:
+    def __init__(self, base: nn.Module, rows: SlotRows, p: int, token_ids: list[int] | None, pool_prompt: bool) -> None:
         super().__init__(base, rows)
         self.length = p
         self.token_ids = token_ids
         self.pool_prompt = pool_prompt
-        self.prompt = self.slot_parameter(p, base.weight.shape[1], like=base.weight)
+        words = innermost(base).weight  # (V, d)
+        self.prompt = self.slot_parameter(p, words.shape[1], like=words)
 
     def reset_slot(self, slot: int, generator: torch.Generator) -> None:
         """Fill with the word embeddings of the initial text, or draw from N(0, 0.02^2)."""
         if self.token_ids is not None:
-            self.prompt.data[slot] = self.base.weight.detach()[self.token_ids]
+            self.prompt.data[slot] = innermost(self.base).weight.detach()[self.token_ids]
         else:
             self.prompt.data[slot] = normal(self.prompt.shape[1:], 0.02, generator)
 

@@ -8,9 +8,10 @@ import torch
 
 
 def mean_pooling(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Return the mean of `hidden` (B, L, d) over the positions where `mask` (B, L) is 1, summed in float32."""
-    weights = mask.unsqueeze(-1).float()  # (B, L, 1)
-    return ((hidden.float() * weights).sum(1) / weights.sum(1)).to(hidden.dtype)  # (B, d)
+    """Return the mean of `hidden` (B, L, d) over the positions where `mask` (B, L) is 1, summed in float32 or wider."""
+    wide = torch.promote_types(hidden.dtype, torch.float32)
+    weights = mask.unsqueeze(-1).to(wide)  # (B, L, 1)
+    return ((hidden.to(wide) * weights).sum(1) / weights.sum(1)).to(hidden.dtype)  # (B, d)
 
 
 def cls_pooling(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
