@@ -163,7 +163,6 @@ class _Downloader:
         failed: dict[RemoteFile, DataError] = {}
         for future in as_completed(futures):
             file = futures[future]
-            self.bar.update()
             if future.cancelled():
                 continue
             try:
@@ -175,6 +174,7 @@ class _Downloader:
                 if isinstance(error, UnreachableError) or len(failed) >= MAX_FAILURES:
                     self._stop(futures)
                 continue
+            self.bar.update()
             getattr(self.report, outcome).append(file.path)
             if outcome == "fetched" or records.get(file.path, {}).get("sha256") != record["sha256"]:
                 records[file.path] = record

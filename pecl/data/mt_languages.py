@@ -1,0 +1,100 @@
+"""How each family of translation models is told its languages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pecl.errors import ConfigError, WeightsError
+from pecl.languages import FLORES, LANGUAGES
+
+_ISO_639_1 = {code: code for code in LANGUAGES} | {"jp": "ja"}
+_ISO_639_3 = {code: flores.partition("_")[0] for code, flores in FLORES.items()}
+_OPUS_CODES = {  # what OPUS models with several target languages may call one of ours, likeliest first
+    code: (FLORES[code], _ISO_639_3[code], _ISO_639_1[code]) for code in LANGUAGES
+} | {"zh": ("cmn_Hans", "zho_Hans", "cmn", "zho", "zh")}
+
+
+@dataclass(frozen=True)
+class LanguageSettings:
+    """What a model needs so as to translate in one direction.
+
+    Attributes:
+        family: name of the family.
+        prefix: text to put before every sentence; empty if none is needed.
+        first_token_id: id of the token that every translation must begin with; None if none is needed.
+    """
+
+    family: str
+    prefix: str = ""
+    first_token_id: int | None = None
+
+
+def language_settings(tokenizer: Any, source: str, target: str) -> LanguageSettings:
+    """Set `tokenizer` to the source language, and return what tells the model the target language.
+
+    Args:
+        tokenizer: of a MarianMT (OPUS), M2M100 or NLLB model.
+        source: code of `LANGUAGES`.
+        target: code of `LANGUAGES`.
+
+    Raises:
+        ConfigError: the model does not translate in this direction.
+        WeightsError: the tokenizer is of no known family.
+    """
+    for base in type(tokenizer).__mro__:
+        if base.__name__ in _FAMILIES:
+            return _FAMILIES[base.__name__](tokenizer, source, target)
+    known = ", ".join(sorted(_FAMILIES))
+    raise WeightsError(f"{type(tokenizer).__name__} is no tokenizer of a known translation model: expected {known}")
+
+
+def _marian(tokenizer: Any, source: str, target: str) -> LanguageSettings:
+    for side, wanted in (("source", source), ("target", target)):
+        stated = getattr(tokenizer, f"{side}_lang", None)
+        if stated is not None and _ours(stated) not in (None, wanted):
+            raise ConfigError(
+                f"the model's {side} language is {stated!r}, but {wanted!r} was asked for: choose another"
+            )
+    codes = tokenizer.supported_language_codes  # such as ">>kor<<"; none if there is one target language
+    if not codes:
+        return LanguageSettings("marian")
+    known = [code.strip("><") for code in codes]
+    chosen = _first_known(_OPUS_CODES[target], known, target)
+    return LanguageSettings("marian", prefix=f">>{chosen}<< ")
+
+
+def _m2m100(tokenizer: Any, source: str, target: str) -> LanguageSettings:
+    known = tokenizer.lang_code_to_id
+    tokenizer.src_lang = _first_known([_ISO_639_1[source]], known, source)
+    return LanguageSettings("m2m100", first_token_id=known[_first_known([_ISO_639_1[target]], known, target)])
+
+
+def _nllb(tokenizer: Any, source: str, target: str) -> LanguageSettings:
+    known = tokenizer.get_vocab()
+    tokenizer.src_lang = _first_known([FLORES[source]], known, source)
+    return LanguageSettings("nllb", first_token_id=known[_first_known([FLORES[target]], known, target)])
+
+
+_FAMILIES: dict[str, Callable[[Any, str, str], LanguageSettings]] = {  # by the class of the tokenizer
+    "MarianTokenizer": _marian,
+    "M2M100Tokenizer": _m2m100,
+    "NllbTokenizer": _nllb,
+}
+
+
+def _first_known(candidates: Iterable[str], known: Iterable[str], language: str) -> str:
+    """Return the first of `candidates` that the model knows."""
+    for candidate in candidates:
+        if candidate in known:
+            return candidate
+    raise ConfigError(f"the model does not know {LANGUAGES[language]} ({', '.join(candidates)}): choose another model")
+
+
+def _ours(stated: str) -> str | None:
+    """Return our code for an ISO 639 code; None for another language, or a group of languages such as `roa`."""
+    for code in LANGUAGES:
+        if stated.lower() in (code, _ISO_639_1[code], _ISO_639_3[code]):
+            return code
+    return None
