@@ -44,8 +44,8 @@ class HeadConfig(AdapterConfig):
 class PoolerConfig(AdapterConfig):
     """The backbone's pooler, which the release's run_cross.py unfreezes.
 
-    The embeddings do not depend on it (they are pooled from the tokens), so no gradient reaches it and it only counts. A
-    backbone that was built without one, as pecl does, gets nothing.
+    The embeddings do not depend on it (they are pooled from the tokens), so no gradient reaches it: it only counts.
+    A backbone that was built without one, as pecl does, gets nothing.
     """
 
     kind: ClassVar[str] = "pooler"

@@ -1,0 +1,209 @@
+"""`AdapterBank`: the adapters of many languages on one frozen text tower, a slot each.
+
+A batch of mixed languages is embedded in one pass. The bank holds the tower once and a few parameters a language.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from pecl.adapters.base import AdapterConfig, attach
+from pecl.adapters.files import AdapterFile, load_adapter_file, save_adapter
+from pecl.adapters.merge import merge_slot
+from pecl.adapters.registry import describe, in_order, parse_adapter
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.errors import ConfigError, suggest
+
+
+@dataclass(frozen=True)
+class BankReport:
+    """What the languages of a bank cost.
+
+    Attributes:
+        tower_bytes: memory of the frozen tower's weights.
+        bytes_per_language: memory of one language's parameters.
+        seconds: for each language the time that adding it took, files read included.
+    """
+
+    tower_bytes: int
+    bytes_per_language: int
+    seconds: dict[str, float]
+
+    @property
+    def share(self) -> float:
+        """Memory of all languages' parameters, relative to the tower's."""
+        return len(self.seconds) * self.bytes_per_language / self.tower_bytes
+
+
+class AdapterBank:
+    """Adapters of one configuration, by language, on one tower.
+
+    Args:
+        tower: text tower without an adapter; the bank's adapter stays on it until `close`.
+        adapter: spec or configs that all languages share.
+
+    Raises:
+        ConfigError: the spec is wrong, does not fit the tower, or the tower has an adapter already.
+
+    Example:
+        >>> bank = AdapterBank(load_mini_text(), "lora")
+        >>> bank.load("de.safetensors"), bank.load("cs.safetensors")
+        ('de', 'cs')
+        >>> bank.encode_text(["ein Hund", "pes"], language=["de", "cs"]).shape
+        torch.Size([2, 256])
+    """
+
+    def __init__(self, tower: MultilingualTextEncoder, adapter: str | Sequence[AdapterConfig]) -> None:
+        configs = parse_adapter(adapter) if isinstance(adapter, str) else in_order(adapter)
+        self.tower = tower
+        self.adapter = attach(tower, configs, seeds=())
+        self._seconds: dict[str, float] = {}  # by language, in the order of the slots
+
+    @classmethod
+    def from_files(cls, tower: MultilingualTextEncoder, paths: Iterable[str | Path]) -> AdapterBank:
+        """Return a bank of the adapters in `paths`, each under the language that its file names.
+
+        Raises:
+            WeightsError: a file cannot be used on `tower`.
+            ConfigError: no paths, two files of one language, or of different configurations.
+        """
+        files = [load_adapter_file(path, tower) for path in paths]
+        if not files:
+            raise ConfigError("a bank needs at least one adapter file")
+        bank = cls(tower, files[0].configs)
+        try:
+            for file in files:
+                bank.add(file.language, file)
+        except ValueError:
+            bank.close()
+            raise
+        return bank
+
+    @property
+    def languages(self) -> list[str]:
+        """The languages of the bank, in the order in which they were added."""
+        return list(self._seconds)
+
+    @property
+    def configs(self) -> tuple[AdapterConfig, ...]:
+        """The configuration that all languages share."""
+        return self.adapter.configs
+
+    def __len__(self) -> int:
+        return len(self._seconds)
+
+    def __contains__(self, language: str) -> bool:
+        return language in self._seconds
+
+    def add(self, language: str, adapter: AdapterFile | Mapping[str, torch.Tensor] | str | Path) -> None:
+        """Add a language: a file, its path, or the parameters themselves (`Adapter.slot_state`).
+
+        Raises:
+            ConfigError: the bank has the language already, or the file's configuration is another.
+            WeightsError: the parameters do not fit, or the file cannot be used on this tower.
+        """
+        start = time.perf_counter()
+        self._check_new(language)
+        if isinstance(adapter, str | Path):
+            adapter = load_adapter_file(adapter)
+        if isinstance(adapter, AdapterFile):
+            self._check_file(adapter)
+            adapter = adapter.state
+        self.adapter.check_state(adapter)
+        self.adapter.rearrange(range(len(self)), new=1)
+        self.adapter.load_slot_state(len(self), adapter)
+        self._seconds[language] = time.perf_counter() - start
+
+    def load(self, path: str | Path, language: str | None = None) -> str:
+        """Add the adapter in a file, under the language that it names or another, and return that."""
+        file = load_adapter_file(path)
+        self.add(language or file.language, file)
+        return language or file.language
+
+    def save(self, language: str, path: str | Path) -> Path:
+        """Write the adapter of one language to a file."""
+        state = self.adapter.slot_state(self.slot(language))
+        return save_adapter(path, state, self.configs, language, self.tower)
+
+    def remove(self, language: str) -> None:
+        """Take a language out of the bank; its memory is freed."""
+        slot = self.slot(language)
+        self.adapter.rearrange([other for other in range(len(self)) if other != slot])
+        del self._seconds[language]
+
+    def rename(self, language: str, new: str) -> None:
+        """Give a language another name."""
+        self.slot(language)
+        self._check_new(new)
+        self._seconds = {new if name == language else name: seconds for name, seconds in self._seconds.items()}
+
+    def slot(self, language: str) -> int:
+        """Return the slot of `language`.
+
+        Raises:
+            ConfigError: it is not in the bank; the message lists those that are.
+        """
+        if language not in self._seconds:
+            known = ", ".join(self.languages) or "none yet"
+            hint = suggest(language, self.languages)
+            raise ConfigError(f"language {language!r} is not in the bank, which has {known}{hint}")
+        return self.languages.index(language)
+
+    def encode_text(
+        self, texts: Sequence[str], language: str | Sequence[str], batch_size: int = 64, progress: str | None = None
+    ) -> torch.Tensor:
+        """Return the embeddings of `texts`: (N, D), float32 on the CPU, not normalised, without gradients.
+
+        Args:
+            texts: N texts.
+            language: language of all texts, or of each.
+            batch_size: texts a pass; languages are mixed within it.
+            progress: name of a progress bar, or None for no bar.
+
+        Raises:
+            ConfigError: a language is not in the bank, or there are not as many languages as texts.
+        """
+        names = [language] * len(texts) if isinstance(language, str) else list(language)
+        if len(names) != len(texts):
+            raise ConfigError(f"{len(names)} languages for {len(texts)} texts: expected one language, or one a text")
+        slot_of = {name: self.slot(name) for name in dict.fromkeys(names)}
+        slots = torch.tensor([slot_of[name] for name in names], dtype=torch.long)  # (N,)
+        return self.tower.encode_text(texts, batch_size, slots, progress)
+
+    def merge(self, language: str) -> MultilingualTextEncoder:
+        """Return a plain tower for one language, without the adapter's overhead.
+
+        Raises:
+            ConfigError: the language is not in the bank.
+            WeightsError: the method cannot be merged; the message says why.
+        """
+        return merge_slot(self.adapter, self.slot(language))
+
+    def memory_report(self) -> BankReport:
+        """Return what the languages cost in memory and took to add."""
+        own = {id(parameter) for parameter in self.adapter.parameters()}
+        weights = [tensor for tensor in self.tower.parameters() if id(tensor) not in own]
+        size = sum(tensor.nbytes for tensor in [*weights, *self.tower.buffers()])
+        each = sum(parameter.element_size() * parameter.shape[1:].numel() for parameter in self.adapter.parameters())
+        return BankReport(size, each, dict(self._seconds))
+
+    def close(self) -> None:
+        """Take the adapters off the tower, which is then as it was before."""
+        self.adapter.remove()
+
+    def _check_new(self, language: str) -> None:
+        if language in self._seconds:
+            raise ConfigError(f"language {language!r} is in the bank already; remove it first or use another name")
+
+    def _check_file(self, file: AdapterFile) -> None:
+        file.check_tower(self.tower)
+        if in_order(file.configs) != in_order(self.configs):
+            raise ConfigError(
+                f"adapter {file.path} is {describe(file.configs)}, but the bank holds {describe(self.configs)}: "
+                "the languages of one bank share one configuration"
+            )
