@@ -21,19 +21,14 @@ from pecl.data.folder import check_captions_file
 from pecl.data.mt import TranslationConfig, Translator
 from pecl.data.provenance import read_provenance, write_with_provenance
 from pecl.data.registry import find_data_dir, load_dataset
+from pecl.data.released import RELEASED, released_file
 from pecl.data.tables import Table, read_table
 from pecl.data.translation_cache import TranslationCache
-from pecl.data.translations import DIRECTIONS
 from pecl.errors import ConfigError, DataError, unknown
 from pecl.files import sha256_lines
 
 logger = logging.getLogger(__name__)
 
-# data set -> folder of its released translations, and the name of a file there
-_RELEASED = {
-    "xtd10": (Path("pectvlm", "datasets", "Cross-lingual-Test-Dataset-XTD10"), "{language}.txt"),
-    "multi30k": (Path("pectvlm", "datasets", "Multi30K"), "{split}.{language}"),
-}
 _TABLES = (".csv", ".tsv", ".jsonl")
 
 
@@ -65,8 +60,8 @@ def dataset_job(
         DataError: the data set has no place for translations, or its captions cannot be read.
         ConfigError: neither language is English.
     """
-    if name not in _RELEASED:
-        raise DataError(unknown("data set with translations", name, _RELEASED))
+    if name not in RELEASED:
+        raise DataError(unknown("data set with translations", name, RELEASED))
     direction = "english_to_target" if source == "en" else "target_to_english"
     if (source == "en") == (target == "en"):
         raise ConfigError(
@@ -75,11 +70,9 @@ def dataset_job(
     language = target if source == "en" else source
     captions = load_dataset(name, language, data_dir=data_dir, split=split, text_only=True)
     split = captions.provenance.get("split")
-    folder, pattern = _RELEASED[name]
-    file_name = pattern.format(language=language, split=split)
     return TranslationJob(
         captions.english if source == "en" else captions.target,
-        find_data_dir(name, data_dir) / folder / DIRECTIONS[direction] / file_name,
+        released_file(find_data_dir(name, data_dir), name, direction, language, split),
         _render_lines,
         {"dataset": name, "split": split},
     )

@@ -1,0 +1,219 @@
+"""`pecl data`: list the data sets, download them, check them or one's own, and make translations that are missing."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pecl.commands.options import add_command, print_json, print_text
+from pecl.data.check import check_dataset
+from pecl.data.download import download
+from pecl.data.fetch import FetchPolicy
+from pecl.data.folder import check_captions_file
+from pecl.data.mt import TranslationConfig, Translator
+from pecl.data.provenance import provenance_file
+from pecl.data.registry import DATASETS, DEFAULT_DATA_DIR, ENVIRONMENT_VARIABLE
+from pecl.data.released import RELEASED
+from pecl.data.remote import SOURCES
+from pecl.data.translate import TranslationJob, completed, dataset_job, file_job, run_job
+from pecl.data.translation_cache import TranslationCache
+from pecl.errors import ConfigError, DataError, unknown
+from pecl.features import default_cache_dir
+from pecl.languages import language_code
+
+_TRANSLATE_EXAMPLE = """examples:
+  pecl data translate xtd10 --source en --target ko --overwrite --model facebook/nllb-200-distilled-600M
+      makes XTD10's Korean translations from English anew: the released file is a copy of the Italian one
+  pecl data translate multi30k --split val --source cs --target en --model Helsinki-NLP/opus-mt-cs-en
+  pecl data translate birds.csv --source en --target ko --model facebook/m2m100_418M --out birds-translated.csv"""
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command and its four actions."""
+    parser = add_command(
+        commands, "data", "list, download, check and translate data sets", "pecl data download xtd10 --text-only"
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for add in (_add_list, _add_download, _add_check, _add_translate):
+        action = add(actions)
+        action.add_argument(
+            "--data-dir", default=None, help=f"folder of the data sets (default: ${ENVIRONMENT_VARIABLE})"
+        )
+        action.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Carry out the action that was parsed."""
+    return parsed.run(parsed)
+
+
+def _add_list(actions: Any) -> argparse.ArgumentParser:
+    parser = add_command(actions, "list", "list the data sets, and whether they are found", "pecl data list")
+    parser.set_defaults(run=_list)
+    return parser
+
+
+def _list(parsed: argparse.Namespace) -> int:
+    root = _data_dir(parsed)
+    rows = [
+        {
+            "name": name,
+            "languages": list(info.languages),
+            "splits": list(info.splits),
+            "found": not info.folders or all((root / folder).is_dir() for folder in info.folders),
+            "description": info.description,
+            "licence": info.licence,
+        }
+        for name, info in DATASETS.items()
+    ]
+    downloads = [
+        {"name": name, "found": (root / name).is_dir(), "description": row.description} for name, row in SOURCES.items()
+    ]
+    if parsed.json:
+        print_json({"data_dir": str(root), "datasets": rows, "downloads": downloads})
+        return 0
+    print_text(f"data sets in {root}")
+    print_text(_table([[r["name"], _state(r), " ".join(r["languages"]), r["description"]] for r in rows]))
+    print_text("\npecl data download fetches")
+    print_text(_table([[r["name"], _state(r), r["description"]] for r in downloads]))
+    return 0
+
+
+def _state(row: dict[str, Any]) -> str:
+    return "found" if row["found"] else "missing"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+def _add_download(actions: Any) -> argparse.ArgumentParser:
+    parser = add_command(
+        actions,
+        "download",
+        "download data sets; what is there already is left alone",
+        "pecl data download xtd10 pectvlm",
+    )
+    parser.add_argument("names", nargs="+", metavar="NAME", help=f"what to download: {', '.join(SOURCES)}")
+    parser.add_argument("--base-url", metavar="URL", help="mirror to fetch from; it is laid out as a data directory")
+    parser.add_argument("--text-only", action="store_true", help="fetch no photographs")
+    parser.add_argument("--overwrite", action="store_true", help="replace text files that differ from the owner's")
+    parser.add_argument("--workers", type=int, default=4, help="files at the same time (default: 4)")
+    parser.add_argument("--timeout", type=float, default=30.0, help="seconds a server may stay silent (default: 30)")
+    parser.add_argument("--attempts", type=int, default=5, help="attempts at each file (default: 5)")
+    parser.set_defaults(run=_download)
+    return parser
+
+
+def _download(parsed: argparse.Namespace) -> int:
+    for flag in ("workers", "timeout", "attempts"):
+        if not getattr(parsed, flag) > 0:
+            raise ConfigError(f"--{flag} is {getattr(parsed, flag)}, expected more than 0")
+    report = download(
+        parsed.names,
+        _data_dir(parsed),
+        mirror=parsed.base_url,
+        text_only=parsed.text_only,
+        overwrite=parsed.overwrite,
+        workers=parsed.workers,
+        policy=FetchPolicy(timeout=parsed.timeout, attempts=parsed.attempts),
+    )
+    if parsed.json:
+        print_json(asdict(report))
+        return 0
+    counts = f"{len(report.fetched)} files fetched, {len(report.present)} were there"
+    print_text(f"{counts}; {len(report.kept)} made here were kept" if report.kept else counts)
+    for note in report.notes:
+        print_text(f"\n{note}")
+    return 0
+
+
+def _add_check(actions: Any) -> argparse.ArgumentParser:
+    parser = add_command(
+        actions,
+        "check",
+        "print every problem of a data set, or of a table of your own; exit status 2 if there is one",
+        "pecl data check birds/captions.csv",
+    )
+    parser.add_argument("target", metavar="FILE", help=f"table or folder of your own, or one of {', '.join(DATASETS)}")
+    parser.add_argument("--text-only", action="store_true", help="leave the photographs alone")
+    parser.set_defaults(run=_check)
+    return parser
+
+
+def _check(parsed: argparse.Namespace) -> int:
+    target, open_images = parsed.target, not parsed.text_only
+    if target in DATASETS:
+        problems = [{"message": text} for text in check_dataset(target, parsed.data_dir, open_images=open_images)]
+        lines = [problem["message"] for problem in problems]
+    elif Path(target).exists():
+        found = check_captions_file(target, open_images=open_images)
+        problems = [asdict(problem) for problem in found]
+        lines = [f"{target}, {problem}" for problem in found]
+    else:
+        raise DataError(f"no file {target!r}, and {unknown('data set', target, DATASETS)}")
+    if parsed.json:
+        print_json({"target": target, "problems": problems})
+    else:
+        print_text("\n".join([*lines, f"{target}: {len(lines) or 'no'} problem{'s' * (len(lines) != 1)}"]))
+    return 2 if problems else 0
+
+
+def _add_translate(actions: Any) -> argparse.ArgumentParser:
+    summary = "make machine translations with a MarianMT (OPUS), M2M100 or NLLB model"
+    parser = add_command(actions, "translate", summary, "")
+    parser.epilog = _TRANSLATE_EXAMPLE
+    parser.add_argument("what", metavar="WHAT", help="xtd10, multi30k, a text file with a caption a line, or a table")
+    parser.add_argument("--source", required=True, help="language to translate from")
+    parser.add_argument("--target", required=True, help="language to translate into")
+    parser.add_argument("--model", required=True, help="name on the Hugging Face Hub, or a local folder")
+    parser.add_argument("--revision", help="commit, branch or tag of the model on the Hub")
+    parser.add_argument("--split", help="split of multi30k (default: test_2016_flickr)")
+    parser.add_argument("--out", metavar="FILE", help="file to write, for a file of your own; a data set has its place")
+    parser.add_argument("--overwrite", action="store_true", help="replace the translations that are there")
+    parser.add_argument("--num-beams", type=int, default=4, help="width of the beam search (default: 4)")
+    parser.add_argument("--max-new-tokens", type=int, default=256, help="longest translation (default: 256)")
+    parser.add_argument("--batch-size", type=int, default=16, help="sentences at the same time (default: 16)")
+    parser.add_argument("--dtype", default="float32", help="float32 (default), bfloat16 or float16")
+    parser.add_argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)")
+    parser.set_defaults(run=_translate)
+    return parser
+
+
+def _translate(parsed: argparse.Namespace) -> int:
+    if parsed.batch_size < 1:
+        raise ConfigError(f"--batch-size is {parsed.batch_size}, expected at least 1")
+    source, target = language_code(parsed.source), language_code(parsed.target)
+    names = ("model", "revision", "num_beams", "max_new_tokens", "dtype", "device")
+    config = TranslationConfig(source=source, target=target, **{name: getattr(parsed, name) for name in names})
+    job = _job(parsed, source, target)
+    record = completed(job, config, parsed.overwrite)
+    if record is None:
+        cache = TranslationCache(default_cache_dir() / "translations.sqlite")
+        record = run_job(job, Translator(config), cache, parsed.batch_size)
+    if parsed.json:
+        print_json({"output": str(job.output), **record})
+    else:
+        print_text(f"{job.output}: {record['sentences']} translations, recorded in {provenance_file(job.output).name}")
+    return 0
+
+
+def _job(parsed: argparse.Namespace, source: str, target: str) -> TranslationJob:
+    if parsed.what in RELEASED:
+        if parsed.out:
+            raise ConfigError(f"--out is for files of your own: translations of {parsed.what} have their place")
+        return dataset_job(parsed.what, source, target, split=parsed.split, data_dir=parsed.data_dir)
+    if not Path(parsed.what).exists():
+        raise DataError(f"no file {parsed.what!r}, and {unknown('data set with translations', parsed.what, RELEASED)}")
+    if not parsed.out or parsed.split:
+        raise ConfigError("a file of your own needs --out FILE, and has no --split")
+    return file_job(parsed.what, source, target, parsed.out)
+
+
+def _data_dir(parsed: argparse.Namespace) -> Path:
+    return Path(parsed.data_dir or os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_DATA_DIR)

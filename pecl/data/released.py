@@ -1,0 +1,27 @@
+"""Where the released machine translations of a data set lie: new ones take their place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pecl.data.translations import DIRECTIONS
+
+# data set -> folder of its released translations, and the name of a file there
+RELEASED = {
+    "xtd10": (Path("pectvlm", "datasets", "Cross-lingual-Test-Dataset-XTD10"), "{language}.txt"),
+    "multi30k": (Path("pectvlm", "datasets", "Multi30K"), "{split}.{language}"),
+}
+
+
+def released_file(data_dir: Path, name: str, direction: str, language: str, split: str | None = None) -> Path:
+    """Return the file of a data set's translations of `language`.
+
+    Args:
+        data_dir: folder that holds `pectvlm`.
+        name: a key of `RELEASED`.
+        direction: a key of `DIRECTIONS`.
+        language: code of the language that is not English.
+        split: name of the split, for data sets that have splits.
+    """
+    folder, pattern = RELEASED[name]
+    return data_dir / folder / DIRECTIONS[direction] / pattern.format(language=language, split=split)
