@@ -1,8 +1,7 @@
 """Hard prompt: a text in front of every text. It has no parameters.
 
 The release calls it a textual prefix. Its tokens are put into the sequence behind the tower's own prefix, so texts may
-be tokenised before or after the adapter is attached; the embeddings are those of prefix + prompt + text as long as the
-tokenizer does not join the prompt's last token with the text's first, which the space at its end prevents.
+be tokenised before or after the adapter is attached; the embeddings are those of prefix + prompt + text.
 """
 
 from __future__ import annotations
@@ -37,18 +36,32 @@ class HardPromptConfig(AdapterConfig):
         """Return the prompt, at the word embeddings.
 
         Raises:
-            ConfigError: the text has no tokens.
+            ConfigError: the text has no tokens, or its last one would change with the text behind it.
         """
-        token_ids, tower_prefix = (
-            tower.tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
-            for text in (self.text, tower.text_prefix)
-        )
-        if not token_ids:
-            raise ConfigError(f"hard_prompt: text {self.text!r} has no tokens")
-        place = 1 + len(tower_prefix)  # behind the first special token and the tower's prefix
-        return self.at_roles(
-            tower, ("word_embeddings",), lambda base, rows: SlotHardPrompt(base, rows, token_ids, place)
-        )
+        token_ids, place = prompt_tokens(tower, self.text)
+        roles = ("word_embeddings",)
+        return self.at_roles(tower, roles, lambda base, rows: SlotHardPrompt(base, rows, token_ids, place))
+
+
+def prompt_tokens(tower: MultilingualTextEncoder, text: str) -> tuple[list[int], int]:
+    """Return the token ids of `text` between the tower's prefix and any text, and the position of the first.
+
+    Tokenizers join and split at spaces in their own ways, so this is found by trying two texts behind it.
+
+    Raises:
+        ConfigError: `text` has no tokens, or they are not the same whatever stands behind it.
+    """
+    probes = ("x", "z")
+    bare = [tower.tokenizer(tower.text_prefix + probe)["input_ids"] for probe in probes]
+    full = [tower.tokenizer(tower.text_prefix + text + probe)["input_ids"] for probe in probes]
+    place = next(i for i, (one, other) in enumerate(zip(*bare, strict=False)) if one != other)
+    length = len(full[0]) - len(bare[0])
+    token_ids = full[0][place : place + length]
+    if not token_ids:
+        raise ConfigError(f"hard_prompt: text {text!r} has no tokens")
+    if full != [row[:place] + token_ids + row[place:] for row in bare]:
+        raise ConfigError(f"hard_prompt: text {text!r} runs into the text behind it: end it with a space")
+    return token_ids, place
 
 
 class SlotHardPrompt(SlotPrompt):
