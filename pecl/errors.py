@@ -28,8 +28,9 @@ class OutputError(PeclError):
 
 def suggest(value: object, choices: Iterable[str]) -> str:
     """Return "; did you mean 'x'?" for the nearest of `choices`, or an empty string when none is near."""
-    near = difflib.get_close_matches(str(value).lower(), list(choices), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    by_lower_case = {choice.lower(): choice for choice in choices}
+    near = difflib.get_close_matches(str(value).lower(), by_lower_case, n=1, cutoff=0.5)
+    return f"; did you mean {by_lower_case[near[0]]!r}?" if near else ""
 
 
 def unknown(what: str, value: object, choices: Iterable[str]) -> str:

@@ -95,8 +95,8 @@ def _explain(error: Exception, repo_id: str, option: str, known: Collection[str]
     if isinstance(error, GatedRepoError):
         return f"{repo_id} on {hub} is gated: ask for access on its page and run `hf auth login`, or {local}"
     if isinstance(error, RepositoryNotFoundError):
-        return f"there is no model {repo_id} on {hub}, or it is private{hint}; {local}"
-    return f"cannot fetch {repo_id} from {hub} ({_brief(error)}){hint}; {local}, downloaded where there is a network"
+        return f"there is no model {repo_id} on {hub}, or it is private; {local}{hint}"
+    return f"cannot fetch {repo_id} from {hub} ({_brief(error)}); {local}, downloaded where there is a network{hint}"
 
 
 def _brief(error: Exception) -> str:

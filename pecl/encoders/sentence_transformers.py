@@ -64,10 +64,12 @@ def read_layout(folder: Path, dtype: torch.dtype) -> Layout:
     Raises:
         WeightsError: a file is missing or damaged, or a module or setting is none that pecl has.
     """
-    (first, encoder), *others = _modules(folder)
-    if first != "Transformer" or not others or others[0][0] != "Pooling":
-        names = ", ".join([first, *(name for name, _ in others)])
-        raise WeightsError(f"{folder / 'modules.json'} lists {names}: expected a Transformer, then a Pooling")
+    modules = _modules(folder)
+    names = [name for name, _ in modules]
+    if names[:2] != ["Transformer", "Pooling"]:
+        listed = ", ".join(names) or "nothing"
+        raise WeightsError(f"{folder / 'modules.json'} lists {listed}: expected a Transformer, then a Pooling")
+    encoder, pooling = modules[0][1], modules[1][1]
     settings_file = encoder / "sentence_bert_config.json"
     settings = read_json(settings_file) if settings_file.exists() else {}
     if settings.get("do_lower_case"):
@@ -75,8 +77,8 @@ def read_layout(folder: Path, dtype: torch.dtype) -> Layout:
     prefix = _default_prompt(folder)
     return Layout(
         encoder,
-        _pooling(others[0][1] / "config.json", prefix),
-        _head(others[1:], folder, dtype),
+        _pooling(pooling / "config.json", prefix),
+        _head(modules[2:], folder, dtype),
         prefix,
         settings.get("max_seq_length"),
     )

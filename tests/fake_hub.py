@@ -1,0 +1,85 @@
+"""A model hub on the loopback: the few addresses that huggingface_hub asks for, and refusals on demand."""
+
+import hashlib
+import http.server
+import json
+import threading
+from urllib.parse import urlsplit
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+class Hub(http.server.ThreadingHTTPServer):
+    """Serves `models` (id -> {file name: bytes}); `refusals` (id -> (status, X-Error-Code)); `silent` never answers."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.models = {}
+        self.refusals = {}
+        self.silent = False
+        self.closing = threading.Event()
+        self.downloads = []  # (id, file name)
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def handle_error(self, request, client_address):
+        pass  # a client that gives up is part of the tests
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *args):
+        pass
+
+    def do_HEAD(self):
+        self.do_GET()
+
+    def do_GET(self):
+        if self.server.silent:
+            self.server.closing.wait(30)
+            return
+        parts = urlsplit(self.path).path.strip("/").split("/")
+        about_model = parts[:2] == ["api", "models"]
+        model = "/".join(parts[2:4] if about_model else parts[:2])
+        if model in self.server.refusals:
+            status, code = self.server.refusals[model]
+            self.answer(status, b"{}", {"X-Error-Code": code})
+        elif model not in self.server.models:
+            self.answer(404, b"{}", {"X-Error-Code": "RepoNotFound"})
+        elif about_model:
+            self.describe(model, self.server.models[model], parts[4:])
+        else:
+            self.send_file(model, "/".join(parts[4:]))
+
+    def describe(self, model, files, rest):
+        if rest[:1] == ["tree"]:
+            entries = [
+                {"type": "file", "path": name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
+                for name, content in files.items()
+            ]
+            self.answer(200, json.dumps(entries).encode())
+        else:
+            siblings = [{"rfilename": name} for name in files]
+            self.answer(200, json.dumps({"id": model, "sha": COMMIT, "siblings": siblings}).encode())
+
+    def send_file(self, model, name):
+        content = self.server.models[model][name]
+        tag = {"ETag": f'"{hashlib.sha1(content).hexdigest()}"', "X-Repo-Commit": COMMIT}
+        if self.command == "GET":
+            self.server.downloads.append((model, name))
+        self.answer(200, content, tag)
+
+    def answer(self, status, body, headers=None):
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
