@@ -2,6 +2,9 @@
 
 import errno
 import random
+import signal
+import subprocess
+import sys
 import threading
 import time
 from email.utils import formatdate
@@ -87,6 +90,33 @@ def test_a_later_run_goes_on_from_an_earlier_ones_part(server, tmp_path):
     fetch(server, tmp_path / "a")
     assert server.seen(PATH)[-1]["Range"] == "bytes=50000-"
     assert (tmp_path / "a").read_bytes() == CONTENT
+
+
+FETCH = """
+import sys
+from pathlib import Path
+from pecl.data.fetch import Fetcher
+Fetcher().fetch(sys.argv[1], Path(sys.argv[2]), lambda path: None)
+"""
+
+
+def test_a_killed_process_leaves_a_part_that_the_next_one_continues(server, tmp_path):
+    server.faults[PATH] = [stall(70_000)]
+    process = subprocess.Popen([sys.executable, "-c", FETCH, server.url + PATH, str(tmp_path / "a")])
+    part = tmp_path / "a.part"
+    deadline = time.monotonic() + 60
+    while not server.requests or not part.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(0.2)  # it waits for the rest now
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert not (tmp_path / "a").exists()
+    kept = part.stat().st_size
+    fetch(server, tmp_path / "a")
+    assert server.seen(PATH)[-1].get("Range") == (f"bytes={kept}-" if kept else None)
+    assert (tmp_path / "a").read_bytes() == CONTENT
+    assert files_in(tmp_path) == ["a"]
 
 
 def test_a_part_of_an_older_version_is_not_continued(server, tmp_path):
