@@ -10,7 +10,8 @@ from PIL import Image, ImageChops, ImageDraw
 
 from pecl.data.scenes.backdrop import paint_backdrop, paint_weather
 from pecl.data.scenes.layout import Spot, arrange
-from pecl.data.scenes.sprites import COLOURS, PALETTE, SPRITES
+from pecl.data.scenes.palette import COLOURS, PALETTE
+from pecl.data.scenes.sprites import SPRITES
 from pecl.data.scenes.world import KINDS, Dice, Scene
 
 IMAGE_SIZE = 224  # pixels, width and height
@@ -26,7 +27,7 @@ def draw_scene(scene: Scene) -> Image.Image:
     canvas = paint_backdrop(scene.place, scene.weather, _CANVAS, dice)
     for spot in arrange(scene, _CANVAS, dice):
         _place(canvas, spot, _TINTS[scene.weather], dice)
-    paint_weather(canvas, scene.place, scene.weather, dice)
+    paint_weather(canvas, scene.weather, dice)
     return canvas.reduce(2)
 
 

@@ -2,37 +2,10 @@
 
 Each line is `shape colour numbers`: `oval` and `box` x0 y0 x1 y1; `pie` x0 y0 x1 y1 from to (degrees, clockwise from
 three o'clock); `ring` width x0 y0 x1 y1; `line` width x y x y ...; `poly` x y x y ...
-Colours are `main`, `light` and `dark` (shades of the thing's own colour) or a name of `PALETTE`.
+Colours are `main`, `light` and `dark` (shades of the thing's own colour) or a name of `palette.PALETTE`.
 """
 
 from __future__ import annotations
-
-PALETTE: dict[str, tuple[int, int, int]] = {
-    "ink": (38, 34, 44),
-    "paper": (250, 248, 242),
-    "glass": (188, 222, 240),
-    "wood": (122, 84, 52),
-    "leaf": (66, 140, 62),
-    "steel": (150, 156, 166),
-    "rose": (236, 140, 150),
-    "beak": (244, 150, 40),
-    "amber": (240, 200, 70),
-    "roof": (120, 62, 54),
-    "cream": (244, 232, 208),
-}
-
-COLOURS: dict[str, tuple[int, int, int]] = {
-    "red": (222, 38, 44),
-    "blue": (36, 92, 222),
-    "green": (40, 158, 66),
-    "yellow": (250, 214, 40),
-    "white": (248, 248, 250),
-    "black": (44, 42, 48),
-    "orange": (250, 136, 24),
-    "purple": (136, 58, 190),
-    "brown": (134, 82, 44),
-    "pink": (250, 130, 184),
-}
 
 # How large a thing is drawn, beside the room that it has: iconic, not to scale.
 SCALES: dict[str, float] = {"house": 1.15, "tree": 1.2, "bus": 1.15, "ball": 0.75, "flower": 0.9, "mushroom": 0.85}

@@ -18,6 +18,9 @@ from pecl.data.scenes.grammar import Lexicon, Mention, Message, render
 from pecl.data.scenes.lexicon import LEXICONS
 from pecl.data.scenes.world import Dice, Scene
 
+Mistake = Callable[[Message, Lexicon, Lexicon, Dice], Iterator[Message]]
+"""Yields edits of a message to be said in the first lexicon's language, translated from the second's."""
+
 MISTAKE_RATE = 0.3  # share of the sentences with a mistake, either way
 
 FROM_ENGLISH = {"sense": 3.0, "drop": 1.0, "preposition": 1.2, "agreement": 1.6, "untranslated": 0.8, "order": 0.8}
@@ -93,13 +96,10 @@ def _without_synonyms(message: Message) -> Message:
     return replace(message, subject=replace(message.subject, noun=message.subject.noun.rstrip("+")), other=other)
 
 
-Edits = Iterator[Message]
-
-
-def _on_mentions(change: Callable[[Mention, Lexicon, Lexicon], Mention | None]) -> Callable[..., Edits]:
+def _on_mentions(change: Callable[[Mention, Lexicon, Lexicon], Mention | None]) -> Mistake:
     """Turn a change of a mention into edits of a message: of either group, in random order; None offers no change."""
 
-    def edits(message: Message, into: Lexicon, source: Lexicon, dice: Dice) -> Edits:
+    def edits(message: Message, into: Lexicon, source: Lexicon, dice: Dice) -> Iterator[Message]:
         for part in ("subject", "other") if dice.chance(0.6) else ("other", "subject"):
             mention = getattr(message, part)
             changed = change(mention, into, source) if mention else None
@@ -109,12 +109,13 @@ def _on_mentions(change: Callable[[Mention, Lexicon, Lexicon], Mention | None]) 
     return edits
 
 
-def _wrong_sense(message: Message, into: Lexicon, source: Lexicon, dice: Dice) -> Edits:
-    def change(mention: Mention, into: Lexicon, source: Lexicon) -> Mention | None:
-        noun = f"{mention.noun}!"
-        return replace(mention, noun=noun) if noun in into.nouns else None
+def _wrong_noun_sense(mention: Mention, into: Lexicon, source: Lexicon) -> Mention | None:
+    noun = f"{mention.noun}!"
+    return replace(mention, noun=noun) if noun in into.nouns else None
 
-    yield from _on_mentions(change)(message, into, source, dice)
+
+def _wrong_sense(message: Message, into: Lexicon, source: Lexicon, dice: Dice) -> Iterator[Message]:
+    yield from _on_mentions(_wrong_noun_sense)(message, into, source, dice)
     place = message.place and f"{message.place[0]}!"
     if place in into.places:
         yield replace(message, place=(place, message.place[1]))
@@ -140,16 +141,16 @@ def _wrong_number(mention: Mention, into: Lexicon, source: Lexicon) -> Mention:
     return replace(mention, foreign=(noun["pl"], noun["sg"]))
 
 
-def _wrong_preposition(message: Message, into: Lexicon, source: Lexicon, dice: Dice) -> Edits:
+def _wrong_preposition(message: Message, into: Lexicon, source: Lexicon, dice: Dice) -> Iterator[Message]:
     if message.relation:
         yield replace(message, relation=_CONFUSED[message.relation])
 
 
-def _source_order(message: Message, into: Lexicon, source: Lexicon, dice: Dice) -> Edits:
+def _source_order(message: Message, into: Lexicon, source: Lexicon, dice: Dice) -> Iterator[Message]:
     yield replace(message, structure="literal")
 
 
-_MISTAKES: dict[str, Callable[..., Edits]] = {
+_MISTAKES: dict[str, Mistake] = {
     "sense": _wrong_sense,
     "drop": _on_mentions(lambda mention, into, source: replace(mention, colour=None)),
     "preposition": _wrong_preposition,

@@ -81,8 +81,8 @@ ENGLISH = Lexicon(
         street    | on a street        | in the city               | over a street
         meadow    | in a green meadow  | on the grass              | over a green meadow
         desert    | in a desert        | among sand dunes          | over a desert
-        river     | on a river bank    | at the water's edge       | over a river
-        mountains | in the mountains   | at the foot of high peaks | over the mountains
+        river     | on a river bank    | by the water              | over a river
+        mountains | in the mountains   | among high peaks          | over the mountains
         room      | in a room          | indoors                   | in a room
         river!    | on a river bench   | at the water's border     | over a river
     """),
