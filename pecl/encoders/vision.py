@@ -180,7 +180,7 @@ def _read_timm(folder: Path, name: str, dtype: torch.dtype) -> ImageEncoder:
     read_state_dict(folder)  # what is missing or cut short is named here
     try:
         backbone = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0)  # features, no classes
-    except (RuntimeError, KeyError, TypeError, ValueError) as error:
+    except (RuntimeError, AttributeError, KeyError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(f"the weights in {folder} do not fit timm's {architecture}: {reason}") from error
     projection = folder / PROJECTION_FILE

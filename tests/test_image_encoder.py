@@ -1,0 +1,138 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from pecl.encoders.image import ImageEncoder
+from pecl.encoders.registry import PAIRS, Towers, check_pair, load_towers
+from pecl.errors import ConfigError, WeightsError
+
+
+def to_pixels(image):
+    return torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1).float()
+
+
+class MeanColour(nn.Module):
+    """Features (B, 3): the mean of each colour, times a weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(3))
+        self.batch_sizes = []
+
+    def forward(self, pixels):
+        self.batch_sizes.append(len(pixels))
+        return pixels.mean((2, 3)) * self.weight
+
+
+def encoder(head=None, size=8, name="colours"):
+    return ImageEncoder(MeanColour(), head, to_pixels, name=name, preprocessing={"size": size})
+
+
+def colours(*values):
+    return [Image.new("RGB", (8, 8), value) for value in values]
+
+
+def test_images_are_encoded_in_order_and_in_batches():
+    tower = encoder()
+    values = [(i, 2 * i, 255 - i) for i in range(7)]
+    assert tower.encode_image(colours(*values), batch_size=3).tolist() == [list(map(float, value)) for value in values]
+    assert tower.backbone.batch_sizes == [3, 3, 1]
+
+
+def test_a_generator_is_read_one_batch_at_a_time():
+    tower, waiting = encoder(), []
+
+    def images():
+        for i in range(6):
+            waiting.append(i - sum(tower.backbone.batch_sizes))
+            yield colours((i, 0, 0))[0]
+
+    tower.encode_image(images(), batch_size=2)
+    assert waiting == [0, 1, 0, 1, 0, 1]
+
+
+def test_the_head_is_a_linear_layer_of_the_features():
+    head = nn.Linear(3, 2)
+    head.weight.data = torch.tensor([[1.0, 0.0, 1.0], [0.0, 2.0, 0.0]])
+    head.bias.data = torch.tensor([0.5, -1.0])
+    tower = encoder(head)
+    assert tower.embedding_dim == 2
+    assert tower.encode_image(colours((1, 2, 3))).tolist() == [[4.5, 3.0]]  # 1 + 3 + 0.5, 2 * 2 - 1
+
+
+def test_without_a_head_the_width_is_that_of_the_features():
+    assert encoder().embedding_dim == 3
+
+
+def test_half_precision_gives_float32():
+    found = encoder().to(torch.bfloat16).encode_image(colours((8, 16, 32)))
+    assert found.dtype == torch.float32
+    assert found.tolist() == [[8.0, 16.0, 32.0]]
+
+
+def test_fingerprint_covers_weights_and_preprocessing():
+    changed = encoder()
+    changed.backbone.weight.data[0] = 2
+    prints = [encoder().fingerprint, encoder(size=16).fingerprint, changed.fingerprint]
+    assert len(set(prints)) == 3
+    assert encoder().fingerprint == prints[0]
+
+
+# Pairs
+
+
+class Text:
+    """Stands in for a text tower: `check_pair` looks at no more."""
+
+    def __init__(self, width):
+        self.name, self.embedding_dim, self.fingerprint = "words", width, "f00"
+
+
+def test_towers_of_two_widths_are_refused_with_both_named():
+    check_pair(Text(3), encoder())
+    with pytest.raises(WeightsError) as caught:
+        check_pair(Text(4), encoder())
+    for part in ("words", "4 dimensions", "colours", "into 3", "--text-model", "--image-model"):
+        assert part in str(caught.value)
+
+
+def test_a_tower_is_loaded_once_and_only_when_asked_for():
+    loaded = []
+
+    def load(what, tower):
+        loaded.append(what)
+        return tower
+
+    towers = Towers(lambda: load("text", Text(3)), lambda: load("image", encoder()))
+    assert loaded == []
+    assert towers.text.name == "words"
+    assert towers.describe() == {"text": {"name": "words", "fingerprint": "f00"}, "image": None}
+    assert loaded == ["text"]
+    assert towers.image is towers.image
+    assert loaded == ["text", "image"]
+    assert towers.describe()["image"] == {"name": "colours", "fingerprint": encoder().fingerprint}
+
+
+def test_the_widths_are_checked_when_the_image_tower_is_loaded():
+    towers = Towers(lambda: Text(5), encoder)
+    with pytest.raises(WeightsError, match="5 dimensions"):
+        _ = towers.image
+
+
+def test_unknown_profile():
+    with pytest.raises(ConfigError, match=r"unknown profile 'papre'.*did you mean 'paper'"):
+        load_towers("papre")
+
+
+def test_pairs():
+    """The pairs of the M-CLIP README."""
+    named = {(pair.text, pair.image) for pair in PAIRS.values()}
+    assert named >= {
+        ("M-CLIP/XLM-Roberta-Large-Vit-L-14", "openai/clip-vit-large-patch14"),
+        ("M-CLIP/XLM-Roberta-Large-Vit-B-32", "openai/clip-vit-base-patch32"),
+        ("M-CLIP/XLM-Roberta-Large-Vit-B-16Plus", "open_clip:ViT-B-16-plus-240/laion400m_e32"),
+        ("M-CLIP/LABSE-Vit-L-14", "openai/clip-vit-large-patch14"),
+        ("mini", "mini"),
+    }
