@@ -16,6 +16,7 @@ fi
 stamp=.venv/pecl-installed${1:+-$1}
 if [ "$(cat "$stamp" 2>/dev/null)" != "$(cat setup.py requirements*.txt | cksum)" ]; then
     echo "== installing pecl$extra into .venv (a few minutes the first time)"
-    .venv/bin/python -m pip install --quiet -e ".$extra"
+    # OpenDelta is a reference of the tests; it pins setuptools, so all are installed in one command.
+    .venv/bin/python -m pip install --quiet -e ".$extra" ${1:+-r requirements-opendelta.txt}
     cat setup.py requirements*.txt | cksum > "$stamp"
 fi

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pecl.data.captions import read_captions, resolve_captions_file
+from pecl.data.provenance import read_provenance
 from pecl.data.sources import describe_file, read_parallel
 from pecl.errors import ConfigError, DataError, unknown
 
@@ -93,7 +94,8 @@ def read_translations(
         file = _existing(folder.file(direction, language))
         source = "en" if direction == "english_to_target" else language
         lines = read_parallel({"captions": folder.captions_file(source), "translations": file})["translations"]
-        provenance[direction] = {"engine": ENGINE, **describe_file(file, data_dir)}
+        made = read_provenance(file)  # there where `pecl data translate` wrote the file
+        provenance[direction] = {"engine": made["engine"] if made else ENGINE, **describe_file(file, data_dir)}
         original = _copied_from(folder, direction, language, lines)
         if original is not None:
             if not allow_copied_translations:
