@@ -30,7 +30,7 @@ class AdapterFile:
 
     Attributes:
         path: where it was read.
-        language: what it was trained for.
+        language: what it was trained for, or None where another format does not say it.
         configs: methods and their options.
         state: parameters by name, as `Adapter.slot_state` gives them.
         tower_name: name of the text tower that it was trained on.
@@ -38,7 +38,7 @@ class AdapterFile:
     """
 
     path: Path
-    language: str
+    language: str | None
     configs: tuple[AdapterConfig, ...]
     state: dict[str, torch.Tensor]
     tower_name: str

@@ -2,6 +2,6 @@
 
 from types import ModuleType
 
-from pecl.commands import data, doctor, evaluate, grid, report, train
+from pecl.commands import adapters, data, doctor, evaluate, grid, report, train
 
-COMMANDS: tuple[ModuleType, ...] = (train, evaluate, grid, report, data, doctor)
+COMMANDS: tuple[ModuleType, ...] = (train, evaluate, grid, report, data, adapters, doctor)

@@ -1,0 +1,194 @@
+"""`pecl adapters`: list the methods, or a folder's adapters, show one, convert between formats, merge into a tower."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import nn
+from transformers import XLMRobertaModel
+
+from pecl.adapters.base import AdapterConfig, attach
+from pecl.adapters.convert import SUFFIX, merge_adapter, read_adapter, write_adapter
+from pecl.adapters.files import AdapterFile, load_adapter_file
+from pecl.adapters.options import format_option
+from pecl.adapters.registry import KINDS, PRESETS, configs_to_json, describe, parse_adapter, part_names
+from pecl.commands.options import add_command, add_config_flags, config_values, print_json, print_text
+from pecl.config import make_config
+from pecl.encoders.export import save_text_encoder
+from pecl.encoders.registry import load_towers
+from pecl.encoders.shapes import xlm_roberta_large
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.errors import OutputError, WeightsError
+from pecl.report import text_table
+
+_TOWER_FLAGS = frozenset({"profile", "text_model", "device"})
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command and its four actions."""
+    parser = add_command(commands, "adapters", "list, show, convert and merge adapters", "pecl adapters show lora+head")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for add in (_add_list, _add_show, _add_convert, _add_merge):
+        add(actions)
+
+
+def _add_list(actions: Any) -> None:
+    parser = add_command(
+        actions, "list", "list the methods, or the adapter files in a folder", "pecl adapters list results/default"
+    )
+    parser.add_argument("folder", nargs="?", help="folder that is searched for adapter files; without it: the methods")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.set_defaults(run=_list)
+
+
+def _list(parsed: argparse.Namespace) -> int:
+    rows = _method_rows() if parsed.folder is None else _file_rows(Path(parsed.folder))
+    if parsed.json:
+        print_json(rows)
+    else:
+        print_text(text_table(pd.DataFrame(rows)))
+    return 0
+
+
+def _method_rows() -> list[dict[str, Any]]:
+    """Return one row for each name of a part; counts are those of a tower of XLM-R Large, as in the paper."""
+    rows = []
+    for name in part_names():
+        configs = parse_adapter(name)
+        about = [KINDS[config.kind].__doc__.splitlines()[0].rstrip(".") for config in configs]
+        what = PRESETS.get(name) or "; ".join(about)
+        rows.append({"name": name, "parameters in XLM-R Large": count_on_large(configs), "what": what})
+    return rows
+
+
+def _file_rows(folder: Path) -> list[dict[str, Any]]:
+    if not folder.is_dir():
+        raise WeightsError(f"{folder} is no folder")
+    rows = []
+    for path in sorted(folder.rglob(f"*{SUFFIX}")):
+        if ".state" in path.parts:
+            continue  # unfinished trainings
+        file = load_adapter_file(path)
+        rows.append({"file": str(path), "language": file.language, "adapter": describe(file.configs)})
+    if not rows:
+        raise WeightsError(f"{folder} holds no adapter files (*{SUFFIX})")
+    return rows
+
+
+def _add_show(actions: Any) -> None:
+    parser = add_command(
+        actions, "show", "show an adapter file, or the options of a spec", "pecl adapters show lora:r=4+head"
+    )
+    parser.add_argument("adapter", help=f"adapter file (*{SUFFIX}), or a spec such as lora+head")
+    parser.add_argument("--rank", type=int, help="rank of LoRA, instead of the spec's")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.set_defaults(run=_show)
+
+
+def _show(parsed: argparse.Namespace) -> int:
+    if parsed.adapter.endswith(SUFFIX):
+        file = load_adapter_file(parsed.adapter)
+        document, configs = _describe_file(file), file.configs
+    else:
+        configs = parse_adapter(parsed.adapter, parsed.rank)
+        document = {"adapter": describe(configs), "parameters in XLM-R Large": count_on_large(configs)}
+    if parsed.json:
+        print_json({**document, "configs": configs_to_json(configs)})
+        return 0
+    width = max(map(len, document))
+    print_text("\n".join(f"{name:{width}}  {'-' if value is None else value}" for name, value in document.items()))
+    for config in configs:
+        print_text(f"\n{config.kind}: {type(config).__doc__.splitlines()[0]}")
+        for item in fields(config):
+            option = f"{item.name}={format_option(getattr(config, item.name))}"
+            print_text(f"  {option:50}  {item.metadata['help']}")
+    return 0
+
+
+def _describe_file(file: AdapterFile) -> dict[str, Any]:
+    return {
+        "file": str(file.path),
+        "language": file.language,
+        "adapter": describe(file.configs),
+        "parameters": sum(tensor.numel() for tensor in file.state.values()),
+        "tower": file.tower_name,
+        "fingerprint": file.fingerprint,
+    }
+
+
+def count_on_large(configs: Sequence[AdapterConfig]) -> int | None:
+    """Return the number of trainable parameters in XLM-R Large with M-CLIP's head (1024 to 768) and pooler.
+
+    The tower stands on the meta device, which takes no memory. None: it depends on how a text is tokenised.
+    """
+    if any(getattr(config, "init_text", None) is not None for config in configs):
+        return None
+    counted = [config for config in configs if not config.text_prompt]  # texts before the text have no parameters
+    if not counted:
+        return 0
+    with torch.device("meta"):
+        backbone, head = XLMRobertaModel(xlm_roberta_large()), nn.Linear(1024, 768)
+    tower = MultilingualTextEncoder(backbone, None, head, name="XLM-R Large")
+    return attach(tower, counted, seeds=()).num_parameters()
+
+
+def _add_convert(actions: Any) -> None:
+    description = (
+        "Convert an adapter between formats. SOURCE is pecl's file (*.safetensors), a folder in PEFT's format, or a\n"
+        "checkpoint of OpenDelta or of the method's released code. TARGET is written in pecl's format if it ends in\n"
+        ".safetensors, otherwise as a folder in PEFT's, which holds LoRA (with LayerNorms)."
+    )
+    example = "pecl adapters convert text_model_best.ckpt de.safetensors --language de --profile paper"
+    parser = add_command(actions, "convert", "convert an adapter between formats", example, description)
+    parser.add_argument("source", help="adapter to read")
+    parser.add_argument("target", help="adapter to write")
+    parser.add_argument("--language", help="language of the adapter, where SOURCE does not say it")
+    parser.add_argument("--adapter", help="what an OpenDelta checkpoint holds (default: told from its shapes)")
+    add_config_flags(parser, only=_TOWER_FLAGS)
+    parser.set_defaults(run=_convert)
+
+
+def _convert(parsed: argparse.Namespace) -> int:
+    if Path(parsed.target).exists():
+        raise OutputError(f"{parsed.target} exists already: choose another name, or delete it first")
+    configs = None if parsed.adapter is None else parse_adapter(parsed.adapter)
+    tower = _load_tower(parsed)
+    adapter = read_adapter(parsed.source, tower, parsed.language, configs)
+    path = write_adapter(parsed.target, adapter, tower)
+    print_text(f"{path}: {describe(adapter.configs)}, for {tower.name}")
+    return 0
+
+
+def _add_merge(actions: Any) -> None:
+    description = (
+        "Write a text tower with an adapter in its weights, as a folder in sentence-transformers' layout, which\n"
+        "--text-model and sentence-transformers itself can load."
+    )
+    example = "pecl adapters merge de.safetensors merged-de"
+    parser = add_command(
+        actions, "merge", "write a plain text tower with an adapter in its weights", example, description
+    )
+    parser.add_argument("source", help="adapter: pecl's file, PEFT's folder, or an OpenDelta checkpoint")
+    parser.add_argument("target", help="folder to write")
+    add_config_flags(parser, only=_TOWER_FLAGS)
+    parser.set_defaults(run=_merge)
+
+
+def _merge(parsed: argparse.Namespace) -> int:
+    tower = _load_tower(parsed)
+    adapter = read_adapter(parsed.source, tower)
+    path = save_text_encoder(merge_adapter(adapter, tower), parsed.target)
+    print_text(f"{path}: {tower.name} with {describe(adapter.configs)}")
+    return 0
+
+
+def _load_tower(parsed: argparse.Namespace) -> MultilingualTextEncoder:
+    values = {name: value for name, value in config_values(parsed).items() if name in _TOWER_FLAGS}
+    config = make_config(values, where="command line")
+    return load_towers(config.profile, config.text_model, device=config.device).text
