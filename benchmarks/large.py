@@ -1,0 +1,224 @@
+"""The paper's pair at its true size, the released way and pecl's: `python benchmarks/large.py --folder FOLDER`.
+
+Writes a pair with random weights into FOLDER once (XLM-R Large 2.2 GB, CLIP ViT-L/14 1.7 GB, in the formats in which
+the real ones are published), loads it, and takes 3 steps of method1 with LoRA at batch 5 on captions and pictures of
+`scenes`. One more step in each way comes first and is not timed. The protocol is the paper's: 50 pairs for training,
+50 epochs (500 steps), and every 5 steps a validation on 50 pairs.
+
+- the released way: images encoded again in every step and every validation, query and anchor in two passes;
+- pecl's way: every image once, before training; query and anchor in one pass.
+
+Both run in one process on the same modules; seconds a step include each way's share of validation and of images.
+Five to ten minutes on 2 cores, with 5 GB of memory (weights are memory-mapped: loading itself touches little).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, XLMRobertaModel
+
+from pecl.adapters.base import Adapter, attach
+from pecl.adapters.lora import LoraConfig
+from pecl.data.captions import ParallelCaptions
+from pecl.data.scenes import load_scenes
+from pecl.encoders.mini import load_mini_text
+from pecl.encoders.registry import Towers, load_towers
+from pecl.encoders.shapes import xlm_roberta_large
+from pecl.evaluator import RetrievalEvaluator
+from pecl.files import write_json
+from pecl.losses import AlignmentObjective
+from pecl.results import peak_memory_mb
+from pecl.trainer import AlignmentTrainer, Schedule, TrainingCell
+
+SHOTS = 50  # pairs for training, and as many for validation
+SCHEDULE = Schedule(epochs=50, batch_size=5, eval_every=5)
+TIMED_STEPS = 3
+OBJECTIVE = AlignmentObjective(("mse",), alignment_weight=0.03)
+LR = 1e-4
+WIDTH = 768  # of the common space
+
+
+def random_state(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Return weights for `model`, which may be on the meta device: norms 1, all else N(0, 0.02)."""
+    generator = torch.Generator().manual_seed(0)
+    return {
+        name: torch.ones(tensor.shape)
+        if "norm" in name.lower() and name.endswith("weight")
+        else torch.empty(tensor.shape).normal_(0, 0.02, generator=generator)
+        for name, tensor in model.state_dict().items()
+    }
+
+
+def write_text_tower(folder: Path) -> None:
+    """Write an M-CLIP checkpoint as of 2022: one `.bin`, with a pooler and a buffer that nothing needs."""
+    with torch.device("meta"):
+        encoder, linear = XLMRobertaModel(xlm_roberta_large()), torch.nn.Linear(1024, WIDTH)
+    state = {f"transformer.{name}": tensor for name, tensor in random_state(encoder).items()}
+    state["transformer.embeddings.position_ids"] = torch.arange(514).unsqueeze(0)
+    state |= {f"LinearTransformation.{name}": tensor for name, tensor in random_state(linear).items()}
+    load_mini_text(heads=None).tokenizer.save_pretrained(folder)  # XLM-R's vocabulary
+    config = {
+        "architectures": ["MultilingualCLIP"],
+        "modelBase": "xlm-roberta-large",
+        "model_type": "M-CLIP",
+        "numDims": WIDTH,
+        "transformerDimensions": 1024,
+    }
+    torch.save(state, folder / "pytorch_model.bin")
+    write_json(folder / "config.json", config)  # last: it says that the folder is whole
+
+
+def write_image_tower(folder: Path) -> None:
+    """Write a whole CLIP ViT-L/14, both halves, as safetensors."""
+    half = {"num_attention_heads": 16, "projection_dim": WIDTH}
+    vision = {**half, "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "patch_size": 14}
+    text = {"hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12, "projection_dim": WIDTH}
+    config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=WIDTH)
+    with torch.device("meta"):
+        model = CLIPModel(config)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(random_state(model), folder / "model.safetensors")
+    CLIPImageProcessor().save_pretrained(folder)
+    config.save_pretrained(folder)
+
+
+def write_pair(folder: Path) -> None:
+    """Write what is not there yet, in a process of its own, so that this one's peak memory is that of loading."""
+    for name, write in (("text", write_text_tower), ("image", write_image_tower)):
+        if not (folder / name / "config.json").exists():
+            process = multiprocessing.get_context("spawn").Process(target=write, args=(folder / name,))
+            process.start()
+            process.join()
+            if process.exitcode:
+                raise SystemExit(f"writing {folder / name} failed")
+
+
+def seconds(function: Callable[[], Any]) -> float:
+    """Return how long `function` takes."""
+    started = time.perf_counter()
+    function()
+    return time.perf_counter() - started
+
+
+def mean_step_seconds(step: Callable[[int], Any]) -> float:
+    """Return the mean time of `TIMED_STEPS` steps after a first one."""
+    step(0)
+    return sum(seconds(lambda i=i: step(i)) for i in range(1, TIMED_STEPS + 1)) / TIMED_STEPS
+
+
+def pictures(data: ParallelCaptions, indices: range) -> list[Image.Image]:
+    """Return the pictures of the pairs at `indices`."""
+    return [data.images.load(data.image_index[i]) for i in indices]
+
+
+def measure_released(towers: Towers, adapter: Adapter, train: ParallelCaptions, val: ParallelCaptions) -> dict:
+    """Time the released way: everything anew each time."""
+    text, image, size = towers.text, towers.image, SCHEDULE.batch_size
+    optimizer = torch.optim.Adam(adapter.parameters(), lr=LR)
+
+    def embed(texts: tuple[str, ...]) -> torch.Tensor:
+        batch = text.pad(text.tokenize(texts), range(len(texts)))
+        return text(batch.input_ids, batch.attention_mask)
+
+    def step(i: int) -> None:
+        rows = slice(i * size, (i + 1) * size)
+        images = image.encode_image(pictures(train, range(rows.start, rows.stop)))
+        text.train()
+        loss = OBJECTIVE(embed(train.target[rows]), embed(train.english[rows]), images)
+        text.eval()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    def validate() -> None:
+        gallery = image.encode_image(pictures(val, range(SHOTS)))
+        RetrievalEvaluator(gallery, range(SHOTS))(text.encode_text(val.target))
+
+    step_seconds, validation_seconds = mean_step_seconds(step), seconds(validate)
+    return {
+        "step": step_seconds,
+        "validation": validation_seconds,
+        "step_with_validation": step_seconds + validation_seconds / SCHEDULE.eval_every,
+    }
+
+
+def measure_pecl(towers: Towers, adapter: Adapter, train: ParallelCaptions, val: ParallelCaptions) -> dict:
+    """Time pecl's way: the images once, then training without an image tower."""
+    text, embeddings = towers.text, {}
+
+    def embed_images() -> None:
+        embeddings["val"] = towers.image.encode_image(pictures(val, range(SHOTS)))
+
+    used = SCHEDULE.batch_size * (TIMED_STEPS + 1)
+    images = towers.image.encode_image(pictures(train, range(used)))  # first, and not timed: it reads the weights
+    images_seconds = seconds(embed_images)
+    evaluator, val_ids = RetrievalEvaluator(embeddings["val"], range(SHOTS)), text.tokenize(val.target)
+    first = train.select(range(used))
+    cell = TrainingCell(text.tokenize(first.target), text.tokenize(first.english), images, OBJECTIVE, LR, seed=1)
+    trainer = AlignmentTrainer(
+        text, adapter, [cell], SCHEDULE, lambda: [evaluator(text.encode_token_ids(val_ids)).mean_recall_at_1]
+    )
+    step_seconds, validation_seconds = mean_step_seconds(lambda _: trainer.train_step()), seconds(trainer.validate)
+    both = 2 * images_seconds / SCHEDULE.steps(SHOTS)  # training and validation images, spread over all steps
+    return {
+        "step": step_seconds,
+        "validation": validation_seconds,
+        "images_once": 2 * images_seconds,
+        "step_with_validation": step_seconds + validation_seconds / SCHEDULE.eval_every + both,
+    }
+
+
+def measure(folder: Path) -> dict[str, Any]:
+    """Write the pair where it is not there, load it, and time both ways."""
+    write_pair(folder)
+    towers = load_towers("paper", str(folder / "text"), str(folder / "image"))
+    load_seconds = seconds(lambda: (towers.text, towers.image))
+    load_peak = peak_memory_mb(torch.device("cpu"))
+    data = load_scenes("de", size=2 * SHOTS)
+    train, val = data.select(range(SHOTS)), data.select(range(SHOTS, 2 * SHOTS))
+    adapter = attach(towers.text, LoraConfig())
+    pecl = measure_pecl(towers, adapter, train, val)
+    released = measure_released(towers, adapter, train, val)
+    return {
+        "load_seconds": load_seconds,
+        "load_peak_mb": load_peak,
+        "peak_mb": peak_memory_mb(torch.device("cpu")),
+        "threads": torch.get_num_threads(),
+        "released_seconds": released,
+        "pecl_seconds": pecl,
+        "ratio": released["step_with_validation"] / pecl["step_with_validation"],
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, required=True, help="where the random pair lies or is to be written")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    arguments = parser.parse_args()
+    figures = measure(arguments.folder)
+    if arguments.json:
+        print(json.dumps(figures, indent=2))
+        return
+    print(f"loading: {figures['load_seconds']:.1f} s, peak {figures['load_peak_mb'] / 1024:.2f} GiB")
+    for way in ("released", "pecl"):
+        times = figures[f"{way}_seconds"]
+        print(
+            f"{way}: {times['step_with_validation']:.2f} s a step "
+            f"(step {times['step']:.2f} s, a validation {times['validation']:.1f} s)"
+        )
+    print(f"ratio: {figures['ratio']:.1f}")
+
+
+if __name__ == "__main__":
+    main()
