@@ -65,7 +65,7 @@ SPRITES: dict[str, str] = {
         oval main .24 .48 .60 .82
         oval main .46 .28 .80 .64
         oval main .48 .48 .82 .80
-        oval light .30 .36 .68 .70
+        oval main .30 .36 .68 .70
         oval ink .72 .28 .97 .62
         oval main .68 .20 .92 .40
         oval paper .82 .38 .89 .46

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-EDIT_RATE = 0.6  # share of scenes that change one detail of an earlier scene
+EDIT_RATE = 0.7  # share of scenes that change one detail of an earlier scene
 SECOND_GROUP_RATE = 0.75  # share of fresh scenes that show two groups of things
 
 PLACES = ("beach", "forest", "snow", "street", "meadow", "desert", "river", "mountains", "room")

@@ -1,0 +1,293 @@
+"""The data set `scenes`: determinism, prefixes, images, and the rates of the simulated translation."""
+
+import io
+from functools import reduce
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import ImageChops, ImageStat
+
+from pecl.data.scenes import GENERATOR_VERSION, IMAGE_SIZE, SceneImages, load_scenes
+from pecl.data.scenes.describe import describe_all, describe_anew
+from pecl.data.scenes.grammar import Mention, Message, render
+from pecl.data.scenes.layout import arrange
+from pecl.data.scenes.lexicon import LEXICONS
+from pecl.data.scenes.palette import COLOURS, PALETTE
+from pecl.data.scenes.sprites import SPRITES
+from pecl.data.scenes.translate import MISTAKE_RATE, english_to_target, target_to_english
+from pecl.data.scenes.world import KINDS, PLACES, WEATHERS, Dice, Group, Scene, sample_scenes
+from pecl.errors import ConfigError, DataError
+from pecl.files import sha256_lines
+from pecl.languages import LANGUAGES
+
+GOLDEN = {  # of load_scenes("de", 100); the beginnings of SHA-256
+    "captions": ["fd868aebd5fe30a4", "e96d2d882bf81940"],
+    "translations": ["30481e2591fe52e5", "5af4dc014d33695b"],
+    "fingerprint": "ead2db449f30833e",
+}
+
+OTHERS = [language for language in LANGUAGES if language != "en"]
+
+
+@pytest.fixture(scope="module")
+def sets():
+    return {language: load_scenes(language) for language in LANGUAGES}
+
+
+def test_shape_and_provenance(sets):
+    for language, captions in sets.items():
+        assert (captions.dataset, captions.language, len(captions)) == ("scenes", language, 1000)
+        assert len(captions.images) == 1000
+        assert captions.image_index == tuple(range(1000))
+        assert captions.provenance["seed"] == 0
+        assert captions.provenance["generator_version"] == GENERATOR_VERSION
+
+
+def test_a_smaller_set_is_a_prefix(sets):
+    for language in ("en", "ru", "zh"):
+        small, large = load_scenes(language, 150), sets[language]
+        for column in ("english", "target", "english_to_target", "target_to_english"):
+            assert getattr(small, column) == getattr(large, column)[:150]
+        assert small.images.scenes == large.images.scenes[:150]
+        assert small.images.fingerprint(149) == large.images.fingerprint(149)
+
+
+def test_every_language_describes_the_same_images(sets):
+    for captions in sets.values():
+        assert captions.images == sets["en"].images
+        assert captions.english == sets["en"].english
+
+
+def test_no_english_caption_twice_and_few_in_the_targets(sets):
+    assert len(set(sets["en"].english)) == 1000
+    for captions in sets.values():
+        assert len(set(captions.target)) >= 980
+
+
+def test_near_duplicates_are_plentiful():
+    scenes = sample_scenes(1000, 0)
+
+    def details(scene):
+        return (scene.place, scene.weather, scene.first, scene.second, scene.relation)
+
+    def closest(i):
+        return min(sum(a != b for a, b in zip(details(scenes[i]), details(other), strict=True)) for other in scenes[:i])
+
+    assert sum(closest(i) == 1 for i in range(500, 700)) > 90
+
+
+def test_seeds_give_other_scenes(sets):
+    other = load_scenes("en", 1000, seed=1)
+    assert len(set(other.english) & set(sets["en"].english)) < 50
+
+
+def test_known_captions():
+    """Guards the promise that a seed means the same data everywhere; a change needs a new GENERATOR_VERSION."""
+    captions = load_scenes("de", 100)
+    assert GENERATOR_VERSION == "1"
+    assert [sha256_lines(column)[:16] for column in (captions.english, captions.target)] == GOLDEN["captions"]
+    assert [sha256_lines(column)[:16] for column in (captions.english_to_target, captions.target_to_english)] == GOLDEN[
+        "translations"
+    ]
+    assert captions.images.fingerprint(0)[:16] == GOLDEN["fingerprint"]
+
+
+def test_bad_arguments():
+    with pytest.raises(DataError, match="scenes/de: size is 0, expected at least 1"):
+        load_scenes("de", 0)
+    with pytest.raises(ConfigError, match="unknown language 'xx'"):
+        load_scenes("xx", 10)
+
+
+@given(seed=st.integers(min_value=0, max_value=10**9))
+@settings(max_examples=40, deadline=None)
+def test_scenes_are_possible(seed):
+    for scene in sample_scenes(12, seed):
+        assert scene.place in PLACES
+        assert scene.weather in WEATHERS
+        assert scene.place != "room" or scene.weather in ("sunny", "night")
+        assert (scene.second is None) == (scene.relation is None)
+        for group in filter(None, (scene.first, scene.second)):
+            assert 1 <= group.count <= 5
+            assert group.colour in KINDS[group.kind].colours
+            assert scene.place in KINDS[group.kind].places
+        if scene.second:
+            assert scene.first.kind != scene.second.kind
+            flying = (KINDS[scene.first.kind].flies, KINDS[scene.second.kind].flies)
+            assert (scene.relation == "above") == (flying == (True, False))
+            assert (scene.relation == "below") == (flying == (False, True))
+
+
+def test_dice_keep_to_weights_and_bounds():
+    dice = Dice("test")
+    draws = [dice.weighted({"a": 3.0, "b": 1.0}) for _ in range(4000)]
+    assert draws.count("a") / 4000 == pytest.approx(0.75, abs=0.03)
+    assert all(2 <= dice.between(2, 5) < 5 for _ in range(100))
+    assert {dice.pick("xyz") for _ in range(100)} == set("xyz")
+    assert [Dice(1, "k").chance(0.5) for _ in range(3)] == [Dice(1, "k").chance(0.5)] * 3
+
+
+# Images
+
+
+def test_load_is_deterministic_and_rgb(sets):
+    images = sets["en"].images
+    first, again = images.load(5), load_scenes("de", 10).images.load(5)
+    assert (first.mode, first.size) == ("RGB", (IMAGE_SIZE, IMAGE_SIZE))
+    assert first.tobytes() == again.tobytes()
+
+
+def test_equal_content_in_two_sets_gives_two_images():
+    group = Group("car", 1, "red")
+    one, two = (Scene("beach", "sunny", group, key=key) for key in ("0/1", "1/1"))
+    images = SceneImages((one, two))
+    assert one == two
+    assert images.load(0).tobytes() != images.load(1).tobytes()
+    assert images.fingerprint(0) != images.fingerprint(1)
+
+
+def test_subset_and_ids(sets):
+    images = sets["en"].images
+    part = images.subset([7, 2])
+    assert part.ids == ("scene-0-7", "scene-0-2")
+    assert (len(part), part.fingerprint(0)) == (2, images.fingerprint(7))
+    assert part.load(1).tobytes() == images.load(2).tobytes()
+    assert len(set(images.ids)) == len({images.fingerprint(i) for i in range(1000)}) == 1000
+
+
+def test_selected_captions_keep_their_images(sets):
+    chosen = sets["fr"].select([30, 10])
+    assert chosen.images.ids == ("scene-0-30", "scene-0-10")
+    assert chosen.target == (sets["fr"].target[30], sets["fr"].target[10])
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_every_place_and_weather_can_be_drawn(place):
+    for weather in WEATHERS:
+        kind = next(name for name, spec in KINDS.items() if place in spec.places)
+        image = SceneImages((Scene(place, weather, Group(kind, 2, "black"), key="t/0"),)).load(0)
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG")
+        assert len(buffer.getvalue()) > 5000  # a picture, no even area
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_shows_its_colour(kind):
+    """Pixels near the named colour are far more in the picture with it than in one of another colour."""
+    place = KINDS[kind].places[0]
+    first, other = KINDS[kind].colours[0], KINDS[kind].colours[-1]
+    images = [
+        SceneImages((Scene(place, "sunny", Group(kind, 1, colour), key="t/1"),)).load(0) for colour in (first, other)
+    ]
+    near = [_share_near(image, COLOURS[first]) for image in images]
+    assert near[0] > near[1] + 0.01
+
+
+def _share_near(image, colour):
+    bands = [
+        band.point(lambda level, c=c: 255 if abs(level - c) < 48 else 0)
+        for band, c in zip(image.split(), colour, strict=True)
+    ]
+    mask = reduce(ImageChops.darker, bands)
+    return ImageStat.Stat(mask).mean[0] / 255
+
+
+def test_sprites_name_known_shapes_and_colours():
+    assert set(SPRITES) == set(KINDS)
+    known = {*PALETTE, "main", "light", "dark"}
+    for text in SPRITES.values():
+        for line in filter(str.strip, text.split("\n")):
+            shape, colour, *numbers = line.split()
+            assert shape in ("oval", "box", "pie", "ring", "line", "poly")
+            assert colour in known
+            assert all(float(number) >= 0 for number in numbers)
+
+
+@pytest.mark.parametrize(
+    ("relation", "holds"),
+    [
+        ("left_of", lambda a, b: a.x < b.x),
+        ("right_of", lambda a, b: a.x > b.x),
+        ("above", lambda a, b: a.y < b.y),
+        ("below", lambda a, b: a.y > b.y),
+        ("in_front_of", lambda a, b: a.y > b.y),
+        ("behind", lambda a, b: a.y < b.y),
+    ],
+)
+def test_layout_shows_the_relation(relation, holds):
+    for index in range(20):
+        scene = Scene("beach", "sunny", Group("car", 3, "red"), Group("dog", 2, "black"), relation, key=f"t/{index}")
+        spots = arrange(scene, 448, Dice(scene.key))
+        first = [spot for spot in spots if spot.group is scene.first]
+        second = [spot for spot in spots if spot.group is scene.second]
+        assert (len(first), len(second)) == (3, 2)
+        assert all(holds(a, b) for a in first for b in second)
+        assert all(0 < spot.x < 448 and 0 < spot.y <= 448 for spot in spots)
+
+
+# Simulated translation
+
+
+def test_mistake_rates(sets):
+    for language in OTHERS:
+        captions, lexicon = sets[language], LEXICONS[language]
+        scenes = captions.images.scenes
+        wrong = sum(
+            text != render(lexicon, describe_all(scene))
+            for text, scene in zip(captions.english_to_target, scenes, strict=True)
+        )
+        assert MISTAKE_RATE - 0.05 <= wrong / 1000 <= MISTAKE_RATE + 0.05, language
+        back = sum(
+            text != render(LEXICONS["en"], _plain(describe_anew(scene, lexicon)))
+            for text, scene in zip(captions.target_to_english, scenes, strict=True)
+        )
+        assert MISTAKE_RATE - 0.05 <= back / 1000 <= MISTAKE_RATE + 0.05, language
+
+
+def _plain(message):
+    """The message without synonyms, which only the source language has."""
+
+    def first_name(mention):
+        return mention and Mention(mention.noun.rstrip("+"), mention.count, mention.colour, mention.size)
+
+    subject, other = first_name(message.subject), first_name(message.other)
+    return Message(message.structure, subject, message.verb, message.relation, other, message.place, message.weather)
+
+
+def test_translations_of_no_two_languages_are_alike(sets):
+    for column in ("english_to_target", "target_to_english"):
+        for i, one in enumerate(OTHERS):
+            for two in OTHERS[i + 1 :]:
+                same = sum(a == b for a, b in zip(getattr(sets[one], column), getattr(sets[two], column), strict=True))
+                assert same < 500, (column, one, two)
+
+
+def test_english_needs_no_translation(sets):
+    assert sets["en"].english_to_target == sets["en"].english
+    assert sets["en"].target_to_english == sets["en"].target
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_mistakes_have_the_promised_kinds(language):
+    scenes = sample_scenes(3000, 2)
+    forward = [english_to_target(scene, language) for scene in scenes]
+    backward = [target_to_english(scene, language) for scene in scenes]
+    kite = LEXICONS[language].nouns["kite!"]
+    wrong_sense = next(iter(form for name, form in kite.items() if name not in ("gender", "counter")))
+    assert any(wrong_sense.lower() in text.lower() for text in forward)  # the wrong sense
+    assert any("balloons" in text for text in forward)  # left in English
+    friend = next(iter(LEXICONS[language].false_friends.values())).split(" | ")[0]
+    assert any(friend in text for text in backward)  # a false friend
+    assert any("there is red" in text for text in backward)  # no article
+    assert any("moth" in text for text in backward)  # a wrong synonym
+
+
+def test_mistaken_agreement_by_hand():
+    cars = Mention("car", 2, "red", disagrees=True)
+    trees = Message("A", cars, "park", place=("beach", "a"))
+    assert render(LEXICONS["fr"], trees) == "Deux voitures rouges sont garées sur une plage."  # rouge has one form
+    white = Message("A", Mention("car", 2, "white", disagrees=True), "park", place=("beach", "a"))
+    assert render(LEXICONS["fr"], white) == "Deux voitures blancs sont garées sur une plage."
+    assert render(LEXICONS["tr"], white) == "İki beyaz arabalar bir plajda park hâlinde duruyor."
+    assert render(LEXICONS["zh"], white) == "两个白色的汽车在沙滩上停着。"
