@@ -1,7 +1,5 @@
 """Tiny random towers of each architecture that adapters know, and ways to fill adapters, for the adapter tests."""
 
-import copy
-
 import torch
 from tiny import sentences, tiny_tower
 from transformers import BertConfig, BertModel, RobertaConfig, RobertaModel
@@ -9,6 +7,7 @@ from transformers import BertConfig, BertModel, RobertaConfig, RobertaModel
 from pecl.adapters.base import attach
 from pecl.adapters.registry import parse_adapter
 
+TEXTS = sentences(12, seed=2)
 ARCHITECTURES = ("xlm-roberta", "bert", "labse", "roberta")
 
 
@@ -43,5 +42,9 @@ def batch_of(tower, texts=None):
     return batch.input_ids, batch.attention_mask
 
 
-def plain_copy(tower):
-    return copy.deepcopy(tower)
+def states(tower, spec="lora", count=3):
+    """Random parameters of `count` adapters of `spec`; the tower is left plain."""
+    adapter = filled(tower, spec, count)
+    found = [adapter.slot_state(slot) for slot in range(count)]
+    adapter.remove()
+    return found

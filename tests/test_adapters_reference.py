@@ -7,6 +7,7 @@ import pytest
 import torch
 from adapter_towers import ARCHITECTURES, batch_of, filled, tower_of
 from tiny import sentences
+from torch import nn
 from torch.nn import functional as F
 
 from pecl.adapters.base import attach
@@ -222,6 +223,16 @@ def test_bitfit_and_layernorm_equal_a_tower_with_those_values():
         else:
             changed.get_parameter(name).data.copy_(value)
     torch.testing.assert_close(tower(*batch_of(tower)), changed(*batch_of(tower)), rtol=0, atol=1e-10)
+
+
+def test_heads_of_several_layers_are_trained_and_merged():
+    tower = tower_of("bert")
+    tower.head = nn.Sequential(nn.Linear(32, 8), nn.Tanh(), nn.Linear(8, 8)).double()
+    tower.pooling = "cls"
+    adapter = filled(tower, "lora+head")
+    assert {"head.0.weight", "head.2.bias"} < adapter.slot_state(0).keys()
+    merged = merge_slot(adapter, 0)
+    torch.testing.assert_close(merged(*batch_of(tower)), tower(*batch_of(tower)), rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize(

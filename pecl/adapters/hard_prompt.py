@@ -54,6 +54,8 @@ def prompt_tokens(tower: MultilingualTextEncoder, text: str) -> tuple[list[int],
     probes = ("x", "z")
     bare = [tower.tokenizer(tower.text_prefix + probe)["input_ids"] for probe in probes]
     full = [tower.tokenizer(tower.text_prefix + text + probe)["input_ids"] for probe in probes]
+    if bare[0] == bare[1]:
+        raise ConfigError(f"hard_prompt: the tokenizer of {tower.name!r} does not tell {' and '.join(probes)} apart")
     place = next(i for i, (one, other) in enumerate(zip(*bare, strict=False)) if one != other)
     length = len(full[0]) - len(bare[0])
     token_ids = full[0][place : place + length]

@@ -66,7 +66,8 @@ class SlotLora(SlotModule):
         return self.base(x) + self.scaling * self.rows.linear(low, self.lora_B)  # (B, L, o)
 
     def merged(self, slot: int) -> nn.Linear:
-        """Return a linear layer with the weight W + scaling * B A, computed in float32."""
+        """Return a linear layer with the weight W + scaling * B A, computed in float32 or wider."""
         plain = self.plain_base(slot)
-        update = self.scaling * self.lora_B[slot].float() @ self.lora_A[slot].float()  # (o, i)
-        return with_parameters(plain, plain.weight.float() + update, plain.bias)
+        wide = torch.promote_types(plain.weight.dtype, torch.float32)
+        update = self.scaling * self.lora_B[slot].to(wide) @ self.lora_A[slot].to(wide)  # (o, i)
+        return with_parameters(plain, plain.weight.to(wide) + update, plain.bias)

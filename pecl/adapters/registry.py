@@ -93,8 +93,9 @@ def parse_adapter(spec: str, rank: int | None = None) -> tuple[AdapterConfig, ..
     configs = implied | chosen  # an explicit `layernorm` part replaces the one that `lora` brings
     if rank is not None:
         configs = _with_rank(spec, configs, rank)
-    check_combination(tuple(configs.values()))
-    return in_order(configs.values())
+    ordered = in_order(configs.values())
+    check_combination(ordered)
+    return ordered
 
 
 def _parse_part(name: str, options: str) -> list[tuple[AdapterConfig, bool]]:

@@ -1,0 +1,174 @@
+"""Specs of adapters: what they mean, that they are read as they are written, and what wrong ones are told."""
+
+import json
+from dataclasses import fields
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pecl.adapters.bitfit import BitFitConfig
+from pecl.adapters.combine import check_combination
+from pecl.adapters.full import FullConfig
+from pecl.adapters.hard_prompt import HardPromptConfig
+from pecl.adapters.head import HeadConfig, PoolerConfig
+from pecl.adapters.layer_norm import LayerNormConfig
+from pecl.adapters.lora import LoraConfig
+from pecl.adapters.options import value_type
+from pecl.adapters.registry import (
+    KINDS,
+    configs_from_json,
+    configs_to_json,
+    describe,
+    in_order,
+    parse_adapter,
+    part_names,
+)
+from pecl.adapters.soft_prompt import SoftPromptConfig
+from pecl.errors import ConfigError
+
+QKVO = ("query", "key", "value", "attention_output")
+
+
+@pytest.mark.parametrize(
+    ("spec", "configs"),
+    [
+        ("lora", (LoraConfig(), LayerNormConfig())),
+        ("lora-only", (LoraConfig(),)),
+        ("lora:r=1,lora_alpha=4", (LoraConfig(r=1, lora_alpha=4.0), LayerNormConfig())),
+        ("lora-r1", (LoraConfig(r=1), LayerNormConfig())),
+        ("run_cross", (LoraConfig(r=1, target_modules=QKVO), LayerNormConfig(), HeadConfig(), PoolerConfig())),
+        ("head+lora", (LoraConfig(), LayerNormConfig(), HeadConfig())),
+        (
+            "lora+layernorm:target_modules=output_norm",
+            (LoraConfig(), LayerNormConfig(target_modules=("output_norm",))),
+        ),
+        ('hard_prompt:text="a, b+c: "', (HardPromptConfig(text="a, b+c: "),)),
+        ("soft_prompt:init_text=ein Bild,pool_prompt=false", (SoftPromptConfig(None, "ein Bild", False),)),
+        ("soft_prompt:num_virtual_tokens=none", (SoftPromptConfig(),)),
+    ],
+)
+def test_what_a_spec_means(spec, configs):
+    assert parse_adapter(spec) == configs
+
+
+@pytest.mark.parametrize("name", part_names())
+def test_every_name_is_read_as_it_is_described(name):
+    configs = parse_adapter(name)
+    assert parse_adapter(describe(configs)) == configs
+    assert configs_from_json(json.loads(json.dumps(configs_to_json(configs)))) == configs
+
+
+def config_strategy(config_class):
+    """Any valid config of a class, from the types and ranges that its options declare."""
+    by_type = {
+        bool: st.booleans(),
+        int: st.integers(1, 9),
+        float: st.floats(0, 1, allow_nan=False),
+        str: st.text(min_size=1, max_size=8),
+    }
+
+    def values(item):
+        kind, optional = value_type(config_class, item.name)
+        choices = item.metadata["choices"]
+        if kind is tuple:
+            return st.lists(st.sampled_from(choices), min_size=1, unique=True).map(tuple)
+        strategy = st.sampled_from(choices) if choices else by_type[kind]
+        return st.none() | strategy if optional else strategy
+
+    built = st.fixed_dictionaries({item.name: values(item) for item in fields(config_class)})
+    if config_class is SoftPromptConfig:  # one of the two is left out
+        built = built.map(lambda v: v | ({"num_virtual_tokens": None} if v["init_text"] is not None else {}))
+    return built.map(lambda options: config_class(**options))
+
+
+def compatible(configs):
+    try:
+        check_combination(configs)
+    except ConfigError:
+        return False
+    return True
+
+
+@given(
+    st.lists(st.sampled_from(list(KINDS)), min_size=1, max_size=4, unique=True)
+    .flatmap(lambda kinds: st.tuples(*(config_strategy(KINDS[kind]) for kind in kinds)))
+    .filter(compatible)
+)
+def test_any_configs_are_read_as_they_are_described(configs):
+    assert parse_adapter(describe(configs)) == in_order(configs)
+    assert configs_from_json(json.loads(json.dumps(configs_to_json(configs)))) == configs
+
+
+def test_rank_replaces_that_of_lora():
+    assert parse_adapter("lora:r=4+head", rank=2) == (LoraConfig(r=2), LayerNormConfig(), HeadConfig())
+    with pytest.raises(ConfigError, match="rank 3 is given, but adapter 'bottleneck' has no part with a rank"):
+        parse_adapter("bottleneck", rank=3)
+    with pytest.raises(ConfigError, match="r is 0, expected at least 1"):
+        parse_adapter("lora", rank=0)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("lorra", "unknown adapter 'lorra': expected one of bitfit, .*did you mean 'lora'"),
+        ("", "unknown adapter ''"),
+        ("lora+", "unknown adapter ''"),
+        ("head-only", "unknown adapter 'head-only'"),
+        ("lora:rank=3", "lora: unknown option 'rank': expected one of lora_alpha, lora_dropout, r, target_modules"),
+        ("lora:r", "'r' is no option, expected option=value"),
+        ("lora:r=x", "lora: r is 'x', expected int"),
+        ("lora:r=2.5", "lora: r is '2.5', expected int"),
+        ("lora:r=0,lora_dropout=2", "r is 0, expected at least 1; lora_dropout is 2.0, expected 0 to 1"),
+        ("lora:lora_alpha=nan", "lora_alpha is nan"),
+        ("lora:target_modules=qurey", "target_modules: unknown value 'qurey': .*did you mean 'query'"),
+        ("lora:target_modules=query/query", "each once"),
+        ("bottleneck:non_linearity=gelu2", "unknown value 'gelu2': expected one of gelu, gelu_new"),
+        ("bottleneck:identity_start=yes", "identity_start is 'yes', expected true or false"),
+        ("pooler:x=1", "pooler takes no options, got 'x'"),
+        ('hard_prompt:text="a', "expected text in double quotes"),
+        ("soft_prompt:num_virtual_tokens=0", "num_virtual_tokens is 0, expected at least 1"),
+        ("soft_prompt:num_virtual_tokens=4,init_text=ein", "leave num_virtual_tokens out"),
+        ("lora+lora", "lora stands twice"),
+        ("lora+lora-only:r=1", "lora stands twice"),
+        ("lora-r1:r=3", "preset 'lora-r1' takes no options: write out 'lora:r=1'"),
+        ("full+lora", "full and lora exclude each other"),
+        ("full+head", "full and head exclude each other"),
+        ("lora+bitfit", "bitfit and layernorm exclude each other at attention_norm/output_norm"),
+    ],
+)
+def test_wrong_specs_are_told_what_was_expected(spec, message):
+    with pytest.raises(ConfigError, match=message) as error:
+        parse_adapter(spec)
+    assert "\n" not in str(error.value)
+
+
+def test_combinations_that_work():
+    for spec in ("lora-only+bitfit", "bitfit:target_modules=query+layernorm", "full+hard_prompt", "lora+bottleneck"):
+        assert parse_adapter(spec)
+    with pytest.raises(ConfigError, match="at least one method"):
+        check_combination(())
+    with pytest.raises(ConfigError, match="stands twice"):
+        check_combination((BitFitConfig(), BitFitConfig()))
+    with pytest.raises(ConfigError, match="full and bitfit"):
+        check_combination((FullConfig(), BitFitConfig()))
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ([{"kind": "lorra"}], "unknown adapter 'lorra'"),
+        ([{"r": 1}], "unknown adapter None"),
+        ([{"kind": "lora", "rank": 1}], "unknown option 'rank'"),
+        ([{"kind": "lora", "r": "1"}], "r is '1', expected int"),
+    ],
+)
+def test_wrong_json_is_refused(document, message):
+    with pytest.raises(ConfigError, match=message):
+        configs_from_json(document)
+
+
+def test_every_option_has_a_help():
+    for config_class in KINDS.values():
+        assert config_class.__doc__.strip()
+        assert all(item.metadata["help"] for item in fields(config_class))
