@@ -13,6 +13,7 @@ from transformers import XLMRobertaConfig, XLMRobertaModel
 from pecl.adapters.base import attach
 from pecl.adapters.files import load_adapter_file, save_adapter
 from pecl.adapters.registry import KINDS, parse_adapter
+from pecl.encoders.mini import load_mini_text
 from pecl.encoders.text import MultilingualTextEncoder
 
 QUERY_VALUE = [f"attention.self.{name}.lora_{x}" for name in ("query", "value") for x in "AB"]
@@ -317,3 +318,16 @@ def test_parameter_counts_on_xlm_roberta_large(large, spec):
     adapter = attach(large, parse_adapter(spec))
     assert adapter.num_parameters() == COUNTS[spec]
     adapter.remove()
+
+
+@pytest.mark.weights
+def test_on_the_mini_tower():
+    """12 layers, 384 wide: LoRA 12 x 2 x 2 x 8 x 384, LayerNorms 12 x 2 x 2 x 384; a real SentencePiece vocabulary."""
+    tower = load_mini_text()
+    adapter = attach(tower, parse_adapter("lora"))
+    assert adapter.num_parameters() == 147_456 + 18_432 == 165_888
+    adapter.remove()
+    texts = ["ein Hund läuft", "pes běží po trávě", "犬が走る", "Language: x"]
+    expected = tower.encode_text([f"Language: {text}" for text in texts])
+    attach(tower, parse_adapter("hard_prompt"))
+    torch.testing.assert_close(tower.encode_text(texts), expected, rtol=0, atol=1e-5)
