@@ -1,1 +1,49 @@
-"""Parameter-efficient cross-lingual transfer of CLIP: one frozen text tower, a few parameters a language."""
+"""Parameter-efficient cross-lingual transfer of CLIP: one frozen text tower, a few parameters a language.
+
+Example:
+    >>> import pecl
+    >>> towers = pecl.load_towers("mini")
+    >>> result = pecl.train(pecl.make_config({"language": "de", "route": "method1"}))
+    >>> bank = pecl.AdapterBank(towers.text, "lora")
+"""
+
+from importlib import import_module
+from typing import Any
+
+# name -> module; imported when first used, so that `import pecl` and `pecl --help` stay quick
+_PUBLIC = {
+    "AdapterBank": "pecl.adapters.bank",
+    "AlignmentObjective": "pecl.losses",
+    "AlignmentTrainer": "pecl.trainer",
+    "ContrastiveLoss": "pecl.losses",
+    "ExperimentConfig": "pecl.config",
+    "ImageEncoder": "pecl.encoders.image",
+    "MultilingualTextEncoder": "pecl.encoders.text",
+    "ParallelCaptions": "pecl.data.captions",
+    "RetrievalEvaluator": "pecl.evaluator",
+    "RetrievalMetrics": "pecl.retrieval",
+    "TranslationRoute": "pecl.routes",
+    "attach": "pecl.adapters.base",
+    "evaluate": "pecl.experiment",
+    "few_shot_split": "pecl.data.splits",
+    "load_dataset": "pecl.data.registry",
+    "load_towers": "pecl.encoders.registry",
+    "make_config": "pecl.config",
+    "parse_adapter": "pecl.adapters.registry",
+    "route": "pecl.routes",
+    "train": "pecl.experiment",
+    "train_fleet": "pecl.experiment",
+}
+__all__ = sorted(_PUBLIC)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'pecl' has no attribute {name!r}")
+    return getattr(import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return __all__
