@@ -211,9 +211,7 @@ def _read_normalization(cursor: _Cursor) -> dict[str, str]:
 def _read_tensors(cursor: _Cursor, config: BertConfig) -> dict[str, torch.Tensor]:
     """Read every tensor of the directory that BertModel has, under its name and in its shape there."""
     with torch.device("meta"):
-        shapes = {
-            name: tensor.shape for name, tensor in BertModel(config, add_pooling_layer=False).state_dict().items()
-        }
+        shapes = {name: t.shape for name, t in BertModel(config, add_pooling_layer=False).state_dict().items()}
     names = _tensor_names(config.num_hidden_layers)
     tensors = {}
     (count,) = cursor.unpack("i")
