@@ -66,6 +66,36 @@ def training_table(results: Sequence[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def module_table(results: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Return one row a module and language: what it costs, and mean R@1 on the test part before and after.
+
+    Peak memory is that of the process, so it says something where each run had a process of its own.
+    """
+    rows = []
+    for result in results:
+        adapter, test, ranks = result["adapter"], result["metrics"]["test"], result["ranks"]["test"]
+        rows.append(
+            {
+                "module": adapter["spec"],
+                "language": result["config"]["language"],
+                "parameters": f"{adapter['trainable']:,}",
+                "share": f"{adapter['share']:.3%}",
+                "steps": result["steps"],
+                "s/step": f"{result['seconds']['per_step']:.2f}",
+                "peak MiB": f"{result['peak_memory_mb']:.0f}",
+                **_gallery(result),
+                "zero-shot R@1": f"{test['zero_shot'][METRIC]:.3f}",
+                "trained R@1": f"{test[BEST][METRIC]:.3f}",
+                "gain, 95 % interval": _interval(hits(ranks[BEST]) - hits(ranks["zero_shot"])),
+            }
+        )
+    return pd.DataFrame(rows).sort_values(["language", "parameters"], key=_sort_key, ignore_index=True)
+
+
+def _sort_key(column: pd.Series) -> pd.Series:
+    return column.str.replace(",", "").astype(int) if column.name == "parameters" else column
+
+
 def report(results: Sequence[dict[str, Any]]) -> dict[str, pd.DataFrame]:
     """Return the tables of `results` by title.
 
@@ -81,6 +111,8 @@ def report(results: Sequence[dict[str, Any]]) -> dict[str, pd.DataFrame]:
     if trained:
         tables["Best cell of each language and route, chosen by validation"] = training_table(best_cells(trained))
         tables["All cells"] = training_table(trained)
+        if len({result["adapter"]["spec"] for result in trained}) > 1:
+            tables["Modules"] = module_table(trained)
     if evaluated:
         tables["Evaluations"] = evaluation_table(evaluated)
     return tables

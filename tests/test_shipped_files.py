@@ -1,0 +1,57 @@
+"""The YAML files and shell scripts that the project ships are right as they stand."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pecl.config import read_yaml
+from pecl.grid import expand
+from pecl.languages import LANGUAGES
+from pecl.routes import ROUTES
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
+def test_every_config_opens_with_its_command_and_can_be_expanded(path):
+    assert path.read_text().startswith(("# pecl ", "# bash scripts/"))
+    assert expand(read_yaml(path), str(path))
+
+
+def test_the_papers_grid_has_15_cells():
+    assert len(expand(read_yaml(ROOT / "configs" / "grid_paper.yaml"))) == 15
+
+
+def test_there_is_a_grid_script_for_every_route_and_language():
+    for route in ROUTES:
+        for language in LANGUAGES:
+            lines = (ROOT / "scripts" / f"grid_{route}" / f"{language}.sh").read_text().splitlines()
+            assert len(lines) == 3
+            assert lines[-1] == f'exec bash "$(dirname "$0")/../grid.sh" {route} {language} "$@"'
+
+
+def test_a_grid_script_passes_its_flags_through(tmp_path):
+    command = [
+        "bash",
+        str(ROOT / "scripts" / "grid_method2" / "cs.sh"),
+        "--dry-run",
+        "--lr",
+        "1e-3,2e-3",
+        "--seed",
+        "7",
+    ]
+    # the script takes .venv's Python, or else the first on the path: this one
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, "PATH": path})
+    assert finished.returncode == 0, finished.stderr
+    cells = finished.stdout.splitlines()
+    assert cells[-1] == "2 cells"
+    assert all("route=method2" in cell and "language=cs" in cell and "seed=7" in cell for cell in cells[:-1])
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "scripts").glob("*.sh")), ids=lambda path: path.name)
+def test_every_script_is_valid_bash(path):
+    subprocess.run(["bash", "-n", str(path)], check=True)
