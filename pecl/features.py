@@ -84,15 +84,13 @@ class EmbeddingStore:
                 path.unlink(missing_ok=True)
 
 
-def image_embeddings(
-    tower: ImageEncoder, images: ImageSource, store: EmbeddingStore, batch_size: int = 32
-) -> torch.Tensor:
+def image_embeddings(tower: ImageEncoder, images: ImageSource, store: EmbeddingStore) -> torch.Tensor:
     """Return the embeddings (M, D) of `images`, from the store as far as they are there."""
 
     def compute(indices: list[int]) -> torch.Tensor:
         logger.info("embedding %d images with %s", len(indices), tower.name)
         progress = tqdm(indices, desc="images", unit="image", leave=False)
-        return tower.encode_image((images.load(i) for i in progress), batch_size)
+        return tower.encode_image((images.load(i) for i in progress))
 
     return store.get([images.fingerprint(i) for i in range(len(images))], compute)
 

@@ -28,7 +28,7 @@ from pecl.encoders.image import ImageEncoder
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import WeightsError
 
-TEXT_PREFIX = "query: "
+TEXT_PREFIX = "query: "  # E5's own; as good without, within noise (docs/notes.md)
 TEXT_WIDTH = 384
 IMAGE_ARCHITECTURE = "tf_efficientnet_lite0"
 IMAGE_WIDTH = 1280
@@ -39,7 +39,7 @@ PREPROCESSING = {
     "input_size": (3, 224, 224),
     "interpolation": "bicubic",
     "crop_pct": 1.0,
-    "crop_mode": "squash",  # the whole picture: better on held-out photographs than the crop that ImageNet models take
+    "crop_mode": "squash",  # the whole picture: captions tell of its edges too
     "mean": (0.5, 0.5, 0.5),
     "std": (0.5, 0.5, 0.5),
 }
