@@ -90,7 +90,7 @@ def image_embeddings(tower: ImageEncoder, images: ImageSource, store: EmbeddingS
     def compute(indices: list[int]) -> torch.Tensor:
         logger.info("embedding %d images with %s", len(indices), tower.name)
         progress = tqdm(indices, desc="images", unit="image", leave=False)
-        return tower.encode_image((images.load(i) for i in progress))
+        return tower.encode_image(images.load(i) for i in progress)
 
     return store.get([images.fingerprint(i) for i in range(len(images))], compute)
 
