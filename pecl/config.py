@@ -30,7 +30,7 @@ _CHOICES = {"anchor": ANCHORS, "engine": ENGINES, "gallery": GALLERIES, "train_o
 # The fields that an evaluation depends on: towers, data and the query's side.
 EVALUATION_FIELDS = frozenset(
     {"profile", "text_model", "image_model", "dataset", "split", "allow_missing_images", "language", "route"}
-    | {"allow_copied_translations", "test_query", "gallery", "weights", "device"}
+    | {"skip_unreadable", "allow_copied_translations", "test_query", "gallery", "weights", "device"}
 )
 
 
@@ -49,6 +49,9 @@ class ExperimentConfig:
     data_dir: str | None = _option(None, "folder of the data sets (default: $PECL_DATA_DIR)", identity=False)
     split: str | None = _option(None, "split of the data set, such as test_2016_flickr")
     allow_missing_images: bool = _option(False, "go on with the images that are there; their number is recorded")
+    skip_unreadable: bool = _option(
+        False, "leave out the captions of images that are missing or cannot be read; their number is recorded"
+    )
     allow_copied_translations: bool = _option(False, "accept a translation file that repeats another language's")
     language: str = _option("de", "target language")
     route: str = _option("method1", "baseline1, baseline2, method1, method2 or method3")

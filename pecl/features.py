@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from pathlib import Path
 
 import torch
@@ -23,8 +23,10 @@ from safetensors import SafetensorError, safe_open
 from tqdm import tqdm
 
 from pecl.data.captions import ImageSource
+from pecl.data.unreadable import unreadable_error, unreadable_images
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.text import MultilingualTextEncoder
+from pecl.errors import DataError
 from pecl.files import sha256_lines, write_tensors
 
 logger = logging.getLogger(__name__)
@@ -62,6 +64,11 @@ class EmbeddingStore:
             self._add([keys[i] for i in missing], compute(missing))
         return torch.stack([self._rows[key] for key in keys])  # (N, D)
 
+    def keys(self) -> Set[str]:
+        """Return the content hashes of all embeddings that are there."""
+        self._read_new_shards()
+        return self._rows.keys()
+
     def _add(self, keys: list[str], embeddings: torch.Tensor) -> None:
         name = f"{sha256_lines(keys)[:16]}.safetensors"
         write_tensors(self.folder / name, {"embeddings": embeddings}, {"tower": self.tower, "keys": json.dumps(keys)})
@@ -85,14 +92,22 @@ class EmbeddingStore:
 
 
 def image_embeddings(tower: ImageEncoder, images: ImageSource, store: EmbeddingStore) -> torch.Tensor:
-    """Return the embeddings (M, D) of `images`, from the store as far as they are there."""
+    """Return the embeddings (M, D) of `images`, from the store as far as they are there.
+
+    Raises:
+        DataError: images cannot be read; all are counted and the first ten are named. Nothing is stored.
+    """
 
     def compute(indices: list[int]) -> torch.Tensor:
         logger.info("embedding %d images with %s", len(indices), tower.name)
-        progress = tqdm(indices, desc="images", unit="image", leave=False)
-        return tower.encode_image(images.load(i) for i in progress)
+        with tqdm(indices, desc="images", unit="image", leave=False) as progress:
+            return tower.encode_image(images.load(i) for i in progress)
 
-    return store.get([images.fingerprint(i) for i in range(len(images))], compute)
+    try:
+        return store.get([images.fingerprint(i) for i in range(len(images))], compute)
+    except DataError as error:
+        failed = unreadable_images(images, store.keys())
+        raise (unreadable_error(images, failed) if failed else error) from None
 
 
 def text_embeddings(

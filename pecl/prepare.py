@@ -17,6 +17,7 @@ from pecl.data.captions import ParallelCaptions
 from pecl.data.multi30k import load_multi30k_translations_outside_pool
 from pecl.data.registry import find_data_dir, load_dataset
 from pecl.data.splits import split_captions
+from pecl.data.unreadable import leave_out_unreadable
 from pecl.encoders.registry import Towers
 from pecl.encoders.text import TokenIds
 from pecl.errors import ConfigError, DataError
@@ -138,7 +139,7 @@ def prepare_evaluation(config: ExperimentConfig, towers: Towers) -> Prepared:
         PeclError: the data are missing or wrong, or do not fit the config.
     """
     chosen = route(config.route, config.test_query)
-    data = _load(config, [name for name in chosen.translations if name == chosen.test_query])
+    data = _load(config, towers, [name for name in chosen.translations if name == chosen.test_query])
     return Prepared(config, chosen, towers, data, {"test": tuple(range(len(data)))})
 
 
@@ -151,21 +152,21 @@ def prepare_training(config: ExperimentConfig, towers: Towers) -> Prepared:
     chosen = route(config.route, config.test_query)
     translations = _load_training_text(config)
     needed = [chosen.query, chosen.test_query] + ([] if translations else [chosen.anchor])
-    data = _load(config, [name for name in chosen.translations if name in needed])
+    data = _load(config, towers, [name for name in chosen.translations if name in needed])
     split = split_captions(data, config.shots, config.split_seed)
     prepared = Prepared(config, chosen, towers, data, split._asdict(), translations)
     _check(prepared)
     return prepared
 
 
-def _load(config: ExperimentConfig, need: list[str]) -> ParallelCaptions:
+def _load(config: ExperimentConfig, towers: Towers, need: list[str]) -> ParallelCaptions:
     data = load_dataset(
         config.dataset,
         config.language,
         data_dir=config.data_dir,
         need=need,
         split=config.split,
-        allow_missing_images=config.allow_missing_images,
+        allow_missing_images=config.allow_missing_images or config.skip_unreadable,
         allow_copied_translations=config.allow_copied_translations,
         text_only=config.gallery == "english" and not config.image_weight,
     )
@@ -174,6 +175,8 @@ def _load(config: ExperimentConfig, need: list[str]) -> ParallelCaptions:
             f"{config.dataset} has no images here: put them where data/README.md says, or retrieve among English "
             "captions with --gallery english (and train with --image-weight 0)"
         )
+    if config.skip_unreadable and data.images is not None:
+        return leave_out_unreadable(data, _store(towers.image.fingerprint).keys())
     return data
 
 

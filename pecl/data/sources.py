@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pecl.data.captions import ImageFiles, ParallelCaptions, read_captions, resolve_captions_file
+from pecl.data.unreadable import some_names, unreadable_images
 from pecl.errors import DataError
 from pecl.files import sha256_file
 
@@ -49,11 +50,11 @@ def attach_images(
         DataError: images are missing and that is not allowed, or none is there at all.
     """
     unique = dict.fromkeys(names)
-    present = {name for name in unique if (folder / name).is_file()}
+    present = dict.fromkeys(name for name in unique if (folder / name).is_file())  # in order, and quick to ask
     missing = [name for name in unique if name not in present]
     kept = [i for i, name in enumerate(names) if name in present]
     if missing and (not kept or not allow_missing_images):
-        raise DataError(_missing_sentence(captions.dataset, folder, missing, len(unique)))
+        raise DataError(_missing_sentence(captions.dataset, folder, missing, list(present)))
     used = list(dict.fromkeys(names[i] for i in kept))
     position = {name: i for i, name in enumerate(used)}
     counts = {"total": len(unique), "kept": len(used), "left_out": len(missing)}
@@ -65,15 +66,19 @@ def attach_images(
     )
 
 
-def _missing_sentence(dataset: str, folder: Path, missing: list[str], total: int) -> str:
-    examples = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-    kept = total - len(missing)
+def _missing_sentence(dataset: str, folder: Path, missing: list[str], present: list[str]) -> str:
+    """Return the sentence for images that are missing; it also names those that are there and cannot be read."""
+    damaged = [present[i] for i in unreadable_images(ImageFiles(tuple(folder / name for name in present)))]
+    also = f", and {len(damaged)} cannot be read ({some_names(damaged)})" if damaged else ""
+    kept = len(present) - len(damaged)
+    flag = "--skip-unreadable" if damaged else "--allow-missing-images (allow_missing_images=True)"
     way_on = (
-        f"add them, or pass --allow-missing-images (allow_missing_images=True) to use the {kept} that are there"
+        f"add them, or pass {flag} to use the {kept} that are there"
         if kept
         else "put them there, or load the captions alone (text_only=True)"
     )
-    return f"{dataset}: {len(missing)} of {total} images are missing from {folder} ({examples}): {way_on}"
+    count = f"{len(missing)} of {len(missing) + len(present)} images"
+    return f"{dataset}: {count} are missing from {folder} ({some_names(missing)}){also}: {way_on}"
 
 
 def coco_split(name: str) -> str | None:
