@@ -1,24 +1,55 @@
 """The YAML files and shell scripts that the project ships are right as they stand."""
 
+import dataclasses
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from pecl.cli import build_parser
+from pecl.commands.grid import grid_values
 from pecl.config import read_yaml
+from pecl.encoders.registry import PAIRS
 from pecl.grid import expand
 from pecl.languages import LANGUAGES
 from pecl.routes import ROUTES
 
 ROOT = Path(__file__).parents[1]
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
+def opening_cells(path, monkeypatch):
+    """Return the cells of the `pecl` command that a config's first line shows."""
+    monkeypatch.chdir(ROOT)
+    command = path.read_text().splitlines()[0].partition("(or:")[0]
+    return expand(grid_values(build_parser().parse_args(shlex.split(command)[2:])))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_every_config_opens_with_its_command_and_can_be_expanded(path):
     assert path.read_text().startswith(("# pecl ", "# bash scripts/"))
     assert expand(read_yaml(path), str(path))
+
+
+@pytest.mark.parametrize("path", [p for p in CONFIGS if p.read_text().startswith("# pecl ")], ids=lambda p: p.name)
+def test_the_command_that_opens_a_config_runs_that_config(path, monkeypatch):
+    cells = opening_cells(path, monkeypatch)
+    for name, value in read_yaml(path).items():
+        if not isinstance(value, list) and name not in ("language", "route"):  # these two stand in the command
+            expected = expand({name: value})[0]
+            assert all(getattr(cell, name) == getattr(expected, name) for cell in cells)
+
+
+def test_every_pair_has_a_config_that_keeps_the_rest_of_the_papers(monkeypatch):
+    pairs = {path.stem.replace("_", "-"): path for path in CONFIGS}
+    (paper,) = opening_cells(pairs["paper"], monkeypatch)
+    for name in set(PAIRS) - {"mini", "paper"}:
+        (cell,) = opening_cells(pairs[name], monkeypatch)
+        assert cell.profile == name
+        assert cell == dataclasses.replace(paper, profile=name)
 
 
 def test_the_papers_grid_has_15_cells():
