@@ -12,9 +12,8 @@ from pecl.data.download import check_content, read_manifest
 from pecl.data.multi30k import SPLIT_LANGUAGES
 from pecl.data.provenance import read_provenance
 from pecl.data.registry import DATASETS, find_data_dir, load_dataset
-from pecl.data.released import RELEASED, released_file
+from pecl.data.released import DIRECTIONS, RELEASED, released_file
 from pecl.data.remote import SOURCES, caption_files
-from pecl.data.translations import DIRECTIONS
 from pecl.errors import DataError, unknown
 
 logger = logging.getLogger(__name__)

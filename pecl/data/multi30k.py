@@ -1,8 +1,7 @@
 """Multi30K task 1 (one caption an image, translated by people), and the few-shot pool `multi30k-1k` drawn from it.
 
 Layout (a clone of multi30k/dataset, with photographs beside it): `multi30k/data/task1/raw/*` plain or gzipped,
-`multi30k/data/task1/image_splits/*.txt`, `multi30k/images/<file name>`; machine translations under
-`pectvlm/datasets/Multi30K/`.
+`multi30k/data/task1/image_splits/*.txt`, `multi30k/images/<file name>`; machine translations where `released` says.
 """
 
 from __future__ import annotations
@@ -185,12 +184,8 @@ def _read_split(
     columns = read_parallel(files)
     # test_2017_mscoco names the caption too: COCO_val2014_000000398076.jpg#657409
     names = [name.partition("#")[0] for name in columns.pop("image_names")]
-    translation_folder = TranslationFolder(
-        data_dir / "pectvlm" / "datasets" / "Multi30K", f"{split}.{{language}}", ALL_LANGUAGES, captions_file
-    )
-    translations, translation_record = read_translations(
-        translation_folder, language, need, data_dir, allow_copied_translations
-    )
+    translation_folder = TranslationFolder(data_dir, "multi30k", ALL_LANGUAGES, captions_file, split)
+    translations, translation_record = read_translations(translation_folder, language, need, allow_copied_translations)
     record = {
         "split": split,
         "files": {name: describe_file(path, data_dir) for name, path in files.items()},

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pecl.data.translations import DIRECTIONS
+# column of ParallelCaptions -> folder of the release
+DIRECTIONS = {"english_to_target": "translated_from_en", "target_to_english": "translated_to_en"}
 
 # data set -> folder of its released translations, and the name of a file there
 RELEASED = {

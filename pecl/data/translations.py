@@ -17,13 +17,12 @@ from typing import Any
 
 from pecl.data.captions import read_captions, resolve_captions_file
 from pecl.data.provenance import read_provenance
+from pecl.data.released import DIRECTIONS, released_file
 from pecl.data.sources import describe_file, read_parallel
 from pecl.errors import ConfigError, DataError, unknown
 
 logger = logging.getLogger(__name__)
 
-# column of ParallelCaptions -> folder of the release
-DIRECTIONS = {"english_to_target": "translated_from_en", "target_to_english": "translated_to_en"}
 ENGINE = "not named by the authors"
 COPY_SHARE = 0.9  # honest translations of two languages share at most 9 % of their lines (French and English)
 
@@ -33,20 +32,22 @@ class TranslationFolder:
     """Where one data set's translations, and the captions they were made from, lie.
 
     Attributes:
-        root: folder that holds `translated_from_en` and `translated_to_en`.
-        pattern: file name, with `{language}` for the language's code.
+        data_dir: folder that holds `pectvlm`; recorded file names are relative to it.
+        name: the data set, a key of `RELEASED`.
         languages: codes of the languages that the release covers.
         captions_file: gives the file of a language's human captions, parallel to its translations.
+        split: name of the split, for data sets that have splits.
     """
 
-    root: Path
-    pattern: str
+    data_dir: Path
+    name: str
     languages: tuple[str, ...]
     captions_file: Callable[[str], Path]
+    split: str | None = None
 
     def file(self, direction: str, language: str) -> Path:
         """Return the file of the translations of `language` in a `direction` of `DIRECTIONS`."""
-        return self.root / DIRECTIONS[direction] / self.pattern.format(language=language)
+        return released_file(self.data_dir, self.name, direction, language, self.split)
 
 
 def check_directions(need: Iterable[str]) -> tuple[str, ...]:
@@ -65,7 +66,6 @@ def read_translations(
     folder: TranslationFolder,
     language: str,
     need: Iterable[str],
-    data_dir: Path,
     allow_copied_translations: bool = False,
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, dict[str, Any]]]:
     """Read the directions in `need`, and no others.
@@ -76,7 +76,6 @@ def read_translations(
         folder: where the files lie.
         language: code of the target language.
         need: keys of `DIRECTIONS`.
-        data_dir: root that recorded file names are relative to.
         allow_copied_translations: read a file that is a copy of another language's; the provenance then says so.
 
     Returns:
@@ -95,7 +94,7 @@ def read_translations(
         source = "en" if direction == "english_to_target" else language
         lines = read_parallel({"captions": folder.captions_file(source), "translations": file})["translations"]
         made = read_provenance(file)  # there where `pecl data translate` wrote the file
-        provenance[direction] = {"engine": made["engine"] if made else ENGINE, **describe_file(file, data_dir)}
+        provenance[direction] = {"engine": made["engine"] if made else ENGINE, **describe_file(file, folder.data_dir)}
         original = _copied_from(folder, direction, language, lines)
         if original is not None:
             if not allow_copied_translations:
@@ -105,7 +104,7 @@ def read_translations(
                     "--allow-copied-translations (allow_copied_translations=True)"
                 )
             logger.warning("using %s although it is a copy of %s", file, original)
-            provenance[direction]["copied_from"] = describe_file(original, data_dir)["file"]
+            provenance[direction]["copied_from"] = describe_file(original, folder.data_dir)["file"]
         columns[direction] = lines
     return columns, provenance
 

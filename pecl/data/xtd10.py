@@ -17,7 +17,6 @@ from pecl.errors import DataError, unknown
 
 XTD10_LANGUAGES = ("en", "de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh")
 _OTHER_SOURCES = {"de": "MIC", "fr": "MIC", "jp": "STAIR"}
-_RELEASE = Path("pectvlm", "datasets", "Cross-lingual-Test-Dataset-XTD10")
 
 
 def load_xtd10(
@@ -56,11 +55,9 @@ def load_xtd10(
     columns = read_parallel(files)
     names = columns.pop("image_names")
     translation_folder = TranslationFolder(
-        data_dir / _RELEASE, "{language}.txt", XTD10_LANGUAGES, lambda code: captions_file(data_dir, code)
+        data_dir, "xtd10", XTD10_LANGUAGES, lambda code: captions_file(data_dir, code)
     )
-    translations, translation_record = read_translations(
-        translation_folder, language, need, data_dir, allow_copied_translations
-    )
+    translations, translation_record = read_translations(translation_folder, language, need, allow_copied_translations)
     images_folder = data_dir / "xtd10" / "images"
     with_images = images_folder.is_dir() and not text_only
     record = {
