@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 RECALL_AT = (1, 5, 10)
+LEVEL = 0.95  # of bootstrap intervals
+SAMPLES = 2000  # resamples of a bootstrap
 
 
 @dataclass(frozen=True)
@@ -92,15 +95,28 @@ def cosine_similarity(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T
 
 
-def bootstrap_interval(
-    per_query: np.ndarray, level: float = 0.95, samples: int = 2000, seed: int = 0
-) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of the mean of `per_query` (Q,) over queries.
+def bootstrap_intervals(
+    per_query: np.ndarray, level: float = LEVEL, samples: int = SAMPLES, seed: int = 0
+) -> np.ndarray:
+    """Return (K, 2): for each row of (K, Q) the percentile bootstrap interval of its mean over queries.
 
-    Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13. For a paired comparison pass differences.
+    Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13. Rows of one length see the same resamples.
+    For a paired comparison pass differences.
     """
-    generator = np.random.default_rng(seed)
-    counts = generator.multinomial(len(per_query), np.full(len(per_query), 1 / len(per_query)), size=samples)
-    means = counts @ per_query / len(per_query)  # (samples,)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    means = _resamples(per_query.shape[1], samples, seed) @ per_query.T / per_query.shape[1]  # (samples, K)
+    return np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0).T
+
+
+def bootstrap_interval(
+    per_query: np.ndarray, level: float = LEVEL, samples: int = SAMPLES, seed: int = 0
+) -> tuple[float, float]:
+    """Return `bootstrap_intervals` of one row (Q,)."""
+    low, high = bootstrap_intervals(per_query[None], level, samples, seed)[0]
     return float(low), float(high)
+
+
+@lru_cache(maxsize=2)
+def _resamples(queries: int, samples: int, seed: int) -> np.ndarray:
+    """Return (samples, Q): how often each resample draws each query; floats, so that the product is BLAS's."""
+    generator = np.random.default_rng(seed)
+    return generator.multinomial(queries, np.full(queries, 1 / queries), size=samples).astype(float)
