@@ -188,6 +188,11 @@ class Adapter:
                 shapes = f"{tuple(state[name].shape)}, expected {tuple(parameter.shape[1:])}"
                 raise WeightsError(f"adapter parameter {name!r} has shape {shapes}")
 
+    @property
+    def works_on_tokens(self) -> bool:
+        """See `RowAdapter`: all rows share one slot, and no module looks at rows."""
+        return self.rows.index is None and not any(module.needs_rows for _, module, _ in self.modules)
+
     def select(self, slots: torch.Tensor | None, rows: int) -> None:
         """See `RowAdapter`."""
         self.rows.select(slots, rows)

@@ -62,6 +62,11 @@ class OpenDeltaAdapter:
         """Return a state under the names of pecl's adapter files."""
         return from_opendelta_state_dict(state)[1]
 
+    @property
+    def works_on_tokens(self) -> bool:
+        """See `RowAdapter`; OpenDelta's modules see batches as the released code gives them."""
+        return False
+
     def select(self, slots: torch.Tensor | None, rows: int) -> None:
         """See `RowAdapter`; every row uses the one slot."""
 

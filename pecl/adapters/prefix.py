@@ -76,6 +76,7 @@ AttentionInterface.register(ATTENTION_WITH_PREFIX, attention_with_prefix)
 class SlotPrefix(SlotModule):
     """A self-attention layer with S prefixes: prefix (S, 2, h, P, d_head), keys and values."""
 
+    needs_rows = True
     cannot_merge = "the keys and values of a prefix are part of every attention layer"
 
     def __init__(self, base: nn.Module, rows: SlotRows, config: PrefixConfig) -> None:

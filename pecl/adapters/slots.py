@@ -99,10 +99,12 @@ class SlotModule(nn.Module):
     """A frozen layer of the tower (`base`) and, beside it, parameters for S slots.
 
     A subclass makes its parameters with `slot_parameter`, fills one slot's in `reset_slot`, and computes in `forward`.
-    `base` may itself be a SlotModule: adapters stack. One that has no plain equivalent says why in `cannot_merge`.
+    `base` may itself be a SlotModule: adapters stack. One that has no plain equivalent says why in `cannot_merge`; one
+    that does not treat every token by itself sets `needs_rows`, so that it never meets a packed batch.
     """
 
     cannot_merge: ClassVar[str] = ""
+    needs_rows: ClassVar[bool] = False
 
     def __init__(self, base: nn.Module, rows: SlotRows) -> None:
         super().__init__()

@@ -18,13 +18,14 @@ from torch import nn
 from tqdm import tqdm
 
 from pecl.encoders.fingerprint import fingerprint_module
+from pecl.encoders.packing import can_pack, encode_packed
 from pecl.encoders.pooling import POOLINGS
 from pecl.errors import ConfigError, unknown
 
 logger = logging.getLogger(__name__)
 
 TokenIds = list[list[int]]
-MAX_PADDING = 0.1  # of a batch's positions, while encoding
+MAX_PADDING = 0.1  # of a batch's positions: `batches` keeps below it, and a pass with more is packed
 
 
 class Batch(NamedTuple):
@@ -45,6 +46,10 @@ class PromptedInputs(NamedTuple):
 
 class RowAdapter(Protocol):
     """What a set of adapters does during one pass of the tower."""
+
+    @property
+    def works_on_tokens(self) -> bool:
+        """Whether the selected slots treat every token alike, in whatever row it stands."""
 
     def select(self, slots: torch.Tensor | None, rows: int) -> None:
         """Say which slot each of the `rows` rows uses: (rows,) int64; None stands for slot 0 everywhere."""
@@ -94,6 +99,7 @@ class MultilingualTextEncoder(nn.Module):
         self.max_length = max_length
         self.pooling = pooling
         self.adapter: RowAdapter | None = None
+        self.packing = True  # whether a batch with much padding is computed without it
         self._fingerprint: str | None = None
         self.eval()
 
@@ -195,11 +201,21 @@ class MultilingualTextEncoder(nn.Module):
         if self.adapter is not None:
             self.adapter.select(slots, len(input_ids))
             extended = self.adapter.extend_inputs(input_ids, attention_mask)
+        if extended is None and self._packs(attention_mask):
+            return encode_packed(self.backbone, input_ids, attention_mask), attention_mask
         if extended is None:
             output = self.backbone(input_ids=input_ids, attention_mask=attention_mask)
             return output.last_hidden_state, attention_mask
         output = self.backbone(inputs_embeds=extended.embeddings, attention_mask=extended.attention_mask)
         return output.last_hidden_state, extended.pooling_mask
+
+    def _packs(self, attention_mask: torch.Tensor) -> bool:
+        """Return whether packing a batch is possible and saves more than `MAX_PADDING`."""
+        if not self.packing or not can_pack(self.backbone):
+            return False
+        if self.adapter is not None and not self.adapter.works_on_tokens:
+            return False
+        return int(attention_mask.sum()) < (1 - MAX_PADDING) * attention_mask.numel()
 
     @torch.inference_mode()
     def encode_token_ids(
