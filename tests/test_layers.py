@@ -12,8 +12,8 @@ ROWS = {
     "errors": 0, "files": 0, "languages": 0, "losses": 0, "retrieval": 0, "config": 0,
     "encoders": 1, "data": 1, "routes": 1,
     "adapters": 2, "features": 2, "evaluator": 2, "checkpoint": 2, "optimizer": 2,
-    "trainer": 3, "results": 3, "prepare": 3,
-    "experiment": 4, "grid": 4, "report": 4, "commands": 5, "cli": 6, "__main__": 7,
+    "trainer": 3, "results": 3, "prepare": 3, "records": 3,
+    "experiment": 4, "grid": 4, "report": 4, "plots": 4, "page": 4, "commands": 5, "cli": 6, "__main__": 7,
 }  # fmt: skip
 
 
