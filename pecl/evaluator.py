@@ -6,13 +6,15 @@ The evaluator owns the primary metric, `mean_recall@1`: the mean of the recall@1
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from pecl.retrieval import RECALL_AT, RetrievalMetrics, correct_ranks, correspondence, cosine_similarity, metrics
+
+NEAREST = 5  # gallery items that an evaluation keeps for each text
 
 # gallery kind -> names of the two directions: gallery as queries, texts as queries
 DIRECTIONS: dict[str, tuple[str, str]] = {
@@ -23,10 +25,17 @@ DIRECTIONS: dict[str, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Metrics and ranks of one evaluation, by direction."""
+    """One evaluation.
+
+    Attributes:
+        metrics: of both directions, by name.
+        ranks: for each query of a direction the rank of its best correct item.
+        nearest: for each text the places of the `NEAREST` gallery items most similar to it, nearest first.
+    """
 
     metrics: dict[str, RetrievalMetrics]
     ranks: dict[str, list[int]]
+    nearest: list[list[int]]
 
     @property
     def mean_recall_at_1(self) -> float:
@@ -43,6 +52,14 @@ class Evaluation:
         """Return the form that results hold."""
         flat = {name: direction.to_dict() for name, direction in self.metrics.items()}
         return {**flat, "mean_recall@1": self.mean_recall_at_1, "mean_recall": self.mean_recall}
+
+    def subset(self, queries: Mapping[str, Sequence[int]]) -> dict[str, float]:
+        """Return recall@1 of some of the queries of each direction against the whole gallery, and its mean."""
+        recalls = {
+            f"{name} recall@1": sum(self.ranks[name][i] == 1 for i in chosen) / len(chosen)
+            for name, chosen in queries.items()
+        }
+        return {**recalls, "mean_recall@1": sum(recalls.values()) / len(recalls)}
 
 
 class RetrievalEvaluator:
@@ -72,4 +89,5 @@ class RetrievalEvaluator:
         return Evaluation(
             metrics={name: metrics(*matrices) for name, matrices in directions.items()},
             ranks={name: correct_ranks(*matrices)[:, 0].tolist() for name, matrices in directions.items()},
+            nearest=similarity.sort(dim=1, descending=True, stable=True).indices[:, :NEAREST].tolist(),
         )

@@ -28,6 +28,7 @@ from pecl.evaluator import Evaluation
 from pecl.files import check_writable, sha256_json
 from pecl.losses import AlignmentObjective
 from pecl.prepare import Prepared, prepare_evaluation, prepare_training
+from pecl.records import retrieved, subset_recalls, write_manifest
 from pecl.results import environment, peak_memory_mb, read_result, result_path, write_result
 from pecl.trainer import AlignmentTrainer, Schedule, SlotRecord, TrainingCell
 
@@ -104,6 +105,9 @@ def train_fleet(configs: Sequence[ExperimentConfig]) -> list[dict[str, Any]]:
     adapter = ENGINES[first.engine](towers.text, adapter_configs, seeds=[config.seed for config in configs])
     try:
         return fleet.train(adapter)
+    except KeyboardInterrupt:
+        fleet.record_interruption()
+        raise
     finally:
         adapter.remove()
 
@@ -129,13 +133,14 @@ class _Fleet:
             for cell, evaluators in zip(cells, self.evaluators, strict=True)
         ]
         self.training = [_training_cell(cell) for cell in cells]
+        self.trainer: AlignmentTrainer | None = None
 
     def train(self, adapter: Adapter) -> list[dict[str, Any]]:
         """Train all cells, write their results and return them."""
         first = self.cells[0].config
         identity = sha256_json([[c.config.identity(), c.data_record(), c.towers.text.fingerprint] for c in self.cells])
         state_path = Path(first.out) / ".state" / f"{identity[:16]}.safetensors"
-        trainer = AlignmentTrainer(
+        trainer = self.trainer = AlignmentTrainer(
             adapter.tower,
             adapter,
             self.training,
@@ -150,6 +155,19 @@ class _Fleet:
         if not any(state_path.parent.iterdir()):
             state_path.parent.rmdir()
         return results
+
+    def record_interruption(self) -> None:
+        """Write that cells are unfinished; the same command goes on from the last saved state."""
+        for config in (cell.config for cell in self.cells if not _complete_result(cell)):
+            result = {
+                "kind": "train",
+                "run_id": config.run_id(),
+                "status": "interrupted",
+                "config": config.to_dict(),
+                "steps": self.trainer.saved_step if self.trainer else 0,
+                **environment(),
+            }
+            write_result(config.out, result)
 
     def _evaluate(self, adapter: Adapter, slot: int, part: str) -> Evaluation:
         return self.evaluators[slot][part](_embed(adapter, slot, self.tokens[slot][part]))
@@ -179,6 +197,7 @@ class _Fleet:
         }
         path = Path(cell.config.out) / "adapters" / f"{run_id}.safetensors"
         save_adapter(path, adapter.file_state(record.best), adapter.configs, cell.config.language, adapter.tower)
+        write_manifest(cell)
         write_result(cell.config.out, result)
         return result
 
@@ -218,7 +237,10 @@ def _complete_result(cell: Prepared) -> dict[str, Any] | None:
     result = read_result(path)
     if result["status"] == "complete" and result["data"]["sha256"] == cell.data_record()["sha256"]:
         return result
-    logger.warning("%s is %s or of other data; running it anew", path, result["status"])
+    if result["status"] == "complete":
+        logger.warning("%s is of other data; running it anew", path)
+    else:
+        logger.warning("%s is %s; running it, from the last saved state where there is one", path, result["status"])
     return None
 
 
@@ -231,7 +253,9 @@ def _describe(cell: Prepared, measured: dict[str, dict[str, Evaluation]]) -> dic
         "data": {**cell.data_record(), "gallery": gallery},
         "towers": cell.towers.describe(),
         "metrics": {p: {name: e.to_dict() for name, e in found.items()} for p, found in measured.items()},
+        "subsets": {"test": subset_recalls(cell, measured["test"])},
         "ranks": {"test": {name: evaluation.ranks for name, evaluation in measured["test"].items()}},
+        "retrieved": {"test": {name: retrieved(cell, e) for name, e in measured["test"].items() if name != "final"}},
         "peak_memory_mb": round(peak_memory_mb(torch.device(cell.config.device)), 1),
         **environment(),
     }

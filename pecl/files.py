@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,9 @@ import torch
 from safetensors.torch import save
 
 from pecl.errors import OutputError
+
+# A list of numbers over several lines; no string of JSON holds a line break, so none is ever taken for one.
+_NUMBERS = re.compile(r"\[\n[-+.\deE,\s]*\]")
 
 
 def write_bytes(path: str | Path, content: bytes) -> Path:
@@ -70,8 +74,9 @@ def write_text(path: str | Path, text: str) -> Path:
 
 
 def write_json(path: str | Path, document: Any, indent: int | None = 2) -> Path:
-    """Write `document` to `path` as UTF-8 JSON with a final newline, atomically."""
-    return write_text(path, json.dumps(document, indent=indent, ensure_ascii=False) + "\n")
+    """Write `document` to `path` as UTF-8 JSON with a final newline, atomically; lists of numbers take one line."""
+    text = json.dumps(document, indent=indent, ensure_ascii=False)
+    return write_text(path, _NUMBERS.sub(lambda found: re.sub(r"\s+", " ", found[0]), text) + "\n")
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> Path:

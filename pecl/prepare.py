@@ -69,14 +69,14 @@ class Prepared:
         gallery = self._frozen_column("english") if self.config.gallery == "english" else self.images  # (M, D)
         shown = self.gallery_items(part)
         place = {item: i for i, item in enumerate(shown)}
-        query_item = [place[item] for item in self._items(part)]
+        query_item = [place[item] for item in self.items(part)]
         return RetrievalEvaluator(gallery[shown], query_item, self.config.gallery)
 
     def gallery_items(self, part: str) -> list[int]:
         """Return the indices of the images, or English captions, that the queries of `part` are to find."""
-        return list(dict.fromkeys(self._items(part)))
+        return list(dict.fromkeys(self.items(part)))
 
-    def _items(self, part: str) -> list[int]:
+    def items(self, part: str) -> list[int]:
         """Return for each query of `part` the index of its gallery item."""
         indices = self.parts[part]
         return list(indices) if self.config.gallery == "english" else [self.data.image_index[i] for i in indices]

@@ -3,8 +3,10 @@
 Layout (schema 1): `run_id` (hash of the config that determines the result), `kind` (train or evaluate), `status`
 (complete, failed, interrupted), `config`, `data` (sizes, gallery, SHA-256 of captions and translations, provenance),
 `adapter` (trainable parameters and share), `metrics` {val, test} x {zero_shot, final, best} x {direction} plus
-`mean_recall@1`, `ranks` of the test items (for intervals), `curve`, `steps`, `seconds`, `peak_memory_mb`, `versions`,
-`commit`, `dirty`.
+`mean_recall@1`, `subsets` (parts of a data set told apart, such as COCO's train2014), `ranks` of the test items (for
+intervals), `retrieved` (the items nearest to each test caption), `curve`, `steps`, `seconds`, `peak_memory_mb`,
+`versions`, `commit`, `dirty`. Beside it lie `adapters/<run_id>.safetensors` and `splits/<run_id>.json`, the manifest
+of its few-shot split. A failed run has `error` in place of metrics, an interrupted one the `steps` that are kept.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 SCHEMA = 1
 STATUSES = ("complete", "failed", "interrupted")
+SPLITS = "splits"  # folder of the manifests
 _REQUIRED = ("schema", "run_id", "kind", "status", "config")
 _PACKAGES = ("pecl", "torch", "transformers", "timm", "safetensors", "tokenizers", "numpy")
 
@@ -35,6 +38,11 @@ _PACKAGES = ("pecl", "torch", "transformers", "timm", "safetensors", "tokenizers
 def result_path(out: str | Path, run_id: str) -> Path:
     """Return where the result of a run lies in the experiment folder `out`."""
     return Path(out) / f"{run_id}.json"
+
+
+def manifest_path(out: str | Path, run_id: str) -> Path:
+    """Return where the manifest of a run's split lies in the experiment folder `out`."""
+    return Path(out) / SPLITS / f"{run_id}.json"
 
 
 def write_result(out: str | Path, result: dict[str, Any]) -> Path:
@@ -74,8 +82,8 @@ def collect(folders: list[str | Path]) -> list[dict[str, Any]]:
             raise DataError(f"results folder {folder} does not exist; give the folder that `pecl train --out` named")
         paths = [folder] if folder.is_file() else sorted(folder.rglob("*.json"))
         for path in paths:
-            if any(part.startswith(".") for part in path.relative_to(folder).parts):
-                continue  # unfinished work
+            if any(part.startswith(".") or part == SPLITS for part in path.relative_to(folder).parts):
+                continue  # unfinished work, and manifests
             result = read_result(path)
             found[result["run_id"]] = {**result, "path": str(path)}
     return [found[run_id] for run_id in sorted(found)]

@@ -128,6 +128,7 @@ class AlignmentTrainer:
         self.records = [SlotRecord() for _ in cells]
         self.total_steps = schedule.steps(len(cells[0]))
         self.step = 0
+        self.saved_step = 0  # of the state on disk
         self.seconds = 0.0
         self._recent = torch.zeros(len(cells))  # (S,) sum of losses since the last validation
         self._recent_steps = 0
@@ -233,6 +234,7 @@ class AlignmentTrainer:
             tensors |= {f"best.{slot}.{name}": value for name, value in record.best.items()}
         tensors["recent"] = self._recent
         save_state(self.state_path, TrainingState(tensors, self._progress()), self.identity)
+        self.saved_step = self.step
 
     def _progress(self) -> dict[str, Any]:
         records = [
@@ -252,7 +254,7 @@ class AlignmentTrainer:
             mean.copy_(state.tensors[f"exp_avg.{i}"])
             square.copy_(state.tensors[f"exp_avg_sq.{i}"])
         progress = state.progress
-        self.step = self.optimizer.steps = progress["step"]
+        self.step = self.saved_step = self.optimizer.steps = progress["step"]
         self.seconds, self._recent_steps = progress["seconds"], progress["recent_steps"]
         self._recent = state.tensors["recent"]
         for slot, (record, kept) in enumerate(zip(self.records, progress["records"], strict=True)):

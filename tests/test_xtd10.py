@@ -4,7 +4,7 @@ import pytest
 from layouts import XTD10_LANGUAGES, make_multi30k, make_xtd10, real_data_dir, sentence, write_lines
 
 from pecl.data.flickr30k200 import load_flickr30k200
-from pecl.data.xtd10 import coco_splits, load_xtd10
+from pecl.data.xtd10 import load_xtd10
 from pecl.errors import DataError
 from pecl.languages import FLORES
 
@@ -22,7 +22,7 @@ def test_every_language_without_photographs(tmp_path, language):
 def test_contamination_is_counted_and_told_by_item(tmp_path):
     make_xtd10(tmp_path, n=10)
     assert load_xtd10(tmp_path, "de").provenance["coco_split"] == {"train2014": 8, "val2014": 2}
-    assert coco_splits(tmp_path) == (("train2014",) * 4 + ("val2014",)) * 2
+    assert load_xtd10(tmp_path, "de").subset == (("train2014",) * 4 + ("val2014",)) * 2
 
 
 def test_photographs_are_used_where_they_are(tmp_path):
@@ -55,7 +55,7 @@ def test_real_xtd10_has_a_thousand_in_every_language():
     assert {code: len(text) for code, text in texts.items()} == dict.fromkeys(XTD10_LANGUAGES, 1000)
     assert len(set(texts.values())) == 11
     assert load_xtd10(root, "ko", text_only=True).provenance["coco_split"] == {"train2014": 800, "val2014": 200}
-    assert coco_splits(root).count("train2014") == 800
+    assert load_xtd10(root, "ko", text_only=True).subset.count("train2014") == 800
 
 
 def make_flickr30k200(root, n=4):

@@ -93,6 +93,7 @@ class ParallelCaptions:
         target_to_english: n machine translations of `target` into English, or None.
         images: the images, or None for a text-only set.
         image_index: for each caption the index of its image in `images`; captions may share an image.
+        subset: for each caption the part of its source that results tell apart, such as COCO's train2014, or None.
         provenance: what a result must say of its data: sources, sha256, how many images were left out, ...
     """
 
@@ -104,11 +105,12 @@ class ParallelCaptions:
     target_to_english: tuple[str, ...] | None = None
     images: ImageSource | None = None
     image_index: tuple[int, ...] | None = None
+    subset: tuple[str, ...] | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.english)
-        for name in ("target", "english_to_target", "target_to_english", "image_index"):
+        for name in ("target", "english_to_target", "target_to_english", "image_index", "subset"):
             column = getattr(self, name)
             if column is not None and len(column) != n:
                 raise DataError(
@@ -148,6 +150,7 @@ class ParallelCaptions:
             target_to_english=take(self.target_to_english),
             images=images,
             image_index=image_index,
+            subset=take(self.subset),
         )
 
     def hashes(self) -> dict[str, str | None]:

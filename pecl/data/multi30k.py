@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pecl.data.captions import ParallelCaptions, read_captions
-from pecl.data.sources import attach_images, coco_counts, describe_file, read_parallel
+from pecl.data.sources import attach_images, coco_counts, coco_subset, describe_file, read_parallel
 from pecl.data.translations import TranslationFolder, read_translations
 from pecl.errors import DataError, unknown
 from pecl.files import sha256_lines
@@ -192,4 +192,6 @@ def _read_split(
         "translations": translation_record,
         "coco_split": coco_counts(names),
     }
-    return ParallelCaptions("multi30k", language, **columns, **translations, provenance=record), names
+    subset = coco_subset(names)
+    captions = ParallelCaptions("multi30k", language, **columns, **translations, subset=subset, provenance=record)
+    return captions, names

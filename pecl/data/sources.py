@@ -91,6 +91,12 @@ def coco_split(name: str) -> str | None:
     return split if prefix == "COCO" and number else None
 
 
+def coco_subset(names: Sequence[str]) -> tuple[str, ...] | None:
+    """Return the COCO split of each of `names`, `other` where it has none; None where no name has one."""
+    splits = [coco_split(name) for name in names]
+    return tuple(split or "other" for split in splits) if any(splits) else None
+
+
 def coco_counts(names: Sequence[str]) -> dict[str, int]:
     """Return how many of `names` are of each COCO split: the possible contamination of a data set."""
     splits = [coco_split(name) for name in names]

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from pecl.data.captions import ParallelCaptions, read_captions
-from pecl.data.sources import attach_images, coco_counts, coco_split, describe_file, read_parallel
+from pecl.data.captions import ParallelCaptions
+from pecl.data.sources import attach_images, coco_counts, coco_subset, describe_file, read_parallel
 from pecl.data.translations import TranslationFolder, read_translations
 from pecl.errors import DataError, unknown
 
@@ -31,7 +31,7 @@ def load_xtd10(
     """Load XTD10 in one language; without a folder of photographs, its captions alone.
 
     `provenance["coco_split"]` counts the photographs of COCO's train2014 and val2014: models trained on COCO have seen
-    the former. `coco_splits` tells which they are.
+    the former. `subset` tells which they are, so that results tell them apart.
 
     Args:
         data_dir: folder that holds `xtd10`, and `pectvlm` where translations are needed.
@@ -66,13 +66,10 @@ def load_xtd10(
         "coco_split": coco_counts(names),
         "images": "none: captions alone",
     }
-    captions = ParallelCaptions("xtd10", language, **columns, **translations, provenance=record)
+    captions = ParallelCaptions(
+        "xtd10", language, **columns, **translations, subset=coco_subset(names), provenance=record
+    )
     return attach_images(captions, names, images_folder, allow_missing_images) if with_images else captions
-
-
-def coco_splits(data_dir: Path) -> tuple[str | None, ...]:
-    """Return the COCO split of each of the 1,000 items, in the order of the captions."""
-    return tuple(coco_split(name) for name in read_captions(_names_file(data_dir)))
 
 
 def captions_file(data_dir: Path, language: str) -> Path:
