@@ -7,6 +7,7 @@ that can change its result; fields marked `identity: False` (where data and resu
 
 from __future__ import annotations
 
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -19,8 +20,8 @@ import yaml
 from pecl.errors import ConfigError, suggest, unknown
 from pecl.files import sha256_json
 from pecl.languages import language_code
-from pecl.losses import ALIGNMENTS
 
+ALIGNMENTS = ("mse", "contrastive", "contrastive_with_image", "cosine_mse")  # `losses` computes them
 ANCHORS = ("student", "frozen")
 ENGINES = ("pecl", "opendelta")
 GALLERIES = ("images", "english")
@@ -32,6 +33,17 @@ EVALUATION_FIELDS = frozenset(
     {"profile", "text_model", "image_model", "dataset", "split", "allow_missing_images", "language", "route"}
     | {"skip_unreadable", "allow_copied_translations", "test_query", "gallery", "weights", "device"}
 )
+
+
+# Fields in which the cells of a fleet may differ: they change what a slot learns, not the shape of the work.
+FLEET_FIELDS = frozenset(
+    {"language", "route", "test_query", "alignment", "alignment_weight", "image_weight", "anchor", "lr", "seed"}
+    | {"split_seed"}
+)
+
+# Fields that say nothing where a route has no anchor to align to.
+_ALIGNMENT_FIELDS = frozenset({"alignment", "alignment_weight", "anchor"})
+_WITHOUT_ANCHOR = ("baseline1", "baseline2")
 
 
 def _option(default: Any, help: str, **metadata: Any) -> Any:
@@ -108,6 +120,8 @@ class ExperimentConfig:
         kept = (item for item in fields(self) if item.metadata.get("identity", True))
         if kind == "evaluate":
             kept = (item for item in kept if item.name in EVALUATION_FIELDS)
+        elif self.route in _WITHOUT_ANCHOR:
+            kept = (item for item in kept if item.name not in _ALIGNMENT_FIELDS)
         return {item.name: getattr(self, item.name) for item in kept}
 
     def run_id(self, kind: str = "train") -> str:
@@ -119,9 +133,14 @@ class ExperimentConfig:
         return asdict(self)
 
 
+@functools.cache
+def _type_hints() -> dict[str, Any]:
+    return typing.get_type_hints(ExperimentConfig)
+
+
 def _value_type(item: Field) -> tuple[type, bool]:
     """Return a field's plain type and whether None is allowed."""
-    hint = typing.get_type_hints(ExperimentConfig)[item.name]
+    hint = _type_hints()[item.name]
     if isinstance(hint, types.UnionType):
         return next(t for t in typing.get_args(hint) if t is not type(None)), True
     return hint, False

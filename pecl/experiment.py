@@ -20,25 +20,21 @@ from pecl.adapters.base import Adapter, attach
 from pecl.adapters.engines import ENGINES
 from pecl.adapters.files import load_adapter_file, save_adapter
 from pecl.adapters.registry import describe, parse_adapter
-from pecl.config import ExperimentConfig
+from pecl.config import FLEET_FIELDS, ExperimentConfig
 from pecl.encoders.registry import load_towers
 from pecl.encoders.text import TokenIds
 from pecl.errors import ConfigError
 from pecl.evaluator import Evaluation
 from pecl.files import check_writable, sha256_json
+from pecl.locks import hold
 from pecl.losses import AlignmentObjective
 from pecl.prepare import Prepared, prepare_evaluation, prepare_training
+from pecl.recorded import complete_result, remove_states, state_path
 from pecl.records import retrieved, subset_recalls, write_manifest
-from pecl.results import environment, peak_memory_mb, read_result, result_path, write_result
+from pecl.results import environment, peak_memory_mb, write_result
 from pecl.trainer import AlignmentTrainer, Schedule, SlotRecord, TrainingCell
 
 logger = logging.getLogger(__name__)
-
-# Fields in which the cells of a fleet may differ: they change what a slot learns, not the shape of the work.
-FLEET_FIELDS = frozenset(
-    {"language", "route", "test_query", "alignment", "alignment_weight", "image_weight", "anchor", "lr", "seed"}
-    | {"split_seed"}
-)
 
 
 def evaluate(config: ExperimentConfig) -> dict[str, Any]:
@@ -77,7 +73,8 @@ def evaluate(config: ExperimentConfig) -> dict[str, Any]:
 def train(config: ExperimentConfig) -> dict[str, Any]:
     """Train one config and return its result, which also lies at `result_path(config.out, config.run_id())`.
 
-    A complete result of the same config and data is returned as it is; an interrupted run goes on where it was.
+    A complete result of the same config and data is returned as it is; an interrupted run goes on where it was. While
+    another process is at work on the run, this one waits for it.
 
     Raises:
         PeclError: bad input; nothing has been written.
@@ -85,31 +82,46 @@ def train(config: ExperimentConfig) -> dict[str, Any]:
     return train_fleet([config])[0]
 
 
-def train_fleet(configs: Sequence[ExperimentConfig]) -> list[dict[str, Any]]:
+def train_fleet(configs: Sequence[ExperimentConfig], wait: bool = True) -> list[dict[str, Any]]:
     """Train configs that differ in `FLEET_FIELDS` alone side by side, one slot each, and return their results.
+
+    Args:
+        configs: cells; all are trained if any is not complete.
+        wait: wait while another process is at work on one of them, instead of an error.
 
     Raises:
         PeclError: bad input, or the configs differ in another field; nothing has been written.
+        BusyError: another process is at work on one of them.
     """
     check_fleet(configs)
+    if done := _complete(configs):
+        return done
     first = configs[0]
     adapter_configs = parse_adapter(first.adapter, first.rank)
     towers = load_towers(first.profile, first.text_model, first.image_model, first.device)
     cells = [prepare_training(config, towers) for config in configs]
     check_writable(first.out)
-    done = [_complete_result(cell) for cell in cells]
-    if all(done):
-        logger.info("complete already: %s", ", ".join(config.run_id() for config in configs))
-        return done
-    fleet = _Fleet(cells)
-    adapter = ENGINES[first.engine](towers.text, adapter_configs, seeds=[config.seed for config in configs])
-    try:
-        return fleet.train(adapter)
-    except KeyboardInterrupt:
-        fleet.record_interruption()
-        raise
-    finally:
-        adapter.remove()
+    with hold(first.out, [config.run_id() for config in configs], wait):
+        if done := _complete(configs):  # another process has done them meanwhile
+            return done
+        fleet = _Fleet(cells)
+        adapter = ENGINES[first.engine](towers.text, adapter_configs, seeds=[config.seed for config in configs])
+        try:
+            return fleet.train(adapter)
+        except KeyboardInterrupt:
+            fleet.record_interruption()
+            raise
+        finally:
+            adapter.remove()
+
+
+def _complete(configs: Sequence[ExperimentConfig]) -> list[dict[str, Any]] | None:
+    """Return the results of `configs` if all are complete."""
+    done = [complete_result(config) for config in configs]
+    if not all(done):
+        return None
+    logger.info("complete already: %s", ", ".join(config.run_id() for config in configs))
+    return done
 
 
 def check_fleet(configs: Sequence[ExperimentConfig]) -> None:
@@ -133,32 +145,30 @@ class _Fleet:
             for cell, evaluators in zip(cells, self.evaluators, strict=True)
         ]
         self.training = [_training_cell(cell) for cell in cells]
+        self.runs = [cell.config.run_id() for cell in cells]
         self.trainer: AlignmentTrainer | None = None
 
     def train(self, adapter: Adapter) -> list[dict[str, Any]]:
         """Train all cells, write their results and return them."""
         first = self.cells[0].config
         identity = sha256_json([[c.config.identity(), c.data_record(), c.towers.text.fingerprint] for c in self.cells])
-        state_path = Path(first.out) / ".state" / f"{identity[:16]}.safetensors"
         trainer = self.trainer = AlignmentTrainer(
             adapter.tower,
             adapter,
             self.training,
             Schedule(first.epochs, first.batch_size, first.eval_every, first.dropout),
             lambda: [self._evaluate(adapter, slot, "val").mean_recall_at_1 for slot in range(len(self.cells))],
-            state_path,
+            state_path(first.out, self.runs, identity),
             identity,
         )
         records = trainer.run()
         results = [self._finish(adapter, slot, record, trainer) for slot, record in enumerate(records)]
-        state_path.unlink(missing_ok=True)
-        if not any(state_path.parent.iterdir()):
-            state_path.parent.rmdir()
+        remove_states(first.out, self.runs[0])
         return results
 
     def record_interruption(self) -> None:
         """Write that cells are unfinished; the same command goes on from the last saved state."""
-        for config in (cell.config for cell in self.cells if not _complete_result(cell)):
+        for config in (cell.config for cell in self.cells if not complete_result(cell.config)):
             result = {
                 "kind": "train",
                 "run_id": config.run_id(),
@@ -227,21 +237,6 @@ def _describe_adapter(adapter: Adapter, total: int) -> dict[str, Any]:
 def _embed(adapter: Adapter, slot: int, token_ids: TokenIds) -> torch.Tensor:
     """Return the embeddings (N, D) of texts by one slot."""
     return adapter.tower.encode_token_ids(token_ids, slots=torch.full((len(token_ids),), slot))
-
-
-def _complete_result(cell: Prepared) -> dict[str, Any] | None:
-    """Return the complete result of the same config on the same data, if there is one."""
-    path = result_path(cell.config.out, cell.config.run_id())
-    if not path.exists():
-        return None
-    result = read_result(path)
-    if result["status"] == "complete" and result["data"]["sha256"] == cell.data_record()["sha256"]:
-        return result
-    if result["status"] == "complete":
-        logger.warning("%s is of other data; running it anew", path)
-    else:
-        logger.warning("%s is %s; running it, from the last saved state where there is one", path, result["status"])
-    return None
 
 
 def _describe(cell: Prepared, measured: dict[str, dict[str, Evaluation]]) -> dict[str, Any]:

@@ -15,15 +15,17 @@ import re
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors.torch import save
+from typing import TYPE_CHECKING, Any
 
 from pecl.errors import OutputError
 
+if TYPE_CHECKING:
+    import torch
+
 # A list of numbers over several lines; no string of JSON holds a line break, so none is ever taken for one.
 _NUMBERS = re.compile(r"\[\n[-+.\deE,\s]*\]")
+# `write_bytes` names it
+_TEMPORARY = re.compile(r"\.(?P<target>.+)\.(?P<host>[^/]*)-(?P<process>\d+)-\d+\.tmp")
 
 
 def write_bytes(path: str | Path, content: bytes) -> Path:
@@ -36,7 +38,7 @@ def write_bytes(path: str | Path, content: bytes) -> Path:
     temporary = path.with_name(f".{path.name}.{platform.node()}-{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(path)
+        remove_abandoned(path.parent, path.name)
         with open(temporary, "wb") as file:
             file.write(content)
             file.flush()
@@ -48,14 +50,13 @@ def write_bytes(path: str | Path, content: bytes) -> Path:
     return path
 
 
-def _remove_abandoned(path: Path) -> None:
-    """Remove temporary files for `path` whose writer, a process of this host, is no longer there."""
-    mine = f".{path.name}.{platform.node()}-"
-    for name in os.listdir(path.parent):
-        if name.startswith(mine) and name.endswith(".tmp"):
-            process = name.removeprefix(mine).split("-")[0]
-            if process.isdigit() and not _is_running(int(process)):
-                path.with_name(name).unlink(missing_ok=True)
+def remove_abandoned(folder: str | Path, target: str = "") -> None:
+    """Remove temporary files (for the file `target` alone, where given) whose writer, of this host, has gone."""
+    for name in os.listdir(folder):
+        writer = _TEMPORARY.fullmatch(name)
+        known = writer and writer["host"] == platform.node() and target in ("", writer["target"])
+        if known and not _is_running(int(writer["process"])):
+            Path(folder, name).unlink(missing_ok=True)
 
 
 def _is_running(process: int) -> bool:
@@ -81,6 +82,8 @@ def write_json(path: str | Path, document: Any, indent: int | None = 2) -> Path:
 
 def write_tensors(path: str | Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> Path:
     """Write named tensors with string metadata to `path` as safetensors, atomically; equal content, equal bytes."""
+    from safetensors.torch import save  # and with it torch: a second that whoever writes no tensors does without
+
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     return write_bytes(path, _sort_metadata(save(contiguous, metadata=dict(metadata))))
 

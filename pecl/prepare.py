@@ -5,24 +5,21 @@ Columns are tokenised once, and frozen embeddings come from the stores on disk, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
 
 import torch
 
-from pecl.config import TRAIN_ON, ExperimentConfig
+from pecl.config import ExperimentConfig
 from pecl.data.captions import ParallelCaptions
-from pecl.data.multi30k import load_multi30k_translations_outside_pool
-from pecl.data.registry import find_data_dir, load_dataset
 from pecl.data.splits import split_captions
-from pecl.data.unreadable import leave_out_unreadable
 from pecl.encoders.registry import Towers
 from pecl.encoders.text import TokenIds
 from pecl.errors import ConfigError, DataError
 from pecl.evaluator import RetrievalEvaluator
 from pecl.features import EmbeddingStore, image_embeddings, text_embeddings
+from pecl.inputs import load_captions, load_training_inputs
 from pecl.routes import TranslationRoute, route
 
 
@@ -139,7 +136,7 @@ def prepare_evaluation(config: ExperimentConfig, towers: Towers) -> Prepared:
         PeclError: the data are missing or wrong, or do not fit the config.
     """
     chosen = route(config.route, config.test_query)
-    data = _load(config, towers, [name for name in chosen.translations if name == chosen.test_query])
+    data = load_captions(config, (chosen.test_query,), lambda: _store(towers.image.fingerprint).keys())
     return Prepared(config, chosen, towers, data, {"test": tuple(range(len(data)))})
 
 
@@ -150,66 +147,11 @@ def prepare_training(config: ExperimentConfig, towers: Towers) -> Prepared:
         PeclError: the data are missing or wrong, or do not fit the config.
     """
     chosen = route(config.route, config.test_query)
-    translations = _load_training_text(config)
-    needed = [chosen.query, chosen.test_query] + ([] if translations else [chosen.anchor])
-    data = _load(config, towers, [name for name in chosen.translations if name in needed])
+    data, translations = load_training_inputs(config, lambda: _store(towers.image.fingerprint).keys())
     split = split_captions(data, config.shots, config.split_seed)
     prepared = Prepared(config, chosen, towers, data, split._asdict(), translations)
     _check(prepared)
     return prepared
-
-
-def _load(config: ExperimentConfig, towers: Towers, need: list[str]) -> ParallelCaptions:
-    data = load_dataset(
-        config.dataset,
-        config.language,
-        data_dir=config.data_dir,
-        need=need,
-        split=config.split,
-        allow_missing_images=config.allow_missing_images or config.skip_unreadable,
-        allow_copied_translations=config.allow_copied_translations,
-        text_only=config.gallery == "english" and not config.image_weight,
-    )
-    if config.gallery == "images" and data.images is None:
-        raise DataError(
-            f"{config.dataset} has no images here: put them where data/README.md says, or retrieve among English "
-            "captions with --gallery english (and train with --image-weight 0)"
-        )
-    if config.skip_unreadable and data.images is not None:
-        return leave_out_unreadable(data, _store(towers.image.fingerprint).keys())
-    return data
-
-
-def _outside_pool(config: ExperimentConfig) -> ParallelCaptions:
-    data_dir = find_data_dir("multi30k-1k", config.data_dir)
-    return load_multi30k_translations_outside_pool(
-        data_dir, config.language, allow_copied_translations=config.allow_copied_translations
-    )
-
-
-def _flickr30k200(config: ExperimentConfig) -> ParallelCaptions:
-    return load_dataset("flickr30k200", config.language, data_dir=config.data_dir)
-
-
-# train_on -> loader of the text that is trained on in place of the few-shot pairs
-_TRAINING_TEXT: dict[str, Callable[[ExperimentConfig], ParallelCaptions] | None] = {
-    "pairs": None,
-    "multi30k-translations": _outside_pool,
-    "flickr30k200": _flickr30k200,
-}
-assert tuple(_TRAINING_TEXT) == TRAIN_ON, "config.TRAIN_ON names what can be trained on"
-
-
-def _load_training_text(config: ExperimentConfig) -> ParallelCaptions | None:
-    load = _TRAINING_TEXT[config.train_on]
-    if load is None:
-        return None
-    if config.image_weight:
-        raise ConfigError(
-            f"train_on {config.train_on} has text alone: set image_weight to 0, got {config.image_weight}"
-        )
-    text = load(config)
-    return text if config.train_size is None else text.select(range(min(config.train_size, len(text))))
 
 
 def _check(prepared: Prepared) -> None:

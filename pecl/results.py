@@ -19,12 +19,13 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from pecl.errors import DataError
 from pecl.files import write_json
+
+if TYPE_CHECKING:
+    import torch
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,10 @@ STATUSES = ("complete", "failed", "interrupted")
 SPLITS = "splits"  # folder of the manifests
 _REQUIRED = ("schema", "run_id", "kind", "status", "config")
 _PACKAGES = ("pecl", "torch", "transformers", "timm", "safetensors", "tokenizers", "numpy")
+
+
+class DamagedResultError(DataError):
+    """A result's file is cut short, overwritten or no result at all."""
 
 
 def result_path(out: str | Path, run_id: str) -> Path:
@@ -54,15 +59,16 @@ def read_result(path: str | Path) -> dict[str, Any]:
     """Return the result at `path`.
 
     Raises:
-        DataError: the file is damaged, no result, or of a newer schema.
+        DamagedResultError: the file is damaged or no result.
+        DataError: it is of a newer schema.
     """
     try:
         result = json.loads(Path(path).read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"result {path} cannot be read ({error}); delete it and run it again") from error
+        raise DamagedResultError(f"result {path} cannot be read ({error}); delete it and run it again") from error
     if not isinstance(result, dict) or (missing := [key for key in _REQUIRED if key not in result]):
         lacks = ", ".join(missing) if isinstance(result, dict) else "an object"
-        raise DataError(f"{path} is no result of pecl: it lacks {lacks}")
+        raise DamagedResultError(f"{path} is no result of pecl: it lacks {lacks}")
     if not isinstance(result["schema"], int) or result["schema"] > SCHEMA:
         raise DataError(
             f"{path} has schema {result['schema']!r}, this version of pecl reads up to {SCHEMA}; upgrade pecl"
@@ -91,6 +97,8 @@ def collect(folders: list[str | Path]) -> list[dict[str, Any]]:
 
 def environment() -> dict[str, Any]:
     """Return what a result says of the software and machine it came from."""
+    import torch  # here and below: reading results needs none
+
     versions: dict[str, str | None] = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -108,6 +116,8 @@ def environment() -> dict[str, Any]:
 
 def peak_memory_mb(device: torch.device) -> float:
     """Return the most memory that this process has held so far, in MiB: on the GPU where one is used."""
+    import torch
+
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

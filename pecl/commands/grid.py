@@ -8,52 +8,133 @@ from typing import Any
 
 from pecl.commands.options import add_command, add_config_flags, config_values, print_json, print_text
 from pecl.config import ExperimentConfig
-from pecl.grid import expand, run_grid
-from pecl.report import best_cells, text_table, training_table
+from pecl.errors import ConfigError
+from pecl.grid import GridOutcome, estimate, expand, fleets, recorded_seconds, repeat_cells, run_grid
+from pecl.launchers import LAUNCHERS, make_launcher
+from pecl.recorded import find_result
+from pecl.results import collect
 
 # Values of these fields may hold commas themselves; several are given as a list in YAML.
 _NOT_SPLIT = frozenset({"adapter", "out", "data_dir", "weights", "text_model", "image_model"})
 
+_DESCRIPTION = """train every combination of values; on the command line lists are joined by commas
+
+Complete cells are skipped, interrupted ones go on from their last saved step, failed ones are tried again. Any number
+of grids may share a results folder, and none trains what another is at work on. Ctrl-C saves and stops."""
+
 
 def add_parser(commands: Any) -> None:
     """Add the command."""
-    example = "pecl grid --config configs/grid_mini.yaml --language de --route method1 --lr 1e-4,3e-4"
     parser = add_command(
-        commands, "grid", "train every combination of values; on the command line lists are joined by commas", example
+        commands,
+        "grid",
+        "train every combination of values; on the command line lists are joined by commas",
+        "pecl grid --config configs/grid_mini.yaml --language de --route method1 --lr 1e-4,3e-4",
+        _DESCRIPTION,
     )
     add_config_flags(parser)
+    parser.add_argument("--seeds", metavar="N,N", help="the same as --seed: cells of several seeds")
+    parser.add_argument(
+        "--best-of",
+        metavar="FOLDER",
+        help="instead of a whole grid, the cells that validation chooses in FOLDER's results; flags change them",
+    )
     parser.add_argument("--fleet", type=int, default=1, metavar="N", help="cells trained side by side (default: 1)")
-    parser.add_argument("--dry-run", action="store_true", help="print the cells and train none")
+    parser.add_argument(
+        "--launcher",
+        metavar="NAME",
+        help=f"where cells are trained: {', '.join(LAUNCHERS)} (default: inline, which is this process)",
+    )
+    parser.add_argument(
+        "--jobs", type=int, metavar="N", help="so many at a time, each in a process with cores (or a GPU) of its own"
+    )
+    for name, example in (("slurm", "partition=gpu"), ("ray", "num_gpus=0.5")):
+        text = f"option of the launcher {name}, such as {example}; may be repeated"
+        parser.add_argument(f"--{name}", action="append", default=[], metavar="KEY=VALUE", help=text)
+    parser.add_argument("--dry-run", action="store_true", help="print the cells and how long they will take")
     parser.add_argument("--json", action="store_true", help="print the results as one JSON document")
     parser.set_defaults(run=run)
 
 
 def run(parsed: argparse.Namespace) -> int:
     """Train the cells and print the table; exit status 1 when a cell failed."""
-    cells = expand(grid_values(parsed), where="grid")
+    cells = grid_cells(parsed)
+    launcher = make_launcher(parsed.launcher, parsed.jobs, _launcher_options(parsed))
     if parsed.dry_run:
-        print_text("\n".join(f"{cell.run_id()} {_differences(cell)}" for cell in cells) + f"\n{len(cells)} cells")
+        print_text(_dry_run(cells, parsed))
         return 0
-    outcome = run_grid(cells, parsed.fleet)
-    complete = [result for result in outcome.results if result["status"] == "complete"]
+    outcome = run_grid(cells, parsed.fleet, launcher)
     if parsed.json:
         print_json(outcome.results)
-    elif complete:
-        print_text(text_table(training_table(complete)))
-        print_text("\nBest cell of each language and route, chosen by validation\n")
-        print_text(text_table(training_table(best_cells(complete))))
+    else:
+        _print_tables(outcome)
     for result in outcome.failed:
         print_text(f"failed: {result['run_id']}: {result['error']}")
     return int(bool(outcome.failed))
 
 
+def grid_cells(parsed: argparse.Namespace) -> list[ExperimentConfig]:
+    """Return the cells that files and flags ask for.
+
+    Raises:
+        PeclError: a key, value or folder is wrong.
+    """
+    values = grid_values(parsed)
+    if parsed.best_of is None:
+        return expand(values)
+    from pecl.report import best_cells
+
+    results = collect([parsed.best_of])
+    trained = [result for result in results if result["status"] == "complete" and result["kind"] == "train"]
+    if not trained:
+        raise ConfigError(f"--best-of {parsed.best_of}: there are no complete trainings; run a grid there first")
+    return repeat_cells(best_cells(trained), {"out": parsed.best_of, **values})
+
+
 def grid_values(parsed: argparse.Namespace) -> dict[str, Any]:
-    """Return what files and flags set, comma-joined flags as lists."""
+    """Return what files and flags set, comma-joined flags as lists.
+
+    Raises:
+        ConfigError: a file or its keys are wrong, or seeds are given twice.
+    """
     values = config_values(parsed)
+    if parsed.seeds is not None:
+        if parsed.seed is not None:
+            raise ConfigError("--seed and --seeds are the same: give one of them")
+        values["seed"] = parsed.seeds
     return {
         name: value.split(",") if isinstance(value, str) and "," in value and name not in _NOT_SPLIT else value
         for name, value in values.items()
     }
+
+
+def _launcher_options(parsed: argparse.Namespace) -> list[str]:
+    for name in ("slurm", "ray"):
+        if getattr(parsed, name) and parsed.launcher != name:
+            raise ConfigError(f"--{name} is for the launcher {name}: expected --launcher {name}")
+    return parsed.slurm or parsed.ray
+
+
+def _print_tables(outcome: GridOutcome) -> None:
+    from pecl.report import best_cells, text_table, training_table
+
+    complete = [result for result in outcome.results if result["status"] == "complete"]
+    if complete:
+        print_text(text_table(training_table(complete)))
+        print_text("\nBest cell of each language and route, chosen by validation\n")
+        print_text(text_table(training_table(best_cells(complete))))
+
+
+def _dry_run(cells: list[ExperimentConfig], parsed: argparse.Namespace) -> str:
+    """Return the cells, how each stands, and the time that those without a complete result will take."""
+    list(fleets(cells, parsed.fleet))  # checks the size
+    found = [find_result(cell) for cell in cells]
+    states = ["new" if result is None else result["status"] for result in found]
+    lines = [f"{cell.run_id()} {state:<11} {_differences(cell)}" for cell, state in zip(cells, states, strict=True)]
+    remaining = [cell for cell, state in zip(cells, states, strict=True) if state != "complete"]
+    time = estimate(remaining, recorded_seconds(cells), parsed.jobs or 1)
+    counted = f"{len(cells)} cell" + ("s" if len(cells) != 1 else "")
+    return "\n".join([*lines, f"{counted}, {len(remaining)} to train: {time}"])
 
 
 def _differences(cell: ExperimentConfig) -> str:

@@ -1,0 +1,16 @@
+"""Many cells: `expand` lists them, `run_grid` trains those that are not complete, here or through a launcher."""
+
+from pecl.grid.cells import expand, fleets, repeat_cells
+from pecl.grid.estimate import Estimate, estimate, recorded_seconds
+from pecl.grid.run import GridOutcome, run_grid
+
+__all__ = [
+    "Estimate",
+    "GridOutcome",
+    "estimate",
+    "expand",
+    "fleets",
+    "recorded_seconds",
+    "repeat_cells",
+    "run_grid",
+]

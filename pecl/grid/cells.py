@@ -1,0 +1,59 @@
+"""The cells of a grid: lists in a config are expanded to their product, and neighbours are grouped into fleets.
+
+Cells may be trained in *fleets*: consecutive cells that differ in `FLEET_FIELDS` alone share one pass over the frozen
+tower. How cells are grouped depends on the whole grid, never on what is complete, so a grid that was killed and
+started again gives the same results to the last digit.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from pecl.config import FLEET_FIELDS, ExperimentConfig, make_config
+from pecl.errors import ConfigError
+
+
+def expand(values: Mapping[str, Any], where: str = "grid") -> list[ExperimentConfig]:
+    """Return one config for each combination of the values that are lists; the last key varies fastest.
+
+    Cells that cannot differ in their results, such as weights of an alignment that a route does not have, are one.
+
+    Raises:
+        ConfigError: an unknown key, a wrong value or an empty list, found before any cell runs.
+    """
+    names = list(values)
+    choices = [value if isinstance(value, list) else [value] for value in values.values()]
+    for name, among in zip(names, choices, strict=True):
+        if not among:
+            raise ConfigError(f"{where}: {name}: an empty list, expected one value or more")
+    cells = [make_config(dict(zip(names, cell, strict=True)), where) for cell in itertools.product(*choices)]
+    return list({(cell.run_id(), cell.out): cell for cell in reversed(cells)}.values())[::-1]  # the first of equals
+
+
+def repeat_cells(
+    results: Sequence[Mapping[str, Any]], values: Mapping[str, Any], where: str = "grid"
+) -> list[ExperimentConfig]:
+    """Return the cells of `results` again with other `values` (lists are expanded), such as further seeds.
+
+    Raises:
+        ConfigError: as `expand`.
+    """
+    cells = [cell for result in results for cell in expand({**result["config"], **values}, where)]
+    return list({(cell.run_id(), cell.out): cell for cell in cells}.values())
+
+
+def fleets(configs: Sequence[ExperimentConfig], size: int) -> Iterator[list[ExperimentConfig]]:
+    """Yield the cells in groups of at most `size` that can be trained side by side, in order.
+
+    Raises:
+        ConfigError: `size` is below 1.
+    """
+    if size < 1:
+        raise ConfigError(f"fleet: {size} is out of range, expected at least 1")
+    shared = [item.name for item in fields(ExperimentConfig) if item.name not in FLEET_FIELDS]
+    for _, cells in itertools.groupby(configs, key=lambda config: [getattr(config, name) for name in shared]):
+        while group := list(itertools.islice(cells, size)):
+            yield group

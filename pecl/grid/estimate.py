@@ -1,0 +1,98 @@
+"""How long cells will take, from what recorded cells took."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from pecl.config import FLEET_FIELDS, ExperimentConfig
+from pecl.results import DamagedResultError, read_result
+
+logger = logging.getLogger(__name__)
+
+# What a cell's time depends on, and what a step's does above all
+_SHAPE_FIELDS = tuple(name for name in ExperimentConfig().identity() if name not in FLEET_FIELDS)
+_TOWER_FIELDS = ("profile", "text_model", "device", "batch_size")
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What one complete cell took."""
+
+    config: Mapping[str, Any]
+    seconds: float
+    steps: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds for all cells one after the other, None if unknown, and what that rests on."""
+
+    seconds: float | None
+    basis: str
+
+    def __str__(self) -> str:
+        return self.basis if self.seconds is None else f"about {duration(self.seconds)} ({self.basis})"
+
+
+def recorded_seconds(configs: Iterable[ExperimentConfig]) -> list[Recorded]:
+    """Return what the complete trainings in the results folders of `configs` took; damaged files are passed over."""
+    found = []
+    for out in dict.fromkeys(config.out for config in configs):
+        for path in sorted(Path(out).glob("*.json")):
+            try:
+                result = read_result(path)
+            except DamagedResultError as error:
+                logger.debug("%s", error)
+                continue
+            if result["status"] == "complete" and result["kind"] == "train":
+                found.append(Recorded(result["config"], result["seconds"]["train"], result["steps"]))
+    return found
+
+
+def estimate(configs: Sequence[ExperimentConfig], recorded: Sequence[Recorded], jobs: int = 1) -> Estimate:
+    """Return how long the training of `configs` will take, `jobs` at a time.
+
+    Each cell is taken to last as long as the median of the recorded cells of the same shape, which differ from it in
+    what a fleet's cells may differ in; else its steps (as many as such a cell's would have been) times the median
+    seconds of a step of the same towers and batch. Loading and evaluation of the plain tower are not counted.
+    """
+    by_shape: dict[tuple[Any, ...], list[float]] = {}
+    by_tower: dict[tuple[Any, ...], list[float]] = {}
+    for cell in recorded:
+        by_shape.setdefault(_key(cell.config, _SHAPE_FIELDS), []).append(cell.seconds)
+        by_tower.setdefault(_key(cell.config, _TOWER_FIELDS), []).append(cell.seconds / cell.steps)
+    total, of_shape, of_tower = 0.0, 0, 0
+    for config in configs:
+        values = config.to_dict()
+        steps = config.epochs * -(-(_pairs(config) or 0) // config.batch_size)
+        if seconds := by_shape.get(_key(values, _SHAPE_FIELDS)):
+            total, of_shape = total + median(seconds), of_shape + 1
+        elif steps and (seconds := by_tower.get(_key(values, _TOWER_FIELDS))):
+            total, of_tower = total + steps * median(seconds), of_tower + 1
+        else:
+            return Estimate(None, "time unknown until a cell of these towers is complete in the results folder")
+    bases = {"recorded cells of the same shape": of_shape, "a step's recorded time": of_tower}
+    basis = " and ".join(f"{name} for {count}" for name, count in bases.items() if count)
+    return Estimate(total / jobs, f"by {basis} of {len(configs)} cells" if configs else "nothing to do")
+
+
+def duration(seconds: float) -> str:
+    """Return seconds for people: 40 s, 12 min, 3.5 h, 2.1 days."""
+    for size, unit in ((86400.0, "days"), (3600.0, "h")):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+def _key(values: Mapping[str, Any], names: Sequence[str]) -> tuple[Any, ...]:
+    return tuple(values.get(name) for name in names)
+
+
+def _pairs(config: ExperimentConfig) -> int | None:
+    """Return the number of training pairs, or None where only the data say it."""
+    return config.shots if config.train_on == "pairs" else config.train_size

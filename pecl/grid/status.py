@@ -1,0 +1,87 @@
+"""The one line that says how far a grid is: cells done, running, failed, remaining, and the time left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tqdm import tqdm
+
+from pecl.config import ExperimentConfig
+from pecl.grid.estimate import duration, estimate, recorded_seconds
+from pecl.launchers.base import Task
+
+
+class StatusLine:
+    """A line on standard error, written anew whenever something changes.
+
+    The time left is that of what this grid has done so far; before its first cell ends, what the cells in the results
+    folder took.
+
+    Args:
+        total: cells.
+        done: cells that were complete before.
+        remaining: the others.
+    """
+
+    def __init__(self, total: int, done: int, remaining: Sequence[ExperimentConfig]) -> None:
+        self.total, self.complete, self.failed, self.running = total, done, 0, 0
+        self.ended_here, self.started_at = 0, time.monotonic()
+        self.waits = False
+        self.guess = estimate(remaining, recorded_seconds(remaining)).seconds if remaining else 0.0
+        layout = "{desc}: {percentage:3.0f}%|{bar:20}| {postfix[0]}"
+        self.bar = tqdm(total=total, initial=done, desc="grid", bar_format=layout, postfix=[self.text()], unit="cell")
+
+    def __enter__(self) -> StatusLine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.running = 0
+        self.refresh()
+        self.bar.close()
+
+    def started(self, task: Task) -> None:
+        """Count a task as running."""
+        self.running += len(task.cells)
+        self.waits = False
+        self.refresh()
+
+    def left(self, task: Task) -> None:
+        """Count a task as running no more."""
+        self.running -= len(task.cells)
+
+    def ended(self, results: Sequence[Mapping[str, Any]]) -> None:
+        """Count outcomes."""
+        failed = sum(result["status"] == "failed" for result in results)
+        self.failed += failed
+        self.complete += len(results) - failed
+        self.ended_here += len(results)
+        self.bar.update(len(results))
+        self.refresh()
+
+    def waiting(self) -> None:
+        """Say that what remains is done by other processes."""
+        self.waits = True
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Write the line anew."""
+        self.bar.postfix[0] = self.text()
+        self.bar.refresh()
+
+    def text(self) -> str:
+        """Return the line's words."""
+        remaining = self.total - self.complete - self.failed
+        left = self._seconds_left(remaining)
+        return (
+            f"{self.complete} done, {self.running} running, {self.failed} failed, {remaining} remaining, "
+            + (f"{duration(left)} left" if left is not None else "time left unknown")
+            + (" (waiting for another process)" if self.waits else "")
+        )
+
+    def _seconds_left(self, remaining: int) -> float | None:
+        elapsed = time.monotonic() - self.started_at
+        if self.ended_here:
+            return elapsed / self.ended_here * remaining
+        return None if self.guess is None else max(self.guess - elapsed, 0.0)

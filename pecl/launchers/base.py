@@ -1,0 +1,108 @@
+"""What a launcher is: it carries tasks out somewhere and says when each begins and ends. Results are files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import yaml
+
+from pecl.config import ExperimentConfig, make_config
+from pecl.errors import ConfigError, OutputError, PeclError
+
+# Exit statuses of a worker beside 0 (its results are written, complete or failed): see sysexits.h
+BAD_INPUT, CANNOT_WRITE, BUSY = 2, 73, 75
+
+
+@dataclass(frozen=True)
+class Task:
+    """Cells that are trained side by side, in one process."""
+
+    cells: tuple[ExperimentConfig, ...]
+
+    @property
+    def name(self) -> str:
+        """Run id of the first cell."""
+        return self.cells[0].run_id()
+
+    def to_yaml(self) -> str:
+        """Return the config file that travels to a worker: where it is to work, and the configs of the cells."""
+        document = {"folder": os.getcwd(), "cells": [cell.to_dict() for cell in self.cells]}
+        return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+
+    @classmethod
+    def from_yaml(cls, text: str) -> tuple[Task, str]:
+        """Return the task of a config file, and the folder to work in.
+
+        Raises:
+            ConfigError: it is no such file.
+        """
+        document = yaml.safe_load(text)
+        if not isinstance(document, dict) or set(document) != {"folder", "cells"}:
+            raise ConfigError("a task is a mapping with `folder` and `cells`")
+        cells = tuple(make_config(values, f"task, cell {i}") for i, values in enumerate(document["cells"], 1))
+        return cls(cells), document["folder"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that a launcher has to say.
+
+    Attributes:
+        kind: `started`; `finished`: the results are written, or `error` says why not; `busy`: another process is at
+            work on a cell; `tick`: about once a second while nothing else happens.
+        task: which task; None for a tick.
+        error: what went wrong beyond the cells' own failures: bad input, or the end of a worker without a result.
+    """
+
+    kind: Literal["started", "finished", "busy", "tick"]
+    task: Task | None = None
+    error: Exception | None = None
+
+
+class Launcher(Protocol):
+    """Carries out tasks."""
+
+    separate: bool  # whether tasks run in processes of their own, which cost seconds to start
+
+    def run(self, tasks: Sequence[Task]) -> Iterator[Event]:
+        """Carry out `tasks` and yield what happens. Closing the iterator stops what runs, which saves its state."""
+        ...
+
+
+class WorkerDiedError(RuntimeError):
+    """A worker ended without leaving results."""
+
+
+def end_of(task: Task, status: int, sentence: str) -> Event:
+    """Return what a worker's exit status and its last sentence mean."""
+    if status == BUSY:
+        return Event("busy", task)
+    errors = {0: None, BAD_INPUT: PeclError(sentence), CANNOT_WRITE: OutputError(sentence)}
+    return Event("finished", task, errors.get(status, WorkerDiedError(sentence)))
+
+
+def parse_options(flag: str, pairs: Sequence[str]) -> dict[str, int | float | str]:
+    """Return what `key=value` pairs say; numbers become numbers.
+
+    Raises:
+        ConfigError: a pair without "=".
+    """
+    options: dict[str, int | float | str] = {}
+    for pair in pairs:
+        key, found, value = pair.partition("=")
+        if not found or not key:
+            raise ConfigError(f"{flag} {pair}: expected key=value, such as {flag} cpus_per_task=4")
+        options[key.replace("-", "_")] = _number(value)
+    return options
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
