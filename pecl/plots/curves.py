@@ -4,49 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pecl.plots.estimates import Result, Setting, language_name, seeds_text
-from pecl.plots.recall import best_of_routes
-from pecl.plots.settings import plot_settings
+from pecl.plots.estimates import SCORE, best_of_routes, language_name, seeds_text, where_text
+from pecl.plots.groups import plot_groups
 from pecl.plots.style import COLUMN, NotDrawn, Plot, legend, look, panels, styled
-from pecl.report import METRIC
+from pecl.report import BEST, METRIC, Cell, Group, chosen_cells
+from pecl.report.groups import Result
 
 
 def draw_curves(results: Sequence[Result]) -> list[Plot]:
-    """Return a plot a setting: loss (left) and validation score (right) by step, a row a route, a line a language."""
-    return plot_settings(results, _curves)
+    """Return a plot a group: loss (left) and validation score (right) by step, a row a route, a line a language."""
+    return plot_groups(results, _curves)
 
 
 @styled
-def _curves(setting: Setting, runs: list[Result], _: Sequence[Result]) -> Plot:
-    chosen: dict[str, dict[str, Result]] = {}  # route -> language -> the run of the first seed
-    for code, series in best_of_routes(runs).items():
-        for name, cell in series.items():
-            chosen.setdefault(name, {})[code] = cell[0]
-    chosen = dict(sorted(chosen.items()))
-    languages = sorted({code for lines in chosen.values() for code in lines})
-    shown = [result for lines in chosen.values() for result in lines.values()]
-    if all(len(result["curve"]["loss"]) < 2 for result in shown):
+def _curves(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
+    chosen: dict[str, dict[str, Cell]] = {}  # route -> language -> cell
+    for code, routes in best_of_routes(chosen_cells(runs)).items():
+        for name, cell in routes.items():
+            chosen.setdefault(name, {})[code] = cell
+    cells = [cell for lines in chosen.values() for cell in lines.values()]
+    shown = [cell.chosen_run for cell in cells]
+    if all(len(run["curve"]["loss"]) < 2 for run in shown):
         raise NotDrawn("every run has fewer than two validations")
-    size = shown[0]["data"]["split"]["val"]
-    seeds = seeds_text(result["config"]["seed"] for result in shown)
+    languages = sorted({cell.language for cell in cells})
+    sizes = ", ".join(f"{size:,}" for size in sorted({run["data"]["split"]["val"] for run in shown}))
     caption = (
-        f"Loss: mean over the steps since the validation before. Validation: mean R@1 of both directions among the "
-        f"{size:,} validation captions, at step 0 the plain tower; ringed: the step that was kept. A cell a line, "
-        f"chosen by validation. Data: {setting.text()}; {seeds}."
+        f"Loss: mean over the steps since the validation before. Validation: {group.metric} among the {sizes} "
+        "validation captions, at step 0 the plain tower; ringed: the step that was kept. Cells chosen by validation, "
+        f"one run each. Data: {where_text(group, (cell.captions for cell in cells))}; "
+        f"{seeds_text(cell.seed for cell in cells)}."
     )
     figure, axes = panels(2.0, caption, columns=2, rows=len(chosen), width=2 * COLUMN)
-    for row, (name, lines) in enumerate(chosen.items()):
+    for row, (name, lines) in enumerate(sorted(chosen.items())):
         left, right = axes[2 * row : 2 * row + 2]
-        for code, result in lines.items():
+        for code, cell in lines.items():
+            run = cell.chosen_run
             style = look(languages.index(code)) | {"marker": ""}
-            left.plot(*zip(*result["curve"]["loss"], strict=True), **style, label=language_name(code))
-            scores = [(0, result["metrics"]["val"]["zero_shot"][METRIC]), *result["curve"]["val_mean_recall@1"]]
+            left.plot(*zip(*run["curve"]["loss"], strict=True), **style, label=language_name(code))
+            own = run["metrics"]["val"]
+            scores = [(0, own["zero_shot"][METRIC]), *run["curve"]["val_mean_recall@1"]]
             right.plot(*zip(*scores, strict=True), **style)
-            kept = result["metrics"]["val"]["best"][METRIC]
-            right.plot(
-                result["best_step"], kept, marker="o", markersize=7, color=style["color"], markerfacecolor="none"
-            )
+            ring = {"marker": "o", "markersize": 7, "markerfacecolor": "none"}
+            right.plot(run["best_step"], own[BEST][METRIC], **ring, color=style["color"])
         left.set(ylabel="training loss", xlabel="step", title=name)
-        right.set(ylabel="validation mean R@1", xlabel="step", title=name)
+        right.set(ylabel=f"validation {SCORE}", xlabel="step", title=name)
     legend(figure, axes, columns=5)
-    return Plot("training", "Training curves", caption, tuple(sorted(r["run_id"] for r in shown)), figure)
+    return Plot("training", "Training curves", caption, tuple(sorted(run["run_id"] for run in shown)), figure)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pecl.files import check_writable, write_bytes, write_json
+from pecl.files import check_writable, write_bytes, write_text
 from pecl.plots.against import draw_parameters, draw_shots
 from pecl.plots.curves import draw_curves
 from pecl.plots.grid import draw_heat_map
@@ -49,7 +49,7 @@ def draw_plots(results: Sequence[dict[str, Any]]) -> Drawing:
 
 
 def write_plots(drawing: Drawing, folder: str | Path) -> list[Path]:
-    """Write each plot as PNG and SVG, and `plots.json` with their captions and runs; return the paths.
+    """Write each plot as PNG and SVG, and `captions.md` with their captions and runs; return the paths.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -59,5 +59,7 @@ def write_plots(drawing: Drawing, folder: str | Path) -> list[Path]:
     paths = [
         write_bytes(folder / f"{plot.name}.{kind}", plot.render(kind)) for plot in drawing.plots for kind in FORMATS
     ]
-    record = {"plots": [plot.record() for plot in drawing.plots], "not_drawn": drawing.not_drawn}
-    return [*paths, write_json(folder / "plots.json", record)]
+    # No JSON: the folder may lie among results, whose every JSON file is read as one.
+    said = [f"**{plot.title}** (`{plot.name}`). {plot.said()}\n" for plot in drawing.plots]
+    said += [f"`{name}` is not drawn: {reason}.\n" for name, reason in drawing.not_drawn.items()]
+    return [*paths, write_text(folder / "captions.md", "\n".join(said))]

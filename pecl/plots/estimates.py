@@ -1,56 +1,23 @@
-"""Numbers that plots show, each with its spread and where it comes from; and the settings in which they compare."""
+"""Numbers that plots show, each with its spread, its seeds and its runs; and the words that say how they were made."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from pecl.languages import LANGUAGES
-from pecl.report import BEST, METRIC, best_cells, hits
-from pecl.retrieval import bootstrap_interval
+from pecl.report import BEST, METRIC, Cell, Group, hits
+from pecl.report.groups import Result
+from pecl.report.statistics import intervals, sample_std
 
-Result = dict[str, Any]
-METRIC_TEXT = "Mean R@1 of both directions"
-# Fields in which runs of one cell may differ: its seed, and where things lie.
-_NOT_OF_THE_CELL = ("seed", "out", "data_dir")
-
-
-@dataclass(frozen=True, order=True)
-class Setting:
-    """What must be equal for two recalls to be compared: data, gallery, number of test captions, and tower."""
-
-    dataset: str
-    split: str
-    kind: str
-    size: int
-    captions: int
-    tower: str
-
-    @classmethod
-    def of(cls, result: Result) -> Setting:
-        """Return the setting of a result's test."""
-        data, gallery = result["data"], result["data"]["gallery"]
-        tower = (result["towers"]["text"] or {}).get("name") or result["config"]["profile"]
-        split = result["config"]["split"] or ""
-        return cls(data["dataset"], split, gallery["kind"], gallery["size"], data["split"]["test"], tower)
-
-    @property
-    def name(self) -> str:
-        """Return data set and split."""
-        return f"{self.dataset} {self.split}".strip()
-
-    def text(self) -> str:
-        """Return what a caption says of it."""
-        items = "images" if self.kind == "images" else "English captions"
-        return f"{self.name}, gallery {self.size:,} {items}, n = {self.captions:,} test captions, tower {self.tower}"
+SCORE = "mean R@1"
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over test captions and seeds: `low` and `high` bound its 95 % interval, or one standard deviation.
+    """A mean over test items and seeds: `low` and `high` bound its 95 % interval, or one standard deviation.
 
     `seeds` is empty for the plain tower.
     """
@@ -71,62 +38,55 @@ class Estimate:
         return Estimate(self.mean * factor, self.low * factor, self.high * factor, self.seeds, self.runs)
 
 
-def estimate(runs: Sequence[Result], what: str) -> Estimate:
-    """Return `zero_shot`, `best` (recall) or `gain` of the runs of one cell, which differ in their seeds alone.
+def zero_shot(result: Result) -> Estimate:
+    """Return the score of the plain tower that `result` holds, with its bootstrap interval over test items."""
+    return _bootstrapped(hits(result["ranks"]["test"]["zero_shot"]), (), (result["run_id"],))
 
-    One seed: mean over the test captions and its bootstrap interval; several: mean and standard deviation over seeds.
+
+def trained(cell: Cell) -> Estimate:
+    """Return a cell's score after training.
+
+    One seed: with the bootstrap interval over test items; several: mean and standard deviation over seeds.
     """
-    per_item = [_per_item(result, what) for result in runs]
-    seeds = () if what == "zero_shot" else tuple(sorted(result["config"]["seed"] for result in runs))
-    ids = tuple(sorted(result["run_id"] for result in runs))
-    means = [float(items.mean()) for items in per_item]
-    mean = float(np.mean(means))
-    if len(seeds) <= 1:  # the plain tower has no seed
-        low, high = bootstrap_interval(per_item[0])
-    else:
-        spread = float(np.std(means, ddof=1))
-        low, high = mean - spread, mean + spread
-    return Estimate(mean, low, high, seeds, ids)
+    return _over_seeds(cell, cell.trained_hits, 0.0)
 
 
-def _per_item(result: Result, what: str) -> np.ndarray:
-    ranks = result["ranks"]["test"]
-    if what == "gain":
-        return hits(ranks[BEST]) - hits(ranks["zero_shot"])
-    return hits(ranks[what])
+def gain(cell: Cell) -> Estimate:
+    """Return a cell's score after training less that of the plain tower; its spread is as in `trained`, paired."""
+    return _over_seeds(cell, cell.gains, cell.zero_shot)
 
 
-def by_setting(results: Iterable[Result]) -> dict[Setting, list[Result]]:
-    """Return the results of each setting, in order."""
-    found: dict[Setting, list[Result]] = {}
-    for result in results:
-        found.setdefault(Setting.of(result), []).append(result)
-    return dict(sorted(found.items()))
+def _over_seeds(cell: Cell, per_item: np.ndarray, less: float) -> Estimate:
+    seeds, runs = tuple(cell.seeds), tuple(cell.run_ids)
+    if len(seeds) == 1:
+        return _bootstrapped(per_item, seeds, runs)
+    mean, spread = cell.mean - less, sample_std(cell.scores)
+    return Estimate(mean, mean - spread, mean + spread, seeds, runs)
 
 
-def cell_key(result: Result, *without: str) -> tuple:
-    """Return the config of a result but for seed and places, and `without` further fields."""
-    left_out = {*_NOT_OF_THE_CELL, *without}
-    return tuple((name, value) for name, value in result["config"].items() if name not in left_out)
+def _bootstrapped(per_item: np.ndarray, seeds: tuple[int, ...], runs: tuple[str, ...]) -> Estimate:
+    low, high = intervals([per_item])[0].tolist()
+    return Estimate(float(per_item.mean()), low, high, seeds, runs)
 
 
-def cells(results: Iterable[Result]) -> list[list[Result]]:
-    """Return the results grouped by cell: those of a group differ in their seeds alone."""
-    found: dict[tuple, list[Result]] = {}
-    for result in results:
-        found.setdefault(cell_key(result), []).append(result)
-    return list(found.values())
+def validation(cell: Cell) -> float:
+    """Return the validation score that a cell was chosen by."""
+    return cell.chosen_run["metrics"]["val"][BEST][METRIC]
 
 
-def chosen_cells(results: Sequence[Result]) -> list[list[Result]]:
-    """Return the runs of the cell that validation chose for each language, route and module."""
-    groups = {cell_key(group[0]): group for group in cells(results)}
-    return [groups[cell_key(result)] for result in best_cells(results)]
+def best_of_routes(cells: Sequence[Cell]) -> dict[str, dict[str, Cell]]:
+    """Return language -> route -> the cell with the best validation score, whatever its module.
 
-
-def validation(runs: Sequence[Result]) -> float:
-    """Return the mean validation score of the runs of a cell."""
-    return float(np.mean([result["metrics"]["val"][BEST][METRIC] for result in runs]))
+    A route that was trained on text of its own has that in its name.
+    """
+    found: dict[str, dict[str, Cell]] = {}
+    for cell in cells:
+        train_on = cell.config["train_on"]
+        name = cell.route if train_on == "pairs" else f"{cell.route}, {train_on}"
+        routes = found.setdefault(cell.language, {})
+        if name not in routes or validation(cell) > validation(routes[name]):
+            routes[name] = cell
+    return dict(sorted(found.items(), key=lambda item: language_name(item[0])))
 
 
 def language_name(code: str) -> str:
@@ -134,22 +94,32 @@ def language_name(code: str) -> str:
     return f"{LANGUAGES[code]} ({code})" if code in LANGUAGES else code
 
 
-def describe(setting: Setting, estimates: Sequence[Estimate], metric: str = METRIC_TEXT) -> str:
-    """Return the caption of a plot of `estimates`: metric, gallery, captions, seeds, and what the bars are."""
-    seeds = [seed for one in estimates for seed in one.seeds]
-    counts = {len(one.seeds) for one in estimates}
-    bars = []
-    if counts & {0, 1}:
-        bars.append("95 % bootstrap interval over test captions")
-    if counts - {0, 1}:
-        bars.append("± one standard deviation over seeds" + (" where a cell has several" if bars else ""))
-    return f"{metric}; {setting.text()}; {seeds_text(seeds)}. Bars: {'; '.join(bars)}."
+def where_text(group: Group, captions: Iterable[int]) -> str:
+    """Return the words for a group's data: data set, gallery, number of test captions, tower."""
+    name = f"{group.dataset} {group.dataset_split}" if group.dataset_split else group.dataset
+    n = ", ".join(f"{number:,}" for number in sorted(set(captions)))
+    return f"{name}, gallery {group.gallery}, n = {n} test captions, text tower {group.text_tower}"
 
 
 def seeds_text(seeds: Iterable[int]) -> str:
     """Return `seed 1` or `seeds 1, 2`."""
     named = sorted(set(seeds))
     return f"seed{'s' if len(named) > 1 else ''} {', '.join(map(str, named))}"
+
+
+def bars_text(estimates: Sequence[Estimate]) -> str:
+    """Return what the error bars of `estimates` are, and the seeds behind them."""
+    counts = {len(one.seeds) for one in estimates}
+    bars = ["95 % bootstrap interval over test items"] if counts & {0, 1} else []
+    if counts - {0, 1}:
+        bars.append("± one standard deviation over seeds" + (" where a cell has several" if bars else ""))
+    return f"{seeds_text(seed for one in estimates for seed in one.seeds)}. Bars: {'; '.join(bars)}."
+
+
+def describe(group: Group, cells: Sequence[Cell], estimates: Sequence[Estimate]) -> str:
+    """Return the caption of a plot: metric, data, gallery, number of captions, seeds, and what the bars are."""
+    metric = group.metric[0].upper() + group.metric[1:]
+    return f"{metric}; {where_text(group, (cell.captions for cell in cells))}; {bars_text(estimates)}"
 
 
 def run_ids(estimates: Iterable[Estimate]) -> tuple[str, ...]:

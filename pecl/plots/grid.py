@@ -10,90 +10,95 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from pecl.plots.estimates import (
-    Estimate,
-    Result,
-    Setting,
-    cell_key,
-    cells,
-    estimate,
-    language_name,
-    run_ids,
-    seeds_text,
-    validation,
-)
-from pecl.plots.settings import plot_settings
+from pecl.plots.estimates import SCORE, Estimate, gain, language_name, run_ids, seeds_text, where_text
+from pecl.plots.groups import plot_groups
 from pecl.plots.style import COLUMN, NotDrawn, Plot, panels, styled
+from pecl.report import Cell, Group, chosen_cells
+from pecl.report.groups import Result
 
 _COLOURS = "PuOr"  # diverging, told apart by colour-blind readers; white is no gain
 _ACROSS = 2  # panels beside each other
+Place = tuple[float, float]  # (lr, lambda)
 
 
 def draw_heat_map(results: Sequence[Result]) -> list[Plot]:
-    """Return a plot a setting: gain on the test part by lambda and lr; the cell that validation chose is framed."""
-    return plot_settings(results, _heat_map)
+    """Return a plot a group: gain on the test part by lambda and lr; the cell that validation chose is framed."""
+    return plot_groups(results, _heat_map)
 
 
 @styled
-def _heat_map(setting: Setting, runs: list[Result], _: Sequence[Result]) -> Plot:
+def _heat_map(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
     grids = _grids(runs)
     if not grids:
         raise NotDrawn("no language and route was trained with two learning rates and two weights of the alignment")
-    gains = {key: {place: estimate(cell, "gain") for place, cell in grid.items()} for key, grid in grids.items()}
+    chosen = {_panel_key(cell): _place(cell) for cell in chosen_cells(runs)}
+    cells = [cell for grid in grids.values() for cell in grid.values()]
+    gains = {key: {place: gain(cell) for place, cell in grid.items()} for key, grid in grids.items()}
     shown = [one for grid in gains.values() for one in grid.values()]
-    seeds = seeds_text(seed for one in shown for seed in one.seeds)
     caption = (
-        f"Gain in mean R@1 of both directions on the test part, percentage points (mean over seeds); {setting.text()}; "
-        f"{seeds}. Framed: chosen by validation."
+        f"Gain in {group.metric} on the test part, percentage points, mean over seeds; "
+        f"{where_text(group, (cell.captions for cell in cells))}; "
+        f"{seeds_text(seed for one in shown for seed in one.seeds)}. Framed: chosen by validation."
     )
     across = min(_ACROSS, len(grids))
-    rows = math.ceil(len(grids) / across)
     most = max(abs(one.mean) for one in shown) * 100 or 1.0
-    figure, axes = panels(2.1, caption, across, rows, COLUMN * across)
-    for place, (key, grid) in zip(axes, grids.items(), strict=False):
-        _panel(place, gains[key], grid, most)
-        language, route, train_on, module, *_rest = key
-        place.set_title(
-            f"{language_name(language)}, {route}, {module}" + ("" if train_on == "pairs" else f"\n{train_on}")
-        )
+    figure, axes = panels(2.1, caption, across, math.ceil(len(grids) / across), COLUMN * across)
+    for axis, (key, grid) in zip(axes, grids.items(), strict=False):
+        _panel(axis, gains[key], chosen[key], most)
+        axis.set_title(_title(next(iter(grid.values()))))
     for unused in axes[len(grids) :]:
         unused.set_axis_off()
     scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(-most, most), _COLOURS)
     figure.colorbar(scale, ax=axes, label="gain, percentage points", shrink=0.9, pad=0.02)
-    return Plot("heat-map", "Gain by learning rate and weight of the alignment", caption, run_ids(shown), figure)
+    return Plot(
+        "heat-map", f"Gain in {SCORE} by learning rate and weight of the alignment", caption, run_ids(shown), figure
+    )
 
 
-def _grids(runs: Sequence[Result]) -> dict[tuple, dict[tuple[float, float], list[Result]]]:
-    """Return for each language, route and all else that is not lr or lambda: (lr, lambda) -> runs."""
-    found: dict[tuple, dict[tuple[float, float], list[Result]]] = {}
-    for cell in cells(runs):
-        config = cell[0]["config"]
-        key = (config["language"], config["route"], config["train_on"], cell[0]["adapter"]["spec"])
-        rest = cell_key(cell[0], "lr", "alignment_weight")
-        found.setdefault((*key, repr(rest)), {})[config["lr"], config["alignment_weight"]] = cell
+def _grids(runs: Sequence[Result]) -> dict[tuple, dict[Place, Cell]]:
+    """Return for each language, route and setting (lr, lambda) -> cell, where both take two values.
+
+    Of cells that differ in yet other searched fields, such as the number of epochs, validation chooses here too.
+    """
+    by_place: dict[Place, list[Result]] = {}
+    for result in runs:
+        by_place.setdefault((result["config"]["lr"], result["config"]["alignment_weight"]), []).append(result)
+    found: dict[tuple, dict[Place, Cell]] = {}
+    for place, own in sorted(by_place.items()):
+        for cell in chosen_cells(own):
+            found.setdefault(_panel_key(cell), {})[place] = cell
     return {
         key: grid
-        for key, grid in sorted(found.items())
-        if all(len({place[axis] for place in grid}) > 1 for axis in (0, 1))
+        for key, grid in sorted(found.items(), key=str)
+        if all(len(set(axis)) > 1 for axis in zip(*grid, strict=True))
     }
 
 
-def _panel(
-    axes: Axes, gains: dict[tuple[float, float], Estimate], grid: dict[tuple[float, float], list[Result]], most: float
-) -> None:
-    rates = sorted({rate for rate, _ in gains})
-    weights = sorted({weight for _, weight in gains})
+def _panel_key(cell: Cell) -> tuple:
+    return cell.language, cell.route, cell.setting
+
+
+def _place(cell: Cell) -> Place:
+    return cell.config["lr"], cell.config["alignment_weight"]
+
+
+def _title(cell: Cell) -> str:
+    train_on = cell.config["train_on"]
+    words = f"{language_name(cell.language)}, {cell.route}, {cell.runs[0]['adapter']['spec']}"
+    return words if train_on == "pairs" else f"{words}\n{train_on}"
+
+
+def _panel(axes: Axes, gains: dict[Place, Estimate], chosen: Place, most: float) -> None:
+    rates, weights = (sorted(set(values)) for values in zip(*gains, strict=True))
     values = np.full((len(weights), len(rates)), np.nan)  # (lambda, lr)
     for (rate, weight), one in gains.items():
         values[weights.index(weight), rates.index(rate)] = one.mean * 100
     axes.imshow(values, cmap=_COLOURS, vmin=-most, vmax=most, aspect="auto", origin="lower")
     for (row, column), value in np.ndenumerate(values):
-        missing = np.isnan(value)
-        dark = not missing and abs(value) > 0.65 * most
-        axes.text(column, row, "not run" if missing else f"{value:+.1f}", ha="center", va="center", size=7.5,
-                  color="white" if dark else "black")  # fmt: skip
-    rate, weight = max(sorted(grid), key=lambda place: validation(grid[place]))
-    corner = (rates.index(rate) - 0.5, weights.index(weight) - 0.5)
+        text = "not run" if np.isnan(value) else f"{value:+.1f}"
+        colour = "white" if abs(value) > 0.65 * most else "black"  # a comparison with nan is false
+        axes.text(column, row, text, ha="center", va="center", size=7.5, color=colour)
+    corner = (rates.index(chosen[0]) - 0.5, weights.index(chosen[1]) - 0.5)
     axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="black", linewidth=2, clip_on=False, zorder=3))
     axes.set_xticks(range(len(rates)), [_short(rate) for rate in rates])
     axes.set_yticks(range(len(weights)), [_short(weight) for weight in weights])

@@ -4,133 +4,125 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from matplotlib.axes import Axes
+
 from pecl.plots.estimates import (
+    SCORE,
     Estimate,
-    Result,
-    Setting,
-    chosen_cells,
+    best_of_routes,
     describe,
-    estimate,
+    gain,
     language_name,
     run_ids,
-    validation,
+    trained,
+    zero_shot,
 )
-from pecl.plots.settings import plot_settings
+from pecl.plots.groups import plot_groups
 from pecl.plots.style import GREY, NotDrawn, Plot, legend, look, panels, styled
+from pecl.report import Cell, Group, chosen_cells
+from pecl.report.disparity import find_english
+from pecl.report.groups import Result
+from pecl.report.statistics import ENGLISH
 
 _ROW = 0.17  # inches: height of one route's row
 
 
 def draw_recall(results: Sequence[Result]) -> list[Plot]:
-    """Return a plot a setting: for each language and route recall before (hollow) and after training (filled)."""
-    return plot_settings(results, _recall)
+    """Return a plot a group: for each language and route recall before (hollow) and after training (filled)."""
+    return plot_groups(results, _recall)
 
 
 def draw_gap_closed(results: Sequence[Result]) -> list[Plot]:
-    """Return a plot a setting: gain / (English recall - zero-shot recall), in per cent, for each language and route.
+    """Return a plot a group: gain / (English recall - zero-shot recall), in per cent, for each language and route.
 
-    English is the plain tower's recall with English captions against the same gallery.
+    English recall is the plain tower's, with English captions against the same gallery.
     """
-    return plot_settings(results, _gap_closed)
-
-
-def best_of_routes(runs: Sequence[Result]) -> dict[str, dict[str, list[Result]]]:
-    """Return language -> series -> runs of the cell with the best validation, whatever its module."""
-    found: dict[str, dict[str, list[Result]]] = {}
-    for cell in chosen_cells(runs):
-        config = cell[0]["config"]
-        name = config["route"] + ("" if config["train_on"] == "pairs" else f", {config['train_on']}")
-        series = found.setdefault(config["language"], {})
-        if name not in series or validation(cell) > validation(series[name]):
-            series[name] = cell
-    return dict(sorted(found.items(), key=lambda item: language_name(item[0])))
-
-
-def english_recall(setting: Setting, results: Sequence[Result]) -> Estimate | None:
-    """Return the plain tower's recall with English captions in `setting`, if a run of English was made in it."""
-    for result in results:
-        english = result["config"]["language"] == "en" and "zero_shot" in result["ranks"]["test"]
-        if english and Setting.of(result) == setting:
-            return estimate([result], "zero_shot")
-    return None
+    return plot_groups(results, _gap_closed)
 
 
 @styled
-def _recall(setting: Setting, runs: list[Result], results: Sequence[Result]) -> Plot:
-    languages = best_of_routes(runs)
-    names = sorted({name for series in languages.values() for name in series})
-    english = english_recall(setting, results)
-    shown = [] if english is None else [english]
-    bars = []  # (y, series, before, after)
+def _recall(group: Group, runs: list[Result], results: Sequence[Result]) -> Plot:
+    languages = best_of_routes(chosen_cells(runs))
+    cells = [cell for routes in languages.values() for cell in routes.values()]
+    names = sorted({name for routes in languages.values() for name in routes})
+    reference = find_english(results, group)
+    english = reference and zero_shot(reference)
+    bars: list[tuple[float, str, Estimate, Estimate]] = []  # height, route, before, after
     ticks, y = [], 0.0
-    for series in languages.values():
-        first = y
-        for name, cell in sorted(series.items()):
-            bars.append((y, names.index(name), estimate(cell, "zero_shot"), estimate(cell, "best")))
-            y += 1
-        ticks.append((first + y - 1) / 2)
-        y += 0.8
-    shown += [one for _, _, before, after in bars for one in (before, after)]
+    for routes in languages.values():
+        for place, (name, cell) in enumerate(sorted(routes.items())):
+            bars.append((y + place, name, zero_shot(cell.runs[0]), trained(cell)))
+        ticks.append(y + (len(routes) - 1) / 2)
+        y += len(routes) + 0.8
+    shown = [one for _, _, before, after in bars for one in (before, after)] + ([english] if english else [])
     title = "Recall before and after training"
-    caption = f"Hollow: zero-shot; filled: trained, cell chosen by validation. {describe(setting, shown)}"
+    caption = f"Hollow: zero-shot; filled: trained, cell chosen by validation. {describe(group, cells, shown)}"
     figure, (axes,) = panels(0.75 + max(y, 2) * _ROW, caption)
-    for place, index, before, after in bars:
-        style = look(index) | {"linestyle": "none"}
-        axes.plot([before.mean, after.mean], [place, place], color=style["color"], linewidth=0.8, alpha=0.6)
-        axes.errorbar(before.mean, place, xerr=before.error, **style, markerfacecolor="white", elinewidth=0.5)
-        axes.errorbar(after.mean, place, xerr=after.error, **style, elinewidth=1)
-    for index, name in enumerate(names):
-        axes.plot([], [], **(look(index) | {"linestyle": "none"}), label=name)
-    if english is not None:
+    _draw_bars(axes, bars, names)
+    if english:
         axes.axvline(english.mean, color=GREY, linestyle=":", label="English, zero-shot")
     axes.set_yticks(ticks, [language_name(code) for code in languages])
-    axes.set(xlabel="mean R@1", ylim=(y - 0.5, -0.9), title=title)
+    axes.set(xlabel=SCORE, ylim=(y - 0.5, -0.9), title=title)
     axes.grid(axis="y", visible=False)
     legend(figure, [axes], columns=3)
     return Plot("recall", title, caption, run_ids(shown), figure)
 
 
+def _draw_bars(axes: Axes, bars: Sequence[tuple[float, str, Estimate, Estimate]], names: Sequence[str]) -> None:
+    for place, name, before, after in bars:
+        style = look(names.index(name)) | {"linestyle": "none"}
+        axes.plot([before.mean, after.mean], [place, place], color=style["color"], linewidth=0.8, alpha=0.6)
+        axes.errorbar(before.mean, place, xerr=before.error, **style, markerfacecolor="white", elinewidth=0.5)
+        axes.errorbar(after.mean, place, xerr=after.error, **style, elinewidth=1)
+    for index, name in enumerate(names):
+        axes.plot([], [], **(look(index) | {"linestyle": "none"}), label=name)
+
+
 @styled
-def _gap_closed(setting: Setting, runs: list[Result], results: Sequence[Result]) -> Plot:
-    english = english_recall(setting, results)
-    if english is None:
-        raise NotDrawn(f"no run of English with the gallery of {setting.text()}; run one with --language en")
-    rows, not_behind = [], []
-    for code, series in best_of_routes(runs).items():
-        for name, cell in sorted(series.items()):
-            gap = english.mean - estimate(cell, "zero_shot").mean
-            if code == "en":
-                continue
-            if gap <= 0:
-                not_behind.append(code)
-                continue
-            rows.append((code, name, estimate(cell, "gain").scaled(100 / gap)))
+def _gap_closed(group: Group, runs: list[Result], results: Sequence[Result]) -> Plot:
+    reference = find_english(results, group)
+    if reference is None:
+        raise NotDrawn(f"no result of English with the gallery {group.gallery} of {group.dataset}: train --language en")
+    english = zero_shot(reference)
+    rows, level = _closed(best_of_routes(chosen_cells(runs)), english.mean)
     if not rows:
-        raise NotDrawn(f"no trained language is behind English in {setting.text()}")
-    languages = list(dict.fromkeys(code for code, _, _ in rows))
-    names = sorted({name for _, name, _ in rows})
+        raise NotDrawn(f"no trained language is behind English with the gallery {group.gallery} of {group.dataset}")
+    languages = list(dict.fromkeys(code for code, *_ in rows))
+    names = sorted({name for _, name, *_ in rows})
+    shown = [one for *_, one in rows]
     title = "Share of the gap to English that is closed"
-    shown = [one for _, _, one in rows]
-    left_out = f" Not behind English: {', '.join(sorted(set(not_behind)))}." if not_behind else ""
+    left_out = f" Not behind English: {', '.join(level)}." if level else ""
     caption = (
         f"Gain / gap, where the gap is English zero-shot ({english.mean:.3f}) minus the language's, taken as exact. "
-        f"{describe(setting, shown)}{left_out}"
+        f"{describe(group, [cell for _, _, cell, _ in rows], shown)}{left_out}"
     )
-    height = len(languages) * (len(names) * _ROW + 0.1) + 0.85
-    figure, (axes,) = panels(height, caption)
+    figure, (axes,) = panels(len(languages) * (len(names) * _ROW + 0.1) + 0.85, caption)
     thickness = 0.8 / len(names)
-    for code, name, one in rows:
+    for code, name, _, one in rows:
         index = names.index(name)
         place = languages.index(code) + (index - (len(names) - 1) / 2) * thickness
+        hatch = "////" if index % 2 else ""
         colour = look(index)["color"]
-        label = name if code == next(c for c, n, _ in rows if n == name) else None
-        axes.barh(place, one.mean, thickness * 0.92, color=colour, label=label, hatch="" if index % 2 == 0 else "////",
-                  edgecolor="white", linewidth=0)  # fmt: skip
+        axes.barh(place, one.mean, 0.92 * thickness, color=colour, label=name, hatch=hatch, edgecolor="white", lw=0)
         axes.errorbar(one.mean, place, xerr=one.error, color="black", linestyle="none", elinewidth=0.8)
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_yticks(range(len(languages)), [language_name(code) for code in languages])
-    axes.set(xlabel="gap closed, % of the gap in mean R@1", title=title)
-    axes.set_ylim(len(languages) - 0.45, -0.55)
+    axes.set(xlabel=f"gap closed, % of the gap in {SCORE}", title=title, ylim=(len(languages) - 0.45, -0.55))
     axes.grid(axis="y", visible=False)
     legend(figure, [axes], columns=3)
     return Plot("gap-closed", title, caption, run_ids([*shown, english]), figure)
+
+
+def _closed(
+    languages: dict[str, dict[str, Cell]], english: float
+) -> tuple[list[tuple[str, str, Cell, Estimate]], list[str]]:
+    """Return (language, route, cell, per cent of the gap closed) of languages behind English, and the others."""
+    rows, level = [], set()
+    for code, routes in languages.items():
+        for name, cell in sorted(routes.items()):
+            gap = english - cell.zero_shot
+            if gap > 0 and code != ENGLISH:
+                rows.append((code, name, cell, gain(cell).scaled(100 / gap)))
+            elif code != ENGLISH:
+                level.add(code)
+    return rows, sorted(level)

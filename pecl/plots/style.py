@@ -25,7 +25,7 @@ GREY = "#5a5a5a"
 COLUMN = 3.35  # inches: the width of a column of a two-column paper
 _CAPTION_SIZE = 6.5  # points
 _LINE = 0.125  # inches that a line of the caption takes
-_LETTERS = 19.5  # of the caption, in an inch
+_LETTERS = 20.5  # of the caption, in an inch
 
 RC: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same letters, and so the same bytes, on every machine
@@ -89,16 +89,15 @@ class Plot:
     def render(self, kind: str) -> bytes:
         """Return the picture as a file of `kind`, one of `FORMATS`; no date, host or version is in it."""
         buffer = io.BytesIO()
-        said = f"{self.title}. {self.caption} Runs: {', '.join(self.runs)}."
         dates = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
-        metadata = {"Title": self.title, "Description": said, **dates[kind]}
+        metadata = {"Title": self.title, "Description": f"{self.title}. {self.said()}", **dates[kind]}
         with mpl.rc_context(RC):
             self.figure.savefig(buffer, format=kind, metadata=metadata)
         return buffer.getvalue()
 
-    def record(self) -> dict[str, Any]:
-        """Return what `plots.json` says of it."""
-        return {"name": self.name, "title": self.title, "caption": self.caption, "runs": list(self.runs)}
+    def said(self) -> str:
+        """Return the caption with the ids of the runs."""
+        return f"{self.caption} Runs: {', '.join(self.runs)}."
 
 
 def panels(

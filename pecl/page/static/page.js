@@ -1,0 +1,121 @@
+"use strict";
+
+/* Tables: a click on a heading sorts by its column; empty cells stay last. */
+function sortBy(button) {
+  const heading = button.closest("th");
+  const headings = [...heading.parentElement.children];
+  const column = headings.indexOf(heading);
+  const numeric = heading.classList.contains("number");
+  const start = numeric ? "descending" : "ascending"; // of numbers one looks for the largest
+  const other = numeric ? "ascending" : "descending";
+  const order = heading.getAttribute("aria-sort") === start ? other : start;
+  headings.forEach((one) => one.setAttribute("aria-sort", one === heading ? order : "none"));
+  const body = heading.closest("table").tBodies[0];
+  const sign = order === "ascending" ? 1 : -1;
+  const rows = [...body.rows].map((row) => {
+    const cell = row.cells[column];
+    const text = cell.textContent.trim();
+    const value = numeric ? Number(cell.dataset.number) : text;
+    return { row, value, empty: numeric ? cell.dataset.number === undefined : text === "" || text === "-" };
+  });
+  rows.sort((a, b) => {
+    if (a.empty || b.empty) return a.empty - b.empty;
+    return sign * (numeric ? a.value - b.value : a.value.localeCompare(b.value, "en", { numeric: true }));
+  });
+  body.append(...rows.map((one) => one.row));
+}
+
+document.querySelectorAll(".sort").forEach((button) => button.addEventListener("click", () => sortBy(button)));
+
+/* Retrieved items: one group a language and route; cards are made for what is chosen alone. */
+function gallery(data) {
+  const $ = (id) => document.getElementById(id);
+  const buttons = [...document.querySelectorAll(".filters button")];
+  let shown = "all";
+
+  const element = (name, attributes = {}, ...children) => {
+    const made = document.createElement(name);
+    for (const [key, value] of Object.entries(attributes)) if (value) made.setAttribute(key, value);
+    made.append(...children); // text is text: nothing of a caption is read as HTML
+    return made;
+  };
+
+  const options = (select, pairs) =>
+    select.replaceChildren(...pairs.map(([value, text]) => element("option", { value }, text)));
+
+  function change(card) {
+    const k = Number($("found").value);
+    const [before, after] = card.ranks.map((rank) => rank <= k);
+    if (before === after) return "unchanged";
+    return after ? "gained" : "lost";
+  }
+
+  function item(which, right, place) {
+    const box = element("div", { class: right ? "item right" : "item" });
+    const said = right ? `the right one, place ${place}` : `place ${place}`;
+    if (typeof which === "string") box.append(element("p", { lang: "en", title: right ? "the right one" : "" }, which));
+    else box.append(element("img", { src: data.pictures[which], alt: said, loading: "lazy", title: said }));
+    return box;
+  }
+
+  const row = (label, places, wanted) =>
+    element("div", { class: "found" }, element("span", {}, label),
+      ...places.map((which, index) => item(which, which === wanted, index + 1)));
+
+  function cardElement(group, card) {
+    const kind = change(card);
+    const sign = { gained: "▲ gained", lost: "▼ lost", unchanged: "= unchanged" }[kind];
+    const [before, after] = card.ranks;
+    const words = element("div", {},
+      element("p", { class: "change" }, `${sign}: rank ${before} → ${after}`),
+      element("h3", { lang: group.lang }, card.caption),
+      element("p", { class: "english", lang: "en" }, card.english));
+    if (card.query) words.append(element("p", { class: "english", lang: group.query_lang || group.lang }, `Searched with: ${card.query}`));
+    const head = element("div", { class: "wanted" }, words);
+    if (typeof card.wanted === "number") {
+      const wanted = element("div", { class: "item" });
+      wanted.append(element("img", { src: data.pictures[card.wanted], alt: "what the caption was written for", title: "what the caption was written for" }));
+      head.append(wanted);
+    }
+    return element("article", { class: `card ${kind}` }, head,
+      row("zero-shot", card.before, card.wanted), row("trained", card.after, card.wanted));
+  }
+
+  const current = () => data.groups[Number($("route").value)];
+
+  function draw() {
+    const group = current();
+    const words = $("search").value.trim().toLowerCase();
+    const matching = group.cards.filter((card) => (shown === "all" || change(card) === shown) &&
+      [card.caption, card.english, card.query || ""].some((text) => text.toLowerCase().includes(words)));
+    $("cards").replaceChildren(...matching.map((card) => cardElement(group, card)));
+    const k = $("found").value;
+    const all = group.counts[k];
+    $("status").textContent = `${matching.length} of ${group.cards.length} captions here. Of all ${group.captions} test captions, at R@${k}: ` +
+      `${all.gained} gained, ${all.lost} lost, ${all.unchanged} unchanged. Run ${group.run}.`;
+  }
+
+  function routes() {
+    const language = $("language").value;
+    options($("route"), data.groups.map((group, index) => [String(index), group]).filter(([, group]) => group.language === language)
+      .map(([index, group]) => [index, group.label]));
+    draw();
+  }
+
+  const languages = new Map(data.groups.map((group) => [group.language, group.name]));
+  options($("language"), [...languages].sort((a, b) => a[1].localeCompare(b[1], "en")));
+  $("language").addEventListener("change", routes);
+  $("route").addEventListener("change", draw);
+  $("found").addEventListener("change", draw);
+  $("search").addEventListener("input", draw);
+  $("controls").addEventListener("submit", (event) => event.preventDefault()); // Enter in the search box
+  buttons.forEach((button) => button.addEventListener("click", () => {
+    shown = button.dataset.filter;
+    buttons.forEach((one) => one.setAttribute("aria-pressed", String(one === button)));
+    draw();
+  }));
+  routes();
+}
+
+const galleryData = document.getElementById("gallery-data");
+if (galleryData) gallery(JSON.parse(galleryData.textContent));
