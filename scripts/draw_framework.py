@@ -1,0 +1,216 @@
+"""Draw the framework figure, img/framework.svg and img/framework.png; the same bytes whenever it is drawn.
+
+    python scripts/draw_framework.py                 into img/
+    python scripts/draw_framework.py --out FOLDER    elsewhere
+
+The scene, its captions and the table of routes are the library's own, so the figure cannot say other than the code.
+All lengths are inches; a figure is as wide as the text of a two-column paper.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Ellipse, FancyArrowPatch, FancyBboxPatch, Rectangle
+
+from pecl.data.captions import ParallelCaptions
+from pecl.data.scenes import load_scenes
+from pecl.files import write_bytes
+from pecl.plots.style import COLOURS, GREY, RC
+from pecl.routes import ROUTES
+
+WIDTH, HEIGHT = 7.1, 3.62
+SCENE = 505  # short captions, and a mistake in each translation
+LANGUAGE = "cs"
+BLUE, ORANGE, GREEN, PINK, AMBER, SKY, _ = COLOURS
+FROZEN, LINE = "#e9ecef", "#495057"
+# column of captions -> (short name, what it is, colour); told apart by name as well as by colour
+COLUMNS = {
+    "english": ("en", "English caption", BLUE),
+    "target": (LANGUAGE, "Czech caption", ORANGE),
+    "english_to_target": (f"en→{LANGUAGE}", "machine translation", AMBER),
+    "target_to_english": (f"{LANGUAGE}→en", "machine translation", SKY),
+}
+SLOT_COLOURS = (ORANGE, GREEN, PINK)
+
+
+def box(axes: Axes, x: float, y: float, width: float, height: float, **look: object) -> None:
+    """Draw a box with round corners; x and y are its lower left corner."""
+    look = {"facecolor": "white", "edgecolor": LINE, "linewidth": 0.8, **look}
+    axes.add_patch(FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0,rounding_size=0.05", **look))
+
+
+def arrow(axes: Axes, points: Sequence[tuple[float, float]], colour: str = LINE, **look: object) -> None:
+    """Draw a line through `points` with a head at the last; it passes over the lines drawn before it."""
+    look = {"linewidth": 1.0, "zorder": 2, **look}
+    axes.plot(*zip(*points[:-1], strict=True), color="white", linewidth=3.5, solid_capstyle="butt")
+    axes.plot(*zip(*points[:-1], strict=True), color=colour, solid_capstyle="projecting", **look)
+    axes.add_patch(
+        FancyArrowPatch(*points[-2:], arrowstyle="-|>", mutation_scale=7, shrinkA=0, shrinkB=0, color=colour, **look)
+    )
+
+
+def joint(axes: Axes, x: float, y: float) -> None:
+    """Draw the point where one line becomes two."""
+    axes.plot(x, y, "o", color=LINE, markersize=2.8)
+
+
+def text(axes: Axes, x: float, y: float, words: str, size: float = 7, **look: object) -> None:
+    """Write centred at a point, unless `look` says otherwise."""
+    axes.text(x, y, words, **{"size": size, "ha": "center", "va": "center", "color": "#212529", **look})
+
+
+def heading(axes: Axes, x: float, y: float, words: str) -> None:
+    """Write the name of a part, in bold."""
+    text(axes, x, y, words, 7.5, weight="bold")
+
+
+def chip(axes: Axes, x: float, y: float, column: str, width: float = 0.42) -> None:
+    """Draw the short name of a column of captions on its colour, centred at a point."""
+    name, _, colour = COLUMNS[column]
+    axes.add_patch(Rectangle((x - width / 2, y - 0.075), width, 0.15, facecolor=colour, edgecolor="none"))
+    text(axes, x, y - 0.004, name, 6.3, weight="bold", color="white" if colour in (BLUE, ORANGE) else "#212529")
+
+
+def draw_captions(axes: Axes, captions: ParallelCaptions) -> None:
+    """Draw the four columns of captions and the picture."""
+    heading(axes, 1.0, 3.5, "Parallel captions")
+    for row, (column, (_, what, _)) in enumerate(COLUMNS.items()):
+        y = 2.99 - 0.43 * row
+        box(axes, 0.05, y, 1.9, 0.37)
+        chip(axes, 0.34, y + 0.265, column)
+        text(axes, 0.62, y + 0.265, what, 6, ha="left", color=GREY)
+        text(axes, 0.12, y + 0.1, getattr(captions, column)[0], 5.9, ha="left")
+    picture = axes.inset_axes((0.62, 0.24, 0.76, 0.76), transform=axes.transData)
+    picture.imshow(captions.images.load(0).resize((228, 228)))
+    picture.set(xticks=[], yticks=[])
+    picture.spines[:].set(visible=True, color=LINE, linewidth=0.8)
+    heading(axes, 1.0, 0.12, "Image")
+
+
+def draw_routes(axes: Axes) -> None:
+    """Draw the table of routes: which column is the query, and which the anchor."""
+    heading(axes, 2.88, 3.5, "Route")
+    box(axes, 2.2, 1.7, 1.36, 1.66)
+    for x, words in ((2.9, "query"), (3.31, "anchor")):
+        text(axes, x, 3.25, words, 6.5, style="italic")
+    axes.plot((2.26, 3.5), (3.14, 3.14), color=LINE, linewidth=0.6)
+    for row, (name, (query, anchor)) in enumerate(ROUTES.items()):
+        y = 2.99 - 0.275 * row
+        text(axes, 2.25, y, name, 5.9, ha="left")
+        chip(axes, 2.9, y, query, 0.38)
+        if anchor is None:
+            text(axes, 3.31, y, "none", 6, color=GREY)
+        else:
+            chip(axes, 3.31, y, anchor, 0.38)
+    arrow(axes, [(1.97, 2.53), (2.17, 2.53)])
+
+
+def draw_text_tower(axes: Axes) -> None:
+    """Draw the frozen layers, and the slots of parameters beside each."""
+    heading(axes, 4.5, 3.5, "Text tower")
+    box(axes, 3.87, 1.7, 1.26, 1.66, facecolor=FROZEN)
+    for row in range(4):
+        y = 1.98 + 0.3 * row
+        box(axes, 3.94, y, 0.53, 0.22, facecolor="#ced4da", edgecolor="#868e96")
+        text(axes, 4.205, y + 0.1, "layer", 6, color=GREY)
+        text(axes, 4.53, y + 0.105, "+", 7)
+        for slot, colour in enumerate(SLOT_COLOURS):
+            axes.add_patch(Rectangle((4.62 + 0.155 * slot, y + 0.035), 0.125, 0.15, facecolor=colour, edgecolor="none"))
+    text(axes, 4.205, 3.245, "frozen", 6.5, style="italic")
+    text(axes, 4.84, 3.245, "slots", 6.5, style="italic", weight="bold")
+    text(axes, 4.48, 1.835, "row of the batch → its slot", 5.9)
+    for y, words in ((2.88, "anchor"), (2.1, "query")):
+        arrow(axes, [(3.58, y), (3.84, y)])
+        text(axes, 3.71, y + 0.09, words, 5.6)
+    text(axes, 4.48, 1.58, "a slot: a language or a grid cell", 5.9, color=GREY)
+
+
+def draw_image_tower(axes: Axes) -> None:
+    """Draw the frozen image tower and the store of its embeddings."""
+    box(axes, 2.2, 0.36, 1.36, 0.52, facecolor=FROZEN)
+    text(axes, 2.88, 0.69, "Image tower", 7.5, weight="bold")
+    text(axes, 2.88, 0.51, "frozen", 6.5, style="italic")
+    arrow(axes, [(1.41, 0.62), (2.17, 0.62)])
+    arrow(axes, [(3.58, 0.62), (3.98, 0.62)])
+    axes.add_patch(Rectangle((4.01, 0.38), 0.94, 0.5, facecolor=FROZEN, edgecolor="none"))
+    for y in (0.38, 0.88):
+        axes.add_patch(Ellipse((4.48, y), 0.94, 0.16, facecolor=FROZEN, edgecolor=LINE, linewidth=0.8))
+    axes.add_patch(Rectangle((4.012, 0.38), 0.936, 0.12, facecolor=FROZEN, edgecolor="none"))
+    for x in (4.01, 4.95):
+        axes.plot((x, x), (0.38, 0.88), color=LINE, linewidth=0.8)
+    text(axes, 4.48, 0.64, "Embeddings", 7, weight="bold")
+    text(axes, 4.48, 0.48, "computed once", 6, color=GREY)
+    text(axes, 4.48, 0.19, "on disk, by content", 6, color=GREY)
+
+
+def draw_losses(axes: Axes) -> None:
+    """Draw both terms of the loss, what they take, and where their gradient goes."""
+    heading(axes, 6.3, 3.5, "Loss")
+    box(axes, 5.6, 2.6, 1.42, 0.56)
+    text(axes, 6.31, 2.98, "$\\lambda\\ \\times$ Alignment", 7, weight="bold")
+    text(axes, 6.31, 2.77, "query $t_q$ and anchor $t_a$", 6.3)
+    text(axes, 6.31, 2.47, "+", 8)
+    box(axes, 5.6, 1.78, 1.42, 0.56)
+    text(axes, 6.31, 2.16, "Contrastive", 7, weight="bold")
+    text(axes, 6.31, 1.95, "image $v$ and query $t_q$", 6.3)
+    arrow(axes, [(5.16, 2.88), (5.57, 2.88)])
+    arrow(axes, [(5.33, 2.1), (5.33, 2.72), (5.57, 2.72)])
+    arrow(axes, [(5.16, 2.1), (5.57, 2.1)])
+    text(axes, 5.24, 2.98, "$t_a$", 7)
+    text(axes, 5.24, 2.2, "$t_q$", 7)
+    arrow(axes, [(6.31, 3.19), (6.31, 3.3), (5.4, 3.3), (5.02, 3.3)], GREEN, linestyle=(0, (3, 1.5)))
+    text(axes, 5.72, 3.385, "gradient to the slots alone", 5.9, color="#00714f")
+
+
+def draw_evaluation(axes: Axes) -> None:
+    """Draw retrieval and the result, and what leads there."""
+    box(axes, 5.6, 0.86, 1.42, 0.56)
+    text(axes, 6.31, 1.24, "Evaluator", 7.5, weight="bold")
+    text(axes, 6.31, 1.03, "image ↔ text recall@k", 6.3)
+    box(axes, 5.6, 0.2, 1.42, 0.42)
+    text(axes, 6.31, 0.41, "One JSON a run", 7.5, weight="bold")
+    arrow(axes, [(6.31, 0.83), (6.31, 0.65)])
+    arrow(axes, [(5.33, 2.1), (5.33, 1.24), (5.57, 1.24)])
+    joint(axes, 5.33, 2.1)
+    arrow(axes, [(5.2, 1.02), (5.2, 1.92), (5.45, 1.92), (5.57, 1.92)])
+    arrow(axes, [(4.98, 0.62), (5.2, 0.62), (5.2, 1.02), (5.57, 1.02)])
+    joint(axes, 5.2, 1.02)
+    text(axes, 5.12, 1.14, "$v$", 7)
+
+
+def draw() -> Figure:
+    """Return the whole figure."""
+    figure = Figure(figsize=(WIDTH, HEIGHT))
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, WIDTH), ylim=(0, HEIGHT))
+    axes.axis("off")
+    draw_captions(axes, load_scenes(LANGUAGE).select([SCENE]))
+    for part in (draw_routes, draw_text_tower, draw_image_tower, draw_losses, draw_evaluation):
+        part(axes)
+    return figure
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Draw the figure in both formats."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "img", help="folder (default: img)")
+    folder = parser.parse_args(arguments).out
+    with mpl.rc_context(RC | {"savefig.dpi": 300, "mathtext.fontset": "dejavuserif"}):
+        figure = draw()
+        for kind, metadata in {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}.items():
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=kind, metadata={"Title": "The framework of pecl", **metadata})
+            write_bytes(folder / f"framework.{kind}", buffer.getvalue())
+
+
+if __name__ == "__main__":
+    main()
