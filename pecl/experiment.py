@@ -8,8 +8,9 @@ several configs at once, one slot each, in one pass over the frozen tower; `trai
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from pecl.adapters.engines import ENGINES
 from pecl.adapters.files import load_adapter_file, save_adapter
 from pecl.adapters.registry import describe, parse_adapter
 from pecl.config import FLEET_FIELDS, ExperimentConfig
-from pecl.encoders.registry import load_towers
+from pecl.encoders.registry import Towers, load_towers
 from pecl.encoders.text import TokenIds
 from pecl.errors import ConfigError
 from pecl.evaluator import Evaluation
@@ -43,7 +44,7 @@ def evaluate(config: ExperimentConfig) -> dict[str, Any]:
     Raises:
         PeclError: bad input; nothing has been written.
     """
-    towers = load_towers(config.profile, config.text_model, config.image_model, config.device)
+    towers = _towers(config)
     prepared = prepare_evaluation(config, towers)
     check_writable(config.out)
     evaluator = prepared.evaluator("test")
@@ -98,7 +99,7 @@ def train_fleet(configs: Sequence[ExperimentConfig], wait: bool = True) -> list[
         return done
     first = configs[0]
     adapter_configs = parse_adapter(first.adapter, first.rank)
-    towers = load_towers(first.profile, first.text_model, first.image_model, first.device)
+    towers = _towers(first)
     cells = [prepare_training(config, towers) for config in configs]
     check_writable(first.out)
     with hold(first.out, [config.run_id() for config in configs], wait):
@@ -113,6 +114,19 @@ def train_fleet(configs: Sequence[ExperimentConfig], wait: bool = True) -> list[
             raise
         finally:
             adapter.remove()
+
+
+def _towers(config: ExperimentConfig) -> Towers:
+    """Return the towers of a config: those of the run before where they are the same, so that a grid loads them once.
+
+    They are this module's own, and plain between runs.
+    """
+    return _load_once(load_towers, config.profile, config.text_model, config.image_model, config.device)
+
+
+@lru_cache(maxsize=1)
+def _load_once(load: Callable[..., Towers], *arguments: str | None) -> Towers:
+    return load(*arguments)
 
 
 def _complete(configs: Sequence[ExperimentConfig]) -> list[dict[str, Any]] | None:

@@ -1,3 +1,4 @@
+import gc
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pecl.experiment
 from pecl.config import make_config
 from pecl.data.registry import load_dataset
 from pecl.data.splits import few_shot_split
+from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, DataError, OutputError
 from pecl.experiment import evaluate, train, train_fleet
 from pecl.results import read_result, result_path
@@ -172,3 +174,15 @@ def test_an_unwritable_folder_is_found_before_the_work(small, tmp_path, monkeypa
     monkeypatch.setattr(pecl.experiment, "attach", lambda *_: pytest.fail("work began"))
     with pytest.raises(OutputError, match="expected a folder"):
         train(make_config({**small, "out": str(tmp_path / "file")}))
+
+
+def test_towers_are_loaded_once_and_memory_does_not_grow_with_runs(small, monkeypatch):
+    loaded = []
+    monkeypatch.setattr(pecl.experiment, "load_towers", lambda *_: loaded.append(tiny_towers()) or loaded[-1])
+    gc.collect()
+    before = sum(type(thing) is MultilingualTextEncoder for thing in gc.get_objects())
+    for seed in (1, 2, 3):
+        train(make_config({**small, "seed": seed}))
+    assert len(loaded) == 1
+    assert loaded[0].text.adapter is None
+    assert sum(type(thing) is MultilingualTextEncoder for thing in gc.get_objects()) <= before + 1

@@ -21,7 +21,7 @@ from pecl.adapters.options import problems_of
 from pecl.adapters.roles import longest_sequence, paths_of
 from pecl.adapters.slots import SlotModule, SlotPrompt, SlotRows
 from pecl.encoders.text import MultilingualTextEncoder, PromptedInputs
-from pecl.errors import ConfigError, PeclError, WeightsError
+from pecl.errors import ConfigError, WeightsError
 
 # Levels: what takes the place of a layer, changes it, stands behind it, or lengthens the sequence.
 COPY_OF_LAYER, BIAS_OF_LAYER, WEIGHT_OF_LAYER, BEHIND_LAYER, HARD_PROMPT, SOFT_PROMPT = range(6)
@@ -98,7 +98,7 @@ class Adapter:
                 self.modules.append(Attached(path, make(tower.get_submodule(path), self.rows), config))
                 tower.set_submodule(path, self.modules[-1].module)
             self._check_positions()
-        except PeclError:
+        except BaseException:  # an interruption too must leave a plain tower
             self.remove()
             raise
 
