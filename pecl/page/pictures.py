@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Iterable
 
 from PIL import Image
 
@@ -14,23 +15,30 @@ _QUALITY = 72  # of JPEG: about 4 KiB a photograph of this size
 
 
 class Pictures:
-    """Numbers pictures as they are asked for; an image of a data set has one number, whatever asks for it."""
+    """Numbers pictures as they are asked for; an image of a data set has one number, whatever asks for it.
+
+    Attributes:
+        uris: the pictures, by number.
+    """
 
     def __init__(self) -> None:
         self.uris: list[str] = []
         self._numbers: dict[tuple[str, str], int] = {}
 
-    def number(self, dataset: str, images: ImageSource, index: int) -> int:
-        """Return the number in `uris` of image `index` of `images`, which belong to `dataset`.
+    def numbers(self, dataset: str, images: ImageSource, indices: Iterable[int]) -> dict[int, int]:
+        """Return index -> number for images of `images`, which belong to `dataset`.
 
         Raises:
-            DataError: the image is missing or damaged.
+            DataError: an image is missing or damaged.
         """
-        key = (dataset, images.ids[index])
-        if key not in self._numbers:
-            self._numbers[key] = len(self.uris)
-            self.uris.append(thumbnail(images.load(index)))
-        return self._numbers[key]
+        ids = images.ids  # drawn scenes make theirs at each asking
+        found = {}
+        for index in indices:
+            number = self._numbers.setdefault((dataset, ids[index]), len(self.uris))
+            if number == len(self.uris):
+                self.uris.append(thumbnail(images.load(index)))
+            found[index] = number
+        return found
 
 
 def thumbnail(image: Image.Image) -> str:

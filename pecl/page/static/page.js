@@ -50,17 +50,17 @@ function gallery(data) {
     return after ? "gained" : "lost";
   }
 
-  function item(which, right, place) {
+  function item(group, which, right, place) {
     const box = element("div", { class: right ? "item right" : "item" });
-    const said = right ? `the right one, place ${place}` : `place ${place}`;
-    if (typeof which === "string") box.append(element("p", { lang: "en", title: right ? "the right one" : "" }, which));
+    const said = right ? `place ${place}, the right one` : `place ${place}`;
+    if (group.texts) box.append(element("p", { lang: "en", title: said }, group.texts[which]));
     else box.append(element("img", { src: data.pictures[which], alt: said, loading: "lazy", title: said }));
     return box;
   }
 
-  const row = (label, places, wanted) =>
+  const row = (group, label, places, wanted) =>
     element("div", { class: "found" }, element("span", {}, label),
-      ...places.map((which, index) => item(which, which === wanted, index + 1)));
+      ...places.map((which, index) => item(group, which, which === wanted, index + 1)));
 
   function cardElement(group, card) {
     const kind = change(card);
@@ -72,13 +72,12 @@ function gallery(data) {
       element("p", { class: "english", lang: "en" }, card.english));
     if (card.query) words.append(element("p", { class: "english", lang: group.query_lang || group.lang }, `Searched with: ${card.query}`));
     const head = element("div", { class: "wanted" }, words);
-    if (typeof card.wanted === "number") {
-      const wanted = element("div", { class: "item" });
-      wanted.append(element("img", { src: data.pictures[card.wanted], alt: "what the caption was written for", title: "what the caption was written for" }));
-      head.append(wanted);
+    if (!group.texts) {
+      const said = "the picture that the caption was written for";
+      head.append(element("div", { class: "item" }, element("img", { src: data.pictures[card.wanted], alt: said, title: said })));
     }
     return element("article", { class: `card ${kind}` }, head,
-      row("zero-shot", card.before, card.wanted), row("trained", card.after, card.wanted));
+      row(group, "zero-shot", card.before, card.wanted), row(group, "trained", card.after, card.wanted));
   }
 
   const current = () => data.groups[Number($("route").value)];
