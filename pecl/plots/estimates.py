@@ -98,7 +98,9 @@ def where_text(group: Group, captions: Iterable[int]) -> str:
     """Return the words for a group's data: data set, gallery, number of test captions, tower."""
     name = f"{group.dataset} {group.dataset_split}" if group.dataset_split else group.dataset
     n = ", ".join(f"{number:,}" for number in sorted(set(captions)))
-    return f"{name}, gallery {group.gallery}, n = {n} test captions, text tower {group.text_tower}"
+    kind = "images" if group.gallery_kind == "images" else "English captions"
+    gallery = group.gallery if group.gallery_size else f"of {kind}, its size in brackets"
+    return f"{name}, gallery {gallery}, n = {n} test captions, text tower {group.text_tower}"
 
 
 def seeds_text(seeds: Iterable[int]) -> str:

@@ -48,7 +48,8 @@ RC: dict[str, Any] = {
     "errorbar.capsize": 2,
     "svg.hashsalt": "pecl",  # ids within the file; otherwise random
     "svg.fonttype": "path",
-    "savefig.dpi": 220,
+    "figure.dpi": 220,  # that of PNG files, so that the layout is made for them
+    "savefig.dpi": "figure",
     "figure.facecolor": "white",
 }
 
@@ -85,6 +86,12 @@ class Plot:
     caption: str
     runs: tuple[str, ...]
     figure: Figure
+
+    def __post_init__(self) -> None:
+        # The layout is computed here, once: each drawing would compute it anew from where the one before left it.
+        for _ in range(2):  # the first knows the sizes of labels only once they are placed
+            self.figure.draw_without_rendering()
+        self.figure.set_layout_engine("none")
 
     def render(self, kind: str) -> bytes:
         """Return the picture as a file of `kind`, one of `FORMATS`; no date, host or version is in it."""
