@@ -44,7 +44,7 @@ def choose(before: Sequence[int], after: Sequence[int], limit: int) -> list[int]
     chosen = set(worsened[:losses]) | set(improved[: wanted - losses])
     others = [i for i in range(size) if i not in chosen]
     missing = limit - len(chosen)
-    chosen |= {others[place * len(others) // missing] for place in range(missing)}
+    chosen |= {others[(2 * place + 1) * len(others) // (2 * missing)] for place in range(missing)}
     return sorted(chosen)
 
 
