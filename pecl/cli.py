@@ -10,6 +10,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from pecl.commands import COMMANDS
 from pecl.errors import PeclError
@@ -22,8 +23,8 @@ class _Parser(argparse.ArgumentParser):
         raise PeclError(f"{self.prog}: {message}; see {self.prog} --help")
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands."""
+def build_parser(chosen: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+    """Return the parser of the commands `chosen`; only their modules are imported, which takes seconds for some."""
     parser = _Parser(
         prog="pecl",
         description="Parameter-efficient cross-lingual transfer of CLIP.",
@@ -31,8 +32,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="log more")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
-    for module in COMMANDS:
-        module.add_parser(commands)
+    for name in chosen:
+        import_module(f"pecl.commands.{name}").add_parser(commands)
     return parser
 
 
@@ -40,7 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     try:
-        parsed = build_parser().parse_args(arguments)
+        arguments = sys.argv[1:] if arguments is None else arguments
+        named = [argument for argument in arguments if argument in COMMANDS][:1]
+        parsed = build_parser(named or COMMANDS).parse_args(arguments)
         logging.getLogger("pecl").setLevel(logging.DEBUG if parsed.verbose else logging.INFO)
         return parsed.run(parsed)
     except PeclError as error:

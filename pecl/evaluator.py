@@ -12,15 +12,10 @@ from typing import Any
 
 import torch
 
-from pecl.retrieval import RECALL_AT, RetrievalMetrics, correct_ranks, correspondence, cosine_similarity, metrics
+from pecl.measures import DIRECTIONS, RECALL_AT
+from pecl.retrieval import RetrievalMetrics, correct_ranks, correspondence, cosine_similarity, metrics
 
 NEAREST = 5  # gallery items that an evaluation keeps for each text
-
-# gallery kind -> names of the two directions: gallery as queries, texts as queries
-DIRECTIONS: dict[str, tuple[str, str]] = {
-    "images": ("image_to_text", "text_to_image"),
-    "english": ("english_to_text", "text_to_english"),
-}
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pecl.evaluator import DIRECTIONS, Evaluation
+from pecl.evaluator import Evaluation
 from pecl.files import sha256_lines, write_json
+from pecl.measures import DIRECTIONS
 from pecl.prepare import Prepared
 from pecl.results import manifest_path
 

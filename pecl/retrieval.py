@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-RECALL_AT = (1, 5, 10)
-LEVEL = 0.95  # of bootstrap intervals
-SAMPLES = 2000  # resamples of a bootstrap
+from pecl.measures import RECALL_AT
 
 
 @dataclass(frozen=True)
@@ -93,30 +90,3 @@ def metrics(similarity: torch.Tensor, correct: torch.Tensor) -> RetrievalMetrics
 def cosine_similarity(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Return the cosine of every row of (Q, D) with every row of (G, D): (Q, G)."""
     return F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T
-
-
-def bootstrap_intervals(
-    per_query: np.ndarray, level: float = LEVEL, samples: int = SAMPLES, seed: int = 0
-) -> np.ndarray:
-    """Return (K, 2): for each row of (K, Q) the percentile bootstrap interval of its mean over queries.
-
-    Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13. Rows of one length see the same resamples.
-    For a paired comparison pass differences.
-    """
-    means = _resamples(per_query.shape[1], samples, seed) @ per_query.T / per_query.shape[1]  # (samples, K)
-    return np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0).T
-
-
-def bootstrap_interval(
-    per_query: np.ndarray, level: float = LEVEL, samples: int = SAMPLES, seed: int = 0
-) -> tuple[float, float]:
-    """Return `bootstrap_intervals` of one row (Q,)."""
-    low, high = bootstrap_intervals(per_query[None], level, samples, seed)[0]
-    return float(low), float(high)
-
-
-@lru_cache(maxsize=2)
-def _resamples(queries: int, samples: int, seed: int) -> np.ndarray:
-    """Return (samples, Q): how often each resample draws each query; floats, so that the product is BLAS's."""
-    generator = np.random.default_rng(seed)
-    return generator.multinomial(queries, np.full(queries, 1 / queries), size=samples).astype(float)

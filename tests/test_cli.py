@@ -99,7 +99,7 @@ def test_a_failed_cell_is_recorded_and_the_rest_goes_on(small, monkeypatch, caps
     assert failed["error"] == "RuntimeError: the machine caught fire"
 
 
-@pytest.mark.parametrize("command", [None, *(module.__name__.split(".")[-1] for module in COMMANDS)])
+@pytest.mark.parametrize("command", [None, *COMMANDS])
 def test_every_help_has_an_example(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"] if command else ["--help"])

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from pecl.errors import DataError
-from pecl.evaluator import DIRECTIONS
+from pecl.measures import DIRECTIONS, RECALL_AT
 from pecl.report.groups import Result, where
 from pecl.report.statistics import METRIC
-from pecl.retrieval import RECALL_AT
 
 # kind -> fields, as paths, and what each holds
 _TEXT, _COUNT, _NUMBER, _OBJECT = str, int, (int, float), dict

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from pecl.errors import ConfigError, DataError, unknown
-from pecl.evaluator import DIRECTIONS
+from pecl.measures import DIRECTIONS
 
 Result = dict[str, Any]
 

@@ -7,11 +7,11 @@ from dataclasses import asdict
 
 import pandas as pd
 
+from pecl.measures import RECALL_AT
 from pecl.report.groups import Result, group_of
 from pecl.report.rows import Row
 from pecl.report.statistics import BEST, METRIC, gain, hits, intervals
 from pecl.report.table import INTERVAL, Table, interval, test_captions
-from pecl.retrieval import RECALL_AT
 
 
 def runs_table(results: Sequence[Result]) -> Table:

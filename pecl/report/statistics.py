@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pecl.retrieval import LEVEL, SAMPLES, bootstrap_intervals
+from pecl.measures import LEVEL, SAMPLES, bootstrap_intervals
 
 METRIC = "mean_recall@1"
 BEST = "best"
