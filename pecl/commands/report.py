@@ -10,7 +10,7 @@ from typing import Any
 
 from pecl.commands.options import add_command, print_json, print_text
 from pecl.files import check_writable, write_text
-from pecl.report import FORMATS, TABLES, Table, report, select
+from pecl.report import FORMATS, TABLES, Table, report
 from pecl.report.published import NAMES
 from pecl.results import collect
 
@@ -50,7 +50,7 @@ def add_parser(commands: Any) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Print the tables, or write them into a folder."""
-    made = report(select(collect(parsed.folders), parsed.where), parsed.against)
+    made = report(collect(parsed.folders), parsed.against, parsed.where)
     tables = [made.only(parsed.table)] if parsed.table else made.tables
     if parsed.out is not None:
         print_text("\n".join(map(str, _write_files(tables, Path(parsed.out), parsed.format))))

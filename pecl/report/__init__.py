@@ -7,7 +7,7 @@ and route is chosen by its validation score, never by its test. What was measure
 from pecl.report.build import TABLES, Report, report
 from pecl.report.cells import Cell, best_cells, chosen_cells
 from pecl.report.formats import FORMATS, text_table
-from pecl.report.groups import Group, by_group, group_of, select
+from pecl.report.groups import Group, by_group, group_of
 from pecl.report.modules import module_table
 from pecl.report.runs import evaluation_table, training_table
 from pecl.report.statistics import BEST, METRIC, hits
@@ -30,7 +30,6 @@ __all__ = [
     "hits",
     "module_table",
     "report",
-    "select",
     "text_table",
     "training_table",
 ]

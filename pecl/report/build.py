@@ -10,9 +10,9 @@ from pecl.errors import DataError
 from pecl.report.cells import Cell, chosen_cells
 from pecl.report.check import check_result
 from pecl.report.disparity import disparity_table, zero_shot_disparity_table
-from pecl.report.groups import Group, Result, by_group, group_of, one_group
+from pecl.report.groups import Group, Result, by_group, group_of, one_group, select
 from pecl.report.languages import aligned_table, routes_table
-from pecl.report.modules import modules_table, shots_table, with_several_shots
+from pecl.report.modules import modules_table, shots_table, with_several
 from pecl.report.published import published_table, read_published
 from pecl.report.runs import evaluations_table, runs_table
 from pecl.report.table import SHORT_ID, Table
@@ -58,12 +58,18 @@ class Report:
         return found[0]
 
 
-def report(results: Sequence[Result], against: str | None = None) -> Report:
-    """Return the tables of `results`; `against` names published scores to set ours beside.
+def report(results: Sequence[Result], against: str | None = None, where: Sequence[str] = ()) -> Report:
+    """Return the tables of `results`.
+
+    Args:
+        results: as `collect` returns them.
+        against: name of published scores to set ours beside.
+        where: conditions `key=value` that a result has to fulfil, see `select`.
 
     Raises:
-        DataError: there is no complete result, or one is damaged, or runs of one language and gallery were tested on
-            different captions.
+        ConfigError: a condition is none.
+        DataError: there is no complete result, or none that fulfils the conditions, or one is damaged, or runs of one
+            language and gallery were tested on different captions.
     """
     complete = [result for result in results if result["status"] == "complete"]
     if not complete:
@@ -71,6 +77,7 @@ def report(results: Sequence[Result], against: str | None = None) -> Report:
         raise DataError(f"no complete results here{unfinished}; run pecl train or pecl evaluate first")
     for result in complete:
         check_result(result)
+    complete = select(complete, where)
     tables = [table for group, own in by_group(complete).items() for table in _tables(group, own, complete)]
     tables += _shots([result for result in complete if result["kind"] == "train"])
     if against is not None:
@@ -88,8 +95,8 @@ def _tables(group: Group, results: Sequence[Result], everything: Sequence[Result
     cells = chosen_cells(results)
     yield routes_table(cells)
     yield from filter(None, [aligned_table(cells), disparity_table(cells, everything)])
-    if len({dict(cell.setting)["adapter"] for cell in cells}) > 1:
-        yield modules_table(cells)
+    if several := with_several(cells, "adapter"):
+        yield modules_table(several)
     yield runs_table(results)
 
 
@@ -99,7 +106,7 @@ def _shots(trained: Sequence[Result]) -> Iterator[Table]:
     for cell in chosen_cells(trained):
         families.setdefault(replace(group_of(cell.runs[0]), gallery_size=None), []).append(cell)
     for cells in families.values():
-        if several := with_several_shots(cells):
+        if several := with_several(cells, "shots"):
             yield shots_table(several)
 
 

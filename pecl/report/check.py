@@ -75,15 +75,23 @@ def _check_state(result: Result, state: str, directions: tuple[str, str]) -> Non
     recalls = []
     for direction in directions:
         path = f"ranks.test.{state}.{direction}"
-        ranks = _at(result, path)
-        if not isinstance(ranks, list) or not ranks or not all(type(rank) is int and rank > 0 for rank in ranks):
-            raise _damaged(result, f"{path} is {_brief(ranks)}, expected ranks that count from 1")
-        found = np.array(ranks)
+        found = _ranks(value := _at(result, path))
+        if found is None:
+            raise _damaged(result, f"{path} is {_brief(value)}, expected a list of ranks that count from 1")
         for k in RECALL_AT:
             recall = float((found <= k).mean())
             _compare(result, f"metrics.test.{state}.{direction}.recall@{k}", recall)
         recalls.append(float((found == 1).mean()))
     _compare(result, f"metrics.test.{state}.{METRIC}", sum(recalls) / len(recalls))
+
+
+def _ranks(value: Any) -> np.ndarray | None:
+    """Return ranks as an array (N,), or None if `value` is no list of whole numbers from 1."""
+    try:
+        found = np.array(value if isinstance(value, list) else [])
+    except ValueError:  # lists of different lengths
+        return None
+    return found if found.ndim == 1 and found.size and found.dtype.kind == "i" and found.min() > 0 else None
 
 
 def _compare(result: Result, path: str, expected: float) -> None:

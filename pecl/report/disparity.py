@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -31,8 +32,8 @@ def disparity_table(cells: Sequence[Cell], results: Sequence[Result]) -> Table |
     """Return a row for zero-shot and for each route: mean, spread over languages, gap to English and share closed.
 
     A language enters where all routes of its setting have a result for it, so that all rows are over the same
-    languages; None where no setting has two. English's score is looked up among `results`, see `find_english`; the
-    formulas stand at `Disparity` and `share_closed`.
+    languages; None where no setting has two. A route of one language alone, or of English and one, does not enter.
+    English's score is looked up among `results`, see `find_english`; formulas stand at `Disparity`, `share_closed`.
 
     Raises:
         DataError: the cells were not measured alike, see `one_group`.
@@ -52,10 +53,9 @@ def disparity_table(cells: Sequence[Cell], results: Sequence[Result]) -> Table |
             rows.append({**dict(own[0].setting), **row})
             shown.append({**setting_columns(own[0], different), **_shown(row)})
     used = [cell for own in kept.values() for cell in own]
-    left_out = sorted(set(languages_of(cells)) - set(languages_of(used)))
-    remarks = [setting_remark(used), *_remarks(english)]
-    if left_out:
-        remarks.append(f"left out, for want of a result of every route: {', '.join(left_out)}")
+    remarks = [setting_remark(used), *_remarks(english), *_left_out(cells, used)]
+    if few := len(by_setting) - len(kept):
+        remarks.append(f"{few} settings left out, for want of a second language")
     runs = (*runs_of(used), *([english] if english else []))
     remarks = tuple(filter(None, remarks))
     return Table("disparity", TITLE, group, pd.DataFrame(rows), frame(shown), runs, remarks, bootstrap=False)
@@ -114,10 +114,20 @@ def find_english(results: Sequence[Result], group: object) -> Result | None:
 
 
 def _complete(cells: Sequence[Cell]) -> list[Cell]:
-    """Return the cells of the languages that have every route which one of the languages has."""
-    routes = {cell.route for cell in cells}
-    whole = {code for code in languages_of(cells) if {c.route for c in cells if c.language == code} == routes}
-    return [cell for cell in cells if cell.language in whole]
+    """Return the cells of the languages that have all of the routes which two languages other than English have."""
+    count = Counter(cell.route for cell in cells if cell.language != ENGLISH)
+    routes = {name for name, languages in count.items() if languages > 1}
+    kept = [cell for cell in cells if cell.route in routes]
+    whole = {code for code in languages_of(kept) if {c.route for c in kept if c.language == code} == routes}
+    return [cell for cell in kept if cell.language in whole]
+
+
+def _left_out(cells: Sequence[Cell], used: Sequence[Cell]) -> list[str]:
+    """Return a remark on the languages, and one on the routes, that some cells are of and none of `used`."""
+    codes = sorted({cell.language for cell in cells} - {cell.language for cell in used} - {ENGLISH})
+    routes = sorted({cell.route for cell in cells} - {cell.route for cell in used})
+    remarks = [f"languages left out, for want of a result of every route: {', '.join(codes)}"] if codes else []
+    return remarks + ([f"routes left out, for want of a second language: {', '.join(routes)}"] if routes else [])
 
 
 def _conditions(cells: Sequence[Cell]) -> list[_Condition]:
@@ -167,7 +177,10 @@ def _shown(row: Row) -> Row:
 def _remarks(english: Result | None) -> tuple[str, ...]:
     if english is None:
         return ("gap to English: no result of language en on this gallery",)
-    return (f"English zero-shot {_zero_shot(english):.3f}; gap: English less the mean of the other languages",)
+    return (
+        f"English zero-shot {_zero_shot(english):.3f}; gap: English less the mean of the other languages",
+        "gap closed: of the gap of zero-shot on the same test text",
+    )
 
 
 def _zero_shot(result: Result) -> float:

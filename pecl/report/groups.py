@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pecl.errors import ConfigError, DataError, unknown
@@ -148,7 +148,7 @@ def where(result: Result) -> str:
 
 
 def select(results: Sequence[Result], conditions: Sequence[str]) -> list[Result]:
-    """Return the complete results for which all of `conditions`, each `key=value`, hold; the others stay out of tables.
+    """Return those of complete results for which all of `conditions`, each `key=value`, hold.
 
     Keys are the fields of `Group`, those of the config, and `kind`.
 
@@ -174,8 +174,3 @@ def _value(result: Result, key: str) -> Any:
     if key not in known:
         raise ConfigError(f"--where: {unknown('key', key, known)}")
     return known[key]
-
-
-def group_fields() -> list[str]:
-    """Return the names of the fields of `Group`."""
-    return [item.name for item in fields(Group)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import pandas as pd
@@ -45,7 +46,7 @@ def shots_table(cells: Sequence[Cell]) -> Table:
     """
     runs = runs_of(cells)
     group = one_group(runs, but=frozenset({"gallery_size"}))
-    order = sorted(cells, key=lambda cell: (str(_without_shots(cell)), cell.config["shots"]))
+    order = sorted(cells, key=lambda cell: (str(_without(cell, "shots")), cell.config["shots"]))
     rows = cell_rows(order)
     different = [name for name in varying(cell.setting for cell in order) if name != "shots"]
     shown = frame([_shown_shots(cell, row, different) for cell, row in zip(order, rows, strict=True)])
@@ -55,16 +56,14 @@ def shots_table(cells: Sequence[Cell]) -> Table:
     return Table("shots", "Gain by number of shots", group, pd.DataFrame(rows), shown, runs, remarks)
 
 
-def with_several_shots(cells: Sequence[Cell]) -> list[Cell]:
-    """Return the cells of languages and routes that were trained with more than one number of shots."""
-    found: dict[tuple, set[int]] = {}
-    for cell in cells:
-        found.setdefault(_without_shots(cell), set()).add(cell.config["shots"])
-    return [cell for cell in cells if len(found[_without_shots(cell)]) > 1]
+def with_several(cells: Sequence[Cell], name: str) -> list[Cell]:
+    """Return the cells that others differ from in the field `name` of their setting, and in nothing else of the row."""
+    found = Counter(_without(cell, name) for cell in cells)
+    return [cell for cell in cells if found[_without(cell, name)] > 1]
 
 
-def _without_shots(cell: Cell) -> tuple:
-    return cell.language, cell.route, *(pair for pair in cell.setting if pair[0] != "shots")
+def _without(cell: Cell, left_out: str) -> tuple:
+    return cell.language, cell.route, *(pair for pair in cell.setting if pair[0] != left_out)
 
 
 def _cost(cell: Cell) -> Row:

@@ -16,6 +16,7 @@ from pecl.report.table import INTERVAL, Table, interval, test_captions
 
 def runs_table(results: Sequence[Result]) -> Table:
     """Return all trainings of one group."""
+    results = sorted(results, key=_training_order)
     return Table(
         "cells",
         "All cells",
@@ -25,6 +26,12 @@ def runs_table(results: Sequence[Result]) -> Table:
         tuple(results),
         ids_shown=True,
     )
+
+
+def _training_order(result: Result) -> tuple:
+    config = result["config"]
+    searched = (config["lr"], config["alignment_weight"], config["seed"])
+    return config["language"], config["route"], result["adapter"]["spec"], *searched, result["run_id"]
 
 
 def training_table(results: Sequence[Result]) -> pd.DataFrame:
@@ -86,6 +93,7 @@ def _shown_trainings(rows: Sequence[Row]) -> pd.DataFrame:
 
 def evaluations_table(results: Sequence[Result]) -> Table:
     """Return all evaluations of one group."""
+    results = sorted(results, key=lambda result: (result["config"]["language"], result["run_id"]))
     rows = pd.DataFrame(_evaluations(results))
     shown = evaluation_table(results).assign(run=[result["run_id"] for result in results])
     return Table("evaluations", "Evaluations", group_of(results[0]), rows, shown, tuple(results), ids_shown=True)
