@@ -2,7 +2,8 @@
 
 Each field is a flag of the command line (`alignment_weight` is `--alignment-weight`) and a key of YAML files. Values
 are checked when a config is made, and all that is wrong is said at once. The run's identity is a hash over the fields
-that can change its result; fields marked `identity: False` (where data and results lie) are left out.
+that can change its result; fields marked `identity: False` (where data and results lie) are left out, and fields
+marked `unless_default` count only where they are set: they came later, and old results keep their identity.
 """
 
 from __future__ import annotations
@@ -66,6 +67,9 @@ class ExperimentConfig:
     )
     allow_copied_translations: bool = _option(False, "accept a translation file that repeats another language's")
     language: str = _option("de", "target language")
+    joint: str | None = _option(
+        None, "languages that learn one delta together, joined by +, such as de+fr+cs", unless_default=True
+    )
     route: str = _option("method1", "baseline1, baseline2, method1, method2 or method3")
     test_query: str = _option("train-side", "test side: train-side, or official-run-cross (the release's pairing)")
     train_on: str = _option(
@@ -107,8 +111,25 @@ class ExperimentConfig:
             object.__setattr__(self, "language", language_code(str(self.language)))
         except ConfigError as error:
             problems.append(f"language: {error}")
+        if self.joint is not None:
+            problems += self._check_joint()
         if problems:
             raise ConfigError("; ".join(problems))
+
+    def _check_joint(self) -> list[str]:
+        try:
+            codes = sorted({language_code(code) for code in self.joint_languages})
+        except ConfigError as error:
+            return [f"joint: {error}"]
+        if len(codes) < 2 or self.language not in codes:
+            return [f"joint: {self.joint!r} must name two languages or more, {self.language!r} among them"]
+        object.__setattr__(self, "joint", "+".join(codes))  # in one order, so that one delta has one identity
+        return []
+
+    @property
+    def joint_languages(self) -> tuple[str, ...]:
+        """Codes of the languages that learn one delta together; empty for a language alone."""
+        return () if self.joint is None else tuple(self.joint.split("+"))
 
     @property
     def alignments(self) -> tuple[str, ...]:
@@ -122,7 +143,10 @@ class ExperimentConfig:
             kept = (item for item in kept if item.name in EVALUATION_FIELDS)
         elif self.route in _WITHOUT_ANCHOR:
             kept = (item for item in kept if item.name not in _ALIGNMENT_FIELDS)
-        return {item.name: getattr(self, item.name) for item in kept}
+        return {item.name: getattr(self, item.name) for item in kept if self._counts(item)}
+
+    def _counts(self, item: Field) -> bool:
+        return not item.metadata.get("unless_default") or getattr(self, item.name) != item.default
 
     def run_id(self, kind: str = "train") -> str:
         """Return the run's identity: 16 hexadecimal digits of the SHA-256 of its kind and identity fields."""
@@ -204,6 +228,13 @@ def make_config(values: Mapping[str, Any], where: str = "config") -> ExperimentC
     if problems:
         raise ConfigError(f"{where}: {'; '.join(problems)}")
     return config
+
+
+def each_language(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return `values` once for each language of a joint training that names no language; else as they are."""
+    if values.get("joint") is None or "language" in values:
+        return [dict(values)]
+    return [{**values, "language": code} for code in str(values["joint"]).split("+")]
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

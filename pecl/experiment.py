@@ -2,7 +2,8 @@
 
 `train` goes from a config to a result: towers, data, few-shot split, frozen embeddings, zero-shot recall, adapter,
 training, recall of the final and of the best weights. `evaluate` stops after the first recall. `train_fleet` trains
-several configs at once, one slot each, in one pass over the frozen tower; `train` is a fleet of one.
+several configs at once, one slot each, in one pass over the frozen tower; `train` is a fleet of one. Configs of one
+`joint` training, one a language, share a slot: they learn one delta, and each language's recall is a result of its own.
 """
 
 from __future__ import annotations
@@ -106,7 +107,8 @@ def train_fleet(configs: Sequence[ExperimentConfig], wait: bool = True) -> list[
         if done := _complete(configs):  # another process has done them meanwhile
             return done
         fleet = _Fleet(cells)
-        adapter = ENGINES[first.engine](towers.text, adapter_configs, seeds=[config.seed for config in configs])
+        seeds = [config.seed for config in configs[: 1 if first.joint else None]]  # one slot for all, or one each
+        adapter = ENGINES[first.engine](towers.text, adapter_configs, seeds=seeds)
         try:
             return fleet.train(adapter)
         except KeyboardInterrupt:
@@ -140,10 +142,15 @@ def _complete(configs: Sequence[ExperimentConfig]) -> list[dict[str, Any]] | Non
 
 def check_fleet(configs: Sequence[ExperimentConfig]) -> None:
     """Raise ConfigError, naming the field, if `configs` cannot be trained side by side."""
+    joint = configs[0].joint
+    may_differ = {"language"} if joint else FLEET_FIELDS
     for item in fields(ExperimentConfig):
         values = {getattr(config, item.name) for config in configs}
-        if item.name not in FLEET_FIELDS and len(values) > 1:
+        if item.name not in may_differ and len(values) > 1:
             raise ConfigError(f"{item.name} differs within a fleet ({', '.join(map(str, values))}): expected one value")
+    if joint and sorted(config.language for config in configs) != list(configs[0].joint_languages):
+        given = ", ".join(config.language for config in configs)
+        raise ConfigError(f"language: a joint training of {joint} takes all of these languages at once, got {given}")
 
 
 class _Fleet:
@@ -151,6 +158,7 @@ class _Fleet:
 
     def __init__(self, cells: list[Prepared]) -> None:
         self.cells = cells
+        self.slot_of = [0 if cell.config.joint else i for i, cell in enumerate(cells)]
         self.tower_size = _size(cells[0].towers.text)
         self.tokens = [{part: cell.tokens(part) for part in ("val", "test")} for cell in cells]
         self.evaluators = [{part: cell.evaluator(part) for part in ("val", "test")} for cell in cells]
@@ -171,12 +179,16 @@ class _Fleet:
             adapter,
             self.training,
             Schedule(first.epochs, first.batch_size, first.eval_every, first.dropout),
-            lambda: [self._evaluate(adapter, slot, "val").mean_recall_at_1 for slot in range(len(self.cells))],
+            lambda: [self._evaluate(adapter, cell, "val").mean_recall_at_1 for cell in range(len(self.cells))],
             state_path(first.out, self.runs, identity),
             identity,
+            self.slot_of,
         )
         records = trainer.run()
-        results = [self._finish(adapter, slot, record, trainer) for slot, record in enumerate(records)]
+        measured = [self._final(adapter, cell) for cell in range(len(self.cells))]  # before any slot is changed
+        for slot, record in enumerate(records):
+            adapter.load_slot_state(slot, record.best)
+        results = [self._finish(adapter, cell, records[self.slot_of[cell]], m) for cell, m in enumerate(measured)]
         remove_states(first.out, self.runs[0])
         return results
 
@@ -193,20 +205,22 @@ class _Fleet:
             }
             write_result(config.out, result)
 
-    def _evaluate(self, adapter: Adapter, slot: int, part: str) -> Evaluation:
-        return self.evaluators[slot][part](_embed(adapter, slot, self.tokens[slot][part]))
+    def _evaluate(self, adapter: Adapter, cell: int, part: str) -> Evaluation:
+        return self.evaluators[cell][part](_embed(adapter, self.slot_of[cell], self.tokens[cell][part]))
 
-    def _finish(self, adapter: Adapter, slot: int, record: SlotRecord, trainer: AlignmentTrainer) -> dict[str, Any]:
-        """Measure the final and the best weights of a slot; write its adapter and then its result."""
-        cell = self.cells[slot]
-        measured = {}
-        for part in ("val", "test"):
-            final = self._evaluate(adapter, slot, part)
-            measured[part] = {"zero_shot": self.zero_shot[slot][part], "final": final, "best": final}
-        if record.best_step != trainer.total_steps:
-            adapter.load_slot_state(slot, record.best)
-            for part in ("val", "test"):
-                measured[part]["best"] = self._evaluate(adapter, slot, part)
+    def _final(self, adapter: Adapter, cell: int) -> dict[str, dict[str, Evaluation]]:
+        """Return what the plain tower and the final weights measure for a cell: {val, test} x {zero_shot, final}."""
+        zero_shot = self.zero_shot[cell]
+        return {p: {"zero_shot": zero_shot[p], "final": self._evaluate(adapter, cell, p)} for p in ("val", "test")}
+
+    def _finish(
+        self, adapter: Adapter, index: int, record: SlotRecord, measured: dict[str, dict[str, Evaluation]]
+    ) -> dict[str, Any]:
+        """Measure the best weights, which the adapter holds, for a cell; write its adapter file and then its result."""
+        cell, trainer = self.cells[index], self.trainer
+        for part, found in measured.items():
+            is_final = record.best_step == trainer.total_steps
+            found["best"] = found["final"] if is_final else self._evaluate(adapter, index, part)
         run_id = cell.config.run_id()
         result = {
             "kind": "train",
@@ -215,7 +229,7 @@ class _Fleet:
             "adapter": _describe_adapter(adapter, self.tower_size),
             "steps": trainer.total_steps,
             "best_step": record.best_step,
-            "fleet": {"size": len(self.cells), "slot": slot},
+            "fleet": {"size": len(self.cells), "slot": self.slot_of[index]},
             "seconds": {"train": round(trainer.seconds, 2), "per_step": trainer.seconds / trainer.total_steps},
             "curve": {"loss": record.losses, "val_mean_recall@1": record.scores},
         }

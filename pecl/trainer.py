@@ -1,8 +1,9 @@
 """`AlignmentTrainer`: translation-based alignment of S slots over one frozen tower.
 
-A *cell* is what one slot learns: its pairs, objective, learning rate and seed. A batch holds the rows of every cell,
+A *cell* is what a slot learns: its pairs, objective, learning rate and seed. A batch holds the rows of every cell,
 query and anchor alike, in one pass; each loss is computed within its cell's rows, so no gradient crosses slots. S = 1
-is ordinary training.
+is ordinary training. Several cells, one a language, may share a slot: their losses are summed, and so are learned
+jointly (the release's `preliminary` arm).
 
 What a step draws at random depends on its seed and number alone: the order of an epoch comes from (seed, epoch),
 dropout from (seed, step). A run that was killed therefore goes on from its last saved step and ends with the same bits.
@@ -38,7 +39,7 @@ def derived_seed(seed: int, purpose: str, number: int) -> int:
 
 @dataclass(frozen=True)
 class TrainingCell:
-    """What one slot learns from n pairs.
+    """What a slot learns from n pairs.
 
     Attributes:
         query: token ids of the n queries.
@@ -98,12 +99,13 @@ class AlignmentTrainer:
 
     Args:
         tower: the text tower that `adapter` is attached to.
-        adapter: one slot for each cell.
+        adapter: the slots, one for each cell unless `slot_of` says otherwise.
         cells: what the slots learn; all of the same number of pairs.
         schedule: epochs, batch size, validation cadence, dropout.
-        validate: returns the validation score of every slot, higher is better.
+        validate: returns the validation score of every cell, higher is better; a slot's is the mean of its cells'.
         state_path: where the state of the unfinished training is kept, or None to keep none.
         identity: whose state that is; a state of another identity is refused.
+        slot_of: the slot of each cell; cells of one slot have one learning rate.
     """
 
     def __init__(
@@ -115,8 +117,10 @@ class AlignmentTrainer:
         validate: Callable[[], Sequence[float]],
         state_path: str | Path | None = None,
         identity: str = "",
+        slot_of: Sequence[int] | None = None,
     ) -> None:
-        if len(cells) != adapter.num_slots or len({len(cell) for cell in cells}) != 1:
+        self.slot_of = list(range(len(cells)) if slot_of is None else slot_of)
+        if set(self.slot_of) != set(range(adapter.num_slots)) or len({len(cell) for cell in cells}) != 1:
             sizes = [len(cell) for cell in cells]
             raise ConfigError(f"{adapter.num_slots} slots need as many cells of one size, got cells of {sizes} pairs")
         self.tower, self.adapter, self.cells, self.schedule = tower, adapter, list(cells), schedule
@@ -125,12 +129,12 @@ class AlignmentTrainer:
         if not adapter.parameters():
             raise ConfigError("the adapter has no parameters to train; evaluate it instead")
         self.optimizer = SlotAdam(adapter.parameters(), list(adapter.learning_rate_scales().values()))
-        self.records = [SlotRecord() for _ in cells]
+        self.records = [SlotRecord() for _ in range(adapter.num_slots)]
         self.total_steps = schedule.steps(len(cells[0]))
         self.step = 0
         self.saved_step = 0  # of the state on disk
         self.seconds = 0.0
-        self._recent = torch.zeros(len(cells))  # (S,) sum of losses since the last validation
+        self._recent = torch.zeros(adapter.num_slots)  # (S,) sum of losses since the last validation
         self._recent_steps = 0
 
     def run(self) -> list[SlotRecord]:
@@ -158,7 +162,8 @@ class AlignmentTrainer:
         self.optimizer.zero_grad()
         losses.sum().backward()
         decay = 0.5 * (1 + math.cos(math.pi * self.step / self.total_steps))
-        self.optimizer.step(torch.tensor([cell.lr * decay for cell in self.cells]))
+        lrs = dict(zip(self.slot_of, (cell.lr for cell in self.cells), strict=True))  # slot -> its cells' own
+        self.optimizer.step(torch.tensor([lrs[slot] * decay for slot in range(len(lrs))]))
         self.step += 1
         return losses.detach().cpu()
 
@@ -176,7 +181,7 @@ class AlignmentTrainer:
         """Return the loss of every slot, (S,), on the given pairs of its cell, with the current step's dropout."""
         rows: TokenIds = []
         slots: list[int] = []
-        for slot, (cell, chosen) in enumerate(zip(self.cells, indices, strict=True)):
+        for slot, cell, chosen in zip(self.slot_of, self.cells, indices, strict=True):
             columns = [cell.query, cell.anchor] if isinstance(cell.anchor, list) else [cell.query]
             for column in columns:
                 rows += [column[i] for i in chosen]
@@ -189,9 +194,10 @@ class AlignmentTrainer:
                 batch.input_ids, batch.attention_mask, torch.tensor(slots, device=batch.input_ids.device)
             )
         self.tower.eval()
-        return torch.stack(self._slot_losses(embeddings, indices))  # (S,)
+        of_cells = torch.stack(self._cell_losses(embeddings, indices))  # (C,)
+        return of_cells.new_zeros(len(self.records)).index_add(0, torch.tensor(self.slot_of), of_cells)  # (S,)
 
-    def _slot_losses(self, embeddings: torch.Tensor, indices: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+    def _cell_losses(self, embeddings: torch.Tensor, indices: Sequence[Sequence[int]]) -> list[torch.Tensor]:
         losses, start = [], 0
         for cell, chosen in zip(self.cells, indices, strict=True):
             query, start = embeddings[start : start + len(chosen)], start + len(chosen)  # (b, D)
@@ -211,7 +217,11 @@ class AlignmentTrainer:
         mean_losses = (self._recent / self._recent_steps).tolist()
         self._recent.zero_()
         self._recent_steps = 0
-        for slot, (record, loss, score) in enumerate(zip(self.records, mean_losses, self.validate(), strict=True)):
+        scores: dict[int, list[float]] = {}
+        for slot, score in zip(self.slot_of, self.validate(), strict=True):
+            scores.setdefault(slot, []).append(score)
+        for slot, (record, loss) in enumerate(zip(self.records, mean_losses, strict=True)):
+            score = sum(scores[slot]) / len(scores[slot])
             record.losses.append((self.step, loss))
             record.scores.append((self.step, score))
             if score >= record.best_score:  # ties go to the later one

@@ -34,13 +34,13 @@ def tiny_towers() -> Towers:
 
 
 def write_folder(folder):
-    """Write captions.csv and pictures for German into `folder` and return the path of the table."""
+    """Write captions.csv and pictures, for German and French, into `folder` and return the path of the table."""
     generator = torch.Generator().manual_seed(7)
     colours = torch.randint(0, 256, (PAIRS, 3), generator=generator).tolist()
-    columns = [sentences(PAIRS, seed=s) for s in range(4)]
+    columns = [sentences(PAIRS, seed=s) for s in range(7)]
     with open(folder / "captions.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["image", "en", "de", "en_to_de", "de_to_en"])
+        writer.writerow(["image", "en", "de", "en_to_de", "de_to_en", "fr", "en_to_fr", "fr_to_en"])
         for i in range(PAIRS):
             Image.new("RGB", (6, 6), tuple(colours[i])).save(folder / f"{i}.png")
             writer.writerow([f"{i}.png", *(f"{column[i]} {i}" for column in columns)])

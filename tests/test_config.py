@@ -88,3 +88,19 @@ def test_broken_yaml_names_file_and_line(tmp_path, text, message):
 def test_missing_yaml_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"cannot read config .*none.yaml"):
         read_yaml(tmp_path / "none.yaml")
+
+
+def test_a_field_that_came_later_leaves_old_identities_alone():
+    config = make_config({"language": "de"})
+    assert "joint" not in config.identity()
+    assert config.run_id() == "8085edfaa445ef03"
+    joint = make_config({"language": "de", "joint": "fr+de"})
+    assert joint.joint == "de+fr" == joint.identity()["joint"]
+    assert joint.run_id() != config.run_id()
+    assert joint.run_id() == make_config({"language": "de", "joint": "de+fr+de"}).run_id()
+
+
+@pytest.mark.parametrize("joint", ["de", "fr+es", "de+xx", ""])
+def test_a_joint_training_names_known_languages_and_its_own(joint):
+    with pytest.raises(ConfigError, match="joint"):
+        make_config({"language": "de", "joint": joint})

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from small_experiment import tiny_towers
 
 import pecl.experiment
@@ -186,3 +187,30 @@ def test_towers_are_loaded_once_and_memory_does_not_grow_with_runs(small, monkey
     assert len(loaded) == 1
     assert loaded[0].text.adapter is None
     assert sum(type(thing) is MultilingualTextEncoder for thing in gc.get_objects()) <= before + 1
+
+
+def test_a_joint_training_is_one_delta_with_the_sum_of_its_languages_losses(small, tmp_path):
+    """Against the gradient by hand: the first step of SGD-free Adam moves by lr in the direction of the summed loss."""
+    configs = [make_config({**small, "joint": "de+fr", "language": code, "dropout": False}) for code in ("de", "fr")]
+    results = train_fleet(configs)
+    files = [load_file(Path(small["out"]) / "adapters" / f"{result['run_id']}.safetensors") for result in results]
+    assert all(torch.equal(files[0][name], files[1][name]) for name in files[0])  # one delta
+    assert [result["config"]["language"] for result in results] == ["de", "fr"]
+    assert len({result["run_id"] for result in results}) == 2
+    assert results[0]["curve"] == results[1]["curve"]
+    assert results[0]["metrics"]["test"]["zero_shot"] != results[1]["metrics"]["test"]["zero_shot"]
+    # The same two cells in slots of their own start from the same delta, so their first losses add up.
+    apart = [make_config({**small, "language": code, "dropout": False, "eval_every": 1}) for code in ("de", "fr")]
+    alone = train_fleet([replace(config, out=str(tmp_path / "apart")) for config in apart])
+    together = train_fleet([replace(c, joint="de+fr", out=str(tmp_path / "joint")) for c in apart])
+    first = [result["curve"]["loss"][0][1] for result in (*alone, together[0])]
+    assert first[0] + first[1] == pytest.approx(first[2], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("languages", "message"),
+    [(("de",), "takes all of these languages at once, got de"), (("de", "fr", "fr"), "got de, fr, fr")],
+)
+def test_a_joint_training_needs_its_languages(small, languages, message):
+    with pytest.raises(ConfigError, match=message):
+        train_fleet([make_config({**small, "joint": "fr+de", "language": code}) for code in languages])

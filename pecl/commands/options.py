@@ -8,7 +8,7 @@ import sys
 from dataclasses import fields
 from typing import Any
 
-from pecl.config import ExperimentConfig, make_config, read_yaml
+from pecl.config import ExperimentConfig, each_language, make_config, read_yaml
 
 
 def add_command(
@@ -62,9 +62,13 @@ def config_values(parsed: argparse.Namespace) -> dict[str, Any]:
 def language_configs(parsed: argparse.Namespace) -> list[ExperimentConfig]:
     """Return one config for each language that --language names, separated by commas; all checked before any runs."""
     values = config_values(parsed)
-    languages = values.get("language", ExperimentConfig.language)
-    names = languages if isinstance(languages, list) else str(languages).split(",")
-    return [make_config({**values, "language": name}, where="command line") for name in names]
+    if "language" in values:
+        languages = values["language"]
+        names = languages if isinstance(languages, list) else str(languages).split(",")
+        each = [{**values, "language": name} for name in names]
+    else:
+        each = each_language(values)
+    return [make_config(one, where="command line") for one in each]
 
 
 def print_json(document: Any) -> None:

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from pecl.commands.options import add_command, add_config_flags, language_configs, print_json, print_text
-from pecl.experiment import train
+from pecl.experiment import train, train_fleet
 from pecl.report import text_table, training_table
 from pecl.results import result_path
 
@@ -25,7 +25,7 @@ def add_parser(commands: Any) -> None:
 def run(parsed: argparse.Namespace) -> int:
     """Train the languages one after the other; print a table, and last the path of each result."""
     configs = language_configs(parsed)
-    results = [train(config) for config in configs]
+    results = train_fleet(configs) if configs[0].joint else [train(config) for config in configs]
     if parsed.json:
         print_json(results[0] if len(results) == 1 else results)
         return 0

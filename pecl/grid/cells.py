@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
-from pecl.config import FLEET_FIELDS, ExperimentConfig, make_config
+from pecl.config import FLEET_FIELDS, ExperimentConfig, each_language, make_config
 from pecl.errors import ConfigError
 
 
@@ -29,7 +29,8 @@ def expand(values: Mapping[str, Any], where: str = "grid") -> list[ExperimentCon
     for name, among in zip(names, choices, strict=True):
         if not among:
             raise ConfigError(f"{where}: {name}: an empty list, expected one value or more")
-    cells = [make_config(dict(zip(names, cell, strict=True)), where) for cell in itertools.product(*choices)]
+    products = (dict(zip(names, cell, strict=True)) for cell in itertools.product(*choices))
+    cells = [make_config(one, where) for product in products for one in each_language(product)]
     return list({(cell.run_id(), cell.out): cell for cell in reversed(cells)}.values())[::-1]  # the first of equals
 
 
@@ -48,11 +49,18 @@ def repeat_cells(
 def fleets(configs: Sequence[ExperimentConfig], size: int) -> Iterator[list[ExperimentConfig]]:
     """Yield the cells in groups of at most `size` that can be trained side by side, in order.
 
+    The languages of a joint training are one group, whatever `size`; such groups come first.
+
     Raises:
         ConfigError: `size` is below 1.
     """
     if size < 1:
         raise ConfigError(f"fleet: {size} is out of range, expected at least 1")
+    joint: dict[ExperimentConfig, list[ExperimentConfig]] = {}
+    for config in (config for config in configs if config.joint):
+        joint.setdefault(replace(config, language=config.joint_languages[0]), []).append(config)
+    yield from joint.values()
+    configs = [config for config in configs if not config.joint]
     shared = [item.name for item in fields(ExperimentConfig) if item.name not in FLEET_FIELDS]
     for _, cells in itertools.groupby(configs, key=lambda config: [getattr(config, name) for name in shared]):
         while group := list(itertools.islice(cells, size)):
