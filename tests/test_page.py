@@ -8,6 +8,7 @@ import re
 import shlex
 from html import unescape
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -17,6 +18,7 @@ from made_results import made_result, write_table
 from PIL import Image
 from report_results import train
 
+from pecl.cli import main
 from pecl.commands.options import add_config_flags, language_configs
 from pecl.config import make_config
 from pecl.errors import DataError, OutputError
@@ -24,14 +26,17 @@ from pecl.page import write_page
 from pecl.page.choice import change, choose, count_changes
 from pecl.page.commands import run_command
 from pecl.page.tables import leading_number, sortable
+from pecl.plots import draw_plots
 from pecl.report import report
+from pecl.results import write_result
 
 INJECTED = "<script>document.title='owned'</script> \"quotes\" & </script><!-- 'ein Hund'"
 RANKS = st.lists(st.tuples(st.integers(1, 50), st.integers(1, 50)), min_size=1, max_size=80)
 
 
-def page_of(folder, results, **options):
-    return write_page(folder, results, report(results), **options).read_text("utf-8")
+def page_of(folder, results, captions=60):
+    complete = [result for result in results if result["status"] == "complete"]
+    return write_page(folder, results, report(results), draw_plots(complete), captions).read_text("utf-8")
 
 
 def gallery_of(html):
@@ -236,3 +241,22 @@ def test_a_folder_that_cannot_be_written_is_named(made, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="is a file, expected a folder"):
         page_of(tmp_path / "file" / "html", made)
+
+
+def test_the_command_writes_page_and_plots_and_prints_their_paths(made, tmp_path, capsys):
+    for result in made:
+        write_result(tmp_path, result)
+    folders = ["--html", str(tmp_path / "html"), "--plots", str(tmp_path / "html" / "plots")]
+    assert main(["report", str(tmp_path), *folders, "--gallery-captions", "4"]) == 0
+    printed = capsys.readouterr().out.split()
+    assert str(tmp_path / "html" / "index.html") in printed
+    assert str(tmp_path / "html" / "plots" / "recall.svg") in printed
+    assert all(Path(path).stat().st_size for path in printed)
+    (german, _) = gallery_of((tmp_path / "html" / "index.html").read_text("utf-8"))["groups"]
+    assert len(german["cards"]) == 4
+    assert main(["report", str(tmp_path)]) == 0  # what was written among the results is not taken for one
+
+
+def test_the_command_refuses_a_number_of_captions_that_is_none(tmp_path, capsys):
+    assert main(["report", str(tmp_path), "--html", str(tmp_path / "html"), "--gallery-captions", "-3"]) == 2
+    assert "expected 0 or more" in capsys.readouterr().err

@@ -8,6 +8,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
 from pecl.page import write_page
+from pecl.plots import draw_plots
 from pecl.report import report
 
 INJECTED = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> \"Hund\" & 'Katze'"
@@ -32,7 +33,9 @@ def results(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def address(results, tmp_path_factory):
-    return write_page(tmp_path_factory.mktemp("html"), results, report(results), captions=1000).as_uri()
+    return write_page(
+        tmp_path_factory.mktemp("html"), results, report(results), draw_plots(results), captions=1000
+    ).as_uri()
 
 
 @pytest.fixture

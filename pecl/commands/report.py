@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pecl.commands.options import add_command, print_json, print_text
 from pecl.files import check_writable, write_text
-from pecl.report import FORMATS, TABLES, Table, report
+from pecl.report import FORMATS, TABLES, Report, Table, report
+from pecl.report.groups import Result, select
 from pecl.report.published import NAMES
 from pecl.results import collect
 
@@ -29,7 +31,7 @@ def add_parser(commands: Any) -> None:
         commands,
         "report",
         "print the tables of experiments from their result files",
-        "pecl report results/default --format latex --out tables",
+        "pecl report results/default --format latex --out tables        (or: pecl report results/default --html page)",
         _DESCRIPTION,
     )
     parser.add_argument("folders", nargs="*", default=["results"], metavar="FOLDER", help="folders or files of results")
@@ -45,15 +47,37 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--out", metavar="DIR", help="write a file for each table into this folder; print their paths")
     parser.add_argument("--against", choices=NAMES, help="print published zero-shot scores with ours beside them")
+    parser.add_argument("--plots", metavar="DIR", help="write plots into this folder as PNG and SVG; print their paths")
+    parser.add_argument("--html", metavar="DIR", help="write a page to look at into this folder; print its path")
+    parser.add_argument("--data-dir", help="folder of the data sets, for the page's pictures (default: as in each run)")
+    parser.add_argument(
+        "--gallery-captions",
+        type=_count,
+        metavar="N",
+        default=60,
+        help="test captions on the page for each language and route; 0: no pictures (default: %(default)s)",
+    )
     parser.set_defaults(run=run)
 
 
+def _count(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of captions, expected 0 or more")
+    return int(text)
+
+
 def run(parsed: argparse.Namespace) -> int:
-    """Print the tables, or write them into a folder."""
-    made = report(collect(parsed.folders), parsed.against, parsed.where)
+    """Print the tables, or write them, plots or a page into folders."""
+    results = collect(parsed.folders)
+    made = report(results, parsed.against, parsed.where)
     tables = [made.only(parsed.table)] if parsed.table else made.tables
+    for folder in filter(None, (parsed.html, parsed.plots, parsed.out)):
+        check_writable(folder)
+    written = _write_pictures(parsed, results, replace(made, tables=tables))
     if parsed.out is not None:
-        print_text("\n".join(map(str, _write_files(tables, Path(parsed.out), parsed.format))))
+        written += _write_files(tables, Path(parsed.out), parsed.format)
+    if written:
+        print_text("\n".join(map(str, written)))
     elif parsed.format == "json":
         print_json({"left_out": made.left_out, "tables": [table.to_dict() for table in tables]})
     else:
@@ -65,9 +89,26 @@ def run(parsed: argparse.Namespace) -> int:
     return 0
 
 
+def _write_pictures(parsed: argparse.Namespace, results: Sequence[Result], made: Report) -> list[Path]:
+    """Write the page and the plots that were asked for and return the paths."""
+    if parsed.html is None and parsed.plots is None:
+        return []
+    from pecl.page import write_page  # matplotlib and jinja2: tables need neither
+    from pecl.plots import draw_plots, write_plots
+
+    complete = select([result for result in results if result["status"] == "complete"], parsed.where)
+    drawing = draw_plots(complete)
+    written = []
+    if parsed.html is not None:
+        shown = complete + [result for result in results if result["status"] != "complete"]
+        written.append(write_page(parsed.html, shown, made, drawing, parsed.gallery_captions, parsed.data_dir))
+    if parsed.plots is not None:
+        written += write_plots(drawing, parsed.plots)
+    return written
+
+
 def _write_files(tables: Sequence[Table], folder: Path, form: str) -> list[Path]:
     """Write the tables of each name into a file `<name>.<ending>` of `folder` and return the paths."""
-    check_writable(folder)
     names = dict.fromkeys(table.name for table in tables)
     write, ending = FORMATS[form]
     return [

@@ -13,9 +13,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pecl.files import check_writable, write_text
-from pecl.page.gallery import CAPTIONS, Gallery, make_gallery
+from pecl.page.gallery import Gallery, make_gallery
 from pecl.page.tables import SortableTable, runs_table, software_table, sortable
-from pecl.plots import Drawing, Plot, draw_plots
+from pecl.plots import Drawing, Plot
 from pecl.report import Report
 
 FILE = "index.html"
@@ -27,8 +27,9 @@ def write_page(
     folder: str | Path,
     results: Sequence[dict[str, Any]],
     report: Report,
+    drawing: Drawing,
+    captions: int,
     data_dir: str | Path | None = None,
-    captions: int = CAPTIONS,
 ) -> Path:
     """Write the page of `results` to `folder`/index.html, atomically, and return its path.
 
@@ -36,16 +37,17 @@ def write_page(
         folder: where it goes; made if missing.
         results: as `collect` gives them.
         report: their tables, as `pecl.report.report` makes them.
-        data_dir: root of the data sets, for captions and pictures; otherwise that of each run, or $PECL_DATA_DIR.
+        drawing: their plots, as `pecl.plots.draw_plots` makes them.
         captions: test captions shown for each language and route; 0 leaves the gallery out.
+        data_dir: root of the data sets, for captions and pictures; otherwise that of each run, or $PECL_DATA_DIR.
 
     Raises:
         DataError: the data are not those that a run was made with; nothing is written then.
         OutputError: the folder cannot be written.
     """
     check_writable(folder)
-    gallery = make_gallery(results, data_dir, captions) if captions else Gallery()
-    return write_text(Path(folder) / FILE, build_page(results, report, draw_plots(results), gallery))
+    gallery = make_gallery(results, captions, data_dir) if captions else Gallery()
+    return write_text(Path(folder) / FILE, build_page(results, report, drawing, gallery))
 
 
 def build_page(results: Sequence[dict[str, Any]], report: Report, drawing: Drawing, gallery: Gallery) -> str:

@@ -16,7 +16,6 @@ from pecl.plots.estimates import language_name
 from pecl.report import BEST
 from pecl.report.groups import Result
 
-CAPTIONS = 60  # shown for a language and route, unless told otherwise
 MAX_PICTURES = 1500  # about 8 MB; more than these make a page slow
 ISO_639 = {"jp": "ja"}  # a data set's code -> what the attribute lang asks for
 
@@ -30,7 +29,7 @@ class Gallery:
     notes: list[str] = field(default_factory=list)
 
 
-def make_gallery(results: Sequence[Result], data_dir: str | Path | None = None, captions: int = CAPTIONS) -> Gallery:
+def make_gallery(results: Sequence[Result], captions: int, data_dir: str | Path | None = None) -> Gallery:
     """Return what the best cell of each language and route retrieved, for at most `captions` test captions each.
 
     Fewer are shown where their pictures would be more than `MAX_PICTURES`.

@@ -36,12 +36,11 @@ class Drawing:
 
 
 def draw_plots(results: Sequence[dict[str, Any]]) -> Drawing:
-    """Draw every plot of `PLOTS` that `results` have the data for; the others are named in the log with the reason."""
-    usable = [result for result in results if result["status"] == "complete"]
+    """Draw every plot of `PLOTS` that complete results have the data for; the log names the others, with the reason."""
     drawing = Drawing()
     for name, draw in PLOTS.items():
         try:
-            drawing.plots += draw(usable)
+            drawing.plots += draw(results)
         except NotDrawn as reason:
             drawing.not_drawn[name] = str(reason)
             logger.info("plot %s is not drawn: %s", name, reason)
