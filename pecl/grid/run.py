@@ -8,9 +8,10 @@ Results are read from their files, wherever they were made.
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ _WAIT_SECONDS = 0.5  # between looks at what another process is doing
 
 @dataclass(frozen=True)
 class GridOutcome:
-    """Results of a grid's cells in order, complete or failed."""
+    """Results of a grid's cells in order, complete or failed; what was retrieved is in their files alone."""
 
     results: list[dict[str, Any]]
 
@@ -95,8 +96,9 @@ class _Run:
             self.hashes(cell)  # bad data stop the grid before it writes anything
             path = result_path(cell.out, cell.run_id())
             self.files_before[path] = _version(path)
-        for task in list(self.pending):
-            self._collect(task)
+        with _no_garbage_collection():
+            for task in list(self.pending):
+                self._collect(task)
 
     def round(self, status: StatusLine) -> None:
         """Carry out the tasks that nobody else is at work on; wait a moment when there is none."""
@@ -144,7 +146,8 @@ class _Run:
         if any(result is None for result in found):
             return False
         for cell, result in zip(task.cells, found, strict=True):
-            self.results[cell.out, cell.run_id()] = result
+            result.pop("retrieved", None)  # most of a result, and no table needs it
+            self.results[cell.out, result["run_id"]] = result
         self.pending.remove(task)
         self.done.append(task)
         if status is not None:
@@ -173,6 +176,16 @@ class _Run:
             with contextlib.suppress(BusyError), hold(out, [cell.run_id()]):
                 if complete_result(cell, self.hashes):
                     remove_states(out, cell.run_id())
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Collect no garbage: for each few results that are read, all read so far would be looked through again."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _version(path: Path) -> tuple[int, int]:
