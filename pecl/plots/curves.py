@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from matplotlib.ticker import MaxNLocator
+
 from pecl.plots.estimates import SCORE, best_of_routes, language_name, seeds_text, where_text
 from pecl.plots.groups import plot_groups
 from pecl.plots.style import COLUMN, NotDrawn, Plot, legend, look, panels, styled
@@ -46,6 +48,8 @@ def _curves(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
             right.plot(*zip(*scores, strict=True), **style)
             ring = {"marker": "o", "markersize": 7, "markerfacecolor": "none"}
             right.plot(run["best_step"], own[BEST][METRIC], **ring, color=style["color"])
+        for panel in (left, right):
+            panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         left.set(ylabel="training loss", xlabel="step", title=name)
         right.set(ylabel=f"validation {SCORE}", xlabel="step", title=name)
     legend(figure, axes, columns=5)
