@@ -11,12 +11,16 @@ of its few-shot split. A failed run has `error` in place of metrics, an interrup
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import logging
 import platform
+import re
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 SCHEMA = 1
 STATUSES = ("complete", "failed", "interrupted")
+_RUN_ID = re.compile(r"[0-9a-f]{16}")
 SPLITS = "splits"  # folder of the manifests
 _REQUIRED = ("schema", "run_id", "kind", "status", "config")
 _PACKAGES = ("pecl", "torch", "transformers", "timm", "safetensors", "tokenizers", "numpy")
@@ -77,22 +82,49 @@ def read_result(path: str | Path) -> dict[str, Any]:
 
 
 def collect(folders: list[str | Path]) -> list[dict[str, Any]]:
-    """Return the results below `folders`, sorted by run id, each run once.
+    """Return the results below `folders`, or the result files that are named, sorted by run id, each run once.
+
+    In folders, a result's file is named by its run id; what else lies there is left alone.
 
     Raises:
-        DataError: a folder is missing, or a result in it is damaged.
+        DataError: a folder is missing, a result is damaged, or two files hold different results of one run.
     """
     found: dict[str, dict[str, Any]] = {}
-    for folder in map(Path, folders):
-        if not folder.exists():
-            raise DataError(f"results folder {folder} does not exist; give the folder that `pecl train --out` named")
-        paths = [folder] if folder.is_file() else sorted(folder.rglob("*.json"))
-        for path in paths:
-            if any(part.startswith(".") or part == SPLITS for part in path.relative_to(folder).parts):
-                continue  # unfinished work, and manifests
-            result = read_result(path)
-            found[result["run_id"]] = {**result, "path": str(path)}
+    with _without_garbage_collection():
+        for path in (path for folder in folders for path in _result_paths(Path(folder))):
+            result = {**read_result(path), "path": str(path)}
+            other = found.setdefault(result["run_id"], result)
+            if other.get("metrics") != result.get("metrics"):
+                raise DataError(
+                    f"{other['path']} and {path} hold different results of run {result['run_id']}; "
+                    "give one of their folders alone, or delete the wrong one"
+                )
     return [found[run_id] for run_id in sorted(found)]
+
+
+def _result_paths(folder: Path) -> list[Path]:
+    if not folder.exists():
+        raise DataError(f"results folder {folder} does not exist; give the folder that `pecl train --out` named")
+    if folder.is_file():
+        return [folder]
+    return [
+        path
+        for path in sorted(folder.rglob("*.json"))
+        if _RUN_ID.fullmatch(path.stem)
+        and not any(part.startswith(".") or part == SPLITS for part in path.relative_to(folder).parts)
+    ]
+
+
+@contextlib.contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Pause Python's search for cycles, which takes longer than reading the millions of numbers that it looks at."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def environment() -> dict[str, Any]:

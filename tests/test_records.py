@@ -13,6 +13,7 @@ import pecl.experiment
 from pecl.config import make_config
 from pecl.data.registry import load_dataset
 from pecl.data.splits import few_shot_split
+from pecl.errors import DataError
 from pecl.experiment import evaluate, train
 from pecl.results import collect, manifest_path, read_result, result_path
 from pecl.retrieval import cosine_similarity
@@ -95,3 +96,21 @@ def test_lists_of_numbers_take_one_line(small):
     ranks = result["ranks"]["test"]["best"]["text_to_image"]
     assert f'"text_to_image": {json.dumps(ranks).replace("[", "[ ").replace("]", " ]")}' in "\n".join(lines)
     assert torch.tensor(ranks).min() >= 1
+
+
+def test_other_json_files_in_a_results_folder_are_left_alone(small):
+    result = train(make_config(small))
+    (Path(small["out"]) / "tables.json").write_text("[]")
+    assert [found["run_id"] for found in collect([small["out"]])] == [result["run_id"]]
+
+
+def test_two_different_results_of_one_run_are_refused(small, tmp_path):
+    result = train(make_config(small))
+    other = tmp_path / "other" / f"{result['run_id']}.json"
+    other.parent.mkdir()
+    other.write_text(json.dumps({"schema": 1, **result}))
+    assert len(collect([small["out"], other.parent])) == 1  # a copy is no contradiction
+    result["metrics"]["test"]["best"]["mean_recall@1"] += 0.1
+    other.write_text(json.dumps({"schema": 1, **result}))
+    with pytest.raises(DataError, match="different results of run"):
+        collect([small["out"], other.parent])

@@ -126,13 +126,13 @@ def test_bad_results_exit_2_naming_the_file(tmp_path, capsys, content, message):
     folder = tmp_path / "results"
     folder.mkdir()
     if content is not None:
-        (folder / "x.json").write_text(content)
+        (folder / "00000000000000aa.json").write_text(content)
     assert run(folder) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert message in captured.err
     assert captured.err.count("\n") == 1
-    assert content is None or str(folder / "x.json") in captured.err
+    assert content is None or str(folder / "00000000000000aa.json") in captured.err
 
 
 def write_cells(folder):
