@@ -13,14 +13,25 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from pecl.commands import COMMANDS
-from pecl.errors import PeclError
+from pecl.errors import PeclError, suggest
 
 
 class _Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one sentence, without the usage."""
 
     def error(self, message: str) -> None:
-        raise PeclError(f"{self.prog}: {message}; see {self.prog} --help")
+        command = self.prog.removeprefix("pecl").strip()  # `main` writes the first word
+        raise PeclError(f"{command}{': ' if command else ''}{message}; see {self.prog} --help")
+
+    def parse_known_args(
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse as ever, but name the command of what it does not know, and the nearest flag."""
+        parsed, rest = super().parse_known_args(args, namespace)
+        if rest:
+            flag = rest[0].partition("=")[0]
+            self.error(f"unrecognized arguments: {' '.join(rest)}{suggest(flag, self._option_string_actions)}")
+        return parsed, rest
 
 
 def build_parser(chosen: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:

@@ -25,6 +25,7 @@ from pecl.errors import OutputError
 logger = logging.getLogger(__name__)
 
 FOLDER = ".locks"
+_ATTEMPTS = 10_000  # one is lost whenever a holder leaves; in folders such as /proc every one is
 
 
 class BusyError(RuntimeError):
@@ -84,7 +85,7 @@ def remove_abandoned(out: str | Path) -> None:
 
 def _acquire(path: Path, wait: bool) -> int:
     """Return an open descriptor of `path` that holds its lock."""
-    while True:
+    for _ in range(_ATTEMPTS):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -110,6 +111,7 @@ def _acquire(path: Path, wait: bool) -> int:
             os.close(descriptor)
             raise
         os.close(descriptor)  # its holder removed it when leaving; the next attempt makes a new one
+    raise OutputError(f"cannot write {path}: no such folder can be made")
 
 
 def _lock(path: Path, descriptor: int, wait: bool = False) -> bool:

@@ -157,6 +157,8 @@ def prepare_training(config: ExperimentConfig, towers: Towers) -> Prepared:
 def _check(prepared: Prepared) -> None:
     """Raise unless the training part has everything that the loss asks for."""
     config, train = prepared.config, prepared.train
+    if config.weights is not None:
+        raise ConfigError("weights names an adapter to evaluate, and training starts from none: leave it out")
     for column in filter(None, (prepared.route.query, prepared.route.anchor)):
         if getattr(train, column) is None:
             raise ConfigError(f"route {config.route} needs {column}, which {train.dataset} does not have")

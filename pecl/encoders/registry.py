@@ -113,15 +113,25 @@ def load_towers(
         dtype: type of the weights: float32, bfloat16 or float16.
 
     Raises:
-        ConfigError: no such profile. Errors of loading come when a tower is first asked for.
+        ConfigError: no such profile or device. Errors of loading come when a tower is first asked for.
     """
     if profile not in PAIRS:
         raise ConfigError(unknown("profile", profile, PAIRS))
+    check_device(device)
     pair = PAIRS[profile]
     return Towers(
         lambda: _load_text(text_model or pair.text, device, dtype),
         lambda: _load_image(image_model or pair.image, device, dtype),
     )
+
+
+def check_device(device: str | torch.device) -> None:
+    """Raise ConfigError, naming those that there are, unless tensors can be made on `device`."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # the latter where torch was built without the device
+        there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+        raise ConfigError(f"device {device!s} is not there or not usable: found {', '.join(there)}") from error
 
 
 # The loaders are imported when used: the mini profile needs none of the hub's machinery, the others none of mini's.
