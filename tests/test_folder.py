@@ -194,3 +194,9 @@ def test_problem_reads_as_a_sentence():
     assert str(Problem(3, "de", "empty")) == "line 3, field 'de': empty"
     assert str(Problem(3, None, "torn")) == "line 3: torn"
     assert str(Problem(None, None, "no rows")) == "no rows"
+
+
+def test_a_broken_line_is_named_rather_than_the_column_that_it_hides(tmp_path):
+    (tmp_path / "captions.jsonl").write_text('{"en": "a"\n')
+    with pytest.raises(DataError, match=r"captions\.jsonl, line 1"):
+        load_folder(tmp_path, "de")

@@ -77,6 +77,7 @@ def load_folder(
     """
     path = find_table(path)
     table = read_table(path)
+    _refuse_problems(path, table, set())  # broken lines first: they can hide the columns
     translation_columns = translation_names(language, need)
     columns = {"english": "en", "target": language, **translation_columns}
     for column in columns.values():
@@ -109,7 +110,7 @@ def _refuse_problems(path: Path, table: Table, used: set[str]) -> None:
     """Raise DataError if the table has a problem with a whole line, or with a column of `used`."""
     problems = [problem for problem in _table_problems(table) if problem.field is None or problem.field in used]
     if problems:
-        rest = f" (and {len(problems) - 1} more: check_captions_file lists them)" if len(problems) > 1 else ""
+        rest = f" (and {len(problems) - 1} more: `pecl data check` lists them)" if len(problems) > 1 else ""
         raise DataError(f"{path}, {problems[0]}{rest}")
 
 

@@ -75,7 +75,7 @@ def _missing_sentence(dataset: str, folder: Path, missing: list[str], present: l
     way_on = (
         f"add them, or pass {flag} to use the {kept} that are there"
         if kept
-        else "put them there, or load the captions alone (text_only=True)"
+        else "put them there, or use the captions alone (--gallery english --image-weight 0; text_only=True)"
     )
     count = f"{len(missing)} of {len(missing) + len(present)} images"
     return f"{dataset}: {count} are missing from {folder} ({some_names(missing)}){also}: {way_on}"

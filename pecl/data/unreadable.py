@@ -25,7 +25,7 @@ def unreadable_images(images: ImageSource, decoded: Collection[str] = ()) -> dic
         decoded: fingerprints of images that are known to decode.
     """
     failed = {}
-    for index in tqdm(range(len(images)), desc="checking images", unit="image", leave=False):
+    for index in tqdm(range(len(images)), desc="checking images", unit="image", leave=False, disable=not len(images)):
         try:
             if images.fingerprint(index) not in decoded:
                 images.load(index)
