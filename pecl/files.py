@@ -7,23 +7,27 @@ next write to the same target.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import platform
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pecl.errors import OutputError
 
 if TYPE_CHECKING:
     import torch
 
+T = TypeVar("T")
+
 # A list of numbers over several lines; no string of JSON holds a line break, so none is ever taken for one.
 _NUMBERS = re.compile(r"\[\n[-+.\deE,\s]*\]")
+_ATTEMPTS = 100
 # `write_bytes` names it
 _TEMPORARY = re.compile(r"\.(?P<target>.+)\.(?P<host>[^/]*)-(?P<process>\d+)-\d+\.tmp")
 
@@ -37,17 +41,31 @@ def write_bytes(path: str | Path, content: bytes) -> Path:
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{platform.node()}-{os.getpid()}-{threading.get_ident()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        remove_abandoned(path.parent, path.name)
-        with open(temporary, "wb") as file:
+        with open_in_folder(path.parent, lambda: open(temporary, "wb")) as file:
+            remove_abandoned(path.parent, path.name)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     return path
+
+
+def open_in_folder(folder: Path, open_file: Callable[[], T]) -> T:
+    """Make `folder` and return what `open_file` returns; again, if another process removes the empty folder between.
+
+    Raises:
+        OSError: the folder cannot be made, or the file not opened.
+    """
+    for _ in range(_ATTEMPTS):
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
+            folder.mkdir(parents=True, exist_ok=True)
+            return open_file()
+    folder.mkdir(parents=True, exist_ok=True)  # a file in the folder's place fails each time
+    return open_file()
 
 
 def remove_abandoned(folder: str | Path, target: str = "") -> None:

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pecl.errors import OutputError
+from pecl.files import open_in_folder
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ def hold(out: str | Path, runs: Sequence[str], wait: bool = False) -> Iterator[N
     """Hold the locks of `runs` of the experiment folder `out` while the body is carried out.
 
     Args:
-        out: experiment folder; made where it is missing, and removed again if it stays empty.
+        out: experiment folder; made where it is missing, and removed by its maker if it is empty then.
         runs: run ids. They are locked in sorted order, so that two who wait cannot wait for each other.
         wait: wait for another process to finish, instead of an error.
 
@@ -87,10 +88,7 @@ def _acquire(path: Path, wait: bool) -> int:
     """Return an open descriptor of `path` that holds its lock."""
     for _ in range(_ATTEMPTS):
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        except FileNotFoundError:  # the last one to leave has just removed the folder
-            continue
+            descriptor = open_in_folder(path.parent, lambda: os.open(path, os.O_RDWR | os.O_CREAT, 0o644))
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
         try:
