@@ -24,6 +24,11 @@ setup(
     packages=find_packages(include=["pecl", "pecl.*"]),
     package_data={"pecl": ["weights/*.safetensors", "published/*.json", "page/static/*"]},
     install_requires=requirements("requirements.txt"),
-    extras_require={"test": requirements("requirements-test.txt"), "openclip": ["open_clip_torch>=2.24"]},
+    extras_require={
+        "test": requirements("requirements-test.txt"),
+        "openclip": ["open_clip_torch>=2.24"],
+        "slurm": ["submitit>=1.5"],
+        "ray": ["ray>=2.9"],
+    },
     entry_points={"console_scripts": ["pecl = pecl.cli:main"]},
 )

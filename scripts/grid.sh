@@ -3,11 +3,7 @@
 #
 #   bash scripts/grid.sh method1 de                     the grid of configs/grid_$PECL_PROFILE.yaml (default: mini)
 #   bash scripts/grid.sh method1 de --lr 1e-4,3e-4      any flag of `pecl grid` overrides the file
-set -euo pipefail
-cd "$(dirname "$0")/.."
+#   bash scripts/grid.sh method1 de --dry-run           the cells, and how long they will take
+. "$(dirname "$0")/common.sh"
 [ $# -ge 2 ] || { echo "usage: bash scripts/grid.sh ROUTE LANGUAGE [flags of pecl grid]" >&2; exit 2; }
-route=$1 language=$2
-shift 2
-python=$([ -x .venv/bin/python ] && echo .venv/bin/python || command -v python3)
-exec "$python" -m pecl grid --config "configs/grid_${PECL_PROFILE:-mini}.yaml" \
-    --route "$route" --language "$language" --out "results/grid_$route" "$@"
+pecl grid --config "$grid_config" --route "$1" --language "$2" --out "results/grid_$1" "${@:3}"

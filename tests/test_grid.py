@@ -204,7 +204,6 @@ def test_fleets_hold_what_can_be_trained_side_by_side(small):
         (["--jobs", "0"], "jobs: 0 is out of range"),
         (["--launcher", "inline", "--jobs", "2"], "expected --launcher process"),
         (["--slurm", "partition=gpu"], "--slurm is for the launcher slurm"),
-        (["--seed", "1", "--seeds", "2,3"], "--seed and --seeds are the same"),
         (["--seeds", "1,many"], "seed: 'many' is no int"),
         (["--lr", "1e-4,-1"], "lr: -1.0 is out of range"),
         (["--fleet", "0"], "fleet: 0 is out of range"),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -64,6 +65,39 @@ def test_there_is_a_grid_script_for_every_route_and_language():
             assert lines[-1] == f'exec bash "$(dirname "$0")/../grid.sh" {route} {language} "$@"'
 
 
+def run_script(command, **environment):
+    """Return the lines that a script prints; it takes .venv's Python, or else the first on the path: this one."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, **environment}
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout.splitlines()
+
+
+def scenario(name, *flags, profile="mini"):
+    """Return the lines of cells, without identity and state, that a script's dry run lists."""
+    command = ["bash", str(ROOT / "scripts" / f"{name}.sh"), "--dry-run", *flags]
+    lines = run_script(command, PECL_PROFILE=profile)
+    return [line for line in lines if not re.match(r"\d+ cells?, ", line)]
+
+
+def test_the_scripts_of_the_papers_scenarios_list_their_cells():
+    assert len(scenario("zero_shot", profile="paper")) == 11
+    assert len(scenario("few_shot", "--language", "de", "--seeds", "1,2")) == 5 * 3 * 2
+    assert len(scenario("full_data", "--lr", "1e-3,2e-3")) == 3 * 2
+    assert len(scenario("ablation_modules", "--language", "cs")) == 8
+    alone_and_joint = scenario("disparity", "--lr", "1e-4")
+    assert len(alone_and_joint) == 4 + 4
+    assert sum("joint=cs+de+en+fr" in line for line in alone_and_joint) == 4
+
+
+@pytest.mark.slow
+def test_all_studies_of_a_profile_can_be_listed():
+    cells = scenario("all", profile="paper")
+    zero_shot, routes, few_shot, full, modules, disparity = 11, (3 + 3 + 45) * 10, 150, 3, 16, 15 * 11 * 2
+    assert len(cells) == zero_shot + routes + few_shot + full + modules + disparity
+
+
 def test_a_grid_script_passes_its_flags_through(tmp_path):
     command = [
         "bash",
@@ -74,12 +108,8 @@ def test_a_grid_script_passes_its_flags_through(tmp_path):
         "--seed",
         "7",
     ]
-    # the script takes .venv's Python, or else the first on the path: this one
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    finished = subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, "PATH": path})
-    assert finished.returncode == 0, finished.stderr
-    cells = finished.stdout.splitlines()
-    assert cells[-1] == "2 cells"
+    cells = run_script(command)
+    assert cells[-1].startswith("2 cells, ")
     assert all("route=method2" in cell and "language=cs" in cell and "seed=7" in cell for cell in cells[:-1])
 
 

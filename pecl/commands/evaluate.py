@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from pecl.commands.options import add_command, add_config_flags, language_configs, print_json, print_text
+from pecl.commands.options import add_command, add_config_flags, differences, language_configs, print_json, print_text
 from pecl.config import EVALUATION_FIELDS
 from pecl.experiment import evaluate
 from pecl.report import evaluation_table, text_table
@@ -16,13 +16,18 @@ def add_parser(commands: Any) -> None:
     example = "pecl evaluate --dataset multi30k-1k --language en,de,fr,cs"
     parser = add_command(commands, "evaluate", "measure the retrieval recall of languages on a data set", example)
     add_config_flags(parser, only=EVALUATION_FIELDS | {"data_dir", "out", "image_weight"})
+    parser.add_argument("--dry-run", action="store_true", help="print what would be evaluated, and evaluate nothing")
     parser.add_argument("--json", action="store_true", help="print the results as one JSON document")
     parser.set_defaults(run=run)
 
 
 def run(parsed: argparse.Namespace) -> int:
     """Evaluate every language and print one table."""
-    results = [evaluate(config) for config in language_configs(parsed)]
+    configs = language_configs(parsed)
+    if parsed.dry_run:
+        print_text("\n".join(f"{config.run_id('evaluate')} {differences(config)}" for config in configs))
+        return 0
+    results = [evaluate(config) for config in configs]
     if parsed.json:
         print_json(results)
     else:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import fields
 from typing import Any
 
-from pecl.commands.options import add_command, add_config_flags, config_values, print_json, print_text
+from pecl.commands.options import add_command, add_config_flags, config_values, differences, print_json, print_text
 from pecl.config import ExperimentConfig
 from pecl.errors import ConfigError
 from pecl.grid import GridOutcome, estimate, expand, fleets, recorded_seconds, repeat_cells, run_grid
@@ -33,7 +32,7 @@ def add_parser(commands: Any) -> None:
         _DESCRIPTION,
     )
     add_config_flags(parser)
-    parser.add_argument("--seeds", metavar="N,N", help="the same as --seed: cells of several seeds")
+    parser.add_argument("--seeds", dest="seed", metavar="N,N", help="the same as --seed: cells of several seeds")
     parser.add_argument(
         "--best-of",
         metavar="FOLDER",
@@ -92,16 +91,8 @@ def grid_cells(parsed: argparse.Namespace) -> list[ExperimentConfig]:
 
 
 def grid_values(parsed: argparse.Namespace) -> dict[str, Any]:
-    """Return what files and flags set, comma-joined flags as lists.
-
-    Raises:
-        ConfigError: a file or its keys are wrong, or seeds are given twice.
-    """
+    """Return what files and flags set, comma-joined flags as lists."""
     values = config_values(parsed)
-    if parsed.seeds is not None:
-        if parsed.seed is not None:
-            raise ConfigError("--seed and --seeds are the same: give one of them")
-        values["seed"] = parsed.seeds
     return {
         name: value.split(",") if isinstance(value, str) and "," in value and name not in _NOT_SPLIT else value
         for name, value in values.items()
@@ -130,14 +121,8 @@ def _dry_run(cells: list[ExperimentConfig], parsed: argparse.Namespace) -> str:
     list(fleets(cells, parsed.fleet))  # checks the size
     found = [find_result(cell) for cell in cells]
     states = ["new" if result is None else result["status"] for result in found]
-    lines = [f"{cell.run_id()} {state:<11} {_differences(cell)}" for cell, state in zip(cells, states, strict=True)]
+    lines = [f"{cell.run_id()} {state:<11} {differences(cell)}" for cell, state in zip(cells, states, strict=True)]
     remaining = [cell for cell, state in zip(cells, states, strict=True) if state != "complete"]
     time = estimate(remaining, recorded_seconds(cells), parsed.jobs or 1)
     counted = f"{len(cells)} cell" + ("s" if len(cells) != 1 else "")
     return "\n".join([*lines, f"{counted}, {len(remaining)} to train: {time}"])
-
-
-def _differences(cell: ExperimentConfig) -> str:
-    """Return the fields of a cell that are not the defaults."""
-    changed = [item for item in fields(cell) if getattr(cell, item.name) != item.default]
-    return " ".join(f"{item.name}={getattr(cell, item.name)}" for item in changed)

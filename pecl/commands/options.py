@@ -71,6 +71,12 @@ def language_configs(parsed: argparse.Namespace) -> list[ExperimentConfig]:
     return [make_config(one, where="command line") for one in each]
 
 
+def differences(config: ExperimentConfig) -> str:
+    """Return the fields of a config that are not the defaults, as text."""
+    changed = [item for item in fields(config) if getattr(config, item.name) != item.default]
+    return " ".join(f"{item.name}={getattr(config, item.name)}" for item in changed)
+
+
 def print_json(document: Any) -> None:
     """Print one JSON document on standard output."""
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Everything of a profile, one study after the other; what is complete is not done again. A study that fails does not
+# stop the others; the exit status is then 1.
+#
+#   bash scripts/all.sh --dry-run                       what it is, and how long it will take
+#   PECL_DATA_DIR=... bash scripts/all.sh --jobs 2      any flag of `pecl grid` but --language; 2 cells at a time
+#   PECL_PROFILE=paper bash scripts/all.sh --device cuda --seeds 1,2,3
+. "$(dirname "$0")/common.sh"
+failed=""
+study() {
+    echo "== $1" >&2
+    "${@:2}" || failed="$failed $1"
+}
+dry=""
+case " $* " in *" --dry-run "*) dry=--dry-run ;; esac
+study zero_shot bash scripts/zero_shot.sh $dry
+for route in baseline1 baseline2 method1 method2 method3; do
+    study "grid_$route" bash scripts/grid.sh "$route" "$languages" "$@"
+done
+for name in few_shot full_data ablation_modules disparity; do
+    study "$name" bash "scripts/$name.sh" "$@"
+done
+[ -z "$failed" ] || { echo "not complete:$failed" >&2; exit 1; }
+[ -n "$dry" ] || pecl report results

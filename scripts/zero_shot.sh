@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Zero-shot: the recall of the plain tower in every language, on the whole data set of the profile.
+#
+#   bash scripts/zero_shot.sh                                          drawn scenes with the mini profile
+#   PECL_PROFILE=paper bash scripts/zero_shot.sh --device cuda         XTD10; any flag of `pecl evaluate`
+#   PECL_DATA_DIR=... bash scripts/zero_shot.sh --dataset multi30k-1k --language en,de,fr,cs
+. "$(dirname "$0")/common.sh"
+dataset=$(sed -n 's/^dataset: //p' "$grid_config")
+pecl evaluate --profile "$profile" --dataset "$dataset" --language "en,$languages" --out results/zero_shot "$@"
