@@ -13,6 +13,7 @@ from PIL import Image
 from report_results import evaluate, train
 
 from pecl.plots import FORMATS, PLOTS, draw_plots, write_plots
+from pecl.routes import ROUTES
 
 CURVE = {"curve": {"loss": [[5, 2.0], [10, 1.0]], "val_mean_recall@1": [[5, 0.4], [10, 0.5]]}}
 
@@ -189,3 +190,13 @@ def test_training_curves_begin_with_the_plain_tower():
     assert list(losses.get_xdata()) == [5, 10]
     assert list(scores.get_xdata()) == [0, 5, 10]
     assert list(scores.get_ydata()) == [0.3, 0.4, 0.5]
+
+
+def test_a_wide_legend_stays_within_the_figure():
+    tested_on = {"baseline2": "target_to_english", "method3": "target_to_english"}
+    results = [with_curve(train(4, 9, route=r)) for r in ROUTES if r not in tested_on]
+    results += [with_curve(train(4, 9, train_on=text)) for text in ("multi30k-translations", "flickr30k200")]
+    figure = drawn(results, "recall").figure
+    (legend,) = figure.legends
+    assert legend.get_window_extent().width <= figure.bbox.width
+    assert len(legend.get_texts()) == len(results)

@@ -25,6 +25,7 @@ from pecl.report.groups import Result
 from pecl.report.statistics import ENGLISH
 
 _ROW = 0.17  # inches: height of one route's row
+_LEVEL = 0.1  # of English recall: a smaller gap is too small for shares of it to say much
 
 
 def draw_recall(results: Sequence[Result]) -> list[Plot]:
@@ -88,12 +89,13 @@ def _gap_closed(group: Group, runs: list[Result], results: Sequence[Result]) -> 
     english = zero_shot(reference)
     rows, level = _closed(best_of_routes(chosen_cells(runs)), english.mean)
     if not rows:
-        raise NotDrawn(f"no trained language is behind English with the gallery {group.gallery} of {group.dataset}")
+        where = f"with the gallery {group.gallery} of {group.dataset}"
+        raise NotDrawn(f"no trained language is {_LEVEL:.0%} behind English {where}")
     languages = list(dict.fromkeys(code for code, *_ in rows))
     names = sorted({name for _, name, *_ in rows})
     shown = [one for *_, one in rows]
     title = "Share of the gap to English that is closed"
-    left_out = f" Not behind English: {', '.join(level)}." if level else ""
+    left_out = f" Less than {_LEVEL:.0%} behind English: {', '.join(level)}." if level else ""
     caption = (
         f"Gain / gap, where the gap is English zero-shot ({english.mean:.3f}) minus the language's, taken as exact. "
         f"{describe(group, [cell for _, _, cell, _ in rows], shown)}{left_out}"
@@ -118,13 +120,15 @@ def _gap_closed(group: Group, runs: list[Result], results: Sequence[Result]) -> 
 def _closed(
     languages: dict[str, dict[str, Cell]], english: float
 ) -> tuple[list[tuple[str, str, Cell, Estimate]], list[str]]:
-    """Return (language, route, cell, per cent of the gap closed) of languages behind English, and the others."""
-    rows, level = [], set()
+    """Return (language, route, cell, per cent of the gap closed) of what is behind English, and names of the others."""
+    rows, level = [], []
     for code, routes in languages.items():
         for name, cell in sorted(routes.items()):
             gap = english - cell.zero_shot
-            if gap > 0 and code != ENGLISH:
+            if code == ENGLISH:
+                continue
+            if gap > _LEVEL * english:
                 rows.append((code, name, cell, gain(cell).scaled(100 / gap)))
-            elif code != ENGLISH:
-                level.add(code)
-    return rows, sorted(level)
+            else:
+                level.append(f"{code} {name}")
+    return rows, level

@@ -124,10 +124,16 @@ def panels(
 
 
 def legend(figure: Figure, axes: Sequence[Axes], columns: int = 2) -> None:
-    """Put one legend of all `axes` above the panels, where it covers no data; equal labels stand once."""
+    """Put one legend of all `axes` above the panels, where it covers no data; equal labels stand once.
+
+    It has as many `columns` as fit the width of the figure.
+    """
     found: dict[str, Any] = {}
     for panel in axes:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
-    if found:
-        figure.legend(found.values(), found.keys(), loc="outside upper left", ncols=min(columns, len(found)))
+    for count in range(min(columns, len(found)), 0, -1):
+        drawn = figure.legend(found.values(), found.keys(), loc="outside upper left", ncols=count)
+        if count == 1 or drawn.get_window_extent().width <= figure.bbox.width:
+            break
+        drawn.remove()
