@@ -26,7 +26,7 @@ from pecl.data.captions import ImageSource
 from pecl.data.unreadable import unreadable_error, unreadable_images
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import DataError
+from pecl.errors import DataError, OutputError
 from pecl.files import sha256_lines, write_tensors
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,11 @@ class EmbeddingStore:
 
     def _add(self, keys: list[str], embeddings: torch.Tensor) -> None:
         name = f"{sha256_lines(keys)[:16]}.safetensors"
-        write_tensors(self.folder / name, {"embeddings": embeddings}, {"tower": self.tower, "keys": json.dumps(keys)})
+        metadata = {"tower": self.tower, "keys": json.dumps(keys)}
+        try:
+            write_tensors(self.folder / name, {"embeddings": embeddings}, metadata)
+        except OutputError as error:
+            raise OutputError(f"{error}; PECL_CACHE_DIR names another folder for embeddings") from error
         self._rows.update(zip(keys, embeddings.float(), strict=True))
         self._read.add(name)
 

@@ -130,7 +130,13 @@ def test_image_files(tmp_path):
 def test_truncated_missing_and_false_images_are_named(tmp_path):
     whole = write_image(tmp_path / "whole.png", size=(64, 64)).read_bytes()
     jpeg = write_image(tmp_path / "whole.jpg", size=(640, 480)).read_bytes()
-    contents = {"cut.png": whole[:60], "cut.jpg": jpeg[: len(jpeg) // 2], "text.jpg": b"hello", "empty.jpg": b""}
+    contents = {
+        "cut.png": whole[:60],
+        "cut.jpg": jpeg[: len(jpeg) // 2],
+        "text.jpg": b"hello",
+        "empty.jpg": b"",
+        "bad.ppm": b"P6 4x 4 255\n",
+    }
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(DataError, match=rf"cannot read image .*{name}.*replace the file or leave it out"):

@@ -9,6 +9,7 @@ from pecl.adapters.base import attach
 from pecl.adapters.lora import LoraConfig
 from pecl.data.captions import ImageFiles
 from pecl.encoders.image import ImageEncoder
+from pecl.errors import OutputError
 from pecl.features import EmbeddingStore, image_embeddings, text_embeddings
 
 
@@ -104,3 +105,10 @@ def test_an_adapted_tower_has_no_frozen_embeddings(tmp_path):
     attach(tower, LoraConfig(r=1))
     with pytest.raises(ValueError, match="detach it first"):
         text_embeddings(tower, ["a"], EmbeddingStore("x", tmp_path))
+
+
+def test_a_store_that_cannot_be_written_names_the_variable_of_its_folder(images, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    tower = image_tower()
+    with pytest.raises(OutputError, match=r"cannot write .*; PECL_CACHE_DIR names another folder"):
+        image_embeddings(tower, images, EmbeddingStore(tower.fingerprint, tmp_path / "file"))

@@ -65,7 +65,7 @@ class ImageFiles:
         try:
             with Image.open(path) as image:
                 return image.convert("RGB")
-        except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # SyntaxError: some broken PNGs
+        except Exception as error:  # besides OSError, Pillow raises whatever its readers stumble over
             raise DataError(f"cannot read image {path}: {error}; replace the file or leave it out") from error
 
     def fingerprint(self, index: int) -> str:

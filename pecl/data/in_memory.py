@@ -51,7 +51,7 @@ class RowImages:
             raise DataError(f"{place}: expected a Pillow image or a path, got {type(value).__name__}")
         try:
             return value.convert("RGB")
-        except OSError as error:  # Pillow decodes on first use
+        except Exception as error:  # Pillow decodes on first use, and raises whatever it stumbles over
             raise DataError(f"{place}: cannot read the image: {error}") from error
 
     def fingerprint(self, index: int) -> str:
