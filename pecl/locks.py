@@ -99,8 +99,7 @@ def _acquire(path: Path, wait: bool) -> int:
                 logger.info("%s; waiting for it", busy)
                 _lock(path, descriptor, wait=True)
             if _is_at(path, descriptor):
-                os.truncate(descriptor, 0)
-                os.write(descriptor, json.dumps(_myself()).encode())
+                _sign(path, descriptor)
                 return descriptor
         except OSError as error:
             os.close(descriptor)
@@ -110,6 +109,16 @@ def _acquire(path: Path, wait: bool) -> int:
             raise
         os.close(descriptor)  # its holder removed it when leaving; the next attempt makes a new one
     raise OutputError(f"cannot write {path}: no such folder can be made")
+
+
+def _sign(path: Path, descriptor: int) -> None:
+    """Write whose the lock is; on a full disk, remove the file."""
+    try:
+        os.truncate(descriptor, 0)
+        os.write(descriptor, json.dumps(_myself()).encode())
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _lock(path: Path, descriptor: int, wait: bool = False) -> bool:

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -264,3 +266,25 @@ def test_dry_run_says_how_cells_stand_and_what_remains(small, capsys):
     assert [line.split()[1] for line in lines[:2]] == ["complete", "new"]
     assert lines[2].startswith("2 cells, 1 to train: about ")
     assert "recorded cells of the same shape for 1 of 1" in lines[2]
+
+
+def test_a_grid_that_skips_a_thousand_cells_starts_at_once_and_without_torch(small):
+    """The bound holds for processor time, whatever else the machine does; a result is as large as a real one's."""
+    result = train(make_config(small))
+    result["retrieved"]["test"]["filling"] = [[1234, 2345, 3456, 4567, 5678]] * 2000
+    cells = expand({**small, "seed": list(range(1, 1001))})
+    for cell in cells:
+        copy = {"schema": 1, **result, "run_id": cell.run_id(), "config": cell.to_dict()}
+        result_path(cell.out, cell.run_id()).write_text(json.dumps(copy))
+    seeds = ",".join(map(str, range(1, 1001)))
+    code = (
+        "import resource, sys\nfrom pecl.cli import main\n"
+        f"assert main({['grid', *flags({**small, 'seed': seeds})]!r}) == 0\n"
+        "used = resource.getrusage(resource.RUSAGE_SELF)\n"
+        "sys.stderr.write(f'\\n{used.ru_utime + used.ru_stime} {\"torch\" in sys.modules}')"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    seconds, torch_too = finished.stderr.splitlines()[-1].split()
+    assert len(finished.stdout.splitlines()) == 1001 + 4  # all cells, and the best one
+    assert torch_too == "False"
+    assert float(seconds) < 3
