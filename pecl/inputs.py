@@ -9,12 +9,14 @@ from pecl.config import TRAIN_ON, ExperimentConfig
 from pecl.data.captions import ParallelCaptions
 from pecl.data.multi30k import load_multi30k_translations_outside_pool
 from pecl.data.registry import find_data_dir, load_dataset
+from pecl.data.splits import check_shots, count_items
 from pecl.data.unreadable import leave_out_unreadable
 from pecl.errors import ConfigError, DataError
 from pecl.routes import TRANSLATIONS, route
 
-# Fields that what a training reads depends on
+# Fields that what a training reads depends on, and whether it is enough
 INPUT_FIELDS = (
+    "shots",
     *("dataset", "data_dir", "split", "language", "route", "test_query", "train_on", "train_size", "gallery"),
     *("image_weight", "allow_missing_images", "allow_copied_translations", "skip_unreadable"),
 )
@@ -71,9 +73,10 @@ def training_hashes(config: ExperimentConfig) -> dict[str, Any]:
     """Return what identifies the data of a training: the SHA-256 of each column, of both sets.
 
     Raises:
-        PeclError: as `load_training_inputs`.
+        PeclError: as `load_training_inputs`, or there are too few pairs for the split.
     """
     data, text = load_training_inputs(config)
+    check_shots(count_items(data), config.shots)
     return {"captions": data.hashes(), "training text": text and text.hashes()}
 
 

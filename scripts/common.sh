@@ -8,6 +8,7 @@ case $profile in
     *) languages=de,es,fr,it,jp,ko,pl,ru,tr,zh ;;
 esac
 grid_config=configs/grid_$profile.yaml
+[ -f "$grid_config" ] || grid_config=configs/grid_paper.yaml # the other M-CLIP pairs share the paper's grid
 
 pecl() { "$python" -m pecl "$@"; }
 

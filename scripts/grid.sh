@@ -6,4 +6,4 @@
 #   bash scripts/grid.sh method1 de --dry-run           the cells, and how long they will take
 . "$(dirname "$0")/common.sh"
 [ $# -ge 2 ] || { echo "usage: bash scripts/grid.sh ROUTE LANGUAGE [flags of pecl grid]" >&2; exit 2; }
-pecl grid --config "$grid_config" --route "$1" --language "$2" --out "results/grid_$1" "${@:3}"
+pecl grid --config "$grid_config" --profile "$profile" --route "$1" --language "$2" --out "results/grid_$1" "${@:3}"

@@ -183,6 +183,13 @@ def test_missing_data_are_found_before_anything_is_written(small, tmp_path, caps
     assert not Path(small["out"]).exists()
 
 
+def test_shots_beyond_the_pool_are_found_before_the_first_cell(small, tmp_path, capsys):
+    values = {**small, "shots": "6,12"}
+    assert main(["grid", *flags(values)]) == 2
+    assert "shots=12 is too large for a pool of 24" in capsys.readouterr().err
+    assert not (tmp_path / "results").exists()
+
+
 def test_cells_that_cannot_differ_are_one(small):
     values = {**small, "alignment_weight": [0.01, 0.1]}
     assert len(expand({**values, "route": "baseline1"})) == 1

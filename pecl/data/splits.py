@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
-
 from pecl.data.captions import ParallelCaptions
 from pecl.errors import DataError
 
@@ -26,6 +24,19 @@ def few_shot_split(n: int, shots: int, seed: int = 42) -> Split:
     """Split `n` items by `torch.randperm(n)` seeded with `seed`: first `shots` train, next `shots` val, rest test.
 
     Raises:
+        DataError: as `check_shots`.
+    """
+    import torch  # here, since whoever only checks needs none
+
+    check_shots(n, shots)
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed)).tolist()
+    return Split(tuple(order[:shots]), tuple(order[shots : 2 * shots]), tuple(order[2 * shots :]))
+
+
+def check_shots(n: int, shots: int) -> None:
+    """Refuse a split that `n` items are too few for.
+
+    Raises:
         DataError: `shots` is less than 1, or the pool is too small to leave a single test item.
     """
     if shots < 1:
@@ -35,8 +46,11 @@ def few_shot_split(n: int, shots: int, seed: int = 42) -> Split:
             f"shots={shots} is too large for a pool of {n}: {shots} to train and {shots} to validate must leave some "
             f"to test on, so shots can be at most {max((n - 1) // 2, 0)}"
         )
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed)).tolist()
-    return Split(tuple(order[:shots]), tuple(order[shots : 2 * shots]), tuple(order[2 * shots :]))
+
+
+def count_items(captions: ParallelCaptions) -> int:
+    """Return the number of items that `split_captions` splits: images that captions are of, or else captions."""
+    return len(captions) if captions.image_index is None else len(set(captions.image_index))
 
 
 def split_captions(captions: ParallelCaptions, shots: int, seed: int = 42) -> Split:
