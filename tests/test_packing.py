@@ -83,9 +83,22 @@ def test_the_backbone_keeps_its_own_attention_even_after_an_error():
     assert tower.backbone.config._attn_implementation == before
 
 
+def test_texts_are_encoded_in_whole_batches_where_padding_costs_nothing(packed_passes):
+    tower = tower_of("xlm-roberta")
+    packed = tower.encode_text(TEXTS)
+    assert len(packed_passes) == 1
+    tower.packing = False
+    torch.testing.assert_close(packed, tower.encode_text(TEXTS), rtol=1e-6, atol=1e-6)
+    assert len(packed_passes) == 1
+
+
 def test_other_attentions_and_architectures_are_left_alone():
     tower = tower_of("bert")
     assert can_pack(tower.backbone)
+    layer = tower.backbone.encoder.layer[0]
+    layer.forward = layer.forward  # as other libraries wrap it
+    assert not can_pack(tower.backbone)
+    del layer.forward
     tower.backbone.config._attn_implementation = "eager"
     assert not can_pack(tower.backbone)
     tower.backbone.config._attn_implementation = "sdpa"

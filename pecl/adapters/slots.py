@@ -150,6 +150,8 @@ class SlotModule(nn.Module):
 class SlotPrompt(SlotModule):
     """A slot module at the word embeddings that puts vectors into the input sequence."""
 
+    needs_rows = True
+
     length: int  # number P of vectors
 
     def forward(self, input_ids: torch.Tensor) -> torch.Tensor:

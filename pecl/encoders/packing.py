@@ -84,8 +84,13 @@ AttentionInterface.register(ATTENTION_BY_ROW, attention_by_row)
 
 
 def can_pack(backbone: nn.Module) -> bool:
-    """Return whether `backbone` is of an architecture and attention that `encode_packed` knows."""
-    return backbone.config.model_type in _FIRST_POSITION and backbone.config._attn_implementation == "sdpa"
+    """Return whether `backbone` is of an architecture and attention that `encode_packed` knows, and as it was made.
+
+    A layer whose `forward` somebody has replaced, as OpenDelta's soft prompt does, may look at rows.
+    """
+    if backbone.config.model_type not in _FIRST_POSITION or backbone.config._attn_implementation != "sdpa":
+        return False
+    return not any("forward" in vars(module) for module in backbone.modules())
 
 
 def encode_packed(backbone: nn.Module, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:

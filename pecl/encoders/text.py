@@ -163,14 +163,14 @@ class MultilingualTextEncoder(nn.Module):
             attention_mask[i, : len(row)] = 1
         return Batch(torch.as_tensor(indices), input_ids.to(self.device), attention_mask.to(self.device))
 
-    def batches(self, token_ids: TokenIds, batch_size: int) -> Iterator[Batch]:
-        """Yield batches of at most `batch_size` texts, longest first, each with at most `MAX_PADDING` of padding."""
+    def batches(self, token_ids: TokenIds, batch_size: int, max_padding: float = MAX_PADDING) -> Iterator[Batch]:
+        """Yield batches of at most `batch_size` texts, longest first, each with at most `max_padding` of padding."""
         order = sorted(range(len(token_ids)), key=lambda i: -len(token_ids[i]))  # stable: equal lengths keep order
         batch: list[int] = []
         tokens = 0
         for i in order:
             positions = len(token_ids[batch[0] if batch else i]) * (len(batch) + 1)
-            if len(batch) == batch_size or tokens + len(token_ids[i]) < (1 - MAX_PADDING) * positions:
+            if len(batch) == batch_size or tokens + len(token_ids[i]) < (1 - max_padding) * positions:
                 yield self.pad(token_ids, batch)
                 batch, tokens = [], 0
             batch.append(i)
@@ -201,7 +201,7 @@ class MultilingualTextEncoder(nn.Module):
         if self.adapter is not None:
             self.adapter.select(slots, len(input_ids))
             extended = self.adapter.extend_inputs(input_ids, attention_mask)
-        if extended is None and self._packs(attention_mask):
+        if self._can_pack() and int(attention_mask.sum()) < (1 - MAX_PADDING) * attention_mask.numel():
             return encode_packed(self.backbone, input_ids, attention_mask), attention_mask
         if extended is None:
             output = self.backbone(input_ids=input_ids, attention_mask=attention_mask)
@@ -209,13 +209,9 @@ class MultilingualTextEncoder(nn.Module):
         output = self.backbone(inputs_embeds=extended.embeddings, attention_mask=extended.attention_mask)
         return output.last_hidden_state, extended.pooling_mask
 
-    def _packs(self, attention_mask: torch.Tensor) -> bool:
-        """Return whether packing a batch is possible and saves more than `MAX_PADDING`."""
-        if not self.packing or not can_pack(self.backbone):
-            return False
-        if self.adapter is not None and not self.adapter.works_on_tokens:
-            return False
-        return int(attention_mask.sum()) < (1 - MAX_PADDING) * attention_mask.numel()
+    def _can_pack(self) -> bool:
+        """Return whether batches of the slots that are selected can be packed."""
+        return self.packing and (self.adapter is None or self.adapter.works_on_tokens) and can_pack(self.backbone)
 
     @torch.inference_mode()
     def encode_token_ids(
@@ -225,8 +221,11 @@ class MultilingualTextEncoder(nn.Module):
         embeddings = torch.empty(len(token_ids), self.embedding_dim)  # (N, D)
         training = self.training
         self.eval()
+        if self.adapter is not None and token_ids:
+            self.adapter.select(slots, len(token_ids))
+        max_padding = 1.0 if self._can_pack() else MAX_PADDING  # large batches where their padding costs nothing
         with tqdm(total=len(token_ids), desc=progress, unit="text", disable=progress is None, leave=False) as bar:
-            for batch in self.batches(token_ids, batch_size):
+            for batch in self.batches(token_ids, batch_size, max_padding):
                 rows = None if slots is None else slots[batch.indices].to(self.device)
                 embeddings[batch.indices] = self(batch.input_ids, batch.attention_mask, rows).float().cpu()
                 bar.update(len(batch.indices))
