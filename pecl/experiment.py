@@ -33,7 +33,7 @@ from pecl.losses import AlignmentObjective
 from pecl.prepare import Prepared, prepare_evaluation, prepare_training
 from pecl.recorded import complete_result, remove_states, state_path
 from pecl.records import retrieved, subset_recalls, write_manifest
-from pecl.results import environment, peak_memory_mb, write_result
+from pecl.results import environment, peak_memory_mb, write_result, write_unfinished
 from pecl.trainer import AlignmentTrainer, Schedule, SlotRecord, TrainingCell
 
 logger = logging.getLogger(__name__)
@@ -195,15 +195,7 @@ class _Fleet:
     def record_interruption(self) -> None:
         """Write that cells are unfinished; the same command goes on from the last saved state."""
         for config in (cell.config for cell in self.cells if not complete_result(cell.config)):
-            result = {
-                "kind": "train",
-                "run_id": config.run_id(),
-                "status": "interrupted",
-                "config": config.to_dict(),
-                "steps": self.trainer.saved_step if self.trainer else 0,
-                **environment(),
-            }
-            write_result(config.out, result)
+            write_unfinished(config, "interrupted", steps=self.trainer.saved_step if self.trainer else 0)
 
     def _evaluate(self, adapter: Adapter, cell: int, part: str) -> Evaluation:
         return self.evaluators[cell][part](_embed(adapter, self.slot_of[cell], self.tokens[cell][part]))
@@ -218,8 +210,8 @@ class _Fleet:
     ) -> dict[str, Any]:
         """Measure the best weights, which the adapter holds, for a cell; write its adapter file and then its result."""
         cell, trainer = self.cells[index], self.trainer
+        is_final = record.best_step == trainer.total_steps
         for part, found in measured.items():
-            is_final = record.best_step == trainer.total_steps
             found["best"] = found["final"] if is_final else self._evaluate(adapter, index, part)
         run_id = cell.config.run_id()
         result = {

@@ -25,6 +25,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pecl.config import ExperimentConfig
 from pecl.errors import DataError
 from pecl.files import write_json
 
@@ -60,6 +61,12 @@ def write_result(out: str | Path, result: dict[str, Any]) -> Path:
     return write_json(result_path(out, result["run_id"]), {"schema": SCHEMA, **result})
 
 
+def write_unfinished(config: ExperimentConfig, status: str, **details: Any) -> Path:
+    """Write the result of a training without metrics, failed or interrupted, and return its path."""
+    result = {"kind": "train", "run_id": config.run_id(), "status": status, "config": config.to_dict()}
+    return write_result(config.out, {**result, **details, **environment()})
+
+
 def read_result(path: str | Path) -> dict[str, Any]:
     """Return the result at `path`.
 
@@ -90,7 +97,7 @@ def collect(folders: list[str | Path]) -> list[dict[str, Any]]:
         DataError: a folder is missing, a result is damaged, or two files hold different results of one run.
     """
     found: dict[str, dict[str, Any]] = {}
-    with _without_garbage_collection():
+    with without_garbage_collection():
         for path in (path for folder in folders for path in _result_paths(Path(folder))):
             result = {**read_result(path), "path": str(path)}
             other = found.setdefault(result["run_id"], result)
@@ -116,7 +123,7 @@ def _result_paths(folder: Path) -> list[Path]:
 
 
 @contextlib.contextmanager
-def _without_garbage_collection() -> Iterator[None]:
+def without_garbage_collection() -> Iterator[None]:
     """Pause Python's search for cycles, which takes longer than reading the millions of numbers that it looks at."""
     was_on = gc.isenabled()
     gc.disable()

@@ -228,6 +228,17 @@ def start(values, *arguments):
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def long_cells(on_disk):
+    return {**on_disk, "epochs": 20_000, "lr": "1e-2,1e-3"}
+
+
+def start_two_at_work(values):
+    """A grid and its two workers, once both have saved a state."""
+    process = start(values, "--jobs", "2")
+    wait_for(lambda: len(list(Path(values["out"]).glob(".state/*.safetensors"))) == 2)
+    return process, workers_of(process)
+
+
 def workers_of(process):
     found = subprocess.run(
         ["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True, check=False
@@ -252,10 +263,7 @@ def is_running(pid):
 
 @pytest.mark.slow
 def test_ctrl_c_stops_workers_after_they_saved(on_disk):
-    values = {**on_disk, "epochs": 20_000, "lr": "1e-2,1e-3"}
-    process = start(values, "--jobs", "2")
-    wait_for(lambda: len(list(Path(on_disk["out"]).glob(".state/*.safetensors"))) == 2)
-    workers = workers_of(process)
+    process, workers = start_two_at_work(long_cells(on_disk))
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
@@ -268,10 +276,7 @@ def test_ctrl_c_stops_workers_after_they_saved(on_disk):
 
 @pytest.mark.slow
 def test_workers_end_with_a_killed_grid_and_a_killed_worker_is_a_failed_cell(on_disk):
-    values = {**on_disk, "epochs": 20_000, "lr": "1e-2,1e-3"}
-    process = start(values, "--jobs", "2")
-    wait_for(lambda: len(list(Path(on_disk["out"]).glob(".state/*.safetensors"))) == 2)
-    workers = workers_of(process)
+    process, workers = start_two_at_work(values := long_cells(on_disk))
     process.kill()
     process.communicate()
     wait_for(lambda: not any(is_running(pid) for pid in workers), 60)

@@ -411,4 +411,5 @@ def test_every_language_of_ours_is_known_to_nllb_and_m2m100(models):
     for family in ("nllb", "m2m100"):
         for code in FLORES:
             if code != "en":
-                Translator(config(models[family], "en", code))
+                translator = Translator(config(models[family], "en", code))
+                assert (translator.identity["source"], translator.identity["target"]) == ("en", code)

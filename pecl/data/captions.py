@@ -12,6 +12,7 @@ import gzip
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -70,14 +71,22 @@ class ImageFiles:
 
     def fingerprint(self, index: int) -> str:
         """Return the SHA-256 of the file's bytes."""
+        path = self.paths[index]
         try:
-            return sha256_file(self.paths[index])
+            found = path.stat()
+            return _sha256_of(path, found.st_size, found.st_mtime_ns)
         except OSError as error:
-            raise DataError(f"cannot read image {self.paths[index]}: {error.strerror or error}") from error
+            raise DataError(f"cannot read image {path}: {error.strerror or error}") from error
 
     def subset(self, indices: Sequence[int]) -> ImageFiles:
         """Return the files at `indices`, in that order."""
         return ImageFiles(tuple(self.paths[i] for i in indices))
+
+
+@lru_cache(maxsize=100_000)
+def _sha256_of(path: Path, size: int, mtime_ns: int) -> str:
+    """Return the SHA-256 of a file, read once while it stays as it is: the cells of a grid share their images."""
+    return sha256_file(path)
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,9 @@ Results are read from their files, wherever they were made.
 from __future__ import annotations
 
 import contextlib
-import gc
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ from pecl.recorded import (
     remove_states,
     remove_unfinished_files,
 )
-from pecl.results import result_path
+from pecl.results import result_path, without_garbage_collection
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +95,7 @@ class _Run:
             self.hashes(cell)  # bad data stop the grid before it writes anything
             path = result_path(cell.out, cell.run_id())
             self.files_before[path] = _version(path)
-        with _no_garbage_collection():
+        with without_garbage_collection():
             for task in list(self.pending):
                 self._collect(task)
 
@@ -176,16 +175,6 @@ class _Run:
             with contextlib.suppress(BusyError), hold(out, [cell.run_id()]):
                 if complete_result(cell, self.hashes):
                     remove_states(out, cell.run_id())
-
-
-@contextlib.contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Collect no garbage: for each few results that are read, all read so far would be looked through again."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def _version(path: Path) -> tuple[int, int]:

@@ -52,21 +52,12 @@ def record_failure(cells: Sequence[ExperimentConfig], error: Exception) -> None:
         OutputError: the results folder cannot be written.
     """
     from pecl.recorded import complete_result
-    from pecl.results import environment, write_result
+    from pecl.results import write_unfinished
 
     with contextlib.suppress(BusyError), hold(cells[0].out, [cell.run_id() for cell in cells]):
         for cell in cells:
-            if complete_result(cell) is not None:
-                continue
-            result = {
-                "kind": "train",
-                "run_id": cell.run_id(),
-                "status": "failed",
-                "error": "".join(traceback.format_exception_only(error)).strip(),
-                "config": cell.to_dict(),
-                **environment(),
-            }
-            write_result(cell.out, result)
+            if complete_result(cell) is None:
+                write_unfinished(cell, "failed", error="".join(traceback.format_exception_only(error)).strip())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,18 +13,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pecl.config import make_config
 from pecl.data.captions import ParallelCaptions
-from pecl.data.registry import load_dataset
-from pecl.data.unreadable import leave_out_unreadable
 from pecl.errors import DataError
+from pecl.inputs import load_captions
+from pecl.measures import DIRECTIONS
 from pecl.plots.estimates import best_of_routes
 from pecl.report import BEST, by_group, chosen_cells
 from pecl.report.groups import Result
 from pecl.results import manifest_path
-from pecl.routes import TRANSLATIONS
 
-# gallery kind -> the direction that starts from the caption
-_DIRECTIONS = {"images": "text_to_image", "english": "text_to_english"}
+# Fields that say which data a run was measured on; routes and shots share them
+_DATA_FIELDS = (
+    *("dataset", "split", "language", "gallery", "image_weight"),
+    *("skip_unreadable", "allow_missing_images", "allow_copied_translations"),
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Source:
 
     def ranks(self, which: str) -> list[int]:
         """Return the ranks of the right items of the test captions, `zero_shot` or `best`."""
-        return self.result["ranks"]["test"][which][_DIRECTIONS[self.kind]]
+        return self.result["ranks"]["test"][which][DIRECTIONS[self.kind][1]]
 
     def item(self, caption: int) -> int:
         """Return the gallery item that a caption should find."""
@@ -61,7 +64,7 @@ def find_sources(results: Sequence[Result], data_dir: str | Path | None) -> tupl
     Raises:
         DataError: the data found are not those that a run was made with.
     """
-    load = cache(_load)  # routes of a language share their data
+    load = cache(load_captions)  # routes of a language share their data
     sources, notes = [], []
     for route, result in _chosen(results):
         try:
@@ -98,30 +101,14 @@ def _source(route: str, result: Result, load: Callable[..., ParallelCaptions], d
         raise _NotAtHand(f"Run {result['run_id']} did not record what it retrieved, or {path} is missing: run it again")
     query = result["data"]["query"]["test"]
     try:
-        data = load(
-            name=config["dataset"],
-            language=config["language"],
-            data_dir=data_dir or config["data_dir"],
-            need=(query,) if query in TRANSLATIONS else (),
-            split=config["split"],
-            skip_unreadable=config.get("skip_unreadable", False),
-            allow_missing_images=config["allow_missing_images"],
-            allow_copied_translations=config["allow_copied_translations"],
-            text_only=config["gallery"] == "english" and not config["image_weight"],
-        )
+        values = {field: config[field] for field in _DATA_FIELDS if field in config}
+        data_dir = data_dir or config["data_dir"]
+        data = load(make_config({**values, "data_dir": data_dir and str(data_dir)}), (query,))
     except DataError as error:
         raise _NotAtHand(f"The data of {name} are not at hand, so their captions are left out: {error}") from error
-    if result["data"]["gallery"]["kind"] == "images" and data.images is None:
-        raise _NotAtHand(f"The images of {name} are not at hand, so its captions are left out")
     manifest = _read_manifest(path)
     _check_data(result, manifest, data)
     return Source(result, route, data, manifest["indices"]["test"])
-
-
-def _load(skip_unreadable: bool, allow_missing_images: bool, **options: Any) -> ParallelCaptions:
-    """Load a data set as a run did."""
-    data = load_dataset(**options, allow_missing_images=allow_missing_images or skip_unreadable)
-    return leave_out_unreadable(data) if skip_unreadable else data
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:

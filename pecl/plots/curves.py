@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from matplotlib.ticker import MaxNLocator
 
-from pecl.plots.estimates import SCORE, best_of_routes, language_name, seeds_text, where_text
+from pecl.plots.estimates import SCORE, best_of_routes, language_name, where_text
 from pecl.plots.groups import plot_groups
 from pecl.plots.style import COLUMN, NotDrawn, Plot, legend, look, panels, styled
 from pecl.report import BEST, METRIC, Cell, Group, chosen_cells
 from pecl.report.groups import Result
+from pecl.report.table import seeds_text
 
 
 def draw_curves(results: Sequence[Result]) -> list[Plot]:

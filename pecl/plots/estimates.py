@@ -11,6 +11,7 @@ from pecl.languages import LANGUAGES
 from pecl.report import BEST, METRIC, Cell, Group, hits
 from pecl.report.groups import Result
 from pecl.report.statistics import intervals, sample_std
+from pecl.report.table import seeds_text
 
 SCORE = "mean R@1"
 
@@ -101,12 +102,6 @@ def where_text(group: Group, captions: Iterable[int]) -> str:
     kind = "images" if group.gallery_kind == "images" else "English captions"
     gallery = group.gallery if group.gallery_size else f"of {kind}, its size in brackets"
     return f"{name}, gallery {gallery}, n = {n} test captions, text tower {group.text_tower}"
-
-
-def seeds_text(seeds: Iterable[int]) -> str:
-    """Return `seed 1` or `seeds 1, 2`."""
-    named = sorted(set(seeds))
-    return f"seed{'s' if len(named) > 1 else ''} {', '.join(map(str, named))}"
 
 
 def bars_text(estimates: Sequence[Estimate]) -> str:

@@ -10,11 +10,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from pecl.plots.estimates import SCORE, Estimate, gain, language_name, run_ids, seeds_text, where_text
+from pecl.plots.estimates import SCORE, Estimate, gain, language_name, run_ids, where_text
 from pecl.plots.groups import plot_groups
 from pecl.plots.style import COLUMN, NotDrawn, Plot, panels, styled
 from pecl.report import Cell, Group, chosen_cells
 from pecl.report.groups import Result
+from pecl.report.table import seeds_text
 
 _COLOURS = "PuOr"  # diverging, told apart by colour-blind readers; white is no gain
 _ACROSS = 2  # panels beside each other

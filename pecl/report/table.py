@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -65,7 +65,7 @@ class Table:
             n = ", ".join(f"{number:,}" for number in self.captions)
             parts += [f"metric: {self.group.metric}", f"gallery: {self.group.gallery}", f"n = {n} test captions"]
         if self.seeds:
-            parts.append(f"seed{'s' if len(self.seeds) > 1 else ''} {', '.join(map(str, self.seeds))}")
+            parts.append(seeds_text(self.seeds))
         if self.bootstrap:
             parts.append(f"intervals: {BOOTSTRAP}")
         parts += self.remarks
@@ -90,6 +90,12 @@ def _plain(value: Any) -> Any:
 def test_captions(result: Result) -> int:
     """Return the number of test captions: queries of the direction that starts from text."""
     return len(list(next(iter(result["ranks"]["test"].values())).values())[-1])
+
+
+def seeds_text(seeds: Iterable[int]) -> str:
+    """Return `seed 1` or `seeds 1, 2`."""
+    named = sorted(set(seeds))
+    return f"seed{'s' if len(named) > 1 else ''} {', '.join(map(str, named))}"
 
 
 def number(value: float | None, form: str = ".3f") -> str:
