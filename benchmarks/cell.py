@@ -5,12 +5,15 @@
     python benchmarks/cell.py --epochs 5                               a quick look
 
 The released way loads and encodes the images of a batch in every step, those of the validation pairs in every
-validation and those of the test pairs in both tests; it tokenises in every pass, pads every batch to its longest text
-and encodes queries and anchors in two passes. It is written as plain code has it: a step's images are one batch, and
-evaluations take batches of 50. On the CPU such batches are slower than pecl's own of 4 (docs/notes.md); with
-`--batch 4` the released way gets those too. pecl's way embeds each image once, for all the cells of a grid: that time
-is given apart (`images once`), and the ratio both with it (a first cell) and without (every later one). Dropout is off
-in both, since one pass and two draw different masks.
+validation and those of the test pairs in both tests, of the final and of the best weights, even where these are the
+same; it tokenises in every pass, pads every batch to its longest text and encodes queries and anchors in two passes.
+It is written as plain code has it: a step's images are one batch, and evaluations take batches of 50. On the CPU such
+batches are slower than pecl's own of 4 (docs/notes.md); with `--batch 4` the released way gets those too. pecl's way
+embeds each image once, for all the cells of a grid: that time is given apart (`images once`), and the ratio both with
+it (a first cell) and without (every later one). Dropout is off in both, since one pass and two draw different masks.
+
+The two take turns, step by step and test by test, each with a text tower of its own: whatever slows the machine down
+for a while slows both.
 """
 
 from __future__ import annotations
@@ -29,38 +32,111 @@ from pecl.adapters.base import attach
 from pecl.adapters.registry import parse_adapter
 from pecl.config import ExperimentConfig, make_config
 from pecl.data.captions import ParallelCaptions
-from pecl.encoders.registry import Towers, load_towers
+from pecl.encoders.registry import load_towers
 from pecl.evaluator import RetrievalEvaluator
 from pecl.losses import AlignmentObjective
 from pecl.prepare import Prepared, prepare_training
 from pecl.trainer import AlignmentTrainer, Schedule, TrainingCell
 
 
-class ReleasedWay:
-    """The released procedure, written plainly: nothing is kept from one step to the next."""
+class Way:
+    """A way to train a cell: what it measures, and the seconds that it takes by part of the work."""
 
-    def __init__(self, cell: Prepared, batch: int) -> None:
-        self.cell, self.towers, self.batch = cell, cell.towers, batch
-        self.towers.text.packing = False
-        self.train = cell.train
-        self.parts = {part: cell.data.select(cell.parts[part]) for part in ("val", "test")}
-        self.adapter = attach(cell.towers.text, parse_adapter(cell.config.adapter, cell.config.rank))
-        config = cell.config
+    tests_the_same_twice: bool
+
+    def __init__(self, cell: Prepared) -> None:
+        self.cell, self.config = cell, cell.config
+        self.seconds = {"train": 0.0, "test": 0.0}
+        self.losses: list[float] = []
+        self.recalls: list[float] = []  # of every validation, then of the two tests
+        self.best_step = 0
+        config = self.config
         self.objective = AlignmentObjective(config.alignments, config.alignment_weight, config.image_weight)
 
-    def texts(self, texts: Sequence[str]) -> torch.Tensor:
-        tokens = self.towers.text.tokenize(texts)
-        batch = self.towers.text.pad(tokens, range(len(tokens)))
-        return self.towers.text(batch.input_ids, batch.attention_mask)  # (b, D)
+    def step(self) -> float:
+        """Take one step and return its loss."""
+        raise NotImplementedError
 
-    def step(self, optimizer: torch.optim.Optimizer, chosen: list[int]) -> float:
-        columns = (getattr(self.train, self.cell.route.query), getattr(self.train, self.cell.route.anchor))
-        images = self.images(self.train, chosen, len(chosen))
+    def recall(self, part: str) -> float:
+        """Return recall@1, mean of both directions, of `val` or `test`."""
+        raise NotImplementedError
+
+    def train(self, step: int, total: int) -> None:
+        """Take a step, counted from 1, and validate when it is time."""
+        self.losses.append(self.timed("train", self.step))
+        if step % self.config.eval_every == 0 or step == total:
+            self.recalls.append(self.timed("train", lambda: self.recall("val")))
+            if self.recalls[-1] == max(self.recalls):  # ties go to the later one
+                self.best_step, self.best = step, self.adapter.slot_state(0)
+
+    def test_final(self) -> None:
+        """Test the final weights."""
+        self.recalls.append(self.timed("test", lambda: self.recall("test")))
+
+    def test_best(self, total: int) -> None:
+        """Test the best weights."""
+        if self.best_step == total and not self.tests_the_same_twice:
+            self.recalls.append(self.recalls[-1])
+        else:
+            self.adapter.load_slot_state(0, self.best)
+            self.test_final()
+
+    def timed(self, name: str, work: Callable) -> object:
+        """Do `work` and add its time to `seconds[name]`."""
+        start = time.perf_counter()
+        result = work()
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+        return result
+
+
+class PeclsWay(Way):
+    """pecl's trainer: image embeddings at hand, texts tokenised once, one packed pass a step."""
+
+    tests_the_same_twice = False  # as in experiment.py
+
+    def __init__(self, cell: Prepared) -> None:
+        super().__init__(cell)
+        config, tower = self.config, cell.towers.text
+        self.evaluators = self.timed("images once", lambda: {part: cell.evaluator(part) for part in ("val", "test")})
+        columns = [tower.tokenize(getattr(cell.train, column)) for column in (cell.route.query, cell.route.anchor)]
+        learned = TrainingCell(*columns, cell.train_images, self.objective, config.lr, config.seed)
+        self.tokens = {part: cell.tokens(part) for part in self.evaluators}
+        self.adapter = attach(tower, parse_adapter(config.adapter, config.rank))
+        schedule = Schedule(config.epochs, config.batch_size, config.eval_every, dropout=False)
+        self.trainer = AlignmentTrainer(tower, self.adapter, [learned], schedule, lambda: [self.recall("val")])
+
+    def step(self) -> float:
+        return self.trainer.train_step().item()
+
+    def recall(self, part: str) -> float:
+        return self.evaluators[part](self.adapter.tower.encode_token_ids(self.tokens[part])).mean_recall_at_1
+
+
+class ReleasedWay(Way):
+    """The released procedure, written plainly: nothing is kept from one step to the next."""
+
+    tests_the_same_twice = True
+
+    def __init__(self, cell: Prepared, orders: Sequence[list[int]], batch: int) -> None:
+        super().__init__(cell)
+        self.orders, self.batch, self.data = iter(orders), batch, cell.train
+        self.parts = {part: cell.data.select(cell.parts[part]) for part in ("val", "test")}
+        self.tower = cell.towers.text
+        self.tower.packing = False
+        self.adapter = attach(self.tower, parse_adapter(self.config.adapter, self.config.rank))
+        self.optimizer = torch.optim.Adam(self.adapter.parameters(), lr=self.config.lr)
+        self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, T_max=len(orders))
+
+    def step(self) -> float:
+        chosen = next(self.orders)
+        columns = (getattr(self.data, self.cell.route.query), getattr(self.data, self.cell.route.anchor))
+        images = self.images(self.data, chosen, len(chosen))
         query, anchor = (self.texts([column[i] for i in chosen]) for column in columns)
         loss = self.objective(query, anchor, images)
-        optimizer.zero_grad()
+        self.optimizer.zero_grad()
         loss.backward()
-        optimizer.step()
+        self.optimizer.step()
+        self.schedule.step()
         return loss.item()
 
     def recall(self, part: str) -> float:
@@ -72,85 +148,48 @@ class ReleasedWay:
             texts = torch.cat([self.texts(batch) for batch in batches])  # (N, D)
         return RetrievalEvaluator(images, data.image_index)(texts).mean_recall_at_1
 
+    def texts(self, texts: Sequence[str]) -> torch.Tensor:
+        """Return the embeddings (b, D) of one batch."""
+        tokens = self.tower.tokenize(texts)
+        batch = self.tower.pad(tokens, range(len(tokens)))
+        return self.tower(batch.input_ids, batch.attention_mask)
+
     def images(self, data: ParallelCaptions, chosen: Sequence[int], batch: int) -> torch.Tensor:
-        return self.towers.image.encode_image((data.images.load(i) for i in chosen), batch)
-
-    def close(self) -> None:
-        self.adapter.remove()
-        self.towers.text.packing = True
+        """Return the embeddings (n, D) of images, loaded and encoded anew."""
+        return self.cell.towers.image.encode_image((data.images.load(i) for i in chosen), batch)
 
 
-def released_way(
-    cell: Prepared, orders: list[list[int]], batch: int
-) -> tuple[list[float], list[float], dict[str, float]]:
-    """Return losses, recalls and seconds of a cell trained the released way."""
-    run, config, seconds = ReleasedWay(cell, batch), cell.config, {"train": 0.0, "test": 0.0}
-    optimizer = torch.optim.Adam(run.adapter.parameters(), lr=config.lr)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=len(orders))
-    losses, recalls = [], []
-    start = time.perf_counter()
-    for step, chosen in enumerate(tqdm(orders, desc="released way", unit="step", leave=False), 1):
-        losses.append(run.step(optimizer, chosen))
-        schedule.step()
-        if step % config.eval_every == 0 or step == len(orders):
-            recalls.append(run.recall("val"))
-    seconds["train"] = time.perf_counter() - start
-    recalls += [timed(seconds, "test", lambda: run.recall("test")) for _ in ("final", "best")]
-    run.close()
-    return losses, recalls, seconds
-
-
-def pecls_way(cell: Prepared) -> tuple[list[float], list[float], dict[str, float], list[list[int]]]:
-    """Return losses, recalls, seconds and batches of the same cell trained pecl's way."""
-    config, seconds = cell.config, {"images once": 0.0, "train": 0.0, "test": 0.0}
-    evaluators = timed(seconds, "images once", lambda: {part: cell.evaluator(part) for part in ("val", "test")})
-    tokenize = cell.towers.text.tokenize
-    columns = [tokenize(getattr(cell.train, column)) for column in (cell.route.query, cell.route.anchor)]
-    objective = AlignmentObjective(config.alignments, config.alignment_weight, config.image_weight)
-    learned = TrainingCell(*columns, cell.train_images, objective, config.lr, config.seed)
-    tokens = {part: cell.tokens(part) for part in evaluators}
-    adapter = attach(cell.towers.text, parse_adapter(config.adapter, config.rank))
-
-    def recall(part: str) -> float:
-        return evaluators[part](adapter.tower.encode_token_ids(tokens[part])).mean_recall_at_1
-
-    losses, plain_step = [], AlignmentTrainer.train_step
-    schedule = Schedule(config.epochs, config.batch_size, config.eval_every, dropout=False)
-    trainer = AlignmentTrainer(adapter.tower, adapter, [learned], schedule, lambda: [recall("val")])
-    trainer.train_step = lambda: (losses.append(plain_step(trainer)), losses[-1])[1]
-    records = timed(seconds, "train", trainer.run)
-    recalls = [score for _, score in records[0].scores]
-    recalls += [timed(seconds, "test", lambda: recall("test")) for _ in ("final", "best")]
-    orders = [trainer.batch_indices(step)[0] for step in range(trainer.total_steps)]
-    adapter.remove()
-    return torch.cat(losses).tolist(), recalls, seconds, orders
-
-
-def timed(seconds: dict[str, float], name: str, work: Callable) -> object:
-    """Do `work` and add its time to `seconds[name]`."""
-    start = time.perf_counter()
-    result = work()
-    seconds[name] += time.perf_counter() - start
-    return result
-
-
-def compare(config: ExperimentConfig, towers: Towers, batch: int) -> dict[str, object]:
-    """Train one cell both ways and return times, ratios and the largest difference of the losses."""
-    cell = prepare_training(config, towers)
-    losses, recalls, seconds, orders = pecls_way(cell)
-    released_losses, released_recalls, released = released_way(cell, orders, batch)
-    ours = seconds["train"] + seconds["test"]
-    theirs = released["train"] + released["test"]
+def compare(config: ExperimentConfig, batch: int) -> dict[str, object]:
+    """Train one cell both ways, by turns, and return times, ratios and the largest difference of the losses."""
+    pecl = PeclsWay(prepare_training(config, load_towers(config.profile)))
+    total = pecl.trainer.total_steps
+    orders = [pecl.trainer.batch_indices(step)[0] for step in range(total)]
+    released = ReleasedWay(prepare_training(config, load_towers(config.profile)), orders, batch)
+    ways = (pecl, released)
+    for step in tqdm(range(1, total + 1), desc="both ways", unit="step", leave=False):
+        for way in ways:
+            way.train(step, total)
+    for way in ways:
+        way.test_final()
+    for way in ways:
+        way.test_best(total)
+    ours, theirs = (way.seconds["train"] + way.seconds["test"] for way in ways)
     return {
         "dataset": config.dataset,
         "language": config.language,
-        "steps": len(orders),
-        "largest difference of losses": max(abs(a - b) for a, b in zip(losses, released_losses, strict=True)),
-        "largest difference of recalls": max(abs(a - b) for a, b in zip(recalls, released_recalls, strict=True)),
-        "seconds": {"pecl": seconds, "released": released},
-        "ratio, first cell of a grid": theirs / (ours + seconds["images once"]),
+        "steps": total,
+        "best step": pecl.best_step,
+        "largest difference of losses": largest_difference(pecl.losses, released.losses),
+        "largest difference of recalls": largest_difference(pecl.recalls, released.recalls),
+        "seconds": {"pecl": pecl.seconds, "released": released.seconds},
+        "ratio, first cell of a grid": theirs / (ours + pecl.seconds["images once"]),
         "ratio, every later cell": theirs / ours,
     }
+
+
+def largest_difference(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """Return the largest absolute difference of two equally long sequences."""
+    return max(abs(a - b) for a, b in zip(ours, theirs, strict=True))
 
 
 def main() -> None:
@@ -166,7 +205,7 @@ def main() -> None:
     config = make_config(values)
     with tempfile.TemporaryDirectory() as cache:
         os.environ["PECL_CACHE_DIR"] = cache  # an empty cache: what another run has kept would make the first cell free
-        found = compare(config, load_towers(config.profile), parsed.batch)
+        found = compare(config, parsed.batch)
     if parsed.json:
         print(json.dumps(found, indent=2))
         return

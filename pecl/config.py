@@ -87,7 +87,12 @@ class ExperimentConfig:
     image_weight: float = _option(1.0, "weight of the image-text loss; 0 trains on text alone", low=0.0)
     anchor: str = _option("student", "student: gradients flow through both texts; frozen: the tower without its delta")
     lr: float = _option(1e-4, "learning rate at the first step", low=0.0)
-    shots: int = _option(50, "pairs for training, and as many for validation", low=1)
+    shots: int | None = _option(
+        50,
+        "pairs for training, and as many for validation; of data published in parts, of the training part: or all",
+        low=1,
+        none="all",
+    )
     epochs: int = _option(50, "passes over the training pairs", low=1)
     batch_size: int = _option(5, "pairs a step", low=1)
     eval_every: int = _option(5, "steps between validations", low=1)
@@ -189,14 +194,16 @@ def parse_value(name: str, value: Any) -> Any:
     Raises:
         ConfigError: the text is no such value.
     """
-    kind, optional = _value_type(next(item for item in fields(ExperimentConfig) if item.name == name))
-    if value is None or (optional and value in ("none", "null")):
+    item = next(item for item in fields(ExperimentConfig) if item.name == name)
+    kind, optional = _value_type(item)
+    if value is None or (optional and value in ("none", "null", item.metadata.get("none"))):
         return None
     if isinstance(value, str) and kind in (int, float):
         try:
             return kind(value)
         except ValueError as error:
-            raise ConfigError(f"{name}: {value!r} is no {kind.__name__}") from error
+            also = f", and not {item.metadata['none']}" if "none" in item.metadata else ""
+            raise ConfigError(f"{name}: {value!r} is no {kind.__name__}{also}") from error
     if isinstance(value, str) and kind is bool:
         if value.lower() not in ("true", "false", "yes", "no", "on", "off", "1", "0"):
             raise ConfigError(f"{name}: {value!r} is neither true nor false")

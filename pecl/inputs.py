@@ -9,7 +9,7 @@ from pecl.config import TRAIN_ON, ExperimentConfig
 from pecl.data.captions import ParallelCaptions
 from pecl.data.multi30k import load_multi30k_translations_outside_pool
 from pecl.data.registry import find_data_dir, load_dataset
-from pecl.data.splits import check_shots, count_items
+from pecl.data.splits import check_split
 from pecl.data.unreadable import leave_out_unreadable
 from pecl.errors import ConfigError, DataError
 from pecl.routes import TRANSLATIONS, route
@@ -76,7 +76,7 @@ def training_hashes(config: ExperimentConfig) -> dict[str, Any]:
         PeclError: as `load_training_inputs`, or there are too few pairs for the split.
     """
     data, text = load_training_inputs(config)
-    check_shots(count_items(data), config.shots)
+    check_split(data, config.shots)
     return {"captions": data.hashes(), "training text": text and text.hashes()}
 
 

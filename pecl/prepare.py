@@ -13,7 +13,7 @@ import torch
 
 from pecl.config import ExperimentConfig
 from pecl.data.captions import ParallelCaptions
-from pecl.data.splits import split_captions
+from pecl.data.splits import published_part, split_captions
 from pecl.encoders.registry import Towers
 from pecl.encoders.text import TokenIds
 from pecl.errors import ConfigError, DataError
@@ -130,14 +130,15 @@ def _store(fingerprint: str) -> EmbeddingStore:
 
 
 def prepare_evaluation(config: ExperimentConfig, towers: Towers) -> Prepared:
-    """Return the whole data set as the test part.
+    """Return the whole data set as the test part, or the part of it that was published for testing.
 
     Raises:
         PeclError: the data are missing or wrong, or do not fit the config.
     """
     chosen = route(config.route, config.test_query)
     data = load_captions(config, (chosen.test_query,), lambda: _store(towers.image.fingerprint).keys())
-    return Prepared(config, chosen, towers, data, {"test": tuple(range(len(data)))})
+    test = tuple(range(len(data))) if data.part is None else published_part(data, "test")
+    return Prepared(config, chosen, towers, data, {"test": test})
 
 
 def prepare_training(config: ExperimentConfig, towers: Towers) -> Prepared:

@@ -40,6 +40,7 @@ def made(kind, states, *, query="target", dataset="xtd10", val=0.5, towers=("tex
         "data": {
             "dataset": dataset,
             "query": {"test": query},
+            "split": {"train": config.shots, "val": config.shots, "test": len(gallery_first)},
             "sha256": {"english": "e" * 64, "target": "t" * 64, "target_to_english": "m" * 64} | (sha or {}),
             "gallery": {"kind": config.gallery, "size": len(gallery_first)},
         },

@@ -27,6 +27,14 @@ def test_yaml_reads_1e_4_as_a_number(tmp_path):
     assert (config.lr, config.alignment_weight, config.language) == (1e-4, 1.0, "jp")
 
 
+def test_all_shots_are_no_number():
+    assert make_config({"shots": "all"}).shots is None
+    assert make_config(yaml.safe_load(write_yaml(ExperimentConfig(shots=None)))).shots is None
+    assert make_config({"shots": "12"}).shots == 12
+    with pytest.raises(ConfigError, match="shots: 'al' is no int, and not all"):
+        make_config({"shots": "al"})
+
+
 def test_everything_wrong_is_said_at_once():
     with pytest.raises(ConfigError) as error:
         make_config({"shots": 0, "lr": "fast", "anchr": "frozen", "gallery": "imges", "alignment": "mse+l2"}, "a.yaml")

@@ -214,3 +214,22 @@ def test_a_joint_training_is_one_delta_with_the_sum_of_its_languages_losses(smal
 def test_a_joint_training_needs_its_languages(small, languages, message):
     with pytest.raises(ConfigError, match=message):
         train_fleet([make_config({**small, "joint": "fr+de", "language": code}) for code in languages])
+
+
+def test_published_parts_are_trained_validated_and_tested_on(small):
+    table = Path(small["dataset"])
+    header, *lines = table.read_text("utf-8").splitlines()
+    part = ["test"] * 6 + ["train"] * 13 + ["val"] * 5
+    rows = [f"{line},{name}" for line, name in zip(lines, part, strict=True)]
+    table.write_text("\n".join([f"{header},part", *rows]) + "\n", "utf-8")
+    result = train(make_config({**small, "shots": "all"}))
+    assert result["data"]["split"] == {"train": 13, "val": 5, "test": 6}
+    assert result["data"]["gallery"]["size"] == 6
+    assert result["steps"] == 4 * 5  # of 13 pairs in steps of 3, four times
+    manifest = json.loads((Path(small["out"]) / "splits" / f"{result['run_id']}.json").read_text("utf-8"))
+    assert manifest["indices"]["test"] == list(range(6))
+    plain = evaluate(make_config(small))
+    assert plain["metrics"]["test"]["zero_shot"] == result["metrics"]["test"]["zero_shot"]
+    few = train(make_config({**small, "shots": 4}))
+    assert few["data"]["split"] == {"train": 4, "val": 5, "test": 6}
+    assert few["run_id"] != result["run_id"]

@@ -125,6 +125,16 @@ def test_every_problem_is_reported_with_its_line(tmp_path):
     assert [(problem.line, problem.field) for problem in without_images] == [p for p in expected if p[1] != "image"]
 
 
+def test_a_part_that_is_none(tmp_path):
+    table = tmp_path / "a.csv"
+    table.write_text("en,de,part\na dog,ein Hund,train\na cat,eine Katze,tset\n")
+    (problem,) = check_captions_file(table)
+    said = "line 3, field 'part': unknown part 'tset': expected one of test, train, val; did you mean 'test'?"
+    assert str(problem) == said
+    table.write_text("en,de,part\na dog,ein Hund,train\na cat,eine Katze,test\n")
+    assert load_folder(table, "de").part == ("train", "test")
+
+
 def test_problems_of_jsonl(tmp_path):
     path = tmp_path / "mine.jsonl"
     path.write_text('{"en": "one", "de": "eins"}\n{"en": "two"\n[1]\n{"en": "three", "de": 3}\n\n{"en": "four"}\n')

@@ -1,5 +1,7 @@
 """The few-shot split against torch's own permutation, and against what a split must be."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given
@@ -51,6 +53,58 @@ def test_too_many_shots(n):
 
 def test_the_largest_number_of_shots_leaves_one():
     assert len(few_shot_split(101, 50).test) == 1
+
+
+PUBLISHED = ("train",) * 40 + ("val",) * 5 + ("test",) * 12
+
+
+def published(part=PUBLISHED, **columns):
+    texts = tuple(f"caption {i}" for i in range(len(part)))
+    return ParallelCaptions("own", "de", texts, texts, part=part, **columns)
+
+
+@given(st.permutations(PUBLISHED), st.integers(1, 40), st.integers(0, 2**31))
+def test_published_parts_stay_and_shots_are_drawn_from_the_training_part(part, shots, seed):
+    captions = published(tuple(part))
+    everything = split_captions(captions, None)
+    for name, indices in zip(("train", "val", "test"), everything, strict=True):
+        assert list(indices) == [i for i in range(len(part)) if part[i] == name]
+    few = split_captions(captions, shots, seed)
+    assert (few.val, few.test) == (everything.val, everything.test)
+    order = torch_permutation(40, seed)[:shots]
+    assert list(few.train) == [everything.train[i] for i in order.tolist()]
+
+
+@pytest.mark.parametrize(
+    ("captions", "shots", "message"),
+    [
+        (published(), 41, "shots is 41, expected 1 to the 40 pairs of the training part of own, or all"),
+        (published(), 0, "shots is 0, expected 1 to the 40 pairs"),
+        (published(("train", "test")), None, "own/de has no caption in its val part: got {'train': 1, 'val': 0"),
+        (published(("train", "val", "test")).select([0, 2]), None, "no caption in its val part"),
+    ],
+)
+def test_published_parts_that_cannot_be_trained_on(captions, shots, message):
+    with pytest.raises(DataError, match=message):
+        split_captions(captions, shots)
+
+
+def test_all_shots_need_published_parts():
+    texts = ("a", "b", "c")
+    with pytest.raises(DataError, match="shots is all, but own was not published in training, validation and test"):
+        split_captions(ParallelCaptions("own", "de", texts, texts), None)
+
+
+def test_an_image_in_two_parts_would_be_trained_and_tested_on():
+    images = ImageFiles(tuple(Path(name) for name in ("a.jpg", "b.jpg", "c.jpg")))
+    captions = published(("train", "val", "test", "test"), images=images, image_index=(0, 1, 2, 0))
+    with pytest.raises(DataError, match=r"image a\.jpg is in the parts train and test: expected each image in one"):
+        split_captions(captions, None)
+
+
+def test_a_part_of_another_name_is_refused():
+    with pytest.raises(DataError, match=r"caption 2: unknown part 'vall'.*did you mean 'val'"):
+        published(("train", "vall", "test"))
 
 
 @pytest.mark.parametrize("shots", [0, -1])

@@ -58,7 +58,7 @@ class SlotEmbedding(SlotModule):
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """Map ids (B, L), or (1, L) when they are the same for all rows, to (B, L, d)."""
         if self.rows.index is None:
-            return F.embedding(ids, self.weight[self.rows.single])
+            return F.embedding(ids, self.rows.one(self.weight))
         first_rows = self.rows.index.unsqueeze(1) * self.weight.shape[1]  # (B, 1): where each slot's rows begin
         return F.embedding(ids + first_rows, self.weight.flatten(0, 1))  # (B, L, d)
 

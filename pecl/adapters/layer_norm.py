@@ -50,7 +50,7 @@ class SlotLayerNorm(SlotModule):
         """Normalise (B, L, d) over d, then scale and shift as each row's slot says."""
         shape, eps = self.base.normalized_shape, self.base.eps
         if self.rows.index is None:
-            return F.layer_norm(x, shape, self.weight[self.rows.single], self.bias[self.rows.single], eps)
+            return F.layer_norm(x, shape, self.rows.one(self.weight), self.rows.one(self.bias), eps)
         scale, shift = self.rows.take(self.weight).unsqueeze(1), self.rows.take(self.bias).unsqueeze(1)  # (B, 1, d)
         return torch.addcmul(shift, F.layer_norm(x, shape, eps=eps), scale)  # (B, L, d)
 

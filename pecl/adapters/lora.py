@@ -63,7 +63,7 @@ class SlotLora(SlotModule):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, L, i) to (B, L, o)."""
         low = self.rows.linear(F.dropout(x, self.dropout, self.training), self.lora_A)  # (B, L, r)
-        return self.base(x) + self.scaling * self.rows.linear(low, self.lora_B)  # (B, L, o)
+        return self.rows.add_linear(self.base(x), low, self.lora_B, self.scaling)  # (B, L, o)
 
     def merged(self, slot: int) -> nn.Linear:
         """Return a linear layer with the weight W + scaling * B A, computed in float32 or wider."""

@@ -60,8 +60,15 @@ class SlotRows:
     def take(self, parameter: torch.Tensor) -> torch.Tensor:
         """Return each row's own parameters: (S, ...) -> (B, ...), or (1, ...) when all rows share one slot."""
         if self.index is None:
-            return parameter[self.single].unsqueeze(0)
+            return self.one(parameter).unsqueeze(0)
         return parameter[self.index]
+
+    def one(self, parameter: torch.Tensor) -> torch.Tensor:
+        """Return the parameters of the slot that all rows share: (S, ...) -> (...).
+
+        An only slot is not selected but seen without its dimension, whose gradient costs nothing.
+        """
+        return parameter.squeeze(0) if self.num_slots == 1 else parameter[self.single]
 
     def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
         """Apply to each row the linear layer of its slot.
@@ -75,7 +82,7 @@ class SlotRows:
             (B, L, o) or (B, o).
         """
         if self.index is None:
-            return F.linear(x, weight[self.single], None if bias is None else bias[self.single])
+            return F.linear(x, self.one(weight), None if bias is None else self.one(bias))
         if not self.grouped and weight[0].numel() > x[0].numel():
             return self._linear_by_slot(x, weight, bias)
         if self.grouped:
@@ -86,6 +93,13 @@ class SlotRows:
         out = torch.bmm(groups, weight.mT)
         out = out if bias is None else out + bias.unsqueeze(1)
         return out.reshape(*x.shape[:-1], weight.shape[1])  # (B, L, o)
+
+    def add_linear(self, out: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, scale: float) -> torch.Tensor:
+        """Return `out` (B, L, o) + scale * `linear(x, weight)`; with one slot for all rows, in one call."""
+        if self.index is not None:
+            return out + scale * self.linear(x, weight)
+        tokens = out.flatten(0, -2), x.flatten(0, -2)  # (B * L, o), (B * L, i)
+        return torch.addmm(*tokens, self.one(weight).mT, alpha=scale).view_as(out)
 
     def _linear_by_slot(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         parts = [

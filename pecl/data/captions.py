@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from PIL import Image
 
-from pecl.errors import DataError
+from pecl.errors import DataError, unknown
 from pecl.files import sha256_file, sha256_lines
 
 
@@ -89,6 +89,9 @@ def _sha256_of(path: Path, size: int, mtime_ns: int) -> str:
     return sha256_file(path)
 
 
+PARTS = ("train", "val", "test")
+
+
 @dataclass(frozen=True)
 class ParallelCaptions:
     """`n` caption pairs of one language, aligned by index and checked when made.
@@ -102,6 +105,7 @@ class ParallelCaptions:
         target_to_english: n machine translations of `target` into English, or None.
         images: the images, or None for a text-only set.
         image_index: for each caption the index of its image in `images`; captions may share an image.
+        part: for each caption the part it was published in, train, val or test; None where a few-shot split decides.
         subset: for each caption the part of its source that results tell apart, such as COCO's train2014, or None.
         provenance: what a result must say of its data: sources, sha256, how many images were left out, ...
     """
@@ -114,12 +118,13 @@ class ParallelCaptions:
     target_to_english: tuple[str, ...] | None = None
     images: ImageSource | None = None
     image_index: tuple[int, ...] | None = None
+    part: tuple[str, ...] | None = None
     subset: tuple[str, ...] | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.english)
-        for name in ("target", "english_to_target", "target_to_english", "image_index", "subset"):
+        for name in ("target", "english_to_target", "target_to_english", "image_index", "part", "subset"):
             column = getattr(self, name)
             if column is not None and len(column) != n:
                 raise DataError(
@@ -131,6 +136,9 @@ class ParallelCaptions:
             object.__setattr__(self, "image_index", tuple(range(n)))
         if self.images is not None and not all(0 <= i < len(self.images) for i in self.image_index):
             raise DataError(f"{self.dataset}/{self.language}: image_index points outside the {len(self.images)} images")
+        for i, part in enumerate(self.part or ()):
+            if part not in PARTS:
+                raise DataError(f"{self.dataset}/{self.language}: caption {i + 1}: {unknown('part', part, PARTS)}")
         for name in ("english", "target", "english_to_target", "target_to_english"):
             for i, caption in enumerate(getattr(self, name) or ()):
                 if not caption.strip():
@@ -159,6 +167,7 @@ class ParallelCaptions:
             target_to_english=take(self.target_to_english),
             images=images,
             image_index=image_index,
+            part=take(self.part),
             subset=take(self.subset),
         )
 

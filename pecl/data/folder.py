@@ -1,8 +1,9 @@
 """One's own data: a table of image paths and captions (for rows in memory, see `in_memory`).
 
 A table is CSV, TSV, JSONL or parquet, or a folder that holds one as `captions.csv` (`.tsv`, ...). Columns: `en` and one
-for each target language by its code; `image`, a path relative to the table, unless the set is text alone; and, where a
-method needs machine translations, `en_to_de` and `de_to_en`.
+for each target language by its code; `image`, a path relative to the table, unless the set is text alone; where a
+method needs machine translations, `en_to_de` and `de_to_en`; and `part` (train, val or test), where the set has parts
+of its own.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from pecl.data.captions import ImageFiles, ParallelCaptions
+from pecl.data.captions import PARTS, ImageFiles, ParallelCaptions
 from pecl.data.sources import attach_images, describe_file
 from pecl.data.tables import SUFFIXES, Problem, Table, read_table
 from pecl.data.translations import check_directions
-from pecl.errors import DataError, suggest
+from pecl.errors import DataError, suggest, unknown
 
-_COLUMN = re.compile(r"image|[a-z]{2,3}(_[a-z]{4})?|en_to_[a-z]{2,3}|[a-z]{2,3}_to_en", re.IGNORECASE)
+_COLUMN = re.compile(r"image|part|[a-z]{2,3}(_[a-z]{4})?|en_to_[a-z]{2,3}|[a-z]{2,3}_to_en", re.IGNORECASE)
 
 
 def find_table(path: str | Path) -> Path:
@@ -85,11 +86,13 @@ def load_folder(
             hint = suggest(column, table.columns)
             raise DataError(f"{path} has no column {column!r}: it has {', '.join(table.columns) or 'none'}{hint}")
     with_images = "image" in table.columns and not text_only
-    _refuse_problems(path, table, {*columns.values(), *(["image"] if with_images else [])})
+    with_parts = "part" in table.columns
+    _refuse_problems(path, table, {*columns.values(), *["image"] * with_images, *["part"] * with_parts})
     captions = ParallelCaptions(
         path.parent.name if path.stem == "captions" else path.stem,
         language,
         **{name: tuple(row[column] for _, row in table.rows) for name, column in columns.items()},
+        part=tuple(row["part"] for _, row in table.rows) if with_parts else None,
         provenance={
             "files": {"table": describe_file(path, path.parent)},
             "translations": {d: {"engine": "not stated", "column": c} for d, c in translation_columns.items()},
@@ -118,7 +121,7 @@ def _table_problems(table: Table) -> list[Problem]:
     problems = list(table.problems)
     for column in table.columns:
         if not _COLUMN.fullmatch(column):
-            expected = "expected image, a language's code such as en or de, en_to_<code> or <code>_to_en"
+            expected = "expected image, part, a language's code such as en or de, en_to_<code> or <code>_to_en"
             problems.append(Problem(1, column, f"unknown column: {expected}; rename or remove it"))
     for column in sorted({c for c in table.columns if table.columns.count(c) > 1}):
         problems.append(Problem(1, column, "column appears twice"))
@@ -128,6 +131,8 @@ def _table_problems(table: Table) -> list[Problem]:
         problems.append(Problem(None, None, "the table has no rows"))
     for number, row in table.rows:
         problems += [Problem(number, c, "empty; every row must fill it") for c in table.columns if not row.get(c)]
+        if row.get("part") and row["part"] not in PARTS:
+            problems.append(Problem(number, "part", unknown("part", row["part"], PARTS)))
     return problems
 
 

@@ -71,6 +71,7 @@ def from_dataset(
     image_column: str | None = "image",
     english_column: str = "en",
     target_column: str | None = None,
+    part_column: str | None = None,
     need: Iterable[str] = (),
     name: str = "in-memory",
 ) -> ParallelCaptions:
@@ -82,6 +83,7 @@ def from_dataset(
         image_column: column of Pillow images or paths; None for text alone.
         english_column: column of English captions.
         target_column: column of captions in the target language; by default named like `language`.
+        part_column: column that says train, val or test; None where a few-shot split decides.
         need: machine translations to read from columns named as in `folder`: `en_to_de`, `de_to_en`.
         name: what results call the data set.
 
@@ -102,12 +104,14 @@ def from_dataset(
     image_index = tuple(row for row, captions in enumerate(texts[english_column]) for _ in captions)
     if image_column is not None:
         _require_column(dataset, image_column)
+    part = None if part_column is None else list(_column(dataset, part_column))
     return ParallelCaptions(
         name,
         language,
         **{key: tuple(text for value in texts[column] for text in value) for key, column in columns.items()},
         images=None if image_column is None else RowImages(dataset, image_column, tuple(range(len(dataset)))),
         image_index=None if image_column is None else image_index,
+        part=part and tuple(part[row] for row in image_index),
         provenance={"translations": {d: {"engine": "not stated", "column": c} for d, c in translations.items()}},
     )
 

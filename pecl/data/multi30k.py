@@ -57,7 +57,7 @@ def load_multi30k(
     Raises:
         DataError: unknown language or split; a file is missing, damaged or of another length; images are missing.
     """
-    captions, names = _read_split(data_dir, language, split, need, allow_copied_translations)
+    captions, names = read_split(data_dir, language, split, need, allow_copied_translations)
     if text_only:
         return captions
     return attach_images(captions, names, data_dir / IMAGES_FOLDER, allow_missing_images)
@@ -76,7 +76,7 @@ def load_multi30k_pool(
     Raises:
         DataError: as `load_multi30k`; or fewer than 1,000 of the training photographs are present.
     """
-    captions, names = _read_split(data_dir, language, "train", need, allow_copied_translations)
+    captions, names = read_split(data_dir, language, "train", need, allow_copied_translations)
     ids = load_pool_ids(data_dir)
     positions = {name: i for i, name in enumerate(names)}
     chosen = [positions[f"{flickr_id}.jpg"] for flickr_id in ids]
@@ -101,7 +101,7 @@ def load_multi30k_translations_outside_pool(
         DataError: as `load_multi30k_pool`.
     """
     need = ("english_to_target",)
-    captions, names = _read_split(data_dir, language, "train", need, allow_copied_translations)
+    captions, names = read_split(data_dir, language, "train", need, allow_copied_translations)
     ids = load_pool_ids(data_dir)
     pool = {f"{flickr_id}.jpg" for flickr_id in ids}
     captions = captions.select([i for i, name in enumerate(names) if name not in pool])
@@ -166,7 +166,7 @@ def _check_split(language: str, split: str) -> None:
         raise DataError(f"Multi30K has no {split} in {language!r}: that language has {has}")
 
 
-def _read_split(
+def read_split(
     data_dir: Path, language: str, split: str, need: Iterable[str], allow_copied_translations: bool
 ) -> tuple[ParallelCaptions, list[str]]:
     """Return a split of task 1 without images, and the image file name of each caption."""

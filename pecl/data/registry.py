@@ -14,6 +14,7 @@ from pecl.data import multi30k, xtd10
 from pecl.data.captions import ParallelCaptions
 from pecl.data.flickr30k200 import load_flickr30k200
 from pecl.data.folder import load_folder
+from pecl.data.multi30k_full import TEST_SPLITS, load_multi30k_full
 from pecl.data.multi30k_task2 import TASK2_LANGUAGES, TASK2_SPLITS, load_multi30k_task2
 from pecl.data.scenes import load_scenes
 from pecl.data.translations import check_directions
@@ -85,6 +86,10 @@ def _load_multi30k(request: Request) -> ParallelCaptions:
     return multi30k.load_multi30k(request.data_dir, request.language, request.split, request.need, **request.options)
 
 
+def _load_multi30k_full(request: Request) -> ParallelCaptions:
+    return load_multi30k_full(request.data_dir, request.language, request.split, request.need, **request.options)
+
+
 def _load_task2(request: Request) -> ParallelCaptions:
     if request.need:
         raise DataError(f"multi30k-task2 has no machine translations, so no {request.need[0]}: use multi30k instead")
@@ -128,6 +133,15 @@ DATASETS: dict[str, DatasetInfo] = {
         folders=("multi30k",),
         needs_images=True,
         splits=("test_2016_flickr", *(split for split in multi30k.SPLIT_LANGUAGES if split != "test_2016_flickr")),
+    ),
+    "multi30k-full": DatasetInfo(
+        "Multi30K task 1 as it was published: 29,000 captions to train on, 1,014 to validate, a split to test",
+        f"captions without a stated licence; {_PHOTOGRAPHS}; translations MIT",
+        multi30k.ALL_LANGUAGES,
+        _load_multi30k_full,
+        folders=("multi30k",),
+        needs_images=True,
+        splits=TEST_SPLITS,
     ),
     "multi30k-task2": DatasetInfo(
         "Multi30K task 2: five independent captions an image and language",

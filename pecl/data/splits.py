@@ -1,14 +1,15 @@
 """The few-shot split of the method: k pairs to train on, k to validate on, all the rest to test on.
 
 Source: the released code's seeded permutation; XTD10 at k = 50 gives 50 / 50 / 900. The test gallery therefore shrinks
-with k, and galleries of different sizes are not comparable.
+with k, and galleries of different sizes are not comparable. Data that were published in three parts keep them; there k
+pairs are drawn from the training part, or all of it is taken.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from pecl.data.captions import ParallelCaptions
+from pecl.data.captions import PARTS, ParallelCaptions
 from pecl.errors import DataError
 
 
@@ -26,11 +27,32 @@ def few_shot_split(n: int, shots: int, seed: int = 42) -> Split:
     Raises:
         DataError: as `check_shots`.
     """
+    check_shots(n, shots)
+    order = _permutation(n, seed)
+    return Split(tuple(order[:shots]), tuple(order[shots : 2 * shots]), tuple(order[2 * shots :]))
+
+
+def _permutation(n: int, seed: int) -> list[int]:
     import torch  # here, since whoever only checks needs none
 
-    check_shots(n, shots)
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed)).tolist()
-    return Split(tuple(order[:shots]), tuple(order[shots : 2 * shots]), tuple(order[2 * shots :]))
+    return torch.randperm(n, generator=torch.Generator().manual_seed(seed)).tolist()
+
+
+def check_split(captions: ParallelCaptions, shots: int | None) -> None:
+    """Refuse what `split_captions` would refuse.
+
+    Raises:
+        DataError: as `split_captions`.
+    """
+    if captions.part is not None:
+        _check_published(captions, shots)
+    elif shots is None:
+        raise DataError(
+            f"shots is all, but {captions.dataset} was not published in training, validation and test parts: "
+            "expected a number"
+        )
+    else:
+        check_shots(len(_items(captions)), shots)
 
 
 def check_shots(n: int, shots: int) -> None:
@@ -48,22 +70,59 @@ def check_shots(n: int, shots: int) -> None:
         )
 
 
-def count_items(captions: ParallelCaptions) -> int:
-    """Return the number of items that `split_captions` splits: images that captions are of, or else captions."""
-    return len(captions) if captions.image_index is None else len(set(captions.image_index))
+def split_captions(captions: ParallelCaptions, shots: int | None, seed: int = 42) -> Split:
+    """Return the indices of the training, validation and test captions.
 
+    `few_shot_split` decides. Where captions share an image (Multi30K task 2), images are split instead of captions, and
+    each takes all its captions along: no image is on two sides. Then `shots` counts images. Captions that were
+    published in parts stay in them, and `shots` of the training part are drawn (None: all of it).
 
-def split_captions(captions: ParallelCaptions, shots: int, seed: int = 42) -> Split:
-    """Return the indices of the training, validation and test captions of `few_shot_split`.
-
-    Where captions share an image (Multi30K task 2), images are split instead of captions, and each takes all its
-    captions along: no image is on two sides. Then `shots` counts images.
+    Raises:
+        DataError: as `check_shots`; or `shots` is None for captions without published parts, or more than the training
+            part holds; or a part is empty.
     """
+    check_split(captions, shots)
+    if captions.part is not None:
+        train, val, test = (published_part(captions, part) for part in PARTS)
+        return Split(_draw(train, shots, seed), val, test)
+    items = _items(captions)
+    return Split(
+        *(tuple(caption for i in part for caption in items[i]) for part in few_shot_split(len(items), shots, seed))
+    )
+
+
+def _items(captions: ParallelCaptions) -> list[list[int]]:
+    """Return the captions of each item to be split: of an image, or, without images, one caption."""
     owner = captions.image_index or range(len(captions))
     of_item: dict[int, list[int]] = {}  # image -> its captions; for one caption an image, item i -> [i]
     for caption, item in enumerate(owner):
         of_item.setdefault(item, []).append(caption)
-    items = list(of_item.values())
-    return Split(
-        *(tuple(caption for i in part for caption in items[i]) for part in few_shot_split(len(items), shots, seed))
-    )
+    return list(of_item.values())
+
+
+def published_part(captions: ParallelCaptions, part: str) -> tuple[int, ...]:
+    """Return the indices of the captions that were published in `part`."""
+    return tuple(i for i, name in enumerate(captions.part) if name == part)
+
+
+def _check_published(captions: ParallelCaptions, shots: int | None) -> None:
+    sizes = {part: len(published_part(captions, part)) for part in PARTS}
+    if empty := [part for part, size in sizes.items() if not size]:
+        raise DataError(f"{captions.dataset}/{captions.language} has no caption in its {empty[0]} part: got {sizes}")
+    part_of: dict[int, str] = {}  # image -> its part
+    for image, part in zip(captions.image_index or (), captions.part, strict=False):
+        if part_of.setdefault(image, part) != part:
+            raise DataError(
+                f"{captions.dataset}/{captions.language}: image {captions.images.ids[image]} is in the parts "
+                f"{part_of[image]} and {part}: expected each image in one"
+            )
+    if shots is not None and not 1 <= shots <= sizes["train"]:
+        raise DataError(
+            f"shots is {shots}, expected 1 to the {sizes['train']} pairs of the training part of {captions.dataset}, "
+            "or all"
+        )
+
+
+def _draw(indices: tuple[int, ...], count: int | None, seed: int) -> tuple[int, ...]:
+    """Return the first `count` of a seeded permutation, or all in their order."""
+    return indices if count is None else tuple(indices[i] for i in _permutation(len(indices), seed)[:count])

@@ -42,7 +42,7 @@ class Packing:
 
     def pack(self, padded: torch.Tensor) -> torch.Tensor:
         """Return the tokens of (B, L, ...) as one row, (1, T, ...)."""
-        return padded.flatten(0, 1)[self.place].unsqueeze(0)
+        return padded.flatten(0, 1).index_select(0, self.place).unsqueeze(0)
 
     def unpack(self, packed: torch.Tensor) -> torch.Tensor:
         """Return (1, T, ...) as a padded batch, (B, L, ...), with zeros in the padding."""

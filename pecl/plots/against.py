@@ -34,7 +34,7 @@ def draw_shots(results: Sequence[Result]) -> list[Plot]:
     families: dict[Group, list[Cell]] = {}
     for cell in chosen_cells(trainings(results)):
         families.setdefault(replace(group_of(cell.runs[0]), gallery_size=None), []).append(cell)
-    found = {family: _panels(cells, "shots", _shots) for family, cells in families.items()}
+    found = {family: _panels(cells, "shots", lambda cell: cell.pairs) for family, cells in families.items()}
     plots = [(family, _draw_shots(family, own)) for family, own in found.items() if own]
     if not plots:
         raise NotDrawn("no language and route was trained with two numbers of shots")
@@ -79,7 +79,7 @@ def _parameters(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
 def _draw_shots(family: Group, found: list[_Panel]) -> Plot:
     cells = _all_cells(found)
     languages = _languages(found)
-    galleries = {_shots(cell): group_of(cell.runs[0]).gallery_size for cell in cells}
+    galleries = {cell.pairs: group_of(cell.runs[0]).gallery_size for cell in cells}
     ticks = sorted(galleries)
     gains = {id(cell): gain(cell).scaled(100) for cell in cells}
     shown = list(gains.values())
@@ -94,7 +94,7 @@ def _draw_shots(family: Group, found: list[_Panel]) -> Plot:
             values = [gains[id(cell)] for cell in line]
             errors = [[one.error[side][0] for one in values] for side in (0, 1)]
             style = look(languages.index(code)) | {"label": language_name(code), "elinewidth": 0.7}
-            place.errorbar([_shots(cell) for cell in line], [one.mean for one in values], yerr=errors, **style)
+            place.errorbar([cell.pairs for cell in line], [one.mean for one in values], yerr=errors, **style)
         place.set(xscale="log", ylabel=f"gain in {SCORE},\npercentage points", title=panel.title)
         place.set_xticks(ticks, [f"{shots}\n({galleries[shots]:,})" for shots in ticks])
         place.minorticks_off()
@@ -134,7 +134,3 @@ def _trainable(cell: Cell) -> int:
 
 def _module(cell: Cell) -> str:
     return cell.runs[0]["adapter"]["spec"]
-
-
-def _shots(cell: Cell) -> int:
-    return cell.config["shots"]

@@ -54,6 +54,11 @@ class Cell:
         return self.config["language"]
 
     @property
+    def pairs(self) -> int:
+        """Number of pairs that were trained on."""
+        return self.runs[0]["data"]["split"]["train"]
+
+    @property
     def route(self) -> str:
         """Route that was trained."""
         return self.config["route"]

@@ -33,7 +33,7 @@ _FIELDS: dict[str, dict[str, Any]] = {
     | {
         "config.seed": _COUNT,
         "config.split_seed": _COUNT,
-        "config.shots": _COUNT,
+        "data.split.train": _COUNT,
         "config.lr": _NUMBER,
         "config.alignment": _TEXT,
         "config.alignment_weight": _NUMBER,

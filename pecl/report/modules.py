@@ -46,7 +46,7 @@ def shots_table(cells: Sequence[Cell]) -> Table:
     """
     runs = runs_of(cells)
     group = one_group(runs, but=frozenset({"gallery_size"}))
-    order = sorted(cells, key=lambda cell: (str(_without(cell, "shots")), cell.config["shots"]))
+    order = sorted(cells, key=lambda cell: (str(_without(cell, "shots")), cell.pairs))
     rows = cell_rows(order)
     different = [name for name in varying(cell.setting for cell in order) if name != "shots"]
     shown = frame([_shown_shots(cell, row, different) for cell, row in zip(order, rows, strict=True)])
@@ -98,7 +98,7 @@ def _shown_shots(cell: Cell, row: Row, different: Sequence[str]) -> Row:
         "language": row["language"],
         "route": row["route"],
         **setting_columns(cell, different),
-        "shots": str(row["shots"]),
+        "shots": str(row["shots"] or "all"),
         "gallery": f"{row['gallery_size']} {row['gallery_kind']}",
         **score_columns(row),
     }
