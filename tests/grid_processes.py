@@ -3,6 +3,7 @@
 The processes are forked from a server that has imported everything, so one starts in a moment.
 """
 
+import contextlib
 import multiprocessing
 import os
 import resource
@@ -53,7 +54,9 @@ class Command:
         return self.process.exitcode
 
     def signal(self, number):
-        os.kill(self.process.pid, number)
+        """Send a signal, unless the process has ended by itself; its exit status tells which."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.process.pid, number)
 
     @property
     def out(self):
