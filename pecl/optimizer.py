@@ -45,12 +45,13 @@ class SlotAdam:
         self.steps += 1
         beta1, beta2 = self.betas
         correction1, correction2 = 1 - beta1**self.steps, (1 - beta2**self.steps) ** 0.5
+        step_sizes = {scale: (lrs * (scale / correction1)).to(self.parameters[0]) for scale in set(self.scales)}  # (S,)
         for parameter, scale, exp_avg, exp_avg_sq in zip(
             self.parameters, self.scales, self.exp_avg, self.exp_avg_sq, strict=True
         ):
             grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             exp_avg.lerp_(grad, 1 - beta1)
             exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-            denominator = (exp_avg_sq.sqrt() / correction2).add_(self.eps)
-            step_size = (lrs * scale / correction1).to(parameter).view(-1, *[1] * (parameter.dim() - 1))  # (S, 1, ...)
-            parameter.sub_(step_size * exp_avg / denominator)
+            denominator = exp_avg_sq.sqrt().div_(correction2).add_(self.eps)
+            step_size = step_sizes[scale].view(-1, *[1] * (parameter.dim() - 1))  # (S, 1, ...)
+            parameter.addcdiv_(step_size * exp_avg, denominator, value=-1)

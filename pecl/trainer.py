@@ -187,13 +187,15 @@ class AlignmentTrainer:
                 rows += [column[i] for i in chosen]
                 slots += [slot] * len(chosen)
         batch = self.tower.pad(rows, range(len(rows)))
-        self.tower.train(self.schedule.dropout)
+        if self.tower.training != self.schedule.dropout:  # setting the mode of every module takes its time
+            self.tower.train(self.schedule.dropout)
         with torch.random.fork_rng(devices=self._cuda_devices()):
             torch.manual_seed(self.cells[0].seed + 1_000_003 * (self.step + 1))
             embeddings = self.tower(
                 batch.input_ids, batch.attention_mask, torch.tensor(slots, device=batch.input_ids.device)
             )
-        self.tower.eval()
+        if self.schedule.dropout:
+            self.tower.eval()
         of_cells = torch.stack(self._cell_losses(embeddings, indices))  # (C,)
         return of_cells.new_zeros(len(self.records)).index_add(0, torch.tensor(self.slot_of), of_cells)  # (S,)
 
