@@ -21,6 +21,7 @@ import yaml
 from pecl.errors import ConfigError, suggest, unknown
 from pecl.files import sha256_json
 from pecl.languages import language_code
+from pecl.routes import WITHOUT_ANCHOR
 
 ALIGNMENTS = ("mse", "contrastive", "contrastive_with_image", "cosine_mse")  # `losses` computes them
 ANCHORS = ("student", "frozen")
@@ -44,7 +45,6 @@ FLEET_FIELDS = frozenset(
 
 # Fields that say nothing where a route has no anchor to align to.
 _ALIGNMENT_FIELDS = frozenset({"alignment", "alignment_weight", "anchor"})
-_WITHOUT_ANCHOR = ("baseline1", "baseline2")
 
 
 def _option(default: Any, help: str, **metadata: Any) -> Any:
@@ -146,7 +146,7 @@ class ExperimentConfig:
         kept = (item for item in fields(self) if item.metadata.get("identity", True))
         if kind == "evaluate":
             kept = (item for item in kept if item.name in EVALUATION_FIELDS)
-        elif self.route in _WITHOUT_ANCHOR:
+        elif self.route in WITHOUT_ANCHOR:
             kept = (item for item in kept if item.name not in _ALIGNMENT_FIELDS)
         return {item.name: getattr(self, item.name) for item in kept if self._counts(item)}
 

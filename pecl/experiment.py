@@ -102,6 +102,7 @@ def train_fleet(configs: Sequence[ExperimentConfig], wait: bool = True) -> list[
     adapter_configs = parse_adapter(first.adapter, first.rank)
     towers = _towers(first)
     cells = [prepare_training(config, towers) for config in configs]
+    ENGINES[first.engine](towers.text, adapter_configs, seeds=[first.seed]).remove()  # what does not fit is said now
     check_writable(first.out)
     with hold(first.out, [config.run_id() for config in configs], wait):
         if done := _complete(configs):  # another process has done them meanwhile
@@ -261,7 +262,9 @@ def _embed(adapter: Adapter, slot: int, token_ids: TokenIds) -> torch.Tensor:
 
 def _describe(cell: Prepared, measured: dict[str, dict[str, Evaluation]]) -> dict[str, Any]:
     """Return the parts that all results share; `measured` is {val, test} x {zero_shot, final, best}."""
-    gallery = {"kind": cell.config.gallery, "size": len(cell.gallery_items("test"))}
+    gallery: dict[str, Any] = {"kind": cell.config.gallery, "size": len(cell.gallery_items("test"))}
+    if len(places := cell.places("test")) > gallery["size"]:  # several captions an image: which are whose
+        gallery["items"] = places
     return {
         "status": "complete",
         "config": cell.config.to_dict(),

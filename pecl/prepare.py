@@ -64,14 +64,16 @@ class Prepared:
     def evaluator(self, part: str) -> RetrievalEvaluator:
         """Return the evaluator of the queries of `part` against the gallery of that part."""
         gallery = self._frozen_column("english") if self.config.gallery == "english" else self.images  # (M, D)
-        shown = self.gallery_items(part)
-        place = {item: i for i, item in enumerate(shown)}
-        query_item = [place[item] for item in self.items(part)]
-        return RetrievalEvaluator(gallery[shown], query_item, self.config.gallery)
+        return RetrievalEvaluator(gallery[self.gallery_items(part)], self.places(part), self.config.gallery)
 
     def gallery_items(self, part: str) -> list[int]:
         """Return the indices of the images, or English captions, that the queries of `part` are to find."""
         return list(dict.fromkeys(self.items(part)))
+
+    def places(self, part: str) -> list[int]:
+        """Return for each query of `part` the place of its item among `gallery_items`."""
+        place = {item: i for i, item in enumerate(self.gallery_items(part))}
+        return [place[item] for item in self.items(part)]
 
     def items(self, part: str) -> list[int]:
         """Return for each query of `part` the index of its gallery item."""

@@ -42,6 +42,9 @@ ROUTES: dict[str, tuple[str, str | None]] = {
     "method3": ("target_to_english", "english"),
 }
 
+# Routes that align their query to nothing
+WITHOUT_ANCHOR = tuple(name for name, (_, anchor) in ROUTES.items() if anchor is None)
+
 # The released run_cross.py numbers the test side the other way round. It is silent on method2.
 OFFICIAL_RUN_CROSS: dict[str, str] = {
     "baseline1": "target_to_english",

@@ -15,6 +15,7 @@ from pecl.data.splits import few_shot_split
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, DataError, OutputError
 from pecl.experiment import evaluate, train, train_fleet
+from pecl.report import report
 from pecl.results import read_result, result_path
 from pecl.retrieval import cosine_similarity
 
@@ -157,6 +158,7 @@ def test_cells_of_different_shape_are_no_fleet(small):
         ({"shots": 12}, DataError, "shots=12 is too large for a pool of 24"),
         ({"dataset": "scenes-2"}, DataError, "did you mean 'scenes'"),
         ({"adapter": "lore"}, ConfigError, "did you mean 'lora'"),
+        ({"rank": 1000}, ConfigError, "rank 1000 does not fit a layer of shape"),
         ({"route": "method9"}, ConfigError, "unknown route 'method9'"),
         ({"image_weight": 0, "route": "baseline1"}, ConfigError, "nothing to learn from"),
         ({"image_weight": 0, "alignment": "contrastive_with_image"}, ConfigError, "needs images"),
@@ -168,6 +170,7 @@ def test_bad_input_is_one_sentence_and_writes_nothing(small, changed, error, mes
         train(make_config({**small, **changed}))
     assert "\n" not in str(caught.value)
     assert not Path(small["out"]).exists()
+    assert not list(Path(small["out"]).parent.glob("cache/*"))  # found before anything was computed
 
 
 def test_an_unwritable_folder_is_found_before_the_work(small, tmp_path, monkeypatch):
@@ -233,3 +236,18 @@ def test_published_parts_are_trained_validated_and_tested_on(small):
     few = train(make_config({**small, "shots": 4}))
     assert few["data"]["split"] == {"train": 4, "val": 5, "test": 6}
     assert few["run_id"] != result["run_id"]
+
+
+def test_captions_that_share_an_image_say_which(small):
+    table = Path(small["dataset"])
+    text = table.read_text("utf-8")
+    for i in range(1, 24, 2):
+        text = text.replace(f"\n{i}.png", f"\n{i - 1}.png")
+    table.write_text(text, "utf-8")
+    result = train(make_config({**small, "shots": 3}))
+    manifest = json.loads((Path(small["out"]) / "splits" / f"{result['run_id']}.json").read_text("utf-8"))
+    shown, places = manifest["gallery"]["items"], result["data"]["gallery"]["items"]
+    images = load_dataset(small["dataset"], "de").image_index
+    assert (len(shown), len(places)) == (6, 12)
+    assert [shown[place] for place in places] == [images[i] for i in manifest["indices"]["test"]]
+    report([result])  # which refuses a result that does not

@@ -10,8 +10,8 @@ ROOT = Path(pecl.__file__).parent
 # DESIGN: a module's row; deeper modules go by their package.
 ROWS = {
     "errors": 0, "files": 0, "languages": 0, "losses": 0, "retrieval": 0, "config": 0,
-    "locks": 0, "measures": 0,
-    "encoders": 1, "data": 1, "routes": 1,
+    "locks": 0, "measures": 0, "routes": 0,
+    "encoders": 1, "data": 1,
     "adapters": 2, "features": 2, "evaluator": 2, "checkpoint": 2, "optimizer": 2, "inputs": 2,
     "trainer": 3, "results": 3, "prepare": 3, "records": 3, "recorded": 3,
     "experiment": 4, "launchers": 4, "grid": 4, "report": 4, "plots": 4, "page": 4,

@@ -228,7 +228,6 @@ def test_failed_and_interrupted_runs_stand_among_the_commands(tmp_path):
     for name in ("data", "metrics", "ranks", "adapter"):
         del failed[name]
     good = train(4, 9)
-    good["data"]["split"] = {"val": 10}
     good["metrics"]["val"]["zero_shot"] = {"mean_recall@1": 0.3}
     good["curve"] = {"loss": [[5, 2.0], [10, 1.0]], "val_mean_recall@1": [[5, 0.4], [10, 0.5]]}
     html = page_of(tmp_path, [good, failed])

@@ -7,15 +7,19 @@ from report_results import both, ranked, train
 from pecl.report.statistics import disparity, gain, hits, intervals, sample_std, share_closed
 
 
+def hits_of(ranks, **gallery):
+    return hits({"ranks": {"test": {"best": ranks}}, "data": {"gallery": gallery}}, "best")
+
+
 def test_hits_average_to_the_mean_recall():
-    per_item = hits(both([1, 3, 1, 1], [2, 1, 1, 7]))
+    per_item = hits_of(both([1, 3, 1, 1], [2, 1, 1, 7]))
     assert per_item.tolist() == [0.5, 0.5, 1.0, 0.5]
     assert per_item.mean() == (3 / 4 + 2 / 4) / 2
 
 
-def test_directions_of_different_length_count_half_each():
-    per_item = hits(both([1, 2], [1, 1, 1, 2, 2, 2]))
-    assert len(per_item) == 8
+def test_captions_of_an_image_stand_or_fall_with_it_and_directions_count_half_each():
+    per_item = hits_of(both([1, 2], [1, 1, 1, 2, 2, 2]), items=[0, 0, 1, 1, 1, 0])
+    assert per_item.tolist() == pytest.approx([(1 + 2 * 2 / 6) / 2, (0 + 1 * 2 / 6) / 2])
     assert per_item.mean() == pytest.approx((1 / 2 + 3 / 6) / 2)
 
 
@@ -36,7 +40,7 @@ def test_intervals_are_those_of_a_bootstrap_written_as_a_loop():
 
 
 def test_the_interval_of_a_paired_difference_is_narrower_than_of_unpaired_scores():
-    before, after = hits(both(*[ranked(40, 100)] * 2)), hits(both(*[ranked(45, 100)] * 2))
+    before, after = hits_of(both(*[ranked(40, 100)] * 2)), hits_of(both(*[ranked(45, 100)] * 2))
     ((low, high), (_, unpaired_high)) = intervals([after - before, after])
     assert 0 < low < 0.05 < high  # 5 of 100 gained, none lost
     assert high - low < unpaired_high - after.mean() + 0.01

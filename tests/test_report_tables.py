@@ -222,6 +222,12 @@ def test_a_damaged_result_is_named_with_its_field(change, message):
 def test_several_captions_an_image_are_counted_as_captions():
     ranks = both(ranked(3, 5), ranked(10, 25))
     states = {"zero_shot": ranks, "final": ranks, "best": ranks}
-    (row,) = rows(report([made("train", states)]).only("routes"))
+    result = made("train", states)
+    with pytest.raises(
+        DataError, match=r"data\.gallery\.items is missing, expected the place .* 25 captions of 5 items"
+    ):
+        report([result])
+    result["data"]["gallery"]["items"] = [i % 5 for i in range(25)]
+    (row,) = rows(report([result]).only("routes"))
     assert (row["gallery_size"], row["test_captions"]) == (5, 25)
     assert row["mean"] == pytest.approx((3 / 5 + 10 / 25) / 2)

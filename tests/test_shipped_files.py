@@ -94,7 +94,7 @@ def test_the_scripts_of_the_papers_scenarios_list_their_cells():
 @pytest.mark.slow
 def test_all_studies_of_a_profile_can_be_listed():
     cells = scenario("all", profile="paper")
-    zero_shot, routes, few_shot, full, modules, disparity = 11, (3 + 3 + 45) * 10, 150, 3, 16, 15 * 11 * 2
+    zero_shot, routes, few_shot, full, modules, disparity = 11, (3 + 3 + 45) * 10, 150, 5 * 3 * 3, 16, 15 * 11 * 2
     assert len(cells) == zero_shot + routes + few_shot + full + modules + disparity
 
 

@@ -49,9 +49,17 @@ def recorded_seconds(configs: Iterable[ExperimentConfig]) -> list[Recorded]:
             except DamagedResultError as error:
                 logger.debug("%s", error)
                 continue
-            if result["status"] == "complete" and result["kind"] == "train":
-                found.append(Recorded(result["config"], result["seconds"]["train"], result["steps"]))
+            found += recorded_of([result])
     return found
+
+
+def recorded_of(results: Iterable[Mapping[str, Any]]) -> list[Recorded]:
+    """Return what the complete trainings among `results` took."""
+    return [
+        Recorded(result["config"], result["seconds"]["train"], result["steps"])
+        for result in results
+        if result["status"] == "complete" and result["kind"] == "train"
+    ]
 
 
 def estimate(configs: Sequence[ExperimentConfig], recorded: Sequence[Recorded], jobs: int = 1) -> Estimate:

@@ -69,7 +69,8 @@ def run_grid(configs: Sequence[ExperimentConfig], fleet: int = 1, launcher: Laun
         check_writable(out)
     run = _Run(tasks, launcher or Inline())
     run.skip_complete()
-    with StatusLine(len(configs), len(run.results), [cell for task in run.pending for cell in task.cells]) as status:
+    remaining = [cell for task in run.pending for cell in task.cells]
+    with StatusLine(len(configs), list(run.results.values()), remaining) as status:
         while run.pending:
             run.round(status)
     run.tidy()

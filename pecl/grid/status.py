@@ -9,29 +9,33 @@ from typing import Any
 from tqdm import tqdm
 
 from pecl.config import ExperimentConfig
-from pecl.grid.estimate import duration, estimate, recorded_seconds
+from pecl.grid.estimate import duration, estimate, recorded_of, recorded_seconds
 from pecl.launchers.base import Task
 
 
 class StatusLine:
     """A line on standard error, written anew whenever something changes.
 
-    The time left is that of what this grid has done so far; before its first cell ends, what the cells in the results
-    folder took.
+    The time left is that of what this grid has done so far; before its first cell ends, what the grid's cells that were
+    complete before took or, where there is none, the others in the results folder.
 
     Args:
         total: cells.
-        done: cells that were complete before.
+        before: results of the cells that were complete before.
         remaining: the others.
     """
 
-    def __init__(self, total: int, done: int, remaining: Sequence[ExperimentConfig]) -> None:
-        self.total, self.complete, self.failed, self.running = total, done, 0, 0
+    def __init__(self, total: int, before: Sequence[Mapping[str, Any]], remaining: Sequence[ExperimentConfig]) -> None:
+        self.total, self.complete, self.failed, self.running = total, len(before), 0, 0
         self.ended_here, self.started_at = 0, time.monotonic()
         self.waits = False
-        self.guess = estimate(remaining, recorded_seconds(remaining)).seconds if remaining else 0.0
+        self.guess = 0.0
+        if remaining:
+            self.guess = estimate(remaining, recorded_of(before) or recorded_seconds(remaining)).seconds
         layout = "{desc}: {percentage:3.0f}%|{bar:20}| {postfix[0]}"
-        self.bar = tqdm(total=total, initial=done, desc="grid", bar_format=layout, postfix=[self.text()], unit="cell")
+        self.bar = tqdm(
+            total=total, initial=self.complete, desc="grid", bar_format=layout, postfix=[self.text()], unit="cell"
+        )
 
     def __enter__(self) -> StatusLine:
         return self

@@ -41,7 +41,7 @@ class Estimate:
 
 def zero_shot(result: Result) -> Estimate:
     """Return the score of the plain tower that `result` holds, with its bootstrap interval over test items."""
-    return _bootstrapped(hits(result["ranks"]["test"]["zero_shot"]), (), (result["run_id"],))
+    return _bootstrapped(hits(result, "zero_shot"), (), (result["run_id"],))
 
 
 def trained(cell: Cell) -> Estimate:

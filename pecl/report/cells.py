@@ -116,12 +116,12 @@ class Cell:
     @cached_property
     def trained_hits(self) -> np.ndarray:
         """Hits of each test item after training, averaged over seeds, (N,)."""
-        return np.mean([hits(run["ranks"]["test"][BEST]) for run in self.runs], axis=0)
+        return np.mean([hits(run, BEST) for run in self.runs], axis=0)
 
     @cached_property
     def gains(self) -> np.ndarray:
         """Hits of each test item after training, averaged over seeds, less its hits before, (N,)."""
-        return self.trained_hits - hits(self.runs[0]["ranks"]["test"]["zero_shot"])
+        return self.trained_hits - hits(self.runs[0], "zero_shot")
 
 
 def setting_of(result: Result) -> Setting:

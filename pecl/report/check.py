@@ -69,6 +69,18 @@ def check_result(result: Result) -> None:
         raise _damaged(result, f"data.gallery.kind is {kind!r}, expected one of {', '.join(DIRECTIONS)}")
     for state in result["metrics"]["test"]:
         _check_state(result, state, DIRECTIONS[kind])
+        _check_items(result, *(len(result["ranks"]["test"][state][direction]) for direction in DIRECTIONS[kind]))
+
+
+def _check_items(result: Result, gallery: int, texts: int) -> None:
+    """Raise DataError unless it is known which of `gallery` items each of `texts` captions belongs to."""
+    if gallery == texts:
+        return
+    value = _at(result, "data.gallery.items")
+    right = isinstance(value, list) and len(value) == texts and all(type(i) is int and 0 <= i < gallery for i in value)
+    if not right:
+        expected = f"the place in the gallery of each of {texts} captions of {gallery} items"
+        raise _damaged(result, f"data.gallery.items is {_brief(value)}, expected {expected}")
 
 
 def _check_state(result: Result, state: str, directions: tuple[str, str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,6 +10,7 @@ from pecl.report.cells import Cell, varying
 from pecl.report.groups import Result, group_of
 from pecl.report.statistics import BEST, METRIC, intervals
 from pecl.report.table import INTERVAL, interval, number, spread
+from pecl.routes import WITHOUT_ANCHOR
 
 Row = dict[str, Any]
 _ALWAYS = ("adapter", "train_on", "shots")  # fields of a setting that a reader looks for, equal or not
@@ -44,8 +45,7 @@ def _row(cell: Cell, low: float, high: float, different: Sequence[str]) -> Row:
         "gain_high": high,
         "val": chosen["metrics"]["val"][BEST][METRIC],
         "lr": cell.config["lr"],
-        "alignment": cell.config["alignment"],
-        "alignment_weight": cell.config["alignment_weight"],
+        **alignment_of(cell.config),
         "cells_compared": cell.compared,
         "cells_without_the_seed": cell.aside,
         "metric": group.metric,
@@ -54,6 +54,12 @@ def _row(cell: Cell, low: float, high: float, different: Sequence[str]) -> Row:
         "seeds": cell.seeds,
         "run_ids": cell.run_ids,
     }
+
+
+def alignment_of(config: Mapping[str, Any]) -> Row:
+    """Return name and weight of a run's alignment, None where its route has nothing to align to."""
+    aligned = config["route"] not in WITHOUT_ANCHOR
+    return {name: config[name] if aligned else None for name in ("alignment", "alignment_weight")}
 
 
 def setting_columns(cell: Cell, different: Sequence[str]) -> Row:

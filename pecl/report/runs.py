@@ -9,7 +9,7 @@ import pandas as pd
 
 from pecl.measures import RECALL_AT
 from pecl.report.groups import Result, group_of
-from pecl.report.rows import Row
+from pecl.report.rows import Row, alignment_of
 from pecl.report.statistics import BEST, METRIC, gain, hits, intervals
 from pecl.report.table import INTERVAL, Table, interval, test_captions
 
@@ -55,8 +55,7 @@ def _training(result: Result, low: float, high: float) -> Row:
         "train_on": config["train_on"],
         "shots": config["shots"],
         "lr": config["lr"],
-        "alignment": config["alignment"],
-        "alignment_weight": config["alignment_weight"],
+        **alignment_of(config),
         "seed": config["seed"],
         "zero_shot": test["zero_shot"][METRIC],
         "trained": test[BEST][METRIC],
@@ -77,7 +76,7 @@ def _shown_trainings(rows: Sequence[Row]) -> pd.DataFrame:
             "adapter": row["adapter"],
             "parameters": row["parameters"],
             "lr": f"{row['lr']:g}",
-            "lambda": f"{row['alignment_weight']:g}",
+            "lambda": "" if row["alignment_weight"] is None else f"{row['alignment_weight']:g}",
             "seed": row["seed"],
             "gallery": f"{row['gallery_size']} {row['gallery_kind']}",
             "zero-shot R@1": f"{row['zero_shot']:.3f}",
@@ -121,8 +120,7 @@ def _readable(name: str) -> str:
 
 
 def _evaluations(results: Sequence[Result]) -> list[Row]:
-    ranks = [next(iter(result["ranks"]["test"].values())) for result in results]
-    found = intervals([hits(own) for own in ranks]).tolist()
+    found = intervals([hits(result, next(iter(result["ranks"]["test"]))) for result in results]).tolist()
     return [_evaluation(result, low, high) for result, (low, high) in zip(results, found, strict=True)]
 
 

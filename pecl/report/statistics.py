@@ -16,23 +16,24 @@ ENGLISH = "en"
 BOOTSTRAP = f"{LEVEL:.0%} percentile bootstrap over test items, {SAMPLES:,} resamples, seed 0"
 
 
-def hits(ranks: Mapping[str, Sequence[int]]) -> np.ndarray:
+def hits(result: Mapping[str, Any], state: str) -> np.ndarray:
     """Return for each test item the mean over both directions of "its rank is 1", (N,); its mean is mean recall@1.
 
-    With several captions an image the directions have different numbers of queries; then each direction is weighted to
-    count for half, as in the metric.
+    With several captions an image the item is the image, whose captions stand or fall with it: theirs are added up, and
+    weighted so that the direction counts for half, as in the metric.
     """
-    directions = [np.asarray(direction) == 1 for direction in ranks.values()]
-    if len({len(direction) for direction in directions}) == 1:
-        return np.mean(directions, axis=0)
-    total = sum(len(direction) for direction in directions)
-    return np.concatenate([d * total / (len(directions) * len(d)) for d in directions])
+    ranks = result["ranks"]["test"][state].values()
+    of_items, of_texts = ((np.asarray(direction) == 1).astype(float) for direction in ranks)
+    if len(of_items) != len(of_texts):
+        of_texts = np.bincount(result["data"]["gallery"]["items"], of_texts, len(of_items)) * (
+            len(of_items) / len(of_texts)
+        )
+    return (of_items + of_texts) / 2
 
 
 def gain(result: Mapping[str, Any]) -> np.ndarray:
     """Return (N,): for each test item its hits after training less those of the tower without adapter."""
-    ranks = result["ranks"]["test"]
-    return hits(ranks[BEST]) - hits(ranks["zero_shot"])
+    return hits(result, BEST) - hits(result, "zero_shot")
 
 
 def intervals(per_item: Sequence[np.ndarray]) -> np.ndarray:
