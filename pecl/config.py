@@ -56,7 +56,9 @@ class ExperimentConfig:
     """One run. Every field's help says its unit and meaning; METHOD defaults are the paper's few-shot protocol."""
 
     profile: str = _option("mini", "pair of towers: mini, paper, ...")
-    text_model: str | None = _option(None, "text tower instead of the profile's: hub id or folder")
+    text_model: str | None = _option(
+        None, "text tower instead of the profile's: hub id, folder, or mini-pooled (mini's without its linear layer)"
+    )
     image_model: str | None = _option(None, "image tower instead of the profile's: hub id or folder")
     dataset: str = _option("scenes", "data set, see `pecl data list`")
     data_dir: str | None = _option(None, "folder of the data sets (default: $PECL_DATA_DIR)", identity=False)

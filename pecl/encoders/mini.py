@@ -100,8 +100,9 @@ def load_mini_text(
     """
     file = read_e5(weights or TEXT_WHEEL.find())
     head = None if heads is None else read_head(heads, "text_head", TEXT_WIDTH)
+    name = "mini-pooled" if head is None else "mini"
     encoder = MultilingualTextEncoder(
-        build_bert(file), build_tokenizer(file.vocabulary), head, name="mini", text_prefix=TEXT_PREFIX
+        build_bert(file), build_tokenizer(file.vocabulary), head, name=name, text_prefix=TEXT_PREFIX
     )
     return encoder.to(device=device, dtype=dtype)
 

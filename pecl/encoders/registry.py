@@ -33,6 +33,7 @@ class Pair:
 
 
 MINI = "mini"
+MINI_POOLED = "mini-pooled"  # its text tower without the linear layer: for text to text
 
 PAIRS: dict[str, Pair] = {
     MINI: Pair(MINI, MINI, "multilingual-e5-small and EfficientNet-Lite0; small, and needs no model hub"),
@@ -107,7 +108,7 @@ def load_towers(
 
     Args:
         profile: a name in `PAIRS`.
-        text_model: hub id or local folder of another text tower.
+        text_model: hub id or local folder of another text tower, or `MINI_POOLED`.
         image_model: hub id or local folder of another image tower.
         device: where the weights go.
         dtype: type of the weights: float32, bfloat16 or float16.
@@ -136,10 +137,10 @@ def check_device(device: str | torch.device) -> None:
 
 # The loaders are imported when used: the mini profile needs none of the hub's machinery, the others none of mini's.
 def _load_text(name: str, device: str | torch.device, dtype: torch.dtype) -> MultilingualTextEncoder:
-    if name == MINI:
-        from pecl.encoders.mini import load_mini_text
+    if name in (MINI, MINI_POOLED):
+        from pecl.encoders.mini import HEADS, load_mini_text
 
-        return load_mini_text(device=device, dtype=dtype)
+        return load_mini_text(heads=HEADS if name == MINI else None, device=device, dtype=dtype)
     return MultilingualTextEncoder.from_pretrained(name, device=device, dtype=dtype)
 
 
