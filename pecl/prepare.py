@@ -5,6 +5,7 @@ Columns are tokenised once, and frozen embeddings come from the stores on disk, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
@@ -59,12 +60,13 @@ class Prepared:
 
     def zero_shot(self, part: str) -> torch.Tensor:
         """Return the embeddings (N, D) of the queries of `part` by the tower without adapter."""
-        return self._frozen_column(self.query(part))[list(self.parts[part])]
+        return self._frozen_column(self.query(part), self.parts[part])
 
     def evaluator(self, part: str) -> RetrievalEvaluator:
         """Return the evaluator of the queries of `part` against the gallery of that part."""
-        gallery = self._frozen_column("english") if self.config.gallery == "english" else self.images  # (M, D)
-        return RetrievalEvaluator(gallery[self.gallery_items(part)], self.places(part), self.config.gallery)
+        shown = self.gallery_items(part)
+        gallery = self._frozen_column("english", shown) if self.config.gallery == "english" else self.images[shown]
+        return RetrievalEvaluator(gallery, self.places(part), self.config.gallery)  # of (G, D)
 
     def gallery_items(self, part: str) -> list[int]:
         """Return the indices of the images, or English captions, that the queries of `part` are to find."""
@@ -118,8 +120,12 @@ class Prepared:
             }
         return record
 
-    def _frozen_column(self, column: str) -> torch.Tensor:
-        return self._frozen(getattr(self.data, column))
+    def _frozen_column(self, column: str, indices: Sequence[int]) -> torch.Tensor:
+        """Return the embeddings (n, D) of captions; of those that splits draw from, the whole column is made once."""
+        texts = getattr(self.data, column)
+        if self.data.part is None:
+            return self._frozen(texts)[list(indices)]
+        return self._frozen(tuple(texts[i] for i in indices))
 
     def _frozen(self, texts: tuple[str, ...]) -> torch.Tensor:
         return text_embeddings(self.towers.text, texts, _store(self.towers.text.fingerprint))

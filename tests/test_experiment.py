@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from small_experiment import tiny_towers
 
 import pecl.experiment
+import pecl.prepare
 from pecl.config import make_config
 from pecl.data.registry import load_dataset
 from pecl.data.splits import few_shot_split
@@ -219,7 +220,14 @@ def test_a_joint_training_needs_its_languages(small, languages, message):
         train_fleet([make_config({**small, "joint": "fr+de", "language": code}) for code in languages])
 
 
-def test_published_parts_are_trained_validated_and_tested_on(small):
+def test_published_parts_are_trained_validated_and_tested_on(small, monkeypatch):
+    embedded, embed = [], pecl.prepare.text_embeddings
+
+    def noting(tower, texts, store):
+        embedded.append(len(texts))
+        return embed(tower, texts, store)
+
+    monkeypatch.setattr(pecl.prepare, "text_embeddings", noting)
     table = Path(small["dataset"])
     header, *lines = table.read_text("utf-8").splitlines()
     part = ["test"] * 6 + ["train"] * 13 + ["val"] * 5
@@ -228,6 +236,7 @@ def test_published_parts_are_trained_validated_and_tested_on(small):
     result = train(make_config({**small, "shots": "all"}))
     assert result["data"]["split"] == {"train": 13, "val": 5, "test": 6}
     assert result["data"]["gallery"]["size"] == 6
+    assert sorted(embedded) == [5, 6]  # the frozen tower sees what is validated and tested on, and no training caption
     assert result["steps"] == 4 * 5  # of 13 pairs in steps of 3, four times
     manifest = json.loads((Path(small["out"]) / "splits" / f"{result['run_id']}.json").read_text("utf-8"))
     assert manifest["indices"]["test"] == list(range(6))
