@@ -8,7 +8,8 @@ the real ones are published), loads it, and takes 3 steps of method1 with LoRA a
 - the released way: images encoded again in every step and every validation, query and anchor in two padded passes;
 - pecl's way: every image once, before training; query and anchor in one pass without padding.
 
-Both run in one process on the same modules; seconds a step include each way's share of validation and of images.
+Both run in one process on the same modules, by turns; seconds a step include each way's share of validation and of
+images.
 Five to ten minutes on 2 cores, with 5 GB of memory (weights are memory-mapped: loading itself touches little).
 """
 
@@ -18,9 +19,9 @@ import argparse
 import json
 import multiprocessing
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
@@ -110,21 +111,21 @@ def seconds(function: Callable[[], Any]) -> float:
     return time.perf_counter() - started
 
 
-def mean_step_seconds(step: Callable[[int], Any]) -> float:
-    """Return the mean time of `TIMED_STEPS` steps after a first one."""
-    step(0)
-    return sum(seconds(lambda i=i: step(i)) for i in range(1, TIMED_STEPS + 1)) / TIMED_STEPS
-
-
 def pictures(data: ParallelCaptions, indices: range) -> list[Image.Image]:
     """Return the pictures of the pairs at `indices`."""
     return [data.images.load(data.image_index[i]) for i in indices]
 
 
-def measure_released(towers: Towers, adapter: Adapter, train: ParallelCaptions, val: ParallelCaptions) -> dict:
-    """Time the released way: everything anew each time."""
+class Way(NamedTuple):
+    """One way to train: a step on the pairs of its number, and a validation."""
+
+    step: Callable[[int], Any]
+    validate: Callable[[], Any]
+
+
+def released_way(towers: Towers, adapter: Adapter, train: ParallelCaptions, val: ParallelCaptions) -> Way:
+    """Return the released way: everything anew each time."""
     text, image, size = towers.text, towers.image, SCHEDULE.batch_size
-    text.packing = False  # batches are padded to their longest text
     optimizer = torch.optim.Adam(adapter.parameters(), lr=LR)
 
     def embed(texts: tuple[str, ...]) -> torch.Tensor:
@@ -132,6 +133,7 @@ def measure_released(towers: Towers, adapter: Adapter, train: ParallelCaptions, 
         return text(batch.input_ids, batch.attention_mask)
 
     def step(i: int) -> None:
+        text.packing = False  # batches are padded to their longest text
         rows = slice(i * size, (i + 1) * size)
         images = image.encode_image(pictures(train, range(rows.start, rows.stop)))
         text.train()
@@ -140,21 +142,19 @@ def measure_released(towers: Towers, adapter: Adapter, train: ParallelCaptions, 
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        text.packing = True
 
     def validate() -> None:
         gallery = image.encode_image(pictures(val, range(SHOTS)))
+        text.packing = False
         RetrievalEvaluator(gallery, range(SHOTS))(text.encode_text(val.target))
+        text.packing = True
 
-    step_seconds, validation_seconds = mean_step_seconds(step), seconds(validate)
-    return {
-        "step": step_seconds,
-        "validation": validation_seconds,
-        "step_with_validation": step_seconds + validation_seconds / SCHEDULE.eval_every,
-    }
+    return Way(step, validate)
 
 
-def measure_pecl(towers: Towers, adapter: Adapter, train: ParallelCaptions, val: ParallelCaptions) -> dict:
-    """Time pecl's way: the images once, then training without an image tower."""
+def pecls_way(towers: Towers, adapter: Adapter, train: ParallelCaptions, val: ParallelCaptions) -> tuple[Way, float]:
+    """Return pecl's way, and the seconds that the images of training and validation take once."""
     text, embeddings = towers.text, {}
 
     def embed_images() -> None:
@@ -169,14 +169,21 @@ def measure_pecl(towers: Towers, adapter: Adapter, train: ParallelCaptions, val:
     trainer = AlignmentTrainer(
         text, adapter, [cell], SCHEDULE, lambda: [evaluator(text.encode_token_ids(val_ids)).mean_recall_at_1]
     )
-    step_seconds, validation_seconds = mean_step_seconds(lambda _: trainer.train_step()), seconds(trainer.validate)
-    both = 2 * images_seconds / SCHEDULE.steps(SHOTS)  # training and validation images, spread over all steps
-    return {
-        "step": step_seconds,
-        "validation": validation_seconds,
-        "images_once": 2 * images_seconds,
-        "step_with_validation": step_seconds + validation_seconds / SCHEDULE.eval_every + both,
-    }
+    return Way(lambda _: trainer.train_step(), trainer.validate), 2 * images_seconds
+
+
+def by_turns(ways: Mapping[str, Way]) -> dict[str, dict[str, float]]:
+    """Return seconds of a step (the mean of `TIMED_STEPS` after a first one) and of a validation of each way.
+
+    The ways take turns, so that whatever slows the machine down for a while slows both.
+    """
+    for way in ways.values():
+        way.step(0)
+    steps = dict.fromkeys(ways, 0.0)
+    for i in range(1, TIMED_STEPS + 1):
+        for name, way in ways.items():
+            steps[name] += seconds(lambda way=way, i=i: way.step(i)) / TIMED_STEPS
+    return {name: {"step": steps[name], "validation": seconds(way.validate)} for name, way in ways.items()}
 
 
 def measure(folder: Path) -> dict[str, Any]:
@@ -188,16 +195,20 @@ def measure(folder: Path) -> dict[str, Any]:
     data = load_scenes("de", size=2 * SHOTS)
     train, val = data.select(range(SHOTS)), data.select(range(SHOTS, 2 * SHOTS))
     adapter = attach(towers.text, LoraConfig())
-    pecl = measure_pecl(towers, adapter, train, val)
-    released = measure_released(towers, adapter, train, val)
+    pecl, images_once = pecls_way(towers, adapter, train, val)
+    times = by_turns({"released": released_way(towers, adapter, train, val), "pecl": pecl})
+    for way in times.values():
+        way["step_with_validation"] = way["step"] + way["validation"] / SCHEDULE.eval_every
+    times["pecl"]["images_once"] = images_once
+    times["pecl"]["step_with_validation"] += images_once / SCHEDULE.steps(SHOTS)
     return {
         "load_seconds": load_seconds,
         "load_peak_mb": load_peak,
         "peak_mb": peak_memory_mb(torch.device("cpu")),
         "threads": torch.get_num_threads(),
-        "released_seconds": released,
-        "pecl_seconds": pecl,
-        "ratio": released["step_with_validation"] / pecl["step_with_validation"],
+        "released_seconds": times["released"],
+        "pecl_seconds": times["pecl"],
+        "ratio": times["released"]["step_with_validation"] / times["pecl"]["step_with_validation"],
     }
 
 
