@@ -19,8 +19,8 @@ from typing import Any
 import yaml
 
 from pecl.errors import ConfigError, suggest, unknown
-from pecl.files import sha256_json
-from pecl.languages import language_code
+from pecl.files import is_path, sha256_json
+from pecl.languages import any_language_code, language_code
 from pecl.routes import WITHOUT_ANCHOR
 
 ALIGNMENTS = ("mse", "contrastive", "contrastive_with_image", "cosine_mse")  # `losses` computes them
@@ -115,7 +115,7 @@ class ExperimentConfig:
             if name not in ALIGNMENTS:
                 problems.append(f"alignment: {unknown('alignment', name, ALIGNMENTS)}")
         try:
-            object.__setattr__(self, "language", language_code(str(self.language)))
+            object.__setattr__(self, "language", self._code(str(self.language)))
         except ConfigError as error:
             problems.append(f"language: {error}")
         if self.joint is not None:
@@ -123,9 +123,13 @@ class ExperimentConfig:
         if problems:
             raise ConfigError("; ".join(problems))
 
+    def _code(self, text: str) -> str:
+        """Return the code of a language; in one's own data it may be any."""
+        return any_language_code(text) if is_path(str(self.dataset)) else language_code(text)
+
     def _check_joint(self) -> list[str]:
         try:
-            codes = sorted({language_code(code) for code in self.joint_languages})
+            codes = sorted({self._code(code) for code in self.joint_languages})
         except ConfigError as error:
             return [f"joint: {error}"]
         if len(codes) < 2 or self.language not in codes:

@@ -150,3 +150,8 @@ def check_writable(folder: str | Path) -> None:
         raise OutputError(f"cannot write into {folder}: {nearest} is a file, expected a folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise OutputError(f"cannot write into {folder}: no permission to write in {nearest}")
+
+
+def is_path(name: str) -> bool:
+    """Say whether `name` is meant as a path: it has a folder or a suffix in it, or is there."""
+    return len(Path(name).parts) > 1 or Path(name).suffix != "" or Path(name).exists()

@@ -5,7 +5,12 @@ The data sets' own codes are used throughout: Japanese is `jp`, as in XTD10, tho
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 from pecl.errors import ConfigError, suggest
+
+CODE = r"[a-z]{2,3}(_[a-z]{4})?"  # any language's code, perhaps with its script: nl, zh_hant
 
 LANGUAGES: dict[str, str] = {
     "en": "English",
@@ -57,3 +62,27 @@ def language_code(text: str) -> str:
         hint = suggest(key, [*LANGUAGES, *_ALIASES])
         raise ConfigError(f"unknown language {text!r}: expected one of {', '.join(LANGUAGES)}{hint}")
     return code
+
+
+def any_language_code(text: str) -> str:
+    """Return the code that `text` names, as `language_code`, or `text` itself where it is formed like a code (`nl`).
+
+    One's own data may be in any language.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    key = text.strip().lower()
+    return key if key not in _ALIASES and re.fullmatch(CODE, key) else language_code(text)
+
+
+def language_name(code: str) -> str:
+    """Return `German (de)` for `de`, and a code without a name as it is."""
+    return f"{LANGUAGES[code]} ({code})" if code in LANGUAGES else code
+
+
+def find_code(language: str, among: Iterable[str]) -> str:
+    """Return the one of `among` that means `language`, such as `ja` for `jp`; `language` where there is none."""
+    among = list(among)
+    same = (code for code in among if _ALIASES.get(code.lower(), code.lower()) == language)
+    return language if language in among else next(same, language)

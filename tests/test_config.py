@@ -27,6 +27,15 @@ def test_yaml_reads_1e_4_as_a_number(tmp_path):
     assert (config.lr, config.alignment_weight, config.language) == (1e-4, 1.0, "jp")
 
 
+def test_ones_own_data_may_be_in_any_language():
+    assert make_config({"dataset": "birds/captions.csv", "language": "nl"}).language == "nl"
+    assert make_config({"dataset": "birds/captions.csv", "language": "ja"}).language == "jp"
+    assert make_config({"dataset": "birds.csv", "language": "nl", "joint": "nl+de"}).joint == "de+nl"
+    for values in ({"dataset": "scenes", "language": "nl"}, {"dataset": "birds.csv", "language": "klingon"}):
+        with pytest.raises(ConfigError, match="unknown language"):
+            make_config(values)
+
+
 def test_all_shots_are_no_number():
     assert make_config({"shots": "all"}).shots is None
     assert make_config(yaml.safe_load(write_yaml(ExperimentConfig(shots=None)))).shots is None

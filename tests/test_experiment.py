@@ -247,6 +247,14 @@ def test_published_parts_are_trained_validated_and_tested_on(small, monkeypatch)
     assert few["run_id"] != result["run_id"]
 
 
+def test_a_language_that_pecl_does_not_know_is_trained_and_reported(small):
+    table = Path(small["dataset"])
+    header, rest = table.read_text("utf-8").split("\n", 1)
+    table.write_text(header.replace("de", "nl") + "\n" + rest, "utf-8")
+    result = train(make_config({**small, "language": "nl"}))
+    assert "nl" in report([result]).only("routes").shown.to_string()
+
+
 def test_captions_that_share_an_image_say_which(small):
     table = Path(small["dataset"])
     text = table.read_text("utf-8")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from layouts import write_image
 
 from pecl.data.folder import check_captions_file, load_folder
+from pecl.data.in_memory import from_dataset
 from pecl.data.tables import Problem, read_table
 from pecl.errors import DataError
 
@@ -171,6 +172,18 @@ def test_loading_names_the_first_problem_and_counts_the_rest(tmp_path):
         load_folder(path, "de")
     with pytest.raises(DataError, match=r"mine\.csv, line 2, field 'fr': empty; every row must fill it$"):
         load_folder(path, "fr")
+
+
+def test_a_language_is_found_under_its_other_codes(tmp_path):
+    row = {"en": "a dog", "ja": "犬", "en_to_ja": "いぬ", "ja_to_en": "dog", "zho_Hans": "狗"}
+    path = write_table(tmp_path / "mine.csv", [row])
+    assert check_captions_file(path) == []
+    for code in ("jp", "ja"):
+        captions = load_folder(path, code, BOTH)
+        assert captions.target == ("犬",)
+        assert (captions.english_to_target, captions.target_to_english) == (("いぬ",), ("dog",))
+    assert load_folder(path, "zh").target == ("狗",)
+    assert from_dataset([row], "jp", image_column=None, need=BOTH).english_to_target == ("いぬ",)
 
 
 def test_missing_columns_name_what_is_there(tmp_path):

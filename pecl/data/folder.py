@@ -17,8 +17,9 @@ from pecl.data.sources import attach_images, describe_file
 from pecl.data.tables import SUFFIXES, Problem, Table, read_table
 from pecl.data.translations import check_directions
 from pecl.errors import DataError, suggest, unknown
+from pecl.languages import CODE, find_code
 
-_COLUMN = re.compile(r"image|part|[a-z]{2,3}(_[a-z]{4})?|en_to_[a-z]{2,3}|[a-z]{2,3}_to_en", re.IGNORECASE)
+_COLUMN = re.compile(rf"image|part|{CODE}|en_to_{CODE}|{CODE}_to_en", re.IGNORECASE)
 
 
 def find_table(path: str | Path) -> Path:
@@ -67,7 +68,8 @@ def load_folder(
 
     Args:
         path: the table, or a folder that holds it.
-        language: code of the target language; any code will do that the table has a column for.
+        language: code of the target language; any code will do that the table has a column for, spelt as there or as
+            pecl spells it (`ja`, `jp`).
         need: machine translations to read, of `english_to_target` and `target_to_english`.
         allow_missing_images: leave out the rows whose image is missing.
         text_only: load no images.
@@ -79,8 +81,9 @@ def load_folder(
     path = find_table(path)
     table = read_table(path)
     _refuse_problems(path, table, set())  # broken lines first: they can hide the columns
-    translation_columns = translation_names(language, need)
-    columns = {"english": "en", "target": language, **translation_columns}
+    spelt = find_code(language, table.columns)
+    translation_columns = translation_names(spelt, need)
+    columns = {"english": "en", "target": spelt, **translation_columns}
     for column in columns.values():
         if column not in table.columns:
             hint = suggest(column, table.columns)

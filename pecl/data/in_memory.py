@@ -13,6 +13,7 @@ from pecl.data.captions import ImageFiles, ParallelCaptions
 from pecl.data.folder import translation_names
 from pecl.errors import DataError, suggest
 from pecl.files import sha256_bytes
+from pecl.languages import find_code
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def from_dataset(
 
     Args:
         dataset: any sequence of mappings, e.g. a `datasets.Dataset`.
-        language: code of the target language.
+        language: code of the target language, spelt as in the columns or as pecl spells it (`ja`, `jp`).
         image_column: column of Pillow images or paths; None for text alone.
         english_column: column of English captions.
         target_column: column of captions in the target language; by default named like `language`.
@@ -90,8 +91,9 @@ def from_dataset(
     Raises:
         DataError: a column is missing, holds something other than texts, or one more than another in some row.
     """
-    target = english_column if language == "en" else target_column or language
-    translations = {d: english_column if c == "en" else c for d, c in translation_names(language, need).items()}
+    spelt = find_code(language, _column_names(dataset))
+    target = english_column if language == "en" else target_column or spelt
+    translations = {d: english_column if c == "en" else c for d, c in translation_names(spelt, need).items()}
     texts = {
         column: [_as_texts(value, column, row) for row, value in enumerate(_column(dataset, column))]
         for column in dict.fromkeys((english_column, target, *translations.values()))
@@ -116,11 +118,15 @@ def from_dataset(
     )
 
 
-def _require_column(dataset: Sequence[Mapping[str, Any]], wanted: str) -> None:
-    """Raise DataError unless the rows have the column `wanted`."""
+def _column_names(dataset: Sequence[Mapping[str, Any]]) -> list[str]:
     if len(dataset) == 0:
         raise DataError("the data set has no rows")
-    names = getattr(dataset, "column_names", None) or list(dataset[0])
+    return getattr(dataset, "column_names", None) or list(dataset[0])
+
+
+def _require_column(dataset: Sequence[Mapping[str, Any]], wanted: str) -> None:
+    """Raise DataError unless the rows have the column `wanted`."""
+    names = _column_names(dataset)
     if wanted not in names:
         raise DataError(f"the data set has no column {wanted!r}: it has {', '.join(names)}{suggest(wanted, names)}")
 

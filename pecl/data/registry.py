@@ -19,6 +19,7 @@ from pecl.data.multi30k_task2 import TASK2_LANGUAGES, TASK2_SPLITS, load_multi30
 from pecl.data.scenes import load_scenes
 from pecl.data.translations import check_directions
 from pecl.errors import DataError, unknown
+from pecl.files import is_path
 from pecl.languages import FLORES, LANGUAGES, language_code
 
 ENVIRONMENT_VARIABLE = "PECL_DATA_DIR"
@@ -202,7 +203,7 @@ def load_dataset(
         "text_only": text_only,
     }
     if name not in DATASETS:
-        if not _is_path(name):
+        if not is_path(name):
             raise DataError(f"{unknown('data set', name, DATASETS)} (or the path of a file or folder of your own)")
         if split is not None:
             raise DataError(f"a table of one's own has no splits, but split {split!r} was asked for: leave it out")
@@ -235,11 +236,6 @@ def find_data_dir(name: str, data_dir: str | Path | None = None) -> Path:
                 f"get it, and name another root with --data-dir or {ENVIRONMENT_VARIABLE}"
             )
     return root
-
-
-def _is_path(name: str) -> bool:
-    """Say whether `name` is meant as a path: it has a folder or a suffix in it, or is there."""
-    return len(Path(name).parts) > 1 or Path(name).suffix != "" or Path(name).exists()
 
 
 def _check_split(name: str, split: str | None) -> str | None:

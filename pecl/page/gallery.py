@@ -9,10 +9,10 @@ from typing import Any
 
 from tqdm import tqdm
 
+from pecl.languages import language_name
 from pecl.page.choice import choose, count_changes
 from pecl.page.pictures import Pictures
 from pecl.page.sources import Source, find_sources
-from pecl.plots.estimates import language_name
 from pecl.report import BEST
 from pecl.report.groups import Result
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from pecl.plots.estimates import SCORE, Estimate, describe, gain, language_name, run_ids, trained, zero_shot
+from pecl.languages import language_name
+from pecl.plots.estimates import SCORE, Estimate, describe, gain, run_ids, trained, zero_shot
 from pecl.plots.groups import plot_groups, trainings, with_names
 from pecl.plots.style import GREY, MARKERS, NotDrawn, Plot, legend, look, panels, styled
 from pecl.report import Cell, Group, chosen_cells, group_of

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from matplotlib.ticker import MaxNLocator
 
-from pecl.plots.estimates import SCORE, best_of_routes, language_name, where_text
+from pecl.languages import language_name
+from pecl.plots.estimates import SCORE, best_of_routes, where_text
 from pecl.plots.groups import plot_groups
 from pecl.plots.style import COLUMN, NotDrawn, Plot, legend, look, panels, styled
 from pecl.report import BEST, METRIC, Cell, Group, chosen_cells

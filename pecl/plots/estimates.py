@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pecl.languages import LANGUAGES
+from pecl.languages import language_name
 from pecl.report import BEST, METRIC, Cell, Group, hits
 from pecl.report.groups import Result
 from pecl.report.statistics import intervals, sample_std
@@ -88,11 +88,6 @@ def best_of_routes(cells: Sequence[Cell]) -> dict[str, dict[str, Cell]]:
         if name not in routes or validation(cell) > validation(routes[name]):
             routes[name] = cell
     return dict(sorted(found.items(), key=lambda item: language_name(item[0])))
-
-
-def language_name(code: str) -> str:
-    """Return `German (de)` for `de`."""
-    return f"{LANGUAGES[code]} ({code})" if code in LANGUAGES else code
 
 
 def where_text(group: Group, captions: Iterable[int]) -> str:

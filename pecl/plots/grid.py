@@ -10,7 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from pecl.plots.estimates import SCORE, Estimate, gain, language_name, run_ids, where_text
+from pecl.languages import language_name
+from pecl.plots.estimates import SCORE, Estimate, gain, run_ids, where_text
 from pecl.plots.groups import plot_groups
 from pecl.plots.style import COLUMN, NotDrawn, Plot, panels, styled
 from pecl.report import Cell, Group, chosen_cells

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
+from pecl.languages import language_name
 from pecl.plots.estimates import (
     SCORE,
     Estimate,
     best_of_routes,
     describe,
     gain,
-    language_name,
     run_ids,
     trained,
     zero_shot,
