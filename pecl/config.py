@@ -11,8 +11,8 @@ from __future__ import annotations
 import functools
 import types
 import typing
-from collections.abc import Mapping
-from dataclasses import Field, asdict, dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import Field, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,12 @@ class ExperimentConfig:
     weights: str | None = _option(None, "adapter file to evaluate, as written by train (default: the plain tower)")
     device: str = _option("cpu", "torch device, such as cpu or cuda:0")
     out: str = _option("results/default", "folder of the experiment's results", identity=False)
+    beside: str | None = _option(
+        None,
+        "identity of the cells that are trained in one pass with this one; `side_by_side` sets it",
+        unless_default=True,
+        flag=False,
+    )
 
     def __post_init__(self) -> None:
         problems = [problem for item in fields(self) for problem in _check(item, getattr(self, item.name))]
@@ -166,6 +172,19 @@ class ExperimentConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return all fields as plain values."""
         return asdict(self)
+
+
+def side_by_side(configs: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
+    """Return configs that are trained in one pass, each marked with what all of them are.
+
+    What a cell draws for dropout, and its last digits, depend on the cells beside it: so its identity does too. A cell
+    alone, or the languages of a joint training, bear no mark.
+    """
+    plain = [replace(config, beside=None) for config in configs]
+    if len(plain) == 1 or plain[0].joint:
+        return plain
+    mark = sha256_json([config.identity() for config in plain])[:16]
+    return [replace(config, beside=mark) for config in plain]
 
 
 @functools.cache

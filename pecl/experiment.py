@@ -22,7 +22,7 @@ from pecl.adapters.base import Adapter, attach
 from pecl.adapters.engines import ENGINES
 from pecl.adapters.files import load_adapter_file, save_adapter
 from pecl.adapters.registry import describe, parse_adapter
-from pecl.config import FLEET_FIELDS, ExperimentConfig
+from pecl.config import FLEET_FIELDS, ExperimentConfig, side_by_side
 from pecl.encoders.registry import Towers, load_towers
 from pecl.encoders.text import TokenIds
 from pecl.errors import ConfigError
@@ -95,7 +95,7 @@ def train_fleet(configs: Sequence[ExperimentConfig], wait: bool = True) -> list[
         PeclError: bad input, or the configs differ in another field; nothing has been written.
         BusyError: another process is at work on one of them.
     """
-    check_fleet(configs)
+    configs = check_fleet(configs)
     if done := _complete(configs):
         return done
     first = configs[0]
@@ -141,10 +141,20 @@ def _complete(configs: Sequence[ExperimentConfig]) -> list[dict[str, Any]] | Non
     return done
 
 
-def check_fleet(configs: Sequence[ExperimentConfig]) -> None:
-    """Raise ConfigError, naming the field, if `configs` cannot be trained side by side."""
+def check_fleet(configs: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
+    """Return `configs` marked `side_by_side`.
+
+    Raises:
+        ConfigError: they cannot be trained side by side, or one bears the mark of others; the field is named.
+    """
+    marked = side_by_side(configs)
+    if any(config.beside not in (None, one.beside) for config, one in zip(configs, marked, strict=True)):
+        raise ConfigError(
+            f"beside: {configs[0].beside} is a cell that was trained in one pass with others: repeat their grid, or "
+            "leave beside out to train it alone, which draws other dropout"
+        )
     joint = configs[0].joint
-    may_differ = {"language"} if joint else FLEET_FIELDS
+    may_differ = {"language"} if joint else FLEET_FIELDS | {"beside"}
     for item in fields(ExperimentConfig):
         values = {getattr(config, item.name) for config in configs}
         if item.name not in may_differ and len(values) > 1:
@@ -152,6 +162,7 @@ def check_fleet(configs: Sequence[ExperimentConfig]) -> None:
     if joint and sorted(config.language for config in configs) != list(configs[0].joint_languages):
         given = ", ".join(config.language for config in configs)
         raise ConfigError(f"language: a joint training of {joint} takes all of these languages at once, got {given}")
+    return marked
 
 
 class _Fleet:

@@ -141,10 +141,22 @@ def test_a_fleet_gives_what_its_cells_give_alone(small, tmp_path):
     fleet = train_fleet(configs)
     for config, result in zip(configs, fleet, strict=True):
         alone = train(replace(config, out=str(tmp_path / "alone")))
-        assert alone["run_id"] == result["run_id"]
+        assert alone["run_id"] == config.run_id() != result["run_id"]  # equal but for the last digits, so not the same
         torch.testing.assert_close(
             torch.tensor(result["curve"]["loss"]), torch.tensor(alone["curve"]["loss"]), rtol=1e-3, atol=1e-3
         )
+
+
+def test_what_stands_beside_a_cell_is_part_of_its_identity(small):
+    one, two, three = (make_config({**small, "seed": seed}) for seed in (1, 2, 3))
+    pair, other = train_fleet([one, two]), train_fleet([one, three])
+    assert pair[0]["curve"] != other[0]["curve"]  # dropout is drawn for a whole batch
+    assert len({pair[0]["run_id"], other[0]["run_id"], one.run_id()}) == 3
+    assert train_fleet([one, two]) == pair
+    recorded = make_config(pair[0]["config"])
+    with pytest.raises(ConfigError, match=r"beside: [0-9a-f]{16} is a cell that was trained in one pass with others"):
+        train(recorded)
+    assert train_fleet([recorded, two]) == pair
 
 
 def test_cells_of_different_shape_are_no_fleet(small):

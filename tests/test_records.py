@@ -10,7 +10,7 @@ from layouts import make_xtd10
 from small_experiment import tiny_towers
 
 import pecl.experiment
-from pecl.config import make_config
+from pecl.config import make_config, side_by_side
 from pecl.data.registry import load_dataset
 from pecl.data.splits import few_shot_split
 from pecl.errors import DataError
@@ -82,8 +82,9 @@ def test_an_interrupted_run_says_so_and_goes_on_to_the_same_end(small, tmp_path,
 
 
 def test_an_interruption_keeps_complete_results(small, monkeypatch):
-    configs = [make_config({**small, "seed": seed}) for seed in (1, 2)]
-    train(configs[0])
+    configs = side_by_side([make_config({**small, "seed": seed}) for seed in (1, 2)])
+    pecl.experiment.train_fleet(configs)
+    result_path(small["out"], configs[1].run_id()).unlink()
     monkeypatch.setattr(AlignmentTrainer, "run", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         pecl.experiment.train_fleet(configs)

@@ -118,7 +118,7 @@ def _print_tables(outcome: GridOutcome) -> None:
 
 def _dry_run(cells: list[ExperimentConfig], parsed: argparse.Namespace) -> str:
     """Return the cells, how each stands, and the time that those without a complete result will take."""
-    list(fleets(cells, parsed.fleet))  # checks the size
+    cells = [cell for group in fleets(cells, parsed.fleet) for cell in group]
     found = [find_result(cell) for cell in cells]
     states = ["new" if result is None else result["status"] for result in found]
     lines = [f"{cell.run_id()} {state:<11} {differences(cell)}" for cell, state in zip(cells, states, strict=True)]

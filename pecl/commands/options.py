@@ -34,7 +34,7 @@ def add_config_flags(parser: argparse.ArgumentParser, only: frozenset[str] | Non
         help="file with any of these flags as keys; of several, later ones win, and flags win over files",
     )
     for item in fields(ExperimentConfig):
-        if only is not None and item.name not in only:
+        if not item.metadata.get("flag", True) or (only is not None and item.name not in only):
             continue
         flag = f"--{item.name.replace('_', '-')}"
         text = f"{item.metadata['help']} (default: {item.default})".replace("%", "%%")

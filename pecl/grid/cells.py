@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from pecl.config import FLEET_FIELDS, ExperimentConfig, each_language, make_config
+from pecl.config import FLEET_FIELDS, ExperimentConfig, each_language, make_config, side_by_side
 from pecl.errors import ConfigError
 
 
@@ -42,12 +42,12 @@ def repeat_cells(
     Raises:
         ConfigError: as `expand`.
     """
-    cells = [cell for result in results for cell in expand({**result["config"], **values}, where)]
+    cells = [cell for result in results for cell in expand({**result["config"], "beside": None, **values}, where)]
     return list({(cell.run_id(), cell.out): cell for cell in cells}.values())
 
 
 def fleets(configs: Sequence[ExperimentConfig], size: int) -> Iterator[list[ExperimentConfig]]:
-    """Yield the cells in groups of at most `size` that can be trained side by side, in order.
+    """Yield the cells in groups of at most `size` that can be trained side by side, in order, marked `side_by_side`.
 
     The languages of a joint training are one group, whatever `size`; such groups come first.
 
@@ -64,4 +64,4 @@ def fleets(configs: Sequence[ExperimentConfig], size: int) -> Iterator[list[Expe
     shared = [item.name for item in fields(ExperimentConfig) if item.name not in FLEET_FIELDS]
     for _, cells in itertools.groupby(configs, key=lambda config: [getattr(config, name) for name in shared]):
         while group := list(itertools.islice(cells, size)):
-            yield group
+            yield side_by_side(group)

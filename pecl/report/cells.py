@@ -23,6 +23,7 @@ _IDENTITY = {item.name: item.default for item in fields(ExperimentConfig) if ite
 # Said by the group, by the row, or by the module's description.
 _SAID = frozenset({"profile", "text_model", "image_model", "dataset", "split", "gallery", "test_query", "split_seed"})
 _SAID_BY_ROW = frozenset({"language", "route", "seed", "rank", "weights"})
+_SAME_CELL = frozenset({"seed", "beside"})  # which repetition of a cell a run is
 
 Setting = tuple[tuple[str, Any], ...]
 
@@ -127,7 +128,7 @@ class Cell:
 def setting_of(result: Result) -> Setting:
     """Return (field, value) of all that a grid does not search over and that neither the table nor the row says."""
     config = {**_IDENTITY, **result["config"]}
-    kept = [name for name in _IDENTITY if name not in SEARCHED | _SAID | _SAID_BY_ROW]
+    kept = [name for name in _IDENTITY if name not in SEARCHED | _SAID | _SAID_BY_ROW | _SAME_CELL]
     spec = (result["adapter"] or {}).get("spec")
     return tuple((name, spec if name == "adapter" else config[name]) for name in kept)
 
@@ -145,10 +146,12 @@ def chosen_cells(results: Sequence[Result]) -> list[Cell]:
     sharpen its mean and do not change the choice. Equal scores are settled by run id; test scores are never looked at.
     """
     rows: dict[tuple[Group, str, str, Setting], dict[tuple, list[Result]]] = {}
+    count: Counter[tuple] = Counter()  # a seed may be there twice, alone and in a fleet: those are two cells
     for result in sorted(results, key=lambda result: (result["config"]["seed"], result["run_id"])):
-        config = result["config"]
+        config, key = result["config"], _cell_key(result)
         row = rows.setdefault((group_of(result), config["language"], config["route"], setting_of(result)), {})
-        row.setdefault(_cell_key(result), []).append(result)
+        count[key, config["seed"]] += 1
+        row.setdefault((key, count[key, config["seed"]]), []).append(result)
     chosen = [_choose([tuple(runs) for runs in cells.values()]) for cells in rows.values()]
     return sorted(chosen, key=lambda cell: (cell.language, cell.route, str(cell.setting), cell.run_ids))
 
@@ -160,7 +163,7 @@ def best_cells(results: Sequence[Result]) -> list[Result]:
 
 def _cell_key(result: Result) -> tuple:
     config = {**_IDENTITY, **result["config"]}
-    return tuple(str(config[name]) for name in _IDENTITY if name != "seed")
+    return tuple(str(config[name]) for name in _IDENTITY if name not in _SAME_CELL)
 
 
 def _choose(cells: list[tuple[Result, ...]]) -> Cell:
