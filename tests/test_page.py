@@ -20,7 +20,7 @@ from report_results import train
 
 from pecl.cli import main
 from pecl.commands.options import add_config_flags, language_configs
-from pecl.config import make_config
+from pecl.config import make_config, side_by_side
 from pecl.errors import DataError, OutputError
 from pecl.page import write_page
 from pecl.page.choice import change, choose, count_changes
@@ -70,6 +70,14 @@ def test_the_command_of_a_run_gives_its_config_back(values):
     parser = argparse.ArgumentParser()
     add_config_flags(parser)
     assert language_configs(parser.parse_args(words[2:])) == [config]
+
+
+def test_the_command_of_a_cell_that_was_trained_in_one_pass_with_others_says_so():
+    alone, *_ = side_by_side([make_config({"seed": 3})])
+    assert run_command({"kind": "train", "config": alone.to_dict()}) == "pecl train --seed 3"
+    cell, _ = side_by_side([make_config({"seed": 3}), make_config({"seed": 4})])
+    command = run_command({"kind": "train", "config": cell.to_dict(), "fleet": {"size": 2, "slot": 0}})
+    assert command == "pecl train --seed 3  # its dropout is that of a grid with --fleet 2"
 
 
 @pytest.mark.parametrize(
