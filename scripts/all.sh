@@ -21,4 +21,4 @@ for name in few_shot full_data ablation_modules disparity; do
     study "$name" bash "scripts/$name.sh" "$@"
 done
 [ -z "$failed" ] || { echo "not complete:$failed" >&2; exit 1; }
-[ -n "$dry" ] || pecl report results
+[ -n "$dry" ] || pecl report results/{zero_shot,grid_{baseline1,baseline2,method1,method2,method3},few_shot,full_data,modules,disparity}

@@ -5,7 +5,7 @@ import pytest
 from report_results import both, evaluate, made, ranked, train
 
 from pecl.errors import DataError
-from pecl.report import METRIC, chosen_cells, module_table, report
+from pecl.report import METRIC, chosen_cells, module_table, report, training_table
 from pecl.report.disparity import disparity_table
 from pecl.report.languages import COMPARISONS, aligned_table, routes_table
 from pecl.report.modules import shots_table
@@ -231,3 +231,17 @@ def test_several_captions_an_image_are_counted_as_captions():
     (row,) = rows(report([result]).only("routes"))
     assert (row["gallery_size"], row["test_captions"]) == (5, 25)
     assert row["mean"] == pytest.approx((3 / 5 + 10 / 25) / 2)
+
+
+def test_runs_that_differ_show_in_what():
+    results = [
+        train(4, 6, language="de", epochs=5),
+        train(4, 7, language="de", epochs=5, joint="de+fr"),
+        train(4, 8, language="de", epochs=9, shots=None),
+    ]
+    shown = training_table(results)
+    assert list(shown["joint"]) == ["alone", "de+fr", "alone"]
+    assert list(shown["epochs"]) == ["5", "5", "9"]
+    assert list(shown["shots"]) == ["50", "50", "all"]
+    assert "batch size" not in shown
+    assert "epochs" not in training_table(results[:2])

@@ -133,6 +133,14 @@ def setting_of(result: Result) -> Setting:
     return tuple((name, spec if name == "adapter" else config[name]) for name in kept)
 
 
+def differing_fields(results: Sequence[Result]) -> list[str]:
+    """Return the fields in which runs differ, of those that a list of runs has no column of its own for."""
+    own = {"adapter", "lr", "alignment_weight"}
+    kept = [name for name in _IDENTITY if name not in _SAID | _SAID_BY_ROW | _SAME_CELL | own]
+    configs = [{**_IDENTITY, **result["config"]} for result in results]
+    return [name for name in kept if len({str(config[name]) for config in configs}) > 1]
+
+
 def varying(settings: Iterable[Setting]) -> list[str]:
     """Return the names of the fields in which settings differ."""
     columns = zip(*settings, strict=True)

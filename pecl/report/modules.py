@@ -9,7 +9,7 @@ import pandas as pd
 
 from pecl.report.cells import Cell, chosen_cells, varying
 from pecl.report.groups import Result, one_group
-from pecl.report.rows import Row, cell_rows, remarks_on, runs_of, score_columns, setting_columns
+from pecl.report.rows import Row, cell_rows, remarks_on, runs_of, score_columns, setting_columns, setting_text
 from pecl.report.table import Table, frame
 
 
@@ -98,7 +98,7 @@ def _shown_shots(cell: Cell, row: Row, different: Sequence[str]) -> Row:
         "language": row["language"],
         "route": row["route"],
         **setting_columns(cell, different),
-        "shots": str(row["shots"] or "all"),
+        "shots": setting_text("shots", row["shots"]),
         "gallery": f"{row['gallery_size']} {row['gallery_kind']}",
         **score_columns(row),
     }

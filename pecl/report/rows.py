@@ -13,6 +13,7 @@ from pecl.report.table import INTERVAL, interval, number, spread
 from pecl.routes import WITHOUT_ANCHOR
 
 Row = dict[str, Any]
+_NONE = {"shots": "all", "train_size": "all", "joint": "alone"}  # what None means, where it is not "none"
 _ALWAYS = ("adapter", "train_on", "shots")  # fields of a setting that a reader looks for, equal or not
 
 
@@ -64,14 +65,14 @@ def alignment_of(config: Mapping[str, Any]) -> Row:
 
 def setting_columns(cell: Cell, different: Sequence[str]) -> Row:
     """Return the fields of a cell's setting that differ within a table, as text."""
-    return {name.replace("_", " "): _text(value) for name, value in cell.setting if name in different}
+    return {name.replace("_", " "): setting_text(name, value) for name, value in cell.setting if name in different}
 
 
 def setting_remark(cells: Sequence[Cell]) -> str:
     """Return what all cells of a table share of the fields that a reader looks for."""
     different = varying(cell.setting for cell in cells)
     shared = [(name, value) for name, value in cells[0].setting if name in _ALWAYS and name not in different]
-    return ", ".join(f"{name.replace('_', ' ')} {_text(value)}" for name, value in shared)
+    return ", ".join(f"{name.replace('_', ' ')} {setting_text(name, value)}" for name, value in shared)
 
 
 def remarks_on(cells: Sequence[Cell]) -> tuple[str, ...]:
@@ -91,5 +92,6 @@ def score_columns(row: Row) -> Row:
     }
 
 
-def _text(value: Any) -> str:
-    return "all" if value is None else str(value)
+def setting_text(name: str, value: Any) -> str:
+    """Return the value of a config's field as text."""
+    return _NONE.get(name, "none") if value is None else str(value)

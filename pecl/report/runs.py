@@ -8,8 +8,9 @@ from dataclasses import asdict
 import pandas as pd
 
 from pecl.measures import RECALL_AT
+from pecl.report.cells import differing_fields
 from pecl.report.groups import Result, group_of
-from pecl.report.rows import Row, alignment_of
+from pecl.report.rows import Row, alignment_of, setting_text
 from pecl.report.statistics import BEST, METRIC, gain, hits, intervals
 from pecl.report.table import INTERVAL, Table, interval, test_captions
 
@@ -22,7 +23,7 @@ def runs_table(results: Sequence[Result]) -> Table:
         "All cells",
         group_of(results[0]),
         pd.DataFrame(rows := training_rows(results)),
-        _shown_trainings(rows),
+        _shown_trainings(results, rows),
         tuple(results),
         ids_shown=True,
     )
@@ -36,7 +37,7 @@ def _training_order(result: Result) -> tuple:
 
 def training_table(results: Sequence[Result]) -> pd.DataFrame:
     """Return one row a training, as text: mean R@1 on the test part before and after, the gain and its interval."""
-    return _shown_trainings(training_rows(results))
+    return _shown_trainings(results, training_rows(results))
 
 
 def training_rows(results: Sequence[Result]) -> list[Row]:
@@ -54,6 +55,7 @@ def _training(result: Result, low: float, high: float) -> Row:
         "parameters": adapter["trainable"],
         "train_on": config["train_on"],
         "shots": config["shots"],
+        "joint": config.get("joint"),
         "lr": config["lr"],
         **alignment_of(config),
         "seed": config["seed"],
@@ -68,13 +70,15 @@ def _training(result: Result, low: float, high: float) -> Row:
     }
 
 
-def _shown_trainings(rows: Sequence[Row]) -> pd.DataFrame:
+def _shown_trainings(results: Sequence[Result], rows: Sequence[Row]) -> pd.DataFrame:
+    different = differing_fields(results)
     return pd.DataFrame(
         {
             "language": row["language"],
             "route": row["route"],
             "adapter": row["adapter"],
             "parameters": row["parameters"],
+            **{name.replace("_", " "): setting_text(name, result["config"].get(name)) for name in different},
             "lr": f"{row['lr']:g}",
             "lambda": "" if row["alignment_weight"] is None else f"{row['alignment_weight']:g}",
             "seed": row["seed"],
@@ -86,7 +90,7 @@ def _shown_trainings(rows: Sequence[Row]) -> pd.DataFrame:
             "val R@1": f"{row['val']:.3f}",
             "run": row["run_id"],
         }
-        for row in rows
+        for result, row in zip(results, rows, strict=True)
     )
 
 
