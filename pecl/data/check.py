@@ -18,6 +18,8 @@ from pecl.errors import DataError, unknown
 
 logger = logging.getLogger(__name__)
 
+_TASK1 = ("multi30k", "multi30k-full")  # not every language has all their splits
+
 
 def check_dataset(name: str, data_dir: str | Path | None = None, *, open_images: bool = True) -> list[str]:
     """Return all that is wrong with a data set, a sentence each; an empty list if it is sound.
@@ -62,7 +64,7 @@ def _file_problems(name: str, root: Path) -> Iterator[str]:
 def _text_problems(name: str, root: Path | None) -> Iterator[str]:
     """Yield what keeps a language's captions, or its machine translations, from being read."""
     for split in DATASETS[name].splits or (None,):
-        for language in SPLIT_LANGUAGES[split] if name == "multi30k" else DATASETS[name].languages:
+        for language in SPLIT_LANGUAGES[split] if name in _TASK1 else DATASETS[name].languages:
             yield from _load_problem(name, language, split, root)
             for direction in DIRECTIONS if name in RELEASED and language != "en" else ():
                 if released_file(root, name, direction, language, split).exists():
