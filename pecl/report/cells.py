@@ -154,12 +154,12 @@ def chosen_cells(results: Sequence[Result]) -> list[Cell]:
     sharpen its mean and do not change the choice. Equal scores are settled by run id; test scores are never looked at.
     """
     rows: dict[tuple[Group, str, str, Setting], dict[tuple, list[Result]]] = {}
-    count: Counter[tuple] = Counter()  # a seed may be there twice, alone and in a fleet: those are two cells
+    count: Counter[tuple] = Counter()  # a cell's seed may be there twice, alone and in a fleet: those are two cells
     for result in sorted(results, key=lambda result: (result["config"]["seed"], result["run_id"])):
         config, key = result["config"], _cell_key(result)
-        row = rows.setdefault((group_of(result), config["language"], config["route"], setting_of(result)), {})
-        count[key, config["seed"]] += 1
-        row.setdefault((key, count[key, config["seed"]]), []).append(result)
+        place = (group_of(result), config["language"], config["route"], setting_of(result))
+        count[place, key, config["seed"]] += 1
+        rows.setdefault(place, {}).setdefault((key, count[place, key, config["seed"]]), []).append(result)
     chosen = [_choose([tuple(runs) for runs in cells.values()]) for cells in rows.values()]
     return sorted(chosen, key=lambda cell: (cell.language, cell.route, str(cell.setting), cell.run_ids))
 
