@@ -169,6 +169,10 @@ class ExperimentConfig:
         """Return the run's identity: 16 hexadecimal digits of the SHA-256 of its kind and identity fields."""
         return sha256_json({"kind": kind, **self.identity(kind)})[:16]
 
+    def alone(self) -> ExperimentConfig:
+        """Return the cell without the mark of what stands beside it."""
+        return self if self.beside is None else replace(self, beside=None)
+
     def to_dict(self) -> dict[str, Any]:
         """Return all fields as plain values."""
         return asdict(self)
@@ -180,7 +184,7 @@ def side_by_side(configs: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
     What a cell draws for dropout, and its last digits, depend on the cells beside it: so its identity does too. A cell
     alone, or the languages of a joint training, bear no mark.
     """
-    plain = [replace(config, beside=None) for config in configs]
+    plain = [config.alone() for config in configs]
     if len(plain) == 1 or plain[0].joint:
         return plain
     mark = sha256_json([config.identity() for config in plain])[:16]

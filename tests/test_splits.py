@@ -91,7 +91,9 @@ def test_published_parts_that_cannot_be_trained_on(captions, shots, message):
 
 def test_all_shots_need_published_parts():
     texts = ("a", "b", "c")
-    with pytest.raises(DataError, match="shots is all, but own was not published in training, validation and test"):
+    with pytest.raises(
+        DataError, match="shots is all, but these data were not published in training, validation and test"
+    ):
         split_captions(ParallelCaptions("own", "de", texts, texts), None)
 
 

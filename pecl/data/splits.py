@@ -21,7 +21,7 @@ class Split(NamedTuple):
     test: tuple[int, ...]
 
 
-def few_shot_split(n: int, shots: int, seed: int = 42) -> Split:
+def few_shot_split(n: int, shots: int | None, seed: int = 42) -> Split:
     """Split `n` items by `torch.randperm(n)` seeded with `seed`: first `shots` train, next `shots` val, rest test.
 
     Raises:
@@ -46,21 +46,20 @@ def check_split(captions: ParallelCaptions, shots: int | None) -> None:
     """
     if captions.part is not None:
         _check_published(captions, shots)
-    elif shots is None:
-        raise DataError(
-            f"shots is all, but {captions.dataset} was not published in training, validation and test parts: "
-            "expected a number"
-        )
     else:
         check_shots(len(_items(captions)), shots)
 
 
-def check_shots(n: int, shots: int) -> None:
+def check_shots(n: int, shots: int | None) -> None:
     """Refuse a split that `n` items are too few for.
 
     Raises:
-        DataError: `shots` is less than 1, or the pool is too small to leave a single test item.
+        DataError: `shots` is no number or less than 1, or the pool is too small to leave a single test item.
     """
+    if shots is None:
+        raise DataError(
+            "shots is all, but these data were not published in training, validation and test parts: expected a number"
+        )
     if shots < 1:
         raise DataError(f"shots is {shots}, expected at least 1")
     if 2 * shots >= n:
@@ -81,8 +80,8 @@ def split_captions(captions: ParallelCaptions, shots: int | None, seed: int = 42
         DataError: as `check_shots`; or `shots` is None for captions without published parts, or more than the training
             part holds; or a part is empty.
     """
-    check_split(captions, shots)
     if captions.part is not None:
+        _check_published(captions, shots)
         train, val, test = (published_part(captions, part) for part in PARTS)
         return Split(_draw(train, shots, seed), val, test)
     items = _items(captions)
@@ -106,7 +105,7 @@ def published_part(captions: ParallelCaptions, part: str) -> tuple[int, ...]:
 
 
 def _check_published(captions: ParallelCaptions, shots: int | None) -> None:
-    sizes = {part: len(published_part(captions, part)) for part in PARTS}
+    sizes = {part: captions.part.count(part) for part in PARTS}
     if empty := [part for part, size in sizes.items() if not size]:
         raise DataError(f"{captions.dataset}/{captions.language} has no caption in its {empty[0]} part: got {sizes}")
     part_of: dict[int, str] = {}  # image -> its part

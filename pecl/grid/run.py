@@ -11,7 +11,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +65,8 @@ def run_grid(configs: Sequence[ExperimentConfig], fleet: int = 1, launcher: Laun
         KeyboardInterrupt: interrupted; what was running has saved its state.
     """
     tasks = [Task(tuple(group)) for group in fleets(configs, fleet)]
-    marked = {_unmarked(cell): cell for task in tasks for cell in task.cells}
-    cells = [marked[_unmarked(config)] for config in configs]
+    marked = {cell.alone(): cell for task in tasks for cell in task.cells}
+    cells = [marked[config.alone()] for config in configs]
     for out in dict.fromkeys(config.out for config in configs):
         check_writable(out)
     run = _Run(tasks, launcher or Inline())
@@ -77,11 +77,6 @@ def run_grid(configs: Sequence[ExperimentConfig], fleet: int = 1, launcher: Laun
             run.round(status)
     run.tidy()
     return GridOutcome([run.results[cell.out, cell.run_id()] for cell in cells])
-
-
-def _unmarked(cell: ExperimentConfig) -> tuple[str, str]:
-    """Return what a cell is, whatever stands beside it."""
-    return cell.out, replace(cell, beside=None).run_id()
 
 
 @dataclass
