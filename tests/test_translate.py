@@ -1,4 +1,4 @@
-"""Machine translation with a tiny random model of each family: codes, batches, cache, records, layout, errors."""
+"""Translating with tiny random models: cache, records, layout, errors."""
 
 import json
 import shutil
@@ -7,118 +7,25 @@ import subprocess
 import sys
 
 import pytest
-import torch
 from layouts import make_multi30k, make_xtd10, sentence
-from tiny_mt import FAMILIES, SENTENCES, make_marian
-from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, BertConfig, BertModel
+from tiny_mt import SENTENCES
+from translation_models import config
 
 from pecl.data.captions import read_captions
-from pecl.data.mt import TranslationConfig, Translator
+from pecl.data.mt import Translator
 from pecl.data.provenance import provenance_file, read_provenance
 from pecl.data.translate import completed, dataset_job, file_job, run_job, translate
 from pecl.data.translation_cache import TranslationCache
 from pecl.data.translations import DIRECTIONS
-from pecl.errors import ConfigError, DataError, OutputError, WeightsError
+from pecl.errors import ConfigError, DataError, OutputError
 from pecl.files import sha256_file, sha256_lines
-from pecl.languages import FLORES
 
-# Codes as the makers of the models document them, for English to Japanese: what each family must be told.
-DOCUMENTED_CODES = {"marian": (None, None), "m2m100": ("__en__", "__ja__"), "nllb": ("eng_Latn", "jpn_Jpan")}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Two threads take longer than one over so small a model."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="session")
-def models(tmp_path_factory):
-    root = tmp_path_factory.mktemp("translation_models")
-    return {family: make(root / family) for family, make in FAMILIES.items()}
-
-
-def config(model, source="en", target="jp", **options):
-    return TranslationConfig(str(model), source, target, **{"num_beams": 2, "max_new_tokens": 12, **options})
-
-
-@pytest.fixture(scope="session")
-def translators(models):
-    return {family: Translator(config(model)) for family, model in models.items()}
-
-
-@pytest.fixture
-def translator(translators):
-    return translators["m2m100"]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
 def cache(tmp_path):
     return TranslationCache(tmp_path / "cache" / "translations.sqlite")
-
-
-def token_id(tokenizer, code):
-    return tokenizer.get_lang_id(code.strip("_")) if code.startswith("__") else tokenizer.convert_tokens_to_ids(code)
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_translations_are_those_of_generate_with_the_documented_codes(family, models, translators):
-    tokenizer = AutoTokenizer.from_pretrained(models[family])
-    model = AutoModelForSeq2SeqLM.from_pretrained(models[family])
-    source, target = DOCUMENTED_CODES[family]
-    for text in SENTENCES:
-        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-        ids = [*([token_id(tokenizer, source)] if source else []), *ids, tokenizer.eos_token_id]
-        forced = {"forced_bos_token_id": token_id(tokenizer, target)} if target else {}
-        output = model.generate(torch.tensor([ids]), num_beams=2, max_new_tokens=12, do_sample=False, **forced)[0]
-        if target:
-            assert output[1] == token_id(tokenizer, target)
-            output = output[2:]
-        expected = " ".join(tokenizer.decode(output, skip_special_tokens=True).split())
-        assert translators[family].translate([text]) == [expected]
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_batch_gives_what_its_sentences_give_alone(family, translators):
-    alone = [translators[family].translate([text])[0] for text in SENTENCES]
-    assert len(set(alone)) > 3  # the model looks at its input
-    assert translators[family].translate(SENTENCES) == alone
-
-
-@pytest.mark.parametrize("family", ["m2m100", "nllb"])
-def test_both_languages_make_a_difference(family, models):
-    directions = [("en", "jp"), ("de", "jp"), ("en", "ko")]
-    texts = {tuple(Translator(config(models[family], *direction)).translate(SENTENCES)) for direction in directions}
-    assert len(texts) == 3
-
-
-def test_an_opus_model_of_many_languages_is_told_which(tmp_path):
-    model = make_marian(tmp_path / "many", codes=(">>kor<<", ">>jpn<<", ">>cmn_Hans<<"))
-    for code, ours in ((">>kor<<", "ko"), (">>jpn<<", "jp"), (">>cmn_Hans<<", "zh")):
-        translator = Translator(config(model, target=ours))
-        first = translator._tokenizer(translator._languages.prefix + "a dog")["input_ids"][0]
-        assert first == translator._tokenizer.convert_tokens_to_ids(code)
-        assert "<<" not in translator.translate(["a dog"])[0]
-    with pytest.raises(ConfigError, match=r"does not know German \(deu_Latn, deu, de\)"):
-        Translator(config(model, target="de"))
-
-
-@pytest.mark.parametrize("stated", [("en", "ja"), ("eng", "jpn"), ("en", "mul")])
-def test_the_direction_that_an_opus_model_states_is_checked(tmp_path, stated):
-    model = make_marian(tmp_path / "model", source_lang=stated[0], target_lang=stated[1])
-    Translator(config(model))
-    for source, target in (("jp", "en"), ("en", "ko")):
-        if stated[1] == "mul" and source == "en":
-            continue  # a group of languages may hold Korean
-        with pytest.raises(ConfigError, match="language is"):
-            Translator(config(model, source, target))
-
-
-def test_half_precision_gives_text_too(models):
-    assert Translator(config(models["nllb"], dtype="bfloat16")).translate(SENTENCES[:2])
 
 
 # Cache
@@ -221,8 +128,8 @@ def test_a_sentence_that_the_model_cannot_read_is_refused_before_any_work(transl
     assert not cache.path.exists()
 
 
-def test_translations_that_were_cut_off_are_counted(models, caplog):
-    Translator(config(models["m2m100"], max_new_tokens=7)).translate(SENTENCES)
+def test_translations_that_were_cut_off_are_counted(translation_models, caplog):
+    Translator(config(translation_models["m2m100"], max_new_tokens=7)).translate(SENTENCES)
     assert "cut off at max_new_tokens = 7" in caplog.text
 
 
@@ -251,7 +158,7 @@ def test_a_data_sets_job_reads_the_captions_and_writes_where_the_release_does(
     assert job.output.exists()  # the layout of these tests is that of the release
 
 
-def test_korean_from_english_is_regenerated(tmp_path, models, cache):
+def test_korean_from_english_is_regenerated(tmp_path, translation_models, cache):
     """The released file is Italian: refused before, right after, with its record."""
     from pecl.data.registry import load_dataset
 
@@ -260,7 +167,7 @@ def test_korean_from_english_is_regenerated(tmp_path, models, cache):
     with pytest.raises(DataError, match="is a copy of"):
         load_dataset("xtd10", "ko", data_dir=tmp_path, need=need)
     job = dataset_job("xtd10", "en", "ko", data_dir=tmp_path)
-    settings = config(models["m2m100"], target="ko")
+    settings = config(translation_models["m2m100"], target="ko")
     with pytest.raises(DataError, match=r"ko\.txt is there already; --overwrite"):
         completed(job, settings)
     assert completed(job, settings, overwrite=True) is None
@@ -272,7 +179,7 @@ def test_korean_from_english_is_regenerated(tmp_path, models, cache):
     assert json.loads(provenance_file(job.output).read_text("utf-8")) == record
     assert record["sha256"] == sha256_file(job.output)
     assert record["source_sha256"] == sha256_lines(job.sentences)
-    assert record["engine"]["model"] == str(models["m2m100"])
+    assert record["engine"]["model"] == str(translation_models["m2m100"])
     assert record["engine"]["revision"].startswith("sha256:")
     assert (record["engine"]["source"], record["engine"]["target"]) == ("en", "ko")
     assert record["origin"] == {"dataset": "xtd10", "split": None}
@@ -292,9 +199,9 @@ def test_a_finished_job_is_not_done_again(tmp_path, translator, cache):
         completed(job, translator.config)
 
 
-def test_the_revision_of_a_local_model_is_its_content(tmp_path, models):
-    copy = shutil.copytree(models["nllb"], tmp_path / "copy")
-    revision = Translator(config(models["nllb"])).identity["revision"]
+def test_the_revision_of_a_local_model_is_its_content(tmp_path, translation_models):
+    copy = shutil.copytree(translation_models["nllb"], tmp_path / "copy")
+    revision = Translator(config(translation_models["nllb"])).identity["revision"]
     assert Translator(config(copy)).identity["revision"] == revision
     document = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps(document | {"scale_embedding": not document["scale_embedding"]}))
@@ -350,66 +257,3 @@ def test_tables_that_cannot_be_translated_are_refused(tmp_path):
         file_job(tmp_path / "a.csv", "fr", "en", tmp_path / "b.csv")
     with pytest.raises(DataError, match="a table and its output"):
         file_job(tmp_path / "a.csv", "en", "de", tmp_path / "b.txt")
-
-
-def bert(folder):
-    BertModel(
-        BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
-    ).save_pretrained(folder)
-
-
-def no_weights(folder):
-    make_marian(folder)
-    (folder / "model.safetensors").unlink()
-
-
-def damaged_weights(folder):
-    make_marian(folder)
-    (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:1000])
-
-
-@pytest.mark.parametrize("make", [bert, no_weights, damaged_weights, lambda folder: folder.mkdir()])
-def test_a_folder_without_a_translation_model_is_named(tmp_path, make):
-    make(tmp_path / "model")
-    with pytest.raises(WeightsError, match=r"cannot load the translation model '.*model'"):
-        Translator(config(tmp_path / "model"))
-
-
-def test_missing_weights_are_named_not_drawn_at_random(tmp_path):
-    from safetensors.torch import load_file, save_file
-
-    path = make_marian(tmp_path / "model") / "model.safetensors"
-    weights = load_file(path)
-    save_file({name: w for name, w in weights.items() if "fc1" not in name}, path, metadata={"format": "pt"})
-    with pytest.raises(WeightsError, match=r"lacks the weights .*fc1"):
-        Translator(config(tmp_path / "model"))
-
-
-def test_a_model_that_cannot_be_reached_is_named_with_the_way_out(monkeypatch):
-    def unreachable(*arguments, **options):
-        raise OSError("We couldn't connect to 'https://huggingface.co' to load the files.\nCheck your connection.")
-
-    monkeypatch.setattr("pecl.data.mt.cached_file", unreachable)
-    with pytest.raises(WeightsError) as caught:
-        Translator(config("facebook/nllb-200-distilled-600M"))
-    message = str(caught.value)
-    assert "'facebook/nllb-200-distilled-600M' (We couldn't connect" in message
-    assert "local folder" in message
-    assert "\n" not in message
-
-
-def test_bad_settings_are_refused_before_anything_is_loaded(models):
-    with pytest.raises(ConfigError, match="unknown dtype 'float8'"):
-        config("x", dtype="float8")
-    with pytest.raises(ConfigError, match="num_beams is 0"):
-        config("x", num_beams=0)
-    with pytest.raises(ConfigError, match="cannot use device 'quantum'"):
-        Translator(config(models["nllb"], device="quantum"))
-
-
-def test_every_language_of_ours_is_known_to_nllb_and_m2m100(models):
-    for family in ("nllb", "m2m100"):
-        for code in FLORES:
-            if code != "en":
-                translator = Translator(config(models[family], "en", code))
-                assert (translator.identity["source"], translator.identity["target"]) == ("en", code)
