@@ -1,0 +1,1 @@
+"""Faults that the suite must find, one by one: `python tests/mutants/run.py`."""

@@ -1,0 +1,121 @@
+"""Put each fault of the tables into a copy of the project and see whether its tests find it.
+
+    python tests/mutants/run.py [--science] [--only TEXT] [--jobs N] [--json FILE]
+
+Exit status 0 where at least 95 % of the faults were found and every one of the science; 1 otherwise. Some 200 faults
+take about half an hour on two cores.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import Queue
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from mutants.table import Mutant, all_mutants  # noqa: E402  (the line above makes the tables importable)
+
+COPIED = ("pecl", "tests", "scripts", "configs", "examples", "pyproject.toml", "README.md", "data")
+NEEDED_SHARE = 0.95
+_PYTEST_FAILED = 1
+_TIMEOUT_SECONDS = 600
+
+
+def copy_project(target: Path) -> None:
+    """Copy what the tests need into `target`."""
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+        elif source.exists():
+            shutil.copy2(source, target / name)
+
+
+def is_found(mutant: Mutant, project: Path) -> bool:
+    """Run the fault's tests in the copy `project` and return whether one failed; the copy is mended afterwards.
+
+    Raises:
+        RuntimeError: If pytest could not run the tests (a test id that does not exist, a syntax error).
+    """
+    target = project / mutant.file
+    sound = target.read_text("utf-8")
+    target.write_text(mutant.source(), "utf-8")
+    try:
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not gpu", *mutant.tests]
+        settings = {"PYTHONPATH": str(project), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+        try:
+            done = subprocess.run(
+                command,
+                cwd=project,
+                env={**os.environ, **settings},
+                capture_output=True,
+                text=True,
+                timeout=_TIMEOUT_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            return True
+    finally:
+        target.write_text(sound, "utf-8")
+    import_failed = "error during collection" in done.stdout or "errors during collection" in done.stdout
+    if done.returncode not in (0, _PYTEST_FAILED) and not import_failed:
+        raise RuntimeError(f"{mutant.name}: pytest ended with {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.returncode != 0
+
+
+def run(mutants: list[Mutant], jobs: int) -> list[Mutant]:
+    """Return the faults that were not found; one line is printed for each fault."""
+    alive = []
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(jobs) as pool:
+        copies: Queue[Path] = Queue()
+        for job in range(jobs):
+            copy_project(Path(folder) / str(job))
+            copies.put(Path(folder) / str(job))
+
+        def check(mutant: Mutant) -> bool:
+            project = copies.get()
+            try:
+                return is_found(mutant, project)
+            finally:
+                copies.put(project)
+
+        for mutant, found in zip(mutants, pool.map(check, mutants), strict=True):
+            print(f"{'found' if found else 'ALIVE'}  {mutant.name}", flush=True)  # noqa: T201
+            if not found:
+                alive.append(mutant)
+    return alive
+
+
+def main() -> int:
+    """Run the faults that were asked for, print the share that was found, and return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--science", action="store_true", help="only the faults that change a reported number in silence")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only faults whose name or file holds TEXT")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="faults tried at once (default 1)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the outcome there")
+    args = parser.parse_args()
+    mutants = [
+        mutant
+        for mutant in all_mutants()
+        if (mutant.science or not args.science) and (args.only in mutant.name or args.only in mutant.file)
+    ]
+    if not mutants:
+        parser.error(f"--only: no fault's name or file holds {args.only!r}")
+    alive = run(mutants, args.jobs)
+    share = 1 - len(alive) / len(mutants)
+    alive_science = [mutant.name for mutant in alive if mutant.science]
+    print(f"{len(mutants) - len(alive)} of {len(mutants)} found ({share:.1%}); science alive: {alive_science}")  # noqa: T201
+    if args.json:
+        outcome = {"faults": len(mutants), "found": len(mutants) - len(alive), "alive": [fault.name for fault in alive]}
+        args.json.write_text(json.dumps(outcome, indent=1) + "\n", "utf-8")
+    return 0 if share >= NEEDED_SHARE and not alive_science else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
