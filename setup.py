@@ -22,7 +22,7 @@ setup(
     license="MIT",
     python_requires=">=3.10",
     packages=find_packages(include=["pecl", "pecl.*"]),
-    package_data={"pecl": ["weights/*.safetensors", "published/*.json", "page/static/*"]},
+    package_data={"pecl": ["encoders/loading/*.safetensors", "report/published/*.json", "report/page/static/*"]},
     install_requires=requirements("requirements.txt"),
     extras_require={
         "test": requirements("requirements-test.txt"),

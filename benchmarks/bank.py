@@ -22,7 +22,7 @@ import torch
 
 from pecl.adapters.bank import AdapterBank
 from pecl.data.scenes import load_scenes
-from pecl.encoders.mini import load_mini_text
+from pecl.encoders.loading.mini import load_mini_text
 from pecl.languages import LANGUAGES
 
 MIXED = ("de", "fr", "ru", "zh")

@@ -28,15 +28,15 @@ from collections.abc import Callable, Sequence
 import torch
 from tqdm import tqdm
 
-from pecl.adapters.base import attach
-from pecl.adapters.registry import parse_adapter
+from pecl.adapters.adapter import attach
+from pecl.adapters.spec import parse_adapter
 from pecl.config import ExperimentConfig, make_config
 from pecl.data.captions import ParallelCaptions
-from pecl.encoders.registry import load_towers
-from pecl.evaluator import RetrievalEvaluator
-from pecl.losses import AlignmentObjective
-from pecl.prepare import Prepared, prepare_training
-from pecl.trainer import AlignmentTrainer, Schedule, TrainingCell
+from pecl.encoders.towers import load_towers
+from pecl.experiment.prepared import Prepared, prepare_training
+from pecl.retrieval.evaluator import RetrievalEvaluator
+from pecl.training.losses import AlignmentObjective
+from pecl.training.trainer import AlignmentTrainer, Schedule, TrainingCell
 
 
 class Way:
@@ -162,8 +162,8 @@ class ReleasedWay(Way):
 def compare(config: ExperimentConfig, batch: int) -> dict[str, object]:
     """Train one cell both ways, by turns, and return times, ratios and the largest difference of the losses."""
     pecl = PeclsWay(prepare_training(config, load_towers(config.profile)))
-    total = pecl.trainer.total_steps
-    orders = [pecl.trainer.batch_indices(step)[0] for step in range(total)]
+    total = pecl.training.trainer.total_steps
+    orders = [pecl.training.trainer.batch_indices(step)[0] for step in range(total)]
     released = ReleasedWay(prepare_training(config, load_towers(config.profile)), orders, batch)
     ways = (pecl, released)
     for step in tqdm(range(1, total + 1), desc="both ways", unit="step", leave=False):
@@ -179,7 +179,7 @@ def compare(config: ExperimentConfig, batch: int) -> dict[str, object]:
         "language": config.language,
         "steps": total,
         "best step": pecl.best_step,
-        "largest difference of losses": largest_difference(pecl.losses, released.losses),
+        "largest difference of losses": largest_difference(pecl.training.losses, released.losses),
         "largest difference of recalls": largest_difference(pecl.recalls, released.recalls),
         "seconds": {"pecl": pecl.seconds, "released": released.seconds},
         "ratio, first cell of a grid": theirs / (ours + pecl.seconds["images once"]),

@@ -28,18 +28,18 @@ from PIL import Image
 from safetensors.torch import save_file
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, XLMRobertaModel
 
-from pecl.adapters.base import Adapter, attach
-from pecl.adapters.lora import LoraConfig
+from pecl.adapters.adapter import Adapter, attach
+from pecl.adapters.methods.lora import LoraConfig
 from pecl.data.captions import ParallelCaptions
 from pecl.data.scenes import load_scenes
-from pecl.encoders.mini import load_mini_text
-from pecl.encoders.registry import Towers, load_towers
-from pecl.encoders.shapes import xlm_roberta_large
-from pecl.evaluator import RetrievalEvaluator
+from pecl.encoders.loading.mini import load_mini_text
+from pecl.encoders.loading.shapes import xlm_roberta_large
+from pecl.encoders.towers import Towers, load_towers
 from pecl.files import write_json
-from pecl.losses import AlignmentObjective
-from pecl.results import peak_memory_mb
-from pecl.trainer import AlignmentTrainer, Schedule, TrainingCell
+from pecl.results.environment import peak_memory_mb
+from pecl.retrieval.evaluator import RetrievalEvaluator
+from pecl.training.losses import AlignmentObjective
+from pecl.training.trainer import AlignmentTrainer, Schedule, TrainingCell
 
 SHOTS = 50  # pairs for training, and as many for validation
 SCHEDULE = Schedule(epochs=50, batch_size=5, eval_every=5)

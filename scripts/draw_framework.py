@@ -23,7 +23,7 @@ from matplotlib.patches import Ellipse, FancyArrowPatch, FancyBboxPatch, Rectang
 from pecl.data.captions import ParallelCaptions
 from pecl.data.scenes import load_scenes
 from pecl.files import write_bytes
-from pecl.plots.style import COLOURS, GREY, RC
+from pecl.report.plots.style import COLOURS, GREY, RC
 from pecl.routes import ROUTES
 
 WIDTH, HEIGHT = 7.1, 3.62

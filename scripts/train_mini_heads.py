@@ -30,14 +30,20 @@ from torch.nn import functional as F
 from tqdm import trange
 
 from pecl.data.captions import ImageFiles, ImageSource
-from pecl.data.multi30k import IMAGES_FOLDER, load_multi30k, load_multi30k_pool, load_pool_ids, present_training_images
-from pecl.data.multi30k_task2 import load_multi30k_task2
 from pecl.data.scenes import load_scenes
-from pecl.encoders.mini import load_mini_image, load_mini_text
-from pecl.evaluator import RetrievalEvaluator
-from pecl.features import EmbeddingStore, image_embeddings, text_embeddings
+from pecl.data.sets.multi30k import (
+    IMAGES_FOLDER,
+    load_multi30k,
+    load_multi30k_pool,
+    load_pool_ids,
+    present_training_images,
+)
+from pecl.data.sets.multi30k_task2 import load_multi30k_task2
+from pecl.encoders.loading.mini import load_mini_image, load_mini_text
+from pecl.encoders.store import EmbeddingStore, image_embeddings, text_embeddings
 from pecl.files import sha256_lines, write_tensors
-from pecl.losses import ContrastiveLoss
+from pecl.retrieval.evaluator import RetrievalEvaluator
+from pecl.training.losses import ContrastiveLoss
 
 SCENES_SEED = 1  # the data set `scenes` has seed 0 unless asked otherwise: other pictures than these
 NORM = 4.0  # about that of M-CLIP's text embeddings

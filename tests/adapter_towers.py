@@ -4,8 +4,8 @@ import torch
 from tiny import sentences, tiny_tower
 from transformers import BertConfig, BertModel, RobertaConfig, RobertaModel
 
-from pecl.adapters.base import attach
-from pecl.adapters.registry import parse_adapter
+from pecl.adapters.adapter import attach
+from pecl.adapters.spec import parse_adapter
 
 TEXTS = sentences(12, seed=2)
 ARCHITECTURES = ("xlm-roberta", "bert", "labse", "roberta")

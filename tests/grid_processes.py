@@ -12,15 +12,15 @@ import sys
 from pathlib import Path
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["grid_processes", "small_experiment", "pecl.experiment", "pecl.commands.grid"])
+CONTEXT.set_forkserver_preload(["grid_processes", "small_experiment", "pecl.experiment.run", "pecl.commands.grid"])
 
 
 def _main(arguments, output, environment, setup):
     import torch
     from small_experiment import tiny_towers
 
-    import pecl.experiment
-    import pecl.trainer
+    import pecl.experiment.run
+    import pecl.training.trainer
     from pecl.cli import main
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -28,8 +28,8 @@ def _main(arguments, output, environment, setup):
     sys.stdout = open(f"{output}.out", "w", encoding="utf-8")  # noqa: SIM115
     sys.stderr = open(f"{output}.err", "w", encoding="utf-8")  # noqa: SIM115
     torch.set_num_threads(1)
-    pecl.experiment.load_towers = lambda *_: tiny_towers()
-    pecl.trainer.SAVE_EVERY_SECONDS = 0.0
+    pecl.experiment.run.load_towers = lambda *_: tiny_towers()
+    pecl.training.trainer.SAVE_EVERY_SECONDS = 0.0
     if setup is not None:
         setup()
     status = main(arguments)
@@ -75,13 +75,13 @@ def allow_small_files_only():
 
 def note_trainings():
     """Append a line to the file $PECL_CACHE_DIR/trainings for each training that begins."""
-    import pecl.experiment
+    import pecl.experiment.run
 
-    plain = pecl.experiment.AlignmentTrainer
+    plain = pecl.experiment.run.AlignmentTrainer
 
     def noting(*arguments, **options):
         with open(Path(os.environ["PECL_CACHE_DIR"]) / "trainings", "a", encoding="utf-8") as file:
             file.write("x\n")
         return plain(*arguments, **options)
 
-    pecl.experiment.AlignmentTrainer = noting
+    pecl.experiment.run.AlignmentTrainer = noting

@@ -6,7 +6,7 @@ import http.server
 import threading
 import time
 
-from pecl.data.fetch import FetchPolicy
+from pecl.data.fetching.fetch import FetchPolicy
 
 FAST = FetchPolicy(timeout=0.3, attempts=3, backoff=0.01, max_wait=3)
 

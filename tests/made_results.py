@@ -14,8 +14,8 @@ from PIL import Image
 from pecl.config import make_config
 from pecl.data.registry import load_dataset
 from pecl.data.splits import split_captions
-from pecl.evaluator import DIRECTIONS
-from pecl.retrieval import cosine_similarity
+from pecl.retrieval.evaluator import DIRECTIONS
+from pecl.retrieval.ranks import cosine_similarity
 
 load = cache(load_dataset)
 

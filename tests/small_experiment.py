@@ -7,9 +7,9 @@ import torch
 from PIL import Image
 from tiny import sentences, tiny_tower
 
-import pecl.experiment
+import pecl.experiment.run
 from pecl.encoders.image import ImageEncoder
-from pecl.encoders.registry import Towers
+from pecl.encoders.towers import Towers
 
 PAIRS = 24
 
@@ -50,7 +50,7 @@ def write_folder(folder):
 @pytest.fixture
 def small(tmp_path, monkeypatch):
     """Return config values of a small experiment; the towers are tiny, caches and results lie in `tmp_path`."""
-    monkeypatch.setattr(pecl.experiment, "load_towers", lambda *_: tiny_towers())
+    monkeypatch.setattr(pecl.experiment.run, "load_towers", lambda *_: tiny_towers())
     monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path / "cache"))
     return {
         "dataset": str(write_folder(tmp_path)),

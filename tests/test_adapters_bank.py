@@ -8,10 +8,10 @@ from adapter_towers import TEXTS, states, tower_of
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from pecl.adapters.adapter import attach
 from pecl.adapters.bank import AdapterBank
-from pecl.adapters.base import attach
-from pecl.adapters.files import load_adapter_file, save_adapter
-from pecl.adapters.registry import parse_adapter
+from pecl.adapters.formats.files import load_adapter_file, save_adapter
+from pecl.adapters.spec import parse_adapter
 from pecl.errors import ConfigError, WeightsError
 
 LANGUAGES = ("de", "cs", "fr")

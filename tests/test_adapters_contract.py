@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from tiny import sentences, tiny_tokenizer
 from transformers import XLMRobertaConfig, XLMRobertaModel
 
-from pecl.adapters.base import attach
-from pecl.adapters.files import load_adapter_file, save_adapter
-from pecl.adapters.registry import KINDS, parse_adapter
-from pecl.encoders.mini import load_mini_text
+from pecl.adapters.adapter import attach
+from pecl.adapters.formats.files import load_adapter_file, save_adapter
+from pecl.adapters.spec import KINDS, parse_adapter
+from pecl.encoders.loading.mini import load_mini_text
 from pecl.encoders.text import MultilingualTextEncoder
 
 QUERY_VALUE = [f"attention.self.{name}.lora_{x}" for name in ("query", "value") for x in "AB"]

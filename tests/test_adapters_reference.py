@@ -10,10 +10,10 @@ from tiny import sentences
 from torch import nn
 from torch.nn import functional as F
 
-from pecl.adapters.base import attach
-from pecl.adapters.compacter import phm_weight
+from pecl.adapters.adapter import attach
 from pecl.adapters.merge import merge_slot
-from pecl.adapters.registry import parse_adapter
+from pecl.adapters.methods.compacter import phm_weight
+from pecl.adapters.spec import parse_adapter
 from pecl.errors import ConfigError, WeightsError
 
 LAYER = "encoder.layer.0."

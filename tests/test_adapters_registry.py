@@ -7,24 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pecl.adapters.bitfit import BitFitConfig
 from pecl.adapters.combine import check_combination
-from pecl.adapters.full import FullConfig
-from pecl.adapters.hard_prompt import HardPromptConfig
-from pecl.adapters.head import HeadConfig, PoolerConfig
-from pecl.adapters.layer_norm import LayerNormConfig
-from pecl.adapters.lora import LoraConfig
+from pecl.adapters.methods.bitfit import BitFitConfig
+from pecl.adapters.methods.full import FullConfig
+from pecl.adapters.methods.hard_prompt import HardPromptConfig
+from pecl.adapters.methods.head import HeadConfig, PoolerConfig
+from pecl.adapters.methods.layer_norm import LayerNormConfig
+from pecl.adapters.methods.lora import LoraConfig
+from pecl.adapters.methods.soft_prompt import SoftPromptConfig
 from pecl.adapters.options import value_type
-from pecl.adapters.registry import (
-    KINDS,
-    configs_from_json,
-    configs_to_json,
-    describe,
-    in_order,
-    parse_adapter,
-    part_names,
-)
-from pecl.adapters.soft_prompt import SoftPromptConfig
+from pecl.adapters.spec import KINDS, configs_from_json, configs_to_json, describe, in_order, parse_adapter, part_names
 from pecl.errors import ConfigError
 
 QKVO = ("query", "key", "value", "attention_output")

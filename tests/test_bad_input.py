@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from pecl.cli import main
-from pecl.encoders.registry import load_towers
+from pecl.encoders.towers import load_towers
 from pecl.errors import ConfigError, OutputError
-from pecl.locks import hold
+from pecl.results.locks import hold
 
 
 def run(small, *arguments):

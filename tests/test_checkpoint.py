@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from pecl.checkpoint import TrainingState, load_state, save_state
 from pecl.errors import WeightsError
 from pecl.files import write_tensors
+from pecl.training.state import TrainingState, load_state, save_state
 
 
 def test_round_trip_keeps_every_bit(tmp_path):

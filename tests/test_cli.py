@@ -81,16 +81,16 @@ def test_bad_input_exits_2_with_one_sentence(arguments, message, small, capsys):
 
 
 def test_a_failed_cell_is_recorded_and_the_rest_goes_on(small, monkeypatch, capsys):
-    import pecl.experiment
+    import pecl.experiment.run
 
-    plain = pecl.experiment._training_cell
+    plain = pecl.experiment.run._training_cell
 
     def failing(cell):
         if cell.config.seed == 1:
             raise RuntimeError("the machine caught fire")
         return plain(cell)
 
-    monkeypatch.setattr(pecl.experiment, "_training_cell", failing)
+    monkeypatch.setattr(pecl.experiment.run, "_training_cell", failing)
     assert main(["grid", *flags({**small, "seed": "1,2", "epochs": 1})]) == 1
     assert "failed: " in capsys.readouterr().out
     results = [json.loads(path.read_text()) for path in Path(small["out"]).glob("*.json")]

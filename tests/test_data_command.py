@@ -10,9 +10,9 @@ from loopback import running_server, sha, without_proxies
 from tiny_mt import make_m2m100
 
 from pecl.commands import data
+from pecl.data.fetching.remote import SOURCES, Source
 from pecl.data.provenance import write_with_provenance
 from pecl.data.registry import DATASETS
-from pecl.data.remote import SOURCES, Source
 from pecl.errors import ConfigError, DataError, PeclError
 
 

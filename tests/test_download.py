@@ -11,11 +11,11 @@ from layouts import real_data_dir
 from loopback import FAST, files_in, running_server, sha, status, without_proxies, wrong
 from PIL import Image
 
-from pecl.data import remote
-from pecl.data.download import MAX_FAILURES, check_content, download, read_manifest
-from pecl.data.fetch import FetchPolicy
+from pecl.data.fetching import remote
+from pecl.data.fetching.download import MAX_FAILURES, check_content, download, read_manifest
+from pecl.data.fetching.fetch import FetchPolicy
+from pecl.data.fetching.remote import SOURCES, Source, caption_files, xtd10_images
 from pecl.data.provenance import provenance_file, write_with_provenance
-from pecl.data.remote import SOURCES, Source, caption_files, xtd10_images
 from pecl.errors import ConfigError, DataError, OutputError
 
 
@@ -190,7 +190,7 @@ def test_two_downloads_into_one_folder_are_refused(site, tmp_path):
 
 def test_an_interrupt_stops_soon_and_records_what_is_there(site, tmp_path, monkeypatch):
     site.faults["/xtd10-owner/MIC/test_1kcaptions_de.txt"] = [status(500)] * 2
-    monkeypatch.setattr("pecl.data.download.as_completed", interrupted_after_one)
+    monkeypatch.setattr("pecl.data.fetching.download.as_completed", interrupted_after_one)
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         download(["xtd10"], tmp_path, policy=FetchPolicy(backoff=60))

@@ -14,9 +14,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pecl.encoders.e5 import EMBEDDING_NAMES, LAYER_MODULES, Q4_BLOCK, build_bert, dequantize_q4, read_e5
-from pecl.encoders.e5_tokenizer import build_normalizer, build_tokenizer
-from pecl.encoders.mini import TEXT_WHEEL, load_mini_text
+from pecl.encoders.loading.e5 import EMBEDDING_NAMES, LAYER_MODULES, Q4_BLOCK, build_bert, dequantize_q4, read_e5
+from pecl.encoders.loading.e5_tokenizer import build_normalizer, build_tokenizer
+from pecl.encoders.loading.mini import TEXT_WHEEL, load_mini_text
 from pecl.errors import WeightsError
 
 PIECES = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]

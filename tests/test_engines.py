@@ -5,14 +5,14 @@ import pytest
 import torch
 from tiny import sentences, tiny_tower
 
-from pecl.adapters.base import attach
+from pecl.adapters.adapter import attach
 from pecl.adapters.engines import ENGINES
-from pecl.adapters.opendelta_compat import import_opendelta
-from pecl.adapters.registry import parse_adapter
+from pecl.adapters.opendelta.compat import import_opendelta
+from pecl.adapters.spec import parse_adapter
 from pecl.config import ENGINES as NAMES
 from pecl.config import make_config
 from pecl.errors import ConfigError
-from pecl.experiment import evaluate, train
+from pecl.experiment.run import evaluate, train
 
 KINDS = ["lora", "bottleneck", "compacter:reduction_factor=4", "soft_prompt"]
 

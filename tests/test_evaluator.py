@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pecl.evaluator import RetrievalEvaluator
+from pecl.retrieval.evaluator import RetrievalEvaluator
 
 GALLERY = torch.eye(3)
 # texts near images 0, 0, 1, 2; the last one is misled to image 0

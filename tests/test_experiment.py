@@ -8,17 +8,17 @@ import torch
 from safetensors.torch import load_file
 from small_experiment import tiny_towers
 
-import pecl.experiment
-import pecl.prepare
+import pecl.experiment.prepared
+import pecl.experiment.run
 from pecl.config import make_config
 from pecl.data.registry import load_dataset
 from pecl.data.splits import few_shot_split
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, DataError, OutputError
-from pecl.experiment import evaluate, train, train_fleet
-from pecl.report import report
-from pecl.results import read_result, result_path
-from pecl.retrieval import cosine_similarity
+from pecl.experiment.run import evaluate, train, train_fleet
+from pecl.report.tables import report
+from pecl.results.result import read_result, result_path
+from pecl.retrieval.ranks import cosine_similarity
 
 
 def recall_by_hand(texts, images):
@@ -93,7 +93,7 @@ def test_the_same_config_gives_the_same_bits(small, tmp_path):
 
 def test_a_complete_run_is_not_done_again(small, monkeypatch):
     first = train(make_config(small))
-    monkeypatch.setattr(pecl.experiment, "AlignmentTrainer", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(pecl.experiment.run, "AlignmentTrainer", lambda *_: pytest.fail("trained again"))
     assert train(make_config(small))["metrics"] == first["metrics"]
 
 
@@ -187,14 +187,14 @@ def test_bad_input_is_one_sentence_and_writes_nothing(small, changed, error, mes
 
 def test_an_unwritable_folder_is_found_before_the_work(small, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(pecl.experiment, "attach", lambda *_: pytest.fail("work began"))
+    monkeypatch.setattr(pecl.experiment.run, "attach", lambda *_: pytest.fail("work began"))
     with pytest.raises(OutputError, match="expected a folder"):
         train(make_config({**small, "out": str(tmp_path / "file")}))
 
 
 def test_towers_are_loaded_once_and_memory_does_not_grow_with_runs(small, monkeypatch):
     loaded = []
-    monkeypatch.setattr(pecl.experiment, "load_towers", lambda *_: loaded.append(tiny_towers()) or loaded[-1])
+    monkeypatch.setattr(pecl.experiment.run, "load_towers", lambda *_: loaded.append(tiny_towers()) or loaded[-1])
     gc.collect()
     before = sum(type(thing) is MultilingualTextEncoder for thing in gc.get_objects())
     for seed in (1, 2, 3):
@@ -232,13 +232,13 @@ def test_a_joint_training_needs_its_languages(small, languages, message):
 
 
 def test_published_parts_are_trained_validated_and_tested_on(small, monkeypatch):
-    embedded, embed = [], pecl.prepare.text_embeddings
+    embedded, embed = [], pecl.experiment.prepared.text_embeddings
 
     def noting(tower, texts, store):
         embedded.append(len(texts))
         return embed(tower, texts, store)
 
-    monkeypatch.setattr(pecl.prepare, "text_embeddings", noting)
+    monkeypatch.setattr(pecl.experiment.prepared, "text_embeddings", noting)
     table = Path(small["dataset"])
     header, *lines = table.read_text("utf-8").splitlines()
     part = ["test"] * 6 + ["train"] * 13 + ["val"] * 5

@@ -5,12 +5,12 @@ import torch
 from PIL import Image
 from tiny import sentences, tiny_tower
 
-from pecl.adapters.base import attach
-from pecl.adapters.lora import LoraConfig
+from pecl.adapters.adapter import attach
+from pecl.adapters.methods.lora import LoraConfig
 from pecl.data.captions import ImageFiles
 from pecl.encoders.image import ImageEncoder
+from pecl.encoders.store import EmbeddingStore, image_embeddings, text_embeddings
 from pecl.errors import OutputError
-from pecl.features import EmbeddingStore, image_embeddings, text_embeddings
 
 
 class Counting(torch.nn.Module):

@@ -13,8 +13,8 @@ from functools import partial
 import pytest
 from loopback import FAST, files_in, hang_up, running_server, sha, stall, status, truncate, without_proxies, wrong
 
-from pecl.data.download import check_content
-from pecl.data.fetch import Fetcher, FetchError, FetchPolicy, StoppedError, UnreachableError
+from pecl.data.fetching.download import check_content
+from pecl.data.fetching.fetch import Fetcher, FetchError, FetchPolicy, StoppedError, UnreachableError
 from pecl.errors import OutputError
 
 CONTENT = random.Random(0).randbytes(200_000)
@@ -95,7 +95,7 @@ def test_a_later_run_goes_on_from_an_earlier_ones_part(server, tmp_path):
 FETCH = """
 import sys
 from pathlib import Path
-from pecl.data.fetch import Fetcher
+from pecl.data.fetching.fetch import Fetcher
 Fetcher().fetch(sys.argv[1], Path(sys.argv[2]), lambda path: None)
 """
 
@@ -241,7 +241,7 @@ def test_a_full_disk_is_told_from_a_broken_connection(server, tmp_path, monkeypa
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("pecl.data.part_file.os.fsync", full)
+    monkeypatch.setattr("pecl.data.fetching.part_file.os.fsync", full)
     with pytest.raises(OutputError, match=r"cannot write .*a\.part.*: No space left"):
         fetch(server, tmp_path / "a")
     assert len(server.seen(PATH)) == 1

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from layouts import write_image
 
-from pecl.data.folder import check_captions_file, load_folder
-from pecl.data.in_memory import from_dataset
-from pecl.data.tables import Problem, read_table
+from pecl.data.own.folder import check_captions_file, load_folder
+from pecl.data.own.in_memory import from_dataset
+from pecl.data.own.tables import Problem, read_table
 from pecl.errors import DataError
 
 ROWS = [

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from grid_processes import Command, allow_small_files_only, note_trainings
 
-import pecl.experiment
+import pecl.experiment.run
 from pecl.cli import main
 from pecl.config import make_config
 from pecl.errors import ConfigError
-from pecl.experiment import train
+from pecl.experiment.run import train
 from pecl.grid import estimate, expand, fleets, run_grid
 from pecl.grid.estimate import Recorded, duration
-from pecl.results import result_path
+from pecl.results.result import result_path
 
 
 def flags(values):
@@ -153,17 +153,17 @@ def test_a_newer_result_is_not_overwritten(small, capsys):
 
 def test_a_failure_is_tried_again_by_the_next_grid_and_once_by_each(small, monkeypatch):
     cell, tried = make_config(small), []
-    plain = pecl.experiment._training_cell
+    plain = pecl.experiment.run._training_cell
 
     def failing(prepared):
         tried.append(prepared.config)
         raise RuntimeError("no luck")
 
-    monkeypatch.setattr(pecl.experiment, "_training_cell", failing)
+    monkeypatch.setattr(pecl.experiment.run, "_training_cell", failing)
     for _ in range(2):
         assert [result["error"] for result in run_grid([cell]).failed] == ["RuntimeError: no luck"]
     assert len(tried) == 2
-    monkeypatch.setattr(pecl.experiment, "_training_cell", plain)
+    monkeypatch.setattr(pecl.experiment.run, "_training_cell", plain)
     assert run_grid([cell]).results[0]["status"] == "complete"
 
 

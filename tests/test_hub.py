@@ -6,14 +6,13 @@ import pytest
 from checkpoints import TEXTS, write_mclip, xlm_roberta_config
 from fake_hub import Hub
 
-from pecl.encoders import hub as hub_module
-from pecl.encoders.hub import choose_files, resolve
-from pecl.encoders.pretrained import MCLIP_MODELS
-from pecl.encoders.text import MultilingualTextEncoder
-from pecl.encoders.vision import load_image_encoder
+from pecl.encoders.loading import hub as hub_module
+from pecl.encoders.loading.hub import choose_files, resolve
+from pecl.encoders.loading.image import load_image_encoder
+from pecl.encoders.loading.text import MCLIP_MODELS, load_text_encoder
 from pecl.errors import WeightsError
 
-load = MultilingualTextEncoder.from_pretrained
+load = load_text_encoder
 MODEL = MCLIP_MODELS[0]
 
 

@@ -5,7 +5,7 @@ from PIL import Image
 from torch import nn
 
 from pecl.encoders.image import ImageEncoder
-from pecl.encoders.registry import PAIRS, Towers, check_pair, load_towers
+from pecl.encoders.towers import PAIRS, Towers, check_pair, load_towers
 from pecl.errors import ConfigError, WeightsError
 
 

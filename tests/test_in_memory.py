@@ -6,7 +6,7 @@ import pytest
 from layouts import write_image
 from PIL import Image
 
-from pecl.data.in_memory import from_dataset
+from pecl.data.own.in_memory import from_dataset
 from pecl.errors import DataError
 
 

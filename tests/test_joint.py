@@ -8,8 +8,8 @@ from pecl.cli import main
 from pecl.config import make_config
 from pecl.errors import ConfigError
 from pecl.grid.cells import expand, fleets
-from pecl.report.cells import chosen_cells
-from pecl.results import collect
+from pecl.report.tables.cells import chosen_cells
+from pecl.results.result import collect
 
 
 def flags(values):

@@ -14,14 +14,14 @@ from checkpoints import write_base, write_clip, write_mclip
 from hypothesis import given
 from hypothesis import strategies as st
 
-import pecl.launchers.processes
+import pecl.grid.launchers.processes
 from pecl.config import make_config
 from pecl.errors import ConfigError, OutputError, PeclError
 from pecl.grid import expand, run_grid
-from pecl.launchers import make_launcher
-from pecl.launchers.base import Task, WorkerDiedError, parse_options
-from pecl.launchers.processes import Processes, share_of_cores
-from pecl.launchers.worker import main as worker
+from pecl.grid.launchers import make_launcher
+from pecl.grid.launchers.base import Task, WorkerDiedError, parse_options
+from pecl.grid.launchers.processes import Processes, share_of_cores
+from pecl.grid.launchers.worker import main as worker
 
 # Stands for a worker: says what it was given, and ends as its first cell's seed says.
 STUB = """#!{python}
@@ -49,7 +49,7 @@ def stub(tmp_path, monkeypatch):
     path = tmp_path / "python"
     path.write_text(STUB.format(python=sys.executable, folder=str(tmp_path)))
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr(pecl.launchers.processes.sys, "executable", str(path))
+    monkeypatch.setattr(pecl.grid.launchers.processes.sys, "executable", str(path))
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     return lambda seed: json.loads((tmp_path / f"{seed}.json").read_text())
 
@@ -158,10 +158,10 @@ def here(on_disk, tmp_path, monkeypatch):
     """Four cells, and what a grid of this process makes of them."""
     import torch
 
-    import pecl.experiment
-    from pecl.encoders.registry import load_towers
+    import pecl.experiment.run
+    from pecl.encoders.towers import load_towers
 
-    monkeypatch.setattr(pecl.experiment, "load_towers", load_towers)
+    monkeypatch.setattr(pecl.experiment.run, "load_towers", load_towers)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -201,13 +201,13 @@ def test_a_slurm_job_that_dies_is_a_failed_cell(on_disk, tmp_path, monkeypatch):
     pytest.importorskip("submitit")
     from slurm_stub import install
 
-    import pecl.launchers.slurm
+    import pecl.grid.launchers.slurm
 
     jobs = install(tmp_path, monkeypatch)
     (jobs.parent / "bin" / "srun").write_text("#!/bin/sh\nexit 9\n")
-    monkeypatch.setattr(pecl.launchers.slurm, "_ASK_SECONDS", 0.5)
+    monkeypatch.setattr(pecl.grid.launchers.slurm, "_ASK_SECONDS", 0.5)
     (failed,) = run_grid([make_config(on_disk)], launcher=make_launcher("slurm")).failed
-    assert failed["error"].startswith("pecl.launchers.base.WorkerDiedError: Slurm job 100 ended without a result")
+    assert failed["error"].startswith("pecl.grid.launchers.base.WorkerDiedError: Slurm job 100 ended without a result")
     assert (Path(on_disk["out"]) / ".slurm").exists()  # with the logs
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from pecl.errors import OutputError
-from pecl.locks import BusyError, hold, holder, remove_abandoned
+from pecl.results.locks import BusyError, hold, holder, remove_abandoned
 
 HOLDER = """
 import sys
-from pecl.locks import hold
+from pecl.results.locks import hold
 with hold(sys.argv[1], sys.argv[2:]):
     print("held", flush=True)
     sys.stdin.read()
@@ -20,7 +20,7 @@ with hold(sys.argv[1], sys.argv[2:]):
 COUNTER = """
 import sys
 from pathlib import Path
-from pecl.locks import hold
+from pecl.results.locks import hold
 out, counter = sys.argv[1], Path(sys.argv[2])
 for _ in range(40):
     with hold(out, ["run"], wait=True):

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pecl.losses import ALIGNMENTS, AlignmentObjective, ContrastiveLoss, cosine_mse, mse
+from pecl.training.losses import ALIGNMENTS, AlignmentObjective, ContrastiveLoss, cosine_mse, mse
 
 E1, E2 = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 2.0]])
 

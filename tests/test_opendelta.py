@@ -10,16 +10,16 @@ from tiny import sentences, tiny_tower
 from torch.nn import functional as F
 from transformers import BertConfig, BertModel, XLMRobertaConfig, XLMRobertaModel
 
-from pecl.adapters import opendelta_compat
-from pecl.adapters.base import attach
-from pecl.adapters.bottleneck import BottleneckConfig
-from pecl.adapters.compacter import CompacterConfig
-from pecl.adapters.layer_norm import LayerNormConfig
-from pecl.adapters.lora import LoraConfig
-from pecl.adapters.opendelta import attach_opendelta
-from pecl.adapters.opendelta_compat import import_opendelta
-from pecl.adapters.opendelta_states import from_opendelta_state_dict, infer_configs
-from pecl.adapters.soft_prompt import SoftPromptConfig
+from pecl.adapters.adapter import attach
+from pecl.adapters.formats.opendelta import from_opendelta_state_dict, infer_configs
+from pecl.adapters.methods.bottleneck import BottleneckConfig
+from pecl.adapters.methods.compacter import CompacterConfig
+from pecl.adapters.methods.layer_norm import LayerNormConfig
+from pecl.adapters.methods.lora import LoraConfig
+from pecl.adapters.methods.soft_prompt import SoftPromptConfig
+from pecl.adapters.opendelta.adapter import attach_opendelta
+from pecl.adapters.opendelta.adapter import compat as opendelta_compat
+from pecl.adapters.opendelta.compat import import_opendelta
 from pecl.errors import ConfigError, WeightsError
 
 if importlib.util.find_spec("opendelta") is None:

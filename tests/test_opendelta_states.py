@@ -8,14 +8,14 @@ import pytest
 import torch
 from tiny import sentences, tiny_tower
 
-from pecl.adapters.base import attach
-from pecl.adapters.bottleneck import BottleneckConfig
-from pecl.adapters.compacter import CompacterConfig
-from pecl.adapters.head import HeadConfig
-from pecl.adapters.layer_norm import LayerNormConfig
-from pecl.adapters.lora import LoraConfig
-from pecl.adapters.opendelta_states import from_opendelta_state_dict, infer_configs, load_released_checkpoint
-from pecl.adapters.soft_prompt import SoftPromptConfig
+from pecl.adapters.adapter import attach
+from pecl.adapters.formats.opendelta import from_opendelta_state_dict, infer_configs, load_released_checkpoint
+from pecl.adapters.methods.bottleneck import BottleneckConfig
+from pecl.adapters.methods.compacter import CompacterConfig
+from pecl.adapters.methods.head import HeadConfig
+from pecl.adapters.methods.layer_norm import LayerNormConfig
+from pecl.adapters.methods.lora import LoraConfig
+from pecl.adapters.methods.soft_prompt import SoftPromptConfig
 from pecl.errors import WeightsError
 
 QUERY = "encoder.layer.0.attention.self.query"

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from pecl.optimizer import SlotAdam
+from pecl.training.optimizer import SlotAdam
 
 
 def gradients(steps, shape, seed):

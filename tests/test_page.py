@@ -22,13 +22,13 @@ from pecl.cli import main
 from pecl.commands.options import add_config_flags, language_configs
 from pecl.config import make_config, side_by_side
 from pecl.errors import DataError, OutputError
-from pecl.page import write_page
-from pecl.page.choice import change, choose, count_changes
-from pecl.page.commands import run_command
-from pecl.page.tables import leading_number, sortable
-from pecl.plots import draw_plots
-from pecl.report import report
-from pecl.results import write_result
+from pecl.report.page import write_page
+from pecl.report.page.choice import change, choose, count_changes
+from pecl.report.page.commands import run_command
+from pecl.report.page.tables import leading_number, sortable
+from pecl.report.plots import draw_plots
+from pecl.report.tables import report
+from pecl.results.result import write_result
 
 INJECTED = "<script>document.title='owned'</script> \"quotes\" & </script><!-- 'ein Hund'"
 RANKS = st.lists(st.tuples(st.integers(1, 50), st.integers(1, 50)), min_size=1, max_size=80)
@@ -194,7 +194,7 @@ def test_english_gallery_shows_texts_and_tells_equal_ones_apart(tmp_path, table)
 
 
 def test_too_many_pictures_give_fewer_captions_and_the_page_says_how_many(made, tmp_path, monkeypatch):
-    monkeypatch.setattr("pecl.page.gallery.MAX_PICTURES", 25)
+    monkeypatch.setattr("pecl.report.page.gallery.MAX_PICTURES", 25)
     html = page_of(tmp_path / "html", made, captions=40)
     gallery = gallery_of(html)
     shown = {len(group["cards"]) for group in gallery["groups"]}

@@ -7,9 +7,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
-from pecl.page import write_page
-from pecl.plots import draw_plots
-from pecl.report import report
+from pecl.report.page import write_page
+from pecl.report.plots import draw_plots
+from pecl.report.tables import report
 
 INJECTED = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> \"Hund\" & 'Katze'"
 

@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from PIL import Image
 from report_results import evaluate, train
 
-from pecl.plots import FORMATS, PLOTS, draw_plots, write_plots
+from pecl.report.plots import FORMATS, PLOTS, draw_plots, write_plots
 from pecl.routes import ROUTES
 
 CURVE = {"curve": {"loss": [[5, 2.0], [10, 1.0]], "val_mean_recall@1": [[5, 0.4], [10, 0.5]]}}

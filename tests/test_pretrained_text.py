@@ -15,13 +15,12 @@ from transformers import (
     XLMRobertaForMaskedLM,
 )
 
-from pecl.encoders.pretrained import MCLIP_MODELS
-from pecl.encoders.shapes import base_config
-from pecl.encoders.text import MultilingualTextEncoder
+from pecl.encoders.loading.shapes import base_config
+from pecl.encoders.loading.text import MCLIP_MODELS, load_text_encoder
 from pecl.errors import ConfigError, WeightsError
 
 LAYOUTS = ("bin", "safetensors", "sharded-bin", "sharded-safetensors")
-load = MultilingualTextEncoder.from_pretrained
+load = load_text_encoder
 
 
 @pytest.fixture

@@ -9,15 +9,15 @@ import torch
 from layouts import make_xtd10
 from small_experiment import tiny_towers
 
-import pecl.experiment
+import pecl.experiment.run
 from pecl.config import make_config, side_by_side
 from pecl.data.registry import load_dataset
 from pecl.data.splits import few_shot_split
 from pecl.errors import DataError
-from pecl.experiment import evaluate, train
-from pecl.results import collect, manifest_path, read_result, result_path
-from pecl.retrieval import cosine_similarity
-from pecl.trainer import AlignmentTrainer
+from pecl.experiment.run import evaluate, train
+from pecl.results.result import collect, manifest_path, read_result, result_path
+from pecl.retrieval.ranks import cosine_similarity
+from pecl.training.trainer import AlignmentTrainer
 
 
 def test_the_manifest_repeats_the_split(small):
@@ -45,7 +45,7 @@ def test_what_was_retrieved_is_the_nearest_of_the_gallery(small):
 
 
 def test_coco_train_and_validation_images_are_told_apart(tmp_path, monkeypatch):
-    monkeypatch.setattr(pecl.experiment, "load_towers", lambda *_: tiny_towers())
+    monkeypatch.setattr(pecl.experiment.run, "load_towers", lambda *_: tiny_towers())
     monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path / "cache"))
     make_xtd10(tmp_path, n=10)
     values = {"dataset": "xtd10", "data_dir": str(tmp_path), "gallery": "english", "image_weight": 0.0}
@@ -59,7 +59,7 @@ def test_coco_train_and_validation_images_are_told_apart(tmp_path, monkeypatch):
 
 def test_an_interrupted_run_says_so_and_goes_on_to_the_same_end(small, tmp_path, monkeypatch):
     config = make_config(small)
-    monkeypatch.setattr("pecl.trainer.SAVE_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("pecl.training.trainer.SAVE_EVERY_SECONDS", 0.0)
     plain_step, taken = AlignmentTrainer.train_step, []
 
     def step(trainer):
@@ -83,11 +83,11 @@ def test_an_interrupted_run_says_so_and_goes_on_to_the_same_end(small, tmp_path,
 
 def test_an_interruption_keeps_complete_results(small, monkeypatch):
     configs = side_by_side([make_config({**small, "seed": seed}) for seed in (1, 2)])
-    pecl.experiment.train_fleet(configs)
+    pecl.experiment.run.train_fleet(configs)
     result_path(small["out"], configs[1].run_id()).unlink()
     monkeypatch.setattr(AlignmentTrainer, "run", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        pecl.experiment.train_fleet(configs)
+        pecl.experiment.run.train_fleet(configs)
     assert [read_result(result_path(c.out, c.run_id()))["status"] for c in configs] == ["complete", "interrupted"]
 
 

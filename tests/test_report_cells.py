@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_results import recalls, train
 
-from pecl.report import best_cells, chosen_cells
+from pecl.report.tables import best_cells, chosen_cells
 
 
 def grid(scores, seeds=(1,)):

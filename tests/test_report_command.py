@@ -11,8 +11,8 @@ from report_results import both, evaluate, made, train, write
 
 from pecl.cli import main
 from pecl.config import make_config
-from pecl.report import report
-from pecl.results import collect
+from pecl.report.tables import report
+from pecl.results.result import collect
 
 
 @pytest.fixture

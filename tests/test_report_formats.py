@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from report_results import evaluate, train
 
-from pecl.report import FORMATS, report, text_table
+from pecl.report.tables import FORMATS, report, text_table
 
 AWKWARD = r"a_b & 50 % of {x} #1 | <i> \ ~ ^ $y$ `c` * +0.5"
 

@@ -1,10 +1,10 @@
 import pytest
 from report_results import both, evaluate, made, ranked, train
 
-from pecl.encoders.registry import PAIRS
+from pecl.encoders.towers import PAIRS
 from pecl.languages import LANGUAGES
-from pecl.report import report
-from pecl.report.published import published_table, read_published
+from pecl.report.tables import report
+from pecl.report.tables.published import published_table, read_published
 
 PAPER = (PAIRS["paper"].text, PAIRS["paper"].image)
 

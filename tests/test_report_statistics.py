@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from report_results import both, ranked, train
 
-from pecl.report.statistics import disparity, gain, hits, intervals, sample_std, share_closed
+from pecl.report.tables.statistics import disparity, gain, hits, intervals, sample_std, share_closed
 
 
 def hits_of(ranks, **gallery):

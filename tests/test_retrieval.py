@@ -4,8 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pecl.measures import bootstrap_interval
-from pecl.retrieval import correct_ranks, correspondence, cosine_similarity, metrics
+from pecl.retrieval.measures import bootstrap_interval
+from pecl.retrieval.ranks import correct_ranks, correspondence, cosine_similarity, metrics
 
 # 4 texts x 8 images, worked by hand. Correct images of the texts: 0, 2, 5, 7.
 SIMILARITY = torch.tensor(

@@ -2,8 +2,8 @@ import pytest
 
 from pecl.config import ALIGNMENTS
 from pecl.errors import ConfigError
-from pecl.losses import ALIGNMENTS as LOSSES
 from pecl.routes import ROUTES, route
+from pecl.training.losses import ALIGNMENTS as LOSSES
 
 TARGET, TO_ENGLISH, FROM_ENGLISH, ENGLISH = "target", "target_to_english", "english_to_target", "english"
 

@@ -13,7 +13,7 @@ import pytest
 from pecl.cli import build_parser
 from pecl.commands.grid import grid_values
 from pecl.config import read_yaml
-from pecl.encoders.registry import PAIRS
+from pecl.encoders.towers import PAIRS
 from pecl.grid import expand
 from pecl.languages import LANGUAGES
 from pecl.routes import ROUTES

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tiny import sentences, tiny_tower
 
 from pecl.data.captions import read_captions
-from pecl.encoders.mini import load_mini_text
+from pecl.encoders.loading.mini import load_mini_text
 from pecl.encoders.pooling import POOLINGS
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError

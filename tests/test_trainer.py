@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import load_file
 from tiny import sentences, tiny_tower
 
-from pecl.adapters.base import attach
-from pecl.adapters.layer_norm import LayerNormConfig
-from pecl.adapters.lora import LoraConfig
+from pecl.adapters.adapter import attach
+from pecl.adapters.methods.layer_norm import LayerNormConfig
+from pecl.adapters.methods.lora import LoraConfig
 from pecl.errors import ConfigError
-from pecl.losses import AlignmentObjective
-from pecl.trainer import AlignmentTrainer, Schedule, TrainingCell
+from pecl.training.losses import AlignmentObjective
+from pecl.training.trainer import AlignmentTrainer, Schedule, TrainingCell
 
 PAIRS = 12
 CONFIGS = (LoraConfig(r=2), LayerNormConfig())
@@ -169,13 +169,13 @@ WORKER = """
 import sys, time
 sys.path.insert(0, {tests!r})
 from test_trainer import cell, trainer
-from pecl.trainer import Schedule
+from pecl.training.trainer import Schedule
 from pecl.files import write_json, write_tensors
 from tiny import tiny_tower
-import pecl.trainer
+import pecl.training.trainer
 import torch
 torch.set_num_threads(1)
-pecl.trainer.SAVE_EVERY_SECONDS = 0.0
+pecl.training.trainer.SAVE_EVERY_SECONDS = 0.0
 tower = tiny_tower()
 cells = [cell(tower, seed=1), cell(tower, seed=2, lr=3e-3)]
 run = trainer(tower, cells, Schedule(20, 5, 3, True), state_path={state!r}, identity="x")

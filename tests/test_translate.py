@@ -12,10 +12,10 @@ from tiny_mt import SENTENCES
 from translation_models import config
 
 from pecl.data.captions import read_captions
-from pecl.data.mt import Translator
 from pecl.data.provenance import provenance_file, read_provenance
-from pecl.data.translate import completed, dataset_job, file_job, run_job, translate
-from pecl.data.translation_cache import TranslationCache
+from pecl.data.translating.cache import TranslationCache
+from pecl.data.translating.mt import Translator
+from pecl.data.translating.translate import completed, dataset_job, file_job, run_job, translate
 from pecl.data.translations import DIRECTIONS
 from pecl.errors import ConfigError, DataError, OutputError
 from pecl.files import sha256_file, sha256_lines
@@ -81,7 +81,7 @@ def test_a_run_that_broke_goes_on_where_it_was(cache):
 
 KILLED = """
 import os, signal, sys
-from pecl.data.translation_cache import TranslationCache
+from pecl.data.translating.cache import TranslationCache
 cache = TranslationCache(sys.argv[1])
 cache.put({"model": "counting"}, {"w w w": "W W W"})
 with cache._connected() as connection:

@@ -5,9 +5,9 @@ import hashlib
 import pytest
 from layouts import make_multi30k, make_xtd10, real_data_dir, sentence, write_lines
 
-from pecl.data.multi30k import load_multi30k
+from pecl.data.sets.multi30k import load_multi30k
+from pecl.data.sets.xtd10 import load_xtd10
 from pecl.data.translations import check_directions
-from pecl.data.xtd10 import load_xtd10
 from pecl.errors import ConfigError, DataError
 
 BOTH = ("english_to_target", "target_to_english")

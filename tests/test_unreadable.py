@@ -10,7 +10,7 @@ from pecl.data.captions import ImageFiles, ParallelCaptions
 from pecl.data.sources import attach_images
 from pecl.data.unreadable import leave_out_unreadable, unreadable_images
 from pecl.errors import DataError
-from pecl.experiment import evaluate, train
+from pecl.experiment.run import evaluate, train
 
 
 class CountingFiles(ImageFiles):

@@ -11,10 +11,10 @@ from safetensors.torch import load_file, save_file
 from timm.data import create_transform, resolve_model_data_config
 from transformers import AutoImageProcessor, CLIPTextModelWithProjection, CLIPVisionModelWithProjection
 
-from pecl.encoders.registry import load_towers
-from pecl.encoders.teacher import load_teacher
-from pecl.encoders.text import MultilingualTextEncoder
-from pecl.encoders.vision import load_image_encoder
+from pecl.encoders.loading.image import load_image_encoder
+from pecl.encoders.loading.teacher import load_teacher
+from pecl.encoders.loading.text import load_text_encoder
+from pecl.encoders.towers import load_towers
 from pecl.errors import WeightsError
 
 
@@ -199,7 +199,7 @@ def test_weights_missing_by_name_and_wrong_architectures(tmp_path):
     with pytest.raises(WeightsError, match=r"lacks 1 weights \(visual_projection.weight\)"):
         load_image_encoder(tmp_path / "clip")
     with pytest.raises(WeightsError, match="holds the architecture 'clip', expected a text encoder"):
-        MultilingualTextEncoder.from_pretrained(tmp_path / "clip")
+        load_text_encoder(tmp_path / "clip")
     write_base(tmp_path / "text")
     with pytest.raises(
         WeightsError, match="holds the architecture 'xlm-roberta', expected an image tower: one of clip"

@@ -3,8 +3,8 @@
 import pytest
 from layouts import XTD10_LANGUAGES, make_multi30k, make_xtd10, real_data_dir, sentence, write_lines
 
-from pecl.data.flickr30k200 import load_flickr30k200
-from pecl.data.xtd10 import load_xtd10
+from pecl.data.sets.flickr30k200 import load_flickr30k200
+from pecl.data.sets.xtd10 import load_xtd10
 from pecl.errors import DataError
 from pecl.languages import FLORES
 

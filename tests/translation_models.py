@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny_mt import FAMILIES
 
-from pecl.data.mt import TranslationConfig, Translator
+from pecl.data.translating.mt import TranslationConfig, Translator
 
 
 @pytest.fixture(scope="module")

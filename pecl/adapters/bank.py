@@ -12,10 +12,11 @@ from pathlib import Path
 
 import torch
 
-from pecl.adapters.base import AdapterConfig, attach
-from pecl.adapters.files import AdapterFile, load_adapter_file, save_adapter
+from pecl.adapters.adapter import attach
+from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_adapter
 from pecl.adapters.merge import merge_slot
-from pecl.adapters.registry import describe, in_order, parse_adapter
+from pecl.adapters.method import AdapterConfig
+from pecl.adapters.spec import describe, in_order, parse_adapter
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, suggest
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pecl.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pecl.adapters.base import AdapterConfig
+    from pecl.adapters.method import AdapterConfig
 
 
 def check_combination(configs: Sequence[AdapterConfig]) -> None:

@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from pecl.adapters.base import Adapter, AdapterConfig, attach, set_trainable
-from pecl.adapters.layer_norm import LayerNormConfig
-from pecl.adapters.opendelta import KINDS, attach_opendelta
-from pecl.adapters.opendelta_states import from_opendelta_state_dict
+from pecl.adapters.adapter import Adapter, attach, set_trainable
+from pecl.adapters.formats.opendelta import from_opendelta_state_dict
+from pecl.adapters.method import AdapterConfig
+from pecl.adapters.methods.layer_norm import LayerNormConfig
+from pecl.adapters.opendelta.adapter import KINDS, attach_opendelta
 from pecl.encoders.text import MultilingualTextEncoder, PromptedInputs
 from pecl.errors import ConfigError
 

@@ -6,7 +6,7 @@ import copy
 
 from torch import nn
 
-from pecl.adapters.base import Adapter
+from pecl.adapters.adapter import Adapter
 from pecl.encoders.text import MultilingualTextEncoder
 
 

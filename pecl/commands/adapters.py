@@ -13,19 +13,20 @@ import torch
 from torch import nn
 from transformers import XLMRobertaModel
 
-from pecl.adapters.base import AdapterConfig, attach
-from pecl.adapters.convert import SUFFIX, merge_adapter, read_adapter, write_adapter
-from pecl.adapters.files import AdapterFile, load_adapter_file
+from pecl.adapters.adapter import attach
+from pecl.adapters.formats.convert import SUFFIX, merge_adapter, read_adapter, write_adapter
+from pecl.adapters.formats.files import AdapterFile, load_adapter_file
+from pecl.adapters.method import AdapterConfig
 from pecl.adapters.options import format_option
-from pecl.adapters.registry import KINDS, PRESETS, configs_to_json, describe, parse_adapter, part_names
+from pecl.adapters.spec import KINDS, PRESETS, configs_to_json, describe, parse_adapter, part_names
 from pecl.commands.options import add_command, add_config_flags, config_values, print_json, print_text
 from pecl.config import make_config
 from pecl.encoders.export import save_text_encoder
-from pecl.encoders.registry import load_towers
-from pecl.encoders.shapes import xlm_roberta_large
+from pecl.encoders.loading.shapes import xlm_roberta_large
 from pecl.encoders.text import MultilingualTextEncoder
+from pecl.encoders.towers import load_towers
 from pecl.errors import OutputError, WeightsError
-from pecl.report import text_table
+from pecl.report.tables import text_table
 
 _TOWER_FLAGS = frozenset({"profile", "text_model", "device"})
 

@@ -11,18 +11,18 @@ from typing import Any
 
 from pecl.commands.options import add_command, print_json, print_text
 from pecl.data.check import check_dataset
-from pecl.data.download import download
-from pecl.data.fetch import FetchPolicy
-from pecl.data.folder import check_captions_file
-from pecl.data.mt import TranslationConfig, Translator
+from pecl.data.fetching.download import download
+from pecl.data.fetching.fetch import FetchPolicy
+from pecl.data.fetching.remote import SOURCES
+from pecl.data.own.folder import check_captions_file
 from pecl.data.provenance import provenance_file
 from pecl.data.registry import DATASETS, DEFAULT_DATA_DIR, ENVIRONMENT_VARIABLE
 from pecl.data.released import RELEASED
-from pecl.data.remote import SOURCES
-from pecl.data.translate import TranslationJob, completed, dataset_job, file_job, run_job
-from pecl.data.translation_cache import TranslationCache
+from pecl.data.translating.cache import TranslationCache
+from pecl.data.translating.mt import TranslationConfig, Translator
+from pecl.data.translating.translate import TranslationJob, completed, dataset_job, file_job, run_job
+from pecl.encoders.store import default_cache_dir
 from pecl.errors import ConfigError, DataError, unknown
-from pecl.features import default_cache_dir
 from pecl.languages import language_code
 
 _TRANSLATE_EXAMPLE = """examples:

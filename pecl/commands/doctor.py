@@ -12,9 +12,9 @@ import torch
 
 from pecl.commands.options import add_command, print_json, print_text
 from pecl.data.registry import DATASETS, find_data_dir
-from pecl.encoders.mini import mini_status
+from pecl.encoders.loading.mini import mini_status
+from pecl.encoders.store import default_cache_dir
 from pecl.errors import DataError
-from pecl.features import default_cache_dir
 
 _NEEDED = ("torch", "transformers", "timm", "safetensors", "pandas", "tqdm", "pyyaml", "pillow", "multilingual-clip")
 _EXTRAS = {

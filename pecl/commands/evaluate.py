@@ -7,8 +7,8 @@ from typing import Any
 
 from pecl.commands.options import add_command, add_config_flags, differences, language_configs, print_json, print_text
 from pecl.config import EVALUATION_FIELDS
-from pecl.experiment import evaluate
-from pecl.report import evaluation_table, text_table
+from pecl.experiment.run import evaluate
+from pecl.report.tables import evaluation_table, text_table
 
 
 def add_parser(commands: Any) -> None:

@@ -9,9 +9,9 @@ from pecl.commands.options import add_command, add_config_flags, config_values, 
 from pecl.config import ExperimentConfig
 from pecl.errors import ConfigError
 from pecl.grid import GridOutcome, estimate, expand, fleets, recorded_seconds, repeat_cells, run_grid
-from pecl.launchers import LAUNCHERS, make_launcher
-from pecl.recorded import find_result
-from pecl.results import collect
+from pecl.grid.launchers import LAUNCHERS, make_launcher
+from pecl.results.folder import find_result
+from pecl.results.result import collect
 
 # Values of these fields may hold commas themselves; several are given as a list in YAML.
 _NOT_SPLIT = frozenset({"adapter", "out", "data_dir", "weights", "text_model", "image_model"})
@@ -81,7 +81,7 @@ def grid_cells(parsed: argparse.Namespace) -> list[ExperimentConfig]:
     values = grid_values(parsed)
     if parsed.best_of is None:
         return expand(values)
-    from pecl.report import best_cells
+    from pecl.report.tables import best_cells
 
     results = collect([parsed.best_of])
     trained = [result for result in results if result["status"] == "complete" and result["kind"] == "train"]
@@ -107,7 +107,7 @@ def _launcher_options(parsed: argparse.Namespace) -> list[str]:
 
 
 def _print_tables(outcome: GridOutcome) -> None:
-    from pecl.report import best_cells, text_table, training_table
+    from pecl.report.tables import best_cells, text_table, training_table
 
     complete = [result for result in outcome.results if result["status"] == "complete"]
     if complete:

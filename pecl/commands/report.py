@@ -11,10 +11,10 @@ from typing import Any
 
 from pecl.commands.options import add_command, print_json, print_text
 from pecl.files import check_writable, write_text
-from pecl.report import FORMATS, TABLES, Report, Table, report
-from pecl.report.groups import Result, select
-from pecl.report.published import NAMES
-from pecl.results import collect
+from pecl.report.tables import FORMATS, TABLES, Report, Table, report
+from pecl.report.tables.groups import Result, select
+from pecl.report.tables.published import NAMES
+from pecl.results.result import collect
 
 logger = logging.getLogger(__name__)
 
@@ -93,8 +93,8 @@ def _write_pictures(parsed: argparse.Namespace, results: Sequence[Result], made:
     """Write the page and the plots that were asked for and return the paths."""
     if parsed.html is None and parsed.plots is None:
         return []
-    from pecl.page import write_page  # matplotlib and jinja2: tables need neither
-    from pecl.plots import draw_plots, write_plots
+    from pecl.report.page import write_page  # matplotlib and jinja2: tables need neither
+    from pecl.report.plots import draw_plots, write_plots
 
     complete = select([result for result in results if result["status"] == "complete"], parsed.where)
     drawing = draw_plots(complete)

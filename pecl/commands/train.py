@@ -6,9 +6,9 @@ import argparse
 from typing import Any
 
 from pecl.commands.options import add_command, add_config_flags, language_configs, print_json, print_text
-from pecl.experiment import train, train_fleet
-from pecl.report import text_table, training_table
-from pecl.results import result_path
+from pecl.experiment.run import train, train_fleet
+from pecl.report.tables import text_table, training_table
+from pecl.results.result import result_path
 
 
 def add_parser(commands: Any) -> None:

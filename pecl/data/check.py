@@ -8,12 +8,12 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from pecl.data.download import check_content, read_manifest
-from pecl.data.multi30k import SPLIT_LANGUAGES
+from pecl.data.fetching.download import check_content, read_manifest
+from pecl.data.fetching.remote import SOURCES, caption_files
 from pecl.data.provenance import read_provenance
 from pecl.data.registry import DATASETS, find_data_dir, load_dataset
 from pecl.data.released import DIRECTIONS, RELEASED, released_file
-from pecl.data.remote import SOURCES, caption_files
+from pecl.data.sets.multi30k import SPLIT_LANGUAGES
 from pecl.errors import DataError, unknown
 
 logger = logging.getLogger(__name__)

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pecl.data import multi30k, xtd10
 from pecl.data.captions import ParallelCaptions
-from pecl.data.flickr30k200 import load_flickr30k200
-from pecl.data.folder import load_folder
-from pecl.data.multi30k_full import TEST_SPLITS, load_multi30k_full
-from pecl.data.multi30k_task2 import TASK2_LANGUAGES, TASK2_SPLITS, load_multi30k_task2
+from pecl.data.own.folder import load_folder
 from pecl.data.scenes import load_scenes
+from pecl.data.sets import multi30k, xtd10
+from pecl.data.sets.flickr30k200 import load_flickr30k200
+from pecl.data.sets.multi30k_full import TEST_SPLITS, load_multi30k_full
+from pecl.data.sets.multi30k_task2 import TASK2_LANGUAGES, TASK2_SPLITS, load_multi30k_task2
 from pecl.data.translations import check_directions
 from pecl.errors import DataError, unknown
 from pecl.files import is_path

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from pecl.encoders.sentence_transformers import Normalize
+from pecl.encoders.loading.sentence_transformers import Normalize
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, OutputError
 from pecl.files import write_json, write_tensors
@@ -19,7 +19,7 @@ Module = tuple[str, dict[str, object], dict[str, torch.Tensor]]  # kind, setting
 
 
 def save_text_encoder(tower: MultilingualTextEncoder, folder: str | Path) -> Path:
-    """Write `tower`, which `MultilingualTextEncoder.from_pretrained(folder)` then loads with equal embeddings.
+    """Write `tower`, which `load_text_encoder(folder)` then loads with equal embeddings.
 
     Raises:
         ConfigError: an adapter is attached (merge it first), or the head has a layer that the layout cannot hold.

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -102,27 +101,6 @@ class MultilingualTextEncoder(nn.Module):
         self.packing = True  # whether a batch with much padding is computed without it
         self._fingerprint: str | None = None
         self.eval()
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        name_or_path: str | Path,
-        *,
-        device: str | torch.device = "cpu",
-        dtype: torch.dtype = torch.float32,
-        max_length: int | None = None,
-        pooling: str | None = None,
-    ) -> MultilingualTextEncoder:
-        """Load M-CLIP, a sentence-transformers model or a plain transformers encoder; see `load_text_encoder`.
-
-        Example:
-            >>> text = MultilingualTextEncoder.from_pretrained("M-CLIP/XLM-Roberta-Large-Vit-L-14")
-            >>> text.encode_text(["Ein Hund rennt.", "犬が走る。"]).shape
-            torch.Size([2, 768])
-        """
-        from pecl.encoders.pretrained import load_text_encoder  # which makes towers of this class
-
-        return load_text_encoder(name_or_path, device=device, dtype=dtype, max_length=max_length, pooling=pooling)
 
     @property
     def device(self) -> torch.device:

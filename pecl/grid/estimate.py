@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from pecl.config import FLEET_FIELDS, ExperimentConfig
-from pecl.results import DamagedResultError, read_result
+from pecl.results.result import DamagedResultError, read_result
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from pecl.config import ExperimentConfig
 from pecl.grid.estimate import duration, estimate, recorded_of, recorded_seconds
-from pecl.launchers.base import Task
+from pecl.grid.launchers.base import Task
 
 
 class StatusLine:

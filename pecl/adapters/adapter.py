@@ -1,0 +1,203 @@
+"""`attach` puts the slot modules of one or more adapter configs on a tower; `Adapter` is what is attached.
+
+The tower's own weights are never written. A slot module takes the place of the layer that it adapts and keeps it as
+`base`; `Adapter.remove` puts the layers back, so the tower then gives the very bits it gave before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from pecl.adapters.combine import check_combination
+from pecl.adapters.method import AdapterConfig
+from pecl.adapters.roles import longest_sequence
+from pecl.adapters.slots import SlotModule, SlotPrompt, SlotRows
+from pecl.encoders.text import MultilingualTextEncoder, PromptedInputs
+from pecl.errors import ConfigError, WeightsError
+
+
+class Attached(NamedTuple):
+    """A slot module on the tower."""
+
+    path: str
+    module: SlotModule
+    config: AdapterConfig
+
+
+class Adapter:
+    """The slot modules of one configuration, attached to one tower. Made by `attach`.
+
+    Parameter names are `<path in the tower>.<parameter>`, without the slot dimension in a slot's state.
+    """
+
+    def __init__(self, tower: MultilingualTextEncoder, configs: tuple[AdapterConfig, ...], num_slots: int) -> None:
+        self.tower = tower
+        self.configs = configs
+        self.rows = SlotRows(num_slots)
+        self.modules: list[Attached] = []
+        placements = [(place, config) for config in configs for place in config.placements(tower)]
+        # Deepest first: a path stays valid as long as no module above it has been replaced. Then by level.
+        placements.sort(key=lambda item: (-item[0].path.count("."), item[1].level))
+        try:
+            for (path, make), config in placements:
+                self.modules.append(Attached(path, make(tower.get_submodule(path), self.rows), config))
+                tower.set_submodule(path, self.modules[-1].module)
+            self._check_positions()
+        except BaseException:  # an interruption too must leave a plain tower
+            self.remove()
+            raise
+
+    @property
+    def prompts(self) -> list[SlotPrompt]:
+        """The modules that lengthen the input sequence."""
+        return [module for _, module, _ in self.modules if isinstance(module, SlotPrompt)]
+
+    def _check_positions(self) -> None:
+        length = sum(prompt.length for prompt in self.prompts)
+        if length and length + self.tower.max_length > longest_sequence(self.tower.backbone):
+            raise ConfigError(
+                f"prompts of {length} vectors and texts of up to {self.tower.max_length} tokens exceed the "
+                f"{longest_sequence(self.tower.backbone)} positions of the text tower"
+            )
+
+    @property
+    def num_slots(self) -> int:
+        """Number of slots S."""
+        return self.rows.num_slots
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yield (name, parameter (S, ...)) of every slot module, in a fixed order."""
+        for path, module, _ in self.modules:
+            for name, parameter in module.slot_parameters().items():
+                yield f"{path}.{name}", parameter
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Return the parameters, each (S, ...)."""
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def num_parameters(self) -> int:
+        """Return the number of trainable parameters of one slot."""
+        return sum(math.prod(parameter.shape[1:]) for parameter in self.parameters())
+
+    def learning_rate_scales(self) -> dict[str, float]:
+        """Return for each parameter, by name, the factor on the run's learning rate."""
+        return {
+            f"{path}.{name}": config.lr_scale
+            for path, module, config in self.modules
+            for name in module.slot_parameters()
+        }
+
+    def reset_slot(self, slot: int, seed: int) -> None:
+        """Give `slot` its initial values: those that a single-slot adapter gets from the same seed."""
+        generator = torch.Generator().manual_seed(seed)
+        for _, module, _ in self.modules:
+            module.reset_slot(slot, generator)
+
+    def rearrange(self, slots: Sequence[int], new: int = 0) -> None:
+        """Keep `slots`, in that order, and append `new` uninitialised ones: for inference, optimizers must be new."""
+        for _, module, _ in self.modules:
+            module.rearrange(slots, new)
+        self.rows.num_slots = len(slots) + new
+
+    def slot_state(self, slot: int) -> dict[str, torch.Tensor]:
+        """Return a copy of the parameters of `slot`, by name."""
+        return {name: parameter.detach()[slot].clone() for name, parameter in self.named_parameters()}
+
+    def file_state(self, state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+        """Return a slot's state under the names of adapter files, which are its own."""
+        return state
+
+    def load_slot_state(self, slot: int, state: Mapping[str, torch.Tensor]) -> None:
+        """Put parameters into `slot`.
+
+        Raises:
+            WeightsError: names or shapes are not those of this adapter; the first difference is named.
+        """
+        self.check_state(state)
+        for name, parameter in self.named_parameters():
+            parameter.data[slot] = state[name].to(parameter)
+
+    def check_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Refuse a state whose names or shapes are not those of this adapter.
+
+        Raises:
+            WeightsError: the first difference is named.
+        """
+        mine = dict(self.named_parameters())
+        if missing := sorted(mine.keys() - state.keys()):
+            raise WeightsError(f"adapter state lacks {len(missing)} of {len(mine)} parameters, first {missing[0]!r}")
+        if surplus := sorted(state.keys() - mine.keys()):
+            raise WeightsError(f"adapter state has {len(surplus)} unknown parameters, first {surplus[0]!r}")
+        for name, parameter in mine.items():
+            if state[name].shape != parameter.shape[1:]:
+                shapes = f"{tuple(state[name].shape)}, expected {tuple(parameter.shape[1:])}"
+                raise WeightsError(f"adapter parameter {name!r} has shape {shapes}")
+
+    @property
+    def works_on_tokens(self) -> bool:
+        """See `RowAdapter`: all rows share one slot, and no module looks at rows."""
+        return self.rows.index is None and not any(module.needs_rows for _, module, _ in self.modules)
+
+    def select(self, slots: torch.Tensor | None, rows: int) -> None:
+        """See `RowAdapter`."""
+        self.rows.select(slots, rows)
+
+    def extend_inputs(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> PromptedInputs | None:
+        """See `RowAdapter`."""
+        if not self.prompts:
+            return None
+        words = self.prompts[-1](input_ids)  # (B, L, d)
+        inputs = PromptedInputs(words, attention_mask, attention_mask)
+        for prompt in self.prompts:
+            inputs = prompt.extend(inputs)
+        return inputs
+
+    def remove(self) -> None:
+        """Take the slot modules off the tower and put its own layers back."""
+        for path, module, _ in reversed(self.modules):
+            module.restore()
+            self.tower.set_submodule(path, module.base)
+        self.modules = []
+        self.tower.adapter = None
+
+
+def attach(
+    tower: MultilingualTextEncoder,
+    configs: AdapterConfig | Sequence[AdapterConfig],
+    seeds: Sequence[int] = (1,),
+) -> Adapter:
+    """Put an adapter with one slot for each seed on `tower` and make its parameters the only trainable ones.
+
+    Args:
+        tower: text tower without an adapter.
+        configs: one config, or several that work together, e.g. `[LoraConfig(r=8), LayerNormConfig()]`.
+        seeds: the initial values of each slot are drawn with its own seed.
+
+    Raises:
+        ConfigError: the tower has an adapter already, configs exclude each other, or one does not fit the tower.
+        WeightsError: the tower's architecture is unknown.
+    """
+    if tower.adapter is not None:
+        raise ConfigError("the text tower has an adapter already; call its remove() first")
+    configs = (configs,) if isinstance(configs, AdapterConfig) else tuple(configs)
+    check_combination(configs)
+    if tower.device.type != "meta":  # weights on the meta device have no values; they serve to count parameters
+        _ = tower.fingerprint  # taken while the tower is plain
+    adapter = Adapter(tower, configs, len(seeds))
+    for slot, seed in enumerate(seeds):
+        adapter.reset_slot(slot, seed)
+    tower.adapter = adapter
+    set_trainable(tower, adapter.parameters())
+    return adapter
+
+
+def set_trainable(tower: nn.Module, parameters: Sequence[nn.Parameter]) -> None:
+    """Freeze all of `tower` and make `parameters` trainable: the one place that sets `requires_grad`."""
+    tower.requires_grad_(False)
+    for parameter in parameters:
+        parameter.requires_grad_(True)

@@ -1,0 +1,91 @@
+"""Adapters of every format that pecl reads, as one: its own files, PEFT's folders, OpenDelta's and the release's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pecl.adapters.adapter import attach
+from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_adapter
+from pecl.adapters.formats.opendelta import from_opendelta_state_dict, infer_configs, load_released_checkpoint
+from pecl.adapters.formats.peft import read_peft, write_peft
+from pecl.adapters.merge import merge_slot
+from pecl.adapters.method import AdapterConfig
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.errors import ConfigError, WeightsError
+
+SUFFIX = ".safetensors"
+
+
+def read_adapter(
+    path: str | Path,
+    tower: MultilingualTextEncoder,
+    language: str | None = None,
+    configs: Sequence[AdapterConfig] | None = None,
+) -> AdapterFile:
+    """Read an adapter for `tower`: a folder is PEFT's, a `.safetensors` file pecl's, any other file OpenDelta's.
+
+    Args:
+        path: file or folder.
+        tower: text tower without an adapter; for all but pecl's own files it is up to you that it is the right one.
+        language: what the adapter was trained for; pecl's own files say it, the other formats do not.
+        configs: methods and options, for an OpenDelta checkpoint, which says little of them (see `infer_configs`).
+
+    Raises:
+        WeightsError: the adapter is missing or damaged, or does not fit `tower`.
+        ConfigError: `configs` are given for a format that holds them.
+    """
+    path = Path(path)
+    if configs is not None and (path.is_dir() or path.suffix == SUFFIX):
+        raise ConfigError(f"{path} says itself which adapter it is: leave the adapter's options out")
+    if path.suffix == SUFFIX and not path.is_dir():
+        file = load_adapter_file(path, tower)
+        language = language or file.language
+        found, state = file.configs, file.state
+    elif path.is_dir():
+        found, state = read_peft(path, tower)
+    else:
+        kind, state = from_opendelta_state_dict(load_released_checkpoint(path))
+        found = tuple(configs) if configs is not None else infer_configs(kind, state)
+    check_fit(path, tower, found, state)
+    return AdapterFile(path, language, found, state, tower.name, tower.fingerprint)
+
+
+def check_fit(path: Path, tower: MultilingualTextEncoder, configs: Sequence[AdapterConfig], state: dict) -> None:
+    """Raise WeightsError, naming `path`, unless `state` is that of an adapter of `configs` on `tower`."""
+    adapter = attach(tower, configs, seeds=())
+    try:
+        adapter.check_state(state)
+    except WeightsError as error:
+        raise WeightsError(f"{path} does not fit the text tower {tower.name}: {error}") from error
+    finally:
+        adapter.remove()
+
+
+def write_adapter(path: str | Path, adapter: AdapterFile, tower: MultilingualTextEncoder) -> Path:
+    """Write an adapter: to a `.safetensors` file in pecl's format, to any other path as a folder in PEFT's.
+
+    Raises:
+        ConfigError: pecl's format needs a language and the adapter has none, or PEFT's format cannot hold it.
+        OutputError: it cannot be written.
+    """
+    path = Path(path)
+    if path.suffix == SUFFIX:
+        if adapter.language is None:
+            raise ConfigError(f"{adapter.path} does not say what language it is for, which {path} must: name it")
+        return save_adapter(path, adapter.state, adapter.configs, adapter.language, tower)
+    return write_peft(path, adapter.state, adapter.configs, tower)
+
+
+def merge_adapter(adapter: AdapterFile, tower: MultilingualTextEncoder) -> MultilingualTextEncoder:
+    """Return a plain tower with an adapter in its weights; `tower` stays as it is.
+
+    Raises:
+        WeightsError: the method cannot be merged; the message says why.
+    """
+    attached = attach(tower, adapter.configs)
+    try:
+        attached.load_slot_state(0, adapter.state)
+        return merge_slot(attached, 0)
+    finally:
+        attached.remove()

@@ -1,0 +1,125 @@
+"""One adapter of one language in one safetensors file: its parameters, and in the header all that is needed to use it.
+
+The header says: format and its version, language, configs as JSON and as a spec, name and fingerprint of the tower that
+it was trained on. A file never holds code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from pecl.adapters.method import AdapterConfig
+from pecl.adapters.spec import configs_from_json, configs_to_json, describe
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.errors import WeightsError
+from pecl.files import write_tensors
+
+FORMAT = "pecl-adapter"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class AdapterFile:
+    """What an adapter file holds.
+
+    Attributes:
+        path: where it was read.
+        language: what it was trained for, or None where another format does not say it.
+        configs: methods and their options.
+        state: parameters by name, as `Adapter.slot_state` gives them.
+        tower_name: name of the text tower that it was trained on.
+        fingerprint: fingerprint of that tower.
+    """
+
+    path: Path
+    language: str | None
+    configs: tuple[AdapterConfig, ...]
+    state: dict[str, torch.Tensor]
+    tower_name: str
+    fingerprint: str
+
+    def check_tower(self, tower: MultilingualTextEncoder) -> None:
+        """Raise WeightsError, naming both towers, unless the adapter was trained on `tower`."""
+        if self.fingerprint != tower.fingerprint:
+            raise WeightsError(
+                f"adapter {self.path} was trained on another text tower: on {self.tower_name} "
+                f"(fingerprint {self.fingerprint[:12]}), not on {tower.name} ({tower.fingerprint[:12]})"
+            )
+
+
+def save_adapter(
+    path: str | Path,
+    state: Mapping[str, torch.Tensor],
+    configs: Sequence[AdapterConfig],
+    language: str,
+    tower: MultilingualTextEncoder,
+) -> Path:
+    """Write an adapter file, atomically.
+
+    Args:
+        path: the file, `<name>.safetensors` by custom.
+        state: parameters of one slot, see `Adapter.slot_state`.
+        configs: methods and their options.
+        language: what the adapter was trained for.
+        tower: the text tower that it was trained on.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    metadata = {
+        "format": FORMAT,
+        "format_version": str(FORMAT_VERSION),
+        "language": language,
+        "configs": json.dumps(configs_to_json(configs)),
+        "spec": describe(configs),
+        "tower_name": tower.name,
+        "tower_fingerprint": tower.fingerprint,
+    }
+    return write_tensors(path, state, metadata)
+
+
+def load_adapter_file(path: str | Path, tower: MultilingualTextEncoder | None = None) -> AdapterFile:
+    """Read an adapter file, and check that it was made for `tower` where one is given.
+
+    Raises:
+        WeightsError: the file is missing, damaged, no adapter, of a newer format or made for another tower.
+    """
+    path = Path(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dictionary
+    except FileNotFoundError as error:
+        raise WeightsError(f"adapter file {path} is missing") from error
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(
+            f"adapter file {path} is damaged or no safetensors file ({error}); write it again"
+        ) from error
+    if metadata.get("format") != FORMAT:
+        raise WeightsError(f"{path} is a safetensors file, but no adapter file of pecl")
+    _check_version(path, metadata.get("format_version", ""))
+    try:
+        configs = configs_from_json(json.loads(metadata["configs"]))
+        adapter = AdapterFile(
+            path, metadata["language"], configs, state, metadata["tower_name"], metadata["tower_fingerprint"]
+        )
+    except (KeyError, TypeError, ValueError) as error:  # ConfigError and JSON's error are ValueErrors
+        raise WeightsError(f"adapter file {path} has a damaged header: {error}") from error
+    if tower is not None:
+        adapter.check_tower(tower)
+    return adapter
+
+
+def _check_version(path: Path, version: str) -> None:
+    if not version.isdecimal():
+        raise WeightsError(f"adapter file {path} has a damaged header: format_version is {version!r}")
+    if int(version) > FORMAT_VERSION:
+        raise WeightsError(
+            f"adapter file {path} has format {version}, this version of pecl reads up to {FORMAT_VERSION}: upgrade pecl"
+        )

@@ -1,0 +1,148 @@
+"""Read adapters that OpenDelta trained, the method's released checkpoints among them, under pecl's parameter names.
+
+Needs no OpenDelta. The names on both sides: docs/opendelta.md, "State-dict names" and "The released checkpoints".
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import re
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+
+from pecl.adapters.method import AdapterConfig
+from pecl.adapters.methods.bottleneck import BottleneckConfig
+from pecl.adapters.methods.compacter import CompacterConfig
+from pecl.adapters.methods.head import HeadConfig
+from pecl.adapters.methods.layer_norm import LayerNormConfig
+from pecl.adapters.methods.lora import LoraConfig
+from pecl.adapters.methods.soft_prompt import SoftPromptConfig
+from pecl.adapters.roles import ARCHITECTURES, LINEAR_ROLES
+from pecl.errors import WeightsError
+
+logger = logging.getLogger(__name__)
+
+Tensors = Mapping[str, torch.Tensor]
+
+# OpenDelta's ending of a parameter name -> the method, and the ending that pecl gives it.
+_ENDINGS: dict[str, tuple[str, str]] = {
+    "lora.lora_A": ("lora", "lora_A"),
+    "lora.lora_B": ("lora", "lora_B"),
+    "adapter.modulelist.down_proj.weight": ("bottleneck", "down_weight"),
+    "adapter.modulelist.down_proj.bias": ("bottleneck", "down_bias"),
+    "adapter.modulelist.up_proj.weight": ("bottleneck", "up_weight"),
+    "adapter.modulelist.up_proj.bias": ("bottleneck", "up_bias"),
+    "compactor.down_sampler.phm_rule": ("compacter", "down_rule"),
+    "compactor.down_sampler.W_left": ("compacter", "down_left"),
+    "compactor.down_sampler.W_right": ("compacter", "down_right"),
+    "compactor.down_sampler.b": ("compacter", "down_bias"),
+    "compactor.up_sampler.phm_rule": ("compacter", "up_rule"),
+    "compactor.up_sampler.W_left": ("compacter", "up_left"),
+    "compactor.up_sampler.W_right": ("compacter", "up_right"),
+    "compactor.up_sampler.b": ("compacter", "up_bias"),
+    "soft_prompt_layer.soft_embeds": ("soft_prompt", "embeddings.word_embeddings.prompt"),
+}
+
+# What stands before a name: nothing in the backbone's own state, `transformer.` in M-CLIP's, `backbone.` in a tower's.
+_PREFIXES = {"transformer.": "backbone.", "backbone.": "backbone.", "LinearTransformation.": "head.", "head.": "head."}
+
+
+def load_released_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
+    """Return the tensors of a `text_model_best.ckpt` as the method's released code writes it, on the CPU.
+
+    The file is a pickle, read with `weights_only=True`. Beside what that allows it needs one name,
+    `typing.OrderedDict`: the dictionary was made by calling that alias, and remembers it.
+
+    Raises:
+        WeightsError: the file is missing, damaged, asks for anything else, or holds other things than tensors.
+    """
+    try:
+        with torch.serialization.safe_globals([typing.OrderedDict]):
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise WeightsError(f"checkpoint {path} is missing") from error
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        reason = str(error).partition("\n")[0]
+        raise WeightsError(f"checkpoint {path} is no state dict that can be read safely: {reason}") from error
+    if not isinstance(state, Mapping):
+        raise WeightsError(f"checkpoint {path} holds a {type(state).__name__}, expected a dictionary of tensors")
+    for name, tensor in state.items():
+        if not isinstance(tensor, torch.Tensor):
+            raise WeightsError(f"checkpoint {path}: {name!r} is a {type(tensor).__name__}, expected a tensor")
+    return dict(state)
+
+
+def from_opendelta_state_dict(state: Tensors) -> tuple[str, dict[str, torch.Tensor]]:
+    """Return the method of an OpenDelta state, and its tensors under the names of `Adapter.slot_state`.
+
+    LayerNorms and head are passed on where the state has them. A pooler, which run_cross.py saves, is left out: no
+    embedding depends on it.
+
+    Raises:
+        WeightsError: the state holds no delta, or two of them. Names and shapes are checked where it is loaded.
+    """
+    kinds, converted = set(), {}
+    for name, tensor in state.items():
+        tower_name = _tower_name(name)
+        if tower_name.startswith("backbone.pooler."):
+            logger.info("left out %s: embeddings are a mean over tokens and do not depend on the pooler", name)
+            continue
+        for ending, (kind, own_ending) in _ENDINGS.items():
+            if tower_name.endswith(f".{ending}"):
+                kinds.add(kind)
+                tower_name = tower_name.removesuffix(ending) + own_ending
+        converted[tower_name] = tensor
+    if len(kinds) != 1:
+        found = " and ".join(sorted(kinds)) or "none"
+        raise WeightsError(f"expected the parameters of one OpenDelta delta, found {found} among {len(state)} tensors")
+    return kinds.pop(), converted
+
+
+def _tower_name(name: str) -> str:
+    for theirs, ours in _PREFIXES.items():
+        if name.startswith(theirs):
+            return ours + name.removeprefix(theirs)
+    return f"backbone.{name}"
+
+
+def infer_configs(kind: str, tensors: Tensors) -> tuple[AdapterConfig, ...]:
+    """Return the configs of what `from_opendelta_state_dict` returned, as far as names and shapes tell.
+
+    lora_alpha and the non-linearity leave no trace: they are the released code's (16; gelu_new and relu).
+
+    Raises:
+        WeightsError: a parameter that every state of the method has is missing.
+    """
+    shapes = {name.rpartition(".")[2]: tensor.shape for name, tensor in tensors.items()}
+    try:
+        delta = _CONFIGS[kind](shapes, _linear_roles(tensors))
+    except KeyError as error:
+        raise WeightsError(f"the {kind} state has no parameter named {error.args[0]!r}") from error
+    layer_norms = [LayerNormConfig()] if any(".LayerNorm." in name for name in tensors) else []
+    head = [HeadConfig()] if "head.weight" in tensors else []
+    return (delta, *layer_norms, *head)
+
+
+_CONFIGS: dict[str, Callable[[dict[str, torch.Size], tuple[str, ...]], AdapterConfig]] = {
+    "lora": lambda shapes, roles: LoraConfig(r=shapes["lora_A"][0], target_modules=roles),
+    "bottleneck": lambda shapes, roles: BottleneckConfig(bottleneck_dim=shapes["down_bias"][0], target_modules=roles),
+    "compacter": lambda shapes, roles: CompacterConfig(
+        reduction_factor=shapes["up_bias"][0] // shapes["down_bias"][0],
+        phm_dim=shapes["down_rule"][0],
+        phm_rank=shapes["down_left"][2],
+        target_modules=roles,
+    ),
+    "soft_prompt": lambda shapes, _: SoftPromptConfig(num_virtual_tokens=shapes["prompt"][0]),
+}
+
+
+def _linear_roles(tensors: Tensors) -> tuple[str, ...]:
+    """Return the roles of the linear layers that have parameters in `tensors`."""
+    architecture = ARCHITECTURES["xlm-roberta"]
+    layer = rf"^backbone\.{architecture.layers}\.\d+\."
+    paths = {re.sub(layer, "", name.rpartition(".")[0]) for name in tensors}
+    return tuple(role for role in LINEAR_ROLES if architecture.in_layer[role] in paths)

@@ -1,0 +1,166 @@
+"""LoRA in PEFT's format: a folder with `adapter_config.json` and `adapter_model.safetensors`.
+
+What pecl writes loads as `peft.PeftModel.from_pretrained(tower.backbone, folder)`, and what PEFT wrote for the same
+backbone loads here; both give the same embeddings. LayerNorms travel as PEFT's `modules_to_save`. Layers are named by
+their full paths, since PEFT matches endings, and `output.dense` would also be `attention.output.dense`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from pecl.adapters.method import AdapterConfig
+from pecl.adapters.methods.layer_norm import LayerNormConfig
+from pecl.adapters.methods.lora import LoraConfig
+from pecl.adapters.roles import ARCHITECTURES, LINEAR_ROLES, NORM_ROLES, paths_of
+from pecl.adapters.spec import describe
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.errors import ConfigError, WeightsError
+from pecl.files import write_json, write_tensors
+
+CONFIG_FILE = "adapter_config.json"
+WEIGHTS_FILE = "adapter_model.safetensors"
+
+State = Mapping[str, torch.Tensor]
+
+# Options of PEFT that change what is computed, with the values under which it is plain LoRA.
+_PLAIN: dict[str, tuple[Any, ...]] = {
+    "peft_type": ("LORA",),
+    "bias": ("none",),
+    "use_dora": (False, None),
+    "lora_bias": (False, None),
+    "rank_pattern": ({}, None),
+    "alpha_pattern": ({}, None),
+    "layers_to_transform": (None,),
+    "trainable_token_indices": (None,),
+    "target_parameters": (None, []),
+    # others, such as pissa or olora, also change the backbone's own weights
+    "init_lora_weights": (True, False, None, "gaussian", "orthogonal", "eva"),
+}
+
+
+def write_peft(
+    folder: str | Path, state: State, configs: Sequence[AdapterConfig], tower: MultilingualTextEncoder
+) -> Path:
+    """Write an adapter, LoRA with or without LayerNorms, in PEFT's format.
+
+    Args:
+        folder: where the two files go.
+        state: parameters of one slot, see `Adapter.slot_state`.
+        configs: a `LoraConfig`, and a `LayerNormConfig` where LayerNorms are trained.
+        tower: the text tower of the adapter.
+
+    Raises:
+        ConfigError: the adapter has parts that the format cannot hold.
+        OutputError: the files cannot be written.
+    """
+    folder = Path(folder)
+    by_kind = {config.kind: config for config in configs}
+    if "lora" not in by_kind or by_kind.keys() - {"lora", "layernorm"}:
+        raise ConfigError(
+            f"adapter {describe(configs)!r} cannot be written in PEFT's format, which holds lora and lora-only here"
+        )
+    lora, norms = by_kind["lora"], by_kind.get("layernorm")
+    document = {
+        "peft_type": "LORA",
+        "task_type": "FEATURE_EXTRACTION",
+        "base_model_name_or_path": tower.name,
+        "inference_mode": True,
+        "r": lora.r,
+        "lora_alpha": lora.lora_alpha,
+        "lora_dropout": lora.lora_dropout,
+        "bias": "none",
+        "fan_in_fan_out": False,
+        "target_modules": _paths(tower, lora.target_modules),
+        "modules_to_save": _paths(tower, norms.target_modules) if norms else None,
+    }
+    tensors = {_to_peft(name): tensor for name, tensor in state.items()}
+    write_tensors(folder / WEIGHTS_FILE, tensors, {"format": "pt"})
+    write_json(folder / CONFIG_FILE, document)
+    return folder
+
+
+def read_peft(
+    folder: str | Path, tower: MultilingualTextEncoder
+) -> tuple[tuple[AdapterConfig, ...], dict[str, torch.Tensor]]:
+    """Return configs and parameters (as in `Adapter.slot_state`) of an adapter in PEFT's format, made for `tower`.
+
+    PEFT does not say which weights an adapter was trained on, only their name: that they are `tower`'s is up to you.
+
+    Raises:
+        WeightsError: a file is missing or damaged, or the adapter is no LoRA, or one that pecl cannot compute.
+    """
+    folder = Path(folder)
+    options = _read_options(folder / CONFIG_FILE)
+    try:
+        tensors = load_file(folder / WEIGHTS_FILE)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"cannot read {folder / WEIGHTS_FILE}: {error}") from error
+    state = {_from_peft(name, tower, folder): tensor for name, tensor in tensors.items()}
+    scale = math.sqrt(options["r"]) if options.get("use_rslora") else 1.0  # rsLoRA divides by sqrt(r) instead of r
+    lora = LoraConfig(
+        r=options["r"],
+        lora_alpha=float(options["lora_alpha"]) * scale,
+        lora_dropout=float(options.get("lora_dropout", 0.0)),
+        target_modules=_roles(state, tower, LINEAR_ROLES, folder),
+    )
+    norms = _roles(state, tower, NORM_ROLES, folder)
+    return (lora, LayerNormConfig(norms)) if norms else (lora,), state
+
+
+def _read_options(path: Path) -> dict[str, Any]:
+    try:
+        options = json.loads(path.read_text("utf-8"))
+        rank, alpha = options["r"], options["lora_alpha"]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise WeightsError(f"{path} is no config of a LoRA in PEFT's format ({error})") from error
+    if not isinstance(rank, int) or not isinstance(alpha, int | float):
+        raise WeightsError(f"{path}: r is {rank!r} and lora_alpha {alpha!r}, expected numbers")
+    for name, plain in _PLAIN.items():
+        value = options.get(name, plain[0])
+        if value not in plain:
+            raise WeightsError(f"{path}: {name} is {value!r}, which pecl cannot compute; expected {plain[0]!r}")
+    return options
+
+
+def _paths(tower: MultilingualTextEncoder, roles: Sequence[str]) -> list[str]:
+    return [path for role in roles for path in paths_of(tower.backbone, role)]
+
+
+def _to_peft(name: str) -> str:
+    """`backbone.<path>.lora_A` is PEFT's `base_model.model.<path>.lora_A.weight`."""
+    name = name.replace("backbone.", "base_model.model.", 1)
+    return f"{name}.weight" if name.endswith((".lora_A", ".lora_B")) else name
+
+
+def _from_peft(name: str, tower: MultilingualTextEncoder, folder: Path) -> str:
+    """Undo `_to_peft`; what PEFT puts before the path differs with the model that it wrapped."""
+    layers = re.escape(ARCHITECTURES[tower.backbone.config.model_type].layers)
+    match = re.fullmatch(rf"(?:.*\.)?({layers}\.\d+\..*?)(\.lora_[AB])?(?:\.weight|(\.bias))", name)
+    if match is None:
+        raise WeightsError(f"{folder / WEIGHTS_FILE}: {name!r} is no parameter of a layer's LoRA or LayerNorm")
+    path, factor, bias = match.groups()
+    return f"backbone.{path}{factor or bias or '.weight'}"
+
+
+def _roles(state: State, tower: MultilingualTextEncoder, roles: Sequence[str], folder: Path) -> tuple[str, ...]:
+    """Return those of `roles` that have parameters in `state`."""
+    adapted = {name.removeprefix("backbone.").rpartition(".")[0] for name in state}
+    found = []
+    for role in roles:
+        paths = set(paths_of(tower.backbone, role))
+        if missing := sorted(paths - adapted):
+            if len(missing) < len(paths):
+                raise WeightsError(f"{folder} adapts {role} in some layers only: {missing[0]} has no parameters")
+            continue
+        found.append(role)
+    return tuple(found)

@@ -1,0 +1,67 @@
+"""What a kind of adapter is: its options, and where it puts its slot modules.
+
+A new kind is one small file in `methods/`: a frozen `AdapterConfig` with `placements`, and a `SlotModule`; `spec`
+names it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from torch import nn
+
+from pecl.adapters.options import problems_of
+from pecl.adapters.roles import paths_of
+from pecl.adapters.slots import SlotModule, SlotRows
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.errors import ConfigError
+
+# Levels: what takes the place of a layer, changes it, stands behind it, or lengthens the sequence.
+COPY_OF_LAYER, BIAS_OF_LAYER, WEIGHT_OF_LAYER, BEHIND_LAYER, HARD_PROMPT, SOFT_PROMPT = range(6)
+
+
+class Placement(NamedTuple):
+    """One slot module to be made: where it goes in the tower, and how it is made from the layer found there."""
+
+    path: str
+    make: Callable[[nn.Module, SlotRows], SlotModule]
+
+
+@dataclass(frozen=True)
+class AdapterConfig(ABC):
+    """Options of one method, checked when made. Frozen; change a copy with `dataclasses.replace`.
+
+    Attributes:
+        kind: name of the method.
+        level: of the methods at one layer, the lower levels stand nearer to the tower's own layer.
+        lr_scale: the trainer multiplies the learning rate of the method's parameters by this.
+        text_prompt: text that a merged tower puts before every text, behind its own prefix.
+
+    Raises:
+        ConfigError: options have wrong types or values; all that is wrong is said at once.
+    """
+
+    kind: ClassVar[str]
+    level: ClassVar[int] = BEHIND_LAYER
+    lr_scale: ClassVar[float] = 1.0
+    text_prompt: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        if problems := problems_of(self):
+            raise ConfigError(f"{self.kind}: {'; '.join(problems)}")
+
+    @abstractmethod
+    def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
+        """Return the slot modules that the method puts on `tower`, in a fixed order."""
+
+    def at_roles(
+        self,
+        tower: MultilingualTextEncoder,
+        roles: Sequence[str],
+        make: Callable[[nn.Module, SlotRows], SlotModule],
+    ) -> list[Placement]:
+        """Return a placement for every layer of the backbone that has one of `roles`."""
+        return [Placement(f"backbone.{path}", make) for role in roles for path in paths_of(tower.backbone, role)]

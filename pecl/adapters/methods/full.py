@@ -1,0 +1,75 @@
+"""Full fine-tuning on slots: every slot its own copy of the whole tower (but of a pooler, which nothing uses).
+
+The upper bound that the small methods are compared with. S slots cost S towers of memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from pecl.adapters.method import COPY_OF_LAYER, AdapterConfig, Placement
+from pecl.adapters.methods.head import SlotLinear
+from pecl.adapters.methods.layer_norm import SlotLayerNorm
+from pecl.adapters.slots import SlotModule, SlotRows
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class FullConfig(AdapterConfig):
+    """All weights of the tower."""
+
+    kind: ClassVar[str] = "full"
+    level: ClassVar[int] = COPY_OF_LAYER
+
+    def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
+        """Return a copy of each layer that has parameters.
+
+        Raises:
+            ConfigError: the tower has a kind of layer that cannot be copied.
+        """
+        placements = []
+        for path, module in tower.named_modules():
+            if not any(True for _ in module.parameters(recurse=False)) or path.startswith("backbone.pooler."):
+                continue
+            if type(module) not in COPIES:
+                known = ", ".join(layer.__name__ for layer in COPIES)
+                raise ConfigError(f"full: {path} is a {type(module).__name__}, expected one of {known}")
+            placements.append(Placement(path, COPIES[type(module)]))
+        return placements
+
+
+class SlotEmbedding(SlotModule):
+    """An embedding with weight (S, V, d)."""
+
+    def __init__(self, base: nn.Embedding, rows: SlotRows) -> None:
+        super().__init__(base, rows)
+        self.weight = self.slot_parameter(*base.weight.shape, like=base.weight)
+
+    def reset_slot(self, slot: int, generator: torch.Generator) -> None:
+        """Copy the tower's own weight."""
+        self.weight.data[slot] = self.base.weight.detach()
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """Map ids (B, L), or (1, L) when they are the same for all rows, to (B, L, d)."""
+        if self.rows.index is None:
+            return F.embedding(ids, self.rows.one(self.weight))
+        first_rows = self.rows.index.unsqueeze(1) * self.weight.shape[1]  # (B, 1): where each slot's rows begin
+        return F.embedding(ids + first_rows, self.weight.flatten(0, 1))  # (B, L, d)
+
+    def merged(self, slot: int) -> nn.Embedding:
+        """Return an embedding with the slot's weight."""
+        weight = self.weight[slot].detach().clone()
+        return nn.Embedding.from_pretrained(weight, padding_idx=self.base.padding_idx)
+
+
+COPIES: dict[type[nn.Module], type[SlotModule]] = {
+    nn.Linear: SlotLinear,
+    nn.LayerNorm: SlotLayerNorm,
+    nn.Embedding: SlotEmbedding,
+}

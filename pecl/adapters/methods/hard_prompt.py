@@ -1,0 +1,88 @@
+"""Hard prompt: a text in front of every text. It has no parameters.
+
+The release calls it a textual prefix. Its tokens are put into the sequence behind the tower's own prefix, so texts may
+be tokenised before or after the adapter is attached; the embeddings are those of prefix + prompt + text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from pecl.adapters.method import HARD_PROMPT, AdapterConfig, Placement
+from pecl.adapters.options import option
+from pecl.adapters.slots import SlotPrompt, SlotRows, insert
+from pecl.encoders.text import MultilingualTextEncoder, PromptedInputs
+from pecl.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class HardPromptConfig(AdapterConfig):
+    """A text in front of every text."""
+
+    kind: ClassVar[str] = "hard_prompt"
+    level: ClassVar[int] = HARD_PROMPT
+    text: str = option("Language: ", "the text, with the space that ends it")
+
+    @property
+    def text_prompt(self) -> str:
+        """What a merged tower puts before every text."""
+        return self.text
+
+    def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
+        """Return the prompt, at the word embeddings.
+
+        Raises:
+            ConfigError: the text has no tokens, or its last one would change with the text behind it.
+        """
+        token_ids, place = prompt_tokens(tower, self.text)
+        roles = ("word_embeddings",)
+        return self.at_roles(tower, roles, lambda base, rows: SlotHardPrompt(base, rows, token_ids, place))
+
+
+def prompt_tokens(tower: MultilingualTextEncoder, text: str) -> tuple[list[int], int]:
+    """Return the token ids of `text` between the tower's prefix and any text, and the position of the first.
+
+    Tokenizers join and split at spaces in their own ways, so this is found by trying two texts behind it.
+
+    Raises:
+        ConfigError: `text` has no tokens, or they are not the same whatever stands behind it.
+    """
+    probes = ("x", "z")
+    bare = [tower.tokenizer(tower.text_prefix + probe)["input_ids"] for probe in probes]
+    full = [tower.tokenizer(tower.text_prefix + text + probe)["input_ids"] for probe in probes]
+    if bare[0] == bare[1]:
+        raise ConfigError(f"hard_prompt: the tokenizer of {tower.name!r} does not tell {' and '.join(probes)} apart")
+    place = next(i for i, (one, other) in enumerate(zip(*bare, strict=False)) if one != other)
+    length = len(full[0]) - len(bare[0])
+    token_ids = full[0][place : place + length]
+    if not token_ids:
+        raise ConfigError(f"hard_prompt: text {text!r} has no tokens")
+    if full != [row[:place] + token_ids + row[place:] for row in bare]:
+        raise ConfigError(f"hard_prompt: text {text!r} runs into the text behind it: end it with a space")
+    return token_ids, place
+
+
+class SlotHardPrompt(SlotPrompt):
+    """Word embeddings with the tokens of one text, the same for all slots."""
+
+    def __init__(self, base: nn.Module, rows: SlotRows, token_ids: list[int], place: int) -> None:
+        super().__init__(base, rows)
+        self.token_ids = token_ids
+        self.length = len(token_ids)
+        self.place = place
+
+    def reset_slot(self, slot: int, generator: torch.Generator) -> None:
+        """Do nothing: there are no parameters."""
+
+    def extend(self, inputs: PromptedInputs) -> PromptedInputs:
+        """Put the text's tokens behind the tower's prefix."""
+        ids = torch.tensor(self.token_ids, device=inputs.embeddings.device).unsqueeze(0)  # (1, P)
+        return insert(inputs, self(ids), self.place, pooled=True)
+
+    def merged(self, slot: int) -> nn.Module:
+        """Return the word embeddings: a merged tower puts the text itself before every text."""
+        return self.plain_base(slot)

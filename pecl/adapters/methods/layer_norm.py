@@ -1,0 +1,59 @@
+"""Every slot its own copy of the LayerNorms behind attention and feed-forward, in every layer.
+
+The released code unfreezes them beside LoRA, adapter and compacter (METHOD: "+ LayerNorms"). The copies start at the
+tower's own values, so a fresh layer is the identity.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from pecl.adapters.method import COPY_OF_LAYER, AdapterConfig, Placement
+from pecl.adapters.options import option
+from pecl.adapters.roles import NORM_ROLES
+from pecl.adapters.slots import SlotModule, SlotRows, with_parameters
+from pecl.encoders.text import MultilingualTextEncoder
+
+
+@dataclass(frozen=True)
+class LayerNormConfig(AdapterConfig):
+    """Trainable LayerNorms."""
+
+    kind: ClassVar[str] = "layernorm"
+    level: ClassVar[int] = COPY_OF_LAYER
+    target_modules: tuple[str, ...] = option(NORM_ROLES, "roles of the LayerNorms", choices=NORM_ROLES)
+
+    def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
+        """Return a copy for each LayerNorm of the targets."""
+        return self.at_roles(tower, self.target_modules, SlotLayerNorm)
+
+
+class SlotLayerNorm(SlotModule):
+    """A LayerNorm with weight (S, d) and bias (S, d)."""
+
+    def __init__(self, base: nn.LayerNorm, rows: SlotRows) -> None:
+        super().__init__(base, rows)
+        self.weight = self.slot_parameter(*base.weight.shape, like=base.weight)
+        self.bias = self.slot_parameter(*base.bias.shape, like=base.bias)
+
+    def reset_slot(self, slot: int, generator: torch.Generator) -> None:
+        """Copy the tower's own weight and bias."""
+        self.weight.data[slot] = self.base.weight.detach()
+        self.bias.data[slot] = self.base.bias.detach()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalise (B, L, d) over d, then scale and shift as each row's slot says."""
+        shape, eps = self.base.normalized_shape, self.base.eps
+        if self.rows.index is None:
+            return F.layer_norm(x, shape, self.rows.one(self.weight), self.rows.one(self.bias), eps)
+        scale, shift = self.rows.take(self.weight).unsqueeze(1), self.rows.take(self.bias).unsqueeze(1)  # (B, 1, d)
+        return torch.addcmul(shift, F.layer_norm(x, shape, eps=eps), scale)  # (B, L, d)
+
+    def merged(self, slot: int) -> nn.LayerNorm:
+        """Return a LayerNorm with the slot's weight and bias."""
+        return with_parameters(self.base, self.weight[slot], self.bias[slot])

@@ -1,0 +1,106 @@
+"""Prefix tuning on slots: in every layer, P trained keys and values that all tokens attend to.
+
+Li and Liang, "Prefix-Tuning: Optimizing Continuous Prompts for Generation", ACL 2021, without their reparametrisation
+(as in Liu et al., "P-Tuning v2", ACL 2022). No position is taken by the prefix, so tokens keep theirs. It is done by an
+attention function, not by a cache of keys and values: a cache would shift the positions.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+from pecl.adapters.method import AdapterConfig, Placement
+from pecl.adapters.options import option
+from pecl.adapters.slots import SlotModule, SlotRows, normal
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.errors import ConfigError
+
+ATTENTION_WITH_PREFIX = "pecl_sdpa_with_prefix"
+
+
+@dataclass(frozen=True)
+class PrefixConfig(AdapterConfig):
+    """Trained keys and values in every layer."""
+
+    kind: ClassVar[str] = "prefix"
+    num_virtual_tokens: int = option(4, "number P of keys and values in each layer", low=1)
+
+    def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
+        """Return a prefix for each layer's self-attention."""
+        return self.at_roles(tower, ("self_attention",), lambda base, rows: SlotPrefix(base, rows, self))
+
+
+def attention_with_prefix(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    prefix: torch.Tensor,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attend to prefix and tokens: transformers' SDPA function on longer keys and values.
+
+    Args:
+        module: the self-attention layer.
+        query: (B, h, L, d_head).
+        key: (B, h, L, d_head).
+        value: (B, h, L, d_head).
+        attention_mask: (B, 1, L, L), bool or added to the scores, or None: all positions are seen.
+        prefix: (B, 2, h, P, d_head), keys and values.
+        kwargs: the SDPA function's further arguments.
+
+    Returns:
+        (B, L, h, d_head) and None.
+    """
+    key = torch.cat([prefix[:, 0], key], dim=2)  # (B, h, P + L, d_head)
+    value = torch.cat([prefix[:, 1], value], dim=2)  # (B, h, P + L, d_head)
+    if attention_mask is not None:
+        seen = True if attention_mask.dtype == torch.bool else 0.0
+        attention_mask = F.pad(attention_mask, (prefix.shape[3], 0), value=seen)  # (B, 1, L, P + L)
+    return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+
+
+AttentionInterface.register(ATTENTION_WITH_PREFIX, attention_with_prefix)
+
+
+class SlotPrefix(SlotModule):
+    """A self-attention layer with S prefixes: prefix (S, 2, h, P, d_head), keys and values."""
+
+    needs_rows = True
+    cannot_merge = "the keys and values of a prefix are part of every attention layer"
+
+    def __init__(self, base: nn.Module, rows: SlotRows, config: PrefixConfig) -> None:
+        super().__init__(base, rows)
+        implementation = base.config._attn_implementation
+        if implementation not in ("sdpa", "eager"):  # others, such as flash attention, take other masks
+            raise ConfigError(f"prefix: attention implementation is {implementation!r}, expected sdpa or eager")
+        heads, d_head = base.num_attention_heads, base.attention_head_size
+        like = next(base.parameters())
+        self.prefix = self.slot_parameter(2, heads, config.num_virtual_tokens, d_head, like=like)
+        # The layer alone gets another config: the backbone's own still makes the masks.
+        self.plain_config = base.config
+        base.config = copy.copy(base.config)
+        base.config._attn_implementation = ATTENTION_WITH_PREFIX
+
+    def restore(self) -> None:
+        """Give the layer its own config back."""
+        self.base.config = self.plain_config
+
+    def reset_slot(self, slot: int, generator: torch.Generator) -> None:
+        """Draw from N(0, 0.02^2)."""
+        self.prefix.data[slot] = normal(self.prefix.shape[1:], 0.02, generator)
+
+    def forward(self, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, None]:
+        """Attend with the prefix of each row's slot: (B, L, d) to (B, L, d)."""
+        prefix = self.rows.take(self.prefix).expand(len(hidden_states), -1, -1, -1, -1)  # (B, 2, h, P, d_head)
+        return self.base(hidden_states, *args, prefix=prefix, **kwargs)

@@ -1,0 +1,81 @@
+"""Soft prompt on slots: P trained vectors behind the first token of every text.
+
+Lester et al., "The Power of Scale for Parameter-Efficient Prompt Tuning", EMNLP 2021, as in the method's release: the
+vectors enter as word embeddings behind `<s>`, so they get positions like words and move those of the words behind them.
+A prompt is not the identity, even at the start.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from pecl.adapters.method import SOFT_PROMPT, AdapterConfig, Placement
+from pecl.adapters.options import option
+from pecl.adapters.slots import SlotPrompt, SlotRows, innermost, insert, normal
+from pecl.encoders.text import MultilingualTextEncoder, PromptedInputs
+from pecl.errors import ConfigError
+
+DEFAULT_TOKENS = 4
+
+
+@dataclass(frozen=True)
+class SoftPromptConfig(AdapterConfig):
+    """Trained vectors in the input sequence."""
+
+    kind: ClassVar[str] = "soft_prompt"
+    level: ClassVar[int] = SOFT_PROMPT
+    num_virtual_tokens: int | None = option(
+        None, f"number P of vectors (default: {DEFAULT_TOKENS}, or one for each token of init_text)", low=1
+    )
+    init_text: str | None = option(None, "start at the word embeddings of this text's tokens instead of N(0, 0.02^2)")
+    pool_prompt: bool = option(True, "take the vectors into the mean over tokens, as the method's release does")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.init_text is not None and self.num_virtual_tokens is not None:
+            raise ConfigError("soft_prompt: init_text sets the number of vectors, so leave num_virtual_tokens out")
+
+    def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
+        """Return the prompt, at the word embeddings.
+
+        Raises:
+            ConfigError: `init_text` has no tokens.
+        """
+        token_ids = None
+        if self.init_text is not None:
+            token_ids = tower.tokenizer(self.init_text, add_special_tokens=False)["input_ids"]
+            if not token_ids:
+                raise ConfigError(f"soft_prompt: init_text {self.init_text!r} has no tokens")
+        p = len(token_ids) if token_ids else self.num_virtual_tokens or DEFAULT_TOKENS
+        return self.at_roles(
+            tower, ("word_embeddings",), lambda base, rows: SlotSoftPrompt(base, rows, p, token_ids, self.pool_prompt)
+        )
+
+
+class SlotSoftPrompt(SlotPrompt):
+    """Word embeddings with S prompts: prompt (S, P, d)."""
+
+    cannot_merge = "the vectors of a soft prompt are part of the input sequence"
+
+    def __init__(self, base: nn.Module, rows: SlotRows, p: int, token_ids: list[int] | None, pool_prompt: bool) -> None:
+        super().__init__(base, rows)
+        self.length = p
+        self.token_ids = token_ids
+        self.pool_prompt = pool_prompt
+        words = innermost(base).weight  # (V, d)
+        self.prompt = self.slot_parameter(p, words.shape[1], like=words)
+
+    def reset_slot(self, slot: int, generator: torch.Generator) -> None:
+        """Fill with the word embeddings of the initial text, or draw from N(0, 0.02^2)."""
+        if self.token_ids is not None:
+            self.prompt.data[slot] = innermost(self.base).weight.detach()[self.token_ids]
+        else:
+            self.prompt.data[slot] = normal(self.prompt.shape[1:], 0.02, generator)
+
+    def extend(self, inputs: PromptedInputs) -> PromptedInputs:
+        """Put the prompt of each row's slot behind the first token."""
+        return insert(inputs, self.rows.take(self.prompt), 1, self.pool_prompt)

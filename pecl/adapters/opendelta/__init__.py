@@ -1,0 +1,1 @@
+"""OpenDelta's own classes, as an engine."""

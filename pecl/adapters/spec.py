@@ -1,0 +1,184 @@
+"""Names of the methods, and the text form of a combination: `lora`, `lora:r=4+head`, `soft_prompt:pool_prompt=false`.
+
+Parts are joined by `+`; a part is a name, or `name:option=value,option=value`. A tuple is written a/b/c, and text that
+has one of , + = / : in it stands in double quotes: `hard_prompt:text="Language: "`.
+
+`lora`, `bottleneck` and `compacter` train the LayerNorms too, as the method's release does; `lora-only` (and so on)
+does not. `PRESETS` are names for longer specs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, fields, replace
+from typing import Any
+
+from pecl.adapters.combine import check_combination
+from pecl.adapters.method import AdapterConfig
+from pecl.adapters.methods.bitfit import BitFitConfig
+from pecl.adapters.methods.bottleneck import BottleneckConfig
+from pecl.adapters.methods.compacter import CompacterConfig
+from pecl.adapters.methods.full import FullConfig
+from pecl.adapters.methods.hard_prompt import HardPromptConfig
+from pecl.adapters.methods.head import HeadConfig, PoolerConfig
+from pecl.adapters.methods.layer_norm import LayerNormConfig
+from pecl.adapters.methods.lora import LoraConfig
+from pecl.adapters.methods.prefix import PrefixConfig
+from pecl.adapters.methods.soft_prompt import SoftPromptConfig
+from pecl.adapters.options import format_option, parse_option
+from pecl.errors import ConfigError, unknown
+
+# In this order configs are listed, however a spec orders its parts.
+KINDS: dict[str, type[AdapterConfig]] = {
+    config_class.kind: config_class
+    for config_class in (
+        LoraConfig,
+        BottleneckConfig,
+        CompacterConfig,
+        SoftPromptConfig,
+        PrefixConfig,
+        HardPromptConfig,
+        LayerNormConfig,
+        BitFitConfig,
+        HeadConfig,
+        PoolerConfig,
+        FullConfig,
+    )
+}
+
+WITH_LAYER_NORMS = ("lora", "bottleneck", "compacter")
+
+PRESETS: dict[str, str] = {
+    "lora-r1": "lora:r=1",
+    "lora-qkvo": "lora:target_modules=query/key/value/attention_output",
+    # what the released run_cross.py trains: 2,131,712 parameters in XLM-R Large, 1,049,600 of them an unused pooler's
+    "run_cross": "lora:r=1,target_modules=query/key/value/attention_output+head+pooler",
+}
+
+_QUOTED = r'"(?:[^"\\]|\\.)*"'
+
+
+def part_names() -> list[str]:
+    """Return every name that a part of a spec may have."""
+    return [*KINDS, *(f"{kind}-only" for kind in WITH_LAYER_NORMS), *PRESETS]
+
+
+def parse_adapter(spec: str, rank: int | None = None) -> tuple[AdapterConfig, ...]:
+    """Return the configs that `spec` names, in the order of `KINDS`.
+
+    Args:
+        spec: for example `lora`, `bottleneck:bottleneck_dim=48` or `lora-r1+head`.
+        rank: r of the LoRA part instead of its own.
+
+    Raises:
+        ConfigError: an unknown name, option or value (the valid ones are named), a method that stands twice, or a rank
+            where no part has one.
+
+    Example:
+        >>> parse_adapter("lora-only:r=4")
+        (LoraConfig(r=4, lora_alpha=16.0, lora_dropout=0.0, target_modules=('query', 'value')),)
+    """
+    chosen: dict[str, AdapterConfig] = {}
+    implied: dict[str, AdapterConfig] = {}
+    for part in _split(spec, "+"):
+        name, *options = _split(part, ":", 1)
+        for config, is_implied in _parse_part(name.strip(), options[0] if options else ""):
+            if is_implied:
+                implied[config.kind] = config
+            elif config.kind in chosen:
+                raise ConfigError(f"adapter {spec!r}: {config.kind} stands twice")
+            else:
+                chosen[config.kind] = config
+    configs = implied | chosen  # an explicit `layernorm` part replaces the one that `lora` brings
+    if rank is not None:
+        configs = _with_rank(spec, configs, rank)
+    ordered = in_order(configs.values())
+    check_combination(ordered)
+    return ordered
+
+
+def _parse_part(name: str, options: str) -> list[tuple[AdapterConfig, bool]]:
+    """Return the configs of one part, and for each whether it is merely implied by the name."""
+    if name in PRESETS:
+        if options:
+            raise ConfigError(f"preset {name!r} takes no options: write out {PRESETS[name]!r} and change it")
+        parts = [_split(part, ":", 1) for part in PRESETS[name].split("+")]
+        return [found for part in parts for found in _parse_part(part[0], part[1] if len(part) > 1 else "")]
+    kind = name.removesuffix("-only")
+    if name not in part_names():
+        raise ConfigError(unknown("adapter", name, part_names()))
+    values = {}
+    for item in _split(options, ",") if options else []:
+        option, *value = _split(item, "=", 1)
+        if not value:
+            raise ConfigError(f"{kind}: {item!r} is no option, expected option=value")
+        values[option.strip()] = parse_option(KINDS[kind], option.strip(), value[0])
+    config = KINDS[kind](**values)
+    return [(config, False)] + ([(LayerNormConfig(), True)] if name in WITH_LAYER_NORMS else [])
+
+
+def _split(text: str, separator: str, maxsplit: int = 0) -> list[str]:
+    """Split `text` at `separator` where it does not stand in double quotes."""
+    pieces = [""]
+    for token in re.findall(rf"{_QUOTED}|.", text, flags=re.DOTALL):
+        if token == separator and (not maxsplit or len(pieces) <= maxsplit):
+            pieces.append("")
+        else:
+            pieces[-1] += token
+    return pieces
+
+
+def _with_rank(spec: str, configs: dict[str, AdapterConfig], rank: int) -> dict[str, AdapterConfig]:
+    if "lora" not in configs:
+        raise ConfigError(f"rank {rank} is given, but adapter {spec!r} has no part with a rank: expected lora")
+    return configs | {"lora": replace(configs["lora"], r=rank)}
+
+
+def in_order(configs: Sequence[AdapterConfig]) -> tuple[AdapterConfig, ...]:
+    """Return `configs` in the order of `KINDS`."""
+    order = list(KINDS)
+    return tuple(sorted(configs, key=lambda config: order.index(config.kind)))
+
+
+def describe(configs: Sequence[AdapterConfig]) -> str:
+    """Return the shortest spec of `configs`: `parse_adapter` gives them back (in order)."""
+    configs = in_order(configs)
+    norms_implied = LayerNormConfig() in configs and any(config.kind in WITH_LAYER_NORMS for config in configs)
+    parts = []
+    for config in configs:
+        if norms_implied and config == LayerNormConfig():
+            continue
+        suffix = "" if norms_implied or config.kind not in WITH_LAYER_NORMS else "-only"
+        values = [
+            f"{item.name}={format_option(getattr(config, item.name))}"
+            for item in fields(config)
+            if getattr(config, item.name) != item.default
+        ]
+        parts.append(config.kind + suffix + (":" + ",".join(values) if values else ""))
+    return "+".join(parts)
+
+
+def configs_to_json(configs: Sequence[AdapterConfig]) -> list[dict[str, Any]]:
+    """Return `configs` as JSON values, every option written out: what an adapter file holds."""
+    return [{"kind": config.kind, **asdict(config)} for config in configs]
+
+
+def configs_from_json(document: Any) -> tuple[AdapterConfig, ...]:
+    """Return the configs that `configs_to_json` wrote.
+
+    Raises:
+        ConfigError: an unknown method or option, or a wrong value.
+    """
+    configs = []
+    for entry in document:
+        options = dict(entry)
+        kind = options.pop("kind", None)
+        if kind not in KINDS:
+            raise ConfigError(unknown("adapter", kind, KINDS))
+        names = [item.name for item in fields(KINDS[kind])]
+        if strange := [name for name in options if name not in names]:
+            raise ConfigError(f"{kind}: {unknown('option', strange[0], names)}")
+        lists_as_tuples = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+        configs.append(KINDS[kind](**lists_as_tuples))
+    return tuple(configs)

@@ -1,0 +1,1 @@
+"""Download of data sets, with checks."""

@@ -1,0 +1,235 @@
+"""Download data sets into the data directory: many small files at once, politely, with a record of what they are."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from tqdm.auto import tqdm
+
+from pecl.data.captions import ImageFiles
+from pecl.data.fetching.fetch import Fetcher, FetchError, FetchPolicy, StoppedError, UnreachableError
+from pecl.data.fetching.remote import RemoteFile, caption_files, check_mirror, source, xtd10_images
+from pecl.data.provenance import provenance_file, read_provenance
+from pecl.errors import DataError, OutputError
+from pecl.files import sha256_file, write_json
+
+logger = logging.getLogger(__name__)
+
+MANIFEST = "download.json"
+MAX_FAILURES = 10  # files that may fail before the rest is not tried: the fault is then the server's
+MAX_NAMED = 3  # failed files that the error names; all of them are logged
+Record = dict[str, Any]
+Futures = dict[Future[tuple[str, Record]], RemoteFile]
+
+
+@dataclass
+class DownloadReport:
+    """What a download did; paths are relative to the data directory.
+
+    Attributes:
+        fetched: files that were fetched.
+        present: files that were there and right.
+        kept: files that were there and made here (see `provenance`), and so are not the owner's.
+        notes: what is left for the user to do.
+    """
+
+    fetched: list[str] = field(default_factory=list)
+    present: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def download(
+    names: Sequence[str],
+    data_dir: str | Path,
+    *,
+    mirror: str | None = None,
+    text_only: bool = False,
+    overwrite: bool = False,
+    workers: int = 4,
+    policy: FetchPolicy | None = None,
+) -> DownloadReport:
+    """Download data sets; files that are there and right are left as they are, so a second call goes on from a first.
+
+    Every text file's hash is checked, every photograph is decoded. `<data_dir>/<name>/download.json` records them.
+
+    Args:
+        names: keys of `SOURCES`.
+        data_dir: the data directory; made if it is missing.
+        mirror: address of a data directory on the web, to use instead of the owners' servers.
+        text_only: fetch no photographs.
+        overwrite: replace text files that differ from the owner's, those made here included.
+        workers: files fetched at the same time.
+        policy: time-outs and retries.
+
+    Raises:
+        DataError: unknown name; files could not be fetched, or differ from the owner's and `overwrite` is False.
+        ConfigError: `mirror` is no web address.
+        OutputError: the folder cannot be written, or another download is running in it.
+    """
+    data_dir = Path(data_dir)
+    check_mirror(mirror)
+    plans = {name: caption_files(name, mirror) for name in names}
+    total = sum(map(len, plans.values()))
+    with _lock(data_dir), tqdm(desc="download", unit="file", total=total) as bar:
+        downloader = _Downloader(data_dir, overwrite, workers, policy, bar)
+        for name, files in plans.items():
+            downloader.fetch_all(name, files)
+            if name == "xtd10" and not text_only:
+                images = xtd10_images(data_dir, mirror)
+                bar.total += len(images)
+                downloader.fetch_all(name, images)
+            if note := source(name).note:
+                downloader.report.notes.append(note.format(folder=data_dir / name))
+    return downloader.report
+
+
+def read_manifest(data_dir: Path, name: str) -> dict[str, Record]:
+    """Return what is recorded of each downloaded file of a data set, by its path in `data_dir`; empty if nothing is.
+
+    Raises:
+        DataError: the record cannot be read.
+    """
+    path = data_dir / name / MANIFEST
+    if not path.exists():
+        return {}
+    try:
+        return json.loads(path.read_text("utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"cannot read {path} ({error}): remove it, and download again to write it anew") from error
+
+
+def check_content(path: Path, sha256: str | None) -> None:
+    """Raise DataError unless the file has this SHA-256 or, where none is known, is an image that decodes whole."""
+    if sha256 is None:
+        ImageFiles((path,)).load(0)
+    elif (found := sha256_file(path)) != sha256:
+        raise DataError(f"its SHA-256 is {found[:12]}..., expected {sha256[:12]}...")
+
+
+def _lock(data_dir: Path) -> FileLock:
+    """Keep a second download out of the folder, since both would write the same unfinished files."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        return FileLock(data_dir / ".download.lock").acquire(timeout=0)  # acquired already: `with` releases it
+    except Timeout as error:
+        raise OutputError(f"another download is running in {data_dir}: wait for it, or name another folder") from error
+    except OSError as error:
+        raise OutputError(f"cannot write {data_dir}: {error.strerror or error}") from error
+
+
+class _Downloader:
+    """Fetches lists of files into one data directory, and keeps the report and the records."""
+
+    def __init__(self, data_dir: Path, overwrite: bool, workers: int, policy: FetchPolicy | None, bar: tqdm) -> None:
+        self.data_dir = data_dir
+        self.overwrite = overwrite
+        self.workers = workers
+        self.fetcher = Fetcher(policy)
+        self.bar = bar
+        self.report = DownloadReport()
+
+    def fetch_all(self, name: str, files: Sequence[RemoteFile]) -> None:
+        """Fetch those files of one data set that are not there yet.
+
+        Raises:
+            DataError: some could not be fetched; the others are there and recorded.
+            OutputError: the folder cannot be written.
+        """
+        records = read_manifest(self.data_dir, name)
+        with ThreadPoolExecutor(self.workers) as executor:
+            futures = {executor.submit(self._fetch_one, file): file for file in files}
+            try:
+                failed = self._collect(futures, records)
+            except BaseException:  # Ctrl-C or a full disk: end the attempts under way, then pass it on
+                self._stop(futures)
+                raise
+            finally:
+                write_json(self.data_dir / name / MANIFEST, {"files": dict(sorted(records.items()))})
+        if failed:
+            raise DataError(_failure_sentence(name, failed, futures))
+
+    def _collect(self, futures: Futures, records: dict[str, Record]) -> dict[RemoteFile, DataError]:
+        """Wait for all files and note each in the report and in `records`; return those that failed, and why."""
+        failed: dict[RemoteFile, DataError] = {}
+        for future in as_completed(futures):
+            file = futures[future]
+            if future.cancelled():
+                continue
+            try:
+                outcome, record = future.result()
+            except DataError as error:
+                if not isinstance(error, StoppedError):
+                    logger.warning("%s: %s", file.url, error)
+                    failed[file] = error
+                if isinstance(error, UnreachableError) or len(failed) >= MAX_FAILURES:
+                    self._stop(futures)
+                continue
+            self.bar.update()
+            getattr(self.report, outcome).append(file.path)
+            if outcome == "fetched" or records.get(file.path, {}).get("sha256") != record["sha256"]:
+                records[file.path] = record
+        return failed
+
+    def _stop(self, futures: Futures) -> None:
+        self.fetcher.stop()
+        for future in futures:
+            future.cancel()
+
+    def _fetch_one(self, file: RemoteFile) -> tuple[str, Record]:
+        """Make sure that a file is there; return the field of `DownloadReport` it belongs to, and its record."""
+        target = self.data_dir / file.path
+        outcome = self._found(file, target)
+        record: Record = {}
+        if outcome is None:
+            _make_folder(target.parent)
+            self.fetcher.fetch(file.url, target, partial(check_content, sha256=file.sha256))
+            provenance_file(target).unlink(missing_ok=True)  # of the file that has just been replaced
+            outcome, record = "fetched", {"url": file.url, "date": datetime.now(timezone.utc).isoformat("T", "seconds")}
+        return outcome, record | {"sha256": sha256_file(target), "bytes": target.stat().st_size}
+
+    def _found(self, file: RemoteFile, target: Path) -> str | None:
+        """Return "present" or "kept" for a file that is there and stays, None for one to fetch.
+
+        Raises:
+            FetchError: it differs from the owner's, and nothing allows to replace it.
+        """
+        if not target.exists():
+            return None
+        try:
+            check_content(target, file.sha256)
+            return "present"
+        except DataError as error:
+            if file.sha256 is None or self.overwrite:  # a damaged photograph is of no use to anyone
+                return None
+            if read_provenance(target) is not None:
+                return "kept"
+            raise FetchError(f"{target} is there but not the owner's file: {error}; --overwrite replaces it") from error
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write {folder}: {error.strerror or error}") from error
+
+
+def _failure_sentence(name: str, failed: dict[RemoteFile, DataError], futures: Futures) -> str:
+    skipped = sum(future.cancelled() or isinstance(future.exception(), StoppedError) for future in futures)
+    causes = "; ".join(f"{file.url} ({error})" for file, error in list(failed.items())[:MAX_NAMED])
+    more = "; ..." if len(failed) > MAX_NAMED else ""
+    not_tried = f", {skipped} were not tried" if skipped else ""
+    return (
+        f"{name}: {len(failed)} of {len(futures)} files could not be fetched{not_tried}: {causes}{more}. What is there "
+        "stays, and the same command goes on from it; --base-url names a mirror, --data-dir a copy that you have "
+        "(a proxy is taken from HTTP_PROXY and HTTPS_PROXY)"
+    )

@@ -1,0 +1,126 @@
+"""What can be downloaded: the files of each data set, where their owners publish them, and how they are known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from urllib.parse import quote, urlsplit
+
+from pecl.data.captions import read_captions
+from pecl.data.fetching.checksums import CHECKSUMS
+from pecl.data.sources import coco_split
+from pecl.errors import ConfigError, DataError, unknown
+
+COCO_IMAGES = "http://images.cocodataset.org"
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """One file to fetch.
+
+    Attributes:
+        path: where it goes, relative to the data directory, with forward slashes.
+        url: where it comes from.
+        sha256: hash of its content; None for a photograph, which must decode instead.
+    """
+
+    path: str
+    url: str
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """One row of the table of downloads; its name is also its folder in the data directory.
+
+    Attributes:
+        description: what it holds, in one line.
+        base_url: address that the paths in `checksums` are relative to.
+        checksums: folder -> file name -> SHA-256.
+        note: what is left for the user to do, with `{folder}` for the data set's folder; empty if nothing is.
+    """
+
+    description: str
+    base_url: str
+    checksums: Mapping[str, Mapping[str, str]]
+    note: str = ""
+
+
+_MULTI30K_NOTE = (
+    "The photographs are not ours to pass on. Ask for Flickr30k's at https://forms.illinois.edu/sec/229675 (research "
+    "only); those of test_2017_flickr and test_2018_flickr are linked from https://github.com/multi30k/dataset, those "
+    "of test_2017_mscoco are COCO's val2014. Put them into {folder}/images under the names in "
+    "{folder}/data/task1/image_splits."
+)
+
+SOURCES: dict[str, Source] = {
+    "xtd10": Source(
+        "captions in 11 languages, and their 1,000 photographs from COCO",
+        "https://raw.githubusercontent.com/adobe-research/Cross-lingual-Test-Dataset-XTD10/HEAD",
+        CHECKSUMS["xtd10"],
+    ),
+    "multi30k": Source(
+        "captions of tasks 1 and 2, without photographs",
+        "https://raw.githubusercontent.com/multi30k/dataset/HEAD",
+        CHECKSUMS["multi30k"],
+        _MULTI30K_NOTE,
+    ),
+    "pectvlm": Source(
+        "machine translations of XTD10 and Multi30K, both ways",
+        "https://raw.githubusercontent.com/eric-ai-lab/PECTVLM/HEAD",
+        CHECKSUMS["pectvlm"],
+        "The released Korean translations from English of XTD10 are a copy of the Italian ones; "
+        "`python -m pecl data translate xtd10 --source en --target ko --overwrite --model <model>` makes new ones.",
+    ),
+}
+
+
+def source(name: str) -> Source:
+    """Return the row of `SOURCES` called `name`.
+
+    Raises:
+        DataError: there is none.
+    """
+    if name not in SOURCES:
+        raise DataError(unknown("download", name, SOURCES))
+    return SOURCES[name]
+
+
+def caption_files(name: str, mirror: str | None = None) -> list[RemoteFile]:
+    """Return the text files of the download `name`, from its owner or from a mirror (see `_url`)."""
+    base = source(name).base_url
+    files = []
+    for folder, checksums in source(name).checksums.items():
+        for file_name, sha256 in checksums.items():
+            inner = (PurePosixPath(folder) / file_name).as_posix()
+            files.append(RemoteFile(f"{name}/{inner}", _url(f"{base}/{inner}", f"{name}/{inner}", mirror), sha256))
+    return files
+
+
+def xtd10_images(data_dir: Path, mirror: str | None = None) -> list[RemoteFile]:
+    """Return the 1,000 photographs that XTD10's list names, each on its own: COCO's archives are 19 GB.
+
+    Raises:
+        DataError: the list is missing, or names something that is no photograph of COCO.
+    """
+    names_file = data_dir / "xtd10" / "XTD10" / "test_image_names.txt"
+    files = []
+    for number, name in enumerate(read_captions(names_file), 1):
+        split = coco_split(name)
+        if split not in ("train2014", "val2014") or PurePosixPath(name).name != name:
+            raise DataError(f"{names_file}, line {number}: {name!r} is no name of a COCO train2014 or val2014 image")
+        path = f"xtd10/images/{name}"
+        files.append(RemoteFile(path, _url(f"{COCO_IMAGES}/{split}/{name}", path, mirror)))
+    return files
+
+
+def check_mirror(mirror: str | None) -> None:
+    """Raise ConfigError unless `mirror` is None or an http(s) address."""
+    if mirror is not None and (urlsplit(mirror).scheme not in ("http", "https") or not urlsplit(mirror).netloc):
+        raise ConfigError(f"base URL {mirror!r} is no web address: expected http://... or https://...")
+
+
+def _url(owner_url: str, path: str, mirror: str | None) -> str:
+    """Return the owner's address or, for a mirror, that of the same path: a mirror is laid out as a data directory."""
+    return owner_url if mirror is None else f"{mirror.rstrip('/')}/{quote(path)}"

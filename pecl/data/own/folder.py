@@ -1,0 +1,151 @@
+"""One's own data: a table of image paths and captions (for rows in memory, see `in_memory`).
+
+A table is CSV, TSV, JSONL or parquet, or a folder that holds one as `captions.csv` (`.tsv`, ...). Columns: `en` and one
+for each target language by its code; `image`, a path relative to the table, unless the set is text alone; where a
+method needs machine translations, `en_to_de` and `de_to_en`; and `part` (train, val or test), where the set has parts
+of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from pecl.data.captions import PARTS, ImageFiles, ParallelCaptions
+from pecl.data.own.tables import SUFFIXES, Problem, Table, read_table
+from pecl.data.sources import attach_images, describe_file
+from pecl.data.translations import check_directions
+from pecl.errors import DataError, suggest, unknown
+from pecl.languages import CODE, find_code
+
+_COLUMN = re.compile(rf"image|part|{CODE}|en_to_{CODE}|{CODE}_to_en", re.IGNORECASE)
+
+
+def find_table(path: str | Path) -> Path:
+    """Return the table that `path` names: itself, or the one `captions.*` in a folder.
+
+    Raises:
+        DataError: the folder holds none, or several.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    tables = [path / f"captions{suffix}" for suffix in SUFFIXES if (path / f"captions{suffix}").is_file()]
+    if len(tables) != 1:
+        found = ", ".join(table.name for table in tables) or "none"
+        raise DataError(f"{path} must hold one table captions{{{','.join(SUFFIXES)}}}, found {found}")
+    return tables[0]
+
+
+def check_captions_file(path: str | Path, *, open_images: bool = True) -> list[Problem]:
+    """Return all that is wrong with a table of captions, in the order of its lines; an empty list if it is sound.
+
+    Args:
+        path: the table, or a folder that holds it.
+        open_images: also read every image, which finds missing and damaged ones.
+
+    Raises:
+        DataError: there is no such table.
+    """
+    path = find_table(path)
+    table = read_table(path)
+    problems = _table_problems(table)
+    if open_images and "image" in table.columns:
+        problems += _image_problems(table, path.parent)
+    return sorted(problems, key=lambda problem: problem.line or 0)
+
+
+def load_folder(
+    path: str | Path,
+    language: str,
+    need: Iterable[str] = (),
+    *,
+    allow_missing_images: bool = False,
+    text_only: bool = False,
+) -> ParallelCaptions:
+    """Load one target language of a table of captions; rows with the same image share it.
+
+    Args:
+        path: the table, or a folder that holds it.
+        language: code of the target language; any code will do that the table has a column for, spelt as there or as
+            pecl spells it (`ja`, `jp`).
+        need: machine translations to read, of `english_to_target` and `target_to_english`.
+        allow_missing_images: leave out the rows whose image is missing.
+        text_only: load no images.
+
+    Raises:
+        DataError: a column is missing, or the table has problems in those that are read: the first is named and the
+            rest counted (`check_captions_file` lists them all); images are missing.
+    """
+    path = find_table(path)
+    table = read_table(path)
+    _refuse_problems(path, table, set())  # broken lines first: they can hide the columns
+    spelt = find_code(language, table.columns)
+    translation_columns = translation_names(spelt, need)
+    columns = {"english": "en", "target": spelt, **translation_columns}
+    for column in columns.values():
+        if column not in table.columns:
+            hint = suggest(column, table.columns)
+            raise DataError(f"{path} has no column {column!r}: it has {', '.join(table.columns) or 'none'}{hint}")
+    with_images = "image" in table.columns and not text_only
+    with_parts = "part" in table.columns
+    _refuse_problems(path, table, {*columns.values(), *["image"] * with_images, *["part"] * with_parts})
+    captions = ParallelCaptions(
+        path.parent.name if path.stem == "captions" else path.stem,
+        language,
+        **{name: tuple(row[column] for _, row in table.rows) for name, column in columns.items()},
+        part=tuple(row["part"] for _, row in table.rows) if with_parts else None,
+        provenance={
+            "files": {"table": describe_file(path, path.parent)},
+            "translations": {d: {"engine": "not stated", "column": c} for d, c in translation_columns.items()},
+        },
+    )
+    if not with_images:
+        return captions
+    return attach_images(captions, [row["image"] for _, row in table.rows], path.parent, allow_missing_images)
+
+
+def translation_names(language: str, need: Iterable[str]) -> dict[str, str]:
+    """Return the column that holds each needed direction of translation; English is its own translation."""
+    names = {"english_to_target": f"en_to_{language}", "target_to_english": f"{language}_to_en"}
+    return {direction: "en" if language == "en" else names[direction] for direction in check_directions(need)}
+
+
+def _refuse_problems(path: Path, table: Table, used: set[str]) -> None:
+    """Raise DataError if the table has a problem with a whole line, or with a column of `used`."""
+    problems = [problem for problem in _table_problems(table) if problem.field is None or problem.field in used]
+    if problems:
+        rest = f" (and {len(problems) - 1} more: `pecl data check` lists them)" if len(problems) > 1 else ""
+        raise DataError(f"{path}, {problems[0]}{rest}")
+
+
+def _table_problems(table: Table) -> list[Problem]:
+    problems = list(table.problems)
+    for column in table.columns:
+        if not _COLUMN.fullmatch(column):
+            expected = "expected image, part, a language's code such as en or de, en_to_<code> or <code>_to_en"
+            problems.append(Problem(1, column, f"unknown column: {expected}; rename or remove it"))
+    for column in sorted({c for c in table.columns if table.columns.count(c) > 1}):
+        problems.append(Problem(1, column, "column appears twice"))
+    if "en" not in table.columns:
+        problems.append(Problem(1, "en", f"column is missing: the table has {', '.join(table.columns) or 'no header'}"))
+    if not table.rows:
+        problems.append(Problem(None, None, "the table has no rows"))
+    for number, row in table.rows:
+        problems += [Problem(number, c, "empty; every row must fill it") for c in table.columns if not row.get(c)]
+        if row.get("part") and row["part"] not in PARTS:
+            problems.append(Problem(number, "part", unknown("part", row["part"], PARTS)))
+    return problems
+
+
+def _image_problems(table: Table, folder: Path) -> list[Problem]:
+    problems = []
+    first_use = {row["image"]: number for number, row in reversed(table.rows) if row.get("image")}
+    files = ImageFiles(tuple(folder / name for name in first_use))
+    for index, number in enumerate(first_use.values()):
+        try:
+            files.load(index)
+        except DataError as error:
+            problems.append(Problem(number, "image", str(error)))
+    return problems

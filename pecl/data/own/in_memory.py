@@ -1,0 +1,145 @@
+"""One's own data in memory: a sequence of rows with Pillow images, such as a Hugging Face `datasets.Dataset`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from pecl.data.captions import ImageFiles, ParallelCaptions
+from pecl.data.own.folder import translation_names
+from pecl.errors import DataError, suggest
+from pecl.files import sha256_bytes
+from pecl.languages import find_code
+
+
+@dataclass(frozen=True)
+class RowImages:
+    """Images in a column of rows, read when asked for: Pillow images, or paths of files.
+
+    Attributes:
+        rows: any sequence of mappings.
+        column: name of the column that holds the images.
+        row_of: row of each image.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    column: str
+    row_of: tuple[int, ...]
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Row numbers, counted from 0."""
+        return tuple(str(row) for row in self.row_of)
+
+    def __len__(self) -> int:
+        return len(self.row_of)
+
+    def load(self, index: int) -> Image.Image:
+        """Return image `index` in RGB mode.
+
+        Raises:
+            DataError: the row holds neither an image nor a path of one, or the image is damaged.
+        """
+        value = self.rows[self.row_of[index]][self.column]
+        if isinstance(value, (str, Path)):
+            return ImageFiles((Path(value),)).load(0)
+        place = f"row {self.row_of[index]}, column {self.column!r}"
+        if not isinstance(value, Image.Image):
+            raise DataError(f"{place}: expected a Pillow image or a path, got {type(value).__name__}")
+        try:
+            return value.convert("RGB")
+        except Exception as error:  # Pillow decodes on first use, and raises whatever it stumbles over
+            raise DataError(f"{place}: cannot read the image: {error}") from error
+
+    def fingerprint(self, index: int) -> str:
+        """Return the SHA-256 of the image's size and RGB pixels."""
+        image = self.load(index)
+        return sha256_bytes(f"{image.width}x{image.height}:".encode() + image.tobytes())
+
+    def subset(self, indices: Sequence[int]) -> RowImages:
+        """Return the images at `indices`, in that order."""
+        return RowImages(self.rows, self.column, tuple(self.row_of[i] for i in indices))
+
+
+def from_dataset(
+    dataset: Sequence[Mapping[str, Any]],
+    language: str,
+    *,
+    image_column: str | None = "image",
+    english_column: str = "en",
+    target_column: str | None = None,
+    part_column: str | None = None,
+    need: Iterable[str] = (),
+    name: str = "in-memory",
+) -> ParallelCaptions:
+    """Make a data set of rows in memory; a caption column holds a text, or a list of texts about the row's image.
+
+    Args:
+        dataset: any sequence of mappings, e.g. a `datasets.Dataset`.
+        language: code of the target language, spelt as in the columns or as pecl spells it (`ja`, `jp`).
+        image_column: column of Pillow images or paths; None for text alone.
+        english_column: column of English captions.
+        target_column: column of captions in the target language; by default named like `language`.
+        part_column: column that says train, val or test; None where a few-shot split decides.
+        need: machine translations to read from columns named as in `folder`: `en_to_de`, `de_to_en`.
+        name: what results call the data set.
+
+    Raises:
+        DataError: a column is missing, holds something other than texts, or one more than another in some row.
+    """
+    spelt = find_code(language, _column_names(dataset))
+    target = english_column if language == "en" else target_column or spelt
+    translations = {d: english_column if c == "en" else c for d, c in translation_names(spelt, need).items()}
+    texts = {
+        column: [_as_texts(value, column, row) for row, value in enumerate(_column(dataset, column))]
+        for column in dict.fromkeys((english_column, target, *translations.values()))
+    }
+    for column, values in texts.items():
+        for row, (value, english) in enumerate(zip(values, texts[english_column], strict=True)):
+            if len(value) != len(english):
+                raise DataError(f"row {row}: {len(value)} texts in {column!r} but {len(english)} in {english_column!r}")
+    columns = {"english": english_column, "target": target, **translations}
+    image_index = tuple(row for row, captions in enumerate(texts[english_column]) for _ in captions)
+    if image_column is not None:
+        _require_column(dataset, image_column)
+    part = None if part_column is None else list(_column(dataset, part_column))
+    return ParallelCaptions(
+        name,
+        language,
+        **{key: tuple(text for value in texts[column] for text in value) for key, column in columns.items()},
+        images=None if image_column is None else RowImages(dataset, image_column, tuple(range(len(dataset)))),
+        image_index=None if image_column is None else image_index,
+        part=part and tuple(part[row] for row in image_index),
+        provenance={"translations": {d: {"engine": "not stated", "column": c} for d, c in translations.items()}},
+    )
+
+
+def _column_names(dataset: Sequence[Mapping[str, Any]]) -> list[str]:
+    if len(dataset) == 0:
+        raise DataError("the data set has no rows")
+    return getattr(dataset, "column_names", None) or list(dataset[0])
+
+
+def _require_column(dataset: Sequence[Mapping[str, Any]], wanted: str) -> None:
+    """Raise DataError unless the rows have the column `wanted`."""
+    names = _column_names(dataset)
+    if wanted not in names:
+        raise DataError(f"the data set has no column {wanted!r}: it has {', '.join(names)}{suggest(wanted, names)}")
+
+
+def _column(dataset: Sequence[Mapping[str, Any]], name: str) -> Iterable[Any]:
+    _require_column(dataset, name)
+    if hasattr(dataset, "column_names"):  # a datasets.Dataset: reading rows would decode every image
+        return dataset[name]
+    return [row.get(name) for row in dataset]
+
+
+def _as_texts(value: Any, column: str, row: int) -> list[str]:
+    texts = value if isinstance(value, (list, tuple)) else [value]
+    if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
+        raise DataError(f"row {row}, column {column!r}: expected a text or a list of texts, got {value!r}")
+    return [text.strip() for text in texts]

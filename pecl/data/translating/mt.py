@@ -1,0 +1,166 @@
+"""Machine translation with any MarianMT (OPUS), M2M100 or NLLB model, from the Hugging Face Hub or a local folder."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers.utils import cached_file
+
+from pecl.data.translating.mt_languages import LanguageSettings, language_settings
+from pecl.errors import ConfigError, DataError, WeightsError, unknown
+from pecl.files import sha256_file, sha256_json
+
+logger = logging.getLogger(__name__)
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# Files of a local folder that determine the translations; a folder may hold others, such as notes.
+_MODEL_SUFFIXES = (".json", ".safetensors", ".bin", ".model", ".spm", ".txt")
+
+
+@dataclass(frozen=True)
+class TranslationConfig:
+    """A translation model and how it is used.
+
+    Attributes:
+        model: name on the Hugging Face Hub, or a local folder.
+        source: code of the language translated from.
+        target: code of the language translated into.
+        revision: commit, branch or tag on the Hub; None for its main branch.
+        num_beams: width of the beam search; 1 is greedy.
+        max_new_tokens: length at which a translation is cut off, in tokens.
+        dtype: name of the weights' type, a key of `DTYPES`.
+        device: torch device.
+    """
+
+    model: str
+    source: str
+    target: str
+    revision: str | None = None
+    num_beams: int = 4
+    max_new_tokens: int = 256
+    dtype: str = "float32"
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise ConfigError(unknown("dtype", self.dtype, DTYPES))
+        for name in ("num_beams", "max_new_tokens"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}, expected at least 1")
+
+
+class Translator:
+    """Translates sentences in one direction.
+
+    Attributes:
+        config: as given.
+        identity: what determines a translation, for caches and records: model, its fixed revision, direction, settings.
+    """
+
+    def __init__(self, config: TranslationConfig) -> None:
+        """Load the model.
+
+        Raises:
+            WeightsError: it cannot be had, is damaged, or is no translation model.
+            ConfigError: it does not translate in this direction, or there is no such device.
+        """
+        self.config = config
+        revision = _fixed_revision(config)
+        self._tokenizer, self._model = _load(config, revision)
+        self._languages: LanguageSettings = language_settings(self._tokenizer, config.source, config.target)
+        self._longest = min(self._tokenizer.model_max_length, self._model.config.max_position_embeddings)
+        self.identity: dict[str, Any] = {
+            "model": config.model,
+            "revision": revision,
+            "family": self._languages.family,
+            "source": config.source,
+            "target": config.target,
+            "num_beams": config.num_beams,
+            "max_new_tokens": config.max_new_tokens,
+            "dtype": config.dtype,
+        }
+
+    def length(self, sentence: str) -> int:
+        """Return the length of a sentence in tokens.
+
+        Raises:
+            DataError: the model cannot read one that long.
+        """
+        length = len(self._tokenizer(self._languages.prefix + sentence)["input_ids"])
+        if length > self._longest:
+            raise DataError(f"{sentence[:40]!r}... has {length} tokens, and {self.config.model} reads {self._longest}")
+        return length
+
+    @torch.inference_mode()
+    def translate(self, sentences: Sequence[str]) -> list[str]:
+        """Translate sentences of at most the model's length in one batch; line breaks become spaces."""
+        texts = [self._languages.prefix + sentence for sentence in sentences]
+        inputs = self._tokenizer(texts, padding=True, return_tensors="pt").to(self._model.device)  # (B, S)
+        first = self._languages.first_token_id
+        output = self._model.generate(  # (B, L)
+            **inputs,
+            do_sample=False,
+            num_beams=self.config.num_beams,
+            max_new_tokens=self.config.max_new_tokens,
+            **({} if first is None else {"forced_bos_token_id": first}),
+        )
+        output = output[:, 1 if first is None else 2 :]  # (B, L - 1 or 2): without start token and language code
+        self._warn_of_cut_off(output)
+        return [" ".join(text.split()) for text in self._tokenizer.batch_decode(output, skip_special_tokens=True)]
+
+    def _warn_of_cut_off(self, output: torch.Tensor) -> None:
+        unfinished = int((output != self._tokenizer.eos_token_id).all(dim=1).sum())
+        if unfinished:
+            limit = self.config.max_new_tokens
+            logger.warning("%d translations were cut off at max_new_tokens = %d: raise it", unfinished, limit)
+
+
+def _fixed_revision(config: TranslationConfig) -> str:
+    """Return what names the model's exact content: the commit on the Hub or, for a folder, a hash of its files."""
+    folder = Path(config.model)
+    if folder.is_dir():
+        files = sorted(path for path in folder.iterdir() if path.suffix in _MODEL_SUFFIXES)
+        return "sha256:" + sha256_json({path.name: sha256_file(path) for path in files})
+    try:
+        return Path(cached_file(config.model, "config.json", revision=config.revision)).parent.name  # its snapshot's
+    except (OSError, ValueError) as error:
+        raise WeightsError(_cannot_load(config, error)) from error
+
+
+def _load(config: TranslationConfig, revision: str) -> tuple[Any, Any]:
+    arguments = {} if Path(config.model).is_dir() else {"revision": revision}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(config.model, **arguments)
+        model, loading = AutoModelForSeq2SeqLM.from_pretrained(
+            config.model, dtype=DTYPES[config.dtype], output_loading_info=True, **arguments
+        )
+    except ImportError as error:
+        raise WeightsError(f"{_cannot_load(config, error)}: pip install sentencepiece") from error
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, UnpicklingError) as error:
+        raise WeightsError(_cannot_load(config, error)) from error
+    if loading["missing_keys"]:  # they would be random
+        raise WeightsError(f"{config.model} lacks the weights {', '.join(sorted(loading['missing_keys'])[:5])}")
+    model.generation_config.max_length = None  # max_new_tokens takes its place
+    try:
+        return tokenizer, model.eval().to(config.device)
+    except RuntimeError as error:
+        raise ConfigError(f"cannot use device {config.device!r}: {_first_line(error)}") from error
+
+
+def _cannot_load(config: TranslationConfig, error: Exception) -> str:
+    return (
+        f"cannot load the translation model {config.model!r} ({_first_line(error)}); expected a MarianMT, M2M100 or "
+        "NLLB model of https://huggingface.co, or a local folder that holds one"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,196 @@
+"""Make the machine translations that a data set lacks, laid out as the released ones, each with its record."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from pecl.data.captions import read_captions
+from pecl.data.own.folder import check_captions_file
+from pecl.data.own.tables import Table, read_table
+from pecl.data.provenance import read_provenance, write_with_provenance
+from pecl.data.registry import find_data_dir, load_dataset
+from pecl.data.released import RELEASED, released_file
+from pecl.data.translating.cache import TranslationCache
+from pecl.data.translating.mt import TranslationConfig, Translator
+from pecl.errors import ConfigError, DataError, unknown
+from pecl.files import sha256_lines
+
+logger = logging.getLogger(__name__)
+
+_TABLES = (".csv", ".tsv", ".jsonl")
+
+
+@dataclass(frozen=True)
+class TranslationJob:
+    """Sentences to translate and what becomes of them.
+
+    Attributes:
+        sentences: what to translate.
+        output: file to write.
+        render: makes the content of `output` of the translations, one a sentence.
+        origin: what the record says of the sentences.
+    """
+
+    sentences: tuple[str, ...]
+    output: Path
+    render: Callable[[Sequence[str]], bytes]
+    origin: dict[str, Any]
+
+
+def dataset_job(
+    name: str, source: str, target: str, *, split: str | None = None, data_dir: str | Path | None = None
+) -> TranslationJob:
+    """Return the job that makes the translations of `xtd10` or `multi30k`, from English or into it.
+
+    Its output is the file of the release: `translated_from_en/<target>` or `translated_to_en/<source>`.
+
+    Raises:
+        DataError: the data set has no place for translations, or its captions cannot be read.
+        ConfigError: neither language is English.
+    """
+    if name not in RELEASED:
+        raise DataError(unknown("data set with translations", name, RELEASED))
+    direction = "english_to_target" if source == "en" else "target_to_english"
+    if (source == "en") == (target == "en"):
+        raise ConfigError(
+            f"translations are from English or into it, but --source is {source!r} and --target {target!r}"
+        )
+    language = target if source == "en" else source
+    captions = load_dataset(name, language, data_dir=data_dir, split=split, text_only=True)
+    split = captions.provenance.get("split")
+    return TranslationJob(
+        captions.english if source == "en" else captions.target,
+        released_file(find_data_dir(name, data_dir), name, direction, language, split),
+        _render_lines,
+        {"dataset": name, "split": split},
+    )
+
+
+def file_job(path: str | Path, source: str, target: str, output: str | Path) -> TranslationJob:
+    """Return the job that translates one's own file: captions one a line, or a table (see `folder`).
+
+    A table is written again with a column `<source>_to_<target>`, made of its column `<source>`.
+
+    Raises:
+        DataError: the file is missing or has problems, or is a table whose kind cannot be written.
+    """
+    path, output = Path(path), Path(output)
+    origin = {"file": path.name}
+    if path.suffix.lower() not in (*_TABLES, ".parquet"):
+        return TranslationJob(read_captions(path), output, _render_lines, origin)
+    if path.suffix.lower() not in _TABLES or output.suffix.lower() not in _TABLES:
+        raise DataError(f"cannot translate {path} to {output}: a table and its output are one of {', '.join(_TABLES)}")
+    if problems := check_captions_file(path, open_images=False):
+        raise DataError(f"{path}, {problems[0]} ({len(problems)} in all: `python -m pecl data check` lists them)")
+    table = read_table(path)
+    if source not in table.columns:
+        raise DataError(f"{path} has no column {source!r}: it has {', '.join(table.columns)}")
+    sentences = tuple(row[source] for _, row in table.rows)
+    return TranslationJob(sentences, output, partial(_render_table, table, f"{source}_to_{target}", output), origin)
+
+
+def completed(job: TranslationJob, config: TranslationConfig, overwrite: bool = False) -> dict[str, Any] | None:
+    """Return the record of the job's output if it was made before with this model, None if it is still to be made.
+
+    Raises:
+        DataError: there is another file in its place, and `overwrite` is False.
+    """
+    if not job.output.exists():
+        return None
+    record = read_provenance(job.output)
+    if record is not None and record.get("source_sha256") == sha256_lines(job.sentences):
+        engine = record["engine"]
+        asked = ("model", "source", "target", "num_beams", "max_new_tokens", "dtype")
+        if all(engine.get(name) == getattr(config, name) for name in asked) and config.revision in (
+            None,
+            engine["revision"],
+        ):
+            return record
+    if not overwrite:
+        raise DataError(f"{job.output} is there already; --overwrite replaces it")
+    return None
+
+
+def run_job(
+    job: TranslationJob, translator: Translator, cache: TranslationCache, batch_size: int = 16
+) -> dict[str, Any]:
+    """Translate, write the output with its record beside it, and return the record.
+
+    Raises:
+        DataError: a sentence is too long for the model, or a translation is empty.
+        OutputError: the output or the cache cannot be written.
+    """
+    translations = translate(job.sentences, translator, cache, batch_size)
+    record = {
+        "engine": translator.identity,
+        "date": datetime.now(timezone.utc).isoformat("T", "seconds"),
+        "versions": {name: version(name) for name in ("transformers", "torch")},
+        "origin": job.origin,
+        "sentences": len(translations),
+        "source_sha256": sha256_lines(job.sentences),
+        "translations_sha256": sha256_lines(translations),
+    }
+    write_with_provenance(job.output, job.render(translations), record)
+    return read_provenance(job.output)
+
+
+def translate(
+    sentences: Sequence[str], translator: Translator, cache: TranslationCache, batch_size: int = 16
+) -> list[str]:
+    """Return the translation of each sentence; equal sentences are translated once, known ones not at all.
+
+    Every batch is stored in `cache` before the next one begins, so a killed run loses no more than one.
+
+    Raises:
+        DataError: a sentence is too long for the model (nothing is translated then), or a translation is empty.
+        OutputError: the cache cannot be written.
+    """
+    known = cache.get(translator.identity, dict.fromkeys(sentences))
+    missing = [sentence for sentence in dict.fromkeys(sentences) if sentence not in known]
+    logger.info("%d sentences, %d to translate, the others are in %s", len(sentences), len(missing), cache.path)
+    missing.sort(key=translator.length, reverse=True)  # little padding; the longest first, should memory run out
+    with tqdm(total=len(missing), desc="translate", unit="sentence") as bar:
+        for batch in _batches(missing, batch_size):
+            made = dict(zip(batch, translator.translate(batch), strict=True))
+            cache.put(translator.identity, made)
+            known |= made
+            bar.update(len(batch))
+    for number, sentence in enumerate(sentences, 1):
+        if not known[sentence]:
+            raise DataError(f"the model's translation of line {number} is empty ({sentence!r}): choose another model")
+    return [known[sentence] for sentence in sentences]
+
+
+def _batches(sentences: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    for start in range(0, len(sentences), size):
+        yield sentences[start : start + size]
+
+
+def _render_lines(translations: Sequence[str]) -> bytes:
+    return "".join(f"{translation}\n" for translation in translations).encode("utf-8")
+
+
+def _render_table(table: Table, column: str, output: Path, translations: Sequence[str]) -> bytes:
+    """Return the table with its column of translations, in the format of `output`'s suffix."""
+    rows = [row | {column: text} for (_, row), text in zip(table.rows, translations, strict=True)]
+    if output.suffix.lower() == ".jsonl":
+        return _render_lines([json.dumps(row, ensure_ascii=False) for row in rows])
+    buffer = io.StringIO()
+    delimiter = "," if output.suffix.lower() == ".csv" else "\t"
+    columns = list(dict.fromkeys([*table.columns, column]))
+    writer = csv.DictWriter(buffer, columns, delimiter=delimiter, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue().encode("utf-8")

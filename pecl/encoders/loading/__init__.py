@@ -1,0 +1,1 @@
+"""Towers from their checkpoints."""

@@ -1,0 +1,103 @@
+"""From a model's name to the folder of its files: a local folder as it is, a hub id downloaded once and cached.
+
+Every failure is one sentence that says what could not be fetched, from where, and how to use a local copy.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Collection, Iterable
+from pathlib import Path, PurePosixPath
+
+from huggingface_hub import HfApi, snapshot_download, try_to_load_from_cache
+from huggingface_hub.errors import GatedRepoError, HFValidationError, HTTPError, RepositoryNotFoundError
+
+from pecl.encoders.loading.weights import WEIGHT_FILES
+from pecl.errors import WeightsError, suggest
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT_SECONDS = 5.0  # a hub that does not answer within this is taken as unreachable
+CONFIG_FILES = ("config.json", "modules.json", "open_clip_config.json")
+OTHER_FORMATS = frozenset({"onnx", "openvino", "coreml", "flax", "tf"})  # folders of no use to torch
+SETTINGS = re.compile(r".*\.(json|txt|model)|projection\.safetensors")
+OPEN_CLIP_FILES = tuple(re.compile(rf"open_clip_\w+\.{suffix}") for suffix in ("safetensors", "bin"))
+
+
+def resolve(name_or_path: str | Path, option: str, known: Collection[str] = (), *, weights: bool = True) -> Path:
+    """Return the folder of a model's files.
+
+    Args:
+        name_or_path: local folder, or id on the model hub.
+        option: by which a user gives a local folder; named in errors.
+        known: ids among which the nearest to a wrong one is suggested.
+        weights: whether to fetch the weights beside the settings.
+
+    Raises:
+        WeightsError: no such folder or model, no access to it, or the hub cannot be reached and nothing is cached.
+    """
+    folder = Path(name_or_path).expanduser()
+    if folder.is_dir():
+        return folder
+    name = str(name_or_path)
+    if folder.exists():
+        raise WeightsError(f"{name} is a file: expected the folder of a checkpoint ({option})")
+    if name.startswith((".", "~", "/")) or name.count("/") > 1:
+        raise WeightsError(f"there is no folder {name} ({option})")
+    try:
+        return _fetch(name, weights)
+    except HFValidationError as error:
+        raise WeightsError(f"{name!r} is neither a folder nor a model id ({option}){suggest(name, known)}") from error
+    except (HTTPError, OSError) as error:
+        cached = _cached(name)
+        if cached is None:
+            raise WeightsError(_explain(error, name, option, known)) from error
+        logger.warning("cannot ask %s for %s (%s); using the copy in %s", HfApi().endpoint, name, _brief(error), cached)
+        return cached
+
+
+def choose_files(names: Iterable[str], weights: bool = True) -> list[str]:
+    """Return the files of a repository to fetch: settings, tokenizer, and in each folder the weights in one format."""
+    chosen: list[str] = []
+    by_folder: dict[PurePosixPath, list[PurePosixPath]] = {}
+    for name in names:
+        path = PurePosixPath(name)
+        if path.parts[0] in OTHER_FORMATS:
+            continue
+        if SETTINGS.fullmatch(path.name):
+            chosen.append(name)
+        elif weights:
+            by_folder.setdefault(path.parent, []).append(path)
+    for paths in by_folder.values():
+        for pattern in (*WEIGHT_FILES, *OPEN_CLIP_FILES):
+            if found := [str(path) for path in paths if pattern.fullmatch(path.name)]:
+                chosen += found
+                break
+    return chosen
+
+
+def _fetch(repo_id: str, weights: bool) -> Path:
+    info = HfApi().model_info(repo_id, timeout=TIMEOUT_SECONDS)
+    files = choose_files((file.rfilename for file in info.siblings or ()), weights)
+    return Path(snapshot_download(repo_id, allow_patterns=files, etag_timeout=TIMEOUT_SECONDS))
+
+
+def _cached(repo_id: str) -> Path | None:
+    found = (try_to_load_from_cache(repo_id, name) for name in CONFIG_FILES)
+    return next((Path(path).parent for path in found if isinstance(path, str)), None)
+
+
+def _explain(error: Exception, repo_id: str, option: str, known: Collection[str]) -> str:
+    hub = HfApi().endpoint
+    local = f"{option} takes a local copy"
+    hint = "" if repo_id in known else suggest(repo_id, known)
+    if isinstance(error, GatedRepoError):
+        return f"{repo_id} on {hub} is gated: ask for access on its page and run `hf auth login`, or {local}"
+    if isinstance(error, RepositoryNotFoundError):
+        return f"there is no model {repo_id} on {hub}, or it is private; {local}{hint}"
+    return f"cannot fetch {repo_id} from {hub} ({_brief(error)}); {local}, downloaded where there is a network{hint}"
+
+
+def _brief(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

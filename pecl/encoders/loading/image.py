@@ -1,0 +1,203 @@
+"""Image towers from checkpoints: CLIP, SigLIP 2, OpenCLIP and timm, each with the preprocessing that it comes with.
+
+Which library a folder is for, its files say: `config.json` with a `model_type` is transformers, with an `architecture`
+timm, and `open_clip_config.json` is open_clip. Names of open_clip's own list begin with `open_clip:`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import timm
+import torch
+from PIL import Image
+from timm.data import create_transform, resolve_model_data_config
+from torch import nn
+from transformers import (
+    AutoImageProcessor,
+    CLIPVisionModelWithProjection,
+    PretrainedConfig,
+    PreTrainedModel,
+    SiglipVisionModel,
+)
+
+from pecl.encoders.image import ImageEncoder
+from pecl.encoders.loading.clip import PREFIX, load_open_clip
+from pecl.encoders.loading.hub import resolve
+from pecl.encoders.loading.weights import (
+    build_model,
+    read_config,
+    read_json,
+    read_state_dict,
+    read_tensors,
+    take_linear,
+)
+from pecl.errors import WeightsError, suggest
+
+IMAGE_OPTION = "--image-model PATH"
+IMAGE_MODELS = (
+    "openai/clip-vit-base-patch32",
+    "openai/clip-vit-base-patch16",
+    "openai/clip-vit-large-patch14",
+    "openai/clip-vit-large-patch14-336",
+    "google/siglip2-base-patch32-256",
+    *(f"google/siglip2-base-patch16-{size}" for size in (224, 256, 384, 512)),
+    *(f"google/siglip2-large-patch16-{size}" for size in (256, 384, 512)),
+    *(f"google/siglip2-so400m-patch14-{size}" for size in (224, 384)),
+    *(f"google/siglip2-so400m-patch16-{size}" for size in (256, 384, 512)),
+    *(f"google/siglip2-giant-opt-patch16-{size}" for size in (256, 384)),
+)
+PROJECTION_FILE = "projection.safetensors"  # the linear layer after a timm model: weight (D, F), bias (D,)
+
+
+@dataclass(frozen=True)
+class VisionArchitecture:
+    """How the image half of a transformers checkpoint is read.
+
+    Attributes:
+        model_class: transformers class of the image half.
+        other_half: beginnings of the names of weights that are not the image half's.
+        projection: name of the linear layer after the pooled features, or None.
+    """
+
+    model_class: type[PreTrainedModel]
+    other_half: tuple[str, ...]
+    projection: str | None
+
+
+_CLIP = VisionArchitecture(
+    CLIPVisionModelWithProjection, ("text_model.", "text_projection.", "logit_scale"), "visual_projection"
+)
+_SIGLIP = VisionArchitecture(SiglipVisionModel, ("text_model.", "logit_scale", "logit_bias"), None)
+
+ARCHITECTURES: dict[str, VisionArchitecture] = {
+    "clip": _CLIP,
+    "clip_vision_model": _CLIP,
+    "siglip": _SIGLIP,  # SigLIP 2 with a fixed resolution says so too
+    "siglip_vision_model": _SIGLIP,
+}
+
+
+def load_image_encoder(
+    name_or_path: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+) -> ImageEncoder:
+    """Load an image tower.
+
+    Args:
+        name_or_path: hub id, such as one of `IMAGE_MODELS` or `timm/...`; local folder; or
+            `open_clip:<model>/<pretrained>`, such as `open_clip:ViT-B-16-plus-240/laion400m_e32`, where <pretrained>
+            may be the path of a weights file.
+        device: where the weights go.
+        dtype: type of the weights: float32, bfloat16 or float16.
+
+    Raises:
+        WeightsError: the checkpoint cannot be fetched, is incomplete, damaged, or of another kind.
+
+    Example:
+        >>> image = load_image_encoder("openai/clip-vit-large-patch14")
+        >>> image.encode_image([Image.open("dog.jpg").convert("RGB")]).shape
+        torch.Size([1, 768])
+    """
+    name = str(name_or_path)
+    if name.startswith(PREFIX):
+        encoder = load_open_clip(name, *name.removeprefix(PREFIX).partition("/")[::2])
+    else:
+        folder = resolve(name_or_path, IMAGE_OPTION, IMAGE_MODELS)
+        encoder = _reader(folder)(folder, name, dtype)
+    return encoder.to(device=device, dtype=dtype)
+
+
+def _reader(folder: Path) -> Callable[[Path, str, torch.dtype], ImageEncoder]:
+    if (folder / "open_clip_config.json").exists() and not (folder / "preprocessor_config.json").exists():
+        return _read_open_clip
+    return _read_timm if "architecture" in read_json(folder / "config.json") else _read_transformers
+
+
+def _read_open_clip(folder: Path, name: str, dtype: torch.dtype) -> ImageEncoder:
+    return load_open_clip(name, f"local-dir:{folder}")
+
+
+def _read_transformers(folder: Path, name: str, dtype: torch.dtype) -> ImageEncoder:
+    config = read_config(folder)
+    architecture = ARCHITECTURES.get(config.model_type)
+    if architecture is None:
+        hint = "; choose a SigLIP 2 of fixed resolution" if config.model_type == "siglip2" else ""
+        raise WeightsError(
+            f"{folder} holds the architecture {config.model_type!r}, expected an image tower: "
+            f"one of {', '.join(ARCHITECTURES)}, or timm's or open_clip's{hint}"
+        )
+    state = {
+        key: tensor for key, tensor in read_state_dict(folder).items() if not key.startswith(architecture.other_half)
+    }
+    model = build_model(architecture.model_class, _vision_config(config), state, folder, dtype)
+    head = architecture.projection and getattr(model, architecture.projection)
+    backbone = _PooledFeatures(model.vision_model if head is not None else model)
+    preprocess = _Preprocess(folder)
+    return ImageEncoder(backbone, head, preprocess, name=name, preprocessing=preprocess.settings)
+
+
+def _vision_config(config: PretrainedConfig) -> PretrainedConfig:
+    vision = getattr(config, "vision_config", config)
+    if hasattr(config, "projection_dim"):
+        vision.projection_dim = config.projection_dim  # a whole CLIP's is the one that both halves were made with
+    return vision
+
+
+class _PooledFeatures(nn.Module):
+    """A transformers vision model that gives its pooled features alone."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Map pixels (B, 3, H, W) to features (B, F)."""
+        return self.model(pixel_values=pixels).pooler_output  # (B, F)
+
+
+class _Preprocess:
+    """The preprocessing that a checkpoint's preprocessor_config.json describes, on Pillow images.
+
+    Pillow's resizing is the one that CLIP was trained with; torchvision's gives other pixels.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        read_json(folder / "preprocessor_config.json")  # its errors are one sentence
+        try:
+            self.processor = AutoImageProcessor.from_pretrained(folder, backend="pil", local_files_only=True)
+        except (OSError, ValueError, TypeError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise WeightsError(f"{folder / 'preprocessor_config.json'} describes no preprocessing: {reason}") from error
+        self.settings = json.loads(self.processor.to_json_string())
+
+    def __call__(self, image: Image.Image) -> torch.Tensor:
+        """Map an RGB image to pixels (3, H, W)."""
+        return self.processor(images=image, return_tensors="pt")["pixel_values"][0]  # (3, H, W)
+
+
+def _read_timm(folder: Path, name: str, dtype: torch.dtype) -> ImageEncoder:
+    architecture = read_json(folder / "config.json")["architecture"]
+    if not timm.is_model(architecture):
+        hint = suggest(architecture, timm.list_models())
+        raise WeightsError(f"{folder / 'config.json'} names {architecture!r}, no model of timm's{hint}")
+    read_state_dict(folder)  # what is missing or cut short is named here
+    try:
+        backbone = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0)  # features, no classes
+    except (RuntimeError, AttributeError, KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise WeightsError(f"the weights in {folder} do not fit timm's {architecture}: {reason}") from error
+    projection = folder / PROJECTION_FILE
+    head = None
+    if projection.exists():
+        head = take_linear({f"linear.{k}": v for k, v in read_tensors(projection).items()}, "linear", projection, dtype)
+        if head.in_features != backbone.num_features:
+            raise WeightsError(
+                f"{projection} takes {head.in_features} features, but {architecture} gives {backbone.num_features}"
+            )
+    settings = resolve_model_data_config(backbone)
+    return ImageEncoder(
+        backbone, head, create_transform(**settings, is_training=False), name=name, preprocessing=settings
+    )

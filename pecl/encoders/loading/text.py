@@ -1,0 +1,175 @@
+"""Text towers from checkpoints: M-CLIP, sentence-transformers and plain transformers encoders.
+
+A checkpoint is fetched once and is all that is needed: an M-CLIP tower is built from its config, not from the base
+model that the config names. Which of the three kinds a folder is, its files say: `modules.json` is
+sentence-transformers, `model_type` "M-CLIP" is M-CLIP, anything else is an encoder, pooled by its mean.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import MODEL_MAPPING, AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from pecl.encoders.loading.hub import resolve
+from pecl.encoders.loading.sentence_transformers import read_layout
+from pecl.encoders.loading.shapes import base_config
+from pecl.encoders.loading.weights import build_model, check_names, read_config, read_json, read_state_dict, take_linear
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.errors import ConfigError, WeightsError
+
+MCLIP_MODELS = (
+    "M-CLIP/XLM-Roberta-Large-Vit-L-14",
+    "M-CLIP/XLM-Roberta-Large-Vit-B-32",
+    "M-CLIP/XLM-Roberta-Large-Vit-B-16Plus",
+    "M-CLIP/LABSE-Vit-L-14",
+)
+TEXT_OPTION = "--text-model PATH"
+DEFAULT_MAX_LENGTH = 128  # tokens; captions are far shorter
+
+# Encoders whose first position stands at `pad_token_id + 1` of the position table.
+OFFSET_POSITIONS = frozenset({"camembert", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl", "xmod"})
+
+
+@dataclass
+class TextParts:
+    """What a checkpoint gives to a tower; each reader fills in what its format says."""
+
+    backbone: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    head: nn.Module | None = None
+    pooling: str = "mean"
+    text_prefix: str = ""
+    longest: int | None = None  # tokens; the format's own limit
+
+
+def load_text_encoder(
+    name_or_path: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    max_length: int | None = None,
+    pooling: str | None = None,
+) -> MultilingualTextEncoder:
+    """Load a text tower.
+
+    Args:
+        name_or_path: hub id, such as one of `MCLIP_MODELS`, or local folder.
+        device: where the weights go.
+        dtype: type of the weights: float32, bfloat16 or float16.
+        max_length: longest sequence in tokens; by default 128, or the model's limit where that is lower.
+        pooling: `mean`, `cls` or `lasttoken`; by default the checkpoint's own, which is `mean` where it says nothing.
+
+    Raises:
+        WeightsError: the checkpoint cannot be fetched, is incomplete, damaged, or of another kind.
+        ConfigError: unknown pooling, or `max_length` is beyond what the model can take.
+    """
+    folder = resolve(name_or_path, TEXT_OPTION, MCLIP_MODELS)
+    parts = _read_parts(folder, dtype)
+    tower = MultilingualTextEncoder(
+        parts.backbone,
+        parts.tokenizer,
+        parts.head,
+        name=str(name_or_path),
+        text_prefix=parts.text_prefix,
+        max_length=_max_length(max_length, parts),
+        pooling=pooling or parts.pooling,
+    )
+    return tower.to(device)
+
+
+def _read_parts(folder: Path, dtype: torch.dtype) -> TextParts:
+    if (folder / "modules.json").exists():
+        return _read_sentence_transformers(folder, dtype)
+    if read_json(folder / "config.json").get("model_type") == "M-CLIP":
+        return _read_mclip(folder, dtype)
+    return _read_encoder(folder, dtype)
+
+
+def _read_mclip(folder: Path, dtype: torch.dtype) -> TextParts:
+    settings = read_json(folder / "config.json")
+    config = _base_config(folder, settings)
+    state = read_state_dict(folder)
+    groups = {name: name.split(".")[0] for name in state}
+    unknown_groups = {name for name, group in groups.items() if group not in ("transformer", "LinearTransformation")}
+    check_names((), unknown_groups, folder, "M-CLIP")
+    head = take_linear(state, "LinearTransformation", folder, dtype)
+    expected = (settings.get("numDims"), settings.get("transformerDimensions"))
+    if tuple(head.weight.shape) != expected:
+        raise WeightsError(
+            f"{folder}: LinearTransformation.weight has shape {tuple(head.weight.shape)}, expected {expected}, "
+            "which are numDims and transformerDimensions of its config"
+        )
+    prefix = "transformer."
+    weights = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    backbone = build_model(MODEL_MAPPING[type(config)], config, weights, folder, dtype, prefix=prefix)
+    return TextParts(backbone, read_tokenizer(folder, config), head)
+
+
+def _base_config(folder: Path, settings: dict) -> PretrainedConfig:
+    """Return the shape of an M-CLIP checkpoint's encoder: a known one, or that of the base model, a folder or id."""
+    base = settings.get("modelBase")
+    if not isinstance(base, str):
+        raise WeightsError(f"{folder / 'config.json'} lacks modelBase, the name of the encoder that M-CLIP was made of")
+    return base_config(base) or read_config(resolve(base, "modelBase of its config.json", weights=False))
+
+
+def _read_sentence_transformers(folder: Path, dtype: torch.dtype) -> TextParts:
+    layout = read_layout(folder, dtype)
+    parts = _read_encoder(layout.encoder, dtype)
+    parts.head, parts.pooling, parts.text_prefix = layout.head, layout.pooling, layout.text_prefix
+    parts.longest = layout.max_length
+    return parts
+
+
+def _read_encoder(folder: Path, dtype: torch.dtype) -> TextParts:
+    config = read_config(folder)
+    if type(config) not in MODEL_MAPPING or config.is_encoder_decoder or not hasattr(config, "vocab_size"):
+        kind = config.model_type
+        raise WeightsError(f"{folder} holds the architecture {kind!r}, expected a text encoder such as xlm-roberta")
+    model_class = MODEL_MAPPING[type(config)]
+    backbone = build_model(model_class, config, _own_weights(read_state_dict(folder), model_class), folder, dtype)
+    return TextParts(backbone, read_tokenizer(folder, config))
+
+
+def _own_weights(state: dict[str, torch.Tensor], model_class: type[PreTrainedModel]) -> dict[str, torch.Tensor]:
+    """Return the encoder's weights of a checkpoint with task heads, which names them `roberta.…`, `bert.…` etc."""
+    prefix = f"{model_class.base_model_prefix}."
+    own = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    return own or state
+
+
+def read_tokenizer(folder: Path, config: PretrainedConfig) -> PreTrainedTokenizerBase:
+    """Return the tokenizer of a checkpoint whose encoder has `config`.
+
+    Raises:
+        WeightsError: there is none, it has no padding token, or more entries than the encoder.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, config=config, local_files_only=True)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise WeightsError(f"{folder} holds no tokenizer that transformers can read: {reason}") from error
+    if tokenizer.pad_token_id is None:
+        raise WeightsError(f"the tokenizer in {folder} has no padding token, which batches need")
+    if len(tokenizer) > config.vocab_size:
+        raise WeightsError(
+            f"the tokenizer in {folder} has {len(tokenizer)} entries and the encoder {config.vocab_size}: "
+            "they do not belong together"
+        )
+    return tokenizer
+
+
+def _max_length(asked: int | None, parts: TextParts) -> int:
+    config = parts.backbone.config
+    limit = min(getattr(config, "max_position_embeddings", 1 << 30), parts.tokenizer.model_max_length)
+    if config.model_type in OFFSET_POSITIONS:
+        limit = min(limit, config.max_position_embeddings - config.pad_token_id - 1)
+    if asked is None:
+        return min(DEFAULT_MAX_LENGTH, limit, parts.longest or limit)
+    if not 1 <= asked <= limit:
+        raise ConfigError(f"max_length {asked} is out of range: the model takes 1 to {limit} tokens")
+    return asked

@@ -1,0 +1,233 @@
+"""Weights of a checkpoint folder, and the transformers model that they make; every damage is named.
+
+One file or shards, safetensors or `.bin`, memory-mapped; a model is checked weight by weight.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+import re
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+from transformers import CONFIG_MAPPING, PretrainedConfig, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from pecl.errors import WeightsError, suggest
+
+logger = logging.getLogger(__name__)
+
+# Names of weight files, the format to prefer first; shards are listed by an index.
+WEIGHT_FILES: tuple[re.Pattern[str], ...] = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?",
+        r"pytorch_model(-\d+-of-\d+)?\.bin(\.index\.json)?",
+    )
+)
+SINGLE_FILES = ("model.safetensors", "pytorch_model.bin")
+GIT_LFS_POINTER = b"version https://git-lfs"
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object that a JSON file of a checkpoint holds.
+
+    Raises:
+        WeightsError: the file is missing, cut short or no JSON object.
+    """
+    try:
+        document = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise WeightsError(
+            f"{path.parent} lacks {path.name}: expected the folder of a whole checkpoint, not a partial download"
+        ) from error
+    except ValueError as error:
+        raise WeightsError(f"{path} is no valid JSON ({error}): the file is damaged or cut short") from error
+    if not isinstance(document, dict):
+        raise WeightsError(f"{path} holds a {type(document).__name__}, expected an object with keys")
+    return document
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the files that hold the weights of `folder`.
+
+    Raises:
+        WeightsError: there are none, or an index names shards that are missing.
+    """
+    for name in SINGLE_FILES:
+        if (folder / name).exists():
+            return [folder / name]
+        index = folder / f"{name}.index.json"
+        if index.exists():
+            shards = sorted(set(read_json(index).get("weight_map", {}).values()))
+            missing = [shard for shard in shards if not (folder / shard).exists()]
+            if missing or not shards:
+                raise WeightsError(
+                    f"{folder} lacks {len(missing)} of the {len(shards)} shards that {index.name} names, "
+                    f"{_first(missing)}: fetch the missing files"
+                )
+            return [folder / shard for shard in shards]
+    raise WeightsError(
+        f"{folder} holds no weights: expected {' or '.join(SINGLE_FILES)}, or shards with an index; "
+        "fetch the whole checkpoint"
+    )
+
+
+def read_state_dict(folder: Path) -> dict[str, torch.Tensor]:
+    """Return the tensors of a checkpoint folder by name, memory-mapped, without the `position_ids` of old transformers.
+
+    Raises:
+        WeightsError: weights are missing, cut short, damaged, or hold anything but tensors.
+    """
+    state: dict[str, torch.Tensor] = {}
+    for path in weight_files(folder):
+        state.update(read_tensors(path))
+    return {name: tensor for name, tensor in state.items() if not name.endswith("position_ids")}
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Return the tensors of one safetensors or `.bin` file by name, memory-mapped; no other pickle is ever run.
+
+    Raises:
+        WeightsError: the file is cut short, damaged, a Git LFS pointer, or holds anything but tensors.
+    """
+    try:
+        with path.open("rb") as file:
+            if file.read(len(GIT_LFS_POINTER)) == GIT_LFS_POINTER:
+                raise WeightsError(f"{path} is a Git LFS pointer, not the weights: run `git lfs pull` in its folder")
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        # Only the zip format, torch's since 1.6, can be mapped.
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except pickle.UnpicklingError as error:  # torch's own words would advise to run what the file holds
+        raise WeightsError(f"{path} is damaged, or holds more than tensors, which is never loaded") from error
+    except (SafetensorError, RuntimeError, EOFError, OSError) as error:
+        reason = str(error).splitlines()[0].partition(". ")[0] if str(error) else type(error).__name__
+        raise WeightsError(f"{path} is damaged or cut short ({reason}): delete it and fetch it anew") from error
+    if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
+        raise WeightsError(f"{path} is no state dict: expected tensors by name")
+    return state
+
+
+def take_linear(state: dict[str, torch.Tensor], name: str, source: Path, dtype: torch.dtype) -> nn.Linear:
+    """Return the linear layer of the tensors `<name>.weight` (D, d) and, where there, `<name>.bias` (D,).
+
+    Raises:
+        WeightsError: the weight is missing, or the shapes fit no linear layer.
+    """
+    weight, bias = state.get(f"{name}.weight"), state.get(f"{name}.bias")
+    if weight is None:
+        raise WeightsError(f"{source} lacks the weight {name}.weight")
+    if weight.ndim != 2 or (bias is not None and bias.shape != weight.shape[:1]):
+        shapes = f"{tuple(weight.shape)} and {None if bias is None else tuple(bias.shape)}"
+        raise WeightsError(f"{source}: {name} has weight and bias of shapes {shapes}, expected (D, d) and (D,)")
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
+    layer.weight = nn.Parameter(weight.to(dtype))
+    if bias is not None:
+        layer.bias = nn.Parameter(bias.to(dtype))
+    return layer
+
+
+def check_names(missing: Iterable[str], surplus: Iterable[str], source: Path, architecture: str) -> None:
+    """Raise WeightsError, naming the first few of either, unless both are empty."""
+    missing, surplus = sorted(missing), sorted(surplus)
+    problems = [f"lacks {len(missing)} weights ({_first(missing)})"] if missing else []
+    if surplus:
+        problems.append(f"has {len(surplus)} weights too many ({_first(surplus)})")
+    if problems:
+        raise WeightsError(f"{source} does not fit {architecture}: it {' and '.join(problems)}")
+
+
+def _first(names: list[str], count: int = 3) -> str:
+    return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
+
+
+def read_config(folder: Path) -> PretrainedConfig:
+    """Return the config of a transformers checkpoint.
+
+    Raises:
+        WeightsError: config.json is missing or damaged, or names an architecture that transformers does not have.
+    """
+    values = read_json(folder / "config.json")
+    model_type = values.pop("model_type", None)
+    if model_type not in CONFIG_MAPPING:
+        raise WeightsError(
+            f"{folder / 'config.json'} has the model_type {model_type!r}, which transformers does not know"
+            f"{suggest(model_type, CONFIG_MAPPING.keys())}"
+        )
+    try:
+        return CONFIG_MAPPING[model_type].from_dict(values)
+    except (TypeError, ValueError) as error:
+        raise WeightsError(f"{folder / 'config.json'} is no config of {model_type}: {error}") from error
+
+
+def build_model(
+    model_class: type[PreTrainedModel],
+    config: PretrainedConfig,
+    state: dict[str, torch.Tensor],
+    source: Path,
+    dtype: torch.dtype,
+    *,
+    prefix: str = "",
+) -> PreTrainedModel:
+    """Return a model of `config` with the weights of `state`, which it shares where the type is the same.
+
+    A pooler is left out, in the model and in the state: pecl pools the tokens itself.
+
+    Args:
+        model_class: class of the model.
+        config: its shape.
+        state: all weights, by the model's names.
+        source: folder named in errors.
+        dtype: type of the weights.
+        prefix: what the checkpoint puts before the model's names; for errors.
+
+    Raises:
+        WeightsError: weights are missing, surplus or of another shape; the first few are named.
+    """
+    pooler = {name for name in state if name.startswith("pooler.")}
+    logger.debug("%s: %d weights of an unused pooler left out", source, len(pooler))
+    with _without_load_report():
+        model, info = model_class.from_pretrained(
+            None,
+            config=config,
+            state_dict={name: tensor for name, tensor in state.items() if name not in pooler},
+            dtype=dtype,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
+        )
+    missing = {prefix + name for name in info["missing_keys"] if not name.startswith("pooler.")}
+    surplus = {prefix + name for name in info["unexpected_keys"]}
+    check_names(missing, surplus, source, f"{model_class.__name__} of its config")
+    _check_shapes(info["mismatched_keys"], source, prefix)
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None
+    return model.eval()
+
+
+def _check_shapes(mismatched: Any, source: Path, prefix: str) -> None:
+    for name, found, expected in sorted(mismatched):
+        raise WeightsError(
+            f"{source}: weight {prefix}{name} has shape {tuple(found)}, expected {tuple(expected)} by its config "
+            f"({len(mismatched)} such weights)"
+        )
+
+
+@contextmanager
+def _without_load_report() -> Iterator[None]:
+    """Silence transformers' own table of missing weights: `build_model` reports them as an error."""
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)

@@ -1,0 +1,165 @@
+"""Pairs of towers by name: `load_towers("paper")`, and `PAIRS`, the table of what there is.
+
+A pair's towers embed into one space. Either can be replaced by another of the same width: a hub id or a local folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from pecl.encoders.image import ImageEncoder
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.errors import ConfigError, WeightsError, unknown
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A text tower and the image tower whose space it was trained into.
+
+    Attributes:
+        text: name of the text tower, see `load_text_encoder`.
+        image: name of the image tower, see `load_image_encoder`.
+        description: what the pair is, in one line.
+    """
+
+    text: str
+    image: str
+    description: str
+
+
+MINI = "mini"
+MINI_POOLED = "mini-pooled"  # its text tower without the linear layer: for text to text
+
+PAIRS: dict[str, Pair] = {
+    MINI: Pair(MINI, MINI, "multilingual-e5-small and EfficientNet-Lite0; small, and needs no model hub"),
+    "paper": Pair(
+        "M-CLIP/XLM-Roberta-Large-Vit-L-14",
+        "openai/clip-vit-large-patch14",
+        "the paper's: M-CLIP XLM-R Large and CLIP ViT-L/14, 768 wide",
+    ),
+    "vit-b-32": Pair(
+        "M-CLIP/XLM-Roberta-Large-Vit-B-32",
+        "openai/clip-vit-base-patch32",
+        "M-CLIP XLM-R Large and CLIP ViT-B/32, 512 wide",
+    ),
+    "vit-b-16-plus": Pair(
+        "M-CLIP/XLM-Roberta-Large-Vit-B-16Plus",
+        "open_clip:ViT-B-16-plus-240/laion400m_e32",
+        "the paper's second: M-CLIP XLM-R Large and OpenCLIP ViT-B-16-plus-240, 640 wide",
+    ),
+    "labse": Pair(
+        "M-CLIP/LABSE-Vit-L-14",
+        "openai/clip-vit-large-patch14",
+        "M-CLIP LaBSE and CLIP ViT-L/14, 768 wide",
+    ),
+}
+
+
+class Towers:
+    """A pair of towers, each loaded when it is first asked for: a run on cached embeddings needs no image tower."""
+
+    def __init__(
+        self, load_text: Callable[[], MultilingualTextEncoder], load_image: Callable[[], ImageEncoder]
+    ) -> None:
+        self._load_text = load_text
+        self._load_image = load_image
+
+    @cached_property
+    def text(self) -> MultilingualTextEncoder:
+        """Text tower.
+
+        Raises:
+            WeightsError: its weights are missing, damaged or made for something else.
+        """
+        return self._load_text()
+
+    @cached_property
+    def image(self) -> ImageEncoder:
+        """Image tower, of the text tower's width.
+
+        Raises:
+            WeightsError: its weights are missing, damaged or made for something else, or the widths differ.
+        """
+        image = self._load_image()
+        check_pair(self.text, image)
+        return image
+
+    def describe(self) -> dict[str, Any]:
+        """Return name and fingerprint of each tower, as a result records them; None for one that was never loaded."""
+        loaded = {name: self.__dict__.get(name) for name in ("text", "image")}
+        return {
+            name: tower and {"name": tower.name, "fingerprint": tower.fingerprint} for name, tower in loaded.items()
+        }
+
+
+def load_towers(
+    profile: str,
+    text_model: str | None = None,
+    image_model: str | None = None,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Towers:
+    """Return the pair `profile`, with either tower replaced where another is named.
+
+    Args:
+        profile: a name in `PAIRS`.
+        text_model: hub id or local folder of another text tower, or `MINI_POOLED`.
+        image_model: hub id or local folder of another image tower.
+        device: where the weights go.
+        dtype: type of the weights: float32, bfloat16 or float16.
+
+    Raises:
+        ConfigError: no such profile or device. Errors of loading come when a tower is first asked for.
+    """
+    if profile not in PAIRS:
+        raise ConfigError(unknown("profile", profile, PAIRS))
+    check_device(device)
+    pair = PAIRS[profile]
+    return Towers(
+        lambda: _load_text(text_model or pair.text, device, dtype),
+        lambda: _load_image(image_model or pair.image, device, dtype),
+    )
+
+
+def check_device(device: str | torch.device) -> None:
+    """Raise ConfigError, naming those that there are, unless tensors can be made on `device`."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # the latter where torch was built without the device
+        there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+        raise ConfigError(f"device {device!s} is not there or not usable: found {', '.join(there)}") from error
+
+
+# The loaders are imported when used: the mini profile needs none of the hub's machinery, the others none of mini's.
+def _load_text(name: str, device: str | torch.device, dtype: torch.dtype) -> MultilingualTextEncoder:
+    if name in (MINI, MINI_POOLED):
+        from pecl.encoders.loading.mini import HEADS, load_mini_text
+
+        return load_mini_text(heads=HEADS if name == MINI else None, device=device, dtype=dtype)
+    from pecl.encoders.loading.text import load_text_encoder
+
+    return load_text_encoder(name, device=device, dtype=dtype)
+
+
+def _load_image(name: str, device: str | torch.device, dtype: torch.dtype) -> ImageEncoder:
+    if name == MINI:
+        from pecl.encoders.loading.mini import load_mini_image
+
+        return load_mini_image(device=device, dtype=dtype)
+    from pecl.encoders.loading.image import load_image_encoder
+
+    return load_image_encoder(name, device=device, dtype=dtype)
+
+
+def check_pair(text: MultilingualTextEncoder, image: ImageEncoder) -> None:
+    """Raise WeightsError, naming both towers and widths, unless they embed into spaces of one width."""
+    if text.embedding_dim != image.embedding_dim:
+        raise WeightsError(
+            f"text tower {text.name} embeds into {text.embedding_dim} dimensions and image tower {image.name} into "
+            f"{image.embedding_dim}: choose two of one width (--text-model, --image-model), or a profile for both"
+        )

@@ -1,0 +1,1 @@
+"""One experiment: from a config to a result."""

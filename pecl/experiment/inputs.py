@@ -1,0 +1,130 @@
+"""What a config reads: captions and, where it trains on translated text, that text. It takes no tower and no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from pecl.config import TRAIN_ON, ExperimentConfig
+from pecl.data.captions import ParallelCaptions
+from pecl.data.registry import find_data_dir, load_dataset
+from pecl.data.sets.multi30k import load_multi30k_translations_outside_pool
+from pecl.data.splits import check_split
+from pecl.data.unreadable import leave_out_unreadable
+from pecl.errors import ConfigError, DataError
+from pecl.routes import TRANSLATIONS, route
+
+# Fields that what a training reads depends on, and whether it is enough
+INPUT_FIELDS = (
+    "shots",
+    *("dataset", "data_dir", "split", "language", "route", "test_query", "train_on", "train_size", "gallery"),
+    *("image_weight", "allow_missing_images", "allow_copied_translations", "skip_unreadable"),
+)
+
+
+def load_captions(
+    config: ExperimentConfig, columns: Collection[str | None], decoded: Callable[[], Collection[str]] = tuple
+) -> ParallelCaptions:
+    """Return the whole data set of a config.
+
+    Args:
+        config: names it.
+        columns: those that must be there.
+        decoded: gives the fingerprints of images that are known to decode; asked with `skip_unreadable` alone.
+
+    Raises:
+        DataError: something is missing or wrong.
+    """
+    data = load_dataset(
+        config.dataset,
+        config.language,
+        data_dir=config.data_dir,
+        need=[name for name in TRANSLATIONS if name in columns],
+        split=config.split,
+        allow_missing_images=config.allow_missing_images or config.skip_unreadable,
+        allow_copied_translations=config.allow_copied_translations,
+        text_only=config.gallery == "english" and not config.image_weight,
+    )
+    if config.gallery == "images" and data.images is None:
+        raise DataError(
+            f"{config.dataset} has no images here: put them where data/README.md says, or retrieve among English "
+            "captions with --gallery english (and train with --image-weight 0)"
+        )
+    if config.skip_unreadable and data.images is not None:
+        return leave_out_unreadable(data, decoded())
+    return data
+
+
+def load_training_inputs(
+    config: ExperimentConfig, decoded: Callable[[], Collection[str]] = tuple
+) -> tuple[ParallelCaptions, ParallelCaptions | None]:
+    """Return the whole data set of a training, and the text to train on in its place, or None.
+
+    Raises:
+        PeclError: something is missing or wrong, or does not fit the config.
+    """
+    chosen = route(config.route, config.test_query)
+    text = _load_training_text(config)
+    needed = (chosen.query, chosen.test_query, None if text else chosen.anchor)
+    return load_captions(config, needed, decoded), text
+
+
+def training_hashes(config: ExperimentConfig) -> dict[str, Any]:
+    """Return what identifies the data of a training: the SHA-256 of each column, of both sets.
+
+    Raises:
+        PeclError: as `load_training_inputs`, or there are too few pairs for the split.
+    """
+    data, text = load_training_inputs(config)
+    check_split(data, config.shots)
+    return {"captions": data.hashes(), "training text": text and text.hashes()}
+
+
+class DataHashes:
+    """`training_hashes`, read once for each set of data; for as long as data are not expected to change."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Any, ...], dict[str, Any]] = {}
+
+    def __call__(self, config: ExperimentConfig) -> dict[str, Any]:
+        """Return the hashes of a config's data.
+
+        Raises:
+            PeclError: they are missing or wrong.
+        """
+        key = tuple(getattr(config, name) for name in INPUT_FIELDS)
+        if key not in self._known:
+            self._known[key] = training_hashes(config)
+        return self._known[key]
+
+
+def _outside_pool(config: ExperimentConfig) -> ParallelCaptions:
+    data_dir = find_data_dir("multi30k-1k", config.data_dir)
+    return load_multi30k_translations_outside_pool(
+        data_dir, config.language, allow_copied_translations=config.allow_copied_translations
+    )
+
+
+def _flickr30k200(config: ExperimentConfig) -> ParallelCaptions:
+    return load_dataset("flickr30k200", config.language, data_dir=config.data_dir)
+
+
+# train_on -> loader of the text that is trained on in place of the few-shot pairs
+_TRAINING_TEXT: dict[str, Callable[[ExperimentConfig], ParallelCaptions] | None] = {
+    "pairs": None,
+    "multi30k-translations": _outside_pool,
+    "flickr30k200": _flickr30k200,
+}
+assert tuple(_TRAINING_TEXT) == TRAIN_ON, "config.TRAIN_ON names what can be trained on"
+
+
+def _load_training_text(config: ExperimentConfig) -> ParallelCaptions | None:
+    load = _TRAINING_TEXT[config.train_on]
+    if load is None:
+        return None
+    if config.image_weight:
+        raise ConfigError(
+            f"train_on {config.train_on} has text alone: set image_weight to 0, got {config.image_weight}"
+        )
+    text = load(config)
+    return text if config.train_size is None else text.select(range(min(config.train_size, len(text))))

@@ -1,0 +1,182 @@
+"""`Prepared`: one config with everything frozen at hand, so that training and evaluation only have to use it.
+
+Columns are tokenised once, and frozen embeddings come from the stores on disk, whatever asks for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+
+import torch
+
+from pecl.config import ExperimentConfig
+from pecl.data.captions import ParallelCaptions
+from pecl.data.splits import published_part, split_captions
+from pecl.encoders.store import EmbeddingStore, image_embeddings, text_embeddings
+from pecl.encoders.text import TokenIds
+from pecl.encoders.towers import Towers
+from pecl.errors import ConfigError, DataError
+from pecl.experiment.inputs import load_captions, load_training_inputs
+from pecl.retrieval.evaluator import RetrievalEvaluator
+from pecl.routes import TranslationRoute, route
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What one config learns from, and what its recall is measured with.
+
+    Attributes:
+        config: the run.
+        route: its columns.
+        towers: text tower (without adapter while frozen embeddings are made) and image tower.
+        data: the whole data set.
+        parts: indices into `data` of the captions of `train`, `val` and `test`; `test` alone for an evaluation.
+        translations: text to train on in place of the training pairs, or None.
+    """
+
+    config: ExperimentConfig
+    route: TranslationRoute
+    towers: Towers
+    data: ParallelCaptions
+    parts: dict[str, tuple[int, ...]]
+    translations: ParallelCaptions | None = None
+
+    def query(self, part: str) -> str:
+        """Return the column that is the query in `part`."""
+        return self.route.test_query if part == "test" else self.route.query
+
+    @property
+    def train(self) -> ParallelCaptions:
+        """What is trained on."""
+        return self.translations or self.data.select(self.parts["train"])
+
+    def tokens(self, part: str) -> TokenIds:
+        """Return the token ids of the queries of `val` or `test`."""
+        column = getattr(self.data, self.query(part))
+        return self.towers.text.tokenize([column[i] for i in self.parts[part]])
+
+    def zero_shot(self, part: str) -> torch.Tensor:
+        """Return the embeddings (N, D) of the queries of `part` by the tower without adapter."""
+        return self._frozen_column(self.query(part), self.parts[part])
+
+    def evaluator(self, part: str) -> RetrievalEvaluator:
+        """Return the evaluator of the queries of `part` against the gallery of that part."""
+        shown = self.gallery_items(part)
+        gallery = self._frozen_column("english", shown) if self.config.gallery == "english" else self.images[shown]
+        return RetrievalEvaluator(gallery, self.places(part), self.config.gallery)  # of (G, D)
+
+    def gallery_items(self, part: str) -> list[int]:
+        """Return the indices of the images, or English captions, that the queries of `part` are to find."""
+        return list(dict.fromkeys(self.items(part)))
+
+    def places(self, part: str) -> list[int]:
+        """Return for each query of `part` the place of its item among `gallery_items`."""
+        place = {item: i for i, item in enumerate(self.gallery_items(part))}
+        return [place[item] for item in self.items(part)]
+
+    def items(self, part: str) -> list[int]:
+        """Return for each query of `part` the index of its gallery item."""
+        indices = self.parts[part]
+        return list(indices) if self.config.gallery == "english" else [self.data.image_index[i] for i in indices]
+
+    @cached_property
+    def images(self) -> torch.Tensor:
+        """Embeddings (M, D) of all images of the data set."""
+        tower = self.towers.image
+        return image_embeddings(tower, self.data.images, _store(tower.fingerprint))
+
+    @cached_property
+    def train_images(self) -> torch.Tensor | None:
+        """Embeddings (n, D) of the training pairs' images; None in training on text alone."""
+        if not self.config.image_weight:
+            return None
+        return self.images[[self.data.image_index[i] for i in self.parts["train"]]]
+
+    @cached_property
+    def frozen_anchor(self) -> torch.Tensor:
+        """Embeddings (n, D) of the training anchors by the tower without adapter."""
+        return self._frozen(getattr(self.train, self.route.anchor))
+
+    def data_record(self) -> dict[str, Any]:
+        """Return what a result says of its data."""
+        record = {
+            "dataset": self.data.dataset,
+            "language": self.data.language,
+            "captions": len(self.data),
+            "split": {part: len(indices) for part, indices in self.parts.items()},
+            "query": {part: self.query(part) for part in self.parts},
+            "sha256": self.data.hashes(),
+            "provenance": self.data.provenance,
+        }
+        if self.translations is not None:
+            record["split"]["train"] = len(self.translations)
+            record["translations"] = {
+                "dataset": self.translations.dataset,
+                "sha256": self.translations.hashes(),
+                "provenance": self.translations.provenance,
+            }
+        return record
+
+    def _frozen_column(self, column: str, indices: Sequence[int]) -> torch.Tensor:
+        """Return the embeddings (n, D) of captions; of those that splits draw from, the whole column is made once."""
+        texts = getattr(self.data, column)
+        if self.data.part is None:
+            return self._frozen(texts)[list(indices)]
+        return self._frozen(tuple(texts[i] for i in indices))
+
+    def _frozen(self, texts: tuple[str, ...]) -> torch.Tensor:
+        return text_embeddings(self.towers.text, texts, _store(self.towers.text.fingerprint))
+
+
+@cache
+def _store(fingerprint: str) -> EmbeddingStore:
+    """Return the one store of a tower in this process, so that what is read or made once stays at hand."""
+    return EmbeddingStore(fingerprint)
+
+
+def prepare_evaluation(config: ExperimentConfig, towers: Towers) -> Prepared:
+    """Return the whole data set as the test part, or the part of it that was published for testing.
+
+    Raises:
+        PeclError: the data are missing or wrong, or do not fit the config.
+    """
+    chosen = route(config.route, config.test_query)
+    data = load_captions(config, (chosen.test_query,), lambda: _store(towers.image.fingerprint).keys())
+    test = tuple(range(len(data))) if data.part is None else published_part(data, "test")
+    return Prepared(config, chosen, towers, data, {"test": test})
+
+
+def prepare_training(config: ExperimentConfig, towers: Towers) -> Prepared:
+    """Return the few-shot split, and the text to train on.
+
+    Raises:
+        PeclError: the data are missing or wrong, or do not fit the config.
+    """
+    chosen = route(config.route, config.test_query)
+    data, translations = load_training_inputs(config, lambda: _store(towers.image.fingerprint).keys())
+    split = split_captions(data, config.shots, config.split_seed)
+    prepared = Prepared(config, chosen, towers, data, split._asdict(), translations)
+    _check(prepared)
+    return prepared
+
+
+def _check(prepared: Prepared) -> None:
+    """Raise unless the training part has everything that the loss asks for."""
+    config, train = prepared.config, prepared.train
+    if config.weights is not None:
+        raise ConfigError("weights names an adapter to evaluate, and training starts from none: leave it out")
+    for column in filter(None, (prepared.route.query, prepared.route.anchor)):
+        if getattr(train, column) is None:
+            raise ConfigError(f"route {config.route} needs {column}, which {train.dataset} does not have")
+    if config.image_weight and train.images is None:
+        raise DataError(f"{train.dataset} has no images here: train on text alone with --image-weight 0")
+    if "contrastive_with_image" in config.alignments and not config.image_weight:
+        raise ConfigError("alignment contrastive_with_image needs images, but image_weight is 0")
+    if not config.image_weight and (prepared.route.anchor is None or not config.alignment_weight):
+        raise ConfigError(
+            f"nothing to learn from: image_weight is 0 and route {config.route} has no alignment; "
+            "choose method1, method2 or method3 with an alignment_weight above 0"
+        )

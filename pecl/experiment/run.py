@@ -1,0 +1,291 @@
+"""Run one experiment: the page to read first.
+
+`train` goes from a config to a result: towers, data, few-shot split, frozen embeddings, zero-shot recall, adapter,
+training, recall of the final and of the best weights. `evaluate` stops after the first recall. `train_fleet` trains
+several configs at once, one slot each, in one pass over the frozen tower; `train` is a fleet of one. Configs of one
+`joint` training, one a language, share a slot: they learn one delta, and each language's recall is a result of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from pecl.adapters.adapter import Adapter, attach
+from pecl.adapters.engines import ENGINES
+from pecl.adapters.formats.files import load_adapter_file, save_adapter
+from pecl.adapters.spec import describe, parse_adapter
+from pecl.config import FLEET_FIELDS, ExperimentConfig, side_by_side
+from pecl.encoders.text import TokenIds
+from pecl.encoders.towers import Towers, load_towers
+from pecl.errors import ConfigError
+from pecl.experiment.prepared import Prepared, prepare_evaluation, prepare_training
+from pecl.experiment.record import retrieved, subset_recalls, write_manifest
+from pecl.files import check_writable, sha256_json
+from pecl.results.environment import environment, peak_memory_mb
+from pecl.results.folder import complete_result, remove_states, state_path
+from pecl.results.locks import hold
+from pecl.results.result import write_result, write_unfinished
+from pecl.retrieval.evaluator import Evaluation
+from pecl.training.losses import AlignmentObjective
+from pecl.training.trainer import AlignmentTrainer, Schedule, SlotRecord, TrainingCell
+
+logger = logging.getLogger(__name__)
+
+
+def evaluate(config: ExperimentConfig) -> dict[str, Any]:
+    """Measure the recall of the plain tower, or of `config.weights`, on the whole data set and return the result.
+
+    Raises:
+        PeclError: bad input; nothing has been written.
+    """
+    towers = _towers(config)
+    prepared = prepare_evaluation(config, towers)
+    check_writable(config.out)
+    evaluator = prepared.evaluator("test")
+    adapter_record, total = None, _size(towers.text)
+    if config.weights is None:
+        evaluation = evaluator(prepared.zero_shot("test"))
+    else:
+        file = load_adapter_file(config.weights, towers.text)
+        adapter = attach(towers.text, file.configs)
+        try:
+            adapter.load_slot_state(0, file.state)
+            evaluation = evaluator(_embed(adapter, 0, prepared.tokens("test")))
+            adapter_record = _describe_adapter(adapter, total)
+        finally:
+            adapter.remove()
+    measured = {"test": {"zero_shot" if config.weights is None else "best": evaluation}}
+    result = {
+        "kind": "evaluate",
+        "run_id": config.run_id("evaluate"),
+        **_describe(prepared, measured),
+        "adapter": adapter_record,
+    }
+    write_result(config.out, result)
+    return result
+
+
+def train(config: ExperimentConfig) -> dict[str, Any]:
+    """Train one config and return its result, which also lies at `result_path(config.out, config.run_id())`.
+
+    A complete result of the same config and data is returned as it is; an interrupted run goes on where it was. While
+    another process is at work on the run, this one waits for it.
+
+    Raises:
+        PeclError: bad input; nothing has been written.
+    """
+    return train_fleet([config])[0]
+
+
+def train_fleet(configs: Sequence[ExperimentConfig], wait: bool = True) -> list[dict[str, Any]]:
+    """Train configs that differ in `FLEET_FIELDS` alone side by side, one slot each, and return their results.
+
+    Args:
+        configs: cells; all are trained if any is not complete.
+        wait: wait while another process is at work on one of them, instead of an error.
+
+    Raises:
+        PeclError: bad input, or the configs differ in another field; nothing has been written.
+        BusyError: another process is at work on one of them.
+    """
+    configs = check_fleet(configs)
+    if done := _complete(configs):
+        return done
+    first = configs[0]
+    adapter_configs = parse_adapter(first.adapter, first.rank)
+    towers = _towers(first)
+    cells = [prepare_training(config, towers) for config in configs]
+    ENGINES[first.engine](towers.text, adapter_configs, seeds=[first.seed]).remove()  # what does not fit is said now
+    check_writable(first.out)
+    with hold(first.out, [config.run_id() for config in configs], wait):
+        if done := _complete(configs):  # another process has done them meanwhile
+            return done
+        fleet = _Fleet(cells)
+        seeds = [config.seed for config in configs[: 1 if first.joint else None]]  # one slot for all, or one each
+        adapter = ENGINES[first.engine](towers.text, adapter_configs, seeds=seeds)
+        try:
+            return fleet.train(adapter)
+        except KeyboardInterrupt:
+            fleet.record_interruption()
+            raise
+        finally:
+            adapter.remove()
+
+
+def _towers(config: ExperimentConfig) -> Towers:
+    """Return the towers of a config: those of the run before where they are the same, so that a grid loads them once.
+
+    They are this module's own, and plain between runs.
+    """
+    return _load_once(load_towers, config.profile, config.text_model, config.image_model, config.device)
+
+
+@lru_cache(maxsize=1)
+def _load_once(load: Callable[..., Towers], *arguments: str | None) -> Towers:
+    return load(*arguments)
+
+
+def _complete(configs: Sequence[ExperimentConfig]) -> list[dict[str, Any]] | None:
+    """Return the results of `configs` if all are complete."""
+    done = [complete_result(config) for config in configs]
+    if not all(done):
+        return None
+    logger.info("complete already: %s", ", ".join(config.run_id() for config in configs))
+    return done
+
+
+def check_fleet(configs: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
+    """Return `configs` marked `side_by_side`.
+
+    Raises:
+        ConfigError: they cannot be trained side by side, or one bears the mark of others; the field is named.
+    """
+    marked = side_by_side(configs)
+    if any(config.beside not in (None, one.beside) for config, one in zip(configs, marked, strict=True)):
+        raise ConfigError(
+            f"beside: {configs[0].beside} is a cell that was trained in one pass with others: repeat their grid, or "
+            "leave beside out to train it alone, which draws other dropout"
+        )
+    joint = configs[0].joint
+    may_differ = {"language"} if joint else FLEET_FIELDS | {"beside"}
+    for item in fields(ExperimentConfig):
+        values = {getattr(config, item.name) for config in configs}
+        if item.name not in may_differ and len(values) > 1:
+            raise ConfigError(f"{item.name} differs within a fleet ({', '.join(map(str, values))}): expected one value")
+    if joint and sorted(config.language for config in configs) != list(configs[0].joint_languages):
+        given = ", ".join(config.language for config in configs)
+        raise ConfigError(f"language: a joint training of {joint} takes all of these languages at once, got {given}")
+    return marked
+
+
+class _Fleet:
+    """Cells that are trained side by side. Everything frozen is computed here, before an adapter is attached."""
+
+    def __init__(self, cells: list[Prepared]) -> None:
+        self.cells = cells
+        self.slot_of = [0 if cell.config.joint else i for i, cell in enumerate(cells)]
+        self.tower_size = _size(cells[0].towers.text)
+        self.tokens = [{part: cell.tokens(part) for part in ("val", "test")} for cell in cells]
+        self.evaluators = [{part: cell.evaluator(part) for part in ("val", "test")} for cell in cells]
+        self.zero_shot = [
+            {part: evaluator(cell.zero_shot(part)) for part, evaluator in evaluators.items()}
+            for cell, evaluators in zip(cells, self.evaluators, strict=True)
+        ]
+        self.training = [_training_cell(cell) for cell in cells]
+        self.runs = [cell.config.run_id() for cell in cells]
+        self.trainer: AlignmentTrainer | None = None
+
+    def train(self, adapter: Adapter) -> list[dict[str, Any]]:
+        """Train all cells, write their results and return them."""
+        first = self.cells[0].config
+        identity = sha256_json([[c.config.identity(), c.data_record(), c.towers.text.fingerprint] for c in self.cells])
+        trainer = self.trainer = AlignmentTrainer(
+            adapter.tower,
+            adapter,
+            self.training,
+            Schedule(first.epochs, first.batch_size, first.eval_every, first.dropout),
+            lambda: [self._evaluate(adapter, cell, "val").mean_recall_at_1 for cell in range(len(self.cells))],
+            state_path(first.out, self.runs, identity),
+            identity,
+            self.slot_of,
+        )
+        records = trainer.run()
+        measured = [self._final(adapter, cell) for cell in range(len(self.cells))]  # before any slot is changed
+        for slot, record in enumerate(records):
+            adapter.load_slot_state(slot, record.best)
+        results = [self._finish(adapter, cell, records[self.slot_of[cell]], m) for cell, m in enumerate(measured)]
+        remove_states(first.out, self.runs[0])
+        return results
+
+    def record_interruption(self) -> None:
+        """Write that cells are unfinished; the same command goes on from the last saved state."""
+        for config in (cell.config for cell in self.cells if not complete_result(cell.config)):
+            write_unfinished(config, "interrupted", steps=self.trainer.saved_step if self.trainer else 0)
+
+    def _evaluate(self, adapter: Adapter, cell: int, part: str) -> Evaluation:
+        return self.evaluators[cell][part](_embed(adapter, self.slot_of[cell], self.tokens[cell][part]))
+
+    def _final(self, adapter: Adapter, cell: int) -> dict[str, dict[str, Evaluation]]:
+        """Return what the plain tower and the final weights measure for a cell: {val, test} x {zero_shot, final}."""
+        zero_shot = self.zero_shot[cell]
+        return {p: {"zero_shot": zero_shot[p], "final": self._evaluate(adapter, cell, p)} for p in ("val", "test")}
+
+    def _finish(
+        self, adapter: Adapter, index: int, record: SlotRecord, measured: dict[str, dict[str, Evaluation]]
+    ) -> dict[str, Any]:
+        """Measure the best weights, which the adapter holds, for a cell; write its adapter file and then its result."""
+        cell, trainer = self.cells[index], self.trainer
+        is_final = record.best_step == trainer.total_steps
+        for part, found in measured.items():
+            found["best"] = found["final"] if is_final else self._evaluate(adapter, index, part)
+        run_id = cell.config.run_id()
+        result = {
+            "kind": "train",
+            "run_id": run_id,
+            **_describe(cell, measured),
+            "adapter": _describe_adapter(adapter, self.tower_size),
+            "steps": trainer.total_steps,
+            "best_step": record.best_step,
+            "fleet": {"size": len(self.cells), "slot": self.slot_of[index]},
+            "seconds": {"train": round(trainer.seconds, 2), "per_step": trainer.seconds / trainer.total_steps},
+            "curve": {"loss": record.losses, "val_mean_recall@1": record.scores},
+        }
+        path = Path(cell.config.out) / "adapters" / f"{run_id}.safetensors"
+        save_adapter(path, adapter.file_state(record.best), adapter.configs, cell.config.language, adapter.tower)
+        write_manifest(cell)
+        write_result(cell.config.out, result)
+        return result
+
+
+def _training_cell(cell: Prepared) -> TrainingCell:
+    config, tokenize = cell.config, cell.towers.text.tokenize
+    objective = AlignmentObjective(config.alignments, config.alignment_weight, config.image_weight)
+    anchor: TokenIds | torch.Tensor | None = None
+    if cell.route.anchor is not None:
+        student = config.anchor == "student"
+        anchor = tokenize(getattr(cell.train, cell.route.anchor)) if student else cell.frozen_anchor
+    query = tokenize(getattr(cell.train, cell.route.query))
+    return TrainingCell(query, anchor, cell.train_images, objective, config.lr, config.seed)
+
+
+def _size(tower: nn.Module) -> int:
+    """Return the number of parameters of a plain tower."""
+    return sum(parameter.numel() for parameter in tower.parameters())
+
+
+def _describe_adapter(adapter: Adapter, total: int) -> dict[str, Any]:
+    """Return what a result says of an adapter: its parameters for one language, and their share of the plain tower."""
+    trainable = adapter.num_parameters()
+    return {"spec": describe(adapter.configs), "trainable": trainable, "total": total, "share": trainable / total}
+
+
+def _embed(adapter: Adapter, slot: int, token_ids: TokenIds) -> torch.Tensor:
+    """Return the embeddings (N, D) of texts by one slot."""
+    return adapter.tower.encode_token_ids(token_ids, slots=torch.full((len(token_ids),), slot))
+
+
+def _describe(cell: Prepared, measured: dict[str, dict[str, Evaluation]]) -> dict[str, Any]:
+    """Return the parts that all results share; `measured` is {val, test} x {zero_shot, final, best}."""
+    gallery: dict[str, Any] = {"kind": cell.config.gallery, "size": len(cell.gallery_items("test"))}
+    if len(places := cell.places("test")) > gallery["size"]:  # several captions an image: which are whose
+        gallery["items"] = places
+    return {
+        "status": "complete",
+        "config": cell.config.to_dict(),
+        "data": {**cell.data_record(), "gallery": gallery},
+        "towers": cell.towers.describe(),
+        "metrics": {p: {name: e.to_dict() for name, e in found.items()} for p, found in measured.items()},
+        "subsets": {"test": subset_recalls(cell, measured["test"])},
+        "ranks": {"test": {name: evaluation.ranks for name, evaluation in measured["test"].items()}},
+        "retrieved": {"test": {name: retrieved(cell, e) for name, e in measured["test"].items() if name != "final"}},
+        "peak_memory_mb": round(peak_memory_mb(torch.device(cell.config.device)), 1),
+        **environment(),
+    }

@@ -1,0 +1,42 @@
+"""Where a grid's cells are trained: `LAUNCHERS`, the table of what there is, and `make_launcher`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pecl.errors import ConfigError, unknown
+from pecl.grid.launchers.base import Launcher, parse_options
+from pecl.grid.launchers.inline import Inline
+from pecl.grid.launchers.processes import Processes
+from pecl.grid.launchers.ray import Ray
+from pecl.grid.launchers.slurm import Slurm
+
+# name -> launcher, given the number of jobs (None where it was not said) and the options as key=value
+LAUNCHERS: dict[str, Callable[[int | None, Sequence[str]], Launcher]] = {
+    "inline": lambda jobs, options: Inline(),
+    "process": lambda jobs, options: Processes(2 if jobs is None else jobs),
+    "slurm": lambda jobs, options: Slurm(jobs or 0, parse_options("--slurm", options)),
+    "ray": lambda jobs, options: Ray(jobs or 1, parse_options("--ray", options)),
+}
+
+
+def make_launcher(name: str | None = None, jobs: int | None = None, options: Sequence[str] = ()) -> Launcher:
+    """Return a launcher.
+
+    Args:
+        name: a key of `LAUNCHERS`; without one, this process, or processes where several jobs are asked for.
+        jobs: cells (or fleets) at a time.
+        options: of slurm or ray, as key=value.
+
+    Raises:
+        ConfigError: no such launcher or option, too few jobs, or what it needs is not installed.
+    """
+    if jobs is not None and jobs < 1:
+        raise ConfigError(f"jobs: {jobs} is out of range, expected at least 1")
+    if name is None:
+        name = "inline" if jobs in (None, 1) else "process"
+    if name not in LAUNCHERS:
+        raise ConfigError(unknown("launcher", name, LAUNCHERS))
+    if name == "inline" and jobs not in (None, 1):
+        raise ConfigError(f"launcher inline runs one job at a time, got --jobs {jobs}: expected --launcher process")
+    return LAUNCHERS[name](jobs, options)

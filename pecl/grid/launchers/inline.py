@@ -1,0 +1,29 @@
+"""The default launcher: one task after the other in this process, where towers and caches stay at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pecl.errors import PeclError
+from pecl.grid.launchers.base import Event, Task
+from pecl.grid.launchers.worker import work
+from pecl.results.locks import BusyError
+
+
+class Inline:
+    """Carries out tasks in this process."""
+
+    separate = False
+
+    def run(self, tasks: Sequence[Task]) -> Iterator[Event]:
+        """See `Launcher.run`."""
+        for task in tasks:
+            yield Event("started", task)
+            try:
+                work(task.cells)
+            except BusyError:
+                yield Event("busy", task)
+            except PeclError as error:
+                yield Event("finished", task, error)
+            else:
+                yield Event("finished", task)

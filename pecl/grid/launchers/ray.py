@@ -1,0 +1,100 @@
+"""Ray: tasks on a Ray cluster, or on a Ray that is started here for them. A task's config file is all that it is given.
+
+`RAY_ADDRESS` names a cluster; its hosts see the results folder, and pecl is installed there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pecl.errors import ConfigError
+from pecl.grid.launchers.base import Event, Task, end_of
+from pecl.grid.launchers.worker import run_text
+
+_OPTIONS = ("num_cpus", "num_gpus", "memory")
+
+
+class Ray:
+    """Carries out tasks through Ray. A task counts as running from its submission.
+
+    Args:
+        jobs: tasks at a time on a Ray started here, which share the cores; a cluster decides by itself.
+        options: what a task asks of Ray: num_cpus, num_gpus, memory (bytes).
+
+    Raises:
+        ConfigError: ray is missing, or an option is unknown.
+    """
+
+    separate = True
+
+    def __init__(self, jobs: int = 1, options: Mapping[str, Any] | None = None) -> None:
+        try:
+            import ray  # noqa: F401
+        except ImportError as error:
+            raise ConfigError("launcher ray needs ray: pip install 'pecl[ray]'") from error
+        for name in options or {}:
+            if name not in _OPTIONS:
+                raise ConfigError(f"--ray: unknown option {name!r}: expected one of {', '.join(_OPTIONS)}")
+        self.cores = len(os.sched_getaffinity(0))
+        self.options = {"num_cpus": max(self.cores // max(jobs, 1), 1), **(options or {})}
+        self.jobs = jobs
+
+    def run(self, tasks: Sequence[Task]) -> Iterator[Event]:
+        """See `Launcher.run`."""
+        import ray
+
+        ours = not ray.is_initialized()
+        if ours:
+            self._start()
+        gpus = {"num_gpus": 1} if tasks[0].cells[0].device == "cuda" else {}
+        remote = ray.remote(run_text).options(max_retries=0, **{**gpus, **self.options})
+        waiting: dict[Any, Task] = {}
+        try:
+            for task in tasks:
+                waiting[remote.remote(task.to_yaml())] = task
+                yield Event("started", task)
+            while waiting:
+                ended, _ = ray.wait(list(waiting), timeout=1.0)
+                for reference in ended:
+                    yield _ended(reference, waiting.pop(reference))
+                if not ended:
+                    yield Event("tick")
+        finally:
+            _stop(list(waiting))
+            if ours:
+                ray.shutdown()
+
+    def _start(self) -> None:
+        import ray
+
+        environment = {name: value for name, value in os.environ.items() if name.startswith(("PECL_", "PYTHONPATH"))}
+        cluster = "RAY_ADDRESS" in os.environ
+        ray.init(
+            num_cpus=None if cluster else max(self.cores, self.jobs),
+            runtime_env={"env_vars": environment | {"TQDM_DISABLE": "1"}},
+            log_to_driver=False,
+            logging_level="ERROR",
+            **({} if cluster else {"include_dashboard": False}),
+        )
+
+
+def _ended(reference: Any, task: Task) -> Event:
+    import ray
+
+    try:
+        return end_of(task, *ray.get(reference))
+    except ray.exceptions.RayError as error:
+        last = str(error).strip().splitlines()[-1]
+        return end_of(task, 1, f"the Ray task ended without a result ({type(error).__name__}: {last})")
+
+
+def _stop(references: Sequence[Any]) -> None:
+    """Interrupt tasks, which then save their state, and wait for them."""
+    import ray
+
+    for reference in references:
+        ray.cancel(reference)  # raises KeyboardInterrupt there
+    if references:
+        ray.wait(list(references), num_returns=len(references), timeout=30.0)

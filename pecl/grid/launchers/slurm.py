@@ -1,0 +1,116 @@
+"""Slurm, through submitit: one job array a round of tasks. The results folder lies on a file system that all hosts see.
+
+A task's config file is a job's one argument; what it leaves are results. submitit keeps files of its own (job scripts,
+arguments, logs) in `<out>/.slurm/`, which is removed when every job ended well. A job that is preempted or runs out of
+time is queued again, and goes on from its last saved step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pecl.errors import ConfigError, suggest
+from pecl.grid.launchers.base import Event, Task, end_of
+from pecl.grid.launchers.worker import run_text
+
+_POLL_SECONDS = 1.0
+_ASK_SECONDS = 30.0  # between questions to Slurm's accounting, for jobs that died without a word
+
+
+class _Job:
+    """What runs on the cluster; submitit calls `checkpoint` before a job is stopped, and queues what it returns."""
+
+    def __call__(self, text: str) -> tuple[int, str]:
+        return run_text(text)
+
+    def checkpoint(self, text: str) -> Any:
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self, text)
+
+
+class Slurm:
+    """Carries out tasks as jobs of a Slurm cluster. A job counts as running from its submission.
+
+    Args:
+        jobs: jobs at a time; 0 for as many as the cluster allows.
+        options: sbatch's options with underscores, such as partition, time (minutes), cpus_per_task, gpus_per_node.
+
+    Raises:
+        ConfigError: submitit or Slurm is missing, or an option is unknown.
+    """
+
+    separate = True
+
+    def __init__(self, jobs: int = 0, options: Mapping[str, Any] | None = None) -> None:
+        try:
+            from submitit import SlurmExecutor
+        except ImportError as error:
+            raise ConfigError("launcher slurm needs submitit: pip install 'pecl[slurm]'") from error
+        for program in ("sbatch", "srun"):
+            if shutil.which(program) is None:
+                raise ConfigError(f"launcher slurm needs {program}, which is not found here: run it on a login node")
+        self.options = {"job_name": "pecl", "time": 24 * 60, **(options or {})}
+        self.options |= {"array_parallelism": jobs} if jobs else {}
+        known = SlurmExecutor._valid_parameters()  # submitit's own list; it has no public name
+        for name in self.options:
+            if name not in known:
+                raise ConfigError(f"--slurm: unknown option {name!r} of sbatch{suggest(name, known)}")
+
+    def run(self, tasks: Sequence[Task]) -> Iterator[Event]:
+        """See `Launcher.run`."""
+        from submitit import SlurmExecutor
+        from submitit.core.utils import FailedSubmissionError
+
+        folder = Path(tasks[0].cells[0].out).absolute() / ".slurm" / f"{platform.node()}-{os.getpid()}"
+        executor = SlurmExecutor(folder)
+        executor.update_parameters(**self.options)
+        try:
+            jobs = executor.map_array(_Job(), [task.to_yaml() for task in tasks])
+        except FailedSubmissionError as error:
+            raise ConfigError(f"Slurm refused the jobs: {' '.join(str(error).split())}") from error
+        waiting = dict(zip(jobs, tasks, strict=True))
+        failed = False
+        try:
+            yield from (Event("started", task) for task in tasks)
+            for job in _as_they_end(waiting):
+                event = _ended(job, waiting.pop(job)) if job is not None else Event("tick")
+                failed = failed or event.error is not None
+                yield event
+        finally:
+            for job in waiting:
+                job.cancel(check=False)
+            if not failed and not waiting:
+                shutil.rmtree(folder)
+                with contextlib.suppress(OSError):  # another grid's jobs are there
+                    folder.parent.rmdir()
+
+
+def _as_they_end(waiting: Mapping[Any, Task]) -> Iterator[Any]:
+    """Yield the jobs of `waiting`, which the caller takes out, when they end, and None about once a second."""
+    asked = time.monotonic()
+    while waiting:
+        ask = time.monotonic() - asked > _ASK_SECONDS
+        if ask:
+            asked = time.monotonic()
+        # one forced question is about all jobs
+        ended = [job for i, job in enumerate(waiting) if job.done(force_check=ask and i == 0)]
+        yield from ended
+        if not ended:
+            yield None
+            time.sleep(_POLL_SECONDS)
+
+
+def _ended(job: Any, task: Task) -> Event:
+    problem = job.exception()
+    if problem is None:
+        return end_of(task, *job.result())
+    last = str(problem).strip().splitlines()[0]
+    return end_of(task, 1, f"Slurm job {job.job_id} ended without a result ({last}); see {job.paths.stderr}")

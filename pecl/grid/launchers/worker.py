@@ -1,0 +1,114 @@
+"""The work itself, wherever it is done: `work(cells)` trains cells and leaves their results as files.
+
+As a process, `python -m pecl.grid.launchers.worker FILE` (or `-` for standard input) reads a task's config file.
+Exit status: 0 results are written (complete or failed), 2 bad input, 73 nothing can be written, 75 another process is
+at work on a cell, 130 interrupted. Errors are one sentence, the last line of standard error.
+"""
+
+from __future__ import annotations
+
+import _thread
+import argparse
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from pecl.config import ExperimentConfig
+from pecl.errors import OutputError, PeclError
+from pecl.grid.launchers.base import BAD_INPUT, BUSY, CANNOT_WRITE, Task
+from pecl.results.locks import BusyError, hold
+
+logger = logging.getLogger(__name__)
+
+
+def work(cells: Sequence[ExperimentConfig]) -> None:
+    """Train cells side by side and write their results; whatever goes wrong in training is recorded as their failure.
+
+    Raises:
+        PeclError: bad input, or results cannot be written.
+        BusyError: another process is at work on one of the cells.
+    """
+    from pecl.experiment.run import train_fleet  # seconds of imports, which a grid that skips every cell does without
+
+    try:
+        train_fleet(cells, wait=False)
+    except (PeclError, BusyError):
+        raise
+    except Exception as error:  # whatever it was, other cells may still go right
+        logger.exception("cells failed: %s", ", ".join(cell.run_id() for cell in cells))
+        record_failure(cells, error)
+
+
+def record_failure(cells: Sequence[ExperimentConfig], error: Exception) -> None:
+    """Write a result that says why cells failed, unless another process has taken them over meanwhile.
+
+    Raises:
+        OutputError: the results folder cannot be written.
+    """
+    from pecl.results.folder import complete_result
+    from pecl.results.result import write_unfinished
+
+    with contextlib.suppress(BusyError), hold(cells[0].out, [cell.run_id() for cell in cells]):
+        for cell in cells:
+            if complete_result(cell) is None:
+                write_unfinished(cell, "failed", error="".join(traceback.format_exception_only(error)).strip())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Carry out one task and return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m pecl.grid.launchers.worker", description="Do a grid's task.")
+    parser.add_argument("file", help="config file of the task; - reads standard input, whose end stops the work")
+    parser.add_argument("--cores", help="cores to use, such as 0,1")
+    parsed = parser.parse_args(arguments)
+    logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    if parsed.cores:
+        os.sched_setaffinity(0, {int(core) for core in parsed.cores.split(",")})
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs would ignore it
+    try:
+        status, sentence = run_text(_read_task() if parsed.file == "-" else Path(parsed.file).read_text("utf-8"))
+    except KeyboardInterrupt:
+        status, sentence = 130, "interrupted"
+    if sentence:
+        sys.stderr.write(f"{sentence}\n")
+    return status
+
+
+def run_text(text: str) -> tuple[int, str]:
+    """Carry out the task of a config file's text; return the exit status, and a sentence where something is wrong."""
+    try:
+        task, folder = Task.from_yaml(text)
+        os.chdir(folder)
+        work(task.cells)
+    except BusyError as error:
+        return BUSY, str(error)
+    except OutputError as error:
+        return CANNOT_WRITE, str(error)
+    except PeclError as error:
+        return BAD_INPUT, str(error)
+    return 0, ""
+
+
+def _read_task() -> str:
+    """Return the text up to the line `...`, YAML's end of a document; then stop the work when the sender goes away."""
+    lines = []
+    for line in sys.stdin:
+        if line == "...\n":
+            break
+        lines.append(line)
+    threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
+    return "".join(lines)
+
+
+def _stop_at_end_of_input() -> None:
+    sys.stdin.read()
+    _thread.interrupt_main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""`build_page`: one HTML document with its style, script, plots and pictures inside; it needs no network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from pecl.files import check_writable, write_text
+from pecl.report.page.gallery import Gallery, make_gallery
+from pecl.report.page.tables import SortableTable, runs_table, software_table, sortable
+from pecl.report.plots import Drawing, Plot
+from pecl.report.tables import Report
+
+FILE = "index.html"
+_PIXELS = 130  # of an inch of a plot: letters of 8 points are then as large as the page's
+_STATIC = Path(__file__).parent / "static"
+
+
+def write_page(
+    folder: str | Path,
+    results: Sequence[dict[str, Any]],
+    report: Report,
+    drawing: Drawing,
+    captions: int,
+    data_dir: str | Path | None = None,
+) -> Path:
+    """Write the page of `results` to `folder`/index.html, atomically, and return its path.
+
+    Args:
+        folder: where it goes; made if missing.
+        results: as `collect` gives them.
+        report: their tables, as `pecl.report.tables.report` makes them.
+        drawing: their plots, as `pecl.report.plots.draw_plots` makes them.
+        captions: test captions shown for each language and route; 0 leaves the gallery out.
+        data_dir: root of the data sets, for captions and pictures; otherwise that of each run, or $PECL_DATA_DIR.
+
+    Raises:
+        DataError: the data are not those that a run was made with; nothing is written then.
+        OutputError: the folder cannot be written.
+    """
+    check_writable(folder)
+    gallery = make_gallery(results, captions, data_dir) if captions else Gallery()
+    return write_text(Path(folder) / FILE, build_page(results, report, drawing, gallery))
+
+
+def build_page(results: Sequence[dict[str, Any]], report: Report, drawing: Drawing, gallery: Gallery) -> str:
+    """Return the page; equal input gives an equal page."""
+    # Autoescape: captions, paths and names of one's own data are text, whatever is in them.
+    environment = Environment(
+        loader=PackageLoader("pecl.report.page", "static"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    style, script = ((_STATIC / name).read_text("utf-8") for name in ("page.css", "page.js"))
+    return environment.get_template("page.html").render(
+        style=Markup(style),
+        script=Markup(script),
+        policy=f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}",
+        runs=len(results),
+        complete=sum(result["status"] == "complete" for result in results),
+        datasets=sorted({result["config"]["dataset"] for result in results}),
+        sections=_sections(report),
+        left_out=report.left_out,
+        plots=[(plot, _svg(plot), round(plot.figure.get_figwidth() * _PIXELS)) for plot in drawing.plots],
+        not_drawn=drawing.not_drawn,
+        run_table=runs_table(results),
+        software=software_table(results),
+        gallery=gallery,
+        gallery_json=_json({"pictures": gallery.pictures, "groups": gallery.groups}),
+    )
+
+
+def _sections(report: Report) -> list[tuple[str, list[SortableTable]]]:
+    """Return the tables under the headings that say how their numbers were measured."""
+    found: dict[str, list[SortableTable]] = {}
+    for table in report.tables:
+        heading = table.group.heading() if table.group else "Published numbers"
+        found.setdefault(heading, []).append(sortable(table.title, table.shown, table.note))
+    return list(found.items())
+
+
+def _hash(text: str) -> str:
+    """Return what a content security policy says of an inline style or script, so that no other runs."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}'"
+
+
+def _json(document: Any) -> Markup:
+    """Return JSON that can stand in a script element: no text in it can end the element or begin a comment."""
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    for letter in "<>&\u2028\u2029":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return Markup(text)
+
+
+def _svg(plot: Plot) -> str:
+    return f"data:image/svg+xml;base64,{base64.b64encode(plot.render('svg')).decode('ascii')}"

@@ -1,0 +1,64 @@
+"""The table of plots; drawing all that the results have data for, and writing them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pecl.files import check_writable, write_bytes, write_text
+from pecl.report.plots.against import draw_parameters, draw_shots
+from pecl.report.plots.curves import draw_curves
+from pecl.report.plots.grid import draw_heat_map
+from pecl.report.plots.recall import draw_gap_closed, draw_recall
+from pecl.report.plots.style import FORMATS, NotDrawn, Plot
+
+logger = logging.getLogger(__name__)
+
+PLOTS: dict[str, Callable[[Sequence[dict[str, Any]]], list[Plot]]] = {
+    "recall": draw_recall,
+    "gap-closed": draw_gap_closed,
+    "parameters": draw_parameters,
+    "shots": draw_shots,
+    "heat-map": draw_heat_map,
+    "training": draw_curves,
+}
+
+
+@dataclass
+class Drawing:
+    """What was drawn, and for each plot that was not, why."""
+
+    plots: list[Plot] = field(default_factory=list)
+    not_drawn: dict[str, str] = field(default_factory=dict)
+
+
+def draw_plots(results: Sequence[dict[str, Any]]) -> Drawing:
+    """Draw every plot of `PLOTS` that complete results have the data for; the log names the others, with the reason."""
+    drawing = Drawing()
+    for name, draw in PLOTS.items():
+        try:
+            drawing.plots += draw(results)
+        except NotDrawn as reason:
+            drawing.not_drawn[name] = str(reason)
+            logger.info("plot %s is not drawn: %s", name, reason)
+    return drawing
+
+
+def write_plots(drawing: Drawing, folder: str | Path) -> list[Path]:
+    """Write each plot as PNG and SVG, and `captions.md` with their captions and runs; return the paths.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    folder = Path(folder)
+    check_writable(folder)
+    paths = [
+        write_bytes(folder / f"{plot.name}.{kind}", plot.render(kind)) for plot in drawing.plots for kind in FORMATS
+    ]
+    # No JSON: the folder may lie among results, whose every JSON file is read as one.
+    said = [f"**{plot.title}** (`{plot.name}`). {plot.said()}\n" for plot in drawing.plots]
+    said += [f"`{name}` is not drawn: {reason}.\n" for name, reason in drawing.not_drawn.items()]
+    return [*paths, write_text(folder / "captions.md", "\n".join(said))]

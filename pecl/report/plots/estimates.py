@@ -1,0 +1,119 @@
+"""Numbers that plots show, each with its spread, its seeds and its runs; and the words that say how they were made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pecl.languages import language_name
+from pecl.report.tables import BEST, METRIC, Cell, Group, hits
+from pecl.report.tables.groups import Result
+from pecl.report.tables.statistics import intervals, sample_std
+from pecl.report.tables.table import seeds_text
+
+SCORE = "mean R@1"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over test items and seeds: `low` and `high` bound its 95 % interval, or one standard deviation.
+
+    `seeds` is empty for the plain tower.
+    """
+
+    mean: float
+    low: float
+    high: float
+    seeds: tuple[int, ...]
+    runs: tuple[str, ...]
+
+    @property
+    def error(self) -> list[list[float]]:
+        """Lengths of the error bar below and above, (2, 1), as matplotlib takes them."""
+        return [[max(self.mean - self.low, 0.0)], [max(self.high - self.mean, 0.0)]]
+
+    def scaled(self, factor: float) -> Estimate:
+        """Return it with all its values times a positive `factor`."""
+        return Estimate(self.mean * factor, self.low * factor, self.high * factor, self.seeds, self.runs)
+
+
+def zero_shot(result: Result) -> Estimate:
+    """Return the score of the plain tower that `result` holds, with its bootstrap interval over test items."""
+    return _bootstrapped(hits(result, "zero_shot"), (), (result["run_id"],))
+
+
+def trained(cell: Cell) -> Estimate:
+    """Return a cell's score after training.
+
+    One seed: with the bootstrap interval over test items; several: mean and standard deviation over seeds.
+    """
+    return _over_seeds(cell, cell.trained_hits, 0.0)
+
+
+def gain(cell: Cell) -> Estimate:
+    """Return a cell's score after training less that of the plain tower; its spread is as in `trained`, paired."""
+    return _over_seeds(cell, cell.gains, cell.zero_shot)
+
+
+def _over_seeds(cell: Cell, per_item: np.ndarray, less: float) -> Estimate:
+    seeds, runs = tuple(cell.seeds), tuple(cell.run_ids)
+    if len(seeds) == 1:
+        return _bootstrapped(per_item, seeds, runs)
+    mean, spread = cell.mean - less, sample_std(cell.scores)
+    return Estimate(mean, mean - spread, mean + spread, seeds, runs)
+
+
+def _bootstrapped(per_item: np.ndarray, seeds: tuple[int, ...], runs: tuple[str, ...]) -> Estimate:
+    low, high = intervals([per_item])[0].tolist()
+    return Estimate(float(per_item.mean()), low, high, seeds, runs)
+
+
+def validation(cell: Cell) -> float:
+    """Return the validation score that a cell was chosen by."""
+    return cell.chosen_run["metrics"]["val"][BEST][METRIC]
+
+
+def best_of_routes(cells: Sequence[Cell]) -> dict[str, dict[str, Cell]]:
+    """Return language -> route -> the cell with the best validation score, whatever its module.
+
+    A route that was trained on text of its own has that in its name.
+    """
+    found: dict[str, dict[str, Cell]] = {}
+    for cell in cells:
+        train_on = cell.config["train_on"]
+        name = cell.route if train_on == "pairs" else f"{cell.route}, {train_on}"
+        routes = found.setdefault(cell.language, {})
+        if name not in routes or validation(cell) > validation(routes[name]):
+            routes[name] = cell
+    return dict(sorted(found.items(), key=lambda item: language_name(item[0])))
+
+
+def where_text(group: Group, captions: Iterable[int]) -> str:
+    """Return the words for a group's data: data set, gallery, number of test captions, tower."""
+    name = f"{group.dataset} {group.dataset_split}" if group.dataset_split else group.dataset
+    n = ", ".join(f"{number:,}" for number in sorted(set(captions)))
+    kind = "images" if group.gallery_kind == "images" else "English captions"
+    gallery = group.gallery if group.gallery_size else f"of {kind}, its size in brackets"
+    return f"{name}, gallery {gallery}, n = {n} test captions, text tower {group.text_tower}"
+
+
+def bars_text(estimates: Sequence[Estimate]) -> str:
+    """Return what the error bars of `estimates` are, and the seeds behind them."""
+    counts = {len(one.seeds) for one in estimates}
+    bars = ["95 % bootstrap interval over test items"] if counts & {0, 1} else []
+    if counts - {0, 1}:
+        bars.append("± one standard deviation over seeds" + (" where a cell has several" if bars else ""))
+    return f"{seeds_text(seed for one in estimates for seed in one.seeds)}. Bars: {'; '.join(bars)}."
+
+
+def describe(group: Group, cells: Sequence[Cell], estimates: Sequence[Estimate]) -> str:
+    """Return the caption of a plot: metric, data, gallery, number of captions, seeds, and what the bars are."""
+    metric = group.metric[0].upper() + group.metric[1:]
+    return f"{metric}; {where_text(group, (cell.captions for cell in cells))}; {bars_text(estimates)}"
+
+
+def run_ids(estimates: Iterable[Estimate]) -> tuple[str, ...]:
+    """Return the ids of all runs that the estimates come from, sorted."""
+    return tuple(sorted({run for one in estimates for run in one.runs}))

@@ -1,0 +1,113 @@
+"""The heat map of a grid: gain by learning rate and weight of the alignment, a panel a language and route."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+
+from pecl.languages import language_name
+from pecl.report.plots.estimates import SCORE, Estimate, gain, run_ids, where_text
+from pecl.report.plots.groups import plot_groups
+from pecl.report.plots.style import COLUMN, NotDrawn, Plot, panels, styled
+from pecl.report.tables import Cell, Group, chosen_cells
+from pecl.report.tables.groups import Result
+from pecl.report.tables.table import seeds_text
+
+_COLOURS = "PuOr"  # diverging, told apart by colour-blind readers; white is no gain
+_ACROSS = 2  # panels beside each other
+Place = tuple[float, float]  # (lr, lambda)
+
+
+def draw_heat_map(results: Sequence[Result]) -> list[Plot]:
+    """Return a plot a group: gain on the test part by lambda and lr; the cell that validation chose is framed."""
+    return plot_groups(results, _heat_map)
+
+
+@styled
+def _heat_map(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
+    grids = _grids(runs)
+    if not grids:
+        raise NotDrawn("no language and route was trained with two learning rates and two weights of the alignment")
+    chosen = {_panel_key(cell): _place(cell) for cell in chosen_cells(runs)}
+    cells = [cell for grid in grids.values() for cell in grid.values()]
+    gains = {key: {place: gain(cell) for place, cell in grid.items()} for key, grid in grids.items()}
+    shown = [one for grid in gains.values() for one in grid.values()]
+    caption = (
+        f"Gain in {group.metric} on the test part, percentage points, mean over seeds; "
+        f"{where_text(group, (cell.captions for cell in cells))}; "
+        f"{seeds_text(seed for one in shown for seed in one.seeds)}. Framed: chosen by validation."
+    )
+    across = min(_ACROSS, len(grids))
+    most = max(abs(one.mean) for one in shown) * 100 or 1.0
+    figure, axes = panels(2.1, caption, across, math.ceil(len(grids) / across), COLUMN * across)
+    for axis, (key, grid) in zip(axes, grids.items(), strict=False):
+        _panel(axis, gains[key], chosen[key], most)
+        axis.set_title(_title(next(iter(grid.values()))))
+    for unused in axes[len(grids) :]:
+        unused.set_axis_off()
+    scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(-most, most), _COLOURS)
+    figure.colorbar(scale, ax=axes, label="gain, percentage points", shrink=0.9, pad=0.02)
+    return Plot(
+        "heat-map", f"Gain in {SCORE} by learning rate and weight of the alignment", caption, run_ids(shown), figure
+    )
+
+
+def _grids(runs: Sequence[Result]) -> dict[tuple, dict[Place, Cell]]:
+    """Return for each language, route and setting (lr, lambda) -> cell, where both take two values.
+
+    Of cells that differ in yet other searched fields, such as the number of epochs, validation chooses here too.
+    """
+    by_place: dict[Place, list[Result]] = {}
+    for result in runs:
+        by_place.setdefault((result["config"]["lr"], result["config"]["alignment_weight"]), []).append(result)
+    found: dict[tuple, dict[Place, Cell]] = {}
+    for place, own in sorted(by_place.items()):
+        for cell in chosen_cells(own):
+            found.setdefault(_panel_key(cell), {})[place] = cell
+    return {
+        key: grid
+        for key, grid in sorted(found.items(), key=str)
+        if all(len(set(axis)) > 1 for axis in zip(*grid, strict=True))
+    }
+
+
+def _panel_key(cell: Cell) -> tuple:
+    return cell.language, cell.route, cell.setting
+
+
+def _place(cell: Cell) -> Place:
+    return cell.config["lr"], cell.config["alignment_weight"]
+
+
+def _title(cell: Cell) -> str:
+    train_on = cell.config["train_on"]
+    words = f"{language_name(cell.language)}, {cell.route}, {cell.runs[0]['adapter']['spec']}"
+    return words if train_on == "pairs" else f"{words}\n{train_on}"
+
+
+def _panel(axes: Axes, gains: dict[Place, Estimate], chosen: Place, most: float) -> None:
+    rates, weights = (sorted(set(values)) for values in zip(*gains, strict=True))
+    values = np.full((len(weights), len(rates)), np.nan)  # (lambda, lr)
+    for (rate, weight), one in gains.items():
+        values[weights.index(weight), rates.index(rate)] = one.mean * 100
+    axes.imshow(values, cmap=_COLOURS, vmin=-most, vmax=most, aspect="auto", origin="lower")
+    for (row, column), value in np.ndenumerate(values):
+        text = "not run" if np.isnan(value) else f"{value:+.1f}"
+        colour = "white" if abs(value) > 0.65 * most else "black"  # a comparison with nan is false
+        axes.text(column, row, text, ha="center", va="center", size=7.5, color=colour)
+    corner = (rates.index(chosen[0]) - 0.5, weights.index(chosen[1]) - 0.5)
+    axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="black", linewidth=2, clip_on=False, zorder=3))
+    axes.set_xticks(range(len(rates)), [_short(rate) for rate in rates])
+    axes.set_yticks(range(len(weights)), [_short(weight) for weight in weights])
+    axes.set(xlabel="learning rate", ylabel="weight of the alignment, λ")
+    axes.grid(visible=False)
+
+
+def _short(value: float) -> str:
+    """Return 5e-5 for 5e-05 and for 0.00005, 0.03 for 0.03."""
+    return f"{value:g}" if value == 0 or value >= 1e-3 else np.format_float_scientific(value, trim="-", exp_digits=1)

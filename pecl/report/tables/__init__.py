@@ -1,0 +1,35 @@
+"""Tables from results: recall before and after training, with the gallery, and intervals over the test items.
+
+Everything comes from the JSON files of `results`; nothing is parsed out of logs. The cell that stands for a language
+and route is chosen by its validation score, never by its test. What was measured differently is never in one table.
+"""
+
+from pecl.report.tables.build import TABLES, Report, report
+from pecl.report.tables.cells import Cell, best_cells, chosen_cells
+from pecl.report.tables.formats import FORMATS, text_table
+from pecl.report.tables.groups import Group, by_group, group_of
+from pecl.report.tables.modules import module_table
+from pecl.report.tables.runs import evaluation_table, training_table
+from pecl.report.tables.statistics import BEST, METRIC, hits
+from pecl.report.tables.table import Table
+
+__all__ = [
+    "BEST",
+    "FORMATS",
+    "METRIC",
+    "TABLES",
+    "Cell",
+    "Group",
+    "Report",
+    "Table",
+    "best_cells",
+    "by_group",
+    "chosen_cells",
+    "evaluation_table",
+    "group_of",
+    "hits",
+    "module_table",
+    "report",
+    "text_table",
+    "training_table",
+]

@@ -1,0 +1,120 @@
+"""`report`: all tables of a set of results, each made of results that were measured alike."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from pecl.errors import DataError
+from pecl.report.tables.cells import Cell, chosen_cells
+from pecl.report.tables.check import check_result
+from pecl.report.tables.disparity import disparity_table, zero_shot_disparity_table
+from pecl.report.tables.groups import Group, Result, by_group, group_of, one_group, select
+from pecl.report.tables.languages import aligned_table, routes_table
+from pecl.report.tables.modules import modules_table, shots_table, with_several
+from pecl.report.tables.published import published_table, read_published
+from pecl.report.tables.runs import evaluations_table, runs_table
+from pecl.report.tables.table import SHORT_ID, Table
+
+# name -> what it needs, for the message where it is missing
+TABLES: dict[str, str] = {
+    "routes": "a training",
+    "aligned": "method1, method2 or method3 and the baseline with the same query, in one language and setting",
+    "disparity": "results of two languages on one gallery, for all routes of a setting",
+    "modules": "trainings of two modules on one gallery",
+    "shots": "trainings of one language and route with two numbers of shots",
+    "cells": "a training",
+    "evaluations": "an evaluation",
+    "published": "the flag --against published",
+}
+_ANY_GALLERY_SIZE = frozenset({"shots"})  # tables that state the gallery row by row
+
+
+@dataclass(frozen=True)
+class Report:
+    """Tables, and in `left_out` a sentence on results that are in none: failed and interrupted runs; else empty."""
+
+    tables: list[Table]
+    left_out: str
+
+    def named(self, name: str) -> list[Table]:
+        """Return the tables called `name`, one a group."""
+        return [table for table in self.tables if table.name == name]
+
+    def only(self, name: str) -> Table:
+        """Return the one table called `name`.
+
+        Raises:
+            DataError: there is none, or there are several, of results that were not measured alike.
+        """
+        found = self.named(name)
+        if not found:
+            there = ", ".join(dict.fromkeys(table.name for table in self.tables))
+            raise DataError(f"no table {name!r} from these results: it needs {TABLES[name]}; there are {there}")
+        if len(found) > 1:
+            but = frozenset({"gallery_size"}) if name in _ANY_GALLERY_SIZE else frozenset()
+            one_group([table.results[0] for table in found], but)
+        return found[0]
+
+
+def report(results: Sequence[Result], against: str | None = None, where: Sequence[str] = ()) -> Report:
+    """Return the tables of `results`.
+
+    Args:
+        results: as `collect` returns them.
+        against: name of published scores to set ours beside.
+        where: conditions `key=value` that a result has to fulfil, see `select`.
+
+    Raises:
+        ConfigError: a condition is none.
+        DataError: there is no complete result, or none that fulfils the conditions, or one is damaged, or runs of one
+            language and gallery were tested on different captions.
+    """
+    complete = [result for result in results if result["status"] == "complete"]
+    if not complete:
+        unfinished = f" ({_count(results)})" if results else ""
+        raise DataError(f"no complete results here{unfinished}; run pecl train or pecl evaluate first")
+    for result in complete:
+        check_result(result)
+    complete = select(complete, where)
+    tables = [table for group, own in by_group(complete).items() for table in _tables(group, own, complete)]
+    tables += _shots([result for result in complete if result["kind"] == "train"])
+    if against is not None:
+        tables.append(published_table(read_published(against), complete))
+    return Report(tables, _count(results))
+
+
+def _tables(group: Group, results: Sequence[Result], everything: Sequence[Result]) -> Iterator[Table]:
+    """Yield the tables of one group; it holds trainings or evaluations, since only trainings have a split seed."""
+    if group.split_seed is None:
+        yield evaluations_table(results)
+        disparity = zero_shot_disparity_table(results)
+        yield from [disparity] if disparity else []
+        return
+    cells = chosen_cells(results)
+    yield routes_table(cells)
+    yield from filter(None, [aligned_table(cells), disparity_table(cells, everything)])
+    if several := with_several(cells, "adapter"):
+        yield modules_table(several)
+    yield runs_table(results)
+
+
+def _shots(trained: Sequence[Result]) -> Iterator[Table]:
+    """Yield a table for each set of cells that differ in shots, and so perhaps in the size of their gallery."""
+    families: dict[Group, list[Cell]] = {}
+    for cell in chosen_cells(trained):
+        families.setdefault(replace(group_of(cell.runs[0]), gallery_size=None), []).append(cell)
+    for cells in families.values():
+        if several := with_several(cells, "shots"):
+            yield shots_table(several)
+
+
+def _count(results: Sequence[Result]) -> str:
+    """Return how many results are not complete, and which."""
+    counts = Counter(result["status"] for result in results if result["status"] != "complete")
+    named = {
+        status: ", ".join(result["run_id"][:SHORT_ID] for result in results if result["status"] == status)
+        for status in counts
+    }
+    return "; ".join(f"{count} {status}: {named[status]}" for status, count in sorted(counts.items()))

@@ -1,0 +1,182 @@
+"""Cells: the runs of one configuration over its seeds; and the choice among cells, by validation alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from pecl.config import ExperimentConfig
+from pecl.report.tables.groups import Group, Result, group_of
+from pecl.report.tables.statistics import BEST, METRIC, hits, sample_std
+
+# What a grid searches over: of cells that differ in these alone, validation chooses one.
+SEARCHED = frozenset(
+    {"alignment", "alignment_weight", "image_weight", "anchor", "lr", "epochs", "batch_size", "eval_every", "dropout"}
+    | {"device"}
+)
+_IDENTITY = {item.name: item.default for item in fields(ExperimentConfig) if item.metadata.get("identity", True)}
+# Said by the group, by the row, or by the module's description.
+_SAID = frozenset({"profile", "text_model", "image_model", "dataset", "split", "gallery", "test_query", "split_seed"})
+_SAID_BY_ROW = frozenset({"language", "route", "seed", "rank", "weights"})
+_SAME_CELL = frozenset({"seed", "beside"})  # which repetition of a cell a run is
+
+Setting = tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Runs that differ in their seed alone, by seed.
+
+    Attributes:
+        runs: complete results of trainings, lowest seed first.
+        seed: seed at which it was compared with the other cells.
+        compared: number of cells it was chosen from.
+        aside: number of cells that had no run of that seed, and so could not be compared.
+    """
+
+    runs: tuple[Result, ...]
+    seed: int
+    compared: int = 1
+    aside: int = 0
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Config of the first run."""
+        return self.runs[0]["config"]
+
+    @property
+    def language(self) -> str:
+        """Language that was trained."""
+        return self.config["language"]
+
+    @property
+    def pairs(self) -> int:
+        """Number of pairs that were trained on."""
+        return self.runs[0]["data"]["split"]["train"]
+
+    @property
+    def route(self) -> str:
+        """Route that was trained."""
+        return self.config["route"]
+
+    @property
+    def query(self) -> str:
+        """Column that is tested on: target, or target_to_english."""
+        return self.runs[0]["data"]["query"]["test"]
+
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds of the runs."""
+        return [run["config"]["seed"] for run in self.runs]
+
+    @property
+    def run_ids(self) -> list[str]:
+        """Ids of the runs, by seed."""
+        return [run["run_id"] for run in self.runs]
+
+    @property
+    def chosen_run(self) -> Result:
+        """The run that the choice was made by."""
+        return self.runs[self.seeds.index(self.seed)]
+
+    @cached_property
+    def setting(self) -> Setting:
+        """What tells it from cells of other tables' rows: see `setting_of`."""
+        return setting_of(self.runs[0])
+
+    @property
+    def zero_shot(self) -> float:
+        """Score of the tower without adapter; the same for every seed."""
+        return self.runs[0]["metrics"]["test"]["zero_shot"][METRIC]
+
+    @property
+    def scores(self) -> list[float]:
+        """Score after training, by seed."""
+        return [run["metrics"]["test"][BEST][METRIC] for run in self.runs]
+
+    @property
+    def mean(self) -> float:
+        """Mean of the scores over seeds."""
+        return float(np.mean(self.scores))
+
+    @property
+    def std(self) -> float:
+        """Sample standard deviation of the scores over seeds; not a number with one seed."""
+        return sample_std(self.scores)
+
+    @property
+    def captions(self) -> int:
+        """Number of test captions: queries of the direction that starts from text."""
+        return len(list(self.runs[0]["ranks"]["test"][BEST].values())[-1])
+
+    @cached_property
+    def trained_hits(self) -> np.ndarray:
+        """Hits of each test item after training, averaged over seeds, (N,)."""
+        return np.mean([hits(run, BEST) for run in self.runs], axis=0)
+
+    @cached_property
+    def gains(self) -> np.ndarray:
+        """Hits of each test item after training, averaged over seeds, less its hits before, (N,)."""
+        return self.trained_hits - hits(self.runs[0], "zero_shot")
+
+
+def setting_of(result: Result) -> Setting:
+    """Return (field, value) of all that a grid does not search over and that neither the table nor the row says."""
+    config = {**_IDENTITY, **result["config"]}
+    kept = [name for name in _IDENTITY if name not in SEARCHED | _SAID | _SAID_BY_ROW | _SAME_CELL]
+    spec = (result["adapter"] or {}).get("spec")
+    return tuple((name, spec if name == "adapter" else config[name]) for name in kept)
+
+
+def differing_fields(results: Sequence[Result]) -> list[str]:
+    """Return the fields in which runs differ, of those that a list of runs has no column of its own for."""
+    own = {"adapter", "lr", "alignment_weight"}
+    kept = [name for name in _IDENTITY if name not in _SAID | _SAID_BY_ROW | _SAME_CELL | own]
+    configs = [{**_IDENTITY, **result["config"]} for result in results]
+    return [name for name in kept if len({str(config[name]) for config in configs}) > 1]
+
+
+def varying(settings: Iterable[Setting]) -> list[str]:
+    """Return the names of the fields in which settings differ."""
+    columns = zip(*settings, strict=True)
+    return [column[0][0] for column in columns if len(set(column)) > 1]
+
+
+def chosen_cells(results: Sequence[Result]) -> list[Cell]:
+    """Return for each group, language, route and setting the cell with the best validation score, with all its seeds.
+
+    Cells are compared at one seed: the lowest of those that most of them have. So further seeds of the chosen cell
+    sharpen its mean and do not change the choice. Equal scores are settled by run id; test scores are never looked at.
+    """
+    rows: dict[tuple[Group, str, str, Setting], dict[tuple, list[Result]]] = {}
+    count: Counter[tuple] = Counter()  # a cell's seed may be there twice, alone and in a fleet: those are two cells
+    for result in sorted(results, key=lambda result: (result["config"]["seed"], result["run_id"])):
+        config, key = result["config"], _cell_key(result)
+        place = (group_of(result), config["language"], config["route"], setting_of(result))
+        count[place, key, config["seed"]] += 1
+        rows.setdefault(place, {}).setdefault((key, count[place, key, config["seed"]]), []).append(result)
+    chosen = [_choose([tuple(runs) for runs in cells.values()]) for cells in rows.values()]
+    return sorted(chosen, key=lambda cell: (cell.language, cell.route, str(cell.setting), cell.run_ids))
+
+
+def best_cells(results: Sequence[Result]) -> list[Result]:
+    """Return of each of `chosen_cells` the run that it was chosen by."""
+    return [cell.chosen_run for cell in chosen_cells(results)]
+
+
+def _cell_key(result: Result) -> tuple:
+    config = {**_IDENTITY, **result["config"]}
+    return tuple(str(config[name]) for name in _IDENTITY if name not in _SAME_CELL)
+
+
+def _choose(cells: list[tuple[Result, ...]]) -> Cell:
+    count = Counter(run["config"]["seed"] for runs in cells for run in runs)
+    seed = min(count, key=lambda seed: (-count[seed], seed))
+    found = [(run, runs) for runs in cells for run in runs if run["config"]["seed"] == seed]
+    _, runs = min(found, key=lambda pair: (-pair[0]["metrics"]["val"][BEST][METRIC], pair[0]["run_id"]))
+    return Cell(runs, seed, compared=len(found), aside=len(cells) - len(found))

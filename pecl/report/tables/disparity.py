@@ -1,0 +1,187 @@
+"""Disparity between languages before and after training, and how much of the gap to English training closed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import pandas as pd
+
+from pecl.report.tables.cells import Cell, Setting, varying
+from pecl.report.tables.groups import Result, group_of, one_group
+from pecl.report.tables.languages import ZERO_SHOT
+from pecl.report.tables.rows import Row, runs_of, setting_columns, setting_remark
+from pecl.report.tables.statistics import ENGLISH, METRIC, disparity, share_closed
+from pecl.report.tables.table import Table, frame, number
+from pecl.routes import ROUTES
+
+TITLE = "Disparity between languages"
+
+
+@dataclass(frozen=True)
+class _Condition:
+    """One row: scores by language, and the zero-shot condition that training started from."""
+
+    name: str
+    before: str
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+def disparity_table(cells: Sequence[Cell], results: Sequence[Result]) -> Table | None:
+    """Return a row for zero-shot and for each route: mean, spread over languages, gap to English and share closed.
+
+    A language enters where all routes of its setting have a result for it, so that all rows are over the same
+    languages; None where no setting has two. A route of one language alone, or of English and one, does not enter.
+    English's score is looked up among `results`, see `find_english`; formulas stand at `Disparity`, `share_closed`.
+
+    Raises:
+        DataError: the cells were not measured alike, see `one_group`.
+    """
+    group = one_group(runs_of(cells))
+    english = find_english(results, group_of(cells[0].runs[0]))
+    by_setting: dict[Setting, list[Cell]] = {}
+    for cell in cells:
+        by_setting.setdefault(cell.setting, []).append(cell)
+    kept = {setting: found for setting, own in by_setting.items() if len(languages_of(found := _complete(own))) > 1}
+    if not kept:
+        return None
+    different = varying(kept)
+    rows, shown = [], []
+    for own in kept.values():
+        for row in _rows(_conditions(own), english):
+            rows.append({**dict(own[0].setting), **row})
+            shown.append({**setting_columns(own[0], different), **_shown(row)})
+    used = [cell for own in kept.values() for cell in own]
+    remarks = [setting_remark(used), *_remarks(english), *_left_out(cells, used)]
+    if few := len(by_setting) - len(kept):
+        remarks.append(f"{few} settings left out, for want of a second language")
+    runs = (*runs_of(used), *([english] if english else []))
+    remarks = tuple(filter(None, remarks))
+    return Table("disparity", TITLE, group, pd.DataFrame(rows), frame(shown), runs, remarks, bootstrap=False)
+
+
+def zero_shot_disparity_table(evaluations: Sequence[Result]) -> Table | None:
+    """Return the same of evaluations of the plain tower; None where there are fewer than two languages.
+
+    Raises:
+        DataError: they were not measured alike, see `one_group`.
+    """
+    plain = [result for result in evaluations if "zero_shot" in result["metrics"]["test"]]
+    if len({result["config"]["language"] for result in plain}) < 2:
+        return None
+    group = one_group(plain)
+    english = find_english(plain, group)
+    scores: dict[str, dict[str, float]] = {}
+    for result in plain:
+        query = result["data"]["query"]["test"]
+        scores.setdefault(query, {})[result["config"]["language"]] = _zero_shot(result)
+    conditions = [_Condition(ZERO_SHOT[query], ZERO_SHOT[query], own) for query, own in scores.items() if len(own) > 1]
+    if not conditions:
+        return None
+    rows = _rows(conditions, english)
+    shown = frame([_shown(row) for row in rows])
+    remarks = _remarks(english)
+    return Table("disparity", TITLE, group, pd.DataFrame(rows), shown, tuple(plain), remarks, bootstrap=False)
+
+
+def languages_of(cells: Sequence[Cell]) -> list[str]:
+    """Return the languages of cells, sorted."""
+    return sorted({cell.language for cell in cells})
+
+
+def find_english(results: Sequence[Result], group: object) -> Result | None:
+    """Return a result that holds English's zero-shot score on English captions against the gallery of `group`.
+
+    A training or evaluation of English in the same group; else an evaluation of a whole set with a gallery of that
+    size; the test side does not matter, since English is tested on English.
+    """
+
+    def alike(result: Result, split_seed: int | None) -> bool:
+        own = replace(group_of(result), test_query=group.test_query)
+        return own == replace(group, split_seed=split_seed)
+
+    english = [
+        result
+        for result in results
+        if result["config"]["language"] == ENGLISH
+        and result["data"]["query"]["test"] == "target"
+        and "zero_shot" in result["metrics"]["test"]
+    ]
+    ordered = sorted(english, key=lambda result: result["run_id"])
+    same = [result for result in ordered if alike(result, group.split_seed)]
+    return next(iter(same + [result for result in ordered if alike(result, None)]), None)
+
+
+def _complete(cells: Sequence[Cell]) -> list[Cell]:
+    """Return the cells of the languages that have all of the routes which two languages other than English have."""
+    count = Counter(cell.route for cell in cells if cell.language != ENGLISH)
+    routes = {name for name, languages in count.items() if languages > 1}
+    kept = [cell for cell in cells if cell.route in routes]
+    whole = {code for code in languages_of(kept) if {c.route for c in kept if c.language == code} == routes}
+    return [cell for cell in kept if cell.language in whole]
+
+
+def _left_out(cells: Sequence[Cell], used: Sequence[Cell]) -> list[str]:
+    """Return a remark on the languages, and one on the routes, that some cells are of and none of `used`."""
+    codes = sorted({cell.language for cell in cells} - {cell.language for cell in used} - {ENGLISH})
+    routes = sorted({cell.route for cell in cells} - {cell.route for cell in used})
+    remarks = [f"languages left out, for want of a result of every route: {', '.join(codes)}"] if codes else []
+    return remarks + ([f"routes left out, for want of a second language: {', '.join(routes)}"] if routes else [])
+
+
+def _conditions(cells: Sequence[Cell]) -> list[_Condition]:
+    """Return zero-shot on each test text, and each route after training."""
+    found = [_Condition(name, name) for query, name in ZERO_SHOT.items() if any(c.query == query for c in cells)]
+    routes = {cell.route: ZERO_SHOT[cell.query] for cell in cells}
+    found += [_Condition(name, routes[name]) for name in ROUTES if name in routes]
+    by_name = {condition.name: condition for condition in found}
+    for cell in cells:
+        by_name[ZERO_SHOT[cell.query]].scores[cell.language] = cell.zero_shot
+        by_name[cell.route].scores[cell.language] = cell.mean
+    return found
+
+
+def _rows(conditions: Sequence[_Condition], english: Result | None) -> list[Row]:
+    reference = _zero_shot(english) if english else None
+    measured = {condition.name: disparity(condition.scores, reference) for condition in conditions}
+    return [
+        {
+            "condition": condition.name,
+            "languages": sorted(condition.scores),
+            "mean": (own := measured[condition.name]).mean,
+            "std_population": own.std,
+            "max_minus_min": own.spread,
+            "english_zero_shot": float("nan") if reference is None else reference,
+            "gap_to_english": own.gap,
+            "share_closed": float("nan")
+            if condition.name == condition.before
+            else share_closed(measured[condition.before], own),
+        }
+        for condition in conditions
+    ]
+
+
+def _shown(row: Row) -> Row:
+    return {
+        "condition": row["condition"],
+        "languages": " ".join(row["languages"]),
+        "mean": number(row["mean"]),
+        "std over languages": number(row["std_population"]),
+        "max - min": number(row["max_minus_min"]),
+        "gap to English": number(row["gap_to_english"], "+.3f"),
+        "gap closed": number(row["share_closed"], ".1%"),
+    }
+
+
+def _remarks(english: Result | None) -> tuple[str, ...]:
+    if english is None:
+        return ("gap to English: no result of language en on this gallery",)
+    return (
+        f"English zero-shot {_zero_shot(english):.3f}; gap: English less the mean of the other languages",
+        "gap closed: of the gap of zero-shot on the same test text",
+    )
+
+
+def _zero_shot(result: Result) -> float:
+    return result["metrics"]["test"]["zero_shot"][METRIC]

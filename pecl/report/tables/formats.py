@@ -1,0 +1,137 @@
+"""Tables as text, Markdown, LaTeX (booktabs), CSV and JSON."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import pandas as pd
+
+from pecl.report.tables.table import Table
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$",
+    "<": r"$<$", ">": r"$>$", **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+}  # fmt: skip
+_SIGNED = re.compile(r"(?<![\w.$-])[-+]\d[\d.]*")  # a hyphen before a number is a minus sign
+_NUMERIC = re.compile(r"[-+\[\d]")
+
+
+def text_table(table: pd.DataFrame) -> str:
+    """Return a table as text."""
+    return table.to_string(index=False, na_rep="-")
+
+
+def to_text(tables: Sequence[Table]) -> str:
+    """Return tables as plain text, those of a group under its heading."""
+    return _by_heading(
+        tables,
+        lambda heading: f"== {heading} ==",
+        lambda table: f"{table.title}\n{text_table(table.shown)}\n({table.note})",
+    )
+
+
+def to_markdown(tables: Sequence[Table]) -> str:
+    """Return tables as GitHub Markdown."""
+    return _by_heading(tables, lambda heading: f"## {_escape_markdown(heading)}", _markdown)
+
+
+def to_latex(tables: Sequence[Table]) -> str:
+    r"""Return tables as LaTeX for the package booktabs, each a float with a caption and a label `tab:<name>-<n>`."""
+    count = itertools.count(1)
+    return _by_heading(
+        tables,
+        lambda heading: f"% {heading}",
+        lambda table: _latex(table, f"tab:{table.name}-{next(count)}"),
+    )
+
+
+def to_csv(tables: Sequence[Table]) -> str:
+    """Return tables of one name as one long table of raw values: seeds and run ids joined by spaces, no notes."""
+    rows = pd.concat([table.rows for table in tables], ignore_index=True)
+    joined = rows.map(lambda value: " ".join(map(str, value)) if isinstance(value, list) else value)
+    buffer = io.StringIO()
+    joined.to_csv(buffer, index=False, lineterminator="\n")
+    return buffer.getvalue()
+
+
+def to_json(tables: Sequence[Table]) -> str:
+    """Return tables as a JSON list: raw values, full run ids."""
+    return json.dumps([table.to_dict() for table in tables], indent=2, ensure_ascii=False) + "\n"
+
+
+class Format(NamedTuple):
+    """How tables become text, and the ending of a file of them."""
+
+    write: Callable[[Sequence[Table]], str]
+    ending: str
+
+
+FORMATS: dict[str, Format] = {
+    "text": Format(to_text, "txt"),
+    "markdown": Format(to_markdown, "md"),
+    "latex": Format(to_latex, "tex"),
+    "csv": Format(to_csv, "csv"),
+    "json": Format(to_json, "json"),
+}
+
+
+def _by_heading(tables: Sequence[Table], head: Callable[[str], str], body: Callable[[Table], str]) -> str:
+    return "\n\n".join(_blocks(tables, head, body)) + "\n"
+
+
+def _blocks(tables: Sequence[Table], head: Callable[[str], str], body: Callable[[Table], str]) -> Iterator[str]:
+    for group, own in itertools.groupby(tables, key=lambda table: table.group):
+        if group:
+            yield head(group.heading())
+        yield from (body(table) for table in own)
+
+
+def _markdown(table: Table) -> str:
+    header = [_escape_markdown(name) for name in table.shown.columns]
+    rule = ["---:" if numeric else "---" for numeric in _numeric_columns(table.shown)]
+    rows = [[_escape_markdown(cell) for cell in row] for row in table.shown.itertuples(index=False)]
+    lines = [f"| {' | '.join(row)} |" for row in [header, rule, *rows]]
+    return f"**{_escape_markdown(table.title)}**\n\n" + "\n".join(lines) + f"\n\n{_escape_markdown(table.note)}"
+
+
+def _escape_markdown(cell: object) -> str:
+    return re.sub(r"([\\|`*<])", r"\\\1", str(cell)).replace("\n", " ")
+
+
+def _latex(table: Table, label: str) -> str:
+    columns = "".join("r" if numeric else "l" for numeric in _numeric_columns(table.shown))
+    rows = [[_escape_latex(cell) for cell in row] for row in table.shown.itertuples(index=False)]
+    header = " & ".join(map(_escape_latex, table.shown.columns))
+    where = f" {table.group.dataset}, gallery: {table.group.gallery}." if table.group else ""
+    return "\n".join(
+        [
+            r"\begin{table}[t]",
+            r"\centering",
+            rf"\caption{{{_escape_latex(f'{table.title}.{where}')}}}",
+            rf"\label{{{label}}}",
+            rf"\begin{{tabular}}{{{columns}}}",
+            r"\toprule",
+            rf"{header} \\",
+            r"\midrule",
+            *(rf"{' & '.join(row)} \\" for row in rows),
+            r"\bottomrule",
+            r"\end{tabular}",
+            rf"\par\footnotesize {_escape_latex(table.note)}",
+            r"\end{table}",
+        ]
+    )
+
+
+def _escape_latex(cell: object) -> str:
+    marked = _SIGNED.sub(lambda found: f"\0{found.group()}\0", str(cell))  # NUL stands for the dollar of mathematics
+    return "".join(_LATEX.get(sign, sign) for sign in marked.replace("\n", " ")).replace("\0", "$")
+
+
+def _numeric_columns(table: pd.DataFrame) -> list[bool]:
+    """Return for each column whether all that it shows begins like a number."""
+    return [all(_NUMERIC.match(str(cell)) for cell in table[name] if str(cell)) for name in table.columns]

@@ -1,0 +1,176 @@
+"""What the numbers of one table must share, and the refusal to put together what differs in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pecl.errors import ConfigError, DataError, unknown
+from pecl.retrieval.measures import DIRECTIONS
+
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The measurement that makes numbers comparable.
+
+    Attributes:
+        dataset: name of the data set.
+        dataset_split: split of the data set, or None.
+        captions: first digits of the SHA-256 of the English captions of the whole set.
+        gallery_kind: images, or english.
+        gallery_size: items in the gallery of the test part; None where a table states it row by row.
+        split_seed: seed of the few-shot split; None for an evaluation of the whole set.
+        text_tower: name and first digits of the fingerprint.
+        image_tower: the same; None where the gallery is English captions.
+        test_query: train-side, or official-run-cross.
+    """
+
+    dataset: str
+    dataset_split: str | None
+    captions: str
+    gallery_kind: str
+    gallery_size: int | None
+    split_seed: int | None
+    text_tower: str
+    image_tower: str | None
+    test_query: str
+
+    @property
+    def metric(self) -> str:
+        """What the scores of tables are."""
+        directions = " and ".join(name.replace("_", "-") for name in DIRECTIONS[self.gallery_kind])
+        return f"mean R@1 of {directions}"
+
+    @property
+    def gallery(self) -> str:
+        """Size and kind of the gallery."""
+        kind = {"images": "images", "english": "English captions"}[self.gallery_kind]
+        return f"{self.gallery_size:,} {kind}" if self.gallery_size else f"{kind}, size by row"
+
+    def heading(self) -> str:
+        """Return one line that states all of it."""
+        name = f"{self.dataset} {self.dataset_split}" if self.dataset_split else self.dataset
+        towers = f"text tower {self.text_tower}" + (f", image tower {self.image_tower}" if self.image_tower else "")
+        part = "whole set" if self.split_seed is None else f"few-shot split seed {self.split_seed}"
+        return (
+            f"{name} (captions {self.captions}); gallery: {self.gallery}; metric: {self.metric}; {towers}; {part}; "
+            f"test query: {self.test_query}"
+        )
+
+
+def group_of(result: Result) -> Group:
+    """Return the group that a complete result belongs to."""
+    config, data, towers = result["config"], result["data"], result["towers"]
+    kind = data["gallery"]["kind"]
+    return Group(
+        dataset=data["dataset"],
+        dataset_split=config.get("split"),
+        captions=data["sha256"]["english"][:8],
+        gallery_kind=kind,
+        gallery_size=data["gallery"]["size"],
+        split_seed=config["split_seed"] if result["kind"] == "train" else None,
+        text_tower=_tower(towers["text"]),
+        image_tower=_tower(towers["image"]) if kind == "images" else None,
+        test_query=config["test_query"],
+    )
+
+
+def _tower(described: Mapping[str, str] | None) -> str:
+    return f"{described['name']} {described.get('fingerprint', '')[:8]}".strip() if described else "unknown"
+
+
+def by_group(results: Iterable[Result]) -> dict[Group, list[Result]]:
+    """Return the results by group, groups in a fixed order."""
+    found: dict[Group, list[Result]] = {}
+    for result in results:
+        found.setdefault(group_of(result), []).append(result)
+    return {group: found[group] for group in sorted(found, key=_order)}
+
+
+def _order(group: Group) -> list[tuple[bool, Any]]:
+    return [(value is not None, value if isinstance(value, int) else str(value)) for value in asdict(group).values()]
+
+
+def one_group(results: Sequence[Result], but: frozenset[str] = frozenset()) -> Group:
+    """Return the group that `results` share; fields in `but` may differ, and are None in it where they do.
+
+    Raises:
+        DataError: they differ otherwise, or two runs of one language were tested on different captions; both runs and
+            the difference are named.
+    """
+    first = results[0]
+    group = group_of(first)
+    common = asdict(group)
+    for result in results[1:]:
+        other = asdict(group_of(result))
+        if differing := [name for name in other if other[name] != common[name]]:
+            if refused := [name for name in differing if name not in but]:
+                raise DataError(_refusal(first, result, refused, asdict(group), other))
+            common |= dict.fromkeys(differing)
+    _check_captions(results)
+    return Group(**common)
+
+
+def _refusal(first: Result, second: Result, names: list[str], a: dict[str, Any], b: dict[str, Any]) -> str:
+    differences = ", ".join(f"{name} {a[name]} against {b[name]}" for name in names)
+    return (
+        f"{where(first)} and {where(second)} cannot stand in one table: they differ in {differences}; "
+        f"choose one with --where {names[0]}={quote(a[names[0]])}, or give the folder of one experiment"
+    )
+
+
+def quote(value: object) -> str:
+    """Return `value` as a shell takes it."""
+    text = str(value)
+    return f"'{text}'" if " " in text else text
+
+
+def _check_captions(results: Sequence[Result]) -> None:
+    """Raise DataError if two runs of one language and test column were tested on different text."""
+    seen: dict[tuple[str, str], Result] = {}
+    for result in results:
+        language, column = result["config"]["language"], result["data"]["query"]["test"]
+        first = seen.setdefault((language, column), result)
+        before, now = (str(one["data"]["sha256"][column])[:8] for one in (first, result))
+        if before != now:
+            raise DataError(
+                f"{where(first)} and {where(result)} were tested on different captions of language {language}: "
+                f"data.sha256.{column} begins {before} against {now}; run the older one again"
+            )
+
+
+def where(result: Result) -> str:
+    """Return how a message names a result."""
+    return f"run {result['run_id']}" + (f" ({result['path']})" if "path" in result else "")
+
+
+def select(results: Sequence[Result], conditions: Sequence[str]) -> list[Result]:
+    """Return those of complete results for which all of `conditions`, each `key=value`, hold.
+
+    Keys are the fields of `Group`, those of the config, and `kind`.
+
+    Raises:
+        ConfigError: a condition is no `key=value`, or of an unknown key.
+        DataError: no result fulfils it.
+    """
+    left = list(results)
+    for condition in conditions:
+        key, sign, value = condition.partition("=")
+        if not sign:
+            raise ConfigError(f"--where {condition}: expected key=value, such as gallery_size=900")
+        values = [_value(result, key) for result in left]
+        found = sorted(set(map(str, values)))
+        left = [result for result, own in zip(left, values, strict=True) if str(own) == value]
+        if not left:
+            raise DataError(f"--where {condition}: no complete result has it; {key} is {', '.join(found)} here")
+    return left
+
+
+def _value(result: Result, key: str) -> Any:
+    known = {**result["config"], **asdict(group_of(result)), "kind": result["kind"]}
+    if key not in known:
+        raise ConfigError(f"--where: {unknown('key', key, known)}")
+    return known[key]

@@ -1,0 +1,85 @@
+"""Numbers of tables: hits of test items, bootstrap intervals over them, spread over seeds, disparity over languages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pecl.retrieval.measures import LEVEL, SAMPLES, bootstrap_intervals
+
+METRIC = "mean_recall@1"
+BEST = "best"
+ENGLISH = "en"
+BOOTSTRAP = f"{LEVEL:.0%} percentile bootstrap over test items, {SAMPLES:,} resamples, seed 0"
+
+
+def hits(result: Mapping[str, Any], state: str) -> np.ndarray:
+    """Return for each test item the mean over both directions of "its rank is 1", (N,); its mean is mean recall@1.
+
+    With several captions an image the item is the image, whose captions stand or fall with it: theirs are added up, and
+    weighted so that the direction counts for half, as in the metric.
+    """
+    ranks = result["ranks"]["test"][state].values()
+    of_items, of_texts = ((np.asarray(direction) == 1).astype(float) for direction in ranks)
+    if len(of_items) != len(of_texts):
+        of_texts = np.bincount(result["data"]["gallery"]["items"], of_texts, len(of_items)) * (
+            len(of_items) / len(of_texts)
+        )
+    return (of_items + of_texts) / 2
+
+
+def gain(result: Mapping[str, Any]) -> np.ndarray:
+    """Return (N,): for each test item its hits after training less those of the tower without adapter."""
+    return hits(result, BEST) - hits(result, "zero_shot")
+
+
+def intervals(per_item: Sequence[np.ndarray]) -> np.ndarray:
+    """Return (K, 2): the bootstrap interval of the mean of each of K arrays, which may differ in length."""
+    lengths: dict[int, list[int]] = {}
+    for i, values in enumerate(per_item):
+        lengths.setdefault(len(values), []).append(i)
+    found = np.empty((len(per_item), 2))
+    for places in lengths.values():
+        found[places] = bootstrap_intervals(np.stack([per_item[i] for i in places]))
+    return found
+
+
+def sample_std(values: Sequence[float]) -> float:
+    """Return the sample standard deviation sqrt(sum (x - mean)^2 / (n - 1)); not a number where n is 1."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+
+
+@dataclass(frozen=True)
+class Disparity:
+    """How unequally languages are served; scores x_l of languages l = 1 ... L, x_en English's zero-shot score.
+
+    Attributes:
+        mean: sum x_l / L.
+        std: population standard deviation, sqrt(sum (x_l - mean)^2 / L): the languages are all there are, no sample.
+        spread: max x_l - min x_l.
+        gap: x_en - mean of x_l over the languages other than English; not a number without x_en or such a language.
+    """
+
+    mean: float
+    std: float
+    spread: float
+    gap: float
+
+
+def disparity(scores: Mapping[str, float], english: float | None) -> Disparity:
+    """Return the disparity of the `scores` of languages; `english` is English's zero-shot score on the same gallery."""
+    values = np.array(list(scores.values()))
+    others = [score for language, score in scores.items() if language != ENGLISH]
+    gap = float("nan") if english is None or not others else english - float(np.mean(others))
+    return Disparity(float(values.mean()), float(values.std()), float(np.ptp(values)), gap)
+
+
+def share_closed(before: Disparity, after: Disparity) -> float:
+    """Return 1 - gap after / gap before: the share of the gap to English that training closed.
+
+    `before` is zero-shot with the same test text. Not a number where there was no gap.
+    """
+    return 1 - after.gap / before.gap if before.gap > 0 else float("nan")

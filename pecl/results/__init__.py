@@ -1,0 +1,1 @@
+"""Results of runs: their form, their folder, the lock on it."""

@@ -1,0 +1,55 @@
+"""The software and the machine that a result came from."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+_PACKAGES = ("pecl", "torch", "transformers", "timm", "safetensors", "tokenizers", "numpy")
+
+
+def environment() -> dict[str, Any]:
+    """Return what a result says of the software and machine it came from."""
+    import torch  # here and below: reading results needs none
+
+    versions: dict[str, str | None] = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = None
+    commit = _git("rev-parse", "HEAD")
+    return {
+        "versions": versions,
+        "machine": {"platform": platform.platform(), "threads": torch.get_num_threads()},
+        "commit": commit,
+        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")) if commit else None,
+    }
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Return the most memory that this process has held so far, in MiB: on the GPU where one is used."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # bytes on macOS, KiB on Linux
+
+
+def _git(*arguments: str) -> str | None:
+    """Return what git says of the checkout that pecl runs from, or None where it is installed without one."""
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()

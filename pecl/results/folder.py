@@ -1,0 +1,87 @@
+"""What earlier runs left in an experiment folder: complete results, saved states, and what a killed process left."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pecl.config import ExperimentConfig
+from pecl.files import remove_abandoned, sha256_json
+from pecl.results.result import DamagedResultError, read_result, result_path
+
+logger = logging.getLogger(__name__)
+
+_STATES = ".state"
+
+
+def find_result(config: ExperimentConfig) -> dict[str, Any] | None:
+    """Return the result of a training of this config, of any status and data; None where there is none.
+
+    A damaged one counts as none, with a warning: it will be written anew.
+
+    Raises:
+        DataError: it is of a newer version of pecl.
+    """
+    path = result_path(config.out, config.run_id())
+    if not path.exists():
+        return None
+    try:
+        return read_result(path)
+    except DamagedResultError as error:
+        logger.warning("%s; it counts as not run", error)
+        return None
+
+
+def recorded_hashes(result: dict[str, Any]) -> dict[str, Any]:
+    """Return what identifies the data that a complete result was made with."""
+    data = result["data"]
+    return {"captions": data["sha256"], "training text": data.get("translations", {}).get("sha256")}
+
+
+def complete_result(
+    config: ExperimentConfig, hashes: Callable[[ExperimentConfig], dict[str, Any]]
+) -> dict[str, Any] | None:
+    """Return the complete result of a training of this config on the data that are there now, if there is one.
+
+    Args:
+        config: the training.
+        hashes: what identifies the data of a config now, such as `experiment.inputs.training_hashes`.
+
+    Raises:
+        PeclError: the data are missing or wrong, or the result is of a newer version of pecl.
+    """
+    result = find_result(config)
+    if result is None or result["status"] != "complete":
+        return None
+    if recorded_hashes(result) == hashes(config):
+        return result
+    logger.warning("%s is of other data; running it anew", result_path(config.out, config.run_id()))
+    return None
+
+
+def state_path(out: str | Path, runs: Sequence[str], identity: str) -> Path:
+    """Return where the unfinished training of `runs`, side by side, is kept; `identity` is also that of its data."""
+    return Path(out) / _STATES / f"{runs[0]}-{sha256_json([list(runs), identity])[:16]}.safetensors"
+
+
+def remove_states(out: str | Path, run: str) -> None:
+    """Remove every saved state of the complete run `run`, and of fleets that it is the first of."""
+    folder = Path(out) / _STATES
+    for path in folder.glob(f"{run}-*.safetensors"):
+        path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # other states are there, or no folder
+        folder.rmdir()
+
+
+def has_states(out: str | Path) -> bool:
+    """Say whether any training of this folder is unfinished, or was killed before it removed its state."""
+    return (Path(out) / _STATES).is_dir()
+
+
+def remove_unfinished_files(out: str | Path) -> None:
+    """Remove the temporary files that killed processes left in an experiment folder."""
+    for folder in (Path(out), *(path for path in Path(out).glob("*") if path.is_dir())):
+        remove_abandoned(folder)

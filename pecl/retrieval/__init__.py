@@ -1,0 +1,1 @@
+"""Retrieval: ranks, recall and their intervals."""

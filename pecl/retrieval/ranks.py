@@ -1,0 +1,92 @@
+"""Ranks and recall: pure functions of a similarity matrix and a list of correspondences.
+
+Orientation: `similarity` is (Q, G), a row for each query and a column for each gallery item, higher is nearer.
+`correct` is (Q, G) bool. A tie counts against the query: an item's rank is one more than the number of
+*other* items that are at least as similar, so a constant matrix gives the worst rank, never a lucky one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from pecl.retrieval.measures import RECALL_AT
+
+
+@dataclass(frozen=True)
+class RetrievalMetrics:
+    """One direction of retrieval. Recalls are shares in [0, 1]; ranks count from 1.
+
+    `recall@k` counts a query as found when any of its correct items is among the first k ("any hit", as the field
+    reports it); `true_recall@k` is the share of its correct items there. They agree where each query has one.
+    """
+
+    queries: int
+    gallery: int
+    recall: dict[int, float]
+    true_recall: dict[int, float]
+    mean_rank: float
+    median_rank: float
+
+    def to_dict(self) -> dict[str, float | int]:
+        """Return the flat form that results hold: `recall@1`, ..., `mean_rank`, `median_rank`."""
+        flat = {key: value for key, value in asdict(self).items() if not key.endswith("recall")}
+        flat |= {f"recall@{k}": value for k, value in self.recall.items()}
+        return flat | {f"true_recall@{k}": value for k, value in self.true_recall.items()}
+
+
+def correct_ranks(similarity: torch.Tensor, correct: torch.Tensor) -> torch.Tensor:
+    """Return (Q, C) int64: for each query the ranks of its correct items, best first.
+
+    C is the largest number of correct items of a query; queries with fewer are filled up with G + 1.
+    """
+    size = similarity.shape[1]
+    wrong = torch.where(correct, -torch.inf, similarity)  # (Q, G): -inf sorts below everything
+    below = torch.searchsorted(
+        wrong.sort(dim=1).values, similarity.contiguous()
+    )  # (Q, G): wrong, strictly less similar
+    ahead = torch.where(correct, size - below, size + 1)  # (Q, G): wrong items at least as similar
+    most = int(correct.sum(dim=1).max())
+    ahead = ahead.sort(dim=1).values[:, :most]  # (Q, C)
+    return (ahead + torch.arange(1, most + 1)).clamp(max=size + 1)  # a correct item comes after those before it
+
+
+def correspondence(query_item: Sequence[int], gallery_item: Sequence[int]) -> torch.Tensor:
+    """Return (Q, G) bool: query i and gallery item j are of the same item (image)."""
+    return torch.tensor(query_item).unsqueeze(1) == torch.tensor(gallery_item).unsqueeze(0)
+
+
+def metrics(similarity: torch.Tensor, correct: torch.Tensor) -> RetrievalMetrics:
+    """Return the metrics of one direction from (Q, G) similarity and correspondence.
+
+    Raises:
+        ValueError: shapes differ, a query has no correct item, or a similarity is not a number.
+    """
+    if similarity.shape != correct.shape:
+        raise ValueError(f"similarity is {tuple(similarity.shape)} but correct is {tuple(correct.shape)}")
+    if not bool(correct.any(dim=1).all()):
+        raise ValueError(f"query {int((~correct.any(dim=1)).nonzero()[0])} has no correct item in the gallery")
+    if bool(similarity.isnan().any()):
+        raise ValueError("similarity holds values that are not numbers; the embeddings are damaged")
+    all_ranks = correct_ranks(similarity, correct)  # (Q, C)
+    best = all_ranks[:, 0].double()  # (Q,)
+    per_query = correct.sum(dim=1).double()  # (Q,)
+    size = similarity.shape[1]
+    hits = {k: (all_ranks <= min(k, size)).sum(dim=1) for k in RECALL_AT}  # (Q,) each; G + 1 stands for no item
+    return RetrievalMetrics(
+        queries=len(similarity),
+        gallery=size,
+        recall={k: float((best <= k).double().mean()) for k in RECALL_AT},
+        true_recall={k: float((hits[k] / per_query).mean()) for k in RECALL_AT},
+        mean_rank=float(best.mean()),
+        median_rank=float(np.median(best.numpy())),
+    )
+
+
+def cosine_similarity(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Return the cosine of every row of (Q, D) with every row of (G, D): (Q, G)."""
+    return F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T

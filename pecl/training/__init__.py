@@ -1,0 +1,1 @@
+"""Training of the slots of an adapter."""

@@ -1,0 +1,277 @@
+"""`AlignmentTrainer`: translation-based alignment of S slots over one frozen tower.
+
+A *cell* is what a slot learns: its pairs, objective, learning rate and seed. A batch holds the rows of every cell,
+query and anchor alike, in one pass; each loss is computed within its cell's rows, so no gradient crosses slots. S = 1
+is ordinary training. Several cells, one a language, may share a slot: their losses are summed, and so are learned
+jointly (the release's `preliminary` arm).
+
+What a step draws at random depends on its seed and number alone: the order of an epoch comes from (seed, epoch),
+dropout from (seed, step). A run that was killed therefore goes on from its last saved step and ends with the same bits.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from pecl.adapters.adapter import Adapter
+from pecl.encoders.text import MultilingualTextEncoder, TokenIds
+from pecl.errors import ConfigError
+from pecl.files import sha256_bytes
+from pecl.training.losses import AlignmentObjective
+from pecl.training.optimizer import SlotAdam
+from pecl.training.state import TrainingState, load_state, save_state
+
+SAVE_EVERY_SECONDS = 2.0
+
+
+def derived_seed(seed: int, purpose: str, number: int) -> int:
+    """Return a seed for one purpose and one step or epoch, independent of all the others."""
+    return int(sha256_bytes(f"{seed}/{purpose}/{number}".encode())[:15], 16)
+
+
+@dataclass(frozen=True)
+class TrainingCell:
+    """What a slot learns from n pairs.
+
+    Attributes:
+        query: token ids of the n queries.
+        anchor: token ids of the n anchors (a student anchor: gradients flow through it), their embeddings (n, D)
+            (a frozen anchor), or None.
+        images: (n, D) image embeddings, or None in training on text alone.
+        objective: the loss.
+        lr: learning rate at the first step.
+        seed: of the order of the pairs, and of dropout (a fleet uses its first cell's).
+    """
+
+    query: TokenIds
+    anchor: TokenIds | torch.Tensor | None
+    images: torch.Tensor | None
+    objective: AlignmentObjective
+    lr: float
+    seed: int
+
+    def __len__(self) -> int:
+        return len(self.query)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how often. Cosine decay to zero over all steps, without warm-up."""
+
+    epochs: int
+    batch_size: int
+    eval_every: int
+    dropout: bool = True
+
+    def steps(self, pairs: int) -> int:
+        """Return the number of steps for `pairs` training pairs; the last batch of an epoch may be smaller."""
+        return self.epochs * math.ceil(pairs / self.batch_size)
+
+
+@dataclass
+class SlotRecord:
+    """How the training of one slot went.
+
+    Attributes:
+        losses: (step, mean loss since the step before) at each validation.
+        scores: (step, validation score) at each validation; steps count from 1.
+        best_step: step of the best score; ties go to the later one.
+        best: parameters at `best_step`.
+    """
+
+    losses: list[tuple[int, float]] = field(default_factory=list)
+    scores: list[tuple[int, float]] = field(default_factory=list)
+    best_step: int = 0
+    best_score: float = -math.inf
+    best: dict[str, torch.Tensor] = field(default_factory=dict)
+
+
+class AlignmentTrainer:
+    """Trains the slots of an adapter.
+
+    Args:
+        tower: the text tower that `adapter` is attached to.
+        adapter: the slots, one for each cell unless `slot_of` says otherwise.
+        cells: what the slots learn; all of the same number of pairs.
+        schedule: epochs, batch size, validation cadence, dropout.
+        validate: returns the validation score of every cell, higher is better; a slot's is the mean of its cells'.
+        state_path: where the state of the unfinished training is kept, or None to keep none.
+        identity: whose state that is; a state of another identity is refused.
+        slot_of: the slot of each cell; cells of one slot have one learning rate.
+    """
+
+    def __init__(
+        self,
+        tower: MultilingualTextEncoder,
+        adapter: Adapter,
+        cells: Sequence[TrainingCell],
+        schedule: Schedule,
+        validate: Callable[[], Sequence[float]],
+        state_path: str | Path | None = None,
+        identity: str = "",
+        slot_of: Sequence[int] | None = None,
+    ) -> None:
+        self.slot_of = list(range(len(cells)) if slot_of is None else slot_of)
+        if set(self.slot_of) != set(range(adapter.num_slots)) or len({len(cell) for cell in cells}) != 1:
+            sizes = [len(cell) for cell in cells]
+            raise ConfigError(f"{adapter.num_slots} slots need as many cells of one size, got cells of {sizes} pairs")
+        self.tower, self.adapter, self.cells, self.schedule = tower, adapter, list(cells), schedule
+        self.validate = validate
+        self.state_path, self.identity = state_path, identity
+        if not adapter.parameters():
+            raise ConfigError("the adapter has no parameters to train; evaluate it instead")
+        self.optimizer = SlotAdam(adapter.parameters(), list(adapter.learning_rate_scales().values()))
+        self.records = [SlotRecord() for _ in range(adapter.num_slots)]
+        self.total_steps = schedule.steps(len(cells[0]))
+        self.step = 0
+        self.saved_step = 0  # of the state on disk
+        self.seconds = 0.0
+        self._recent = torch.zeros(adapter.num_slots)  # (S,) sum of losses since the last validation
+        self._recent_steps = 0
+
+    def run(self) -> list[SlotRecord]:
+        """Train to the end, from the saved state if there is one, and return one record a slot."""
+        self._restore()
+        started = saved = time.monotonic()
+        before = self.seconds
+        with tqdm(total=self.total_steps, initial=self.step, desc="train", unit="step", leave=False) as bar:
+            while self.step < self.total_steps:
+                self._recent += self.train_step()
+                self._recent_steps += 1
+                if self.step % self.schedule.eval_every == 0 or self.step == self.total_steps:
+                    self._validate()
+                    bar.set_postfix(self._postfix())
+                self.seconds = before + time.monotonic() - started
+                if time.monotonic() - saved > SAVE_EVERY_SECONDS or self.step == self.total_steps:
+                    self._save()
+                    saved = time.monotonic()
+                bar.update()
+        return self.records
+
+    def train_step(self) -> torch.Tensor:
+        """Take one step and return the loss of every slot, (S,)."""
+        losses = self.losses(self.batch_indices(self.step))
+        self.optimizer.zero_grad()
+        losses.sum().backward()
+        decay = 0.5 * (1 + math.cos(math.pi * self.step / self.total_steps))
+        lrs = dict(zip(self.slot_of, (cell.lr for cell in self.cells), strict=True))  # slot -> its cells' own
+        self.optimizer.step(torch.tensor([lrs[slot] * decay for slot in range(len(lrs))]))
+        self.step += 1
+        return losses.detach().cpu()
+
+    def batch_indices(self, step: int) -> list[list[int]]:
+        """Return, for every cell, the pairs of `step` (counted from 0)."""
+        n, size = len(self.cells[0]), self.schedule.batch_size
+        epoch, place = divmod(step, math.ceil(n / size))
+        orders = (
+            torch.randperm(n, generator=torch.Generator().manual_seed(derived_seed(cell.seed, "order", epoch)))
+            for cell in self.cells
+        )
+        return [order[place * size : (place + 1) * size].tolist() for order in orders]
+
+    def losses(self, indices: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Return the loss of every slot, (S,), on the given pairs of its cell, with the current step's dropout."""
+        rows: TokenIds = []
+        slots: list[int] = []
+        for slot, cell, chosen in zip(self.slot_of, self.cells, indices, strict=True):
+            columns = [cell.query, cell.anchor] if isinstance(cell.anchor, list) else [cell.query]
+            for column in columns:
+                rows += [column[i] for i in chosen]
+                slots += [slot] * len(chosen)
+        batch = self.tower.pad(rows, range(len(rows)))
+        if self.tower.training != self.schedule.dropout:  # setting the mode of every module takes its time
+            self.tower.train(self.schedule.dropout)
+        with torch.random.fork_rng(devices=self._cuda_devices()):
+            torch.manual_seed(self.cells[0].seed + 1_000_003 * (self.step + 1))
+            embeddings = self.tower(
+                batch.input_ids, batch.attention_mask, torch.tensor(slots, device=batch.input_ids.device)
+            )
+        if self.schedule.dropout:
+            self.tower.eval()
+        of_cells = torch.stack(self._cell_losses(embeddings, indices))  # (C,)
+        return of_cells.new_zeros(len(self.records)).index_add(0, torch.tensor(self.slot_of), of_cells)  # (S,)
+
+    def _cell_losses(self, embeddings: torch.Tensor, indices: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+        losses, start = [], 0
+        for cell, chosen in zip(self.cells, indices, strict=True):
+            query, start = embeddings[start : start + len(chosen)], start + len(chosen)  # (b, D)
+            anchor = cell.anchor
+            if isinstance(anchor, list):
+                anchor, start = embeddings[start : start + len(chosen)], start + len(chosen)  # (b, D)
+            elif anchor is not None:
+                anchor = anchor[chosen].to(query)
+            images = None if cell.images is None else cell.images[chosen].to(query)
+            losses.append(cell.objective(query, anchor, images))
+        return losses
+
+    def _cuda_devices(self) -> list[torch.device]:
+        return [self.tower.device] if self.tower.device.type == "cuda" else []
+
+    def _validate(self) -> None:
+        mean_losses = (self._recent / self._recent_steps).tolist()
+        self._recent.zero_()
+        self._recent_steps = 0
+        scores: dict[int, list[float]] = {}
+        for slot, score in zip(self.slot_of, self.validate(), strict=True):
+            scores.setdefault(slot, []).append(score)
+        for slot, (record, loss) in enumerate(zip(self.records, mean_losses, strict=True)):
+            score = sum(scores[slot]) / len(scores[slot])
+            record.losses.append((self.step, loss))
+            record.scores.append((self.step, score))
+            if score >= record.best_score:  # ties go to the later one
+                record.best_step, record.best_score = self.step, score
+                record.best = self.adapter.slot_state(slot)
+
+    def _postfix(self) -> dict[str, str]:
+        losses = [record.losses[-1][1] for record in self.records]
+        scores = [record.scores[-1][1] for record in self.records]
+        mean = len(self.records)
+        return {"loss": f"{sum(losses) / mean:.4f}", "val_recall": f"{sum(scores) / mean:.3f}"}
+
+    def _save(self) -> None:
+        if self.state_path is None:
+            return
+        tensors = {f"parameter.{name}": parameter for name, parameter in self.adapter.named_parameters()}
+        for i, (mean, square) in enumerate(zip(self.optimizer.exp_avg, self.optimizer.exp_avg_sq, strict=True)):
+            tensors |= {f"exp_avg.{i}": mean, f"exp_avg_sq.{i}": square}
+        for slot, record in enumerate(self.records):
+            tensors |= {f"best.{slot}.{name}": value for name, value in record.best.items()}
+        tensors["recent"] = self._recent
+        save_state(self.state_path, TrainingState(tensors, self._progress()), self.identity)
+        self.saved_step = self.step
+
+    def _progress(self) -> dict[str, Any]:
+        records = [
+            {"losses": r.losses, "scores": r.scores, "best_step": r.best_step, "best_score": r.best_score}
+            for r in self.records
+        ]
+        return {"step": self.step, "seconds": self.seconds, "recent_steps": self._recent_steps, "records": records}
+
+    @torch.no_grad()
+    def _restore(self) -> None:
+        state = None if self.state_path is None else load_state(self.state_path, self.identity)
+        if state is None:
+            return
+        for name, parameter in self.adapter.named_parameters():
+            parameter.copy_(state.tensors[f"parameter.{name}"])
+        for i, (mean, square) in enumerate(zip(self.optimizer.exp_avg, self.optimizer.exp_avg_sq, strict=True)):
+            mean.copy_(state.tensors[f"exp_avg.{i}"])
+            square.copy_(state.tensors[f"exp_avg_sq.{i}"])
+        progress = state.progress
+        self.step = self.saved_step = self.optimizer.steps = progress["step"]
+        self.seconds, self._recent_steps = progress["seconds"], progress["recent_steps"]
+        self._recent = state.tensors["recent"]
+        for slot, (record, kept) in enumerate(zip(self.records, progress["records"], strict=True)):
+            record.losses = [tuple(pair) for pair in kept["losses"]]
+            record.scores = [tuple(pair) for pair in kept["scores"]]
+            record.best_step, record.best_score = kept["best_step"], kept["best_score"]
+            prefix = f"best.{slot}."
+            record.best = {k.removeprefix(prefix): v for k, v in state.tensors.items() if k.startswith(prefix)}
