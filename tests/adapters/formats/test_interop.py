@@ -1,0 +1,180 @@
+"""PEFT's format both ways, conversion, and towers saved with an adapter merged in, on tiny towers."""
+
+import copy
+import json
+
+import peft
+import pytest
+import torch
+from helpers.adapter_towers import ARCHITECTURES, TEXTS, filled, states, tower_of
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from pecl.adapters.adapter import attach
+from pecl.adapters.formats.convert import read_adapter, write_adapter
+from pecl.adapters.formats.files import load_adapter_file, save_adapter
+from pecl.adapters.formats.peft import read_peft, write_peft
+from pecl.adapters.spec import parse_adapter
+from pecl.encoders.export import save_text_encoder
+from pecl.encoders.loading.text import load_text_encoder
+from pecl.errors import ConfigError, OutputError, WeightsError
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "lora",
+        "lora-only:r=3",
+        "lora-only:target_modules=output",
+        "lora-only:target_modules=attention_output+layernorm:target_modules=output_norm",
+    ],
+)
+def test_peft_loads_what_pecl_writes(architecture, spec, tmp_path):
+    tower = tower_of(architecture, torch.float32)
+    plain = copy.deepcopy(tower)
+    adapter = filled(tower, spec)
+    write_peft(tmp_path / "peft", adapter.slot_state(0), adapter.configs, tower)
+    plain.backbone = peft.PeftModel.from_pretrained(plain.backbone, tmp_path / "peft").eval()
+    expected = tower.encode_text(TEXTS)
+    torch.testing.assert_close(plain.encode_text(TEXTS), expected, rtol=0, atol=1e-5)
+    configs, state = read_peft(tmp_path / "peft", tower)
+    assert configs == adapter.configs
+    assert state.keys() == adapter.slot_state(0).keys()
+    assert all(torch.equal(state[name], tensor) for name, tensor in adapter.slot_state(0).items())
+
+
+PEFT_CONFIGS = {
+    "suffixes": ({"target_modules": ["query", "value"], "r": 4}, "lora-only:r=4"),
+    "expression": (
+        {"target_modules": r".*\.\d+\.output\.dense", "r": 2, "lora_alpha": 6},
+        "lora-only:r=2,lora_alpha=6.0,target_modules=output",
+    ),
+    "layer norms": ({"target_modules": ["query", "value"], "modules_to_save": ["output.LayerNorm"]}, "lora"),
+    "rslora": ({"target_modules": ["query", "value"], "r": 4, "lora_alpha": 8, "use_rslora": True}, None),
+}
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("name", PEFT_CONFIGS)
+def test_pecl_loads_what_peft_writes(architecture, name, tmp_path):
+    options, spec = PEFT_CONFIGS[name]
+    tower = tower_of(architecture, torch.float32)
+    theirs = copy.deepcopy(tower)
+    options = {"r": 8, "lora_alpha": 16} | options
+    theirs.backbone = peft.get_peft_model(theirs.backbone, peft.LoraConfig(**options)).eval()
+    for parameter in theirs.backbone.parameters():
+        if parameter.requires_grad:
+            parameter.data += 0.1 * torch.randn_like(parameter)
+    theirs.backbone.save_pretrained(tmp_path)
+    adapter = read_adapter(tmp_path, tower, "de")
+    if spec is not None:
+        assert adapter.configs == parse_adapter(spec)
+    attach(tower, adapter.configs).load_slot_state(0, adapter.state)
+    torch.testing.assert_close(tower.encode_text(TEXTS), theirs.encode_text(TEXTS), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"use_dora": True}, "use_dora is True, which pecl cannot compute; expected False"),
+        ({"peft_type": "IA3"}, "peft_type is 'IA3'"),
+        ({"bias": "all"}, "bias is 'all'"),
+        ({"rank_pattern": {"query": 2}}, "rank_pattern"),
+        ({"init_lora_weights": "pissa"}, "init_lora_weights is 'pissa'"),
+        ({"r": "eight"}, "r is 'eight'"),
+        ({"r": None}, "r is None"),
+    ],
+)
+def test_peft_adapters_that_pecl_cannot_compute_are_refused(change, message, tmp_path):
+    tower = tower_of("bert", torch.float32)
+    write_peft(tmp_path, states(tower)[0], parse_adapter("lora"), tower)
+    options = json.loads((tmp_path / "adapter_config.json").read_text())
+    (tmp_path / "adapter_config.json").write_text(json.dumps(options | change))
+    with pytest.raises(WeightsError, match=message):
+        read_peft(tmp_path, tower)
+
+
+def test_damaged_peft_folders_are_refused(tmp_path):
+    tower = tower_of("bert", torch.float32)
+    write_peft(tmp_path, states(tower)[0], parse_adapter("lora"), tower)
+    weights = tmp_path / "adapter_model.safetensors"
+    tensors = load_file(weights)
+    save_file({name: t for name, t in tensors.items() if "layer.1.attention.self.query" not in name}, weights)
+    with pytest.raises(WeightsError, match=r"adapts query in some layers only: encoder\.layer\.1"):
+        read_peft(tmp_path, tower)
+    save_file(tensors | {"base_model.model.pooler.dense.weight": torch.zeros(2)}, weights)
+    with pytest.raises(WeightsError, match=r"'base_model.model.pooler.dense.weight' is no parameter"):
+        read_peft(tmp_path, tower)
+    weights.write_bytes(b"")
+    with pytest.raises(WeightsError, match=r"cannot read .*adapter_model.safetensors"):
+        read_peft(tmp_path, tower)
+    (tmp_path / "adapter_config.json").unlink()
+    with pytest.raises(WeightsError, match=r"adapter_config.json is no config of a LoRA"):
+        read_peft(tmp_path, tower)
+
+
+@pytest.mark.parametrize("spec", ["bottleneck", "lora+head", "soft_prompt"])
+def test_what_peft_cannot_hold_is_refused(spec, tmp_path):
+    tower = tower_of("bert", torch.float32)
+    with pytest.raises(ConfigError, match="cannot be written in PEFT's format"):
+        write_peft(tmp_path / "x", states(tower, spec)[0], parse_adapter(spec), tower)
+    assert not (tmp_path / "x").exists()
+
+
+def test_conversion_there_and_back(tmp_path):
+    tower = tower_of("bert", torch.float32)
+    state = states(tower)[0]
+    source = save_adapter(tmp_path / "de.safetensors", state, parse_adapter("lora"), "de", tower)
+    folder = write_adapter(tmp_path / "peft", read_adapter(source, tower), tower)
+    without_language = read_adapter(folder, tower)
+    with pytest.raises(ConfigError, match="does not say what language it is for"):
+        write_adapter(tmp_path / "again.safetensors", without_language, tower)
+    again = write_adapter(tmp_path / "again.safetensors", read_adapter(folder, tower, "de"), tower)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in load_adapter_file(again, tower).state.items())
+    with pytest.raises(ConfigError, match="says itself which adapter it is"):
+        read_adapter(folder, tower, "de", parse_adapter("lora"))
+    assert tower.adapter is None
+
+
+@pytest.mark.parametrize(("spec", "prefix"), [("lora", "lora_"), ("bottleneck", "adapter.modulelist.")])
+def test_released_checkpoint_converts(spec, prefix, tmp_path):
+    """A checkpoint under OpenDelta's names, behind M-CLIP's `transformer.`, gives the same adapter."""
+    tower = tower_of("xlm-roberta", torch.float32)
+    state = states(tower, spec)[0]
+    names = {
+        ".lora_": ".lora.lora_",
+        ".down_": ".adapter.modulelist.down_proj.",
+        ".up_": ".adapter.modulelist.up_proj.",
+    }
+    released = {}
+    for name, tensor in state.items():
+        for ours, theirs in names.items():
+            name = name.replace(ours, theirs)
+        released[name.replace("backbone.", "transformer.", 1)] = tensor
+    assert any(prefix in name for name in released)
+    torch.save(released, tmp_path / "text_model_best.ckpt")
+    adapter = read_adapter(tmp_path / "text_model_best.ckpt", tower, "de")
+    assert adapter.configs == parse_adapter(spec)
+    assert all(torch.equal(adapter.state[name], tensor) for name, tensor in state.items())
+    with pytest.raises(WeightsError, match="does not fit the text tower"):
+        read_adapter(tmp_path / "text_model_best.ckpt", tower, "de", parse_adapter("lora:r=2"))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("several_layers", [False, True])
+def test_saved_towers_load_with_the_same_embeddings(architecture, several_layers, tmp_path):
+    tower = tower_of(architecture, torch.float32)
+    if several_layers:
+        tower.head = nn.Sequential(tower.head, nn.Tanh(), nn.Linear(8, 8, bias=False)).eval()
+        tower.text_prefix, tower.pooling = "query: ", "cls"
+    save_text_encoder(tower, tmp_path / "tower")
+    loaded = load_text_encoder(tmp_path / "tower")
+    assert (loaded.pooling, loaded.text_prefix, loaded.max_length) == (tower.pooling, tower.text_prefix, 128)
+    torch.testing.assert_close(loaded.encode_text(TEXTS), tower.encode_text(TEXTS), rtol=0, atol=1e-6)
+    with pytest.raises(OutputError, match="exists already"):
+        save_text_encoder(tower, tmp_path / "tower")
+    attach(tower, parse_adapter("lora"))
+    with pytest.raises(ConfigError, match="has an adapter"):
+        save_text_encoder(tower, tmp_path / "other")
+    assert not (tmp_path / "other").exists()

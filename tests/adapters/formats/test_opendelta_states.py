@@ -1,0 +1,188 @@
+"""Adapters that OpenDelta trained: the released checkpoints' pickle, and the names on both sides."""
+
+import collections
+import os
+import typing
+
+import pytest
+import torch
+from helpers.tiny import sentences, tiny_tower
+
+from pecl.adapters.adapter import attach
+from pecl.adapters.formats.opendelta import from_opendelta_state_dict, infer_configs, load_released_checkpoint
+from pecl.adapters.methods.bottleneck import BottleneckConfig
+from pecl.adapters.methods.compacter import CompacterConfig
+from pecl.adapters.methods.head import HeadConfig
+from pecl.adapters.methods.layer_norm import LayerNormConfig
+from pecl.adapters.methods.lora import LoraConfig
+from pecl.adapters.methods.soft_prompt import SoftPromptConfig
+from pecl.errors import WeightsError
+
+QUERY = "encoder.layer.0.attention.self.query"
+DENSE = "encoder.layer.3.output.dense"
+NORM = "encoder.layer.0.output.LayerNorm"
+
+
+def released_state(**tensors):
+    """Made by calling `typing.OrderedDict`, as the released code makes it."""
+    state = typing.OrderedDict()
+    for name, tensor in tensors.items():
+        state[name] = tensor
+    return state
+
+
+class Runs:
+    """Pickles to a call of os.system."""
+
+    def __reduce__(self):
+        return os.system, ("true",)
+
+
+class TestLoadReleasedCheckpoint:
+    def test_reads_what_torch_alone_refuses(self, tmp_path):
+        path = tmp_path / "text_model_best.ckpt"
+        state = released_state(**{f"transformer.{QUERY}.lora.lora_A": torch.randn(2, 8), "x": torch.ones(3)})
+        torch.save(state, path)
+        with pytest.raises(Exception, match=r"typing\.OrderedDict"):  # the reason for the function
+            torch.load(path, weights_only=True)
+        read = load_released_checkpoint(path)
+        assert type(read) is dict
+        assert list(read) == list(state)
+        assert all(torch.equal(read[name], state[name]) for name in state)
+        with pytest.raises(Exception, match=r"typing\.OrderedDict"):  # the permission was for that call alone
+            torch.load(path, weights_only=True)
+
+    def test_reads_a_plain_state_dict(self, tmp_path):
+        torch.save(collections.OrderedDict(a=torch.ones(2)), tmp_path / "x.ckpt")
+        assert list(load_released_checkpoint(tmp_path / "x.ckpt")) == ["a"]
+
+    def test_runs_nothing(self, tmp_path):
+        torch.save(released_state(a=Runs()), tmp_path / "x.ckpt")
+        with pytest.raises(WeightsError, match=r"x\.ckpt is no state dict that can be read safely") as caught:
+            load_released_checkpoint(tmp_path / "x.ckpt")
+        assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ([torch.ones(1)], "holds a list, expected a dictionary of tensors"),
+            ({"epoch": 3}, "'epoch' is a int, expected a tensor"),
+        ],
+    )
+    def test_other_content(self, tmp_path, content, message):
+        torch.save(content, tmp_path / "x.ckpt")
+        with pytest.raises(WeightsError, match=message):
+            load_released_checkpoint(tmp_path / "x.ckpt")
+
+    def test_missing(self, tmp_path):
+        with pytest.raises(WeightsError, match=r"no\.ckpt is missing"):
+            load_released_checkpoint(tmp_path / "no.ckpt")
+
+    @pytest.mark.parametrize("content", [b"", b"not a pickle", bytes(range(200))])
+    def test_damaged(self, tmp_path, content):
+        (tmp_path / "x.ckpt").write_bytes(content)
+        with pytest.raises(WeightsError, match="no state dict that can be read safely"):
+            load_released_checkpoint(tmp_path / "x.ckpt")
+
+    def test_cut_short(self, tmp_path):
+        torch.save(released_state(a=torch.randn(100)), tmp_path / "x.ckpt")
+        whole = (tmp_path / "x.ckpt").read_bytes()
+        (tmp_path / "x.ckpt").write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(WeightsError, match="no state dict that can be read safely"):
+            load_released_checkpoint(tmp_path / "x.ckpt")
+
+
+class TestFromOpenDeltaStateDict:
+    @pytest.mark.parametrize("prefix", ["", "transformer.", "backbone."])
+    def test_lora_with_layer_norms_and_head(self, prefix):
+        state = {f"{prefix}{QUERY}.lora.lora_A": torch.ones(1), f"{prefix}{NORM}.weight": torch.zeros(1)}
+        kind, converted = from_opendelta_state_dict(state | {"LinearTransformation.bias": torch.full((1,), 2.0)})
+        assert kind == "lora"
+        assert converted == {f"backbone.{QUERY}.lora_A": 1, f"backbone.{NORM}.weight": 0, "head.bias": 2}
+
+    def test_no_delta(self):
+        with pytest.raises(WeightsError, match="found none among 1 tensors"):
+            from_opendelta_state_dict({f"{NORM}.weight": torch.ones(1)})
+
+    def test_two_deltas(self):
+        state = {f"{QUERY}.lora.lora_A": torch.ones(1), f"{DENSE}.compactor.up_sampler.b": torch.ones(1)}
+        with pytest.raises(WeightsError, match="found compacter and lora"):
+            from_opendelta_state_dict(state)
+
+    def test_pooler_is_left_out(self):
+        state = {f"transformer.{QUERY}.lora.lora_A": torch.ones(1), "transformer.pooler.dense.bias": torch.ones(1)}
+        assert list(from_opendelta_state_dict(state)[1]) == [f"backbone.{QUERY}.lora_A"]
+
+
+def layer_state(method, shapes, modules=("attention.output.dense", "output.dense")):
+    """A state of two layers, with both LayerNorms of each."""
+    names = [f"transformer.encoder.layer.{i}.{module}.{method}" for i in range(2) for module in modules]
+    state = {f"{name}.{key}": torch.zeros(shape) for name in names for key, shape in shapes.items()}
+    norms = [
+        f"transformer.encoder.layer.{i}.{norm}.LayerNorm" for i in range(2) for norm in ("attention.output", "output")
+    ]
+    return state | {f"{name}.{key}": torch.zeros(64) for name in norms for key in ("weight", "bias")}
+
+
+LORA = {"lora_A": (3, 64), "lora_B": (64, 3)}
+COMPACTER = {
+    "down_sampler.phm_rule": (2, 2, 2),
+    "down_sampler.W_left": (2, 32, 1),
+    "down_sampler.W_right": (2, 1, 5),
+    "down_sampler.b": (10,),  # 64 // 6
+    "up_sampler.b": (64,),
+}
+BOTTLENECK = {"down_proj.weight": (7, 64), "down_proj.bias": (7,), "up_proj.weight": (64, 7), "up_proj.bias": (64,)}
+QKVO = ("query", "key", "value", "attention_output")
+
+
+class TestInferConfigs:
+    @pytest.mark.parametrize(
+        ("state", "configs"),
+        [
+            (layer_state("lora", LORA, ("attention.self.query", "attention.self.value")), (LoraConfig(r=3),)),
+            (layer_state("adapter.modulelist", BOTTLENECK), (BottleneckConfig(bottleneck_dim=7),)),
+            (layer_state("compactor", COMPACTER), (CompacterConfig(reduction_factor=6, phm_dim=2),)),
+        ],
+        ids=["lora", "bottleneck", "compacter"],
+    )
+    def test_with_layer_norms(self, state, configs):
+        assert infer_configs(*from_opendelta_state_dict(state)) == (*configs, LayerNormConfig())
+
+    def test_soft_prompt(self):
+        state = {"transformer.soft_prompt_layer.soft_embeds": torch.zeros(5, 64)}
+        assert infer_configs(*from_opendelta_state_dict(state)) == (SoftPromptConfig(num_virtual_tokens=5),)
+
+    def test_run_cross(self):
+        modules = [*(f"attention.self.{name}" for name in ("query", "key", "value")), "attention.output.dense"]
+        state = layer_state("lora", LORA, modules) | {"LinearTransformation.weight": torch.zeros(8, 64)}
+        expected = (LoraConfig(r=3, target_modules=QKVO), LayerNormConfig(), HeadConfig())
+        assert infer_configs(*from_opendelta_state_dict(state)) == expected
+
+    def test_incomplete_state(self):
+        state = {f"{QUERY}.lora.lora_B": torch.zeros(64, 3)}
+        with pytest.raises(WeightsError, match="the lora state has no parameter named 'lora_A'"):
+            infer_configs(*from_opendelta_state_dict(state))
+
+
+@pytest.mark.parametrize("spec", [(LoraConfig(r=2), LayerNormConfig(), HeadConfig()), (SoftPromptConfig(),)])
+def test_a_released_checkpoint_becomes_an_adapter(tmp_path, spec):
+    """Written under M-CLIP's names as the released code writes it, and read back into a tower."""
+    tower = tiny_tower()
+    adapter = attach(tower, spec)
+    for parameter in adapter.parameters():
+        torch.nn.init.normal_(parameter)
+    theirs = {"backbone.": "transformer.", "head.": "LinearTransformation.", ".lora_": ".lora.lora_"}
+    theirs["embeddings.word_embeddings.prompt"] = "soft_prompt_layer.soft_embeds"
+    state = typing.OrderedDict()
+    for name, tensor in adapter.slot_state(0).items():
+        for ours, other in theirs.items():
+            name = name.replace(ours, other)
+        state[name] = tensor
+    torch.save(state, tmp_path / "text_model_best.ckpt")
+    expected = tower.encode_text(sentences(5))
+    adapter.remove()
+
+    kind, tensors = from_opendelta_state_dict(load_released_checkpoint(tmp_path / "text_model_best.ckpt"))
+    attach(tower, infer_configs(kind, tensors)).load_slot_state(0, tensors)
+    torch.testing.assert_close(tower.encode_text(sentences(5)), expected, atol=0, rtol=0)

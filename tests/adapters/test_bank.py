@@ -1,0 +1,194 @@
+"""The bank of many languages, and its files, on tiny towers."""
+
+import copy
+
+import pytest
+import torch
+from helpers.adapter_towers import TEXTS, states, tower_of
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from pecl.adapters.adapter import attach
+from pecl.adapters.bank import AdapterBank
+from pecl.adapters.formats.files import load_adapter_file, save_adapter
+from pecl.adapters.spec import parse_adapter
+from pecl.errors import ConfigError, WeightsError
+
+LANGUAGES = ("de", "cs", "fr")
+
+
+@pytest.fixture
+def bank():
+    tower = tower_of("xlm-roberta", torch.float32)
+    of_languages = states(tower)
+    bank = AdapterBank(tower, "lora")
+    for language, state in zip(LANGUAGES, of_languages, strict=True):
+        bank.add(language, state)
+    return bank
+
+
+def single(tower, spec, state):
+    """Embeddings of one adapter alone on a fresh copy of the tower."""
+    tower = copy.deepcopy(tower)
+    attach(tower, parse_adapter(spec)).load_slot_state(0, state)
+    return tower.encode_text(TEXTS)
+
+
+@pytest.mark.parametrize("spec", ["lora", "bottleneck", "soft_prompt", "prefix", "full", "head", "hard_prompt"])
+def test_mixed_batch_equals_each_language_alone(spec):
+    tower = tower_of("bert", torch.float32)
+    of_languages = states(tower, spec)
+    alone = [single(tower, spec, state) for state in of_languages]
+    bank = AdapterBank(tower, spec)
+    for language, state in zip(LANGUAGES, of_languages, strict=True):
+        bank.add(language, state)
+    languages = [LANGUAGES[i] for i in (0, 1, 2, 2, 1, 0, 0, 0, 1, 2, 0, 1)]
+    mixed = bank.encode_text(TEXTS, language=languages, batch_size=5)
+    for i, language in enumerate(languages):
+        torch.testing.assert_close(mixed[i], alone[LANGUAGES.index(language)][i], rtol=0, atol=1e-5)
+    assert bank.encode_text([], language="de").shape == (0, 8)
+
+
+def test_languages_come_and_go(bank):
+    before = {language: bank.encode_text(TEXTS, language) for language in LANGUAGES}
+    bank.rename("fr", "it")
+    bank.remove("de")
+    assert bank.languages == ["cs", "it"]
+    assert len(bank) == 2
+    assert "de" not in bank
+    assert torch.equal(bank.encode_text(TEXTS, "cs"), before["cs"])
+    assert torch.equal(bank.encode_text(TEXTS, "it"), before["fr"])
+    bank.add("de", states(tower_of("xlm-roberta", torch.float32))[0])
+    assert torch.equal(bank.encode_text(TEXTS, "de"), before["de"])
+
+
+def test_close_gives_the_tower_back(bank):
+    plain = tower_of("xlm-roberta", torch.float32).encode_text(TEXTS)
+    tower = bank.tower
+    bank.close()
+    assert tower.adapter is None
+    assert torch.equal(tower.encode_text(TEXTS), plain)
+
+
+def test_save_and_load_are_bit_identical(bank, tmp_path):
+    paths = [bank.save(language, tmp_path / f"{language}.safetensors") for language in LANGUAGES]
+    expected = {language: bank.encode_text(TEXTS, language) for language in LANGUAGES}
+    bank.close()
+    again = AdapterBank.from_files(bank.tower, paths)
+    assert again.languages == list(LANGUAGES)
+    for language in LANGUAGES:
+        assert torch.equal(again.encode_text(TEXTS, language), expected[language])
+    assert again.load(paths[0], "de-at") == "de-at"
+    assert torch.equal(again.encode_text(TEXTS, "de-at"), expected["de"])
+
+
+def test_report_counts_bytes(bank):
+    report = bank.memory_report()
+    tower = tower_of("xlm-roberta", torch.float32)
+    plain = sum(t.numel() * t.element_size() for t in [*tower.parameters(), *tower.buffers()])
+    assert report.tower_bytes == plain
+    # 2 layers: query and value with (8 x 32) + (32 x 8); two LayerNorms with 2 x 32
+    assert report.bytes_per_language == 4 * 2 * (2 * 2 * 8 * 32 + 2 * 2 * 32)
+    assert report.share == pytest.approx(3 * report.bytes_per_language / plain)
+    assert list(report.seconds) == list(LANGUAGES)
+    assert all(seconds > 0 for seconds in report.seconds.values())
+
+
+def test_merged_language(bank):
+    merged = bank.merge("cs")
+    assert type(merged.backbone.encoder.layer[0].attention.self.query) is nn.Linear
+    torch.testing.assert_close(merged.encode_text(TEXTS), bank.encode_text(TEXTS, "cs"), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda bank: bank.encode_text(TEXTS, "des"), "'des' is not in the bank, which has de, cs, fr; did you mean"),
+        (lambda bank: bank.encode_text(TEXTS, ["de"]), "1 languages for 12 texts"),
+        (lambda bank: bank.remove("ko"), "'ko' is not in the bank"),
+        (lambda bank: bank.merge("ko"), "'ko' is not in the bank"),
+        (lambda bank: bank.rename("de", "cs"), "'cs' is in the bank already"),
+        (lambda bank: bank.rename("ko", "cs"), "'ko' is not in the bank"),
+        (lambda bank: bank.add("de", {}), "'de' is in the bank already"),
+        (lambda bank: AdapterBank(bank.tower, "lora"), "has an adapter already"),
+        (lambda bank: AdapterBank.from_files(bank.tower, []), "at least one adapter file"),
+    ],
+)
+def test_what_the_bank_refuses(bank, act, message):
+    with pytest.raises(ConfigError, match=message):
+        act(bank)
+    assert bank.languages == list(LANGUAGES)
+
+
+def test_an_empty_bank_says_so():
+    with pytest.raises(ConfigError, match="which has none yet"):
+        AdapterBank(tower_of("bert"), "lora").encode_text(TEXTS, "de")
+
+
+def test_files_of_another_configuration_or_tower_are_refused(bank, tmp_path):
+    other = tower_of("bert", torch.float32)
+    path = save_adapter(tmp_path / "a.safetensors", states(other)[0], parse_adapter("lora"), "ko", other)
+    with pytest.raises(WeightsError, match=r"trained on another text tower: on tiny-bert .* not on tiny-xlm-roberta"):
+        bank.load(path)
+    same = tower_of("xlm-roberta", torch.float32)
+    path = save_adapter(
+        tmp_path / "b.safetensors", states(same, "lora:r=2")[0], parse_adapter("lora:r=2"), "ko", bank.tower
+    )
+    with pytest.raises(ConfigError, match="is lora:r=2, but the bank holds lora: the languages of one bank share"):
+        bank.load(path)
+    assert bank.languages == list(LANGUAGES)
+    bank.close()
+    good = save_adapter(tmp_path / "c.safetensors", states(same)[0], parse_adapter("lora"), "de", bank.tower)
+    with pytest.raises(ConfigError, match="share one configuration"):
+        AdapterBank.from_files(bank.tower, [good, path])
+    assert bank.tower.adapter is None
+
+
+@pytest.fixture
+def saved(tmp_path):
+    tower = tower_of("bert", torch.float32)
+    configs = parse_adapter("lora+head")
+    return tower, save_adapter(tmp_path / "de.safetensors", states(tower, "lora+head")[0], configs, "de", tower)
+
+
+def test_file_holds_what_was_saved(saved):
+    tower, path = saved
+    file = load_adapter_file(path, tower)
+    assert (file.language, file.tower_name, file.fingerprint) == ("de", tower.name, tower.fingerprint)
+    assert file.configs == parse_adapter("lora+head")
+    assert {"head.weight", "backbone.encoder.layer.1.output.LayerNorm.bias"} < file.state.keys()
+
+
+def rewrite(path, **changes):
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata() | changes
+    kept = {name: value for name, value in metadata.items() if value is not None}
+    save_file(load_file(path), path, metadata=kept)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: path.unlink(), "is missing"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-100]), "damaged or no safetensors file"),
+        (lambda path: path.write_bytes(path.read_bytes()[:50]), "damaged or no safetensors file"),
+        (lambda path: path.write_bytes(b""), "damaged or no safetensors file"),
+        (lambda path: path.write_text("hello there, this is text"), "damaged or no safetensors file"),
+        (lambda path: rewrite(path, format=None), "no adapter file of pecl"),
+        (lambda path: rewrite(path, format_version="2"), "has format 2, this version of pecl reads up to 1: upgrade"),
+        (lambda path: rewrite(path, format_version="x"), "damaged header: format_version is 'x'"),
+        (lambda path: rewrite(path, configs="[{"), "damaged header"),
+        (lambda path: rewrite(path, configs='[{"kind": "lorra"}]'), "damaged header: unknown adapter 'lorra'"),
+        (lambda path: rewrite(path, language=None), "damaged header"),
+        (lambda path: rewrite(path, tower_fingerprint="0" * 64), "trained on another text tower"),
+    ],
+)
+def test_damaged_files_are_refused_in_one_sentence(saved, damage, message):
+    tower, path = saved
+    damage(path)
+    with pytest.raises(WeightsError, match=message) as error:
+        load_adapter_file(path, tower)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,333 @@
+"""What every method promises, on every architecture: one table of methods, one test for each promise."""
+
+import re
+
+import pytest
+import torch
+from helpers.adapter_towers import ARCHITECTURES, batch_of, filled, tower_of
+from helpers.tiny import sentences, tiny_tokenizer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import XLMRobertaConfig, XLMRobertaModel
+
+from pecl.adapters.adapter import attach
+from pecl.adapters.formats.files import load_adapter_file, save_adapter
+from pecl.adapters.spec import KINDS, parse_adapter
+from pecl.encoders.loading.mini import load_mini_text
+from pecl.encoders.text import MultilingualTextEncoder
+
+QUERY_VALUE = [f"attention.self.{name}.lora_{x}" for name in ("query", "value") for x in "AB"]
+NORMS = [f"{path}.LayerNorm.{x}" for path in ("attention.output", "output") for x in ("weight", "bias")]
+LINEARS = [f"attention.self.{name}" for name in ("query", "key", "value")]
+LINEARS += ["attention.output.dense", "intermediate.dense", "output.dense"]
+DENSE = ("attention.output.dense", "output.dense")
+HEAD = ["head.weight", "head.bias"]
+
+
+def in_layers(*names):
+    return {f"backbone.encoder.layer.{i}.{name}" for i in range(2) for name in names}
+
+
+# spec -> whether a fresh one is the identity, and the exact names of its parameters in a tower of two layers
+METHODS = {
+    "lora": (True, in_layers(*QUERY_VALUE, *NORMS)),
+    "lora-only:r=3,lora_alpha=6": (True, in_layers(*QUERY_VALUE)),
+    "run_cross": (
+        True,
+        in_layers(
+            *(f"{path}.lora_{x}" for path in (*LINEARS[:3], "attention.output.dense") for x in "AB"), *NORMS
+        ).union(HEAD),
+    ),
+    "bottleneck": (
+        True,
+        in_layers(*(f"{p}.{x}_{y}" for p in DENSE for x in ("down", "up") for y in ("weight", "bias")), *NORMS),
+    ),
+    "bottleneck-only:identity_start=false,bottleneck_dim=5": (
+        False,
+        in_layers(*(f"{p}.{x}_{y}" for p in DENSE for x in ("down", "up") for y in ("weight", "bias"))),
+    ),
+    "compacter:reduction_factor=4": (
+        True,
+        in_layers(
+            *(f"{p}.{x}_{y}" for p in DENSE for x in ("down", "up") for y in ("rule", "left", "right", "bias")), *NORMS
+        ),
+    ),
+    "soft_prompt": (False, {"backbone.embeddings.word_embeddings.prompt"}),
+    "soft_prompt:pool_prompt=false,num_virtual_tokens=2": (False, {"backbone.embeddings.word_embeddings.prompt"}),
+    "prefix": (False, in_layers("attention.self.prefix")),
+    "hard_prompt": (False, set()),
+    "layernorm": (True, in_layers(*NORMS)),
+    "bitfit": (
+        True,
+        in_layers(*(f"{p}.bias_offset" for p in (*LINEARS, "attention.output.LayerNorm", "output.LayerNorm"))),
+    ),
+    "head": (True, set(HEAD)),
+    "full": (True, None),  # every name of the plain tower
+    'soft_prompt+hard_prompt:text="L: "+prefix+lora-only+bitfit+head': (
+        False,
+        in_layers(
+            *QUERY_VALUE,
+            "attention.self.prefix",
+            *(f"{p}.bias_offset" for p in (*LINEARS, "attention.output.LayerNorm", "output.LayerNorm")),
+        ).union(HEAD, ["backbone.embeddings.word_embeddings.prompt"]),
+    ),
+}
+TRAINED = [spec for spec in METHODS if spec != "hard_prompt"]
+
+
+@pytest.fixture(params=ARCHITECTURES)
+def tower(request):
+    return tower_of(request.param)
+
+
+def embed(tower, slots=None, texts=None):
+    return tower(*batch_of(tower, texts), None if slots is None else torch.tensor(slots))
+
+
+def test_the_table_has_every_method():
+    tried = {config.kind for spec in METHODS for config in parse_adapter(spec)}
+    assert tried == set(KINDS)
+
+
+@pytest.mark.parametrize("spec", METHODS)
+def test_fresh_is_the_identity_where_promised(tower, spec):
+    plain = embed(tower)
+    attach(tower, parse_adapter(spec))
+    if METHODS[spec][0]:
+        torch.testing.assert_close(embed(tower), plain, rtol=0, atol=1e-12)
+    else:
+        assert (embed(tower) - plain).abs().max() > 1e-7
+
+
+@pytest.mark.parametrize("spec", METHODS)
+def test_exactly_these_names_are_trainable(tower, spec):
+    names = METHODS[spec][1]
+    if names is None:
+        names = {name for name, _ in tower.named_parameters() if "pooler" not in name}
+    if spec == "run_cross" and tower.backbone.pooler is not None:
+        names = names | {"backbone.pooler.dense.weight", "backbone.pooler.dense.bias"}
+    adapter = attach(tower, parse_adapter(spec))
+    assert {name for name, _ in adapter.named_parameters()} == names
+    trainable = {id(parameter) for parameter in tower.parameters() if parameter.requires_grad}
+    assert trainable == {id(parameter) for parameter in adapter.parameters()}
+    assert adapter.learning_rate_scales().keys() == names
+    assert adapter.num_parameters() == sum(tensor.numel() for tensor in adapter.slot_state(0).values())
+
+
+@pytest.mark.parametrize("spec", TRAINED)
+def test_gradient_reaches_every_parameter_and_nothing_else(tower, spec):
+    adapter = filled(tower, spec)
+    (embed(tower) * torch.linspace(-1, 1, tower.embedding_dim)).square().sum().backward()
+    for name, parameter in adapter.named_parameters():
+        if "pooler" in name:  # no embedding depends on it
+            assert parameter.grad is None
+        elif re.search(r"key\.bias", name) and "prefix" not in spec:  # the same for all scores
+            assert parameter.grad.abs().max() < 1e-9
+        else:
+            assert parameter.grad.abs().max() > 1e-9, name
+    mine = {id(parameter) for parameter in adapter.parameters()}
+    assert all(parameter.grad is None for parameter in tower.parameters() if id(parameter) not in mine)
+
+
+def separate_passes(tower, spec, slots, num_slots):
+    """Outputs and gradients of each slot as an adapter of its own, from the same values."""
+    adapter = filled(tower, spec, num_slots)
+    states = [adapter.slot_state(slot) for slot in range(num_slots)]
+    adapter.remove()
+    input_ids, attention_mask = batch_of(tower)
+    outputs = torch.zeros(len(slots), tower.embedding_dim, dtype=torch.float64)
+    gradients = {}
+    for slot in sorted(set(slots)):
+        single = attach(tower, parse_adapter(spec))
+        single.load_slot_state(0, states[slot])
+        rows = [i for i, s in enumerate(slots) if s == slot]
+        found = tower(input_ids[rows], attention_mask[rows])
+        if single.parameters():
+            (found * torch.linspace(-1, 1, tower.embedding_dim)).square().sum().backward()
+        outputs[rows] = found.detach()
+        gradients[slot] = {name: p.grad for name, p in single.named_parameters()}
+        single.remove()
+    return outputs, gradients
+
+
+def assert_slots_equal_separate(tower, spec, slots, num_slots):
+    outputs, gradients = separate_passes(tower, spec, slots, num_slots)
+    adapter = filled(tower, spec, num_slots)
+    found = embed(tower, slots)
+    torch.testing.assert_close(found, outputs, rtol=0, atol=1e-10)
+    if adapter.parameters():
+        (found * torch.linspace(-1, 1, tower.embedding_dim)).square().sum().backward()
+    for name, parameter in adapter.named_parameters():
+        for slot in range(num_slots):
+            alone = gradients[slot][name] if slot in gradients else None
+            if parameter.grad is None:
+                assert alone is None
+            elif alone is None:
+                assert not parameter.grad[slot].any(), f"{name}: slot {slot} has no rows, yet a gradient"
+            else:
+                torch.testing.assert_close(parameter.grad[slot], alone[0], rtol=1e-8, atol=1e-10)
+    adapter.remove()
+
+
+LAYOUTS = {
+    "fleet": [0, 0, 1, 1, 2, 2],
+    "one slot": [1] * 6,
+    "mixed": [2, 0, 1, 1, 0, 2],
+    "uneven": [0, 2, 2, 2, 0, 0],
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("spec", METHODS)
+def test_slots_equal_separate_adapters_in_outputs_and_gradients(spec, layout):
+    assert_slots_equal_separate(tower_of("xlm-roberta"), spec, LAYOUTS[layout], 3)
+
+
+@pytest.mark.parametrize("spec", METHODS)
+@pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if name != "xlm-roberta"])
+def test_mixed_slots_equal_separate_adapters_on_other_architectures(architecture, spec):
+    assert_slots_equal_separate(tower_of(architecture), spec, LAYOUTS["mixed"], 3)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    spec=st.sampled_from(sorted(METHODS)),
+    num_slots=st.integers(1, 4),
+    slots=st.lists(st.integers(0, 3), min_size=6, max_size=6),
+)
+def test_any_layout_of_rows_equals_separate_adapters(spec, num_slots, slots):
+    assert_slots_equal_separate(tower_of("xlm-roberta"), spec, [slot % num_slots for slot in slots], num_slots)
+
+
+@pytest.mark.parametrize("spec", METHODS)
+def test_long_list_in_any_order_equals_one_language_at_a_time(tower, spec):
+    filled(tower, spec, 3)
+    texts = sentences(20, seed=5)
+    slots = torch.randint(0, 3, (20,), generator=torch.Generator().manual_seed(1))
+    mixed = tower.encode_text(texts, batch_size=8, slots=slots)
+    for slot in range(3):
+        rows = (slots == slot).nonzero().squeeze(1)
+        alone = tower.encode_text([texts[i] for i in rows], batch_size=8, slots=torch.full((len(rows),), slot))
+        torch.testing.assert_close(mixed[rows], alone, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("spec", METHODS)
+def test_padded_and_unpadded_batches_agree(tower, spec):
+    filled(tower, spec)
+    texts = ["ka", "terra vi santu belo quar noxi", "lopi zumo"]
+    one_by_one = torch.cat([embed(tower, texts=[text]) for text in texts])
+    torch.testing.assert_close(embed(tower, texts=texts), one_by_one, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("spec", METHODS)
+def test_save_load_switch_and_remove_are_bit_identical(tower, spec, tmp_path):
+    plain, fingerprint = embed(tower), tower.fingerprint
+    adapter = filled(tower, spec, 2)
+    german, czech = embed(tower, [0] * 6), embed(tower, [1] * 6)
+    for slot, language in enumerate(("de", "cs")):
+        path = tmp_path / f"{language}.safetensors"
+        save_adapter(path, adapter.slot_state(slot), adapter.configs, language, tower)
+    configs = adapter.configs
+    adapter.remove()
+    assert torch.equal(embed(tower), plain)
+
+    adapter = attach(tower, configs)
+    for language, expected in (("de", german), ("cs", czech), ("de", german)):
+        file = load_adapter_file(tmp_path / f"{language}.safetensors", tower)
+        assert (file.language, file.configs) == (language, configs)
+        adapter.load_slot_state(0, file.state)
+        assert torch.equal(embed(tower), expected)
+    adapter.remove()
+    assert torch.equal(embed(tower), plain)
+    tower._fingerprint = None
+    assert tower.fingerprint == fingerprint, "an adapter wrote into the tower"
+
+
+@pytest.mark.parametrize("spec", METHODS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_dtypes(spec, dtype):
+    exact = tower_of("xlm-roberta")
+    filled(exact, spec, 3)
+    tower = tower_of("xlm-roberta", dtype)
+    adapter = filled(tower, spec, 3)
+    assert {parameter.dtype for parameter in adapter.parameters()} <= {dtype}
+    found = embed(tower, LAYOUTS["mixed"])
+    assert found.dtype == dtype
+    tolerance = 1e-5 if dtype == torch.float32 else 0.1
+    torch.testing.assert_close(found.double(), embed(exact, LAYOUTS["mixed"]), rtol=tolerance, atol=tolerance)
+    if adapter.parameters():
+        found.float().square().sum().backward()
+        assert all(p.grad.isfinite().all() for n, p in adapter.named_parameters() if "pooler" not in n)
+
+
+@pytest.mark.parametrize("spec", METHODS)
+def test_a_slot_starts_as_a_single_adapter_with_its_seed(spec):
+    tower = tower_of("xlm-roberta")
+    fleet = attach(tower, parse_adapter(spec), seeds=(7, 8))
+    states = [fleet.slot_state(0), fleet.slot_state(1)]
+    fleet.remove()
+    for seed, state in zip((7, 8), states, strict=True):
+        single = attach(tower, parse_adapter(spec), seeds=(seed,))
+        for name, value in single.slot_state(0).items():
+            assert torch.equal(value, state[name])
+        single.remove()
+
+
+# METHOD.md's table of trainable parameters in XLM-R Large; prefix, head and BitFit by hand:
+# 24 layers x 2 x 4 x 1024; 768 x 1025; 24 layers x (9 x 1024 + 4096 - 2 x 1024).
+COUNTS = {
+    "lora": 884_736,
+    "lora-only": 786_432,
+    "lora-r1": 196_608,
+    "bottleneck": 2_507_904,
+    "compacter": 261_120,
+    "soft_prompt": 4_096,
+    "run_cross": 2_131_712,
+    "layernorm": 98_304,
+    "prefix": 196_608,
+    "head": 787_200,
+    "bitfit": 270_336,
+    "hard_prompt": 0,
+    "full": 560_677_632 - 1_049_600,  # all but the pooler
+}
+
+
+@pytest.fixture(scope="module")
+def large():
+    """XLM-R Large with pooler and M-CLIP's head, without memory."""
+    config = XLMRobertaConfig(
+        vocab_size=250_002,
+        hidden_size=1024,
+        num_hidden_layers=24,
+        num_attention_heads=16,
+        intermediate_size=4096,
+        max_position_embeddings=514,
+        type_vocab_size=1,
+    )
+    with torch.device("meta"):
+        backbone, head = XLMRobertaModel(config), torch.nn.Linear(1024, 768)
+    return MultilingualTextEncoder(backbone, tiny_tokenizer(), head, name="large")
+
+
+def test_size_of_the_large_tower(large):
+    assert sum(parameter.numel() for parameter in large.parameters()) == 560_677_632
+
+
+@pytest.mark.parametrize("spec", COUNTS)
+def test_parameter_counts_on_xlm_roberta_large(large, spec):
+    adapter = attach(large, parse_adapter(spec))
+    assert adapter.num_parameters() == COUNTS[spec]
+    adapter.remove()
+
+
+@pytest.mark.weights
+def test_on_the_mini_tower():
+    """12 layers, 384 wide: LoRA 12 x 2 x 2 x 8 x 384, LayerNorms 12 x 2 x 2 x 384; a real SentencePiece vocabulary."""
+    tower = load_mini_text()
+    adapter = attach(tower, parse_adapter("lora"))
+    assert adapter.num_parameters() == 147_456 + 18_432 == 165_888
+    adapter.remove()
+    texts = ["ein Hund läuft", "pes běží po trávě", "犬が走る", "Language: x"]
+    expected = tower.encode_text([f"Language: {text}" for text in texts])
+    attach(tower, parse_adapter("hard_prompt"))
+    torch.testing.assert_close(tower.encode_text(texts), expected, rtol=0, atol=1e-5)

@@ -1,0 +1,78 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.tiny import sentences, tiny_tower
+
+from pecl.adapters.adapter import attach
+from pecl.adapters.engines import ENGINES
+from pecl.adapters.opendelta.compat import import_opendelta
+from pecl.adapters.spec import parse_adapter
+from pecl.config import ENGINES as NAMES
+from pecl.config import make_config
+from pecl.errors import ConfigError
+from pecl.experiment.run import evaluate, train
+
+KINDS = ["lora", "bottleneck", "compacter:reduction_factor=4", "soft_prompt"]
+
+
+@pytest.fixture
+def opendelta():
+    try:
+        return import_opendelta()
+    except ConfigError as error:
+        pytest.skip(str(error))
+
+
+def test_the_names_are_those_of_the_config():
+    assert tuple(ENGINES) == NAMES
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_opendelta_trains_and_its_adapter_serves_in_pecl(kind, small, opendelta):
+    config = make_config({**small, "rank": None, "adapter": kind, "engine": "opendelta", "gallery": "english"})
+    result = train(config)
+    assert result["status"] == "complete"
+    assert result["adapter"]["trainable"] == train(replace(config, engine="pecl"))["adapter"]["trainable"]
+    weights = Path(small["out"]) / "adapters" / f"{result['run_id']}.safetensors"
+    assert evaluate(replace(config, weights=str(weights)))["metrics"]["test"]["best"]["mean_recall@1"] >= 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_trained_state_gives_the_same_embeddings_through_either_engine(kind, opendelta):
+    texts = sentences(6)
+    tower, configs = tiny_tower(), parse_adapter(kind)
+    theirs = ENGINES["opendelta"](tower, configs, seeds=[1])
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
+    expected = tower.encode_text(texts)
+    state = theirs.file_state(theirs.slot_state(0))
+    theirs.remove()
+    ours = attach(tower, configs)
+    assert not torch.allclose(tower.encode_text(texts), expected, atol=1e-4)
+    ours.load_slot_state(0, state)
+    torch.testing.assert_close(tower.encode_text(texts), expected, rtol=0, atol=1e-5)
+
+
+def test_removing_opendelta_gives_the_plain_bits_back(opendelta):
+    tower, texts = tiny_tower(), sentences(4)
+    before = tower.encode_text(texts)
+    adapter = ENGINES["opendelta"](tower, parse_adapter("lora"), seeds=[1])
+    adapter.remove()
+    assert torch.equal(tower.encode_text(texts), before)
+
+
+@pytest.mark.parametrize(
+    ("spec", "seeds", "message"),
+    [
+        ("prefix", [1], "engine opendelta trains one of lora, bottleneck, compacter, soft_prompt"),
+        ("lora+bottleneck", [1], "not lora\\+bottleneck"),
+        ("soft_prompt:pool_prompt=false", [1], "has no soft_prompt option pool_prompt"),
+        ("lora", [1, 2], "not a fleet of 2"),
+    ],
+)
+def test_what_opendelta_cannot_do_is_said(spec, seeds, message):
+    with pytest.raises(ConfigError, match=message):
+        ENGINES["opendelta"](tiny_tower(), parse_adapter(spec), seeds=seeds)

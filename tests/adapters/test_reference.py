@@ -1,0 +1,325 @@
+"""Each method against a second implementation: PEFT, torch.kron, a changed copy of the tower, attention by hand."""
+
+import copy
+
+import peft
+import pytest
+import torch
+from helpers.adapter_towers import ARCHITECTURES, batch_of, filled, tower_of
+from helpers.tiny import sentences
+from torch import nn
+from torch.nn import functional as F
+
+from pecl.adapters.adapter import attach
+from pecl.adapters.merge import merge_slot
+from pecl.adapters.methods.compacter import phm_weight
+from pecl.adapters.spec import parse_adapter
+from pecl.errors import ConfigError, WeightsError
+
+LAYER = "encoder.layer.0."
+
+
+def hooked(tower, path, function):
+    """A copy of the tower in which `function` changes the output of a layer."""
+    tower = copy.deepcopy(tower)
+    tower.get_submodule(path).register_forward_hook(lambda module, inputs, output: function(output))
+    return tower
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(("r", "alpha"), [(1, 16), (4, 16), (8, 4)])
+def test_lora_equals_peft(architecture, r, alpha):
+    tower = tower_of(architecture, torch.float32)
+    reference = copy.deepcopy(tower)
+    config = peft.LoraConfig(r=r, lora_alpha=alpha, target_modules=["query", "value"])
+    reference.backbone = peft.get_peft_model(reference.backbone, config)
+    adapter = filled(tower, f"lora-only:r={r},lora_alpha={alpha}")
+    state = adapter.slot_state(0)
+    for name, parameter in reference.backbone.named_parameters():
+        if ".lora_" in name:
+            own = name.replace("base_model.model.", "backbone.").replace(".default.weight", "")
+            parameter.data = state.pop(own)
+    assert not state
+    torch.testing.assert_close(tower(*batch_of(tower)), reference(*batch_of(tower)), rtol=0, atol=1e-6)
+
+
+def test_lora_starts_as_pefts_does():
+    """Both draw A from U(-1/sqrt(i), 1/sqrt(i)) and set B to zero."""
+    tower = tower_of("bert")
+    state = attach(tower, parse_adapter("lora-only:r=30")).slot_state(0)
+    a = torch.cat([tensor.flatten() for name, tensor in state.items() if name.endswith("lora_A")])
+    assert a.abs().max() <= 32**-0.5
+    assert abs(a.std().item() - 32**-0.5 / 3**0.5) < 0.005
+    assert not any(tensor.any() for name, tensor in state.items() if name.endswith("lora_B"))
+
+
+def test_lora_dropout_acts_on_the_input_of_a_while_training_alone():
+    tower = tower_of("bert")
+    filled(tower, "lora-only:lora_dropout=0.5")
+    once = tower(*batch_of(tower))
+    assert torch.equal(once, tower(*batch_of(tower)))
+    tower.train()
+    torch.manual_seed(0)
+    assert not torch.allclose(tower(*batch_of(tower)), once)
+
+
+def test_bottleneck_by_hand():
+    tower = tower_of("xlm-roberta")
+    plain = copy.deepcopy(tower)
+    state = filled(tower, "bottleneck-only:bottleneck_dim=5,target_modules=output").slot_state(0)
+    for i in range(2):
+        path = f"backbone.encoder.layer.{i}.output.dense"
+
+        def bottleneck(hidden, path=path):
+            z = hidden @ state[f"{path}.down_weight"].T + state[f"{path}.down_bias"]
+            z = 0.5 * z * (1 + torch.tanh((2 / torch.pi) ** 0.5 * (z + 0.044715 * z**3)))  # gelu_new
+            return hidden + z @ state[f"{path}.up_weight"].T + state[f"{path}.up_bias"]
+
+        plain = hooked(plain, path, bottleneck)
+    torch.testing.assert_close(tower(*batch_of(tower)), plain(*batch_of(tower)), rtol=0, atol=1e-10)
+
+
+def kronecker_sum(rule, left, right):
+    """H (i, o) as the paper writes it."""
+    return sum(torch.kron(rule[s], left[s] @ right[s]) for s in range(len(rule)))
+
+
+def test_phm_weight_is_a_sum_of_kronecker_products():
+    rule, left, right = torch.randn(2, 4, 4, 4), torch.randn(2, 4, 3, 2), torch.randn(2, 4, 2, 5)
+    weight = phm_weight(rule, left, right)
+    assert weight.shape == (2, 20, 12)
+    for slot in range(2):
+        torch.testing.assert_close(weight[slot].T, kronecker_sum(rule[slot], left[slot], right[slot]))
+
+
+def test_compacter_by_hand():
+    tower = tower_of("xlm-roberta")
+    plain = copy.deepcopy(tower)
+    state = filled(tower, "compacter-only:reduction_factor=4,target_modules=attention_output,phm_rank=2").slot_state(0)
+    for i in range(2):
+        path = f"backbone.encoder.layer.{i}.attention.output.dense"
+
+        def phm(x, name):
+            rule, left, right, bias = (state[f"{name}_{part}"] for part in ("rule", "left", "right", "bias"))
+            return x @ kronecker_sum(rule, left, right) + bias
+
+        def compacter(hidden, path=path):
+            return hidden + phm(F.relu(phm(hidden, f"{path}.down")), f"{path}.up")
+
+        plain = hooked(plain, path, compacter)
+    torch.testing.assert_close(tower(*batch_of(tower)), plain(*batch_of(tower)), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("pool_prompt", [True, False])
+def test_soft_prompt_of_a_text_equals_the_text_in_front(architecture, pool_prompt):
+    """The embeddings of real tokens as a prompt are those tokens: same embeddings, positions and mask."""
+    tower = tower_of(architecture)
+    plain_batch = batch_of(tower, ["abc" + text for text in sentences(6)])
+    hidden = tower.backbone(*plain_batch).last_hidden_state
+    pooling = plain_batch[1].clone()
+    if not pool_prompt:
+        pooling[:, 1:4] = 0
+    expected = tower.head((hidden * pooling.unsqueeze(-1)).sum(1) / pooling.sum(1, keepdim=True))
+    attach(tower, parse_adapter(f"soft_prompt:init_text=abc,pool_prompt={str(pool_prompt).lower()}"))
+    torch.testing.assert_close(tower(*batch_of(tower)), expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("prefix", ["", "query: "])
+def test_hard_prompt_equals_the_text_behind_the_towers_prefix(architecture, prefix):
+    tower = tower_of(architecture)
+    tower.text_prefix = prefix
+    expected = tower.encode_text(["in: " + text for text in sentences(6)])
+    token_ids = tower.tokenize(sentences(6))  # before the adapter is attached, as a trainer may do
+    attach(tower, parse_adapter('hard_prompt:text="in: "'))
+    torch.testing.assert_close(tower.encode_token_ids(token_ids), expected, rtol=0, atol=1e-6)
+
+
+def test_soft_prompt_stands_before_the_hard_prompt():
+    tower = tower_of("xlm-roberta")
+    tower.text_prefix = "q: "
+    expected = tower.encode_token_ids(tower.tokenizer(["abq: x: " + text for text in sentences(6)])["input_ids"])
+    attach(tower, parse_adapter('soft_prompt:init_text=ab+hard_prompt:text="x: "'))
+    torch.testing.assert_close(tower.encode_text(sentences(6)), expected, rtol=0, atol=1e-6)
+
+
+def test_prefix_by_hand():
+    """The first layer's attention with prefix, written out: softmax over P + L keys, padding left out."""
+    tower = tower_of("xlm-roberta")
+    input_ids, mask = batch_of(tower)
+    hidden = tower.backbone.embeddings(input_ids)
+    layer = tower.backbone.encoder.layer[0].attention.self
+
+    def heads(x):
+        return x.unflatten(-1, (4, 8)).transpose(1, 2)  # (B, h, L, d_head)
+
+    query, key, value = heads(layer.query(hidden)), heads(layer.key(hidden)), heads(layer.value(hidden))
+    found = {}
+    adapter = filled(tower, "prefix:num_virtual_tokens=3")
+    tower.backbone.encoder.layer[0].attention.output.register_forward_pre_hook(
+        lambda module, inputs: found.update(attention=inputs[0])
+    )
+    tower(input_ids, mask)
+    prefix_key, prefix_value = adapter.slot_state(0)["backbone.encoder.layer.0.attention.self.prefix"]
+    scores = torch.cat([query @ prefix_key.mT, query @ key.mT], dim=-1) / 8**0.5  # (B, h, L, 3 + L)
+    scores[..., 3:] = scores[..., 3:].masked_fill(mask[:, None, None, :] == 0, float("-inf"))
+    weights = scores.softmax(-1)
+    expected = weights[..., :3] @ prefix_value + weights[..., 3:] @ value  # (B, h, L, d_head)
+    expected = expected.transpose(1, 2).flatten(2)  # (B, L, d)
+    real = mask.bool()
+    torch.testing.assert_close(found["attention"][real], expected[real], rtol=0, atol=1e-10)
+
+
+def test_prefix_works_on_eager_attention_and_gives_the_layers_config_back():
+    tower = tower_of("xlm-roberta")
+    filled(tower, "prefix")
+    expected = tower(*batch_of(tower))
+    tower.adapter.remove()
+    tower.backbone.set_attn_implementation("eager")
+    filled(tower, "prefix")
+    torch.testing.assert_close(tower(*batch_of(tower)), expected, rtol=0, atol=1e-10)
+    tower.adapter.remove()
+    assert all(layer.attention.self.config is tower.backbone.config for layer in tower.backbone.encoder.layer)
+
+
+MERGEABLE = [
+    "lora",
+    "layernorm",
+    "bitfit",
+    "head",
+    "full",
+    "lora-only:target_modules=query/key/value/attention_output/intermediate/output+bitfit+head",
+    'hard_prompt:text="ab "+lora',
+]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("spec", MERGEABLE)
+def test_merged_tower_is_plain_and_gives_the_slots_embeddings(architecture, spec):
+    tower = tower_of(architecture)
+    plain = tower.encode_text(sentences(6))
+    plain_names = {name for name, _ in tower.named_parameters()}
+    adapter = filled(tower, spec, slots=2)
+    merged = merge_slot(adapter, 1)
+    assert {name for name, _ in merged.named_parameters()} == plain_names
+    assert merged.fingerprint != tower.fingerprint
+    expected = tower.encode_text(sentences(6), slots=torch.ones(6, dtype=torch.long))
+    torch.testing.assert_close(merged.encode_text(sentences(6)), expected, rtol=0, atol=1e-6)
+    assert (expected - plain).abs().max() > 1e-3
+    adapter.remove()
+    assert torch.equal(tower.encode_text(sentences(6)), plain)
+    filled(merged, "lora")  # a merged tower can be adapted again
+    assert torch.equal(tower.encode_text(sentences(6)), plain)
+
+
+def test_bitfit_and_layernorm_equal_a_tower_with_those_values():
+    tower = tower_of("xlm-roberta")
+    changed = copy.deepcopy(tower)
+    adapter = filled(tower, "bitfit:target_modules=query/output+layernorm")
+    for name, value in adapter.slot_state(0).items():
+        if name.endswith("bias_offset"):
+            changed.get_parameter(name.replace("bias_offset", "bias")).data += value
+        else:
+            changed.get_parameter(name).data.copy_(value)
+    torch.testing.assert_close(tower(*batch_of(tower)), changed(*batch_of(tower)), rtol=0, atol=1e-10)
+
+
+def test_heads_of_several_layers_are_trained_and_merged():
+    tower = tower_of("bert")
+    tower.head = nn.Sequential(nn.Linear(32, 8), nn.Tanh(), nn.Linear(8, 8)).double()
+    tower.pooling = "cls"
+    adapter = filled(tower, "lora+head")
+    assert {"head.0.weight", "head.2.bias"} < adapter.slot_state(0).keys()
+    merged = merge_slot(adapter, 0)
+    torch.testing.assert_close(merged(*batch_of(tower)), tower(*batch_of(tower)), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ("bottleneck", "not linear"),
+        ("compacter:reduction_factor=4", "not linear"),
+        ("soft_prompt", "input sequence"),
+        ("prefix", "attention"),
+    ],
+)
+def test_what_cannot_be_merged_says_why(spec, reason):
+    adapter = filled(tower_of("bert"), spec)
+    with pytest.raises(WeightsError, match=reason):
+        merge_slot(adapter, 0)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("lora:r=33", "rank 33 does not fit .* expected 1 to 32"),
+        ("bottleneck:bottleneck_dim=33", "expected 1 to 32"),
+        ("compacter:reduction_factor=16", "phm_dim 4 must divide .* 32 // 16 = 2"),
+        ("compacter:reduction_factor=64", "phm_dim"),
+        ("soft_prompt:num_virtual_tokens=20", "20 vectors .* 128 tokens exceed the 138 positions"),
+        ('soft_prompt:init_text=""', "no tokens"),
+        ('hard_prompt:text=""', "no tokens"),
+    ],
+)
+def test_what_does_not_fit_leaves_the_tower_as_it_was(spec, message):
+    tower = tower_of("xlm-roberta")
+    names = [name for name, _ in tower.named_modules()]
+    with pytest.raises(ConfigError, match=message):
+        attach(tower, parse_adapter("prefix+" + spec))
+    assert tower.adapter is None
+    assert [name for name, _ in tower.named_modules()] == names
+    assert all(layer.attention.self.config is tower.backbone.config for layer in tower.backbone.encoder.layer)
+
+
+def test_tower_without_head_and_second_adapter_and_unknown_architecture():
+    tower = tower_of("bert")
+    attach(tower, parse_adapter("lora"))
+    with pytest.raises(ConfigError, match=r"remove\(\) first"):
+        attach(tower, parse_adapter("lora"))
+    tower.adapter.remove()
+    tower.head = torch.nn.Identity()
+    with pytest.raises(ConfigError, match="no linear layer"):
+        attach(tower, parse_adapter("head"))
+    tower.backbone.config.model_type = "gpt2"
+    with pytest.raises(WeightsError, match="unknown architecture 'gpt2': expected one of bert, roberta, xlm-roberta"):
+        attach(tower, parse_adapter("lora"))
+
+
+@pytest.mark.parametrize(
+    ("slots", "message"), [([0, 1], "expected .6,.: one slot"), ([0] * 5 + [2], "has slots 0 to 1"), ([-1] * 6, "-1")]
+)
+def test_wrong_slots_are_named(slots, message):
+    tower = tower_of("bert")
+    filled(tower, "lora", slots=2)
+    with pytest.raises(ValueError, match=message):
+        tower(*batch_of(tower), torch.tensor(slots))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state, name: state.pop(name), "lacks 1 of 16 parameters, first 'backbone"),
+        (lambda state, name: state.update(other=state[name]), "1 unknown parameters, first 'other'"),
+        (lambda state, name: state.update({name: state[name][:1]}), r"has shape \(1, 32\), expected \(8, 32\)"),
+    ],
+)
+def test_states_that_do_not_fit_are_refused_before_anything_is_written(change, message):
+    tower = tower_of("bert")
+    adapter = filled(tower, "lora")
+    before, state = adapter.slot_state(0), {name: tensor + 1 for name, tensor in adapter.slot_state(0).items()}
+    change(state, "backbone.encoder.layer.1.attention.self.query.lora_A")
+    with pytest.raises(WeightsError, match=message):
+        adapter.load_slot_state(0, state)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in adapter.slot_state(0).items())
+
+
+def test_rearranged_slots_keep_their_values():
+    tower = tower_of("xlm-roberta")
+    adapter = filled(tower, "lora+soft_prompt+prefix+head", slots=3)
+    outputs = [tower(*batch_of(tower), torch.full((6,), slot)) for slot in range(3)]
+    adapter.rearrange([2, 0], new=1)
+    adapter.reset_slot(2, seed=0)
+    assert adapter.num_slots == 3
+    for new, old in enumerate((2, 0)):
+        assert torch.equal(tower(*batch_of(tower), torch.full((6,), new)), outputs[old])

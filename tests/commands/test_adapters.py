@@ -1,0 +1,79 @@
+"""`pecl adapters` on a tiny tower."""
+
+import json
+
+import pytest
+import torch
+from helpers.adapter_towers import TEXTS, states, tower_of
+
+from pecl.adapters.formats.convert import merge_adapter
+from pecl.adapters.formats.files import load_adapter_file, save_adapter
+from pecl.adapters.spec import parse_adapter
+from pecl.encoders.loading.text import load_text_encoder
+
+
+@pytest.fixture
+def pecl(monkeypatch, capsys):
+    """Run the command line on a tiny tower; return exit status, standard output and standard error."""
+    from pecl.cli import main
+    from pecl.commands import adapters
+
+    tower = tower_of("xlm-roberta", torch.float32)
+    monkeypatch.setattr(adapters, "_load_tower", lambda parsed: tower)
+
+    def run(*arguments):
+        status = main(["adapters", *map(str, arguments)])
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    run.tower = tower
+    return run
+
+
+def test_command_lists_and_shows(pecl, tmp_path):
+    status, out, _ = pecl("list", "--json")
+    counts = {row["name"]: row["parameters in XLM-R Large"] for row in json.loads(out)}
+    assert status == 0
+    assert (counts["lora"], counts["run_cross"], counts["compacter-only"]) == (884_736, 2_131_712, 162_816)
+    assert "soft_prompt" in pecl("list")[1]
+    status, out, _ = pecl("show", "lora", "--rank", "2")
+    assert status == 0
+    assert "lora:r=2" in out
+    assert "294912" in out  # 48 layers x 2 x 2 x 1024, and 98,304 in LayerNorms
+
+
+def test_command_converts_and_merges(pecl, tmp_path):
+    tower = pecl.tower
+    state = states(tower)[0]
+    source = save_adapter(tmp_path / "a" / "de.safetensors", state, parse_adapter("lora"), "de", tower)
+    status, out, _ = pecl("show", source, "--json")
+    assert (status, json.loads(out)["language"], json.loads(out)["parameters"]) == (0, "de", 2304)
+    status, out, _ = pecl("list", tmp_path / "a", "--json")
+    assert json.loads(out) == [{"file": str(source), "language": "de", "adapter": "lora"}]
+    assert pecl("convert", source, tmp_path / "peft")[0] == 0
+    assert pecl("convert", tmp_path / "peft", tmp_path / "b.safetensors", "--language", "de")[0] == 0
+    assert load_adapter_file(tmp_path / "b.safetensors", tower).language == "de"
+    assert pecl("merge", source, tmp_path / "merged")[0] == 0
+    merged = load_text_encoder(tmp_path / "merged")
+    expected = merge_adapter(load_adapter_file(source), tower).encode_text(TEXTS)
+    torch.testing.assert_close(merged.encode_text(TEXTS), expected, rtol=0, atol=1e-6)
+
+
+def test_command_refuses_in_one_sentence(pecl, tmp_path):
+    source = save_adapter(
+        tmp_path / "p.safetensors", states(pecl.tower, "prefix")[0], parse_adapter("prefix"), "de", pecl.tower
+    )
+    for arguments, message in [
+        (("show", "lorra"), "unknown adapter 'lorra'"),
+        (("show", tmp_path / "none.safetensors"), "is missing"),
+        (("list", tmp_path / "none"), "is no folder"),
+        (("convert", source, source), "exists already"),
+        (("convert", source, tmp_path / "peft"), "PEFT's format"),
+        (("convert", tmp_path / "none.ckpt", tmp_path / "x.safetensors"), "is missing"),
+        (("merge", source, tmp_path / "merged"), "cannot be merged"),
+    ]:
+        status, out, error = pecl(*arguments)
+        assert (status, out) == (2, ""), arguments
+        assert message in error
+        assert error.count("\n") == 1
+    assert not (tmp_path / "merged").exists()

@@ -1,0 +1,124 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from helpers.small_experiment import PAIRS
+
+from pecl.cli import main
+from pecl.commands import COMMANDS
+
+
+def flags(values):
+    return [part for name, value in values.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+
+
+def test_train_prints_the_path_of_the_result_last(small, capsys):
+    assert main(["train", *flags(small)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    result = json.loads(Path(lines[-1]).read_text())
+    assert result["status"] == "complete"
+    assert "zero-shot R@1" in lines[0]
+
+
+def test_json_is_one_document_on_standard_output(small, capsys):
+    assert main(["train", *flags(small), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["config"]["language"] == "de"
+    assert main(["evaluate", *flags({k: small[k] for k in ("dataset", "out")}), "--language", "de", "--json"]) == 0
+    (result,) = json.loads(capsys.readouterr().out)
+    assert result["data"]["gallery"]["size"] == PAIRS
+
+
+def test_flags_win_over_later_files_over_earlier_files(small, tmp_path, capsys):
+    (tmp_path / "a.yaml").write_text("lr: 1e-3\nseed: 3\nepochs: 1\n")
+    (tmp_path / "b.yaml").write_text("seed: 4\neval-every: 3\n")
+    arguments = ["--config", str(tmp_path / "a.yaml"), "--config", str(tmp_path / "b.yaml")]
+    kept = {k: v for k, v in small.items() if k not in ("lr", "epochs", "eval_every")}
+    assert main(["train", *arguments, *flags(kept), "--epochs", "2", "--json"]) == 0
+    config = json.loads(capsys.readouterr().out)["config"]
+    assert (config["lr"], config["seed"], config["epochs"], config["eval_every"]) == (1e-3, 4, 2, 3)
+
+
+def test_grid_trains_each_cell_once_and_report_reads_the_files(small, capsys):
+    arguments = ["grid", *flags({**small, "lr": "1e-2,1e-3", "epochs": 1, "seed": "1,2"})]
+    assert main([*arguments, "--dry-run"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("4 cells, 4 to train: time unknown until")
+    assert not Path(small["out"]).exists()
+    assert main([*arguments, "--fleet", "2"]) == 0
+    first = capsys.readouterr().out
+    stamps = {path: path.stat().st_mtime_ns for path in Path(small["out"]).rglob("*.*")}
+    assert len([path for path in stamps if path.suffix == ".json" and path.parent.name != "splits"]) == 4
+    assert main([*arguments, "--fleet", "2"]) == 0
+    assert capsys.readouterr().out == first
+    assert {path: path.stat().st_mtime_ns for path in Path(small["out"]).rglob("*.*")} == stamps
+    assert main(["report", small["out"]]) == 0
+    assert "chosen by validation" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--language", "xx"], "unknown language 'xx'"),
+        (["train", "--anchor", "frozn"], "did you mean 'frozen'"),
+        (["train", "--shots", "many"], "shots: 'many' is no int"),
+        (["train", "--speed", "9"], "unrecognized arguments: --speed 9"),
+        (["evaluate", "--dataset", "multi30k-1k", "--data-dir", "/nowhere"], "needs the folder /nowhere/multi30k"),
+        (["train", "--config", "/none.yaml"], "cannot read config /none.yaml"),
+        (["report", "/nowhere"], "results folder /nowhere does not exist"),
+        (["trian"], "invalid choice: 'trian'"),
+    ],
+)
+def test_bad_input_exits_2_with_one_sentence(arguments, message, small, capsys):
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert message in captured.err
+    assert captured.err.startswith("pecl: ")
+    assert captured.err.count("\n") == 1
+
+
+def test_a_failed_cell_is_recorded_and_the_rest_goes_on(small, monkeypatch, capsys):
+    import pecl.experiment.run
+
+    plain = pecl.experiment.run._training_cell
+
+    def failing(cell):
+        if cell.config.seed == 1:
+            raise RuntimeError("the machine caught fire")
+        return plain(cell)
+
+    monkeypatch.setattr(pecl.experiment.run, "_training_cell", failing)
+    assert main(["grid", *flags({**small, "seed": "1,2", "epochs": 1})]) == 1
+    assert "failed: " in capsys.readouterr().out
+    results = [json.loads(path.read_text()) for path in Path(small["out"]).glob("*.json")]
+    assert sorted(result["status"] for result in results) == ["complete", "failed"]
+    (failed,) = [result for result in results if result["status"] == "failed"]
+    assert failed["error"] == "RuntimeError: the machine caught fire"
+
+
+@pytest.mark.parametrize("command", [None, *COMMANDS])
+def test_every_help_has_an_example(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"] if command else ["--help"])
+    assert stop.value.code == 0
+    assert "example: pecl " in capsys.readouterr().out
+
+
+def test_doctor_finds_what_is_here_and_says_what_to_do(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path))
+    main(["doctor", "--data-dir", str(tmp_path), "--json"])
+    findings = {finding["what"]: finding for finding in json.loads(capsys.readouterr().out)}
+    assert findings["torch"]["state"] == "ok"
+    assert findings["data set scenes"]["state"] == "ok"
+    assert findings["data set xtd10"]["state"] == "absent"
+    assert "data/README.md" in findings["data set xtd10"]["detail"]
+
+
+def test_python_dash_m_pecl_is_the_command(tmp_path):
+    command = [sys.executable, "-m", "pecl", "report", str(tmp_path)]
+    finished = subprocess.run(command, capture_output=True, text=True, env={**os.environ}, timeout=120)
+    assert finished.returncode == 2
+    assert finished.stderr == "pecl: no complete results here; run pecl train or pecl evaluate first\n"

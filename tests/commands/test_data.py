@@ -1,0 +1,245 @@
+"""`pecl data`: what is printed, exit statuses, and that each action's --help shows an example."""
+
+import argparse
+import json
+import shlex
+
+import pytest
+from helpers.layouts import make_multi30k, make_xtd10, sentence, write_lines
+from helpers.loopback import running_server, sha, without_proxies
+from helpers.tiny_mt import make_m2m100
+
+from pecl.commands import data
+from pecl.data.fetching.remote import SOURCES, Source
+from pecl.data.provenance import write_with_provenance
+from pecl.data.registry import DATASETS
+from pecl.errors import ConfigError, DataError, PeclError
+
+
+@pytest.fixture
+def pecl(tmp_path, monkeypatch, capsys):
+    """Run `pecl data <line>`; return its exit status and what it printed on standard output."""
+    monkeypatch.setenv("PECL_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path / "cache"))
+    parser = argparse.ArgumentParser(prog="pecl", exit_on_error=False)
+    data.add_parser(parser.add_subparsers())
+
+    def run(line):
+        parsed = parser.parse_args(["data", *shlex.split(line)])
+        return parsed.run(parsed), capsys.readouterr().out
+
+    return run
+
+
+@pytest.mark.parametrize("action", ["", "list", "download", "check", "translate"])
+def test_help_shows_an_example(pecl, capsys, action):
+    with pytest.raises(SystemExit) as caught:
+        pecl(f"{action} --help")
+    assert caught.value.code == 0
+    printed = capsys.readouterr().out
+    assert "example" in printed
+    assert f"pecl data {action}".strip() in printed.partition("example")[2]
+
+
+# list
+
+
+def test_list_tells_what_is_found(pecl, tmp_path):
+    make_xtd10(tmp_path)
+    status, printed = pecl("list")
+    assert status == 0
+    lines = {line.split()[0]: line.split()[1] for line in printed.splitlines() if line.strip()}
+    assert {name: lines[name] for name in DATASETS} == {
+        **dict.fromkeys(DATASETS, "missing"),
+        "xtd10": "found",
+        "scenes": "found",
+    }
+    assert "translations" in printed
+    status, printed = pecl(f"list --json --data-dir {tmp_path / 'elsewhere'}")
+    document = json.loads(printed)
+    assert [row["name"] for row in document["datasets"] if row["found"]] == ["scenes"]
+    assert [row["name"] for row in document["downloads"]] == list(SOURCES)
+
+
+# download
+
+
+@pytest.fixture
+def server(monkeypatch):
+    without_proxies(monkeypatch)
+    with running_server() as server:
+        content = b"ein Hund\n"
+        for path in ("/owner/raw/train.de", "/mirror/multi30k/raw/train.de"):
+            server.files[path] = content
+        checksums = {"raw": {"train.de": sha(content)}}
+        row = Source("", f"{server.url}/owner", checksums, SOURCES["multi30k"].note)
+        monkeypatch.setitem(SOURCES, "multi30k", row)
+        yield server
+
+
+def test_download_reports_what_it_did_and_what_is_left_to_do(pecl, server, tmp_path):
+    status, printed = pecl("download multi30k")
+    assert status == 0
+    assert printed.startswith("1 files fetched, 0 were there\n")
+    assert "forms.illinois.edu" in printed
+    assert (tmp_path / "multi30k/raw/train.de").read_bytes() == b"ein Hund\n"
+    status, printed = pecl("download multi30k --json")
+    assert json.loads(printed)["present"] == ["multi30k/raw/train.de"]
+
+
+def test_download_from_a_mirror_into_another_folder(pecl, server, tmp_path):
+    assert pecl(f"download multi30k --base-url {server.url}/mirror --data-dir {tmp_path / 'b'}")[0] == 0
+    assert (tmp_path / "b/multi30k/raw/train.de").exists()
+    assert [path for path, _, _ in server.requests] == ["/mirror/multi30k/raw/train.de"]
+
+
+def test_download_that_fails_names_the_file_and_the_ways_out(pecl, server):
+    server.files.clear()
+    with pytest.raises(DataError, match=r"/owner/raw/train\.de \(HTTP 404.*--base-url.*--data-dir"):
+        pecl("download multi30k --attempts 1")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("download xdt10", "unknown download 'xdt10'.*did you mean 'xtd10'"),
+        ("download xtd10 --workers 0", "--workers is 0"),
+        ("download xtd10 --timeout nan", "--timeout is nan"),
+        ("download xtd10 --base-url ftp://x", "no web address"),
+    ],
+)
+def test_download_refuses_bad_flags(pecl, line, message):
+    with pytest.raises(PeclError, match=message):
+        pecl(line)
+
+
+# check
+
+
+def test_check_prints_every_problem_of_a_table_with_its_line(pecl, tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text("image,en,de,note\n1.jpg,a dog,Hund,x\n2.jpg,,Katze,x\n3.jpg,a,b\n", "utf-8")
+    status, printed = pecl(f"check {path}")
+    assert status == 2
+    *lines, summary = printed.splitlines()
+    places = [("line 1", "note"), ("line 2", "1.jpg"), ("line 3", "'en'"), ("line 3", "2.jpg"), ("line 4", "3 fields")]
+    for place, word in places:
+        assert any(line.startswith(f"{path}, {place}") and word in line for line in lines), (place, word)
+    assert len(lines) == len(places)
+    assert summary == f"{path}: 5 problems"
+    status, printed = pecl(f"check {path} --json --text-only")
+    document = json.loads(printed)
+    assert status == 2
+    assert [problem["line"] for problem in document["problems"]] == [1, 3, 4]
+
+
+def test_check_of_a_sound_table(pecl, tmp_path):
+    path = tmp_path / "own.jsonl"
+    path.write_text('{"en": "a dog", "de": "ein Hund"}\n')
+    assert pecl(f"check {path}") == (0, f"{path}: no problems\n")
+
+
+def test_check_of_what_is_not_there(pecl, tmp_path):
+    with pytest.raises(DataError, match=r"no file 'xtd11'.*did you mean 'xtd10'"):
+        pecl("check xtd11")
+    assert pecl("check xtd10")[0] == 2  # a known data set that is missing is its one problem
+
+
+def test_check_of_a_data_set_finds_each_fault(pecl, tmp_path, monkeypatch):
+    make_xtd10(tmp_path, images=range(4))
+    names = (tmp_path / "xtd10/XTD10/test_image_names.txt").read_text("utf-8").split()
+    monkeypatch.setitem(SOURCES, "xtd10", Source("", "", {"STAIR": {"test_1kcaptions_jp.txt": sha(b"other")}}))
+    monkeypatch.setitem(SOURCES, "pectvlm", Source("", "", {}))
+    (tmp_path / "xtd10" / "images" / names[2]).write_bytes(b"no image")
+    write_lines(tmp_path / "xtd10" / "XTD10" / "test_1kcaptions_es.txt", ["uno", "", "tres", "cuatro", "cinco"])
+    status, printed = pecl("check xtd10 --json")
+    messages = [problem["message"] for problem in json.loads(printed)["problems"]]
+    faults = [
+        "test_1kcaptions_jp.txt is not the file that was published",
+        "test_1kcaptions_es.txt, line 2: empty caption",
+        "ko.txt is a copy of",
+        "1 of 5 images are missing",
+        f"cannot read image {tmp_path / 'xtd10' / 'images' / names[2]}",
+    ]
+    assert status == 2
+    for fault in faults:
+        assert sum(fault in message for message in messages) == 1, fault
+    assert len(messages) == len(faults)
+
+
+def test_check_of_a_sound_data_set(pecl, tmp_path, monkeypatch):
+    make_xtd10(tmp_path, images=range(5))
+    monkeypatch.setitem(SOURCES, "xtd10", Source("", "", {}))
+    monkeypatch.setitem(
+        SOURCES,
+        "pectvlm",
+        Source(
+            "",
+            "",
+            {"datasets/Cross-lingual-Test-Dataset-XTD10/translated_from_en": {"ko.txt": sha(b"the released file")}},
+        ),
+    )
+    korean = tmp_path / "pectvlm/datasets/Cross-lingual-Test-Dataset-XTD10/translated_from_en/ko.txt"
+    lines = "\n".join(sentence("ko", i, "neu") for i in range(5))
+    write_with_provenance(korean, lines.encode(), {"engine": "test"})  # not the released file, and says so
+    assert pecl("check xtd10") == (0, "xtd10: no problems\n")
+
+
+def test_check_knows_that_czech_has_no_2017_tests(pecl, tmp_path, monkeypatch):
+    for name in ("multi30k", "pectvlm"):
+        monkeypatch.setitem(SOURCES, name, Source("", "", {}))
+    for split in ("train", "val", "test_2016_flickr", "test_2017_flickr", "test_2017_mscoco", "test_2018_flickr"):
+        languages = ("en", "de", "fr") if "2017" in split else ("en", "de", "fr", "cs")
+        make_multi30k(tmp_path, split, languages=languages)
+    assert pecl("check multi30k --text-only") == (0, "multi30k: no problems\n")
+    status, printed = pecl("check multi30k")
+    assert status == 2
+    assert printed.count("images are missing") == 6
+
+
+# translate
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return make_m2m100(tmp_path_factory.mktemp("translation") / "model")
+
+
+def test_translate_makes_korean_from_english_and_then_has_nothing_to_do(pecl, tmp_path, model, monkeypatch):
+    make_xtd10(tmp_path)
+    line = f"translate xtd10 --source en --target Korean --model {model} --max-new-tokens 12"
+    with pytest.raises(DataError, match=r"ko\.txt is there already; --overwrite"):
+        pecl(line)
+    status, printed = pecl(f"{line} --overwrite --json")
+    record = json.loads(printed)
+    assert status == 0
+    assert record["output"] == str(
+        tmp_path / "pectvlm/datasets/Cross-lingual-Test-Dataset-XTD10/translated_from_en/ko.txt"
+    )
+    assert record["engine"]["target"] == "ko"
+    monkeypatch.setattr(data, "Translator", None)  # a second run loads no model
+    assert "5 translations" in pecl(line)[1]
+
+
+def test_translate_ones_own_file(pecl, tmp_path, model):
+    source = write_lines(tmp_path / "en.txt", ["a red dog", "a cat"])
+    out = tmp_path / "jp.txt"
+    assert pecl(f"translate {source} --source en --target ja --model {model} --max-new-tokens 12 --out {out}")[0] == 0
+    assert len(out.read_text("utf-8").splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "error", "message"),
+    [
+        ("translate xtd12 --source en --target ko --model x", DataError, "no file 'xtd12'.*did you mean 'xtd10'"),
+        ("translate xtd10 --source en --target xx --model x", ConfigError, "unknown language 'xx'"),
+        ("translate xtd10 --source en --target ko --model x --out y", ConfigError, "--out is for files of your own"),
+        ("translate {tmp}/a.txt --source en --target ko --model x", ConfigError, "needs --out FILE"),
+        ("translate xtd10 --source en --target ko --model x --batch-size 0", ConfigError, "--batch-size is 0"),
+        ("translate xtd10 --source en --target ko --model x --dtype int8", ConfigError, "unknown dtype 'int8'"),
+    ],
+)
+def test_translate_refuses_bad_input(pecl, tmp_path, line, error, message):
+    (tmp_path / "a.txt").write_text("a dog\n")
+    with pytest.raises(error, match=message):
+        pecl(line.format(tmp=tmp_path))

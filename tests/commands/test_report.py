@@ -1,0 +1,164 @@
+import csv
+import io
+import itertools
+import json
+import random
+import re
+import time
+
+import pytest
+from helpers.report_results import both, evaluate, made, train, write
+
+from pecl.cli import main
+from pecl.config import make_config
+from pecl.report.tables import report
+from pecl.results.result import collect
+
+
+@pytest.fixture
+def folder(tmp_path):
+    results = [train(4, 6, language=code, seed=seed) for code in ("de", "fr") for seed in (1, 2)]
+    return write(tmp_path / "results", *results, evaluate(9, size=30, language="en"))
+
+
+def run(*arguments):
+    return main(["report", *map(str, arguments)])
+
+
+def test_every_format_is_printed(folder, capsys):
+    for form in ("text", "markdown", "latex"):
+        assert run(folder, "--format", form) == 0
+        out = capsys.readouterr().out
+        assert "Best cell of each language and route" in out
+        assert "0.300 " in out
+    assert run(folder, "--format", "csv") == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["language"] for row in rows] == ["de", "fr"]
+    assert run(folder, "--json") == 0
+    assert [table["name"] for table in json.loads(capsys.readouterr().out)["tables"]] == [
+        "routes", "disparity", "cells", "evaluations",
+    ]  # fmt: skip
+
+
+def test_csv_of_evaluations_alone_is_theirs(tmp_path, capsys):
+    write(tmp_path / "results", evaluate(9, language="en"))
+    assert run(tmp_path / "results", "--format", "csv") == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert float(row["image_to_text recall@1"]) == 0.45
+
+
+@pytest.mark.parametrize(("form", "ending"), [("text", "txt"), ("markdown", "md"), ("latex", "tex"), ("csv", "csv")])
+def test_out_writes_a_file_for_each_table(folder, tmp_path, capsys, form, ending):
+    out = tmp_path / "tables"
+    assert run(folder, "--format", form, "--out", out) == 0
+    names = [f"{name}.{ending}" for name in ("routes", "disparity", "cells", "evaluations")]
+    assert capsys.readouterr().out.splitlines() == [str(out / name) for name in names]
+    assert sorted(path.name for path in out.iterdir()) == sorted(names)
+
+
+def test_the_same_results_give_the_same_bytes(folder, tmp_path):
+    for out in ("one", "two"):
+        assert run(folder, "--format", "latex", "--out", tmp_path / out) == 0
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+
+
+def test_published_scores_are_printed_on_demand(folder, capsys):
+    assert run(folder, "--against", "published", "--table", "published") == 0
+    assert re.search(r"M-CLIP XLM-R-L / ViT-L/14 published 92\.4", capsys.readouterr().out)
+
+
+def test_where_separates_what_one_table_refuses(folder, capsys):
+    write(folder, train(4, 6, size=30, language="fr", shots=25))
+    assert run(folder, "--table", "routes") == 2
+    message = capsys.readouterr().err
+    assert "gallery_size 20 against 30" in message
+    assert "--where gallery_size=20" in message
+    assert run(folder, "--table", "routes", "--where", "gallery_size=20") == 0
+    assert run(folder, "--table", "disparity", "--where", "gallery_size=20", "--where", "kind=train") == 0
+
+
+def test_failed_runs_are_counted(folder, capsys, caplog):
+    write(folder, {**train(4, 6, language="jp"), "status": "failed", "error": "RuntimeError: out of memory"})
+    assert run(folder) == 0
+    assert "1 failed" in caplog.text
+    assert run(folder, "--json") == 0
+    assert json.loads(capsys.readouterr().out.split("\n{\n", 1)[-1].join(["{\n", ""]))["left_out"].startswith(
+        "1 failed"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--table", "tables"], "invalid choice: 'tables'"),
+        (["--format", "word"], "invalid choice: 'word'"),
+        (["--table", "modules"], "needs trainings of two modules on one gallery"),
+        (["--table", "published"], "needs the flag --against published"),
+        (["--where", "gallery_size"], "expected key=value, such as gallery_size=900"),
+        (["--where", "galery_size=20"], "did you mean 'gallery_size'?"),
+        (["--where", "gallery_size=900"], "no complete result has it; gallery_size is 20, 30 here"),
+    ],
+)
+def test_bad_flags_exit_2_with_one_sentence(folder, tmp_path, capsys, arguments, message):
+    assert run(folder, *arguments, "--out", tmp_path / "tables") == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+    assert not (tmp_path / "tables").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "no complete results here; run pecl train or pecl evaluate first"),
+        ('{"schema": 1, "run_id": "x"', "cannot be read"),
+        ("[]", "is no result of pecl"),
+        ('{"schema": 99, "run_id": "x", "kind": "train", "status": "complete", "config": {}}', "upgrade pecl"),
+        (
+            '{"schema": 1, "run_id": "x", "kind": "train", "status": "complete", "config": {}}',
+            "language is missing",
+        ),
+    ],
+)
+def test_bad_results_exit_2_naming_the_file(tmp_path, capsys, content, message):
+    folder = tmp_path / "results"
+    folder.mkdir()
+    if content is not None:
+        (folder / "00000000000000aa.json").write_text(content)
+    assert run(folder) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+    assert content is None or str(folder / "00000000000000aa.json") in captured.err
+
+
+def write_cells(folder):
+    """Write 1,000 trainings with 900 test items: ten languages, two routes, 25 learning rates, two seeds."""
+    chance = random.Random(1)
+    templates = []
+    for _ in range(20):
+        states = {
+            name: both(*(chance.choices((1, 2, 7, 40, 300), k=900) for _ in range(2)))
+            for name in ("zero_shot", "final", "best")
+        }
+        result = made("train", states, val=chance.random())
+        templates.append(json.dumps({**result, "run_id": "@run_id", "config": "@config"}, indent=1))
+    languages = ("de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh")
+    cells = itertools.product(languages, ("baseline1", "method1"), range(25), (1, 2))
+    for (language, route, rate, seed), text in zip(cells, itertools.cycle(templates), strict=False):
+        config = make_config({"language": language, "route": route, "lr": 1e-5 * (1 + rate), "seed": seed})
+        text = text.replace("@run_id", config.run_id()).replace('"@config"', json.dumps(config.to_dict()))
+        (folder / f"{config.run_id()}.json").write_text(text)
+
+
+def test_a_thousand_cells_take_less_than_five_seconds(tmp_path):
+    write_cells(tmp_path)
+    started = time.process_time()
+    made_report = report(collect([tmp_path]))
+    assert time.process_time() - started < 5
+    assert len(made_report.only("cells").rows) == 1000
+    assert len(made_report.only("routes").rows) == 20
+    assert set(made_report.only("routes").rows["cells_compared"]) == {25}

@@ -1,0 +1,260 @@
+"""Downloading data sets from a loopback server: what is there is right, recorded, and never the user's loss."""
+
+import io
+import json
+import random
+import time
+
+import pytest
+from filelock import FileLock
+from helpers.layouts import real_data_dir
+from helpers.loopback import FAST, files_in, running_server, sha, status, without_proxies, wrong
+from PIL import Image
+
+from pecl.data.fetching import remote
+from pecl.data.fetching.download import MAX_FAILURES, check_content, download, read_manifest
+from pecl.data.fetching.fetch import FetchPolicy
+from pecl.data.fetching.remote import SOURCES, Source, caption_files, xtd10_images
+from pecl.data.provenance import provenance_file, write_with_provenance
+from pecl.errors import ConfigError, DataError, OutputError
+
+
+def jpeg(seed, size=(64, 48)):
+    buffer = io.BytesIO()
+    Image.frombytes("RGB", size, random.Random(seed).randbytes(3 * size[0] * size[1])).save(buffer, "JPEG", quality=95)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def server(monkeypatch):
+    without_proxies(monkeypatch)
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def site(server, monkeypatch):
+    """A small XTD10 and a small Multi30K on the loopback, in place of the owners' servers."""
+    names = [f"COCO_{'val' if i % 5 == 4 else 'train'}2014_{i:012}.jpg" for i in range(10)]
+    texts = {
+        "xtd10": {"XTD10/test_image_names.txt": "\n".join(names).encode(), "MIC/test_1kcaptions_de.txt": b"eins"},
+        "multi30k": {"data/task1/raw/train.en.gz": b"one", "data/task1/raw/train.de.gz": b"zwei"},
+    }
+    for name, files in texts.items():
+        checksums = {}
+        for path, content in files.items():
+            folder, _, file_name = path.rpartition("/")
+            checksums.setdefault(folder, {})[file_name] = sha(content)
+            server.files[f"/{name}-owner/{path}"] = server.files[f"/mirror/{name}/{path}"] = content
+        owner = f"{server.url}/{name}-owner"
+        monkeypatch.setitem(SOURCES, name, Source(name, owner, checksums, SOURCES[name].note))
+    monkeypatch.setattr(remote, "COCO_IMAGES", f"{server.url}/coco")
+    server.names = names
+    for i, name in enumerate(names):
+        image_path = f"/coco/{name.split('_')[1]}/{name}"
+        server.files[image_path] = server.files[f"/mirror/xtd10/images/{name}"] = jpeg(i)
+    return server
+
+
+def coco_path(name):
+    return f"/coco/{name.split('_')[1]}/{name}"
+
+
+def test_a_data_set_is_downloaded_and_recorded(site, tmp_path):
+    report = download(["xtd10", "multi30k"], tmp_path, policy=FAST)
+    assert len(report.fetched) == 14
+    assert report.present == [] == report.kept
+    for name in site.names:
+        assert (tmp_path / "xtd10" / "images" / name).read_bytes() == site.files[coco_path(name)]
+    assert (tmp_path / "multi30k/data/task1/raw/train.de.gz").read_bytes() == b"zwei"
+    (note,) = report.notes
+    assert "forms.illinois.edu" in note
+    assert str(tmp_path / "multi30k" / "images") in note
+    records = json.loads((tmp_path / "xtd10" / "download.json").read_text())["files"]
+    assert records == read_manifest(tmp_path, "xtd10")
+    record = records[f"xtd10/images/{site.names[0]}"]
+    content = site.files[coco_path(site.names[0])]
+    assert (record["sha256"], record["bytes"]) == (sha(content), len(content))
+    assert record["url"] == site.url + coco_path(site.names[0])
+    assert not [name for name in files_in(tmp_path) if ".part" in name]
+
+
+def test_a_second_download_fetches_nothing_and_keeps_the_record(site, tmp_path):
+    download(["xtd10"], tmp_path, policy=FAST)
+    records, asked = read_manifest(tmp_path, "xtd10"), len(site.requests)
+    report = download(["xtd10"], tmp_path, policy=FAST)
+    assert len(report.present) == 12
+    assert report.fetched == []
+    assert len(site.requests) == asked
+    assert read_manifest(tmp_path, "xtd10") == records
+
+
+def test_no_more_files_at_once_than_workers(site, tmp_path):
+    site.delay = 0.03
+    download(["xtd10"], tmp_path, workers=3, policy=FAST)
+    assert 2 <= site.most_busy <= 3
+
+
+def test_text_only_fetches_no_photographs(site, tmp_path):
+    download(["xtd10"], tmp_path, text_only=True, policy=FAST)
+    assert not (tmp_path / "xtd10" / "images").exists()
+
+
+def test_a_mirror_is_laid_out_as_a_data_directory(site, tmp_path):
+    download(["xtd10", "multi30k"], tmp_path, mirror=f"{site.url}/mirror/", policy=FAST)
+    assert len(read_manifest(tmp_path, "xtd10")) == 12
+    assert {path.split("/")[1] for path, _, _ in site.requests} == {"mirror"}
+
+
+def test_a_missing_file_is_named_and_the_rest_is_fetched(site, tmp_path):
+    del site.files[coco_path(site.names[3])]
+    with pytest.raises(DataError) as caught:
+        download(["xtd10"], tmp_path, policy=FAST)
+    message = str(caught.value)
+    assert f"1 of 10 files could not be fetched: {site.url}{coco_path(site.names[3])} (HTTP 404" in message
+    assert "--data-dir" in message
+    assert "--base-url" in message
+    assert len(files_in(tmp_path / "xtd10" / "images")) == 9
+    assert len(read_manifest(tmp_path, "xtd10")) == 11
+    site.files[coco_path(site.names[3])] = jpeg(3)
+    assert download(["xtd10"], tmp_path, policy=FAST).fetched == [f"xtd10/images/{site.names[3]}"]
+
+
+@pytest.mark.parametrize("damage", [lambda image: image[:-40], lambda image: b"<html>sign in</html>"])
+def test_a_photograph_that_does_not_decode_is_not_taken(site, tmp_path, damage):
+    path = coco_path(site.names[0])
+    site.faults[path] = [wrong(damage(site.files[path]))] * 2  # of three attempts
+    download(["xtd10"], tmp_path, policy=FAST)
+    assert (tmp_path / "xtd10" / "images" / site.names[0]).read_bytes() == site.files[path]
+
+
+def test_a_damaged_photograph_on_disk_is_replaced(site, tmp_path):
+    download(["xtd10"], tmp_path, policy=FAST)
+    photograph = tmp_path / "xtd10" / "images" / site.names[0]
+    photograph.write_bytes(photograph.read_bytes()[:100])
+    assert download(["xtd10"], tmp_path, policy=FAST).fetched == [f"xtd10/images/{site.names[0]}"]
+    assert photograph.read_bytes() == site.files[coco_path(site.names[0])]
+
+
+def test_many_failures_end_the_download_early(site, tmp_path):
+    names = [f"COCO_train2014_{i:012}.jpg" for i in range(100)]
+    content = "\n".join(names).encode()
+    site.files["/xtd10-owner/XTD10/test_image_names.txt"] = content
+    SOURCES["xtd10"].checksums["XTD10"]["test_image_names.txt"] = sha(content)
+    site.files = {path: body for path, body in site.files.items() if not path.startswith("/coco")}
+    with pytest.raises(DataError, match="were not tried"):
+        download(["xtd10"], tmp_path, policy=FAST, workers=2)
+    asked = [path for path, _, _ in site.requests if path.startswith("/coco")]
+    assert MAX_FAILURES <= len(asked) <= MAX_FAILURES + 3
+
+
+def test_no_network_is_found_out_once_not_for_every_file(tmp_path, monkeypatch):
+    without_proxies(monkeypatch)
+    with running_server() as gone:
+        pass
+    checksums = {".": {f"{i}.txt": sha(b"") for i in range(50)}}
+    monkeypatch.setitem(SOURCES, "multi30k", Source("", gone.url, checksums))
+    start = time.monotonic()
+    with pytest.raises(DataError, match=r"no connection.*--data-dir"):
+        download(["multi30k"], tmp_path, policy=FAST)
+    assert time.monotonic() - start < 2
+
+
+def test_a_file_of_the_users_is_not_replaced_unless_told(site, tmp_path):
+    own = tmp_path / "multi30k/data/task1/raw/train.de.gz"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"my own")
+    with pytest.raises(DataError, match=r"not the owner's file.*--overwrite"):
+        download(["multi30k"], tmp_path, policy=FAST)
+    assert own.read_bytes() == b"my own"
+    download(["multi30k"], tmp_path, overwrite=True, policy=FAST)
+    assert own.read_bytes() == b"zwei"
+
+
+def test_a_file_made_here_is_kept(site, tmp_path):
+    own = tmp_path / "multi30k/data/task1/raw/train.de.gz"
+    write_with_provenance(own, b"translated here", {"engine": "test"})
+    report = download(["multi30k"], tmp_path, policy=FAST)
+    assert report.kept == ["multi30k/data/task1/raw/train.de.gz"]
+    assert own.read_bytes() == b"translated here"
+    download(["multi30k"], tmp_path, overwrite=True, policy=FAST)
+    assert own.read_bytes() == b"zwei"
+    assert not provenance_file(own).exists()
+
+
+def test_two_downloads_into_one_folder_are_refused(site, tmp_path):
+    with FileLock(tmp_path / ".download.lock"), pytest.raises(OutputError, match="another download is running"):
+        download(["xtd10"], tmp_path, policy=FAST)
+    download(["xtd10"], tmp_path, policy=FAST)
+
+
+def test_an_interrupt_stops_soon_and_records_what_is_there(site, tmp_path, monkeypatch):
+    site.faults["/xtd10-owner/MIC/test_1kcaptions_de.txt"] = [status(500)] * 2
+    monkeypatch.setattr("pecl.data.fetching.download.as_completed", interrupted_after_one)
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        download(["xtd10"], tmp_path, policy=FetchPolicy(backoff=60))
+    assert time.monotonic() - start < 5
+    assert list(read_manifest(tmp_path, "xtd10")) == ["xtd10/XTD10/test_image_names.txt"]
+
+
+def interrupted_after_one(futures):
+    while not (done := [future for future in futures if future.done()]):
+        time.sleep(0.01)
+    yield done[0]
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"names": ["xtd11"]}, DataError, "unknown download 'xtd11'.*did you mean 'xtd10'"),
+        ({"mirror": "example.org"}, ConfigError, "base URL 'example.org' is no web address"),
+        ({"mirror": "file:///etc"}, ConfigError, "no web address"),
+    ],
+)
+def test_bad_requests_are_refused_before_anything_is_written(site, tmp_path, options, error, message):
+    with pytest.raises(error, match=message):
+        download(**{"names": ["xtd10"], "data_dir": tmp_path / "new", **options})
+    assert not (tmp_path / "new").exists()
+    assert site.requests == []
+
+
+def test_a_folder_that_cannot_be_made_is_named(site, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"cannot write .*file"):
+        download(["xtd10"], tmp_path / "file" / "data", policy=FAST)
+
+
+# The tables
+
+
+def test_xtd10s_photographs_come_from_their_split_of_coco(tmp_path):
+    (tmp_path / "xtd10" / "XTD10").mkdir(parents=True)
+    names_file = tmp_path / "xtd10" / "XTD10" / "test_image_names.txt"
+    names_file.write_text("COCO_train2014_000000061844.jpg\nCOCO_val2014_000000129945.jpg\n")
+    assert [file.url for file in xtd10_images(tmp_path)] == [
+        "http://images.cocodataset.org/train2014/COCO_train2014_000000061844.jpg",
+        "http://images.cocodataset.org/val2014/COCO_val2014_000000129945.jpg",
+    ]
+    for name in ("../../etc/passwd", "COCO_train2014_/../x.jpg", "cat.jpg", "COCO_test2014_1.jpg"):
+        names_file.write_text(name)
+        with pytest.raises(DataError, match="line 1"):
+            xtd10_images(tmp_path)
+
+
+def test_the_tables_cover_what_the_readers_read():
+    paths = {file.path for name in SOURCES for file in caption_files(name)}
+    assert {f"pectvlm/datasets/Multi30K/translated_to_en/{s}.cs" for s in ("train", "val", "test_2016_flickr")} <= paths
+    assert "xtd10/STAIR/test_1kcaptions_jp.txt" in paths
+    assert "multi30k/data/task1/raw/test_2018_flickr.cs.gz" in paths
+    assert "multi30k/data/task2/raw/train.5.de.gz" in paths
+    assert "xtd10/XTD10/test_image_names.txt" in paths
+    assert all(file.url.startswith("https://raw.githubusercontent.com/") for n in SOURCES for file in caption_files(n))
+
+
+def test_the_checksums_are_those_of_the_owners_files():
+    root = real_data_dir()
+    for name in SOURCES:
+        for file in caption_files(name):
+            check_content(root / file.path, file.sha256)

@@ -1,0 +1,266 @@
+"""Fetching one file from a server that stalls, cuts off, refuses and lies: what is there in the end is whole."""
+
+import errno
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from email.utils import formatdate
+from functools import partial
+
+import pytest
+from helpers.loopback import (
+    FAST,
+    files_in,
+    hang_up,
+    running_server,
+    sha,
+    stall,
+    status,
+    truncate,
+    without_proxies,
+    wrong,
+)
+
+from pecl.data.fetching.download import check_content
+from pecl.data.fetching.fetch import Fetcher, FetchError, FetchPolicy, StoppedError, UnreachableError
+from pecl.errors import OutputError
+
+CONTENT = random.Random(0).randbytes(200_000)
+PATH = "/file.bin"
+
+
+@pytest.fixture
+def server(monkeypatch):
+    without_proxies(monkeypatch)
+    with running_server() as server:
+        server.files[PATH] = CONTENT
+        yield server
+
+
+def fetch(server, target, path=PATH, content=CONTENT, policy=FAST):
+    Fetcher(policy).fetch(server.url + path, target, partial(check_content, sha256=sha(content)))
+
+
+def test_a_file_arrives_whole_and_alone(server, tmp_path):
+    fetch(server, tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == CONTENT
+    assert files_in(tmp_path) == ["a"]
+    (headers,) = server.seen(PATH)
+    assert headers["User-Agent"].startswith("pecl")
+    assert "Range" not in headers
+
+
+@pytest.mark.parametrize("fault", [truncate(70_000), stall(70_000)], ids=["truncated", "stalled"])
+def test_an_interrupted_file_is_resumed_where_it_was(server, tmp_path, fault):
+    server.faults[PATH] = [fault]
+    fetch(server, tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == CONTENT
+    first, second = server.seen(PATH)
+    assert "Range" not in first
+    assert second["Range"] == "bytes=70000-"
+    assert files_in(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("faults", "reason"),
+    [
+        ([truncate(10), truncate(20), truncate(30)], "ended after 30 of 200000 bytes"),
+        ([stall(10)] * 3, "stopped answering"),
+        ([hang_up] * 3, "connection broke"),
+        ([status(500)] * 3, "HTTP 500"),
+        ([wrong(b"sign in")] * 3, "wrong content"),
+        ([truncate(0)] * 3, "ended after 0 of"),
+    ],
+    ids=["truncated", "stalled", "hung up", "500", "wrong", "empty"],
+)
+def test_what_stays_unfinished_is_never_under_the_files_name(server, tmp_path, faults, reason):
+    server.ranges = False
+    server.faults[PATH] = list(faults)
+    with pytest.raises(FetchError, match=reason):
+        fetch(server, tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+    assert len(server.seen(PATH)) == FAST.attempts
+
+
+def test_a_failed_fetch_leaves_an_old_file_as_it_was(server, tmp_path):
+    (tmp_path / "a").write_bytes(b"old")
+    server.faults[PATH] = [wrong(b"sign in")] * 3
+    with pytest.raises(FetchError):
+        fetch(server, tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == b"old"
+
+
+def test_a_later_run_goes_on_from_an_earlier_ones_part(server, tmp_path):
+    server.faults[PATH] = [truncate(50_000)]
+    with pytest.raises(FetchError):
+        fetch(server, tmp_path / "a", policy=FetchPolicy(timeout=0.3, attempts=1))
+    assert files_in(tmp_path) == ["a.part", "a.part.validator"]
+    fetch(server, tmp_path / "a")
+    assert server.seen(PATH)[-1]["Range"] == "bytes=50000-"
+    assert (tmp_path / "a").read_bytes() == CONTENT
+
+
+FETCH = """
+import sys
+from pathlib import Path
+from pecl.data.fetching.fetch import Fetcher
+Fetcher().fetch(sys.argv[1], Path(sys.argv[2]), lambda path: None)
+"""
+
+
+def test_a_killed_process_leaves_a_part_that_the_next_one_continues(server, tmp_path):
+    server.faults[PATH] = [stall(70_000)]
+    process = subprocess.Popen([sys.executable, "-c", FETCH, server.url + PATH, str(tmp_path / "a")])
+    part = tmp_path / "a.part"
+    deadline = time.monotonic() + 60
+    while not server.requests or not part.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(0.2)  # it waits for the rest now
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert not (tmp_path / "a").exists()
+    kept = part.stat().st_size
+    fetch(server, tmp_path / "a")
+    assert server.seen(PATH)[-1].get("Range") == (f"bytes={kept}-" if kept else None)
+    assert (tmp_path / "a").read_bytes() == CONTENT
+    assert files_in(tmp_path) == ["a"]
+
+
+def test_a_part_of_an_older_version_is_not_continued(server, tmp_path):
+    server.faults[PATH] = [truncate(50_000)]
+    with pytest.raises(FetchError):
+        fetch(server, tmp_path / "a", policy=FetchPolicy(timeout=0.3, attempts=1))
+    server.files[PATH] = newer = CONTENT[::-1]
+    fetch(server, tmp_path / "a", content=newer)  # If-Range makes the server send all of it
+    assert (tmp_path / "a").read_bytes() == newer
+
+
+@pytest.mark.parametrize("validator", [None, '"tag"'], ids=["no validator", "validator"])
+def test_a_server_without_ranges_sends_all_again(server, tmp_path, validator):
+    server.ranges = False
+    (tmp_path / "a.part").write_bytes(CONTENT[:1000])
+    if validator:
+        (tmp_path / "a.part.validator").write_text(validator)
+    fetch(server, tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == CONTENT
+    assert ("Range" in server.seen(PATH)[0]) == (validator is not None)
+
+
+def test_a_server_that_sends_another_range_is_not_believed(server, tmp_path):
+    server.faults[PATH] = [
+        truncate(1000),
+        lambda handler, content: handler.answer(206, content[500:], Content_Range=f"bytes 500-199999/{len(content)}"),
+    ]
+    fetch(server, tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == CONTENT
+
+
+def test_a_part_that_is_complete_already_is_fetched_anew(server, tmp_path):
+    server.faults[PATH] = [truncate(len(CONTENT) - 1)]
+    with pytest.raises(FetchError):
+        fetch(server, tmp_path / "a", policy=FetchPolicy(timeout=0.3, attempts=1))
+    (tmp_path / "a.part").write_bytes(CONTENT)  # as a kill just before the renaming leaves it
+    fetch(server, tmp_path / "a")  # the server answers 416 to a range past the end
+    assert (tmp_path / "a").read_bytes() == CONTENT
+
+
+def test_wrong_bytes_once_are_fetched_again(server, tmp_path):
+    server.faults[PATH] = [wrong(CONTENT[:-1] + b"?")]
+    fetch(server, tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == CONTENT
+    assert "Range" not in server.seen(PATH)[1]
+
+
+@pytest.mark.parametrize("code", [401, 403, 404, 410])
+def test_a_refusal_is_final(server, tmp_path, code):
+    server.faults[PATH] = [status(code)] * 3
+    with pytest.raises(FetchError, match=f"HTTP {code}"):
+        fetch(server, tmp_path / "a")
+    assert len(server.seen(PATH)) == 1
+    assert files_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("code", [429, 500, 502, 503])
+def test_a_passing_error_is_tried_again(server, tmp_path, code):
+    server.faults[PATH] = [status(code)]
+    fetch(server, tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("as_date", [False, True], ids=["seconds", "date"])
+def test_retry_after_is_honoured(server, tmp_path, as_date):
+    after = formatdate(time.time() + 2, usegmt=True) if as_date else "1"  # a date has whole seconds: 1 to 2 from now
+    server.faults[PATH] = [status(503, Retry_After=after)]
+    fetch(server, tmp_path / "a")
+    first, second = (moment for _, _, moment in server.requests)
+    assert second - first >= 0.9
+
+
+def test_retry_after_keeps_the_other_threads_away_too(server, tmp_path):
+    server.files["/b"] = b"b"
+    server.faults[PATH] = [status(429, Retry_After="1")]
+    fetcher = Fetcher(FAST)
+    check = partial(check_content, sha256=sha(CONTENT))
+    thread = threading.Thread(target=fetcher.fetch, args=(server.url + PATH, tmp_path / "a", check))
+    thread.start()
+    time.sleep(0.2)
+    fetcher.fetch(server.url + "/b", tmp_path / "b", partial(check_content, sha256=sha(b"b")))
+    thread.join()
+    assert server.requests[1][2] - server.requests[0][2] >= 0.9
+
+
+def test_a_server_that_asks_for_too_long_a_wait_is_given_up(server, tmp_path):
+    server.faults[PATH] = [status(429, Retry_After="3600")]
+    with pytest.raises(FetchError, match="asks to wait for 3600 s"):
+        fetch(server, tmp_path / "a")
+    assert len(server.seen(PATH)) == 1
+
+
+def test_waits_grow_with_jitter(server, tmp_path, monkeypatch):
+    waits = []
+    fetcher = Fetcher(FetchPolicy(timeout=0.3, attempts=5, backoff=1.0, max_wait=3))
+    monkeypatch.setattr(fetcher._stopped, "wait", lambda seconds: bool(waits.append(seconds)))
+    server.faults[PATH] = [status(500)] * 5
+    with pytest.raises(FetchError):
+        fetcher.fetch(server.url + PATH, tmp_path / "a", lambda path: None)
+    for wait, longest in zip(waits, (1, 2, 3, 3), strict=True):  # doubled, up to max_wait
+        assert longest / 2 <= wait <= longest
+    assert len({wait / longest for wait, longest in zip(waits, (1, 2, 3, 3), strict=True)}) == 4
+
+
+def test_no_server_is_said_to_be_unreachable(tmp_path, monkeypatch):
+    without_proxies(monkeypatch)
+    with running_server() as server:
+        pass
+    with pytest.raises(UnreachableError, match="no connection"):
+        fetch(server, tmp_path / "a")
+
+
+def test_stopping_ends_a_fetch_that_waits(server, tmp_path):
+    server.faults[PATH] = [status(500)]
+    fetcher = Fetcher(FetchPolicy(backoff=60))
+    threading.Timer(0.1, fetcher.stop).start()
+    with pytest.raises(StoppedError):
+        fetcher.fetch(server.url + PATH, tmp_path / "a", lambda path: None)
+
+
+def test_a_full_disk_is_told_from_a_broken_connection(server, tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pecl.data.fetching.part_file.os.fsync", full)
+    with pytest.raises(OutputError, match=r"cannot write .*a\.part.*: No space left"):
+        fetch(server, tmp_path / "a")
+    assert len(server.seen(PATH)) == 1
+    assert not (tmp_path / "a").exists()
+
+
+def test_the_proxy_of_the_environment_is_used(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("http_proxy", server.url)
+    server.files["http://data.invalid/x"] = b"through the proxy"  # a proxy is asked for whole addresses
+    Fetcher(FAST).fetch("http://data.invalid/x", tmp_path / "a", lambda path: None)
+    assert (tmp_path / "a").read_bytes() == b"through the proxy"

@@ -1,0 +1,225 @@
+"""One's own data: tables of every kind, and all their problems at once."""
+
+import csv
+import json
+
+import pytest
+from helpers.layouts import write_image
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pecl.data.own.folder import check_captions_file, load_folder
+from pecl.data.own.in_memory import from_dataset
+from pecl.data.own.tables import Problem, read_table
+from pecl.errors import DataError
+
+ROWS = [
+    {"image": "a.png", "en": "a dog, running", "de": "ein Hund, rennend", "en_to_de": "MT de 0", "de_to_en": "MT en 0"},
+    {"image": "sub/b.png", "en": 'a "cat"', "de": 'eine "Katze"', "en_to_de": "MT de 1", "de_to_en": "MT en 1"},
+    {"image": "a.png", "en": "the dog again", "de": "wieder der Hund", "en_to_de": "MT de 2", "de_to_en": "MT en 2"},
+]
+BOTH = ("english_to_target", "target_to_english")
+KINDS = ["csv", "tsv", "jsonl", "parquet"]
+
+
+def write_table(path, rows):
+    """Write rows with another library than the reader's where there is one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif path.suffix == ".parquet":
+        pandas = pytest.importorskip("pandas")
+        pytest.importorskip("pyarrow")
+        pandas.DataFrame(rows).to_parquet(path)
+    else:
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]), delimiter="\t" if path.suffix == ".tsv" else ",")
+            writer.writeheader()
+            writer.writerows(rows)
+    return path
+
+
+def write_images(folder):
+    for name in ("a.png", "sub/b.png"):
+        write_image(folder / name, colour=(len(name), 0, 0))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_table(tmp_path, kind):
+    path = write_table(tmp_path / f"mine.{kind}", ROWS)
+    write_images(tmp_path)
+    assert check_captions_file(path) == []
+    captions = load_folder(path, "de", BOTH)
+    assert captions.dataset == "mine"
+    assert captions.english == tuple(row["en"] for row in ROWS)
+    assert captions.target == tuple(row["de"] for row in ROWS)
+    assert captions.english_to_target == ("MT de 0", "MT de 1", "MT de 2")
+    assert captions.target_to_english == ("MT en 0", "MT en 1", "MT en 2")
+    assert captions.image_index == (0, 1, 0)
+    assert captions.images.load(1).getpixel((0, 0)) == (len("sub/b.png"), 0, 0)
+    assert captions.provenance["images"] == {"total": 2, "kept": 2, "left_out": 0}
+    assert captions.provenance["files"]["table"]["file"] == f"mine.{kind}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_folder_with_a_table(tmp_path, kind):
+    write_table(tmp_path / "birds" / f"captions.{kind}", ROWS)
+    captions = load_folder(tmp_path / "birds", "de", text_only=True)
+    assert (captions.dataset, captions.images, captions.english_to_target) == ("birds", None, None)
+
+
+def test_folder_without_or_with_two_tables(tmp_path):
+    with pytest.raises(DataError, match=r"must hold one table captions\{.csv,.*found none"):
+        load_folder(tmp_path, "de")
+    for kind in ("csv", "tsv"):
+        write_table(tmp_path / f"captions.{kind}", ROWS)
+    with pytest.raises(DataError, match=r"found captions\.csv, captions\.tsv"):
+        load_folder(tmp_path, "de")
+
+
+def test_missing_table_and_unknown_kind(tmp_path):
+    with pytest.raises(DataError, match=r"table of captions .*no\.csv is missing"):
+        load_folder(tmp_path / "no.csv", "de")
+    with pytest.raises(DataError, match=r"unknown kind of table '\.xlsx'.*\.csv"):
+        check_captions_file(tmp_path / "mine.xlsx")
+
+
+cells = st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1).map(str.strip).filter(bool)
+tables = st.lists(st.tuples(cells, cells), min_size=1, max_size=8)
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl"])
+@given(rows=tables)
+def test_round_trip(tmp_path_factory, kind, rows):
+    records = [{"en": en, "de": de} for en, de in rows]
+    path = write_table(tmp_path_factory.mktemp("t") / f"t.{kind}", records)
+    assert [row for _, row in read_table(path).rows] == records
+
+
+def test_every_problem_is_reported_with_its_line(tmp_path):
+    path = tmp_path / "mine.csv"
+    lines = [
+        b"image,en,de,photographer",
+        b"a.png,one,eins,x",
+        b"gone.png,two,zwei,x",  # 3: no such image
+        b"a.png,three,,x",  # 4: empty
+        b"a.png,four,vier,x,y",  # 5: too many fields
+        b'a.png,"five, with a\nline break",f\xc3\xbcnf,x',  # 6 and 7
+        b"a.png,six,sechs \xfc,x",  # 8: Latin-1
+        b"text.png,seven,sieben,x",  # 9: no image
+        b"",
+        b"text.png,eight,acht",  # 11: too few fields
+    ]
+    path.write_bytes(b"\xef\xbb\xbf" + b"\r\n".join(lines))
+    write_images(tmp_path)
+    (tmp_path / "text.png").write_text("no picture")
+    problems = check_captions_file(path)
+    expected = [(1, "photographer"), (3, "image"), (4, "de"), (5, None), (8, None), (9, "image"), (11, None)]
+    assert [(problem.line, problem.field) for problem in problems] == expected
+    texts = [str(problem) for problem in problems]
+    assert "unknown column" in texts[0]
+    assert "gone.png" in texts[1]
+    assert texts[2] == "line 4, field 'de': empty; every row must fill it"
+    assert "5 fields, expected 4" in texts[3]
+    assert "not UTF-8" in texts[4]
+    without_images = check_captions_file(path, open_images=False)
+    assert [(problem.line, problem.field) for problem in without_images] == [p for p in expected if p[1] != "image"]
+
+
+def test_a_part_that_is_none(tmp_path):
+    table = tmp_path / "a.csv"
+    table.write_text("en,de,part\na dog,ein Hund,train\na cat,eine Katze,tset\n")
+    (problem,) = check_captions_file(table)
+    said = "line 3, field 'part': unknown part 'tset': expected one of test, train, val; did you mean 'test'?"
+    assert str(problem) == said
+    table.write_text("en,de,part\na dog,ein Hund,train\na cat,eine Katze,test\n")
+    assert load_folder(table, "de").part == ("train", "test")
+
+
+def test_problems_of_jsonl(tmp_path):
+    path = tmp_path / "mine.jsonl"
+    path.write_text('{"en": "one", "de": "eins"}\n{"en": "two"\n[1]\n{"en": "three", "de": 3}\n\n{"en": "four"}\n')
+    problems = check_captions_file(path)
+    assert [(problem.line, problem.field) for problem in problems] == [(2, None), (3, None), (4, "de"), (6, "de")]
+    assert "not JSON" in problems[0].message
+    assert "got list" in problems[1].message
+    assert "got int" in problems[2].message
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "line 1, field 'en': column is missing: the table has no header"),
+        (b"image,de\na.png,eins\n", "line 1, field 'en': column is missing: the table has image, de"),
+        (b"en,de,en\na,b,c\n", "line 1, field 'en': column appears twice"),
+        (b"en,de\n", "the table has no rows"),
+        (
+            b'en,de\n"open,quote\n',
+            "line 2: malformed line: unexpected end of data (write a quotation mark inside a quoted field twice)",
+        ),
+    ],
+)
+def test_problems_of_the_whole_file(tmp_path, content, message):
+    path = tmp_path / "mine.csv"
+    path.write_bytes(content)
+    assert any(str(problem).startswith(message) for problem in check_captions_file(path))
+
+
+def test_loading_names_the_first_problem_and_counts_the_rest(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("en,de,fr\none,eins,\ntwo,,deux\nthree,,trois\n")
+    with pytest.raises(DataError, match=r"mine\.csv, line 3, field 'de': empty.*\(and 1 more"):
+        load_folder(path, "de")
+    with pytest.raises(DataError, match=r"mine\.csv, line 2, field 'fr': empty; every row must fill it$"):
+        load_folder(path, "fr")
+
+
+def test_a_language_is_found_under_its_other_codes(tmp_path):
+    row = {"en": "a dog", "ja": "犬", "en_to_ja": "いぬ", "ja_to_en": "dog", "zho_Hans": "狗"}
+    path = write_table(tmp_path / "mine.csv", [row])
+    assert check_captions_file(path) == []
+    for code in ("jp", "ja"):
+        captions = load_folder(path, code, BOTH)
+        assert captions.target == ("犬",)
+        assert (captions.english_to_target, captions.target_to_english) == (("いぬ",), ("dog",))
+    assert load_folder(path, "zh").target == ("狗",)
+    assert from_dataset([row], "jp", image_column=None, need=BOTH).english_to_target == ("いぬ",)
+
+
+def test_missing_columns_name_what_is_there(tmp_path):
+    path = write_table(tmp_path / "mine.csv", [{"en": "a", "de": "b", "en_to_ed": "c"}])
+    with pytest.raises(DataError, match="has no column 'fr': it has en, de, en_to_ed"):
+        load_folder(path, "fr")
+    with pytest.raises(DataError, match=r"has no column 'en_to_de'.*did you mean 'en_to_ed'"):
+        load_folder(path, "de", ["english_to_target"])
+    assert load_folder(path, "de").images is None
+
+
+def test_any_language_that_has_a_column(tmp_path):
+    path = write_table(tmp_path / "mine.csv", [{"en": "a dog", "nl": "een hond"}])
+    assert check_captions_file(path) == []
+    assert load_folder(path, "nl").target == ("een hond",)
+    captions = load_folder(path, "en", BOTH)
+    assert captions.target == captions.english_to_target == captions.target_to_english == ("a dog",)
+
+
+def test_missing_images_of_a_table(tmp_path):
+    path = write_table(tmp_path / "mine.csv", ROWS)
+    write_image(tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"1 of 2 images are missing .*\(sub/b\.png\)"):
+        load_folder(path, "de")
+    captions = load_folder(path, "de", allow_missing_images=True)
+    assert captions.english == (ROWS[0]["en"], ROWS[2]["en"])
+    assert captions.image_index == (0, 0)
+
+
+def test_problem_reads_as_a_sentence():
+    assert str(Problem(3, "de", "empty")) == "line 3, field 'de': empty"
+    assert str(Problem(3, None, "torn")) == "line 3: torn"
+    assert str(Problem(None, None, "no rows")) == "no rows"
+
+
+def test_a_broken_line_is_named_rather_than_the_column_that_it_hides(tmp_path):
+    (tmp_path / "captions.jsonl").write_text('{"en": "a"\n')
+    with pytest.raises(DataError, match=r"captions\.jsonl, line 1"):
+        load_folder(tmp_path, "de")

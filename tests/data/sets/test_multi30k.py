@@ -1,0 +1,217 @@
+"""Multi30K's readers on tiny copies of its layout, and on the real files where they are."""
+
+import gzip
+import hashlib
+
+import pytest
+from helpers.layouts import make_multi30k, make_task2, real_data_dir, sentence, write_image, write_lines
+
+from pecl.data.sets.multi30k import (
+    SPLIT_LANGUAGES,
+    load_multi30k,
+    load_multi30k_pool,
+    load_multi30k_translations_outside_pool,
+    load_pool_ids,
+    pool_ids,
+)
+from pecl.data.sets.multi30k_task2 import TASK2_SPLITS, load_multi30k_task2
+from pecl.errors import DataError
+from pecl.files import sha256_lines
+
+BOTH = ("english_to_target", "target_to_english")
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_task1(tmp_path, suffix):
+    make_multi30k(tmp_path, "val", n=3, suffix=suffix, images=range(3))
+    captions = load_multi30k(tmp_path, "fr", "val", BOTH)
+    assert captions.english == tuple(sentence("en", i) for i in range(3))
+    assert captions.target == tuple(sentence("fr", i) for i in range(3))
+    assert captions.english_to_target == tuple(sentence("fr", i, "MT-translated_from_en-fr") for i in range(3))
+    assert captions.target_to_english == tuple(sentence("en", i, "MT-translated_to_en-fr") for i in range(3))
+    assert captions.images.ids == ("100.jpg", "101.jpg", "102.jpg")
+    assert captions.images.load(2).size == (8, 6)
+    record = captions.provenance
+    assert record["split"] == "val"
+    assert record["images"] == {"total": 3, "kept": 3, "left_out": 0}
+    assert record["files"]["target"]["file"] == f"multi30k/data/task1/raw/val.fr{suffix}"
+    assert record["files"]["target"]["sha256"] == (
+        hashlib.sha256((tmp_path / "multi30k/data/task1/raw" / f"val.fr{suffix}").read_bytes()).hexdigest()
+    )
+
+
+def test_missing_images_are_an_error_unless_allowed(tmp_path):
+    make_multi30k(tmp_path, "val", n=6, images=(1, 4))
+    listed = r"\(100\.jpg, 102\.jpg, 103\.jpg, 105\.jpg\)"
+    with pytest.raises(DataError, match=rf"4 of 6 images are missing .*{listed}.*the 2 "):
+        load_multi30k(tmp_path, "de", "val")
+    captions = load_multi30k(tmp_path, "de", "val", BOTH, allow_missing_images=True)
+    assert captions.target == (sentence("de", 1), sentence("de", 4))
+    assert captions.target_to_english == tuple(sentence("en", i, "MT-translated_to_en-de") for i in (1, 4))
+    assert captions.images.ids == ("101.jpg", "104.jpg")
+    assert captions.provenance["images"] == {"total": 6, "kept": 2, "left_out": 4}
+    text = load_multi30k(tmp_path, "de", "val", text_only=True)
+    assert (len(text), text.images, text.image_index) == (6, None, None)
+
+
+def test_caption_numbers_are_cut_from_the_names_of_ambiguous_coco(tmp_path):
+    names = ["COCO_train2014_01.jpg#7", "COCO_val2014_02.jpg#8", "COCO_train2014_01.jpg#9"]
+    make_multi30k(tmp_path, "test_2017_mscoco", 3, ("en", "de", "fr"), names=names, images=range(2))
+    captions = load_multi30k(tmp_path, "de", "test_2017_mscoco")
+    assert captions.images.ids == ("COCO_train2014_01.jpg", "COCO_val2014_02.jpg")
+    assert captions.image_index == (0, 1, 0)
+    assert captions.provenance["coco_split"] == {"train2014": 2, "val2014": 1}
+
+
+def test_unknown_split_language_and_combination(tmp_path):
+    with pytest.raises(DataError, match=r"unknown Multi30K split 'trian'.*did you mean 'train'"):
+        load_multi30k(tmp_path, "de", "trian")
+    with pytest.raises(DataError, match=r"unknown Multi30K language 'it': expected one of cs, de, en, fr"):
+        load_multi30k(tmp_path, "it", "val")
+    has = "train, val, test_2016_flickr, test_2018_flickr$"
+    with pytest.raises(DataError, match=f"Multi30K has no test_2017_flickr in 'cs': that language has {has}"):
+        load_multi30k(tmp_path, "cs", "test_2017_flickr")
+
+
+def test_files_of_different_lengths_are_named_with_their_counts(tmp_path):
+    make_multi30k(tmp_path, "val", n=4)
+    write_lines(tmp_path / "multi30k/data/task1/raw/val.de", ["eins", "zwei"])
+    with pytest.raises(DataError, match=r"val\.en has 4 lines and .*val\.de has 2"):
+        load_multi30k(tmp_path, "de", "val", text_only=True)
+
+
+def test_task2_stands_image_by_image(tmp_path):
+    make_task2(tmp_path, images=(0, 2))
+    captions = load_multi30k_task2(tmp_path, "de", allow_missing_images=True)
+    assert captions.images.ids == ("100.jpg", "102.jpg")
+    assert captions.image_index == (0,) * 5 + (1,) * 5
+    assert captions.english == tuple(f"en caption {k} of image {i}" for i in (0, 2) for k in range(1, 6))
+    assert captions.target == tuple(f"de caption {k} of image {i}" for i in (0, 2) for k in range(1, 6))
+    assert load_multi30k_task2(tmp_path, "en", text_only=True).target[5] == "en caption 1 of image 1"
+    with pytest.raises(DataError, match="unknown Multi30K task 2 language 'fr'"):
+        load_multi30k_task2(tmp_path, "fr")
+    with pytest.raises(DataError, match="unknown Multi30K task 2 split 'test_2017'"):
+        load_multi30k_task2(tmp_path, "de", "test_2017")
+
+
+def chosen_by_counting(ids):
+    """The pool by its definition: an id is in it if fewer than 1,000 ids have a smaller hash."""
+    digest = {i: hashlib.sha256(b"pecl/multi30k-1k/" + i.encode()).hexdigest() for i in ids}
+    rank = {i: sum(other < digest[i] for other in digest.values()) for i in ids}
+    return tuple(i for i in ids if rank[i] < 1000)
+
+
+def test_pool_is_the_thousand_smallest_hashes_in_file_order():
+    names = [f"{(7919 * i) % 10007}.jpg" for i in range(1300)]
+    assert pool_ids(names) == chosen_by_counting([name[:-4] for name in names])
+    assert set(pool_ids(names[::-1])) == set(pool_ids(names)), "the order of the names does not choose"
+
+
+def test_pool_needs_a_thousand():
+    assert len(pool_ids([f"{i}.jpg" for i in range(1000)])) == 1000
+    with pytest.raises(DataError, match="needs 1000 of Multi30K's training photographs and 999 are there"):
+        pool_ids([f"{i}.jpg" for i in range(999)])
+
+
+@pytest.fixture(scope="module")
+def pool_dir(tmp_path_factory):
+    """1,200 training lines, 1,100 of them with a photograph, and a photograph of no split."""
+    root = make_multi30k(tmp_path_factory.mktemp("pool"), n=1200)
+    image = write_image(root / "multi30k" / "images" / "other.jpg").read_bytes()
+    for i in range(1200):
+        if i % 12:
+            (root / "multi30k" / "images" / f"{100 + i}.jpg").write_bytes(image)
+    return root
+
+
+def test_pool_is_drawn_from_the_photographs_that_are_there(pool_dir):
+    captions = load_multi30k_pool(pool_dir, "de", BOTH)
+    expected = chosen_by_counting([str(100 + i) for i in range(1200) if i % 12])
+    assert captions.images.ids == tuple(f"{i}.jpg" for i in expected)
+    assert load_pool_ids(pool_dir) == expected
+    assert captions.dataset == "multi30k-1k"
+    assert captions.target == tuple(sentence("de", int(i) - 100) for i in expected)
+    assert captions.provenance["pool"] == {"size": 1000, "sha256": sha256_lines(expected)}
+    assert captions.provenance["images"] == {"total": 1000, "kept": 1000, "left_out": 0}
+    text = load_multi30k_pool(pool_dir, "de", text_only=True)
+    assert text.target == captions.target
+    assert text.images is None
+
+
+def test_outside_the_pool_is_the_rest_in_machine_translation(pool_dir):
+    captions = load_multi30k_translations_outside_pool(pool_dir, "cs")
+    pool = set(load_pool_ids(pool_dir))
+    rest = [i for i in range(1200) if str(100 + i) not in pool]
+    assert captions.english == tuple(sentence("en", i) for i in rest)
+    assert captions.target == tuple(sentence("cs", i, "MT-translated_from_en-cs") for i in rest)
+    assert captions.english_to_target == captions.target
+    assert captions.images is None
+    assert captions.target_to_english is None
+
+
+def test_the_pool_needs_photographs(tmp_path):
+    make_multi30k(tmp_path, images=range(6))
+    with pytest.raises(DataError, match="and 6 are there: put more of them into multi30k/images"):
+        load_multi30k_pool(tmp_path, "de")
+
+
+REAL_COUNTS = {
+    "train": 29000,
+    "val": 1014,
+    "test_2016_flickr": 1000,
+    "test_2017_flickr": 1000,
+    "test_2017_mscoco": 461,
+    "test_2018_flickr": 1071,
+}
+
+
+def test_real_task1_counts():
+    root = real_data_dir()
+    for split, languages in SPLIT_LANGUAGES.items():
+        translated = BOTH if split in ("train", "val", "test_2016_flickr") else ()
+        for code in languages:
+            captions = load_multi30k(root, code, split, translated, text_only=True)
+            assert len(captions) == REAL_COUNTS[split]
+            assert (captions.english_to_target is None) == (not translated)
+
+
+def test_real_captions_are_the_files_lines():
+    path = real_data_dir() / "multi30k/data/task1/raw/test_2018_flickr.cs.gz"
+    lines = gzip.decompress(path.read_bytes()).decode().splitlines()
+    assert load_multi30k(real_data_dir(), "cs", "test_2018_flickr", text_only=True).target == tuple(
+        line.strip() for line in lines
+    )
+
+
+def test_real_task2_counts():
+    root = real_data_dir()
+    for split, images in zip(TASK2_SPLITS, (1000, 29000, 1014), strict=True):
+        assert len(load_multi30k_task2(root, "de", split, text_only=True)) == 5 * images
+
+
+def test_real_pool_and_the_rest():
+    root = real_data_dir()
+    ids = load_pool_ids(root)
+    assert len(set(ids)) == 1000
+    names = (root / "multi30k/data/task1/image_splits/train.txt").read_text().split()
+    outside = load_multi30k_translations_outside_pool(root, "de")
+    whole = load_multi30k(root, "de", "train", ("english_to_target",), text_only=True)
+    pool_names = {f"{i}.jpg" for i in ids}
+    rest = [i for i, name in enumerate(names) if name not in pool_names]
+    assert len(rest) == len(outside) == 28000
+    assert outside.english == tuple(whole.english[i] for i in rest)
+    assert outside.target == tuple(whole.english_to_target[i] for i in rest)
+    pool = load_multi30k_pool(root, "de", BOTH)
+    assert pool.images.ids == tuple(f"{i}.jpg" for i in ids)
+    assert pool.english == tuple(whole.english[names.index(f"{i}.jpg")] for i in ids)
+    assert pool.images.load(0).size == (224, 224)
+
+
+def test_real_partial_gallery_is_counted():
+    root = real_data_dir()
+    captions = load_multi30k(root, "de", "val", allow_missing_images=True)
+    counts = captions.provenance["images"]
+    there = {path.name for path in (root / "multi30k/images").iterdir()}
+    names = (root / "multi30k/data/task1/image_splits/val.txt").read_text().split()
+    assert len(captions) == counts["kept"] == len(there.intersection(names))
+    assert counts["kept"] + counts["left_out"] == counts["total"] == 1014

@@ -1,0 +1,106 @@
+"""XTD10's reader, and Flickr30k-200's: tiny copies of their layouts, and the real files where they are."""
+
+import pytest
+from helpers.layouts import XTD10_LANGUAGES, make_multi30k, make_xtd10, real_data_dir, sentence, write_lines
+
+from pecl.data.sets.flickr30k200 import load_flickr30k200
+from pecl.data.sets.xtd10 import load_xtd10
+from pecl.errors import DataError
+from pecl.languages import FLORES
+
+
+@pytest.mark.parametrize("language", XTD10_LANGUAGES)
+def test_every_language_without_photographs(tmp_path, language):
+    make_xtd10(tmp_path)
+    captions = load_xtd10(tmp_path, language)
+    assert captions.english == tuple(sentence("en", i) for i in range(5))
+    assert captions.target == tuple(sentence(language, i) for i in range(5))
+    assert captions.images is None
+    assert captions.provenance["images"] == "none: captions alone"
+
+
+def test_contamination_is_counted_and_told_by_item(tmp_path):
+    make_xtd10(tmp_path, n=10)
+    assert load_xtd10(tmp_path, "de").provenance["coco_split"] == {"train2014": 8, "val2014": 2}
+    assert load_xtd10(tmp_path, "de").subset == (("train2014",) * 4 + ("val2014",)) * 2
+
+
+def test_photographs_are_used_where_they_are(tmp_path):
+    make_xtd10(tmp_path, images=range(5))
+    captions = load_xtd10(tmp_path, "jp", need=("target_to_english",))
+    assert captions.images.ids[4] == "COCO_val2014_000000000004.jpg"
+    assert captions.provenance["images"] == {"total": 5, "kept": 5, "left_out": 0}
+    assert load_xtd10(tmp_path, "jp", text_only=True).images is None
+
+
+def test_partial_photographs_must_be_allowed(tmp_path):
+    make_xtd10(tmp_path, images=(0, 3))
+    with pytest.raises(DataError, match=r"xtd10: 3 of 5 images are missing from .*xtd10/images"):
+        load_xtd10(tmp_path, "de")
+    assert load_xtd10(tmp_path, "de", allow_missing_images=True).target == (sentence("de", 0), sentence("de", 3))
+
+
+def test_unknown_language_and_missing_file(tmp_path):
+    with pytest.raises(DataError, match="unknown XTD10 language 'cs'"):
+        load_xtd10(tmp_path, "cs")
+    make_xtd10(tmp_path)
+    (tmp_path / "xtd10/MIC/test_1kcaptions_fr.txt").unlink()
+    with pytest.raises(DataError, match=r"MIC/test_1kcaptions_fr\.txt is missing"):
+        load_xtd10(tmp_path, "fr")
+
+
+def test_real_xtd10_has_a_thousand_in_every_language():
+    root = real_data_dir()
+    texts = {code: load_xtd10(root, code, text_only=True).target for code in XTD10_LANGUAGES}
+    assert {code: len(text) for code, text in texts.items()} == dict.fromkeys(XTD10_LANGUAGES, 1000)
+    assert len(set(texts.values())) == 11
+    assert load_xtd10(root, "ko", text_only=True).provenance["coco_split"] == {"train2014": 800, "val2014": 200}
+    assert load_xtd10(root, "ko", text_only=True).subset.count("train2014") == 800
+
+
+def make_flickr30k200(root, n=4):
+    for code in ("en", "ko"):
+        write_lines(root / "flickr30k200" / f"{FLORES[code]}.txt", [sentence(code, i) for i in range(n)])
+    write_lines(root / "flickr30k200" / "filenames.txt", [f"{100 + i}.jpg" for i in range(n)])
+    return root
+
+
+def test_flickr30k200_leaves_out_what_it_is_told(tmp_path):
+    make_flickr30k200(tmp_path)
+    captions = load_flickr30k200(tmp_path, "ko", ("english_to_target",), exclude=["101", "999"])
+    assert captions.target == captions.english_to_target == tuple(sentence("ko", i) for i in (0, 2, 3))
+    assert captions.images is None
+    assert captions.provenance["excluded"] == {"ids": 2, "captions": 1}
+    assert captions.provenance["multi30k_overlap"] is None
+
+
+def test_flickr30k200_knows_the_older_name_of_its_english_file(tmp_path):
+    folder = make_flickr30k200(tmp_path) / "flickr30k200"
+    (folder / "eng_Latn.txt").rename(folder / "eng_captions.txt")
+    assert load_flickr30k200(tmp_path, "ko").english == tuple(sentence("en", i) for i in range(4))
+
+
+def test_flickr30k200_counts_its_overlap_with_multi30k(tmp_path):
+    make_flickr30k200(tmp_path)
+    for split, names in (("train", ["100.jpg", "9.jpg"]), ("test_2016_flickr", ["102.jpg", "103.jpg"])):
+        make_multi30k(tmp_path, split, n=2, names=names)
+    overlap = load_flickr30k200(tmp_path, "ko", exclude=["103"]).provenance["multi30k_overlap"]
+    assert overlap == {"train": 1, "test_2016_flickr": 1}
+
+
+def test_flickr30k200_has_no_way_back(tmp_path):
+    make_flickr30k200(tmp_path)
+    with pytest.raises(DataError, match="no translations back into English"):
+        load_flickr30k200(tmp_path, "ko", ("target_to_english",))
+    with pytest.raises(DataError, match="unknown Flickr30k-200 language 'nl'"):
+        load_flickr30k200(tmp_path, "nl")
+
+
+def test_real_flickr30k200():
+    root = real_data_dir()
+    names = (root / "flickr30k200/filenames.txt").read_text().split()
+    for code in FLORES:
+        captions = load_flickr30k200(root, code)
+        assert len(captions) == len(names) == 757
+    test = set((root / "multi30k/data/task1/image_splits/test_2016_flickr.txt").read_text().split())
+    assert captions.provenance["multi30k_overlap"]["test_2016_flickr"] == len(test.intersection(names)) == 757

@@ -1,0 +1,174 @@
+"""Reading caption files in every state that they come in, and the checks of `ParallelCaptions`."""
+
+import gzip
+import hashlib
+
+import pytest
+from helpers.layouts import write_image, write_lines
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pecl.data.captions import ImageFiles, ParallelCaptions, read_captions
+from pecl.data.sources import attach_images, coco_counts, coco_split, read_parallel
+from pecl.errors import DataError
+
+LINES = ("ein Hund läuft", "eine Katze schläft", "犬が走る")
+
+
+@pytest.mark.parametrize("name", ["a.de", "a.de.gz"])
+@pytest.mark.parametrize("bom", [False, True])
+@pytest.mark.parametrize("final", [False, True])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_reads_every_line_ending(tmp_path, name, end, final, bom):
+    path = write_lines(tmp_path / name, LINES, end, final, bom)
+    assert read_captions(path, expected=3) == LINES
+
+
+def test_finds_the_gzipped_file_by_its_plain_name(tmp_path):
+    write_lines(tmp_path / "train.de.gz", LINES)
+    assert read_captions(tmp_path / "train.de") == LINES
+    write_lines(tmp_path / "train.de", LINES[:1])
+    assert read_captions(tmp_path / "train.de") == LINES[:1], "the plain file goes first"
+
+
+# Line breaks that are no newline (U+2028, form feed, ...) occur in captions; str.splitlines would cut there.
+captions = st.text(st.characters(blacklist_characters="\n", blacklist_categories=("Cs",))).map(str.strip).filter(bool)
+
+
+@given(st.lists(captions, min_size=1, max_size=20))
+def test_round_trip(tmp_path_factory, lines):
+    path = write_lines(tmp_path_factory.mktemp("round") / "x.txt", ["a", *lines])  # "a": a leading BOM is no caption
+    assert read_captions(path)[1:] == tuple(lines)
+
+
+def test_names_the_line_that_is_not_utf8(tmp_path):
+    path = tmp_path / "latin.de"
+    path.write_bytes(b"gut\n" + "Hügel\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"latin\.de, line 2: not UTF-8.*convert"):
+        read_captions(path)
+
+
+@pytest.mark.parametrize("content", [b"a\n\nb\n", b"a\n \t\r\n", b"a\n\n"])
+def test_names_the_empty_line(tmp_path, content):
+    path = tmp_path / "x.de"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"x\.de, line 2: empty caption"):
+        read_captions(path)
+
+
+def test_missing_short_and_damaged_files(tmp_path):
+    with pytest.raises(DataError, match=r"x\.de is missing"):
+        read_captions(tmp_path / "x.de")
+    (tmp_path / "e.de").touch()
+    with pytest.raises(DataError, match=r"e\.de is empty"):
+        read_captions(tmp_path / "e.de")
+    with pytest.raises(DataError, match=r"y\.de has 3 captions, expected 4"):
+        read_captions(write_lines(tmp_path / "y.de", LINES), expected=4)
+    whole = gzip.compress(b"a long enough text " * 100)
+    damaged = bytearray(whole)
+    damaged[15:20] = b"\xff" * 5
+    for content in (whole[:-12], bytes(damaged), b"no gzip at all"):
+        (tmp_path / "z.de.gz").write_bytes(content)
+        with pytest.raises(DataError, match=r"cannot read caption file .*z\.de\.gz"):
+            read_captions(tmp_path / "z.de")
+    with pytest.raises(DataError, match="cannot read caption file"):
+        read_captions(tmp_path)
+
+
+def test_files_of_different_lengths_are_both_named(tmp_path):
+    paths = {"english": write_lines(tmp_path / "t.en", LINES), "target": write_lines(tmp_path / "t.de", LINES[:2])}
+    with pytest.raises(DataError, match=r"t\.en has 3 lines and .*t\.de has 2:"):
+        read_parallel(paths)
+
+
+@pytest.mark.parametrize("column", ["target", "english_to_target", "target_to_english", "image_index"])
+def test_columns_must_be_of_one_length(column):
+    fields = {"english": LINES, "target": LINES, column: (0, 1) if column == "image_index" else LINES[:2]}
+    with pytest.raises(DataError, match=f"t/de: {column} has 2 entries, expected 3"):
+        ParallelCaptions("t", "de", **fields)
+
+
+def test_empty_captions_and_wrong_images_are_refused(tmp_path):
+    with pytest.raises(DataError, match="target caption 2 is empty"):
+        ParallelCaptions("t", "de", LINES, ("a", " ", "b"))
+    images = ImageFiles((tmp_path / "a.jpg", tmp_path / "b.jpg"))
+    with pytest.raises(DataError, match="2 images for 3 captions"):
+        ParallelCaptions("t", "de", LINES, LINES, images=images)
+    with pytest.raises(DataError, match="image_index points outside the 2 images"):
+        ParallelCaptions("t", "de", LINES, LINES, images=images, image_index=(0, 1, 2))
+
+
+def test_select_keeps_captions_with_their_images(tmp_path):
+    images = ImageFiles(tuple(tmp_path / f"{i}.jpg" for i in range(3)))
+    texts = ("0a", "0b", "1a", "2a", "2b")
+    whole = ParallelCaptions("t", "de", texts, texts, texts, None, images, (0, 0, 1, 2, 2))
+    part = whole.select([4, 1, 0])
+    assert part.english == part.target == part.english_to_target == ("2b", "0b", "0a")
+    assert part.target_to_english is None
+    assert [part.images.ids[i] for i in part.image_index] == ["2.jpg", "0.jpg", "0.jpg"]
+    assert len(part.images) == 2
+
+
+def test_hashes_are_of_the_texts():
+    hashes = ParallelCaptions("t", "de", LINES, LINES[::-1]).hashes()
+    assert hashes["english"] == hashlib.sha256("\n".join(LINES).encode()).hexdigest()
+    assert hashes["target"] != hashes["english"]
+    assert hashes["english_to_target"] is None
+
+
+def test_image_files(tmp_path):
+    paths = [write_image(tmp_path / f"{i}.png", (i, 0, 0)) for i in range(2)]
+    (tmp_path / "copy.png").write_bytes(paths[0].read_bytes())
+    images = ImageFiles((*paths, tmp_path / "copy.png"))
+    assert images.ids == ("0.png", "1.png", "copy.png")
+    assert images.load(1).mode == "RGB"
+    assert images.load(1).getpixel((0, 0)) == (1, 0, 0)
+    prints = [images.fingerprint(i) for i in range(3)]
+    assert prints[0] == prints[2] != prints[1]
+
+
+def test_truncated_missing_and_false_images_are_named(tmp_path):
+    whole = write_image(tmp_path / "whole.png", size=(64, 64)).read_bytes()
+    jpeg = write_image(tmp_path / "whole.jpg", size=(640, 480)).read_bytes()
+    contents = {
+        "cut.png": whole[:60],
+        "cut.jpg": jpeg[: len(jpeg) // 2],
+        "text.jpg": b"hello",
+        "empty.jpg": b"",
+        "bad.ppm": b"P6 4x 4 255\n",
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(DataError, match=rf"cannot read image .*{name}.*replace the file or leave it out"):
+            ImageFiles((tmp_path / name,)).load(0)
+    missing = ImageFiles((tmp_path / "no.jpg",))
+    for access in (missing.load, missing.fingerprint):
+        with pytest.raises(DataError, match=r"cannot read image .*no\.jpg"):
+            access(0)
+
+
+def test_attach_images_shares_files_and_counts_what_is_left_out(tmp_path):
+    names = ["a.jpg", "b.jpg", "a.jpg", "sub/c.jpg"]
+    texts = tuple(f"text {name} {i}" for i, name in enumerate(names))
+    captions_only = ParallelCaptions("t", "de", texts, texts)
+    for name in ("a.jpg", "sub/c.jpg"):
+        write_image(tmp_path / name)
+    with pytest.raises(DataError, match=r"1 of 3 images are missing from .*\(b\.jpg\).*--allow-missing-images.*the 2 "):
+        attach_images(captions_only, names, tmp_path)
+    kept = attach_images(captions_only, names, tmp_path, allow_missing_images=True)
+    assert kept.english == (texts[0], texts[2], texts[3])
+    assert kept.image_index == (0, 0, 1)
+    assert kept.images.paths == (tmp_path / "a.jpg", tmp_path / "sub/c.jpg")
+    assert kept.provenance["images"] == {"total": 3, "kept": 2, "left_out": 1}
+
+
+def test_a_gallery_without_any_image_is_refused_even_if_images_may_be_missing(tmp_path):
+    captions_only = ParallelCaptions("t", "de", ("a",), ("b",))
+    with pytest.raises(DataError, match=r"1 of 1 images are missing from .*nowhere \(a\.jpg\): put them there"):
+        attach_images(captions_only, ["a.jpg"], tmp_path / "nowhere", allow_missing_images=True)
+
+
+def test_coco_split_is_read_from_the_name():
+    names = ["COCO_train2014_000000061844.jpg", "COCO_val2014_000000398076.jpg", "1000092795.jpg", "22439_4183a49.jpg"]
+    assert [coco_split(name) for name in names] == ["train2014", "val2014", None, None]
+    assert coco_counts(names) == {"train2014": 1, "val2014": 1}

@@ -1,0 +1,123 @@
+"""Machine translations: what is read, what is recorded, and the copied file of trap one."""
+
+import hashlib
+
+import pytest
+from helpers.layouts import make_multi30k, make_xtd10, real_data_dir, sentence, write_lines
+
+from pecl.data.sets.multi30k import load_multi30k
+from pecl.data.sets.xtd10 import load_xtd10
+from pecl.data.translations import check_directions
+from pecl.errors import ConfigError, DataError
+
+BOTH = ("english_to_target", "target_to_english")
+
+
+def test_only_needed_directions_are_read(tmp_path):
+    make_xtd10(tmp_path)
+    captions = load_xtd10(tmp_path, "de", need=("target_to_english",))
+    assert captions.english_to_target is None
+    assert captions.target_to_english == tuple(sentence("en", i, "MT-de") for i in range(5))
+    assert list(captions.provenance["translations"]) == ["target_to_english"]
+
+
+def test_provenance_names_engine_file_and_hash(tmp_path):
+    make_multi30k(tmp_path)
+    record = load_multi30k(tmp_path, "fr", "train", BOTH, text_only=True).provenance["translations"]
+    for direction, folder in zip(BOTH, ("translated_from_en", "translated_to_en"), strict=True):
+        name = f"pectvlm/datasets/Multi30K/{folder}/train.fr"
+        digest = hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
+        assert record[direction] == {"engine": "not named by the authors", "file": name, "sha256": digest}
+
+
+def test_copied_korean_is_refused_only_when_it_is_needed(tmp_path):
+    make_xtd10(tmp_path)
+    assert load_xtd10(tmp_path, "ko").english_to_target is None
+    assert load_xtd10(tmp_path, "ko", need=("target_to_english",)).target_to_english
+    with pytest.raises(DataError, match=r"en/ko\.txt is a copy of .*en/it\.txt.*--allow-copied-translations"):
+        load_xtd10(tmp_path, "ko", need=("english_to_target",))
+
+
+def test_the_original_of_a_copy_is_not_refused(tmp_path):
+    make_xtd10(tmp_path)
+    assert load_xtd10(tmp_path, "it", need=BOTH).english_to_target[0] == sentence("it", 0, "MT")
+
+
+def test_an_allowed_copy_is_recorded(tmp_path, caplog):
+    make_xtd10(tmp_path)
+    captions = load_xtd10(tmp_path, "ko", need=("english_to_target",), allow_copied_translations=True)
+    assert captions.english_to_target[0] == sentence("it", 0, "MT")
+    copied_from = captions.provenance["translations"]["english_to_target"]["copied_from"]
+    assert copied_from.endswith("translated_from_en/it.txt")
+    assert "copy of" in caplog.text
+
+
+@pytest.mark.parametrize(("changed", "refused"), [(0, True), (2, True), (3, False)])
+def test_a_copy_is_found_line_by_line(tmp_path, changed, refused):
+    """Twenty lines, other line endings, some lines changed: 90 % equal is a copy, 85 % is not."""
+    make_multi30k(tmp_path, n=20)
+    folder = tmp_path / "pectvlm" / "datasets" / "Multi30K" / "translated_from_en"
+    lines = folder.joinpath("train.fr").read_text().splitlines()
+    lines[:changed] = [sentence("de", i) for i in range(changed)]
+    write_lines(folder / "train.de", lines, final=False)
+    if refused:
+        with pytest.raises(DataError, match=r"train\.de is a copy of .*train\.fr"):
+            load_multi30k(tmp_path, "de", "train", BOTH, text_only=True)
+    else:
+        assert load_multi30k(tmp_path, "de", "train", BOTH, text_only=True).english_to_target == tuple(lines)
+
+
+def test_untranslated_english_is_a_copy(tmp_path):
+    make_multi30k(tmp_path)
+    folder = tmp_path / "pectvlm" / "datasets" / "Multi30K" / "translated_from_en"
+    (folder / "train.cs").write_bytes((folder / "train.en").read_bytes())
+    with pytest.raises(DataError, match=r"train\.cs is a copy of .*train\.en"):
+        load_multi30k(tmp_path, "cs", "train", ("english_to_target",), text_only=True)
+
+
+def test_copies_into_english_are_refused_both_ways(tmp_path):
+    """Nothing tells whose translation an English text is, so neither language may use it."""
+    make_multi30k(tmp_path)
+    folder = tmp_path / "pectvlm" / "datasets" / "Multi30K" / "translated_to_en"
+    (folder / "train.de").write_bytes((folder / "train.fr").read_bytes())
+    for code in ("de", "fr"):
+        with pytest.raises(DataError, match=rf"train\.{code} is a copy of"):
+            load_multi30k(tmp_path, code, "train", ("target_to_english",), text_only=True)
+    assert load_multi30k(tmp_path, "cs", "train", ("target_to_english",), text_only=True).target_to_english
+
+
+def test_english_is_its_own_translation(tmp_path):
+    make_xtd10(tmp_path)
+    captions = load_xtd10(tmp_path, "en", need=BOTH)
+    assert captions.english == captions.target == captions.english_to_target == captions.target_to_english
+
+
+def test_missing_and_short_translations_are_named(tmp_path):
+    make_multi30k(tmp_path)
+    folder = tmp_path / "pectvlm" / "datasets" / "Multi30K" / "translated_to_en"
+    write_lines(folder / "train.de", ["just one"])
+    with pytest.raises(DataError, match=r"raw/train\.de has 6 lines and .*translated_to_en/train\.de has 1:"):
+        load_multi30k(tmp_path, "de", "train", ("target_to_english",), text_only=True)
+    (folder / "train.de").unlink()
+    with pytest.raises(DataError, match=r"no machine translations .*translated_to_en/train\.de: .*train\.fr"):
+        load_multi30k(tmp_path, "de", "train", ("target_to_english",), text_only=True)
+
+
+def test_directions_are_checked_and_put_in_order():
+    assert check_directions(["target_to_english", "english_to_target"] * 2) == BOTH
+    assert check_directions("english_to_target") == ("english_to_target",)
+    assert check_directions(()) == ()
+    with pytest.raises(ConfigError, match=r"unknown translation direction 'target_to_englsh'.*did you mean"):
+        check_directions(["target_to_englsh"])
+
+
+def test_released_translations_are_refused_for_korean_alone():
+    root = real_data_dir()
+    refused = []
+    for code in ("de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh"):
+        assert len(load_xtd10(root, code, need=("target_to_english",), text_only=True).target_to_english) == 1000
+        try:
+            load_xtd10(root, code, need=("english_to_target",), text_only=True)
+        except DataError:
+            refused.append(code)
+    assert refused == ["ko"]

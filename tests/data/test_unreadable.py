@@ -1,0 +1,124 @@
+import json
+
+import pytest
+from helpers.small_experiment import PAIRS, small  # noqa: F401
+from PIL import Image
+
+from pecl.cli import main
+from pecl.config import make_config
+from pecl.data.captions import ImageFiles, ParallelCaptions
+from pecl.data.sources import attach_images
+from pecl.data.unreadable import leave_out_unreadable, unreadable_images
+from pecl.errors import DataError
+from pecl.experiment.run import evaluate, train
+
+
+class CountingFiles(ImageFiles):
+    """Image files that count how often one is decoded."""
+
+    decoded = 0
+
+    def load(self, index):
+        type(self).decoded += 1
+        return super().load(index)
+
+
+def write_images(folder, count):
+    for i in range(count):
+        Image.new("RGB", (64, 64), (i, 0, 0)).save(folder / f"{i}.png")
+    return tuple(folder / f"{i}.png" for i in range(count))
+
+
+def cut(path):
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def files_below(folder):
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def test_images_known_by_their_content_are_not_decoded_again(tmp_path):
+    images = CountingFiles(write_images(tmp_path, 4))
+    cut(images.paths[2])
+    known = {images.fingerprint(0), images.fingerprint(3)}
+    CountingFiles.decoded = 0
+    assert list(unreadable_images(images, known)) == [2]
+    assert CountingFiles.decoded == 2
+
+
+def test_captions_of_unreadable_images_are_left_out_and_counted(tmp_path):
+    paths = write_images(tmp_path, 3)
+    names = ["0.png", "1.png", "gone.png", "1.png", "2.png"]
+    texts = tuple("abcde")
+    captions = attach_images(ParallelCaptions("t", "de", texts, texts), names, tmp_path, allow_missing_images=True)
+    cut(paths[1])
+    kept = leave_out_unreadable(captions)
+    assert kept.english == ("a", "e")
+    assert kept.images.paths == (paths[0], paths[2])
+    assert kept.provenance["images"] == {"total": 4, "kept": 2, "left_out": 2, "damaged": 1}
+    cut(paths[0])
+    cut(paths[2])
+    with pytest.raises(DataError, match=r"3 of 3 images cannot be read \(0\.png, 1\.png, 2\.png; .*: replace them$"):
+        leave_out_unreadable(captions)
+
+
+def test_missing_and_damaged_images_are_named_in_one_sentence(tmp_path):
+    paths = write_images(tmp_path, 3)
+    cut(paths[1])
+    names = [*(path.name for path in paths), *(f"gone{i}.png" for i in range(12))]
+    texts = tuple(names)
+    with pytest.raises(DataError) as error:
+        attach_images(ParallelCaptions("t", "de", texts, texts), names, tmp_path)
+    assert str(error.value) == (
+        f"t: 12 of 15 images are missing from {tmp_path} ({', '.join(f'gone{i}.png' for i in range(10))}, ...), and "
+        "1 cannot be read (1.png): add them, or pass --skip-unreadable to use the 2 that are there"
+    )
+
+
+def test_all_unreadable_images_are_told_at_once_and_nothing_is_written(small, tmp_path, capsys):  # noqa: F811
+    for i in range(3, 15):
+        cut(tmp_path / f"{i}.png")
+    (tmp_path / "20.png").write_text("no image")
+    before = files_below(tmp_path)
+    assert main(["train", *(f"--{name.replace('_', '-')}={value}" for name, value in small.items())]) == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert f"13 of {PAIRS} images cannot be read (3.png, 4.png, " in message
+    assert "12.png, ...; " in message
+    assert f"--skip-unreadable to go on with the other {PAIRS - 13}" in message
+    assert files_below(tmp_path) == before
+
+
+def test_skipped_images_leave_before_the_split_and_stand_in_the_result(small, tmp_path):  # noqa: F811
+    cut(tmp_path / "3.png")
+    (tmp_path / "5.png").unlink()
+    whole = evaluate(make_config({**small, "gallery": "english", "image_weight": 0}))
+    result = train(make_config({**small, "skip_unreadable": True}))
+    assert result["data"]["provenance"]["images"] == {"total": PAIRS, "kept": PAIRS - 2, "left_out": 2, "damaged": 1}
+    assert result["data"]["captions"] == PAIRS - 2
+    assert result["data"]["split"] == {"train": 6, "val": 6, "test": PAIRS - 2 - 12}
+    assert result["data"]["gallery"]["size"] == PAIRS - 2 - 12
+    assert result["data"]["sha256"]["english"] != whole["data"]["sha256"]["english"]
+    # the same as if the table had never named them
+    lines = (tmp_path / "captions.csv").read_text("utf-8").splitlines(keepends=True)
+    (tmp_path / "captions.csv").write_text("".join(x for x in lines if not x.startswith(("3.png", "5.png"))), "utf-8")
+    alone = train(make_config({**small, "out": str(tmp_path / "alone")}))
+    assert alone["metrics"] == result["metrics"]
+    assert alone["curve"] == result["curve"]
+    assert json.loads(json.dumps(result["config"]))["skip_unreadable"] is True
+
+
+def test_skipping_decodes_nothing_that_is_embedded(small, monkeypatch):  # noqa: F811
+    config = make_config({**small, "skip_unreadable": True})
+    evaluate(config)
+    loads = []
+    plain = ImageFiles.load
+    monkeypatch.setattr(ImageFiles, "load", lambda self, index: loads.append(index) or plain(self, index))
+    evaluate(config)
+    assert loads == []
+
+
+def test_the_flag_is_a_key_of_yaml_and_part_of_the_runs_identity():
+    assert make_config({"skip-unreadable": "true"}).skip_unreadable is True
+    for kind in ("train", "evaluate"):
+        assert make_config({"skip_unreadable": True}).run_id(kind) != make_config({}).run_id(kind)

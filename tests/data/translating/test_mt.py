@@ -1,0 +1,143 @@
+"""Machine translation models, a tiny random one of each family: codes, batches, settings, and what cannot be loaded."""
+
+import pytest
+import torch
+from helpers.tiny_mt import FAMILIES, SENTENCES, make_marian
+from helpers.translation_models import config
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, BertConfig, BertModel
+
+from pecl.data.translating.mt import Translator
+from pecl.errors import ConfigError, WeightsError
+from pecl.languages import FLORES
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+# Codes as the makers of the models document them, for English to Japanese: what each family must be told.
+DOCUMENTED_CODES = {"marian": (None, None), "m2m100": ("__en__", "__ja__"), "nllb": ("eng_Latn", "jpn_Jpan")}
+
+
+def token_id(tokenizer, code):
+    return tokenizer.get_lang_id(code.strip("_")) if code.startswith("__") else tokenizer.convert_tokens_to_ids(code)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_translations_are_those_of_generate_with_the_documented_codes(family, translation_models, translators):
+    tokenizer = AutoTokenizer.from_pretrained(translation_models[family])
+    model = AutoModelForSeq2SeqLM.from_pretrained(translation_models[family])
+    source, target = DOCUMENTED_CODES[family]
+    for text in SENTENCES:
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids = [*([token_id(tokenizer, source)] if source else []), *ids, tokenizer.eos_token_id]
+        forced = {"forced_bos_token_id": token_id(tokenizer, target)} if target else {}
+        output = model.generate(torch.tensor([ids]), num_beams=2, max_new_tokens=12, do_sample=False, **forced)[0]
+        if target:
+            assert output[1] == token_id(tokenizer, target)
+            output = output[2:]
+        expected = " ".join(tokenizer.decode(output, skip_special_tokens=True).split())
+        assert translators[family].translate([text]) == [expected]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_batch_gives_what_its_sentences_give_alone(family, translators):
+    alone = [translators[family].translate([text])[0] for text in SENTENCES]
+    assert len(set(alone)) > 3  # the model looks at its input
+    assert translators[family].translate(SENTENCES) == alone
+
+
+@pytest.mark.parametrize("family", ["m2m100", "nllb"])
+def test_both_languages_make_a_difference(family, translation_models):
+    directions = [("en", "jp"), ("de", "jp"), ("en", "ko")]
+    texts = {
+        tuple(Translator(config(translation_models[family], *direction)).translate(SENTENCES))
+        for direction in directions
+    }
+    assert len(texts) == 3
+
+
+def test_an_opus_model_of_many_languages_is_told_which(tmp_path):
+    model = make_marian(tmp_path / "many", codes=(">>kor<<", ">>jpn<<", ">>cmn_Hans<<"))
+    for code, ours in ((">>kor<<", "ko"), (">>jpn<<", "jp"), (">>cmn_Hans<<", "zh")):
+        translator = Translator(config(model, target=ours))
+        first = translator._tokenizer(translator._languages.prefix + "a dog")["input_ids"][0]
+        assert first == translator._tokenizer.convert_tokens_to_ids(code)
+        assert "<<" not in translator.translate(["a dog"])[0]
+    with pytest.raises(ConfigError, match=r"does not know German \(deu_Latn, deu, de\)"):
+        Translator(config(model, target="de"))
+
+
+@pytest.mark.parametrize("stated", [("en", "ja"), ("eng", "jpn"), ("en", "mul")])
+def test_the_direction_that_an_opus_model_states_is_checked(tmp_path, stated):
+    model = make_marian(tmp_path / "model", source_lang=stated[0], target_lang=stated[1])
+    Translator(config(model))
+    for source, target in (("jp", "en"), ("en", "ko")):
+        if stated[1] == "mul" and source == "en":
+            continue  # a group of languages may hold Korean
+        with pytest.raises(ConfigError, match="language is"):
+            Translator(config(model, source, target))
+
+
+def test_half_precision_gives_text_too(translation_models):
+    assert Translator(config(translation_models["nllb"], dtype="bfloat16")).translate(SENTENCES[:2])
+
+
+def bert(folder):
+    BertModel(
+        BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
+    ).save_pretrained(folder)
+
+
+def no_weights(folder):
+    make_marian(folder)
+    (folder / "model.safetensors").unlink()
+
+
+def damaged_weights(folder):
+    make_marian(folder)
+    (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:1000])
+
+
+@pytest.mark.parametrize("make", [bert, no_weights, damaged_weights, lambda folder: folder.mkdir()])
+def test_a_folder_without_a_translation_model_is_named(tmp_path, make):
+    make(tmp_path / "model")
+    with pytest.raises(WeightsError, match=r"cannot load the translation model '.*model'"):
+        Translator(config(tmp_path / "model"))
+
+
+def test_missing_weights_are_named_not_drawn_at_random(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    path = make_marian(tmp_path / "model") / "model.safetensors"
+    weights = load_file(path)
+    save_file({name: w for name, w in weights.items() if "fc1" not in name}, path, metadata={"format": "pt"})
+    with pytest.raises(WeightsError, match=r"lacks the weights .*fc1"):
+        Translator(config(tmp_path / "model"))
+
+
+def test_a_model_that_cannot_be_reached_is_named_with_the_way_out(monkeypatch):
+    def unreachable(*arguments, **options):
+        raise OSError("We couldn't connect to 'https://huggingface.co' to load the files.\nCheck your connection.")
+
+    monkeypatch.setattr("pecl.data.translating.mt.cached_file", unreachable)
+    with pytest.raises(WeightsError) as caught:
+        Translator(config("facebook/nllb-200-distilled-600M"))
+    message = str(caught.value)
+    assert "'facebook/nllb-200-distilled-600M' (We couldn't connect" in message
+    assert "local folder" in message
+    assert "\n" not in message
+
+
+def test_bad_settings_are_refused_before_anything_is_loaded(translation_models):
+    with pytest.raises(ConfigError, match="unknown dtype 'float8'"):
+        config("x", dtype="float8")
+    with pytest.raises(ConfigError, match="num_beams is 0"):
+        config("x", num_beams=0)
+    with pytest.raises(ConfigError, match="cannot use device 'quantum'"):
+        Translator(config(translation_models["nllb"], device="quantum"))
+
+
+def test_every_language_of_ours_is_known_to_nllb_and_m2m100(translation_models):
+    for family in ("nllb", "m2m100"):
+        for code in FLORES:
+            if code != "en":
+                translator = Translator(config(translation_models[family], "en", code))
+                assert (translator.identity["source"], translator.identity["target"]) == ("en", code)

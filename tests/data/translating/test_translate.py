@@ -1,0 +1,259 @@
+"""Translating with tiny random models: cache, records, layout, errors."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+from helpers.layouts import make_multi30k, make_xtd10, sentence
+from helpers.tiny_mt import SENTENCES
+from helpers.translation_models import config
+
+from pecl.data.captions import read_captions
+from pecl.data.provenance import provenance_file, read_provenance
+from pecl.data.translating.cache import TranslationCache
+from pecl.data.translating.mt import Translator
+from pecl.data.translating.translate import completed, dataset_job, file_job, run_job, translate
+from pecl.data.translations import DIRECTIONS
+from pecl.errors import ConfigError, DataError, OutputError
+from pecl.files import sha256_file, sha256_lines
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return TranslationCache(tmp_path / "cache" / "translations.sqlite")
+
+
+# Cache
+
+
+class Counting:
+    """A translator of known words that counts, and that can fail."""
+
+    def __init__(self, fail_after=None, name="counting"):
+        self.identity = {"model": name}
+        self.batches = []
+        self.fail_after = fail_after
+
+    def length(self, text):
+        return len(text.split())
+
+    def translate(self, texts):
+        if len(self.batches) == self.fail_after:
+            raise RuntimeError("out of memory")
+        self.batches.append(list(texts))
+        return [text.upper() for text in texts]
+
+
+def test_every_sentence_is_translated_once_and_lands_on_its_line(cache):
+    sentences = ["b b b", "a", "c c", "a", "d d d d"]
+    translator = Counting()
+    assert translate(sentences, translator, cache, batch_size=2) == ["B B B", "A", "C C", "A", "D D D D"]
+    assert translator.batches == [["d d d d", "b b b"], ["c c", "a"]]  # by length: little padding
+
+
+def test_known_sentences_are_not_translated_again(cache):
+    translate(["a", "b"], Counting(), cache)
+    again = Counting()
+    assert translate(["b", "c", "a"], again, cache) == ["B", "C", "A"]
+    assert again.batches == [["c"]]
+
+
+def test_another_model_or_direction_shares_nothing(cache):
+    translate(["a"], Counting(), cache)
+    other = Counting(name="other")
+    translate(["a"], other, cache)
+    assert other.batches == [["a"]]
+
+
+def test_a_run_that_broke_goes_on_where_it_was(cache):
+    sentences = [f"{'w ' * i}x" for i in range(10, 0, -1)]
+    with pytest.raises(RuntimeError):
+        translate(sentences, Counting(fail_after=3), cache, batch_size=2)
+    later = Counting()
+    assert translate(sentences, later, cache, batch_size=2) == [text.upper() for text in sentences]
+    assert later.batches == [sentences[6:8], sentences[8:]]
+
+
+KILLED = """
+import os, signal, sys
+from pecl.data.translating.cache import TranslationCache
+cache = TranslationCache(sys.argv[1])
+cache.put({"model": "counting"}, {"w w w": "W W W"})
+with cache._connected() as connection:
+    connection.execute("INSERT INTO translations VALUES ('half', 'written')")  # not committed
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_run_leaves_whole_batches(cache):
+    done = subprocess.run([sys.executable, "-c", KILLED, str(cache.path)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    translator = Counting()
+    assert translate(["w w w", "x"], translator, cache) == ["W W W", "X"]
+    assert translator.batches == [["x"]]
+    with cache._connected() as connection:
+        assert connection.execute("SELECT count(*) FROM translations WHERE key = 'half'").fetchone() == (0,)
+
+
+def test_a_file_that_is_no_cache_is_named(cache):
+    cache.path.parent.mkdir()
+    cache.path.write_bytes(b"no database" * 100)
+    with pytest.raises(DataError, match=r"translations\.sqlite is no cache.*remove it"):
+        translate(["a"], Counting(), cache)
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot use the cache"):
+        translate(["a"], Counting(), TranslationCache(tmp_path / "file" / "cache.sqlite"))
+
+
+def test_an_empty_translation_is_refused_with_its_line(cache):
+    class Mute(Counting):
+        def translate(self, texts):
+            return ["" if text == "b" else text for text in texts]
+
+    with pytest.raises(DataError, match="line 2 is empty"):
+        translate(["a", "b"], Mute(), cache)
+
+
+def test_a_sentence_that_the_model_cannot_read_is_refused_before_any_work(translator, cache):
+    with pytest.raises(DataError, match=r"tokens, and .* reads 64"):
+        translate(["a dog", "dog " * 100], translator, cache)
+    assert not cache.path.exists()
+
+
+def test_translations_that_were_cut_off_are_counted(translation_models, caplog):
+    Translator(config(translation_models["m2m100"], max_new_tokens=7)).translate(SENTENCES)
+    assert "cut off at max_new_tokens = 7" in caplog.text
+
+
+# Jobs
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "target", "path", "text_language"),
+    [
+        ("xtd10", "en", "ko", "Cross-lingual-Test-Dataset-XTD10/translated_from_en/ko.txt", "en"),
+        ("xtd10", "jp", "en", "Cross-lingual-Test-Dataset-XTD10/translated_to_en/jp.txt", "jp"),
+        ("multi30k", "en", "cs", "Multi30K/translated_from_en/train.cs", "en"),
+        ("multi30k", "fr", "en", "Multi30K/translated_to_en/train.fr", "fr"),
+    ],
+)
+def test_a_data_sets_job_reads_the_captions_and_writes_where_the_release_does(
+    tmp_path, name, source, target, path, text_language
+):
+    make_xtd10(tmp_path)
+    make_multi30k(tmp_path)
+    split = "train" if name == "multi30k" else None
+    job = dataset_job(name, source, target, split=split, data_dir=tmp_path)
+    count = 5 if name == "xtd10" else 6
+    assert job.sentences == tuple(sentence(text_language, i) for i in range(count))
+    assert job.output == tmp_path / "pectvlm" / "datasets" / path
+    assert job.output.exists()  # the layout of these tests is that of the release
+
+
+def test_korean_from_english_is_regenerated(tmp_path, translation_models, cache):
+    """The released file is Italian: refused before, right after, with its record."""
+    from pecl.data.registry import load_dataset
+
+    make_xtd10(tmp_path)
+    need = ["english_to_target"]
+    with pytest.raises(DataError, match="is a copy of"):
+        load_dataset("xtd10", "ko", data_dir=tmp_path, need=need)
+    job = dataset_job("xtd10", "en", "ko", data_dir=tmp_path)
+    settings = config(translation_models["m2m100"], target="ko")
+    with pytest.raises(DataError, match=r"ko\.txt is there already; --overwrite"):
+        completed(job, settings)
+    assert completed(job, settings, overwrite=True) is None
+    translator = Translator(settings)
+    record = run_job(job, translator, cache)
+    captions = load_dataset("xtd10", "ko", data_dir=tmp_path, need=need)
+    expected = [translator.translate([sentence("en", i)])[0] for i in range(5)]
+    assert list(captions.english_to_target) == expected == job.output.read_text("utf-8").splitlines()
+    assert json.loads(provenance_file(job.output).read_text("utf-8")) == record
+    assert record["sha256"] == sha256_file(job.output)
+    assert record["source_sha256"] == sha256_lines(job.sentences)
+    assert record["engine"]["model"] == str(translation_models["m2m100"])
+    assert record["engine"]["revision"].startswith("sha256:")
+    assert (record["engine"]["source"], record["engine"]["target"]) == ("en", "ko")
+    assert record["origin"] == {"dataset": "xtd10", "split": None}
+    assert set(DIRECTIONS.values()) == {path.name for path in job.output.parent.parent.iterdir()}
+
+
+def test_a_finished_job_is_not_done_again(tmp_path, translator, cache):
+    make_xtd10(tmp_path)
+    job = dataset_job("xtd10", "en", "jp", data_dir=tmp_path)
+    record = run_job(job, translator, cache)
+    assert completed(job, translator.config) == record
+    with pytest.raises(DataError, match="--overwrite"):
+        completed(job, config(translator.config.model, num_beams=3))
+    job.output.write_text(job.output.read_text("utf-8").replace("e", "f", 1) + "edited")  # by the user
+    assert read_provenance(job.output) is None
+    with pytest.raises(DataError, match="--overwrite"):
+        completed(job, translator.config)
+
+
+def test_the_revision_of_a_local_model_is_its_content(tmp_path, translation_models):
+    copy = shutil.copytree(translation_models["nllb"], tmp_path / "copy")
+    revision = Translator(config(translation_models["nllb"])).identity["revision"]
+    assert Translator(config(copy)).identity["revision"] == revision
+    document = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(document | {"scale_embedding": not document["scale_embedding"]}))
+    assert Translator(config(copy)).identity["revision"] != revision
+
+
+def test_ones_own_lines_are_translated(tmp_path, translator, cache):
+    (tmp_path / "en.txt").write_bytes(b"a red dog\r\na cat\r\n")
+    job = file_job(tmp_path / "en.txt", "en", "jp", tmp_path / "out" / "jp.txt")
+    run_job(job, translator, cache)
+    assert read_captions(job.output) == tuple(translator.translate([text])[0] for text in ("a red dog", "a cat"))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl"])
+def test_ones_own_table_gets_a_column(tmp_path, cache, suffix):
+    from pecl.data.registry import load_dataset
+
+    (tmp_path / "in.csv").write_text('image,en,de\n1.jpg,"a dog, red",Hund\n2.jpg,a "cat",Katze\n', "utf-8")
+    for source, target in (("en", "de"), ("de", "en")):
+        path = tmp_path / ("in.csv" if source == "en" else f"half{suffix}")
+        output = tmp_path / (f"half{suffix}" if source == "en" else f"whole{suffix}")
+        run_job(file_job(path, source, target, output), Counting(), cache)
+    captions = load_dataset(str(output), "de", need=list(DIRECTIONS), text_only=True)
+    assert captions.english == ("a dog, red", 'a "cat"')
+    assert captions.english_to_target == ("A DOG, RED", 'A "CAT"')
+    assert captions.target_to_english == ("HUND", "KATZE")
+
+
+# What bad input gets
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("flickr30k200", "en", "ko"), "unknown data set with translations 'flickr30k200'"),
+        (("xtd10", "de", "fr"), "from English or into it"),
+        (("xtd10", "en", "en"), "from English or into it"),
+        (("xtd10", "en", "cs"), "unknown language of xtd10 'cs'"),
+    ],
+)
+def test_impossible_jobs_are_refused(tmp_path, arguments, message):
+    make_xtd10(tmp_path)
+    with pytest.raises((DataError, ConfigError), match=message):
+        dataset_job(*arguments, data_dir=tmp_path)
+
+
+def test_tables_that_cannot_be_translated_are_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("en,de\na,\n")
+    with pytest.raises(DataError, match=r"a\.csv, line 2, field 'de': empty"):
+        file_job(tmp_path / "a.csv", "en", "de", tmp_path / "b.csv")
+    (tmp_path / "a.csv").write_text("en,de\na,b\n")
+    with pytest.raises(DataError, match="has no column 'fr'"):
+        file_job(tmp_path / "a.csv", "fr", "en", tmp_path / "b.csv")
+    with pytest.raises(DataError, match="a table and its output"):
+        file_job(tmp_path / "a.csv", "en", "de", tmp_path / "b.txt")

@@ -1,0 +1,155 @@
+import threading
+import time
+
+import huggingface_hub.constants
+import pytest
+from helpers.checkpoints import TEXTS, write_mclip, xlm_roberta_config
+from helpers.fake_hub import Hub
+
+from pecl.encoders.loading import hub as hub_module
+from pecl.encoders.loading.hub import choose_files, resolve
+from pecl.encoders.loading.image import load_image_encoder
+from pecl.encoders.loading.text import MCLIP_MODELS, load_text_encoder
+from pecl.errors import WeightsError
+
+load = load_text_encoder
+MODEL = MCLIP_MODELS[0]
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    server = Hub()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    template = huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE
+    template = server.url + template.removeprefix(huggingface_hub.constants.ENDPOINT)
+    monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", server.url)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(hub_module, "TIMEOUT_SECONDS", 1.0)
+    yield server
+    server.closing.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def published(hub, tmp_path):
+    """An M-CLIP checkpoint on the hub, with files in formats that pecl has no use for beside it."""
+    write_mclip(tmp_path / "mclip", "base/model")
+    (tmp_path / "base").mkdir()
+    xlm_roberta_config().save_pretrained(tmp_path / "base")
+    files = {path.name: path.read_bytes() for path in (tmp_path / "mclip").iterdir()}
+    hub.models[MODEL] = files | {"tf_model.h5": b"0" * 1000, "onnx/model.onnx": b"0" * 1000, "README.md": b"hello"}
+    config = (tmp_path / "base" / "config.json").read_bytes()
+    hub.models["base/model"] = {"config.json": config, "pytorch_model.bin": b"0" * 1000}
+    return hub
+
+
+def test_each_file_of_use_is_fetched_once_and_of_the_base_model_the_config_alone(published):
+    expected = load(MODEL).encode_text(TEXTS)
+    assert sorted(published.downloads) == [
+        (MODEL, "config.json"),
+        (MODEL, "pytorch_model.bin"),
+        (MODEL, "tokenizer.json"),
+        (MODEL, "tokenizer_config.json"),
+        ("base/model", "config.json"),
+    ]
+    published.downloads.clear()
+    assert load(MODEL).encode_text(TEXTS).equal(expected)
+    assert published.downloads == []
+
+
+def test_the_cached_copy_serves_where_the_hub_is_gone(published, caplog):
+    expected = load(MODEL).encode_text(TEXTS)
+    published.refusals[MODEL] = published.refusals["base/model"] = (503, "")
+    assert load(MODEL).encode_text(TEXTS).equal(expected)
+    assert f"cannot ask {published.url} for {MODEL}" in caplog.text
+
+
+def test_a_repository_without_weights_and_a_cached_file_cut_short_are_named(published):
+    published.models["M-CLIP/empty"] = {**published.models[MODEL]}
+    del published.models["M-CLIP/empty"]["pytorch_model.bin"]
+    with pytest.raises(WeightsError, match=r"holds no weights: .*; fetch the whole checkpoint"):
+        load("M-CLIP/empty")
+    load(MODEL)
+    weights = resolve(MODEL, "--text-model PATH") / "pytorch_model.bin"
+    weights.write_bytes(weights.read_bytes()[:2000])
+    with pytest.raises(WeightsError, match=r"pytorch_model.bin is damaged or cut short .*fetch it anew"):
+        load(MODEL)
+
+
+GATED = r"M-CLIP/XLM-Roberta-Large-Vit-L-14 on http://127.0.0.1:\d+ is gated: ask for access .*--text-model PATH"
+
+
+@pytest.mark.parametrize(
+    ("name", "refusal", "message"),
+    [
+        (MODEL, (403, "GatedRepo"), GATED),
+        (MODEL, (401, "GatedRepo"), GATED),
+        (
+            MODEL,
+            (401, "RepoNotFound"),
+            r"there is no model M-CLIP/.*, or it is private; --text-model PATH takes a local",
+        ),
+        ("M-CLIP/XLM-Roberta-Large-Vit-L14", None, r"no model .*did you mean 'M-CLIP/XLM-Roberta-Large-Vit-L-14'"),
+        ("M-CLIP/LaBSE-ViT-L-14", None, r"no model .*did you mean 'M-CLIP/LABSE-Vit-L-14'"),
+        (MODEL, (500, ""), r"cannot fetch M-CLIP/.* from http://127.0.0.1:\d+ \(.*\); --text-model PATH"),
+        ("xlm roberta", None, r"'xlm roberta' is neither a folder nor a model id \(--text-model PATH\)"),
+        ("./here", None, r"there is no folder ./here \(--text-model PATH\)"),
+        ("/no/such/folder", None, r"there is no folder /no/such/folder"),
+    ],
+)
+def test_refusals(hub, name, refusal, message):
+    if refusal:
+        hub.refusals[name] = refusal
+    with pytest.raises(WeightsError, match=message) as caught:
+        load(name)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_image_tower_names_its_own_option(hub):
+    with pytest.raises(WeightsError, match=r"--image-model PATH .*did you mean 'openai/clip-vit-large-patch14'\?$"):
+        load_image_encoder("openai/clip-vit-large-patch-14")
+
+
+def test_a_silent_hub_is_given_up_within_seconds(hub):
+    hub.silent = True
+    started = time.monotonic()
+    with pytest.raises(WeightsError, match=r"cannot fetch M-CLIP.*timed out.*--text-model PATH"):
+        load(MODEL)
+    assert time.monotonic() - started < 5
+
+
+def test_no_hub_and_offline(hub, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")  # nothing listens there
+    with pytest.raises(
+        WeightsError, match=r"cannot fetch .* from http://127.0.0.1:9 \(.*downloaded where there is a netw"
+    ):
+        load(MODEL)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(WeightsError, match=r"cannot fetch .*offline"):
+        load(MODEL)
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "weights.bin").touch()
+    with pytest.raises(WeightsError, match=r"weights.bin is a file: expected the folder of a checkpoint"):
+        resolve(tmp_path / "weights.bin", "--text-model PATH")
+
+
+def test_one_format_of_weights_in_each_folder():
+    names = ["config.json", "vocab.txt", "spiece.model", "merges.txt", "README.md", "model.onnx", "flax_model.msgpack"]
+    both = ["model.safetensors", "pytorch_model.bin"]
+    shards = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model.safetensors.index.json"]
+    chosen = choose_files([*names, *both, "2_Dense/config.json", "2_Dense/pytorch_model.bin", "onnx/config.json"])
+    assert sorted(chosen) == sorted(
+        [*names[:4], "model.safetensors", "2_Dense/config.json", "2_Dense/pytorch_model.bin"]
+    )
+    assert set(shards) <= set(choose_files([*shards, "pytorch_model.bin"]))
+    assert choose_files(["open_clip_model.safetensors", "open_clip_pytorch_model.bin"]) == [
+        "open_clip_model.safetensors"
+    ]
+    assert choose_files(["config.json", "model.safetensors"], weights=False) == ["config.json"]

@@ -1,0 +1,236 @@
+import json
+import logging
+
+import pytest
+import torch
+from helpers.checkpoints import TEXTS, write_base, write_mclip, write_weights, xlm_roberta_config
+from helpers.tiny import tiny_tokenizer
+from transformers import (
+    BertConfig,
+    BertModel,
+    DistilBertConfig,
+    DistilBertModel,
+    MPNetConfig,
+    MPNetModel,
+    XLMRobertaForMaskedLM,
+)
+
+from pecl.encoders.loading.shapes import base_config
+from pecl.encoders.loading.text import MCLIP_MODELS, load_text_encoder
+from pecl.errors import ConfigError, WeightsError
+
+LAYOUTS = ("bin", "safetensors", "sharded-bin", "sharded-safetensors")
+load = load_text_encoder
+
+
+@pytest.fixture
+def mclip(tmp_path):
+    """An M-CLIP checkpoint and its weights; the base model's folder holds a config and no weights."""
+    (tmp_path / "base").mkdir()
+    xlm_roberta_config().save_pretrained(tmp_path / "base")
+    return tmp_path / "mclip", write_mclip(tmp_path / "mclip", tmp_path / "base")
+
+
+def reference(folder, tmp_path):
+    """The tower of the package multilingual-clip, which makes its encoder from the base model's weights first."""
+    package = pytest.importorskip("multilingual_clip.pt_multilingual_clip", reason="multilingual-clip is not there")
+    base = write_base(tmp_path / "reference-base", seed=7)
+    config = package.MultilingualCLIP.config_class(
+        modelBase=str(tmp_path / "reference-base"), transformerDimSize=base.config.hidden_size, imageDimSize=8
+    )
+    model = package.MultilingualCLIP(config).eval()
+    model.load_state_dict(torch.load(folder / "pytorch_model.bin", weights_only=True))
+    return model
+
+
+def test_mclip_gives_what_the_package_gives(mclip, tmp_path):
+    folder, _ = mclip
+    with torch.no_grad():
+        expected = reference(folder, tmp_path)(TEXTS, tiny_tokenizer())
+    assert torch.allclose(load(folder).encode_text(TEXTS), expected, atol=1e-6)
+
+
+def test_mclip_weights_go_back_into_the_package(mclip, tmp_path):
+    folder, _ = mclip
+    model, tower = reference(folder, tmp_path), load(folder)
+    state = {f"transformer.{name}": tensor for name, tensor in tower.backbone.state_dict().items()}
+    state |= {f"LinearTransformation.{name}": tensor for name, tensor in tower.head.state_dict().items()}
+    missing, surplus = model.load_state_dict(state, strict=False)
+    assert surplus == []
+    assert missing == ["transformer.pooler.dense.weight", "transformer.pooler.dense.bias"]  # pecl has no use for it
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_mclip_in_every_layout(mclip, layout):
+    folder, state = mclip
+    expected = load(folder)
+    write_weights(folder, state, layout)
+    tower = load(folder)
+    assert tower.fingerprint == expected.fingerprint
+    assert torch.allclose(tower.encode_text(TEXTS), expected.encode_text(TEXTS), atol=1e-6)
+
+
+def test_mclip_ignores_position_ids_of_old_transformers_and_needs_no_pooler(mclip):
+    folder, state = mclip
+    expected = load(folder).encode_text(TEXTS)
+    old = {name: tensor for name, tensor in state.items() if "pooler" not in name}
+    old["transformer.embeddings.position_ids"] = torch.arange(114).unsqueeze(0)
+    write_weights(folder, old, "bin")
+    assert torch.equal(load(folder).encode_text(TEXTS), expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.pop("transformer.encoder.layer.1.output.dense.bias"), "lacks 1 weights .*layer.1.output.dense.b"),
+        (lambda s: s.pop("LinearTransformation.weight"), "lacks the weight LinearTransformation.weight"),
+        (lambda s: s.update({"transformer.extra.weight": torch.ones(1)}), "1 weights too many .*transformer.extra.wei"),
+        (lambda s: s.update({"visual.proj": torch.ones(1)}), "1 weights too many .*visual.proj"),
+        (
+            lambda s: s.update({f"transformer.encoder.layer.{i}.x": torch.ones(1) for i in range(2, 7)}),
+            r"5 weights too many \(transformer.encoder.layer.2.x, .*layer.4.x, \.\.\.\)",
+        ),
+        (
+            lambda s: s.update({"transformer.embeddings.word_embeddings.weight": torch.ones(300, 32)}),
+            r"word_embeddings.weight has shape \(300, 32\), expected \(260, 32\)",
+        ),
+        (
+            lambda s: s.update({"LinearTransformation.weight": torch.ones(8, 31)}),
+            r"shape \(8, 31\), expected \(8, 32\)",
+        ),
+        (lambda s: s.update({"LinearTransformation.bias": torch.ones(9)}), r"\(8, 32\) and \(9,\)"),
+    ],
+)
+def test_mclip_with_wrong_weights_is_refused_by_name(mclip, change, message):
+    folder, state = mclip
+    change(state)
+    write_weights(folder, state, "bin")
+    with pytest.raises(WeightsError, match=message) as caught:
+        load(folder)
+    assert str(folder) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("xlm-roberta-large", 559_890_432),
+        ("sentence-transformers/LaBSE", 470_926_848),
+    ],  # as their model cards count them
+)
+def test_known_shapes(name, parameters):
+    from transformers import AutoModel
+
+    with torch.device("meta"):
+        model = AutoModel.from_config(base_config(name))
+    assert sum(parameter.numel() for parameter in model.parameters()) == parameters
+
+
+def test_known_names():
+    assert len(MCLIP_MODELS) == 4
+    assert base_config("xlm-roberta-base") is None
+
+
+# Encoders without a head of their own
+
+
+def masked_mean(model, texts, tokenizer):
+    """The mean over tokens, one text at a time, so that there is no padding to leave out."""
+    rows = [torch.tensor([tokenizer(text)["input_ids"]]) for text in texts]
+    with torch.no_grad():
+        return torch.cat([model(input_ids=row).last_hidden_state.mean(1) for row in rows])
+
+
+SMALL = {"vocab_size": 260, "hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 2, "pad_token_id": 1}
+OTHERS = {
+    "bert": (BertModel, BertConfig(**SMALL, intermediate_size=48)),
+    "distilbert": (DistilBertModel, DistilBertConfig(vocab_size=260, dim=32, n_heads=4, n_layers=2, pad_token_id=1)),
+    "mpnet": (MPNetModel, MPNetConfig(**SMALL, intermediate_size=48)),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_plain_encoders(tmp_path, kind):
+    model = write_base(tmp_path, 0, *OTHERS[kind])
+    assert torch.allclose(load(tmp_path).encode_text(TEXTS), masked_mean(model, TEXTS, tiny_tokenizer()), atol=1e-5)
+
+
+def test_an_encoder_out_of_a_checkpoint_with_a_task_head(tmp_path):
+    model = write_base(tmp_path, model_class=XLMRobertaForMaskedLM)
+    expected = masked_mean(model.roberta, TEXTS, tiny_tokenizer())
+    assert torch.allclose(load(tmp_path).encode_text(TEXTS), expected, atol=1e-6)
+
+
+def test_settings(tmp_path):
+    write_base(tmp_path)
+    tower = load(tmp_path, dtype=torch.bfloat16, pooling="cls", max_length=9)
+    assert tower.backbone.dtype == torch.bfloat16
+    assert (tower.pooling, tower.max_length, tower.embedding_dim) == ("cls", 9, 32)
+    assert tower.encode_text(TEXTS).dtype == torch.float32
+    assert load(tmp_path).max_length == 112  # 114 positions, of which XLM-R leaves the first two unused
+    with pytest.raises(ConfigError, match="max_length 113 is out of range: the model takes 1 to 112"):
+        load(tmp_path, max_length=113)
+
+
+def test_the_longest_text_fits(tmp_path):
+    write_base(tmp_path)
+    assert load(tmp_path, max_length=112).encode_text(["a" * 500]).isfinite().all()
+
+
+def test_surplus_layers_are_refused(tmp_path):
+    write_base(tmp_path, config=xlm_roberta_config(num_hidden_layers=3))
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 2}))
+    with pytest.raises(WeightsError, match=r"16 weights too many \(encoder.layer.2.attention"):
+        load(tmp_path)
+
+
+# Damaged folders
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: (f / "config.json").unlink(), "lacks config.json.*partial download"),
+        (lambda f: (f / "config.json").write_text('{"model_type": '), "config.json is no valid JSON.*cut short"),
+        (lambda f: (f / "config.json").write_text("[]"), "holds a list, expected an object"),
+        (lambda f: (f / "config.json").write_text('{"model_type": "xlm-robrta"}'), "did you mean 'xlm-roberta'"),
+        (lambda f: (f / "model.safetensors").unlink(), "holds no weights: expected model.safetensors or pytorch_model"),
+        (
+            lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-100]),
+            "model.safetensors is damaged or cut short",
+        ),
+        (
+            lambda f: (f / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid x"),
+            "Git LFS pointer.*git lfs pull",
+        ),
+        (lambda f: (f / "tokenizer.json").unlink(), "holds no tokenizer"),
+    ],
+)
+def test_damaged_folders_are_named(tmp_path, damage, message):
+    write_base(tmp_path)
+    damage(tmp_path)
+    with pytest.raises(WeightsError, match=message) as caught:
+        load(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_cut_bin_missing_shard_and_foreign_pickle(mclip):
+    folder, state = mclip
+    path = folder / "pytorch_model.bin"
+    path.write_bytes(path.read_bytes()[:-5000])
+    with pytest.raises(WeightsError, match=r"pytorch_model.bin is damaged or cut short"):
+        load(folder)
+    torch.save({"run": logging.Formatter()}, path)
+    with pytest.raises(WeightsError, match=r"pytorch_model.bin is damaged"):
+        load(folder)
+    write_weights(folder, state, "sharded-bin")
+    (folder / "pytorch_model-00002-of-00002.bin").unlink()
+    with pytest.raises(WeightsError, match=r"lacks 1 of the 2 shards .*pytorch_model-00002-of-00002.bin"):
+        load(folder)
+
+
+def test_a_tokenizer_of_another_model(tmp_path):
+    write_base(tmp_path, config=xlm_roberta_config(vocab_size=100))
+    with pytest.raises(WeightsError, match=r"tokenizer .* has 260 entries and the encoder 100"):
+        load(tmp_path)

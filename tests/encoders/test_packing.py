@@ -1,0 +1,120 @@
+"""A packed pass against the padded one: same embeddings, same gradients, and packed only where that is right."""
+
+import pytest
+import torch
+from helpers.adapter_towers import ARCHITECTURES, batch_of, filled, tower_of
+from helpers.tiny import tiny_tower
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pecl.encoders import packing
+from pecl.encoders.packing import Packing, can_pack, encode_packed
+
+PER_TOKEN = ("lora", "lora+head", "bottleneck", "compacter:reduction_factor=4,phm_dim=2", "layernorm", "bitfit")
+NEEDS_ROWS = ("prefix", "soft_prompt")
+TEXTS = ["a dog", "two small dogs and a man on a long beach in the sun", "cats", "a red car stands in a street"]
+
+
+@pytest.fixture
+def packed_passes(monkeypatch):
+    """Counts the passes that are packed."""
+    calls = []
+    monkeypatch.setattr("pecl.encoders.text.encode_packed", lambda *a: calls.append(1) or encode_packed(*a))
+    return calls
+
+
+def both_ways(tower, parameters, slots=None):
+    """Embeddings and gradients with and without packing."""
+    inputs, found = batch_of(tower, TEXTS), []
+    for tower.packing in (True, False):
+        embeddings = tower(*inputs, slots)
+        gradients = torch.autograd.grad(embeddings.square().sum(), parameters) if parameters else ()
+        found.append((embeddings, *gradients))
+    return found
+
+
+@pytest.mark.parametrize("spec", PER_TOKEN)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_embeddings_and_gradients_are_those_of_the_padded_batch(architecture, spec, packed_passes):
+    tower = tower_of(architecture)
+    adapter = filled(tower, spec, slots=3)
+    packed, padded = both_ways(tower, adapter.parameters(), torch.full((len(TEXTS),), 1))
+    assert len(packed_passes) == 1
+    for mine, reference in zip(packed, padded, strict=True):
+        torch.testing.assert_close(mine, reference, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("spec", NEEDS_ROWS)
+def test_modules_that_look_at_rows_are_never_packed(spec, packed_passes):
+    tower = tower_of("xlm-roberta")
+    adapter = filled(tower, spec)
+    both_ways(tower, adapter.parameters())
+    assert not packed_passes
+
+
+def test_a_batch_of_several_slots_is_not_packed(packed_passes):
+    tower = tower_of("bert")
+    adapter = filled(tower, "lora", slots=2)
+    both_ways(tower, adapter.parameters(), torch.tensor([0, 1, 1, 0]))
+    assert not packed_passes
+
+
+def test_a_batch_with_little_padding_is_not_packed(packed_passes):
+    tower = tower_of("bert")
+    tower(*batch_of(tower, ["a dog runs", "a cat sits"]))
+    assert not packed_passes
+    tower(*batch_of(tower, TEXTS))
+    assert packed_passes
+
+
+def test_dropout_is_on_while_training():
+    tower = tiny_tower("xlm-roberta", dropout=0.5)
+    inputs = batch_of(tower, TEXTS)
+    plain = tower(*inputs)
+    tower.train()
+    assert not torch.allclose(tower(*inputs), plain)
+
+
+def test_the_backbone_keeps_its_own_attention_even_after_an_error():
+    tower = tower_of("xlm-roberta")
+    before = tower.backbone.config._attn_implementation
+    with pytest.raises(IndexError):
+        encode_packed(tower.backbone, torch.tensor([[10**6, 1]]), torch.tensor([[1, 0]]))
+    assert tower.backbone.config._attn_implementation == before
+
+
+def test_texts_are_encoded_in_whole_batches_where_padding_costs_nothing(packed_passes):
+    tower = tower_of("xlm-roberta")
+    packed = tower.encode_text(TEXTS)
+    assert len(packed_passes) == 1
+    tower.packing = False
+    torch.testing.assert_close(packed, tower.encode_text(TEXTS), rtol=1e-6, atol=1e-6)
+    assert len(packed_passes) == 1
+
+
+def test_other_attentions_and_architectures_are_left_alone():
+    tower = tower_of("bert")
+    assert can_pack(tower.backbone)
+    layer = tower.backbone.encoder.layer[0]
+    layer.forward = layer.forward  # as other libraries wrap it
+    assert not can_pack(tower.backbone)
+    del layer.forward
+    tower.backbone.config._attn_implementation = "eager"
+    assert not can_pack(tower.backbone)
+    tower.backbone.config._attn_implementation = "sdpa"
+    tower.backbone.config.model_type = "deberta"
+    assert not can_pack(tower.backbone)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(1, 7), min_size=1, max_size=6))
+def test_unpacking_undoes_packing(lengths):
+    mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()  # (B, L)
+    values = torch.randn(*mask.shape, 3)
+    packed = Packing(mask).pack(values)
+    assert packed.shape == (1, sum(lengths), 3)
+    torch.testing.assert_close(Packing(mask).unpack(packed), values * mask[..., None])
+
+
+def test_registered_under_its_name():
+    assert packing.AttentionInterface()[packing.ATTENTION_BY_ROW] is packing.attention_by_row

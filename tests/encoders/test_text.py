@@ -1,0 +1,139 @@
+import logging
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.tiny import sentences, tiny_tower
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pecl.data.captions import read_captions
+from pecl.encoders.loading.mini import load_mini_text
+from pecl.encoders.pooling import POOLINGS
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.errors import ConfigError
+
+HIDDEN = torch.tensor([[[1.0, 2.0], [3.0, 6.0], [9.0, 9.0]], [[4.0, 0.0], [0.0, 2.0], [2.0, 4.0]]])  # (2, 3, 2)
+MASK = torch.tensor([[1, 1, 0], [1, 1, 1]])
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("mean", [[2.0, 4.0], [2.0, 2.0]]),  # (1+3)/2, (2+6)/2; (4+0+2)/3, (0+2+4)/3
+        ("cls", [[1.0, 2.0], [4.0, 0.0]]),
+        ("lasttoken", [[3.0, 6.0], [2.0, 4.0]]),
+    ],
+)
+def test_pooling_by_hand(name, expected):
+    assert POOLINGS[name](HIDDEN, MASK).tolist() == expected
+
+
+def test_mean_is_summed_in_float32():
+    hidden = torch.full((1, 4096, 1), 0.1, dtype=torch.bfloat16)  # a bfloat16 sum would stop growing at 32
+    mean = POOLINGS["mean"](hidden, torch.ones(1, 4096))
+    assert mean.dtype == torch.bfloat16
+    assert mean.item() == hidden[0, 0].item()
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_embeddings_do_not_depend_on_batch_or_order(pooling):
+    tower = tiny_tower()
+    tower.pooling = pooling
+    texts = sentences(23)
+    alone = torch.cat([tower.encode_text([text]) for text in texts])
+    for batch_size in (1, 4, 64):
+        assert torch.allclose(tower.encode_text(texts, batch_size), alone, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_gives_float32_near_the_full_one(dtype):
+    texts = sentences(9)
+    full = tiny_tower().encode_text(texts)
+    half = tiny_tower().to(dtype).encode_text(texts)
+    assert half.dtype == torch.float32
+    assert not torch.equal(half, full)
+    assert torch.nn.functional.cosine_similarity(half, full).min() > 0.999
+
+
+def test_encoding_leaves_the_mode_alone():
+    tower = tiny_tower().train()
+    first = tower.encode_text(["a b"])
+    assert tower.training
+    assert torch.equal(first, tower.encode_text(["a b"]))  # no dropout while encoding
+
+
+def test_one_warning_counts_the_texts_that_were_cut(caplog):
+    tower = tiny_tower()
+    tower.max_length = 6  # <s>, four bytes, </s>
+    with caplog.at_level(logging.WARNING):
+        token_ids = tower.tokenize(["abcd", "abcde", "a", "abcdefghij"])
+    assert [len(row) for row in token_ids] == [6, 6, 3, 6]
+    assert all(row[-1] == tower.tokenizer.eos_token_id for row in token_ids)
+    assert [record.getMessage() for record in caplog.records] == ["2 of 4 texts are longer than 6 tokens and were cut"]
+
+
+def test_nothing_to_encode():
+    assert tiny_tower().encode_text([]).shape == (0, 8)
+
+
+def test_unknown_pooling_names_the_nearest():
+    tower = tiny_tower()
+    with pytest.raises(ConfigError, match=r"unknown pooling 'means'.*did you mean 'mean'"):
+        MultilingualTextEncoder(tower.backbone, tower.tokenizer, None, name="x", pooling="means")
+
+
+def test_fingerprint_covers_weights_and_settings():
+    def changed(change):
+        tower = tiny_tower()
+        change(tower)
+        return tower.fingerprint
+
+    prints = [
+        tiny_tower().fingerprint,
+        changed(lambda tower: setattr(tower, "pooling", "cls")),
+        changed(lambda tower: setattr(tower, "max_length", 99)),
+        changed(lambda tower: setattr(tower, "text_prefix", "query: ")),
+        changed(lambda tower: tower.head.bias.data[0].add_(1e-7)),
+        changed(lambda tower: tower.half()),
+    ]
+    assert len(set(prints)) == len(prints)
+    assert tiny_tower().fingerprint == prints[0]
+
+
+@given(lengths=st.lists(st.integers(1, 40), max_size=60), batch_size=st.integers(1, 16))
+@settings(deadline=None)
+def test_batches_hold_every_text_once_with_its_neighbours_in_length(lengths, batch_size):
+    tower = TOWER
+    token_ids = [list(range(4, 4 + length)) for length in lengths]
+    batches = list(tower.batches(token_ids, batch_size))
+    order = [int(i) for batch in batches for i in batch.indices]
+    assert sorted(order) == list(range(len(lengths)))
+    assert [lengths[i] for i in order] == sorted(lengths, reverse=True)
+    for batch in batches:
+        assert len(batch.indices) <= batch_size
+        assert batch.attention_mask.float().mean() >= 0.9 - 1e-6
+        for i, row, mask in zip(batch.indices, batch.input_ids, batch.attention_mask, strict=True):
+            assert row[mask.bool()].tolist() == token_ids[i]
+            assert set(row[~mask.bool()].tolist()) <= {tower.tokenizer.pad_token_id}
+
+
+TOWER = tiny_tower()
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("batch_size", [64, 256])
+def test_little_of_a_batch_is_padding(batch_size):
+    """At most 10 % of the positions on XTD10, in every language, tokenised with XLM-R's vocabulary."""
+    root = Path(os.environ.get("PECL_DATA_DIR", "")) / "xtd10"
+    files = sorted(root.glob("**/test_1kcaptions_*.txt"))
+    if not files:
+        pytest.skip("PECL_DATA_DIR holds no XTD10 captions")
+    tower = load_mini_text(heads=None)
+    for file in files:
+        token_ids = tower.tokenize(read_captions(file))
+        masks = [batch.attention_mask for batch in tower.batches(token_ids, batch_size)]
+        positions = sum(mask.numel() for mask in masks)
+        assert 1 - sum(int(mask.sum()) for mask in masks) / positions <= 0.10, file.name
+        assert len(masks) <= len(token_ids) / batch_size + 16, file.name  # and batches stay large

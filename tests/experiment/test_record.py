@@ -1,0 +1,117 @@
+"""What lies beside the metrics: manifest, what was retrieved, parts told apart, interrupted runs."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.layouts import make_xtd10
+from helpers.small_experiment import tiny_towers
+
+import pecl.experiment.run
+from pecl.config import make_config, side_by_side
+from pecl.data.registry import load_dataset
+from pecl.data.splits import few_shot_split
+from pecl.errors import DataError
+from pecl.experiment.run import evaluate, train
+from pecl.results.result import collect, manifest_path, read_result, result_path
+from pecl.retrieval.ranks import cosine_similarity
+from pecl.training.trainer import AlignmentTrainer
+
+
+def test_the_manifest_repeats_the_split(small):
+    result = train(make_config(small))
+    manifest = json.loads(manifest_path(small["out"], result["run_id"]).read_text("utf-8"))
+    assert {part: tuple(indices) for part, indices in manifest["indices"].items()} == few_shot_split(24, 6)._asdict()
+    assert manifest["gallery"]["items"] == manifest["indices"]["test"]
+    data = load_dataset(small["dataset"], "de")
+    assert manifest["gallery"]["ids"] == [data.images.ids[i] for i in manifest["indices"]["test"]]
+    assert manifest["sha256"] == result["data"]["sha256"]
+    assert [found["run_id"] for found in collect([small["out"]])] == [result["run_id"]]  # a manifest is no result
+
+
+def test_what_was_retrieved_is_the_nearest_of_the_gallery(small):
+    result = train(make_config(small))
+    data, towers = load_dataset(small["dataset"], "de"), tiny_towers()
+    test = few_shot_split(24, 6).test
+    texts = towers.text.encode_text([data.target[i] for i in test])
+    images = towers.image.encode_image(data.images.load(i) for i in test)
+    order = cosine_similarity(texts, images).argsort(dim=1, descending=True)[:, :5]
+    assert result["retrieved"]["test"]["zero_shot"] == [[test[j] for j in row] for row in order.tolist()]
+    firsts = [row[0] for row in result["retrieved"]["test"]["best"]]
+    found = [rank == 1 for rank in result["ranks"]["test"]["best"]["text_to_image"]]
+    assert [first == own for first, own in zip(firsts, test, strict=True)] == found
+
+
+def test_coco_train_and_validation_images_are_told_apart(tmp_path, monkeypatch):
+    monkeypatch.setattr(pecl.experiment.run, "load_towers", lambda *_: tiny_towers())
+    monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path / "cache"))
+    make_xtd10(tmp_path, n=10)
+    values = {"dataset": "xtd10", "data_dir": str(tmp_path), "gallery": "english", "image_weight": 0.0}
+    result = evaluate(make_config({**values, "language": "it", "route": "baseline1", "out": str(tmp_path / "out")}))
+    parts = result["subsets"]["test"]
+    assert {name: part["captions"] for name, part in parts.items()} == {"train2014": 8, "val2014": 2}
+    whole = result["metrics"]["test"]["zero_shot"]["mean_recall@1"]
+    weighted = 0.8 * parts["train2014"]["zero_shot"]["mean_recall@1"]
+    assert weighted + 0.2 * parts["val2014"]["zero_shot"]["mean_recall@1"] == pytest.approx(whole)
+
+
+def test_an_interrupted_run_says_so_and_goes_on_to_the_same_end(small, tmp_path, monkeypatch):
+    config = make_config(small)
+    monkeypatch.setattr("pecl.training.trainer.SAVE_EVERY_SECONDS", 0.0)
+    plain_step, taken = AlignmentTrainer.train_step, []
+
+    def step(trainer):
+        if len(taken) == 5:
+            raise KeyboardInterrupt
+        taken.append(plain_step(trainer))
+        return taken[-1]
+
+    monkeypatch.setattr(AlignmentTrainer, "train_step", step)
+    with pytest.raises(KeyboardInterrupt):
+        train(config)
+    stopped = read_result(result_path(small["out"], config.run_id()))
+    assert (stopped["status"], stopped["steps"]) == ("interrupted", 5)
+    monkeypatch.setattr(AlignmentTrainer, "train_step", plain_step)
+    resumed, whole = train(config), train(replace(config, out=str(tmp_path / "whole")))
+    assert resumed["status"] == "complete"
+    for key in ("metrics", "ranks", "curve", "retrieved"):
+        assert resumed[key] == whole[key]
+    assert not (Path(small["out"]) / ".state").exists()
+
+
+def test_an_interruption_keeps_complete_results(small, monkeypatch):
+    configs = side_by_side([make_config({**small, "seed": seed}) for seed in (1, 2)])
+    pecl.experiment.run.train_fleet(configs)
+    result_path(small["out"], configs[1].run_id()).unlink()
+    monkeypatch.setattr(AlignmentTrainer, "run", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        pecl.experiment.run.train_fleet(configs)
+    assert [read_result(result_path(c.out, c.run_id()))["status"] for c in configs] == ["complete", "interrupted"]
+
+
+def test_lists_of_numbers_take_one_line(small):
+    result = train(make_config(small))
+    lines = result_path(small["out"], result["run_id"]).read_text("utf-8").splitlines()
+    ranks = result["ranks"]["test"]["best"]["text_to_image"]
+    assert f'"text_to_image": {json.dumps(ranks).replace("[", "[ ").replace("]", " ]")}' in "\n".join(lines)
+    assert torch.tensor(ranks).min() >= 1
+
+
+def test_other_json_files_in_a_results_folder_are_left_alone(small):
+    result = train(make_config(small))
+    (Path(small["out"]) / "tables.json").write_text("[]")
+    assert [found["run_id"] for found in collect([small["out"]])] == [result["run_id"]]
+
+
+def test_two_different_results_of_one_run_are_refused(small, tmp_path):
+    result = train(make_config(small))
+    other = tmp_path / "other" / f"{result['run_id']}.json"
+    other.parent.mkdir()
+    other.write_text(json.dumps({"schema": 1, **result}))
+    assert len(collect([small["out"], other.parent])) == 1  # a copy is no contradiction
+    result["metrics"]["test"]["best"]["mean_recall@1"] += 0.1
+    other.write_text(json.dumps({"schema": 1, **result}))
+    with pytest.raises(DataError, match="different results of run"):
+        collect([small["out"], other.parent])

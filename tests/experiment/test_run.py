@@ -1,0 +1,281 @@
+import gc
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.small_experiment import tiny_towers
+from safetensors.torch import load_file
+
+import pecl.experiment.prepared
+import pecl.experiment.run
+from pecl.config import make_config
+from pecl.data.registry import load_dataset
+from pecl.data.splits import few_shot_split
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.errors import ConfigError, DataError, OutputError
+from pecl.experiment.run import evaluate, train, train_fleet
+from pecl.report.tables import report
+from pecl.results.result import read_result, result_path
+from pecl.retrieval.ranks import cosine_similarity
+
+
+def recall_by_hand(texts, images):
+    """Mean over both directions of the share of items whose own counterpart is strictly the nearest."""
+    similarity = cosine_similarity(texts, images)
+    own = similarity.diagonal()
+    others = similarity.clone().fill_diagonal_(-2)
+    return ((own > others.max(dim=1).values).double().mean() + (own > others.max(dim=0).values).double().mean()) / 2
+
+
+def test_a_result_holds_everything(small):
+    result = train(make_config(small))
+    path = result_path(small["out"], result["run_id"])
+    assert read_result(path) == json.loads(json.dumps({"schema": 1, **result}))
+    assert result["status"] == "complete"
+    assert result["data"]["split"] == {"train": 6, "val": 6, "test": 12}
+    assert result["data"]["gallery"] == {"kind": "images", "size": 12}
+    assert set(result["data"]["sha256"]) == {"english", "target", "english_to_target", "target_to_english"}
+    for part in ("val", "test"):
+        for moment in ("zero_shot", "final", "best"):
+            measured = result["metrics"][part][moment]
+            assert set(measured) == {"image_to_text", "text_to_image", "mean_recall@1", "mean_recall"}
+            for direction in ("image_to_text", "text_to_image"):
+                assert {"recall@1", "recall@5", "recall@10", "mean_rank", "median_rank"} <= set(measured[direction])
+    assert result["adapter"]["trainable"] == 2 * 2 * 2 * (32 + 32) + 2 * 2 * 2 * 32
+    assert result["steps"] == 8
+    assert {"torch", "transformers", "pecl", "python"} <= set(result["versions"])
+    assert result["towers"]["text"]["name"] == "tiny-xlm-roberta"
+    assert len(result["ranks"]["test"]["best"]["text_to_image"]) == 12
+    assert not (Path(small["out"]) / ".state").exists()
+
+
+def test_zero_shot_recall_is_that_of_the_plain_tower_on_the_test_part(small):
+    result = train(make_config(small))
+    data = load_dataset(small["dataset"], "de")
+    split = few_shot_split(len(data), 6)
+    towers = tiny_towers()
+    for part in ("val", "test"):
+        chosen = data.select(getattr(split, part))
+        texts = towers.text.encode_text(chosen.target)
+        images = towers.image.encode_image(chosen.images.load(i) for i in range(len(chosen)))
+        expected = recall_by_hand(texts, images)
+        assert result["metrics"][part]["zero_shot"]["mean_recall@1"] == pytest.approx(float(expected))
+
+
+def test_trained_weights_give_the_recall_that_the_result_says(small):
+    config = make_config({**small, "lr": 0.05, "epochs": 20})
+    result = train(config)
+    weights = Path(small["out"]) / "adapters" / f"{result['run_id']}.safetensors"
+    whole = evaluate(replace(config, weights=str(weights)))
+    assert whole["data"]["gallery"]["size"] == 24
+    assert whole["metrics"]["test"].keys() == {"best"}
+    plain = evaluate(config)
+    assert plain["metrics"]["test"].keys() == {"zero_shot"}
+    # what was learned shows on the training pairs, which the whole set holds
+    assert (
+        whole["metrics"]["test"]["best"]["text_to_image"]["mean_rank"]
+        < (plain["metrics"]["test"]["zero_shot"]["text_to_image"]["mean_rank"])
+    )
+
+
+def test_the_same_config_gives_the_same_bits(small, tmp_path):
+    first = train(make_config(small))
+    second = train(make_config({**small, "out": str(tmp_path / "again")}))
+    for key in ("metrics", "ranks", "curve", "run_id", "best_step"):
+        assert first[key] == second[key]
+    files = [
+        folder / "adapters" / f"{first['run_id']}.safetensors" for folder in (tmp_path / "results", tmp_path / "again")
+    ]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_complete_run_is_not_done_again(small, monkeypatch):
+    first = train(make_config(small))
+    monkeypatch.setattr(pecl.experiment.run, "AlignmentTrainer", lambda *_: pytest.fail("trained again"))
+    assert train(make_config(small))["metrics"] == first["metrics"]
+
+
+def test_changed_data_are_trained_anew(small, caplog):
+    first = train(make_config(small))
+    table = Path(small["dataset"])
+    table.write_text(table.read_text().replace("ka", "mo"))
+    second = train(make_config(small))
+    assert second["run_id"] == first["run_id"]
+    assert second["data"]["sha256"] != first["data"]["sha256"]
+    assert "running it anew" in caplog.text
+
+
+@pytest.mark.parametrize("route", ["baseline1", "baseline2", "method1", "method2", "method3"])
+@pytest.mark.parametrize("anchor", ["student", "frozen"])
+def test_every_route_trains(small, route, anchor):
+    result = train(make_config({**small, "route": route, "anchor": anchor, "epochs": 1}))
+    assert result["status"] == "complete"
+    expected = "target_to_english" if route in ("baseline2", "method3") else "target"
+    assert set(result["data"]["query"].values()) == {expected}
+
+
+def test_the_other_pairing_tests_the_other_side(small):
+    result = train(make_config({**small, "test_query": "official-run-cross", "epochs": 1}))
+    assert result["data"]["query"] == {"train": "target", "val": "target", "test": "target_to_english"}
+
+
+def test_text_alone_loads_no_image(small, monkeypatch):
+    text = {**small, "image_weight": 0, "gallery": "english", "anchor": "frozen", "alignment_weight": 1.0}
+    for picture in Path(small["dataset"]).parent.glob("*.png"):
+        picture.unlink()
+    result = train(make_config(text))
+    assert result["data"]["gallery"] == {"kind": "english", "size": 12}
+    assert set(result["metrics"]["test"]["best"]) >= {"english_to_text", "text_to_english"}
+    assert result["towers"]["image"] is None
+
+
+def test_a_fleet_gives_what_its_cells_give_alone(small, tmp_path):
+    values = {**small, "dropout": False}
+    configs = [
+        make_config({**values, "lr": 1e-2}),
+        make_config({**values, "lr": 3e-3, "route": "method3"}),
+        make_config({**values, "lr": 5e-3, "route": "baseline1", "seed": 4}),
+    ]
+    fleet = train_fleet(configs)
+    for config, result in zip(configs, fleet, strict=True):
+        alone = train(replace(config, out=str(tmp_path / "alone")))
+        assert alone["run_id"] == config.run_id() != result["run_id"]  # equal but for the last digits, so not the same
+        torch.testing.assert_close(
+            torch.tensor(result["curve"]["loss"]), torch.tensor(alone["curve"]["loss"]), rtol=1e-3, atol=1e-3
+        )
+
+
+def test_what_stands_beside_a_cell_is_part_of_its_identity(small):
+    one, two, three = (make_config({**small, "seed": seed}) for seed in (1, 2, 3))
+    pair, other = train_fleet([one, two]), train_fleet([one, three])
+    assert pair[0]["curve"] != other[0]["curve"]  # dropout is drawn for a whole batch
+    assert len({pair[0]["run_id"], other[0]["run_id"], one.run_id()}) == 3
+    recorded = make_config(pair[0]["config"])
+    with pytest.raises(ConfigError, match=r"beside: [0-9a-f]{16} is a cell that was trained in one pass with others"):
+        train(recorded)
+    assert [again["metrics"] for again in train_fleet([recorded, two])] == [result["metrics"] for result in pair]
+
+
+def test_cells_of_different_shape_are_no_fleet(small):
+    config = make_config(small)
+    with pytest.raises(ConfigError, match=r"batch_size differs within a fleet \(.*\): expected one value"):
+        train_fleet([config, replace(config, batch_size=2)])
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        ({"shots": 12}, DataError, "shots=12 is too large for a pool of 24"),
+        ({"dataset": "scenes-2"}, DataError, "did you mean 'scenes'"),
+        ({"adapter": "lore"}, ConfigError, "did you mean 'lora'"),
+        ({"rank": 1000}, ConfigError, "rank 1000 does not fit a layer of shape"),
+        ({"route": "method9"}, ConfigError, "unknown route 'method9'"),
+        ({"image_weight": 0, "route": "baseline1"}, ConfigError, "nothing to learn from"),
+        ({"image_weight": 0, "alignment": "contrastive_with_image"}, ConfigError, "needs images"),
+        ({"train_on": "multi30k-translations"}, ConfigError, "set image_weight to 0"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_writes_nothing(small, changed, error, message):
+    with pytest.raises(error, match=message) as caught:
+        train(make_config({**small, **changed}))
+    assert "\n" not in str(caught.value)
+    assert not Path(small["out"]).exists()
+    assert not list(Path(small["out"]).parent.glob("cache/*"))  # found before anything was computed
+
+
+def test_an_unwritable_folder_is_found_before_the_work(small, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(pecl.experiment.run, "attach", lambda *_: pytest.fail("work began"))
+    with pytest.raises(OutputError, match="expected a folder"):
+        train(make_config({**small, "out": str(tmp_path / "file")}))
+
+
+def test_towers_are_loaded_once_and_memory_does_not_grow_with_runs(small, monkeypatch):
+    loaded = []
+    monkeypatch.setattr(pecl.experiment.run, "load_towers", lambda *_: loaded.append(tiny_towers()) or loaded[-1])
+    gc.collect()
+    before = sum(type(thing) is MultilingualTextEncoder for thing in gc.get_objects())
+    for seed in (1, 2, 3):
+        train(make_config({**small, "seed": seed}))
+    assert len(loaded) == 1
+    assert loaded[0].text.adapter is None
+    assert sum(type(thing) is MultilingualTextEncoder for thing in gc.get_objects()) <= before + 1
+
+
+def test_a_joint_training_is_one_delta_with_the_sum_of_its_languages_losses(small, tmp_path):
+    """Against the gradient by hand: the first step of SGD-free Adam moves by lr in the direction of the summed loss."""
+    configs = [make_config({**small, "joint": "de+fr", "language": code, "dropout": False}) for code in ("de", "fr")]
+    results = train_fleet(configs)
+    files = [load_file(Path(small["out"]) / "adapters" / f"{result['run_id']}.safetensors") for result in results]
+    assert all(torch.equal(files[0][name], files[1][name]) for name in files[0])  # one delta
+    assert [result["config"]["language"] for result in results] == ["de", "fr"]
+    assert len({result["run_id"] for result in results}) == 2
+    assert results[0]["curve"] == results[1]["curve"]
+    assert results[0]["metrics"]["test"]["zero_shot"] != results[1]["metrics"]["test"]["zero_shot"]
+    # The same two cells in slots of their own start from the same delta, so their first losses add up.
+    apart = [make_config({**small, "language": code, "dropout": False, "eval_every": 1}) for code in ("de", "fr")]
+    alone = train_fleet([replace(config, out=str(tmp_path / "apart")) for config in apart])
+    together = train_fleet([replace(c, joint="de+fr", out=str(tmp_path / "joint")) for c in apart])
+    first = [result["curve"]["loss"][0][1] for result in (*alone, together[0])]
+    assert first[0] + first[1] == pytest.approx(first[2], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("languages", "message"),
+    [(("de",), "takes all of these languages at once, got de"), (("de", "fr", "fr"), "got de, fr, fr")],
+)
+def test_a_joint_training_needs_its_languages(small, languages, message):
+    with pytest.raises(ConfigError, match=message):
+        train_fleet([make_config({**small, "joint": "fr+de", "language": code}) for code in languages])
+
+
+def test_published_parts_are_trained_validated_and_tested_on(small, monkeypatch):
+    embedded, embed = [], pecl.experiment.prepared.text_embeddings
+
+    def noting(tower, texts, store):
+        embedded.append(len(texts))
+        return embed(tower, texts, store)
+
+    monkeypatch.setattr(pecl.experiment.prepared, "text_embeddings", noting)
+    table = Path(small["dataset"])
+    header, *lines = table.read_text("utf-8").splitlines()
+    part = ["test"] * 6 + ["train"] * 13 + ["val"] * 5
+    rows = [f"{line},{name}" for line, name in zip(lines, part, strict=True)]
+    table.write_text("\n".join([f"{header},part", *rows]) + "\n", "utf-8")
+    result = train(make_config({**small, "shots": "all"}))
+    assert result["data"]["split"] == {"train": 13, "val": 5, "test": 6}
+    assert result["data"]["gallery"]["size"] == 6
+    assert sorted(embedded) == [5, 6]  # the frozen tower sees what is validated and tested on, and no training caption
+    assert result["steps"] == 4 * 5  # of 13 pairs in steps of 3, four times
+    manifest = json.loads((Path(small["out"]) / "splits" / f"{result['run_id']}.json").read_text("utf-8"))
+    assert manifest["indices"]["test"] == list(range(6))
+    plain = evaluate(make_config(small))
+    assert plain["metrics"]["test"]["zero_shot"] == result["metrics"]["test"]["zero_shot"]
+    few = train(make_config({**small, "shots": 4}))
+    assert few["data"]["split"] == {"train": 4, "val": 5, "test": 6}
+    assert few["run_id"] != result["run_id"]
+
+
+def test_a_language_that_pecl_does_not_know_is_trained_and_reported(small):
+    table = Path(small["dataset"])
+    header, rest = table.read_text("utf-8").split("\n", 1)
+    table.write_text(header.replace("de", "nl") + "\n" + rest, "utf-8")
+    result = train(make_config({**small, "language": "nl"}))
+    assert "nl" in report([result]).only("routes").shown.to_string()
+
+
+def test_captions_that_share_an_image_say_which(small):
+    table = Path(small["dataset"])
+    text = table.read_text("utf-8")
+    for i in range(1, 24, 2):
+        text = text.replace(f"\n{i}.png", f"\n{i - 1}.png")
+    table.write_text(text, "utf-8")
+    result = train(make_config({**small, "shots": 3}))
+    manifest = json.loads((Path(small["out"]) / "splits" / f"{result['run_id']}.json").read_text("utf-8"))
+    shown, places = manifest["gallery"]["items"], result["data"]["gallery"]["items"]
+    images = load_dataset(small["dataset"], "de").image_index
+    assert (len(shown), len(places)) == (6, 12)
+    assert [shown[place] for place in places] == [images[i] for i in manifest["indices"]["test"]]
+    report([result])  # which refuses a result that does not

@@ -1,0 +1,290 @@
+"""Launchers: what a worker is given and what its end means; and each launcher against the grid of this process."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from helpers.checkpoints import write_base, write_clip, write_mclip
+from hypothesis import given
+from hypothesis import strategies as st
+
+import pecl.grid.launchers.processes
+from pecl.config import make_config
+from pecl.errors import ConfigError, OutputError, PeclError
+from pecl.grid import expand, run_grid
+from pecl.grid.launchers import make_launcher
+from pecl.grid.launchers.base import Task, WorkerDiedError, parse_options
+from pecl.grid.launchers.processes import Processes, share_of_cores
+from pecl.grid.launchers.worker import main as worker
+
+# Stands for a worker: says what it was given, and ends as its first cell's seed says.
+STUB = """#!{python}
+import json, os, sys, yaml
+text = []
+for line in sys.stdin:
+    if line == "...\\n":
+        break
+    text.append(line)
+cells = yaml.safe_load("".join(text))["cells"]
+seed = cells[0]["seed"]
+names = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
+said = {{"arguments": sys.argv[1:], **{{name: os.environ.get(name) for name in names}}}}
+open(os.path.join({folder!r}, f"{{seed}}.json"), "w").write(json.dumps(said))
+sys.stderr.write("a log line\\nwhat was wrong\\n")
+sys.stderr.flush()
+if seed == 9:
+    os.kill(os.getpid(), 9)
+sys.exit(seed)
+"""
+
+
+@pytest.fixture
+def stub(tmp_path, monkeypatch):
+    path = tmp_path / "python"
+    path.write_text(STUB.format(python=sys.executable, folder=str(tmp_path)))
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr(pecl.grid.launchers.processes.sys, "executable", str(path))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    return lambda seed: json.loads((tmp_path / f"{seed}.json").read_text())
+
+
+def tasks(*seeds, **values):
+    return [Task((make_config({"seed": seed, **values}),)) for seed in seeds]
+
+
+def ends(events):
+    return {event.task.cells[0].seed: event for event in events if event.kind in ("finished", "busy")}
+
+
+def test_the_end_of_a_worker_is_understood(stub):
+    events = ends(Processes(3).run(tasks(0, 2, 3, 9, 73, 75)))
+    assert (events[0].kind, events[0].error) == ("finished", None)
+    assert (events[75].kind, events[75].error) == ("busy", None)
+    for status, kind in ((2, PeclError), (73, OutputError)):
+        assert type(events[status].error) is kind
+        assert str(events[status].error) == "what was wrong"
+    assert isinstance(events[3].error, WorkerDiedError)
+    assert str(events[3].error) == "the worker ended with exit status 3: what was wrong"
+    assert str(events[9].error) == "the worker was killed by SIGKILL: what was wrong"
+
+
+def test_workers_get_cores_and_gpus_of_their_own(stub, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {2, 3, 4, 5, 8})
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "6,7")
+    list(Processes(2).run(tasks(2, 3, device="cuda")))
+    assert [stub(seed)["OMP_NUM_THREADS"] for seed in (2, 3)] == ["3", "2"]
+    assert [stub(seed)["arguments"][-1] for seed in (2, 3)] == ["2,3,4", "5,8"]
+    assert [stub(seed)["CUDA_VISIBLE_DEVICES"] for seed in (2, 3)] == ["6", "7"]
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    list(Processes(1).run(tasks(2)))
+    assert stub(2)["OMP_NUM_THREADS"] == "1"
+    assert stub(2)["CUDA_VISIBLE_DEVICES"] == "6,7"
+
+
+@given(st.sets(st.integers(0, 200), min_size=1), st.integers(1, 20))
+def test_cores_are_divided(cores, jobs):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "sched_getaffinity", lambda _: cores)
+        shares = [share_of_cores(place, jobs) for place in range(jobs)]
+    assert set().union(*shares) <= cores
+    sizes = [len(share) for share in shares]
+    assert min(sizes) >= 1
+    assert max(sizes) - min(sizes) <= 1
+    if jobs <= len(cores):
+        assert sorted(core for share in shares for core in share) == sorted(cores)
+
+
+def test_a_task_travels_as_yaml():
+    (task,) = tasks(3, language="jp", lr=1e-5)
+    assert Task.from_yaml(task.to_yaml()) == (task, os.getcwd())
+    with pytest.raises(ConfigError, match="a mapping with"):
+        Task.from_yaml("cells: []")
+
+
+def test_options_are_numbers_where_they_can_be():
+    assert parse_options("--slurm", ["a=1", "b-c=0.5", "d=x=y"]) == {"a": 1, "b_c": 0.5, "d": "x=y"}
+    with pytest.raises(ConfigError, match="--slurm gpu: expected key=value"):
+        parse_options("--slurm", ["gpu"])
+
+
+def test_a_worker_says_what_is_wrong_with_its_task(tmp_path, small, capsys):
+    path = tmp_path / "task.yaml"
+    path.write_text(Task((make_config({**small, "shots": 12}),)).to_yaml())
+    assert worker([str(path)]) == 2
+    assert "shots=12 is too large" in capsys.readouterr().err
+    path.write_text(Task((make_config(small),)).to_yaml())
+    assert worker([str(path)]) == 0
+    assert len(list(Path(small["out"]).glob("*.json"))) == 1
+
+
+def test_a_missing_engine_is_named(monkeypatch):
+    for name, package in (("slurm", "submitit"), ("ray", "ray")):
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, package, None)
+            with pytest.raises(ConfigError, match=rf"needs {package}: pip install 'pecl\[{name}\]'"):
+                make_launcher(name)
+
+
+def test_slurm_that_is_not_here_is_named(monkeypatch, tmp_path):
+    pytest.importorskip("submitit")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigError, match="needs sbatch, which is not found here"):
+        make_launcher("slurm")
+
+
+# From here on the towers lie on disk, so that a worker anywhere can load them.
+
+
+@pytest.fixture
+def on_disk(small, tmp_path):
+    write_base(tmp_path / "base")
+    write_mclip(tmp_path / "text", tmp_path / "base", dim=12)
+    write_clip(tmp_path / "image")
+    return {**small, "text_model": str(tmp_path / "text"), "image_model": str(tmp_path / "image"), "epochs": 2}
+
+
+def summary(results):
+    return [(r["run_id"], r["status"], r.get("metrics"), r.get("ranks"), r.get("curve")) for r in results]
+
+
+@pytest.fixture
+def here(on_disk, tmp_path, monkeypatch):
+    """Four cells, and what a grid of this process makes of them."""
+    import torch
+
+    import pecl.experiment.run
+    from pecl.encoders.towers import load_towers
+
+    monkeypatch.setattr(pecl.experiment.run, "load_towers", load_towers)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    values = {**on_disk, "lr": [1e-2, 1e-3, 1e-4]}
+    results = run_grid(expand({**values, "out": str(tmp_path / "here")})).results
+    torch.set_num_threads(before)
+    return expand(values), summary(results)
+
+
+def names(folder):
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
+def test_processes_give_what_this_process_gives(here, on_disk, tmp_path):
+    cells, expected = here
+    assert summary(run_grid(cells, launcher=make_launcher(jobs=2)).results) == expected
+    assert names(on_disk["out"]) == names(tmp_path / "here")
+
+
+def test_slurm_gives_what_this_process_gives(here, on_disk, tmp_path, monkeypatch):
+    pytest.importorskip("submitit")
+    from helpers.slurm_stub import install
+
+    jobs = install(tmp_path, monkeypatch)
+    cells, expected = here
+    launcher = make_launcher("slurm", 2, ["partition=gpu", "cpus_per_task=2"])
+    assert summary(run_grid(cells, launcher=launcher).results) == expected
+    assert names(on_disk["out"]) == names(tmp_path / "here")
+    script = (jobs / "submitted").read_text()
+    assert "#SBATCH --array=0-2%2" in script
+    assert "#SBATCH --partition=gpu" in script
+    with pytest.raises(ConfigError, match="unknown option 'partitoin' of sbatch; did you mean 'partition'"):
+        make_launcher("slurm", None, ["partitoin=gpu"])
+
+
+def test_a_slurm_job_that_dies_is_a_failed_cell(on_disk, tmp_path, monkeypatch):
+    pytest.importorskip("submitit")
+    from helpers.slurm_stub import install
+
+    import pecl.grid.launchers.slurm
+
+    jobs = install(tmp_path, monkeypatch)
+    (jobs.parent / "bin" / "srun").write_text("#!/bin/sh\nexit 9\n")
+    monkeypatch.setattr(pecl.grid.launchers.slurm, "_ASK_SECONDS", 0.5)
+    (failed,) = run_grid([make_config(on_disk)], launcher=make_launcher("slurm")).failed
+    assert failed["error"].startswith("pecl.grid.launchers.base.WorkerDiedError: Slurm job 100 ended without a result")
+    assert (Path(on_disk["out"]) / ".slurm").exists()  # with the logs
+
+
+@pytest.mark.slow
+def test_ray_gives_what_this_process_gives(here, on_disk, tmp_path):
+    pytest.importorskip("ray")
+    cells, expected = here
+    assert summary(run_grid(cells, launcher=make_launcher("ray", 2)).results) == expected
+    assert names(on_disk["out"]) == names(tmp_path / "here")
+    with pytest.raises(ConfigError, match="unknown option 'gpus': expected one of num_cpus"):
+        make_launcher("ray", None, ["gpus=1"])
+
+
+def start(values, *arguments):
+    flags = [part for name, value in values.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    command = [sys.executable, "-m", "pecl", "grid", *flags, *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def long_cells(on_disk):
+    return {**on_disk, "epochs": 20_000, "lr": "1e-2,1e-3"}
+
+
+def start_two_at_work(values):
+    """A grid and its two workers, once both have saved a state."""
+    process = start(values, "--jobs", "2")
+    wait_for(lambda: len(list(Path(values["out"]).glob(".state/*.safetensors"))) == 2)
+    return process, workers_of(process)
+
+
+def workers_of(process):
+    found = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True, check=False
+    )
+    return [int(pid) for pid in found.stdout.split()]
+
+
+def wait_for(condition, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return found
+
+
+def is_running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_workers_after_they_saved(on_disk):
+    process, workers = start_two_at_work(long_cells(on_disk))
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert len(workers) == 2
+    assert not any(is_running(pid) for pid in workers)
+    results = [json.loads(path.read_text()) for path in Path(on_disk["out"]).glob("*.json")]
+    assert [result["status"] for result in results] == ["interrupted"] * 2
+    assert names(on_disk["out"]) == sorted([".state", *(f"{result['run_id']}.json" for result in results)])
+
+
+@pytest.mark.slow
+def test_workers_end_with_a_killed_grid_and_a_killed_worker_is_a_failed_cell(on_disk):
+    process, workers = start_two_at_work(values := long_cells(on_disk))
+    process.kill()
+    process.communicate()
+    wait_for(lambda: not any(is_running(pid) for pid in workers), 60)
+    process = start(values, "--jobs", "1", "--launcher", "process")
+    wait_for(lambda: workers_of(process) and list(Path(on_disk["out"]).glob(".locks/*")))
+    os.kill(workers_of(process)[0], signal.SIGKILL)
+    failed = wait_for(lambda: [p for p in Path(on_disk["out"]).glob("*.json") if '"failed"' in p.read_text()])
+    assert "WorkerDiedError: the worker was killed by SIGKILL" in json.loads(failed[0].read_text())["error"]
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    assert process.returncode == 130

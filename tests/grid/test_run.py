@@ -1,0 +1,297 @@
+"""Grids that are shared, interrupted, failed, damaged or complete."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from helpers.grid_processes import Command, allow_small_files_only, note_trainings
+
+import pecl.experiment.run
+from pecl.cli import main
+from pecl.config import make_config
+from pecl.errors import ConfigError
+from pecl.experiment.run import train
+from pecl.grid import estimate, expand, fleets, run_grid
+from pecl.grid.estimate import Recorded, duration
+from pecl.results.result import result_path
+
+
+def flags(values):
+    return [part for name, value in values.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+
+
+def listing(folder):
+    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*"))
+
+
+def measured(folder):
+    """Everything that results and adapters say but for times and the like."""
+    results = [json.loads(path.read_text("utf-8")) for path in sorted(Path(folder).glob("*.json"))]
+    kept = ("run_id", "status", "metrics", "ranks", "retrieved", "curve", "best_step", "steps", "data", "adapter")
+    weights = {path.name: path.read_bytes() for path in Path(folder).glob("adapters/*")}
+    return [{key: result[key] for key in kept} for result in results], weights
+
+
+@pytest.fixture
+def cells(small):
+    """Values of a grid of four cells of eight steps each."""
+    return {**small, "lr": "1e-2,1e-3", "seed": "1,2"}
+
+
+@pytest.fixture
+def undisturbed(cells, tmp_path):
+    """Table, folder listing and contents of the grid where nothing disturbs it."""
+    command = Command(["grid", *flags({**cells, "out": tmp_path / "undisturbed"})], tmp_path / "undisturbed-log")
+    assert command.wait() == 0
+    return command.out, listing(tmp_path / "undisturbed"), measured(tmp_path / "undisturbed")
+
+
+def check_undisturbed(undisturbed, command, out):
+    assert command.wait() == 0, command.err
+    assert (command.out, listing(out), measured(out)) == undisturbed
+
+
+def kill_again_and_again(arguments, tmp_path, kills, seed):
+    """Start the command and kill it at a random moment, `kills` times over; return how often it was at work then."""
+    import random
+
+    moments, at_work = random.Random(seed), 0
+    for number in range(kills):
+        command = Command(arguments, tmp_path / f"killed-{number}")
+        time.sleep(moments.uniform(0.0, 1.2))
+        command.signal(signal.SIGKILL)
+        at_work += command.wait() == -signal.SIGKILL
+    return at_work
+
+
+@pytest.mark.parametrize(
+    ("kills", "fleet"), [(3, 2), *(pytest.param(10, fleet, marks=pytest.mark.slow) for fleet in (1, 2))]
+)
+def test_a_grid_killed_again_and_again_gives_the_same_table(cells, tmp_path, kills, fleet):
+    cells = {**cells, "epochs": 12, "fleet": fleet}
+    plain = Command(["grid", *flags({**cells, "out": tmp_path / "plain"})], tmp_path / "plain-log")
+    assert plain.wait() == 0
+    arguments = ["grid", *flags(cells)]
+    assert kill_again_and_again(arguments, tmp_path, kills, seed=kills) > 0
+    last = Command(arguments, tmp_path / "last")
+    check_undisturbed((plain.out, listing(tmp_path / "plain"), measured(tmp_path / "plain")), last, cells["out"])
+
+
+def test_two_grids_at_once_do_no_cell_twice(cells, tmp_path, undisturbed):
+    commands = [Command(["grid", *flags(cells)], tmp_path / f"log-{i}", note_trainings) for i in range(2)]
+    for command in commands:
+        check_undisturbed(undisturbed, command, cells["out"])
+    assert (tmp_path / "cache" / "trainings").read_text().count("x") == 4
+
+
+def test_a_grid_takes_over_from_one_that_dies(cells, tmp_path, undisturbed):
+    first = Command(["grid", *flags(cells)], tmp_path / "first")
+    while not list(Path(cells["out"]).glob(".locks/*")):
+        time.sleep(0.01)
+    first.signal(signal.SIGSTOP)  # it holds its lock and does nothing
+    second = Command(["grid", *flags(cells)], tmp_path / "second")
+    time.sleep(1)
+    first.signal(signal.SIGKILL)
+    check_undisturbed(undisturbed, second, cells["out"])
+
+
+def test_ctrl_c_saves_and_stops(cells, tmp_path):
+    cells = {**cells, "epochs": 2000, "lr": 1e-2, "seed": 1}
+    command = Command(["grid", *flags(cells)], tmp_path / "log")
+    while not list(Path(cells["out"]).glob(".state/*.safetensors")):
+        time.sleep(0.01)
+    command.signal(signal.SIGINT)
+    assert command.wait() == 130
+    assert command.err.endswith("pecl: interrupted; the same command goes on from here\n")
+    (path,) = Path(cells["out"]).glob("*.json")
+    assert json.loads(path.read_text())["status"] == "interrupted"
+    assert not (Path(cells["out"]) / ".locks").exists()
+    dry = Command(["grid", *flags(cells), "--dry-run"], tmp_path / "dry")
+    assert dry.wait() == 0
+    assert f"{path.stem} interrupted" in dry.out
+
+
+def test_a_full_disk_is_one_sentence_and_the_next_grid_goes_on(cells, tmp_path, undisturbed):
+    command = Command(["grid", *flags(cells)], tmp_path / "full", allow_small_files_only)
+    assert command.wait() == 2
+    assert command.out == ""
+    assert command.err.splitlines()[-1].startswith("pecl: cannot write ")
+    assert not list(Path(cells["out"]).rglob("*.tmp"))
+    check_undisturbed(undisturbed, Command(["grid", *flags(cells)], tmp_path / "again"), cells["out"])
+
+
+def test_a_half_written_folder_is_filled(cells, tmp_path, undisturbed, caplog):
+    out = Path(cells["out"])
+    out.mkdir()  # an empty folder
+    assert Command(["grid", *flags(cells)], tmp_path / "first").wait() == 0
+    cut, empty, gone, _ = sorted(out.glob("*.json"))
+    cut.write_bytes(cut.read_bytes()[:1000])
+    empty.write_text("")
+    gone.unlink()
+    (out / f".{gone.name}.{os.uname().nodename}-99999999-1.tmp").write_text("what a killed writer left")
+    (out / "adapters" / cut.with_suffix(".safetensors").name).unlink()
+    again = Command(["grid", *flags(cells)], tmp_path / "second", note_trainings)
+    check_undisturbed(undisturbed, again, out)
+    assert f"result {cut} cannot be read" in again.err
+    assert (tmp_path / "cache" / "trainings").read_text().count("x") == 3
+
+
+def test_a_newer_result_is_not_overwritten(small, capsys):
+    path = result_path(small["out"], make_config(small).run_id())
+    train(make_config(small))
+    newer = path.read_text().replace('"schema": 1', '"schema": 99')
+    path.write_text(newer)
+    assert main(["grid", *flags(small)]) == 2
+    assert "has schema 99" in capsys.readouterr().err
+    assert path.read_text() == newer
+
+
+def test_a_failure_is_tried_again_by_the_next_grid_and_once_by_each(small, monkeypatch):
+    cell, tried = make_config(small), []
+    plain = pecl.experiment.run._training_cell
+
+    def failing(prepared):
+        tried.append(prepared.config)
+        raise RuntimeError("no luck")
+
+    monkeypatch.setattr(pecl.experiment.run, "_training_cell", failing)
+    for _ in range(2):
+        assert [result["error"] for result in run_grid([cell]).failed] == ["RuntimeError: no luck"]
+    assert len(tried) == 2
+    monkeypatch.setattr(pecl.experiment.run, "_training_cell", plain)
+    assert run_grid([cell]).results[0]["status"] == "complete"
+
+
+def test_bad_input_of_one_cell_does_not_stop_the_others(small):
+    """A first cell that cannot be trained stops the grid; a later one is recorded."""
+    good, bad = make_config(small), make_config({**small, "adapter": "prefix", "engine": "opendelta"})
+    outcome = run_grid([good, bad])
+    assert [result["status"] for result in outcome.results] == ["complete", "failed"]
+    with pytest.raises(ConfigError):
+        run_grid([bad, good])
+
+
+def test_missing_data_are_found_before_anything_is_written(small, tmp_path, capsys):
+    arguments = ["grid", *flags({**small, "dataset": "xtd10", "data_dir": tmp_path, "language": "de,fr"})]
+    assert main(arguments) == 2
+    assert f"needs the folder {tmp_path}/xtd10" in capsys.readouterr().err
+    assert not Path(small["out"]).exists()
+
+
+def test_shots_beyond_the_pool_are_found_before_the_first_cell(small, tmp_path, capsys):
+    values = {**small, "shots": "6,12"}
+    assert main(["grid", *flags(values)]) == 2
+    assert "shots=12 is too large for a pool of 24" in capsys.readouterr().err
+    assert not (tmp_path / "results").exists()
+
+
+def test_cells_that_cannot_differ_are_one(small):
+    values = {**small, "alignment_weight": [0.01, 0.1]}
+    assert len(expand({**values, "route": "baseline1"})) == 1
+    assert len(expand({**values, "route": "method1"})) == 2
+    assert len(expand({**values, "lr": [1e-3, "1e-3"]})) == 2
+
+
+def test_fleets_hold_what_can_be_trained_side_by_side(small):
+    configs = expand({**small, "rank": [1, 2], "lr": [1e-3, 1e-4, 1e-5]})
+    assert [[(c.rank, c.lr) for c in group] for group in fleets(configs, 2)] == [
+        [(1, 1e-3), (1, 1e-4)], [(1, 1e-5)], [(2, 1e-3), (2, 1e-4)], [(2, 1e-5)],
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match="fleet: 0 is out of range"):
+        list(fleets(configs, 0))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--launcher", "slrum"], "unknown launcher 'slrum': expected one of inline, process, ray, slurm; did you"),
+        (["--jobs", "0"], "jobs: 0 is out of range"),
+        (["--launcher", "inline", "--jobs", "2"], "expected --launcher process"),
+        (["--slurm", "partition=gpu"], "--slurm is for the launcher slurm"),
+        (["--seeds", "1,many"], "seed: 'many' is no int"),
+        (["--lr", "1e-4,-1"], "lr: -1.0 is out of range"),
+        (["--fleet", "0"], "fleet: 0 is out of range"),
+        (["--best-of", "/nowhere"], "results folder /nowhere does not exist"),
+    ],
+)
+def test_bad_flags_are_one_sentence(arguments, message, small, capsys):
+    values = {name: value for name, value in small.items() if f"--{name}" not in arguments}
+    assert main(["grid", *flags(values), *arguments]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+    assert not Path(small["out"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lr: 1e-4\nepoch: 3\n", "unknown key 'epoch'; did you mean 'epochs'?"),
+        ("lrs: [1e-4, 1e-3]\n", "unknown key 'lrs'; did you mean 'lr'?"),
+        ("lr: []\n", "lr: an empty list"),
+    ],
+)
+def test_a_wrong_yaml_names_the_nearest_key(text, message, small, tmp_path, capsys):
+    (tmp_path / "grid.yaml").write_text(text)
+    assert main(["grid", "--config", str(tmp_path / "grid.yaml"), "--dry-run"]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_best_of_trains_the_chosen_cells_with_further_seeds(small, capsys):
+    assert main(["grid", *flags({**small, "lr": "1e-2,1e-6", "route": "method1,baseline1"})]) == 0
+    capsys.readouterr()
+    assert main(["grid", "--best-of", small["out"], "--seeds", "2,3", "--epochs", "1", "--json"]) == 0
+    configs = [result["config"] for result in json.loads(capsys.readouterr().out)]
+    assert [(c["route"], c["seed"], c["epochs"], c["out"]) for c in configs] == [
+        (route, seed, 1, small["out"]) for route in ("baseline1", "method1") for seed in (2, 3)
+    ]
+
+
+def test_the_time_of_cells_is_that_of_recorded_ones(small):
+    values = {"shots": 50, "epochs": 10, "batch_size": 5}
+    cells = expand({**values, "lr": [1e-4, 2e-4, 3e-4]})
+    recorded = [Recorded(cell.to_dict(), seconds, 100) for cell, seconds in zip(cells, (10.0, 20.0, 60.0), strict=True)]
+    assert estimate(cells, recorded).seconds == pytest.approx(3 * 20)
+    assert estimate(cells, recorded, jobs=2).seconds == pytest.approx(30)
+    longer = expand({**values, "epochs": 30, "adapter": "bottleneck"})  # another shape: 300 steps of 0.2 s
+    assert estimate(longer, recorded).seconds == pytest.approx(60)
+    assert str(estimate(longer, recorded)) == "about 60 s (by a step's recorded time for 1 of 1 cells)"
+    assert estimate(expand({"profile": "paper"}), recorded).seconds is None
+    assert [duration(s) for s in (40, 600, 7200, 180_000)] == ["40 s", "10 min", "2.0 h", "2.1 days"]
+
+
+def test_dry_run_says_how_cells_stand_and_what_remains(small, capsys):
+    assert main(["grid", *flags(small)]) == 0
+    capsys.readouterr()
+    assert main(["grid", *flags({**small, "lr": "1e-2,1e-3"}), "--dry-run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines[:2]] == ["complete", "new"]
+    assert lines[2].startswith("2 cells, 1 to train: about ")
+    assert "recorded cells of the same shape for 1 of 1" in lines[2]
+
+
+def test_a_grid_that_skips_a_thousand_cells_starts_at_once_and_without_torch(small):
+    """The bound holds for processor time, whatever else the machine does; a result is as large as a real one's."""
+    result = train(make_config(small))
+    result["retrieved"]["test"]["filling"] = [[1234, 2345, 3456, 4567, 5678]] * 2000
+    cells = expand({**small, "seed": list(range(1, 1001))})
+    for cell in cells:
+        copy = {"schema": 1, **result, "run_id": cell.run_id(), "config": cell.to_dict()}
+        result_path(cell.out, cell.run_id()).write_text(json.dumps(copy))
+    seeds = ",".join(map(str, range(1, 1001)))
+    code = (
+        "import resource, sys\nfrom pecl.cli import main\n"
+        f"assert main({['grid', *flags({**small, 'seed': seeds})]!r}) == 0\n"
+        "used = resource.getrusage(resource.RUSAGE_SELF)\n"
+        "sys.stderr.write(f'\\n{used.ru_utime + used.ru_stime} {\"torch\" in sys.modules}')"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    seconds, torch_too = finished.stderr.splitlines()[-1].split()
+    assert len(finished.stdout.splitlines()) == 1001 + 4  # all cells, and the best one
+    assert torch_too == "False"
+    assert float(seconds) < 3

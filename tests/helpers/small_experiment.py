@@ -1,0 +1,65 @@
+"""A whole experiment in a second: tiny random towers, a folder of small pictures with invented captions."""
+
+import csv
+
+import pytest
+import torch
+from PIL import Image
+
+import pecl.experiment.run
+from helpers.tiny import sentences, tiny_tower
+from pecl.encoders.image import ImageEncoder
+from pecl.encoders.towers import Towers
+
+PAIRS = 24
+
+
+class Colours(torch.nn.Module):
+    """Maps pixels (B, 3, 2, 2) to a fixed random projection of them, (B, 8)."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.randn(12, 8, generator=torch.Generator().manual_seed(3)))
+
+    def forward(self, pixels):
+        return pixels.flatten(1) @ self.weight
+
+
+def _pixels(image):
+    return torch.tensor(list(image.resize((2, 2)).tobytes())).view(2, 2, 3).permute(2, 0, 1) / 255
+
+
+def tiny_towers() -> Towers:
+    return Towers(tiny_tower, lambda: ImageEncoder(Colours(), None, _pixels, name="colours", preprocessing={}))
+
+
+def write_folder(folder):
+    """Write captions.csv and pictures, for German and French, into `folder` and return the path of the table."""
+    generator = torch.Generator().manual_seed(7)
+    colours = torch.randint(0, 256, (PAIRS, 3), generator=generator).tolist()
+    columns = [sentences(PAIRS, seed=s) for s in range(7)]
+    with open(folder / "captions.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "en", "de", "en_to_de", "de_to_en", "fr", "en_to_fr", "fr_to_en"])
+        for i in range(PAIRS):
+            Image.new("RGB", (6, 6), tuple(colours[i])).save(folder / f"{i}.png")
+            writer.writerow([f"{i}.png", *(f"{column[i]} {i}" for column in columns)])
+    return folder / "captions.csv"
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """Return config values of a small experiment; the towers are tiny, caches and results lie in `tmp_path`."""
+    monkeypatch.setattr(pecl.experiment.run, "load_towers", lambda *_: tiny_towers())
+    monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path / "cache"))
+    return {
+        "dataset": str(write_folder(tmp_path)),
+        "language": "de",
+        "shots": 6,
+        "epochs": 4,
+        "batch_size": 3,
+        "eval_every": 2,
+        "rank": 2,
+        "lr": 1e-2,
+        "out": str(tmp_path / "results"),
+    }

@@ -1,0 +1,118 @@
+"""The YAML files and shell scripts that the project ships are right as they stand."""
+
+import dataclasses
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from helpers.project import ROOT
+
+from pecl.cli import build_parser
+from pecl.commands.grid import grid_values
+from pecl.config import read_yaml
+from pecl.encoders.towers import PAIRS
+from pecl.grid import expand
+from pecl.languages import LANGUAGES
+from pecl.routes import ROUTES
+
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+
+
+def opening_cells(path, monkeypatch):
+    """Return the cells of the `pecl` command that a config's first line shows."""
+    monkeypatch.chdir(ROOT)
+    command = path.read_text().splitlines()[0].partition("(or:")[0]
+    return expand(grid_values(build_parser().parse_args(shlex.split(command)[2:])))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_every_config_opens_with_its_command_and_can_be_expanded(path):
+    assert path.read_text().startswith(("# pecl ", "# bash scripts/"))
+    assert expand(read_yaml(path), str(path))
+
+
+@pytest.mark.parametrize("path", [p for p in CONFIGS if p.read_text().startswith("# pecl ")], ids=lambda p: p.name)
+def test_the_command_that_opens_a_config_runs_that_config(path, monkeypatch):
+    cells = opening_cells(path, monkeypatch)
+    for name, value in read_yaml(path).items():
+        if not isinstance(value, list) and name not in ("language", "route"):  # these two stand in the command
+            expected = expand({name: value})[0]
+            assert all(getattr(cell, name) == getattr(expected, name) for cell in cells)
+
+
+def test_every_pair_has_a_config_that_keeps_the_rest_of_the_papers(monkeypatch):
+    pairs = {path.stem.replace("_", "-"): path for path in CONFIGS}
+    (paper,) = opening_cells(pairs["paper"], monkeypatch)
+    for name in set(PAIRS) - {"mini", "paper"}:
+        (cell,) = opening_cells(pairs[name], monkeypatch)
+        assert cell.profile == name
+        assert cell == dataclasses.replace(paper, profile=name)
+
+
+def test_the_papers_grid_has_15_cells():
+    assert len(expand(read_yaml(ROOT / "configs" / "grid_paper.yaml"))) == 15
+
+
+def test_there_is_a_grid_script_for_every_route_and_language():
+    for route in ROUTES:
+        for language in LANGUAGES:
+            lines = (ROOT / "scripts" / f"grid_{route}" / f"{language}.sh").read_text().splitlines()
+            assert len(lines) == 3
+            assert lines[-1] == f'exec bash "$(dirname "$0")/../grid.sh" {route} {language} "$@"'
+
+
+def run_script(command, **environment):
+    """Return the lines that a script prints; it takes .venv's Python, or else the first on the path: this one."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, **environment}
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout.splitlines()
+
+
+def scenario(name, *flags, profile="mini"):
+    """Return the lines of cells, without identity and state, that a script's dry run lists."""
+    command = ["bash", str(ROOT / "scripts" / f"{name}.sh"), "--dry-run", *flags]
+    lines = run_script(command, PECL_PROFILE=profile)
+    return [line for line in lines if not re.match(r"\d+ cells?, ", line)]
+
+
+def test_the_scripts_of_the_papers_scenarios_list_their_cells():
+    assert len(scenario("zero_shot", profile="paper")) == 11
+    assert len(scenario("few_shot", "--language", "de", "--seeds", "1,2")) == 5 * 3 * 2
+    assert len(scenario("full_data", "--lr", "1e-3,2e-3")) == 3 * 2
+    assert len(scenario("ablation_modules", "--language", "cs")) == 8
+    alone_and_joint = scenario("disparity", "--lr", "1e-4")
+    assert len(alone_and_joint) == 4 + 4
+    assert sum("joint=cs+de+en+fr" in line for line in alone_and_joint) == 4
+
+
+@pytest.mark.slow
+def test_all_studies_of_a_profile_can_be_listed():
+    cells = scenario("all", profile="paper")
+    zero_shot, routes, few_shot, full, modules, disparity = 11, (3 + 3 + 45) * 10, 150, 5 * 3 * 3, 16, 15 * 11 * 2
+    assert len(cells) == zero_shot + routes + few_shot + full + modules + disparity
+
+
+def test_a_grid_script_passes_its_flags_through(tmp_path):
+    command = [
+        "bash",
+        str(ROOT / "scripts" / "grid_method2" / "cs.sh"),
+        "--dry-run",
+        "--lr",
+        "1e-3,2e-3",
+        "--seed",
+        "7",
+    ]
+    cells = run_script(command)
+    assert cells[-1].startswith("2 cells, ")
+    assert all("route=method2" in cell and "language=cs" in cell and "seed=7" in cell for cell in cells[:-1])
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "scripts").glob("*.sh")), ids=lambda path: path.name)
+def test_every_script_is_valid_bash(path):
+    subprocess.run(["bash", "-n", str(path)], check=True)

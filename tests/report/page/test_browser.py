@@ -1,0 +1,188 @@
+"""The page of results in a real browser: sorting, filtering, another language, the keyboard; nothing is fetched."""
+
+import pytest
+from helpers.browser import requests_of, start_browser
+from helpers.made_results import made_result, write_table
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select
+
+from pecl.report.page import write_page
+from pecl.report.plots import draw_plots
+from pecl.report.tables import report
+
+INJECTED = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> \"Hund\" & 'Katze'"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    driver = start_browser()
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results")
+    table = str(write_table(folder / "data", special={i: f"{INJECTED} {i}" for i in range(0, 60, 2)}))
+    made = [made_result(folder, dataset=table, shots=10, language=code) for code in ("de", "cs")]
+    return made + [
+        made_result(folder, dataset=table, shots=10, language="de", lr=lr, learned=0.1) for lr in (5e-5, 1e-3)
+    ]
+
+
+@pytest.fixture(scope="module")
+def address(results, tmp_path_factory):
+    return write_page(
+        tmp_path_factory.mktemp("html"), results, report(results), draw_plots(results), captions=1000
+    ).as_uri()
+
+
+@pytest.fixture
+def page(browser, address):
+    requests_of(browser)
+    browser.get_log("browser")
+    browser.get(address)
+    yield browser
+    assert browser.get_log("browser") == []  # no error, no warning
+    asked = [url for url in requests_of(browser) if not url.startswith("data:")]
+    assert {url.partition("#")[0] for url in asked} <= {address}
+
+
+def expected(results, language, kind, k):
+    """Return how many test captions of a language gained, lost or stayed, from the ranks in its result."""
+    result = next(
+        result for result in results if result["config"]["language"] == language and result["config"]["lr"] == 1e-4
+    )
+    ranks = result["ranks"]["test"]
+    pairs = zip(ranks["zero_shot"]["text_to_image"], ranks["best"]["text_to_image"], strict=True)
+    found = [(before <= k, after <= k) for before, after in pairs]
+    return {
+        "gained": found.count((False, True)),
+        "lost": found.count((True, False)),
+        "unchanged": found.count((True, True)) + found.count((False, False)),
+    }[kind]
+
+
+def cards(page):
+    return page.find_elements(By.CSS_SELECTOR, "#cards .card")
+
+
+def column(page, caption, name):
+    table = next(
+        t
+        for t in page.find_elements(By.CSS_SELECTOR, "table")
+        if t.find_element(By.TAG_NAME, "caption").text == caption
+    )
+    headings = table.find_elements(By.CSS_SELECTOR, "thead th")
+    place = next(i for i, heading in enumerate(headings) if heading.text.startswith(name))
+
+    def values():
+        return [
+            row.find_elements(By.TAG_NAME, "td")[place].text for row in table.find_elements(By.CSS_SELECTOR, "tbody tr")
+        ]
+
+    return headings[place], values
+
+
+def test_a_click_sorts_by_number_and_another_the_other_way_round(page):
+    heading, values = column(page, "All cells", "lr")
+    heading.find_element(By.TAG_NAME, "button").click()
+    assert values() == ["0.001", "0.0001", "0.0001", "5e-05"]  # as text, 5e-05 would come first
+    assert heading.get_attribute("aria-sort") == "descending"
+    heading.find_element(By.TAG_NAME, "button").click()
+    assert values() == ["5e-05", "0.0001", "0.0001", "0.001"]
+    assert heading.get_attribute("aria-sort") == "ascending"
+
+
+def test_words_sort_by_the_keyboard_too(page):
+    heading, values = column(page, "All cells", "language")
+    heading.find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
+    assert values() == ["cs", "de", "de", "de"]
+
+
+@pytest.mark.parametrize("k", [1, 5])
+@pytest.mark.parametrize("kind", ["gained", "lost", "unchanged"])
+def test_filters_show_as_many_cards_as_the_ranks_say(page, results, kind, k):
+    Select(page.find_element(By.ID, "language")).select_by_value("cs")
+    Select(page.find_element(By.ID, "found")).select_by_value(str(k))
+    button = page.find_element(By.CSS_SELECTOR, f"[data-filter={kind}]")
+    button.click()
+    number = expected(results, "cs", kind, k)
+    assert len(cards(page)) == number
+    assert button.get_attribute("aria-pressed") == "true"
+    assert f"{number} {kind}" in page.find_element(By.ID, "status").text
+    assert all(kind in card.text for card in cards(page))
+
+
+def test_another_language_shows_its_captions(page):
+    select = Select(page.find_element(By.ID, "language"))
+    assert [option.text for option in select.options] == ["Czech (cs)", "German (de)"]
+    for code in ("de", "cs"):
+        select.select_by_value(code)
+        headings = page.find_elements(By.CSS_SELECTOR, "#cards h3")
+        assert len(headings) == 40
+        assert {heading.get_attribute("lang") for heading in headings} == {code}
+        assert any(heading.text.startswith(f"{code} caption number") for heading in headings)
+
+
+def test_search_finds_a_caption(page):
+    caption = next(h.text for h in page.find_elements(By.CSS_SELECTOR, "#cards h3") if "caption number" in h.text)
+    page.find_element(By.ID, "search").send_keys(caption.upper(), Keys.ENTER)
+    assert caption in [heading.text for heading in page.find_elements(By.CSS_SELECTOR, "#cards h3")]
+    assert len(cards(page)) < 40
+    assert page.current_url.endswith("index.html")  # Enter sends no form
+
+
+def test_the_right_picture_is_marked_where_the_rank_says(page):
+    for card in cards(page)[:10]:
+        ranks = card.find_element(By.CLASS_NAME, "change").text.partition("rank ")[2].split(" → ")
+        for rank, row in zip(map(int, ranks), card.find_elements(By.CLASS_NAME, "found"), strict=True):
+            marks = ["right" in item.get_attribute("class") for item in row.find_elements(By.CLASS_NAME, "item")]
+            assert marks == [place == rank for place in range(1, 6)]
+
+
+def test_pictures_and_plots_are_really_shown(page):
+    page.execute_script("document.querySelectorAll('img').forEach((image) => { image.loading = 'eager'; })")
+    widths = page.execute_async_script(
+        "const done = arguments[0]; const all = [...document.images];"
+        "Promise.all(all.map((image) => image.decode())).then(() => done(all.map((image) => image.naturalWidth)))"
+    )
+    assert len(widths) > 40 * 11
+    assert all(widths)
+
+
+def test_a_caption_with_a_script_is_text(page):
+    shown = [heading.text for heading in page.find_elements(By.CSS_SELECTOR, "#cards h3")]
+    assert sum(INJECTED in text for text in shown) >= 10
+    assert page.title == "pecl: results"
+    assert page.find_elements(By.CSS_SELECTOR, "#cards script, #cards img[onerror]") == []
+
+
+def test_a_run_in_a_plot_leads_to_its_command(page, results):
+    figure = page.find_element(By.CSS_SELECTOR, "#plots figure")
+    figure.find_element(By.TAG_NAME, "summary").click()
+    link = figure.find_element(By.CSS_SELECTOR, "figcaption a")
+    run = link.text
+    link.click()
+    row = page.find_element(By.ID, f"run-{run}")
+    assert "pecl train" in row.text
+    assert run in {result["run_id"] for result in results}
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_is_no_wider_than_its_window(browser, page, width):
+    browser.set_window_size(width, 800)
+    assert page.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+    browser.set_window_size(1280, 900)
+
+
+def test_dark_is_respected(page):
+    def background(scheme):
+        page.execute_cdp_cmd(
+            "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        )
+        return page.execute_script("return getComputedStyle(document.body).backgroundColor")
+
+    assert background("light") == "rgb(253, 253, 252)"
+    assert background("dark") == "rgb(22, 24, 27)"

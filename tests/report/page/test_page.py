@@ -1,0 +1,269 @@
+"""The page of results: commands that repeat runs, numbers to sort by, which captions are shown, and what is inside."""
+
+import argparse
+import base64
+import io
+import json
+import re
+import shlex
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from helpers.made_results import made_result, write_table
+from helpers.report_results import train
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from pecl.cli import main
+from pecl.commands.options import add_config_flags, language_configs
+from pecl.config import make_config, side_by_side
+from pecl.errors import DataError, OutputError
+from pecl.report.page import write_page
+from pecl.report.page.choice import change, choose, count_changes
+from pecl.report.page.commands import run_command
+from pecl.report.page.tables import leading_number, sortable
+from pecl.report.plots import draw_plots
+from pecl.report.tables import report
+from pecl.results.result import write_result
+
+INJECTED = "<script>document.title='owned'</script> \"quotes\" & </script><!-- 'ein Hund'"
+RANKS = st.lists(st.tuples(st.integers(1, 50), st.integers(1, 50)), min_size=1, max_size=80)
+
+
+def page_of(folder, results, captions=60):
+    complete = [result for result in results if result["status"] == "complete"]
+    return write_page(folder, results, report(results), draw_plots(complete), captions).read_text("utf-8")
+
+
+def gallery_of(html):
+    found = re.search(r'<script type="application/json" id="gallery-data">(.*?)</script>', html, re.DOTALL)
+    return json.loads(found.group(1))
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return str(write_table(tmp_path_factory.mktemp("data"), special=dict.fromkeys(range(60), INJECTED)))
+
+
+@pytest.fixture
+def made(tmp_path, table):
+    return [made_result(tmp_path, dataset=table, shots=10, language=code) for code in ("de", "cs")]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"language": "jp", "lr": 3e-5, "dropout": False, "skip_unreadable": True},
+        {"dataset": "my data/it's.csv", "adapter": "lora:r=4,target_modules=query/key+head", "train_size": 100},
+        {"alignment": "mse+contrastive", "image_weight": 0.0, "out": "results/a b", "gallery": "english"},
+    ],
+)
+def test_the_command_of_a_run_gives_its_config_back(values):
+    config = make_config(values)
+    words = shlex.split(run_command({"kind": "train", "config": config.to_dict()}))
+    assert words[:2] == ["pecl", "train"]
+    parser = argparse.ArgumentParser()
+    add_config_flags(parser)
+    assert language_configs(parser.parse_args(words[2:])) == [config]
+
+
+def test_the_command_of_a_cell_that_was_trained_in_one_pass_with_others_says_so():
+    alone, *_ = side_by_side([make_config({"seed": 3})])
+    assert run_command({"kind": "train", "config": alone.to_dict()}) == "pecl train --seed 3"
+    cell, _ = side_by_side([make_config({"seed": 3}), make_config({"seed": 4})])
+    command = run_command({"kind": "train", "config": cell.to_dict(), "fleet": {"size": 2, "slot": 0}})
+    assert command == "pecl train --seed 3  # its dropout is that of a grid with --fleet 2"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0.123", 0.123),
+        ("+0.479 [+0.451, +0.509]", 0.479),
+        ("[-0.002, +0.021]", -0.002),
+        ("165,888", 165888),
+        ("53.1%", 53.1),
+        ("900 images", 900),
+        ("1e-05", 1e-5),
+        ("0.214 ± 0.010", 0.214),
+        ("4bb29e6654861616", None),
+        ("method1", None),
+        ("-", None),
+        ("", None),
+    ],
+)
+def test_number_that_a_cell_sorts_by(text, expected):
+    assert leading_number(text) == expected
+
+
+def test_a_column_of_numbers_may_have_gaps_but_no_words():
+    frame = pd.DataFrame(
+        {"gain": ["+0.1", "", "-0.2"], "name": ["1 a", "b", "2"], "run": ["12345678", "87654321", "11"]}
+    )
+    table = sortable("t", frame)
+    assert table.numeric == (True, False, False)
+    assert [row[0].number for row in table.rows] == [0.1, None, -0.2]
+
+
+def test_change_is_counted_at_the_border():
+    assert [change(6, 5, 5), change(5, 6, 5), change(5, 1, 5), change(6, 50, 5)] == [
+        "gained",
+        "lost",
+        "unchanged",
+        "unchanged",
+    ]
+    assert count_changes([1, 2, 9], [2, 1, 9])[1] == {"gained": 1, "lost": 1, "unchanged": 1}
+
+
+def test_the_largest_changes_are_shown_gains_and_losses_alike():
+    before = [2] * 10 + [1] * 2 + [30] * 88
+    after = [1] * 10 + [2] * 2 + [30] * 88
+    # Six changes: half of them would be losses, but there are two; then two of the other 94, at a quarter and three.
+    assert choose(before, after, 8) == [0, 1, 2, 3, 10, 11, 29, 76]
+
+
+@given(RANKS, st.integers(1, 100))
+def test_choice_is_in_order_within_the_limit_and_unique(pairs, limit):
+    before, after = map(list, zip(*pairs, strict=True))
+    chosen = choose(before, after, limit)
+    assert chosen == sorted(set(chosen))
+    assert len(chosen) == min(limit, len(pairs))
+    assert set(chosen) <= set(range(len(pairs)))
+
+
+class _Collector(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.found, self.scripts = [], 0
+
+    def handle_starttag(self, tag, attrs):
+        self.scripts += tag == "script"
+        self.found += [
+            (tag, name, value) for name, value in attrs if name in ("src", "href", "srcset", "style", "onclick")
+        ]
+
+
+def test_nothing_is_fetched_and_captions_are_text(made, tmp_path):
+    html = page_of(tmp_path / "html", made, captions=20)
+    parser = _Collector()
+    parser.feed(html)
+    assert parser.scripts == 2  # the data and the page's own
+    assert all(value.startswith(("data:", "#")) for _, name, value in parser.found), parser.found
+    assert "<script>document" not in html
+    shown = {card["caption"] for group in gallery_of(html)["groups"] for card in group["cards"]}
+    assert shown == {INJECTED}
+    assert "default-src 'none'; img-src data:" in unescape(html)
+
+
+def test_equal_results_give_an_equal_page(made, tmp_path):
+    assert page_of(tmp_path / "a", made, captions=5) == page_of(tmp_path / "b", made, captions=5)
+
+
+def test_cards_hold_what_was_retrieved(made, tmp_path):
+    gallery = gallery_of(page_of(tmp_path / "html", made, captions=1000))
+    (german,) = [group for group in gallery["groups"] if group["language"] == "de"]
+    result = next(result for result in made if result["config"]["language"] == "de")
+    assert german["captions"] == len(german["cards"]) == 40
+    for place, card in enumerate(german["cards"]):
+        before, after = (result["ranks"]["test"][name]["text_to_image"][place] for name in ("zero_shot", "best"))
+        assert card["ranks"] == [before, after]
+        assert (card["wanted"] in card["before"]) == (before <= 5)
+        assert (card["after"].index(card["wanted"]) + 1 if after <= 5 else after) == after
+
+
+def test_each_picture_stands_once_and_is_small(made, tmp_path):
+    gallery = gallery_of(page_of(tmp_path / "html", made, captions=1000))
+    assert len(gallery["pictures"]) == len(set(gallery["pictures"])) <= 60
+    content = base64.b64decode(gallery["pictures"][0].removeprefix("data:image/jpeg;base64,"))
+    with Image.open(io.BytesIO(content)) as image:
+        assert (image.format, image.size) == ("JPEG", (120, 68))  # 160 x 90
+
+
+def test_english_gallery_shows_texts_and_tells_equal_ones_apart(tmp_path, table):
+    made = [made_result(tmp_path, dataset=table, shots=10, gallery="english", image_weight=0.0)]
+    gallery = gallery_of(page_of(tmp_path / "html", made, captions=1000))
+    (group,) = gallery["groups"]
+    assert gallery["pictures"] == []
+    assert set(group["texts"].values()) == {INJECTED}
+    assert all(len(set(card["before"])) == 5 for card in group["cards"])  # five items, though they read the same
+
+
+def test_too_many_pictures_give_fewer_captions_and_the_page_says_how_many(made, tmp_path, monkeypatch):
+    monkeypatch.setattr("pecl.report.page.gallery.MAX_PICTURES", 25)
+    html = page_of(tmp_path / "html", made, captions=40)
+    gallery = gallery_of(html)
+    shown = {len(group["cards"]) for group in gallery["groups"]}
+    assert len(gallery["pictures"]) <= 25
+    assert len(shown) == 1
+    assert f"{shown.pop()} captions a language and route are shown" in html
+
+
+def test_other_data_are_refused_and_nothing_is_written(made, tmp_path):
+    made[0]["data"]["sha256"] = {**made[0]["data"]["sha256"], "target": "0" * 64}
+    with pytest.raises(DataError, match=r"its target differs; point --data-dir at the data it was made with"):
+        page_of(tmp_path / "html", made)
+    assert not (tmp_path / "html").exists()
+
+
+def test_other_pictures_are_refused(made, tmp_path):
+    path = tmp_path / "splits" / f"{made[0]['run_id']}.json"
+    path.write_text(path.read_text("utf-8").replace(".png", ".jpg"), "utf-8")
+    with pytest.raises(DataError, match="its gallery differs"):
+        page_of(tmp_path / "html", made)
+
+
+@pytest.mark.parametrize("missing", ["data", "manifest", "retrieved"])
+def test_what_is_not_at_hand_is_left_out_and_said_in_a_sentence(made, tmp_path, missing):
+    for result in made:
+        if missing == "data":
+            result["config"]["dataset"] = str(tmp_path / "gone.csv")
+        elif missing == "manifest":
+            (tmp_path / "splits" / f"{result['run_id']}.json").unlink()
+        else:
+            del result["retrieved"]
+    html = page_of(tmp_path / "html", made)
+    assert 'id="gallery-data"' not in html
+    assert ("are not at hand, so their captions are left out" if missing == "data" else "run it again.") in html
+
+
+def test_failed_and_interrupted_runs_stand_among_the_commands(tmp_path):
+    failed = {**train(4, 6, lr=3e-4), "status": "failed", "error": "out of memory"}
+    for name in ("data", "metrics", "ranks", "adapter"):
+        del failed[name]
+    good = train(4, 9)
+    good["metrics"]["val"]["zero_shot"] = {"mean_recall@1": 0.3}
+    good["curve"] = {"loss": [[5, 2.0], [10, 1.0]], "val_mean_recall@1": [[5, 0.4], [10, 0.5]]}
+    html = page_of(tmp_path, [good, failed])
+    assert f'id="run-{failed["run_id"]}"' in html
+    assert "--lr 0.0003" in html
+    assert "1 complete of 2 runs" in html
+
+
+def test_a_folder_that_cannot_be_written_is_named(made, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="is a file, expected a folder"):
+        page_of(tmp_path / "file" / "html", made)
+
+
+def test_the_command_writes_page_and_plots_and_prints_their_paths(made, tmp_path, capsys):
+    for result in made:
+        write_result(tmp_path, result)
+    folders = ["--html", str(tmp_path / "html"), "--plots", str(tmp_path / "html" / "plots")]
+    assert main(["report", str(tmp_path), *folders, "--gallery-captions", "4"]) == 0
+    printed = capsys.readouterr().out.split()
+    assert str(tmp_path / "html" / "index.html") in printed
+    assert str(tmp_path / "html" / "plots" / "recall.svg") in printed
+    assert all(Path(path).stat().st_size for path in printed)
+    (german, _) = gallery_of((tmp_path / "html" / "index.html").read_text("utf-8"))["groups"]
+    assert len(german["cards"]) == 4
+    assert main(["report", str(tmp_path)]) == 0  # what was written among the results is not taken for one
+
+
+def test_the_command_refuses_a_number_of_captions_that_is_none(tmp_path, capsys):
+    assert main(["report", str(tmp_path), "--html", str(tmp_path / "html"), "--gallery-captions", "-3"]) == 2
+    assert "expected 0 or more" in capsys.readouterr().err

@@ -1,0 +1,201 @@
+"""Plots: what they show against hand-worked numbers, what they say of themselves, and that nothing is cut off."""
+
+import io
+import re
+import xml.etree.ElementTree as ET
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from helpers.made_results import made_result, write_table
+from helpers.report_results import evaluate, train
+from matplotlib.text import Text
+from PIL import Image
+
+from pecl.report.plots import FORMATS, PLOTS, draw_plots, write_plots
+from pecl.routes import ROUTES
+
+CURVE = {"curve": {"loss": [[5, 2.0], [10, 1.0]], "val_mean_recall@1": [[5, 0.4], [10, 0.5]]}}
+
+
+def with_curve(result):
+    result["metrics"]["val"]["zero_shot"] = {"mean_recall@1": 0.3}
+    return result | CURVE
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("grid")
+    table = str(write_table(folder / "data", ("de", "cs")))
+    common = {"dataset": table, "shots": 10, "epochs": 4}
+    made = [
+        made_result(folder, **common, language=code, route=route)
+        for code in ("de", "cs")
+        for route in ("method1", "baseline1")
+    ]
+    made += [
+        made_result(folder, **common, lr=lr, alignment_weight=w, learned=0.2)
+        for lr in (5e-5, 2e-4)
+        for w in (0.03, 0.3)
+    ]
+    made += [made_result(folder, **common, adapter="lora-r1", trainable=36_864, learned=0.1)]
+    made += [made_result(folder, **{**common, "shots": 20}, learned=0.4)]
+    return made
+
+
+@pytest.fixture(scope="module")
+def drawing(grid):
+    return draw_plots(grid)
+
+
+def test_every_plot_that_has_its_data_is_drawn(drawing):
+    assert {plot.name.split("-captions")[0].split("-no-")[0] for plot in drawing.plots} >= {
+        "parameters",
+        "shots",
+        "heat-map",
+    }
+    assert set(drawing.not_drawn) == {"gap-closed"}
+    assert "--language en" in drawing.not_drawn["gap-closed"]
+
+
+def test_nothing_is_cut_off_at_the_edges_and_no_letter_is_tiny(drawing):
+    for plot in drawing.plots:
+        with Image.open(io.BytesIO(plot.render("png"))) as image:
+            pixels = np.asarray(image.convert("L"))
+        edges = [pixels[:2], pixels[-2:], pixels[:, :2], pixels[:, -2:]]
+        assert all((edge == 255).all() for edge in edges), plot.name
+        assert min(text.get_fontsize() for text in plot.figure.findobj(Text)) >= 6
+
+
+def test_tick_labels_do_not_overlap(drawing):
+    for plot in drawing.plots:
+        plot.render("png")
+        renderer = plot.figure.canvas.get_renderer()
+        for axes in plot.figure.axes:
+            for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
+                boxes = [label.get_window_extent(renderer) for label in labels if label.get_text()]
+                for first, second in pairwise(boxes):
+                    assert not first.overlaps(second), plot.name
+
+
+def test_captions_state_gallery_metric_captions_seeds_and_runs(drawing, grid):
+    known = {result["run_id"] for result in grid}
+    for plot in drawing.plots:
+        for word in (r"mean R@1", r"gallery", r"\bn = \d", r"\bseeds? \d"):
+            assert re.search(word, plot.caption, re.IGNORECASE), f"{plot.name}: {word}"
+        assert plot.runs
+        assert set(plot.runs) <= known
+
+
+def test_equal_results_give_equal_bytes(grid, drawing):
+    for first, second in zip(drawing.plots, draw_plots(grid).plots, strict=True):
+        assert all(first.render(kind) == second.render(kind) for kind in FORMATS)
+
+
+def test_files_are_whole_and_say_where_they_come_from(drawing, tmp_path):
+    paths = write_plots(drawing, tmp_path)
+    plot = drawing.plots[0]
+    assert len(paths) == 2 * len(drawing.plots) + 1
+    with Image.open(tmp_path / f"{plot.name}.png") as image:
+        assert plot.runs[0] in image.text["Description"]
+        assert image.width > 500
+    svg = (tmp_path / f"{plot.name}.svg").read_text("utf-8")
+    assert ET.fromstring(svg).tag.endswith("svg")
+    assert plot.runs[0] in svg
+    assert "dc:date" not in svg
+    captions = (tmp_path / "captions.md").read_text("utf-8")
+    assert all(run in captions for run in plot.runs)
+    assert "gap-closed" in captions
+
+
+def test_no_training_draws_nothing_and_says_so(caplog):
+    caplog.set_level("INFO")
+    drawing = draw_plots([evaluate(5, size=20, language="en")])
+    assert drawing.plots == []
+    assert set(drawing.not_drawn) == set(PLOTS)
+    assert "plot recall is not drawn: no complete training" in caplog.text
+
+
+def drawn(results, name):
+    return next(plot for plot in draw_plots(results).plots if plot.name == name)
+
+
+def test_recall_shows_the_scores_before_and_after():
+    # 4 of 20 before, 9 of 20 after, in both directions
+    plot = drawn([with_curve(train(4, 9, language="de"))], "recall")
+    (connection,) = [
+        line for line in plot.figure.axes[0].lines if len(line.get_xdata()) == 2 and line.get_alpha() == 0.6
+    ]
+    assert list(connection.get_xdata()) == pytest.approx([0.2, 0.45])
+
+
+def test_gap_closed_is_the_gain_over_the_gap():
+    # English .8; German .2 before and .5 after: half of the gap of .6
+    results = [with_curve(train(4, 10, language="de")), with_curve(train(16, 16, language="en"))]
+    plot = drawn(results, "gap-closed")
+    assert [patch.get_width() for patch in plot.figure.axes[0].patches] == pytest.approx([50.0])
+    assert {result["run_id"] for result in results} == set(plot.runs)
+
+
+def test_several_seeds_have_their_standard_deviation_as_bar():
+    # .4, .5, .6: mean .5, sample standard deviation .1
+    results = [with_curve(train(4, after, language="de", seed=seed)) for seed, after in ((1, 8), (2, 10), (3, 12))]
+    plot = drawn(results, "recall")
+    bars = plot.figure.axes[0].collections[0].get_segments()  # those after training are drawn first
+    assert bars[0][:, 0] == pytest.approx([0.4, 0.6])
+    assert "one standard deviation over seeds" in plot.caption
+    assert "seeds 1, 2, 3" in plot.caption
+
+
+def test_heat_map_shows_gains_and_frames_the_choice_of_validation():
+    cells = {(1e-4, 0.03): (6, 0.5), (1e-4, 0.3): (8, 0.9), (2e-4, 0.03): (10, 0.7), (2e-4, 0.3): (4, 0.6)}
+    results = [
+        with_curve(train(4, after, val=val, language="de", lr=lr, alignment_weight=weight))
+        for (lr, weight), (after, val) in cells.items()
+    ]
+    plot = drawn(results, "heat-map")
+    axes = plot.figure.axes[0]
+    assert [text.get_text() for text in axes.texts] == ["+10.0", "+30.0", "+20.0", "+0.0"]  # rows: lambda from below
+    (frame,) = axes.patches
+    assert frame.get_xy() == (-0.5, 0.5)  # lr 1e-4, lambda .3: the best validation, not the best test
+
+
+def test_parameters_are_drawn_in_the_order_of_their_number():
+    results = [
+        with_curve(train(4, after, language="de", adapter=name)) for name, after in (("lora", 10), ("lora-r1", 6))
+    ]
+    results[1]["adapter"]["trainable"] = 100
+    plot = drawn(results, "parameters")
+    line = plot.figure.axes[0].lines[0]
+    assert list(line.get_xdata()) == [100, 1000]
+    assert list(line.get_ydata()) == pytest.approx([0.3, 0.5])
+
+
+def test_shots_are_drawn_as_gains_with_their_galleries():
+    results = [
+        with_curve(train(4, 6, size=40, language="de", shots=5)),
+        with_curve(train(4, 8, size=20, language="de", shots=15)),
+    ]
+    plot = drawn(results, "shots")
+    axes = plot.figure.axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["5\n(40)", "15\n(20)"]
+    line, _, _ = axes.containers[0].lines  # of an error bar: line, caps, bars
+    assert list(line.get_ydata()) == pytest.approx([5.0, 20.0])
+
+
+def test_training_curves_begin_with_the_plain_tower():
+    plot = drawn([with_curve(train(4, 9, language="de"))], "training")
+    losses, scores = (axes.lines[0] for axes in plot.figure.axes)
+    assert list(losses.get_xdata()) == [5, 10]
+    assert list(scores.get_xdata()) == [0, 5, 10]
+    assert list(scores.get_ydata()) == [0.3, 0.4, 0.5]
+
+
+def test_a_wide_legend_stays_within_the_figure():
+    tested_on = {"baseline2": "target_to_english", "method3": "target_to_english"}
+    results = [with_curve(train(4, 9, route=r)) for r in ROUTES if r not in tested_on]
+    results += [with_curve(train(4, 9, train_on=text)) for text in ("multi30k-translations", "flickr30k200")]
+    figure = drawn(results, "recall").figure
+    (legend,) = figure.legends
+    assert legend.get_window_extent().width <= figure.bbox.width
+    assert len(legend.get_texts()) == len(results)

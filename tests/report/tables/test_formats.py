@@ -1,0 +1,136 @@
+import csv
+import io
+import json
+import re
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+from helpers.report_results import evaluate, train
+
+from pecl.report.tables import FORMATS, report, text_table
+
+AWKWARD = r"a_b & 50 % of {x} #1 | <i> \ ~ ^ $y$ `c` * +0.5"
+
+
+@pytest.fixture
+def results():
+    scores = {"de": (4, 6), "fr": (2, 5)}
+    trained = [train(before, after, seed=s, language=code) for code, (before, after) in scores.items() for s in (1, 2)]
+    return [*trained, train(4, 5, route="baseline1"), train(4, 6, adapter="bottleneck"), evaluate(9, language="en")]
+
+
+@pytest.fixture
+def awkward(results):
+    table = report(results).named("routes")[0]
+    shown = table.shown.copy()
+    shown.columns = [AWKWARD, *shown.columns[1:]]
+    shown.iloc[0, 0] = AWKWARD
+    return replace(table, title=AWKWARD, shown=shown)
+
+
+def shown_cells(table):
+    return [list(table.shown.columns), *([str(cell) for cell in row] for row in table.shown.itertuples(index=False))]
+
+
+def read_markdown(text):
+    """Return the tables of GitHub Markdown as lists of rows of cells, escapes undone."""
+    tables, rows = [], []
+    for line in [*text.splitlines(), ""]:
+        if line.startswith("|"):
+            cells = re.split(r"(?<!\\) \| ", line.removeprefix("| ").removesuffix(" |"))
+            rows.append([re.sub(r"\\([\\|`*<])", r"\1", cell).strip() for cell in cells])
+        elif rows:
+            assert all(set(cell) <= set("-:") for cell in rows[1])
+            tables.append([rows[0], *rows[2:]])
+            rows = []
+    return tables
+
+
+def read_latex(text):
+    """Return the tabulars of a LaTeX document as lists of rows of cells, escapes undone; checks its structure."""
+    tables = []
+    for body in re.findall(r"\\begin\{table\}(.*?)\\end\{table\}", text, re.DOTALL):
+        columns, inner = re.search(r"\\begin\{tabular\}\{([lr]+)\}\n(.*)\\end\{tabular\}", body, re.DOTALL).groups()
+        assert re.fullmatch(r"\\toprule\n[^\n]+\n\\midrule\n.*\n\\bottomrule\n", inner, re.DOTALL)
+        lines = [line for line in inner.splitlines() if not re.fullmatch(r"\\\w+rule", line)]
+        rows = [[plain(cell) for cell in re.split(r"(?<!\\)&", line.removesuffix(r" \\"))] for line in lines]
+        assert {len(row) for row in rows} == {len(columns)}
+        tables.append(rows)
+    return tables
+
+
+def plain(latex):
+    for command, sign in {r"\textbackslash{}": "\0", r"\textasciitilde{}": "~", r"\textasciicircum{}": "^"}.items():
+        latex = latex.replace(command, sign)
+    latex = latex.replace(r"$\pm$", "±").replace("$<$", "<").replace("$>$", ">")
+    latex = re.sub(r"(?<!\\)\$", "", latex)  # mathematics around signed numbers
+    return re.sub(r"\\([&%$#_{}])", r"\1", latex).replace("\0", "\\").strip()
+
+
+def test_markdown_read_back_is_what_was_shown(results, awkward):
+    tables = report(results).tables
+    assert read_markdown(FORMATS["markdown"].write(tables)) == [
+        [[cell.strip() for cell in row] for row in shown_cells(table)] for table in tables
+    ]
+    assert read_markdown(FORMATS["markdown"].write([awkward])) == [shown_cells(awkward)]
+
+
+def test_latex_read_back_is_what_was_shown(results, awkward):
+    tables = report(results).tables
+    text = FORMATS["latex"].write(tables)
+    assert read_latex(text) == [shown_cells(table) for table in tables]
+    assert read_latex(FORMATS["latex"].write([awkward])) == [shown_cells(awkward)]
+    labels = re.findall(r"\\label\{(.*?)\}", text)
+    assert len(set(labels)) == len(tables)
+
+
+def test_latex_has_nothing_that_tex_takes_for_a_command(awkward):
+    text = FORMATS["latex"].write([awkward])
+    for line in text.splitlines():
+        bare = re.sub(r"\\[&%$#_{}]|\\[a-z]+(\{\})?", "", line)
+        assert bare.startswith("%") or not re.search(r"[%#_^~]", bare), line
+        assert line.startswith("%") or bare.count("$") % 2 == 0, line
+
+
+def test_negative_numbers_have_a_minus_sign_in_latex():
+    text = FORMATS["latex"].write(report([train(6, 4)]).named("routes"))
+    assert "$-0.100$ [$-0." in text
+    assert "image-to-text" in text
+
+
+def test_csv_holds_raw_numbers_and_where_they_come_from(results):
+    table = report(results).named("routes")[0]
+    rows = list(csv.DictReader(io.StringIO(FORMATS["csv"].write([table]))))
+    assert len(rows) == 4
+    (row,) = [row for row in rows if row["language"] == "fr"]
+    assert float(row["mean"]) == 0.25
+    assert row["seeds"] == "1 2"
+    assert row["run_ids"].split() == [r["run_id"] for r in results if r["config"]["language"] == "fr"]
+    assert (row["gallery_size"], row["gallery_kind"], row["test_captions"]) == ("20", "images", "20")
+    assert row["metric"] == "mean R@1 of image-to-text and text-to-image"
+    assert next(row for row in rows if row["route"] == "baseline1")["std"] == ""
+
+
+def test_csv_of_several_groups_is_one_table(results):
+    other = train(3, 4, size=30, shots=10)
+    tables = report([*results, other]).named("routes")
+    rows = list(csv.DictReader(io.StringIO(FORMATS["csv"].write(tables))))
+    assert sorted({row["gallery_size"] for row in rows}) == ["20", "30"]
+
+
+def test_json_is_valid_and_holds_full_run_ids(results):
+    document = json.loads(FORMATS["json"].write(report(results).tables), parse_constant=pytest.fail)
+    routes = next(table for table in document if table["name"] == "routes")
+    assert routes["group"]["gallery_size"] == 20
+    assert all(len(run_id) == 16 for run_id in routes["run_ids"])
+    assert [row["std"] for row in routes["rows"] if row["route"] == "baseline1"] == [None]
+
+
+def test_text_has_the_heading_once_a_group_and_a_note_below_each_table(results):
+    made = report(results)
+    text = FORMATS["text"].write(made.tables)
+    assert text.count("== xtd10") == 2  # trainings on the test part, evaluations on the whole set
+    assert all(f"({table.note})" in text for table in made.tables)
+    assert "nan" not in text.lower()
+    assert text_table(pd.DataFrame({"a": ["x"]})).split() == ["a", "x"]

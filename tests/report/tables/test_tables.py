@@ -1,0 +1,247 @@
+import copy
+import math
+
+import pytest
+from helpers.report_results import both, evaluate, made, ranked, train
+
+from pecl.errors import DataError
+from pecl.report.tables import METRIC, chosen_cells, module_table, report, training_table
+from pecl.report.tables.disparity import disparity_table
+from pecl.report.tables.languages import COMPARISONS, aligned_table, routes_table
+from pecl.report.tables.modules import shots_table
+
+
+def rows(table):
+    return table.rows.to_dict("records")
+
+
+def languages(results):
+    return report(results).only("disparity")
+
+
+def test_language_by_route_by_hand():
+    results = [train(4, hits, size=10, seed=seed) for seed, hits in ((1, 6), (2, 7), (3, 8))]
+    results += [train(4, 5, size=10, route="baseline1"), train(2, 3, size=10, language="fr")]
+    results += [train(5, 6, size=10, route="method3", query="target_to_english")]
+    table = report(results).only("routes")
+    de, fr = table.shown.to_dict("records")
+    assert (de["language"], de["zero-shot"], de["zero-shot (translated)"]) == ("de", "0.400", "0.500")
+    assert (de["baseline1"], de["method1"], de["method3"]) == ("0.500", "0.700 ± 0.100", "0.600")
+    assert de["method1 gain"].startswith("+0.300 [+0.")
+    assert (fr["zero-shot"], fr["zero-shot (translated)"], fr["baseline1"], fr["method1"]) == ("0.200", "", "", "0.300")
+    (row,) = [row for row in rows(table) if (row["language"], row["route"]) == ("de", "method1")]
+    assert (row["mean"], row["std"], row["gain"]) == pytest.approx((0.7, 0.1, 0.3))
+    assert row["gain_low"] < 0.3 < row["gain_high"]
+    assert row["run_ids"] == [result["run_id"] for result in results[:3]]
+    assert row["gallery_size"] == row["test_captions"] == 10
+
+
+def test_every_table_says_where_its_numbers_come_from():
+    results = [train(4, 6, size=10), train(4, 6, size=10, seed=2), train(2, 3, size=10, language="fr")]
+    made_report = report(results)
+    for table in made_report.tables:
+        for said in ("mean R@1 of image-to-text and text-to-image", "10 images", "n = 10 test captions", "seeds 1, 2"):
+            assert said in table.note, table.name
+        assert table.ids_shown or all(result["run_id"][:8] in table.note for result in results)
+        assert table.to_dict()["run_ids"] == sorted(result["run_id"] for result in results)
+
+
+def test_aligned_routes_are_set_against_the_baseline_of_the_same_query():
+    assert COMPARISONS == (("method1", "baseline1"), ("method2", "baseline1"), ("method3", "baseline2"))
+    results = [train(4, 7, size=10), train(4, 5, size=10, route="baseline1"), train(4, 9, size=10, route="method3")]
+    (row,) = rows(report(results).only("aligned"))
+    assert (row["aligned"], row["baseline"]) == ("method1", "baseline1")
+    assert row["difference"] == pytest.approx(0.2)
+    assert 0 <= row["difference_low"] < 0.2 < row["difference_high"]
+    assert aligned_table(chosen_cells(results[:1])) is None
+
+
+def test_a_difference_is_paired_over_the_same_items():
+    same = [train(4, 7, size=10), train(4, 7, size=10, route="baseline1")]
+    (row,) = rows(report(same).only("aligned"))
+    assert (row["difference"], row["difference_low"], row["difference_high"]) == (0, 0, 0)
+
+
+def test_disparity_by_hand():
+    scores = {"de": (4, 6), "fr": (2, 4), "jp": (0, 5)}
+    results = [train(before, after, size=10, language=code) for code, (before, after) in scores.items()]
+    results += [train(8, 9, size=10, language="en", route="baseline1")]
+    plain, trained = [row for row in rows(languages(results)) if row["condition"] in ("zero-shot", "method1")]
+    assert plain["languages"] == ["de", "fr", "jp"]
+    assert (plain["mean"], plain["max_minus_min"]) == pytest.approx((0.2, 0.4))
+    assert plain["std_population"] == pytest.approx(math.sqrt((0.04 + 0 + 0.04) / 3))
+    assert plain["gap_to_english"] == pytest.approx(0.8 - 0.2)
+    assert math.isnan(plain["share_closed"])
+    assert (trained["mean"], trained["gap_to_english"]) == pytest.approx((0.5, 0.3))
+    assert trained["share_closed"] == pytest.approx(0.5)
+    assert languages(results).to_dict()["rows"][0]["share_closed"] is None
+
+
+def test_only_languages_with_a_result_of_every_route_enter_and_the_others_are_named():
+    results = [train(4, 6, language=code, route=name) for code in ("de", "fr") for name in ("method1", "baseline1")]
+    table = languages([*results, train(1, 2, language="jp")])
+    assert [row["languages"] for row in rows(table)] == [["de", "fr"]] * 3
+    assert "languages left out, for want of a result of every route: jp" in table.note
+
+
+def test_a_route_of_one_language_does_not_push_the_others_out():
+    results = [train(4, 6, language=code) for code in ("de", "fr")] + [train(4, 6, route="method2")]
+    table = languages(results)
+    assert [row["condition"] for row in rows(table)] == ["zero-shot", "method1"]
+    assert "routes left out, for want of a second language: method2" in table.note
+
+
+def test_english_of_another_gallery_is_no_reference():
+    results = [train(4, 6, size=10, language=code) for code in ("de", "fr")]
+    table = languages([*results, evaluate(9, size=12, language="en")])
+    assert all(math.isnan(row["gap_to_english"]) for row in rows(table))
+    assert "no result of language en on this gallery" in table.note
+    of_that_size = disparity_table(chosen_cells(results), [evaluate(9, size=10, language="en")])
+    assert rows(of_that_size)[0]["gap_to_english"] == pytest.approx(0.5)
+
+
+def test_evaluations_have_a_disparity_too():
+    table = languages([evaluate(hits, size=10, language=code) for code, hits in {"en": 9, "de": 5, "fr": 1}.items()])
+    (row,) = rows(table)
+    assert row["languages"] == ["de", "en", "fr"]
+    assert (row["mean"], row["gap_to_english"]) == pytest.approx((0.5, 0.6))
+
+
+def test_modules_by_size():
+    big = train(4, 6, adapter="bottleneck")
+    big["adapter"] |= {"trainable": 5_000_000, "share": 0.05}
+    table = report([big, train(4, 5), train(4, 5, language="fr")]).only("modules")
+    assert table.shown["language"].tolist() == ["de", "de"]
+    assert table.shown["module"].tolist() == ["lora", "bottleneck"]
+    assert table.shown["parameters"].tolist() == ["1,000", "5,000,000"]
+    assert table.shown["share"].tolist() == ["0.100%", "5.000%"]
+    assert module_table([big, train(4, 5)]).equals(table.shown)
+
+
+def test_each_number_of_shots_has_its_own_gallery():
+    results = [train(4, 6, size=20, shots=5), train(3, 6, size=10, shots=10)]
+    table = report(results).only("shots")
+    assert table.shown["shots"].tolist() == ["5", "10"]
+    assert table.shown["gallery"].tolist() == ["20 images", "10 images"]
+    assert table.shown["gain"].tolist() == ["+0.100", "+0.300"]
+    assert "compare gains, not recalls" in table.note
+    other = train(4, 6, size=20, shots=5, dataset="scenes")
+    with pytest.raises(DataError, match="dataset xtd10 against scenes"):
+        shots_table(chosen_cells([*results, other]))
+
+
+@pytest.mark.parametrize(
+    ("values", "difference"),
+    [
+        ({"size": 30}, "gallery_size 20 against 30"),
+        ({"dataset": "scenes"}, "dataset xtd10 against scenes"),
+        ({"split_seed": 7}, "split_seed 42 against 7"),
+        ({"test_query": "official-run-cross"}, "test_query train-side against official-run-cross"),
+        ({"towers": ("other", "image")}, "text_tower text text-fin against other other-fi"),
+        ({"sha": {"english": "f" * 64}}, "captions eeeeeeee against ffffffff"),
+    ],
+)
+@pytest.mark.parametrize("table", [routes_table, aligned_table, lambda cells: disparity_table(cells, [])])
+def test_what_was_measured_differently_is_refused_and_the_difference_named(table, values, difference):
+    first, second = train(4, 6, language="de"), train(4, 6, language="fr", **values)
+    with pytest.raises(DataError, match=difference) as refused:
+        table(chosen_cells([first, second]))
+    assert first["run_id"] in str(refused.value)
+    assert second["run_id"] in str(refused.value)
+    assert "--where" in str(refused.value)
+
+
+def test_images_and_english_captions_are_different_metrics():
+    english = {"english_to_text": ranked(4, 20), "text_to_english": ranked(5, 20)}
+    second = made("train", dict.fromkeys(("zero_shot", "final", "best"), english), language="fr", gallery="english")
+    with pytest.raises(DataError, match="gallery_kind images against english"):
+        routes_table(chosen_cells([train(4, 6), second]))
+    assert len(report([train(4, 6), second]).named("routes")) == 2
+
+
+def test_one_language_tested_on_two_texts_is_refused():
+    with pytest.raises(DataError, match=r"data\.sha256\.target begins (t{8} against u{8}|u{8} against t{8})"):
+        report([train(4, 6), train(4, 6, route="baseline1", sha={"target": "u" * 64})])
+
+
+def test_one_table_of_two_galleries_is_refused_but_a_report_of_both_is_made():
+    made_report = report([train(4, 6, size=20), train(4, 6, size=30, language="fr")])
+    assert [table.group.gallery_size for table in made_report.named("routes")] == [20, 30]
+    with pytest.raises(DataError, match="gallery_size 20 against 30"):
+        made_report.only("routes")
+
+
+def test_failed_and_interrupted_runs_are_counted():
+    failed = {"status": "failed", "run_id": "f" * 16, "kind": "train"}
+    stopped = {"status": "interrupted", "run_id": "a" * 16, "kind": "train"}
+    assert report([train(4, 6), failed, stopped]).left_out == "1 failed: ffffffff; 1 interrupted: aaaaaaaa"
+    with pytest.raises(DataError, match=r"no complete results here \(1 failed: ffffffff\)"):
+        report([failed])
+
+
+def test_a_missing_table_says_what_it_needs():
+    with pytest.raises(DataError, match="needs trainings of two modules on one gallery; there are routes, cells"):
+        report([train(4, 6)]).only("modules")
+
+
+def _set(path, value):
+    def change(result):
+        *parents, last = path
+        for key in parents:
+            result = result[key]
+        result[last] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda result: result["metrics"].pop("val"), f"metrics.val.best.{METRIC} is missing"),
+        (lambda result: result["ranks"]["test"].pop("best"), "ranks.test.best.image_to_text is missing"),
+        (lambda result: result["ranks"]["test"]["best"]["text_to_image"].pop(), "but its ranks give"),
+        (_set(["metrics", "test", "best", METRIC], 0.9), f"metrics.test.best.{METRIC} is 0.9, but its ranks give 0.3"),
+        (_set(["metrics", "test", "best", METRIC], "high"), "is 'high', but"),
+        (_set(["ranks", "test", "best", "image_to_text", 0], 0), "expected a list of ranks that count from 1"),
+        (_set(["ranks", "test", "best", "image_to_text"], [[1], [1, 2]]), "expected a list of ranks"),
+        (_set(["data", "gallery", "kind"], "films"), "data.gallery.kind is 'films', expected one of images, english"),
+        (_set(["config", "lr"], float("nan")), "config.lr is nan"),
+        (_set(["config", "seed"], True), "config.seed is True"),
+        (_set(["kind"], "guess"), "kind is 'guess', expected one of evaluate, train"),
+        (_set(["towers"], None), "towers.text is missing"),
+    ],
+)
+def test_a_damaged_result_is_named_with_its_field(change, message):
+    result = copy.deepcopy(train(4, 6)) | {"path": "results/x.json"}
+    change(result)
+    with pytest.raises(DataError, match=r"\(results/x\.json\) is damaged") as refused:
+        report([result])
+    assert message in str(refused.value)
+
+
+def test_several_captions_an_image_are_counted_as_captions():
+    ranks = both(ranked(3, 5), ranked(10, 25))
+    states = {"zero_shot": ranks, "final": ranks, "best": ranks}
+    result = made("train", states)
+    with pytest.raises(
+        DataError, match=r"data\.gallery\.items is missing, expected the place .* 25 captions of 5 items"
+    ):
+        report([result])
+    result["data"]["gallery"]["items"] = [i % 5 for i in range(25)]
+    (row,) = rows(report([result]).only("routes"))
+    assert (row["gallery_size"], row["test_captions"]) == (5, 25)
+    assert row["mean"] == pytest.approx((3 / 5 + 10 / 25) / 2)
+
+
+def test_runs_that_differ_show_in_what():
+    results = [
+        train(4, 6, language="de", epochs=5),
+        train(4, 7, language="de", epochs=5, joint="de+fr"),
+        train(4, 8, language="de", epochs=9, shots=None),
+    ]
+    shown = training_table(results)
+    assert list(shown["joint"]) == ["alone", "de+fr", "alone"]
+    assert list(shown["epochs"]) == ["5", "5", "9"]
+    assert list(shown["shots"]) == ["50", "50", "all"]
+    assert "batch size" not in shown
+    assert "epochs" not in training_table(results[:2])

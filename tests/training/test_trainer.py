@@ -1,0 +1,222 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.project import TESTS
+from helpers.tiny import sentences, tiny_tower
+from safetensors.torch import load_file
+
+from pecl.adapters.adapter import attach
+from pecl.adapters.methods.layer_norm import LayerNormConfig
+from pecl.adapters.methods.lora import LoraConfig
+from pecl.errors import ConfigError
+from pecl.training.losses import AlignmentObjective
+from pecl.training.trainer import AlignmentTrainer, Schedule, TrainingCell
+
+PAIRS = 12
+CONFIGS = (LoraConfig(r=2), LayerNormConfig())
+
+
+def cell(tower, seed=1, lr=1e-2, anchor="student", weight=0.5):
+    queries, anchors = sentences(PAIRS, seed=10 + seed), sentences(PAIRS, seed=20 + seed)
+    images = torch.randn(PAIRS, tower.embedding_dim, generator=torch.Generator().manual_seed(seed))
+    ids = tower.tokenize(anchors)
+    frozen = torch.randn(PAIRS, tower.embedding_dim, generator=torch.Generator().manual_seed(99))
+    return TrainingCell(
+        tower.tokenize(queries),
+        ids if anchor == "student" else frozen if anchor == "frozen" else None,
+        images,
+        AlignmentObjective(("mse",), weight),
+        lr,
+        seed,
+    )
+
+
+def trainer(tower, cells, schedule=None, configs=CONFIGS, **options):
+    adapter = attach(tower, configs, seeds=[c.seed for c in cells])
+    schedule = schedule or Schedule(epochs=3, batch_size=5, eval_every=2, dropout=False)
+    return AlignmentTrainer(tower, adapter, cells, schedule, lambda: [0.5] * len(cells), **options)
+
+
+def final_states(run):
+    run.run()
+    return [run.adapter.slot_state(slot) for slot in range(run.adapter.num_slots)]
+
+
+def test_training_lowers_the_loss():
+    tower = tiny_tower()
+    run = trainer(tower, [cell(tower)], Schedule(epochs=30, batch_size=6, eval_every=10, dropout=False))
+    losses = [loss for _, loss in run.run()[0].losses]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_slots_equal_separate_runs():
+    options = [{"seed": 1}, {"seed": 2, "lr": 3e-3, "anchor": "frozen"}, {"seed": 3, "anchor": "none", "lr": 2e-2}]
+    tower = tiny_tower()
+    fleet = final_states(trainer(tower, [cell(tower, **o) for o in options]))
+    for slot, option in enumerate(options):
+        alone_tower = tiny_tower()
+        (alone,) = final_states(trainer(alone_tower, [cell(alone_tower, **option)]))
+        for name, value in alone.items():
+            torch.testing.assert_close(fleet[slot][name], value, rtol=1e-4, atol=2e-5)
+
+
+def test_no_gradient_crosses_slots():
+    tower = tiny_tower()
+    run = trainer(tower, [cell(tower, seed=1), cell(tower, seed=2)])
+    run.losses(run.batch_indices(0))[1].backward()
+    for parameter in run.adapter.parameters():
+        assert parameter.grad[0].abs().max() == 0
+    assert any(parameter.grad[1].abs().max() > 0 for parameter in run.adapter.parameters())
+
+
+def test_only_the_adapter_changes():
+    tower = tiny_tower()
+    before = {name: value.clone() for name, value in tower.state_dict().items()}
+    run = trainer(tower, [cell(tower)])
+    run.run()
+    run.adapter.remove()
+    assert all(torch.equal(before[name], value) for name, value in tower.state_dict().items())
+
+
+def test_reference_loop_in_plain_torch():
+    """One slot against torch.optim.Adam, CosineAnnealingLR and the loss written out."""
+    tower = tiny_tower()
+    run = trainer(tower, [cell(tower)])
+    reference = tiny_tower()
+    adapter = attach(reference, CONFIGS, seeds=[1])
+    (learned,) = run.cells
+    optimizer = torch.optim.Adam(adapter.parameters(), lr=learned.lr)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=run.total_steps)
+    for step in range(run.total_steps):
+        chosen = run.batch_indices(step)[0]
+        texts = []
+        for column in (learned.query, learned.anchor):
+            batch = reference.pad(column, chosen)
+            texts.append(reference(batch.input_ids, batch.attention_mask))
+        query, anchor = texts
+        v, t = (torch.nn.functional.normalize(x, dim=1) for x in (learned.images[chosen], query))
+        logits, labels = 100 * v @ t.T, torch.arange(len(chosen))
+        clip = (
+            torch.nn.functional.cross_entropy(logits, labels) + torch.nn.functional.cross_entropy(logits.T, labels)
+        ) / 2
+        loss = clip + 0.5 * ((query - anchor) ** 2).mean()
+        torch.testing.assert_close(run.train_step(), loss.detach()[None], rtol=1e-4, atol=1e-5)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+
+
+def test_every_epoch_sees_every_pair_once_in_a_new_order():
+    tower = tiny_tower()
+    run = trainer(tower, [cell(tower)])
+    epochs = [[i for step in range(3 * e, 3 * e + 3) for i in run.batch_indices(step)[0]] for e in range(3)]
+    assert all(sorted(epoch) == list(range(PAIRS)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+
+
+def test_best_is_the_highest_score_and_ties_go_to_the_later():
+    tower = tiny_tower()
+    adapter = attach(tower, CONFIGS)
+    scores = iter([0.1, 0.7, 0.7, 0.2, 0.3])
+    states = []
+
+    def validate():
+        states.append(adapter.slot_state(0))
+        return [next(scores)]
+
+    run = AlignmentTrainer(tower, adapter, [cell(tower)], Schedule(3, 5, 2, False), validate)
+    (record,) = run.run()
+    assert [score for _, score in record.scores] == [0.1, 0.7, 0.7, 0.2, 0.3]
+    assert (record.best_step, record.best_score) == (6, 0.7)
+    assert all(torch.equal(record.best[name], value) for name, value in states[2].items())
+
+
+def test_dropout_changes_the_loss_and_is_the_same_for_the_same_seed():
+    def loss(dropout, seed=1):
+        tower = tiny_tower()
+        run = trainer(tower, [cell(tower, seed=seed)], Schedule(1, 5, 2, dropout))
+        return run.losses(run.batch_indices(0)).item()
+
+    assert loss(True) == loss(True)
+    assert loss(True) != loss(False)
+
+
+def test_training_leaves_the_callers_random_state_alone():
+    tower = tiny_tower()
+    run = trainer(tower, [cell(tower)], Schedule(1, 5, 2, True))
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    run.train_step()
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_cells_of_different_sizes_are_refused():
+    tower = tiny_tower()
+    small = cell(tower)
+    small = TrainingCell(small.query[:5], small.anchor[:5], small.images[:5], small.objective, 1e-3, 1)
+    with pytest.raises(ConfigError, match=r"cells of \[12, 5\] pairs"):
+        trainer(tower, [cell(tower), small])
+
+
+WORKER = """
+import sys, time
+sys.path.insert(0, {tests!r})
+from test_trainer import cell, trainer
+from pecl.training.trainer import Schedule
+from pecl.files import write_json, write_tensors
+from helpers.tiny import tiny_tower
+import pecl.training.trainer
+import torch
+torch.set_num_threads(1)
+pecl.training.trainer.SAVE_EVERY_SECONDS = 0.0
+tower = tiny_tower()
+cells = [cell(tower, seed=1), cell(tower, seed=2, lr=3e-3)]
+run = trainer(tower, cells, Schedule(20, 5, 3, True), state_path={state!r}, identity="x")
+first = run.adapter.parameters()[0]
+run.validate = lambda: first.detach().abs().flatten(1).mean(dim=1).tolist()
+pause = float(sys.argv[1])
+plain = run.train_step
+run.train_step = lambda: (time.sleep(pause), plain())[1]
+records = run.run()
+tensors = {{f"{{s}}.{{n}}": v for s in range(2) for n, v in run.adapter.slot_state(s).items()}}
+tensors |= {{f"best.{{s}}.{{n}}": v for s, r in enumerate(records) for n, v in r.best.items()}}
+write_tensors({out!r}, tensors, {{}})
+write_json({out!r} + ".json", [[r.losses, r.scores, r.best_step] for r in records])
+"""
+
+
+def run_worker(folder, kills):
+    """Run the worker in `folder`, killing it with SIGKILL `kills` times, and return what it wrote."""
+    folder.mkdir()
+    out = str(folder / "out")
+    script = WORKER.format(tests=str(TESTS), state=str(folder / "state"), out=out)
+    for attempt in range(kills):
+        process = subprocess.Popen([sys.executable, "-c", script, "0.02"])
+        before = (folder / "state").stat().st_mtime_ns if (folder / "state").exists() else 0
+        deadline = time.monotonic() + 120
+        while not (folder / "state").exists() or (folder / "state").stat().st_mtime_ns == before:
+            assert process.poll() is None, "the worker ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        time.sleep(0.05 * (attempt + 1))
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    subprocess.run([sys.executable, "-c", script, "0"], check=True, timeout=300)
+    return load_file(out), Path(out + ".json").read_text()
+
+
+def test_killed_and_resumed_ends_with_the_same_bits(tmp_path):
+    expected, expected_curve = run_worker(tmp_path / "undisturbed", kills=0)
+    found, curve = run_worker(tmp_path / "killed", kills=3)
+    assert curve == expected_curve
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    assert not [path for path in (tmp_path / "killed").iterdir() if path.suffix == ".tmp"]
