@@ -81,10 +81,10 @@ ARCHITECTURES: dict[str, VisionArchitecture] = {
 }
 
 
-def load_image_encoder(
+def load_image_checkpoint(
     name_or_path: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
 ) -> ImageEncoder:
-    """Load an image tower.
+    """Load an image tower from a checkpoint.
 
     Args:
         name_or_path: hub id, such as one of `IMAGE_MODELS` or `timm/...`; local folder; or
@@ -97,8 +97,8 @@ def load_image_encoder(
         WeightsError: the checkpoint cannot be fetched, is incomplete, damaged, or of another kind.
 
     Example:
-        >>> image = load_image_encoder("openai/clip-vit-large-patch14")
-        >>> image.encode_image([Image.open("dog.jpg").convert("RGB")]).shape
+        >>> image = load_image_checkpoint("openai/clip-vit-large-patch14")
+        >>> image.encode_image("dog.jpg").shape
         torch.Size([1, 768])
     """
     name = str(name_or_path)

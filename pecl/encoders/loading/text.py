@@ -46,7 +46,7 @@ class TextParts:
     longest: int | None = None  # tokens; the format's own limit
 
 
-def load_text_encoder(
+def load_text_checkpoint(
     name_or_path: str | Path,
     *,
     device: str | torch.device = "cpu",
@@ -54,7 +54,7 @@ def load_text_encoder(
     max_length: int | None = None,
     pooling: str | None = None,
 ) -> MultilingualTextEncoder:
-    """Load a text tower.
+    """Load a text tower from a checkpoint.
 
     Args:
         name_or_path: hub id, such as one of `MCLIP_MODELS`, or local folder.
