@@ -1,7 +1,7 @@
 """Towers by name: `load_towers("paper")` for a pair, `load_text_encoder` and `load_image_encoder` for one tower.
 
-`PAIRS` is the table of pairs. A pair's towers embed into one space. Either can be replaced by another of the same width:
-a hub id or a local folder.
+`PAIRS` is the table of pairs. A pair's towers embed into one space. Either can be replaced by another of the same
+width: a hub id or a local folder.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def check_device(device: str | torch.device) -> None:
         raise ConfigError(f"device {device!s} is not there or not usable: found {', '.join(there)}") from error
 
 
-# What reads weights is imported when used: the mini profile needs none of the hub's machinery, the others none of mini's.
+# What reads weights is imported when used: mini needs none of the hub's machinery, the others none of mini's.
 def load_text_encoder(
     name_or_path: str | Path,
     *,
