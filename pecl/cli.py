@@ -28,7 +28,7 @@ class _Parser(argparse.ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         """Parse as ever, but name the command of what it does not know, and the nearest flag."""
-        parsed, rest = super().parse_known_args(args, namespace)
+        parsed, rest = super().parse_known_args(args, namespace or argparse.Namespace())
         if rest:
             flag = rest[0].partition("=")[0]
             self.error(f"unrecognized arguments: {' '.join(rest)}{suggest(flag, self._option_string_actions)}")

@@ -94,7 +94,7 @@ class Adapter:
     def learning_rate_scales(self) -> dict[str, float]:
         """Return for each parameter, by name, the factor on the run's learning rate."""
         return {
-            f"{path}.{name}": config.lr_scale
+            f"{path}.{name}": config.learning_rate_scale
             for path, module, config in self.modules
             for name in module.slot_parameters()
         }

@@ -79,7 +79,7 @@ class AdapterBank:
         bank = cls(tower, files[0].configs)
         try:
             for file in files:
-                bank.add(file.language, file)
+                bank.add(_language_of(file), file)
         except ValueError:
             bank.close()
             raise
@@ -130,8 +130,9 @@ class AdapterBank:
     def load(self, path: str | Path, language: str | None = None) -> str:
         """Add the adapter in a file, under the language that it names or another, and return that."""
         file = load_adapter_file(path)
-        self.add(language or file.language, file)
-        return language or file.language
+        language = language or _language_of(file)
+        self.add(language, file)
+        return language
 
     def save(self, language: str, path: str | Path) -> Path:
         """Write the adapter of one language to a file."""
@@ -224,3 +225,9 @@ class AdapterBank:
                 f"adapter {file.path} is {describe(file.configs)}, but the bank holds {describe(self.configs)}: "
                 "the languages of one bank share one configuration"
             )
+
+
+def _language_of(file: AdapterFile) -> str:
+    if file.language is None:
+        raise ConfigError(f"adapter {file.path} does not say which language it is for: expected a name for it")
+    return file.language

@@ -9,9 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
-
-from torch import nn
+from typing import Any, ClassVar, NamedTuple
 
 from pecl.adapters.options import problems_of
 from pecl.adapters.roles import paths_of
@@ -27,7 +25,7 @@ class Placement(NamedTuple):
     """One slot module to be made: where it goes in the tower, and how it is made from the layer found there."""
 
     path: str
-    make: Callable[[nn.Module, SlotRows], SlotModule]
+    make: Callable[[Any, SlotRows], SlotModule]
 
 
 @dataclass(frozen=True)
@@ -37,8 +35,6 @@ class AdapterConfig(ABC):
     Attributes:
         kind: name of the method.
         level: of the methods at one layer, the lower levels stand nearer to the tower's own layer.
-        lr_scale: the trainer multiplies the learning rate of the method's parameters by this.
-        text_prompt: text that a merged tower puts before every text, behind its own prefix.
 
     Raises:
         ConfigError: options have wrong types or values; all that is wrong is said at once.
@@ -46,12 +42,20 @@ class AdapterConfig(ABC):
 
     kind: ClassVar[str]
     level: ClassVar[int] = BEHIND_LAYER
-    lr_scale: ClassVar[float] = 1.0
-    text_prompt: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         if problems := problems_of(self):
             raise ConfigError(f"{self.kind}: {'; '.join(problems)}")
+
+    @property
+    def learning_rate_scale(self) -> float:
+        """Factor on the learning rate of the method's parameters."""
+        return 1.0
+
+    @property
+    def text_prompt(self) -> str:
+        """Text that a merged tower puts before every text, behind its own prefix."""
+        return ""
 
     @abstractmethod
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
@@ -61,7 +65,7 @@ class AdapterConfig(ABC):
         self,
         tower: MultilingualTextEncoder,
         roles: Sequence[str],
-        make: Callable[[nn.Module, SlotRows], SlotModule],
+        make: Callable[[Any, SlotRows], SlotModule],
     ) -> list[Placement]:
         """Return a placement for every layer of the backbone that has one of `roles`."""
         return [Placement(f"backbone.{path}", make) for role in roles for path in paths_of(tower.backbone, role)]

@@ -34,7 +34,7 @@ def problems_of(config: Any) -> list[str]:
     return [problem for item in fields(config) for problem in _problems(config, item)]
 
 
-def _problems(config: Any, item: Field) -> list[str]:
+def _problems(config: Any, item: Field[Any]) -> list[str]:
     value = getattr(config, item.name)
     kind, optional = value_type(type(config), item.name)
     if value is None and optional:
@@ -42,8 +42,10 @@ def _problems(config: Any, item: Field) -> list[str]:
     accepted = (int, float) if kind is float else kind
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
         return [f"{item.name} is {value!r}, expected {'a tuple of names' if kind is tuple else kind.__name__}"]
-    if kind in (int, float):
-        return _range_problems(item, value)
+    return _range_problems(item, value) if kind in (int, float) else _choice_problems(item, kind, value)
+
+
+def _choice_problems(item: Field[Any], kind: type, value: Any) -> list[str]:
     members = value if kind is tuple else (value,)
     problems = [f"{item.name}: {unknown('value', m, c)}" for m in members if (c := _choices(item)) and m not in c]
     if kind is tuple and (not value or len(set(value)) < len(value)):
@@ -51,11 +53,11 @@ def _problems(config: Any, item: Field) -> list[str]:
     return problems
 
 
-def _choices(item: Field) -> tuple[str, ...]:
+def _choices(item: Field[Any]) -> tuple[str, ...]:
     return item.metadata.get("choices", ())
 
 
-def _range_problems(item: Field, value: float) -> list[str]:
+def _range_problems(item: Field[Any], value: Any) -> list[str]:
     low, high = item.metadata.get("low"), item.metadata.get("high")
     if math.isfinite(value) and (low is None or value >= low) and (high is None or value <= high):
         return []

@@ -10,7 +10,7 @@ does not. `PRESETS` are names for longer specs.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any
 
@@ -135,7 +135,7 @@ def _with_rank(spec: str, configs: dict[str, AdapterConfig], rank: int) -> dict[
     return configs | {"lora": replace(configs["lora"], r=rank)}
 
 
-def in_order(configs: Sequence[AdapterConfig]) -> tuple[AdapterConfig, ...]:
+def in_order(configs: Iterable[AdapterConfig]) -> tuple[AdapterConfig, ...]:
     """Return `configs` in the order of `KINDS`."""
     order = list(KINDS)
     return tuple(sorted(configs, key=lambda config: order.index(config.kind)))

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 ATTENTION_BY_ROW = "pecl_attention_by_row"
 
@@ -75,15 +78,15 @@ def attention_by_row(
         (1, T, h, d_head) and None.
     """
     # (1, h, T, d_head) -> (B, L, h, d_head) -> (B, h, L, d_head)
-    by_row = (packing.unpack(states.transpose(1, 2)).transpose(1, 2) for states in (query, key, value))
-    attended, _ = sdpa_attention_forward(module, *by_row, packing.mask, **kwargs)  # (B, L, h, d_head)
+    query, key, value = (packing.unpack(states.transpose(1, 2)).transpose(1, 2) for states in (query, key, value))
+    attended, _ = sdpa_attention_forward(module, query, key, value, packing.mask, **kwargs)  # (B, L, h, d_head)
     return packing.pack(attended), None
 
 
 AttentionInterface.register(ATTENTION_BY_ROW, attention_by_row)
 
 
-def can_pack(backbone: nn.Module) -> bool:
+def can_pack(backbone: PreTrainedModel) -> bool:
     """Return whether `backbone` is of an architecture and attention that `encode_packed` knows, and as it was made.
 
     A layer whose `forward` somebody has replaced, as OpenDelta's soft prompt does, may look at rows.
@@ -93,7 +96,7 @@ def can_pack(backbone: nn.Module) -> bool:
     return not any("forward" in vars(module) for module in backbone.modules())
 
 
-def encode_packed(backbone: nn.Module, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+def encode_packed(backbone: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
     """Return the last hidden states (B, L, d) of a padded batch, with zeros in the padding.
 
     Args:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,9 @@ from pecl.encoders.fingerprint import fingerprint_module
 from pecl.encoders.packing import can_pack, encode_packed
 from pecl.encoders.pooling import POOLINGS
 from pecl.errors import ConfigError, DataError, unknown
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +53,7 @@ class RowAdapter(Protocol):
     @property
     def works_on_tokens(self) -> bool:
         """Whether the selected slots treat every token alike, in whatever row it stands."""
+        ...
 
     def select(self, slots: torch.Tensor | None, rows: int) -> None:
         """Say which slot each of the `rows` rows uses: (rows,) int64; None stands for slot 0 everywhere."""
@@ -93,7 +97,7 @@ class MultilingualTextEncoder(nn.Module):
 
     def __init__(
         self,
-        backbone: nn.Module,
+        backbone: PreTrainedModel,
         tokenizer: Any,
         head: nn.Module | None,
         *,
@@ -109,7 +113,7 @@ class MultilingualTextEncoder(nn.Module):
         self.head = head if head is not None else nn.Identity()
         # Width D of the embeddings; not read from `head` later, whose place an adapter may take.
         linear = [layer for layer in self.head.modules() if isinstance(layer, nn.Linear)]
-        self.embedding_dim = linear[-1].out_features if linear else backbone.config.hidden_size
+        self.embedding_dim: int = linear[-1].out_features if linear else backbone.config.hidden_size
         self.tokenizer = tokenizer
         self.name = name
         self.text_prefix = text_prefix

@@ -39,13 +39,20 @@ def cosine_mse(query: torch.Tensor, anchor: torch.Tensor) -> torch.Tensor:
     return F.mse_loss(F.normalize(query, dim=-1), F.normalize(anchor, dim=-1))
 
 
+def _given(images: torch.Tensor | None) -> torch.Tensor:
+    """Return the images of a loss that cannot do without them."""
+    if images is None:
+        raise ValueError("images: expected embeddings (B, D) for a loss with images, got None")
+    return images
+
+
 _contrastive = ContrastiveLoss()
 
 # name -> loss(query, anchor, images); images are (B, D), or None in training on text alone
 ALIGNMENTS: dict[str, Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]] = {
     "mse": lambda query, anchor, images: mse(query, anchor),
     "contrastive": lambda query, anchor, images: _contrastive(query, anchor),
-    "contrastive_with_image": lambda query, anchor, images: _contrastive(images, anchor),
+    "contrastive_with_image": lambda query, anchor, images: _contrastive(_given(images), anchor),
     "cosine_mse": lambda query, anchor, images: cosine_mse(query, anchor),
 }
 
@@ -76,7 +83,7 @@ class AlignmentObjective:
         """
         loss = query.new_zeros(())
         if self.image_weight:
-            loss = loss + self.image_weight * ContrastiveLoss(self.logit_scale)(images, query)
+            loss = loss + self.image_weight * ContrastiveLoss(self.logit_scale)(_given(images), query)
         if anchor is not None:
             aligned = sum(ALIGNMENTS[name](query, anchor, images) for name in self.alignments)
             loss = loss + self.alignment_weight * aligned

@@ -27,6 +27,11 @@ class HeadConfig(AdapterConfig):
     level: ClassVar[int] = COPY_OF_LAYER
     lr_scale: float = option(1.0, "the head's learning rate is the run's times this", low=0)
 
+    @property
+    def learning_rate_scale(self) -> float:
+        """See `AdapterConfig`."""
+        return self.lr_scale
+
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
         """Return the copies of the head's linear layers: usually one.
 
@@ -64,7 +69,7 @@ class SlotLinear(SlotModule):
     def __init__(self, base: nn.Linear, rows: SlotRows) -> None:
         super().__init__(base, rows)
         self.weight = self.slot_parameter(*base.weight.shape, like=base.weight)
-        self.bias = None if base.bias is None else self.slot_parameter(*base.bias.shape, like=base.bias)
+        self.bias = None if self.base.bias is None else self.slot_parameter(*base.bias.shape, like=base.bias)
 
     def reset_slot(self, slot: int, generator: torch.Generator) -> None:
         """Copy the tower's own weight and bias."""

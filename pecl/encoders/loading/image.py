@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import timm
 import torch
@@ -133,7 +134,7 @@ def _read_transformers(folder: Path, name: str, dtype: torch.dtype) -> ImageEnco
         key: tensor for key, tensor in read_state_dict(folder).items() if not key.startswith(architecture.other_half)
     }
     model = build_model(architecture.model_class, _vision_config(config), state, folder, dtype)
-    head = architecture.projection and getattr(model, architecture.projection)
+    head = None if architecture.projection is None else getattr(model, architecture.projection)
     backbone = _PooledFeatures(model.vision_model if head is not None else model)
     preprocess = _Preprocess(folder)
     return ImageEncoder(backbone, head, preprocess, name=name, preprocessing=preprocess.settings)
@@ -149,7 +150,7 @@ def _vision_config(config: PretrainedConfig) -> PretrainedConfig:
 class _PooledFeatures(nn.Module):
     """A transformers vision model that gives its pooled features alone."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
 
@@ -198,6 +199,5 @@ def _read_timm(folder: Path, name: str, dtype: torch.dtype) -> ImageEncoder:
                 f"{projection} takes {head.in_features} features, but {architecture} gives {backbone.num_features}"
             )
     settings = resolve_model_data_config(backbone)
-    return ImageEncoder(
-        backbone, head, create_transform(**settings, is_training=False), name=name, preprocessing=settings
-    )
+    preprocess = cast("Callable[[Image.Image], torch.Tensor]", create_transform(**settings, is_training=False))
+    return ImageEncoder(backbone, head, preprocess, name=name, preprocessing=settings)
