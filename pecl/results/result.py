@@ -69,9 +69,9 @@ def read_result(path: str | Path) -> dict[str, Any]:
         result = json.loads(Path(path).read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise DamagedResultError(f"result {path} cannot be read ({error}); delete it and run it again") from error
-    missing = [key for key in _REQUIRED if key not in result] if isinstance(result, dict) else ["an object"]
-    if missing:
-        raise DamagedResultError(f"{path} is no result of pecl: it lacks {', '.join(missing)}")
+    if not isinstance(result, dict) or (missing := [key for key in _REQUIRED if key not in result]):
+        lacks = ", ".join(missing) if isinstance(result, dict) else "an object"
+        raise DamagedResultError(f"{path} is no result of pecl: it lacks {lacks}")
     if not isinstance(result["schema"], int) or result["schema"] > SCHEMA:
         raise DataError(
             f"{path} has schema {result['schema']!r}, this version of pecl reads up to {SCHEMA}; upgrade pecl"
