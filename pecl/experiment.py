@@ -185,7 +185,7 @@ class _Fleet:
     def train(self, adapter: Adapter) -> list[dict[str, Any]]:
         """Train all cells, write their results and return them."""
         first = self.cells[0].config
-        identity = sha256_json([[c.config.identity(), c.data_record(), c.towers.text.fingerprint] for c in self.cells])
+        identity = sha256_json([_state_identity(cell) for cell in self.cells])
         trainer = self.trainer = AlignmentTrainer(
             adapter.tower,
             adapter,
@@ -242,6 +242,15 @@ class _Fleet:
         write_manifest(cell)
         write_result(cell.config.out, result)
         return result
+
+
+def _state_identity(cell: Prepared) -> list[Any]:
+    """Return what a saved state depends on: config, data, split, images and towers."""
+    images, seen = cell.data.images, None
+    if images is not None:
+        files = [images.fingerprint(i) for i in range(len(images))]
+        seen = [cell.towers.image.fingerprint, cell.data.image_index, files]
+    return [cell.config.identity(), cell.data_record(), cell.parts, cell.towers.text.fingerprint, seen]
 
 
 def _training_cell(cell: Prepared) -> TrainingCell:
