@@ -4,6 +4,7 @@ import json
 import platform
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from interrupted import counted_steps, interrupted_after
@@ -13,7 +14,7 @@ import pecl.inputs
 from pecl.config import make_config
 from pecl.data.captions import ParallelCaptions
 from pecl.errors import DataError
-from pecl.experiment import train
+from pecl.experiment import train, train_fleet
 from pecl.recorded import complete_result, find_result, has_states, remove_states, remove_unfinished_files, state_path
 from pecl.results import DamagedResultError, collect, read_result, result_path, write_result
 
@@ -151,15 +152,17 @@ def test_what_killed_writers_left_is_removed_from_the_folder_and_those_below(tmp
 
 @pytest.fixture
 def on_text(small, monkeypatch):
-    """Return a config that trains on translated text, and a function that changes that text."""
+    """Return a config that trains on translated text, and a function that changes that text in one language."""
+    texts = {}
 
-    def use(seed):
-        columns = [tuple(sentences(9, seed=seed + i)) for i in range(3)]
-        text = ParallelCaptions("text", "de", columns[0], columns[1], target_to_english=columns[2])
-        monkeypatch.setitem(pecl.inputs._TRAINING_TEXT, "flickr30k200", lambda _: text)
-        return text
+    def use(seed, language="de"):
+        columns = [tuple(sentences(9, seed=seed + i)) for i in range(2)]
+        texts[language] = ParallelCaptions("text", language, *columns)
+        return texts[language]
 
     use(30)
+    use(40, "fr")
+    monkeypatch.setitem(pecl.inputs._TRAINING_TEXT, "flickr30k200", lambda config: texts[config.language])
     values = {"train_on": "flickr30k200", "image_weight": 0.0, "alignment_weight": 1.0}
     return make_config({**small, **values}), use
 
@@ -185,4 +188,15 @@ def test_a_training_on_text_does_not_go_on_with_other_text(on_text):
     use(50)
     with counted_steps() as steps:
         train(config)
+    assert len(steps) == 12
+
+
+def test_a_fleet_does_not_go_on_with_other_text_of_any_cell(on_text):
+    config, use = on_text
+    cells = [config, replace(config, language="fr")]
+    with interrupted_after(3):
+        train_fleet(cells)
+    use(60, "fr")
+    with counted_steps() as steps:
+        train_fleet(cells)
     assert len(steps) == 12

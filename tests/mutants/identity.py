@@ -323,7 +323,7 @@ _STATES = [
         "pecl/experiment.py",
         "sha256_json([_state_identity(cell) for cell in self.cells])",
         "sha256_json(_state_identity(self.cells[0]))",
-        _RESUMING,
+        _RESULTS,
     ),
     Mutant(
         "path of a state without its data",
