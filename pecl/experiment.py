@@ -148,9 +148,12 @@ def check_fleet(configs: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
         ConfigError: they cannot be trained side by side, or one bears the mark of others; the field is named.
     """
     marked = side_by_side(configs)
-    if any(config.beside not in (None, one.beside) for config, one in zip(configs, marked, strict=True)):
+    foreign = [
+        config.beside for config, one in zip(configs, marked, strict=True) if config.beside not in (None, one.beside)
+    ]
+    if foreign:
         raise ConfigError(
-            f"beside: {configs[0].beside} is a cell that was trained in one pass with others: repeat their grid, or "
+            f"beside: {foreign[0]} is a cell that was trained in one pass with others: repeat their grid, or "
             "leave beside out to train it alone, which draws other dropout"
         )
     joint = configs[0].joint

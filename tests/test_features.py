@@ -132,6 +132,8 @@ def test_each_tower_has_embeddings_of_its_own(images, tmp_path):
         other.backbone.weight.fill_(2.0)
     first, second = (image_embeddings(t, images, EmbeddingStore(t.fingerprint, tmp_path / "c")) for t in (plain, other))
     torch.testing.assert_close(second, 2 * first)
+    assert torch.equal(image_embeddings(plain, images, EmbeddingStore(plain.fingerprint, tmp_path / "c")), first)
+    assert plain.backbone.seen == 5  # what the other tower wrote did not push it out
     texts = sentences(5)
     for seed in (1, 2):
         tower = tiny_tower(seed=seed)

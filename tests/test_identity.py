@@ -126,6 +126,11 @@ def test_the_mark_of_cells_side_by_side_is_of_all_of_them(name):
     assert [cell.alone() for cell in pair] == [one, two]
 
 
+def test_the_mark_of_other_cells_is_named():
+    with pytest.raises(ConfigError, match="beside: 0123456789abcdef is a cell that was trained in one pass"):
+        check_fleet([ExperimentConfig(), changed("beside")])
+
+
 def test_a_cell_alone_and_the_languages_of_a_joint_training_bear_no_mark():
     cells = side_by_side([ExperimentConfig(), ExperimentConfig(seed=2)])
     assert side_by_side(cells[:1]) == [ExperimentConfig()]

@@ -180,8 +180,8 @@ _CONFIG = [
     Mutant(
         "the mark of others accepted",
         "pecl/experiment.py",
-        "if any(config.beside not in (None, one.beside)",
-        "if False and any(config.beside not in (None, one.beside)",
+        "if foreign:",
+        "if foreign is None:",
         ("tests/test_experiment.py::test_what_stands_beside_a_cell_is_part_of_its_identity", *_IDENTITY),
     ),
     Mutant(
