@@ -1,8 +1,8 @@
 """A training written out a second time, as plainly as it can be, so that a result can be held against it.
 
 It reads the table of captions itself, has its own table of routes, embeds texts in padded batches without packing, and
-takes its steps with `torch.optim.Adam`. It shares the towers and the initial values of the delta with the library. Every
-step takes all training pairs, so their order does not matter; dropout is off.
+takes its steps with `torch.optim.Adam`. It shares the towers and the initial values of the delta with the library.
+Every step takes all training pairs, so their order does not matter; dropout is off.
 """
 
 import csv

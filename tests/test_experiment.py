@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from small_experiment import tiny_towers
 
 import pecl.experiment
