@@ -62,6 +62,17 @@ def test_zero_shot_recall_is_that_of_the_plain_tower_on_the_test_part(small):
         assert result["metrics"][part]["zero_shot"]["mean_recall@1"] == pytest.approx(float(expected))
 
 
+def test_an_evaluation_takes_the_whole_data_set(small):
+    result = evaluate(make_config(small))
+    assert result["data"]["gallery"]["size"] == 24
+    assert result["metrics"].keys() == {"test"}
+    assert result["metrics"]["test"].keys() == {"zero_shot"}
+    data, towers = load_dataset(small["dataset"], "de"), tiny_towers()
+    images = towers.image.encode_image(data.images.load(i) for i in range(24))
+    expected = recall_by_hand(towers.text.encode_text(data.target), images)
+    assert result["metrics"]["test"]["zero_shot"]["mean_recall@1"] == pytest.approx(float(expected))
+
+
 def test_the_same_config_gives_the_same_bits(small, tmp_path):
     first = train(make_config(small))
     second = train(make_config({**small, "out": str(tmp_path / "again")}))
