@@ -18,7 +18,7 @@ _INTERVALS = f"{_TRAINER}::test_a_loss_of_the_curve_is_the_mean_over_its_own_int
 _SLOT_SCORE = f"{_TRAINER}::test_the_score_of_a_slot_is_the_mean_of_its_cells"
 _BEST = f"{_TRAINER}::test_best_is_the_highest_score_and_ties_go_to_the_later"
 _SLOTS = f"{_TRAINER}::test_slots_equal_separate_runs"
-_KILLED = f"{_TRAINER}::test_killed_and_resumed_ends_with_the_same_bits"
+_RESUMED = "tests/test_records.py::test_an_interrupted_run_says_so_and_goes_on_to_the_same_end"
 _BOOTSTRAP = "tests/test_retrieval.py::test_bootstrap_intervals_are_drawn_anew_with_the_same_seed"
 _OPTIMIZER = "tests/test_optimizer.py"
 
@@ -217,7 +217,12 @@ _FAULTS: dict[str, list[tuple[str, str, str, str]]] = {
             'derived_seed(self.cells[0].seed, "order", epoch)',
             _SLOTS,
         ),
-        ("a resumed run forgets the losses of its interval", 'self._recent = state.tensors["recent"]', "pass", _KILLED),
+        (
+            "a resumed run forgets the losses of its interval",
+            'self._recent = state.tensors["recent"]',
+            "pass",
+            _RESUMED,
+        ),
     ],
     "pecl/evaluator.py": [
         ("mean recall over @1 alone", "for k in RECALL_AT]", "for k in RECALL_AT[:1]]", "tests/test_evaluator.py"),
