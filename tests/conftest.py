@@ -1,8 +1,10 @@
 """Fixtures that several test files share."""
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["helpers.small_experiment", "helpers.translation_models"]
+pytest.register_assert_rewrite("helpers.run_by_hand")  # its assertions say both values, as those of a test do
 
 # How long an example takes says nothing on a machine that does other things as well.
 settings.register_profile("pecl", deadline=None, suppress_health_check=[HealthCheck.too_slow])

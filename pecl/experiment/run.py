@@ -150,9 +150,12 @@ def check_fleet(configs: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
         ConfigError: they cannot be trained side by side, or one bears the mark of others; the field is named.
     """
     marked = side_by_side(configs)
-    if any(config.beside not in (None, one.beside) for config, one in zip(configs, marked, strict=True)):
+    foreign = [
+        config.beside for config, one in zip(configs, marked, strict=True) if config.beside not in (None, one.beside)
+    ]
+    if foreign:
         raise ConfigError(
-            f"beside: {configs[0].beside} is a cell that was trained in one pass with others: repeat their grid, or "
+            f"beside: {foreign[0]} is a cell that was trained in one pass with others: repeat their grid, or "
             "leave beside out to train it alone, which draws other dropout"
         )
     joint = configs[0].joint
@@ -187,7 +190,7 @@ class _Fleet:
     def train(self, adapter: Adapter) -> list[dict[str, Any]]:
         """Train all cells, write their results and return them."""
         first = self.cells[0].config
-        identity = sha256_json([[c.config.identity(), c.data_record(), c.towers.text.fingerprint] for c in self.cells])
+        identity = sha256_json([_state_identity(cell) for cell in self.cells])
         trainer = self.trainer = AlignmentTrainer(
             adapter.tower,
             adapter,
@@ -244,6 +247,15 @@ class _Fleet:
         write_manifest(cell)
         write_result(cell.config.out, result)
         return result
+
+
+def _state_identity(cell: Prepared) -> list[Any]:
+    """Return what a saved state depends on: config, data, split, images and towers."""
+    images, seen = cell.data.images, None
+    if images is not None:
+        files = [images.fingerprint(i) for i in range(len(images))]
+        seen = [cell.towers.image.fingerprint, cell.data.image_index, files]
+    return [cell.config.identity(), cell.data_record(), cell.parts, cell.towers.text.fingerprint, seen]
 
 
 def _training_cell(cell: Prepared) -> TrainingCell:

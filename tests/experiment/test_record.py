@@ -1,7 +1,6 @@
 """What lies beside the metrics: manifest, what was retrieved, parts told apart, interrupted runs."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,30 +54,6 @@ def test_coco_train_and_validation_images_are_told_apart(tmp_path, monkeypatch):
     whole = result["metrics"]["test"]["zero_shot"]["mean_recall@1"]
     weighted = 0.8 * parts["train2014"]["zero_shot"]["mean_recall@1"]
     assert weighted + 0.2 * parts["val2014"]["zero_shot"]["mean_recall@1"] == pytest.approx(whole)
-
-
-def test_an_interrupted_run_says_so_and_goes_on_to_the_same_end(small, tmp_path, monkeypatch):
-    config = make_config(small)
-    monkeypatch.setattr("pecl.training.trainer.SAVE_EVERY_SECONDS", 0.0)
-    plain_step, taken = AlignmentTrainer.train_step, []
-
-    def step(trainer):
-        if len(taken) == 5:
-            raise KeyboardInterrupt
-        taken.append(plain_step(trainer))
-        return taken[-1]
-
-    monkeypatch.setattr(AlignmentTrainer, "train_step", step)
-    with pytest.raises(KeyboardInterrupt):
-        train(config)
-    stopped = read_result(result_path(small["out"], config.run_id()))
-    assert (stopped["status"], stopped["steps"]) == ("interrupted", 5)
-    monkeypatch.setattr(AlignmentTrainer, "train_step", plain_step)
-    resumed, whole = train(config), train(replace(config, out=str(tmp_path / "whole")))
-    assert resumed["status"] == "complete"
-    for key in ("metrics", "ranks", "curve", "retrieved"):
-        assert resumed[key] == whole[key]
-    assert not (Path(small["out"]) / ".state").exists()
 
 
 def test_an_interruption_keeps_complete_results(small, monkeypatch):
