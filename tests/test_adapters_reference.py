@@ -283,6 +283,48 @@ def test_heads_of_several_layers_are_trained_and_merged():
     torch.testing.assert_close(merged(*batch_of(tower)), tower(*batch_of(tower)), rtol=0, atol=1e-10)
 
 
+def test_a_merged_tower_keeps_the_towers_settings():
+    tower = tower_of("bert")
+    tower.pooling, tower.max_length, tower.text_prefix = "lasttoken", 77, "q: "
+    merged = merge_slot(filled(tower, "lora"), 0)
+    assert (merged.pooling, merged.max_length, merged.text_prefix) == ("lasttoken", 77, "q: ")
+    assert (merged.name, merged.tokenizer) == (tower.name, tower.tokenizer)
+    assert merged.adapter is None
+
+
+# 140 positions in all; RoBERTa's kind loses those up to the padding token's id, which is 1
+@pytest.mark.parametrize(("architecture", "longest"), [("xlm-roberta", 10), ("roberta", 10), ("bert", 12)])
+def test_a_prompt_may_fill_all_positions_and_no_more(architecture, longest):
+    tower = tower_of(architecture)
+    adapter = attach(tower, parse_adapter(f"soft_prompt:num_virtual_tokens={longest}"))
+    ids = torch.full((1, tower.max_length), 7)
+    assert tower(ids, torch.ones_like(ids)).isfinite().all()
+    adapter.remove()
+    with pytest.raises(ConfigError, match=f"exceed the {128 + longest} positions"):
+        attach(tower, parse_adapter(f"soft_prompt:num_virtual_tokens={longest + 1}"))
+    with pytest.raises(ConfigError, match=f"exceed the {128 + longest} positions"):  # the prompts count together
+        attach(tower, parse_adapter(f'soft_prompt:num_virtual_tokens={longest - 2}+hard_prompt:text="abc"'))
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "lasttoken"])
+def test_a_trained_prompt_by_hand(pooling):
+    """Vectors of no token: put behind the first token by hand, in a sequence without padding."""
+    tower = tower_of("xlm-roberta")
+    tower.pooling = pooling
+    words = tower.backbone.get_input_embeddings()
+    ids = torch.tensor([[0, 7, 9, 2]])
+    embeddings = words(ids)
+    prompt = filled(tower, "soft_prompt:num_virtual_tokens=3").slot_state(0)[
+        "backbone.embeddings.word_embeddings.prompt"
+    ]
+    found = tower(ids, torch.ones_like(ids))
+    tower.adapter.remove()
+    sequence = torch.cat([embeddings[0, :1], prompt, embeddings[0, 1:]]).unsqueeze(0)  # (1, 7, d)
+    hidden = tower.backbone(inputs_embeds=sequence).last_hidden_state[0]
+    pooled = {"mean": hidden.mean(0), "cls": hidden[0], "lasttoken": hidden[-1]}[pooling]
+    torch.testing.assert_close(found[0], tower.head(pooled), rtol=0, atol=1e-10)
+
+
 @pytest.mark.parametrize(
     ("spec", "reason"),
     [

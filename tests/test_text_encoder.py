@@ -47,6 +47,48 @@ def test_embeddings_do_not_depend_on_batch_or_order(pooling):
         assert torch.allclose(tower.encode_text(texts, batch_size), alone, atol=1e-6)
 
 
+@pytest.mark.parametrize("packing", [True, False])
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("architecture", ["xlm-roberta", "bert"])
+def test_embeddings_are_the_head_of_the_pooled_hidden_states(architecture, pooling, packing):
+    """Each text alone, without padding: the pooling is then plain indexing."""
+    tower = tiny_tower(architecture, dim=5)
+    tower.pooling, tower.packing, tower.text_prefix = pooling, packing, "q: "
+    texts = sentences(9)
+    pick = {
+        "mean": lambda hidden: hidden.mean(0),
+        "cls": lambda hidden: hidden[0],
+        "lasttoken": lambda hidden: hidden[-1],
+    }
+    with torch.inference_mode():
+        for text, found in zip(texts, tower.encode_text(texts, 4), strict=True):
+            ids = torch.tensor([tower.tokenizer("q: " + text)["input_ids"]])
+            hidden = tower.backbone(input_ids=ids).last_hidden_state[0]  # (L, d)
+            expected = pick[pooling](hidden) @ tower.head.weight.T + tower.head.bias
+            torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("head", "width"),
+    [
+        (None, 32),
+        (torch.nn.Linear(32, 7), 7),
+        (torch.nn.Sequential(torch.nn.Linear(32, 9), torch.nn.Tanh(), torch.nn.Linear(9, 5)), 5),
+    ],
+)
+def test_the_width_is_that_of_the_last_linear_layer(head, width):
+    plain = tiny_tower()
+    tower = MultilingualTextEncoder(plain.backbone, plain.tokenizer, head, name="x")
+    assert tower.embedding_dim == width
+    assert tower.encode_text(["a"]).shape == (1, width)
+
+
+def test_embeddings_come_without_gradients():
+    tower = tiny_tower()
+    assert not tower.encode_text(["a b", "c"]).requires_grad
+    assert tower(*tower.pad(tower.tokenize(["a b"]), [0])[1:]).requires_grad
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_gives_float32_near_the_full_one(dtype):
     texts = sentences(9)

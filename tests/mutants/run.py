@@ -65,7 +65,9 @@ def is_found(mutant: Mutant, project: Path) -> bool:
         target.write_text(sound, "utf-8")
     import_failed = "error during collection" in done.stdout or "errors during collection" in done.stdout
     if done.returncode not in (0, _PYTEST_FAILED) and not import_failed:
-        raise RuntimeError(f"{mutant.name}: pytest ended with {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        raise RuntimeError(
+            f"{mutant.name}: pytest ended with {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+        )
     return done.returncode != 0
 
 
@@ -95,7 +97,9 @@ def run(mutants: list[Mutant], jobs: int) -> list[Mutant]:
 def main() -> int:
     """Run the faults that were asked for, print the share that was found, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--science", action="store_true", help="only the faults that change a reported number in silence")
+    parser.add_argument(
+        "--science", action="store_true", help="only the faults that change a reported number in silence"
+    )
     parser.add_argument("--only", default="", metavar="TEXT", help="only faults whose name or file holds TEXT")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="faults tried at once (default 1)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the outcome there")

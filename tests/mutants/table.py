@@ -33,7 +33,9 @@ class Mutant:
         """Return the faulty file's text; ValueError where `before` does not occur exactly once."""
         text = (root / self.file).read_text("utf-8")
         if text.count(self.before) != 1:
-            raise ValueError(f"{self.name}: expected its text once in {self.file}, found it {text.count(self.before)} times")
+            raise ValueError(
+                f"{self.name}: expected its text once in {self.file}, found it {text.count(self.before)} times"
+            )
         return text.replace(self.before, self.after)
 
 
