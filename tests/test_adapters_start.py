@@ -133,6 +133,7 @@ def test_resetting_one_slot_leaves_the_others_alone(wide):
     adapter.reset_slot(1, seed=3)
     after = [adapter.slot_state(slot) for slot in range(3)]
     adapter.remove()
+    assert any(not torch.equal(before[1][name], after[1][name]) for name in before[1])  # a copy: not changed afterwards
     for name in before[0]:
         assert torch.equal(after[0][name], before[0][name])
         assert torch.equal(after[1][name], before[2][name])

@@ -512,6 +512,8 @@ PEFT_FORMAT = [
             "layers_to_transform": "(None,)",
             "trainable_token_indices": "(None,)",
             "target_parameters": "(None, [])",
+            "alora_invocation_tokens": "(None,)",
+            "use_qalora": "(False, None)",
         }.items()
     ),
     science(
