@@ -39,6 +39,16 @@ def test_mean_in_half_precision_is_rounded_once():
     assert (mean != exact).float().mean() < 0.01  # float32 and float64 may fall on two sides of a tie
 
 
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_embeddings_do_not_depend_on_batch_or_order(pooling):
+    tower = tiny_tower()
+    tower.pooling = pooling
+    texts = sentences(23)
+    alone = torch.cat([tower.encode_text([text]) for text in texts])
+    for batch_size in (1, 4, 64):
+        assert torch.allclose(tower.encode_text(texts, batch_size), alone, atol=1e-6)
+
+
 @pytest.mark.parametrize("packing", [True, False])
 @pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("architecture", ["xlm-roberta", "bert"])
