@@ -11,6 +11,8 @@ import signal
 import sys
 from pathlib import Path
 
+from waiting import wait_until
+
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["grid_processes", "small_experiment", "pecl.experiment", "pecl.commands.grid"])
 
@@ -53,6 +55,17 @@ class Command:
         assert self.process.exitcode is not None, "it did not end"
         return self.process.exitcode
 
+    def wait_until(self, condition, what, seconds=60):
+        """Wait for something that the process is to do; that it ends before is an error, which shows what it wrote."""
+
+        def look():
+            ended = self.process.exitcode
+            found = condition()
+            assert found or ended is None, f"it ended with {ended} before this: {what}\n{self.err}"
+            return found
+
+        return wait_until(look, seconds, what)
+
     def signal(self, number):
         """Send a signal, unless the process has ended by itself; its exit status tells which."""
         with contextlib.suppress(ProcessLookupError):
@@ -71,6 +84,26 @@ def allow_small_files_only():
     """Let a file grow to 8 kB and no further: a write then fails half-way, as on a full disk."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000))
+
+
+def signal_itself(number, at, part):
+    """Send this process signal `number` at its `at`-th operation on files whose path contains `part`.
+
+    So it is met at the same point however fast the machine is.
+    """
+    left = at
+
+    def on_event(event, arguments):
+        nonlocal left
+        if event in _FILE_EVENTS and part in str(arguments[0]):
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), number)
+
+    sys.addaudithook(on_event)
+
+
+_FILE_EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir")
 
 
 def note_trainings():

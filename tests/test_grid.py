@@ -2,16 +2,19 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
-import time
+from functools import partial
 from pathlib import Path
 
 import pytest
-from grid_processes import Command, allow_small_files_only, note_trainings
+from grid_processes import Command, allow_small_files_only, note_trainings, signal_itself
+from tqdm import tqdm
 
 import pecl.experiment
+import pecl.grid.status
 from pecl.cli import main
 from pecl.config import make_config
 from pecl.errors import ConfigError
@@ -56,28 +59,21 @@ def check_undisturbed(undisturbed, command, out):
     assert (command.out, listing(out), measured(out)) == undisturbed
 
 
-def kill_again_and_again(arguments, tmp_path, kills, seed):
-    """Start the command and kill it at a random moment, `kills` times over; return how often it was at work then."""
-    import random
-
-    moments, at_work = random.Random(seed), 0
-    for number in range(kills):
-        command = Command(arguments, tmp_path / f"killed-{number}")
-        time.sleep(moments.uniform(0.0, 1.2))
-        command.signal(signal.SIGKILL)
-        at_work += command.wait() == -signal.SIGKILL
-    return at_work
+# A training step saves the state: one file is opened and renamed. So many operations are fewer than those of a cell.
+MOST_OPERATIONS = 40
 
 
 @pytest.mark.parametrize(
     ("kills", "fleet"), [(3, 2), *(pytest.param(10, fleet, marks=pytest.mark.slow) for fleet in (1, 2))]
 )
 def test_a_grid_killed_again_and_again_gives_the_same_table(cells, tmp_path, kills, fleet):
-    cells = {**cells, "epochs": 12, "fleet": fleet}
+    cells = {**cells, "epochs": 4 * kills, "fleet": fleet}
     plain = Command(["grid", *flags({**cells, "out": tmp_path / "plain"})], tmp_path / "plain-log")
     assert plain.wait() == 0
-    arguments = ["grid", *flags(cells)]
-    assert kill_again_and_again(arguments, tmp_path, kills, seed=kills) > 0
+    arguments, moments = ["grid", *flags(cells)], random.Random(kills)
+    for number in range(kills):
+        dies = partial(signal_itself, signal.SIGKILL, moments.randint(1, MOST_OPERATIONS), cells["out"])
+        assert Command(arguments, tmp_path / f"killed-{number}", dies).wait() == -signal.SIGKILL
     last = Command(arguments, tmp_path / "last")
     check_undisturbed((plain.out, listing(tmp_path / "plain"), measured(tmp_path / "plain")), last, cells["out"])
 
@@ -90,12 +86,13 @@ def test_two_grids_at_once_do_no_cell_twice(cells, tmp_path, undisturbed):
 
 
 def test_a_grid_takes_over_from_one_that_dies(cells, tmp_path, undisturbed):
-    first = Command(["grid", *flags(cells)], tmp_path / "first")
-    while not list(Path(cells["out"]).glob(".locks/*")):
-        time.sleep(0.01)
-    first.signal(signal.SIGSTOP)  # it holds its lock and does nothing
+    freezes = partial(signal_itself, signal.SIGSTOP, 3, f"{cells['out']}/.state/")  # it then holds its lock
+    first = Command(["grid", *flags(cells)], tmp_path / "first", freezes)
+    first.wait_until(lambda: list(Path(cells["out"]).glob(".state/*.safetensors")), "the first saved state")
     second = Command(["grid", *flags(cells)], tmp_path / "second")
-    time.sleep(1)
+    second.wait_until(lambda: "3 done, 0 running, 0 failed, 1 remaining" in second.err, "all cells but the held one")
+    second.wait_until(lambda: "(waiting for another process)" in second.err, "waiting for the held one")
+    assert first.process.is_alive()
     first.signal(signal.SIGKILL)
     check_undisturbed(undisturbed, second, cells["out"])
 
@@ -103,8 +100,7 @@ def test_a_grid_takes_over_from_one_that_dies(cells, tmp_path, undisturbed):
 def test_ctrl_c_saves_and_stops(cells, tmp_path):
     cells = {**cells, "epochs": 2000, "lr": 1e-2, "seed": 1}
     command = Command(["grid", *flags(cells)], tmp_path / "log")
-    while not list(Path(cells["out"]).glob(".state/*.safetensors")):
-        time.sleep(0.01)
+    command.wait_until(lambda: list(Path(cells["out"]).glob(".state/*.safetensors")), "a saved state")
     command.signal(signal.SIGINT)
     assert command.wait() == 130
     assert command.err.endswith("pecl: interrupted; the same command goes on from here\n")
@@ -273,6 +269,18 @@ def test_dry_run_says_how_cells_stand_and_what_remains(small, capsys):
     assert [line.split()[1] for line in lines[:2]] == ["complete", "new"]
     assert lines[2].startswith("2 cells, 1 to train: about ")
     assert "recorded cells of the same shape for 1 of 1" in lines[2]
+
+
+def test_a_grid_is_trained_with_progress_bars_turned_off(small, monkeypatch, capfd):
+    """tqdm reads TQDM_DISABLE once, when it is imported; a bar that is turned off lacks what others have."""
+    monkeypatch.setattr(pecl.grid.status, "tqdm", partial(tqdm, disable=True))
+    assert [result["status"] for result in run_grid([make_config(small)]).results] == ["complete"]
+    assert "grid:" not in capfd.readouterr().err
+    command = [sys.executable, "-m", "pecl", "grid", *flags(small)]
+    environment = {**os.environ, "TQDM_DISABLE": "1"}
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert make_config(small).run_id()[:8] in again.stdout
 
 
 def test_a_grid_that_skips_a_thousand_cells_starts_at_once_and_without_torch(small):
