@@ -43,11 +43,20 @@ def _main(arguments, output, environment, setup):
 class Command:
     """`pecl ...` with tiny towers in a process."""
 
+    started = []  # noqa: RUF012
+
     def __init__(self, arguments, output, setup=None):
         self.output = Path(output)
         environment = {"PECL_CACHE_DIR": os.environ["PECL_CACHE_DIR"]}
         self.process = CONTEXT.Process(target=_main, args=(arguments, str(output), environment, setup))
         self.process.start()
+        self.started.append(self)
+
+    @classmethod
+    def kill_all(cls):
+        """Kill what still runs: pytest would wait for it when it ends, forever for a frozen one."""
+        while cls.started:
+            cls.started.pop().process.kill()
 
     def wait(self, seconds=120):
         """Return the exit status, negative for a signal."""
@@ -73,11 +82,15 @@ class Command:
 
     @property
     def out(self):
-        return Path(f"{self.output}.out").read_text("utf-8")
+        return self._written("out")
 
     @property
     def err(self):
-        return Path(f"{self.output}.err").read_text("utf-8")
+        return self._written("err")
+
+    def _written(self, suffix):
+        path = Path(f"{self.output}.{suffix}")
+        return path.read_text("utf-8") if path.exists() else ""  # the process has only just begun
 
 
 def allow_small_files_only():

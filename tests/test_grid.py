@@ -40,6 +40,12 @@ def measured(folder):
     return [{key: result[key] for key in kept} for result in results], weights
 
 
+@pytest.fixture(autouse=True)
+def nothing_runs_on():
+    yield
+    Command.kill_all()
+
+
 @pytest.fixture
 def cells(small):
     """Values of a grid of four cells of eight steps each."""
