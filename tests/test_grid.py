@@ -21,6 +21,8 @@ from pecl.errors import ConfigError
 from pecl.experiment import train
 from pecl.grid import estimate, expand, fleets, run_grid
 from pecl.grid.estimate import Recorded, duration
+from pecl.launchers.base import Event
+from pecl.locks import hold
 from pecl.results import result_path
 
 
@@ -167,6 +169,51 @@ def test_a_failure_is_tried_again_by_the_next_grid_and_once_by_each(small, monke
     assert len(tried) == 2
     monkeypatch.setattr(pecl.experiment, "_training_cell", plain)
     assert run_grid([cell]).results[0]["status"] == "complete"
+
+
+class Forgetful:
+    """A launcher whose tasks end well and leave a result at the `leaves`-th attempt alone; 0 for never."""
+
+    separate = False
+
+    def __init__(self, leaves):
+        self.leaves, self.attempts = leaves, 0
+
+    def run(self, tasks):
+        for task in tasks:
+            self.attempts += 1
+            assert self.attempts < 5, "the grid tries for ever"
+            if self.attempts == self.leaves:
+                train(task.cells[0])
+            yield Event("finished", task)
+
+
+@pytest.mark.parametrize(("leaves", "attempts", "status"), [(1, 1, "complete"), (2, 2, "complete"), (0, 2, "failed")])
+def test_a_result_that_is_not_seen_is_waited_for_once(small, leaves, attempts, status):
+    launcher = Forgetful(leaves)
+    (result,) = run_grid([make_config(small)], launcher=launcher).results
+    assert (launcher.attempts, result["status"]) == (attempts, status)
+    if status == "failed":
+        assert "its results are not seen here" in result["error"]
+
+
+def test_states_of_complete_cells_alone_are_removed(small, monkeypatch):
+    """One cell is complete, one is complete and another process is at work on it again, one failed."""
+    complete, busy, fails = (make_config({**small, "seed": seed}) for seed in (1, 2, 3))
+    run_grid([complete, busy])
+    states = Path(small["out"]) / ".state"
+    states.mkdir()
+    names = {config.seed: f"{config.run_id()}-0123456789abcdef.safetensors" for config in (complete, busy, fails)}
+    for name in names.values():
+        (states / name).write_text("")
+
+    def no_luck(_):
+        raise RuntimeError("no luck")
+
+    monkeypatch.setattr(pecl.experiment, "_training_cell", no_luck)
+    with hold(small["out"], [busy.run_id()]):
+        assert len(run_grid([complete, busy, fails]).failed) == 1
+    assert {path.name for path in states.iterdir()} == {names[2], names[3]}
 
 
 def test_bad_input_of_one_cell_does_not_stop_the_others(small):

@@ -6,14 +6,16 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from checkpoints import write_base, write_clip, write_mclip
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import wait_until
 
+import pecl.experiment
 import pecl.launchers.processes
 from pecl.config import make_config
 from pecl.errors import ConfigError, OutputError, PeclError
@@ -22,6 +24,7 @@ from pecl.launchers import make_launcher
 from pecl.launchers.base import Task, WorkerDiedError, parse_options
 from pecl.launchers.processes import Processes, share_of_cores
 from pecl.launchers.worker import main as worker
+from pecl.locks import hold
 
 # Stands for a worker: says what it was given, and ends as its first cell's seed says.
 STUB = """#!{python}
@@ -123,6 +126,59 @@ def test_a_worker_says_what_is_wrong_with_its_task(tmp_path, small, capsys):
     assert len(list(Path(small["out"]).glob("*.json"))) == 1
 
 
+@pytest.fixture
+def task_file(small, tmp_path):
+    """The config file of one small cell."""
+    path = tmp_path / "task.yaml"
+    path.write_text(Task((make_config(small),)).to_yaml())
+    return path
+
+
+@pytest.fixture
+def deaf_to_interrupts():
+    """Ignore SIGINT, as a shell's background jobs do; a worker restores it for itself."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_worker_leaves_a_cell_that_another_process_is_at_work_on(task_file, small, capsys, deaf_to_interrupts):
+    with hold(small["out"], [make_config(small).run_id()]):
+        assert worker([str(task_file)]) == 75
+    assert "is being trained by another process" in capsys.readouterr().err.splitlines()[-1]
+    assert not list(Path(small["out"]).glob("*.json"))
+
+
+def test_a_worker_that_cannot_write_says_so(task_file, small, capsys, deaf_to_interrupts):
+    Path(small["out"]).write_text("a file in the folder's place")
+    assert worker([str(task_file)]) == 73
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"cannot write into {small['out']}")
+
+
+def test_an_interrupted_worker_records_it(task_file, small, monkeypatch, capsys, deaf_to_interrupts):
+    monkeypatch.setattr(pecl.experiment.AlignmentTrainer, "run", lambda _: signal.raise_signal(signal.SIGINT))
+    assert worker([str(task_file)]) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "interrupted"
+    (path,) = Path(small["out"]).glob("*.json")
+    assert json.loads(path.read_text())["status"] == "interrupted"
+
+
+def test_a_worker_ends_with_its_input(task_file, small, monkeypatch, capsys, deaf_to_interrupts):
+    """Its input is open for as long as the grid that started it lives."""
+    reading, writing = os.pipe()
+    os.write(writing, task_file.read_bytes() + b"...\n")
+
+    def loses_its_grid(trainer):
+        os.close(writing)
+        wait_until(lambda: False, 20, "the interrupt")
+
+    monkeypatch.setattr(pecl.experiment.AlignmentTrainer, "run", loses_its_grid)
+    with open(reading) as stream:
+        monkeypatch.setattr(sys, "stdin", stream)
+        assert worker(["-"]) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "interrupted"
+
+
 def test_a_missing_engine_is_named(monkeypatch):
     for name, package in (("slurm", "submitit"), ("ray", "ray")):
         with monkeypatch.context() as patch:
@@ -136,6 +192,27 @@ def test_slurm_that_is_not_here_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match="needs sbatch, which is not found here"):
         make_launcher("slurm")
+
+
+def test_a_preempted_slurm_job_is_queued_again_with_its_task(tmp_path):
+    """submitit meets the signal that Slurm sends first; here with its own handler, and without a cluster."""
+    pytest.importorskip("submitit")
+    from submitit.core.core import DelayedSubmission
+    from submitit.core.job_environment import SignalHandler
+
+    from pecl.launchers.slurm import _Job
+
+    queued = []
+    environment = SimpleNamespace(global_rank=0, _requeue=queued.append)
+    paths = SimpleNamespace(submitted_pickle=tmp_path / "submitted.pkl")
+    submission = DelayedSubmission(_Job(), "cells: []")
+    submission.set_timeout(timeout_min=60, max_num_timeout=3)
+    with pytest.raises(SystemExit):
+        SignalHandler(environment, paths, submission).checkpoint_and_try_requeue(signal.SIGUSR2)
+    assert queued == [3]
+    status, sentence = DelayedSubmission.load(paths.submitted_pickle).result()
+    assert (status, sentence) == _Job()("cells: []")
+    assert "a task is a mapping" in sentence
 
 
 # From here on the towers lie on disk, so that a worker anywhere can load them.
@@ -158,7 +235,6 @@ def here(on_disk, tmp_path, monkeypatch):
     """Four cells, and what a grid of this process makes of them."""
     import torch
 
-    import pecl.experiment
     from pecl.encoders.registry import load_towers
 
     monkeypatch.setattr(pecl.experiment, "load_towers", load_towers)
@@ -235,7 +311,8 @@ def long_cells(on_disk):
 def start_two_at_work(values):
     """A grid and its two workers, once both have saved a state."""
     process = start(values, "--jobs", "2")
-    wait_for(lambda: len(list(Path(values["out"]).glob(".state/*.safetensors"))) == 2)
+    states = Path(values["out"]) / ".state"
+    wait_until(lambda: len(list(states.glob("*.safetensors"))) == 2, 120, "a saved state of each worker")
     return process, workers_of(process)
 
 
@@ -244,14 +321,6 @@ def workers_of(process):
         ["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True, check=False
     )
     return [int(pid) for pid in found.stdout.split()]
-
-
-def wait_for(condition, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return found
 
 
 def is_running(pid):
@@ -279,11 +348,12 @@ def test_workers_end_with_a_killed_grid_and_a_killed_worker_is_a_failed_cell(on_
     process, workers = start_two_at_work(values := long_cells(on_disk))
     process.kill()
     process.communicate()
-    wait_for(lambda: not any(is_running(pid) for pid in workers), 60)
+    wait_until(lambda: not any(is_running(pid) for pid in workers), 60, "the end of the killed grid's workers")
     process = start(values, "--jobs", "1", "--launcher", "process")
-    wait_for(lambda: workers_of(process) and list(Path(on_disk["out"]).glob(".locks/*")))
+    wait_until(lambda: workers_of(process) and list(Path(on_disk["out"]).glob(".locks/*")), 120, "a worker's lock")
     os.kill(workers_of(process)[0], signal.SIGKILL)
-    failed = wait_for(lambda: [p for p in Path(on_disk["out"]).glob("*.json") if '"failed"' in p.read_text()])
+    out = Path(on_disk["out"])
+    failed = wait_until(lambda: [p for p in out.glob("*.json") if '"failed"' in p.read_text()], 120, "a failed cell")
     assert "WorkerDiedError: the worker was killed by SIGKILL" in json.loads(failed[0].read_text())["error"]
     process.send_signal(signal.SIGINT)
     process.communicate()
