@@ -197,8 +197,8 @@ def test_slurm_that_is_not_here_is_named(monkeypatch, tmp_path):
 def test_a_preempted_slurm_job_is_queued_again_with_its_task(tmp_path):
     """submitit meets the signal that Slurm sends first; here with its own handler, and without a cluster."""
     pytest.importorskip("submitit")
-    from submitit.core.core import DelayedSubmission
     from submitit.core.job_environment import SignalHandler
+    from submitit.core.utils import DelayedSubmission
 
     from pecl.launchers.slurm import _Job
 
