@@ -13,6 +13,7 @@ import pytest
 from checkpoints import write_base, write_clip, write_mclip
 from hypothesis import given
 from hypothesis import strategies as st
+from small_experiment import SMALL, write_folder
 from waiting import wait_until
 
 import pecl.experiment
@@ -205,56 +206,75 @@ def test_a_preempted_slurm_job_is_queued_again_with_its_task(tmp_path):
     queued = []
     environment = SimpleNamespace(global_rank=0, _requeue=queued.append)
     paths = SimpleNamespace(submitted_pickle=tmp_path / "submitted.pkl")
-    submission = DelayedSubmission(_Job(), "cells: []")
+    text = "folder: .\ncells: [{epoch: 3}]"
+    submission = DelayedSubmission(_Job(), text)
     submission.set_timeout(timeout_min=60, max_num_timeout=3)
     with pytest.raises(SystemExit):
         SignalHandler(environment, paths, submission).checkpoint_and_try_requeue(signal.SIGUSR2)
     assert queued == [3]
     status, sentence = DelayedSubmission.load(paths.submitted_pickle).result()
-    assert (status, sentence) == _Job()("cells: []")
-    assert "a task is a mapping" in sentence
+    assert (status, sentence) == _Job()(text)
+    assert "unknown key 'epoch'" in sentence
 
 
 # From here on the towers lie on disk, so that a worker anywhere can load them.
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Towers, data and a cache that the tests below share."""
+    folder = tmp_path_factory.mktemp("shared")
+    write_folder(folder)
+    write_base(folder / "base")
+    write_mclip(folder / "text", folder / "base", dim=12)
+    write_clip(folder / "image")
+    return folder
+
+
+def values_on_disk(folder, out):
+    places = {"dataset": "captions.csv", "text_model": "text", "image_model": "image"}
+    return {**SMALL, **{name: str(folder / place) for name, place in places.items()}, "epochs": 2, "out": str(out)}
+
+
 @pytest.fixture
-def on_disk(small, tmp_path):
-    write_base(tmp_path / "base")
-    write_mclip(tmp_path / "text", tmp_path / "base", dim=12)
-    write_clip(tmp_path / "image")
-    return {**small, "text_model": str(tmp_path / "text"), "image_model": str(tmp_path / "image"), "epochs": 2}
+def on_disk(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("PECL_CACHE_DIR", str(folder / "cache"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    return values_on_disk(folder, tmp_path / "results")
 
 
 def summary(results):
     return [(r["run_id"], r["status"], r.get("metrics"), r.get("ranks"), r.get("curve")) for r in results]
 
 
-@pytest.fixture
-def here(on_disk, tmp_path, monkeypatch):
-    """Four cells, and what a grid of this process makes of them."""
+LRS = [1e-2, 1e-3]
+
+
+@pytest.fixture(scope="module")
+def here(folder):
+    """What a grid of this process makes of two cells: a summary of the results, and the names of the files."""
     import torch
 
-    from pecl.encoders.registry import load_towers
-
-    monkeypatch.setattr(pecl.experiment, "load_towers", load_towers)
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    values = {**on_disk, "lr": [1e-2, 1e-3, 1e-4]}
-    results = run_grid(expand({**values, "out": str(tmp_path / "here")})).results
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PECL_CACHE_DIR", str(folder / "cache"))
+        results = run_grid(expand({**values_on_disk(folder, folder / "here"), "lr": LRS})).results
     torch.set_num_threads(before)
-    return expand(values), summary(results)
+    return summary(results), names(folder / "here")
+
+
+def check_like_here(here, on_disk, launcher):
+    results = run_grid(expand({**on_disk, "lr": LRS}), launcher=launcher).results
+    assert (summary(results), names(on_disk["out"])) == here
 
 
 def names(folder):
     return sorted(path.name for path in Path(folder).iterdir())
 
 
-def test_processes_give_what_this_process_gives(here, on_disk, tmp_path):
-    cells, expected = here
-    assert summary(run_grid(cells, launcher=make_launcher(jobs=2)).results) == expected
-    assert names(on_disk["out"]) == names(tmp_path / "here")
+def test_processes_give_what_this_process_gives(here, on_disk):
+    check_like_here(here, on_disk, make_launcher(jobs=2))
 
 
 def test_slurm_gives_what_this_process_gives(here, on_disk, tmp_path, monkeypatch):
@@ -262,12 +282,9 @@ def test_slurm_gives_what_this_process_gives(here, on_disk, tmp_path, monkeypatc
     from slurm_stub import install
 
     jobs = install(tmp_path, monkeypatch)
-    cells, expected = here
-    launcher = make_launcher("slurm", 2, ["partition=gpu", "cpus_per_task=2"])
-    assert summary(run_grid(cells, launcher=launcher).results) == expected
-    assert names(on_disk["out"]) == names(tmp_path / "here")
+    check_like_here(here, on_disk, make_launcher("slurm", 2, ["partition=gpu", "cpus_per_task=2"]))
     script = (jobs / "submitted").read_text()
-    assert "#SBATCH --array=0-2%2" in script
+    assert "#SBATCH --array=0-1%2" in script
     assert "#SBATCH --partition=gpu" in script
     with pytest.raises(ConfigError, match="unknown option 'partitoin' of sbatch; did you mean 'partition'"):
         make_launcher("slurm", None, ["partitoin=gpu"])
@@ -288,11 +305,9 @@ def test_a_slurm_job_that_dies_is_a_failed_cell(on_disk, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_ray_gives_what_this_process_gives(here, on_disk, tmp_path):
+def test_ray_gives_what_this_process_gives(here, on_disk):
     pytest.importorskip("ray")
-    cells, expected = here
-    assert summary(run_grid(cells, launcher=make_launcher("ray", 2)).results) == expected
-    assert names(on_disk["out"]) == names(tmp_path / "here")
+    check_like_here(here, on_disk, make_launcher("ray", 2))
     with pytest.raises(ConfigError, match="unknown option 'gpus': expected one of num_cpus"):
         make_launcher("ray", None, ["gpus=1"])
 
