@@ -13,8 +13,8 @@ NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "quickstart.ipynb"
 SMALL = """
 from functools import partial
 import pecl.data.registry
-pecl.data.registry.load_scenes = partial(pecl.data.registry.load_scenes, size=80)
-SHOTS, EPOCHS = 25, 1
+pecl.data.registry.load_scenes = partial(pecl.data.registry.load_scenes, size=50)
+SHOTS, EPOCHS = 10, 1
 """
 
 
