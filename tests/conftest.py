@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["small_experiment", "translation_models"]
+pytest_plugins = ["fake_device", "small_experiment", "translation_models"]
 pytest.register_assert_rewrite("run_by_hand")  # its assertions say both values, as those of a test do
 
 # How long an example takes says nothing on a machine that does other things as well.

@@ -1,9 +1,9 @@
 """A device that is not the CPU, without hardware: `fake:0`, on which what a GPU refuses is refused.
 
-A `FakeTensor` says that it lies on `fake:0` and holds a CPU tensor, which computes. As on a GPU, an operation that mixes
-it with CPU tensors raises, unless these have no dimensions, are copied, or index it. What makes the CPU wait for the
-device is noted: reading a value, a copy to the CPU, a shape that depends on values, and a copy to the device that was
-not asked for without waiting.
+A `FakeTensor` says that it lies on `fake:0` and holds a CPU tensor, which computes. As on a GPU, an operation that
+mixes it with CPU tensors raises, unless these have no dimensions, are copied, or index it. What makes the CPU wait for
+the device is noted: reading a value, a copy to the CPU, a shape that depends on values, and a copy to the device that
+was asked for without `non_blocking`.
 
 torch keeps the registration of a device for the life of the process. It has no effect but that the name is known:
 outside the fixture no tensor can be made there, and the device reports itself as unavailable.

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 from checkpoints import write_base, write_clip, write_mclip
@@ -24,6 +25,7 @@ from pecl.grid import expand, run_grid
 from pecl.launchers import make_launcher
 from pecl.launchers.base import Task, WorkerDiedError, parse_options
 from pecl.launchers.processes import Processes, share_of_cores
+from pecl.launchers.ray import Ray
 from pecl.launchers.worker import main as worker
 from pecl.locks import hold
 
@@ -78,10 +80,11 @@ def test_the_end_of_a_worker_is_understood(stub):
     assert str(events[9].error) == "the worker was killed by SIGKILL: what was wrong"
 
 
-def test_workers_get_cores_and_gpus_of_their_own(stub, monkeypatch):
+@pytest.mark.parametrize("device", ["cuda", "cuda:0"])
+def test_workers_get_cores_and_gpus_of_their_own(stub, monkeypatch, device):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {2, 3, 4, 5, 8})
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "6,7")
-    list(Processes(2).run(tasks(2, 3, device="cuda")))
+    list(Processes(2).run(tasks(2, 3, device=device)))
     assert [stub(seed)["OMP_NUM_THREADS"] for seed in (2, 3)] == ["3", "2"]
     assert [stub(seed)["arguments"][-1] for seed in (2, 3)] == ["2,3,4", "5,8"]
     assert [stub(seed)["CUDA_VISIBLE_DEVICES"] for seed in (2, 3)] == ["6", "7"]
@@ -89,6 +92,23 @@ def test_workers_get_cores_and_gpus_of_their_own(stub, monkeypatch):
     list(Processes(1).run(tasks(2)))
     assert stub(2)["OMP_NUM_THREADS"] == "1"
     assert stub(2)["CUDA_VISIBLE_DEVICES"] == "6,7"
+
+
+def test_a_gpu_that_is_named_by_its_number_is_left_visible_to_all(stub, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "6,7")
+    list(Processes(2).run(tasks(2, 3, device="cuda:1")))
+    assert [stub(seed)["CUDA_VISIBLE_DEVICES"] for seed in (2, 3)] == ["6,7", "6,7"]
+
+
+@pytest.mark.parametrize(("device", "asked"), [("cpu", None), ("cuda", 1), ("cuda:0", 1), ("cuda:1", 2)])
+def test_ray_is_asked_for_the_gpus_that_a_device_needs(monkeypatch, device, asked):
+    ray = MagicMock()
+    ray.is_initialized.return_value = True
+    ray.wait.side_effect = lambda waiting, timeout: (waiting, [])
+    ray.get.return_value = (0, "")
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    assert len(ends(Ray(1).run(tasks(4, device=device)))) == 1
+    assert ray.remote.return_value.options.call_args.kwargs.get("num_gpus") == asked
 
 
 @given(st.sets(st.integers(0, 200), min_size=1), st.integers(1, 20))

@@ -46,6 +46,12 @@ class Task:
         return cls(cells), document["folder"]
 
 
+def gpus_needed(device: str) -> int:
+    """Return how many GPUs a process must see to find `device`: k + 1 for `cuda:k`, 1 for `cuda`, 0 for all others."""
+    kind, _, index = device.partition(":")
+    return int(index or 0) + 1 if kind == "cuda" else 0
+
+
 @dataclass(frozen=True)
 class Event:
     """Something that a launcher has to say.
