@@ -54,7 +54,7 @@ class FakeTensor(torch.Tensor):
 
     @classmethod
     def __torch_function__(cls, function, types, args=(), kwargs=None):
-        if function is torch.Tensor.data.__set__:
+        if function == torch.Tensor.data.__set__:  # torch replaces what it knows of the tensor alone
             args[0].values = args[1].values
         with torch._C.DisableTorchFunctionSubclass():  # the default would make FakeTensors of all results
             return function(*args, **(kwargs or {}))
