@@ -14,16 +14,13 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.backend_registration import _DummyPrivateUse1Hook, _setup_privateuseone_for_python_backend
 
 NAME = "fake"
 aten = torch.ops.aten
 
-# Operations that have CPU tensors beside their own: copies, and indexing, whose indices are copied.
-_MIXING = {aten._to_copy, aten.copy_, aten.index, aten.index_put, aten.index_put_, aten._index_put_impl_}
-_INDEXING = _MIXING - {aten._to_copy, aten.copy_}
+_INDEXING = {aten.index, aten.index_put, aten.index_put_, aten._index_put_impl_}
 # Operations that give a number to the CPU, or a tensor whose shape depends on values.
 _READING = {
     aten._local_scalar_dense,
@@ -101,60 +98,57 @@ class FakeDevice(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
+        tensors = list(_tensors((*args, *kwargs.values())))
+        there = any(isinstance(tensor, FakeTensor) for tensor in tensors)
+        target = next((value for value in (*args, kwargs.get("device")) if isinstance(value, torch.device)), None)
+        to_fake = there if target is None else target.type == NAME
+        if not there and not to_fake:
+            return function(*args, **kwargs)
         if torch.is_inference_mode_enabled():  # where operations that are made of others arrive whole
             with self:
                 out = function.decompose(*args, **kwargs)
             if out is not NotImplemented:
                 return out
-        operation = function.overloadpacket
-        tensors = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
-        there = any(isinstance(tensor, FakeTensor) for tensor in tensors)
-        here = any(not isinstance(tensor, FakeTensor) and tensor.dim() for tensor in tensors)
-        target = kwargs.get("device")
-        to_fake = there if target is None else torch.device(target).type == NAME
-        if operation in _INDEXING:
-            self._check_indexing(operation, *args)
-        elif there and here and operation not in _MIXING:
-            raise _two_devices(function)
-        if operation is aten.copy_:
-            self._note_copy(
-                function, args[1], isinstance(args[0], FakeTensor), (*args[2:], kwargs.get("non_blocking"))[0]
-            )
-        elif operation is aten._to_copy:
-            self._note_copy(function, args[0], to_fake, kwargs.get("non_blocking"))
-        elif there and operation in _READING:
-            self.note(function)
+        self._check(function, args, kwargs, tensors, to_fake)
         if to_fake and target is not None:
-            kwargs["device"] = "cpu"
-        return self._carry_out(function, args, kwargs, to_fake)
-
-    def _carry_out(self, function, args, kwargs, to_fake):
-        plain_args, plain_kwargs = pytree.tree_map_only(FakeTensor, lambda tensor: tensor.values, (args, kwargs))
-        if function.overloadpacket is aten._to_copy:  # to another device is always a copy, here as well
-            plain_kwargs.pop("non_blocking", None)
+            kwargs["device"] = torch.device("cpu")
+        if function.overloadpacket is aten._to_copy:
+            kwargs.pop("non_blocking", None)
         # A wrapper made in inference mode cannot be a view, so that mode is left; there are no gradients below here.
         with torch.inference_mode(False), torch.no_grad():
-            out = function(*plain_args, **plain_kwargs)
+            out = function(*_plain(args), **_plain(kwargs))
             if not to_fake:
                 return out
-            same = {
-                id(leaf.values): leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, FakeTensor)
-            }
-            return pytree.tree_map_only(
-                torch.Tensor, lambda values: same[id(values)] if id(values) in same else FakeTensor(values), out
-            )
+            # What is changed in place is given back itself.
+            return _wrapped(out, {id(t.values): t for t in tensors if isinstance(t, FakeTensor)})
 
-    def _check_indexing(self, operation, tensor, indices, values=None, *_):
+    def _check(self, function, args, kwargs, tensors, to_fake):
+        """Raise where tensors of two devices meet; note what waits."""
+        operation = function.overloadpacket
+        if operation is aten.copy_:
+            non_blocking = args[2] if len(args) > 2 else kwargs.get("non_blocking")
+            self._note_copy(function, args[1], isinstance(args[0], FakeTensor), non_blocking)
+        elif operation is aten._to_copy:
+            self._note_copy(function, args[0], to_fake, kwargs.get("non_blocking"))
+        elif operation in _INDEXING:
+            self._check_indexing(function, *args)
+        elif any(isinstance(tensor, FakeTensor) for tensor in tensors):
+            if any(not isinstance(tensor, FakeTensor) and tensor.dim() for tensor in tensors):
+                raise _two_devices(function)
+            if operation in _READING:
+                self.note(function)
+
+    def _check_indexing(self, function, tensor, indices, values=None, *_):
         indices = [index for index in indices if index is not None]
         others = indices if values is None or not values.dim() else [*indices, values]
         if not isinstance(tensor, FakeTensor):
             if any(isinstance(other, FakeTensor) for other in others):
-                raise _two_devices(operation)
+                raise _two_devices(function)
             return
         if values is not None and values.dim() and not isinstance(values, FakeTensor):
-            raise _two_devices(operation)
+            raise _two_devices(function)
         if any(not isinstance(index, FakeTensor) or index.dtype in (torch.bool, torch.uint8) for index in indices):
-            self.note(operation)  # an index is copied to the device, or the places of a mask are counted
+            self.note(function)  # an index is copied to the device, or the places of a mask are counted
 
     def _note_copy(self, function, source, to_fake, non_blocking):
         from_fake = isinstance(source, FakeTensor)
@@ -165,6 +159,30 @@ class FakeDevice(TorchDispatchMode):
         frames = [frame for frame in traceback.extract_stack() if "/pecl/" in frame.filename]
         places = " < ".join(f"{frame.filename.split('/pecl/')[-1]}:{frame.lineno}" for frame in frames[:-4:-1])
         self.waits.append(f"{function} at {places}")
+
+
+def _tensors(values):
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _tensors(value)
+
+
+def _plain(values):
+    """Arguments with the CPU tensors behind them."""
+    if isinstance(values, FakeTensor):
+        return values.values
+    if isinstance(values, dict):
+        return {name: _plain(value) for name, value in values.items()}
+    return type(values)(map(_plain, values)) if type(values) in (list, tuple) else values
+
+
+def _wrapped(out, given):
+    """What an operation gave, on the fake device; `given` are the arguments by the identities of their values."""
+    if isinstance(out, torch.Tensor):
+        return given[id(out)] if id(out) in given else FakeTensor(out)
+    return type(out)(_wrapped(one, given) for one in out) if isinstance(out, list | tuple) else out
 
 
 def _two_devices(function):

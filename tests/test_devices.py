@@ -5,15 +5,15 @@ import torch
 from adapter_towers import TEXTS, states
 from checkpoints import write_clip
 from PIL import Image
-from safetensors.torch import load_file
 from small_experiment import tiny_towers
-from test_trainer import cell, trainer
-from tiny import sentences, tiny_tower
+from test_trainer import cell
+from tiny import tiny_tower
 
 import pecl.experiment
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.base import attach
 from pecl.adapters.files import load_adapter_file, save_adapter
+from pecl.adapters.merge import merge_slot
 from pecl.adapters.registry import KINDS, parse_adapter
 from pecl.config import make_config
 from pecl.encoders.devices import to_device
@@ -28,7 +28,8 @@ from pecl.trainer import AlignmentTrainer, Schedule
 
 ARCHITECTURES = ("xlm-roberta", "bert")
 # What each kind needs beside its name: sizes that fit the tiny tower, and something to train.
-SPECS = [{"compacter": "compacter:reduction_factor=4", "hard_prompt": "lora+hard_prompt"}.get(k, k) for k in KINDS]
+_NEEDED = {"compacter": "compacter:reduction_factor=4", "hard_prompt": "lora+hard_prompt", "pooler": "lora+pooler"}
+SPECS = [_NEEDED.get(kind, kind) for kind in KINDS]
 ANCHORS = ("student", "frozen", "none")
 LAYOUTS = {"one slot": (1, None), "a fleet": (2, None), "two cells of one slot": (2, [0, 0])}  # cells, their slots
 MIXED = [i * 7 % 3 for i in range(len(TEXTS))]
@@ -106,18 +107,14 @@ def test_the_fake_device_ends_with_its_fixture(fake_device):
 # Training
 
 
-def run_of(device, architecture="xlm-roberta", layout="one slot", anchor="student", spec=None, dropout=False, **options):
-    """A training on tiny towers; `spec` has another cell of other data and learning rate in every slot."""
+def run_of(device, architecture="xlm-roberta", layout="one slot", anchor="student", spec="lora", dropout=False, **more):
+    """A training on tiny towers: one epoch of three steps, validated after the second and the third."""
     count, slot_of = LAYOUTS[layout]
     tower = tiny_tower(architecture).to(device)
-    cells = [cell(tower, seed=1 + i, lr=1e-2 / (1 + i), anchor=anchor) for i in range(count)]
-    if slot_of is not None:  # which share a learning rate
-        cells = [cell(tower, seed=1 + i, anchor=anchor) for i in range(count)]
+    cells = [cell(tower, seed=1 + i, lr=1e-2 / (1 if slot_of else 1 + i), anchor=anchor) for i in range(count)]
+    adapter = attach(tower, parse_adapter(spec), seeds=[1] if slot_of else [c.seed for c in cells])
     schedule = Schedule(epochs=1, batch_size=5, eval_every=2, dropout=dropout)
-    if slot_of is None:
-        return trainer(tower, cells, schedule, *([] if spec is None else [parse_adapter(spec)]), **options)
-    adapter = attach(tower, parse_adapter(spec or "lora"))
-    return AlignmentTrainer(tower, adapter, cells, schedule, lambda: [0.5] * count, slot_of=slot_of, **options)
+    return AlignmentTrainer(tower, adapter, cells, schedule, lambda: [0.5] * count, slot_of=slot_of, **more)
 
 
 def trained(run):
@@ -137,10 +134,9 @@ def test_every_adapter_trains_as_on_the_cpu_and_no_step_waits(fake_device, spec,
             losses = run.train_step()
         assert waits == []
         close(losses.cpu(), reference.train_step())
-    for name, parameter in reference.adapter.named_parameters():
-        found = dict(run.adapter.named_parameters())[name]
-        assert found.device == fake_device.device
-        close(found.detach().cpu(), parameter.detach())
+    assert {parameter.device for parameter in run.adapter.parameters()} == {fake_device.device}
+    for found, expected in zip(run.optimizer.exp_avg, reference.optimizer.exp_avg, strict=True):
+        close(found.cpu(), expected)  # gradients; Adam makes whole steps of those that are zero but for rounding
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -188,9 +184,8 @@ def test_losses_are_read_at_validations_alone(fake_device):
         assert [step for step, _ in one] == [step for step, _ in other] == [2, 3]
         close(torch.tensor(one), torch.tensor(other))
     for one, other in zip(states_there, states_here, strict=True):
-        assert all(not tensor.is_meta for tensor in one.values())
         close(one, other)
-    assert sum("_validate" in wait or "trainer.py" in wait for wait in waits) == 2
+    assert len([wait for wait in waits if "trainer.py" in wait]) == 2
 
 
 def test_a_training_is_saved_and_goes_on_there_or_on_the_cpu(fake_device, tmp_path):
@@ -299,11 +294,9 @@ def test_a_mixed_batch_of_the_bank_is_that_of_the_cpu(fake_device, spec):
         banks.append(bank)
     languages = [("de", "cs", "fr")[slot] for slot in MIXED]
     with fake_device.counted() as waits:
-        found = banks[0].encode_text(TEXTS, languages, batch_size=4)
-    close(found, banks[1].encode_text(TEXTS, languages, batch_size=4))
-    assert len(waits) == len(list(banks[1].tower.batches(banks[1].tower.tokenize(TEXTS), 4)))  # the embeddings' copies
-    grouped = [language for language in ("de", "cs", "fr") for _ in range(4)]
-    close(banks[0].encode_text(TEXTS, grouped), banks[1].encode_text(TEXTS, grouped))
+        found = banks[0].encode_text(TEXTS, languages)
+    close(found, banks[1].encode_text(TEXTS, languages))
+    assert len(waits) == len(list(banks[1].tower.batches(banks[1].tower.tokenize(TEXTS), 64)))  # copies of embeddings
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -334,10 +327,7 @@ def test_adapter_files_and_merged_towers_are_those_of_the_cpu(fake_device, tmp_p
         loaded = attach(tower, file.configs)
         loaded.load_slot_state(0, file.state)
         close(tower.encode_text(TEXTS), expected)
-        bank = tower.adapter
-        from pecl.adapters.merge import merge_slot
-
-        merged = merge_slot(bank, 0)
+        merged = merge_slot(loaded, 0)
         assert merged.device == tower.device
         close(merged.encode_text(TEXTS), expected)
         paths.append(path)
@@ -368,7 +358,8 @@ def test_recall_of_embeddings_there_is_that_of_embeddings_here(fake_device):
     for matrix in (correct, correct.to(fake_device.device)):
         assert correct_ranks(there, matrix).tolist() == correct_ranks(similarity, correct).tolist()
         assert metrics(there, matrix) == metrics(similarity, correct)
-        assert metrics(there.T, matrix.T) == metrics(similarity.T, correct.T)
+        columns = there.T.contiguous(), matrix.T.contiguous()
+        assert metrics(*columns) == metrics(similarity.T.contiguous(), correct.T.contiguous())
     expected = RetrievalEvaluator(gallery, items)(texts)
     for device in ("cpu", fake_device.device):
         assert RetrievalEvaluator(gallery.to(device), items)(texts.to(fake_device.device)) == expected
