@@ -17,6 +17,7 @@ from pecl.adapters.merge import merge_slot
 from pecl.adapters.registry import KINDS, parse_adapter
 from pecl.config import make_config
 from pecl.encoders.devices import to_device
+from pecl.encoders.pooling import POOLINGS
 from pecl.encoders.registry import Towers
 from pecl.encoders.vision import load_image_encoder
 from pecl.evaluator import RetrievalEvaluator
@@ -313,6 +314,14 @@ def test_packing_gives_what_padding_gives(fake_device, architecture):
         close(tower(*there).detach().cpu(), expected)
 
 
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_every_pooling_gives_what_it_gives_on_the_cpu(fake_device, pooling):
+    tower = tiny_tower("bert")
+    tower.pooling = pooling
+    expected = tower.encode_text(TEXTS)
+    close(tower.to(fake_device.device).encode_text(TEXTS), expected)
+
+
 def test_adapter_files_and_merged_towers_are_those_of_the_cpu(fake_device, tmp_path):
     paths = []
     for device in (fake_device.device, "cpu"):
@@ -363,3 +372,29 @@ def test_recall_of_embeddings_there_is_that_of_embeddings_here(fake_device):
     expected = RetrievalEvaluator(gallery, items)(texts)
     for device in ("cpu", fake_device.device):
         assert RetrievalEvaluator(gallery.to(device), items)(texts.to(fake_device.device)) == expected
+
+
+# A GPU, where there is one
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("spec", "layout"), [(s, "a fleet") for s in SPECS] + [("lora", name) for name in LAYOUTS])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_gpu_trains_as_the_cpu_and_no_step_waits(architecture, spec, layout):
+    run, reference = (run_of(device, architecture, layout, spec=spec) for device in ("cuda", "cpu"))
+    for _ in range(run.total_steps):
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            losses = run.train_step()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        torch.testing.assert_close(losses.cpu(), reference.train_step(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.gpu
+def test_an_experiment_on_a_gpu_gives_what_it_gives_on_the_cpu(small, towers_on, tmp_path):
+    results = []
+    for device in ("cuda:0", "cpu"):
+        towers_on(torch.device(device))
+        results.append(train(make_config({**small, "epochs": 1, "device": device, "out": str(tmp_path / device)})))
+    torch.testing.assert_close(*(torch.tensor(r["curve"]["loss"]) for r in results), rtol=1e-4, atol=1e-4)
