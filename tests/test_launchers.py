@@ -100,7 +100,7 @@ def test_a_gpu_that_is_named_by_its_number_is_left_visible_to_all(stub, monkeypa
     assert [stub(seed)["CUDA_VISIBLE_DEVICES"] for seed in (2, 3)] == ["6,7", "6,7"]
 
 
-@pytest.mark.parametrize(("device", "asked"), [("cpu", None), ("cuda", 1), ("cuda:0", 1), ("cuda:1", 2)])
+@pytest.mark.parametrize(("device", "asked"), [("cpu", None), ("cuda", 1), ("cuda:0", 1), ("cuda:1", 2), ("cuda:x", 1)])
 def test_ray_is_asked_for_the_gpus_that_a_device_needs(monkeypatch, device, asked):
     ray = MagicMock()
     ray.is_initialized.return_value = True

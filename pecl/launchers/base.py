@@ -49,7 +49,8 @@ class Task:
 def gpus_needed(device: str) -> int:
     """Return how many GPUs a process must see to find `device`: k + 1 for `cuda:k`, 1 for `cuda`, 0 for all others."""
     kind, _, index = device.partition(":")
-    return int(index or 0) + 1 if kind == "cuda" else 0
+    number = int(index) if index.isdecimal() else 0  # a device that is not there is refused by the process itself
+    return number + 1 if kind == "cuda" else 0
 
 
 @dataclass(frozen=True)

@@ -275,8 +275,8 @@ _FAULTS = [
     (
         "Ray shows one GPU to cuda:1",
         "pecl/launchers/base.py",
-        "int(index or 0) + 1 if kind",
-        "1 if kind",
+        "return number + 1 if kind",
+        "return 1 if kind",
         RAY,
     ),
 ]
