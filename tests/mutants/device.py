@@ -2,7 +2,8 @@
 
 from mutants.table import Mutant
 
-DEVICES = ("tests/test_devices.py",)
+CADENCE = ("tests/test_devices.py::test_losses_are_read_at_validations_alone",)
+POOLED = ("tests/test_devices.py::test_every_pooling_gives_what_it_gives_on_the_cpu",)
 PROCESSES = (
     "tests/test_launchers.py::test_workers_get_cores_and_gpus_of_their_own",
     "tests/test_launchers.py::test_a_gpu_that_is_named_by_its_number_is_left_visible_to_all",
@@ -31,7 +32,7 @@ _FAULTS = [
         "pecl/trainer.py",
         "torch.zeros(adapter.num_slots, device=tower.device)",
         "torch.zeros(adapter.num_slots)",
-        DEVICES,
+        CADENCE,
     ),
     ("losses read at every step", "pecl/trainer.py", "return losses.detach()", "return losses.detach().cpu()", STEPS),
     (
@@ -198,7 +199,7 @@ _FAULTS = [
         "pecl/encoders/pooling.py",
         "torch.arange(mask.shape[1], device=mask.device)",
         "torch.arange(mask.shape[1])",
-        DEVICES,
+        POOLED,
     ),
     (
         "ranks counted on the CPU",
