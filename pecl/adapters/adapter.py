@@ -145,7 +145,7 @@ class Adapter:
 
     def select(self, slots: torch.Tensor | None, rows: int) -> None:
         """See `RowAdapter`."""
-        self.rows.select(slots, rows)
+        self.rows.select(slots, rows, self.tower.device)
 
     def extend_inputs(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> PromptedInputs | None:
         """See `RowAdapter`."""

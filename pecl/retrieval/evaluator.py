@@ -74,8 +74,8 @@ class RetrievalEvaluator:
         self._texts_to_gallery = correspondence(query_item, range(len(gallery)))  # (Q, G)
 
     def __call__(self, texts: torch.Tensor) -> Evaluation:
-        """Return the evaluation of text embeddings (Q, D), in the order of `query_item`."""
-        similarity = cosine_similarity(texts, self.gallery)  # (Q, G)
+        """Return the evaluation of text embeddings (Q, D), in the order of `query_item`, on the gallery's device."""
+        similarity = cosine_similarity(texts.to(self.gallery.device), self.gallery)  # (Q, G)
         gallery_first, texts_first = DIRECTIONS[self.kind]
         directions = {
             gallery_first: (similarity.T.contiguous(), self._texts_to_gallery.T.contiguous()),

@@ -205,7 +205,9 @@ def test_what_is_read_depends_on_the_inputs_alone(reading, name):
 @each_field
 def test_data_are_read_once_for_all_configs_of_the_same_inputs(monkeypatch, name):
     read = []
-    monkeypatch.setattr(pecl.experiment.inputs, "training_hashes", lambda config: read.append(config) or {"of": len(read)})
+    monkeypatch.setattr(
+        pecl.experiment.inputs, "training_hashes", lambda config: read.append(config) or {"of": len(read)}
+    )
     hashes = DataHashes()
     first, again, other = hashes(ExperimentConfig()), hashes(ExperimentConfig()), hashes(changed(name))
     assert first == again == {"of": 1}

@@ -1,6 +1,7 @@
 """What lies beside the metrics: manifest, what was retrieved, parts told apart, interrupted runs."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,13 @@ from helpers.layouts import make_xtd10
 from helpers.small_experiment import tiny_towers
 
 import pecl.experiment.run
+import pecl.results.result
 from pecl.config import make_config, side_by_side
 from pecl.data.registry import load_dataset
 from pecl.data.splits import few_shot_split
 from pecl.errors import DataError
 from pecl.experiment.run import evaluate, train
+from pecl.results.environment import environment
 from pecl.results.result import collect, manifest_path, read_result, result_path
 from pecl.retrieval.ranks import cosine_similarity
 from pecl.training.trainer import AlignmentTrainer
@@ -90,3 +93,31 @@ def test_two_different_results_of_one_run_are_refused(small, tmp_path):
     other.write_text(json.dumps({"schema": 1, **result}))
     with pytest.raises(DataError, match="different results of run"):
         collect([small["out"], other.parent])
+
+
+def test_a_result_says_of_which_commit_it_is_and_whether_tracked_files_were_changed(tmp_path, monkeypatch):
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    monkeypatch.setattr(pecl.results.result, "__file__", str(checkout / "results.py"))
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+
+    def git(*arguments):
+        who = ("-c", "user.name=a", "-c", "user.email=a@b.example")
+        command = ["git", "-C", str(checkout), *who, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    def said():
+        found = environment()
+        return found["commit"], found["dirty"]
+
+    assert said() == (None, None)  # installed without a checkout
+    git("init", "-q")
+    (checkout / "results.py").write_text("1")
+    git("add", "results.py")
+    git("commit", "-q", "-m", "one")
+    commit = git("rev-parse", "HEAD")
+    assert said() == (commit, False)
+    (checkout / "notes").write_text("untracked")
+    assert said() == (commit, False)
+    (checkout / "results.py").write_text("2")
+    assert said() == (commit, True)

@@ -382,7 +382,7 @@ _STATES = [
     Mutant(
         "losses since the last validation not restored",
         "pecl/training/trainer.py",
-        '        self._recent = state.tensors["recent"]\n',
+        '        self._recent.copy_(state.tensors["recent"])\n',
         "",
         _RESUMING,
         science=True,

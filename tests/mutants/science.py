@@ -224,7 +224,7 @@ _FAULTS: dict[str, list[tuple[str, str, str, str]]] = {
         ),
         (
             "a resumed run forgets the losses of its interval",
-            'self._recent = state.tensors["recent"]',
+            'self._recent.copy_(state.tensors["recent"])',
             "pass",
             _RESUMED,
         ),

@@ -46,6 +46,13 @@ class Task:
         return cls(cells), document["folder"]
 
 
+def gpus_needed(device: str) -> int:
+    """Return how many GPUs a process must see to find `device`: k + 1 for `cuda:k`, 1 for `cuda`, 0 for all others."""
+    kind, _, index = device.partition(":")
+    number = int(index) if index.isdecimal() else 0  # a device that is not there is refused by the process itself
+    return number + 1 if kind == "cuda" else 0
+
+
 @dataclass(frozen=True)
 class Event:
     """Something that a launcher has to say.

