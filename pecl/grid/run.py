@@ -25,7 +25,7 @@ from pecl.grid.launchers.inline import Inline
 from pecl.grid.launchers.worker import record_failure
 from pecl.grid.status import StatusLine
 from pecl.results.folder import complete_result, find_result, has_states, remove_states, remove_unfinished_files
-from pecl.results.locks import BusyError, hold, holder, remove_abandoned
+from pecl.results.locks import BusyError, hold, holder, remove_abandoned_locks
 from pecl.results.result import result_path, without_garbage_collection
 
 logger = logging.getLogger(__name__)
@@ -161,7 +161,7 @@ class _Run:
     def tidy(self) -> None:
         """Remove what killed processes left in the results folders."""
         for out in dict.fromkeys(cell.out for task in self.done for cell in task.cells):
-            remove_abandoned(out)
+            remove_abandoned_locks(out)
             remove_unfinished_files(out)
             if has_states(out):
                 self._remove_states(out)

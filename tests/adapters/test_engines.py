@@ -6,11 +6,9 @@ import torch
 from helpers.tiny import sentences, tiny_tower
 
 from pecl.adapters.adapter import attach
-from pecl.adapters.engines import ENGINES
 from pecl.adapters.opendelta.compat import import_opendelta
 from pecl.adapters.spec import parse_adapter
-from pecl.config import ENGINES as NAMES
-from pecl.config import make_config
+from pecl.config import ENGINES, make_config
 from pecl.errors import ConfigError
 from pecl.experiment.run import evaluate, train
 
@@ -23,10 +21,6 @@ def opendelta():
         return import_opendelta()
     except ConfigError as error:
         pytest.skip(str(error))
-
-
-def test_the_names_are_those_of_the_config():
-    assert tuple(ENGINES) == NAMES
 
 
 @pytest.mark.parametrize("kind", KINDS)

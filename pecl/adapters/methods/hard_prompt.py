@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from pecl.adapters.method import HARD_PROMPT, AdapterConfig, Placement
-from pecl.adapters.options import option
 from pecl.adapters.slots import SlotPrompt, SlotRows, insert
 from pecl.encoders.text import MultilingualTextEncoder, PromptedInputs
 from pecl.errors import ConfigError
+from pecl.options import option
 
 
 @dataclass(frozen=True)
