@@ -40,7 +40,7 @@ def test_all_shots_are_no_number():
     assert make_config({"shots": "all"}).shots is None
     assert make_config(yaml.safe_load(write_yaml(ExperimentConfig(shots=None)))).shots is None
     assert make_config({"shots": "12"}).shots == 12
-    with pytest.raises(ConfigError, match='shots: expected a whole number >= 1 or "all", got "al"$'):
+    with pytest.raises(ConfigError, match=r'shots: expected a whole number >= 1 or "all", got "al"$'):
         make_config({"shots": "al"})
 
 
