@@ -107,7 +107,7 @@ def _sentence(item: Field, typed: tuple[Any, bool], value: Any) -> str:
     """Return `expected ..., got ...`, with the nearest choice where there are choices."""
     choices = item.metadata.get("choices", ())
     near = nearest(value, choices) if isinstance(value, str) else None
-    hint = f'; did you mean "{near}"?' if near else ""
+    hint = f'; did you mean "{near}"?' if near not in (None, value) else ""
     return f"expected {_expected(item, *typed)}, got {shown(value)}{hint}"
 
 

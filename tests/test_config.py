@@ -5,7 +5,17 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pecl.config import ExperimentConfig, make_config, read_yaml, write_yaml
+from pecl.config import (
+    ALIGNMENTS,
+    ENGINES,
+    TRAIN_ON,
+    ExperimentConfig,
+    Role,
+    fields_of,
+    make_config,
+    read_yaml,
+    write_yaml,
+)
 from pecl.errors import ConfigError
 
 
@@ -121,3 +131,38 @@ def test_a_field_that_came_later_leaves_old_identities_alone():
 def test_a_joint_training_names_known_languages_and_its_own(joint):
     with pytest.raises(ConfigError, match="joint"):
         make_config({"language": "de", "joint": joint})
+
+
+# What depends on a field, as the modules that use the roles mean it; identities and fleets have tests of their own.
+ROLES = {
+    Role.SEARCHED: "alignment alignment_weight image_weight anchor lr epochs batch_size eval_every dropout device",
+    Role.REPEAT: "seed beside",
+    Role.GROUP: "profile text_model image_model dataset split gallery test_query split_seed",
+    Role.ROW: "language route seed rank weights",
+    Role.TEXT_TOWER: "profile text_model device",
+    Role.STEP_TIME: "profile text_model device batch_size",
+    Role.COMMAS: "adapter out data_dir weights text_model image_model",
+    Role.PLACE: "data_dir out",
+    Role.DATA: "dataset split language gallery image_weight skip_unreadable allow_missing_images "
+    "allow_copied_translations",
+    Role.INPUT: "data_dir route test_query train_on train_size shots",
+    Role.ANCHOR: "alignment alignment_weight anchor",
+    Role.FLEET: "language route test_query alignment alignment_weight image_weight anchor lr seed split_seed",
+    Role.EVALUATION: "profile text_model image_model dataset split allow_missing_images language route "
+    "skip_unreadable allow_copied_translations test_query gallery weights device",
+}
+
+
+@pytest.mark.parametrize("role", Role)
+def test_the_roles_of_fields(role):
+    assert fields_of(role) == set(ROLES[role].split())
+
+
+@pytest.mark.parametrize("name", sorted(ALIGNMENTS) + sorted(ENGINES))
+def test_every_name_stands_for_something_that_can_be_called(name):
+    assert callable(ALIGNMENTS[name] if name in ALIGNMENTS else ENGINES[name])
+
+
+@pytest.mark.parametrize("name", TRAIN_ON)
+def test_every_training_text_has_a_loader_but_the_pairs(name):
+    assert (TRAIN_ON[name] is None) == (name == "pairs")
