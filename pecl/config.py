@@ -190,7 +190,7 @@ class ExperimentConfig:
             object.__setattr__(self, "language", self._code(str(self.language)))
         except ConfigError as error:
             problems.append(f"language: {error}")
-        if self.joint is not None:
+        if isinstance(self.joint, str):
             problems += self._check_joint()
         if problems:
             raise ConfigError("; ".join(problems))
@@ -205,7 +205,7 @@ class ExperimentConfig:
         except ConfigError as error:
             return [f"joint: {error}"]
         if len(codes) < 2 or self.language not in codes:
-            return [f"joint: {self.joint!r} must name two languages or more, {self.language!r} among them"]
+            return [f'joint: expected two languages or more, "{self.language}" among them, got "{self.joint}"']
         object.__setattr__(self, "joint", "+".join(codes))  # in one order, so that one delta has one identity
         return []
 

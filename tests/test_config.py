@@ -78,6 +78,8 @@ def test_everything_wrong_is_said_at_once():
         ({"dropout": "maybe"}, 'dropout: expected true or false, got "maybe"'),
         ({"epochs": 1.5}, "epochs: expected a whole number >= 1, got 1.5"),
         ({"lr": float("nan")}, "lr: expected a number >= 0, got nan"),
+        ({"joint": 3}, 'joint: expected text or "none", got 3'),
+        ({"joint": "fr+es"}, r'joint: expected two languages or more, "de" among them, got "fr\+es"'),
         ({"rank": True}, 'rank: expected a whole number >= 1 or "none", got true'),
         ({"train_on": "pair"}, 'got "pair"; did you mean "pairs"'),
     ],
