@@ -13,6 +13,7 @@ from typing import Any
 # name -> module; imported when first used, so that `import pecl` and `pecl --help` stay quick
 _PUBLIC = {
     "AdapterBank": "pecl.adapters.bank",
+    "AdapterConfig": "pecl.adapters.method",
     "AlignmentObjective": "pecl.training.losses",
     "AlignmentTrainer": "pecl.training.trainer",
     "ContrastiveLoss": "pecl.training.losses",
@@ -32,6 +33,8 @@ _PUBLIC = {
     "load_towers": "pecl.encoders.towers",
     "make_config": "pecl.config",
     "parse_adapter": "pecl.adapters.spec",
+    "register_adapter": "pecl.adapters.spec",
+    "register_alignment": "pecl.training.losses",
     "route": "pecl.routes",
     "train": "pecl.experiment.run",
     "train_fleet": "pecl.experiment.run",

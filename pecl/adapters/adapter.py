@@ -15,8 +15,8 @@ from torch import nn
 
 from pecl.adapters.combine import check_combination
 from pecl.adapters.method import AdapterConfig
-from pecl.adapters.roles import longest_sequence
 from pecl.adapters.slots import SlotModule, SlotPrompt, SlotRows
+from pecl.encoders.positions import longest_sequence
 from pecl.encoders.text import MultilingualTextEncoder, PromptedInputs
 from pecl.errors import ConfigError, WeightsError
 
@@ -59,10 +59,11 @@ class Adapter:
 
     def _check_positions(self) -> None:
         length = sum(prompt.length for prompt in self.prompts)
-        if length and length + self.tower.max_length > longest_sequence(self.tower.backbone):
+        positions = longest_sequence(self.tower.backbone.config)
+        if length and length + self.tower.max_length > positions:
             raise ConfigError(
                 f"prompts of {length} vectors and texts of up to {self.tower.max_length} tokens exceed the "
-                f"{longest_sequence(self.tower.backbone)} positions of the text tower"
+                f"{positions} positions of the text tower"
             )
 
     @property

@@ -1,7 +1,7 @@
 """What a kind of adapter is: its options, and where it puts its slot modules.
 
 A new kind is one small file in `methods/`: a frozen `AdapterConfig` with `placements`, and a `SlotModule`; `spec`
-names it.
+names it, or `register_adapter` does.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import ClassVar, NamedTuple
 
 from torch import nn
 
-from pecl.adapters.options import problems_of
 from pecl.adapters.roles import paths_of
 from pecl.adapters.slots import SlotModule, SlotRows
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
+from pecl.options import problems_of
 
 # Levels: what takes the place of a layer, changes it, stands behind it, or lengthens the sequence.
 COPY_OF_LAYER, BIAS_OF_LAYER, WEIGHT_OF_LAYER, BEHIND_LAYER, HARD_PROMPT, SOFT_PROMPT = range(6)

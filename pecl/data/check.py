@@ -12,7 +12,7 @@ from pecl.data.fetching.download import check_content, read_manifest
 from pecl.data.fetching.remote import SOURCES, caption_files
 from pecl.data.provenance import read_provenance
 from pecl.data.registry import DATASETS, find_data_dir, load_dataset
-from pecl.data.released import DIRECTIONS, RELEASED, released_file
+from pecl.data.released import RELEASED, TRANSLATION_FOLDERS, released_file
 from pecl.data.sets.multi30k import SPLIT_LANGUAGES
 from pecl.errors import DataError, unknown
 
@@ -66,7 +66,7 @@ def _text_problems(name: str, root: Path | None) -> Iterator[str]:
     for split in DATASETS[name].splits or (None,):
         for language in SPLIT_LANGUAGES[split] if name in _TASK1 else DATASETS[name].languages:
             yield from _load_problem(name, language, split, root)
-            for direction in DIRECTIONS if name in RELEASED and language != "en" else ():
+            for direction in TRANSLATION_FOLDERS if name in RELEASED and language != "en" else ():
                 if released_file(root, name, direction, language, split).exists():
                     yield from _load_problem(name, language, split, root, direction)
 

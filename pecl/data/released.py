@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 # column of ParallelCaptions -> folder of the release
-DIRECTIONS = {"english_to_target": "translated_from_en", "target_to_english": "translated_to_en"}
+TRANSLATION_FOLDERS = {"english_to_target": "translated_from_en", "target_to_english": "translated_to_en"}
 
 # data set -> folder of its released translations, and the name of a file there
 RELEASED = {
@@ -20,9 +20,9 @@ def released_file(data_dir: Path, name: str, direction: str, language: str, spli
     Args:
         data_dir: folder that holds `pectvlm`.
         name: a key of `RELEASED`.
-        direction: a key of `DIRECTIONS`.
+        direction: a key of `TRANSLATION_FOLDERS`.
         language: code of the language that is not English.
         split: name of the split, for data sets that have splits.
     """
     folder, pattern = RELEASED[name]
-    return data_dir / folder / DIRECTIONS[direction] / pattern.format(language=language, split=split)
+    return data_dir / folder / TRANSLATION_FOLDERS[direction] / pattern.format(language=language, split=split)

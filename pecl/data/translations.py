@@ -17,7 +17,7 @@ from typing import Any
 
 from pecl.data.captions import read_captions, resolve_captions_file
 from pecl.data.provenance import read_provenance
-from pecl.data.released import DIRECTIONS, released_file
+from pecl.data.released import TRANSLATION_FOLDERS, released_file
 from pecl.data.sources import describe_file, read_parallel
 from pecl.errors import ConfigError, DataError, unknown
 
@@ -46,20 +46,20 @@ class TranslationFolder:
     split: str | None = None
 
     def file(self, direction: str, language: str) -> Path:
-        """Return the file of the translations of `language` in a `direction` of `DIRECTIONS`."""
+        """Return the file of the translations of `language` in a `direction` of `TRANSLATION_FOLDERS`."""
         return released_file(self.data_dir, self.name, direction, language, self.split)
 
 
 def check_directions(need: Iterable[str]) -> tuple[str, ...]:
-    """Return the translation directions in `need`, without repeats, in the order of `DIRECTIONS`.
+    """Return the translation directions in `need`, without repeats, in the order of `TRANSLATION_FOLDERS`.
 
     Raises:
         ConfigError: one is not a direction.
     """
     need = {need} if isinstance(need, str) else set(need)
-    for direction in need - set(DIRECTIONS):
-        raise ConfigError(unknown("translation direction", direction, DIRECTIONS))
-    return tuple(direction for direction in DIRECTIONS if direction in need)
+    for direction in need - set(TRANSLATION_FOLDERS):
+        raise ConfigError(unknown("translation direction", direction, TRANSLATION_FOLDERS))
+    return tuple(direction for direction in TRANSLATION_FOLDERS if direction in need)
 
 
 def read_translations(
@@ -75,7 +75,7 @@ def read_translations(
     Args:
         folder: where the files lie.
         language: code of the target language.
-        need: keys of `DIRECTIONS`.
+        need: keys of `TRANSLATION_FOLDERS`.
         allow_copied_translations: read a file that is a copy of another language's; the provenance then says so.
 
     Returns:

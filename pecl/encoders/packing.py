@@ -18,16 +18,12 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from pecl.encoders.devices import to_device
+from pecl.encoders.positions import first_position
 
 ATTENTION_BY_ROW = "pecl_attention_by_row"
 
-# Architectures that take position ids and hand further arguments to their attention -> how positions begin:
-# at 0, or (RoBERTa's way) behind the id of the padding token.
-_FIRST_POSITION = {
-    "bert": lambda config: 0,
-    "roberta": lambda config: config.pad_token_id + 1,
-    "xlm-roberta": lambda config: config.pad_token_id + 1,
-}
+# Architectures that take position ids and hand further arguments to their attention
+_CAN_PACK = frozenset({"bert", "roberta", "xlm-roberta"})
 
 
 class Packing:
@@ -94,7 +90,7 @@ def can_pack(backbone: nn.Module) -> bool:
 
     A layer whose `forward` somebody has replaced, as OpenDelta's soft prompt does, may look at rows.
     """
-    if backbone.config.model_type not in _FIRST_POSITION or backbone.config._attn_implementation != "sdpa":
+    if backbone.config.model_type not in _CAN_PACK or backbone.config._attn_implementation != "sdpa":
         return False
     return not any("forward" in vars(module) for module in backbone.modules())
 
@@ -127,7 +123,7 @@ def encode_packed(backbone: nn.Module, input_ids: torch.Tensor, attention_mask: 
     """
     device = next(backbone.parameters()).device
     packing = Packing(attention_mask, device)
-    first = _FIRST_POSITION[backbone.config.model_type](backbone.config)
+    first = first_position(backbone.config)
     positions = (torch.arange(packing.length, device=device) + first).expand(packing.rows, -1)  # (B, L)
     with _attention(backbone.config, ATTENTION_BY_ROW):
         output = backbone(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
-from pecl.config import TRAIN_ON, ExperimentConfig
+from pecl.config import TRAIN_ON, ExperimentConfig, Role, fields_of
 from pecl.data.captions import ParallelCaptions
 from pecl.data.registry import find_data_dir, load_dataset
 from pecl.data.sets.multi30k import load_multi30k_translations_outside_pool
@@ -15,11 +15,7 @@ from pecl.errors import ConfigError, DataError
 from pecl.routes import TRANSLATIONS, route
 
 # Fields that what a training reads depends on, and whether it is enough
-INPUT_FIELDS = (
-    "shots",
-    *("dataset", "data_dir", "split", "language", "route", "test_query", "train_on", "train_size", "gallery"),
-    *("image_weight", "allow_missing_images", "allow_copied_translations", "skip_unreadable"),
-)
+INPUT_FIELDS = tuple(sorted(fields_of(Role.INPUT | Role.DATA)))
 
 
 def load_captions(
@@ -98,28 +94,21 @@ class DataHashes:
         return self._known[key]
 
 
-def _outside_pool(config: ExperimentConfig) -> ParallelCaptions:
+def multi30k_translations(config: ExperimentConfig) -> ParallelCaptions:
+    """Return the translations that Multi30K's few-shot pool leaves out, to be trained on."""
     data_dir = find_data_dir("multi30k-1k", config.data_dir)
     return load_multi30k_translations_outside_pool(
         data_dir, config.language, allow_copied_translations=config.allow_copied_translations
     )
 
 
-def _flickr30k200(config: ExperimentConfig) -> ParallelCaptions:
+def flickr30k200_text(config: ExperimentConfig) -> ParallelCaptions:
+    """Return the translated captions of Flickr30k-200, to be trained on."""
     return load_dataset("flickr30k200", config.language, data_dir=config.data_dir)
 
 
-# train_on -> loader of the text that is trained on in place of the few-shot pairs
-_TRAINING_TEXT: dict[str, Callable[[ExperimentConfig], ParallelCaptions] | None] = {
-    "pairs": None,
-    "multi30k-translations": _outside_pool,
-    "flickr30k200": _flickr30k200,
-}
-assert tuple(_TRAINING_TEXT) == TRAIN_ON, "config.TRAIN_ON names what can be trained on"
-
-
 def _load_training_text(config: ExperimentConfig) -> ParallelCaptions | None:
-    load = _TRAINING_TEXT[config.train_on]
+    load = TRAIN_ON[config.train_on]
     if load is None:
         return None
     if config.image_weight:

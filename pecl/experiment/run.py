@@ -19,10 +19,9 @@ import torch
 from torch import nn
 
 from pecl.adapters.adapter import Adapter, attach
-from pecl.adapters.engines import ENGINES
 from pecl.adapters.formats.files import load_adapter_file, save_adapter
 from pecl.adapters.spec import describe, parse_adapter
-from pecl.config import FLEET_FIELDS, ExperimentConfig, side_by_side
+from pecl.config import ENGINES, FLEET_FIELDS, ExperimentConfig, side_by_side
 from pecl.encoders.text import TokenIds
 from pecl.encoders.towers import Towers, load_towers
 from pecl.errors import ConfigError
@@ -35,6 +34,7 @@ from pecl.results.folder import complete_result, remove_states, state_path
 from pecl.results.locks import hold
 from pecl.results.result import write_result, write_unfinished
 from pecl.retrieval.evaluator import Evaluation
+from pecl.retrieval.measures import METRIC
 from pecl.training.losses import AlignmentObjective
 from pecl.training.trainer import AlignmentTrainer, Schedule, SlotRecord, TrainingCell
 
@@ -240,7 +240,7 @@ class _Fleet:
             "best_step": record.best_step,
             "fleet": {"size": len(self.cells), "slot": self.slot_of[index]},
             "seconds": {"train": round(trainer.seconds, 2), "per_step": trainer.seconds / trainer.total_steps},
-            "curve": {"loss": record.losses, "val_mean_recall@1": record.scores},
+            "curve": {"loss": record.losses, f"val_{METRIC}": record.scores},
         }
         path = Path(cell.config.out) / "adapters" / f"{run_id}.safetensors"
         save_adapter(path, adapter.file_state(record.best), adapter.configs, cell.config.language, adapter.tower)

@@ -75,7 +75,7 @@ def holder(out: str | Path, run: str) -> str | None:
     return None
 
 
-def remove_abandoned(out: str | Path) -> None:
+def remove_abandoned_locks(out: str | Path) -> None:
     """Remove the lock files in `out` that killed processes left."""
     folder = Path(out) / FOLDER
     for path in sorted(folder.glob("*")):

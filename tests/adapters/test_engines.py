@@ -8,11 +8,9 @@ from torch.nn import functional as F
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.bank import AdapterBank
-from pecl.adapters.engines import ENGINES
 from pecl.adapters.opendelta.compat import import_opendelta
 from pecl.adapters.spec import parse_adapter
-from pecl.config import ENGINES as NAMES
-from pecl.config import make_config
+from pecl.config import ENGINES, make_config
 from pecl.data.registry import load_dataset
 from pecl.data.splits import few_shot_split
 from pecl.errors import ConfigError
@@ -27,10 +25,6 @@ def opendelta():
         return import_opendelta()
     except ConfigError as error:
         pytest.skip(str(error))
-
-
-def test_the_names_are_those_of_the_config():
-    assert tuple(ENGINES) == NAMES
 
 
 @pytest.mark.parametrize("kind", KINDS)

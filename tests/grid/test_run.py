@@ -267,7 +267,7 @@ def test_fleets_hold_what_can_be_trained_side_by_side(small):
     assert [[(c.rank, c.lr) for c in group] for group in fleets(configs, 2)] == [
         [(1, 1e-3), (1, 1e-4)], [(1, 1e-5)], [(2, 1e-3), (2, 1e-4)], [(2, 1e-5)],
     ]  # fmt: skip
-    with pytest.raises(ConfigError, match="fleet: 0 is out of range"):
+    with pytest.raises(ConfigError, match="fleet: expected a whole number >= 1, got 0"):
         list(fleets(configs, 0))
 
 
@@ -275,12 +275,12 @@ def test_fleets_hold_what_can_be_trained_side_by_side(small):
     ("arguments", "message"),
     [
         (["--launcher", "slrum"], "unknown launcher 'slrum': expected one of inline, process, ray, slurm; did you"),
-        (["--jobs", "0"], "jobs: 0 is out of range"),
+        (["--jobs", "0"], "jobs: expected a whole number >= 1, got 0"),
         (["--launcher", "inline", "--jobs", "2"], "expected --launcher process"),
         (["--slurm", "partition=gpu"], "--slurm is for the launcher slurm"),
-        (["--seeds", "1,many"], "seed: 'many' is no int"),
-        (["--lr", "1e-4,-1"], "lr: -1.0 is out of range"),
-        (["--fleet", "0"], "fleet: 0 is out of range"),
+        (["--seeds", "1,many"], 'seed: expected a whole number >= 0, got "many"'),
+        (["--lr", "1e-4,-1"], "lr: expected a number >= 0, got -1.0"),
+        (["--fleet", "0"], "fleet: expected a whole number >= 1, got 0"),
         (["--best-of", "/nowhere"], "results folder /nowhere does not exist"),
     ],
 )

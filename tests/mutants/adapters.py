@@ -126,9 +126,9 @@ BASE = [
     ),
     other(
         "BERT loses positions as RoBERTa does",
-        f"{ADAPTERS}/roles.py",
-        "positions_after_pad=False",
-        "positions_after_pad=True",
+        f"{ENCODERS}/positions.py",
+        'frozenset({"camembert"',
+        'frozenset({"bert", "camembert"',
         f"{REFERENCE}::test_a_prompt_may_fill_all_positions_and_no_more",
     ),
     other(
@@ -234,9 +234,9 @@ METHODS = [
     ),
     science(
         "gelu_new is the exact GELU",
-        f"{ADAPTERS}/methods/activations.py",
-        'partial(F.gelu, approximate="tanh")',
-        "F.gelu",
+        f"{ENCODERS}/activations.py",
+        'nn.GELU(approximate="tanh")',
+        "nn.GELU()",
         f"{REFERENCE}::test_non_linearities_are_those_of_transformers",
     ),
     science(
@@ -728,8 +728,8 @@ TOWERS = [
     science(
         "positions of XLM-R begin at zero where it is packed",
         f"{ENCODERS}/packing.py",
-        '"xlm-roberta": lambda config: config.pad_token_id + 1',
-        '"xlm-roberta": lambda config: 0',
+        "device=device) + first)",
+        "device=device))",
         PACKED_IS_PADDED,
     ),
     science(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pecl.errors import OutputError
-from pecl.results.locks import BusyError, hold, holder, remove_abandoned
+from pecl.results.locks import BusyError, hold, holder, remove_abandoned_locks
 
 HOLDER = """
 import sys
@@ -92,12 +92,12 @@ def test_a_killed_holder_holds_nothing(tmp_path, other):
         assert left.exists()
     assert not left.exists()
     assert (tmp_path / "out" / ".locks" / "b").exists()
-    remove_abandoned(tmp_path / "out")
+    remove_abandoned_locks(tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_what_is_held_is_not_abandoned(tmp_path, other):
-    remove_abandoned(tmp_path / "out")
+    remove_abandoned_locks(tmp_path / "out")
     assert holder(tmp_path / "out", "a") is not None
 
 

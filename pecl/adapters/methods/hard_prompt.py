@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from pecl.adapters.method import HARD_PROMPT, AdapterConfig, Placement
-from pecl.adapters.options import option
 from pecl.adapters.slots import SlotPrompt, SlotRows, insert
 from pecl.encoders.devices import to_device
 from pecl.encoders.text import MultilingualTextEncoder, PromptedInputs
 from pecl.errors import ConfigError
+from pecl.options import option
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from pecl.adapters.method import COPY_OF_LAYER, AdapterConfig, Placement
-from pecl.adapters.options import option
 from pecl.adapters.roles import paths_of
 from pecl.adapters.slots import SlotModule, SlotRows, with_parameters
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
+from pecl.options import option
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class Processes:
 
     def __init__(self, jobs: int) -> None:
         if jobs < 1:
-            raise ConfigError(f"jobs: {jobs} is out of range, expected at least 1")
+            raise ConfigError(f"jobs: expected a whole number >= 1, got {jobs}")
         self.jobs = jobs
 
     def run(self, tasks: Sequence[Task]) -> Iterator[Event]:

@@ -5,11 +5,12 @@ import pytest
 from helpers.report_results import both, evaluate, made, ranked, train
 
 from pecl.errors import DataError
-from pecl.report.tables import METRIC, chosen_cells, module_table, report, training_table
+from pecl.report.tables import chosen_cells, module_table, report, training_table
 from pecl.report.tables.disparity import disparity_table
 from pecl.report.tables.languages import COMPARISONS, aligned_table, routes_table
 from pecl.report.tables.modules import shots_table
 from pecl.report.tables.rows import cell_rows
+from pecl.retrieval.measures import METRIC
 from pecl.routes import ROUTES
 
 
