@@ -18,6 +18,7 @@ from typing import Any
 from pecl.data.captions import read_captions, resolve_captions_file
 from pecl.data.provenance import read_provenance
 from pecl.data.released import DIRECTIONS, released_file
+from pecl.data.request import DataRequest
 from pecl.data.sources import describe_file, read_parallel
 from pecl.errors import ConfigError, DataError, unknown
 
@@ -63,20 +64,16 @@ def check_directions(need: Iterable[str]) -> tuple[str, ...]:
 
 
 def read_translations(
-    folder: TranslationFolder,
-    language: str,
-    need: Iterable[str],
-    allow_copied_translations: bool = False,
+    folder: TranslationFolder, request: DataRequest
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, dict[str, Any]]]:
-    """Read the directions in `need`, and no others.
+    """Read the directions that are needed, and no others.
 
     English is its own translation: for it the captions themselves are given.
 
     Args:
         folder: where the files lie.
-        language: code of the target language.
-        need: keys of `DIRECTIONS`.
-        allow_copied_translations: read a file that is a copy of another language's; the provenance then says so.
+        request: of it, `language`, `need` and `allow_copied_translations`: whether to read a file that is a copy of
+            another language's; the provenance then says so.
 
     Returns:
         Columns by direction, and their provenance by direction: engine, file, SHA-256.
@@ -84,8 +81,9 @@ def read_translations(
     Raises:
         DataError: a file is missing, of another length than the captions, or a copy of another language's.
     """
+    language = request.language
     columns, provenance = {}, {}
-    for direction in check_directions(need):
+    for direction in request.need:
         if language == "en":
             columns[direction] = read_captions(folder.captions_file("en"))
             provenance[direction] = {"engine": "none: English is its own translation"}
@@ -97,7 +95,7 @@ def read_translations(
         provenance[direction] = {"engine": made["engine"] if made else ENGINE, **describe_file(file, folder.data_dir)}
         original = _copied_from(folder, direction, language, lines)
         if original is not None:
-            if not allow_copied_translations:
+            if not request.allow_copied_translations:
                 raise DataError(
                     f"{file} is a copy of {original}, so it holds no {direction.replace('_', ' ')} translations of "
                     f"{language!r}: put the right file there, choose a method that does not need it, or pass "

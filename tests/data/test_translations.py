@@ -3,13 +3,12 @@
 import hashlib
 
 import pytest
-from helpers.layouts import make_multi30k, make_xtd10, real_data_dir, sentence, write_lines
+from helpers.layouts import loader, make_multi30k, make_xtd10, real_data_dir, sentence, write_lines
 
-from pecl.data.sets.multi30k import load_multi30k
-from pecl.data.sets.xtd10 import load_xtd10
 from pecl.data.translations import check_directions
 from pecl.errors import ConfigError, DataError
 
+load_multi30k, load_xtd10 = loader("multi30k"), loader("xtd10")
 BOTH = ("english_to_target", "target_to_english")
 
 
