@@ -2,7 +2,7 @@
 
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["helpers.small_experiment", "helpers.translation_models"]
+pytest_plugins = ["helpers.registries", "helpers.small_experiment", "helpers.translation_models"]
 
 # How long an example takes says nothing on a machine that does other things as well.
 settings.register_profile("pecl", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -27,7 +27,7 @@ from pecl.data.translations import check_directions
 from pecl.data.unreadable import leave_out_missing, leave_out_unreadable
 from pecl.errors import DataError, unknown
 from pecl.files import is_path
-from pecl.languages import LANGUAGES, flores_languages, language_code
+from pecl.languages import LANGUAGES, any_language_code, flores_languages, language_code
 
 ENVIRONMENT_VARIABLE = "PECL_DATA_DIR"
 DEFAULT_DATA_DIR = Path("data")
@@ -257,7 +257,7 @@ def _checked(request: DataRequest) -> tuple[Reader, DataRequest]:
             raise DataError(f"{unknown('data set', name, DATASETS)} (or the path of a file or folder of your own)")
         if request.split is not None:
             raise DataError(f"a table of captions has no splits, got split {request.split!r}: leave it out")
-        return read_folder, request
+        return read_folder, replace(request, language=any_language_code(request.language))
     info, language = DATASETS[name], language_code(request.language)
     if language not in info.languages:
         raise DataError(unknown(f"language of {name}", language, info.languages))

@@ -1,7 +1,7 @@
 """The released machine translations of XTD10 and Multi30K, both ways, and the check that they are what they say.
 
 Layout (the authors' repository): `<folder>/translated_from_en/` holds English captions in the target language and
-`<folder>/translated_to_en/` target captions in English. The authors do not name the engine.
+`<folder>/translated_to_en/` target captions in English. The authors do not name the translator.
 
 One of the files is wrong: XTD10's `translated_from_en/ko.txt` is a copy of `it.txt`. So a file that equals another
 language's is refused, unless it is allowed; only the directions that are needed are read, and checked.
@@ -24,7 +24,7 @@ from pecl.errors import ConfigError, DataError, unknown
 
 logger = logging.getLogger(__name__)
 
-ENGINE = "not named by the authors"
+TRANSLATOR = "not named by the authors"
 COPY_SHARE = 0.9  # honest translations of two languages share at most 9 % of their lines (French and English)
 
 
@@ -76,7 +76,7 @@ def read_translations(
             another language's; the provenance then says so.
 
     Returns:
-        Columns by direction, and their provenance by direction: engine, file, SHA-256.
+        Columns by direction, and their provenance by direction: translator, file, SHA-256.
 
     Raises:
         DataError: a file is missing, of another length than the captions, or a copy of another language's.
@@ -86,13 +86,14 @@ def read_translations(
     for direction in request.need:
         if language == "en":
             columns[direction] = read_captions(folder.captions_file("en"))
-            provenance[direction] = {"engine": "none: English is its own translation"}
+            provenance[direction] = {"translator": "none: English is its own translation"}
             continue
         file = _existing(folder.file(direction, language))
         source = "en" if direction == "english_to_target" else language
         lines = read_parallel({"captions": folder.captions_file(source), "translations": file})["translations"]
         made = read_provenance(file)  # there where `pecl data translate` wrote the file
-        provenance[direction] = {"engine": made["engine"] if made else ENGINE, **describe_file(file, folder.data_dir)}
+        translator = made.get("translator", "not stated") if made else TRANSLATOR
+        provenance[direction] = {"translator": translator, **describe_file(file, folder.data_dir)}
         original = _copied_from(folder, direction, language, lines)
         if original is not None:
             if not request.allow_copied_translations:

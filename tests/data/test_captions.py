@@ -7,9 +7,13 @@ import pytest
 from helpers.layouts import write_image, write_lines
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from pecl.data.captions import ImageFiles, ParallelCaptions, read_captions
+from pecl.data.own.in_memory import from_dataset
+from pecl.data.scenes import load_scenes
 from pecl.data.sources import attach_images, coco_counts, coco_split, read_parallel
+from pecl.data.splits import few_shot_split
 from pecl.data.unreadable import leave_out_missing
 from pecl.errors import DataError
 
@@ -108,6 +112,23 @@ def test_select_keeps_captions_with_their_images(tmp_path):
     assert part.target_to_english is None
     assert [part.images.ids[i] for i in part.image_index] == ["2.jpg", "0.jpg", "0.jpg"]
     assert len(part.images) == 2
+
+
+def test_captions_images_and_splits_are_shown_in_one_short_line(tmp_path):
+    texts = tuple(f"{'a long caption ' * 20}{i}" for i in range(2000))
+    rows = [{"image": Image.new("RGB", (2, 2)), "en": "a", "de": "b"}] * 2000
+    shown = {
+        "ParallelCaptions(big, de, 2000 pairs, no images, english_to_target)": ParallelCaptions(
+            "big", "de", *[texts] * 3
+        ),
+        "ParallelCaptions(scenes, de, 4 pairs, 4 images, english_to_target, target_to_english)": load_scenes("de", 4),
+        "ImageFiles(2000: 0.jpg ... 1999.jpg)": ImageFiles(tuple(tmp_path / f"{i}.jpg" for i in range(2000))),
+        "ImageFiles(a.jpg, b.jpg)": ImageFiles((tmp_path / "a.jpg", tmp_path / "b.jpg")),
+        "SceneImages(40: scene-0-0 ... scene-0-39)": load_scenes("de", 40).images,
+        "RowImages('image', 2000: 0 ... 1999)": from_dataset(rows, "de").images,
+        "Split(train: 50 items, val: 50, test: 1900)": few_shot_split(2000, 50),
+    }
+    assert {repr(value) for value in shown.values()} == set(shown)
 
 
 def test_hashes_are_of_the_texts():

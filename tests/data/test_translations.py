@@ -20,13 +20,13 @@ def test_only_needed_directions_are_read(tmp_path):
     assert list(captions.provenance["translations"]) == ["target_to_english"]
 
 
-def test_provenance_names_engine_file_and_hash(tmp_path):
+def test_provenance_names_translator_file_and_hash(tmp_path):
     make_multi30k(tmp_path)
     record = load_multi30k(tmp_path, "fr", "train", BOTH, text_only=True).provenance["translations"]
     for direction, folder in zip(BOTH, ("translated_from_en", "translated_to_en"), strict=True):
         name = f"pectvlm/datasets/Multi30K/{folder}/train.fr"
         digest = hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
-        assert record[direction] == {"engine": "not named by the authors", "file": name, "sha256": digest}
+        assert record[direction] == {"translator": "not named by the authors", "file": name, "sha256": digest}
 
 
 def test_copied_korean_is_refused_only_when_it_is_needed(tmp_path):

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from pecl.data.captions import ImageFiles
 from pecl.data.fetching.fetch import Fetcher, FetchError, FetchPolicy, StoppedError, UnreachableError
-from pecl.data.fetching.remote import RemoteFile, caption_files, check_mirror, source, xtd10_images
+from pecl.data.fetching.remote import RemoteFile, caption_files, check_mirror, find_download, xtd10_images
 from pecl.data.provenance import provenance_file, read_provenance
 from pecl.errors import DataError, OutputError
 from pecl.files import sha256_file, write_json
@@ -63,7 +63,7 @@ def download(
     Every text file's hash is checked, every photograph is decoded. `<data_dir>/<name>/download.json` records them.
 
     Args:
-        names: keys of `SOURCES`.
+        names: keys of `DOWNLOADS`.
         data_dir: the data directory; made if it is missing.
         mirror: address of a data directory on the web, to use instead of the owners' servers.
         text_only: fetch no photographs.
@@ -88,7 +88,7 @@ def download(
                 images = xtd10_images(data_dir, mirror)
                 bar.total += len(images)
                 downloader.fetch_all(name, images)
-            if note := source(name).note:
+            if note := find_download(name).note:
                 downloader.report.notes.append(note.format(folder=data_dir / name))
     return downloader.report
 

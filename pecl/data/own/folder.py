@@ -60,7 +60,7 @@ def check_captions_file(path: str | Path, *, open_images: bool = True) -> list[P
 def read_folder(request: DataRequest) -> ParallelCaptions:
     """Read one target language of the table that `request.dataset` names; rows with the same image share it.
 
-    The language may be any that the table has a column for, spelt as there or as pecl spells it (`ja`, `jp`).
+    The language may be any that the table has a column for; the column may spell it otherwise (`ja` for `jp`).
 
     Raises:
         DataError: a column is missing, or the table has problems in those that are read: the first is named and the
@@ -87,7 +87,7 @@ def read_folder(request: DataRequest) -> ParallelCaptions:
         part=tuple(row["part"] for _, row in table.rows) if with_parts else None,
         provenance={
             "files": {"table": describe_file(path, path.parent)},
-            "translations": {d: {"engine": "not stated", "column": c} for d, c in translation_columns.items()},
+            "translations": {d: {"translator": "not stated", "column": c} for d, c in translation_columns.items()},
         },
     )
     if not with_images:

@@ -16,7 +16,7 @@ from pecl.data.sources import describe_file, read_parallel
 from pecl.errors import DataError
 from pecl.languages import flores_languages
 
-ENGINE = "NLLB"
+TRANSLATOR = "NLLB"
 
 
 def read_flickr30k200(request: DataRequest) -> ParallelCaptions:
@@ -47,7 +47,7 @@ def read_flickr30k200(request: DataRequest) -> ParallelCaptions:
     kept = [i for i, name in enumerate(names) if name not in left_out]
     record = {
         "files": {name: describe_file(path, data_dir) for name, path in files.items()},
-        "engine": ENGINE,
+        "translator": TRANSLATOR,
         "images": "none: captions alone",
         "excluded": {"ids": len(left_out), "captions": len(names) - len(kept)},
         "multi30k_overlap": _overlap([names[i] for i in kept], data_dir),
