@@ -26,6 +26,7 @@ from pecl.config import FLEET_FIELDS, ExperimentConfig, side_by_side
 from pecl.encoders.text import TokenIds
 from pecl.encoders.towers import Towers, load_towers
 from pecl.errors import ConfigError
+from pecl.experiment.inputs import training_hashes
 from pecl.experiment.prepared import Prepared, prepare_evaluation, prepare_training
 from pecl.experiment.record import retrieved, subset_recalls, write_manifest
 from pecl.files import check_writable, sha256_json
@@ -135,7 +136,7 @@ def _load_once(load: Callable[..., Towers], *arguments: str | None) -> Towers:
 
 def _complete(configs: Sequence[ExperimentConfig]) -> list[dict[str, Any]] | None:
     """Return the results of `configs` if all are complete."""
-    done = [complete_result(config) for config in configs]
+    done = [complete_result(config, training_hashes) for config in configs]
     if not all(done):
         return None
     logger.info("complete already: %s", ", ".join(config.run_id() for config in configs))
@@ -207,7 +208,7 @@ class _Fleet:
 
     def record_interruption(self) -> None:
         """Write that cells are unfinished; the same command goes on from the last saved state."""
-        for config in (cell.config for cell in self.cells if not complete_result(cell.config)):
+        for config in (cell.config for cell in self.cells if not complete_result(cell.config, training_hashes)):
             write_unfinished(config, "interrupted", steps=self.trainer.saved_step if self.trainer else 0)
 
     def _evaluate(self, adapter: Adapter, cell: int, part: str) -> Evaluation:

@@ -168,7 +168,7 @@ def test_cells_of_different_sizes_are_refused():
 
 WORKER = """
 import sys, time
-sys.path.insert(0, {tests!r})
+sys.path[:0] = [{tests!r}, {tests!r} + '/training']
 from test_trainer import cell, trainer
 from pecl.training.trainer import Schedule
 from pecl.files import write_json, write_tensors
