@@ -118,8 +118,7 @@ def test_captions_images_and_splits_are_shown_in_one_short_line(tmp_path):
     texts = tuple(f"{'a long caption ' * 20}{i}" for i in range(2000))
     rows = [{"image": Image.new("RGB", (2, 2)), "en": "a", "de": "b"}] * 2000
     shown = {
-        "ParallelCaptions(big, de, 2000 pairs, no images, english_to_target)":
-        ParallelCaptions(
+        "ParallelCaptions(big, de, 2000 pairs, no images, english_to_target)": ParallelCaptions(
             "big", "de", *[texts] * 3
         ),
         "ParallelCaptions(scenes, de, 4 pairs, 4 images, english_to_target, target_to_english)": load_scenes("de", 4),

@@ -2,11 +2,11 @@
 
 import io
 import json
+import os
 import random
 import time
 
 import pytest
-from filelock import FileLock
 from helpers.layouts import real_data_dir
 from helpers.loopback import FAST, files_in, running_server, sha, status, without_proxies, wrong
 from PIL import Image
@@ -17,6 +17,7 @@ from pecl.data.fetching.fetch import FetchPolicy
 from pecl.data.fetching.remote import DOWNLOADS, Download, caption_files, xtd10_images
 from pecl.data.provenance import provenance_file, write_with_provenance
 from pecl.errors import ConfigError, DataError, OutputError
+from pecl.files import locked
 
 
 def jpeg(seed, size=(64, 48)):
@@ -183,9 +184,12 @@ def test_a_file_made_here_is_kept(site, tmp_path):
 
 
 def test_two_downloads_into_one_folder_are_refused(site, tmp_path):
-    with FileLock(tmp_path / ".download.lock"), pytest.raises(OutputError, match="another download is running"):
+    said = rf"another download is running in .* \(.*process {os.getpid()}, since .*\): wait for it"
+    with locked(tmp_path / ".download.lock", "test"), pytest.raises(OutputError, match=said):
         download(["xtd10"], tmp_path, policy=FAST)
+    (tmp_path / ".download.lock").write_text("left by a killed process")
     download(["xtd10"], tmp_path, policy=FAST)
+    assert not (tmp_path / ".download.lock").exists()
 
 
 def test_an_interrupt_stops_soon_and_records_what_is_there(site, tmp_path, monkeypatch):
