@@ -23,7 +23,6 @@ from pecl.data.sets.flickr30k200 import read_flickr30k200
 from pecl.data.sets.multi30k_full import TEST_SPLITS, read_multi30k_full
 from pecl.data.sets.multi30k_task2 import TASK2_LANGUAGES, TASK2_SPLITS, read_multi30k_task2
 from pecl.data.sets.xtd10 import XTD10_LANGUAGES, read_xtd10
-from pecl.data.translations import check_directions
 from pecl.data.unreadable import leave_out_missing, leave_out_unreadable
 from pecl.errors import DataError, unknown
 from pecl.files import is_path
@@ -204,7 +203,7 @@ def load_dataset(
         DataRequest(
             name,
             language,
-            check_directions(need),
+            (need,) if isinstance(need, str) else tuple(need),
             split,
             data_dir,
             allow_missing_images=allow_missing_images,
@@ -262,7 +261,7 @@ def _checked(request: DataRequest) -> tuple[Reader, DataRequest]:
     if language not in info.languages:
         raise DataError(unknown(f"language of {name}", language, info.languages))
     split = _check_split(name, request.split)
-    root = find_data_dir(name, request.data_dir) if info.folders else None
+    root = find_data_dir(name, request.data_dir) if info.folders else request.data_dir
     return info.read, replace(request, language=language, split=split, data_dir=root)
 
 

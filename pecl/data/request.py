@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pecl.data.captions import ParallelCaptions
+from pecl.data.released import check_directions
 
 
 @dataclass(frozen=True)
 class DataRequest:
     """What is asked of a data set.
 
-    A reader gets it checked: `language` is a code, `need` has no unknown direction, `split` is a split of the set, and
-    `root` holds its folders. Readers heed `text_only` only to save work: `load_request` leaves images out.
+    A reader gets it checked: `language` is a code of the set, `split` one of its splits, and `root` holds its folders.
+    Readers heed `text_only` only to save work: `load_request` leaves images out.
 
     Attributes:
         dataset: name of the data set, or the path of a table.
@@ -26,6 +27,9 @@ class DataRequest:
         skip_unreadable: leave out captions whose image is missing or cannot be read; every image is decoded for it.
         allow_copied_translations: accept a translation file that repeats another language's, instead of an error.
         text_only: captions without images.
+
+    Raises:
+        ConfigError: `need` has an unknown direction.
     """
 
     dataset: str
@@ -37,6 +41,9 @@ class DataRequest:
     skip_unreadable: bool = False
     allow_copied_translations: bool = False
     text_only: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "need", check_directions(self.need))
 
     @property
     def root(self) -> Path:

@@ -10,17 +10,17 @@ language's is refused, unless it is allowed; only the directions that are needed
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pecl.data.captions import read_captions, resolve_captions_file
 from pecl.data.provenance import read_provenance
-from pecl.data.released import DIRECTIONS, released_file
+from pecl.data.released import released_file
 from pecl.data.request import DataRequest
 from pecl.data.sources import describe_file, read_parallel
-from pecl.errors import ConfigError, DataError, unknown
+from pecl.errors import DataError
 
 logger = logging.getLogger(__name__)
 
@@ -49,18 +49,6 @@ class TranslationFolder:
     def file(self, direction: str, language: str) -> Path:
         """Return the file of the translations of `language` in a `direction` of `DIRECTIONS`."""
         return released_file(self.data_dir, self.name, direction, language, self.split)
-
-
-def check_directions(need: Iterable[str]) -> tuple[str, ...]:
-    """Return the translation directions in `need`, without repeats, in the order of `DIRECTIONS`.
-
-    Raises:
-        ConfigError: one is not a direction.
-    """
-    need = {need} if isinstance(need, str) else set(need)
-    for direction in need - set(DIRECTIONS):
-        raise ConfigError(unknown("translation direction", direction, DIRECTIONS))
-    return tuple(direction for direction in DIRECTIONS if direction in need)
 
 
 def read_translations(

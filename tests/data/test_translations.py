@@ -5,7 +5,7 @@ import hashlib
 import pytest
 from helpers.layouts import loader, make_multi30k, make_xtd10, real_data_dir, sentence, write_lines
 
-from pecl.data.translations import check_directions
+from pecl.data.released import check_directions
 from pecl.errors import ConfigError, DataError
 
 load_multi30k, load_xtd10 = loader("multi30k"), loader("xtd10")
