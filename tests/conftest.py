@@ -4,7 +4,12 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["helpers.fake_device", "helpers.registered", "helpers.small_experiment", "helpers.translation_models"]
+pytest_plugins = [
+    "helpers.fake_device",
+    "helpers.registries",
+    "helpers.small_experiment",
+    "helpers.translation_models",
+]
 pytest.register_assert_rewrite("helpers.run_by_hand")  # its assertions say both values, as those of a test do
 
 # How long an example takes says nothing on a machine that does other things as well.

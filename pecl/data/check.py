@@ -9,7 +9,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from pecl.data.fetching.download import check_content, read_manifest
-from pecl.data.fetching.remote import SOURCES, caption_files
+from pecl.data.fetching.remote import DOWNLOADS, caption_files
 from pecl.data.provenance import read_provenance
 from pecl.data.registry import DATASETS, find_data_dir, load_dataset
 from pecl.data.released import RELEASED, TRANSLATION_FOLDERS, released_file
@@ -49,7 +49,7 @@ def _file_problems(name: str, root: Path) -> Iterator[str]:
     """Yield the files that are neither what their owner publishes, nor what was downloaded, nor made here."""
     folders = [*DATASETS[name].folders, *(["pectvlm"] if name in RELEASED else [])]
     for folder in folders:
-        expected = {file.path: file.sha256 for file in (caption_files(folder) if folder in SOURCES else [])}
+        expected = {file.path: file.sha256 for file in (caption_files(folder) if folder in DOWNLOADS else [])}
         downloaded = {path: record["sha256"] for path, record in read_manifest(root, folder).items()}
         for path, sha256 in (downloaded | expected).items():
             file = root / path

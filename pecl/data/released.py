@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+
+from pecl.errors import ConfigError, unknown
 
 # column of ParallelCaptions -> folder of the release
 TRANSLATION_FOLDERS = {"english_to_target": "translated_from_en", "target_to_english": "translated_to_en"}
@@ -12,6 +15,18 @@ RELEASED = {
     "xtd10": (Path("pectvlm", "datasets", "Cross-lingual-Test-Dataset-XTD10"), "{language}.txt"),
     "multi30k": (Path("pectvlm", "datasets", "Multi30K"), "{split}.{language}"),
 }
+
+
+def check_directions(need: Iterable[str]) -> tuple[str, ...]:
+    """Return the translation directions in `need`, without repeats, in the order of `TRANSLATION_FOLDERS`.
+
+    Raises:
+        ConfigError: one is not a direction.
+    """
+    need = {need} if isinstance(need, str) else set(need)
+    for direction in need - set(TRANSLATION_FOLDERS):
+        raise ConfigError(unknown("translation direction", direction, TRANSLATION_FOLDERS))
+    return tuple(direction for direction in TRANSLATION_FOLDERS if direction in need)
 
 
 def released_file(data_dir: Path, name: str, direction: str, language: str, split: str | None = None) -> Path:

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import fields, replace
 from typing import Any
 
 from pecl.config import TRAIN_ON, ExperimentConfig, Role, fields_of
 from pecl.data.captions import ParallelCaptions
-from pecl.data.registry import find_data_dir, load_dataset
-from pecl.data.sets.multi30k import load_multi30k_translations_outside_pool
+from pecl.data.registry import find_data_dir, load_dataset, load_request
+from pecl.data.request import DataRequest
+from pecl.data.sets.multi30k import read_multi30k_translations_outside_pool
 from pecl.data.splits import check_split
-from pecl.data.unreadable import leave_out_unreadable
 from pecl.errors import ConfigError, DataError
 from pecl.routes import TRANSLATIONS, route
 
 # Fields that what a training reads depends on, and whether it is enough
 INPUT_FIELDS = tuple(sorted(fields_of(Role.INPUT | Role.DATA)))
+
+
+def _request(config: ExperimentConfig, columns: Collection[str | None] = ()) -> DataRequest:
+    """Return what a config asks of its data set; a request's fields are the config's where they share a name."""
+    shared = {item.name: getattr(config, item.name) for item in fields(DataRequest) if hasattr(config, item.name)}
+    need = tuple(name for name in TRANSLATIONS if name in columns)
+    return DataRequest(**shared, need=need, text_only=config.gallery == "english" and not config.image_weight)
 
 
 def load_captions(
@@ -31,23 +39,12 @@ def load_captions(
     Raises:
         DataError: something is missing or wrong.
     """
-    data = load_dataset(
-        config.dataset,
-        config.language,
-        data_dir=config.data_dir,
-        need=[name for name in TRANSLATIONS if name in columns],
-        split=config.split,
-        allow_missing_images=config.allow_missing_images or config.skip_unreadable,
-        allow_copied_translations=config.allow_copied_translations,
-        text_only=config.gallery == "english" and not config.image_weight,
-    )
+    data = load_request(_request(config, columns), decoded)
     if config.gallery == "images" and data.images is None:
         raise DataError(
             f"{config.dataset} has no images here: put them where data/README.md says, or retrieve among English "
             "captions with --gallery english (and train with --image-weight 0)"
         )
-    if config.skip_unreadable and data.images is not None:
-        return leave_out_unreadable(data, decoded())
     return data
 
 
@@ -96,10 +93,8 @@ class DataHashes:
 
 def multi30k_translations(config: ExperimentConfig) -> ParallelCaptions:
     """Return the translations that Multi30K's few-shot pool leaves out, to be trained on."""
-    data_dir = find_data_dir("multi30k-1k", config.data_dir)
-    return load_multi30k_translations_outside_pool(
-        data_dir, config.language, allow_copied_translations=config.allow_copied_translations
-    )
+    root = find_data_dir("multi30k-1k", config.data_dir)
+    return read_multi30k_translations_outside_pool(replace(_request(config), data_dir=root))
 
 
 def flickr30k200_text(config: ExperimentConfig) -> ParallelCaptions:

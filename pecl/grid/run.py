@@ -18,14 +18,14 @@ from typing import Any
 from pecl.config import ExperimentConfig
 from pecl.errors import OutputError, PeclError
 from pecl.experiment.inputs import DataHashes
-from pecl.files import check_writable
+from pecl.files import BusyError, check_writable
 from pecl.grid.cells import fleets
 from pecl.grid.launchers.base import Event, Launcher, Task, WorkerDiedError, check_workers_know
 from pecl.grid.launchers.inline import Inline
 from pecl.grid.launchers.worker import record_failure
 from pecl.grid.status import StatusLine
 from pecl.results.folder import complete_result, find_result, has_states, remove_states, remove_unfinished_files
-from pecl.results.locks import BusyError, hold, holder, remove_abandoned_locks
+from pecl.results.locks import hold, holder, remove_abandoned_locks
 from pecl.results.result import result_path, without_garbage_collection
 
 logger = logging.getLogger(__name__)

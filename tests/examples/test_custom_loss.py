@@ -85,7 +85,7 @@ def test_names_that_cannot_be_told_apart_are_refused(example, name, message):
         pecl.register_alignment(name)(gram)
 
 
-def test_a_loss_of_other_arguments_is_refused(forget_registered):
+def test_a_loss_of_other_arguments_is_refused(registries):
     with pytest.raises(ConfigError, match=r'alignment: expected "two" to take \(query, anchor, images\)'):
         pecl.register_alignment("two")(lambda query, anchor: query.sum())
 
@@ -97,7 +97,7 @@ def test_a_cell_that_is_run_again_replaces_its_loss(example):
     assert objective(query, 0 * query, None).item() == 18.0
 
 
-def test_a_class_is_made_once_and_called(forget_registered):
+def test_a_class_is_made_once_and_called(registries):
     @pecl.register_alignment("distance")
     class Distance:
         def __call__(self, query, anchor, images):

@@ -176,9 +176,9 @@ def made(count=20):
 def reading(monkeypatch):
     """Return a function of a config: the data sets it asks for, and the hashes of its data or what they lack."""
     asked = []
-    monkeypatch.setattr(
-        pecl.experiment.inputs, "load_dataset", lambda *names, **options: asked.append((names, options)) or made()
-    )
+    inputs = pecl.experiment.inputs
+    monkeypatch.setattr(inputs, "load_request", lambda request, decoded: asked.append(request) or made())
+    monkeypatch.setattr(inputs, "load_dataset", lambda *names, **options: asked.append((names, options)) or made())
 
     def read(config):
         asked.clear()

@@ -82,7 +82,7 @@ def test_images_are_needed_for_the_gallery_or_the_loss_alone(small, tmp_path, ga
 )
 def test_text_to_train_on_must_have_the_columns_of_the_route(small, monkeypatch, route, missing):
     text = ParallelCaptions("text", "de", ("a",) * 9, ("b",) * 9)
-    monkeypatch.setitem(pecl.experiment.inputs._TRAINING_TEXT, "flickr30k200", lambda _: text)
+    monkeypatch.setattr(pecl.experiment.inputs, "flickr30k200_text", lambda _: text)
     values = {"route": route, "train_on": "flickr30k200", "image_weight": 0.0}
     with pytest.raises(ConfigError, match=f"route {route} needs {missing}, which text does not have"):
         prepare_training(make_config({**small, **values}), tiny_towers())

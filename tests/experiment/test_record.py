@@ -10,7 +10,7 @@ from helpers.layouts import make_xtd10
 from helpers.small_experiment import tiny_towers
 
 import pecl.experiment.run
-import pecl.results.result
+import pecl.results.environment
 from pecl.config import make_config, side_by_side
 from pecl.data.registry import load_dataset
 from pecl.data.splits import few_shot_split
@@ -98,7 +98,7 @@ def test_two_different_results_of_one_run_are_refused(small, tmp_path):
 def test_a_result_says_of_which_commit_it_is_and_whether_tracked_files_were_changed(tmp_path, monkeypatch):
     checkout = tmp_path / "checkout"
     checkout.mkdir()
-    monkeypatch.setattr(pecl.results.result, "__file__", str(checkout / "results.py"))
+    monkeypatch.setattr(pecl.results.environment, "__file__", str(checkout / "results.py"))
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
 
     def git(*arguments):

@@ -118,14 +118,14 @@ MUTANTS = [
     Mutant("a run named twice waits for itself", LOCKS, "sorted(set(runs))", "sorted(runs)", LOCKS_TEST),
     Mutant(
         "a lock keeps the end of a killed holder's name",
-        LOCKS,
+        FILES,
         "        os.truncate(descriptor, 0)\n",
         "",
         LOCKS_TEST,
     ),
     Mutant(
         "a file that another process made anew is taken for the lock",
-        LOCKS,
+        FILES,
         "            if _is_at(path, descriptor):",
         "            if True:",
         LOCKS_TEST,

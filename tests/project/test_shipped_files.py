@@ -14,9 +14,9 @@ from helpers.project import ROOT
 from pecl.cli import build_parser
 from pecl.commands.grid import grid_values
 from pecl.config import make_config, read_yaml
+from pecl.data.scenes.lexicon import LEXICONS
 from pecl.encoders.towers import PAIRS
 from pecl.grid import expand
-from pecl.languages import LANGUAGES
 from pecl.results.result import collect
 from pecl.routes import ROUTES
 
@@ -58,9 +58,9 @@ def test_the_papers_grid_has_15_cells():
     assert len(expand(read_yaml(ROOT / "configs" / "grid_paper.yaml"))) == 15
 
 
-def test_there_is_a_grid_script_for_every_route_and_language():
+def test_there_is_a_grid_script_for_every_route_and_language_of_the_scenes():
     for route in ROUTES:
-        for language in LANGUAGES:
+        for language in LEXICONS:
             lines = (ROOT / "scripts" / f"grid_{route}" / f"{language}.sh").read_text().splitlines()
             assert len(lines) == 3
             assert lines[-1] == f'exec bash "$(dirname "$0")/../grid.sh" {route} {language} "$@"'

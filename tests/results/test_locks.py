@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from pecl.errors import OutputError
-from pecl.results.locks import BusyError, hold, holder, remove_abandoned_locks
+from pecl.files import BusyError
+from pecl.results.locks import hold, holder, remove_abandoned_locks
 
 HOLDER = """
 import sys

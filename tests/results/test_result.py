@@ -173,7 +173,7 @@ def on_text(small, monkeypatch):
 
     use(30)
     use(40, "fr")
-    monkeypatch.setitem(pecl.experiment.inputs._TRAINING_TEXT, "flickr30k200", lambda config: texts[config.language])
+    monkeypatch.setattr(pecl.experiment.inputs, "flickr30k200_text", lambda config: texts[config.language])
     values = {"train_on": "flickr30k200", "image_weight": 0.0, "alignment_weight": 1.0}
     return make_config({**small, **values}), use
 

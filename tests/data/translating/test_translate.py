@@ -179,9 +179,9 @@ def test_korean_from_english_is_regenerated(tmp_path, translation_models, cache)
     assert json.loads(provenance_file(job.output).read_text("utf-8")) == record
     assert record["sha256"] == sha256_file(job.output)
     assert record["source_sha256"] == sha256_lines(job.sentences)
-    assert record["engine"]["model"] == str(translation_models["m2m100"])
-    assert record["engine"]["revision"].startswith("sha256:")
-    assert (record["engine"]["source"], record["engine"]["target"]) == ("en", "ko")
+    assert record["translator"]["model"] == str(translation_models["m2m100"])
+    assert record["translator"]["revision"].startswith("sha256:")
+    assert (record["translator"]["source"], record["translator"]["target"]) == ("en", "ko")
     assert record["origin"] == {"dataset": "xtd10", "split": None}
     assert set(TRANSLATION_FOLDERS.values()) == {path.name for path in job.output.parent.parent.iterdir()}
 

@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from pecl.data.sets.multi30k import load_multi30k_pool
+from pecl.data.registry import load_dataset
 from pecl.encoders.loading import mini
 from pecl.encoders.loading.mini import HEADS, TEXT_WHEEL, load_mini_image, load_mini_text, mini_status, read_head
 from pecl.encoders.towers import load_towers
@@ -192,7 +192,7 @@ def test_shipped_heads(text, image):
 def test_english_recall_on_the_pool(text, image):
     if not os.environ.get("PECL_DATA_DIR"):
         pytest.skip("PECL_DATA_DIR is not set: no photographs to measure on")
-    pool = load_multi30k_pool(Path(os.environ["PECL_DATA_DIR"]), "de")
+    pool = load_dataset("multi30k-1k", "de")
     images = image.encode_image((pool.images.load(i) for i in range(len(pool.images))), batch_size=4)
     english, german = (text.encode_text(captions) for captions in (pool.english, pool.target))
     assert len(images) == 1000

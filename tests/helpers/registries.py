@@ -1,25 +1,29 @@
-"""Examples of the project as modules; what they register is forgotten when the test ends."""
+"""Registries as they were before a test: what it registers, the next one does not see."""
 
 import importlib.util
 import sys
+from unittest import mock
 
 import pytest
 
 from helpers.project import ROOT
+from pecl.data.registry import DATASETS
+from pecl.languages import LANGUAGES
 from pecl.options import Registry
 
 
 @pytest.fixture
-def forget_registered():
-    """Forget at the end what the test has registered."""
-    yield
+def registries():
+    """Put the tables of languages, data sets, adapters and alignments back after the test."""
+    with mock.patch.dict(LANGUAGES), mock.patch.dict(DATASETS):
+        yield
     for registry in Registry.all:
         for name in registry.added:
             registry.remove(name)
 
 
 @pytest.fixture
-def example(forget_registered, monkeypatch):
+def example(registries, monkeypatch):
     """Return what imports a file of `examples` by its name."""
 
     def load(name):
