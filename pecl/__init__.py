@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 # name -> module; imported when first used, so that `import pecl` and `pecl --help` stay quick
 _PUBLIC = {
     "AdapterBank": "pecl.adapters.bank",
+    "AdapterConfig": "pecl.adapters.method",
     "AlignmentObjective": "pecl.training.losses",
     "AlignmentTrainer": "pecl.training.trainer",
     "ContrastiveLoss": "pecl.training.losses",
+    "DataRequest": "pecl.data.request",
     "ExperimentConfig": "pecl.config",
     "ImageEncoder": "pecl.encoders.image",
     "MultilingualTextEncoder": "pecl.encoders.text",
@@ -32,6 +34,10 @@ _PUBLIC = {
     "load_towers": "pecl.encoders.towers",
     "make_config": "pecl.config",
     "parse_adapter": "pecl.adapters.spec",
+    "register_adapter": "pecl.adapters.spec",
+    "register_alignment": "pecl.training.losses",
+    "register_dataset": "pecl.data.registry",
+    "register_language": "pecl.languages",
     "route": "pecl.routes",
     "train": "pecl.experiment.run",
     "train_fleet": "pecl.experiment.run",
@@ -41,11 +47,15 @@ __all__ = sorted(_PUBLIC)
 if TYPE_CHECKING:  # the same names for editors and type checkers, which do not run `__getattr__`
     from pecl.adapters.adapter import attach as attach
     from pecl.adapters.bank import AdapterBank as AdapterBank
+    from pecl.adapters.method import AdapterConfig as AdapterConfig
     from pecl.adapters.spec import parse_adapter as parse_adapter
+    from pecl.adapters.spec import register_adapter as register_adapter
     from pecl.config import ExperimentConfig as ExperimentConfig
     from pecl.config import make_config as make_config
     from pecl.data.captions import ParallelCaptions as ParallelCaptions
     from pecl.data.registry import load_dataset as load_dataset
+    from pecl.data.registry import register_dataset as register_dataset
+    from pecl.data.request import DataRequest as DataRequest
     from pecl.data.splits import few_shot_split as few_shot_split
     from pecl.encoders.image import ImageEncoder as ImageEncoder
     from pecl.encoders.text import MultilingualTextEncoder as MultilingualTextEncoder
@@ -55,12 +65,14 @@ if TYPE_CHECKING:  # the same names for editors and type checkers, which do not 
     from pecl.experiment.run import evaluate as evaluate
     from pecl.experiment.run import train as train
     from pecl.experiment.run import train_fleet as train_fleet
+    from pecl.languages import register_language as register_language
     from pecl.retrieval.evaluator import RetrievalEvaluator as RetrievalEvaluator
     from pecl.retrieval.ranks import RetrievalMetrics as RetrievalMetrics
     from pecl.routes import TranslationRoute as TranslationRoute
     from pecl.routes import route as route
     from pecl.training.losses import AlignmentObjective as AlignmentObjective
     from pecl.training.losses import ContrastiveLoss as ContrastiveLoss
+    from pecl.training.losses import register_alignment as register_alignment
     from pecl.training.trainer import AlignmentTrainer as AlignmentTrainer
 
     __version__: str

@@ -2,129 +2,195 @@
 
 Each field is a flag of the command line (`alignment_weight` is `--alignment-weight`) and a key of YAML files. Values
 are checked when a config is made, and all that is wrong is said at once. The run's identity is a hash over the fields
-that can change its result; fields marked `identity: False` (where data and results lie) are left out, and fields
-marked `unless_default` count only where they are set: they came later, and old results keep their identity.
+that can change its result; fields of the role `PLACE` (where data and results lie) are left out, and fields marked
+`unless_default` count only where they are set: they came later, and old results keep their identity.
+
+A new field is one line, with its roles: all sets of fields are made from them by `fields_of`.
 """
 
 from __future__ import annotations
 
-import functools
-import types
-import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import Field, asdict, dataclass, field, fields, replace
+from dataclasses import Field, asdict, dataclass, fields, replace
+from enum import Flag, auto
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from pecl.errors import ConfigError, suggest, unknown
+from pecl.errors import ConfigError, suggest
 from pecl.files import is_path, sha256_json
 from pecl.languages import any_language_code, language_code
+from pecl.options import Registry, option, parse_option, problems_of
 from pecl.routes import WITHOUT_ANCHOR
 
-ALIGNMENTS = ("mse", "contrastive", "contrastive_with_image", "cosine_mse")  # `losses` computes them
+# What the names in a config stand for; it is imported when it is used, so that configs need no torch.
+ALIGNMENTS = Registry(
+    "alignment",  # loss(query, anchor, images)
+    {
+        "mse": "pecl.training.losses:mse",
+        "contrastive": "pecl.training.losses:contrastive",
+        "contrastive_with_image": "pecl.training.losses:contrastive_with_image",
+        "cosine_mse": "pecl.training.losses:cosine_mse",
+    },
+)
+ENGINES = Registry(
+    "engine",  # what puts an adapter on a tower, one slot a seed: attach(tower, configs, seeds)
+    {"pecl": "pecl.adapters.adapter:attach", "opendelta": "pecl.adapters.engines:attach_with_opendelta"},
+)
+TRAIN_ON = Registry(
+    "training text",  # load(config), the text that is trained on in place of the few-shot pairs
+    {
+        "pairs": None,
+        "multi30k-translations": "pecl.experiment.inputs:multi30k_translations",
+        "flickr30k200": "pecl.experiment.inputs:flickr30k200_text",
+    },
+)
 ANCHORS = ("student", "frozen")
-ENGINES = ("pecl", "opendelta")
 GALLERIES = ("images", "english")
-TRAIN_ON = ("pairs", "multi30k-translations", "flickr30k200")
-_CHOICES = {"anchor": ANCHORS, "engine": ENGINES, "gallery": GALLERIES, "train_on": TRAIN_ON}
-
-# The fields that an evaluation depends on: towers, data and the query's side.
-EVALUATION_FIELDS = frozenset(
-    {"profile", "text_model", "image_model", "dataset", "split", "allow_missing_images", "language", "route"}
-    | {"skip_unreadable", "allow_copied_translations", "test_query", "gallery", "weights", "device"}
-)
 
 
-# Fields in which the cells of a fleet may differ: they change what a slot learns, not the shape of the work.
-FLEET_FIELDS = frozenset(
-    {"language", "route", "test_query", "alignment", "alignment_weight", "image_weight", "anchor", "lr", "seed"}
-    | {"split_seed"}
-)
+class Role(Flag):
+    """What depends on a field of the config. A field has the roles that it is declared with."""
 
-# Fields that say nothing where a route has no anchor to align to.
-_ALIGNMENT_FIELDS = frozenset({"alignment", "alignment_weight", "anchor"})
+    NONE = 0
+    EVALUATION = auto()  # what an evaluation measures: towers, data and the query's side
+    DATA = auto()  # which captions and images are read
+    INPUT = auto()  # what else a training reads, and whether it is enough
+    PLACE = auto()  # where data and results lie: no part of a run's identity
+    TEXT_TOWER = auto()  # the text tower, and where it computes
+    STEP_TIME = auto()  # how long a training step takes, above all
+    FLEET = auto()  # may differ within a fleet: it changes what a slot learns, not the shape of the work
+    ANCHOR = auto()  # says nothing in a route without an anchor
+    SEARCHED = auto()  # of runs that differ in these alone, validation chooses one
+    REPEAT = auto()  # which repetition of a configuration a run is
+    GROUP = auto()  # a table's heading states it
+    ROW = auto()  # a row of a table states it, or its adapter's description
+    COMMAS = auto()  # its text may hold commas: on the command line of a grid it is one value
 
 
-def _option(default: Any, help: str, **metadata: Any) -> Any:
-    return field(default=default, metadata={"help": help, **metadata})
+_TOWER = Role.EVALUATION | Role.GROUP
+_DATA = Role.EVALUATION | Role.DATA
+_LOSS = Role.FLEET | Role.SEARCHED
+
+
+def _option(default: Any, help: str, roles: Role = Role.NONE, **metadata: Any) -> Any:
+    return option(default, help, roles=roles, **metadata)
 
 
 @dataclass(frozen=True)
 class ExperimentConfig:
     """One run. Every field's help says its unit and meaning; METHOD defaults are the paper's few-shot protocol."""
 
-    profile: str = _option("mini", "pair of towers: mini, paper, ...")
+    profile: str = _option("mini", "pair of towers: mini, paper, ...", _TOWER | Role.TEXT_TOWER | Role.STEP_TIME)
     text_model: str | None = _option(
-        None, "text tower instead of the profile's: hub id, folder, or mini-pooled (mini's without its linear layer)"
+        None,
+        "text tower instead of the profile's: hub id, folder, or mini-pooled (mini's without its linear layer)",
+        _TOWER | Role.TEXT_TOWER | Role.STEP_TIME | Role.COMMAS,
     )
-    image_model: str | None = _option(None, "image tower instead of the profile's: hub id or folder")
-    dataset: str = _option("scenes", "data set, see `pecl data list`")
-    data_dir: str | None = _option(None, "folder of the data sets (default: $PECL_DATA_DIR)", identity=False)
-    split: str | None = _option(None, "split of the data set, such as test_2016_flickr")
-    allow_missing_images: bool = _option(False, "go on with the images that are there; their number is recorded")
+    image_model: str | None = _option(
+        None, "image tower instead of the profile's: hub id or folder", _TOWER | Role.COMMAS
+    )
+    dataset: str = _option("scenes", "data set, see `pecl data list`", _DATA | Role.GROUP)
+    data_dir: str | None = _option(
+        None, "folder of the data sets (default: $PECL_DATA_DIR)", Role.INPUT | Role.PLACE | Role.COMMAS
+    )
+    split: str | None = _option(None, "split of the data set, such as test_2016_flickr", _DATA | Role.GROUP)
+    allow_missing_images: bool = _option(False, "go on with the images that are there; their number is recorded", _DATA)
     skip_unreadable: bool = _option(
-        False, "leave out the captions of images that are missing or cannot be read; their number is recorded"
+        False, "leave out the captions of images that are missing or cannot be read; their number is recorded", _DATA
     )
-    allow_copied_translations: bool = _option(False, "accept a translation file that repeats another language's")
-    language: str = _option("de", "target language")
+    allow_copied_translations: bool = _option(False, "accept a translation file that repeats another language's", _DATA)
+    language: str = _option("de", "target language", _DATA | Role.FLEET | Role.ROW)
     joint: str | None = _option(
         None, "languages that learn one delta together, joined by +, such as de+fr+cs", unless_default=True
     )
-    route: str = _option("method1", "baseline1, baseline2, method1, method2 or method3")
-    test_query: str = _option("train-side", "test side: train-side, or official-run-cross (the release's pairing)")
+    route: str = _option(
+        "method1",
+        "baseline1, baseline2, method1, method2 or method3",
+        Role.EVALUATION | Role.INPUT | Role.FLEET | Role.ROW,
+    )
+    test_query: str = _option(
+        "train-side",
+        "test side: train-side, or official-run-cross (the release's pairing)",
+        Role.EVALUATION | Role.INPUT | Role.FLEET | Role.GROUP,
+    )
     train_on: str = _option(
         "pairs",
         "pairs: the few-shot pairs; else translated text: multi30k-translations (outside the pool), flickr30k200",
+        Role.INPUT,
+        choices=TRAIN_ON,
     )
-    train_size: int | None = _option(None, "number of translated captions to train on (default: all)", low=1)
-    adapter: str = _option("lora", "parameter-efficient module, see `pecl adapters list`")
+    train_size: int | None = _option(
+        None, "number of translated captions to train on (default: all)", Role.INPUT, low=1
+    )
+    adapter: str = _option("lora", "parameter-efficient module, see `pecl adapters list`", Role.COMMAS)
     engine: str = _option(
-        "pecl", "who computes the module: pecl (slots), or opendelta (its classes; one cell at a time)"
+        "pecl",
+        "who computes the module: pecl (slots), or opendelta (its classes; one cell at a time)",
+        choices=ENGINES,
     )
-    rank: int | None = _option(None, "rank of LoRA (default: the module's own, 8)", low=1)
-    alignment: str = _option("mse", "alignment of query and anchor; several are joined by +: mse+contrastive")
-    alignment_weight: float = _option(0.03, "weight of the alignment, lambda", low=0.0)
-    image_weight: float = _option(1.0, "weight of the image-text loss; 0 trains on text alone", low=0.0)
-    anchor: str = _option("student", "student: gradients flow through both texts; frozen: the tower without its delta")
-    lr: float = _option(1e-4, "learning rate at the first step", low=0.0)
+    rank: int | None = _option(None, "rank of LoRA (default: the module's own, 8)", Role.ROW, low=1)
+    alignment: str = _option(
+        "mse",
+        "alignment of query and anchor; several are joined by +: mse+contrastive",
+        _LOSS | Role.ANCHOR,
+        choices=ALIGNMENTS,
+        joined=True,
+    )
+    alignment_weight: float = _option(0.03, "weight of the alignment, lambda", _LOSS | Role.ANCHOR, low=0.0)
+    image_weight: float = _option(
+        1.0, "weight of the image-text loss; 0 trains on text alone", _LOSS | Role.DATA, low=0.0
+    )
+    anchor: str = _option(
+        "student",
+        "student: gradients flow through both texts; frozen: the tower without its delta",
+        _LOSS | Role.ANCHOR,
+        choices=ANCHORS,
+    )
+    lr: float = _option(1e-4, "learning rate at the first step", _LOSS, low=0.0)
     shots: int | None = _option(
         50,
         "pairs for training, and as many for validation; of data published in parts, of the training part: or all",
+        Role.INPUT,
         low=1,
         none="all",
     )
-    epochs: int = _option(50, "passes over the training pairs", low=1)
-    batch_size: int = _option(5, "pairs a step", low=1)
-    eval_every: int = _option(5, "steps between validations", low=1)
-    dropout: bool = _option(True, "the text tower's own dropout while training")
-    seed: int = _option(1, "of initial values, order and dropout", low=0)
-    split_seed: int = _option(42, "of the few-shot split", low=0)
-    gallery: str = _option("images", "what is retrieved: images, or english (captions)")
-    weights: str | None = _option(None, "adapter file to evaluate, as written by train (default: the plain tower)")
-    device: str = _option("cpu", "torch device, such as cpu or cuda:0")
-    out: str = _option("results/default", "folder of the experiment's results", identity=False)
+    epochs: int = _option(50, "passes over the training pairs", Role.SEARCHED, low=1)
+    batch_size: int = _option(5, "pairs a step", Role.SEARCHED | Role.STEP_TIME, low=1)
+    eval_every: int = _option(5, "steps between validations", Role.SEARCHED, low=1)
+    dropout: bool = _option(True, "the text tower's own dropout while training", Role.SEARCHED)
+    seed: int = _option(1, "of initial values, order and dropout", Role.FLEET | Role.ROW | Role.REPEAT, low=0)
+    split_seed: int = _option(42, "of the few-shot split", Role.FLEET | Role.GROUP, low=0)
+    gallery: str = _option(
+        "images", "what is retrieved: images, or english (captions)", _DATA | Role.GROUP, choices=GALLERIES
+    )
+    weights: str | None = _option(
+        None,
+        "adapter file to evaluate, as written by train (default: the plain tower)",
+        Role.EVALUATION | Role.ROW | Role.COMMAS,
+    )
+    device: str = _option(
+        "cpu",
+        "torch device, such as cpu or cuda:0",
+        Role.EVALUATION | Role.TEXT_TOWER | Role.STEP_TIME | Role.SEARCHED,
+    )
+    out: str = _option("results/default", "folder of the experiment's results", Role.PLACE | Role.COMMAS)
     beside: str | None = _option(
         None,
         "identity of the cells that are trained in one pass with this one; `side_by_side` sets it",
+        Role.REPEAT,
         unless_default=True,
         flag=False,
     )
 
     def __post_init__(self) -> None:
-        problems = [problem for item in fields(self) for problem in _check(item, getattr(self, item.name))]
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                problems.append(f"{name}: {unknown('value', getattr(self, name), choices)}")
-        for name in self.alignments:
-            if name not in ALIGNMENTS:
-                problems.append(f"alignment: {unknown('alignment', name, ALIGNMENTS)}")
+        problems = problems_of(self)
         try:
             object.__setattr__(self, "language", self._code(str(self.language)))
         except ConfigError as error:
             problems.append(f"language: {error}")
-        if self.joint is not None:
+        if isinstance(self.joint, str):
             problems += self._check_joint()
         if problems:
             raise ConfigError("; ".join(problems))
@@ -139,7 +205,7 @@ class ExperimentConfig:
         except ConfigError as error:
             return [f"joint: {error}"]
         if len(codes) < 2 or self.language not in codes:
-            return [f"joint: {self.joint!r} must name two languages or more, {self.language!r} among them"]
+            return [f'joint: expected two languages or more, "{self.language}" among them, got "{self.joint}"']
         object.__setattr__(self, "joint", "+".join(codes))  # in one order, so that one delta has one identity
         return []
 
@@ -155,11 +221,11 @@ class ExperimentConfig:
 
     def identity(self, kind: str = "train") -> dict[str, Any]:
         """Return the fields that can change the result of a run of `kind`: train, or evaluate."""
-        kept = (item for item in fields(self) if item.metadata.get("identity", True))
+        kept = (item for item in fields(self) if item.name not in PLACE_FIELDS)
         if kind == "evaluate":
             kept = (item for item in kept if item.name in EVALUATION_FIELDS)
         elif self.route in WITHOUT_ANCHOR:
-            kept = (item for item in kept if item.name not in _ALIGNMENT_FIELDS)
+            kept = (item for item in kept if item.name not in ANCHOR_FIELDS)
         return {item.name: getattr(self, item.name) for item in kept if self._counts(item)}
 
     def _counts(self, item: Field) -> bool:
@@ -178,6 +244,19 @@ class ExperimentConfig:
         return asdict(self)
 
 
+def fields_of(roles: Role) -> frozenset[str]:
+    """Return the names of the fields that have one of `roles`."""
+    return frozenset(item.name for item in fields(ExperimentConfig) if item.metadata["roles"] & roles)
+
+
+EVALUATION_FIELDS = fields_of(Role.EVALUATION)
+FLEET_FIELDS = fields_of(Role.FLEET)
+PLACE_FIELDS = fields_of(Role.PLACE)
+ANCHOR_FIELDS = fields_of(Role.ANCHOR)
+# Names and defaults of the fields that can change a result, in their order
+IDENTITY_DEFAULTS = {item.name: item.default for item in fields(ExperimentConfig) if item.name not in PLACE_FIELDS}
+
+
 def side_by_side(configs: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
     """Return configs that are trained in one pass, each marked with what all of them are.
 
@@ -191,53 +270,13 @@ def side_by_side(configs: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
     return [replace(config, beside=mark) for config in plain]
 
 
-@functools.cache
-def _type_hints() -> dict[str, Any]:
-    return typing.get_type_hints(ExperimentConfig)
-
-
-def _value_type(item: Field) -> tuple[type, bool]:
-    """Return a field's plain type and whether None is allowed."""
-    hint = _type_hints()[item.name]
-    if isinstance(hint, types.UnionType):
-        return next(t for t in typing.get_args(hint) if t is not type(None)), True
-    return hint, False
-
-
-def _check(item: Field, value: Any) -> list[str]:
-    kind, optional = _value_type(item)
-    if value is None and optional:
-        return []
-    accepted = (int, float) if kind is float else kind
-    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-        return [f"{item.name}: {value!r} is no {kind.__name__}"]
-    low = item.metadata.get("low")
-    if low is not None and not low <= value < float("inf"):
-        return [f"{item.name}: {value} is out of range, expected at least {low}"]
-    return []
-
-
 def parse_value(name: str, value: Any) -> Any:
     """Turn text, or a YAML value such as the string `1e-4`, into the type of the field `name`.
 
     Raises:
         ConfigError: the text is no such value.
     """
-    item = next(item for item in fields(ExperimentConfig) if item.name == name)
-    kind, optional = _value_type(item)
-    if value is None or (optional and value in ("none", "null", item.metadata.get("none"))):
-        return None
-    if isinstance(value, str) and kind in (int, float):
-        try:
-            return kind(value)
-        except ValueError as error:
-            also = f", and not {item.metadata['none']}" if "none" in item.metadata else ""
-            raise ConfigError(f"{name}: {value!r} is no {kind.__name__}{also}") from error
-    if isinstance(value, str) and kind is bool:
-        if value.lower() not in ("true", "false", "yes", "no", "on", "off", "1", "0"):
-            raise ConfigError(f"{name}: {value!r} is neither true nor false")
-        return value.lower() in ("true", "yes", "on", "1")
-    return float(value) if kind is float and isinstance(value, int) and not isinstance(value, bool) else value
+    return parse_option(ExperimentConfig, name, value)
 
 
 def make_config(values: Mapping[str, Any], where: str = "config") -> ExperimentConfig:
@@ -298,7 +337,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     seen: set[str] = set()
     for key_node, _ in node.value:
         if key_node.value in seen:
-            raise ConfigError(f"{path}, line {key_node.start_mark.line + 1}: key {key_node.value!r} stands twice")
+            raise ConfigError(f"{path}, line {key_node.start_mark.line + 1}: key {key_node.value!r} is given twice")
         seen.add(key_node.value)
     return document
 

@@ -26,11 +26,17 @@ class OutputError(PeclError):
     """A result, checkpoint or cache cannot be written."""
 
 
-def suggest(value: object, choices: Iterable[str]) -> str:
-    """Return "; did you mean 'x'?" for the nearest of `choices`, or an empty string when none is near."""
+def nearest(value: object, choices: Iterable[str]) -> str | None:
+    """Return the one of `choices` that is spelled most like `value`, or None when none is near."""
     by_lower_case = {choice.lower(): choice for choice in choices}
     near = difflib.get_close_matches(str(value).lower(), by_lower_case, n=1, cutoff=0.5)
-    return f"; did you mean {by_lower_case[near[0]]!r}?" if near else ""
+    return by_lower_case[near[0]] if near else None
+
+
+def suggest(value: object, choices: Iterable[str]) -> str:
+    """Return "; did you mean 'x'?" for the nearest of `choices`, or an empty string when none is near."""
+    near = nearest(value, choices)
+    return f"; did you mean {near!r}?" if near else ""
 
 
 def unknown(what: str, value: object, choices: Iterable[str]) -> str:

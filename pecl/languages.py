@@ -1,53 +1,127 @@
-"""Codes and names of the languages of XTD10 and Multi30K, and the aliases under which other sets know them.
+"""The table of languages: one row says all that pecl knows of a language.
 
-The data sets' own codes are used throughout: Japanese is `jp`, as in XTD10, though ISO 639-1 says `ja`.
+The data sets' own codes are used throughout: Japanese is `jp`, as in XTD10, though ISO 639-1 says `ja`. What a language
+lacks is refused where it is needed: a row without a FLORES code has no NLLB translations, and only languages with a
+grammar in `pecl.data.scenes` have drawn scenes.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from pecl.errors import ConfigError, suggest
 
 CODE = r"[a-z]{2,3}(_[a-z]{4})?"  # any language's code, perhaps with its script: nl, zh_hant
+_FLORES_CODE = r"[a-z]{3}_[A-Z][a-z]{3}"
 
-LANGUAGES: dict[str, str] = {
-    "en": "English",
-    "de": "German",
-    "es": "Spanish",
-    "fr": "French",
-    "it": "Italian",
-    "jp": "Japanese",
-    "ko": "Korean",
-    "pl": "Polish",
-    "ru": "Russian",
-    "tr": "Turkish",
-    "zh": "Chinese",
-    "cs": "Czech",
+
+@dataclass(frozen=True)
+class Language:
+    """One row of the table.
+
+    Attributes:
+        code: what data sets, configs and results call it.
+        name: its English name.
+        flores: its FLORES-200 code, such as `nld_Latn`: for NLLB models, Flickr30k-200 and, as ISO 639-3, OPUS models.
+        iso: its ISO 639-1 code, for M2M100 and OPUS models; None if it has none.
+        aliases: other names under which data sets and people know it.
+        opus: what OPUS models with several target languages call it, likeliest first; by default its other codes.
+    """
+
+    code: str
+    name: str
+    flores: str | None = None
+    iso: str | None = None
+    aliases: tuple[str, ...] = ()
+    opus: tuple[str, ...] = ()
+
+    @property
+    def iso3(self) -> str | None:
+        """Its ISO 639-3 code, which the FLORES code begins with."""
+        return self.flores and self.flores.partition("_")[0]
+
+    @property
+    def opus_codes(self) -> tuple[str, ...]:
+        """What OPUS models may call it, likeliest first; empty if nothing is known."""
+        return self.opus or tuple(code for code in (self.flores, self.iso3, self.iso) if code)
+
+    def names(self) -> set[str]:
+        """Return all that may stand for its code, in small letters."""
+        return {name.lower() for name in (self.code, self.name, self.flores, self.iso, *self.aliases) if name}
+
+
+LANGUAGES: dict[str, Language] = {
+    row.code: row
+    for row in (
+        Language("en", "English", "eng_Latn", "en"),
+        Language("de", "German", "deu_Latn", "de"),
+        Language("es", "Spanish", "spa_Latn", "es"),
+        Language("fr", "French", "fra_Latn", "fr"),
+        Language("it", "Italian", "ita_Latn", "it"),
+        Language("jp", "Japanese", "jpn_Jpan", "ja"),
+        Language("ko", "Korean", "kor_Hang", "ko"),
+        Language("pl", "Polish", "pol_Latn", "pl"),
+        Language("ru", "Russian", "rus_Cyrl", "ru"),
+        Language("tr", "Turkish", "tur_Latn", "tr"),
+        Language(
+            *("zh", "Chinese", "zho_Hans", "zh"),
+            aliases=("zh-cn", "zh-hans"),
+            opus=("cmn_Hans", "zho_Hans", "cmn", "zho", "zh"),
+        ),
+        Language("cs", "Czech", "ces_Latn", "cs", aliases=("cz",)),
+    )
 }
 
-# FLORES-200 codes, as the Flickr30k-200 files and the NLLB models name the same languages.
-FLORES: dict[str, str] = {
-    "en": "eng_Latn",
-    "de": "deu_Latn",
-    "es": "spa_Latn",
-    "fr": "fra_Latn",
-    "it": "ita_Latn",
-    "jp": "jpn_Jpan",
-    "ko": "kor_Hang",
-    "pl": "pol_Latn",
-    "ru": "rus_Cyrl",
-    "tr": "tur_Latn",
-    "zh": "zho_Hans",
-    "cs": "ces_Latn",
-}
 
-_ALIASES: dict[str, str] = (
-    {name.lower(): code for code, name in LANGUAGES.items()}
-    | {flores.lower(): code for code, flores in FLORES.items()}
-    | {"ja": "jp", "cz": "cs", "zh-cn": "zh", "zh-hans": "zh"}
-)
+def register_language(
+    code: str,
+    name: str,
+    *,
+    flores: str | None = None,
+    iso: str | None = None,
+    aliases: Iterable[str] = (),
+) -> Language:
+    """Add a language to the table, for this process, and return its row.
+
+    Example:
+        >>> pecl.register_language("nl", "Dutch", flores="nld_Latn", iso="nl")
+
+    Args:
+        code: what data sets and configs call it: two or three small letters, perhaps with a script (`zh_hant`).
+        name: its English name.
+        flores: its FLORES-200 code, for NLLB models and Flickr30k-200.
+        iso: its ISO 639-1 code, for M2M100 models.
+        aliases: other names of it.
+
+    Raises:
+        ConfigError: a code or name is not formed like one, or another language has it.
+    """
+    for what, value, form, expected in (
+        ("code", code, CODE, "two or three small letters, perhaps with a script, such as nl or zh_hant"),
+        ("name", name, r"\S(.*\S)?", "its English name, such as Dutch"),
+        ("flores", flores, _FLORES_CODE, "a FLORES-200 code such as nld_Latn"),
+        ("iso", iso, r"[a-z]{2}", "an ISO 639-1 code such as nl"),
+    ):
+        optional = what in ("flores", "iso")
+        if not (optional and value is None) and not (isinstance(value, str) and re.fullmatch(form, value)):
+            raise ConfigError(f"language {code!r}: {what}: expected {expected}, got {value!r}")
+    row = Language(code, name, flores, iso, (aliases,) if isinstance(aliases, str) else tuple(aliases))
+    for other in LANGUAGES.values():
+        if shared := sorted(row.names() & other.names()):
+            raise ConfigError(
+                f"language {code!r}: {shared[0]!r} is registered already, for {language_name(other.code)}"
+            )
+    LANGUAGES[code] = row
+    return row
+
+
+def _code_of(name: str) -> str | None:
+    """Return the code of the language that a code, name or alias in small letters stands for."""
+    if name in LANGUAGES:
+        return name
+    return next((row.code for row in LANGUAGES.values() if name in row.names()), None)
 
 
 def language_code(text: str) -> str:
@@ -57,9 +131,9 @@ def language_code(text: str) -> str:
         ConfigError: no such language; the message lists the known ones.
     """
     key = text.strip().lower()
-    code = _ALIASES.get(key, key)
-    if code not in LANGUAGES:
-        hint = suggest(key, [*LANGUAGES, *_ALIASES])
+    code = _code_of(key)
+    if code is None:
+        hint = suggest(key, [*LANGUAGES, *(name for row in LANGUAGES.values() for name in sorted(row.names()))])
         raise ConfigError(f"unknown language {text!r}: expected one of {', '.join(LANGUAGES)}{hint}")
     return code
 
@@ -67,22 +141,27 @@ def language_code(text: str) -> str:
 def any_language_code(text: str) -> str:
     """Return the code that `text` names, as `language_code`, or `text` itself where it is formed like a code (`nl`).
 
-    One's own data may be in any language.
+    A table of captions may be in any language.
 
     Raises:
         ConfigError: it is neither.
     """
     key = text.strip().lower()
-    return key if key not in _ALIASES and re.fullmatch(CODE, key) else language_code(text)
+    return key if _code_of(key) is None and re.fullmatch(CODE, key) else language_code(text)
 
 
 def language_name(code: str) -> str:
     """Return `German (de)` for `de`, and a code without a name as it is."""
-    return f"{LANGUAGES[code]} ({code})" if code in LANGUAGES else code
+    return f"{LANGUAGES[code].name} ({code})" if code in LANGUAGES else code
 
 
 def find_code(language: str, among: Iterable[str]) -> str:
     """Return the one of `among` that means `language`, such as `ja` for `jp`; `language` where there is none."""
     among = list(among)
-    same = (code for code in among if _ALIASES.get(code.lower(), code.lower()) == language)
+    same = (code for code in among if (_code_of(code.lower()) or code.lower()) == language)
     return language if language in among else next(same, language)
+
+
+def flores_languages() -> dict[str, str]:
+    """Return the FLORES-200 code of each language that has one, by its code."""
+    return {code: row.flores for code, row in LANGUAGES.items() if row.flores}

@@ -30,15 +30,13 @@ from torch.nn import functional as F
 from tqdm import trange
 
 from pecl.data.captions import ImageFiles, ImageSource
+from pecl.data.registry import load_dataset
 from pecl.data.scenes import load_scenes
 from pecl.data.sets.multi30k import (
     IMAGES_FOLDER,
-    load_multi30k,
-    load_multi30k_pool,
     load_pool_ids,
     present_training_images,
 )
-from pecl.data.sets.multi30k_task2 import load_multi30k_task2
 from pecl.encoders.loading.mini import load_mini_image, load_mini_text
 from pecl.encoders.store import EmbeddingStore, image_embeddings, text_embeddings
 from pecl.files import sha256_lines, write_tensors
@@ -113,10 +111,8 @@ def multi30k_source(data_dir: Path) -> Source:
     images = ImageFiles(tuple(data_dir / IMAGES_FOLDER / name for name in names))
     place = {name: i for i, name in enumerate(names)}
     captions, image_index = [], []
-    for data in (
-        load_multi30k(data_dir, "en", "train", allow_missing_images=True),
-        load_multi30k_task2(data_dir, "en", "train", allow_missing_images=True),
-    ):
+    for task in ("multi30k", "multi30k-task2"):
+        data = load_dataset(task, "en", data_dir=data_dir, split="train", allow_missing_images=True)
         for caption, image in zip(data.english, data.image_index, strict=True):
             if (name := data.images.ids[image]) in place:
                 captions.append(caption)
@@ -204,8 +200,10 @@ def held_out(data_dir: Path | None, sources: list[str]) -> dict[str, Source]:
     """Return what the heads are measured on: pictures that they never saw, with one English caption each."""
     sets = {}
     if "multi30k" in sources:
-        sets["multi30k validation"] = load_multi30k(data_dir, "en", "val", allow_missing_images=True)
-        sets["multi30k-1k"] = load_multi30k_pool(data_dir, "en")
+        sets["multi30k validation"] = load_dataset(
+            "multi30k", "en", data_dir=data_dir, split="val", allow_missing_images=True
+        )
+        sets["multi30k-1k"] = load_dataset("multi30k-1k", "en", data_dir=data_dir)
     if "scenes" in sources:
         sets["scenes"] = load_scenes("en")
     return {name: Source(name, data.images, data.english, data.image_index) for name, data in sets.items()}

@@ -1,9 +1,24 @@
 """Fixtures that several test files share."""
 
+import pytest
+import torch
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["helpers.small_experiment", "helpers.translation_models"]
+pytest_plugins = [
+    "helpers.fake_device",
+    "helpers.registries",
+    "helpers.small_experiment",
+    "helpers.translation_models",
+]
+pytest.register_assert_rewrite("helpers.run_by_hand")  # its assertions say both values, as those of a test do
 
 # How long an example takes says nothing on a machine that does other things as well.
 settings.register_profile("pecl", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("pecl")
+
+
+def pytest_collection_modifyitems(items):
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="needs a GPU that torch can use"))

@@ -58,6 +58,23 @@ def test_what_a_killed_writer_left_is_removed_but_not_a_living_ones(tmp_path):
     assert left == {"a", f".a.{node}-{os.getppid()}-1.tmp", f".b.{node}-{process.pid}-1.tmp"}
 
 
+def test_the_files_of_writers_that_may_be_alive_stay(tmp_path, monkeypatch):
+    """A process id says nothing of another host's processes; one that may not be asked for is somebody else's."""
+    node, asked = platform.node(), []
+
+    def kill(process, number):
+        asked.append((process, number))
+        raise PermissionError if process == 1 else ProcessLookupError
+
+    monkeypatch.setattr(files.os, "kill", kill)
+    names = {f".a.other-{node}-2-1.tmp", f".a.{node}x-2-1.tmp", f".a.{node}-1-1.tmp", ".a.tmp", f"a.{node}-2-1.tmp"}
+    for name in (*names, f".a.{node}-2-1.tmp"):
+        (tmp_path / name).write_bytes(b"half")
+    files.remove_abandoned(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == names
+    assert sorted(asked) == [(1, 0), (2, 0)]
+
+
 def test_unwritable_folders_are_named_and_nothing_is_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match=r"file is a file, expected a folder"):

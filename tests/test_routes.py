@@ -1,9 +1,7 @@
 import pytest
 
-from pecl.config import ALIGNMENTS
 from pecl.errors import ConfigError
 from pecl.routes import ROUTES, route
-from pecl.training.losses import ALIGNMENTS as LOSSES
 
 TARGET, TO_ENGLISH, FROM_ENGLISH, ENGLISH = "target", "target_to_english", "english_to_target", "english"
 
@@ -43,4 +41,3 @@ def test_unknown_names_list_the_valid_ones_and_the_nearest():
 
 def test_there_are_five():
     assert len(ROUTES) == 5
-    assert tuple(LOSSES) == ALIGNMENTS

@@ -15,9 +15,9 @@ from torch import nn
 
 from pecl.adapters.combine import check_combination
 from pecl.adapters.method import AdapterConfig
-from pecl.adapters.roles import longest_sequence
 from pecl.adapters.slots import SlotModule, SlotPrompt, SlotRows
 from pecl.adapters.spec import describe
+from pecl.encoders.positions import longest_sequence
 from pecl.encoders.text import MultilingualTextEncoder, PromptedInputs
 from pecl.errors import ConfigError, WeightsError
 
@@ -66,10 +66,11 @@ class Adapter:
 
     def _check_positions(self) -> None:
         length = sum(prompt.length for prompt in self.prompts)
-        if length and length + self.tower.max_length > longest_sequence(self.tower.backbone):
+        positions = longest_sequence(self.tower.backbone.config)
+        if length and length + self.tower.max_length > positions:
             raise ConfigError(
                 f"prompts of {length} vectors and texts of up to {self.tower.max_length} tokens exceed the "
-                f"{longest_sequence(self.tower.backbone)} positions of the text tower"
+                f"{positions} positions of the text tower"
             )
 
     @property
@@ -94,7 +95,7 @@ class Adapter:
     def learning_rate_scales(self) -> dict[str, float]:
         """Return for each parameter, by name, the factor on the run's learning rate."""
         return {
-            f"{path}.{name}": config.learning_rate_scale
+            f"{path}.{name}": config.lr_scale
             for path, module, config in self.modules
             for name in module.slot_parameters()
         }
@@ -152,7 +153,7 @@ class Adapter:
 
     def select(self, slots: torch.Tensor | None, rows: int) -> None:
         """See `RowAdapter`."""
-        self.rows.select(slots, rows)
+        self.rows.select(slots, rows, self.tower.device)
 
     def extend_inputs(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> PromptedInputs | None:
         """See `RowAdapter`."""

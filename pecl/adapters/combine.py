@@ -18,14 +18,14 @@ def check_combination(configs: Sequence[AdapterConfig]) -> None:
     """Refuse configs that cannot work together.
 
     Raises:
-        ConfigError: a method stands twice, `full` stands beside other parameters, or two methods train the same biases.
+        ConfigError: a method is given twice, `full` is beside other parameters, or two methods train the same biases.
     """
     if not configs:
         raise ConfigError("an adapter needs at least one method, such as lora")
     by_kind = {config.kind: config for config in configs}
     if len(by_kind) < len(configs):
         twice = Counter(config.kind for config in configs).most_common(1)[0][0]
-        raise ConfigError(f"{twice} stands twice: expected each method at most once")
+        raise ConfigError(f"adapter: expected each method once, got {twice} twice")
     others = [kind for kind in by_kind if kind not in ("full", "hard_prompt")]
     if "full" in by_kind and others:
         raise ConfigError(f"full and {others[0]} exclude each other: full trains every weight of the tower already")

@@ -1,4 +1,4 @@
-"""Who computes the deltas: pecl's own slot modules, or OpenDelta's classes, behind the interface that training uses.
+"""The engine opendelta: OpenDelta's classes behind the interface that training uses. `config.ENGINES` names it.
 
 OpenDelta knows one delta at a time, so its engine has one slot. What it learns is written under pecl's names: an
 adapter file does not tell who trained it.
@@ -6,14 +6,14 @@ adapter file does not tell who trained it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 import torch
 from torch import nn
 
-from pecl.adapters.adapter import Adapter, attach, set_trainable
+from pecl.adapters.adapter import set_trainable
 from pecl.adapters.formats.opendelta import from_opendelta_state_dict
 from pecl.adapters.method import AdapterConfig
 from pecl.adapters.methods.layer_norm import LayerNormConfig
@@ -103,13 +103,14 @@ def _opendelta_options(configs: tuple[AdapterConfig, ...]) -> tuple[str, dict[st
     return delta.kind, options, len(deltas) < len(configs)
 
 
-def _attach_opendelta(
+def attach_with_opendelta(
     tower: MultilingualTextEncoder, configs: Sequence[AdapterConfig], seeds: Sequence[int]
 ) -> OpenDeltaAdapter:
+    """Put an OpenDelta delta on `tower`, as `attach` puts pecl's own modules; see there.
+
+    Raises:
+        ConfigError: several seeds, or configs that OpenDelta does not have.
+    """
     if len(seeds) != 1:
         raise ConfigError(f"engine opendelta trains one cell at a time, not a fleet of {len(seeds)}; use engine pecl")
     return OpenDeltaAdapter(tower, tuple(configs), seeds[0])
-
-
-# name -> what puts an adapter on a tower, one slot a seed
-ENGINES: dict[str, Callable[..., Adapter | OpenDeltaAdapter]] = {"pecl": attach, "opendelta": _attach_opendelta}

@@ -1,7 +1,7 @@
 """What a kind of adapter is: its options, and where it puts its slot modules.
 
 A new kind is one small file in `methods/`: a frozen `AdapterConfig` with `placements`, and a `SlotModule`; `spec`
-names it.
+names it, or `register_adapter` does.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-from pecl.adapters.options import problems_of
 from pecl.adapters.roles import paths_of
 from pecl.adapters.slots import SlotModule, SlotRows
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
+from pecl.options import problems_of
 
 # Levels: what takes the place of a layer, changes it, stands behind it, or lengthens the sequence.
 COPY_OF_LAYER, BIAS_OF_LAYER, WEIGHT_OF_LAYER, BEHIND_LAYER, HARD_PROMPT, SOFT_PROMPT = range(6)
@@ -35,6 +35,8 @@ class AdapterConfig(ABC):
     Attributes:
         kind: name of the method.
         level: of the methods at one layer, the lower levels stand nearer to the tower's own layer.
+        lr_scale: the trainer multiplies the learning rate of the method's parameters by this.
+        text_prompt: text that a merged tower puts before every text, behind its own prefix.
 
     Raises:
         ConfigError: options have wrong types or values; all that is wrong is said at once.
@@ -42,20 +44,12 @@ class AdapterConfig(ABC):
 
     kind: ClassVar[str]
     level: ClassVar[int] = BEHIND_LAYER
+    lr_scale: ClassVar[float] = 1.0
+    text_prompt: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         if problems := problems_of(self):
             raise ConfigError(f"{self.kind}: {'; '.join(problems)}")
-
-    @property
-    def learning_rate_scale(self) -> float:
-        """Factor on the learning rate of the method's parameters."""
-        return 1.0
-
-    @property
-    def text_prompt(self) -> str:
-        """Text that a merged tower puts before every text, behind its own prefix."""
-        return ""
 
     @abstractmethod
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:

@@ -24,7 +24,6 @@ class Architecture(NamedTuple):
     layers: str  # path of the list of layers
     in_layer: dict[str, str]  # role -> path within a layer
     at_top: dict[str, str]  # role -> path of a module that stands once
-    positions_after_pad: bool  # the first token's position is the padding token's id + 1, not 0
 
 
 _BERT = Architecture(
@@ -41,12 +40,10 @@ _BERT = Architecture(
         "self_attention": "attention.self",
     },
     at_top={"word_embeddings": "embeddings.word_embeddings", "pooler": "pooler.dense"},
-    positions_after_pad=False,
 )
-_ROBERTA = _BERT._replace(positions_after_pad=True)
 
 # by `model_type` of the backbone's config; LaBSE is a BERT
-ARCHITECTURES: dict[str, Architecture] = {"bert": _BERT, "roberta": _ROBERTA, "xlm-roberta": _ROBERTA}
+ARCHITECTURES: dict[str, Architecture] = {"bert": _BERT, "roberta": _BERT, "xlm-roberta": _BERT}
 
 
 def architecture_of(backbone: PreTrainedModel) -> Architecture:
@@ -77,9 +74,3 @@ def paths_of(backbone: PreTrainedModel, role: str) -> list[str]:
     layers = architecture.layers
     count = len(cast("nn.ModuleList", backbone.get_submodule(layers)))
     return [f"{layers}.{i}.{in_layer[role]}" for i in range(count)]
-
-
-def longest_sequence(backbone: PreTrainedModel) -> int:
-    """Return the number of positions that `backbone` has for tokens."""
-    after_pad = backbone.config.pad_token_id + 1 if architecture_of(backbone).positions_after_pad else 0
-    return backbone.config.max_position_embeddings - after_pad

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from pecl.encoders.devices import to_device
 from pecl.encoders.text import PromptedInputs
 from pecl.errors import WeightsError
 
@@ -30,34 +31,46 @@ class SlotRows:
 
     def __init__(self, num_slots: int) -> None:
         self.num_slots = num_slots
-        self.index: torch.Tensor | None = None  # (B,) int64, or None: slot `single` for every row
+        self.index: torch.Tensor | None = None  # (B,) int64 on the device, or None: slot `single` for every row
         self.single = 0
         self.grouped = False  # rows are num_slots equal consecutive groups, in slot order
-        self.rows_of: dict[int, torch.Tensor] = {}  # slot -> places of its rows; of a mixed batch alone
+        # Of a mixed batch alone, on the device: slot -> places of its rows; and where each row lies among all of these.
+        self.rows_of: dict[int, torch.Tensor] = {}
+        self.place: torch.Tensor | None = None  # (B,)
 
-    def select(self, slots: torch.Tensor | None, rows: int) -> None:
-        """Set the slots of the next pass: (rows,) int64, or None for slot 0 everywhere.
+    def select(self, slots: torch.Tensor | None, rows: int, device: torch.device | None = None) -> None:
+        """Set the slots of the next pass.
+
+        Args:
+            slots: (rows,) int64, on the CPU unless it may wait for the device; None for slot 0 everywhere.
+            rows: number of rows.
+            device: where the pass is computed; that of `slots` unless given.
 
         Raises:
             ValueError: `slots` has another length than `rows`, or names a slot that does not exist.
         """
-        self.index, self.single, self.grouped, self.rows_of = None, 0, False, {}
+        self.index, self.single, self.grouped, self.rows_of, self.place = None, 0, False, {}, None
         if slots is None:
             return
         if slots.shape != (rows,):
             raise ValueError(f"slots has shape {tuple(slots.shape)}, expected ({rows},): one slot for each row")
+        slots, device = slots.cpu(), device or slots.device
         low, high = int(slots.min()), int(slots.max())
         if low < 0 or high >= self.num_slots:
             raise ValueError(f"slots run from {low} to {high}, but the adapter has slots 0 to {self.num_slots - 1}")
         if low == high:
             self.single = low
             return
-        self.index = slots
+        self.index = to_device(slots, device)
         if rows % self.num_slots == 0:
-            groups = torch.arange(self.num_slots, device=slots.device).repeat_interleave(rows // self.num_slots)
+            groups = torch.arange(self.num_slots).repeat_interleave(rows // self.num_slots)
             self.grouped = torch.equal(slots, groups)
         if not self.grouped:
-            self.rows_of = {slot: (slots == slot).nonzero().squeeze(1) for slot in slots.unique().tolist()}
+            used, counts = slots.unique(return_counts=True)
+            order = slots.argsort(stable=True)  # (B,): the rows by slot
+            places = to_device(order, device).split(counts.tolist())
+            self.rows_of = dict(zip(used.tolist(), places, strict=True))
+            self.place = to_device(order.argsort(), device)
 
     def take(self, parameter: torch.Tensor) -> torch.Tensor:
         """Return each row's own parameters: (S, ...) -> (B, ...), or (1, ...) when all rows share one slot."""
@@ -107,8 +120,7 @@ class SlotRows:
         parts = [
             F.linear(x[rows], weight[slot], None if bias is None else bias[slot]) for slot, rows in self.rows_of.items()
         ]
-        place = torch.cat(list(self.rows_of.values())).argsort()  # (B,): where each row stands among the parts
-        return torch.cat(parts)[place]  # (B, L, o)
+        return torch.cat(parts)[self.place]  # (B, L, o)
 
 
 class SlotModule(nn.Module):

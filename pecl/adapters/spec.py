@@ -10,9 +10,9 @@ does not. `PRESETS` are names for longer specs.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields, replace
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, fields, is_dataclass, replace
+from typing import Any, TypeVar, cast, overload
 
 from pecl.adapters.combine import check_combination
 from pecl.adapters.method import AdapterConfig
@@ -26,26 +26,24 @@ from pecl.adapters.methods.layer_norm import LayerNormConfig
 from pecl.adapters.methods.lora import LoraConfig
 from pecl.adapters.methods.prefix import PrefixConfig
 from pecl.adapters.methods.soft_prompt import SoftPromptConfig
-from pecl.adapters.options import format_option, parse_option
 from pecl.errors import ConfigError, unknown
+from pecl.options import Registry, format_option, parse_option, shown, unquote, value_type
 
 # In this order configs are listed, however a spec orders its parts.
-KINDS: dict[str, type[AdapterConfig]] = {
-    config_class.kind: config_class
-    for config_class in (
-        LoraConfig,
-        BottleneckConfig,
-        CompacterConfig,
-        SoftPromptConfig,
-        PrefixConfig,
-        HardPromptConfig,
-        LayerNormConfig,
-        BitFitConfig,
-        HeadConfig,
-        PoolerConfig,
-        FullConfig,
-    )
-}
+_BUILT_IN: tuple[type[AdapterConfig], ...] = (
+    LoraConfig,
+    BottleneckConfig,
+    CompacterConfig,
+    SoftPromptConfig,
+    PrefixConfig,
+    HardPromptConfig,
+    LayerNormConfig,
+    BitFitConfig,
+    HeadConfig,
+    PoolerConfig,
+    FullConfig,
+)
+KINDS = Registry("adapter", {config_class.kind: config_class for config_class in _BUILT_IN})
 
 WITH_LAYER_NORMS = ("lora", "bottleneck", "compacter")
 
@@ -56,7 +54,59 @@ PRESETS: dict[str, str] = {
     "run_cross": "lora:r=1,target_modules=query/key/value/attention_output+head+pooler",
 }
 
+C = TypeVar("C", bound=AdapterConfig)
+
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
+
+
+@overload
+def register_adapter(config_class: type[C], *, replace: bool = False) -> type[C]: ...
+
+
+@overload
+def register_adapter(config_class: None = None, *, replace: bool = False) -> Callable[[type[C]], type[C]]: ...
+
+
+def register_adapter(config_class: Any = None, *, replace: bool = False) -> Any:
+    """Make an `AdapterConfig` subclass an adapter that specs and configs can name: `adapter="ia3"`, or `"ia3+head"`.
+
+    A decorator. The class is a frozen dataclass; its `kind` is its name, its options are made with `option`, and its
+    `placements` say which `SlotModule` goes where. A run is identified by the spec of its adapter, not by its code:
+    give a changed adapter another name, or results of the old one are taken for its own.
+
+    This process alone knows the name. The processes that `pecl grid --jobs` starts do not: train such runs with
+    `pecl.train`, or on a grid within this process.
+
+    Args:
+        config_class: the subclass.
+        replace: take the place of an adapter that was registered under this name before, as when a notebook's cell is
+            run again.
+
+    Raises:
+        ConfigError: it is no such class, an option has no default, or its `kind` is there already or has characters
+            other than letters, digits and underscores.
+
+    Example:
+        >>> @register_adapter
+        ... @dataclass(frozen=True)
+        ... class Ia3Config(AdapterConfig):
+        ...     kind = "ia3"
+        ...     def placements(self, tower):
+        ...         return self.at_roles(tower, ("key", "value"), SlotScale)
+    """
+    if config_class is None:
+        return lambda found: register_adapter(found, replace=replace)
+    if not (isinstance(config_class, type) and issubclass(config_class, AdapterConfig) and is_dataclass(config_class)):
+        raise ConfigError(f"adapter: expected a frozen dataclass derived from AdapterConfig, got {config_class!r}")
+    kind = cast(Any, getattr(config_class, "kind", None))
+    try:
+        config_class()
+    except TypeError as error:
+        raise ConfigError(f"adapter: expected {shown(kind)} to be made without arguments: {error}") from error
+    if kind in PRESETS:
+        raise ConfigError(f'adapter: "{kind}" is built in: choose another name')
+    KINDS.add(kind, config_class, replace=replace)
+    return config_class
 
 
 def part_names() -> list[str]:
@@ -72,8 +122,8 @@ def parse_adapter(spec: str, rank: int | None = None) -> tuple[AdapterConfig, ..
         rank: r of the LoRA part instead of its own.
 
     Raises:
-        ConfigError: an unknown name, option or value (the valid ones are named), a method that stands twice, or a rank
-            where no part has one.
+        ConfigError: an unknown name, option or value (the valid ones are named), a method given twice, or a rank where
+            no part has one.
 
     Example:
         >>> parse_adapter("lora-only:r=4")
@@ -87,7 +137,7 @@ def parse_adapter(spec: str, rank: int | None = None) -> tuple[AdapterConfig, ..
             if is_implied:
                 implied[config.kind] = config
             elif config.kind in chosen:
-                raise ConfigError(f"adapter {spec!r}: {config.kind} stands twice")
+                raise ConfigError(f"adapter: expected each part once, got {config.kind} twice in {shown(spec)}")
             else:
                 chosen[config.kind] = config
     configs = implied | chosen  # an explicit `layernorm` part replaces the one that `lora` brings
@@ -112,10 +162,30 @@ def _parse_part(name: str, options: str) -> list[tuple[AdapterConfig, bool]]:
     for item in _split(options, ",") if options else []:
         option, *value = _split(item, "=", 1)
         if not value:
-            raise ConfigError(f"{kind}: {item!r} is no option, expected option=value")
-        values[option.strip()] = parse_option(KINDS[kind], option.strip(), value[0])
+            raise ConfigError(f"{kind}: expected option=value, got {shown(item)}")
+        values[option.strip()] = _value(KINDS[kind], option.strip(), value[0])
     config = KINDS[kind](**values)
     return [(config, False)] + ([(LayerNormConfig(), True)] if name in WITH_LAYER_NORMS else [])
+
+
+def _value(config_class: type[AdapterConfig], name: str, text: str) -> Any:
+    _check_name(config_class, name)
+    try:
+        is_text = value_type(config_class, name)[0] is str
+        if is_text and text.startswith('"'):
+            return unquote(name, text)
+        return parse_option(config_class, name, text)
+    except ConfigError as error:
+        raise ConfigError(f"{config_class.kind}: {error}") from error
+
+
+def _check_name(config_class: type[AdapterConfig], name: str) -> None:
+    """Raise ConfigError unless the configs of a class have an option `name`."""
+    names = [item.name for item in fields(config_class)]
+    if not names:
+        raise ConfigError(f"{config_class.kind} takes no options, got {shown(name)}")
+    if name not in names:
+        raise ConfigError(f"{config_class.kind}: {unknown('option', name, names)}")
 
 
 def _split(text: str, separator: str, maxsplit: int = 0) -> list[str]:
@@ -176,9 +246,8 @@ def configs_from_json(document: Any) -> tuple[AdapterConfig, ...]:
         kind = options.pop("kind", None)
         if kind not in KINDS:
             raise ConfigError(unknown("adapter", kind, KINDS))
-        names = [item.name for item in fields(KINDS[kind])]
-        if strange := [name for name in options if name not in names]:
-            raise ConfigError(f"{kind}: {unknown('option', strange[0], names)}")
+        for name in options:
+            _check_name(KINDS[kind], name)
         lists_as_tuples = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
         configs.append(KINDS[kind](**lists_as_tuples))
     return tuple(configs)

@@ -17,18 +17,18 @@ from pecl.adapters.adapter import attach
 from pecl.adapters.formats.convert import SUFFIX, merge_adapter, read_adapter, write_adapter
 from pecl.adapters.formats.files import AdapterFile, load_adapter_file
 from pecl.adapters.method import AdapterConfig
-from pecl.adapters.options import format_option
 from pecl.adapters.spec import PRESETS, configs_to_json, describe, parse_adapter, part_names
 from pecl.commands.options import add_command, add_config_flags, config_values, print_json, print_text
-from pecl.config import make_config
+from pecl.config import Role, fields_of, make_config
 from pecl.encoders.export import save_text_encoder
 from pecl.encoders.loading.shapes import xlm_roberta_large
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import load_towers
 from pecl.errors import OutputError, WeightsError
+from pecl.options import format_option
 from pecl.report.tables import text_table
 
-_TOWER_FLAGS = frozenset({"profile", "text_model", "device"})
+_TOWER_FLAGS = fields_of(Role.TEXT_TOWER)
 
 
 def add_parser(commands: Any) -> None:

@@ -13,7 +13,7 @@ from pecl.commands.options import add_command, print_json, print_text
 from pecl.data.check import check_dataset
 from pecl.data.fetching.download import download
 from pecl.data.fetching.fetch import FetchPolicy
-from pecl.data.fetching.remote import SOURCES
+from pecl.data.fetching.remote import DOWNLOADS
 from pecl.data.own.folder import check_captions_file
 from pecl.data.provenance import provenance_file
 from pecl.data.registry import DATASETS, DEFAULT_DATA_DIR, ENVIRONMENT_VARIABLE
@@ -71,7 +71,8 @@ def _list(parsed: argparse.Namespace) -> int:
         for name, info in DATASETS.items()
     ]
     downloads = [
-        {"name": name, "found": (root / name).is_dir(), "description": row.description} for name, row in SOURCES.items()
+        {"name": name, "found": (root / name).is_dir(), "description": row.description}
+        for name, row in DOWNLOADS.items()
     ]
     if parsed.json:
         print_json({"data_dir": str(root), "datasets": rows, "downloads": downloads})
@@ -99,7 +100,7 @@ def _add_download(actions: Any) -> argparse.ArgumentParser:
         "download data sets; what is there already is left alone",
         "pecl data download xtd10 pectvlm",
     )
-    parser.add_argument("names", nargs="+", metavar="NAME", help=f"what to download: {', '.join(SOURCES)}")
+    parser.add_argument("names", nargs="+", metavar="NAME", help=f"what to download: {', '.join(DOWNLOADS)}")
     parser.add_argument("--base-url", metavar="URL", help="mirror to fetch from; it is laid out as a data directory")
     parser.add_argument("--text-only", action="store_true", help="fetch no photographs")
     parser.add_argument("--overwrite", action="store_true", help="replace text files that differ from the owner's")

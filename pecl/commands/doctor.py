@@ -16,8 +16,9 @@ from pecl.encoders.loading.mini import mini_status
 from pecl.encoders.store import default_cache_dir
 from pecl.errors import DataError
 
-_NEEDED = ("torch", "transformers", "timm", "safetensors", "pandas", "tqdm", "pyyaml", "pillow", "multilingual-clip")
+_NEEDED = ("torch", "transformers", "timm", "safetensors", "pandas", "tqdm", "pyyaml", "pillow")
 _EXTRAS = {
+    "multilingual-clip": "pip install multilingual-clip (the tests compare the published text towers with it)",
     "peft": "pip install peft (LoRA in PEFT's format)",
     "opendelta": "pip install -r requirements-opendelta.txt (--engine opendelta)",
     "open_clip_torch": "pip install -e '.[openclip]' (OpenCLIP towers)",

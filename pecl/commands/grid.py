@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from pecl.commands.options import add_command, add_config_flags, config_values, differences, print_json, print_text
-from pecl.config import ExperimentConfig
+from pecl.config import ExperimentConfig, Role, fields_of
 from pecl.errors import ConfigError
 from pecl.grid import GridOutcome, estimate, expand, fleets, recorded_seconds, repeat_cells, run_grid
 from pecl.grid.launchers import LAUNCHERS, make_launcher
@@ -14,7 +14,7 @@ from pecl.results.folder import find_result
 from pecl.results.result import collect
 
 # Values of these fields may hold commas themselves; several are given as a list in YAML.
-_NOT_SPLIT = frozenset({"adapter", "out", "data_dir", "weights", "text_model", "image_model"})
+_NOT_SPLIT = fields_of(Role.COMMAS)
 
 _DESCRIPTION = """train every combination of values; on the command line lists are joined by commas
 

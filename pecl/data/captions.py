@@ -42,11 +42,19 @@ class ImageSource(Protocol):
         ...
 
 
+def some_of(names: Sequence[str], count: int) -> str:
+    """Return a count and the first and last name, for a `repr`."""
+    return f"{count}: {names[0]} ... {names[-1]}" if count > 2 else ", ".join(names)
+
+
 @dataclass(frozen=True)
 class ImageFiles:
     """Image files on disk; `ids` are their file names."""
 
     paths: tuple[Path, ...]
+
+    def __repr__(self) -> str:
+        return f"ImageFiles({some_of(self.ids, len(self))})"
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -143,6 +151,12 @@ class ParallelCaptions:
             for i, caption in enumerate(getattr(self, name) or ()):
                 if not caption.strip():
                     raise DataError(f"{self.dataset}/{self.language}: {name} caption {i + 1} is empty")
+
+    def __repr__(self) -> str:
+        columns = ("english_to_target", "target_to_english", "part", "subset")
+        held = [name for name in columns if getattr(self, name) is not None]
+        images = "no images" if self.images is None else f"{len(self.images)} images"
+        return f"ParallelCaptions({', '.join([self.dataset, self.language, f'{len(self)} pairs', images, *held])})"
 
     def __len__(self) -> int:
         return len(self.english)

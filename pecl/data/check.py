@@ -9,10 +9,10 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from pecl.data.fetching.download import check_content, read_manifest
-from pecl.data.fetching.remote import SOURCES, caption_files
+from pecl.data.fetching.remote import DOWNLOADS, caption_files
 from pecl.data.provenance import read_provenance
 from pecl.data.registry import DATASETS, find_data_dir, load_dataset
-from pecl.data.released import DIRECTIONS, RELEASED, released_file
+from pecl.data.released import RELEASED, TRANSLATION_FOLDERS, released_file
 from pecl.data.sets.multi30k import SPLIT_LANGUAGES
 from pecl.errors import DataError, unknown
 
@@ -49,7 +49,7 @@ def _file_problems(name: str, root: Path) -> Iterator[str]:
     """Yield the files that are neither what their owner publishes, nor what was downloaded, nor made here."""
     folders = [*DATASETS[name].folders, *(["pectvlm"] if name in RELEASED else [])]
     for folder in folders:
-        expected = {file.path: file.sha256 for file in (caption_files(folder) if folder in SOURCES else [])}
+        expected = {file.path: file.sha256 for file in (caption_files(folder) if folder in DOWNLOADS else [])}
         downloaded = {path: record["sha256"] for path, record in read_manifest(root, folder).items()}
         for path, sha256 in (downloaded | expected).items():
             file = root / path
@@ -66,7 +66,7 @@ def _text_problems(name: str, root: Path | None) -> Iterator[str]:
     for split in DATASETS[name].splits or (None,):
         for language in SPLIT_LANGUAGES[split] if name in _TASK1 else DATASETS[name].languages:
             yield from _load_problem(name, language, split, root)
-            for direction in DIRECTIONS if name in RELEASED and language != "en" else ():
+            for direction in TRANSLATION_FOLDERS if name in RELEASED and language != "en" else ():
                 if released_file(root, name, direction, language, split).exists():
                     yield from _load_problem(name, language, split, root, direction)
 

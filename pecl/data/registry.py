@@ -1,52 +1,35 @@
 """Data sets by name: `load_dataset("multi30k-1k", "de")`, and `DATASETS`, the table of what there is.
 
-A name that is the path of a file or folder loads one's own data; see `folder`.
+A name that is the path of a file or folder loads a table of captions; see `folder`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pecl.data.captions import ParallelCaptions
-from pecl.data.own.folder import load_folder
+from pecl.data.own.folder import read_folder
+from pecl.data.request import DataRequest, Reader
 from pecl.data.scenes import load_scenes
-from pecl.data.sets import multi30k, xtd10
-from pecl.data.sets.flickr30k200 import load_flickr30k200
-from pecl.data.sets.multi30k_full import TEST_SPLITS, load_multi30k_full
-from pecl.data.sets.multi30k_task2 import TASK2_LANGUAGES, TASK2_SPLITS, load_multi30k_task2
-from pecl.data.translations import check_directions
+from pecl.data.scenes.lexicon import LEXICONS
+from pecl.data.sets import multi30k
+from pecl.data.sets.flickr30k200 import read_flickr30k200
+from pecl.data.sets.multi30k_full import TEST_SPLITS, read_multi30k_full
+from pecl.data.sets.multi30k_task2 import TASK2_LANGUAGES, TASK2_SPLITS, read_multi30k_task2
+from pecl.data.sets.xtd10 import XTD10_LANGUAGES, read_xtd10
+from pecl.data.unreadable import leave_out_missing, leave_out_unreadable
 from pecl.errors import DataError, unknown
 from pecl.files import is_path
-from pecl.languages import FLORES, LANGUAGES, language_code
+from pecl.languages import LANGUAGES, any_language_code, flores_languages, language_code
 
 ENVIRONMENT_VARIABLE = "PECL_DATA_DIR"
 DEFAULT_DATA_DIR = Path("data")
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a caller of `load_dataset` asks for, checked, as each data set's loader receives it.
-
-    Attributes:
-        language: code of the target language.
-        need: directions of machine translation.
-        split: name of a split; None for a data set without any.
-        data_dir: root of the data sets' folders; None for a data set that needs none.
-        options: `allow_missing_images`, `allow_copied_translations` and `text_only`.
-    """
-
-    language: str
-    need: tuple[str, ...]
-    split: str | None
-    data_dir: Path | None
-    options: dict[str, bool]
-
-    def only(self, *names: str) -> dict[str, bool]:
-        """Return the options that a loader has."""
-        return {name: self.options[name] for name in names}
 
 
 @dataclass(frozen=True)
@@ -56,8 +39,8 @@ class DatasetInfo:
     Attributes:
         description: what it holds, in one line.
         licence: terms of use, in one line.
-        languages: codes of its target languages.
-        load: reads it.
+        find_languages: gives the codes of its target languages.
+        read: its reader.
         folders: folders of the data directory that it is read from; none for a set that is made.
         needs_images: whether photographs must be there, unless `text_only`.
         splits: names of its splits, the default first; empty if it has none.
@@ -65,48 +48,20 @@ class DatasetInfo:
 
     description: str
     licence: str
-    languages: tuple[str, ...]
-    load: Callable[[Request], ParallelCaptions] = field(repr=False)
+    find_languages: Callable[[], Iterable[str]] = field(repr=False)
+    read: Reader = field(repr=False)
     folders: tuple[str, ...] = ()
     needs_images: bool = False
     splits: tuple[str, ...] = ()
 
-
-def _load_scenes(request: Request) -> ParallelCaptions:
-    captions = load_scenes(request.language)
-    return replace(captions, images=None, image_index=None) if request.options["text_only"] else captions
-
-
-def _load_pool(request: Request) -> ParallelCaptions:
-    return multi30k.load_multi30k_pool(
-        request.data_dir, request.language, request.need, **request.only("allow_copied_translations", "text_only")
-    )
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Codes of its target languages, those registered since the start included."""
+        return tuple(self.find_languages())
 
 
-def _load_multi30k(request: Request) -> ParallelCaptions:
-    return multi30k.load_multi30k(request.data_dir, request.language, request.split, request.need, **request.options)
-
-
-def _load_multi30k_full(request: Request) -> ParallelCaptions:
-    return load_multi30k_full(request.data_dir, request.language, request.split, request.need, **request.options)
-
-
-def _load_task2(request: Request) -> ParallelCaptions:
-    if request.need:
-        raise DataError(f"multi30k-task2 has no machine translations, so no {request.need[0]}: use multi30k instead")
-    options = request.only("allow_missing_images", "text_only")
-    return load_multi30k_task2(request.data_dir, request.language, request.split, **options)
-
-
-def _load_xtd10(request: Request) -> ParallelCaptions:
-    return xtd10.load_xtd10(request.data_dir, request.language, request.need, **request.options)
-
-
-def _load_flickr30k200(request: Request) -> ParallelCaptions:
-    # One trains on this text, and tests on the pool: whatever they share is left out.
-    present = multi30k.present_training_images(request.data_dir)
-    pool = multi30k.pool_ids(present) if len(present) >= multi30k.POOL_SIZE else ()
-    return load_flickr30k200(request.data_dir, request.language, request.need, exclude=pool)
+def _read_scenes(request: DataRequest) -> ParallelCaptions:
+    return load_scenes(request.language)
 
 
 _PHOTOGRAPHS = "photographs under Flickr30k's terms, research only"
@@ -115,22 +70,22 @@ DATASETS: dict[str, DatasetInfo] = {
     "scenes": DatasetInfo(
         "1,000 drawn pictures with captions and simulated machine translations; nothing to fetch",
         "MIT, part of pecl",
-        tuple(LANGUAGES),
-        _load_scenes,
+        lambda: LEXICONS,
+        _read_scenes,
     ),
     "multi30k-1k": DatasetInfo(
         "1,000 training photographs of Multi30K with captions and both machine translations: the few-shot pool",
         f"captions without a stated licence; {_PHOTOGRAPHS}; translations MIT",
-        multi30k.ALL_LANGUAGES,
-        _load_pool,
+        lambda: multi30k.ALL_LANGUAGES,
+        multi30k.read_multi30k_pool,
         folders=("multi30k",),
         needs_images=True,
     ),
     "multi30k": DatasetInfo(
         "Multi30K task 1: a caption an image and its human translations",
         f"captions without a stated licence; {_PHOTOGRAPHS}",
-        multi30k.ALL_LANGUAGES,
-        _load_multi30k,
+        lambda: multi30k.ALL_LANGUAGES,
+        multi30k.read_multi30k,
         folders=("multi30k",),
         needs_images=True,
         splits=("test_2016_flickr", *(split for split in multi30k.SPLIT_LANGUAGES if split != "test_2016_flickr")),
@@ -138,8 +93,8 @@ DATASETS: dict[str, DatasetInfo] = {
     "multi30k-full": DatasetInfo(
         "Multi30K task 1 as it was published: 29,000 captions to train on, 1,014 to validate, a split to test",
         f"captions without a stated licence; {_PHOTOGRAPHS}; translations MIT",
-        multi30k.ALL_LANGUAGES,
-        _load_multi30k_full,
+        lambda: multi30k.ALL_LANGUAGES,
+        read_multi30k_full,
         folders=("multi30k",),
         needs_images=True,
         splits=TEST_SPLITS,
@@ -147,8 +102,8 @@ DATASETS: dict[str, DatasetInfo] = {
     "multi30k-task2": DatasetInfo(
         "Multi30K task 2: five independent captions an image and language",
         f"captions without a stated licence; {_PHOTOGRAPHS}",
-        TASK2_LANGUAGES,
-        _load_task2,
+        lambda: TASK2_LANGUAGES,
+        read_multi30k_task2,
         folders=("multi30k",),
         needs_images=True,
         splits=TASK2_SPLITS,
@@ -156,18 +111,65 @@ DATASETS: dict[str, DatasetInfo] = {
     "xtd10": DatasetInfo(
         "XTD10: 1,000 COCO photographs with captions in 11 languages; captions alone if xtd10/images is absent",
         "Adobe Research License, non-commercial research",
-        xtd10.XTD10_LANGUAGES,
-        _load_xtd10,
+        lambda: XTD10_LANGUAGES,
+        read_xtd10,
         folders=("xtd10",),
     ),
     "flickr30k200": DatasetInfo(
         "English captions of Flickr30k and their NLLB translations, for training on text alone",
         "none stated; research only",
-        tuple(FLORES),
-        _load_flickr30k200,
+        flores_languages,
+        read_flickr30k200,
         folders=("flickr30k200",),
     ),
 }
+
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+def register_dataset(
+    name: str,
+    reader: Reader | None = None,
+    *,
+    languages: Iterable[str] | None = None,
+    description: str = "registered by the user",
+    licence: str = "not stated",
+) -> Any:
+    """Add a data set to `DATASETS`, for this process: `load_dataset`, configs and `pecl data list` then know its name.
+
+    Call it with a reader, or use it as a decorator of one.
+
+    Example:
+        >>> @pecl.register_dataset("birds", languages=["de"])
+        ... def read_birds(request: pecl.DataRequest) -> pecl.ParallelCaptions:
+        ...     return pecl.ParallelCaptions("birds", request.language, ("a robin",), ("ein Rotkehlchen",))
+
+    Args:
+        name: small letters, digits, `-` and `_`.
+        reader: called with a checked `DataRequest`; returns the captions.
+        languages: codes of its target languages; by default every known language.
+        description: what it holds, in one line.
+        licence: terms of use, in one line.
+
+    Returns:
+        The reader, or without one a decorator that returns it.
+
+    Raises:
+        DataError: the name is taken or not formed like one, or the reader cannot be called.
+        ConfigError: no such language.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise DataError(f"name of a data set: expected small letters, digits, - and _, such as my-birds, got {name!r}")
+    if name in DATASETS:
+        raise DataError(f"data set {name!r} is registered already: choose another name")
+    if reader is None:
+        return partial(register_dataset, name, languages=languages, description=description, licence=licence)
+    if not callable(reader):
+        raise DataError(f"reader of data set {name!r}: expected a function of a DataRequest, got {reader!r}")
+    codes = None if languages is None else tuple(language_code(code) for code in languages)
+    DATASETS[name] = DatasetInfo(description, licence, lambda: LANGUAGES if codes is None else codes, reader)
+    return reader
 
 
 def load_dataset(
@@ -181,10 +183,10 @@ def load_dataset(
     allow_copied_translations: bool = False,
     text_only: bool = False,
 ) -> ParallelCaptions:
-    """Load a data set of `DATASETS`, or one's own, in one target language.
+    """Load a data set of `DATASETS`, or a table of captions, in one target language.
 
     Args:
-        name: a key of `DATASETS`, or the path of one's own file or folder (see `folder`).
+        name: a key of `DATASETS`, or the path of a table of captions or its folder (see `folder`).
         language: code, name or alias of the target language.
         data_dir: root of the data sets' folders; otherwise the environment variable PECL_DATA_DIR, otherwise `data`.
         need: machine translations that must be there: `english_to_target`, `target_to_english`. Others may be None.
@@ -197,29 +199,70 @@ def load_dataset(
         DataError: unknown data set, language or split, or data that is missing or wrong.
         ConfigError: unknown translation direction, or no such language at all.
     """
-    options = {
-        "allow_missing_images": allow_missing_images,
-        "allow_copied_translations": allow_copied_translations,
-        "text_only": text_only,
-    }
+    return load_request(
+        DataRequest(
+            name,
+            language,
+            (need,) if isinstance(need, str) else tuple(need),
+            split,
+            data_dir,
+            allow_missing_images=allow_missing_images,
+            allow_copied_translations=allow_copied_translations,
+            text_only=text_only,
+        )
+    )
+
+
+def load_request(request: DataRequest, decoded: Callable[[], Collection[str]] = tuple) -> ParallelCaptions:
+    """Load what is asked for: check the request, read, and leave out images as it says.
+
+    Args:
+        request: as made by a caller.
+        decoded: gives the fingerprints of images that are known to decode; asked with `skip_unreadable` alone.
+
+    Raises:
+        DataError: as `load_dataset`.
+        ConfigError: as `load_dataset`.
+    """
+    read, request = _checked(request)
+    captions = read(request)
+    _check_answer(captions, request)
+    if request.text_only or captions.images is None:
+        return replace(captions, images=None, image_index=None)
+    captions = leave_out_missing(captions, request.allow_missing_images or request.skip_unreadable)
+    return leave_out_unreadable(captions, decoded()) if request.skip_unreadable else captions
+
+
+def _check_answer(captions: object, request: DataRequest) -> None:
+    """Refuse what is no answer to the request; readers that users registered may give anything."""
+    if not isinstance(captions, ParallelCaptions):
+        raise DataError(
+            f"reader of data set {request.dataset!r}: expected it to return ParallelCaptions, "
+            f"got {type(captions).__name__}"
+        )
+    for direction in request.need:
+        if getattr(captions, direction) is None:
+            raise DataError(
+                f"data set {request.dataset!r} has no {direction.replace('_', ' ')} translations of "
+                f"{request.language!r}: choose a route that needs none"
+            )
+
+
+def _checked(request: DataRequest) -> tuple[Reader, DataRequest]:
+    """Return the reader of the data set and the request as it is given to it."""
+    name = request.dataset
     if name not in DATASETS:
         if not is_path(name):
             raise DataError(f"{unknown('data set', name, DATASETS)} (or the path of a file or folder of your own)")
-        if split is not None:
-            raise DataError(f"a table of one's own has no splits, but split {split!r} was asked for: leave it out")
-        return load_folder(name, language, need, allow_missing_images=allow_missing_images, text_only=text_only)
-    info = DATASETS[name]
-    language = language_code(language)
+        if request.split is not None:
+            raise DataError(f"a table of captions has no splits, got split {request.split!r}: leave it out")
+        return read_folder, replace(request, language=any_language_code(request.language))
+    info, language = DATASETS[name], language_code(request.language)
     if language not in info.languages:
         raise DataError(unknown(f"language of {name}", language, info.languages))
-    request = Request(
-        language,
-        check_directions(need),
-        _check_split(name, split),
-        find_data_dir(name, data_dir) if info.folders else None,
-        options,
-    )
-    return info.load(request)
+    split = _check_split(name, request.split)
+    root = find_data_dir(name, request.data_dir) if info.folders else request.data_dir
+    return info.read, replace(request, language=language, split=split, data_dir=root)
 
 
 def find_data_dir(name: str, data_dir: str | Path | None = None) -> Path:

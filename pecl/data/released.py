@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
+from pecl.errors import ConfigError, unknown
+
 # column of ParallelCaptions -> folder of the release
-DIRECTIONS = {"english_to_target": "translated_from_en", "target_to_english": "translated_to_en"}
+TRANSLATION_FOLDERS = {"english_to_target": "translated_from_en", "target_to_english": "translated_to_en"}
 
 # data set -> folder of its released translations, and the name of a file there
 RELEASED = {
@@ -14,15 +17,27 @@ RELEASED = {
 }
 
 
+def check_directions(need: Iterable[str]) -> tuple[str, ...]:
+    """Return the translation directions in `need`, without repeats, in the order of `TRANSLATION_FOLDERS`.
+
+    Raises:
+        ConfigError: one is not a direction.
+    """
+    need = {need} if isinstance(need, str) else set(need)
+    for direction in need - set(TRANSLATION_FOLDERS):
+        raise ConfigError(unknown("translation direction", direction, TRANSLATION_FOLDERS))
+    return tuple(direction for direction in TRANSLATION_FOLDERS if direction in need)
+
+
 def released_file(data_dir: Path, name: str, direction: str, language: str, split: str | None = None) -> Path:
     """Return the file of a data set's translations of `language`.
 
     Args:
         data_dir: folder that holds `pectvlm`.
         name: a key of `RELEASED`.
-        direction: a key of `DIRECTIONS`.
+        direction: a key of `TRANSLATION_FOLDERS`.
         language: code of the language that is not English.
         split: name of the split, for data sets that have splits.
     """
     folder, pattern = RELEASED[name]
-    return data_dir / folder / DIRECTIONS[direction] / pattern.format(language=language, split=split)
+    return data_dir / folder / TRANSLATION_FOLDERS[direction] / pattern.format(language=language, split=split)

@@ -20,6 +20,9 @@ class Split(NamedTuple):
     val: tuple[int, ...]
     test: tuple[int, ...]
 
+    def __repr__(self) -> str:
+        return f"Split(train: {len(self.train)} items, val: {len(self.val)}, test: {len(self.test)})"
+
 
 def few_shot_split(n: int, shots: int | None, seed: int = 42) -> Split:
     """Split `n` items by `torch.randperm(n)` seeded with `seed`: first `shots` train, next `shots` val, rest test.

@@ -1,7 +1,7 @@
 """The released machine translations of XTD10 and Multi30K, both ways, and the check that they are what they say.
 
 Layout (the authors' repository): `<folder>/translated_from_en/` holds English captions in the target language and
-`<folder>/translated_to_en/` target captions in English. The authors do not name the engine.
+`<folder>/translated_to_en/` target captions in English. The authors do not name the translator.
 
 One of the files is wrong: XTD10's `translated_from_en/ko.txt` is a copy of `it.txt`. So a file that equals another
 language's is refused, unless it is allowed; only the directions that are needed are read, and checked.
@@ -10,20 +10,21 @@ language's is refused, unless it is allowed; only the directions that are needed
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pecl.data.captions import read_captions, resolve_captions_file
 from pecl.data.provenance import read_provenance
-from pecl.data.released import DIRECTIONS, released_file
+from pecl.data.released import released_file
+from pecl.data.request import DataRequest
 from pecl.data.sources import describe_file, read_parallel
-from pecl.errors import ConfigError, DataError, unknown
+from pecl.errors import DataError
 
 logger = logging.getLogger(__name__)
 
-ENGINE = "not named by the authors"
+TRANSLATOR = "not named by the authors"
 COPY_SHARE = 0.9  # honest translations of two languages share at most 9 % of their lines (French and English)
 
 
@@ -46,58 +47,44 @@ class TranslationFolder:
     split: str | None = None
 
     def file(self, direction: str, language: str) -> Path:
-        """Return the file of the translations of `language` in a `direction` of `DIRECTIONS`."""
+        """Return the file of the translations of `language` in a `direction` of `TRANSLATION_FOLDERS`."""
         return released_file(self.data_dir, self.name, direction, language, self.split)
 
 
-def check_directions(need: Iterable[str]) -> tuple[str, ...]:
-    """Return the translation directions in `need`, without repeats, in the order of `DIRECTIONS`.
-
-    Raises:
-        ConfigError: one is not a direction.
-    """
-    need = {need} if isinstance(need, str) else set(need)
-    for direction in need - set(DIRECTIONS):
-        raise ConfigError(unknown("translation direction", direction, DIRECTIONS))
-    return tuple(direction for direction in DIRECTIONS if direction in need)
-
-
 def read_translations(
-    folder: TranslationFolder,
-    language: str,
-    need: Iterable[str],
-    allow_copied_translations: bool = False,
+    folder: TranslationFolder, request: DataRequest
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, dict[str, Any]]]:
-    """Read the directions in `need`, and no others.
+    """Read the directions that are needed, and no others.
 
     English is its own translation: for it the captions themselves are given.
 
     Args:
         folder: where the files lie.
-        language: code of the target language.
-        need: keys of `DIRECTIONS`.
-        allow_copied_translations: read a file that is a copy of another language's; the provenance then says so.
+        request: of it, `language`, `need` and `allow_copied_translations`: whether to read a file that is a copy of
+            another language's; the provenance then says so.
 
     Returns:
-        Columns by direction, and their provenance by direction: engine, file, SHA-256.
+        Columns by direction, and their provenance by direction: translator, file, SHA-256.
 
     Raises:
         DataError: a file is missing, of another length than the captions, or a copy of another language's.
     """
+    language = request.language
     columns, provenance = {}, {}
-    for direction in check_directions(need):
+    for direction in request.need:
         if language == "en":
             columns[direction] = read_captions(folder.captions_file("en"))
-            provenance[direction] = {"engine": "none: English is its own translation"}
+            provenance[direction] = {"translator": "none: English is its own translation"}
             continue
         file = _existing(folder.file(direction, language))
         source = "en" if direction == "english_to_target" else language
         lines = read_parallel({"captions": folder.captions_file(source), "translations": file})["translations"]
         made = read_provenance(file)  # there where `pecl data translate` wrote the file
-        provenance[direction] = {"engine": made["engine"] if made else ENGINE, **describe_file(file, folder.data_dir)}
+        translator = made.get("translator", "not stated") if made else TRANSLATOR
+        provenance[direction] = {"translator": translator, **describe_file(file, folder.data_dir)}
         original = _copied_from(folder, direction, language, lines)
         if original is not None:
-            if not allow_copied_translations:
+            if not request.allow_copied_translations:
                 raise DataError(
                     f"{file} is a copy of {original}, so it holds no {direction.replace('_', ' ')} translations of "
                     f"{language!r}: put the right file there, choose a method that does not need it, or pass "

@@ -1,4 +1,4 @@
-"""Images that cannot be read (missing, cut short, no image): all are found and named at once, or left out.
+"""Images that are missing or cannot be read (cut short, no image): all are found and named at once, or left out.
 
 Reading an image means decoding it, which takes longer than everything else about it. So an image that is known to have
 been decoded before, by the hash of its content, is not decoded again.
@@ -6,12 +6,14 @@ been decoded before, by the hash of its content, is not decoded again.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from tqdm import tqdm
 
-from pecl.data.captions import ImageSource, ParallelCaptions
+from pecl.data.captions import PARTS, ImageFiles, ImageSource, ParallelCaptions
 from pecl.errors import DataError
 
 NAMED = 10  # so many images a sentence names
@@ -46,6 +48,62 @@ def unreadable_error(images: ImageSource, failed: Mapping[int, DataError]) -> Da
 def some_names(names: Sequence[str]) -> str:
     """Return the first ten of `names` for a sentence, with dots for the rest."""
     return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
+
+
+def leave_out_missing(captions: ParallelCaptions, allowed: bool = False) -> ParallelCaptions:
+    """Return `captions` without those whose image file is missing, where that is `allowed`.
+
+    `provenance["images"]` counts the image files: total, kept and left out.
+
+    Raises:
+        DataError: images are missing and that is not allowed, or none is there at all, or none of one part.
+    """
+    images = captions.images
+    if not isinstance(images, ImageFiles):  # others are made or held in memory
+        return captions
+    present = [i for i, path in enumerate(images.paths) if path.is_file()]
+    missing = sorted(set(range(len(images))).difference(present))
+    if missing and not (present and allowed):
+        raise DataError(_missing_sentence(captions.dataset, images, missing, present))
+    kept = captions
+    if missing:
+        known = set(present)
+        kept = captions.select([i for i, image in enumerate(captions.image_index) if image in known])
+        _check_parts(captions, kept, images)
+    counts = {"total": len(images), "kept": len(present), "left_out": len(missing)}
+    return replace(kept, provenance=captions.provenance | {"images": counts})
+
+
+def _folder_of(files: ImageFiles) -> Path:
+    """Return the folder that all files are in."""
+    return Path(os.path.commonpath([path.absolute().parent for path in files.paths]))
+
+
+def _check_parts(captions: ParallelCaptions, kept: ParallelCaptions, images: ImageFiles) -> None:
+    """Refuse to leave out all of one published part."""
+    lost = set(captions.part or ()).difference(kept.part or ())
+    for part in (part for part in PARTS if part in lost):
+        raise DataError(
+            f"{captions.dataset}: no image of the {part} part is in {_folder_of(images)}, so nothing is left of it: "
+            "put them there, or use the captions alone (--gallery english --image-weight 0)"
+        )
+
+
+def _missing_sentence(dataset: str, images: ImageFiles, missing: Sequence[int], present: Sequence[int]) -> str:
+    """Return the sentence for images that are missing; it also names those that are there and cannot be read."""
+    folder = _folder_of(images)
+    names = [os.path.relpath(path, folder) for path in images.paths]
+    damaged = [names[present[i]] for i in unreadable_images(images.subset(present))]
+    also = f", and {len(damaged)} cannot be read ({some_names(damaged)})" if damaged else ""
+    kept = len(present) - len(damaged)
+    flag = "--skip-unreadable" if damaged else "--allow-missing-images (allow_missing_images=True)"
+    way_on = (
+        f"add them, or pass {flag} to use the {kept} that are there"
+        if kept
+        else "put them there, or use the captions alone (--gallery english --image-weight 0; text_only=True)"
+    )
+    count = f"{len(missing)} of {len(names)} images"
+    return f"{dataset}: {count} are missing from {folder} ({some_names([names[i] for i in missing])}){also}: {way_on}"
 
 
 def leave_out_unreadable(captions: ParallelCaptions, decoded: Collection[str] = ()) -> ParallelCaptions:

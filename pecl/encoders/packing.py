@@ -19,29 +19,30 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+from pecl.encoders.devices import to_device
+from pecl.encoders.positions import first_position
 
 ATTENTION_BY_ROW = "pecl_attention_by_row"
 
-# Architectures that take position ids and hand further arguments to their attention -> how positions begin:
-# at 0, or (RoBERTa's way) behind the id of the padding token.
-_FIRST_POSITION = {
-    "bert": lambda config: 0,
-    "roberta": lambda config: config.pad_token_id + 1,
-    "xlm-roberta": lambda config: config.pad_token_id + 1,
-}
+# Architectures that take position ids and hand further arguments to their attention
+_CAN_PACK = frozenset({"bert", "roberta", "xlm-roberta"})
 
 
 class Packing:
     """Where the T tokens of a padded batch stand.
 
     Args:
-        attention_mask: (B, L), 1 for tokens and 0 for padding; every row has a token.
+        attention_mask: (B, L), 1 for tokens and 0 for padding; every row has a token. On the CPU, or the CPU waits.
+        device: where the batch is computed; the mask's own unless given.
     """
 
-    def __init__(self, attention_mask: torch.Tensor) -> None:
+    def __init__(self, attention_mask: torch.Tensor, device: torch.device | None = None) -> None:
+        device = device or attention_mask.device
         self.rows, self.length = attention_mask.shape
-        self.place = attention_mask.flatten().nonzero().squeeze(1)  # (T,): of each token among the B * L positions
-        self.mask = attention_mask.bool()[:, None, None, :]  # (B, 1, 1, L): what each position may attend to
+        place = attention_mask.flatten().nonzero().squeeze(1)
+        self.place = to_device(place, device)  # (T,): of each token among the B * L positions
+        mask = to_device(attention_mask.bool(), device)
+        self.mask = mask[:, None, None, :]  # (B, 1, 1, L): what each position may attend to
 
     def pack(self, padded: torch.Tensor) -> torch.Tensor:
         """Return the tokens of (B, L, ...) as one row, (1, T, ...)."""
@@ -91,9 +92,27 @@ def can_pack(backbone: PreTrainedModel) -> bool:
 
     A layer whose `forward` somebody has replaced, as OpenDelta's soft prompt does, may look at rows.
     """
-    if backbone.config.model_type not in _FIRST_POSITION or backbone.config._attn_implementation != "sdpa":
+    if backbone.config.model_type not in _CAN_PACK or backbone.config._attn_implementation != "sdpa":
         return False
     return not any("forward" in vars(module) for module in backbone.modules())
+
+
+def attendable(backbone: PreTrainedModel, attention_mask: torch.Tensor, is_padded: bool) -> torch.Tensor | None:
+    """Return the mask (B, L) as `backbone` would make it of two dimensions, without reading it to see if it is needed.
+
+    Args:
+        backbone: one that `can_pack`; the mask of another is returned as it is, to be read there.
+        attention_mask: (B, L), 1 for tokens and 0 for padding.
+        is_padded: whether it has a 0.
+
+    Returns:
+        (B, 1, L, L) bool, or None where all may be attended to.
+    """
+    if not can_pack(backbone):
+        return attention_mask
+    if not is_padded:
+        return None
+    return attention_mask.bool()[:, None, None, :].expand(-1, 1, attention_mask.shape[1], -1)
 
 
 def encode_packed(backbone: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
@@ -101,17 +120,18 @@ def encode_packed(backbone: PreTrainedModel, input_ids: torch.Tensor, attention_
 
     Args:
         backbone: one that `can_pack`.
-        input_ids: (B, L) int64.
+        input_ids: (B, L) int64; on the CPU, as the mask, or the CPU waits.
         attention_mask: (B, L), 1 for tokens and 0 for padding; the tokens stand first.
     """
-    packing = Packing(attention_mask)
-    first = _FIRST_POSITION[backbone.config.model_type](backbone.config)
-    positions = (torch.arange(packing.length, device=input_ids.device) + first).expand(packing.rows, -1)  # (B, L)
+    device = next(backbone.parameters()).device
+    packing = Packing(attention_mask, device)
+    first = first_position(backbone.config)
+    positions = (torch.arange(packing.length, device=device) + first).expand(packing.rows, -1)  # (B, L)
     with _attention(backbone.config, ATTENTION_BY_ROW):
         output = backbone(
-            input_ids=packing.pack(input_ids),  # (1, T)
+            input_ids=packing.pack(to_device(input_ids, device)),  # (1, T)
             position_ids=packing.pack(positions),  # (1, T)
-            attention_mask=attention_mask.new_zeros(1, 1, 1, 1),  # four dimensions: used as it is, so no mask is made
+            attention_mask=positions.new_zeros(1, 1, 1, 1),  # four dimensions: used as it is, so no mask is made
             packing=packing,
         )
     return packing.unpack(output.last_hidden_state)  # (B, L, d)

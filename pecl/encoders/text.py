@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
+from pecl.encoders.devices import to_device
 from pecl.encoders.fingerprint import fingerprint_module
-from pecl.encoders.packing import can_pack, encode_packed
+from pecl.encoders.packing import attendable, can_pack, encode_packed
 from pecl.encoders.pooling import POOLINGS
 from pecl.errors import ConfigError, DataError, unknown
 
@@ -32,7 +33,7 @@ MAX_PADDING = 0.1  # of a batch's positions: `batches` keeps below it, and a pas
 
 
 class Batch(NamedTuple):
-    """Token ids padded to the longest of the batch."""
+    """Token ids padded to the longest of the batch, on the CPU: the tower copies them to its device."""
 
     indices: torch.Tensor  # (B,) int64: places of the rows in the list that was batched
     input_ids: torch.Tensor  # (B, L) int64
@@ -165,7 +166,7 @@ class MultilingualTextEncoder(nn.Module):
         return token_ids
 
     def pad(self, token_ids: TokenIds, indices: Sequence[int] | torch.Tensor) -> Batch:
-        """Return the texts at `indices` as one batch on the tower's device."""
+        """Return the texts at `indices` as one batch, on the CPU."""
         rows = [token_ids[i] for i in indices]
         longest = max(len(row) for row in rows)
         input_ids = torch.full((len(rows), longest), self.tokenizer.pad_token_id)  # (B, L)
@@ -173,7 +174,7 @@ class MultilingualTextEncoder(nn.Module):
         for i, row in enumerate(rows):
             input_ids[i, : len(row)] = torch.tensor(row)
             attention_mask[i, : len(row)] = 1
-        return Batch(torch.as_tensor(indices), input_ids.to(self.device), attention_mask.to(self.device))
+        return Batch(torch.as_tensor(indices), input_ids, attention_mask)
 
     def batches(self, token_ids: TokenIds, batch_size: int, max_padding: float = MAX_PADDING) -> Iterator[Batch]:
         """Yield batches of at most `batch_size` texts, longest first, each with at most `max_padding` of padding."""
@@ -195,6 +196,9 @@ class MultilingualTextEncoder(nn.Module):
     ) -> torch.Tensor:
         """Embed token ids.
 
+        Arguments on the CPU are copied to the tower's device without waiting for it. Those that lie there already make
+        the CPU wait, since it has to know where the tokens are.
+
         Args:
             input_ids: (B, L) int64.
             attention_mask: (B, L), 1 for tokens and 0 for padding.
@@ -209,16 +213,20 @@ class MultilingualTextEncoder(nn.Module):
     def _hidden(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, slots: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        tokens = int(attention_mask.sum())
+        ids, mask = to_device(input_ids, self.device), to_device(attention_mask, self.device)  # (B, L) each
         extended = None
         if self.adapter is not None:
             self.adapter.select(slots, len(input_ids))
-            extended = self.adapter.extend_inputs(input_ids, attention_mask)
-        if self._can_pack() and int(attention_mask.sum()) < (1 - MAX_PADDING) * attention_mask.numel():
-            return encode_packed(self.backbone, input_ids, attention_mask), attention_mask
+            extended = self.adapter.extend_inputs(ids, mask)
+        if self._can_pack() and tokens < (1 - MAX_PADDING) * attention_mask.numel():
+            return encode_packed(self.backbone, input_ids, attention_mask), mask
+        is_padded = tokens < attention_mask.numel()
         if extended is None:
-            output = self.backbone(input_ids=input_ids, attention_mask=attention_mask)
-            return output.last_hidden_state, attention_mask
-        output = self.backbone(inputs_embeds=extended.embeddings, attention_mask=extended.attention_mask)
+            output = self.backbone(input_ids=ids, attention_mask=attendable(self.backbone, mask, is_padded))
+            return output.last_hidden_state, mask
+        seen = attendable(self.backbone, extended.attention_mask, is_padded)
+        output = self.backbone(inputs_embeds=extended.embeddings, attention_mask=seen)
         return output.last_hidden_state, extended.pooling_mask
 
     def _can_pack(self) -> bool:
@@ -238,7 +246,7 @@ class MultilingualTextEncoder(nn.Module):
         max_padding = 1.0 if self._can_pack() else MAX_PADDING  # large batches where their padding costs nothing
         with tqdm(total=len(token_ids), desc=progress, unit="text", disable=progress is None, leave=False) as bar:
             for batch in self.batches(token_ids, batch_size, max_padding):
-                rows = None if slots is None else slots[batch.indices].to(self.device)
+                rows = None if slots is None else slots[batch.indices]
                 embeddings[batch.indices] = self(batch.input_ids, batch.attention_mask, rows).float().cpu()
                 bar.update(len(batch.indices))
         self.train(training)

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import fields, replace
 from typing import Any
 
-from pecl.config import TRAIN_ON, ExperimentConfig
+from pecl.config import TRAIN_ON, ExperimentConfig, Role, fields_of
 from pecl.data.captions import ParallelCaptions
-from pecl.data.registry import find_data_dir, load_dataset
-from pecl.data.sets.multi30k import load_multi30k_translations_outside_pool
+from pecl.data.registry import find_data_dir, load_dataset, load_request
+from pecl.data.request import DataRequest
+from pecl.data.sets.multi30k import read_multi30k_translations_outside_pool
 from pecl.data.splits import check_split
-from pecl.data.unreadable import leave_out_unreadable
 from pecl.errors import ConfigError, DataError
 from pecl.routes import TRANSLATIONS, route
 
 # Fields that what a training reads depends on, and whether it is enough
-INPUT_FIELDS = (
-    "shots",
-    *("dataset", "data_dir", "split", "language", "route", "test_query", "train_on", "train_size", "gallery"),
-    *("image_weight", "allow_missing_images", "allow_copied_translations", "skip_unreadable"),
-)
+INPUT_FIELDS = tuple(sorted(fields_of(Role.INPUT | Role.DATA)))
+
+
+def _request(config: ExperimentConfig, columns: Collection[str | None] = ()) -> DataRequest:
+    """Return what a config asks of its data set; a request's fields are the config's where they share a name."""
+    shared = {item.name: getattr(config, item.name) for item in fields(DataRequest) if hasattr(config, item.name)}
+    need = tuple(name for name in TRANSLATIONS if name in columns)
+    return DataRequest(**shared, need=need, text_only=config.gallery == "english" and not config.image_weight)
 
 
 def load_captions(
@@ -35,23 +39,12 @@ def load_captions(
     Raises:
         DataError: something is missing or wrong.
     """
-    data = load_dataset(
-        config.dataset,
-        config.language,
-        data_dir=config.data_dir,
-        need=[name for name in TRANSLATIONS if name in columns],
-        split=config.split,
-        allow_missing_images=config.allow_missing_images or config.skip_unreadable,
-        allow_copied_translations=config.allow_copied_translations,
-        text_only=config.gallery == "english" and not config.image_weight,
-    )
+    data = load_request(_request(config, columns), decoded)
     if config.gallery == "images" and data.images is None:
         raise DataError(
             f"{config.dataset} has no images here: put them where data/README.md says, or retrieve among English "
             "captions with --gallery english (and train with --image-weight 0)"
         )
-    if config.skip_unreadable and data.images is not None:
-        return leave_out_unreadable(data, decoded())
     return data
 
 
@@ -98,28 +91,19 @@ class DataHashes:
         return self._known[key]
 
 
-def _outside_pool(config: ExperimentConfig) -> ParallelCaptions:
-    data_dir = find_data_dir("multi30k-1k", config.data_dir)
-    return load_multi30k_translations_outside_pool(
-        data_dir, config.language, allow_copied_translations=config.allow_copied_translations
-    )
+def multi30k_translations(config: ExperimentConfig) -> ParallelCaptions:
+    """Return the translations that Multi30K's few-shot pool leaves out, to be trained on."""
+    root = find_data_dir("multi30k-1k", config.data_dir)
+    return read_multi30k_translations_outside_pool(replace(_request(config), data_dir=root))
 
 
-def _flickr30k200(config: ExperimentConfig) -> ParallelCaptions:
+def flickr30k200_text(config: ExperimentConfig) -> ParallelCaptions:
+    """Return the translated captions of Flickr30k-200, to be trained on."""
     return load_dataset("flickr30k200", config.language, data_dir=config.data_dir)
 
 
-# train_on -> loader of the text that is trained on in place of the few-shot pairs
-_TRAINING_TEXT: dict[str, Callable[[ExperimentConfig], ParallelCaptions] | None] = {
-    "pairs": None,
-    "multi30k-translations": _outside_pool,
-    "flickr30k200": _flickr30k200,
-}
-assert tuple(_TRAINING_TEXT) == TRAIN_ON, "config.TRAIN_ON names what can be trained on"
-
-
 def _load_training_text(config: ExperimentConfig) -> ParallelCaptions | None:
-    load = _TRAINING_TEXT[config.train_on]
+    load = TRAIN_ON[config.train_on]
     if load is None:
         return None
     if config.image_weight:

@@ -19,10 +19,9 @@ import torch
 from torch import nn
 
 from pecl.adapters.adapter import Adapter, attach
-from pecl.adapters.engines import ENGINES
 from pecl.adapters.formats.files import load_adapter_file, save_adapter
 from pecl.adapters.spec import describe, parse_adapter
-from pecl.config import FLEET_FIELDS, ExperimentConfig, side_by_side
+from pecl.config import ENGINES, FLEET_FIELDS, ExperimentConfig, side_by_side
 from pecl.encoders.text import TokenIds
 from pecl.encoders.towers import Towers, load_towers
 from pecl.errors import ConfigError
@@ -35,6 +34,7 @@ from pecl.results.folder import complete_result, remove_states, state_path
 from pecl.results.locks import hold
 from pecl.results.result import write_result, write_unfinished
 from pecl.retrieval.evaluator import Evaluation
+from pecl.retrieval.measures import METRIC
 from pecl.training.losses import AlignmentObjective
 from pecl.training.trainer import AlignmentTrainer, Schedule, SlotRecord, TrainingCell
 
@@ -152,9 +152,12 @@ def check_fleet(configs: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
         ConfigError: they cannot be trained side by side, or one bears the mark of others; the field is named.
     """
     marked = side_by_side(configs)
-    if any(config.beside not in (None, one.beside) for config, one in zip(configs, marked, strict=True)):
+    foreign = [
+        config.beside for config, one in zip(configs, marked, strict=True) if config.beside not in (None, one.beside)
+    ]
+    if foreign:
         raise ConfigError(
-            f"beside: {configs[0].beside} is a cell that was trained in one pass with others: repeat their grid, or "
+            f"beside: {foreign[0]} is a cell that was trained in one pass with others: repeat their grid, or "
             "leave beside out to train it alone, which draws other dropout"
         )
     joint = configs[0].joint
@@ -189,7 +192,7 @@ class _Fleet:
     def train(self, adapter: Adapter) -> list[dict[str, Any]]:
         """Train all cells, write their results and return them."""
         first = self.cells[0].config
-        identity = sha256_json([[c.config.identity(), c.data_record(), c.towers.text.fingerprint] for c in self.cells])
+        identity = sha256_json([_state_identity(cell) for cell in self.cells])
         trainer = self.trainer = AlignmentTrainer(
             adapter.tower,
             adapter,
@@ -239,13 +242,22 @@ class _Fleet:
             "best_step": record.best_step,
             "fleet": {"size": len(self.cells), "slot": self.slot_of[index]},
             "seconds": {"train": round(trainer.seconds, 2), "per_step": trainer.seconds / trainer.total_steps},
-            "curve": {"loss": record.losses, "val_mean_recall@1": record.scores},
+            "curve": {"loss": record.losses, f"val_{METRIC}": record.scores},
         }
         path = Path(cell.config.out) / "adapters" / f"{run_id}.safetensors"
         save_adapter(path, adapter.file_state(record.best), adapter.configs, cell.config.language, adapter.tower)
         write_manifest(cell)
         write_result(cell.config.out, result)
         return result
+
+
+def _state_identity(cell: Prepared) -> list[Any]:
+    """Return what a saved state depends on: config, data, split, images and towers."""
+    images, seen = cell.data.images, None
+    if images is not None:
+        files = [images.fingerprint(i) for i in range(len(images))]
+        seen = [cell.towers.image.fingerprint, cell.data.image_index, files]
+    return [cell.config.identity(), cell.data_record(), cell.parts, cell.towers.text.fingerprint, seen]
 
 
 def _training_cell(cell: Prepared) -> TrainingCell:

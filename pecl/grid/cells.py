@@ -55,7 +55,7 @@ def fleets(configs: Sequence[ExperimentConfig], size: int) -> Iterator[list[Expe
         ConfigError: `size` is below 1.
     """
     if size < 1:
-        raise ConfigError(f"fleet: {size} is out of range, expected at least 1")
+        raise ConfigError(f"fleet: expected a whole number >= 1, got {size}")
     joint: dict[ExperimentConfig, list[ExperimentConfig]] = {}
     for config in (config for config in configs if config.joint):
         joint.setdefault(replace(config, language=config.joint_languages[0]), []).append(config)

@@ -9,14 +9,14 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from pecl.config import FLEET_FIELDS, ExperimentConfig
+from pecl.config import FLEET_FIELDS, ExperimentConfig, Role, fields_of
 from pecl.results.result import DamagedResultError, read_result
 
 logger = logging.getLogger(__name__)
 
 # What a cell's time depends on, and what a step's does above all
 _SHAPE_FIELDS = tuple(name for name in ExperimentConfig().identity() if name not in FLEET_FIELDS)
-_TOWER_FIELDS = ("profile", "text_model", "device", "batch_size")
+_STEP_FIELDS = tuple(sorted(fields_of(Role.STEP_TIME)))
 
 
 @dataclass(frozen=True)
@@ -73,14 +73,14 @@ def estimate(configs: Sequence[ExperimentConfig], recorded: Sequence[Recorded], 
     by_tower: dict[tuple[Any, ...], list[float]] = {}
     for cell in recorded:
         by_shape.setdefault(_key(cell.config, _SHAPE_FIELDS), []).append(cell.seconds)
-        by_tower.setdefault(_key(cell.config, _TOWER_FIELDS), []).append(cell.seconds / cell.steps)
+        by_tower.setdefault(_key(cell.config, _STEP_FIELDS), []).append(cell.seconds / cell.steps)
     total, of_shape, of_tower = 0.0, 0, 0
     for config in configs:
         values = config.to_dict()
         steps = config.epochs * -(-(_pairs(config) or 0) // config.batch_size)
         if seconds := by_shape.get(_key(values, _SHAPE_FIELDS)):
             total, of_shape = total + median(seconds), of_shape + 1
-        elif steps and (seconds := by_tower.get(_key(values, _TOWER_FIELDS))):
+        elif steps and (seconds := by_tower.get(_key(values, _STEP_FIELDS))):
             total, of_tower = total + steps * median(seconds), of_tower + 1
         else:
             return Estimate(None, "time unknown until a cell of these towers is complete in the results folder")

@@ -18,14 +18,14 @@ from typing import Any
 from pecl.config import ExperimentConfig
 from pecl.errors import OutputError, PeclError
 from pecl.experiment.inputs import DataHashes
-from pecl.files import check_writable
+from pecl.files import BusyError, check_writable
 from pecl.grid.cells import fleets
-from pecl.grid.launchers.base import Event, Launcher, Task, WorkerDiedError
+from pecl.grid.launchers.base import Event, Launcher, Task, WorkerDiedError, check_workers_know
 from pecl.grid.launchers.inline import Inline
 from pecl.grid.launchers.worker import record_failure
 from pecl.grid.status import StatusLine
 from pecl.results.folder import complete_result, find_result, has_states, remove_states, remove_unfinished_files
-from pecl.results.locks import BusyError, hold, holder, remove_abandoned
+from pecl.results.locks import hold, holder, remove_abandoned_locks
 from pecl.results.result import result_path, without_garbage_collection
 
 logger = logging.getLogger(__name__)
@@ -61,9 +61,12 @@ def run_grid(configs: Sequence[ExperimentConfig], fleet: int = 1, launcher: Laun
     tasks = [Task(tuple(group)) for group in fleets(configs, fleet)]
     marked = {cell.alone(): cell for task in tasks for cell in task.cells}
     cells = [marked[config.alone()] for config in configs]
+    launcher = launcher or Inline()
+    if launcher.separate:
+        check_workers_know(configs)
     for out in dict.fromkeys(config.out for config in configs):
         check_writable(out)
-    run = _Run(tasks, launcher or Inline())
+    run = _Run(tasks, launcher)
     run.skip_complete()
     remaining = [cell for task in run.pending for cell in task.cells]
     with StatusLine(len(configs), list(run.results.values()), remaining) as status:
@@ -161,7 +164,7 @@ class _Run:
     def tidy(self) -> None:
         """Remove what killed processes left in the results folders."""
         for out in dict.fromkeys(cell.out for task in self.done for cell in task.cells):
-            remove_abandoned(out)
+            remove_abandoned_locks(out)
             remove_unfinished_files(out)
             if has_states(out):
                 self._remove_states(out)

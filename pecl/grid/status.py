@@ -33,8 +33,9 @@ class StatusLine:
         if remaining:
             self.guess = estimate(remaining, recorded_of(before) or recorded_seconds(remaining)).seconds
         layout = "{desc}: {percentage:3.0f}%|{bar:20}| {postfix[0]}"
+        self._shown = [self.text()]  # the bar shows the list's first item; a bar that is turned off has no `postfix`
         self.bar = tqdm(
-            total=total, initial=self.complete, desc="grid", bar_format=layout, postfix=[self.text()], unit="cell"
+            total=total, initial=self.complete, desc="grid", bar_format=layout, postfix=self._shown, unit="cell"
         )
 
     def __enter__(self) -> StatusLine:
@@ -71,7 +72,7 @@ class StatusLine:
 
     def refresh(self) -> None:
         """Write the line anew."""
-        self.bar.postfix[0] = self.text()
+        self._shown[0] = self.text()
         self.bar.refresh()
 
     def text(self) -> str:

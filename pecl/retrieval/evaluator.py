@@ -1,7 +1,7 @@
 """`RetrievalEvaluator`: recall of texts against a fixed gallery, in both directions.
 
-The evaluator owns the primary metric, `mean_recall@1`: the mean of the recall@1 of both directions, higher is better
-(the paper's). The gallery is images, or English captions where a set's images are not at hand.
+The primary metric, `METRIC`, is the paper's. The gallery is images, or English captions where a set's images are not
+at hand.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from pecl.retrieval.measures import DIRECTIONS, RECALL_AT
+from pecl.retrieval.measures import DIRECTIONS, METRIC, RECALL_AT
 from pecl.retrieval.ranks import RetrievalMetrics, correct_ranks, correspondence, cosine_similarity, metrics
 
 NEAREST = 5  # gallery items that an evaluation keeps for each text
@@ -46,7 +46,7 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """Return the form that results hold."""
         flat = {name: direction.to_dict() for name, direction in self.metrics.items()}
-        return {**flat, "mean_recall@1": self.mean_recall_at_1, "mean_recall": self.mean_recall}
+        return {**flat, METRIC: self.mean_recall_at_1, "mean_recall": self.mean_recall}
 
     def subset(self, queries: Mapping[str, Sequence[int]]) -> dict[str, float]:
         """Return recall@1 of some of the queries of each direction against the whole gallery, and its mean."""
@@ -54,7 +54,7 @@ class Evaluation:
             f"{name} recall@1": sum(self.ranks[name][i] == 1 for i in chosen) / len(chosen)
             for name, chosen in queries.items()
         }
-        return {**recalls, "mean_recall@1": sum(recalls.values()) / len(recalls)}
+        return {**recalls, METRIC: sum(recalls.values()) / len(recalls)}
 
 
 class RetrievalEvaluator:
@@ -66,7 +66,7 @@ class RetrievalEvaluator:
         kind: `images` or `english`; names the directions.
     """
 
-    primary_metric = "mean_recall@1"
+    primary_metric = METRIC
 
     def __init__(self, gallery: torch.Tensor, query_item: Sequence[int], kind: str = "images") -> None:
         self.gallery = gallery
@@ -74,8 +74,8 @@ class RetrievalEvaluator:
         self._texts_to_gallery = correspondence(query_item, range(len(gallery)))  # (Q, G)
 
     def __call__(self, texts: torch.Tensor) -> Evaluation:
-        """Return the evaluation of text embeddings (Q, D), in the order of `query_item`."""
-        similarity = cosine_similarity(texts, self.gallery)  # (Q, G)
+        """Return the evaluation of text embeddings (Q, D), in the order of `query_item`, on the gallery's device."""
+        similarity = cosine_similarity(texts.to(self.gallery.device), self.gallery)  # (Q, G)
         gallery_first, texts_first = DIRECTIONS[self.kind]
         directions = {
             gallery_first: (similarity.T.contiguous(), self._texts_to_gallery.T.contiguous()),

@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 RECALL_AT = (1, 5, 10)
+METRIC = "mean_recall@1"  # the primary metric: the mean of the recall@1 of both directions, higher is better
 LEVEL = 0.95  # of bootstrap intervals
 SAMPLES = 2000  # resamples of a bootstrap
 

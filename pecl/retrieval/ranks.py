@@ -45,6 +45,7 @@ def correct_ranks(similarity: torch.Tensor, correct: torch.Tensor) -> torch.Tens
     C is the largest number of correct items of a query; queries with fewer are filled up with G + 1.
     """
     size = similarity.shape[1]
+    correct = correct.to(similarity.device)
     wrong = torch.where(correct, -torch.inf, similarity)  # (Q, G): -inf sorts below everything
     below = torch.searchsorted(
         wrong.sort(dim=1).values, similarity.contiguous()
@@ -52,16 +53,17 @@ def correct_ranks(similarity: torch.Tensor, correct: torch.Tensor) -> torch.Tens
     ahead = torch.where(correct, size - below, size + 1)  # (Q, G): wrong items at least as similar
     most = int(correct.sum(dim=1).max())
     ahead = ahead.sort(dim=1).values[:, :most]  # (Q, C)
-    return (ahead + torch.arange(1, most + 1)).clamp(max=size + 1)  # a correct item comes after those before it
+    before = torch.arange(1, most + 1, device=ahead.device)
+    return (ahead + before).clamp(max=size + 1)  # a correct item comes after those before it
 
 
 def correspondence(query_item: Sequence[int], gallery_item: Sequence[int]) -> torch.Tensor:
-    """Return (Q, G) bool: query i and gallery item j are of the same item (image)."""
+    """Return (Q, G) bool, on the CPU: query i and gallery item j are of the same item (image)."""
     return torch.tensor(query_item).unsqueeze(1) == torch.tensor(gallery_item).unsqueeze(0)
 
 
 def metrics(similarity: torch.Tensor, correct: torch.Tensor) -> RetrievalMetrics:
-    """Return the metrics of one direction from (Q, G) similarity and correspondence.
+    """Return the metrics of one direction from (Q, G) similarity and correspondence, which may lie on any devices.
 
     Raises:
         ValueError: shapes differ, a query has no correct item, or a similarity is not a number.
@@ -72,7 +74,8 @@ def metrics(similarity: torch.Tensor, correct: torch.Tensor) -> RetrievalMetrics
         raise ValueError(f"query {int((~correct.any(dim=1)).nonzero()[0])} has no correct item in the gallery")
     if bool(similarity.isnan().any()):
         raise ValueError("similarity holds values that are not numbers; the embeddings are damaged")
-    all_ranks = correct_ranks(similarity, correct)  # (Q, C)
+    all_ranks = correct_ranks(similarity, correct).cpu()  # (Q, C)
+    correct = correct.cpu()
     best = all_ranks[:, 0].double()  # (Q,)
     per_query = correct.sum(dim=1).double()  # (Q,)
     size = similarity.shape[1]

@@ -7,9 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import signature
+from typing import TypeVar, cast
 
 import torch
 from torch.nn import functional as F
+
+from pecl.config import ALIGNMENTS
+from pecl.errors import ConfigError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -29,12 +36,12 @@ class ContrastiveLoss:
         return (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
 
 
-def mse(query: torch.Tensor, anchor: torch.Tensor) -> torch.Tensor:
+def mse(query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor | None = None) -> torch.Tensor:
     """Return the mean over all elements of the squared difference of un-normalised embeddings (B, D)."""
     return F.mse_loss(query, anchor)
 
 
-def cosine_mse(query: torch.Tensor, anchor: torch.Tensor) -> torch.Tensor:
+def cosine_mse(query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor | None = None) -> torch.Tensor:
     """Return the mean over all elements of the squared difference of L2-normalised embeddings (B, D)."""
     return F.mse_loss(F.normalize(query, dim=-1), F.normalize(anchor, dim=-1))
 
@@ -48,13 +55,52 @@ def _given(images: torch.Tensor | None) -> torch.Tensor:
 
 _contrastive = ContrastiveLoss()
 
-# name -> loss(query, anchor, images); images are (B, D), or None in training on text alone
-ALIGNMENTS: dict[str, Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]] = {
-    "mse": lambda query, anchor, images: mse(query, anchor),
-    "contrastive": lambda query, anchor, images: _contrastive(query, anchor),
-    "contrastive_with_image": lambda query, anchor, images: _contrastive(_given(images), anchor),
-    "cosine_mse": lambda query, anchor, images: cosine_mse(query, anchor),
-}
+
+def contrastive(query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor | None = None) -> torch.Tensor:
+    """Return the contrastive loss of query and anchor (B, D), at the logit scale 100."""
+    return _contrastive(query, anchor)
+
+
+def contrastive_with_image(query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor | None) -> torch.Tensor:
+    """Return the contrastive loss of images and anchor (B, D), at the logit scale 100."""
+    return _contrastive(_given(images), anchor)
+
+
+def register_alignment(name: str, *, replace: bool = False) -> Callable[[T], T]:
+    """Return a decorator that makes a loss an alignment, to be named in a config: `alignment="gram"`, or `"mse+gram"`.
+
+    The loss is a function `loss(query, anchor, images)`, or a class whose instances are called so; the class is made
+    without arguments. Embeddings are (B, D) and not normalised; images are None in training on text alone; a scalar
+    is returned. A run is identified by the name of its loss, not by its code: give a changed loss another name, or
+    results of the old one are taken for its own.
+
+    This process alone knows the name. The processes that `pecl grid --jobs` starts do not: train such runs with
+    `pecl.train`, or on a grid within this process.
+
+    Args:
+        name: letters, digits and underscores.
+        replace: take the place of a loss that was registered under this name before, as when a notebook's cell is run
+            again.
+
+    Raises:
+        ConfigError: the name has other characters or is there already, or the loss takes other arguments.
+
+    Example:
+        >>> @register_alignment("gram")
+        ... def gram(query, anchor, images=None):
+        ...     return (query @ query.T - anchor @ anchor.T).square().mean()
+    """
+
+    def decorate(found: T) -> T:
+        loss = cast("Callable[..., torch.Tensor]", found() if isinstance(found, type) else found)
+        try:
+            signature(loss).bind(None, None, None)
+        except TypeError as error:
+            raise ConfigError(f'alignment: expected "{name}" to take (query, anchor, images): {error}') from error
+        ALIGNMENTS.add(name, loss, replace=replace)
+        return found
+
+    return decorate
 
 
 @dataclass(frozen=True)
@@ -62,7 +108,7 @@ class AlignmentObjective:
     """total = image_weight * contrastive(image, query) + alignment_weight * sum of alignments(query, anchor).
 
     Attributes:
-        alignments: names from `ALIGNMENTS`; several are added.
+        alignments: names from `config.ALIGNMENTS`; several are added.
         alignment_weight: lambda.
         image_weight: 1 in the paper; 0 trains on text alone.
         logit_scale: inverse temperature of the image-query term.

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from pecl.encoders.devices import to_device
+
 
 class SlotAdam:
     """Adam without weight decay for parameters (S, ...), each slot with its own learning rate.
@@ -41,11 +43,17 @@ class SlotAdam:
 
     @torch.no_grad()
     def step(self, lrs: torch.Tensor) -> None:
-        """Update all parameters with the learning rates `lrs` (S,) of the slots; a missing gradient counts as zero."""
+        """Update all parameters with the learning rates `lrs` (S,) of the slots, on the CPU.
+
+        A missing gradient counts as zero.
+        """
         self.steps += 1
         beta1, beta2 = self.betas
         correction1, correction2 = 1 - beta1**self.steps, (1 - beta2**self.steps) ** 0.5
-        step_sizes = {scale: (lrs * (scale / correction1)).to(self.parameters[0]) for scale in set(self.scales)}  # (S,)
+        first = self.parameters[0]
+        step_sizes = {  # (S,)
+            scale: to_device((lrs * (scale / correction1)).to(first.dtype), first.device) for scale in set(self.scales)
+        }
         for parameter, scale, exp_avg, exp_avg_sq in zip(
             self.parameters, self.scales, self.exp_avg, self.exp_avg_sq, strict=True
         ):

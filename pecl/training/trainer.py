@@ -22,6 +22,7 @@ import torch
 from tqdm import tqdm
 
 from pecl.adapters.adapter import Adapter
+from pecl.encoders.devices import to_device
 from pecl.encoders.text import MultilingualTextEncoder, TokenIds
 from pecl.errors import ConfigError
 from pecl.files import sha256_bytes
@@ -134,7 +135,9 @@ class AlignmentTrainer:
         self.step = 0
         self.saved_step = 0  # of the state on disk
         self.seconds = 0.0
-        self._recent = torch.zeros(adapter.num_slots)  # (S,) sum of losses since the last validation
+        self._slots_of_cells = torch.tensor(self.slot_of, device=tower.device)  # (C,)
+        # (S,) sum of losses since the last validation; on the tower's device, and read at validations alone
+        self._recent = torch.zeros(adapter.num_slots, device=tower.device)
         self._recent_steps = 0
 
     def run(self) -> list[SlotRecord]:
@@ -157,7 +160,7 @@ class AlignmentTrainer:
         return self.records
 
     def train_step(self) -> torch.Tensor:
-        """Take one step and return the loss of every slot, (S,)."""
+        """Take one step and return the loss of every slot, (S,), on the tower's device."""
         losses = self.losses(self.batch_indices(self.step))
         self.optimizer.zero_grad()
         losses.sum().backward()
@@ -165,7 +168,7 @@ class AlignmentTrainer:
         lrs = dict(zip(self.slot_of, (cell.lr for cell in self.cells), strict=True))  # slot -> its cells' own
         self.optimizer.step(torch.tensor([lrs[slot] * decay for slot in range(len(lrs))]))
         self.step += 1
-        return losses.detach().cpu()
+        return losses.detach()
 
     def batch_indices(self, step: int) -> list[list[int]]:
         """Return, for every cell, the pairs of `step` (counted from 0)."""
@@ -191,13 +194,11 @@ class AlignmentTrainer:
             self.tower.train(self.schedule.dropout)
         with torch.random.fork_rng(devices=self._cuda_devices()):
             torch.manual_seed(self.cells[0].seed + 1_000_003 * (self.step + 1))
-            embeddings = self.tower(
-                batch.input_ids, batch.attention_mask, torch.tensor(slots, device=batch.input_ids.device)
-            )
+            embeddings = self.tower(batch.input_ids, batch.attention_mask, torch.tensor(slots))
         if self.schedule.dropout:
             self.tower.eval()
         of_cells = torch.stack(self._cell_losses(embeddings, indices))  # (C,)
-        return of_cells.new_zeros(len(self.records)).index_add(0, torch.tensor(self.slot_of), of_cells)  # (S,)
+        return of_cells.new_zeros(len(self.records)).index_add(0, self._slots_of_cells, of_cells)  # (S,)
 
     def _cell_losses(self, embeddings: torch.Tensor, indices: Sequence[Sequence[int]]) -> list[torch.Tensor]:
         losses, start = [], 0
@@ -207,10 +208,14 @@ class AlignmentTrainer:
             if isinstance(anchor, list):
                 anchor, start = embeddings[start : start + len(chosen)], start + len(chosen)  # (b, D)
             elif anchor is not None:
-                anchor = anchor[chosen].to(query)
-            images = None if cell.images is None else cell.images[chosen].to(query)
+                anchor = self._rows(anchor, chosen, query.dtype)
+            images = None if cell.images is None else self._rows(cell.images, chosen, query.dtype)
             losses.append(cell.objective(query, anchor, images))
         return losses
+
+    def _rows(self, embeddings: torch.Tensor, chosen: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
+        """Return rows (b, D) of frozen embeddings on the tower's device."""
+        return to_device(embeddings[chosen].to(dtype), self.tower.device)
 
     def _cuda_devices(self) -> list[torch.device]:
         return [self.tower.device] if self.tower.device.type == "cuda" else []
@@ -270,7 +275,7 @@ class AlignmentTrainer:
         progress = state.progress
         self.step = self.saved_step = self.optimizer.steps = progress["step"]
         self.seconds, self._recent_steps = progress["seconds"], progress["recent_steps"]
-        self._recent = state.tensors["recent"]
+        self._recent.copy_(state.tensors["recent"])
         for slot, (record, kept) in enumerate(zip(self.records, progress["records"], strict=True)):
             record.losses = [tuple(pair) for pair in kept["losses"]]
             record.scores = [tuple(pair) for pair in kept["scores"]]

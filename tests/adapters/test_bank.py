@@ -86,6 +86,28 @@ def test_languages_come_and_go(bank):
     assert torch.equal(bank.encode_text(TEXTS, "de"), before["de"])
 
 
+@pytest.mark.parametrize("renamed", LANGUAGES)
+def test_a_renamed_language_keeps_its_slot_and_leaves_the_others_theirs(renamed, bank):
+    before = {language: bank.encode_text(TEXTS, language) for language in LANGUAGES}
+    bank.rename(renamed, "it")
+    new_names = ["it" if language == renamed else language for language in LANGUAGES]
+    assert bank.languages == new_names
+    for old, new in zip(LANGUAGES, new_names, strict=True):
+        assert torch.equal(bank.encode_text(TEXTS, new), before[old])
+    assert list(bank.memory_report().seconds) == new_names
+
+
+@pytest.mark.parametrize("removed", LANGUAGES)
+def test_the_others_keep_their_embeddings_when_a_language_is_removed(removed, bank):
+    before = {language: bank.encode_text(TEXTS, language) for language in LANGUAGES}
+    assert len({tuple(embeddings.flatten().tolist()) for embeddings in before.values()}) == 3
+    bank.remove(removed)
+    left = [language for language in LANGUAGES if language != removed]
+    assert bank.languages == left
+    for language in left:
+        assert torch.equal(bank.encode_text(TEXTS, language), before[language])
+
+
 def test_close_gives_the_tower_back(bank):
     plain = tower_of("xlm-roberta", torch.float32).encode_text(TEXTS)
     tower = bank.tower
@@ -118,10 +140,11 @@ def test_report_counts_bytes(bank):
     assert all(seconds > 0 for seconds in report.seconds.values())
 
 
-def test_merged_language(bank):
-    merged = bank.merge("cs")
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_merged_language(language, bank):
+    merged = bank.merge(language)
     assert type(merged.backbone.encoder.layer[0].attention.self.query) is nn.Linear
-    torch.testing.assert_close(merged.encode_text(TEXTS), bank.encode_text(TEXTS, "cs"), rtol=0, atol=1e-6)
+    torch.testing.assert_close(merged.encode_text(TEXTS), bank.encode_text(TEXTS, language), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(

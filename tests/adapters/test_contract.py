@@ -15,6 +15,8 @@ from pecl.adapters.formats.files import load_adapter_file, save_adapter
 from pecl.adapters.spec import KINDS, parse_adapter
 from pecl.encoders.loading.mini import load_mini_text
 from pecl.encoders.text import MultilingualTextEncoder
+from pecl.training.losses import AlignmentObjective
+from pecl.training.trainer import AlignmentTrainer, Schedule, TrainingCell
 
 QUERY_VALUE = [f"attention.self.{name}.lora_{x}" for name in ("query", "value") for x in "AB"]
 NORMS = [f"{path}.LayerNorm.{x}" for path in ("attention.output", "output") for x in ("weight", "bias")]
@@ -127,6 +129,31 @@ def test_gradient_reaches_every_parameter_and_nothing_else(tower, spec):
             assert parameter.grad.abs().max() > 1e-9, name
     mine = {id(parameter) for parameter in adapter.parameters()}
     assert all(parameter.grad is None for parameter in tower.parameters() if id(parameter) not in mine)
+
+
+def test_learning_rate_scales_are_those_of_each_method(tower):
+    adapter = attach(tower, parse_adapter("lora+prefix+head:lr_scale=0.25"))
+    scales = adapter.learning_rate_scales()
+    assert list(scales) == [name for name, _ in adapter.named_parameters()]  # the optimizer goes by their order
+    assert {name: scale for name, scale in scales.items() if scale != 1} == dict.fromkeys(HEAD, 0.25)
+
+
+def test_the_first_step_of_a_scaled_method_is_as_much_smaller():
+    """Adam's first step is the learning rate times the gradient's sign: the head's a quarter of the others'."""
+    moved = {}
+    for spec in ("lora+head", "lora+head:lr_scale=0.25"):
+        tower = tower_of("xlm-roberta")
+        adapter = attach(tower, parse_adapter(spec))
+        before = adapter.slot_state(0)
+        images = torch.randn(6, tower.embedding_dim, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        task = TrainingCell(tower.tokenize(sentences(6)), None, images, AlignmentObjective(("mse",), 0.0), 1e-3, 1)
+        schedule = Schedule(epochs=1, batch_size=6, eval_every=1, dropout=False)
+        AlignmentTrainer(tower, adapter, [task], schedule, lambda: [0.5]).train_step()
+        moved[spec] = {name: (value - before[name]).abs().max() for name, value in adapter.slot_state(0).items()}
+    once, scaled = moved.values()
+    for name in once:
+        torch.testing.assert_close(scaled[name], once[name] * (0.25 if name in HEAD else 1), rtol=1e-6, atol=0)
+        assert (once[name] > 0) == (not name.endswith("lora_A"))  # B is zero, so A has no gradient yet
 
 
 def separate_passes(tower, spec, slots, num_slots):

@@ -7,8 +7,10 @@ import pytest
 import torch
 from helpers.adapter_towers import ARCHITECTURES, batch_of, filled, tower_of
 from helpers.tiny import sentences
+from pecl.adapters.methods.activations import ACTIVATIONS
 from torch import nn
 from torch.nn import functional as F
+from transformers.activations import ACT2FN
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.merge import merge_slot
@@ -63,16 +65,43 @@ def test_lora_dropout_acts_on_the_input_of_a_while_training_alone():
     assert not torch.allclose(tower(*batch_of(tower)), once)
 
 
-def test_bottleneck_by_hand():
+def test_lora_drops_the_share_of_inputs_that_was_asked_for_and_scales_up_the_rest():
+    tower = tower_of("bert")
+    adapter = filled(tower, "lora-only:r=4,lora_alpha=4,lora_dropout=0.25,target_modules=key")
+    path = "backbone.encoder.layer.0.attention.self.key"
+    layer, state = tower.get_submodule(path), adapter.slot_state(0)
+    x = torch.ones(1, 2000, 32, dtype=torch.float64)
+    layer.train()
+    torch.manual_seed(0)
+    update = (layer(x) - layer.base(x)).detach()  # (1, 2000, 32); on average B A x
+    expected = x[0, 0] @ state[f"{path}.lora_A"].T @ state[f"{path}.lora_B"].T
+    torch.testing.assert_close(update.mean((0, 1)), expected, rtol=0, atol=0.03)
+    # an input that is 0 with p = 1/4, else 4/3, has the variance p / (1 - p) = 1/3
+    product = state[f"{path}.lora_B"] @ state[f"{path}.lora_A"]  # (32, 32)
+    torch.testing.assert_close(update.var((0, 1)), product.square().sum(1) / 3, rtol=0.15, atol=0)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_non_linearities_are_those_of_transformers(name):
+    x = torch.linspace(-4, 4, 101, dtype=torch.float64)
+    torch.testing.assert_close(ACTIVATIONS[name](x), ACT2FN[name](x), rtol=0, atol=1e-12)
+
+
+def gelu_new(z):
+    return 0.5 * z * (1 + torch.tanh((2 / torch.pi) ** 0.5 * (z + 0.044715 * z**3)))
+
+
+@pytest.mark.parametrize(("option", "function"), [("", gelu_new), (",non_linearity=tanh", torch.tanh)])
+@pytest.mark.parametrize(("role", "place"), [("output", "output"), ("attention_output", "attention.output")])
+def test_bottleneck_by_hand(role, place, option, function):
     tower = tower_of("xlm-roberta")
     plain = copy.deepcopy(tower)
-    state = filled(tower, "bottleneck-only:bottleneck_dim=5,target_modules=output").slot_state(0)
+    state = filled(tower, f"bottleneck-only:bottleneck_dim=5,target_modules={role}{option}").slot_state(0)
     for i in range(2):
-        path = f"backbone.encoder.layer.{i}.output.dense"
+        path = f"backbone.encoder.layer.{i}.{place}.dense"
 
         def bottleneck(hidden, path=path):
-            z = hidden @ state[f"{path}.down_weight"].T + state[f"{path}.down_bias"]
-            z = 0.5 * z * (1 + torch.tanh((2 / torch.pi) ** 0.5 * (z + 0.044715 * z**3)))  # gelu_new
+            z = function(hidden @ state[f"{path}.down_weight"].T + state[f"{path}.down_bias"])
             return hidden + z @ state[f"{path}.up_weight"].T + state[f"{path}.up_bias"]
 
         plain = hooked(plain, path, bottleneck)
@@ -92,19 +121,22 @@ def test_phm_weight_is_a_sum_of_kronecker_products():
         torch.testing.assert_close(weight[slot].T, kronecker_sum(rule[slot], left[slot], right[slot]))
 
 
-def test_compacter_by_hand():
+@pytest.mark.parametrize(("option", "function"), [("", torch.relu), (",non_linearity=silu,phm_dim=2", F.silu)])
+@pytest.mark.parametrize(("role", "place"), [("output", "output"), ("attention_output", "attention.output")])
+def test_compacter_by_hand(role, place, option, function):
     tower = tower_of("xlm-roberta")
     plain = copy.deepcopy(tower)
-    state = filled(tower, "compacter-only:reduction_factor=4,target_modules=attention_output,phm_rank=2").slot_state(0)
+    spec = f"compacter-only:reduction_factor=4,phm_rank=2,target_modules={role}{option}"
+    state = filled(tower, spec).slot_state(0)
     for i in range(2):
-        path = f"backbone.encoder.layer.{i}.attention.output.dense"
+        path = f"backbone.encoder.layer.{i}.{place}.dense"
 
         def phm(x, name):
             rule, left, right, bias = (state[f"{name}_{part}"] for part in ("rule", "left", "right", "bias"))
             return x @ kronecker_sum(rule, left, right) + bias
 
         def compacter(hidden, path=path):
-            return hidden + phm(F.relu(phm(hidden, f"{path}.down")), f"{path}.up")
+            return hidden + phm(function(phm(hidden, f"{path}.down")), f"{path}.up")
 
         plain = hooked(plain, path, compacter)
     torch.testing.assert_close(tower(*batch_of(tower)), plain(*batch_of(tower)), rtol=0, atol=1e-10)
@@ -213,6 +245,22 @@ def test_merged_tower_is_plain_and_gives_the_slots_embeddings(architecture, spec
     assert torch.equal(tower.encode_text(sentences(6)), plain)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_merged_weight_in_half_precision_is_rounded_once(dtype):
+    """The nearest weight to W + scaling * B A; a product or sum in half precision would be rounded twice or thrice."""
+    tower = tower_of("bert", dtype)
+    own = {name: parameter.double() for name, parameter in tower.named_parameters()}
+    adapter = filled(tower, "lora-only:r=4,lora_alpha=3")
+    state = {name: tensor.double() for name, tensor in adapter.slot_state(0).items()}
+    merged = merge_slot(adapter, 0)
+    for role in ("query", "value"):
+        path = f"backbone.encoder.layer.1.attention.self.{role}"
+        exact = own[f"{path}.weight"] + 3 / 4 * state[f"{path}.lora_B"] @ state[f"{path}.lora_A"]
+        found = merged.get_parameter(f"{path}.weight")
+        assert found.dtype == dtype
+        assert (found != exact.to(dtype)).float().mean() < 0.01  # float32 and float64 may fall on two sides of a tie
+
+
 def test_bitfit_and_layernorm_equal_a_tower_with_those_values():
     tower = tower_of("xlm-roberta")
     changed = copy.deepcopy(tower)
@@ -233,6 +281,48 @@ def test_heads_of_several_layers_are_trained_and_merged():
     assert {"head.0.weight", "head.2.bias"} < adapter.slot_state(0).keys()
     merged = merge_slot(adapter, 0)
     torch.testing.assert_close(merged(*batch_of(tower)), tower(*batch_of(tower)), rtol=0, atol=1e-10)
+
+
+def test_a_merged_tower_keeps_the_towers_settings():
+    tower = tower_of("bert")
+    tower.pooling, tower.max_length, tower.text_prefix = "lasttoken", 77, "q: "
+    merged = merge_slot(filled(tower, "lora"), 0)
+    assert (merged.pooling, merged.max_length, merged.text_prefix) == ("lasttoken", 77, "q: ")
+    assert (merged.name, merged.tokenizer) == (tower.name, tower.tokenizer)
+    assert merged.adapter is None
+
+
+# 140 positions in all; RoBERTa's kind loses those up to the padding token's id, which is 1
+@pytest.mark.parametrize(("architecture", "longest"), [("xlm-roberta", 10), ("roberta", 10), ("bert", 12)])
+def test_a_prompt_may_fill_all_positions_and_no_more(architecture, longest):
+    tower = tower_of(architecture)
+    adapter = attach(tower, parse_adapter(f"soft_prompt:num_virtual_tokens={longest}"))
+    ids = torch.full((1, tower.max_length), 7)
+    assert tower(ids, torch.ones_like(ids)).isfinite().all()
+    adapter.remove()
+    with pytest.raises(ConfigError, match=f"exceed the {128 + longest} positions"):
+        attach(tower, parse_adapter(f"soft_prompt:num_virtual_tokens={longest + 1}"))
+    with pytest.raises(ConfigError, match=f"exceed the {128 + longest} positions"):  # the prompts count together
+        attach(tower, parse_adapter(f'soft_prompt:num_virtual_tokens={longest - 2}+hard_prompt:text="abc"'))
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "lasttoken"])
+def test_a_trained_prompt_by_hand(pooling):
+    """Vectors of no token: put behind the first token by hand, in a sequence without padding."""
+    tower = tower_of("xlm-roberta")
+    tower.pooling = pooling
+    words = tower.backbone.get_input_embeddings()
+    ids = torch.tensor([[0, 7, 9, 2]])
+    embeddings = words(ids)
+    prompt = filled(tower, "soft_prompt:num_virtual_tokens=3").slot_state(0)[
+        "backbone.embeddings.word_embeddings.prompt"
+    ]
+    found = tower(ids, torch.ones_like(ids))
+    tower.adapter.remove()
+    sequence = torch.cat([embeddings[0, :1], prompt, embeddings[0, 1:]]).unsqueeze(0)  # (1, 7, d)
+    hidden = tower.backbone(inputs_embeds=sequence).last_hidden_state[0]
+    pooled = {"mean": hidden.mean(0), "cls": hidden[0], "lasttoken": hidden[-1]}[pooling]
+    torch.testing.assert_close(found[0], tower.head(pooled), rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from pecl.adapters.methods.head import HeadConfig, PoolerConfig
 from pecl.adapters.methods.layer_norm import LayerNormConfig
 from pecl.adapters.methods.lora import LoraConfig
 from pecl.adapters.methods.soft_prompt import SoftPromptConfig
-from pecl.adapters.options import value_type
 from pecl.adapters.spec import KINDS, configs_from_json, configs_to_json, describe, in_order, parse_adapter, part_names
 from pecl.errors import ConfigError
+from pecl.options import value_type
 
 QKVO = ("query", "key", "value", "attention_output")
 
@@ -96,7 +96,7 @@ def test_rank_replaces_that_of_lora():
     assert parse_adapter("lora:r=4+head", rank=2) == (LoraConfig(r=2), LayerNormConfig(), HeadConfig())
     with pytest.raises(ConfigError, match="rank 3 is given, but adapter 'bottleneck' has no part with a rank"):
         parse_adapter("bottleneck", rank=3)
-    with pytest.raises(ConfigError, match="r is 0, expected at least 1"):
+    with pytest.raises(ConfigError, match="lora: r: expected a whole number >= 1, got 0"):
         parse_adapter("lora", rank=0)
 
 
@@ -108,21 +108,27 @@ def test_rank_replaces_that_of_lora():
         ("lora+", "unknown adapter ''"),
         ("head-only", "unknown adapter 'head-only'"),
         ("lora:rank=3", "lora: unknown option 'rank': expected one of lora_alpha, lora_dropout, r, target_modules"),
-        ("lora:r", "'r' is no option, expected option=value"),
-        ("lora:r=x", "lora: r is 'x', expected int"),
-        ("lora:r=2.5", "lora: r is '2.5', expected int"),
-        ("lora:r=0,lora_dropout=2", "r is 0, expected at least 1; lora_dropout is 2.0, expected 0 to 1"),
-        ("lora:lora_alpha=nan", "lora_alpha is nan"),
-        ("lora:target_modules=qurey", "target_modules: unknown value 'qurey': .*did you mean 'query'"),
-        ("lora:target_modules=query/query", "each once"),
-        ("bottleneck:non_linearity=gelu2", "unknown value 'gelu2': expected one of gelu, gelu_new"),
-        ("bottleneck:identity_start=yes", "identity_start is 'yes', expected true or false"),
-        ("pooler:x=1", "pooler takes no options, got 'x'"),
-        ('hard_prompt:text="a', "expected text in double quotes"),
-        ("soft_prompt:num_virtual_tokens=0", "num_virtual_tokens is 0, expected at least 1"),
+        ("lora:r", 'lora: expected option=value, got "r"'),
+        ("lora:r=x", 'lora: r: expected a whole number >= 1, got "x"'),
+        ("lora:r=2.5", 'r: expected a whole number >= 1, got "2.5"'),
+        ("lora:r=0,lora_dropout=2", "r: expected .*got 0; lora_dropout: expected a number from 0 to 1, got 2.0"),
+        ("lora:lora_alpha=nan", "lora_alpha: expected a number, got nan"),
+        (
+            "lora:target_modules=qurey",
+            'target_modules: expected one of .* joined by /, each once, got "qurey"; did you mean "query"',
+        ),
+        ("lora:target_modules=query/query", 'each once, got "query/query"'),
+        (
+            "bottleneck:non_linearity=gelu2",
+            'non_linearity: expected one of gelu, gelu_new, .* got "gelu2"; did you mean "gelu',
+        ),
+        ("bottleneck:identity_start=maybe", 'bottleneck: identity_start: expected true or false, got "maybe"'),
+        ("pooler:x=1", 'pooler takes no options, got "x"'),
+        ('hard_prompt:text="a', 'hard_prompt: text: expected text in double quotes, got "a'),
+        ("soft_prompt:num_virtual_tokens=0", 'num_virtual_tokens: expected a whole number >= 1 or "none", got 0'),
         ("soft_prompt:num_virtual_tokens=4,init_text=ein", "leave num_virtual_tokens out"),
-        ("lora+lora", "lora stands twice"),
-        ("lora+lora-only:r=1", "lora stands twice"),
+        ("lora+lora", 'adapter: expected each part once, got lora twice in "lora.lora"'),
+        ("lora+lora-only:r=1", "got lora twice"),
         ("lora-r1:r=3", "preset 'lora-r1' takes no options: write out 'lora:r=1'"),
         ("full+lora", "full and lora exclude each other"),
         ("full+head", "full and head exclude each other"),
@@ -140,7 +146,7 @@ def test_combinations_that_work():
         assert parse_adapter(spec)
     with pytest.raises(ConfigError, match="at least one method"):
         check_combination(())
-    with pytest.raises(ConfigError, match="stands twice"):
+    with pytest.raises(ConfigError, match="adapter: expected each method once, got bitfit twice"):
         check_combination((BitFitConfig(), BitFitConfig()))
     with pytest.raises(ConfigError, match="full and bitfit"):
         check_combination((FullConfig(), BitFitConfig()))
@@ -152,7 +158,7 @@ def test_combinations_that_work():
         ([{"kind": "lorra"}], "unknown adapter 'lorra'"),
         ([{"r": 1}], "unknown adapter None"),
         ([{"kind": "lora", "rank": 1}], "unknown option 'rank'"),
-        ([{"kind": "lora", "r": "1"}], "r is '1', expected int"),
+        ([{"kind": "lora", "r": "1"}], 'r: expected a whole number >= 1, got "1"'),
     ],
 )
 def test_wrong_json_is_refused(document, message):

@@ -63,8 +63,8 @@ def test_grid_trains_each_cell_once_and_report_reads_the_files(small, capsys):
     ("arguments", "message"),
     [
         (["train", "--language", "xx"], "unknown language 'xx'"),
-        (["train", "--anchor", "frozn"], "did you mean 'frozen'"),
-        (["train", "--shots", "many"], "shots: 'many' is no int"),
+        (["train", "--anchor", "frozn"], 'expected one of frozen, student, got "frozn"; did you mean "frozen"?'),
+        (["train", "--shots", "many"], 'shots: expected a whole number >= 1 or "all", got "many"'),
         (["train", "--speed", "9"], "unrecognized arguments: --speed 9"),
         (["evaluate", "--dataset", "multi30k-1k", "--data-dir", "/nowhere"], "needs the folder /nowhere/multi30k"),
         (["train", "--config", "/none.yaml"], "cannot read config /none.yaml"),

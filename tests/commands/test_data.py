@@ -10,7 +10,7 @@ from helpers.loopback import running_server, sha, without_proxies
 from helpers.tiny_mt import make_m2m100
 
 from pecl.commands import data
-from pecl.data.fetching.remote import SOURCES, Source
+from pecl.data.fetching.remote import DOWNLOADS, Download
 from pecl.data.provenance import write_with_provenance
 from pecl.data.registry import DATASETS
 from pecl.errors import ConfigError, DataError, PeclError
@@ -58,7 +58,7 @@ def test_list_tells_what_is_found(pecl, tmp_path):
     status, printed = pecl(f"list --json --data-dir {tmp_path / 'elsewhere'}")
     document = json.loads(printed)
     assert [row["name"] for row in document["datasets"] if row["found"]] == ["scenes"]
-    assert [row["name"] for row in document["downloads"]] == list(SOURCES)
+    assert [row["name"] for row in document["downloads"]] == list(DOWNLOADS)
 
 
 # download
@@ -72,8 +72,8 @@ def server(monkeypatch):
         for path in ("/owner/raw/train.de", "/mirror/multi30k/raw/train.de"):
             server.files[path] = content
         checksums = {"raw": {"train.de": sha(content)}}
-        row = Source("", f"{server.url}/owner", checksums, SOURCES["multi30k"].note)
-        monkeypatch.setitem(SOURCES, "multi30k", row)
+        row = Download("", f"{server.url}/owner", checksums, DOWNLOADS["multi30k"].note)
+        monkeypatch.setitem(DOWNLOADS, "multi30k", row)
         yield server
 
 
@@ -148,8 +148,8 @@ def test_check_of_what_is_not_there(pecl, tmp_path):
 def test_check_of_a_data_set_finds_each_fault(pecl, tmp_path, monkeypatch):
     make_xtd10(tmp_path, images=range(4))
     names = (tmp_path / "xtd10/XTD10/test_image_names.txt").read_text("utf-8").split()
-    monkeypatch.setitem(SOURCES, "xtd10", Source("", "", {"STAIR": {"test_1kcaptions_jp.txt": sha(b"other")}}))
-    monkeypatch.setitem(SOURCES, "pectvlm", Source("", "", {}))
+    monkeypatch.setitem(DOWNLOADS, "xtd10", Download("", "", {"STAIR": {"test_1kcaptions_jp.txt": sha(b"other")}}))
+    monkeypatch.setitem(DOWNLOADS, "pectvlm", Download("", "", {}))
     (tmp_path / "xtd10" / "images" / names[2]).write_bytes(b"no image")
     write_lines(tmp_path / "xtd10" / "XTD10" / "test_1kcaptions_es.txt", ["uno", "", "tres", "cuatro", "cinco"])
     status, printed = pecl("check xtd10 --json")
@@ -169,11 +169,11 @@ def test_check_of_a_data_set_finds_each_fault(pecl, tmp_path, monkeypatch):
 
 def test_check_of_a_sound_data_set(pecl, tmp_path, monkeypatch):
     make_xtd10(tmp_path, images=range(5))
-    monkeypatch.setitem(SOURCES, "xtd10", Source("", "", {}))
+    monkeypatch.setitem(DOWNLOADS, "xtd10", Download("", "", {}))
     monkeypatch.setitem(
-        SOURCES,
+        DOWNLOADS,
         "pectvlm",
-        Source(
+        Download(
             "",
             "",
             {"datasets/Cross-lingual-Test-Dataset-XTD10/translated_from_en": {"ko.txt": sha(b"the released file")}},
@@ -181,13 +181,13 @@ def test_check_of_a_sound_data_set(pecl, tmp_path, monkeypatch):
     )
     korean = tmp_path / "pectvlm/datasets/Cross-lingual-Test-Dataset-XTD10/translated_from_en/ko.txt"
     lines = "\n".join(sentence("ko", i, "neu") for i in range(5))
-    write_with_provenance(korean, lines.encode(), {"engine": "test"})  # not the released file, and says so
+    write_with_provenance(korean, lines.encode(), {"translator": "test"})  # not the released file, and says so
     assert pecl("check xtd10") == (0, "xtd10: no problems\n")
 
 
 def test_check_knows_that_czech_has_no_2017_tests(pecl, tmp_path, monkeypatch):
     for name in ("multi30k", "pectvlm"):
-        monkeypatch.setitem(SOURCES, name, Source("", "", {}))
+        monkeypatch.setitem(DOWNLOADS, name, Download("", "", {}))
     for split in ("train", "val", "test_2016_flickr", "test_2017_flickr", "test_2017_mscoco", "test_2018_flickr"):
         languages = ("en", "de", "fr") if "2017" in split else ("en", "de", "fr", "cs")
         make_multi30k(tmp_path, split, languages=languages)
@@ -216,7 +216,7 @@ def test_translate_makes_korean_from_english_and_then_has_nothing_to_do(pecl, tm
     assert record["output"] == str(
         tmp_path / "pectvlm/datasets/Cross-lingual-Test-Dataset-XTD10/translated_from_en/ko.txt"
     )
-    assert record["engine"]["target"] == "ko"
+    assert record["translator"]["target"] == "ko"
     monkeypatch.setattr(data, "Translator", None)  # a second run loads no model
     assert "5 translations" in pecl(line)[1]
 

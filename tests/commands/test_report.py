@@ -154,11 +154,16 @@ def write_cells(folder):
         (folder / f"{config.run_id()}.json").write_text(text)
 
 
-def test_a_thousand_cells_take_less_than_five_seconds(tmp_path):
+def test_a_report_of_a_thousand_cells_takes_little_more_than_reading_them(tmp_path):
+    """Processor time, as a multiple of what reading alone takes here: about 3, whatever the machine."""
     write_cells(tmp_path)
-    started = time.process_time()
+    moments = [time.process_time()]
+    for path in tmp_path.iterdir():
+        json.loads(path.read_text("utf-8"))
+    moments.append(time.process_time())
     made_report = report(collect([tmp_path]))
-    assert time.process_time() - started < 5
+    moments.append(time.process_time())
+    assert moments[2] - moments[1] < 8 * (moments[1] - moments[0])
     assert len(made_report.only("cells").rows) == 1000
     assert len(made_report.only("routes").rows) == 20
     assert set(made_report.only("routes").rows["cells_compared"]) == {25}

@@ -7,9 +7,14 @@ import pytest
 from helpers.layouts import write_image, write_lines
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from pecl.data.captions import ImageFiles, ParallelCaptions, read_captions
+from pecl.data.own.in_memory import from_dataset
+from pecl.data.scenes import load_scenes
 from pecl.data.sources import attach_images, coco_counts, coco_split, read_parallel
+from pecl.data.splits import few_shot_split
+from pecl.data.unreadable import leave_out_missing
 from pecl.errors import DataError
 
 LINES = ("ein Hund läuft", "eine Katze schläft", "犬が走る")
@@ -109,6 +114,23 @@ def test_select_keeps_captions_with_their_images(tmp_path):
     assert len(part.images) == 2
 
 
+def test_captions_images_and_splits_are_shown_in_one_short_line(tmp_path):
+    texts = tuple(f"{'a long caption ' * 20}{i}" for i in range(2000))
+    rows = [{"image": Image.new("RGB", (2, 2)), "en": "a", "de": "b"}] * 2000
+    shown = {
+        "ParallelCaptions(big, de, 2000 pairs, no images, english_to_target)": ParallelCaptions(
+            "big", "de", *[texts] * 3
+        ),
+        "ParallelCaptions(scenes, de, 4 pairs, 4 images, english_to_target, target_to_english)": load_scenes("de", 4),
+        "ImageFiles(2000: 0.jpg ... 1999.jpg)": ImageFiles(tuple(tmp_path / f"{i}.jpg" for i in range(2000))),
+        "ImageFiles(a.jpg, b.jpg)": ImageFiles((tmp_path / "a.jpg", tmp_path / "b.jpg")),
+        "SceneImages(40: scene-0-0 ... scene-0-39)": load_scenes("de", 40).images,
+        "RowImages('image', 2000: 0 ... 1999)": from_dataset(rows, "de").images,
+        "Split(train: 50 items, val: 50, test: 1900)": few_shot_split(2000, 50),
+    }
+    assert {repr(value) for value in shown.values()} == set(shown)
+
+
 def test_hashes_are_of_the_texts():
     hashes = ParallelCaptions("t", "de", LINES, LINES[::-1]).hashes()
     assert hashes["english"] == hashlib.sha256("\n".join(LINES).encode()).hexdigest()
@@ -147,15 +169,16 @@ def test_truncated_missing_and_false_images_are_named(tmp_path):
             access(0)
 
 
-def test_attach_images_shares_files_and_counts_what_is_left_out(tmp_path):
+def test_attached_images_are_shared_and_missing_ones_left_out_and_counted(tmp_path):
     names = ["a.jpg", "b.jpg", "a.jpg", "sub/c.jpg"]
     texts = tuple(f"text {name} {i}" for i, name in enumerate(names))
-    captions_only = ParallelCaptions("t", "de", texts, texts)
+    captions = attach_images(ParallelCaptions("t", "de", texts, texts), names, tmp_path)
+    assert (len(captions.images), captions.image_index) == (3, (0, 1, 0, 2))
     for name in ("a.jpg", "sub/c.jpg"):
         write_image(tmp_path / name)
     with pytest.raises(DataError, match=r"1 of 3 images are missing from .*\(b\.jpg\).*--allow-missing-images.*the 2 "):
-        attach_images(captions_only, names, tmp_path)
-    kept = attach_images(captions_only, names, tmp_path, allow_missing_images=True)
+        leave_out_missing(captions)
+    kept = leave_out_missing(captions, allowed=True)
     assert kept.english == (texts[0], texts[2], texts[3])
     assert kept.image_index == (0, 0, 1)
     assert kept.images.paths == (tmp_path / "a.jpg", tmp_path / "sub/c.jpg")
@@ -163,9 +186,9 @@ def test_attach_images_shares_files_and_counts_what_is_left_out(tmp_path):
 
 
 def test_a_gallery_without_any_image_is_refused_even_if_images_may_be_missing(tmp_path):
-    captions_only = ParallelCaptions("t", "de", ("a",), ("b",))
+    captions = attach_images(ParallelCaptions("t", "de", ("a",), ("b",)), ["a.jpg"], tmp_path / "nowhere")
     with pytest.raises(DataError, match=r"1 of 1 images are missing from .*nowhere \(a\.jpg\): put them there"):
-        attach_images(captions_only, ["a.jpg"], tmp_path / "nowhere", allow_missing_images=True)
+        leave_out_missing(captions, allowed=True)
 
 
 def test_coco_split_is_read_from_the_name():

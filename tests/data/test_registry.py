@@ -1,12 +1,17 @@
 """`load_dataset`: every name, where the data are looked for, and the sentences for what is not there."""
 
+import importlib
+import re
+from types import ModuleType
+
 import pytest
 from helpers.layouts import make_multi30k, make_task2, make_xtd10, real_data_dir, sentence, write_image, write_lines
 from helpers.project import ROOT
 
+import pecl
 from pecl.data.registry import DATASETS, load_dataset
 from pecl.errors import ConfigError, DataError
-from pecl.languages import FLORES, LANGUAGES
+from pecl.languages import LANGUAGES, flores_languages
 
 
 @pytest.fixture
@@ -18,7 +23,7 @@ def data_dir(tmp_path, monkeypatch):
     make_multi30k(tmp_path, "train", n=2)
     make_task2(tmp_path, n=2, images=range(2))
     make_xtd10(tmp_path)
-    for code in FLORES.values():
+    for code in flores_languages().values():
         write_lines(tmp_path / "flickr30k200" / f"{code}.txt", [f"{code} {i}" for i in range(3)])
     write_lines(tmp_path / "flickr30k200" / "filenames.txt", [f"{100 + i}.jpg" for i in range(3)])
     return tmp_path
@@ -112,7 +117,7 @@ def test_a_table_of_ones_own(tmp_path, monkeypatch):
     assert load_dataset("mine.csv", "de").target == ("ein Hund",)
     with pytest.raises(DataError, match=r"table of captions .*other\.csv is missing"):
         load_dataset("other.csv", "de")
-    with pytest.raises(DataError, match="has no splits, but split 'val' was asked for"):
+    with pytest.raises(DataError, match="has no splits, got split 'val'"):
         load_dataset("mine.csv", "de", split="val")
 
 
@@ -124,8 +129,33 @@ def test_real_data_by_name():
     assert text.provenance["excluded"] == {"ids": 1000, "captions": 0}
 
 
+README = ROOT / "data" / "README.md"
+
+
+def resolve(dotted):
+    """Return what a dotted name of the package stands for; a field of a dataclass counts, though it has no default."""
+    found = pecl
+    for name in dotted.split(".")[1:]:
+        if isinstance(found, ModuleType) and not hasattr(found, name):
+            found = importlib.import_module(f"{found.__name__}.{name}")
+        else:
+            found = getattr(found, "__dataclass_fields__", {}).get(name) or getattr(found, name)
+    return found
+
+
+def test_readme_names_nothing_that_does_not_exist():
+    text = README.read_text("utf-8")
+    names = re.findall(r"\bpecl(?:\.[A-Za-z]\w*)+", text)
+    assert {"pecl.register_dataset", "pecl.ParallelCaptions.subset", "pecl.data.own.in_memory.from_dataset"} <= {*names}
+    for name in names:
+        assert resolve(name) is not None
+    for module, imported in re.findall(r"^from (pecl[\w.]*) import (\w+)$", text, re.MULTILINE):
+        assert hasattr(importlib.import_module(module), imported)
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", text):
+        assert (README.parent / target).exists()
+
+
 def test_readme_names_every_set():
-    readme = ROOT / "data" / "README.md"
-    text = readme.read_text("utf-8")
+    text = README.read_text("utf-8")
     assert [name for name in DATASETS if f"`{name}`" not in text] == []
     assert [f for info in DATASETS.values() for f in info.folders if f"{f}/" not in text] == []

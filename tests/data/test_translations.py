@@ -3,13 +3,12 @@
 import hashlib
 
 import pytest
-from helpers.layouts import make_multi30k, make_xtd10, real_data_dir, sentence, write_lines
+from helpers.layouts import loader, make_multi30k, make_xtd10, real_data_dir, sentence, write_lines
 
-from pecl.data.sets.multi30k import load_multi30k
-from pecl.data.sets.xtd10 import load_xtd10
-from pecl.data.translations import check_directions
+from pecl.data.released import check_directions
 from pecl.errors import ConfigError, DataError
 
+load_multi30k, load_xtd10 = loader("multi30k"), loader("xtd10")
 BOTH = ("english_to_target", "target_to_english")
 
 
@@ -21,13 +20,13 @@ def test_only_needed_directions_are_read(tmp_path):
     assert list(captions.provenance["translations"]) == ["target_to_english"]
 
 
-def test_provenance_names_engine_file_and_hash(tmp_path):
+def test_provenance_names_translator_file_and_hash(tmp_path):
     make_multi30k(tmp_path)
     record = load_multi30k(tmp_path, "fr", "train", BOTH, text_only=True).provenance["translations"]
     for direction, folder in zip(BOTH, ("translated_from_en", "translated_to_en"), strict=True):
         name = f"pectvlm/datasets/Multi30K/{folder}/train.fr"
         digest = hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
-        assert record[direction] == {"engine": "not named by the authors", "file": name, "sha256": digest}
+        assert record[direction] == {"translator": "not named by the authors", "file": name, "sha256": digest}
 
 
 def test_copied_korean_is_refused_only_when_it_is_needed(tmp_path):

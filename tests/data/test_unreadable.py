@@ -8,7 +8,7 @@ from pecl.cli import main
 from pecl.config import make_config
 from pecl.data.captions import ImageFiles, ParallelCaptions
 from pecl.data.sources import attach_images
-from pecl.data.unreadable import leave_out_unreadable, unreadable_images
+from pecl.data.unreadable import leave_out_missing, leave_out_unreadable, unreadable_images
 from pecl.errors import DataError
 from pecl.experiment.run import evaluate, train
 
@@ -51,8 +51,9 @@ def test_captions_of_unreadable_images_are_left_out_and_counted(tmp_path):
     paths = write_images(tmp_path, 3)
     names = ["0.png", "1.png", "gone.png", "1.png", "2.png"]
     texts = tuple("abcde")
-    captions = attach_images(ParallelCaptions("t", "de", texts, texts), names, tmp_path, allow_missing_images=True)
+    captions = attach_images(ParallelCaptions("t", "de", texts, texts), names, tmp_path)
     cut(paths[1])
+    captions = leave_out_missing(captions, allowed=True)
     kept = leave_out_unreadable(captions)
     assert kept.english == ("a", "e")
     assert kept.images.paths == (paths[0], paths[2])
@@ -69,7 +70,7 @@ def test_missing_and_damaged_images_are_named_in_one_sentence(tmp_path):
     names = [*(path.name for path in paths), *(f"gone{i}.png" for i in range(12))]
     texts = tuple(names)
     with pytest.raises(DataError) as error:
-        attach_images(ParallelCaptions("t", "de", texts, texts), names, tmp_path)
+        leave_out_missing(attach_images(ParallelCaptions("t", "de", texts, texts), names, tmp_path))
     assert str(error.value) == (
         f"t: 12 of 15 images are missing from {tmp_path} ({', '.join(f'gone{i}.png' for i in range(10))}, ...), and "
         "1 cannot be read (1.png): add them, or pass --skip-unreadable to use the 2 that are there"

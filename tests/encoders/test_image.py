@@ -66,6 +66,22 @@ def test_without_a_head_the_width_is_that_of_the_features():
     assert encoder().embedding_dim == 3
 
 
+def test_the_backbone_is_put_in_evaluation_mode_and_gives_no_gradients():
+    backbone = nn.Sequential(MeanColour(), nn.Dropout(0.5)).train()
+    tower = ImageEncoder(backbone, None, to_pixels, name="colours", preprocessing={})
+    found = tower.encode_image(colours((8, 16, 32), (2, 4, 6)))
+    assert found.tolist() == [[8.0, 16.0, 32.0], [2.0, 4.0, 6.0]]
+    assert not found.requires_grad
+
+
+@pytest.mark.parametrize("count", [3, 4, 8, 9])
+def test_every_image_is_encoded_once_whatever_the_batch(count):
+    values = [(i, 0, 7) for i in range(count)]
+    for batch_size in (None, 1, 4, 16):
+        found = encoder().encode_image(colours(*values), batch_size)
+        assert found.tolist() == [list(map(float, value)) for value in values]
+
+
 def test_half_precision_gives_float32():
     found = encoder().to(torch.bfloat16).encode_image(colours((8, 16, 32)))
     assert found.dtype == torch.float32
@@ -122,8 +138,11 @@ def test_the_repr_is_one_line_without_the_layers():
 def test_fingerprint_covers_weights_and_preprocessing():
     changed = encoder()
     changed.backbone.weight.data[0] = 2
-    prints = [encoder().fingerprint, encoder(size=16).fingerprint, changed.fingerprint]
-    assert len(set(prints)) == 3
+    headed = encoder(nn.Linear(3, 2))
+    other_head = encoder(nn.Linear(3, 2))
+    towers = [encoder(), encoder(size=16), changed, headed, other_head]
+    prints = [tower.fingerprint for tower in towers]
+    assert len(set(prints)) == len(prints)
     assert encoder().fingerprint == prints[0]
 
 

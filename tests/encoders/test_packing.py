@@ -75,6 +75,23 @@ def test_dropout_is_on_while_training():
     assert not torch.allclose(tower(*inputs), plain)
 
 
+@pytest.mark.parametrize("kind", ["attention", "hidden"])
+def test_each_kind_of_dropout_acts_in_a_packed_pass(kind, packed_passes):
+    tower = tower_of("xlm-roberta")
+    inputs = batch_of(tower, TEXTS)
+    plain = tower(*inputs)
+    of_attention = {layer.attention.self.dropout for layer in tower.backbone.encoder.layer}
+    for module in tower.backbone.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.5 * ((module in of_attention) == (kind == "attention"))
+    tower.train()
+    torch.manual_seed(0)
+    first, second = tower(*inputs), tower(*inputs)
+    assert len(packed_passes) == 3
+    assert (first - plain).abs().max() > 1e-3
+    assert (first - second).abs().max() > 1e-3
+
+
 def test_the_backbone_keeps_its_own_attention_even_after_an_error():
     tower = tower_of("xlm-roberta")
     before = tower.backbone.config._attn_implementation

@@ -112,3 +112,59 @@ def test_a_store_that_cannot_be_written_names_the_variable_of_its_folder(images,
     tower = image_tower()
     with pytest.raises(OutputError, match=r"cannot write .*; PECL_CACHE_DIR names another folder"):
         image_embeddings(tower, images, EmbeddingStore(tower.fingerprint, tmp_path / "file"))
+
+
+def test_each_list_has_embeddings_of_its_own(tmp_path):
+    """Padding makes the last bits of an embedding depend on its neighbours, so a text in two lists has two."""
+    tower = tiny_tower()
+    one, two = sentences(7), sentences(9, seed=3)
+    lists = [one, two, one[:4], one[::-1], [one[0], *two]]
+    store = EmbeddingStore(tower.fingerprint, tmp_path)
+    for _ in range(2):  # computed, then read
+        for texts in lists:
+            assert torch.equal(text_embeddings(tower, texts, store), tower.encode_text(texts, 64))
+        store = EmbeddingStore(tower.fingerprint, tmp_path)
+
+
+def test_each_tower_has_embeddings_of_its_own(images, tmp_path):
+    plain, other = image_tower(), image_tower(size=3)
+    with torch.no_grad():
+        other.backbone.weight.fill_(2.0)
+    first, second = (image_embeddings(t, images, EmbeddingStore(t.fingerprint, tmp_path / "c")) for t in (plain, other))
+    torch.testing.assert_close(second, 2 * first)
+    assert torch.equal(image_embeddings(plain, images, EmbeddingStore(plain.fingerprint, tmp_path / "c")), first)
+    assert plain.backbone.seen == 5  # what the other tower wrote did not push it out
+    texts = sentences(5)
+    for seed in (1, 2):
+        tower = tiny_tower(seed=seed)
+        found = text_embeddings(tower, texts, EmbeddingStore(tower.fingerprint, tmp_path / "c"))
+        torch.testing.assert_close(found, tower.encode_text(texts))
+
+
+def test_a_store_sees_what_another_adds_and_gives_the_same_bits(images, tmp_path):
+    tower = image_tower()
+    one, two = (EmbeddingStore(tower.fingerprint, tmp_path / "cache") for _ in range(2))
+    assert not one.keys() | two.keys()
+    first = image_embeddings(tower, images.subset([0, 1, 2]), one)
+    assert two.keys() == {images.fingerprint(i) for i in range(3)}
+    second = image_embeddings(tower, images.subset([4, 2, 0]), two)
+    assert torch.equal(second[1:], first[[2, 0]])
+    third = image_embeddings(tower, images, one)
+    assert torch.equal(third[[4, 2, 0]], second)
+    assert tower.backbone.seen == 5
+    assert third.dtype == torch.float32
+
+
+@pytest.mark.parametrize("keys", ["abc", "cba", "abab", "xaybz", "aa"])
+def test_a_store_computes_each_missing_key_once_in_order(tmp_path, keys):
+    store = EmbeddingStore("t", tmp_path)
+    store.get("b", lambda missing: torch.tensor([[float(ord("b"))]]))
+    asked = []
+
+    def compute(missing):
+        asked.extend(keys[i] for i in missing)
+        return torch.tensor([[float(ord(keys[i]))] for i in missing])
+
+    assert store.get(keys, compute).flatten().tolist() == [float(ord(key)) for key in keys]
+    assert asked == list(dict.fromkeys(key for key in keys if key != "b"))
+    assert EmbeddingStore("t", tmp_path).get(keys, lambda _: pytest.fail("computed again")).shape == (len(keys), 1)

@@ -31,11 +31,13 @@ def test_pooling_by_hand(name, expected):
     assert POOLINGS[name](HIDDEN, MASK).tolist() == expected
 
 
-def test_mean_is_summed_in_float32():
-    hidden = torch.full((1, 4096, 1), 0.1, dtype=torch.bfloat16)  # a bfloat16 sum would stop growing at 32
-    mean = POOLINGS["mean"](hidden, torch.ones(1, 4096))
+def test_mean_in_half_precision_is_rounded_once():
+    """Not the sum first: torch adds in float32, but gives a sum of bfloat16 numbers as bfloat16."""
+    hidden = torch.randn(50, 37, 8, generator=torch.Generator().manual_seed(0)).to(torch.bfloat16)
+    mean = POOLINGS["mean"](hidden, torch.ones(50, 37))
     assert mean.dtype == torch.bfloat16
-    assert mean.item() == hidden[0, 0].item()
+    exact = hidden.double().mean(1).to(torch.bfloat16)
+    assert (mean != exact).float().mean() < 0.01  # float32 and float64 may fall on two sides of a tie
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
@@ -46,6 +48,48 @@ def test_embeddings_do_not_depend_on_batch_or_order(pooling):
     alone = torch.cat([tower.encode_text([text]) for text in texts])
     for batch_size in (1, 4, 64):
         assert torch.allclose(tower.encode_text(texts, batch_size), alone, atol=1e-6)
+
+
+@pytest.mark.parametrize("packing", [True, False])
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("architecture", ["xlm-roberta", "bert"])
+def test_embeddings_are_the_head_of_the_pooled_hidden_states(architecture, pooling, packing):
+    """Each text alone, without padding: the pooling is then plain indexing."""
+    tower = tiny_tower(architecture, dim=5)
+    tower.pooling, tower.packing, tower.text_prefix = pooling, packing, "q: "
+    texts = sentences(9)
+    pick = {
+        "mean": lambda hidden: hidden.mean(0),
+        "cls": lambda hidden: hidden[0],
+        "lasttoken": lambda hidden: hidden[-1],
+    }
+    with torch.inference_mode():
+        for text, found in zip(texts, tower.encode_text(texts, 4), strict=True):
+            ids = torch.tensor([tower.tokenizer("q: " + text)["input_ids"]])
+            hidden = tower.backbone(input_ids=ids).last_hidden_state[0]  # (L, d)
+            expected = pick[pooling](hidden) @ tower.head.weight.T + tower.head.bias
+            torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("head", "width"),
+    [
+        (None, 32),
+        (torch.nn.Linear(32, 7), 7),
+        (torch.nn.Sequential(torch.nn.Linear(32, 9), torch.nn.Tanh(), torch.nn.Linear(9, 5)), 5),
+    ],
+)
+def test_the_width_is_that_of_the_last_linear_layer(head, width):
+    plain = tiny_tower()
+    tower = MultilingualTextEncoder(plain.backbone, plain.tokenizer, head, name="x")
+    assert tower.embedding_dim == width
+    assert tower.encode_text(["a"]).shape == (1, width)
+
+
+def test_embeddings_come_without_gradients():
+    tower = tiny_tower()
+    assert not tower.encode_text(["a b", "c"]).requires_grad
+    assert tower(*tower.pad(tower.tokenize(["a b"]), [0])[1:]).requires_grad
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -1,7 +1,7 @@
 """What lies beside the metrics: manifest, what was retrieved, parts told apart, interrupted runs."""
 
 import json
-from dataclasses import replace
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,11 +10,13 @@ from helpers.layouts import make_xtd10
 from helpers.small_experiment import tiny_towers
 
 import pecl.experiment.run
+import pecl.results.environment
 from pecl.config import make_config, side_by_side
 from pecl.data.registry import load_dataset
 from pecl.data.splits import few_shot_split
 from pecl.errors import DataError
 from pecl.experiment.run import evaluate, train
+from pecl.results.environment import environment
 from pecl.results.result import collect, manifest_path, read_result, result_path
 from pecl.retrieval.ranks import cosine_similarity
 from pecl.training.trainer import AlignmentTrainer
@@ -57,30 +59,6 @@ def test_coco_train_and_validation_images_are_told_apart(tmp_path, monkeypatch):
     assert weighted + 0.2 * parts["val2014"]["zero_shot"]["mean_recall@1"] == pytest.approx(whole)
 
 
-def test_an_interrupted_run_says_so_and_goes_on_to_the_same_end(small, tmp_path, monkeypatch):
-    config = make_config(small)
-    monkeypatch.setattr("pecl.training.trainer.SAVE_EVERY_SECONDS", 0.0)
-    plain_step, taken = AlignmentTrainer.train_step, []
-
-    def step(trainer):
-        if len(taken) == 5:
-            raise KeyboardInterrupt
-        taken.append(plain_step(trainer))
-        return taken[-1]
-
-    monkeypatch.setattr(AlignmentTrainer, "train_step", step)
-    with pytest.raises(KeyboardInterrupt):
-        train(config)
-    stopped = read_result(result_path(small["out"], config.run_id()))
-    assert (stopped["status"], stopped["steps"]) == ("interrupted", 5)
-    monkeypatch.setattr(AlignmentTrainer, "train_step", plain_step)
-    resumed, whole = train(config), train(replace(config, out=str(tmp_path / "whole")))
-    assert resumed["status"] == "complete"
-    for key in ("metrics", "ranks", "curve", "retrieved"):
-        assert resumed[key] == whole[key]
-    assert not (Path(small["out"]) / ".state").exists()
-
-
 def test_an_interruption_keeps_complete_results(small, monkeypatch):
     configs = side_by_side([make_config({**small, "seed": seed}) for seed in (1, 2)])
     pecl.experiment.run.train_fleet(configs)
@@ -115,3 +93,31 @@ def test_two_different_results_of_one_run_are_refused(small, tmp_path):
     other.write_text(json.dumps({"schema": 1, **result}))
     with pytest.raises(DataError, match="different results of run"):
         collect([small["out"], other.parent])
+
+
+def test_a_result_says_of_which_commit_it_is_and_whether_tracked_files_were_changed(tmp_path, monkeypatch):
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    monkeypatch.setattr(pecl.results.environment, "__file__", str(checkout / "results.py"))
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+
+    def git(*arguments):
+        who = ("-c", "user.name=a", "-c", "user.email=a@b.example")
+        command = ["git", "-C", str(checkout), *who, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    def said():
+        found = environment()
+        return found["commit"], found["dirty"]
+
+    assert said() == (None, None)  # installed without a checkout
+    git("init", "-q")
+    (checkout / "results.py").write_text("1")
+    git("add", "results.py")
+    git("commit", "-q", "-m", "one")
+    commit = git("rev-parse", "HEAD")
+    assert said() == (commit, False)
+    (checkout / "notes").write_text("untracked")
+    assert said() == (commit, False)
+    (checkout / "results.py").write_text("2")
+    assert said() == (commit, True)

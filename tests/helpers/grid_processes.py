@@ -11,6 +11,8 @@ import signal
 import sys
 from pathlib import Path
 
+from helpers.waiting import wait_until
+
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["grid_processes", "small_experiment", "pecl.experiment.run", "pecl.commands.grid"])
 
@@ -41,17 +43,37 @@ def _main(arguments, output, environment, setup):
 class Command:
     """`pecl ...` with tiny towers in a process."""
 
+    started = []  # noqa: RUF012
+
     def __init__(self, arguments, output, setup=None):
         self.output = Path(output)
         environment = {"PECL_CACHE_DIR": os.environ["PECL_CACHE_DIR"]}
         self.process = CONTEXT.Process(target=_main, args=(arguments, str(output), environment, setup))
         self.process.start()
+        self.started.append(self)
+
+    @classmethod
+    def kill_all(cls):
+        """Kill what still runs: pytest would wait for it when it ends, forever for a frozen one."""
+        while cls.started:
+            cls.started.pop().process.kill()
 
     def wait(self, seconds=120):
         """Return the exit status, negative for a signal."""
         self.process.join(seconds)
         assert self.process.exitcode is not None, "it did not end"
         return self.process.exitcode
+
+    def wait_until(self, condition, what, seconds=60):
+        """Wait for something that the process is to do; that it ends before is an error, which shows what it wrote."""
+
+        def look():
+            ended = self.process.exitcode
+            found = condition()
+            assert found or ended is None, f"it ended with {ended} before this: {what}\n{self.err}"
+            return found
+
+        return wait_until(look, seconds, what)
 
     def signal(self, number):
         """Send a signal, unless the process has ended by itself; its exit status tells which."""
@@ -60,17 +82,41 @@ class Command:
 
     @property
     def out(self):
-        return Path(f"{self.output}.out").read_text("utf-8")
+        return self._written("out")
 
     @property
     def err(self):
-        return Path(f"{self.output}.err").read_text("utf-8")
+        return self._written("err")
+
+    def _written(self, suffix):
+        path = Path(f"{self.output}.{suffix}")
+        return path.read_text("utf-8") if path.exists() else ""  # the process has only just begun
 
 
 def allow_small_files_only():
     """Let a file grow to 8 kB and no further: a write then fails half-way, as on a full disk."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000))
+
+
+def signal_itself(number, at, part):
+    """Send this process signal `number` at its `at`-th operation on files whose path contains `part`.
+
+    So it is met at the same point however fast the machine is.
+    """
+    left = at
+
+    def on_event(event, arguments):
+        nonlocal left
+        if event in _FILE_EVENTS and part in str(arguments[0]):
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), number)
+
+    sys.addaudithook(on_event)
+
+
+_FILE_EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir")
 
 
 def note_trainings():

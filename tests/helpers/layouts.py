@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from pecl.data.registry import load_dataset
+
 WORDS = {
     "en": ("red", "dog", "runs over", "green", "hill"),
     "de": ("roter", "Hund", "läuft über den", "grünen", "Hügel"),
@@ -97,3 +99,12 @@ def real_data_dir():
     if not root or not (Path(root) / "xtd10").is_dir():
         pytest.skip("PECL_DATA_DIR does not name a folder with the real data sets")
     return Path(root)
+
+
+def loader(name):
+    """Return `load_dataset` of one data set, with what tests give it most in front."""
+
+    def load(data_dir, language, split=None, need=(), **options):
+        return load_dataset(name, language, data_dir=data_dir, split=split, need=need, **options)
+
+    return load

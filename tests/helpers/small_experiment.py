@@ -12,6 +12,15 @@ from pecl.encoders.image import ImageEncoder
 from pecl.encoders.towers import Towers
 
 PAIRS = 24
+SMALL = {
+    "language": "de",
+    "shots": 6,
+    "epochs": 4,
+    "batch_size": 3,
+    "eval_every": 2,
+    "rank": 2,
+    "lr": 1e-2,
+}  # a config of eight steps; data and results are wherever a test has them
 
 
 class Colours(torch.nn.Module):
@@ -52,14 +61,4 @@ def small(tmp_path, monkeypatch):
     """Return config values of a small experiment; the towers are tiny, caches and results lie in `tmp_path`."""
     monkeypatch.setattr(pecl.experiment.run, "load_towers", lambda *_: tiny_towers())
     monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path / "cache"))
-    return {
-        "dataset": str(write_folder(tmp_path)),
-        "language": "de",
-        "shots": 6,
-        "epochs": 4,
-        "batch_size": 3,
-        "eval_every": 2,
-        "rank": 2,
-        "lr": 1e-2,
-        "out": str(tmp_path / "results"),
-    }
+    return {**SMALL, "dataset": str(write_folder(tmp_path)), "out": str(tmp_path / "results")}

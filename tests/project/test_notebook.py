@@ -13,8 +13,8 @@ NOTEBOOK = ROOT / "notebooks" / "quickstart.ipynb"
 SMALL = """
 from functools import partial
 import pecl.data.registry
-pecl.data.registry.load_scenes = partial(pecl.data.registry.load_scenes, size=120)
-SHOTS, EPOCHS = 25, 1
+pecl.data.registry.load_scenes = partial(pecl.data.registry.load_scenes, size=50)
+SHOTS, EPOCHS = 10, 1
 """
 
 
@@ -57,7 +57,7 @@ def test_every_cell_runs_on_few_scenes(tmp_path, monkeypatch):
     (place,) = (i for i, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", []))
     notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(SMALL))
     values = run(notebook, tmp_path, monkeypatch)
-    assert shown(values, "gallery.shape") == "torch.Size([70, 256])"
+    assert shown(values, "gallery.shape") == "torch.Size([30, 256])"
     assert "165,888 parameters" in shown(values, "pecl.train(")
     assert shown(values, "bank.save(").endswith("equal embeddings: True'")
     pictures = [o for cell in notebook.cells for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]

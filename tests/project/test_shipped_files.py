@@ -13,10 +13,11 @@ from helpers.project import ROOT
 
 from pecl.cli import build_parser
 from pecl.commands.grid import grid_values
-from pecl.config import read_yaml
+from pecl.config import make_config, read_yaml
+from pecl.data.scenes.lexicon import LEXICONS
 from pecl.encoders.towers import PAIRS
 from pecl.grid import expand
-from pecl.languages import LANGUAGES
+from pecl.results.result import collect
 from pecl.routes import ROUTES
 
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
@@ -57,9 +58,9 @@ def test_the_papers_grid_has_15_cells():
     assert len(expand(read_yaml(ROOT / "configs" / "grid_paper.yaml"))) == 15
 
 
-def test_there_is_a_grid_script_for_every_route_and_language():
+def test_there_is_a_grid_script_for_every_route_and_language_of_the_scenes():
     for route in ROUTES:
-        for language in LANGUAGES:
+        for language in LEXICONS:
             lines = (ROOT / "scripts" / f"grid_{route}" / f"{language}.sh").read_text().splitlines()
             assert len(lines) == 3
             assert lines[-1] == f'exec bash "$(dirname "$0")/../grid.sh" {route} {language} "$@"'
@@ -116,3 +117,10 @@ def test_a_grid_script_passes_its_flags_through(tmp_path):
 @pytest.mark.parametrize("path", sorted((ROOT / "scripts").glob("*.sh")), ids=lambda path: path.name)
 def test_every_script_is_valid_bash(path):
     subprocess.run(["bash", "-n", str(path)], check=True)
+
+
+def test_recorded_results_bear_the_identity_of_their_config():
+    results = collect([ROOT / "results" / "measured"])
+    assert {result["kind"] for result in results} == {"train", "evaluate"}
+    for result in results:
+        assert make_config(result["config"]).run_id(result["kind"]) == result["run_id"], result["path"]

@@ -1,5 +1,8 @@
 """Locks between processes: one holder at a time, whatever becomes of it, and nothing left behind."""
 
+import json
+import os
+import platform
 import signal
 import subprocess
 import sys
@@ -8,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from pecl.errors import OutputError
-from pecl.results.locks import BusyError, hold, holder, remove_abandoned
+from pecl.files import BusyError
+from pecl.results.locks import hold, holder, remove_abandoned_locks
 
 HOLDER = """
 import sys
@@ -61,6 +65,24 @@ def test_a_failed_attempt_gives_back_what_it_had(tmp_path, other):
         pass
 
 
+def test_locks_are_taken_in_sorted_order_and_each_once(tmp_path):
+    """Two that wait for the same runs cannot wait for each other: both meet the first in order first."""
+    runs = [f"{number:02}" for number in range(20)]
+    with hold(tmp_path / "out", [*runs, "00"]):
+        for asked in (runs, runs[::-1], runs[10:] + runs[:10]):
+            with pytest.raises(BusyError, match="run 00 is"), hold(tmp_path / "out", asked):
+                pytest.fail("held by two")
+
+
+def test_the_holder_of_a_lock_that_a_killed_process_left_is_named(tmp_path):
+    """What the killed one wrote was longer."""
+    (tmp_path / "out" / ".locks").mkdir(parents=True)
+    left = {"host": "a-host-with-a-long-name" * 10, "process": 1, "since": "2023-05-05 12:30:00"}
+    (tmp_path / "out" / ".locks" / "a").write_text(json.dumps(left))
+    with hold(tmp_path / "out", ["a"]):
+        assert holder(tmp_path / "out", "a").startswith(f"{platform.node()}, process {os.getpid()}, since ")
+
+
 def test_a_killed_holder_holds_nothing(tmp_path, other):
     other.send_signal(signal.SIGKILL)
     other.wait()
@@ -71,12 +93,12 @@ def test_a_killed_holder_holds_nothing(tmp_path, other):
         assert left.exists()
     assert not left.exists()
     assert (tmp_path / "out" / ".locks" / "b").exists()
-    remove_abandoned(tmp_path / "out")
+    remove_abandoned_locks(tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_what_is_held_is_not_abandoned(tmp_path, other):
-    remove_abandoned(tmp_path / "out")
+    remove_abandoned_locks(tmp_path / "out")
     assert holder(tmp_path / "out", "a") is not None
 
 

@@ -18,7 +18,25 @@ def test_both_directions_with_several_texts_an_image():
     assert found.ranks["text_to_image"] == [1, 1, 1, 2]
 
 
-def test_a_text_gallery_has_its_own_names():
-    found = RetrievalEvaluator(GALLERY, [0, 1, 2], "english")(GALLERY)
-    assert set(found.metrics) == {"english_to_text", "text_to_english"}
-    assert found.to_dict()["mean_recall@1"] == found.to_dict()["mean_recall"] == 1.0
+def test_a_text_gallery_has_its_own_names_and_directions():
+    """Text i is turned from item i; the gallery is the three unit vectors."""
+    texts = torch.tensor([[0.9, 0.1, 0.3], [0.8, 0.5, 0.1], [0.7, 0.2, 0.6]])
+    found = RetrievalEvaluator(GALLERY, [0, 1, 2], "english")(texts).to_dict()
+    # rows, after division by their lengths: (.94 .10 .31), (.84 .53 .11), (.74 .21 .64)
+    # ranks of the diagonal: in its row 1, 2, 2; in its column 1, 1, 1
+    assert found["text_to_english"]["recall@1"] == pytest.approx(1 / 3)
+    assert found["english_to_text"]["recall@1"] == 1.0
+    assert found["mean_recall@1"] == pytest.approx((1 / 3 + 1) / 2)
+    assert found["mean_recall"] == pytest.approx((1 / 3 + 1 + 1 + 1 + 1 + 1) / 6)
+
+
+def test_mean_recall_is_over_1_5_and_10_of_both_directions():
+    """Of 12 items, text i is most similar to the items before i, so that its own is at rank i + 1."""
+    texts = 2.0 * torch.tril(torch.ones(12, 12), -1) + torch.eye(12)
+    found = RetrievalEvaluator(torch.eye(12), range(12))(texts)
+    assert found.ranks["text_to_image"] == list(range(1, 13))
+    shares = [1 / 12, 5 / 12, 10 / 12]
+    assert [found.metrics["text_to_image"].recall[k] for k in (1, 5, 10)] == pytest.approx(shares)
+    other = [found.metrics["image_to_text"].recall[k] for k in (1, 5, 10)]
+    assert found.mean_recall_at_1 == pytest.approx((shares[0] + other[0]) / 2)
+    assert found.mean_recall == pytest.approx((sum(shares) + sum(other)) / 6)

@@ -42,6 +42,13 @@ def test_total_is_the_weighted_sum_of_its_terms():
     torch.testing.assert_close(total(query, anchor, images), expected)
 
 
+def test_the_scale_of_an_objective_is_that_of_its_image_term():
+    query, images = torch.randn(5, 8), torch.randn(5, 8)
+    for scale in (1.0, 20.0):
+        objective = AlignmentObjective(image_weight=2.0, logit_scale=scale)
+        torch.testing.assert_close(objective(query, None, images), 2.0 * ContrastiveLoss(scale)(images, query))
+
+
 def test_text_alone_needs_no_images_and_a_baseline_no_anchor():
     query, anchor = torch.randn(5, 8), torch.randn(5, 8)
     text_alone = AlignmentObjective(("mse",), alignment_weight=1.0, image_weight=0.0)

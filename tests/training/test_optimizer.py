@@ -38,11 +38,17 @@ def test_scale_multiplies_the_learning_rate_of_one_parameter():
     assert b.detach().tolist() == [pytest.approx([-1.0, -1.0], rel=1e-5)]
 
 
-def test_zero_grad_then_step_only_lets_the_averages_decay():
-    parameter = nn.Parameter(torch.zeros(1, 2))
-    optimizer = SlotAdam([parameter], [1.0])
-    parameter.grad = torch.ones(1, 2)
-    optimizer.zero_grad()
-    assert parameter.grad is None
-    optimizer.step(torch.tensor([0.1]))
-    assert torch.equal(parameter.detach(), torch.zeros(1, 2))
+def test_a_missing_gradient_counts_as_zero_and_lets_the_averages_decay():
+    parameter, plain = nn.Parameter(torch.ones(1, 2)), nn.Parameter(torch.ones(1, 2))
+    optimizer, reference = SlotAdam([parameter], [1.0]), torch.optim.Adam([plain], lr=0.1, foreach=False)
+    for gradient in (torch.tensor([[1.0, -3.0]]), None, None, torch.tensor([[0.5, 0.5]])):
+        optimizer.zero_grad()
+        assert parameter.grad is None
+        if gradient is not None:
+            parameter.grad = gradient.clone()
+        plain.grad = torch.zeros(1, 2) if gradient is None else gradient.clone()
+        before = parameter.detach().clone()
+        optimizer.step(torch.tensor([0.1]))
+        reference.step()
+        assert (parameter != before).all()  # the averages move it on
+        torch.testing.assert_close(parameter, plain, rtol=1e-5, atol=1e-7)

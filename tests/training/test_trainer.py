@@ -1,46 +1,19 @@
-import os
 import signal
 import subprocess
 import sys
-import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from helpers.project import TESTS
-from helpers.tiny import sentences, tiny_tower
+from helpers.small_training import CONFIGS, PAIRS, cell, trainer
+from helpers.tiny import tiny_tower
 from safetensors.torch import load_file
 
 from pecl.adapters.adapter import attach
-from pecl.adapters.methods.layer_norm import LayerNormConfig
-from pecl.adapters.methods.lora import LoraConfig
 from pecl.errors import ConfigError
-from pecl.training.losses import AlignmentObjective
 from pecl.training.trainer import AlignmentTrainer, Schedule, TrainingCell
-
-PAIRS = 12
-CONFIGS = (LoraConfig(r=2), LayerNormConfig())
-
-
-def cell(tower, seed=1, lr=1e-2, anchor="student", weight=0.5):
-    queries, anchors = sentences(PAIRS, seed=10 + seed), sentences(PAIRS, seed=20 + seed)
-    images = torch.randn(PAIRS, tower.embedding_dim, generator=torch.Generator().manual_seed(seed))
-    ids = tower.tokenize(anchors)
-    frozen = torch.randn(PAIRS, tower.embedding_dim, generator=torch.Generator().manual_seed(99))
-    return TrainingCell(
-        tower.tokenize(queries),
-        ids if anchor == "student" else frozen if anchor == "frozen" else None,
-        images,
-        AlignmentObjective(("mse",), weight),
-        lr,
-        seed,
-    )
-
-
-def trainer(tower, cells, schedule=None, configs=CONFIGS, **options):
-    adapter = attach(tower, configs, seeds=[c.seed for c in cells])
-    schedule = schedule or Schedule(epochs=3, batch_size=5, eval_every=2, dropout=False)
-    return AlignmentTrainer(tower, adapter, cells, schedule, lambda: [0.5] * len(cells), **options)
 
 
 def final_states(run):
@@ -138,14 +111,46 @@ def test_best_is_the_highest_score_and_ties_go_to_the_later():
     assert all(torch.equal(record.best[name], value) for name, value in states[2].items())
 
 
-def test_dropout_changes_the_loss_and_is_the_same_for_the_same_seed():
-    def loss(dropout, seed=1):
+def test_dropout_is_drawn_from_the_seed_and_the_step_alone():
+    def loss(dropout=True, seed=1, step=0, drawn_before=0):
         tower = tiny_tower()
-        run = trainer(tower, [cell(tower, seed=seed)], Schedule(1, 5, 2, dropout))
-        return run.losses(run.batch_indices(0)).item()
+        run = trainer(tower, [replace(cell(tower), seed=seed)], Schedule(1, 5, 2, dropout))
+        with torch.no_grad():  # the initial delta is the identity for every seed, and the pairs stay the same
+            for name, parameter in run.adapter.named_parameters():
+                parameter.copy_(torch.linspace(-1, 1, parameter.numel()).view_as(parameter) / 10 + ("weight" in name))
+        run.step = step
+        torch.manual_seed(drawn_before)
+        return run.losses([[0, 1, 2, 3, 4]]).item()
 
-    assert loss(True) == loss(True)
-    assert loss(True) != loss(False)
+    assert loss() == loss() == loss(drawn_before=7)
+    assert len({loss(), loss(seed=2), loss(step=1), loss(step=2), loss(dropout=False)}) == 5
+    assert loss(dropout=False) == loss(dropout=False, seed=2, step=1)
+
+
+def test_a_loss_of_the_curve_is_the_mean_over_its_own_interval():
+    """Of 9 steps, validated after 4, 8 and, an interval of one step, 9."""
+    tower = tiny_tower()
+    run = trainer(tower, [cell(tower), cell(tower, seed=2)], Schedule(3, 5, 4, False))
+    plain, losses = run.train_step, []
+    run.train_step = lambda: losses.append(plain()) or losses[-1]
+    records = run.run()
+    for slot, record in enumerate(records):
+        taken = [step[slot].item() for step in losses]
+        assert [step for step, _ in record.losses] == [4, 8, 9]
+        means = [sum(taken[:4]) / 4, sum(taken[4:8]) / 4, taken[8]]
+        assert [loss for _, loss in record.losses] == pytest.approx(means)
+
+
+def test_the_score_of_a_slot_is_the_mean_of_its_cells():
+    tower = tiny_tower()
+    adapter = attach(tower, CONFIGS, seeds=[1, 2])
+    scores = iter([[0.1, 0.9, 0.3], [0.2, 0.3, 0.5], [0.4, 0.2, 0.2]])
+    cells = [cell(tower, seed=seed) for seed in (1, 2, 3)]
+    run = AlignmentTrainer(tower, adapter, cells, Schedule(1, 5, 1, False), lambda: next(scores), slot_of=[0, 1, 0])
+    first, second = run.run()
+    assert [score for _, score in first.scores] == pytest.approx([0.2, 0.35, 0.3])
+    assert [score for _, score in second.scores] == [0.9, 0.3, 0.2]
+    assert (first.best_step, second.best_step) == (2, 1)
 
 
 def test_training_leaves_the_callers_random_state_alone():
@@ -167,9 +172,9 @@ def test_cells_of_different_sizes_are_refused():
 
 
 WORKER = """
-import sys, time
-sys.path[:0] = [{tests!r}, {tests!r} + '/training']
-from test_trainer import cell, trainer
+import os, signal, sys
+sys.path.insert(0, {tests!r})
+from helpers.small_training import cell, trainer
 from pecl.training.trainer import Schedule
 from pecl.files import write_json, write_tensors
 from helpers.tiny import tiny_tower
@@ -179,12 +184,20 @@ torch.set_num_threads(1)
 pecl.training.trainer.SAVE_EVERY_SECONDS = 0.0
 tower = tiny_tower()
 cells = [cell(tower, seed=1), cell(tower, seed=2, lr=3e-3)]
-run = trainer(tower, cells, Schedule(20, 5, 3, True), state_path={state!r}, identity="x")
+run = trainer(tower, cells, Schedule(8, 5, 3, True), state_path={state!r}, identity="x")
 first = run.adapter.parameters()[0]
 run.validate = lambda: first.detach().abs().flatten(1).mean(dim=1).tolist()
-pause = float(sys.argv[1])
-plain = run.train_step
-run.train_step = lambda: (time.sleep(pause), plain())[1]
+dies_in, place = int(sys.argv[1]), sys.argv[2]
+
+def die():
+    if run.step == dies_in:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+plain_step, plain_replace = run.train_step, os.replace
+if place == "after the step":
+    run.train_step = lambda: (plain_step(), die())[0]
+elif place == "while saving":
+    os.replace = lambda *paths: (die(), plain_replace(*paths))[1]
 records = run.run()
 tensors = {{f"{{s}}.{{n}}": v for s in range(2) for n, v in run.adapter.slot_state(s).items()}}
 tensors |= {{f"best.{{s}}.{{n}}": v for s, r in enumerate(records) for n, v in r.best.items()}}
@@ -193,30 +206,23 @@ write_json({out!r} + ".json", [[r.losses, r.scores, r.best_step] for r in record
 """
 
 
-def run_worker(folder, kills):
-    """Run the worker in `folder`, killing it with SIGKILL `kills` times, and return what it wrote."""
+def run_worker(folder, deaths=()):
+    """Run the worker in `folder`, which kills itself with SIGKILL at each of `deaths`, and return what it wrote."""
     folder.mkdir()
     out = str(folder / "out")
     script = WORKER.format(tests=str(TESTS), state=str(folder / "state"), out=out)
-    for attempt in range(kills):
-        process = subprocess.Popen([sys.executable, "-c", script, "0.02"])
-        before = (folder / "state").stat().st_mtime_ns if (folder / "state").exists() else 0
-        deadline = time.monotonic() + 120
-        while not (folder / "state").exists() or (folder / "state").stat().st_mtime_ns == before:
-            assert process.poll() is None, "the worker ended before it could be killed"
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-        time.sleep(0.05 * (attempt + 1))
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-    subprocess.run([sys.executable, "-c", script, "0"], check=True, timeout=300)
+    for step, place in deaths:
+        killed = subprocess.run([sys.executable, "-c", script, str(step), place], timeout=300)
+        assert killed.returncode == -signal.SIGKILL, f"the worker was to die in step {step}, {place}"
+        assert not Path(out).exists()
+    subprocess.run([sys.executable, "-c", script, "0", "never"], check=True, timeout=300)
     return load_file(out), Path(out + ".json").read_text()
 
 
 def test_killed_and_resumed_ends_with_the_same_bits(tmp_path):
-    expected, expected_curve = run_worker(tmp_path / "undisturbed", kills=0)
-    found, curve = run_worker(tmp_path / "killed", kills=3)
+    expected, expected_curve = run_worker(tmp_path / "undisturbed")
+    deaths = [(8, "after the step"), (16, "while saving")]  # of 24 steps; both between validations
+    found, curve = run_worker(tmp_path / "killed", deaths)
     assert curve == expected_curve
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], value) for name, value in expected.items())
-    assert not [path for path in (tmp_path / "killed").iterdir() if path.suffix == ".tmp"]

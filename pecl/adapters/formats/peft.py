@@ -43,6 +43,13 @@ _PLAIN: dict[str, tuple[Any, ...]] = {
     "layers_to_transform": (None,),
     "trainable_token_indices": (None,),
     "target_parameters": (None, []),
+    # variants whose tensors have the names and often the shapes of plain LoRA's
+    "alora_invocation_tokens": (None,),
+    "use_qalora": (False, None),
+    "use_bdlora": (None, False),
+    "layer_replication": (None,),
+    "arrow_config": (None,),
+    "kasa_config": (None,),
     # others, such as pissa or olora, also change the backbone's own weights
     "init_lora_weights": (True, False, None, "gaussian", "orthogonal", "eva"),
 }

@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from pecl.adapters.method import BIAS_OF_LAYER, AdapterConfig, Placement
-from pecl.adapters.options import option
 from pecl.adapters.roles import LINEAR_ROLES, NORM_ROLES
 from pecl.adapters.slots import SlotModule, SlotRows, innermost, with_parameters
 from pecl.encoders.text import MultilingualTextEncoder
+from pecl.options import option
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ import torch
 from torch import nn
 
 from pecl.adapters.method import AdapterConfig, Placement
-from pecl.adapters.methods.activations import ACTIVATIONS
-from pecl.adapters.options import option
 from pecl.adapters.roles import LINEAR_ROLES
 from pecl.adapters.slots import SlotModule, SlotRows, innermost, normal, uniform
+from pecl.encoders.activations import ACTIVATIONS
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
+from pecl.options import option
 
 
 @dataclass(frozen=True)

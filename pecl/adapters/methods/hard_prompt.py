@@ -13,10 +13,11 @@ import torch
 from torch import nn
 
 from pecl.adapters.method import HARD_PROMPT, AdapterConfig, Placement
-from pecl.adapters.options import option
 from pecl.adapters.slots import SlotPrompt, SlotRows, insert
+from pecl.encoders.devices import to_device
 from pecl.encoders.text import MultilingualTextEncoder, PromptedInputs
 from pecl.errors import ConfigError
+from pecl.options import option
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class SlotHardPrompt(SlotPrompt):
 
     def extend(self, inputs: PromptedInputs) -> PromptedInputs:
         """Put the text's tokens behind the tower's prefix."""
-        ids = torch.tensor(self.token_ids, device=inputs.embeddings.device).unsqueeze(0)  # (1, P)
+        ids = to_device(torch.tensor(self.token_ids), inputs.embeddings.device).unsqueeze(0)  # (1, P)
         return insert(inputs, self(ids), self.place, pooled=True)
 
     def merged(self, slot: int) -> nn.Module:

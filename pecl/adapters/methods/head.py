@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from pecl.adapters.method import COPY_OF_LAYER, AdapterConfig, Placement
-from pecl.adapters.options import option
 from pecl.adapters.roles import paths_of
 from pecl.adapters.slots import SlotModule, SlotRows, with_parameters
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
+from pecl.options import option
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,6 @@ class HeadConfig(AdapterConfig):
     kind: ClassVar[str] = "head"
     level: ClassVar[int] = COPY_OF_LAYER
     lr_scale: float = option(1.0, "the head's learning rate is the run's times this", low=0)
-
-    @property
-    def learning_rate_scale(self) -> float:
-        """See `AdapterConfig`."""
-        return self.lr_scale
 
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
         """Return the copies of the head's linear layers: usually one.

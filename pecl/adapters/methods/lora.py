@@ -15,11 +15,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from pecl.adapters.method import WEIGHT_OF_LAYER, AdapterConfig, Placement
-from pecl.adapters.options import option
 from pecl.adapters.roles import LINEAR_ROLES
 from pecl.adapters.slots import SlotModule, SlotRows, innermost, uniform, with_parameters
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
+from pecl.options import option
 
 
 @dataclass(frozen=True)

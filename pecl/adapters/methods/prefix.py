@@ -18,10 +18,10 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from pecl.adapters.method import AdapterConfig, Placement
-from pecl.adapters.options import option
 from pecl.adapters.slots import SlotModule, SlotRows, normal
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
+from pecl.options import option
 
 ATTENTION_WITH_PREFIX = "pecl_sdpa_with_prefix"
 

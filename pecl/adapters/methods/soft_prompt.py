@@ -14,10 +14,10 @@ import torch
 from torch import nn
 
 from pecl.adapters.method import SOFT_PROMPT, AdapterConfig, Placement
-from pecl.adapters.options import option
 from pecl.adapters.slots import SlotPrompt, SlotRows, innermost, insert, normal
 from pecl.encoders.text import MultilingualTextEncoder, PromptedInputs
 from pecl.errors import ConfigError
+from pecl.options import option
 
 DEFAULT_TOKENS = 4
 

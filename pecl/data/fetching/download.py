@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -12,15 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
 from pecl.data.captions import ImageFiles
 from pecl.data.fetching.fetch import Fetcher, FetchError, FetchPolicy, StoppedError, UnreachableError
-from pecl.data.fetching.remote import RemoteFile, caption_files, check_mirror, source, xtd10_images
+from pecl.data.fetching.remote import RemoteFile, caption_files, check_mirror, find_download, xtd10_images
 from pecl.data.provenance import provenance_file, read_provenance
 from pecl.errors import DataError, OutputError
-from pecl.files import sha256_file, write_json
+from pecl.files import BusyError, locked, sha256_file, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def download(
     Every text file's hash is checked, every photograph is decoded. `<data_dir>/<name>/download.json` records them.
 
     Args:
-        names: keys of `SOURCES`.
+        names: keys of `DOWNLOADS`.
         data_dir: the data directory; made if it is missing.
         mirror: address of a data directory on the web, to use instead of the owners' servers.
         text_only: fetch no photographs.
@@ -88,7 +88,7 @@ def download(
                 images = xtd10_images(data_dir, mirror)
                 bar.total += len(images)
                 downloader.fetch_all(name, images)
-            if note := source(name).note:
+            if note := find_download(name).note:
                 downloader.report.notes.append(note.format(folder=data_dir / name))
     return downloader.report
 
@@ -116,15 +116,14 @@ def check_content(path: Path, sha256: str | None) -> None:
         raise DataError(f"its SHA-256 is {found[:12]}..., expected {sha256[:12]}...")
 
 
-def _lock(data_dir: Path) -> FileLock:
+@contextlib.contextmanager
+def _lock(data_dir: Path) -> Iterator[None]:
     """Keep a second download out of the folder, since both would write the same unfinished files."""
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        return FileLock(data_dir / ".download.lock").acquire(timeout=0)  # acquired already: `with` releases it
-    except Timeout as error:
-        raise OutputError(f"another download is running in {data_dir}: wait for it, or name another folder") from error
-    except OSError as error:
-        raise OutputError(f"cannot write {data_dir}: {error.strerror or error}") from error
+        with locked(data_dir / ".download.lock", f"another download is running in {data_dir}"):
+            yield
+    except BusyError as error:
+        raise OutputError(f"{error}: wait for it, or name another folder") from error
 
 
 class _Downloader:

@@ -31,7 +31,7 @@ class RemoteFile:
 
 
 @dataclass(frozen=True)
-class Source:
+class Download:
     """One row of the table of downloads; its name is also its folder in the data directory.
 
     Attributes:
@@ -54,19 +54,19 @@ _MULTI30K_NOTE = (
     "{folder}/data/task1/image_splits."
 )
 
-SOURCES: dict[str, Source] = {
-    "xtd10": Source(
+DOWNLOADS: dict[str, Download] = {
+    "xtd10": Download(
         "captions in 11 languages, and their 1,000 photographs from COCO",
         "https://raw.githubusercontent.com/adobe-research/Cross-lingual-Test-Dataset-XTD10/HEAD",
         CHECKSUMS["xtd10"],
     ),
-    "multi30k": Source(
+    "multi30k": Download(
         "captions of tasks 1 and 2, without photographs",
         "https://raw.githubusercontent.com/multi30k/dataset/HEAD",
         CHECKSUMS["multi30k"],
         _MULTI30K_NOTE,
     ),
-    "pectvlm": Source(
+    "pectvlm": Download(
         "machine translations of XTD10 and Multi30K, both ways",
         "https://raw.githubusercontent.com/eric-ai-lab/PECTVLM/HEAD",
         CHECKSUMS["pectvlm"],
@@ -76,22 +76,22 @@ SOURCES: dict[str, Source] = {
 }
 
 
-def source(name: str) -> Source:
-    """Return the row of `SOURCES` called `name`.
+def find_download(name: str) -> Download:
+    """Return the row of `DOWNLOADS` called `name`.
 
     Raises:
         DataError: there is none.
     """
-    if name not in SOURCES:
-        raise DataError(unknown("download", name, SOURCES))
-    return SOURCES[name]
+    if name not in DOWNLOADS:
+        raise DataError(unknown("download", name, DOWNLOADS))
+    return DOWNLOADS[name]
 
 
 def caption_files(name: str, mirror: str | None = None) -> list[RemoteFile]:
     """Return the text files of the download `name`, from its owner or from a mirror (see `_url`)."""
-    base = source(name).base_url
+    base = find_download(name).base_url
     files = []
-    for folder, checksums in source(name).checksums.items():
+    for folder, checksums in find_download(name).checksums.items():
         for file_name, sha256 in checksums.items():
             inner = (PurePosixPath(folder) / file_name).as_posix()
             files.append(RemoteFile(f"{name}/{inner}", _url(f"{base}/{inner}", f"{name}/{inner}", mirror), sha256))

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from pecl.data.captions import PARTS, ImageFiles, ParallelCaptions
 from pecl.data.own.tables import SUFFIXES, Problem, Table, read_table
+from pecl.data.released import check_directions
+from pecl.data.request import DataRequest
 from pecl.data.sources import attach_images, describe_file
-from pecl.data.translations import check_directions
 from pecl.errors import DataError, suggest, unknown
 from pecl.languages import CODE, find_code
 
@@ -56,28 +57,16 @@ def check_captions_file(path: str | Path, *, open_images: bool = True) -> list[P
     return sorted(problems, key=lambda problem: problem.line or 0)
 
 
-def load_folder(
-    path: str | Path,
-    language: str,
-    need: Iterable[str] = (),
-    *,
-    allow_missing_images: bool = False,
-    text_only: bool = False,
-) -> ParallelCaptions:
-    """Load one target language of a table of captions; rows with the same image share it.
+def read_folder(request: DataRequest) -> ParallelCaptions:
+    """Read one target language of the table that `request.dataset` names; rows with the same image share it.
 
-    Args:
-        path: the table, or a folder that holds it.
-        language: code of the target language; any code will do that the table has a column for, spelt as there or as
-            pecl spells it (`ja`, `jp`).
-        need: machine translations to read, of `english_to_target` and `target_to_english`.
-        allow_missing_images: leave out the rows whose image is missing.
-        text_only: load no images.
+    The language may be any that the table has a column for; the column may spell it otherwise (`ja` for `jp`).
 
     Raises:
         DataError: a column is missing, or the table has problems in those that are read: the first is named and the
-            rest counted (`check_captions_file` lists them all); images are missing.
+            rest counted (`check_captions_file` lists them all).
     """
+    path, language, need = Path(request.dataset), request.language, request.need
     path = find_table(path)
     table = read_table(path)
     _refuse_problems(path, table, set())  # broken lines first: they can hide the columns
@@ -88,7 +77,7 @@ def load_folder(
         if column not in table.columns:
             hint = suggest(column, table.columns)
             raise DataError(f"{path} has no column {column!r}: it has {', '.join(table.columns) or 'none'}{hint}")
-    with_images = "image" in table.columns and not text_only
+    with_images = "image" in table.columns and not request.text_only
     with_parts = "part" in table.columns
     _refuse_problems(path, table, {*columns.values(), *["image"] * with_images, *["part"] * with_parts})
     captions = ParallelCaptions(
@@ -98,12 +87,12 @@ def load_folder(
         part=tuple(row["part"] for _, row in table.rows) if with_parts else None,
         provenance={
             "files": {"table": describe_file(path, path.parent)},
-            "translations": {d: {"engine": "not stated", "column": c} for d, c in translation_columns.items()},
+            "translations": {d: {"translator": "not stated", "column": c} for d, c in translation_columns.items()},
         },
     )
     if not with_images:
         return captions
-    return attach_images(captions, [row["image"] for _, row in table.rows], path.parent, allow_missing_images)
+    return attach_images(captions, [row["image"] for _, row in table.rows], path.parent)
 
 
 def translation_names(language: str, need: Iterable[str]) -> dict[str, str]:

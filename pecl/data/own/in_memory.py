@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from pecl.data.captions import ImageFiles, ParallelCaptions
+from pecl.data.captions import ImageFiles, ParallelCaptions, some_of
 from pecl.data.own.folder import translation_names
 from pecl.errors import DataError, suggest
 from pecl.files import sha256_bytes
@@ -29,6 +29,9 @@ class RowImages:
     rows: Sequence[Mapping[str, Any]]
     column: str
     row_of: tuple[int, ...]
+
+    def __repr__(self) -> str:
+        return f"RowImages({self.column!r}, {some_of(self.ids, len(self))})"
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -114,7 +117,7 @@ def from_dataset(
         images=None if image_column is None else RowImages(dataset, image_column, tuple(range(len(dataset)))),
         image_index=None if image_column is None else image_index,
         part=part and tuple(part[row] for row in image_index),
-        provenance={"translations": {d: {"engine": "not stated", "column": c} for d, c in translations.items()}},
+        provenance={"translations": {d: {"translator": "not stated", "column": c} for d, c in translations.items()}},
     )
 
 

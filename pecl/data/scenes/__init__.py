@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from PIL import Image
 
-from pecl.data.captions import ParallelCaptions
+from pecl.data.captions import ParallelCaptions, some_of
 from pecl.data.scenes.describe import describe_all, describe_anew
 from pecl.data.scenes.draw import IMAGE_SIZE, draw_scene
 from pecl.data.scenes.grammar import render
@@ -22,7 +22,7 @@ from pecl.data.scenes.translate import MISTAKE_RATE, english_to_target, target_t
 from pecl.data.scenes.world import Scene, sample_scenes
 from pecl.errors import DataError
 from pecl.files import sha256_json
-from pecl.languages import language_code
+from pecl.languages import language_code, language_name
 
 __all__ = ["GENERATOR_VERSION", "IMAGE_SIZE", "SceneImages", "load_scenes"]
 
@@ -34,6 +34,9 @@ class SceneImages:
     """Pictures drawn when asked for, 224 x 224 pixels, RGB; `ids` are like `scene-0-12` (seed 0, index 12)."""
 
     scenes: tuple[Scene, ...]
+
+    def __repr__(self) -> str:
+        return f"SceneImages({some_of(self.ids, len(self))})"
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -69,9 +72,11 @@ def load_scenes(language: str, size: int = 1000, seed: int = 0) -> ParallelCapti
 
     Raises:
         ConfigError: no such language.
-        DataError: `size` is not positive.
+        DataError: the language has no grammar here, or `size` is not positive.
     """
     language = language_code(language)
+    if language not in LEXICONS:
+        raise DataError(f"scenes has no grammar for {language_name(language)}: expected one of {', '.join(LEXICONS)}")
     if size < 1:
         raise DataError(f"scenes/{language}: size is {size}, expected at least 1")
     scenes, lexicon, english = _scenes(size, seed), LEXICONS[language], LEXICONS["en"]

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from pecl.data.captions import ParallelCaptions, read_captions
+from pecl.data.request import DataRequest
 from pecl.data.sources import attach_images, coco_counts, coco_subset, describe_file, read_parallel
 from pecl.data.translations import TranslationFolder, read_translations
 from pecl.errors import DataError, unknown
@@ -32,52 +33,26 @@ TASK_FOLDER = Path("multi30k", "data", "task1")
 IMAGES_FOLDER = Path("multi30k", "images")
 
 
-def load_multi30k(
-    data_dir: Path,
-    language: str,
-    split: str = "test_2016_flickr",
-    need: Iterable[str] = (),
-    *,
-    allow_missing_images: bool = False,
-    allow_copied_translations: bool = False,
-    text_only: bool = False,
-) -> ParallelCaptions:
-    """Load a split of task 1: English captions and their human translations.
+def read_multi30k(request: DataRequest) -> ParallelCaptions:
+    """Read a split of task 1: English captions and their human translations.
 
-    Args:
-        data_dir: folder that holds `multi30k`, and `pectvlm` where translations are needed.
-        language: en, de, fr or cs.
-        split: a key of `SPLIT_LANGUAGES`; not every language has all.
-        need: machine translations to read, of `english_to_target` and `target_to_english`. The release covers train,
-            val and test_2016_flickr.
-        allow_missing_images: leave out the captions whose photograph is missing.
-        allow_copied_translations: see `read_translations`.
-        text_only: load no images.
+    The released machine translations cover train, val and test_2016_flickr.
 
     Raises:
-        DataError: unknown language or split; a file is missing, damaged or of another length; images are missing.
+        DataError: not every language has all splits; a file is missing, damaged or of another length.
     """
-    captions, names = read_split(data_dir, language, split, need, allow_copied_translations)
-    if text_only:
-        return captions
-    return attach_images(captions, names, data_dir / IMAGES_FOLDER, allow_missing_images)
+    captions, names = read_split(request)
+    return attach_images(captions, names, request.root / IMAGES_FOLDER)
 
 
-def load_multi30k_pool(
-    data_dir: Path,
-    language: str,
-    need: Iterable[str] = (),
-    *,
-    allow_copied_translations: bool = False,
-    text_only: bool = False,
-) -> ParallelCaptions:
-    """Load `multi30k-1k`: the training captions of the 1,000 photographs of `pool_ids`, one caption each.
+def read_multi30k_pool(request: DataRequest) -> ParallelCaptions:
+    """Read `multi30k-1k`: the training captions of the 1,000 photographs of `pool_ids`, one caption each.
 
     Raises:
-        DataError: as `load_multi30k`; or fewer than 1,000 of the training photographs are present.
+        DataError: as `read_multi30k`; or fewer than 1,000 of the training photographs are present.
     """
-    captions, names = read_split(data_dir, language, "train", need, allow_copied_translations)
-    ids = load_pool_ids(data_dir)
+    captions, names = read_split(request, "train")
+    ids = load_pool_ids(request.root)
     positions = {name: i for i, name in enumerate(names)}
     chosen = [positions[f"{flickr_id}.jpg"] for flickr_id in ids]
     captions = replace(
@@ -85,24 +60,19 @@ def load_multi30k_pool(
         dataset="multi30k-1k",
         provenance=captions.provenance | {"pool": {"size": len(ids), "sha256": sha256_lines(ids)}},
     )
-    if text_only:
-        return captions
-    return attach_images(captions, [names[i] for i in chosen], data_dir / IMAGES_FOLDER)
+    return attach_images(captions, [names[i] for i in chosen], request.root / IMAGES_FOLDER)
 
 
-def load_multi30k_translations_outside_pool(
-    data_dir: Path, language: str, *, allow_copied_translations: bool = False
-) -> ParallelCaptions:
-    """Load text for distillation: the training captions whose photograph is not in the pool, in the file's order.
+def read_multi30k_translations_outside_pool(request: DataRequest) -> ParallelCaptions:
+    """Read text for distillation: the training captions whose photograph is not in the pool, in the file's order.
 
     No human translation is used: `target` and `english_to_target` both are the machine translations of `english`.
 
     Raises:
-        DataError: as `load_multi30k_pool`.
+        DataError: as `read_multi30k_pool`.
     """
-    need = ("english_to_target",)
-    captions, names = read_split(data_dir, language, "train", need, allow_copied_translations)
-    ids = load_pool_ids(data_dir)
+    captions, names = read_split(replace(request, need=("english_to_target",)), "train")
+    ids = load_pool_ids(request.root)
     pool = {f"{flickr_id}.jpg" for flickr_id in ids}
     captions = captions.select([i for i, name in enumerate(names) if name not in pool])
     record = {"excluded_pool": {"size": len(ids), "sha256": sha256_lines(ids)}, "target": "machine translation"}
@@ -156,21 +126,14 @@ def split_file(data_dir: Path, split: str) -> Path:
     return data_dir / TASK_FOLDER / "image_splits" / f"{split}.txt"
 
 
-def _check_split(language: str, split: str) -> None:
-    if language not in ALL_LANGUAGES:
+def read_split(request: DataRequest, split: str | None = None) -> tuple[ParallelCaptions, list[str]]:
+    """Return a split of task 1 (by default the one asked for) without images, and each caption's image file name."""
+    split, language, data_dir = split or request.split, request.language, request.root
+    if language not in ALL_LANGUAGES:  # of another set, where this text is trained on in place of its pairs
         raise DataError(unknown("Multi30K language", language, ALL_LANGUAGES))
-    if split not in SPLIT_LANGUAGES:
-        raise DataError(unknown("Multi30K split", split, SPLIT_LANGUAGES))
     if language not in SPLIT_LANGUAGES[split]:
         has = ", ".join(name for name, languages in SPLIT_LANGUAGES.items() if language in languages)
         raise DataError(f"Multi30K has no {split} in {language!r}: that language has {has}")
-
-
-def read_split(
-    data_dir: Path, language: str, split: str, need: Iterable[str], allow_copied_translations: bool
-) -> tuple[ParallelCaptions, list[str]]:
-    """Return a split of task 1 without images, and the image file name of each caption."""
-    _check_split(language, split)
     folder = data_dir / TASK_FOLDER
 
     def captions_file(code: str) -> Path:
@@ -185,7 +148,7 @@ def read_split(
     # test_2017_mscoco names the caption too: COCO_val2014_000000398076.jpg#657409
     names = [name.partition("#")[0] for name in columns.pop("image_names")]
     translation_folder = TranslationFolder(data_dir, "multi30k", ALL_LANGUAGES, captions_file, split)
-    translations, translation_record = read_translations(translation_folder, language, need, allow_copied_translations)
+    translations, translation_record = read_translations(translation_folder, request)
     record = {
         "split": split,
         "files": {name: describe_file(path, data_dir) for name, path in files.items()},

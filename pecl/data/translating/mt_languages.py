@@ -7,13 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pecl.errors import ConfigError, WeightsError
-from pecl.languages import FLORES, LANGUAGES
-
-_ISO_639_1 = {code: code for code in LANGUAGES} | {"jp": "ja"}
-_ISO_639_3 = {code: flores.partition("_")[0] for code, flores in FLORES.items()}
-_OPUS_CODES = {  # what OPUS models with several target languages may call one of ours, likeliest first
-    code: (FLORES[code], _ISO_639_3[code], _ISO_639_1[code]) for code in LANGUAGES
-} | {"zh": ("cmn_Hans", "zho_Hans", "cmn", "zho", "zh")}
+from pecl.languages import LANGUAGES, language_name
 
 
 @dataclass(frozen=True)
@@ -61,20 +55,20 @@ def _marian(tokenizer: Any, source: str, target: str) -> LanguageSettings:
     if not codes:
         return LanguageSettings("marian")
     known = [code.strip("><") for code in codes]
-    chosen = _first_known(_OPUS_CODES[target], known, target)
+    chosen = _first_known(LANGUAGES[target].opus_codes, known, target)
     return LanguageSettings("marian", prefix=f">>{chosen}<< ")
 
 
 def _m2m100(tokenizer: Any, source: str, target: str) -> LanguageSettings:
     known = tokenizer.lang_code_to_id
-    tokenizer.src_lang = _first_known([_ISO_639_1[source]], known, source)
-    return LanguageSettings("m2m100", first_token_id=known[_first_known([_ISO_639_1[target]], known, target)])
+    tokenizer.src_lang = _first_known([LANGUAGES[source].iso], known, source)
+    return LanguageSettings("m2m100", first_token_id=known[_first_known([LANGUAGES[target].iso], known, target)])
 
 
 def _nllb(tokenizer: Any, source: str, target: str) -> LanguageSettings:
     known = tokenizer.get_vocab()
-    tokenizer.src_lang = _first_known([FLORES[source]], known, source)
-    return LanguageSettings("nllb", first_token_id=known[_first_known([FLORES[target]], known, target)])
+    tokenizer.src_lang = _first_known([LANGUAGES[source].flores], known, source)
+    return LanguageSettings("nllb", first_token_id=known[_first_known([LANGUAGES[target].flores], known, target)])
 
 
 _FAMILIES: dict[str, Callable[[Any, str, str], LanguageSettings]] = {  # by the class of the tokenizer
@@ -84,17 +78,23 @@ _FAMILIES: dict[str, Callable[[Any, str, str], LanguageSettings]] = {  # by the 
 }
 
 
-def _first_known(candidates: Iterable[str], known: Iterable[str], language: str) -> str:
-    """Return the first of `candidates` that the model knows."""
-    for candidate in candidates:
-        if candidate in known:
-            return candidate
-    raise ConfigError(f"the model does not know {LANGUAGES[language]} ({', '.join(candidates)}): choose another model")
+def _first_known(candidates: Iterable[str | None], known: Iterable[str], language: str) -> str:
+    """Return the first of `candidates`, codes of `language`, that the model knows."""
+    codes = [code for code in candidates if code is not None]
+    for code in codes:
+        if code in known:
+            return code
+    if not codes:
+        raise ConfigError(
+            f"{language_name(language)} has no code for this family of models: add it to its row in pecl/languages.py, "
+            "or choose another model"
+        )
+    raise ConfigError(f"the model does not know {LANGUAGES[language].name} ({', '.join(codes)}): choose another model")
 
 
 def _ours(stated: str) -> str | None:
     """Return our code for an ISO 639 code; None for another language, or a group of languages such as `roa`."""
-    for code in LANGUAGES:
-        if stated.lower() in (code, _ISO_639_1[code], _ISO_639_3[code]):
+    for code, row in LANGUAGES.items():
+        if stated.lower() in (code, row.iso, row.iso3):
             return code
     return None

@@ -111,11 +111,11 @@ def completed(job: TranslationJob, config: TranslationConfig, overwrite: bool = 
         return None
     record = read_provenance(job.output)
     if record is not None and record.get("source_sha256") == sha256_lines(job.sentences):
-        engine = record["engine"]
+        made_by = record.get("translator", {})
         asked = ("model", "source", "target", "num_beams", "max_new_tokens", "dtype")
-        if all(engine.get(name) == getattr(config, name) for name in asked) and config.revision in (
+        if all(made_by.get(name) == getattr(config, name) for name in asked) and config.revision in (
             None,
-            engine["revision"],
+            made_by.get("revision"),
         ):
             return record
     if not overwrite:
@@ -134,7 +134,7 @@ def run_job(
     """
     translations = translate(job.sentences, translator, cache, batch_size)
     record = {
-        "engine": translator.identity,
+        "translator": translator.identity,
         "date": datetime.now(timezone.utc).isoformat("T", "seconds"),
         "versions": {name: version(name) for name in ("transformers", "torch")},
         "origin": job.origin,

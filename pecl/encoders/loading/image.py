@@ -74,7 +74,7 @@ _CLIP = VisionArchitecture(
 )
 _SIGLIP = VisionArchitecture(SiglipVisionModel, ("text_model.", "logit_scale", "logit_bias"), None)
 
-ARCHITECTURES: dict[str, VisionArchitecture] = {
+IMAGE_ARCHITECTURES: dict[str, VisionArchitecture] = {
     "clip": _CLIP,
     "clip_vision_model": _CLIP,
     "siglip": _SIGLIP,  # SigLIP 2 with a fixed resolution says so too
@@ -123,12 +123,12 @@ def _read_open_clip(folder: Path, name: str, dtype: torch.dtype) -> ImageEncoder
 
 def _read_transformers(folder: Path, name: str, dtype: torch.dtype) -> ImageEncoder:
     config = read_config(folder)
-    architecture = ARCHITECTURES.get(config.model_type)
+    architecture = IMAGE_ARCHITECTURES.get(config.model_type)
     if architecture is None:
         hint = "; choose a SigLIP 2 of fixed resolution" if config.model_type == "siglip2" else ""
         raise WeightsError(
             f"{folder} holds the architecture {config.model_type!r}, expected an image tower: "
-            f"one of {', '.join(ARCHITECTURES)}, or timm's or open_clip's{hint}"
+            f"one of {', '.join(IMAGE_ARCHITECTURES)}, or timm's or open_clip's{hint}"
         )
     state = {
         key: tensor for key, tensor in read_state_dict(folder).items() if not key.startswith(architecture.other_half)

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from pecl.encoders.activations import ACTIVATIONS
 from pecl.encoders.loading.weights import check_names, read_json, read_state_dict, take_linear
 from pecl.encoders.pooling import POOLINGS
 from pecl.errors import WeightsError, unknown
@@ -28,7 +29,8 @@ POOLING_FLAGS = {
     "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
     "pooling_mode_weightedmean_tokens": "weightedmean",
 }
-ACTIVATIONS: dict[str, type[nn.Module]] = {"Identity": nn.Identity, "Tanh": nn.Tanh, "GELU": nn.GELU, "ReLU": nn.ReLU}
+# The activations of dense layers by the names of their classes
+ACTIVATION_LAYERS = {"Identity": nn.Identity} | {type(one).__name__: type(one) for one in ACTIVATIONS.values()}
 
 
 class Normalize(nn.Module):
@@ -129,9 +131,10 @@ def _head(modules: list[tuple[str, Path]], folder: Path, dtype: torch.dtype) -> 
 def _dense(folder: Path, dtype: torch.dtype) -> list[nn.Module]:
     settings: dict[str, Any] = read_json(folder / "config.json")
     activation = str(settings.get("activation_function", "torch.nn.Tanh")).split(".")[-1]  # Tanh is the library's own
-    if activation not in ACTIVATIONS:
-        raise WeightsError(f"{folder / 'config.json'}: {unknown('activation_function', activation, ACTIVATIONS)}")
+    if activation not in ACTIVATION_LAYERS:
+        problem = unknown("activation_function", activation, ACTIVATION_LAYERS)
+        raise WeightsError(f"{folder / 'config.json'}: {problem}")
     state = read_state_dict(folder)
     check_names((), state.keys() - {"linear.weight", "linear.bias"}, folder, "Dense")
     linear = take_linear(state, "linear", folder, dtype)
-    return [linear] if activation == "Identity" else [linear, ACTIVATIONS[activation]()]
+    return [linear] if activation == "Identity" else [linear, ACTIVATION_LAYERS[activation]()]

@@ -19,6 +19,7 @@ from pecl.encoders.loading.hub import resolve
 from pecl.encoders.loading.sentence_transformers import read_layout
 from pecl.encoders.loading.shapes import base_config
 from pecl.encoders.loading.weights import build_model, check_names, read_config, read_json, read_state_dict, take_linear
+from pecl.encoders.positions import longest_sequence
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, WeightsError
 
@@ -30,9 +31,6 @@ MCLIP_MODELS = (
 )
 TEXT_OPTION = "--text-model PATH"
 DEFAULT_MAX_LENGTH = 128  # tokens; captions are far shorter
-
-# Encoders whose first position stands at `pad_token_id + 1` of the position table.
-OFFSET_POSITIONS = frozenset({"camembert", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl", "xmod"})
 
 
 @dataclass
@@ -170,9 +168,9 @@ def read_tokenizer(folder: Path, config: PretrainedConfig) -> PreTrainedTokenize
 
 def _max_length(asked: int | None, parts: TextParts) -> int:
     config = parts.backbone.config
-    limit = min(getattr(config, "max_position_embeddings", 1 << 30), parts.tokenizer.model_max_length)
-    if config.model_type in OFFSET_POSITIONS:
-        limit = min(limit, config.max_position_embeddings - config.pad_token_id - 1)
+    limit = parts.tokenizer.model_max_length
+    if hasattr(config, "max_position_embeddings"):
+        limit = min(limit, longest_sequence(config))
     if asked is None:
         return min(DEFAULT_MAX_LENGTH, limit, parts.longest or limit)
     if not 1 <= asked <= limit:

@@ -32,7 +32,7 @@ def make_launcher(name: str | None = None, jobs: int | None = None, options: Seq
         ConfigError: no such launcher or option, too few jobs, or what it needs is not installed.
     """
     if jobs is not None and jobs < 1:
-        raise ConfigError(f"jobs: {jobs} is out of range, expected at least 1")
+        raise ConfigError(f"jobs: expected a whole number >= 1, got {jobs}")
     if name is None:
         name = "inline" if jobs in (None, 1) else "process"
     if name not in LAUNCHERS:

@@ -9,8 +9,9 @@ from typing import Literal, Protocol
 
 import yaml
 
-from pecl.config import ExperimentConfig, make_config
+from pecl.config import ALIGNMENTS, ENGINES, TRAIN_ON, ExperimentConfig, make_config
 from pecl.errors import ConfigError, OutputError, PeclError
+from pecl.options import Registry
 
 # Exit statuses of a worker beside 0 (its results are written, complete or failed): see sysexits.h
 BAD_INPUT, CANNOT_WRITE, BUSY = 2, 73, 75
@@ -46,6 +47,13 @@ class Task:
         return cls(cells), document["folder"]
 
 
+def gpus_needed(device: str) -> int:
+    """Return how many GPUs a process must see to find `device`: k + 1 for `cuda:k`, 1 for `cuda`, 0 for all others."""
+    kind, _, index = device.partition(":")
+    number = int(index) if index.isdecimal() else 0  # a device that is not there is refused by the process itself
+    return number + 1 if kind == "cuda" else 0
+
+
 @dataclass(frozen=True)
 class Event:
     """Something that a launcher has to say.
@@ -70,6 +78,29 @@ class Launcher(Protocol):
     def run(self, tasks: Sequence[Task]) -> Iterator[Event]:
         """Carry out `tasks` and yield what happens. Closing the iterator stops what runs, which saves its state."""
         ...
+
+
+def check_workers_know(configs: Sequence[ExperimentConfig]) -> None:
+    """Refuse configs whose adapter, alignment, engine or training text was registered in this process.
+
+    Workers are processes of their own, which start without it.
+
+    Raises:
+        ConfigError: one has such a name.
+    """
+    if not any(registry.added for registry in Registry.all):
+        return
+    from pecl.adapters.spec import KINDS, parse_adapter  # takes torch, as whoever registers something has done
+
+    for config in configs:
+        kinds = [adapter.kind for adapter in parse_adapter(config.adapter, config.rank)]
+        used = ((KINDS, kinds), (ALIGNMENTS, config.alignments), (ENGINES, [config.engine]))
+        for registry, names in (*used, (TRAIN_ON, [config.train_on])):
+            if unknown_there := sorted(registry.added & set(names)):
+                raise ConfigError(
+                    f'{registry.what}: "{unknown_there[0]}" is registered in this process alone, and a launcher\'s '
+                    "workers do not know it: expected launcher inline, with one job, or pecl.train"
+                )
 
 
 class WorkerDiedError(RuntimeError):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pecl.errors import PeclError
+from pecl.files import BusyError
 from pecl.grid.launchers.base import Event, Task
 from pecl.grid.launchers.worker import work
-from pecl.results.locks import BusyError
 
 
 class Inline:

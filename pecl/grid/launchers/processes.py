@@ -1,7 +1,8 @@
-"""N processes on this machine, each with cores, and GPUs where the cells ask for one, of its own.
+"""N processes on this machine, each with cores, and a GPU where the cells ask for one, of its own.
 
 Two processes that share cores, each with as many threads as there are cores, are far slower than one: so the cores are
-divided, and every process is bound to its part. A process ends with the one that started it, whatever ends that.
+divided, and every process is bound to its part. `cuda` and `cuda:0` are the GPU of each process, the visible ones in
+turn; `cuda:1` and above name one GPU for all. A process ends with the one that started it, whatever ends that.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from pecl.errors import ConfigError
-from pecl.grid.launchers.base import BAD_INPUT, BUSY, CANNOT_WRITE, Event, Task, end_of
+from pecl.grid.launchers.base import BAD_INPUT, BUSY, CANNOT_WRITE, Event, Task, end_of, gpus_needed
 
 _POLL_SECONDS, _TICK_SECONDS = 0.05, 1.0
 _STOP_SECONDS = 30.0  # a worker that was asked to stop saves its state first
@@ -43,7 +44,7 @@ class Processes:
 
     def __init__(self, jobs: int) -> None:
         if jobs < 1:
-            raise ConfigError(f"jobs: {jobs} is out of range, expected at least 1")
+            raise ConfigError(f"jobs: expected a whole number >= 1, got {jobs}")
         self.jobs = jobs
 
     def run(self, tasks: Sequence[Task]) -> Iterator[Event]:
@@ -69,7 +70,7 @@ class Processes:
     def _start(self, place: int, task: Task) -> _Worker:
         cores = share_of_cores(place, self.jobs)
         environment = {"OMP_NUM_THREADS": str(len(cores)), **os.environ, "TQDM_DISABLE": "1"}
-        if task.cells[0].device == "cuda":
+        if gpus_needed(task.cells[0].device) == 1:
             environment["CUDA_VISIBLE_DEVICES"] = _gpu(place)
         command = [sys.executable, "-m", "pecl.grid.launchers.worker", "-", "--cores", ",".join(map(str, cores))]
         errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the worker has ended)

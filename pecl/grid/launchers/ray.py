@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pecl.errors import ConfigError
-from pecl.grid.launchers.base import Event, Task, end_of
+from pecl.grid.launchers.base import Event, Task, end_of, gpus_needed
 from pecl.grid.launchers.worker import run_text
 
 _OPTIONS = ("num_cpus", "num_gpus", "memory")
@@ -48,7 +48,8 @@ class Ray:
         ours = not ray.is_initialized()
         if ours:
             self._start()
-        gpus = {"num_gpus": 1} if tasks[0].cells[0].device == "cuda" else {}
+        needed = gpus_needed(tasks[0].cells[0].device)  # Ray hides all GPUs from a task that asks for none
+        gpus = {"num_gpus": needed} if needed else {}
         remote = ray.remote(run_text).options(max_retries=0, **{**gpus, **self.options})
         waiting: dict[Any, Task] = {}
         try:

@@ -21,8 +21,9 @@ from pathlib import Path
 
 from pecl.config import ExperimentConfig
 from pecl.errors import OutputError, PeclError
+from pecl.files import BusyError
 from pecl.grid.launchers.base import BAD_INPUT, BUSY, CANNOT_WRITE, Task
-from pecl.results.locks import BusyError, hold
+from pecl.results.locks import hold
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pecl.config import make_config
+from pecl.config import Role, fields_of, make_config
 from pecl.data.captions import ParallelCaptions
 from pecl.errors import DataError
 from pecl.experiment.inputs import load_captions
@@ -24,10 +24,7 @@ from pecl.results.result import manifest_path
 from pecl.retrieval.measures import DIRECTIONS
 
 # Fields that say which data a run was measured on; routes and shots share them
-_DATA_FIELDS = (
-    *("dataset", "split", "language", "gallery", "image_weight"),
-    *("skip_unreadable", "allow_missing_images", "allow_copied_translations"),
-)
+_DATA_FIELDS = fields_of(Role.DATA)
 
 
 @dataclass(frozen=True)

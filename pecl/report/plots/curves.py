@@ -10,9 +10,10 @@ from pecl.languages import language_name
 from pecl.report.plots.estimates import SCORE, best_of_routes, where_text
 from pecl.report.plots.groups import plot_groups
 from pecl.report.plots.style import COLUMN, NotDrawn, Plot, legend, look, panels, styled
-from pecl.report.tables import BEST, METRIC, Cell, Group, chosen_cells
+from pecl.report.tables import BEST, Cell, Group, chosen_cells
 from pecl.report.tables.groups import Result
 from pecl.report.tables.table import seeds_text
+from pecl.retrieval.measures import METRIC
 
 
 def draw_curves(results: Sequence[Result]) -> list[Plot]:
@@ -46,7 +47,7 @@ def _curves(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
             style = look(languages.index(code)) | {"marker": ""}
             left.plot(*zip(*run["curve"]["loss"], strict=True), **style, label=language_name(code))
             own = run["metrics"]["val"]
-            scores = [(0, own["zero_shot"][METRIC]), *run["curve"]["val_mean_recall@1"]]
+            scores = [(0, own["zero_shot"][METRIC]), *run["curve"][f"val_{METRIC}"]]
             right.plot(*zip(*scores, strict=True), **style)
             ring = {"marker": "o", "markersize": 7, "markerfacecolor": "none"}
             right.plot(run["best_step"], own[BEST][METRIC], **ring, color=style["color"])

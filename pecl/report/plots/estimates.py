@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from pecl.languages import language_name
-from pecl.report.tables import BEST, METRIC, Cell, Group, hits
+from pecl.report.tables import BEST, Cell, Group, hits
 from pecl.report.tables.groups import Result
 from pecl.report.tables.statistics import intervals, sample_std
 from pecl.report.tables.table import seeds_text
+from pecl.retrieval.measures import METRIC
 
 SCORE = "mean R@1"
 

@@ -10,13 +10,12 @@ from pecl.report.tables.formats import FORMATS, text_table
 from pecl.report.tables.groups import Group, by_group, group_of
 from pecl.report.tables.modules import module_table
 from pecl.report.tables.runs import evaluation_table, training_table
-from pecl.report.tables.statistics import BEST, METRIC, hits
+from pecl.report.tables.statistics import BEST, hits
 from pecl.report.tables.table import Table
 
 __all__ = [
     "BEST",
     "FORMATS",
-    "METRIC",
     "TABLES",
     "Cell",
     "Group",

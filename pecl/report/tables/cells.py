@@ -4,26 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from pecl.config import ExperimentConfig
+from pecl.config import IDENTITY_DEFAULTS, Role, fields_of
 from pecl.report.tables.groups import Group, Result, group_of
-from pecl.report.tables.statistics import BEST, METRIC, hits, sample_std
+from pecl.report.tables.statistics import BEST, hits, sample_std
+from pecl.retrieval.measures import METRIC
 
-# What a grid searches over: of cells that differ in these alone, validation chooses one.
-SEARCHED = frozenset(
-    {"alignment", "alignment_weight", "image_weight", "anchor", "lr", "epochs", "batch_size", "eval_every", "dropout"}
-    | {"device"}
-)
-_IDENTITY = {item.name: item.default for item in fields(ExperimentConfig) if item.metadata.get("identity", True)}
-# Said by the group, by the row, or by the module's description.
-_SAID = frozenset({"profile", "text_model", "image_model", "dataset", "split", "gallery", "test_query", "split_seed"})
-_SAID_BY_ROW = frozenset({"language", "route", "seed", "rank", "weights"})
-_SAME_CELL = frozenset({"seed", "beside"})  # which repetition of a cell a run is
+_SAID = fields_of(Role.GROUP | Role.ROW | Role.REPEAT)  # by the table, or by the row
+_SETTING = [name for name in IDENTITY_DEFAULTS if name not in _SAID | fields_of(Role.SEARCHED)]
+_CELL = [name for name in IDENTITY_DEFAULTS if name not in fields_of(Role.REPEAT)]
 
 Setting = tuple[tuple[str, Any], ...]
 
@@ -127,17 +121,16 @@ class Cell:
 
 def setting_of(result: Result) -> Setting:
     """Return (field, value) of all that a grid does not search over and that neither the table nor the row says."""
-    config = {**_IDENTITY, **result["config"]}
-    kept = [name for name in _IDENTITY if name not in SEARCHED | _SAID | _SAID_BY_ROW | _SAME_CELL]
+    config = {**IDENTITY_DEFAULTS, **result["config"]}
     spec = (result["adapter"] or {}).get("spec")
-    return tuple((name, spec if name == "adapter" else config[name]) for name in kept)
+    return tuple((name, spec if name == "adapter" else config[name]) for name in _SETTING)
 
 
 def differing_fields(results: Sequence[Result]) -> list[str]:
     """Return the fields in which runs differ, of those that a list of runs has no column of its own for."""
     own = {"adapter", "lr", "alignment_weight"}
-    kept = [name for name in _IDENTITY if name not in _SAID | _SAID_BY_ROW | _SAME_CELL | own]
-    configs = [{**_IDENTITY, **result["config"]} for result in results]
+    kept = [name for name in IDENTITY_DEFAULTS if name not in _SAID | own]
+    configs = [{**IDENTITY_DEFAULTS, **result["config"]} for result in results]
     return [name for name in kept if len({str(config[name]) for config in configs}) > 1]
 
 
@@ -170,8 +163,8 @@ def best_cells(results: Sequence[Result]) -> list[Result]:
 
 
 def _cell_key(result: Result) -> tuple:
-    config = {**_IDENTITY, **result["config"]}
-    return tuple(str(config[name]) for name in _IDENTITY if name not in _SAME_CELL)
+    config = {**IDENTITY_DEFAULTS, **result["config"]}
+    return tuple(str(config[name]) for name in _CELL)
 
 
 def _choose(cells: list[tuple[Result, ...]]) -> Cell:

@@ -9,8 +9,7 @@ import numpy as np
 
 from pecl.errors import DataError
 from pecl.report.tables.groups import Result, where
-from pecl.report.tables.statistics import METRIC
-from pecl.retrieval.measures import DIRECTIONS, RECALL_AT
+from pecl.retrieval.measures import DIRECTIONS, METRIC, RECALL_AT
 
 # kind -> fields, as paths, and what each holds
 _TEXT, _COUNT, _NUMBER, _OBJECT = str, int, (int, float), dict

@@ -12,8 +12,9 @@ from pecl.report.tables.cells import Cell, Setting, varying
 from pecl.report.tables.groups import Result, group_of, one_group
 from pecl.report.tables.languages import ZERO_SHOT
 from pecl.report.tables.rows import Row, runs_of, setting_columns, setting_remark
-from pecl.report.tables.statistics import ENGLISH, METRIC, disparity, share_closed
+from pecl.report.tables.statistics import ENGLISH, disparity, share_closed
 from pecl.report.tables.table import Table, frame, number
+from pecl.retrieval.measures import METRIC
 from pecl.routes import ROUTES
 
 TITLE = "Disparity between languages"

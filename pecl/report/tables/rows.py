@@ -8,8 +8,9 @@ from typing import Any
 
 from pecl.report.tables.cells import Cell, varying
 from pecl.report.tables.groups import Result, group_of
-from pecl.report.tables.statistics import BEST, METRIC, intervals
+from pecl.report.tables.statistics import BEST, intervals
 from pecl.report.tables.table import INTERVAL, interval, number, spread
+from pecl.retrieval.measures import METRIC
 from pecl.routes import WITHOUT_ANCHOR
 
 Row = dict[str, Any]

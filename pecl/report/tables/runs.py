@@ -10,9 +10,9 @@ import pandas as pd
 from pecl.report.tables.cells import differing_fields
 from pecl.report.tables.groups import Result, group_of
 from pecl.report.tables.rows import Row, alignment_of, setting_text
-from pecl.report.tables.statistics import BEST, METRIC, gain, hits, intervals
+from pecl.report.tables.statistics import BEST, gain, hits, intervals
 from pecl.report.tables.table import INTERVAL, Table, interval, test_captions
-from pecl.retrieval.measures import RECALL_AT
+from pecl.retrieval.measures import METRIC, RECALL_AT
 
 
 def runs_table(results: Sequence[Result]) -> Table:

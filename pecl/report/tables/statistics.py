@@ -10,7 +10,6 @@ import numpy as np
 
 from pecl.retrieval.measures import LEVEL, SAMPLES, bootstrap_intervals
 
-METRIC = "mean_recall@1"
 BEST = "best"
 ENGLISH = "en"
 BOOTSTRAP = f"{LEVEL:.0%} percentile bootstrap over test items, {SAMPLES:,} resamples, seed 0"

@@ -25,7 +25,7 @@ from pecl.errors import ConfigError, OutputError, WeightsError
     "spec",
     [
         "lora",
-        "lora-only:r=3",
+        "lora-only:r=3,lora_alpha=5.0,lora_dropout=0.25",
         "lora-only:target_modules=output",
         "lora-only:target_modules=attention_output+layernorm:target_modules=output_norm",
     ],
@@ -51,6 +51,7 @@ PEFT_CONFIGS = {
         "lora-only:r=2,lora_alpha=6.0,target_modules=output",
     ),
     "layer norms": ({"target_modules": ["query", "value"], "modules_to_save": ["output.LayerNorm"]}, "lora"),
+    "dropout": ({"target_modules": ["key"], "lora_dropout": 0.25}, "lora-only:lora_dropout=0.25,target_modules=key"),
     "rslora": ({"target_modules": ["query", "value"], "r": 4, "lora_alpha": 8, "use_rslora": True}, None),
 }
 
@@ -80,7 +81,18 @@ def test_pecl_loads_what_peft_writes(architecture, name, tmp_path):
         ({"use_dora": True}, "use_dora is True, which pecl cannot compute; expected False"),
         ({"peft_type": "IA3"}, "peft_type is 'IA3'"),
         ({"bias": "all"}, "bias is 'all'"),
+        ({"lora_bias": True}, "lora_bias is True"),
         ({"rank_pattern": {"query": 2}}, "rank_pattern"),
+        ({"alpha_pattern": {"query": 2}}, "alpha_pattern is {'query': 2}"),
+        ({"layers_to_transform": [0]}, "layers_to_transform"),
+        ({"trainable_token_indices": [5]}, "trainable_token_indices"),
+        ({"target_parameters": ["weight"]}, "target_parameters"),
+        ({"alora_invocation_tokens": [3, 4]}, r"alora_invocation_tokens is \[3, 4\]"),
+        ({"use_qalora": True}, "use_qalora"),
+        ({"use_bdlora": {"nblocks": 2}}, "use_bdlora"),
+        ({"layer_replication": [[0, 2], [1, 2]]}, "layer_replication"),
+        ({"arrow_config": {"top_k": 3}}, "arrow_config"),
+        ({"kasa_config": {"beta": 1.0}}, "kasa_config"),
         ({"init_lora_weights": "pissa"}, "init_lora_weights is 'pissa'"),
         ({"r": "eight"}, "r is 'eight'"),
         ({"r": None}, "r is None"),
@@ -93,6 +105,27 @@ def test_peft_adapters_that_pecl_cannot_compute_are_refused(change, message, tmp
     (tmp_path / "adapter_config.json").write_text(json.dumps(options | change))
     with pytest.raises(WeightsError, match=message):
         read_peft(tmp_path, tower)
+
+
+def test_a_scale_for_some_layers_is_refused_though_the_tensors_fit(tmp_path):
+    """As PEFT itself writes it: only the config tells that this is not plain LoRA."""
+    tower = tower_of("bert", torch.float32)
+    theirs = peft.get_peft_model(
+        copy.deepcopy(tower.backbone), peft.LoraConfig(r=8, target_modules=["query"], alpha_pattern={"query": 3})
+    )
+    theirs.save_pretrained(tmp_path)
+    with pytest.raises(WeightsError, match="alpha_pattern"):
+        read_peft(tmp_path, tower)
+
+
+def test_options_that_are_null_are_plain(tmp_path):
+    tower = tower_of("bert", torch.float32)
+    write_peft(tmp_path, states(tower)[0], parse_adapter("lora"), tower)
+    options = json.loads((tmp_path / "adapter_config.json").read_text())
+    for name in ("use_dora", "lora_bias", "rank_pattern", "alpha_pattern", "layers_to_transform", "init_lora_weights"):
+        options[name] = None
+    (tmp_path / "adapter_config.json").write_text(json.dumps(options))
+    assert read_peft(tmp_path, tower)[0] == parse_adapter("lora")
 
 
 def test_damaged_peft_folders_are_refused(tmp_path):

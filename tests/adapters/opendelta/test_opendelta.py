@@ -160,6 +160,15 @@ class TestFormulae:
         torch.testing.assert_close(out, expected)
 
 
+# kind -> pecl's config that starts as OpenDelta does
+STARTS = {
+    "lora": LoraConfig(),
+    "bottleneck": BottleneckConfig(identity_start=False),
+    "compacter": CompacterConfig(identity_start=False),
+    "soft_prompt": SoftPromptConfig(),
+}
+
+
 class TestStart:
     @pytest.mark.parametrize(("kind", "moved_by"), [("lora", 0.0), ("bottleneck", 1e-2), ("compacter", 1e-2)])
     def test_fresh_delta_is_nearly_the_identity(self, kind, moved_by):
@@ -182,6 +191,30 @@ class TestStart:
             states.append(torch.cat([tensor.flatten() for tensor in attached.state_dict().values()]))
         assert torch.equal(states[0], states[1])
         assert not torch.equal(states[0], states[2])
+
+    @pytest.mark.parametrize(("kind", "config"), STARTS.items())
+    def test_pecl_draws_from_the_same_distributions(self, kind, config):
+        """Kolmogorov and Smirnov's distance between the values of each name in five seeds."""
+        backbone, tower = tiny_backbone(layers=1, width=256), tiny_tower()
+        tower.backbone, tower.max_length = backbone, 16
+        drawn = [{}, {}]
+        for seed in range(5):
+            reference = attach_opendelta(backbone, kind, seed=seed, layer_norms=False)
+            theirs = from_opendelta_state_dict(reference.state_dict())[1]
+            reference.detach()
+            adapter = attach(tower, config, seeds=(seed,))
+            ours = adapter.slot_state(0)
+            adapter.remove()
+            assert ours.keys() == theirs.keys()
+            for values, state in zip(drawn, (ours, theirs), strict=True):
+                for name, tensor in state.items():
+                    values.setdefault(name.rpartition(".")[2], []).append(tensor.flatten())
+        for name in drawn[0]:
+            one, other = (torch.cat(values[name]).sort().values for values in drawn)
+            assert len(one) == len(other)
+            both = torch.cat([one, other])
+            below = [torch.searchsorted(values, both, right=True) / len(one) for values in (one, other)]
+            assert (below[0] - below[1]).abs().max() < 1.95 * (2 / len(one)) ** 0.5, name
 
     def test_ranges(self):
         lora = attach_opendelta(tiny_backbone(layers=1, width=256), "lora", r=64).state_dict()

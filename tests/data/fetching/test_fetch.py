@@ -23,6 +23,7 @@ from helpers.loopback import (
     without_proxies,
     wrong,
 )
+from helpers.waiting import wait_until
 
 from pecl.data.fetching.download import check_content
 from pecl.data.fetching.fetch import Fetcher, FetchError, FetchPolicy, StoppedError, UnreachableError
@@ -115,10 +116,7 @@ def test_a_killed_process_leaves_a_part_that_the_next_one_continues(server, tmp_
     server.faults[PATH] = [stall(70_000)]
     process = subprocess.Popen([sys.executable, "-c", FETCH, server.url + PATH, str(tmp_path / "a")])
     part = tmp_path / "a.part"
-    deadline = time.monotonic() + 60
-    while not server.requests or not part.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: server.requests and part.exists(), 60, "the first bytes of the file")
     time.sleep(0.2)  # it waits for the rest now
     process.kill()
     assert process.wait() == -signal.SIGKILL

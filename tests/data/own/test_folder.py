@@ -8,9 +8,10 @@ from helpers.layouts import write_image
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pecl.data.own.folder import check_captions_file, load_folder
+from pecl.data.own.folder import check_captions_file
 from pecl.data.own.in_memory import from_dataset
 from pecl.data.own.tables import Problem, read_table
+from pecl.data.registry import load_dataset
 from pecl.errors import DataError
 
 ROWS = [
@@ -37,6 +38,10 @@ def write_table(path, rows):
             writer.writeheader()
             writer.writerows(rows)
     return path
+
+
+def load_folder(path, language, need=(), **options):
+    return load_dataset(str(path), language, need=need, **options)
 
 
 def write_images(folder):

@@ -12,7 +12,6 @@ from pecl.data.scenes.translate import MISTAKE_RATE, english_to_target, target_t
 from pecl.data.scenes.world import KINDS, PLACES, WEATHERS, Dice, sample_scenes
 from pecl.errors import ConfigError, DataError
 from pecl.files import sha256_lines
-from pecl.languages import LANGUAGES
 
 GOLDEN = {  # of load_scenes("de", 100); the beginnings of SHA-256
     "captions": ["fd868aebd5fe30a4", "e96d2d882bf81940"],
@@ -20,12 +19,12 @@ GOLDEN = {  # of load_scenes("de", 100); the beginnings of SHA-256
     "fingerprint": "ead2db449f30833e",
 }
 
-OTHERS = [language for language in LANGUAGES if language != "en"]
+OTHERS = [language for language in LEXICONS if language != "en"]
 
 
 @pytest.fixture(scope="module")
 def sets():
-    return {language: load_scenes(language) for language in LANGUAGES}
+    return {language: load_scenes(language) for language in LEXICONS}
 
 
 def test_shape_and_provenance(sets):

@@ -4,21 +4,25 @@ import gzip
 import hashlib
 
 import pytest
-from helpers.layouts import make_multi30k, make_task2, real_data_dir, sentence, write_image, write_lines
+from helpers.layouts import loader, make_multi30k, make_task2, real_data_dir, sentence, write_image, write_lines
 
+from pecl.data.request import DataRequest
 from pecl.data.sets.multi30k import (
     SPLIT_LANGUAGES,
-    load_multi30k,
-    load_multi30k_pool,
-    load_multi30k_translations_outside_pool,
     load_pool_ids,
     pool_ids,
+    read_multi30k_translations_outside_pool,
 )
-from pecl.data.sets.multi30k_task2 import TASK2_SPLITS, load_multi30k_task2
+from pecl.data.sets.multi30k_task2 import TASK2_SPLITS
 from pecl.errors import DataError
 from pecl.files import sha256_lines
 
 BOTH = ("english_to_target", "target_to_english")
+load_multi30k, load_multi30k_pool, load_multi30k_task2 = map(loader, ("multi30k", "multi30k-1k", "multi30k-task2"))
+
+
+def outside_pool(data_dir, language):
+    return read_multi30k_translations_outside_pool(DataRequest("multi30k-1k", language, data_dir=data_dir))
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
@@ -64,10 +68,13 @@ def test_caption_numbers_are_cut_from_the_names_of_ambiguous_coco(tmp_path):
 
 
 def test_unknown_split_language_and_combination(tmp_path):
-    with pytest.raises(DataError, match=r"unknown Multi30K split 'trian'.*did you mean 'train'"):
+    make_multi30k(tmp_path)
+    with pytest.raises(DataError, match=r"unknown split of multi30k 'trian'.*did you mean 'train'"):
         load_multi30k(tmp_path, "de", "trian")
-    with pytest.raises(DataError, match=r"unknown Multi30K language 'it': expected one of cs, de, en, fr"):
+    with pytest.raises(DataError, match=r"unknown language of multi30k 'it': expected one of cs, de, en, fr"):
         load_multi30k(tmp_path, "it", "val")
+    with pytest.raises(DataError, match=r"unknown Multi30K language 'it': expected one of cs, de, en, fr"):
+        outside_pool(tmp_path, "it")
     has = "train, val, test_2016_flickr, test_2018_flickr$"
     with pytest.raises(DataError, match=f"Multi30K has no test_2017_flickr in 'cs': that language has {has}"):
         load_multi30k(tmp_path, "cs", "test_2017_flickr")
@@ -88,9 +95,9 @@ def test_task2_stands_image_by_image(tmp_path):
     assert captions.english == tuple(f"en caption {k} of image {i}" for i in (0, 2) for k in range(1, 6))
     assert captions.target == tuple(f"de caption {k} of image {i}" for i in (0, 2) for k in range(1, 6))
     assert load_multi30k_task2(tmp_path, "en", text_only=True).target[5] == "en caption 1 of image 1"
-    with pytest.raises(DataError, match="unknown Multi30K task 2 language 'fr'"):
+    with pytest.raises(DataError, match="unknown language of multi30k-task2 'fr'"):
         load_multi30k_task2(tmp_path, "fr")
-    with pytest.raises(DataError, match="unknown Multi30K task 2 split 'test_2017'"):
+    with pytest.raises(DataError, match="unknown split of multi30k-task2 'test_2017'"):
         load_multi30k_task2(tmp_path, "de", "test_2017")
 
 
@@ -125,7 +132,7 @@ def pool_dir(tmp_path_factory):
 
 
 def test_pool_is_drawn_from_the_photographs_that_are_there(pool_dir):
-    captions = load_multi30k_pool(pool_dir, "de", BOTH)
+    captions = load_multi30k_pool(pool_dir, "de", need=BOTH)
     expected = chosen_by_counting([str(100 + i) for i in range(1200) if i % 12])
     assert captions.images.ids == tuple(f"{i}.jpg" for i in expected)
     assert load_pool_ids(pool_dir) == expected
@@ -139,7 +146,7 @@ def test_pool_is_drawn_from_the_photographs_that_are_there(pool_dir):
 
 
 def test_outside_the_pool_is_the_rest_in_machine_translation(pool_dir):
-    captions = load_multi30k_translations_outside_pool(pool_dir, "cs")
+    captions = outside_pool(pool_dir, "cs")
     pool = set(load_pool_ids(pool_dir))
     rest = [i for i in range(1200) if str(100 + i) not in pool]
     assert captions.english == tuple(sentence("en", i) for i in rest)
@@ -194,14 +201,14 @@ def test_real_pool_and_the_rest():
     ids = load_pool_ids(root)
     assert len(set(ids)) == 1000
     names = (root / "multi30k/data/task1/image_splits/train.txt").read_text().split()
-    outside = load_multi30k_translations_outside_pool(root, "de")
+    outside = outside_pool(root, "de")
     whole = load_multi30k(root, "de", "train", ("english_to_target",), text_only=True)
     pool_names = {f"{i}.jpg" for i in ids}
     rest = [i for i, name in enumerate(names) if name not in pool_names]
     assert len(rest) == len(outside) == 28000
     assert outside.english == tuple(whole.english[i] for i in rest)
     assert outside.target == tuple(whole.english_to_target[i] for i in rest)
-    pool = load_multi30k_pool(root, "de", BOTH)
+    pool = load_multi30k_pool(root, "de", need=BOTH)
     assert pool.images.ids == tuple(f"{i}.jpg" for i in ids)
     assert pool.english == tuple(whole.english[names.index(f"{i}.jpg")] for i in ids)
     assert pool.images.load(0).size == (224, 224)

@@ -1,14 +1,14 @@
 """Multi30K in its published parts, on a tiny copy of its layout and on the real captions where they are."""
 
 import pytest
-from helpers.layouts import make_multi30k, real_data_dir, sentence
+from helpers.layouts import loader, make_multi30k, real_data_dir, sentence
 
-from pecl.data.sets.multi30k_full import load_multi30k_full
 from pecl.data.splits import split_captions
 from pecl.errors import DataError
 
 SIZES = {"train": 7, "val": 3, "test_2016_flickr": 4}
 BOTH = ("english_to_target", "target_to_english")
+load_multi30k_full = loader("multi30k-full")
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_missing_photographs_are_left_out_unless_a_part_has_none(data_dir):
     assert kept.provenance["images"] == {"total": 14, "kept": 11, "left_out": 3}
     for name in ("107.jpg", "109.jpg"):
         (images / name).unlink()
-    with pytest.raises(DataError, match=r"no photograph of val is in .*, so nothing is left of the val part"):
+    with pytest.raises(DataError, match=r"no image of the val part is in .*multi30k/images, so nothing is left"):
         load_multi30k_full(data_dir, "de", allow_missing_images=True)
     assert len(load_multi30k_full(data_dir, "de", text_only=True)) == 14
 

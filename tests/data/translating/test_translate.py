@@ -16,7 +16,7 @@ from pecl.data.provenance import provenance_file, read_provenance
 from pecl.data.translating.cache import TranslationCache
 from pecl.data.translating.mt import Translator
 from pecl.data.translating.translate import completed, dataset_job, file_job, run_job, translate
-from pecl.data.translations import DIRECTIONS
+from pecl.data.translations import TRANSLATION_FOLDERS
 from pecl.errors import ConfigError, DataError, OutputError
 from pecl.files import sha256_file, sha256_lines
 
@@ -179,11 +179,11 @@ def test_korean_from_english_is_regenerated(tmp_path, translation_models, cache)
     assert json.loads(provenance_file(job.output).read_text("utf-8")) == record
     assert record["sha256"] == sha256_file(job.output)
     assert record["source_sha256"] == sha256_lines(job.sentences)
-    assert record["engine"]["model"] == str(translation_models["m2m100"])
-    assert record["engine"]["revision"].startswith("sha256:")
-    assert (record["engine"]["source"], record["engine"]["target"]) == ("en", "ko")
+    assert record["translator"]["model"] == str(translation_models["m2m100"])
+    assert record["translator"]["revision"].startswith("sha256:")
+    assert (record["translator"]["source"], record["translator"]["target"]) == ("en", "ko")
     assert record["origin"] == {"dataset": "xtd10", "split": None}
-    assert set(DIRECTIONS.values()) == {path.name for path in job.output.parent.parent.iterdir()}
+    assert set(TRANSLATION_FOLDERS.values()) == {path.name for path in job.output.parent.parent.iterdir()}
 
 
 def test_a_finished_job_is_not_done_again(tmp_path, translator, cache):
@@ -224,7 +224,7 @@ def test_ones_own_table_gets_a_column(tmp_path, cache, suffix):
         path = tmp_path / ("in.csv" if source == "en" else f"half{suffix}")
         output = tmp_path / (f"half{suffix}" if source == "en" else f"whole{suffix}")
         run_job(file_job(path, source, target, output), Counting(), cache)
-    captions = load_dataset(str(output), "de", need=list(DIRECTIONS), text_only=True)
+    captions = load_dataset(str(output), "de", need=list(TRANSLATION_FOLDERS), text_only=True)
     assert captions.english == ("a dog, red", 'a "cat"')
     assert captions.english_to_target == ("A DOG, RED", 'A "CAT"')
     assert captions.target_to_english == ("HUND", "KATZE")

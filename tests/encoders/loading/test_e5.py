@@ -1,6 +1,7 @@
 """The reader of E5S1 files, against a tiny file written here, a scalar second reader, and the wheel's own C engine."""
 
 import importlib.util
+import math
 import random
 import shutil
 import struct
@@ -181,6 +182,36 @@ def test_model_order_of_layers_is_bert(tiny):
         scaled = [(x - mean) / (variance + 1e-5) ** 0.5 for x in row]
         by_hand = [x * w + b for x, w, b in zip(scaled, expected["emb.ln.w"], expected["emb.ln.b"], strict=True)]
         assert got[position].tolist() == pytest.approx(by_hand, abs=1e-4)
+
+
+def test_output_of_the_tiny_model_by_hand(tiny):
+    """One BERT layer written out from the file's own names, in float64, with the exact GELU."""
+    path, values = tiny
+    shapes = {name: shape for name, shape, _ in tiny_tensors()}
+    w = {name: np.array(value).reshape(shapes[name]) for name, value in values.items()}
+    ids = [0, 8, 5, 10, 2]
+
+    def linear(x, name):
+        return x @ w[f"l0.{name}.w"].T + w[f"l0.{name}.b"]
+
+    def normalise(x, name):
+        centred = x - x.mean(-1, keepdims=True)
+        return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5) * w[f"{name}.w"] + w[f"{name}.b"]
+
+    def heads(x):
+        return x.reshape(len(ids), HEADS, HIDDEN // HEADS).transpose(1, 0, 2)  # (h, L, d_head)
+
+    x = normalise(w["emb.word"][ids] + w["emb.pos"][: len(ids)] + w["emb.type"][0], "emb.ln")  # (L, d)
+    query, key, value = (heads(linear(x, name)) for name in ("q", "k", "v"))
+    scores = np.exp(query @ key.transpose(0, 2, 1) / math.sqrt(HIDDEN // HEADS))  # (h, L, L)
+    attended = scores / scores.sum(-1, keepdims=True) @ value  # (h, L, d_head)
+    x = normalise(x + linear(attended.transpose(1, 0, 2).reshape(len(ids), HIDDEN), "ao"), "l0.aln")
+    inner = linear(x, "fi")
+    inner = inner * (1 + np.vectorize(math.erf)(inner / math.sqrt(2))) / 2
+    x = normalise(x + linear(inner, "fo"), "l0.oln")
+    with torch.inference_mode():
+        found = build_bert(read_e5(path))(input_ids=torch.tensor([ids])).last_hidden_state[0]
+    np.testing.assert_allclose(found.numpy(), x, rtol=0, atol=2e-5)
 
 
 @given(st.integers(1, 40), st.integers(0, 2**32 - 1))

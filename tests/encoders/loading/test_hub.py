@@ -116,11 +116,12 @@ def test_the_image_tower_names_its_own_option(hub):
 
 
 def test_a_silent_hub_is_given_up_within_seconds(hub):
+    """Here after one second; huggingface_hub itself would wait for ten."""
     hub.silent = True
     started = time.monotonic()
     with pytest.raises(WeightsError, match=r"cannot fetch M-CLIP.*timed out.*--text-model PATH"):
         load(MODEL)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 9
 
 
 def test_no_hub_and_offline(hub, monkeypatch):

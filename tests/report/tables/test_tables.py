@@ -5,10 +5,13 @@ import pytest
 from helpers.report_results import both, evaluate, made, ranked, train
 
 from pecl.errors import DataError
-from pecl.report.tables import METRIC, chosen_cells, module_table, report, training_table
+from pecl.report.tables import chosen_cells, module_table, report, training_table
 from pecl.report.tables.disparity import disparity_table
 from pecl.report.tables.languages import COMPARISONS, aligned_table, routes_table
 from pecl.report.tables.modules import shots_table
+from pecl.report.tables.rows import cell_rows
+from pecl.retrieval.measures import METRIC
+from pecl.routes import ROUTES
 
 
 def rows(table):
@@ -75,6 +78,75 @@ def test_disparity_by_hand():
     assert (trained["mean"], trained["gap_to_english"]) == pytest.approx((0.5, 0.3))
     assert trained["share_closed"] == pytest.approx(0.5)
     assert languages(results).to_dict()["rows"][0]["share_closed"] is None
+
+
+def test_each_route_closes_the_gap_of_its_own_test_text():
+    """Translated text starts higher here: 0.6 and 0.4 against 0.2 and 0.2 of captions; English has 0.9."""
+    captions = [train(2, hits, size=10, language=code) for code, hits in (("de", 6), ("fr", 5))]
+    translated = [
+        train(before, after, size=10, language=code, route="method3", query="target_to_english")
+        for code, before, after in (("de", 6, 8), ("fr", 4, 6))
+    ]
+    found = rows(languages([*captions, *translated, train(9, 9, size=10, language="en", route="baseline1")]))
+    assert [row["condition"] for row in found] == ["zero-shot", "zero-shot (translated)", "method1", "method3"]
+    assert [row["mean"] for row in found] == pytest.approx([0.2, 0.5, 0.55, 0.7])
+    assert [row["gap_to_english"] for row in found] == pytest.approx([0.7, 0.4, 0.35, 0.2])
+    assert [row["share_closed"] for row in found[2:]] == pytest.approx([1 - 0.35 / 0.7, 1 - 0.2 / 0.4])
+
+
+def test_disparity_is_of_the_mean_over_seeds():
+    """de has 0.4, 0.6 and 0.8 by seed, fr 0.2 and 0.6; seed 1, by which cells are chosen, has the lowest of each."""
+    results = [train(1, hits, size=10, language="de", seed=seed) for seed, hits in ((1, 4), (2, 6), (3, 8))]
+    results += [train(1, hits, size=10, language="fr", seed=seed) for seed, hits in ((1, 2), (2, 6))]
+    _, trained = rows(languages(results))
+    assert (trained["mean"], trained["max_minus_min"]) == pytest.approx((0.5, 0.2))
+
+
+def _english(hits, run_id, kind=train, **values):
+    """A result of English whose score before training is `hits` of 10; equal candidates go by run id."""
+    scores = (hits, 10) if kind is train else (hits,)
+    return {**kind(*scores, **{"size": 10, "language": "en", "route": "baseline1", **values}), "run_id": run_id * 16}
+
+
+@pytest.mark.parametrize(
+    ("others", "used"),
+    [
+        ([], 8),
+        ([_english(3, "0", query="target_to_english")], 8),  # English tested on "translated" text
+        ([_english(3, "0", split_seed=7)], 8),  # against other pictures
+        ([_english(3, "0", kind=evaluate)], 8),  # the whole set: the same split goes before it
+        ([{**_english(3, "0", size=10), "config": {**_english(3, "0")["config"], "language": "cs"}}], 8),
+        ([_english(3, "0", test_query="official-run-cross")], 3),  # English is tested on English in both pairings
+    ],
+)
+def test_the_english_reference_is_zero_shot_on_english_captions_of_the_same_gallery(others, used):
+    results = [train(4, 6, size=10, language=code) for code in ("de", "fr")]
+    for found in ([*others, _english(8, "5")], [_english(8, "5"), *others]):
+        table = disparity_table(chosen_cells(results), found)
+        assert rows(table)[0]["english_zero_shot"] == pytest.approx(used / 10)
+
+
+def test_english_of_another_split_is_no_reference():
+    results = [train(4, 6, size=10, language=code) for code in ("de", "fr")]
+    for wrong in (_english(3, "0", split_seed=7), _english(3, "0", query="target_to_english")):
+        assert math.isnan(rows(disparity_table(chosen_cells(results), [wrong]))[0]["gap_to_english"])
+
+
+def test_a_row_shows_the_validation_score_that_the_cell_was_chosen_by():
+    """Seed 0 is there for one cell alone, so cells are compared at seed 1."""
+    results = [train(2, 6, size=10, seed=0, val=0.9), train(2, 8, size=10, seed=1, val=0.4)]
+    results.append(train(2, 7, size=10, seed=1, val=0.3, lr=1e-3))
+    (row,) = cell_rows(chosen_cells(results))
+    assert (row["val"], row["mean"], row["gain"]) == pytest.approx((0.4, 0.7, 0.5))
+    assert row["seeds"] == [0, 1]
+
+
+def test_a_row_names_the_alignment_of_routes_that_have_one():
+    values = {"alignment": "contrastive", "alignment_weight": 0.3}
+    cells = chosen_cells([train(4, 6, route=name, **values) for name in ROUTES])
+    found = {row["route"]: (row["alignment"], row["alignment_weight"]) for row in cell_rows(cells)}
+    aligned, alone = dict.fromkeys(("method1", "method2", "method3"), ("contrastive", 0.3)), (None, None)
+    assert found == {**aligned, "baseline1": alone, "baseline2": alone}
 
 
 def test_only_languages_with_a_result_of_every_route_enter_and_the_others_are_named():

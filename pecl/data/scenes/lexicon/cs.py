@@ -1,6 +1,7 @@
 """Czech: masculine animate (`a`) and inanimate (`m`), feminine, neuter; 2-4 as a plural, 5 with the genitive plural."""
 
-from pecl.data.scenes.grammar import Lexicon, inflect, table
+from pecl.data.scenes.grammar import inflect, table
+from pecl.data.scenes.lexicon.slavic import slavic
 
 _ADJECTIVE = {
     "nom.sg.f": "á",
@@ -23,7 +24,7 @@ _PARADIGMS = {
     "k": {form: "k" + ending for form, ending in _ADJECTIVE.items()} | {"nom.pl.a": "cí"},
 }
 
-CZECH = Lexicon(
+CZECH = slavic(
     code="cs",
     nouns=table("""
         noun       | gender | nom.sg     | gen.sg     | ins.sg     | nom.pl     | gen.pl     | ins.pl
@@ -80,19 +81,6 @@ CZECH = Lexicon(
         4: {"nom": "čtyři", "gen": "čtyř", "ins": "čtyřmi"},
         5: {"nom": "pět", "": "pěti"},
     },
-    noun_forms={
-        "nom.one": "nom.sg",
-        "nom.few": "nom.pl",
-        "nom.many": "gen.pl",
-        "gen.one": "gen.sg",
-        "gen.few": "gen.pl",
-        "gen.many": "gen.pl",
-        "ins.one": "ins.sg",
-        "ins.few": "ins.pl",
-        "ins.many": "ins.pl",
-    },
-    few=True,
-    phrase={"": "{numeral} {size} {colour} {noun}", "literal": "{numeral} {size} {noun} {colour}"},
     verbs=table("""
         verb   | sg        | pl
         stand  | stojí     | stojí
@@ -133,13 +121,12 @@ CZECH = Lexicon(
         rain    | v dešti           | za deštivého dne
         sunset  | při západu slunce | ve večerním světle
     """),
-    sentence={
-        "A": "{np}|{verb}|{rel}|{place}|{weather}",
+    sentence={  # the verb comes second
         "place_first": "{place}|{verb}|{weather}|{np}|{rel}",
         "weather_first": "{weather}|{verb}|{place}|{np}|{rel}",
     },
-    slip_gender={"a": "f", "m": "f", "f": "n", "n": "m"},
-    slip_form={"gen.pl.many": "nom.pl", "gen.sg.one": "nom.sg", "ins.sg.one": "nom.sg", "ins.pl.few": "gen.pl"},
+    slip_gender={"a": "f"},
+    slip_form={"ins.pl.few": "gen.pl"},
     false_friends={
         "kite": "dragon | dragons",
         "bicycle": "wheel | wheels",

@@ -1,6 +1,7 @@
 """Polish: three genders, six forms of each noun, numerals that govern: 2-4 the nominative, 5 the genitive plural."""
 
-from pecl.data.scenes.grammar import Lexicon, inflect, table
+from pecl.data.scenes.grammar import inflect, table
+from pecl.data.scenes.lexicon.slavic import slavic
 
 _ADJECTIVE = {
     "nom.sg.m": "y",
@@ -16,7 +17,7 @@ _ADJECTIVE = {
 }
 _VELAR = {form: "i" + ending.lstrip("y") if ending[0] in "ey" else ending for form, ending in _ADJECTIVE.items()}
 
-POLISH = Lexicon(
+POLISH = slavic(
     code="pl",
     nouns=table("""
         noun       | gender | nom.sg       | gen.sg       | ins.sg         | nom.pl       | gen.pl       | ins.pl
@@ -73,19 +74,6 @@ POLISH = Lexicon(
         4: {"nom": "cztery", "gen": "czterech", "ins": "czterema"},
         5: {"nom": "pięć", "gen": "pięciu", "ins": "pięcioma"},
     },
-    noun_forms={
-        "nom.one": "nom.sg",
-        "nom.few": "nom.pl",
-        "nom.many": "gen.pl",
-        "gen.one": "gen.sg",
-        "gen.few": "gen.pl",
-        "gen.many": "gen.pl",
-        "ins.one": "ins.sg",
-        "ins.few": "ins.pl",
-        "ins.many": "ins.pl",
-    },
-    few=True,
-    phrase={"": "{numeral} {size} {colour} {noun}", "literal": "{numeral} {size} {noun} {colour}"},
     verbs=table("""
         verb   | sg       | pl
         stand  | stoi     | stoją
@@ -126,13 +114,7 @@ POLISH = Lexicon(
         rain    | w deszczu         | w deszczowy dzień
         sunset  | o zachodzie słońca | w wieczornym świetle
     """),
-    sentence={
-        "A": "{np}|{verb}|{rel}|{place}|{weather}",
-        "place_first": "{place}|{weather}|{verb}|{np}|{rel}",
-        "weather_first": "{weather}|{place}|{verb}|{np}|{rel}",
-    },
-    slip_gender={"m": "f", "f": "n", "n": "m"},
-    slip_form={"gen.pl.many": "nom.pl", "gen.sg.one": "nom.sg", "ins.sg.one": "nom.sg", "ins.pl.few": "gen.pl"},
+    slip_form={"ins.pl.few": "gen.pl"},
     false_friends={
         "kite": "flying man | flying men",
         "umbrella": "parasol | parasols",

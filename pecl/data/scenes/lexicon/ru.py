@@ -1,6 +1,7 @@
 """Russian: three genders, numerals that govern: 2-4 a paucal (noun genitive singular), 5 the genitive plural."""
 
-from pecl.data.scenes.grammar import Lexicon, inflect, table
+from pecl.data.scenes.grammar import inflect, table
+from pecl.data.scenes.lexicon.slavic import slavic
 
 # Masculine, feminine, neuter nominative; genitive f, m/n; instrumental f, m/n; plural nom, gen, ins.
 # `few` is what stands after 2-4 in the nominative: genitive plural, but nominative plural with feminine nouns.
@@ -14,7 +15,7 @@ def _paradigm(endings: str) -> dict[str, str]:
     return dict(zip(_FORMS, endings.split(), strict=True))
 
 
-RUSSIAN = Lexicon(
+RUSSIAN = slavic(
     code="ru",
     nouns=table("""
         noun      | gender | nom.sg         | gen.sg           | ins.sg          | few             | nom.pl          | gen.pl           | ins.pl
@@ -76,19 +77,7 @@ RUSSIAN = Lexicon(
         4: {"nom": "четыре", "gen": "четырёх", "ins": "четырьмя"},
         5: {"nom": "пять", "gen": "пяти", "ins": "пятью"},
     },
-    noun_forms={
-        "nom.one": "nom.sg",
-        "nom.few": "few",
-        "nom.many": "gen.pl",
-        "gen.one": "gen.sg",
-        "gen.few": "gen.pl",
-        "gen.many": "gen.pl",
-        "ins.one": "ins.sg",
-        "ins.few": "ins.pl",
-        "ins.many": "ins.pl",
-    },
-    few=True,
-    phrase={"": "{numeral} {size} {colour} {noun}", "literal": "{numeral} {size} {noun} {colour}"},
+    noun_forms={"nom.few": "few"},
     verbs=table("""
         verb   | sg     | pl
         stand  | стоит  | стоят
@@ -128,14 +117,8 @@ RUSSIAN = Lexicon(
         rain    | под дождём | в дождливый день
         sunset  | на закате  | в лучах заката
     """),
-    sentence={
-        "A": "{np}|{verb}|{rel}|{place}|{weather}",
-        "place_first": "{place}|{weather}|{verb}|{np}|{rel}",
-        "weather_first": "{weather}|{place}|{verb}|{np}|{rel}",
-    },
     sandhi=((r"\bс (?=ст)", "со "),),
-    slip_gender={"m": "f", "f": "n", "n": "m"},
-    slip_form={"few.few": "nom.pl", "gen.pl.many": "nom.pl", "gen.sg.one": "nom.sg", "ins.sg.one": "nom.sg"},
+    slip_form={"few.few": "nom.pl"},
     false_friends={
         "kite": "air serpent | air serpents",
         "balloon": "air ball | air balls",

@@ -1,0 +1,55 @@
+"""`DataRequest`: what is asked of a data set. It travels whole, from a config or `load_dataset` to the set's reader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pecl.data.captions import ParallelCaptions
+from pecl.data.released import check_directions
+
+
+@dataclass(frozen=True)
+class DataRequest:
+    """What is asked of a data set.
+
+    A reader gets it checked: `language` is a code of the set, `split` one of its splits, and `root` holds its folders.
+    Readers heed `text_only` only to save work: `load_request` leaves images out.
+
+    Attributes:
+        dataset: name of the data set, or the path of a table.
+        language: target language.
+        need: directions of machine translation that must be there: `english_to_target`, `target_to_english`.
+        split: name of a split; None for the set's first, or for a set that has none.
+        data_dir: root of the data sets' folders; None for $PECL_DATA_DIR, or else `data`.
+        allow_missing_images: leave out captions whose image is missing, instead of an error.
+        skip_unreadable: leave out captions whose image is missing or cannot be read; every image is decoded for it.
+        allow_copied_translations: accept a translation file that repeats another language's, instead of an error.
+        text_only: captions without images.
+
+    Raises:
+        ConfigError: `need` has an unknown direction.
+    """
+
+    dataset: str
+    language: str
+    need: tuple[str, ...] = ()
+    split: str | None = None
+    data_dir: str | Path | None = None
+    allow_missing_images: bool = False
+    skip_unreadable: bool = False
+    allow_copied_translations: bool = False
+    text_only: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "need", check_directions(self.need))
+
+    @property
+    def root(self) -> Path:
+        """Root of the data sets' folders, for a reader whose set has folders."""
+        return Path(self.data_dir or "")
+
+
+Reader = Callable[[DataRequest], ParallelCaptions]
+"""Reads what is asked for. Its image files need not be there: `load_request` looks for them and leaves out."""

@@ -1,0 +1,18 @@
+"""From the CPU to the device of the towers, without waiting.
+
+A step of training launches far more than it computes, so a CPU that waits for the device leaves it idle. What the CPU
+has to know of a batch (lengths, places, slots) is therefore computed there before it is copied.
+"""
+
+from __future__ import annotations
+
+import torch
+
+
+def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return `tensor` on `device`; from the CPU to another device without waiting for the copy."""
+    if tensor.device.type != "cpu" or device.type == "cpu":
+        return tensor.to(device)
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()  # the copy of any other memory waits
+    return tensor.to(device, non_blocking=device.type != "mps")  # MPS may read memory that has been freed meanwhile

@@ -1,0 +1,266 @@
+"""Options: dataclass fields with a help and a range or choices. Checks their values, and reads and writes them as text.
+
+`ExperimentConfig` and the adapters' configs are made of them. `Registry` is a table of names that can be added to.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import re
+import types
+import typing
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import Field, field, fields
+from importlib import import_module
+from typing import Any, ClassVar, TypeVar, cast
+
+from pecl.errors import ConfigError, nearest
+
+T = TypeVar("T")
+
+_WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text", tuple: "names joined by /"}
+_READERS: dict[type, Callable[[str], Any]] = {
+    int: int,
+    float: float,
+    bool: lambda text: _WORDS[text.lower()],
+    str: str,
+    tuple: lambda text: tuple(text.split("/")),
+}
+_SPECIAL = set(',+="\\/:')  # characters with a meaning in an adapter's spec; text that has one is quoted
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: Collection[str] = (),
+    joined: bool = False,
+    none: str = "none",
+    **more: Any,
+) -> Any:
+    """Return a dataclass field.
+
+    Args:
+        default: its default.
+        help: its meaning and unit.
+        low: the smallest valid number.
+        high: the largest valid number.
+        choices: the valid names; of a tuple, of each member. A `Registry` may grow later.
+        joined: whether several names may be joined by +.
+        none: how text writes None, where the type allows it; "none" always does.
+        more: further metadata.
+    """
+    known = {"help": help, "low": low, "high": high, "choices": choices, "joined": joined, "none": none}
+    return field(default=default, metadata={**known, **more})
+
+
+@functools.cache
+def _value_types(config_class: type) -> dict[str, tuple[Any, bool]]:
+    found = {}
+    for name, hint in typing.get_type_hints(config_class).items():
+        members = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        kind = next(member for member in members if member is not type(None))
+        found[name] = typing.get_origin(kind) or kind, type(None) in members
+    return found
+
+
+def value_type(config_class: type, name: str) -> tuple[Any, bool]:
+    """Return the type of an option (int, float, bool, str or tuple) and whether it may be None."""
+    return _value_types(config_class)[name]
+
+
+def problems_of(config: Any) -> list[str]:
+    """Return what is wrong with the options of a dataclass instance, a sentence each; empty when all is well."""
+    return [
+        f"{item.name}: {problem}"
+        for item in fields(config)
+        if (problem := _problem(item, value_type(type(config), item.name), getattr(config, item.name)))
+    ]
+
+
+def _problem(item: Field, typed: tuple[Any, bool], value: Any) -> str | None:
+    kind, optional = typed
+    if value is None and optional:
+        return None
+    accepted = (int, float) if kind is float else kind
+    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+        return _sentence(item, typed, value)
+    value = cast(Any, value)  # type checkers do not follow `kind`
+    if kind in (int, float):
+        low, high = item.metadata.get("low"), item.metadata.get("high")
+        inside = (low is None or low <= value) and (high is None or value <= high)
+        return None if math.isfinite(value) and inside else _sentence(item, typed, value)
+    if kind is tuple and (not value or len(set(value)) < len(value)):
+        return _sentence(item, typed, value)
+    if choices := item.metadata.get("choices", ()):
+        names = value if kind is tuple else value.split("+") if item.metadata.get("joined") else (value,)
+        strange = [name for name in names if name not in choices]
+        return _sentence(item, typed, strange[0]) if strange else None
+    return None
+
+
+def _sentence(item: Field, typed: tuple[Any, bool], value: Any) -> str:
+    """Return `expected ..., got ...`, with the nearest choice where there are choices."""
+    choices = item.metadata.get("choices", ())
+    near = nearest(value, choices) if isinstance(value, str) else None
+    hint = f'; did you mean "{near}"?' if near not in (None, value) else ""
+    return f"expected {_expected(item, *typed)}, got {shown(value)}{hint}"
+
+
+def _expected(item: Field, kind: Any, optional: bool) -> str:
+    low, high = item.metadata.get("low"), item.metadata.get("high")
+    text = _NAMES[kind]
+    if choices := item.metadata.get("choices", ()):
+        text = f"one of {', '.join(sorted(choices))}"
+        if item.metadata.get("joined"):
+            text += ", or several joined by +"
+        elif kind is tuple:
+            text += ", or several joined by /, each once"
+    elif low is not None and high is not None:
+        text += f" from {low:g} to {high:g}"
+    elif low is not None:
+        text += f" >= {low:g}"
+    elif high is not None:
+        text += f" <= {high:g}"
+    return f'{text} or "{item.metadata.get("none", "none")}"' if optional else text
+
+
+def shown(value: Any) -> str:
+    """Return a value as error sentences show it: text in double quotes, numbers and words as YAML writes them."""
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, tuple) and all(isinstance(member, str) for member in value):
+        return f'"{"/".join(value)}"'
+    return str(value).lower() if value is None or isinstance(value, bool) else repr(value)
+
+
+def parse_option(config_class: type, name: str, value: Any) -> Any:
+    """Turn text, or a YAML value, into the type of the option `name`; tuples are written a/b/c.
+
+    A value that is not text is returned as it is (a whole number as a float, where the option is one): the config
+    checks it when it is made.
+
+    Raises:
+        ConfigError: the text is no value of the option's type.
+    """
+    item = next(item for item in fields(config_class) if item.name == name)
+    kind, optional = value_type(config_class, name)
+    if value is None or (optional and value in ("none", "null", item.metadata.get("none", "none"))):
+        return None
+    if not isinstance(value, str):
+        return float(value) if kind is float and isinstance(value, int) and not isinstance(value, bool) else value
+    try:
+        return _READERS[kind](value)
+    except (ValueError, KeyError) as error:
+        raise ConfigError(f"{name}: {_sentence(item, (kind, optional), value)}") from error
+
+
+def unquote(name: str, text: str) -> str:
+    """Return what text in double quotes, the value of the option `name`, says.
+
+    Raises:
+        ConfigError: the quotes do not match.
+    """
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"{name}: expected text in double quotes, got {text}") from error
+
+
+def format_option(value: Any) -> str:
+    """Write an option's value as an adapter's spec has it."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return "/".join(value)
+    if isinstance(value, str) and (_SPECIAL & set(value) or value != value.strip() or value in ("", "none", "null")):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value)
+
+
+class Registry(Mapping[str, Any]):
+    """Names and what they stand for: those that are built in, and those that `register` adds.
+
+    A built-in value may be text, `module:attribute`. It is imported when it is first asked for, so that the names are
+    known without torch. Names that are added are known to this process alone, not to the workers of a grid.
+
+    Args:
+        what: what a name names, for error sentences: "alignment".
+        built_in: the names that are always there.
+    """
+
+    all: ClassVar[list[Registry]] = []
+
+    def __init__(self, what: str, built_in: Mapping[str, Any]) -> None:
+        self.what = what
+        self._built_in = dict(built_in)
+        self._added: dict[str, Any] = {}
+        Registry.all.append(self)
+
+    @property
+    def added(self) -> frozenset[str]:
+        """Names that are not built in."""
+        return frozenset(self._added)
+
+    def register(self, name: str, *, replace: bool = False) -> Callable[[T], T]:
+        """Return a decorator that adds what it decorates as `name`.
+
+        Raises:
+            ConfigError: see `add`.
+        """
+
+        def decorate(found: T) -> T:
+            self.add(name, found, replace=replace)
+            return found
+
+        return decorate
+
+    def add(self, name: str, found: Any, *, replace: bool = False) -> None:
+        """Add `found` as `name`.
+
+        Args:
+            name: letters, digits and underscores, so that names can be joined by + and lists split at commas.
+            found: what it names.
+            replace: take the place of what was added under this name before.
+
+        Raises:
+            ConfigError: the name has other characters, or is there already.
+        """
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+            expected = "a name of letters, digits and underscores that begins with a letter"
+            raise ConfigError(f"{self.what}: expected {expected}, got {shown(name)}")
+        if name in self._built_in:
+            raise ConfigError(f'{self.what}: "{name}" is built in: choose another name')
+        if name in self._added and not replace:
+            raise ConfigError(
+                f'{self.what}: "{name}" is registered already: choose another name, or register it with replace=True'
+            )
+        self._added[name] = found
+
+    def remove(self, name: str) -> None:
+        """Forget a name that was added; do nothing where it was not."""
+        self._added.pop(name, None)
+
+    def __getitem__(self, name: str) -> Any:
+        found = self._added[name] if name in self._added else self._built_in[name]
+        if not isinstance(found, str):
+            return found
+        module, _, attribute = found.partition(":")
+        return getattr(import_module(module), attribute)
+
+    def __contains__(self, name: object) -> bool:  # without importing what it names
+        return name in self._built_in or name in self._added
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._built_in
+        yield from self._added
+
+    def __len__(self) -> int:
+        return len(self._built_in) + len(self._added)

@@ -1,0 +1,245 @@
+"""What each field of a config is: whether it changes a run's identity, may differ within a fleet, and chooses data."""
+
+from dataclasses import fields, replace
+from typing import Any, NamedTuple
+
+import pytest
+from helpers.small_experiment import tiny_towers
+
+import pecl.experiment.inputs
+import pecl.experiment.run
+import pecl.results.folder
+from pecl.config import ExperimentConfig, make_config, side_by_side
+from pecl.data.captions import ParallelCaptions
+from pecl.errors import ConfigError, PeclError
+from pecl.experiment.inputs import DataHashes, training_hashes
+from pecl.experiment.run import check_fleet, evaluate
+from pecl.grid.cells import expand, fleets
+
+ANCHOR = "with an anchor"  # counts for a training whose route aligns its query to an anchor
+
+
+class Row(NamedTuple):
+    """One field: another value than the default, and what that value changes."""
+
+    other: Any
+    training: bool | str  # the identity of a training
+    evaluation: bool  # the identity of an evaluation
+    fleet: bool  # it may differ within a fleet
+    data: bool  # what a training reads, or whether that is enough, depends on it
+
+
+FIELDS = {
+    "profile": Row("paper", training=True, evaluation=True, fleet=False, data=False),
+    "text_model": Row("mini-pooled", training=True, evaluation=True, fleet=False, data=False),
+    "image_model": Row("some/tower", training=True, evaluation=True, fleet=False, data=False),
+    "dataset": Row("xtd10", training=True, evaluation=True, fleet=False, data=True),
+    "data_dir": Row("elsewhere", training=False, evaluation=False, fleet=False, data=True),
+    "split": Row("test_2016_flickr", training=True, evaluation=True, fleet=False, data=True),
+    "allow_missing_images": Row(True, training=True, evaluation=True, fleet=False, data=True),
+    "skip_unreadable": Row(True, training=True, evaluation=True, fleet=False, data=True),
+    "allow_copied_translations": Row(True, training=True, evaluation=True, fleet=False, data=True),
+    "language": Row("fr", training=True, evaluation=True, fleet=True, data=True),
+    "joint": Row("de+fr", training=True, evaluation=False, fleet=False, data=False),
+    "route": Row("method3", training=True, evaluation=True, fleet=True, data=True),
+    "test_query": Row("official-run-cross", training=True, evaluation=True, fleet=True, data=True),
+    "train_on": Row("flickr30k200", training=True, evaluation=False, fleet=False, data=True),
+    "train_size": Row(2, training=True, evaluation=False, fleet=False, data=True),
+    "adapter": Row("bitfit", training=True, evaluation=False, fleet=False, data=False),
+    "engine": Row("opendelta", training=True, evaluation=False, fleet=False, data=False),
+    "rank": Row(1, training=True, evaluation=False, fleet=False, data=False),
+    "alignment": Row("contrastive", training=ANCHOR, evaluation=False, fleet=True, data=False),
+    "alignment_weight": Row(0.1, training=ANCHOR, evaluation=False, fleet=True, data=False),
+    "image_weight": Row(0.5, training=True, evaluation=False, fleet=True, data=True),
+    "anchor": Row("frozen", training=ANCHOR, evaluation=False, fleet=True, data=False),
+    "lr": Row(2e-4, training=True, evaluation=False, fleet=True, data=False),
+    "shots": Row(9, training=True, evaluation=False, fleet=False, data=True),
+    "epochs": Row(2, training=True, evaluation=False, fleet=False, data=False),
+    "batch_size": Row(10, training=True, evaluation=False, fleet=False, data=False),
+    "eval_every": Row(10, training=True, evaluation=False, fleet=False, data=False),
+    "dropout": Row(False, training=True, evaluation=False, fleet=False, data=False),
+    "seed": Row(2, training=True, evaluation=False, fleet=True, data=False),
+    "split_seed": Row(43, training=True, evaluation=False, fleet=True, data=False),
+    "gallery": Row("english", training=True, evaluation=True, fleet=False, data=True),
+    "weights": Row("adapter.safetensors", training=True, evaluation=True, fleet=False, data=False),
+    "device": Row("cuda:0", training=True, evaluation=True, fleet=False, data=False),
+    "out": Row("elsewhere", training=False, evaluation=False, fleet=False, data=False),
+    "beside": Row("0123456789abcdef", training=True, evaluation=False, fleet=False, data=False),
+}
+each_field = pytest.mark.parametrize("name", FIELDS)
+
+
+def changed(name, config=None):
+    """Return a config, the default one unless another is given, with another value of the field `name`."""
+    return replace(config or ExperimentConfig(), **{name: FIELDS[name].other})
+
+
+def test_every_field_has_a_row():
+    assert list(FIELDS) == [item.name for item in fields(ExperimentConfig)]
+    assert all(getattr(ExperimentConfig(), name) != row.other for name, row in FIELDS.items())
+
+
+@each_field
+def test_a_field_changes_the_identity_of_what_it_can_change(name):
+    plain, row = ExperimentConfig(), FIELDS[name]
+    assert (changed(name).run_id() != plain.run_id()) == bool(row.training)
+    assert (changed(name).run_id("evaluate") != plain.run_id("evaluate")) == row.evaluation
+    baseline = ExperimentConfig(route="baseline1")
+    assert (changed(name, baseline).run_id() != baseline.run_id()) == (row.training is True)
+
+
+def test_identities_of_all_fields_differ_from_each_other():
+    for kind in ("train", "evaluate"):
+        ids = [changed(name).run_id(kind) for name, row in FIELDS.items() if (row[1] if kind == "train" else row[2])]
+        assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "run_id"),
+    [
+        ({}, "train", "8085edfaa445ef03"),
+        ({}, "evaluate", "3ab0057145c633bb"),
+        ({"route": "baseline2", "language": "fr"}, "train", "f85319ec48540650"),
+        ({"joint": "fr+de"}, "train", "5933d478301db260"),
+        ({"gallery": "english", "weights": "a.safetensors"}, "evaluate", "37be44dc0d94caf2"),
+    ],
+)
+def test_recorded_runs_keep_their_identity(values, kind, run_id):
+    assert make_config(values).run_id(kind) == run_id
+
+
+def test_cells_side_by_side_keep_their_identity():
+    cells = side_by_side([make_config({"seed": seed}) for seed in (1, 2)])
+    assert [cell.run_id() for cell in cells] == ["8e42728ba8c54f2c", "ab2bbe8dfa78d290"]
+
+
+@pytest.mark.parametrize("name", [name for name, row in FIELDS.items() if row.fleet])
+def test_the_mark_of_cells_side_by_side_is_of_all_of_them(name):
+    """Dropout is drawn for the whole batch: who stands beside a cell, and where, changes what it learns."""
+    one, two, three = ExperimentConfig(), changed(name), ExperimentConfig(seed=7)
+    pair = side_by_side([one, two])
+    assert len({cell.beside for cell in pair}) == 1
+    others = ([two, one], [one, three], [one, two, three], [one, one])
+    assert pair[0].beside not in {cell.beside for group in others for cell in side_by_side(group)}
+    assert side_by_side(pair) == pair
+    assert [cell.alone() for cell in pair] == [one, two]
+
+
+def test_the_mark_of_other_cells_is_named():
+    with pytest.raises(ConfigError, match="beside: 0123456789abcdef is a cell that was trained in one pass"):
+        check_fleet([ExperimentConfig(), changed("beside")])
+
+
+def test_a_cell_alone_and_the_languages_of_a_joint_training_bear_no_mark():
+    cells = side_by_side([ExperimentConfig(), ExperimentConfig(seed=2)])
+    assert side_by_side(cells[:1]) == [ExperimentConfig()]
+    joint = [ExperimentConfig(joint="de+fr", language=code) for code in ("de", "fr")]
+    assert side_by_side(joint) == joint
+
+
+@each_field
+def test_a_fleet_differs_in_what_a_slot_learns_alone(name):
+    pair = [changed(name), ExperimentConfig()]
+    groups = list(fleets(pair, 2))
+    if FIELDS[name].fleet:
+        assert [cell.alone() for cell in check_fleet(pair)] == pair
+        assert [[cell.alone() for cell in group] for group in groups] == [pair]
+    else:
+        with pytest.raises(ConfigError, match=rf"^{name}\b"):
+            check_fleet(pair)
+        assert len(groups) == 2
+
+
+@pytest.mark.parametrize("name", [name for name in FIELDS if name not in ("language", "joint")])
+def test_a_joint_training_differs_in_the_language_alone(name):
+    pair = [ExperimentConfig(joint="de+fr", language=code) for code in ("de", "fr")]
+    assert check_fleet(pair) == pair
+    with pytest.raises(ConfigError, match=rf"^{name}\b"):
+        check_fleet([changed(name, pair[0]), pair[1]])
+
+
+@pytest.mark.parametrize("name", ["alignment", "alignment_weight", "anchor"])
+def test_a_grid_holds_a_baseline_once_whatever_it_would_align_with(name):
+    both = [getattr(ExperimentConfig(), name), FIELDS[name].other]
+    assert len(expand({"route": ["baseline1", "method1"], name: both})) == 3
+
+
+# --- what is read
+
+
+def made(count=20):
+    columns = [tuple(f"{word} {i}" for i in range(count)) for word in ("house", "Haus", "das Haus", "a house")]
+    return ParallelCaptions("made", "de", *columns)
+
+
+@pytest.fixture
+def reading(monkeypatch):
+    """Return a function of a config: the data sets it asks for, and the hashes of its data or what they lack."""
+    asked = []
+    inputs = pecl.experiment.inputs
+    monkeypatch.setattr(inputs, "load_request", lambda request, decoded: asked.append(request) or made())
+    monkeypatch.setattr(inputs, "load_dataset", lambda *names, **options: asked.append((names, options)) or made())
+
+    def read(config):
+        asked.clear()
+        try:
+            return training_hashes(config), list(asked)
+        except PeclError as error:
+            return str(error), list(asked)
+
+    return read
+
+
+TEXT_ALONE = ExperimentConfig(gallery="english", image_weight=0.0, shots=9)
+
+
+@each_field
+def test_what_is_read_depends_on_the_inputs_alone(reading, name):
+    config = replace(TEXT_ALONE, train_on="flickr30k200") if name == "train_size" else TEXT_ALONE
+    other = {"gallery": "images", "shots": 10}.get(name, FIELDS[name].other)  # 10 is too many for 20 captions
+    before, after = reading(config), reading(replace(config, **{name: other}))
+    assert isinstance(before[0], dict)
+    assert (after != before) == FIELDS[name].data
+
+
+@each_field
+def test_data_are_read_once_for_all_configs_of_the_same_inputs(monkeypatch, name):
+    read = []
+    monkeypatch.setattr(
+        pecl.experiment.inputs, "training_hashes", lambda config: read.append(config) or {"of": len(read)}
+    )
+    hashes = DataHashes()
+    first, again, other = hashes(ExperimentConfig()), hashes(ExperimentConfig()), hashes(changed(name))
+    assert first == again == {"of": 1}
+    assert other == {"of": 2 if FIELDS[name].data else 1}
+
+
+class Noting:
+    """A config that notes which of its fields are read."""
+
+    def __init__(self, config):
+        self.config, self.read = config, set()
+
+    def __getattr__(self, name):
+        if name in FIELDS:
+            self.read.add(name)
+        return getattr(self.config, name)
+
+
+def test_an_evaluation_reads_the_fields_of_its_identity_alone(small):
+    noting = Noting(make_config({**small, "route": "baseline1"}))
+    evaluate(noting)
+    # `image_weight` asks for images beside English captions; where data and results lie is no part of an identity
+    assert noting.read - {"image_weight", "data_dir", "out"} == {n for n, row in FIELDS.items() if row.evaluation}
+
+
+@pytest.mark.parametrize("name", ["profile", "text_model", "image_model", "device"])
+def test_towers_are_loaded_anew_for_every_field_that_names_them(small, monkeypatch, name):
+    loaded = []
+    monkeypatch.setattr(pecl.experiment.run, "load_towers", lambda *names: loaded.append(names) or tiny_towers())
+    config = make_config({**small, "profile": "vit-b-32", "text_model": "a", "image_model": "b"})
+    evaluate(config)
+    other = "cpu:0" if name == "device" else "mini"
+    evaluate(replace(config, **{name: other}))
+    first = {"profile": "vit-b-32", "text_model": "a", "image_model": "b", "device": "cpu"}
+    assert loaded == [tuple(first.values()), tuple({**first, name: other}.values())]

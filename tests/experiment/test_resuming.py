@@ -1,0 +1,238 @@
+"""A training goes on from its own saved state and from no other: not from that of other data, towers or cells."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.interrupted import counted_steps, interrupted_after
+from helpers.small_experiment import Colours, _pixels, tiny_towers
+from helpers.tiny import tiny_tower
+from PIL import Image
+
+import pecl.experiment.run
+from pecl.adapters.adapter import attach
+from pecl.adapters.methods.lora import LoraConfig
+from pecl.config import make_config
+from pecl.encoders.image import ImageEncoder
+from pecl.encoders.towers import Towers
+from pecl.errors import WeightsError
+from pecl.experiment.inputs import training_hashes
+from pecl.experiment.run import evaluate, train, train_fleet
+from pecl.results.folder import complete_result, state_path
+from pecl.results.result import read_result, result_path
+from pecl.training.losses import AlignmentObjective
+from pecl.training.trainer import AlignmentTrainer, Schedule, TrainingCell
+
+STEPS = 8  # of a training of the small experiment
+COMPARED = ("metrics", "ranks", "curve", "retrieved", "best_step", "data", "towers")
+
+
+def states(small):
+    return sorted((Path(small["out"]) / ".state").glob("*.safetensors"))
+
+
+def edit(small, old, new):
+    table = Path(small["dataset"])
+    text = table.read_text("utf-8")
+    assert old in text
+    table.write_text(text.replace(old, new), "utf-8")
+
+
+def of_other_captions(small, monkeypatch):
+    edit(small, "ka", "mo")
+
+
+def of_other_pictures(small, monkeypatch):
+    for i in range(24):
+        Image.new("RGB", (6, 6), (10 * i, 255 - 10 * i, 100)).save(Path(small["dataset"]).parent / f"{i}.png")
+
+
+def of_pictures_in_another_order(small, monkeypatch):
+    table = Path(small["dataset"])
+    header, *lines = table.read_text("utf-8").splitlines()
+    lines = [f"{23 - i}.png,{line.partition(',')[2]}" for i, line in enumerate(lines)]
+    table.write_text("\n".join([header, *lines]) + "\n", "utf-8")
+
+
+def of_other_parts(small, monkeypatch):
+    edit(small, "test", "_")
+    edit(small, "train", "test")
+    edit(small, "_", "train")
+
+
+def of_another_text_tower(small, monkeypatch):
+    towers = Towers(lambda: tiny_tower(seed=5), lambda: tiny_towers().image)
+    monkeypatch.setattr(pecl.experiment.run, "load_towers", lambda *_: towers)
+
+
+def of_another_image_tower(small, monkeypatch):
+    colours = Colours()
+    with torch.no_grad():
+        colours.weight.copy_(colours.weight.roll(1, dims=0))
+    image = ImageEncoder(colours, None, _pixels, name="colours", preprocessing={})
+    monkeypatch.setattr(pecl.experiment.run, "load_towers", lambda *_: Towers(tiny_tower, lambda: image))
+
+
+CHANGES = [
+    of_other_captions,
+    of_other_pictures,
+    of_pictures_in_another_order,
+    of_other_parts,
+    of_another_text_tower,
+    of_another_image_tower,
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+def test_a_run_does_not_go_on_from_a_state(small, tmp_path, monkeypatch, change):
+    table = Path(small["dataset"])
+    header, *lines = table.read_text("utf-8").splitlines()
+    parts = ["test", "train", "train", "test", "val", "val"] * 4
+    rows = [f"{line},{part}" for line, part in zip(lines, parts, strict=True)]
+    table.write_text("\n".join([f"{header},part", *rows]) + "\n", "utf-8")
+    config = make_config({**small, "lr": 0.05})
+    with interrupted_after(5):
+        train(config)
+    assert len(states(small)) == 1
+    change(small, monkeypatch)
+    with counted_steps() as steps:
+        again = train(config)
+    fresh = train(replace(config, out=str(tmp_path / "fresh")))
+    assert len(steps) == STEPS
+    for key in COMPARED:
+        assert again[key] == fresh[key], key
+    assert not states(small)  # that of the other data went with it
+
+
+def test_a_run_goes_on_where_it_was_interrupted_and_again(small, tmp_path):
+    config = make_config(small)
+    for done, more in ((3, 3), (4, 1), (6, 2)):
+        with interrupted_after(more):
+            train(config)
+        stopped = read_result(result_path(small["out"], config.run_id()))
+        assert (stopped["status"], stopped["steps"]) == ("interrupted", done)
+        assert complete_result(config, training_hashes) is None
+    with counted_steps() as steps:
+        resumed = train(config)
+    assert steps == [6, 7]
+    whole = train(replace(config, out=str(tmp_path / "whole")))
+    for key in COMPARED:
+        assert resumed[key] == whole[key], key
+    assert resumed["status"] == "complete"
+    assert not (Path(small["out"]) / ".state").exists()
+
+
+def test_a_fleet_goes_on_from_the_state_of_the_same_cells_in_the_same_order(small):
+    one, two, three = (make_config({**small, "seed": seed}) for seed in (1, 2, 3))
+    with interrupted_after(5):
+        train_fleet([one, two])
+    for others in ([two, one], [one, three], [one]):
+        with counted_steps() as steps:
+            train_fleet(others)
+        assert len(steps) == STEPS
+    with counted_steps() as steps:
+        train_fleet([one, two])
+    assert len(steps) == STEPS - 5
+
+
+def test_a_complete_run_leaves_the_states_of_others(small):
+    one, two = (make_config({**small, "seed": seed}) for seed in (1, 2))
+    for config in (one, two):
+        with interrupted_after(2):
+            train(config)
+    kept = {path.name.partition("-")[0]: path for path in states(small)}
+    train(one)
+    assert states(small) == [kept[two.run_id()]]
+
+
+def test_a_state_under_the_name_of_another_is_refused(small):
+    config = make_config(small)
+    with interrupted_after(2):
+        train(config)
+    (first,) = states(small)
+    edit(small, "ka", "mo")
+    with interrupted_after(2):
+        train(config)
+    (second,) = set(states(small)) - {first}
+    second.write_bytes(first.read_bytes())
+    with pytest.raises(WeightsError, match=r"belongs to other data or weights.*delete "):
+        train(config)
+
+
+def test_the_path_of_a_state_tells_runs_their_order_and_their_data_apart():
+    calls = [
+        ("a", ["r1"], "x"),
+        ("b", ["r1"], "x"),
+        ("a", ["r2"], "x"),
+        ("a", ["r1"], "y"),
+        ("a", ["r1", "r2"], "x"),
+        ("a", ["r1", "r3"], "x"),
+    ]
+    assert len({state_path(*call) for call in calls}) == len(calls)
+    assert all(state_path(out, runs, data).name.startswith(f"{runs[0]}-") for out, runs, data in calls)
+
+
+# --- the trainer's own state
+
+
+def make_trainer(state, identity="mine"):
+    """Return a trainer of two slots with dropout, whose validation score depends on the weights."""
+    tower = tiny_tower()
+    adapter = attach(tower, LoraConfig(r=2), seeds=[1, 2])
+    texts = tower.tokenize([f"ka {i}" for i in range(6)])
+    images = torch.randn(6, tower.embedding_dim, generator=torch.Generator().manual_seed(4))
+    cells = [TrainingCell(texts, texts[::-1], images, AlignmentObjective(("mse",), 1.0), 0.05, seed) for seed in (1, 2)]
+    first = adapter.parameters()[0]
+
+    def scores():
+        return first.detach().sin().flatten(1).mean(dim=1).tolist()
+
+    schedule = Schedule(epochs=3, batch_size=3, eval_every=2, dropout=True)  # six steps
+    return AlignmentTrainer(tower, adapter, cells, schedule, scores, state, identity)
+
+
+def outcome(trainer):
+    """Return everything that a finished training gives."""
+    records = [(r.losses, r.scores, r.best_step, r.best_score) for r in trainer.run()]
+    tensors = [trainer.adapter.slot_state(slot) for slot in (0, 1)] + [record.best for record in trainer.records]
+    return records, [{name: value.tolist() for name, value in state.items()} for state in tensors]
+
+
+@pytest.fixture(scope="module")
+def undisturbed():
+    return outcome(make_trainer(None))
+
+
+@pytest.mark.parametrize("steps", range(1, 6))
+def test_a_trainer_stopped_after_any_step_ends_with_the_same_bits(tmp_path, undisturbed, steps):
+    stopped = make_trainer(tmp_path / "state")
+    with interrupted_after(steps):
+        stopped.run()
+    assert stopped.saved_step == steps
+    again = make_trainer(tmp_path / "state")
+    assert outcome(again) == undisturbed
+    assert again.seconds > stopped.seconds > 0
+
+
+def test_a_trainer_keeps_its_state_under_its_identity(tmp_path):
+    with interrupted_after(1):
+        make_trainer(tmp_path / "state").run()
+    with pytest.raises(WeightsError, match="belongs to other data or weights"):
+        make_trainer(tmp_path / "state", "another's").run()
+    with pytest.raises(WeightsError, match="belongs to other data or weights"):
+        make_trainer(tmp_path / "state", "").run()
+
+
+# --- an adapter of another tower
+
+
+def test_an_adapter_of_another_tower_is_not_evaluated(small, tmp_path, monkeypatch):
+    config = make_config({**small, "epochs": 1})
+    result = train(config)
+    weights = Path(small["out"]) / "adapters" / f"{result['run_id']}.safetensors"
+    of_another_text_tower(small, monkeypatch)
+    out = tmp_path / "evaluated"
+    with pytest.raises(WeightsError, match="was trained on another text tower"):
+        evaluate(replace(config, weights=str(weights), out=str(out)))
+    assert not out.exists()

@@ -1,0 +1,189 @@
+"""Faults of processes: workers, grids, locks, files that are whole or absent."""
+
+from mutants.table import Mutant
+
+RUN, WORKER, SLURM = "pecl/grid/run.py", "pecl/grid/launchers/worker.py", "pecl/grid/launchers/slurm.py"
+LOCKS, FILES, RESULTS, STATUS = (
+    "pecl/results/locks.py",
+    "pecl/files.py",
+    "pecl/results/environment.py",
+    "pecl/grid/status.py",
+)
+LOCKS_TEST, FILES_TEST = ("tests/results/test_locks.py",), ("tests/test_files.py",)
+ENVIRONMENT_TEST = (
+    "tests/experiment/test_record.py::test_a_result_says_of_which_commit_it_is_and_whether_tracked_files_were_changed",
+)
+STATES_TEST = ("tests/grid/test_run.py::test_states_of_complete_cells_alone_are_removed",)
+ONCE_TEST = ("tests/grid/test_run.py::test_a_result_that_is_not_seen_is_waited_for_once",)
+TURNED_OFF_TEST = ("tests/grid/test_run.py::test_a_grid_is_trained_with_progress_bars_turned_off",)
+PREEMPTED_TEST = ("tests/grid/launchers/test_launchers.py::test_a_preempted_slurm_job_is_queued_again_with_its_task",)
+BUSY_TEST = ("tests/grid/launchers/test_launchers.py::test_a_worker_leaves_a_cell_that_another_process_is_at_work_on",)
+WRITE_TEST = ("tests/grid/launchers/test_launchers.py::test_a_worker_that_cannot_write_says_so",)
+INTERRUPT_TEST = ("tests/grid/launchers/test_launchers.py::test_an_interrupted_worker_records_it",)
+INPUT_TEST = ("tests/grid/launchers/test_launchers.py::test_a_worker_ends_with_its_input",)
+
+MUTANTS = [
+    Mutant(
+        "an interrupted worker ends as if its results were written",
+        WORKER,
+        'status, sentence = 130, "interrupted"',
+        'status, sentence = 0, "interrupted"',
+        INTERRUPT_TEST,
+    ),
+    Mutant(
+        "a worker started in the background is deaf to interrupts",
+        WORKER,
+        "signal.signal(signal.SIGINT, signal.default_int_handler)",
+        "signal.getsignal(signal.SIGINT)",
+        INTERRUPT_TEST,
+    ),
+    Mutant(
+        "a worker that finds its cell busy ends as if it had bad input",
+        WORKER,
+        "return BUSY, str(error)",
+        "return BAD_INPUT, str(error)",
+        BUSY_TEST,
+    ),
+    Mutant(
+        "a worker waits for the process that is at work on its cell",
+        WORKER,
+        "    except (PeclError, BusyError):\n        raise\n",
+        "    except PeclError:\n        raise\n",
+        BUSY_TEST,
+    ),
+    Mutant(
+        "a worker that cannot write ends as if it had bad input",
+        WORKER,
+        "return CANNOT_WRITE, str(error)",
+        "return BAD_INPUT, str(error)",
+        WRITE_TEST,
+    ),
+    Mutant(
+        "a worker outlives the grid that started it",
+        WORKER,
+        "    sys.stdin.read()\n    _thread.interrupt_main()",
+        "    sys.stdin.read()",
+        INPUT_TEST,
+    ),
+    Mutant(
+        "a preempted Slurm job is not queued again",
+        SLURM,
+        "def checkpoint(self",
+        "def on_preemption(self",
+        PREEMPTED_TEST,
+    ),
+    Mutant(
+        "a preempted Slurm job forgets its task",
+        SLURM,
+        "return DelayedSubmission(self, text)",
+        'return DelayedSubmission(self, "")',
+        PREEMPTED_TEST,
+    ),
+    Mutant(
+        "a result that is not seen is waited for for ever",
+        RUN,
+        "if task.name in self.without_result:",
+        "if False:",
+        ONCE_TEST,
+    ),
+    Mutant(
+        "a result that is not seen at once is a failure",
+        RUN,
+        "if task.name in self.without_result:",
+        "if task.name not in self.without_result:",
+        ONCE_TEST,
+    ),
+    Mutant(
+        "the states of failed cells are removed",
+        RUN,
+        "                if complete_result(cell, self.hashes):\n",
+        "                if True:\n",
+        STATES_TEST,
+    ),
+    Mutant(
+        "the state of a cell that another process is at work on is removed",
+        RUN,
+        "with contextlib.suppress(BusyError), hold(out, [cell.run_id()]):",
+        "with contextlib.suppress(BusyError):",
+        STATES_TEST,
+    ),
+    Mutant(
+        "the states of complete cells stay",
+        RUN,
+        "            if has_states(out):\n",
+        "            if not has_states(out):\n",
+        STATES_TEST,
+    ),
+    Mutant("locks are taken in the order asked for", LOCKS, "sorted(set(runs))", "dict.fromkeys(runs)", LOCKS_TEST),
+    Mutant("a run named twice waits for itself", LOCKS, "sorted(set(runs))", "sorted(runs)", LOCKS_TEST),
+    Mutant(
+        "a lock keeps the end of a killed holder's name",
+        FILES,
+        "        os.truncate(descriptor, 0)\n",
+        "",
+        LOCKS_TEST,
+    ),
+    Mutant(
+        "a file that another process made anew is taken for the lock",
+        FILES,
+        "            if _is_at(path, descriptor):",
+        "            if True:",
+        LOCKS_TEST,
+    ),
+    Mutant(
+        "another host's unfinished files are removed",
+        FILES,
+        'writer is None or writer["host"] != platform.node() or target',
+        "writer is None or target",
+        FILES_TEST,
+    ),
+    Mutant(
+        "the unfinished files of other targets are removed",
+        FILES,
+        ' or target not in ("", writer["target"])',
+        "",
+        FILES_TEST,
+    ),
+    Mutant(
+        "somebody else's process counts as gone",
+        FILES,
+        "    except PermissionError:  # somebody else's process\n        return True",
+        "    except PermissionError:\n        return False",
+        FILES_TEST,
+    ),
+    Mutant(
+        "a changed checkout counts as clean",
+        RESULTS,
+        '"dirty": bool(_git("status", "--porcelain", "--untracked-files=no")) if commit else None,',
+        '"dirty": False if commit else None,',
+        ENVIRONMENT_TEST,
+    ),
+    Mutant(
+        "a clean checkout counts as changed",
+        RESULTS,
+        '"dirty": bool(_git(',
+        '"dirty": not bool(_git(',
+        ENVIRONMENT_TEST,
+    ),
+    Mutant(
+        "an untracked file makes a checkout changed",
+        RESULTS,
+        ', "--untracked-files=no"',
+        "",
+        ENVIRONMENT_TEST,
+    ),
+    Mutant(
+        "an installation without a checkout counts as clean",
+        RESULTS,
+        "if commit else None,",
+        "if commit else False,",
+        ENVIRONMENT_TEST,
+    ),
+    Mutant(
+        "the status line writes to a bar that is turned off",
+        STATUS,
+        "self._shown[0] = self.text()",
+        "self.bar.postfix[0] = self.text()",
+        TURNED_OFF_TEST,
+    ),
+]

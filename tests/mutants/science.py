@@ -1,0 +1,266 @@
+"""Faults that would change a reported number in silence: splits, columns, slots, curves, scores and losses."""
+
+from mutants.table import Mutant
+
+_RUNS = "tests/experiment/test_whole_runs.py"
+_BY_HAND = f"{_RUNS}::test_a_run_whose_best_step_is_not_its_last_reports_the_numbers_of_the_same_run_by_hand"
+_COLUMNS = f"{_RUNS}::test_every_route_trains_validates_and_tests_on_its_own_columns"
+_METHOD3 = f"{_COLUMNS}[method3-student-official-run-cross]"
+_FROZEN = f"{_COLUMNS}[method1-frozen-train-side]"
+_ENGLISH = f"{_RUNS}::test_text_alone_is_aligned_by_the_same_columns_and_finds_english_captions"
+_TRANSLATED = f"{_RUNS}::test_translated_text_takes_the_place_of_the_training_pairs_alone"
+_FLEET = f"{_RUNS}::test_a_fleet_gives_each_run_what_it_gets_alone"
+_JOINT = f"{_RUNS}::test_a_joint_training_is_one_delta_of_the_summed_losses_and_the_mean_of_the_scores"
+_EVALUATED = f"{_RUNS}::test_evaluation_of_the_file_gives_the_recall_that_the_training_reported"
+_TRAINER = "tests/training/test_trainer.py"
+_DROPOUT = f"{_TRAINER}::test_dropout_is_drawn_from_the_seed_and_the_step_alone"
+_INTERVALS = f"{_TRAINER}::test_a_loss_of_the_curve_is_the_mean_over_its_own_interval"
+_SLOT_SCORE = f"{_TRAINER}::test_the_score_of_a_slot_is_the_mean_of_its_cells"
+_BEST = f"{_TRAINER}::test_best_is_the_highest_score_and_ties_go_to_the_later"
+_SLOTS = f"{_TRAINER}::test_slots_equal_separate_runs"
+_RESUMED = "tests/experiment/test_resuming.py::test_a_run_goes_on_where_it_was_interrupted_and_again"
+_BOOTSTRAP = "tests/retrieval/test_ranks.py::test_bootstrap_intervals_are_drawn_anew_with_the_same_seed"
+_OPTIMIZER = "tests/training/test_optimizer.py"
+
+# module -> (name, text, text in its place, tests)
+_FAULTS: dict[str, list[tuple[str, str, str, str]]] = {
+    "pecl/experiment/run.py": [
+        (
+            "validation on the test part",
+            'self._evaluate(adapter, cell, "val").mean_recall_at_1',
+            'self._evaluate(adapter, cell, "test").mean_recall_at_1',
+            _BY_HAND,
+        ),
+        ("best is what final measured", "record.best_step == trainer.total_steps", "True", _BY_HAND),
+        ("best weights are never loaded", "adapter.load_slot_state(slot, record.best)", "pass", _BY_HAND),
+        (
+            "final is measured with the best weights",
+            "        measured = [self._final(adapter, cell) for cell in range(len(self.cells))]"
+            "  # before any slot is changed\n"
+            "        for slot, record in enumerate(records):\n"
+            "            adapter.load_slot_state(slot, record.best)\n",
+            "        for slot, record in enumerate(records):\n"
+            "            adapter.load_slot_state(slot, record.best)\n"
+            "        measured = [self._final(adapter, cell) for cell in range(len(self.cells))]\n",
+            _BY_HAND,
+        ),
+        (
+            "the file holds the final weights",
+            "            adapter.load_slot_state(slot, record.best)\n",
+            "            final = adapter.slot_state(slot)\n"
+            "            adapter.load_slot_state(slot, record.best)\n"
+            "            record.best = final\n",
+            _BY_HAND,
+        ),
+        ("every run of a fleet is evaluated with slot 0", "(len(token_ids),), slot)", "(len(token_ids),), 0)", _FLEET),
+        ("every run of a fleet reports the first record", "records[self.slot_of[cell]]", "records[0]", _FLEET),
+        ("every slot starts from the first seed", "[config.seed for config", "[first.seed for config", _FLEET),
+        ("dropout is always on", "first.eval_every, first.dropout)", "first.eval_every, True)", _BY_HAND),
+        (
+            "the student's anchor is the query",
+            "tokenize(getattr(cell.train, cell.route.anchor))",
+            "tokenize(getattr(cell.train, cell.route.query))",
+            _METHOD3,
+        ),
+        ("anchors are never frozen", 'student = config.anchor == "student"', "student = True", _FROZEN),
+        (
+            "training on the column of the test part",
+            "query = tokenize(getattr(cell.train, cell.route.query))",
+            "query = tokenize(getattr(cell.train, cell.route.test_query))",
+            _METHOD3,
+        ),
+        (
+            "weights of image and alignment are swapped",
+            "config.alignment_weight, config.image_weight)",
+            "config.image_weight, config.alignment_weight)",
+            _BY_HAND,
+        ),
+        ("a file's weights are not loaded", "adapter.load_slot_state(0, file.state)", "pass", _EVALUATED),
+    ],
+    "pecl/experiment/prepared.py": [
+        (
+            "the frozen anchor is the query",
+            "getattr(self.train, self.route.anchor)",
+            "getattr(self.train, self.route.query)",
+            _FROZEN,
+        ),
+        (
+            "the test side ignores test_query",
+            "getattr(self.data, self.query(part))",
+            "getattr(self.data, self.route.query)",
+            _METHOD3,
+        ),
+        (
+            "zero-shot ignores test_query",
+            "_frozen_column(self.query(part), ",
+            "_frozen_column(self.route.query, ",
+            _METHOD3,
+        ),
+        (
+            "validation on the column of the test part",
+            'self.route.test_query if part == "test" else self.route.query',
+            "self.route.test_query",
+            _METHOD3,
+        ),
+        (
+            "the English gallery is made of the target",
+            'self._frozen_column("english", shown)',
+            'self._frozen_column("target", shown)',
+            _ENGLISH,
+        ),
+        (
+            "translated text is ignored",
+            "return self.translations or self.data.select",
+            "return self.data.select",
+            _TRANSLATED,
+        ),
+        (
+            "images of other pairs are trained on",
+            'for i in self.parts["train"]]]',
+            'for i in self.parts["val"]]]',
+            _BY_HAND,
+        ),
+        (
+            "frozen embeddings of other captions",
+            "self._frozen(texts)[list(indices)]",
+            "self._frozen(texts)[: len(indices)]",
+            _BY_HAND,
+        ),
+        ("the split's seed is ignored", "config.shots, config.split_seed)", "config.shots)", _FROZEN),
+        (
+            "an evaluation is of the validation part",
+            'published_part(data, "test")',
+            'published_part(data, "val")',
+            _EVALUATED,
+        ),
+    ],
+    "pecl/routes.py": [
+        (
+            "released baseline1 is tested on the target",
+            '"baseline1": "target_to_english"',
+            '"baseline1": "target"',
+            _COLUMNS,
+        ),
+        (
+            "released method1 is tested on the target",
+            '"method1": "target_to_english"',
+            '"method1": "target"',
+            f"{_COLUMNS}[method1-student-official-run-cross]",
+        ),
+        (
+            "released baseline2 is tested on translations",
+            '"baseline2": "target",',
+            '"baseline2": "target_to_english",',
+            f"{_COLUMNS}[baseline2-student-official-run-cross]",
+        ),
+        (
+            "released method3 is tested on translations",
+            '"method3": "target",',
+            '"method3": "target_to_english",',
+            _METHOD3,
+        ),
+        (
+            "method2 is aligned to English captions",
+            '("target", "english_to_target")',
+            '("target", "english")',
+            f"{_COLUMNS}[method2-frozen-train-side]",
+        ),
+        (
+            "method3 is aligned to the target",
+            '"method3": ("target_to_english", "english")',
+            '"method3": ("target_to_english", "target")',
+            _METHOD3,
+        ),
+    ],
+    "pecl/training/losses.py": [
+        (
+            "logit_scale is ignored",
+            "ContrastiveLoss(self.logit_scale)",
+            "ContrastiveLoss()",
+            "tests/training/test_losses.py",
+        ),
+        ("alignment_weight is ignored", "self.alignment_weight * aligned", "aligned", "tests/training/test_losses.py"),
+    ],
+    "pecl/training/trainer.py": [
+        (
+            "dropout ignores the step",
+            "self.cells[0].seed + 1_000_003 * (self.step + 1)",
+            "self.cells[0].seed",
+            _DROPOUT,
+        ),
+        ("dropout ignores the seed", "self.cells[0].seed + 1_000_003", "1_000_003", _DROPOUT),
+        (
+            "mean loss over a whole interval",
+            "self._recent / self._recent_steps",
+            "self._recent / self.schedule.eval_every",
+            _INTERVALS,
+        ),
+        ("losses of earlier intervals stay in the sum", "self._recent.zero_()", "pass", _INTERVALS),
+        (
+            "a joint score is that of the last language",
+            "sum(scores[slot]) / len(scores[slot])",
+            "scores[slot][-1]",
+            _SLOT_SCORE,
+        ),
+        (
+            "a joint curve is that of the first language",
+            "score = sum(scores[slot]) / len(scores[slot])",
+            "score = scores[slot][0]",
+            _JOINT,
+        ),
+        ("ties go to the earlier", "score >= record.best_score", "score > record.best_score", _BEST),
+        ("best weights are those of slot 0", "self.adapter.slot_state(slot)", "self.adapter.slot_state(0)", _FLEET),
+        (
+            "every slot has the first learning rate",
+            "(cell.lr for cell in self.cells)",
+            "(self.cells[0].lr for cell in self.cells)",
+            _SLOTS,
+        ),
+        (
+            "every slot has the first order",
+            'derived_seed(cell.seed, "order", epoch)',
+            'derived_seed(self.cells[0].seed, "order", epoch)',
+            _SLOTS,
+        ),
+        (
+            "a resumed run forgets the losses of its interval",
+            'self._recent.copy_(state.tensors["recent"])',
+            "pass",
+            _RESUMED,
+        ),
+    ],
+    "pecl/retrieval/evaluator.py": [
+        (
+            "mean recall over @1 alone",
+            "for k in RECALL_AT]",
+            "for k in RECALL_AT[:1]]",
+            "tests/retrieval/test_evaluator.py",
+        ),
+        (
+            "directions are swapped",
+            "gallery_first, texts_first = DIRECTIONS",
+            "texts_first, gallery_first = DIRECTIONS",
+            "tests/retrieval/test_evaluator.py",
+        ),
+    ],
+    "pecl/retrieval/measures.py": [
+        ("bootstrap without a seed", "default_rng(seed)", "default_rng()", _BOOTSTRAP),
+        ("bootstrap with one seed for all", "default_rng(seed)", "default_rng(0)", _BOOTSTRAP),
+    ],
+    "pecl/training/optimizer.py": [
+        (
+            "a parameter without gradient stays where it is",
+            "            grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad\n",
+            "            if parameter.grad is None:\n                continue\n            grad = parameter.grad\n",
+            _OPTIMIZER,
+        ),
+        ("scales of the learning rate are ignored", "lrs * (scale / correction1)", "lrs / correction1", _OPTIMIZER),
+        ("gradients are never forgotten", "parameter.grad = None", "pass", _OPTIMIZER),
+    ],
+}
+
+MUTANTS = [
+    Mutant(name, file, before, after, (test,), science=True)
+    for file, faults in _FAULTS.items()
+    for name, before, after, test in faults
+]

@@ -1,0 +1,113 @@
+"""The table of languages: every row is whole, and a row is all that a new language needs."""
+
+import json
+
+import pytest
+from helpers.small_experiment import write_folder
+
+from pecl.cli import main
+from pecl.data.registry import DATASETS, load_dataset
+from pecl.data.scenes import load_scenes
+from pecl.data.translating.mt_languages import language_settings
+from pecl.errors import ConfigError, DataError
+from pecl.languages import LANGUAGES, any_language_code, find_code, language_code, language_name, register_language
+
+ISO_639_1 = ["en", "de", "es", "fr", "it", "ja", "ko", "pl", "ru", "tr", "zh", "cs"]
+pytestmark = pytest.mark.usefixtures("registries")
+
+
+def test_every_language_goes_by_all_of_its_names():
+    assert [row.iso for row in LANGUAGES.values()] == ISO_639_1
+    for code, row in LANGUAGES.items():
+        assert row.code == code
+        for name in (code, row.name, row.name.upper(), row.flores, row.iso, *row.aliases):
+            assert language_code(name) == any_language_code(f" {name} ") == code
+            assert find_code(code, ["x", name]) == name
+    assert len({name for row in LANGUAGES.values() for name in row.names()}) == sum(
+        len(row.names()) for row in LANGUAGES.values()
+    ), "no name means two languages"
+
+
+def add_dutch_column(table):
+    """Give a table of captions a column `nl` that repeats the German one."""
+    head, *rows = table.read_text("utf-8").splitlines()
+    place = head.split(",").index("de")
+    lines = [f"{head},nl", *(f"{row},{row.split(',')[place]}" for row in rows)]
+    table.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def test_a_row_is_all_that_a_language_needs(small, tmp_path, capsys, monkeypatch):
+    register_language("nl", "Dutch", flores="nld_Latn", iso="nl", aliases=["Flemish"])
+    assert main(["data", "list", "--json", "--data-dir", str(tmp_path)]) == 0
+    languages = {row["name"]: row["languages"] for row in json.loads(capsys.readouterr().out)["datasets"]}
+    assert [name for name, codes in languages.items() if "nl" in codes] == ["flickr30k200"]
+    assert language_name("nl") == "Dutch (nl)"
+
+    add_dutch_column(write_folder(tmp_path))
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in small.items() if name != "language"]
+    assert main(["train", *flags, "--language", "Flemish", "--epochs", "1"]) == 0
+    (path,) = (tmp_path / "results").glob("*.json")
+    result = json.loads(path.read_text("utf-8"))
+    assert (result["config"]["language"], result["status"]) == ("nl", "complete")
+
+    out = tmp_path / "refused"
+    capsys.readouterr()
+    assert main(["train", "--dataset", "scenes", "--language", "nl", "--out", str(out)]) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said.startswith("pecl: unknown language of scenes 'nl': expected one of cs, de, ")
+    assert not out.exists()
+    with pytest.raises(DataError, match=r"scenes has no grammar for Dutch \(nl\): expected one of en, de, "):
+        load_scenes("nl", 3)
+
+
+class NllbTokenizer:
+    """As much of NLLB's tokenizer as its languages need."""
+
+    src_lang = None
+
+    def get_vocab(self):
+        return {"eng_Latn": 7, "nld_Latn": 8}
+
+
+def test_models_that_translate_are_told_a_new_language_by_its_code_or_refuse_it():
+    register_language("nl", "Dutch", flores="nld_Latn")
+    register_language("tlh", "Klingon")
+    tokenizer = NllbTokenizer()
+    assert language_settings(tokenizer, "en", "nl").first_token_id == 8
+    assert tokenizer.src_lang == "eng_Latn"
+    with pytest.raises(ConfigError, match=r"^Klingon \(tlh\) has no code for this family of models: add it to its row"):
+        language_settings(tokenizer, "tlh", "en")
+    with pytest.raises(DataError, match="unknown language of flickr30k200 'tlh'"):
+        load_dataset("flickr30k200", "Klingon")
+    assert "tlh" not in DATASETS["flickr30k200"].languages
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"code": "Dutch"}, r"language 'Dutch': code: expected two or three small letters.*, got 'Dutch'"),
+        ({"code": None}, r"language None: code: expected .*, got None"),
+        ({"name": " "}, r"language 'nl': name: expected its English name, such as Dutch, got ' '"),
+        ({"flores": "nld"}, r"language 'nl': flores: expected a FLORES-200 code such as nld_Latn, got 'nld'"),
+        ({"iso": "nld"}, r"language 'nl': iso: expected an ISO 639-1 code such as nl, got 'nld'"),
+        ({"code": "de"}, r"language 'de': 'de' is registered already, for German \(de\)"),
+        ({"code": "ja"}, r"language 'ja': 'ja' is registered already, for Japanese \(jp\)"),
+        ({"name": "french"}, r"'french' is registered already, for French \(fr\)"),
+        ({"aliases": "zh-CN"}, r"'zh-cn' is registered already, for Chinese \(zh\)"),
+        ({"flores": "ces_Latn"}, r"'ces_latn' is registered already, for Czech \(cs\)"),
+    ],
+)
+def test_a_row_that_is_unfit_or_taken_is_refused_and_changes_nothing(row, message):
+    before = dict(LANGUAGES)
+    row = {"code": "nl", "name": "Dutch"} | row
+    with pytest.raises(ConfigError, match=message):
+        register_language(row.pop("code"), row.pop("name"), **row)
+    assert before == LANGUAGES
+
+
+def test_a_language_is_registered_once():
+    register_language("nl", "Dutch")
+    with pytest.raises(ConfigError, match=r"'dutch' is registered already, for Dutch \(nl\)"):
+        register_language("nl", "Dutch")
+    with pytest.raises(ConfigError, match=r"unknown language 'Dutsh': .*did you mean 'dutch'\?"):
+        language_code("Dutsh")

@@ -1,0 +1,400 @@
+"""Everything that computes, with the towers on another device than the CPU: `fake:0`, and a GPU where there is one."""
+
+import pytest
+import torch
+from helpers.adapter_towers import TEXTS, states
+from helpers.checkpoints import write_clip
+from helpers.small_experiment import tiny_towers
+from helpers.small_training import cell
+from helpers.tiny import tiny_tower
+from PIL import Image
+
+import pecl.experiment.run
+from pecl.adapters.adapter import attach
+from pecl.adapters.bank import AdapterBank
+from pecl.adapters.formats.files import load_adapter_file, save_adapter
+from pecl.adapters.merge import merge_slot
+from pecl.adapters.spec import KINDS, parse_adapter
+from pecl.config import make_config
+from pecl.encoders.devices import to_device
+from pecl.encoders.loading.image import load_image_checkpoint
+from pecl.encoders.pooling import POOLINGS
+from pecl.encoders.towers import Towers
+from pecl.experiment.run import evaluate, train, train_fleet
+from pecl.retrieval.evaluator import RetrievalEvaluator
+from pecl.retrieval.ranks import correct_ranks, correspondence, cosine_similarity, metrics
+from pecl.routes import ROUTES
+from pecl.training.optimizer import SlotAdam
+from pecl.training.trainer import AlignmentTrainer, Schedule
+
+ARCHITECTURES = ("xlm-roberta", "bert")
+# What each kind needs beside its name: sizes that fit the tiny tower, and something to train.
+_NEEDED = {"compacter": "compacter:reduction_factor=4", "hard_prompt": "lora+hard_prompt", "pooler": "lora+pooler"}
+SPECS = [_NEEDED.get(kind, kind) for kind in KINDS]
+ANCHORS = ("student", "frozen", "none")
+LAYOUTS = {"one slot": (1, None), "a fleet": (2, None), "two cells of one slot": (2, [0, 0])}  # cells, their slots
+MIXED = [i * 7 % 3 for i in range(len(TEXTS))]
+
+
+def close(found, expected):
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+# The device itself: were it to let everything pass, so would all tests below.
+
+
+def test_tensors_of_two_devices_do_not_mix(fake_device):
+    here, there = torch.arange(3.0), torch.arange(3.0).to(fake_device.device)
+    mixed = [
+        lambda: there + here,
+        lambda: torch.cat([here, there]),
+        lambda: here[there.long()],
+        lambda: torch.where(here > 1, 0.0, there),
+        lambda: there.index_put((here.long(),), here),
+        lambda: torch.zeros(3).index_put((here.long(),), there),
+        lambda: there.new_zeros(3).index_add(0, here.long(), there),
+        lambda: torch.nn.functional.embedding(here.long(), there.view(3, 1)),
+    ]
+    for operation in mixed:
+        with pytest.raises(RuntimeError, match="found at least two devices, fake:0 and cpu"):
+            operation()
+    assert (there + torch.tensor(1.0)).tolist() == [1.0, 2.0, 3.0]  # a number
+    assert there[here.long()].tolist() == [0.0, 1.0, 2.0]  # the index is copied
+    with pytest.raises(TypeError, match="to numpy"):
+        there.numpy()
+
+
+def test_what_waits_for_the_device_is_noted(fake_device):
+    x = torch.arange(4.0).to(fake_device.device)
+    waiting = {
+        "a number": lambda: x.sum().item(),
+        "int": lambda: int(x[0]),
+        "bool": lambda: bool(x[0] > 1),
+        "a list": x.tolist,
+        "to the CPU": x.cpu,
+        "into the CPU": lambda: torch.zeros(4).copy_(x),
+        "places": x.nonzero,
+        "a mask": lambda: x[x > 1],
+        "equality": lambda: torch.equal(x, x),
+        "different values": x.unique,
+        "an index that is copied": lambda: x[torch.tensor([1])],
+        "a list as index": lambda: x[[1, 2]],
+        "a new tensor": lambda: torch.tensor([1, 2], device=fake_device.device),
+        "to the device": lambda: torch.ones(2).to(fake_device.device),
+    }
+    for name, operation in waiting.items():
+        with fake_device.counted() as waits:
+            operation()
+        assert len(waits) == 1, name
+    with fake_device.counted() as waits:
+        (x * 2 + torch.ones_like(x)).sum()
+        torch.ones(2).to(fake_device.device, non_blocking=True)
+        x[:2] = 3
+        assert x[1:3].shape == (2,)
+        to_device(torch.ones(2), fake_device.device)
+        to_device(x, fake_device.device)
+    assert waits == []
+
+
+def test_the_fake_device_ends_with_its_fixture(fake_device):
+    fake_device.__exit__(None, None, None)
+    try:
+        with pytest.raises(AssertionError, match="outside the fixture"):
+            torch.ones(2).to(fake_device.device)
+    finally:
+        fake_device.__enter__()
+
+
+# Training
+
+
+def run_of(device, architecture="xlm-roberta", layout="one slot", anchor="student", spec="lora", dropout=False, **more):
+    """A training on tiny towers: one epoch of three steps, validated after the second and the third."""
+    count, slot_of = LAYOUTS[layout]
+    tower = tiny_tower(architecture).to(device)
+    cells = [cell(tower, seed=1 + i, lr=1e-2 / (1 if slot_of else 1 + i), anchor=anchor) for i in range(count)]
+    adapter = attach(tower, parse_adapter(spec), seeds=[1] if slot_of else [c.seed for c in cells])
+    schedule = Schedule(epochs=1, batch_size=5, eval_every=2, dropout=dropout)
+    return AlignmentTrainer(tower, adapter, cells, schedule, lambda: [0.5] * count, slot_of=slot_of, **more)
+
+
+def trained(run):
+    """The loss at each validation and the final parameters, of each slot."""
+    records = run.run()
+    return [record.losses for record in records], [
+        {name: value.cpu() for name, value in run.adapter.slot_state(slot).items()} for slot in range(len(records))
+    ]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("spec", SPECS)
+def test_every_adapter_trains_as_on_the_cpu_and_no_step_waits(fake_device, spec, architecture):
+    run, reference = (run_of(device, architecture, "a fleet", spec=spec) for device in (fake_device.device, "cpu"))
+    for _ in range(2):
+        with fake_device.counted() as waits:
+            losses = run.train_step()
+        assert waits == []
+        close(losses.cpu(), reference.train_step())
+    assert {parameter.device for parameter in run.adapter.parameters()} == {fake_device.device}
+    for found, expected in zip(run.optimizer.exp_avg, reference.optimizer.exp_avg, strict=True):
+        close(found.cpu(), expected)  # gradients; Adam makes whole steps of those that are zero but for rounding
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("anchor", ANCHORS)
+def test_every_anchor_and_layout_trains_as_on_the_cpu_and_no_step_waits(fake_device, anchor, layout):
+    run, reference = (run_of(device, "bert", layout, anchor, dropout=True) for device in (fake_device.device, "cpu"))
+    for _ in range(2):
+        with fake_device.counted() as waits:
+            losses = run.train_step()
+        assert waits == []
+        assert losses.device == fake_device.device
+        close(losses.cpu(), reference.train_step())
+
+
+def test_a_batch_without_padding_waits_no_more_than_one_with(fake_device):
+    tower = tiny_tower().to(fake_device.device)
+    adapter = attach(tower, parse_adapter("prefix"))  # which is never packed
+    adapter.select(None, 2)
+    for texts in (["abc", "xyz"], ["abc", "x"]):
+        batch = tower.pad(tower.tokenize(texts), range(2))
+        with fake_device.counted() as waits:
+            found = tower(batch.input_ids, batch.attention_mask)
+        assert waits == []
+        close(found.detach().cpu(), tower.encode_text(texts))
+
+
+def test_a_packed_step_waits_for_nothing(fake_device):
+    """One slot with short and long texts: the batch is packed, as the padded one is not."""
+    run = run_of(fake_device.device)
+    with fake_device.counted() as waits, pytest.MonkeyPatch.context() as patch:
+        packed = []
+        encode = pecl.encoders.text.encode_packed
+        patch.setattr("pecl.encoders.text.encode_packed", lambda *a: packed.append(1) or encode(*a))
+        run.train_step()
+    assert packed
+    assert waits == []
+
+
+def test_losses_are_read_at_validations_alone(fake_device):
+    run, reference = run_of(fake_device.device, layout="a fleet"), run_of("cpu", layout="a fleet")
+    with fake_device.counted() as waits:
+        losses, states_there = trained(run)
+    expected, states_here = trained(reference)
+    for one, other in zip(losses, expected, strict=True):
+        assert [step for step, _ in one] == [step for step, _ in other] == [2, 3]
+        close(torch.tensor(one), torch.tensor(other))
+    for one, other in zip(states_there, states_here, strict=True):
+        close(one, other)
+    assert len([wait for wait in waits if "trainer.py" in wait]) == 2
+
+
+def test_a_training_is_saved_and_goes_on_there_or_on_the_cpu(fake_device, tmp_path):
+    expected = trained(run_of("cpu", layout="a fleet"))
+    for device in (fake_device.device, "cpu"):
+        state = tmp_path / str(device)
+        first = run_of(fake_device.device, layout="a fleet", state_path=state, identity="x")
+        first._recent += first.train_step()
+        first._recent_steps += 1
+        first._save()
+        losses, states_found = trained(run_of(device, layout="a fleet", state_path=state, identity="x"))
+        close(torch.tensor(losses), torch.tensor(expected[0]))
+        for one, other in zip(states_found, expected[1], strict=True):
+            close(one, other)
+
+
+def test_the_optimizer_takes_its_learning_rates_from_the_cpu(fake_device):
+    def stepped(device):
+        parameter = torch.nn.Parameter(torch.arange(6.0).view(2, 3).to(device))
+        other = torch.nn.Parameter(torch.ones(2, 1, dtype=torch.float64).to(device))
+        optimizer = SlotAdam([parameter, other], [1.0, 10.0])
+        (parameter.sum(dim=1) * other.squeeze(1)).sum().backward()
+        optimizer.step(torch.tensor([0.1, 0.01]))
+        return [parameter.detach().cpu(), other.detach().cpu()]
+
+    for found, expected in zip(stepped(fake_device.device), stepped("cpu"), strict=True):
+        close(found, expected)
+
+
+# Whole experiments
+
+
+@pytest.fixture
+def towers_on(monkeypatch, tmp_path):
+    """Return a function that puts the towers of experiments on a device, with an empty cache."""
+
+    def put(device, architecture="xlm-roberta"):
+        pecl.experiment.run._load_once.cache_clear()
+        pecl.experiment.prepared._store.cache_clear()
+        towers = tiny_towers()
+        there = Towers(lambda: tiny_tower(architecture).to(device), lambda: towers.image.to(device))
+        monkeypatch.setattr(pecl.experiment.run, "load_towers", lambda *_: there)
+        monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path / f"cache of {device}"))
+
+    yield put
+    pecl.experiment.run._load_once.cache_clear()
+    pecl.experiment.prepared._store.cache_clear()
+
+
+def same_results(found, expected):
+    assert found["metrics"] == expected["metrics"]
+    assert found["ranks"] == expected["ranks"]
+    if "curve" in expected:
+        close(torch.tensor(found["curve"]["loss"]), torch.tensor(expected["curve"]["loss"]))
+        assert found["curve"]["val_mean_recall@1"] == expected["curve"]["val_mean_recall@1"]
+        assert found["best_step"] == expected["best_step"]
+
+
+@pytest.mark.parametrize(
+    ("route", "anchor"), [(r, a) for r, (_, column) in ROUTES.items() for a in ANCHORS[: 2 if column else 1]]
+)
+def test_every_route_gives_what_it_gives_on_the_cpu(fake_device, small, towers_on, tmp_path, route, anchor):
+    results = {}
+    for device in ("cpu", fake_device.device):
+        towers_on(device)
+        values = {**small, "epochs": 1, "route": route, "anchor": anchor, "out": str(tmp_path / str(device))}
+        results[str(device)] = train(make_config(values))
+    same_results(results["fake:0"], results["cpu"])
+
+
+def test_evaluation_of_an_adapter_file_gives_what_it_gives_on_the_cpu(fake_device, small, towers_on, tmp_path):
+    towers_on("cpu", "bert")
+    run_id = train(make_config({**small, "epochs": 1, "route": "baseline1"}))["run_id"]
+    weights = f"{small['out']}/adapters/{run_id}.safetensors"
+    results = []
+    for device in ("cpu", fake_device.device):
+        towers_on(device, "bert")
+        values = {"dataset": small["dataset"], "language": "de", "weights": weights, "out": str(tmp_path / str(device))}
+        results.append(evaluate(make_config(values)))
+    same_results(*results)
+
+
+def test_a_joint_training_gives_what_it_gives_on_the_cpu(fake_device, small, towers_on, tmp_path):
+    results = []
+    for device in (fake_device.device, "cpu"):
+        towers_on(device)
+        values = {**small, "epochs": 1, "joint": "de+fr", "out": str(tmp_path / str(device))}
+        results.append(train_fleet([make_config({**values, "language": language}) for language in ("de", "fr")]))
+    for found, expected in zip(*results, strict=True):
+        same_results(found, expected)
+
+
+# Encoding
+
+
+@pytest.mark.parametrize("spec", [*SPECS, "lora-only:r=3"])
+def test_a_mixed_batch_of_the_bank_is_that_of_the_cpu(fake_device, spec):
+    banks = []
+    for device in (fake_device.device, "cpu"):
+        tower = tiny_tower("bert")
+        of_languages = states(tower, spec)
+        bank = AdapterBank(tower.to(device), spec)
+        for language, state in zip(("de", "xx", "cs", "fr"), [*of_languages[:1] * 2, *of_languages[1:]], strict=True):
+            bank.add(language, state)
+        bank.remove("xx")
+        banks.append(bank)
+    languages = [("de", "cs", "fr")[slot] for slot in MIXED]
+    with fake_device.counted() as waits:
+        found = banks[0].encode_text(TEXTS, languages)
+    close(found, banks[1].encode_text(TEXTS, languages))
+    assert len(waits) == len(list(banks[1].tower.batches(banks[1].tower.tokenize(TEXTS), 64)))  # copies of embeddings
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_packing_gives_what_padding_gives(fake_device, architecture):
+    tower = tiny_tower(architecture)
+    expected = tower.encode_text(TEXTS)
+    tower.to(fake_device.device)
+    for tower.packing in (True, False):
+        close(tower.encode_text(TEXTS), expected)
+    tokens = tower.tokenize(TEXTS)
+    batch = tower.pad(tokens, range(len(tokens)))
+    there = [tensor.to(fake_device.device) for tensor in batch[1:]]
+    for tower.packing in (True, False):  # tensors that lie there already are taken as well
+        close(tower(*there).detach().cpu(), expected)
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_every_pooling_gives_what_it_gives_on_the_cpu(fake_device, pooling):
+    tower = tiny_tower("bert")
+    tower.pooling = pooling
+    expected = tower.encode_text(TEXTS)
+    close(tower.to(fake_device.device).encode_text(TEXTS), expected)
+
+
+def test_adapter_files_and_merged_towers_are_those_of_the_cpu(fake_device, tmp_path):
+    paths = []
+    for device in (fake_device.device, "cpu"):
+        tower = tiny_tower().to(device)
+        adapter = attach(tower, parse_adapter("lora+layernorm"), seeds=[3, 4])
+        for parameter in adapter.parameters():
+            parameter.data += 0.1
+        path = save_adapter(tmp_path / f"{device}", adapter.slot_state(1), adapter.configs, "de", tower)
+        expected = tower.encode_text(TEXTS, slots=torch.ones(len(TEXTS), dtype=torch.long))
+        adapter.remove()
+        file = load_adapter_file(path, tower)
+        loaded = attach(tower, file.configs)
+        loaded.load_slot_state(0, file.state)
+        close(tower.encode_text(TEXTS), expected)
+        merged = merge_slot(loaded, 0)
+        assert merged.device == tower.device
+        close(merged.encode_text(TEXTS), expected)
+        paths.append(path)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_the_image_tower_gives_what_it_gives_on_the_cpu(fake_device, tmp_path):
+    write_clip(tmp_path)
+    images = [Image.new("RGB", (40, 30 + i), (60 * i, 90, 20)) for i in range(4)]
+    tower = load_image_checkpoint(tmp_path)
+    expected, fingerprint = tower.encode_image(images), tower.fingerprint
+    there = load_image_checkpoint(tmp_path, device=fake_device.device)
+    assert there.device == fake_device.device
+    close(there.encode_image(images, batch_size=3), expected)
+    assert there.fingerprint == fingerprint
+
+
+# Retrieval
+
+
+def test_recall_of_embeddings_there_is_that_of_embeddings_here(fake_device):
+    generator = torch.Generator().manual_seed(0)
+    texts, gallery = torch.randn(12, 5, generator=generator), torch.randn(6, 5, generator=generator)
+    items = [i // 2 for i in range(12)]
+    correct = correspondence(items, range(6))
+    similarity = cosine_similarity(texts, gallery)
+    there = similarity.to(fake_device.device)
+    for matrix in (correct, correct.to(fake_device.device)):
+        assert correct_ranks(there, matrix).tolist() == correct_ranks(similarity, correct).tolist()
+        assert metrics(there, matrix) == metrics(similarity, correct)
+        columns = there.T.contiguous(), matrix.T.contiguous()
+        assert metrics(*columns) == metrics(similarity.T.contiguous(), correct.T.contiguous())
+    expected = RetrievalEvaluator(gallery, items)(texts)
+    for device in ("cpu", fake_device.device):
+        assert RetrievalEvaluator(gallery.to(device), items)(texts.to(fake_device.device)) == expected
+
+
+# A GPU, where there is one
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("spec", "layout"), [(s, "a fleet") for s in SPECS] + [("lora", name) for name in LAYOUTS])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_gpu_trains_as_the_cpu_and_no_step_waits(architecture, spec, layout):
+    run, reference = (run_of(device, architecture, layout, spec=spec) for device in ("cuda", "cpu"))
+    for _ in range(run.total_steps):
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            losses = run.train_step()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        torch.testing.assert_close(losses.cpu(), reference.train_step(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.gpu
+def test_an_experiment_on_a_gpu_gives_what_it_gives_on_the_cpu(small, towers_on, tmp_path):
+    results = []
+    for device in ("cuda:0", "cpu"):
+        towers_on(torch.device(device))
+        results.append(train(make_config({**small, "epochs": 1, "device": device, "out": str(tmp_path / device)})))
+    torch.testing.assert_close(*(torch.tensor(r["curve"]["loss"]) for r in results), rtol=1e-4, atol=1e-4)
