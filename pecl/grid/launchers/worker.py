@@ -51,12 +51,13 @@ def record_failure(cells: Sequence[ExperimentConfig], error: Exception) -> None:
     Raises:
         OutputError: the results folder cannot be written.
     """
+    from pecl.experiment.inputs import training_hashes
     from pecl.results.folder import complete_result
     from pecl.results.result import write_unfinished
 
     with contextlib.suppress(BusyError), hold(cells[0].out, [cell.run_id() for cell in cells]):
         for cell in cells:
-            if complete_result(cell) is None:
+            if complete_result(cell, training_hashes) is None:
                 write_unfinished(cell, "failed", error="".join(traceback.format_exception_only(error)).strip())
 
 
