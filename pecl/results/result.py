@@ -32,7 +32,6 @@ from pecl.results.parts import (
     Seconds,
     TowerPair,
 )
-from pecl.results.side_files import FOLDERS
 from pecl.results.typed_json import FieldError, decode_fields, encode_fields
 
 logger = logging.getLogger(__name__)
@@ -43,6 +42,7 @@ Part = Literal["val", "test"]
 Stage = Literal["zero_shot", "final", "best"]
 
 SCHEMA = 1
+SPLITS, RETRIEVED = "splits", "retrieved"  # folders of `side_files`, whose files are no results
 _FILE = re.compile(r"(?:.+-)?[0-9a-f]{16}")  # the stem of a result's file
 # Fields that a complete result of a kind has, and the fields of the config that tell runs apart
 _COMPLETE: dict[str, tuple[str, ...]] = {
@@ -105,7 +105,7 @@ class Result:
         data: what was measured on.
         towers: names and fingerprints.
         metrics: part (val, test) -> stage (zero_shot, final, best) -> what was measured.
-        subsets: part -> subset of a data set, such as COCO's train2014 -> its number of captions, and recall@1 by stage.
+        subsets: part -> subset, such as COCO's train2014 -> its number of captions, and recall@1 by stage.
         all_ranks: part -> stage -> direction -> rank of each query's best correct item, from 1; see `ranks`.
         peak_memory_mb: most memory of the process, MiB.
         adapter: what was trained, or evaluated.
@@ -365,7 +365,7 @@ def _result_paths(folder: Path) -> list[Path]:
         path
         for path in sorted(folder.rglob("*.json"))
         if _FILE.fullmatch(path.stem)
-        and not any(part.startswith(".") or part in FOLDERS for part in path.relative_to(folder).parts)
+        and not any(part.startswith(".") or part in (SPLITS, RETRIEVED) for part in path.relative_to(folder).parts)
     ]
 
 

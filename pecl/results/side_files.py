@@ -11,17 +11,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pecl.errors import DataError
 from pecl.files import sha256_json, write_json
-
-if TYPE_CHECKING:
-    from pecl.results.result import Result
-
-SPLITS = "splits"
-RETRIEVED = "retrieved"
-FOLDERS = frozenset({SPLITS, RETRIEVED})  # their files are no results
+from pecl.results.result import RETRIEVED, SPLITS, Result
 
 Nearest = Mapping[str, Sequence[Sequence[int]]]  # stage -> test caption -> items of the data set, nearest first
 

@@ -23,6 +23,7 @@ __all__ = [
     "Report",
     "Table",
     "best_cells",
+    "best_of_routes",
     "by_group",
     "chosen_cells",
     "evaluation_table",

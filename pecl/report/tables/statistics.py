@@ -20,7 +20,7 @@ def hits(result: Result, stage: str | None = None) -> np.ndarray:
     """Return for each test item the mean over both directions of "its rank is 1", (N,); its mean is mean recall@1.
 
     With several captions an image the item is the image, whose captions stand or fall with it: theirs are added up, and
-    weighted so that the direction counts for half, as in the metric. By default the stage is the last that was measured.
+    weighted so that the direction counts for half, as in the metric. The default stage is the last that was measured.
     """
     gallery = result.data.gallery
     of_items, of_texts = (
