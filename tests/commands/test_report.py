@@ -5,6 +5,7 @@ import json
 import random
 import re
 import time
+from dataclasses import replace
 
 import pytest
 from helpers.report_results import both, evaluate, made, train, write
@@ -79,7 +80,7 @@ def test_where_separates_what_one_table_refuses(folder, capsys):
 
 
 def test_failed_runs_are_counted(folder, capsys, caplog):
-    write(folder, {**train(4, 6, language="jp"), "status": "failed", "error": "RuntimeError: out of memory"})
+    write(folder, replace(train(4, 6, language="jp"), status="failed", error="RuntimeError: out of memory"))
     assert run(folder) == 0
     assert "1 failed" in caplog.text
     assert run(folder, "--json") == 0

@@ -17,6 +17,7 @@ from pecl.data.captions import ParallelCaptions
 from pecl.errors import DataError
 from pecl.experiment.inputs import load_captions
 from pecl.report.tables import BEST, best_of_routes, by_group, chosen_cells
+from pecl.report.tables.table import SHORT_ID
 from pecl.results.result import Result
 from pecl.results.side_files import Nearest, read_manifest, read_retrieved
 from pecl.retrieval.measures import DIRECTIONS
@@ -58,19 +59,21 @@ class Source:
 
 
 def find_sources(results: Sequence[Result], data_dir: str | Path | None) -> tuple[list[Source], list[str]]:
-    """Return the best run of each language and route with its data, and a sentence for each that has to be left out.
+    """Return the best run of each language and route with its data, and a sentence for each reason to leave runs out.
 
     Raises:
         DataError: the data found are not those that a run was made with.
     """
     load = cache(load_captions)  # routes of a language share their data
-    sources, notes = [], []
+    sources: list[Source] = []
+    left_out: dict[str, list[str]] = {}  # reason -> runs
     for route, result in _chosen(results):
         try:
             sources.append(_source(route, result, load, data_dir))
         except _NotAtHand as reason:
-            notes.append(str(reason))
-    return sources, list(dict.fromkeys(notes))
+            left_out.setdefault(str(reason), []).append(result.run_id[:SHORT_ID])
+    notes = [f"{reason}; left out: run{'s' * (len(runs) > 1)} {', '.join(runs)}" for reason, runs in left_out.items()]
+    return sources, notes
 
 
 class _NotAtHand(Exception):
@@ -96,8 +99,8 @@ def _source(route: str, result: Result, load: Callable[..., ParallelCaptions], d
     config = result.config
     manifest, retrieved = read_manifest(result), read_retrieved(result)
     if manifest is None or retrieved is None:
-        missing = "the manifest of its split" if manifest is None else "what it retrieved"
-        raise _NotAtHand(f"Run {result.run_id} is without {missing}, so its captions are left out: run it again")
+        missing = "The manifest of the split" if manifest is None else "What was retrieved"
+        raise _NotAtHand(f"{missing} is not beside the results (it need not be kept): train again to see captions here")
     query = result.data.query["test"]
     try:
         values = {field: getattr(config, field) for field in _DATA_FIELDS}
