@@ -32,7 +32,7 @@ from pecl.results.parts import (
     Seconds,
     TowerPair,
 )
-from pecl.results.typed_json import FieldError, decode_fields, encode_fields
+from pecl.results.typed_json import FieldError, decode, decode_fields, encode_fields
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ class Result:
     kind: Kind
     status: Status
     config: ExperimentConfig = field(metadata={"decode": _decode_config})
-    environment: Environment
+    environment: Environment = field(metadata={"decode": lambda value, _: decode(Environment, value)})
     error: str | None = None
     data: DataDescription = _ABSENT
     towers: TowerPair = _ABSENT
@@ -153,8 +153,10 @@ class Result:
 
     @property
     def adapter_path(self) -> Path:
-        """Where the adapter of a training lies."""
-        return adapter_path(self.config.out if self.path is None else self.path.parent, self.name)
+        """Where the adapter of a training lies; older versions named it by the run id alone."""
+        out = self.config.out if self.path is None else self.path.parent
+        new, old = adapter_path(out, self.name), adapter_path(out, self.run_id)
+        return old if old.exists() and not new.exists() else new
 
     @property
     def stages(self) -> tuple[str, ...]:

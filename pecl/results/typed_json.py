@@ -158,7 +158,7 @@ def _list(arguments: tuple[Any, ...]) -> Decoder:
         def read_all(value: Any, path: str) -> tuple[Any, ...]:
             if not isinstance(value, list):
                 raise wrong(path, value, "a list")
-            return tuple(each(one, path) for one in value)
+            return tuple(each(one, f"{path}.{i}") for i, one in enumerate(value))
 
         return read_all
 

@@ -1,5 +1,4 @@
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -33,10 +32,10 @@ def test_the_names_are_those_of_the_config():
 def test_opendelta_trains_and_its_adapter_serves_in_pecl(kind, small, opendelta):
     config = make_config({**small, "rank": None, "adapter": kind, "engine": "opendelta", "gallery": "english"})
     result = train(config)
-    assert result["status"] == "complete"
-    assert result["adapter"]["trainable"] == train(replace(config, engine="pecl"))["adapter"]["trainable"]
-    weights = Path(small["out"]) / "adapters" / f"{result['run_id']}.safetensors"
-    assert evaluate(replace(config, weights=str(weights)))["metrics"]["test"]["best"]["mean_recall@1"] >= 0
+    assert result.status == "complete"
+    assert result.adapter.trainable == train(replace(config, engine="pecl")).adapter.trainable
+    weights = result.adapter_path
+    assert evaluate(replace(config, weights=str(weights))).recall() >= 0
 
 
 @pytest.mark.parametrize("kind", KINDS)

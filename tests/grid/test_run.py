@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,14 @@ from pecl.errors import ConfigError
 from pecl.experiment.run import train
 from pecl.grid import estimate, expand, fleets, run_grid
 from pecl.grid.estimate import Recorded, duration
-from pecl.results.result import result_path
+from pecl.results.result import result_path, write_result
 
 
 def flags(values):
     return [part for name, value in values.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+
+
+PARTS = ("adapters", "splits", "retrieved")
 
 
 def listing(folder):
@@ -32,9 +36,9 @@ def listing(folder):
 def measured(folder):
     """Everything that results and adapters say but for times and the like."""
     results = [json.loads(path.read_text("utf-8")) for path in sorted(Path(folder).glob("*.json"))]
-    kept = ("run_id", "status", "metrics", "ranks", "retrieved", "curve", "best_step", "steps", "data", "adapter")
-    weights = {path.name: path.read_bytes() for path in Path(folder).glob("adapters/*")}
-    return [{key: result[key] for key in kept} for result in results], weights
+    kept = ("run_id", "status", "metrics", "ranks", "curve", "best_step", "steps", "data", "adapter")
+    beside = {path.name: path.read_bytes() for part in PARTS for path in Path(folder).glob(f"{part}/*")}
+    return [{key: result[key] for key in kept} for result in results], beside
 
 
 @pytest.fixture
@@ -113,7 +117,7 @@ def test_ctrl_c_saves_and_stops(cells, tmp_path):
     assert not (Path(cells["out"]) / ".locks").exists()
     dry = Command(["grid", *flags(cells), "--dry-run"], tmp_path / "dry")
     assert dry.wait() == 0
-    assert f"{path.stem} interrupted" in dry.out
+    assert f"{json.loads(path.read_text())['run_id']} interrupted" in dry.out
 
 
 def test_a_full_disk_is_one_sentence_and_the_next_grid_goes_on(cells, tmp_path, undisturbed):
@@ -161,17 +165,17 @@ def test_a_failure_is_tried_again_by_the_next_grid_and_once_by_each(small, monke
 
     monkeypatch.setattr(pecl.experiment.run, "_training_cell", failing)
     for _ in range(2):
-        assert [result["error"] for result in run_grid([cell]).failed] == ["RuntimeError: no luck"]
+        assert [result.error for result in run_grid([cell]).failed] == ["RuntimeError: no luck"]
     assert len(tried) == 2
     monkeypatch.setattr(pecl.experiment.run, "_training_cell", plain)
-    assert run_grid([cell]).results[0]["status"] == "complete"
+    assert run_grid([cell]).results[0].status == "complete"
 
 
 def test_bad_input_of_one_cell_does_not_stop_the_others(small):
     """A first cell that cannot be trained stops the grid; a later one is recorded."""
     good, bad = make_config(small), make_config({**small, "adapter": "prefix", "engine": "opendelta"})
     outcome = run_grid([good, bad])
-    assert [result["status"] for result in outcome.results] == ["complete", "failed"]
+    assert [result.status for result in outcome.results] == ["complete", "failed"]
     with pytest.raises(ConfigError):
         run_grid([bad, good])
 
@@ -278,11 +282,11 @@ def test_dry_run_says_how_cells_stand_and_what_remains(small, capsys):
 def test_a_grid_that_skips_a_thousand_cells_starts_at_once_and_without_torch(small):
     """The bound holds for processor time, whatever else the machine does; a result is as large as a real one's."""
     result = train(make_config(small))
-    result["retrieved"]["test"]["filling"] = [[1234, 2345, 3456, 4567, 5678]] * 2000
+    many = {stage: dict.fromkeys(own, (1, 2) * 450) for stage, own in result.all_ranks["test"].items()}
+    result = replace(result, all_ranks={"test": many})
     cells = expand({**small, "seed": list(range(1, 1001))})
     for cell in cells:
-        copy = {"schema": 1, **result, "run_id": cell.run_id(), "config": cell.to_dict()}
-        result_path(cell.out, cell.run_id()).write_text(json.dumps(copy))
+        write_result(cell.out, replace(result, run_id=cell.run_id(), config=cell))
     seeds = ",".join(map(str, range(1, 1001)))
     code = (
         "import resource, sys\nfrom pecl.cli import main\n"

@@ -21,4 +21,4 @@ def test_both_directions_with_several_texts_an_image():
 def test_a_text_gallery_has_its_own_names():
     found = RetrievalEvaluator(GALLERY, [0, 1, 2], "english")(GALLERY)
     assert set(found.metrics) == {"english_to_text", "text_to_english"}
-    assert found.to_dict()["mean_recall@1"] == found.to_dict()["mean_recall"] == 1.0
+    assert found.mean_recall_at_1 == found.mean_recall == 1.0

@@ -19,7 +19,7 @@ NAMES = {"published": "xtd10_zero_shot"}  # value of --against -> file
 
 def read_published(name: str = "published") -> dict[str, Any]:
     """Return a published table: data set, gallery, metric, unit, languages, rows with their sources."""
-    return json.loads((files("pecl.report.tables") / "published" / f"{NAMES[name]}.json").read_text("utf-8"))
+    return json.loads((files("pecl.report") / "published" / f"{NAMES[name]}.json").read_text("utf-8"))
 
 
 def published_table(published: dict[str, Any], results: Sequence[Result]) -> Table:
