@@ -14,7 +14,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,37 +32,17 @@ from pecl.results.parts import (
     Seconds,
     TowerPair,
 )
+from pecl.results.required import check_complete, decode_config
 from pecl.results.typed_json import FieldError, decode, decode_fields, encode_fields
 
 logger = logging.getLogger(__name__)
 
 Kind = Literal["train", "evaluate"]
 Status = Literal["complete", "failed", "interrupted"]
-Part = Literal["val", "test"]
-Stage = Literal["zero_shot", "final", "best"]
 
 SCHEMA = 1
 SPLITS, RETRIEVED = "splits", "retrieved"  # folders of `side_files`, whose files are no results
 _FILE = re.compile(r"(?:.+-)?[0-9a-f]{16}")  # the stem of a result's file
-# Fields that a complete result of a kind has, and the fields of the config that tell runs apart
-_COMPLETE: dict[str, tuple[str, ...]] = {
-    "evaluate": ("data", "towers", "peak_memory_mb"),
-    "train": (
-        *("data", "towers", "peak_memory_mb"),
-        *("adapter", "steps", "best_step", "fleet", "seconds", "curve"),
-    ),
-}
-_CONFIG: dict[str, tuple[str, ...]] = {
-    "evaluate": ("language", "route", "dataset", "test_query"),
-    "train": (
-        *("language", "route", "dataset", "test_query"),
-        *("seed", "split_seed", "lr", "alignment", "alignment_weight", "train_on"),
-    ),
-}
-_STAGES: dict[str, dict[str, tuple[str, ...]]] = {
-    "evaluate": {"test": ()},
-    "train": {"val": ("best",), "test": ("zero_shot", "final", "best")},
-}
 
 
 class DamagedResultError(DataError):
@@ -70,22 +50,6 @@ class DamagedResultError(DataError):
 
 
 _ABSENT: Any = None  # in failed and interrupted runs, which no table takes
-
-
-def _decode_config(values: Any, path: str) -> ExperimentConfig:
-    """Return a recorded config as it was: whoever ran it may have registered what it names, so names are not checked.
-
-    Raises:
-        FieldError: a field is missing, unknown or of another type.
-    """
-    found = decode_fields(ExperimentConfig, values, path)
-    _check_there(found, _CONFIG["evaluate"], path)
-    if more := values.keys() - found.keys():
-        raise FieldError(f"{path}.{min(more)} is unknown to this version of pecl")
-    config = object.__new__(ExperimentConfig)
-    for item in fields(ExperimentConfig):
-        object.__setattr__(config, item.name, found.get(item.name, item.default))
-    return config
 
 
 @dataclass(frozen=True, repr=False)
@@ -120,7 +84,7 @@ class Result:
     run_id: str
     kind: Kind
     status: Status
-    config: ExperimentConfig = field(metadata={"decode": _decode_config})
+    config: ExperimentConfig = field(metadata={"decode": decode_config})
     environment: Environment = field(metadata={"decode": lambda value, _: decode(Environment, value)})
     error: str | None = None
     data: DataDescription = _ABSENT
@@ -221,49 +185,20 @@ class Result:
         schema = document["schema"]
         if not isinstance(schema, int) or schema > SCHEMA:
             raise DataError(f"{where} has schema {schema!r}, this version of pecl reads up to {SCHEMA}; upgrade pecl")
+        software = {key: document[key] for key in ("versions", "machine", "commit", "dirty") if key in document}
         try:
-            return cls(**_decode_result(document), path=where if isinstance(where, Path) else None)
+            found = cls(**decode_fields(cls, document | {"environment": software}))
+            if found.status == "complete":
+                check_complete(document)
         except FieldError as error:
             raise DamagedResultError(f"{where} is damaged: {error}; delete the file and run it again") from error
+        return replace(found, path=where) if isinstance(where, Path) else found
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object that `from_json` reads."""
         own = {key: value for key, value in encode_fields(self).items() if value != {}}
         software = own.pop("environment")  # its keys are those of the result
         return {"schema": SCHEMA, **own, "config": self.config.to_dict(), **software}
-
-
-def _decode_result(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a result from its JSON object.
-
-    Raises:
-        FieldError: one is missing or of another type.
-    """
-    software = {key: document[key] for key in ("versions", "machine", "commit", "dirty") if key in document}
-    found = decode_fields(Result, {**document, "environment": software})
-    if found["status"] == "complete":
-        _check_there(document["config"], _CONFIG[found["kind"]], "config")
-        _check_complete(found, found["kind"])
-    return found
-
-
-def _check_there(found: Mapping[str, Any], names: Sequence[str], path: str = "") -> None:
-    """Raise FieldError unless all of `names` are in `found`."""
-    for name in names:
-        if found.get(name) is None:
-            raise FieldError(f"{path}.{name} is missing" if path else f"{name} is missing")
-
-
-def _check_complete(found: Mapping[str, Any], kind: str) -> None:
-    """Raise FieldError unless the fields of a complete result are all there."""
-    _check_there(found, _COMPLETE[kind])
-    for part, stages in _STAGES[kind].items():
-        own = found.get("metrics", {}).get(part, {})
-        for stage in stages or tuple(own) or ("zero_shot",):
-            if stage not in own:
-                raise FieldError(f"metrics.{part}.{stage} is missing")
-            if part == "test" and stage not in found.get("all_ranks", {}).get(part, {}):
-                raise FieldError(f"ranks.{part}.{stage} is missing")
 
 
 def _find(among: Mapping[Any, Any], what: str, key: Any) -> Any:
