@@ -19,7 +19,7 @@ from pecl.errors import ConfigError
 from pecl.experiment.run import train
 from pecl.grid import estimate, expand, fleets, run_grid
 from pecl.grid.estimate import Recorded, duration
-from pecl.results.result import result_path, write_result
+from pecl.results.result import training_path
 
 
 def flags(values):
@@ -146,8 +146,7 @@ def test_a_half_written_folder_is_filled(cells, tmp_path, undisturbed, caplog):
 
 
 def test_a_newer_result_is_not_overwritten(small, capsys):
-    path = result_path(small["out"], make_config(small).run_id())
-    train(make_config(small))
+    path = train(make_config(small)).path
     newer = path.read_text().replace('"schema": 1', '"schema": 99')
     path.write_text(newer)
     assert main(["grid", *flags(small)]) == 2
@@ -283,10 +282,11 @@ def test_a_grid_that_skips_a_thousand_cells_starts_at_once_and_without_torch(sma
     """The bound holds for processor time, whatever else the machine does; a result is as large as a real one's."""
     result = train(make_config(small))
     many = {stage: dict.fromkeys(own, (1, 2) * 450) for stage, own in result.all_ranks["test"].items()}
-    result = replace(result, all_ranks={"test": many})
+    document = replace(result, all_ranks={"test": many}).to_json()
     cells = expand({**small, "seed": list(range(1, 1001))})
     for cell in cells:
-        write_result(cell.out, replace(result, run_id=cell.run_id(), config=cell))
+        copy = {**document, "run_id": cell.run_id(), "config": cell.to_dict()}
+        training_path(cell).write_text(json.dumps(copy))
     seeds = ",".join(map(str, range(1, 1001)))
     code = (
         "import resource, sys\nfrom pecl.cli import main\n"
