@@ -48,6 +48,9 @@ def check_complete(document: Mapping[str, Any]) -> None:
     for part, names in stages.items():
         _check_there(metrics.get(part, {}), names, f"metrics.{part}.")
     _check_there(ranks, stages["test"], "ranks.test.")
+    for part, found in metrics.items():
+        if more := found.keys() - set(_TRAINED["test"]):
+            raise FieldError(f"metrics.{part}.{min(more)} is no stage, expected one of {', '.join(_TRAINED['test'])}")
 
 
 def _check_there(found: Mapping[str, Any], names: Sequence[str], prefix: str = "") -> None:

@@ -13,7 +13,7 @@ import gc
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -41,6 +41,7 @@ Kind = Literal["train", "evaluate"]
 Status = Literal["complete", "failed", "interrupted"]
 
 SCHEMA = 1
+STAGES = ("zero_shot", "final", "best")  # the last that was measured is what a run gave
 SPLITS, RETRIEVED = "splits", "retrieved"  # folders of `side_files`, whose files are no results
 _FILE = re.compile(r"(?:.+-)?[0-9a-f]{16}")  # the stem of a result's file
 
@@ -125,7 +126,7 @@ class Result:
     @property
     def stages(self) -> tuple[str, ...]:
         """Stages that the test part was measured at, in order: the last is what the run gave."""
-        return tuple(self.metrics["test"])
+        return _in_order(self.metrics["test"])
 
     def measured(self, part: str = "test", stage: str | None = None) -> Measured:
         """Return all metrics of a part at a stage.
@@ -137,7 +138,7 @@ class Result:
         Raises:
             KeyError: it was not measured.
         """
-        return _find(_find(self.metrics, "part", part), "stage", stage)
+        return _find_stage(_find(self.metrics, "part", part), stage)
 
     def recall(self, part: str = "test", stage: str | None = None, k: int = 1, direction: str | None = None) -> float:
         """Return recall@k, in [0, 1].
@@ -164,7 +165,7 @@ class Result:
         Raises:
             KeyError: they were not recorded; those of the val part never are.
         """
-        return _find(_find(_find(self.all_ranks, "part", part), "stage", stage), "direction", direction)
+        return _find(_find_stage(_find(self.all_ranks, "part", part), stage), "direction", direction)
 
     @classmethod
     def from_json(cls, document: Any, where: str | Path = "result") -> Result:
@@ -202,12 +203,18 @@ class Result:
 
 
 def _find(among: Mapping[Any, Any], what: str, key: Any) -> Any:
-    """Return `among[key]`, or its last value where the key is None."""
-    if key is None and among:
-        return among[list(among)[-1]]
+    """Return `among[key]`; a KeyError names the choices."""
     if key not in among:
         raise KeyError(unknown(what, str(key), map(str, among)) if among else f"{what} {key}: nothing was measured")
     return among[key]
+
+
+def _find_stage(among: Mapping[str, Any], stage: str | None) -> Any:
+    return _find(among, "stage", _in_order(among)[-1] if stage is None and among else stage)
+
+
+def _in_order(stages: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(stages, key=STAGES.index))
 
 
 def run_name(config: ExperimentConfig, run_id: str, kind: str = "train") -> str:

@@ -69,6 +69,17 @@ def test_recall_and_ranks_by_hand():
     assert result.measured(stage="final").directions["image_to_text"].recall[5] == pytest.approx(0.3)
 
 
+def test_the_default_stage_is_the_last_whatever_the_order_of_the_file():
+    found = full()
+    for part in (found["metrics"]["test"], found["ranks"]["test"]):
+        for stage in ("final", "zero_shot"):
+            part[stage] = part.pop(stage)
+    result = Result.from_json(found)
+    assert result.stages == ("zero_shot", "final", "best")
+    assert result.recall() == result.recall(stage="best") != result.recall(stage="zero_shot")
+    assert result.ranks("text_to_image") == result.ranks("text_to_image", stage="best")
+
+
 def test_recall_at_k_is_the_mean_of_both_directions():
     result = made("evaluate", {"zero_shot": both([1, 4, 9, 9], [1, 1, 1, 40])})
     assert [result.recall(k=k) for k in (1, 5, 10)] == pytest.approx([(1 + 3) / 8, (2 + 3) / 8, (4 + 3) / 8])
@@ -189,6 +200,10 @@ def test_a_result_without_a_field_is_refused_with_the_file_and_the_field(path):
         (_without("metrics.val"), "metrics.val.best is missing"),
         (_without("ranks.test.best"), "ranks.test.best is missing"),
         (_without("data"), "data is missing"),
+        (
+            _with("metrics.test.middle", full()["metrics"]["test"]["best"]),
+            "metrics.test.middle is no stage, expected one of zero_shot, final, best",
+        ),
         (_without("towers"), "towers is missing"),
         (_without("fleet"), "fleet is missing"),
         (_with("towers", None), "towers is missing"),
