@@ -32,7 +32,7 @@ def test_opendelta_trains_and_its_adapter_serves_in_pecl(kind, small, opendelta)
     result = train(config)
     assert result.status == "complete"
     assert result.adapter.trainable == train(replace(config, engine="pecl")).adapter.trainable
-    weights = Path(small["out"]) / "adapters" / f"{result['run_id']}.safetensors"
+    weights = result.adapter_path
     tower, data = tiny_tower(), load_dataset(config.dataset, "de")
     test = few_shot_split(len(data), config.shots).test
     gallery = F.normalize(tower.encode_text([data.english[i] for i in test]), dim=1)

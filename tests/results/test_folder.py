@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 from helpers.interrupted import counted_steps, interrupted_after
+from helpers.report_results import both, made, ranked
 from helpers.tiny import sentences
 
 import pecl.experiment.inputs
@@ -30,8 +31,10 @@ DATA = {"captions": {"english": "e1", "target": "t1"}, "training text": None}
 
 def write(config, status="complete"):
     """Write a result of `config` on the data `DATA` and return its path."""
-    result = {"kind": "train", "run_id": config.run_id(), "status": status, "config": config.to_dict()}
-    return write_result(config.out, {**result, "data": {"sha256": DATA["captions"]}})
+    states = {stage: both(ranked(4, 20), ranked(6, 20)) for stage in ("zero_shot", "final", "best")}
+    found = made("train", states)
+    data = replace(found.data, sha256=DATA["captions"])
+    return write_result(config.out, replace(found, run_id=config.run_id(), status=status, config=config, data=data))
 
 
 @pytest.fixture
@@ -77,7 +80,7 @@ def test_a_result_of_a_newer_version_is_not_taken_for_a_damaged_one(config, sche
 
 def test_a_result_is_complete_for_its_own_data_alone(config, caplog):
     write(config)
-    assert complete_result(config, lambda _: DATA)["run_id"] == config.run_id()
+    assert complete_result(config, lambda _: DATA).run_id == config.run_id()
     assert not caplog.text
     for other in (
         {**DATA, "captions": {"english": "e1", "target": "t2"}},
@@ -87,13 +90,13 @@ def test_a_result_is_complete_for_its_own_data_alone(config, caplog):
         caplog.clear()
         assert complete_result(config, lambda _, found=other: found) is None
         assert "is of other data; running it anew" in caplog.text
-    assert find_result(config)["status"] == "complete"
+    assert find_result(config).status == "complete"
 
 
 @pytest.mark.parametrize("status", ["failed", "interrupted"])
 def test_an_unfinished_run_is_found_but_not_complete(config, status):
     write(config, status=status)
-    assert find_result(config)["status"] == status
+    assert find_result(config).status == status
     assert complete_result(config, lambda _: pytest.fail("data were read")) is None
 
 
@@ -101,7 +104,7 @@ def test_a_result_is_found_by_its_config_and_folder(config, tmp_path):
     write(config)
     assert find_result(make_config({"out": config.out, "seed": 2})) is None
     assert find_result(make_config({"out": str(tmp_path / "elsewhere")})) is None
-    assert find_result(make_config({"out": config.out, "data_dir": "elsewhere"}))["run_id"] == config.run_id()
+    assert find_result(make_config({"out": config.out, "data_dir": "elsewhere"})).run_id == config.run_id()
 
 
 def test_results_are_collected_by_run_each_once(tmp_path):
@@ -110,10 +113,10 @@ def test_results_are_collected_by_run_each_once(tmp_path):
         write(config)
     ids = sorted(config.run_id() for config in configs)
     folder = tmp_path / "all"
-    assert [result["run_id"] for result in collect([folder])] == ids
-    assert [result["run_id"] for result in collect([folder / "part1", folder / "part0", folder])] == ids
+    assert [result.run_id for result in collect([folder])] == ids
+    assert [result.run_id for result in collect([folder / "part1", folder / "part0", folder])] == ids
     named = result_path(configs[0].out, configs[0].run_id())
-    assert [result["path"] for result in collect([named])] == [str(named)]
+    assert [result.path for result in collect([named])] == [named]
     with pytest.raises(DataError, match=r"results folder .*nowhere does not exist"):
         collect([folder, tmp_path / "nowhere"])
 
@@ -129,7 +132,7 @@ def test_what_is_no_result_of_a_folder_is_not_collected(config):
         other = path.parent / name
         other.parent.mkdir(exist_ok=True)
         other.write_text("[]")
-    assert [result["run_id"] for result in collect([config.out])] == [config.run_id()]
+    assert [result.run_id for result in collect([config.out])] == [config.run_id()]
 
 
 def test_states_are_removed_by_run(tmp_path):
@@ -181,15 +184,15 @@ def on_text(small, monkeypatch):
 def test_a_training_on_text_is_complete_for_that_text_alone(on_text):
     config, use = on_text
     first = train(config)
-    assert first["data"]["split"]["train"] == 9
+    assert first.data.split["train"] == 9
     with counted_steps() as steps:
-        assert train(config)["metrics"] == first["metrics"]
+        assert train(config).metrics == first.metrics
         assert not steps
         text = use(50)
         second = train(config)
-    assert len(steps) == second["steps"] == 12
-    assert second["data"]["translations"]["sha256"] == text.hashes() != first["data"]["translations"]["sha256"]
-    assert second["curve"] != first["curve"]
+    assert len(steps) == second.steps == 12
+    assert second.data.translations.sha256 == text.hashes() != first.data.translations.sha256
+    assert second.curve != first.curve
 
 
 def test_a_training_on_text_does_not_go_on_with_other_text(on_text):
