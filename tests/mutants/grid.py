@@ -45,7 +45,7 @@ MUTANTS = [
         BUSY_TEST,
     ),
     Mutant(
-        "a worker waits for the process that is at work on its cell",
+        "a worker that finds its cell busy ends as if its results were written",
         WORKER,
         "    except (PeclError, BusyError):\n        raise\n",
         "    except PeclError:\n        raise\n",
