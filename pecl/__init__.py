@@ -8,7 +8,7 @@ Example:
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # name -> module; imported when first used, so that `import pecl` and `pecl --help` stay quick
 _PUBLIC = {
@@ -30,8 +30,8 @@ _PUBLIC = {
     "evaluate": "pecl.experiment.run",
     "few_shot_split": "pecl.data.splits",
     "load_dataset": "pecl.data.registry",
-    "load_image_encoder": "pecl.encoders.loading.image",
-    "load_text_encoder": "pecl.encoders.loading.text",
+    "load_image_encoder": "pecl.encoders.towers",
+    "load_text_encoder": "pecl.encoders.towers",
     "load_towers": "pecl.encoders.towers",
     "make_config": "pecl.config",
     "parse_adapter": "pecl.adapters.spec",
@@ -45,9 +45,44 @@ _PUBLIC = {
 }
 __all__ = sorted(_PUBLIC)
 
+if TYPE_CHECKING:  # the same names for editors and type checkers, which do not run `__getattr__`
+    from pecl.adapters.adapter import attach as attach
+    from pecl.adapters.bank import AdapterBank as AdapterBank
+    from pecl.adapters.method import AdapterConfig as AdapterConfig
+    from pecl.adapters.spec import parse_adapter as parse_adapter
+    from pecl.adapters.spec import register_adapter as register_adapter
+    from pecl.config import ExperimentConfig as ExperimentConfig
+    from pecl.config import make_config as make_config
+    from pecl.data.captions import ParallelCaptions as ParallelCaptions
+    from pecl.data.registry import load_dataset as load_dataset
+    from pecl.data.registry import register_dataset as register_dataset
+    from pecl.data.request import DataRequest as DataRequest
+    from pecl.data.splits import few_shot_split as few_shot_split
+    from pecl.encoders.image import ImageEncoder as ImageEncoder
+    from pecl.encoders.text import MultilingualTextEncoder as MultilingualTextEncoder
+    from pecl.encoders.towers import load_image_encoder as load_image_encoder
+    from pecl.encoders.towers import load_text_encoder as load_text_encoder
+    from pecl.encoders.towers import load_towers as load_towers
+    from pecl.experiment.run import evaluate as evaluate
+    from pecl.experiment.run import train as train
+    from pecl.experiment.run import train_fleet as train_fleet
+    from pecl.languages import register_language as register_language
+    from pecl.retrieval.evaluator import RetrievalEvaluator as RetrievalEvaluator
+    from pecl.retrieval.ranks import RetrievalMetrics as RetrievalMetrics
+    from pecl.routes import TranslationRoute as TranslationRoute
+    from pecl.routes import route as route
+    from pecl.training.losses import AlignmentObjective as AlignmentObjective
+    from pecl.training.losses import ContrastiveLoss as ContrastiveLoss
+    from pecl.training.losses import register_alignment as register_alignment
+    from pecl.training.trainer import AlignmentTrainer as AlignmentTrainer
+
+    __version__: str
+
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used."""
+    if name == "__version__":
+        return _version()
     if name not in _PUBLIC:
         raise AttributeError(f"module 'pecl' has no attribute {name!r}")
     return getattr(import_module(_PUBLIC[name]), name)
@@ -55,4 +90,14 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """Return the public names."""
-    return __all__
+    return [*__all__, "__version__"]
+
+
+def _version() -> str:
+    """Return the version that pyproject.toml gave to the installed package."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("pecl")
+    except PackageNotFoundError:
+        return "unknown (pecl is not installed)"

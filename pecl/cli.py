@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+import pecl
 from pecl.commands import COMMANDS
 from pecl.errors import PeclError, suggest
 
@@ -27,7 +28,7 @@ class _Parser(argparse.ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         """Parse as ever, but name the command of what it does not know, and the nearest flag."""
-        parsed, rest = super().parse_known_args(args, namespace)
+        parsed, rest = super().parse_known_args(args, namespace or argparse.Namespace())
         if rest:
             flag = rest[0].partition("=")[0]
             self.error(f"unrecognized arguments: {' '.join(rest)}{suggest(flag, self._option_string_actions)}")
@@ -41,6 +42,7 @@ def build_parser(chosen: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
         description="Parameter-efficient cross-lingual transfer of CLIP.",
         epilog="example: pecl train --dataset scenes --language de --route method1",
     )
+    parser.add_argument("--version", action="version", version=f"pecl {pecl.__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="log more")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     for name in chosen:
@@ -52,9 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     try:
-        arguments = sys.argv[1:] if arguments is None else arguments
+        arguments = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
         named = [argument for argument in arguments if argument in COMMANDS][:1]
-        parsed = build_parser(named or COMMANDS).parse_args(arguments)
+        chosen = () if arguments[0] == "--version" else named or COMMANDS
+        parsed = build_parser(chosen).parse_args(arguments)
         logging.getLogger("pecl").setLevel(logging.DEBUG if parsed.verbose else logging.INFO)
         return parsed.run(parsed)
     except PeclError as error:

@@ -83,8 +83,9 @@ def remove_abandoned(folder: str | Path, target: str = "") -> None:
     """Remove temporary files (for the file `target` alone, where given) whose writer, of this host, has gone."""
     for name in os.listdir(folder):
         writer = _TEMPORARY.fullmatch(name)
-        known = writer and writer["host"] == platform.node() and target in ("", writer["target"])
-        if known and not _is_running(int(writer["process"])):
+        if writer is None or writer["host"] != platform.node() or target not in ("", writer["target"]):
+            continue
+        if not _is_running(int(writer["process"])):
             Path(folder, name).unlink(missing_ok=True)
 
 

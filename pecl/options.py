@@ -14,7 +14,7 @@ import typing
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import Field, field, fields
 from importlib import import_module
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 from pecl.errors import ConfigError, nearest
 
@@ -90,6 +90,7 @@ def _problem(item: Field, typed: tuple[Any, bool], value: Any) -> str | None:
     accepted = (int, float) if kind is float else kind
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
         return _sentence(item, typed, value)
+    value = cast(Any, value)  # type checkers do not follow `kind`
     if kind in (int, float):
         low, high = item.metadata.get("low"), item.metadata.get("high")
         inside = (low is None or low <= value) and (high is None or value <= high)

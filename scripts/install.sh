@@ -5,7 +5,8 @@
 #   bash scripts/install.sh test     and what testing needs
 set -euo pipefail
 cd "$(dirname "$0")/.."
-extra=${1:+[$1]}
+# OpenDelta is a reference of the tests; it pins setuptools, so all are installed in one command.
+requirements=${1:+-r requirements-test.txt -r requirements-opendelta.txt}
 if [ ! -x .venv/bin/python ]; then
     python=$(command -v python3 || command -v python) || { echo "Python 3.10 or newer is needed" >&2; exit 2; }
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
@@ -14,9 +15,9 @@ if [ ! -x .venv/bin/python ]; then
     "$python" -m venv .venv
 fi
 stamp=.venv/pecl-installed${1:+-$1}
-if [ "$(cat "$stamp" 2>/dev/null)" != "$(cat setup.py requirements*.txt | cksum)" ]; then
-    echo "== installing pecl$extra into .venv (a few minutes the first time)"
-    # OpenDelta is a reference of the tests; it pins setuptools, so all are installed in one command.
-    .venv/bin/python -m pip install --quiet -e ".$extra" ${1:+-r requirements-opendelta.txt}
-    cat setup.py requirements*.txt | cksum > "$stamp"
+wanted=$(cat pyproject.toml setup.py requirements*.txt | cksum)
+if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
+    echo "== installing pecl${1:+ and what testing needs} into .venv (a few minutes the first time)"
+    .venv/bin/python -m pip install --quiet -e . $requirements
+    echo "$wanted" > "$stamp"
 fi

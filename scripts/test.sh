@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Install pecl with its test requirements into .venv and run the whole test suite.
+# Install pecl with its test requirements into .venv; check style and types; run the whole test suite.
 #
 #   bash scripts/test.sh                    all but the slow tests
 #   bash scripts/test.sh -m slow            those
@@ -10,6 +10,8 @@ bash scripts/install.sh test
 echo "== style"
 .venv/bin/python -m ruff check .
 .venv/bin/python -m ruff format --check --quiet .
+echo "== types"
+.venv/bin/basedpyright --pythonpath .venv/bin/python
 echo "== tests"
 [ $# -gt 0 ] || set -- -m "not slow"
 .venv/bin/python -m pytest "$@"

@@ -16,6 +16,7 @@ from torch import nn
 from pecl.adapters.combine import check_combination
 from pecl.adapters.method import AdapterConfig
 from pecl.adapters.slots import SlotModule, SlotPrompt, SlotRows
+from pecl.adapters.spec import describe
 from pecl.encoders.positions import longest_sequence
 from pecl.encoders.text import MultilingualTextEncoder, PromptedInputs
 from pecl.errors import ConfigError, WeightsError
@@ -51,6 +52,12 @@ class Adapter:
         except BaseException:  # an interruption too must leave a plain tower
             self.remove()
             raise
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(adapter={describe(self.configs)!r}, slots={self.num_slots}, "
+            f"parameters_per_slot={self.num_parameters():_}, tower={self.tower.name!r})"
+        )
 
     @property
     def prompts(self) -> list[SlotPrompt]:

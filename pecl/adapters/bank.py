@@ -17,7 +17,7 @@ from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_ada
 from pecl.adapters.merge import merge_slot
 from pecl.adapters.method import AdapterConfig
 from pecl.adapters.spec import describe, in_order, parse_adapter
-from pecl.encoders.text import MultilingualTextEncoder
+from pecl.encoders.text import MultilingualTextEncoder, as_texts
 from pecl.errors import ConfigError, suggest
 
 
@@ -79,7 +79,7 @@ class AdapterBank:
         bank = cls(tower, files[0].configs)
         try:
             for file in files:
-                bank.add(file.language, file)
+                bank.add(_language_of(file), file)
         except ValueError:
             bank.close()
             raise
@@ -94,6 +94,13 @@ class AdapterBank:
     def configs(self) -> tuple[AdapterConfig, ...]:
         """The configuration that all languages share."""
         return self.adapter.configs
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(adapter={describe(self.configs)!r}, languages={self.languages}, "
+            f"parameters_per_language={self.adapter.num_parameters():_}, tower={self.tower.name!r}, "
+            f"device={str(self.tower.device)!r})"
+        )
 
     def __len__(self) -> int:
         return len(self._seconds)
@@ -123,8 +130,9 @@ class AdapterBank:
     def load(self, path: str | Path, language: str | None = None) -> str:
         """Add the adapter in a file, under the language that it names or another, and return that."""
         file = load_adapter_file(path)
-        self.add(language or file.language, file)
-        return language or file.language
+        language = language or _language_of(file)
+        self.add(language, file)
+        return language
 
     def save(self, language: str, path: str | Path) -> Path:
         """Write the adapter of one language to a file."""
@@ -156,25 +164,34 @@ class AdapterBank:
         return self.languages.index(language)
 
     def encode_text(
-        self, texts: Sequence[str], language: str | Sequence[str], batch_size: int = 64, progress: str | None = None
+        self,
+        texts: str | Iterable[str],
+        language: str | Sequence[str],
+        batch_size: int = 64,
+        progress: str | None = None,
+        *,
+        normalize: bool = False,
     ) -> torch.Tensor:
-        """Return the embeddings of `texts`: (N, D), float32 on the CPU, not normalised, without gradients.
+        """Return the embeddings of `texts`: (N, D), float32 on the CPU, without gradients.
 
         Args:
-            texts: N texts.
+            texts: one text (N = 1) or N texts.
             language: language of all texts, or of each.
-            batch_size: texts a pass; languages are mixed within it.
+            batch_size: texts in one pass; languages are mixed within it.
             progress: name of a progress bar, or None for no bar.
+            normalize: whether each embedding is scaled to length 1, see `MultilingualTextEncoder.encode_text`.
 
         Raises:
             ConfigError: a language is not in the bank, or there are not as many languages as texts.
+            DataError: `texts` is neither a text nor several.
         """
+        texts = as_texts(texts)
         names = [language] * len(texts) if isinstance(language, str) else list(language)
         if len(names) != len(texts):
             raise ConfigError(f"{len(names)} languages for {len(texts)} texts: expected one language, or one a text")
         slot_of = {name: self.slot(name) for name in dict.fromkeys(names)}
         slots = torch.tensor([slot_of[name] for name in names], dtype=torch.long)  # (N,)
-        return self.tower.encode_text(texts, batch_size, slots, progress)
+        return self.tower.encode_text(texts, batch_size, slots, progress, normalize=normalize)
 
     def merge(self, language: str) -> MultilingualTextEncoder:
         """Return a plain tower for one language, without the adapter's overhead.
@@ -208,3 +225,9 @@ class AdapterBank:
                 f"adapter {file.path} is {describe(file.configs)}, but the bank holds {describe(self.configs)}: "
                 "the languages of one bank share one configuration"
             )
+
+
+def _language_of(file: AdapterFile) -> str:
+    if file.language is None:
+        raise ConfigError(f"adapter {file.path} does not say which language it is for: expected a name for it")
+    return file.language

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pecl.errors import ConfigError
 
 if TYPE_CHECKING:
     from pecl.adapters.method import AdapterConfig
+    from pecl.adapters.methods.bitfit import BitFitConfig
+    from pecl.adapters.methods.layer_norm import LayerNormConfig
 
 
 def check_combination(configs: Sequence[AdapterConfig]) -> None:
@@ -28,7 +30,8 @@ def check_combination(configs: Sequence[AdapterConfig]) -> None:
     if "full" in by_kind and others:
         raise ConfigError(f"full and {others[0]} exclude each other: full trains every weight of the tower already")
     if "bitfit" in by_kind and "layernorm" in by_kind:
-        shared = [role for role in by_kind["layernorm"].target_modules if role in by_kind["bitfit"].target_modules]
+        norms, biases = cast("LayerNormConfig", by_kind["layernorm"]), cast("BitFitConfig", by_kind["bitfit"])
+        shared = [role for role in norms.target_modules if role in biases.target_modules]
         if shared:
             raise ConfigError(
                 f"bitfit and layernorm exclude each other at {'/'.join(shared)}, whose biases both train: leave one "

@@ -9,9 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
-
-from torch import nn
+from typing import Any, ClassVar, NamedTuple
 
 from pecl.adapters.roles import paths_of
 from pecl.adapters.slots import SlotModule, SlotRows
@@ -27,7 +25,7 @@ class Placement(NamedTuple):
     """One slot module to be made: where it goes in the tower, and how it is made from the layer found there."""
 
     path: str
-    make: Callable[[nn.Module, SlotRows], SlotModule]
+    make: Callable[[Any, SlotRows], SlotModule]
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class AdapterConfig(ABC):
         self,
         tower: MultilingualTextEncoder,
         roles: Sequence[str],
-        make: Callable[[nn.Module, SlotRows], SlotModule],
+        make: Callable[[Any, SlotRows], SlotModule],
     ) -> list[Placement]:
         """Return a placement for every layer of the backbone that has one of `roles`."""
         return [Placement(f"backbone.{path}", make) for role in roles for path in paths_of(tower.backbone, role)]

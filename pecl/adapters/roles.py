@@ -6,11 +6,13 @@ alike. A new architecture is a new row of the table.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-from torch import nn
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from pecl.errors import WeightsError, unknown
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedModel
 
 LINEAR_ROLES = ("query", "key", "value", "attention_output", "intermediate", "output")
 NORM_ROLES = ("attention_norm", "output_norm")
@@ -44,7 +46,7 @@ _BERT = Architecture(
 ARCHITECTURES: dict[str, Architecture] = {"bert": _BERT, "roberta": _BERT, "xlm-roberta": _BERT}
 
 
-def architecture_of(backbone: nn.Module) -> Architecture:
+def architecture_of(backbone: PreTrainedModel) -> Architecture:
     """Return the row of the table for `backbone`.
 
     Raises:
@@ -56,7 +58,7 @@ def architecture_of(backbone: nn.Module) -> Architecture:
     return ARCHITECTURES[model_type]
 
 
-def paths_of(backbone: nn.Module, role: str) -> list[str]:
+def paths_of(backbone: PreTrainedModel, role: str) -> list[str]:
     """Return the paths within `backbone` of the modules with `role`, in order: one for each layer, or one at the top.
 
     Raises:
@@ -70,4 +72,5 @@ def paths_of(backbone: nn.Module, role: str) -> list[str]:
         choices = [*in_layer, *at_top]
         raise WeightsError(f"{backbone.config.model_type} has no such module: {unknown('role', role, choices)}")
     layers = architecture.layers
-    return [f"{layers}.{i}.{in_layer[role]}" for i in range(len(backbone.get_submodule(layers)))]
+    count = len(cast("nn.ModuleList", backbone.get_submodule(layers)))
+    return [f"{layers}.{i}.{in_layer[role]}" for i in range(count)]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import nn
@@ -22,6 +22,8 @@ from torch.nn import functional as F
 from pecl.encoders.devices import to_device
 from pecl.encoders.text import PromptedInputs
 from pecl.errors import WeightsError
+
+Layer = TypeVar("Layer", bound=nn.Module)
 
 
 class SlotRows:
@@ -129,6 +131,7 @@ class SlotModule(nn.Module):
     that does not treat every token by itself sets `needs_rows`, so that it never meets a packed batch.
     """
 
+    base: Any  # a layer, whose kind the subclass knows, or another SlotModule
     cannot_merge: ClassVar[str] = ""
     needs_rows: ClassVar[bool] = False
 
@@ -160,7 +163,7 @@ class SlotModule(nn.Module):
     def restore(self) -> None:
         """Undo what the module changed on `base`; called when it is taken off the tower."""
 
-    def plain_base(self, slot: int) -> nn.Module:
+    def plain_base(self, slot: int) -> Any:
         """Return the layer below without slots: the tower's own, or the modules' below merged for `slot`."""
         return self.base.merged(slot) if isinstance(self.base, SlotModule) else self.base
 
@@ -212,8 +215,8 @@ def insert(inputs: PromptedInputs, vectors: torch.Tensor, place: int, pooled: bo
     )
 
 
-def innermost(module: nn.Module) -> nn.Module:
-    """Return the tower's own layer below any slot modules."""
+def innermost(module: nn.Module) -> Any:
+    """Return the tower's own layer, whose kind the caller knows, below any slot modules."""
     while isinstance(module, SlotModule):
         module = module.base
     return module
@@ -229,10 +232,10 @@ def normal(shape: torch.Size, std: float, generator: torch.Generator) -> torch.T
     return torch.empty(shape).normal_(0, std, generator=generator)
 
 
-def with_parameters(layer: nn.Module, weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Module:
+def with_parameters(layer: Layer, weight: torch.Tensor, bias: torch.Tensor | None) -> Layer:
     """Return a copy of a linear layer or LayerNorm with other values; `layer` stays as it is."""
-    layer = copy.deepcopy(layer)
-    layer.weight.data = weight.detach().to(layer.weight, copy=True)
-    if bias is not None:
-        layer.bias.data = bias.detach().to(layer.bias, copy=True)
-    return layer
+    changed = copy.deepcopy(layer)
+    for parameter, value in ((changed.get_parameter("weight"), weight), (changed.bias, bias)):
+        if isinstance(parameter, nn.Parameter) and value is not None:
+            parameter.data = value.detach().to(parameter, copy=True)
+    return changed

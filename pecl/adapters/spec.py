@@ -10,9 +10,9 @@ does not. `PRESETS` are names for longer specs.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, fields, is_dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast, overload
 
 from pecl.adapters.combine import check_combination
 from pecl.adapters.method import AdapterConfig
@@ -59,9 +59,15 @@ C = TypeVar("C", bound=AdapterConfig)
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
 
 
-def register_adapter(
-    config_class: type[C] | None = None, *, replace: bool = False
-) -> type[C] | Callable[[type[C]], type[C]]:
+@overload
+def register_adapter(config_class: type[C], *, replace: bool = False) -> type[C]: ...
+
+
+@overload
+def register_adapter(config_class: None = None, *, replace: bool = False) -> Callable[[type[C]], type[C]]: ...
+
+
+def register_adapter(config_class: Any = None, *, replace: bool = False) -> Any:
     """Make an `AdapterConfig` subclass an adapter that specs and configs can name: `adapter="ia3"`, or `"ia3+head"`.
 
     A decorator. The class is a frozen dataclass; its `kind` is its name, its options are made with `option`, and its
@@ -92,7 +98,7 @@ def register_adapter(
         return lambda found: register_adapter(found, replace=replace)
     if not (isinstance(config_class, type) and issubclass(config_class, AdapterConfig) and is_dataclass(config_class)):
         raise ConfigError(f"adapter: expected a frozen dataclass derived from AdapterConfig, got {config_class!r}")
-    kind = getattr(config_class, "kind", None)
+    kind = cast(Any, getattr(config_class, "kind", None))
     try:
         config_class()
     except TypeError as error:
@@ -199,7 +205,7 @@ def _with_rank(spec: str, configs: dict[str, AdapterConfig], rank: int) -> dict[
     return configs | {"lora": replace(configs["lora"], r=rank)}
 
 
-def in_order(configs: Sequence[AdapterConfig]) -> tuple[AdapterConfig, ...]:
+def in_order(configs: Iterable[AdapterConfig]) -> tuple[AdapterConfig, ...]:
     """Return `configs` in the order of `KINDS`."""
     order = list(KINDS)
     return tuple(sorted(configs, key=lambda config: order.index(config.kind)))

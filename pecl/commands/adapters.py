@@ -17,7 +17,7 @@ from pecl.adapters.adapter import attach
 from pecl.adapters.formats.convert import SUFFIX, merge_adapter, read_adapter, write_adapter
 from pecl.adapters.formats.files import AdapterFile, load_adapter_file
 from pecl.adapters.method import AdapterConfig
-from pecl.adapters.spec import KINDS, PRESETS, configs_to_json, describe, parse_adapter, part_names
+from pecl.adapters.spec import PRESETS, configs_to_json, describe, parse_adapter, part_names
 from pecl.commands.options import add_command, add_config_flags, config_values, print_json, print_text
 from pecl.config import Role, fields_of, make_config
 from pecl.encoders.export import save_text_encoder
@@ -57,12 +57,17 @@ def _list(parsed: argparse.Namespace) -> int:
     return 0
 
 
+def _summary(config: AdapterConfig) -> str:
+    """Return the first line of what a method says of itself."""
+    return (type(config).__doc__ or "").partition("\n")[0]
+
+
 def _method_rows() -> list[dict[str, Any]]:
     """Return one row for each name of a part; counts are those of a tower of XLM-R Large, as in the paper."""
     rows = []
     for name in part_names():
         configs = parse_adapter(name)
-        about = [KINDS[config.kind].__doc__.splitlines()[0].rstrip(".") for config in configs]
+        about = [_summary(config).rstrip(".") for config in configs]
         what = PRESETS.get(name) or "; ".join(about)
         rows.append({"name": name, "parameters in XLM-R Large": count_on_large(configs), "what": what})
     return rows
@@ -105,7 +110,7 @@ def _show(parsed: argparse.Namespace) -> int:
     width = max(map(len, document))
     print_text("\n".join(f"{name:{width}}  {'-' if value is None else value}" for name, value in document.items()))
     for config in configs:
-        print_text(f"\n{config.kind}: {type(config).__doc__.splitlines()[0]}")
+        print_text(f"\n{config.kind}: {_summary(config)}")
         for item in fields(config):
             option = f"{item.name}={format_option(getattr(config, item.name))}"
             print_text(f"  {option:50}  {item.metadata['help']}")

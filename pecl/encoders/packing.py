@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 from pecl.encoders.devices import to_device
 from pecl.encoders.positions import first_position
 
@@ -77,15 +79,15 @@ def attention_by_row(
         (1, T, h, d_head) and None.
     """
     # (1, h, T, d_head) -> (B, L, h, d_head) -> (B, h, L, d_head)
-    by_row = (packing.unpack(states.transpose(1, 2)).transpose(1, 2) for states in (query, key, value))
-    attended, _ = sdpa_attention_forward(module, *by_row, packing.mask, **kwargs)  # (B, L, h, d_head)
+    query, key, value = (packing.unpack(states.transpose(1, 2)).transpose(1, 2) for states in (query, key, value))
+    attended, _ = sdpa_attention_forward(module, query, key, value, packing.mask, **kwargs)  # (B, L, h, d_head)
     return packing.pack(attended), None
 
 
 AttentionInterface.register(ATTENTION_BY_ROW, attention_by_row)
 
 
-def can_pack(backbone: nn.Module) -> bool:
+def can_pack(backbone: PreTrainedModel) -> bool:
     """Return whether `backbone` is of an architecture and attention that `encode_packed` knows, and as it was made.
 
     A layer whose `forward` somebody has replaced, as OpenDelta's soft prompt does, may look at rows.
@@ -95,7 +97,7 @@ def can_pack(backbone: nn.Module) -> bool:
     return not any("forward" in vars(module) for module in backbone.modules())
 
 
-def attendable(backbone: nn.Module, attention_mask: torch.Tensor, is_padded: bool) -> torch.Tensor | None:
+def attendable(backbone: PreTrainedModel, attention_mask: torch.Tensor, is_padded: bool) -> torch.Tensor | None:
     """Return the mask (B, L) as `backbone` would make it of two dimensions, without reading it to see if it is needed.
 
     Args:
@@ -113,7 +115,7 @@ def attendable(backbone: nn.Module, attention_mask: torch.Tensor, is_padded: boo
     return attention_mask.bool()[:, None, None, :].expand(-1, 1, attention_mask.shape[1], -1)
 
 
-def encode_packed(backbone: nn.Module, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+def encode_packed(backbone: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
     """Return the last hidden states (B, L, d) of a padded batch, with zeros in the padding.
 
     Args:

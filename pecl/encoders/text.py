@@ -9,10 +9,11 @@ embeddings, which a prompt lengthens.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
@@ -20,7 +21,10 @@ from pecl.encoders.devices import to_device
 from pecl.encoders.fingerprint import fingerprint_module
 from pecl.encoders.packing import attendable, can_pack, encode_packed
 from pecl.encoders.pooling import POOLINGS
-from pecl.errors import ConfigError, unknown
+from pecl.errors import ConfigError, DataError, unknown
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 logger = logging.getLogger(__name__)
 
@@ -50,12 +54,30 @@ class RowAdapter(Protocol):
     @property
     def works_on_tokens(self) -> bool:
         """Whether the selected slots treat every token alike, in whatever row it stands."""
+        ...
 
     def select(self, slots: torch.Tensor | None, rows: int) -> None:
         """Say which slot each of the `rows` rows uses: (rows,) int64; None stands for slot 0 everywhere."""
 
     def extend_inputs(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> PromptedInputs | None:
         """Return the prompted sequence of (B, L) token ids, or None when no prompt takes part."""
+
+
+def as_texts(texts: str | Iterable[str]) -> list[str]:
+    """Return one text, or any number of them, as a list.
+
+    Raises:
+        DataError: it is neither; the message names what was given.
+    """
+    if isinstance(texts, str):
+        return [texts]
+    if not isinstance(texts, Iterable) or isinstance(texts, Mapping | bytes):
+        raise DataError(f"texts: expected a text or a list of texts, got {texts!r} ({type(texts).__name__})")
+    listed = list(texts)
+    for i, text in enumerate(listed):
+        if not isinstance(text, str):
+            raise DataError(f"texts: expected a text at position {i}, got {text!r} ({type(text).__name__})")
+    return listed
 
 
 class MultilingualTextEncoder(nn.Module):
@@ -76,7 +98,7 @@ class MultilingualTextEncoder(nn.Module):
 
     def __init__(
         self,
-        backbone: nn.Module,
+        backbone: PreTrainedModel,
         tokenizer: Any,
         head: nn.Module | None,
         *,
@@ -92,7 +114,7 @@ class MultilingualTextEncoder(nn.Module):
         self.head = head if head is not None else nn.Identity()
         # Width D of the embeddings; not read from `head` later, whose place an adapter may take.
         linear = [layer for layer in self.head.modules() if isinstance(layer, nn.Linear)]
-        self.embedding_dim = linear[-1].out_features if linear else backbone.config.hidden_size
+        self.embedding_dim: int = linear[-1].out_features if linear else backbone.config.hidden_size
         self.tokenizer = tokenizer
         self.name = name
         self.text_prefix = text_prefix
@@ -102,6 +124,14 @@ class MultilingualTextEncoder(nn.Module):
         self.packing = True  # whether a batch with much padding is computed without it
         self._fingerprint: str | None = None
         self.eval()
+
+    def __repr__(self) -> str:
+        parameters = sum(parameter.numel() for parameter in self.parameters())
+        adapter = f", adapter={self.adapter!r}" if self.adapter is not None else ""
+        return (
+            f"{type(self).__name__}(name={self.name!r}, width={self.embedding_dim}, parameters={parameters:_}, "
+            f"device={str(self.device)!r}{adapter})"
+        )
 
     @property
     def device(self) -> torch.device:
@@ -116,11 +146,15 @@ class MultilingualTextEncoder(nn.Module):
             self._fingerprint = fingerprint_module(self, settings)
         return self._fingerprint
 
-    def tokenize(self, texts: Sequence[str]) -> TokenIds:
+    def tokenize(self, texts: str | Iterable[str]) -> TokenIds:
         """Return the token ids of each text, with the prefix and special tokens, cut to `max_length`.
 
         One warning says how many texts were cut.
+
+        Raises:
+            DataError: `texts` is neither a text nor several.
         """
+        texts = as_texts(texts)
         if not texts:
             return []
         prefixed = [self.text_prefix + text for text in texts]
@@ -219,13 +253,33 @@ class MultilingualTextEncoder(nn.Module):
         return embeddings
 
     def encode_text(
-        self, texts: Sequence[str], batch_size: int = 64, slots: torch.Tensor | None = None, progress: str | None = None
+        self,
+        texts: str | Iterable[str],
+        batch_size: int = 64,
+        slots: torch.Tensor | None = None,
+        progress: str | None = None,
+        *,
+        normalize: bool = False,
     ) -> torch.Tensor:
-        """Return the embeddings of `texts`: (N, D), float32 on the CPU, not normalised, without gradients.
+        """Return the embeddings of `texts`: (N, D), float32 on the CPU, without gradients.
+
+        Args:
+            texts: one text (N = 1) or N texts.
+            batch_size: texts in one pass.
+            slots: (N,) int64, the adapter slot of each text; None is slot 0 everywhere.
+            progress: name of a progress bar, or None for no bar.
+            normalize: whether each embedding is scaled to length 1, so that a dot product is the cosine similarity.
+                By default the lengths are the tower's own, about 4 with the mini pair.
+
+        Raises:
+            DataError: `texts` is neither a text nor several.
 
         Example:
-            >>> text, image = load_mini_text(), load_mini_image()
+            >>> text = pecl.load_text_encoder("mini")
+            >>> text.encode_text("ein Hund").shape
+            torch.Size([1, 256])
             >>> text.encode_text(["ein Hund", "a dog"]).shape
             torch.Size([2, 256])
         """
-        return self.encode_token_ids(self.tokenize(texts), batch_size, slots, progress)
+        embeddings = self.encode_token_ids(self.tokenize(texts), batch_size, slots, progress)
+        return F.normalize(embeddings, dim=1) if normalize else embeddings

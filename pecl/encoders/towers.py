@@ -1,6 +1,7 @@
-"""Pairs of towers by name: `load_towers("paper")`, and `PAIRS`, the table of what there is.
+"""Towers by name: `load_towers("paper")` for a pair, `load_text_encoder` and `load_image_encoder` for one tower.
 
-A pair's towers embed into one space. Either can be replaced by another of the same width: a hub id or a local folder.
+`PAIRS` is the table of pairs. A pair's towers embed into one space. Either can be replaced by another of the same
+width: a hub id or a local folder.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -69,6 +71,10 @@ class Towers:
         self._load_text = load_text
         self._load_image = load_image
 
+    def __repr__(self) -> str:
+        text, image = (self.__dict__.get(name, "not loaded yet") for name in ("text", "image"))
+        return f"{type(self).__name__}(\n  text={text},\n  image={image},\n)"
+
     @cached_property
     def text(self) -> MultilingualTextEncoder:
         """Text tower.
@@ -108,8 +114,8 @@ def load_towers(
 
     Args:
         profile: a name in `PAIRS`.
-        text_model: hub id or local folder of another text tower, or `MINI_POOLED`.
-        image_model: hub id or local folder of another image tower.
+        text_model: another text tower, see `load_text_encoder`.
+        image_model: another image tower, see `load_image_encoder`.
         device: where the weights go.
         dtype: type of the weights: float32, bfloat16 or float16.
 
@@ -121,8 +127,8 @@ def load_towers(
     check_device(device)
     pair = PAIRS[profile]
     return Towers(
-        lambda: _load_text(text_model or pair.text, device, dtype),
-        lambda: _load_image(image_model or pair.image, device, dtype),
+        lambda: load_text_encoder(text_model or pair.text, device=device, dtype=dtype),
+        lambda: load_image_encoder(image_model or pair.image, device=device, dtype=dtype),
     )
 
 
@@ -135,25 +141,75 @@ def check_device(device: str | torch.device) -> None:
         raise ConfigError(f"device {device!s} is not there or not usable: found {', '.join(there)}") from error
 
 
-# The loaders are imported when used: the mini profile needs none of the hub's machinery, the others none of mini's.
-def _load_text(name: str, device: str | torch.device, dtype: torch.dtype) -> MultilingualTextEncoder:
+# What reads weights is imported when used: mini needs none of the hub's machinery, the others none of mini's.
+def load_text_encoder(
+    name_or_path: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    max_length: int | None = None,
+    pooling: str | None = None,
+) -> MultilingualTextEncoder:
+    """Load a text tower.
+
+    Args:
+        name_or_path: name of a pair, such as `mini` or `paper`, for its text tower; `mini-pooled`, which is mini's
+            without the linear layer; a hub id; or a local folder. A folder that bears the name of a pair is `./mini`.
+        device: where the weights go.
+        dtype: type of the weights: float32, bfloat16 or float16.
+        max_length: longest sequence in tokens; by default 128, or the model's limit where that is lower. Not for mini.
+        pooling: `mean`, `cls` or `lasttoken`; by default the checkpoint's own, which is `mean` where it says nothing.
+            Not for mini.
+
+    Raises:
+        WeightsError: the weights cannot be fetched, are incomplete, damaged, or of another kind.
+        ConfigError: no such device, unknown pooling, or `max_length` is beyond what the model can take.
+
+    Example:
+        >>> pecl.load_text_encoder("mini").encode_text("ein Hund").shape
+        torch.Size([1, 256])
+    """
+    check_device(device)
+    name = PAIRS[str(name_or_path)].text if str(name_or_path) in PAIRS else name_or_path
     if name in (MINI, MINI_POOLED):
+        if max_length is not None or pooling is not None:
+            raise ConfigError(f"max_length, pooling: expected neither with {name}, whose settings are fixed")
         from pecl.encoders.loading.mini import HEADS, load_mini_text
 
         return load_mini_text(heads=HEADS if name == MINI else None, device=device, dtype=dtype)
-    from pecl.encoders.loading.text import load_text_encoder
+    from pecl.encoders.loading.text import load_text_checkpoint
 
-    return load_text_encoder(name, device=device, dtype=dtype)
+    return load_text_checkpoint(name, device=device, dtype=dtype, max_length=max_length, pooling=pooling)
 
 
-def _load_image(name: str, device: str | torch.device, dtype: torch.dtype) -> ImageEncoder:
+def load_image_encoder(
+    name_or_path: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+) -> ImageEncoder:
+    """Load an image tower.
+
+    Args:
+        name_or_path: name of a pair, such as `mini` or `paper`, for its image tower; a hub id; a local folder; or
+            `open_clip:<model>/<pretrained>`. A folder that bears the name of a pair is `./mini`.
+        device: where the weights go.
+        dtype: type of the weights: float32, bfloat16 or float16.
+
+    Raises:
+        WeightsError: the weights cannot be fetched, are incomplete, damaged, or of another kind.
+        ConfigError: no such device.
+
+    Example:
+        >>> pecl.load_image_encoder("mini").encode_image("dog.jpg").shape
+        torch.Size([1, 256])
+    """
+    check_device(device)
+    name = PAIRS[str(name_or_path)].image if str(name_or_path) in PAIRS else name_or_path
     if name == MINI:
         from pecl.encoders.loading.mini import load_mini_image
 
         return load_mini_image(device=device, dtype=dtype)
-    from pecl.encoders.loading.image import load_image_encoder
+    from pecl.encoders.loading.image import load_image_checkpoint
 
-    return load_image_encoder(name, device=device, dtype=dtype)
+    return load_image_checkpoint(name, device=device, dtype=dtype)
 
 
 def check_pair(text: MultilingualTextEncoder, image: ImageEncoder) -> None:

@@ -55,6 +55,8 @@ def evaluate(config: ExperimentConfig) -> Result:
         evaluation = evaluator(prepared.zero_shot("test"))
     else:
         file = load_adapter_file(config.weights, towers.text)
+        if file.language not in (None, config.language):
+            logger.warning("%s was trained for %s and is evaluated on %s", file.path, file.language, config.language)
         adapter = attach(towers.text, file.configs)
         try:
             adapter.load_slot_state(0, file.state)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import signature
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch.nn import functional as F
@@ -46,6 +46,13 @@ def cosine_mse(query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor |
     return F.mse_loss(F.normalize(query, dim=-1), F.normalize(anchor, dim=-1))
 
 
+def _given(images: torch.Tensor | None) -> torch.Tensor:
+    """Return the images of a loss that cannot do without them."""
+    if images is None:
+        raise ValueError("images: expected embeddings (B, D) for a loss with images, got None")
+    return images
+
+
 _contrastive = ContrastiveLoss()
 
 
@@ -54,9 +61,9 @@ def contrastive(query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor 
     return _contrastive(query, anchor)
 
 
-def contrastive_with_image(query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+def contrastive_with_image(query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor | None) -> torch.Tensor:
     """Return the contrastive loss of images and anchor (B, D), at the logit scale 100."""
-    return _contrastive(images, anchor)
+    return _contrastive(_given(images), anchor)
 
 
 def register_alignment(name: str, *, replace: bool = False) -> Callable[[T], T]:
@@ -85,7 +92,7 @@ def register_alignment(name: str, *, replace: bool = False) -> Callable[[T], T]:
     """
 
     def decorate(found: T) -> T:
-        loss = found() if isinstance(found, type) else found
+        loss = cast("Callable[..., torch.Tensor]", found() if isinstance(found, type) else found)
         try:
             signature(loss).bind(None, None, None)
         except TypeError as error:
@@ -122,7 +129,7 @@ class AlignmentObjective:
         """
         loss = query.new_zeros(())
         if self.image_weight:
-            loss = loss + self.image_weight * ContrastiveLoss(self.logit_scale)(images, query)
+            loss = loss + self.image_weight * ContrastiveLoss(self.logit_scale)(_given(images), query)
         if anchor is not None:
             aligned = sum(ALIGNMENTS[name](query, anchor, images) for name in self.alignments)
             loss = loss + self.alignment_weight * aligned

@@ -244,7 +244,9 @@ class AlignmentTrainer:
     def _save(self) -> None:
         if self.state_path is None:
             return
-        tensors = {f"parameter.{name}": parameter for name, parameter in self.adapter.named_parameters()}
+        tensors: dict[str, torch.Tensor] = {
+            f"parameter.{name}": parameter for name, parameter in self.adapter.named_parameters()
+        }
         for i, (mean, square) in enumerate(zip(self.optimizer.exp_avg, self.optimizer.exp_avg_sq, strict=True)):
             tensors |= {f"exp_avg.{i}": mean, f"exp_avg_sq.{i}": square}
         for slot, record in enumerate(self.records):

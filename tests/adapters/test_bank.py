@@ -12,7 +12,7 @@ from pecl.adapters.adapter import attach
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.files import load_adapter_file, save_adapter
 from pecl.adapters.spec import parse_adapter
-from pecl.errors import ConfigError, WeightsError
+from pecl.errors import ConfigError, DataError, WeightsError
 
 LANGUAGES = ("de", "cs", "fr")
 
@@ -47,6 +47,30 @@ def test_mixed_batch_equals_each_language_alone(spec):
     for i, language in enumerate(languages):
         torch.testing.assert_close(mixed[i], alone[LANGUAGES.index(language)][i], rtol=0, atol=1e-5)
     assert bank.encode_text([], language="de").shape == (0, 8)
+
+
+def test_one_text_is_one_row(bank):
+    one = bank.encode_text("ein Hund", "cs")
+    assert one.shape == (1, 8)
+    assert torch.equal(one, bank.encode_text(["ein Hund"], ["cs"]))
+    unit = bank.encode_text("ein Hund", "cs", normalize=True)
+    torch.testing.assert_close(unit, one / one.norm())
+
+
+def test_what_is_no_text_is_named(bank):
+    with pytest.raises(DataError, match=r"texts: expected a text at position 1, got None \(NoneType\)"):
+        bank.encode_text(["a", None], "de")
+
+
+def test_reprs_are_one_line(bank):
+    # 2 layers: query and value with (8 x 32) + (32 x 8); two LayerNorms with 2 x 32
+    assert repr(bank) == (
+        "AdapterBank(adapter='lora', languages=['de', 'cs', 'fr'], parameters_per_language=2_304, "
+        "tower='tiny-xlm-roberta', device='cpu')"
+    )
+    adapter = "Adapter(adapter='lora', slots=3, parameters_per_slot=2_304, tower='tiny-xlm-roberta')"
+    assert repr(bank.adapter) == adapter
+    assert repr(bank.tower).endswith(f"device='cpu', adapter={adapter})")
 
 
 def test_languages_come_and_go(bank):

@@ -9,7 +9,7 @@ from helpers.adapter_towers import TEXTS, states, tower_of
 from pecl.adapters.formats.convert import merge_adapter
 from pecl.adapters.formats.files import load_adapter_file, save_adapter
 from pecl.adapters.spec import parse_adapter
-from pecl.encoders.loading.text import load_text_encoder
+from pecl.encoders.loading.text import load_text_checkpoint
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_command_converts_and_merges(pecl, tmp_path):
     assert pecl("convert", tmp_path / "peft", tmp_path / "b.safetensors", "--language", "de")[0] == 0
     assert load_adapter_file(tmp_path / "b.safetensors", tower).language == "de"
     assert pecl("merge", source, tmp_path / "merged")[0] == 0
-    merged = load_text_encoder(tmp_path / "merged")
+    merged = load_text_checkpoint(tmp_path / "merged")
     expected = merge_adapter(load_adapter_file(source), tower).encode_text(TEXTS)
     torch.testing.assert_close(merged.encode_text(TEXTS), expected, rtol=0, atol=1e-6)
 

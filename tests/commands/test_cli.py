@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,24 @@ def test_every_help_has_an_example(command, capsys):
         main([command, "--help"] if command else ["--help"])
     assert stop.value.code == 0
     assert "example: pecl " in capsys.readouterr().out
+
+
+def test_bare_pecl_prints_the_help(capsys):
+    printed = []
+    for arguments in ([], ["--help"]):
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        assert stop.value.code == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
+    assert all(command in printed[0] for command in COMMANDS)
+
+
+def test_the_version_is_that_of_the_installed_package(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"pecl {version('pecl')}\n"
 
 
 def test_doctor_finds_what_is_here_and_says_what_to_do(capsys, monkeypatch, tmp_path):

@@ -5,8 +5,8 @@ from PIL import Image
 from torch import nn
 
 from pecl.encoders.image import ImageEncoder
-from pecl.encoders.towers import PAIRS, Towers, check_pair, load_towers
-from pecl.errors import ConfigError, WeightsError
+from pecl.encoders.towers import PAIRS, Towers, check_pair, load_image_encoder, load_text_encoder, load_towers
+from pecl.errors import ConfigError, DataError, WeightsError
 
 
 def to_pixels(image):
@@ -88,6 +88,53 @@ def test_half_precision_gives_float32():
     assert found.tolist() == [[8.0, 16.0, 32.0]]
 
 
+def test_a_path_and_a_picture_are_one_image_and_may_stand_side_by_side(tmp_path):
+    path = tmp_path / "red.png"
+    Image.new("RGB", (8, 8), (200, 10, 20)).save(path)
+    (blue,) = colours((1, 2, 250))
+    red, both = [200.0, 10.0, 20.0], [[200.0, 10.0, 20.0], [1.0, 2.0, 250.0]]
+    tower = encoder()
+    assert tower.encode_image(path).tolist() == [red]
+    assert tower.encode_image(str(path)).tolist() == [red]
+    assert tower.encode_image(blue).tolist() == both[1:]
+    assert tower.encode_image([path, blue]).tolist() == both
+    assert tower.encode_image(item for item in (str(path), blue)).tolist() == both
+
+
+def test_pictures_of_other_modes_become_rgb():
+    grey, see_through = Image.new("L", (8, 8), 77), Image.new("RGBA", (8, 8), (5, 6, 7, 255))
+    assert encoder().encode_image([grey, see_through]).tolist() == [[77.0, 77.0, 77.0], [5.0, 6.0, 7.0]]
+
+
+def test_no_images_give_no_rows():
+    assert encoder().encode_image([]).shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (None, "images: expected a path, a picture or several of them, got None (NoneType)"),
+        (["/nowhere/a.jpg"], "cannot read image /nowhere/a.jpg"),
+        (np.zeros((8, 8, 3)), "images: expected a path or a picture at position 0, got ndarray"),
+        ([*colours((1, 1, 1)), 4], "images: expected a path or a picture at position 1, got int"),
+    ],
+)
+def test_what_is_no_image_is_named(images, message):
+    with pytest.raises(DataError) as caught:
+        encoder().encode_image(images)
+    assert message in str(caught.value)
+
+
+def test_normalised_embeddings_have_length_1():
+    found = encoder().encode_image(colours((30, 40, 0), (0, 0, 9)), normalize=True)
+    torch.testing.assert_close(found, torch.tensor([[0.6, 0.8, 0.0], [0.0, 0.0, 1.0]]))
+
+
+def test_the_repr_is_one_line_without_the_layers():
+    # a linear layer 3 -> 2 has 8 parameters, the features' weight 3
+    assert repr(encoder(nn.Linear(3, 2))) == "ImageEncoder(name='colours', width=2, parameters=11, device='cpu')"
+
+
 def test_fingerprint_covers_weights_and_preprocessing():
     changed = encoder()
     changed.backbone.weight.data[0] = 2
@@ -125,12 +172,14 @@ def test_a_tower_is_loaded_once_and_only_when_asked_for():
         return tower
 
     towers = Towers(lambda: load("text", Text(3)), lambda: load("image", encoder()))
+    assert repr(towers) == "Towers(\n  text=not loaded yet,\n  image=not loaded yet,\n)"
     assert loaded == []
     assert towers.text.name == "words"
     assert towers.describe() == {"text": {"name": "words", "fingerprint": "f00"}, "image": None}
     assert loaded == ["text"]
     assert towers.image is towers.image
     assert loaded == ["text", "image"]
+    assert "image=ImageEncoder(name='colours', width=3," in repr(towers)
     assert towers.describe()["image"] == {"name": "colours", "fingerprint": encoder().fingerprint}
 
 
@@ -143,6 +192,51 @@ def test_the_widths_are_checked_when_the_image_tower_is_loaded():
 def test_unknown_profile():
     with pytest.raises(ConfigError, match=r"unknown profile 'papre'.*did you mean 'paper'"):
         load_towers("papre")
+
+
+def test_a_tower_alone_is_found_by_the_name_of_its_pair_a_hub_id_or_a_folder(monkeypatch):
+    import pecl.encoders.loading.image
+    import pecl.encoders.loading.mini
+    import pecl.encoders.loading.text
+
+    asked = []
+
+    def instead_of(module, function):
+        monkeypatch.setattr(module, function, lambda *args, **kwargs: asked.append((function, *args, kwargs)))
+
+    instead_of(pecl.encoders.loading.text, "load_text_checkpoint")
+    instead_of(pecl.encoders.loading.image, "load_image_checkpoint")
+    instead_of(pecl.encoders.loading.mini, "load_mini_text")
+    instead_of(pecl.encoders.loading.mini, "load_mini_image")
+    plain = {"device": "cpu", "dtype": torch.float32}
+    for name, function, *given in (
+        ("mini", "load_mini_text", {"heads": pecl.encoders.loading.mini.HEADS, **plain}),
+        ("mini-pooled", "load_mini_text", {"heads": None, **plain}),
+        ("labse", "load_text_checkpoint", "M-CLIP/LABSE-Vit-L-14", {**plain, "max_length": None, "pooling": None}),
+        ("some/model", "load_text_checkpoint", "some/model", {**plain, "max_length": None, "pooling": None}),
+        ("./labse", "load_text_checkpoint", "./labse", {**plain, "max_length": None, "pooling": None}),
+    ):
+        load_text_encoder(name)
+        assert asked.pop() == (function, *given)
+    load_text_encoder("paper", max_length=16, pooling="cls", dtype=torch.bfloat16)
+    assert asked.pop()[2] == {"device": "cpu", "dtype": torch.bfloat16, "max_length": 16, "pooling": "cls"}
+    for name, function, *given in (
+        ("mini", "load_mini_image", plain),
+        ("paper", "load_image_checkpoint", "openai/clip-vit-large-patch14", plain),
+        ("./mini", "load_image_checkpoint", "./mini", plain),
+    ):
+        load_image_encoder(name)
+        assert asked.pop() == (function, *given)
+
+
+def test_the_settings_of_mini_are_fixed():
+    with pytest.raises(ConfigError, match="max_length, pooling: expected neither with mini"):
+        load_text_encoder("mini", pooling="cls")
+
+
+def test_a_device_that_is_not_there_is_refused_before_anything_is_read():
+    with pytest.raises(ConfigError, match="device cuda:99 is not there"):
+        load_text_encoder("/nowhere", device="cuda:99")
 
 
 def test_pairs():

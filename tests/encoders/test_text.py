@@ -12,10 +12,11 @@ from pecl.data.captions import read_captions
 from pecl.encoders.loading.mini import load_mini_text
 from pecl.encoders.pooling import POOLINGS
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import ConfigError
+from pecl.errors import ConfigError, DataError
 
 HIDDEN = torch.tensor([[[1.0, 2.0], [3.0, 6.0], [9.0, 9.0]], [[4.0, 0.0], [0.0, 2.0], [2.0, 4.0]]])  # (2, 3, 2)
 MASK = torch.tensor([[1, 1, 0], [1, 1, 1]])
+TOWER = tiny_tower()  # for what leaves it as it is
 
 
 @pytest.mark.parametrize(
@@ -122,6 +123,49 @@ def test_nothing_to_encode():
     assert tiny_tower().encode_text([]).shape == (0, 8)
 
 
+def test_one_text_is_one_row():
+    one, many = TOWER.encode_text("ein Hund"), TOWER.encode_text(["ein Hund", "e"])
+    assert one.shape == (1, 8)
+    torch.testing.assert_close(one, many[:1])
+    assert TOWER.tokenize("ein Hund") == TOWER.tokenize(["ein Hund"])
+
+
+def test_any_iterable_of_texts_is_read_once():
+    texts = sentences(5)
+    assert torch.equal(TOWER.encode_text(text for text in texts), TOWER.encode_text(tuple(texts)))
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (None, "texts: expected a text or a list of texts, got None (NoneType)"),
+        (7, "texts: expected a text or a list of texts, got 7 (int)"),
+        (b"Hund", "texts: expected a text or a list of texts, got b'Hund' (bytes)"),
+        ({"a": 1}, "texts: expected a text or a list of texts, got {'a': 1} (dict)"),
+        (["a", "b", 3], "texts: expected a text at position 2, got 3 (int)"),
+        ([["a"]], "texts: expected a text at position 0, got ['a'] (list)"),
+    ],
+)
+def test_what_is_no_text_is_named(texts, message):
+    with pytest.raises(DataError) as caught:
+        TOWER.encode_text(texts)
+    assert str(caught.value) == message
+
+
+def test_normalised_embeddings_have_length_1_and_the_same_direction():
+    texts = sentences(6)
+    plain, unit = TOWER.encode_text(texts), TOWER.encode_text(texts, normalize=True)
+    lengths = (plain.double() ** 2).sum(1, keepdim=True).sqrt()
+    assert (lengths - 1).abs().min() > 0.01
+    torch.testing.assert_close(unit.double(), plain.double() / lengths, rtol=0, atol=1e-6)
+
+
+def test_the_repr_is_one_line_without_the_layers():
+    parameters = sum(parameter.numel() for parameter in TOWER.parameters())
+    expected = f"MultilingualTextEncoder(name='tiny-xlm-roberta', width=8, parameters={parameters:_}, device='cpu')"
+    assert repr(TOWER) == expected
+
+
 def test_unknown_pooling_names_the_nearest():
     tower = tiny_tower()
     with pytest.raises(ConfigError, match=r"unknown pooling 'means'.*did you mean 'mean'"):
@@ -149,9 +193,8 @@ def test_fingerprint_covers_weights_and_settings():
 @given(lengths=st.lists(st.integers(1, 40), max_size=60), batch_size=st.integers(1, 16))
 @settings(deadline=None)
 def test_batches_hold_every_text_once_with_its_neighbours_in_length(lengths, batch_size):
-    tower = TOWER
     token_ids = [list(range(4, 4 + length)) for length in lengths]
-    batches = list(tower.batches(token_ids, batch_size))
+    batches = list(TOWER.batches(token_ids, batch_size))
     order = [int(i) for batch in batches for i in batch.indices]
     assert sorted(order) == list(range(len(lengths)))
     assert [lengths[i] for i in order] == sorted(lengths, reverse=True)
@@ -160,10 +203,7 @@ def test_batches_hold_every_text_once_with_its_neighbours_in_length(lengths, bat
         assert batch.attention_mask.float().mean() >= 0.9 - 1e-6
         for i, row, mask in zip(batch.indices, batch.input_ids, batch.attention_mask, strict=True):
             assert row[mask.bool()].tolist() == token_ids[i]
-            assert set(row[~mask.bool()].tolist()) <= {tower.tokenizer.pad_token_id}
-
-
-TOWER = tiny_tower()
+            assert set(row[~mask.bool()].tolist()) <= {TOWER.tokenizer.pad_token_id}
 
 
 @pytest.mark.weights

@@ -63,6 +63,16 @@ def test_zero_shot_recall_is_that_of_the_plain_tower_on_the_test_part(small):
         assert result.recall(part, "zero_shot") == pytest.approx(float(expected))
 
 
+def test_weights_of_another_language_are_evaluated_with_a_warning(small, caplog):
+    result = train(make_config(small))
+    weights = Path(small["out"]) / "adapters" / f"{result['run_id']}.safetensors"
+    caplog.clear()
+    evaluate(make_config({**small, "weights": str(weights)}))
+    assert caplog.messages == []
+    evaluate(make_config({**small, "weights": str(weights), "language": "fr"}))
+    assert caplog.messages == [f"{weights} was trained for de and is evaluated on fr"]
+
+
 def test_an_evaluation_takes_the_whole_data_set(small):
     result = evaluate(make_config(small))
     assert result.data.gallery.size == 24

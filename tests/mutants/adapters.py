@@ -263,8 +263,8 @@ METHODS = [
     science(
         "the compacter's first layer starts at zero",
         f"{ADAPTERS}/methods/compacter.py",
-        "self.up_left.data[slot] = 0",
-        "self.down_left.data[slot] = 0",
+        'left, _, _ = self._layer("up")',
+        'left, _, _ = self._layer("down")',
         DISTRIBUTIONS,
         f"{CONTRACT}::test_fresh_is_the_identity_where_promised",
     ),
@@ -474,8 +474,8 @@ BANKS = [
     other(
         "a file's own language is used where another was given",
         f"{ADAPTERS}/bank.py",
-        "self.add(language or file.language, file)",
-        "self.add(file.language, file)",
+        "language = language or _language_of(file)",
+        "language = _language_of(file)",
         f"{BANK}::test_save_and_load_are_bit_identical",
     ),
     science(
@@ -714,15 +714,15 @@ TOWERS = [
     science(
         "packed tokens attend to padding",
         f"{ENCODERS}/packing.py",
-        "*by_row, packing.mask, **kwargs)",
-        "*by_row, None, **kwargs)",
+        "value, packing.mask, **kwargs)",
+        "value, None, **kwargs)",
         PACKED_IS_PADDED,
     ),
     science(
         "a packed pass has no dropout of attention",
         f"{ENCODERS}/packing.py",
-        "*by_row, packing.mask, **kwargs)",
-        '*by_row, packing.mask, **kwargs | {"dropout": 0.0})',
+        "value, packing.mask, **kwargs)",
+        'value, packing.mask, **kwargs | {"dropout": 0.0})',
         f"{PACKING}::test_each_kind_of_dropout_acts_in_a_packed_pass",
     ),
     science(
@@ -756,8 +756,8 @@ TOWERS = [
     science(
         "the last images are left out",
         f"{ENCODERS}/image.py",
-        "        if pixels:\n            embeddings",
-        "        if False:\n            embeddings",
+        "        if pixels:\n            batches",
+        "        if False:\n            batches",
         f"{IMAGE}::test_images_are_encoded_in_order_and_in_batches",
     ),
     science(

@@ -17,7 +17,7 @@ from pecl.adapters.merge import merge_slot
 from pecl.adapters.spec import KINDS, parse_adapter
 from pecl.config import make_config
 from pecl.encoders.devices import to_device
-from pecl.encoders.loading.image import load_image_encoder
+from pecl.encoders.loading.image import load_image_checkpoint
 from pecl.encoders.pooling import POOLINGS
 from pecl.encoders.towers import Towers
 from pecl.experiment.run import evaluate, train, train_fleet
@@ -345,9 +345,9 @@ def test_adapter_files_and_merged_towers_are_those_of_the_cpu(fake_device, tmp_p
 def test_the_image_tower_gives_what_it_gives_on_the_cpu(fake_device, tmp_path):
     write_clip(tmp_path)
     images = [Image.new("RGB", (40, 30 + i), (60 * i, 90, 20)) for i in range(4)]
-    tower = load_image_encoder(tmp_path)
+    tower = load_image_checkpoint(tmp_path)
     expected, fingerprint = tower.encode_image(images), tower.fingerprint
-    there = load_image_encoder(tmp_path, device=fake_device.device)
+    there = load_image_checkpoint(tmp_path, device=fake_device.device)
     assert there.device == fake_device.device
     close(there.encode_image(images, batch_size=3), expected)
     assert there.fingerprint == fingerprint

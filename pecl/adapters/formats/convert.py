@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import torch
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_adapter
@@ -51,7 +53,9 @@ def read_adapter(
     return AdapterFile(path, language, found, state, tower.name, tower.fingerprint)
 
 
-def check_fit(path: Path, tower: MultilingualTextEncoder, configs: Sequence[AdapterConfig], state: dict) -> None:
+def check_fit(
+    path: Path, tower: MultilingualTextEncoder, configs: Sequence[AdapterConfig], state: Mapping[str, torch.Tensor]
+) -> None:
     """Raise WeightsError, naming `path`, unless `state` is that of an adapter of `configs` on `tower`."""
     adapter = attach(tower, configs, seeds=())
     try:

@@ -71,12 +71,12 @@ def write_peft(
         OutputError: the files cannot be written.
     """
     folder = Path(folder)
-    by_kind = {config.kind: config for config in configs}
-    if "lora" not in by_kind or by_kind.keys() - {"lora", "layernorm"}:
+    lora = next((config for config in configs if isinstance(config, LoraConfig)), None)
+    norms = next((config for config in configs if isinstance(config, LayerNormConfig)), None)
+    if lora is None or any(config not in (lora, norms) for config in configs):
         raise ConfigError(
             f"adapter {describe(configs)!r} cannot be written in PEFT's format, which holds lora and lora-only here"
         )
-    lora, norms = by_kind["lora"], by_kind.get("layernorm")
     document = {
         "peft_type": "LORA",
         "task_type": "FEATURE_EXTRACTION",

@@ -97,7 +97,8 @@ class SlotCompacter(SlotModule):
             rule.data[slot] = normal(rule.shape[1:], 0.01, generator)
             bias.data[slot] = 0
         if self.identity_start:
-            self.up_left.data[slot] = 0
+            _, left, _, _ = self._layer("up")
+            left.data[slot] = 0
 
     def _layer(self, name: str) -> tuple[nn.Parameter, nn.Parameter, nn.Parameter, nn.Parameter]:
         return tuple(getattr(self, f"{name}_{part}") for part in ("rule", "left", "right", "bias"))

@@ -64,7 +64,7 @@ class SlotLinear(SlotModule):
     def __init__(self, base: nn.Linear, rows: SlotRows) -> None:
         super().__init__(base, rows)
         self.weight = self.slot_parameter(*base.weight.shape, like=base.weight)
-        self.bias = None if base.bias is None else self.slot_parameter(*base.bias.shape, like=base.bias)
+        self.bias = None if self.base.bias is None else self.slot_parameter(*base.bias.shape, like=base.bias)
 
     def reset_slot(self, slot: int, generator: torch.Generator) -> None:
         """Copy the tower's own weight and bias."""

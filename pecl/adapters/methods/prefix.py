@@ -79,7 +79,7 @@ class SlotPrefix(SlotModule):
     needs_rows = True
     cannot_merge = "the keys and values of a prefix are part of every attention layer"
 
-    def __init__(self, base: nn.Module, rows: SlotRows, config: PrefixConfig) -> None:
+    def __init__(self, base: Any, rows: SlotRows, config: PrefixConfig) -> None:
         super().__init__(base, rows)
         implementation = base.config._attn_implementation
         if implementation not in ("sdpa", "eager"):  # others, such as flash attention, take other masks

@@ -8,7 +8,7 @@ docs/opendelta.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 from torch import nn
@@ -17,6 +17,9 @@ from pecl.adapters.adapter import set_trainable
 from pecl.adapters.opendelta.compat import import_opendelta
 from pecl.adapters.roles import NORM_ROLES, paths_of
 from pecl.errors import ConfigError, WeightsError, unknown
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 PROMPT_STD = 0.02  # standard deviation of a fresh prompt in the released code
 _FEED_FORWARD = ("attention_output", "output")
@@ -68,7 +71,7 @@ class OpenDelta:
         delta: OpenDelta's own object.
     """
 
-    def __init__(self, kind: str, backbone: nn.Module, delta: nn.Module, layer_norms: list[str]) -> None:
+    def __init__(self, kind: str, backbone: PreTrainedModel, delta: Any, layer_norms: list[str]) -> None:
         self.kind = kind
         self.backbone = backbone
         self.delta = delta
@@ -126,7 +129,7 @@ class OpenDelta:
 
 
 def attach_opendelta(
-    backbone: nn.Module,
+    backbone: PreTrainedModel,
     kind: str,
     *,
     seed: int = 1,
@@ -166,13 +169,11 @@ def attach_opendelta(
     return _build(backbone, kind, seed, norms, lambda: make(backbone, **row.fixed, **arguments))
 
 
-def _paths(backbone: nn.Module, roles: tuple[str, ...]) -> list[str]:
+def _paths(backbone: PreTrainedModel, roles: tuple[str, ...]) -> list[str]:
     return [path for role in roles for path in paths_of(backbone, role)]
 
 
-def _build(
-    backbone: nn.Module, kind: str, seed: int, layer_norms: list[str], make: Callable[[], nn.Module]
-) -> OpenDelta:
+def _build(backbone: Any, kind: str, seed: int, layer_norms: list[str], make: Callable[[], Any]) -> OpenDelta:
     """Make the delta on the CPU, in evaluation mode and with its own seed, and say what trains."""
     home, training = backbone.device, backbone.training
     backbone.to("cpu")  # a seed then gives the same start everywhere, and OpenDelta's soft prompt can be made
@@ -191,7 +192,7 @@ def _build(
     return attached
 
 
-def _follow_release(layer: nn.Module) -> None:
+def _follow_release(layer: Any) -> None:
     """Make OpenDelta's soft prompt that of the released code: N(0, 0.02²), and after the first token, not before it.
 
     OpenDelta gives the sequence as prompt, first token, rest. The mask needs no change: the first token's is always 1.
@@ -200,7 +201,7 @@ def _follow_release(layer: nn.Module) -> None:
     before_first_token = layer.pre_forward
     size = layer.num_tokens
 
-    def after_first_token(*args: Any, **kwargs: Any) -> tuple[tuple, dict[str, Any]]:
+    def after_first_token(*args: Any, **kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         args, kwargs = before_first_token(*args, **kwargs)
         prompt, first, rest = kwargs["inputs_embeds"].tensor_split((size, size + 1), dim=1)
         kwargs["inputs_embeds"] = torch.cat([first, prompt, rest], dim=1)  # (B, P + L, d)
@@ -213,7 +214,7 @@ def _follow_release(layer: nn.Module) -> None:
 def _repeat_sizing_pass(attached: OpenDelta) -> None:
     """Run once more the pass in which OpenDelta sizes its modules, for the errors that it swallows there."""
     try:
-        attached.backbone(**attached.backbone.dummy_inputs)
+        attached.backbone(**cast("dict[str, Any]", attached.backbone.dummy_inputs))
     except (AssertionError, IndexError, RuntimeError, ValueError) as error:
         attached.detach()
         raise ConfigError(f"OpenDelta's {attached.kind} does not fit the backbone: {error}") from error

@@ -13,6 +13,7 @@ import sys
 import types
 import warnings
 from collections.abc import Iterator
+from typing import Any, cast
 
 from transformers.integrations import deepspeed
 from transformers.models.distilbert import modeling_distilbert
@@ -59,11 +60,12 @@ def _names_opendelta_lacks() -> Iterator[None]:
     path = list(sys.path)
     sys.modules.update(modules)
     # transformers 5 has renamed the class; OpenDelta's prefix tuning compares types with it, which pecl does not use.
-    modeling_distilbert.MultiHeadSelfAttention = modeling_distilbert.DistilBertSelfAttention
+    distilbert = cast(Any, modeling_distilbert)
+    distilbert.MultiHeadSelfAttention = distilbert.DistilBertSelfAttention
     try:
         yield
     finally:
-        del modeling_distilbert.MultiHeadSelfAttention
+        del distilbert.MultiHeadSelfAttention
         sys.path[:] = path  # OpenDelta puts a folder of its own first, with modules named `bert`, `t5`, ...
         for name, module in replaced.items():
             del sys.modules[name]

@@ -18,7 +18,7 @@ import struct
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -136,8 +136,9 @@ def build_bert(file: E5File) -> BertModel:
         model = BertModel(file.config, add_pooling_layer=False)
     model.load_state_dict(file.tensors, assign=True)
     positions = torch.arange(file.config.max_position_embeddings).unsqueeze(0)  # (1, positions)
-    model.embeddings.position_ids = positions  # the two buffers are in no state dict
-    model.embeddings.token_type_ids = torch.zeros_like(positions)
+    embeddings = cast(Any, model.embeddings)
+    embeddings.position_ids = positions  # the two buffers are in no state dict
+    embeddings.token_type_ids = torch.zeros_like(positions)
     return model.eval()
 
 
@@ -185,7 +186,7 @@ def _read_vocabulary(cursor: _Cursor) -> E5Vocabulary:
     offsets = cursor.array("<u4", count + 1)  # (n+1,)
     scores = cursor.array("<f4", count)  # (n,)
     blob = cursor.text(blob_size)
-    special = dict(zip(("bos", "eos", "pad", "unk"), ids, strict=True))
+    special: dict[str, int] = dict(zip(("bos", "eos", "pad", "unk"), ids, strict=True))
     if offsets[-1] != blob_size or (np.diff(offsets.astype(np.int64)) < 0).any() or max(ids) >= count or min(ids) < 0:
         raise WeightsError(f"{cursor.path}: the offsets of its {count} pieces are inconsistent: the file is damaged")
     bounds = offsets.tolist()

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import timm
 import torch
@@ -81,10 +82,10 @@ IMAGE_ARCHITECTURES: dict[str, VisionArchitecture] = {
 }
 
 
-def load_image_encoder(
+def load_image_checkpoint(
     name_or_path: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
 ) -> ImageEncoder:
-    """Load an image tower.
+    """Load an image tower from a checkpoint.
 
     Args:
         name_or_path: hub id, such as one of `IMAGE_MODELS` or `timm/...`; local folder; or
@@ -97,8 +98,8 @@ def load_image_encoder(
         WeightsError: the checkpoint cannot be fetched, is incomplete, damaged, or of another kind.
 
     Example:
-        >>> image = load_image_encoder("openai/clip-vit-large-patch14")
-        >>> image.encode_image([Image.open("dog.jpg").convert("RGB")]).shape
+        >>> image = load_image_checkpoint("openai/clip-vit-large-patch14")
+        >>> image.encode_image("dog.jpg").shape
         torch.Size([1, 768])
     """
     name = str(name_or_path)
@@ -133,7 +134,7 @@ def _read_transformers(folder: Path, name: str, dtype: torch.dtype) -> ImageEnco
         key: tensor for key, tensor in read_state_dict(folder).items() if not key.startswith(architecture.other_half)
     }
     model = build_model(architecture.model_class, _vision_config(config), state, folder, dtype)
-    head = architecture.projection and getattr(model, architecture.projection)
+    head = None if architecture.projection is None else getattr(model, architecture.projection)
     backbone = _PooledFeatures(model.vision_model if head is not None else model)
     preprocess = _Preprocess(folder)
     return ImageEncoder(backbone, head, preprocess, name=name, preprocessing=preprocess.settings)
@@ -149,7 +150,7 @@ def _vision_config(config: PretrainedConfig) -> PretrainedConfig:
 class _PooledFeatures(nn.Module):
     """A transformers vision model that gives its pooled features alone."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
 
@@ -198,6 +199,5 @@ def _read_timm(folder: Path, name: str, dtype: torch.dtype) -> ImageEncoder:
                 f"{projection} takes {head.in_features} features, but {architecture} gives {backbone.num_features}"
             )
     settings = resolve_model_data_config(backbone)
-    return ImageEncoder(
-        backbone, head, create_transform(**settings, is_training=False), name=name, preprocessing=settings
-    )
+    preprocess = cast("Callable[[Image.Image], torch.Tensor]", create_transform(**settings, is_training=False))
+    return ImageEncoder(backbone, head, preprocess, name=name, preprocessing=settings)

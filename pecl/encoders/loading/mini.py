@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import importlib.util
 import pickle
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import cast
 
 import timm
 import torch
+from PIL import Image
 from safetensors import SafetensorError, safe_open
 from timm.data import create_transform
 from torch import nn
@@ -118,7 +121,7 @@ def load_mini_image(
     backbone = timm.create_model(IMAGE_ARCHITECTURE, pretrained=False, num_classes=0)  # (B, 3, H, W) -> (B, 1280)
     backbone.load_state_dict(_read_efficientnet(weights or IMAGE_WHEEL.find(), backbone))
     head = None if heads is None else read_head(heads, "image_head", IMAGE_WIDTH)
-    preprocess = create_transform(**PREPROCESSING, is_training=False)
+    preprocess = cast("Callable[[Image.Image], torch.Tensor]", create_transform(**PREPROCESSING, is_training=False))
     encoder = ImageEncoder(backbone, head, preprocess, name="mini", preprocessing=PREPROCESSING)
     return encoder.to(device=device, dtype=dtype)
 

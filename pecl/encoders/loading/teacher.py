@@ -7,6 +7,7 @@ layer. Radford et al., "Learning Transferable Visual Models From Natural Languag
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import torch
 from transformers import CLIPTextModelWithProjection
@@ -53,7 +54,9 @@ def load_teacher(
     text_config = getattr(config, "text_config", config)
     text_config.projection_dim = config.projection_dim
     state = {name: tensor for name, tensor in read_state_dict(folder).items() if not name.startswith(IMAGE_HALF)}
-    model = build_model(CLIPTextModelWithProjection, text_config, state, folder, dtype)
+    model = cast(
+        CLIPTextModelWithProjection, build_model(CLIPTextModelWithProjection, text_config, state, folder, dtype)
+    )
     tower = MultilingualTextEncoder(
         model.text_model,
         read_tokenizer(folder, text_config),

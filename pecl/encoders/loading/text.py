@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import nn
@@ -44,7 +45,7 @@ class TextParts:
     longest: int | None = None  # tokens; the format's own limit
 
 
-def load_text_encoder(
+def load_text_checkpoint(
     name_or_path: str | Path,
     *,
     device: str | torch.device = "cpu",
@@ -52,7 +53,7 @@ def load_text_encoder(
     max_length: int | None = None,
     pooling: str | None = None,
 ) -> MultilingualTextEncoder:
-    """Load a text tower.
+    """Load a text tower from a checkpoint.
 
     Args:
         name_or_path: hub id, such as one of `MCLIP_MODELS`, or local folder.
@@ -103,7 +104,7 @@ def _read_mclip(folder: Path, dtype: torch.dtype) -> TextParts:
         )
     prefix = "transformer."
     weights = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-    backbone = build_model(MODEL_MAPPING[type(config)], config, weights, folder, dtype, prefix=prefix)
+    backbone = build_model(_model_class(config), config, weights, folder, dtype, prefix=prefix)
     return TextParts(backbone, read_tokenizer(folder, config), head)
 
 
@@ -128,9 +129,13 @@ def _read_encoder(folder: Path, dtype: torch.dtype) -> TextParts:
     if type(config) not in MODEL_MAPPING or config.is_encoder_decoder or not hasattr(config, "vocab_size"):
         kind = config.model_type
         raise WeightsError(f"{folder} holds the architecture {kind!r}, expected a text encoder such as xlm-roberta")
-    model_class = MODEL_MAPPING[type(config)]
+    model_class = _model_class(config)
     backbone = build_model(model_class, config, _own_weights(read_state_dict(folder), model_class), folder, dtype)
     return TextParts(backbone, read_tokenizer(folder, config))
+
+
+def _model_class(config: PretrainedConfig) -> type[PreTrainedModel]:
+    return cast("type[PreTrainedModel]", MODEL_MAPPING[type(config)])
 
 
 def _own_weights(state: dict[str, torch.Tensor], model_class: type[PreTrainedModel]) -> dict[str, torch.Tensor]:

@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -197,7 +197,7 @@ def build_model(
     pooler = {name for name in state if name.startswith("pooler.")}
     logger.debug("%s: %d weights of an unused pooler left out", source, len(pooler))
     with _without_load_report():
-        model, info = model_class.from_pretrained(
+        loaded = model_class.from_pretrained(
             None,
             config=config,
             state_dict={name: tensor for name, tensor in state.items() if name not in pooler},
@@ -205,6 +205,7 @@ def build_model(
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are refused below, by name
         )
+    model, info = cast("tuple[Any, dict[str, Any]]", loaded)
     missing = {prefix + name for name in info["missing_keys"] if not name.startswith("pooler.")}
     surplus = {prefix + name for name in info["unexpected_keys"]}
     check_names(missing, surplus, source, f"{model_class.__name__} of its config")

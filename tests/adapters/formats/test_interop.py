@@ -16,7 +16,7 @@ from pecl.adapters.formats.files import load_adapter_file, save_adapter
 from pecl.adapters.formats.peft import read_peft, write_peft
 from pecl.adapters.spec import parse_adapter
 from pecl.encoders.export import save_text_encoder
-from pecl.encoders.loading.text import load_text_encoder
+from pecl.encoders.loading.text import load_text_checkpoint
 from pecl.errors import ConfigError, OutputError, WeightsError
 
 
@@ -202,7 +202,7 @@ def test_saved_towers_load_with_the_same_embeddings(architecture, several_layers
         tower.head = nn.Sequential(tower.head, nn.Tanh(), nn.Linear(8, 8, bias=False)).eval()
         tower.text_prefix, tower.pooling = "query: ", "cls"
     save_text_encoder(tower, tmp_path / "tower")
-    loaded = load_text_encoder(tmp_path / "tower")
+    loaded = load_text_checkpoint(tmp_path / "tower")
     assert (loaded.pooling, loaded.text_prefix, loaded.max_length) == (tower.pooling, tower.text_prefix, 128)
     torch.testing.assert_close(loaded.encode_text(TEXTS), tower.encode_text(TEXTS), rtol=0, atol=1e-6)
     with pytest.raises(OutputError, match="exists already"):

@@ -8,11 +8,11 @@ from helpers.fake_hub import Hub
 
 from pecl.encoders.loading import hub as hub_module
 from pecl.encoders.loading.hub import choose_files, resolve
-from pecl.encoders.loading.image import load_image_encoder
-from pecl.encoders.loading.text import MCLIP_MODELS, load_text_encoder
+from pecl.encoders.loading.image import load_image_checkpoint
+from pecl.encoders.loading.text import MCLIP_MODELS, load_text_checkpoint
 from pecl.errors import WeightsError
 
-load = load_text_encoder
+load = load_text_checkpoint
 MODEL = MCLIP_MODELS[0]
 
 
@@ -112,7 +112,7 @@ def test_refusals(hub, name, refusal, message):
 
 def test_the_image_tower_names_its_own_option(hub):
     with pytest.raises(WeightsError, match=r"--image-model PATH .*did you mean 'openai/clip-vit-large-patch14'\?$"):
-        load_image_encoder("openai/clip-vit-large-patch-14")
+        load_image_checkpoint("openai/clip-vit-large-patch-14")
 
 
 def test_a_silent_hub_is_given_up_within_seconds(hub):

@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 from timm.data import create_transform, resolve_model_data_config
 from transformers import AutoImageProcessor, CLIPTextModelWithProjection, CLIPVisionModelWithProjection
 
-from pecl.encoders.loading.image import load_image_encoder
+from pecl.encoders.loading.image import load_image_checkpoint
 from pecl.encoders.loading.teacher import load_teacher
-from pecl.encoders.loading.text import load_text_encoder
+from pecl.encoders.loading.text import load_text_checkpoint
 from pecl.encoders.towers import load_towers
 from pecl.errors import WeightsError
 
@@ -38,7 +38,7 @@ def test_clip_gives_what_transformers_gives(tmp_path, images, part):
         expected = model.get_image_features(library_pixels(tmp_path, images)).pooler_output
     if part == "vision alone":
         CLIPVisionModelWithProjection.from_pretrained(tmp_path).save_pretrained(tmp_path)
-    tower = load_image_encoder(tmp_path)
+    tower = load_image_checkpoint(tmp_path)
     assert tower.embedding_dim == expected.shape[1] == 12
     assert torch.allclose(tower.encode_image(images, batch_size=2), expected, atol=1e-5)
 
@@ -46,7 +46,7 @@ def test_clip_gives_what_transformers_gives(tmp_path, images, part):
 def test_clip_pixels_by_hand(tmp_path):
     """A grey image: (128 / 255 - mean) / deviation, with CLIP's published means and deviations."""
     write_clip(tmp_path)
-    pixels = load_image_encoder(tmp_path).preprocess(Image.new("RGB", (50, 70), (128, 128, 128)))
+    pixels = load_image_checkpoint(tmp_path).preprocess(Image.new("RGB", (50, 70), (128, 128, 128)))
     means, deviations = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
     expected = torch.tensor([(128 / 255 - mean) / dev for mean, dev in zip(means, deviations, strict=True)])
     assert pixels.shape == (3, 32, 32)
@@ -57,14 +57,14 @@ def test_siglip_gives_what_transformers_gives(tmp_path, images):
     model = write_siglip(tmp_path)
     with torch.no_grad():
         expected = model.get_image_features(library_pixels(tmp_path, images)).pooler_output
-    tower = load_image_encoder(tmp_path)
+    tower = load_image_checkpoint(tmp_path)
     assert tower.embedding_dim == 32
     assert torch.allclose(tower.encode_image(images), expected, atol=1e-5)
 
 
 def test_type_of_the_weights(tmp_path, images):
     write_clip(tmp_path)
-    full, half = load_image_encoder(tmp_path), load_image_encoder(tmp_path, dtype=torch.bfloat16)
+    full, half = load_image_checkpoint(tmp_path), load_image_checkpoint(tmp_path, dtype=torch.bfloat16)
     assert half.dtype == torch.bfloat16
     found = half.encode_image(images)
     assert found.dtype == torch.float32
@@ -95,7 +95,7 @@ def timm_features(model, images):
 def test_timm_features(tmp_path, images):
     model = write_timm(tmp_path)
     expected = timm_features(model, images)
-    tower = load_image_encoder(tmp_path)
+    tower = load_image_checkpoint(tmp_path)
     assert tower.embedding_dim == expected.shape[1]
     assert torch.allclose(tower.encode_image(images), expected, atol=1e-5)
 
@@ -106,20 +106,20 @@ def test_timm_with_a_linear_layer(tmp_path, images):
     model = write_timm(tmp_path, projection={k: v.detach() for k, v in layer.named_parameters()})
     with torch.no_grad():
         expected = layer(timm_features(model, images))
-    assert torch.allclose(load_image_encoder(tmp_path).encode_image(images), expected, atol=1e-5)
+    assert torch.allclose(load_image_checkpoint(tmp_path).encode_image(images), expected, atol=1e-5)
 
 
 def test_timm_mistakes(tmp_path):
     write_timm(tmp_path, projection={"weight": torch.ones(5, 3)})
     with pytest.raises(WeightsError, match=r"projection.safetensors takes 3 features, but test_resnet gives \d+"):
-        load_image_encoder(tmp_path)
+        load_image_checkpoint(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "architecture": "test_rsnet"}))
     with pytest.raises(WeightsError, match=r"names 'test_rsnet', no model of timm's; did you mean 'test_resnet'"):
-        load_image_encoder(tmp_path)
+        load_image_checkpoint(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({**config, "architecture": "test_vit"}))
     with pytest.raises(WeightsError, match="do not fit timm's test_vit"):
-        load_image_encoder(tmp_path)
+        load_image_checkpoint(tmp_path)
 
 
 # open_clip
@@ -150,7 +150,7 @@ def test_open_clip_by_name(tmp_path, images, open_clip_model):
     preprocess = open_clip.image_transform(32, is_train=False)
     with torch.no_grad():
         expected = open_clip_model.encode_image(torch.stack([preprocess(image) for image in images]))
-    tower = load_image_encoder(f"open_clip:Small-open/{tmp_path / 'weights.pt'}")
+    tower = load_image_checkpoint(f"open_clip:Small-open/{tmp_path / 'weights.pt'}")
     assert tower.embedding_dim == 10
     assert torch.allclose(tower.encode_image(images), expected, atol=1e-5)
 
@@ -166,26 +166,26 @@ def test_open_clip_folder_with_its_own_preprocessing(tmp_path, images, open_clip
     preprocess = open_clip.image_transform(32, is_train=False, mean=PREPROCESS["mean"], std=PREPROCESS["std"])
     with torch.no_grad():
         expected = open_clip_model.encode_image(torch.stack([preprocess(image) for image in images]))
-    tower = load_image_encoder(folder)
+    tower = load_image_checkpoint(folder)
     assert torch.allclose(tower.encode_image(images), expected, atol=1e-5)
     assert tower.preprocessing["mean"] == PREPROCESS["mean"]
 
 
 def test_open_clip_mistakes(tmp_path, open_clip_model, monkeypatch):
     with pytest.raises(WeightsError, match=r"unknown open_clip model .*did you mean 'ViT-B-16-plus-240'"):
-        load_image_encoder("open_clip:ViT-B-16-pls-240/laion400m_e32")
+        load_image_checkpoint("open_clip:ViT-B-16-pls-240/laion400m_e32")
     with pytest.raises(
         WeightsError, match=r"unknown weights .*did you mean 'laion400m_e32'.*path of a file of weights"
     ):
-        load_image_encoder("open_clip:ViT-B-16-plus-240/laion400_e32")
+        load_image_checkpoint("open_clip:ViT-B-16-plus-240/laion400_e32")
     (tmp_path / "weights.pt").write_bytes((tmp_path / "weights.pt").read_bytes()[:3000])
     with pytest.raises(
         WeightsError, match=r"open_clip cannot load open_clip:Small-open/.*--image-model open_clip:Small-op"
     ):
-        load_image_encoder(f"open_clip:Small-open/{tmp_path / 'weights.pt'}")
+        load_image_checkpoint(f"open_clip:Small-open/{tmp_path / 'weights.pt'}")
     monkeypatch.setitem(sys.modules, "open_clip", None)
     with pytest.raises(WeightsError, match=r"needs open_clip: pip install 'pecl\[openclip\]'"):
-        load_image_encoder("open_clip:ViT-B-16-plus-240/laion400m_e32")
+        load_image_checkpoint("open_clip:ViT-B-16-plus-240/laion400m_e32")
 
 
 # What does not fit
@@ -197,27 +197,27 @@ def test_weights_missing_by_name_and_wrong_architectures(tmp_path):
     lacking = {name: tensor for name, tensor in state.items() if name != "visual_projection.weight"}
     save_file(lacking, tmp_path / "clip" / "model.safetensors")
     with pytest.raises(WeightsError, match=r"lacks 1 weights \(visual_projection.weight\)"):
-        load_image_encoder(tmp_path / "clip")
+        load_image_checkpoint(tmp_path / "clip")
     with pytest.raises(WeightsError, match="holds the architecture 'clip', expected a text encoder"):
-        load_text_encoder(tmp_path / "clip")
+        load_text_checkpoint(tmp_path / "clip")
     write_base(tmp_path / "text")
     with pytest.raises(
         WeightsError, match="holds the architecture 'xlm-roberta', expected an image tower: one of clip"
     ):
-        load_image_encoder(tmp_path / "text")
+        load_image_checkpoint(tmp_path / "text")
     with pytest.raises(WeightsError, match="holds the architecture 'xlm-roberta', expected clip"):
         load_teacher(tmp_path / "text")
     (tmp_path / "naflex").mkdir()
     (tmp_path / "naflex" / "config.json").write_text('{"model_type": "siglip2"}')
     with pytest.raises(WeightsError, match=r"'siglip2'.*choose a SigLIP 2 of fixed resolution"):
-        load_image_encoder(tmp_path / "naflex")
+        load_image_checkpoint(tmp_path / "naflex")
 
 
 def test_preprocessing_is_needed(tmp_path):
     write_clip(tmp_path)
     (tmp_path / "preprocessor_config.json").unlink()
     with pytest.raises(WeightsError, match=r"lacks preprocessor_config.json"):
-        load_image_encoder(tmp_path)
+        load_image_checkpoint(tmp_path)
 
 
 # The English teacher, and a pair

@@ -6,10 +6,10 @@ from helpers.checkpoints import TEXTS, write_base
 from helpers.tiny import tiny_tokenizer
 from torch import nn
 
-from pecl.encoders.loading.text import load_text_encoder
+from pecl.encoders.loading.text import load_text_checkpoint
 from pecl.errors import WeightsError
 
-load = load_text_encoder
+load = load_text_checkpoint
 
 OLD = "sentence_transformers.models"
 

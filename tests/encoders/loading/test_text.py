@@ -16,11 +16,11 @@ from transformers import (
 )
 
 from pecl.encoders.loading.shapes import base_config
-from pecl.encoders.loading.text import MCLIP_MODELS, load_text_encoder
+from pecl.encoders.loading.text import MCLIP_MODELS, load_text_checkpoint
 from pecl.errors import ConfigError, WeightsError
 
 LAYOUTS = ("bin", "safetensors", "sharded-bin", "sharded-safetensors")
-load = load_text_encoder
+load = load_text_checkpoint
 
 
 @pytest.fixture
