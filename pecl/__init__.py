@@ -22,6 +22,7 @@ _PUBLIC = {
     "ImageEncoder": "pecl.encoders.image",
     "MultilingualTextEncoder": "pecl.encoders.text",
     "ParallelCaptions": "pecl.data.captions",
+    "Result": "pecl.results.result",
     "RetrievalEvaluator": "pecl.retrieval.evaluator",
     "RetrievalMetrics": "pecl.retrieval.ranks",
     "TranslationRoute": "pecl.routes",

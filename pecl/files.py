@@ -105,9 +105,13 @@ def write_text(path: str | Path, text: str) -> Path:
 
 
 def write_json(path: str | Path, document: Any, indent: int | None = 2) -> Path:
-    """Write `document` to `path` as UTF-8 JSON with a final newline, atomically; lists of numbers take one line."""
-    text = json.dumps(document, indent=indent, ensure_ascii=False)
-    return write_text(path, _NUMBERS.sub(lambda found: re.sub(r"\s+", " ", found[0]), text) + "\n")
+    """Write `document` to `path` as UTF-8 JSON with a final newline, atomically.
+
+    Lists of numbers take one line without spaces, and so does everything where `indent` is None.
+    """
+    separators = (",", ":") if indent is None else None
+    text = json.dumps(document, indent=indent, separators=separators, ensure_ascii=False)
+    return write_text(path, _NUMBERS.sub(lambda found: re.sub(r"\s+", "", found[0]), text) + "\n")
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> Path:

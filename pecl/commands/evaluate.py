@@ -29,7 +29,7 @@ def run(parsed: argparse.Namespace) -> int:
         return 0
     results = [evaluate(config) for config in configs]
     if parsed.json:
-        print_json(results)
+        print_json([result.to_json() for result in results])
     else:
         print_text(text_table(evaluation_table(results)))
     return 0

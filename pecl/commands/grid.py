@@ -64,11 +64,11 @@ def run(parsed: argparse.Namespace) -> int:
         return 0
     outcome = run_grid(cells, parsed.fleet, launcher)
     if parsed.json:
-        print_json(outcome.results)
+        print_json([result.to_json() for result in outcome.results])
     else:
         _print_tables(outcome)
     for result in outcome.failed:
-        print_text(f"failed: {result['run_id']}: {result['error']}")
+        print_text(f"failed: {result.run_id}: {result.error}")
     return int(bool(outcome.failed))
 
 
@@ -84,7 +84,7 @@ def grid_cells(parsed: argparse.Namespace) -> list[ExperimentConfig]:
     from pecl.report.tables import best_cells
 
     results = collect([parsed.best_of])
-    trained = [result for result in results if result["status"] == "complete" and result["kind"] == "train"]
+    trained = [result for result in results if result.status == "complete" and result.kind == "train"]
     if not trained:
         raise ConfigError(f"--best-of {parsed.best_of}: there are no complete trainings; run a grid there first")
     return repeat_cells(best_cells(trained), {"out": parsed.best_of, **values})
@@ -109,7 +109,7 @@ def _launcher_options(parsed: argparse.Namespace) -> list[str]:
 def _print_tables(outcome: GridOutcome) -> None:
     from pecl.report.tables import best_cells, text_table, training_table
 
-    complete = [result for result in outcome.results if result["status"] == "complete"]
+    complete = [result for result in outcome.results if result.status == "complete"]
     if complete:
         print_text(text_table(training_table(complete)))
         print_text("\nBest cell of each language and route, chosen by validation\n")
@@ -120,7 +120,7 @@ def _dry_run(cells: list[ExperimentConfig], parsed: argparse.Namespace) -> str:
     """Return the cells, how each stands, and the time that those without a complete result will take."""
     cells = [cell for group in fleets(cells, parsed.fleet) for cell in group]
     found = [find_result(cell) for cell in cells]
-    states = ["new" if result is None else result["status"] for result in found]
+    states = ["new" if result is None else result.status for result in found]
     lines = [f"{cell.run_id()} {state:<11} {differences(cell)}" for cell, state in zip(cells, states, strict=True)]
     remaining = [cell for cell, state in zip(cells, states, strict=True) if state != "complete"]
     time = estimate(remaining, recorded_seconds(cells), parsed.jobs or 1)

@@ -12,9 +12,9 @@ from typing import Any
 from pecl.commands.options import add_command, print_json, print_text
 from pecl.files import check_writable, write_text
 from pecl.report.tables import FORMATS, TABLES, Report, Table, report
-from pecl.report.tables.groups import Result, select
+from pecl.report.tables.groups import select
 from pecl.report.tables.published import NAMES
-from pecl.results.result import collect
+from pecl.results.result import Result, collect
 
 logger = logging.getLogger(__name__)
 
@@ -96,11 +96,11 @@ def _write_pictures(parsed: argparse.Namespace, results: Sequence[Result], made:
     from pecl.report.page import write_page  # matplotlib and jinja2: tables need neither
     from pecl.report.plots import draw_plots, write_plots
 
-    complete = select([result for result in results if result["status"] == "complete"], parsed.where)
+    complete = select([result for result in results if result.status == "complete"], parsed.where)
     drawing = draw_plots(complete)
     written = []
     if parsed.html is not None:
-        shown = complete + [result for result in results if result["status"] != "complete"]
+        shown = complete + [result for result in results if result.status != "complete"]
         written.append(write_page(parsed.html, shown, made, drawing, parsed.gallery_captions, parsed.data_dir))
     if parsed.plots is not None:
         written += write_plots(drawing, parsed.plots)

@@ -8,7 +8,6 @@ from typing import Any
 from pecl.commands.options import add_command, add_config_flags, language_configs, print_json, print_text
 from pecl.experiment.run import train, train_fleet
 from pecl.report.tables import text_table, training_table
-from pecl.results.result import result_path
 
 
 def add_parser(commands: Any) -> None:
@@ -27,9 +26,10 @@ def run(parsed: argparse.Namespace) -> int:
     configs = language_configs(parsed)
     results = train_fleet(configs) if configs[0].joint else [train(config) for config in configs]
     if parsed.json:
-        print_json(results[0] if len(results) == 1 else results)
+        documents = [result.to_json() for result in results]
+        print_json(documents[0] if len(documents) == 1 else documents)
         return 0
     print_text(text_table(training_table(results)))
     for result in results:
-        print_text(str(result_path(result["config"]["out"], result["run_id"])))
+        print_text(str(result.path))
     return 0

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any
 
 import torch
 
@@ -99,26 +98,6 @@ class Prepared:
     def frozen_anchor(self) -> torch.Tensor:
         """Embeddings (n, D) of the training anchors by the tower without adapter."""
         return self._frozen(getattr(self.train, self.route.anchor))
-
-    def data_record(self) -> dict[str, Any]:
-        """Return what a result says of its data."""
-        record = {
-            "dataset": self.data.dataset,
-            "language": self.data.language,
-            "captions": len(self.data),
-            "split": {part: len(indices) for part, indices in self.parts.items()},
-            "query": {part: self.query(part) for part in self.parts},
-            "sha256": self.data.hashes(),
-            "provenance": self.data.provenance,
-        }
-        if self.translations is not None:
-            record["split"]["train"] = len(self.translations)
-            record["translations"] = {
-                "dataset": self.translations.dataset,
-                "sha256": self.translations.hashes(),
-                "provenance": self.translations.provenance,
-            }
-        return record
 
     def _frozen_column(self, column: str, indices: Sequence[int]) -> torch.Tensor:
         """Return the embeddings (n, D) of captions; of those that splits draw from, the whole column is made once."""

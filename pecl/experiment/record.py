@@ -1,22 +1,126 @@
-"""What is written beside the metrics of a run: the manifest of its split, what was retrieved, parts told apart."""
+"""What is written of a run: its result, and beside it the manifest of its split and what was retrieved.
+
+A run's `Result` is put together from what describes it (data, towers, adapter, software) and what was measured.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+import torch
+
+from pecl.adapters.adapter import Adapter
+from pecl.adapters.spec import describe
 from pecl.experiment.prepared import Prepared
-from pecl.files import sha256_lines, write_json
-from pecl.results.result import manifest_path
+from pecl.files import sha256_lines
+from pecl.results.environment import environment, peak_memory_mb
+from pecl.results.parts import (
+    AdapterDescription,
+    Curve,
+    DataDescription,
+    Fleet,
+    Gallery,
+    Measured,
+    Seconds,
+    Tower,
+    TowerPair,
+    TrainingText,
+)
+from pecl.results.result import Result, write_result
+from pecl.results.side_files import write_manifest, write_retrieved
 from pecl.retrieval.evaluator import Evaluation
 from pecl.retrieval.measures import DIRECTIONS
+from pecl.training.trainer import AlignmentTrainer, SlotRecord
+
+Evaluations = Mapping[str, Mapping[str, Evaluation]]  # part (val, test) -> stage (zero_shot, final, best)
 
 
-def write_manifest(cell: Prepared) -> Path:
-    """Write what repeats the split of a training exactly, beside its result, and return the path.
+def record_evaluation(cell: Prepared, measured: Evaluations, adapter: AdapterDescription | None) -> Result:
+    """Write what an evaluation measured, and return its result."""
+    run_id = cell.config.run_id("evaluate")
+    return _write(cell, measured, Result(run_id, "evaluate", "complete", cell.config, environment(), adapter=adapter))
 
-    It holds the indices of the training, validation and test captions in the data set, the gallery of the test part
-    (indices and, of images, names and one SHA-256 over those of their files) and the SHA-256 of each column.
+
+def record_training(
+    cell: Prepared,
+    measured: Evaluations,
+    adapter: AdapterDescription,
+    trainer: AlignmentTrainer,
+    slot: SlotRecord,
+    fleet: Fleet,
+) -> Result:
+    """Write what a training gave, and the manifest of its split; return its result."""
+    seconds = Seconds(round(trainer.seconds, 2), trainer.seconds / trainer.total_steps)
+    result = Result(
+        cell.config.run_id(),
+        "train",
+        "complete",
+        cell.config,
+        environment(),
+        adapter=adapter,
+        steps=trainer.total_steps,
+        best_step=slot.best_step,
+        fleet=fleet,
+        seconds=seconds,
+        curve=Curve(_pairs(slot.losses), _pairs(slot.scores)),
+    )
+    return _write(cell, measured, result, write_manifest(cell.config.out, describe_split(cell)))
+
+
+def _write(cell: Prepared, measured: Evaluations, result: Result, manifest: str | None = None) -> Result:
+    """Write a result with what was measured; what it names beside it is there before it is."""
+    result = replace(
+        result,
+        data=describe_data(cell, manifest),
+        towers=_describe_towers(cell),
+        metrics={
+            part: {stage: Measured(e.metrics, e.mean_recall_at_1, e.mean_recall) for stage, e in found.items()}
+            for part, found in measured.items()
+        },
+        subsets={"test": subset_recalls(cell, measured["test"])},
+        all_ranks={"test": {stage: _tuples(e.ranks) for stage, e in measured["test"].items()}},
+        peak_memory_mb=round(peak_memory_mb(torch.device(cell.config.device)), 1),
+    )
+    nearest = {stage: retrieved(cell, e) for stage, e in measured["test"].items() if stage != "final"}
+    write_retrieved(cell.config.out, result.name, nearest)
+    return replace(result, path=write_result(cell.config.out, result))
+
+
+def describe_data(cell: Prepared, manifest: str | None = None) -> DataDescription:
+    """Return what a result says of its data; `manifest` names that of its split."""
+    data, text = cell.data, cell.translations
+    split = {part: len(indices) for part, indices in cell.parts.items()}
+    if text is not None:
+        split["train"] = len(text)
+    size, places = len(cell.gallery_items("test")), cell.places("test")
+    several = len(places) > size  # captions an image: which are whose
+    return DataDescription(
+        dataset=data.dataset,
+        language=data.language,
+        captions=len(data),
+        split=split,
+        query={part: cell.query(part) for part in cell.parts},
+        sha256=data.hashes(),
+        provenance=data.provenance,
+        gallery=Gallery(cell.config.gallery, size, tuple(places) if several else None),
+        translations=text and TrainingText(text.dataset, text.hashes(), text.provenance),
+        manifest=manifest,
+    )
+
+
+def describe_adapter(adapter: Adapter, total: int) -> AdapterDescription:
+    """Return what a result says of an adapter; `total` is the number of parameters of the plain tower."""
+    trainable = adapter.num_parameters()
+    return AdapterDescription(describe(adapter.configs), trainable, total, trainable / total)
+
+
+def describe_split(cell: Prepared) -> dict[str, Any]:
+    """Return the manifest of a training's split: what repeats it exactly, the same for all languages.
+
+    It holds the indices of the training, validation and test captions in the data set, and the gallery of the test part
+    (indices and, of images, names and one SHA-256 over those of their files).
     """
     config, shown = cell.config, cell.gallery_items("test")
     gallery: dict[str, Any] = {"kind": config.gallery, "items": shown}
@@ -24,17 +128,13 @@ def write_manifest(cell: Prepared) -> Path:
         images = cell.data.images
         gallery["ids"] = [images.ids[i] for i in shown]
         gallery["sha256"] = sha256_lines([images.fingerprint(i) for i in shown])
-    manifest = {
-        "run_id": config.run_id(),
+    return {
         "dataset": cell.data.dataset,
-        "language": cell.data.language,
         "shots": config.shots,
         "split_seed": config.split_seed,
         "indices": {part: list(indices) for part, indices in cell.parts.items()},
         "gallery": gallery,
-        "sha256": cell.data.hashes(),
     }
-    return write_json(manifest_path(config.out, config.run_id()), manifest)
 
 
 def retrieved(cell: Prepared, evaluation: Evaluation) -> list[list[int]]:
@@ -43,7 +143,7 @@ def retrieved(cell: Prepared, evaluation: Evaluation) -> list[list[int]]:
     return [[shown[place] for place in places] for places in evaluation.nearest]
 
 
-def subset_recalls(cell: Prepared, measured: dict[str, Evaluation]) -> dict[str, Any]:
+def subset_recalls(cell: Prepared, measured: Mapping[str, Evaluation]) -> dict[str, Any]:
     """Return recall@1 of each subset of the test captions, such as COCO's train2014, against the whole gallery.
 
     Models trained on COCO have seen train2014, so that their recall there says little. Empty for data without subsets.
@@ -66,3 +166,16 @@ def subset_recalls(cell: Prepared, measured: dict[str, Evaluation]) -> dict[str,
         }
         for name in sorted(set(labels))
     }
+
+
+def _describe_towers(cell: Prepared) -> TowerPair:
+    text, image = (one and Tower(one["name"], one["fingerprint"]) for one in cell.towers.describe().values())
+    return TowerPair(text, image)
+
+
+def _tuples(ranks: Mapping[str, list[int]]) -> dict[str, tuple[int, ...]]:
+    return {direction: tuple(own) for direction, own in ranks.items()}
+
+
+def _pairs(values: list[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
+    return tuple((step, value) for step, value in values)

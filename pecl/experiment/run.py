@@ -12,7 +12,6 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,28 +19,28 @@ from torch import nn
 
 from pecl.adapters.adapter import Adapter, attach
 from pecl.adapters.formats.files import load_adapter_file, save_adapter
-from pecl.adapters.spec import describe, parse_adapter
+from pecl.adapters.spec import parse_adapter
 from pecl.config import ENGINES, FLEET_FIELDS, ExperimentConfig, side_by_side
 from pecl.encoders.text import TokenIds
 from pecl.encoders.towers import Towers, load_towers
 from pecl.errors import ConfigError
 from pecl.experiment.inputs import training_hashes
 from pecl.experiment.prepared import Prepared, prepare_evaluation, prepare_training
-from pecl.experiment.record import retrieved, subset_recalls, write_manifest
+from pecl.experiment.record import describe_adapter, describe_data, record_evaluation, record_training
 from pecl.files import check_writable, sha256_json
-from pecl.results.environment import environment, peak_memory_mb
 from pecl.results.folder import complete_result, remove_states, state_path
 from pecl.results.locks import hold
-from pecl.results.result import write_result, write_unfinished
+from pecl.results.parts import Fleet
+from pecl.results.result import Result, adapter_path, run_name, write_unfinished
+from pecl.results.typed_json import encode
 from pecl.retrieval.evaluator import Evaluation
-from pecl.retrieval.measures import METRIC
 from pecl.training.losses import AlignmentObjective
 from pecl.training.trainer import AlignmentTrainer, Schedule, SlotRecord, TrainingCell
 
 logger = logging.getLogger(__name__)
 
 
-def evaluate(config: ExperimentConfig) -> dict[str, Any]:
+def evaluate(config: ExperimentConfig) -> Result:
     """Measure the recall of the plain tower, or of `config.weights`, on the whole data set and return the result.
 
     Raises:
@@ -51,7 +50,7 @@ def evaluate(config: ExperimentConfig) -> dict[str, Any]:
     prepared = prepare_evaluation(config, towers)
     check_writable(config.out)
     evaluator = prepared.evaluator("test")
-    adapter_record, total = None, _size(towers.text)
+    described, total = None, _size(towers.text)
     if config.weights is None:
         evaluation = evaluator(prepared.zero_shot("test"))
     else:
@@ -62,22 +61,15 @@ def evaluate(config: ExperimentConfig) -> dict[str, Any]:
         try:
             adapter.load_slot_state(0, file.state)
             evaluation = evaluator(_embed(adapter, 0, prepared.tokens("test")))
-            adapter_record = _describe_adapter(adapter, total)
+            described = describe_adapter(adapter, total)
         finally:
             adapter.remove()
-    measured = {"test": {"zero_shot" if config.weights is None else "best": evaluation}}
-    result = {
-        "kind": "evaluate",
-        "run_id": config.run_id("evaluate"),
-        **_describe(prepared, measured),
-        "adapter": adapter_record,
-    }
-    write_result(config.out, result)
-    return result
+    stage = "zero_shot" if config.weights is None else "best"
+    return record_evaluation(prepared, {"test": {stage: evaluation}}, described)
 
 
-def train(config: ExperimentConfig) -> dict[str, Any]:
-    """Train one config and return its result, which also lies at `result_path(config.out, config.run_id())`.
+def train(config: ExperimentConfig) -> Result:
+    """Train one config and return its result, whose file is `result.path`.
 
     A complete result of the same config and data is returned as it is; an interrupted run goes on where it was. While
     another process is at work on the run, this one waits for it.
@@ -88,7 +80,7 @@ def train(config: ExperimentConfig) -> dict[str, Any]:
     return train_fleet([config])[0]
 
 
-def train_fleet(configs: Sequence[ExperimentConfig], wait: bool = True) -> list[dict[str, Any]]:
+def train_fleet(configs: Sequence[ExperimentConfig], wait: bool = True) -> list[Result]:
     """Train configs that differ in `FLEET_FIELDS` alone side by side, one slot each, and return their results.
 
     Args:
@@ -136,7 +128,7 @@ def _load_once(load: Callable[..., Towers], *arguments: str | None) -> Towers:
     return load(*arguments)
 
 
-def _complete(configs: Sequence[ExperimentConfig]) -> list[dict[str, Any]] | None:
+def _complete(configs: Sequence[ExperimentConfig]) -> list[Result] | None:
     """Return the results of `configs` if all are complete."""
     done = [complete_result(config, training_hashes) for config in configs]
     if not all(done):
@@ -189,7 +181,7 @@ class _Fleet:
         self.runs = [cell.config.run_id() for cell in cells]
         self.trainer: AlignmentTrainer | None = None
 
-    def train(self, adapter: Adapter) -> list[dict[str, Any]]:
+    def train(self, adapter: Adapter) -> list[Result]:
         """Train all cells, write their results and return them."""
         first = self.cells[0].config
         identity = sha256_json([_state_identity(cell) for cell in self.cells])
@@ -226,29 +218,16 @@ class _Fleet:
 
     def _finish(
         self, adapter: Adapter, index: int, record: SlotRecord, measured: dict[str, dict[str, Evaluation]]
-    ) -> dict[str, Any]:
+    ) -> Result:
         """Measure the best weights, which the adapter holds, for a cell; write its adapter file and then its result."""
         cell, trainer = self.cells[index], self.trainer
         is_final = record.best_step == trainer.total_steps
         for part, found in measured.items():
             found["best"] = found["final"] if is_final else self._evaluate(adapter, index, part)
-        run_id = cell.config.run_id()
-        result = {
-            "kind": "train",
-            "run_id": run_id,
-            **_describe(cell, measured),
-            "adapter": _describe_adapter(adapter, self.tower_size),
-            "steps": trainer.total_steps,
-            "best_step": record.best_step,
-            "fleet": {"size": len(self.cells), "slot": self.slot_of[index]},
-            "seconds": {"train": round(trainer.seconds, 2), "per_step": trainer.seconds / trainer.total_steps},
-            "curve": {"loss": record.losses, f"val_{METRIC}": record.scores},
-        }
-        path = Path(cell.config.out) / "adapters" / f"{run_id}.safetensors"
+        path = adapter_path(cell.config.out, run_name(cell.config, self.runs[index]))
         save_adapter(path, adapter.file_state(record.best), adapter.configs, cell.config.language, adapter.tower)
-        write_manifest(cell)
-        write_result(cell.config.out, result)
-        return result
+        fleet = Fleet(len(self.cells), self.slot_of[index])
+        return record_training(cell, measured, describe_adapter(adapter, self.tower_size), trainer, record, fleet)
 
 
 def _state_identity(cell: Prepared) -> list[Any]:
@@ -257,7 +236,7 @@ def _state_identity(cell: Prepared) -> list[Any]:
     if images is not None:
         files = [images.fingerprint(i) for i in range(len(images))]
         seen = [cell.towers.image.fingerprint, cell.data.image_index, files]
-    return [cell.config.identity(), cell.data_record(), cell.parts, cell.towers.text.fingerprint, seen]
+    return [cell.config.identity(), encode(describe_data(cell)), cell.parts, cell.towers.text.fingerprint, seen]
 
 
 def _training_cell(cell: Prepared) -> TrainingCell:
@@ -276,31 +255,6 @@ def _size(tower: nn.Module) -> int:
     return sum(parameter.numel() for parameter in tower.parameters())
 
 
-def _describe_adapter(adapter: Adapter, total: int) -> dict[str, Any]:
-    """Return what a result says of an adapter: its parameters for one language, and their share of the plain tower."""
-    trainable = adapter.num_parameters()
-    return {"spec": describe(adapter.configs), "trainable": trainable, "total": total, "share": trainable / total}
-
-
 def _embed(adapter: Adapter, slot: int, token_ids: TokenIds) -> torch.Tensor:
     """Return the embeddings (N, D) of texts by one slot."""
     return adapter.tower.encode_token_ids(token_ids, slots=torch.full((len(token_ids),), slot))
-
-
-def _describe(cell: Prepared, measured: dict[str, dict[str, Evaluation]]) -> dict[str, Any]:
-    """Return the parts that all results share; `measured` is {val, test} x {zero_shot, final, best}."""
-    gallery: dict[str, Any] = {"kind": cell.config.gallery, "size": len(cell.gallery_items("test"))}
-    if len(places := cell.places("test")) > gallery["size"]:  # several captions an image: which are whose
-        gallery["items"] = places
-    return {
-        "status": "complete",
-        "config": cell.config.to_dict(),
-        "data": {**cell.data_record(), "gallery": gallery},
-        "towers": cell.towers.describe(),
-        "metrics": {p: {name: e.to_dict() for name, e in found.items()} for p, found in measured.items()},
-        "subsets": {"test": subset_recalls(cell, measured["test"])},
-        "ranks": {"test": {name: evaluation.ranks for name, evaluation in measured["test"].items()}},
-        "retrieved": {"test": {name: retrieved(cell, e) for name, e in measured["test"].items() if name != "final"}},
-        "peak_memory_mb": round(peak_memory_mb(torch.device(cell.config.device)), 1),
-        **environment(),
-    }

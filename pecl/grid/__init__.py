@@ -1,12 +1,12 @@
 """Many cells: `expand` lists them, `run_grid` trains those that are not complete, here or through a launcher."""
 
 from pecl.grid.cells import expand, fleets, repeat_cells
-from pecl.grid.estimate import Estimate, estimate, recorded_seconds
+from pecl.grid.estimate import TimeEstimate, estimate, recorded_seconds
 from pecl.grid.run import GridOutcome, run_grid
 
 __all__ = [
-    "Estimate",
     "GridOutcome",
+    "TimeEstimate",
     "estimate",
     "expand",
     "fleets",

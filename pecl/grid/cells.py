@@ -14,6 +14,7 @@ from typing import Any
 
 from pecl.config import FLEET_FIELDS, ExperimentConfig, each_language, make_config, side_by_side
 from pecl.errors import ConfigError
+from pecl.results.result import Result
 
 
 def expand(values: Mapping[str, Any], where: str = "grid") -> list[ExperimentConfig]:
@@ -34,15 +35,15 @@ def expand(values: Mapping[str, Any], where: str = "grid") -> list[ExperimentCon
     return list({(cell.run_id(), cell.out): cell for cell in reversed(cells)}.values())[::-1]  # the first of equals
 
 
-def repeat_cells(
-    results: Sequence[Mapping[str, Any]], values: Mapping[str, Any], where: str = "grid"
-) -> list[ExperimentConfig]:
+def repeat_cells(results: Sequence[Result], values: Mapping[str, Any], where: str = "grid") -> list[ExperimentConfig]:
     """Return the cells of `results` again with other `values` (lists are expanded), such as further seeds.
 
     Raises:
         ConfigError: as `expand`.
     """
-    cells = [cell for result in results for cell in expand({**result["config"], "beside": None, **values}, where)]
+    cells = [
+        cell for result in results for cell in expand({**result.config.to_dict(), "beside": None, **values}, where)
+    ]
     return list({(cell.run_id(), cell.out): cell for cell in cells}.values())
 
 

@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from pecl.config import FLEET_FIELDS, ExperimentConfig, Role, fields_of
-from pecl.results.result import DamagedResultError, read_result
+from pecl.results.result import DamagedResultError, Result, read_result
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Recorded:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class TimeEstimate:
     """Seconds for all cells one after the other, None if unknown, and what that rests on."""
 
     seconds: float | None
@@ -53,16 +53,16 @@ def recorded_seconds(configs: Iterable[ExperimentConfig]) -> list[Recorded]:
     return found
 
 
-def recorded_of(results: Iterable[Mapping[str, Any]]) -> list[Recorded]:
+def recorded_of(results: Iterable[Result]) -> list[Recorded]:
     """Return what the complete trainings among `results` took."""
     return [
-        Recorded(result["config"], result["seconds"]["train"], result["steps"])
+        Recorded(result.config.to_dict(), result.seconds.train, result.steps)
         for result in results
-        if result["status"] == "complete" and result["kind"] == "train"
+        if result.status == "complete" and result.kind == "train"
     ]
 
 
-def estimate(configs: Sequence[ExperimentConfig], recorded: Sequence[Recorded], jobs: int = 1) -> Estimate:
+def estimate(configs: Sequence[ExperimentConfig], recorded: Sequence[Recorded], jobs: int = 1) -> TimeEstimate:
     """Return how long the training of `configs` will take, `jobs` at a time.
 
     Each cell is taken to last as long as the median of the recorded cells of the same shape, which differ from it in
@@ -83,10 +83,10 @@ def estimate(configs: Sequence[ExperimentConfig], recorded: Sequence[Recorded], 
         elif steps and (seconds := by_tower.get(_key(values, _STEP_FIELDS))):
             total, of_tower = total + steps * median(seconds), of_tower + 1
         else:
-            return Estimate(None, "time unknown until a cell of these towers is complete in the results folder")
+            return TimeEstimate(None, "time unknown until a cell of these towers is complete in the results folder")
     bases = {"recorded cells of the same shape": of_shape, "a step's recorded time": of_tower}
     basis = " and ".join(f"{name} for {count}" for name, count in bases.items() if count)
-    return Estimate(total / jobs, f"by {basis} of {len(configs)} cells" if configs else "nothing to do")
+    return TimeEstimate(total / jobs, f"by {basis} of {len(configs)} cells" if configs else "nothing to do")
 
 
 def duration(seconds: float) -> str:

@@ -13,7 +13,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pecl.config import ExperimentConfig
 from pecl.errors import OutputError, PeclError
@@ -26,7 +25,7 @@ from pecl.grid.launchers.worker import record_failure
 from pecl.grid.status import StatusLine
 from pecl.results.folder import complete_result, find_result, has_states, remove_states, remove_unfinished_files
 from pecl.results.locks import hold, holder, remove_abandoned_locks
-from pecl.results.result import result_path, without_garbage_collection
+from pecl.results.result import Result, training_path
 
 logger = logging.getLogger(__name__)
 
@@ -35,14 +34,14 @@ _WAIT_SECONDS = 0.5  # between looks at what another process is doing
 
 @dataclass(frozen=True)
 class GridOutcome:
-    """Results of a grid's cells in order, complete or failed; what was retrieved is in their files alone."""
+    """Results of a grid's cells in order, complete or failed."""
 
-    results: list[dict[str, Any]]
+    results: list[Result]
 
     @property
-    def failed(self) -> list[dict[str, Any]]:
+    def failed(self) -> list[Result]:
         """Results of the cells that failed; `error` says why."""
-        return [result for result in self.results if result["status"] == "failed"]
+        return [result for result in self.results if result.status == "failed"]
 
 
 def run_grid(configs: Sequence[ExperimentConfig], fleet: int = 1, launcher: Launcher | None = None) -> GridOutcome:
@@ -82,7 +81,7 @@ class _Run:
 
     pending: list[Task]
     launcher: Launcher
-    results: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    results: dict[tuple[str, str], Result] = field(default_factory=dict)
     hashes: DataHashes = field(default_factory=DataHashes)
     files_before: dict[Path, tuple[int, int]] = field(default_factory=dict)
     done: list[Task] = field(default_factory=list)
@@ -93,11 +92,10 @@ class _Run:
         """Take over what is complete. What failed before is tried again, so it is remembered which files there were."""
         for cell in (cell for task in self.pending for cell in task.cells):
             self.hashes(cell)  # bad data stop the grid before it writes anything
-            path = result_path(cell.out, cell.run_id())
+            path = training_path(cell)
             self.files_before[path] = _version(path)
-        with without_garbage_collection():
-            for task in list(self.pending):
-                self._collect(task)
+        for task in list(self.pending):
+            self._collect(task)
 
     def round(self, status: StatusLine) -> None:
         """Carry out the tasks that nobody else is at work on; wait a moment when there is none."""
@@ -145,21 +143,20 @@ class _Run:
         if any(result is None for result in found):
             return False
         for cell, result in zip(task.cells, found, strict=True):
-            result.pop("retrieved", None)  # most of a result, and no table needs it
-            self.results[cell.out, result["run_id"]] = result
+            self.results[cell.out, result.run_id] = result
         self.pending.remove(task)
         self.done.append(task)
         if status is not None:
             status.ended(found)
         return True
 
-    def _new_failure(self, cell: ExperimentConfig) -> dict[str, Any] | None:
+    def _new_failure(self, cell: ExperimentConfig) -> Result | None:
         """Return how a cell failed since this grid began, by whoever tried it."""
-        path = result_path(cell.out, cell.run_id())
-        if _version(path) == self.files_before[path]:
+        path = training_path(cell)
+        if _version(path) == self.files_before.get(path, (0, 0)):
             return None
         result = find_result(cell)
-        return result if result is not None and result["status"] == "failed" else None
+        return result if result is not None and result.status == "failed" else None
 
     def tidy(self) -> None:
         """Remove what killed processes left in the results folders."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from tqdm import tqdm
 
 from pecl.config import ExperimentConfig
 from pecl.grid.estimate import duration, estimate, recorded_of, recorded_seconds
 from pecl.grid.launchers.base import Task
+from pecl.results.result import Result
 
 
 class StatusLine:
@@ -25,7 +25,7 @@ class StatusLine:
         remaining: the others.
     """
 
-    def __init__(self, total: int, before: Sequence[Mapping[str, Any]], remaining: Sequence[ExperimentConfig]) -> None:
+    def __init__(self, total: int, before: Sequence[Result], remaining: Sequence[ExperimentConfig]) -> None:
         self.total, self.complete, self.failed, self.running = total, len(before), 0, 0
         self.ended_here, self.started_at = 0, time.monotonic()
         self.waits = False
@@ -56,9 +56,9 @@ class StatusLine:
         """Count a task as running no more."""
         self.running -= len(task.cells)
 
-    def ended(self, results: Sequence[Mapping[str, Any]]) -> None:
+    def ended(self, results: Sequence[Result]) -> None:
         """Count outcomes."""
-        failed = sum(result["status"] == "failed" for result in results)
+        failed = sum(result.status == "failed" for result in results)
         self.failed += failed
         self.complete += len(results) - failed
         self.ended_here += len(results)

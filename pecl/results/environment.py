@@ -8,7 +8,9 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pecl.results.parts import Environment, Machine
 
 if TYPE_CHECKING:
     import torch
@@ -16,8 +18,8 @@ if TYPE_CHECKING:
 _PACKAGES = ("pecl", "torch", "transformers", "timm", "safetensors", "tokenizers", "numpy")
 
 
-def environment() -> dict[str, Any]:
-    """Return what a result says of the software and machine it came from."""
+def environment() -> Environment:
+    """Return the software and machine of this process."""
     import torch  # here and below: reading results needs none
 
     versions: dict[str, str | None] = {"python": platform.python_version()}
@@ -27,12 +29,9 @@ def environment() -> dict[str, Any]:
         except PackageNotFoundError:
             versions[package] = None
     commit = _git("rev-parse", "HEAD")
-    return {
-        "versions": versions,
-        "machine": {"platform": platform.platform(), "threads": torch.get_num_threads()},
-        "commit": commit,
-        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")) if commit else None,
-    }
+    machine = Machine(platform.platform(), torch.get_num_threads())
+    dirty = bool(_git("status", "--porcelain", "--untracked-files=no")) if commit else None
+    return Environment(versions, machine, commit, dirty)
 
 
 def peak_memory_mb(device: torch.device) -> float:

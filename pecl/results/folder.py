@@ -10,14 +10,14 @@ from typing import Any
 
 from pecl.config import ExperimentConfig
 from pecl.files import remove_abandoned, sha256_json
-from pecl.results.result import DamagedResultError, read_result, result_path
+from pecl.results.result import DamagedResultError, Result, read_result, training_path
 
 logger = logging.getLogger(__name__)
 
 _STATES = ".state"
 
 
-def find_result(config: ExperimentConfig) -> dict[str, Any] | None:
+def find_result(config: ExperimentConfig) -> Result | None:
     """Return the result of a training of this config, of any status and data; None where there is none.
 
     A damaged one counts as none, with a warning: it will be written anew.
@@ -25,7 +25,7 @@ def find_result(config: ExperimentConfig) -> dict[str, Any] | None:
     Raises:
         DataError: it is of a newer version of pecl.
     """
-    path = result_path(config.out, config.run_id())
+    path = training_path(config)
     if not path.exists():
         return None
     try:
@@ -35,15 +35,13 @@ def find_result(config: ExperimentConfig) -> dict[str, Any] | None:
         return None
 
 
-def recorded_hashes(result: dict[str, Any]) -> dict[str, Any]:
+def recorded_hashes(result: Result) -> dict[str, Any]:
     """Return what identifies the data that a complete result was made with."""
-    data = result["data"]
-    return {"captions": data["sha256"], "training text": data.get("translations", {}).get("sha256")}
+    text = result.data.translations
+    return {"captions": result.data.sha256, "training text": text and text.sha256}
 
 
-def complete_result(
-    config: ExperimentConfig, hashes: Callable[[ExperimentConfig], dict[str, Any]]
-) -> dict[str, Any] | None:
+def complete_result(config: ExperimentConfig, hashes: Callable[[ExperimentConfig], dict[str, Any]]) -> Result | None:
     """Return the complete result of a training of this config on the data that are there now, if there is one.
 
     Args:
@@ -54,11 +52,11 @@ def complete_result(
         PeclError: the data are missing or wrong, or the result is of a newer version of pecl.
     """
     result = find_result(config)
-    if result is None or result["status"] != "complete":
+    if result is None or result.status != "complete":
         return None
     if recorded_hashes(result) == hashes(config):
         return result
-    logger.warning("%s is of other data; running it anew", result_path(config.out, config.run_id()))
+    logger.warning("%s is of other data; running it anew", result.path)
     return None
 
 

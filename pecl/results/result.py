@@ -1,12 +1,9 @@
-"""Results: one JSON a run, written atomically, holding everything needed to believe its numbers.
+"""`Result`: what one run gave, with everything needed to believe its numbers; and its file, one JSON a run.
 
-Layout (schema 1): `run_id` (hash of the config that determines the result), `kind` (train or evaluate), `status`
-(complete, failed, interrupted), `config`, `data` (sizes, gallery, SHA-256 of captions and translations, provenance),
-`adapter` (trainable parameters and share), `metrics` {val, test} x {zero_shot, final, best} x {direction} plus
-`mean_recall@1`, `subsets` (parts of a data set told apart, such as COCO's train2014), `ranks` of the test items (for
-intervals), `retrieved` (the items nearest to each test caption), `curve`, `steps`, `seconds`, `peak_memory_mb`,
-`versions`, `commit`, `dirty`. Beside it lie `adapters/<run_id>.safetensors` and `splits/<run_id>.json`, the manifest
-of its few-shot split. A failed run has `error` in place of metrics, an interrupted one the `steps` that are kept.
+The JSON (schema 1) has the fields of `Result` under their names; `ranks` are those of the test items, for intervals.
+Files are written atomically and named `<language>-<route>-<run id>.json`, with `zero-shot` as the route of the plain
+tower; a file named by the run id alone, as older versions wrote it, is found as well. Beside it lie
+`adapters/<name>.safetensors` and what `side_files` describes: the manifest of its split, and what was retrieved.
 """
 
 from __future__ import annotations
@@ -16,85 +13,288 @@ import gc
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pecl.config import ExperimentConfig
-from pecl.errors import DataError
+from pecl.errors import DataError, unknown
 from pecl.files import write_json
 from pecl.results.environment import environment
+from pecl.results.parts import (
+    AdapterDescription,
+    Curve,
+    DataDescription,
+    Environment,
+    Fleet,
+    Measured,
+    Seconds,
+    TowerPair,
+)
+from pecl.results.required import check_complete, decode_config
+from pecl.results.typed_json import FieldError, decode, decode_fields, encode_fields
 
 logger = logging.getLogger(__name__)
 
+Kind = Literal["train", "evaluate"]
+Status = Literal["complete", "failed", "interrupted"]
+
 SCHEMA = 1
-_RUN_ID = re.compile(r"[0-9a-f]{16}")
-SPLITS = "splits"  # folder of the manifests
-_REQUIRED = ("schema", "run_id", "kind", "status", "config")
+STAGES = ("zero_shot", "final", "best")  # the last that was measured is what a run gave
+SPLITS, RETRIEVED = "splits", "retrieved"  # folders of `side_files`, whose files are no results
+_FILE = re.compile(r"(?:.+-)?[0-9a-f]{16}")  # the stem of a result's file
 
 
 class DamagedResultError(DataError):
     """A result's file is cut short, overwritten or no result at all."""
 
 
+_ABSENT: Any = None  # in failed and interrupted runs, which no table takes
+
+
+@dataclass(frozen=True, repr=False)
+class Result:
+    """What one run gave.
+
+    Fields after `environment` are None where a run failed or was interrupted, and those after `peak_memory_mb` in an
+    evaluation too; an evaluation of an adapter file has `adapter`.
+
+    Attributes:
+        run_id: identity of the run, 16 hexadecimal digits; see `ExperimentConfig.run_id`.
+        kind: train, or evaluate.
+        status: complete, failed or interrupted.
+        config: the run.
+        environment: software and machine.
+        error: why a failed run failed.
+        data: what was measured on.
+        towers: names and fingerprints.
+        metrics: part (val, test) -> stage (zero_shot, final, best) -> what was measured.
+        subsets: part -> subset, such as COCO's train2014 -> its number of captions, and recall@1 by stage.
+        all_ranks: part -> stage -> direction -> rank of each query's best correct item, from 1; see `ranks`.
+        peak_memory_mb: most memory of the process, MiB.
+        adapter: what was trained, or evaluated.
+        steps: training steps; of an interrupted run, those that are kept.
+        best_step: step whose weights were kept.
+        fleet: what was trained beside it.
+        seconds: time of the training loop.
+        curve: losses and validation scores.
+        path: file that it was read from or written to; no part of its JSON, and not compared.
+    """
+
+    run_id: str
+    kind: Kind
+    status: Status
+    config: ExperimentConfig = field(metadata={"decode": decode_config})
+    environment: Environment = field(metadata={"decode": lambda value, _: decode(Environment, value)})
+    error: str | None = None
+    data: DataDescription = _ABSENT
+    towers: TowerPair = _ABSENT
+    metrics: Mapping[str, Mapping[str, Measured]] = field(default_factory=dict)
+    subsets: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    all_ranks: Mapping[str, Mapping[str, Mapping[str, tuple[int, ...]]]] = field(
+        default_factory=dict, metadata={"key": "ranks"}
+    )
+    peak_memory_mb: float = _ABSENT
+    adapter: AdapterDescription = _ABSENT
+    steps: int = _ABSENT
+    best_step: int = _ABSENT
+    fleet: Fleet = _ABSENT
+    seconds: Seconds = _ABSENT
+    curve: Curve = _ABSENT
+    path: Path | None = field(default=None, compare=False, metadata={"json": False})
+
+    def __repr__(self) -> str:
+        said = f"{self.name}, {self.status}"
+        if self.status == "complete":
+            scores = " -> ".join(f"{self.recall(stage=one):.3f}" for one in self.stages if one != "final")
+            said += f", mean R@1 {scores} among {self.data.gallery.size:,} {self.data.gallery.kind}"
+        return f"Result({said})"
+
+    @property
+    def name(self) -> str:
+        """Stem of its files: language, route and run id."""
+        return run_name(self.config, self.run_id, self.kind)
+
+    @property
+    def adapter_path(self) -> Path:
+        """Where the adapter of a training lies; older versions named it by the run id alone."""
+        out = self.config.out if self.path is None else self.path.parent
+        new, old = adapter_path(out, self.name), adapter_path(out, self.run_id)
+        return old if old.exists() and not new.exists() else new
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Stages that the test part was measured at, in order: the last is what the run gave."""
+        return _in_order(self.metrics["test"])
+
+    def measured(self, part: str = "test", stage: str | None = None) -> Measured:
+        """Return all metrics of a part at a stage.
+
+        Args:
+            part: val or test.
+            stage: zero_shot, final or best; by default the last that was measured.
+
+        Raises:
+            KeyError: it was not measured.
+        """
+        return _find_stage(_find(self.metrics, "part", part), stage)
+
+    def recall(self, part: str = "test", stage: str | None = None, k: int = 1, direction: str | None = None) -> float:
+        """Return recall@k, in [0, 1].
+
+        Args:
+            part: val or test.
+            stage: zero_shot, final or best; by default the last that was measured.
+            k: 1, 5 or 10.
+            direction: such as text_to_image; by default the mean over both.
+
+        Raises:
+            KeyError: it was not measured.
+        """
+        measured = self.measured(part, stage)
+        if direction is None and k == 1:
+            return measured.mean_recall_at_1
+        chosen = measured.directions if direction is None else [direction]
+        recalls = [_find(_find(measured.directions, "direction", one).recall, "k", k) for one in chosen]
+        return sum(recalls) / len(recalls)
+
+    def ranks(self, direction: str, part: str = "test", stage: str | None = None) -> tuple[int, ...]:
+        """Return for each query of a direction the rank of its best correct item, from 1.
+
+        Raises:
+            KeyError: they were not recorded; those of the val part never are.
+        """
+        return _find(_find_stage(_find(self.all_ranks, "part", part), stage), "direction", direction)
+
+    @classmethod
+    def from_json(cls, document: Any, where: str | Path = "result") -> Result:
+        """Return the result that a JSON object holds.
+
+        Args:
+            document: as `to_json` returns it; `retrieved`, which older versions kept here, is passed over.
+            where: its file, for messages and as its `path`.
+
+        Raises:
+            DamagedResultError: something is missing or of another type; the file and the field are named.
+            DataError: it is of a newer schema.
+        """
+        if not isinstance(document, dict):
+            raise DamagedResultError(f"{where} is no result of pecl: it lacks an object")
+        if missing := [key for key in ("schema", "run_id", "kind", "status", "config") if key not in document]:
+            raise DamagedResultError(f"{where} is no result of pecl: it lacks {', '.join(missing)}")
+        schema = document["schema"]
+        if not isinstance(schema, int) or schema > SCHEMA:
+            raise DataError(f"{where} has schema {schema!r}, this version of pecl reads up to {SCHEMA}; upgrade pecl")
+        software = {key: document[key] for key in ("versions", "machine", "commit", "dirty") if key in document}
+        try:
+            found = cls(**decode_fields(cls, document | {"environment": software}))
+            if found.status == "complete":
+                check_complete(document)
+        except FieldError as error:
+            raise DamagedResultError(f"{where} is damaged: {error}; delete the file and run it again") from error
+        return replace(found, path=where) if isinstance(where, Path) else found
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object that `from_json` reads."""
+        own = {key: value for key, value in encode_fields(self).items() if value != {}}
+        software = own.pop("environment")  # its keys are those of the result
+        return {"schema": SCHEMA, **own, "config": self.config.to_dict(), **software}
+
+
+def _find(among: Mapping[Any, Any], what: str, key: Any) -> Any:
+    """Return `among[key]`; a KeyError names the choices."""
+    if key not in among:
+        raise KeyError(unknown(what, str(key), map(str, among)) if among else f"{what} {key}: nothing was measured")
+    return among[key]
+
+
+def _find_stage(among: Mapping[str, Any], stage: str | None) -> Any:
+    return _find(among, "stage", _in_order(among)[-1] if stage is None and among else stage)
+
+
+def _in_order(stages: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(stages, key=STAGES.index))
+
+
+def run_name(config: ExperimentConfig, run_id: str, kind: str = "train") -> str:
+    """Return the stem of a run's files, such as `de-method1-0123456789abcdef`."""
+    plain = kind == "evaluate" and config.weights is None
+    return f"{config.language}-{'zero-shot' if plain else config.route}-{run_id}"
+
+
 def result_path(out: str | Path, run_id: str) -> Path:
-    """Return where the result of a run lies in the experiment folder `out`."""
-    return Path(out) / f"{run_id}.json"
+    """Return where the result of a run lies in the experiment folder `out`, whatever its name begins with.
+
+    Where there is none, a path that does not exist is returned.
+    """
+    return next(iter(sorted(Path(out).glob(f"*-{run_id}.json"))), Path(out) / f"{run_id}.json")
 
 
-def manifest_path(out: str | Path, run_id: str) -> Path:
-    """Return where the manifest of a run's split lies in the experiment folder `out`."""
-    return Path(out) / SPLITS / f"{run_id}.json"
+def training_path(config: ExperimentConfig) -> Path:
+    """Return where the result of a training of `config` lies, or will lie.
+
+    It takes no listing of the folder, so a grid can ask for thousands.
+    """
+    run_id = config.run_id()
+    old = Path(config.out) / f"{run_id}.json"
+    new = Path(config.out) / f"{run_name(config, run_id)}.json"
+    return old if old.exists() and not new.exists() else new
 
 
-def write_result(out: str | Path, result: dict[str, Any]) -> Path:
-    """Write a result into the experiment folder and return its path."""
-    return write_json(result_path(out, result["run_id"]), {"schema": SCHEMA, **result})
+def adapter_path(out: str | Path, name: str) -> Path:
+    """Return where the adapter of a training lies in the experiment folder `out`; `name` is its `Result.name`."""
+    return Path(out) / "adapters" / f"{name}.safetensors"
 
 
-def write_unfinished(config: ExperimentConfig, status: str, **details: Any) -> Path:
+def write_result(out: str | Path, result: Result) -> Path:
+    """Write a result into the experiment folder and return its path. A file of the run under its old name goes."""
+    path = write_json(Path(out) / f"{result.name}.json", result.to_json())
+    (Path(out) / f"{result.run_id}.json").unlink(missing_ok=True)
+    return path
+
+
+def write_unfinished(
+    config: ExperimentConfig, status: Status, error: str | None = None, steps: int | None = None
+) -> Path:
     """Write the result of a training without metrics, failed or interrupted, and return its path."""
-    result = {"kind": "train", "run_id": config.run_id(), "status": status, "config": config.to_dict()}
-    return write_result(config.out, {**result, **details, **environment()})
+    return write_result(
+        config.out, Result(config.run_id(), "train", status, config, environment(), error=error, steps=steps)
+    )
 
 
-def read_result(path: str | Path) -> dict[str, Any]:
+def read_result(path: str | Path) -> Result:
     """Return the result at `path`.
 
     Raises:
         DamagedResultError: the file is damaged or no result.
         DataError: it is of a newer schema.
     """
-    try:
-        result = json.loads(Path(path).read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise DamagedResultError(f"result {path} cannot be read ({error}); delete it and run it again") from error
-    if not isinstance(result, dict) or (missing := [key for key in _REQUIRED if key not in result]):
-        lacks = ", ".join(missing) if isinstance(result, dict) else "an object"
-        raise DamagedResultError(f"{path} is no result of pecl: it lacks {lacks}")
-    if not isinstance(result["schema"], int) or result["schema"] > SCHEMA:
-        raise DataError(
-            f"{path} has schema {result['schema']!r}, this version of pecl reads up to {SCHEMA}; upgrade pecl"
-        )
-    return result
+    path = Path(path)
+    with _without_garbage_collection():
+        try:
+            document = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise DamagedResultError(f"result {path} cannot be read ({error}); delete it and run it again") from error
+        return Result.from_json(document, path)
 
 
-def collect(folders: list[str | Path]) -> list[dict[str, Any]]:
+def collect(folders: Sequence[str | Path]) -> list[Result]:
     """Return the results below `folders`, or the result files that are named, sorted by run id, each run once.
 
-    In folders, a result's file is named by its run id; what else lies there is left alone.
+    In folders, a result's file is known by its name, which ends in a run id; what else lies there is left alone.
 
     Raises:
         DataError: a folder is missing, a result is damaged, or two files hold different results of one run.
     """
-    found: dict[str, dict[str, Any]] = {}
-    with without_garbage_collection():
+    found: dict[str, Result] = {}
+    with _without_garbage_collection():
         for path in (path for folder in folders for path in _result_paths(Path(folder))):
-            result = {**read_result(path), "path": str(path)}
-            other = found.setdefault(result["run_id"], result)
-            if other.get("metrics") != result.get("metrics"):
+            result = read_result(path)
+            other = found.setdefault(result.run_id, result)
+            if other.metrics != result.metrics:
                 raise DataError(
-                    f"{other['path']} and {path} hold different results of run {result['run_id']}; "
+                    f"{other.path} and {path} hold different results of run {result.run_id}; "
                     "give one of their folders alone, or delete the wrong one"
                 )
     return [found[run_id] for run_id in sorted(found)]
@@ -108,13 +308,13 @@ def _result_paths(folder: Path) -> list[Path]:
     return [
         path
         for path in sorted(folder.rglob("*.json"))
-        if _RUN_ID.fullmatch(path.stem)
-        and not any(part.startswith(".") or part == SPLITS for part in path.relative_to(folder).parts)
+        if _FILE.fullmatch(path.stem)
+        and not any(part.startswith(".") or part in (SPLITS, RETRIEVED) for part in path.relative_to(folder).parts)
     ]
 
 
 @contextlib.contextmanager
-def without_garbage_collection() -> Iterator[None]:
+def _without_garbage_collection() -> Iterator[None]:
     """Pause Python's search for cycles, which takes longer than reading the millions of numbers that it looks at."""
     was_on = gc.isenabled()
     gc.disable()

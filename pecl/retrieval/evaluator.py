@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -42,11 +41,6 @@ class Evaluation:
         """Mean over both directions of recall@1, 5 and 10."""
         values = [direction.recall[k] for direction in self.metrics.values() for k in RECALL_AT]
         return sum(values) / len(values)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the form that results hold."""
-        flat = {name: direction.to_dict() for name, direction in self.metrics.items()}
-        return {**flat, METRIC: self.mean_recall_at_1, "mean_recall": self.mean_recall}
 
     def subset(self, queries: Mapping[str, Sequence[int]]) -> dict[str, float]:
         """Return recall@1 of some of the queries of each direction against the whole gallery, and its mean."""

@@ -1,7 +1,9 @@
-"""What results are measured by: names of directions, ranks that count as found, and intervals. It takes no torch."""
+"""What results are measured by: names and metrics of directions, and intervals. It takes no torch."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -16,6 +18,39 @@ DIRECTIONS: dict[str, tuple[str, str]] = {
     "images": ("image_to_text", "text_to_image"),
     "english": ("english_to_text", "text_to_english"),
 }
+
+
+@dataclass(frozen=True)
+class RetrievalMetrics:
+    """One direction of retrieval. Recalls are shares in [0, 1]; ranks count from 1.
+
+    `recall@k` counts a query as found when any of its correct items is among the first k ("any hit", as the field
+    reports it); `true_recall@k` is the share of its correct items there. They agree where each query has one.
+    """
+
+    queries: int
+    gallery: int
+    recall: dict[int, float]
+    true_recall: dict[int, float]
+    mean_rank: float
+    median_rank: float
+
+    def to_dict(self) -> dict[str, float | int]:
+        """Return the flat form that results hold: `recall@1`, ..., `mean_rank`, `median_rank`."""
+        flat = {key: value for key, value in asdict(self).items() if not key.endswith("recall")}
+        flat |= {f"recall@{k}": value for k, value in self.recall.items()}
+        return flat | {f"true_recall@{k}": value for k, value in self.true_recall.items()}
+
+    @classmethod
+    def from_dict(cls, flat: Mapping[str, float]) -> RetrievalMetrics:
+        """Return it from the flat form.
+
+        Raises:
+            KeyError: a key is missing.
+        """
+        recall, true_recall = ({k: flat[f"{name}@{k}"] for k in RECALL_AT} for name in ("recall", "true_recall"))
+        rest = (flat["mean_rank"], flat["median_rank"])
+        return cls(int(flat["queries"]), int(flat["gallery"]), recall, true_recall, *rest)
 
 
 def bootstrap_intervals(

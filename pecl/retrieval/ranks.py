@@ -8,35 +8,12 @@ Orientation: `similarity` is (Q, G), a row for each query and a column for each 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from pecl.retrieval.measures import RECALL_AT
-
-
-@dataclass(frozen=True)
-class RetrievalMetrics:
-    """One direction of retrieval. Recalls are shares in [0, 1]; ranks count from 1.
-
-    `recall@k` counts a query as found when any of its correct items is among the first k ("any hit", as the field
-    reports it); `true_recall@k` is the share of its correct items there. They agree where each query has one.
-    """
-
-    queries: int
-    gallery: int
-    recall: dict[int, float]
-    true_recall: dict[int, float]
-    mean_rank: float
-    median_rank: float
-
-    def to_dict(self) -> dict[str, float | int]:
-        """Return the flat form that results hold: `recall@1`, ..., `mean_rank`, `median_rank`."""
-        flat = {key: value for key, value in asdict(self).items() if not key.endswith("recall")}
-        flat |= {f"recall@{k}": value for k, value in self.recall.items()}
-        return flat | {f"true_recall@{k}": value for k, value in self.true_recall.items()}
+from pecl.retrieval.measures import RECALL_AT, RetrievalMetrics
 
 
 def correct_ranks(similarity: torch.Tensor, correct: torch.Tensor) -> torch.Tensor:

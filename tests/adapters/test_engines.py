@@ -1,5 +1,4 @@
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -31,20 +30,20 @@ def opendelta():
 def test_opendelta_trains_and_its_adapter_serves_in_pecl(kind, small, opendelta):
     config = make_config({**small, "rank": None, "adapter": kind, "engine": "opendelta", "gallery": "english"})
     result = train(config)
-    assert result["status"] == "complete"
-    assert result["adapter"]["trainable"] == train(replace(config, engine="pecl"))["adapter"]["trainable"]
-    weights = Path(small["out"]) / "adapters" / f"{result['run_id']}.safetensors"
+    assert result.status == "complete"
+    assert result.adapter.trainable == train(replace(config, engine="pecl")).adapter.trainable
+    weights = result.adapter_path
     tower, data = tiny_tower(), load_dataset(config.dataset, "de")
     test = few_shot_split(len(data), config.shots).test
     gallery = F.normalize(tower.encode_text([data.english[i] for i in test]), dim=1)
     bank = AdapterBank.from_files(tower, [weights])
     similarity = F.normalize(bank.encode_text([data.target[i] for i in test], language="de"), dim=1) @ gallery.T
-    recorded = torch.tensor(result["ranks"]["test"]["best"]["text_to_english"])
+    recorded = torch.tensor(result.ranks("text_to_english", stage="best"))
     closer = similarity - similarity.diagonal()[:, None]  # (test, test): by how much each is nearer than the right one
     closer.fill_diagonal_(-torch.inf)
     assert ((closer > 1e-4).sum(dim=1) < recorded).all()  # the engines differ in the last bits
     assert ((closer > -1e-4).sum(dim=1) + 1 >= recorded).all()
-    assert recorded.tolist() != result["ranks"]["test"]["zero_shot"]["text_to_english"]
+    assert tuple(recorded.tolist()) != result.ranks("text_to_english", stage="zero_shot")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -5,9 +5,10 @@ import json
 import random
 import re
 import time
+from dataclasses import replace
 
 import pytest
-from helpers.report_results import both, evaluate, made, train, write
+from helpers.report_results import both, document, evaluate, train, write
 
 from pecl.cli import main
 from pecl.config import make_config
@@ -79,7 +80,7 @@ def test_where_separates_what_one_table_refuses(folder, capsys):
 
 
 def test_failed_runs_are_counted(folder, capsys, caplog):
-    write(folder, {**train(4, 6, language="jp"), "status": "failed", "error": "RuntimeError: out of memory"})
+    write(folder, replace(train(4, 6, language="jp"), status="failed", error="RuntimeError: out of memory"))
     assert run(folder) == 0
     assert "1 failed" in caplog.text
     assert run(folder, "--json") == 0
@@ -144,7 +145,7 @@ def write_cells(folder):
             name: both(*(chance.choices((1, 2, 7, 40, 300), k=900) for _ in range(2)))
             for name in ("zero_shot", "final", "best")
         }
-        result = made("train", states, val=chance.random())
+        result = document("train", states, val=chance.random())
         templates.append(json.dumps({**result, "run_id": "@run_id", "config": "@config"}, indent=1))
     languages = ("de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh")
     cells = itertools.product(languages, ("baseline1", "method1"), range(25), (1, 2))

@@ -1,5 +1,3 @@
-import json
-
 import pytest
 from helpers.small_experiment import PAIRS, small  # noqa: F401
 from PIL import Image
@@ -95,18 +93,18 @@ def test_skipped_images_leave_before_the_split_and_stand_in_the_result(small, tm
     (tmp_path / "5.png").unlink()
     whole = evaluate(make_config({**small, "gallery": "english", "image_weight": 0}))
     result = train(make_config({**small, "skip_unreadable": True}))
-    assert result["data"]["provenance"]["images"] == {"total": PAIRS, "kept": PAIRS - 2, "left_out": 2, "damaged": 1}
-    assert result["data"]["captions"] == PAIRS - 2
-    assert result["data"]["split"] == {"train": 6, "val": 6, "test": PAIRS - 2 - 12}
-    assert result["data"]["gallery"]["size"] == PAIRS - 2 - 12
-    assert result["data"]["sha256"]["english"] != whole["data"]["sha256"]["english"]
+    assert result.data.provenance["images"] == {"total": PAIRS, "kept": PAIRS - 2, "left_out": 2, "damaged": 1}
+    assert result.data.captions == PAIRS - 2
+    assert result.data.split == {"train": 6, "val": 6, "test": PAIRS - 2 - 12}
+    assert result.data.gallery.size == PAIRS - 2 - 12
+    assert result.data.sha256["english"] != whole.data.sha256["english"]
     # the same as if the table had never named them
     lines = (tmp_path / "captions.csv").read_text("utf-8").splitlines(keepends=True)
     (tmp_path / "captions.csv").write_text("".join(x for x in lines if not x.startswith(("3.png", "5.png"))), "utf-8")
     alone = train(make_config({**small, "out": str(tmp_path / "alone")}))
-    assert alone["metrics"] == result["metrics"]
-    assert alone["curve"] == result["curve"]
-    assert json.loads(json.dumps(result["config"]))["skip_unreadable"] is True
+    assert alone.metrics == result.metrics
+    assert alone.curve == result.curve
+    assert result.config.skip_unreadable is True
 
 
 def test_skipping_decodes_nothing_that_is_embedded(small, monkeypatch):  # noqa: F811

@@ -5,7 +5,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import torch
 from helpers.layouts import make_xtd10
 from helpers.small_experiment import tiny_towers
 
@@ -17,20 +16,29 @@ from pecl.data.splits import few_shot_split
 from pecl.errors import DataError
 from pecl.experiment.run import evaluate, train
 from pecl.results.environment import environment
-from pecl.results.result import collect, manifest_path, read_result, result_path
+from pecl.results.result import collect, read_result, result_path
+from pecl.results.side_files import manifest_path, read_manifest, read_retrieved
 from pecl.retrieval.ranks import cosine_similarity
 from pecl.training.trainer import AlignmentTrainer
 
 
 def test_the_manifest_repeats_the_split(small):
     result = train(make_config(small))
-    manifest = json.loads(manifest_path(small["out"], result["run_id"]).read_text("utf-8"))
+    manifest = json.loads(manifest_path(small["out"], result.data.manifest).read_text("utf-8"))
     assert {part: tuple(indices) for part, indices in manifest["indices"].items()} == few_shot_split(24, 6)._asdict()
     assert manifest["gallery"]["items"] == manifest["indices"]["test"]
     data = load_dataset(small["dataset"], "de")
     assert manifest["gallery"]["ids"] == [data.images.ids[i] for i in manifest["indices"]["test"]]
-    assert manifest["sha256"] == result["data"]["sha256"]
-    assert [found["run_id"] for found in collect([small["out"]])] == [result["run_id"]]  # a manifest is no result
+    assert collect([small["out"]]) == [result]  # a manifest is no result
+
+
+def test_runs_of_one_split_share_a_manifest_and_another_split_has_its_own(small):
+    first, second = (train(make_config({**small, "language": code, "epochs": 1})) for code in ("de", "fr"))
+    other = train(make_config({**small, "split_seed": 7, "epochs": 1}))
+    assert first.data.manifest == second.data.manifest != other.data.manifest
+    assert len(list((Path(small["out"]) / "splits").iterdir())) == 2
+    assert read_manifest(first) == read_manifest(second)
+    assert tuple(read_manifest(other)["indices"]["test"]) == few_shot_split(24, 6, 7).test
 
 
 def test_what_was_retrieved_is_the_nearest_of_the_gallery(small):
@@ -40,9 +48,10 @@ def test_what_was_retrieved_is_the_nearest_of_the_gallery(small):
     texts = towers.text.encode_text([data.target[i] for i in test])
     images = towers.image.encode_image(data.images.load(i) for i in test)
     order = cosine_similarity(texts, images).argsort(dim=1, descending=True)[:, :5]
-    assert result["retrieved"]["test"]["zero_shot"] == [[test[j] for j in row] for row in order.tolist()]
-    firsts = [row[0] for row in result["retrieved"]["test"]["best"]]
-    found = [rank == 1 for rank in result["ranks"]["test"]["best"]["text_to_image"]]
+    nearest = read_retrieved(result)
+    assert nearest["zero_shot"] == [[test[j] for j in row] for row in order.tolist()]
+    firsts = [row[0] for row in nearest["best"]]
+    found = [rank == 1 for rank in result.ranks("text_to_image")]
     assert [first == own for first, own in zip(firsts, test, strict=True)] == found
 
 
@@ -52,9 +61,9 @@ def test_coco_train_and_validation_images_are_told_apart(tmp_path, monkeypatch):
     make_xtd10(tmp_path, n=10)
     values = {"dataset": "xtd10", "data_dir": str(tmp_path), "gallery": "english", "image_weight": 0.0}
     result = evaluate(make_config({**values, "language": "it", "route": "baseline1", "out": str(tmp_path / "out")}))
-    parts = result["subsets"]["test"]
+    parts = result.subsets["test"]
     assert {name: part["captions"] for name, part in parts.items()} == {"train2014": 8, "val2014": 2}
-    whole = result["metrics"]["test"]["zero_shot"]["mean_recall@1"]
+    whole = result.recall(stage="zero_shot")
     weighted = 0.8 * parts["train2014"]["zero_shot"]["mean_recall@1"]
     assert weighted + 0.2 * parts["val2014"]["zero_shot"]["mean_recall@1"] == pytest.approx(whole)
 
@@ -66,31 +75,31 @@ def test_an_interruption_keeps_complete_results(small, monkeypatch):
     monkeypatch.setattr(AlignmentTrainer, "run", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         pecl.experiment.run.train_fleet(configs)
-    assert [read_result(result_path(c.out, c.run_id()))["status"] for c in configs] == ["complete", "interrupted"]
+    assert [read_result(result_path(c.out, c.run_id())).status for c in configs] == ["complete", "interrupted"]
 
 
 def test_lists_of_numbers_take_one_line(small):
     result = train(make_config(small))
-    lines = result_path(small["out"], result["run_id"]).read_text("utf-8").splitlines()
-    ranks = result["ranks"]["test"]["best"]["text_to_image"]
-    assert f'"text_to_image": {json.dumps(ranks).replace("[", "[ ").replace("]", " ]")}' in "\n".join(lines)
-    assert torch.tensor(ranks).min() >= 1
+    ranks = result.ranks("text_to_image")
+    assert f'"text_to_image": [{",".join(map(str, ranks))}]\n' in result.path.read_text("utf-8")
+    assert min(ranks) >= 1
 
 
 def test_other_json_files_in_a_results_folder_are_left_alone(small):
     result = train(make_config(small))
     (Path(small["out"]) / "tables.json").write_text("[]")
-    assert [found["run_id"] for found in collect([small["out"]])] == [result["run_id"]]
+    assert collect([small["out"]]) == [result]
 
 
 def test_two_different_results_of_one_run_are_refused(small, tmp_path):
     result = train(make_config(small))
-    other = tmp_path / "other" / f"{result['run_id']}.json"
+    other = tmp_path / "other" / f"{result.run_id}.json"
     other.parent.mkdir()
-    other.write_text(json.dumps({"schema": 1, **result}))
+    document = result.to_json()
+    other.write_text(json.dumps(document))
     assert len(collect([small["out"], other.parent])) == 1  # a copy is no contradiction
-    result["metrics"]["test"]["best"]["mean_recall@1"] += 0.1
-    other.write_text(json.dumps({"schema": 1, **result}))
+    document["metrics"]["test"]["best"]["mean_recall@1"] += 0.1
+    other.write_text(json.dumps(document))
     with pytest.raises(DataError, match="different results of run"):
         collect([small["out"], other.parent])
 
@@ -108,7 +117,7 @@ def test_a_result_says_of_which_commit_it_is_and_whether_tracked_files_were_chan
 
     def said():
         found = environment()
-        return found["commit"], found["dirty"]
+        return found.commit, found.dirty
 
     assert said() == (None, None)  # installed without a checkout
     git("init", "-q")

@@ -1,5 +1,4 @@
 import gc
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +14,9 @@ from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, DataError, OutputError
 from pecl.experiment.run import evaluate, train, train_fleet
 from pecl.report.tables import report
+from pecl.results.parts import Gallery
 from pecl.results.result import read_result, result_path
+from pecl.results.side_files import read_manifest
 from pecl.retrieval.ranks import cosine_similarity
 
 
@@ -29,23 +30,23 @@ def recall_by_hand(texts, images):
 
 def test_a_result_holds_everything(small):
     result = train(make_config(small))
-    path = result_path(small["out"], result["run_id"])
-    assert read_result(path) == json.loads(json.dumps({"schema": 1, **result}))
-    assert result["status"] == "complete"
-    assert result["data"]["split"] == {"train": 6, "val": 6, "test": 12}
-    assert result["data"]["gallery"] == {"kind": "images", "size": 12}
-    assert set(result["data"]["sha256"]) == {"english", "target", "english_to_target", "target_to_english"}
+    path = result_path(small["out"], result.run_id)
+    assert read_result(path) == result
+    assert (path, path.name) == (result.path, f"de-method1-{result.run_id}.json")
+    assert result.status == "complete"
+    assert result.data.split == {"train": 6, "val": 6, "test": 12}
+    assert result.data.gallery == Gallery("images", 12)
+    assert set(result.data.sha256) == {"english", "target", "english_to_target", "target_to_english"}
     for part in ("val", "test"):
         for moment in ("zero_shot", "final", "best"):
-            measured = result["metrics"][part][moment]
-            assert set(measured) == {"image_to_text", "text_to_image", "mean_recall@1", "mean_recall"}
-            for direction in ("image_to_text", "text_to_image"):
-                assert {"recall@1", "recall@5", "recall@10", "mean_rank", "median_rank"} <= set(measured[direction])
-    assert result["adapter"]["trainable"] == 2 * 2 * 2 * (32 + 32) + 2 * 2 * 2 * 32
-    assert result["steps"] == 8
-    assert {"torch", "transformers", "pecl", "python"} <= set(result["versions"])
-    assert result["towers"]["text"]["name"] == "tiny-xlm-roberta"
-    assert len(result["ranks"]["test"]["best"]["text_to_image"]) == 12
+            measured = result.measured(part, moment)
+            assert set(measured.directions) == {"image_to_text", "text_to_image"}
+            assert all(set(one.recall) == {1, 5, 10} for one in measured.directions.values())
+    assert result.adapter.trainable == 2 * 2 * 2 * (32 + 32) + 2 * 2 * 2 * 32
+    assert result.steps == 8
+    assert {"torch", "transformers", "pecl", "python"} <= set(result.environment.versions)
+    assert result.towers.text.name == "tiny-xlm-roberta"
+    assert len(result.ranks("text_to_image")) == 12
     assert not (Path(small["out"]) / ".state").exists()
 
 
@@ -59,7 +60,7 @@ def test_zero_shot_recall_is_that_of_the_plain_tower_on_the_test_part(small):
         texts = towers.text.encode_text(chosen.target)
         images = towers.image.encode_image(chosen.images.load(i) for i in range(len(chosen)))
         expected = recall_by_hand(texts, images)
-        assert result["metrics"][part]["zero_shot"]["mean_recall@1"] == pytest.approx(float(expected))
+        assert result.recall(part, "zero_shot") == pytest.approx(float(expected))
 
 
 def test_weights_of_another_language_are_evaluated_with_a_warning(small, caplog):
@@ -74,30 +75,28 @@ def test_weights_of_another_language_are_evaluated_with_a_warning(small, caplog)
 
 def test_an_evaluation_takes_the_whole_data_set(small):
     result = evaluate(make_config(small))
-    assert result["data"]["gallery"]["size"] == 24
-    assert result["metrics"].keys() == {"test"}
-    assert result["metrics"]["test"].keys() == {"zero_shot"}
+    assert result.data.gallery.size == 24
+    assert result.metrics.keys() == {"test"}
+    assert result.stages == ("zero_shot",)
     data, towers = load_dataset(small["dataset"], "de"), tiny_towers()
     images = towers.image.encode_image(data.images.load(i) for i in range(24))
     expected = recall_by_hand(towers.text.encode_text(data.target), images)
-    assert result["metrics"]["test"]["zero_shot"]["mean_recall@1"] == pytest.approx(float(expected))
+    assert result.recall("test", "zero_shot") == pytest.approx(float(expected))
 
 
 def test_the_same_config_gives_the_same_bits(small, tmp_path):
     first = train(make_config(small))
     second = train(make_config({**small, "out": str(tmp_path / "again")}))
-    for key in ("metrics", "ranks", "curve", "run_id", "best_step"):
-        assert first[key] == second[key]
-    files = [
-        folder / "adapters" / f"{first['run_id']}.safetensors" for folder in (tmp_path / "results", tmp_path / "again")
-    ]
-    assert files[0].read_bytes() == files[1].read_bytes()
+    for name in ("metrics", "all_ranks", "curve", "run_id", "best_step"):
+        assert getattr(first, name) == getattr(second, name)
+    assert first.adapter_path != second.adapter_path
+    assert first.adapter_path.read_bytes() == second.adapter_path.read_bytes()
 
 
 def test_a_complete_run_is_not_done_again(small, monkeypatch):
     first = train(make_config(small))
     monkeypatch.setattr(pecl.experiment.run, "AlignmentTrainer", lambda *_: pytest.fail("trained again"))
-    assert train(make_config(small))["metrics"] == first["metrics"]
+    assert train(make_config(small)).metrics == first.metrics
 
 
 def test_changed_data_are_trained_anew(small, caplog):
@@ -105,8 +104,8 @@ def test_changed_data_are_trained_anew(small, caplog):
     table = Path(small["dataset"])
     table.write_text(table.read_text().replace("ka", "mo"))
     second = train(make_config(small))
-    assert second["run_id"] == first["run_id"]
-    assert second["data"]["sha256"] != first["data"]["sha256"]
+    assert second.run_id == first.run_id
+    assert second.data.sha256 != first.data.sha256
     assert "running it anew" in caplog.text
 
 
@@ -115,20 +114,20 @@ def test_text_alone_loads_no_image(small, monkeypatch):
     for picture in Path(small["dataset"]).parent.glob("*.png"):
         picture.unlink()
     result = train(make_config(text))
-    assert result["data"]["gallery"] == {"kind": "english", "size": 12}
-    assert set(result["metrics"]["test"]["best"]) >= {"english_to_text", "text_to_english"}
-    assert result["towers"]["image"] is None
+    assert result.data.gallery == Gallery("english", 12)
+    assert set(result.measured().directions) == {"english_to_text", "text_to_english"}
+    assert result.towers.image is None
 
 
 def test_what_stands_beside_a_cell_is_part_of_its_identity(small):
     one, two, three = (make_config({**small, "seed": seed}) for seed in (1, 2, 3))
     pair, other = train_fleet([one, two]), train_fleet([one, three])
-    assert pair[0]["curve"] != other[0]["curve"]  # dropout is drawn for a whole batch
-    assert len({pair[0]["run_id"], other[0]["run_id"], one.run_id()}) == 3
-    recorded = make_config(pair[0]["config"])
+    assert pair[0].curve != other[0].curve  # dropout is drawn for a whole batch
+    assert len({pair[0].run_id, other[0].run_id, one.run_id()}) == 3
+    recorded = make_config(pair[0].config.to_dict())
     with pytest.raises(ConfigError, match=r"beside: [0-9a-f]{16} is a cell that was trained in one pass with others"):
         train(recorded)
-    assert [again["metrics"] for again in train_fleet([recorded, two])] == [result["metrics"] for result in pair]
+    assert [again.metrics for again in train_fleet([recorded, two])] == [result.metrics for result in pair]
 
 
 def test_cells_of_different_shape_are_no_fleet(small):
@@ -200,17 +199,17 @@ def test_published_parts_are_trained_validated_and_tested_on(small, monkeypatch)
     rows = [f"{line},{name}" for line, name in zip(lines, part, strict=True)]
     table.write_text("\n".join([f"{header},part", *rows]) + "\n", "utf-8")
     result = train(make_config({**small, "shots": "all"}))
-    assert result["data"]["split"] == {"train": 13, "val": 5, "test": 6}
-    assert result["data"]["gallery"]["size"] == 6
+    assert result.data.split == {"train": 13, "val": 5, "test": 6}
+    assert result.data.gallery.size == 6
     assert sorted(embedded) == [5, 6]  # the frozen tower sees what is validated and tested on, and no training caption
-    assert result["steps"] == 4 * 5  # of 13 pairs in steps of 3, four times
-    manifest = json.loads((Path(small["out"]) / "splits" / f"{result['run_id']}.json").read_text("utf-8"))
+    assert result.steps == 4 * 5  # of 13 pairs in steps of 3, four times
+    manifest = read_manifest(result)
     assert manifest["indices"]["test"] == list(range(6))
     plain = evaluate(make_config(small))
-    assert plain["metrics"]["test"]["zero_shot"] == result["metrics"]["test"]["zero_shot"]
+    assert plain.measured() == result.measured(stage="zero_shot")
     few = train(make_config({**small, "shots": 4}))
-    assert few["data"]["split"] == {"train": 4, "val": 5, "test": 6}
-    assert few["run_id"] != result["run_id"]
+    assert few.data.split == {"train": 4, "val": 5, "test": 6}
+    assert few.run_id != result.run_id
 
 
 def test_a_language_that_pecl_does_not_know_is_trained_and_reported(small):
@@ -228,8 +227,8 @@ def test_captions_that_share_an_image_say_which(small):
         text = text.replace(f"\n{i}.png", f"\n{i - 1}.png")
     table.write_text(text, "utf-8")
     result = train(make_config({**small, "shots": 3}))
-    manifest = json.loads((Path(small["out"]) / "splits" / f"{result['run_id']}.json").read_text("utf-8"))
-    shown, places = manifest["gallery"]["items"], result["data"]["gallery"]["items"]
+    manifest = read_manifest(result)
+    shown, places = manifest["gallery"]["items"], result.data.gallery.items
     images = load_dataset(small["dataset"], "de").image_index
     assert (len(shown), len(places)) == (6, 12)
     assert [shown[place] for place in places] == [images[i] for i in manifest["indices"]["test"]]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.layouts import make_multi30k, write_lines
-from helpers.run_by_hand import embed, mean_recall, ranks_of, run_by_hand
+from helpers.run_by_hand import embed, mean_recall, ranks_of, recorded_ranks, run_by_hand
 from helpers.small_experiment import tiny_towers
 from helpers.tiny import sentences
 
@@ -16,6 +16,8 @@ from pecl.data.registry import load_dataset
 from pecl.data.sets import multi30k
 from pecl.data.splits import few_shot_split
 from pecl.experiment.run import evaluate, train, train_fleet
+from pecl.results.parts import Fleet
+from pecl.results.side_files import read_retrieved
 
 PAIRINGS = ("train-side", "official-run-cross")
 ROUTES = ("baseline1", "baseline2", "method1", "method2", "method3")
@@ -32,10 +34,6 @@ def brief(small, **changed):
     return by_hand_values(small, epochs=3, eval_every=2, seed=3, split_seed=7, **changed)
 
 
-def weights_of(result):
-    return Path(result["config"]["out"]) / "adapters" / f"{result['run_id']}.safetensors"
-
-
 def test_a_run_whose_best_step_is_not_its_last_reports_the_numbers_of_the_same_run_by_hand(small):
     values = by_hand_values(small)
     (expected,) = run_by_hand(values)
@@ -44,14 +42,14 @@ def test_a_run_whose_best_step_is_not_its_last_reports_the_numbers_of_the_same_r
         assert len({(mean_recall(ranks, [1]), mean_recall(ranks, [1, 5, 10])) for ranks in of_part.values()}) == 3
     result = train(make_config(values))
     expected.check(result)
-    file = load_adapter_file(weights_of(result))
+    file = load_adapter_file(result.adapter_path)
     for name, value in expected.best.items():
         torch.testing.assert_close(file.state[name], value, rtol=1e-2, atol=1e-3)
     data, towers = load_dataset(small["dataset"], "de"), tiny_towers()
     attach(towers.text, file.configs).load_slot_state(0, file.state)
     test = few_shot_split(24, 8).test
     images = towers.image.encode_image(data.images.load(i) for i in test)
-    assert ranks_of(embed(towers.text, [data.target[i] for i in test]), images) == result["ranks"]["test"]["best"]
+    assert ranks_of(embed(towers.text, [data.target[i] for i in test]), images) == recorded_ranks(result)["best"]
 
 
 def table_of_columns():
@@ -74,7 +72,7 @@ def test_every_route_trains_validates_and_tests_on_its_own_columns(small, route,
     own = "target_to_english" if route in ("baseline2", "method3") else "target"
     other = {"target": "target_to_english", "target_to_english": "target"}[own]
     tested = own if pairing == "train-side" else other
-    assert result["data"]["query"] == {"train": own, "val": own, "test": tested}
+    assert result.data.query == {"train": own, "val": own, "test": tested}
 
 
 def text_alone(small, **changed):
@@ -150,14 +148,14 @@ def test_a_fleet_gives_each_run_what_it_gets_alone(small, tmp_path):
     fleet = train_fleet(configs)
     for slot, (values, config, result) in enumerate(zip(runs, configs, fleet, strict=True)):
         alone = train(make_config({**values, "out": str(tmp_path / "alone")}))
-        assert alone["run_id"] == config.run_id() != result["run_id"]  # equal but for the last digits, so not the same
-        for key in ("metrics", "ranks", "best_step"):
-            assert result[key] == alone[key]
-        assert result["fleet"] == {"size": 4, "slot": slot}
-        state, alone_state = (load_adapter_file(weights_of(one)).state for one in (result, alone))
+        assert alone.run_id == config.run_id() != result.run_id  # equal but for the last digits, so not the same
+        for name in ("metrics", "all_ranks", "best_step"):
+            assert getattr(result, name) == getattr(alone, name)
+        assert result.fleet == Fleet(4, slot)
+        state, alone_state = (load_adapter_file(one.adapter_path).state for one in (result, alone))
         for name, value in alone_state.items():
             torch.testing.assert_close(state[name], value, rtol=1e-2, atol=1e-3)
-    assert fleet[0]["best_step"] < fleet[1]["best_step"] < 11, "expected runs whose best steps differ"
+    assert fleet[0].best_step < fleet[1].best_step < 11, "expected runs whose best steps differ"
 
 
 def test_a_joint_training_is_one_delta_of_the_summed_losses_and_the_mean_of_the_scores(small):
@@ -166,13 +164,13 @@ def test_a_joint_training_is_one_delta_of_the_summed_losses_and_the_mean_of_the_
     results = train_fleet([make_config({**values, "language": code, "joint": "de+fr"}) for code in ("de", "fr")])
     for by_hand, result in zip(expected, results, strict=True):
         by_hand.check(result)
-        assert result["fleet"] == {"size": 2, "slot": 0}
-    states = [load_adapter_file(weights_of(result)).state for result in results]
+        assert result.fleet == Fleet(2, 0)
+    states = [load_adapter_file(result.adapter_path).state for result in results]
     for name, value in expected[0].best.items():
         assert torch.equal(states[0][name], states[1][name])
         torch.testing.assert_close(states[0][name], value, rtol=1e-2, atol=1e-3)
     assert expected[0].ranks != expected[1].ranks
-    assert [load_adapter_file(weights_of(result)).language for result in results] == ["de", "fr"]
+    assert [load_adapter_file(result.adapter_path).language for result in results] == ["de", "fr"]
 
 
 @pytest.mark.parametrize(
@@ -190,8 +188,9 @@ def test_evaluation_of_the_file_gives_the_recall_that_the_training_reported(smal
     result = train(make_config(values))
     (expected,) = run_by_hand(values)
     expected.check(result)
-    plain, trained = (evaluate(make_config({**values, "weights": file})) for file in (None, str(weights_of(result))))
+    plain, trained = (evaluate(make_config({**values, "weights": file})) for file in (None, str(result.adapter_path)))
     for evaluation, moment in ((plain, "zero_shot"), (trained, "best")):
-        for key in ("metrics", "ranks", "retrieved"):
-            assert evaluation[key]["test"] == {moment: result[key]["test"][moment]}
-    assert plain["ranks"]["test"]["zero_shot"] != trained["ranks"]["test"]["best"]
+        assert evaluation.metrics["test"] == {moment: result.measured(stage=moment)}
+        assert recorded_ranks(evaluation) == {moment: recorded_ranks(result)[moment]}
+        assert read_retrieved(evaluation) == {moment: read_retrieved(result)[moment]}
+    assert recorded_ranks(plain)["zero_shot"] != recorded_ranks(trained)["best"]

@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -24,11 +25,14 @@ from pecl.grid import estimate, expand, fleets, run_grid
 from pecl.grid.estimate import Recorded, duration
 from pecl.grid.launchers.base import Event
 from pecl.results.locks import hold
-from pecl.results.result import result_path
+from pecl.results.result import training_path
 
 
 def flags(values):
     return [part for name, value in values.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+
+
+PARTS = ("adapters", "splits", "retrieved")
 
 
 def listing(folder):
@@ -38,9 +42,9 @@ def listing(folder):
 def measured(folder):
     """Everything that results and adapters say but for times and the like."""
     results = [json.loads(path.read_text("utf-8")) for path in sorted(Path(folder).glob("*.json"))]
-    kept = ("run_id", "status", "metrics", "ranks", "retrieved", "curve", "best_step", "steps", "data", "adapter")
-    weights = {path.name: path.read_bytes() for path in Path(folder).glob("adapters/*")}
-    return [{key: result[key] for key in kept} for result in results], weights
+    kept = ("run_id", "status", "metrics", "ranks", "curve", "best_step", "steps", "data", "adapter")
+    beside = {path.name: path.read_bytes() for part in PARTS for path in Path(folder).glob(f"{part}/*")}
+    return [{key: result[key] for key in kept} for result in results], beside
 
 
 @pytest.fixture(autouse=True)
@@ -133,7 +137,7 @@ def test_ctrl_c_saves_and_stops(cells, tmp_path):
     assert not (Path(cells["out"]) / ".locks").exists()
     dry = Command(["grid", *flags(cells), "--dry-run"], tmp_path / "dry")
     assert dry.wait() == 0
-    assert f"{path.stem} interrupted" in dry.out
+    assert f"{json.loads(path.read_text())['run_id']} interrupted" in dry.out
 
 
 def test_a_full_disk_is_one_sentence_and_the_next_grid_goes_on(cells, tmp_path, undisturbed):
@@ -162,8 +166,7 @@ def test_a_half_written_folder_is_filled(cells, tmp_path, undisturbed, caplog):
 
 
 def test_a_newer_result_is_not_overwritten(small, capsys):
-    path = result_path(small["out"], make_config(small).run_id())
-    train(make_config(small))
+    path = train(make_config(small)).path
     newer = path.read_text().replace('"schema": 1', '"schema": 99')
     path.write_text(newer)
     assert main(["grid", *flags(small)]) == 2
@@ -181,10 +184,10 @@ def test_a_failure_is_tried_again_by_the_next_grid_and_once_by_each(small, monke
 
     monkeypatch.setattr(pecl.experiment.run, "_training_cell", failing)
     for _ in range(2):
-        assert [result["error"] for result in run_grid([cell]).failed] == ["RuntimeError: no luck"]
+        assert [result.error for result in run_grid([cell]).failed] == ["RuntimeError: no luck"]
     assert len(tried) == 2
     monkeypatch.setattr(pecl.experiment.run, "_training_cell", plain)
-    assert run_grid([cell]).results[0]["status"] == "complete"
+    assert run_grid([cell]).results[0].status == "complete"
 
 
 class Forgetful:
@@ -208,9 +211,9 @@ class Forgetful:
 def test_a_result_that_is_not_seen_is_waited_for_once(small, leaves, attempts, status):
     launcher = Forgetful(leaves)
     (result,) = run_grid([make_config(small)], launcher=launcher).results
-    assert (launcher.attempts, result["status"]) == (attempts, status)
+    assert (launcher.attempts, result.status) == (attempts, status)
     if status == "failed":
-        assert "its results are not seen here" in result["error"]
+        assert "its results are not seen here" in result.error
 
 
 def test_states_of_complete_cells_alone_are_removed(small, monkeypatch):
@@ -236,7 +239,7 @@ def test_bad_input_of_one_cell_does_not_stop_the_others(small):
     """A first cell that cannot be trained stops the grid; a later one is recorded."""
     good, bad = make_config(small), make_config({**small, "adapter": "prefix", "engine": "opendelta"})
     outcome = run_grid([good, bad])
-    assert [result["status"] for result in outcome.results] == ["complete", "failed"]
+    assert [result.status for result in outcome.results] == ["complete", "failed"]
     with pytest.raises(ConfigError):
         run_grid([bad, good])
 
@@ -343,7 +346,7 @@ def test_dry_run_says_how_cells_stand_and_what_remains(small, capsys):
 def test_a_grid_is_trained_with_progress_bars_turned_off(small, monkeypatch, capfd):
     """tqdm reads TQDM_DISABLE once, when it is imported; a bar that is turned off lacks what others have."""
     monkeypatch.setattr(pecl.grid.status, "tqdm", partial(tqdm, disable=True))
-    assert [result["status"] for result in run_grid([make_config(small)]).results] == ["complete"]
+    assert [result.status for result in run_grid([make_config(small)]).results] == ["complete"]
     assert "grid:" not in capfd.readouterr().err
     command = [sys.executable, "-m", "pecl", "grid", *flags(small)]
     environment = {**os.environ, "TQDM_DISABLE": "1"}
@@ -378,12 +381,12 @@ def test_a_grid_that_skips_a_thousand_cells_starts_at_once_and_without_torch(sma
     The bound is a multiple of what reading takes here, so it holds on any machine, whatever else that does.
     """
     result = train(make_config(small))
-    result["retrieved"]["test"]["filling"] = [[1234, 2345, 3456, 4567, 5678]] * 2000
-    text = json.dumps({"schema": 1, **result, "run_id": "@run_id", "config": "@config"})
+    many = {stage: dict.fromkeys(own, (1, 2) * 450) for stage, own in result.all_ranks["test"].items()}
+    text = json.dumps({**replace(result, all_ranks={"test": many}).to_json(), "run_id": "@run_id", "config": "@config"})
     seeds = range(1, 1001)
     for cell in expand({**small, "seed": list(seeds)}):
         own = text.replace("@run_id", cell.run_id()).replace('"@config"', json.dumps(cell.to_dict()))
-        result_path(cell.out, cell.run_id()).write_text(own)
+        training_path(cell).write_text(own)
     arguments = ["grid", *flags({**small, "seed": ",".join(map(str, seeds))})]
     command = [sys.executable, "-c", SKIP, small["out"], *arguments]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)

@@ -250,11 +250,13 @@ def _register():
         _library.impl("_copy_from", _copy_from, "PrivateUse1")
 
 
+_register()  # before the first gradient of the process: autograd counts the devices once
+
+
 @pytest.fixture
 def fake_device():
     """Give a `FakeDevice`, active during the test."""
     global _active
-    _register()
     _active = FakeDevice()
     try:
         with _active:

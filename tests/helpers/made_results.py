@@ -1,20 +1,22 @@
-"""Results made by hand, of the schema that `pecl train` writes, on real data: embeddings are noise around the gallery.
+"""Results made by hand, as `pecl train` writes them, on real data: embeddings are noise around the gallery.
 
 The trained tower has less noise than the plain one, so most captions gain and a few lose; ranks, metrics and retrieved
 items all come from one similarity, so they fit each other as in a real result.
 """
 
 import csv
-import json
 from functools import cache
 
 import torch
 from PIL import Image
 
+from helpers.report_results import recalls
 from pecl.config import make_config
 from pecl.data.registry import load_dataset
 from pecl.data.splits import split_captions
-from pecl.retrieval.evaluator import DIRECTIONS
+from pecl.results.result import Result, read_result, run_name, write_result
+from pecl.results.side_files import write_manifest, write_retrieved
+from pecl.retrieval.measures import DIRECTIONS
 from pecl.retrieval.ranks import cosine_similarity
 
 load = cache(load_dataset)
@@ -29,7 +31,10 @@ SOFTWARE = {
 
 
 def made_result(out, *, learned=0.25, trainable=165_888, **values):
-    """Write the split manifest of one training into `out` and return its result; `learned` is the noise taken away."""
+    """Write one training into `out`, with its manifest and what it retrieved, and return its result.
+
+    `learned` is the noise taken away.
+    """
     config = make_config({"out": str(out), **values})
     data = load(config.dataset, config.language)
     parts = split_captions(data, config.shots, config.split_seed)._asdict()
@@ -49,10 +54,11 @@ def made_result(out, *, learned=0.25, trainable=165_888, **values):
     directions = DIRECTIONS[config.gallery]
     ranks = {name: _ranks(similarity, directions) for name, similarity in found.items()}
     run_id = config.run_id()
-    _write_manifest(out, run_id, config, parts, [data.images.ids[i] for i in test])
+    manifest = write_manifest(out, _manifest(config, parts, [data.images.ids[i] for i in test]))
+    write_retrieved(out, run_name(config, run_id), retrieved)
     steps = config.epochs * (config.shots // config.batch_size)
-    measured = {name: _metrics(own) for name, own in ranks.items()}
-    return {
+    measured = {name: recalls(own) for name, own in ranks.items()}
+    document = {
         "schema": 1,
         "kind": "train",
         "run_id": run_id,
@@ -67,11 +73,11 @@ def made_result(out, *, learned=0.25, trainable=165_888, **values):
             "sha256": data.hashes(),
             "provenance": data.provenance,
             "gallery": {"kind": config.gallery, "size": len(test)},
+            "manifest": manifest,
         },
         "towers": {name: {"name": name, "fingerprint": "0" * 64} for name in ("text", "image")},
         "metrics": {"val": measured, "test": measured},
         "ranks": {"test": ranks},
-        "retrieved": {"test": retrieved},
         "adapter": {"spec": config.adapter, "trainable": trainable, "total": 10**8, "share": trainable / 10**8},
         "steps": steps,
         "best_step": steps,
@@ -81,9 +87,9 @@ def made_result(out, *, learned=0.25, trainable=165_888, **values):
         "curve": _curve(
             steps, config.eval_every, config.lr, *(measured[n]["mean_recall@1"] for n in ("zero_shot", "best"))
         ),
-        "path": str(out / f"{run_id}.json"),
         **SOFTWARE,
     }
+    return read_result(write_result(out, Result.from_json(document)))
 
 
 def write_table(folder, languages=("de", "cs"), size=60, special=None):
@@ -107,18 +113,6 @@ def _ranks(similarity, directions):
     return dict(zip(directions, (to_text.tolist(), to_gallery.tolist()), strict=True))
 
 
-def _metrics(ranks):
-    one_way = {
-        name: {
-            **{f"recall@{k}": sum(rank <= k for rank in ranks) / len(ranks) for k in (1, 5, 10)},
-            "mean_rank": sum(ranks) / len(ranks),
-            "median_rank": float(sorted(ranks)[len(ranks) // 2]),
-        }
-        for name, ranks in ranks.items()
-    }
-    return {**one_way, "mean_recall@1": sum(values["recall@1"] for values in one_way.values()) / 2}
-
-
 def _curve(steps, eval_every, lr, first, last):
     validated = range(eval_every, steps + 1, eval_every)
     losses = [[step, 3 / (1 + 200 * lr * step) + 0.2 * ((step * 7919) % 13) / 13] for step in validated]
@@ -126,19 +120,14 @@ def _curve(steps, eval_every, lr, first, last):
     return {"loss": losses, "val_mean_recall@1": scores}
 
 
-def _write_manifest(out, run_id, config, parts, ids):
-    manifest = {
-        "run_id": run_id,
+def _manifest(config, parts, ids):
+    return {
         "dataset": config.dataset,
-        "language": config.language,
         "shots": config.shots,
         "split_seed": config.split_seed,
         "indices": {part: list(indices) for part, indices in parts.items()},
         "gallery": {"kind": config.gallery, "items": list(parts["test"]), "ids": ids},
     }
-    path = out / "splits" / f"{run_id}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(manifest), encoding="utf-8")
 
 
 def made_grid(out):
@@ -162,4 +151,4 @@ def made_grid(out):
         for code in ("de", "cs")
         for shots in (10, 25, 100)
     ]
-    return sorted({result["run_id"]: result for result in results}.values(), key=lambda result: result["run_id"])
+    return sorted({result.run_id: result for result in results}.values(), key=lambda result: result.run_id)

@@ -1,11 +1,20 @@
 """Results for reports, made by hand: ranks are given, and metrics are counted from them here."""
 
+import copy
 import json
+from statistics import mean, median
 
 from pecl.config import make_config
+from pecl.results.result import Result
 
 DIRECTIONS = {"images": ("image_to_text", "text_to_image"), "english": ("english_to_text", "text_to_english")}
-SOFTWARE = {"peak_memory_mb": 1700.0, "versions": {"pecl": "0.1.0"}, "commit": None, "dirty": None}
+SOFTWARE = {
+    "peak_memory_mb": 1700.0,
+    "versions": {"pecl": "0.1.0"},
+    "machine": {"platform": "Linux", "threads": 1},
+    "commit": None,
+    "dirty": None,
+}
 
 
 def ranked(hits, size):
@@ -18,16 +27,30 @@ def both(image_to_text, text_to_image):
 
 
 def recalls(ranks):
+    """Return the metrics that results hold, counted from direction -> ranks."""
     directions = {
-        name: {f"recall@{k}": sum(rank <= k for rank in own) / len(own) for k in (1, 5, 10)}
+        name: {
+            "queries": len(own),
+            "gallery": len(own),
+            "mean_rank": mean(own),
+            "median_rank": median(own),
+            **{f"{which}@{k}": sum(r <= k for r in own) / len(own) for which in _RECALLS for k in (1, 5, 10)},
+        }
         for name, own in ranks.items()
     }
-    mean = sum(own["recall@1"] for own in directions.values()) / len(directions)
-    return {**directions, "mean_recall@1": mean}
+    return {**directions, **means([own[f"recall@{k}"] for k in (1, 5, 10) for own in directions.values()])}
 
 
-def made(kind, states, *, query="target", dataset="xtd10", val=0.5, towers=("text", "image"), sha=None, **values):
-    """Return a complete result of `kind`; `states` is state -> direction -> ranks."""
+_RECALLS = ("recall", "true_recall")  # equal, for each query has one correct item
+
+
+def means(values):
+    """Return the means of a stage; the first two of `values` are the recalls@1 of both directions."""
+    return {"mean_recall@1": mean(values[:2]), "mean_recall": mean(values)}
+
+
+def document(kind, states, *, query="target", dataset="xtd10", val=0.5, towers=("text", "image"), sha=None, **values):
+    """Return the JSON object of a complete result of `kind`; `states` is state -> direction -> ranks."""
     config = make_config(values)
     gallery_first, _ = next(iter(states.values())).values()
     text, image = ({"name": name, "fingerprint": f"{name}-fingerprint"} for name in towers)
@@ -39,22 +62,43 @@ def made(kind, states, *, query="target", dataset="xtd10", val=0.5, towers=("tex
         "config": {**config.to_dict(), "dataset": dataset},
         "data": {
             "dataset": dataset,
+            "language": config.language,
+            "captions": len(gallery_first),
             "query": {"test": query},
-            "split": {"train": config.shots, "val": config.shots, "test": len(gallery_first)},
+            "split": {"train": config.shots or 1000, "val": config.shots or 1000, "test": len(gallery_first)},
             "sha256": {"english": "e" * 64, "target": "t" * 64, "target_to_english": "m" * 64} | (sha or {}),
+            "provenance": {},
             "gallery": {"kind": config.gallery, "size": len(gallery_first)},
         },
         "towers": {"text": text, "image": image},
         "metrics": {"test": {name: recalls(ranks) for name, ranks in states.items()}},
         "ranks": {"test": states},
-        "adapter": None,
         **SOFTWARE,
     }
     if kind == "train":
-        result["metrics"]["val"] = {"best": {"mean_recall@1": val}}
+        result["metrics"]["val"] = {"zero_shot": means([0.3, 0.3]), "best": means([val, val])}
         result["adapter"] = {"spec": config.adapter, "trainable": 1000, "total": 10**6, "share": 0.001}
         result |= {"steps": 10, "best_step": 10, "seconds": {"train": 1.0, "per_step": 0.1}}
+        result["fleet"] = {"size": 1, "slot": 0}
+        result["curve"] = {"loss": [[5, 2.0], [10, 1.0]], "val_mean_recall@1": [[5, 0.4], [10, 0.5]]}
     return result
+
+
+def made(kind, states, **values):
+    """Return a complete result of `kind`; `states` is state -> direction -> ranks, the rest as in `document`."""
+    return Result.from_json(document(kind, states, **values))
+
+
+def changed(result, changes):
+    """Return a result with other values; `changes` is dotted path in its JSON -> value."""
+    found = copy.deepcopy(result.to_json())
+    for path, value in changes.items():
+        *parents, last = path.split(".")
+        inner = found
+        for key in parents:
+            inner = inner[key]
+        inner[last] = value
+    return Result.from_json(found)
 
 
 def train(before, after, *, size=20, val=0.5, **values):
@@ -73,5 +117,5 @@ def evaluate(hits, *, size=20, **values):
 def write(folder, *results):
     folder.mkdir(parents=True, exist_ok=True)
     for result in results:
-        (folder / f"{result['run_id']}.json").write_text(json.dumps(result), encoding="utf-8")
+        (folder / f"{result.run_id}.json").write_text(json.dumps(result.to_json()), encoding="utf-8")
     return folder

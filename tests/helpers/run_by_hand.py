@@ -42,21 +42,28 @@ class ByHand:
 
     def check(self, result):
         """Assert that `result` reports this: every point of the curve, every recall and every rank."""
-        assert [step for step, _ in result["curve"]["loss"]] == [step for step, _ in self.losses]
-        for (_, found), (_, expected) in zip(result["curve"]["loss"], self.losses, strict=True):
-            assert math.isclose(found, expected, rel_tol=2e-4), (result["curve"]["loss"], self.losses)
-        for (step, found), (expected_step, expected) in zip(
-            result["curve"]["val_mean_recall@1"], self.scores, strict=True
-        ):
+        curve = result.curve
+        assert [step for step, _ in curve.loss] == [step for step, _ in self.losses]
+        for (_, found), (_, expected) in zip(curve.loss, self.losses, strict=True):
+            assert math.isclose(found, expected, rel_tol=2e-4), (curve.loss, self.losses)
+        for (step, found), (expected_step, expected) in zip(curve.val_mean_recall_at_1, self.scores, strict=True):
             assert (step, round(found, 6)) == (expected_step, round(expected, 6))
-        assert result["best_step"] == self.best_step
-        assert result["ranks"]["test"] == self.ranks["test"]
+        assert result.best_step == self.best_step
+        assert recorded_ranks(result) == self.ranks["test"]
         for part in PARTS:
-            assert set(result["metrics"][part]) == {"zero_shot", "final", "best"}
+            assert set(result.metrics[part]) == {"zero_shot", "final", "best"}
             for moment, ranks in self.ranks[part].items():
-                found = result["metrics"][part][moment]
-                assert math.isclose(found["mean_recall@1"], mean_recall(ranks, [1]), abs_tol=1e-6), (part, moment)
-                assert math.isclose(found["mean_recall"], mean_recall(ranks, [1, 5, 10]), abs_tol=1e-6), (part, moment)
+                found = result.measured(part, moment)
+                assert math.isclose(found.mean_recall_at_1, mean_recall(ranks, [1]), abs_tol=1e-6), (part, moment)
+                assert math.isclose(found.mean_recall, mean_recall(ranks, [1, 5, 10]), abs_tol=1e-6), (part, moment)
+
+
+def recorded_ranks(result):
+    """Return the ranks of the test part that a result holds, in the form of `ByHand.ranks`."""
+    return {
+        stage: {direction: list(ranks) for direction, ranks in own.items()}
+        for stage, own in result.all_ranks["test"].items()
+    }
 
 
 def mean_recall(ranks, counts):

@@ -3,7 +3,7 @@
 from mutants.table import Mutant
 
 RUN, WORKER, SLURM = "pecl/grid/run.py", "pecl/grid/launchers/worker.py", "pecl/grid/launchers/slurm.py"
-LOCKS, FILES, RESULTS, STATUS = (
+LOCKS, FILES, ENVIRONMENT, STATUS = (
     "pecl/results/locks.py",
     "pecl/files.py",
     "pecl/results/environment.py",
@@ -45,7 +45,7 @@ MUTANTS = [
         BUSY_TEST,
     ),
     Mutant(
-        "a worker waits for the process that is at work on its cell",
+        "a worker that finds its cell busy ends as if its results were written",
         WORKER,
         "    except (PeclError, BusyError):\n        raise\n",
         "    except PeclError:\n        raise\n",
@@ -153,30 +153,30 @@ MUTANTS = [
     ),
     Mutant(
         "a changed checkout counts as clean",
-        RESULTS,
-        '"dirty": bool(_git("status", "--porcelain", "--untracked-files=no")) if commit else None,',
-        '"dirty": False if commit else None,',
+        ENVIRONMENT,
+        'dirty = bool(_git("status", "--porcelain", "--untracked-files=no")) if commit else None',
+        "dirty = False if commit else None",
         ENVIRONMENT_TEST,
     ),
     Mutant(
         "a clean checkout counts as changed",
-        RESULTS,
-        '"dirty": bool(_git(',
-        '"dirty": not bool(_git(',
+        ENVIRONMENT,
+        "dirty = bool(_git(",
+        "dirty = not bool(_git(",
         ENVIRONMENT_TEST,
     ),
     Mutant(
         "an untracked file makes a checkout changed",
-        RESULTS,
+        ENVIRONMENT,
         ', "--untracked-files=no"',
         "",
         ENVIRONMENT_TEST,
     ),
     Mutant(
         "an installation without a checkout counts as clean",
-        RESULTS,
-        "if commit else None,",
-        "if commit else False,",
+        ENVIRONMENT,
+        "if commit else None",
+        "if commit else False",
         ENVIRONMENT_TEST,
     ),
     Mutant(

@@ -4,7 +4,7 @@ from mutants.table import Mutant
 
 _IDENTITY = ("tests/experiment/test_identity.py",)
 _RESUMING = ("tests/experiment/test_resuming.py",)
-_RESULTS = ("tests/results/test_result.py",)
+_RESULTS = ("tests/results/test_folder.py",)
 _PREPARED = ("tests/experiment/test_prepared.py",)
 _FEATURES = ("tests/encoders/test_store.py",)
 
@@ -295,7 +295,7 @@ _INPUTS = [
     Mutant(
         "recorded hashes without the text to train on",
         "pecl/results/folder.py",
-        'data.get("translations", {}).get("sha256")}',
+        "text and text.sha256}",
         "None}",
         _RESULTS,
     ),
@@ -312,9 +312,9 @@ _STATES = [
     Mutant(
         "state without its data",
         "pecl/experiment/run.py",
-        "return [cell.config.identity(), cell.data_record(), cell.parts,",
+        "return [cell.config.identity(), encode(describe_data(cell)), cell.parts,",
         "return [cell.config.identity(),",
-        ("tests/experiment/test_resuming.py", "tests/results/test_result.py"),
+        (*_RESUMING, *_RESULTS),
         science=True,
     ),
     Mutant(
@@ -492,8 +492,8 @@ _RECORDED = [
     Mutant(
         "an interrupted result counts as complete",
         "pecl/results/folder.py",
-        'if result is None or result["status"] != "complete":',
-        'if result is None or result["status"] == "failed":',
+        'if result is None or result.status != "complete":',
+        'if result is None or result.status == "failed":',
         _RESULTS,
     ),
     Mutant(
@@ -512,9 +512,9 @@ _RECORDED = [
     ),
     Mutant(
         "an evaluation taken for a training's result",
-        "pecl/results/folder.py",
-        "    path = result_path(config.out, config.run_id())\n    if not path.exists():",
-        '    path = result_path(config.out, config.run_id("evaluate"))\n    if not path.exists():',
+        "pecl/results/result.py",
+        "    run_id = config.run_id()\n    old = ",
+        '    run_id = config.run_id("evaluate")\n    old = ',
         _RESULTS,
     ),
     Mutant(
@@ -542,35 +542,36 @@ _RECORDED = [
     Mutant(
         "newer schemas are read",
         "pecl/results/result.py",
-        'or result["schema"] > SCHEMA:',
-        'or result["schema"] < SCHEMA:',
+        "or schema > SCHEMA:",
+        "or schema < SCHEMA:",
         _RESULTS,
     ),
     Mutant(
-        "results without a config are read",
-        "pecl/results/result.py",
-        '_REQUIRED = ("schema", "run_id", "kind", "status", "config")',
-        '_REQUIRED = ("schema", "run_id", "status")',
-        _RESULTS,
+        "a config without its language or route is read with the defaults",
+        "pecl/results/required.py",
+        '    _check_there(found, _CONFIG["evaluate"], f"{path}.")\n',
+        "",
+        ("tests/results/test_result.py::test_a_result_without_a_field_is_refused_with_the_file_and_the_field",),
+        science=True,
     ),
     Mutant(
         "manifests collected as results",
         "pecl/results/result.py",
-        'part.startswith(".") or part == SPLITS',
-        'part.startswith(".")',
+        'part.startswith(".") or part in (SPLITS, RETRIEVED)',
+        'part.startswith(".") or part == RETRIEVED',
         _RESULTS,
     ),
     Mutant(
         "hidden results collected",
         "pecl/results/result.py",
-        'part.startswith(".") or part == SPLITS',
-        "part == SPLITS",
+        'part.startswith(".") or part in (SPLITS, RETRIEVED)',
+        "part in (SPLITS, RETRIEVED)",
         _RESULTS,
     ),
     Mutant(
         "any JSON collected as a result",
         "pecl/results/result.py",
-        "if _RUN_ID.fullmatch(path.stem)\n",
+        "if _FILE.fullmatch(path.stem)\n",
         "if path.stem\n",
         _RESULTS,
     ),
@@ -584,8 +585,8 @@ _RECORDED = [
     Mutant(
         "different results of one run collected",
         "pecl/results/result.py",
-        'if other.get("metrics") != result.get("metrics"):',
-        'if other.get("kind") != result.get("kind"):',
+        "if other.metrics != result.metrics:",
+        "if other.kind != result.kind:",
         ("tests/experiment/test_record.py::test_two_different_results_of_one_run_are_refused",),
         science=True,
     ),
@@ -754,16 +755,16 @@ _PREPARE = [
     ),
     Mutant(
         "text to train on left out of a result",
-        "pecl/experiment/prepared.py",
-        "if self.translations is not None:",
-        "if self.translations is None and self.config is None:",
+        "pecl/experiment/record.py",
+        "translations=text and TrainingText(text.dataset, text.hashes(), text.provenance),",
+        "translations=None,",
         _RESULTS,
         science=True,
     ),
     Mutant(
         "size of the split for text to train on",
-        "pecl/experiment/prepared.py",
-        '            record["split"]["train"] = len(self.translations)\n',
+        "pecl/experiment/record.py",
+        '    if text is not None:\n        split["train"] = len(text)\n',
         "",
         _RESULTS,
     ),

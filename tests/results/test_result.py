@@ -1,213 +1,336 @@
-"""Results on disk: which files are one, which count as complete, and what is removed beside them."""
+"""A result as an object: what it answers, the way to its JSON and back, and files that are damaged or of old names."""
 
+import copy
 import json
-import platform
-import subprocess
-import sys
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
 
 import pytest
-from helpers.interrupted import counted_steps, interrupted_after
-from helpers.tiny import sentences
+from helpers.report_results import both, document, evaluate, made, ranked, train
 
-import pecl.experiment.inputs
-from pecl.config import make_config
-from pecl.data.captions import ParallelCaptions
+from pecl.config import ExperimentConfig, make_config
 from pecl.errors import DataError
-from pecl.experiment.run import train, train_fleet
-from pecl.results.folder import (
-    complete_result,
-    find_result,
-    has_states,
-    remove_states,
-    remove_unfinished_files,
-    state_path,
+from pecl.results.folder import complete_result, find_result, recorded_hashes
+from pecl.results.result import (
+    DamagedResultError,
+    Result,
+    collect,
+    read_result,
+    result_path,
+    training_path,
+    write_result,
+    write_unfinished,
 )
-from pecl.results.result import DamagedResultError, collect, read_result, result_path, write_result
+from pecl.results.side_files import read_manifest, read_retrieved, write_manifest, write_retrieved
 
-DATA = {"captions": {"english": "e1", "target": "t1"}, "training text": None}
-
-
-def write(config, status="complete"):
-    """Write a result of `config` on the data `DATA` and return its path."""
-    result = {"kind": "train", "run_id": config.run_id(), "status": status, "config": config.to_dict()}
-    return write_result(config.out, {**result, "data": {"sha256": DATA["captions"]}})
+RECORDED = sorted(
+    path
+    for path in (Path(__file__).parents[2] / "results" / "measured").rglob("*.json")
+    if path.parent.name not in ("splits", "retrieved")
+)
 
 
-@pytest.fixture
-def config(tmp_path):
-    return make_config({"out": str(tmp_path / "out")})
+def full():
+    """Return the JSON of a training in which everything is there that may be."""
+    states = {stage: both(ranked(hits, 20), ranked(hits + 2, 20)) for stage, hits in STAGES.items()}
+    result = copy.deepcopy(document("train", states, language="de", seed=3))
+    result["data"] |= {
+        "manifest": "0123456789abcdef",
+        "translations": {"dataset": "flickr30k200", "sha256": {"target": "a" * 64}, "provenance": {"files": {}}},
+    }
+    result["data"]["gallery"]["items"] = list(range(20))
+    result["subsets"] = {"test": {"val2014": {"captions": 4, "best": {"mean_recall@1": 0.5}}}}
+    return result
+
+
+STAGES = {"zero_shot": 4, "final": 6, "best": 8}
+
+
+def leaves(value, path=""):
+    """Yield (path, value) of all that a JSON document holds, but for null: a list of numbers is one value."""
+    if isinstance(value, dict):
+        for key, one in value.items():
+            yield from leaves(one, f"{path}.{key}")
+    elif value is not None:
+        yield path, json.dumps(value)
+
+
+def test_recall_and_ranks_by_hand():
+    result = Result.from_json(full())
+    # 8 of 20 in one direction, 10 of 20 in the other
+    assert result.recall() == result.recall(part="test", stage="best", k=1) == pytest.approx((0.4 + 0.5) / 2)
+    assert result.recall(direction="text_to_image") == pytest.approx(0.5)
+    assert result.recall(stage="zero_shot", direction="image_to_text") == pytest.approx(0.2)
+    assert result.recall("val") == 0.5
+    assert result.recall(k=10) == pytest.approx((0.4 + 0.5) / 2)
+    assert result.ranks("text_to_image") == (1,) * 10 + (20,) * 10
+    assert result.ranks("image_to_text", stage="zero_shot").count(1) == 4
+    assert result.stages == ("zero_shot", "final", "best")
+    assert result.measured(stage="final").directions["image_to_text"].recall[5] == pytest.approx(0.3)
+
+
+def test_the_default_stage_is_the_last_whatever_the_order_of_the_file():
+    found = full()
+    for part in (found["metrics"]["test"], found["ranks"]["test"]):
+        for stage in ("final", "zero_shot"):
+            part[stage] = part.pop(stage)
+    result = Result.from_json(found)
+    assert result.stages == ("zero_shot", "final", "best")
+    assert result.recall() == result.recall(stage="best") != result.recall(stage="zero_shot")
+    assert result.ranks("text_to_image") == result.ranks("text_to_image", stage="best")
+
+
+def test_recall_at_k_is_the_mean_of_both_directions():
+    result = made("evaluate", {"zero_shot": both([1, 4, 9, 9], [1, 1, 1, 40])})
+    assert [result.recall(k=k) for k in (1, 5, 10)] == pytest.approx([(1 + 3) / 8, (2 + 3) / 8, (4 + 3) / 8])
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("ask", "message"),
     [
-        ("", "cannot be read .*delete it and run it again"),
-        ('{"schema": 1, ', "cannot be read"),
-        ("[1]", "no result of pecl: it lacks an object"),
-        ('{"schema": 1, "run_id": "a", "status": "complete"}', "no result of pecl: it lacks kind, config"),
+        (lambda result: result.recall(stage="zero-shot"), "did you mean 'zero_shot'"),
+        (lambda result: result.recall("train"), "expected one of test, val"),
+        (lambda result: result.recall(direction="image"), "expected one of image_to_text, text_to_image"),
+        (lambda result: result.recall(k=2), "expected one of 1, 10, 5"),
+        (lambda result: result.ranks("text_to_image", part="val"), "expected one of test"),
     ],
 )
-def test_a_damaged_result_is_named_and_counts_as_not_run(config, caplog, text, message):
-    path = write(config)
-    path.write_text(text)
-    with pytest.raises(DamagedResultError, match=message) as error:
-        read_result(path)
-    assert str(path) in str(error.value)
+def test_what_was_not_measured_is_a_key_error_that_names_the_choices(ask, message):
+    with pytest.raises(KeyError, match=message):
+        ask(Result.from_json(full()))
+
+
+def test_a_result_is_frozen_and_its_repr_is_short():
+    result = Result.from_json(full())
+    with pytest.raises(FrozenInstanceError):
+        result.run_id = "0" * 16
+    assert repr(result) == f"Result(de-method1-{result.run_id}, complete, mean R@1 0.250 -> 0.450 among 20 images)"
+    assert repr(evaluate(5)).endswith("complete, mean R@1 0.250 among 20 images)")
+    assert len(repr(result.data)) < 400
+
+
+def test_json_and_back_is_the_same_and_nothing_is_lost():
+    before = full()
+    result = Result.from_json(before)
+    after = json.loads(json.dumps(result.to_json()))
+    assert Result.from_json(after) == result
+    assert dict(leaves(after)) == dict(leaves(before))
+
+
+def test_failed_and_interrupted_runs_go_to_json_and_back(tmp_path):
+    config = make_config({"out": str(tmp_path)})
+    failed = read_result(write_unfinished(config, "failed", error="RuntimeError: no luck"))
+    assert (failed.status, failed.error, failed.data, failed.config) == (
+        "failed",
+        "RuntimeError: no luck",
+        None,
+        config,
+    )
+    assert repr(failed) == f"Result(de-method1-{config.run_id()}, failed)"
+    stopped = read_result(write_unfinished(config, "interrupted", steps=7))
+    assert (stopped.status, stopped.steps, stopped.metrics) == ("interrupted", 7, {})
+    assert Result.from_json(stopped.to_json()) == stopped
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_recorded_result_is_read_and_written_without_loss(path):
+    before = json.loads(path.read_text("utf-8"))
+    result = read_result(path)
+    after = json.loads(json.dumps(result.to_json()))
+    assert dict(leaves(after)) == dict(leaves(before))
+    assert Result.from_json(after) == result
+    assert path.stem == result.name
+    assert result.config.run_id(result.kind) == result.run_id
+    assert (read_manifest(result) is None) == (result.kind == "evaluate")
+
+
+def test_there_are_recorded_results_and_few_manifests():
+    assert len(RECORDED) >= 135
+    named = {(path.parent, read_result(path).data.manifest) for path in RECORDED}
+    there = {(path.parent.parent, path.stem) for path in RECORDED[0].parents[1].rglob("splits/*.json")}
+    assert {(folder, name) for folder, name in named if name} == there
+
+
+def _without(path):
+    def change(found):
+        *parents, last = path.split(".")
+        for key in parents:
+            found = found[key]
+        del found[last]
+
+    return change
+
+
+def _with(path, value):
+    def change(found):
+        *parents, last = path.split(".")
+        for key in parents:
+            found = found[key]
+        found[last] = value
+
+    return change
+
+
+EVERY_FIELD = [path.lstrip(".") for path, _ in leaves(full())]
+MAY_BE_MISSING = ("data.manifest", "data.gallery.items", "subsets")
+ANY_KEY = ("data.provenance", "data.sha256", "data.query", "data.split", "data.translations.sha256", "versions")
+
+
+@pytest.mark.parametrize("path", EVERY_FIELD)
+def test_a_result_without_a_field_is_refused_with_the_file_and_the_field(path):
+    """Each field of a training's JSON in turn; those of a config have defaults, but for what tells runs apart."""
+    found = full()
+    _without(path)(found)
+    optional = any(path.startswith(name) for name in MAY_BE_MISSING) or path.rpartition(".")[0] in ANY_KEY
+    needed = ("language", "route", "dataset", "test_query", "seed", "split_seed", "lr", "alignment", "train_on")
+    optional |= path.startswith("config.") and path.removeprefix("config.") not in (*needed, "alignment_weight")
+    optional |= path.startswith(("data.translations.provenance", "ranks."))  # ranks are checked with the metrics
+    if optional:
+        Result.from_json(found, "results/x.json")
+        return
+    with pytest.raises(DamagedResultError, match=r"results/x\.json") as refused:
+        Result.from_json(found, "results/x.json")
+    assert path in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_without("metrics.val"), "metrics.val.best is missing"),
+        (_without("ranks.test.best"), "ranks.test.best is missing"),
+        (_without("data"), "data is missing"),
+        (
+            _with("metrics.test.middle", full()["metrics"]["test"]["best"]),
+            "metrics.test.middle is no stage, expected one of zero_shot, final, best",
+        ),
+        (_without("towers"), "towers is missing"),
+        (_without("fleet"), "fleet is missing"),
+        (_with("towers", None), "towers is missing"),
+        (_with("kind", "guess"), "kind is 'guess', expected one of train, evaluate"),
+        (_with("status", "done"), "status is 'done', expected one of complete, failed, interrupted"),
+        (
+            _with("metrics.test.best.mean_recall@1", "high"),
+            "metrics.test.best.mean_recall@1 is 'high', expected a number",
+        ),
+        (_with("metrics.test.best.image_to_text.recall@5", None), "image_to_text.recall@5 is null, expected a number"),
+        (_with("metrics.test.best", 3), "metrics.test.best is 3, expected an object"),
+        (_with("ranks.test.best.image_to_text", [[1], [1, 2]]), "expected a list of whole numbers"),
+        (_with("ranks.test.best.image_to_text", [True]), "expected a list of whole numbers"),
+        (_with("config.seed", True), "config.seed is True, expected a whole number"),
+        (_with("config.lr", float("nan")), "config.lr is nan, expected a number"),
+        (_with("config.speed", 3), "config.speed is unknown to this version of pecl"),
+        (_with("config", []), "config is a list, expected an object"),
+        (_with("seconds.per_step", "fast"), "seconds.per_step is 'fast', expected a number"),
+        (_with("curve.loss", [[1, 2.0, 3]]), "curve.loss.0 is a list, expected lists of 2 numbers"),
+        (_with("versions", {"torch": 2}), "versions.torch is 2, expected text"),
+        (_with("data.gallery.size", 2.5), "data.gallery.size is 2.5, expected a whole number"),
+    ],
+)
+def test_a_wrong_value_is_named_with_the_file_and_what_was_expected(change, message):
+    found = full()
+    change(found)
+    with pytest.raises(DamagedResultError) as refused:
+        Result.from_json(found, "results/x.json")
+    assert str(refused.value).startswith("results/x.json is damaged: ")
+    assert str(refused.value).endswith(f"{message}; delete the file and run it again")
+
+
+def test_what_is_no_result_and_what_is_newer_is_said():
+    with pytest.raises(DamagedResultError, match="x is no result of pecl: it lacks an object"):
+        Result.from_json([], "x")
+    with pytest.raises(DamagedResultError, match="x is no result of pecl: it lacks schema, kind"):
+        Result.from_json({"run_id": "0", "status": "complete", "config": {}}, "x")
+    with pytest.raises(DataError, match="x has schema 99, this version of pecl reads up to 1; upgrade pecl"):
+        Result.from_json(full() | {"schema": 99}, "x")
+
+
+def test_a_recorded_config_may_name_what_is_registered_elsewhere():
+    found = full()
+    found["config"] |= {"alignment": "gram", "adapter": "ia3", "language": "tlh", "dataset": "mine"}
+    config = Result.from_json(found).config
+    assert (config.alignment, config.adapter, config.language) == ("gram", "ia3", "tlh")
+    assert isinstance(config, ExperimentConfig)
+
+
+def test_a_config_that_came_before_a_field_has_its_default():
+    found = full()
+    for name in ("engine", "beside", "joint"):
+        del found["config"][name]
+    assert Result.from_json(found).config == Result.from_json(full()).config
+
+
+def test_files_are_named_by_language_route_and_run(tmp_path):
+    trained, plain = train(4, 6, language="fr"), evaluate(5, language="de")
+    weighed = made(
+        "evaluate", {"best": both(ranked(5, 20), ranked(5, 20))}, weights="de.safetensors", route="baseline2"
+    )
+    names = [write_result(tmp_path, one).name for one in (trained, plain, weighed)]
+    assert names == [
+        f"fr-method1-{trained.run_id}.json",
+        f"de-zero-shot-{plain.run_id}.json",
+        f"de-baseline2-{weighed.run_id}.json",
+    ]
+    for result in (trained, plain, weighed):
+        assert read_result(result_path(tmp_path, result.run_id)) == result
+    assert sorted(one.run_id for one in (trained, plain, weighed)) == [one.run_id for one in collect([tmp_path])]
+
+
+def old_result(folder, result):
+    """Write a result as older versions did: named by its run id, what was retrieved in it; return its path."""
+    path = folder / f"{result.run_id}.json"
+    path.write_text(json.dumps(result.to_json() | {"retrieved": {"test": {"best": [[1, 2]]}}}), "utf-8")
+    return path
+
+
+def test_a_complete_run_is_found_under_either_name(tmp_path):
+    config = make_config({"out": str(tmp_path), "language": "de"})
+    result = replace(train(4, 6), config=config, run_id=config.run_id())
+    hashes = recorded_hashes(result)
     assert find_result(config) is None
-    assert "it counts as not run" in caplog.text
-    assert complete_result(config, lambda _: DATA) is None
-    with pytest.raises(DataError, match=message):
-        collect([config.out])
+    for write in (old_result, write_result):
+        path = write(tmp_path, result)
+        assert training_path(config) == result_path(tmp_path, config.run_id()) == path
+        assert complete_result(config, lambda _: hashes) == result
+        assert complete_result(config, lambda _: {}) is None
+    assert [path.name for path in tmp_path.iterdir()] == [f"{result.name}.json"]  # the old name has gone
 
 
-@pytest.mark.parametrize("schema", [2, "1"])
-def test_a_result_of_a_newer_version_is_not_taken_for_a_damaged_one(config, schema):
-    path = write(config)
-    path.write_text(json.dumps({**json.loads(path.read_text()), "schema": schema}))
-    for read in (
-        lambda: read_result(path),
-        lambda: find_result(config),
-        lambda: complete_result(config, lambda _: DATA),
-    ):
-        with pytest.raises(DataError, match=f"has schema {schema!r}, this version of pecl reads up to 1") as error:
-            read()
-        assert not isinstance(error.value, DamagedResultError)
+def test_where_there_is_no_result_the_path_does_not_exist(tmp_path):
+    assert not result_path(tmp_path, "0" * 16).exists()
+    assert not result_path(tmp_path / "nowhere", "0" * 16).exists()
 
 
-def test_a_result_is_complete_for_its_own_data_alone(config, caplog):
-    write(config)
-    assert complete_result(config, lambda _: DATA)["run_id"] == config.run_id()
-    assert not caplog.text
-    for other in (
-        {**DATA, "captions": {"english": "e1", "target": "t2"}},
-        {**DATA, "captions": {"english": "e2", "target": "t1"}},
-        {**DATA, "training text": {"english": "e1"}},
-    ):
-        caplog.clear()
-        assert complete_result(config, lambda _, found=other: found) is None
-        assert "is of other data; running it anew" in caplog.text
-    assert find_result(config)["status"] == "complete"
+def test_what_was_retrieved_is_beside_the_result_or_in_it_or_not_there(tmp_path):
+    result = train(4, 6)
+    path = old_result(tmp_path, result)
+    assert read_retrieved(read_result(path)) == {"best": [[1, 2]]}
+    written = read_result(write_result(tmp_path, result))
+    assert read_retrieved(written) is None
+    write_retrieved(tmp_path, written.name, {"zero_shot": [[3]], "best": [[4]]})
+    assert read_retrieved(written) == {"zero_shot": [[3]], "best": [[4]]}
+    (tmp_path / "retrieved" / f"{written.name}.json").write_text("{")
+    with pytest.raises(DataError, match=f"run {result.run_id} again"):
+        read_retrieved(written)
 
 
-@pytest.mark.parametrize("status", ["failed", "interrupted"])
-def test_an_unfinished_run_is_found_but_not_complete(config, status):
-    write(config, status=status)
-    assert find_result(config)["status"] == status
-    assert complete_result(config, lambda _: pytest.fail("data were read")) is None
+def test_a_manifest_is_found_by_its_name_and_in_old_folders_by_the_run(tmp_path):
+    manifest = {"indices": {"train": [1], "val": [0], "test": [2, 3]}}
+    result = read_result(write_result(tmp_path, train(4, 6)))
+    assert read_manifest(result) is None
+    (tmp_path / "splits").mkdir()
+    (tmp_path / "splits" / f"{result.run_id}.json").write_text(json.dumps(manifest | {"run_id": result.run_id}))
+    assert read_manifest(result)["indices"] == manifest["indices"]
+    name = write_manifest(tmp_path, manifest)
+    assert name == write_manifest(tmp_path, copy.deepcopy(manifest))  # the same split, the same file
+    named = replace(result, data=replace(result.data, manifest=name))
+    assert read_manifest(named) == manifest
 
 
-def test_a_result_is_found_by_its_config_and_folder(config, tmp_path):
-    write(config)
-    assert find_result(make_config({"out": config.out, "seed": 2})) is None
-    assert find_result(make_config({"out": str(tmp_path / "elsewhere")})) is None
-    assert find_result(make_config({"out": config.out, "data_dir": "elsewhere"}))["run_id"] == config.run_id()
-
-
-def test_results_are_collected_by_run_each_once(tmp_path):
-    configs = [make_config({"seed": seed, "out": str(tmp_path / "all" / f"part{seed % 2}")}) for seed in range(6)]
-    for config in configs:
-        write(config)
-    ids = sorted(config.run_id() for config in configs)
-    folder = tmp_path / "all"
-    assert [result["run_id"] for result in collect([folder])] == ids
-    assert [result["run_id"] for result in collect([folder / "part1", folder / "part0", folder])] == ids
-    named = result_path(configs[0].out, configs[0].run_id())
-    assert [result["path"] for result in collect([named])] == [str(named)]
-    with pytest.raises(DataError, match=r"results folder .*nowhere does not exist"):
-        collect([folder, tmp_path / "nowhere"])
-
-
-def test_what_is_no_result_of_a_folder_is_not_collected(config):
-    path = write(config)
-    for name in (
-        "splits/0123456789abcdef.json",
-        ".hidden/0123456789abcdef.json",
-        "tables.json",
-        "0123456789abcde.json",
-    ):
-        other = path.parent / name
-        other.parent.mkdir(exist_ok=True)
-        other.write_text("[]")
-    assert [result["run_id"] for result in collect([config.out])] == [config.run_id()]
-
-
-def test_states_are_removed_by_run(tmp_path):
-    assert not has_states(tmp_path)
-    mine = [state_path(tmp_path, runs, data) for runs, data in ((["r1"], "x"), (["r1"], "y"), (["r1", "r2"], "x"))]
-    other = state_path(tmp_path, ["r2", "r1"], "x")
-    for path in (*mine, other):
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(b"")
-    remove_states(tmp_path, "r1")
-    assert [path.exists() for path in (*mine, other)] == [False, False, False, True]
-    assert has_states(tmp_path)
-    remove_states(tmp_path, "r2")
-    remove_states(tmp_path, "r2")
-    assert not has_states(tmp_path)
-
-
-def test_what_killed_writers_left_is_removed_from_the_folder_and_those_below(tmp_path):
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    for folder in (tmp_path, tmp_path / "splits", tmp_path / "adapters", tmp_path / ".state"):
-        folder.mkdir(exist_ok=True)
-        (folder / f".a.json.{platform.node()}-{process.pid}-1.tmp").write_text("half")
-        (folder / "a.json").write_text("whole")
-    remove_unfinished_files(tmp_path)
-    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {"a.json"}
-
-
-# --- text to train on in place of the pairs
-
-
-@pytest.fixture
-def on_text(small, monkeypatch):
-    """Return a config that trains on translated text, and a function that changes that text in one language."""
-    texts = {}
-
-    def use(seed, language="de"):
-        columns = [tuple(sentences(9, seed=seed + i)) for i in range(2)]
-        texts[language] = ParallelCaptions("text", language, *columns)
-        return texts[language]
-
-    use(30)
-    use(40, "fr")
-    monkeypatch.setattr(pecl.experiment.inputs, "flickr30k200_text", lambda config: texts[config.language])
-    values = {"train_on": "flickr30k200", "image_weight": 0.0, "alignment_weight": 1.0}
-    return make_config({**small, **values}), use
-
-
-def test_a_training_on_text_is_complete_for_that_text_alone(on_text):
-    config, use = on_text
-    first = train(config)
-    assert first["data"]["split"]["train"] == 9
-    with counted_steps() as steps:
-        assert train(config)["metrics"] == first["metrics"]
-        assert not steps
-        text = use(50)
-        second = train(config)
-    assert len(steps) == second["steps"] == 12
-    assert second["data"]["translations"]["sha256"] == text.hashes() != first["data"]["translations"]["sha256"]
-    assert second["curve"] != first["curve"]
-
-
-def test_a_training_on_text_does_not_go_on_with_other_text(on_text):
-    config, use = on_text
-    with interrupted_after(3):
-        train(config)
-    use(50)
-    with counted_steps() as steps:
-        train(config)
-    assert len(steps) == 12
-
-
-def test_a_fleet_does_not_go_on_with_other_text_of_any_cell(on_text):
-    config, use = on_text
-    cells = [config, replace(config, language="fr")]
-    with interrupted_after(3):
-        train_fleet(cells)
-    use(60, "fr")
-    with counted_steps() as steps:
-        train_fleet(cells)
-    assert len(steps) == 12
+def test_side_files_are_no_results(tmp_path):
+    result = train(4, 6)
+    write_result(tmp_path, result)
+    write_manifest(tmp_path, {"indices": {}})
+    write_retrieved(tmp_path, result.name, {})
+    (tmp_path / "notes.json").write_text("[]")
+    assert collect([tmp_path]) == [result]

@@ -21,13 +21,13 @@ def test_both_directions_with_several_texts_an_image():
 def test_a_text_gallery_has_its_own_names_and_directions():
     """Text i is turned from item i; the gallery is the three unit vectors."""
     texts = torch.tensor([[0.9, 0.1, 0.3], [0.8, 0.5, 0.1], [0.7, 0.2, 0.6]])
-    found = RetrievalEvaluator(GALLERY, [0, 1, 2], "english")(texts).to_dict()
+    found = RetrievalEvaluator(GALLERY, [0, 1, 2], "english")(texts)
     # rows, after division by their lengths: (.94 .10 .31), (.84 .53 .11), (.74 .21 .64)
     # ranks of the diagonal: in its row 1, 2, 2; in its column 1, 1, 1
-    assert found["text_to_english"]["recall@1"] == pytest.approx(1 / 3)
-    assert found["english_to_text"]["recall@1"] == 1.0
-    assert found["mean_recall@1"] == pytest.approx((1 / 3 + 1) / 2)
-    assert found["mean_recall"] == pytest.approx((1 / 3 + 1 + 1 + 1 + 1 + 1) / 6)
+    assert found.metrics["text_to_english"].recall[1] == pytest.approx(1 / 3)
+    assert found.metrics["english_to_text"].recall[1] == 1.0
+    assert found.mean_recall_at_1 == pytest.approx((1 / 3 + 1) / 2)
+    assert found.mean_recall == pytest.approx((1 / 3 + 1 + 1 + 1 + 1 + 1) / 6)
 
 
 def test_mean_recall_is_over_1_5_and_10_of_both_directions():

@@ -237,12 +237,12 @@ def towers_on(monkeypatch, tmp_path):
 
 
 def same_results(found, expected):
-    assert found["metrics"] == expected["metrics"]
-    assert found["ranks"] == expected["ranks"]
-    if "curve" in expected:
-        close(torch.tensor(found["curve"]["loss"]), torch.tensor(expected["curve"]["loss"]))
-        assert found["curve"]["val_mean_recall@1"] == expected["curve"]["val_mean_recall@1"]
-        assert found["best_step"] == expected["best_step"]
+    assert found.metrics == expected.metrics
+    assert found.all_ranks == expected.all_ranks
+    if expected.curve is not None:
+        close(torch.tensor(found.curve.loss), torch.tensor(expected.curve.loss))
+        assert found.curve.val_mean_recall_at_1 == expected.curve.val_mean_recall_at_1
+        assert found.best_step == expected.best_step
 
 
 @pytest.mark.parametrize(
@@ -259,8 +259,7 @@ def test_every_route_gives_what_it_gives_on_the_cpu(fake_device, small, towers_o
 
 def test_evaluation_of_an_adapter_file_gives_what_it_gives_on_the_cpu(fake_device, small, towers_on, tmp_path):
     towers_on("cpu", "bert")
-    run_id = train(make_config({**small, "epochs": 1, "route": "baseline1"}))["run_id"]
-    weights = f"{small['out']}/adapters/{run_id}.safetensors"
+    weights = str(train(make_config({**small, "epochs": 1, "route": "baseline1"})).adapter_path)
     results = []
     for device in ("cpu", fake_device.device):
         towers_on(device, "bert")
@@ -397,4 +396,4 @@ def test_an_experiment_on_a_gpu_gives_what_it_gives_on_the_cpu(small, towers_on,
     for device in ("cuda:0", "cpu"):
         towers_on(torch.device(device))
         results.append(train(make_config({**small, "epochs": 1, "device": device, "out": str(tmp_path / device)})))
-    torch.testing.assert_close(*(torch.tensor(r["curve"]["loss"]) for r in results), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(*(torch.tensor(r.curve.loss) for r in results), rtol=1e-4, atol=1e-4)

@@ -17,6 +17,7 @@ from pecl.report.page.gallery import Gallery, make_gallery
 from pecl.report.page.tables import SortableTable, runs_table, software_table, sortable
 from pecl.report.plots import Drawing, Plot
 from pecl.report.tables import Report
+from pecl.results.result import Result
 
 FILE = "index.html"
 _PIXELS = 130  # of an inch of a plot: letters of 8 points are then as large as the page's
@@ -25,7 +26,7 @@ _STATIC = Path(__file__).parent / "static"
 
 def write_page(
     folder: str | Path,
-    results: Sequence[dict[str, Any]],
+    results: Sequence[Result],
     report: Report,
     drawing: Drawing,
     captions: int,
@@ -50,7 +51,7 @@ def write_page(
     return write_text(Path(folder) / FILE, build_page(results, report, drawing, gallery))
 
 
-def build_page(results: Sequence[dict[str, Any]], report: Report, drawing: Drawing, gallery: Gallery) -> str:
+def build_page(results: Sequence[Result], report: Report, drawing: Drawing, gallery: Gallery) -> str:
     """Return the page; equal input gives an equal page."""
     # Autoescape: captions, paths and names of one's own data are text, whatever is in them.
     environment = Environment(
@@ -62,8 +63,8 @@ def build_page(results: Sequence[dict[str, Any]], report: Report, drawing: Drawi
         script=Markup(script),
         policy=f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}",
         runs=len(results),
-        complete=sum(result["status"] == "complete" for result in results),
-        datasets=sorted({result["config"]["dataset"] for result in results}),
+        complete=sum(result.status == "complete" for result in results),
+        datasets=sorted({result.config.dataset for result in results}),
         sections=_sections(report),
         left_out=report.left_out,
         plots=[(plot, _svg(plot), round(plot.figure.get_figwidth() * _PIXELS)) for plot in drawing.plots],

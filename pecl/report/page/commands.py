@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import fields
-from typing import Any
 
 from pecl.config import ExperimentConfig
+from pecl.results.result import Result
 
 
-def run_command(result: dict[str, Any]) -> str:
+def run_command(result: Result) -> str:
     """Return `pecl train --flag value ...` or `pecl evaluate ...` with the config's fields that are not the default.
 
     A cell that was trained in one pass with others is repeated by their grid alone; a comment says so.
     """
-    words = ["pecl", result["kind"]]
+    words = ["pecl", result.kind]
     for item in fields(ExperimentConfig):
-        value = result["config"].get(item.name, item.default)
+        value = getattr(result.config, item.name)
         if value == item.default or not item.metadata.get("flag", True):
             continue
         flag = item.name.replace("_", "-")
@@ -25,7 +25,6 @@ def run_command(result: dict[str, Any]) -> str:
         else:
             words += [f"--{flag}", "none" if value is None else str(value)]
     command = shlex.join(words)
-    if not result["config"].get("beside"):
+    if result.config.beside is None or result.fleet is None:
         return command
-    size = result["fleet"]["size"]
-    return f"{command}  # its dropout is that of a grid with --fleet {size}"
+    return f"{command}  # its dropout is that of a grid with --fleet {result.fleet.size}"

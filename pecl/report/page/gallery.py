@@ -14,7 +14,7 @@ from pecl.report.page.choice import choose, count_changes
 from pecl.report.page.pictures import Pictures
 from pecl.report.page.sources import Source, find_sources
 from pecl.report.tables import BEST
-from pecl.report.tables.groups import Result
+from pecl.results.result import Result
 
 MAX_PICTURES = 1500  # about 8 MB; more than these make a page slow
 ISO_639 = {"jp": "ja"}  # a data set's code -> what the attribute lang asks for
@@ -72,20 +72,20 @@ def _count_pictures(sources: Sequence[Source], limit: int) -> int:
 
 def _group(source: Source, limit: int, pictures: Pictures) -> dict[str, Any]:
     result, data = source.result, source.data
-    config, before, after = result["config"], source.ranks("zero_shot"), source.ranks(BEST)
+    config, before, after = result.config, source.ranks("zero_shot"), source.ranks(BEST)
     places = choose(before, after, limit)
     texts = source.kind == "english"
     items = sorted({item for place in places for item in source.items(place)})
     # English captions keep their index in the data set, for two of them may read the same.
-    shown = {item: item for item in items} if texts else pictures.numbers(config["dataset"], data.images, items)
+    shown = {item: item for item in items} if texts else pictures.numbers(config.dataset, data.images, items)
     return {
-        "language": config["language"],
-        "lang": ISO_639.get(config["language"], config["language"]),
-        "name": language_name(config["language"]),
-        "query_lang": "en" if result["data"]["query"]["test"] == "target_to_english" else None,
-        "label": f"{source.route}, {result['adapter']['spec']} ({data.dataset}, gallery "
-        f"{result['data']['gallery']['size']:,} {'English captions' if texts else 'images'})",
-        "run": result["run_id"],
+        "language": config.language,
+        "lang": ISO_639.get(config.language, config.language),
+        "name": language_name(config.language),
+        "query_lang": "en" if result.data.query["test"] == "target_to_english" else None,
+        "label": f"{source.route}, {result.adapter.spec} ({data.dataset}, gallery "
+        f"{result.data.gallery.size:,} {'English captions' if texts else 'images'})",
+        "run": result.run_id,
         "captions": len(before),
         "counts": count_changes(before, after),
         "texts": {item: data.english[item] for item in items} if texts else None,
@@ -94,8 +94,8 @@ def _group(source: Source, limit: int, pictures: Pictures) -> dict[str, Any]:
 
 
 def _card(source: Source, place: int, shown: dict[int, int]) -> dict[str, Any]:
-    caption, found = source.test[place], source.result["retrieved"]["test"]
-    query = source.result["data"]["query"]["test"]
+    caption, found = source.test[place], source.retrieved
+    query = source.result.data.query["test"]
     card = {
         "caption": source.data.target[caption],
         "english": source.data.english[caption],

@@ -6,7 +6,6 @@ that the run was made with.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,10 +16,10 @@ from pecl.config import Role, fields_of, make_config
 from pecl.data.captions import ParallelCaptions
 from pecl.errors import DataError
 from pecl.experiment.inputs import load_captions
-from pecl.report.plots.estimates import best_of_routes
-from pecl.report.tables import BEST, by_group, chosen_cells
-from pecl.report.tables.groups import Result
-from pecl.results.result import manifest_path
+from pecl.report.tables import BEST, best_of_routes, by_group, chosen_cells
+from pecl.report.tables.table import SHORT_ID
+from pecl.results.result import Result
+from pecl.results.side_files import Nearest, read_manifest, read_retrieved
 from pecl.retrieval.measures import DIRECTIONS
 
 # Fields that say which data a run was measured on; routes and shots share them
@@ -29,21 +28,22 @@ _DATA_FIELDS = fields_of(Role.DATA)
 
 @dataclass(frozen=True)
 class Source:
-    """A run with what it was made from: its data, the data's indices of its test captions, and their ranks."""
+    """A run with what it was made from: its data, the data's indices of its test captions, and what they retrieved."""
 
     result: Result
     route: str
     data: ParallelCaptions
     test: list[int]
+    retrieved: Nearest
 
     @property
     def kind(self) -> str:
         """Kind of the gallery: images, or english."""
-        return self.result["data"]["gallery"]["kind"]
+        return self.result.data.gallery.kind
 
-    def ranks(self, which: str) -> list[int]:
+    def ranks(self, stage: str) -> tuple[int, ...]:
         """Return the ranks of the right items of the test captions, `zero_shot` or `best`."""
-        return self.result["ranks"]["test"][which][DIRECTIONS[self.kind][1]]
+        return self.result.ranks(DIRECTIONS[self.kind][1], stage=stage)
 
     def item(self, caption: int) -> int:
         """Return the gallery item that a caption should find."""
@@ -51,24 +51,26 @@ class Source:
 
     def items(self, place: int) -> set[int]:
         """Return all items that the card of the test caption at `place` shows."""
-        found = self.result["retrieved"]["test"]
+        found = self.retrieved
         return {self.item(self.test[place]), *found["zero_shot"][place], *found[BEST][place]}
 
 
 def find_sources(results: Sequence[Result], data_dir: str | Path | None) -> tuple[list[Source], list[str]]:
-    """Return the best run of each language and route with its data, and a sentence for each that has to be left out.
+    """Return the best run of each language and route with its data, and a sentence for each reason to leave runs out.
 
     Raises:
         DataError: the data found are not those that a run was made with.
     """
     load = cache(load_captions)  # routes of a language share their data
-    sources, notes = [], []
+    sources: list[Source] = []
+    left_out: dict[str, list[str]] = {}  # reason -> runs
     for route, result in _chosen(results):
         try:
             sources.append(_source(route, result, load, data_dir))
         except _NotAtHand as reason:
-            notes.append(str(reason))
-    return sources, list(dict.fromkeys(notes))
+            left_out.setdefault(str(reason), []).append(result.run_id[:SHORT_ID])
+    notes = [f"{reason}; left out: run{'s' * (len(runs) > 1)} {', '.join(runs)}" for reason, runs in left_out.items()]
+    return sources, notes
 
 
 class _NotAtHand(Exception):
@@ -80,7 +82,7 @@ def _chosen(results: Sequence[Result]) -> list[tuple[str, Result]]:
 
     The group with the most runs comes first.
     """
-    trained = [result for result in results if result["status"] == "complete" and result["kind"] == "train"]
+    trained = [result for result in results if result.status == "complete" and result.kind == "train"]
     return [
         (route, cell.chosen_run)
         for runs in sorted(by_group(trained).values(), key=len, reverse=True)
@@ -91,39 +93,33 @@ def _chosen(results: Sequence[Result]) -> list[tuple[str, Result]]:
 
 def _source(route: str, result: Result, load: Callable[..., ParallelCaptions], data_dir: str | Path | None) -> Source:
     """Return a run with its data; raise _NotAtHand where something is missing."""
-    config, name = result["config"], result["data"]["dataset"]
-    folder = Path(result["path"]).parent if "path" in result else Path(config["out"])
-    path = manifest_path(folder, result["run_id"])
-    if "retrieved" not in result or not path.exists():
-        raise _NotAtHand(f"Run {result['run_id']} did not record what it retrieved, or {path} is missing: run it again")
-    query = result["data"]["query"]["test"]
+    config = result.config
+    manifest, retrieved = read_manifest(result), read_retrieved(result)
+    if manifest is None or retrieved is None:
+        missing = "The manifest of the split" if manifest is None else "What was retrieved"
+        raise _NotAtHand(f"{missing} is not beside the results (it need not be kept): train again to see captions here")
+    query = result.data.query["test"]
     try:
-        values = {field: config[field] for field in _DATA_FIELDS if field in config}
-        data_dir = data_dir or config["data_dir"]
+        values = {field: getattr(config, field) for field in _DATA_FIELDS}
+        data_dir = data_dir or config.data_dir
         data = load(make_config({**values, "data_dir": data_dir and str(data_dir)}), (query,))
     except DataError as error:
-        raise _NotAtHand(f"The data of {name} are not at hand, so their captions are left out: {error}") from error
-    manifest = _read_manifest(path)
+        raise _NotAtHand(
+            f"The data of {result.data.dataset} are not at hand, so their captions are left out: {error}"
+        ) from error
     _check_data(result, manifest, data)
-    return Source(result, route, data, manifest["indices"]["test"])
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"manifest {path} cannot be read ({error}); run {path.stem} again") from error
+    return Source(result, route, data, manifest["indices"]["test"], retrieved)
 
 
 def _check_data(result: Result, manifest: dict[str, Any], data: ParallelCaptions) -> None:
     """Raise DataError unless `data` are those that the result was made from."""
     found = data.hashes()
-    wrong = [name for name, sha in result["data"]["sha256"].items() if sha and found[name] and sha != found[name]]
+    wrong = [name for name, sha in result.data.sha256.items() if sha and found[name] and sha != found[name]]
     shown, ids = manifest["gallery"], data.images.ids if data.images else ()
     if shown["kind"] == "images" and [ids[i] for i in shown["items"]] != shown["ids"]:
         wrong.append("gallery")
     if wrong:
         raise DataError(
-            f"{data.dataset}/{data.language} is not what run {result['run_id']} was made with: its {wrong[0]} differs; "
+            f"{data.dataset}/{data.language} is not what run {result.run_id} was made with: its {wrong[0]} differs; "
             "point --data-dir at the data it was made with, or leave the gallery out with --gallery-captions 0"
         )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
 
 from pecl.report.page.commands import run_command
+from pecl.results.result import Result
 
 # A number at the start of a cell: 0.123, +1.5 %, 165,888, 1e-4, or [+0.002, the lower end of an interval.
 _NUMBER = re.compile(r"\[?([+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[+-]?\d+)?)(?=$|[\s%,\]])", re.IGNORECASE)
@@ -61,16 +62,16 @@ def leading_number(text: str) -> float | None:
     return float(match.group(1).replace(",", "")) if match else None
 
 
-def runs_table(results: Sequence[dict[str, Any]]) -> SortableTable:
+def runs_table(results: Sequence[Result]) -> SortableTable:
     """Return one row a run: what it is, and the command that repeats it."""
     rows = [
         {
-            RUN: result["run_id"],
-            "status": result["status"],
-            "data set": result["config"]["dataset"],
-            "language": result["config"]["language"],
-            "route": result["config"]["route"],
-            "seed": result["config"]["seed"],
+            RUN: result.run_id,
+            "status": result.status,
+            "data set": result.config.dataset,
+            "language": result.config.language,
+            "route": result.config.route,
+            "seed": result.config.seed,
             "software": number,
             "command": run_command(result),
         }
@@ -79,29 +80,29 @@ def runs_table(results: Sequence[dict[str, Any]]) -> SortableTable:
     return sortable("Commands that repeat the runs", pd.DataFrame(rows))
 
 
-def software_table(results: Sequence[dict[str, Any]]) -> SortableTable:
+def software_table(results: Sequence[Result]) -> SortableTable:
     """Return one row for each set of versions, commit and machine that runs were made with."""
     numbers = software_numbers(results)
     rows = []
     for number in sorted(set(numbers)):
-        result = results[numbers.index(number)]
-        dirty = {True: "with uncommitted changes", False: "clean", None: "not a checkout"}[result.get("dirty")]
+        software = results[numbers.index(number)].environment
+        dirty = {True: "with uncommitted changes", False: "clean", None: "not a checkout"}[software.dirty]
         rows.append(
             {
                 "software": number,
                 "runs": numbers.count(number),
-                "commit": result.get("commit") or "-",
+                "commit": software.commit or "-",
                 "checkout": dirty,
-                **{name: version or "-" for name, version in result.get("versions", {}).items()},
-                **result.get("machine", {}),
+                **{name: version or "-" for name, version in software.versions.items()},
+                **asdict(software.machine),
             }
         )
     return sortable("Versions", pd.DataFrame(rows).fillna("-"))
 
 
-def software_numbers(results: Sequence[dict[str, Any]]) -> list[int]:
+def software_numbers(results: Sequence[Result]) -> list[int]:
     """Return for each result the number of its software, from 1 in the order in which they come up."""
-    keys = [repr([result.get(name) for name in ("versions", "machine", "commit", "dirty")]) for result in results]
+    keys = [repr(result.environment) for result in results]
     order = {key: number for number, key in enumerate(dict.fromkeys(keys), 1)}
     return [order[key] for key in keys]
 

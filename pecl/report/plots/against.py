@@ -11,7 +11,7 @@ from pecl.report.plots.estimates import SCORE, Estimate, describe, gain, run_ids
 from pecl.report.plots.groups import plot_groups, trainings, with_names
 from pecl.report.plots.style import GREY, MARKERS, NotDrawn, Plot, legend, look, panels, styled
 from pecl.report.tables import Cell, Group, chosen_cells, group_of
-from pecl.report.tables.groups import Result
+from pecl.results.result import Result
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def _panels(cells: Sequence[Cell], field: str, x: Callable[[Cell], int]) -> list
         if own:
             first = next(iter(own.values()))[0]
             said = [first.route, *([] if field == "adapter" else [_module(first)])]
-            said += [] if first.config["train_on"] == "pairs" else [first.config["train_on"]]
+            said += [] if first.config.train_on == "pairs" else [first.config.train_on]
             kept.append(_Panel(", ".join(said), own))
     return kept
 
@@ -130,8 +130,8 @@ def _languages(found: Sequence[_Panel]) -> list[str]:
 
 
 def _trainable(cell: Cell) -> int:
-    return cell.runs[0]["adapter"]["trainable"]
+    return cell.runs[0].adapter.trainable
 
 
 def _module(cell: Cell) -> str:
-    return cell.runs[0]["adapter"]["spec"]
+    return cell.runs[0].adapter.spec

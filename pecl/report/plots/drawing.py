@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pecl.files import check_writable, write_bytes, write_text
 from pecl.report.plots.against import draw_parameters, draw_shots
@@ -14,10 +13,11 @@ from pecl.report.plots.curves import draw_curves
 from pecl.report.plots.grid import draw_heat_map
 from pecl.report.plots.recall import draw_gap_closed, draw_recall
 from pecl.report.plots.style import FORMATS, NotDrawn, Plot
+from pecl.results.result import Result
 
 logger = logging.getLogger(__name__)
 
-PLOTS: dict[str, Callable[[Sequence[dict[str, Any]]], list[Plot]]] = {
+PLOTS: dict[str, Callable[[Sequence[Result]], list[Plot]]] = {
     "recall": draw_recall,
     "gap-closed": draw_gap_closed,
     "parameters": draw_parameters,
@@ -35,7 +35,7 @@ class Drawing:
     not_drawn: dict[str, str] = field(default_factory=dict)
 
 
-def draw_plots(results: Sequence[dict[str, Any]]) -> Drawing:
+def draw_plots(results: Sequence[Result]) -> Drawing:
     """Draw every plot of `PLOTS` that complete results have the data for; the log names the others, with the reason."""
     drawing = Drawing()
     for name, draw in PLOTS.items():

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pecl.languages import language_name
-from pecl.report.tables import BEST, Cell, Group, hits
-from pecl.report.tables.groups import Result
+from pecl.report.tables import Cell, Group, hits
 from pecl.report.tables.statistics import intervals, sample_std
 from pecl.report.tables.table import seeds_text
-from pecl.retrieval.measures import METRIC
+from pecl.results.result import Result
 
 SCORE = "mean R@1"
 
@@ -42,7 +40,7 @@ class Estimate:
 
 def zero_shot(result: Result) -> Estimate:
     """Return the score of the plain tower that `result` holds, with its bootstrap interval over test items."""
-    return _bootstrapped(hits(result, "zero_shot"), (), (result["run_id"],))
+    return _bootstrapped(hits(result, "zero_shot"), (), (result.run_id,))
 
 
 def trained(cell: Cell) -> Estimate:
@@ -69,26 +67,6 @@ def _over_seeds(cell: Cell, per_item: np.ndarray, less: float) -> Estimate:
 def _bootstrapped(per_item: np.ndarray, seeds: tuple[int, ...], runs: tuple[str, ...]) -> Estimate:
     low, high = intervals([per_item])[0].tolist()
     return Estimate(float(per_item.mean()), low, high, seeds, runs)
-
-
-def validation(cell: Cell) -> float:
-    """Return the validation score that a cell was chosen by."""
-    return cell.chosen_run["metrics"]["val"][BEST][METRIC]
-
-
-def best_of_routes(cells: Sequence[Cell]) -> dict[str, dict[str, Cell]]:
-    """Return language -> route -> the cell with the best validation score, whatever its module.
-
-    A route that was trained on text of its own has that in its name.
-    """
-    found: dict[str, dict[str, Cell]] = {}
-    for cell in cells:
-        train_on = cell.config["train_on"]
-        name = cell.route if train_on == "pairs" else f"{cell.route}, {train_on}"
-        routes = found.setdefault(cell.language, {})
-        if name not in routes or validation(cell) > validation(routes[name]):
-            routes[name] = cell
-    return dict(sorted(found.items(), key=lambda item: language_name(item[0])))
 
 
 def where_text(group: Group, captions: Iterable[int]) -> str:

@@ -15,8 +15,8 @@ from pecl.report.plots.estimates import SCORE, Estimate, gain, run_ids, where_te
 from pecl.report.plots.groups import plot_groups
 from pecl.report.plots.style import COLUMN, NotDrawn, Plot, panels, styled
 from pecl.report.tables import Cell, Group, chosen_cells
-from pecl.report.tables.groups import Result
 from pecl.report.tables.table import seeds_text
+from pecl.results.result import Result
 
 _COLOURS = "PuOr"  # diverging, told apart by colour-blind readers; white is no gain
 _ACROSS = 2  # panels beside each other
@@ -64,7 +64,7 @@ def _grids(runs: Sequence[Result]) -> dict[tuple, dict[Place, Cell]]:
     """
     by_place: dict[Place, list[Result]] = {}
     for result in runs:
-        by_place.setdefault((result["config"]["lr"], result["config"]["alignment_weight"]), []).append(result)
+        by_place.setdefault((result.config.lr, result.config.alignment_weight), []).append(result)
     found: dict[tuple, dict[Place, Cell]] = {}
     for place, own in sorted(by_place.items()):
         for cell in chosen_cells(own):
@@ -81,12 +81,12 @@ def _panel_key(cell: Cell) -> tuple:
 
 
 def _place(cell: Cell) -> Place:
-    return cell.config["lr"], cell.config["alignment_weight"]
+    return cell.config.lr, cell.config.alignment_weight
 
 
 def _title(cell: Cell) -> str:
-    train_on = cell.config["train_on"]
-    words = f"{language_name(cell.language)}, {cell.route}, {cell.runs[0]['adapter']['spec']}"
+    train_on = cell.config.train_on
+    words = f"{language_name(cell.language)}, {cell.route}, {cell.runs[0].adapter.spec}"
     return words if train_on == "pairs" else f"{words}\n{train_on}"
 
 

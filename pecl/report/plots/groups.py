@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from pecl.report.plots.style import NotDrawn, Plot
 from pecl.report.tables import Group, by_group
-from pecl.report.tables.groups import Result
+from pecl.results.result import Result
 
 # (group, its trainings, all results) -> plot
 DrawGroup = Callable[[Group, list[Result], Sequence[Result]], Plot]
@@ -20,7 +20,7 @@ def trainings(results: Sequence[Result]) -> list[Result]:
     Raises:
         NotDrawn: there are none.
     """
-    found = [result for result in results if result["kind"] == "train"]
+    found = [result for result in results if result.kind == "train"]
     if not found:
         raise NotDrawn("no complete training among the results")
     return found

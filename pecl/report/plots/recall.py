@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 
 from pecl.languages import language_name
-from pecl.report.plots.estimates import SCORE, Estimate, best_of_routes, describe, gain, run_ids, trained, zero_shot
+from pecl.report.plots.estimates import SCORE, Estimate, describe, gain, run_ids, trained, zero_shot
 from pecl.report.plots.groups import plot_groups
 from pecl.report.plots.style import GREY, NotDrawn, Plot, legend, look, panels, styled
-from pecl.report.tables import Cell, Group, chosen_cells
+from pecl.report.tables import Cell, Group, best_of_routes, chosen_cells
 from pecl.report.tables.disparity import find_english
-from pecl.report.tables.groups import Result
 from pecl.report.tables.statistics import ENGLISH
+from pecl.results.result import Result
 
 _ROW = 0.17  # inches: height of one route's row
 _LEVEL = 0.1  # of English recall: a smaller gap is too small for shares of it to say much

@@ -5,7 +5,7 @@ and route is chosen by its validation score, never by its test. What was measure
 """
 
 from pecl.report.tables.build import TABLES, Report, report
-from pecl.report.tables.cells import Cell, best_cells, chosen_cells
+from pecl.report.tables.cells import Cell, best_cells, best_of_routes, chosen_cells
 from pecl.report.tables.formats import FORMATS, text_table
 from pecl.report.tables.groups import Group, by_group, group_of
 from pecl.report.tables.modules import module_table
@@ -22,6 +22,7 @@ __all__ = [
     "Report",
     "Table",
     "best_cells",
+    "best_of_routes",
     "by_group",
     "chosen_cells",
     "evaluation_table",

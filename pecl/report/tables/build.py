@@ -71,7 +71,7 @@ def report(results: Sequence[Result], against: str | None = None, where: Sequenc
         DataError: there is no complete result, or none that fulfils the conditions, or one is damaged, or runs of one
             language and gallery were tested on different captions.
     """
-    complete = [result for result in results if result["status"] == "complete"]
+    complete = [result for result in results if result.status == "complete"]
     if not complete:
         unfinished = f" ({_count(results)})" if results else ""
         raise DataError(f"no complete results here{unfinished}; run pecl train or pecl evaluate first")
@@ -79,7 +79,7 @@ def report(results: Sequence[Result], against: str | None = None, where: Sequenc
         check_result(result)
     complete = select(complete, where)
     tables = [table for group, own in by_group(complete).items() for table in _tables(group, own, complete)]
-    tables += _shots([result for result in complete if result["kind"] == "train"])
+    tables += _shots([result for result in complete if result.kind == "train"])
     if against is not None:
         tables.append(published_table(read_published(against), complete))
     return Report(tables, _count(results))
@@ -112,9 +112,9 @@ def _shots(trained: Sequence[Result]) -> Iterator[Table]:
 
 def _count(results: Sequence[Result]) -> str:
     """Return how many results are not complete, and which."""
-    counts = Counter(result["status"] for result in results if result["status"] != "complete")
+    counts = Counter(result.status for result in results if result.status != "complete")
     named = {
-        status: ", ".join(result["run_id"][:SHORT_ID] for result in results if result["status"] == status)
+        status: ", ".join(result.run_id[:SHORT_ID] for result in results if result.status == status)
         for status in counts
     }
     return "; ".join(f"{count} {status}: {named[status]}" for status, count in sorted(counts.items()))

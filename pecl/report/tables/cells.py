@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from pecl.config import IDENTITY_DEFAULTS, Role, fields_of
-from pecl.report.tables.groups import Group, Result, group_of
+from pecl.config import IDENTITY_DEFAULTS, ExperimentConfig, Role, fields_of
+from pecl.languages import language_name
+from pecl.report.tables.groups import Group, group_of
 from pecl.report.tables.statistics import BEST, hits, sample_std
-from pecl.retrieval.measures import METRIC
+from pecl.report.tables.table import test_captions
+from pecl.results.result import Result
 
 _SAID = fields_of(Role.GROUP | Role.ROW | Role.REPEAT)  # by the table, or by the row
 _SETTING = [name for name in IDENTITY_DEFAULTS if name not in _SAID | fields_of(Role.SEARCHED)]
@@ -39,44 +41,49 @@ class Cell:
     aside: int = 0
 
     @property
-    def config(self) -> dict[str, Any]:
+    def config(self) -> ExperimentConfig:
         """Config of the first run."""
-        return self.runs[0]["config"]
+        return self.runs[0].config
 
     @property
     def language(self) -> str:
         """Language that was trained."""
-        return self.config["language"]
+        return self.config.language
 
     @property
     def pairs(self) -> int:
         """Number of pairs that were trained on."""
-        return self.runs[0]["data"]["split"]["train"]
+        return self.runs[0].data.split["train"]
 
     @property
     def route(self) -> str:
         """Route that was trained."""
-        return self.config["route"]
+        return self.config.route
 
     @property
     def query(self) -> str:
         """Column that is tested on: target, or target_to_english."""
-        return self.runs[0]["data"]["query"]["test"]
+        return self.runs[0].data.query["test"]
 
     @property
     def seeds(self) -> list[int]:
         """Seeds of the runs."""
-        return [run["config"]["seed"] for run in self.runs]
+        return [run.config.seed for run in self.runs]
 
     @property
     def run_ids(self) -> list[str]:
         """Ids of the runs, by seed."""
-        return [run["run_id"] for run in self.runs]
+        return [run.run_id for run in self.runs]
 
     @property
     def chosen_run(self) -> Result:
         """The run that the choice was made by."""
         return self.runs[self.seeds.index(self.seed)]
+
+    @property
+    def validation(self) -> float:
+        """Validation score that it was chosen by."""
+        return self.chosen_run.recall("val", BEST)
 
     @cached_property
     def setting(self) -> Setting:
@@ -86,12 +93,12 @@ class Cell:
     @property
     def zero_shot(self) -> float:
         """Score of the tower without adapter; the same for every seed."""
-        return self.runs[0]["metrics"]["test"]["zero_shot"][METRIC]
+        return self.runs[0].recall(stage="zero_shot")
 
     @property
     def scores(self) -> list[float]:
         """Score after training, by seed."""
-        return [run["metrics"]["test"][BEST][METRIC] for run in self.runs]
+        return [run.recall(stage=BEST) for run in self.runs]
 
     @property
     def mean(self) -> float:
@@ -106,7 +113,7 @@ class Cell:
     @property
     def captions(self) -> int:
         """Number of test captions: queries of the direction that starts from text."""
-        return len(list(self.runs[0]["ranks"]["test"][BEST].values())[-1])
+        return test_captions(self.runs[0])
 
     @cached_property
     def trained_hits(self) -> np.ndarray:
@@ -121,17 +128,15 @@ class Cell:
 
 def setting_of(result: Result) -> Setting:
     """Return (field, value) of all that a grid does not search over and that neither the table nor the row says."""
-    config = {**IDENTITY_DEFAULTS, **result["config"]}
-    spec = (result["adapter"] or {}).get("spec")
-    return tuple((name, spec if name == "adapter" else config[name]) for name in _SETTING)
+    spec = result.adapter and result.adapter.spec
+    return tuple((name, spec if name == "adapter" else getattr(result.config, name)) for name in _SETTING)
 
 
 def differing_fields(results: Sequence[Result]) -> list[str]:
     """Return the fields in which runs differ, of those that a list of runs has no column of its own for."""
     own = {"adapter", "lr", "alignment_weight"}
     kept = [name for name in IDENTITY_DEFAULTS if name not in _SAID | own]
-    configs = [{**IDENTITY_DEFAULTS, **result["config"]} for result in results]
-    return [name for name in kept if len({str(config[name]) for config in configs}) > 1]
+    return [name for name in kept if len({str(getattr(result.config, name)) for result in results}) > 1]
 
 
 def varying(settings: Iterable[Setting]) -> list[str]:
@@ -148,11 +153,11 @@ def chosen_cells(results: Sequence[Result]) -> list[Cell]:
     """
     rows: dict[tuple[Group, str, str, Setting], dict[tuple, list[Result]]] = {}
     count: Counter[tuple] = Counter()  # a cell's seed may be there twice, alone and in a fleet: those are two cells
-    for result in sorted(results, key=lambda result: (result["config"]["seed"], result["run_id"])):
-        config, key = result["config"], _cell_key(result)
-        place = (group_of(result), config["language"], config["route"], setting_of(result))
-        count[place, key, config["seed"]] += 1
-        rows.setdefault(place, {}).setdefault((key, count[place, key, config["seed"]]), []).append(result)
+    for result in sorted(results, key=lambda result: (result.config.seed, result.run_id)):
+        config, key = result.config, _cell_key(result)
+        place = (group_of(result), config.language, config.route, setting_of(result))
+        count[place, key, config.seed] += 1
+        rows.setdefault(place, {}).setdefault((key, count[place, key, config.seed]), []).append(result)
     chosen = [_choose([tuple(runs) for runs in cells.values()]) for cells in rows.values()]
     return sorted(chosen, key=lambda cell: (cell.language, cell.route, str(cell.setting), cell.run_ids))
 
@@ -162,14 +167,28 @@ def best_cells(results: Sequence[Result]) -> list[Result]:
     return [cell.chosen_run for cell in chosen_cells(results)]
 
 
+def best_of_routes(cells: Sequence[Cell]) -> dict[str, dict[str, Cell]]:
+    """Return language -> route -> the cell with the best validation score, whatever its module.
+
+    A route that was trained on text of its own has that in its name.
+    """
+    found: dict[str, dict[str, Cell]] = {}
+    for cell in cells:
+        train_on = cell.config.train_on
+        name = cell.route if train_on == "pairs" else f"{cell.route}, {train_on}"
+        routes = found.setdefault(cell.language, {})
+        if name not in routes or cell.validation > routes[name].validation:
+            routes[name] = cell
+    return dict(sorted(found.items(), key=lambda item: language_name(item[0])))
+
+
 def _cell_key(result: Result) -> tuple:
-    config = {**IDENTITY_DEFAULTS, **result["config"]}
-    return tuple(str(config[name]) for name in _CELL)
+    return tuple(str(getattr(result.config, name)) for name in _CELL)
 
 
 def _choose(cells: list[tuple[Result, ...]]) -> Cell:
-    count = Counter(run["config"]["seed"] for runs in cells for run in runs)
+    count = Counter(run.config.seed for runs in cells for run in runs)
     seed = min(count, key=lambda seed: (-count[seed], seed))
-    found = [(run, runs) for runs in cells for run in runs if run["config"]["seed"] == seed]
-    _, runs = min(found, key=lambda pair: (-pair[0]["metrics"]["val"][BEST][METRIC], pair[0]["run_id"]))
+    found = [(run, runs) for runs in cells for run in runs if run.config.seed == seed]
+    _, runs = min(found, key=lambda pair: (-pair[0].recall("val", BEST), pair[0].run_id))
     return Cell(runs, seed, compared=len(found), aside=len(cells) - len(found))

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 import pandas as pd
 
 from pecl.report.tables.cells import Cell, Setting, varying
-from pecl.report.tables.groups import Result, group_of, one_group
+from pecl.report.tables.groups import group_of, one_group
 from pecl.report.tables.languages import ZERO_SHOT
 from pecl.report.tables.rows import Row, runs_of, setting_columns, setting_remark
 from pecl.report.tables.statistics import ENGLISH, disparity, share_closed
 from pecl.report.tables.table import Table, frame, number
-from pecl.retrieval.measures import METRIC
+from pecl.results.result import Result
 from pecl.routes import ROUTES
 
 TITLE = "Disparity between languages"
@@ -68,15 +68,15 @@ def zero_shot_disparity_table(evaluations: Sequence[Result]) -> Table | None:
     Raises:
         DataError: they were not measured alike, see `one_group`.
     """
-    plain = [result for result in evaluations if "zero_shot" in result["metrics"]["test"]]
-    if len({result["config"]["language"] for result in plain}) < 2:
+    plain = [result for result in evaluations if "zero_shot" in result.stages]
+    if len({result.config.language for result in plain}) < 2:
         return None
     group = one_group(plain)
     english = find_english(plain, group)
     scores: dict[str, dict[str, float]] = {}
     for result in plain:
-        query = result["data"]["query"]["test"]
-        scores.setdefault(query, {})[result["config"]["language"]] = _zero_shot(result)
+        query = result.data.query["test"]
+        scores.setdefault(query, {})[result.config.language] = _zero_shot(result)
     conditions = [_Condition(ZERO_SHOT[query], ZERO_SHOT[query], own) for query, own in scores.items() if len(own) > 1]
     if not conditions:
         return None
@@ -105,11 +105,9 @@ def find_english(results: Sequence[Result], group: object) -> Result | None:
     english = [
         result
         for result in results
-        if result["config"]["language"] == ENGLISH
-        and result["data"]["query"]["test"] == "target"
-        and "zero_shot" in result["metrics"]["test"]
+        if result.config.language == ENGLISH and result.data.query["test"] == "target" and "zero_shot" in result.stages
     ]
-    ordered = sorted(english, key=lambda result: result["run_id"])
+    ordered = sorted(english, key=lambda result: result.run_id)
     same = [result for result in ordered if alike(result, group.split_seed)]
     return next(iter(same + [result for result in ordered if alike(result, None)]), None)
 
@@ -185,4 +183,4 @@ def _remarks(english: Result | None) -> tuple[str, ...]:
 
 
 def _zero_shot(result: Result) -> float:
-    return result["metrics"]["test"]["zero_shot"][METRIC]
+    return result.recall(stage="zero_shot")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from pecl.errors import ConfigError, DataError, unknown
+from pecl.results.parts import Tower
+from pecl.results.result import Result
 from pecl.retrieval.measures import DIRECTIONS
-
-Result = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -63,23 +63,22 @@ class Group:
 
 def group_of(result: Result) -> Group:
     """Return the group that a complete result belongs to."""
-    config, data, towers = result["config"], result["data"], result["towers"]
-    kind = data["gallery"]["kind"]
+    config, data, towers = result.config, result.data, result.towers
     return Group(
-        dataset=data["dataset"],
-        dataset_split=config.get("split"),
-        captions=data["sha256"]["english"][:8],
-        gallery_kind=kind,
-        gallery_size=data["gallery"]["size"],
-        split_seed=config["split_seed"] if result["kind"] == "train" else None,
-        text_tower=_tower(towers["text"]),
-        image_tower=_tower(towers["image"]) if kind == "images" else None,
-        test_query=config["test_query"],
+        dataset=data.dataset,
+        dataset_split=config.split,
+        captions=data.sha256["english"][:8],
+        gallery_kind=data.gallery.kind,
+        gallery_size=data.gallery.size,
+        split_seed=config.split_seed if result.kind == "train" else None,
+        text_tower=_tower(towers.text),
+        image_tower=_tower(towers.image) if data.gallery.kind == "images" else None,
+        test_query=config.test_query,
     )
 
 
-def _tower(described: Mapping[str, str] | None) -> str:
-    return f"{described['name']} {described.get('fingerprint', '')[:8]}".strip() if described else "unknown"
+def _tower(tower: Tower | None) -> str:
+    return f"{tower.name} {tower.fingerprint[:8]}" if tower else "unknown"
 
 
 def by_group(results: Iterable[Result]) -> dict[Group, list[Result]]:
@@ -132,9 +131,9 @@ def _check_captions(results: Sequence[Result]) -> None:
     """Raise DataError if two runs of one language and test column were tested on different text."""
     seen: dict[tuple[str, str], Result] = {}
     for result in results:
-        language, column = result["config"]["language"], result["data"]["query"]["test"]
+        language, column = result.config.language, result.data.query["test"]
         first = seen.setdefault((language, column), result)
-        before, now = (str(one["data"]["sha256"][column])[:8] for one in (first, result))
+        before, now = (str(one.data.sha256[column])[:8] for one in (first, result))
         if before != now:
             raise DataError(
                 f"{where(first)} and {where(result)} were tested on different captions of language {language}: "
@@ -144,7 +143,7 @@ def _check_captions(results: Sequence[Result]) -> None:
 
 def where(result: Result) -> str:
     """Return how a message names a result."""
-    return f"run {result['run_id']}" + (f" ({result['path']})" if "path" in result else "")
+    return f"run {result.run_id}" + (f" ({result.path})" if result.path else "")
 
 
 def select(results: Sequence[Result], conditions: Sequence[str]) -> list[Result]:
@@ -170,7 +169,7 @@ def select(results: Sequence[Result], conditions: Sequence[str]) -> list[Result]
 
 
 def _value(result: Result, key: str) -> Any:
-    known = {**result["config"], **asdict(group_of(result)), "kind": result["kind"]}
+    known = {**result.config.to_dict(), **asdict(group_of(result)), "kind": result.kind}
     if key not in known:
         raise ConfigError(f"--where: {unknown('key', key, known)}")
     return known[key]

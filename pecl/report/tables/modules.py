@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import pandas as pd
 
 from pecl.report.tables.cells import Cell, chosen_cells, varying
-from pecl.report.tables.groups import Result, one_group
+from pecl.report.tables.groups import one_group
 from pecl.report.tables.rows import Row, cell_rows, remarks_on, runs_of, score_columns, setting_columns, setting_text
 from pecl.report.tables.table import Table, frame
+from pecl.results.result import Result
 
 
 def modules_table(cells: Sequence[Cell]) -> Table:
@@ -23,7 +24,7 @@ def modules_table(cells: Sequence[Cell]) -> Table:
     """
     runs = runs_of(cells)
     group = one_group(runs)
-    order = sorted(cells, key=lambda cell: (cell.language, cell.route, cell.runs[0]["adapter"]["trainable"]))
+    order = sorted(cells, key=lambda cell: (cell.language, cell.route, cell.runs[0].adapter.trainable))
     rows = [{**row, **_cost(cell)} for cell, row in zip(order, cell_rows(order), strict=True)]
     different = [name for name in varying(cell.setting for cell in order) if name != "adapter"]
     shown = frame([_shown_module(cell, row, different) for cell, row in zip(order, rows, strict=True)])
@@ -68,13 +69,12 @@ def _without(cell: Cell, left_out: str) -> tuple:
 
 def _cost(cell: Cell) -> Row:
     first = cell.runs[0]
-    adapter = first["adapter"]
     return {
-        "parameters": adapter["trainable"],
-        "share": adapter["share"],
-        "steps": first["steps"],
-        "seconds_per_step": first["seconds"]["per_step"],
-        "peak_memory_mb": first["peak_memory_mb"],
+        "parameters": first.adapter.trainable,
+        "share": first.adapter.share,
+        "steps": first.steps,
+        "seconds_per_step": first.seconds.per_step,
+        "peak_memory_mb": first.peak_memory_mb,
     }
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from pecl.report.tables.groups import Result
 from pecl.report.tables.rows import Row
 from pecl.report.tables.table import Table, frame, number
+from pecl.results.result import Result
+from pecl.results.typed_json import encode
 
 NAMES = {"published": "xtd10_zero_shot"}  # value of --against -> file
 
@@ -55,7 +56,7 @@ def published_table(published: dict[str, Any], results: Sequence[Result]) -> Tab
 
 
 def _remarks(published: dict[str, Any], results: Sequence[Result], used: Sequence[Result]) -> tuple[str, ...]:
-    kept_out = sum(result["data"]["dataset"] == published["dataset"] for result in results) - len(used)
+    kept_out = sum(result.data.dataset == published["dataset"] for result in results) - len(used)
     gallery = f"{published['gallery']['size']:,} {published['gallery']['kind']}"
     remarks = [f"metric: {published['metric_name']}, {published['unit']}", f"gallery: {gallery}"]
     if not used:
@@ -71,20 +72,21 @@ def _ours(published: dict[str, Any], results: Sequence[Result]) -> dict[tuple[st
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for result in results:
         if _counts(published, result):
-            towers = result["towers"]
-            pair = (towers["text"]["name"], (towers["image"] or {}).get("name", "unknown"))
-            score = result["metrics"]["test"]["zero_shot"][published["direction"]][published["metric"]]
-            found.setdefault(pair, {})[result["config"]["language"]] = (100 * score, result["run_id"])
+            text, image = result.towers.text, result.towers.image
+            pair = (text.name, image.name if image else "unknown")
+            k = int(published["metric"].removeprefix("recall@"))
+            score = result.recall(stage="zero_shot", k=k, direction=published["direction"])
+            found.setdefault(pair, {})[result.config.language] = (100 * score, result.run_id)
     return found
 
 
 def _counts(published: dict[str, Any], result: Result) -> bool:
     return (
-        result["kind"] == "evaluate"
-        and result["data"]["dataset"] == published["dataset"]
-        and result["data"]["gallery"] == published["gallery"]
-        and result["data"]["query"]["test"] == "target"
-        and "zero_shot" in result["metrics"]["test"]
+        result.kind == "evaluate"
+        and result.data.dataset == published["dataset"]
+        and encode(result.data.gallery) == published["gallery"]
+        and result.data.query["test"] == "target"
+        and "zero_shot" in result.stages
     )
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from pecl.config import ExperimentConfig
 from pecl.report.tables.cells import Cell, varying
-from pecl.report.tables.groups import Result, group_of
-from pecl.report.tables.statistics import BEST, intervals
+from pecl.report.tables.groups import group_of
+from pecl.report.tables.statistics import intervals
 from pecl.report.tables.table import INTERVAL, interval, number, spread
-from pecl.retrieval.measures import METRIC
+from pecl.results.result import Result
 from pecl.routes import WITHOUT_ANCHOR
 
 Row = dict[str, Any]
@@ -31,8 +32,7 @@ def cell_rows(cells: Sequence[Cell]) -> list[Row]:
 
 
 def _row(cell: Cell, low: float, high: float, different: Sequence[str]) -> Row:
-    chosen = cell.chosen_run
-    group = group_of(chosen)
+    group = group_of(cell.chosen_run)
     setting = {name: value for name, value in cell.setting if name in _ALWAYS or name in different}
     return {
         "language": cell.language,
@@ -45,8 +45,8 @@ def _row(cell: Cell, low: float, high: float, different: Sequence[str]) -> Row:
         "gain": cell.mean - cell.zero_shot,
         "gain_low": low,
         "gain_high": high,
-        "val": chosen["metrics"]["val"][BEST][METRIC],
-        "lr": cell.config["lr"],
+        "val": cell.validation,
+        "lr": cell.config.lr,
         **alignment_of(cell.config),
         "cells_compared": cell.compared,
         "cells_without_the_seed": cell.aside,
@@ -58,10 +58,10 @@ def _row(cell: Cell, low: float, high: float, different: Sequence[str]) -> Row:
     }
 
 
-def alignment_of(config: Mapping[str, Any]) -> Row:
+def alignment_of(config: ExperimentConfig) -> Row:
     """Return name and weight of a run's alignment, None where its route has nothing to align to."""
-    aligned = config["route"] not in WITHOUT_ANCHOR
-    return {name: config[name] if aligned else None for name in ("alignment", "alignment_weight")}
+    aligned = config.route not in WITHOUT_ANCHOR
+    return {name: getattr(config, name) if aligned else None for name in ("alignment", "alignment_weight")}
 
 
 def setting_columns(cell: Cell, different: Sequence[str]) -> Row:

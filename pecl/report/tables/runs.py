@@ -8,10 +8,11 @@ from dataclasses import asdict
 import pandas as pd
 
 from pecl.report.tables.cells import differing_fields
-from pecl.report.tables.groups import Result, group_of
+from pecl.report.tables.groups import group_of
 from pecl.report.tables.rows import Row, alignment_of, setting_text
 from pecl.report.tables.statistics import BEST, gain, hits, intervals
 from pecl.report.tables.table import INTERVAL, Table, interval, test_captions
+from pecl.results.result import Result
 from pecl.retrieval.measures import METRIC, RECALL_AT
 
 
@@ -30,9 +31,9 @@ def runs_table(results: Sequence[Result]) -> Table:
 
 
 def _training_order(result: Result) -> tuple:
-    config = result["config"]
-    searched = (config["lr"], config["alignment_weight"], config["seed"])
-    return config["language"], config["route"], result["adapter"]["spec"], *searched, result["run_id"]
+    config = result.config
+    searched = (config.lr, config.alignment_weight, config.seed)
+    return config.language, config.route, result.adapter.spec, *searched, result.run_id
 
 
 def training_table(results: Sequence[Result]) -> pd.DataFrame:
@@ -47,25 +48,25 @@ def training_rows(results: Sequence[Result]) -> list[Row]:
 
 
 def _training(result: Result, low: float, high: float) -> Row:
-    config, test, adapter = result["config"], result["metrics"]["test"], result["adapter"]
+    config, adapter = result.config, result.adapter
     return {
-        "language": config["language"],
-        "route": config["route"],
-        "adapter": adapter["spec"],
-        "parameters": adapter["trainable"],
-        "train_on": config["train_on"],
-        "shots": config["shots"],
-        "joint": config.get("joint"),
-        "lr": config["lr"],
+        "language": config.language,
+        "route": config.route,
+        "adapter": adapter.spec,
+        "parameters": adapter.trainable,
+        "train_on": config.train_on,
+        "shots": config.shots,
+        "joint": config.joint,
+        "lr": config.lr,
         **alignment_of(config),
-        "seed": config["seed"],
-        "zero_shot": test["zero_shot"][METRIC],
-        "trained": test[BEST][METRIC],
-        "final": test["final"][METRIC],
-        "gain": test[BEST][METRIC] - test["zero_shot"][METRIC],
+        "seed": config.seed,
+        "zero_shot": (before := result.recall(stage="zero_shot")),
+        "trained": (after := result.recall(stage=BEST)),
+        "final": result.recall(stage="final"),
+        "gain": after - before,
         "gain_low": low,
         "gain_high": high,
-        "val": result["metrics"]["val"][BEST][METRIC],
+        "val": result.recall("val", BEST),
         **_origin(result),
     }
 
@@ -78,7 +79,7 @@ def _shown_trainings(results: Sequence[Result], rows: Sequence[Row]) -> pd.DataF
             "route": row["route"],
             "adapter": row["adapter"],
             "parameters": row["parameters"],
-            **{name.replace("_", " "): setting_text(name, result["config"].get(name)) for name in different},
+            **{name.replace("_", " "): setting_text(name, getattr(result.config, name)) for name in different},
             "lr": f"{row['lr']:g}",
             "lambda": "" if row["alignment_weight"] is None else f"{row['alignment_weight']:g}",
             "seed": row["seed"],
@@ -96,9 +97,9 @@ def _shown_trainings(results: Sequence[Result], rows: Sequence[Row]) -> pd.DataF
 
 def evaluations_table(results: Sequence[Result]) -> Table:
     """Return all evaluations of one group."""
-    results = sorted(results, key=lambda result: (result["config"]["language"], result["run_id"]))
+    results = sorted(results, key=lambda result: (result.config.language, result.run_id))
     rows = pd.DataFrame(_evaluations(results))
-    shown = evaluation_table(results).assign(run=[result["run_id"] for result in results])
+    shown = evaluation_table(results).assign(run=[result.run_id for result in results])
     return Table("evaluations", "Evaluations", group_of(results[0]), rows, shown, tuple(results), ids_shown=True)
 
 
@@ -124,24 +125,21 @@ def _readable(name: str) -> str:
 
 
 def _evaluations(results: Sequence[Result]) -> list[Row]:
-    found = intervals([hits(result, next(iter(result["ranks"]["test"]))) for result in results]).tolist()
+    found = intervals([hits(result) for result in results]).tolist()
     return [_evaluation(result, low, high) for result, (low, high) in zip(results, found, strict=True)]
 
 
 def _evaluation(result: Result, low: float, high: float) -> Row:
-    (measured,) = result["metrics"]["test"].values()
+    measured = result.measured()
     directions = {
-        f"{direction} recall@{k}": values[f"recall@{k}"]
-        for direction, values in measured.items()
-        if isinstance(values, dict)
-        for k in RECALL_AT
+        f"{direction} recall@{k}": own.recall[k] for direction, own in measured.directions.items() for k in RECALL_AT
     }
     return {
-        "language": result["config"]["language"],
-        "test_text": result["data"]["query"]["test"],
-        "adapter": result["adapter"]["spec"] if result["adapter"] else "none",
+        "language": result.config.language,
+        "test_text": result.data.query["test"],
+        "adapter": result.adapter.spec if result.adapter else "none",
         **directions,
-        METRIC: measured[METRIC],
+        METRIC: measured.mean_recall_at_1,
         "low": low,
         "high": high,
         **_origin(result),
@@ -154,5 +152,5 @@ def _origin(result: Result) -> Row:
         "metric": group.metric,
         "test_captions": test_captions(result),
         **asdict(group),
-        "run_id": result["run_id"],
+        "run_id": result.run_id,
     }

@@ -4,33 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from pecl.retrieval.measures import LEVEL, SAMPLES, bootstrap_intervals
+from pecl.results.result import Result
+from pecl.retrieval.measures import DIRECTIONS, LEVEL, SAMPLES, bootstrap_intervals
 
 BEST = "best"
 ENGLISH = "en"
 BOOTSTRAP = f"{LEVEL:.0%} percentile bootstrap over test items, {SAMPLES:,} resamples, seed 0"
 
 
-def hits(result: Mapping[str, Any], state: str) -> np.ndarray:
+def hits(result: Result, stage: str | None = None) -> np.ndarray:
     """Return for each test item the mean over both directions of "its rank is 1", (N,); its mean is mean recall@1.
 
     With several captions an image the item is the image, whose captions stand or fall with it: theirs are added up, and
-    weighted so that the direction counts for half, as in the metric.
+    weighted so that the direction counts for half, as in the metric. The default stage is the last that was measured.
     """
-    ranks = result["ranks"]["test"][state].values()
-    of_items, of_texts = ((np.asarray(direction) == 1).astype(float) for direction in ranks)
+    gallery = result.data.gallery
+    of_items, of_texts = (
+        (np.asarray(result.ranks(direction, stage=stage)) == 1).astype(float) for direction in DIRECTIONS[gallery.kind]
+    )
     if len(of_items) != len(of_texts):
-        of_texts = np.bincount(result["data"]["gallery"]["items"], of_texts, len(of_items)) * (
-            len(of_items) / len(of_texts)
-        )
+        of_texts = np.bincount(gallery.items, of_texts, len(of_items)) * (len(of_items) / len(of_texts))
     return (of_items + of_texts) / 2
 
 
-def gain(result: Mapping[str, Any]) -> np.ndarray:
+def gain(result: Result) -> np.ndarray:
     """Return (N,): for each test item its hits after training less those of the tower without adapter."""
     return hits(result, BEST) - hits(result, "zero_shot")
 

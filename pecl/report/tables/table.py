@@ -9,8 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from pecl.report.tables.groups import Group, Result
+from pecl.report.tables.groups import Group
 from pecl.report.tables.statistics import BOOTSTRAP
+from pecl.results.result import Result
+from pecl.retrieval.measures import DIRECTIONS
 
 SHORT_ID = 8  # digits of a run id in text
 INTERVAL = "95 % interval"
@@ -45,12 +47,12 @@ class Table:
     @property
     def run_ids(self) -> list[str]:
         """Ids of the runs that the numbers come from, sorted."""
-        return sorted({result["run_id"] for result in self.results})
+        return sorted({result.run_id for result in self.results})
 
     @property
     def seeds(self) -> list[int]:
         """Seeds of the trainings that the numbers come from, sorted."""
-        return sorted({result["config"]["seed"] for result in self.results if result["kind"] == "train"})
+        return sorted({result.config.seed for result in self.results if result.kind == "train"})
 
     @property
     def captions(self) -> list[int]:
@@ -89,7 +91,7 @@ def _plain(value: Any) -> Any:
 
 def test_captions(result: Result) -> int:
     """Return the number of test captions: queries of the direction that starts from text."""
-    return len(list(next(iter(result["ranks"]["test"].values())).values())[-1])
+    return len(result.ranks(DIRECTIONS[result.data.gallery.kind][1]))
 
 
 def seeds_text(seeds: Iterable[int]) -> str:

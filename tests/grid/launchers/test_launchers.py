@@ -28,6 +28,7 @@ from pecl.grid.launchers.processes import Processes, share_of_cores
 from pecl.grid.launchers.ray import Ray
 from pecl.grid.launchers.worker import main as worker
 from pecl.results.locks import hold
+from pecl.results.result import collect
 
 # Stands for a worker: says what it was given, and ends as its first cell's seed says.
 STUB = """#!{python}
@@ -264,7 +265,7 @@ def on_disk(folder, tmp_path, monkeypatch):
 
 
 def summary(results):
-    return [(r["run_id"], r["status"], r.get("metrics"), r.get("ranks"), r.get("curve")) for r in results]
+    return [(r.run_id, r.status, r.metrics, r.all_ranks, r.curve) for r in results]
 
 
 LRS = [1e-2, 1e-3]
@@ -320,7 +321,7 @@ def test_a_slurm_job_that_dies_is_a_failed_cell(on_disk, tmp_path, monkeypatch):
     (jobs.parent / "bin" / "srun").write_text("#!/bin/sh\nexit 9\n")
     monkeypatch.setattr(pecl.grid.launchers.slurm, "_ASK_SECONDS", 0.5)
     (failed,) = run_grid([make_config(on_disk)], launcher=make_launcher("slurm")).failed
-    assert failed["error"].startswith("pecl.grid.launchers.base.WorkerDiedError: Slurm job 100 ended without a result")
+    assert failed.error.startswith("pecl.grid.launchers.base.WorkerDiedError: Slurm job 100 ended without a result")
     assert (Path(on_disk["out"]) / ".slurm").exists()  # with the logs
 
 
@@ -373,9 +374,9 @@ def test_ctrl_c_stops_workers_after_they_saved(on_disk):
     assert process.returncode == 130, errors
     assert len(workers) == 2
     assert not any(is_running(pid) for pid in workers)
-    results = [json.loads(path.read_text()) for path in Path(on_disk["out"]).glob("*.json")]
-    assert [result["status"] for result in results] == ["interrupted"] * 2
-    assert names(on_disk["out"]) == sorted([".state", *(f"{result['run_id']}.json" for result in results)])
+    results = collect([on_disk["out"]])
+    assert [result.status for result in results] == ["interrupted"] * 2
+    assert names(on_disk["out"]) == sorted([".state", *(f"{result.name}.json" for result in results)])
 
 
 @pytest.mark.slow

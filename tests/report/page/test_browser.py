@@ -51,11 +51,9 @@ def page(browser, address):
 
 def expected(results, language, kind, k):
     """Return how many test captions of a language gained, lost or stayed, from the ranks in its result."""
-    result = next(
-        result for result in results if result["config"]["language"] == language and result["config"]["lr"] == 1e-4
-    )
-    ranks = result["ranks"]["test"]
-    pairs = zip(ranks["zero_shot"]["text_to_image"], ranks["best"]["text_to_image"], strict=True)
+    result = next(result for result in results if result.config.language == language and result.config.lr == 1e-4)
+    before, after = (result.ranks("text_to_image", stage=stage) for stage in ("zero_shot", "best"))
+    pairs = zip(before, after, strict=True)
     found = [(before <= k, after <= k) for before, after in pairs]
     return {
         "gained": found.count((False, True)),
@@ -167,7 +165,7 @@ def test_a_run_in_a_plot_leads_to_its_command(page, results):
     link.click()
     row = page.find_element(By.ID, f"run-{run}")
     assert "pecl train" in row.text
-    assert run in {result["run_id"] for result in results}
+    assert run in {result.run_id for result in results}
 
 
 @pytest.mark.parametrize("width", [1280, 390])

@@ -6,6 +6,8 @@ import io
 import json
 import re
 import shlex
+import shutil
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -28,14 +30,16 @@ from pecl.report.page.commands import run_command
 from pecl.report.page.tables import leading_number, sortable
 from pecl.report.plots import draw_plots
 from pecl.report.tables import report
-from pecl.results.result import write_result
+from pecl.results.parts import Fleet
+from pecl.results.result import Result
+from pecl.results.side_files import manifest_path
 
 INJECTED = "<script>document.title='owned'</script> \"quotes\" & </script><!-- 'ein Hund'"
 RANKS = st.lists(st.tuples(st.integers(1, 50), st.integers(1, 50)), min_size=1, max_size=80)
 
 
 def page_of(folder, results, captions=60):
-    complete = [result for result in results if result["status"] == "complete"]
+    complete = [result for result in results if result.status == "complete"]
     return write_page(folder, results, report(results), draw_plots(complete), captions).read_text("utf-8")
 
 
@@ -65,7 +69,7 @@ def made(tmp_path, table):
 )
 def test_the_command_of_a_run_gives_its_config_back(values):
     config = make_config(values)
-    words = shlex.split(run_command({"kind": "train", "config": config.to_dict()}))
+    words = shlex.split(run_command(replace(train(4, 6), config=config)))
     assert words[:2] == ["pecl", "train"]
     parser = argparse.ArgumentParser()
     add_config_flags(parser)
@@ -74,9 +78,9 @@ def test_the_command_of_a_run_gives_its_config_back(values):
 
 def test_the_command_of_a_cell_that_was_trained_in_one_pass_with_others_says_so():
     alone, *_ = side_by_side([make_config({"seed": 3})])
-    assert run_command({"kind": "train", "config": alone.to_dict()}) == "pecl train --seed 3"
+    assert run_command(replace(train(4, 6), config=alone)) == "pecl train --seed 3"
     cell, _ = side_by_side([make_config({"seed": 3}), make_config({"seed": 4})])
-    command = run_command({"kind": "train", "config": cell.to_dict(), "fleet": {"size": 2, "slot": 0}})
+    command = run_command(replace(train(4, 6), config=cell, fleet=Fleet(2, 0)))
     assert command == "pecl train --seed 3  # its dropout is that of a grid with --fleet 2"
 
 
@@ -167,10 +171,10 @@ def test_equal_results_give_an_equal_page(made, tmp_path):
 def test_cards_hold_what_was_retrieved(made, tmp_path):
     gallery = gallery_of(page_of(tmp_path / "html", made, captions=1000))
     (german,) = [group for group in gallery["groups"] if group["language"] == "de"]
-    result = next(result for result in made if result["config"]["language"] == "de")
+    result = next(result for result in made if result.config.language == "de")
     assert german["captions"] == len(german["cards"]) == 40
     for place, card in enumerate(german["cards"]):
-        before, after = (result["ranks"]["test"][name]["text_to_image"][place] for name in ("zero_shot", "best"))
+        before, after = (result.ranks("text_to_image", stage=name)[place] for name in ("zero_shot", "best"))
         assert card["ranks"] == [before, after]
         assert (card["wanted"] in card["before"]) == (before <= 5)
         assert (card["after"].index(card["wanted"]) + 1 if after <= 5 else after) == after
@@ -204,14 +208,14 @@ def test_too_many_pictures_give_fewer_captions_and_the_page_says_how_many(made, 
 
 
 def test_other_data_are_refused_and_nothing_is_written(made, tmp_path):
-    made[0]["data"]["sha256"] = {**made[0]["data"]["sha256"], "target": "0" * 64}
+    made[0] = replace(made[0], data=replace(made[0].data, sha256={**made[0].data.sha256, "target": "0" * 64}))
     with pytest.raises(DataError, match=r"its target differs; point --data-dir at the data it was made with"):
         page_of(tmp_path / "html", made)
     assert not (tmp_path / "html").exists()
 
 
 def test_other_pictures_are_refused(made, tmp_path):
-    path = tmp_path / "splits" / f"{made[0]['run_id']}.json"
+    path = manifest_path(tmp_path, made[0].data.manifest)
     path.write_text(path.read_text("utf-8").replace(".png", ".jpg"), "utf-8")
     with pytest.raises(DataError, match="its gallery differs"):
         page_of(tmp_path / "html", made)
@@ -219,27 +223,26 @@ def test_other_pictures_are_refused(made, tmp_path):
 
 @pytest.mark.parametrize("missing", ["data", "manifest", "retrieved"])
 def test_what_is_not_at_hand_is_left_out_and_said_in_a_sentence(made, tmp_path, missing):
-    for result in made:
-        if missing == "data":
-            result["config"]["dataset"] = str(tmp_path / "gone.csv")
-        elif missing == "manifest":
-            (tmp_path / "splits" / f"{result['run_id']}.json").unlink()
-        else:
-            del result["retrieved"]
+    if missing == "data":
+        made = [replace(one, config=replace(one.config, dataset=str(tmp_path / "gone.csv"))) for one in made]
+    else:
+        shutil.rmtree(tmp_path / {"manifest": "splits", "retrieved": "retrieved"}[missing])
     html = page_of(tmp_path / "html", made)
     assert 'id="gallery-data"' not in html
-    assert ("are not at hand, so their captions are left out" if missing == "data" else "run it again.") in html
+    sentence = {
+        "data": f"The data of {made[0].data.dataset} are not at hand",
+        "manifest": "The manifest of the split is not beside the results",
+        "retrieved": "What was retrieved is not beside the results",
+    }
+    (note,) = [note for note in re.findall(r'<p class="note">(.*?)</p>', html) if sentence[missing] in note]
+    assert all(result.run_id[:8] in note for result in made)
 
 
 def test_failed_and_interrupted_runs_stand_among_the_commands(tmp_path):
-    failed = {**train(4, 6, lr=3e-4), "status": "failed", "error": "out of memory"}
-    for name in ("data", "metrics", "ranks", "adapter"):
-        del failed[name]
-    good = train(4, 9)
-    good["metrics"]["val"]["zero_shot"] = {"mean_recall@1": 0.3}
-    good["curve"] = {"loss": [[5, 2.0], [10, 1.0]], "val_mean_recall@1": [[5, 0.4], [10, 0.5]]}
-    html = page_of(tmp_path, [good, failed])
-    assert f'id="run-{failed["run_id"]}"' in html
+    done = train(4, 6, lr=3e-4)
+    failed = Result(done.run_id, "train", "failed", done.config, done.environment, error="out of memory")
+    html = page_of(tmp_path, [train(4, 9), failed])
+    assert f'id="run-{failed.run_id}"' in html
     assert "--lr 0.0003" in html
     assert "1 complete of 2 runs" in html
 
@@ -251,8 +254,6 @@ def test_a_folder_that_cannot_be_written_is_named(made, tmp_path):
 
 
 def test_the_command_writes_page_and_plots_and_prints_their_paths(made, tmp_path, capsys):
-    for result in made:
-        write_result(tmp_path, result)
     folders = ["--html", str(tmp_path / "html"), "--plots", str(tmp_path / "html" / "plots")]
     assert main(["report", str(tmp_path), *folders, "--gallery-captions", "4"]) == 0
     printed = capsys.readouterr().out.split()

@@ -1,8 +1,7 @@
-import copy
 import random
 
 import pytest
-from helpers.report_results import recalls, train
+from helpers.report_results import changed, recalls, train
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,7 +19,7 @@ def ids(cells):
 
 def test_validation_chooses():
     (cell,) = chosen_cells(grid({1e-4: 0.3, 2e-4: 0.6, 4e-4: 0.5}))
-    assert cell.config["lr"] == 2e-4
+    assert cell.config.lr == 2e-4
     assert (cell.compared, cell.aside) == (3, 0)
 
 
@@ -28,37 +27,40 @@ def test_validation_chooses():
 @given(st.randoms(use_true_random=False), st.lists(st.floats(0, 1), min_size=2, max_size=5))
 def test_test_scores_never_change_the_choice(chance, validation):
     results = grid({(i + 1) * 1e-4: score for i, score in enumerate(validation)}, seeds=(1, 2))
-    changed = copy.deepcopy(results)
-    for result in changed:
-        for name, ranks in result["ranks"]["test"].items():
-            result["ranks"]["test"][name] = {key: chance.choices(range(1, 21), k=20) for key in ranks}
-            result["metrics"]["test"][name] = recalls(result["ranks"]["test"][name])
-    assert ids(chosen_cells(changed)) == ids(chosen_cells(results))
+    others = []
+    for result in results:
+        ranks = {
+            stage: {direction: chance.choices(range(1, 21), k=20) for direction in own}
+            for stage, own in result.all_ranks["test"].items()
+        }
+        metrics = {stage: recalls(own) for stage, own in ranks.items()}
+        others.append(changed(result, {"ranks.test": ranks, "metrics.test": metrics}))
+    assert ids(chosen_cells(others)) == ids(chosen_cells(results))
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=5), st.lists(st.floats(0, 1), min_size=1, max_size=3))
 def test_further_seeds_of_the_chosen_cell_do_not_change_the_choice(validation, later):
     results = grid({(i + 1) * 1e-4: score for i, score in enumerate(validation)})
     (first,) = chosen_cells(results)
-    more = [train(5, 8, lr=first.config["lr"], seed=2 + i, val=score) for i, score in enumerate(later)]
+    more = [train(5, 8, lr=first.config.lr, seed=2 + i, val=score) for i, score in enumerate(later)]
     (again,) = chosen_cells(results + more)
-    assert again.config["lr"] == first.config["lr"]
+    assert again.config.lr == first.config.lr
     assert again.seeds == [1, *range(2, 2 + len(later))]
-    assert again.chosen_run["run_id"] == first.chosen_run["run_id"]
+    assert again.chosen_run.run_id == first.chosen_run.run_id
 
 
 def test_equal_scores_go_by_run_id_whatever_the_order_of_files():
     results = grid({1e-4: 0.5, 2e-4: 0.5, 4e-4: 0.5})
-    lowest = min(result["run_id"] for result in results)
+    lowest = min(result.run_id for result in results)
     for seed in range(5):
         random.Random(seed).shuffle(results)
-        assert best_cells(results)[0]["run_id"] == lowest
+        assert best_cells(results)[0].run_id == lowest
 
 
 def test_a_lucky_seed_of_one_cell_is_not_compared_with_another_seed_of_the_rest():
     results = [*grid({1e-4: 0.6, 2e-4: 0.5}, seeds=(1,)), train(5, 8, lr=2e-4, seed=0, val=0.9)]
     (cell,) = chosen_cells(results)
-    assert (cell.config["lr"], cell.seed) == (1e-4, 1)
+    assert (cell.config.lr, cell.seed) == (1e-4, 1)
 
 
 def test_seeds_that_equally_many_cells_have_go_by_the_lowest():
@@ -72,7 +74,7 @@ def test_seeds_that_equally_many_cells_have_go_by_the_lowest():
 def test_a_cell_without_the_seed_stands_aside_and_is_counted():
     results = [*grid({1e-4: 0.3, 2e-4: 0.4}), train(5, 8, lr=4e-4, seed=7, val=0.9)]
     (cell,) = chosen_cells(results)
-    assert (cell.config["lr"], cell.compared, cell.aside) == (2e-4, 2, 1)
+    assert (cell.config.lr, cell.compared, cell.aside) == (2e-4, 2, 1)
 
 
 @pytest.mark.parametrize(

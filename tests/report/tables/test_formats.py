@@ -106,7 +106,7 @@ def test_csv_holds_raw_numbers_and_where_they_come_from(results):
     (row,) = [row for row in rows if row["language"] == "fr"]
     assert float(row["mean"]) == 0.25
     assert row["seeds"] == "1 2"
-    assert row["run_ids"].split() == [r["run_id"] for r in results if r["config"]["language"] == "fr"]
+    assert row["run_ids"].split() == [r.run_id for r in results if r.config.language == "fr"]
     assert (row["gallery_size"], row["gallery_kind"], row["test_captions"]) == ("20", "images", "20")
     assert row["metric"] == "mean R@1 of image-to-text and text-to-image"
     assert next(row for row in rows if row["route"] == "baseline1")["std"] == ""

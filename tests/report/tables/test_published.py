@@ -49,10 +49,10 @@ def test_our_run_of_the_same_pair_stands_below_and_the_rest_stays_empty():
     scores, table = ours([run], "M-CLIP XLM-R-L / ViT-L/14")
     assert scores == {"de": "90.5"}
     assert ours([run], "M-CLIP XLM-R-L / ViT-B/32")[0] == {}
-    assert table.run_ids == [run["run_id"]]
+    assert table.run_ids == [run.run_id]
     assert "text-to-image R@10, per cent" in table.note
     assert "gallery: 1,000 images" in table.note
-    assert run["run_id"][:8] in table.note
+    assert run.run_id[:8] in table.note
 
 
 def test_another_pair_of_ours_has_a_row_of_its_own_that_names_it():
@@ -82,7 +82,7 @@ def test_what_was_measured_otherwise_never_enters(result):
     assert scores == {}
     assert table.results == ()
     assert "no run yet" in table.note
-    if result["data"]["dataset"] == "xtd10":
+    if result.data.dataset == "xtd10":
         assert "1 of our runs on xtd10 kept out" in table.note
 
 

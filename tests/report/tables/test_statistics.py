@@ -2,13 +2,14 @@ import math
 
 import numpy as np
 import pytest
-from helpers.report_results import both, ranked, train
+from helpers.report_results import both, changed, made, ranked, train
 
 from pecl.report.tables.statistics import disparity, gain, hits, intervals, sample_std, share_closed
 
 
 def hits_of(ranks, **gallery):
-    return hits({"ranks": {"test": {"best": ranks}}, "data": {"gallery": gallery}}, "best")
+    result = made("evaluate", {"best": ranks}, weights="de.safetensors")
+    return hits(changed(result, {f"data.gallery.{name}": value for name, value in gallery.items()}), "best")
 
 
 def test_hits_average_to_the_mean_recall():

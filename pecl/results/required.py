@@ -1,0 +1,60 @@
+"""What the JSON of a result has to hold: the fields of its config that tell runs apart, and all of a complete run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from pecl.config import ExperimentConfig
+from pecl.results.typed_json import FieldError, decode_fields
+
+# By kind; a training needs what an evaluation does, and more
+_CONFIG: dict[str, tuple[str, ...]] = {
+    "evaluate": ("language", "route", "dataset", "test_query"),
+    "train": ("seed", "split_seed", "lr", "alignment", "alignment_weight", "train_on"),
+}
+_FIELDS: dict[str, tuple[str, ...]] = {
+    "evaluate": ("data", "towers", "peak_memory_mb"),
+    "train": ("adapter", "steps", "best_step", "fleet", "seconds", "curve"),
+}
+_TRAINED = {"val": ("best",), "test": ("zero_shot", "final", "best")}  # part -> stages of a training
+
+
+def decode_config(values: Any, path: str) -> ExperimentConfig:
+    """Return a recorded config as it was: whoever ran it may have registered what it names, so names are not checked.
+
+    Raises:
+        FieldError: a field is missing, unknown or of another type.
+    """
+    found = decode_fields(ExperimentConfig, values, path)
+    _check_there(found, _CONFIG["evaluate"], f"{path}.")
+    if more := values.keys() - found.keys():
+        raise FieldError(f"{path}.{min(more)} is unknown to this version of pecl")
+    config = object.__new__(ExperimentConfig)
+    for item in fields(ExperimentConfig):
+        object.__setattr__(config, item.name, found.get(item.name, item.default))
+    return config
+
+
+def check_complete(document: Mapping[str, Any]) -> None:
+    """Raise FieldError unless the JSON of a complete result, whose types are right, has all that its kind needs."""
+    _check_there(document, _FIELDS["evaluate"])
+    if document["kind"] == "train":
+        _check_there(document["config"], _CONFIG["train"], "config.")
+        _check_there(document, _FIELDS["train"])
+    metrics, ranks = document.get("metrics", {}), document.get("ranks", {}).get("test", {})
+    stages = _TRAINED if document["kind"] == "train" else {"test": tuple(metrics.get("test", {})) or ("zero_shot",)}
+    for part, names in stages.items():
+        _check_there(metrics.get(part, {}), names, f"metrics.{part}.")
+    _check_there(ranks, stages["test"], "ranks.test.")
+    for part, found in metrics.items():
+        if more := found.keys() - set(_TRAINED["test"]):
+            raise FieldError(f"metrics.{part}.{min(more)} is no stage, expected one of {', '.join(_TRAINED['test'])}")
+
+
+def _check_there(found: Mapping[str, Any], names: Sequence[str], prefix: str = "") -> None:
+    """Raise FieldError unless all of `names` are in `found`."""
+    for name in names:
+        if found.get(name) is None:
+            raise FieldError(f"{prefix}{name} is missing")

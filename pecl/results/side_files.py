@@ -1,0 +1,77 @@
+"""What lies beside results, because it is shared by many or larger than they are.
+
+`splits/<hash>.json` is the manifest of a few-shot split, once for all runs of the split; a result names it.
+`retrieved/<name>.json` holds the items nearest to each test caption, for the page of `pecl report --html`. It is large
+and can be made again, so it need not be kept: everything else works without it. Older versions named a manifest by the
+run id, and kept what was retrieved in the result; both are still read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pecl.errors import DataError
+from pecl.files import sha256_json, write_json
+from pecl.results.result import RETRIEVED, SPLITS, Result
+
+Nearest = Mapping[str, Sequence[Sequence[int]]]  # stage -> test caption -> items of the data set, nearest first
+
+
+def manifest_path(out: str | Path, name: str) -> Path:
+    """Return where the manifest called `name` lies in the experiment folder `out`."""
+    return Path(out) / SPLITS / f"{name}.json"
+
+
+def write_manifest(out: str | Path, manifest: Mapping[str, Any]) -> str:
+    """Write the manifest of a split into `out` and return its name, a hash of its content."""
+    name = sha256_json(manifest)[:16]
+    write_json(manifest_path(out, name), manifest, indent=None)
+    return name
+
+
+def read_manifest(result: Result) -> dict[str, Any] | None:
+    """Return the manifest of a training's split, or None where its file is not there.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    path = manifest_path(_folder(result), result.data.manifest or result.run_id)
+    return _read(path, f"manifest {path} cannot be read", result)
+
+
+def write_retrieved(out: str | Path, name: str, nearest: Nearest) -> Path:
+    """Write what a run retrieved for its test captions beside its result; `name` is its `Result.name`."""
+    return write_json(_retrieved_path(out, name), {"test": nearest}, indent=None)
+
+
+def read_retrieved(result: Result) -> Nearest | None:
+    """Return what a run retrieved for its test captions, or None where that is not there.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    path = _retrieved_path(_folder(result), result.name)
+    document = _read(path, f"what was retrieved, {path}, cannot be read", result)
+    if document is None and result.path is not None:
+        document = json.loads(result.path.read_text("utf-8")).get("retrieved")
+    return document and document["test"]
+
+
+def _retrieved_path(out: str | Path, name: str) -> Path:
+    return Path(out) / RETRIEVED / f"{name}.json"
+
+
+def _folder(result: Result) -> Path:
+    return Path(result.config.out) if result.path is None else result.path.parent
+
+
+def _read(path: Path, sentence: str, result: Result) -> dict[str, Any] | None:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{sentence} ({error}); run {result.run_id} again") from error

@@ -1,0 +1,179 @@
+"""Frozen dataclasses to JSON and back. Types are checked on the way in; what is wrong is named by its dotted path.
+
+Field types may be str, int, float, bool, Any, Literal, `X | None`, `Mapping[str, X]`, `tuple[X, ...]`, tuples of
+numbers, and other dataclasses. A field's key in JSON is its name, or `metadata["key"]`; one with `metadata["json"]`
+False is not in it, and `metadata["decode"]` reads one instead of its type. A field with a default may be missing, and
+is left out where it is None and that is its default. A class with `from_json` and `to_json` of its own is read and
+written by them.
+"""
+
+from __future__ import annotations
+
+import math
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from functools import cache
+from typing import Any
+
+Decoder = Callable[[Any, str], Any]  # (value, dotted path of it) -> the same as its type has it
+
+_NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+class FieldError(ValueError):
+    """A value is missing or of another type than its field; the message begins with the dotted path."""
+
+
+def decode(kind: Any, value: Any, path: str = "") -> Any:
+    """Return a JSON value as an instance of the type `kind`.
+
+    Raises:
+        FieldError: something is missing or of another type.
+    """
+    return _decoder(kind)(value, path)
+
+
+def encode(value: Any) -> Any:
+    """Return a value as JSON takes it: dataclasses and mappings as dicts, tuples as lists."""
+    if is_dataclass(value):
+        return value.to_json() if hasattr(value, "to_json") else encode_fields(value)
+    if isinstance(value, Mapping):
+        return {name: encode(one) for name, one in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [encode(one) for one in value]
+    return value
+
+
+def encode_fields(value: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass by their keys, without those that are None and may be missing."""
+    found = [(item, getattr(value, item.name)) for item in fields(value) if item.metadata.get("json", True)]
+    return {key_of(item): encode(one) for item, one in found if one is not None or item.default is not None}
+
+
+def decode_fields(kind: type, values: Any, path: str = "") -> dict[str, Any]:
+    """Return field name -> value of the dataclass `kind` from a JSON object; other keys are passed over.
+
+    Raises:
+        FieldError: as `decode`.
+    """
+    if not isinstance(values, dict):
+        raise wrong(path, values, "an object")
+    prefix = f"{path}." if path else ""
+    found = {}
+    for name, key, read, default in _fields(kind):
+        if key in values:
+            value = values[key]
+            found[name] = None if default is None and value is None else read(value, f"{prefix}{key}")
+        elif default is MISSING:
+            raise FieldError(f"{prefix}{key} is missing")
+    return found
+
+
+def wrong(path: str, value: Any, expected: str) -> FieldError:
+    """Return the error that says what a value is and what was expected."""
+    return FieldError(f"{path} is {brief(value)}, expected {expected}")
+
+
+def brief(value: Any) -> str:
+    """Return how a message shows a value of JSON."""
+    if value is None:
+        return "null"
+    return f"a {type(value).__name__}" if isinstance(value, (dict, list)) else repr(value)
+
+
+def key_of(item: Field) -> str:
+    """Return the key of a field in JSON."""
+    return item.metadata.get("key", item.name)
+
+
+@cache
+def _fields(kind: type) -> list[tuple[str, str, Decoder, Any]]:
+    """Return (name, key, decoder, default) of the fields of `kind` that JSON holds."""
+    hints = typing.get_type_hints(kind)
+    kept = [item for item in fields(kind) if item.metadata.get("json", True)]
+    return [
+        (item.name, key_of(item), item.metadata.get("decode") or _decoder(hints[item.name]), _default(item))
+        for item in kept
+    ]
+
+
+def _default(item: Field) -> Any:
+    """Return a field's default, MISSING where it has to be there."""
+    return item.default if item.default_factory is MISSING else item.default_factory()
+
+
+@cache
+def _decoder(hint: Any) -> Decoder:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return lambda value, _: value
+    if hint in _NAMES:
+        return _scalar(hint)
+    if origin in (types.UnionType, typing.Union):
+        inner = _decoder(next(one for one in arguments if one is not type(None)))
+        return lambda value, path: None if value is None else inner(value, path)
+    if origin is typing.Literal:
+        return _literal(arguments)
+    if origin is tuple:
+        return _numbers if arguments == (int, ...) else _list(arguments)
+    if is_dataclass(hint):
+        return getattr(hint, "from_json", None) or (lambda value, path: hint(**decode_fields(hint, value, path)))
+    return _mapping(_decoder(arguments[1]))
+
+
+def _scalar(kind: type) -> Decoder:
+    accepted = {float: {int, float}}.get(kind, {kind})
+
+    def read(value: Any, path: str) -> Any:
+        if type(value) not in accepted or (kind is float and not math.isfinite(value)):
+            raise wrong(path, value, _NAMES[kind])
+        return value
+
+    return read
+
+
+def _literal(choices: tuple[Any, ...]) -> Decoder:
+    def read(value: Any, path: str) -> Any:
+        if value not in choices:
+            raise wrong(path, value, f"one of {', '.join(choices)}")
+        return value
+
+    return read
+
+
+def _numbers(value: Any, path: str) -> tuple[int, ...]:
+    """Read a long list of whole numbers in one step."""
+    if not isinstance(value, list) or set(map(type, value)) - {int}:
+        raise wrong(path, value, "a list of whole numbers")
+    return tuple(value)
+
+
+def _list(arguments: tuple[Any, ...]) -> Decoder:
+    """Return the decoder of `tuple[X, ...]`, or of a tuple of so many numbers, which may be infinite or NaN."""
+    if arguments[-1] is ...:
+        each = _decoder(arguments[0])
+
+        def read_all(value: Any, path: str) -> tuple[Any, ...]:
+            if not isinstance(value, list):
+                raise wrong(path, value, "a list")
+            return tuple(each(one, f"{path}.{i}") for i, one in enumerate(value))
+
+        return read_all
+
+    def read_row(value: Any, path: str) -> tuple[Any, ...]:
+        if not isinstance(value, list) or len(value) != len(arguments) or set(map(type, value)) - {int, float}:
+            raise wrong(path, value, f"lists of {len(arguments)} numbers")
+        return tuple(value)
+
+    return read_row
+
+
+def _mapping(each: Decoder) -> Decoder:
+    def read(value: Any, path: str) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise wrong(path, value, "an object")
+        return {name: each(one, f"{path}.{name}") for name, one in value.items()}
+
+    return read

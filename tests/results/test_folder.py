@@ -1,0 +1,216 @@
+"""Results on disk: which files are one, which count as complete, and what is removed beside them."""
+
+import json
+import platform
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from helpers.interrupted import counted_steps, interrupted_after
+from helpers.report_results import both, made, ranked
+from helpers.tiny import sentences
+
+import pecl.experiment.inputs
+from pecl.config import make_config
+from pecl.data.captions import ParallelCaptions
+from pecl.errors import DataError
+from pecl.experiment.run import train, train_fleet
+from pecl.results.folder import (
+    complete_result,
+    find_result,
+    has_states,
+    remove_states,
+    remove_unfinished_files,
+    state_path,
+)
+from pecl.results.result import DamagedResultError, collect, read_result, result_path, write_result
+
+DATA = {"captions": {"english": "e1", "target": "t1"}, "training text": None}
+
+
+def write(config, status="complete"):
+    """Write a result of `config` on the data `DATA` and return its path."""
+    states = {stage: both(ranked(4, 20), ranked(6, 20)) for stage in ("zero_shot", "final", "best")}
+    found = made("train", states)
+    data = replace(found.data, sha256=DATA["captions"])
+    return write_result(config.out, replace(found, run_id=config.run_id(), status=status, config=config, data=data))
+
+
+@pytest.fixture
+def config(tmp_path):
+    return make_config({"out": str(tmp_path / "out")})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "cannot be read .*delete it and run it again"),
+        ('{"schema": 1, ', "cannot be read"),
+        ("[1]", "no result of pecl: it lacks an object"),
+        ('{"schema": 1, "run_id": "a", "status": "complete"}', "no result of pecl: it lacks kind, config"),
+    ],
+)
+def test_a_damaged_result_is_named_and_counts_as_not_run(config, caplog, text, message):
+    path = write(config)
+    path.write_text(text)
+    with pytest.raises(DamagedResultError, match=message) as error:
+        read_result(path)
+    assert str(path) in str(error.value)
+    assert find_result(config) is None
+    assert "it counts as not run" in caplog.text
+    assert complete_result(config, lambda _: DATA) is None
+    with pytest.raises(DataError, match=message):
+        collect([config.out])
+
+
+@pytest.mark.parametrize("schema", [2, "1"])
+def test_a_result_of_a_newer_version_is_not_taken_for_a_damaged_one(config, schema):
+    path = write(config)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema": schema}))
+    for read in (
+        lambda: read_result(path),
+        lambda: find_result(config),
+        lambda: complete_result(config, lambda _: DATA),
+    ):
+        with pytest.raises(DataError, match=f"has schema {schema!r}, this version of pecl reads up to 1") as error:
+            read()
+        assert not isinstance(error.value, DamagedResultError)
+
+
+def test_a_result_is_complete_for_its_own_data_alone(config, caplog):
+    write(config)
+    assert complete_result(config, lambda _: DATA).run_id == config.run_id()
+    assert not caplog.text
+    for other in (
+        {**DATA, "captions": {"english": "e1", "target": "t2"}},
+        {**DATA, "captions": {"english": "e2", "target": "t1"}},
+        {**DATA, "training text": {"english": "e1"}},
+    ):
+        caplog.clear()
+        assert complete_result(config, lambda _, found=other: found) is None
+        assert "is of other data; running it anew" in caplog.text
+    assert find_result(config).status == "complete"
+
+
+@pytest.mark.parametrize("status", ["failed", "interrupted"])
+def test_an_unfinished_run_is_found_but_not_complete(config, status):
+    write(config, status=status)
+    assert find_result(config).status == status
+    assert complete_result(config, lambda _: pytest.fail("data were read")) is None
+
+
+def test_a_result_is_found_by_its_config_and_folder(config, tmp_path):
+    write(config)
+    assert find_result(make_config({"out": config.out, "seed": 2})) is None
+    assert find_result(make_config({"out": str(tmp_path / "elsewhere")})) is None
+    assert find_result(make_config({"out": config.out, "data_dir": "elsewhere"})).run_id == config.run_id()
+
+
+def test_results_are_collected_by_run_each_once(tmp_path):
+    configs = [make_config({"seed": seed, "out": str(tmp_path / "all" / f"part{seed % 2}")}) for seed in range(6)]
+    for config in configs:
+        write(config)
+    ids = sorted(config.run_id() for config in configs)
+    folder = tmp_path / "all"
+    assert [result.run_id for result in collect([folder])] == ids
+    assert [result.run_id for result in collect([folder / "part1", folder / "part0", folder])] == ids
+    named = result_path(configs[0].out, configs[0].run_id())
+    assert [result.path for result in collect([named])] == [named]
+    with pytest.raises(DataError, match=r"results folder .*nowhere does not exist"):
+        collect([folder, tmp_path / "nowhere"])
+
+
+def test_what_is_no_result_of_a_folder_is_not_collected(config):
+    path = write(config)
+    for name in (
+        "splits/0123456789abcdef.json",
+        ".hidden/0123456789abcdef.json",
+        "tables.json",
+        "0123456789abcde.json",
+    ):
+        other = path.parent / name
+        other.parent.mkdir(exist_ok=True)
+        other.write_text("[]")
+    assert [result.run_id for result in collect([config.out])] == [config.run_id()]
+
+
+def test_states_are_removed_by_run(tmp_path):
+    assert not has_states(tmp_path)
+    mine = [state_path(tmp_path, runs, data) for runs, data in ((["r1"], "x"), (["r1"], "y"), (["r1", "r2"], "x"))]
+    other = state_path(tmp_path, ["r2", "r1"], "x")
+    for path in (*mine, other):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+    remove_states(tmp_path, "r1")
+    assert [path.exists() for path in (*mine, other)] == [False, False, False, True]
+    assert has_states(tmp_path)
+    remove_states(tmp_path, "r2")
+    remove_states(tmp_path, "r2")
+    assert not has_states(tmp_path)
+
+
+def test_what_killed_writers_left_is_removed_from_the_folder_and_those_below(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    for folder in (tmp_path, tmp_path / "splits", tmp_path / "adapters", tmp_path / ".state"):
+        folder.mkdir(exist_ok=True)
+        (folder / f".a.json.{platform.node()}-{process.pid}-1.tmp").write_text("half")
+        (folder / "a.json").write_text("whole")
+    remove_unfinished_files(tmp_path)
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {"a.json"}
+
+
+# --- text to train on in place of the pairs
+
+
+@pytest.fixture
+def on_text(small, monkeypatch):
+    """Return a config that trains on translated text, and a function that changes that text in one language."""
+    texts = {}
+
+    def use(seed, language="de"):
+        columns = [tuple(sentences(9, seed=seed + i)) for i in range(2)]
+        texts[language] = ParallelCaptions("text", language, *columns)
+        return texts[language]
+
+    use(30)
+    use(40, "fr")
+    monkeypatch.setattr(pecl.experiment.inputs, "flickr30k200_text", lambda config: texts[config.language])
+    values = {"train_on": "flickr30k200", "image_weight": 0.0, "alignment_weight": 1.0}
+    return make_config({**small, **values}), use
+
+
+def test_a_training_on_text_is_complete_for_that_text_alone(on_text):
+    config, use = on_text
+    first = train(config)
+    assert first.data.split["train"] == 9
+    with counted_steps() as steps:
+        assert train(config).metrics == first.metrics
+        assert not steps
+        text = use(50)
+        second = train(config)
+    assert len(steps) == second.steps == 12
+    assert second.data.translations.sha256 == text.hashes() != first.data.translations.sha256
+    assert second.curve != first.curve
+
+
+def test_a_training_on_text_does_not_go_on_with_other_text(on_text):
+    config, use = on_text
+    with interrupted_after(3):
+        train(config)
+    use(50)
+    with counted_steps() as steps:
+        train(config)
+    assert len(steps) == 12
+
+
+def test_a_fleet_does_not_go_on_with_other_text_of_any_cell(on_text):
+    config, use = on_text
+    cells = [config, replace(config, language="fr")]
+    with interrupted_after(3):
+        train_fleet(cells)
+    use(60, "fr")
+    with counted_steps() as steps:
+        train_fleet(cells)
+    assert len(steps) == 12
