@@ -7,7 +7,6 @@ import pytest
 import torch
 from helpers.adapter_towers import ARCHITECTURES, batch_of, filled, tower_of
 from helpers.tiny import sentences
-from pecl.adapters.methods.activations import ACTIVATIONS
 from torch import nn
 from torch.nn import functional as F
 from transformers.activations import ACT2FN
@@ -16,6 +15,7 @@ from pecl.adapters.adapter import attach
 from pecl.adapters.merge import merge_slot
 from pecl.adapters.methods.compacter import phm_weight
 from pecl.adapters.spec import parse_adapter
+from pecl.encoders.activations import ACTIVATIONS
 from pecl.errors import ConfigError, WeightsError
 
 LAYER = "encoder.layer.0."

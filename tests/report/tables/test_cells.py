@@ -68,7 +68,7 @@ def test_seeds_that_equally_many_cells_have_go_by_the_lowest():
     seeds = {1e-4: {1: 0.9, 3: 0.8}, 2e-4: {2: 0.6, 3: 0.3}, 4e-4: {2: 0.7}}
     results = [train(5, 8, lr=lr, seed=seed, val=val) for lr, found in seeds.items() for seed, val in found.items()]
     (cell,) = chosen_cells(results)
-    assert (cell.seed, cell.config["lr"], cell.compared, cell.aside) == (2, 4e-4, 2, 1)
+    assert (cell.seed, cell.config.lr, cell.compared, cell.aside) == (2, 4e-4, 2, 1)
 
 
 def test_a_cell_without_the_seed_stands_aside_and_is_counted():

@@ -106,7 +106,8 @@ def test_disparity_is_of_the_mean_over_seeds():
 def _english(hits, run_id, kind=train, **values):
     """A result of English whose score before training is `hits` of 10; equal candidates go by run id."""
     scores = (hits, 10) if kind is train else (hits,)
-    return {**kind(*scores, **{"size": 10, "language": "en", "route": "baseline1", **values}), "run_id": run_id * 16}
+    found = kind(*scores, **{"size": 10, "language": "en", "route": "baseline1", **values})
+    return replace(found, run_id=run_id * 16)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ def _english(hits, run_id, kind=train, **values):
         ([_english(3, "0", query="target_to_english")], 8),  # English tested on "translated" text
         ([_english(3, "0", split_seed=7)], 8),  # against other pictures
         ([_english(3, "0", kind=evaluate)], 8),  # the whole set: the same split goes before it
-        ([{**_english(3, "0", size=10), "config": {**_english(3, "0")["config"], "language": "cs"}}], 8),
+        ([changed(_english(3, "0"), {"config.language": "cs"})], 8),
         ([_english(3, "0", test_query="official-run-cross")], 3),  # English is tested on English in both pairings
     ],
 )
