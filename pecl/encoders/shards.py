@@ -65,6 +65,8 @@ class Shard:
         try:
             with safe_open(path, "numpy") as shard:
                 metadata = shard.metadata() or {}
+                if "blocks" not in metadata:
+                    raise DamagedShardError("it holds no digests: an older version wrote it")
                 keys, rows = shard.get_tensor("keys"), shard.get_tensor("rows")
                 self.shape = tuple(shard.get_slice("embeddings").get_shape())
             digests = json.loads(metadata["blocks"])

@@ -13,7 +13,6 @@ embeddings are computed anew.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import time
@@ -60,6 +59,7 @@ class EmbeddingStore:
         self.tower = tower
         self.folder = Path(folder or default_cache_dir()) / "embeddings" / tower[:16]
         self._shards: dict[str, Shard] = {}  # file name -> index
+        self._dropped: set[str] = set()  # files that are proven wrong, and cannot be removed
         self._listed_at: int | None = None  # change time of the folder when it was last listed
 
     def get(self, keys: Sequence[str], compute: Compute) -> torch.Tensor:
@@ -118,31 +118,35 @@ class EmbeddingStore:
         return found
 
     def _add(self, hashes: np.ndarray, missing: list[int], compute: Compute) -> None:
+        batches: list[tuple[np.ndarray, np.ndarray]] = []
+        written: list[Path] = []
+        wanted = set(missing)
         try:
             check_writable(self.folder)
-            written: list[Path] = []
-            wanted, batches, rows = set(missing), [], 0
-            for places, embeddings in compute(missing):
-                if not torch.isfinite(embeddings).all():
-                    raise DataError(f"tower {self.tower[:16]} gives embeddings that are not finite; are its weights?")
-                kept = [i for i, place in enumerate(places) if place in wanted]
-                wanted.difference_update(places)
-                batches.append((hashes[[places[i] for i in kept]], embeddings[kept].float().numpy()))
-                rows += len(kept)
-                if rows >= SHARD_ROWS:
+            try:
+                for places, embeddings in compute(missing):
+                    if not torch.isfinite(embeddings).all():
+                        raise DataError(
+                            f"tower {self.tower[:16]} gives embeddings that are not finite: its weights are damaged"
+                        )
+                    kept = [i for i, place in enumerate(places) if place in wanted]
+                    wanted.difference_update(places)
+                    batches.append((hashes[[places[i] for i in kept]], embeddings[kept].float().numpy()))
+                    if sum(len(batch) for batch, _ in batches) >= SHARD_ROWS:
+                        written.append(self._write(batches))
+                        batches = []
+            finally:  # what was made before an interruption or a bad image is kept
+                if batches:
                     written.append(self._write(batches))
-                    batches, rows = [], 0
-            if rows:
-                written.append(self._write(batches))
             self._join(written)
         except OutputError as error:
             raise OutputError(f"{error}; PECL_CACHE_DIR names another folder for embeddings") from error
 
     def _write(self, batches: Sequence[tuple[np.ndarray, np.ndarray]]) -> Path:
         hashes, embeddings = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-        return write_shard(
-            self.folder / f"{sha256_bytes(hashes.tobytes())[:16]}.safetensors", self.tower, hashes, embeddings
-        )
+        name = f"{sha256_bytes(hashes.tobytes())[:16]}.safetensors"
+        self._dropped.discard(name)
+        return write_shard(self.folder / name, self.tower, hashes, embeddings)
 
     def _join(self, written: list[Path]) -> None:
         """Write the shards of one computation as one, so that there are few."""
@@ -157,7 +161,7 @@ class EmbeddingStore:
         """Read the index of each shard that was added, by whatever process, since the folder was last listed."""
         try:
             changed = self.folder.stat().st_mtime_ns
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):  # the latter is told when something is to be written
             self._shards = {}
             return
         if changed == self._listed_at:
@@ -167,7 +171,7 @@ class EmbeddingStore:
         self._listed_at = None if just_now else changed
         names = {path.name for path in self.folder.glob("[!.]*.safetensors")}
         self._shards = {name: shard for name, shard in self._shards.items() if name in names}
-        for name in sorted(names - self._shards.keys()):
+        for name in sorted(names - self._shards.keys() - self._dropped):
             try:
                 self._shards[name] = Shard(self.folder / name, self.tower)
             except DamagedShardError as error:
@@ -180,8 +184,10 @@ class EmbeddingStore:
     def _drop(self, path: Path, error: DamagedShardError) -> None:
         logger.warning("dropping damaged cache file %s (%s); its embeddings are computed anew", path, error)
         self._shards.pop(path.name, None)
-        with contextlib.suppress(OSError):  # in a read-only folder it stays, and is passed over each time
+        try:
             path.unlink(missing_ok=True)
+        except OSError:  # in a read-only folder it stays, and is passed over
+            self._dropped.add(path.name)
 
 
 def image_embeddings(tower: ImageEncoder, images: ImageSource, store: EmbeddingStore) -> torch.Tensor:
