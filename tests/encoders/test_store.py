@@ -353,8 +353,11 @@ def test_the_folder_is_listed_only_after_a_change(tmp_path, monkeypatch):
     store = EmbeddingStore("t", tmp_path)
     store.get(keys_of(10), compute_in_batches)
     store.get(keys_of(10), refuse)
-    monkeypatch.setattr(type(tmp_path), "glob", lambda *_: pytest.fail("listed again"))
-    store.get(keys_of(10), refuse)
+    with monkeypatch.context() as patched:
+        patched.setattr(type(tmp_path), "glob", lambda *_: pytest.fail("listed again"))
+        store.get(keys_of(10), refuse)
+    EmbeddingStore("t", tmp_path).get(keys_of(20), compute_in_batches)
+    assert store.get(keys_of(20), refuse).equal(vectors(list(range(20))))
 
 
 LARGE = """

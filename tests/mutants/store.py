@@ -27,9 +27,9 @@ MUTANTS = [
         ("shards are never joined", _STORE, "        if len(written) < 2:", "        if written:"),
         (
             "an unreadable shard counts as damaged",
-            _SHARDS,
-            "except (SafetensorError, KeyError, ValueError)",
-            "except (SafetensorError, KeyError, ValueError, OSError)",
+            _STORE,
+            'raise DataError(f"cannot read {self.folder / name}: {error.strerror or error}") from error',
+            "self._drop(self.folder / name, error)",
         ),
         ("the folder is listed each time", _STORE, "if changed == self._listed_at:", "if False:"),
     )
