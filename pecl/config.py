@@ -127,7 +127,7 @@ class ExperimentConfig:
     adapter: str = _option("lora", "parameter-efficient module, see `pecl adapters list`", Role.COMMAS)
     engine: str = _option(
         "pecl",
-        "who computes the module: pecl (slots), or opendelta (its classes; one cell at a time)",
+        "who computes the module: pecl (slots), or opendelta (its classes; one run at a time)",
         choices=ENGINES,
     )
     rank: int | None = _option(None, "rank of LoRA (default: the module's own, 8)", Role.ROW, low=1)
@@ -178,7 +178,7 @@ class ExperimentConfig:
     out: str = _option("results/default", "folder of the experiment's results", Role.PLACE | Role.COMMAS)
     beside: str | None = _option(
         None,
-        "identity of the cells that are trained in one pass with this one; `side_by_side` sets it",
+        "identity of the runs that are trained in one pass with this one; `side_by_side` sets it",
         Role.REPEAT,
         unless_default=True,
         flag=False,
@@ -236,7 +236,7 @@ class ExperimentConfig:
         return sha256_json({"kind": kind, **self.identity(kind)})[:16]
 
     def alone(self) -> ExperimentConfig:
-        """Return the cell without the mark of what stands beside it."""
+        """Return the run without the mark of what stands beside it."""
         return self if self.beside is None else replace(self, beside=None)
 
     def to_dict(self) -> dict[str, Any]:
@@ -260,7 +260,7 @@ IDENTITY_DEFAULTS = {item.name: item.default for item in fields(ExperimentConfig
 def side_by_side(configs: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
     """Return configs that are trained in one pass, each marked with what all of them are.
 
-    What a cell draws for dropout, and its last digits, depend on the cells beside it: so its identity does too. A cell
+    What a run draws for dropout, and its last digits, depend on the runs beside it: so its identity does too. A run
     alone, or the languages of a joint training, bear no mark.
     """
     plain = [config.alone() for config in configs]

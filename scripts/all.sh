@@ -3,7 +3,7 @@
 # stop the others; the exit status is then 1.
 #
 #   bash scripts/all.sh --dry-run                       what it is, and how long it will take
-#   PECL_DATA_DIR=... bash scripts/all.sh --jobs 2      any flag of `pecl grid` but --language; 2 cells at a time
+#   PECL_DATA_DIR=... bash scripts/all.sh --jobs 2      any flag of `pecl grid` but --language; 2 runs at a time
 #   PECL_PROFILE=paper bash scripts/all.sh --device cuda --seeds 1,2,3
 . "$(dirname "$0")/common.sh"
 failed=""

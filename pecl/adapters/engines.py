@@ -112,5 +112,5 @@ def attach_with_opendelta(
         ConfigError: several seeds, or configs that OpenDelta does not have.
     """
     if len(seeds) != 1:
-        raise ConfigError(f"engine opendelta trains one cell at a time, not a fleet of {len(seeds)}; use engine pecl")
+        raise ConfigError(f"engine opendelta trains one run at a time, not a fleet of {len(seeds)}; use engine pecl")
     return OpenDeltaAdapter(tower, tuple(configs), seeds[0])

@@ -1,7 +1,7 @@
 """Slots: parameters for S deltas along a leading dimension, and which of them each row of a batch uses.
 
 One frozen backbone so serves one language (S = 1), a batch of mixed languages (slot = language), or a fleet of
-training cells (slot = cell) with the same code. The layout of the rows decides how a linear layer is computed:
+training runs (slot = run) with the same code. The layout of the rows decides how a linear layer is computed:
 
 - one slot for all rows: as a plain linear layer;
 - S equal consecutive groups, in slot order (a fleet): one batched matmul over S;

@@ -20,9 +20,9 @@ logger = logging.getLogger(__name__)
 
 _DESCRIPTION = """print the tables of experiments from their result files
 
-Results that were measured alike (data, gallery, towers, test side) are put together under a heading that says how. The
-cell that stands for a language and route is chosen by validation. As CSV, without --table, the long table `routes` is
-printed, or `evaluations` where nothing was trained."""
+Results that were measured alike (data, gallery, towers, test side) are put together under a heading that says how. Of
+each language and route, validation chooses a candidate: the runs that differ in their seed alone. As CSV, without
+--table, the long table `routes` is printed, or `evaluations` where nothing was trained."""
 
 
 def add_parser(commands: Any) -> None:

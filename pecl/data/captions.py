@@ -93,7 +93,7 @@ class ImageFiles:
 
 @lru_cache(maxsize=100_000)
 def _sha256_of(path: Path, size: int, mtime_ns: int) -> str:
-    """Return the SHA-256 of a file, read once while it stays as it is: the cells of a grid share their images."""
+    """Return the SHA-256 of a file, read once while it stays as it is: the runs of a grid share their images."""
     return sha256_file(path)
 
 

@@ -16,7 +16,7 @@ from pecl.adapters.spec import KINDS, parse_adapter
 from pecl.encoders.loading.mini import load_mini_text
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.training.losses import AlignmentObjective
-from pecl.training.trainer import AlignmentTrainer, Schedule, TrainingCell
+from pecl.training.trainer import AlignmentTrainer, Schedule, SlotTask
 
 QUERY_VALUE = [f"attention.self.{name}.lora_{x}" for name in ("query", "value") for x in "AB"]
 NORMS = [f"{path}.LayerNorm.{x}" for path in ("attention.output", "output") for x in ("weight", "bias")]
@@ -146,7 +146,7 @@ def test_the_first_step_of_a_scaled_method_is_as_much_smaller():
         adapter = attach(tower, parse_adapter(spec))
         before = adapter.slot_state(0)
         images = torch.randn(6, tower.embedding_dim, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-        task = TrainingCell(tower.tokenize(sentences(6)), None, images, AlignmentObjective(("mse",), 0.0), 1e-3, 1)
+        task = SlotTask(tower.tokenize(sentences(6)), None, images, AlignmentObjective(("mse",), 0.0), 1e-3, 1)
         schedule = Schedule(epochs=1, batch_size=6, eval_every=1, dropout=False)
         AlignmentTrainer(tower, adapter, [task], schedule, lambda: [0.5]).train_step()
         moved[spec] = {name: (value - before[name]).abs().max() for name, value in adapter.slot_state(0).items()}

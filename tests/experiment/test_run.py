@@ -119,18 +119,18 @@ def test_text_alone_loads_no_image(small, monkeypatch):
     assert result.towers.image is None
 
 
-def test_what_stands_beside_a_cell_is_part_of_its_identity(small):
+def test_what_stands_beside_a_run_is_part_of_its_identity(small):
     one, two, three = (make_config({**small, "seed": seed}) for seed in (1, 2, 3))
     pair, other = train_fleet([one, two]), train_fleet([one, three])
     assert pair[0].curve != other[0].curve  # dropout is drawn for a whole batch
     assert len({pair[0].run_id, other[0].run_id, one.run_id()}) == 3
     recorded = make_config(pair[0].config.to_dict())
-    with pytest.raises(ConfigError, match=r"beside: [0-9a-f]{16} is a cell that was trained in one pass with others"):
+    with pytest.raises(ConfigError, match=r"beside: [0-9a-f]{16} is a run that was trained in one pass with others"):
         train(recorded)
     assert [again.metrics for again in train_fleet([recorded, two])] == [result.metrics for result in pair]
 
 
-def test_cells_of_different_shape_are_no_fleet(small):
+def test_runs_of_different_shape_are_no_fleet(small):
     config = make_config(small)
     with pytest.raises(ConfigError, match=r"batch_size differs within a fleet \(.*\): expected one value"):
         train_fleet([config, replace(config, batch_size=2)])

@@ -16,14 +16,14 @@ _SLOT = re.compile(r"\{(\w+)\}")
 
 
 def table(text: str) -> dict[str, dict[str, str]]:
-    """Read a table: columns separated by `|`, the first line the names of the columns, `-` an empty cell."""
-    rows = [[cell.strip() for cell in line.split("|")] for line in text.strip().splitlines()]
+    """Read a table: columns separated by `|`, the first line the names of the columns, `-` an empty field."""
+    rows = [[field.strip() for field in line.split("|")] for line in text.strip().splitlines()]
     names = rows[0][1:]
     for row in rows[1:]:
         if len(row) != len(rows[0]):
-            raise ValueError(f"row {row[0]!r} has {len(row) - 1} cells, expected {len(names)} ({', '.join(names)})")
+            raise ValueError(f"row {row[0]!r} has {len(row) - 1} fields, expected {len(names)} ({', '.join(names)})")
     return {
-        row[0]: {name: "" if cell == "-" else cell for name, cell in zip(names, row[1:], strict=True)}
+        row[0]: {name: "" if field == "-" else field for name, field in zip(names, row[1:], strict=True)}
         for row in rows[1:]
     }
 

@@ -30,7 +30,7 @@ class Gallery:
 
 
 def make_gallery(results: Sequence[Result], captions: int, data_dir: str | Path | None = None) -> Gallery:
-    """Return what the best cell of each language and route retrieved, for at most `captions` test captions each.
+    """Return what the best candidate of each language and route retrieved, for at most `captions` test captions each.
 
     Fewer are shown where their pictures would be more than `MAX_PICTURES`.
 

@@ -16,7 +16,7 @@ from pecl.config import Role, fields_of, make_config
 from pecl.data.captions import ParallelCaptions
 from pecl.errors import DataError
 from pecl.experiment.inputs import load_captions
-from pecl.report.tables import BEST, best_of_routes, by_group, chosen_cells
+from pecl.report.tables import BEST, best_of_routes, by_group, chosen_candidates
 from pecl.report.tables.table import SHORT_ID
 from pecl.results.result import Result
 from pecl.results.side_files import Nearest, read_manifest, read_retrieved
@@ -78,16 +78,16 @@ class _NotAtHand(Exception):
 
 
 def _chosen(results: Sequence[Result]) -> list[tuple[str, Result]]:
-    """Return (route, result) of the cell that validation chose for each group, language and route.
+    """Return (route, result) of the candidate that validation chose for each group, language and route.
 
     The group with the most runs comes first.
     """
     trained = [result for result in results if result.status == "complete" and result.kind == "train"]
     return [
-        (route, cell.chosen_run)
+        (route, candidate.chosen_run)
         for runs in sorted(by_group(trained).values(), key=len, reverse=True)
-        for routes in best_of_routes(chosen_cells(runs)).values()
-        for route, cell in sorted(routes.items())
+        for routes in best_of_routes(chosen_candidates(runs)).values()
+        for route, candidate in sorted(routes.items())
     ]
 
 

@@ -7,68 +7,78 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from pecl.report.tables.cells import Cell, chosen_cells, varying
+from pecl.report.tables.candidates import Candidate, chosen_candidates, varying
 from pecl.report.tables.groups import one_group
-from pecl.report.tables.rows import Row, cell_rows, remarks_on, runs_of, score_columns, setting_columns, setting_text
+from pecl.report.tables.rows import (
+    Row,
+    candidate_rows,
+    remarks_on,
+    runs_of,
+    score_columns,
+    setting_columns,
+    setting_text,
+)
 from pecl.report.tables.table import Table, frame
 from pecl.results.result import Result
 
 
-def modules_table(cells: Sequence[Cell]) -> Table:
+def modules_table(candidates: Sequence[Candidate]) -> Table:
     """Return what each module costs and gains: parameters, share of the tower, time, memory, and scores.
 
     Peak memory is that of the process, so it says something where each run had a process of its own.
 
     Raises:
-        DataError: the cells were not measured alike, see `one_group`.
+        DataError: the candidates were not measured alike, see `one_group`.
     """
-    runs = runs_of(cells)
+    runs = runs_of(candidates)
     group = one_group(runs)
-    order = sorted(cells, key=lambda cell: (cell.language, cell.route, cell.runs[0].adapter.trainable))
-    rows = [{**row, **_cost(cell)} for cell, row in zip(order, cell_rows(order), strict=True)]
-    different = [name for name in varying(cell.setting for cell in order) if name != "adapter"]
-    shown = frame([_shown_module(cell, row, different) for cell, row in zip(order, rows, strict=True)])
+    order = sorted(
+        candidates, key=lambda candidate: (candidate.language, candidate.route, candidate.runs[0].adapter.trainable)
+    )
+    rows = [{**row, **_cost(candidate)} for candidate, row in zip(order, candidate_rows(order), strict=True)]
+    different = [name for name in varying(candidate.setting for candidate in order) if name != "adapter"]
+    shown = frame([_shown_module(candidate, row, different) for candidate, row in zip(order, rows, strict=True)])
     return Table("modules", "Modules", group, pd.DataFrame(rows), shown, runs, remarks_on(order))
 
 
 def module_table(results: Sequence[Result]) -> pd.DataFrame:
-    """Return `modules_table` of the cells that validation chooses among `results`, as text."""
-    return modules_table(chosen_cells(results)).shown
+    """Return `modules_table` of the candidates that validation chooses among `results`, as text."""
+    return modules_table(chosen_candidates(results)).shown
 
 
-def shots_table(cells: Sequence[Cell]) -> Table:
+def shots_table(candidates: Sequence[Candidate]) -> Table:
     """Return scores by number of shots.
 
     The few-shot split takes the shots from the test part, so galleries differ in size. Each row states its own, with
     its own zero-shot score and a gain paired within it: gains compare between rows, recalls do not.
 
     Raises:
-        DataError: the cells differ in more than the size of their gallery, see `one_group`.
+        DataError: the candidates differ in more than the size of their gallery, see `one_group`.
     """
-    runs = runs_of(cells)
+    runs = runs_of(candidates)
     group = one_group(runs, but=frozenset({"gallery_size"}))
-    order = sorted(cells, key=lambda cell: (str(_without(cell, "shots")), cell.pairs))
-    rows = cell_rows(order)
-    different = [name for name in varying(cell.setting for cell in order) if name != "shots"]
-    shown = frame([_shown_shots(cell, row, different) for cell, row in zip(order, rows, strict=True)])
+    order = sorted(candidates, key=lambda candidate: (str(_without(candidate, "shots")), candidate.pairs))
+    rows = candidate_rows(order)
+    different = [name for name in varying(candidate.setting for candidate in order) if name != "shots"]
+    shown = frame([_shown_shots(candidate, row, different) for candidate, row in zip(order, rows, strict=True)])
     remarks = remarks_on(order)
     if group.gallery_size is None:
         remarks += ("galleries differ between rows: compare gains, not recalls",)
     return Table("shots", "Gain by number of shots", group, pd.DataFrame(rows), shown, runs, remarks)
 
 
-def with_several(cells: Sequence[Cell], name: str) -> list[Cell]:
-    """Return the cells that others differ from in the field `name` of their setting, and in nothing else of the row."""
-    found = Counter(_without(cell, name) for cell in cells)
-    return [cell for cell in cells if found[_without(cell, name)] > 1]
+def with_several(candidates: Sequence[Candidate], name: str) -> list[Candidate]:
+    """Return the candidates that others differ from in the field `name` of their setting and in no other."""
+    found = Counter(_without(candidate, name) for candidate in candidates)
+    return [candidate for candidate in candidates if found[_without(candidate, name)] > 1]
 
 
-def _without(cell: Cell, left_out: str) -> tuple:
-    return cell.language, cell.route, *(pair for pair in cell.setting if pair[0] != left_out)
+def _without(candidate: Candidate, left_out: str) -> tuple:
+    return candidate.language, candidate.route, *(pair for pair in candidate.setting if pair[0] != left_out)
 
 
-def _cost(cell: Cell) -> Row:
-    first = cell.runs[0]
+def _cost(candidate: Candidate) -> Row:
+    first = candidate.runs[0]
     return {
         "parameters": first.adapter.trainable,
         "share": first.adapter.share,
@@ -78,12 +88,12 @@ def _cost(cell: Cell) -> Row:
     }
 
 
-def _shown_module(cell: Cell, row: Row, different: Sequence[str]) -> Row:
+def _shown_module(candidate: Candidate, row: Row, different: Sequence[str]) -> Row:
     return {
         "language": row["language"],
         "route": row["route"],
         "module": row["adapter"],
-        **setting_columns(cell, different),
+        **setting_columns(candidate, different),
         "parameters": f"{row['parameters']:,}",
         "share": f"{row['share']:.3%}",
         "steps": str(row["steps"]),
@@ -93,11 +103,11 @@ def _shown_module(cell: Cell, row: Row, different: Sequence[str]) -> Row:
     }
 
 
-def _shown_shots(cell: Cell, row: Row, different: Sequence[str]) -> Row:
+def _shown_shots(candidate: Candidate, row: Row, different: Sequence[str]) -> Row:
     return {
         "language": row["language"],
         "route": row["route"],
-        **setting_columns(cell, different),
+        **setting_columns(candidate, different),
         "shots": setting_text("shots", row["shots"]),
         "gallery": f"{row['gallery_size']} {row['gallery_kind']}",
         **score_columns(row),
