@@ -29,7 +29,7 @@ from safetensors.torch import save_file
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, XLMRobertaModel
 
 from pecl.adapters.adapter import Adapter, attach
-from pecl.adapters.methods.lora import LoraConfig
+from pecl.adapters.kinds.lora import LoraConfig
 from pecl.data.captions import ParallelCaptions
 from pecl.data.scenes import load_scenes
 from pecl.encoders.loading.mini import load_mini_text

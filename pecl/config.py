@@ -80,7 +80,7 @@ def _option(default: Any, help: str, roles: Role = Role.NONE, **metadata: Any) -
 
 @dataclass(frozen=True)
 class ExperimentConfig:
-    """One run. Every field's help says its unit and meaning; METHOD defaults are the paper's few-shot protocol."""
+    """One run. Every field's help says its unit and meaning; defaults are the paper's few-shot protocol."""
 
     profile: str = _option("mini", "pair of towers: mini, paper, ...", _TOWER | Role.TEXT_TOWER | Role.STEP_TIME)
     text_model: str | None = _option(
@@ -103,7 +103,7 @@ class ExperimentConfig:
     allow_copied_translations: bool = _option(False, "accept a translation file that repeats another language's", _DATA)
     language: str = _option("de", "target language", _DATA | Role.FLEET | Role.ROW)
     joint: str | None = _option(
-        None, "languages that learn one delta together, joined by +, such as de+fr+cs", unless_default=True
+        None, "languages that learn one adapter together, joined by +, such as de+fr+cs", unless_default=True
     )
     route: str = _option(
         "method1",
@@ -124,13 +124,13 @@ class ExperimentConfig:
     train_size: int | None = _option(
         None, "number of translated captions to train on (default: all)", Role.INPUT, low=1
     )
-    adapter: str = _option("lora", "parameter-efficient module, see `pecl adapters list`", Role.COMMAS)
+    adapter: str = _option("lora", "parameter-efficient adapter, see `pecl adapters list`", Role.COMMAS)
     engine: str = _option(
         "pecl",
-        "who computes the module: pecl (slots), or opendelta (its classes; one run at a time)",
+        "who computes the adapter: pecl (slots), or opendelta (its classes; one run at a time)",
         choices=ENGINES,
     )
-    rank: int | None = _option(None, "rank of LoRA (default: the module's own, 8)", Role.ROW, low=1)
+    rank: int | None = _option(None, "rank of LoRA (default: the adapter's own, 8)", Role.ROW, low=1)
     alignment: str = _option(
         "mse",
         "alignment of query and anchor; several are joined by +: mse+contrastive",
@@ -144,7 +144,7 @@ class ExperimentConfig:
     )
     anchor: str = _option(
         "student",
-        "student: gradients flow through both texts; frozen: the tower without its delta",
+        "student: gradients flow through both texts; frozen: the tower without its adapter",
         _LOSS | Role.ANCHOR,
         choices=ANCHORS,
     )
@@ -206,12 +206,12 @@ class ExperimentConfig:
             return [f"joint: {error}"]
         if len(codes) < 2 or self.language not in codes:
             return [f'joint: expected two languages or more, "{self.language}" among them, got "{self.joint}"']
-        object.__setattr__(self, "joint", "+".join(codes))  # in one order, so that one delta has one identity
+        object.__setattr__(self, "joint", "+".join(codes))  # in one order, so that one adapter has one identity
         return []
 
     @property
     def joint_languages(self) -> tuple[str, ...]:
-        """Codes of the languages that learn one delta together; empty for a language alone."""
+        """Codes of the languages that learn one adapter together; empty for a language alone."""
         return () if self.joint is None else tuple(self.joint.split("+"))
 
     @property

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from pecl.adapters.combine import check_combination
-from pecl.adapters.method import AdapterConfig
+from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.slots import SlotModule, SlotPrompt, SlotRows
 from pecl.adapters.spec import describe
 from pecl.encoders.positions import longest_sequence

@@ -14,8 +14,8 @@ import torch
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_adapter
+from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.merge import merge_slot
-from pecl.adapters.method import AdapterConfig
 from pecl.adapters.spec import describe, in_order, parse_adapter
 from pecl.encoders.text import MultilingualTextEncoder, as_texts
 from pecl.errors import ConfigError, suggest
@@ -198,7 +198,7 @@ class AdapterBank:
 
         Raises:
             ConfigError: the language is not in the bank.
-            WeightsError: the method cannot be merged; the message says why.
+            WeightsError: an adapter of this kind cannot be merged; the message says why.
         """
         return merge_slot(self.adapter, self.slot(language))
 

@@ -1,4 +1,4 @@
-"""Slots: parameters for S deltas along a leading dimension, and which of them each row of a batch uses.
+"""Slots: parameters of S adapters along a leading dimension, and which of them each row of a batch uses.
 
 One frozen backbone so serves one language (S = 1), a batch of mixed languages (slot = language), or a fleet of
 training runs (slot = run) with the same code. The layout of the rows decides how a linear layer is computed:

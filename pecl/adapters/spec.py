@@ -1,4 +1,4 @@
-"""Names of the methods, and the text form of a combination: `lora`, `lora:r=4+head`, `soft_prompt:pool_prompt=false`.
+"""Names of the kinds of adapters, and combinations as text: `lora`, `lora:r=4+head`, `soft_prompt:pool_prompt=false`.
 
 Parts are joined by `+`; a part is a name, or `name:option=value,option=value`. A tuple is written a/b/c, and text that
 has one of , + = / : in it stands in double quotes: `hard_prompt:text="Language: "`.
@@ -15,17 +15,17 @@ from dataclasses import asdict, fields, is_dataclass, replace
 from typing import Any, TypeVar, cast, overload
 
 from pecl.adapters.combine import check_combination
-from pecl.adapters.method import AdapterConfig
-from pecl.adapters.methods.bitfit import BitFitConfig
-from pecl.adapters.methods.bottleneck import BottleneckConfig
-from pecl.adapters.methods.compacter import CompacterConfig
-from pecl.adapters.methods.full import FullConfig
-from pecl.adapters.methods.hard_prompt import HardPromptConfig
-from pecl.adapters.methods.head import HeadConfig, PoolerConfig
-from pecl.adapters.methods.layer_norm import LayerNormConfig
-from pecl.adapters.methods.lora import LoraConfig
-from pecl.adapters.methods.prefix import PrefixConfig
-from pecl.adapters.methods.soft_prompt import SoftPromptConfig
+from pecl.adapters.kind import AdapterConfig
+from pecl.adapters.kinds.bitfit import BitFitConfig
+from pecl.adapters.kinds.bottleneck import BottleneckConfig
+from pecl.adapters.kinds.compacter import CompacterConfig
+from pecl.adapters.kinds.full import FullConfig
+from pecl.adapters.kinds.hard_prompt import HardPromptConfig
+from pecl.adapters.kinds.head import HeadConfig, PoolerConfig
+from pecl.adapters.kinds.layer_norm import LayerNormConfig
+from pecl.adapters.kinds.lora import LoraConfig
+from pecl.adapters.kinds.prefix import PrefixConfig
+from pecl.adapters.kinds.soft_prompt import SoftPromptConfig
 from pecl.errors import ConfigError, unknown
 from pecl.options import Registry, format_option, parse_option, shown, unquote, value_type
 
@@ -122,7 +122,7 @@ def parse_adapter(spec: str, rank: int | None = None) -> tuple[AdapterConfig, ..
         rank: r of the LoRA part instead of its own.
 
     Raises:
-        ConfigError: an unknown name, option or value (the valid ones are named), a method given twice, or a rank where
+        ConfigError: an unknown name, option or value (the valid ones are named), a kind given twice, or a rank where
             no part has one.
 
     Example:
@@ -238,7 +238,7 @@ def configs_from_json(document: Any) -> tuple[AdapterConfig, ...]:
     """Return the configs that `configs_to_json` wrote.
 
     Raises:
-        ConfigError: an unknown method or option, or a wrong value.
+        ConfigError: an unknown kind or option, or a wrong value.
     """
     configs = []
     for entry in document:

@@ -87,7 +87,7 @@ def read_translations(
             if not request.allow_copied_translations:
                 raise DataError(
                     f"{file} is a copy of {original}, so it holds no {direction.replace('_', ' ')} translations of "
-                    f"{language!r}: put the right file there, choose a method that does not need it, or pass "
+                    f"{language!r}: put the right file there, choose a route that does not need it, or pass "
                     "--allow-copied-translations (allow_copied_translations=True)"
                 )
             logger.warning("using %s although it is a copy of %s", file, original)

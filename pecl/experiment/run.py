@@ -3,7 +3,7 @@
 `train` goes from a config to a result: towers, data, few-shot split, frozen embeddings, zero-shot recall, adapter,
 training, recall of the final and of the best weights. `evaluate` stops after the first recall. `train_fleet` trains
 several configs at once, one slot each, in one pass over the frozen tower; `train` is a fleet of one. Configs of one
-`joint` training, one a language, share a slot: they learn one delta, and each language's recall is a result of its own.
+`joint` training, one a language, share a slot: they learn one adapter, and each language has its own result.
 """
 
 from __future__ import annotations

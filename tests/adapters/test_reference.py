@@ -1,4 +1,4 @@
-"""Each method against a second implementation: PEFT, torch.kron, a changed copy of the tower, attention by hand."""
+"""Each kind against a second implementation: PEFT, torch.kron, a changed copy of the tower, attention by hand."""
 
 import copy
 
@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from transformers.activations import ACT2FN
 
 from pecl.adapters.adapter import attach
+from pecl.adapters.kinds.compacter import phm_weight
 from pecl.adapters.merge import merge_slot
-from pecl.adapters.methods.compacter import phm_weight
 from pecl.adapters.spec import parse_adapter
 from pecl.encoders.activations import ACTIVATIONS
 from pecl.errors import ConfigError, WeightsError

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pecl.adapters.combine import check_combination
-from pecl.adapters.methods.bitfit import BitFitConfig
-from pecl.adapters.methods.full import FullConfig
-from pecl.adapters.methods.hard_prompt import HardPromptConfig
-from pecl.adapters.methods.head import HeadConfig, PoolerConfig
-from pecl.adapters.methods.layer_norm import LayerNormConfig
-from pecl.adapters.methods.lora import LoraConfig
-from pecl.adapters.methods.soft_prompt import SoftPromptConfig
+from pecl.adapters.kinds.bitfit import BitFitConfig
+from pecl.adapters.kinds.full import FullConfig
+from pecl.adapters.kinds.hard_prompt import HardPromptConfig
+from pecl.adapters.kinds.head import HeadConfig, PoolerConfig
+from pecl.adapters.kinds.layer_norm import LayerNormConfig
+from pecl.adapters.kinds.lora import LoraConfig
+from pecl.adapters.kinds.soft_prompt import SoftPromptConfig
 from pecl.adapters.spec import KINDS, configs_from_json, configs_to_json, describe, in_order, parse_adapter, part_names
 from pecl.errors import ConfigError
 from pecl.options import value_type
@@ -144,9 +144,9 @@ def test_wrong_specs_are_told_what_was_expected(spec, message):
 def test_combinations_that_work():
     for spec in ("lora-only+bitfit", "bitfit:target_modules=query+layernorm", "full+hard_prompt", "lora+bottleneck"):
         assert parse_adapter(spec)
-    with pytest.raises(ConfigError, match="at least one method"):
+    with pytest.raises(ConfigError, match="at least one kind"):
         check_combination(())
-    with pytest.raises(ConfigError, match="adapter: expected each method once, got bitfit twice"):
+    with pytest.raises(ConfigError, match="adapter: expected each kind once, got bitfit twice"):
         check_combination((BitFitConfig(), BitFitConfig()))
     with pytest.raises(ConfigError, match="full and bitfit"):
         check_combination((FullConfig(), BitFitConfig()))

@@ -94,7 +94,7 @@ def test_failed_runs_are_counted(folder, capsys, caplog):
     [
         (["--table", "tables"], "invalid choice: 'tables'"),
         (["--format", "word"], "invalid choice: 'word'"),
-        (["--table", "modules"], "needs trainings of two modules on one gallery"),
+        (["--table", "adapters"], "needs trainings of two adapters on one gallery"),
         (["--table", "published"], "needs the flag --against published"),
         (["--where", "gallery_size"], "expected key=value, such as gallery_size=900"),
         (["--where", "galery_size=20"], "did you mean 'gallery_size'?"),

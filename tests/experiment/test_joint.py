@@ -1,4 +1,4 @@
-"""Joint training from the command line: one delta, a result for each language, apart from separate trainings."""
+"""Joint training from the command line: one adapter, a result for each language, apart from separate trainings."""
 
 import json
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 import pecl.experiment.run
 from pecl.adapters.adapter import attach
-from pecl.adapters.methods.lora import LoraConfig
+from pecl.adapters.kinds.lora import LoraConfig
 from pecl.config import make_config
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.towers import Towers

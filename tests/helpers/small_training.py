@@ -4,8 +4,8 @@ import torch
 
 from helpers.tiny import sentences
 from pecl.adapters.adapter import attach
-from pecl.adapters.methods.layer_norm import LayerNormConfig
-from pecl.adapters.methods.lora import LoraConfig
+from pecl.adapters.kinds.layer_norm import LayerNormConfig
+from pecl.adapters.kinds.lora import LoraConfig
 from pecl.training.losses import AlignmentObjective
 from pecl.training.trainer import AlignmentTrainer, Schedule, SlotTask
 

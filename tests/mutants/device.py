@@ -181,7 +181,7 @@ _FAULTS = [
     ),
     (
         "a hard prompt made on the device",
-        "pecl/adapters/methods/hard_prompt.py",
+        "pecl/adapters/kinds/hard_prompt.py",
         "to_device(torch.tensor(self.token_ids), inputs.embeddings.device)",
         "torch.tensor(self.token_ids, device=inputs.embeddings.device)",
         ADAPTERS,

@@ -86,7 +86,7 @@ def test_the_scripts_of_the_papers_scenarios_list_their_runs():
     assert len(scenario("zero_shot", profile="paper")) == 11
     assert len(scenario("few_shot", "--language", "de", "--seeds", "1,2")) == 5 * 3 * 2
     assert len(scenario("full_data", "--lr", "1e-3,2e-3")) == 3 * 2
-    assert len(scenario("ablation_modules", "--language", "cs")) == 8
+    assert len(scenario("ablation_adapters", "--language", "cs")) == 8
     alone_and_joint = scenario("disparity", "--lr", "1e-4")
     assert len(alone_and_joint) == 4 + 4
     assert sum("joint=cs+de+en+fr" in line for line in alone_and_joint) == 4
@@ -95,8 +95,8 @@ def test_the_scripts_of_the_papers_scenarios_list_their_runs():
 @pytest.mark.slow
 def test_all_studies_of_a_profile_can_be_listed():
     configs = scenario("all", profile="paper")
-    zero_shot, routes, few_shot, full, modules, disparity = 11, (3 + 3 + 45) * 10, 150, 5 * 3 * 3, 16, 15 * 11 * 2
-    assert len(configs) == zero_shot + routes + few_shot + full + modules + disparity
+    zero_shot, routes, few_shot, full, adapters, disparity = 11, (3 + 3 + 45) * 10, 150, 5 * 3 * 3, 16, 15 * 11 * 2
+    assert len(configs) == zero_shot + routes + few_shot + full + adapters + disparity
 
 
 def test_a_grid_script_passes_its_flags_through(tmp_path):

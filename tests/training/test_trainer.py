@@ -115,7 +115,7 @@ def test_dropout_is_drawn_from_the_seed_and_the_step_alone():
     def loss(dropout=True, seed=1, step=0, drawn_before=0):
         tower = tiny_tower()
         run = trainer(tower, [replace(task(tower), seed=seed)], Schedule(1, 5, 2, dropout))
-        with torch.no_grad():  # the initial delta is the identity for every seed, and the pairs stay the same
+        with torch.no_grad():  # the initial adapter is the identity for every seed, and the pairs stay the same
             for name, parameter in run.adapter.named_parameters():
                 parameter.copy_(torch.linspace(-1, 1, parameter.numel()).view_as(parameter) / 10 + ("weight" in name))
         run.step = step

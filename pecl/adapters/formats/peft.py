@@ -18,9 +18,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from pecl.adapters.method import AdapterConfig
-from pecl.adapters.methods.layer_norm import LayerNormConfig
-from pecl.adapters.methods.lora import LoraConfig
+from pecl.adapters.kind import AdapterConfig
+from pecl.adapters.kinds.layer_norm import LayerNormConfig
+from pecl.adapters.kinds.lora import LoraConfig
 from pecl.adapters.roles import ARCHITECTURES, LINEAR_ROLES, NORM_ROLES, paths_of
 from pecl.adapters.spec import describe
 from pecl.encoders.text import MultilingualTextEncoder

@@ -33,7 +33,7 @@ def read_flickr30k200(request: DataRequest) -> ParallelCaptions:
     if "target_to_english" in request.need and language != "en":
         raise DataError(
             "flickr30k200 has no translations back into English (target_to_english): "
-            "choose a method that needs english_to_target alone"
+            "choose a route that needs english_to_target alone"
         )
     folder = data_dir / "flickr30k200"
     files = {

@@ -49,11 +49,11 @@ def draw_shots(results: Sequence[Result]) -> list[Plot]:
 def _parameters(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
     found = _panels(chosen_candidates(runs), "adapter", _trainable)
     if not found:
-        raise NotDrawn("no language and route was trained with modules of two sizes")
+        raise NotDrawn("no language and route was trained with adapters of two sizes")
     candidates = _all_candidates(found)
     languages = _languages(found)
-    modules = sorted({(_trainable(candidate), _module(candidate)) for candidate in candidates})
-    marker = {name: MARKERS[index % len(MARKERS)] for index, (_, name) in enumerate(modules)}
+    adapters = sorted({(_trainable(candidate), _adapter(candidate)) for candidate in candidates})
+    marker = {name: MARKERS[index % len(MARKERS)] for index, (_, name) in enumerate(adapters)}
     drawn = [
         (index, code, [(candidate, trained(candidate)) for candidate in line], zero_shot(line[0].runs[0]))
         for index, panel in enumerate(found)
@@ -68,12 +68,12 @@ def _parameters(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
         axes[index].plot(x, y, **style, label=language_name(code))
         axes[index].axhline(before.mean, color=style["color"], linestyle=":", linewidth=0.9)
         for candidate, after in line:
-            look_of = {"color": style["color"], "marker": marker[_module(candidate)]}
+            look_of = {"color": style["color"], "marker": marker[_adapter(candidate)]}
             axes[index].errorbar(_trainable(candidate), after.mean, yerr=after.error, **look_of, elinewidth=0.7)
     for place, panel in zip(axes, found, strict=True):
         place.set(xscale="log", ylabel=SCORE, title=panel.title)
     axes[-1].set_xlabel("trained parameters of one language")
-    for count, name in modules:
+    for count, name in adapters:
         axes[0].plot([], [], color=GREY, linestyle="", marker=marker[name], label=f"{name}: {count:,}")
     legend(figure, axes)
     return Plot("parameters", "Recall against trained parameters", caption, run_ids(shown), figure)
@@ -118,7 +118,7 @@ def _panels(candidates: Sequence[Candidate], field: str, x: Callable[[Candidate]
         own = {code: line for code, line in sorted(lines.items()) if any(x(a) != x(b) for a, b in pairwise(line))}
         if own:
             first = next(iter(own.values()))[0]
-            said = [first.route, *([] if field == "adapter" else [_module(first)])]
+            said = [first.route, *([] if field == "adapter" else [_adapter(first)])]
             said += [] if first.config.train_on == "pairs" else [first.config.train_on]
             kept.append(_Panel(", ".join(said), own))
     return kept
@@ -136,5 +136,5 @@ def _trainable(candidate: Candidate) -> int:
     return candidate.runs[0].adapter.trainable
 
 
-def _module(candidate: Candidate) -> str:
+def _adapter(candidate: Candidate) -> str:
     return candidate.runs[0].adapter.spec

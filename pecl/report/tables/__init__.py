@@ -5,11 +5,11 @@ language and route is chosen by its validation score, never by its test. What wa
 table.
 """
 
+from pecl.report.tables.adapters import adapter_table
 from pecl.report.tables.build import TABLES, Report, report
 from pecl.report.tables.candidates import Candidate, best_of_routes, best_runs, chosen_candidates
 from pecl.report.tables.formats import FORMATS, text_table
 from pecl.report.tables.groups import Group, by_group, group_of
-from pecl.report.tables.modules import module_table
 from pecl.report.tables.runs import evaluation_table, training_table
 from pecl.report.tables.statistics import BEST, hits
 from pecl.report.tables.table import Table
@@ -22,6 +22,7 @@ __all__ = [
     "Group",
     "Report",
     "Table",
+    "adapter_table",
     "best_of_routes",
     "best_runs",
     "by_group",
@@ -29,7 +30,6 @@ __all__ = [
     "evaluation_table",
     "group_of",
     "hits",
-    "module_table",
     "report",
     "text_table",
     "training_table",

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pecl.errors import DataError
+from pecl.report.tables.adapters import adapters_table, shots_table, with_several
 from pecl.report.tables.candidates import Candidate, chosen_candidates
 from pecl.report.tables.check import check_result
 from pecl.report.tables.disparity import disparity_table, zero_shot_disparity_table
 from pecl.report.tables.groups import Group, Result, by_group, group_of, one_group, select
 from pecl.report.tables.languages import aligned_table, routes_table
-from pecl.report.tables.modules import modules_table, shots_table, with_several
 from pecl.report.tables.published import published_table, read_published
 from pecl.report.tables.runs import evaluations_table, runs_table
 from pecl.report.tables.table import SHORT_ID, Table
@@ -22,7 +22,7 @@ TABLES: dict[str, str] = {
     "routes": "a training",
     "aligned": "method1, method2 or method3 and the baseline with the same query, in one language and setting",
     "disparity": "results of two languages on one gallery, for all routes of a setting",
-    "modules": "trainings of two modules on one gallery",
+    "adapters": "trainings of two adapters on one gallery",
     "shots": "trainings of one language and route with two numbers of shots",
     "runs": "a training",
     "evaluations": "an evaluation",
@@ -96,7 +96,7 @@ def _tables(group: Group, results: Sequence[Result], everything: Sequence[Result
     yield routes_table(candidates)
     yield from filter(None, [aligned_table(candidates), disparity_table(candidates, everything)])
     if several := with_several(candidates, "adapter"):
-        yield modules_table(several)
+        yield adapters_table(several)
     yield runs_table(results)
 
 

@@ -172,7 +172,7 @@ def best_runs(results: Sequence[Result]) -> list[Result]:
 
 
 def best_of_routes(candidates: Sequence[Candidate]) -> dict[str, dict[str, Candidate]]:
-    """Return language -> route -> the candidate with the best validation score, whatever its module.
+    """Return language -> route -> the candidate with the best validation score, whatever its adapter.
 
     A route that was trained on text of its own has that in its name.
     """

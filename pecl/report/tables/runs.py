@@ -110,7 +110,7 @@ def evaluation_table(results: Sequence[Result]) -> pd.DataFrame:
             "language": row["language"],
             "dataset": row["dataset"],
             "test text": row["test_text"],
-            "module": row["adapter"],
+            "adapter": row["adapter"],
             "gallery": f"{row['gallery_size']} {row['gallery_kind']}",
             **{_readable(name): f"{value:.3f}" for name, value in row.items() if "recall@" in name and name != METRIC},
             "mean R@1": f"{row[METRIC]:.3f}",

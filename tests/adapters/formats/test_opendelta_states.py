@@ -10,12 +10,12 @@ from helpers.tiny import sentences, tiny_tower
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.opendelta import from_opendelta_state_dict, infer_configs, load_released_checkpoint
-from pecl.adapters.methods.bottleneck import BottleneckConfig
-from pecl.adapters.methods.compacter import CompacterConfig
-from pecl.adapters.methods.head import HeadConfig
-from pecl.adapters.methods.layer_norm import LayerNormConfig
-from pecl.adapters.methods.lora import LoraConfig
-from pecl.adapters.methods.soft_prompt import SoftPromptConfig
+from pecl.adapters.kinds.bottleneck import BottleneckConfig
+from pecl.adapters.kinds.compacter import CompacterConfig
+from pecl.adapters.kinds.head import HeadConfig
+from pecl.adapters.kinds.layer_norm import LayerNormConfig
+from pecl.adapters.kinds.lora import LoraConfig
+from pecl.adapters.kinds.soft_prompt import SoftPromptConfig
 from pecl.errors import WeightsError
 
 QUERY = "encoder.layer.0.attention.self.query"

@@ -6,10 +6,10 @@ import pytest
 from helpers.report_results import both, changed, evaluate, made, ranked, train
 
 from pecl.errors import DataError
-from pecl.report.tables import chosen_candidates, module_table, report, training_table
+from pecl.report.tables import adapter_table, chosen_candidates, report, training_table
+from pecl.report.tables.adapters import shots_table
 from pecl.report.tables.disparity import disparity_table
 from pecl.report.tables.languages import COMPARISONS, aligned_table, routes_table
-from pecl.report.tables.modules import shots_table
 from pecl.report.tables.rows import candidate_rows
 from pecl.retrieval.measures import METRIC
 from pecl.routes import ROUTES
@@ -181,14 +181,14 @@ def test_evaluations_have_a_disparity_too():
     assert (row["mean"], row["gap_to_english"]) == pytest.approx((0.5, 0.6))
 
 
-def test_modules_by_size():
+def test_adapters_by_size():
     big = changed(train(4, 6, adapter="bottleneck"), {"adapter.trainable": 5_000_000, "adapter.share": 0.05})
-    table = report([big, train(4, 5), train(4, 5, language="fr")]).only("modules")
+    table = report([big, train(4, 5), train(4, 5, language="fr")]).only("adapters")
     assert table.shown["language"].tolist() == ["de", "de"]
-    assert table.shown["module"].tolist() == ["lora", "bottleneck"]
+    assert table.shown["adapter"].tolist() == ["lora", "bottleneck"]
     assert table.shown["parameters"].tolist() == ["1,000", "5,000,000"]
     assert table.shown["share"].tolist() == ["0.100%", "5.000%"]
-    assert module_table([big, train(4, 5)]).equals(table.shown)
+    assert adapter_table([big, train(4, 5)]).equals(table.shown)
 
 
 def test_each_number_of_shots_has_its_own_gallery():
@@ -253,8 +253,8 @@ def test_failed_and_interrupted_runs_are_counted():
 
 
 def test_a_missing_table_says_what_it_needs():
-    with pytest.raises(DataError, match="needs trainings of two modules on one gallery; there are routes, runs"):
-        report([train(4, 6)]).only("modules")
+    with pytest.raises(DataError, match="needs trainings of two adapters on one gallery; there are routes, runs"):
+        report([train(4, 6)]).only("adapters")
 
 
 @pytest.mark.parametrize(

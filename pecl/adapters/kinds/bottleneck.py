@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from pecl.adapters.method import AdapterConfig, Placement
+from pecl.adapters.kind import AdapterConfig, Placement
 from pecl.adapters.roles import LINEAR_ROLES
 from pecl.adapters.slots import SlotModule, SlotRows, innermost, normal
 from pecl.encoders.activations import ACTIVATIONS

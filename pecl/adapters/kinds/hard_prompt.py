@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from pecl.adapters.method import HARD_PROMPT, AdapterConfig, Placement
+from pecl.adapters.kind import HARD_PROMPT, AdapterConfig, Placement
 from pecl.adapters.slots import SlotPrompt, SlotRows, insert
 from pecl.encoders.devices import to_device
 from pecl.encoders.text import MultilingualTextEncoder, PromptedInputs

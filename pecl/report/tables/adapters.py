@@ -1,4 +1,4 @@
-"""Tables over modules and over numbers of shots."""
+"""Tables over adapters and over numbers of shots."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from pecl.report.tables.table import Table, frame
 from pecl.results.result import Result
 
 
-def modules_table(candidates: Sequence[Candidate]) -> Table:
-    """Return what each module costs and gains: parameters, share of the tower, time, memory, and scores.
+def adapters_table(candidates: Sequence[Candidate]) -> Table:
+    """Return what each adapter costs and gains: parameters, share of the tower, time, memory, and scores.
 
     Peak memory is that of the process, so it says something where each run had a process of its own.
 
@@ -37,13 +37,13 @@ def modules_table(candidates: Sequence[Candidate]) -> Table:
     )
     rows = [{**row, **_cost(candidate)} for candidate, row in zip(order, candidate_rows(order), strict=True)]
     different = [name for name in varying(candidate.setting for candidate in order) if name != "adapter"]
-    shown = frame([_shown_module(candidate, row, different) for candidate, row in zip(order, rows, strict=True)])
-    return Table("modules", "Modules", group, pd.DataFrame(rows), shown, runs, remarks_on(order))
+    shown = frame([_shown_adapter(candidate, row, different) for candidate, row in zip(order, rows, strict=True)])
+    return Table("adapters", "Adapters", group, pd.DataFrame(rows), shown, runs, remarks_on(order))
 
 
-def module_table(results: Sequence[Result]) -> pd.DataFrame:
-    """Return `modules_table` of the candidates that validation chooses among `results`, as text."""
-    return modules_table(chosen_candidates(results)).shown
+def adapter_table(results: Sequence[Result]) -> pd.DataFrame:
+    """Return `adapters_table` of the candidates that validation chooses among `results`, as text."""
+    return adapters_table(chosen_candidates(results)).shown
 
 
 def shots_table(candidates: Sequence[Candidate]) -> Table:
@@ -88,11 +88,11 @@ def _cost(candidate: Candidate) -> Row:
     }
 
 
-def _shown_module(candidate: Candidate, row: Row, different: Sequence[str]) -> Row:
+def _shown_adapter(candidate: Candidate, row: Row, different: Sequence[str]) -> Row:
     return {
         "language": row["language"],
         "route": row["route"],
-        "module": row["adapter"],
+        "adapter": row["adapter"],
         **setting_columns(candidate, different),
         "parameters": f"{row['parameters']:,}",
         "share": f"{row['share']:.3%}",

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pecl.adapters.method import WEIGHT_OF_LAYER, AdapterConfig, Placement
+from pecl.adapters.kind import WEIGHT_OF_LAYER, AdapterConfig, Placement
 from pecl.adapters.roles import LINEAR_ROLES
 from pecl.adapters.slots import SlotModule, SlotRows, innermost, uniform, with_parameters
 from pecl.encoders.text import MultilingualTextEncoder

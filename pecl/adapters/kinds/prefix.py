@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from pecl.adapters.method import AdapterConfig, Placement
+from pecl.adapters.kind import AdapterConfig, Placement
 from pecl.adapters.slots import SlotModule, SlotRows, normal
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
