@@ -124,7 +124,7 @@ class ExperimentConfig:
     train_size: int | None = _option(
         None, "number of translated captions to train on (default: all)", Role.INPUT, low=1
     )
-    adapter: str = _option("lora", "parameter-efficient adapter, see `pecl adapters list`", Role.COMMAS)
+    adapter: str = _option("lora", "kind of adapter and its options, see `pecl adapters list`", Role.COMMAS)
     engine: str = _option(
         "pecl",
         "who computes the adapter: pecl (slots), or opendelta (its classes; one run at a time)",
@@ -196,7 +196,7 @@ class ExperimentConfig:
             raise ConfigError("; ".join(problems))
 
     def _code(self, text: str) -> str:
-        """Return the code of a language; in one's own data it may be any."""
+        """Return the code of a language; in a table of captions it may be any."""
         return any_language_code(text) if is_path(str(self.dataset)) else language_code(text)
 
     def _check_joint(self) -> list[str]:
@@ -236,7 +236,7 @@ class ExperimentConfig:
         return sha256_json({"kind": kind, **self.identity(kind)})[:16]
 
     def alone(self) -> ExperimentConfig:
-        """Return the run without the mark of what stands beside it."""
+        """Return the run without the mark of the runs beside it."""
         return self if self.beside is None else replace(self, beside=None)
 
     def to_dict(self) -> dict[str, Any]:
@@ -274,7 +274,7 @@ def parse_value(name: str, value: Any) -> Any:
     """Turn text, or a YAML value such as the string `1e-4`, into the type of the field `name`.
 
     Raises:
-        ConfigError: the text is no such value.
+        ConfigError: the text is not a value of that type.
     """
     return parse_option(ExperimentConfig, name, value)
 
@@ -329,7 +329,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise ConfigError(f"{path}{line}: no valid YAML: {problem}") from error
+        raise ConfigError(f"{path}{line}: expected YAML: {problem}") from error
     if document is None:
         return {}
     if not isinstance(document, dict):
@@ -337,7 +337,9 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     seen: set[str] = set()
     for key_node, _ in node.value:
         if key_node.value in seen:
-            raise ConfigError(f"{path}, line {key_node.start_mark.line + 1}: key {key_node.value!r} is given twice")
+            raise ConfigError(
+                f"{path}, line {key_node.start_mark.line + 1}: key {key_node.value!r} twice, expected once"
+            )
         seen.add(key_node.value)
     return document
 

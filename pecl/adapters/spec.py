@@ -1,7 +1,7 @@
 """Names of the kinds of adapters, and combinations as text: `lora`, `lora:r=4+head`, `soft_prompt:pool_prompt=false`.
 
 Parts are joined by `+`; a part is a name, or `name:option=value,option=value`. A tuple is written a/b/c, and text that
-has one of , + = / : in it stands in double quotes: `hard_prompt:text="Language: "`.
+has one of , + = / : in it is put in double quotes: `hard_prompt:text="Language: "`.
 
 `lora`, `bottleneck` and `compacter` train the LayerNorms too, as the method's release does; `lora-only` (and so on)
 does not. `PRESETS` are names for longer specs.
@@ -83,7 +83,7 @@ def register_adapter(config_class: Any = None, *, replace: bool = False) -> Any:
             run again.
 
     Raises:
-        ConfigError: it is no such class, an option has no default, or its `kind` is there already or has characters
+        ConfigError: it is not such a class, an option has no default, or its `kind` is there already or has characters
             other than letters, digits and underscores.
 
     Example:
@@ -152,7 +152,7 @@ def _parse_part(name: str, options: str) -> list[tuple[AdapterConfig, bool]]:
     """Return the configs of one part, and for each whether it is merely implied by the name."""
     if name in PRESETS:
         if options:
-            raise ConfigError(f"preset {name!r} takes no options: write out {PRESETS[name]!r} and change it")
+            raise ConfigError(f"preset {shown(name)} takes no options: write out {shown(PRESETS[name])} and change it")
         parts = [_split(part, ":", 1) for part in PRESETS[name].split("+")]
         return [found for part in parts for found in _parse_part(part[0], part[1] if len(part) > 1 else "")]
     kind = name.removesuffix("-only")
@@ -189,7 +189,7 @@ def _check_name(config_class: type[AdapterConfig], name: str) -> None:
 
 
 def _split(text: str, separator: str, maxsplit: int = 0) -> list[str]:
-    """Split `text` at `separator` where it does not stand in double quotes."""
+    """Split `text` at `separator` where it is not in double quotes."""
     pieces = [""]
     for token in re.findall(rf"{_QUOTED}|.", text, flags=re.DOTALL):
         if token == separator and (not maxsplit or len(pieces) <= maxsplit):
@@ -201,7 +201,7 @@ def _split(text: str, separator: str, maxsplit: int = 0) -> list[str]:
 
 def _with_rank(spec: str, configs: dict[str, AdapterConfig], rank: int) -> dict[str, AdapterConfig]:
     if "lora" not in configs:
-        raise ConfigError(f"rank {rank} is given, but adapter {spec!r} has no part with a rank: expected lora")
+        raise ConfigError(f"rank: expected an adapter with lora, which has a rank, got rank {rank} with {shown(spec)}")
     return configs | {"lora": replace(configs["lora"], r=rank)}
 
 

@@ -78,7 +78,7 @@ def _method_rows() -> list[dict[str, Any]]:
 
 def _file_rows(folder: Path) -> list[dict[str, Any]]:
     if not folder.is_dir():
-        raise WeightsError(f"{folder} is no folder")
+        raise WeightsError(f"{folder}: expected a folder of adapter files")
     rows = []
     for path in sorted(folder.rglob(f"*{SUFFIX}")):
         if ".state" in path.parts:
@@ -134,7 +134,7 @@ def _describe_file(file: AdapterFile) -> dict[str, Any]:
 def count_on_large(configs: Sequence[AdapterConfig]) -> int | None:
     """Return the number of trainable parameters in XLM-R Large with M-CLIP's head (1024 to 768) and pooler.
 
-    The tower stands on the meta device, which takes no memory. None: it depends on how a text is tokenised.
+    The tower is on the meta device, which takes no memory. None: it depends on how a text is tokenised.
     """
     if any(getattr(config, "init_text", None) is not None for config in configs):
         return None

@@ -45,7 +45,10 @@ def add_parser(commands: Any) -> None:
         help=f"where runs are trained: {', '.join(LAUNCHERS)} (default: inline, which is this process)",
     )
     parser.add_argument(
-        "--jobs", type=int, metavar="N", help="so many at a time, each in a process with cores (or a GPU) of its own"
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="jobs (runs or fleets) at a time, each a process with its own cores or GPU",
     )
     for name, example in (("slurm", "partition=gpu"), ("ray", "num_gpus=0.5")):
         text = f"option of the launcher {name}, such as {example}; may be repeated"
@@ -86,7 +89,9 @@ def grid_configs(parsed: argparse.Namespace) -> list[ExperimentConfig]:
     results = collect([parsed.best_of])
     trained = [result for result in results if result.status == "complete" and result.kind == "train"]
     if not trained:
-        raise ConfigError(f"--best-of {parsed.best_of}: there are no complete trainings; run a grid there first")
+        raise ConfigError(
+            f"--best-of {parsed.best_of}: expected a folder with complete trainings; run a grid there first"
+        )
     return repeat_configs(best_runs(trained), {"out": parsed.best_of, **values})
 
 
@@ -117,7 +122,7 @@ def _print_tables(outcome: GridOutcome) -> None:
 
 
 def _dry_run(configs: list[ExperimentConfig], parsed: argparse.Namespace) -> str:
-    """Return the runs, how each stands, and the time that those without a complete result will take."""
+    """Return the runs with the state of each, and the time that those without a complete result will take."""
     configs = [config for group in fleets(configs, parsed.fleet) for config in group]
     found = [find_result(config) for config in configs]
     states = ["new" if result is None else result.status for result in found]

@@ -11,6 +11,7 @@ from typing import Any
 
 from pecl.commands.options import add_command, print_json, print_text
 from pecl.files import check_writable, write_text
+from pecl.options import shown
 from pecl.report.tables import FORMATS, TABLES, Report, Table, report
 from pecl.report.tables.groups import select
 from pecl.report.tables.published import NAMES
@@ -62,7 +63,7 @@ def add_parser(commands: Any) -> None:
 
 def _count(text: str) -> int:
     if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of captions, expected 0 or more")
+        raise argparse.ArgumentTypeError(f"expected a number of captions >= 0, got {shown(text)}")
     return int(text)
 
 

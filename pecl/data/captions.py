@@ -1,6 +1,6 @@
 """`ParallelCaptions`: images, their English captions, the target language's, and both machine translations, by index.
 
-Everything that reads a data set ends here, so that the rest of the package knows one shape alone. Images stand behind
+Everything that reads a data set ends here, so that the rest of the package knows one shape alone. Images are behind
 `ImageSource`: files on disk (`ImageFiles`) or pictures drawn on demand (`scenes`). Each has a fingerprint of its
 content, which is what cached embeddings are keyed by.
 """

@@ -123,12 +123,12 @@ class AlignmentTrainer:
         self.slot_of = list(range(len(tasks)) if slot_of is None else slot_of)
         if set(self.slot_of) != set(range(adapter.num_slots)) or len({len(task) for task in tasks}) != 1:
             sizes = [len(task) for task in tasks]
-            raise ConfigError(f"{adapter.num_slots} slots need as many tasks of one size, got tasks of {sizes} pairs")
+            raise ConfigError(f"tasks: expected one size for the {adapter.num_slots} slots, got {sizes} pairs")
         self.tower, self.adapter, self.tasks, self.schedule = tower, adapter, list(tasks), schedule
         self.validate = validate
         self.state_path, self.identity = state_path, identity
         if not adapter.parameters():
-            raise ConfigError("the adapter has no parameters to train; evaluate it instead")
+            raise ConfigError("adapter: expected one with parameters to train, got one without: evaluate it instead")
         self.optimizer = SlotAdam(adapter.parameters(), list(adapter.learning_rate_scales().values()))
         self.records = [SlotRecord() for _ in range(adapter.num_slots)]
         self.total_steps = schedule.steps(len(tasks[0]))

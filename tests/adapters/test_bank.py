@@ -223,7 +223,7 @@ def rewrite(path, **changes):
         (lambda path: path.write_bytes(path.read_bytes()[:50]), "damaged or no safetensors file"),
         (lambda path: path.write_bytes(b""), "damaged or no safetensors file"),
         (lambda path: path.write_text("hello there, this is text"), "damaged or no safetensors file"),
-        (lambda path: rewrite(path, format=None), "no adapter file of pecl"),
+        (lambda path: rewrite(path, format=None), "expected an adapter file of pecl, got another safetensors file"),
         (lambda path: rewrite(path, format_version="2"), "has format 2, this version of pecl reads up to 1: upgrade"),
         (lambda path: rewrite(path, format_version="x"), "damaged header: format_version is 'x'"),
         (lambda path: rewrite(path, configs="[{"), "damaged header"),

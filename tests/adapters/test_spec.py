@@ -94,7 +94,9 @@ def test_any_configs_are_read_as_they_are_described(configs):
 
 def test_rank_replaces_that_of_lora():
     assert parse_adapter("lora:r=4+head", rank=2) == (LoraConfig(r=2), LayerNormConfig(), HeadConfig())
-    with pytest.raises(ConfigError, match="rank 3 is given, but adapter 'bottleneck' has no part with a rank"):
+    with pytest.raises(
+        ConfigError, match='rank: expected an adapter with lora, which has a rank, got rank 3 with "bottleneck"'
+    ):
         parse_adapter("bottleneck", rank=3)
     with pytest.raises(ConfigError, match="lora: r: expected a whole number >= 1, got 0"):
         parse_adapter("lora", rank=0)
@@ -129,7 +131,7 @@ def test_rank_replaces_that_of_lora():
         ("soft_prompt:num_virtual_tokens=4,init_text=ein", "leave num_virtual_tokens out"),
         ("lora+lora", 'adapter: expected each part once, got lora twice in "lora.lora"'),
         ("lora+lora-only:r=1", "got lora twice"),
-        ("lora-r1:r=3", "preset 'lora-r1' takes no options: write out 'lora:r=1'"),
+        ("lora-r1:r=3", 'preset "lora-r1" takes no options: write out "lora:r=1"'),
         ("full+lora", "full and lora exclude each other"),
         ("full+head", "full and head exclude each other"),
         ("lora+bitfit", "bitfit and layernorm exclude each other at attention_norm/output_norm"),

@@ -233,8 +233,8 @@ def test_translate_ones_own_file(pecl, tmp_path, model):
     [
         ("translate xtd12 --source en --target ko --model x", DataError, "no file 'xtd12'.*did you mean 'xtd10'"),
         ("translate xtd10 --source en --target xx --model x", ConfigError, "unknown language 'xx'"),
-        ("translate xtd10 --source en --target ko --model x --out y", ConfigError, "--out is for files of your own"),
-        ("translate {tmp}/a.txt --source en --target ko --model x", ConfigError, "needs --out FILE"),
+        ("translate xtd10 --source en --target ko --model x --out y", ConfigError, "--out: expected none with xtd10"),
+        ("translate {tmp}/a.txt --source en --target ko --model x", ConfigError, "--out: expected a file"),
         ("translate xtd10 --source en --target ko --model x --batch-size 0", ConfigError, "--batch-size is 0"),
         ("translate xtd10 --source en --target ko --model x --dtype int8", ConfigError, "unknown dtype 'int8'"),
     ],

@@ -115,7 +115,7 @@ def test_bad_flags_exit_2_with_one_sentence(folder, tmp_path, capsys, arguments,
     [
         (None, "no complete results here; run pecl train or pecl evaluate first"),
         ('{"schema": 1, "run_id": "x"', "cannot be read"),
-        ("[]", "is no result of pecl"),
+        ("[]", "is not a result of pecl"),
         ('{"schema": 99, "run_id": "x", "kind": "train", "status": "complete", "config": {}}', "upgrade pecl"),
         (
             '{"schema": 1, "run_id": "x", "kind": "train", "status": "complete", "config": {}}',

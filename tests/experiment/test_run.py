@@ -139,7 +139,7 @@ def test_runs_of_different_shape_are_no_fleet(small):
 @pytest.mark.parametrize(
     ("changed", "error", "message"),
     [
-        ({"shots": 12}, DataError, "shots=12 is too large for a pool of 24"),
+        ({"shots": 12}, DataError, "shots: expected at most 11 of a pool of 24"),
         ({"dataset": "scenes-2"}, DataError, "did you mean 'scenes'"),
         ({"adapter": "lore"}, ConfigError, "did you mean 'lora'"),
         ({"rank": 1000}, ConfigError, "rank 1000 does not fit a layer of shape"),

@@ -254,7 +254,7 @@ def test_missing_data_are_found_before_anything_is_written(small, tmp_path, caps
 def test_shots_beyond_the_pool_are_found_before_the_first_run(small, tmp_path, capsys):
     values = {**small, "shots": "6,12"}
     assert main(["grid", *flags(values)]) == 2
-    assert "shots=12 is too large for a pool of 24" in capsys.readouterr().err
+    assert "shots: expected at most 11 of a pool of 24" in capsys.readouterr().err
     assert not (tmp_path / "results").exists()
 
 

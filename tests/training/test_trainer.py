@@ -167,7 +167,7 @@ def test_tasks_of_different_sizes_are_refused():
     tower = tiny_tower()
     small = task(tower)
     small = SlotTask(small.query[:5], small.anchor[:5], small.images[:5], small.objective, 1e-3, 1)
-    with pytest.raises(ConfigError, match=r"tasks of \[12, 5\] pairs"):
+    with pytest.raises(ConfigError, match=r"tasks: expected one size for the 2 slots, got \[12, 5\] pairs"):
         trainer(tower, [task(tower), small])
 
 

@@ -102,7 +102,7 @@ def load_adapter_file(path: str | Path, tower: MultilingualTextEncoder | None = 
             f"adapter file {path} is damaged or no safetensors file ({error}); write it again"
         ) from error
     if metadata.get("format") != FORMAT:
-        raise WeightsError(f"{path} is a safetensors file, but no adapter file of pecl")
+        raise WeightsError(f"{path}: expected an adapter file of pecl, got another safetensors file")
     _check_version(path, metadata.get("format_version", ""))
     try:
         configs = configs_from_json(json.loads(metadata["configs"]))

@@ -47,7 +47,7 @@ _ENDINGS: dict[str, tuple[str, str]] = {
     "soft_prompt_layer.soft_embeds": ("soft_prompt", "embeddings.word_embeddings.prompt"),
 }
 
-# What stands before a name: nothing in the backbone's own state, `transformer.` in M-CLIP's, `backbone.` in a tower's.
+# What comes before a name: nothing in the backbone's own state, `transformer.` in M-CLIP's, `backbone.` in a tower's.
 _PREFIXES = {"transformer.": "backbone.", "backbone.": "backbone.", "LinearTransformation.": "head.", "head.": "head."}
 
 
@@ -67,7 +67,7 @@ def load_released_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
         raise WeightsError(f"checkpoint {path} is missing") from error
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
         reason = str(error).partition("\n")[0]
-        raise WeightsError(f"checkpoint {path} is no state dict that can be read safely: {reason}") from error
+        raise WeightsError(f"checkpoint {path}: expected a state dict that can be read safely: {reason}") from error
     if not isinstance(state, Mapping):
         raise WeightsError(f"checkpoint {path} holds a {type(state).__name__}, expected a dictionary of tensors")
     for name, tensor in state.items():

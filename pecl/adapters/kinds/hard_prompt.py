@@ -50,7 +50,7 @@ def prompt_tokens(tower: MultilingualTextEncoder, text: str) -> tuple[list[int],
     Tokenizers join and split at spaces in their own ways, so this is found by trying two texts behind it.
 
     Raises:
-        ConfigError: `text` has no tokens, or they are not the same whatever stands behind it.
+        ConfigError: `text` has no tokens, or they are not the same whatever follows.
     """
     probes = ("x", "z")
     bare = [tower.tokenizer(tower.text_prefix + probe)["input_ids"] for probe in probes]

@@ -1,4 +1,4 @@
-"""One's own data: a table of image paths and captions (for rows in memory, see `in_memory`).
+"""Data of the user's: a table of image paths and captions (for rows in memory, see `in_memory`).
 
 A table is CSV, TSV, JSONL or parquet, or a folder that holds one as `captions.csv` (`.tsv`, ...). Columns: `en` and one
 for each target language by its code; `image`, a path relative to the table, unless the set is text alone; where a

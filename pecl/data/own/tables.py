@@ -148,7 +148,7 @@ def _read_parquet(path: Path) -> Table:
 
 
 def _add_record(number: int, record: dict[str, Any], table: Table) -> None:
-    """Add a row of named values; a value that is no text becomes a problem, an absent one (None) is left out."""
+    """Add a row of named values; a value that is not text becomes a problem, an absent one (None) is left out."""
     table.columns += [name for name in record if name not in table.columns]
     row = {}
     for name, value in record.items():

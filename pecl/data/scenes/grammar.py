@@ -78,7 +78,7 @@ class Lexicon:
         weather: for each weather columns `a` and `b`.
         sentence: templates `A`, `place_first`, `weather_first` and perhaps `literal` (a mistaken word order); parts are
             separated by `|` and a part with an empty slot is left out.
-        joiner, stop: what stands between the parts and at the end.
+        joiner, stop: what is put between the parts and at the end.
         sandhi: (pattern, replacement) pairs applied to the whole sentence, in order.
         capital: letters whose capital Python would get wrong (Turkish i).
         slip_gender, slip_form, slip_counter: what a mistaken agreement uses instead.
@@ -120,7 +120,7 @@ class Lexicon:
 class Mention:
     """A group as a sentence speaks of it; None leaves an attribute out.
 
-    `foreign` (singular, plural) stands in place of the noun; `disagrees` and `bare` ask for a mistaken agreement and
+    `foreign` (singular, plural) takes the place of the noun; `disagrees` and `bare` ask for a mistaken agreement and
     for no numeral or article.
     """
 

@@ -19,8 +19,8 @@ CAPTIONS_PER_IMAGE = 5
 def read_multi30k_task2(request: DataRequest) -> ParallelCaptions:
     """Read a split of task 2: five captions an image in each language, written independently of each other.
 
-    Captions stand image by image. Caption k in English and caption k in German describe the same photograph, no more.
-    There are no machine translations of them.
+    Captions are listed image by image. Caption k in English and caption k in German describe the same photograph, but
+    do not translate each other. Machine translations of them do not exist.
 
     Raises:
         DataError: a file is missing, damaged or of another length; machine translations are needed.

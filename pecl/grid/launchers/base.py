@@ -38,11 +38,11 @@ class Task:
         """Return the task of a config file, and the folder to work in.
 
         Raises:
-            ConfigError: it is no such file.
+            ConfigError: it is not such a file.
         """
         document = yaml.safe_load(text)
         if not isinstance(document, dict) or set(document) != {"folder", "runs"}:
-            raise ConfigError("a task is a mapping with `folder` and `runs`")
+            raise ConfigError("task: expected a mapping with `folder` and `runs`")
         configs = tuple(make_config(values, f"task, run {i}") for i, values in enumerate(document["runs"], 1))
         return cls(configs), document["folder"]
 

@@ -30,7 +30,7 @@ def draw_parameters(results: Sequence[Result]) -> list[Plot]:
 def draw_shots(results: Sequence[Result]) -> list[Plot]:
     """Return a plot for each data set and tower: gain against the number of training pairs, a line a language.
 
-    The gallery shrinks as shots grow, so recalls do not compare, and its size stands below each number of shots.
+    The gallery shrinks as shots grow, so recalls do not compare, and its size is written below each number of shots.
     """
     families: dict[Group, list[Candidate]] = {}
     for candidate in chosen_candidates(trainings(results)):

@@ -18,7 +18,7 @@ from pecl.report.tables import Candidate, Group, chosen_candidates
 from pecl.report.tables.table import seeds_text
 from pecl.results.result import Result
 
-_COLOURS = "PuOr"  # diverging, told apart by colour-blind readers; white is no gain
+_COLOURS = "PuOr"  # diverging, told apart by colour-blind readers; white: gain 0
 _ACROSS = 2  # panels beside each other
 Place = tuple[float, float]  # (lr, lambda)
 

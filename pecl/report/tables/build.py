@@ -67,7 +67,7 @@ def report(results: Sequence[Result], against: str | None = None, where: Sequenc
         where: conditions `key=value` that a result has to fulfil, see `select`.
 
     Raises:
-        ConfigError: a condition is none.
+        ConfigError: a condition is not `key=value`, or has an unknown key.
         DataError: there is no complete result, or none that fulfils the conditions, or one is damaged, or runs of one
             language and gallery were tested on different captions.
     """

@@ -34,7 +34,7 @@ def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) 
 
     A language enters where all routes of its setting have a result for it, so that all rows are over the same
     languages; None where no setting has two. A route of one language alone, or of English and one, does not enter.
-    English's score is looked up among `results`, see `find_english`; formulas stand at `Disparity`, `share_closed`.
+    English's score is looked up among `results`, see `find_english`; for the formulas see `Disparity`, `share_closed`.
 
     Raises:
         DataError: the candidates were not measured alike, see `one_group`.
@@ -56,7 +56,7 @@ def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) 
     used = [candidate for own in kept.values() for candidate in own]
     remarks = [setting_remark(used), *_remarks(english), *_left_out(candidates, used)]
     if few := len(by_setting) - len(kept):
-        remarks.append(f"{few} settings left out, for want of a second language")
+        remarks.append(f"{few} settings left out: they have one language alone")
     runs = (*runs_of(used), *([english] if english else []))
     remarks = tuple(filter(None, remarks))
     return Table("disparity", TITLE, group, pd.DataFrame(rows), frame(shown), runs, remarks, bootstrap=False)
@@ -127,8 +127,8 @@ def _left_out(candidates: Sequence[Candidate], used: Sequence[Candidate]) -> lis
         {candidate.language for candidate in candidates} - {candidate.language for candidate in used} - {ENGLISH}
     )
     routes = sorted({candidate.route for candidate in candidates} - {candidate.route for candidate in used})
-    remarks = [f"languages left out, for want of a result of every route: {', '.join(codes)}"] if codes else []
-    return remarks + ([f"routes left out, for want of a second language: {', '.join(routes)}"] if routes else [])
+    remarks = [f"languages left out, since a route has no result of them: {', '.join(codes)}"] if codes else []
+    return remarks + ([f"routes left out, since they have one language alone: {', '.join(routes)}"] if routes else [])
 
 
 def _conditions(candidates: Sequence[Candidate]) -> list[_Condition]:

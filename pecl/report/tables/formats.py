@@ -128,7 +128,7 @@ def _latex(table: Table, label: str) -> str:
 
 
 def _escape_latex(field: object) -> str:
-    marked = _SIGNED.sub(lambda found: f"\0{found.group()}\0", str(field))  # NUL stands for the dollar of mathematics
+    marked = _SIGNED.sub(lambda found: f"\0{found.group()}\0", str(field))  # NUL: a dollar of mathematics
     return "".join(_LATEX.get(sign, sign) for sign in marked.replace("\n", " ")).replace("\0", "$")
 
 

@@ -81,7 +81,7 @@ def setting_remark(candidates: Sequence[Candidate]) -> str:
 def remarks_on(candidates: Sequence[Candidate]) -> tuple[str, ...]:
     """Return the remarks that tables of chosen candidates share."""
     aside = sum(candidate.aside for candidate in candidates)
-    without = f"{aside} candidates could not be compared, for want of a run with the seed of the others"
+    without = f"{aside} candidates could not be compared: they have no run with the seed of the others"
     return tuple(filter(None, [setting_remark(candidates), without if aside else ""]))
 
 

@@ -58,7 +58,7 @@ class TestLoadReleasedCheckpoint:
 
     def test_runs_nothing(self, tmp_path):
         torch.save(released_state(a=Runs()), tmp_path / "x.ckpt")
-        with pytest.raises(WeightsError, match=r"x\.ckpt is no state dict that can be read safely") as caught:
+        with pytest.raises(WeightsError, match=r"x\.ckpt: expected a state dict that can be read safely") as caught:
             load_released_checkpoint(tmp_path / "x.ckpt")
         assert "\n" not in str(caught.value)
 

@@ -218,7 +218,7 @@ def interrupted_after_one(futures):
     ("options", "error", "message"),
     [
         ({"names": ["xtd11"]}, DataError, "unknown download 'xtd11'.*did you mean 'xtd10'"),
-        ({"mirror": "example.org"}, ConfigError, "base URL 'example.org' is no web address"),
+        ({"mirror": "example.org"}, ConfigError, "--base-url: expected http://... or https://..., got 'example.org'"),
         ({"mirror": "file:///etc"}, ConfigError, "no web address"),
     ],
 )

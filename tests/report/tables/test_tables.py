@@ -155,14 +155,14 @@ def test_only_languages_with_a_result_of_every_route_enter_and_the_others_are_na
     results = [train(4, 6, language=code, route=name) for code in ("de", "fr") for name in ("method1", "baseline1")]
     table = languages([*results, train(1, 2, language="jp")])
     assert [row["languages"] for row in rows(table)] == [["de", "fr"]] * 3
-    assert "languages left out, for want of a result of every route: jp" in table.note
+    assert "languages left out, since a route has no result of them: jp" in table.note
 
 
 def test_a_route_of_one_language_does_not_push_the_others_out():
     results = [train(4, 6, language=code) for code in ("de", "fr")] + [train(4, 6, route="method2")]
     table = languages(results)
     assert [row["condition"] for row in rows(table)] == ["zero-shot", "method1"]
-    assert "routes left out, for want of a second language: method2" in table.note
+    assert "routes left out, since they have one language alone: method2" in table.note
 
 
 def test_english_of_another_gallery_is_no_reference():
