@@ -160,8 +160,8 @@ class ExperimentConfig:
     batch_size: int = _option(5, "pairs a step", Role.SEARCHED | Role.STEP_TIME, low=1)
     eval_every: int = _option(5, "steps between validations", Role.SEARCHED, low=1)
     dropout: bool = _option(True, "the text tower's own dropout while training", Role.SEARCHED)
-    seed: int = _option(1, "of initial values, order and dropout", Role.FLEET | Role.ROW | Role.REPEAT, low=0)
-    split_seed: int = _option(42, "of the few-shot split", Role.FLEET | Role.GROUP, low=0)
+    seed: int = _option(1, "seed of initial values, order and dropout", Role.FLEET | Role.ROW | Role.REPEAT, low=0)
+    split_seed: int = _option(42, "seed of the few-shot split", Role.FLEET | Role.GROUP, low=0)
     gallery: str = _option(
         "images", "what is retrieved: images, or english (captions)", _DATA | Role.GROUP, choices=GALLERIES
     )

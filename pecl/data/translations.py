@@ -17,9 +17,9 @@ from typing import Any
 
 from pecl.data.captions import read_captions, resolve_captions_file
 from pecl.data.provenance import read_provenance
+from pecl.data.reading import describe_file, read_parallel
 from pecl.data.released import released_file
 from pecl.data.request import DataRequest
-from pecl.data.sources import describe_file, read_parallel
 from pecl.errors import DataError
 
 logger = logging.getLogger(__name__)

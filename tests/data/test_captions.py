@@ -11,8 +11,8 @@ from PIL import Image
 
 from pecl.data.captions import ImageFiles, ParallelCaptions, read_captions
 from pecl.data.own.in_memory import from_dataset
+from pecl.data.reading import attach_images, coco_counts, coco_split, read_parallel
 from pecl.data.scenes import load_scenes
-from pecl.data.sources import attach_images, coco_counts, coco_split, read_parallel
 from pecl.data.splits import few_shot_split
 from pecl.data.unreadable import leave_out_missing
 from pecl.errors import DataError

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 
 from pecl.data.captions import read_captions
 from pecl.data.fetching.checksums import CHECKSUMS
-from pecl.data.sources import coco_split
+from pecl.data.reading import coco_split
 from pecl.errors import ConfigError, DataError, unknown
 
 COCO_IMAGES = "http://images.cocodataset.org"

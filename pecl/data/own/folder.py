@@ -14,9 +14,9 @@ from pathlib import Path
 
 from pecl.data.captions import PARTS, ImageFiles, ParallelCaptions
 from pecl.data.own.tables import SUFFIXES, Problem, Table, read_table
+from pecl.data.reading import attach_images, describe_file
 from pecl.data.released import check_directions
 from pecl.data.request import DataRequest
-from pecl.data.sources import attach_images, describe_file
 from pecl.errors import DataError, suggest, unknown
 from pecl.languages import CODE, find_code
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from pecl.data.captions import ParallelCaptions, read_captions
+from pecl.data.reading import describe_file, read_parallel
 from pecl.data.request import DataRequest
 from pecl.data.sets import multi30k
-from pecl.data.sources import describe_file, read_parallel
 from pecl.errors import DataError
 from pecl.languages import flores_languages
 
