@@ -75,7 +75,7 @@ class AdapterBank:
         """
         files = [load_adapter_file(path, tower) for path in paths]
         if not files:
-            raise ConfigError("a bank needs at least one adapter file")
+            raise ConfigError("files: expected at least one adapter file, got none")
         bank = cls(tower, files[0].configs)
         try:
             for file in files:
@@ -160,7 +160,7 @@ class AdapterBank:
         if language not in self._seconds:
             known = ", ".join(self.languages) or "none yet"
             hint = suggest(language, self.languages)
-            raise ConfigError(f"language {language!r} is not in the bank, which has {known}{hint}")
+            raise ConfigError(f"language: expected one of the bank's, {known}, got {language!r}{hint}")
         return self.languages.index(language)
 
     def encode_text(

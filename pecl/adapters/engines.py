@@ -90,7 +90,7 @@ def _opendelta_options(configs: tuple[AdapterConfig, ...]) -> tuple[str, dict[st
     adapters = [config for config in configs if not isinstance(config, LayerNormConfig)]
     if len(adapters) != 1 or adapters[0].kind not in KINDS:
         kinds = "+".join(config.kind for config in adapters) or "layernorm"
-        raise ConfigError(f"engine opendelta trains one of {', '.join(KINDS)}, with or without LayerNorms, not {kinds}")
+        raise ConfigError(f"engine opendelta: expected one of {', '.join(KINDS)}, got {kinds}")
     (adapter,) = adapters
     known = {*KINDS[adapter.kind].options, "target_modules"}
     options = {}
@@ -99,7 +99,7 @@ def _opendelta_options(configs: tuple[AdapterConfig, ...]) -> tuple[str, dict[st
         if item.name in known and value is not None:
             options[item.name] = value
         elif item.name not in known and value != item.default:
-            raise ConfigError(f"engine opendelta has no {adapter.kind} option {item.name}: leave it at {item.default}")
+            raise ConfigError(f"engine opendelta: {adapter.kind}: expected {item.name}={item.default}, got {value}")
     return adapter.kind, options, len(adapters) < len(configs)
 
 
@@ -112,5 +112,5 @@ def attach_with_opendelta(
         ConfigError: several seeds, or configs that OpenDelta does not have.
     """
     if len(seeds) != 1:
-        raise ConfigError(f"engine opendelta trains one run at a time, not a fleet of {len(seeds)}; use engine pecl")
+        raise ConfigError(f"fleet: expected 1 with engine opendelta, got {len(seeds)}; or use engine pecl")
     return OpenDeltaAdapter(tower, tuple(configs), seeds[0])

@@ -143,7 +143,7 @@ class ParallelCaptions:
                 raise DataError(f"{self.dataset}/{self.language}: {len(self.images)} images for {n} captions")
             object.__setattr__(self, "image_index", tuple(range(n)))
         if self.images is not None and not all(0 <= i < len(self.images) for i in self.image_index):
-            raise DataError(f"{self.dataset}/{self.language}: image_index points outside the {len(self.images)} images")
+            raise DataError(f"{self.dataset}/{self.language}: image_index: expected 0 to {len(self.images) - 1}")
         for i, part in enumerate(self.part or ()):
             if part not in PARTS:
                 raise DataError(f"{self.dataset}/{self.language}: caption {i + 1}: {unknown('part', part, PARTS)}")

@@ -157,10 +157,10 @@ def check_fleet(configs: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
     for item in fields(ExperimentConfig):
         values = {getattr(config, item.name) for config in configs}
         if item.name not in may_differ and len(values) > 1:
-            raise ConfigError(f"{item.name} differs within a fleet ({', '.join(map(str, values))}): expected one value")
+            raise ConfigError(f"{item.name}: expected one value within a fleet, got {', '.join(map(str, values))}")
     if joint and sorted(config.language for config in configs) != list(configs[0].joint_languages):
         given = ", ".join(config.language for config in configs)
-        raise ConfigError(f"language: a joint training of {joint} takes all of these languages at once, got {given}")
+        raise ConfigError(f"language: expected all languages of the joint training {joint} at once, got {given}")
     return marked
 
 

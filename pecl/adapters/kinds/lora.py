@@ -46,8 +46,7 @@ class SlotLora(SlotModule):
         weight = innermost(base).weight  # (o, i)
         if not 1 <= config.r <= min(weight.shape):
             raise ConfigError(
-                f"rank {config.r} does not fit a layer of shape {tuple(weight.shape)}: "
-                f"expected 1 to {min(weight.shape)}"
+                f"lora: r: expected 1 to {min(weight.shape)} in a layer of shape {tuple(weight.shape)}, got {config.r}"
             )
         self.scaling = config.lora_alpha / config.r
         self.dropout = config.lora_dropout

@@ -26,7 +26,7 @@ def read_multi30k_task2(request: DataRequest) -> ParallelCaptions:
         DataError: a file is missing, damaged or of another length; machine translations are needed.
     """
     if request.need:
-        raise DataError(f"multi30k-task2 has no machine translations, so no {request.need[0]}: use multi30k instead")
+        raise DataError(f"multi30k-task2 has no machine translations ({request.need[0]}): use multi30k instead")
     language, split = request.language, request.split
     folder = request.root / "multi30k" / "data" / "task2"
     numbers = range(1, CAPTIONS_PER_IMAGE + 1)

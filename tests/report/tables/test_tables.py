@@ -265,7 +265,7 @@ def test_a_missing_table_says_what_it_needs():
         ({f"metrics.test.best.{METRIC}": 0.9}, f"metrics.test.best.{METRIC} is 0.9, but its ranks give 0.3"),
         ({"ranks.test.best.image_to_text": [0] * 20}, "expected a list of ranks that count from 1"),
         ({"ranks.test.best.image_to_text": []}, "expected a list of ranks that count from 1"),
-        ({"data.gallery.kind": "films"}, "data.gallery.kind is 'films', expected one of images, english"),
+        ({"data.gallery.kind": "films"}, "data.gallery.kind: expected one of images, english, got 'films'"),
     ],
 )
 def test_numbers_that_contradict_each_other_are_named_with_their_file(changes, message):
