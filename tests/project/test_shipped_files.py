@@ -121,6 +121,6 @@ def test_every_script_is_valid_bash(path):
 
 def test_recorded_results_bear_the_identity_of_their_config():
     results = collect([ROOT / "results" / "measured"])
-    assert {result["kind"] for result in results} == {"train", "evaluate"}
+    assert {result.kind for result in results} == {"train", "evaluate"}
     for result in results:
-        assert make_config(result["config"]).run_id(result["kind"]) == result["run_id"], result["path"]
+        assert make_config(result.config.to_dict()).run_id(result.kind) == result.run_id, result.path

@@ -135,7 +135,7 @@ def _read_options(path: Path) -> dict[str, Any]:
     for name, plain in _PLAIN.items():
         value = options.get(name, plain[0])
         if value not in plain:
-            raise WeightsError(f"{path}: {name}: expected {plain[0]!r}, which alone pecl computes, got {value!r}")
+            raise WeightsError(f"{path}: {name}: pecl computes {plain[0]!r} alone, got {value!r}")
     return options
 
 
