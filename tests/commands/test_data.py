@@ -235,7 +235,11 @@ def test_translate_ones_own_file(pecl, tmp_path, model):
         ("translate xtd10 --source en --target xx --model x", ConfigError, "unknown language 'xx'"),
         ("translate xtd10 --source en --target ko --model x --out y", ConfigError, "--out: expected none with xtd10"),
         ("translate {tmp}/a.txt --source en --target ko --model x", ConfigError, "--out: expected a file"),
-        ("translate xtd10 --source en --target ko --model x --batch-size 0", ConfigError, "--batch-size is 0"),
+        (
+            "translate xtd10 --source en --target ko --model x --batch-size 0",
+            ConfigError,
+            "--batch-size: expected a whole number >= 1, got 0",
+        ),
         ("translate xtd10 --source en --target ko --model x --dtype int8", ConfigError, "unknown dtype 'int8'"),
     ],
 )

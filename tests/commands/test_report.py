@@ -30,7 +30,7 @@ def test_every_format_is_printed(folder, capsys):
     for form in ("text", "markdown", "latex"):
         assert run(folder, "--format", form) == 0
         out = capsys.readouterr().out
-        assert "Best run of each language and route" in out
+        assert "Best candidate of each language and route" in out
         assert "0.300 " in out
     assert run(folder, "--format", "csv") == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))

@@ -267,4 +267,4 @@ def test_the_command_writes_page_and_plots_and_prints_their_paths(made, tmp_path
 
 def test_the_command_refuses_a_number_of_captions_that_is_none(tmp_path, capsys):
     assert main(["report", str(tmp_path), "--html", str(tmp_path / "html"), "--gallery-captions", "-3"]) == 2
-    assert "expected 0 or more" in capsys.readouterr().err
+    assert "expected a number of captions >= 0" in capsys.readouterr().err
