@@ -160,7 +160,7 @@ class AdapterBank:
         if language not in self._seconds:
             known = ", ".join(self.languages) or "none yet"
             hint = suggest(language, self.languages)
-            raise ConfigError(f"language: expected one of the bank's, {known}, got {language!r}{hint}")
+            raise ConfigError(f"language: expected one in the bank ({known}), got {language!r}{hint}")
         return self.languages.index(language)
 
     def encode_text(

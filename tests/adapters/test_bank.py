@@ -152,13 +152,13 @@ def test_merged_language(language, bank):
     [
         (
             lambda bank: bank.encode_text(TEXTS, "des"),
-            "expected one of the bank's, de, cs, fr, got 'des'; did you",
+            "expected one in the bank \\(de, cs, fr\\), got 'des'; did",
         ),
         (lambda bank: bank.encode_text(TEXTS, ["de"]), "1 languages for 12 texts"),
-        (lambda bank: bank.remove("ko"), "expected one of the bank's, .*, got 'ko'"),
-        (lambda bank: bank.merge("ko"), "expected one of the bank's, .*, got 'ko'"),
+        (lambda bank: bank.remove("ko"), "expected one in the bank .*, got 'ko'"),
+        (lambda bank: bank.merge("ko"), "expected one in the bank .*, got 'ko'"),
         (lambda bank: bank.rename("de", "cs"), "'cs' is in the bank already"),
-        (lambda bank: bank.rename("ko", "cs"), "expected one of the bank's, .*, got 'ko'"),
+        (lambda bank: bank.rename("ko", "cs"), "expected one in the bank .*, got 'ko'"),
         (lambda bank: bank.add("de", {}), "'de' is in the bank already"),
         (lambda bank: AdapterBank(bank.tower, "lora"), "has an adapter already"),
         (lambda bank: AdapterBank.from_files(bank.tower, []), "at least one adapter file"),
@@ -171,7 +171,7 @@ def test_what_the_bank_refuses(bank, act, message):
 
 
 def test_an_empty_bank_says_so():
-    with pytest.raises(ConfigError, match="which has none yet"):
+    with pytest.raises(ConfigError, match="none yet"):
         AdapterBank(tower_of("bert"), "lora").encode_text(TEXTS, "de")
 
 
