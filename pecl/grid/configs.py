@@ -32,9 +32,8 @@ def expand(values: Mapping[str, Any], where: str = "grid") -> list[ExperimentCon
             raise ConfigError(f"{where}: {name}: an empty list, expected one value or more")
     products = (dict(zip(names, chosen, strict=True)) for chosen in itertools.product(*choices))
     configs = [make_config(one, where) for product in products for one in each_language(product)]
-    return list({(config.run_id(), config.out): config for config in reversed(configs)}.values())[
-        ::-1
-    ]  # the first of equals
+    first = {(config.run_id(), config.out): config for config in reversed(configs)}  # the first of equals
+    return list(first.values())[::-1]
 
 
 def repeat_configs(results: Sequence[Result], values: Mapping[str, Any], where: str = "grid") -> list[ExperimentConfig]:

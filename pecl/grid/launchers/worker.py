@@ -1,4 +1,4 @@
-"""The work itself, wherever it is done: `work(runs)` trains runs and leaves their results as files.
+"""The work itself, wherever it is done: `work(configs)` trains runs and leaves their results as files.
 
 As a process, `python -m pecl.grid.launchers.worker FILE` (or `-` for standard input) reads a task's config file.
 Exit status: 0 results are written (complete or failed), 2 bad input, 73 nothing can be written, 75 another process is
