@@ -29,7 +29,7 @@ from safetensors.torch import save_file
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, XLMRobertaModel
 
 from pecl.adapters.adapter import Adapter, attach
-from pecl.adapters.methods.lora import LoraConfig
+from pecl.adapters.kinds.lora import LoraConfig
 from pecl.data.captions import ParallelCaptions
 from pecl.data.scenes import load_scenes
 from pecl.encoders.loading.mini import load_mini_text
@@ -39,7 +39,7 @@ from pecl.files import write_json
 from pecl.results.environment import peak_memory_mb
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.training.losses import AlignmentObjective
-from pecl.training.trainer import AlignmentTrainer, Schedule, TrainingCell
+from pecl.training.trainer import AlignmentTrainer, Schedule, SlotTask
 
 SHOTS = 50  # pairs for training, and as many for validation
 SCHEDULE = Schedule(epochs=50, batch_size=5, eval_every=5)
@@ -165,9 +165,9 @@ def pecls_way(towers: Towers, adapter: Adapter, train: ParallelCaptions, val: Pa
     images_seconds = seconds(embed_images)
     evaluator, val_ids = RetrievalEvaluator(embeddings["val"], range(SHOTS)), text.tokenize(val.target)
     first = train.select(range(used))
-    cell = TrainingCell(text.tokenize(first.target), text.tokenize(first.english), images, OBJECTIVE, LR, seed=1)
+    task = SlotTask(text.tokenize(first.target), text.tokenize(first.english), images, OBJECTIVE, LR, seed=1)
     trainer = AlignmentTrainer(
-        text, adapter, [cell], SCHEDULE, lambda: [evaluator(text.encode_token_ids(val_ids)).mean_recall_at_1]
+        text, adapter, [task], SCHEDULE, lambda: [evaluator(text.encode_token_ids(val_ids)).mean_recall_at_1]
     )
     return Way(lambda _: trainer.train_step(), trainer.validate), 2 * images_seconds
 

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 
 import pecl
-from pecl.adapters.method import Placement
+from pecl.adapters.kind import Placement
 from pecl.adapters.slots import SlotModule, SlotRows, innermost, with_parameters
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 # name -> module; imported when first used, so that `import pecl` and `pecl --help` stay quick
 _PUBLIC = {
     "AdapterBank": "pecl.adapters.bank",
-    "AdapterConfig": "pecl.adapters.method",
+    "AdapterConfig": "pecl.adapters.kind",
     "AlignmentObjective": "pecl.training.losses",
     "AlignmentTrainer": "pecl.training.trainer",
     "ContrastiveLoss": "pecl.training.losses",
@@ -48,7 +48,7 @@ __all__ = sorted(_PUBLIC)
 if TYPE_CHECKING:  # the same names for editors and type checkers, which do not run `__getattr__`
     from pecl.adapters.adapter import attach as attach
     from pecl.adapters.bank import AdapterBank as AdapterBank
-    from pecl.adapters.method import AdapterConfig as AdapterConfig
+    from pecl.adapters.kind import AdapterConfig as AdapterConfig
     from pecl.adapters.spec import parse_adapter as parse_adapter
     from pecl.adapters.spec import register_adapter as register_adapter
     from pecl.config import ExperimentConfig as ExperimentConfig

@@ -80,7 +80,7 @@ def _option(default: Any, help: str, roles: Role = Role.NONE, **metadata: Any) -
 
 @dataclass(frozen=True)
 class ExperimentConfig:
-    """One run. Every field's help says its unit and meaning; METHOD defaults are the paper's few-shot protocol."""
+    """One run. Every field's help says its unit and meaning; defaults are the paper's few-shot protocol."""
 
     profile: str = _option("mini", "pair of towers: mini, paper, ...", _TOWER | Role.TEXT_TOWER | Role.STEP_TIME)
     text_model: str | None = _option(
@@ -103,7 +103,7 @@ class ExperimentConfig:
     allow_copied_translations: bool = _option(False, "accept a translation file that repeats another language's", _DATA)
     language: str = _option("de", "target language", _DATA | Role.FLEET | Role.ROW)
     joint: str | None = _option(
-        None, "languages that learn one delta together, joined by +, such as de+fr+cs", unless_default=True
+        None, "languages that learn one adapter together, joined by +, such as de+fr+cs", unless_default=True
     )
     route: str = _option(
         "method1",
@@ -124,13 +124,13 @@ class ExperimentConfig:
     train_size: int | None = _option(
         None, "number of translated captions to train on (default: all)", Role.INPUT, low=1
     )
-    adapter: str = _option("lora", "parameter-efficient module, see `pecl adapters list`", Role.COMMAS)
+    adapter: str = _option("lora", "kind of adapter and its options, see `pecl adapters list`", Role.COMMAS)
     engine: str = _option(
         "pecl",
-        "who computes the module: pecl (slots), or opendelta (its classes; one cell at a time)",
+        "who computes the adapter: pecl (slots), or opendelta (its classes; one run at a time)",
         choices=ENGINES,
     )
-    rank: int | None = _option(None, "rank of LoRA (default: the module's own, 8)", Role.ROW, low=1)
+    rank: int | None = _option(None, "rank of LoRA (default: the adapter's own, 8)", Role.ROW, low=1)
     alignment: str = _option(
         "mse",
         "alignment of query and anchor; several are joined by +: mse+contrastive",
@@ -144,7 +144,7 @@ class ExperimentConfig:
     )
     anchor: str = _option(
         "student",
-        "student: gradients flow through both texts; frozen: the tower without its delta",
+        "student: gradients flow through both texts; frozen: the tower without its adapter",
         _LOSS | Role.ANCHOR,
         choices=ANCHORS,
     )
@@ -160,8 +160,8 @@ class ExperimentConfig:
     batch_size: int = _option(5, "pairs a step", Role.SEARCHED | Role.STEP_TIME, low=1)
     eval_every: int = _option(5, "steps between validations", Role.SEARCHED, low=1)
     dropout: bool = _option(True, "the text tower's own dropout while training", Role.SEARCHED)
-    seed: int = _option(1, "of initial values, order and dropout", Role.FLEET | Role.ROW | Role.REPEAT, low=0)
-    split_seed: int = _option(42, "of the few-shot split", Role.FLEET | Role.GROUP, low=0)
+    seed: int = _option(1, "seed of initial values, order and dropout", Role.FLEET | Role.ROW | Role.REPEAT, low=0)
+    split_seed: int = _option(42, "seed of the few-shot split", Role.FLEET | Role.GROUP, low=0)
     gallery: str = _option(
         "images", "what is retrieved: images, or english (captions)", _DATA | Role.GROUP, choices=GALLERIES
     )
@@ -178,7 +178,7 @@ class ExperimentConfig:
     out: str = _option("results/default", "folder of the experiment's results", Role.PLACE | Role.COMMAS)
     beside: str | None = _option(
         None,
-        "identity of the cells that are trained in one pass with this one; `side_by_side` sets it",
+        "identity of the runs that are trained in one pass with this one; `side_by_side` sets it",
         Role.REPEAT,
         unless_default=True,
         flag=False,
@@ -196,7 +196,7 @@ class ExperimentConfig:
             raise ConfigError("; ".join(problems))
 
     def _code(self, text: str) -> str:
-        """Return the code of a language; in one's own data it may be any."""
+        """Return the code of a language; in a table of captions it may be any."""
         return any_language_code(text) if is_path(str(self.dataset)) else language_code(text)
 
     def _check_joint(self) -> list[str]:
@@ -206,12 +206,12 @@ class ExperimentConfig:
             return [f"joint: {error}"]
         if len(codes) < 2 or self.language not in codes:
             return [f'joint: expected two languages or more, "{self.language}" among them, got "{self.joint}"']
-        object.__setattr__(self, "joint", "+".join(codes))  # in one order, so that one delta has one identity
+        object.__setattr__(self, "joint", "+".join(codes))  # in one order, so that one adapter has one identity
         return []
 
     @property
     def joint_languages(self) -> tuple[str, ...]:
-        """Codes of the languages that learn one delta together; empty for a language alone."""
+        """Codes of the languages that learn one adapter together; empty for a language alone."""
         return () if self.joint is None else tuple(self.joint.split("+"))
 
     @property
@@ -236,7 +236,7 @@ class ExperimentConfig:
         return sha256_json({"kind": kind, **self.identity(kind)})[:16]
 
     def alone(self) -> ExperimentConfig:
-        """Return the cell without the mark of what stands beside it."""
+        """Return the run without the mark of the runs beside it."""
         return self if self.beside is None else replace(self, beside=None)
 
     def to_dict(self) -> dict[str, Any]:
@@ -260,7 +260,7 @@ IDENTITY_DEFAULTS = {item.name: item.default for item in fields(ExperimentConfig
 def side_by_side(configs: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
     """Return configs that are trained in one pass, each marked with what all of them are.
 
-    What a cell draws for dropout, and its last digits, depend on the cells beside it: so its identity does too. A cell
+    What a run draws for dropout, and its last digits, depend on the runs beside it: so its identity does too. A run
     alone, or the languages of a joint training, bear no mark.
     """
     plain = [config.alone() for config in configs]
@@ -274,7 +274,7 @@ def parse_value(name: str, value: Any) -> Any:
     """Turn text, or a YAML value such as the string `1e-4`, into the type of the field `name`.
 
     Raises:
-        ConfigError: the text is no such value.
+        ConfigError: the text is not a value of that type.
     """
     return parse_option(ExperimentConfig, name, value)
 
@@ -329,7 +329,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise ConfigError(f"{path}{line}: no valid YAML: {problem}") from error
+        raise ConfigError(f"{path}{line}: expected YAML: {problem}") from error
     if document is None:
         return {}
     if not isinstance(document, dict):
@@ -337,7 +337,9 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     seen: set[str] = set()
     for key_node, _ in node.value:
         if key_node.value in seen:
-            raise ConfigError(f"{path}, line {key_node.start_mark.line + 1}: key {key_node.value!r} is given twice")
+            raise ConfigError(
+                f"{path}, line {key_node.start_mark.line + 1}: key {key_node.value!r} twice, expected once"
+            )
         seen.add(key_node.value)
     return document
 

@@ -53,7 +53,7 @@ def write_bytes(path: str | Path, content: bytes) -> Path:
     temporary = path.with_name(f".{path.name}.{platform.node()}-{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         with open_in_folder(path.parent, lambda: open(temporary, "wb")) as file:
-            remove_abandoned(path.parent, path.name)
+            remove_abandoned_files(path.parent, path.name)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -79,7 +79,7 @@ def open_in_folder(folder: Path, open_file: Callable[[], T]) -> T:
     return open_file()
 
 
-def remove_abandoned(folder: str | Path, target: str = "") -> None:
+def remove_abandoned_files(folder: str | Path, target: str = "") -> None:
     """Remove temporary files (for the file `target` alone, where given) whose writer, of this host, has gone."""
     for name in os.listdir(folder):
         writer = _TEMPORARY.fullmatch(name)

@@ -146,7 +146,7 @@ def parse_option(config_class: type, name: str, value: Any) -> Any:
     checks it when it is made.
 
     Raises:
-        ConfigError: the text is no value of the option's type.
+        ConfigError: the text is not a value of the option's type.
     """
     item = next(item for item in fields(config_class) if item.name == name)
     kind, optional = value_type(config_class, name)

@@ -3,7 +3,7 @@
 # stop the others; the exit status is then 1.
 #
 #   bash scripts/all.sh --dry-run                       what it is, and how long it will take
-#   PECL_DATA_DIR=... bash scripts/all.sh --jobs 2      any flag of `pecl grid` but --language; 2 cells at a time
+#   PECL_DATA_DIR=... bash scripts/all.sh --jobs 2      any flag of `pecl grid` but --language; 2 runs at a time
 #   PECL_PROFILE=paper bash scripts/all.sh --device cuda --seeds 1,2,3
 . "$(dirname "$0")/common.sh"
 failed=""
@@ -17,8 +17,8 @@ study zero_shot bash scripts/zero_shot.sh $dry
 for route in baseline1 baseline2 method1 method2 method3; do
     study "grid_$route" bash scripts/grid.sh "$route" "$languages" "$@"
 done
-for name in few_shot full_data ablation_modules disparity; do
+for name in few_shot full_data ablation_adapters disparity; do
     study "$name" bash "scripts/$name.sh" "$@"
 done
 [ -z "$failed" ] || { echo "not complete:$failed" >&2; exit 1; }
-[ -n "$dry" ] || pecl report results/{zero_shot,grid_{baseline1,baseline2,method1,method2,method3},few_shot,full_data,modules,disparity}
+[ -n "$dry" ] || pecl report results/{zero_shot,grid_{baseline1,baseline2,method1,method2,method3},few_shot,full_data,adapters,disparity}

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Disparity: how far languages lag behind English with the plain tower, with a delta each, and with one for all of them.
+# Disparity: how far languages lag behind English with the plain tower, with an adapter each, and with one for all of them.
 #
 #   bash scripts/disparity.sh                                   the profile's languages and English, method1
 #   bash scripts/disparity.sh --lr 1e-4 --seeds 1,2,3           any flag of `pecl grid` but --language

@@ -130,7 +130,7 @@ def draw_text_tower(axes: Axes) -> None:
     for y, words in ((2.88, "anchor"), (2.1, "query")):
         arrow(axes, [(3.58, y), (3.84, y)])
         text(axes, 3.71, y + 0.09, words, 5.6)
-    text(axes, 4.48, 1.58, "a slot: a language or a grid cell", 5.9, color=GREY)
+    text(axes, 4.48, 1.58, "a slot: a language or a grid run", 5.9, color=GREY)
 
 
 def draw_image_tower(axes: Axes) -> None:

@@ -101,9 +101,9 @@ def test_identity_is_of_what_determines_the_result():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("lr: [1\n", "line 2: no valid YAML"),
+        ("lr: [1\n", "line 2: expected YAML"),
         ("- de\n", "expected keys and values"),
-        ("lr: 1\nseed: 2\nlr: 3\n", "line 3: key 'lr' is given twice"),
+        ("lr: 1\nseed: 2\nlr: 3\n", "line 3: key 'lr' twice, expected once"),
     ],
 )
 def test_broken_yaml_names_file_and_line(tmp_path, text, message):

@@ -70,7 +70,7 @@ def test_the_files_of_writers_that_may_be_alive_stay(tmp_path, monkeypatch):
     names = {f".a.other-{node}-2-1.tmp", f".a.{node}x-2-1.tmp", f".a.{node}-1-1.tmp", ".a.tmp", f"a.{node}-2-1.tmp"}
     for name in (*names, f".a.{node}-2-1.tmp"):
         (tmp_path / name).write_bytes(b"half")
-    files.remove_abandoned(tmp_path)
+    files.remove_abandoned_files(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == names
     assert sorted(asked) == [(1, 0), (2, 0)]
 

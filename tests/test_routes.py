@@ -26,7 +26,7 @@ def test_the_released_pairing_swaps_the_test_side():
     assert route("method1", "official-run-cross").test_query == TO_ENGLISH
     assert route("method1", "official-run-cross").translations == (TO_ENGLISH,)
     assert route("method3", "official-run-cross").test_query == TARGET
-    with pytest.raises(ConfigError, match="says nothing of route 'method2'"):
+    with pytest.raises(ConfigError, match="with test_query official-run-cross, got 'method2'"):
         route("method2", "official-run-cross")
 
 

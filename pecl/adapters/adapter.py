@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from pecl.adapters.combine import check_combination
-from pecl.adapters.method import AdapterConfig
+from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.slots import SlotModule, SlotPrompt, SlotRows
 from pecl.adapters.spec import describe
 from pecl.encoders.positions import longest_sequence
@@ -69,8 +69,8 @@ class Adapter:
         positions = longest_sequence(self.tower.backbone.config)
         if length and length + self.tower.max_length > positions:
             raise ConfigError(
-                f"prompts of {length} vectors and texts of up to {self.tower.max_length} tokens exceed the "
-                f"{positions} positions of the text tower"
+                f"adapter: expected prompts and texts within the {positions} positions of the text tower, got "
+                f"{length} vectors and texts of up to {self.tower.max_length} tokens"
             )
 
     @property

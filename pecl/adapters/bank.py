@@ -14,8 +14,8 @@ import torch
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_adapter
+from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.merge import merge_slot
-from pecl.adapters.method import AdapterConfig
 from pecl.adapters.spec import describe, in_order, parse_adapter
 from pecl.encoders.text import MultilingualTextEncoder, as_texts
 from pecl.errors import ConfigError, suggest
@@ -75,7 +75,7 @@ class AdapterBank:
         """
         files = [load_adapter_file(path, tower) for path in paths]
         if not files:
-            raise ConfigError("a bank needs at least one adapter file")
+            raise ConfigError("files: expected at least one adapter file, got none")
         bank = cls(tower, files[0].configs)
         try:
             for file in files:
@@ -160,7 +160,7 @@ class AdapterBank:
         if language not in self._seconds:
             known = ", ".join(self.languages) or "none yet"
             hint = suggest(language, self.languages)
-            raise ConfigError(f"language {language!r} is not in the bank, which has {known}{hint}")
+            raise ConfigError(f"language: expected one in the bank ({known}), got {language!r}{hint}")
         return self.languages.index(language)
 
     def encode_text(
@@ -198,7 +198,7 @@ class AdapterBank:
 
         Raises:
             ConfigError: the language is not in the bank.
-            WeightsError: the method cannot be merged; the message says why.
+            WeightsError: an adapter of this kind cannot be merged; the message says why.
         """
         return merge_slot(self.adapter, self.slot(language))
 

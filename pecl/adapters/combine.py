@@ -1,4 +1,4 @@
-"""Which methods exclude each other."""
+"""Which kinds of adapters exclude each other."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING, cast
 from pecl.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pecl.adapters.method import AdapterConfig
-    from pecl.adapters.methods.bitfit import BitFitConfig
-    from pecl.adapters.methods.layer_norm import LayerNormConfig
+    from pecl.adapters.kind import AdapterConfig
+    from pecl.adapters.kinds.bitfit import BitFitConfig
+    from pecl.adapters.kinds.layer_norm import LayerNormConfig
 
 
 def check_combination(configs: Sequence[AdapterConfig]) -> None:
     """Refuse configs that cannot work together.
 
     Raises:
-        ConfigError: a method is given twice, `full` is beside other parameters, or two methods train the same biases.
+        ConfigError: a kind is given twice, `full` is beside other parameters, or two kinds train the same biases.
     """
     if not configs:
-        raise ConfigError("an adapter needs at least one method, such as lora")
+        raise ConfigError("adapter: expected at least one kind, such as lora, got none")
     by_kind = {config.kind: config for config in configs}
     if len(by_kind) < len(configs):
         twice = Counter(config.kind for config in configs).most_common(1)[0][0]
-        raise ConfigError(f"adapter: expected each method once, got {twice} twice")
+        raise ConfigError(f"adapter: expected each kind once, got {twice} twice")
     others = [kind for kind in by_kind if kind not in ("full", "hard_prompt")]
     if "full" in by_kind and others:
         raise ConfigError(f"full and {others[0]} exclude each other: full trains every weight of the tower already")

@@ -1,6 +1,6 @@
 """The engine opendelta: OpenDelta's classes behind the interface that training uses. `config.ENGINES` names it.
 
-OpenDelta knows one delta at a time, so its engine has one slot. What it learns is written under pecl's names: an
+OpenDelta knows one adapter at a time, so its engine has one slot. What it learns is written under pecl's names: an
 adapter file does not tell who trained it.
 """
 
@@ -15,15 +15,15 @@ from torch import nn
 
 from pecl.adapters.adapter import set_trainable
 from pecl.adapters.formats.opendelta import from_opendelta_state_dict
-from pecl.adapters.method import AdapterConfig
-from pecl.adapters.methods.layer_norm import LayerNormConfig
+from pecl.adapters.kind import AdapterConfig
+from pecl.adapters.kinds.layer_norm import LayerNormConfig
 from pecl.adapters.opendelta.adapter import KINDS, attach_opendelta
 from pecl.encoders.text import MultilingualTextEncoder, PromptedInputs
 from pecl.errors import ConfigError
 
 
 class OpenDeltaAdapter:
-    """An OpenDelta delta, with the methods of `Adapter` that training and evaluation use; one slot."""
+    """An adapter of OpenDelta, with the methods of `Adapter` that training and evaluation use; one slot."""
 
     num_slots = 1
 
@@ -76,41 +76,41 @@ class OpenDeltaAdapter:
         return None
 
     def remove(self) -> None:
-        """Take the delta off the tower."""
+        """Take the adapter off the tower."""
         self.opendelta.detach()
         self.tower.adapter = None
 
 
 def _opendelta_options(configs: tuple[AdapterConfig, ...]) -> tuple[str, dict[str, Any], bool]:
-    """Return the kind, options and "also LayerNorms" of an OpenDelta delta.
+    """Return the kind, options and "also LayerNorms" of an adapter of OpenDelta.
 
     Raises:
-        ConfigError: OpenDelta has no such method, combination or option.
+        ConfigError: OpenDelta has no such kind, combination or option.
     """
-    deltas = [config for config in configs if not isinstance(config, LayerNormConfig)]
-    if len(deltas) != 1 or deltas[0].kind not in KINDS:
-        kinds = "+".join(config.kind for config in deltas) or "layernorm"
-        raise ConfigError(f"engine opendelta trains one of {', '.join(KINDS)}, with or without LayerNorms, not {kinds}")
-    (delta,) = deltas
-    known = {*KINDS[delta.kind].options, "target_modules"}
+    adapters = [config for config in configs if not isinstance(config, LayerNormConfig)]
+    if len(adapters) != 1 or adapters[0].kind not in KINDS:
+        kinds = "+".join(config.kind for config in adapters) or "layernorm"
+        raise ConfigError(f"engine opendelta: expected one of {', '.join(KINDS)}, got {kinds}")
+    (adapter,) = adapters
+    known = {*KINDS[adapter.kind].options, "target_modules"}
     options = {}
-    for item in fields(delta):
-        value = getattr(delta, item.name)
+    for item in fields(adapter):
+        value = getattr(adapter, item.name)
         if item.name in known and value is not None:
             options[item.name] = value
         elif item.name not in known and value != item.default:
-            raise ConfigError(f"engine opendelta has no {delta.kind} option {item.name}: leave it at {item.default}")
-    return delta.kind, options, len(deltas) < len(configs)
+            raise ConfigError(f"engine opendelta: {adapter.kind}: expected {item.name}={item.default}, got {value}")
+    return adapter.kind, options, len(adapters) < len(configs)
 
 
 def attach_with_opendelta(
     tower: MultilingualTextEncoder, configs: Sequence[AdapterConfig], seeds: Sequence[int]
 ) -> OpenDeltaAdapter:
-    """Put an OpenDelta delta on `tower`, as `attach` puts pecl's own modules; see there.
+    """Put an adapter of OpenDelta on `tower`, as `attach` puts pecl's own; see there.
 
     Raises:
         ConfigError: several seeds, or configs that OpenDelta does not have.
     """
     if len(seeds) != 1:
-        raise ConfigError(f"engine opendelta trains one cell at a time, not a fleet of {len(seeds)}; use engine pecl")
+        raise ConfigError(f"fleet: expected 1 with engine opendelta, got {len(seeds)}; or use engine pecl")
     return OpenDeltaAdapter(tower, tuple(configs), seeds[0])

@@ -1,4 +1,4 @@
-"""Where a module of a given role stands in a transformers encoder, by architecture.
+"""Where the modules of a role are in a transformers encoder, by architecture.
 
 Adapters name roles (`query`, `attention_output`, ...), never paths, so that they work on XLM-R, BERT and LaBSE towers
 alike. A new architecture is a new row of the table.
@@ -23,7 +23,7 @@ class Architecture(NamedTuple):
 
     layers: str  # path of the list of layers
     in_layer: dict[str, str]  # role -> path within a layer
-    at_top: dict[str, str]  # role -> path of a module that stands once
+    at_top: dict[str, str]  # role -> path of a module that is there once
 
 
 _BERT = Architecture(

@@ -1,7 +1,7 @@
-"""Slots: parameters for S deltas along a leading dimension, and which of them each row of a batch uses.
+"""Slots: parameters of S adapters along a leading dimension, and which of them each row of a batch uses.
 
 One frozen backbone so serves one language (S = 1), a batch of mixed languages (slot = language), or a fleet of
-training cells (slot = cell) with the same code. The layout of the rows decides how a linear layer is computed:
+training runs (slot = run) with the same code. The layout of the rows decides how a linear layer is computed:
 
 - one slot for all rows: as a plain linear layer;
 - S equal consecutive groups, in slot order (a fleet): one batched matmul over S;
@@ -53,11 +53,11 @@ class SlotRows:
         if slots is None:
             return
         if slots.shape != (rows,):
-            raise ValueError(f"slots has shape {tuple(slots.shape)}, expected ({rows},): one slot for each row")
+            raise ValueError(f"slots: expected the shape ({rows},), one slot for each row, got {tuple(slots.shape)}")
         slots, device = slots.cpu(), device or slots.device
         low, high = int(slots.min()), int(slots.max())
         if low < 0 or high >= self.num_slots:
-            raise ValueError(f"slots run from {low} to {high}, but the adapter has slots 0 to {self.num_slots - 1}")
+            raise ValueError(f"slots: expected 0 to {self.num_slots - 1}, got {low} to {high}")
         if low == high:
             self.single = low
             return

@@ -1,7 +1,7 @@
-"""Names of the methods, and the text form of a combination: `lora`, `lora:r=4+head`, `soft_prompt:pool_prompt=false`.
+"""Names of the kinds of adapters, and combinations as text: `lora`, `lora:r=4+head`, `soft_prompt:pool_prompt=false`.
 
 Parts are joined by `+`; a part is a name, or `name:option=value,option=value`. A tuple is written a/b/c, and text that
-has one of , + = / : in it stands in double quotes: `hard_prompt:text="Language: "`.
+has one of , + = / : in it is put in double quotes: `hard_prompt:text="Language: "`.
 
 `lora`, `bottleneck` and `compacter` train the LayerNorms too, as the method's release does; `lora-only` (and so on)
 does not. `PRESETS` are names for longer specs.
@@ -15,17 +15,17 @@ from dataclasses import asdict, fields, is_dataclass, replace
 from typing import Any, TypeVar, cast, overload
 
 from pecl.adapters.combine import check_combination
-from pecl.adapters.method import AdapterConfig
-from pecl.adapters.methods.bitfit import BitFitConfig
-from pecl.adapters.methods.bottleneck import BottleneckConfig
-from pecl.adapters.methods.compacter import CompacterConfig
-from pecl.adapters.methods.full import FullConfig
-from pecl.adapters.methods.hard_prompt import HardPromptConfig
-from pecl.adapters.methods.head import HeadConfig, PoolerConfig
-from pecl.adapters.methods.layer_norm import LayerNormConfig
-from pecl.adapters.methods.lora import LoraConfig
-from pecl.adapters.methods.prefix import PrefixConfig
-from pecl.adapters.methods.soft_prompt import SoftPromptConfig
+from pecl.adapters.kind import AdapterConfig
+from pecl.adapters.kinds.bitfit import BitFitConfig
+from pecl.adapters.kinds.bottleneck import BottleneckConfig
+from pecl.adapters.kinds.compacter import CompacterConfig
+from pecl.adapters.kinds.full import FullConfig
+from pecl.adapters.kinds.hard_prompt import HardPromptConfig
+from pecl.adapters.kinds.head import HeadConfig, PoolerConfig
+from pecl.adapters.kinds.layer_norm import LayerNormConfig
+from pecl.adapters.kinds.lora import LoraConfig
+from pecl.adapters.kinds.prefix import PrefixConfig
+from pecl.adapters.kinds.soft_prompt import SoftPromptConfig
 from pecl.errors import ConfigError, unknown
 from pecl.options import Registry, format_option, parse_option, shown, unquote, value_type
 
@@ -83,7 +83,7 @@ def register_adapter(config_class: Any = None, *, replace: bool = False) -> Any:
             run again.
 
     Raises:
-        ConfigError: it is no such class, an option has no default, or its `kind` is there already or has characters
+        ConfigError: it is not such a class, an option has no default, or its `kind` is there already or has characters
             other than letters, digits and underscores.
 
     Example:
@@ -122,7 +122,7 @@ def parse_adapter(spec: str, rank: int | None = None) -> tuple[AdapterConfig, ..
         rank: r of the LoRA part instead of its own.
 
     Raises:
-        ConfigError: an unknown name, option or value (the valid ones are named), a method given twice, or a rank where
+        ConfigError: an unknown name, option or value (the valid ones are named), a kind given twice, or a rank where
             no part has one.
 
     Example:
@@ -152,7 +152,7 @@ def _parse_part(name: str, options: str) -> list[tuple[AdapterConfig, bool]]:
     """Return the configs of one part, and for each whether it is merely implied by the name."""
     if name in PRESETS:
         if options:
-            raise ConfigError(f"preset {name!r} takes no options: write out {PRESETS[name]!r} and change it")
+            raise ConfigError(f"preset {shown(name)} takes no options: write out {shown(PRESETS[name])} and change it")
         parts = [_split(part, ":", 1) for part in PRESETS[name].split("+")]
         return [found for part in parts for found in _parse_part(part[0], part[1] if len(part) > 1 else "")]
     kind = name.removesuffix("-only")
@@ -189,7 +189,7 @@ def _check_name(config_class: type[AdapterConfig], name: str) -> None:
 
 
 def _split(text: str, separator: str, maxsplit: int = 0) -> list[str]:
-    """Split `text` at `separator` where it does not stand in double quotes."""
+    """Split `text` at `separator` where it is not in double quotes."""
     pieces = [""]
     for token in re.findall(rf"{_QUOTED}|.", text, flags=re.DOTALL):
         if token == separator and (not maxsplit or len(pieces) <= maxsplit):
@@ -201,7 +201,7 @@ def _split(text: str, separator: str, maxsplit: int = 0) -> list[str]:
 
 def _with_rank(spec: str, configs: dict[str, AdapterConfig], rank: int) -> dict[str, AdapterConfig]:
     if "lora" not in configs:
-        raise ConfigError(f"rank {rank} is given, but adapter {spec!r} has no part with a rank: expected lora")
+        raise ConfigError(f"rank: expected an adapter with lora, which has a rank, got rank {rank} with {shown(spec)}")
     return configs | {"lora": replace(configs["lora"], r=rank)}
 
 
@@ -238,7 +238,7 @@ def configs_from_json(document: Any) -> tuple[AdapterConfig, ...]:
     """Return the configs that `configs_to_json` wrote.
 
     Raises:
-        ConfigError: an unknown method or option, or a wrong value.
+        ConfigError: an unknown kind or option, or a wrong value.
     """
     configs = []
     for entry in document:

@@ -1,4 +1,4 @@
-"""`pecl adapters`: list the methods, or a folder's adapters, show one, convert between formats, merge into a tower."""
+"""`pecl adapters`: list the kinds, or a folder's adapters, show one, convert between formats, merge into a tower."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from transformers import XLMRobertaModel
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.convert import SUFFIX, merge_adapter, read_adapter, write_adapter
 from pecl.adapters.formats.files import AdapterFile, load_adapter_file
-from pecl.adapters.method import AdapterConfig
+from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.spec import PRESETS, configs_to_json, describe, parse_adapter, part_names
 from pecl.commands.options import add_command, add_config_flags, config_values, print_json, print_text
 from pecl.config import Role, fields_of, make_config
@@ -41,9 +41,12 @@ def add_parser(commands: Any) -> None:
 
 def _add_list(actions: Any) -> None:
     parser = add_command(
-        actions, "list", "list the methods, or the adapter files in a folder", "pecl adapters list results/default"
+        actions,
+        "list",
+        "list the kinds, or the adapter files in a folder",
+        "pecl adapters list results/default",
     )
-    parser.add_argument("folder", nargs="?", help="folder that is searched for adapter files; without it: the methods")
+    parser.add_argument("folder", nargs="?", help="folder that is searched for adapter files; without it: the kinds")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(run=_list)
 
@@ -58,7 +61,7 @@ def _list(parsed: argparse.Namespace) -> int:
 
 
 def _summary(config: AdapterConfig) -> str:
-    """Return the first line of what a method says of itself."""
+    """Return the first line of what a kind says of itself."""
     return (type(config).__doc__ or "").partition("\n")[0]
 
 
@@ -75,7 +78,7 @@ def _method_rows() -> list[dict[str, Any]]:
 
 def _file_rows(folder: Path) -> list[dict[str, Any]]:
     if not folder.is_dir():
-        raise WeightsError(f"{folder} is no folder")
+        raise WeightsError(f"{folder}: expected a folder of adapter files")
     rows = []
     for path in sorted(folder.rglob(f"*{SUFFIX}")):
         if ".state" in path.parts:
@@ -131,7 +134,7 @@ def _describe_file(file: AdapterFile) -> dict[str, Any]:
 def count_on_large(configs: Sequence[AdapterConfig]) -> int | None:
     """Return the number of trainable parameters in XLM-R Large with M-CLIP's head (1024 to 768) and pooler.
 
-    The tower stands on the meta device, which takes no memory. None: it depends on how a text is tokenised.
+    The tower is on the meta device, which takes no memory. None: it depends on how a text is tokenised.
     """
     if any(getattr(config, "init_text", None) is not None for config in configs):
         return None

@@ -1,4 +1,4 @@
-"""`pecl data`: list the data sets, download them, check them or one's own, and make translations that are missing."""
+"""`pecl data`: list the data sets, download them, check them or a table, and make missing translations."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _add_download(actions: Any) -> argparse.ArgumentParser:
 def _download(parsed: argparse.Namespace) -> int:
     for flag in ("workers", "timeout", "attempts"):
         if not getattr(parsed, flag) > 0:
-            raise ConfigError(f"--{flag} is {getattr(parsed, flag)}, expected more than 0")
+            raise ConfigError(f"--{flag}: expected a number > 0, got {getattr(parsed, flag)}")
     report = download(
         parsed.names,
         _data_dir(parsed),
@@ -188,7 +188,7 @@ def _add_translate(actions: Any) -> argparse.ArgumentParser:
 
 def _translate(parsed: argparse.Namespace) -> int:
     if parsed.batch_size < 1:
-        raise ConfigError(f"--batch-size is {parsed.batch_size}, expected at least 1")
+        raise ConfigError(f"--batch-size: expected a whole number >= 1, got {parsed.batch_size}")
     source, target = language_code(parsed.source), language_code(parsed.target)
     names = ("model", "revision", "num_beams", "max_new_tokens", "dtype", "device")
     config = TranslationConfig(source=source, target=target, **{name: getattr(parsed, name) for name in names})
@@ -207,12 +207,12 @@ def _translate(parsed: argparse.Namespace) -> int:
 def _job(parsed: argparse.Namespace, source: str, target: str) -> TranslationJob:
     if parsed.what in RELEASED:
         if parsed.out:
-            raise ConfigError(f"--out is for files of your own: translations of {parsed.what} have their place")
+            raise ConfigError(f"--out: expected none with {parsed.what}, whose translations have their place")
         return dataset_job(parsed.what, source, target, split=parsed.split, data_dir=parsed.data_dir)
     if not Path(parsed.what).exists():
         raise DataError(f"no file {parsed.what!r}, and {unknown('data set with translations', parsed.what, RELEASED)}")
     if not parsed.out or parsed.split:
-        raise ConfigError("a file of your own needs --out FILE, and has no --split")
+        raise ConfigError("--out: expected a file for the translations of a file of your own, and no --split")
     return file_job(parsed.what, source, target, parsed.out)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from pecl.commands.options import add_command, add_config_flags, config_values, differences, print_json, print_text
 from pecl.config import ExperimentConfig, Role, fields_of
 from pecl.errors import ConfigError
-from pecl.grid import GridOutcome, estimate, expand, fleets, recorded_seconds, repeat_cells, run_grid
+from pecl.grid import GridOutcome, estimate, expand, fleets, recorded_seconds, repeat_configs, run_grid
 from pecl.grid.launchers import LAUNCHERS, make_launcher
 from pecl.results.folder import find_result
 from pecl.results.result import collect
@@ -18,7 +18,7 @@ _NOT_SPLIT = fields_of(Role.COMMAS)
 
 _DESCRIPTION = """train every combination of values; on the command line lists are joined by commas
 
-Complete cells are skipped, interrupted ones go on from their last saved step, failed ones are tried again. Any number
+Complete runs are skipped, interrupted ones go on from their last saved step, failed ones are tried again. Any number
 of grids may share a results folder, and none trains what another is at work on. Ctrl-C saves and stops."""
 
 
@@ -32,37 +32,40 @@ def add_parser(commands: Any) -> None:
         _DESCRIPTION,
     )
     add_config_flags(parser)
-    parser.add_argument("--seeds", dest="seed", metavar="N,N", help="the same as --seed: cells of several seeds")
+    parser.add_argument("--seeds", dest="seed", metavar="N,N", help="the same as --seed: runs of several seeds")
     parser.add_argument(
         "--best-of",
         metavar="FOLDER",
-        help="instead of a whole grid, the cells that validation chooses in FOLDER's results; flags change them",
+        help="instead of a whole grid, the runs that validation chooses in FOLDER's results; flags change them",
     )
-    parser.add_argument("--fleet", type=int, default=1, metavar="N", help="cells trained side by side (default: 1)")
+    parser.add_argument("--fleet", type=int, default=1, metavar="N", help="runs trained side by side (default: 1)")
     parser.add_argument(
         "--launcher",
         metavar="NAME",
-        help=f"where cells are trained: {', '.join(LAUNCHERS)} (default: inline, which is this process)",
+        help=f"where runs are trained: {', '.join(LAUNCHERS)} (default: inline, which is this process)",
     )
     parser.add_argument(
-        "--jobs", type=int, metavar="N", help="so many at a time, each in a process with cores (or a GPU) of its own"
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="jobs (runs or fleets) at a time, each a process with its own cores or GPU",
     )
     for name, example in (("slurm", "partition=gpu"), ("ray", "num_gpus=0.5")):
         text = f"option of the launcher {name}, such as {example}; may be repeated"
         parser.add_argument(f"--{name}", action="append", default=[], metavar="KEY=VALUE", help=text)
-    parser.add_argument("--dry-run", action="store_true", help="print the cells and how long they will take")
+    parser.add_argument("--dry-run", action="store_true", help="print the runs and how long they will take")
     parser.add_argument("--json", action="store_true", help="print the results as one JSON document")
     parser.set_defaults(run=run)
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Train the cells and print the table; exit status 1 when a cell failed."""
-    cells = grid_cells(parsed)
+    """Train the runs and print the table; exit status 1 when a run failed."""
+    configs = grid_configs(parsed)
     launcher = make_launcher(parsed.launcher, parsed.jobs, _launcher_options(parsed))
     if parsed.dry_run:
-        print_text(_dry_run(cells, parsed))
+        print_text(_dry_run(configs, parsed))
         return 0
-    outcome = run_grid(cells, parsed.fleet, launcher)
+    outcome = run_grid(configs, parsed.fleet, launcher)
     if parsed.json:
         print_json([result.to_json() for result in outcome.results])
     else:
@@ -72,8 +75,8 @@ def run(parsed: argparse.Namespace) -> int:
     return int(bool(outcome.failed))
 
 
-def grid_cells(parsed: argparse.Namespace) -> list[ExperimentConfig]:
-    """Return the cells that files and flags ask for.
+def grid_configs(parsed: argparse.Namespace) -> list[ExperimentConfig]:
+    """Return the runs that files and flags ask for.
 
     Raises:
         PeclError: a key, value or folder is wrong.
@@ -81,13 +84,15 @@ def grid_cells(parsed: argparse.Namespace) -> list[ExperimentConfig]:
     values = grid_values(parsed)
     if parsed.best_of is None:
         return expand(values)
-    from pecl.report.tables import best_cells
+    from pecl.report.tables import best_runs
 
     results = collect([parsed.best_of])
     trained = [result for result in results if result.status == "complete" and result.kind == "train"]
     if not trained:
-        raise ConfigError(f"--best-of {parsed.best_of}: there are no complete trainings; run a grid there first")
-    return repeat_cells(best_cells(trained), {"out": parsed.best_of, **values})
+        raise ConfigError(
+            f"--best-of {parsed.best_of}: expected a folder with complete trainings; run a grid there first"
+        )
+    return repeat_configs(best_runs(trained), {"out": parsed.best_of, **values})
 
 
 def grid_values(parsed: argparse.Namespace) -> dict[str, Any]:
@@ -107,22 +112,24 @@ def _launcher_options(parsed: argparse.Namespace) -> list[str]:
 
 
 def _print_tables(outcome: GridOutcome) -> None:
-    from pecl.report.tables import best_cells, text_table, training_table
+    from pecl.report.tables import best_runs, text_table, training_table
 
     complete = [result for result in outcome.results if result.status == "complete"]
     if complete:
         print_text(text_table(training_table(complete)))
-        print_text("\nBest cell of each language and route, chosen by validation\n")
-        print_text(text_table(training_table(best_cells(complete))))
+        print_text("\nBest run of each language and route, chosen by validation\n")
+        print_text(text_table(training_table(best_runs(complete))))
 
 
-def _dry_run(cells: list[ExperimentConfig], parsed: argparse.Namespace) -> str:
-    """Return the cells, how each stands, and the time that those without a complete result will take."""
-    cells = [cell for group in fleets(cells, parsed.fleet) for cell in group]
-    found = [find_result(cell) for cell in cells]
+def _dry_run(configs: list[ExperimentConfig], parsed: argparse.Namespace) -> str:
+    """Return the runs with the state of each, and the time that those without a complete result will take."""
+    configs = [config for group in fleets(configs, parsed.fleet) for config in group]
+    found = [find_result(config) for config in configs]
     states = ["new" if result is None else result.status for result in found]
-    lines = [f"{cell.run_id()} {state:<11} {differences(cell)}" for cell, state in zip(cells, states, strict=True)]
-    remaining = [cell for cell, state in zip(cells, states, strict=True) if state != "complete"]
-    time = estimate(remaining, recorded_seconds(cells), parsed.jobs or 1)
-    counted = f"{len(cells)} cell" + ("s" if len(cells) != 1 else "")
+    lines = [
+        f"{config.run_id()} {state:<11} {differences(config)}" for config, state in zip(configs, states, strict=True)
+    ]
+    remaining = [config for config, state in zip(configs, states, strict=True) if state != "complete"]
+    time = estimate(remaining, recorded_seconds(configs), parsed.jobs or 1)
+    counted = f"{len(configs)} run" + ("s" if len(configs) != 1 else "")
     return "\n".join([*lines, f"{counted}, {len(remaining)} to train: {time}"])

@@ -11,6 +11,7 @@ from typing import Any
 
 from pecl.commands.options import add_command, print_json, print_text
 from pecl.files import check_writable, write_text
+from pecl.options import shown
 from pecl.report.tables import FORMATS, TABLES, Report, Table, report
 from pecl.report.tables.groups import select
 from pecl.report.tables.published import NAMES
@@ -20,9 +21,9 @@ logger = logging.getLogger(__name__)
 
 _DESCRIPTION = """print the tables of experiments from their result files
 
-Results that were measured alike (data, gallery, towers, test side) are put together under a heading that says how. The
-cell that stands for a language and route is chosen by validation. As CSV, without --table, the long table `routes` is
-printed, or `evaluations` where nothing was trained."""
+Results that were measured alike (data, gallery, towers, test side) are put together under a heading that says how. Of
+each language and route, validation chooses a candidate: the runs that differ in their seed alone. As CSV, without
+--table, the long table `routes` is printed, or `evaluations` where nothing was trained."""
 
 
 def add_parser(commands: Any) -> None:
@@ -62,7 +63,7 @@ def add_parser(commands: Any) -> None:
 
 def _count(text: str) -> int:
     if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of captions, expected 0 or more")
+        raise argparse.ArgumentTypeError(f"expected a number of captions >= 0, got {shown(text)}")
     return int(text)
 
 

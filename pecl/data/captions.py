@@ -1,6 +1,6 @@
 """`ParallelCaptions`: images, their English captions, the target language's, and both machine translations, by index.
 
-Everything that reads a data set ends here, so that the rest of the package knows one shape alone. Images stand behind
+Everything that reads a data set ends here, so that the rest of the package knows one shape alone. Images are behind
 `ImageSource`: files on disk (`ImageFiles`) or pictures drawn on demand (`scenes`). Each has a fingerprint of its
 content, which is what cached embeddings are keyed by.
 """
@@ -93,7 +93,7 @@ class ImageFiles:
 
 @lru_cache(maxsize=100_000)
 def _sha256_of(path: Path, size: int, mtime_ns: int) -> str:
-    """Return the SHA-256 of a file, read once while it stays as it is: the cells of a grid share their images."""
+    """Return the SHA-256 of a file, read once while it stays as it is: the runs of a grid share their images."""
     return sha256_file(path)
 
 
@@ -143,7 +143,7 @@ class ParallelCaptions:
                 raise DataError(f"{self.dataset}/{self.language}: {len(self.images)} images for {n} captions")
             object.__setattr__(self, "image_index", tuple(range(n)))
         if self.images is not None and not all(0 <= i < len(self.images) for i in self.image_index):
-            raise DataError(f"{self.dataset}/{self.language}: image_index points outside the {len(self.images)} images")
+            raise DataError(f"{self.dataset}/{self.language}: image_index: expected 0 to {len(self.images) - 1}")
         for i, part in enumerate(self.part or ()):
             if part not in PARTS:
                 raise DataError(f"{self.dataset}/{self.language}: caption {i + 1}: {unknown('part', part, PARTS)}")

@@ -18,8 +18,8 @@ def provenance_file(path: Path) -> Path:
 def write_with_provenance(path: Path, content: bytes, record: dict[str, Any]) -> None:
     """Write `content` to `path`, and `record` with its SHA-256 beside it.
 
-    The record goes first: killed in between, the old file stands beside a record that does not fit, which is noticed;
-    the other way round a new file would stand there without one, which is not.
+    The record goes first: killed in between, the old file lies beside a record that does not fit, which is noticed;
+    the other way round a new file would lie there without one, which is not.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -41,5 +41,5 @@ def read_provenance(path: Path) -> dict[str, Any] | None:
         record = json.loads(record_file.read_text("utf-8"))
         sha256 = record["sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{record_file} is no record of provenance ({error}): remove it") from error
+        raise DataError(f"{record_file} is not a record of provenance ({error}): remove it") from error
     return record if path.exists() and sha256_file(path) == sha256 else None

@@ -234,7 +234,7 @@ def load_request(request: DataRequest, decoded: Callable[[], Container[str]] = t
 
 
 def _check_answer(captions: object, request: DataRequest) -> None:
-    """Refuse what is no answer to the request; readers that users registered may give anything."""
+    """Refuse what does not answer the request; readers that users registered may give anything."""
     if not isinstance(captions, ParallelCaptions):
         raise DataError(
             f"reader of data set {request.dataset!r}: expected it to return ParallelCaptions, "

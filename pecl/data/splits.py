@@ -57,18 +57,18 @@ def check_shots(n: int, shots: int | None) -> None:
     """Refuse a split that `n` items are too few for.
 
     Raises:
-        DataError: `shots` is no number or less than 1, or the pool is too small to leave a single test item.
+        DataError: `shots` is not a number or less than 1, or the pool is too small to leave a single test item.
     """
     if shots is None:
         raise DataError(
-            "shots is all, but these data were not published in training, validation and test parts: expected a number"
+            "shots: expected a number, got all: these data were not published in training, validation and test parts"
         )
     if shots < 1:
-        raise DataError(f"shots is {shots}, expected at least 1")
+        raise DataError(f"shots: expected a whole number >= 1, got {shots}")
     if 2 * shots >= n:
         raise DataError(
-            f"shots={shots} is too large for a pool of {n}: {shots} to train and {shots} to validate must leave some "
-            f"to test on, so shots can be at most {max((n - 1) // 2, 0)}"
+            f"shots: expected at most {max((n - 1) // 2, 0)} of a pool of {n}, so that some are left to test on, got "
+            f"{shots} to train and as many to validate"
         )
 
 
@@ -120,8 +120,8 @@ def _check_published(captions: ParallelCaptions, shots: int | None) -> None:
             )
     if shots is not None and not 1 <= shots <= sizes["train"]:
         raise DataError(
-            f"shots is {shots}, expected 1 to the {sizes['train']} pairs of the training part of {captions.dataset}, "
-            "or all"
+            f"shots: expected 1 to {sizes['train']}, the pairs of the training part of {captions.dataset}, or all, "
+            f"got {shots}"
         )
 
 

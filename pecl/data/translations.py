@@ -17,9 +17,9 @@ from typing import Any
 
 from pecl.data.captions import read_captions, resolve_captions_file
 from pecl.data.provenance import read_provenance
+from pecl.data.reading import describe_file, read_parallel
 from pecl.data.released import released_file
 from pecl.data.request import DataRequest
-from pecl.data.sources import describe_file, read_parallel
 from pecl.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ def read_translations(
             if not request.allow_copied_translations:
                 raise DataError(
                     f"{file} is a copy of {original}, so it holds no {direction.replace('_', ' ')} translations of "
-                    f"{language!r}: put the right file there, choose a method that does not need it, or pass "
+                    f"{language!r}: put the right file there, choose a route that does not need it, or pass "
                     "--allow-copied-translations (allow_copied_translations=True)"
                 )
             logger.warning("using %s although it is a copy of %s", file, original)

@@ -48,7 +48,7 @@ def save_text_encoder(tower: MultilingualTextEncoder, folder: str | Path) -> Pat
         {"idx": i, "name": str(i), "path": path.name, "type": f"sentence_transformers.models.{name}"}
         for i, (name, path) in enumerate(zip(names, folders, strict=True))
     ]
-    # Last: without this file the folder is no model, so one that was cut short is never taken for whole.
+    # Last: without this file the folder is not a model, so one that was cut short is never taken for whole.
     write_json(folder / "modules.json", modules)
     return folder
 

@@ -29,7 +29,7 @@ _CAN_PACK = frozenset({"bert", "roberta", "xlm-roberta"})
 
 
 class Packing:
-    """Where the T tokens of a padded batch stand.
+    """Where the T tokens of a padded batch are.
 
     Args:
         attention_mask: (B, L), 1 for tokens and 0 for padding; every row has a token. On the CPU, or the CPU waits.
@@ -121,7 +121,7 @@ def encode_packed(backbone: PreTrainedModel, input_ids: torch.Tensor, attention_
     Args:
         backbone: one that `can_pack`.
         input_ids: (B, L) int64; on the CPU, as the mask, or the CPU waits.
-        attention_mask: (B, L), 1 for tokens and 0 for padding; the tokens stand first.
+        attention_mask: (B, L), 1 for tokens and 0 for padding; the tokens come first.
     """
     device = next(backbone.parameters()).device
     packing = Packing(attention_mask, device)

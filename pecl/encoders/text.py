@@ -53,11 +53,11 @@ class RowAdapter(Protocol):
 
     @property
     def works_on_tokens(self) -> bool:
-        """Whether the selected slots treat every token alike, in whatever row it stands."""
+        """Whether the selected slots treat every token alike, in whatever row it is."""
         ...
 
     def select(self, slots: torch.Tensor | None, rows: int) -> None:
-        """Say which slot each of the `rows` rows uses: (rows,) int64; None stands for slot 0 everywhere."""
+        """Say which slot each of the `rows` rows uses: (rows,) int64; None means slot 0 everywhere."""
 
     def extend_inputs(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> PromptedInputs | None:
         """Return the prompted sequence of (B, L) token ids, or None when no prompt takes part."""

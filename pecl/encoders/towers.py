@@ -138,7 +138,7 @@ def check_device(device: str | torch.device) -> None:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # the latter where torch was built without the device
         there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-        raise ConfigError(f"device {device!s} is not there or not usable: found {', '.join(there)}") from error
+        raise ConfigError(f"device: expected one that is there, such as {', '.join(there)}, got {device!s}") from error
 
 
 # What reads weights is imported when used: mini needs none of the hub's machinery, the others none of mini's.

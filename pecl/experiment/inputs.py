@@ -108,7 +108,7 @@ def _load_training_text(config: ExperimentConfig) -> ParallelCaptions | None:
         return None
     if config.image_weight:
         raise ConfigError(
-            f"train_on {config.train_on} has text alone: set image_weight to 0, got {config.image_weight}"
+            f"image_weight: expected 0 with train_on {config.train_on}, which is text alone, got {config.image_weight}"
         )
     text = load(config)
     return text if config.train_size is None else text.select(range(min(config.train_size, len(text))))

@@ -146,16 +146,16 @@ def _check(prepared: Prepared) -> None:
     """Raise unless the training part has everything that the loss asks for."""
     config, train = prepared.config, prepared.train
     if config.weights is not None:
-        raise ConfigError("weights names an adapter to evaluate, and training starts from none: leave it out")
+        raise ConfigError("weights: expected none, since training starts from the plain tower: leave it out")
     for column in filter(None, (prepared.route.query, prepared.route.anchor)):
         if getattr(train, column) is None:
-            raise ConfigError(f"route {config.route} needs {column}, which {train.dataset} does not have")
+            raise ConfigError(f"route {config.route}: expected data with {column}, which {train.dataset} does not have")
     if config.image_weight and train.images is None:
         raise DataError(f"{train.dataset} has no images here: train on text alone with --image-weight 0")
     if "contrastive_with_image" in config.alignments and not config.image_weight:
-        raise ConfigError("alignment contrastive_with_image needs images, but image_weight is 0")
+        raise ConfigError("alignment: contrastive_with_image needs images: expected image_weight > 0, got 0")
     if not config.image_weight and (prepared.route.anchor is None or not config.alignment_weight):
         raise ConfigError(
-            f"nothing to learn from: image_weight is 0 and route {config.route} has no alignment; "
+            f"image_weight: expected a number > 0, got 0: route {config.route} has no alignment to learn from; or "
             "choose method1, method2 or method3 with an alignment_weight above 0"
         )

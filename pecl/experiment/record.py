@@ -37,14 +37,16 @@ from pecl.training.trainer import AlignmentTrainer, SlotRecord
 Evaluations = Mapping[str, Mapping[str, Evaluation]]  # part (val, test) -> stage (zero_shot, final, best)
 
 
-def record_evaluation(cell: Prepared, measured: Evaluations, adapter: AdapterDescription | None) -> Result:
+def record_evaluation(prepared: Prepared, measured: Evaluations, adapter: AdapterDescription | None) -> Result:
     """Write what an evaluation measured, and return its result."""
-    run_id = cell.config.run_id("evaluate")
-    return _write(cell, measured, Result(run_id, "evaluate", "complete", cell.config, environment(), adapter=adapter))
+    run_id = prepared.config.run_id("evaluate")
+    return _write(
+        prepared, measured, Result(run_id, "evaluate", "complete", prepared.config, environment(), adapter=adapter)
+    )
 
 
 def record_training(
-    cell: Prepared,
+    prepared: Prepared,
     measured: Evaluations,
     adapter: AdapterDescription,
     trainer: AlignmentTrainer,
@@ -54,10 +56,10 @@ def record_training(
     """Write what a training gave, and the manifest of its split; return its result."""
     seconds = Seconds(round(trainer.seconds, 2), trainer.seconds / trainer.total_steps)
     result = Result(
-        cell.config.run_id(),
+        prepared.config.run_id(),
         "train",
         "complete",
-        cell.config,
+        prepared.config,
         environment(),
         adapter=adapter,
         steps=trainer.total_steps,
@@ -66,45 +68,45 @@ def record_training(
         seconds=seconds,
         curve=Curve(_pairs(slot.losses), _pairs(slot.scores)),
     )
-    return _write(cell, measured, result, write_manifest(cell.config.out, describe_split(cell)))
+    return _write(prepared, measured, result, write_manifest(prepared.config.out, describe_split(prepared)))
 
 
-def _write(cell: Prepared, measured: Evaluations, result: Result, manifest: str | None = None) -> Result:
+def _write(prepared: Prepared, measured: Evaluations, result: Result, manifest: str | None = None) -> Result:
     """Write a result with what was measured; what it names beside it is there before it is."""
     result = replace(
         result,
-        data=describe_data(cell, manifest),
-        towers=_describe_towers(cell),
+        data=describe_data(prepared, manifest),
+        towers=_describe_towers(prepared),
         metrics={
             part: {stage: Measured(e.metrics, e.mean_recall_at_1, e.mean_recall) for stage, e in found.items()}
             for part, found in measured.items()
         },
-        subsets={"test": subset_recalls(cell, measured["test"])},
+        subsets={"test": subset_recalls(prepared, measured["test"])},
         all_ranks={"test": {stage: _tuples(e.ranks) for stage, e in measured["test"].items()}},
-        peak_memory_mb=round(peak_memory_mb(torch.device(cell.config.device)), 1),
+        peak_memory_mb=round(peak_memory_mb(torch.device(prepared.config.device)), 1),
     )
-    nearest = {stage: retrieved(cell, e) for stage, e in measured["test"].items() if stage != "final"}
-    write_retrieved(cell.config.out, result.name, nearest)
-    return replace(result, path=write_result(cell.config.out, result))
+    nearest = {stage: retrieved(prepared, e) for stage, e in measured["test"].items() if stage != "final"}
+    write_retrieved(prepared.config.out, result.name, nearest)
+    return replace(result, path=write_result(prepared.config.out, result))
 
 
-def describe_data(cell: Prepared, manifest: str | None = None) -> DataDescription:
+def describe_data(prepared: Prepared, manifest: str | None = None) -> DataDescription:
     """Return what a result says of its data; `manifest` names that of its split."""
-    data, text = cell.data, cell.translations
-    split = {part: len(indices) for part, indices in cell.parts.items()}
+    data, text = prepared.data, prepared.translations
+    split = {part: len(indices) for part, indices in prepared.parts.items()}
     if text is not None:
         split["train"] = len(text)
-    size, places = len(cell.gallery_items("test")), cell.places("test")
+    size, places = len(prepared.gallery_items("test")), prepared.places("test")
     several = len(places) > size  # captions an image: which are whose
     return DataDescription(
         dataset=data.dataset,
         language=data.language,
         captions=len(data),
         split=split,
-        query={part: cell.query(part) for part in cell.parts},
+        query={part: prepared.query(part) for part in prepared.parts},
         sha256=data.hashes(),
         provenance=data.provenance,
-        gallery=Gallery(cell.config.gallery, size, tuple(places) if several else None),
+        gallery=Gallery(prepared.config.gallery, size, tuple(places) if several else None),
         translations=text and TrainingText(text.dataset, text.hashes(), text.provenance),
         manifest=manifest,
     )
@@ -116,44 +118,44 @@ def describe_adapter(adapter: Adapter, total: int) -> AdapterDescription:
     return AdapterDescription(describe(adapter.configs), trainable, total, trainable / total)
 
 
-def describe_split(cell: Prepared) -> dict[str, Any]:
+def describe_split(prepared: Prepared) -> dict[str, Any]:
     """Return the manifest of a training's split: what repeats it exactly, the same for all languages.
 
     It holds the indices of the training, validation and test captions in the data set, and the gallery of the test part
     (indices and, of images, names and one SHA-256 over those of their files).
     """
-    config, shown = cell.config, cell.gallery_items("test")
+    config, shown = prepared.config, prepared.gallery_items("test")
     gallery: dict[str, Any] = {"kind": config.gallery, "items": shown}
     if config.gallery == "images":
-        images = cell.data.images
+        images = prepared.data.images
         gallery["ids"] = [images.ids[i] for i in shown]
         gallery["sha256"] = sha256_lines([images.fingerprint(i) for i in shown])
     return {
-        "dataset": cell.data.dataset,
+        "dataset": prepared.data.dataset,
         "shots": config.shots,
         "split_seed": config.split_seed,
-        "indices": {part: list(indices) for part, indices in cell.parts.items()},
+        "indices": {part: list(indices) for part, indices in prepared.parts.items()},
         "gallery": gallery,
     }
 
 
-def retrieved(cell: Prepared, evaluation: Evaluation) -> list[list[int]]:
+def retrieved(prepared: Prepared, evaluation: Evaluation) -> list[list[int]]:
     """Return for each test caption its nearest items as indices of the data set's images (or English captions)."""
-    shown = cell.gallery_items("test")
+    shown = prepared.gallery_items("test")
     return [[shown[place] for place in places] for places in evaluation.nearest]
 
 
-def subset_recalls(cell: Prepared, measured: Mapping[str, Evaluation]) -> dict[str, Any]:
+def subset_recalls(prepared: Prepared, measured: Mapping[str, Evaluation]) -> dict[str, Any]:
     """Return recall@1 of each subset of the test captions, such as COCO's train2014, against the whole gallery.
 
     Models trained on COCO have seen train2014, so that their recall there says little. Empty for data without subsets.
     """
-    if cell.data.subset is None:
+    if prepared.data.subset is None:
         return {}
-    gallery_first, texts_first = DIRECTIONS[cell.config.gallery]
-    labels = [cell.data.subset[i] for i in cell.parts["test"]]
-    of_item = dict(zip(cell.items("test"), labels, strict=True))
-    queries = {gallery_first: [of_item[item] for item in cell.gallery_items("test")], texts_first: labels}
+    gallery_first, texts_first = DIRECTIONS[prepared.config.gallery]
+    labels = [prepared.data.subset[i] for i in prepared.parts["test"]]
+    of_item = dict(zip(prepared.items("test"), labels, strict=True))
+    queries = {gallery_first: [of_item[item] for item in prepared.gallery_items("test")], texts_first: labels}
     return {
         name: {
             "captions": labels.count(name),
@@ -168,8 +170,8 @@ def subset_recalls(cell: Prepared, measured: Mapping[str, Evaluation]) -> dict[s
     }
 
 
-def _describe_towers(cell: Prepared) -> TowerPair:
-    text, image = (one and Tower(one["name"], one["fingerprint"]) for one in cell.towers.describe().values())
+def _describe_towers(prepared: Prepared) -> TowerPair:
+    text, image = (one and Tower(one["name"], one["fingerprint"]) for one in prepared.towers.describe().values())
     return TowerPair(text, image)
 
 

@@ -3,7 +3,7 @@
 `train` goes from a config to a result: towers, data, few-shot split, frozen embeddings, zero-shot recall, adapter,
 training, recall of the final and of the best weights. `evaluate` stops after the first recall. `train_fleet` trains
 several configs at once, one slot each, in one pass over the frozen tower; `train` is a fleet of one. Configs of one
-`joint` training, one a language, share a slot: they learn one delta, and each language's recall is a result of its own.
+`joint` training, one a language, share a slot: they learn one adapter, and each language has its own result.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from pecl.results.result import Result, adapter_path, run_name, write_unfinished
 from pecl.results.typed_json import encode
 from pecl.retrieval.evaluator import Evaluation
 from pecl.training.losses import AlignmentObjective
-from pecl.training.trainer import AlignmentTrainer, Schedule, SlotRecord, TrainingCell
+from pecl.training.trainer import AlignmentTrainer, Schedule, SlotRecord, SlotTask
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ def train_fleet(configs: Sequence[ExperimentConfig], wait: bool = True) -> list[
     """Train configs that differ in `FLEET_FIELDS` alone side by side, one slot each, and return their results.
 
     Args:
-        configs: cells; all are trained if any is not complete.
+        configs: runs; all are trained if any is not complete.
         wait: wait while another process is at work on one of them, instead of an error.
 
     Raises:
@@ -97,13 +97,13 @@ def train_fleet(configs: Sequence[ExperimentConfig], wait: bool = True) -> list[
     first = configs[0]
     adapter_configs = parse_adapter(first.adapter, first.rank)
     towers = _towers(first)
-    cells = [prepare_training(config, towers) for config in configs]
+    members = [prepare_training(config, towers) for config in configs]
     ENGINES[first.engine](towers.text, adapter_configs, seeds=[first.seed]).remove()  # what does not fit is said now
     check_writable(first.out)
     with hold(first.out, [config.run_id() for config in configs], wait):
         if done := _complete(configs):  # another process has done them meanwhile
             return done
-        fleet = _Fleet(cells)
+        fleet = _Fleet(members)
         seeds = [config.seed for config in configs[: 1 if first.joint else None]]  # one slot for all, or one each
         adapter = ENGINES[first.engine](towers.text, adapter_configs, seeds=seeds)
         try:
@@ -149,7 +149,7 @@ def check_fleet(configs: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
     ]
     if foreign:
         raise ConfigError(
-            f"beside: {foreign[0]} is a cell that was trained in one pass with others: repeat their grid, or "
+            f"beside: {foreign[0]} is a run that was trained in one pass with others: repeat their grid, or "
             "leave beside out to train it alone, which draws other dropout"
         )
     joint = configs[0].joint
@@ -157,97 +157,104 @@ def check_fleet(configs: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
     for item in fields(ExperimentConfig):
         values = {getattr(config, item.name) for config in configs}
         if item.name not in may_differ and len(values) > 1:
-            raise ConfigError(f"{item.name} differs within a fleet ({', '.join(map(str, values))}): expected one value")
+            raise ConfigError(f"{item.name}: expected one value within a fleet, got {', '.join(map(str, values))}")
     if joint and sorted(config.language for config in configs) != list(configs[0].joint_languages):
         given = ", ".join(config.language for config in configs)
-        raise ConfigError(f"language: a joint training of {joint} takes all of these languages at once, got {given}")
+        raise ConfigError(f"language: expected all languages of the joint training {joint} at once, got {given}")
     return marked
 
 
 class _Fleet:
-    """Cells that are trained side by side. Everything frozen is computed here, before an adapter is attached."""
+    """Runs that are trained side by side. Everything frozen is computed here, before an adapter is attached."""
 
-    def __init__(self, cells: list[Prepared]) -> None:
-        self.cells = cells
-        self.slot_of = [0 if cell.config.joint else i for i, cell in enumerate(cells)]
-        self.tower_size = _size(cells[0].towers.text)
-        self.tokens = [{part: cell.tokens(part) for part in ("val", "test")} for cell in cells]
-        self.evaluators = [{part: cell.evaluator(part) for part in ("val", "test")} for cell in cells]
+    def __init__(self, members: list[Prepared]) -> None:
+        self.members = members
+        self.slot_of = [0 if prepared.config.joint else i for i, prepared in enumerate(members)]
+        self.tower_size = _size(members[0].towers.text)
+        self.tokens = [{part: prepared.tokens(part) for part in ("val", "test")} for prepared in members]
+        self.evaluators = [{part: prepared.evaluator(part) for part in ("val", "test")} for prepared in members]
         self.zero_shot = [
-            {part: evaluator(cell.zero_shot(part)) for part, evaluator in evaluators.items()}
-            for cell, evaluators in zip(cells, self.evaluators, strict=True)
+            {part: evaluator(prepared.zero_shot(part)) for part, evaluator in evaluators.items()}
+            for prepared, evaluators in zip(members, self.evaluators, strict=True)
         ]
-        self.training = [_training_cell(cell) for cell in cells]
-        self.runs = [cell.config.run_id() for cell in cells]
+        self.training = [_slot_task(prepared) for prepared in members]
+        self.run_ids = [prepared.config.run_id() for prepared in members]
         self.trainer: AlignmentTrainer | None = None
 
     def train(self, adapter: Adapter) -> list[Result]:
-        """Train all cells, write their results and return them."""
-        first = self.cells[0].config
-        identity = sha256_json([_state_identity(cell) for cell in self.cells])
+        """Train all runs, write their results and return them."""
+        first = self.members[0].config
+        identity = sha256_json([_state_identity(prepared) for prepared in self.members])
         trainer = self.trainer = AlignmentTrainer(
             adapter.tower,
             adapter,
             self.training,
             Schedule(first.epochs, first.batch_size, first.eval_every, first.dropout),
-            lambda: [self._evaluate(adapter, cell, "val").mean_recall_at_1 for cell in range(len(self.cells))],
-            state_path(first.out, self.runs, identity),
+            lambda: [self._evaluate(adapter, index, "val").mean_recall_at_1 for index in range(len(self.members))],
+            state_path(first.out, self.run_ids, identity),
             identity,
             self.slot_of,
         )
         records = trainer.run()
-        measured = [self._final(adapter, cell) for cell in range(len(self.cells))]  # before any slot is changed
+        measured = [self._final(adapter, index) for index in range(len(self.members))]  # before any slot is changed
         for slot, record in enumerate(records):
             adapter.load_slot_state(slot, record.best)
-        results = [self._finish(adapter, cell, records[self.slot_of[cell]], m) for cell, m in enumerate(measured)]
-        remove_states(first.out, self.runs[0])
+        results = [self._finish(adapter, i, records[self.slot_of[i]], one) for i, one in enumerate(measured)]
+        remove_states(first.out, self.run_ids[0])
         return results
 
     def record_interruption(self) -> None:
-        """Write that cells are unfinished; the same command goes on from the last saved state."""
-        for config in (cell.config for cell in self.cells if not complete_result(cell.config, training_hashes)):
+        """Write that runs are unfinished; the same command goes on from the last saved state."""
+        configs = [prepared.config for prepared in self.members]
+        for config in (config for config in configs if not complete_result(config, training_hashes)):
             write_unfinished(config, "interrupted", steps=self.trainer.saved_step if self.trainer else 0)
 
-    def _evaluate(self, adapter: Adapter, cell: int, part: str) -> Evaluation:
-        return self.evaluators[cell][part](_embed(adapter, self.slot_of[cell], self.tokens[cell][part]))
+    def _evaluate(self, adapter: Adapter, index: int, part: str) -> Evaluation:
+        return self.evaluators[index][part](_embed(adapter, self.slot_of[index], self.tokens[index][part]))
 
-    def _final(self, adapter: Adapter, cell: int) -> dict[str, dict[str, Evaluation]]:
-        """Return what the plain tower and the final weights measure for a cell: {val, test} x {zero_shot, final}."""
-        zero_shot = self.zero_shot[cell]
-        return {p: {"zero_shot": zero_shot[p], "final": self._evaluate(adapter, cell, p)} for p in ("val", "test")}
+    def _final(self, adapter: Adapter, index: int) -> dict[str, dict[str, Evaluation]]:
+        """Return what the plain tower and the final weights measure for a run: {val, test} x {zero_shot, final}."""
+        zero_shot = self.zero_shot[index]
+        return {p: {"zero_shot": zero_shot[p], "final": self._evaluate(adapter, index, p)} for p in ("val", "test")}
 
     def _finish(
         self, adapter: Adapter, index: int, record: SlotRecord, measured: dict[str, dict[str, Evaluation]]
     ) -> Result:
-        """Measure the best weights, which the adapter holds, for a cell; write its adapter file and then its result."""
-        cell, trainer = self.cells[index], self.trainer
+        """Measure the best weights, which the adapter holds, for a run; write its adapter file and then its result."""
+        prepared, trainer = self.members[index], self.trainer
         is_final = record.best_step == trainer.total_steps
         for part, found in measured.items():
             found["best"] = found["final"] if is_final else self._evaluate(adapter, index, part)
-        path = adapter_path(cell.config.out, run_name(cell.config, self.runs[index]))
-        save_adapter(path, adapter.file_state(record.best), adapter.configs, cell.config.language, adapter.tower)
-        fleet = Fleet(len(self.cells), self.slot_of[index])
-        return record_training(cell, measured, describe_adapter(adapter, self.tower_size), trainer, record, fleet)
+        path = adapter_path(prepared.config.out, run_name(prepared.config, self.run_ids[index]))
+        save_adapter(path, adapter.file_state(record.best), adapter.configs, prepared.config.language, adapter.tower)
+        fleet = Fleet(len(self.members), self.slot_of[index])
+        return record_training(prepared, measured, describe_adapter(adapter, self.tower_size), trainer, record, fleet)
 
 
-def _state_identity(cell: Prepared) -> list[Any]:
+def _state_identity(prepared: Prepared) -> list[Any]:
     """Return what a saved state depends on: config, data, split, images and towers."""
-    images, seen = cell.data.images, None
+    images, seen = prepared.data.images, None
     if images is not None:
         files = [images.fingerprint(i) for i in range(len(images))]
-        seen = [cell.towers.image.fingerprint, cell.data.image_index, files]
-    return [cell.config.identity(), encode(describe_data(cell)), cell.parts, cell.towers.text.fingerprint, seen]
+        seen = [prepared.towers.image.fingerprint, prepared.data.image_index, files]
+    return [
+        prepared.config.identity(),
+        encode(describe_data(prepared)),
+        prepared.parts,
+        prepared.towers.text.fingerprint,
+        seen,
+    ]
 
 
-def _training_cell(cell: Prepared) -> TrainingCell:
-    config, tokenize = cell.config, cell.towers.text.tokenize
+def _slot_task(prepared: Prepared) -> SlotTask:
+    config, tokenize = prepared.config, prepared.towers.text.tokenize
     objective = AlignmentObjective(config.alignments, config.alignment_weight, config.image_weight)
     anchor: TokenIds | torch.Tensor | None = None
-    if cell.route.anchor is not None:
+    if prepared.route.anchor is not None:
         student = config.anchor == "student"
-        anchor = tokenize(getattr(cell.train, cell.route.anchor)) if student else cell.frozen_anchor
-    query = tokenize(getattr(cell.train, cell.route.query))
-    return TrainingCell(query, anchor, cell.train_images, objective, config.lr, config.seed)
+        anchor = tokenize(getattr(prepared.train, prepared.route.anchor)) if student else prepared.frozen_anchor
+    query = tokenize(getattr(prepared.train, prepared.route.query))
+    return SlotTask(query, anchor, prepared.train_images, objective, config.lr, config.seed)
 
 
 def _size(tower: nn.Module) -> int:

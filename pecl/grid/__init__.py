@@ -1,6 +1,6 @@
-"""Many cells: `expand` lists them, `run_grid` trains those that are not complete, here or through a launcher."""
+"""Many runs: `expand` lists them, `run_grid` trains those that are not complete, here or through a launcher."""
 
-from pecl.grid.cells import expand, fleets, repeat_cells
+from pecl.grid.configs import expand, fleets, repeat_configs
 from pecl.grid.estimate import TimeEstimate, estimate, recorded_seconds
 from pecl.grid.run import GridOutcome, run_grid
 
@@ -11,6 +11,6 @@ __all__ = [
     "expand",
     "fleets",
     "recorded_seconds",
-    "repeat_cells",
+    "repeat_configs",
     "run_grid",
 ]

@@ -1,4 +1,4 @@
-"""How long cells will take, from what recorded cells took."""
+"""How long runs will take, from what recorded runs took."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pecl.results.result import DamagedResultError, Result, read_result
 
 logger = logging.getLogger(__name__)
 
-# What a cell's time depends on, and what a step's does above all
+# What a run's time depends on, and what a step's does above all
 _SHAPE_FIELDS = tuple(name for name in ExperimentConfig().identity() if name not in FLEET_FIELDS)
 _STEP_FIELDS = tuple(sorted(fields_of(Role.STEP_TIME)))
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """What one complete cell took."""
+    """What one complete run took."""
 
     config: Mapping[str, Any]
     seconds: float
@@ -30,7 +30,7 @@ class Recorded:
 
 @dataclass(frozen=True)
 class TimeEstimate:
-    """Seconds for all cells one after the other, None if unknown, and what that rests on."""
+    """Seconds for all runs one after the other, None if unknown, and what that rests on."""
 
     seconds: float | None
     basis: str
@@ -65,15 +65,15 @@ def recorded_of(results: Iterable[Result]) -> list[Recorded]:
 def estimate(configs: Sequence[ExperimentConfig], recorded: Sequence[Recorded], jobs: int = 1) -> TimeEstimate:
     """Return how long the training of `configs` will take, `jobs` at a time.
 
-    Each cell is taken to last as long as the median of the recorded cells of the same shape, which differ from it in
-    what a fleet's cells may differ in; else its steps (as many as such a cell's would have been) times the median
+    Each run is taken to last as long as the median of the recorded runs of the same shape, which differ from it in
+    what a fleet's runs may differ in; else its steps (as many as such a run's would have been) times the median
     seconds of a step of the same towers and batch. Loading and evaluation of the plain tower are not counted.
     """
     by_shape: dict[tuple[Any, ...], list[float]] = {}
     by_tower: dict[tuple[Any, ...], list[float]] = {}
-    for cell in recorded:
-        by_shape.setdefault(_key(cell.config, _SHAPE_FIELDS), []).append(cell.seconds)
-        by_tower.setdefault(_key(cell.config, _STEP_FIELDS), []).append(cell.seconds / cell.steps)
+    for one in recorded:
+        by_shape.setdefault(_key(one.config, _SHAPE_FIELDS), []).append(one.seconds)
+        by_tower.setdefault(_key(one.config, _STEP_FIELDS), []).append(one.seconds / one.steps)
     total, of_shape, of_tower = 0.0, 0, 0
     for config in configs:
         values = config.to_dict()
@@ -83,10 +83,10 @@ def estimate(configs: Sequence[ExperimentConfig], recorded: Sequence[Recorded], 
         elif steps and (seconds := by_tower.get(_key(values, _STEP_FIELDS))):
             total, of_tower = total + steps * median(seconds), of_tower + 1
         else:
-            return TimeEstimate(None, "time unknown until a cell of these towers is complete in the results folder")
-    bases = {"recorded cells of the same shape": of_shape, "a step's recorded time": of_tower}
+            return TimeEstimate(None, "time unknown until a run of these towers is complete in the results folder")
+    bases = {"recorded runs of the same shape": of_shape, "a step's recorded time": of_tower}
     basis = " and ".join(f"{name} for {count}" for name, count in bases.items() if count)
-    return TimeEstimate(total / jobs, f"by {basis} of {len(configs)} cells" if configs else "nothing to do")
+    return TimeEstimate(total / jobs, f"by {basis} of {len(configs)} runs" if configs else "nothing to do")
 
 
 def duration(seconds: float) -> str:

@@ -1,7 +1,7 @@
-"""`run_grid`: every cell is trained once, whoever else works in the same folder, and whatever stops the work.
+"""`run_grid`: every run is trained once, whoever else works in the same folder, and whatever stops the work.
 
-A cell that is complete, on the data that are there now, is skipped. A cell that another process is at work on is left
-for the end, and taken over if that process dies. A cell that fails is recorded with its error, and the rest goes on.
+A run that is complete, on the data that are there now, is skipped. A run that another process is at work on is left
+for the end, and taken over if that process dies. A run that fails is recorded with its error, and the rest goes on.
 Results are read from their files, wherever they were made.
 """
 
@@ -18,7 +18,7 @@ from pecl.config import ExperimentConfig
 from pecl.errors import OutputError, PeclError
 from pecl.experiment.inputs import DataHashes
 from pecl.files import BusyError, check_writable
-from pecl.grid.cells import fleets
+from pecl.grid.configs import fleets
 from pecl.grid.launchers.base import Event, Launcher, Task, WorkerDiedError, check_workers_know
 from pecl.grid.launchers.inline import Inline
 from pecl.grid.launchers.worker import record_failure
@@ -34,32 +34,32 @@ _WAIT_SECONDS = 0.5  # between looks at what another process is doing
 
 @dataclass(frozen=True)
 class GridOutcome:
-    """Results of a grid's cells in order, complete or failed."""
+    """Results of a grid's runs in order, complete or failed."""
 
     results: list[Result]
 
     @property
     def failed(self) -> list[Result]:
-        """Results of the cells that failed; `error` says why."""
+        """Results of the runs that failed; `error` says why."""
         return [result for result in self.results if result.status == "failed"]
 
 
 def run_grid(configs: Sequence[ExperimentConfig], fleet: int = 1, launcher: Launcher | None = None) -> GridOutcome:
-    """Train all cells and return their results.
+    """Train all runs and return their results.
 
     Args:
-        configs: cells.
-        fleet: cells trained side by side.
+        configs: runs.
+        fleet: runs trained side by side.
         launcher: where they are trained; this process by default.
 
     Raises:
-        PeclError: bad input, found before anything was written or by the first cell that was trained; or results
+        PeclError: bad input, found before anything was written or by the first run that was trained; or results
             cannot be written.
         KeyboardInterrupt: interrupted; what was running has saved its state.
     """
     tasks = [Task(tuple(group)) for group in fleets(configs, fleet)]
-    marked = {cell.alone(): cell for task in tasks for cell in task.cells}
-    cells = [marked[config.alone()] for config in configs]
+    marked = {config.alone(): config for task in tasks for config in task.configs}
+    configs = [marked[config.alone()] for config in configs]
     launcher = launcher or Inline()
     if launcher.separate:
         check_workers_know(configs)
@@ -67,12 +67,12 @@ def run_grid(configs: Sequence[ExperimentConfig], fleet: int = 1, launcher: Laun
         check_writable(out)
     run = _Run(tasks, launcher)
     run.skip_complete()
-    remaining = [cell for task in run.pending for cell in task.cells]
+    remaining = [config for task in run.pending for config in task.configs]
     with StatusLine(len(configs), list(run.results.values()), remaining) as status:
         while run.pending:
             run.round(status)
     run.tidy()
-    return GridOutcome([run.results[cell.out, cell.run_id()] for cell in cells])
+    return GridOutcome([run.results[config.out, config.run_id()] for config in configs])
 
 
 @dataclass
@@ -90,16 +90,18 @@ class _Run:
 
     def skip_complete(self) -> None:
         """Take over what is complete. What failed before is tried again, so it is remembered which files there were."""
-        for cell in (cell for task in self.pending for cell in task.cells):
-            self.hashes(cell)  # bad data stop the grid before it writes anything
-            path = training_path(cell)
+        for config in (config for task in self.pending for config in task.configs):
+            self.hashes(config)  # bad data stop the grid before it writes anything
+            path = training_path(config)
             self.files_before[path] = _version(path)
         for task in list(self.pending):
             self._collect(task)
 
     def round(self, status: StatusLine) -> None:
         """Carry out the tasks that nobody else is at work on; wait a moment when there is none."""
-        ready = [task for task in self.pending if not any(holder(cell.out, cell.run_id()) for cell in task.cells)]
+        ready = [
+            task for task in self.pending if not any(holder(config.out, config.run_id()) for config in task.configs)
+        ]
         ready = [task for task in ready if not self._collect(task, status)]
         if not ready:
             status.waiting()
@@ -127,51 +129,51 @@ class _Run:
     def _try_again(self, task: Task) -> None:
         """Leave a task that ended without a result for the next round, once: a network may show its files late."""
         if task.name in self.without_result:
-            record_failure(task.cells, WorkerDiedError("its worker ended well, but its results are not seen here"))
+            record_failure(task.configs, WorkerDiedError("its worker ended well, but its results are not seen here"))
         self.without_result.add(task.name)
 
     def _fail(self, task: Task, error: Exception) -> None:
-        """Record a failure that the worker could not; stop the grid on what would fail every other cell too."""
+        """Record a failure that the worker could not; stop the grid on what would fail every other run too."""
         if isinstance(error, OutputError) or (isinstance(error, PeclError) and not self.any_trained):
             raise error
         logger.error("%s failed: %s", task.name, error)
-        record_failure(task.cells, error)
+        record_failure(task.configs, error)
 
     def _collect(self, task: Task, status: StatusLine | None = None) -> bool:
-        """Say whether all cells of a task have an outcome; if so, take it over."""
-        found = [complete_result(cell, self.hashes) or self._new_failure(cell) for cell in task.cells]
+        """Say whether all runs of a task have an outcome; if so, take it over."""
+        found = [complete_result(config, self.hashes) or self._new_failure(config) for config in task.configs]
         if any(result is None for result in found):
             return False
-        for cell, result in zip(task.cells, found, strict=True):
-            self.results[cell.out, result.run_id] = result
+        for config, result in zip(task.configs, found, strict=True):
+            self.results[config.out, result.run_id] = result
         self.pending.remove(task)
         self.done.append(task)
         if status is not None:
             status.ended(found)
         return True
 
-    def _new_failure(self, cell: ExperimentConfig) -> Result | None:
-        """Return how a cell failed since this grid began, by whoever tried it."""
-        path = training_path(cell)
+    def _new_failure(self, config: ExperimentConfig) -> Result | None:
+        """Return how a run failed since this grid began, by whoever tried it."""
+        path = training_path(config)
         if _version(path) == self.files_before.get(path, (0, 0)):
             return None
-        result = find_result(cell)
+        result = find_result(config)
         return result if result is not None and result.status == "failed" else None
 
     def tidy(self) -> None:
         """Remove what killed processes left in the results folders."""
-        for out in dict.fromkeys(cell.out for task in self.done for cell in task.cells):
+        for out in dict.fromkeys(config.out for task in self.done for config in task.configs):
             remove_abandoned_locks(out)
             remove_unfinished_files(out)
             if has_states(out):
                 self._remove_states(out)
 
     def _remove_states(self, out: str) -> None:
-        """Remove the saved states of complete cells, unless another process is at work on them again."""
-        for cell in (cell for task in self.done for cell in task.cells if cell.out == out):
-            with contextlib.suppress(BusyError), hold(out, [cell.run_id()]):
-                if complete_result(cell, self.hashes):
-                    remove_states(out, cell.run_id())
+        """Remove the saved states of complete runs, unless another process is at work on them again."""
+        for config in (config for task in self.done for config in task.configs if config.out == out):
+            with contextlib.suppress(BusyError), hold(out, [config.run_id()]):
+                if complete_result(config, self.hashes):
+                    remove_states(out, config.run_id())
 
 
 def _version(path: Path) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The one line that says how far a grid is: cells done, running, failed, remaining, and the time left."""
+"""The one line that says how far a grid is: runs done, running, failed, remaining, and the time left."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from pecl.results.result import Result
 class StatusLine:
     """A line on standard error, written anew whenever something changes.
 
-    The time left is that of what this grid has done so far; before its first cell ends, what the grid's cells that were
+    The time left is that of what this grid has done so far; before its first run ends, what the grid's runs that were
     complete before took or, where there is none, the others in the results folder.
 
     Args:
-        total: cells.
-        before: results of the cells that were complete before.
+        total: runs.
+        before: results of the runs that were complete before.
         remaining: the others.
     """
 
@@ -35,7 +35,7 @@ class StatusLine:
         layout = "{desc}: {percentage:3.0f}%|{bar:20}| {postfix[0]}"
         self._shown = [self.text()]  # the bar shows the list's first item; a bar that is turned off has no `postfix`
         self.bar = tqdm(
-            total=total, initial=self.complete, desc="grid", bar_format=layout, postfix=self._shown, unit="cell"
+            total=total, initial=self.complete, desc="grid", bar_format=layout, postfix=self._shown, unit="run"
         )
 
     def __enter__(self) -> StatusLine:
@@ -48,13 +48,13 @@ class StatusLine:
 
     def started(self, task: Task) -> None:
         """Count a task as running."""
-        self.running += len(task.cells)
+        self.running += len(task.configs)
         self.waits = False
         self.refresh()
 
     def left(self, task: Task) -> None:
         """Count a task as running no more."""
-        self.running -= len(task.cells)
+        self.running -= len(task.configs)
 
     def ended(self, results: Sequence[Result]) -> None:
         """Count outcomes."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pecl.config import ExperimentConfig
-from pecl.files import remove_abandoned, sha256_json
+from pecl.files import remove_abandoned_files, sha256_json
 from pecl.results.result import DamagedResultError, Result, read_result, training_path
 
 logger = logging.getLogger(__name__)
@@ -82,4 +82,4 @@ def has_states(out: str | Path) -> bool:
 def remove_unfinished_files(out: str | Path) -> None:
     """Remove the temporary files that killed processes left in an experiment folder."""
     for folder in (Path(out), *(path for path in Path(out).glob("*") if path.is_dir())):
-        remove_abandoned(folder)
+        remove_abandoned_files(folder)

@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from pecl.config import ExperimentConfig
+from pecl.errors import unknown
 from pecl.results.typed_json import FieldError, decode_fields
 
 # By kind; a training needs what an evaluation does, and more
@@ -50,7 +51,7 @@ def check_complete(document: Mapping[str, Any]) -> None:
     _check_there(ranks, stages["test"], "ranks.test.")
     for part, found in metrics.items():
         if more := found.keys() - set(_TRAINED["test"]):
-            raise FieldError(f"metrics.{part}.{min(more)} is no stage, expected one of {', '.join(_TRAINED['test'])}")
+            raise FieldError(f"metrics.{part}: {unknown('stage', min(more), _TRAINED['test'])}")
 
 
 def _check_there(found: Mapping[str, Any], names: Sequence[str], prefix: str = "") -> None:

@@ -42,7 +42,7 @@ Status = Literal["complete", "failed", "interrupted"]
 
 SCHEMA = 1
 STAGES = ("zero_shot", "final", "best")  # the last that was measured is what a run gave
-SPLITS, RETRIEVED = "splits", "retrieved"  # folders of `side_files`, whose files are no results
+SPLITS, RETRIEVED = "splits", "retrieved"  # folders of `side_files`, whose files are not results
 _FILE = re.compile(r"(?:.+-)?[0-9a-f]{16}")  # the stem of a result's file
 
 
@@ -180,9 +180,9 @@ class Result:
             DataError: it is of a newer schema.
         """
         if not isinstance(document, dict):
-            raise DamagedResultError(f"{where} is no result of pecl: it lacks an object")
+            raise DamagedResultError(f"{where} is not a result of pecl: expected a JSON object")
         if missing := [key for key in ("schema", "run_id", "kind", "status", "config") if key not in document]:
-            raise DamagedResultError(f"{where} is no result of pecl: it lacks {', '.join(missing)}")
+            raise DamagedResultError(f"{where} is not a result of pecl: it lacks {', '.join(missing)}")
         schema = document["schema"]
         if not isinstance(schema, int) or schema > SCHEMA:
             raise DataError(f"{where} has schema {schema!r}, this version of pecl reads up to {SCHEMA}; upgrade pecl")

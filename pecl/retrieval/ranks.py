@@ -46,17 +46,17 @@ def metrics(similarity: torch.Tensor, correct: torch.Tensor) -> RetrievalMetrics
         ValueError: shapes differ, a query has no correct item, or a similarity is not a number.
     """
     if similarity.shape != correct.shape:
-        raise ValueError(f"similarity is {tuple(similarity.shape)} but correct is {tuple(correct.shape)}")
+        raise ValueError(f"correct: expected similarity's shape {tuple(similarity.shape)}, got {tuple(correct.shape)}")
     if not bool(correct.any(dim=1).all()):
         raise ValueError(f"query {int((~correct.any(dim=1)).nonzero()[0])} has no correct item in the gallery")
     if bool(similarity.isnan().any()):
-        raise ValueError("similarity holds values that are not numbers; the embeddings are damaged")
+        raise ValueError("similarity: expected numbers, got NaN; the embeddings are damaged")
     all_ranks = correct_ranks(similarity, correct).cpu()  # (Q, C)
     correct = correct.cpu()
     best = all_ranks[:, 0].double()  # (Q,)
     per_query = correct.sum(dim=1).double()  # (Q,)
     size = similarity.shape[1]
-    hits = {k: (all_ranks <= min(k, size)).sum(dim=1) for k in RECALL_AT}  # (Q,) each; G + 1 stands for no item
+    hits = {k: (all_ranks <= min(k, size)).sum(dim=1) for k in RECALL_AT}  # (Q,) each; G + 1: no item
     return RetrievalMetrics(
         queries=len(similarity),
         gallery=size,

@@ -1,4 +1,4 @@
-"""Adam over slots: each slot has its own learning rate, since a slot may be a cell of a grid."""
+"""Adam over slots: each slot has its own learning rate, since a slot may be a run of a grid."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def load_state(path: str | Path, identity: str) -> TrainingState | None:
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"training state {path} is damaged ({error}); {advice}") from error
     if metadata.get("format") != FORMAT:
-        raise WeightsError(f"{path} is no training state of this version (format {metadata.get('format')!r}); {advice}")
+        raise WeightsError(f"training state {path} has format {metadata.get('format')!r}, not {FORMAT!r}; {advice}")
     if metadata.get("identity") != identity:
         raise WeightsError(f"training state {path} belongs to other data or weights than this run's; {advice}")
     return TrainingState(tensors, json.loads(metadata["progress"]))

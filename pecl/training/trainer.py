@@ -1,8 +1,8 @@
 """`AlignmentTrainer`: translation-based alignment of S slots over one frozen tower.
 
-A *cell* is what a slot learns: its pairs, objective, learning rate and seed. A batch holds the rows of every cell,
-query and anchor alike, in one pass; each loss is computed within its cell's rows, so no gradient crosses slots. S = 1
-is ordinary training. Several cells, one a language, may share a slot: their losses are summed, and so are learned
+A *task* is what a slot learns: its pairs, objective, learning rate and seed. A batch holds the rows of every task,
+query and anchor alike, in one pass; each loss is computed within its task's rows, so no gradient crosses slots. S = 1
+is ordinary training. Several tasks, one a language, may share a slot: their losses are summed, and so are learned
 jointly (the release's `preliminary` arm).
 
 What a step draws at random depends on its seed and number alone: the order of an epoch comes from (seed, epoch),
@@ -39,7 +39,7 @@ def derived_seed(seed: int, purpose: str, number: int) -> int:
 
 
 @dataclass(frozen=True)
-class TrainingCell:
+class SlotTask:
     """What a slot learns from n pairs.
 
     Attributes:
@@ -49,7 +49,7 @@ class TrainingCell:
         images: (n, D) image embeddings, or None in training on text alone.
         objective: the loss.
         lr: learning rate at the first step.
-        seed: of the order of the pairs, and of dropout (a fleet uses its first cell's).
+        seed: of the order of the pairs, and of dropout (a fleet uses its first task's).
     """
 
     query: TokenIds
@@ -100,42 +100,42 @@ class AlignmentTrainer:
 
     Args:
         tower: the text tower that `adapter` is attached to.
-        adapter: the slots, one for each cell unless `slot_of` says otherwise.
-        cells: what the slots learn; all of the same number of pairs.
+        adapter: the slots, one for each task unless `slot_of` says otherwise.
+        tasks: what the slots learn; all of the same number of pairs.
         schedule: epochs, batch size, validation cadence, dropout.
-        validate: returns the validation score of every cell, higher is better; a slot's is the mean of its cells'.
+        validate: returns the validation score of every task, higher is better; a slot's is the mean of its tasks'.
         state_path: where the state of the unfinished training is kept, or None to keep none.
         identity: whose state that is; a state of another identity is refused.
-        slot_of: the slot of each cell; cells of one slot have one learning rate.
+        slot_of: the slot of each task; tasks of one slot have one learning rate.
     """
 
     def __init__(
         self,
         tower: MultilingualTextEncoder,
         adapter: Adapter,
-        cells: Sequence[TrainingCell],
+        tasks: Sequence[SlotTask],
         schedule: Schedule,
         validate: Callable[[], Sequence[float]],
         state_path: str | Path | None = None,
         identity: str = "",
         slot_of: Sequence[int] | None = None,
     ) -> None:
-        self.slot_of = list(range(len(cells)) if slot_of is None else slot_of)
-        if set(self.slot_of) != set(range(adapter.num_slots)) or len({len(cell) for cell in cells}) != 1:
-            sizes = [len(cell) for cell in cells]
-            raise ConfigError(f"{adapter.num_slots} slots need as many cells of one size, got cells of {sizes} pairs")
-        self.tower, self.adapter, self.cells, self.schedule = tower, adapter, list(cells), schedule
+        self.slot_of = list(range(len(tasks)) if slot_of is None else slot_of)
+        if set(self.slot_of) != set(range(adapter.num_slots)) or len({len(task) for task in tasks}) != 1:
+            sizes = [len(task) for task in tasks]
+            raise ConfigError(f"tasks: expected one size for the {adapter.num_slots} slots, got {sizes} pairs")
+        self.tower, self.adapter, self.tasks, self.schedule = tower, adapter, list(tasks), schedule
         self.validate = validate
         self.state_path, self.identity = state_path, identity
         if not adapter.parameters():
-            raise ConfigError("the adapter has no parameters to train; evaluate it instead")
+            raise ConfigError("adapter: expected one with parameters to train, got one without: evaluate it instead")
         self.optimizer = SlotAdam(adapter.parameters(), list(adapter.learning_rate_scales().values()))
         self.records = [SlotRecord() for _ in range(adapter.num_slots)]
-        self.total_steps = schedule.steps(len(cells[0]))
+        self.total_steps = schedule.steps(len(tasks[0]))
         self.step = 0
         self.saved_step = 0  # of the state on disk
         self.seconds = 0.0
-        self._slots_of_cells = torch.tensor(self.slot_of, device=tower.device)  # (C,)
+        self._slots_of_tasks = torch.tensor(self.slot_of, device=tower.device)  # (T,)
         # (S,) sum of losses since the last validation; on the tower's device, and read at validations alone
         self._recent = torch.zeros(adapter.num_slots, device=tower.device)
         self._recent_steps = 0
@@ -165,27 +165,27 @@ class AlignmentTrainer:
         self.optimizer.zero_grad()
         losses.sum().backward()
         decay = 0.5 * (1 + math.cos(math.pi * self.step / self.total_steps))
-        lrs = dict(zip(self.slot_of, (cell.lr for cell in self.cells), strict=True))  # slot -> its cells' own
+        lrs = dict(zip(self.slot_of, (task.lr for task in self.tasks), strict=True))  # slot -> its tasks' own
         self.optimizer.step(torch.tensor([lrs[slot] * decay for slot in range(len(lrs))]))
         self.step += 1
         return losses.detach()
 
     def batch_indices(self, step: int) -> list[list[int]]:
-        """Return, for every cell, the pairs of `step` (counted from 0)."""
-        n, size = len(self.cells[0]), self.schedule.batch_size
+        """Return, for every task, the pairs of `step` (counted from 0)."""
+        n, size = len(self.tasks[0]), self.schedule.batch_size
         epoch, place = divmod(step, math.ceil(n / size))
         orders = (
-            torch.randperm(n, generator=torch.Generator().manual_seed(derived_seed(cell.seed, "order", epoch)))
-            for cell in self.cells
+            torch.randperm(n, generator=torch.Generator().manual_seed(derived_seed(task.seed, "order", epoch)))
+            for task in self.tasks
         )
         return [order[place * size : (place + 1) * size].tolist() for order in orders]
 
     def losses(self, indices: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Return the loss of every slot, (S,), on the given pairs of its cell, with the current step's dropout."""
+        """Return the loss of every slot, (S,), on the given pairs of its task, with the current step's dropout."""
         rows: TokenIds = []
         slots: list[int] = []
-        for slot, cell, chosen in zip(self.slot_of, self.cells, indices, strict=True):
-            columns = [cell.query, cell.anchor] if isinstance(cell.anchor, list) else [cell.query]
+        for slot, task, chosen in zip(self.slot_of, self.tasks, indices, strict=True):
+            columns = [task.query, task.anchor] if isinstance(task.anchor, list) else [task.query]
             for column in columns:
                 rows += [column[i] for i in chosen]
                 slots += [slot] * len(chosen)
@@ -193,24 +193,24 @@ class AlignmentTrainer:
         if self.tower.training != self.schedule.dropout:  # setting the mode of every module takes its time
             self.tower.train(self.schedule.dropout)
         with torch.random.fork_rng(devices=self._cuda_devices()):
-            torch.manual_seed(self.cells[0].seed + 1_000_003 * (self.step + 1))
+            torch.manual_seed(self.tasks[0].seed + 1_000_003 * (self.step + 1))
             embeddings = self.tower(batch.input_ids, batch.attention_mask, torch.tensor(slots))
         if self.schedule.dropout:
             self.tower.eval()
-        of_cells = torch.stack(self._cell_losses(embeddings, indices))  # (C,)
-        return of_cells.new_zeros(len(self.records)).index_add(0, self._slots_of_cells, of_cells)  # (S,)
+        of_tasks = torch.stack(self._task_losses(embeddings, indices))  # (T,)
+        return of_tasks.new_zeros(len(self.records)).index_add(0, self._slots_of_tasks, of_tasks)  # (S,)
 
-    def _cell_losses(self, embeddings: torch.Tensor, indices: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+    def _task_losses(self, embeddings: torch.Tensor, indices: Sequence[Sequence[int]]) -> list[torch.Tensor]:
         losses, start = [], 0
-        for cell, chosen in zip(self.cells, indices, strict=True):
+        for task, chosen in zip(self.tasks, indices, strict=True):
             query, start = embeddings[start : start + len(chosen)], start + len(chosen)  # (b, D)
-            anchor = cell.anchor
+            anchor = task.anchor
             if isinstance(anchor, list):
                 anchor, start = embeddings[start : start + len(chosen)], start + len(chosen)  # (b, D)
             elif anchor is not None:
                 anchor = self._rows(anchor, chosen, query.dtype)
-            images = None if cell.images is None else self._rows(cell.images, chosen, query.dtype)
-            losses.append(cell.objective(query, anchor, images))
+            images = None if task.images is None else self._rows(task.images, chosen, query.dtype)
+            losses.append(task.objective(query, anchor, images))
         return losses
 
     def _rows(self, embeddings: torch.Tensor, chosen: Sequence[int], dtype: torch.dtype) -> torch.Tensor:

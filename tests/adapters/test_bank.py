@@ -150,12 +150,15 @@ def test_merged_language(language, bank):
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (lambda bank: bank.encode_text(TEXTS, "des"), "'des' is not in the bank, which has de, cs, fr; did you mean"),
+        (
+            lambda bank: bank.encode_text(TEXTS, "des"),
+            "expected one in the bank \\(de, cs, fr\\), got 'des'; did",
+        ),
         (lambda bank: bank.encode_text(TEXTS, ["de"]), "1 languages for 12 texts"),
-        (lambda bank: bank.remove("ko"), "'ko' is not in the bank"),
-        (lambda bank: bank.merge("ko"), "'ko' is not in the bank"),
+        (lambda bank: bank.remove("ko"), "expected one in the bank .*, got 'ko'"),
+        (lambda bank: bank.merge("ko"), "expected one in the bank .*, got 'ko'"),
         (lambda bank: bank.rename("de", "cs"), "'cs' is in the bank already"),
-        (lambda bank: bank.rename("ko", "cs"), "'ko' is not in the bank"),
+        (lambda bank: bank.rename("ko", "cs"), "expected one in the bank .*, got 'ko'"),
         (lambda bank: bank.add("de", {}), "'de' is in the bank already"),
         (lambda bank: AdapterBank(bank.tower, "lora"), "has an adapter already"),
         (lambda bank: AdapterBank.from_files(bank.tower, []), "at least one adapter file"),
@@ -168,7 +171,7 @@ def test_what_the_bank_refuses(bank, act, message):
 
 
 def test_an_empty_bank_says_so():
-    with pytest.raises(ConfigError, match="which has none yet"):
+    with pytest.raises(ConfigError, match="none yet"):
         AdapterBank(tower_of("bert"), "lora").encode_text(TEXTS, "de")
 
 
@@ -223,7 +226,7 @@ def rewrite(path, **changes):
         (lambda path: path.write_bytes(path.read_bytes()[:50]), "damaged or no safetensors file"),
         (lambda path: path.write_bytes(b""), "damaged or no safetensors file"),
         (lambda path: path.write_text("hello there, this is text"), "damaged or no safetensors file"),
-        (lambda path: rewrite(path, format=None), "no adapter file of pecl"),
+        (lambda path: rewrite(path, format=None), "expected an adapter file of pecl, got another safetensors file"),
         (lambda path: rewrite(path, format_version="2"), "has format 2, this version of pecl reads up to 1: upgrade"),
         (lambda path: rewrite(path, format_version="x"), "damaged header: format_version is 'x'"),
         (lambda path: rewrite(path, configs="[{"), "damaged header"),

@@ -1,4 +1,4 @@
-"""What every method promises, on every architecture: one table of methods, one test for each promise."""
+"""What every kind of adapter promises, on every architecture: one table of kinds, one test for each promise."""
 
 import re
 
@@ -16,7 +16,7 @@ from pecl.adapters.spec import KINDS, parse_adapter
 from pecl.encoders.loading.mini import load_mini_text
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.training.losses import AlignmentObjective
-from pecl.training.trainer import AlignmentTrainer, Schedule, TrainingCell
+from pecl.training.trainer import AlignmentTrainer, Schedule, SlotTask
 
 QUERY_VALUE = [f"attention.self.{name}.lora_{x}" for name in ("query", "value") for x in "AB"]
 NORMS = [f"{path}.LayerNorm.{x}" for path in ("attention.output", "output") for x in ("weight", "bias")]
@@ -31,7 +31,7 @@ def in_layers(*names):
 
 
 # spec -> whether a fresh one is the identity, and the exact names of its parameters in a tower of two layers
-METHODS = {
+SPECS = {
     "lora": (True, in_layers(*QUERY_VALUE, *NORMS)),
     "lora-only:r=3,lora_alpha=6": (True, in_layers(*QUERY_VALUE)),
     "run_cross": (
@@ -74,7 +74,7 @@ METHODS = {
         ).union(HEAD, ["backbone.embeddings.word_embeddings.prompt"]),
     ),
 }
-TRAINED = [spec for spec in METHODS if spec != "hard_prompt"]
+TRAINED = [spec for spec in SPECS if spec != "hard_prompt"]
 
 
 @pytest.fixture(params=ARCHITECTURES)
@@ -87,23 +87,23 @@ def embed(tower, slots=None, texts=None):
 
 
 def test_the_table_has_every_method():
-    tried = {config.kind for spec in METHODS for config in parse_adapter(spec)}
+    tried = {config.kind for spec in SPECS for config in parse_adapter(spec)}
     assert tried == set(KINDS)
 
 
-@pytest.mark.parametrize("spec", METHODS)
+@pytest.mark.parametrize("spec", SPECS)
 def test_fresh_is_the_identity_where_promised(tower, spec):
     plain = embed(tower)
     attach(tower, parse_adapter(spec))
-    if METHODS[spec][0]:
+    if SPECS[spec][0]:
         torch.testing.assert_close(embed(tower), plain, rtol=0, atol=1e-12)
     else:
         assert (embed(tower) - plain).abs().max() > 1e-7
 
 
-@pytest.mark.parametrize("spec", METHODS)
+@pytest.mark.parametrize("spec", SPECS)
 def test_exactly_these_names_are_trainable(tower, spec):
-    names = METHODS[spec][1]
+    names = SPECS[spec][1]
     if names is None:
         names = {name for name, _ in tower.named_parameters() if "pooler" not in name}
     if spec == "run_cross" and tower.backbone.pooler is not None:
@@ -146,7 +146,7 @@ def test_the_first_step_of_a_scaled_method_is_as_much_smaller():
         adapter = attach(tower, parse_adapter(spec))
         before = adapter.slot_state(0)
         images = torch.randn(6, tower.embedding_dim, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-        task = TrainingCell(tower.tokenize(sentences(6)), None, images, AlignmentObjective(("mse",), 0.0), 1e-3, 1)
+        task = SlotTask(tower.tokenize(sentences(6)), None, images, AlignmentObjective(("mse",), 0.0), 1e-3, 1)
         schedule = Schedule(epochs=1, batch_size=6, eval_every=1, dropout=False)
         AlignmentTrainer(tower, adapter, [task], schedule, lambda: [0.5]).train_step()
         moved[spec] = {name: (value - before[name]).abs().max() for name, value in adapter.slot_state(0).items()}
@@ -205,12 +205,12 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("spec", METHODS)
+@pytest.mark.parametrize("spec", SPECS)
 def test_slots_equal_separate_adapters_in_outputs_and_gradients(spec, layout):
     assert_slots_equal_separate(tower_of("xlm-roberta"), spec, LAYOUTS[layout], 3)
 
 
-@pytest.mark.parametrize("spec", METHODS)
+@pytest.mark.parametrize("spec", SPECS)
 @pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if name != "xlm-roberta"])
 def test_mixed_slots_equal_separate_adapters_on_other_architectures(architecture, spec):
     assert_slots_equal_separate(tower_of(architecture), spec, LAYOUTS["mixed"], 3)
@@ -218,7 +218,7 @@ def test_mixed_slots_equal_separate_adapters_on_other_architectures(architecture
 
 @settings(max_examples=15, deadline=None)
 @given(
-    spec=st.sampled_from(sorted(METHODS)),
+    spec=st.sampled_from(sorted(SPECS)),
     num_slots=st.integers(1, 4),
     slots=st.lists(st.integers(0, 3), min_size=6, max_size=6),
 )
@@ -226,7 +226,7 @@ def test_any_layout_of_rows_equals_separate_adapters(spec, num_slots, slots):
     assert_slots_equal_separate(tower_of("xlm-roberta"), spec, [slot % num_slots for slot in slots], num_slots)
 
 
-@pytest.mark.parametrize("spec", METHODS)
+@pytest.mark.parametrize("spec", SPECS)
 def test_long_list_in_any_order_equals_one_language_at_a_time(tower, spec):
     filled(tower, spec, 3)
     texts = sentences(20, seed=5)
@@ -238,7 +238,7 @@ def test_long_list_in_any_order_equals_one_language_at_a_time(tower, spec):
         torch.testing.assert_close(mixed[rows], alone, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("spec", METHODS)
+@pytest.mark.parametrize("spec", SPECS)
 def test_padded_and_unpadded_batches_agree(tower, spec):
     filled(tower, spec)
     texts = ["ka", "terra vi santu belo quar noxi", "lopi zumo"]
@@ -246,7 +246,7 @@ def test_padded_and_unpadded_batches_agree(tower, spec):
     torch.testing.assert_close(embed(tower, texts=texts), one_by_one, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("spec", METHODS)
+@pytest.mark.parametrize("spec", SPECS)
 def test_save_load_switch_and_remove_are_bit_identical(tower, spec, tmp_path):
     plain, fingerprint = embed(tower), tower.fingerprint
     adapter = filled(tower, spec, 2)
@@ -270,7 +270,7 @@ def test_save_load_switch_and_remove_are_bit_identical(tower, spec, tmp_path):
     assert tower.fingerprint == fingerprint, "an adapter wrote into the tower"
 
 
-@pytest.mark.parametrize("spec", METHODS)
+@pytest.mark.parametrize("spec", SPECS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_dtypes(spec, dtype):
     exact = tower_of("xlm-roberta")
@@ -287,7 +287,7 @@ def test_dtypes(spec, dtype):
         assert all(p.grad.isfinite().all() for n, p in adapter.named_parameters() if "pooler" not in n)
 
 
-@pytest.mark.parametrize("spec", METHODS)
+@pytest.mark.parametrize("spec", SPECS)
 def test_a_slot_starts_as_a_single_adapter_with_its_seed(spec):
     tower = tower_of("xlm-roberta")
     fleet = attach(tower, parse_adapter(spec), seeds=(7, 8))

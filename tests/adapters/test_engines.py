@@ -74,10 +74,10 @@ def test_removing_opendelta_gives_the_plain_bits_back(opendelta):
 @pytest.mark.parametrize(
     ("spec", "seeds", "message"),
     [
-        ("prefix", [1], "engine opendelta trains one of lora, bottleneck, compacter, soft_prompt"),
-        ("lora+bottleneck", [1], "not lora\\+bottleneck"),
-        ("soft_prompt:pool_prompt=false", [1], "has no soft_prompt option pool_prompt"),
-        ("lora", [1, 2], "not a fleet of 2"),
+        ("prefix", [1], "engine opendelta: expected one of lora, bottleneck, compacter, soft_prompt"),
+        ("lora+bottleneck", [1], "got lora\\+bottleneck"),
+        ("soft_prompt:pool_prompt=false", [1], "soft_prompt: expected pool_prompt=True, got False"),
+        ("lora", [1, 2], "fleet: expected 1 .* got 2"),
     ],
 )
 def test_what_opendelta_cannot_do_is_said(spec, seeds, message):

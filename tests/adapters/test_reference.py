@@ -1,4 +1,4 @@
-"""Each method against a second implementation: PEFT, torch.kron, a changed copy of the tower, attention by hand."""
+"""Each kind against a second implementation: PEFT, torch.kron, a changed copy of the tower, attention by hand."""
 
 import copy
 
@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from transformers.activations import ACT2FN
 
 from pecl.adapters.adapter import attach
+from pecl.adapters.kinds.compacter import phm_weight
 from pecl.adapters.merge import merge_slot
-from pecl.adapters.methods.compacter import phm_weight
 from pecl.adapters.spec import parse_adapter
 from pecl.encoders.activations import ACTIVATIONS
 from pecl.errors import ConfigError, WeightsError
@@ -300,9 +300,9 @@ def test_a_prompt_may_fill_all_positions_and_no_more(architecture, longest):
     ids = torch.full((1, tower.max_length), 7)
     assert tower(ids, torch.ones_like(ids)).isfinite().all()
     adapter.remove()
-    with pytest.raises(ConfigError, match=f"exceed the {128 + longest} positions"):
+    with pytest.raises(ConfigError, match=f"within the {128 + longest} positions"):
         attach(tower, parse_adapter(f"soft_prompt:num_virtual_tokens={longest + 1}"))
-    with pytest.raises(ConfigError, match=f"exceed the {128 + longest} positions"):  # the prompts count together
+    with pytest.raises(ConfigError, match=f"within the {128 + longest} positions"):  # the prompts count together
         attach(tower, parse_adapter(f'soft_prompt:num_virtual_tokens={longest - 2}+hard_prompt:text="abc"'))
 
 
@@ -345,9 +345,9 @@ def test_what_cannot_be_merged_says_why(spec, reason):
     [
         ("lora:r=33", "rank 33 does not fit .* expected 1 to 32"),
         ("bottleneck:bottleneck_dim=33", "expected 1 to 32"),
-        ("compacter:reduction_factor=16", "phm_dim 4 must divide .* 32 // 16 = 2"),
+        ("compacter:reduction_factor=16", "phm_dim: expected a divisor .* 32 // 16 = 2, got 4"),
         ("compacter:reduction_factor=64", "phm_dim"),
-        ("soft_prompt:num_virtual_tokens=20", "20 vectors .* 128 tokens exceed the 138 positions"),
+        ("soft_prompt:num_virtual_tokens=20", "within the 138 positions .* got 20 vectors .* 128 tokens"),
         ('soft_prompt:init_text=""', "no tokens"),
         ('hard_prompt:text=""', "no tokens"),
     ],

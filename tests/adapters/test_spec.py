@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pecl.adapters.combine import check_combination
-from pecl.adapters.methods.bitfit import BitFitConfig
-from pecl.adapters.methods.full import FullConfig
-from pecl.adapters.methods.hard_prompt import HardPromptConfig
-from pecl.adapters.methods.head import HeadConfig, PoolerConfig
-from pecl.adapters.methods.layer_norm import LayerNormConfig
-from pecl.adapters.methods.lora import LoraConfig
-from pecl.adapters.methods.soft_prompt import SoftPromptConfig
+from pecl.adapters.kinds.bitfit import BitFitConfig
+from pecl.adapters.kinds.full import FullConfig
+from pecl.adapters.kinds.hard_prompt import HardPromptConfig
+from pecl.adapters.kinds.head import HeadConfig, PoolerConfig
+from pecl.adapters.kinds.layer_norm import LayerNormConfig
+from pecl.adapters.kinds.lora import LoraConfig
+from pecl.adapters.kinds.soft_prompt import SoftPromptConfig
 from pecl.adapters.spec import KINDS, configs_from_json, configs_to_json, describe, in_order, parse_adapter, part_names
 from pecl.errors import ConfigError
 from pecl.options import value_type
@@ -94,7 +94,9 @@ def test_any_configs_are_read_as_they_are_described(configs):
 
 def test_rank_replaces_that_of_lora():
     assert parse_adapter("lora:r=4+head", rank=2) == (LoraConfig(r=2), LayerNormConfig(), HeadConfig())
-    with pytest.raises(ConfigError, match="rank 3 is given, but adapter 'bottleneck' has no part with a rank"):
+    with pytest.raises(
+        ConfigError, match='rank: expected an adapter with lora, which has a rank, got rank 3 with "bottleneck"'
+    ):
         parse_adapter("bottleneck", rank=3)
     with pytest.raises(ConfigError, match="lora: r: expected a whole number >= 1, got 0"):
         parse_adapter("lora", rank=0)
@@ -129,7 +131,7 @@ def test_rank_replaces_that_of_lora():
         ("soft_prompt:num_virtual_tokens=4,init_text=ein", "leave num_virtual_tokens out"),
         ("lora+lora", 'adapter: expected each part once, got lora twice in "lora.lora"'),
         ("lora+lora-only:r=1", "got lora twice"),
-        ("lora-r1:r=3", "preset 'lora-r1' takes no options: write out 'lora:r=1'"),
+        ("lora-r1:r=3", 'preset "lora-r1" takes no options: write out "lora:r=1"'),
         ("full+lora", "full and lora exclude each other"),
         ("full+head", "full and head exclude each other"),
         ("lora+bitfit", "bitfit and layernorm exclude each other at attention_norm/output_norm"),
@@ -144,9 +146,9 @@ def test_wrong_specs_are_told_what_was_expected(spec, message):
 def test_combinations_that_work():
     for spec in ("lora-only+bitfit", "bitfit:target_modules=query+layernorm", "full+hard_prompt", "lora+bottleneck"):
         assert parse_adapter(spec)
-    with pytest.raises(ConfigError, match="at least one method"):
+    with pytest.raises(ConfigError, match="at least one kind"):
         check_combination(())
-    with pytest.raises(ConfigError, match="adapter: expected each method once, got bitfit twice"):
+    with pytest.raises(ConfigError, match="adapter: expected each kind once, got bitfit twice"):
         check_combination((BitFitConfig(), BitFitConfig()))
     with pytest.raises(ConfigError, match="full and bitfit"):
         check_combination((FullConfig(), BitFitConfig()))

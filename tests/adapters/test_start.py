@@ -1,4 +1,4 @@
-"""What each method starts from: distributions as documented, and the very draws of a seed."""
+"""What each kind of adapter starts from: distributions as documented, and the very draws of a seed."""
 
 import math
 

@@ -66,7 +66,7 @@ def test_command_refuses_in_one_sentence(pecl, tmp_path):
     for arguments, message in [
         (("show", "lorra"), "unknown adapter 'lorra'"),
         (("show", tmp_path / "none.safetensors"), "is missing"),
-        (("list", tmp_path / "none"), "is no folder"),
+        (("list", tmp_path / "none"), "expected a folder of adapter files"),
         (("convert", source, source), "exists already"),
         (("convert", source, tmp_path / "peft"), "PEFT's format"),
         (("convert", tmp_path / "none.ckpt", tmp_path / "x.safetensors"), "is missing"),

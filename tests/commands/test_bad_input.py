@@ -18,7 +18,7 @@ def run(small, *arguments):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--weights", "de.safetensors"], "pecl: weights names an adapter to evaluate"),
+        (["--weights", "de.safetensors"], "pecl: weights: expected none"),
         (
             ["--ephocs", "9"],
             "pecl: train: unrecognized arguments: --ephocs 9; did you mean '--epochs'?; see pecl train",
@@ -33,7 +33,7 @@ def test_one_sentence_and_nothing_written(small, arguments, message, capsys):
 
 @pytest.mark.parametrize("device", ["foo", "cuda:99"])
 def test_a_device_that_is_not_there(device):
-    with pytest.raises(ConfigError, match=f"device {device} is not there or not usable: found cpu"):
+    with pytest.raises(ConfigError, match=f"device: expected one that is there, such as cpu.*, got {device}"):
         load_towers("mini", device=device)
     load_towers("mini", device=torch.device("cpu"))
 

@@ -43,10 +43,10 @@ def test_flags_win_over_later_files_over_earlier_files(small, tmp_path, capsys):
     assert (config["lr"], config["seed"], config["epochs"], config["eval_every"]) == (1e-3, 4, 2, 3)
 
 
-def test_grid_trains_each_cell_once_and_report_reads_the_files(small, capsys):
+def test_grid_trains_each_run_once_and_report_reads_the_files(small, capsys):
     arguments = ["grid", *flags({**small, "lr": "1e-2,1e-3", "epochs": 1, "seed": "1,2"})]
     assert main([*arguments, "--dry-run"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].startswith("4 cells, 4 to train: time unknown until")
+    assert capsys.readouterr().out.splitlines()[-1].startswith("4 runs, 4 to train: time unknown until")
     assert not Path(small["out"]).exists()
     assert main([*arguments, "--fleet", "2"]) == 0
     first = capsys.readouterr().out
@@ -81,17 +81,17 @@ def test_bad_input_exits_2_with_one_sentence(arguments, message, small, capsys):
     assert captured.err.count("\n") == 1
 
 
-def test_a_failed_cell_is_recorded_and_the_rest_goes_on(small, monkeypatch, capsys):
+def test_a_failed_run_is_recorded_and_the_rest_goes_on(small, monkeypatch, capsys):
     import pecl.experiment.run
 
-    plain = pecl.experiment.run._training_cell
+    plain = pecl.experiment.run._slot_task
 
-    def failing(cell):
-        if cell.config.seed == 1:
+    def failing(config):
+        if config.config.seed == 1:
             raise RuntimeError("the machine caught fire")
-        return plain(cell)
+        return plain(config)
 
-    monkeypatch.setattr(pecl.experiment.run, "_training_cell", failing)
+    monkeypatch.setattr(pecl.experiment.run, "_slot_task", failing)
     assert main(["grid", *flags({**small, "seed": "1,2", "epochs": 1})]) == 1
     assert "failed: " in capsys.readouterr().out
     results = [json.loads(path.read_text()) for path in Path(small["out"]).glob("*.json")]

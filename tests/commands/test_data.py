@@ -103,9 +103,9 @@ def test_download_that_fails_names_the_file_and_the_ways_out(pecl, server):
     ("line", "message"),
     [
         ("download xdt10", "unknown download 'xdt10'.*did you mean 'xtd10'"),
-        ("download xtd10 --workers 0", "--workers is 0"),
-        ("download xtd10 --timeout nan", "--timeout is nan"),
-        ("download xtd10 --base-url ftp://x", "no web address"),
+        ("download xtd10 --workers 0", "--workers: expected a number > 0, got 0"),
+        ("download xtd10 --timeout nan", "--timeout: expected a number > 0, got nan"),
+        ("download xtd10 --base-url ftp://x", "expected http://... or https://..., got 'ftp://x'"),
     ],
 )
 def test_download_refuses_bad_flags(pecl, line, message):
@@ -233,9 +233,13 @@ def test_translate_ones_own_file(pecl, tmp_path, model):
     [
         ("translate xtd12 --source en --target ko --model x", DataError, "no file 'xtd12'.*did you mean 'xtd10'"),
         ("translate xtd10 --source en --target xx --model x", ConfigError, "unknown language 'xx'"),
-        ("translate xtd10 --source en --target ko --model x --out y", ConfigError, "--out is for files of your own"),
-        ("translate {tmp}/a.txt --source en --target ko --model x", ConfigError, "needs --out FILE"),
-        ("translate xtd10 --source en --target ko --model x --batch-size 0", ConfigError, "--batch-size is 0"),
+        ("translate xtd10 --source en --target ko --model x --out y", ConfigError, "--out: expected none with xtd10"),
+        ("translate {tmp}/a.txt --source en --target ko --model x", ConfigError, "--out: expected a file"),
+        (
+            "translate xtd10 --source en --target ko --model x --batch-size 0",
+            ConfigError,
+            "--batch-size: expected a whole number >= 1, got 0",
+        ),
         ("translate xtd10 --source en --target ko --model x --dtype int8", ConfigError, "unknown dtype 'int8'"),
     ],
 )

@@ -30,14 +30,14 @@ def test_every_format_is_printed(folder, capsys):
     for form in ("text", "markdown", "latex"):
         assert run(folder, "--format", form) == 0
         out = capsys.readouterr().out
-        assert "Best cell of each language and route" in out
+        assert "Best candidate of each language and route" in out
         assert "0.300 " in out
     assert run(folder, "--format", "csv") == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["language"] for row in rows] == ["de", "fr"]
     assert run(folder, "--json") == 0
     assert [table["name"] for table in json.loads(capsys.readouterr().out)["tables"]] == [
-        "routes", "disparity", "cells", "evaluations",
+        "routes", "disparity", "runs", "evaluations",
     ]  # fmt: skip
 
 
@@ -52,7 +52,7 @@ def test_csv_of_evaluations_alone_is_theirs(tmp_path, capsys):
 def test_out_writes_a_file_for_each_table(folder, tmp_path, capsys, form, ending):
     out = tmp_path / "tables"
     assert run(folder, "--format", form, "--out", out) == 0
-    names = [f"{name}.{ending}" for name in ("routes", "disparity", "cells", "evaluations")]
+    names = [f"{name}.{ending}" for name in ("routes", "disparity", "runs", "evaluations")]
     assert capsys.readouterr().out.splitlines() == [str(out / name) for name in names]
     assert sorted(path.name for path in out.iterdir()) == sorted(names)
 
@@ -94,7 +94,7 @@ def test_failed_runs_are_counted(folder, capsys, caplog):
     [
         (["--table", "tables"], "invalid choice: 'tables'"),
         (["--format", "word"], "invalid choice: 'word'"),
-        (["--table", "modules"], "needs trainings of two modules on one gallery"),
+        (["--table", "adapters"], "needs trainings of two adapters on one gallery"),
         (["--table", "published"], "needs the flag --against published"),
         (["--where", "gallery_size"], "expected key=value, such as gallery_size=900"),
         (["--where", "galery_size=20"], "did you mean 'gallery_size'?"),
@@ -115,7 +115,7 @@ def test_bad_flags_exit_2_with_one_sentence(folder, tmp_path, capsys, arguments,
     [
         (None, "no complete results here; run pecl train or pecl evaluate first"),
         ('{"schema": 1, "run_id": "x"', "cannot be read"),
-        ("[]", "is no result of pecl"),
+        ("[]", "is not a result of pecl"),
         ('{"schema": 99, "run_id": "x", "kind": "train", "status": "complete", "config": {}}', "upgrade pecl"),
         (
             '{"schema": 1, "run_id": "x", "kind": "train", "status": "complete", "config": {}}',
@@ -136,7 +136,7 @@ def test_bad_results_exit_2_naming_the_file(tmp_path, capsys, content, message):
     assert content is None or str(folder / "00000000000000aa.json") in captured.err
 
 
-def write_cells(folder):
+def write_runs(folder):
     """Write 1,000 trainings with 900 test items: ten languages, two routes, 25 learning rates, two seeds."""
     chance = random.Random(1)
     templates = []
@@ -148,16 +148,16 @@ def write_cells(folder):
         result = document("train", states, val=chance.random())
         templates.append(json.dumps({**result, "run_id": "@run_id", "config": "@config"}, indent=1))
     languages = ("de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh")
-    cells = itertools.product(languages, ("baseline1", "method1"), range(25), (1, 2))
-    for (language, route, rate, seed), text in zip(cells, itertools.cycle(templates), strict=False):
+    configs = itertools.product(languages, ("baseline1", "method1"), range(25), (1, 2))
+    for (language, route, rate, seed), text in zip(configs, itertools.cycle(templates), strict=False):
         config = make_config({"language": language, "route": route, "lr": 1e-5 * (1 + rate), "seed": seed})
         text = text.replace("@run_id", config.run_id()).replace('"@config"', json.dumps(config.to_dict()))
         (folder / f"{config.run_id()}.json").write_text(text)
 
 
-def test_a_report_of_a_thousand_cells_takes_little_more_than_reading_them(tmp_path):
+def test_a_report_of_a_thousand_runs_takes_little_more_than_reading_them(tmp_path):
     """Processor time, as a multiple of what reading alone takes here: about 3, whatever the machine."""
-    write_cells(tmp_path)
+    write_runs(tmp_path)
     moments = [time.process_time()]
     for path in tmp_path.iterdir():
         json.loads(path.read_text("utf-8"))
@@ -165,6 +165,6 @@ def test_a_report_of_a_thousand_cells_takes_little_more_than_reading_them(tmp_pa
     made_report = report(collect([tmp_path]))
     moments.append(time.process_time())
     assert moments[2] - moments[1] < 8 * (moments[1] - moments[0])
-    assert len(made_report.only("cells").rows) == 1000
+    assert len(made_report.only("runs").rows) == 1000
     assert len(made_report.only("routes").rows) == 20
-    assert set(made_report.only("routes").rows["cells_compared"]) == {25}
+    assert set(made_report.only("routes").rows["candidates_compared"]) == {25}

@@ -11,8 +11,8 @@ from PIL import Image
 
 from pecl.data.captions import ImageFiles, ParallelCaptions, read_captions
 from pecl.data.own.in_memory import from_dataset
+from pecl.data.reading import attach_images, coco_counts, coco_split, read_parallel
 from pecl.data.scenes import load_scenes
-from pecl.data.sources import attach_images, coco_counts, coco_split, read_parallel
 from pecl.data.splits import few_shot_split
 from pecl.data.unreadable import leave_out_missing
 from pecl.errors import DataError
@@ -99,7 +99,7 @@ def test_empty_captions_and_wrong_images_are_refused(tmp_path):
     images = ImageFiles((tmp_path / "a.jpg", tmp_path / "b.jpg"))
     with pytest.raises(DataError, match="2 images for 3 captions"):
         ParallelCaptions("t", "de", LINES, LINES, images=images)
-    with pytest.raises(DataError, match="image_index points outside the 2 images"):
+    with pytest.raises(DataError, match="image_index: expected 0 to 1"):
         ParallelCaptions("t", "de", LINES, LINES, images=images, image_index=(0, 1, 2))
 
 

@@ -47,7 +47,7 @@ def test_leaves_the_global_generator_alone():
 
 @pytest.mark.parametrize("n", [0, 10, 99, 100])
 def test_too_many_shots(n):
-    with pytest.raises(DataError, match=rf"shots=50 is too large for a pool of {n}\b.*at most {max(0, (n - 1) // 2)}$"):
+    with pytest.raises(DataError, match=rf"shots: expected at most {max(0, (n - 1) // 2)} of a pool of {n}, .* got 50"):
         few_shot_split(n, 50)
 
 
@@ -78,8 +78,8 @@ def test_published_parts_stay_and_shots_are_drawn_from_the_training_part(part, s
 @pytest.mark.parametrize(
     ("captions", "shots", "message"),
     [
-        (published(), 41, "shots is 41, expected 1 to the 40 pairs of the training part of own, or all"),
-        (published(), 0, "shots is 0, expected 1 to the 40 pairs"),
+        (published(), 41, "shots: expected 1 to 40, the pairs of the training part of own, or all, got 41"),
+        (published(), 0, "shots: expected 1 to 40, the pairs"),
         (published(("train", "test")), None, "own/de has no caption in its val part: got {'train': 1, 'val': 0"),
         (published(("train", "val", "test")).select([0, 2]), None, "no caption in its val part"),
     ],
@@ -92,7 +92,8 @@ def test_published_parts_that_cannot_be_trained_on(captions, shots, message):
 def test_all_shots_need_published_parts():
     texts = ("a", "b", "c")
     with pytest.raises(
-        DataError, match="shots is all, but these data were not published in training, validation and test"
+        DataError,
+        match="shots: expected a number, got all: these data were not published in training,",
     ):
         split_captions(ParallelCaptions("own", "de", texts, texts), None)
 
@@ -111,7 +112,7 @@ def test_a_part_of_another_name_is_refused():
 
 @pytest.mark.parametrize("shots", [0, -1])
 def test_too_few_shots(shots):
-    with pytest.raises(DataError, match=f"shots is {shots}, expected at least 1"):
+    with pytest.raises(DataError, match=f"shots: expected a whole number >= 1, got {shots}"):
         few_shot_split(100, shots)
 
 

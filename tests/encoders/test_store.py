@@ -13,7 +13,7 @@ from helpers.tiny import sentences, tiny_tower
 from PIL import Image
 
 from pecl.adapters.adapter import attach
-from pecl.adapters.methods.lora import LoraConfig
+from pecl.adapters.kinds.lora import LoraConfig
 from pecl.data.captions import ImageFiles
 from pecl.encoders import store as store_module
 from pecl.encoders.image import ImageEncoder

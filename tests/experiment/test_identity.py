@@ -14,7 +14,7 @@ from pecl.data.captions import ParallelCaptions
 from pecl.errors import ConfigError, PeclError
 from pecl.experiment.inputs import DataHashes, training_hashes
 from pecl.experiment.run import check_fleet, evaluate
-from pecl.grid.cells import expand, fleets
+from pecl.grid.configs import expand, fleets
 
 ANCHOR = "with an anchor"  # counts for a training whose route aligns its query to an anchor
 
@@ -108,31 +108,31 @@ def test_recorded_runs_keep_their_identity(values, kind, run_id):
     assert make_config(values).run_id(kind) == run_id
 
 
-def test_cells_side_by_side_keep_their_identity():
-    cells = side_by_side([make_config({"seed": seed}) for seed in (1, 2)])
-    assert [cell.run_id() for cell in cells] == ["8e42728ba8c54f2c", "ab2bbe8dfa78d290"]
+def test_runs_side_by_side_keep_their_identity():
+    configs = side_by_side([make_config({"seed": seed}) for seed in (1, 2)])
+    assert [config.run_id() for config in configs] == ["8e42728ba8c54f2c", "ab2bbe8dfa78d290"]
 
 
 @pytest.mark.parametrize("name", [name for name, row in FIELDS.items() if row.fleet])
-def test_the_mark_of_cells_side_by_side_is_of_all_of_them(name):
-    """Dropout is drawn for the whole batch: who stands beside a cell, and where, changes what it learns."""
+def test_the_mark_of_runs_side_by_side_is_of_all_of_them(name):
+    """Dropout is drawn for the whole batch: who stands beside a run, and where, changes what it learns."""
     one, two, three = ExperimentConfig(), changed(name), ExperimentConfig(seed=7)
     pair = side_by_side([one, two])
-    assert len({cell.beside for cell in pair}) == 1
+    assert len({config.beside for config in pair}) == 1
     others = ([two, one], [one, three], [one, two, three], [one, one])
-    assert pair[0].beside not in {cell.beside for group in others for cell in side_by_side(group)}
+    assert pair[0].beside not in {config.beside for group in others for config in side_by_side(group)}
     assert side_by_side(pair) == pair
-    assert [cell.alone() for cell in pair] == [one, two]
+    assert [config.alone() for config in pair] == [one, two]
 
 
-def test_the_mark_of_other_cells_is_named():
-    with pytest.raises(ConfigError, match="beside: 0123456789abcdef is a cell that was trained in one pass"):
+def test_the_mark_of_other_runs_is_named():
+    with pytest.raises(ConfigError, match="beside: 0123456789abcdef is a run that was trained in one pass"):
         check_fleet([ExperimentConfig(), changed("beside")])
 
 
-def test_a_cell_alone_and_the_languages_of_a_joint_training_bear_no_mark():
-    cells = side_by_side([ExperimentConfig(), ExperimentConfig(seed=2)])
-    assert side_by_side(cells[:1]) == [ExperimentConfig()]
+def test_a_run_alone_and_the_languages_of_a_joint_training_bear_no_mark():
+    configs = side_by_side([ExperimentConfig(), ExperimentConfig(seed=2)])
+    assert side_by_side(configs[:1]) == [ExperimentConfig()]
     joint = [ExperimentConfig(joint="de+fr", language=code) for code in ("de", "fr")]
     assert side_by_side(joint) == joint
 
@@ -142,8 +142,8 @@ def test_a_fleet_differs_in_what_a_slot_learns_alone(name):
     pair = [changed(name), ExperimentConfig()]
     groups = list(fleets(pair, 2))
     if FIELDS[name].fleet:
-        assert [cell.alone() for cell in check_fleet(pair)] == pair
-        assert [[cell.alone() for cell in group] for group in groups] == [pair]
+        assert [config.alone() for config in check_fleet(pair)] == pair
+        assert [[config.alone() for config in group] for group in groups] == [pair]
     else:
         with pytest.raises(ConfigError, match=rf"^{name}\b"):
             check_fleet(pair)

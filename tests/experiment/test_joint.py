@@ -1,4 +1,4 @@
-"""Joint training from the command line: one delta, a result for each language, apart from separate trainings."""
+"""Joint training from the command line: one adapter, a result for each language, apart from separate trainings."""
 
 import json
 
@@ -7,8 +7,8 @@ import pytest
 from pecl.cli import main
 from pecl.config import make_config
 from pecl.errors import ConfigError
-from pecl.grid.cells import expand, fleets
-from pecl.report.tables.cells import chosen_cells
+from pecl.grid.configs import expand, fleets
+from pecl.report.tables.candidates import chosen_candidates
 from pecl.results.result import collect
 
 
@@ -24,18 +24,18 @@ def test_train_and_grid_give_each_language_a_result(small, capsys):
     assert main(["grid", *flags(small), "--joint", "fr+de", "--json"]) == 0
     assert {r["run_id"] for r in json.loads(capsys.readouterr().out)} == {r["run_id"] for r in trained}
     assert main(["train", *flags(small), "--language", "de"]) == 0
-    assert len(chosen_cells(collect([small["out"]]))) == 3  # German alone is another row than German among two
+    assert len(chosen_candidates(collect([small["out"]]))) == 3  # German alone is another row than German among two
 
 
 def test_all_languages_of_a_joint_training_are_one_group(small):
     del small["language"]
-    cells = expand({**small, "joint": ["de+fr", "cs+de+fr"], "lr": [1e-3, 1e-2]})
-    groups = [[cell.language for cell in group] for group in fleets(cells, 1)]
+    candidates = expand({**small, "joint": ["de+fr", "cs+de+fr"], "lr": [1e-3, 1e-2]})
+    groups = [[candidate.language for candidate in group] for group in fleets(candidates, 1)]
     assert sorted(groups) == [["cs", "de", "fr"]] * 2 + [["de", "fr"]] * 2
 
 
 def test_a_language_alone_cannot_be_trained_jointly(small, capsys):
     assert main(["train", *flags(small), "--joint", "fr+de"]) == 2
-    assert "takes all of these languages at once, got de" in capsys.readouterr().err
+    assert "at once, got de" in capsys.readouterr().err
     with pytest.raises(ConfigError, match="among them"):
         make_config({**small, "language": "cs", "joint": "de+fr"})

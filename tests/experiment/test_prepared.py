@@ -52,9 +52,9 @@ def test_training_on_text_alone_has_no_training_images(small):
 @pytest.mark.parametrize(
     ("values", "error", "message"),
     [
-        ({"weights": "a.safetensors"}, ConfigError, "weights names an adapter to evaluate"),
-        ({"route": "baseline2", "image_weight": 0.0}, ConfigError, "nothing to learn from"),
-        ({"alignment_weight": 0.0, "image_weight": 0.0}, ConfigError, "nothing to learn from"),
+        ({"weights": "a.safetensors"}, ConfigError, "weights: expected none"),
+        ({"route": "baseline2", "image_weight": 0.0}, ConfigError, "image_weight: expected a number > 0, got 0"),
+        ({"alignment_weight": 0.0, "image_weight": 0.0}, ConfigError, "image_weight: expected a number > 0, got 0"),
         ({"alignment": "mse+contrastive_with_image", "image_weight": 0.0}, ConfigError, "needs images"),
     ],
 )
@@ -84,5 +84,5 @@ def test_text_to_train_on_must_have_the_columns_of_the_route(small, monkeypatch,
     text = ParallelCaptions("text", "de", ("a",) * 9, ("b",) * 9)
     monkeypatch.setattr(pecl.experiment.inputs, "flickr30k200_text", lambda _: text)
     values = {"route": route, "train_on": "flickr30k200", "image_weight": 0.0}
-    with pytest.raises(ConfigError, match=f"route {route} needs {missing}, which text does not have"):
+    with pytest.raises(ConfigError, match=f"route {route}: expected data with {missing}, which text does not have"):
         prepare_training(make_config({**small, **values}), tiny_towers())

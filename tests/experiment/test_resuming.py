@@ -1,4 +1,4 @@
-"""A training goes on from its own saved state and from no other: not from that of other data, towers or cells."""
+"""A training goes on from its own saved state and from no other: not from that of other data, towers or tasks."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from PIL import Image
 
 import pecl.experiment.run
 from pecl.adapters.adapter import attach
-from pecl.adapters.methods.lora import LoraConfig
+from pecl.adapters.kinds.lora import LoraConfig
 from pecl.config import make_config
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.towers import Towers
@@ -22,7 +22,7 @@ from pecl.experiment.run import evaluate, train, train_fleet
 from pecl.results.folder import complete_result, state_path
 from pecl.results.result import read_result, result_path
 from pecl.training.losses import AlignmentObjective
-from pecl.training.trainer import AlignmentTrainer, Schedule, TrainingCell
+from pecl.training.trainer import AlignmentTrainer, Schedule, SlotTask
 
 STEPS = 8  # of a training of the small experiment
 COMPARED = ("metrics", "all_ranks", "curve", "best_step", "steps")
@@ -123,7 +123,7 @@ def test_a_run_goes_on_where_it_was_interrupted_and_again(small, tmp_path):
     assert not (Path(small["out"]) / ".state").exists()
 
 
-def test_a_fleet_goes_on_from_the_state_of_the_same_cells_in_the_same_order(small):
+def test_a_fleet_goes_on_from_the_state_of_the_same_runs_in_the_same_order(small):
     one, two, three = (make_config({**small, "seed": seed}) for seed in (1, 2, 3))
     with interrupted_after(5):
         train_fleet([one, two])
@@ -182,14 +182,14 @@ def make_trainer(state, identity="mine"):
     adapter = attach(tower, LoraConfig(r=2), seeds=[1, 2])
     texts = tower.tokenize([f"ka {i}" for i in range(6)])
     images = torch.randn(6, tower.embedding_dim, generator=torch.Generator().manual_seed(4))
-    cells = [TrainingCell(texts, texts[::-1], images, AlignmentObjective(("mse",), 1.0), 0.05, seed) for seed in (1, 2)]
+    tasks = [SlotTask(texts, texts[::-1], images, AlignmentObjective(("mse",), 1.0), 0.05, seed) for seed in (1, 2)]
     first = adapter.parameters()[0]
 
     def scores():
         return first.detach().sin().flatten(1).mean(dim=1).tolist()
 
     schedule = Schedule(epochs=3, batch_size=3, eval_every=2, dropout=True)  # six steps
-    return AlignmentTrainer(tower, adapter, cells, schedule, scores, state, identity)
+    return AlignmentTrainer(tower, adapter, tasks, schedule, scores, state, identity)
 
 
 def outcome(trainer):

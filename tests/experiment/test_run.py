@@ -119,32 +119,32 @@ def test_text_alone_loads_no_image(small, monkeypatch):
     assert result.towers.image is None
 
 
-def test_what_stands_beside_a_cell_is_part_of_its_identity(small):
+def test_what_stands_beside_a_run_is_part_of_its_identity(small):
     one, two, three = (make_config({**small, "seed": seed}) for seed in (1, 2, 3))
     pair, other = train_fleet([one, two]), train_fleet([one, three])
     assert pair[0].curve != other[0].curve  # dropout is drawn for a whole batch
     assert len({pair[0].run_id, other[0].run_id, one.run_id()}) == 3
     recorded = make_config(pair[0].config.to_dict())
-    with pytest.raises(ConfigError, match=r"beside: [0-9a-f]{16} is a cell that was trained in one pass with others"):
+    with pytest.raises(ConfigError, match=r"beside: [0-9a-f]{16} is a run that was trained in one pass with others"):
         train(recorded)
     assert [again.metrics for again in train_fleet([recorded, two])] == [result.metrics for result in pair]
 
 
-def test_cells_of_different_shape_are_no_fleet(small):
+def test_runs_of_different_shape_are_no_fleet(small):
     config = make_config(small)
-    with pytest.raises(ConfigError, match=r"batch_size differs within a fleet \(.*\): expected one value"):
+    with pytest.raises(ConfigError, match=r"batch_size: expected one value within a fleet, got "):
         train_fleet([config, replace(config, batch_size=2)])
 
 
 @pytest.mark.parametrize(
     ("changed", "error", "message"),
     [
-        ({"shots": 12}, DataError, "shots=12 is too large for a pool of 24"),
+        ({"shots": 12}, DataError, "shots: expected at most 11 of a pool of 24"),
         ({"dataset": "scenes-2"}, DataError, "did you mean 'scenes'"),
         ({"adapter": "lore"}, ConfigError, "did you mean 'lora'"),
-        ({"rank": 1000}, ConfigError, "rank 1000 does not fit a layer of shape"),
+        ({"rank": 1000}, ConfigError, "lora: r: expected 1 to .*, got 1000"),
         ({"route": "method9"}, ConfigError, "unknown route 'method9'"),
-        ({"image_weight": 0, "route": "baseline1"}, ConfigError, "nothing to learn from"),
+        ({"image_weight": 0, "route": "baseline1"}, ConfigError, "image_weight: expected a number > 0, got 0"),
         ({"image_weight": 0, "alignment": "contrastive_with_image"}, ConfigError, "needs images"),
         ({"train_on": "multi30k-translations"}, ConfigError, "set image_weight to 0"),
     ],
@@ -178,7 +178,7 @@ def test_towers_are_loaded_once_and_memory_does_not_grow_with_runs(small, monkey
 
 @pytest.mark.parametrize(
     ("languages", "message"),
-    [(("de",), "takes all of these languages at once, got de"), (("de", "fr", "fr"), "got de, fr, fr")],
+    [(("de",), "at once, got de"), (("de", "fr", "fr"), "got de, fr, fr")],
 )
 def test_a_joint_training_needs_its_languages(small, languages, message):
     with pytest.raises(ConfigError, match=message):

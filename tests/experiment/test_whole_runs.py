@@ -21,7 +21,7 @@ from pecl.results.side_files import read_retrieved
 
 PAIRINGS = ("train-side", "official-run-cross")
 ROUTES = ("baseline1", "baseline2", "method1", "method2", "method3")
-METHODS = ROUTES[2:]
+ALIGNED = ROUTES[2:]
 
 
 def by_hand_values(small, **changed):
@@ -55,7 +55,7 @@ def test_a_run_whose_best_step_is_not_its_last_reports_the_numbers_of_the_same_r
 def table_of_columns():
     """Every route, anchor and pairing that there is."""
     for route in ROUTES:
-        for anchor in ("student", "frozen") if route in METHODS else ("student",):
+        for anchor in ("student", "frozen") if route in ALIGNED else ("student",):
             for pairing in PAIRINGS[:1] if route == "method2" else PAIRINGS:  # the release is silent on method2
                 yield route, anchor, pairing
 

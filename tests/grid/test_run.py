@@ -60,14 +60,14 @@ def folder(tmp_path_factory):
     return folder
 
 
-def four_cells(values, folder):
-    """Values of a grid of four cells of eight steps each, on the data in `folder`."""
+def four_runs(values, folder):
+    """Values of a grid of four runs of eight steps each, on the data in `folder`."""
     return {**values, "dataset": str(folder / "captions.csv"), "lr": "1e-2,1e-3", "seed": "1,2"}
 
 
 @pytest.fixture
-def cells(small, folder):
-    return four_cells(small, folder)
+def configs(small, folder):
+    return four_runs(small, folder)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def undisturbed(folder):
     out = folder / "undisturbed"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PECL_CACHE_DIR", str(folder / "cache"))
-        command = Command(["grid", *flags(four_cells({**SMALL, "out": out}, folder))], folder / "log")
+        command = Command(["grid", *flags(four_runs({**SMALL, "out": out}, folder))], folder / "log")
     assert command.wait() == 0, command.err
     return command.out, listing(out), measured(out)
 
@@ -94,72 +94,72 @@ MOST_OPERATIONS = 15
 @pytest.mark.parametrize(
     ("kills", "fleet"), [(2, 2), *(pytest.param(10, fleet, marks=pytest.mark.slow) for fleet in (1, 2))]
 )
-def test_a_grid_killed_again_and_again_gives_the_same_table(cells, tmp_path, kills, fleet):
-    cells = {**cells, "epochs": 2 * kills, "fleet": fleet}
-    plain = Command(["grid", *flags({**cells, "out": tmp_path / "plain"})], tmp_path / "plain-log")
+def test_a_grid_killed_again_and_again_gives_the_same_table(configs, tmp_path, kills, fleet):
+    configs = {**configs, "epochs": 2 * kills, "fleet": fleet}
+    plain = Command(["grid", *flags({**configs, "out": tmp_path / "plain"})], tmp_path / "plain-log")
     assert plain.wait() == 0
-    arguments, moments = ["grid", *flags(cells)], random.Random(kills)
+    arguments, moments = ["grid", *flags(configs)], random.Random(kills)
     for number in range(kills):
-        dies = partial(signal_itself, signal.SIGKILL, moments.randint(1, MOST_OPERATIONS), cells["out"])
+        dies = partial(signal_itself, signal.SIGKILL, moments.randint(1, MOST_OPERATIONS), configs["out"])
         assert Command(arguments, tmp_path / f"killed-{number}", dies).wait() == -signal.SIGKILL
     last = Command(arguments, tmp_path / "last")
-    check_undisturbed((plain.out, listing(tmp_path / "plain"), measured(tmp_path / "plain")), last, cells["out"])
+    check_undisturbed((plain.out, listing(tmp_path / "plain"), measured(tmp_path / "plain")), last, configs["out"])
 
 
-def test_two_grids_at_once_do_no_cell_twice(cells, tmp_path, undisturbed):
-    commands = [Command(["grid", *flags(cells)], tmp_path / f"log-{i}", note_trainings) for i in range(2)]
+def test_two_grids_at_once_do_no_run_twice(configs, tmp_path, undisturbed):
+    commands = [Command(["grid", *flags(configs)], tmp_path / f"log-{i}", note_trainings) for i in range(2)]
     for command in commands:
-        check_undisturbed(undisturbed, command, cells["out"])
+        check_undisturbed(undisturbed, command, configs["out"])
     assert (tmp_path / "cache" / "trainings").read_text().count("x") == 4
 
 
-def test_a_grid_takes_over_from_one_that_dies(cells, tmp_path, undisturbed):
-    freezes = partial(signal_itself, signal.SIGSTOP, 3, f"{cells['out']}/.state/")  # it then holds its lock
-    first = Command(["grid", *flags(cells)], tmp_path / "first", freezes)
-    first.wait_until(lambda: list(Path(cells["out"]).glob(".state/*.safetensors")), "the first saved state")
-    second = Command(["grid", *flags(cells)], tmp_path / "second")
-    second.wait_until(lambda: "3 done, 0 running, 0 failed, 1 remaining" in second.err, "all cells but the held one")
+def test_a_grid_takes_over_from_one_that_dies(configs, tmp_path, undisturbed):
+    freezes = partial(signal_itself, signal.SIGSTOP, 3, f"{configs['out']}/.state/")  # it then holds its lock
+    first = Command(["grid", *flags(configs)], tmp_path / "first", freezes)
+    first.wait_until(lambda: list(Path(configs["out"]).glob(".state/*.safetensors")), "the first saved state")
+    second = Command(["grid", *flags(configs)], tmp_path / "second")
+    second.wait_until(lambda: "3 done, 0 running, 0 failed, 1 remaining" in second.err, "all runs but the held one")
     second.wait_until(lambda: "(waiting for another process)" in second.err, "waiting for the held one")
     assert first.process.is_alive()
     first.signal(signal.SIGKILL)
-    check_undisturbed(undisturbed, second, cells["out"])
+    check_undisturbed(undisturbed, second, configs["out"])
 
 
-def test_ctrl_c_saves_and_stops(cells, tmp_path):
-    cells = {**cells, "epochs": 2000, "lr": 1e-2, "seed": 1}
-    command = Command(["grid", *flags(cells)], tmp_path / "log")
-    command.wait_until(lambda: list(Path(cells["out"]).glob(".state/*.safetensors")), "a saved state")
+def test_ctrl_c_saves_and_stops(configs, tmp_path):
+    configs = {**configs, "epochs": 2000, "lr": 1e-2, "seed": 1}
+    command = Command(["grid", *flags(configs)], tmp_path / "log")
+    command.wait_until(lambda: list(Path(configs["out"]).glob(".state/*.safetensors")), "a saved state")
     command.signal(signal.SIGINT)
     assert command.wait() == 130
     assert command.err.endswith("pecl: interrupted; the same command goes on from here\n")
-    (path,) = Path(cells["out"]).glob("*.json")
+    (path,) = Path(configs["out"]).glob("*.json")
     assert json.loads(path.read_text())["status"] == "interrupted"
-    assert not (Path(cells["out"]) / ".locks").exists()
-    dry = Command(["grid", *flags(cells), "--dry-run"], tmp_path / "dry")
+    assert not (Path(configs["out"]) / ".locks").exists()
+    dry = Command(["grid", *flags(configs), "--dry-run"], tmp_path / "dry")
     assert dry.wait() == 0
     assert f"{json.loads(path.read_text())['run_id']} interrupted" in dry.out
 
 
-def test_a_full_disk_is_one_sentence_and_the_next_grid_goes_on(cells, tmp_path, undisturbed):
-    command = Command(["grid", *flags(cells)], tmp_path / "full", allow_small_files_only)
+def test_a_full_disk_is_one_sentence_and_the_next_grid_goes_on(configs, tmp_path, undisturbed):
+    command = Command(["grid", *flags(configs)], tmp_path / "full", allow_small_files_only)
     assert command.wait() == 2
     assert command.out == ""
     assert command.err.splitlines()[-1].startswith("pecl: cannot write ")
-    assert not list(Path(cells["out"]).rglob("*.tmp"))
-    check_undisturbed(undisturbed, Command(["grid", *flags(cells)], tmp_path / "again"), cells["out"])
+    assert not list(Path(configs["out"]).rglob("*.tmp"))
+    check_undisturbed(undisturbed, Command(["grid", *flags(configs)], tmp_path / "again"), configs["out"])
 
 
-def test_a_half_written_folder_is_filled(cells, tmp_path, undisturbed, caplog):
-    out = Path(cells["out"])
+def test_a_half_written_folder_is_filled(configs, tmp_path, undisturbed, caplog):
+    out = Path(configs["out"])
     out.mkdir()  # an empty folder
-    assert Command(["grid", *flags(cells)], tmp_path / "first").wait() == 0
+    assert Command(["grid", *flags(configs)], tmp_path / "first").wait() == 0
     cut, empty, gone, _ = sorted(out.glob("*.json"))
     cut.write_bytes(cut.read_bytes()[:1000])
     empty.write_text("")
     gone.unlink()
     (out / f".{gone.name}.{os.uname().nodename}-99999999-1.tmp").write_text("what a killed writer left")
     (out / "adapters" / cut.with_suffix(".safetensors").name).unlink()
-    again = Command(["grid", *flags(cells)], tmp_path / "second", note_trainings)
+    again = Command(["grid", *flags(configs)], tmp_path / "second", note_trainings)
     check_undisturbed(undisturbed, again, out)
     assert f"result {cut} cannot be read" in again.err
     assert (tmp_path / "cache" / "trainings").read_text().count("x") == 3
@@ -175,19 +175,19 @@ def test_a_newer_result_is_not_overwritten(small, capsys):
 
 
 def test_a_failure_is_tried_again_by_the_next_grid_and_once_by_each(small, monkeypatch):
-    cell, tried = make_config(small), []
-    plain = pecl.experiment.run._training_cell
+    config, tried = make_config(small), []
+    plain = pecl.experiment.run._slot_task
 
     def failing(prepared):
         tried.append(prepared.config)
         raise RuntimeError("no luck")
 
-    monkeypatch.setattr(pecl.experiment.run, "_training_cell", failing)
+    monkeypatch.setattr(pecl.experiment.run, "_slot_task", failing)
     for _ in range(2):
-        assert [result.error for result in run_grid([cell]).failed] == ["RuntimeError: no luck"]
+        assert [result.error for result in run_grid([config]).failed] == ["RuntimeError: no luck"]
     assert len(tried) == 2
-    monkeypatch.setattr(pecl.experiment.run, "_training_cell", plain)
-    assert run_grid([cell]).results[0].status == "complete"
+    monkeypatch.setattr(pecl.experiment.run, "_slot_task", plain)
+    assert run_grid([config]).results[0].status == "complete"
 
 
 class Forgetful:
@@ -203,7 +203,7 @@ class Forgetful:
             self.attempts += 1
             assert self.attempts < 5, "the grid tries for ever"
             if self.attempts == self.leaves:
-                train(task.cells[0])
+                train(task.configs[0])
             yield Event("finished", task)
 
 
@@ -216,8 +216,8 @@ def test_a_result_that_is_not_seen_is_waited_for_once(small, leaves, attempts, s
         assert "its results are not seen here" in result.error
 
 
-def test_states_of_complete_cells_alone_are_removed(small, monkeypatch):
-    """One cell is complete, one is complete and another process is at work on it again, one failed."""
+def test_states_of_complete_runs_alone_are_removed(small, monkeypatch):
+    """One run is complete, one is complete and another process is at work on it again, one failed."""
     complete, busy, fails = (make_config({**small, "seed": seed}) for seed in (1, 2, 3))
     run_grid([complete, busy])
     states = Path(small["out"]) / ".state"
@@ -229,14 +229,14 @@ def test_states_of_complete_cells_alone_are_removed(small, monkeypatch):
     def no_luck(_):
         raise RuntimeError("no luck")
 
-    monkeypatch.setattr(pecl.experiment.run, "_training_cell", no_luck)
+    monkeypatch.setattr(pecl.experiment.run, "_slot_task", no_luck)
     with hold(small["out"], [busy.run_id()]):
         assert len(run_grid([complete, busy, fails]).failed) == 1
     assert {path.name for path in states.iterdir()} == {names[2], names[3]}
 
 
-def test_bad_input_of_one_cell_does_not_stop_the_others(small):
-    """A first cell that cannot be trained stops the grid; a later one is recorded."""
+def test_bad_input_of_one_run_does_not_stop_the_others(small):
+    """A first run that cannot be trained stops the grid; a later one is recorded."""
     good, bad = make_config(small), make_config({**small, "adapter": "prefix", "engine": "opendelta"})
     outcome = run_grid([good, bad])
     assert [result.status for result in outcome.results] == ["complete", "failed"]
@@ -251,14 +251,14 @@ def test_missing_data_are_found_before_anything_is_written(small, tmp_path, caps
     assert not Path(small["out"]).exists()
 
 
-def test_shots_beyond_the_pool_are_found_before_the_first_cell(small, tmp_path, capsys):
+def test_shots_beyond_the_pool_are_found_before_the_first_run(small, tmp_path, capsys):
     values = {**small, "shots": "6,12"}
     assert main(["grid", *flags(values)]) == 2
-    assert "shots=12 is too large for a pool of 24" in capsys.readouterr().err
+    assert "shots: expected at most 11 of a pool of 24" in capsys.readouterr().err
     assert not (tmp_path / "results").exists()
 
 
-def test_cells_that_cannot_differ_are_one(small):
+def test_runs_that_cannot_differ_are_one(small):
     values = {**small, "alignment_weight": [0.01, 0.1]}
     assert len(expand({**values, "route": "baseline1"})) == 1
     assert len(expand({**values, "route": "method1"})) == 2
@@ -310,7 +310,7 @@ def test_a_wrong_yaml_names_the_nearest_key(text, message, small, tmp_path, caps
     assert message in capsys.readouterr().err
 
 
-def test_best_of_trains_the_chosen_cells_with_further_seeds(small, capsys):
+def test_best_of_trains_the_chosen_candidates_with_further_seeds(small, capsys):
     assert main(["grid", *flags({**small, "lr": "1e-2,1e-6", "route": "method1,baseline1"})]) == 0
     capsys.readouterr()
     assert main(["grid", "--best-of", small["out"], "--seeds", "2,3", "--epochs", "1", "--json"]) == 0
@@ -320,27 +320,29 @@ def test_best_of_trains_the_chosen_cells_with_further_seeds(small, capsys):
     ]
 
 
-def test_the_time_of_cells_is_that_of_recorded_ones(small):
+def test_the_time_of_runs_is_that_of_recorded_ones(small):
     values = {"shots": 50, "epochs": 10, "batch_size": 5}
-    cells = expand({**values, "lr": [1e-4, 2e-4, 3e-4]})
-    recorded = [Recorded(cell.to_dict(), seconds, 100) for cell, seconds in zip(cells, (10.0, 20.0, 60.0), strict=True)]
-    assert estimate(cells, recorded).seconds == pytest.approx(3 * 20)
-    assert estimate(cells, recorded, jobs=2).seconds == pytest.approx(30)
+    configs = expand({**values, "lr": [1e-4, 2e-4, 3e-4]})
+    recorded = [
+        Recorded(config.to_dict(), seconds, 100) for config, seconds in zip(configs, (10.0, 20.0, 60.0), strict=True)
+    ]
+    assert estimate(configs, recorded).seconds == pytest.approx(3 * 20)
+    assert estimate(configs, recorded, jobs=2).seconds == pytest.approx(30)
     longer = expand({**values, "epochs": 30, "adapter": "bottleneck"})  # another shape: 300 steps of 0.2 s
     assert estimate(longer, recorded).seconds == pytest.approx(60)
-    assert str(estimate(longer, recorded)) == "about 60 s (by a step's recorded time for 1 of 1 cells)"
+    assert str(estimate(longer, recorded)) == "about 60 s (by a step's recorded time for 1 of 1 runs)"
     assert estimate(expand({"profile": "paper"}), recorded).seconds is None
     assert [duration(s) for s in (40, 600, 7200, 180_000)] == ["40 s", "10 min", "2.0 h", "2.1 days"]
 
 
-def test_dry_run_says_how_cells_stand_and_what_remains(small, capsys):
+def test_dry_run_says_how_runs_stand_and_what_remains(small, capsys):
     assert main(["grid", *flags(small)]) == 0
     capsys.readouterr()
     assert main(["grid", *flags({**small, "lr": "1e-2,1e-3"}), "--dry-run"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines[:2]] == ["complete", "new"]
-    assert lines[2].startswith("2 cells, 1 to train: about ")
-    assert "recorded cells of the same shape for 1 of 1" in lines[2]
+    assert lines[2].startswith("2 runs, 1 to train: about ")
+    assert "recorded runs of the same shape for 1 of 1" in lines[2]
 
 
 def test_a_grid_is_trained_with_progress_bars_turned_off(small, monkeypatch, capfd):
@@ -375,7 +377,7 @@ sys.stderr.write("\\n" + json.dumps([skipped, time.process_time() - before, most
 """
 
 
-def test_a_grid_that_skips_a_thousand_cells_starts_at_once_and_without_torch(small):
+def test_a_grid_that_skips_a_thousand_runs_starts_at_once_and_without_torch(small):
     """Each result is read once, and all takes little more than that and the imports; results are as large as real ones.
 
     The bound is a multiple of what reading takes here, so it holds on any machine, whatever else that does.
@@ -384,13 +386,13 @@ def test_a_grid_that_skips_a_thousand_cells_starts_at_once_and_without_torch(sma
     many = {stage: dict.fromkeys(own, (1, 2) * 450) for stage, own in result.all_ranks["test"].items()}
     text = json.dumps({**replace(result, all_ranks={"test": many}).to_json(), "run_id": "@run_id", "config": "@config"})
     seeds = range(1, 1001)
-    for cell in expand({**small, "seed": list(seeds)}):
-        own = text.replace("@run_id", cell.run_id()).replace('"@config"', json.dumps(cell.to_dict()))
-        training_path(cell).write_text(own)
+    for config in expand({**small, "seed": list(seeds)}):
+        own = text.replace("@run_id", config.run_id()).replace('"@config"', json.dumps(config.to_dict()))
+        training_path(config).write_text(own)
     arguments = ["grid", *flags({**small, "seed": ",".join(map(str, seeds))})]
     command = [sys.executable, "-c", SKIP, small["out"], *arguments]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
-    assert len(finished.stdout.splitlines()) == 1001 + 4  # all cells, and the best one
+    assert len(finished.stdout.splitlines()) == 1001 + 4  # all runs, and the best one
     skipping, reading, most_opened, torch_too = json.loads(finished.stderr.splitlines()[-1])
     assert not torch_too
     assert most_opened == 1

@@ -131,7 +131,7 @@ def _manifest(config, parts, ids):
 
 
 def made_grid(out):
-    """Return a grid: languages, routes, modules, shots, learning rates and weights, seeds."""
+    """Return a grid: languages, routes, adapters, shots, learning rates and weights, seeds."""
     results = [made_result(out, language=code, route="method1", lr=1e-4) for code in NOISE]
     results += [made_result(out, language=code, route="baseline1", learned=0.1) for code in ("de", "fr", "cs", "jp")]
     results += [made_result(out, language="de", seed=seed) for seed in (2, 3)]
@@ -140,11 +140,11 @@ def made_grid(out):
         for lr in (5e-5, 2e-4)
         for weight in (0.03, 0.3)
     ]
-    modules = {"soft_prompt": (1536, 0.1), "lora-r1": (36_864, 0.18), "bottleneck": (470_592, 0.3)}
+    adapters = {"soft_prompt": (1536, 0.1), "lora-r1": (36_864, 0.18), "bottleneck": (470_592, 0.3)}
     results += [
         made_result(out, language=code, adapter=name, trainable=count, learned=learned)
         for code in ("de", "cs")
-        for name, (count, learned) in modules.items()
+        for name, (count, learned) in adapters.items()
     ]
     results += [
         made_result(out, language=code, shots=shots, learned=0.004 * shots)

@@ -1,7 +1,7 @@
 """A training written out a second time, as plainly as it can be, so that a result can be held against it.
 
 It reads the table of captions itself, has its own table of routes, embeds texts in padded batches without packing, and
-takes its steps with `torch.optim.Adam`. It shares the towers and the initial values of the delta with the library.
+takes its steps with `torch.optim.Adam`. It shares the towers and the initial values of the adapter with the library.
 Every step takes all training pairs, so their order does not matter; dropout is off.
 """
 
@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from helpers.small_experiment import tiny_towers
 from pecl.adapters.adapter import attach
-from pecl.adapters.methods.layer_norm import LayerNormConfig
-from pecl.adapters.methods.lora import LoraConfig
+from pecl.adapters.kinds.layer_norm import LayerNormConfig
+from pecl.adapters.kinds.lora import LoraConfig
 
 # route -> column of the query, of the anchor, and of the query in the released pairing; {} is the language
 COLUMNS = {
@@ -38,7 +38,7 @@ class ByHand:
     scores: list[tuple[int, float]]
     best_step: int
     ranks: dict[str, dict[str, dict[str, list[int]]]]  # part -> zero_shot, final or best -> direction
-    best: dict[str, torch.Tensor]  # parameters of the delta
+    best: dict[str, torch.Tensor]  # parameters of the adapter
 
     def check(self, result):
         """Assert that `result` reports this: every point of the curve, every recall and every rank."""
@@ -147,7 +147,7 @@ def run_by_hand(values, languages=None, text=None):
 
     Args:
         values: of the config, as the fixture `small` gives them; dropout is off and each step takes all pairs.
-        languages: codes that learn one delta together; by default the one of `values`.
+        languages: codes that learn one adapter together; by default the one of `values`.
         text: columns that are trained on in place of the training pairs, by their name in the table.
     """
     assert values["dropout"] is False
@@ -158,8 +158,8 @@ def run_by_hand(values, languages=None, text=None):
     with torch.no_grad():
         learners = [_Language(values, code, towers, text) for code in languages]
         ranks = [{part: {"zero_shot": one.ranks(tower, part)} for part in PARTS} for one in learners]
-    delta = attach(tower, [LoraConfig(r=values["rank"]), LayerNormConfig()], seeds=[values.get("seed", 1)])
-    optimizer = torch.optim.Adam(delta.parameters(), lr=values["lr"])
+    adapter = attach(tower, [LoraConfig(r=values["rank"]), LayerNormConfig()], seeds=[values.get("seed", 1)])
+    optimizer = torch.optim.Adam(adapter.parameters(), lr=values["lr"])
     steps = values["epochs"]
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
     best, best_score, best_step, losses, scores, recent = {}, -1.0, 0, [], [], []
@@ -179,9 +179,9 @@ def run_by_hand(values, languages=None, text=None):
         scores.append((step, score))
         recent = []
         if score >= best_score:
-            best, best_score, best_step = delta.slot_state(0), score, step
+            best, best_score, best_step = adapter.slot_state(0), score, step
     _measure(learners, tower, ranks, "final")
-    delta.load_slot_state(0, best)
+    adapter.load_slot_state(0, best)
     _measure(learners, tower, ranks, "best")
     return [ByHand(losses, scores, best_step, of_language, best) for of_language in ranks]
 

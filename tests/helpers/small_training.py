@@ -4,21 +4,21 @@ import torch
 
 from helpers.tiny import sentences
 from pecl.adapters.adapter import attach
-from pecl.adapters.methods.layer_norm import LayerNormConfig
-from pecl.adapters.methods.lora import LoraConfig
+from pecl.adapters.kinds.layer_norm import LayerNormConfig
+from pecl.adapters.kinds.lora import LoraConfig
 from pecl.training.losses import AlignmentObjective
-from pecl.training.trainer import AlignmentTrainer, Schedule, TrainingCell
+from pecl.training.trainer import AlignmentTrainer, Schedule, SlotTask
 
 PAIRS = 12
 CONFIGS = (LoraConfig(r=2), LayerNormConfig())
 
 
-def cell(tower, seed=1, lr=1e-2, anchor="student", weight=0.5):
+def task(tower, seed=1, lr=1e-2, anchor="student", weight=0.5):
     queries, anchors = sentences(PAIRS, seed=10 + seed), sentences(PAIRS, seed=20 + seed)
     images = torch.randn(PAIRS, tower.embedding_dim, generator=torch.Generator().manual_seed(seed))
     ids = tower.tokenize(anchors)
     frozen = torch.randn(PAIRS, tower.embedding_dim, generator=torch.Generator().manual_seed(99))
-    return TrainingCell(
+    return SlotTask(
         tower.tokenize(queries),
         ids if anchor == "student" else frozen if anchor == "frozen" else None,
         images,
@@ -28,7 +28,7 @@ def cell(tower, seed=1, lr=1e-2, anchor="student", weight=0.5):
     )
 
 
-def trainer(tower, cells, schedule=None, configs=CONFIGS, **options):
-    adapter = attach(tower, configs, seeds=[c.seed for c in cells])
+def trainer(tower, tasks, schedule=None, configs=CONFIGS, **options):
+    adapter = attach(tower, configs, seeds=[c.seed for c in tasks])
     schedule = schedule or Schedule(epochs=3, batch_size=5, eval_every=2, dropout=False)
-    return AlignmentTrainer(tower, adapter, cells, schedule, lambda: [0.5] * len(cells), **options)
+    return AlignmentTrainer(tower, adapter, tasks, schedule, lambda: [0.5] * len(tasks), **options)

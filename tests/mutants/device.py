@@ -181,7 +181,7 @@ _FAULTS = [
     ),
     (
         "a hard prompt made on the device",
-        "pecl/adapters/methods/hard_prompt.py",
+        "pecl/adapters/kinds/hard_prompt.py",
         "to_device(torch.tensor(self.token_ids), inputs.embeddings.device)",
         "torch.tensor(self.token_ids, device=inputs.embeddings.device)",
         ADAPTERS,
@@ -261,22 +261,22 @@ _FAULTS = [
     (
         "cuda:0 is no GPU to processes",
         "pecl/grid/launchers/processes.py",
-        "gpus_needed(task.cells[0].device) == 1",
-        'task.cells[0].device == "cuda"',
+        "gpus_needed(task.configs[0].device) == 1",
+        'task.configs[0].device == "cuda"',
         PROCESSES,
     ),
     (
         "cuda:1 is hidden from processes",
         "pecl/grid/launchers/processes.py",
-        "gpus_needed(task.cells[0].device) == 1",
-        "gpus_needed(task.cells[0].device)",
+        "gpus_needed(task.configs[0].device) == 1",
+        "gpus_needed(task.configs[0].device)",
         PROCESSES,
     ),
     (
         "cuda:0 is no GPU to Ray",
         "pecl/grid/launchers/ray.py",
-        "needed = gpus_needed(tasks[0].cells[0].device)",
-        'needed = int(tasks[0].cells[0].device == "cuda")',
+        "needed = gpus_needed(tasks[0].configs[0].device)",
+        'needed = int(tasks[0].configs[0].device == "cuda")',
         RAY,
     ),
     (

@@ -13,11 +13,11 @@ LOCKS_TEST, FILES_TEST = ("tests/results/test_locks.py",), ("tests/test_files.py
 ENVIRONMENT_TEST = (
     "tests/experiment/test_record.py::test_a_result_says_of_which_commit_it_is_and_whether_tracked_files_were_changed",
 )
-STATES_TEST = ("tests/grid/test_run.py::test_states_of_complete_cells_alone_are_removed",)
+STATES_TEST = ("tests/grid/test_run.py::test_states_of_complete_runs_alone_are_removed",)
 ONCE_TEST = ("tests/grid/test_run.py::test_a_result_that_is_not_seen_is_waited_for_once",)
 TURNED_OFF_TEST = ("tests/grid/test_run.py::test_a_grid_is_trained_with_progress_bars_turned_off",)
 PREEMPTED_TEST = ("tests/grid/launchers/test_launchers.py::test_a_preempted_slurm_job_is_queued_again_with_its_task",)
-BUSY_TEST = ("tests/grid/launchers/test_launchers.py::test_a_worker_leaves_a_cell_that_another_process_is_at_work_on",)
+BUSY_TEST = ("tests/grid/launchers/test_launchers.py::test_a_worker_leaves_a_run_that_another_process_is_at_work_on",)
 WRITE_TEST = ("tests/grid/launchers/test_launchers.py::test_a_worker_that_cannot_write_says_so",)
 INTERRUPT_TEST = ("tests/grid/launchers/test_launchers.py::test_an_interrupted_worker_records_it",)
 INPUT_TEST = ("tests/grid/launchers/test_launchers.py::test_a_worker_ends_with_its_input",)
@@ -38,14 +38,14 @@ MUTANTS = [
         INTERRUPT_TEST,
     ),
     Mutant(
-        "a worker that finds its cell busy ends as if it had bad input",
+        "a worker that finds its run busy ends as if it had bad input",
         WORKER,
         "return BUSY, str(error)",
         "return BAD_INPUT, str(error)",
         BUSY_TEST,
     ),
     Mutant(
-        "a worker that finds its cell busy ends as if its results were written",
+        "a worker that finds its run busy ends as if its results were written",
         WORKER,
         "    except (PeclError, BusyError):\n        raise\n",
         "    except PeclError:\n        raise\n",
@@ -94,21 +94,21 @@ MUTANTS = [
         ONCE_TEST,
     ),
     Mutant(
-        "the states of failed cells are removed",
+        "the states of failed runs are removed",
         RUN,
-        "                if complete_result(cell, self.hashes):\n",
+        "                if complete_result(config, self.hashes):\n",
         "                if True:\n",
         STATES_TEST,
     ),
     Mutant(
-        "the state of a cell that another process is at work on is removed",
+        "the state of a run that another process is at work on is removed",
         RUN,
-        "with contextlib.suppress(BusyError), hold(out, [cell.run_id()]):",
+        "with contextlib.suppress(BusyError), hold(out, [config.run_id()]):",
         "with contextlib.suppress(BusyError):",
         STATES_TEST,
     ),
     Mutant(
-        "the states of complete cells stay",
+        "the states of complete runs stay",
         RUN,
         "            if has_states(out):\n",
         "            if not has_states(out):\n",

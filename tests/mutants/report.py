@@ -1,32 +1,36 @@
-"""Faults of the reports' choice of cells and of the table of disparity."""
+"""Faults of the reports' choice of candidates and of the table of disparity."""
 
 from mutants.table import Mutant
 
-DISPARITY, CELLS, ROWS = "pecl/report/tables/disparity.py", "pecl/report/tables/cells.py", "pecl/report/tables/rows.py"
-TABLES_TEST, CELLS_TEST = ("tests/report/tables/test_tables.py",), ("tests/report/tables/test_cells.py",)
+DISPARITY, CANDIDATES, ROWS = (
+    "pecl/report/tables/disparity.py",
+    "pecl/report/tables/candidates.py",
+    "pecl/report/tables/rows.py",
+)
+TABLES_TEST, CANDIDATES_TEST = ("tests/report/tables/test_tables.py",), ("tests/report/tables/test_candidates.py",)
 
 MUTANTS = [
     Mutant(
         "gap closed is of the gap on the other test text",
         DISPARITY,
-        "routes = {cell.route: ZERO_SHOT[cell.query] for cell in cells}",
-        "routes = {cell.route: found[0].name for cell in cells}",
+        "routes = {candidate.route: ZERO_SHOT[candidate.query] for candidate in candidates}",
+        "routes = {candidate.route: found[0].name for candidate in candidates}",
         TABLES_TEST,
         science=True,
     ),
     Mutant(
         "zero-shot on translated text enters the row of zero-shot",
         DISPARITY,
-        "by_name[ZERO_SHOT[cell.query]].scores[cell.language] = cell.zero_shot",
-        "by_name[found[0].name].scores[cell.language] = cell.zero_shot",
+        "by_name[ZERO_SHOT[candidate.query]].scores[candidate.language] = candidate.zero_shot",
+        "by_name[found[0].name].scores[candidate.language] = candidate.zero_shot",
         TABLES_TEST,
         science=True,
     ),
     Mutant(
         "disparity of the first seed instead of the mean over seeds",
         DISPARITY,
-        "by_name[cell.route].scores[cell.language] = cell.mean",
-        "by_name[cell.route].scores[cell.language] = cell.scores[0]",
+        "by_name[candidate.route].scores[candidate.language] = candidate.mean",
+        "by_name[candidate.route].scores[candidate.language] = candidate.scores[0]",
         TABLES_TEST,
         science=True,
     ),
@@ -79,31 +83,31 @@ MUTANTS = [
     ),
     Mutant(
         "a tie between seeds goes to the one seen first",
-        CELLS,
+        CANDIDATES,
         "seed = min(count, key=lambda seed: (-count[seed], seed))",
         "seed = min(count, key=lambda seed: -count[seed])",
-        CELLS_TEST,
+        CANDIDATES_TEST,
         science=True,
     ),
     Mutant(
         "a tie between seeds goes to the highest",
-        CELLS,
+        CANDIDATES,
         "seed = min(count, key=lambda seed: (-count[seed], seed))",
         "seed = min(count, key=lambda seed: (-count[seed], -seed))",
-        CELLS_TEST,
+        CANDIDATES_TEST,
         science=True,
     ),
     Mutant(
-        "cells are compared at the lowest seed of all",
-        CELLS,
+        "candidates are compared at the lowest seed of all",
+        CANDIDATES,
         "seed = min(count, key=lambda seed: (-count[seed], seed))",
         "seed = min(count)",
-        CELLS_TEST,
+        CANDIDATES_TEST,
         science=True,
     ),
     Mutant(
-        "a row's validation score is that of the cell's first seed",
-        CELLS,
+        "a row's validation score is that of the candidate's first seed",
+        CANDIDATES,
         'return self.chosen_run.recall("val", BEST)',
         'return self.runs[0].recall("val", BEST)',
         TABLES_TEST,
@@ -111,7 +115,7 @@ MUTANTS = [
     ),
     Mutant(
         "a row's validation score is the test score",
-        CELLS,
+        CANDIDATES,
         'return self.chosen_run.recall("val", BEST)',
         'return self.chosen_run.recall("test", BEST)',
         TABLES_TEST,
@@ -136,8 +140,8 @@ MUTANTS = [
     Mutant(
         "a gain is over the trained score alone",
         ROWS,
-        """"gain": cell.mean - cell.zero_shot""",
-        """"gain": cell.mean""",
+        """"gain": candidate.mean - candidate.zero_shot""",
+        """"gain": candidate.mean""",
         TABLES_TEST,
         science=True,
     ),

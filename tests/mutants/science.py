@@ -15,7 +15,7 @@ _EVALUATED = f"{_RUNS}::test_evaluation_of_the_file_gives_the_recall_that_the_tr
 _TRAINER = "tests/training/test_trainer.py"
 _DROPOUT = f"{_TRAINER}::test_dropout_is_drawn_from_the_seed_and_the_step_alone"
 _INTERVALS = f"{_TRAINER}::test_a_loss_of_the_curve_is_the_mean_over_its_own_interval"
-_SLOT_SCORE = f"{_TRAINER}::test_the_score_of_a_slot_is_the_mean_of_its_cells"
+_SLOT_SCORE = f"{_TRAINER}::test_the_score_of_a_slot_is_the_mean_of_its_tasks"
 _BEST = f"{_TRAINER}::test_best_is_the_highest_score_and_ties_go_to_the_later"
 _SLOTS = f"{_TRAINER}::test_slots_equal_separate_runs"
 _RESUMED = "tests/experiment/test_resuming.py::test_a_run_goes_on_where_it_was_interrupted_and_again"
@@ -27,21 +27,21 @@ _FAULTS: dict[str, list[tuple[str, str, str, str]]] = {
     "pecl/experiment/run.py": [
         (
             "validation on the test part",
-            'self._evaluate(adapter, cell, "val").mean_recall_at_1',
-            'self._evaluate(adapter, cell, "test").mean_recall_at_1',
+            'self._evaluate(adapter, index, "val").mean_recall_at_1',
+            'self._evaluate(adapter, index, "test").mean_recall_at_1',
             _BY_HAND,
         ),
         ("best is what final measured", "record.best_step == trainer.total_steps", "True", _BY_HAND),
         ("best weights are never loaded", "adapter.load_slot_state(slot, record.best)", "pass", _BY_HAND),
         (
             "final is measured with the best weights",
-            "        measured = [self._final(adapter, cell) for cell in range(len(self.cells))]"
+            "        measured = [self._final(adapter, index) for index in range(len(self.members))]"
             "  # before any slot is changed\n"
             "        for slot, record in enumerate(records):\n"
             "            adapter.load_slot_state(slot, record.best)\n",
             "        for slot, record in enumerate(records):\n"
             "            adapter.load_slot_state(slot, record.best)\n"
-            "        measured = [self._final(adapter, cell) for cell in range(len(self.cells))]\n",
+            "        measured = [self._final(adapter, index) for index in range(len(self.members))]\n",
             _BY_HAND,
         ),
         (
@@ -53,20 +53,20 @@ _FAULTS: dict[str, list[tuple[str, str, str, str]]] = {
             _BY_HAND,
         ),
         ("every run of a fleet is evaluated with slot 0", "(len(token_ids),), slot)", "(len(token_ids),), 0)", _FLEET),
-        ("every run of a fleet reports the first record", "records[self.slot_of[cell]]", "records[0]", _FLEET),
+        ("every run of a fleet reports the first record", "records[self.slot_of[i]]", "records[0]", _FLEET),
         ("every slot starts from the first seed", "[config.seed for config", "[first.seed for config", _FLEET),
         ("dropout is always on", "first.eval_every, first.dropout)", "first.eval_every, True)", _BY_HAND),
         (
             "the student's anchor is the query",
-            "tokenize(getattr(cell.train, cell.route.anchor))",
-            "tokenize(getattr(cell.train, cell.route.query))",
+            "tokenize(getattr(prepared.train, prepared.route.anchor))",
+            "tokenize(getattr(prepared.train, prepared.route.query))",
             _METHOD3,
         ),
         ("anchors are never frozen", 'student = config.anchor == "student"', "student = True", _FROZEN),
         (
             "training on the column of the test part",
-            "query = tokenize(getattr(cell.train, cell.route.query))",
-            "query = tokenize(getattr(cell.train, cell.route.test_query))",
+            "query = tokenize(getattr(prepared.train, prepared.route.query))",
+            "query = tokenize(getattr(prepared.train, prepared.route.test_query))",
             _METHOD3,
         ),
         (
@@ -184,11 +184,11 @@ _FAULTS: dict[str, list[tuple[str, str, str, str]]] = {
     "pecl/training/trainer.py": [
         (
             "dropout ignores the step",
-            "self.cells[0].seed + 1_000_003 * (self.step + 1)",
-            "self.cells[0].seed",
+            "self.tasks[0].seed + 1_000_003 * (self.step + 1)",
+            "self.tasks[0].seed",
             _DROPOUT,
         ),
-        ("dropout ignores the seed", "self.cells[0].seed + 1_000_003", "1_000_003", _DROPOUT),
+        ("dropout ignores the seed", "self.tasks[0].seed + 1_000_003", "1_000_003", _DROPOUT),
         (
             "mean loss over a whole interval",
             "self._recent / self._recent_steps",
@@ -212,14 +212,14 @@ _FAULTS: dict[str, list[tuple[str, str, str, str]]] = {
         ("best weights are those of slot 0", "self.adapter.slot_state(slot)", "self.adapter.slot_state(0)", _FLEET),
         (
             "every slot has the first learning rate",
-            "(cell.lr for cell in self.cells)",
-            "(self.cells[0].lr for cell in self.cells)",
+            "(task.lr for task in self.tasks)",
+            "(self.tasks[0].lr for task in self.tasks)",
             _SLOTS,
         ),
         (
             "every slot has the first order",
-            'derived_seed(cell.seed, "order", epoch)',
-            'derived_seed(self.cells[0].seed, "order", epoch)',
+            'derived_seed(task.seed, "order", epoch)',
+            'derived_seed(self.tasks[0].seed, "order", epoch)',
             _SLOTS,
         ),
         (

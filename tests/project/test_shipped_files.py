@@ -23,8 +23,8 @@ from pecl.routes import ROUTES
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 
 
-def opening_cells(path, monkeypatch):
-    """Return the cells of the `pecl` command that a config's first line shows."""
+def opening_configs(path, monkeypatch):
+    """Return the runs of the `pecl` command that a config's first line shows."""
     monkeypatch.chdir(ROOT)
     command = path.read_text().splitlines()[0].partition("(or:")[0]
     return expand(grid_values(build_parser().parse_args(shlex.split(command)[2:])))
@@ -38,23 +38,23 @@ def test_every_config_opens_with_its_command_and_can_be_expanded(path):
 
 @pytest.mark.parametrize("path", [p for p in CONFIGS if p.read_text().startswith("# pecl ")], ids=lambda p: p.name)
 def test_the_command_that_opens_a_config_runs_that_config(path, monkeypatch):
-    cells = opening_cells(path, monkeypatch)
+    configs = opening_configs(path, monkeypatch)
     for name, value in read_yaml(path).items():
         if not isinstance(value, list) and name not in ("language", "route"):  # these two stand in the command
             expected = expand({name: value})[0]
-            assert all(getattr(cell, name) == getattr(expected, name) for cell in cells)
+            assert all(getattr(config, name) == getattr(expected, name) for config in configs)
 
 
 def test_every_pair_has_a_config_that_keeps_the_rest_of_the_papers(monkeypatch):
     pairs = {path.stem.replace("_", "-"): path for path in CONFIGS}
-    (paper,) = opening_cells(pairs["paper"], monkeypatch)
+    (paper,) = opening_configs(pairs["paper"], monkeypatch)
     for name in set(PAIRS) - {"mini", "paper"}:
-        (cell,) = opening_cells(pairs[name], monkeypatch)
-        assert cell.profile == name
-        assert cell == dataclasses.replace(paper, profile=name)
+        (config,) = opening_configs(pairs[name], monkeypatch)
+        assert config.profile == name
+        assert config == dataclasses.replace(paper, profile=name)
 
 
-def test_the_papers_grid_has_15_cells():
+def test_the_papers_grid_has_15_runs():
     assert len(expand(read_yaml(ROOT / "configs" / "grid_paper.yaml"))) == 15
 
 
@@ -76,17 +76,17 @@ def run_script(command, **environment):
 
 
 def scenario(name, *flags, profile="mini"):
-    """Return the lines of cells, without identity and state, that a script's dry run lists."""
+    """Return the lines of runs, without identity and state, that a script's dry run lists."""
     command = ["bash", str(ROOT / "scripts" / f"{name}.sh"), "--dry-run", *flags]
     lines = run_script(command, PECL_PROFILE=profile)
-    return [line for line in lines if not re.match(r"\d+ cells?, ", line)]
+    return [line for line in lines if not re.match(r"\d+ runs?, ", line)]
 
 
-def test_the_scripts_of_the_papers_scenarios_list_their_cells():
+def test_the_scripts_of_the_papers_scenarios_list_their_runs():
     assert len(scenario("zero_shot", profile="paper")) == 11
     assert len(scenario("few_shot", "--language", "de", "--seeds", "1,2")) == 5 * 3 * 2
     assert len(scenario("full_data", "--lr", "1e-3,2e-3")) == 3 * 2
-    assert len(scenario("ablation_modules", "--language", "cs")) == 8
+    assert len(scenario("ablation_adapters", "--language", "cs")) == 8
     alone_and_joint = scenario("disparity", "--lr", "1e-4")
     assert len(alone_and_joint) == 4 + 4
     assert sum("joint=cs+de+en+fr" in line for line in alone_and_joint) == 4
@@ -94,9 +94,9 @@ def test_the_scripts_of_the_papers_scenarios_list_their_cells():
 
 @pytest.mark.slow
 def test_all_studies_of_a_profile_can_be_listed():
-    cells = scenario("all", profile="paper")
-    zero_shot, routes, few_shot, full, modules, disparity = 11, (3 + 3 + 45) * 10, 150, 5 * 3 * 3, 16, 15 * 11 * 2
-    assert len(cells) == zero_shot + routes + few_shot + full + modules + disparity
+    configs = scenario("all", profile="paper")
+    zero_shot, routes, few_shot, full, adapters, disparity = 11, (3 + 3 + 45) * 10, 150, 5 * 3 * 3, 16, 15 * 11 * 2
+    assert len(configs) == zero_shot + routes + few_shot + full + adapters + disparity
 
 
 def test_a_grid_script_passes_its_flags_through(tmp_path):
@@ -109,9 +109,9 @@ def test_a_grid_script_passes_its_flags_through(tmp_path):
         "--seed",
         "7",
     ]
-    cells = run_script(command)
-    assert cells[-1].startswith("2 cells, ")
-    assert all("route=method2" in cell and "language=cs" in cell and "seed=7" in cell for cell in cells[:-1])
+    configs = run_script(command)
+    assert configs[-1].startswith("2 runs, ")
+    assert all("route=method2" in config and "language=cs" in config and "seed=7" in config for config in configs[:-1])
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "scripts").glob("*.sh")), ids=lambda path: path.name)
@@ -123,4 +123,4 @@ def test_recorded_results_bear_the_identity_of_their_config():
     results = collect([ROOT / "results" / "measured"])
     assert {result.kind for result in results} == {"train", "evaluate"}
     for result in results:
-        assert result.config.run_id(result.kind) == result.run_id, result.path
+        assert make_config(result.config.to_dict()).run_id(result.kind) == result.run_id, result.path

@@ -205,12 +205,12 @@ def test_a_training_on_text_does_not_go_on_with_other_text(on_text):
     assert len(steps) == 12
 
 
-def test_a_fleet_does_not_go_on_with_other_text_of_any_cell(on_text):
+def test_a_fleet_does_not_go_on_with_other_text_of_any_run(on_text):
     config, use = on_text
-    cells = [config, replace(config, language="fr")]
+    configs = [config, replace(config, language="fr")]
     with interrupted_after(3):
-        train_fleet(cells)
+        train_fleet(configs)
     use(60, "fr")
     with counted_steps() as steps:
-        train_fleet(cells)
+        train_fleet(configs)
     assert len(steps) == 12

@@ -202,7 +202,7 @@ def test_a_result_without_a_field_is_refused_with_the_file_and_the_field(path):
         (_without("data"), "data is missing"),
         (
             _with("metrics.test.middle", full()["metrics"]["test"]["best"]),
-            "metrics.test.middle is no stage, expected one of zero_shot, final, best",
+            "metrics.test: unknown stage 'middle': expected one of best, final, zero_shot",
         ),
         (_without("towers"), "towers is missing"),
         (_without("fleet"), "fleet is missing"),
@@ -237,9 +237,9 @@ def test_a_wrong_value_is_named_with_the_file_and_what_was_expected(change, mess
 
 
 def test_what_is_no_result_and_what_is_newer_is_said():
-    with pytest.raises(DamagedResultError, match="x is no result of pecl: it lacks an object"):
+    with pytest.raises(DamagedResultError, match="x is not a result of pecl: expected a JSON object"):
         Result.from_json([], "x")
-    with pytest.raises(DamagedResultError, match="x is no result of pecl: it lacks schema, kind"):
+    with pytest.raises(DamagedResultError, match="x is not a result of pecl: it lacks schema, kind"):
         Result.from_json({"run_id": "0", "status": "complete", "config": {}}, "x")
     with pytest.raises(DataError, match="x has schema 99, this version of pecl reads up to 1; upgrade pecl"):
         Result.from_json(full() | {"schema": 99}, "x")

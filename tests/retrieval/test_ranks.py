@@ -87,9 +87,9 @@ def test_ranks_against_sorting(queries, size, seed):
 def test_metrics_refuse_what_has_no_answer():
     with pytest.raises(ValueError, match="query 1 has no correct item"):
         metrics(torch.zeros(2, 2), torch.tensor([[True, False], [False, False]]))
-    with pytest.raises(ValueError, match="not numbers"):
+    with pytest.raises(ValueError, match="expected numbers, got NaN"):
         metrics(torch.tensor([[float("nan")]]), torch.tensor([[True]]))
-    with pytest.raises(ValueError, match=r"\(1, 2\) but correct is \(2, 1\)"):
+    with pytest.raises(ValueError, match=r"expected similarity's shape \(1, 2\), got \(2, 1\)"):
         metrics(torch.zeros(1, 2), torch.ones(2, 1, dtype=torch.bool))
 
 

@@ -5,7 +5,7 @@ import torch
 from helpers.adapter_towers import TEXTS, states
 from helpers.checkpoints import write_clip
 from helpers.small_experiment import tiny_towers
-from helpers.small_training import cell
+from helpers.small_training import task
 from helpers.tiny import tiny_tower
 from PIL import Image
 
@@ -32,7 +32,7 @@ ARCHITECTURES = ("xlm-roberta", "bert")
 _NEEDED = {"compacter": "compacter:reduction_factor=4", "hard_prompt": "lora+hard_prompt", "pooler": "lora+pooler"}
 SPECS = [_NEEDED.get(kind, kind) for kind in KINDS]
 ANCHORS = ("student", "frozen", "none")
-LAYOUTS = {"one slot": (1, None), "a fleet": (2, None), "two cells of one slot": (2, [0, 0])}  # cells, their slots
+LAYOUTS = {"one slot": (1, None), "a fleet": (2, None), "two tasks of one slot": (2, [0, 0])}  # tasks, their slots
 MIXED = [i * 7 % 3 for i in range(len(TEXTS))]
 
 
@@ -112,10 +112,10 @@ def run_of(device, architecture="xlm-roberta", layout="one slot", anchor="studen
     """A training on tiny towers: one epoch of three steps, validated after the second and the third."""
     count, slot_of = LAYOUTS[layout]
     tower = tiny_tower(architecture).to(device)
-    cells = [cell(tower, seed=1 + i, lr=1e-2 / (1 if slot_of else 1 + i), anchor=anchor) for i in range(count)]
-    adapter = attach(tower, parse_adapter(spec), seeds=[1] if slot_of else [c.seed for c in cells])
+    tasks = [task(tower, seed=1 + i, lr=1e-2 / (1 if slot_of else 1 + i), anchor=anchor) for i in range(count)]
+    adapter = attach(tower, parse_adapter(spec), seeds=[1] if slot_of else [c.seed for c in tasks])
     schedule = Schedule(epochs=1, batch_size=5, eval_every=2, dropout=dropout)
-    return AlignmentTrainer(tower, adapter, cells, schedule, lambda: [0.5] * count, slot_of=slot_of, **more)
+    return AlignmentTrainer(tower, adapter, tasks, schedule, lambda: [0.5] * count, slot_of=slot_of, **more)
 
 
 def trained(run):

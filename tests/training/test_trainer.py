@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.project import TESTS
-from helpers.small_training import CONFIGS, PAIRS, cell, trainer
+from helpers.small_training import CONFIGS, PAIRS, task, trainer
 from helpers.tiny import tiny_tower
 from safetensors.torch import load_file
 
 from pecl.adapters.adapter import attach
 from pecl.errors import ConfigError
-from pecl.training.trainer import AlignmentTrainer, Schedule, TrainingCell
+from pecl.training.trainer import AlignmentTrainer, Schedule, SlotTask
 
 
 def final_states(run):
@@ -23,7 +23,7 @@ def final_states(run):
 
 def test_training_lowers_the_loss():
     tower = tiny_tower()
-    run = trainer(tower, [cell(tower)], Schedule(epochs=30, batch_size=6, eval_every=10, dropout=False))
+    run = trainer(tower, [task(tower)], Schedule(epochs=30, batch_size=6, eval_every=10, dropout=False))
     losses = [loss for _, loss in run.run()[0].losses]
     assert losses[-1] < 0.7 * losses[0]
 
@@ -31,17 +31,17 @@ def test_training_lowers_the_loss():
 def test_slots_equal_separate_runs():
     options = [{"seed": 1}, {"seed": 2, "lr": 3e-3, "anchor": "frozen"}, {"seed": 3, "anchor": "none", "lr": 2e-2}]
     tower = tiny_tower()
-    fleet = final_states(trainer(tower, [cell(tower, **o) for o in options]))
+    fleet = final_states(trainer(tower, [task(tower, **o) for o in options]))
     for slot, option in enumerate(options):
         alone_tower = tiny_tower()
-        (alone,) = final_states(trainer(alone_tower, [cell(alone_tower, **option)]))
+        (alone,) = final_states(trainer(alone_tower, [task(alone_tower, **option)]))
         for name, value in alone.items():
             torch.testing.assert_close(fleet[slot][name], value, rtol=1e-4, atol=2e-5)
 
 
 def test_no_gradient_crosses_slots():
     tower = tiny_tower()
-    run = trainer(tower, [cell(tower, seed=1), cell(tower, seed=2)])
+    run = trainer(tower, [task(tower, seed=1), task(tower, seed=2)])
     run.losses(run.batch_indices(0))[1].backward()
     for parameter in run.adapter.parameters():
         assert parameter.grad[0].abs().max() == 0
@@ -51,7 +51,7 @@ def test_no_gradient_crosses_slots():
 def test_only_the_adapter_changes():
     tower = tiny_tower()
     before = {name: value.clone() for name, value in tower.state_dict().items()}
-    run = trainer(tower, [cell(tower)])
+    run = trainer(tower, [task(tower)])
     run.run()
     run.adapter.remove()
     assert all(torch.equal(before[name], value) for name, value in tower.state_dict().items())
@@ -60,10 +60,10 @@ def test_only_the_adapter_changes():
 def test_reference_loop_in_plain_torch():
     """One slot against torch.optim.Adam, CosineAnnealingLR and the loss written out."""
     tower = tiny_tower()
-    run = trainer(tower, [cell(tower)])
+    run = trainer(tower, [task(tower)])
     reference = tiny_tower()
     adapter = attach(reference, CONFIGS, seeds=[1])
-    (learned,) = run.cells
+    (learned,) = run.tasks
     optimizer = torch.optim.Adam(adapter.parameters(), lr=learned.lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=run.total_steps)
     for step in range(run.total_steps):
@@ -88,7 +88,7 @@ def test_reference_loop_in_plain_torch():
 
 def test_every_epoch_sees_every_pair_once_in_a_new_order():
     tower = tiny_tower()
-    run = trainer(tower, [cell(tower)])
+    run = trainer(tower, [task(tower)])
     epochs = [[i for step in range(3 * e, 3 * e + 3) for i in run.batch_indices(step)[0]] for e in range(3)]
     assert all(sorted(epoch) == list(range(PAIRS)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 3
@@ -104,7 +104,7 @@ def test_best_is_the_highest_score_and_ties_go_to_the_later():
         states.append(adapter.slot_state(0))
         return [next(scores)]
 
-    run = AlignmentTrainer(tower, adapter, [cell(tower)], Schedule(3, 5, 2, False), validate)
+    run = AlignmentTrainer(tower, adapter, [task(tower)], Schedule(3, 5, 2, False), validate)
     (record,) = run.run()
     assert [score for _, score in record.scores] == [0.1, 0.7, 0.7, 0.2, 0.3]
     assert (record.best_step, record.best_score) == (6, 0.7)
@@ -114,8 +114,8 @@ def test_best_is_the_highest_score_and_ties_go_to_the_later():
 def test_dropout_is_drawn_from_the_seed_and_the_step_alone():
     def loss(dropout=True, seed=1, step=0, drawn_before=0):
         tower = tiny_tower()
-        run = trainer(tower, [replace(cell(tower), seed=seed)], Schedule(1, 5, 2, dropout))
-        with torch.no_grad():  # the initial delta is the identity for every seed, and the pairs stay the same
+        run = trainer(tower, [replace(task(tower), seed=seed)], Schedule(1, 5, 2, dropout))
+        with torch.no_grad():  # the initial adapter is the identity for every seed, and the pairs stay the same
             for name, parameter in run.adapter.named_parameters():
                 parameter.copy_(torch.linspace(-1, 1, parameter.numel()).view_as(parameter) / 10 + ("weight" in name))
         run.step = step
@@ -130,7 +130,7 @@ def test_dropout_is_drawn_from_the_seed_and_the_step_alone():
 def test_a_loss_of_the_curve_is_the_mean_over_its_own_interval():
     """Of 9 steps, validated after 4, 8 and, an interval of one step, 9."""
     tower = tiny_tower()
-    run = trainer(tower, [cell(tower), cell(tower, seed=2)], Schedule(3, 5, 4, False))
+    run = trainer(tower, [task(tower), task(tower, seed=2)], Schedule(3, 5, 4, False))
     plain, losses = run.train_step, []
     run.train_step = lambda: losses.append(plain()) or losses[-1]
     records = run.run()
@@ -141,12 +141,12 @@ def test_a_loss_of_the_curve_is_the_mean_over_its_own_interval():
         assert [loss for _, loss in record.losses] == pytest.approx(means)
 
 
-def test_the_score_of_a_slot_is_the_mean_of_its_cells():
+def test_the_score_of_a_slot_is_the_mean_of_its_tasks():
     tower = tiny_tower()
     adapter = attach(tower, CONFIGS, seeds=[1, 2])
     scores = iter([[0.1, 0.9, 0.3], [0.2, 0.3, 0.5], [0.4, 0.2, 0.2]])
-    cells = [cell(tower, seed=seed) for seed in (1, 2, 3)]
-    run = AlignmentTrainer(tower, adapter, cells, Schedule(1, 5, 1, False), lambda: next(scores), slot_of=[0, 1, 0])
+    tasks = [task(tower, seed=seed) for seed in (1, 2, 3)]
+    run = AlignmentTrainer(tower, adapter, tasks, Schedule(1, 5, 1, False), lambda: next(scores), slot_of=[0, 1, 0])
     first, second = run.run()
     assert [score for _, score in first.scores] == pytest.approx([0.2, 0.35, 0.3])
     assert [score for _, score in second.scores] == [0.9, 0.3, 0.2]
@@ -155,7 +155,7 @@ def test_the_score_of_a_slot_is_the_mean_of_its_cells():
 
 def test_training_leaves_the_callers_random_state_alone():
     tower = tiny_tower()
-    run = trainer(tower, [cell(tower)], Schedule(1, 5, 2, True))
+    run = trainer(tower, [task(tower)], Schedule(1, 5, 2, True))
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -163,18 +163,18 @@ def test_training_leaves_the_callers_random_state_alone():
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_cells_of_different_sizes_are_refused():
+def test_tasks_of_different_sizes_are_refused():
     tower = tiny_tower()
-    small = cell(tower)
-    small = TrainingCell(small.query[:5], small.anchor[:5], small.images[:5], small.objective, 1e-3, 1)
-    with pytest.raises(ConfigError, match=r"cells of \[12, 5\] pairs"):
-        trainer(tower, [cell(tower), small])
+    small = task(tower)
+    small = SlotTask(small.query[:5], small.anchor[:5], small.images[:5], small.objective, 1e-3, 1)
+    with pytest.raises(ConfigError, match=r"tasks: expected one size for the 2 slots, got \[12, 5\] pairs"):
+        trainer(tower, [task(tower), small])
 
 
 WORKER = """
 import os, signal, sys
 sys.path.insert(0, {tests!r})
-from helpers.small_training import cell, trainer
+from helpers.small_training import task, trainer
 from pecl.training.trainer import Schedule
 from pecl.files import write_json, write_tensors
 from helpers.tiny import tiny_tower
@@ -183,8 +183,8 @@ import torch
 torch.set_num_threads(1)
 pecl.training.trainer.SAVE_EVERY_SECONDS = 0.0
 tower = tiny_tower()
-cells = [cell(tower, seed=1), cell(tower, seed=2, lr=3e-3)]
-run = trainer(tower, cells, Schedule(8, 5, 3, True), state_path={state!r}, identity="x")
+tasks = [task(tower, seed=1), task(tower, seed=2, lr=3e-3)]
+run = trainer(tower, tasks, Schedule(8, 5, 3, True), state_path={state!r}, identity="x")
 first = run.adapter.parameters()[0]
 run.validate = lambda: first.detach().abs().flatten(1).mean(dim=1).tolist()
 dies_in, place = int(sys.argv[1]), sys.argv[2]

@@ -11,8 +11,8 @@ from pecl.adapters.adapter import attach
 from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_adapter
 from pecl.adapters.formats.opendelta import from_opendelta_state_dict, infer_configs, load_released_checkpoint
 from pecl.adapters.formats.peft import read_peft, write_peft
+from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.merge import merge_slot
-from pecl.adapters.method import AdapterConfig
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, WeightsError
 
@@ -31,7 +31,7 @@ def read_adapter(
         path: file or folder.
         tower: text tower without an adapter; for all but pecl's own files it is up to you that it is the right one.
         language: what the adapter was trained for; pecl's own files say it, the other formats do not.
-        configs: methods and options, for an OpenDelta checkpoint, which says little of them (see `infer_configs`).
+        configs: kinds and options, for an OpenDelta checkpoint, which says little of them (see `infer_configs`).
 
     Raises:
         WeightsError: the adapter is missing or damaged, or does not fit `tower`.
@@ -85,7 +85,7 @@ def merge_adapter(adapter: AdapterFile, tower: MultilingualTextEncoder) -> Multi
     """Return a plain tower with an adapter in its weights; `tower` stays as it is.
 
     Raises:
-        WeightsError: the method cannot be merged; the message says why.
+        WeightsError: an adapter of this kind cannot be merged; the message says why.
     """
     attached = attach(tower, adapter.configs)
     try:

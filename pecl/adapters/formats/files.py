@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-from pecl.adapters.method import AdapterConfig
+from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.spec import configs_from_json, configs_to_json, describe
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import WeightsError
@@ -31,7 +31,7 @@ class AdapterFile:
     Attributes:
         path: where it was read.
         language: what it was trained for, or None where another format does not say it.
-        configs: methods and their options.
+        configs: kinds and their options.
         state: parameters by name, as `Adapter.slot_state` gives them.
         tower_name: name of the text tower that it was trained on.
         fingerprint: fingerprint of that tower.
@@ -65,7 +65,7 @@ def save_adapter(
     Args:
         path: the file, `<name>.safetensors` by custom.
         state: parameters of one slot, see `Adapter.slot_state`.
-        configs: methods and their options.
+        configs: kinds and their options.
         language: what the adapter was trained for.
         tower: the text tower that it was trained on.
 
@@ -102,7 +102,7 @@ def load_adapter_file(path: str | Path, tower: MultilingualTextEncoder | None = 
             f"adapter file {path} is damaged or no safetensors file ({error}); write it again"
         ) from error
     if metadata.get("format") != FORMAT:
-        raise WeightsError(f"{path} is a safetensors file, but no adapter file of pecl")
+        raise WeightsError(f"{path}: expected an adapter file of pecl, got another safetensors file")
     _check_version(path, metadata.get("format_version", ""))
     try:
         configs = configs_from_json(json.loads(metadata["configs"]))

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import torch
 
-from pecl.adapters.method import AdapterConfig
-from pecl.adapters.methods.bottleneck import BottleneckConfig
-from pecl.adapters.methods.compacter import CompacterConfig
-from pecl.adapters.methods.head import HeadConfig
-from pecl.adapters.methods.layer_norm import LayerNormConfig
-from pecl.adapters.methods.lora import LoraConfig
-from pecl.adapters.methods.soft_prompt import SoftPromptConfig
+from pecl.adapters.kind import AdapterConfig
+from pecl.adapters.kinds.bottleneck import BottleneckConfig
+from pecl.adapters.kinds.compacter import CompacterConfig
+from pecl.adapters.kinds.head import HeadConfig
+from pecl.adapters.kinds.layer_norm import LayerNormConfig
+from pecl.adapters.kinds.lora import LoraConfig
+from pecl.adapters.kinds.soft_prompt import SoftPromptConfig
 from pecl.adapters.roles import ARCHITECTURES, LINEAR_ROLES
 from pecl.errors import WeightsError
 
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 Tensors = Mapping[str, torch.Tensor]
 
-# OpenDelta's ending of a parameter name -> the method, and the ending that pecl gives it.
+# OpenDelta's ending of a parameter name -> the kind, and the ending that pecl gives it.
 _ENDINGS: dict[str, tuple[str, str]] = {
     "lora.lora_A": ("lora", "lora_A"),
     "lora.lora_B": ("lora", "lora_B"),
@@ -47,7 +47,7 @@ _ENDINGS: dict[str, tuple[str, str]] = {
     "soft_prompt_layer.soft_embeds": ("soft_prompt", "embeddings.word_embeddings.prompt"),
 }
 
-# What stands before a name: nothing in the backbone's own state, `transformer.` in M-CLIP's, `backbone.` in a tower's.
+# What comes before a name: nothing in the backbone's own state, `transformer.` in M-CLIP's, `backbone.` in a tower's.
 _PREFIXES = {"transformer.": "backbone.", "backbone.": "backbone.", "LinearTransformation.": "head.", "head.": "head."}
 
 
@@ -67,7 +67,7 @@ def load_released_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
         raise WeightsError(f"checkpoint {path} is missing") from error
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
         reason = str(error).partition("\n")[0]
-        raise WeightsError(f"checkpoint {path} is no state dict that can be read safely: {reason}") from error
+        raise WeightsError(f"checkpoint {path}: expected a state dict that can be read safely: {reason}") from error
     if not isinstance(state, Mapping):
         raise WeightsError(f"checkpoint {path} holds a {type(state).__name__}, expected a dictionary of tensors")
     for name, tensor in state.items():
@@ -77,13 +77,13 @@ def load_released_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
 
 
 def from_opendelta_state_dict(state: Tensors) -> tuple[str, dict[str, torch.Tensor]]:
-    """Return the method of an OpenDelta state, and its tensors under the names of `Adapter.slot_state`.
+    """Return the kind of an OpenDelta state, and its tensors under the names of `Adapter.slot_state`.
 
     LayerNorms and head are passed on where the state has them. A pooler, which run_cross.py saves, is left out: no
     embedding depends on it.
 
     Raises:
-        WeightsError: the state holds no delta, or two of them. Names and shapes are checked where it is loaded.
+        WeightsError: the state holds no adapter, or two of them. Names and shapes are checked where it is loaded.
     """
     kinds, converted = set(), {}
     for name, tensor in state.items():
@@ -98,7 +98,7 @@ def from_opendelta_state_dict(state: Tensors) -> tuple[str, dict[str, torch.Tens
         converted[tower_name] = tensor
     if len(kinds) != 1:
         found = " and ".join(sorted(kinds)) or "none"
-        raise WeightsError(f"expected the parameters of one OpenDelta delta, found {found} among {len(state)} tensors")
+        raise WeightsError(f"expected the parameters of one adapter, found {found} among {len(state)} tensors")
     return kinds.pop(), converted
 
 
@@ -115,16 +115,16 @@ def infer_configs(kind: str, tensors: Tensors) -> tuple[AdapterConfig, ...]:
     lora_alpha and the non-linearity leave no trace: they are the released code's (16; gelu_new and relu).
 
     Raises:
-        WeightsError: a parameter that every state of the method has is missing.
+        WeightsError: a parameter that every state of the kind has is missing.
     """
     shapes = {name.rpartition(".")[2]: tensor.shape for name, tensor in tensors.items()}
     try:
-        delta = _CONFIGS[kind](shapes, _linear_roles(tensors))
+        adapter = _CONFIGS[kind](shapes, _linear_roles(tensors))
     except KeyError as error:
         raise WeightsError(f"the {kind} state has no parameter named {error.args[0]!r}") from error
     layer_norms = [LayerNormConfig()] if any(".LayerNorm." in name for name in tensors) else []
     head = [HeadConfig()] if "head.weight" in tensors else []
-    return (delta, *layer_norms, *head)
+    return (adapter, *layer_norms, *head)
 
 
 _CONFIGS: dict[str, Callable[[dict[str, torch.Size], tuple[str, ...]], AdapterConfig]] = {

@@ -18,9 +18,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from pecl.adapters.method import AdapterConfig
-from pecl.adapters.methods.layer_norm import LayerNormConfig
-from pecl.adapters.methods.lora import LoraConfig
+from pecl.adapters.kind import AdapterConfig
+from pecl.adapters.kinds.layer_norm import LayerNormConfig
+from pecl.adapters.kinds.lora import LoraConfig
 from pecl.adapters.roles import ARCHITECTURES, LINEAR_ROLES, NORM_ROLES, paths_of
 from pecl.adapters.spec import describe
 from pecl.encoders.text import MultilingualTextEncoder
@@ -104,7 +104,7 @@ def read_peft(
     PEFT does not say which weights an adapter was trained on, only their name: that they are `tower`'s is up to you.
 
     Raises:
-        WeightsError: a file is missing or damaged, or the adapter is no LoRA, or one that pecl cannot compute.
+        WeightsError: a file is missing or damaged, or the adapter is not a LoRA, or one that pecl cannot compute.
     """
     folder = Path(folder)
     options = _read_options(folder / CONFIG_FILE)
@@ -129,13 +129,13 @@ def _read_options(path: Path) -> dict[str, Any]:
         options = json.loads(path.read_text("utf-8"))
         rank, alpha = options["r"], options["lora_alpha"]
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise WeightsError(f"{path} is no config of a LoRA in PEFT's format ({error})") from error
+        raise WeightsError(f"{path}: expected the config of a LoRA in PEFT's format ({error})") from error
     if not isinstance(rank, int) or not isinstance(alpha, int | float):
-        raise WeightsError(f"{path}: r is {rank!r} and lora_alpha {alpha!r}, expected numbers")
+        raise WeightsError(f"{path}: r, lora_alpha: expected numbers, got {rank!r} and {alpha!r}")
     for name, plain in _PLAIN.items():
         value = options.get(name, plain[0])
         if value not in plain:
-            raise WeightsError(f"{path}: {name} is {value!r}, which pecl cannot compute; expected {plain[0]!r}")
+            raise WeightsError(f"{path}: {name}: pecl computes {plain[0]!r} alone, got {value!r}")
     return options
 
 
@@ -154,7 +154,7 @@ def _from_peft(name: str, tower: MultilingualTextEncoder, folder: Path) -> str:
     layers = re.escape(ARCHITECTURES[tower.backbone.config.model_type].layers)
     match = re.fullmatch(rf"(?:.*\.)?({layers}\.\d+\..*?)(\.lora_[AB])?(?:\.weight|(\.bias))", name)
     if match is None:
-        raise WeightsError(f"{folder / WEIGHTS_FILE}: {name!r} is no parameter of a layer's LoRA or LayerNorm")
+        raise WeightsError(f"{folder / WEIGHTS_FILE}: expected parameters of layers' LoRA or LayerNorm, got {name!r}")
     path, factor, bias = match.groups()
     return f"backbone.{path}{factor or bias or '.weight'}"
 

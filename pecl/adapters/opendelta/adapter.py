@@ -143,8 +143,8 @@ def attach_opendelta(
         backbone: transformers XLM-R or BERT encoder, such as `MultilingualTextEncoder.backbone`.
         kind: lora, bottleneck, compacter or soft_prompt.
         seed: the initial values are drawn with it, on the CPU, whatever the device.
-        layer_norms: also train both LayerNorms of every layer; None is the method's choice: yes, but for soft_prompt.
-        target_modules: roles of the adapted layers (see `roles`); None is the method's choice.
+        layer_norms: also train both LayerNorms of every layer; None is the kind's default: yes, but for soft_prompt.
+        target_modules: roles of the adapted layers (see `roles`); None is the kind's default.
         **options: pecl's names: r, lora_alpha, lora_dropout; bottleneck_dim; reduction_factor, phm_dim;
             num_virtual_tokens. What is left out has the default of pecl's config.
 

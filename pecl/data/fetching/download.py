@@ -73,7 +73,7 @@ def download(
 
     Raises:
         DataError: unknown name; files could not be fetched, or differ from the owner's and `overwrite` is False.
-        ConfigError: `mirror` is no web address.
+        ConfigError: `mirror` is not a web address.
         OutputError: the folder cannot be written, or another download is running in it.
     """
     data_dir = Path(data_dir)

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 
 from pecl.data.captions import read_captions
 from pecl.data.fetching.checksums import CHECKSUMS
-from pecl.data.sources import coco_split
+from pecl.data.reading import coco_split
 from pecl.errors import ConfigError, DataError, unknown
 
 COCO_IMAGES = "http://images.cocodataset.org"
@@ -102,14 +102,14 @@ def xtd10_images(data_dir: Path, mirror: str | None = None) -> list[RemoteFile]:
     """Return the 1,000 photographs that XTD10's list names, each on its own: COCO's archives are 19 GB.
 
     Raises:
-        DataError: the list is missing, or names something that is no photograph of COCO.
+        DataError: the list is missing, or names something other than a photograph of COCO.
     """
     names_file = data_dir / "xtd10" / "XTD10" / "test_image_names.txt"
     files = []
     for number, name in enumerate(read_captions(names_file), 1):
         split = coco_split(name)
         if split not in ("train2014", "val2014") or PurePosixPath(name).name != name:
-            raise DataError(f"{names_file}, line {number}: {name!r} is no name of a COCO train2014 or val2014 image")
+            raise DataError(f"{names_file}, line {number}: expected a COCO train2014 or val2014 image, got {name!r}")
         path = f"xtd10/images/{name}"
         files.append(RemoteFile(path, _url(f"{COCO_IMAGES}/{split}/{name}", path, mirror)))
     return files
@@ -118,7 +118,7 @@ def xtd10_images(data_dir: Path, mirror: str | None = None) -> list[RemoteFile]:
 def check_mirror(mirror: str | None) -> None:
     """Raise ConfigError unless `mirror` is None or an http(s) address."""
     if mirror is not None and (urlsplit(mirror).scheme not in ("http", "https") or not urlsplit(mirror).netloc):
-        raise ConfigError(f"base URL {mirror!r} is no web address: expected http://... or https://...")
+        raise ConfigError(f"--base-url: expected http://... or https://..., got {mirror!r}")
 
 
 def _url(owner_url: str, path: str, mirror: str | None) -> str:

@@ -1,8 +1,8 @@
-"""One's own data: a table of image paths and captions (for rows in memory, see `in_memory`).
+"""Data of the user's: a table of image paths and captions (for rows in memory, see `in_memory`).
 
 A table is CSV, TSV, JSONL or parquet, or a folder that holds one as `captions.csv` (`.tsv`, ...). Columns: `en` and one
 for each target language by its code; `image`, a path relative to the table, unless the set is text alone; where a
-method needs machine translations, `en_to_de` and `de_to_en`; and `part` (train, val or test), where the set has parts
+route needs machine translations, `en_to_de` and `de_to_en`; and `part` (train, val or test), where the set has parts
 of its own.
 """
 
@@ -14,9 +14,9 @@ from pathlib import Path
 
 from pecl.data.captions import PARTS, ImageFiles, ParallelCaptions
 from pecl.data.own.tables import SUFFIXES, Problem, Table, read_table
+from pecl.data.reading import attach_images, describe_file
 from pecl.data.released import check_directions
 from pecl.data.request import DataRequest
-from pecl.data.sources import attach_images, describe_file
 from pecl.errors import DataError, suggest, unknown
 from pecl.languages import CODE, find_code
 

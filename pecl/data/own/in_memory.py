@@ -1,4 +1,4 @@
-"""One's own data in memory: a sequence of rows with Pillow images, such as a Hugging Face `datasets.Dataset`."""
+"""Data of the user's in memory: a sequence of rows with Pillow images, such as a Hugging Face `datasets.Dataset`."""
 
 from __future__ import annotations
 

@@ -90,14 +90,14 @@ def _decode(content: bytes, problems: list[Problem]) -> str:
 
 def _read_delimited(text: str, delimiter: str, table: Table) -> None:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    for number, cells in _numbered(reader, table.problems):
+    for number, fields in _numbered(reader, table.problems):
         if not table.columns:
-            table.columns = [cell.strip() for cell in cells]
-        elif len(cells) != len(table.columns):
-            message = f"{len(cells)} fields, expected {len(table.columns)} as in the header (quote a field that has "
+            table.columns = [field.strip() for field in fields]
+        elif len(fields) != len(table.columns):
+            message = f"{len(fields)} fields, expected {len(table.columns)} as in the header (quote a field that has "
             table.problems.append(Problem(number, None, f"{message}the delimiter in it)"))
         else:
-            table.rows.append((number, {k: v.strip() for k, v in zip(table.columns, cells, strict=True)}))
+            table.rows.append((number, {k: v.strip() for k, v in zip(table.columns, fields, strict=True)}))
 
 
 def _numbered(reader: Any, problems: list[Problem]) -> Iterator[tuple[int, list[str]]]:
@@ -105,7 +105,7 @@ def _numbered(reader: Any, problems: list[Problem]) -> Iterator[tuple[int, list[
     while True:
         number = reader.line_num + 1
         try:
-            cells = next(reader)
+            fields = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
@@ -113,8 +113,8 @@ def _numbered(reader: Any, problems: list[Problem]) -> Iterator[tuple[int, list[
                 Problem(number, None, f"malformed line: {error} (write a quotation mark inside a quoted field twice)")
             )
             continue
-        if any(cell.strip() for cell in cells):
-            yield number, cells
+        if any(field.strip() for field in fields):
+            yield number, fields
 
 
 def _read_jsonl(text: str, table: Table) -> None:
@@ -148,7 +148,7 @@ def _read_parquet(path: Path) -> Table:
 
 
 def _add_record(number: int, record: dict[str, Any], table: Table) -> None:
-    """Add a row of named values; a value that is no text becomes a problem, an absent one (None) is left out."""
+    """Add a row of named values; a value that is not text becomes a problem, an absent one (None) is left out."""
     table.columns += [name for name in record if name not in table.columns]
     row = {}
     for name, value in record.items():

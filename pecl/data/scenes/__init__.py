@@ -78,7 +78,7 @@ def load_scenes(language: str, size: int = 1000, seed: int = 0) -> ParallelCapti
     if language not in LEXICONS:
         raise DataError(f"scenes has no grammar for {language_name(language)}: expected one of {', '.join(LEXICONS)}")
     if size < 1:
-        raise DataError(f"scenes/{language}: size is {size}, expected at least 1")
+        raise DataError(f"scenes/{language}: size: expected a whole number >= 1, got {size}")
     scenes, lexicon, english = _scenes(size, seed), LEXICONS[language], LEXICONS["en"]
     return ParallelCaptions(
         dataset="scenes",

@@ -16,14 +16,14 @@ _SLOT = re.compile(r"\{(\w+)\}")
 
 
 def table(text: str) -> dict[str, dict[str, str]]:
-    """Read a table: columns separated by `|`, the first line the names of the columns, `-` an empty cell."""
-    rows = [[cell.strip() for cell in line.split("|")] for line in text.strip().splitlines()]
+    """Read a table: columns separated by `|`, the first line the names of the columns, `-` an empty field."""
+    rows = [[field.strip() for field in line.split("|")] for line in text.strip().splitlines()]
     names = rows[0][1:]
     for row in rows[1:]:
         if len(row) != len(rows[0]):
-            raise ValueError(f"row {row[0]!r} has {len(row) - 1} cells, expected {len(names)} ({', '.join(names)})")
+            raise ValueError(f"row {row[0]!r} has {len(row) - 1} fields, expected {len(names)} ({', '.join(names)})")
     return {
-        row[0]: {name: "" if cell == "-" else cell for name, cell in zip(names, row[1:], strict=True)}
+        row[0]: {name: "" if field == "-" else field for name, field in zip(names, row[1:], strict=True)}
         for row in rows[1:]
     }
 
@@ -78,7 +78,7 @@ class Lexicon:
         weather: for each weather columns `a` and `b`.
         sentence: templates `A`, `place_first`, `weather_first` and perhaps `literal` (a mistaken word order); parts are
             separated by `|` and a part with an empty slot is left out.
-        joiner, stop: what stands between the parts and at the end.
+        joiner, stop: what is put between the parts and at the end.
         sandhi: (pattern, replacement) pairs applied to the whole sentence, in order.
         capital: letters whose capital Python would get wrong (Turkish i).
         slip_gender, slip_form, slip_counter: what a mistaken agreement uses instead.
@@ -120,7 +120,7 @@ class Lexicon:
 class Mention:
     """A group as a sentence speaks of it; None leaves an attribute out.
 
-    `foreign` (singular, plural) stands in place of the noun; `disagrees` and `bare` ask for a mistaken agreement and
+    `foreign` (singular, plural) takes the place of the noun; `disagrees` and `bare` ask for a mistaken agreement and
     for no numeral or article.
     """
 

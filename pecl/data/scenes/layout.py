@@ -1,4 +1,4 @@
-"""Where the things of a scene stand: a region for each group by their relation, a grid within it, a little disorder."""
+"""Where the things of a scene are: a region for each group by their relation, a grid within it, a little disorder."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Scene:
-    """The content of one image: `first` stands in `relation` to `second`, at a place, in some weather.
+    """The content of one image: `first` is in `relation` to `second`, at a place, in some weather.
 
     `key` names the scene ("seed/index") and drives what no caption tells: exact places, shades, textures.
     """

@@ -10,9 +10,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from pecl.data.captions import ParallelCaptions, read_captions
+from pecl.data.reading import describe_file, read_parallel
 from pecl.data.request import DataRequest
 from pecl.data.sets import multi30k
-from pecl.data.sources import describe_file, read_parallel
 from pecl.errors import DataError
 from pecl.languages import flores_languages
 
@@ -33,7 +33,7 @@ def read_flickr30k200(request: DataRequest) -> ParallelCaptions:
     if "target_to_english" in request.need and language != "en":
         raise DataError(
             "flickr30k200 has no translations back into English (target_to_english): "
-            "choose a method that needs english_to_target alone"
+            "choose a route that needs english_to_target alone"
         )
     folder = data_dir / "flickr30k200"
     files = {

@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from pecl.data.captions import ParallelCaptions, read_captions
+from pecl.data.reading import attach_images, coco_counts, coco_subset, describe_file, read_parallel
 from pecl.data.request import DataRequest
-from pecl.data.sources import attach_images, coco_counts, coco_subset, describe_file, read_parallel
 from pecl.data.translations import TranslationFolder, read_translations
 from pecl.errors import DataError, unknown
 from pecl.files import sha256_lines

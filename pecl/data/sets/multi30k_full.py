@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pecl.data.captions import ParallelCaptions
+from pecl.data.reading import attach_images, coco_subset
 from pecl.data.request import DataRequest
 from pecl.data.sets.multi30k import IMAGES_FOLDER, SPLIT_LANGUAGES, read_split
-from pecl.data.sources import attach_images, coco_subset
 
 TEST_SPLITS = tuple(split for split in SPLIT_LANGUAGES if split.startswith("test"))
 _COLUMNS = ("english", "target", "english_to_target", "target_to_english")

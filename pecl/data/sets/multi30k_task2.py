@@ -6,9 +6,9 @@ Layout: as task 1 (see `multi30k`), under `multi30k/data/task2/`.
 from __future__ import annotations
 
 from pecl.data.captions import ParallelCaptions
+from pecl.data.reading import attach_images, describe_file, read_parallel
 from pecl.data.request import DataRequest
 from pecl.data.sets.multi30k import IMAGES_FOLDER
-from pecl.data.sources import attach_images, describe_file, read_parallel
 from pecl.errors import DataError
 
 TASK2_LANGUAGES = ("en", "de")
@@ -19,14 +19,14 @@ CAPTIONS_PER_IMAGE = 5
 def read_multi30k_task2(request: DataRequest) -> ParallelCaptions:
     """Read a split of task 2: five captions an image in each language, written independently of each other.
 
-    Captions stand image by image. Caption k in English and caption k in German describe the same photograph, no more.
-    There are no machine translations of them.
+    Captions are listed image by image. Caption k in English and caption k in German describe the same photograph, but
+    do not translate each other. Machine translations of them do not exist.
 
     Raises:
         DataError: a file is missing, damaged or of another length; machine translations are needed.
     """
     if request.need:
-        raise DataError(f"multi30k-task2 has no machine translations, so no {request.need[0]}: use multi30k instead")
+        raise DataError(f"multi30k-task2 has no machine translations ({request.need[0]}): use multi30k instead")
     language, split = request.language, request.split
     folder = request.root / "multi30k" / "data" / "task2"
     numbers = range(1, CAPTIONS_PER_IMAGE + 1)

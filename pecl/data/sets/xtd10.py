@@ -10,8 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from pecl.data.captions import ParallelCaptions
+from pecl.data.reading import attach_images, coco_counts, coco_subset, describe_file, read_parallel
 from pecl.data.request import DataRequest
-from pecl.data.sources import attach_images, coco_counts, coco_subset, describe_file, read_parallel
 from pecl.data.translations import TranslationFolder, read_translations
 
 XTD10_LANGUAGES = ("en", "de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh")

@@ -35,7 +35,7 @@ class TranslationCache:
             sentences: source sentences.
 
         Raises:
-            DataError: the file is no cache.
+            DataError: the file is not a cache.
         """
         if not self.path.exists():
             return {}
@@ -51,7 +51,7 @@ class TranslationCache:
         """Store translations by sentence, all of them or, if the process is killed meanwhile, none.
 
         Raises:
-            DataError: the file is no cache.
+            DataError: the file is not a cache.
             OutputError: the folder cannot be written.
         """
         rows = [(_key(identity, sentence), text) for sentence, text in translations.items()]
@@ -68,7 +68,7 @@ class TranslationCache:
         except (sqlite3.OperationalError, OSError) as error:  # no permission, full disk, locked for too long
             raise OutputError(f"cannot use the cache of translations {self.path}: {error}") from error
         except sqlite3.DatabaseError as error:
-            raise DataError(f"{self.path} is no cache of translations ({error}): remove it") from error
+            raise DataError(f"{self.path} is not a cache of translations ({error}): remove it") from error
 
 
 def _key(identity: Mapping[str, Any], sentence: str) -> str:

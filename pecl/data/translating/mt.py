@@ -54,7 +54,7 @@ class TranslationConfig:
             raise ConfigError(unknown("dtype", self.dtype, DTYPES))
         for name in ("num_beams", "max_new_tokens"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}, expected at least 1")
+                raise ConfigError(f"{name}: expected a whole number >= 1, got {getattr(self, name)}")
 
 
 class Translator:
@@ -69,7 +69,7 @@ class Translator:
         """Load the model.
 
         Raises:
-            WeightsError: it cannot be had, is damaged, or is no translation model.
+            WeightsError: it cannot be had, is damaged, or is not a translation model.
             ConfigError: it does not translate in this direction, or there is no such device.
         """
         self.config = config

@@ -41,7 +41,7 @@ def language_settings(tokenizer: Any, source: str, target: str) -> LanguageSetti
         if base.__name__ in _FAMILIES:
             return _FAMILIES[base.__name__](tokenizer, source, target)
     known = ", ".join(sorted(_FAMILIES))
-    raise WeightsError(f"{type(tokenizer).__name__} is no tokenizer of a known translation model: expected {known}")
+    raise WeightsError(f"tokenizer of the translation model: expected one of {known}, got {type(tokenizer).__name__}")
 
 
 def _marian(tokenizer: Any, source: str, target: str) -> LanguageSettings:

@@ -79,7 +79,7 @@ def dataset_job(
 
 
 def file_job(path: str | Path, source: str, target: str, output: str | Path) -> TranslationJob:
-    """Return the job that translates one's own file: captions one a line, or a table (see `folder`).
+    """Return the job that translates a file of the user's: captions one a line, or a table (see `folder`).
 
     A table is written again with a column `<source>_to_<target>`, made of its column `<source>`.
 

@@ -159,7 +159,7 @@ def dequantize_q4(blocks: np.ndarray) -> torch.Tensor:
 def _read_config(cursor: _Cursor) -> BertConfig:
     magic = cursor.text(len(MAGIC))
     if magic != MAGIC:
-        raise WeightsError(f"{cursor.path} begins with {magic!r}, expected {MAGIC!r}: it is no E5S1 file")
+        raise WeightsError(f"{cursor.path}: expected an E5S1 file, which begins with {MAGIC!r}, got {magic!r}")
     (version,) = cursor.unpack("I")
     if version != VERSION:
         raise WeightsError(f"{cursor.path} is an E5S1 file of version {version}, expected version {VERSION}")

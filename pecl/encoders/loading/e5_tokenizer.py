@@ -18,7 +18,7 @@ from transformers import PreTrainedTokenizerFast
 from pecl.encoders.loading.e5 import E5Vocabulary
 
 KEPT = "\uff5e"  # fullwidth tilde; NFKC would make it "~", the table and the vocabulary keep it
-PLACEHOLDER = "\ue000"  # a private-use character that stands for KEPT while NFKC runs
+PLACEHOLDER = "\ue000"  # a private-use character in the place of KEPT while NFKC runs
 
 
 def build_tokenizer(vocabulary: E5Vocabulary) -> PreTrainedTokenizerFast:

@@ -183,7 +183,7 @@ def _read_timm(folder: Path, name: str, dtype: torch.dtype) -> ImageEncoder:
     architecture = read_json(folder / "config.json")["architecture"]
     if not timm.is_model(architecture):
         hint = suggest(architecture, timm.list_models())
-        raise WeightsError(f"{folder / 'config.json'} names {architecture!r}, no model of timm's{hint}")
+        raise WeightsError(f"{folder / 'config.json'} names {architecture!r}, expected a model of timm{hint}")
     read_state_dict(folder)  # what is missing or cut short is named here
     try:
         backbone = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0)  # features, no classes

@@ -172,7 +172,7 @@ def mini_status() -> list[tuple[str, str, str]]:
 def _read_efficientnet(path: Path, backbone: nn.Module) -> dict[str, torch.Tensor]:
     """Return the checkpoint at `path` under timm's names.
 
-    The checkpoint's entries stand in the order of timm's, under other names; the last two are the classifier, which
+    The checkpoint's entries are in the order of timm's, under other names; the last two are the classifier, which
     is not wanted. Kinds (weight, running_mean, ...) and shapes are compared, so that no other network is taken for it.
     """
     try:
@@ -180,10 +180,10 @@ def _read_efficientnet(path: Path, backbone: nn.Module) -> dict[str, torch.Tenso
     except FileNotFoundError as error:
         raise WeightsError(f"weights {path} are missing: expected a checkpoint of EfficientNet-Lite0") from error
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        raise WeightsError(f"cannot read weights {path}: the file is damaged or no PyTorch checkpoint") from error
+        raise WeightsError(f"cannot read weights {path}: the file is damaged or not a PyTorch checkpoint") from error
     expected = backbone.state_dict()
     if not isinstance(entries, dict) or len(entries) != len(expected) + 2:
-        raise WeightsError(f"{path} is no checkpoint of EfficientNet-Lite0: expected {len(expected) + 2} named tensors")
+        raise WeightsError(f"{path}: expected the {len(expected) + 2} named tensors of EfficientNet-Lite0")
     state = dict(zip(expected, entries.values(), strict=False))
     for (source, tensor), (name, wanted) in zip(entries.items(), expected.items(), strict=False):
         same_kind = str(source).rpartition(".")[2] == name.rpartition(".")[2]

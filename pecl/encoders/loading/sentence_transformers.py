@@ -64,7 +64,7 @@ def read_layout(folder: Path, dtype: torch.dtype) -> Layout:
     """Read the folder of a sentence-transformers model, its encoder's weights left out.
 
     Raises:
-        WeightsError: a file is missing or damaged, or a module or setting is none that pecl has.
+        WeightsError: a file is missing or damaged, or pecl does not have a module or setting.
     """
     modules = _modules(folder)
     names = [name for name, _ in modules]
@@ -93,7 +93,7 @@ def _modules(folder: Path) -> list[tuple[str, Path]]:
         entries = json.loads(path.read_text("utf-8"))
         return [(entry["type"].split(".")[-1], folder / entry["path"]) for entry in entries]
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise WeightsError(f"{path} is no list of sentence-transformers modules ({error})") from error
+        raise WeightsError(f"{path}: expected a list of sentence-transformers modules ({error})") from error
 
 
 def _default_prompt(folder: Path) -> str:

@@ -174,5 +174,5 @@ def _max_length(asked: int | None, parts: TextParts) -> int:
     if asked is None:
         return min(DEFAULT_MAX_LENGTH, limit, parts.longest or limit)
     if not 1 <= asked <= limit:
-        raise ConfigError(f"max_length {asked} is out of range: the model takes 1 to {limit} tokens")
+        raise ConfigError(f"max_length: expected a whole number from 1 to {limit}, got {asked}")
     return asked

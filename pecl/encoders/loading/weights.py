@@ -51,7 +51,7 @@ def read_json(path: Path) -> dict[str, Any]:
             f"{path.parent} lacks {path.name}: expected the folder of a whole checkpoint, not a partial download"
         ) from error
     except ValueError as error:
-        raise WeightsError(f"{path} is no valid JSON ({error}): the file is damaged or cut short") from error
+        raise WeightsError(f"{path}: expected JSON ({error}): the file is damaged or cut short") from error
     if not isinstance(document, dict):
         raise WeightsError(f"{path} holds a {type(document).__name__}, expected an object with keys")
     return document
@@ -114,7 +114,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         reason = str(error).splitlines()[0].partition(". ")[0] if str(error) else type(error).__name__
         raise WeightsError(f"{path} is damaged or cut short ({reason}): delete it and fetch it anew") from error
     if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
-        raise WeightsError(f"{path} is no state dict: expected tensors by name")
+        raise WeightsError(f"{path}: expected a state dict, tensors by name")
     return state
 
 
@@ -167,7 +167,7 @@ def read_config(folder: Path) -> PretrainedConfig:
     try:
         return CONFIG_MAPPING[model_type].from_dict(values)
     except (TypeError, ValueError) as error:
-        raise WeightsError(f"{folder / 'config.json'} is no config of {model_type}: {error}") from error
+        raise WeightsError(f"{folder / 'config.json'}: expected a config of {model_type}: {error}") from error
 
 
 def build_model(

@@ -1,4 +1,4 @@
-"""Where a grid's cells are trained: `LAUNCHERS`, the table of what there is, and `make_launcher`."""
+"""Where a grid's runs are trained: `LAUNCHERS`, the table of what there is, and `make_launcher`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def make_launcher(name: str | None = None, jobs: int | None = None, options: Seq
 
     Args:
         name: a key of `LAUNCHERS`; without one, this process, or processes where several jobs are asked for.
-        jobs: cells (or fleets) at a time.
+        jobs: runs (or fleets) at a time.
         options: of slurm or ray, as key=value.
 
     Raises:

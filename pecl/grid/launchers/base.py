@@ -19,18 +19,18 @@ BAD_INPUT, CANNOT_WRITE, BUSY = 2, 73, 75
 
 @dataclass(frozen=True)
 class Task:
-    """Cells that are trained side by side, in one process."""
+    """Runs that are trained side by side, in one process."""
 
-    cells: tuple[ExperimentConfig, ...]
+    configs: tuple[ExperimentConfig, ...]
 
     @property
     def name(self) -> str:
-        """Run id of the first cell."""
-        return self.cells[0].run_id()
+        """Run id of the first run."""
+        return self.configs[0].run_id()
 
     def to_yaml(self) -> str:
-        """Return the config file that travels to a worker: where it is to work, and the configs of the cells."""
-        document = {"folder": os.getcwd(), "cells": [cell.to_dict() for cell in self.cells]}
+        """Return the config file that travels to a worker: where it is to work, and the configs of the runs."""
+        document = {"folder": os.getcwd(), "runs": [config.to_dict() for config in self.configs]}
         return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
     @classmethod
@@ -38,13 +38,13 @@ class Task:
         """Return the task of a config file, and the folder to work in.
 
         Raises:
-            ConfigError: it is no such file.
+            ConfigError: it is not such a file.
         """
         document = yaml.safe_load(text)
-        if not isinstance(document, dict) or set(document) != {"folder", "cells"}:
-            raise ConfigError("a task is a mapping with `folder` and `cells`")
-        cells = tuple(make_config(values, f"task, cell {i}") for i, values in enumerate(document["cells"], 1))
-        return cls(cells), document["folder"]
+        if not isinstance(document, dict) or set(document) != {"folder", "runs"}:
+            raise ConfigError("task: expected a mapping with `folder` and `runs`")
+        configs = tuple(make_config(values, f"task, run {i}") for i, values in enumerate(document["runs"], 1))
+        return cls(configs), document["folder"]
 
 
 def gpus_needed(device: str) -> int:
@@ -60,9 +60,9 @@ class Event:
 
     Attributes:
         kind: `started`; `finished`: the results are written, or `error` says why not; `busy`: another process is at
-            work on a cell; `tick`: about once a second while nothing else happens.
+            work on a run; `tick`: about once a second while nothing else happens.
         task: which task; None for a tick.
-        error: what went wrong beyond the cells' own failures: bad input, or the end of a worker without a result.
+        error: what went wrong beyond the runs' own failures: bad input, or the end of a worker without a result.
     """
 
     kind: Literal["started", "finished", "busy", "tick"]

@@ -1,4 +1,4 @@
-"""N processes on this machine, each with cores, and a GPU where the cells ask for one, of its own.
+"""N processes on this machine, each with cores, and a GPU where the runs ask for one, of its own.
 
 Two processes that share cores, each with as many threads as there are cores, are far slower than one: so the cores are
 divided, and every process is bound to its part. `cuda` and `cuda:0` are the GPU of each process, the visible ones in
@@ -70,7 +70,7 @@ class Processes:
     def _start(self, place: int, task: Task) -> _Worker:
         cores = share_of_cores(place, self.jobs)
         environment = {"OMP_NUM_THREADS": str(len(cores)), **os.environ, "TQDM_DISABLE": "1"}
-        if gpus_needed(task.cells[0].device) == 1:
+        if gpus_needed(task.configs[0].device) == 1:
             environment["CUDA_VISIBLE_DEVICES"] = _gpu(place)
         command = [sys.executable, "-m", "pecl.grid.launchers.worker", "-", "--cores", ",".join(map(str, cores))]
         errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the worker has ended)

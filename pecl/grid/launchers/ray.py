@@ -48,7 +48,7 @@ class Ray:
         ours = not ray.is_initialized()
         if ours:
             self._start()
-        needed = gpus_needed(tasks[0].cells[0].device)  # Ray hides all GPUs from a task that asks for none
+        needed = gpus_needed(tasks[0].configs[0].device)  # Ray hides all GPUs from a task that asks for none
         gpus = {"num_gpus": needed} if needed else {}
         remote = ray.remote(run_text).options(max_retries=0, **{**gpus, **self.options})
         waiting: dict[Any, Task] = {}

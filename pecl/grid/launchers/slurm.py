@@ -69,7 +69,7 @@ class Slurm:
         from submitit import SlurmExecutor
         from submitit.core.utils import FailedSubmissionError
 
-        folder = Path(tasks[0].cells[0].out).absolute() / ".slurm" / f"{platform.node()}-{os.getpid()}"
+        folder = Path(tasks[0].configs[0].out).absolute() / ".slurm" / f"{platform.node()}-{os.getpid()}"
         executor = SlurmExecutor(folder)
         executor.update_parameters(**self.options)
         try:

@@ -1,8 +1,8 @@
-"""The work itself, wherever it is done: `work(cells)` trains cells and leaves their results as files.
+"""The work itself, wherever it is done: `work(configs)` trains runs and leaves their results as files.
 
 As a process, `python -m pecl.grid.launchers.worker FILE` (or `-` for standard input) reads a task's config file.
 Exit status: 0 results are written (complete or failed), 2 bad input, 73 nothing can be written, 75 another process is
-at work on a cell, 130 interrupted. Errors are one sentence, the last line of standard error.
+at work on a run, 130 interrupted. Errors are one sentence, the last line of standard error.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from pecl.results.locks import hold
 logger = logging.getLogger(__name__)
 
 
-def work(cells: Sequence[ExperimentConfig]) -> None:
-    """Train cells side by side and write their results; whatever goes wrong in training is recorded as their failure.
+def work(configs: Sequence[ExperimentConfig]) -> None:
+    """Train runs side by side and write their results; whatever goes wrong in training is recorded as their failure.
 
     Raises:
         PeclError: bad input, or results cannot be written.
-        BusyError: another process is at work on one of the cells.
+        BusyError: another process is at work on one of the runs.
     """
-    from pecl.experiment.run import train_fleet  # seconds of imports, which a grid that skips every cell does without
+    from pecl.experiment.run import train_fleet  # seconds of imports, which a grid that skips every run does without
 
     try:
-        train_fleet(cells, wait=False)
+        train_fleet(configs, wait=False)
     except (PeclError, BusyError):
         raise
-    except Exception as error:  # whatever it was, other cells may still go right
-        logger.exception("cells failed: %s", ", ".join(cell.run_id() for cell in cells))
-        record_failure(cells, error)
+    except Exception as error:  # whatever it was, other runs may still go right
+        logger.exception("runs failed: %s", ", ".join(config.run_id() for config in configs))
+        record_failure(configs, error)
 
 
-def record_failure(cells: Sequence[ExperimentConfig], error: Exception) -> None:
-    """Write a result that says why cells failed, unless another process has taken them over meanwhile.
+def record_failure(configs: Sequence[ExperimentConfig], error: Exception) -> None:
+    """Write a result that says why runs failed, unless another process has taken them over meanwhile.
 
     Raises:
         OutputError: the results folder cannot be written.
@@ -56,10 +56,10 @@ def record_failure(cells: Sequence[ExperimentConfig], error: Exception) -> None:
     from pecl.results.folder import complete_result
     from pecl.results.result import write_unfinished
 
-    with contextlib.suppress(BusyError), hold(cells[0].out, [cell.run_id() for cell in cells]):
-        for cell in cells:
-            if complete_result(cell, training_hashes) is None:
-                write_unfinished(cell, "failed", error="".join(traceback.format_exception_only(error)).strip())
+    with contextlib.suppress(BusyError), hold(configs[0].out, [config.run_id() for config in configs]):
+        for config in configs:
+            if complete_result(config, training_hashes) is None:
+                write_unfinished(config, "failed", error="".join(traceback.format_exception_only(error)).strip())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,7 +86,7 @@ def run_text(text: str) -> tuple[int, str]:
     try:
         task, folder = Task.from_yaml(text)
         os.chdir(folder)
-        work(task.cells)
+        work(task.configs)
     except BusyError as error:
         return BUSY, str(error)
     except OutputError as error:

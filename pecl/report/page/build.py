@@ -53,7 +53,7 @@ def write_page(
 
 def build_page(results: Sequence[Result], report: Report, drawing: Drawing, gallery: Gallery) -> str:
     """Return the page; equal input gives an equal page."""
-    # Autoescape: captions, paths and names of one's own data are text, whatever is in them.
+    # Autoescape: captions, paths and names of users' data are text, whatever is in them.
     environment = Environment(
         loader=PackageLoader("pecl.report.page", "static"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -91,7 +91,7 @@ def _hash(text: str) -> str:
 
 
 def _json(document: Any) -> Markup:
-    """Return JSON that can stand in a script element: no text in it can end the element or begin a comment."""
+    """Return JSON for a script element: no text in it can end the element or begin a comment."""
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
     for letter in "<>&\u2028\u2029":
         text = text.replace(letter, f"\\u{ord(letter):04x}")

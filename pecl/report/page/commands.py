@@ -12,7 +12,7 @@ from pecl.results.result import Result
 def run_command(result: Result) -> str:
     """Return `pecl train --flag value ...` or `pecl evaluate ...` with the config's fields that are not the default.
 
-    A cell that was trained in one pass with others is repeated by their grid alone; a comment says so.
+    A run that was trained in one pass with others is repeated by their grid alone; a comment says so.
     """
     words = ["pecl", result.kind]
     for item in fields(ExperimentConfig):

@@ -1,4 +1,4 @@
-"""Tables as the page's template takes them: each cell its text and, in columns of numbers, the number to sort by."""
+"""Tables as the page's template takes them: each field its text and, in columns of numbers, the number to sort by."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pandas as pd
 from pecl.report.page.commands import run_command
 from pecl.results.result import Result
 
-# A number at the start of a cell: 0.123, +1.5 %, 165,888, 1e-4, or [+0.002, the lower end of an interval.
+# A number at the start of a field: 0.123, +1.5 %, 165,888, 1e-4, or [+0.002, the lower end of an interval.
 _NUMBER = re.compile(r"\[?([+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[+-]?\d+)?)(?=$|[\s%,\]])", re.IGNORECASE)
 RUN = "run"
 
 
 @dataclass(frozen=True)
-class Cell:
-    """Text, and the number that it sorts by; None in a column of words or an empty cell."""
+class TableCell:
+    """Text, and the number that it sorts by; None in a column of words or an empty field."""
 
     text: str
     number: float | None = None
@@ -27,17 +27,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class SortableTable:
-    """A table: its title, its columns, which of them hold numbers, its rows of cells, and a line below it."""
+    """A table: its title, its columns, which of them hold numbers, its rows of fields, and a line below it."""
 
     title: str
     columns: tuple[str, ...]
     numeric: tuple[bool, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[TableCell, ...], ...]
     note: str
 
 
 def sortable(title: str, frame: pd.DataFrame, note: str = "") -> SortableTable:
-    """Return `frame` for the page; a column is one of numbers if each of its cells begins with one, or is empty."""
+    """Return `frame` for the page; a column is one of numbers if each of its fields begins with one, or is empty."""
     columns = [[_text(value) for value in frame.iloc[:, place]] for place in range(frame.shape[1])]
     numbers = [
         [None] * len(column) if name == RUN else [leading_number(text) for text in column]
@@ -48,11 +48,11 @@ def sortable(title: str, frame: pd.DataFrame, note: str = "") -> SortableTable:
         and all(number is not None or text in ("", "-") for number, text in zip(found, column, strict=True))
         for found, column in zip(numbers, columns, strict=True)
     ]
-    cells = [
-        [Cell(text, number if wanted else None) for text, number in zip(column, found, strict=True)]
+    fields = [
+        [TableCell(text, number if wanted else None) for text, number in zip(column, found, strict=True)]
         for column, found, wanted in zip(columns, numbers, numeric, strict=True)
     ]
-    rows = tuple(zip(*cells, strict=True))
+    rows = tuple(zip(*fields, strict=True))
     return SortableTable(title, tuple(map(str, frame.columns)), tuple(numeric), rows, note)
 
 

@@ -10,7 +10,7 @@ from pecl.languages import language_name
 from pecl.report.plots.estimates import SCORE, where_text
 from pecl.report.plots.groups import plot_groups
 from pecl.report.plots.style import COLUMN, NotDrawn, Plot, legend, look, panels, styled
-from pecl.report.tables import BEST, Cell, Group, best_of_routes, chosen_cells
+from pecl.report.tables import BEST, Candidate, Group, best_of_routes, chosen_candidates
 from pecl.report.tables.table import seeds_text
 from pecl.results.result import Result
 
@@ -22,27 +22,27 @@ def draw_curves(results: Sequence[Result]) -> list[Plot]:
 
 @styled
 def _curves(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
-    chosen: dict[str, dict[str, Cell]] = {}  # route -> language -> cell
-    for code, routes in best_of_routes(chosen_cells(runs)).items():
-        for name, cell in routes.items():
-            chosen.setdefault(name, {})[code] = cell
-    cells = [cell for lines in chosen.values() for cell in lines.values()]
-    shown = [cell.chosen_run for cell in cells]
+    chosen: dict[str, dict[str, Candidate]] = {}  # route -> language -> candidate
+    for code, routes in best_of_routes(chosen_candidates(runs)).items():
+        for name, candidate in routes.items():
+            chosen.setdefault(name, {})[code] = candidate
+    candidates = [candidate for lines in chosen.values() for candidate in lines.values()]
+    shown = [candidate.chosen_run for candidate in candidates]
     if all(len(run.curve.loss) < 2 for run in shown):
         raise NotDrawn("every run has fewer than two validations")
-    languages = sorted({cell.language for cell in cells})
+    languages = sorted({candidate.language for candidate in candidates})
     sizes = ", ".join(f"{size:,}" for size in sorted({run.data.split["val"] for run in shown}))
     caption = (
         f"Loss: mean over the steps since the validation before. Validation: {group.metric} among the {sizes} "
-        "validation captions, at step 0 the plain tower; ringed: the step that was kept. Cells chosen by validation, "
-        f"one run each. Data: {where_text(group, (cell.captions for cell in cells))}; "
-        f"{seeds_text(cell.seed for cell in cells)}."
+        "validation captions, at step 0 the plain tower; ringed: the step that was kept. Candidates chosen by "
+        f"validation, one run each. Data: {where_text(group, (candidate.captions for candidate in candidates))}; "
+        f"{seeds_text(candidate.seed for candidate in candidates)}."
     )
     figure, axes = panels(2.0, caption, columns=2, rows=len(chosen), width=2 * COLUMN)
     for row, (name, lines) in enumerate(sorted(chosen.items())):
         left, right = axes[2 * row : 2 * row + 2]
-        for code, cell in lines.items():
-            run = cell.chosen_run
+        for code, candidate in lines.items():
+            run = candidate.chosen_run
             style = look(languages.index(code)) | {"marker": ""}
             left.plot(*zip(*run.curve.loss, strict=True), **style, label=language_name(code))
             scores = [(0, run.recall("val", "zero_shot")), *run.curve.val_mean_recall_at_1]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pecl.report.tables import Cell, Group, hits
+from pecl.report.tables import Candidate, Group, hits
 from pecl.report.tables.statistics import intervals, sample_std
 from pecl.report.tables.table import seeds_text
 from pecl.results.result import Result
@@ -43,24 +43,24 @@ def zero_shot(result: Result) -> Estimate:
     return _bootstrapped(hits(result, "zero_shot"), (), (result.run_id,))
 
 
-def trained(cell: Cell) -> Estimate:
-    """Return a cell's score after training.
+def trained(candidate: Candidate) -> Estimate:
+    """Return a candidate's score after training.
 
     One seed: with the bootstrap interval over test items; several: mean and standard deviation over seeds.
     """
-    return _over_seeds(cell, cell.trained_hits, 0.0)
+    return _over_seeds(candidate, candidate.trained_hits, 0.0)
 
 
-def gain(cell: Cell) -> Estimate:
-    """Return a cell's score after training less that of the plain tower; its spread is as in `trained`, paired."""
-    return _over_seeds(cell, cell.gains, cell.zero_shot)
+def gain(candidate: Candidate) -> Estimate:
+    """Return a candidate's score after training less that of the plain tower; its spread is as in `trained`, paired."""
+    return _over_seeds(candidate, candidate.gains, candidate.zero_shot)
 
 
-def _over_seeds(cell: Cell, per_item: np.ndarray, less: float) -> Estimate:
-    seeds, runs = tuple(cell.seeds), tuple(cell.run_ids)
+def _over_seeds(candidate: Candidate, per_item: np.ndarray, less: float) -> Estimate:
+    seeds, runs = tuple(candidate.seeds), tuple(candidate.run_ids)
     if len(seeds) == 1:
         return _bootstrapped(per_item, seeds, runs)
-    mean, spread = cell.mean - less, sample_std(cell.scores)
+    mean, spread = candidate.mean - less, sample_std(candidate.scores)
     return Estimate(mean, mean - spread, mean + spread, seeds, runs)
 
 
@@ -83,14 +83,14 @@ def bars_text(estimates: Sequence[Estimate]) -> str:
     counts = {len(one.seeds) for one in estimates}
     bars = ["95 % bootstrap interval over test items"] if counts & {0, 1} else []
     if counts - {0, 1}:
-        bars.append("± one standard deviation over seeds" + (" where a cell has several" if bars else ""))
+        bars.append("± one standard deviation over seeds" + (" where a candidate has several" if bars else ""))
     return f"{seeds_text(seed for one in estimates for seed in one.seeds)}. Bars: {'; '.join(bars)}."
 
 
-def describe(group: Group, cells: Sequence[Cell], estimates: Sequence[Estimate]) -> str:
+def describe(group: Group, candidates: Sequence[Candidate], estimates: Sequence[Estimate]) -> str:
     """Return the caption of a plot: metric, data, gallery, number of captions, seeds, and what the bars are."""
     metric = group.metric[0].upper() + group.metric[1:]
-    return f"{metric}; {where_text(group, (cell.captions for cell in cells))}; {bars_text(estimates)}"
+    return f"{metric}; {where_text(group, (candidate.captions for candidate in candidates))}; {bars_text(estimates)}"
 
 
 def run_ids(estimates: Iterable[Estimate]) -> tuple[str, ...]:

@@ -14,17 +14,17 @@ from pecl.languages import language_name
 from pecl.report.plots.estimates import SCORE, Estimate, gain, run_ids, where_text
 from pecl.report.plots.groups import plot_groups
 from pecl.report.plots.style import COLUMN, NotDrawn, Plot, panels, styled
-from pecl.report.tables import Cell, Group, chosen_cells
+from pecl.report.tables import Candidate, Group, chosen_candidates
 from pecl.report.tables.table import seeds_text
 from pecl.results.result import Result
 
-_COLOURS = "PuOr"  # diverging, told apart by colour-blind readers; white is no gain
+_COLOURS = "PuOr"  # diverging, told apart by colour-blind readers; white: gain 0
 _ACROSS = 2  # panels beside each other
 Place = tuple[float, float]  # (lr, lambda)
 
 
 def draw_heat_map(results: Sequence[Result]) -> list[Plot]:
-    """Return a plot a group: gain on the test part by lambda and lr; the cell that validation chose is framed."""
+    """Return a plot a group: gain on the test part by lambda and lr; the candidate that validation chose is framed."""
     return plot_groups(results, _heat_map)
 
 
@@ -33,13 +33,13 @@ def _heat_map(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
     grids = _grids(runs)
     if not grids:
         raise NotDrawn("no language and route was trained with two learning rates and two weights of the alignment")
-    chosen = {_panel_key(cell): _place(cell) for cell in chosen_cells(runs)}
-    cells = [cell for grid in grids.values() for cell in grid.values()]
-    gains = {key: {place: gain(cell) for place, cell in grid.items()} for key, grid in grids.items()}
+    chosen = {_panel_key(candidate): _place(candidate) for candidate in chosen_candidates(runs)}
+    candidates = [candidate for grid in grids.values() for candidate in grid.values()]
+    gains = {key: {place: gain(candidate) for place, candidate in grid.items()} for key, grid in grids.items()}
     shown = [one for grid in gains.values() for one in grid.values()]
     caption = (
         f"Gain in {group.metric} on the test part, percentage points, mean over seeds; "
-        f"{where_text(group, (cell.captions for cell in cells))}; "
+        f"{where_text(group, (candidate.captions for candidate in candidates))}; "
         f"{seeds_text(seed for one in shown for seed in one.seeds)}. Framed: chosen by validation."
     )
     across = min(_ACROSS, len(grids))
@@ -57,18 +57,18 @@ def _heat_map(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
     )
 
 
-def _grids(runs: Sequence[Result]) -> dict[tuple, dict[Place, Cell]]:
-    """Return for each language, route and setting (lr, lambda) -> cell, where both take two values.
+def _grids(runs: Sequence[Result]) -> dict[tuple, dict[Place, Candidate]]:
+    """Return for each language, route and setting (lr, lambda) -> candidate, where both take two values.
 
-    Of cells that differ in yet other searched fields, such as the number of epochs, validation chooses here too.
+    Of candidates that differ in yet other searched fields, such as the number of epochs, validation chooses here too.
     """
     by_place: dict[Place, list[Result]] = {}
     for result in runs:
         by_place.setdefault((result.config.lr, result.config.alignment_weight), []).append(result)
-    found: dict[tuple, dict[Place, Cell]] = {}
+    found: dict[tuple, dict[Place, Candidate]] = {}
     for place, own in sorted(by_place.items()):
-        for cell in chosen_cells(own):
-            found.setdefault(_panel_key(cell), {})[place] = cell
+        for candidate in chosen_candidates(own):
+            found.setdefault(_panel_key(candidate), {})[place] = candidate
     return {
         key: grid
         for key, grid in sorted(found.items(), key=str)
@@ -76,17 +76,17 @@ def _grids(runs: Sequence[Result]) -> dict[tuple, dict[Place, Cell]]:
     }
 
 
-def _panel_key(cell: Cell) -> tuple:
-    return cell.language, cell.route, cell.setting
+def _panel_key(candidate: Candidate) -> tuple:
+    return candidate.language, candidate.route, candidate.setting
 
 
-def _place(cell: Cell) -> Place:
-    return cell.config.lr, cell.config.alignment_weight
+def _place(candidate: Candidate) -> Place:
+    return candidate.config.lr, candidate.config.alignment_weight
 
 
-def _title(cell: Cell) -> str:
-    train_on = cell.config.train_on
-    words = f"{language_name(cell.language)}, {cell.route}, {cell.runs[0].adapter.spec}"
+def _title(candidate: Candidate) -> str:
+    train_on = candidate.config.train_on
+    words = f"{language_name(candidate.language)}, {candidate.route}, {candidate.runs[0].adapter.spec}"
     return words if train_on == "pairs" else f"{words}\n{train_on}"
 
 

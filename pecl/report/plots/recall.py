@@ -10,7 +10,7 @@ from pecl.languages import language_name
 from pecl.report.plots.estimates import SCORE, Estimate, describe, gain, run_ids, trained, zero_shot
 from pecl.report.plots.groups import plot_groups
 from pecl.report.plots.style import GREY, NotDrawn, Plot, legend, look, panels, styled
-from pecl.report.tables import Cell, Group, best_of_routes, chosen_cells
+from pecl.report.tables import Candidate, Group, best_of_routes, chosen_candidates
 from pecl.report.tables.disparity import find_english
 from pecl.report.tables.statistics import ENGLISH
 from pecl.results.result import Result
@@ -34,21 +34,23 @@ def draw_gap_closed(results: Sequence[Result]) -> list[Plot]:
 
 @styled
 def _recall(group: Group, runs: list[Result], results: Sequence[Result]) -> Plot:
-    languages = best_of_routes(chosen_cells(runs))
-    cells = [cell for routes in languages.values() for cell in routes.values()]
+    languages = best_of_routes(chosen_candidates(runs))
+    candidates = [candidate for routes in languages.values() for candidate in routes.values()]
     names = sorted({name for routes in languages.values() for name in routes})
     reference = find_english(results, group)
     english = reference and zero_shot(reference)
     bars: list[tuple[float, str, Estimate, Estimate]] = []  # height, route, before, after
     ticks, y = [], 0.0
     for routes in languages.values():
-        for place, (name, cell) in enumerate(sorted(routes.items())):
-            bars.append((y + place, name, zero_shot(cell.runs[0]), trained(cell)))
+        for place, (name, candidate) in enumerate(sorted(routes.items())):
+            bars.append((y + place, name, zero_shot(candidate.runs[0]), trained(candidate)))
         ticks.append(y + (len(routes) - 1) / 2)
         y += len(routes) + 0.8
     shown = [one for _, _, before, after in bars for one in (before, after)] + ([english] if english else [])
     title = "Recall before and after training"
-    caption = f"Hollow: zero-shot; filled: trained, cell chosen by validation. {describe(group, cells, shown)}"
+    caption = (
+        f"Hollow: zero-shot; filled: trained, candidate chosen by validation. {describe(group, candidates, shown)}"
+    )
     figure, (axes,) = panels(0.75 + max(y, 2) * _ROW, caption)
     _draw_bars(axes, bars, names)
     if english:
@@ -78,7 +80,7 @@ def _gap_closed(group: Group, runs: list[Result], results: Sequence[Result]) -> 
     if reference is None:
         raise NotDrawn(f"no result of English with the gallery {group.gallery} of {group.dataset}: train --language en")
     english = zero_shot(reference)
-    rows, level = _closed(best_of_routes(chosen_cells(runs)), english.mean)
+    rows, level = _closed(best_of_routes(chosen_candidates(runs)), english.mean)
     if not rows:
         where = f"with the gallery {group.gallery} of {group.dataset}"
         raise NotDrawn(f"no trained language is {_LEVEL:.0%} behind English {where}")
@@ -89,7 +91,7 @@ def _gap_closed(group: Group, runs: list[Result], results: Sequence[Result]) -> 
     left_out = f" Less than {_LEVEL:.0%} behind English: {', '.join(level)}." if level else ""
     caption = (
         f"Gain / gap, where the gap is English zero-shot ({english.mean:.3f}) minus the language's, taken as exact. "
-        f"{describe(group, [cell for _, _, cell, _ in rows], shown)}{left_out}"
+        f"{describe(group, [candidate for _, _, candidate, _ in rows], shown)}{left_out}"
     )
     figure, (axes,) = panels(len(languages) * (len(names) * _ROW + 0.1) + 0.85, caption)
     thickness = 0.8 / len(names)
@@ -109,17 +111,17 @@ def _gap_closed(group: Group, runs: list[Result], results: Sequence[Result]) -> 
 
 
 def _closed(
-    languages: dict[str, dict[str, Cell]], english: float
-) -> tuple[list[tuple[str, str, Cell, Estimate]], list[str]]:
-    """Return (language, route, cell, per cent of the gap closed) of what is behind English, and names of the others."""
+    languages: dict[str, dict[str, Candidate]], english: float
+) -> tuple[list[tuple[str, str, Candidate, Estimate]], list[str]]:
+    """Return (language, route, candidate, % of the gap closed) of those behind English, and names of the rest."""
     rows, level = [], []
     for code, routes in languages.items():
-        for name, cell in sorted(routes.items()):
-            gap = english - cell.zero_shot
+        for name, candidate in sorted(routes.items()):
+            gap = english - candidate.zero_shot
             if code == ENGLISH:
                 continue
             if gap > _LEVEL * english:
-                rows.append((code, name, cell, gain(cell).scaled(100 / gap)))
+                rows.append((code, name, candidate, gain(candidate).scaled(100 / gap)))
             else:
                 level.append(f"{code} {name}")
     return rows, level

@@ -124,7 +124,7 @@ def panels(
 
 
 def legend(figure: Figure, axes: Sequence[Axes], columns: int = 2) -> None:
-    """Put one legend of all `axes` above the panels, where it covers no data; equal labels stand once.
+    """Put one legend of all `axes` above the panels, where it covers no data; equal labels appear once.
 
     It has as many `columns` as fit the width of the figure.
     """

@@ -1,14 +1,15 @@
 """Tables from results: recall before and after training, with the gallery, and intervals over the test items.
 
-Everything comes from the JSON files of `results`; nothing is parsed out of logs. The cell that stands for a language
-and route is chosen by its validation score, never by its test. What was measured differently is never in one table.
+Everything comes from the JSON files of `results`; nothing is parsed out of logs. The candidate that represents a
+language and route is chosen by its validation score, never by its test. What was measured differently is never in one
+table.
 """
 
+from pecl.report.tables.adapters import adapter_table
 from pecl.report.tables.build import TABLES, Report, report
-from pecl.report.tables.cells import Cell, best_cells, best_of_routes, chosen_cells
+from pecl.report.tables.candidates import Candidate, best_of_routes, best_runs, chosen_candidates
 from pecl.report.tables.formats import FORMATS, text_table
 from pecl.report.tables.groups import Group, by_group, group_of
-from pecl.report.tables.modules import module_table
 from pecl.report.tables.runs import evaluation_table, training_table
 from pecl.report.tables.statistics import BEST, hits
 from pecl.report.tables.table import Table
@@ -17,18 +18,18 @@ __all__ = [
     "BEST",
     "FORMATS",
     "TABLES",
-    "Cell",
+    "Candidate",
     "Group",
     "Report",
     "Table",
-    "best_cells",
+    "adapter_table",
     "best_of_routes",
+    "best_runs",
     "by_group",
-    "chosen_cells",
+    "chosen_candidates",
     "evaluation_table",
     "group_of",
     "hits",
-    "module_table",
     "report",
     "text_table",
     "training_table",

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pecl.errors import DataError
-from pecl.report.tables.cells import Cell, chosen_cells
+from pecl.report.tables.adapters import adapters_table, shots_table, with_several
+from pecl.report.tables.candidates import Candidate, chosen_candidates
 from pecl.report.tables.check import check_result
 from pecl.report.tables.disparity import disparity_table, zero_shot_disparity_table
 from pecl.report.tables.groups import Group, Result, by_group, group_of, one_group, select
 from pecl.report.tables.languages import aligned_table, routes_table
-from pecl.report.tables.modules import modules_table, shots_table, with_several
 from pecl.report.tables.published import published_table, read_published
 from pecl.report.tables.runs import evaluations_table, runs_table
 from pecl.report.tables.table import SHORT_ID, Table
@@ -22,9 +22,9 @@ TABLES: dict[str, str] = {
     "routes": "a training",
     "aligned": "method1, method2 or method3 and the baseline with the same query, in one language and setting",
     "disparity": "results of two languages on one gallery, for all routes of a setting",
-    "modules": "trainings of two modules on one gallery",
+    "adapters": "trainings of two adapters on one gallery",
     "shots": "trainings of one language and route with two numbers of shots",
-    "cells": "a training",
+    "runs": "a training",
     "evaluations": "an evaluation",
     "published": "the flag --against published",
 }
@@ -67,7 +67,7 @@ def report(results: Sequence[Result], against: str | None = None, where: Sequenc
         where: conditions `key=value` that a result has to fulfil, see `select`.
 
     Raises:
-        ConfigError: a condition is none.
+        ConfigError: a condition is not `key=value`, or has an unknown key.
         DataError: there is no complete result, or none that fulfils the conditions, or one is damaged, or runs of one
             language and gallery were tested on different captions.
     """
@@ -92,21 +92,21 @@ def _tables(group: Group, results: Sequence[Result], everything: Sequence[Result
         disparity = zero_shot_disparity_table(results)
         yield from [disparity] if disparity else []
         return
-    cells = chosen_cells(results)
-    yield routes_table(cells)
-    yield from filter(None, [aligned_table(cells), disparity_table(cells, everything)])
-    if several := with_several(cells, "adapter"):
-        yield modules_table(several)
+    candidates = chosen_candidates(results)
+    yield routes_table(candidates)
+    yield from filter(None, [aligned_table(candidates), disparity_table(candidates, everything)])
+    if several := with_several(candidates, "adapter"):
+        yield adapters_table(several)
     yield runs_table(results)
 
 
 def _shots(trained: Sequence[Result]) -> Iterator[Table]:
-    """Yield a table for each set of cells that differ in shots, and so perhaps in the size of their gallery."""
-    families: dict[Group, list[Cell]] = {}
-    for cell in chosen_cells(trained):
-        families.setdefault(replace(group_of(cell.runs[0]), gallery_size=None), []).append(cell)
-    for cells in families.values():
-        if several := with_several(cells, "shots"):
+    """Yield a table for each set of candidates that differ in shots, and so perhaps in the size of their gallery."""
+    families: dict[Group, list[Candidate]] = {}
+    for candidate in chosen_candidates(trained):
+        families.setdefault(replace(group_of(candidate.runs[0]), gallery_size=None), []).append(candidate)
+    for candidates in families.values():
+        if several := with_several(candidates, "shots"):
             yield shots_table(several)
 
 

@@ -17,7 +17,7 @@ def check_result(result: Result) -> None:
     """Raise DataError, naming the file and the field, unless recalls are those of the ranks and each item is known."""
     gallery = result.data.gallery
     if gallery.kind not in DIRECTIONS:
-        raise _damaged(result, f"data.gallery.kind is {gallery.kind!r}, expected one of {', '.join(DIRECTIONS)}")
+        raise _damaged(result, f"data.gallery.kind: expected one of {', '.join(DIRECTIONS)}, got {gallery.kind!r}")
     for stage, measured in result.metrics["test"].items():
         ranks = [_ranks(result, stage, direction) for direction in DIRECTIONS[gallery.kind]]
         _check_recalls(result, stage, measured, ranks)

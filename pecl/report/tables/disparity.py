@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
-from pecl.report.tables.cells import Cell, Setting, varying
+from pecl.report.tables.candidates import Candidate, Setting, varying
 from pecl.report.tables.groups import group_of, one_group
 from pecl.report.tables.languages import ZERO_SHOT
 from pecl.report.tables.rows import Row, runs_of, setting_columns, setting_remark
@@ -29,21 +29,21 @@ class _Condition:
     scores: dict[str, float] = field(default_factory=dict)
 
 
-def disparity_table(cells: Sequence[Cell], results: Sequence[Result]) -> Table | None:
+def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) -> Table | None:
     """Return a row for zero-shot and for each route: mean, spread over languages, gap to English and share closed.
 
     A language enters where all routes of its setting have a result for it, so that all rows are over the same
     languages; None where no setting has two. A route of one language alone, or of English and one, does not enter.
-    English's score is looked up among `results`, see `find_english`; formulas stand at `Disparity`, `share_closed`.
+    English's score is looked up among `results`, see `find_english`; for the formulas see `Disparity`, `share_closed`.
 
     Raises:
-        DataError: the cells were not measured alike, see `one_group`.
+        DataError: the candidates were not measured alike, see `one_group`.
     """
-    group = one_group(runs_of(cells))
-    english = find_english(results, group_of(cells[0].runs[0]))
-    by_setting: dict[Setting, list[Cell]] = {}
-    for cell in cells:
-        by_setting.setdefault(cell.setting, []).append(cell)
+    group = one_group(runs_of(candidates))
+    english = find_english(results, group_of(candidates[0].runs[0]))
+    by_setting: dict[Setting, list[Candidate]] = {}
+    for candidate in candidates:
+        by_setting.setdefault(candidate.setting, []).append(candidate)
     kept = {setting: found for setting, own in by_setting.items() if len(languages_of(found := _complete(own))) > 1}
     if not kept:
         return None
@@ -53,10 +53,10 @@ def disparity_table(cells: Sequence[Cell], results: Sequence[Result]) -> Table |
         for row in _rows(_conditions(own), english):
             rows.append({**dict(own[0].setting), **row})
             shown.append({**setting_columns(own[0], different), **_shown(row)})
-    used = [cell for own in kept.values() for cell in own]
-    remarks = [setting_remark(used), *_remarks(english), *_left_out(cells, used)]
+    used = [candidate for own in kept.values() for candidate in own]
+    remarks = [setting_remark(used), *_remarks(english), *_left_out(candidates, used)]
     if few := len(by_setting) - len(kept):
-        remarks.append(f"{few} settings left out, for want of a second language")
+        remarks.append(f"{few} settings left out: they have one language alone")
     runs = (*runs_of(used), *([english] if english else []))
     remarks = tuple(filter(None, remarks))
     return Table("disparity", TITLE, group, pd.DataFrame(rows), frame(shown), runs, remarks, bootstrap=False)
@@ -86,9 +86,9 @@ def zero_shot_disparity_table(evaluations: Sequence[Result]) -> Table | None:
     return Table("disparity", TITLE, group, pd.DataFrame(rows), shown, tuple(plain), remarks, bootstrap=False)
 
 
-def languages_of(cells: Sequence[Cell]) -> list[str]:
-    """Return the languages of cells, sorted."""
-    return sorted({cell.language for cell in cells})
+def languages_of(candidates: Sequence[Candidate]) -> list[str]:
+    """Return the languages of candidates, sorted."""
+    return sorted({candidate.language for candidate in candidates})
 
 
 def find_english(results: Sequence[Result], group: object) -> Result | None:
@@ -112,32 +112,34 @@ def find_english(results: Sequence[Result], group: object) -> Result | None:
     return next(iter(same + [result for result in ordered if alike(result, None)]), None)
 
 
-def _complete(cells: Sequence[Cell]) -> list[Cell]:
-    """Return the cells of the languages that have all of the routes which two languages other than English have."""
-    count = Counter(cell.route for cell in cells if cell.language != ENGLISH)
+def _complete(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Return the candidates of the languages that have every route which two languages other than English have."""
+    count = Counter(candidate.route for candidate in candidates if candidate.language != ENGLISH)
     routes = {name for name, languages in count.items() if languages > 1}
-    kept = [cell for cell in cells if cell.route in routes]
+    kept = [candidate for candidate in candidates if candidate.route in routes]
     whole = {code for code in languages_of(kept) if {c.route for c in kept if c.language == code} == routes}
-    return [cell for cell in kept if cell.language in whole]
+    return [candidate for candidate in kept if candidate.language in whole]
 
 
-def _left_out(cells: Sequence[Cell], used: Sequence[Cell]) -> list[str]:
-    """Return a remark on the languages, and one on the routes, that some cells are of and none of `used`."""
-    codes = sorted({cell.language for cell in cells} - {cell.language for cell in used} - {ENGLISH})
-    routes = sorted({cell.route for cell in cells} - {cell.route for cell in used})
-    remarks = [f"languages left out, for want of a result of every route: {', '.join(codes)}"] if codes else []
-    return remarks + ([f"routes left out, for want of a second language: {', '.join(routes)}"] if routes else [])
+def _left_out(candidates: Sequence[Candidate], used: Sequence[Candidate]) -> list[str]:
+    """Return a remark on the languages, and one on the routes, that some candidates are of and none of `used`."""
+    codes = sorted(
+        {candidate.language for candidate in candidates} - {candidate.language for candidate in used} - {ENGLISH}
+    )
+    routes = sorted({candidate.route for candidate in candidates} - {candidate.route for candidate in used})
+    remarks = [f"languages left out, since a route has no result of them: {', '.join(codes)}"] if codes else []
+    return remarks + ([f"routes left out, since they have one language alone: {', '.join(routes)}"] if routes else [])
 
 
-def _conditions(cells: Sequence[Cell]) -> list[_Condition]:
+def _conditions(candidates: Sequence[Candidate]) -> list[_Condition]:
     """Return zero-shot on each test text, and each route after training."""
-    found = [_Condition(name, name) for query, name in ZERO_SHOT.items() if any(c.query == query for c in cells)]
-    routes = {cell.route: ZERO_SHOT[cell.query] for cell in cells}
+    found = [_Condition(name, name) for query, name in ZERO_SHOT.items() if any(c.query == query for c in candidates)]
+    routes = {candidate.route: ZERO_SHOT[candidate.query] for candidate in candidates}
     found += [_Condition(name, routes[name]) for name in ROUTES if name in routes]
     by_name = {condition.name: condition for condition in found}
-    for cell in cells:
-        by_name[ZERO_SHOT[cell.query]].scores[cell.language] = cell.zero_shot
-        by_name[cell.route].scores[cell.language] = cell.mean
+    for candidate in candidates:
+        by_name[ZERO_SHOT[candidate.query]].scores[candidate.language] = candidate.zero_shot
+        by_name[candidate.route].scores[candidate.language] = candidate.mean
     return found
 
 

@@ -94,18 +94,18 @@ def _blocks(tables: Sequence[Table], head: Callable[[str], str], body: Callable[
 def _markdown(table: Table) -> str:
     header = [_escape_markdown(name) for name in table.shown.columns]
     rule = ["---:" if numeric else "---" for numeric in _numeric_columns(table.shown)]
-    rows = [[_escape_markdown(cell) for cell in row] for row in table.shown.itertuples(index=False)]
+    rows = [[_escape_markdown(field) for field in row] for row in table.shown.itertuples(index=False)]
     lines = [f"| {' | '.join(row)} |" for row in [header, rule, *rows]]
     return f"**{_escape_markdown(table.title)}**\n\n" + "\n".join(lines) + f"\n\n{_escape_markdown(table.note)}"
 
 
-def _escape_markdown(cell: object) -> str:
-    return re.sub(r"([\\|`*<])", r"\\\1", str(cell)).replace("\n", " ")
+def _escape_markdown(field: object) -> str:
+    return re.sub(r"([\\|`*<])", r"\\\1", str(field)).replace("\n", " ")
 
 
 def _latex(table: Table, label: str) -> str:
     columns = "".join("r" if numeric else "l" for numeric in _numeric_columns(table.shown))
-    rows = [[_escape_latex(cell) for cell in row] for row in table.shown.itertuples(index=False)]
+    rows = [[_escape_latex(field) for field in row] for row in table.shown.itertuples(index=False)]
     header = " & ".join(map(_escape_latex, table.shown.columns))
     where = f" {table.group.dataset}, gallery: {table.group.gallery}." if table.group else ""
     return "\n".join(
@@ -127,11 +127,11 @@ def _latex(table: Table, label: str) -> str:
     )
 
 
-def _escape_latex(cell: object) -> str:
-    marked = _SIGNED.sub(lambda found: f"\0{found.group()}\0", str(cell))  # NUL stands for the dollar of mathematics
+def _escape_latex(field: object) -> str:
+    marked = _SIGNED.sub(lambda found: f"\0{found.group()}\0", str(field))  # NUL: a dollar of mathematics
     return "".join(_LATEX.get(sign, sign) for sign in marked.replace("\n", " ")).replace("\0", "$")
 
 
 def _numeric_columns(table: pd.DataFrame) -> list[bool]:
     """Return for each column whether all that it shows begins like a number."""
-    return [all(_NUMERIC.match(str(cell)) for cell in table[name] if str(cell)) for name in table.columns]
+    return [all(_NUMERIC.match(str(field)) for field in table[name] if str(field)) for name in table.columns]

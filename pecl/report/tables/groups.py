@@ -116,7 +116,7 @@ def one_group(results: Sequence[Result], but: frozenset[str] = frozenset()) -> G
 def _refusal(first: Result, second: Result, names: list[str], a: dict[str, Any], b: dict[str, Any]) -> str:
     differences = ", ".join(f"{name} {a[name]} against {b[name]}" for name in names)
     return (
-        f"{where(first)} and {where(second)} cannot stand in one table: they differ in {differences}; "
+        f"{where(first)} and {where(second)} cannot be put into one table: they differ in {differences}; "
         f"choose one with --where {names[0]}={quote(a[names[0]])}, or give the folder of one experiment"
     )
 
@@ -152,7 +152,7 @@ def select(results: Sequence[Result], conditions: Sequence[str]) -> list[Result]
     Keys are the fields of `Group`, those of the config, and `kind`.
 
     Raises:
-        ConfigError: a condition is no `key=value`, or of an unknown key.
+        ConfigError: a condition is not `key=value`, or has an unknown key.
         DataError: no result fulfils it.
     """
     left = list(results)

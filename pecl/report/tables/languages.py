@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from pecl.report.tables.cells import Cell, Setting, varying
+from pecl.report.tables.candidates import Candidate, Setting, varying
 from pecl.report.tables.groups import one_group
-from pecl.report.tables.rows import Row, cell_rows, remarks_on, runs_of, setting_columns
+from pecl.report.tables.rows import Row, candidate_rows, remarks_on, runs_of, setting_columns
 from pecl.report.tables.statistics import intervals
 from pecl.report.tables.table import INTERVAL, Table, frame, interval, number, spread
 from pecl.routes import ROUTES
@@ -24,38 +24,38 @@ COMPARISONS = tuple(
 )
 
 
-def routes_table(cells: Sequence[Cell]) -> Table:
+def routes_table(candidates: Sequence[Candidate]) -> Table:
     """Return language by route: zero-shot, and for each route mean and standard deviation over seeds, and the gain.
 
     The gain is paired: bootstrap over test items of (trained - zero-shot), averaged over seeds within an item.
 
     Raises:
-        DataError: the cells were not measured alike, see `one_group`.
+        DataError: the candidates were not measured alike, see `one_group`.
     """
-    runs = runs_of(cells)
+    runs = runs_of(candidates)
     group = one_group(runs)
-    rows = cell_rows(cells)
-    title = "Best cell of each language and route, chosen by validation"
-    shown = frame(_by_language(cells, rows))
-    return Table("routes", title, group, pd.DataFrame(rows), shown, runs, remarks_on(cells))
+    rows = candidate_rows(candidates)
+    title = "Best candidate of each language and route, chosen by validation"
+    shown = frame(_by_language(candidates, rows))
+    return Table("routes", title, group, pd.DataFrame(rows), shown, runs, remarks_on(candidates))
 
 
-def _by_language(cells: Sequence[Cell], rows: Sequence[Row]) -> list[Row]:
-    different = varying(cell.setting for cell in cells)
-    lines: dict[tuple[str, Setting], list[tuple[Cell, Row]]] = {}
-    for cell, row in zip(cells, rows, strict=True):
-        lines.setdefault((cell.language, cell.setting), []).append((cell, row))
-    queries = [query for query in ZERO_SHOT if any(cell.query == query for cell in cells)]
-    routes = [name for name in ROUTES if any(cell.route == name for cell in cells)]
+def _by_language(candidates: Sequence[Candidate], rows: Sequence[Row]) -> list[Row]:
+    different = varying(candidate.setting for candidate in candidates)
+    lines: dict[tuple[str, Setting], list[tuple[Candidate, Row]]] = {}
+    for candidate, row in zip(candidates, rows, strict=True):
+        lines.setdefault((candidate.language, candidate.setting), []).append((candidate, row))
+    queries = [query for query in ZERO_SHOT if any(candidate.query == query for candidate in candidates)]
+    routes = [name for name in ROUTES if any(candidate.route == name for candidate in candidates)]
     return [_line(lines[key], different, queries, routes) for key in lines]
 
 
 def _line(
-    line: Sequence[tuple[Cell, Row]], different: Sequence[str], queries: Sequence[str], routes: Sequence[str]
+    line: Sequence[tuple[Candidate, Row]], different: Sequence[str], queries: Sequence[str], routes: Sequence[str]
 ) -> Row:
     first = line[0][0]
-    zero_shot = {cell.query: number(cell.zero_shot) for cell, _ in line}
-    by_route = {cell.route: row for cell, row in line}
+    zero_shot = {candidate.query: number(candidate.zero_shot) for candidate, _ in line}
+    by_route = {candidate.route: row for candidate, row in line}
     shown = {"language": first.language, **setting_columns(first, different)}
     shown |= {ZERO_SHOT[query]: zero_shot.get(query, "") for query in queries}
     for name in routes:
@@ -65,28 +65,28 @@ def _line(
     return shown
 
 
-def aligned_table(cells: Sequence[Cell]) -> Table | None:
+def aligned_table(candidates: Sequence[Candidate]) -> Table | None:
     """Return each aligned route against the baseline with the same query; None where no language has both.
 
     The difference is paired: bootstrap over test items of (aligned - baseline), each averaged over its seeds.
 
     Raises:
-        DataError: the cells were not measured alike, see `one_group`.
+        DataError: the candidates were not measured alike, see `one_group`.
     """
-    group = one_group(runs_of(cells))
-    by_key = {(cell.language, cell.setting, cell.route): cell for cell in cells}
+    group = one_group(runs_of(candidates))
+    by_key = {(candidate.language, candidate.setting, candidate.route): candidate for candidate in candidates}
     pairs = [
-        (cell, by_key[cell.language, cell.setting, baseline])
-        for cell in cells
+        (candidate, by_key[candidate.language, candidate.setting, baseline])
+        for candidate in candidates
         for aligned, baseline in COMPARISONS
-        if cell.route == aligned and (cell.language, cell.setting, baseline) in by_key
+        if candidate.route == aligned and (candidate.language, candidate.setting, baseline) in by_key
     ]
     if not pairs:
         return None
-    used = [cell for pair in pairs for cell in pair]
+    used = [candidate for pair in pairs for candidate in pair]
     found = intervals([aligned.trained_hits - baseline.trained_hits for aligned, baseline in pairs]).tolist()
     rows = [_difference(*pair, low, high) for pair, (low, high) in zip(pairs, found, strict=True)]
-    different = varying(cell.setting for cell in used)
+    different = varying(candidate.setting for candidate in used)
     shown = frame([_shown_difference(*pair, row, different) for pair, row in zip(pairs, rows, strict=True)])
     remarks = remarks_on(used)
     return Table(
@@ -94,7 +94,7 @@ def aligned_table(cells: Sequence[Cell]) -> Table | None:
     )
 
 
-def _difference(aligned: Cell, baseline: Cell, low: float, high: float) -> Row:
+def _difference(aligned: Candidate, baseline: Candidate, low: float, high: float) -> Row:
     return {
         "language": aligned.language,
         **dict(aligned.setting),
@@ -113,7 +113,7 @@ def _difference(aligned: Cell, baseline: Cell, low: float, high: float) -> Row:
     }
 
 
-def _shown_difference(aligned: Cell, baseline: Cell, row: Row, different: Sequence[str]) -> Row:
+def _shown_difference(aligned: Candidate, baseline: Candidate, row: Row, different: Sequence[str]) -> Row:
     return {
         "language": aligned.language,
         **setting_columns(aligned, different),

@@ -26,7 +26,7 @@ def published_table(published: dict[str, Any], results: Sequence[Result]) -> Tab
     """Return the published scores, ours of the same pair of towers below each, then ours of other pairs.
 
     Only evaluations of the plain tower on that data set enter, with exactly that gallery, target captions as the test
-    text, and scored by that metric; cells where we have no run stay empty.
+    text, and scored by that metric; fields where we have no run stay empty.
     """
     ours = _ours(published, results)
     rows: list[Row] = []

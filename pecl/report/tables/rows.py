@@ -1,4 +1,4 @@
-"""What the tables of chosen cells share: a row of raw numbers a cell, and how its scores are shown."""
+"""What the tables of chosen candidates share: a row of raw numbers a candidate, and how its scores are shown."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pecl.config import ExperimentConfig
-from pecl.report.tables.cells import Cell, varying
+from pecl.report.tables.candidates import Candidate, varying
 from pecl.report.tables.groups import group_of
 from pecl.report.tables.statistics import intervals
 from pecl.report.tables.table import INTERVAL, interval, number, spread
@@ -19,42 +19,44 @@ _NONE = {"shots": "all", "train_size": "all", "joint": "alone"}  # what None mea
 _ALWAYS = ("adapter", "train_on", "shots")  # fields of a setting that a reader looks for, equal or not
 
 
-def runs_of(cells: Sequence[Cell]) -> tuple[Result, ...]:
-    """Return the runs of all cells."""
-    return tuple(run for cell in cells for run in cell.runs)
+def runs_of(candidates: Sequence[Candidate]) -> tuple[Result, ...]:
+    """Return the runs of all candidates."""
+    return tuple(run for candidate in candidates for run in candidate.runs)
 
 
-def cell_rows(cells: Sequence[Cell]) -> list[Row]:
-    """Return the raw numbers of each cell: scores before and after, gain and its interval, and what it was."""
-    different = varying(cell.setting for cell in cells)
-    found = intervals([cell.gains for cell in cells])
-    return [_row(cell, low, high, different) for cell, (low, high) in zip(cells, found.tolist(), strict=True)]
+def candidate_rows(candidates: Sequence[Candidate]) -> list[Row]:
+    """Return the raw numbers of each candidate: scores before and after, gain and its interval, and what it was."""
+    different = varying(candidate.setting for candidate in candidates)
+    found = intervals([candidate.gains for candidate in candidates])
+    return [
+        _row(candidate, low, high, different) for candidate, (low, high) in zip(candidates, found.tolist(), strict=True)
+    ]
 
 
-def _row(cell: Cell, low: float, high: float, different: Sequence[str]) -> Row:
-    group = group_of(cell.chosen_run)
-    setting = {name: value for name, value in cell.setting if name in _ALWAYS or name in different}
+def _row(candidate: Candidate, low: float, high: float, different: Sequence[str]) -> Row:
+    group = group_of(candidate.chosen_run)
+    setting = {name: value for name, value in candidate.setting if name in _ALWAYS or name in different}
     return {
-        "language": cell.language,
-        "route": cell.route,
+        "language": candidate.language,
+        "route": candidate.route,
         **setting,
-        "test_text": cell.query,
-        "zero_shot": cell.zero_shot,
-        "mean": cell.mean,
-        "std": cell.std,
-        "gain": cell.mean - cell.zero_shot,
+        "test_text": candidate.query,
+        "zero_shot": candidate.zero_shot,
+        "mean": candidate.mean,
+        "std": candidate.std,
+        "gain": candidate.mean - candidate.zero_shot,
         "gain_low": low,
         "gain_high": high,
-        "val": cell.validation,
-        "lr": cell.config.lr,
-        **alignment_of(cell.config),
-        "cells_compared": cell.compared,
-        "cells_without_the_seed": cell.aside,
+        "val": candidate.validation,
+        "lr": candidate.config.lr,
+        **alignment_of(candidate.config),
+        "candidates_compared": candidate.compared,
+        "candidates_without_the_seed": candidate.aside,
         "metric": group.metric,
-        "test_captions": cell.captions,
+        "test_captions": candidate.captions,
         **asdict(group),
-        "seeds": cell.seeds,
-        "run_ids": cell.run_ids,
+        "seeds": candidate.seeds,
+        "run_ids": candidate.run_ids,
     }
 
 
@@ -64,23 +66,23 @@ def alignment_of(config: ExperimentConfig) -> Row:
     return {name: getattr(config, name) if aligned else None for name in ("alignment", "alignment_weight")}
 
 
-def setting_columns(cell: Cell, different: Sequence[str]) -> Row:
-    """Return the fields of a cell's setting that differ within a table, as text."""
-    return {name.replace("_", " "): setting_text(name, value) for name, value in cell.setting if name in different}
+def setting_columns(candidate: Candidate, different: Sequence[str]) -> Row:
+    """Return the fields of a candidate's setting that differ within a table, as text."""
+    return {name.replace("_", " "): setting_text(name, value) for name, value in candidate.setting if name in different}
 
 
-def setting_remark(cells: Sequence[Cell]) -> str:
-    """Return what all cells of a table share of the fields that a reader looks for."""
-    different = varying(cell.setting for cell in cells)
-    shared = [(name, value) for name, value in cells[0].setting if name in _ALWAYS and name not in different]
+def setting_remark(candidates: Sequence[Candidate]) -> str:
+    """Return what all candidates of a table share of the fields that a reader looks for."""
+    different = varying(candidate.setting for candidate in candidates)
+    shared = [(name, value) for name, value in candidates[0].setting if name in _ALWAYS and name not in different]
     return ", ".join(f"{name.replace('_', ' ')} {setting_text(name, value)}" for name, value in shared)
 
 
-def remarks_on(cells: Sequence[Cell]) -> tuple[str, ...]:
-    """Return the remarks that tables of chosen cells share."""
-    aside = sum(cell.aside for cell in cells)
-    without = f"{aside} cells could not be compared, for want of a run with the seed of the others"
-    return tuple(filter(None, [setting_remark(cells), without if aside else ""]))
+def remarks_on(candidates: Sequence[Candidate]) -> tuple[str, ...]:
+    """Return the remarks that tables of chosen candidates share."""
+    aside = sum(candidate.aside for candidate in candidates)
+    without = f"{aside} candidates could not be compared: they have no run with the seed of the others"
+    return tuple(filter(None, [setting_remark(candidates), without if aside else ""]))
 
 
 def score_columns(row: Row) -> Row:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from pecl.report.tables.cells import differing_fields
+from pecl.report.tables.candidates import differing_fields
 from pecl.report.tables.groups import group_of
 from pecl.report.tables.rows import Row, alignment_of, setting_text
 from pecl.report.tables.statistics import BEST, gain, hits, intervals
@@ -20,8 +20,8 @@ def runs_table(results: Sequence[Result]) -> Table:
     """Return all trainings of one group."""
     results = sorted(results, key=_training_order)
     return Table(
-        "cells",
-        "All cells",
+        "runs",
+        "All runs",
         group_of(results[0]),
         pd.DataFrame(rows := training_rows(results)),
         _shown_trainings(results, rows),
@@ -110,7 +110,7 @@ def evaluation_table(results: Sequence[Result]) -> pd.DataFrame:
             "language": row["language"],
             "dataset": row["dataset"],
             "test text": row["test_text"],
-            "module": row["adapter"],
+            "adapter": row["adapter"],
             "gallery": f"{row['gallery_size']} {row['gallery_kind']}",
             **{_readable(name): f"{value:.3f}" for name, value in row.items() if "recall@" in name and name != METRIC},
             "mean R@1": f"{row[METRIC]:.3f}",

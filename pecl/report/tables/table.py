@@ -31,7 +31,7 @@ class Table:
         results: runs that the numbers come from.
         remarks: further sentences of the note.
         bootstrap: whether it has intervals.
-        ids_shown: whether the run ids stand in the table already.
+        ids_shown: whether the table shows the run ids already.
     """
 
     name: str

@@ -10,12 +10,12 @@ from helpers.tiny import sentences, tiny_tower
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.opendelta import from_opendelta_state_dict, infer_configs, load_released_checkpoint
-from pecl.adapters.methods.bottleneck import BottleneckConfig
-from pecl.adapters.methods.compacter import CompacterConfig
-from pecl.adapters.methods.head import HeadConfig
-from pecl.adapters.methods.layer_norm import LayerNormConfig
-from pecl.adapters.methods.lora import LoraConfig
-from pecl.adapters.methods.soft_prompt import SoftPromptConfig
+from pecl.adapters.kinds.bottleneck import BottleneckConfig
+from pecl.adapters.kinds.compacter import CompacterConfig
+from pecl.adapters.kinds.head import HeadConfig
+from pecl.adapters.kinds.layer_norm import LayerNormConfig
+from pecl.adapters.kinds.lora import LoraConfig
+from pecl.adapters.kinds.soft_prompt import SoftPromptConfig
 from pecl.errors import WeightsError
 
 QUERY = "encoder.layer.0.attention.self.query"
@@ -58,7 +58,7 @@ class TestLoadReleasedCheckpoint:
 
     def test_runs_nothing(self, tmp_path):
         torch.save(released_state(a=Runs()), tmp_path / "x.ckpt")
-        with pytest.raises(WeightsError, match=r"x\.ckpt is no state dict that can be read safely") as caught:
+        with pytest.raises(WeightsError, match=r"x\.ckpt: expected a state dict that can be read safely") as caught:
             load_released_checkpoint(tmp_path / "x.ckpt")
         assert "\n" not in str(caught.value)
 
@@ -81,14 +81,14 @@ class TestLoadReleasedCheckpoint:
     @pytest.mark.parametrize("content", [b"", b"not a pickle", bytes(range(200))])
     def test_damaged(self, tmp_path, content):
         (tmp_path / "x.ckpt").write_bytes(content)
-        with pytest.raises(WeightsError, match="no state dict that can be read safely"):
+        with pytest.raises(WeightsError, match="expected a state dict that can be read safely"):
             load_released_checkpoint(tmp_path / "x.ckpt")
 
     def test_cut_short(self, tmp_path):
         torch.save(released_state(a=torch.randn(100)), tmp_path / "x.ckpt")
         whole = (tmp_path / "x.ckpt").read_bytes()
         (tmp_path / "x.ckpt").write_bytes(whole[: len(whole) // 2])
-        with pytest.raises(WeightsError, match="no state dict that can be read safely"):
+        with pytest.raises(WeightsError, match="expected a state dict that can be read safely"):
             load_released_checkpoint(tmp_path / "x.ckpt")
 
 

@@ -89,8 +89,8 @@ def test_missing_table_and_unknown_kind(tmp_path):
         check_captions_file(tmp_path / "mine.xlsx")
 
 
-cells = st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1).map(str.strip).filter(bool)
-tables = st.lists(st.tuples(cells, cells), min_size=1, max_size=8)
+fields = st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1).map(str.strip).filter(bool)
+tables = st.lists(st.tuples(fields, fields), min_size=1, max_size=8)
 
 
 @pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl"])

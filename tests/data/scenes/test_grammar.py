@@ -143,7 +143,7 @@ def test_phrasings_differ_in_what_comes_first():
 
 
 def test_table_reports_a_row_of_wrong_length():
-    with pytest.raises(ValueError, match="row 'dog' has 1 cells, expected 2"):
+    with pytest.raises(ValueError, match="row 'dog' has 1 fields, expected 2"):
         table("noun | sg | pl\ndog | dog")
 
 

@@ -86,7 +86,7 @@ def test_known_captions():
 
 
 def test_bad_arguments():
-    with pytest.raises(DataError, match="scenes/de: size is 0, expected at least 1"):
+    with pytest.raises(DataError, match="scenes/de: size: expected a whole number >= 1, got 0"):
         load_scenes("de", 0)
     with pytest.raises(ConfigError, match="unknown language 'xx'"):
         load_scenes("xx", 10)

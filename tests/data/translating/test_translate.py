@@ -103,7 +103,7 @@ def test_a_killed_run_leaves_whole_batches(cache):
 def test_a_file_that_is_no_cache_is_named(cache):
     cache.path.parent.mkdir()
     cache.path.write_bytes(b"no database" * 100)
-    with pytest.raises(DataError, match=r"translations\.sqlite is no cache.*remove it"):
+    with pytest.raises(DataError, match=r"translations\.sqlite is not a cache.*remove it"):
         translate(["a"], Counting(), cache)
 
 

@@ -224,7 +224,7 @@ def test_dequantisation_equals_scalar_loop(blocks, seed):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda b: b"GGUF" + b[4:], "expected b'E5S1'"),
+        (lambda b: b"GGUF" + b[4:], "expected an E5S1 file, which begins with b'E5S1', got b'GGUF'"),
         (lambda b: b[:4] + struct.pack("<I", 7) + b[8:], "version 7, expected version 1"),
         (lambda b: b[:60], "truncated"),
         (lambda b: b[:-1], "truncated"),

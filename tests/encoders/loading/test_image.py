@@ -115,7 +115,7 @@ def test_timm_mistakes(tmp_path):
         load_image_checkpoint(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "architecture": "test_rsnet"}))
-    with pytest.raises(WeightsError, match=r"names 'test_rsnet', no model of timm's; did you mean 'test_resnet'"):
+    with pytest.raises(WeightsError, match=r"names 'test_rsnet', expected a model of timm; did you mean 'test_resnet'"):
         load_image_checkpoint(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({**config, "architecture": "test_vit"}))
     with pytest.raises(WeightsError, match="do not fit timm's test_vit"):

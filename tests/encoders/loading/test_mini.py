@@ -120,7 +120,7 @@ def test_foreign_checkpoints_are_refused(tmp_path):
     with pytest.raises(WeightsError, match="damaged or no PyTorch checkpoint"):
         load_mini_image(path, heads=None)
     torch.save({"weight": torch.zeros(3)}, path)
-    with pytest.raises(WeightsError, match="expected 296 named tensors"):
+    with pytest.raises(WeightsError, match="expected the 296 named tensors"):
         load_mini_image(path, heads=None)
     torch.save({f"layer{i}": torch.zeros(3) for i in range(296)}, path)
     with pytest.raises(WeightsError, match="layer0 does not fit"):

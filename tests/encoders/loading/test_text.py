@@ -167,7 +167,7 @@ def test_settings(tmp_path):
     assert (tower.pooling, tower.max_length, tower.embedding_dim) == ("cls", 9, 32)
     assert tower.encode_text(TEXTS).dtype == torch.float32
     assert load(tmp_path).max_length == 112  # 114 positions, of which XLM-R leaves the first two unused
-    with pytest.raises(ConfigError, match="max_length 113 is out of range: the model takes 1 to 112"):
+    with pytest.raises(ConfigError, match="max_length: expected a whole number from 1 to 112, got 113"):
         load(tmp_path, max_length=113)
 
 
@@ -191,7 +191,7 @@ def test_surplus_layers_are_refused(tmp_path):
     ("damage", "message"),
     [
         (lambda f: (f / "config.json").unlink(), "lacks config.json.*partial download"),
-        (lambda f: (f / "config.json").write_text('{"model_type": '), "config.json is no valid JSON.*cut short"),
+        (lambda f: (f / "config.json").write_text('{"model_type": '), "config.json: expected JSON .*cut short"),
         (lambda f: (f / "config.json").write_text("[]"), "holds a list, expected an object"),
         (lambda f: (f / "config.json").write_text('{"model_type": "xlm-robrta"}'), "did you mean 'xlm-roberta'"),
         (lambda f: (f / "model.safetensors").unlink(), "holds no weights: expected model.safetensors or pytorch_model"),

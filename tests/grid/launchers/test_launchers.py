@@ -30,7 +30,7 @@ from pecl.grid.launchers.worker import main as worker
 from pecl.results.locks import hold
 from pecl.results.result import collect
 
-# Stands for a worker: says what it was given, and ends as its first cell's seed says.
+# Stands for a worker: says what it was given, and ends as its first run's seed says.
 STUB = """#!{python}
 import json, os, sys, yaml
 text = []
@@ -38,8 +38,8 @@ for line in sys.stdin:
     if line == "...\\n":
         break
     text.append(line)
-cells = yaml.safe_load("".join(text))["cells"]
-seed = cells[0]["seed"]
+runs = yaml.safe_load("".join(text))["runs"]
+seed = runs[0]["seed"]
 names = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
 said = {{"arguments": sys.argv[1:], **{{name: os.environ.get(name) for name in names}}}}
 open(os.path.join({folder!r}, f"{{seed}}.json"), "w").write(json.dumps(said))
@@ -66,7 +66,7 @@ def tasks(*seeds, **values):
 
 
 def ends(events):
-    return {event.task.cells[0].seed: event for event in events if event.kind in ("finished", "busy")}
+    return {event.task.configs[0].seed: event for event in events if event.kind in ("finished", "busy")}
 
 
 def test_the_end_of_a_worker_is_understood(stub):
@@ -129,7 +129,7 @@ def test_a_task_travels_as_yaml():
     (task,) = tasks(3, language="jp", lr=1e-5)
     assert Task.from_yaml(task.to_yaml()) == (task, os.getcwd())
     with pytest.raises(ConfigError, match="a mapping with"):
-        Task.from_yaml("cells: []")
+        Task.from_yaml("runs: []")
 
 
 def test_options_are_numbers_where_they_can_be():
@@ -150,7 +150,7 @@ def test_a_worker_says_what_is_wrong_with_its_task(tmp_path, small, capsys):
 
 @pytest.fixture
 def task_file(small, tmp_path):
-    """The config file of one small cell."""
+    """The config file of one small run."""
     path = tmp_path / "task.yaml"
     path.write_text(Task((make_config(small),)).to_yaml())
     return path
@@ -164,7 +164,7 @@ def deaf_to_interrupts():
     signal.signal(signal.SIGINT, before)
 
 
-def test_a_worker_leaves_a_cell_that_another_process_is_at_work_on(task_file, small, capsys, deaf_to_interrupts):
+def test_a_worker_leaves_a_run_that_another_process_is_at_work_on(task_file, small, capsys, deaf_to_interrupts):
     with hold(small["out"], [make_config(small).run_id()]):
         assert worker([str(task_file)]) == 75
     assert "is being trained by another process" in capsys.readouterr().err.splitlines()[-1]
@@ -227,7 +227,7 @@ def test_a_preempted_slurm_job_is_queued_again_with_its_task(tmp_path):
     queued = []
     environment = SimpleNamespace(global_rank=0, _requeue=queued.append)
     paths = SimpleNamespace(submitted_pickle=tmp_path / "submitted.pkl")
-    text = "folder: .\ncells: [{epoch: 3}]"
+    text = "folder: .\nruns: [{epoch: 3}]"
     submission = DelayedSubmission(_Job(), text)
     submission.set_timeout(timeout_min=60, max_num_timeout=3)
     with pytest.raises(SystemExit):
@@ -273,7 +273,7 @@ LRS = [1e-2, 1e-3]
 
 @pytest.fixture(scope="module")
 def here(folder):
-    """What a grid of this process makes of two cells: a summary of the results, and the names of the files."""
+    """What a grid of this process makes of two runs: a summary of the results, and the names of the files."""
     import torch
 
     before = torch.get_num_threads()
@@ -311,7 +311,7 @@ def test_slurm_gives_what_this_process_gives(here, on_disk, tmp_path, monkeypatc
         make_launcher("slurm", None, ["partitoin=gpu"])
 
 
-def test_a_slurm_job_that_dies_is_a_failed_cell(on_disk, tmp_path, monkeypatch):
+def test_a_slurm_job_that_dies_is_a_failed_run(on_disk, tmp_path, monkeypatch):
     pytest.importorskip("submitit")
     from helpers.slurm_stub import install
 
@@ -340,7 +340,7 @@ def start(values, *arguments):
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def long_cells(on_disk):
+def long_runs(on_disk):
     return {**on_disk, "epochs": 20_000, "lr": "1e-2,1e-3"}
 
 
@@ -368,7 +368,7 @@ def is_running(pid):
 
 @pytest.mark.slow
 def test_ctrl_c_stops_workers_after_they_saved(on_disk):
-    process, workers = start_two_at_work(long_cells(on_disk))
+    process, workers = start_two_at_work(long_runs(on_disk))
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
@@ -380,8 +380,8 @@ def test_ctrl_c_stops_workers_after_they_saved(on_disk):
 
 
 @pytest.mark.slow
-def test_workers_end_with_a_killed_grid_and_a_killed_worker_is_a_failed_cell(on_disk):
-    process, workers = start_two_at_work(values := long_cells(on_disk))
+def test_workers_end_with_a_killed_grid_and_a_killed_worker_is_a_failed_run(on_disk):
+    process, workers = start_two_at_work(values := long_runs(on_disk))
     process.kill()
     process.communicate()
     wait_until(lambda: not any(is_running(pid) for pid in workers), 60, "the end of the killed grid's workers")
@@ -389,7 +389,7 @@ def test_workers_end_with_a_killed_grid_and_a_killed_worker_is_a_failed_cell(on_
     wait_until(lambda: workers_of(process) and list(Path(on_disk["out"]).glob(".locks/*")), 120, "a worker's lock")
     os.kill(workers_of(process)[0], signal.SIGKILL)
     out = Path(on_disk["out"])
-    failed = wait_until(lambda: [p for p in out.glob("*.json") if '"failed"' in p.read_text()], 120, "a failed cell")
+    failed = wait_until(lambda: [p for p in out.glob("*.json") if '"failed"' in p.read_text()], 120, "a failed run")
     assert "WorkerDiedError: the worker was killed by SIGKILL" in json.loads(failed[0].read_text())["error"]
     process.send_signal(signal.SIGINT)
     process.communicate()

@@ -84,7 +84,7 @@ def column(page, caption, name):
 
 
 def test_a_click_sorts_by_number_and_another_the_other_way_round(page):
-    heading, values = column(page, "All cells", "lr")
+    heading, values = column(page, "All runs", "lr")
     heading.find_element(By.TAG_NAME, "button").click()
     assert values() == ["0.001", "0.0001", "0.0001", "5e-05"]  # as text, 5e-05 would come first
     assert heading.get_attribute("aria-sort") == "descending"
@@ -94,7 +94,7 @@ def test_a_click_sorts_by_number_and_another_the_other_way_round(page):
 
 
 def test_words_sort_by_the_keyboard_too(page):
-    heading, values = column(page, "All cells", "language")
+    heading, values = column(page, "All runs", "language")
     heading.find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
     assert values() == ["cs", "de", "de", "de"]
 

@@ -76,11 +76,11 @@ def test_the_command_of_a_run_gives_its_config_back(values):
     assert language_configs(parser.parse_args(words[2:])) == [config]
 
 
-def test_the_command_of_a_cell_that_was_trained_in_one_pass_with_others_says_so():
+def test_the_command_of_a_run_that_was_trained_in_one_pass_with_others_says_so():
     alone, *_ = side_by_side([make_config({"seed": 3})])
     assert run_command(replace(train(4, 6), config=alone)) == "pecl train --seed 3"
-    cell, _ = side_by_side([make_config({"seed": 3}), make_config({"seed": 4})])
-    command = run_command(replace(train(4, 6), config=cell, fleet=Fleet(2, 0)))
+    config, _ = side_by_side([make_config({"seed": 3}), make_config({"seed": 4})])
+    command = run_command(replace(train(4, 6), config=config, fleet=Fleet(2, 0)))
     assert command == "pecl train --seed 3  # its dropout is that of a grid with --fleet 2"
 
 
@@ -101,7 +101,7 @@ def test_the_command_of_a_cell_that_was_trained_in_one_pass_with_others_says_so(
         ("", None),
     ],
 )
-def test_number_that_a_cell_sorts_by(text, expected):
+def test_number_that_a_field_sorts_by(text, expected):
     assert leading_number(text) == expected
 
 
@@ -267,4 +267,4 @@ def test_the_command_writes_page_and_plots_and_prints_their_paths(made, tmp_path
 
 def test_the_command_refuses_a_number_of_captions_that_is_none(tmp_path, capsys):
     assert main(["report", str(tmp_path), "--html", str(tmp_path / "html"), "--gallery-captions", "-3"]) == 2
-    assert "expected 0 or more" in capsys.readouterr().err
+    assert "expected a number of captions >= 0" in capsys.readouterr().err

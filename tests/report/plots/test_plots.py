@@ -141,10 +141,10 @@ def test_several_seeds_have_their_standard_deviation_as_bar():
 
 
 def test_heat_map_shows_gains_and_frames_the_choice_of_validation():
-    cells = {(1e-4, 0.03): (6, 0.5), (1e-4, 0.3): (8, 0.9), (2e-4, 0.03): (10, 0.7), (2e-4, 0.3): (4, 0.6)}
+    candidates = {(1e-4, 0.03): (6, 0.5), (1e-4, 0.3): (8, 0.9), (2e-4, 0.03): (10, 0.7), (2e-4, 0.3): (4, 0.6)}
     results = [
         train(4, after, val=val, language="de", lr=lr, alignment_weight=weight)
-        for (lr, weight), (after, val) in cells.items()
+        for (lr, weight), (after, val) in candidates.items()
     ]
     plot = drawn(results, "heat-map")
     axes = plot.figure.axes[0]

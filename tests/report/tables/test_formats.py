@@ -29,32 +29,32 @@ def awkward(results):
     return replace(table, title=AWKWARD, shown=shown)
 
 
-def shown_cells(table):
-    return [list(table.shown.columns), *([str(cell) for cell in row] for row in table.shown.itertuples(index=False))]
+def shown_fields(table):
+    return [list(table.shown.columns), *([str(field) for field in row] for row in table.shown.itertuples(index=False))]
 
 
 def read_markdown(text):
-    """Return the tables of GitHub Markdown as lists of rows of cells, escapes undone."""
+    """Return the tables of GitHub Markdown as lists of rows of fields, escapes undone."""
     tables, rows = [], []
     for line in [*text.splitlines(), ""]:
         if line.startswith("|"):
-            cells = re.split(r"(?<!\\) \| ", line.removeprefix("| ").removesuffix(" |"))
-            rows.append([re.sub(r"\\([\\|`*<])", r"\1", cell).strip() for cell in cells])
+            fields = re.split(r"(?<!\\) \| ", line.removeprefix("| ").removesuffix(" |"))
+            rows.append([re.sub(r"\\([\\|`*<])", r"\1", field).strip() for field in fields])
         elif rows:
-            assert all(set(cell) <= set("-:") for cell in rows[1])
+            assert all(set(field) <= set("-:") for field in rows[1])
             tables.append([rows[0], *rows[2:]])
             rows = []
     return tables
 
 
 def read_latex(text):
-    """Return the tabulars of a LaTeX document as lists of rows of cells, escapes undone; checks its structure."""
+    """Return the tabulars of a LaTeX document as lists of rows of fields, escapes undone; checks its structure."""
     tables = []
     for body in re.findall(r"\\begin\{table\}(.*?)\\end\{table\}", text, re.DOTALL):
         columns, inner = re.search(r"\\begin\{tabular\}\{([lr]+)\}\n(.*)\\end\{tabular\}", body, re.DOTALL).groups()
         assert re.fullmatch(r"\\toprule\n[^\n]+\n\\midrule\n.*\n\\bottomrule\n", inner, re.DOTALL)
         lines = [line for line in inner.splitlines() if not re.fullmatch(r"\\\w+rule", line)]
-        rows = [[plain(cell) for cell in re.split(r"(?<!\\)&", line.removesuffix(r" \\"))] for line in lines]
+        rows = [[plain(field) for field in re.split(r"(?<!\\)&", line.removesuffix(r" \\"))] for line in lines]
         assert {len(row) for row in rows} == {len(columns)}
         tables.append(rows)
     return tables
@@ -71,16 +71,16 @@ def plain(latex):
 def test_markdown_read_back_is_what_was_shown(results, awkward):
     tables = report(results).tables
     assert read_markdown(FORMATS["markdown"].write(tables)) == [
-        [[cell.strip() for cell in row] for row in shown_cells(table)] for table in tables
+        [[field.strip() for field in row] for row in shown_fields(table)] for table in tables
     ]
-    assert read_markdown(FORMATS["markdown"].write([awkward])) == [shown_cells(awkward)]
+    assert read_markdown(FORMATS["markdown"].write([awkward])) == [shown_fields(awkward)]
 
 
 def test_latex_read_back_is_what_was_shown(results, awkward):
     tables = report(results).tables
     text = FORMATS["latex"].write(tables)
-    assert read_latex(text) == [shown_cells(table) for table in tables]
-    assert read_latex(FORMATS["latex"].write([awkward])) == [shown_cells(awkward)]
+    assert read_latex(text) == [shown_fields(table) for table in tables]
+    assert read_latex(FORMATS["latex"].write([awkward])) == [shown_fields(awkward)]
     labels = re.findall(r"\\label\{(.*?)\}", text)
     assert len(set(labels)) == len(tables)
 

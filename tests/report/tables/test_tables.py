@@ -6,11 +6,11 @@ import pytest
 from helpers.report_results import both, changed, evaluate, made, ranked, train
 
 from pecl.errors import DataError
-from pecl.report.tables import chosen_cells, module_table, report, training_table
+from pecl.report.tables import adapter_table, chosen_candidates, report, training_table
+from pecl.report.tables.adapters import shots_table
 from pecl.report.tables.disparity import disparity_table
 from pecl.report.tables.languages import COMPARISONS, aligned_table, routes_table
-from pecl.report.tables.modules import shots_table
-from pecl.report.tables.rows import cell_rows
+from pecl.report.tables.rows import candidate_rows
 from pecl.retrieval.measures import METRIC
 from pecl.routes import ROUTES
 
@@ -57,7 +57,7 @@ def test_aligned_routes_are_set_against_the_baseline_of_the_same_query():
     assert (row["aligned"], row["baseline"]) == ("method1", "baseline1")
     assert row["difference"] == pytest.approx(0.2)
     assert 0 <= row["difference_low"] < 0.2 < row["difference_high"]
-    assert aligned_table(chosen_cells(results[:1])) is None
+    assert aligned_table(chosen_candidates(results[:1])) is None
 
 
 def test_a_difference_is_paired_over_the_same_items():
@@ -96,7 +96,7 @@ def test_each_route_closes_the_gap_of_its_own_test_text():
 
 
 def test_disparity_is_of_the_mean_over_seeds():
-    """de has 0.4, 0.6 and 0.8 by seed, fr 0.2 and 0.6; seed 1, by which cells are chosen, has the lowest of each."""
+    """de has 0.4, 0.6 and 0.8 by seed, fr 0.2 and 0.6; seed 1, which chooses, has the lowest of each."""
     results = [train(1, hits, size=10, language="de", seed=seed) for seed, hits in ((1, 4), (2, 6), (3, 8))]
     results += [train(1, hits, size=10, language="fr", seed=seed) for seed, hits in ((1, 2), (2, 6))]
     _, trained = rows(languages(results))
@@ -124,29 +124,29 @@ def _english(hits, run_id, kind=train, **values):
 def test_the_english_reference_is_zero_shot_on_english_captions_of_the_same_gallery(others, used):
     results = [train(4, 6, size=10, language=code) for code in ("de", "fr")]
     for found in ([*others, _english(8, "5")], [_english(8, "5"), *others]):
-        table = disparity_table(chosen_cells(results), found)
+        table = disparity_table(chosen_candidates(results), found)
         assert rows(table)[0]["english_zero_shot"] == pytest.approx(used / 10)
 
 
 def test_english_of_another_split_is_no_reference():
     results = [train(4, 6, size=10, language=code) for code in ("de", "fr")]
     for wrong in (_english(3, "0", split_seed=7), _english(3, "0", query="target_to_english")):
-        assert math.isnan(rows(disparity_table(chosen_cells(results), [wrong]))[0]["gap_to_english"])
+        assert math.isnan(rows(disparity_table(chosen_candidates(results), [wrong]))[0]["gap_to_english"])
 
 
-def test_a_row_shows_the_validation_score_that_the_cell_was_chosen_by():
-    """Seed 0 is there for one cell alone, so cells are compared at seed 1."""
+def test_a_row_shows_the_validation_score_that_the_candidate_was_chosen_by():
+    """Seed 0 is there for one candidate alone, so candidates are compared at seed 1."""
     results = [train(2, 6, size=10, seed=0, val=0.9), train(2, 8, size=10, seed=1, val=0.4)]
     results.append(train(2, 7, size=10, seed=1, val=0.3, lr=1e-3))
-    (row,) = cell_rows(chosen_cells(results))
+    (row,) = candidate_rows(chosen_candidates(results))
     assert (row["val"], row["mean"], row["gain"]) == pytest.approx((0.4, 0.7, 0.5))
     assert row["seeds"] == [0, 1]
 
 
 def test_a_row_names_the_alignment_of_routes_that_have_one():
     values = {"alignment": "contrastive", "alignment_weight": 0.3}
-    cells = chosen_cells([train(4, 6, route=name, **values) for name in ROUTES])
-    found = {row["route"]: (row["alignment"], row["alignment_weight"]) for row in cell_rows(cells)}
+    candidates = chosen_candidates([train(4, 6, route=name, **values) for name in ROUTES])
+    found = {row["route"]: (row["alignment"], row["alignment_weight"]) for row in candidate_rows(candidates)}
     aligned, alone = dict.fromkeys(("method1", "method2", "method3"), ("contrastive", 0.3)), (None, None)
     assert found == {**aligned, "baseline1": alone, "baseline2": alone}
 
@@ -155,14 +155,14 @@ def test_only_languages_with_a_result_of_every_route_enter_and_the_others_are_na
     results = [train(4, 6, language=code, route=name) for code in ("de", "fr") for name in ("method1", "baseline1")]
     table = languages([*results, train(1, 2, language="jp")])
     assert [row["languages"] for row in rows(table)] == [["de", "fr"]] * 3
-    assert "languages left out, for want of a result of every route: jp" in table.note
+    assert "languages left out, since a route has no result of them: jp" in table.note
 
 
 def test_a_route_of_one_language_does_not_push_the_others_out():
     results = [train(4, 6, language=code) for code in ("de", "fr")] + [train(4, 6, route="method2")]
     table = languages(results)
     assert [row["condition"] for row in rows(table)] == ["zero-shot", "method1"]
-    assert "routes left out, for want of a second language: method2" in table.note
+    assert "routes left out, since they have one language alone: method2" in table.note
 
 
 def test_english_of_another_gallery_is_no_reference():
@@ -170,7 +170,7 @@ def test_english_of_another_gallery_is_no_reference():
     table = languages([*results, evaluate(9, size=12, language="en")])
     assert all(math.isnan(row["gap_to_english"]) for row in rows(table))
     assert "no result of language en on this gallery" in table.note
-    of_that_size = disparity_table(chosen_cells(results), [evaluate(9, size=10, language="en")])
+    of_that_size = disparity_table(chosen_candidates(results), [evaluate(9, size=10, language="en")])
     assert rows(of_that_size)[0]["gap_to_english"] == pytest.approx(0.5)
 
 
@@ -181,14 +181,14 @@ def test_evaluations_have_a_disparity_too():
     assert (row["mean"], row["gap_to_english"]) == pytest.approx((0.5, 0.6))
 
 
-def test_modules_by_size():
+def test_adapters_by_size():
     big = changed(train(4, 6, adapter="bottleneck"), {"adapter.trainable": 5_000_000, "adapter.share": 0.05})
-    table = report([big, train(4, 5), train(4, 5, language="fr")]).only("modules")
+    table = report([big, train(4, 5), train(4, 5, language="fr")]).only("adapters")
     assert table.shown["language"].tolist() == ["de", "de"]
-    assert table.shown["module"].tolist() == ["lora", "bottleneck"]
+    assert table.shown["adapter"].tolist() == ["lora", "bottleneck"]
     assert table.shown["parameters"].tolist() == ["1,000", "5,000,000"]
     assert table.shown["share"].tolist() == ["0.100%", "5.000%"]
-    assert module_table([big, train(4, 5)]).equals(table.shown)
+    assert adapter_table([big, train(4, 5)]).equals(table.shown)
 
 
 def test_each_number_of_shots_has_its_own_gallery():
@@ -200,7 +200,7 @@ def test_each_number_of_shots_has_its_own_gallery():
     assert "compare gains, not recalls" in table.note
     other = train(4, 6, size=20, shots=5, dataset="scenes")
     with pytest.raises(DataError, match="dataset xtd10 against scenes"):
-        shots_table(chosen_cells([*results, other]))
+        shots_table(chosen_candidates([*results, other]))
 
 
 @pytest.mark.parametrize(
@@ -214,11 +214,11 @@ def test_each_number_of_shots_has_its_own_gallery():
         ({"sha": {"english": "f" * 64}}, "captions eeeeeeee against ffffffff"),
     ],
 )
-@pytest.mark.parametrize("table", [routes_table, aligned_table, lambda cells: disparity_table(cells, [])])
+@pytest.mark.parametrize("table", [routes_table, aligned_table, lambda candidates: disparity_table(candidates, [])])
 def test_what_was_measured_differently_is_refused_and_the_difference_named(table, values, difference):
     first, second = train(4, 6, language="de"), train(4, 6, language="fr", **values)
     with pytest.raises(DataError, match=difference) as refused:
-        table(chosen_cells([first, second]))
+        table(chosen_candidates([first, second]))
     assert first.run_id in str(refused.value)
     assert second.run_id in str(refused.value)
     assert "--where" in str(refused.value)
@@ -228,7 +228,7 @@ def test_images_and_english_captions_are_different_metrics():
     english = {"english_to_text": ranked(4, 20), "text_to_english": ranked(5, 20)}
     second = made("train", dict.fromkeys(("zero_shot", "final", "best"), english), language="fr", gallery="english")
     with pytest.raises(DataError, match="gallery_kind images against english"):
-        routes_table(chosen_cells([train(4, 6), second]))
+        routes_table(chosen_candidates([train(4, 6), second]))
     assert len(report([train(4, 6), second]).named("routes")) == 2
 
 
@@ -253,8 +253,8 @@ def test_failed_and_interrupted_runs_are_counted():
 
 
 def test_a_missing_table_says_what_it_needs():
-    with pytest.raises(DataError, match="needs trainings of two modules on one gallery; there are routes, cells"):
-        report([train(4, 6)]).only("modules")
+    with pytest.raises(DataError, match="needs trainings of two adapters on one gallery; there are routes, runs"):
+        report([train(4, 6)]).only("adapters")
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_a_missing_table_says_what_it_needs():
         ({f"metrics.test.best.{METRIC}": 0.9}, f"metrics.test.best.{METRIC} is 0.9, but its ranks give 0.3"),
         ({"ranks.test.best.image_to_text": [0] * 20}, "expected a list of ranks that count from 1"),
         ({"ranks.test.best.image_to_text": []}, "expected a list of ranks that count from 1"),
-        ({"data.gallery.kind": "films"}, "data.gallery.kind is 'films', expected one of images, english"),
+        ({"data.gallery.kind": "films"}, "data.gallery.kind: expected one of images, english, got 'films'"),
     ],
 )
 def test_numbers_that_contradict_each_other_are_named_with_their_file(changes, message):

@@ -4,7 +4,7 @@ from pecl.data.scenes.grammar import inflect, table
 from pecl.data.scenes.lexicon.slavic import slavic
 
 # Masculine, feminine, neuter nominative; genitive f, m/n; instrumental f, m/n; plural nom, gen, ins.
-# `few` is what stands after 2-4 in the nominative: genitive plural, but nominative plural with feminine nouns.
+# `few` is what follows 2-4 in the nominative: genitive plural, but nominative plural with feminine nouns.
 _FORMS = (
     *("nom.sg.m", "nom.sg.f", "nom.sg.n", "gen.sg.f", "gen.sg", "ins.sg.f", "ins.sg"),
     *("nom.pl", "gen.pl", "ins.pl", "few.f", "few"),

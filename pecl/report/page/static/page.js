@@ -1,6 +1,6 @@
 "use strict";
 
-/* Tables: a click on a heading sorts by its column; empty cells stay last. */
+/* Tables: a click on a heading sorts by its column; empty fields stay last. */
 function sortBy(button) {
   const heading = button.closest("th");
   const headings = [...heading.parentElement.children];
@@ -13,10 +13,10 @@ function sortBy(button) {
   const body = heading.closest("table").tBodies[0];
   const sign = order === "ascending" ? 1 : -1;
   const rows = [...body.rows].map((row) => {
-    const cell = row.cells[column];
-    const text = cell.textContent.trim();
-    const value = numeric ? Number(cell.dataset.number) : text;
-    return { row, value, empty: numeric ? cell.dataset.number === undefined : text === "" || text === "-" };
+    const field = row.cells[column];
+    const text = field.textContent.trim();
+    const value = numeric ? Number(field.dataset.number) : text;
+    return { row, value, empty: numeric ? field.dataset.number === undefined : text === "" || text === "-" };
   });
   rows.sort((a, b) => {
     if (a.empty || b.empty) return a.empty - b.empty;

@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from pecl.adapters.method import SOFT_PROMPT, AdapterConfig, Placement
+from pecl.adapters.kind import SOFT_PROMPT, AdapterConfig, Placement
 from pecl.adapters.slots import SlotPrompt, SlotRows, innermost, insert, normal
 from pecl.encoders.text import MultilingualTextEncoder, PromptedInputs
 from pecl.errors import ConfigError

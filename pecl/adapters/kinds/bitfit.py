@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from pecl.adapters.method import BIAS_OF_LAYER, AdapterConfig, Placement
+from pecl.adapters.kind import BIAS_OF_LAYER, AdapterConfig, Placement
 from pecl.adapters.roles import LINEAR_ROLES, NORM_ROLES
 from pecl.adapters.slots import SlotModule, SlotRows, innermost, with_parameters
 from pecl.encoders.text import MultilingualTextEncoder

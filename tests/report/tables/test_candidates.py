@@ -5,7 +5,7 @@ from helpers.report_results import changed, recalls, train
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pecl.report.tables import best_cells, chosen_cells
+from pecl.report.tables import best_runs, chosen_candidates
 
 
 def grid(scores, seeds=(1,)):
@@ -13,14 +13,14 @@ def grid(scores, seeds=(1,)):
     return [train(5, 8, lr=lr, val=score, seed=seed) for lr, score in scores.items() for seed in seeds]
 
 
-def ids(cells):
-    return [cell.run_ids for cell in cells]
+def ids(candidates):
+    return [candidate.run_ids for candidate in candidates]
 
 
 def test_validation_chooses():
-    (cell,) = chosen_cells(grid({1e-4: 0.3, 2e-4: 0.6, 4e-4: 0.5}))
-    assert cell.config.lr == 2e-4
-    assert (cell.compared, cell.aside) == (3, 0)
+    (candidate,) = chosen_candidates(grid({1e-4: 0.3, 2e-4: 0.6, 4e-4: 0.5}))
+    assert candidate.config.lr == 2e-4
+    assert (candidate.compared, candidate.aside) == (3, 0)
 
 
 @settings(max_examples=25)
@@ -35,15 +35,15 @@ def test_test_scores_never_change_the_choice(chance, validation):
         }
         metrics = {stage: recalls(own) for stage, own in ranks.items()}
         others.append(changed(result, {"ranks.test": ranks, "metrics.test": metrics}))
-    assert ids(chosen_cells(others)) == ids(chosen_cells(results))
+    assert ids(chosen_candidates(others)) == ids(chosen_candidates(results))
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=5), st.lists(st.floats(0, 1), min_size=1, max_size=3))
-def test_further_seeds_of_the_chosen_cell_do_not_change_the_choice(validation, later):
+def test_further_seeds_of_the_chosen_candidate_do_not_change_the_choice(validation, later):
     results = grid({(i + 1) * 1e-4: score for i, score in enumerate(validation)})
-    (first,) = chosen_cells(results)
+    (first,) = chosen_candidates(results)
     more = [train(5, 8, lr=first.config.lr, seed=2 + i, val=score) for i, score in enumerate(later)]
-    (again,) = chosen_cells(results + more)
+    (again,) = chosen_candidates(results + more)
     assert again.config.lr == first.config.lr
     assert again.seeds == [1, *range(2, 2 + len(later))]
     assert again.chosen_run.run_id == first.chosen_run.run_id
@@ -54,27 +54,27 @@ def test_equal_scores_go_by_run_id_whatever_the_order_of_files():
     lowest = min(result.run_id for result in results)
     for seed in range(5):
         random.Random(seed).shuffle(results)
-        assert best_cells(results)[0].run_id == lowest
+        assert best_runs(results)[0].run_id == lowest
 
 
-def test_a_lucky_seed_of_one_cell_is_not_compared_with_another_seed_of_the_rest():
+def test_a_lucky_seed_of_one_candidate_is_not_compared_with_another_seed_of_the_rest():
     results = [*grid({1e-4: 0.6, 2e-4: 0.5}, seeds=(1,)), train(5, 8, lr=2e-4, seed=0, val=0.9)]
-    (cell,) = chosen_cells(results)
-    assert (cell.config.lr, cell.seed) == (1e-4, 1)
+    (candidate,) = chosen_candidates(results)
+    assert (candidate.config.lr, candidate.seed) == (1e-4, 1)
 
 
-def test_seeds_that_equally_many_cells_have_go_by_the_lowest():
-    """Two cells have seed 2 and two have seed 3; seed 1 is there once, and seed 3 is seen before seed 2."""
+def test_seeds_that_equally_many_candidates_have_go_by_the_lowest():
+    """Two candidates have seed 2 and two have seed 3; seed 1 is there once, and seed 3 is seen before seed 2."""
     seeds = {1e-4: {1: 0.9, 3: 0.8}, 2e-4: {2: 0.6, 3: 0.3}, 4e-4: {2: 0.7}}
     results = [train(5, 8, lr=lr, seed=seed, val=val) for lr, found in seeds.items() for seed, val in found.items()]
-    (cell,) = chosen_cells(results)
-    assert (cell.seed, cell.config.lr, cell.compared, cell.aside) == (2, 4e-4, 2, 1)
+    (candidate,) = chosen_candidates(results)
+    assert (candidate.seed, candidate.config.lr, candidate.compared, candidate.aside) == (2, 4e-4, 2, 1)
 
 
-def test_a_cell_without_the_seed_stands_aside_and_is_counted():
+def test_a_candidate_without_the_seed_stands_aside_and_is_counted():
     results = [*grid({1e-4: 0.3, 2e-4: 0.4}), train(5, 8, lr=4e-4, seed=7, val=0.9)]
-    (cell,) = chosen_cells(results)
-    assert (cell.config.lr, cell.compared, cell.aside) == (2e-4, 2, 1)
+    (candidate,) = chosen_candidates(results)
+    assert (candidate.config.lr, candidate.compared, candidate.aside) == (2e-4, 2, 1)
 
 
 @pytest.mark.parametrize(
@@ -91,28 +91,28 @@ def test_a_cell_without_the_seed_stands_aside_and_is_counted():
     ],
 )
 def test_what_is_not_searched_over_is_chosen_apart(values):
-    assert len(chosen_cells([train(5, 8), train(5, 8, **values)])) == 2
+    assert len(chosen_candidates([train(5, 8), train(5, 8, **values)])) == 2
 
 
-def test_a_seed_alone_and_in_a_fleet_are_two_cells_and_seeds_of_two_fleets_are_one():
+def test_a_seed_alone_and_in_a_fleet_are_two_candidates_and_seeds_of_two_fleets_are_one():
     def run(hits, val, **values):
         return train(4, hits, size=10, val=val, **values)
 
     alone, first, second = run(6, 0.4, seed=1), run(7, 0.5, seed=1, beside="aa"), run(9, 0.3, seed=2, beside="bb")
-    (cell,) = chosen_cells([first, second])
-    assert (cell.scores, cell.compared) == ([0.7, 0.9], 1)
-    (cell,) = chosen_cells([alone, first])
-    assert (cell.scores, cell.compared) == ([0.7], 2)
+    (candidate,) = chosen_candidates([first, second])
+    assert (candidate.scores, candidate.compared) == ([0.7, 0.9], 1)
+    (candidate,) = chosen_candidates([alone, first])
+    assert (candidate.scores, candidate.compared) == ([0.7], 2)
 
 
 @pytest.mark.parametrize("values", [{"alignment": "contrastive"}, {"epochs": 3}, {"alignment_weight": 0.3}])
 def test_what_is_searched_over_is_chosen_from(values):
-    assert len(chosen_cells([train(5, 8), train(5, 8, **values)])) == 1
+    assert len(chosen_candidates([train(5, 8), train(5, 8, **values)])) == 1
 
 
 def test_mean_and_standard_deviation_over_seeds():
-    (cell,) = chosen_cells([train(4, hits, size=10, seed=seed) for seed, hits in ((3, 8), (1, 6), (2, 7))])
-    assert cell.seeds == [1, 2, 3]
-    assert cell.scores == pytest.approx([0.6, 0.7, 0.8])
-    assert (cell.mean, cell.std, cell.zero_shot) == pytest.approx((0.7, 0.1, 0.4))
-    assert cell.gains == pytest.approx([0, 0, 0, 0, 1, 1, 2 / 3, 1 / 3, 0, 0])
+    (candidate,) = chosen_candidates([train(4, hits, size=10, seed=seed) for seed, hits in ((3, 8), (1, 6), (2, 7))])
+    assert candidate.seeds == [1, 2, 3]
+    assert candidate.scores == pytest.approx([0.6, 0.7, 0.8])
+    assert (candidate.mean, candidate.std, candidate.zero_shot) == pytest.approx((0.7, 0.1, 0.4))
+    assert candidate.gains == pytest.approx([0, 0, 0, 0, 1, 1, 2 / 3, 1 / 3, 0, 0])

@@ -1,4 +1,4 @@
-"""Cells: the runs of one configuration over its seeds; and the choice among cells, by validation alone."""
+"""Candidates: the runs of one configuration over its seeds; and the choice among candidates, by validation alone."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from pecl.results.result import Result
 
 _SAID = fields_of(Role.GROUP | Role.ROW | Role.REPEAT)  # by the table, or by the row
 _SETTING = [name for name in IDENTITY_DEFAULTS if name not in _SAID | fields_of(Role.SEARCHED)]
-_CELL = [name for name in IDENTITY_DEFAULTS if name not in fields_of(Role.REPEAT)]
+_CANDIDATE = [name for name in IDENTITY_DEFAULTS if name not in fields_of(Role.REPEAT)]
 
 Setting = tuple[tuple[str, Any], ...]
 
 
 @dataclass(frozen=True)
-class Cell:
+class Candidate:
     """Runs that differ in their seed alone, by seed.
 
     Attributes:
         runs: complete results of trainings, lowest seed first.
-        seed: seed at which it was compared with the other cells.
-        compared: number of cells it was chosen from.
-        aside: number of cells that had no run of that seed, and so could not be compared.
+        seed: seed at which it was compared with the other candidates.
+        compared: number of candidates it was chosen from.
+        aside: number of candidates that had no run of that seed, and so could not be compared.
     """
 
     runs: tuple[Result, ...]
@@ -87,7 +87,7 @@ class Cell:
 
     @cached_property
     def setting(self) -> Setting:
-        """What tells it from cells of other tables' rows: see `setting_of`."""
+        """What tells it from candidates of other tables' rows: see `setting_of`."""
         return setting_of(self.runs[0])
 
     @property
@@ -145,50 +145,54 @@ def varying(settings: Iterable[Setting]) -> list[str]:
     return [column[0][0] for column in columns if len(set(column)) > 1]
 
 
-def chosen_cells(results: Sequence[Result]) -> list[Cell]:
-    """Return for each group, language, route and setting the cell with the best validation score, with all its seeds.
+def chosen_candidates(results: Sequence[Result]) -> list[Candidate]:
+    """Return for each group, language, route and setting the candidate with the best validation score.
 
-    Cells are compared at one seed: the lowest of those that most of them have. So further seeds of the chosen cell
-    sharpen its mean and do not change the choice. Equal scores are settled by run id; test scores are never looked at.
+    Candidates are compared at one seed: the lowest of those that most of them have. So further seeds of the chosen
+    one sharpen its mean and do not change the choice. Equal scores are settled by run id; test scores are never
+    looked at.
     """
     rows: dict[tuple[Group, str, str, Setting], dict[tuple, list[Result]]] = {}
-    count: Counter[tuple] = Counter()  # a cell's seed may be there twice, alone and in a fleet: those are two cells
+    # A candidate's seed may be there twice, alone and in a fleet: those are two candidates
+    count: Counter[tuple] = Counter()
     for result in sorted(results, key=lambda result: (result.config.seed, result.run_id)):
-        config, key = result.config, _cell_key(result)
+        config, key = result.config, _candidate_key(result)
         place = (group_of(result), config.language, config.route, setting_of(result))
         count[place, key, config.seed] += 1
         rows.setdefault(place, {}).setdefault((key, count[place, key, config.seed]), []).append(result)
-    chosen = [_choose([tuple(runs) for runs in cells.values()]) for cells in rows.values()]
-    return sorted(chosen, key=lambda cell: (cell.language, cell.route, str(cell.setting), cell.run_ids))
+    chosen = [_choose([tuple(runs) for runs in candidates.values()]) for candidates in rows.values()]
+    return sorted(
+        chosen, key=lambda candidate: (candidate.language, candidate.route, str(candidate.setting), candidate.run_ids)
+    )
 
 
-def best_cells(results: Sequence[Result]) -> list[Result]:
-    """Return of each of `chosen_cells` the run that it was chosen by."""
-    return [cell.chosen_run for cell in chosen_cells(results)]
+def best_runs(results: Sequence[Result]) -> list[Result]:
+    """Return of each of `chosen_candidates` the run that it was chosen by."""
+    return [candidate.chosen_run for candidate in chosen_candidates(results)]
 
 
-def best_of_routes(cells: Sequence[Cell]) -> dict[str, dict[str, Cell]]:
-    """Return language -> route -> the cell with the best validation score, whatever its module.
+def best_of_routes(candidates: Sequence[Candidate]) -> dict[str, dict[str, Candidate]]:
+    """Return language -> route -> the candidate with the best validation score, whatever its adapter.
 
     A route that was trained on text of its own has that in its name.
     """
-    found: dict[str, dict[str, Cell]] = {}
-    for cell in cells:
-        train_on = cell.config.train_on
-        name = cell.route if train_on == "pairs" else f"{cell.route}, {train_on}"
-        routes = found.setdefault(cell.language, {})
-        if name not in routes or cell.validation > routes[name].validation:
-            routes[name] = cell
+    found: dict[str, dict[str, Candidate]] = {}
+    for candidate in candidates:
+        train_on = candidate.config.train_on
+        name = candidate.route if train_on == "pairs" else f"{candidate.route}, {train_on}"
+        routes = found.setdefault(candidate.language, {})
+        if name not in routes or candidate.validation > routes[name].validation:
+            routes[name] = candidate
     return dict(sorted(found.items(), key=lambda item: language_name(item[0])))
 
 
-def _cell_key(result: Result) -> tuple:
-    return tuple(str(getattr(result.config, name)) for name in _CELL)
+def _candidate_key(result: Result) -> tuple:
+    return tuple(str(getattr(result.config, name)) for name in _CANDIDATE)
 
 
-def _choose(cells: list[tuple[Result, ...]]) -> Cell:
-    count = Counter(run.config.seed for runs in cells for run in runs)
+def _choose(candidates: list[tuple[Result, ...]]) -> Candidate:
+    count = Counter(run.config.seed for runs in candidates for run in runs)
     seed = min(count, key=lambda seed: (-count[seed], seed))
-    found = [(run, runs) for runs in cells for run in runs if run.config.seed == seed]
+    found = [(run, runs) for runs in candidates for run in runs if run.config.seed == seed]
     _, runs = min(found, key=lambda pair: (-pair[0].recall("val", BEST), pair[0].run_id))
-    return Cell(runs, seed, compared=len(found), aside=len(cells) - len(found))
+    return Candidate(runs, seed, compared=len(found), aside=len(candidates) - len(found))

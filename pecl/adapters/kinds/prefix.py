@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from pecl.adapters.method import AdapterConfig, Placement
+from pecl.adapters.kind import AdapterConfig, Placement
 from pecl.adapters.slots import SlotModule, SlotRows, normal
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
@@ -83,7 +83,7 @@ class SlotPrefix(SlotModule):
         super().__init__(base, rows)
         implementation = base.config._attn_implementation
         if implementation not in ("sdpa", "eager"):  # others, such as flash attention, take other masks
-            raise ConfigError(f"prefix: attention implementation is {implementation!r}, expected sdpa or eager")
+            raise ConfigError(f"prefix: expected the attention implementation sdpa or eager, got {implementation!r}")
         heads, d_head = base.num_attention_heads, base.attention_head_size
         like = next(base.parameters())
         self.prefix = self.slot_parameter(2, heads, config.num_virtual_tokens, d_head, like=like)

@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from pecl.adapters.method import COPY_OF_LAYER, AdapterConfig, Placement
+from pecl.adapters.kind import COPY_OF_LAYER, AdapterConfig, Placement
 from pecl.adapters.roles import paths_of
 from pecl.adapters.slots import SlotModule, SlotRows, with_parameters
 from pecl.encoders.text import MultilingualTextEncoder

@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from pecl.adapters.method import AdapterConfig, Placement
+from pecl.adapters.kind import AdapterConfig, Placement
 from pecl.adapters.roles import LINEAR_ROLES
 from pecl.adapters.slots import SlotModule, SlotRows, innermost, normal
 from pecl.encoders.activations import ACTIVATIONS
@@ -48,7 +48,7 @@ class SlotBottleneck(SlotModule):
         weight, m = innermost(base).weight, config.bottleneck_dim  # (d, i)
         d = weight.shape[0]
         if m > d:
-            raise ConfigError(f"bottleneck: bottleneck_dim {m} is above the layer's width, expected 1 to {d}")
+            raise ConfigError(f"bottleneck: bottleneck_dim: expected 1 to the layer's width {d}, got {m}")
         self.activation = ACTIVATIONS[config.non_linearity]
         self.identity_start = config.identity_start
         self.down_weight = self.slot_parameter(m, d, like=weight)

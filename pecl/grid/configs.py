@@ -1,7 +1,7 @@
-"""The cells of a grid: lists in a config are expanded to their product, and neighbours are grouped into fleets.
+"""The runs of a grid: lists in a config are expanded to their product, and neighbours are grouped into fleets.
 
-Cells may be trained in *fleets*: consecutive cells that differ in `FLEET_FIELDS` alone share one pass over the frozen
-tower. How cells are grouped depends on the whole grid, never on what is complete, so a grid that was killed and
+Runs may be trained in *fleets*: consecutive runs that differ in `FLEET_FIELDS` alone share one pass over the frozen
+tower. How runs are grouped depends on the whole grid, never on what is complete, so a grid that was killed and
 started again gives the same results to the last digit.
 """
 
@@ -20,35 +20,36 @@ from pecl.results.result import Result
 def expand(values: Mapping[str, Any], where: str = "grid") -> list[ExperimentConfig]:
     """Return one config for each combination of the values that are lists; the last key varies fastest.
 
-    Cells that cannot differ in their results, such as weights of an alignment that a route does not have, are one.
+    Runs that cannot differ in their results, such as weights of an alignment that a route does not have, are one.
 
     Raises:
-        ConfigError: an unknown key, a wrong value or an empty list, found before any cell runs.
+        ConfigError: an unknown key, a wrong value or an empty list, found before any run begins.
     """
     names = list(values)
     choices = [value if isinstance(value, list) else [value] for value in values.values()]
     for name, among in zip(names, choices, strict=True):
         if not among:
             raise ConfigError(f"{where}: {name}: an empty list, expected one value or more")
-    products = (dict(zip(names, cell, strict=True)) for cell in itertools.product(*choices))
-    cells = [make_config(one, where) for product in products for one in each_language(product)]
-    return list({(cell.run_id(), cell.out): cell for cell in reversed(cells)}.values())[::-1]  # the first of equals
+    products = (dict(zip(names, chosen, strict=True)) for chosen in itertools.product(*choices))
+    configs = [make_config(one, where) for product in products for one in each_language(product)]
+    first = {(config.run_id(), config.out): config for config in reversed(configs)}  # the first of equals
+    return list(first.values())[::-1]
 
 
-def repeat_cells(results: Sequence[Result], values: Mapping[str, Any], where: str = "grid") -> list[ExperimentConfig]:
-    """Return the cells of `results` again with other `values` (lists are expanded), such as further seeds.
+def repeat_configs(results: Sequence[Result], values: Mapping[str, Any], where: str = "grid") -> list[ExperimentConfig]:
+    """Return the runs of `results` again with other `values` (lists are expanded), such as further seeds.
 
     Raises:
         ConfigError: as `expand`.
     """
-    cells = [
-        cell for result in results for cell in expand({**result.config.to_dict(), "beside": None, **values}, where)
+    configs = [
+        config for result in results for config in expand({**result.config.to_dict(), "beside": None, **values}, where)
     ]
-    return list({(cell.run_id(), cell.out): cell for cell in cells}.values())
+    return list({(config.run_id(), config.out): config for config in configs}.values())
 
 
 def fleets(configs: Sequence[ExperimentConfig], size: int) -> Iterator[list[ExperimentConfig]]:
-    """Yield the cells in groups of at most `size` that can be trained side by side, in order, marked `side_by_side`.
+    """Yield the runs in groups of at most `size` that can be trained side by side, in order, marked `side_by_side`.
 
     The languages of a joint training are one group, whatever `size`; such groups come first.
 
@@ -63,6 +64,6 @@ def fleets(configs: Sequence[ExperimentConfig], size: int) -> Iterator[list[Expe
     yield from joint.values()
     configs = [config for config in configs if not config.joint]
     shared = [item.name for item in fields(ExperimentConfig) if item.name not in FLEET_FIELDS]
-    for _, cells in itertools.groupby(configs, key=lambda config: [getattr(config, name) for name in shared]):
-        while group := list(itertools.islice(cells, size)):
+    for _, alike in itertools.groupby(configs, key=lambda config: [getattr(config, name) for name in shared]):
+        while group := list(itertools.islice(alike, size)):
             yield side_by_side(group)

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pecl.adapters.method import WEIGHT_OF_LAYER, AdapterConfig, Placement
+from pecl.adapters.kind import WEIGHT_OF_LAYER, AdapterConfig, Placement
 from pecl.adapters.roles import LINEAR_ROLES
 from pecl.adapters.slots import SlotModule, SlotRows, innermost, uniform, with_parameters
 from pecl.encoders.text import MultilingualTextEncoder
@@ -46,8 +46,7 @@ class SlotLora(SlotModule):
         weight = innermost(base).weight  # (o, i)
         if not 1 <= config.r <= min(weight.shape):
             raise ConfigError(
-                f"rank {config.r} does not fit a layer of shape {tuple(weight.shape)}: "
-                f"expected 1 to {min(weight.shape)}"
+                f"lora: r: expected 1 to {min(weight.shape)} in a layer of shape {tuple(weight.shape)}, got {config.r}"
             )
         self.scaling = config.lora_alpha / config.r
         self.dropout = config.lora_dropout

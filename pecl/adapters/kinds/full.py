@@ -1,6 +1,6 @@
 """Full fine-tuning on slots: every slot its own copy of the whole tower (but of a pooler, which nothing uses).
 
-The upper bound that the small methods are compared with. S slots cost S towers of memory.
+The upper bound that the small adapters are compared with. S slots cost S towers of memory.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pecl.adapters.method import COPY_OF_LAYER, AdapterConfig, Placement
-from pecl.adapters.methods.head import SlotLinear
-from pecl.adapters.methods.layer_norm import SlotLayerNorm
+from pecl.adapters.kind import COPY_OF_LAYER, AdapterConfig, Placement
+from pecl.adapters.kinds.head import SlotLinear
+from pecl.adapters.kinds.layer_norm import SlotLayerNorm
 from pecl.adapters.slots import SlotModule, SlotRows
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError

@@ -1,16 +1,16 @@
-"""One cell of a grid, trained the released way and pecl's way in one process: equal losses, and the ratio of times.
+"""One run of a grid, trained the released way and pecl's way in one process: equal losses, and the ratio of times.
 
-    python benchmarks/cell.py                                          drawn scenes
-    python benchmarks/cell.py --dataset multi30k-1k --language cs      photographs (PECL_DATA_DIR)
-    python benchmarks/cell.py --epochs 5                               a quick look
+    python benchmarks/one_run.py                                          drawn scenes
+    python benchmarks/one_run.py --dataset multi30k-1k --language cs      photographs (PECL_DATA_DIR)
+    python benchmarks/one_run.py --epochs 5                               a quick look
 
 The released way loads and encodes the images of a batch in every step, those of the validation pairs in every
 validation and those of the test pairs in both tests, of the final and of the best weights, even where these are the
 same; it tokenises in every pass, pads every batch to its longest text and encodes queries and anchors in two passes.
 It is written as plain code has it: a step's images are one batch, and evaluations take batches of 50. On the CPU such
 batches are slower than pecl's own of 4 (docs/notes.md); with `--batch 4` the released way gets those too. pecl's way
-embeds each image once, for all the cells of a grid: that time is given apart (`images once`), and the ratio both with
-it (a first cell) and without (every later one). Dropout is off in both, since one pass and two draw different masks.
+embeds each image once, for all the runs of a grid: that time is given apart (`images once`), and the ratio both with
+it (a first run) and without (every later one). Dropout is off in both, since one pass and two draw different masks.
 
 The two take turns, step by step and test by test, each with a text tower of its own: whatever slows the machine down
 for a while slows both.
@@ -36,16 +36,16 @@ from pecl.encoders.towers import load_towers
 from pecl.experiment.prepared import Prepared, prepare_training
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.training.losses import AlignmentObjective
-from pecl.training.trainer import AlignmentTrainer, Schedule, TrainingCell
+from pecl.training.trainer import AlignmentTrainer, Schedule, SlotTask
 
 
 class Way:
-    """A way to train a cell: what it measures, and the seconds that it takes by part of the work."""
+    """A way to train a run: what it measures, and the seconds that it takes by part of the work."""
 
     tests_the_same_twice: bool
 
-    def __init__(self, cell: Prepared) -> None:
-        self.cell, self.config = cell, cell.config
+    def __init__(self, prepared: Prepared) -> None:
+        self.prepared, self.config = prepared, prepared.config
         self.seconds = {"train": 0.0, "test": 0.0}
         self.losses: list[float] = []
         self.recalls: list[float] = []  # of every validation, then of the two tests
@@ -94,13 +94,17 @@ class PeclsWay(Way):
 
     tests_the_same_twice = False  # as in experiment.py
 
-    def __init__(self, cell: Prepared) -> None:
-        super().__init__(cell)
-        config, tower = self.config, cell.towers.text
-        self.evaluators = self.timed("images once", lambda: {part: cell.evaluator(part) for part in ("val", "test")})
-        columns = [tower.tokenize(getattr(cell.train, column)) for column in (cell.route.query, cell.route.anchor)]
-        learned = TrainingCell(*columns, cell.train_images, self.objective, config.lr, config.seed)
-        self.tokens = {part: cell.tokens(part) for part in self.evaluators}
+    def __init__(self, prepared: Prepared) -> None:
+        super().__init__(prepared)
+        config, tower = self.config, prepared.towers.text
+        self.evaluators = self.timed(
+            "images once", lambda: {part: prepared.evaluator(part) for part in ("val", "test")}
+        )
+        columns = [
+            tower.tokenize(getattr(prepared.train, column)) for column in (prepared.route.query, prepared.route.anchor)
+        ]
+        learned = SlotTask(*columns, prepared.train_images, self.objective, config.lr, config.seed)
+        self.tokens = {part: prepared.tokens(part) for part in self.evaluators}
         self.adapter = attach(tower, parse_adapter(config.adapter, config.rank))
         schedule = Schedule(config.epochs, config.batch_size, config.eval_every, dropout=False)
         self.trainer = AlignmentTrainer(tower, self.adapter, [learned], schedule, lambda: [self.recall("val")])
@@ -117,11 +121,11 @@ class ReleasedWay(Way):
 
     tests_the_same_twice = True
 
-    def __init__(self, cell: Prepared, orders: Sequence[list[int]], batch: int) -> None:
-        super().__init__(cell)
-        self.orders, self.batch, self.data = iter(orders), batch, cell.train
-        self.parts = {part: cell.data.select(cell.parts[part]) for part in ("val", "test")}
-        self.tower = cell.towers.text
+    def __init__(self, prepared: Prepared, orders: Sequence[list[int]], batch: int) -> None:
+        super().__init__(prepared)
+        self.orders, self.batch, self.data = iter(orders), batch, prepared.train
+        self.parts = {part: prepared.data.select(prepared.parts[part]) for part in ("val", "test")}
+        self.tower = prepared.towers.text
         self.tower.packing = False
         self.adapter = attach(self.tower, parse_adapter(self.config.adapter, self.config.rank))
         self.optimizer = torch.optim.Adam(self.adapter.parameters(), lr=self.config.lr)
@@ -129,7 +133,7 @@ class ReleasedWay(Way):
 
     def step(self) -> float:
         chosen = next(self.orders)
-        columns = (getattr(self.data, self.cell.route.query), getattr(self.data, self.cell.route.anchor))
+        columns = (getattr(self.data, self.prepared.route.query), getattr(self.data, self.prepared.route.anchor))
         images = self.images(self.data, chosen, len(chosen))
         query, anchor = (self.texts([column[i] for i in chosen]) for column in columns)
         loss = self.objective(query, anchor, images)
@@ -142,7 +146,7 @@ class ReleasedWay(Way):
     def recall(self, part: str) -> float:
         data = self.parts[part]
         images = self.images(data, range(len(data.images)), self.batch)
-        column = getattr(data, self.cell.query(part))
+        column = getattr(data, self.prepared.query(part))
         with torch.inference_mode():
             batches = (column[i : i + self.batch] for i in range(0, len(column), self.batch))
             texts = torch.cat([self.texts(batch) for batch in batches])  # (N, D)
@@ -156,11 +160,11 @@ class ReleasedWay(Way):
 
     def images(self, data: ParallelCaptions, chosen: Sequence[int], batch: int) -> torch.Tensor:
         """Return the embeddings (n, D) of images, loaded and encoded anew."""
-        return self.cell.towers.image.encode_image((data.images.load(i) for i in chosen), batch)
+        return self.prepared.towers.image.encode_image((data.images.load(i) for i in chosen), batch)
 
 
 def compare(config: ExperimentConfig, batch: int) -> dict[str, object]:
-    """Train one cell both ways, by turns, and return times, ratios and the largest difference of the losses."""
+    """Train one run both ways, by turns, and return times, ratios and the largest difference of the losses."""
     pecl = PeclsWay(prepare_training(config, load_towers(config.profile)))
     total = pecl.training.trainer.total_steps
     orders = [pecl.training.trainer.batch_indices(step)[0] for step in range(total)]
@@ -182,8 +186,8 @@ def compare(config: ExperimentConfig, batch: int) -> dict[str, object]:
         "largest difference of losses": largest_difference(pecl.training.losses, released.losses),
         "largest difference of recalls": largest_difference(pecl.recalls, released.recalls),
         "seconds": {"pecl": pecl.seconds, "released": released.seconds},
-        "ratio, first cell of a grid": theirs / (ours + pecl.seconds["images once"]),
-        "ratio, every later cell": theirs / ours,
+        "ratio, first run of a grid": theirs / (ours + pecl.seconds["images once"]),
+        "ratio, every later run": theirs / ours,
     }
 
 
@@ -204,7 +208,7 @@ def main() -> None:
     values = {"dataset": parsed.dataset, "language": parsed.language, "epochs": parsed.epochs, "dropout": False}
     config = make_config(values)
     with tempfile.TemporaryDirectory() as cache:
-        os.environ["PECL_CACHE_DIR"] = cache  # an empty cache: what another run has kept would make the first cell free
+        os.environ["PECL_CACHE_DIR"] = cache  # an empty cache: what another run has kept would make the first run free
         found = compare(config, parsed.batch)
     if parsed.json:
         print(json.dumps(found, indent=2))

@@ -14,7 +14,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from pecl.adapters.method import AdapterConfig, Placement
+from pecl.adapters.kind import AdapterConfig, Placement
 from pecl.adapters.roles import LINEAR_ROLES
 from pecl.adapters.slots import SlotModule, SlotRows, innermost, normal, uniform
 from pecl.encoders.activations import ACTIVATIONS
@@ -72,8 +72,8 @@ class SlotCompacter(SlotModule):
         m = d // config.reduction_factor
         if m == 0 or d % n or m % n:
             raise ConfigError(
-                f"compacter: phm_dim {n} must divide both the layer's width {d} and the width between the layers "
-                f"{d} // {config.reduction_factor} = {m}"
+                f"compacter: phm_dim: expected a divisor of the layer's width {d} and of the width between the layers "
+                f"{d} // {config.reduction_factor} = {m}, got {n}"
             )
         self.activation = ACTIVATIONS[config.non_linearity]
         self.identity_start = config.identity_start

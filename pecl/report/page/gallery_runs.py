@@ -16,7 +16,7 @@ from pecl.config import Role, fields_of, make_config
 from pecl.data.captions import ParallelCaptions
 from pecl.errors import DataError
 from pecl.experiment.inputs import load_captions
-from pecl.report.tables import BEST, best_of_routes, by_group, chosen_cells
+from pecl.report.tables import BEST, best_of_routes, by_group, chosen_candidates
 from pecl.report.tables.table import SHORT_ID
 from pecl.results.result import Result
 from pecl.results.side_files import Nearest, read_manifest, read_retrieved
@@ -27,7 +27,7 @@ _DATA_FIELDS = fields_of(Role.DATA)
 
 
 @dataclass(frozen=True)
-class Source:
+class GalleryRun:
     """A run with what it was made from: its data, the data's indices of its test captions, and what they retrieved."""
 
     result: Result
@@ -55,22 +55,22 @@ class Source:
         return {self.item(self.test[place]), *found["zero_shot"][place], *found[BEST][place]}
 
 
-def find_sources(results: Sequence[Result], data_dir: str | Path | None) -> tuple[list[Source], list[str]]:
+def find_gallery_runs(results: Sequence[Result], data_dir: str | Path | None) -> tuple[list[GalleryRun], list[str]]:
     """Return the best run of each language and route with its data, and a sentence for each reason to leave runs out.
 
     Raises:
         DataError: the data found are not those that a run was made with.
     """
     load = cache(load_captions)  # routes of a language share their data
-    sources: list[Source] = []
+    found: list[GalleryRun] = []
     left_out: dict[str, list[str]] = {}  # reason -> runs
     for route, result in _chosen(results):
         try:
-            sources.append(_source(route, result, load, data_dir))
+            found.append(_gallery_run(route, result, load, data_dir))
         except _NotAtHand as reason:
             left_out.setdefault(str(reason), []).append(result.run_id[:SHORT_ID])
     notes = [f"{reason}; left out: run{'s' * (len(runs) > 1)} {', '.join(runs)}" for reason, runs in left_out.items()]
-    return sources, notes
+    return found, notes
 
 
 class _NotAtHand(Exception):
@@ -78,20 +78,22 @@ class _NotAtHand(Exception):
 
 
 def _chosen(results: Sequence[Result]) -> list[tuple[str, Result]]:
-    """Return (route, result) of the cell that validation chose for each group, language and route.
+    """Return (route, result) of the candidate that validation chose for each group, language and route.
 
     The group with the most runs comes first.
     """
     trained = [result for result in results if result.status == "complete" and result.kind == "train"]
     return [
-        (route, cell.chosen_run)
+        (route, candidate.chosen_run)
         for runs in sorted(by_group(trained).values(), key=len, reverse=True)
-        for routes in best_of_routes(chosen_cells(runs)).values()
-        for route, cell in sorted(routes.items())
+        for routes in best_of_routes(chosen_candidates(runs)).values()
+        for route, candidate in sorted(routes.items())
     ]
 
 
-def _source(route: str, result: Result, load: Callable[..., ParallelCaptions], data_dir: str | Path | None) -> Source:
+def _gallery_run(
+    route: str, result: Result, load: Callable[..., ParallelCaptions], data_dir: str | Path | None
+) -> GalleryRun:
     """Return a run with its data; raise _NotAtHand where something is missing."""
     config = result.config
     manifest, retrieved = read_manifest(result), read_retrieved(result)
@@ -108,7 +110,7 @@ def _source(route: str, result: Result, load: Callable[..., ParallelCaptions], d
             f"The data of {result.data.dataset} are not at hand, so their captions are left out: {error}"
         ) from error
     _check_data(result, manifest, data)
-    return Source(result, route, data, manifest["indices"]["test"], retrieved)
+    return GalleryRun(result, route, data, manifest["indices"]["test"], retrieved)
 
 
 def _check_data(result: Result, manifest: dict[str, Any], data: ParallelCaptions) -> None:

@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from pecl.adapters.method import HARD_PROMPT, AdapterConfig, Placement
+from pecl.adapters.kind import HARD_PROMPT, AdapterConfig, Placement
 from pecl.adapters.slots import SlotPrompt, SlotRows, insert
 from pecl.encoders.devices import to_device
 from pecl.encoders.text import MultilingualTextEncoder, PromptedInputs
@@ -50,7 +50,7 @@ def prompt_tokens(tower: MultilingualTextEncoder, text: str) -> tuple[list[int],
     Tokenizers join and split at spaces in their own ways, so this is found by trying two texts behind it.
 
     Raises:
-        ConfigError: `text` has no tokens, or they are not the same whatever stands behind it.
+        ConfigError: `text` has no tokens, or they are not the same whatever follows.
     """
     probes = ("x", "z")
     bare = [tower.tokenizer(tower.text_prefix + probe)["input_ids"] for probe in probes]

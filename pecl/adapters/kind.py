@@ -1,6 +1,6 @@
 """What a kind of adapter is: its options, and where it puts its slot modules.
 
-A new kind is one small file in `methods/`: a frozen `AdapterConfig` with `placements`, and a `SlotModule`; `spec`
+A new kind is one small file in `kinds/`: a frozen `AdapterConfig` with `placements`, and a `SlotModule`; `spec`
 names it, or `register_adapter` does.
 """
 
@@ -17,7 +17,7 @@ from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
 from pecl.options import problems_of
 
-# Levels: what takes the place of a layer, changes it, stands behind it, or lengthens the sequence.
+# Levels: what takes the place of a layer, changes it, follows it, or lengthens the sequence.
 COPY_OF_LAYER, BIAS_OF_LAYER, WEIGHT_OF_LAYER, BEHIND_LAYER, HARD_PROMPT, SOFT_PROMPT = range(6)
 
 
@@ -30,12 +30,12 @@ class Placement(NamedTuple):
 
 @dataclass(frozen=True)
 class AdapterConfig(ABC):
-    """Options of one method, checked when made. Frozen; change a copy with `dataclasses.replace`.
+    """Options of an adapter of one kind, checked when made. Frozen; change a copy with `dataclasses.replace`.
 
     Attributes:
-        kind: name of the method.
-        level: of the methods at one layer, the lower levels stand nearer to the tower's own layer.
-        lr_scale: the trainer multiplies the learning rate of the method's parameters by this.
+        kind: name of the kind.
+        level: of the adapters at one layer, those of lower levels lie nearer to the tower's own layer.
+        lr_scale: the trainer multiplies the learning rate of the adapter's parameters by this.
         text_prompt: text that a merged tower puts before every text, behind its own prefix.
 
     Raises:
@@ -53,7 +53,7 @@ class AdapterConfig(ABC):
 
     @abstractmethod
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
-        """Return the slot modules that the method puts on `tower`, in a fixed order."""
+        """Return the slot modules that the adapter puts on `tower`, in a fixed order."""
 
     def at_roles(
         self,

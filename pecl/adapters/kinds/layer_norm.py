@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pecl.adapters.method import COPY_OF_LAYER, AdapterConfig, Placement
+from pecl.adapters.kind import COPY_OF_LAYER, AdapterConfig, Placement
 from pecl.adapters.roles import NORM_ROLES
 from pecl.adapters.slots import SlotModule, SlotRows, with_parameters
 from pecl.encoders.text import MultilingualTextEncoder
