@@ -47,7 +47,7 @@ class Prepared:
         """Return the column that is the query in `part`."""
         return self.route.test_query if part == "test" else self.route.query
 
-    @property
+    @cached_property
     def train(self) -> ParallelCaptions:
         """What is trained on."""
         return self.translations or self.data.select(self.parts["train"])

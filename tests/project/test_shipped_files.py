@@ -13,7 +13,7 @@ from helpers.project import ROOT
 
 from pecl.cli import build_parser
 from pecl.commands.grid import grid_values
-from pecl.config import read_yaml
+from pecl.config import make_config, read_yaml
 from pecl.data.scenes.lexicon import LEXICONS
 from pecl.encoders.towers import PAIRS
 from pecl.grid import expand
