@@ -55,7 +55,7 @@ def torch_free_modules():
         path = PACKAGE / name
         files = sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
         for file in files:
-            if "launchers" not in file.parts and file.stem != "mt":  # workers and translation models compute
+            if not {"launchers", "translating"} & set(file.parts):  # these compute
                 parts = file.relative_to(ROOT).with_suffix("").parts
                 yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
