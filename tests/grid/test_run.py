@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from helpers.folders import flags, listing, measured
 from helpers.grid_processes import Command, allow_small_files_only, note_trainings, signal_itself
 from helpers.small_experiment import SMALL, write_folder
 from tqdm import tqdm
@@ -26,25 +27,6 @@ from pecl.grid.estimate import Recorded, duration
 from pecl.grid.launchers.base import Event
 from pecl.results.locks import hold
 from pecl.results.result import training_path
-
-
-def flags(values):
-    return [part for name, value in values.items() for part in (f"--{name.replace('_', '-')}", str(value))]
-
-
-PARTS = ("adapters", "splits", "retrieved")
-
-
-def listing(folder):
-    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*"))
-
-
-def measured(folder):
-    """Everything that results and adapters say but for times and the like."""
-    results = [json.loads(path.read_text("utf-8")) for path in sorted(Path(folder).glob("*.json"))]
-    kept = ("run_id", "status", "metrics", "ranks", "curve", "best_step", "steps", "data", "adapter")
-    beside = {path.name: path.read_bytes() for part in PARTS for path in Path(folder).glob(f"{part}/*")}
-    return [{key: result[key] for key in kept} for result in results], beside
 
 
 @pytest.fixture(autouse=True)
