@@ -107,6 +107,7 @@ def describe_data(cell: Prepared, manifest: str | None = None) -> DataDescriptio
         gallery=Gallery(cell.config.gallery, size, tuple(places) if several else None),
         translations=text and TrainingText(text.dataset, text.hashes(), text.provenance),
         manifest=manifest,
+        duplicates=cell.duplicates or None,
     )
 
 
