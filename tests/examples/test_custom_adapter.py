@@ -3,7 +3,6 @@
 import copy
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
 import peft
 import pytest
@@ -71,12 +70,12 @@ def test_each_row_uses_its_own_slot_and_each_slot_merges(ia3):
 def test_it_trains_and_its_file_serves(ia3, small):
     values = {**small, "rank": None, "gallery": "english", "image_weight": 0.0}
     result = ia3.main(**values)
-    assert result["adapter"]["spec"] == "ia3"
-    assert result["adapter"]["trainable"] == 2 * (32 + 32 + 48)  # two layers: keys, values, inner activations
-    path = Path(small["out"]) / "adapters" / f"{result['run_id']}.safetensors"
+    assert result.adapter.spec == "ia3"
+    assert result.adapter.trainable == 2 * (32 + 32 + 48)  # two layers: keys, values, inner activations
+    path = result.adapter_path
     assert any((scale - 1).abs().max() > 1e-4 for scale in load_adapter_file(path).state.values())
     again = pecl.evaluate(pecl.make_config({**values, "weights": str(path)}))
-    assert again["adapter"]["spec"] == "ia3"
+    assert again.adapter.spec == "ia3"
 
 
 def test_the_command_lists_it_and_errors_name_it(ia3, capsys):

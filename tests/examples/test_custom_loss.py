@@ -49,8 +49,8 @@ def test_the_first_step_of_a_training_has_the_loss_that_its_captions_give(exampl
     query, anchor = (
         tiny_tower().eval().encode_text([rows[i][column] for i in chosen]).double().numpy() for column in ("de", "en")
     )
-    step, loss = result["curve"]["loss"][0]
-    assert (step, result["config"]["alignment"]) == (1, "mse+gram")
+    step, loss = result.curve.loss[0]
+    assert (step, result.config.alignment) == (1, "mse+gram")
     assert loss == pytest.approx(np.mean((query - anchor) ** 2) + by_hand(query, anchor), rel=1e-4)
 
 

@@ -65,7 +65,7 @@ def test_zero_shot_recall_is_that_of_the_plain_tower_on_the_test_part(small):
 
 def test_weights_of_another_language_are_evaluated_with_a_warning(small, caplog):
     result = train(make_config(small))
-    weights = Path(small["out"]) / "adapters" / f"{result['run_id']}.safetensors"
+    weights = result.adapter_path
     caplog.clear()
     evaluate(make_config({**small, "weights": str(weights)}))
     assert caplog.messages == []

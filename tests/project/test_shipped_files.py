@@ -13,7 +13,7 @@ from helpers.project import ROOT
 
 from pecl.cli import build_parser
 from pecl.commands.grid import grid_values
-from pecl.config import make_config, read_yaml
+from pecl.config import read_yaml
 from pecl.data.scenes.lexicon import LEXICONS
 from pecl.encoders.towers import PAIRS
 from pecl.grid import expand
@@ -121,6 +121,6 @@ def test_every_script_is_valid_bash(path):
 
 def test_recorded_results_bear_the_identity_of_their_config():
     results = collect([ROOT / "results" / "measured"])
-    assert {result["kind"] for result in results} == {"train", "evaluate"}
+    assert {result.kind for result in results} == {"train", "evaluate"}
     for result in results:
-        assert make_config(result["config"]).run_id(result["kind"]) == result["run_id"], result["path"]
+        assert result.config.run_id(result.kind) == result.run_id, result.path
