@@ -106,12 +106,12 @@ def published_part(captions: ParallelCaptions, part: str) -> tuple[int, ...]:
     """Return the indices of the captions that were published in `part`.
 
     Raises:
-        DataError: there are none.
+        DataError: there is none.
     """
     found = tuple(i for i, name in enumerate(captions.part) if name == part)
     if not found:
-        sizes = {name: captions.part.count(name) for name in PARTS}
-        raise DataError(f"{captions.dataset}/{captions.language} has no caption in its {part} part: got {sizes}")
+        there = ", ".join(sorted(set(captions.part)))
+        raise DataError(f"{captions.dataset}/{captions.language} has no caption in its {part} part, only in {there}")
     return found
 
 
@@ -121,8 +121,9 @@ def check_parts(captions: ParallelCaptions) -> None:
     Raises:
         DataError: a part is empty, or an image is in two.
     """
-    for part in PARTS:
-        published_part(captions, part)
+    sizes = {part: captions.part.count(part) for part in PARTS}
+    if empty := [part for part, size in sizes.items() if not size]:
+        raise DataError(f"{captions.dataset}/{captions.language} has no caption in its {empty[0]} part: got {sizes}")
     part_of: dict[int, str] = {}  # image -> its part
     for image, part in zip(captions.image_index or (), captions.part, strict=False):
         if part_of.setdefault(image, part) != part:

@@ -29,7 +29,7 @@ from pecl.encoders.image import ImageEncoder
 from pecl.encoders.shards import DamagedShardError, Shard, hash_keys, write_shard
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import DataError, OutputError
-from pecl.files import check_writable, sha256_bytes, sha256_lines
+from pecl.files import check_writable, remove_abandoned, sha256_bytes, sha256_lines
 
 logger = logging.getLogger(__name__)
 
@@ -123,6 +123,8 @@ class EmbeddingStore:
         wanted = set(missing)
         try:
             check_writable(self.folder)
+            if self.folder.is_dir():
+                remove_abandoned(self.folder)  # of a killed process, whose shards had other names
             try:
                 for places, embeddings in compute(missing):
                     if not torch.isfinite(embeddings).all():

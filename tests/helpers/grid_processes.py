@@ -28,6 +28,7 @@ CONTEXT.set_forkserver_preload(
 def _main(arguments, output, environment, setup):
     import torch
 
+    import pecl.encoders.store
     import pecl.experiment.run
     import pecl.training.trainer
     from helpers.small_experiment import tiny_towers
@@ -40,6 +41,7 @@ def _main(arguments, output, environment, setup):
     torch.set_num_threads(1)
     pecl.experiment.run.load_towers = lambda *_: tiny_towers()
     pecl.training.trainer.SAVE_EVERY_SECONDS = 0.0
+    pecl.encoders.store.SHARD_ROWS = pecl.encoders.store.IMAGE_BATCH = 4
     if setup is not None:
         setup()
     status = main(arguments)
