@@ -196,7 +196,7 @@ def _digest(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) ->
     heads = [[name, str(tensors[name].dtype), list(tensors[name].shape)] for name in sorted(tensors)]
     digest = hashlib.sha256(sha256_json([heads, dict(metadata)]).encode("ascii"))
     for name in sorted(tensors):
-        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)  # the bytes themselves, not a copy
     return digest.hexdigest()
 
 
