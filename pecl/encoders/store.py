@@ -13,6 +13,7 @@ embeddings are computed anew.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
@@ -123,8 +124,6 @@ class EmbeddingStore:
         wanted = set(missing)
         try:
             check_writable(self.folder)
-            if self.folder.is_dir():
-                remove_abandoned(self.folder)  # of a killed process, whose shards had other names
             try:
                 for places, embeddings in compute(missing):
                     if not torch.isfinite(embeddings).all():
@@ -171,6 +170,8 @@ class EmbeddingStore:
         # A change within the clock's resolution would pass unseen, so a folder that changed just now is listed again.
         just_now = time.time_ns() - changed < CLOCK_RESOLUTION_NS
         self._listed_at = None if just_now else changed
+        with contextlib.suppress(OSError):  # of a folder that cannot be listed
+            remove_abandoned(self.folder)  # a process killed in its last write leaves nothing to write here
         names = {path.name for path in self.folder.glob("[!.]*.safetensors")}
         self._shards = {name: shard for name, shard in self._shards.items() if name in names}
         for name in sorted(names - self._shards.keys() - self._dropped):
