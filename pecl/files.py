@@ -1,13 +1,17 @@
 """Files that are whole or absent: every write goes to a temporary name beside the target and is renamed over it.
 
 A reader therefore never sees half a file, whatever kills the writer, and a full disk leaves the old file as it was.
-A temporary name holds the writer's host and process, so that what a killed writer left is known and removed by the
-next write to the same target.
+A writer holds an advisory `flock` on its temporary file. A temporary file that nobody holds was left by a killed
+writer, and the next write to the same target removes it; a stopped writer still holds its own. No host name or process
+id decides: containers on one folder share the first, and each counts the second anew. Where hosts do not see each
+other's locks, one may remove what another is writing; the other then writes it again.
 
 `locked` lets one process at a time into its body. A lock is an advisory `flock` on a file that says who holds it,
 for messages alone: it vanishes with a killed process, and the next to come takes the file over. (The package filelock
 empties the file that it waits for, and with it the holder's name.) Across hosts a lock holds where the file system
 carries `flock` over: NFS on Linux since 2.6.12, CephFS, GPFS, and Lustre mounted with `-o flock`.
+
+`write_tensors` adds a digest to the metadata of a safetensors file, and `read_tensors` checks it.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ import logging
 import os
 import platform
 import re
-import threading
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -39,8 +43,8 @@ T = TypeVar("T")
 _NUMBERS = re.compile(r"\[\n[-+.\deE,\s]*\]")
 _ATTEMPTS = 100
 _LOCK_ATTEMPTS = 10_000  # one is lost whenever a holder leaves; in folders such as /proc every one is
-# `write_bytes` names it
-_TEMPORARY = re.compile(r"\.(?P<target>.+)\.(?P<host>[^/]*)-(?P<process>\d+)-\d+\.tmp")
+_TEMPORARY = re.compile(r"\.(?P<target>.+)\.[0-9a-f]{16}\.tmp")  # `_write_once` names it
+_DIGEST = "sha256"  # key of the digest in the metadata of a safetensors file
 
 
 def write_bytes(path: str | Path, content: bytes) -> Path:
@@ -50,19 +54,51 @@ def write_bytes(path: str | Path, content: bytes) -> Path:
         OutputError: the folder cannot be written or the disk is full; `path` is then as it was before.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{platform.node()}-{os.getpid()}-{threading.get_ident()}.tmp")
     try:
-        with open_in_folder(path.parent, lambda: open(temporary, "wb")) as file:
+        for _ in range(_ATTEMPTS):
+            if _write_once(path, content):
+                return path
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    raise OutputError(f"cannot write {path}: its temporary file was removed {_ATTEMPTS} times by another process")
+
+
+def _write_once(path: Path, content: bytes) -> bool:
+    """Write and rename a temporary file that no other process knows; return False if one removed it meanwhile."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    descriptor = open_in_folder(path.parent, lambda: os.open(temporary, flags, 0o666))
+    try:
+        with open(descriptor, "wb") as file:
+            if not _claim(temporary, descriptor):
+                return False
             remove_abandoned_files(path.parent, path.name)
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
+            os.fsync(descriptor)
+            return _rename(temporary, path)  # the lock is held until the temporary name is gone
+    finally:
         with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-    return path
+            temporary.unlink(missing_ok=True)
+
+
+def _claim(temporary: Path, descriptor: int) -> bool:
+    """Lock a temporary file just made, so that it is not taken for abandoned; return False if it was already."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # no locks on this file system: then nobody can tell that it is abandoned, and it stays
+        return True
+    return _is_at(temporary, descriptor)
+
+
+def _rename(temporary: Path, path: Path) -> bool:
+    try:
+        os.replace(temporary, path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def open_in_folder(folder: Path, open_file: Callable[[], T]) -> T:
@@ -80,23 +116,21 @@ def open_in_folder(folder: Path, open_file: Callable[[], T]) -> T:
 
 
 def remove_abandoned_files(folder: str | Path, target: str = "") -> None:
-    """Remove temporary files (for the file `target` alone, where given) whose writer, of this host, has gone."""
+    """Remove temporary files (for the file `target` alone, where given) that no writer holds."""
     for name in os.listdir(folder):
-        writer = _TEMPORARY.fullmatch(name)
-        if writer is None or writer["host"] != platform.node() or target not in ("", writer["target"]):
-            continue
-        if not _is_running(int(writer["process"])):
-            Path(folder, name).unlink(missing_ok=True)
+        found = _TEMPORARY.fullmatch(name)
+        if found is not None and target in ("", found["target"]):
+            _remove_unless_held(Path(folder, name))
 
 
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)  # signal 0 sends nothing; it asks whether the process is there
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's process
-        return True
-    return True
+def _remove_unless_held(path: Path) -> None:
+    with contextlib.suppress(OSError):  # held, removed by another, not ours to open, or on a file system without locks
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)  # over NFS a lock needs a descriptor that writes
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+        finally:
+            os.close(descriptor)
 
 
 def write_text(path: str | Path, text: str) -> Path:
@@ -115,11 +149,55 @@ def write_json(path: str | Path, document: Any, indent: int | None = 2) -> Path:
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> Path:
-    """Write named tensors with string metadata to `path` as safetensors, atomically; equal content, equal bytes."""
+    """Write named tensors with string metadata to `path` as safetensors, atomically; equal content, equal bytes.
+
+    A digest of tensors and metadata is added to the metadata; `read_tensors` checks it.
+    """
     from safetensors.torch import save  # and with it torch: a second that whoever writes no tensors does without
 
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    return write_bytes(path, _sort_metadata(save(contiguous, metadata=dict(metadata))))
+    signed = {**metadata, _DIGEST: _digest(contiguous, metadata)}
+    return write_bytes(path, _sort_metadata(save(contiguous, metadata=signed)))
+
+
+class DamagedFileError(ValueError):
+    """A file's content is proven wrong."""
+
+
+def read_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Return the tensors and the metadata, without digest, of a safetensors file.
+
+    A file without digest, which another program wrote, is read as it is.
+
+    Raises:
+        DamagedFileError: it is not a safetensors file, is cut short, or does not match its digest.
+        OSError: it is missing or cannot be opened, which says nothing of its content.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    with open(path, "rb"):  # an error of the system keeps its type; safetensors' own do not tell
+        pass
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except SafetensorError as error:
+        raise DamagedFileError(str(error)) from error
+    expected = metadata.pop(_DIGEST, None)
+    if expected is not None and expected != _digest(tensors, metadata):
+        raise DamagedFileError("its content does not match its checksum")
+    return tensors, metadata
+
+
+def _digest(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> str:
+    """Return the SHA-256 of contiguous tensors and metadata, whatever order a file has them in."""
+    import torch
+
+    heads = [[name, str(tensors[name].dtype), list(tensors[name].shape)] for name in sorted(tensors)]
+    digest = hashlib.sha256(sha256_json([heads, dict(metadata)]).encode("ascii"))
+    for name in sorted(tensors):
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)  # the bytes themselves, not a copy
+    return digest.hexdigest()
 
 
 def _sort_metadata(content: bytes) -> bytes:
@@ -154,7 +232,9 @@ def locked(path: str | Path, busy: str, wait: bool = False) -> Iterator[None]:
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)  # while it is still held: nobody else can have made it theirs
+        # While it is held nobody else can make it theirs. If it was removed by hand, the one there is another's.
+        if _is_at(path, descriptor):
+            path.unlink(missing_ok=True)
         os.close(descriptor)
 
 

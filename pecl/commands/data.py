@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from pecl.commands.options import add_command, print_json, print_text
-from pecl.data.check import check_dataset
+from pecl.data.check import check_dataset, check_table
 from pecl.data.fetching.download import download
 from pecl.data.fetching.fetch import FetchPolicy
 from pecl.data.fetching.remote import DOWNLOADS
-from pecl.data.own.folder import check_captions_file
 from pecl.data.provenance import provenance_file
 from pecl.data.registry import DATASETS, DEFAULT_DATA_DIR, ENVIRONMENT_VARIABLE
 from pecl.data.released import RELEASED
@@ -150,18 +149,20 @@ def _add_check(actions: Any) -> argparse.ArgumentParser:
 def _check(parsed: argparse.Namespace) -> int:
     target, open_images = parsed.target, not parsed.text_only
     if target in DATASETS:
-        problems = [{"message": text} for text in check_dataset(target, parsed.data_dir, open_images=open_images)]
-        lines = [problem["message"] for problem in problems]
+        report, place = check_dataset(target, parsed.data_dir, open_images=open_images), ""
     elif Path(target).exists():
-        found = check_captions_file(target, open_images=open_images)
-        problems = [asdict(problem) for problem in found]
-        lines = [f"{target}, {problem}" for problem in found]
+        report, place = check_table(target, open_images=open_images), f"{target}, "
     else:
         raise DataError(f"no file {target!r}, and {unknown('data set', target, DATASETS)}")
+    problems = report.problems
     if parsed.json:
-        print_json({"target": target, "problems": problems})
-    else:
-        print_text("\n".join([*lines, f"{target}: {len(lines) or 'no'} problem{'s' * (len(lines) != 1)}"]))
+        summaries = {} if problems else {name: asdict(summary) for name, summary in report.summaries.items()}
+        print_json({"target": target, "problems": [asdict(problem) for problem in problems], "summaries": summaries})
+        return 2 if problems else 0
+    lines = [f"{place}{problem}" for problem in problems]
+    print_text("\n".join([*lines, f"{target}: {len(lines) or 'no'} problem{'s' * (len(lines) != 1)}"]))
+    for name, summary in report.summaries.items() if not problems else ():
+        print_text(f"{name}: {summary}")
     return 2 if problems else 0
 
 

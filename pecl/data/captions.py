@@ -18,8 +18,9 @@ from typing import Any, Protocol
 
 from PIL import Image
 
+from pecl.data.pictures import is_plain, to_rgb
 from pecl.errors import DataError, unknown
-from pecl.files import sha256_file, sha256_lines
+from pecl.files import sha256_bytes, sha256_file, sha256_lines
 
 
 class ImageSource(Protocol):
@@ -65,7 +66,7 @@ class ImageFiles:
         return len(self.paths)
 
     def load(self, index: int) -> Image.Image:
-        """Return image `index` in RGB mode.
+        """Return image `index` in RGB mode, as `to_rgb` makes it.
 
         Raises:
             DataError: the file is missing, truncated or no image.
@@ -73,16 +74,19 @@ class ImageFiles:
         path = self.paths[index]
         try:
             with Image.open(path) as image:
-                return image.convert("RGB")
+                return to_rgb(image)
         except Exception as error:  # besides OSError, Pillow raises whatever its readers stumble over
             raise DataError(f"cannot read image {path}: {error}; replace the file or leave it out") from error
 
     def fingerprint(self, index: int) -> str:
-        """Return the SHA-256 of the file's bytes."""
+        """Return the SHA-256 of the file's bytes; another hash for a file that is not `is_plain`.
+
+        Such a file was once read otherwise, and must not be given the embedding that is kept of it.
+        """
         path = self.paths[index]
         try:
             found = path.stat()
-            return _sha256_of(path, found.st_size, found.st_mtime_ns)
+            return _fingerprint_of(path, found.st_size, found.st_mtime_ns)
         except OSError as error:
             raise DataError(f"cannot read image {path}: {error.strerror or error}") from error
 
@@ -92,9 +96,15 @@ class ImageFiles:
 
 
 @lru_cache(maxsize=100_000)
-def _sha256_of(path: Path, size: int, mtime_ns: int) -> str:
-    """Return the SHA-256 of a file, read once while it stays as it is: the runs of a grid share their images."""
-    return sha256_file(path)
+def _fingerprint_of(path: Path, size: int, mtime_ns: int) -> str:
+    """Return an image file's fingerprint, made once while it stays as it is: the runs of a grid share their images."""
+    digest = sha256_file(path)
+    try:
+        with Image.open(path) as image:
+            plain = is_plain(image)
+    except Exception:  # no image, which reading it says
+        plain = True
+    return digest if plain else sha256_bytes(f"upright, by value: {digest}".encode())
 
 
 PARTS = ("train", "val", "test")

@@ -1,28 +1,78 @@
-"""Check a whole data set: that its files are the owner's, that every language reads, that its images open."""
+"""Check a whole data set: that its files are the owner's, that every language reads, that its images open.
+
+A user's own table is read here as training and evaluation read it, so that they stumble over nothing else.
+"""
 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-
-from tqdm.auto import tqdm
 
 from pecl.data.fetching.download import check_content, read_manifest
 from pecl.data.fetching.remote import DOWNLOADS, caption_files
+from pecl.data.own.folder import check_captions_file, find_table, translation_names
+from pecl.data.own.tables import Problem, read_table
 from pecl.data.provenance import read_provenance
 from pecl.data.registry import DATASETS, find_data_dir, load_dataset
 from pecl.data.released import RELEASED, TRANSLATION_FOLDERS, released_file
+from pecl.data.scenes import SceneImages
 from pecl.data.sets.multi30k import SPLIT_LANGUAGES
-from pecl.errors import DataError, unknown
+from pecl.data.splits import check_parts
+from pecl.data.summary import Summary
+from pecl.data.unreadable import unreadable_images
+from pecl.errors import DataError, PeclError, unknown
+from pecl.languages import CODE
 
 logger = logging.getLogger(__name__)
 
 _TASK1 = ("multi30k", "multi30k-full")  # not every language has all their splits
 
 
-def check_dataset(name: str, data_dir: str | Path | None = None, *, open_images: bool = True) -> list[str]:
-    """Return all that is wrong with a data set, a sentence each; an empty list if it is sound.
+@dataclass(frozen=True)
+class Report:
+    """What a check found.
+
+    Attributes:
+        problems: all that is wrong, none if the data are sound.
+        summaries: what is there, by split; under the name of the data where there are no splits.
+    """
+
+    problems: list[Problem]
+    summaries: dict[str, Summary]
+
+
+def check_table(path: str | Path, *, open_images: bool = True) -> Report:
+    """Check a table of captions, or the folder that holds it, in all its languages.
+
+    Raises:
+        DataError: there is no such table.
+    """
+    problems, summary = check_captions_file(path, open_images=open_images), Summary()
+    if problems:
+        return Report(problems, {})
+    columns = read_table(find_table(path)).columns
+    languages = [column for column in columns if column != "en" and re.fullmatch(CODE, column, re.IGNORECASE)]
+    for language in languages or ["en"]:
+        need = [
+            direction for direction, name in translation_names(language, TRANSLATION_FOLDERS).items() if name in columns
+        ]
+        try:
+            captions = load_dataset(str(path), language, need=need, text_only=not open_images)
+            if captions.part is not None:
+                check_parts(captions)
+            summary.add(captions)
+            if captions.images is not None and summary.images is None:
+                summary.add_images(captions)
+        except PeclError as error:
+            return Report([Problem(None, None, str(error))], {})
+    return Report([], {str(path): summary})
+
+
+def check_dataset(name: str, data_dir: str | Path | None = None, *, open_images: bool = True) -> Report:
+    """Check a data set by its name.
 
     Args:
         name: a key of `DATASETS`.
@@ -37,12 +87,15 @@ def check_dataset(name: str, data_dir: str | Path | None = None, *, open_images:
     try:
         root = find_data_dir(name, data_dir) if DATASETS[name].folders else None
     except DataError as error:
-        return [str(error)]
-    problems = [*_text_problems(name, root)]
+        return Report([Problem(None, None, str(error))], {})
+    summaries = {split or name: Summary() for split in DATASETS[name].splits or (None,)}
+    problems = [*_text_problems(name, root, summaries)]
     if root is not None:
         problems += _file_problems(name, root)
-        problems += _image_problems(name, root) if open_images else []
-    return list(dict.fromkeys(problems))  # several languages meet the same problem of the English captions
+    if open_images:
+        problems += _image_problems(name, root, summaries)
+    once = dict.fromkeys(problems)  # several languages meet the same problem of the English captions
+    return Report([Problem(None, None, message) for message in once], summaries)
 
 
 def _file_problems(name: str, root: Path) -> Iterator[str]:
@@ -61,39 +114,51 @@ def _file_problems(name: str, root: Path) -> Iterator[str]:
                 yield f"{file} is not the file that was published: {error}"
 
 
-def _text_problems(name: str, root: Path | None) -> Iterator[str]:
+def _text_problems(name: str, root: Path | None, summaries: dict[str, Summary]) -> Iterator[str]:
     """Yield what keeps a language's captions, or its machine translations, from being read."""
     for split in DATASETS[name].splits or (None,):
         for language in SPLIT_LANGUAGES[split] if name in _TASK1 else DATASETS[name].languages:
-            yield from _load_problem(name, language, split, root)
+            yield from _load_problem(name, language, split, root, summary=summaries[split or name])
             for direction in TRANSLATION_FOLDERS if name in RELEASED and language != "en" else ():
                 if released_file(root, name, direction, language, split).exists():
                     yield from _load_problem(name, language, split, root, direction)
 
 
 def _load_problem(
-    name: str, language: str, split: str | None, root: Path | None, direction: str | None = None
+    name: str,
+    language: str,
+    split: str | None,
+    root: Path | None,
+    direction: str | None = None,
+    summary: Summary | None = None,
 ) -> Iterator[str]:
     need = () if direction is None else (direction,)
     try:
-        load_dataset(name, language, data_dir=root, need=need, split=split, text_only=True)
+        captions = load_dataset(name, language, data_dir=root, need=need, split=split, text_only=True)
+        if captions.part is not None:
+            check_parts(captions)
+        if summary is not None:
+            summary.add(captions)
     except DataError as error:
         yield str(error)
 
 
-def _image_problems(name: str, root: Path) -> Iterator[str]:
-    """Yield how many photographs are missing, and each that cannot be read."""
+def _image_problems(name: str, root: Path | None, summaries: dict[str, Summary]) -> Iterator[str]:
+    """Yield how many images are missing, and each that cannot be read; drawn ones are sound."""
+    languages = DATASETS[name].languages
+    language = "en" if "en" in languages else languages[0]
     for split in DATASETS[name].splits or (None,):
         try:
-            captions = load_dataset(name, "en", data_dir=root, split=split, allow_missing_images=True)
+            captions = load_dataset(name, language, data_dir=root, split=split, allow_missing_images=True)
         except DataError as error:
             yield f"{split or 'images'}: {error}"
+            continue
+        if captions.images is None:
             continue
         counts = captions.provenance.get("images")
         if isinstance(counts, dict) and counts["left_out"]:
             yield f"{split or name}: {counts['left_out']} of {counts['total']} images are missing"
-        for index in tqdm(range(len(captions.images or ())), desc=f"{split or name} images", unit="image", leave=False):
-            try:
-                captions.images.load(index)
-            except DataError as error:
-                yield str(error)
+        failed = {} if isinstance(captions.images, SceneImages) else unreadable_images(captions.images)
+        yield from map(str, failed.values())
+        if not failed:
+            summaries[split or name].add_images(captions)

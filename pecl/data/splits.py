@@ -103,11 +103,24 @@ def _items(captions: ParallelCaptions) -> list[list[int]]:
 
 
 def published_part(captions: ParallelCaptions, part: str) -> tuple[int, ...]:
-    """Return the indices of the captions that were published in `part`."""
-    return tuple(i for i, name in enumerate(captions.part) if name == part)
+    """Return the indices of the captions that were published in `part`.
+
+    Raises:
+        DataError: there is none.
+    """
+    found = tuple(i for i, name in enumerate(captions.part) if name == part)
+    if not found:
+        there = ", ".join(sorted(set(captions.part)))
+        raise DataError(f"{captions.dataset}/{captions.language} has no caption in its {part} part, only in {there}")
+    return found
 
 
-def _check_published(captions: ParallelCaptions, shots: int | None) -> None:
+def check_parts(captions: ParallelCaptions) -> None:
+    """Refuse published parts that nothing can be trained and tested on.
+
+    Raises:
+        DataError: a part is empty, or an image is in two.
+    """
     sizes = {part: captions.part.count(part) for part in PARTS}
     if empty := [part for part, size in sizes.items() if not size]:
         raise DataError(f"{captions.dataset}/{captions.language} has no caption in its {empty[0]} part: got {sizes}")
@@ -118,10 +131,14 @@ def _check_published(captions: ParallelCaptions, shots: int | None) -> None:
                 f"{captions.dataset}/{captions.language}: image {captions.images.ids[image]} is in the parts "
                 f"{part_of[image]} and {part}: expected each image in one"
             )
-    if shots is not None and not 1 <= shots <= sizes["train"]:
+
+
+def _check_published(captions: ParallelCaptions, shots: int | None) -> None:
+    check_parts(captions)
+    size = captions.part.count("train")
+    if shots is not None and not 1 <= shots <= size:
         raise DataError(
-            f"shots: expected 1 to {sizes['train']}, the pairs of the training part of {captions.dataset}, or all, "
-            f"got {shots}"
+            f"shots: expected 1 to {size}, the pairs of the training part of {captions.dataset}, or all, got {shots}"
         )
 
 

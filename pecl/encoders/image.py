@@ -13,6 +13,7 @@ from PIL import Image
 from torch import nn
 
 from pecl.data.captions import ImageFiles
+from pecl.data.pictures import to_rgb
 from pecl.encoders.fingerprint import fingerprint_module
 from pecl.errors import DataError
 
@@ -34,7 +35,7 @@ def as_pictures(images: Picture | Iterable[Picture]) -> Iterator[Image.Image]:
         if isinstance(image, str | Path):
             yield ImageFiles((Path(image),)).load(0)
         elif isinstance(image, Image.Image):
-            yield image if image.mode == "RGB" else image.convert("RGB")
+            yield to_rgb(image)
         else:
             raise DataError(f"images: expected a path or a picture at position {i}, got {type(image).__name__}")
 

@@ -13,6 +13,7 @@ embeddings are computed anew.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
@@ -29,7 +30,7 @@ from pecl.encoders.image import ImageEncoder
 from pecl.encoders.shards import DamagedShardError, Shard, hash_keys, write_shard
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import DataError, OutputError
-from pecl.files import check_writable, sha256_bytes, sha256_lines
+from pecl.files import check_writable, remove_abandoned_files, sha256_bytes, sha256_lines
 
 logger = logging.getLogger(__name__)
 
@@ -169,6 +170,8 @@ class EmbeddingStore:
         # A change within the clock's resolution would pass unseen, so a folder that changed just now is listed again.
         just_now = time.time_ns() - changed < CLOCK_RESOLUTION_NS
         self._listed_at = None if just_now else changed
+        with contextlib.suppress(OSError):  # of a folder that cannot be listed
+            remove_abandoned_files(self.folder)  # a process killed in its last write leaves nothing to write here
         names = {path.name for path in self.folder.glob("[!.]*.safetensors")}
         self._shards = {name: shard for name, shard in self._shards.items() if name in names}
         for name in sorted(names - self._shards.keys() - self._dropped):

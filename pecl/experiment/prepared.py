@@ -13,6 +13,7 @@ import torch
 
 from pecl.config import ExperimentConfig
 from pecl.data.captions import ParallelCaptions
+from pecl.data.duplicates import find_repeats
 from pecl.data.splits import published_part, split_captions
 from pecl.encoders.store import EmbeddingStore, image_embeddings, text_embeddings
 from pecl.encoders.text import TokenIds
@@ -80,6 +81,20 @@ class Prepared:
         """Return for each query of `part` the index of its gallery item."""
         indices = self.parts[part]
         return list(indices) if self.config.gallery == "english" else [self.data.image_index[i] for i in indices]
+
+    @cached_property
+    def duplicates(self) -> dict[str, int]:
+        """How many items of the test `gallery`, and of the `queries` of it, repeat an earlier one; none without any."""
+        shown, queries = self.gallery_items("test"), getattr(self.data, self.query("test"))
+        if self.config.gallery == "english":
+            contents = [self.data.english[i] for i in shown]
+        else:
+            contents = [self.data.images.fingerprint(i) for i in shown]
+        repeats = {
+            "gallery": find_repeats(contents),
+            "queries": find_repeats([queries[i] for i in self.parts["test"]], self.items("test")),
+        }
+        return {name: len(found) for name, found in repeats.items() if found}
 
     @cached_property
     def images(self) -> torch.Tensor:

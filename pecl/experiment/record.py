@@ -109,6 +109,7 @@ def describe_data(prepared: Prepared, manifest: str | None = None) -> DataDescri
         gallery=Gallery(prepared.config.gallery, size, tuple(places) if several else None),
         translations=text and TrainingText(text.dataset, text.hashes(), text.provenance),
         manifest=manifest,
+        duplicates=prepared.duplicates or None,
     )
 
 

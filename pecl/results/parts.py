@@ -91,6 +91,8 @@ class DataDescription:
         translations: text that was trained on in place of the pairs, or None.
         manifest: name of the file in `splits/` that repeats the split, without `.json`; None in older results, where it
             is the run id, and in evaluations.
+        duplicates: how many test items repeat an earlier one, so that which is to be found is ambiguous: of the
+            `gallery`, and of the `queries` that have another item. Without what does not occur; None if nothing does.
     """
 
     dataset: str
@@ -103,6 +105,7 @@ class DataDescription:
     gallery: Gallery
     translations: TrainingText | None = None
     manifest: str | None = None
+    duplicates: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,12 @@ def read_manifest(result: Result) -> dict[str, Any] | None:
     Raises:
         DataError: the file is damaged.
     """
-    path = manifest_path(_folder(result), result.data.manifest or result.run_id)
-    return _read(path, f"manifest {path} cannot be read", result)
+    path, name = manifest_path(_folder(result), result.data.manifest or result.run_id), result.data.manifest
+    sentence = f"manifest {path} cannot be read"
+    manifest = _read(path, sentence, result)
+    if manifest is not None and name is not None and sha256_json(manifest)[:16] != name:
+        raise DataError(f"{sentence} (its content does not match its name, a hash of it); run {result.run_id} again")
+    return manifest
 
 
 def write_retrieved(out: str | Path, name: str, nearest: Nearest) -> Path:
@@ -54,7 +58,10 @@ def read_retrieved(result: Result) -> Nearest | None:
         DataError: the file is damaged.
     """
     path = _retrieved_path(_folder(result), result.name)
-    document = _read(path, f"what was retrieved, {path}, cannot be read", result)
+    sentence = f"what was retrieved, {path}, cannot be read"
+    document = _read(path, sentence, result)
+    if document is not None and not isinstance(document.get("test"), dict):
+        raise DataError(f"{sentence} (expected an object under the key test); run {result.run_id} again")
     if document is None and result.path is not None:
         document = json.loads(result.path.read_text("utf-8")).get("retrieved")
     return document and document["test"]
@@ -70,7 +77,10 @@ def _folder(result: Result) -> Path:
 
 def _read(path: Path, sentence: str, result: Result) -> dict[str, Any] | None:
     try:
-        return json.loads(path.read_text("utf-8"))
+        document = json.loads(path.read_text("utf-8"))
+        if not isinstance(document, dict):
+            raise ValueError(f"expected an object, got a {type(document).__name__}")
+        return document
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

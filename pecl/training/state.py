@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 
 from pecl.errors import WeightsError
-from pecl.files import write_tensors
+from pecl.files import DamagedFileError, read_tensors, write_tensors
 
 FORMAT = "pecl-training-state-1"
 
@@ -45,11 +44,11 @@ def load_state(path: str | Path, identity: str) -> TrainingState | None:
         return None
     advice = f"delete {path} to train from the start"
     try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError) as error:
+        tensors, metadata = read_tensors(path)
+    except DamagedFileError as error:
         raise WeightsError(f"training state {path} is damaged ({error}); {advice}") from error
+    except OSError as error:
+        raise WeightsError(f"cannot read training state {path}: {error.strerror or error}") from error
     if metadata.get("format") != FORMAT:
         raise WeightsError(f"training state {path} has format {metadata.get('format')!r}, not {FORMAT!r}; {advice}")
     if metadata.get("identity") != identity:

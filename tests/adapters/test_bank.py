@@ -213,7 +213,7 @@ def rewrite(path, **changes):
     from safetensors import safe_open
 
     with safe_open(path, "pt") as file:
-        metadata = file.metadata() | changes
+        metadata = file.metadata() | {"sha256": None} | changes  # the checksum would tell first
     kept = {name: value for name, value in metadata.items() if value is not None}
     save_file(load_file(path), path, metadata=kept)
 
@@ -226,6 +226,7 @@ def rewrite(path, **changes):
         (lambda path: path.write_bytes(path.read_bytes()[:50]), "damaged or no safetensors file"),
         (lambda path: path.write_bytes(b""), "damaged or no safetensors file"),
         (lambda path: path.write_text("hello there, this is text"), "damaged or no safetensors file"),
+        (lambda path: rewrite(path, sha256="0" * 64), "damaged or .* match its checksum.*; copy it again, or train it"),
         (lambda path: rewrite(path, format=None), "expected an adapter file of pecl, got another safetensors file"),
         (lambda path: rewrite(path, format_version="2"), "has format 2, this version of pecl reads up to 1: upgrade"),
         (lambda path: rewrite(path, format_version="x"), "damaged header: format_version is 'x'"),

@@ -5,14 +5,15 @@ import json
 import shlex
 
 import pytest
-from helpers.layouts import make_multi30k, make_xtd10, sentence, write_lines
+from helpers.layouts import make_multi30k, make_xtd10, sentence, write_image, write_lines
 from helpers.loopback import running_server, sha, without_proxies
 from helpers.tiny_mt import make_m2m100
 
 from pecl.commands import data
 from pecl.data.fetching.remote import DOWNLOADS, Download
 from pecl.data.provenance import write_with_provenance
-from pecl.data.registry import DATASETS
+from pecl.data.registry import DATASETS, load_dataset
+from pecl.data.splits import check_split
 from pecl.errors import ConfigError, DataError, PeclError
 
 
@@ -136,7 +137,47 @@ def test_check_prints_every_problem_of_a_table_with_its_line(pecl, tmp_path):
 def test_check_of_a_sound_table(pecl, tmp_path):
     path = tmp_path / "own.jsonl"
     path.write_text('{"en": "a dog", "de": "ein Hund"}\n')
-    assert pecl(f"check {path}") == (0, f"{path}: no problems\n")
+    counts = "1 rows, languages en de; no parts; duplicates: none"
+    assert pecl(f"check {path}") == (0, f"{path}: no problems\n{path}: {counts}\n")
+
+
+def test_check_of_a_table_says_what_is_there_and_what_occurs_twice_in_a_gallery(pecl, tmp_path):
+    """c.png is b.png again; a.png too, but of another part. Equal captions of one image are no matter."""
+    for name, colour in (("a", 1), ("b", 1), ("c", 1), ("d", 2)):
+        write_image(tmp_path / f"{name}.png", colour=(colour, 0, 0))
+    rows = ["a,train,one", "d,val,two", "b,test,three", "c,test,four", "c,test,four", "b,test,four"]
+    lines = [f"{image}.png,{part},{text},{text} de" for image, part, text in (row.split(",") for row in rows)]
+    path = tmp_path / "own.csv"
+    path.write_text("\n".join(["image,part,en,de", *lines]))
+    status, printed = pecl(f"check {path}")
+    assert status == 0
+    assert printed.splitlines()[1] == (
+        f"{path}: 6 rows, 4 images, languages en de; parts train 1, val 1, test 4; "
+        "duplicates: en 1 (row 6 as 4), de 1 (row 6 as 4), images 1 (c.png as b.png)"
+    )
+    summary = json.loads(pecl(f"check {path} --json")[1])["summaries"][str(path)]
+    assert (summary["rows"], summary["images"], summary["parts"]) == (6, 4, {"train": 1, "val": 1, "test": 4})
+    assert summary["duplicates"] == {"en": ["row 6 as 4"], "de": ["row 6 as 4"], "images": ["c.png as b.png"]}
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (["a.png,train,one,eins"], "own/de has no caption in its val part: got {'train': 1, 'val': 0, 'test': 0}"),
+        (["a.png,train,1,1", "a.png,test,2,2", "b.png,val,3,3"], "image a.png is in the parts train and test"),
+    ],
+)
+def test_check_finds_what_training_and_evaluation_stumble_over(pecl, tmp_path, rows, said):
+    for name in "ab":
+        write_image(tmp_path / f"{name}.png")
+    path = tmp_path / "own.csv"
+    path.write_text("\n".join(["image,part,en,de", *rows]))
+    status, printed = pecl(f"check {path}")
+    assert status == 2
+    assert said in printed
+    with pytest.raises(DataError) as error:
+        check_split(load_dataset(str(path), "de"), 1)
+    assert str(error.value) in printed
 
 
 def test_check_of_what_is_not_there(pecl, tmp_path):
@@ -182,7 +223,9 @@ def test_check_of_a_sound_data_set(pecl, tmp_path, monkeypatch):
     korean = tmp_path / "pectvlm/datasets/Cross-lingual-Test-Dataset-XTD10/translated_from_en/ko.txt"
     lines = "\n".join(sentence("ko", i, "neu") for i in range(5))
     write_with_provenance(korean, lines.encode(), {"translator": "test"})  # not the released file, and says so
-    assert pecl("check xtd10") == (0, "xtd10: no problems\n")
+    status, printed = pecl("check xtd10")
+    assert (status, printed.splitlines()[0]) == (0, "xtd10: no problems")
+    assert "5 rows, 5 images, languages en de es fr it jp ko pl ru tr zh; no parts; duplicates: images 4" in printed
 
 
 def test_check_knows_that_czech_has_no_2017_tests(pecl, tmp_path, monkeypatch):
@@ -191,7 +234,10 @@ def test_check_knows_that_czech_has_no_2017_tests(pecl, tmp_path, monkeypatch):
     for split in ("train", "val", "test_2016_flickr", "test_2017_flickr", "test_2017_mscoco", "test_2018_flickr"):
         languages = ("en", "de", "fr") if "2017" in split else ("en", "de", "fr", "cs")
         make_multi30k(tmp_path, split, languages=languages)
-    assert pecl("check multi30k --text-only") == (0, "multi30k: no problems\n")
+    status, printed = pecl("check multi30k --text-only")
+    assert (status, printed.splitlines()[0]) == (0, "multi30k: no problems")
+    assert "test_2017_mscoco: 6 rows, languages en de fr; no parts; duplicates: none" in printed
+    assert "test_2018_flickr: 6 rows, languages en de fr cs; no parts; duplicates: none" in printed
     status, printed = pecl("check multi30k")
     assert status == 2
     assert printed.count("images are missing") == 6

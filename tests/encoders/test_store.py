@@ -383,3 +383,14 @@ def test_a_million_embeddings_take_little_memory(tmp_path):
     write_shard(store.folder / "large.safetensors", "t", hashes, embeddings)
     run = subprocess.run([sys.executable, "-c", LARGE, str(tmp_path)], check=True, capture_output=True, text=True)
     assert float(run.stdout) < 200  # MiB beyond the imports
+
+
+def test_what_a_process_killed_in_its_last_write_left_is_removed_though_nothing_is_missing(tmp_path):
+    def compute(places):
+        yield places, torch.ones(len(places), 3)
+
+    EmbeddingStore("t", tmp_path).get(["a"], compute)
+    folder = EmbeddingStore("t", tmp_path).folder
+    (folder / ".other.safetensors.0123456789abcdef.tmp").write_bytes(b"half")
+    assert EmbeddingStore("t", tmp_path).get(["a"], compute).tolist() == [[1, 1, 1]]
+    assert [path.suffix for path in folder.iterdir()] == [".safetensors"]

@@ -1,6 +1,8 @@
 """What lies beside the metrics: manifest, what was retrieved, parts told apart, interrupted runs."""
 
+import csv
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -53,6 +55,34 @@ def test_what_was_retrieved_is_the_nearest_of_the_gallery(small):
     firsts = [row[0] for row in nearest["best"]]
     found = [rank == 1 for rank in result.ranks("text_to_image")]
     assert [first == own for first, own in zip(firsts, test, strict=True)] == found
+
+
+def test_what_occurs_twice_in_the_gallery_is_counted_in_the_result(small):
+    """Two test pictures become copies of a third, one caption the copy of another; of the training part none counts."""
+    table = Path(small["dataset"])
+    plain = train(make_config(small))
+    assert plain.data.duplicates is None
+    assert "duplicates" not in json.loads(plain.path.read_text())["data"]
+    split = few_shot_split(24, 6)
+    first, second, third, *_ = split.test
+    for copied in (second, third, *split.train[1:3]):
+        shutil.copy(
+            table.with_name(f"{(first if copied in split.test else split.train[0])}.png"),
+            table.with_name(f"{copied}.png"),
+        )
+    rows = list(csv.DictReader(table.open(encoding="utf-8")))
+    rows[third]["de"] = rows[first]["de"]
+    with table.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    images = train(make_config({**small, "seed": 2}))
+    assert images.data.duplicates == {"gallery": 2, "queries": 1}
+    assert read_result(images.path) == images
+    english = evaluate(
+        make_config({**{name: small[name] for name in ("dataset", "language", "out")}, "gallery": "english"})
+    )
+    assert english.data.duplicates == {"queries": 1}
 
 
 def test_coco_train_and_validation_images_are_told_apart(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from helpers.folders import flags, listing, measured
 from helpers.grid_processes import Command, allow_small_files_only, note_trainings, signal_itself
 from helpers.small_experiment import SMALL, write_folder
 from tqdm import tqdm
@@ -26,25 +27,6 @@ from pecl.grid.estimate import Recorded, duration
 from pecl.grid.launchers.base import Event
 from pecl.results.locks import hold
 from pecl.results.result import training_path
-
-
-def flags(values):
-    return [part for name, value in values.items() for part in (f"--{name.replace('_', '-')}", str(value))]
-
-
-PARTS = ("adapters", "splits", "retrieved")
-
-
-def listing(folder):
-    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*"))
-
-
-def measured(folder):
-    """Everything that results and adapters say but for times and the like."""
-    results = [json.loads(path.read_text("utf-8")) for path in sorted(Path(folder).glob("*.json"))]
-    kept = ("run_id", "status", "metrics", "ranks", "curve", "best_step", "steps", "data", "adapter")
-    beside = {path.name: path.read_bytes() for part in PARTS for path in Path(folder).glob(f"{part}/*")}
-    return [{key: result[key] for key in kept} for result in results], beside
 
 
 @pytest.fixture(autouse=True)
@@ -157,7 +139,7 @@ def test_a_half_written_folder_is_filled(configs, tmp_path, undisturbed, caplog)
     cut.write_bytes(cut.read_bytes()[:1000])
     empty.write_text("")
     gone.unlink()
-    (out / f".{gone.name}.{os.uname().nodename}-99999999-1.tmp").write_text("what a killed writer left")
+    (out / f".{gone.name}.0123456789abcdef.tmp").write_text("what a killed writer left")
     (out / "adapters" / cut.with_suffix(".safetensors").name).unlink()
     again = Command(["grid", *flags(configs)], tmp_path / "second", note_trainings)
     check_undisturbed(undisturbed, again, out)

@@ -14,12 +14,21 @@ from pathlib import Path
 from helpers.waiting import wait_until
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["grid_processes", "small_experiment", "pecl.experiment.run", "pecl.commands.grid"])
+CONTEXT.set_forkserver_preload(
+    [
+        "helpers.grid_processes",
+        "helpers.small_experiment",
+        "pecl.experiment.run",
+        "pecl.commands.grid",
+        "pecl.report.page",
+    ]
+)
 
 
 def _main(arguments, output, environment, setup):
     import torch
 
+    import pecl.encoders.store
     import pecl.experiment.run
     import pecl.training.trainer
     from helpers.small_experiment import tiny_towers
@@ -32,6 +41,7 @@ def _main(arguments, output, environment, setup):
     torch.set_num_threads(1)
     pecl.experiment.run.load_towers = lambda *_: tiny_towers()
     pecl.training.trainer.SAVE_EVERY_SECONDS = 0.0
+    pecl.encoders.store.SHARD_ROWS = pecl.encoders.store.IMAGE_BATCH = 4
     if setup is not None:
         setup()
     status = main(arguments)
@@ -106,17 +116,75 @@ def signal_itself(number, at, part):
     """
     left = at
 
-    def on_event(event, arguments):
+    def on_operation():
         nonlocal left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), number)
+
+    _on_operations(part, on_operation)
+
+
+def count_operations(counter, part):
+    """Add one to `counter.value`, shared memory, at each operation on files whose path contains `part`."""
+
+    def on_operation():
+        counter.value += 1
+
+    _on_operations(part, on_operation)
+
+
+def _on_operations(part, on_operation):
+    def on_event(event, arguments):
         if event in _FILE_EVENTS and part in str(arguments[0]):
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), number)
+            on_operation()
 
     sys.addaudithook(on_event)
 
 
-_FILE_EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir")
+def with_writing(setup):
+    """Count two points of each atomic write as operations, too: when half is written, and when all is."""
+    from pecl import files
+
+    plain_fsync = os.fsync
+
+    def fsync(descriptor):
+        sys.audit("pecl.written", os.readlink(f"/proc/self/fd/{descriptor}"))
+        plain_fsync(descriptor)
+
+    os.fsync = fsync
+    files.open = _open_half_written
+    setup()
+
+
+def _open_half_written(path, mode="r", *arguments, **options):
+    file = open(path, mode, *arguments, **options)  # noqa: SIM115 (whoever called closes it)
+    return _HalfWritten(file) if mode == "wb" else file
+
+
+class _HalfWritten:
+    """A binary file that says so when half of what is written to it is on disk."""
+
+    def __init__(self, file):
+        self._file = file
+
+    def write(self, content):
+        self._file.write(content[: len(content) // 2])
+        self._file.flush()
+        sys.audit("pecl.half written", os.readlink(f"/proc/self/fd/{self._file.fileno()}"))
+        self._file.write(content[len(content) // 2 :])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._file.close()
+
+    def __getattr__(self, name):
+        return getattr(self._file, name)
+
+
+_FILE_EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "pecl.written", "pecl.half written")
 
 
 def note_trainings():

@@ -102,6 +102,26 @@ def test_what_is_held_is_not_abandoned(tmp_path, other):
     assert holder(tmp_path / "out", "a") is not None
 
 
+def test_a_stopped_holder_still_holds(tmp_path, other):
+    other.send_signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(BusyError), hold(tmp_path / "out", ["a"]):
+            pytest.fail("held by two")
+        remove_abandoned_locks(tmp_path / "out")
+        assert (tmp_path / "out" / ".locks" / "a").exists()
+    finally:
+        other.send_signal(signal.SIGCONT)
+    other.communicate()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_holder_whose_file_was_removed_by_hand_leaves_the_next_ones_alone(tmp_path, other):
+    (tmp_path / "out" / ".locks" / "a").unlink()
+    with hold(tmp_path / "out", ["a"]):
+        other.communicate()
+        assert holder(tmp_path / "out", "a") is not None
+
+
 def test_waiting_ends_with_the_holder(tmp_path, other):
     other.stdin.close()
     with hold(tmp_path / "out", ["a"], wait=True):

@@ -15,6 +15,12 @@ def test_round_trip_keeps_every_bit(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["state"]
 
 
+def test_a_state_that_cannot_be_opened_is_not_called_damaged(tmp_path):
+    (tmp_path / "state").mkdir()
+    with pytest.raises(WeightsError, match=r"cannot read training state .*state: Is a directory"):
+        load_state(tmp_path / "state", "me")
+
+
 def test_no_file_is_no_state(tmp_path):
     assert load_state(tmp_path / "none", "me") is None
 
@@ -24,7 +30,11 @@ def test_foreign_and_damaged_states_are_refused_with_advice(tmp_path):
     save_state(path, TrainingState({"a": torch.zeros(2)}, {}), "me")
     with pytest.raises(WeightsError, match=r"belongs to other data or weights.*delete .*state"):
         load_state(path, "you")
-    path.write_bytes(path.read_bytes()[:-3])
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + b"\x40")  # another number
+    with pytest.raises(WeightsError, match=r"is damaged .*does not match its checksum.*delete .*state"):
+        load_state(path, "me")
+    path.write_bytes(content[:-3])
     with pytest.raises(WeightsError, match=r"is damaged .*delete .*state"):
         load_state(path, "me")
     write_tensors(path, {"a": torch.zeros(2)}, {})

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.spec import configs_from_json, configs_to_json, describe
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import WeightsError
-from pecl.files import write_tensors
+from pecl.files import DamagedFileError, read_tensors, write_tensors
 
 FORMAT = "pecl-adapter"
 FORMAT_VERSION = 1
@@ -92,15 +91,15 @@ def load_adapter_file(path: str | Path, tower: MultilingualTextEncoder | None = 
     """
     path = Path(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dictionary
+        state, metadata = read_tensors(path)
     except FileNotFoundError as error:
         raise WeightsError(f"adapter file {path} is missing") from error
-    except (OSError, SafetensorError) as error:
+    except DamagedFileError as error:
         raise WeightsError(
-            f"adapter file {path} is damaged or no safetensors file ({error}); write it again"
+            f"adapter file {path} is damaged or no safetensors file ({error}); copy it again, or train it again"
         ) from error
+    except OSError as error:
+        raise WeightsError(f"cannot read adapter file {path}: {error.strerror or error}") from error
     if metadata.get("format") != FORMAT:
         raise WeightsError(f"{path}: expected an adapter file of pecl, got another safetensors file")
     _check_version(path, metadata.get("format_version", ""))

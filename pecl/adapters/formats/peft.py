@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.kinds.layer_norm import LayerNormConfig
@@ -25,7 +23,7 @@ from pecl.adapters.roles import ARCHITECTURES, LINEAR_ROLES, NORM_ROLES, paths_o
 from pecl.adapters.spec import describe
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, WeightsError
-from pecl.files import write_json, write_tensors
+from pecl.files import DamagedFileError, read_tensors, write_json, write_tensors
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -109,8 +107,8 @@ def read_peft(
     folder = Path(folder)
     options = _read_options(folder / CONFIG_FILE)
     try:
-        tensors = load_file(folder / WEIGHTS_FILE)
-    except (OSError, SafetensorError) as error:
+        tensors, _ = read_tensors(folder / WEIGHTS_FILE)
+    except (OSError, DamagedFileError) as error:
         raise WeightsError(f"cannot read {folder / WEIGHTS_FILE}: {error}") from error
     state = {_from_peft(name, tower, folder): tensor for name, tensor in tensors.items()}
     scale = math.sqrt(options["r"]) if options.get("use_rslora") else 1.0  # rsLoRA divides by sqrt(r) instead of r

@@ -11,6 +11,7 @@ from PIL import Image
 
 from pecl.data.captions import ImageFiles, ParallelCaptions, some_of
 from pecl.data.own.folder import translation_names
+from pecl.data.pictures import to_rgb
 from pecl.errors import DataError, suggest
 from pecl.files import sha256_bytes
 from pecl.languages import find_code
@@ -54,7 +55,7 @@ class RowImages:
         if not isinstance(value, Image.Image):
             raise DataError(f"{place}: expected a Pillow image or a path, got {type(value).__name__}")
         try:
-            return value.convert("RGB")
+            return to_rgb(value)
         except Exception as error:  # Pillow decodes on first use, and raises whatever it stumbles over
             raise DataError(f"{place}: cannot read the image: {error}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -11,7 +12,10 @@ from typing import Any
 from pecl.errors import DataError, OutputError
 from pecl.files import sha256_json
 
+logger = logging.getLogger(__name__)
+
 WAIT = 60.0  # seconds to wait for another process that writes
+_TABLE = "checked_translations"  # the table `translations` of older versions bears no digests, and is not read
 
 
 class TranslationCache:
@@ -42,9 +46,14 @@ class TranslationCache:
         found = {}
         with self._connected() as connection:
             for sentence in sentences:
-                row = connection.execute("SELECT text FROM translations WHERE key = ?", (_key(identity, sentence),))
-                if (text := row.fetchone()) is not None:
-                    found[sentence] = text[0]
+                key = _key(identity, sentence)
+                row = connection.execute(f"SELECT text, digest FROM {_TABLE} WHERE key = ?", (key,)).fetchone()
+                if row is None:
+                    continue
+                if row[1] == _digest(key, str(row[0])):
+                    found[sentence] = row[0]
+                else:
+                    logger.warning("%s: the translation of %r is damaged; it is made anew", self.path, sentence)
         return found
 
     def put(self, identity: Mapping[str, Any], translations: Mapping[str, str]) -> None:
@@ -54,16 +63,18 @@ class TranslationCache:
             DataError: the file is not a cache.
             OutputError: the folder cannot be written.
         """
-        rows = [(_key(identity, sentence), text) for sentence, text in translations.items()]
+        keys = {_key(identity, sentence): text for sentence, text in translations.items()}
+        rows = [(key, text, _digest(key, text)) for key, text in keys.items()]
         with self._connected() as connection, connection:  # the second one commits
-            connection.executemany("INSERT OR REPLACE INTO translations VALUES (?, ?)", rows)
+            connection.executemany(f"INSERT OR REPLACE INTO {_TABLE} VALUES (?, ?, ?)", rows)
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self.path, timeout=WAIT)) as connection:
-                connection.execute("CREATE TABLE IF NOT EXISTS translations (key TEXT PRIMARY KEY, text TEXT NOT NULL)")
+                columns = "key TEXT PRIMARY KEY, text TEXT NOT NULL, digest TEXT NOT NULL"
+                connection.execute(f"CREATE TABLE IF NOT EXISTS {_TABLE} ({columns})")
                 yield connection
         except (sqlite3.OperationalError, OSError) as error:  # no permission, full disk, locked for too long
             raise OutputError(f"cannot use the cache of translations {self.path}: {error}") from error
@@ -73,3 +84,7 @@ class TranslationCache:
 
 def _key(identity: Mapping[str, Any], sentence: str) -> str:
     return sha256_json({"identity": dict(identity), "sentence": sentence})
+
+
+def _digest(key: str, text: str) -> str:
+    return sha256_json([key, text])

@@ -85,7 +85,7 @@ from pecl.data.translating.cache import TranslationCache
 cache = TranslationCache(sys.argv[1])
 cache.put({"model": "counting"}, {"w w w": "W W W"})
 with cache._connected() as connection:
-    connection.execute("INSERT INTO translations VALUES ('half', 'written')")  # not committed
+    connection.execute("INSERT INTO checked_translations VALUES ('half', 'written', 'x')")  # not committed
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -97,7 +97,7 @@ def test_a_killed_run_leaves_whole_batches(cache):
     assert translate(["w w w", "x"], translator, cache) == ["W W W", "X"]
     assert translator.batches == [["x"]]
     with cache._connected() as connection:
-        assert connection.execute("SELECT count(*) FROM translations WHERE key = 'half'").fetchone() == (0,)
+        assert connection.execute("SELECT count(*) FROM checked_translations WHERE key = 'half'").fetchone() == (0,)
 
 
 def test_a_file_that_is_no_cache_is_named(cache):

@@ -1,0 +1,77 @@
+"""What a sound data set holds: rows, images, languages, parts, and what occurs more than once in one gallery."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from pecl.data.captions import PARTS, ParallelCaptions
+from pecl.data.duplicates import find_repeats
+from pecl.data.unreadable import some_names
+
+
+@dataclass
+class Summary:
+    """Counts of one split, filled language by language.
+
+    Attributes:
+        rows: number of captions of each language.
+        images: number of images; None where they were left alone.
+        languages: codes.
+        parts: number of rows of each published part; None where there are none.
+        duplicates: for images and for each language, what repeats an earlier item of the same part: "b.png as a.png".
+    """
+
+    rows: int = 0
+    images: int | None = None
+    languages: list[str] = field(default_factory=list)
+    parts: dict[str, int] | None = None
+    duplicates: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, captions: ParallelCaptions) -> None:
+        """Count the captions of a language, and at first those in English."""
+        self.rows = len(captions)
+        self.parts = captions.part and {part: captions.part.count(part) for part in PARTS}
+        for language, texts in (("en", captions.english), (captions.language, captions.target)):
+            if language not in self.languages:
+                self.languages.append(language)
+                for rows in _galleries(captions):
+                    owners = captions.image_index and [captions.image_index[row] for row in rows]
+                    repeats = find_repeats([texts[row] for row in rows], owners)
+                    self._note(
+                        language, [f"row {rows[one] + 1} as {rows[first] + 1}" for one, first in repeats.items()]
+                    )
+
+    def add_images(self, captions: ParallelCaptions) -> None:
+        """Count the images of a data set that has some.
+
+        Raises:
+            DataError: one cannot be read.
+        """
+        images, image_index = captions.images, captions.image_index
+        self.images = len(images)
+        for rows in _galleries(captions):
+            shown = list(dict.fromkeys(image_index[row] for row in rows))
+            repeats = find_repeats([images.fingerprint(image) for image in shown])
+            names = [(images.ids[shown[one]], images.ids[shown[first]]) for one, first in repeats.items()]
+            self._note("images", [f"{one} as {first}" for one, first in names])
+
+    def _note(self, kind: str, repeats: list[str]) -> None:
+        if repeats:
+            self.duplicates.setdefault(kind, []).extend(repeats)
+
+    def __str__(self) -> str:
+        images = [] if self.images is None else [f"{self.images} images"]
+        parts = ", ".join(f"{part} {count}" for part, count in (self.parts or {}).items())
+        found = ", ".join(f"{kind} {len(one)} ({some_names(one)})" for kind, one in self.duplicates.items())
+        counts = ", ".join([f"{self.rows} rows", *images, f"languages {' '.join(self.languages)}"])
+        return "; ".join([counts, f"parts {parts}" if parts else "no parts", f"duplicates: {found or 'none'}"])
+
+
+def _galleries(captions: ParallelCaptions) -> Iterator[Sequence[int]]:
+    """Yield the rows of each part, or all of them."""
+    if captions.part is None:
+        yield range(len(captions))
+    else:
+        for part in PARTS:
+            yield [row for row, name in enumerate(captions.part) if name == part]

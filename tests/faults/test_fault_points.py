@@ -1,0 +1,179 @@
+"""A call of the system that fails, at each place in turn: the old file or the new one is there, and no other."""
+
+import contextlib
+import errno
+import os
+import re
+
+import pytest
+import torch
+from helpers.folders import listing, measured
+
+import pecl.training.trainer
+from pecl import files
+from pecl.config import make_config
+from pecl.errors import OutputError
+from pecl.experiment.run import train
+
+ERRORS = [errno.ENOSPC, errno.EIO, errno.EMFILE]
+_OPEN = open
+
+
+class Faults:
+    """Lets the `at`-th call (from 1) of those that write fail with `number`, and all later ones where `lasting`.
+
+    Removing is no such call: what cannot be removed is left over, and nothing can be done about it.
+    """
+
+    CALLS = ("open", "mkdir", "listdir", "fsync", "replace", "truncate", "write", "pread")
+
+    def __init__(self, monkeypatch, number=0, at=0, lasting=False):
+        self.number, self.at, self.lasting, self.calls = number, at, lasting, []
+        for name in self.CALLS:
+            monkeypatch.setattr(os, name, self._counted(name, getattr(os, name)))
+        monkeypatch.setattr(files.fcntl, "flock", self._counted("flock", files.fcntl.flock))
+        monkeypatch.setattr(files, "open", self._open, raising=False)
+
+    def _counted(self, name, plain):
+        def call(*arguments, **options):
+            self.meet(name)
+            return plain(*arguments, **options)
+
+        return call
+
+    def meet(self, name):
+        self.calls.append(name)
+        if len(self.calls) == self.at or (self.lasting and len(self.calls) > self.at):
+            raise OSError(self.number, os.strerror(self.number))
+
+    def _open(self, *arguments, **options):
+        file = _OPEN(*arguments, **options)
+        return HalfWriter(file, self) if "w" in str(arguments[1:]) else file
+
+
+class HalfWriter:
+    """A file whose `write` fails, if it does, after half of the content."""
+
+    def __init__(self, file, faults):
+        self._file, self._faults = file, faults
+
+    def write(self, content):
+        self._file.write(content[: len(content) // 2])
+        self._faults.meet("write")
+        self._file.write(content[len(content) // 2 :])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._file.close()
+
+    def __getattr__(self, name):
+        return getattr(self._file, name)
+
+
+def count(operation):
+    """Return the calls of `operation` where none fails."""
+    with pytest.MonkeyPatch.context() as patch:
+        faults = Faults(patch)
+        operation()
+    return faults.calls
+
+
+def each_fault(operation):
+    """Yield (how many a call fails, what it raised or None) for each call of `operation` and each error."""
+    calls = count(operation)
+    for number in ERRORS:
+        for at in range(1, len(calls) + 1):
+            for lasting in (False, True):
+                with pytest.MonkeyPatch.context() as patch:
+                    Faults(patch, number, at, lasting)
+                    try:
+                        operation()
+                        raised = None
+                    except OutputError as error:
+                        raised = str(error)
+                yield f"{errno.errorcode[number]} at {calls[at - 1]}, call {at}", raised
+
+
+WRITERS = {
+    "bytes": lambda path, which: files.write_bytes(path, which * 100_000),
+    "json": lambda path, which: files.write_json(path, {"which": which.decode()}),
+    "tensors": lambda path, which: files.write_tensors(path, {"a": torch.full((9,), which[0])}, {"which": "x"}),
+}
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize("before", [True, False], ids=["over an old file", "where none is"])
+def test_a_write_that_fails_leaves_the_old_file_or_the_new_one(tmp_path, kind, before):
+    path, write = tmp_path / "folder" / "a", WRITERS[kind]
+    new = write(tmp_path / "new", b"n").read_bytes()
+    old = write(tmp_path / "old", b"o").read_bytes()
+
+    def operation():
+        if before:
+            path.parent.mkdir(exist_ok=True)
+            with _OPEN(path, "wb") as file:
+                file.write(old)
+        elif path.exists():
+            path.unlink()
+        write(path, b"n")
+
+    failed = 0
+    for where, raised in each_fault(operation):
+        failed += raised is not None
+        found = path.read_bytes() if path.exists() else None
+        assert found == (new if raised is None else old if before else None), where
+        assert {p.name for p in path.parent.glob("*")} <= {"a"}, where
+        assert raised is None or re.fullmatch(rf"cannot write {path}: [A-Z][a-z /]+", raised), raised
+    assert {"fsync", "replace", "write", "open"} <= set(count(operation))
+    assert failed >= 4 * len(ERRORS) * 2
+
+
+def test_a_lock_that_cannot_be_taken_is_one_sentence_and_leaves_nothing(tmp_path):
+    entered = []
+
+    def operation():
+        entered.clear()
+        with contextlib.suppress(OSError):
+            (tmp_path / "locks").rmdir()
+        with files.locked(tmp_path / "locks" / "a", "busy"):
+            entered.append(None)
+
+    for where, raised in each_fault(operation):
+        assert len(entered) == (raised is None), where
+        assert raised is None or raised.startswith(("cannot write ", "cannot lock ")), raised
+        left = {path.name for path in (tmp_path / "locks").glob("*")}
+        assert left <= ({"a"} if "flock" in where else set()), where  # without the lock it may be another's
+        operation()  # it is free, and what was left goes
+        assert not list((tmp_path / "locks").glob("*")), where
+
+
+def test_a_training_whose_disk_fails_at_any_write_goes_on_to_the_same_bits(small, tmp_path, monkeypatch):
+    """The k-th fsync fails, for each k; the same command then gives what it gives undisturbed."""
+    monkeypatch.setattr(pecl.training.trainer, "SAVE_EVERY_SECONDS", 0.0)
+    monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path / "cache"))
+    plain = os.fsync
+    calls = []
+
+    def train_into(name, at=0):
+        calls.clear()
+
+        def fsync(descriptor):
+            calls.append(None)
+            if len(calls) == at:
+                raise OSError(ERRORS[at % 3], "no luck")
+            plain(descriptor)
+
+        monkeypatch.setattr(files.os, "fsync", fsync)
+        train(make_config({**small, "out": str(tmp_path / name)}))
+        return listing(tmp_path / name), measured(tmp_path / name)
+
+    undisturbed = train_into("plain")
+    train_into("counted")  # with all embeddings there, as below
+    for at in range(1, len(calls) + 1):
+        out = tmp_path / str(at)
+        with pytest.raises(OutputError, match="no luck"):
+            train_into(out.name, at)
+        assert not [name for name in listing(out) if name.endswith(".tmp") or ".locks" in name], at
+        assert train_into(out.name) == undisturbed, at

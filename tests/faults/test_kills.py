@@ -1,0 +1,98 @@
+"""Commands that are killed at random moments (SIGKILL): the same command again gives the bits of an undisturbed one.
+
+A moment is an operation on a file of the experiment or of the cache: opened, made, half written, written, renamed,
+removed. Training saves its state after each step, so the moments are spread over all of it.
+"""
+
+import random
+import signal
+from functools import partial
+from pathlib import Path
+
+import pytest
+from helpers.folders import flags, listing, measured
+from helpers.grid_processes import CONTEXT, Command, count_operations, signal_itself, with_writing
+from helpers.small_experiment import SMALL, write_folder
+
+KILLS = 4  # of each command: 20 in all
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs_on():
+    yield
+    Command.kill_all()
+
+
+class Bench:
+    """Folders to run a command in, one after the other; each has `out` and a cold `cache`."""
+
+    def __init__(self, folder):
+        self.folder, self.table, self.made = folder, write_folder(folder), 0
+
+    def place(self):
+        """Return a new folder."""
+        self.made += 1
+        place = self.folder / f"place-{self.made}"
+        place.mkdir()
+        return place
+
+    def run(self, arguments, place, setup=None):
+        """Run a command in `place` to its end, and return its exit status and what it wrote on standard error."""
+        filled = [one.replace("PLACE", str(place)).replace("TABLE", str(self.table)) for one in arguments]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PECL_CACHE_DIR", str(place / "cache"))
+            command = Command(filled, f"{place}-log-{self.made}", setup and partial(with_writing, setup))
+        return command.wait(), command.err
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    return Bench(tmp_path_factory.mktemp("kills"))
+
+
+@pytest.fixture(scope="module")
+def results(bench):
+    """A folder of results to report on."""
+    place = bench.place()
+    status, errors = bench.run(COMMANDS["grid"], place)
+    assert status == 0, errors
+    return place / "out"
+
+
+SMALLEST = {**SMALL, "dataset": "TABLE", "out": "PLACE/out"}
+EVALUATION = ["evaluate", *flags({"dataset": "TABLE", "language": "de", "out": "PLACE/out"})]
+COMMANDS = {
+    "train": ["train", *flags(SMALLEST)],
+    "grid": ["grid", *flags({**SMALLEST, "epochs": 2, "lr": "1e-2,1e-3", "language": "de,fr", "fleet": 2})],
+    "evaluate": EVALUATION,
+    "embedding": EVALUATION,
+    "report": ["report", "RESULTS", "--out", "PLACE/out/tables", "--html", "PLACE/out/page", "--gallery-captions", "2"],
+}
+WHERE = {"embedding": "/cache"}  # its moments are those of the cache alone
+
+
+def found(place):
+    """Everything that is compared: names of all files, results without their times, other files whole."""
+    out = place / "out"
+    other = {path: path.read_bytes() for path in sorted(out.rglob("*")) if path.suffix in (".txt", ".html")}
+    return listing(out), measured(out), {path.relative_to(out): content for path, content in other.items()}
+
+
+@pytest.mark.parametrize("kills", [KILLS, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_killed_and_run_again_it_gives_the_same_bits(bench, results, name, kills):
+    arguments = [str(results) if one == "RESULTS" else one for one in COMMANDS[name]]
+    counter, plain = CONTEXT.Value("i", 0, lock=False), bench.place()
+    where = WHERE.get(name, "")
+    status, errors = bench.run(arguments, plain, partial(count_operations, counter, f"{plain}{where}"))
+    assert status == 0, errors
+    assert counter.value >= 10, "too few moments to be killed at"
+    undisturbed, moments = found(plain), random.Random(f"{name} {kills}")
+    for _ in range(kills):
+        place, at = bench.place(), moments.randint(1, counter.value)
+        status, errors = bench.run(arguments, place, partial(signal_itself, signal.SIGKILL, at, f"{place}{where}"))
+        assert status == -signal.SIGKILL, f"moment {at} of {counter.value}: {errors}"
+        status, errors = bench.run(arguments, place)
+        assert status == 0, f"moment {at} of {counter.value}: {errors}"
+        assert found(place) == undisturbed, f"moment {at} of {counter.value}"
+        assert not list(Path(place).rglob("*.tmp")), f"moment {at} of {counter.value}"

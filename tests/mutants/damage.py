@@ -1,0 +1,62 @@
+"""Faults of what is checked when it is read: pictures, what occurs twice, manifests and cached translations."""
+
+from mutants.table import Mutant
+
+_PICTURES = "tests/data/test_pictures.py"
+_CHECK = "tests/commands/test_data.py"
+_RECORD = "tests/experiment/test_record.py"
+_CORRUPTION = "tests/faults/test_corruption.py"
+
+# file -> (name, before, after, test)
+_FAULTS = {
+    "pecl/data/pictures.py": [
+        ("a camera's rotation is left out", "upright = ImageOps.exif_transpose(image)", "upright = image", _PICTURES),
+        ("16 bits are cut to their high byte", "value * (1 / 257) + 0.5", "value * (1 / 256)", _PICTURES),
+        (
+            "the colours under transparent pixels show",
+            "    if upright.has_transparency_data:",
+            "    if False:",
+            _PICTURES,
+        ),
+        ("what is transparent is black", 'colours.size, "white")', 'colours.size, "black")', _PICTURES),
+    ],
+    "pecl/data/captions.py": [
+        (
+            "a turned photograph is given the embedding of before",
+            "return digest if plain",
+            "return digest if True",
+            _PICTURES,
+        ),
+    ],
+    "pecl/data/duplicates.py": [
+        ("equal captions of one image count as repeats", "owners is None or", "True or", _CHECK),
+    ],
+    "pecl/data/summary.py": [
+        (
+            "copies in two parts count as repeats",
+            "    if captions.part is None:\n        yield",
+            "    if True:\n        yield",
+            _CHECK,
+        ),
+    ],
+    "pecl/experiment/prepared.py": [
+        (
+            "copies of training pictures are counted",
+            'shown, queries = self.gallery_items("test")',
+            "shown, queries = range(len(self.data.images))",
+            _RECORD,
+        ),
+    ],
+    "pecl/results/side_files.py": [
+        ("a manifest is taken as it is", " and sha256_json(manifest)[:16] != name:", " and False:", _CORRUPTION),
+    ],
+    "pecl/data/translating/cache.py": [
+        ("a cached translation is taken as it is", "if row[1] == _digest(key, str(row[0])):", "if True:", _CORRUPTION),
+    ],
+}
+
+MUTANTS = [
+    Mutant(name, file, before, after, (test,), science=True)
+    for file, faults in _FAULTS.items()
+    for name, before, after, test in faults
+]
