@@ -1,20 +1,25 @@
 """The command line: `python -m pecl {train,evaluate,grid,report,data,adapters,doctor}`, also installed as `pecl`.
 
-Exit status: 0 on success, 2 on bad input (one sentence on standard error), 1 on failure, 130 when interrupted. Results
-go to standard output; progress and logs go to standard error. Each command is a module of `commands`.
+Exit status: 0 on success, 2 on bad input, 1 on failure (both said in one sentence on standard error; the traceback of
+what was not expected goes to a file, see `failures`), 130 when interrupted. Results go to standard output; progress and
+logs go to standard error. Each command is a module of `commands`.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 import pecl
 from pecl.commands import COMMANDS
-from pecl.errors import PeclError, suggest
+from pecl.errors import PeclError, RunError, suggest
+from pecl.failures import describe_failure
 
 
 class _Parser(argparse.ArgumentParser):
@@ -53,18 +58,64 @@ def build_parser(chosen: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    _escape_what_cannot_be_shown()
     try:
-        arguments = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
-        named = [argument for argument in arguments if argument in COMMANDS][:1]
-        chosen = () if arguments[0] == "--version" else named or COMMANDS
-        parsed = build_parser(chosen).parse_args(arguments)
-        logging.getLogger("pecl").setLevel(logging.DEBUG if parsed.verbose else logging.INFO)
-        return parsed.run(parsed)
-    except PeclError as error:
-        sys.stderr.write(f"pecl: {error}\n")
-        return 2
+        try:
+            return _run(sys.argv[1:] if arguments is None else arguments)
+        finally:
+            _flush_output()
     except KeyboardInterrupt:
-        sys.stderr.write("pecl: interrupted; the same command goes on from here\n")
+        _say("interrupted; the same command goes on from here")
         return 130
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+        _drop_output()
         return 0
+    except Exception as error:
+        status, sentence = describe_failure(error)
+        _say(sentence)
+        return status
+
+
+def _run(arguments: Sequence[str]) -> int:
+    arguments = list(arguments) or ["--help"]
+    named = [argument for argument in arguments if argument in COMMANDS][:1]
+    chosen = () if arguments[0] == "--version" else named or COMMANDS
+    parsed = build_parser(chosen).parse_args(arguments)
+    logging.getLogger("pecl").setLevel(logging.DEBUG if parsed.verbose else logging.INFO)
+    return parsed.run(parsed)
+
+
+def _say(sentence: str) -> None:
+    with contextlib.suppress(OSError, ValueError):  # nobody listens
+        sys.stderr.write(f"pecl: {sentence}\n")
+        sys.stderr.flush()
+
+
+def _escape_what_cannot_be_shown() -> None:
+    """Let standard output write a character that its encoding lacks as an escape, as standard error does."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _flush_output() -> None:
+    """Write out what was printed, so that a full disk is found while it can still be said.
+
+    Raises:
+        OutputError: it cannot be written.
+        BrokenPipeError: the reader has gone.
+    """
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _drop_output()
+        raise RunError(f"cannot write to standard output: {error.strerror}") from error
+
+
+def _drop_output() -> None:
+    """Let what is still to be written go nowhere: Python would try once more at its end, and print a traceback."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

@@ -5,6 +5,7 @@
 #
 # Needs Linux, Python 3.10 or newer and a package index. Safe to repeat: what is complete is not done again.
 set -euo pipefail
+. "$(dirname "$0")/help.sh"
 cd "$(dirname "$0")/.."
 bash scripts/install.sh
 echo "== training German (route method1) on drawn scenes: zero-shot against trained recall"

@@ -10,7 +10,7 @@ from pecl.config import ExperimentConfig, Role, fields_of
 from pecl.errors import ConfigError
 from pecl.grid import GridOutcome, estimate, expand, fleets, recorded_seconds, repeat_cells, run_grid
 from pecl.grid.launchers import LAUNCHERS, make_launcher
-from pecl.results.folder import find_result
+from pecl.results.folder import find_result, has_threads_of
 from pecl.results.result import collect
 
 # Values of these fields may hold commas themselves; several are given as a list in YAML.
@@ -120,7 +120,10 @@ def _dry_run(cells: list[ExperimentConfig], parsed: argparse.Namespace) -> str:
     """Return the cells, how each stands, and the time that those without a complete result will take."""
     cells = [cell for group in fleets(cells, parsed.fleet) for cell in group]
     found = [find_result(cell) for cell in cells]
-    states = ["new" if result is None else result.status for result in found]
+    states = [
+        "new" if result is None or not has_threads_of(cell, result) else result.status
+        for cell, result in zip(cells, found, strict=True)
+    ]
     lines = [f"{cell.run_id()} {state:<11} {differences(cell)}" for cell, state in zip(cells, states, strict=True)]
     remaining = [cell for cell, state in zip(cells, states, strict=True) if state != "complete"]
     time = estimate(remaining, recorded_seconds(cells), parsed.jobs or 1)

@@ -103,8 +103,16 @@ def _items(captions: ParallelCaptions) -> list[list[int]]:
 
 
 def published_part(captions: ParallelCaptions, part: str) -> tuple[int, ...]:
-    """Return the indices of the captions that were published in `part`."""
-    return tuple(i for i, name in enumerate(captions.part) if name == part)
+    """Return the indices of the captions that were published in `part`.
+
+    Raises:
+        DataError: there is none.
+    """
+    found = tuple(i for i, name in enumerate(captions.part) if name == part)
+    if not found:
+        there = ", ".join(sorted(set(captions.part)))
+        raise DataError(f"{captions.dataset}/{captions.language} has no caption in its {part} part, only in {there}")
+    return found
 
 
 def _check_published(captions: ParallelCaptions, shots: int | None) -> None:

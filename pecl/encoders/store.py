@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Callable, Iterable, Sequence, Set
 from pathlib import Path
 
@@ -27,14 +26,9 @@ from pecl.data.unreadable import unreadable_error, unreadable_images
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import DataError, OutputError
-from pecl.files import sha256_lines, write_tensors
+from pecl.files import default_cache_dir, sha256_lines, write_tensors
 
 logger = logging.getLogger(__name__)
-
-
-def default_cache_dir() -> Path:
-    """Return the folder of caches: $PECL_CACHE_DIR, or `~/.cache/pecl`."""
-    return Path(os.environ.get("PECL_CACHE_DIR") or Path.home() / ".cache" / "pecl")
 
 
 class EmbeddingStore:

@@ -673,8 +673,8 @@ _CACHES = [
     Mutant(
         "texts in the store of the image tower",
         "pecl/experiment/prepared.py",
-        "texts, _store(self.towers.text.fingerprint))",
-        "texts, _store(self.towers.image.fingerprint))",
+        "texts, _store(self.towers.text))",
+        "texts, _store(self.towers.image))",
         _PREPARED,
         science=True,
     ),

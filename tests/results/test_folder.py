@@ -137,8 +137,8 @@ def test_what_is_no_result_of_a_folder_is_not_collected(config):
 
 def test_states_are_removed_by_run(tmp_path):
     assert not has_states(tmp_path)
-    mine = [state_path(tmp_path, runs, data) for runs, data in ((["r1"], "x"), (["r1"], "y"), (["r1", "r2"], "x"))]
-    other = state_path(tmp_path, ["r2", "r1"], "x")
+    mine = [state_path(tmp_path, runs, data, 1) for runs, data in ((["r1"], "x"), (["r1"], "y"), (["r1", "r2"], "x"))]
+    other = state_path(tmp_path, ["r2", "r1"], "x", 1)
     for path in (*mine, other):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"")

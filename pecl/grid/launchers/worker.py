@@ -21,6 +21,7 @@ from pathlib import Path
 
 from pecl.config import ExperimentConfig
 from pecl.errors import OutputError, PeclError
+from pecl.failures import describe_failure
 from pecl.files import BusyError
 from pecl.grid.launchers.base import BAD_INPUT, BUSY, CANNOT_WRITE, Task
 from pecl.results.locks import hold
@@ -42,7 +43,7 @@ def work(cells: Sequence[ExperimentConfig]) -> None:
     except (PeclError, BusyError):
         raise
     except Exception as error:  # whatever it was, other cells may still go right
-        logger.exception("cells failed: %s", ", ".join(cell.run_id() for cell in cells))
+        logger.error("%s failed: %s", ", ".join(cell.run_id() for cell in cells), describe_failure(error)[1])
         record_failure(cells, error)
 
 
@@ -93,6 +94,8 @@ def run_text(text: str) -> tuple[int, str]:
         return CANNOT_WRITE, str(error)
     except PeclError as error:
         return BAD_INPUT, str(error)
+    except Exception as error:
+        return describe_failure(error)
     return 0, ""
 
 
