@@ -11,15 +11,15 @@ import argparse
 import contextlib
 import io
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 import pecl
 from pecl.commands import COMMANDS
-from pecl.errors import PeclError, RunError, suggest
-from pecl.failures import describe_failure
+from pecl.errors import PeclError, suggest
+from pecl.failures import describe_failure, drop_output, flush_output, write_output
 
 
 class _Parser(argparse.ArgumentParser):
@@ -28,6 +28,12 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:
         command = self.prog.removeprefix("pecl").strip()  # `main` writes the first word
         raise PeclError(f"{command}{': ' if command else ''}{message}; see {self.prog} --help")
+
+    def _print_message(self, message: str, file: Any = None) -> None:  # argparse's own passes over a full disk
+        if file is sys.stdout:
+            write_output(message)
+        else:
+            super()._print_message(message, file)
 
     def parse_known_args(
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
@@ -63,12 +69,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             return _run(sys.argv[1:] if arguments is None else arguments)
         finally:
-            _flush_output()
+            flush_output()
     except KeyboardInterrupt:
         _say("interrupted; the same command goes on from here")
         return 130
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
-        _drop_output()
+        drop_output()
         return 0
     except Exception as error:
         status, sentence = describe_failure(error)
@@ -95,27 +101,3 @@ def _escape_what_cannot_be_shown() -> None:
     """Let standard output write a character that its encoding lacks as an escape, as standard error does."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-
-
-def _flush_output() -> None:
-    """Write out what was printed, so that a full disk is found while it can still be said.
-
-    Raises:
-        OutputError: it cannot be written.
-        BrokenPipeError: the reader has gone.
-    """
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        _drop_output()
-        raise RunError(f"cannot write to standard output: {error.strerror}") from error
-
-
-def _drop_output() -> None:
-    """Let what is still to be written go nowhere: Python would try once more at its end, and print a traceback."""
-    with contextlib.suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)

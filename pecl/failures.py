@@ -1,10 +1,14 @@
-"""What is said of a failure: one sentence. The traceback goes to a file, which the sentence names."""
+"""What is said of a failure: one sentence. The traceback goes to a file, which the sentence names.
+
+What is printed goes through here as well: standard output may be a full disk, or a reader that has gone.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
+import sys
 import tempfile
 import time
 import traceback
@@ -35,6 +39,39 @@ def describe_failure(error: BaseException) -> tuple[int, str]:
     said = f"{type(error).__name__}: {_short(one_line(error))}".removesuffix(": ")
     path = log_traceback(error)
     return FAILURE, f"unexpected {said}; " + (f"the traceback is in {path}" if path else "no log could be written")
+
+
+def write_output(text: str) -> None:
+    """Write text to standard output.
+
+    Raises:
+        RunError: it cannot be written.
+        BrokenPipeError: the reader has gone.
+    """
+    _on_output(lambda: sys.stdout.write(text))
+
+
+def flush_output() -> None:
+    """Write out what was printed, so that a full disk is found while it can still be said; raises as `write_output`."""
+    _on_output(lambda: sys.stdout.flush())
+
+
+def drop_output() -> None:
+    """Let what is still to be written go nowhere: Python would try once more at its end, and print a traceback."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def _on_output(act: Callable[[], object]) -> None:
+    try:
+        act()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        drop_output()
+        raise RunError(f"cannot write to standard output: {error.strerror}") from error
 
 
 def one_line(text: object) -> str:
@@ -69,7 +106,8 @@ def _write_log(find: Callable[[], Path], content: bytes) -> Path:
     descriptor, name = tempfile.mkstemp(".log", prefix, folder)
     with open(descriptor, "wb") as file:
         file.write(content)
-    for old in sorted(folder.glob("*.log"))[:-_KEPT_LOGS]:
+    by_age = sorted(folder.glob("*.log"), key=lambda path: (path.stat().st_mtime_ns, str(path) == name))
+    for old in by_age[:-_KEPT_LOGS]:
         old.unlink(missing_ok=True)
     return Path(name)
 

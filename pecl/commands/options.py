@@ -9,7 +9,7 @@ from dataclasses import fields
 from typing import Any
 
 from pecl.config import ExperimentConfig, each_language, make_config, read_yaml
-from pecl.errors import RunError
+from pecl.failures import write_output
 
 
 def add_command(
@@ -81,18 +81,9 @@ def differences(config: ExperimentConfig) -> str:
 def print_json(document: Any) -> None:
     """Print one JSON document on standard output; where that is not UTF-8, other characters are JSON's escapes."""
     in_ascii = (sys.stdout.encoding or "ascii").lower().replace("-", "") != "utf8"
-    _write(json.dumps(document, indent=2, ensure_ascii=in_ascii) + "\n")
+    write_output(json.dumps(document, indent=2, ensure_ascii=in_ascii) + "\n")
 
 
 def print_text(text: str) -> None:
     """Print text on standard output."""
-    _write(text.rstrip("\n") + "\n")
-
-
-def _write(text: str) -> None:
-    try:
-        sys.stdout.write(text)
-    except BrokenPipeError:  # the reader has gone, which is no failure
-        raise
-    except OSError as error:
-        raise RunError(f"cannot write to standard output: {error.strerror}") from error
+    write_output(text.rstrip("\n") + "\n")

@@ -55,12 +55,12 @@ def _evaluate(config: ExperimentConfig) -> Result:
     towers = _towers(config)
     prepared = prepare_evaluation(config, towers)
     check_writable(config.out)
+    file = None if config.weights is None else load_adapter_file(config.weights, towers.text)
     evaluator = prepared.evaluator("test")
     described, total = None, _size(towers.text)
-    if config.weights is None:
+    if file is None:
         evaluation = evaluator(prepared.zero_shot("test"))
     else:
-        file = load_adapter_file(config.weights, towers.text)
         if file.language not in (None, config.language):
             logger.warning("%s was trained for %s and is evaluated on %s", file.path, file.language, config.language)
         adapter = attach(towers.text, file.configs)
