@@ -212,8 +212,8 @@ _FAULTS: dict[str, list[tuple[str, str, str, str]]] = {
         ("best weights are those of slot 0", "self.adapter.slot_state(slot)", "self.adapter.slot_state(0)", _FLEET),
         (
             "every slot has the first learning rate",
-            "(cell.lr for cell in self.cells)",
-            "(self.cells[0].lr for cell in self.cells)",
+            "self.slot_of, (cell.lr for cell in self.cells)",
+            "self.slot_of, (self.cells[0].lr for cell in self.cells)",
             _SLOTS,
         ),
         (
