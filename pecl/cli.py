@@ -1,20 +1,25 @@
 """The command line: `python -m pecl {train,evaluate,grid,report,data,adapters,doctor}`, also installed as `pecl`.
 
-Exit status: 0 on success, 2 on bad input (one sentence on standard error), 1 on failure, 130 when interrupted. Results
-go to standard output; progress and logs go to standard error. Each command is a module of `commands`.
+Exit status: 0 on success, 2 on bad input, 1 on failure (both said in one sentence on standard error; the traceback of
+what was not expected goes to a file, see `failures`), 130 when interrupted. Results go to standard output; progress and
+logs go to standard error. Each command is a module of `commands`.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import logging
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 import pecl
 from pecl.commands import COMMANDS
 from pecl.errors import PeclError, suggest
+from pecl.results.failures import describe_failure, drop_output, flush_output, write_output
 
 
 class _Parser(argparse.ArgumentParser):
@@ -23,6 +28,12 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:
         command = self.prog.removeprefix("pecl").strip()  # `main` writes the first word
         raise PeclError(f"{command}{': ' if command else ''}{message}; see {self.prog} --help")
+
+    def _print_message(self, message: str, file: Any = None) -> None:  # argparse's own passes over a full disk
+        if file is sys.stdout:
+            write_output(message)
+        else:
+            super()._print_message(message, file)
 
     def parse_known_args(
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
@@ -53,18 +64,40 @@ def build_parser(chosen: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    _escape_what_cannot_be_shown()
     try:
-        arguments = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
-        named = [argument for argument in arguments if argument in COMMANDS][:1]
-        chosen = () if arguments[0] == "--version" else named or COMMANDS
-        parsed = build_parser(chosen).parse_args(arguments)
-        logging.getLogger("pecl").setLevel(logging.DEBUG if parsed.verbose else logging.INFO)
-        return parsed.run(parsed)
-    except PeclError as error:
-        sys.stderr.write(f"pecl: {error}\n")
-        return 2
+        try:
+            return _run(sys.argv[1:] if arguments is None else arguments)
+        finally:
+            flush_output()
     except KeyboardInterrupt:
-        sys.stderr.write("pecl: interrupted; the same command goes on from here\n")
+        _say("interrupted; the same command goes on from here")
         return 130
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+        drop_output()
         return 0
+    except Exception as error:
+        status, sentence = describe_failure(error)
+        _say(sentence)
+        return status
+
+
+def _run(arguments: Sequence[str]) -> int:
+    arguments = list(arguments) or ["--help"]
+    named = [argument for argument in arguments if argument in COMMANDS][:1]
+    chosen = () if arguments[0] == "--version" else named or COMMANDS
+    parsed = build_parser(chosen).parse_args(arguments)
+    logging.getLogger("pecl").setLevel(logging.DEBUG if parsed.verbose else logging.INFO)
+    return parsed.run(parsed)
+
+
+def _say(sentence: str) -> None:
+    with contextlib.suppress(OSError, ValueError):  # nobody listens
+        sys.stderr.write(f"pecl: {sentence}\n")
+        sys.stderr.flush()
+
+
+def _escape_what_cannot_be_shown() -> None:
+    """Let standard output write a character that its encoding lacks as an escape, as standard error does."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

@@ -2,8 +2,9 @@
 
 Each field is a flag of the command line (`alignment_weight` is `--alignment-weight`) and a key of YAML files. Values
 are checked when a config is made, and all that is wrong is said at once. The run's identity is a hash over the fields
-that can change its result; fields of the role `PLACE` (where data and results lie) are left out, and fields marked
-`unless_default` count only where they are set: they came later, and old results keep their identity.
+that can change its result. Fields of the roles `PLACE` (where data and results lie) and `MACHINE` (threads) are left
+out, and fields marked `unless_default` count only where they are set: they came later, and old results keep their
+identity.
 
 A new field is one line, with its roles: all sets of fields are made from them by `fields_of`.
 """
@@ -48,6 +49,7 @@ TRAIN_ON = Registry(
 )
 ANCHORS = ("student", "frozen")
 GALLERIES = ("images", "english")
+_MAX_SEED = 2**62  # torch takes less than 2 ** 64, and each step adds to it
 
 
 class Role(Flag):
@@ -66,6 +68,7 @@ class Role(Flag):
     REPEAT = auto()  # which repetition of a configuration a run is
     GROUP = auto()  # a table's heading states it
     ROW = auto()  # a row of a table states it, or its adapter's description
+    MACHINE = auto()  # how this machine works on it: recorded and compared, but no part of a run's identity
     COMMAS = auto()  # its text may hold commas: on the command line of a grid it is one value
 
 
@@ -160,8 +163,14 @@ class ExperimentConfig:
     batch_size: int = _option(5, "pairs a step", Role.SEARCHED | Role.STEP_TIME, low=1)
     eval_every: int = _option(5, "steps between validations", Role.SEARCHED, low=1)
     dropout: bool = _option(True, "the text tower's own dropout while training", Role.SEARCHED)
-    seed: int = _option(1, "seed of initial values, order and dropout", Role.FLEET | Role.ROW | Role.REPEAT, low=0)
-    split_seed: int = _option(42, "seed of the few-shot split", Role.FLEET | Role.GROUP, low=0)
+    seed: int = _option(
+        1,
+        "seed of initial values, order and dropout",
+        Role.FLEET | Role.ROW | Role.REPEAT,
+        low=0,
+        high=_MAX_SEED,
+    )
+    split_seed: int = _option(42, "seed of the few-shot split", Role.FLEET | Role.GROUP, low=0, high=_MAX_SEED)
     gallery: str = _option(
         "images", "what is retrieved: images, or english (captions)", _DATA | Role.GROUP, choices=GALLERIES
     )
@@ -174,6 +183,9 @@ class ExperimentConfig:
         "cpu",
         "torch device, such as cpu or cuda:0",
         Role.EVALUATION | Role.TEXT_TOWER | Role.STEP_TIME | Role.SEARCHED,
+    )
+    threads: int | None = _option(
+        None, "threads of the CPU, which last digits depend on (default: as many as it has)", Role.MACHINE, low=1
     )
     out: str = _option("results/default", "folder of the experiment's results", Role.PLACE | Role.COMMAS)
     beside: str | None = _option(
@@ -221,7 +233,7 @@ class ExperimentConfig:
 
     def identity(self, kind: str = "train") -> dict[str, Any]:
         """Return the fields that can change the result of a run of `kind`: train, or evaluate."""
-        kept = (item for item in fields(self) if item.name not in PLACE_FIELDS)
+        kept = (item for item in fields(self) if item.name not in _OUTSIDE_IDENTITY)
         if kind == "evaluate":
             kept = (item for item in kept if item.name in EVALUATION_FIELDS)
         elif self.route in WITHOUT_ANCHOR:
@@ -251,10 +263,11 @@ def fields_of(roles: Role) -> frozenset[str]:
 
 EVALUATION_FIELDS = fields_of(Role.EVALUATION)
 FLEET_FIELDS = fields_of(Role.FLEET)
-PLACE_FIELDS = fields_of(Role.PLACE)
+MACHINE_FIELDS = fields_of(Role.MACHINE)
+_OUTSIDE_IDENTITY = fields_of(Role.PLACE) | MACHINE_FIELDS
 ANCHOR_FIELDS = fields_of(Role.ANCHOR)
 # Names and defaults of the fields that can change a result, in their order
-IDENTITY_DEFAULTS = {item.name: item.default for item in fields(ExperimentConfig) if item.name not in PLACE_FIELDS}
+IDENTITY_DEFAULTS = {item.name: item.default for item in fields(ExperimentConfig) if item.name not in _OUTSIDE_IDENTITY}
 
 
 def side_by_side(configs: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:

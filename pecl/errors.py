@@ -26,6 +26,18 @@ class OutputError(PeclError):
     """A result, checkpoint or cache cannot be written."""
 
 
+class RunError(RuntimeError):
+    """A run failed, though its input is sound. The command line prints it as one sentence and exits with status 1."""
+
+
+class DivergedError(RunError):
+    """A training's loss is no longer a finite number, or its embeddings are not."""
+
+
+class NotFiniteError(RunError, ValueError):
+    """Embeddings hold values that are not numbers, so nothing can be measured with them."""
+
+
 def nearest(value: object, choices: Iterable[str]) -> str | None:
     """Return the one of `choices` that is spelled most like `value`, or None when none is near."""
     by_lower_case = {choice.lower(): choice for choice in choices}

@@ -29,6 +29,7 @@ _READERS: dict[type, Callable[[str], Any]] = {
     str: str,
     tuple: lambda text: tuple(text.split("/")),
 }
+_LONGEST_SHOWN = 200  # characters of a wrong value that an error sentence repeats
 _SPECIAL = set(',+="\\/:')  # characters with a meaning in an adapter's spec; text that has one is quoted
 
 
@@ -94,7 +95,11 @@ def _problem(item: Field, typed: tuple[Any, bool], value: Any) -> str | None:
     if kind in (int, float):
         low, high = item.metadata.get("low"), item.metadata.get("high")
         inside = (low is None or low <= value) and (high is None or value <= high)
-        return None if math.isfinite(value) and inside else _sentence(item, typed, value)
+        return None if inside and (kind is int or _is_finite(value)) else _sentence(item, typed, value)
+    if kind is str and not is_text(value):
+        return "expected text in UTF-8, got other bytes"
+    if kind is str and "\0" in value:
+        return "expected text, got a zero byte in it"
     if kind is tuple and (not value or len(set(value)) < len(value)):
         return _sentence(item, typed, value)
     if choices := item.metadata.get("choices", ()):
@@ -102,6 +107,23 @@ def _problem(item: Field, typed: tuple[Any, bool], value: Any) -> str | None:
         strange = [name for name in names if name not in choices]
         return _sentence(item, typed, strange[0]) if strange else None
     return None
+
+
+def _is_finite(value: float) -> bool:
+    """Say whether a number is finite as a float; a whole number may be too large for one."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def is_text(text: str) -> bool:
+    """Say whether UTF-8 can hold a text; JSON's escapes, and a command line of other bytes, can break characters."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _sentence(item: Field, typed: tuple[Any, bool], value: Any) -> str:
@@ -122,7 +144,7 @@ def _expected(item: Field, kind: Any, optional: bool) -> str:
         elif kind is tuple:
             text += ", or several joined by /, each once"
     elif low is not None and high is not None:
-        text += f" from {low:g} to {high:g}"
+        text += f" from {low:g} to {high if kind is int else format(high, 'g')}"
     elif low is not None:
         text += f" >= {low:g}"
     elif high is not None:
@@ -133,10 +155,14 @@ def _expected(item: Field, kind: Any, optional: bool) -> str:
 def shown(value: Any) -> str:
     """Return a value as error sentences show it: text in double quotes, numbers and words as YAML writes them."""
     if isinstance(value, str):
-        return f'"{value}"'
+        return f'"{value if len(value) <= _LONGEST_SHOWN else value[:_LONGEST_SHOWN] + "..."}"'
     if isinstance(value, tuple) and all(isinstance(member, str) for member in value):
         return f'"{"/".join(value)}"'
-    return str(value).lower() if value is None or isinstance(value, bool) else repr(value)
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int) and abs(value) > 10**_LONGEST_SHOWN:
+        return "a longer number"  # Python itself refuses to write one of 4,300 digits
+    return repr(value)
 
 
 def parse_option(config_class: type, name: str, value: Any) -> Any:
@@ -152,11 +178,11 @@ def parse_option(config_class: type, name: str, value: Any) -> Any:
     kind, optional = value_type(config_class, name)
     if value is None or (optional and value in ("none", "null", item.metadata.get("none", "none"))):
         return None
-    if not isinstance(value, str):
-        return float(value) if kind is float and isinstance(value, int) and not isinstance(value, bool) else value
     try:
+        if not isinstance(value, str):
+            return float(value) if kind is float and isinstance(value, int) and not isinstance(value, bool) else value
         return _READERS[kind](value)
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, OverflowError) as error:
         raise ConfigError(f"{name}: {_sentence(item, (kind, optional), value)}") from error
 
 

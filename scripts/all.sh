@@ -13,7 +13,8 @@ study() {
 }
 dry=""
 case " $* " in *" --dry-run "*) dry=--dry-run ;; esac
-study zero_shot bash scripts/zero_shot.sh $dry
+out=$(out_of "" "$@")
+study zero_shot bash scripts/zero_shot.sh $dry ${out:+--out "$out"}
 for route in baseline1 baseline2 method1 method2 method3; do
     study "grid_$route" bash scripts/grid.sh "$route" "$languages" "$@"
 done
@@ -21,4 +22,6 @@ for name in few_shot full_data ablation_adapters disparity; do
     study "$name" bash "scripts/$name.sh" "$@"
 done
 [ -z "$failed" ] || { echo "not complete:$failed" >&2; exit 1; }
-[ -n "$dry" ] || pecl report results/{zero_shot,grid_{baseline1,baseline2,method1,method2,method3},few_shot,full_data,adapters,disparity}
+folders=(results/{zero_shot,grid_{baseline1,baseline2,method1,method2,method3},few_shot,full_data,adapters,disparity})
+[ -z "$out" ] || folders=("$out")
+[ -n "$dry" ] || pecl report "${folders[@]}"

@@ -1,19 +1,38 @@
 # What the scripts share; they read it with `.`: the checkout as the folder, its Python, and the profile's values.
 set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/help.sh"
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=$([ -x .venv/bin/python ] && echo .venv/bin/python || command -v python3)
 profile=${PECL_PROFILE:-mini}
 case $profile in
     mini) languages=de,fr,cs ;;
-    *) languages=de,es,fr,it,jp,ko,pl,ru,tr,zh ;;
+    paper | vit-b-32 | vit-b-16-plus | labse) languages=de,es,fr,it,jp,ko,pl,ru,tr,zh ;;
+    *)
+        echo "PECL_PROFILE: expected one of labse, mini, paper, vit-b-16-plus, vit-b-32, got \"$profile\"" >&2
+        exit 2
+        ;;
 esac
 grid_config=configs/grid_$profile.yaml
 [ -f "$grid_config" ] || grid_config=configs/grid_paper.yaml # the other M-CLIP pairs share the paper's grid
 
 pecl() { "$python" -m pecl "$@"; }
 
-# report FOLDER [flags of the grid]: its tables, unless the grid was a dry run
+# out_of FOLDER [flags]: the folder that --out names, the last one where several do; else FOLDER
+out_of() {
+    local out=$1
+    shift
+    while [ $# -gt 0 ]; do
+        case $1 in
+            --out=*) out=${1#--out=} ;;
+            --out) out=${2-$out} ;;
+        esac
+        shift
+    done
+    printf '%s\n' "$out"
+}
+
+# report FOLDER [flags of the grid]: the tables of where the grid wrote, unless it was a dry run
 report() {
     case " $* " in *" --dry-run "*) return ;; esac
-    pecl report "$1"
+    pecl report "$(out_of "$@")"
 }

@@ -4,7 +4,9 @@
 #   bash scripts/install.sh          what running needs
 #   bash scripts/install.sh test     and what testing needs
 set -euo pipefail
+. "$(dirname "$0")/help.sh"
 cd "$(dirname "$0")/.."
+case ${1-} in "" | test) ;; *) echo "install.sh: expected nothing or test, got \"$1\"" >&2; exit 2 ;; esac
 # OpenDelta is a reference of the tests; it pins setuptools, so all are installed in one command.
 requirements=${1:+-r requirements-test.txt -r requirements-opendelta.txt}
 if [ ! -x .venv/bin/python ]; then

@@ -5,7 +5,9 @@
 #
 # Needs Linux, Python 3.10 or newer and a package index. Safe to repeat: what is complete is not done again.
 set -euo pipefail
+. "$(dirname "$0")/help.sh"
 cd "$(dirname "$0")/.."
+[ $# -eq 0 ] || { echo "quickstart.sh takes nothing, got \"$1\"" >&2; exit 2; }
 bash scripts/install.sh
 echo "== training German (route method1) on drawn scenes: zero-shot against trained recall"
 bash scripts/grid_method1/de.sh

@@ -5,6 +5,7 @@
 #   bash scripts/test.sh -m slow            those
 #   PECL_DATA_DIR=... bash scripts/test.sh  also the tests on real data sets (data/README.md)
 set -euo pipefail
+. "$(dirname "$0")/help.sh"
 cd "$(dirname "$0")/.."
 bash scripts/install.sh test
 echo "== style"

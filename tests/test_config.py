@@ -145,6 +145,7 @@ ROLES = {
     Role.STEP_TIME: "profile text_model device batch_size",
     Role.COMMAS: "adapter out data_dir weights text_model image_model",
     Role.PLACE: "data_dir out",
+    Role.MACHINE: "threads",
     Role.DATA: "dataset split language gallery image_weight skip_unreadable allow_missing_images "
     "allow_copied_translations",
     Role.INPUT: "data_dir route test_query train_on train_size shots",

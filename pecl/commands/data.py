@@ -20,8 +20,8 @@ from pecl.data.released import RELEASED
 from pecl.data.translating.cache import TranslationCache
 from pecl.data.translating.mt import TranslationConfig, Translator
 from pecl.data.translating.translate import TranslationJob, completed, dataset_job, file_job, run_job
-from pecl.encoders.store import default_cache_dir
 from pecl.errors import ConfigError, DataError, unknown
+from pecl.files import default_cache_dir
 from pecl.languages import language_code
 
 _TRANSLATE_EXAMPLE = """examples:

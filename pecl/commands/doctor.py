@@ -13,8 +13,8 @@ import torch
 from pecl.commands.options import add_command, print_json, print_text
 from pecl.data.registry import DATASETS, find_data_dir
 from pecl.encoders.loading.mini import mini_status
-from pecl.encoders.store import default_cache_dir
 from pecl.errors import DataError
+from pecl.files import default_cache_dir
 
 _NEEDED = ("torch", "transformers", "timm", "safetensors", "pandas", "tqdm", "pyyaml", "pillow")
 _EXTRAS = {

@@ -15,7 +15,7 @@ def add_parser(commands: Any) -> None:
     """Add the command."""
     example = "pecl evaluate --dataset multi30k-1k --language en,de,fr,cs"
     parser = add_command(commands, "evaluate", "measure the retrieval recall of languages on a data set", example)
-    add_config_flags(parser, only=fields_of(Role.EVALUATION | Role.DATA | Role.PLACE))
+    add_config_flags(parser, only=fields_of(Role.EVALUATION | Role.DATA | Role.PLACE | Role.MACHINE))
     parser.add_argument("--dry-run", action="store_true", help="print what would be evaluated, and evaluate nothing")
     parser.add_argument("--json", action="store_true", help="print the results as one JSON document")
     parser.set_defaults(run=run)

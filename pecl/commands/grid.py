@@ -10,7 +10,7 @@ from pecl.config import ExperimentConfig, Role, fields_of
 from pecl.errors import ConfigError
 from pecl.grid import GridOutcome, estimate, expand, fleets, recorded_seconds, repeat_configs, run_grid
 from pecl.grid.launchers import LAUNCHERS, make_launcher
-from pecl.results.folder import find_result
+from pecl.results.folder import find_result, has_threads_of
 from pecl.results.result import collect
 
 # Values of these fields may hold commas themselves; several are given as a list in YAML.
@@ -125,7 +125,10 @@ def _dry_run(configs: list[ExperimentConfig], parsed: argparse.Namespace) -> str
     """Return the runs with the state of each, and the time that those without a complete result will take."""
     configs = [config for group in fleets(configs, parsed.fleet) for config in group]
     found = [find_result(config) for config in configs]
-    states = ["new" if result is None else result.status for result in found]
+    states = [
+        "new" if result is None or not has_threads_of(config, result) else result.status
+        for config, result in zip(configs, found, strict=True)
+    ]
     lines = [
         f"{config.run_id()} {state:<11} {differences(config)}" for config, state in zip(configs, states, strict=True)
     ]

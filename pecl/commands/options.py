@@ -9,6 +9,7 @@ from dataclasses import fields
 from typing import Any
 
 from pecl.config import ExperimentConfig, each_language, make_config, read_yaml
+from pecl.results.failures import write_output
 
 
 def add_command(
@@ -78,10 +79,11 @@ def differences(config: ExperimentConfig) -> str:
 
 
 def print_json(document: Any) -> None:
-    """Print one JSON document on standard output."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    """Print one JSON document on standard output; where that is not UTF-8, other characters are JSON's escapes."""
+    in_ascii = (sys.stdout.encoding or "ascii").lower().replace("-", "") != "utf8"
+    write_output(json.dumps(document, indent=2, ensure_ascii=in_ascii) + "\n")
 
 
 def print_text(text: str) -> None:
     """Print text on standard output."""
-    sys.stdout.write(text.rstrip("\n") + "\n")
+    write_output(text.rstrip("\n") + "\n")

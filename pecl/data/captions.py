@@ -21,6 +21,7 @@ from PIL import Image
 from pecl.data.pictures import is_plain, to_rgb
 from pecl.errors import DataError, unknown
 from pecl.files import sha256_bytes, sha256_file, sha256_lines
+from pecl.options import is_text
 
 
 class ImageSource(Protocol):
@@ -110,6 +111,9 @@ def _fingerprint_of(path: Path, size: int, mtime_ns: int) -> str:
 PARTS = ("train", "val", "test")
 
 
+HALF_CHARACTER = "half a character (a lone surrogate), which UTF-8 cannot hold; write it anew"
+
+
 @dataclass(frozen=True)
 class ParallelCaptions:
     """`n` caption pairs of one language, aligned by index and checked when made.
@@ -161,6 +165,8 @@ class ParallelCaptions:
             for i, caption in enumerate(getattr(self, name) or ()):
                 if not caption.strip():
                     raise DataError(f"{self.dataset}/{self.language}: {name} caption {i + 1} is empty")
+                if not is_text(caption):
+                    raise DataError(f"{self.dataset}/{self.language}: {name} caption {i + 1}: {HALF_CHARACTER}")
 
     def __repr__(self) -> str:
         columns = ("english_to_target", "target_to_english", "part", "subset")

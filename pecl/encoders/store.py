@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -30,18 +29,13 @@ from pecl.encoders.image import ImageEncoder
 from pecl.encoders.shards import DamagedShardError, Shard, hash_keys, write_shard
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import DataError, OutputError
-from pecl.files import check_writable, remove_abandoned_files, sha256_bytes, sha256_lines
+from pecl.files import check_writable, default_cache_dir, remove_abandoned_files, sha256_bytes, sha256_lines
 
 logger = logging.getLogger(__name__)
 
 SHARD_ROWS = 256  # embeddings after which they are saved
 CLOCK_RESOLUTION_NS = 2_000_000_000  # of the coarsest file system's times
 IMAGE_BATCH = 32
-
-
-def default_cache_dir() -> Path:
-    """Return the folder of caches: $PECL_CACHE_DIR, or `~/.cache/pecl`."""
-    return Path(os.environ.get("PECL_CACHE_DIR") or Path.home() / ".cache" / "pecl")
 
 
 # Places of missing keys -> batches of places and their embeddings (B, D)

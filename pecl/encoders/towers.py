@@ -133,9 +133,9 @@ def load_towers(
 
 
 def check_device(device: str | torch.device) -> None:
-    """Raise ConfigError, naming those that there are, unless tensors can be made on `device`."""
+    """Raise ConfigError, naming those that there are, unless tensors can be made and read on `device`."""
     try:
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).tolist()  # tensors of the device "meta" hold nothing
     except (RuntimeError, AssertionError) as error:  # the latter where torch was built without the device
         there = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
         raise ConfigError(f"device: expected one that is there, such as {', '.join(there)}, got {device!s}") from error

@@ -15,11 +15,13 @@ from pecl.config import ExperimentConfig
 from pecl.data.captions import ParallelCaptions
 from pecl.data.duplicates import find_repeats
 from pecl.data.splits import published_part, split_captions
+from pecl.encoders.image import ImageEncoder
 from pecl.encoders.store import EmbeddingStore, image_embeddings, text_embeddings
-from pecl.encoders.text import TokenIds
+from pecl.encoders.text import MultilingualTextEncoder, TokenIds
 from pecl.encoders.towers import Towers
 from pecl.errors import ConfigError, DataError
 from pecl.experiment.inputs import load_captions, load_training_inputs
+from pecl.files import sha256_json
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.routes import TranslationRoute, route
 
@@ -100,7 +102,7 @@ class Prepared:
     def images(self) -> torch.Tensor:
         """Embeddings (M, D) of all images of the data set."""
         tower = self.towers.image
-        return image_embeddings(tower, self.data.images, _store(tower.fingerprint))
+        return image_embeddings(tower, self.data.images, _store(tower))
 
     @cached_property
     def train_images(self) -> torch.Tensor | None:
@@ -122,13 +124,19 @@ class Prepared:
         return self._frozen(tuple(texts[i] for i in indices))
 
     def _frozen(self, texts: tuple[str, ...]) -> torch.Tensor:
-        return text_embeddings(self.towers.text, texts, _store(self.towers.text.fingerprint))
+        return text_embeddings(self.towers.text, texts, _store(self.towers.text))
+
+
+def _store(tower: ImageEncoder | MultilingualTextEncoder) -> EmbeddingStore:
+    """Return the store of a tower's embeddings as they are computed here: their last digits depend on that."""
+    device = tower.device.type
+    return _store_of(sha256_json([tower.fingerprint, device, torch.get_num_threads() if device == "cpu" else None]))
 
 
 @cache
-def _store(fingerprint: str) -> EmbeddingStore:
-    """Return the one store of a tower in this process, so that what is read or made once stays at hand."""
-    return EmbeddingStore(fingerprint)
+def _store_of(identity: str) -> EmbeddingStore:
+    """Return the one store of this identity in this process, so that what is read or made once stays at hand."""
+    return EmbeddingStore(identity)
 
 
 def prepare_evaluation(config: ExperimentConfig, towers: Towers) -> Prepared:
@@ -138,7 +146,7 @@ def prepare_evaluation(config: ExperimentConfig, towers: Towers) -> Prepared:
         PeclError: the data are missing or wrong, or do not fit the config.
     """
     chosen = route(config.route, config.test_query)
-    data = load_captions(config, (chosen.test_query,), lambda: _store(towers.image.fingerprint))
+    data = load_captions(config, (chosen.test_query,), lambda: _store(towers.image))
     test = tuple(range(len(data))) if data.part is None else published_part(data, "test")
     return Prepared(config, chosen, towers, data, {"test": test})
 
@@ -150,7 +158,7 @@ def prepare_training(config: ExperimentConfig, towers: Towers) -> Prepared:
         PeclError: the data are missing or wrong, or do not fit the config.
     """
     chosen = route(config.route, config.test_query)
-    data, translations = load_training_inputs(config, lambda: _store(towers.image.fingerprint))
+    data, translations = load_training_inputs(config, lambda: _store(towers.image))
     split = split_captions(data, config.shots, config.split_seed)
     prepared = Prepared(config, chosen, towers, data, split._asdict(), translations)
     _check(prepared)

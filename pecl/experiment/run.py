@@ -8,8 +8,9 @@ several configs at once, one slot each, in one pass over the frozen tower; `trai
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from functools import lru_cache
 from typing import Any
@@ -28,7 +29,7 @@ from pecl.experiment.inputs import training_hashes
 from pecl.experiment.prepared import Prepared, prepare_evaluation, prepare_training
 from pecl.experiment.record import describe_adapter, describe_data, record_evaluation, record_training
 from pecl.files import check_writable, sha256_json
-from pecl.results.folder import complete_result, remove_states, state_path
+from pecl.results.folder import complete_result, remove_states, state_path, threads_of_states
 from pecl.results.locks import hold
 from pecl.results.parts import Fleet
 from pecl.results.result import Result, adapter_path, run_name, write_unfinished
@@ -46,15 +47,20 @@ def evaluate(config: ExperimentConfig) -> Result:
     Raises:
         PeclError: bad input; nothing has been written.
     """
+    with use_threads(config.threads):
+        return _evaluate(config)
+
+
+def _evaluate(config: ExperimentConfig) -> Result:
     towers = _towers(config)
     prepared = prepare_evaluation(config, towers)
     check_writable(config.out)
+    file = None if config.weights is None else load_adapter_file(config.weights, towers.text)
     evaluator = prepared.evaluator("test")
     described, total = None, _size(towers.text)
-    if config.weights is None:
+    if file is None:
         evaluation = evaluator(prepared.zero_shot("test"))
     else:
-        file = load_adapter_file(config.weights, towers.text)
         if file.language not in (None, config.language):
             logger.warning("%s was trained for %s and is evaluated on %s", file.path, file.language, config.language)
         adapter = attach(towers.text, file.configs)
@@ -92,8 +98,11 @@ def train_fleet(configs: Sequence[ExperimentConfig], wait: bool = True) -> list[
         BusyError: another process is at work on one of them.
     """
     configs = check_fleet(configs)
-    if done := _complete(configs):
-        return done
+    with use_threads(configs[0].threads):
+        return _complete(configs) or _train_fleet(configs, wait)
+
+
+def _train_fleet(configs: Sequence[ExperimentConfig], wait: bool) -> list[Result]:
     first = configs[0]
     adapter_configs = parse_adapter(first.adapter, first.rank)
     towers = _towers(first)
@@ -113,6 +122,18 @@ def train_fleet(configs: Sequence[ExperimentConfig], wait: bool = True) -> list[
             raise
         finally:
             adapter.remove()
+
+
+@contextlib.contextmanager
+def use_threads(number: int | None) -> Iterator[None]:
+    """Compute with `number` threads in the body; None leaves the number as it is."""
+    before = torch.get_num_threads()
+    if number is not None:
+        torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _towers(config: ExperimentConfig) -> Towers:
@@ -185,14 +206,23 @@ class _Fleet:
         """Train all runs, write their results and return them."""
         first = self.members[0].config
         identity = sha256_json([_state_identity(prepared) for prepared in self.members])
+        threads = torch.get_num_threads()
+        path = state_path(first.out, self.run_ids, identity, threads)
+        if not path.exists() and (others := threads_of_states(path)):
+            logger.warning(
+                "run %s was interrupted with --threads %d and has %d now, which changes last digits: it starts anew",
+                self.run_ids[0],
+                others[0],
+                threads,
+            )
         trainer = self.trainer = AlignmentTrainer(
             adapter.tower,
             adapter,
             self.training,
             Schedule(first.epochs, first.batch_size, first.eval_every, first.dropout),
             lambda: [self._evaluate(adapter, index, "val").mean_recall_at_1 for index in range(len(self.members))],
-            state_path(first.out, self.run_ids, identity),
-            identity,
+            path,
+            sha256_json([identity, threads]),
             self.slot_of,
         )
         records = trainer.run()

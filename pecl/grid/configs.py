@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from pecl.config import FLEET_FIELDS, ExperimentConfig, each_language, make_config, side_by_side
+from pecl.config import FLEET_FIELDS, MACHINE_FIELDS, ExperimentConfig, each_language, make_config, side_by_side
 from pecl.errors import ConfigError
 from pecl.results.result import Result
 
@@ -30,6 +30,8 @@ def expand(values: Mapping[str, Any], where: str = "grid") -> list[ExperimentCon
     for name, among in zip(names, choices, strict=True):
         if not among:
             raise ConfigError(f"{where}: {name}: an empty list, expected one value or more")
+        if len(among) > 1 and name in MACHINE_FIELDS:
+            raise ConfigError(f"{where}: {name}: expected one value, since it tells no runs apart, got {len(among)}")
     products = (dict(zip(names, chosen, strict=True)) for chosen in itertools.product(*choices))
     configs = [make_config(one, where) for product in products for one in each_language(product)]
     first = {(config.run_id(), config.out): config for config in reversed(configs)}  # the first of equals

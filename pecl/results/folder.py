@@ -20,7 +20,7 @@ _STATES = ".state"
 def find_result(config: ExperimentConfig) -> Result | None:
     """Return the result of a training of this config, of any status and data; None where there is none.
 
-    A damaged one counts as none, with a warning: it will be written anew.
+    A damaged one, or one of another run under this name, counts as none, with a warning: it will be written anew.
 
     Raises:
         DataError: it is of a newer version of pecl.
@@ -29,10 +29,15 @@ def find_result(config: ExperimentConfig) -> Result | None:
     if not path.exists():
         return None
     try:
-        return read_result(path)
+        result = read_result(path)
     except DamagedResultError as error:
         logger.warning("%s; it counts as not run", error)
         return None
+    asked = ("train", config.run_id(), config.identity())
+    if (result.kind, result.run_id, result.config.identity(result.kind)) != asked:
+        logger.warning("%s holds another run, or its config was edited; it counts as not run", path)
+        return None
+    return result
 
 
 def recorded_hashes(result: Result) -> dict[str, Any]:
@@ -54,15 +59,34 @@ def complete_result(config: ExperimentConfig, hashes: Callable[[ExperimentConfig
     result = find_result(config)
     if result is None or result.status != "complete":
         return None
+    if not has_threads_of(config, result):
+        made, asked = result.environment.machine.threads, config.threads
+        logger.warning("%s was made with %d threads, not with %d; running it anew", result.path, made, asked)
+        return None
     if recorded_hashes(result) == hashes(config):
         return result
     logger.warning("%s is of other data; running it anew", result.path)
     return None
 
 
-def state_path(out: str | Path, runs: Sequence[str], identity: str) -> Path:
-    """Return where the unfinished training of `runs`, side by side, is kept; `identity` is also that of its data."""
-    return Path(out) / _STATES / f"{runs[0]}-{sha256_json([list(runs), identity])[:16]}.safetensors"
+def has_threads_of(config: ExperimentConfig, result: Result) -> bool:
+    """Say whether a result was made with as many threads as a config asks for; a config that names none takes any."""
+    return config.threads in (None, result.environment.machine.threads)
+
+
+def state_path(out: str | Path, runs: Sequence[str], identity: str, threads: int) -> Path:
+    """Return where the unfinished training of `runs`, side by side, with so many threads is kept.
+
+    `identity` is also that of its data.
+    """
+    return Path(out) / _STATES / f"{runs[0]}-{sha256_json([list(runs), identity])[:16]}-{threads}.safetensors"
+
+
+def threads_of_states(path: Path) -> list[int]:
+    """Return the numbers of threads of the saved states that differ from the one at `path` in that alone."""
+    beginning = path.stem.rpartition("-")[0]
+    others = (other.stem.rpartition("-") for other in path.parent.glob(f"{beginning}-*{path.suffix}") if other != path)
+    return sorted(int(number) for _, _, number in others if number.isdecimal())
 
 
 def remove_states(out: str | Path, run: str) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from pecl.errors import NotFiniteError
 from pecl.retrieval.measures import RECALL_AT, RetrievalMetrics
 
 
@@ -43,14 +44,15 @@ def metrics(similarity: torch.Tensor, correct: torch.Tensor) -> RetrievalMetrics
     """Return the metrics of one direction from (Q, G) similarity and correspondence, which may lie on any devices.
 
     Raises:
-        ValueError: shapes differ, a query has no correct item, or a similarity is not a number.
+        ValueError: shapes differ, or a query has no correct item.
+        NotFiniteError: a similarity is not a number.
     """
     if similarity.shape != correct.shape:
         raise ValueError(f"correct: expected similarity's shape {tuple(similarity.shape)}, got {tuple(correct.shape)}")
     if not bool(correct.any(dim=1).all()):
         raise ValueError(f"query {int((~correct.any(dim=1)).nonzero()[0])} has no correct item in the gallery")
     if bool(similarity.isnan().any()):
-        raise ValueError("similarity: expected numbers, got NaN; the embeddings are damaged")
+        raise NotFiniteError("similarity: expected numbers, got NaN; the embeddings are damaged")
     all_ranks = correct_ranks(similarity, correct).cpu()  # (Q, C)
     correct = correct.cpu()
     best = all_ranks[:, 0].double()  # (Q,)

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from pecl.adapters.adapter import Adapter
 from pecl.encoders.devices import to_device
 from pecl.encoders.text import MultilingualTextEncoder, TokenIds
-from pecl.errors import ConfigError
+from pecl.errors import ConfigError, DivergedError, NotFiniteError
 from pecl.files import sha256_bytes
 from pecl.training.losses import AlignmentObjective
 from pecl.training.optimizer import SlotAdam
@@ -141,13 +141,20 @@ class AlignmentTrainer:
         self._recent_steps = 0
 
     def run(self) -> list[SlotRecord]:
-        """Train to the end, from the saved state if there is one, and return one record a slot."""
+        """Train to the end, from the saved state if there is one, and return one record a slot.
+
+        Raises:
+            DivergedError: a loss, or what validation measures, is no longer a finite number.
+        """
         self._restore()
         started = saved = time.monotonic()
         before = self.seconds
         with tqdm(total=self.total_steps, initial=self.step, desc="train", unit="step", leave=False) as bar:
             while self.step < self.total_steps:
-                self._recent += self.train_step()
+                losses = self.train_step()
+                if losses.device.type == "cpu":  # reading them from another device would wait for it
+                    self._check_finite(losses.tolist())
+                self._recent += losses
                 self._recent_steps += 1
                 if self.step % self.schedule.eval_every == 0 or self.step == self.total_steps:
                     self._validate()
@@ -222,10 +229,15 @@ class AlignmentTrainer:
 
     def _validate(self) -> None:
         mean_losses = (self._recent / self._recent_steps).tolist()
+        self._check_finite(mean_losses)
         self._recent.zero_()
         self._recent_steps = 0
         scores: dict[int, list[float]] = {}
-        for slot, score in zip(self.slot_of, self.validate(), strict=True):
+        try:
+            validated = self.validate()
+        except NotFiniteError as error:
+            raise DivergedError(f"training diverged by step {self.step}: {error}; {self._advice()}") from error
+        for slot, score in zip(self.slot_of, validated, strict=True):
             scores.setdefault(slot, []).append(score)
         for slot, (record, loss) in enumerate(zip(self.records, mean_losses, strict=True)):
             score = sum(scores[slot]) / len(scores[slot])
@@ -234,6 +246,15 @@ class AlignmentTrainer:
             if score >= record.best_score:  # ties go to the later one
                 record.best_step, record.best_score = self.step, score
                 record.best = self.adapter.slot_state(slot)
+
+    def _check_finite(self, losses: Sequence[float]) -> None:
+        for slot, loss in enumerate(losses):
+            if not math.isfinite(loss):
+                whose = f"the loss of slot {slot}" if len(losses) > 1 else "the loss"
+                raise DivergedError(f"training diverged by step {self.step}: {whose} is {loss}; {self._advice()}")
+
+    def _advice(self) -> str:
+        return f"choose a smaller learning rate than {max(task.lr for task in self.tasks):g}"
 
     def _postfix(self) -> dict[str, str]:
         losses = [record.losses[-1][1] for record in self.records]

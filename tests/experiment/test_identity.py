@@ -63,6 +63,7 @@ FIELDS = {
     "gallery": Row("english", training=True, evaluation=True, fleet=False, data=True),
     "weights": Row("adapter.safetensors", training=True, evaluation=True, fleet=False, data=False),
     "device": Row("cuda:0", training=True, evaluation=True, fleet=False, data=False),
+    "threads": Row(3, training=False, evaluation=False, fleet=False, data=False),
     "out": Row("elsewhere", training=False, evaluation=False, fleet=False, data=False),
     "beside": Row("0123456789abcdef", training=True, evaluation=False, fleet=False, data=False),
 }
@@ -229,8 +230,9 @@ class Noting:
 def test_an_evaluation_reads_the_fields_of_its_identity_alone(small):
     noting = Noting(make_config({**small, "route": "baseline1"}))
     evaluate(noting)
-    # `image_weight` asks for images beside English captions; where data and results lie is no part of an identity
-    assert noting.read - {"image_weight", "data_dir", "out"} == {n for n, row in FIELDS.items() if row.evaluation}
+    # `image_weight` asks for images beside English captions; places and threads are no part of an identity
+    beside = {"image_weight", "data_dir", "out", "threads"}
+    assert noting.read - beside == {name for name, row in FIELDS.items() if row.evaluation}
 
 
 @pytest.mark.parametrize("name", ["profile", "text_model", "image_model", "device"])

@@ -162,15 +162,16 @@ def test_a_state_under_the_name_of_another_is_refused(small):
 
 def test_the_path_of_a_state_tells_runs_their_order_and_their_data_apart():
     calls = [
-        ("a", ["r1"], "x"),
-        ("b", ["r1"], "x"),
-        ("a", ["r2"], "x"),
-        ("a", ["r1"], "y"),
-        ("a", ["r1", "r2"], "x"),
-        ("a", ["r1", "r3"], "x"),
+        ("a", ["r1"], "x", 1),
+        ("b", ["r1"], "x", 1),
+        ("a", ["r2"], "x", 1),
+        ("a", ["r1"], "y", 1),
+        ("a", ["r1", "r2"], "x", 1),
+        ("a", ["r1", "r3"], "x", 1),
+        ("a", ["r1"], "x", 2),
     ]
     assert len({state_path(*call) for call in calls}) == len(calls)
-    assert all(state_path(out, runs, data).name.startswith(f"{runs[0]}-") for out, runs, data in calls)
+    assert all(state_path(*call).name.startswith(f"{call[1][0]}-") for call in calls)
 
 
 # --- the trainer's own state

@@ -4,6 +4,7 @@ from mutants.table import Mutant
 
 _IDENTITY = ("tests/experiment/test_identity.py",)
 _RESUMING = ("tests/experiment/test_resuming.py",)
+_THREADS = ("tests/experiment/test_threads.py",)
 _RESULTS = ("tests/results/test_folder.py",)
 _PREPARED = ("tests/experiment/test_prepared.py",)
 _FEATURES = ("tests/encoders/test_store.py",)
@@ -310,6 +311,59 @@ _INPUTS = [
 
 _STATES = [
     Mutant(
+        "a state of another number of threads is gone on from",
+        "pecl/experiment/run.py",
+        "threads = torch.get_num_threads()\n        path =",
+        "threads = 1\n        path =",
+        _THREADS,
+        science=True,
+    ),
+    Mutant(
+        "threads are recorded, but not set",
+        "pecl/experiment/run.py",
+        "        torch.set_num_threads(number)\n",
+        "        pass\n",
+        _THREADS,
+        science=True,
+    ),
+    Mutant(
+        "threads stay as the last run had them",
+        "pecl/experiment/run.py",
+        "        torch.set_num_threads(before)\n",
+        "        pass\n",
+        _THREADS,
+    ),
+    Mutant(
+        "embeddings of another number of threads are taken",
+        "pecl/experiment/prepared.py",
+        'torch.get_num_threads() if device == "cpu" else None',
+        "None",
+        _THREADS,
+        science=True,
+    ),
+    Mutant(
+        "a result of another number of threads is complete",
+        "pecl/results/folder.py",
+        "    if not has_threads_of(config, result):\n",
+        "    if False:\n",
+        (*_THREADS, *_RESULTS),
+    ),
+    Mutant(
+        "a result of another run is taken by its file's name",
+        "pecl/results/folder.py",
+        "    if (result.kind, result.run_id, result.config.identity(result.kind)) != asked:\n",
+        "    if False:\n",
+        _RESULTS,
+        science=True,
+    ),
+    Mutant(
+        "a result is known by its run id, whatever its config says",
+        "pecl/results/folder.py",
+        "result.config.identity(result.kind)) != asked",
+        "config.identity()) != asked",
+        _RESULTS,
+    ),
+    Mutant(
         "state without its data",
         "pecl/experiment/run.py",
         "        encode(describe_data(prepared)),\n        prepared.parts,\n",
@@ -365,7 +419,7 @@ _STATES = [
     Mutant(
         "a trainer without an identity",
         "pecl/experiment/run.py",
-        "            identity,\n            self.slot_of,",
+        "            sha256_json([identity, threads]),\n            self.slot_of,",
         '            "",\n            self.slot_of,',
         _RESUMING,
         science=True,
@@ -673,15 +727,15 @@ _CACHES = [
     Mutant(
         "texts in the store of the image tower",
         "pecl/experiment/prepared.py",
-        "texts, _store(self.towers.text.fingerprint))",
-        "texts, _store(self.towers.image.fingerprint))",
+        "texts, _store(self.towers.text))",
+        "texts, _store(self.towers.image))",
         _PREPARED,
         science=True,
     ),
     Mutant(
         "one store for all towers",
         "pecl/experiment/prepared.py",
-        "    return EmbeddingStore(fingerprint)\n",
+        "    return EmbeddingStore(identity)\n",
         '    return EmbeddingStore("tower")\n',
         (*_PREPARED, *_RESUMING),
         science=True,

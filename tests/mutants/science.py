@@ -212,8 +212,8 @@ _FAULTS: dict[str, list[tuple[str, str, str, str]]] = {
         ("best weights are those of slot 0", "self.adapter.slot_state(slot)", "self.adapter.slot_state(0)", _FLEET),
         (
             "every slot has the first learning rate",
-            "(task.lr for task in self.tasks)",
-            "(self.tasks[0].lr for task in self.tasks)",
+            "self.slot_of, (task.lr for task in self.tasks)",
+            "self.slot_of, (self.tasks[0].lr for task in self.tasks)",
             _SLOTS,
         ),
         (

@@ -90,6 +90,42 @@ def test_a_result_is_complete_for_its_own_data_alone(config, caplog):
     assert find_result(config).status == "complete"
 
 
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda document: document | {"run_id": "0" * 16},
+        lambda document: document | {"kind": "evaluate"},
+        lambda document: document | {"config": document["config"] | {"seed": 9}},
+        lambda document: document | {"config": document["config"] | {"lr": 1.0}},
+        lambda document: document | {"config": document["config"] | {"beside": "0" * 16}},
+    ],
+    ids=["run id", "kind", "seed", "lr", "beside"],
+)
+def test_a_result_of_another_run_under_the_name_of_this_one_counts_as_none(config, edit, caplog):
+    path = write(config)
+    path.write_text(json.dumps(edit(json.loads(path.read_text()))))
+    assert find_result(config) is None
+    assert complete_result(config, lambda _: DATA) is None
+    assert f"{path} holds another run, or its config was edited; it counts as not run" in caplog.text
+
+
+def test_where_a_result_was_made_is_no_part_of_what_it_is(config):
+    path = write(config)
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps(document | {"config": document["config"] | {"data_dir": "elsewhere", "out": "moved"}}))
+    assert complete_result(config, lambda _: DATA).run_id == config.run_id()
+
+
+def test_a_result_is_complete_for_the_number_of_threads_that_is_asked_for(config, caplog):
+    write(config)
+    made = find_result(config).environment.machine.threads
+    for threads in (None, made):
+        assert complete_result(replace(config, threads=threads), lambda _: DATA).run_id == config.run_id()
+    assert not caplog.text
+    assert complete_result(replace(config, threads=made + 1), lambda _: DATA) is None
+    assert f"was made with {made} threads, not with {made + 1}; running it anew" in caplog.text
+
+
 @pytest.mark.parametrize("status", ["failed", "interrupted"])
 def test_an_unfinished_run_is_found_but_not_complete(config, status):
     write(config, status=status)
@@ -134,8 +170,8 @@ def test_what_is_no_result_of_a_folder_is_not_collected(config):
 
 def test_states_are_removed_by_run(tmp_path):
     assert not has_states(tmp_path)
-    mine = [state_path(tmp_path, runs, data) for runs, data in ((["r1"], "x"), (["r1"], "y"), (["r1", "r2"], "x"))]
-    other = state_path(tmp_path, ["r2", "r1"], "x")
+    mine = [state_path(tmp_path, runs, data, 1) for runs, data in ((["r1"], "x"), (["r1"], "y"), (["r1", "r2"], "x"))]
+    other = state_path(tmp_path, ["r2", "r1"], "x", 1)
     for path in (*mine, other):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"")

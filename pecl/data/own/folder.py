@@ -12,13 +12,14 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from pecl.data.captions import PARTS, ImageFiles, ParallelCaptions
+from pecl.data.captions import HALF_CHARACTER, PARTS, ImageFiles, ParallelCaptions
 from pecl.data.own.tables import SUFFIXES, Problem, Table, read_table
 from pecl.data.reading import attach_images, describe_file
 from pecl.data.released import check_directions
 from pecl.data.request import DataRequest
 from pecl.errors import DataError, suggest, unknown
 from pecl.languages import CODE, find_code
+from pecl.options import is_text
 
 _COLUMN = re.compile(rf"image|part|{CODE}|en_to_{CODE}|{CODE}_to_en", re.IGNORECASE)
 
@@ -123,6 +124,7 @@ def _table_problems(table: Table) -> list[Problem]:
         problems.append(Problem(None, None, "the table has no rows"))
     for number, row in table.rows:
         problems += [Problem(number, c, "empty; every row must fill it") for c in table.columns if not row.get(c)]
+        problems += [Problem(number, c, HALF_CHARACTER) for c, value in row.items() if not is_text(value)]
         if row.get("part") and row["part"] not in PARTS:
             problems.append(Problem(number, "part", unknown("part", row["part"], PARTS)))
     return problems

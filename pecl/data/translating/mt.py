@@ -150,6 +150,7 @@ def _load(config: TranslationConfig, revision: str) -> tuple[Any, Any]:
         raise WeightsError(f"{config.model} lacks the weights {', '.join(sorted(loading['missing_keys'])[:5])}")
     model.generation_config.max_length = None  # max_new_tokens takes its place
     try:
+        torch.zeros(1, device=config.device).tolist()  # tensors of the device "meta" hold nothing
         return tokenizer, model.eval().to(config.device)
     except RuntimeError as error:
         raise ConfigError(f"cannot use device {config.device!r}: {_first_line(error)}") from error

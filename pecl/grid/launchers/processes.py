@@ -1,7 +1,8 @@
 """N processes on this machine, each with cores, and a GPU where the runs ask for one, of its own.
 
 Two processes that share cores, each with as many threads as there are cores, are far slower than one: so the cores are
-divided, and every process is bound to its part. `cuda` and `cuda:0` are the GPU of each process, the visible ones in
+divided, and every process is bound to its part. All have the same number of threads, so that it does not matter which
+of them a run falls to. `cuda` and `cuda:0` are the GPU of each process, the visible ones in
 turn; `cuda:1` and above name one GPU for all. A process ends with the one that started it, whatever ends that.
 """
 
@@ -69,7 +70,10 @@ class Processes:
 
     def _start(self, place: int, task: Task) -> _Worker:
         cores = share_of_cores(place, self.jobs)
-        environment = {"OMP_NUM_THREADS": str(len(cores)), **os.environ, "TQDM_DISABLE": "1"}
+        threads = {"OMP_NUM_THREADS": str(len(share_of_cores(self.jobs - 1, self.jobs)))}  # of the smallest part
+        environment = {**threads, **os.environ, "TQDM_DISABLE": "1"}
+        if (asked := task.configs[0].threads) is not None:
+            environment["OMP_NUM_THREADS"] = str(asked)
         if gpus_needed(task.configs[0].device) == 1:
             environment["CUDA_VISIBLE_DEVICES"] = _gpu(place)
         command = [sys.executable, "-m", "pecl.grid.launchers.worker", "-", "--cores", ",".join(map(str, cores))]

@@ -23,6 +23,7 @@ from pecl.config import ExperimentConfig
 from pecl.errors import OutputError, PeclError
 from pecl.files import BusyError
 from pecl.grid.launchers.base import BAD_INPUT, BUSY, CANNOT_WRITE, Task
+from pecl.results.failures import describe_failure
 from pecl.results.locks import hold
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ def work(configs: Sequence[ExperimentConfig]) -> None:
     except (PeclError, BusyError):
         raise
     except Exception as error:  # whatever it was, other runs may still go right
-        logger.exception("runs failed: %s", ", ".join(config.run_id() for config in configs))
+        logger.error("%s failed: %s", ", ".join(config.run_id() for config in configs), describe_failure(error)[1])
         record_failure(configs, error)
 
 
@@ -93,6 +94,8 @@ def run_text(text: str) -> tuple[int, str]:
         return CANNOT_WRITE, str(error)
     except PeclError as error:
         return BAD_INPUT, str(error)
+    except Exception as error:
+        return describe_failure(error)
     return 0, ""
 
 

@@ -86,13 +86,20 @@ def test_workers_get_cores_and_gpus_of_their_own(stub, monkeypatch, device):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {2, 3, 4, 5, 8})
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "6,7")
     list(Processes(2).run(tasks(2, 3, device=device)))
-    assert [stub(seed)["OMP_NUM_THREADS"] for seed in (2, 3)] == ["3", "2"]
+    assert [stub(seed)["OMP_NUM_THREADS"] for seed in (2, 3)] == ["2", "2"]
     assert [stub(seed)["arguments"][-1] for seed in (2, 3)] == ["2,3,4", "5,8"]
     assert [stub(seed)["CUDA_VISIBLE_DEVICES"] for seed in (2, 3)] == ["6", "7"]
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     list(Processes(1).run(tasks(2)))
     assert stub(2)["OMP_NUM_THREADS"] == "1"
     assert stub(2)["CUDA_VISIBLE_DEVICES"] == "6,7"
+
+
+def test_workers_have_the_number_of_threads_that_is_asked_for(stub, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {2, 3, 4, 5, 8})
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    list(Processes(2).run(tasks(2, 3, threads=7)))
+    assert [stub(seed)["OMP_NUM_THREADS"] for seed in (2, 3)] == ["7", "7"]
 
 
 def test_a_gpu_that_is_named_by_its_number_is_left_visible_to_all(stub, monkeypatch):

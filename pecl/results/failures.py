@@ -1,0 +1,116 @@
+"""What is said of a failure: one sentence. The traceback goes to a file, which the sentence names.
+
+What is printed goes through here as well: standard output may be a full disk, or a reader that has gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from pecl.errors import PeclError, RunError
+from pecl.files import default_cache_dir
+
+BAD_INPUT, FAILURE = 2, 1  # exit statuses
+
+_KEPT_LOGS, _LOG_BYTES = 20, 100_000
+# What the system says of a path that somebody gave: the input is at fault, not pecl
+_OF_PATHS = {
+    *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS),
+}
+
+
+def describe_failure(error: BaseException) -> tuple[int, str]:
+    """Return the exit status and the sentence of an exception; of an unexpected one, write the traceback to a file."""
+    if isinstance(error, PeclError):
+        return BAD_INPUT, one_line(error)
+    if isinstance(error, RunError):
+        return FAILURE, one_line(error)
+    if isinstance(error, OSError) and error.errno in _OF_PATHS and error.filename is not None:
+        return BAD_INPUT, one_line(f"cannot use {_short(str(error.filename))}: {error.strerror}")
+    said = f"{type(error).__name__}: {_short(one_line(error))}".removesuffix(": ")
+    path = log_traceback(error)
+    return FAILURE, f"unexpected {said}; " + (f"the traceback is in {path}" if path else "no log could be written")
+
+
+def write_output(text: str) -> None:
+    """Write text to standard output.
+
+    Raises:
+        RunError: it cannot be written.
+        BrokenPipeError: the reader has gone.
+    """
+    _on_output(lambda: sys.stdout.write(text))
+
+
+def flush_output() -> None:
+    """Write out what was printed, so that a full disk is found while it can still be said; raises as `write_output`."""
+    _on_output(lambda: sys.stdout.flush())
+
+
+def drop_output() -> None:
+    """Let what is still to be written go nowhere: Python would try once more at its end, and print a traceback."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def _on_output(act: Callable[[], object]) -> None:
+    try:
+        act()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        drop_output()
+        raise RunError(f"cannot write to standard output: {error.strerror}") from error
+
+
+def one_line(text: object) -> str:
+    """Return text without line breaks and characters that no terminal shows."""
+    words = " ".join(str(text).split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
+
+
+def log_traceback(error: BaseException) -> Path | None:
+    """Write an exception's traceback to a file of its own and return the path; None where no file can be written.
+
+    The file lies in `logs` of the cache folder, or else in a folder for temporary files; the newest 20 are kept.
+    """
+    text = "".join(traceback.format_exception(error))
+    content = text.encode("utf-8", errors="backslashreplace")
+    if len(content) > _LOG_BYTES:  # the beginning says where it came from, the end what it was
+        content = content[: _LOG_BYTES // 2] + b"\n...\n" + content[-_LOG_BYTES // 2 :]
+    for find in (lambda: default_cache_dir() / "logs", _temporary_folder):
+        with contextlib.suppress(OSError, RuntimeError):  # the latter: there is no home folder
+            return _write_log(find, content)
+    return None
+
+
+def _temporary_folder() -> Path:
+    return Path(tempfile.gettempdir()) / f"pecl-logs-{os.getuid()}"
+
+
+def _write_log(find: Callable[[], Path], content: bytes) -> Path:
+    folder = find()
+    folder.mkdir(parents=True, exist_ok=True)
+    prefix = f"{time.strftime('%Y-%m-%dT%H-%M-%S')}-{os.getpid()}-"
+    descriptor, name = tempfile.mkstemp(".log", prefix, folder)
+    with open(descriptor, "wb") as file:
+        file.write(content)
+    by_age = sorted(folder.glob("*.log"), key=lambda path: (path.stat().st_mtime_ns, str(path) == name))
+    for old in by_age[:-_KEPT_LOGS]:
+        old.unlink(missing_ok=True)
+    return Path(name)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 300 else f"{text[:300]}..."

@@ -1,0 +1,122 @@
+"""Last digits depend on the number of threads: it is set, recorded, and part of what a run goes on from."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.interrupted import counted_steps, interrupted_after
+from pecl.grid.configs import expand
+
+from pecl.config import make_config
+from pecl.errors import ConfigError
+from pecl.experiment.prepared import _store_of
+from pecl.experiment.run import evaluate, train
+from pecl.grid import run_grid
+from pecl.results.result import read_result
+from pecl.retrieval.evaluator import RetrievalEvaluator
+from pecl.training.trainer import AlignmentTrainer
+
+STEPS = 8  # of a training of the small experiment
+HERE = torch.get_num_threads()
+
+
+@pytest.fixture(params=[HERE + 1, HERE + 2])
+def threads(request):
+    return request.param
+
+
+def numbers_at(monkeypatch, owner, name):
+    """Return a list that grows by the number of threads with each call of a method."""
+    found, plain = [], getattr(owner, name)
+
+    def noting(*arguments, **options):
+        found.append(torch.get_num_threads())
+        return plain(*arguments, **options)
+
+    monkeypatch.setattr(owner, name, noting)
+    return found
+
+
+def test_a_run_computes_with_the_threads_that_it_records(small, threads, monkeypatch):
+    steps = numbers_at(monkeypatch, AlignmentTrainer, "train_step")
+    evaluations = numbers_at(monkeypatch, RetrievalEvaluator, "__call__")
+    config = make_config({**small, "threads": threads})
+    assert train(config).environment.machine.threads == threads
+    assert evaluate(config).environment.machine.threads == threads
+    assert set(steps) == set(evaluations) == {threads}
+    assert torch.get_num_threads() == HERE
+
+
+def test_without_a_number_the_machine_decides(small):
+    result = train(make_config(small))
+    assert (result.config.threads, result.environment.machine.threads) == (None, HERE)
+
+
+def test_the_number_is_put_back_after_a_failure(small):
+    with pytest.raises(ConfigError, match="unknown adapter"):
+        train(make_config({**small, "adapter": "lorra", "threads": HERE + 1}))
+    assert torch.get_num_threads() == HERE
+
+
+def test_a_number_is_no_part_of_the_identity(threads):
+    plain, asked = make_config({}), make_config({"threads": threads})
+    assert [asked.run_id(kind) for kind in ("train", "evaluate")] == [
+        plain.run_id(kind) for kind in ("train", "evaluate")
+    ]
+
+
+def test_a_complete_run_is_trained_anew_where_another_number_is_asked_for(small, caplog):
+    config = make_config({**small, "threads": HERE + 1})
+    first = train(config)
+    with counted_steps() as steps:
+        assert train(config) == first
+        assert train(replace(config, threads=None)) == first
+    assert steps == []
+    with counted_steps() as steps:
+        again = train(replace(config, threads=HERE + 2))
+    assert len(steps) == STEPS
+    assert f"was made with {HERE + 1} threads, not with {HERE + 2}; running it anew" in caplog.text
+    assert read_result(first.path) == again
+    assert again.environment.machine.threads == HERE + 2
+
+
+def test_a_run_goes_on_from_a_state_of_its_own_number_alone(small, tmp_path, caplog):
+    config = make_config({**small, "threads": HERE + 1})
+    with interrupted_after(3):
+        train(config)
+    with interrupted_after(2):
+        train(replace(config, threads=HERE + 2))
+    said = f"was interrupted with --threads {HERE + 1} and has {HERE + 2} now"
+    assert said in caplog.text
+    assert len(list((Path(small["out"]) / ".state").iterdir())) == 2
+    caplog.clear()
+    with counted_steps() as steps:
+        train(config)
+    assert steps == list(range(3, STEPS))
+    assert "was interrupted with" not in caplog.text
+    assert not (Path(small["out"]) / ".state").exists()
+
+
+def test_frozen_embeddings_of_another_number_are_not_taken(small, tmp_path):
+    _store_of.cache_clear()  # what earlier tests keep at hand is not written
+
+    def folders(number):
+        evaluate(make_config({**small, "threads": number}))
+        return set((tmp_path / "cache" / "embeddings").iterdir())
+
+    one, two = folders(HERE + 1), folders(HERE + 2)
+    assert len(one) == 2  # text, and images
+    assert len(two) == 4
+    assert folders(HERE + 1) == two
+
+
+def test_a_grid_sets_the_number_for_each_run(small, threads):
+    outcome = run_grid(expand({**small, "seed": [1, 2], "threads": threads}))
+    assert [result.environment.machine.threads for result in outcome.results] == [threads] * 2
+
+
+def test_a_grid_over_numbers_is_refused(small):
+    with pytest.raises(ConfigError, match="threads: expected one value, since it tells no runs apart, got 2"):
+        expand({**small, "threads": [1, 2]})
+    assert len(expand({**small, "threads": [3]})) == 1

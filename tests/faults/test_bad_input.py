@@ -1,0 +1,125 @@
+"""What a user may get wrong in a shell: one sentence, exit status 2, no traceback, nothing written."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from faults.bad_input import CHECKED, SCRIPTS, SMALL, rows
+from helpers.playground import write_playground
+from helpers.project import ROOT
+from helpers.small_experiment import tiny_towers
+
+import pecl.commands.adapters
+import pecl.experiment.run
+from pecl.cli import main
+from pecl.encoders.towers import load_towers
+from pecl.errors import ConfigError, OutputError
+from pecl.results.locks import hold
+
+ROWS = rows()
+
+
+def short(line):
+    """Return a row's command and what is wrong with it."""
+    return re.sub(r"(.)\1{99,}", r"\1...", line.replace(SMALL, "..."))
+
+
+def tiny_for_mini(profile, text_model=None, image_model=None, device="cpu"):
+    """Return tiny towers where those of mini on the CPU are asked for, and what is wrong with all others."""
+    if (profile, text_model, image_model, device) == ("mini", None, None, "cpu"):
+        return tiny_towers()
+    return load_towers(profile, text_model, image_model, device)
+
+
+@pytest.fixture(scope="module")
+def playground(tmp_path_factory):
+    """A folder of sound and broken files, which is the current one; the towers are tiny."""
+    folder = tmp_path_factory.mktemp("playground")
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (pecl.experiment.run, pecl.commands.adapters):
+            patch.setattr(module, "load_towers", tiny_for_mini)
+        patch.setenv("PECL_CACHE_DIR", str(folder / "cache"))
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        patch.delenv("PECL_DATA_DIR", raising=False)
+        patch.chdir(folder)
+        write_playground(folder)
+        yield folder
+
+
+def said_in(errors):
+    """Return the lines of standard error without the bars of what was begun."""
+    shown = (line.rpartition("\r")[2] for line in errors.replace("\x1b[A", "").split("\n"))
+    return [line for line in shown if line.strip() and not re.match(r"(grid|images|texts|checking.*):", line)]
+
+
+def seen(folder):
+    """Return what tells each file and folder below `folder` from another."""
+    return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in folder.rglob("*")}
+
+
+def test_the_table_is_long_and_says_nothing_twice():
+    assert len({line for line, _ in ROWS}) == len(ROWS) >= 150
+
+
+@pytest.mark.parametrize(("line", "said"), ROWS, ids=[short(line) for line, _ in ROWS])
+def test_bad_input_is_one_sentence_and_writes_nothing(playground, line, said, capsys):
+    before = seen(playground)
+    assert main(shlex.split(line)) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    (sentence,) = said_in(printed.err)
+    assert sentence.startswith("pecl: ")
+    assert re.search(said, sentence), sentence
+    assert seen(playground) == before
+
+
+@pytest.mark.parametrize(("line", "said"), SCRIPTS, ids=[line for line, _ in SCRIPTS])
+def test_bad_input_of_a_script_is_one_sentence_too(line, said, tmp_path):
+    """In a copy of the project without results, whose Python is ours."""
+    for name in ("scripts", "configs"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    python.chmod(0o755)
+    before = seen(tmp_path)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    finished = subprocess.run(
+        ["env", *shlex.split(line)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert re.fullmatch(r"[^\n]+\n", finished.stderr)
+    assert re.search(said, finished.stderr), finished.stderr
+    assert seen(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", CHECKED)
+def test_what_a_check_finds_is_printed(playground, name, capsys):
+    before = seen(playground)
+    assert main(["data", "check", name]) == 2
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    *problems, last = printed.out.splitlines()
+    assert problems
+    assert all(problem.startswith(f"{name}, ") for problem in problems)
+    assert last.startswith(f"{name}: {len(problems)} problem")
+    assert seen(playground) == before
+
+
+@pytest.mark.parametrize("device", ["foo", "cuda:99", "meta"])
+def test_a_device_that_is_not_there(device):
+    with pytest.raises(ConfigError, match=f"device {device} is not there or not usable: found cpu"):
+        load_towers("mini", device=device)
+    load_towers("mini", device=torch.device("cpu"))
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc here, where no folder can be made")
+def test_a_lock_where_no_folder_can_be_made_is_an_error_and_no_endless_wait():
+    with pytest.raises(OutputError, match=r"cannot write /proc/pecl/\.locks/run"), hold("/proc/pecl", ["run"]):
+        pass

@@ -1,0 +1,187 @@
+"""What goes wrong beyond bad input: one sentence on standard error, the exit status, and where the traceback lies."""
+
+import contextlib
+import io
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pecl.commands.adapters
+import pecl.commands.report
+import pecl.experiment.run
+from pecl.cli import main
+from pecl.errors import DivergedError
+from pecl.results.failures import describe_failure, log_traceback
+from pecl.results.result import collect
+
+
+def flags(values):
+    return [part for name, value in values.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def broken(monkeypatch):
+    """Return a function that lets `pecl report` raise."""
+
+    def install(error):
+        def collect(_):
+            raise error
+
+        monkeypatch.setattr(pecl.commands.report, "collect", collect)
+
+    return install
+
+
+def last_line(capsys):
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def test_what_was_not_expected_is_one_sentence_that_names_the_traceback(cache, broken, capsys):
+    broken(ZeroDivisionError("no\nnumber \x1b[31m"))
+    assert main(["report"]) == 1
+    printed = capsys.readouterr()
+    said = re.fullmatch(
+        r"pecl: unexpected ZeroDivisionError: no number \\x1b\[31m; the traceback is in (.+)\n", printed.err
+    )
+    assert printed.out == ""
+    log = Path(said[1])
+    assert log.parent == cache / "logs"
+    assert log.read_text().startswith("Traceback (most recent call last):")
+    assert "in collect" in log.read_text()
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RecursionError("deep"), OSError(28, "No space left"), ValueError("x")]
+)
+def test_every_exception_is_a_failure_of_one_sentence(cache, broken, capsys, error):
+    broken(error)
+    assert main(["report"]) == 1
+    assert re.fullmatch(
+        rf"pecl: unexpected {type(error).__name__}.*; the traceback is in .+\n", capsys.readouterr().err
+    )
+
+
+def test_a_path_that_the_system_refuses_is_bad_input(cache, broken, capsys):
+    broken(PermissionError(13, "Permission denied", "secret"))
+    assert main(["report"]) == 2
+    assert capsys.readouterr().err == "pecl: cannot use secret: Permission denied\n"
+    assert not cache.exists()
+
+
+def test_logs_are_few_and_small_and_lie_elsewhere_where_the_cache_cannot_be_written(cache, monkeypatch, tmp_path):
+    for i in range(25):
+        path = log_traceback(ValueError(f"{i}" * 10**6))
+    assert len(list((cache / "logs").iterdir())) == 20
+    assert path.stat().st_size <= 100_010
+    monkeypatch.setenv("PECL_CACHE_DIR", str(path))  # a file
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert log_traceback(ValueError()).parent.parent == tmp_path
+    monkeypatch.setattr("tempfile.tempdir", str(path))
+    assert log_traceback(ValueError()) is None
+    assert describe_failure(ValueError("x")) == (1, "unexpected ValueError: x; no log could be written")
+
+
+def test_an_interruption_has_its_status(broken, capsys):
+    broken(KeyboardInterrupt())
+    assert main(["report"]) == 130
+    assert capsys.readouterr().err == "pecl: interrupted; the same command goes on from here\n"
+
+
+# --- training
+
+
+def test_a_diverged_training_says_at_which_step(small, capsys):
+    assert main(["train", *flags({**small, "lr": 1e30})]) == 1
+    said = last_line(capsys)
+    assert re.fullmatch(r"pecl: training diverged by step [12]: .*; choose a smaller learning rate than 1e\+30", said)
+    assert not list(Path(small["out"]).glob("*.json"))
+
+
+def test_a_loss_that_is_no_number_is_found_at_its_own_step(small, monkeypatch):
+    plain = pecl.experiment.run.AlignmentTrainer.train_step
+
+    def poisoned(trainer):
+        losses = plain(trainer)
+        return losses * float("nan") if trainer.step == 3 else losses
+
+    monkeypatch.setattr(pecl.experiment.run.AlignmentTrainer, "train_step", poisoned)
+    config = pecl.make_config({**small, "eval_every": 8})
+    with pytest.raises(DivergedError, match="training diverged by step 3: the loss is nan"):
+        pecl.train(config)
+
+
+def test_a_grid_records_a_diverged_run_and_goes_on(small, cache, capsys):
+    assert main(["grid", *flags({**small, "lr": "1e30,1e-3"})]) == 1
+    printed = capsys.readouterr()
+    assert re.search(r"failed: [0-9a-f]{16}: .*DivergedError: training diverged by step [12]", printed.out)
+    assert "Traceback" not in printed.err
+    statuses = [result.status for result in collect([small["out"]])]
+    assert sorted(statuses) == ["complete", "failed"]
+
+
+# --- output
+
+
+@pytest.fixture
+def output(monkeypatch):
+    """Return a function that puts a file in the place of standard output."""
+    opened = []
+
+    def install(file):
+        opened.append(file)
+        monkeypatch.setattr(sys, "stdout", file)
+
+    yield install
+    for file in opened:
+        with contextlib.suppress(OSError):
+            file.close()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("arguments", [["adapters", "show", "lora"], ["adapters", "list", "--json"], ["--version"]])
+def test_a_full_disk_under_standard_output_is_said(arguments, output, capsys):
+    output(open("/dev/full", "w", buffering=16))  # noqa: SIM115 (the fixture closes it)
+    assert main(arguments) == 1
+    sys.stdout.flush()  # as Python does at its end
+    assert capsys.readouterr().err == "pecl: cannot write to standard output: No space left on device\n"
+
+
+def test_a_reader_that_has_gone_is_no_failure(output, capsys):
+    reading, writing = os.pipe()
+    os.close(reading)
+    output(open(writing, "w"))  # noqa: SIM115
+    assert main(["adapters", "show", "lora"]) == 0
+    sys.stdout.flush()
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("arguments", "written"), [(["--json"], r'"adapter": "f\u00fcr"'), ([], r"f\xfcr")])
+def test_an_encoding_without_a_character_shows_it_as_an_escape(arguments, written, output, monkeypatch):
+    monkeypatch.setattr(pecl.commands.adapters, "describe", lambda _: "für")
+    content = io.BytesIO()
+    output(io.TextIOWrapper(content, encoding="ascii"))
+    assert main(["adapters", "show", "lora", *arguments]) == 0
+    assert written in content.getvalue().decode()
+
+
+SHELL = [
+    ("--version > /dev/full", 1, "pecl: cannot write to standard output: No space left on device\n"),
+    ("data list | head -c 1 > /dev/null; exit ${PIPESTATUS[0]}", 0, ""),
+]
+
+
+@pytest.mark.parametrize(("line", "status", "said"), SHELL, ids=[line for line, _, _ in SHELL])
+def test_in_a_shell(line, status, said):
+    command = ["bash", "-c", f"{sys.executable} -m pecl {line}"]
+    finished = subprocess.run(command, capture_output=True, text=True, env=os.environ, timeout=120)
+    assert (finished.returncode, finished.stderr) == (status, said)

@@ -1,0 +1,96 @@
+"""The shell scripts, with a stand-in for Python that notes what it is given: help, profiles, where results go."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+from helpers.project import ROOT
+
+from pecl.encoders.towers import PAIRS
+
+STUDIES = {
+    "few_shot": "few_shot",
+    "full_data": "full_data",
+    "ablation_modules": "modules",
+    "disparity": "disparity",
+}  # script -> its own folder of results
+NOTING = '#!/bin/sh\necho "$@" >> "$NOTES"\n'
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Return a function that runs a script of a copy of the project: (what it ran, exit status, standard output)."""
+    for name in ("scripts", "configs"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(NOTING)
+    python.chmod(0o755)
+
+    def start(script, *arguments, **variables):
+        notes = tmp_path / "notes"
+        notes.write_text("")
+        environment = {"PATH": os.environ["PATH"], "NOTES": str(notes), **variables}
+        command = ["bash", f"scripts/{script}.sh", *arguments]
+        finished = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+        return [line.removeprefix("-m pecl ") for line in notes.read_text().splitlines()], finished
+
+    return start
+
+
+def flag(line, name):
+    """Return the value of a flag of a noted command, the last where it is given twice, as argparse takes it."""
+    words = line.replace(f"--{name}=", f"--{name} ").split()
+    return [words[i + 1] for i, word in enumerate(words) if word == f"--{name}"][-1]
+
+
+@pytest.mark.parametrize("script", STUDIES)
+@pytest.mark.parametrize(
+    "out", [None, ["--out", "my/folder"], ["--out=my/folder"], ["--out", "a", "--out", "my/folder"]]
+)
+def test_a_script_reports_where_it_wrote(run, script, out):
+    ran, finished = run(script, *out, "--lr", "1e-3")
+    *grids, report = ran
+    assert finished.returncode == 0
+    assert grids
+    assert report == f"report {'my/folder' if out else f'results/{STUDIES[script]}'}"
+    assert {flag(grid, "out") for grid in grids} == {report.removeprefix("report ")}
+
+
+@pytest.mark.parametrize("script", STUDIES)
+def test_a_dry_run_reports_nothing(run, script):
+    assert not [line for line in run(script, "--dry-run")[0] if line.startswith("report")]
+
+
+def test_all_of_a_profile_go_into_one_folder_where_one_is_named(run):
+    ran, _ = run("all", "--out", "my folder")
+    assert ran[-1] == "report my folder"
+    assert all(line.endswith("--out my folder") or line == "report my folder" for line in ran)
+    ran, _ = run("all")
+    grids = {flag(line, "out") for line in ran if not line.startswith("report")}
+    assert set(ran[-1].split()[1:]) == grids
+
+
+SCRIPTS = sorted(path.stem for path in (ROOT / "scripts").glob("*.sh") if path.stem not in ("common", "help"))
+
+
+@pytest.mark.parametrize("word", ["--help", "-h"])
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_is_the_comment_that_a_script_begins_with(run, script, word):
+    lines = (ROOT / "scripts" / f"{script}.sh").read_text().splitlines()[1:]
+    header = lines[: next(i for i, line in enumerate(lines) if not line.startswith("#"))]
+    ran, finished = run(script, word)
+    assert (ran, finished.returncode, finished.stderr) == ([], 0, "")
+    assert finished.stdout.splitlines() == [line.removeprefix("#").removeprefix(" ") for line in header]
+    assert f"bash scripts/{script}.sh" in finished.stdout
+
+
+def test_each_profile_is_known_to_the_scripts(run):
+    for profile in PAIRS:
+        (line,), finished = run("zero_shot", PECL_PROFILE=profile)
+        assert (flag(line, "profile"), finished.returncode) == (profile, 0)
+    ran, finished = run("zero_shot", PECL_PROFILE="minni")
+    assert (ran, finished.returncode) == ([], 2)
+    for profile in PAIRS:
+        assert profile in finished.stderr
