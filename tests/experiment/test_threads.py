@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.interrupted import counted_steps, interrupted_after
-from pecl.grid.configs import expand
 
 from pecl.config import make_config
 from pecl.errors import ConfigError
 from pecl.experiment.prepared import _store_of
 from pecl.experiment.run import evaluate, train
 from pecl.grid import run_grid
+from pecl.grid.configs import expand
 from pecl.results.result import read_result
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.training.trainer import AlignmentTrainer

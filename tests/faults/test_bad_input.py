@@ -114,7 +114,7 @@ def test_what_a_check_finds_is_printed(playground, name, capsys):
 
 @pytest.mark.parametrize("device", ["foo", "cuda:99", "meta"])
 def test_a_device_that_is_not_there(device):
-    with pytest.raises(ConfigError, match=f"device {device} is not there or not usable: found cpu"):
+    with pytest.raises(ConfigError, match=f"device: expected one that is there, such as cpu, got {device}"):
         load_towers("mini", device=device)
     load_towers("mini", device=torch.device("cpu"))
 
