@@ -208,13 +208,6 @@ _FAULTS = [
         POOLED,
     ),
     (
-        "places of texts on the CPU",
-        "pecl/retrieval/ranks.py",
-        "torch.arange(len(item), device=item.device)",
-        "torch.arange(len(item))",
-        RECALL,
-    ),
-    (
         "ranks left on the device",
         "pecl/retrieval/ranks.py",
         "ahead_of_text.cpu()",
