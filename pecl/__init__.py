@@ -67,6 +67,7 @@ if TYPE_CHECKING:  # the same names for editors and type checkers, which do not 
     from pecl.experiment.run import train as train
     from pecl.experiment.run import train_fleet as train_fleet
     from pecl.languages import register_language as register_language
+    from pecl.results.result import Result as Result
     from pecl.retrieval.evaluator import RetrievalEvaluator as RetrievalEvaluator
     from pecl.retrieval.ranks import RetrievalMetrics as RetrievalMetrics
     from pecl.routes import TranslationRoute as TranslationRoute

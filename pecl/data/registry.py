@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -213,7 +213,7 @@ def load_dataset(
     )
 
 
-def load_request(request: DataRequest, decoded: Callable[[], Collection[str]] = tuple) -> ParallelCaptions:
+def load_request(request: DataRequest, decoded: Callable[[], Container[str]] = tuple) -> ParallelCaptions:
     """Load what is asked for: check the request, read, and leave out images as it says.
 
     Args:

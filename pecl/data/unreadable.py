@@ -7,7 +7,7 @@ been decoded before, by the hash of its content, is not decoded again.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from pecl.errors import DataError
 NAMED = 10  # so many images a sentence names
 
 
-def unreadable_images(images: ImageSource, decoded: Collection[str] = ()) -> dict[int, DataError]:
+def unreadable_images(images: ImageSource, decoded: Container[str] = ()) -> dict[int, DataError]:
     """Return what is wrong with each image of `images` that cannot be read, by its index.
 
     Args:
@@ -106,7 +106,7 @@ def _missing_sentence(dataset: str, images: ImageFiles, missing: Sequence[int], 
     return f"{dataset}: {count} are missing from {folder} ({some_names([names[i] for i in missing])}){also}: {way_on}"
 
 
-def leave_out_unreadable(captions: ParallelCaptions, decoded: Collection[str] = ()) -> ParallelCaptions:
+def leave_out_unreadable(captions: ParallelCaptions, decoded: Container[str] = ()) -> ParallelCaptions:
     """Return `captions` without those whose image cannot be read.
 
     `provenance["images"]` counts the images: total, kept, left out (missing ones too), and damaged, which are those

@@ -5,31 +5,37 @@ numbers), the content by a hash. What is missing is computed, added, and never c
 hash of its file alone. A text is keyed by its list and its place there: texts of a batch are padded to one length, so
 the last bits of an embedding depend on its neighbours, and one list must give the same bits whatever was cached before.
 
-On disk, one folder a tower with shards in safetensors: a writer adds a shard of its own under a name that is the hash
-of its keys, atomically, so any number of processes may share a store. A damaged shard is dropped with a warning and
-its embeddings are computed anew.
+On disk, one folder a tower with shards (`shards`): a writer adds a shard of its own, atomically, after every few
+hundred embeddings, so a killed process loses no more than those; when it is done it writes them as one. Any number of
+processes may share a store. What is read is checked; a shard that is proven wrong is dropped with a warning and its
+embeddings are computed anew.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence, Set
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from tqdm import tqdm
 
 from pecl.data.captions import ImageSource
 from pecl.data.unreadable import unreadable_error, unreadable_images
 from pecl.encoders.image import ImageEncoder
+from pecl.encoders.shards import DamagedShardError, Shard, hash_keys, write_shard
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import DataError, OutputError
-from pecl.files import sha256_lines, write_tensors
+from pecl.files import check_writable, sha256_bytes, sha256_lines
 
 logger = logging.getLogger(__name__)
+
+SHARD_ROWS = 256  # embeddings after which they are saved
+CLOCK_RESOLUTION_NS = 2_000_000_000  # of the coarsest file system's times
+IMAGE_BATCH = 32
 
 
 def default_cache_dir() -> Path:
@@ -37,8 +43,12 @@ def default_cache_dir() -> Path:
     return Path(os.environ.get("PECL_CACHE_DIR") or Path.home() / ".cache" / "pecl")
 
 
+# Places of missing keys -> batches of places and their embeddings (B, D)
+Compute = Callable[[list[int]], Iterable[tuple[Sequence[int], torch.Tensor]]]
+
+
 class EmbeddingStore:
-    """Embeddings of one frozen tower, by content.
+    """Embeddings of one frozen tower, by content. `key in store` says whether an embedding is there.
 
     Args:
         tower: identity of the tower; see `fingerprint`.
@@ -48,69 +58,157 @@ class EmbeddingStore:
     def __init__(self, tower: str, folder: str | Path | None = None) -> None:
         self.tower = tower
         self.folder = Path(folder or default_cache_dir()) / "embeddings" / tower[:16]
-        self._rows: dict[str, torch.Tensor] = {}  # content hash -> (D,) float32
-        self._read: set[str] = set()
+        self._shards: dict[str, Shard] = {}  # file name -> index
+        self._dropped: set[str] = set()  # files that are proven wrong, and cannot be removed
+        self._listed_at: int | None = None  # change time of the folder when it was last listed
 
-    def get(self, keys: Sequence[str], compute: Callable[[list[int]], torch.Tensor]) -> torch.Tensor:
+    def get(self, keys: Sequence[str], compute: Compute) -> torch.Tensor:
         """Return the embeddings of `keys`, (N, D) float32.
 
         Args:
-            keys: content hashes; may repeat.
-            compute: maps the places of missing keys in `keys` (each key once) to their embeddings (M, D).
+            keys: contents' names; may repeat.
+            compute: maps the places of missing keys in `keys` (each key once) to batches of places and their
+                embeddings (B, D); what else a batch holds is left aside.
+
+        Raises:
+            OutputError: embeddings are missing and the folder cannot be written; found before any is computed.
+            DataError: a shard cannot be read, though nothing says that it is damaged, or an embedding is not finite.
         """
-        self._read_new_shards()
-        missing = list({key: i for i, key in reversed(list(enumerate(keys))) if key not in self._rows}.values())[::-1]
+        hashes = hash_keys(keys)
+        found = self._read(hashes)
+        _, first = np.unique(hashes, return_index=True)
+        missing = [int(i) for i in np.sort(first) if found is None or np.isnan(found[i, 0])]
         if missing:
-            self._add([keys[i] for i in missing], compute(missing))
-        return torch.stack([self._rows[key] for key in keys])  # (N, D)
+            self._add(hashes, missing, compute)
+            found = self._read(hashes)
+        if found is None or np.isnan(found).any():
+            raise DataError(f"embeddings in {self.folder} were removed while they were read; run again")
+        return torch.from_numpy(found)  # (N, D)
 
-    def keys(self) -> Set[str]:
-        """Return the content hashes of all embeddings that are there."""
+    def __contains__(self, key: object) -> bool:
         self._read_new_shards()
-        return self._rows.keys()
+        hashes = hash_keys([str(key)])
+        return any(shard.find(hashes)[0] >= 0 for shard in self._shards.values())
 
-    def _add(self, keys: list[str], embeddings: torch.Tensor) -> None:
-        name = f"{sha256_lines(keys)[:16]}.safetensors"
-        metadata = {"tower": self.tower, "keys": json.dumps(keys)}
+    def _read(self, hashes: np.ndarray) -> np.ndarray | None:
+        """Return the embeddings (N, D), NaN where there is none; None where nothing is there at all."""
+        self._read_new_shards()
+        found: np.ndarray | None = None
+        open_places = np.arange(len(hashes))
+        for name, shard in list(self._shards.items()):
+            rows = shard.find(hashes[open_places])
+            here = rows >= 0
+            if not here.any():
+                continue
+            try:
+                embeddings = shard.read(rows[here])
+            except DamagedShardError as error:
+                self._drop(shard.path, error)
+                continue
+            except FileNotFoundError:  # another process has written its shards as one
+                self._shards.pop(name)
+                self._listed_at = None
+                return self._read(hashes)
+            except OSError as error:
+                raise DataError(f"cannot read {shard.path}: {error.strerror or error}") from error
+            if found is None:
+                found = np.full((len(hashes), embeddings.shape[1]), np.nan, np.float32)
+            found[open_places[here]] = embeddings
+            open_places = open_places[~here]
+        return found
+
+    def _add(self, hashes: np.ndarray, missing: list[int], compute: Compute) -> None:
+        batches: list[tuple[np.ndarray, np.ndarray]] = []
+        written: list[Path] = []
+        wanted = set(missing)
         try:
-            write_tensors(self.folder / name, {"embeddings": embeddings}, metadata)
+            check_writable(self.folder)
+            try:
+                for places, embeddings in compute(missing):
+                    if not torch.isfinite(embeddings).all():
+                        raise DataError(
+                            f"tower {self.tower[:16]} gives embeddings that are not finite: its weights are damaged"
+                        )
+                    kept = [i for i, place in enumerate(places) if place in wanted]
+                    wanted.difference_update(places)
+                    batches.append((hashes[[places[i] for i in kept]], embeddings[kept].float().numpy()))
+                    if sum(len(batch) for batch, _ in batches) >= SHARD_ROWS:
+                        written.append(self._write(batches))
+                        batches = []
+            finally:  # what was made before an interruption or a bad image is kept
+                if batches:
+                    written.append(self._write(batches))
+            self._join(written)
         except OutputError as error:
             raise OutputError(f"{error}; PECL_CACHE_DIR names another folder for embeddings") from error
-        self._rows.update(zip(keys, embeddings.float(), strict=True))
-        self._read.add(name)
+
+    def _write(self, batches: Sequence[tuple[np.ndarray, np.ndarray]]) -> Path:
+        hashes, embeddings = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+        name = f"{sha256_bytes(hashes.tobytes())[:16]}.safetensors"
+        self._dropped.discard(name)
+        return write_shard(self.folder / name, self.tower, hashes, embeddings)
+
+    def _join(self, written: list[Path]) -> None:
+        """Write the shards of one computation as one, so that there are few."""
+        if len(written) < 2:
+            return
+        joined = self._write([Shard(path, self.tower).all() for path in written])
+        for path in written:
+            if path != joined:
+                path.unlink(missing_ok=True)
 
     def _read_new_shards(self) -> None:
-        for path in sorted(self.folder.glob("*.safetensors")):
-            if path.name in self._read:
-                continue
-            self._read.add(path.name)
+        """Read the index of each shard that was added, by whatever process, since the folder was last listed."""
+        try:
+            changed = self.folder.stat().st_mtime_ns
+        except (FileNotFoundError, NotADirectoryError):  # the latter is told when something is to be written
+            self._shards = {}
+            return
+        if changed == self._listed_at:
+            return
+        # A change within the clock's resolution would pass unseen, so a folder that changed just now is listed again.
+        just_now = time.time_ns() - changed < CLOCK_RESOLUTION_NS
+        self._listed_at = None if just_now else changed
+        names = {path.name for path in self.folder.glob("[!.]*.safetensors")}
+        self._shards = {name: shard for name, shard in self._shards.items() if name in names}
+        for name in sorted(names - self._shards.keys() - self._dropped):
             try:
-                with safe_open(path, "pt") as shard:
-                    metadata, embeddings = shard.metadata() or {}, shard.get_tensor("embeddings")
-                if metadata["tower"] != self.tower:
-                    raise ValueError("it belongs to another tower")
-                self._rows.update(zip(json.loads(metadata["keys"]), embeddings, strict=True))
-            except (SafetensorError, OSError, KeyError, ValueError) as error:
-                logger.warning("dropping damaged cache file %s (%s); its embeddings are computed anew", path, error)
-                path.unlink(missing_ok=True)
+                self._shards[name] = Shard(self.folder / name, self.tower)
+            except DamagedShardError as error:
+                self._drop(self.folder / name, error)
+            except FileNotFoundError:
+                continue  # joined by its writer
+            except OSError as error:
+                raise DataError(f"cannot read {self.folder / name}: {error.strerror or error}") from error
+
+    def _drop(self, path: Path, error: DamagedShardError) -> None:
+        logger.warning("dropping damaged cache file %s (%s); its embeddings are computed anew", path, error)
+        self._shards.pop(path.name, None)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError:  # in a read-only folder it stays, and is passed over
+            self._dropped.add(path.name)
 
 
 def image_embeddings(tower: ImageEncoder, images: ImageSource, store: EmbeddingStore) -> torch.Tensor:
     """Return the embeddings (M, D) of `images`, from the store as far as they are there.
 
     Raises:
-        DataError: images cannot be read; all are counted and the first ten are named. Nothing is stored.
+        DataError: images cannot be read; all are counted and the first ten are named.
     """
 
-    def compute(indices: list[int]) -> torch.Tensor:
+    def compute(indices: list[int]) -> Iterator[tuple[list[int], torch.Tensor]]:
         logger.info("embedding %d images with %s", len(indices), tower.name)
-        with tqdm(indices, desc="images", unit="image", leave=False) as progress:
-            return tower.encode_image(images.load(i) for i in progress)
+        with tqdm(total=len(indices), desc="images", unit="image", leave=False) as progress:
+            for start in range(0, len(indices), IMAGE_BATCH):
+                batch = indices[start : start + IMAGE_BATCH]
+                yield batch, tower.encode_image(images.load(i) for i in batch)
+                progress.update(len(batch))
 
     try:
         return store.get([images.fingerprint(i) for i in range(len(images))], compute)
     except DataError as error:
-        failed = unreadable_images(images, store.keys())
+        failed = unreadable_images(images, store)
         raise (unreadable_error(images, failed) if failed else error) from None
 
 
@@ -126,9 +224,11 @@ def text_embeddings(
         raise ValueError("frozen text embeddings need a tower without adapter; detach it first")
     texts = list(texts)
 
-    def compute(indices: list[int]) -> torch.Tensor:
+    def compute(indices: list[int]) -> Iterator[tuple[list[int], torch.Tensor]]:
         logger.info("embedding %d texts with %s", len(indices), tower.name)
-        return tower.encode_text([texts[i] for i in indices], batch_size, progress="texts")
+        missing = set(indices)
+        # The batches of the whole list, so that one list gives the same bits wherever an earlier process stopped.
+        yield from tower.encode_batches(tower.tokenize(texts), batch_size, only=missing, progress="texts")
 
     column = sha256_lines(texts)
     return store.get([f"{column}/{i}" for i in range(len(texts))], compute)

@@ -9,7 +9,7 @@ embeddings, which a prompt lengthens.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
@@ -234,22 +234,47 @@ class MultilingualTextEncoder(nn.Module):
         return self.packing and (self.adapter is None or self.adapter.works_on_tokens) and can_pack(self.backbone)
 
     @torch.inference_mode()
-    def encode_token_ids(
-        self, token_ids: TokenIds, batch_size: int = 64, slots: torch.Tensor | None = None, progress: str | None = None
-    ) -> torch.Tensor:
-        """Return the embeddings (N, D), float32 on the CPU, of already tokenised texts; `slots` is (N,) or None."""
-        embeddings = torch.empty(len(token_ids), self.embedding_dim)  # (N, D)
+    def encode_batches(
+        self,
+        token_ids: TokenIds,
+        batch_size: int = 64,
+        slots: torch.Tensor | None = None,
+        *,
+        only: Set[int] | None = None,
+        progress: str | None = None,
+    ) -> Iterator[tuple[list[int], torch.Tensor]]:
+        """Yield the places (B,) of each batch of already tokenised texts and their embeddings (B, D), float32, CPU.
+
+        Args:
+            token_ids: N texts; the batches, and so the last bits of each embedding, depend on all of them.
+            batch_size: texts of a batch, at most.
+            slots: the adapter slot of each text, (N,) int64; None is slot 0 everywhere.
+            only: places; batches that hold none of them are left out.
+            progress: name of a progress bar, which counts texts; None for no bar.
+        """
         training = self.training
         self.eval()
         if self.adapter is not None and token_ids:
             self.adapter.select(slots, len(token_ids))
         max_padding = 1.0 if self._can_pack() else MAX_PADDING  # large batches where their padding costs nothing
-        with tqdm(total=len(token_ids), desc=progress, unit="text", disable=progress is None, leave=False) as bar:
-            for batch in self.batches(token_ids, batch_size, max_padding):
-                rows = None if slots is None else slots[batch.indices]
-                embeddings[batch.indices] = self(batch.input_ids, batch.attention_mask, rows).float().cpu()
-                bar.update(len(batch.indices))
-        self.train(training)
+        try:
+            with tqdm(total=len(token_ids), desc=progress, unit="text", disable=progress is None, leave=False) as bar:
+                for batch in self.batches(token_ids, batch_size, max_padding):
+                    places = batch.indices.tolist()
+                    if only is None or not only.isdisjoint(places):
+                        rows = None if slots is None else slots[batch.indices]
+                        yield places, self(batch.input_ids, batch.attention_mask, rows).float().cpu()
+                    bar.update(len(places))
+        finally:
+            self.train(training)
+
+    def encode_token_ids(
+        self, token_ids: TokenIds, batch_size: int = 64, slots: torch.Tensor | None = None, progress: str | None = None
+    ) -> torch.Tensor:
+        """Return the embeddings (N, D), float32 on the CPU, of already tokenised texts; `slots` is (N,) or None."""
+        embeddings = torch.empty(len(token_ids), self.embedding_dim)  # (N, D)
+        for places, batch in self.encode_batches(token_ids, batch_size, slots, progress=progress):
+            embeddings[places] = batch
         return embeddings
 
     def encode_text(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Container
 from dataclasses import fields, replace
 from typing import Any
 
@@ -27,7 +27,7 @@ def _request(config: ExperimentConfig, columns: Collection[str | None] = ()) -> 
 
 
 def load_captions(
-    config: ExperimentConfig, columns: Collection[str | None], decoded: Callable[[], Collection[str]] = tuple
+    config: ExperimentConfig, columns: Collection[str | None], decoded: Callable[[], Container[str]] = tuple
 ) -> ParallelCaptions:
     """Return the whole data set of a config.
 
@@ -49,7 +49,7 @@ def load_captions(
 
 
 def load_training_inputs(
-    config: ExperimentConfig, decoded: Callable[[], Collection[str]] = tuple
+    config: ExperimentConfig, decoded: Callable[[], Container[str]] = tuple
 ) -> tuple[ParallelCaptions, ParallelCaptions | None]:
     """Return the whole data set of a training, and the text to train on in its place, or None.
 

@@ -123,7 +123,7 @@ def prepare_evaluation(config: ExperimentConfig, towers: Towers) -> Prepared:
         PeclError: the data are missing or wrong, or do not fit the config.
     """
     chosen = route(config.route, config.test_query)
-    data = load_captions(config, (chosen.test_query,), lambda: _store(towers.image.fingerprint).keys())
+    data = load_captions(config, (chosen.test_query,), lambda: _store(towers.image.fingerprint))
     test = tuple(range(len(data))) if data.part is None else published_part(data, "test")
     return Prepared(config, chosen, towers, data, {"test": test})
 
@@ -135,7 +135,7 @@ def prepare_training(config: ExperimentConfig, towers: Towers) -> Prepared:
         PeclError: the data are missing or wrong, or do not fit the config.
     """
     chosen = route(config.route, config.test_query)
-    data, translations = load_training_inputs(config, lambda: _store(towers.image.fingerprint).keys())
+    data, translations = load_training_inputs(config, lambda: _store(towers.image.fingerprint))
     split = split_captions(data, config.shots, config.split_seed)
     prepared = Prepared(config, chosen, towers, data, split._asdict(), translations)
     _check(prepared)

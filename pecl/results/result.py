@@ -254,9 +254,7 @@ def write_result(out: str | Path, result: Result) -> Path:
     return path
 
 
-def write_unfinished(
-    config: ExperimentConfig, status: Status, error: str | None = None, steps: int | None = None
-) -> Path:
+def write_unfinished(config: ExperimentConfig, status: Status, error: str | None = None, steps: int = _ABSENT) -> Path:
     """Write the result of a training without metrics, failed or interrupted, and return its path."""
     return write_result(
         config.out, Result(config.run_id(), "train", status, config, environment(), error=error, steps=steps)

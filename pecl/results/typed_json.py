@@ -39,7 +39,8 @@ def decode(kind: Any, value: Any, path: str = "") -> Any:
 def encode(value: Any) -> Any:
     """Return a value as JSON takes it: dataclasses and mappings as dicts, tuples as lists."""
     if is_dataclass(value):
-        return value.to_json() if hasattr(value, "to_json") else encode_fields(value)
+        own = getattr(value, "to_json", None)
+        return encode_fields(value) if own is None else own()
     if isinstance(value, Mapping):
         return {name: encode(one) for name, one in value.items()}
     if isinstance(value, (tuple, list)):
@@ -84,7 +85,7 @@ def brief(value: Any) -> str:
     return f"a {type(value).__name__}" if isinstance(value, (dict, list)) else repr(value)
 
 
-def key_of(item: Field) -> str:
+def key_of(item: Field[Any]) -> str:
     """Return the key of a field in JSON."""
     return item.metadata.get("key", item.name)
 
@@ -100,7 +101,7 @@ def _fields(kind: type) -> list[tuple[str, str, Decoder, Any]]:
     ]
 
 
-def _default(item: Field) -> Any:
+def _default(item: Field[Any]) -> Any:
     """Return a field's default, MISSING where it has to be there."""
     return item.default if item.default_factory is MISSING else item.default_factory()
 
@@ -120,7 +121,8 @@ def _decoder(hint: Any) -> Decoder:
     if origin is tuple:
         return _numbers if arguments == (int, ...) else _list(arguments)
     if is_dataclass(hint):
-        return getattr(hint, "from_json", None) or (lambda value, path: hint(**decode_fields(hint, value, path)))
+        made = typing.cast(type, hint)
+        return getattr(made, "from_json", None) or (lambda value, path: made(**decode_fields(made, value, path)))
     return _mapping(_decoder(arguments[1]))
 
 

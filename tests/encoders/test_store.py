@@ -1,5 +1,12 @@
+import errno
+import json
 import logging
+import os
+import signal
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 import torch
 from helpers.tiny import sentences, tiny_tower
@@ -8,9 +15,11 @@ from PIL import Image
 from pecl.adapters.adapter import attach
 from pecl.adapters.methods.lora import LoraConfig
 from pecl.data.captions import ImageFiles
+from pecl.encoders import store as store_module
 from pecl.encoders.image import ImageEncoder
+from pecl.encoders.shards import BLOCK, hash_keys, write_shard
 from pecl.encoders.store import EmbeddingStore, image_embeddings, text_embeddings
-from pecl.errors import OutputError
+from pecl.errors import DataError, OutputError
 
 
 class Counting(torch.nn.Module):
@@ -96,7 +105,7 @@ def test_texts_are_encoded_once_a_list(tmp_path, monkeypatch):
     texts = sentences(7)
     first = text_embeddings(tower, texts, EmbeddingStore(tower.fingerprint, tmp_path))
     torch.testing.assert_close(first, tower.encode_text(texts))
-    monkeypatch.setattr(tower, "encode_text", lambda *_, **__: pytest.fail("encoded again"))
+    monkeypatch.setattr(tower, "encode_batches", lambda *_, **__: pytest.fail("encoded again"))
     assert torch.equal(text_embeddings(tower, texts, EmbeddingStore(tower.fingerprint, tmp_path)), first)
 
 
@@ -144,9 +153,9 @@ def test_each_tower_has_embeddings_of_its_own(images, tmp_path):
 def test_a_store_sees_what_another_adds_and_gives_the_same_bits(images, tmp_path):
     tower = image_tower()
     one, two = (EmbeddingStore(tower.fingerprint, tmp_path / "cache") for _ in range(2))
-    assert not one.keys() | two.keys()
+    assert not any(images.fingerprint(i) in store for store in (one, two) for i in range(5))
     first = image_embeddings(tower, images.subset([0, 1, 2]), one)
-    assert two.keys() == {images.fingerprint(i) for i in range(3)}
+    assert [images.fingerprint(i) in two for i in range(5)] == [True] * 3 + [False] * 2
     second = image_embeddings(tower, images.subset([4, 2, 0]), two)
     assert torch.equal(second[1:], first[[2, 0]])
     third = image_embeddings(tower, images, one)
@@ -158,13 +167,219 @@ def test_a_store_sees_what_another_adds_and_gives_the_same_bits(images, tmp_path
 @pytest.mark.parametrize("keys", ["abc", "cba", "abab", "xaybz", "aa"])
 def test_a_store_computes_each_missing_key_once_in_order(tmp_path, keys):
     store = EmbeddingStore("t", tmp_path)
-    store.get("b", lambda missing: torch.tensor([[float(ord("b"))]]))
+    store.get("b", lambda missing: [(missing, torch.tensor([[float(ord("b"))]]))])
     asked = []
 
     def compute(missing):
         asked.extend(keys[i] for i in missing)
-        return torch.tensor([[float(ord(keys[i]))] for i in missing])
+        return [(missing, torch.tensor([[float(ord(keys[i]))] for i in missing]))]
 
     assert store.get(keys, compute).flatten().tolist() == [float(ord(key)) for key in keys]
     assert asked == list(dict.fromkeys(key for key in keys if key != "b"))
     assert EmbeddingStore("t", tmp_path).get(keys, lambda _: pytest.fail("computed again")).shape == (len(keys), 1)
+
+
+def vectors(places):
+    """Return an embedding of each place that is known from the place alone."""
+    return torch.tensor(places, dtype=torch.float32).unsqueeze(1) + torch.arange(4) / 10
+
+
+def compute_in_batches(places, size=50):
+    for start in range(0, len(places), size):
+        batch = places[start : start + size]
+        yield batch, vectors(batch)
+
+
+def keys_of(count):
+    return [f"key {i}" for i in range(count)]
+
+
+def refuse(missing):
+    pytest.fail(f"computed anew: {missing}")
+
+
+def test_any_order_and_repetition_gives_each_key_its_own_embedding(tmp_path):
+    EmbeddingStore("t", tmp_path).get(keys_of(3000), compute_in_batches)
+    places = np.random.default_rng(0).integers(0, 3000, 500).tolist()
+    found = EmbeddingStore("t", tmp_path).get([f"key {i}" for i in places], refuse)
+    assert torch.equal(found, vectors(places))
+
+
+def test_one_computation_leaves_one_shard(tmp_path):
+    store = EmbeddingStore("t", tmp_path)
+    store.get(keys_of(1000), compute_in_batches)
+    assert len(list(store.folder.iterdir())) == 1
+    store.get([*keys_of(1000), "another"], compute_in_batches)
+    assert len(list(store.folder.iterdir())) == 2
+
+
+KILLED = """
+import os, signal, sys
+import torch
+from pecl.encoders.store import EmbeddingStore
+def compute(places):
+    for start in range(0, len(places), 20):
+        if start == 560:
+            os.kill(os.getpid(), signal.SIGKILL)
+        batch = places[start : start + 20]
+        yield batch, torch.tensor(batch).unsqueeze(1) + torch.arange(4) / 10
+EmbeddingStore("t", sys.argv[1]).get([f"key {i}" for i in range(1000)], compute)
+"""
+
+
+def test_a_killed_process_leaves_what_it_made(tmp_path):
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    asked = []
+
+    def compute(missing):
+        asked.extend(missing)
+        return compute_in_batches(missing)
+
+    found = EmbeddingStore("t", tmp_path).get(keys_of(1000), compute)
+    assert torch.equal(found, vectors(list(range(1000))))
+    assert asked == list(range(520, 1000))  # 256 or a few more were saved twice
+
+
+def test_an_interruption_loses_nothing(tmp_path):
+    def compute(places):
+        yield places[:30], vectors(places[:30])
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        EmbeddingStore("t", tmp_path).get(keys_of(100), compute)
+    store = EmbeddingStore("t", tmp_path)
+    assert "key 29" in store
+    assert "key 30" not in store
+
+
+def test_a_list_of_texts_gives_the_same_bits_wherever_an_earlier_process_stopped(tmp_path):
+    tower = tiny_tower()
+    texts = sentences(40)
+    whole = text_embeddings(tower, texts, EmbeddingStore("t", tmp_path / "whole"), batch_size=8)
+    plain = tower.encode_batches
+
+    def stopped(*arguments, **options):
+        for count, batch in enumerate(plain(*arguments, **options)):
+            if count == 2:
+                raise KeyboardInterrupt
+            yield batch
+
+    tower.encode_batches = stopped
+    with pytest.raises(KeyboardInterrupt):
+        text_embeddings(tower, texts, EmbeddingStore("t", tmp_path / "stopped"), batch_size=8)
+    tower.encode_batches = plain
+    seen = []
+    tower.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
+    resumed = text_embeddings(tower, texts, EmbeddingStore("t", tmp_path / "stopped"), batch_size=8)
+    assert torch.equal(resumed, whole)
+    assert sum(seen) == 24
+
+
+@pytest.mark.parametrize("place", ["keys", "rows", "embeddings"])
+def test_a_flipped_bit_anywhere_is_found(tmp_path, caplog, place):
+    store = EmbeddingStore("t", tmp_path)
+    expected = store.get(keys_of(BLOCK + 100), compute_in_batches)
+    (path,) = store.folder.iterdir()
+    content = bytearray(path.read_bytes())
+    header = 8 + int.from_bytes(content[:8], "little")
+    start, end = json.loads(content[8:header])[place]["data_offsets"]
+    content[header + end - 1 - (end - start) // 7] ^= 1
+    path.write_bytes(content)
+    anew = []
+
+    def compute(missing):
+        anew.extend(missing)
+        return compute_in_batches(missing)
+
+    with caplog.at_level(logging.WARNING):
+        found = EmbeddingStore("t", tmp_path).get(keys_of(BLOCK + 100), compute)
+    assert torch.equal(found, expected)
+    assert len(anew) == BLOCK + 100
+    assert "changed since" in caplog.text
+    assert EmbeddingStore("t", tmp_path).get(keys_of(BLOCK + 100), refuse).equal(expected)
+
+
+def test_an_error_of_the_system_deletes_nothing(tmp_path, monkeypatch):
+    store = EmbeddingStore("t", tmp_path)
+    store.get(keys_of(10), compute_in_batches)
+    (path,) = store.folder.iterdir()
+
+    def open_too_many(*_, **__):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(path), "open", open_too_many)
+        with pytest.raises(DataError, match=r"cannot read .*: Too many open files"):
+            EmbeddingStore("t", tmp_path).get(keys_of(10), refuse)
+    assert path.exists()
+    assert EmbeddingStore("t", tmp_path).get(keys_of(10), refuse).shape == (10, 4)
+
+
+def test_a_damaged_shard_that_cannot_be_deleted_is_passed_over(tmp_path, monkeypatch):
+    store = EmbeddingStore("t", tmp_path)
+    store.get(keys_of(10), compute_in_batches)
+    (path,) = store.folder.iterdir()
+    path.write_bytes(path.read_bytes()[:-4])
+
+    def refuse_removal(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(type(path), "unlink", refuse_removal)
+    found = EmbeddingStore("t", tmp_path).get(keys_of(10), compute_in_batches)
+    assert torch.equal(found, vectors(list(range(10))))
+
+
+def test_embeddings_that_are_not_finite_are_not_stored(tmp_path):
+    store = EmbeddingStore("t", tmp_path)
+    with pytest.raises(DataError, match="not finite"):
+        store.get(["a"], lambda places: [(places, torch.full((1, 4), torch.nan))])
+    assert "a" not in EmbeddingStore("t", tmp_path)
+
+
+def test_a_store_sees_what_another_process_adds_and_joins(tmp_path):
+    mine, other = EmbeddingStore("t", tmp_path), EmbeddingStore("t", tmp_path)
+    other.get(keys_of(100), compute_in_batches)
+    assert mine.get(keys_of(100), refuse).shape == (100, 4)
+    (path,) = mine.folder.iterdir()
+    # the other process writes the same embeddings under another name and removes the shard that `mine` has seen
+    write_shard(mine.folder / "joined.safetensors", "t", hash_keys(keys_of(100)), vectors(list(range(100))).numpy())
+    path.unlink()
+    assert mine.get(keys_of(100), refuse).equal(vectors(list(range(100))))
+
+
+def test_the_folder_is_listed_only_after_a_change(tmp_path, monkeypatch):
+    monkeypatch.setattr(store_module, "CLOCK_RESOLUTION_NS", 0)
+    store = EmbeddingStore("t", tmp_path)
+    store.get(keys_of(10), compute_in_batches)
+    store.get(keys_of(10), refuse)
+    with monkeypatch.context() as patched:
+        patched.setattr(type(tmp_path), "glob", lambda *_: pytest.fail("listed again"))
+        store.get(keys_of(10), refuse)
+    EmbeddingStore("t", tmp_path).get(keys_of(20), compute_in_batches)
+    assert store.get(keys_of(20), refuse).equal(vectors(list(range(20))))
+
+
+LARGE = """
+import resource, sys
+import numpy as np
+from pathlib import Path
+from pecl.encoders.shards import hash_keys, write_shard
+from pecl.encoders.store import EmbeddingStore
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+store = EmbeddingStore("t", sys.argv[1])
+found = store.get([f"key {i}" for i in range(0, 1_000_000, 1000)], None)
+assert found.shape == (1000, 64), found.shape
+assert (found[:, 0].numpy() == np.arange(0, 1_000_000, 1000) % 1009).all()
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+
+
+@pytest.mark.slow
+def test_a_million_embeddings_take_little_memory(tmp_path):
+    hashes = hash_keys([f"key {i}" for i in range(1_000_000)])
+    embeddings = np.repeat((np.arange(1_000_000, dtype=np.float32) % 1009)[:, None], 64, axis=1)
+    store = EmbeddingStore("t", tmp_path)
+    write_shard(store.folder / "large.safetensors", "t", hashes, embeddings)
+    run = subprocess.run([sys.executable, "-c", LARGE, str(tmp_path)], check=True, capture_output=True, text=True)
+    assert float(run.stdout) < 200  # MiB beyond the imports
