@@ -243,8 +243,8 @@ def test_xtd10s_photographs_come_from_their_split_of_coco(tmp_path):
     names_file = tmp_path / "xtd10" / "XTD10" / "test_image_names.txt"
     names_file.write_text("COCO_train2014_000000061844.jpg\nCOCO_val2014_000000129945.jpg\n")
     assert [file.url for file in xtd10_images(tmp_path)] == [
-        "http://images.cocodataset.org/train2014/COCO_train2014_000000061844.jpg",
-        "http://images.cocodataset.org/val2014/COCO_val2014_000000129945.jpg",
+        "https://s3.amazonaws.com/images.cocodataset.org/train2014/COCO_train2014_000000061844.jpg",
+        "https://s3.amazonaws.com/images.cocodataset.org/val2014/COCO_val2014_000000129945.jpg",
     ]
     for name in ("../../etc/passwd", "COCO_train2014_/../x.jpg", "cat.jpg", "COCO_test2014_1.jpg"):
         names_file.write_text(name)
