@@ -63,7 +63,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_file(self.commit(model, parts), model, "/".join(parts[4:]))
 
     def commit(self, model, parts):
-        """Return the commit that an address asks for: api/models/ID/(revision|tree)/REVISION or ID/resolve/REVISION/..."""
+        """Return the commit of an address: api/models/ID/(revision|tree)/REVISION or ID/resolve/REVISION/..."""
         place = 5 if parts[:2] == ["api", "models"] else 3
         revision = parts[place] if len(parts) > place else "main"
         known = {"main": COMMIT, **self.server.commits.get(model, {})}

@@ -43,7 +43,7 @@ def resolve(name_or_path: str | Path, option: str, known: Collection[str] = (), 
         weights: whether to fetch the weights beside the settings.
 
     Raises:
-        WeightsError: no such folder, model or revision, no access to it, or the hub cannot be reached and nothing is cached.
+        WeightsError: no such folder, model or revision, no access to it, or nothing is cached and the hub out of reach.
     """
     folder = Path(name_or_path).expanduser()
     if folder.is_dir():

@@ -218,8 +218,8 @@ def interrupted_after_one(futures):
     ("options", "error", "message"),
     [
         ({"names": ["xtd11"]}, DataError, "unknown download 'xtd11'.*did you mean 'xtd10'"),
-        ({"mirror": "example.org"}, ConfigError, "base URL 'example.org' is no web address"),
-        ({"mirror": "file:///etc"}, ConfigError, "no web address"),
+        ({"mirror": "example.org"}, ConfigError, r"base URL 'example\.org': expected an address https://"),
+        ({"mirror": "file:///etc"}, ConfigError, "expected an address https://"),
     ],
 )
 def test_bad_requests_are_refused_before_anything_is_written(site, tmp_path, options, error, message):
