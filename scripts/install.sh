@@ -3,12 +3,18 @@
 #
 #   bash scripts/install.sh          what running needs
 #   bash scripts/install.sh test     and what testing needs
+#   bash scripts/install.sh --locked the versions in requirements.lock, and only files with the hashes there; torch and
+#                                    torchvision by version alone (see scripts/lock.sh)
 set -euo pipefail
 . "$(dirname "$0")/help.sh"
 cd "$(dirname "$0")/.."
 case ${1-} in "" | test) ;; *) echo "install.sh: expected nothing or test, got \"$1\"" >&2; exit 2 ;; esac
 # OpenDelta is a reference of the tests; it pins setuptools, so all are installed in one command.
-requirements=${1:+-r requirements-test.txt -r requirements-opendelta.txt}
+case ${1:-} in
+    "" | --locked) requirements= ;;
+    test) requirements="-r requirements-test.txt -r requirements-opendelta.txt" ;;
+    *) echo "unknown argument $1: expected test or --locked" >&2; exit 2 ;;
+esac
 if [ ! -x .venv/bin/python ]; then
     python=$(command -v python3 || command -v python) || { echo "Python 3.10 or newer is needed" >&2; exit 2; }
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
@@ -16,10 +22,16 @@ if [ ! -x .venv/bin/python ]; then
     echo "== making .venv with $("$python" --version)"
     "$python" -m venv .venv
 fi
-stamp=.venv/pecl-installed${1:+-$1}
-wanted=$(cat pyproject.toml setup.py requirements*.txt | cksum)
+stamp=.venv/pecl-installed${1:+-${1#--}}
+wanted=$(cat pyproject.toml setup.py requirements* | cksum)
 if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
-    echo "== installing pecl${1:+ and what testing needs} into .venv (a few minutes the first time)"
-    .venv/bin/python -m pip install --quiet -e . $requirements
+    echo "== installing pecl${requirements:+ and what testing needs} into .venv (a few minutes the first time)"
+    if [ "${1:-}" = --locked ]; then
+        .venv/bin/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock
+        .venv/bin/python -m pip install --quiet $(sed -n 's/^#   \(torch.*==\)/\1/p' requirements.lock)
+        .venv/bin/python -m pip install --quiet --no-deps -e .
+    else
+        .venv/bin/python -m pip install --quiet -e . $requirements
+    fi
     echo "$wanted" > "$stamp"
 fi

@@ -1,7 +1,8 @@
 """Towers by name: `load_towers("paper")` for a pair, `load_text_encoder` and `load_image_encoder` for one tower.
 
 `PAIRS` is the table of pairs. A pair's towers embed into one space. Either can be replaced by another of the same
-width: a hub id or a local folder.
+width: a hub id, `id@revision` for one state of it, or a local folder. Results hold that name and the SHA-256 of the
+weights.
 """
 
 from __future__ import annotations

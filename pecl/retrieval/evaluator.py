@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from pecl.retrieval.measures import DIRECTIONS, METRIC, RECALL_AT
-from pecl.retrieval.ranks import RetrievalMetrics, correct_ranks, correspondence, cosine_similarity, metrics
+from pecl.retrieval.ranks import RetrievalMetrics, best_ranks, compare, correct_ranks, cosine_blocks, metrics
 
 NEAREST = 5  # gallery items that an evaluation keeps for each text
 
@@ -54,9 +54,11 @@ class Evaluation:
 class RetrievalEvaluator:
     """Evaluates texts against a gallery that never changes.
 
+    Memory grows with Q + G, not with Q x G: see `pecl.retrieval.ranks`.
+
     Args:
         gallery: (G, D) embeddings of the gallery.
-        query_item: for each text the index of its gallery item; several texts may share one.
+        query_item: for each text the index of its gallery item; several texts may share one, and each item needs one.
         kind: `images` or `english`; names the directions.
     """
 
@@ -65,18 +67,36 @@ class RetrievalEvaluator:
     def __init__(self, gallery: torch.Tensor, query_item: Sequence[int], kind: str = "images") -> None:
         self.gallery = gallery
         self.kind = kind
-        self._texts_to_gallery = correspondence(query_item, range(len(gallery)))  # (Q, G)
+        self._item = torch.tensor(query_item)  # (Q,)
 
     def __call__(self, texts: torch.Tensor) -> Evaluation:
-        """Return the evaluation of text embeddings (Q, D), in the order of `query_item`, on the gallery's device."""
-        similarity = cosine_similarity(texts.to(self.gallery.device), self.gallery)  # (Q, G)
+        """Return the evaluation of text embeddings (Q, D), in the order of `query_item`.
+
+        Raises:
+            ValueError: there are not as many embeddings as texts, a text or a gallery item has no counterpart, or an
+                embedding holds a value that is not a number.
+        """
+        self._check(texts)
+        device = self.gallery.device
+        found = compare(cosine_blocks(texts.detach().to(device), self.gallery), self._item.to(device), NEAREST)
         gallery_first, texts_first = DIRECTIONS[self.kind]
-        directions = {
-            gallery_first: (similarity.T.contiguous(), self._texts_to_gallery.T.contiguous()),
-            texts_first: (similarity, self._texts_to_gallery),
+        text = torch.arange(len(texts))
+        directions = {  # name -> ranks of the pairs, query of each pair, size of what is ranked
+            gallery_first: (correct_ranks(found.ahead_of_text, self._item), self._item, len(texts)),
+            texts_first: (found.ahead_of_item + 1, text, len(self.gallery)),
         }
         return Evaluation(
-            metrics={name: metrics(*matrices) for name, matrices in directions.items()},
-            ranks={name: correct_ranks(*matrices)[:, 0].tolist() for name, matrices in directions.items()},
-            nearest=similarity.sort(dim=1, descending=True, stable=True).indices[:, :NEAREST].tolist(),
+            metrics={name: metrics(*direction) for name, direction in directions.items()},
+            ranks={name: best_ranks(ranks, query).tolist() for name, (ranks, query, _) in directions.items()},
+            nearest=found.nearest.tolist(),
         )
+
+    def _check(self, texts: torch.Tensor) -> None:
+        if len(texts) != len(self._item):
+            raise ValueError(f"expected an embedding of each of {len(self._item)} texts, got {len(texts)}")
+        outside = (self._item < 0) | (self._item >= len(self.gallery))
+        if bool(outside.any()):
+            raise ValueError(f"text {int(outside.nonzero()[0])} has no correct item in the gallery")
+        without = self._item.bincount(minlength=len(self.gallery)) == 0
+        if bool(without.any()):
+            raise ValueError(f"gallery item {int(without.nonzero()[0])} has no correct text")

@@ -61,8 +61,9 @@ def bootstrap_intervals(
     Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13. Rows of one length see the same resamples.
     For a paired comparison pass differences.
     """
-    means = _resamples(per_query.shape[1], samples, seed) @ per_query.T / per_query.shape[1]  # (samples, K)
-    return np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0).T
+    means = _resamples(per_query.shape[1], samples, seed) @ per_query.T  # (samples, K), large: changed in place below
+    means /= per_query.shape[1]
+    return np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0, overwrite_input=True).T
 
 
 def bootstrap_interval(

@@ -106,7 +106,8 @@ def test_download_that_fails_names_the_file_and_the_ways_out(pecl, server):
         ("download xdt10", "unknown download 'xdt10'.*did you mean 'xtd10'"),
         ("download xtd10 --workers 0", "--workers: expected a number > 0, got 0"),
         ("download xtd10 --timeout nan", "--timeout: expected a number > 0, got nan"),
-        ("download xtd10 --base-url ftp://x", "expected http://... or https://..., got 'ftp://x'"),
+        ("download xtd10 --base-url ftp://x", "expected an address https://..., got ftp://x"),
+        ("download xtd10 --base-url http://mirror.example", "expected an address https://"),
     ],
 )
 def test_download_refuses_bad_flags(pecl, line, message):

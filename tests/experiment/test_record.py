@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from helpers.layouts import make_xtd10
+from helpers.retrieval import cosine_similarity
 from helpers.small_experiment import tiny_towers
 
 import pecl.experiment.run
@@ -20,7 +21,6 @@ from pecl.experiment.run import evaluate, train
 from pecl.results.environment import environment
 from pecl.results.result import collect, read_result, result_path
 from pecl.results.side_files import manifest_path, read_manifest, read_retrieved
-from pecl.retrieval.ranks import cosine_similarity
 from pecl.training.trainer import AlignmentTrainer
 
 

@@ -3,6 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from helpers.retrieval import cosine_similarity
 from helpers.small_experiment import tiny_towers
 
 import pecl.experiment.prepared
@@ -17,7 +18,6 @@ from pecl.report.tables import report
 from pecl.results.parts import Gallery
 from pecl.results.result import read_result, result_path
 from pecl.results.side_files import read_manifest
-from pecl.retrieval.ranks import cosine_similarity
 
 
 def recall_by_hand(texts, images):

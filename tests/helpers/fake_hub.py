@@ -10,13 +10,17 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class Hub(http.server.ThreadingHTTPServer):
-    """Serves `models` (id -> {file name: bytes}); `refusals` (id -> (status, X-Error-Code)); `silent` never answers."""
+    """Serves `models` (id -> {file name: bytes}); `refusals` (id -> (status, X-Error-Code)); `silent` never answers.
+
+    `commits` (id -> {revision: commit}) are the revisions of a model beside `main`; all hold the same files.
+    """
 
     daemon_threads = True
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.models = {}
+        self.commits = {}
         self.refusals = {}
         self.silent = False
         self.closing = threading.Event()
@@ -51,12 +55,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(status, b"{}", {"X-Error-Code": code})
         elif model not in self.server.models:
             self.answer(404, b"{}", {"X-Error-Code": "RepoNotFound"})
+        elif self.commit(model, parts) is None:
+            self.answer(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
         elif about_model:
-            self.describe(model, self.server.models[model], parts[4:])
+            self.describe(self.commit(model, parts), model, self.server.models[model], parts[4:])
         else:
-            self.send_file(model, "/".join(parts[4:]))
+            self.send_file(self.commit(model, parts), model, "/".join(parts[4:]))
 
-    def describe(self, model, files, rest):
+    def commit(self, model, parts):
+        """Return the commit of an address: api/models/ID/(revision|tree)/REVISION or ID/resolve/REVISION/..."""
+        place = 5 if parts[:2] == ["api", "models"] else 3
+        revision = parts[place] if len(parts) > place else "main"
+        known = {"main": COMMIT, **self.server.commits.get(model, {})}
+        return known.get(revision, revision if revision in known.values() else None)
+
+    def describe(self, commit, model, files, rest):
         if rest[:1] == ["tree"]:
             entries = [
                 {"type": "file", "path": name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
@@ -65,11 +78,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(200, json.dumps(entries).encode())
         else:
             siblings = [{"rfilename": name} for name in files]
-            self.answer(200, json.dumps({"id": model, "sha": COMMIT, "siblings": siblings}).encode())
+            self.answer(200, json.dumps({"id": model, "sha": commit, "siblings": siblings}).encode())
 
-    def send_file(self, model, name):
+    def send_file(self, commit, model, name):
         content = self.server.models[model][name]
-        tag = {"ETag": f'"{hashlib.sha1(content).hexdigest()}"', "X-Repo-Commit": COMMIT}
+        tag = {"ETag": f'"{hashlib.sha1(content).hexdigest()}"', "X-Repo-Commit": commit}
         if self.command == "GET":
             self.server.downloads.append((model, name))
         self.answer(200, content, tag)

@@ -11,13 +11,13 @@ import torch
 from PIL import Image
 
 from helpers.report_results import recalls
+from helpers.retrieval import cosine_similarity
 from pecl.config import make_config
 from pecl.data.registry import load_dataset
 from pecl.data.splits import split_captions
 from pecl.results.result import Result, read_result, run_name, write_result
 from pecl.results.side_files import write_manifest, write_retrieved
 from pecl.retrieval.measures import DIRECTIONS
-from pecl.retrieval.ranks import cosine_similarity
 
 load = cache(load_dataset)
 

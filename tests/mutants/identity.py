@@ -44,8 +44,8 @@ _CONFIG = [
     Mutant(
         "seed counted in an evaluation's identity",
         "pecl/config.py",
-        'order and dropout", Role.FLEET',
-        'order and dropout", Role.EVALUATION | Role.FLEET',
+        'order and dropout",\n        Role.FLEET',
+        'order and dropout",\n        Role.EVALUATION | Role.FLEET',
         _IDENTITY,
     ),
     Mutant(

@@ -19,7 +19,8 @@ _SLOT_SCORE = f"{_TRAINER}::test_the_score_of_a_slot_is_the_mean_of_its_tasks"
 _BEST = f"{_TRAINER}::test_best_is_the_highest_score_and_ties_go_to_the_later"
 _SLOTS = f"{_TRAINER}::test_slots_equal_separate_runs"
 _RESUMED = "tests/experiment/test_resuming.py::test_a_run_goes_on_where_it_was_interrupted_and_again"
-_BOOTSTRAP = "tests/retrieval/test_ranks.py::test_bootstrap_intervals_are_drawn_anew_with_the_same_seed"
+_RANKS = "tests/retrieval/test_ranks.py"
+_BOOTSTRAP = "tests/retrieval/test_measures.py::test_bootstrap_intervals_are_drawn_anew_with_the_same_seed"
 _OPTIMIZER = "tests/training/test_optimizer.py"
 
 # module -> (name, text, text in its place, tests)
@@ -242,6 +243,23 @@ _FAULTS: dict[str, list[tuple[str, str, str, str]]] = {
             "texts_first, gallery_first = DIRECTIONS",
             "tests/retrieval/test_evaluator.py",
         ),
+    ],
+    "pecl/retrieval/ranks.py": [
+        (
+            "ties favour the text",
+            "similarity >= own[rows]).sum(dim=1) - 1",
+            "similarity > own[rows]).sum(dim=1)",
+            _RANKS,
+        ),
+        ("ties favour the item", ">= own[columns]", "> own[columns]", _RANKS),
+        ("correct texts count as wrong ones", "at_least & (item_of_row[:, None] != item[columns])", "at_least", _RANKS),
+        (
+            "the last of equal items is nearest",
+            "left.argmax(dim=1,",
+            "left.shape[1] - 1 - left.flip(1).argmax(dim=1,",
+            _RANKS,
+        ),
+        ("the whole gallery in one block", "rows = max(block // len(gallery), 1)", "rows = len(texts)", _RANKS),
     ],
     "pecl/retrieval/measures.py": [
         ("bootstrap without a seed", "default_rng(seed)", "default_rng()", _BOOTSTRAP),

@@ -12,7 +12,7 @@ from pecl.encoders.towers import PAIRS
 STUDIES = {
     "few_shot": "few_shot",
     "full_data": "full_data",
-    "ablation_modules": "modules",
+    "ablation_adapters": "adapters",
     "disparity": "disparity",
 }  # script -> its own folder of results
 NOTING = '#!/bin/sh\necho "$@" >> "$NOTES"\n'
@@ -50,7 +50,7 @@ def flag(line, name):
     "out", [None, ["--out", "my/folder"], ["--out=my/folder"], ["--out", "a", "--out", "my/folder"]]
 )
 def test_a_script_reports_where_it_wrote(run, script, out):
-    ran, finished = run(script, *out, "--lr", "1e-3")
+    ran, finished = run(script, *(out or ()), "--lr", "1e-3")
     *grids, report = ran
     assert finished.returncode == 0
     assert grids

@@ -40,3 +40,12 @@ def test_mean_recall_is_over_1_5_and_10_of_both_directions():
     other = [found.metrics["image_to_text"].recall[k] for k in (1, 5, 10)]
     assert found.mean_recall_at_1 == pytest.approx((shares[0] + other[0]) / 2)
     assert found.mean_recall == pytest.approx((sum(shares) + sum(other)) / 6)
+
+
+def test_what_has_no_answer_is_refused():
+    with pytest.raises(ValueError, match="gallery item 1 has no correct text"):
+        RetrievalEvaluator(GALLERY, [0, 0, 2, 2])(TEXTS)
+    with pytest.raises(ValueError, match="text 3 has no correct item"):
+        RetrievalEvaluator(GALLERY, [0, 1, 2, 3])(TEXTS)
+    with pytest.raises(ValueError, match="each of 3 texts, got 4"):
+        RetrievalEvaluator(GALLERY, [0, 1, 2])(TEXTS)

@@ -1,13 +1,12 @@
-import numpy as np
 import pytest
 import torch
+from helpers.retrieval import cosine_similarity, plain_metrics, sorted_ranks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pecl.retrieval.measures import bootstrap_interval
-from pecl.retrieval.ranks import correct_ranks, correspondence, cosine_similarity, metrics
+from pecl.retrieval.ranks import BLOCK, best_ranks, compare, correct_ranks, cosine_blocks, metrics
 
-# 4 texts x 8 images, worked by hand. Correct images of the texts: 0, 2, 5, 7.
+# 4 texts x 8 images, worked by hand. Images of the texts: 0, 2, 5, 7.
 SIMILARITY = torch.tensor(
     [
         [0.9, 0.1, 0.2, 0.3, 0.0, 0.1, 0.2, 0.3],  # rank 1
@@ -16,101 +15,125 @@ SIMILARITY = torch.tensor(
         [0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0, 0.35],  # three are nearer: rank 4
     ]
 )
-CORRECT = correspondence([0, 2, 5, 7], range(8))
+ITEM = [0, 2, 5, 7]
+
+
+def compared(similarity, item, rows=None, block=BLOCK, nearest=5):
+    """Compare by a similarity matrix in blocks of so many rows."""
+    rows = rows or len(similarity)
+    places = [slice(start, start + rows) for start in range(0, len(similarity), rows)]
+    return compare(lambda: ((place, similarity[place]) for place in places), torch.tensor(item), nearest, block)
+
+
+def text_metrics(similarity, item):
+    ranks = compared(similarity, item).ahead_of_item + 1
+    return ranks.tolist(), metrics(ranks, torch.arange(len(item)), similarity.shape[1])
+
+
+def item_metrics(similarity, item):
+    ranks = correct_ranks(compared(similarity, item).ahead_of_text, torch.tensor(item))
+    return ranks.tolist(), metrics(ranks, torch.tensor(item), len(item))
 
 
 def test_hand_worked_text_to_image():
-    result = metrics(SIMILARITY, CORRECT)
-    assert correct_ranks(SIMILARITY, CORRECT).flatten().tolist() == [1, 2, 8, 4]
+    ranks, result = text_metrics(SIMILARITY, ITEM)
+    assert ranks == [1, 2, 8, 4]
     assert result.recall == {1: 0.25, 5: 0.75, 10: 1.0}
     assert (result.mean_rank, result.median_rank) == (3.75, 3.0)
     assert (result.queries, result.gallery) == (4, 8)
 
 
 def test_hand_worked_image_to_text():
-    images = [0, 2, 5, 7]
-    result = metrics(SIMILARITY.T[images].contiguous(), CORRECT.T[images].contiguous())
     # image 0: (.9 .8 .5 .6) rank 1; image 2: (.2 .7 .5 .4) rank 1; image 5: (.1 .1 .5 .1) rank 1;
     # image 7: (.3 .3 .5 .35) rank 2
+    ranks, result = item_metrics(SIMILARITY[:, ITEM], [0, 1, 2, 3])
+    assert ranks == [1, 1, 1, 2]
     assert result.recall == {1: 0.75, 5: 1.0, 10: 1.0}
     assert result.mean_rank == 1.25
 
 
 def test_several_captions_an_image_any_hit_and_true_recall():
-    # one image, five captions, two of them its own at places 1 and 3 of the ranking
-    similarity = torch.tensor([[0.9, 0.8, 0.7, 0.6, 0.5]])
-    correct = torch.tensor([[True, False, True, False, False]])
-    result = metrics(similarity, correct)
-    assert correct_ranks(similarity, correct).tolist() == [[1, 3]]
+    # image 0 has two of five captions, at places 1 and 3 of its ranking; image 1 has the others at 1, 2 and 4
+    similarity = torch.tensor([[0.9, 0.8, 0.7, 0.6, 0.5], [0.1, 0.9, 0.2, 0.8, 0.0]]).T
+    ranks, result = item_metrics(similarity, [0, 1, 0, 1, 1])
+    assert ranks == [1, 1, 3, 2, 5]
     assert result.recall[1] == 1.0
-    assert result.true_recall[1] == 0.5
+    assert result.true_recall[1] == pytest.approx((1 / 2 + 1 / 3) / 2)
     assert result.true_recall[5] == 1.0
+    assert (result.queries, result.gallery) == (2, 5)
 
 
 def test_equal_correct_items_do_not_count_against_each_other():
-    similarity, correct = torch.tensor([[0.9, 0.9, 0.1]]), torch.tensor([[True, True, False]])
-    assert correct_ranks(similarity, correct).tolist() == [[1, 2]]
-    assert metrics(similarity, correct).recall[1] == 1.0
+    similarity = torch.tensor([[0.9, 0.9, 0.1, 0.1], [0.1, 0.2, 0.3, 0.3]]).T
+    ranks, result = item_metrics(similarity, [0, 0, 1, 1])
+    assert ranks == [1, 2, 1, 2]
+    assert result.recall[1] == 1.0
 
 
 def test_a_constant_matrix_finds_nothing():
-    result = metrics(torch.zeros(20, 20), torch.eye(20, dtype=torch.bool))
-    assert result.recall == {1: 0.0, 5: 0.0, 10: 0.0}
-    assert result.mean_rank == 20
+    for direction in (text_metrics, item_metrics):
+        _, result = direction(torch.zeros(20, 20), range(20))
+        assert result.recall == {1: 0.0, 5: 0.0, 10: 0.0}
+        assert result.mean_rank == 20
 
 
-def reference_ranks(similarity, correct):
-    """Sort by similarity, wrong items before correct ones in a tie; ranks of the correct ones in that order."""
-    ranks = []
-    for row, mask in zip(similarity.tolist(), correct.tolist(), strict=True):
-        order = sorted(range(len(row)), key=lambda j: (-row[j], mask[j]))
-        ranks.append([place + 1 for place, j in enumerate(order) if mask[j]])
-    return ranks
+@st.composite
+def ties(draw):
+    """Return a similarity matrix of few values, and for each text its item; each item has a text."""
+    size = draw(st.integers(1, 7))
+    item = draw(st.permutations([*range(size), *draw(st.lists(st.integers(0, size - 1), max_size=8))]))
+    row = st.lists(st.sampled_from([-1.0, 0.0, 0.25, 1.0]), min_size=size, max_size=size)
+    return torch.tensor(draw(st.lists(row, min_size=len(item), max_size=len(item)))), item
 
 
 @settings(deadline=None)
-@given(st.integers(1, 7), st.integers(1, 9), st.integers(0, 10_000))
-def test_ranks_against_sorting(queries, size, seed):
-    generator = torch.Generator().manual_seed(seed)
-    similarity = torch.randint(0, 4, (queries, size), generator=generator).float()  # few values: many ties
-    correct = torch.rand(queries, size, generator=generator) < 0.4
-    correct[torch.arange(queries), torch.randint(0, size, (queries,), generator=generator)] = True
-    expected = reference_ranks(similarity, correct)
-    result = metrics(similarity, correct)
-    for row, wanted in zip(correct_ranks(similarity, correct).tolist(), expected, strict=True):
-        assert row == wanted + [size + 1] * (len(row) - len(wanted))
-    for k in (1, 5, 10):
-        assert result.recall[k] == pytest.approx(np.mean([min(r) <= k for r in expected]))
-        assert result.true_recall[k] == pytest.approx(np.mean([np.mean([x <= k for x in r]) for r in expected]))
+@given(ties(), st.integers(1, 16), st.integers(1, 40))
+def test_ranks_and_metrics_against_sorting(matrix, rows, block):
+    similarity, item = matrix
+    found, own = compared(similarity, item, rows, block), torch.tensor(item)
+    of_texts, of_items = sorted_ranks(similarity, item)
+    assert [[rank] for rank in (found.ahead_of_item + 1).tolist()] == of_texts
+    ranks = correct_ranks(found.ahead_of_text, own)
+    assert [sorted(ranks[own == j].tolist()) for j in range(len(of_items))] == of_items
+    assert best_ranks(ranks, own).tolist() == [own[0] for own in of_items]
+    order = [sorted(range(len(row)), key=lambda j: (-row[j], j))[:5] for row in similarity.tolist()]
+    assert found.nearest.tolist() == order
+    pairs = (
+        (ranks, own, len(item), of_items),
+        (found.ahead_of_item + 1, torch.arange(len(item)), len(of_items), of_texts),
+    )
+    for found_ranks, query, gallery, expected in pairs:
+        assert metrics(found_ranks, query, gallery).to_dict() == pytest.approx(plain_metrics(expected, gallery))
 
 
-def test_metrics_refuse_what_has_no_answer():
-    with pytest.raises(ValueError, match="query 1 has no correct item"):
-        metrics(torch.zeros(2, 2), torch.tensor([[True, False], [False, False]]))
-    with pytest.raises(ValueError, match="expected numbers, got NaN"):
-        metrics(torch.tensor([[float("nan")]]), torch.tensor([[True]]))
-    with pytest.raises(ValueError, match=r"expected similarity's shape \(1, 2\), got \(2, 1\)"):
-        metrics(torch.zeros(1, 2), torch.ones(2, 1, dtype=torch.bool))
+@pytest.mark.parametrize("block", [1, 700, BLOCK])
+def test_blocks_of_cosines_give_the_ranks_of_the_whole_matrix(block):
+    """All embeddings are of length 1 and their products exact in whatever order they are added: 5 values, many ties."""
+    generator = torch.Generator().manual_seed(1)
+    directions = torch.cat([torch.eye(4), -torch.eye(4), torch.cartesian_prod(*[torch.tensor([-0.5, 0.5])] * 4)])
+    gallery = directions[torch.randint(24, (60,), generator=generator)]
+    texts = directions[torch.randint(24, (150,), generator=generator)]
+    item = [*range(60), *torch.randint(60, (90,), generator=generator).tolist()]
+    found = compare(cosine_blocks(texts, gallery, block), torch.tensor(item), 5, block)
+    of_texts, of_items = sorted_ranks(texts @ gallery.T, item)
+    ranks = correct_ranks(found.ahead_of_text, torch.tensor(item))
+    assert [[rank] for rank in (found.ahead_of_item + 1).tolist()] == of_texts
+    assert [sorted(ranks[torch.tensor(item) == j].tolist()) for j in range(60)] == of_items
 
 
-def test_cosine_similarity_is_of_directions():
-    a = torch.tensor([[2.0, 0.0], [1.0, 1.0]])
-    torch.testing.assert_close(cosine_similarity(a, a), torch.tensor([[1.0, 2**-0.5], [2**-0.5, 1.0]]))
+def test_a_small_set_is_one_product_and_a_second_pass_has_the_same_bits():
+    texts, gallery = torch.randn(50, 256), torch.randn(30, 256)
+    ((rows, whole),) = cosine_blocks(texts, gallery)()
+    assert rows == slice(0, 279_620)
+    assert torch.equal(whole, cosine_similarity(texts, gallery))
+    blocks = cosine_blocks(texts, gallery, 7 * 30)
+    first, second = list(blocks()), list(blocks())
+    assert [len(similarity) for _, similarity in first] == [7] * 7 + [1]
+    assert all(torch.equal(a, b) for (_, a), (_, b) in zip(first, second, strict=True))
 
 
-def test_bootstrap_interval_covers_like_the_normal_approximation():
-    values = (np.arange(400) % 4 == 0).astype(float)  # mean .25
-    low, high = bootstrap_interval(values, samples=5000)
-    half = 1.96 * np.sqrt(0.25 * 0.75 / 400)
-    assert low == pytest.approx(0.25 - half, abs=0.006)
-    assert high == pytest.approx(0.25 + half, abs=0.006)
-
-
-def test_bootstrap_intervals_are_drawn_anew_with_the_same_seed():
-    values = np.random.default_rng(3).random(50)
-    found = bootstrap_interval(values, samples=300)
-    # resamples are kept at hand: two of other sizes take the place of these, which are then drawn again
-    bootstrap_interval(values[:7], samples=300)
-    bootstrap_interval(values[:9], samples=300)
-    assert bootstrap_interval(values, samples=300) == found
-    assert bootstrap_interval(values, samples=300, seed=1) != found
+def test_damaged_embeddings_are_refused():
+    good, damaged = torch.ones(2, 2), torch.tensor([[1.0, float("nan")], [1.0, 0.0]])
+    for pair in ((good, damaged), (damaged, good)):
+        with pytest.raises(ValueError, match="expected numbers, got NaN"):
+            cosine_blocks(*pair)

@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from pecl.data.fetching.part_file import PartFile
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 USER_AGENT = "pecl (Python; research data sets)"
 RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 BLOCK = 1 << 16  # bytes read at a time
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
@@ -73,6 +75,22 @@ class FetchPolicy:
     max_wait: float = 300.0
 
 
+def check_address(url: str) -> None:
+    """Raise FetchError unless `url` is https, or http to this very machine, where nobody is in between."""
+    parts = urlsplit(url)
+    if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)):
+        raise FetchError(f"expected an address https://..., got {url}")
+
+
+class _SafeRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows a redirect only to where a fetch could have begun."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        """Return the request of the new address."""
+        check_address(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
 class Fetcher:
     """Fetches files, from several threads if need be.
 
@@ -81,7 +99,7 @@ class Fetcher:
 
     def __init__(self, policy: FetchPolicy | None = None) -> None:
         self.policy = policy or FetchPolicy()
-        self._opener = urllib.request.build_opener()
+        self._opener = urllib.request.build_opener(_SafeRedirects)
         self._stopped = threading.Event()
         self._not_before: dict[str, float] = {}  # host -> time.monotonic() before which it asked to be left alone
 
@@ -93,14 +111,16 @@ class Fetcher:
         """Fetch `url` to `target`, which is replaced only by a file that is complete and that passed `check`.
 
         Args:
-            url: http or https address.
+            url: https address; http only to this machine.
             target: path of the file; its folder must exist.
             check: raises DataError if the file it is given has the wrong content.
 
         Raises:
-            FetchError: the server refuses, or all attempts failed; UnreachableError, StoppedError: as they say.
+            FetchError: the address is not https, the server refuses, or all attempts failed.
+            UnreachableError, StoppedError: as they say.
             OutputError: the file cannot be written.
         """
+        check_address(url)
         part = PartFile(target)
         for attempt in range(1, self.policy.attempts + 1):
             self._wait_for_turn(url)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from pecl.data.captions import read_captions
 from pecl.data.fetching.checksums import CHECKSUMS
+from pecl.data.fetching.fetch import FetchError, check_address
 from pecl.data.reading import coco_split
 from pecl.errors import ConfigError, DataError, unknown
 
-COCO_IMAGES = "http://images.cocodataset.org"
+COCO_IMAGES = "https://s3.amazonaws.com/images.cocodataset.org"  # the name itself has no certificate of its own
 
 
 @dataclass(frozen=True)
@@ -116,9 +117,12 @@ def xtd10_images(data_dir: Path, mirror: str | None = None) -> list[RemoteFile]:
 
 
 def check_mirror(mirror: str | None) -> None:
-    """Raise ConfigError unless `mirror` is None or an http(s) address."""
-    if mirror is not None and (urlsplit(mirror).scheme not in ("http", "https") or not urlsplit(mirror).netloc):
-        raise ConfigError(f"--base-url: expected http://... or https://..., got {mirror!r}")
+    """Raise ConfigError unless `mirror` is None or an address that `check_address` takes."""
+    if mirror is not None:
+        try:
+            check_address(mirror)
+        except FetchError as error:
+            raise ConfigError(f"--base-url: {error}") from error
 
 
 def _url(owner_url: str, path: str, mirror: str | None) -> str:

