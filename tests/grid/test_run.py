@@ -96,7 +96,7 @@ def test_two_grids_at_once_do_no_run_twice(configs, tmp_path, undisturbed):
 
 
 def test_a_grid_takes_over_from_one_that_dies(configs, tmp_path, undisturbed):
-    freezes = partial(signal_itself, signal.SIGSTOP, 3, f"{configs['out']}/.state/")  # it then holds its lock
+    freezes = partial(signal_itself, signal.SIGSTOP, 8, f"{configs['out']}/.state/")  # it then holds its lock
     first = Command(["grid", *flags(configs)], tmp_path / "first", freezes)
     first.wait_until(lambda: list(Path(configs["out"]).glob(".state/*.safetensors")), "the first saved state")
     second = Command(["grid", *flags(configs)], tmp_path / "second")
@@ -263,7 +263,7 @@ def test_fleets_hold_what_can_be_trained_side_by_side(small):
         (["--jobs", "0"], "jobs: expected a whole number >= 1, got 0"),
         (["--launcher", "inline", "--jobs", "2"], "expected --launcher process"),
         (["--slurm", "partition=gpu"], "--slurm is for the launcher slurm"),
-        (["--seeds", "1,many"], 'seed: expected a whole number >= 0, got "many"'),
+        (["--seeds", "1,many"], 'seed: expected a whole number from 0 to 4611686018427387904, got "many"'),
         (["--lr", "1e-4,-1"], "lr: expected a number >= 0, got -1.0"),
         (["--fleet", "0"], "fleet: expected a whole number >= 1, got 0"),
         (["--best-of", "/nowhere"], "results folder /nowhere does not exist"),
