@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class PeclError(ValueError):
@@ -55,3 +58,14 @@ def unknown(what: str, value: object, choices: Iterable[str]) -> str:
     """Return the sentence for a value that is not among `choices`, naming them all and the nearest one."""
     choices = sorted(choices)
     return f"unknown {what} {value!r}: expected one of {', '.join(choices)}{suggest(value, choices)}"
+
+
+def require(value: T | None, name: str) -> T:
+    """Return `value`, which may be None elsewhere, where the caller knows that it is there.
+
+    Raises:
+        TypeError: it is None after all, which is a mistake of the caller and not of the user; `name` says what it is.
+    """
+    if value is None:
+        raise TypeError(f"{name}: expected a value, got None")
+    return value

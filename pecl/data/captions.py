@@ -27,7 +27,10 @@ from pecl.options import is_text
 class ImageSource(Protocol):
     """A list of images that can be named, fingerprinted and loaded one by one."""
 
-    ids: Sequence[str]
+    @property
+    def ids(self) -> Sequence[str]:
+        """Names of the images, one each."""
+        ...
 
     def __len__(self) -> int: ...
 
@@ -156,7 +159,7 @@ class ParallelCaptions:
             if len(self.images) != n:
                 raise DataError(f"{self.dataset}/{self.language}: {len(self.images)} images for {n} captions")
             object.__setattr__(self, "image_index", tuple(range(n)))
-        if self.images is not None and not all(0 <= i < len(self.images) for i in self.image_index):
+        if self.images is not None and not all(0 <= i < len(self.images) for i in self.image_index or ()):
             raise DataError(f"{self.dataset}/{self.language}: image_index: expected 0 to {len(self.images) - 1}")
         for i, part in enumerate(self.part or ()):
             if part not in PARTS:
@@ -185,7 +188,7 @@ class ParallelCaptions:
 
         image_index = take(self.image_index)
         images = self.images
-        if images is not None:
+        if images is not None and image_index is not None:
             used = list(dict.fromkeys(image_index))  # first use first: one caption an image keeps 0..n-1
             position = {old: new for new, old in enumerate(used)}
             images, image_index = images.subset(used), tuple(position[i] for i in image_index)

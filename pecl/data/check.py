@@ -23,7 +23,7 @@ from pecl.data.sets.multi30k import SPLIT_LANGUAGES
 from pecl.data.splits import check_parts
 from pecl.data.summary import Summary
 from pecl.data.unreadable import unreadable_images
-from pecl.errors import DataError, PeclError, unknown
+from pecl.errors import DataError, PeclError, require, unknown
 from pecl.languages import CODE
 
 logger = logging.getLogger(__name__)
@@ -117,10 +117,10 @@ def _file_problems(name: str, root: Path) -> Iterator[str]:
 def _text_problems(name: str, root: Path | None, summaries: dict[str, Summary]) -> Iterator[str]:
     """Yield what keeps a language's captions, or its machine translations, from being read."""
     for split in DATASETS[name].splits or (None,):
-        for language in SPLIT_LANGUAGES[split] if name in _TASK1 else DATASETS[name].languages:
+        for language in SPLIT_LANGUAGES[split] if split and name in _TASK1 else DATASETS[name].languages:
             yield from _load_problem(name, language, split, root, summary=summaries[split or name])
             for direction in TRANSLATION_FOLDERS if name in RELEASED and language != "en" else ():
-                if released_file(root, name, direction, language, split).exists():
+                if released_file(require(root, "root"), name, direction, language, split).exists():
                     yield from _load_problem(name, language, split, root, direction)
 
 

@@ -6,6 +6,8 @@ under transparent pixels. For any other picture it does what is done here.
 
 from __future__ import annotations
 
+from typing import cast
+
 from PIL import Image, ImageOps
 
 _ORIENTATION = 0x0112  # tag of EXIF; 1 is upright
@@ -41,7 +43,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 def _narrow(image: Image.Image) -> Image.Image:
     """Return grey values of 16 bits as the nearest of 8 bits: 0 to 65535 become 0 to 255."""
     values = image.convert("I")
-    low, high = values.getextrema()
+    low, high = cast("tuple[int, int]", values.getextrema())  # of one band
     if low < 0 or high > 0xFFFF:
         raise ValueError(f"its pixels are {low} to {high}, expected 8 or 16 bits")
     return values.point(lambda value: value * (1 / 257) + 0.5).convert("L")  # Pillow cuts the fraction off

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from pecl.data.captions import PARTS, ParallelCaptions
-from pecl.errors import DataError
+from pecl.errors import DataError, require
 
 
 class Split(NamedTuple):
@@ -30,7 +30,7 @@ def few_shot_split(n: int, shots: int | None, seed: int = 42) -> Split:
     Raises:
         DataError: as `check_shots`.
     """
-    check_shots(n, shots)
+    shots = check_shots(n, shots)
     order = _permutation(n, seed)
     return Split(tuple(order[:shots]), tuple(order[shots : 2 * shots]), tuple(order[2 * shots :]))
 
@@ -53,8 +53,8 @@ def check_split(captions: ParallelCaptions, shots: int | None) -> None:
         check_shots(len(_items(captions)), shots)
 
 
-def check_shots(n: int, shots: int | None) -> None:
-    """Refuse a split that `n` items are too few for.
+def check_shots(n: int, shots: int | None) -> int:
+    """Return `shots`; refuse a split that `n` items are too few for.
 
     Raises:
         DataError: `shots` is not a number or less than 1, or the pool is too small to leave a single test item.
@@ -70,6 +70,7 @@ def check_shots(n: int, shots: int | None) -> None:
             f"shots: expected at most {max((n - 1) // 2, 0)} of a pool of {n}, so that some are left to test on, got "
             f"{shots} to train and as many to validate"
         )
+    return shots
 
 
 def split_captions(captions: ParallelCaptions, shots: int | None, seed: int = 42) -> Split:
@@ -108,9 +109,10 @@ def published_part(captions: ParallelCaptions, part: str) -> tuple[int, ...]:
     Raises:
         DataError: there is none.
     """
-    found = tuple(i for i, name in enumerate(captions.part) if name == part)
+    parts = require(captions.part, "part")
+    found = tuple(i for i, name in enumerate(parts) if name == part)
     if not found:
-        there = ", ".join(sorted(set(captions.part)))
+        there = ", ".join(sorted(set(parts)))
         raise DataError(f"{captions.dataset}/{captions.language} has no caption in its {part} part, only in {there}")
     return found
 
@@ -121,21 +123,23 @@ def check_parts(captions: ParallelCaptions) -> None:
     Raises:
         DataError: a part is empty, or an image is in two.
     """
-    sizes = {part: captions.part.count(part) for part in PARTS}
+    parts = require(captions.part, "part")
+    sizes = {part: parts.count(part) for part in PARTS}
     if empty := [part for part, size in sizes.items() if not size]:
         raise DataError(f"{captions.dataset}/{captions.language} has no caption in its {empty[0]} part: got {sizes}")
     part_of: dict[int, str] = {}  # image -> its part
-    for image, part in zip(captions.image_index or (), captions.part, strict=False):
+    for image, part in zip(captions.image_index or (), parts, strict=False):
         if part_of.setdefault(image, part) != part:
+            name = require(captions.images, "images").ids[image]
             raise DataError(
-                f"{captions.dataset}/{captions.language}: image {captions.images.ids[image]} is in the parts "
+                f"{captions.dataset}/{captions.language}: image {name} is in the parts "
                 f"{part_of[image]} and {part}: expected each image in one"
             )
 
 
 def _check_published(captions: ParallelCaptions, shots: int | None) -> None:
     check_parts(captions)
-    size = captions.part.count("train")
+    size = require(captions.part, "part").count("train")
     if shots is not None and not 1 <= shots <= size:
         raise DataError(
             f"shots: expected 1 to {size}, the pairs of the training part of {captions.dataset}, or all, got {shots}"

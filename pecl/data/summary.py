@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pecl.data.captions import PARTS, ParallelCaptions
 from pecl.data.duplicates import find_repeats
 from pecl.data.unreadable import some_names
+from pecl.errors import require
 
 
 @dataclass
@@ -31,7 +32,7 @@ class Summary:
     def add(self, captions: ParallelCaptions) -> None:
         """Count the captions of a language, and at first those in English."""
         self.rows = len(captions)
-        self.parts = captions.part and {part: captions.part.count(part) for part in PARTS}
+        self.parts = {part: captions.part.count(part) for part in PARTS} if captions.part else None
         for language, texts in (("en", captions.english), (captions.language, captions.target)):
             if language not in self.languages:
                 self.languages.append(language)
@@ -48,7 +49,7 @@ class Summary:
         Raises:
             DataError: one cannot be read.
         """
-        images, image_index = captions.images, captions.image_index
+        images, image_index = require(captions.images, "images"), require(captions.image_index, "image_index")
         self.images = len(images)
         for rows in _galleries(captions):
             shown = list(dict.fromkeys(image_index[row] for row in rows))

@@ -14,7 +14,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pecl.data.captions import PARTS, ImageFiles, ImageSource, ParallelCaptions
-from pecl.errors import DataError
+from pecl.errors import DataError, require
 
 NAMED = 10  # so many images a sentence names
 
@@ -68,7 +68,9 @@ def leave_out_missing(captions: ParallelCaptions, allowed: bool = False) -> Para
     kept = captions
     if missing:
         known = set(present)
-        kept = captions.select([i for i, image in enumerate(captions.image_index) if image in known])
+        kept = captions.select(
+            [i for i, image in enumerate(require(captions.image_index, "image_index")) if image in known]
+        )
         _check_parts(captions, kept, images)
     counts = {"total": len(images), "kept": len(present), "left_out": len(missing)}
     return replace(kept, provenance=captions.provenance | {"images": counts})
@@ -132,5 +134,7 @@ def leave_out_unreadable(captions: ParallelCaptions, decoded: Container[str] = (
         "left_out": counts["left_out"] + len(failed),
         "damaged": len(failed),
     }
-    kept = captions.select([i for i, image in enumerate(captions.image_index) if image not in failed])
+    kept = captions.select(
+        [i for i, image in enumerate(require(captions.image_index, "image_index")) if image not in failed]
+    )
     return replace(kept, provenance=captions.provenance | {"images": counts})

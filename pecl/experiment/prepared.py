@@ -19,7 +19,7 @@ from pecl.encoders.image import ImageEncoder
 from pecl.encoders.store import EmbeddingStore, image_embeddings, text_embeddings
 from pecl.encoders.text import MultilingualTextEncoder, TokenIds
 from pecl.encoders.towers import Towers
-from pecl.errors import ConfigError, DataError
+from pecl.errors import ConfigError, DataError, require
 from pecl.experiment.inputs import load_captions, load_training_inputs
 from pecl.files import sha256_json
 from pecl.retrieval.evaluator import RetrievalEvaluator
@@ -82,7 +82,10 @@ class Prepared:
     def items(self, part: str) -> list[int]:
         """Return for each query of `part` the index of its gallery item."""
         indices = self.parts[part]
-        return list(indices) if self.config.gallery == "english" else [self.data.image_index[i] for i in indices]
+        if self.config.gallery == "english":
+            return list(indices)
+        image_index = require(self.data.image_index, "image_index")
+        return [image_index[i] for i in indices]
 
     @cached_property
     def duplicates(self) -> dict[str, int]:
@@ -91,7 +94,8 @@ class Prepared:
         if self.config.gallery == "english":
             contents = [self.data.english[i] for i in shown]
         else:
-            contents = [self.data.images.fingerprint(i) for i in shown]
+            images = require(self.data.images, "images")
+            contents = [images.fingerprint(i) for i in shown]
         repeats = {
             "gallery": find_repeats(contents),
             "queries": find_repeats([queries[i] for i in self.parts["test"]], self.items("test")),
@@ -102,19 +106,20 @@ class Prepared:
     def images(self) -> torch.Tensor:
         """Embeddings (M, D) of all images of the data set."""
         tower = self.towers.image
-        return image_embeddings(tower, self.data.images, _store(tower))
+        return image_embeddings(tower, require(self.data.images, "images"), _store(tower))
 
     @cached_property
     def train_images(self) -> torch.Tensor | None:
         """Embeddings (n, D) of the training pairs' images; None in training on text alone."""
         if not self.config.image_weight:
             return None
-        return self.images[[self.data.image_index[i] for i in self.parts["train"]]]
+        image_index = require(self.data.image_index, "image_index")
+        return self.images[[image_index[i] for i in self.parts["train"]]]
 
     @cached_property
     def frozen_anchor(self) -> torch.Tensor:
         """Embeddings (n, D) of the training anchors by the tower without adapter."""
-        return self._frozen(getattr(self.train, self.route.anchor))
+        return self._frozen(getattr(self.train, require(self.route.anchor, "anchor")))
 
     def _frozen_column(self, column: str, indices: Sequence[int]) -> torch.Tensor:
         """Return the embeddings (n, D) of captions; of those that splits draw from, the whole column is made once."""

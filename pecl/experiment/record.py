@@ -13,6 +13,7 @@ import torch
 
 from pecl.adapters.adapter import Adapter
 from pecl.adapters.spec import describe
+from pecl.errors import require
 from pecl.experiment.prepared import Prepared
 from pecl.files import sha256_lines
 from pecl.results.environment import environment, peak_memory_mb
@@ -40,9 +41,8 @@ Evaluations = Mapping[str, Mapping[str, Evaluation]]  # part (val, test) -> stag
 def record_evaluation(prepared: Prepared, measured: Evaluations, adapter: AdapterDescription | None) -> Result:
     """Write what an evaluation measured, and return its result."""
     run_id = prepared.config.run_id("evaluate")
-    return _write(
-        prepared, measured, Result(run_id, "evaluate", "complete", prepared.config, environment(), adapter=adapter)
-    )
+    result = Result(run_id, "evaluate", "complete", prepared.config, environment())
+    return _write(prepared, measured, result if adapter is None else replace(result, adapter=adapter))
 
 
 def record_training(
@@ -107,7 +107,7 @@ def describe_data(prepared: Prepared, manifest: str | None = None) -> DataDescri
         sha256=data.hashes(),
         provenance=data.provenance,
         gallery=Gallery(prepared.config.gallery, size, tuple(places) if several else None),
-        translations=text and TrainingText(text.dataset, text.hashes(), text.provenance),
+        translations=None if text is None else TrainingText(text.dataset, text.hashes(), text.provenance),
         manifest=manifest,
         duplicates=prepared.duplicates or None,
     )
@@ -128,7 +128,7 @@ def describe_split(prepared: Prepared) -> dict[str, Any]:
     config, shown = prepared.config, prepared.gallery_items("test")
     gallery: dict[str, Any] = {"kind": config.gallery, "items": shown}
     if config.gallery == "images":
-        images = prepared.data.images
+        images = require(prepared.data.images, "images")
         gallery["ids"] = [images.ids[i] for i in shown]
         gallery["sha256"] = sha256_lines([images.fingerprint(i) for i in shown])
     return {

@@ -24,7 +24,7 @@ from pecl.adapters.spec import parse_adapter
 from pecl.config import ENGINES, FLEET_FIELDS, ExperimentConfig, side_by_side
 from pecl.encoders.text import TokenIds
 from pecl.encoders.towers import Towers, load_towers
-from pecl.errors import ConfigError
+from pecl.errors import ConfigError, require
 from pecl.experiment.inputs import training_hashes
 from pecl.experiment.prepared import Prepared, prepare_evaluation, prepare_training
 from pecl.experiment.record import describe_adapter, describe_data, record_evaluation, record_training
@@ -151,8 +151,8 @@ def _load_once(load: Callable[..., Towers], *arguments: str | None) -> Towers:
 
 def _complete(configs: Sequence[ExperimentConfig]) -> list[Result] | None:
     """Return the results of `configs` if all are complete."""
-    done = [complete_result(config, training_hashes) for config in configs]
-    if not all(done):
+    done = [result for config in configs if (result := complete_result(config, training_hashes)) is not None]
+    if len(done) < len(configs):
         return None
     logger.info("complete already: %s", ", ".join(config.run_id() for config in configs))
     return done
@@ -251,7 +251,7 @@ class _Fleet:
         self, adapter: Adapter, index: int, record: SlotRecord, measured: dict[str, dict[str, Evaluation]]
     ) -> Result:
         """Measure the best weights, which the adapter holds, for a run; write its adapter file and then its result."""
-        prepared, trainer = self.members[index], self.trainer
+        prepared, trainer = self.members[index], require(self.trainer, "trainer")
         is_final = record.best_step == trainer.total_steps
         for part, found in measured.items():
             found["best"] = found["final"] if is_final else self._evaluate(adapter, index, part)

@@ -109,22 +109,23 @@ class _Run:
             return
         with contextlib.closing(self.launcher.run(ready)) as events:
             for event in events:
-                self._follow(event, status)
+                if event.task is not None:
+                    self._follow(event, event.task, status)
+                status.refresh()
 
-    def _follow(self, event: Event, status: StatusLine) -> None:
-        """Take in what a launcher says."""
+    def _follow(self, event: Event, task: Task, status: StatusLine) -> None:
+        """Take in what a launcher says of a task."""
         if event.kind == "started":
-            status.started(event.task)
+            status.started(task)
         elif event.kind == "busy":
-            status.left(event.task)
+            status.left(task)
         elif event.kind == "finished":
             if event.error is not None:
-                self._fail(event.task, event.error)
+                self._fail(task, event.error)
             self.any_trained = True
-            status.left(event.task)
-            if not self._collect(event.task, status):
-                self._try_again(event.task)
-        status.refresh()
+            status.left(task)
+            if not self._collect(task, status):
+                self._try_again(task)
 
     def _try_again(self, task: Task) -> None:
         """Leave a task that ended without a result for the next round, once: a network may show its files late."""
@@ -142,14 +143,15 @@ class _Run:
     def _collect(self, task: Task, status: StatusLine | None = None) -> bool:
         """Say whether all runs of a task have an outcome; if so, take it over."""
         found = [complete_result(config, self.hashes) or self._new_failure(config) for config in task.configs]
-        if any(result is None for result in found):
+        ended = [result for result in found if result is not None]
+        if len(ended) < len(found):
             return False
-        for config, result in zip(task.configs, found, strict=True):
+        for config, result in zip(task.configs, ended, strict=True):
             self.results[config.out, result.run_id] = result
         self.pending.remove(task)
         self.done.append(task)
         if status is not None:
-            status.ended(found)
+            status.ended(ended)
         return True
 
     def _new_failure(self, config: ExperimentConfig) -> Result | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Any, cast
 
 from tqdm import tqdm
 
@@ -35,7 +36,12 @@ class StatusLine:
         layout = "{desc}: {percentage:3.0f}%|{bar:20}| {postfix[0]}"
         self._shown = [self.text()]  # the bar shows the list's first item; a bar that is turned off has no `postfix`
         self.bar = tqdm(
-            total=total, initial=self.complete, desc="grid", bar_format=layout, postfix=self._shown, unit="run"
+            total=total,
+            initial=self.complete,
+            desc="grid",
+            bar_format=layout,
+            postfix=cast("Any", self._shown),  # tqdm passes on any object
+            unit="run",
         )
 
     def __enter__(self) -> StatusLine:

@@ -199,20 +199,20 @@ class Fetcher:
             kind = UnreachableError if problem.unreachable else FetchError
             raise kind(f"{problem} ({attempt} attempts)") from problem
         if problem.wait is not None:
-            self._pause_host(url, problem)
+            self._pause_host(url, problem.wait, problem)
             return
         delay = min(self.policy.backoff * 2 ** (attempt - 1), self.policy.max_wait) * random.uniform(0.5, 1.0)
         logger.info("%s: %s; trying again in %.1f s", url, problem, delay)
         if self._stopped.wait(delay):
             raise StoppedError("stopped")
 
-    def _pause_host(self, url: str, problem: _Retry) -> None:
+    def _pause_host(self, url: str, wait: float, problem: _Retry) -> None:
         """Let no thread ask the server again before the time that it named."""
-        if problem.wait > self.policy.max_wait:
-            raise FetchError(f"{problem}, and the server asks to wait for {problem.wait:.0f} s: try again later")
+        if wait > self.policy.max_wait:
+            raise FetchError(f"{problem}, and the server asks to wait for {wait:.0f} s: try again later")
         host = urlsplit(url).netloc
-        logger.info("%s: %s; leaving %s alone for %.0f s", url, problem, host, problem.wait)
-        self._not_before[host] = max(self._not_before.get(host, 0.0), time.monotonic() + problem.wait)
+        logger.info("%s: %s; leaving %s alone for %.0f s", url, problem, host, wait)
+        self._not_before[host] = max(self._not_before.get(host, 0.0), time.monotonic() + wait)
 
 
 def _validator(response: http.client.HTTPResponse) -> str | None:

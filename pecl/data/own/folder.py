@@ -81,10 +81,14 @@ def read_folder(request: DataRequest) -> ParallelCaptions:
     with_images = "image" in table.columns and not request.text_only
     with_parts = "part" in table.columns
     _refuse_problems(path, table, {*columns.values(), *["image"] * with_images, *["part"] * with_parts})
+    texts = {name: tuple(row[column] for _, row in table.rows) for name, column in columns.items()}
     captions = ParallelCaptions(
         path.parent.name if path.stem == "captions" else path.stem,
         language,
-        **{name: tuple(row[column] for _, row in table.rows) for name, column in columns.items()},
+        texts["english"],
+        texts["target"],
+        texts.get("english_to_target"),
+        texts.get("target_to_english"),
         part=tuple(row["part"] for _, row in table.rows) if with_parts else None,
         provenance={
             "files": {"table": describe_file(path, path.parent)},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from PIL import Image
 
@@ -111,13 +111,17 @@ def from_dataset(
     if image_column is not None:
         _require_column(dataset, image_column)
     part = None if part_column is None else list(_column(dataset, part_column))
+    captions = {key: tuple(text for value in texts[column] for text in value) for key, column in columns.items()}
     return ParallelCaptions(
         name,
         language,
-        **{key: tuple(text for value in texts[column] for text in value) for key, column in columns.items()},
+        captions["english"],
+        captions["target"],
+        captions.get("english_to_target"),
+        captions.get("target_to_english"),
         images=None if image_column is None else RowImages(dataset, image_column, tuple(range(len(dataset)))),
         image_index=None if image_column is None else image_index,
-        part=part and tuple(part[row] for row in image_index),
+        part=None if part is None else tuple(part[row] for row in image_index),
         provenance={"translations": {d: {"translator": "not stated", "column": c} for d, c in translations.items()}},
     )
 
@@ -138,7 +142,7 @@ def _require_column(dataset: Sequence[Mapping[str, Any]], wanted: str) -> None:
 def _column(dataset: Sequence[Mapping[str, Any]], name: str) -> Iterable[Any]:
     _require_column(dataset, name)
     if hasattr(dataset, "column_names"):  # a datasets.Dataset: reading rows would decode every image
-        return dataset[name]
+        return cast("Mapping[str, Iterable[Any]]", dataset)[name]
     return [row.get(name) for row in dataset]
 
 

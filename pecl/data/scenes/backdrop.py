@@ -73,7 +73,7 @@ def _grain(side: int, dice: Dice) -> Image.Image:
     """Return a cloudy, faint texture around white to multiply with."""
     small = side // 8
     noise = hashlib.shake_256(repr(dice.between(0, 1)).encode()).digest(small * small)
-    grey = Image.frombytes("L", (small, small), noise).point(lambda level: 222 + level // 8)
+    grey = Image.frombytes("L", (small, small), noise).point([222 + level // 8 for level in range(256)])
     return grey.resize((side, side), Image.Resampling.BILINEAR).convert("RGB")
 
 

@@ -32,8 +32,9 @@ def describe_all(scene: Scene) -> Message:
 def describe_anew(scene: Scene, lexicon: Lexicon) -> Message:
     """Return phrasing B in the lexicon's language; its choices depend on the scene's key and the language."""
     dice = Dice(scene.key, "phrasing B", lexicon.code)
-    converse = scene.second is not None and dice.chance(CONVERSE_RATE)
-    first, second = (scene.second, scene.first) if converse else (scene.first, scene.second)
+    first, second, relation = scene.first, scene.second, scene.relation
+    if second is not None and relation is not None and dice.chance(CONVERSE_RATE):
+        first, second, relation = second, first, CONVERSE[relation]
     omitted = dice.weighted(OMISSIONS)
     subject = _mention(first, _noun(first, lexicon, dice), omit=omitted if omitted == "size" else "")
     other = _mention(second, _noun(second, lexicon, dice), omit=omitted) if second else None
@@ -42,7 +43,7 @@ def describe_anew(scene: Scene, lexicon: Lexicon) -> Message:
         structure="place_first" if omitted == "weather" or (says_place and dice.chance(0.5)) else "weather_first",
         subject=subject,
         verb=KINDS[first.kind].verb,
-        relation=CONVERSE[scene.relation] if converse else scene.relation,
+        relation=relation,
         other=other,
         place=(scene.place, "over" if _in_the_air(scene) else "b") if says_place else None,
         weather=(scene.weather, "b") if omitted != "weather" else None,

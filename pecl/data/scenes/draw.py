@@ -52,7 +52,7 @@ def _sprite(spot: Spot, tint: Colour, dice: Dice) -> Image.Image:
         if line.strip():
             shape, colour, *numbers = line.split()
             _SHAPES[shape](draw, colours[colour], [float(number) for number in numbers], side)
-    light = Image.linear_gradient("L").point(lambda level: 255 - level // 4).resize((side, side))
+    light = Image.linear_gradient("L").point([255 - level // 4 for level in range(256)]).resize((side, side))
     lit = ImageChops.multiply(tile.convert("RGB"), Image.merge("RGB", (light, light, light)))
     lit = ImageChops.multiply(lit, Image.new("RGB", (side, side), tint))
     lit.putalpha(tile.getchannel("A"))
@@ -61,13 +61,15 @@ def _sprite(spot: Spot, tint: Colour, dice: Dice) -> Image.Image:
 
 def _shades(colour: Colour, dice: Dice) -> dict[str, Colour]:
     """Return the main colour, slightly varied, with a lighter and a darker shade."""
-    main = mix(colour, (dice.pick((0, 255)),) * 3, dice.between(0, 0.08))
+    grey = dice.pick((0, 255))
+    main = mix(colour, (grey, grey, grey), dice.between(0, 0.08))
     return {"main": main, "light": mix(main, (255, 255, 255), 0.38), "dark": mix(main, (0, 0, 0), 0.28)}
 
 
 def mix(colour: Colour, other: Colour, share: float) -> Colour:
     """Return `colour` with the given share of `other`."""
-    return tuple(round(a + (b - a) * share) for a, b in zip(colour, other, strict=True))
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(colour, other, strict=True))
+    return red, green, blue
 
 
 def _scaled(numbers: list[float], side: int) -> list[float]:

@@ -171,7 +171,7 @@ def noun_phrase(lexicon: Lexicon, mention: Mention, case: str = "nom", order: st
 
 def render(lexicon: Lexicon, message: Message) -> str:
     """Return the message as a sentence of the lexicon's language, capitalised and with its full stop."""
-    template = lookup(lexicon.sentence | {"": lexicon.sentence["A"]}, message.structure)
+    template = lookup({**lexicon.sentence, "": lexicon.sentence["A"]}, message.structure)
     slots = _slots(lexicon, message)
     parts = [part for part in template.split("|") if all(slots[name] for name in _SLOT.findall(part))]
     text = _tidy(lexicon.joiner.join(part.format(**slots) for part in parts))
@@ -202,7 +202,7 @@ def _relation(lexicon: Lexicon, message: Message, order: str) -> str:
     if message.other is None or message.relation is None:
         return ""
     phrase = lexicon.relations[message.relation]
-    case = _SLOT.search(phrase)[1]
+    case = _SLOT.findall(phrase)[0]
     return phrase.format(**{case: noun_phrase(lexicon, message.other, case, order)})
 
 

@@ -116,8 +116,7 @@ def _wrong_noun_sense(mention: Mention, into: Lexicon, source: Lexicon) -> Menti
 
 def _wrong_sense(message: Message, into: Lexicon, source: Lexicon, dice: Dice) -> Iterator[Message]:
     yield from _on_mentions(_wrong_noun_sense)(message, into, source, dice)
-    place = message.place and f"{message.place[0]}!"
-    if place in into.places:
+    if message.place is not None and (place := f"{message.place[0]}!") in into.places:
         yield replace(message, place=(place, message.place[1]))
 
 

@@ -113,7 +113,7 @@ class Dice:
             point -= weight
             if point < 0:
                 return choice
-        return choice  # rounding may leave the last crumb of the sum
+        return list(weights)[-1]  # rounding may leave the last crumb of the sum
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,9 @@ def _edit(dice: Dice, scene: Scene) -> Scene:
         place = dice.pick([place for place in PLACES if all(place in kind.places for kind in kinds)])
         weather = _weather(dice, place) if place == "room" else scene.weather
         return replace(scene, place=place, weather=weather)
-    group, counts = (scene.first, FIRST_COUNTS) if detail == "first" else (scene.second, SECOND_COUNTS)
+    group, counts = scene.first, FIRST_COUNTS
+    if detail == "second" and scene.second is not None:
+        group, counts = scene.second, SECOND_COUNTS
     if dice.chance(0.5):
         return replace(scene, **{detail: replace(group, count=dice.weighted(counts))})
     return replace(scene, **{detail: replace(group, colour=dice.pick(KINDS[group.kind].colours))})

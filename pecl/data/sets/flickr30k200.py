@@ -53,7 +53,16 @@ def read_flickr30k200(request: DataRequest) -> ParallelCaptions:
         "multi30k_overlap": _overlap([names[i] for i in kept], data_dir),
     }
     translations = dict.fromkeys(request.need, columns["target"])
-    return ParallelCaptions("flickr30k200", language, **columns, **translations, provenance=record).select(kept)
+    captions = ParallelCaptions(
+        "flickr30k200",
+        language,
+        columns["english"],
+        columns["target"],
+        translations.get("english_to_target"),
+        translations.get("target_to_english"),
+        provenance=record,
+    )
+    return captions.select(kept)
 
 
 def _pool(data_dir: Path) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from pecl.data.request import DataRequest
 from pecl.data.sets.multi30k import IMAGES_FOLDER, SPLIT_LANGUAGES, read_split
 
 TEST_SPLITS = tuple(split for split in SPLIT_LANGUAGES if split.startswith("test"))
-_COLUMNS = ("english", "target", "english_to_target", "target_to_english")
 
 
 def read_multi30k_full(request: DataRequest) -> ParallelCaptions:
@@ -26,7 +25,10 @@ def read_multi30k_full(request: DataRequest) -> ParallelCaptions:
     captions = ParallelCaptions(
         "multi30k-full",
         request.language,
-        **{name: _joined([getattr(captions, name) for captions in parts]) for name in _COLUMNS},
+        tuple(caption for captions in parts for caption in captions.english),
+        tuple(caption for captions in parts for caption in captions.target),
+        _joined([captions.english_to_target for captions in parts]),
+        _joined([captions.target_to_english for captions in parts]),
         part=tuple(part for part, (captions, _) in read.items() for _ in range(len(captions))),
         subset=coco_subset(names),
         provenance={part: captions.provenance for part, (captions, _) in read.items()},
@@ -36,4 +38,5 @@ def read_multi30k_full(request: DataRequest) -> ParallelCaptions:
 
 def _joined(columns: list[tuple[str, ...] | None]) -> tuple[str, ...] | None:
     """Return columns one after the other; None where a part has none."""
-    return None if None in columns else tuple(caption for column in columns for caption in column)
+    present = [column for column in columns if column is not None]
+    return tuple(caption for column in present for caption in column) if len(present) == len(columns) else None

@@ -48,7 +48,14 @@ def read_xtd10(request: DataRequest) -> ParallelCaptions:
         "images": "none: captions alone",
     }
     captions = ParallelCaptions(
-        "xtd10", language, **columns, **translations, subset=coco_subset(names), provenance=record
+        "xtd10",
+        language,
+        columns["english"],
+        columns["target"],
+        translations.get("english_to_target"),
+        translations.get("target_to_english"),
+        subset=coco_subset(names),
+        provenance=record,
     )
     return attach_images(captions, names, images_folder) if images_folder.is_dir() else captions
 

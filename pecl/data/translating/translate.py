@@ -24,7 +24,7 @@ from pecl.data.registry import find_data_dir, load_dataset
 from pecl.data.released import RELEASED, released_file
 from pecl.data.translating.cache import TranslationCache
 from pecl.data.translating.mt import TranslationConfig, Translator
-from pecl.errors import ConfigError, DataError, unknown
+from pecl.errors import ConfigError, DataError, require, unknown
 from pecl.files import sha256_lines
 
 logger = logging.getLogger(__name__)
@@ -143,7 +143,7 @@ def run_job(
         "translations_sha256": sha256_lines(translations),
     }
     write_with_provenance(job.output, job.render(translations), record)
-    return read_provenance(job.output)
+    return require(read_provenance(job.output), f"the record of {job.output}")
 
 
 def translate(

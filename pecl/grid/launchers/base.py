@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -75,7 +75,7 @@ class Launcher(Protocol):
 
     separate: bool  # whether tasks run in processes of their own, which cost seconds to start
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[Event]:
+    def run(self, tasks: Sequence[Task]) -> Generator[Event, None, None]:
         """Carry out `tasks` and yield what happens. Closing the iterator stops what runs, which saves its state."""
         ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 from pecl.errors import PeclError
 from pecl.files import BusyError
@@ -15,7 +15,7 @@ class Inline:
 
     separate = False
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[Event]:
+    def run(self, tasks: Sequence[Task]) -> Generator[Event, None, None]:
         """See `Launcher.run`."""
         for task in tasks:
             yield Event("started", task)

@@ -16,11 +16,11 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from pecl.errors import ConfigError
+from pecl.errors import ConfigError, require
 from pecl.grid.launchers.base import BAD_INPUT, BUSY, CANNOT_WRITE, Event, Task, end_of, gpus_needed
 
 _POLL_SECONDS, _TICK_SECONDS = 0.05, 1.0
@@ -48,7 +48,7 @@ class Processes:
             raise ConfigError(f"jobs: expected a whole number >= 1, got {jobs}")
         self.jobs = jobs
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[Event]:
+    def run(self, tasks: Sequence[Task]) -> Generator[Event, None, None]:
         """See `Launcher.run`."""
         waiting, running, ticked = deque(tasks), {}, time.monotonic()
         try:
@@ -87,8 +87,9 @@ class Processes:
             start_new_session=True,  # Ctrl-C reaches this process alone, which then stops the worker once
         )
         with contextlib.suppress(BrokenPipeError):  # it died at once; its exit status will say so
-            process.stdin.write(task.to_yaml().encode() + b"...\n")
-            process.stdin.flush()
+            stdin = require(process.stdin, "stdin")
+            stdin.write(task.to_yaml().encode() + b"...\n")
+            stdin.flush()
         return _Worker(task, process, errors)
 
 
@@ -118,7 +119,7 @@ def _ended(worker: _Worker) -> Event:
     """Return what the end of a worker means."""
     status = worker.process.returncode
     with contextlib.suppress(BrokenPipeError):
-        worker.process.stdin.close()
+        require(worker.process.stdin, "stdin").close()
     with worker.errors as file:
         file.seek(0)
         last = (file.read().decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
@@ -141,5 +142,5 @@ def _stop(workers: Sequence[_Worker]) -> None:
             worker.process.kill()
             worker.process.wait()
         with contextlib.suppress(BrokenPipeError):
-            worker.process.stdin.close()
+            require(worker.process.stdin, "stdin").close()
         worker.errors.close()

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from pecl.errors import ConfigError
@@ -41,7 +42,7 @@ class Ray:
         self.options = {"num_cpus": max(self.cores // max(jobs, 1), 1), **(options or {})}
         self.jobs = jobs
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[Event]:
+    def run(self, tasks: Sequence[Task]) -> Generator[Event, None, None]:
         """See `Launcher.run`."""
         import ray
 
@@ -76,17 +77,18 @@ class Ray:
             num_cpus=None if cluster else max(self.cores, self.jobs),
             runtime_env={"env_vars": environment | {"TQDM_DISABLE": "1"}},
             log_to_driver=False,
-            logging_level="ERROR",
-            **({} if cluster else {"include_dashboard": False}),
+            logging_level=logging.ERROR,
+            include_dashboard=None if cluster else False,
         )
 
 
 def _ended(reference: Any, task: Task) -> Event:
     import ray
+    from ray.exceptions import RayError
 
     try:
         return end_of(task, *ray.get(reference))
-    except ray.exceptions.RayError as error:
+    except RayError as error:
         last = str(error).strip().splitlines()[-1]
         return end_of(task, 1, f"the Ray task ended without a result ({type(error).__name__}: {last})")
 

@@ -12,7 +12,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ class Slurm:
             if name not in known:
                 raise ConfigError(f"--slurm: unknown option {name!r} of sbatch{suggest(name, known)}")
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[Event]:
+    def run(self, tasks: Sequence[Task]) -> Generator[Event, None, None]:
         """See `Launcher.run`."""
         from submitit import SlurmExecutor
         from submitit.core.utils import FailedSubmissionError

@@ -9,6 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from pecl.errors import require
 from pecl.languages import language_name
 from pecl.report.page.choice import choose, count_changes
 from pecl.report.page.gallery_runs import GalleryRun, find_gallery_runs
@@ -75,7 +76,9 @@ def _group(run: GalleryRun, limit: int, pictures: Pictures) -> dict[str, Any]:
     texts = run.kind == "english"
     items = sorted({item for place in places for item in run.items(place)})
     # English captions keep their index in the data set, for two of them may read the same.
-    shown = {item: item for item in items} if texts else pictures.numbers(config.dataset, data.images, items)
+    shown = {item: item for item in items}
+    if not texts:
+        shown = pictures.numbers(config.dataset, require(data.images, "images"), items)
     return {
         "language": config.language,
         "lang": ISO_639.get(config.language, config.language),

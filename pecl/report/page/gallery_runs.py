@@ -14,7 +14,7 @@ from typing import Any
 
 from pecl.config import Role, fields_of, make_config
 from pecl.data.captions import ParallelCaptions
-from pecl.errors import DataError
+from pecl.errors import DataError, require
 from pecl.experiment.inputs import load_captions
 from pecl.report.tables import BEST, best_of_routes, by_group, chosen_candidates
 from pecl.report.tables.table import SHORT_ID
@@ -47,7 +47,7 @@ class GalleryRun:
 
     def item(self, caption: int) -> int:
         """Return the gallery item that a caption should find."""
-        return caption if self.kind == "english" else self.data.image_index[caption]
+        return caption if self.kind == "english" else require(self.data.image_index, "image_index")[caption]
 
     def items(self, place: int) -> set[int]:
         """Return all items that the card of the test caption at `place` shows."""

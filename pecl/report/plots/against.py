@@ -63,7 +63,7 @@ def _parameters(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
     caption = f"Dotted: zero-shot. Candidates chosen by validation. {describe(group, candidates, shown)}"
     figure, axes = panels(2.5, caption, rows=len(found))
     for index, code, line, before in drawn:
-        style = look(languages.index(code)) | {"marker": ""}
+        style = look(languages.index(code), marker="")
         x, y = [_trainable(candidate) for candidate, _ in line], [after.mean for _, after in line]
         axes[index].plot(x, y, **style, label=language_name(code))
         axes[index].axhline(before.mean, color=style["color"], linestyle=":", linewidth=0.9)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.ticker import MaxNLocator
 
@@ -43,11 +44,11 @@ def _curves(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
         left, right = axes[2 * row : 2 * row + 2]
         for code, candidate in lines.items():
             run = candidate.chosen_run
-            style = look(languages.index(code)) | {"marker": ""}
+            style = look(languages.index(code), marker="")
             left.plot(*zip(*run.curve.loss, strict=True), **style, label=language_name(code))
             scores = [(0, run.recall("val", "zero_shot")), *run.curve.val_mean_recall_at_1]
             right.plot(*zip(*scores, strict=True), **style)
-            ring = {"marker": "o", "markersize": 7, "markerfacecolor": "none"}
+            ring: dict[str, Any] = {"marker": "o", "markersize": 7, "markerfacecolor": "none"}
             right.plot(run.best_step, run.recall("val", BEST), **ring, color=style["color"])
         for panel in (left, right):
             panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
 from pecl.languages import language_name
@@ -50,7 +51,7 @@ def _heat_map(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
         axis.set_title(_title(next(iter(grid.values()))))
     for unused in axes[len(grids) :]:
         unused.set_axis_off()
-    scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(-most, most), _COLOURS)
+    scale = ScalarMappable(Normalize(-most, most), _COLOURS)
     figure.colorbar(scale, ax=axes, label="gain, percentage points", shrink=0.9, pad=0.02)
     return Plot(
         "heat-map", f"Gain in {SCORE} by learning rate and weight of the alignment", caption, run_ids(shown), figure

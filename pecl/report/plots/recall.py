@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 
@@ -64,14 +65,14 @@ def _recall(group: Group, runs: list[Result], results: Sequence[Result]) -> Plot
 
 def _draw_bars(axes: Axes, bars: Sequence[tuple[float, str, Estimate, Estimate]], names: Sequence[str]) -> None:
     for place, name, before, after in bars:
-        style = look(names.index(name)) | {"linestyle": "none"}
+        style = look(names.index(name), linestyle="none")
         axes.plot([before.mean, after.mean], [place, place], color=style["color"], linewidth=0.8, alpha=0.6)
         axes.errorbar(after.mean, place, xerr=after.error, **style, elinewidth=1)
         # Larger and above, so that it is a ring around an equal value after training.
-        hollow = {"markerfacecolor": "none", "markersize": 6.5, "markeredgewidth": 1.1, "zorder": 3}
+        hollow: dict[str, Any] = {"markerfacecolor": "none", "markersize": 6.5, "markeredgewidth": 1.1, "zorder": 3}
         axes.errorbar(before.mean, place, xerr=before.error, **style, **hollow, elinewidth=0.5)
     for index, name in enumerate(names):
-        axes.plot([], [], **(look(index) | {"linestyle": "none"}), label=name)
+        axes.plot([], [], **look(index, linestyle="none"), label=name)
 
 
 @styled

@@ -12,6 +12,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 FORMATS = ("png", "svg")
 
@@ -27,7 +28,7 @@ _CAPTION_SIZE = 6.5  # points
 _LINE = 0.125  # inches that a line of the caption takes
 _LETTERS = 20.5  # of the caption, in an inch
 
-RC: dict[str, Any] = {
+RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same letters, and so the same bytes, on every machine
     "font.size": 8,
     "axes.titlesize": 8.5,
@@ -62,11 +63,11 @@ class NotDrawn(Exception):
     """The results lack the data of a plot; the message says what is missing."""
 
 
-def look(index: int) -> dict[str, Any]:
-    """Return colour, marker and dash of the series `index`; 49 series look different."""
+def look(index: int, **other_than: Any) -> dict[str, Any]:
+    """Return colour, marker and dash of the series `index`, but for those given; 49 series look different."""
     turn, place = divmod(index, len(COLOURS))
     other = (place + turn) % len(COLOURS)
-    return {"color": COLOURS[place], "marker": MARKERS[other], "linestyle": DASHES[other]}
+    return {"color": COLOURS[place], "marker": MARKERS[other], "linestyle": DASHES[other], **other_than}
 
 
 @dataclass(frozen=True)
@@ -114,9 +115,9 @@ def panels(
     lines = textwrap.wrap(caption, width=int(width * _LETTERS))
     below = (len(lines) + 0.8) * _LINE
     total = rows * height + below
-    figure = Figure(figsize=(width, total), layout="constrained")
+    layout = ConstrainedLayoutEngine(rect=(0, below / total, 1, 1 - below / total), w_pad=0.06)
+    figure = Figure(figsize=(width, total), layout=layout)
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(rect=(0, below / total, 1, 1 - below / total), w_pad=0.06)
     axes = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
     text = "\n".join(lines)
     figure.text(0.02, 0.6 * _LINE / total, text, size=_CAPTION_SIZE, color=GREY, va="bottom", linespacing=1.25)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import pandas as pd
 
 from pecl.report.tables.candidates import Candidate, Setting, varying
-from pecl.report.tables.groups import group_of, one_group
+from pecl.report.tables.groups import Group, group_of, one_group
 from pecl.report.tables.languages import ZERO_SHOT
 from pecl.report.tables.rows import Row, runs_of, setting_columns, setting_remark
 from pecl.report.tables.statistics import ENGLISH, disparity, share_closed
@@ -91,7 +91,7 @@ def languages_of(candidates: Sequence[Candidate]) -> list[str]:
     return sorted({candidate.language for candidate in candidates})
 
 
-def find_english(results: Sequence[Result], group: object) -> Result | None:
+def find_english(results: Sequence[Result], group: Group) -> Result | None:
     """Return a result that holds English's zero-shot score on English captions against the gallery of `group`.
 
     A training or evaluation of English in the same group; else an evaluation of a whole set with a gallery of that

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pecl.errors import ConfigError, DataError, unknown
+from pecl.errors import ConfigError, DataError, require, unknown
 from pecl.results.parts import Tower
 from pecl.results.result import Result
 from pecl.retrieval.measures import DIRECTIONS
@@ -67,7 +67,7 @@ def group_of(result: Result) -> Group:
     return Group(
         dataset=data.dataset,
         dataset_split=config.split,
-        captions=data.sha256["english"][:8],
+        captions=require(data.sha256["english"], "sha256 of english")[:8],
         gallery_kind=data.gallery.kind,
         gallery_size=data.gallery.size,
         split_seed=config.split_seed if result.kind == "train" else None,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pecl.errors import require
 from pecl.results.result import Result
 from pecl.retrieval.measures import DIRECTIONS, LEVEL, SAMPLES, bootstrap_intervals
 
@@ -26,7 +27,8 @@ def hits(result: Result, stage: str | None = None) -> np.ndarray:
         (np.asarray(result.ranks(direction, stage=stage)) == 1).astype(float) for direction in DIRECTIONS[gallery.kind]
     )
     if len(of_items) != len(of_texts):
-        of_texts = np.bincount(gallery.items, of_texts, len(of_items)) * (len(of_items) / len(of_texts))
+        items = require(gallery.items, "items")
+        of_texts = np.bincount(items, of_texts, len(of_items)) * (len(of_items) / len(of_texts))
     return (of_items + of_texts) / 2
 
 

@@ -1,6 +1,5 @@
 """What Czech, Polish and Russian have in common: one grammar of numerals, word order and cases."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from pecl.data.scenes.grammar import Forms, Lexicon
@@ -32,7 +31,7 @@ def slavic(
     noun_forms: Forms | None = None,
     sentence: Forms | None = None,
     slip_gender: Forms | None = None,
-    **words: Mapping[Any, Any],
+    **words: Any,
 ) -> Lexicon:
     """Return the lexicon of a Slavic language: its words, and where its grammar differs from the common one."""
     return Lexicon(
