@@ -8,9 +8,9 @@ take about half an hour on two cores.
 
 import argparse
 import json
+import multiprocessing
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +26,9 @@ COPIED = ("pecl", "tests", "scripts", "configs", "examples", "pyproject.toml", "
 NEEDED_SHARE = 0.95
 _PYTEST_FAILED = 1
 _TIMEOUT_SECONDS = 600
+# Each fault has a process of its own, forked from one that has imported what takes long, and none of the project.
+_PROCESSES = multiprocessing.get_context("forkserver")
+_IMPORTED = ("torch", "transformers", "safetensors.torch", "hypothesis", "pytest", "pandas", "PIL.Image", "yaml")
 
 
 def copy_project(target: Path) -> None:
@@ -44,33 +47,43 @@ def is_found(mutant: Mutant, project: Path) -> bool:
     Raises:
         RuntimeError: If pytest could not run the tests (a test id that does not exist, a syntax error).
     """
-    target = project / mutant.file
+    target, output = project / mutant.file, project / "output"
     sound = target.read_text("utf-8")
     target.write_text(mutant.source(), "utf-8")
+    tests = _PROCESSES.Process(target=_run_tests, args=(project, mutant.tests, output))
     try:
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not gpu", *mutant.tests]
-        settings = {"PYTHONPATH": str(project), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
-        try:
-            done = subprocess.run(
-                command,
-                cwd=project,
-                env={**os.environ, **settings},
-                capture_output=True,
-                text=True,
-                timeout=_TIMEOUT_SECONDS,
-            )
-        except subprocess.TimeoutExpired:
+        tests.start()
+        tests.join(_TIMEOUT_SECONDS)
+        if tests.exitcode is None:  # a test hangs of the fault
+            tests.kill()
+            tests.join()
             return True
     finally:
         target.write_text(sound, "utf-8")
-    if done.returncode not in (0, _PYTEST_FAILED):
-        output = done.stdout[-2000:] + done.stderr[-2000:]
-        raise RuntimeError(f"{mutant.name}: pytest ended with {done.returncode}\n{output}")
-    return done.returncode != 0
+    if tests.exitcode not in (0, _PYTEST_FAILED):
+        raise RuntimeError(f"{mutant.name}: pytest ended with {tests.exitcode}\n{output.read_text('utf-8')[-4000:]}")
+    return tests.exitcode != 0
+
+
+def _run_tests(project: Path, tests: tuple[str, ...], output: Path) -> None:
+    """Run pytest in the copy `project`; the exit status of this process is pytest's."""
+    os.chdir(project)
+    sys.path[:0] = [str(project), str(project / "tests")]
+    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.environ["PYTHONPATH"] = str(project)  # for the processes that tests start
+    import pytest
+
+    status = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-m", "not gpu", *tests])
+    sys.stdout.flush()
+    os._exit(int(status))
 
 
 def run(mutants: list[Mutant], jobs: int) -> list[Mutant]:
     """Return the faults that were not found; one line is printed for each fault."""
+    os.environ.update({"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"})
+    _PROCESSES.set_forkserver_preload(list(_IMPORTED))
     alive = []
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(jobs) as pool:
         copies: Queue[Path] = Queue()
