@@ -4,6 +4,8 @@ A reader therefore never sees half a file, whatever kills the writer, and a full
 A temporary name holds the writer's host and process, so that what a killed writer left is known and removed by the
 next write to the same target.
 
+What is read may be anything, so `read_bytes_limited`, `load_json` and `parse_yaml` bound size, depth and numbers.
+
 `locked` lets one process at a time into its body. A lock is an advisory `flock` on a file that says who holds it,
 for messages alone: it vanishes with a killed process, and the next to come takes the file over. (The package filelock
 empties the file that it waits for, and with it the holder's name.) Across hosts a lock holds where the file system
@@ -20,11 +22,12 @@ import logging
 import os
 import platform
 import re
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from pecl.errors import OutputError
 
@@ -38,6 +41,10 @@ T = TypeVar("T")
 # A list of numbers over several lines; no string of JSON holds a line break, so none is ever taken for one.
 _NUMBERS = re.compile(r"\[\n[-+.\deE,\s]*\]")
 _ATTEMPTS = 100
+# The most bytes that are read of a file of captions, of JSON, and the most characters of a config in YAML
+TEXT_LIMIT, JSON_LIMIT, YAML_LIMIT = 1 << 28, 1 << 26, 1 << 17
+_DEPTH = 64  # lists and objects within each other
+_TOO_DEEP = f"lists and objects are nested more than {_DEPTH} deep"
 _LOCK_ATTEMPTS = 10_000  # one is lost whenever a holder leaves; in folders such as /proc every one is
 # `write_bytes` names it
 _TEMPORARY = re.compile(r"\.(?P<target>.+)\.(?P<host>[^/]*)-(?P<process>\d+)-\d+\.tmp")
@@ -122,6 +129,23 @@ def write_tensors(path: str | Path, tensors: Mapping[str, torch.Tensor], metadat
     return write_bytes(path, _sort_metadata(save(contiguous, metadata=dict(metadata))))
 
 
+def read_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Return the named tensors and the metadata of a safetensors file.
+
+    Raises:
+        OSError: it is missing, cannot be read, or is a folder, a pipe or a device.
+        ValueError: it is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    check_regular(path)
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, RuntimeError, TypeError, AttributeError) as error:  # of a type that torch has not, ...
+        raise ValueError(str(error)) from error
+
+
 def _sort_metadata(content: bytes) -> bytes:
     """Return safetensors `content` with its metadata in the order of their names; the library writes any order."""
     start = 8 + int.from_bytes(content[:8], "little")  # the header is its length in 8 bytes, then JSON
@@ -130,6 +154,118 @@ def _sort_metadata(content: bytes) -> bytes:
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
     text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
     return len(text).to_bytes(8, "little") + text + content[start:]
+
+
+def read_bytes_limited(path: str | Path, limit: int = TEXT_LIMIT) -> bytes:
+    """Return the content of a regular file of at most `limit` bytes.
+
+    Raises:
+        OSError: it is missing, cannot be read, is larger, or is a folder, a pipe or a device.
+    """
+    with open_regular(path) as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(f"it is larger than {limit:,} bytes, the most that is read of such a file")
+    return content
+
+
+def open_regular(path: str | Path) -> BinaryIO:
+    """Open a regular file for reading; a pipe, for whose writer another `open` would wait for ever, is refused at once.
+
+    Raises:
+        OSError: it is missing, cannot be read, or is a folder, a pipe or a device.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError("it is a folder, a pipe or a device, expected a regular file")
+    return os.fdopen(descriptor, "rb")
+
+
+def check_regular(path: str | Path) -> None:
+    """Raise OSError unless `path` is a regular file, for libraries that open it by its name."""
+    open_regular(path).close()
+
+
+def load_json(path: str | Path, limit: int = JSON_LIMIT) -> Any:
+    """Return what a JSON file of at most `limit` bytes holds.
+
+    Raises:
+        OSError: as `read_bytes_limited`.
+        ValueError: as `parse_json`.
+    """
+    return parse_json(read_bytes_limited(path, limit))
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return what JSON (as bytes: UTF-8) holds; NaN and infinities are numbers, of a repeated key the last one counts.
+
+    Raises:
+        ValueError: it is no JSON, nested too deeply, or holds a whole number beyond 64 bits or a text that is no
+            Unicode.
+    """
+    text = text.decode("utf-8") if isinstance(text, bytes) else text
+    try:
+        document = json.loads(text)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    check_parsed(document)
+    return document
+
+
+def parse_yaml(text: str) -> Any:
+    """Return what YAML holds.
+
+    Raises:
+        yaml.YAMLError: it is no YAML, or has an alias (a few of them can stand for gigabytes) or a tag.
+        ValueError: it is larger than `YAML_LIMIT`, nested too deeply, or holds a value that no config has, such as a
+            whole number beyond 64 bits.
+    """
+    import yaml  # here, because most readers of files need none
+
+    if len(text) > YAML_LIMIT:
+        raise ValueError(f"it is larger than {YAML_LIMIT:,} characters, the most that is read of YAML")
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):  # events, since an alias costs nothing before it is followed
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEPTH:
+            raise ValueError(_TOO_DEEP)
+        is_alias = isinstance(event, yaml.AliasEvent)
+        if is_alias or getattr(event, "tag", None) is not None:
+            problem = f"{'an alias' if is_alias else 'a tag'} is not allowed: write the value itself"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+    try:
+        document = yaml.safe_load(text)
+    except ArithmeticError as error:  # of a date or a number out of range
+        raise ValueError(str(error)) from error
+    check_parsed(document)
+    return document
+
+
+def check_parsed(document: Any) -> None:
+    """Raise ValueError where a parsed document is nested too deeply, or holds what the rest cannot work with.
+
+    That is a whole number beyond 64 bits, or text with half of a surrogate pair, which no file can hold.
+    """
+    level = [[document]]  # the values of all lists and objects at one depth
+    for _ in range(_DEPTH + 1):
+        deeper: list[list[Any]] = []
+        for values in level:
+            kinds = set(map(type, values))  # long lists are of numbers: they take one step in C
+            if int in kinds:
+                numbers = [value for value in values if type(value) is int] if len(kinds) > 1 else values
+                if max(-min(numbers), max(numbers)) >= 1 << 64:
+                    raise ValueError("a whole number has more than 64 bits")
+            if str in kinds:
+                "".join(value for value in values if type(value) is str).encode("utf-8")
+            if dict in kinds:
+                deeper += [[*value.keys(), *value.values()] for value in values if type(value) is dict]
+            if list in kinds:
+                deeper += [value for value in values if type(value) is list]
+        level = deeper
+        if not level:
+            return
+    raise ValueError(_TOO_DEEP)
 
 
 class BusyError(RuntimeError):
@@ -234,9 +370,9 @@ def _myself() -> dict[str, str | int]:
 def _owner(descriptor: int) -> str:
     """Return whom a lock file names; one that was killed while it wrote names nobody."""
     try:
-        owner = json.loads(os.pread(descriptor, 4096, 0))
+        owner = parse_json(os.pread(descriptor, 4096, 0))
         return f"{owner['host']}, process {owner['process']}, since {owner['since']}"
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError):
         return "whose name is not written yet"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import io
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,7 @@ from typing import Any, Protocol
 from PIL import Image
 
 from pecl.errors import DataError, unknown
-from pecl.files import sha256_file, sha256_lines
+from pecl.files import TEXT_LIMIT, read_bytes_limited, sha256_file, sha256_lines
 
 
 class ImageSource(Protocol):
@@ -208,7 +209,7 @@ def read_captions(path: str | Path, expected: int | None = None) -> tuple[str, .
     """
     path = resolve_captions_file(path)
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        content = _read_gzip(path) if path.suffix == ".gz" else read_bytes_limited(path)
     except FileNotFoundError as error:
         raise DataError(f"caption file {path} is missing") from error
     except (OSError, EOFError, zlib.error) as error:  # the last two: a gzip file cut short or damaged inside
@@ -219,6 +220,15 @@ def read_captions(path: str | Path, expected: int | None = None) -> tuple[str, .
     if expected is not None and len(captions) != expected:
         raise DataError(f"{path} has {len(captions)} captions, expected {expected}")
     return captions
+
+
+def _read_gzip(path: Path) -> bytes:
+    """Return the content of a gzipped file of at most `TEXT_LIMIT` bytes, packed or not."""
+    with gzip.open(io.BytesIO(read_bytes_limited(path))) as file:
+        content = file.read(TEXT_LIMIT + 1)
+    if len(content) > TEXT_LIMIT:
+        raise OSError(f"it unpacks to more than {TEXT_LIMIT:,} bytes, the most that is read of such a file")
+    return content
 
 
 def _decode_lines(path: Path, content: bytes) -> tuple[str, ...]:

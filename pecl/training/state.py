@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 
 from pecl.errors import WeightsError
-from pecl.files import write_tensors
+from pecl.files import parse_json, read_tensors, write_tensors
 
 FORMAT = "pecl-training-state-1"
 
@@ -45,13 +44,14 @@ def load_state(path: str | Path, identity: str) -> TrainingState | None:
         return None
     advice = f"delete {path} to train from the start"
     try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError) as error:
+        tensors, metadata = read_tensors(path)
+        progress = parse_json(metadata.get("progress", "{}"))
+        if not isinstance(progress, dict):
+            raise ValueError(f"progress is a {type(progress).__name__}, expected an object")
+    except (ValueError, OSError) as error:
         raise WeightsError(f"training state {path} is damaged ({error}); {advice}") from error
     if metadata.get("format") != FORMAT:
         raise WeightsError(f"{path} is no training state of this version (format {metadata.get('format')!r}); {advice}")
     if metadata.get("identity") != identity:
         raise WeightsError(f"training state {path} belongs to other data or weights than this run's; {advice}")
-    return TrainingState(tensors, json.loads(metadata["progress"]))
+    return TrainingState(tensors, progress)

@@ -7,18 +7,18 @@ it was trained on. A file never holds code.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 
 from pecl.adapters.method import AdapterConfig
 from pecl.adapters.spec import configs_from_json, configs_to_json, describe
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import WeightsError
-from pecl.files import write_tensors
+from pecl.files import parse_json, read_tensors, write_tensors
 
 FORMAT = "pecl-adapter"
 FORMAT_VERSION = 1
@@ -92,12 +92,10 @@ def load_adapter_file(path: str | Path, tower: MultilingualTextEncoder | None = 
     """
     path = Path(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dictionary
+        state, metadata = read_tensors(path)
     except FileNotFoundError as error:
         raise WeightsError(f"adapter file {path} is missing") from error
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError) as error:
         raise WeightsError(
             f"adapter file {path} is damaged or no safetensors file ({error}); write it again"
         ) from error
@@ -105,7 +103,7 @@ def load_adapter_file(path: str | Path, tower: MultilingualTextEncoder | None = 
         raise WeightsError(f"{path} is a safetensors file, but no adapter file of pecl")
     _check_version(path, metadata.get("format_version", ""))
     try:
-        configs = configs_from_json(json.loads(metadata["configs"]))
+        configs = configs_from_json(parse_json(metadata["configs"]))
         adapter = AdapterFile(
             path, metadata["language"], configs, state, metadata["tower_name"], metadata["tower_fingerprint"]
         )
@@ -117,7 +115,7 @@ def load_adapter_file(path: str | Path, tower: MultilingualTextEncoder | None = 
 
 
 def _check_version(path: Path, version: str) -> None:
-    if not version.isdecimal():
+    if not re.fullmatch(r"[0-9]{1,9}", version):
         raise WeightsError(f"adapter file {path} has a damaged header: format_version is {version!r}")
     if int(version) > FORMAT_VERSION:
         raise WeightsError(

@@ -7,7 +7,6 @@ their full paths, since PEFT matches endings, and `output.dense` would also be `
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -15,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from pecl.adapters.method import AdapterConfig
 from pecl.adapters.methods.layer_norm import LayerNormConfig
@@ -25,7 +22,7 @@ from pecl.adapters.roles import ARCHITECTURES, LINEAR_ROLES, NORM_ROLES, paths_o
 from pecl.adapters.spec import describe
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, WeightsError
-from pecl.files import write_json, write_tensors
+from pecl.files import load_json, read_tensors, write_json, write_tensors
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -109,8 +106,8 @@ def read_peft(
     folder = Path(folder)
     options = _read_options(folder / CONFIG_FILE)
     try:
-        tensors = load_file(folder / WEIGHTS_FILE)
-    except (OSError, SafetensorError) as error:
+        tensors, _ = read_tensors(folder / WEIGHTS_FILE)
+    except (OSError, ValueError) as error:
         raise WeightsError(f"cannot read {folder / WEIGHTS_FILE}: {error}") from error
     state = {_from_peft(name, tower, folder): tensor for name, tensor in tensors.items()}
     scale = math.sqrt(options["r"]) if options.get("use_rslora") else 1.0  # rsLoRA divides by sqrt(r) instead of r
@@ -126,12 +123,17 @@ def read_peft(
 
 def _read_options(path: Path) -> dict[str, Any]:
     try:
-        options = json.loads(path.read_text("utf-8"))
-        rank, alpha = options["r"], options["lora_alpha"]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        options = load_json(path)
+        rank, alpha, dropout = options["r"], options["lora_alpha"], options.get("lora_dropout", 0.0)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise WeightsError(f"{path} is no config of a LoRA in PEFT's format ({error})") from error
-    if not isinstance(rank, int) or not isinstance(alpha, int | float):
-        raise WeightsError(f"{path}: r is {rank!r} and lora_alpha {alpha!r}, expected numbers")
+    for name, value, kinds, low in (
+        ("r", rank, {int}, 1),
+        ("lora_alpha", alpha, {int, float}, -math.inf),
+        ("lora_dropout", dropout, {int, float}, 0),
+    ):
+        if type(value) not in kinds or not math.isfinite(value) or value < low:
+            raise WeightsError(f"{path}: {name} is {value!r}, expected a {'whole ' * (name == 'r')}number")
     for name, plain in _PLAIN.items():
         value = options.get(name, plain[0])
         if value not in plain:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pecl.errors import DataError, unknown
+from pecl.files import check_regular, parse_json, read_bytes_limited
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
@@ -61,12 +62,13 @@ def read_table(path: Path) -> Table:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise DataError(f"{path}: {unknown('kind of table', suffix, SUFFIXES)}")
-    if not path.is_file():
+    if not path.exists():
         raise DataError(f"table of captions {path} is missing")
-    if suffix == ".parquet":
-        return _read_parquet(path)
     try:
-        content = path.read_bytes()
+        if suffix == ".parquet":
+            check_regular(path)
+            return _read_parquet(path)
+        content = read_bytes_limited(path)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
     table = Table()
@@ -122,9 +124,12 @@ def _read_jsonl(text: str, table: Table) -> None:
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
+            record = parse_json(line)
         except json.JSONDecodeError as error:
             table.problems.append(Problem(number, None, f"not JSON: {error.msg} at column {error.colno}"))
+            continue
+        except ValueError as error:
+            table.problems.append(Problem(number, None, f"not JSON of captions: {error}"))
             continue
         if not isinstance(record, dict):
             table.problems.append(Problem(number, None, f"expected a JSON object, got {type(record).__name__}"))
@@ -139,7 +144,7 @@ def _read_parquet(path: Path) -> Table:
         frame = pandas.read_parquet(path)
     except ImportError as error:
         raise DataError(f"reading {path} needs pyarrow: pip install pyarrow, or save the table as CSV") from error
-    except (OSError, ValueError) as error:  # pyarrow's errors are of these two kinds
+    except Exception as error:  # a damaged file makes pyarrow and pandas raise errors of many kinds
         raise DataError(f"cannot read {path} as parquet: {error}") from error
     table = Table()
     for number, record in enumerate(frame.astype(object).where(frame.notna(), None).to_dict("records"), 1):

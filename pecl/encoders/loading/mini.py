@@ -21,7 +21,6 @@ from typing import cast
 import timm
 import torch
 from PIL import Image
-from safetensors import SafetensorError, safe_open
 from timm.data import create_transform
 from torch import nn
 
@@ -30,6 +29,7 @@ from pecl.encoders.loading.e5 import build_bert, read_e5
 from pecl.encoders.loading.e5_tokenizer import build_tokenizer
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import WeightsError
+from pecl.files import read_tensors
 
 TEXT_PREFIX = "query: "  # E5's own; as good without, within noise (docs/notes.md)
 TEXT_WIDTH = 384
@@ -138,13 +138,11 @@ def read_head(path: Path, name: str, width: int) -> nn.Linear:
         WeightsError: the file is missing, damaged, lacks the layer or holds one of another width.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            weight, bias = (
-                file.get_tensor(f"{name}.{part}").float() for part in ("weight", "bias")
-            )  # (D, width), (D,)
+        tensors, _ = read_tensors(path)
+        weight, bias = (tensors[f"{name}.{part}"].float() for part in ("weight", "bias"))  # (D, width), (D,)
     except FileNotFoundError as error:
         raise WeightsError(f"heads {path} are missing: scripts/train_mini_heads.py makes them") from error
-    except SafetensorError as error:
+    except (OSError, ValueError, KeyError) as error:
         raise WeightsError(f"cannot read {name} from {path}: {error}") from error
     if weight.ndim != 2 or weight.shape[1] != width or bias.shape != weight.shape[:1]:
         raise WeightsError(f"{path}: {name} has shape {tuple(weight.shape)}, expected (D, {width}) and a bias (D,)")

@@ -5,7 +5,6 @@ One file or shards, safetensors or `.bin`, memory-mapped; a model is checked wei
 
 from __future__ import annotations
 
-import json
 import logging
 import pickle
 import re
@@ -23,6 +22,7 @@ from transformers import CONFIG_MAPPING, PretrainedConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from pecl.errors import WeightsError, suggest
+from pecl.files import load_json, open_regular
 
 logger = logging.getLogger(__name__)
 
@@ -45,11 +45,13 @@ def read_json(path: Path) -> dict[str, Any]:
         WeightsError: the file is missing, cut short or no JSON object.
     """
     try:
-        document = json.loads(path.read_text("utf-8"))
-    except OSError as error:
+        document = load_json(path)
+    except FileNotFoundError as error:
         raise WeightsError(
             f"{path.parent} lacks {path.name}: expected the folder of a whole checkpoint, not a partial download"
         ) from error
+    except OSError as error:
+        raise WeightsError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
         raise WeightsError(f"{path} is no valid JSON ({error}): the file is damaged or cut short") from error
     if not isinstance(document, dict):
@@ -68,7 +70,7 @@ def weight_files(folder: Path) -> list[Path]:
             return [folder / name]
         index = folder / f"{name}.index.json"
         if index.exists():
-            shards = sorted(set(read_json(index).get("weight_map", {}).values()))
+            shards = _shards(index)
             missing = [shard for shard in shards if not (folder / shard).exists()]
             if missing or not shards:
                 raise WeightsError(
@@ -80,6 +82,16 @@ def weight_files(folder: Path) -> list[Path]:
         f"{folder} holds no weights: expected {' or '.join(SINGLE_FILES)}, or shards with an index; "
         "fetch the whole checkpoint"
     )
+
+
+def _shards(index: Path) -> list[str]:
+    """Return the names of the shards that an index lists, each a file of the index's own folder."""
+    weight_map = read_json(index).get("weight_map", {})
+    names = list(weight_map.values()) if isinstance(weight_map, dict) else [weight_map]
+    for name in names:
+        if not isinstance(name, str) or Path(name).name != name:
+            raise WeightsError(f"{index}: weight_map names {name!r}, expected files of its folder")
+    return sorted(set(names))
 
 
 def read_state_dict(folder: Path) -> dict[str, torch.Tensor]:
@@ -101,7 +113,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         WeightsError: the file is cut short, damaged, a Git LFS pointer, or holds anything but tensors.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             if file.read(len(GIT_LFS_POINTER)) == GIT_LFS_POINTER:
                 raise WeightsError(f"{path} is a Git LFS pointer, not the weights: run `git lfs pull` in its folder")
         if path.suffix == ".safetensors":
@@ -158,7 +170,7 @@ def read_config(folder: Path) -> PretrainedConfig:
         WeightsError: config.json is missing or damaged, or names an architecture that transformers does not have.
     """
     values = read_json(folder / "config.json")
-    model_type = values.pop("model_type", None)
+    model_type = str(values.pop("model_type", None))
     if model_type not in CONFIG_MAPPING:
         raise WeightsError(
             f"{folder / 'config.json'} has the model_type {model_type!r}, which transformers does not know"
@@ -166,7 +178,7 @@ def read_config(folder: Path) -> PretrainedConfig:
         )
     try:
         return CONFIG_MAPPING[model_type].from_dict(values)
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # transformers has checks of its own for each architecture
         raise WeightsError(f"{folder / 'config.json'} is no config of {model_type}: {error}") from error
 
 
