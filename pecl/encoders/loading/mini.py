@@ -11,7 +11,6 @@ languages lag, as with the towers of the paper.
 from __future__ import annotations
 
 import importlib.util
-import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -29,7 +28,7 @@ from pecl.encoders.loading.e5 import build_bert, read_e5
 from pecl.encoders.loading.e5_tokenizer import build_tokenizer
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import WeightsError
-from pecl.files import read_tensors
+from pecl.files import check_regular, read_tensors
 
 TEXT_PREFIX = "query: "  # E5's own; as good without, within noise (docs/notes.md)
 TEXT_WIDTH = 384
@@ -174,10 +173,11 @@ def _read_efficientnet(path: Path, backbone: nn.Module) -> dict[str, torch.Tenso
     is not wanted. Kinds (weight, running_mean, ...) and shapes are compared, so that no other network is taken for it.
     """
     try:
+        check_regular(path)
         entries = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise WeightsError(f"weights {path} are missing: expected a checkpoint of EfficientNet-Lite0") from error
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
+    except Exception as error:  # a damaged pickle makes torch raise errors of many kinds
         raise WeightsError(f"cannot read weights {path}: the file is damaged or no PyTorch checkpoint") from error
     expected = backbone.state_dict()
     if not isinstance(entries, dict) or len(entries) != len(expected) + 2:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 from transformers import CONFIG_MAPPING, PretrainedConfig, PreTrainedModel
@@ -120,9 +119,11 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
             return load_file(path)
         # Only the zip format, torch's since 1.6, can be mapped.
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except WeightsError:
+        raise
     except pickle.UnpicklingError as error:  # torch's own words would advise to run what the file holds
         raise WeightsError(f"{path} is damaged, or holds more than tensors, which is never loaded") from error
-    except (SafetensorError, RuntimeError, EOFError, OSError) as error:
+    except Exception as error:  # what a damaged file makes safetensors and torch raise is of many kinds
         reason = str(error).splitlines()[0].partition(". ")[0] if str(error) else type(error).__name__
         raise WeightsError(f"{path} is damaged or cut short ({reason}): delete it and fetch it anew") from error
     if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
