@@ -14,7 +14,7 @@ from importlib import import_module
 
 import pecl
 from pecl.commands import COMMANDS
-from pecl.errors import PeclError, suggest
+from pecl.errors import PeclError, printable, suggest
 
 
 class _Parser(argparse.ArgumentParser):
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.getLogger("pecl").setLevel(logging.DEBUG if parsed.verbose else logging.INFO)
         return parsed.run(parsed)
     except PeclError as error:
-        sys.stderr.write(f"pecl: {error}\n")
+        sys.stderr.write(f"pecl: {printable(str(error))}\n")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write("pecl: interrupted; the same command goes on from here\n")

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+
+# C0 but for tab and newline, DEL, C1, and the marks that turn the direction of text: a terminal obeys them
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class PeclError(ValueError):
@@ -24,6 +28,11 @@ class WeightsError(PeclError):
 
 class OutputError(PeclError):
     """A result, checkpoint or cache cannot be written."""
+
+
+def printable(text: str) -> str:
+    r"""Return text as a terminal may show it: control characters but for tab and newline are escaped, as in `\x1b`."""
+    return _CONTROLS.sub(lambda found: ascii(found.group())[1:-1], text)
 
 
 def nearest(value: object, choices: Iterable[str]) -> str | None:

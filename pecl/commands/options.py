@@ -9,6 +9,7 @@ from dataclasses import fields
 from typing import Any
 
 from pecl.config import ExperimentConfig, each_language, make_config, read_yaml
+from pecl.errors import printable
 
 
 def add_command(
@@ -79,9 +80,12 @@ def differences(config: ExperimentConfig) -> str:
 
 def print_json(document: Any) -> None:
     """Print one JSON document on standard output."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    for letter in {letter for letter in text if not letter.isprintable()} - {"\n"}:  # the others are within texts
+        text = text.replace(letter, json.dumps(letter)[1:-1])
+    sys.stdout.write(text + "\n")
 
 
 def print_text(text: str) -> None:
-    """Print text on standard output."""
-    sys.stdout.write(text.rstrip("\n") + "\n")
+    """Print text on standard output, its control characters escaped."""
+    sys.stdout.write(printable(text).rstrip("\n") + "\n")

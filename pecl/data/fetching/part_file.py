@@ -32,8 +32,9 @@ class PartFile:
         """Return how many bytes are here and their validator; (0, "") if the file must begin anew."""
         try:
             check_regular(self.path)
-            return self.path.stat().st_size, read_bytes_limited(self._validator_file, _VALIDATOR_LIMIT).decode("ascii")
-        except (OSError, UnicodeDecodeError):
+            validator = read_bytes_limited(self._validator_file, _VALIDATOR_LIMIT).decode("ascii")
+            return (self.path.stat().st_size, validator) if validator.isprintable() else (0, "")
+        except (OSError, UnicodeDecodeError):  # missing, or nothing that a header may hold
             return 0, ""
 
     def begin(self, validator: str | None) -> None:
