@@ -213,18 +213,18 @@ def parse_json(text: str | bytes) -> Any:
     return document
 
 
-def parse_yaml(text: str) -> Any:
-    """Return what YAML holds.
+def parse_yaml(text: str, limit: int = YAML_LIMIT) -> Any:
+    """Return what YAML of at most `limit` characters holds.
 
     Raises:
         yaml.YAMLError: it is no YAML, or has an alias (a few of them can stand for gigabytes) or a tag.
-        ValueError: it is larger than `YAML_LIMIT`, nested too deeply, or holds a value that no config has, such as a
+        ValueError: it is larger, nested too deeply, or holds a value that no config has, such as a
             whole number beyond 64 bits.
     """
     import yaml  # here, because most readers of files need none
 
-    if len(text) > YAML_LIMIT:
-        raise ValueError(f"it is larger than {YAML_LIMIT:,} characters, the most that is read of YAML")
+    if len(text) > limit:
+        raise ValueError(f"it is larger than {limit:,} characters, the most that is read of YAML")
     depth = 0
     for event in yaml.parse(text, yaml.SafeLoader):  # events, since an alias costs nothing before it is followed
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)

@@ -8,6 +8,7 @@ started again gives the same results to the last digit.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
@@ -15,6 +16,8 @@ from typing import Any
 from pecl.config import FLEET_FIELDS, ExperimentConfig, each_language, make_config, side_by_side
 from pecl.errors import ConfigError
 from pecl.results.result import Result
+
+_MOST = 100_000  # combinations of a grid
 
 
 def expand(values: Mapping[str, Any], where: str = "grid") -> list[ExperimentConfig]:
@@ -30,6 +33,8 @@ def expand(values: Mapping[str, Any], where: str = "grid") -> list[ExperimentCon
     for name, among in zip(names, choices, strict=True):
         if not among:
             raise ConfigError(f"{where}: {name}: an empty list, expected one value or more")
+    if (count := math.prod(map(len, choices))) > _MOST:
+        raise ConfigError(f"{where}: its lists have {count:,} combinations, expected at most {_MOST:,}")
     products = (dict(zip(names, cell, strict=True)) for cell in itertools.product(*choices))
     cells = [make_config(one, where) for product in products for one in each_language(product)]
     return list({(cell.run_id(), cell.out): cell for cell in reversed(cells)}.values())[::-1]  # the first of equals

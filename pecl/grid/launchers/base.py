@@ -11,10 +11,12 @@ import yaml
 
 from pecl.config import ALIGNMENTS, ENGINES, TRAIN_ON, ExperimentConfig, make_config
 from pecl.errors import ConfigError, OutputError, PeclError
+from pecl.files import parse_yaml
 from pecl.options import Registry
 
 # Exit statuses of a worker beside 0 (its results are written, complete or failed): see sysexits.h
 BAD_INPUT, CANNOT_WRITE, BUSY = 2, 73, 75
+_TASK_LIMIT = 1 << 24  # characters of a task
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,14 @@ class Task:
         Raises:
             ConfigError: it is no such file.
         """
-        document = yaml.safe_load(text)
-        if not isinstance(document, dict) or set(document) != {"folder", "cells"}:
+        try:
+            document = parse_yaml(text, _TASK_LIMIT)
+        except (yaml.YAMLError, ValueError) as error:
+            raise ConfigError(f"a task is no valid YAML: {error}") from error
+        if not isinstance(document, dict) or list(map(type, map(document.get, ("folder", "cells")))) != [str, list]:
             raise ConfigError("a task is a mapping with `folder` and `cells`")
+        if not all(isinstance(values, dict) for values in document["cells"]):
+            raise ConfigError("a task's cells are mappings, each a config")
         cells = tuple(make_config(values, f"task, cell {i}") for i, values in enumerate(document["cells"], 1))
         return cls(cells), document["folder"]
 
