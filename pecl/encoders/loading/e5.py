@@ -167,12 +167,16 @@ def _read_config(cursor: _Cursor) -> BertConfig:
         raise WeightsError(f"{cursor.path} is an E5S1 file of version {version}, expected version {VERSION}")
     hidden, layers, heads, feed_forward, vocabulary, positions, types, epsilon, block = cursor.unpack("7ifi")
     sizes = (hidden, layers, heads, feed_forward, vocabulary, positions, types)
+    divide = min(sizes) >= 1 and not (hidden % heads or hidden % BLOCK or feed_forward % BLOCK)
+    if block != BLOCK or not divide or not 0 < epsilon < 1:
+        raise WeightsError(f"{cursor.path}: impossible header (sizes {sizes}, block {block}): the file is damaged")
     # A model larger than the file, at four bits a weight, would take all memory before a tensor is missed.
     weights = hidden * (vocabulary + positions + types + layers * (4 * hidden + 2 * feed_forward))
-    divide = min(sizes) >= 1 and not (hidden % heads or hidden % BLOCK or feed_forward % BLOCK)
-    too_large = weights // BLOCK * Q4_BLOCK.itemsize > len(cursor.content)
-    if block != BLOCK or not divide or too_large or not 0 < epsilon < 1:
-        raise WeightsError(f"{cursor.path}: impossible header (sizes {sizes}, block {block}): the file is damaged")
+    if weights // BLOCK * Q4_BLOCK.itemsize > len(cursor.content):
+        raise WeightsError(
+            f"{cursor.path} has {len(cursor.content)} bytes, too few for its {weights} weights: the file is truncated "
+            "or damaged"
+        )
     return BertConfig(
         vocab_size=vocabulary,
         hidden_size=hidden,
