@@ -384,7 +384,7 @@ def sha256_bytes(content: bytes) -> str:
 def sha256_file(path: str | Path) -> str:
     """Return the SHA-256 of a file's content in hexadecimal."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         while block := file.read(1 << 20):  # 1 MiB at a time: weights can be larger than memory
             digest.update(block)
     return digest.hexdigest()

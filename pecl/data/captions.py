@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from PIL import Image
 
 from pecl.errors import DataError, unknown
-from pecl.files import TEXT_LIMIT, read_bytes_limited, sha256_file, sha256_lines
+from pecl.files import TEXT_LIMIT, check_regular, read_bytes_limited, sha256_file, sha256_lines
 
 
 class ImageSource(Protocol):
@@ -73,6 +73,7 @@ class ImageFiles:
         """
         path = self.paths[index]
         try:
+            check_regular(path)
             with Image.open(path) as image:
                 return image.convert("RGB")
         except Exception as error:  # besides OSError, Pillow raises whatever its readers stumble over
@@ -84,8 +85,8 @@ class ImageFiles:
         try:
             found = path.stat()
             return _sha256_of(path, found.st_size, found.st_mtime_ns)
-        except OSError as error:
-            raise DataError(f"cannot read image {path}: {error.strerror or error}") from error
+        except (OSError, ValueError) as error:  # the latter: a NUL in its name
+            raise DataError(f"cannot read image {path}: {getattr(error, 'strerror', None) or error}") from error
 
     def subset(self, indices: Sequence[int]) -> ImageFiles:
         """Return the files at `indices`, in that order."""

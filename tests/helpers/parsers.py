@@ -32,6 +32,7 @@ from pecl.encoders.loading.e5 import read_e5
 from pecl.encoders.loading.mini import read_head
 from pecl.encoders.loading.sentence_transformers import read_layout
 from pecl.encoders.loading.weights import read_config, read_state_dict, read_tensors
+from pecl.errors import DataError
 from pecl.files import sha256_bytes, write_tensors
 from pecl.grid.cells import expand
 from pecl.grid.launchers.base import Task
@@ -67,7 +68,7 @@ def make_parsers(folder):
     read = Result.from_json(result, Path("de.json"))
     model = made.file("model.safetensors", lambda path: write_tensors(path, {"a": torch.ones(2)}, {"format": "pt"}))
     return {
-        "yaml": Parser("config.yaml", _configs(), lambda path: expand(read_yaml(path))),
+        "yaml": Parser("config.yaml", _configs(), lambda path: expand(read_yaml(path), str(path))),
         "task": Parser("task.yaml", (_task(),), lambda path: Task.from_yaml(path.read_text("utf-8", "replace"))),
         "result": Parser("result.json", (_json(result),), read_result),
         "manifest": Parser(
@@ -76,9 +77,9 @@ def make_parsers(folder):
         "retrieved": Parser(
             f"retrieved/{read.name}.json", (_json(RETRIEVED),), lambda path: read_retrieved(_at(read, path))
         ),
-        "csv": Parser("table.csv", (_table(",").encode(),), check_captions_file),
-        "tsv": Parser("table.tsv", (_table("\t").encode(),), check_captions_file),
-        "jsonl": Parser("table.jsonl", (b"\n".join(map(_json, ROWS)),), check_captions_file),
+        "csv": Parser("table.csv", (_table(",").encode(),), _check_table),
+        "tsv": Parser("table.tsv", (_table("\t").encode(),), _check_table),
+        "jsonl": Parser("table.jsonl", (b"\n".join(map(_json, ROWS)),), _check_table),
         "parquet": Parser(
             "table.parquet", (made.file("a.parquet", pd.DataFrame(ROWS).to_parquet),), check_captions_file
         ),
@@ -233,6 +234,11 @@ def _table(delimiter):
 def _downloads(path):
     for record in read_downloads(path.parents[1], "xtd10").values():
         record.get("sha256")
+
+
+def _check_table(path):
+    if problems := check_captions_file(path):
+        raise DataError(f"{path}, {problems[0]}")
 
 
 def _read_layout(path):

@@ -17,6 +17,8 @@ from pecl.errors import DataError, unknown
 from pecl.files import check_regular, parse_json, read_bytes_limited
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+_MOST_COLUMNS = 1000
+_TOO_WIDE = f"the table has more than {_MOST_COLUMNS:,} columns, expected one for each language and direction"
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,9 @@ def _decode(content: bytes, problems: list[Problem]) -> str:
 def _read_delimited(text: str, delimiter: str, table: Table) -> None:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     for number, cells in _numbered(reader, table.problems):
+        if len(cells) > _MOST_COLUMNS:
+            table.problems.append(Problem(number, None, _TOO_WIDE))
+            return
         if not table.columns:
             table.columns = [cell.strip() for cell in cells]
         elif len(cells) != len(table.columns):
@@ -154,7 +159,12 @@ def _read_parquet(path: Path) -> Table:
 
 def _add_record(number: int, record: dict[str, Any], table: Table) -> None:
     """Add a row of named values; a value that is no text becomes a problem, an absent one (None) is left out."""
-    table.columns += [name for name in record if name not in table.columns]
+    known = set(table.columns)
+    names = [name for name in record if name not in known]
+    if len(known) + len(names) > _MOST_COLUMNS:
+        table.problems.append(Problem(number, None, _TOO_WIDE))
+        return
+    table.columns += names
     row = {}
     for name, value in record.items():
         if isinstance(value, str):

@@ -6,6 +6,7 @@ folder of its own. Source: the library's documentation, "Creating Custom Models"
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ def read_layout(folder: Path, dtype: torch.dtype) -> Layout:
         raise WeightsError(f"{folder / 'modules.json'} lists {listed}: expected a Transformer, then a Pooling")
     encoder, pooling = modules[0][1], modules[1][1]
     settings_file = encoder / "sentence_bert_config.json"
-    settings = read_json(settings_file) if settings_file.exists() else {}
+    settings = read_json(settings_file) if os.path.exists(settings_file) else {}  # False for any name
     if settings.get("do_lower_case"):
         raise WeightsError(f"{settings_file}: do_lower_case is not supported; use a tokenizer that lowers the case")
     prefix = _default_prompt(folder)

@@ -6,6 +6,7 @@ One file or shards, safetensors or `.bin`, memory-mapped; a model is checked wei
 from __future__ import annotations
 
 import logging
+import os
 import pickle
 import re
 import zipfile
@@ -70,7 +71,7 @@ def weight_files(folder: Path) -> list[Path]:
         index = folder / f"{name}.index.json"
         if index.exists():
             shards = _shards(index)
-            missing = [shard for shard in shards if not (folder / shard).exists()]
+            missing = [shard for shard in shards if not os.path.exists(folder / shard)]  # False for any name
             if missing or not shards:
                 raise WeightsError(
                     f"{folder} lacks {len(missing)} of the {len(shards)} shards that {index.name} names, "
