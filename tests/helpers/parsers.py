@@ -321,7 +321,7 @@ def _damage_bytes(random, content, other):
 
 
 def _damage_json(random, content):
-    """Return JSON, lines of it or the header of safetensors, with one value in it replaced; None if there is no JSON."""
+    """Return JSON, lines of it or a header of safetensors, with one value replaced; None where there is no JSON."""
     if content[8:9] == b"{":  # safetensors: the length of its header, the header, the tensors
         size = int.from_bytes(content[:8], "little")
         header = _damage_json(random, content[8 : 8 + size])
