@@ -35,6 +35,11 @@ def printable(text: str) -> str:
     return _CONTROLS.sub(lambda found: ascii(found.group())[1:-1], text)
 
 
+def one_line(error: object) -> str:
+    """Return a library's message, which may be of several lines, as part of a sentence."""
+    return " ".join(str(error).split())
+
+
 def nearest(value: object, choices: Iterable[str]) -> str | None:
     """Return the one of `choices` that is spelled most like `value`, or None when none is near."""
     by_lower_case = {choice.lower(): choice for choice in choices}

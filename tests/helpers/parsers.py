@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from PIL import Image
 
 from helpers.report_results import both, document, ranked
 from helpers.tiny import tiny_tower
@@ -66,6 +67,7 @@ def make_parsers(folder):
     made = _Made(folder, tower)
     result = _result()
     read = Result.from_json(result, Path("de.json"))
+    pictures = {name: made.file(name, Image.new("RGB", (2, 2)).save) for name in ("1.png", "2.png")}
     model = made.file("model.safetensors", lambda path: write_tensors(path, {"a": torch.ones(2)}, {"format": "pt"}))
     return {
         "yaml": Parser("config.yaml", _configs(), lambda path: expand(read_yaml(path), str(path))),
@@ -77,11 +79,11 @@ def make_parsers(folder):
         "retrieved": Parser(
             f"retrieved/{read.name}.json", (_json(RETRIEVED),), lambda path: read_retrieved(_at(read, path))
         ),
-        "csv": Parser("table.csv", (_table(",").encode(),), _check_table),
-        "tsv": Parser("table.tsv", (_table("\t").encode(),), _check_table),
-        "jsonl": Parser("table.jsonl", (b"\n".join(map(_json, ROWS)),), _check_table),
+        "csv": Parser("table.csv", (_table(",").encode(),), _check_table, pictures),
+        "tsv": Parser("table.tsv", (_table("\t").encode(),), _check_table, pictures),
+        "jsonl": Parser("table.jsonl", (b"\n".join(map(_json, ROWS)),), _check_table, pictures),
         "parquet": Parser(
-            "table.parquet", (made.file("a.parquet", pd.DataFrame(ROWS).to_parquet),), check_captions_file
+            "table.parquet", (made.file("a.parquet", pd.DataFrame(ROWS).to_parquet),), _check_table, pictures
         ),
         "captions": Parser("captions.txt", (CAPTIONS,), read_captions),
         "gzip": Parser("captions.txt.gz", (gzip.compress(CAPTIONS),), read_captions),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pecl.errors import DataError, unknown
+from pecl.errors import DataError, one_line, unknown
 from pecl.files import check_regular, parse_json, read_bytes_limited
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
@@ -150,7 +150,7 @@ def _read_parquet(path: Path) -> Table:
     except ImportError as error:
         raise DataError(f"reading {path} needs pyarrow: pip install pyarrow, or save the table as CSV") from error
     except Exception as error:  # a damaged file makes pyarrow and pandas raise errors of many kinds
-        raise DataError(f"cannot read {path} as parquet: {error}") from error
+        raise DataError(f"cannot read {path} as parquet: {one_line(error)}") from error
     table = Table()
     for number, record in enumerate(frame.astype(object).where(frame.notna(), None).to_dict("records"), 1):
         _add_record(number, record, table)

@@ -21,7 +21,7 @@ from torch import nn
 from transformers import CONFIG_MAPPING, PretrainedConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from pecl.errors import WeightsError, suggest
+from pecl.errors import WeightsError, one_line, suggest
 from pecl.files import load_json, open_regular
 
 logger = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ def _shards(index: Path) -> list[str]:
     weight_map = read_json(index).get("weight_map", {})
     names = list(weight_map.values()) if isinstance(weight_map, dict) else [weight_map]
     for name in names:
-        if not isinstance(name, str) or Path(name).name != name:
+        if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
             raise WeightsError(f"{index}: weight_map names {name!r}, expected files of its folder")
     return sorted(set(names))
 
@@ -181,7 +181,7 @@ def read_config(folder: Path) -> PretrainedConfig:
     try:
         return CONFIG_MAPPING[model_type].from_dict(values)
     except Exception as error:  # transformers has checks of its own for each architecture
-        raise WeightsError(f"{folder / 'config.json'} is no config of {model_type}: {error}") from error
+        raise WeightsError(f"{folder / 'config.json'} is no config of {model_type}: {one_line(error)}") from error
 
 
 def build_model(

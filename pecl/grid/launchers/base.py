@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 import yaml
 
 from pecl.config import ALIGNMENTS, ENGINES, TRAIN_ON, ExperimentConfig, make_config
-from pecl.errors import ConfigError, OutputError, PeclError
+from pecl.errors import ConfigError, OutputError, PeclError, one_line
 from pecl.files import parse_yaml
 from pecl.options import Registry
 
@@ -45,7 +45,7 @@ class Task:
         try:
             document = parse_yaml(text, _TASK_LIMIT)
         except (yaml.YAMLError, ValueError) as error:
-            raise ConfigError(f"a task is no valid YAML: {error}") from error
+            raise ConfigError(f"a task is no valid YAML: {one_line(error)}") from error
         if not isinstance(document, dict) or list(map(type, map(document.get, ("folder", "cells")))) != [str, list]:
             raise ConfigError("a task is a mapping with `folder` and `cells`")
         if not all(isinstance(values, dict) for values in document["cells"]):
