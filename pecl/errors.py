@@ -6,8 +6,8 @@ import difflib
 import re
 from collections.abc import Iterable
 
-# C0 but for tab and newline, DEL, C1, and the marks that turn the direction of text: a terminal obeys them
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# C0 but for tab and newline, DEL, C1, other line breaks, and marks that turn the direction of text: a terminal obeys them
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 class PeclError(ValueError):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from pecl.errors import printable
 from pecl.report.tables.table import Table
 
 _LATEX = {
@@ -25,7 +26,8 @@ _NUMERIC = re.compile(r"[-+\[\d]")
 
 def text_table(table: pd.DataFrame) -> str:
     """Return a table as text."""
-    return table.to_string(index=False, na_rep="-")
+    shown = table.map(lambda value: printable(value) if isinstance(value, str) else value)
+    return shown.to_string(index=False, na_rep="-")
 
 
 def to_text(tables: Sequence[Table]) -> str:
@@ -59,7 +61,7 @@ def to_csv(tables: Sequence[Table]) -> str:
     """
     rows = pd.concat([table.rows for table in tables], ignore_index=True)
     joined = rows.map(lambda value: " ".join(map(str, value)) if isinstance(value, list) else value)
-    safe = joined.map(lambda value: f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value)
+    safe = joined.map(lambda value: _csv_text(value) if isinstance(value, str) else value)
     buffer = io.StringIO()
     safe.to_csv(buffer, index=False, lineterminator="\n")
     return buffer.getvalue()
@@ -103,6 +105,10 @@ def _markdown(table: Table) -> str:
     rows = [[escape_markdown(cell) for cell in row] for row in table.shown.itertuples(index=False)]
     lines = [f"| {' | '.join(row)} |" for row in [header, rule, *rows]]
     return f"**{escape_markdown(table.title)}**\n\n" + "\n".join(lines) + f"\n\n{escape_markdown(table.note)}"
+
+
+def _csv_text(text: str) -> str:
+    return "'" * bool(_FORMULA.match(text)) + _one_line(text)
 
 
 def escape_markdown(cell: object) -> str:
