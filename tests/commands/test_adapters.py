@@ -9,13 +9,14 @@ from helpers.adapter_towers import TEXTS, states, tower_of
 from pecl.adapters.formats.convert import merge_adapter
 from pecl.adapters.formats.files import load_adapter_file, save_adapter
 from pecl.adapters.spec import parse_adapter
+from pecl.cli import main
 from pecl.encoders.loading.text import load_text_checkpoint
+from pecl.files import write_tensors
 
 
 @pytest.fixture
 def pecl(monkeypatch, capsys):
     """Run the command line on a tiny tower; return exit status, standard output and standard error."""
-    from pecl.cli import main
     from pecl.commands import adapters
 
     tower = tower_of("xlm-roberta", torch.float32)

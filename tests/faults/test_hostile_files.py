@@ -99,19 +99,24 @@ def test_aliases_tags_and_depth_of_yaml(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "message"),
     [
-        "[" * 65 + "]" * 65,
-        "[" * 100_000,
-        '{"a":' * 65 + "1" + "}" * 65,
-        "9" * 5000,
-        "9" * 4000,
-        "[-18446744073709551616]",
-    ]
-    + ['["\\ud800"]', '{"\\udfff": 1}', b'"\xed\xa0\x80"', b"\xff", "", "{'a': 1}"],
+        ("[" * 65 + "]" * 65, "64 deep"),
+        ("[" * 100_000, "64 deep"),
+        ('{"a":' * 65 + "1" + "}" * 65, "64 deep"),
+        ("9" * 5000, "digits"),
+        ("9" * 4000, "64 bits"),
+        ("[-18446744073709551616]", "64 bits"),
+        ('["\\ud800"]', "surrogates"),
+        ('{"\\udfff": 1}', "surrogates"),
+        (b'"\xed\xa0\x80"', "decode"),
+        (b"\xff", "decode"),
+        ("", "Expecting value"),
+        ("{'a': 1}", "Expecting property name"),
+    ],
 )
-def test_json_beyond_the_limits_is_a_value_error(text):
-    with pytest.raises(ValueError):
+def test_json_beyond_the_limits_is_a_value_error(text, message):
+    with pytest.raises(ValueError, match=message):
         parse_json(text)
 
 
@@ -142,7 +147,7 @@ def test_a_grid_of_too_many_combinations_is_refused_and_not_begun():
 def test_the_length_of_a_safetensors_header_is_not_believed(tmp_path):
     for length in (2**64 - 1, 2**63, 10**9, 100):
         (tmp_path / "a").write_bytes(struct.pack("<Q", length) + b'{"a": 1}')
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match="(?i)header"):
             read_safetensors(tmp_path / "a")
 
 

@@ -167,6 +167,6 @@ def test_csv_begins_no_field_as_a_formula(results):
     texts = ["=1+1", "+cmd", "-x", "@sum", "\t=1", "\r=1", "-0.5", "+1e-4", "de", "-"]
     rows = pd.DataFrame({"language": texts, "mean": [-0.5] * len(texts)})
     read = list(csv.DictReader(io.StringIO(FORMATS["csv"].write([replace(table, rows=rows)]), newline="")))
-    escaped = ["'=1+1", "'+cmd", "'-x", "'@sum", "'\t=1", "'\r=1", "-0.5", "+1e-4", "de", "'-"]
+    escaped = ["'=1+1", "'+cmd", "'-x", "'@sum", "' =1", "' =1", "-0.5", "+1e-4", "de", "'-"]
     assert [row["language"] for row in read] == escaped
     assert {row["mean"] for row in read} == {"-0.5"}
