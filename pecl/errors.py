@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable
 
-# C0 but for tab and newline, DEL, C1, other line breaks, and marks that turn the direction of text: a terminal obeys them
+# C0 but for tab and newline, DEL, C1, other line breaks, and marks that turn the direction of text
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
