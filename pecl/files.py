@@ -414,4 +414,4 @@ def check_writable(folder: str | Path) -> None:
 
 def is_path(name: str) -> bool:
     """Say whether `name` is meant as a path: it has a folder or a suffix in it, or is there."""
-    return len(Path(name).parts) > 1 or Path(name).suffix != "" or Path(name).exists()
+    return len(Path(name).parts) > 1 or Path(name).suffix != "" or os.path.exists(name)  # False for any name
