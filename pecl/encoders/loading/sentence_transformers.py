@@ -92,6 +92,9 @@ def _modules(folder: Path) -> list[tuple[str, Path]]:
     path = folder / "modules.json"
     try:
         entries = load_json(path)
+        for place in (Path(entry["path"]) for entry in entries):
+            if place.is_absolute() or ".." in place.parts:
+                raise ValueError(f"{place} is outside the folder")
         return [(entry["type"].split(".")[-1], folder / entry["path"]) for entry in entries]
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise WeightsError(f"{path} is no list of sentence-transformers modules ({error})") from error
