@@ -19,6 +19,7 @@ carries `flock` over: NFS on Linux since 2.6.12, CephFS, GPFS, and Lustre mounte
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -49,6 +50,7 @@ _ATTEMPTS = 100
 TEXT_LIMIT, JSON_LIMIT, YAML_LIMIT = 1 << 28, 1 << 26, 1 << 17
 _DEPTH = 64  # lists and objects within each other
 _TOO_DEEP = f"lists and objects are nested more than {_DEPTH} deep"
+HALF_CHARACTER = "half a character (a lone surrogate), which UTF-8 cannot hold; write it anew"
 _LOCK_ATTEMPTS = 10_000  # one is lost whenever a holder leaves; in folders such as /proc every one is
 _TEMPORARY = re.compile(r"\.(?P<target>.+)\.[0-9a-f]{16}\.tmp")  # `_write_once` names it
 _DIGEST = "sha256"  # key of the digest in the metadata of a safetensors file
@@ -188,11 +190,10 @@ def read_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, s
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
         expected = metadata.pop(_DIGEST, None)
-        is_whole = expected is None or expected == _digest(tensors, metadata)
+        if expected is not None and expected != _digest(tensors, metadata):
+            raise DamagedFileError("its content does not match its checksum")
     except (SafetensorError, RuntimeError, TypeError, AttributeError) as error:  # of a type that torch lacks, ...
         raise DamagedFileError(str(error)) from error
-    if not is_whole:
-        raise DamagedFileError("its content does not match its checksum")
     return tensors, metadata
 
 
@@ -237,10 +238,13 @@ def open_regular(path: str | Path) -> BinaryIO:
         OSError: it is missing, cannot be read, or is a folder, a pipe or a device.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError("it is a folder, a pipe or a device, expected a regular file")
-    return os.fdopen(descriptor, "rb")
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))  # as `open` says it
+    raise OSError("expected a regular file, got a pipe or a device")
 
 
 def check_regular(path: str | Path) -> None:
@@ -258,29 +262,31 @@ def load_json(path: str | Path, limit: int = JSON_LIMIT) -> Any:
     return parse_json(read_bytes_limited(path, limit))
 
 
-def parse_json(text: str | bytes) -> Any:
+def parse_json(text: str | bytes, halves: bool = False) -> Any:
     """Return what JSON (as bytes: UTF-8) holds; NaN and infinities are numbers, of a repeated key the last one counts.
 
+    Args:
+        text: the JSON.
+        halves: let a text hold half a character, where the caller says which text it is.
+
     Raises:
-        ValueError: it is no JSON, nested too deeply, or holds a whole number beyond 64 bits or a text that is no
-            Unicode.
+        ValueError: it is not JSON, is nested too deeply, or holds a whole number beyond 64 bits or half a character.
     """
     text = text.decode("utf-8") if isinstance(text, bytes) else text
     try:
         document = json.loads(text)
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
-    check_parsed(document)
+    _check_json(document, halves)
     return document
 
 
 def parse_yaml(text: str, limit: int = YAML_LIMIT) -> Any:
-    """Return what YAML of at most `limit` characters holds.
+    """Return what YAML of at most `limit` characters holds; a config checks its values itself, and names the field.
 
     Raises:
-        yaml.YAMLError: it is no YAML, or has an alias (a few of them can stand for gigabytes) or a tag.
-        ValueError: it is larger, nested too deeply, or holds a value that no config has, such as a
-            whole number beyond 64 bits.
+        yaml.YAMLError: it is not YAML, or has an alias (a few of them can stand for gigabytes) or a tag.
+        ValueError: it is larger, nested too deeply, or holds a date or a number that Python cannot hold.
     """
     import yaml  # here, because most readers of files need none
 
@@ -296,17 +302,15 @@ def parse_yaml(text: str, limit: int = YAML_LIMIT) -> Any:
             problem = f"{'an alias' if is_alias else 'a tag'} is not allowed: write the value itself"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
     try:
-        document = yaml.safe_load(text)
+        return yaml.safe_load(text)
     except ArithmeticError as error:  # of a date or a number out of range
         raise ValueError(str(error)) from error
-    check_parsed(document)
-    return document
 
 
-def check_parsed(document: Any) -> None:
-    """Raise ValueError where a parsed document is nested too deeply, or holds what the rest cannot work with.
+def _check_json(document: Any, halves: bool) -> None:
+    """Raise ValueError where a document is nested too deeply, or holds what the rest cannot work with.
 
-    That is a whole number beyond 64 bits, or text with half of a surrogate pair, which no file can hold.
+    That is a whole number beyond 64 bits or, without `halves`, half a character.
     """
     level = [[document]]  # the values of all lists and objects at one depth
     for _ in range(_DEPTH + 1):
@@ -317,8 +321,8 @@ def check_parsed(document: Any) -> None:
                 numbers = [value for value in values if type(value) is int] if len(kinds) > 1 else values
                 if max(-min(numbers), max(numbers)) >= 1 << 64:
                     raise ValueError("a whole number has more than 64 bits")
-            if str in kinds:
-                "".join(value for value in values if type(value) is str).encode("utf-8")
+            if str in kinds and not halves:
+                _check_whole("".join(value for value in values if type(value) is str))
             if dict in kinds:
                 deeper += [[*value.keys(), *value.values()] for value in values if type(value) is dict]
             if list in kinds:
@@ -327,6 +331,13 @@ def check_parsed(document: Any) -> None:
         if not level:
             return
     raise ValueError(_TOO_DEEP)
+
+
+def _check_whole(text: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError(HALF_CHARACTER) from None
 
 
 class BusyError(RuntimeError):

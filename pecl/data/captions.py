@@ -21,7 +21,15 @@ from PIL import Image
 
 from pecl.data.pictures import is_plain, to_rgb
 from pecl.errors import DataError, unknown
-from pecl.files import TEXT_LIMIT, check_regular, read_bytes_limited, sha256_bytes, sha256_file, sha256_lines
+from pecl.files import (
+    HALF_CHARACTER,
+    TEXT_LIMIT,
+    check_regular,
+    read_bytes_limited,
+    sha256_bytes,
+    sha256_file,
+    sha256_lines,
+)
 from pecl.options import is_text
 
 
@@ -111,9 +119,6 @@ def _fingerprint_of(path: Path, size: int, mtime_ns: int) -> str:
 
 
 PARTS = ("train", "val", "test")
-
-
-HALF_CHARACTER = "half a character (a lone surrogate), which UTF-8 cannot hold; write it anew"
 
 
 @dataclass(frozen=True)

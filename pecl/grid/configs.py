@@ -15,6 +15,7 @@ from typing import Any
 
 from pecl.config import FLEET_FIELDS, MACHINE_FIELDS, ExperimentConfig, each_language, make_config, side_by_side
 from pecl.errors import ConfigError
+from pecl.options import shown
 from pecl.results.result import Result
 
 _MOST = 100_000  # combinations of a grid
@@ -36,7 +37,7 @@ def expand(values: Mapping[str, Any], where: str = "grid") -> list[ExperimentCon
         if len(among) > 1 and name in MACHINE_FIELDS:
             raise ConfigError(f"{where}: {name}: expected one value, since it tells no runs apart, got {len(among)}")
     if (count := math.prod(map(len, choices))) > _MOST:
-        raise ConfigError(f"{where}: expected lists with at most {_MOST:,} combinations, got {count:,}")
+        raise ConfigError(f"{where}: expected lists with at most {_MOST:,} combinations, got {shown(count)}")
     products = (dict(zip(names, chosen, strict=True)) for chosen in itertools.product(*choices))
     configs = [make_config(one, where) for product in products for one in each_language(product)]
     first = {(config.run_id(), config.out): config for config in reversed(configs)}  # the first of equals

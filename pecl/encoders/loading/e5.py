@@ -222,7 +222,7 @@ def _read_normalization(cursor: _Cursor) -> dict[str, str]:
 def _character(cursor: _Cursor, codepoint: int) -> str:
     if codepoint > sys.maxunicode or 0xD800 <= codepoint < 0xE000:  # the latter are halves of UTF-16's pairs
         raise WeightsError(
-            f"{cursor.path}: {codepoint} in its normalisation table is no character: the file is damaged"
+            f"{cursor.path}: expected characters in its normalisation table, got {codepoint}: the file is damaged"
         )
     return chr(codepoint)
 

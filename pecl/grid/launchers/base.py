@@ -12,7 +12,7 @@ import yaml
 from pecl.config import ALIGNMENTS, ENGINES, TRAIN_ON, ExperimentConfig, make_config
 from pecl.errors import ConfigError, OutputError, PeclError, one_line
 from pecl.files import parse_yaml
-from pecl.options import Registry
+from pecl.options import Registry, is_text
 
 # Exit statuses of a worker beside 0 (its results are written, complete or failed): see sysexits.h
 BAD_INPUT, CANNOT_WRITE, BUSY = 2, 73, 75
@@ -49,7 +49,7 @@ class Task:
         if not isinstance(document, dict) or set(document) != {"folder", "runs"}:
             raise ConfigError("task: expected a mapping with `folder` and `runs`")
         folder, runs = document["folder"], document["runs"]
-        if not isinstance(folder, str):
+        if not isinstance(folder, str) or not is_text(folder):
             raise ConfigError(f"task: folder: expected text, got {folder!r}")
         if not isinstance(runs, list) or not runs or not all(isinstance(values, dict) for values in runs):
             raise ConfigError("task: runs: expected a list of one mapping or more, each a config")

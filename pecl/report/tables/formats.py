@@ -20,7 +20,7 @@ _LATEX = {
 }  # fmt: skip
 _SIGNED = re.compile(r"(?<![\w.$-])[-+]\d[\d.]*")  # a hyphen before a number is a minus sign
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # line breaks among them
-_FORMULA = re.compile(r"(?![-+][\d.]+(e[-+]?\d+)?$)[=+\-@\t\r]", re.IGNORECASE)  # how one begins; a number is none
+_FORMULA = re.compile(r"(?![-+][\d.]+(e[-+]?\d+)?$)[=+\-@\t\r]", re.IGNORECASE)  # how one begins, but not a number
 _NUMERIC = re.compile(r"[-+\[\d]")
 
 
