@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from pecl.errors import ConfigError, suggest
-from pecl.files import is_path, sha256_json
+from pecl.files import YAML_LIMIT, is_path, parse_yaml, read_bytes_limited, sha256_json
 from pecl.languages import any_language_code, language_code
 from pecl.options import Registry, option, parse_option, problems_of
 from pecl.routes import WITHOUT_ANCHOR
@@ -333,12 +333,12 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        text = path.read_text("utf-8")
+        text = read_bytes_limited(path, YAML_LIMIT).decode("utf-8")
+        document = parse_yaml(text)
         node = yaml.compose(text)
-        document = yaml.safe_load(text)
     except OSError as error:
         raise ConfigError(f"cannot read config {path}: {error.strerror or error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import TypeVar
 
 T = TypeVar("T")
+
+# C0 but for tab and newline, DEL, C1, other line breaks, and marks that turn the direction of text
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 class PeclError(ValueError):
@@ -39,6 +43,17 @@ class DivergedError(RunError):
 
 class NotFiniteError(RunError, ValueError):
     """Embeddings hold values that are not numbers, so nothing can be measured with them."""
+
+
+def printable(text: str) -> str:
+    r"""Return text as a terminal may show it: control characters but for tab and newline are escaped, as in `\x1b`."""
+    return _CONTROLS.sub(lambda found: ascii(found.group())[1:-1], text)
+
+
+def one_line(text: object) -> str:
+    """Return text, such as a library's message, without line breaks and characters that no terminal shows."""
+    words = " ".join(str(text).split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
 
 
 def nearest(value: object, choices: Iterable[str]) -> str | None:

@@ -6,6 +6,8 @@ writer, and the next write to the same target removes it; a stopped writer still
 id decides: containers on one folder share the first, and each counts the second anew. Where hosts do not see each
 other's locks, one may remove what another is writing; the other then writes it again.
 
+What is read may be anything, so `read_bytes_limited`, `load_json` and `parse_yaml` bound size, depth and numbers.
+
 `locked` lets one process at a time into its body. A lock is an advisory `flock` on a file that says who holds it,
 for messages alone: it vanishes with a killed process, and the next to come takes the file over. (The package filelock
 empties the file that it waits for, and with it the holder's name.) Across hosts a lock holds where the file system
@@ -17,6 +19,7 @@ carries `flock` over: NFS on Linux since 2.6.12, CephFS, GPFS, and Lustre mounte
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -25,10 +28,11 @@ import os
 import platform
 import re
 import secrets
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from pecl.errors import OutputError
 
@@ -42,6 +46,11 @@ T = TypeVar("T")
 # A list of numbers over several lines; no string of JSON holds a line break, so none is ever taken for one.
 _NUMBERS = re.compile(r"\[\n[-+.\deE,\s]*\]")
 _ATTEMPTS = 100
+# The most bytes that are read of a file of captions, of JSON, and the most characters of a config in YAML
+TEXT_LIMIT, JSON_LIMIT, YAML_LIMIT = 1 << 28, 1 << 26, 1 << 17
+_DEPTH = 64  # lists and objects within each other
+_TOO_DEEP = f"lists and objects are nested more than {_DEPTH} deep"
+HALF_CHARACTER = "half a character (a lone surrogate), which UTF-8 cannot hold; write it anew"
 _LOCK_ATTEMPTS = 10_000  # one is lost whenever a holder leaves; in folders such as /proc every one is
 _TEMPORARY = re.compile(r"\.(?P<target>.+)\.[0-9a-f]{16}\.tmp")  # `_write_once` names it
 _DIGEST = "sha256"  # key of the digest in the metadata of a safetensors file
@@ -171,21 +180,20 @@ def read_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, s
 
     Raises:
         DamagedFileError: it is not a safetensors file, is cut short, or does not match its digest.
-        OSError: it is missing or cannot be opened, which says nothing of its content.
+        OSError: it is missing, cannot be opened, or is a folder, a pipe or a device: that says nothing of its content.
     """
     from safetensors import SafetensorError, safe_open
 
-    with open(path, "rb"):  # an error of the system keeps its type; safetensors' own do not tell
-        pass
+    check_regular(path)  # an error of the system keeps its type; safetensors' own do not tell
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except SafetensorError as error:
+        expected = metadata.pop(_DIGEST, None)
+        if expected is not None and expected != _digest(tensors, metadata):
+            raise DamagedFileError("its content does not match its checksum")
+    except (SafetensorError, RuntimeError, TypeError, AttributeError) as error:  # of a type that torch lacks, ...
         raise DamagedFileError(str(error)) from error
-    expected = metadata.pop(_DIGEST, None)
-    if expected is not None and expected != _digest(tensors, metadata):
-        raise DamagedFileError("its content does not match its checksum")
     return tensors, metadata
 
 
@@ -208,6 +216,128 @@ def _sort_metadata(content: bytes) -> bytes:
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
     text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
     return len(text).to_bytes(8, "little") + text + content[start:]
+
+
+def read_bytes_limited(path: str | Path, limit: int = TEXT_LIMIT) -> bytes:
+    """Return the content of a regular file of at most `limit` bytes.
+
+    Raises:
+        OSError: it is missing, cannot be read, is larger, or is a folder, a pipe or a device.
+    """
+    with open_regular(path) as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(f"it is larger than {limit:,} bytes, the most that is read of such a file")
+    return content
+
+
+def open_regular(path: str | Path) -> BinaryIO:
+    """Open a regular file for reading; a pipe, for whose writer another `open` would wait for ever, is refused at once.
+
+    Raises:
+        OSError: it is missing, cannot be read, or is a folder, a pipe or a device.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))  # as `open` says it
+    raise OSError("expected a regular file, got a pipe or a device")
+
+
+def check_regular(path: str | Path) -> None:
+    """Raise OSError unless `path` is a regular file, for libraries that open it by its name."""
+    open_regular(path).close()
+
+
+def load_json(path: str | Path, limit: int = JSON_LIMIT) -> Any:
+    """Return what a JSON file of at most `limit` bytes holds.
+
+    Raises:
+        OSError: as `read_bytes_limited`.
+        ValueError: as `parse_json`.
+    """
+    return parse_json(read_bytes_limited(path, limit))
+
+
+def parse_json(text: str | bytes, halves: bool = False) -> Any:
+    """Return what JSON (as bytes: UTF-8) holds; NaN and infinities are numbers, of a repeated key the last one counts.
+
+    Args:
+        text: the JSON.
+        halves: let a text hold half a character, where the caller says which text it is.
+
+    Raises:
+        ValueError: it is not JSON, is nested too deeply, or holds a whole number beyond 64 bits or half a character.
+    """
+    text = text.decode("utf-8") if isinstance(text, bytes) else text
+    try:
+        document = json.loads(text)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    _check_json(document, halves)
+    return document
+
+
+def parse_yaml(text: str, limit: int = YAML_LIMIT) -> Any:
+    """Return what YAML of at most `limit` characters holds; a config checks its values itself, and names the field.
+
+    Raises:
+        yaml.YAMLError: it is not YAML, or has an alias (a few of them can stand for gigabytes) or a tag.
+        ValueError: it is larger, nested too deeply, or holds a date or a number that Python cannot hold.
+    """
+    import yaml  # here, because most readers of files need none
+
+    if len(text) > limit:
+        raise ValueError(f"it is larger than {limit:,} characters, the most that is read of YAML")
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):  # events, since an alias costs nothing before it is followed
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEPTH:
+            raise ValueError(_TOO_DEEP)
+        is_alias = isinstance(event, yaml.AliasEvent)
+        if is_alias or getattr(event, "tag", None) is not None:
+            problem = f"{'an alias' if is_alias else 'a tag'} is not allowed: write the value itself"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+    try:
+        return yaml.safe_load(text)
+    except ArithmeticError as error:  # of a date or a number out of range
+        raise ValueError(str(error)) from error
+
+
+def _check_json(document: Any, halves: bool) -> None:
+    """Raise ValueError where a document is nested too deeply, or holds what the rest cannot work with.
+
+    That is a whole number beyond 64 bits or, without `halves`, half a character.
+    """
+    level = [[document]]  # the values of all lists and objects at one depth
+    for _ in range(_DEPTH + 1):
+        deeper: list[list[Any]] = []
+        for values in level:
+            kinds = set(map(type, values))  # long lists are of numbers: they take one step in C
+            if int in kinds:
+                numbers = [value for value in values if type(value) is int] if len(kinds) > 1 else values
+                if max(-min(numbers), max(numbers)) >= 1 << 64:
+                    raise ValueError("a whole number has more than 64 bits")
+            if str in kinds and not halves:
+                _check_whole("".join(value for value in values if type(value) is str))
+            if dict in kinds:
+                deeper += [[*value.keys(), *value.values()] for value in values if type(value) is dict]
+            if list in kinds:
+                deeper += [value for value in values if type(value) is list]
+        level = deeper
+        if not level:
+            return
+    raise ValueError(_TOO_DEEP)
+
+
+def _check_whole(text: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError(HALF_CHARACTER) from None
 
 
 class BusyError(RuntimeError):
@@ -314,9 +444,9 @@ def _myself() -> dict[str, str | int]:
 def _owner(descriptor: int) -> str:
     """Return whom a lock file names; one that was killed while it wrote names nobody."""
     try:
-        owner = json.loads(os.pread(descriptor, 4096, 0))
+        owner = parse_json(os.pread(descriptor, 4096, 0))
         return f"{owner['host']}, process {owner['process']}, since {owner['since']}"
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError):
         return "whose name is not written yet"
 
 
@@ -328,7 +458,7 @@ def sha256_bytes(content: bytes) -> str:
 def sha256_file(path: str | Path) -> str:
     """Return the SHA-256 of a file's content in hexadecimal."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         while block := file.read(1 << 20):  # 1 MiB at a time: weights can be larger than memory
             digest.update(block)
     return digest.hexdigest()

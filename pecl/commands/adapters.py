@@ -25,6 +25,7 @@ from pecl.encoders.loading.shapes import xlm_roberta_large
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import load_towers
 from pecl.errors import OutputError, WeightsError
+from pecl.languages import any_language_code
 from pecl.options import format_option
 from pecl.report.tables import text_table
 
@@ -167,8 +168,9 @@ def _convert(parsed: argparse.Namespace) -> int:
     if Path(parsed.target).exists():
         raise OutputError(f"{parsed.target} exists already: choose another name, or delete it first")
     configs = None if parsed.adapter is None else parse_adapter(parsed.adapter)
+    language = parsed.language and any_language_code(parsed.language)
     tower = _load_tower(parsed)
-    adapter = read_adapter(parsed.source, tower, parsed.language, configs)
+    adapter = read_adapter(parsed.source, tower, language, configs)
     path = write_adapter(parsed.target, adapter, tower)
     print_text(f"{path}: {describe(adapter.configs)}, for {tower.name}")
     return 0

@@ -9,6 +9,7 @@ from dataclasses import fields
 from typing import Any
 
 from pecl.config import ExperimentConfig, each_language, make_config, read_yaml
+from pecl.errors import printable
 from pecl.results.failures import write_output
 
 
@@ -81,9 +82,12 @@ def differences(config: ExperimentConfig) -> str:
 def print_json(document: Any) -> None:
     """Print one JSON document on standard output; where that is not UTF-8, other characters are JSON's escapes."""
     in_ascii = (sys.stdout.encoding or "ascii").lower().replace("-", "") != "utf8"
-    write_output(json.dumps(document, indent=2, ensure_ascii=in_ascii) + "\n")
+    text = json.dumps(document, indent=2, ensure_ascii=in_ascii)
+    for letter in {letter for letter in text if not letter.isprintable()} - {"\n"}:  # the others are within texts
+        text = text.replace(letter, json.dumps(letter)[1:-1])
+    write_output(text + "\n")
 
 
 def print_text(text: str) -> None:
-    """Print text on standard output."""
-    write_output(text.rstrip("\n") + "\n")
+    """Print text on standard output, its control characters escaped."""
+    write_output(printable(text).rstrip("\n") + "\n")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import io
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,15 @@ from PIL import Image
 
 from pecl.data.pictures import is_plain, to_rgb
 from pecl.errors import DataError, unknown
-from pecl.files import sha256_bytes, sha256_file, sha256_lines
+from pecl.files import (
+    HALF_CHARACTER,
+    TEXT_LIMIT,
+    check_regular,
+    read_bytes_limited,
+    sha256_bytes,
+    sha256_file,
+    sha256_lines,
+)
 from pecl.options import is_text
 
 
@@ -77,6 +86,7 @@ class ImageFiles:
         """
         path = self.paths[index]
         try:
+            check_regular(path)
             with Image.open(path) as image:
                 return to_rgb(image)
         except Exception as error:  # besides OSError, Pillow raises whatever its readers stumble over
@@ -91,8 +101,8 @@ class ImageFiles:
         try:
             found = path.stat()
             return _fingerprint_of(path, found.st_size, found.st_mtime_ns)
-        except OSError as error:
-            raise DataError(f"cannot read image {path}: {error.strerror or error}") from error
+        except (OSError, ValueError) as error:  # the latter: a NUL in its name
+            raise DataError(f"cannot read image {path}: {getattr(error, 'strerror', None) or error}") from error
 
     def subset(self, indices: Sequence[int]) -> ImageFiles:
         """Return the files at `indices`, in that order."""
@@ -112,9 +122,6 @@ def _fingerprint_of(path: Path, size: int, mtime_ns: int) -> str:
 
 
 PARTS = ("train", "val", "test")
-
-
-HALF_CHARACTER = "half a character (a lone surrogate), which UTF-8 cannot hold; write it anew"
 
 
 @dataclass(frozen=True)
@@ -227,7 +234,7 @@ def read_captions(path: str | Path, expected: int | None = None) -> tuple[str, .
     """
     path = resolve_captions_file(path)
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        content = _read_gzip(path) if path.suffix == ".gz" else read_bytes_limited(path)
     except FileNotFoundError as error:
         raise DataError(f"caption file {path} is missing") from error
     except (OSError, EOFError, zlib.error) as error:  # the last two: a gzip file cut short or damaged inside
@@ -238,6 +245,15 @@ def read_captions(path: str | Path, expected: int | None = None) -> tuple[str, .
     if expected is not None and len(captions) != expected:
         raise DataError(f"{path} has {len(captions)} captions, expected {expected}")
     return captions
+
+
+def _read_gzip(path: Path) -> bytes:
+    """Return the content of a gzipped file of at most `TEXT_LIMIT` bytes, packed or not."""
+    with gzip.open(io.BytesIO(read_bytes_limited(path))) as file:
+        content = file.read(TEXT_LIMIT + 1)
+    if len(content) > TEXT_LIMIT:
+        raise OSError(f"it unpacks to more than {TEXT_LIMIT:,} bytes, the most that is read of such a file")
+    return content
 
 
 def _decode_lines(path: Path, content: bytes) -> tuple[str, ...]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from pecl.errors import DataError
-from pecl.files import sha256_bytes, sha256_file, write_bytes, write_json
+from pecl.files import load_json, sha256_bytes, sha256_file, write_bytes, write_json
 
 
 def provenance_file(path: Path) -> Path:
@@ -38,7 +37,7 @@ def read_provenance(path: Path) -> dict[str, Any] | None:
     if not record_file.exists():
         return None
     try:
-        record = json.loads(record_file.read_text("utf-8"))
+        record = load_json(record_file)
         sha256 = record["sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{record_file} is not a record of provenance ({error}): remove it") from error

@@ -8,13 +8,17 @@ started again gives the same results to the last digit.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
 from pecl.config import FLEET_FIELDS, MACHINE_FIELDS, ExperimentConfig, each_language, make_config, side_by_side
 from pecl.errors import ConfigError
+from pecl.options import shown
 from pecl.results.result import Result
+
+_MOST = 100_000  # combinations of a grid
 
 
 def expand(values: Mapping[str, Any], where: str = "grid") -> list[ExperimentConfig]:
@@ -32,6 +36,8 @@ def expand(values: Mapping[str, Any], where: str = "grid") -> list[ExperimentCon
             raise ConfigError(f"{where}: {name}: an empty list, expected one value or more")
         if len(among) > 1 and name in MACHINE_FIELDS:
             raise ConfigError(f"{where}: {name}: expected one value, since it tells no runs apart, got {len(among)}")
+    if (count := math.prod(map(len, choices))) > _MOST:
+        raise ConfigError(f"{where}: expected lists with at most {_MOST:,} combinations, got {shown(count)}")
     products = (dict(zip(names, chosen, strict=True)) for chosen in itertools.product(*choices))
     configs = [make_config(one, where) for product in products for one in each_language(product)]
     first = {(config.run_id(), config.out): config for config in reversed(configs)}  # the first of equals

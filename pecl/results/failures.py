@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from pecl.errors import PeclError, RunError
+from pecl.errors import PeclError, RunError, one_line
 from pecl.files import default_cache_dir
 
 BAD_INPUT, FAILURE = 2, 1  # exit statuses
@@ -72,12 +72,6 @@ def _on_output(act: Callable[[], object]) -> None:
     except OSError as error:
         drop_output()
         raise RunError(f"cannot write to standard output: {error.strerror}") from error
-
-
-def one_line(text: object) -> str:
-    """Return text without line breaks and characters that no terminal shows."""
-    words = " ".join(str(text).split())
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
 
 
 def log_traceback(error: BaseException) -> Path | None:

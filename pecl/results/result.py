@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import json
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ from typing import Any, Literal
 
 from pecl.config import ExperimentConfig
 from pecl.errors import DataError, unknown
-from pecl.files import write_json
+from pecl.files import load_json, write_json
 from pecl.results.environment import environment
 from pecl.results.parts import (
     AdapterDescription,
@@ -33,7 +32,7 @@ from pecl.results.parts import (
     TowerPair,
 )
 from pecl.results.required import check_complete, decode_config
-from pecl.results.typed_json import FieldError, decode, decode_fields, encode_fields
+from pecl.results.typed_json import FieldError, decode, decode_fields, encode_fields, wrong
 
 logger = logging.getLogger(__name__)
 
@@ -189,6 +188,7 @@ class Result:
         software = {key: document[key] for key in ("versions", "machine", "commit", "dirty") if key in document}
         try:
             found = cls(**decode_fields(cls, document | {"environment": software}))
+            _check_names(found)
             if found.status == "complete":
                 check_complete(document)
         except FieldError as error:
@@ -200,6 +200,19 @@ class Result:
         own = {key: value for key, value in encode_fields(self).items() if value != {}}
         software = own.pop("environment")  # its keys are those of the result
         return {"schema": SCHEMA, **own, "config": self.config.to_dict(), **software}
+
+
+def _check_names(result: Result) -> None:
+    """Raise FieldError unless what becomes part of a file's name is a name, and no path to elsewhere."""
+    names = {
+        "run_id": result.run_id,
+        "config.language": result.config.language,
+        "config.route": result.config.route,
+        "data.manifest": result.data and result.data.manifest,
+    }
+    for path, name in names.items():
+        if name is not None and not re.fullmatch(r"[\w-]+", name):
+            raise wrong(path, name, "letters, digits, - and _")
 
 
 def _find(among: Mapping[Any, Any], what: str, key: Any) -> Any:
@@ -271,7 +284,7 @@ def read_result(path: str | Path) -> Result:
     path = Path(path)
     with _without_garbage_collection():
         try:
-            document = json.loads(path.read_text("utf-8"))
+            document = load_json(path)
         except (OSError, ValueError) as error:
             raise DamagedResultError(f"result {path} cannot be read ({error}); delete it and run it again") from error
         return Result.from_json(document, path)

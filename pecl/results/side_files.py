@@ -8,16 +8,43 @@ run id, and kept what was retrieved in the result; both are still read.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pecl.errors import DataError
-from pecl.files import sha256_json, write_json
+from pecl.files import load_json, sha256_json, write_json
 from pecl.results.result import RETRIEVED, SPLITS, Result
+from pecl.results.typed_json import decode
 
 Nearest = Mapping[str, Sequence[Sequence[int]]]  # stage -> test caption -> items of the data set, nearest first
+
+
+# What is read of each kind of file; other keys are passed over.
+
+
+@dataclass(frozen=True)
+class _Shown:
+    kind: str
+    items: tuple[int, ...]
+    ids: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class _Manifest:
+    indices: Mapping[str, tuple[int, ...]]
+    gallery: _Shown
+
+
+@dataclass(frozen=True)
+class _Retrieved:
+    test: Mapping[str, tuple[tuple[int, ...], ...]]
+
+
+@dataclass(frozen=True)
+class _OldResult:
+    retrieved: _Retrieved | None = None
 
 
 def manifest_path(out: str | Path, name: str) -> Path:
@@ -40,7 +67,7 @@ def read_manifest(result: Result) -> dict[str, Any] | None:
     """
     path, name = manifest_path(_folder(result), result.data.manifest or result.run_id), result.data.manifest
     sentence = f"manifest {path} cannot be read"
-    manifest = _read(path, sentence, result)
+    manifest = _read(path, _Manifest, sentence, result)
     if manifest is not None and name is not None and sha256_json(manifest)[:16] != name:
         raise DataError(f"{sentence} (its content does not match its name, a hash of it); run {result.run_id} again")
     return manifest
@@ -58,12 +85,10 @@ def read_retrieved(result: Result) -> Nearest | None:
         DataError: the file is damaged.
     """
     path = _retrieved_path(_folder(result), result.name)
-    sentence = f"what was retrieved, {path}, cannot be read"
-    document = _read(path, sentence, result)
-    if document is not None and not isinstance(document.get("test"), dict):
-        raise DataError(f"{sentence} (expected an object under the key test); run {result.run_id} again")
+    document = _read(path, _Retrieved, f"what was retrieved, {path}, cannot be read", result)
     if document is None and result.path is not None:
-        document = json.loads(result.path.read_text("utf-8")).get("retrieved")
+        old = _read(result.path, _OldResult, f"what was retrieved, in {result.path}, cannot be read", result)
+        document = old and old.get("retrieved")
     return document and document["test"]
 
 
@@ -75,11 +100,11 @@ def _folder(result: Result) -> Path:
     return Path(result.config.out) if result.path is None else result.path.parent
 
 
-def _read(path: Path, sentence: str, result: Result) -> dict[str, Any] | None:
+def _read(path: Path, kind: type, sentence: str, result: Result) -> dict[str, Any] | None:
+    """Return the JSON object at `path`, None where there is none; its types are those of `kind`."""
     try:
-        document = json.loads(path.read_text("utf-8"))
-        if not isinstance(document, dict):
-            raise ValueError(f"expected an object, got a {type(document).__name__}")
+        document = load_json(path)
+        decode(kind, document)
         return document
     except FileNotFoundError:
         return None

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from pecl.errors import WeightsError
-from pecl.files import DamagedFileError, read_tensors, write_tensors
+from pecl.files import parse_json, read_tensors, write_tensors
 
 FORMAT = "pecl-training-state-1"
 
@@ -45,7 +45,10 @@ def load_state(path: str | Path, identity: str) -> TrainingState | None:
     advice = f"delete {path} to train from the start"
     try:
         tensors, metadata = read_tensors(path)
-    except DamagedFileError as error:
+        progress = parse_json(metadata.get("progress", "{}"))
+        if not isinstance(progress, dict):
+            raise ValueError(f"progress: expected an object, got a {type(progress).__name__}")
+    except ValueError as error:
         raise WeightsError(f"training state {path} is damaged ({error}); {advice}") from error
     except OSError as error:
         raise WeightsError(f"cannot read training state {path}: {error.strerror or error}") from error
@@ -53,4 +56,4 @@ def load_state(path: str | Path, identity: str) -> TrainingState | None:
         raise WeightsError(f"training state {path} has format {metadata.get('format')!r}, not {FORMAT!r}; {advice}")
     if metadata.get("identity") != identity:
         raise WeightsError(f"training state {path} belongs to other data or weights than this run's; {advice}")
-    return TrainingState(tensors, json.loads(metadata["progress"]))
+    return TrainingState(tensors, progress)

@@ -9,13 +9,14 @@ from helpers.adapter_towers import TEXTS, states, tower_of
 from pecl.adapters.formats.convert import merge_adapter
 from pecl.adapters.formats.files import load_adapter_file, save_adapter
 from pecl.adapters.spec import parse_adapter
+from pecl.cli import main
 from pecl.encoders.loading.text import load_text_checkpoint
+from pecl.files import write_tensors
 
 
 @pytest.fixture
 def pecl(monkeypatch, capsys):
     """Run the command line on a tiny tower; return exit status, standard output and standard error."""
-    from pecl.cli import main
     from pecl.commands import adapters
 
     tower = tower_of("xlm-roberta", torch.float32)
@@ -77,3 +78,29 @@ def test_command_refuses_in_one_sentence(pecl, tmp_path):
         assert message in error
         assert error.count("\n") == 1
     assert not (tmp_path / "merged").exists()
+
+
+@pytest.mark.parametrize("language", ["../../x", "de/../x", "\n", "d\x1be"])
+def test_convert_takes_no_path_for_a_language(tmp_path, capsys, language):
+    arguments = ["adapters", "convert", str(tmp_path / "a.ckpt"), str(tmp_path / "a.safetensors")]
+    assert main([*arguments, "--language", language]) == 2
+    error = capsys.readouterr().err
+    assert "unknown language" in error
+    assert error.removesuffix("\n").isprintable()
+
+
+def test_what_a_file_says_is_shown_escaped(tmp_path, capsys):
+    metadata = {
+        "format": "pecl-adapter",
+        "format_version": "1",
+        "configs": '[{"kind": "head"}]',
+        "tower_fingerprint": "0",
+    }
+    metadata |= {"language": "\x1b[2J\x9b", "tower_name": "\x07x\u202e"}
+    write_tensors(tmp_path / "a.safetensors", {}, metadata)
+    for arguments in (["show", str(tmp_path / "a.safetensors")], ["list", str(tmp_path)]):
+        for json_too in ([], ["--json"]):
+            assert main(["adapters", *arguments, *json_too]) == 0
+            out = capsys.readouterr().out
+            assert all(sign == "\n" or sign.isprintable() for sign in out)
+            assert r"\x1b[2J\x9b" in out or r"\u001b[2J\u009b" in out

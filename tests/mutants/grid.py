@@ -161,8 +161,8 @@ MUTANTS = [
     Mutant(
         "a checksum is not compared",
         FILES,
-        "    if expected is not None and expected != _digest(tensors, metadata):",
-        "    if False:",
+        "        if expected is not None and expected != _digest(tensors, metadata):",
+        "        if False:",
         FILES_TEST,
     ),
     Mutant(

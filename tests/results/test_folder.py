@@ -44,8 +44,8 @@ def config(tmp_path):
     [
         ("", "cannot be read .*delete it and run it again"),
         ('{"schema": 1, ', "cannot be read"),
-        ("[1]", "not a result of pecl: expected a JSON object"),
-        ('{"schema": 1, "run_id": "a", "status": "complete"}', "not a result of pecl: it lacks kind, config"),
+        ("[1]", "is not a result of pecl: expected a JSON object"),
+        ('{"schema": 1, "run_id": "a", "status": "complete"}', "is not a result of pecl: it lacks kind, config"),
     ],
 )
 def test_a_damaged_result_is_named_and_counts_as_not_run(config, caplog, text, message):

@@ -315,7 +315,10 @@ def test_what_was_retrieved_is_beside_the_result_or_in_it_or_not_there(tmp_path)
 
 
 def test_a_manifest_is_found_by_its_name_and_in_old_folders_by_the_run(tmp_path):
-    manifest = {"indices": {"train": [1], "val": [0], "test": [2, 3]}}
+    manifest = {
+        "indices": {"train": [1], "val": [0], "test": [2, 3]},
+        "gallery": {"kind": "english", "items": [2, 3]},
+    }
     result = read_result(write_result(tmp_path, train(4, 6)))
     assert read_manifest(result) is None
     (tmp_path / "splits").mkdir()

@@ -7,6 +7,7 @@ it was trained on. A file never holds code.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.spec import configs_from_json, configs_to_json, describe
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import WeightsError
-from pecl.files import DamagedFileError, read_tensors, write_tensors
+from pecl.files import DamagedFileError, parse_json, read_tensors, write_tensors
 
 FORMAT = "pecl-adapter"
 FORMAT_VERSION = 1
@@ -104,7 +105,7 @@ def load_adapter_file(path: str | Path, tower: MultilingualTextEncoder | None = 
         raise WeightsError(f"{path}: expected an adapter file of pecl, got another safetensors file")
     _check_version(path, metadata.get("format_version", ""))
     try:
-        configs = configs_from_json(json.loads(metadata["configs"]))
+        configs = configs_from_json(parse_json(metadata["configs"]))
         adapter = AdapterFile(
             path, metadata["language"], configs, state, metadata["tower_name"], metadata["tower_fingerprint"]
         )
@@ -116,7 +117,7 @@ def load_adapter_file(path: str | Path, tower: MultilingualTextEncoder | None = 
 
 
 def _check_version(path: Path, version: str) -> None:
-    if not version.isdecimal():
+    if not re.fullmatch(r"[0-9]{1,9}", version):
         raise WeightsError(f"adapter file {path} has a damaged header: format_version is {version!r}")
     if int(version) > FORMAT_VERSION:
         raise WeightsError(

@@ -7,7 +7,6 @@ their full paths, since PEFT matches endings, and `output.dense` would also be `
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -23,7 +22,7 @@ from pecl.adapters.roles import ARCHITECTURES, LINEAR_ROLES, NORM_ROLES, paths_o
 from pecl.adapters.spec import describe
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, WeightsError
-from pecl.files import DamagedFileError, read_tensors, write_json, write_tensors
+from pecl.files import DamagedFileError, load_json, read_tensors, write_json, write_tensors
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -124,12 +123,17 @@ def read_peft(
 
 def _read_options(path: Path) -> dict[str, Any]:
     try:
-        options = json.loads(path.read_text("utf-8"))
-        rank, alpha = options["r"], options["lora_alpha"]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        options = load_json(path)
+        rank, alpha, dropout = options["r"], options["lora_alpha"], options.get("lora_dropout", 0.0)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise WeightsError(f"{path}: expected the config of a LoRA in PEFT's format ({error})") from error
-    if not isinstance(rank, int) or not isinstance(alpha, int | float):
-        raise WeightsError(f"{path}: r, lora_alpha: expected numbers, got {rank!r} and {alpha!r}")
+    for name, value, kinds, low in (
+        ("r", rank, {int}, 1),
+        ("lora_alpha", alpha, {int, float}, -math.inf),
+        ("lora_dropout", dropout, {int, float}, 0),
+    ):
+        if type(value) not in kinds or not math.isfinite(value) or value < low:
+            raise WeightsError(f"{path}: {name}: expected a {'whole ' * (name == 'r')}number, got {value!r}")
     for name, plain in _PLAIN.items():
         value = options.get(name, plain[0])
         if value not in plain:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -20,7 +19,7 @@ from pecl.data.fetching.fetch import Fetcher, FetchError, FetchPolicy, StoppedEr
 from pecl.data.fetching.remote import RemoteFile, caption_files, check_mirror, find_download, xtd10_images
 from pecl.data.provenance import provenance_file, read_provenance
 from pecl.errors import DataError, OutputError
-from pecl.files import BusyError, locked, sha256_file, write_json
+from pecl.files import BusyError, load_json, locked, sha256_file, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +102,10 @@ def read_manifest(data_dir: Path, name: str) -> dict[str, Record]:
     if not path.exists():
         return {}
     try:
-        return json.loads(path.read_text("utf-8"))["files"]
+        records = load_json(path)["files"]
+        if not isinstance(records, dict) or not all(isinstance(record, dict) for record in records.values()):
+            raise TypeError("files: expected an object of records")
+        return records
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"cannot read {path} ({error}): remove it, and download again to write it anew") from error
 

@@ -29,7 +29,8 @@ USER_AGENT = "pecl (Python; research data sets)"
 RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 BLOCK = 1 << 16  # bytes read at a time
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_NUMBER = r"[0-9]{1,18}"
+_CONTENT_RANGE = re.compile(rf"bytes ({_NUMBER})-{_NUMBER}/({_NUMBER}|\*)")
 
 
 class FetchError(DataError):
@@ -38,6 +39,10 @@ class FetchError(DataError):
 
 class UnreachableError(FetchError):
     """Its server could not be reached at all, so that others of the same server need not be tried."""
+
+
+class _TooMuchError(FetchError):
+    """A server sends more than any file holds."""
 
 
 class StoppedError(FetchError):
@@ -67,12 +72,16 @@ class FetchPolicy:
         attempts: attempts at one file, the first included.
         backoff: seconds before the second attempt; doubled before each further one.
         max_wait: longest wait before an attempt, in seconds; a server that asks for a longer one is given up.
+        max_bytes: size of the largest file that is taken, whatever the server says of it.
+        min_rate: bytes a second that have to come, on average over each `timeout`.
     """
 
     timeout: float = 30.0
     attempts: int = 5
     backoff: float = 1.0
     max_wait: float = 300.0
+    max_bytes: int = 1 << 26  # many times the largest that is published
+    min_rate: float = 1024.0
 
 
 def check_address(url: str) -> None:
@@ -144,7 +153,14 @@ class Fetcher:
             elif start != offset:
                 part.discard()
                 raise _Retry(f"the server sent bytes from {start}, not from {offset}")
-            size = part.append(self._blocks(response))
+            if total is not None and total > self.policy.max_bytes:
+                part.discard()
+                raise FetchError(f"the server announces {total:,} bytes, expected at most {self.policy.max_bytes:,}")
+            try:
+                size = part.append(self._blocks(response, self.policy.max_bytes - start))
+            except _TooMuchError:
+                part.discard()
+                raise
         if total is not None and size != total:
             raise _Retry(f"the connection ended after {size} of {total} bytes")
 
@@ -164,9 +180,10 @@ class Fetcher:
         except (OSError, http.client.HTTPException) as error:
             raise _Retry(_network_reason(error)) from error
 
-    def _blocks(self, response: http.client.HTTPResponse) -> Iterator[bytes]:
-        """Yield the response's body."""
+    def _blocks(self, response: http.client.HTTPResponse, limit: int) -> Iterator[bytes]:
+        """Yield the response's body of at most `limit` bytes, unless it comes too slowly to be ever whole."""
         block = b"..."
+        since, recent = time.monotonic(), 0
         while block:
             if self._stopped.is_set():
                 raise StoppedError("stopped")
@@ -174,7 +191,15 @@ class Fetcher:
                 block = response.read1(BLOCK)  # what has come so far: a stall loses nothing of it
             except (OSError, http.client.HTTPException) as error:
                 raise _Retry(_network_reason(error)) from error
+            limit -= len(block)
+            if limit < 0:
+                raise _TooMuchError(f"the server sends more than {self.policy.max_bytes:,} bytes")
             yield block
+            recent += len(block)
+            if (seconds := time.monotonic() - since) > self.policy.timeout:
+                if recent < self.policy.min_rate * seconds:
+                    raise _Retry(f"the server sends less than {self.policy.min_rate:,.0f} bytes a second")
+                since, recent = time.monotonic(), 0
 
     @staticmethod
     def _accept(part: PartFile, check: Callable[[Path], None]) -> None:
@@ -225,7 +250,7 @@ def _extent(response: http.client.HTTPResponse) -> tuple[int, int | None]:
     """Return the position of the body's first byte and the size of the whole file, None if the server does not say."""
     if response.status != http.client.PARTIAL_CONTENT:
         length = response.headers.get("Content-Length")
-        return 0, int(length) if length is not None and length.isdigit() else None
+        return 0, int(length) if length is not None and re.fullmatch(_NUMBER, length) else None
     header = response.headers.get("Content-Range", "")
     match = _CONTENT_RANGE.fullmatch(header.strip())
     if match is None:
@@ -238,13 +263,12 @@ def _retry_after(header: str | None) -> float | None:
     """Return the seconds that a Retry-After header asks for, as a number or a date; None if it does not."""
     if header is None:
         return None
-    if header.strip().isdigit():
+    if re.fullmatch(_NUMBER, header.strip()):
         return float(header)
     try:
-        date = email.utils.parsedate_to_datetime(header)
-    except ValueError:
+        return max(email.utils.parsedate_to_datetime(header).timestamp() - time.time(), 0.0)
+    except (ValueError, TypeError, ArithmeticError):  # the last two: no date at all, or one beyond the calendar
         return None
-    return max(date.timestamp() - time.time(), 0.0)
 
 
 def _network_reason(error: Exception) -> str:

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pecl.errors import OutputError
-from pecl.files import write_text
+from pecl.files import check_regular, read_bytes_limited, write_text
+
+_VALIDATOR_LIMIT = 1 << 10  # bytes of an ETag or a date
 
 
 class PartFile:
@@ -29,8 +31,10 @@ class PartFile:
     def resume_point(self) -> tuple[int, str]:
         """Return how many bytes are here and their validator; (0, "") if the file must begin anew."""
         try:
-            return self.path.stat().st_size, self._validator_file.read_text("utf-8")
-        except FileNotFoundError:
+            check_regular(self.path)
+            validator = read_bytes_limited(self._validator_file, _VALIDATOR_LIMIT).decode("ascii")
+            return (self.path.stat().st_size, validator) if validator.isprintable() else (0, "")
+        except (OSError, UnicodeDecodeError):  # missing, or nothing that a header may hold
             return 0, ""
 
     def begin(self, validator: str | None) -> None:

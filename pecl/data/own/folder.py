@@ -12,12 +12,13 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from pecl.data.captions import HALF_CHARACTER, PARTS, ImageFiles, ParallelCaptions
+from pecl.data.captions import PARTS, ImageFiles, ParallelCaptions
 from pecl.data.own.tables import SUFFIXES, Problem, Table, read_table
 from pecl.data.reading import attach_images, describe_file
 from pecl.data.released import check_directions
 from pecl.data.request import DataRequest
 from pecl.errors import DataError, suggest, unknown
+from pecl.files import HALF_CHARACTER
 from pecl.languages import CODE, find_code
 from pecl.options import is_text
 

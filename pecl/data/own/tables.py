@@ -13,9 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pecl.errors import DataError, unknown
+from pecl.errors import DataError, one_line, unknown
+from pecl.files import check_regular, parse_json, read_bytes_limited
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+_MOST_COLUMNS = 1000
+_TOO_WIDE = f"the table has more than {_MOST_COLUMNS:,} columns, expected one for each language and direction"
 
 
 @dataclass(frozen=True)
@@ -61,12 +64,13 @@ def read_table(path: Path) -> Table:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise DataError(f"{path}: {unknown('kind of table', suffix, SUFFIXES)}")
-    if not path.is_file():
+    if not path.exists():
         raise DataError(f"table of captions {path} is missing")
-    if suffix == ".parquet":
-        return _read_parquet(path)
     try:
-        content = path.read_bytes()
+        if suffix == ".parquet":
+            check_regular(path)
+            return _read_parquet(path)
+        content = read_bytes_limited(path)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
     table = Table()
@@ -91,6 +95,9 @@ def _decode(content: bytes, problems: list[Problem]) -> str:
 def _read_delimited(text: str, delimiter: str, table: Table) -> None:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     for number, fields in _numbered(reader, table.problems):
+        if len(fields) > _MOST_COLUMNS:
+            table.problems.append(Problem(number, None, _TOO_WIDE))
+            return
         if not table.columns:
             table.columns = [field.strip() for field in fields]
         elif len(fields) != len(table.columns):
@@ -122,9 +129,12 @@ def _read_jsonl(text: str, table: Table) -> None:
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
+            record = parse_json(line, halves=True)  # `check_captions_file` names the field
         except json.JSONDecodeError as error:
             table.problems.append(Problem(number, None, f"not JSON: {error.msg} at column {error.colno}"))
+            continue
+        except ValueError as error:
+            table.problems.append(Problem(number, None, f"not JSON of captions: {error}"))
             continue
         if not isinstance(record, dict):
             table.problems.append(Problem(number, None, f"expected a JSON object, got {type(record).__name__}"))
@@ -139,8 +149,8 @@ def _read_parquet(path: Path) -> Table:
         frame = pandas.read_parquet(path)
     except ImportError as error:
         raise DataError(f"reading {path} needs pyarrow: pip install pyarrow, or save the table as CSV") from error
-    except (OSError, ValueError) as error:  # pyarrow's errors are of these two kinds
-        raise DataError(f"cannot read {path} as parquet: {error}") from error
+    except Exception as error:  # a damaged file makes pyarrow and pandas raise errors of many kinds
+        raise DataError(f"cannot read {path} as parquet: {one_line(error)}") from error
     table = Table()
     for number, record in enumerate(frame.astype(object).where(frame.notna(), None).to_dict("records"), 1):
         _add_record(number, record, table)
@@ -149,7 +159,12 @@ def _read_parquet(path: Path) -> Table:
 
 def _add_record(number: int, record: dict[str, Any], table: Table) -> None:
     """Add a row of named values; a value that is not text becomes a problem, an absent one (None) is left out."""
-    table.columns += [name for name in record if name not in table.columns]
+    known = set(table.columns)
+    names = [name for name in record if name not in known]
+    if len(known) + len(names) > _MOST_COLUMNS:
+        table.problems.append(Problem(number, None, _TOO_WIDE))
+        return
+    table.columns += names
     row = {}
     for name, value in record.items():
         if isinstance(value, str):

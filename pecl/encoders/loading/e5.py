@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import mmap
 import struct
+import sys
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -25,6 +26,7 @@ import torch
 from transformers import BertConfig, BertModel
 
 from pecl.errors import WeightsError
+from pecl.files import open_regular
 
 MAGIC = b"E5S1"
 VERSION = 1
@@ -118,7 +120,7 @@ def read_e5(path: Path) -> E5File:
         WeightsError: the file is missing, of another format or version, truncated, or lacks a tensor.
     """
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except FileNotFoundError as error:
         raise WeightsError(f"weights {path} are missing: expected an E5S1 file such as e5-small-q4.bin") from error
@@ -165,8 +167,16 @@ def _read_config(cursor: _Cursor) -> BertConfig:
         raise WeightsError(f"{cursor.path} is an E5S1 file of version {version}, expected version {VERSION}")
     hidden, layers, heads, feed_forward, vocabulary, positions, types, epsilon, block = cursor.unpack("7ifi")
     sizes = (hidden, layers, heads, feed_forward, vocabulary, positions, types)
-    if block != BLOCK or min(sizes) < 1 or hidden % heads or hidden % BLOCK or feed_forward % BLOCK:
+    divide = min(sizes) >= 1 and not (hidden % heads or hidden % BLOCK or feed_forward % BLOCK)
+    if block != BLOCK or not divide or not 0 < epsilon < 1:
         raise WeightsError(f"{cursor.path}: impossible header (sizes {sizes}, block {block}): the file is damaged")
+    # A model larger than the file, at four bits a weight, would take all memory before a tensor is missed.
+    weights = hidden * (vocabulary + positions + types + layers * (4 * hidden + 2 * feed_forward))
+    if weights // BLOCK * Q4_BLOCK.itemsize > len(cursor.content):
+        raise WeightsError(
+            f"{cursor.path} has {len(cursor.content)} bytes, too few for its {weights} weights: the file is truncated "
+            "or damaged"
+        )
     return BertConfig(
         vocab_size=vocabulary,
         hidden_size=hidden,
@@ -203,10 +213,18 @@ def _read_normalization(cursor: _Cursor) -> dict[str, str]:
     table = {}
     for _ in range(count):
         codepoint, length = cursor.unpack("IB")
-        table[chr(codepoint)] = "".join(map(chr, cursor.unpack(f"{length}I")))
+        table[_character(cursor, codepoint)] = "".join(_character(cursor, c) for c in cursor.unpack(f"{length}I"))
     if cursor.position != end:
         raise WeightsError(f"{cursor.path}: the normalisation table is not {size} bytes long: the file is damaged")
     return table
+
+
+def _character(cursor: _Cursor, codepoint: int) -> str:
+    if codepoint > sys.maxunicode or 0xD800 <= codepoint < 0xE000:  # the latter are halves of UTF-16's pairs
+        raise WeightsError(
+            f"{cursor.path}: expected characters in its normalisation table, got {codepoint}: the file is damaged"
+        )
+    return chr(codepoint)
 
 
 def _read_tensors(cursor: _Cursor, config: BertConfig) -> dict[str, torch.Tensor]:
@@ -225,6 +243,8 @@ def _read_tensors(cursor: _Cursor, config: BertConfig) -> dict[str, torch.Tensor
             place = f"{cursor.path}: tensor {name!r}"
             if size != shapes[target].numel():
                 raise WeightsError(f"{place} has {size} weights, expected {tuple(shapes[target])}")
+            if target in tensors:
+                raise WeightsError(f"{place} is there twice: the file is damaged")
             tensors[target] = _read_tensor(cursor, place, kind, size, offset, num_bytes).view(shapes[target])
     missing = [name for name, target in names.items() if target not in tensors]
     if missing:

@@ -11,7 +11,6 @@ languages lag, as with the towers of the paper.
 from __future__ import annotations
 
 import importlib.util
-import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -21,7 +20,6 @@ from typing import cast
 import timm
 import torch
 from PIL import Image
-from safetensors import SafetensorError, safe_open
 from timm.data import create_transform
 from torch import nn
 
@@ -30,7 +28,7 @@ from pecl.encoders.loading.e5 import build_bert, read_e5
 from pecl.encoders.loading.e5_tokenizer import build_tokenizer
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import WeightsError
-from pecl.files import sha256_file
+from pecl.files import check_regular, read_tensors, sha256_file
 
 TEXT_PREFIX = "query: "  # E5's own; as good without, within noise (docs/notes.md)
 TEXT_WIDTH = 384
@@ -160,13 +158,11 @@ def read_head(path: Path, name: str, width: int) -> nn.Linear:
         WeightsError: the file is missing, damaged, lacks the layer or holds one of another width.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            weight, bias = (
-                file.get_tensor(f"{name}.{part}").float() for part in ("weight", "bias")
-            )  # (D, width), (D,)
+        tensors, _ = read_tensors(path)
+        weight, bias = (tensors[f"{name}.{part}"].float() for part in ("weight", "bias"))  # (D, width), (D,)
     except FileNotFoundError as error:
         raise WeightsError(f"heads {path} are missing: scripts/train_mini_heads.py makes them") from error
-    except SafetensorError as error:
+    except (OSError, ValueError, KeyError) as error:
         raise WeightsError(f"cannot read {name} from {path}: {error}") from error
     if weight.ndim != 2 or weight.shape[1] != width or bias.shape != weight.shape[:1]:
         raise WeightsError(f"{path}: {name} has shape {tuple(weight.shape)}, expected (D, {width}) and a bias (D,)")
@@ -199,10 +195,11 @@ def _read_efficientnet(path: Path, backbone: nn.Module) -> dict[str, torch.Tenso
     is not wanted. Kinds (weight, running_mean, ...) and shapes are compared, so that no other network is taken for it.
     """
     try:
+        check_regular(path)
         entries = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise WeightsError(f"weights {path} are missing: expected a checkpoint of EfficientNet-Lite0") from error
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
+    except Exception as error:  # a damaged pickle makes torch raise errors of many kinds
         raise WeightsError(f"cannot read weights {path}: the file is damaged or not a PyTorch checkpoint") from error
     expected = backbone.state_dict()
     if not isinstance(entries, dict) or len(entries) != len(expected) + 2:

@@ -6,7 +6,7 @@ folder of its own. Source: the library's documentation, "Creating Custom Models"
 
 from __future__ import annotations
 
-import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from pecl.encoders.activations import ACTIVATIONS
 from pecl.encoders.loading.weights import check_names, read_json, read_state_dict, take_linear
 from pecl.encoders.pooling import POOLINGS
 from pecl.errors import WeightsError, unknown
+from pecl.files import load_json
 
 # The names by which pooling's older settings spelled the modes, one flag each.
 POOLING_FLAGS = {
@@ -73,7 +74,7 @@ def read_layout(folder: Path, dtype: torch.dtype) -> Layout:
         raise WeightsError(f"{folder / 'modules.json'} lists {listed}: expected a Transformer, then a Pooling")
     encoder, pooling = modules[0][1], modules[1][1]
     settings_file = encoder / "sentence_bert_config.json"
-    settings = read_json(settings_file) if settings_file.exists() else {}
+    settings = read_json(settings_file) if os.path.exists(settings_file) else {}  # False for any name
     if settings.get("do_lower_case"):
         raise WeightsError(f"{settings_file}: do_lower_case is not supported; use a tokenizer that lowers the case")
     prefix = _default_prompt(folder)
@@ -90,23 +91,29 @@ def _modules(folder: Path) -> list[tuple[str, Path]]:
     """Return the modules' class names and folders, in order."""
     path = folder / "modules.json"
     try:
-        entries = json.loads(path.read_text("utf-8"))
+        entries = load_json(path)
+        for place in (Path(entry["path"]) for entry in entries):
+            if place.is_absolute() or ".." in place.parts:
+                raise ValueError(f"{place} is outside the folder")
         return [(entry["type"].split(".")[-1], folder / entry["path"]) for entry in entries]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise WeightsError(f"{path}: expected a list of sentence-transformers modules ({error})") from error
 
 
 def _default_prompt(folder: Path) -> str:
     path = folder / "config_sentence_transformers.json"
     settings = read_json(path) if path.exists() else {}
-    name = settings.get("default_prompt_name")
-    return settings.get("prompts", {}).get(name, "") if name else ""
+    name, prompts = settings.get("default_prompt_name"), settings.get("prompts", {})
+    prompt = prompts.get(str(name), "") if name and isinstance(prompts, dict) else ""
+    if not isinstance(prompt, str):
+        raise WeightsError(f"{path}: the prompt {name!r} is a {type(prompt).__name__}, expected text")
+    return prompt
 
 
 def _pooling(path: Path, text_prefix: str) -> str:
     settings = read_json(path)
     modes = settings.get("pooling_mode") or [mode for flag, mode in POOLING_FLAGS.items() if settings.get(flag)]
-    modes = [modes] if isinstance(modes, str) else modes
+    modes = [str(mode) for mode in modes] if isinstance(modes, list) else [str(modes)]
     if len(modes) != 1 or modes[0] not in POOLINGS:
         raise WeightsError(f"{path}: {unknown('pooling', '+'.join(modes), POOLINGS)}")
     if text_prefix and not settings.get("include_prompt", True):

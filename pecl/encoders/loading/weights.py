@@ -5,8 +5,8 @@ One file or shards, safetensors or `.bin`, memory-mapped; a model is checked wei
 
 from __future__ import annotations
 
-import json
 import logging
+import os
 import pickle
 import re
 import zipfile
@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 from transformers import CONFIG_MAPPING, PretrainedConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from pecl.errors import WeightsError, suggest
+from pecl.errors import WeightsError, one_line, suggest
+from pecl.files import load_json, open_regular
 
 logger = logging.getLogger(__name__)
 
@@ -45,11 +45,13 @@ def read_json(path: Path) -> dict[str, Any]:
         WeightsError: the file is missing, cut short or no JSON object.
     """
     try:
-        document = json.loads(path.read_text("utf-8"))
-    except OSError as error:
+        document = load_json(path)
+    except FileNotFoundError as error:
         raise WeightsError(
             f"{path.parent} lacks {path.name}: expected the folder of a whole checkpoint, not a partial download"
         ) from error
+    except OSError as error:
+        raise WeightsError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
         raise WeightsError(f"{path}: expected JSON ({error}): the file is damaged or cut short") from error
     if not isinstance(document, dict):
@@ -68,8 +70,8 @@ def weight_files(folder: Path) -> list[Path]:
             return [folder / name]
         index = folder / f"{name}.index.json"
         if index.exists():
-            shards = sorted(set(read_json(index).get("weight_map", {}).values()))
-            missing = [shard for shard in shards if not (folder / shard).exists()]
+            shards = _shards(index)
+            missing = [shard for shard in shards if not os.path.exists(folder / shard)]  # False for any name
             if missing or not shards:
                 raise WeightsError(
                     f"{folder} lacks {len(missing)} of the {len(shards)} shards that {index.name} names, "
@@ -80,6 +82,16 @@ def weight_files(folder: Path) -> list[Path]:
         f"{folder} holds no weights: expected {' or '.join(SINGLE_FILES)}, or shards with an index; "
         "fetch the whole checkpoint"
     )
+
+
+def _shards(index: Path) -> list[str]:
+    """Return the names of the shards that an index lists, each a file of the index's own folder."""
+    weight_map = read_json(index).get("weight_map", {})
+    names = list(weight_map.values()) if isinstance(weight_map, dict) else [weight_map]
+    for name in names:
+        if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
+            raise WeightsError(f"{index}: weight_map names {name!r}, expected files of its folder")
+    return sorted(set(names))
 
 
 def read_state_dict(folder: Path) -> dict[str, torch.Tensor]:
@@ -101,16 +113,18 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         WeightsError: the file is cut short, damaged, a Git LFS pointer, or holds anything but tensors.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             if file.read(len(GIT_LFS_POINTER)) == GIT_LFS_POINTER:
                 raise WeightsError(f"{path} is a Git LFS pointer, not the weights: run `git lfs pull` in its folder")
         if path.suffix == ".safetensors":
             return load_file(path)
         # Only the zip format, torch's since 1.6, can be mapped.
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except WeightsError:
+        raise
     except pickle.UnpicklingError as error:  # torch's own words would advise to run what the file holds
         raise WeightsError(f"{path} is damaged, or holds more than tensors, which is never loaded") from error
-    except (SafetensorError, RuntimeError, EOFError, OSError) as error:
+    except Exception as error:  # what a damaged file makes safetensors and torch raise is of many kinds
         reason = str(error).splitlines()[0].partition(". ")[0] if str(error) else type(error).__name__
         raise WeightsError(f"{path} is damaged or cut short ({reason}): delete it and fetch it anew") from error
     if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
@@ -158,7 +172,7 @@ def read_config(folder: Path) -> PretrainedConfig:
         WeightsError: config.json is missing or damaged, or names an architecture that transformers does not have.
     """
     values = read_json(folder / "config.json")
-    model_type = values.pop("model_type", None)
+    model_type = str(values.pop("model_type", None))
     if model_type not in CONFIG_MAPPING:
         raise WeightsError(
             f"{folder / 'config.json'} has the model_type {model_type!r}, which transformers does not know"
@@ -166,8 +180,8 @@ def read_config(folder: Path) -> PretrainedConfig:
         )
     try:
         return CONFIG_MAPPING[model_type].from_dict(values)
-    except (TypeError, ValueError) as error:
-        raise WeightsError(f"{folder / 'config.json'}: expected a config of {model_type}: {error}") from error
+    except Exception as error:  # transformers has checks of its own for each architecture
+        raise WeightsError(f"{folder / 'config.json'}: expected a config of {model_type}: {one_line(error)}") from error
 
 
 def build_model(

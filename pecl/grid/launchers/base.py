@@ -10,11 +10,13 @@ from typing import Literal, Protocol
 import yaml
 
 from pecl.config import ALIGNMENTS, ENGINES, TRAIN_ON, ExperimentConfig, make_config
-from pecl.errors import ConfigError, OutputError, PeclError
-from pecl.options import Registry
+from pecl.errors import ConfigError, OutputError, PeclError, one_line
+from pecl.files import parse_yaml
+from pecl.options import Registry, is_text
 
 # Exit statuses of a worker beside 0 (its results are written, complete or failed): see sysexits.h
 BAD_INPUT, CANNOT_WRITE, BUSY = 2, 73, 75
+_TASK_LIMIT = 1 << 24  # characters of a task
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,18 @@ class Task:
         Raises:
             ConfigError: it is not such a file.
         """
-        document = yaml.safe_load(text)
+        try:
+            document = parse_yaml(text, _TASK_LIMIT)
+        except (yaml.YAMLError, ValueError) as error:
+            raise ConfigError(f"task: expected YAML: {one_line(error)}") from error
         if not isinstance(document, dict) or set(document) != {"folder", "runs"}:
             raise ConfigError("task: expected a mapping with `folder` and `runs`")
-        configs = tuple(make_config(values, f"task, run {i}") for i, values in enumerate(document["runs"], 1))
-        return cls(configs), document["folder"]
+        folder, runs = document["folder"], document["runs"]
+        if not isinstance(folder, str) or not is_text(folder):
+            raise ConfigError(f"task: folder: expected text, got {folder!r}")
+        if not isinstance(runs, list) or not runs or not all(isinstance(values, dict) for values in runs):
+            raise ConfigError("task: runs: expected a list of one mapping or more, each a config")
+        return cls(tuple(make_config(values, f"task, run {i}") for i, values in enumerate(runs, 1))), folder
 
 
 def gpus_needed(device: str) -> int:

@@ -13,6 +13,7 @@ from pecl.report.plots.curves import draw_curves
 from pecl.report.plots.grid import draw_heat_map
 from pecl.report.plots.recall import draw_gap_closed, draw_recall
 from pecl.report.plots.style import FORMATS, NotDrawn, Plot
+from pecl.report.tables.formats import escape_markdown
 from pecl.results.result import Result
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,8 @@ def write_plots(drawing: Drawing, folder: str | Path) -> list[Path]:
         write_bytes(folder / f"{plot.name}.{kind}", plot.render(kind)) for plot in drawing.plots for kind in FORMATS
     ]
     # No JSON: the folder may lie among results, whose every JSON file is read as one.
-    said = [f"**{plot.title}** (`{plot.name}`). {plot.said()}\n" for plot in drawing.plots]
-    said += [f"`{name}` is not drawn: {reason}.\n" for name, reason in drawing.not_drawn.items()]
+    said = [
+        f"**{escape_markdown(plot.title)}** (`{plot.name}`). {escape_markdown(plot.said())}\n" for plot in drawing.plots
+    ]
+    said += [f"`{name}` is not drawn: {escape_markdown(reason)}.\n" for name, reason in drawing.not_drawn.items()]
     return [*paths, write_text(folder / "captions.md", "\n".join(said))]

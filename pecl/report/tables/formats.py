@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from pecl.errors import printable
 from pecl.report.tables.table import Table
 
 _LATEX = {
@@ -18,26 +19,29 @@ _LATEX = {
     "<": r"$<$", ">": r"$>$", **{sign: f"\\{sign}" for sign in "&%$#_{}"},
 }  # fmt: skip
 _SIGNED = re.compile(r"(?<![\w.$-])[-+]\d[\d.]*")  # a hyphen before a number is a minus sign
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # line breaks among them
+_FORMULA = re.compile(r"(?![-+][\d.]+(e[-+]?\d+)?$)[=+\-@\t\r]", re.IGNORECASE)  # how one begins, but not a number
 _NUMERIC = re.compile(r"[-+\[\d]")
 
 
 def text_table(table: pd.DataFrame) -> str:
     """Return a table as text."""
-    return table.to_string(index=False, na_rep="-")
+    shown = table.map(lambda value: printable(value) if isinstance(value, str) else value)
+    return shown.to_string(index=False, na_rep="-")
 
 
 def to_text(tables: Sequence[Table]) -> str:
     """Return tables as plain text, those of a group under its heading."""
     return _by_heading(
         tables,
-        lambda heading: f"== {heading} ==",
-        lambda table: f"{table.title}\n{text_table(table.shown)}\n({table.note})",
+        lambda heading: f"== {_one_line(heading)} ==",
+        lambda table: f"{_one_line(table.title)}\n{text_table(table.shown)}\n({_one_line(table.note)})",
     )
 
 
 def to_markdown(tables: Sequence[Table]) -> str:
     """Return tables as GitHub Markdown."""
-    return _by_heading(tables, lambda heading: f"## {_escape_markdown(heading)}", _markdown)
+    return _by_heading(tables, lambda heading: f"## {escape_markdown(heading)}", _markdown)
 
 
 def to_latex(tables: Sequence[Table]) -> str:
@@ -45,17 +49,21 @@ def to_latex(tables: Sequence[Table]) -> str:
     count = itertools.count(1)
     return _by_heading(
         tables,
-        lambda heading: f"% {heading}",
+        lambda heading: f"% {_one_line(heading)}",
         lambda table: _latex(table, f"tab:{table.name}-{next(count)}"),
     )
 
 
 def to_csv(tables: Sequence[Table]) -> str:
-    """Return tables of one name as one long table of raw values: seeds and run ids joined by spaces, no notes."""
+    """Return tables of one name as one long table of raw values: seeds and run ids joined by spaces, no notes.
+
+    Text that a spreadsheet would take for a formula begins with an apostrophe.
+    """
     rows = pd.concat([table.rows for table in tables], ignore_index=True)
     joined = rows.map(lambda value: " ".join(map(str, value)) if isinstance(value, list) else value)
+    safe = joined.map(lambda value: _csv_text(value) if isinstance(value, str) else value)
     buffer = io.StringIO()
-    joined.to_csv(buffer, index=False, lineterminator="\n")
+    safe.to_csv(buffer, index=False, lineterminator="\n")
     return buffer.getvalue()
 
 
@@ -92,15 +100,25 @@ def _blocks(tables: Sequence[Table], head: Callable[[str], str], body: Callable[
 
 
 def _markdown(table: Table) -> str:
-    header = [_escape_markdown(name) for name in table.shown.columns]
+    header = [escape_markdown(name) for name in table.shown.columns]
     rule = ["---:" if numeric else "---" for numeric in _numeric_columns(table.shown)]
-    rows = [[_escape_markdown(field) for field in row] for row in table.shown.itertuples(index=False)]
+    rows = [[escape_markdown(field) for field in row] for row in table.shown.itertuples(index=False)]
     lines = [f"| {' | '.join(row)} |" for row in [header, rule, *rows]]
-    return f"**{_escape_markdown(table.title)}**\n\n" + "\n".join(lines) + f"\n\n{_escape_markdown(table.note)}"
+    return f"**{escape_markdown(table.title)}**\n\n" + "\n".join(lines) + f"\n\n{escape_markdown(table.note)}"
 
 
-def _escape_markdown(field: object) -> str:
-    return re.sub(r"([\\|`*<])", r"\\\1", str(field)).replace("\n", " ")
+def _csv_text(text: str) -> str:
+    return "'" * bool(_FORMULA.match(text)) + _one_line(text)
+
+
+def escape_markdown(field: object) -> str:
+    """Return text that Markdown shows as it is: on one line, without code, HTML or links."""
+    return re.sub(r"([\\|`*<]|\](?=[(\[:]))", r"\\\1", _one_line(field))
+
+
+def _one_line(field: object) -> str:
+    """Return text without line breaks and other control characters."""
+    return _CONTROLS.sub(" ", str(field))
 
 
 def _latex(table: Table, label: str) -> str:
@@ -128,8 +146,9 @@ def _latex(table: Table, label: str) -> str:
 
 
 def _escape_latex(field: object) -> str:
-    marked = _SIGNED.sub(lambda found: f"\0{found.group()}\0", str(field))  # NUL: a dollar of mathematics
-    return "".join(_LATEX.get(sign, sign) for sign in marked.replace("\n", " ")).replace("\0", "$")
+    # NUL takes the place of the dollar of mathematics
+    marked = _SIGNED.sub(lambda found: f"\0{found.group()}\0", _one_line(field))
+    return "".join(_LATEX.get(sign, sign) for sign in marked).replace("\0", "$")
 
 
 def _numeric_columns(table: pd.DataFrame) -> list[bool]:

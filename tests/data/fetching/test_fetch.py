@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from email.utils import formatdate
 from functools import partial
 
@@ -285,3 +286,58 @@ def test_a_redirect_on_the_same_machine_is_followed(server, tmp_path):
     server.faults[PATH] = [status(302, Location=f"{server.url}/moved")]
     fetch(server, tmp_path / "a")
     assert (tmp_path / "a").read_bytes() == CONTENT
+
+
+def endless(handler, content):
+    """A fault: send without a length, and without an end."""
+    handler.send_response(200)
+    handler.end_headers()
+    while not handler.server.closing.is_set():
+        handler.wfile.write(bytes(1 << 16))
+
+
+def trickle(handler, content):
+    """A fault: promise all, and send a byte now and then."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(content)))
+    handler.end_headers()
+    while not handler.server.closing.wait(0.02):
+        handler.wfile.write(b"x")
+        handler.wfile.flush()
+
+
+def test_a_server_that_sends_without_end_is_left(server, tmp_path):
+    server.faults[PATH] = [endless] * 5
+    with pytest.raises(FetchError, match="sends more than 1,000,000 bytes"):
+        fetch(server, tmp_path / "a", policy=replace(FAST, max_bytes=1_000_000))
+    assert files_in(tmp_path) == []
+    assert len(server.seen(PATH)) == 1
+
+
+def test_a_file_that_is_announced_as_too_large_is_not_begun(server, tmp_path):
+    with pytest.raises(FetchError, match="announces 200,000 bytes, expected at most 199,999"):
+        fetch(server, tmp_path / "a", policy=replace(FAST, max_bytes=len(CONTENT) - 1))
+    assert files_in(tmp_path) == []
+    fetch(server, tmp_path / "a", policy=replace(FAST, max_bytes=len(CONTENT)))
+
+
+def test_a_server_that_trickles_is_given_up(server, tmp_path):
+    server.faults[PATH] = [trickle] * 5
+    began = time.monotonic()
+    with pytest.raises(FetchError, match="less than 1,024 bytes a second"):
+        fetch(server, tmp_path / "a", policy=replace(FAST, attempts=2))
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize("validator", [b"\xff\xfe", b'"a\r\nHost: b"', b"x" * 5000], ids=["bytes", "lines", "long"])
+def test_a_damaged_validator_begins_anew(server, tmp_path, validator):
+    (tmp_path / "a.part").write_bytes(b"wrong")
+    (tmp_path / "a.part.validator").write_bytes(validator)
+    fetch(server, tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("header", ["\xb2", "9" * 5000, "Mon, 99 Foo 99999 99:99:99 GMT", "x"])
+def test_a_retry_after_that_makes_no_sense_is_passed_over(server, tmp_path, header):
+    server.faults[PATH] = [status(503, Retry_After=header)]
+    fetch(server, tmp_path / "a")

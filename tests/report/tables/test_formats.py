@@ -134,3 +134,39 @@ def test_text_has_the_heading_once_a_group_and_a_note_below_each_table(results):
     assert all(f"({table.note})" in text for table in made.tables)
     assert "nan" not in text.lower()
     assert text_table(pd.DataFrame({"a": ["x"]})).split() == ["a", "x"]
+
+
+HOSTILE = "x\n\\input{/etc/passwd}\r\u2028\0\x1b[2J[a](javascript:alert(1))"
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "latex"])
+def test_a_name_of_several_lines_stays_on_its_line(results, form):
+    (table,) = report(results).named("routes")
+    hostile = replace(
+        table, group=replace(table.group, dataset=HOSTILE), title=HOSTILE, remarks=(HOSTILE,), shown=table.shown.copy()
+    )
+    hostile.shown.iloc[0, 0] = HOSTILE
+    plain = FORMATS[form].write([table])
+    text = FORMATS[form].write([hostile])
+    assert len(text.splitlines()) == len(plain.splitlines())
+    if form != "text":  # what a terminal shows is escaped where it is printed
+        assert all(sign == "\n" or sign.isprintable() for sign in text)
+    if form == "latex":
+        assert not re.search(r"^[^%]*\\input", text, re.MULTILINE)
+
+
+def test_markdown_has_no_links_of_a_names_making(results):
+    (table,) = report(results).named("routes")
+    text = FORMATS["markdown"].write([replace(table, title="[a](javascript:x) [b][c] [d]: e <f>")])
+    assert not re.search(r"(?<!\\)\][(\[:]", text)
+    assert "[+0." in text  # an interval needs no escape
+
+
+def test_csv_begins_no_field_as_a_formula(results):
+    (table,) = report(results).named("routes")
+    texts = ["=1+1", "+cmd", "-x", "@sum", "\t=1", "\r=1", "-0.5", "+1e-4", "de", "-"]
+    rows = pd.DataFrame({"language": texts, "mean": [-0.5] * len(texts)})
+    read = list(csv.DictReader(io.StringIO(FORMATS["csv"].write([replace(table, rows=rows)]), newline="")))
+    escaped = ["'=1+1", "'+cmd", "'-x", "'@sum", "' =1", "' =1", "-0.5", "+1e-4", "de", "'-"]
+    assert [row["language"] for row in read] == escaped
+    assert {row["mean"] for row in read} == {"-0.5"}

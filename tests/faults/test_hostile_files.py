@@ -1,0 +1,159 @@
+"""Files made to hang, to fill the memory or to end in a traceback: each is refused at once, within limits."""
+
+import gzip
+import json
+import os
+import signal
+import struct
+
+import pytest
+from helpers.report_results import train
+
+from pecl.adapters.formats.files import load_adapter_file
+from pecl.adapters.formats.opendelta import load_released_checkpoint
+from pecl.config import read_yaml
+from pecl.data import captions
+from pecl.data.captions import ImageFiles, read_captions
+from pecl.data.own.tables import read_table
+from pecl.data.provenance import read_provenance
+from pecl.encoders.loading.e5 import read_e5
+from pecl.encoders.loading.weights import read_json, read_tensors
+from pecl.errors import ConfigError, DataError, PeclError
+from pecl.files import JSON_LIMIT, parse_json, parse_yaml, read_bytes_limited
+from pecl.files import read_tensors as read_safetensors
+from pecl.grid.configs import expand
+from pecl.results.result import read_result
+from pecl.training.state import load_state
+
+
+@pytest.fixture(autouse=True)
+def at_once():
+    """End a test that hangs."""
+    signal.alarm(20)
+    yield
+    signal.alarm(0)
+
+
+READERS = {
+    "config.yaml": read_yaml,
+    "result.json": read_result,
+    "table.csv": read_table,
+    "table.parquet": read_table,
+    "captions.txt": read_captions,
+    "captions.txt.gz": read_captions,
+    "config.json": read_json,
+    "e5.bin": read_e5,
+    "model.safetensors": read_tensors,
+    "model.bin": read_tensors,
+    "adapter.safetensors": load_adapter_file,
+    "best.ckpt": load_released_checkpoint,
+    "state.safetensors": lambda path: load_state(path, ""),
+    "image.png": lambda path: ImageFiles((path,)).load(0),
+    "hashed.png": lambda path: ImageFiles((path,)).fingerprint(0),
+    "de.txt.provenance.json": lambda path: read_provenance(path.with_name("de.txt")),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
+def test_what_is_no_regular_file_is_refused_without_waiting(tmp_path, name, make):
+    make(tmp_path / name)
+    with pytest.raises(PeclError, match=name):
+        READERS[name](tmp_path / name)
+
+
+def test_no_more_is_read_than_the_limit(tmp_path):
+    (tmp_path / "a").write_bytes(b"12345")
+    assert read_bytes_limited(tmp_path / "a", 5) == b"12345"
+    with pytest.raises(OSError, match="larger than 4 bytes"):
+        read_bytes_limited(tmp_path / "a", 4)
+    with open(tmp_path / "result.json", "wb") as file:
+        file.truncate(JSON_LIMIT + 1)
+    with pytest.raises(DataError, match=r"result\.json cannot be read .*larger than"):
+        read_result(tmp_path / "result.json")
+
+
+def test_a_gzip_bomb_is_not_unpacked(tmp_path, monkeypatch):
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress(b"x" * 2000))
+    assert len(read_captions(tmp_path / "a.txt")[0]) == 2000
+    monkeypatch.setattr(captions, "TEXT_LIMIT", 1000)
+    with pytest.raises(DataError, match="unpacks to more than 1,000 bytes"):
+        read_captions(tmp_path / "a.txt")
+
+
+def test_aliases_tags_and_depth_of_yaml(tmp_path):
+    bomb = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True))
+    for text, message in (
+        (bomb, "line 2: expected YAML: an alias is not allowed"),
+        ("a: !!python/object/apply:os.system [id]", "line 1: expected YAML: a tag is not allowed"),
+        ("a: " + "[" * 3000, "more than 64 deep"),
+        ("shots: " + "9" * 5000, "expected YAML"),
+        ("a: 2001-99-99", "expected YAML"),
+        ("a: " + "x" * (1 << 17), "larger than"),
+    ):
+        (tmp_path / "a.yaml").write_text(text)
+        with pytest.raises(ConfigError, match=message):
+            read_yaml(tmp_path / "a.yaml")
+    assert parse_yaml("a: &x [1, 2.5, yes, de]") == {"a": [1, 2.5, True, "de"]}  # an anchor alone is harmless
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" * 65 + "]" * 65, "64 deep"),
+        ("[" * 100_000, "64 deep"),
+        ('{"a":' * 65 + "1" + "}" * 65, "64 deep"),
+        ("9" * 5000, "digits"),
+        ("9" * 4000, "64 bits"),
+        ("[-18446744073709551616]", "64 bits"),
+        ('["\\ud800"]', "half a character"),
+        ('{"\\udfff": 1}', "half a character"),
+        (b'"\xed\xa0\x80"', "decode"),
+        (b"\xff", "decode"),
+        ("", "Expecting value"),
+        ("{'a': 1}", "Expecting property name"),
+    ],
+)
+def test_json_beyond_the_limits_is_a_value_error(text, message):
+    with pytest.raises(ValueError, match=message):
+        parse_json(text)
+
+
+def test_json_within_the_limits_is_read_as_ever():
+    for document in (
+        json.loads("[" * 64 + "]" * 64),
+        [2**64 - 1, -(2**64) + 1, 1e300, None, True, "\U0001f436 \x1b"],
+        {},
+    ):
+        assert parse_json(json.dumps(document)) == document
+    assert parse_json('{"a": 1, "a": [NaN, -Infinity, 1e999]}')["a"][1:] == [float("-inf"), float("inf")]
+
+
+def test_a_hostile_line_of_jsonl_is_one_problem(tmp_path):
+    lines = ['{"en": "a"}', "[" * 5000, '{"en": ' + "9" * 5000 + "}"]
+    lines.append(json.dumps({f"c{i}": "x" for i in range(2000)}))
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    table = read_table(tmp_path / "a.jsonl")
+    assert [problem.line for problem in table.problems] == [2, 3, 4]
+    assert (table.columns, len(table.rows)) == (["en"], 1)
+
+
+def test_a_grid_of_too_many_combinations_is_refused_and_not_begun():
+    with pytest.raises(ConfigError, match="expected lists with at most 100,000 combinations, got 1000000"):
+        expand({"seed": list(range(1000)), "split_seed": list(range(1000))})
+
+
+def test_the_length_of_a_safetensors_header_is_not_believed(tmp_path):
+    for length in (2**64 - 1, 2**63, 10**9, 100):
+        (tmp_path / "a").write_bytes(struct.pack("<Q", length) + b'{"a": 1}')
+        with pytest.raises(ValueError, match=r"(?i)header"):
+            read_safetensors(tmp_path / "a")
+
+
+@pytest.mark.parametrize("field", ["run_id", "language", "route", "manifest"])
+def test_a_result_names_no_files_elsewhere(tmp_path, field):
+    document = train(4, 6).to_json()
+    {"run_id": document, "manifest": document["data"]}.get(field, document["config"])[field] = "../../x"
+    (tmp_path / "result.json").write_text(json.dumps(document))
+    with pytest.raises(DataError, match=rf"{field} is '\.\./\.\./x', expected letters"):
+        read_result(tmp_path / "result.json")

@@ -1,0 +1,103 @@
+"""Every file is hostile: whatever lies in it, a parser returns, or raises one sentence that names the file."""
+
+import os
+import random
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from helpers.parsers import damage, make_parsers
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from pecl.errors import PeclError
+
+NAMES = (
+    *("yaml", "task", "result", "manifest", "retrieved", "csv", "tsv", "jsonl", "parquet", "captions", "gzip"),
+    *("downloads", "provenance", "validator", "state", "adapter", "peft config", "peft weights", "released", "weights"),
+    *("bin", "heads", "index", "model config", "modules", "pooling", "prompts", "E5S1"),
+)
+
+
+@pytest.fixture(scope="module")
+def parsers(tmp_path_factory):
+    return make_parsers(tmp_path_factory.mktemp("sound"))
+
+
+@pytest.fixture(scope="module")
+def place(parsers, tmp_path_factory):
+    """Return a function: name of a parser -> path of its file, with what belongs beside it."""
+
+    def prepare(name):
+        folder = tmp_path_factory.mktemp("parser")
+        for path, content in {parsers[name].path: b"", **parsers[name].beside}.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(content)
+        return folder / parsers[name].path
+
+    return prepare
+
+
+def test_every_parser_is_fuzzed(parsers):
+    assert set(parsers) == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sound_files_are_read(parsers, place, name):
+    path = place(name)
+    for content in parsers[name].sound:
+        path.write_bytes(content)
+        parsers[name].read(path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_damaged_file_is_one_sentence(parsers, place, name):
+    fuzz(parsers[name], place(name), 200)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_ten_thousand_damaged_files_are_one_sentence_each(parsers, place, name):
+    fuzz(parsers[name], place(name), 10_000)
+
+
+def fuzz(parser, path, examples):
+    refused = []
+
+    @settings(max_examples=examples, database=None, phases=[Phase.generate])  # a seed has nothing to shrink
+    @given(st.integers(0, 2**64))
+    def check(seed):
+        path.write_bytes(damage(random.Random(seed), parser.sound))
+        refused.append(is_refused(parser, path))
+
+    check()
+    assert any(refused) or parser.path.endswith((".validator", ".txt")), "no damage was noticed: is the file read?"
+
+
+def is_refused(parser, path):
+    """Say whether the file is refused; an error must be a sentence of ours, which names the file or its folder."""
+    try:
+        parser.read(path)
+    except PeclError as error:
+        sentence = str(error)
+    else:
+        return False
+    assert "\n" not in sentence
+    assert (
+        path.name in sentence or str(path.parent) in sentence or path.name == "task.yaml"
+    )  # a task may come by a pipe
+    return True
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("atheris") is None, reason="needs atheris: pip install atheris")
+@pytest.mark.parametrize("name", NAMES)
+def test_atheris_finds_no_other_error(tmp_path, name):
+    job = [sys.executable, "-m", "helpers.fuzz_with_atheris", name, str(tmp_path), "-runs=10000", "-timeout=20"]
+    tests = Path(__file__).parents[1]
+    paths = os.pathsep.join([str(tests), str(tests.parent)])
+    done = subprocess.run(job, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths}, timeout=1200)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "Done 10000 runs" in done.stderr
