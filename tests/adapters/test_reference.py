@@ -343,8 +343,8 @@ def test_what_cannot_be_merged_says_why(spec, reason):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("lora:r=33", "rank 33 does not fit .* expected 1 to 32"),
-        ("bottleneck:bottleneck_dim=33", "expected 1 to 32"),
+        ("lora:r=33", "r: expected 1 to 32 .* got 33"),
+        ("bottleneck:bottleneck_dim=33", "bottleneck_dim: expected 1 to the layer's width 32, got 33"),
         ("compacter:reduction_factor=16", "phm_dim: expected a divisor .* 32 // 16 = 2, got 4"),
         ("compacter:reduction_factor=64", "phm_dim"),
         ("soft_prompt:num_virtual_tokens=20", "within the 138 positions .* got 20 vectors .* 128 tokens"),
@@ -377,7 +377,17 @@ def test_tower_without_head_and_second_adapter_and_unknown_architecture():
 
 
 @pytest.mark.parametrize(
-    ("slots", "message"), [([0, 1], "expected .6,.: one slot"), ([0] * 5 + [2], "has slots 0 to 1"), ([-1] * 6, "-1")]
+    ("slots", "message"),
+    [
+        ([0, 1], "expected the shape .6,., one slot"),
+        ([0] * 5 + [2], "slots: expected 0 to 1, got 0 to 2"),
+        ([-1] * 6, "-1"),
+    ],
+    [
+        ([0, 1], "expected the shape .6,., one slot"),
+        ([0] * 5 + [2], "slots: expected 0 to 1, got 0 to 2"),
+        ([-1] * 6, "-1"),
+    ],
 )
 def test_wrong_slots_are_named(slots, message):
     tower = tower_of("bert")

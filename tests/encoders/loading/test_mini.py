@@ -140,7 +140,7 @@ def test_foreign_checkpoints_are_refused(tmp_path):
     with pytest.raises(WeightsError, match="are missing"):
         load_mini_image(path, heads=None)
     path.write_bytes(b"\x80\x04 no checkpoint")
-    with pytest.raises(WeightsError, match="damaged or no PyTorch checkpoint"):
+    with pytest.raises(WeightsError, match="damaged or not a PyTorch checkpoint"):
         load_mini_image(path, heads=None)
     torch.save({"weight": torch.zeros(3)}, path)
     with pytest.raises(WeightsError, match="expected the 296 named tensors"):

@@ -32,7 +32,7 @@ from pecl.report.plots import draw_plots
 from pecl.report.tables import report
 from pecl.results.parts import Fleet
 from pecl.results.result import Result
-from pecl.results.side_files import manifest_path
+from pecl.results.side_files import manifest_path, write_manifest
 
 INJECTED = "<script>document.title='owned'</script> \"quotes\" & </script><!-- 'ein Hund'"
 RANKS = st.lists(st.tuples(st.integers(1, 50), st.integers(1, 50)), min_size=1, max_size=80)
@@ -216,7 +216,8 @@ def test_other_data_are_refused_and_nothing_is_written(made, tmp_path):
 
 def test_other_pictures_are_refused(made, tmp_path):
     path = manifest_path(tmp_path, made[0].data.manifest)
-    path.write_text(path.read_text("utf-8").replace(".png", ".jpg"), "utf-8")
+    name = write_manifest(tmp_path, json.loads(path.read_text("utf-8").replace(".png", ".jpg")))
+    made = [replace(one, data=replace(one.data, manifest=name)) for one in made]
     with pytest.raises(DataError, match="its gallery differs"):
         page_of(tmp_path / "html", made)
 
