@@ -343,8 +343,8 @@ def test_what_cannot_be_merged_says_why(spec, reason):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("lora:r=33", "lora: r: expected 1 to 32 in a layer"),
-        ("bottleneck:bottleneck_dim=33", "expected 1 to the layer's width 32"),
+        ("lora:r=33", "r: expected 1 to 32 .* got 33"),
+        ("bottleneck:bottleneck_dim=33", "bottleneck_dim: expected 1 to the layer's width 32, got 33"),
         ("compacter:reduction_factor=16", "phm_dim: expected a divisor .* 32 // 16 = 2, got 4"),
         ("compacter:reduction_factor=64", "phm_dim"),
         ("soft_prompt:num_virtual_tokens=20", "within the 138 positions .* got 20 vectors .* 128 tokens"),

@@ -39,5 +39,5 @@ def test_wrong_slots_are_refused():
     rows = SlotRows(2)
     with pytest.raises(ValueError, match=r"expected the shape \(3,\)"):
         rows.select(torch.tensor([0, 1]), 3)
-    with pytest.raises(ValueError, match="slots: expected 0 to 1"):
+    with pytest.raises(ValueError, match="slots: expected 0 to 1, got 0 to 2"):
         rows.select(torch.tensor([0, 2]), 2)

@@ -57,7 +57,7 @@ def config_strategy(config_class):
         bool: st.booleans(),
         int: st.integers(1, 9),
         float: st.floats(0, 1, allow_nan=False),
-        str: st.text(min_size=1, max_size=8),
+        str: st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8),
     }
 
     def values(item):

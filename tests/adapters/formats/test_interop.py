@@ -94,8 +94,8 @@ def test_pecl_loads_what_peft_writes(architecture, name, tmp_path):
         ({"arrow_config": {"top_k": 3}}, "arrow_config"),
         ({"kasa_config": {"beta": 1.0}}, "kasa_config"),
         ({"init_lora_weights": "pissa"}, "init_lora_weights: .* got 'pissa'"),
-        ({"r": "eight"}, "r, lora_alpha: expected numbers, got 'eight'"),
-        ({"r": None}, "r, lora_alpha: expected numbers, got None"),
+        ({"r": "eight"}, "r: expected a whole number, got 'eight'"),
+        ({"r": None}, "r: expected a whole number, got None"),
     ],
 )
 def test_peft_adapters_that_pecl_cannot_compute_are_refused(change, message, tmp_path):

@@ -215,8 +215,8 @@ def test_other_data_are_refused_and_nothing_is_written(made, tmp_path):
 
 
 def test_other_pictures_are_refused(made, tmp_path):
-    manifest = manifest_path(tmp_path, made[0].data.manifest).read_text("utf-8")
-    name = write_manifest(tmp_path, json.loads(manifest.replace(".png", ".jpg")))
+    path = manifest_path(tmp_path, made[0].data.manifest)
+    name = write_manifest(tmp_path, json.loads(path.read_text("utf-8").replace(".png", ".jpg")))
     made = [replace(one, data=replace(one.data, manifest=name)) for one in made]
     with pytest.raises(DataError, match="its gallery differs"):
         page_of(tmp_path / "html", made)
