@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 
@@ -98,6 +99,15 @@ def test_a_killed_run_leaves_whole_batches(cache):
     assert translator.batches == [["x"]]
     with cache._connected() as connection:
         assert connection.execute("SELECT count(*) FROM checked_translations WHERE key = 'half'").fetchone() == (0,)
+
+
+def test_a_translation_that_was_changed_in_the_cache_is_made_anew(tmp_path, caplog):
+    cache, identity = TranslationCache(tmp_path / "c.sqlite"), {"model": "x"}
+    cache.put(identity, {"a dog": "ein Hund", "a cat": "eine Katze"})
+    with sqlite3.connect(cache.path) as connection:
+        connection.execute("UPDATE checked_translations SET text = 'ein Mund' WHERE text = 'ein Hund'")
+    assert cache.get(identity, ["a dog", "a cat"]) == {"a cat": "eine Katze"}
+    assert "the translation of 'a dog' is damaged" in caplog.text
 
 
 def test_a_file_that_is_no_cache_is_named(cache):
