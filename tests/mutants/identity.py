@@ -770,8 +770,8 @@ _PREPARE = [
     Mutant(
         "the training images of the test part",
         "pecl/experiment/prepared.py",
-        'self.images[[self.data.image_index[i] for i in self.parts["train"]]]',
-        'self.images[[self.data.image_index[i] for i in self.parts["test"]]][: len(self.parts["train"])]',
+        'self.images[[image_index[i] for i in self.parts["train"]]]',
+        'self.images[[image_index[i] for i in self.parts["test"]]][: len(self.parts["train"])]',
         _PREPARED,
         science=True,
     ),
@@ -810,7 +810,7 @@ _PREPARE = [
     Mutant(
         "text to train on left out of a result",
         "pecl/experiment/record.py",
-        "translations=text and TrainingText(text.dataset, text.hashes(), text.provenance),",
+        "translations=None if text is None else TrainingText(text.dataset, text.hashes(), text.provenance),",
         "translations=None,",
         _RESULTS,
         science=True,

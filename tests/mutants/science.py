@@ -81,7 +81,7 @@ _FAULTS: dict[str, list[tuple[str, str, str, str]]] = {
     "pecl/experiment/prepared.py": [
         (
             "the frozen anchor is the query",
-            "getattr(self.train, self.route.anchor)",
+            'getattr(self.train, require(self.route.anchor, "anchor"))',
             "getattr(self.train, self.route.query)",
             _FROZEN,
         ),
