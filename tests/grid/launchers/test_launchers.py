@@ -115,6 +115,7 @@ def test_ray_is_asked_for_the_gpus_that_a_device_needs(monkeypatch, device, aske
     ray.wait.side_effect = lambda waiting, timeout: (waiting, [])
     ray.get.return_value = (0, "")
     monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setitem(sys.modules, "ray.exceptions", ray.exceptions)
     assert len(ends(Ray(1).run(tasks(4, device=device)))) == 1
     assert ray.remote.return_value.options.call_args.kwargs.get("num_gpus") == asked
 
