@@ -140,7 +140,7 @@ def _store(tower: ImageEncoder | MultilingualTextEncoder) -> EmbeddingStore:
 
 @cache
 def _store_of(identity: str) -> EmbeddingStore:
-    """Return the one store of this identity in this process, so that what is read or made once stays at hand."""
+    """Return the one store of this identity in this process, so that the index of its files is read once."""
     return EmbeddingStore(identity)
 
 

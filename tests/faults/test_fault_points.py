@@ -8,6 +8,7 @@ import re
 import pytest
 import torch
 from helpers.folders import listing, measured
+from helpers.half_written import HalfWritten
 
 import pecl.training.trainer
 from pecl import files
@@ -48,28 +49,7 @@ class Faults:
 
     def _open(self, *arguments, **options):
         file = _OPEN(*arguments, **options)
-        return HalfWriter(file, self) if "w" in str(arguments[1:]) else file
-
-
-class HalfWriter:
-    """A file whose `write` fails, if it does, after half of the content."""
-
-    def __init__(self, file, faults):
-        self._file, self._faults = file, faults
-
-    def write(self, content):
-        self._file.write(content[: len(content) // 2])
-        self._faults.meet("write")
-        self._file.write(content[len(content) // 2 :])
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._file.close()
-
-    def __getattr__(self, name):
-        return getattr(self._file, name)
+        return HalfWritten(file, lambda _: self.meet("write")) if "w" in str(arguments[1:]) else file
 
 
 def count(operation):

@@ -11,6 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
+from helpers.half_written import HalfWritten
 from helpers.waiting import wait_until
 
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -159,29 +160,11 @@ def with_writing(setup):
 
 def _open_half_written(path, mode="r", *arguments, **options):
     file = open(path, mode, *arguments, **options)  # noqa: SIM115 (whoever called closes it)
-    return _HalfWritten(file) if mode == "wb" else file
+    return HalfWritten(file, _tell_half) if mode == "wb" else file
 
 
-class _HalfWritten:
-    """A binary file that says so when half of what is written to it is on disk."""
-
-    def __init__(self, file):
-        self._file = file
-
-    def write(self, content):
-        self._file.write(content[: len(content) // 2])
-        self._file.flush()
-        sys.audit("pecl.half written", os.readlink(f"/proc/self/fd/{self._file.fileno()}"))
-        self._file.write(content[len(content) // 2 :])
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._file.close()
-
-    def __getattr__(self, name):
-        return getattr(self._file, name)
+def _tell_half(file):
+    sys.audit("pecl.half written", os.readlink(f"/proc/self/fd/{file.fileno()}"))
 
 
 _FILE_EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "pecl.written", "pecl.half written")
