@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -128,29 +129,34 @@ class EmbeddingStore:
                     wanted.difference_update(places)
                     batches.append((hashes[[places[i] for i in kept]], embeddings[kept].float().numpy()))
                     if sum(len(batch) for batch, _ in batches) >= SHARD_ROWS:
-                        written.append(self._write(batches))
+                        written.append(self._write_part(batches))
                         batches = []
             finally:  # what was made before an interruption or a bad image is kept
                 if batches:
-                    written.append(self._write(batches))
+                    written.append(self._write_part(batches))
             self._join(written)
         except OutputError as error:
             raise OutputError(f"{error}; PECL_CACHE_DIR names another folder for embeddings") from error
 
-    def _write(self, batches: Sequence[tuple[np.ndarray, np.ndarray]]) -> Path:
+    def _write_part(self, batches: Sequence[tuple[np.ndarray, np.ndarray]]) -> Path:
+        """Write a shard under a name that no other process has, so that none removes it before it is joined."""
         hashes, embeddings = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-        name = f"{sha256_bytes(hashes.tobytes())[:16]}.safetensors"
-        self._dropped.discard(name)
-        return write_shard(self.folder / name, self.tower, hashes, embeddings)
+        return write_shard(self.folder / f"part-{secrets.token_hex(8)}.safetensors", self.tower, hashes, embeddings)
 
     def _join(self, written: list[Path]) -> None:
-        """Write the shards of one computation as one, so that there are few."""
-        if len(written) < 2:
+        """Write the shards of one computation as one, so that there are few; equal computations leave equal files."""
+        parts = [Shard(path, self.tower).all() for path in written]
+        if not parts:
             return
-        joined = self._write([Shard(path, self.tower).all() for path in written])
+        hashes, embeddings = (np.concatenate(own) for own in zip(*parts, strict=True))
+        name = f"{sha256_bytes(hashes.tobytes())[:16]}.safetensors"
+        self._dropped.discard(name)
+        if len(written) == 1:
+            written[0].replace(self.folder / name)
+            return
+        write_shard(self.folder / name, self.tower, hashes, embeddings)
         for path in written:
-            if path != joined:
-                path.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
     def _read_new_shards(self) -> None:
         """Read the index of each shard that was added, by whatever process, since the folder was last listed."""

@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -211,6 +213,33 @@ def test_one_computation_leaves_one_shard(tmp_path):
     assert len(list(store.folder.iterdir())) == 1
     store.get([*keys_of(1000), "another"], compute_in_batches)
     assert len(list(store.folder.iterdir())) == 2
+
+
+def test_two_that_compute_the_same_leave_each_other_alone(tmp_path, monkeypatch):
+    """Both begin with nothing; one ends, and so joins and removes its shards, before the last batch of the other."""
+    monkeypatch.setattr(store_module, "SHARD_ROWS", 4)
+    saved, ended = threading.Event(), threading.Event()
+
+    def slowly(places):
+        *batches, last = compute_in_batches(places, 4)
+        yield from batches
+        saved.set()
+        assert ended.wait(60)
+        yield last
+
+    with ThreadPoolExecutor(1) as pool:
+
+        def after_the_other(places):
+            futures.append(pool.submit(EmbeddingStore("t", tmp_path).get, keys_of(12), slowly))
+            assert saved.wait(60)
+            return compute_in_batches(places, 4)
+
+        futures = []
+        found = EmbeddingStore("t", tmp_path).get(keys_of(12), after_the_other)
+        ended.set()
+        assert futures[0].result(60).equal(found)
+    assert torch.equal(found, vectors(list(range(12))))
+    assert len(list(EmbeddingStore("t", tmp_path).folder.iterdir())) == 1
 
 
 KILLED = """

@@ -24,7 +24,7 @@ MUTANTS = [
             "                if batches:\n",
             "                if not batches:\n",
         ),
-        ("shards are never joined", _STORE, "        if len(written) < 2:", "        if written:"),
+        ("shards are never joined", _STORE, "        if not parts:", "        if parts:"),
         (
             "an unreadable shard counts as damaged",
             _STORE,
