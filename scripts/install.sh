@@ -8,12 +8,11 @@
 set -euo pipefail
 . "$(dirname "$0")/help.sh"
 cd "$(dirname "$0")/.."
-case ${1-} in "" | test) ;; *) echo "install.sh: expected nothing or test, got \"$1\"" >&2; exit 2 ;; esac
 # OpenDelta is a reference of the tests; it pins setuptools, so all are installed in one command.
 case ${1:-} in
     "" | --locked) requirements= ;;
     test) requirements="-r requirements-test.txt -r requirements-opendelta.txt" ;;
-    *) echo "unknown argument $1: expected test or --locked" >&2; exit 2 ;;
+    *) echo "install.sh: expected nothing, test or --locked, got \"$1\"" >&2; exit 2 ;;
 esac
 if [ ! -x .venv/bin/python ]; then
     python=$(command -v python3 || command -v python) || { echo "Python 3.10 or newer is needed" >&2; exit 2; }
