@@ -62,17 +62,42 @@ def write_bytes(path: str | Path, content: bytes) -> Path:
     Raises:
         OutputError: the folder cannot be written or the disk is full; `path` is then as it was before.
     """
-    path = Path(path)
+    return _write_atomically(Path(path), lambda file: file.write(content))
+
+
+def write_stream(path: str | Path, write: Callable[[BinaryIO], object]) -> Path:
+    """Write to `path` atomically, as `write_bytes` does, what does not fit in memory.
+
+    Args:
+        path: the file.
+        write: called once, with the open temporary file, in which it may seek.
+
+    Raises:
+        OutputError: the folder cannot be written or the disk is full; `path` is then as it was before.
+    """
+    begun = False
+
+    def once(file: BinaryIO) -> None:
+        nonlocal begun
+        if begun:
+            raise OutputError(f"cannot write {path}: its temporary file was removed by another process; try again")
+        begun = True
+        write(file)
+
+    return _write_atomically(Path(path), once)
+
+
+def _write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> Path:
     try:
         for _ in range(_ATTEMPTS):
-            if _write_once(path, content):
+            if _write_once(path, write):
                 return path
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     raise OutputError(f"cannot write {path}: its temporary file was removed {_ATTEMPTS} times by another process")
 
 
-def _write_once(path: Path, content: bytes) -> bool:
+def _write_once(path: Path, write: Callable[[BinaryIO], object]) -> bool:
     """Write and rename a temporary file that no other process knows; return False if one removed it meanwhile."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
@@ -82,7 +107,7 @@ def _write_once(path: Path, content: bytes) -> bool:
             if not _claim(temporary, descriptor):
                 return False
             remove_abandoned_files(path.parent, path.name)
-            file.write(content)
+            write(file)
             file.flush()
             os.fsync(descriptor)
             return _rename(temporary, path)  # the lock is held until the temporary name is gone

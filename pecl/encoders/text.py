@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-TokenIds = list[list[int]]
+TokenIds = Sequence[list[int]]  # a list, or a `TokenStore` of more texts than memory holds
 MAX_PADDING = 0.1  # of a batch's positions: `batches` keeps below it, and a pass with more is packed
 
 

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from pecl.adapters.adapter import Adapter
 from pecl.encoders.devices import to_device
+from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.text import MultilingualTextEncoder, TokenIds
 from pecl.errors import ConfigError, DivergedError, NotFiniteError
 from pecl.files import sha256_bytes
@@ -40,7 +41,7 @@ def derived_seed(seed: int, purpose: str, number: int) -> int:
 
 @dataclass(frozen=True)
 class SlotTask:
-    """What a slot learns from n pairs.
+    """What a slot learns from n pairs, which lie in memory or, as a `TokenStore` and `Embeddings`, in files.
 
     Attributes:
         query: token ids of the n queries.
@@ -53,14 +54,20 @@ class SlotTask:
     """
 
     query: TokenIds
-    anchor: TokenIds | torch.Tensor | None
-    images: torch.Tensor | None
+    anchor: TokenIds | torch.Tensor | Embeddings | None
+    images: torch.Tensor | Embeddings | None
     objective: AlignmentObjective
     lr: float
     seed: int
 
     def __len__(self) -> int:
         return len(self.query)
+
+    @property
+    def texts(self) -> list[TokenIds]:
+        """The columns that a step takes through the tower: the queries, and anchors that are texts."""
+        frozen = self.anchor is None or isinstance(self.anchor, torch.Tensor | Embeddings)
+        return [self.query] if frozen else [self.query, self.anchor]
 
 
 @dataclass(frozen=True)
@@ -135,6 +142,7 @@ class AlignmentTrainer:
         self.step = 0
         self.saved_step = 0  # of the state on disk
         self.seconds = 0.0
+        self._orders_of, self._orders = -1, dict[int, torch.Tensor]()  # the epoch, and by seed the order of its pairs
         self._slots_of_tasks = torch.tensor(self.slot_of, device=tower.device)  # (T,)
         # (S,) sum of losses since the last validation; on the tower's device, and read at validations alone
         self._recent = torch.zeros(adapter.num_slots, device=tower.device)
@@ -181,19 +189,24 @@ class AlignmentTrainer:
         """Return, for every task, the pairs of `step` (counted from 0)."""
         n, size = len(self.tasks[0]), self.schedule.batch_size
         epoch, place = divmod(step, math.ceil(n / size))
-        orders = (
-            torch.randperm(n, generator=torch.Generator().manual_seed(derived_seed(task.seed, "order", epoch)))
-            for task in self.tasks
-        )
+        orders = [self._order(n, task.seed, epoch) for task in self.tasks]
         return [order[place * size : (place + 1) * size].tolist() for order in orders]
+
+    def _order(self, n: int, seed: int, epoch: int) -> torch.Tensor:
+        """Return the order of n pairs in an epoch, (n,) int32; those of the last epoch asked for are kept."""
+        if self._orders_of != epoch:
+            self._orders_of, self._orders = epoch, {}
+        if seed not in self._orders:
+            generator = torch.Generator().manual_seed(derived_seed(seed, "order", epoch))
+            self._orders[seed] = torch.randperm(n, generator=generator, dtype=torch.int32)
+        return self._orders[seed]
 
     def losses(self, indices: Sequence[Sequence[int]]) -> torch.Tensor:
         """Return the loss of every slot, (S,), on the given pairs of its task, with the current step's dropout."""
-        rows: TokenIds = []
+        rows: list[list[int]] = []
         slots: list[int] = []
         for slot, task, chosen in zip(self.slot_of, self.tasks, indices, strict=True):
-            columns = [task.query, task.anchor] if isinstance(task.anchor, list) else [task.query]
-            for column in columns:
+            for column in task.texts:
                 rows += [column[i] for i in chosen]
                 slots += [slot] * len(chosen)
         batch = self.tower.pad(rows, range(len(rows)))
@@ -212,15 +225,15 @@ class AlignmentTrainer:
         for task, chosen in zip(self.tasks, indices, strict=True):
             query, start = embeddings[start : start + len(chosen)], start + len(chosen)  # (b, D)
             anchor = task.anchor
-            if isinstance(anchor, list):
-                anchor, start = embeddings[start : start + len(chosen)], start + len(chosen)  # (b, D)
-            elif anchor is not None:
+            if isinstance(anchor, torch.Tensor | Embeddings):
                 anchor = self._rows(anchor, chosen, query.dtype)
+            elif anchor is not None:
+                anchor, start = embeddings[start : start + len(chosen)], start + len(chosen)  # (b, D)
             images = None if task.images is None else self._rows(task.images, chosen, query.dtype)
             losses.append(task.objective(query, anchor, images))
         return losses
 
-    def _rows(self, embeddings: torch.Tensor, chosen: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
+    def _rows(self, embeddings: torch.Tensor | Embeddings, chosen: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
         """Return rows (b, D) of frozen embeddings on the tower's device."""
         return to_device(embeddings[chosen].to(dtype), self.tower.device)
 
