@@ -23,6 +23,7 @@ from pecl.errors import ConfigError, suggest
 from pecl.files import YAML_LIMIT, is_path, parse_yaml, read_bytes_limited, sha256_json
 from pecl.languages import any_language_code, language_code
 from pecl.options import Registry, option, parse_option, problems_of
+from pecl.precision import FP32, PRECISIONS, resolve_precision
 from pecl.routes import WITHOUT_ANCHOR
 
 # What the names in a config stand for; it is imported when it is used, so that configs need no torch.
@@ -184,6 +185,13 @@ class ExperimentConfig:
         "torch device, such as cpu or cuda:0",
         Role.EVALUATION | Role.TEXT_TOWER | Role.STEP_TIME | Role.SEARCHED,
     )
+    precision: str = _option(
+        FP32,
+        "how the text tower multiplies: fp32, bf16, or auto: bf16 where it is faster; what is trained stays fp32",
+        Role.EVALUATION | Role.STEP_TIME,
+        choices=PRECISIONS,
+        unless_default=True,
+    )
     threads: int | None = _option(
         None, "threads of the CPU, which last digits depend on (default: as many as it has)", Role.MACHINE, low=1
     )
@@ -206,6 +214,7 @@ class ExperimentConfig:
             problems += self._check_joint()
         if problems:
             raise ConfigError("; ".join(problems))
+        object.__setattr__(self, "precision", resolve_precision(self.precision, self.device))
 
     def _code(self, text: str) -> str:
         """Return the code of a language; in a table of captions it may be any."""

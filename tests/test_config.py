@@ -142,7 +142,7 @@ ROLES = {
     Role.GROUP: "profile text_model image_model dataset split gallery test_query split_seed",
     Role.ROW: "language route seed rank weights",
     Role.TEXT_TOWER: "profile text_model device",
-    Role.STEP_TIME: "profile text_model device batch_size",
+    Role.STEP_TIME: "profile text_model device precision batch_size",
     Role.COMMAS: "adapter out data_dir weights text_model image_model",
     Role.PLACE: "data_dir out",
     Role.MACHINE: "threads",
@@ -152,7 +152,7 @@ ROLES = {
     Role.ANCHOR: "alignment alignment_weight anchor",
     Role.FLEET: "language route test_query alignment alignment_weight image_weight anchor lr seed split_seed",
     Role.EVALUATION: "profile text_model image_model dataset split allow_missing_images language route "
-    "skip_unreadable allow_copied_translations test_query gallery weights device",
+    "skip_unreadable allow_copied_translations test_query gallery weights device precision",
 }
 
 

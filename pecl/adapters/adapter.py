@@ -39,7 +39,7 @@ class Adapter:
     def __init__(self, tower: MultilingualTextEncoder, configs: tuple[AdapterConfig, ...], num_slots: int) -> None:
         self.tower = tower
         self.configs = configs
-        self.rows = SlotRows(num_slots)
+        self.rows = SlotRows(num_slots, tower.dtype)
         self.modules: list[Attached] = []
         placements = [(place, config) for config in configs for place in config.placements(tower)]
         # Deepest first: a path stays valid as long as no module above it has been replaced. Then by level.

@@ -20,6 +20,7 @@ from pecl.adapters.kinds.layer_norm import LayerNormConfig
 from pecl.adapters.opendelta.adapter import KINDS, attach_opendelta
 from pecl.encoders.text import MultilingualTextEncoder, PromptedInputs
 from pecl.errors import ConfigError
+from pecl.precision import FP32
 
 
 class OpenDeltaAdapter:
@@ -29,6 +30,8 @@ class OpenDeltaAdapter:
 
     def __init__(self, tower: MultilingualTextEncoder, configs: tuple[AdapterConfig, ...], seed: int) -> None:
         kind, options, layer_norms = _opendelta_options(configs)
+        if tower.precision != FP32:
+            raise ConfigError(f"engine opendelta: expected the precision fp32, got {tower.precision}")
         _ = tower.fingerprint  # taken while the tower is plain
         self.tower, self.configs = tower, configs
         self.opendelta = attach_opendelta(tower.backbone, kind, seed=seed, layer_norms=layer_norms, **options)

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from pecl.encoders.bfloat16 import Bfloat16Linear
 from pecl.encoders.devices import to_device
 from pecl.encoders.text import PromptedInputs
 from pecl.errors import WeightsError
@@ -29,8 +30,9 @@ Layer = TypeVar("Layer", bound=nn.Module)
 class SlotRows:
     """The slot of each row of the running pass; shared by all slot modules of one adapter."""
 
-    def __init__(self, num_slots: int) -> None:
+    def __init__(self, num_slots: int, dtype: torch.dtype | None = None) -> None:
         self.num_slots = num_slots
+        self.dtype = dtype  # of the slots' parameters; None: that of the layers that they are at
         self.index: torch.Tensor | None = None  # (B,) int64 on the device, or None: slot `single` for every row
         self.single = 0
         self.grouped = False  # rows are num_slots equal consecutive groups, in slot order
@@ -142,8 +144,9 @@ class SlotModule(nn.Module):
         self.training = base.training  # a new module is in training mode, whatever the tower around it
 
     def slot_parameter(self, *shape: int, like: torch.Tensor) -> nn.Parameter:
-        """Return an uninitialised parameter (S, *shape) with the type and device of `like`."""
-        return nn.Parameter(torch.empty(self.rows.num_slots, *shape, dtype=like.dtype, device=like.device))
+        """Return an uninitialised parameter (S, *shape) on the device of `like`, with its type or the rows' own."""
+        dtype = self.rows.dtype or like.dtype
+        return nn.Parameter(torch.empty(self.rows.num_slots, *shape, dtype=dtype, device=like.device))
 
     def slot_parameters(self) -> dict[str, nn.Parameter]:
         """Return this module's own parameters by name, those of `base` left out."""
@@ -233,8 +236,11 @@ def normal(shape: torch.Size, std: float, generator: torch.Generator) -> torch.T
 
 
 def with_parameters(layer: Layer, weight: torch.Tensor, bias: torch.Tensor | None) -> Layer:
-    """Return a copy of a linear layer or LayerNorm with other values; `layer` stays as it is."""
-    changed = copy.deepcopy(layer)
+    """Return a copy of a linear layer or LayerNorm with other values; `layer` stays as it is.
+
+    The copy of a `Bfloat16Linear` is a plain layer in float32, since bfloat16 would lose much of a small change.
+    """
+    changed = copy.deepcopy(layer.widened() if isinstance(layer, Bfloat16Linear) else layer)
     for parameter, value in ((changed.get_parameter("weight"), weight), (changed.bias, bias)):
         if isinstance(parameter, nn.Parameter) and value is not None:
             parameter.data = value.detach().to(parameter, copy=True)

@@ -17,11 +17,13 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
+from pecl.encoders.bfloat16 import use_bfloat16, uses_bfloat16
 from pecl.encoders.devices import to_device
 from pecl.encoders.fingerprint import fingerprint_module
 from pecl.encoders.packing import attendable, can_pack, encode_packed
 from pecl.encoders.pooling import POOLINGS
 from pecl.errors import ConfigError, DataError, unknown
+from pecl.precision import BF16, FP32
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -137,6 +139,29 @@ class MultilingualTextEncoder(nn.Module):
     def device(self) -> torch.device:
         """Device of the weights."""
         return next(self.backbone.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of what flows between layers, and of what an adapter trains."""
+        return next(self.backbone.parameters()).dtype
+
+    @property
+    def precision(self) -> str:
+        """How the frozen matrices are multiplied: fp32 (or whatever `dtype` is), or bf16."""
+        return BF16 if uses_bfloat16(self.backbone) else FP32
+
+    def use_bfloat16(self) -> None:
+        """Hold and multiply the frozen matrices of the transformer in bfloat16: faster, and half their memory.
+
+        The fingerprint stays that of the weights as they were.
+
+        Raises:
+            ConfigError: the tower has an adapter.
+        """
+        if self.adapter is not None:
+            raise ConfigError("precision: expected a text tower without adapter, got one with: set it before")
+        _ = self.fingerprint
+        use_bfloat16(self.backbone)
 
     @property
     def fingerprint(self) -> str:

@@ -15,9 +15,11 @@ from typing import Any
 
 import torch
 
+from pecl.encoders.bfloat16 import check_bfloat16
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, WeightsError, unknown
+from pecl.precision import BF16, FP32, PRECISIONS, resolve_precision
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ def load_towers(
     text_model: str | None = None,
     image_model: str | None = None,
     device: str | torch.device = "cpu",
+    precision: str = FP32,
     dtype: torch.dtype = torch.float32,
 ) -> Towers:
     """Return the pair `profile`, with either tower replaced where another is named.
@@ -118,17 +121,31 @@ def load_towers(
         text_model: another text tower, see `load_text_encoder`.
         image_model: another image tower, see `load_image_encoder`.
         device: where the weights go.
+        precision: how the text tower multiplies: fp32, bf16, or auto, which is bf16 where it is faster. Images, which
+            are embedded once, are always embedded in `dtype`.
         dtype: type of the weights: float32, bfloat16 or float16.
 
     Raises:
-        ConfigError: no such profile or device. Errors of loading come when a tower is first asked for.
+        ConfigError: no such profile, device or precision. Errors of loading come when a tower is first asked for.
     """
     if profile not in PAIRS:
         raise ConfigError(unknown("profile", profile, PAIRS))
+    if precision not in PRECISIONS:
+        raise ConfigError(unknown("precision", precision, PRECISIONS))
     check_device(device)
     pair = PAIRS[profile]
+    in_bfloat16 = resolve_precision(precision, str(device)) == BF16
+    if in_bfloat16:
+        check_bfloat16(device)
+
+    def load_text() -> MultilingualTextEncoder:
+        tower = load_text_encoder(text_model or pair.text, device=device, dtype=dtype)
+        if in_bfloat16:
+            tower.use_bfloat16()
+        return tower
+
     return Towers(
-        lambda: load_text_encoder(text_model or pair.text, device=device, dtype=dtype),
+        load_text,
         lambda: load_image_encoder(image_model or pair.image, device=device, dtype=dtype),
     )
 

@@ -22,6 +22,7 @@ from pecl.encoders.towers import Towers
 from pecl.errors import ConfigError, DataError, require
 from pecl.experiment.inputs import load_captions, load_training_inputs
 from pecl.files import sha256_json
+from pecl.precision import FP32
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.routes import TranslationRoute, route
 
@@ -135,7 +136,10 @@ class Prepared:
 def _store(tower: ImageEncoder | MultilingualTextEncoder) -> EmbeddingStore:
     """Return the store of a tower's embeddings as they are computed here: their last digits depend on that."""
     device = tower.device.type
-    return _store_of(sha256_json([tower.fingerprint, device, torch.get_num_threads() if device == "cpu" else None]))
+    identity = [tower.fingerprint, device, torch.get_num_threads() if device == "cpu" else None]
+    if isinstance(tower, MultilingualTextEncoder) and tower.precision != FP32:
+        identity.append(tower.precision)
+    return _store_of(sha256_json(identity))
 
 
 @cache

@@ -141,7 +141,9 @@ def _towers(config: ExperimentConfig) -> Towers:
 
     They are this module's own, and plain between runs.
     """
-    return _load_once(load_towers, config.profile, config.text_model, config.image_model, config.device)
+    return _load_once(
+        load_towers, config.profile, config.text_model, config.image_model, config.device, config.precision
+    )
 
 
 @lru_cache(maxsize=1)

@@ -63,6 +63,7 @@ FIELDS = {
     "gallery": Row("english", training=True, evaluation=True, fleet=False, data=True),
     "weights": Row("adapter.safetensors", training=True, evaluation=True, fleet=False, data=False),
     "device": Row("cuda:0", training=True, evaluation=True, fleet=False, data=False),
+    "precision": Row("bf16", training=True, evaluation=True, fleet=False, data=False),
     "threads": Row(3, training=False, evaluation=False, fleet=False, data=False),
     "out": Row("elsewhere", training=False, evaluation=False, fleet=False, data=False),
     "beside": Row("0123456789abcdef", training=True, evaluation=False, fleet=False, data=False),
@@ -235,13 +236,13 @@ def test_an_evaluation_reads_the_fields_of_its_identity_alone(small):
     assert noting.read - beside == {name for name, row in FIELDS.items() if row.evaluation}
 
 
-@pytest.mark.parametrize("name", ["profile", "text_model", "image_model", "device"])
+@pytest.mark.parametrize("name", ["profile", "text_model", "image_model", "device", "precision"])
 def test_towers_are_loaded_anew_for_every_field_that_names_them(small, monkeypatch, name):
     loaded = []
     monkeypatch.setattr(pecl.experiment.run, "load_towers", lambda *names: loaded.append(names) or tiny_towers())
     config = make_config({**small, "profile": "vit-b-32", "text_model": "a", "image_model": "b"})
     evaluate(config)
-    other = "cpu:0" if name == "device" else "mini"
+    other = {"device": "cpu:0", "precision": "bf16"}.get(name, "mini")
     evaluate(replace(config, **{name: other}))
-    first = {"profile": "vit-b-32", "text_model": "a", "image_model": "b", "device": "cpu"}
+    first = {"profile": "vit-b-32", "text_model": "a", "image_model": "b", "device": "cpu", "precision": "fp32"}
     assert loaded == [tuple(first.values()), tuple({**first, name: other}.values())]

@@ -38,8 +38,14 @@ def _pixels(image):
     return torch.tensor(list(image.resize((2, 2)).tobytes())).view(2, 2, 3).permute(2, 0, 1) / 255
 
 
-def tiny_towers() -> Towers:
-    return Towers(tiny_tower, lambda: ImageEncoder(Colours(), None, _pixels, name="colours", preprocessing={}))
+def tiny_towers(precision="fp32") -> Towers:
+    def text():
+        tower = tiny_tower()
+        if precision == "bf16":
+            tower.use_bfloat16()
+        return tower
+
+    return Towers(text, lambda: ImageEncoder(Colours(), None, _pixels, name="colours", preprocessing={}))
 
 
 def write_folder(folder):
@@ -59,6 +65,6 @@ def write_folder(folder):
 @pytest.fixture
 def small(tmp_path, monkeypatch):
     """Return config values of a small experiment; the towers are tiny, caches and results lie in `tmp_path`."""
-    monkeypatch.setattr(pecl.experiment.run, "load_towers", lambda *_: tiny_towers())
+    monkeypatch.setattr(pecl.experiment.run, "load_towers", lambda *names: tiny_towers(*names[4:5]))
     monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path / "cache"))
     return {**SMALL, "dataset": str(write_folder(tmp_path)), "out": str(tmp_path / "results")}

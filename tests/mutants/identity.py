@@ -733,6 +733,14 @@ _CACHES = [
         science=True,
     ),
     Mutant(
+        "embeddings in bf16 taken for those in fp32",
+        "pecl/experiment/prepared.py",
+        "tower.precision != FP32:",
+        "False:",
+        ("tests/encoders/test_bfloat16.py",),
+        science=True,
+    ),
+    Mutant(
         "one store for all towers",
         "pecl/experiment/prepared.py",
         "    return EmbeddingStore(identity)\n",
@@ -752,16 +760,17 @@ _CACHES = [
         Mutant(
             f"towers not loaded anew for another {name}",
             "pecl/experiment/run.py",
-            "_load_once(load_towers, config.profile, config.text_model, config.image_model, config.device)",
-            f"_load_once(load_towers, {', '.join(arguments)})",
+            "config.profile, config.text_model, config.image_model, config.device, config.precision",
+            ", ".join(arguments),
             _IDENTITY,
             science=True,
         )
         for name, arguments in (
-            ("profile", ('"mini"', "config.text_model", "config.image_model", "config.device")),
-            ("text tower", ("config.profile", "None", "config.image_model", "config.device")),
-            ("image tower", ("config.profile", "config.text_model", "None", "config.device")),
-            ("device", ("config.profile", "config.text_model", "config.image_model", '"cpu"')),
+            ("profile", ('"mini"', "config.text_model", "config.image_model", "config.device", "config.precision")),
+            ("text tower", ("config.profile", "None", "config.image_model", "config.device", "config.precision")),
+            ("image tower", ("config.profile", "config.text_model", "None", "config.device", "config.precision")),
+            ("device", ("config.profile", "config.text_model", "config.image_model", '"cpu"', "config.precision")),
+            ("precision", ("config.profile", "config.text_model", "config.image_model", "config.device", '"fp32"')),
         )
     ),
 ]

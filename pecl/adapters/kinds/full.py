@@ -18,6 +18,7 @@ from pecl.adapters.kinds.layer_norm import SlotLayerNorm
 from pecl.adapters.slots import SlotModule, SlotRows
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
+from pecl.precision import FP32
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,12 @@ class FullConfig(AdapterConfig):
         """Return a copy of each layer that has parameters.
 
         Raises:
-            ConfigError: the tower has a kind of layer that cannot be copied.
+            ConfigError: the tower has a kind of layer that cannot be copied, or multiplies in bf16.
         """
+        if tower.precision != FP32:
+            raise ConfigError(
+                f"full: expected the precision fp32, since every weight is trained, got {tower.precision}"
+            )
         placements = []
         for path, module in tower.named_modules():
             if not any(True for _ in module.parameters(recurse=False)) or path.startswith("backbone.pooler."):

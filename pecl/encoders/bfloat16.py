@@ -1,0 +1,77 @@
+"""A text tower whose frozen matrices are held and multiplied in bfloat16.
+
+Nearly all the time of a pass is spent in the linear layers of the transformer. Their weights are held once, in half the
+memory, and multiplied in bfloat16. All else stays fp32: what flows between layers, attention, LayerNorms, the head, and
+every parameter that is trained. On a CPU that is faster than to compute everything in bfloat16 (docs/notes.md).
+"""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from pecl.errors import ConfigError
+from pecl.precision import cpu_multiplies_bfloat16
+
+logger = logging.getLogger(__name__)
+
+
+class Bfloat16Linear(nn.Linear):
+    """A frozen linear layer with its weight (o, i) in bfloat16; input, output and bias keep their type.
+
+    Args:
+        plain: the layer whose values it takes; it stays as it is.
+    """
+
+    def __init__(self, plain: nn.Linear) -> None:
+        nn.Module.__init__(self)  # nn.Linear's own would fill a weight with random numbers
+        self.in_features, self.out_features = plain.in_features, plain.out_features
+        self.weight = nn.Parameter(plain.weight.detach().bfloat16(), requires_grad=False)
+        self.bias = plain.bias
+        self.training = plain.training
+
+    def widened(self) -> nn.Linear:
+        """Return a plain layer with the rounded weight in the type of the bias, or float32."""
+        dtype = torch.float32 if self.bias is None else self.bias.dtype
+        plain = nn.Linear(self.in_features, self.out_features, self.bias is not None, device="meta")
+        plain.weight = nn.Parameter(self.weight.detach().to(dtype), requires_grad=False)
+        plain.bias = self.bias
+        return plain.train(self.training)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Map (..., i) to (..., o)."""
+        bias = None if self.bias is None else self.bias.bfloat16()
+        return F.linear(input.bfloat16(), self.weight, bias).to(input.dtype)
+
+
+def check_bfloat16(device: str | torch.device) -> None:
+    """Refuse a device that cannot multiply in bfloat16; warn of a CPU that does it slowly.
+
+    Raises:
+        ConfigError: the device cannot.
+    """
+    device = torch.device(device)
+    try:
+        one = torch.ones(1, 1, dtype=torch.bfloat16, device=device)
+        can = (one @ one).item() == 1 and (device.type != "cuda" or torch.cuda.is_bf16_supported(False))
+    except (RuntimeError, TypeError) as error:
+        raise ConfigError(f"precision: expected fp32 on the device {device}, got bf16: {error}") from error
+    if not can:
+        raise ConfigError(f"precision: expected fp32 on the device {device}, which has no bf16, got bf16")
+    if device.type == "cpu" and not cpu_multiplies_bfloat16():
+        logger.warning("precision bf16: this processor has neither AVX512-BF16 nor AMX, so fp32 is faster here")
+
+
+def use_bfloat16(backbone: nn.Module) -> None:
+    """Put a `Bfloat16Linear` in the place of every plain linear layer of a transformer without adapter."""
+    plain = [(path, module) for path, module in backbone.named_modules() if type(module) is nn.Linear]
+    for path, module in plain:
+        backbone.set_submodule(path, Bfloat16Linear(module))
+
+
+def uses_bfloat16(backbone: nn.Module) -> bool:
+    """Return whether a transformer has a `Bfloat16Linear`, be it below an adapter."""
+    return any(isinstance(module, Bfloat16Linear) for module in backbone.modules())

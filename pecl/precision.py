@@ -1,0 +1,47 @@
+"""How precisely a text tower computes: fp32, bf16, or `auto`, which is decided where the command is given.
+
+bf16 has fp32's range and 8 bits in place of 24. Processors with AVX512-BF16 or AMX, and GPUs, multiply matrices in it
+several times as fast. What a config holds is always the outcome, fp32 or bf16, and that is what counts in a run's
+identity: on a machine where `auto` is bf16, it names the same run as `--precision bf16`.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+FP32 = "fp32"
+BF16 = "bf16"
+AUTO = "auto"
+PRECISIONS = (FP32, BF16, AUTO)
+
+_CPU_FLAGS = {"avx512_bf16", "amx_bf16"}  # as Linux names them
+
+
+def resolve_precision(precision: str, device: str) -> str:
+    """Return fp32 or bf16 for a member of `PRECISIONS`: `auto` is bf16 where it is the faster one.
+
+    That is a GPU of CUDA's kind, and a CPU with instructions for it. On other devices, `auto` is fp32.
+
+    Args:
+        precision: fp32, bf16 or auto.
+        device: torch's name of the device, such as cpu or cuda:0.
+    """
+    if precision != AUTO:
+        return precision
+    kind = device.partition(":")[0]
+    return BF16 if kind == "cuda" or (kind == "cpu" and cpu_multiplies_bfloat16()) else FP32
+
+
+@cache
+def cpu_multiplies_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Return whether the processor has AVX512-BF16 or AMX, as far as Linux says so; elsewhere it is taken to have none.
+
+    Torch says so too, but takes seconds to import, and a config is made without it.
+    """
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    flags = next((line.partition(":")[2] for line in lines if line.startswith("flags")), "")
+    return not _CPU_FLAGS.isdisjoint(flags.split())

@@ -1,0 +1,143 @@
+"""A tower in bf16: its matrices alone are, its results are those of fp32 to bf16's digits, and so are gradients."""
+
+import copy
+
+import pytest
+import torch
+from helpers.adapter_towers import ARCHITECTURES, TEXTS, batch_of, filled, tower_of
+from helpers.small_experiment import small  # noqa: F401  a fixture
+
+from pecl.adapters.merge import merge_slot
+from pecl.config import make_config
+from pecl.encoders.bfloat16 import Bfloat16Linear
+from pecl.encoders.store import text_embeddings
+from pecl.encoders.towers import load_towers
+from pecl.errors import ConfigError
+from pecl.experiment.prepared import _store
+from pecl.experiment.run import evaluate, train, train_fleet
+
+STEP = 2**-8  # from one bfloat16 number to the next, relative: rounding errs by half of it at most
+SPECS = (
+    *("lora-only:target_modules=query/key/value/attention_output/intermediate/output", "lora", "bottleneck"),
+    *("compacter:reduction_factor=2", "prefix", "soft_prompt", "bitfit", "lora-only+bitfit", "head", "layernorm"),
+)
+
+
+def pair(architecture="xlm-roberta"):
+    """The same tower in fp32 and in bf16."""
+    plain = tower_of(architecture, torch.float32)
+    lower = copy.deepcopy(plain)
+    lower.use_bfloat16()
+    return plain, lower
+
+
+def direction(a, b):
+    return torch.nn.functional.cosine_similarity(a.flatten(), b.flatten(), dim=0)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_layer_multiplies_rounded_numbers(bias):
+    torch.manual_seed(0)
+    plain, x = torch.nn.Linear(48, 32, bias), torch.randn(3, 5, 48, requires_grad=True)
+    out = Bfloat16Linear(plain)(x)
+    rounded = x.detach().bfloat16().double() @ plain.weight.detach().bfloat16().double().T
+    expected = rounded + (plain.bias.detach().double() if bias else 0)
+    assert out.dtype == torch.float32
+    assert (out.double() - expected).abs().max() <= STEP * expected.abs().max()
+    gradient = torch.randn_like(out)
+    out.backward(gradient)
+    wanted = gradient.double() @ plain.weight.detach().double()
+    assert x.grad.dtype == torch.float32
+    assert (x.grad.double() - wanted).abs().max() <= 2 * STEP * wanted.abs().max()
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_embeddings_are_those_of_fp32_to_bf16s_digits(architecture):
+    plain, lower = pair(architecture)
+    assert (plain.precision, lower.precision) == ("fp32", "bf16")
+    ours, theirs = lower.encode_text(TEXTS), plain.encode_text(TEXTS)
+    assert ours.dtype == torch.float32
+    assert 0 < (ours - theirs).abs().max() < 8 * STEP * theirs.abs().max()
+
+
+def test_frozen_matrices_are_held_once_and_in_half_the_memory():
+    plain, lower = pair()
+    matrices = [module for module in lower.backbone.modules() if isinstance(module, torch.nn.Linear)]
+    assert len(matrices) == 2 * 6
+    assert all(module.weight.dtype == torch.bfloat16 and module.bias.dtype == torch.float32 for module in matrices)
+    halves = sum(2 * module.weight.numel() for module in matrices)
+    size = {tower: sum(t.nbytes for t in tower.state_dict().values()) for tower in (plain, lower)}
+    assert size[plain] - size[lower] == halves
+    assert lower.fingerprint == plain.fingerprint
+    assert lower.head.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_what_is_trained_is_fp32_and_has_the_gradients_of_fp32(spec):
+    texts, found = TEXTS[:6], {}
+    for tower in pair():
+        adapter = filled(tower, spec, slots=2, seed=1)
+        assert {parameter.dtype for parameter in adapter.parameters()} == {torch.float32}
+        slots = torch.tensor([0, 0, 0, 1, 1, 1])
+        embeddings = tower(*batch_of(tower, texts), slots)
+        assert embeddings.dtype == torch.float32
+        (embeddings - torch.linspace(-1, 1, embeddings.numel()).view_as(embeddings)).square().mean().backward()
+        found[tower.precision] = torch.cat([parameter.grad.flatten() for parameter in adapter.parameters()])
+    assert direction(found["bf16"], found["fp32"]) > 0.999
+    assert 0.98 < found["bf16"].norm() / found["fp32"].norm() < 1.02
+
+
+def test_a_merged_tower_loses_nothing_of_the_update():
+    plain, lower = pair()
+    weights = []
+    for tower in (plain, lower):
+        adapter = filled(tower, "lora-only:r=2", seed=3)
+        merged = merge_slot(adapter, 0).backbone.encoder.layer[0].attention.self.query
+        weights.append(merged.weight.detach() - adapter.modules[0].module.plain_base(0).weight.detach().float())
+        assert type(merged) is torch.nn.Linear
+        assert merged.weight.dtype == torch.float32
+    torch.testing.assert_close(*weights, rtol=0, atol=1e-6)
+
+
+def test_a_tower_with_an_adapter_is_left_alone():
+    tower = tower_of("bert", torch.float32)
+    filled(tower, "lora")
+    with pytest.raises(ConfigError, match="precision: expected a text tower without adapter"):
+        tower.use_bfloat16()
+    assert tower.precision == "fp32"
+
+
+def test_what_cannot_be_trained_in_bf16():
+    _, lower = pair()
+    with pytest.raises(ConfigError, match="full: expected the precision fp32"):
+        filled(lower, "full")
+    assert lower.adapter is None
+
+
+def test_stores_keep_precisions_apart(monkeypatch, tmp_path):
+    monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path))
+    plain, lower = pair()
+    theirs, ours = (text_embeddings(tower, TEXTS, _store(tower)) for tower in (plain, lower))
+    assert not torch.equal(theirs, ours)
+    assert torch.equal(text_embeddings(lower, TEXTS, _store(lower)), ours)
+
+
+def test_no_such_precision():
+    with pytest.raises(ConfigError, match="unknown precision 'fp8': expected one of"):
+        load_towers("mini", precision="fp8")
+
+
+def test_runs_in_bf16_are_other_runs_and_all_of_a_fleet_has_one_precision(small):  # noqa: F811
+    lower, plain = (make_config({**small, "precision": name}) for name in ("bf16", "fp32"))
+    ours, theirs = train(lower), train(plain)
+    assert (ours.config.precision, theirs.config.precision) == ("bf16", "fp32")
+    assert ours.run_id != theirs.run_id
+    assert theirs.run_id == make_config(small).run_id()
+    losses = [[loss for _, loss in result.curve.loss] for result in (ours, theirs)]
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)
+    assert ours.towers.text == theirs.towers.text
+    weights = make_config({**small, "precision": "bf16", "weights": str(ours.adapter_path)})
+    assert evaluate(weights).run_id != evaluate(make_config({**weights.to_dict(), "precision": "fp32"})).run_id
+    with pytest.raises(ConfigError, match="precision: expected one value within a fleet, got"):
+        train_fleet([lower, plain])
