@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import io
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -18,8 +19,10 @@ from typing import Any
 
 import pecl
 from pecl.commands import COMMANDS
-from pecl.errors import PeclError, suggest
+from pecl.errors import PeclError, SaidElsewhereError, suggest
 from pecl.results.failures import describe_failure, drop_output, flush_output, write_output
+
+_SHARED = ("train",)  # commands that several processes may carry out together
 
 
 class _Parser(argparse.ArgumentParser):
@@ -78,7 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except Exception as error:
         status, sentence = describe_failure(error)
-        _say(sentence)
+        if _speaks(error, sentence):
+            _say(sentence)
         return status
 
 
@@ -88,7 +92,20 @@ def _run(arguments: Sequence[str]) -> int:
     chosen = () if arguments[0] == "--version" else named or COMMANDS
     parsed = build_parser(chosen).parse_args(arguments)
     logging.getLogger("pecl").setLevel(logging.DEBUG if parsed.verbose else logging.INFO)
+    if os.environ.get("WORLD_SIZE", "1") != "1" and parsed.command not in _SHARED:
+        raise PeclError(f"{parsed.command}: expected one process, got {os.environ['WORLD_SIZE']}: torchrun is for train")
     return parsed.run(parsed)
+
+
+def _speaks(error: Exception, sentence: str) -> bool:
+    """Return whether this process is to say why it failed: of several that train together, one speaks for all."""
+    if isinstance(error, SaidElsewhereError):
+        return False
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        return True
+    from pecl.training.distributed import says_failure
+
+    return says_failure(sentence)
 
 
 def _say(sentence: str) -> None:

@@ -203,6 +203,14 @@ class ExperimentConfig:
         unless_default=True,
         flag=False,
     )
+    processes: int = _option(
+        1,
+        "processes that share each batch, one a device; torchrun says it",
+        Role.REPEAT,
+        low=1,
+        unless_default=True,
+        flag=False,
+    )
 
     def __post_init__(self) -> None:
         problems = problems_of(self)

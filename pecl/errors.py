@@ -33,6 +33,10 @@ class OutputError(PeclError):
     """A result, checkpoint or cache cannot be written."""
 
 
+class SaidElsewhereError(PeclError):
+    """Another process of the same training failed, and says why; the command line adds nothing to that."""
+
+
 class RunError(RuntimeError):
     """A run failed, though its input is sound. The command line prints it as one sentence and exits with status 1."""
 

@@ -8,6 +8,7 @@ from typing import Any
 from pecl.commands.options import add_command, add_config_flags, language_configs, print_json, print_text
 from pecl.experiment.run import train, train_fleet
 from pecl.report.tables import text_table, training_table
+from pecl.training.distributed import join, launched
 
 
 def add_parser(commands: Any) -> None:
@@ -24,7 +25,10 @@ def add_parser(commands: Any) -> None:
 def run(parsed: argparse.Namespace) -> int:
     """Train the languages one after the other; print a table, and last the path of each result."""
     configs = language_configs(parsed)
+    join(configs[0].device).check_equal([config.identity() for config in configs])
     results = train_fleet(configs) if configs[0].joint else [train(config) for config in configs]
+    if launched()[0] > 0:  # the first process prints for all
+        return 0
     if parsed.json:
         documents = [result.to_json() for result in results]
         print_json(documents[0] if len(documents) == 1 else documents)

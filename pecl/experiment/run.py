@@ -27,6 +27,7 @@ from pecl.encoders.towers import Towers, load_towers
 from pecl.errors import ConfigError, require
 from pecl.experiment.inputs import training_hashes
 from pecl.experiment.prepared import Prepared, prepare_evaluation, prepare_training
+from pecl.experiment.processes import held_by_first, in_processes, of_first
 from pecl.experiment.record import describe_adapter, describe_data, record_evaluation, record_training
 from pecl.files import check_writable, sha256_json
 from pecl.results.folder import complete_result, remove_states, state_path, threads_of_states
@@ -35,6 +36,7 @@ from pecl.results.parts import Fleet
 from pecl.results.result import Result, adapter_path, run_name, write_unfinished
 from pecl.results.typed_json import encode
 from pecl.retrieval.evaluator import Evaluation
+from pecl.training.distributed import Processes, join
 from pecl.training.losses import AlignmentObjective
 from pecl.training.trainer import AlignmentTrainer, Schedule, SlotRecord, SlotTask
 
@@ -97,28 +99,38 @@ def train_fleet(configs: Sequence[ExperimentConfig], wait: bool = True) -> list[
         PeclError: bad input, or the configs differ in another field; nothing has been written.
         BusyError: another process is at work on one of them.
     """
-    configs = check_fleet(configs)
-    with use_threads(configs[0].threads):
-        return _complete(configs) or _train_fleet(configs, wait)
+    processes = join(configs[0].device)
+    processes.check_equal([config.identity() for config in configs])
+    checked = processes.in_turn(lambda: check_fleet(in_processes(configs, processes.size)))
+    with use_threads(checked[0].threads):
+        done = of_first(processes, lambda: _complete(checked))
+        return done or _train_fleet(checked, wait, processes)
 
 
-def _train_fleet(configs: Sequence[ExperimentConfig], wait: bool) -> list[Result]:
-    first = configs[0]
-    adapter_configs = parse_adapter(first.adapter, first.rank)
-    towers = _towers(first)
-    members = [prepare_training(config, towers) for config in configs]
-    ENGINES[first.engine](towers.text, adapter_configs, seeds=[first.seed]).remove()  # what does not fit is said now
-    check_writable(first.out)
-    with hold(first.out, [config.run_id() for config in configs], wait):
-        if done := _complete(configs):  # another process has done them meanwhile
+def _train_fleet(configs: Sequence[ExperimentConfig], wait: bool, processes: Processes) -> list[Result]:
+    first, attach_adapter = configs[0], ENGINES[configs[0].engine]
+    adapter_configs = processes.in_turn(lambda: parse_adapter(first.adapter, first.rank))
+
+    def prepare() -> list[Prepared]:
+        towers = _towers(first)
+        members = [prepare_training(config, towers) for config in configs]
+        attach_adapter(towers.text, adapter_configs, seeds=[first.seed]).remove()  # what does not fit is said now
+        if processes.is_first:
+            check_writable(first.out)
+        return members
+
+    members = processes.in_turn(prepare)
+    with held_by_first(processes, lambda: hold(first.out, [config.run_id() for config in configs], wait)):
+        if done := of_first(processes, lambda: _complete(configs)):  # another process has done them meanwhile
             return done
-        fleet = _Fleet(members)
+        fleet = processes.in_turn(lambda: _Fleet(members))
         seeds = [config.seed for config in configs[: 1 if first.joint else None]]  # one slot for all, or one each
-        adapter = ENGINES[first.engine](towers.text, adapter_configs, seeds=seeds)
+        adapter = attach_adapter(members[0].towers.text, adapter_configs, seeds=seeds)
         try:
-            return fleet.train(adapter)
+            return fleet.train(adapter, processes)
         except KeyboardInterrupt:
-            fleet.record_interruption()
+            if processes.is_first:
+                fleet.record_interruption()
             raise
         finally:
             adapter.remove()
@@ -204,8 +216,8 @@ class _Fleet:
         self.run_ids = [prepared.config.run_id() for prepared in members]
         self.trainer: AlignmentTrainer | None = None
 
-    def train(self, adapter: Adapter) -> list[Result]:
-        """Train all runs, write their results and return them."""
+    def train(self, adapter: Adapter, processes: Processes) -> list[Result]:
+        """Train all runs and return their results, which the first of `processes` measures and writes."""
         first = self.members[0].config
         identity = sha256_json([_state_identity(prepared) for prepared in self.members])
         threads = torch.get_num_threads()
@@ -226,13 +238,18 @@ class _Fleet:
             path,
             sha256_json([identity, threads]),
             self.slot_of,
+            processes,
         )
         records = trainer.run()
+        return of_first(processes, lambda: self._results(adapter, records)) or []
+
+    def _results(self, adapter: Adapter, records: list[SlotRecord]) -> list[Result]:
+        """Measure all runs, write their results and return them."""
         measured = [self._final(adapter, index) for index in range(len(self.members))]  # before any slot is changed
         for slot, record in enumerate(records):
             adapter.load_slot_state(slot, record.best)
         results = [self._finish(adapter, i, records[self.slot_of[i]], one) for i, one in enumerate(measured)]
-        remove_states(first.out, self.run_ids[0])
+        remove_states(self.members[0].config.out, self.run_ids[0])
         return results
 
     def record_interruption(self) -> None:

@@ -25,8 +25,9 @@ from pecl.adapters.adapter import Adapter
 from pecl.encoders.devices import to_device
 from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.text import MultilingualTextEncoder, TokenIds
-from pecl.errors import ConfigError, DivergedError, NotFiniteError
+from pecl.errors import ConfigError, DivergedError, NotFiniteError, SaidElsewhereError
 from pecl.files import sha256_bytes
+from pecl.training.distributed import ALONE, Processes
 from pecl.training.losses import AlignmentObjective
 from pecl.training.optimizer import SlotAdam
 from pecl.training.state import TrainingState, load_state, save_state
@@ -66,8 +67,8 @@ class SlotTask:
     @property
     def texts(self) -> list[TokenIds]:
         """The columns that a step takes through the tower: the queries, and anchors that are texts."""
-        frozen = self.anchor is None or isinstance(self.anchor, torch.Tensor | Embeddings)
-        return [self.query] if frozen else [self.query, self.anchor]
+        anchor = self.anchor
+        return [self.query] if anchor is None or isinstance(anchor, torch.Tensor | Embeddings) else [self.query, anchor]
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,7 @@ class AlignmentTrainer:
         state_path: where the state of the unfinished training is kept, or None to keep none.
         identity: whose state that is; a state of another identity is refused.
         slot_of: the slot of each task; tasks of one slot have one learning rate.
+        processes: those that share each batch; the first alone validates, and keeps records and the state.
     """
 
     def __init__(
@@ -126,13 +128,14 @@ class AlignmentTrainer:
         state_path: str | Path | None = None,
         identity: str = "",
         slot_of: Sequence[int] | None = None,
+        processes: Processes = ALONE,
     ) -> None:
         self.slot_of = list(range(len(tasks)) if slot_of is None else slot_of)
         if set(self.slot_of) != set(range(adapter.num_slots)) or len({len(task) for task in tasks}) != 1:
             sizes = [len(task) for task in tasks]
             raise ConfigError(f"tasks: expected one size for the {adapter.num_slots} slots, got {sizes} pairs")
         self.tower, self.adapter, self.tasks, self.schedule = tower, adapter, list(tasks), schedule
-        self.validate = validate
+        self.validate, self.processes = validate, processes
         self.state_path, self.identity = state_path, identity
         if not adapter.parameters():
             raise ConfigError("adapter: expected one with parameters to train, got one without: evaluate it instead")
@@ -157,7 +160,10 @@ class AlignmentTrainer:
         self._restore()
         started = saved = time.monotonic()
         before = self.seconds
-        with tqdm(total=self.total_steps, initial=self.step, desc="train", unit="step", leave=False) as bar:
+        hidden = not self.processes.is_first
+        with tqdm(
+            total=self.total_steps, initial=self.step, desc="train", unit="step", leave=False, disable=hidden
+        ) as bar:
             while self.step < self.total_steps:
                 losses = self.train_step()
                 if losses.device.type == "cpu":  # reading them from another device would wait for it
@@ -179,6 +185,7 @@ class AlignmentTrainer:
         losses = self.losses(self.batch_indices(self.step))
         self.optimizer.zero_grad()
         losses.sum().backward()
+        self.processes.sum_gradients(self.adapter.parameters())
         decay = 0.5 * (1 + math.cos(math.pi * self.step / self.total_steps))
         lrs = dict(zip(self.slot_of, (task.lr for task in self.tasks), strict=True))  # slot -> its tasks' own
         self.optimizer.step(torch.tensor([lrs[slot] * decay for slot in range(len(lrs))]))
@@ -209,14 +216,16 @@ class AlignmentTrainer:
             for column in task.texts:
                 rows += [column[i] for i in chosen]
                 slots += [slot] * len(chosen)
-        batch = self.tower.pad(rows, range(len(rows)))
+        own = self.processes.share(len(rows))
+        batch = self.tower.pad(rows, own or [0])  # a process without a row takes part with one that does not count
         if self.tower.training != self.schedule.dropout:  # setting the mode of every module takes its time
             self.tower.train(self.schedule.dropout)
         with torch.random.fork_rng(devices=self._cuda_devices()):
-            torch.manual_seed(self.tasks[0].seed + 1_000_003 * (self.step + 1))
-            embeddings = self.tower(batch.input_ids, batch.attention_mask, torch.tensor(slots))
+            torch.manual_seed(self.tasks[0].seed + 1_000_003 * (self.step + 1) + self.processes.rank)
+            embeddings = self.tower(batch.input_ids, batch.attention_mask, torch.tensor(slots)[batch.indices])
         if self.schedule.dropout:
             self.tower.eval()
+        embeddings = self.processes.gather(embeddings[: len(own)], len(rows))  # (R, D), the whole batch's
         of_tasks = torch.stack(self._task_losses(embeddings, indices))  # (T,)
         return of_tasks.new_zeros(len(self.records)).index_add(0, self._slots_of_tasks, of_tasks)  # (S,)
 
@@ -247,7 +256,7 @@ class AlignmentTrainer:
         self._recent_steps = 0
         scores: dict[int, list[float]] = {}
         try:
-            validated = self.validate()
+            validated = self.processes.from_first(lambda: list(self.validate()))
         except NotFiniteError as error:
             raise DivergedError(f"training diverged by step {self.step}: {error}; {self._advice()}") from error
         for slot, score in zip(self.slot_of, validated, strict=True):
@@ -263,6 +272,8 @@ class AlignmentTrainer:
     def _check_finite(self, losses: Sequence[float]) -> None:
         for slot, loss in enumerate(losses):
             if not math.isfinite(loss):
+                if not self.processes.is_first:
+                    raise SaidElsewhereError("training diverged in every process")
                 whose = f"the loss of slot {slot}" if len(losses) > 1 else "the loss"
                 raise DivergedError(f"training diverged by step {self.step}: {whose} is {loss}; {self._advice()}")
 
@@ -276,7 +287,7 @@ class AlignmentTrainer:
         return {"loss": f"{sum(losses) / mean:.4f}", "val_recall": f"{sum(scores) / mean:.3f}"}
 
     def _save(self) -> None:
-        if self.state_path is None:
+        if self.state_path is None or not self.processes.is_first:
             return
         tensors: dict[str, torch.Tensor] = {
             f"parameter.{name}": parameter for name, parameter in self.adapter.named_parameters()
@@ -298,21 +309,30 @@ class AlignmentTrainer:
 
     @torch.no_grad()
     def _restore(self) -> None:
-        state = None if self.state_path is None else load_state(self.state_path, self.identity)
-        if state is None:
+        state: TrainingState | None = None
+
+        def load() -> dict[str, Any] | None:
+            nonlocal state
+            state = None if self.state_path is None else load_state(self.state_path, self.identity)
+            return state and state.progress
+
+        progress = self.processes.from_first(load)
+        if state is not None:
+            for name, parameter in self.adapter.named_parameters():
+                parameter.copy_(state.tensors[f"parameter.{name}"])
+            for i, (mean, square) in enumerate(zip(self.optimizer.exp_avg, self.optimizer.exp_avg_sq, strict=True)):
+                mean.copy_(state.tensors[f"exp_avg.{i}"])
+                square.copy_(state.tensors[f"exp_avg_sq.{i}"])
+            self._recent.copy_(state.tensors["recent"])
+        moments = [*self.optimizer.exp_avg, *self.optimizer.exp_avg_sq]
+        self.processes.copy_first([*self.adapter.parameters(), *moments, self._recent])
+        if progress is None:
             return
-        for name, parameter in self.adapter.named_parameters():
-            parameter.copy_(state.tensors[f"parameter.{name}"])
-        for i, (mean, square) in enumerate(zip(self.optimizer.exp_avg, self.optimizer.exp_avg_sq, strict=True)):
-            mean.copy_(state.tensors[f"exp_avg.{i}"])
-            square.copy_(state.tensors[f"exp_avg_sq.{i}"])
-        progress = state.progress
         self.step = self.saved_step = self.optimizer.steps = progress["step"]
         self.seconds, self._recent_steps = progress["seconds"], progress["recent_steps"]
-        self._recent.copy_(state.tensors["recent"])
         for slot, (record, kept) in enumerate(zip(self.records, progress["records"], strict=True)):
             record.losses = [tuple(pair) for pair in kept["losses"]]
             record.scores = [tuple(pair) for pair in kept["scores"]]
             record.best_step, record.best_score = kept["best_step"], kept["best_score"]
-            prefix = f"best.{slot}."
-            record.best = {k.removeprefix(prefix): v for k, v in state.tensors.items() if k.startswith(prefix)}
+            prefix, tensors = f"best.{slot}.", {} if state is None else state.tensors
+            record.best = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

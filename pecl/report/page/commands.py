@@ -14,7 +14,10 @@ def run_command(result: Result) -> str:
 
     A run that was trained in one pass with others is repeated by their grid alone; a comment says so.
     """
+    together = result.config.processes
     words = ["pecl", result.kind]
+    if together > 1:
+        words = ["torchrun", "--nproc-per-node", str(together), "--module", *words]
     for item in fields(ExperimentConfig):
         value = getattr(result.config, item.name)
         if value == item.default or not item.metadata.get("flag", True):

@@ -1,0 +1,118 @@
+"""`pecl train` in several processes, as torchrun starts them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.grid_processes import Command
+from helpers.project import ROOT, TESTS
+from helpers.together import start_together
+
+from pecl.config import make_config
+from pecl.errors import ConfigError
+from pecl.experiment.run import train
+from pecl.report.page.commands import run_command
+from pecl.results.result import collect, read_result
+
+
+@pytest.fixture(autouse=True)
+def no_process_is_left():
+    yield
+    Command.kill_all()
+
+
+def arguments(small, **values):
+    given = {"dropout": False, "threads": 1, **small, **values}
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in given.items() if not isinstance(value, bool)]
+    return ["train", *flags, *([] if given["dropout"] else ["--no-dropout"])]
+
+
+def ended(started):
+    return [process.wait() for process in started]
+
+
+def said(started):
+    """The sentences that all processes say together."""
+    lines = [line.rpartition("\r")[2] for process in started for line in process.err.splitlines()]
+    return [line for line in lines if line.startswith("pecl: ")]
+
+
+def test_two_processes_give_what_one_gives(small, tmp_path):
+    one = train(make_config({**small, "dropout": False, "threads": 1, "out": str(tmp_path / "one")}))
+    started = start_together(tmp_path / "logs", *[arguments(small)] * 2)
+    assert ended(started) == [0, 0], started[0].err
+    (two,) = collect([small["out"]])
+    assert two.config.processes == 2
+    assert two.run_id != one.run_id
+    torch.testing.assert_close(torch.tensor(two.curve.loss), torch.tensor(one.curve.loss), rtol=1e-5, atol=1e-5)
+    assert two.metrics == one.metrics
+    assert started[0].out.splitlines()[-1] == str(two.path)
+    assert started[1].out == ""
+    assert "torchrun --nproc-per-node 2 --module pecl train" in run_command(two)
+    before = two.path.stat().st_mtime_ns
+    assert ended(start_together(tmp_path / "again", *[[*arguments(small), "--json"]] * 2)) == [0, 0]
+    assert two.path.stat().st_mtime_ns == before
+    assert json.loads((tmp_path / "again" / "process-0.out").read_text())["run_id"] == two.run_id
+    with pytest.raises(ConfigError, match="trained by 2, here is 1: start torchrun --nproc-per-node 2 --module pecl"):
+        train(two.config)
+
+
+def test_killed_processes_go_on_and_end_with_the_same_bits(small, tmp_path):
+    whole = arguments(small, dropout=True, epochs=12, out=tmp_path / "whole")
+    assert ended(start_together(tmp_path / "1", whole, whole)) == [0, 0]
+    killed = arguments(small, dropout=True, epochs=12)
+    started = start_together(tmp_path / "2", killed, killed)
+    states = Path(small["out"]) / ".state"
+    started[0].wait_until(lambda: list(states.glob("[!.]*")), "a state")
+    for process in started[::-1]:
+        process.signal(signal.SIGKILL)
+    assert ended(started) == [-signal.SIGKILL] * 2
+    assert ended(start_together(tmp_path / "3", killed, killed)) == [0, 0]
+    (expected,), (found,) = collect([str(tmp_path / "whole")]), collect([small["out"]])
+    assert found.curve.loss == expected.curve.loss
+    assert found.adapter_path.read_bytes() == expected.adapter_path.read_bytes()
+    assert not states.exists()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "sentence"),
+    [
+        ([], ["--lr=0.5"], "pecl: lr: expected one value in all processes, got 0.01 in process 0 and 0.5 in process 1"),
+        ([], ["--language=fr"], "pecl: language: expected one value in all processes, got de in process 0 and fr in"),
+        ([], ["--language=de,fr"], "pecl: expected the same runs in all processes"),
+        (["--lr=x"], ["--lr=x"], 'pecl: command line: lr: expected a number >= 0, got "x"'),
+        ([], ["--lr=x"], 'pecl: command line: lr: expected a number >= 0, got "x"'),
+        (["--shots=99"], ["--shots=99"], "pecl: shots: expected at most 11"),
+        (["--device=cpu:1"], ["--device=cpu:1"], "pecl: device: expected cpu, of which each of 2 processes takes one"),
+    ],
+)
+def test_what_is_wrong_in_several_processes_is_one_sentence(small, tmp_path, first, second, sentence):
+    started = start_together(tmp_path / "logs", arguments(small) + first, arguments(small) + second)
+    assert ended(started) == [2, 2]
+    (found,) = said(started)
+    assert found.startswith(sentence)
+    assert not Path(small["out"]).exists()
+
+
+def test_other_commands_are_for_one_process(small, tmp_path):
+    started = start_together(tmp_path / "logs", *[["evaluate", f"--dataset={small['dataset']}"]] * 2)
+    assert ended(started) == [2, 2]
+    assert said(started) == ["pecl: evaluate: expected one process, got 2: torchrun is for train"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["torch.distributed.run", "accelerate.commands.launch"])
+def test_launchers_start_it(small, tmp_path, launcher):
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{TESTS}", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", launcher]
+    command += ["--nproc-per-node=2"] if "torch" in launcher else ["--cpu", "--num_processes=2", "--num_machines=1"]
+    command += ["--module", "helpers.tiny_pecl", *arguments(small)]
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert finished.returncode == 0, finished.stderr
+    path = Path(finished.stdout.splitlines()[-1])
+    assert read_result(path).config.processes == 2

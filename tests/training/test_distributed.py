@@ -1,0 +1,213 @@
+"""Processes that share each batch: their gradients are those of the whole batch in one process."""
+
+import os
+import sys
+
+import cloudpickle
+import pytest
+import torch
+from helpers.grid_processes import CONTEXT
+from helpers.small_training import CONFIGS, task
+from helpers.tiny import tiny_tower
+from helpers.together import call_pickled, free_port, set_place
+
+import pecl.training.trainer
+from pecl.adapters.adapter import attach
+from pecl.errors import ConfigError, DivergedError, SaidElsewhereError
+from pecl.training.distributed import ALONE, Processes, join, launched
+from pecl.training.trainer import AlignmentTrainer, Schedule
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+
+def _process(send, rank, size, port, do):
+    set_place(rank, size, port)
+    torch.set_num_threads(1)
+    try:
+        found = cloudpickle.loads(do)(join())
+    except BaseException as error:
+        found = error
+    send.send_bytes(cloudpickle.dumps(found))
+    os._exit(0)
+
+
+def in_processes(size, do):
+    """Return what `do(processes)` returns, or raises, in each of several processes."""
+    port, results, started = free_port(), [], []
+    for rank in range(size):
+        receive, send = CONTEXT.Pipe(duplex=False)
+        arguments = (cloudpickle.dumps(_process), send, rank, size, port, cloudpickle.dumps(do))
+        process = CONTEXT.Process(target=call_pickled, args=arguments, daemon=True)
+        process.start()
+        started.append((process, receive))
+    for process, receive in started:
+        assert receive.poll(60), "a process hangs"
+        results.append(cloudpickle.loads(receive.recv_bytes()))
+        process.join(10)
+    return results
+
+
+def trained(processes, *, anchor="student", spec=CONFIGS, batch_size=5, slots=1, path=None, stop=None, lr=1e-2):
+    """Losses, scores and final parameters of a training without dropout; `stop`: the step after which it ends."""
+    tower = tiny_tower()
+    tasks = [task(tower, seed=1 + i, anchor=anchor, lr=lr) for i in range(slots)]
+    adapter = attach(tower, spec, seeds=[one.seed for one in tasks])
+    schedule = Schedule(epochs=2, batch_size=batch_size, eval_every=2, dropout=False)
+    scores = iter(range(100))
+    run = AlignmentTrainer(
+        tower, adapter, tasks, schedule, lambda: [float(next(scores))] * slots, path, "x", processes=processes
+    )
+    if stop is not None:
+        step = run.train_step
+        run.train_step = lambda: interrupt() if run.step == stop else step()
+        pecl.training.trainer.SAVE_EVERY_SECONDS = -1.0  # in a process that ends here
+        with pytest.raises(KeyboardInterrupt):
+            run.run()
+        return None
+    records = run.run()
+    return [(r.losses, r.scores, r.best_step) for r in records], [adapter.slot_state(slot) for slot in range(slots)]
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def close(found, expected):
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("size", "options"),
+    [
+        (2, {}),
+        (2, {"anchor": "frozen"}),
+        (2, {"slots": 3}),
+        (3, {"anchor": "none", "batch_size": 4}),
+        (3, {"anchor": "none", "batch_size": 11}),  # the last batch has one row: two processes have none
+    ],
+)
+def test_several_processes_equal_one_on_the_joint_batch(size, options):
+    expected, states = trained(ALONE, **options)
+    for records, found in in_processes(size, lambda processes: trained(processes, **options)):
+        for (losses, scores, best), (expected_losses, expected_scores, expected_best) in zip(
+            records, expected, strict=True
+        ):
+            close(torch.tensor(losses), torch.tensor(expected_losses))
+            assert (scores, best) == (expected_scores, expected_best)
+        for one, other in zip(found, states, strict=True):
+            close(one, other)
+
+
+def test_the_gradient_is_that_of_the_whole_batch():
+    """Of a loss in which every row meets every other, by hand."""
+    rows = torch.randn(5, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    weight = torch.nn.Parameter(torch.eye(3, dtype=torch.float64))
+    (whole,) = torch.autograd.grad(((rows @ weight) @ (rows @ weight).T).exp().sum(), weight)
+
+    def gradient(processes):
+        weight.grad = None
+        unused = torch.nn.Parameter(torch.zeros(2))
+        out = processes.gather(rows[processes.share(5)] @ weight, 5)
+        (out @ out.T).exp().sum().backward()
+        processes.sum_gradients([unused, weight])
+        return weight.grad, unused.grad
+
+    for found, unused in in_processes(3, gradient):
+        torch.testing.assert_close(found, whole)
+        assert unused.tolist() == [0, 0]
+
+
+def test_each_process_draws_dropout_of_its_own():
+    """Equal texts in equal processes would otherwise be dropped alike."""
+
+    def embedded(processes):
+        tower = tiny_tower(dropout=0.5)
+        pairs = task(tower, anchor="none")
+        same = type(pairs)(**{**pairs.__dict__, "query": [pairs.query[0]] * len(pairs)})
+        adapter = attach(tower, CONFIGS, seeds=[1])
+        seen = []
+        object.__setattr__(same, "objective", lambda query, *_: seen.append(query.detach()) or query.sum())
+        schedule = Schedule(1, 2, 1, dropout=True)
+        AlignmentTrainer(tower, adapter, [same], schedule, lambda: [0.0], processes=processes).train_step()
+        return seen[0]
+
+    first, second = in_processes(2, embedded)
+    assert torch.equal(first, second)  # both hold the whole batch
+    assert not torch.equal(first[0], first[1])
+
+
+def test_a_killed_training_goes_on_in_all_processes(tmp_path):
+    expected, states = in_processes(2, trained)[0]
+    path = tmp_path / "state"
+    in_processes(2, lambda processes: trained(processes, path=path, stop=3))
+
+    def resumed(processes):
+        return trained(processes, path=path if processes.is_first else tmp_path / "not here")
+
+    for records, found in in_processes(2, resumed):
+        assert [r[0] for r in records] == [r[0] for r in expected]
+        assert all(torch.equal(value, states[0][name]) for name, value in found[0].items())
+
+
+def test_one_process_says_that_the_training_diverged():
+    first, second = in_processes(2, lambda processes: trained(processes, lr=1e30))
+    assert isinstance(first, DivergedError)
+    assert isinstance(second, SaidElsewhereError)
+
+
+def test_what_one_process_cannot_do_none_does():
+    def failing(rank):
+        def do(processes):
+            def work():
+                done.append(processes.rank)
+                if processes.rank == rank:
+                    raise ConfigError("there is nothing here")
+                return processes.rank
+
+            done = []
+            processes.in_turn(work)
+
+        return do
+
+    first, second = in_processes(2, failing(0))
+    assert (type(first), str(first)) == (ConfigError, "there is nothing here")
+    assert isinstance(second, SaidElsewhereError)
+    first, second = in_processes(2, failing(1))
+    assert str(first) == "process 1: there is nothing here"
+    assert isinstance(second, SaidElsewhereError)
+    assert in_processes(2, lambda processes: processes.in_turn(lambda: processes.rank)) == [0, 1]
+
+
+def test_runs_that_differ_are_named():
+    def check(processes):
+        processes.check_equal([{"language": "de", "lr": 0.1 * (1 + processes.rank)}])
+
+    first, second = in_processes(2, check)
+    assert str(first) == "lr: expected one value in all processes, got 0.1 in process 0 and 0.2 in process 1"
+    assert isinstance(second, SaidElsewhereError)
+    first, _ = in_processes(2, lambda processes: processes.check_equal([{}] * (1 + processes.rank)))
+    assert "got 1 in process 0 and 2 in 1" in str(first)
+
+
+def test_what_torchrun_says_is_read(monkeypatch):
+    assert launched() == (0, 1)
+    assert join() is ALONE
+    monkeypatch.setenv("RANK", "2")
+    for size, said in (("2", "got '2' and '2'"), ("two", "got '2' and 'two'")):
+        monkeypatch.setenv("WORLD_SIZE", size)
+        with pytest.raises(ConfigError, match=said):
+            launched()
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(ConfigError, match="device: expected cuda, of which each of 3 processes takes one, got cuda:1"):
+        join("cuda:1")
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ConfigError, match="process 2 cannot be connected with the other 2"):
+        join()
+
+
+def test_one_process_exchanges_nothing():
+    rows = torch.ones(2, 3)
+    assert Processes().gather(rows, 2) is rows
+    assert Processes().in_turn(lambda: 3) == Processes().from_first(lambda: 3) == 3
+    Processes().check_equal([{}])
