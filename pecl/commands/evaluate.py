@@ -8,7 +8,7 @@ from typing import Any
 from pecl.commands.options import add_command, add_config_flags, differences, language_configs, print_json, print_text
 from pecl.config import Role, fields_of
 from pecl.experiment.run import evaluate
-from pecl.report.tables import evaluation_table, text_table
+from pecl.report.tables import evaluation_table, reported
 
 
 def add_parser(commands: Any) -> None:
@@ -31,5 +31,5 @@ def run(parsed: argparse.Namespace) -> int:
     if parsed.json:
         print_json([result.to_json() for result in results])
     else:
-        print_text(text_table(evaluation_table(results)))
+        print_text(reported(evaluation_table(results)))
     return 0

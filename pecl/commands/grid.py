@@ -112,13 +112,13 @@ def _launcher_options(parsed: argparse.Namespace) -> list[str]:
 
 
 def _print_tables(outcome: GridOutcome) -> None:
-    from pecl.report.tables import best_runs, text_table, training_table
+    from pecl.report.tables import best_runs, reported, training_table
 
     complete = [result for result in outcome.results if result.status == "complete"]
     if complete:
-        print_text(text_table(training_table(complete)))
+        print_text(reported(training_table(complete)))
         print_text("\nBest run of each language and route, chosen by validation\n")
-        print_text(text_table(training_table(best_runs(complete))))
+        print_text(reported(training_table(best_runs(complete))))
 
 
 def _dry_run(configs: list[ExperimentConfig], parsed: argparse.Namespace) -> str:

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from pecl.commands.options import add_command, print_json, print_text
+from pecl.errors import ConfigError
 from pecl.files import check_writable, write_text
 from pecl.options import shown
 from pecl.report.tables import FORMATS, TABLES, Report, Table, report
 from pecl.report.tables.groups import select
+from pecl.report.tables.paper import paper_tables
 from pecl.report.tables.published import NAMES
 from pecl.results.result import Result, collect
 
@@ -38,7 +40,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("folders", nargs="*", default=["results"], metavar="FOLDER", help="folders or files of results")
     parser.add_argument("--format", choices=FORMATS, default="text", help="how tables are written (default: text)")
     parser.add_argument("--json", action="store_const", const="json", dest="format", help="short for --format json")
-    parser.add_argument("--table", choices=TABLES, help="this table alone; refused where results differ in gallery")
+    parser.add_argument("--table", choices=TABLES, help="these tables alone, one for each data set, gallery and study")
     parser.add_argument(
         "--where",
         action="append",
@@ -46,6 +48,10 @@ def add_parser(commands: Any) -> None:
         metavar="KEY=VALUE",
         help="results with this value alone, such as gallery_size=900, dataset=xtd10 or route=method1",
     )
+    parser.add_argument(
+        "--paper", action="store_true", help="the tables of the method's publication, in its layout, from these results"
+    )
+    parser.add_argument("--ids", action="store_true", help="show the ids of runs")
     parser.add_argument("--out", metavar="DIR", help="write a file for each table into this folder; print their paths")
     parser.add_argument("--against", choices=NAMES, help="print published zero-shot scores with ours beside them")
     parser.add_argument("--plots", metavar="DIR", help="write plots into this folder as PNG and SVG; print their paths")
@@ -71,12 +77,12 @@ def run(parsed: argparse.Namespace) -> int:
     """Print the tables, or write them, plots or a page into folders."""
     results = collect(parsed.folders)
     made = report(results, parsed.against, parsed.where)
-    tables = [made.only(parsed.table)] if parsed.table else made.tables
+    tables = _chosen_tables(parsed, results, made)
     for folder in filter(None, (parsed.html, parsed.plots, parsed.out)):
         check_writable(folder)
     written = _write_pictures(parsed, results, replace(made, tables=tables))
     if parsed.out is not None:
-        written += _write_files(tables, Path(parsed.out), parsed.format)
+        written += _write_files(tables, Path(parsed.out), parsed.format, parsed.ids)
     if written:
         print_text("\n".join(map(str, written)))
     elif parsed.format == "json":
@@ -84,10 +90,18 @@ def run(parsed: argparse.Namespace) -> int:
     else:
         if parsed.format == "csv" and not parsed.table:
             tables = made.named("routes") or made.named("evaluations")
-        print_text(FORMATS[parsed.format].write(tables))
+        print_text(FORMATS[parsed.format].write(tables, ids=parsed.ids))
     if made.left_out:
         logger.warning("left out of all tables: %s", made.left_out)
     return 0
+
+
+def _chosen_tables(parsed: argparse.Namespace, results: Sequence[Result], made: Report) -> list[Table]:
+    if parsed.table and parsed.paper:
+        raise ConfigError("report: expected --table or --paper, got both")
+    if parsed.paper:
+        return paper_tables(select([result for result in results if result.status == "complete"], parsed.where))
+    return made.all_of(parsed.table) if parsed.table else made.tables
 
 
 def _write_pictures(parsed: argparse.Namespace, results: Sequence[Result], made: Report) -> list[Path]:
@@ -108,11 +122,11 @@ def _write_pictures(parsed: argparse.Namespace, results: Sequence[Result], made:
     return written
 
 
-def _write_files(tables: Sequence[Table], folder: Path, form: str) -> list[Path]:
+def _write_files(tables: Sequence[Table], folder: Path, form: str, ids: bool) -> list[Path]:
     """Write the tables of each name into a file `<name>.<ending>` of `folder` and return the paths."""
     names = dict.fromkeys(table.name for table in tables)
     write, ending = FORMATS[form]
     return [
-        write_text(folder / f"{name}.{ending}", write([table for table in tables if table.name == name]))
+        write_text(folder / f"{name}.{ending}", write([table for table in tables if table.name == name], ids=ids))
         for name in names
     ]

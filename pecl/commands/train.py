@@ -7,7 +7,7 @@ from typing import Any
 
 from pecl.commands.options import add_command, add_config_flags, language_configs, print_json, print_text
 from pecl.experiment.run import train, train_fleet
-from pecl.report.tables import text_table, training_table
+from pecl.report.tables import reported, training_table
 from pecl.training.distributed import join, launched
 
 
@@ -33,7 +33,7 @@ def run(parsed: argparse.Namespace) -> int:
         documents = [result.to_json() for result in results]
         print_json(documents[0] if len(documents) == 1 else documents)
         return 0
-    print_text(text_table(training_table(results)))
+    print_text(reported(training_table(results)))
     for result in results:
         print_text(str(result.path))
     return 0

@@ -17,6 +17,7 @@ from pecl.report.page.gallery import Gallery, make_gallery
 from pecl.report.page.tables import SortableTable, runs_table, software_table, sortable
 from pecl.report.plots import Drawing, Plot
 from pecl.report.tables import Report
+from pecl.report.tables.layout import laid_out
 from pecl.results.result import Result
 
 FILE = "index.html"
@@ -76,12 +77,13 @@ def build_page(results: Sequence[Result], report: Report, drawing: Drawing, gall
     )
 
 
-def _sections(report: Report) -> list[tuple[str, list[SortableTable]]]:
+def _sections(report: Report) -> list[tuple[tuple[str, str], list[SortableTable]]]:
     """Return the tables under the headings that say how their numbers were measured."""
-    found: dict[str, list[SortableTable]] = {}
+    found: dict[tuple[str, str], list[SortableTable]] = {}
     for table in report.tables:
-        heading = table.group.heading() if table.group else "Published numbers"
-        found.setdefault(heading, []).append(sortable(table.title, table.shown, table.note))
+        layout = laid_out(table, ids=True)
+        note = "; ".join(filter(None, [layout.said, table.brief_note]))
+        found.setdefault(table.heading(), []).append(sortable(table.title, layout.frame, note))
     return list(found.items())
 
 

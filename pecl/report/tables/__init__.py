@@ -8,8 +8,9 @@ table.
 from pecl.report.tables.adapters import adapter_table
 from pecl.report.tables.build import TABLES, Report, report
 from pecl.report.tables.candidates import Candidate, best_of_routes, best_runs, chosen_candidates
-from pecl.report.tables.formats import FORMATS, text_table
+from pecl.report.tables.formats import FORMATS
 from pecl.report.tables.groups import Group, by_group, group_of
+from pecl.report.tables.layout import reported, text_table
 from pecl.report.tables.runs import evaluation_table, training_table
 from pecl.report.tables.statistics import BEST, hits
 from pecl.report.tables.table import Table
@@ -31,6 +32,7 @@ __all__ = [
     "group_of",
     "hits",
     "report",
+    "reported",
     "text_table",
     "training_table",
 ]

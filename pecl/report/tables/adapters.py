@@ -11,6 +11,7 @@ from pecl.report.tables.candidates import Candidate, chosen_candidates, varying
 from pecl.report.tables.groups import one_group
 from pecl.report.tables.rows import (
     Row,
+    best_places,
     candidate_rows,
     remarks_on,
     runs_of,
@@ -38,7 +39,8 @@ def adapters_table(candidates: Sequence[Candidate]) -> Table:
     rows = [{**row, **_cost(candidate)} for candidate, row in zip(order, candidate_rows(order), strict=True)]
     different = [name for name in varying(candidate.setting for candidate in order) if name != "adapter"]
     shown = frame([_shown_adapter(candidate, row, different) for candidate, row in zip(order, rows, strict=True)])
-    return Table("adapters", "Adapters", group, pd.DataFrame(rows), shown, runs, remarks_on(order))
+    best = best_places(rows, ("language", "route", *different), "mean", "trained")
+    return Table("adapters", "Adapters", group, pd.DataFrame(rows), shown, runs, remarks_on(order), best=best)
 
 
 def adapter_table(results: Sequence[Result]) -> pd.DataFrame:
@@ -95,11 +97,11 @@ def _shown_adapter(candidate: Candidate, row: Row, different: Sequence[str]) -> 
         "adapter": row["adapter"],
         **setting_columns(candidate, different),
         "parameters": f"{row['parameters']:,}",
+        **score_columns(row),
         "share": f"{row['share']:.3%}",
         "steps": str(row["steps"]),
         "s/step": f"{row['seconds_per_step']:.2f}",
         "peak MiB": f"{row['peak_memory_mb']:.0f}",
-        **score_columns(row),
     }
 
 

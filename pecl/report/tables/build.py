@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from pecl.errors import DataError
 from pecl.report.tables.adapters import adapters_table, shots_table, with_several
-from pecl.report.tables.candidates import Candidate, chosen_candidates
+from pecl.report.tables.candidates import Candidate, chosen_candidates, studies_of
 from pecl.report.tables.check import check_result
 from pecl.report.tables.disparity import disparity_table, zero_shot_disparity_table
 from pecl.report.tables.groups import Group, Result, by_group, group_of, one_group, select
@@ -39,8 +39,19 @@ class Report:
     left_out: str
 
     def named(self, name: str) -> list[Table]:
-        """Return the tables called `name`, one a group."""
+        """Return the tables called `name`, one a group and study."""
         return [table for table in self.tables if table.name == name]
+
+    def all_of(self, name: str) -> list[Table]:
+        """Return the tables called `name`.
+
+        Raises:
+            DataError: there is none; what it needs is named.
+        """
+        if found := self.named(name):
+            return found
+        there = ", ".join(dict.fromkeys(table.name for table in self.tables))
+        raise DataError(f"no table {name!r} from these results: it needs {TABLES[name]}; there are {there}")
 
     def only(self, name: str) -> Table:
         """Return the one table called `name`.
@@ -48,13 +59,12 @@ class Report:
         Raises:
             DataError: there is none, or there are several, of results that were not measured alike.
         """
-        found = self.named(name)
-        if not found:
-            there = ", ".join(dict.fromkeys(table.name for table in self.tables))
-            raise DataError(f"no table {name!r} from these results: it needs {TABLES[name]}; there are {there}")
+        found = self.all_of(name)
         if len(found) > 1:
             but = frozenset({"gallery_size"}) if name in _ANY_GALLERY_SIZE else frozenset()
             one_group([table.results[0] for table in found], but)
+            studies = "; ".join(table.study for table in found)
+            raise DataError(f"{len(found)} tables {name!r}, of the studies {studies}: choose one with --where")
         return found[0]
 
 
@@ -92,6 +102,12 @@ def _tables(group: Group, results: Sequence[Result], everything: Sequence[Result
         disparity = zero_shot_disparity_table(results)
         yield from [disparity] if disparity else []
         return
+    for study, own in studies_of(results).items():
+        yield from (replace(table, study=study) for table in _study_tables(own, everything))
+
+
+def _study_tables(results: Sequence[Result], everything: Sequence[Result]) -> Iterator[Table]:
+    """Yield the tables of trainings of one group that were trained on the same."""
     candidates = chosen_candidates(results)
     yield routes_table(candidates)
     yield from filter(None, [aligned_table(candidates), disparity_table(candidates, everything)])
@@ -102,12 +118,14 @@ def _tables(group: Group, results: Sequence[Result], everything: Sequence[Result
 
 def _shots(trained: Sequence[Result]) -> Iterator[Table]:
     """Yield a table for each set of candidates that differ in shots, and so perhaps in the size of their gallery."""
-    families: dict[Group, list[Candidate]] = {}
-    for candidate in chosen_candidates(trained):
-        families.setdefault(replace(group_of(candidate.runs[0]), gallery_size=None), []).append(candidate)
-    for candidates in families.values():
+    families: dict[tuple[Group, str], list[Candidate]] = {}
+    for study, own in studies_of(trained).items():
+        for candidate in chosen_candidates(own):
+            family = replace(group_of(candidate.runs[0]), gallery_size=None)
+            families.setdefault((family, study), []).append(candidate)
+    for (_, study), candidates in families.items():
         if several := with_several(candidates, "shots"):
-            yield shots_table(several)
+            yield replace(shots_table(several), study=study)
 
 
 def _count(results: Sequence[Result]) -> str:

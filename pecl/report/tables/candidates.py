@@ -19,6 +19,7 @@ from pecl.results.result import Result
 
 _SAID = fields_of(Role.GROUP | Role.ROW | Role.REPEAT)  # by the table, or by the row
 _SETTING = [name for name in IDENTITY_DEFAULTS if name not in _SAID | fields_of(Role.SEARCHED)]
+_STUDY = [name for name in _SETTING if name not in ("adapter", "engine", "joint", "shots")]
 _CANDIDATE = [name for name in IDENTITY_DEFAULTS if name not in fields_of(Role.REPEAT)]
 
 Setting = tuple[tuple[str, Any], ...]
@@ -106,6 +107,16 @@ class Candidate:
         return float(np.mean(self.scores))
 
     @property
+    def mean_recall_before(self) -> float:
+        """Mean over both directions of recall@1, 5 and 10 of the tower without adapter."""
+        return self.runs[0].measured(stage="zero_shot").mean_recall
+
+    @property
+    def mean_recall(self) -> float:
+        """The same after training, mean over seeds."""
+        return float(np.mean([run.measured(stage=BEST).mean_recall for run in self.runs]))
+
+    @property
     def std(self) -> float:
         """Sample standard deviation of the scores over seeds; not a number with one seed."""
         return sample_std(self.scores)
@@ -130,6 +141,30 @@ def setting_of(result: Result) -> Setting:
     """Return (field, value) of all that a grid does not search over and that neither the table nor the row says."""
     spec = result.adapter and result.adapter.spec
     return tuple((name, spec if name == "adapter" else getattr(result.config, name)) for name in _SETTING)
+
+
+def studies_of(results: Sequence[Result]) -> dict[str, list[Result]]:
+    """Return trainings by what they were trained on, said in words: what one table of scores does not mix.
+
+    Adapters, numbers of shots and joint trainings are compared within a study.
+    """
+    found: dict[str, list[Result]] = {}
+    for result in results:
+        found.setdefault(_study(result), []).append(result)
+    return dict(sorted(found.items()))
+
+
+def _study(result: Result) -> str:
+    config, given = result.config, []
+    for name in _STUDY:
+        value = getattr(config, name)
+        if name == "train_on":
+            given.append(f"trained on {value}")
+        elif name == "train_size":
+            given += [f"{value:,} of them"] if value else []
+        elif value != IDENTITY_DEFAULTS[name]:
+            given.append(name.replace("_", " "))
+    return ", ".join(given)
 
 
 def differing_fields(results: Sequence[Result]) -> list[str]:

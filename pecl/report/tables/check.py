@@ -44,6 +44,8 @@ def _check_recalls(result: Result, stage: str, measured: Measured, ranks: list[n
             recall = float((own <= k).mean())
             _compare(result, f"{path}.{direction}.recall@{k}", measured.directions[direction].recall[k], recall)
     _compare(result, f"{path}.{METRIC}", measured.mean_recall_at_1, sum(float((own == 1).mean()) for own in ranks) / 2)
+    found = [float((own <= k).mean()) for own in ranks for k in RECALL_AT]
+    _compare(result, f"{path}.mean_recall", measured.mean_recall, sum(found) / len(found))
 
 
 def _check_items(result: Result, gallery: Gallery, items: int, texts: int) -> None:

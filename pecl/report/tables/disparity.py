@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import pandas as pd
 
 from pecl.report.tables.candidates import Candidate, Setting, varying
 from pecl.report.tables.groups import Group, group_of, one_group
 from pecl.report.tables.languages import ZERO_SHOT
 from pecl.report.tables.rows import Row, runs_of, setting_columns, setting_remark
-from pecl.report.tables.statistics import ENGLISH, disparity, share_closed
-from pecl.report.tables.table import Table, frame, number
+from pecl.report.tables.statistics import ENGLISH, disparity, hits, intervals, share_closed
+from pecl.report.tables.table import INTERVAL, Table, frame, interval, number
 from pecl.results.result import Result
 from pecl.routes import ROUTES
 
@@ -27,6 +29,22 @@ class _Condition:
     name: str
     before: str
     scores: dict[str, float] = field(default_factory=dict)
+    hits: dict[str, np.ndarray] = field(default_factory=dict)  # of each test item, (N,)
+
+    def enter(self, language: str, score: float, hits: np.ndarray) -> None:
+        """Add a language with its score, and the hits that the score is the mean of."""
+        self.scores[language], self.hits[language] = score, hits
+
+    def gap_interval(self, english: np.ndarray | None) -> tuple[float, float]:
+        """Return the bootstrap interval of English's score less the mean of the others', paired by test item.
+
+        Not numbers where there is no English or no other language.
+        """
+        others = [own for language, own in self.hits.items() if language != ENGLISH]
+        if english is None or not others:
+            return float("nan"), float("nan")
+        low, high = intervals([english - np.mean(others, axis=0)])[0].tolist()
+        return low, high
 
 
 def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) -> Table | None:
@@ -59,7 +77,7 @@ def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) 
         remarks.append(f"{few} settings left out: they have one language alone")
     runs = (*runs_of(used), *([english] if english else []))
     remarks = tuple(filter(None, remarks))
-    return Table("disparity", TITLE, group, pd.DataFrame(rows), frame(shown), runs, remarks, bootstrap=False)
+    return Table("disparity", TITLE, group, pd.DataFrame(rows), frame(shown), runs, remarks)
 
 
 def zero_shot_disparity_table(evaluations: Sequence[Result]) -> Table | None:
@@ -73,17 +91,18 @@ def zero_shot_disparity_table(evaluations: Sequence[Result]) -> Table | None:
         return None
     group = one_group(plain)
     english = find_english(plain, group)
-    scores: dict[str, dict[str, float]] = {}
+    found: dict[str, _Condition] = {}
     for result in plain:
-        query = result.data.query["test"]
-        scores.setdefault(query, {})[result.config.language] = _zero_shot(result)
-    conditions = [_Condition(ZERO_SHOT[query], ZERO_SHOT[query], own) for query, own in scores.items() if len(own) > 1]
+        name = ZERO_SHOT[result.data.query["test"]]
+        condition = found.setdefault(name, _Condition(name, name))
+        condition.enter(result.config.language, _zero_shot(result), hits(result, "zero_shot"))
+    conditions = [condition for condition in found.values() if len(condition.scores) > 1]
     if not conditions:
         return None
     rows = _rows(conditions, english)
     shown = frame([_shown(row) for row in rows])
     remarks = _remarks(english)
-    return Table("disparity", TITLE, group, pd.DataFrame(rows), shown, tuple(plain), remarks, bootstrap=False)
+    return Table("disparity", TITLE, group, pd.DataFrame(rows), shown, tuple(plain), remarks)
 
 
 def languages_of(candidates: Sequence[Candidate]) -> list[str]:
@@ -138,14 +157,17 @@ def _conditions(candidates: Sequence[Candidate]) -> list[_Condition]:
     found += [_Condition(name, routes[name]) for name in ROUTES if name in routes]
     by_name = {condition.name: condition for condition in found}
     for candidate in candidates:
-        by_name[ZERO_SHOT[candidate.query]].scores[candidate.language] = candidate.zero_shot
-        by_name[candidate.route].scores[candidate.language] = candidate.mean
+        code, before = candidate.language, hits(candidate.runs[0], "zero_shot")
+        by_name[ZERO_SHOT[candidate.query]].enter(code, candidate.zero_shot, before)
+        by_name[candidate.route].enter(code, candidate.mean, candidate.trained_hits)
     return found
 
 
 def _rows(conditions: Sequence[_Condition], english: Result | None) -> list[Row]:
     reference = _zero_shot(english) if english else None
     measured = {condition.name: disparity(condition.scores, reference) for condition in conditions}
+    english_hits = hits(english, "zero_shot") if english else None
+    gaps = {condition.name: condition.gap_interval(english_hits) for condition in conditions}
     return [
         {
             "condition": condition.name,
@@ -155,9 +177,11 @@ def _rows(conditions: Sequence[_Condition], english: Result | None) -> list[Row]
             "max_minus_min": own.spread,
             "english_zero_shot": float("nan") if reference is None else reference,
             "gap_to_english": own.gap,
-            "share_closed": float("nan")
-            if condition.name == condition.before
-            else share_closed(measured[condition.before], own),
+            "gap_low": gaps[condition.name][0],
+            "gap_high": gaps[condition.name][1],
+            "share_closed": share_closed(measured[condition.before], own)
+            if condition.name != condition.before and gaps[condition.before][0] > 0
+            else float("nan"),
         }
         for condition in conditions
     ]
@@ -171,6 +195,7 @@ def _shown(row: Row) -> Row:
         "std over languages": number(row["std_population"]),
         "max - min": number(row["max_minus_min"]),
         "gap to English": number(row["gap_to_english"], "+.3f"),
+        INTERVAL: "" if math.isnan(row["gap_low"]) else interval(row["gap_low"], row["gap_high"]),
         "gap closed": number(row["share_closed"], ".1%"),
     }
 
@@ -180,7 +205,7 @@ def _remarks(english: Result | None) -> tuple[str, ...]:
         return ("gap to English: no result of language en on this gallery",)
     return (
         f"English zero-shot {_zero_shot(english):.3f}; gap: English less the mean of the other languages",
-        "gap closed: of the gap of zero-shot on the same test text",
+        "gap closed: of the gap of zero-shot on the same test text, where the interval of that gap is above 0",
     )
 
 

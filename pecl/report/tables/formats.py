@@ -1,4 +1,4 @@
-"""Tables as text, Markdown, LaTeX (booktabs), CSV and JSON."""
+"""Tables as text, Markdown, CSV and JSON; `latex` has LaTeX. Ids of runs are shown where they are asked for."""
 
 from __future__ import annotations
 
@@ -11,53 +11,32 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from pecl.errors import printable
+from pecl.report.tables.latex import to_latex
+from pecl.report.tables.layout import laid_out, numeric_columns, shortened, text_table, wrapped
+from pecl.report.tables.signs import escape_markdown, one_line
 from pecl.report.tables.table import Table
 
-_LATEX = {
-    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$",
-    "<": r"$<$", ">": r"$>$", **{sign: f"\\{sign}" for sign in "&%$#_{}"},
-}  # fmt: skip
-_SIGNED = re.compile(r"(?<![\w.$-])[-+]\d[\d.]*")  # a hyphen before a number is a minus sign
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # line breaks among them
 _FORMULA = re.compile(r"(?![-+][\d.]+(e[-+]?\d+)?$)[=+\-@\t\r]", re.IGNORECASE)  # how one begins, but not a number
-_NUMERIC = re.compile(r"[-+\[\d]")
 
 
-def text_table(table: pd.DataFrame) -> str:
-    """Return a table as text."""
-    shown = table.map(lambda value: printable(value) if isinstance(value, str) else value)
-    return shown.to_string(index=False, na_rep="-")
+def to_text(tables: Sequence[Table], ids: bool = False) -> str:
+    """Return tables as plain text, at most 100 letters wide, those measured alike under one heading."""
+    return _by_heading(tables, _text_heading, lambda table: _text(table, ids))
 
 
-def to_text(tables: Sequence[Table]) -> str:
-    """Return tables as plain text, those of a group under its heading."""
-    return _by_heading(
-        tables,
-        lambda heading: f"== {_one_line(heading)} ==",
-        lambda table: f"{_one_line(table.title)}\n{text_table(table.shown)}\n({_one_line(table.note)})",
-    )
+def to_markdown(tables: Sequence[Table], ids: bool = False) -> str:
+    """Return tables as GitHub Markdown, the best score of what compares in bold."""
+
+    def head(title: str, details: str) -> str:
+        return f"## {escape_markdown(title)}\n\n{escape_markdown(details)}"
+
+    return _by_heading(tables, head, lambda table: _markdown(table, ids))
 
 
-def to_markdown(tables: Sequence[Table]) -> str:
-    """Return tables as GitHub Markdown."""
-    return _by_heading(tables, lambda heading: f"## {escape_markdown(heading)}", _markdown)
-
-
-def to_latex(tables: Sequence[Table]) -> str:
-    r"""Return tables as LaTeX for the package booktabs, each a float with a caption and a label `tab:<name>-<n>`."""
-    count = itertools.count(1)
-    return _by_heading(
-        tables,
-        lambda heading: f"% {_one_line(heading)}",
-        lambda table: _latex(table, f"tab:{table.name}-{next(count)}"),
-    )
-
-
-def to_csv(tables: Sequence[Table]) -> str:
+def to_csv(tables: Sequence[Table], ids: bool = True) -> str:
     """Return tables of one name as one long table of raw values: seeds and run ids joined by spaces, no notes.
 
-    Text that a spreadsheet would take for a formula begins with an apostrophe.
+    Text that a spreadsheet would take for a formula begins with an apostrophe. Ids are always there.
     """
     rows = pd.concat([table.rows for table in tables], ignore_index=True)
     joined = rows.map(lambda value: " ".join(map(str, value)) if isinstance(value, list) else value)
@@ -67,15 +46,15 @@ def to_csv(tables: Sequence[Table]) -> str:
     return buffer.getvalue()
 
 
-def to_json(tables: Sequence[Table]) -> str:
-    """Return tables as a JSON list: raw values, full run ids."""
+def to_json(tables: Sequence[Table], ids: bool = True) -> str:
+    """Return tables as a JSON list: raw values, and always the full run ids."""
     return json.dumps([table.to_dict() for table in tables], indent=2, ensure_ascii=False) + "\n"
 
 
 class Format(NamedTuple):
-    """How tables become text, and the ending of a file of them."""
+    """How tables become text, with run ids or without, and the ending of a file of them."""
 
-    write: Callable[[Sequence[Table]], str]
+    write: Callable[..., str]
     ending: str
 
 
@@ -88,69 +67,46 @@ FORMATS: dict[str, Format] = {
 }
 
 
-def _by_heading(tables: Sequence[Table], head: Callable[[str], str], body: Callable[[Table], str]) -> str:
+def _by_heading(tables: Sequence[Table], head: Callable[[str, str], str], body: Callable[[Table], str]) -> str:
     return "\n\n".join(_blocks(tables, head, body)) + "\n"
 
 
-def _blocks(tables: Sequence[Table], head: Callable[[str], str], body: Callable[[Table], str]) -> Iterator[str]:
-    for group, own in itertools.groupby(tables, key=lambda table: table.group):
-        if group:
-            yield head(group.heading())
+def _blocks(tables: Sequence[Table], head: Callable[[str, str], str], body: Callable[[Table], str]) -> Iterator[str]:
+    for (title, details), own in itertools.groupby(tables, key=Table.heading):
+        if title:
+            yield head(title, details)
         yield from (body(table) for table in own)
 
 
-def _markdown(table: Table) -> str:
-    header = [escape_markdown(name) for name in table.shown.columns]
-    rule = ["---:" if numeric else "---" for numeric in _numeric_columns(table.shown)]
-    rows = [[escape_markdown(field) for field in row] for row in table.shown.itertuples(index=False)]
+def _text_heading(title: str, details: str) -> str:
+    return f"{wrapped(f'== {shortened(one_line(title), 300)} ==')}\n{wrapped(one_line(details))}"
+
+
+def _text(table: Table, ids: bool) -> str:
+    layout = laid_out(table, ids)
+    above = [layout.said] if layout.said else []
+    below = [table.brief_note, *([table.short_ids] if ids else [])]
+    lines = [table.title, *above, text_table(layout.frame), f"({'; '.join(filter(None, below))})"]
+    return "\n".join(part if part is lines[-2] else wrapped(one_line(part)) for part in lines)
+
+
+def _markdown(table: Table, ids: bool) -> str:
+    frame, said = laid_out(table, ids)
+    header = [escape_markdown(name) for name in frame.columns]
+    rule = ["---:" if numeric else "---" for numeric in numeric_columns(frame)]
+    rows = [
+        [_bold(escape_markdown(field), (place, name) in table.best) for name, field in zip(frame, row, strict=True)]
+        for place, row in enumerate(frame.itertuples(index=False))
+    ]
     lines = [f"| {' | '.join(row)} |" for row in [header, rule, *rows]]
-    return f"**{escape_markdown(table.title)}**\n\n" + "\n".join(lines) + f"\n\n{escape_markdown(table.note)}"
+    above = [f"**{escape_markdown(table.title)}**", *([escape_markdown(said)] if said else [])]
+    below = [table.note, *([table.short_ids] if ids else [])]
+    return "\n\n".join([*above, "\n".join(lines), escape_markdown("; ".join(filter(None, below)))])
+
+
+def _bold(text: str, best: bool) -> str:
+    return f"**{text}**" if best and text else text
 
 
 def _csv_text(text: str) -> str:
-    return "'" * bool(_FORMULA.match(text)) + _one_line(text)
-
-
-def escape_markdown(field: object) -> str:
-    """Return text that Markdown shows as it is: on one line, without code, HTML or links."""
-    return re.sub(r"([\\|`*<]|\](?=[(\[:]))", r"\\\1", _one_line(field))
-
-
-def _one_line(field: object) -> str:
-    """Return text without line breaks and other control characters."""
-    return _CONTROLS.sub(" ", str(field))
-
-
-def _latex(table: Table, label: str) -> str:
-    columns = "".join("r" if numeric else "l" for numeric in _numeric_columns(table.shown))
-    rows = [[_escape_latex(field) for field in row] for row in table.shown.itertuples(index=False)]
-    header = " & ".join(map(_escape_latex, table.shown.columns))
-    where = f" {table.group.dataset}, gallery: {table.group.gallery}." if table.group else ""
-    return "\n".join(
-        [
-            r"\begin{table}[t]",
-            r"\centering",
-            rf"\caption{{{_escape_latex(f'{table.title}.{where}')}}}",
-            rf"\label{{{label}}}",
-            rf"\begin{{tabular}}{{{columns}}}",
-            r"\toprule",
-            rf"{header} \\",
-            r"\midrule",
-            *(rf"{' & '.join(row)} \\" for row in rows),
-            r"\bottomrule",
-            r"\end{tabular}",
-            rf"\par\footnotesize {_escape_latex(table.note)}",
-            r"\end{table}",
-        ]
-    )
-
-
-def _escape_latex(field: object) -> str:
-    # NUL takes the place of the dollar of mathematics
-    marked = _SIGNED.sub(lambda found: f"\0{found.group()}\0", _one_line(field))
-    return "".join(_LATEX.get(sign, sign) for sign in marked).replace("\0", "$")
-
-
-def _numeric_columns(table: pd.DataFrame) -> list[bool]:
-    """Return for each column whether all that it shows begins like a number."""
-    return [all(_NUMERIC.match(str(field)) for field in table[name] if str(field)) for name in table.columns]
+    return "'" * bool(_FORMULA.match(text)) + one_line(text)

@@ -50,15 +50,16 @@ class Group:
         kind = {"images": "images", "english": "English captions"}[self.gallery_kind]
         return f"{self.gallery_size:,} {kind}" if self.gallery_size else f"{kind}, size by row"
 
-    def heading(self) -> str:
-        """Return one line that states all of it."""
+    def title(self) -> str:
+        """Return data set and gallery."""
         name = f"{self.dataset} {self.dataset_split}" if self.dataset_split else self.dataset
+        return f"{name}, {self.gallery}"
+
+    def details(self) -> str:
+        """Return all else that its numbers share."""
         towers = f"text tower {self.text_tower}" + (f", image tower {self.image_tower}" if self.image_tower else "")
         part = "whole set" if self.split_seed is None else f"few-shot split seed {self.split_seed}"
-        return (
-            f"{name} (captions {self.captions}); gallery: {self.gallery}; metric: {self.metric}; {towers}; {part}; "
-            f"test query: {self.test_query}"
-        )
+        return f"{self.metric}; {towers}; {part}; test query: {self.test_query}; captions {self.captions}"
 
 
 def group_of(result: Result) -> Group:

@@ -6,9 +6,17 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from pecl.report.tables.candidates import Candidate, Setting, varying
+from pecl.report.tables.candidates import Candidate, varying
 from pecl.report.tables.groups import one_group
-from pecl.report.tables.rows import Row, candidate_rows, remarks_on, runs_of, setting_columns
+from pecl.report.tables.rows import (
+    Row,
+    best_places,
+    candidate_rows,
+    remarks_on,
+    runs_of,
+    score_columns,
+    setting_columns,
+)
 from pecl.report.tables.statistics import intervals
 from pecl.report.tables.table import INTERVAL, Table, frame, interval, number, spread
 from pecl.routes import ROUTES
@@ -25,7 +33,7 @@ COMPARISONS = tuple(
 
 
 def routes_table(candidates: Sequence[Candidate]) -> Table:
-    """Return language by route: zero-shot, and for each route mean and standard deviation over seeds, and the gain.
+    """Return a row for each language and route: zero-shot, mean and standard deviation over seeds, and the gain.
 
     The gain is paired: bootstrap over test items of (trained - zero-shot), averaged over seeds within an item.
 
@@ -35,34 +43,23 @@ def routes_table(candidates: Sequence[Candidate]) -> Table:
     runs = runs_of(candidates)
     group = one_group(runs)
     rows = candidate_rows(candidates)
-    title = "Best candidate of each language and route, chosen by validation"
-    shown = frame(_by_language(candidates, rows))
-    return Table("routes", title, group, pd.DataFrame(rows), shown, runs, remarks_on(candidates))
-
-
-def _by_language(candidates: Sequence[Candidate], rows: Sequence[Row]) -> list[Row]:
     different = varying(candidate.setting for candidate in candidates)
-    lines: dict[tuple[str, Setting], list[tuple[Candidate, Row]]] = {}
-    for candidate, row in zip(candidates, rows, strict=True):
-        lines.setdefault((candidate.language, candidate.setting), []).append((candidate, row))
-    queries = [query for query in ZERO_SHOT if any(candidate.query == query for candidate in candidates)]
-    routes = [name for name in ROUTES if any(candidate.route == name for candidate in candidates)]
-    return [_line(lines[key], different, queries, routes) for key in lines]
+    shown = frame([_shown_route(candidate, row, different) for candidate, row in zip(candidates, rows, strict=True)])
+    title = "Best candidate of each language and route, chosen by validation"
+    best = best_places(rows, ("language", "test_text", *different), "mean", "trained")
+    return Table("routes", title, group, pd.DataFrame(rows), shown, runs, remarks_on(candidates), best=best)
 
 
-def _line(
-    line: Sequence[tuple[Candidate, Row]], different: Sequence[str], queries: Sequence[str], routes: Sequence[str]
-) -> Row:
-    first = line[0][0]
-    zero_shot = {candidate.query: number(candidate.zero_shot) for candidate, _ in line}
-    by_route = {candidate.route: row for candidate, row in line}
-    shown = {"language": first.language, **setting_columns(first, different)}
-    shown |= {ZERO_SHOT[query]: zero_shot.get(query, "") for query in queries}
-    for name in routes:
-        row = by_route.get(name)
-        gain = row and f"{row['gain']:+.3f} {interval(row['gain_low'], row['gain_high'])}"
-        shown |= {name: spread(row["mean"], row["std"]) if row else "", f"{name} gain": gain or ""}
-    return shown
+def _shown_route(candidate: Candidate, row: Row, different: Sequence[str]) -> Row:
+    text = {"target": "captions", "target_to_english": "translated"}[candidate.query]
+    setting = setting_columns(candidate, different)
+    return {
+        "language": candidate.language,
+        **setting,
+        "route": candidate.route,
+        "test text": text,
+        **score_columns(row),
+    }
 
 
 def aligned_table(candidates: Sequence[Candidate]) -> Table | None:

@@ -10,7 +10,7 @@ from pecl.config import ExperimentConfig
 from pecl.report.tables.candidates import Candidate, varying
 from pecl.report.tables.groups import group_of
 from pecl.report.tables.statistics import intervals
-from pecl.report.tables.table import INTERVAL, interval, number, spread
+from pecl.report.tables.table import INTERVAL, MEAN_RECALL, interval, number, spread
 from pecl.results.result import Result
 from pecl.routes import WITHOUT_ANCHOR
 
@@ -47,6 +47,8 @@ def _row(candidate: Candidate, low: float, high: float, different: Sequence[str]
         "gain": candidate.mean - candidate.zero_shot,
         "gain_low": low,
         "gain_high": high,
+        "mean_recall_before": candidate.mean_recall_before,
+        "mean_recall": candidate.mean_recall,
         "val": candidate.validation,
         "lr": candidate.config.lr,
         **alignment_of(candidate.config),
@@ -85,6 +87,19 @@ def remarks_on(candidates: Sequence[Candidate]) -> tuple[str, ...]:
     return tuple(filter(None, [setting_remark(candidates), without if aside else ""]))
 
 
+def best_places(rows: Sequence[Row], among: Sequence[str], score: str, column: str) -> frozenset[tuple[int, str]]:
+    """Return (place, `column`) of the rows whose `score` is the highest of those with equal values of `among`.
+
+    A row that compares with no other is not the best of anything.
+    """
+    groups: dict[str, list[int]] = {}
+    for place, row in enumerate(rows):
+        groups.setdefault(str([row.get(name) for name in among]), []).append(place)
+    several = [own for own in groups.values() if len(own) > 1]
+    best = [(own, max(rows[place][score] for place in own)) for own in several]
+    return frozenset((place, column) for own, most in best for place in own if rows[place][score] == most)
+
+
 def score_columns(row: Row) -> Row:
     """Return the scores of a row as text."""
     return {
@@ -92,6 +107,8 @@ def score_columns(row: Row) -> Row:
         "trained": spread(row["mean"], row["std"]),
         "gain": number(row["gain"], "+.3f"),
         INTERVAL: interval(row["gain_low"], row["gain_high"]),
+        f"{MEAN_RECALL} before": number(row["mean_recall_before"]),
+        f"{MEAN_RECALL} after": number(row["mean_recall"]),
     }
 
 

@@ -11,7 +11,7 @@ from pecl.report.tables.candidates import differing_fields
 from pecl.report.tables.groups import group_of
 from pecl.report.tables.rows import Row, alignment_of, setting_text
 from pecl.report.tables.statistics import BEST, gain, hits, intervals
-from pecl.report.tables.table import INTERVAL, Table, interval, test_captions
+from pecl.report.tables.table import INTERVAL, MEAN_RECALL, RUN, Table, interval, test_captions
 from pecl.results.result import Result
 from pecl.retrieval.measures import METRIC, RECALL_AT
 
@@ -26,7 +26,6 @@ def runs_table(results: Sequence[Result]) -> Table:
         pd.DataFrame(rows := training_rows(results)),
         _shown_trainings(results, rows),
         tuple(results),
-        ids_shown=True,
     )
 
 
@@ -89,7 +88,7 @@ def _shown_trainings(results: Sequence[Result], rows: Sequence[Row]) -> pd.DataF
             "gain": f"{row['gain']:+.3f}",
             INTERVAL: interval(row["gain_low"], row["gain_high"]),
             "val R@1": f"{row['val']:.3f}",
-            "run": row["run_id"],
+            RUN: row["run_id"],
         }
         for result, row in zip(results, rows, strict=True)
     )
@@ -99,8 +98,8 @@ def evaluations_table(results: Sequence[Result]) -> Table:
     """Return all evaluations of one group."""
     results = sorted(results, key=lambda result: (result.config.language, result.run_id))
     rows = pd.DataFrame(_evaluations(results))
-    shown = evaluation_table(results).assign(run=[result.run_id for result in results])
-    return Table("evaluations", "Evaluations", group_of(results[0]), rows, shown, tuple(results), ids_shown=True)
+    shown = evaluation_table(results).assign(**{RUN: [result.run_id for result in results]})
+    return Table("evaluations", "Evaluations", group_of(results[0]), rows, shown, tuple(results))
 
 
 def evaluation_table(results: Sequence[Result]) -> pd.DataFrame:
@@ -115,13 +114,14 @@ def evaluation_table(results: Sequence[Result]) -> pd.DataFrame:
             **{_readable(name): f"{value:.3f}" for name, value in row.items() if "recall@" in name and name != METRIC},
             "mean R@1": f"{row[METRIC]:.3f}",
             INTERVAL: interval(row["low"], row["high"], ".3f"),
+            MEAN_RECALL: f"{row['mean_recall']:.3f}",
         }
         for row in _evaluations(results)
     )
 
 
 def _readable(name: str) -> str:
-    return name.replace(" recall@", " R@")
+    return name.replace(" recall@", " R@").replace("_", " ")
 
 
 def _evaluations(results: Sequence[Result]) -> list[Row]:
@@ -140,6 +140,7 @@ def _evaluation(result: Result, low: float, high: float) -> Row:
         "adapter": result.adapter.spec if result.adapter else "none",
         **directions,
         METRIC: measured.mean_recall_at_1,
+        "mean_recall": measured.mean_recall,
         "low": low,
         "high": high,
         **_origin(result),

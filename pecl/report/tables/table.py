@@ -16,6 +16,8 @@ from pecl.retrieval.measures import DIRECTIONS
 
 SHORT_ID = 8  # digits of a run id in text
 INTERVAL = "95 % interval"
+RUN = "run"  # the column of run ids
+MEAN_RECALL = "R@1,5,10"  # the mean of recall@1, 5 and 10 of both directions
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Table:
         results: runs that the numbers come from.
         remarks: further sentences of the note.
         bootstrap: whether it has intervals.
-        ids_shown: whether the table shows the run ids already.
+        best: (place of a row, name of a shown column) of the best scores among those that compare.
+        study: what the trainings of the table share beside its group, and other tables of that group do not.
     """
 
     name: str
@@ -42,7 +45,8 @@ class Table:
     results: tuple[Result, ...]
     remarks: tuple[str, ...] = ()
     bootstrap: bool = True
-    ids_shown: bool = False
+    best: frozenset[tuple[int, str]] = frozenset()
+    study: str = ""
 
     @property
     def run_ids(self) -> list[str]:
@@ -61,19 +65,36 @@ class Table:
 
     @property
     def note(self) -> str:
-        """The line below the table: metric, gallery, n, seeds, bootstrap, remarks and run ids."""
+        """The line below the table: metric, gallery, n, seeds, bootstrap and remarks."""
+        where = [f"metric: {self.group.metric}", f"gallery: {self.group.gallery}"] if self.group else []
+        return "; ".join([*where, *self._said()])
+
+    @property
+    def brief_note(self) -> str:
+        """The same without what the heading says."""
+        return "; ".join(self._said())
+
+    @property
+    def short_ids(self) -> str:
+        """First digits of the ids of its runs."""
+        return f"runs {', '.join(run_id[:SHORT_ID] for run_id in self.run_ids)}" if self.results else ""
+
+    def heading(self) -> tuple[str, str]:
+        """Return the title of what its numbers share, and the details; both empty for published numbers."""
+        if self.group is None:
+            return "", ""
+        title, details = self.group.title(), self.group.details()
+        return f"{title}, {self.study}" if self.study else title, details
+
+    def _said(self) -> list[str]:
         parts = []
         if self.group:
-            n = ", ".join(f"{number:,}" for number in self.captions)
-            parts += [f"metric: {self.group.metric}", f"gallery: {self.group.gallery}", f"n = {n} test captions"]
+            parts.append(f"n = {', '.join(f'{number:,}' for number in self.captions)} test captions")
         if self.seeds:
             parts.append(seeds_text(self.seeds))
         if self.bootstrap:
             parts.append(f"intervals: {BOOTSTRAP}")
-        parts += self.remarks
-        if self.results and not self.ids_shown:
-            parts.append(f"runs {', '.join(run_id[:SHORT_ID] for run_id in self.run_ids)}")
-        return "; ".join(parts)
+        return [*parts, *self.remarks]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that JSON holds: rows with raw values, None where there is no number."""
@@ -81,7 +102,7 @@ class Table:
         group = self.group and {**asdict(self.group), "metric": self.group.metric}
         origin = {"test_captions": self.captions, "seeds": self.seeds, "run_ids": self.run_ids}
         bootstrap = {"bootstrap": BOOTSTRAP} if self.bootstrap else {}
-        head = {"name": self.name, "title": self.title, "group": group, **origin, **bootstrap}
+        head = {"name": self.name, "title": self.title, "study": self.study, "group": group, **origin, **bootstrap}
         return {**head, "remarks": list(self.remarks), "rows": rows}
 
 

@@ -52,7 +52,7 @@ def test_our_run_of_the_same_pair_stands_below_and_the_rest_stays_empty():
     assert table.run_ids == [run.run_id]
     assert "text-to-image R@10, per cent" in table.note
     assert "gallery: 1,000 images" in table.note
-    assert run.run_id[:8] in table.note
+    assert run.run_id[:8] in table.short_ids
 
 
 def test_another_pair_of_ours_has_a_row_of_its_own_that_names_it():

@@ -11,6 +11,7 @@ from pecl.report.tables.adapters import shots_table
 from pecl.report.tables.disparity import disparity_table
 from pecl.report.tables.languages import COMPARISONS, aligned_table, routes_table
 from pecl.report.tables.rows import candidate_rows
+from pecl.report.tables.table import INTERVAL
 from pecl.retrieval.measures import METRIC
 from pecl.routes import ROUTES
 
@@ -28,11 +29,20 @@ def test_language_by_route_by_hand():
     results += [train(4, 5, size=10, route="baseline1"), train(2, 3, size=10, language="fr")]
     results += [train(5, 6, size=10, route="method3", query="target_to_english")]
     table = report(results).only("routes")
-    de, fr = table.shown.to_dict("records")
-    assert (de["language"], de["zero-shot"], de["zero-shot (translated)"]) == ("de", "0.400", "0.500")
-    assert (de["baseline1"], de["method1"], de["method3"]) == ("0.500", "0.700 ± 0.100", "0.600")
-    assert de["method1 gain"].startswith("+0.300 [+0.")
-    assert (fr["zero-shot"], fr["zero-shot (translated)"], fr["baseline1"], fr["method1"]) == ("0.200", "", "", "0.300")
+    shown = {(row["language"], row["route"]): row for row in table.shown.to_dict("records")}
+    scores = {key: (row["test text"], row["zero-shot"], row["trained"]) for key, row in shown.items()}
+    assert scores == {
+        ("de", "baseline1"): ("captions", "0.400", "0.500"),
+        ("de", "method1"): ("captions", "0.400", "0.700 ± 0.100"),
+        ("de", "method3"): ("translated", "0.500", "0.600"),
+        ("fr", "method1"): ("captions", "0.200", "0.300"),
+    }
+    method1 = shown["de", "method1"]
+    assert method1["gain"] == "+0.300"
+    assert method1[INTERVAL].startswith("[+0.")
+    # Ranks are 1 or 10: (.4 + .4 + 1) / 3, and (.7 + .7 + 1) / 3
+    assert (method1["R@1,5,10 before"], method1["R@1,5,10 after"]) == ("0.600", "0.800")
+    assert {table.shown["route"][place] for place, _ in table.best} == {"method1"}  # of German captions the better
     (row,) = [row for row in rows(table) if (row["language"], row["route"]) == ("de", "method1")]
     assert (row["mean"], row["std"], row["gain"]) == pytest.approx((0.7, 0.1, 0.3))
     assert row["gain_low"] < 0.3 < row["gain_high"]
@@ -46,7 +56,7 @@ def test_every_table_says_where_its_numbers_come_from():
     for table in made_report.tables:
         for said in ("mean R@1 of image-to-text and text-to-image", "10 images", "n = 10 test captions", "seeds 1, 2"):
             assert said in table.note, table.name
-        assert table.ids_shown or all(result.run_id[:8] in table.note for result in results)
+        assert all(result.run_id[:8] in table.short_ids for result in results)
         assert table.to_dict()["run_ids"] == sorted(result.run_id for result in results)
 
 
@@ -189,6 +199,7 @@ def test_adapters_by_size():
     assert table.shown["parameters"].tolist() == ["1,000", "5,000,000"]
     assert table.shown["share"].tolist() == ["0.100%", "5.000%"]
     assert adapter_table([big, train(4, 5)]).equals(table.shown)
+    assert table.best == {(1, "trained")}
 
 
 def test_each_number_of_shots_has_its_own_gallery():
@@ -301,3 +312,31 @@ def test_runs_that_differ_show_in_what():
     assert list(shown["shots"]) == ["50", "50", "all"]
     assert "batch size" not in shown
     assert "epochs" not in training_table(results[:2])
+
+
+def test_a_share_of_a_gap_within_its_noise_is_not_stated():
+    """English is one caption of 20 ahead of both languages: the interval of that gap reaches 0."""
+    near = [train(10, 12, language=code) for code in ("de", "fr")]
+    english = train(11, 11, language="en", route="baseline1")
+    plain, trained = rows(languages([*near, english]))
+    assert plain["gap_to_english"] == pytest.approx(0.05)
+    assert plain["gap_low"] == 0
+    assert math.isnan(trained["share_closed"])
+    far = [train(2, 6, language=code) for code in ("de", "fr")]
+    plain, trained = rows(languages([*far, english]))
+    assert 0 < plain["gap_low"] < 0.45 < plain["gap_high"]
+    assert trained["share_closed"] == pytest.approx(1 - 0.25 / 0.45)
+
+
+def test_what_was_trained_on_other_text_is_a_study_of_its_own():
+    results = [train(4, 6), train(4, 9, train_on="multi30k-translations"), train(4, 5, adapter="head")]
+    made_report = report(results)
+    studies = {table.study: table.shown["route"].size for table in made_report.named("routes")}
+    assert studies == {"trained on multi30k-translations": 1, "trained on pairs": 2}
+    with pytest.raises(DataError, match="2 tables 'routes', of the studies trained on multi30k-translations; trained"):
+        made_report.only("routes")
+
+
+def test_a_mean_of_recalls_that_was_changed_by_hand_is_found():
+    with pytest.raises(DataError, match=r"mean_recall is 0\.9, but its ranks give 0\.3"):
+        report([changed(train(4, 6), {"metrics.test.best.mean_recall": 0.9})])

@@ -1,0 +1,169 @@
+"""The tables that the method's publication has, in its layout, from our runs: methods down, languages across, per cent.
+
+Few-shot and full data by language and route, modules by parameters, and disparity over languages; one of each for
+every data set and gallery that there are runs of.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from pecl.errors import DataError
+from pecl.report.tables.adapters import with_several
+from pecl.report.tables.candidates import Candidate, chosen_candidates, studies_of, varying
+from pecl.report.tables.disparity import disparity_table
+from pecl.report.tables.groups import by_group, one_group
+from pecl.report.tables.languages import ZERO_SHOT
+from pecl.report.tables.rows import Row, best_places, runs_of, setting_text
+from pecl.report.tables.statistics import ENGLISH
+from pecl.report.tables.table import Table, frame
+from pecl.results.result import Result
+from pecl.routes import ROUTES
+
+_METHODS = {
+    "baseline1": "Baseline 1",
+    "baseline2": "Baseline 2",
+    "method1": "Method 1",
+    "method2": "Method 2",
+    "method3": "Method 3",
+}
+_TEXTS = {"target": "captions", "target_to_english": "translated"}
+AVERAGE = "avg"
+_AVERAGED = f"{AVERAGE}: mean over the languages other than English"
+
+
+def paper_tables(results: Sequence[Result]) -> list[Table]:
+    """Return the publication's tables of complete results.
+
+    Raises:
+        DataError: nothing was trained.
+    """
+    trained = [result for result in results if result.kind == "train"]
+    if not trained:
+        raise DataError("--paper: expected results of trainings, got none; run pecl train or pecl grid first")
+    return [table for own in by_group(trained).values() for table in _group_tables(own, results)]
+
+
+def _group_tables(trained: Sequence[Result], everything: Sequence[Result]) -> Iterator[Table]:
+    regimes = {
+        "few-shot": [result for result in trained if is_few_shot(result)],
+        "full-data": [result for result in trained if not is_few_shot(result)],
+    }
+    for name, own in regimes.items():
+        if candidates := [one for study in studies_of(own).values() for one in chosen_candidates(study)]:
+            compared = [one for one in candidates if one not in with_several(candidates, "adapter")]
+            yield from [_scores(compared, name)] if compared else []
+    for own in studies_of(trained).values():
+        if several := with_several(chosen_candidates(own), "adapter"):
+            yield _modules(several)
+    for study, own in studies_of(trained).items():
+        if table := disparity_table(chosen_candidates(own), everything):
+            yield replace(table, name="paper-disparity", study=study)
+
+
+def is_few_shot(result: Result) -> bool:
+    """Return whether a number of pairs was trained on, not all of the training part and no text beside the pairs."""
+    return result.config.train_on == "pairs" and result.config.shots is not None
+
+
+def _scores(candidates: Sequence[Candidate], regime: str) -> Table:
+    """Return methods by languages: the plain tower on each test text, then each route."""
+    different = varying(candidate.setting for candidate in candidates)
+    lines: dict[tuple, dict[str, Candidate]] = {}
+    for candidate in sorted(candidates, key=_order):
+        key = (candidate.route, *(pair for pair in candidate.setting if pair[0] in different))
+        lines.setdefault(key, {})[candidate.language] = candidate
+    queries = [query for query in ZERO_SHOT if any(candidate.query == query for candidate in candidates)]
+    rows = [_zero_shot_row(query, candidates, different) for query in queries]
+    rows += [_method_row(line, different) for line in lines.values()]
+    title = {"few-shot": "Few-shot retrieval", "full-data": "Retrieval after training on all data"}[regime]
+    return _by_language(f"paper-{regime}", title, candidates, rows, ("test text",))
+
+
+def _modules(candidates: Sequence[Candidate]) -> Table:
+    """Return modules by languages, the one with fewest parameters first."""
+    lines: dict[tuple, dict[str, Candidate]] = {}
+    for candidate in sorted(candidates, key=lambda one: one.runs[0].adapter.trainable):
+        spec = candidate.runs[0].adapter.spec
+        lines.setdefault((spec, candidate.route, _without_adapter(candidate)), {})[candidate.language] = candidate
+    rows = [_module_row(line) for line in lines.values()]
+    return _by_language("paper-modules", "Modules by trained parameters", candidates, rows, ("method",))
+
+
+def _without_adapter(candidate: Candidate) -> str:
+    return str([pair for pair in candidate.setting if pair[0] != "adapter"])
+
+
+def _order(candidate: Candidate) -> tuple:
+    return list(ROUTES).index(candidate.route), str(candidate.setting)
+
+
+def _zero_shot_row(query: str, candidates: Sequence[Candidate], different: Sequence[str]) -> Row:
+    scores = {one.language: (one.zero_shot, math.nan) for one in candidates if one.query == query}
+    names = {name.replace("_", " "): "" for name in different}
+    return {"method": "Zero-shot", **names, "test text": _TEXTS[query], "scores": scores, "run_ids": []}
+
+
+def _method_row(line: dict[str, Candidate], different: Sequence[str]) -> Row:
+    first = next(iter(line.values()))
+    setting = {name.replace("_", " "): setting_text(name, value) for name, value in first.setting if name in different}
+    return {"method": _METHODS[first.route], **setting, "test text": _TEXTS[first.query], **_trained(line)}
+
+
+def _module_row(line: dict[str, Candidate]) -> Row:
+    first = next(iter(line.values()))
+    described = first.runs[0].adapter
+    said = {"parameters": f"{described.trainable:,}", "share": f"{described.share:.3%}"}
+    return {"module": described.spec, "method": _METHODS[first.route], **said, **_trained(line)}
+
+
+def _trained(line: dict[str, Candidate]) -> Row:
+    scores = {code: (candidate.mean, candidate.std) for code, candidate in line.items()}
+    return {"scores": scores, "run_ids": [run_id for candidate in line.values() for run_id in candidate.run_ids]}
+
+
+def _by_language(
+    name: str, title: str, candidates: Sequence[Candidate], rows: Sequence[Row], among: Sequence[str]
+) -> Table:
+    """Return rows with a column a language, in per cent, the best of those with equal values of `among` bold."""
+    codes = sorted({candidate.language for candidate in candidates}, key=lambda code: (code != ENGLISH, code))
+    others = [code for code in codes if code != ENGLISH]
+    raw = []
+    for row in rows:
+        scores = {code: score for code, (score, _) in row["scores"].items()}
+        average = float(np.mean([scores[code] for code in others])) if set(others) <= set(scores) else math.nan
+        spreads = {f"{code}_std": std for code, (_, std) in row["scores"].items()}
+        rest = {key: value for key, value in row.items() if key not in ("scores", "run_ids")}
+        missing = dict.fromkeys(codes, math.nan)
+        raw.append({**rest, **missing, **scores, AVERAGE: average, **spreads, "run_ids": row["run_ids"]})
+    columns = [*codes, *([AVERAGE] if len(others) > 1 else [])]
+    best = [best_places(_comparable(raw, column), among, column, column) for column in columns]
+    shown = frame([_shown(row, columns, brief=len(codes) > 6) for row in raw])
+    runs = runs_of(candidates)
+    remarks = ["in per cent", "candidates chosen by validation", *([_AVERAGED] if len(others) > 1 else [])]
+    marked = frozenset().union(*best)
+    group = one_group(runs)
+    return Table(name, title, group, pd.DataFrame(raw), shown, runs, tuple(remarks), bootstrap=False, best=marked)
+
+
+def _comparable(rows: Sequence[Row], column: str) -> list[Row]:
+    """Return the rows with a score below all others where one is missing, so that it is the best of nothing."""
+    return [{**row, column: -1.0 if math.isnan(row[column]) else row[column]} for row in rows]
+
+
+def _shown(row: Row, columns: Sequence[str], brief: bool) -> Row:
+    labels = {key: value for key, value in row.items() if isinstance(value, str)}
+    return {**labels, **{code: _per_cent(row[code], row.get(f"{code}_std", math.nan), brief) for code in columns}}
+
+
+def _per_cent(score: float, std: float, brief: bool) -> str:
+    if math.isnan(score):
+        return ""
+    value = f"{round(1000 * score, 6):.0f}"  # tenths of a per cent; rounded first, so that 0.9435 does not become 94.3
+    shown = f"{int(value) / 10:.1f}"
+    return shown if brief or math.isnan(std) else f"{shown} ± {100 * std:.1f}"
