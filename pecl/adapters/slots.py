@@ -205,7 +205,7 @@ def insert(inputs: PromptedInputs, vectors: torch.Tensor, place: int, pooled: bo
         pooled: whether the mean over tokens includes the vectors.
     """
     embeddings, attention_mask, pooling_mask = inputs  # (B, L, d), (B, L), (B, L)
-    vectors = vectors.expand(len(embeddings), -1, -1)  # (B, P, d)
+    vectors = vectors.expand(embeddings.shape[0], -1, -1)  # (B, P, d); `len` would fix B in an exported graph
     ones = attention_mask.new_ones(vectors.shape[:2])  # (B, P)
 
     def between(sequence: torch.Tensor, middle: torch.Tensor) -> torch.Tensor:

@@ -1,13 +1,16 @@
 """Write a text tower as a folder in sentence-transformers' layout, which that library and pecl itself can load.
 
-Source: sentence-transformers' documentation, "Creating Custom Models"; `sentence_transformers` reads the same.
+A folder lists modules, each of one of the library's own classes with a folder of its own, so that no code has to be
+trusted. Source: sentence-transformers' documentation, "Creating Custom Models"; the names of classes and settings are
+those that version 6 writes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
-import torch
 from torch import nn
 
 from pecl.encoders.loading.sentence_transformers import Normalize
@@ -15,7 +18,21 @@ from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, OutputError
 from pecl.files import write_json, write_tensors
 
-Module = tuple[str, dict[str, object], dict[str, torch.Tensor]]  # kind, settings, tensors
+# The modules' classes in the library
+CLASSES = {
+    "Transformer": "sentence_transformers.base.modules.transformer.Transformer",
+    "Pooling": "sentence_transformers.sentence_transformer.modules.pooling.Pooling",
+    "Dense": "sentence_transformers.base.modules.dense.Dense",
+    "Normalize": "sentence_transformers.base.modules.normalize.Normalize",
+    "Router": "sentence_transformers.base.modules.router.Router",
+}
+
+
+class Part(NamedTuple):
+    """A module of the layout: the name of its class, and what writes its files into its folder."""
+
+    kind: str
+    write: Callable[[Path], None]
 
 
 def save_text_encoder(tower: MultilingualTextEncoder, folder: str | Path) -> Path:
@@ -26,63 +43,153 @@ def save_text_encoder(tower: MultilingualTextEncoder, folder: str | Path) -> Pat
         OutputError: the folder exists already, or cannot be written.
     """
     folder = Path(folder)
-    if tower.adapter is not None:
-        raise ConfigError("the text tower has an adapter: merge it, or remove it, before saving the tower")
+    parts = text_parts(tower)
     if folder.exists():
         raise OutputError(f"{folder} exists already: choose another folder, or delete it first")
-    heads = _head_modules(tower.head)
-    names = ["Transformer", "Pooling", *(kind for kind, _, _ in heads)]
-    folders = [folder / f"{i}_{name}" for i, name in enumerate(names)]
-    width = tower.backbone.config.hidden_size
-    pooling = {"word_embedding_dimension": width, "pooling_mode": tower.pooling, "include_prompt": True}
-    _write_encoder(tower, folders[0])
-    write_json(folders[1] / "config.json", pooling)
-    for path, (_, settings, tensors) in zip(folders[2:], heads, strict=True):
-        write_json(path / "config.json", settings)
-        if tensors:
-            write_tensors(path / "model.safetensors", tensors, {"format": "pt"})
-    prompts = {"text": tower.text_prefix} if tower.text_prefix else {}
-    settings = {"prompts": prompts, "default_prompt_name": "text" if prompts else None}
-    write_json(folder / "config_sentence_transformers.json", settings)
-    modules = [
-        {"idx": i, "name": str(i), "path": path.name, "type": f"sentence_transformers.models.{name}"}
-        for i, (name, path) in enumerate(zip(names, folders, strict=True))
-    ]
+    write_parts(parts, folder)
+    write_prompts(tower.text_prefix, folder)
     # Last: without this file the folder is not a model, so one that was cut short is never taken for whole.
-    write_json(folder / "modules.json", modules)
+    write_modules(part_folders(parts), folder)
     return folder
 
 
-def _write_encoder(tower: MultilingualTextEncoder, folder: Path) -> None:
+def text_parts(tower: MultilingualTextEncoder) -> list[Part]:
+    """Return the modules of a text tower: Transformer, Pooling, and the head's.
+
+    Raises:
+        ConfigError: an adapter is attached, or the head has a layer that the layout cannot hold.
+    """
+    if tower.adapter is not None:
+        raise ConfigError("the text tower has an adapter: merge it, or remove it, before saving the tower")
+    return [Part("Transformer", lambda folder: write_encoder(tower, folder)), *after_encoder(tower)]
+
+
+def after_encoder(tower: MultilingualTextEncoder) -> list[Part]:
+    """Return the modules behind the encoder: Pooling, and the head's.
+
+    Raises:
+        ConfigError: the head has a layer that the layout cannot hold.
+    """
+    settings = {
+        "embedding_dimension": tower.backbone.config.hidden_size,
+        "pooling_mode": tower.pooling,
+        "include_prompt": True,
+    }
+    return [Part("Pooling", lambda folder: _write_settings(folder, settings)), *head_parts(tower.head)]
+
+
+def head_parts(head: nn.Module) -> list[Part]:
+    """Return the modules that a tower's head needs: a Dense for each linear layer with its activation, Normalize.
+
+    Raises:
+        ConfigError: it has a layer that the layout cannot hold.
+    """
+    parts: list[Part] = []
+    activation: dict[str, str] = {}
+    for layer in head if isinstance(head, nn.Sequential) else [head]:
+        if isinstance(layer, nn.Identity):
+            continue
+        if isinstance(layer, nn.Linear):
+            activation = {"activation_function": "torch.nn.modules.linear.Identity"}
+            parts.append(_dense(layer, activation))
+        elif isinstance(layer, Normalize):
+            parts.append(Part("Normalize", lambda folder: _write_settings(folder, {})))
+        elif parts and parts[-1].kind == "Dense" and isinstance(layer, nn.Tanh | nn.GELU | nn.ReLU):
+            activation["activation_function"] = f"torch.nn.modules.activation.{type(layer).__name__}"
+        else:
+            raise ConfigError(
+                f"a head with a {type(layer).__name__} cannot be written in sentence-transformers' layout"
+            )
+    return parts
+
+
+def _dense(layer: nn.Linear, activation: dict[str, str]) -> Part:
+    """Return the module of a linear layer; `activation` is read when it is written."""
+
+    def write(folder: Path) -> None:
+        settings = {
+            "in_features": layer.in_features,
+            "out_features": layer.out_features,
+            "bias": layer.bias is not None,
+            **activation,
+        }
+        _write_settings(folder, settings)
+        tensors = {f"linear.{name}": tensor for name, tensor in layer.state_dict().items()}
+        write_tensors(folder / "model.safetensors", tensors, {"format": "pt"})
+
+    return Part("Dense", write)
+
+
+def _write_settings(folder: Path, settings: dict[str, Any]) -> None:
+    write_json(folder / "config.json", settings)
+
+
+def part_folders(parts: Sequence[Part]) -> dict[str, str]:
+    """Return the folder of each module, by which it is listed, and its kind; the first lies at the root.
+
+    There AutoModel and the servers of embeddings look for an encoder.
+    """
+    return {f"{i}_{part.kind}" if i else "": part.kind for i, part in enumerate(parts)}
+
+
+def write_parts(parts: Sequence[Part], folder: Path) -> None:
+    """Write each module into its folder below `folder`.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    for place, part in zip(part_folders(parts), parts, strict=True):
+        part.write(folder / place)
+
+
+def write_encoder(tower: MultilingualTextEncoder, folder: Path) -> None:
+    """Write a text tower's backbone and tokenizer as a Transformer module.
+
+    Raises:
+        OutputError: they cannot be written.
+    """
     try:
         tower.backbone.save_pretrained(folder)
         tower.tokenizer.save_pretrained(folder)
     except OSError as error:
         raise OutputError(f"cannot write {folder}: {error.strerror or error}") from error
-    write_json(folder / "sentence_bert_config.json", {"max_seq_length": tower.max_length})
+    write_encoder_settings(tower, folder)
 
 
-def _head_modules(head: nn.Module) -> list[Module]:
-    """Return the modules of the layout that the head needs."""
-    layers = list(head) if isinstance(head, nn.Sequential) else [head]
-    modules: list[Module] = []
-    for layer in layers:
-        if isinstance(layer, nn.Identity):
-            continue
-        if isinstance(layer, nn.Linear):
-            settings = {
-                "in_features": layer.in_features,
-                "out_features": layer.out_features,
-                "bias": layer.bias is not None,
-                "activation_function": "torch.nn.modules.linear.Identity",
-            }
-            modules.append(("Dense", settings, {f"linear.{name}": t for name, t in layer.state_dict().items()}))
-        elif isinstance(layer, Normalize):
-            modules.append(("Normalize", {}, {}))
-        elif modules and modules[-1][0] == "Dense" and isinstance(layer, nn.Tanh | nn.GELU | nn.ReLU):
-            modules[-1][1]["activation_function"] = f"torch.nn.modules.activation.{type(layer).__name__}"
-        else:
-            raise ConfigError(
-                f"a head with a {type(layer).__name__} cannot be written in sentence-transformers' layout"
-            )
-    return modules
+def write_encoder_settings(tower: MultilingualTextEncoder, folder: Path, tokenizer: str | None = None) -> None:
+    """Write what the Transformer module does with a text, its most tokens, and where another's tokenizer lies."""
+    settings = transformer_settings("text", "last_hidden_state", "token_embeddings")
+    settings["max_seq_length"] = tower.max_length
+    settings["model_kwargs"] = {"add_pooling_layer": False}  # the tokens are pooled by the module behind
+    if tokenizer is not None:
+        settings["tokenizer_name_or_path"] = tokenizer
+    write_json(folder / "sentence_bert_config.json", settings)
+
+
+def transformer_settings(modality: str, output: str, name: str) -> dict[str, Any]:
+    """Return a Transformer module's settings: what it takes, which output of the model it reads, what it calls it."""
+    return {
+        "transformer_task": "feature-extraction",
+        "modality_config": {modality: {"method": "forward", "method_output_name": output}},
+        "module_output_name": name,
+    }
+
+
+def write_prompts(prefix: str, folder: Path) -> None:
+    """Write the file of prompts, in which `prefix` is put before every text."""
+    prompts = {"text": prefix} if prefix else {}
+    settings = {
+        "prompts": prompts,
+        "default_prompt_name": "text" if prompts else None,
+        "similarity_fn_name": "cosine",
+    }
+    write_json(folder / "config_sentence_transformers.json", settings)
+
+
+def write_modules(kinds: dict[str, str], folder: Path) -> None:
+    """Write the list of modules: their folders below `folder`, and the kind of each."""
+    modules = [
+        {"idx": i, "name": str(i), "path": place, "type": CLASSES[kind]}
+        for i, (place, kind) in enumerate(kinds.items())
+    ]
+    write_json(folder / "modules.json", modules)

@@ -246,6 +246,41 @@ ADAPTERS = [
     ("merge sound.safetensors", "the following arguments are required: target"),
 ]
 
+EXPORT = [
+    ("", "export: the following arguments are required: FORMAT"),
+    ("sentence-transformer x", "argument FORMAT: invalid choice: 'sentence-transformer'"),
+    ("sentence-transformers", "the following arguments are required: target"),
+    ("sentence-transformers empty", "empty exists already: choose another folder, or delete it first"),
+    ("sentence-transformers file/x", "cannot write into file: .*file is a file, expected a folder"),
+    (f"sentence-transformers {LONG}", "cannot write x+: File name too long"),
+    ("sentence-transformers x --adapter nowhere.safetensors", "adapter file nowhere.safetensors is missing"),
+    ("sentence-transformers x --adapter truncated.safetensors", "is damaged or no safetensors file"),
+    ("sentence-transformers x --profile minni", "unknown profile 'minni'"),
+    (
+        "sentence-transformers x --adapter sound.safetensors --adapter-only",
+        "--adapter-only: expected --adapter FILE and",
+    ),
+    (
+        "sentence-transformers x --adapter sound.safetensors --adapter-only --base ./nowhere",
+        "there is no folder ./nowhere",
+    ),
+    ("sentence-transformers x --adapter sound.safetensors --adapter-only --base empty", "empty lacks config.json"),
+    ("sentence-transformers x --base empty", "--base: expected --adapter-only beside it"),
+    ("sentence-transformers x", "image tower colours cannot be written for sentence-transformers: .*--text-only"),
+    ("open-clip x", "image tower colours cannot be written for open_clip: expected a model of timm"),
+    ("open-clip file", "file exists already"),
+    ("onnx x --slots", "--slots: expected --adapter FILE, once for each language"),
+    (
+        "onnx x --adapter sound.safetensors --adapter sound.safetensors",
+        "--adapter: expected one without --slots, got 2",
+    ),
+    ("onnx x --slots --adapter sound.safetensors --adapter sound.safetensors", "language 'de' is in the bank already"),
+    ("peft x", "the following arguments are required: --adapter"),
+    ("peft x --adapter sound.safetensors --base ./nowhere", "there is no folder ./nowhere"),
+    ("peft x --adapter text.ckpt", "text.ckpt"),
+    ("peft x --adapter sound.safetensors --base file", "file is a file: expected the folder of a checkpoint"),
+]
+
 DATA = [
     ("", "data: the following arguments are required: ACTION"),
     ("lst", "argument ACTION: invalid choice: 'lst'"),
@@ -314,6 +349,6 @@ def rows() -> list[tuple[str, str]]:
     training = [(f"train {SMALL} {flags}", said) for flags, said in (*VALUES, *TRAIN)]
     evaluation = [(f"evaluate --dataset captions.csv --out out {flags}", said) for flags, said in (*VALUES, *EVALUATE)]
     grid = [(f"grid {SMALL} {flags}", said) for flags, said in (*TRAIN, *GRID)]
-    others = {"report": REPORT, "adapters": ADAPTERS, "data": DATA, "doctor": DOCTOR}
+    others = {"report": REPORT, "adapters": ADAPTERS, "export": EXPORT, "data": DATA, "doctor": DOCTOR}
     rest = [(f"{command} {flags}", said) for command, table in others.items() for flags, said in table]
     return [*training, *evaluation, *grid, *rest, *PECL]

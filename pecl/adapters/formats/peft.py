@@ -53,7 +53,11 @@ _PLAIN: dict[str, tuple[Any, ...]] = {
 
 
 def write_peft(
-    folder: str | Path, state: State, configs: Sequence[AdapterConfig], tower: MultilingualTextEncoder
+    folder: str | Path,
+    state: State,
+    configs: Sequence[AdapterConfig],
+    tower: MultilingualTextEncoder,
+    base: str | None = None,
 ) -> Path:
     """Write an adapter, LoRA with or without LayerNorms, in PEFT's format.
 
@@ -62,6 +66,7 @@ def write_peft(
         state: parameters of one slot, see `Adapter.slot_state`.
         configs: a `LoraConfig`, and a `LayerNormConfig` where LayerNorms are trained.
         tower: the text tower of the adapter.
+        base: what PEFT loads the encoder from: a folder or hub id; by default the tower's name.
 
     Raises:
         ConfigError: the adapter has parts that the format cannot hold.
@@ -77,7 +82,7 @@ def write_peft(
     document = {
         "peft_type": "LORA",
         "task_type": "FEATURE_EXTRACTION",
-        "base_model_name_or_path": tower.name,
+        "base_model_name_or_path": base or tower.name,
         "inference_mode": True,
         "r": lora.r,
         "lora_alpha": lora.lora_alpha,

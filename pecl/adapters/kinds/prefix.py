@@ -102,5 +102,6 @@ class SlotPrefix(SlotModule):
 
     def forward(self, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, None]:
         """Attend with the prefix of each row's slot: (B, L, d) to (B, L, d)."""
-        prefix = self.rows.take(self.prefix).expand(len(hidden_states), -1, -1, -1, -1)  # (B, 2, h, P, d_head)
+        rows = hidden_states.shape[0]  # `len` would fix it in an exported graph
+        prefix = self.rows.take(self.prefix).expand(rows, -1, -1, -1, -1)  # (B, 2, h, P, d_head)
         return self.base(hidden_states, *args, prefix=prefix, **kwargs)

@@ -1,12 +1,14 @@
 """The folder layout of sentence-transformers, read without the package.
 
 `modules.json` lists an encoder (Transformer), a Pooling, and optionally Dense layers and a Normalize, each with a
-folder of its own. Source: the library's documentation, "Creating Custom Models".
+folder of its own; or a Router alone, whose own file lists those of its route for texts. Source: the library's
+documentation, "Creating Custom Models".
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,10 +70,6 @@ def read_layout(folder: Path, dtype: torch.dtype) -> Layout:
         WeightsError: a file is missing or damaged, or pecl does not have a module or setting.
     """
     modules = _modules(folder)
-    names = [name for name, _ in modules]
-    if names[:2] != ["Transformer", "Pooling"]:
-        listed = ", ".join(names) or "nothing"
-        raise WeightsError(f"{folder / 'modules.json'} lists {listed}: expected a Transformer, then a Pooling")
     encoder, pooling = modules[0][1], modules[1][1]
     settings_file = encoder / "sentence_bert_config.json"
     settings = read_json(settings_file) if os.path.exists(settings_file) else {}  # False for any name
@@ -87,15 +85,37 @@ def read_layout(folder: Path, dtype: torch.dtype) -> Layout:
     )
 
 
+def encoder_folder(folder: Path) -> Path:
+    """Return where the encoder's checkpoint lies: `folder` itself, or where its list of modules says.
+
+    Raises:
+        WeightsError: the list is damaged.
+    """
+    return _modules(folder)[0][1] if (folder / "modules.json").exists() else folder
+
+
 def _modules(folder: Path) -> list[tuple[str, Path]]:
-    """Return the modules' class names and folders, in order."""
+    """Return the modules' class names and folders, in order; of a Router, those of its route for texts."""
     path = folder / "modules.json"
+    modules = _listed(path, lambda entries: [(entry["type"], entry["path"]) for entry in entries])
+    if [name for name, _ in modules] == ["Router"]:
+        path = modules[0][1] / "router_config.json"
+        modules = _listed(path, lambda document: [(document["types"][p], p) for p in document["structure"]["text"]])
+    names = [name for name, _ in modules]
+    if names[:2] != ["Transformer", "Pooling"]:
+        listed = ", ".join(names) or "nothing"
+        raise WeightsError(f"{path} lists {listed}: expected a Transformer, then a Pooling")
+    return modules
+
+
+def _listed(path: Path, entries_of: Callable[[Any], list[tuple[str, str]]]) -> list[tuple[str, Path]]:
+    """Return class names, and folders beside `path`, of the modules that a file lists."""
     try:
-        entries = load_json(path)
-        for place in (Path(entry["path"]) for entry in entries):
+        entries = entries_of(load_json(path))
+        for place in (Path(place) for _, place in entries):
             if place.is_absolute() or ".." in place.parts:
                 raise ValueError(f"{place} is outside the folder")
-        return [(entry["type"].split(".")[-1], folder / entry["path"]) for entry in entries]
+        return [(kind.split(".")[-1], path.parent / place) for kind, place in entries]
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise WeightsError(f"{path}: expected a list of sentence-transformers modules ({error})") from error
 

@@ -1,0 +1,181 @@
+"""`pecl export`: write towers and trained languages as sentence-transformers, open_clip, ONNX or PEFT read them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from pecl.adapters.bank import AdapterBank
+from pecl.adapters.formats.convert import merge_adapter, read_adapter
+from pecl.adapters.formats.files import AdapterFile
+from pecl.adapters.spec import describe
+from pecl.commands.options import add_command, add_config_flags, config_values, print_text
+from pecl.config import Role, fields_of, make_config
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.encoders.towers import Towers, load_towers
+from pecl.errors import ConfigError
+from pecl.export.folder import check_absent
+
+_TOWER_FLAGS = (fields_of(Role.TEXT_TOWER) | {"image_model"}) - {"device"}
+_ADAPTER_HELP = "adapter: pecl's file, PEFT's folder, or an OpenDelta checkpoint"
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command and its four formats."""
+    example = "pecl export sentence-transformers mini-cs --adapter cs.safetensors"
+    parser = add_command(commands, "export", "write towers and trained languages for other packages", example)
+    formats = parser.add_subparsers(dest="format", required=True, metavar="FORMAT")
+    for add in (_add_sentence_transformers, _add_open_clip, _add_onnx, _add_peft):
+        add(formats)
+
+
+def _add_format(formats: Any, name: str, summary: str, example: str, about: str) -> argparse.ArgumentParser:
+    parser = add_command(formats, name, summary, f"pecl export {name} {example}", about)
+    parser.add_argument("target", help="folder to write")
+    add_config_flags(parser, only=_TOWER_FLAGS)
+    return parser
+
+
+def _add_sentence_transformers(formats: Any) -> None:
+    about = (
+        "Write a folder that `sentence_transformers.SentenceTransformer(FOLDER)` opens: texts and pictures go through\n"
+        "the tower that each belongs to. With --adapter-only the folder is small, and names the folder of the plain\n"
+        "tower as the base that it loads."
+    )
+    example = "mini-cs --adapter cs.safetensors"
+    parser = _add_format(formats, "sentence-transformers", "both towers in one folder, or an adapter", example, about)
+    parser.add_argument("--adapter", dest="source", metavar="FILE", help=f"{_ADAPTER_HELP}; it is merged into the text")
+    parser.add_argument("--text-only", action="store_true", help="leave the image tower out")
+    parser.add_argument("--adapter-only", action="store_true", help="write the adapter alone; needs --base")
+    parser.add_argument(
+        "--base", help="for --adapter-only: folder that this command wrote without --adapter, or hub id"
+    )
+    parser.set_defaults(run=_sentence_transformers)
+
+
+def _sentence_transformers(parsed: argparse.Namespace) -> int:
+    from pecl.export.sentence_transformers import export_adapter, export_towers
+
+    if parsed.adapter_only and not (parsed.source and parsed.base):
+        raise ConfigError("--adapter-only: expected --adapter FILE and --base FOLDER beside it")
+    if parsed.base and not parsed.adapter_only:
+        raise ConfigError("--base: expected --adapter-only beside it; a whole tower needs no base")
+    if parsed.adapter_only:
+        towers, adapter = _load(parsed)
+        return _say(export_adapter(adapter, towers.text, parsed.target, parsed.base), towers.text, adapter)
+    text, towers, adapter = _merged(parsed)
+    return _say(export_towers(text, None if parsed.text_only else towers.image, parsed.target), text, adapter)
+
+
+def _add_open_clip(formats: Any) -> None:
+    about = (
+        "Write a folder that open_clip, and with it CLIP_benchmark, opens as local-dir:FOLDER. The folder holds its\n"
+        "own absolute path, so it cannot be moved. open_clip cleans texts in its own way (ftfy, HTML entities)."
+    )
+    parser = _add_format(
+        formats, "open-clip", "both towers as a local-dir: of open_clip", "oc-cs --adapter cs.safetensors", about
+    )
+    parser.add_argument("--adapter", dest="source", metavar="FILE", help=f"{_ADAPTER_HELP}; it is merged into the text")
+    parser.set_defaults(run=_open_clip)
+
+
+def _open_clip(parsed: argparse.Namespace) -> int:
+    from pecl.export.open_clip import export_open_clip
+
+    text, towers, adapter = _merged(parsed)
+    return _say(export_open_clip(text, towers.image, parsed.target), text, adapter)
+
+
+def _add_onnx(formats: Any) -> None:
+    about = (
+        "Write onnx/model.onnx (texts), onnx/vision_model.onnx (pictures) and the tokenizer. With --slots one file\n"
+        "holds the adapters of several languages, and its input `slots` says which language each text is in."
+    )
+    example = "onnx-bank --slots --adapter cs.safetensors --adapter de.safetensors"
+    parser = _add_format(formats, "onnx", "both towers as ONNX files, one language or many", example, about)
+    parser.add_argument(
+        *("--adapter", "--adapters"),
+        dest="sources",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help=f"{_ADAPTER_HELP}; with --slots several times",
+    )
+    parser.add_argument("--slots", action="store_true", help="one file for all the adapters, with an input `slots`")
+    parser.add_argument("--int8", action="store_true", help="write the texts' tower in 8 bits as well")
+    parser.add_argument("--text-only", action="store_true", help="leave the image tower out")
+    parser.set_defaults(run=_onnx)
+
+
+def _onnx(parsed: argparse.Namespace) -> int:
+    from pecl.export.onnx import export_onnx
+
+    if not parsed.slots:
+        if len(parsed.sources) > 1:
+            raise ConfigError(f"--adapter: expected one without --slots, got {len(parsed.sources)}")
+        parsed.source = parsed.sources[0] if parsed.sources else None
+        text, towers, adapter = _merged(parsed)
+        image = None if parsed.text_only else towers.image
+        return _say(export_onnx(text, image, parsed.target, parsed.int8), text, adapter)
+    if not parsed.sources:
+        raise ConfigError("--slots: expected --adapter FILE, once for each language")
+    check_absent(parsed.target)
+    towers = _load_towers(parsed)
+    bank = AdapterBank.from_files(towers.text, parsed.sources)
+    try:
+        image = None if parsed.text_only else towers.image
+        path = export_onnx(bank, image, parsed.target, parsed.int8)
+        slots = ", ".join(f"{language} {bank.slot(language)}" for language in bank.languages)
+        print_text(f"{path}: {towers.text.name} with {describe(bank.configs)}, slots: {slots}")
+    finally:
+        bank.close()
+    return 0
+
+
+def _add_peft(formats: Any) -> None:
+    about = (
+        "Write an adapter as a folder that `peft.PeftModel.from_pretrained(encoder, FOLDER)` reads, naming a base\n"
+        "that AutoModel can load. It holds lora and layernorm; for a head see `pecl export sentence-transformers`."
+    )
+    parser = _add_format(formats, "peft", "an adapter in PEFT's format", "peft-cs --adapter cs.safetensors", about)
+    parser.add_argument("--adapter", dest="source", metavar="FILE", required=True, help=_ADAPTER_HELP)
+    parser.add_argument(
+        "--base", help="folder that `pecl export sentence-transformers` wrote of the plain tower, or hub id"
+    )
+    parser.set_defaults(run=_peft)
+
+
+def _peft(parsed: argparse.Namespace) -> int:
+    from pecl.export.peft import export_peft
+
+    towers, adapter = _load(parsed)
+    return _say(export_peft(adapter, towers.text, parsed.target, parsed.base), towers.text, adapter)
+
+
+def _merged(parsed: argparse.Namespace) -> tuple[MultilingualTextEncoder, Towers, AdapterFile | None]:
+    """Return the text tower with the adapter merged, where one is named; both towers; and the adapter."""
+    if parsed.source is None:
+        check_absent(parsed.target)
+        towers = _load_towers(parsed)
+        return towers.text, towers, None
+    towers, adapter = _load(parsed)
+    return merge_adapter(adapter, towers.text), towers, adapter
+
+
+def _load(parsed: argparse.Namespace) -> tuple[Towers, AdapterFile]:
+    check_absent(parsed.target)
+    towers = _load_towers(parsed)
+    return towers, read_adapter(parsed.source, towers.text)
+
+
+def _load_towers(parsed: argparse.Namespace) -> Towers:
+    values = {name: value for name, value in config_values(parsed).items() if name in _TOWER_FLAGS}
+    config = make_config(values, where="command line")
+    return load_towers(config.profile, config.text_model, config.image_model)
+
+
+def _say(path: Path, text: MultilingualTextEncoder, adapter: AdapterFile | None) -> int:
+    what = "" if adapter is None else f" with {describe(adapter.configs)}"
+    print_text(f"{path}: {text.name}{what}")
+    return 0

@@ -1,0 +1,1 @@
+"""A trained language in the tools that people have: sentence-transformers, open_clip, ONNX, PEFT and the model hub."""

@@ -1,0 +1,215 @@
+"""ONNX files of the towers: text of one language, or of all languages of a bank with an input `slots`; and images.
+
+A folder holds `onnx/model.onnx` (inputs `input_ids`, `attention_mask`, and of a bank `slots`), `onnx/vision_model.onnx`
+(input `pixel_values`), the tokenizer, whose template puts the tower's prefix before every text, and `pecl_onnx.json`:
+which slot is which language, and how pictures are prepared. Embeddings are not normalised, as the towers' own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from pecl.adapters.adapter import Adapter
+from pecl.adapters.bank import AdapterBank
+from pecl.adapters.slots import SlotRows
+from pecl.encoders.image import ImageEncoder
+from pecl.encoders.pooling import POOLINGS
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.errors import ConfigError, RunError, one_line
+from pecl.export.folder import new_folder
+from pecl.export.tokenizer import with_prefix
+from pecl.files import write_json
+
+TEXT_FILE, INT8_FILE, VISION_FILE = "onnx/model.onnx", "onnx/model_int8.onnx", "onnx/vision_model.onnx"
+ABOUT_FILE = "pecl_onnx.json"
+OUTPUT = "sentence_embedding"
+_ONE_FILE = 1 << 30  # bytes of weights; more than that go into a file beside, since a file of ONNX holds 2 GiB
+
+
+def export_onnx(
+    text: MultilingualTextEncoder | AdapterBank, image: ImageEncoder | None, target: str | Path, int8: bool = False
+) -> Path:
+    """Write towers as ONNX files.
+
+    Args:
+        text: a plain text tower, an adapter merged into it, or a bank, whose file takes the slot of each text.
+        image: the image tower, or None for text alone.
+        target: the folder to make.
+        int8: write the text tower with dynamically quantised weights as well.
+
+    Raises:
+        ConfigError: the packages of the extra `export` are missing, or the tokenizer cannot be written by itself.
+        OutputError: `target` exists already or cannot be written.
+        RunError: a tower has an operation that ONNX does not.
+    """
+    _check_packages()
+    adapter, tower = (text.adapter, text.tower) if isinstance(text, AdapterBank) else (None, text)
+    tokenizer = with_prefix(tower)
+    about = {
+        "max_length": tower.max_length,
+        "width": tower.embedding_dim,
+        "slots": {name: i for i, name in enumerate(text.languages)} if isinstance(text, AdapterBank) else None,
+        "preprocessing": None if image is None else {**image.preprocessing},
+    }
+    with new_folder(target) as folder:
+        (folder / "onnx").mkdir()
+        _write_text(tower, adapter, folder / TEXT_FILE)
+        if int8:
+            _quantise(folder / TEXT_FILE, folder / INT8_FILE)
+        if image is not None:
+            _write_image(image, folder / VISION_FILE)
+        tokenizer.model_max_length = tower.max_length
+        tokenizer.save_pretrained(folder)
+        tower.backbone.config.save_pretrained(folder)
+        write_json(folder / ABOUT_FILE, about)
+    return Path(target)
+
+
+class GatheredRows(SlotRows):
+    """Slot rows whose every row takes its own copy of its slot's parameters, whatever the rows: a graph without ifs."""
+
+    def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+        """Apply to each row, (B, L, i) or (B, i), the linear layer of its slot; see `SlotRows.linear`."""
+        own = weight[self.index]  # (B, o, i)
+        out = torch.matmul(x if x.ndim == 3 else x.unsqueeze(1), own.mT)  # (B, L, o), or (B, 1, o)
+        out = out if bias is None else out + bias[self.index].unsqueeze(1)
+        return out if x.ndim == 3 else out.squeeze(1)
+
+
+class TextModule(nn.Module):
+    """A text tower as a graph: (B, L) token ids and mask, and of an adapter (B,) slots, to (B, D) embeddings."""
+
+    def __init__(self, tower: MultilingualTextEncoder, adapter: Adapter | None) -> None:
+        super().__init__()
+        self.backbone, self.head, self.pooling = tower.backbone, tower.head, POOLINGS[tower.pooling]
+        self.adapter = adapter
+        self.rows = None if adapter is None else GatheredRows(adapter.num_slots)
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, slots: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the embeddings (B, D), not normalised."""
+        extended = None
+        if self.adapter is not None and self.rows is not None:
+            self.rows.index = slots
+            extended = self.adapter.extend_inputs(input_ids, attention_mask)
+        if extended is None:
+            output = self.backbone(input_ids=input_ids, attention_mask=_seen(attention_mask))
+            return self.head(self.pooling(output.last_hidden_state, attention_mask))
+        output = self.backbone(inputs_embeds=extended.embeddings, attention_mask=_seen(extended.attention_mask))
+        return self.head(self.pooling(output.last_hidden_state, extended.pooling_mask))
+
+
+def _seen(attention_mask: torch.Tensor) -> torch.Tensor:
+    """Return (B, 1, L, L) bool: what each position attends to, made here, since a graph cannot ask for a mask."""
+    length = attention_mask.shape[1]
+    return attention_mask.bool()[:, None, None, :].expand(-1, 1, length, -1)
+
+
+@contextlib.contextmanager
+def _gathered(adapter: Adapter | None, rows: GatheredRows | None) -> Iterator[None]:
+    """Let the modules of an adapter ask `rows` in the body."""
+    if adapter is None or rows is None:
+        yield
+        return
+    own = adapter.rows
+    try:
+        for _, module, _ in adapter.modules:
+            module.rows = rows
+        yield
+    finally:
+        for _, module, _ in adapter.modules:
+            module.rows = own
+
+
+def _write_text(tower: MultilingualTextEncoder, adapter: Adapter | None, path: Path) -> None:
+    module = TextModule(tower, adapter).eval()
+    texts, length = torch.export.Dim("texts"), torch.export.Dim("tokens", max=tower.max_length)
+    example = tower.pad(tower.tokenize(["a", "a b c"]), range(2))
+    inputs = {"input_ids": example.input_ids, "attention_mask": example.attention_mask}
+    shapes: dict[str, Mapping[int, Any]] = {name: {0: texts, 1: length} for name in inputs}
+    if adapter is not None:
+        inputs["slots"] = torch.tensor([0, adapter.num_slots - 1])  # (B,)
+        shapes["slots"] = {0: texts}
+    with _gathered(adapter, module.rows):
+        _write_graph(module, inputs, shapes, path)
+
+
+def _write_image(image: ImageEncoder, path: Path) -> None:
+    pixels = torch.zeros(2, *image.preprocessing["input_size"])  # (B, 3, H, W)
+    _write_graph(image, {"pixels": pixels}, {"pixels": {0: torch.export.Dim("pictures")}}, path, ["pixel_values"])
+
+
+def _write_graph(
+    module: nn.Module,
+    inputs: Mapping[str, torch.Tensor],
+    shapes: Mapping[str, Any],
+    path: Path,
+    names: Sequence[str] | None = None,
+) -> None:
+    weights = sum(tensor.nbytes for tensor in module.parameters())
+    with warnings.catch_warnings(), _quiet(), torch.inference_mode(False), torch.no_grad():
+        warnings.simplefilter("ignore")
+        try:
+            torch.onnx.export(
+                module,
+                kwargs=dict(inputs),
+                f=path,
+                dynamo=True,
+                dynamic_shapes=dict(shapes),
+                input_names=list(names or inputs),
+                output_names=[OUTPUT],
+                external_data=weights > _ONE_FILE,
+                verbose=False,
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            raise RunError(f"cannot write {path.name}: ONNX has no form of it ({one_line(error)[:300]})") from error
+    _check_open(path)
+
+
+def _check_open(path: Path) -> None:
+    """Raise RunError if a graph takes batches of one size alone: where it cannot do otherwise, torch fixes a size."""
+    import onnx
+
+    graph = onnx.load(path, load_external_data=False).graph
+    fixed = [one.name for one in graph.input if not one.type.tensor_type.shape.dim[0].dim_param]
+    if fixed:
+        raise RunError(f"cannot write {path.name}: its inputs {', '.join(fixed)} would take batches of one size alone")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what onnxscript and torch log of their own passes."""
+    names = ("onnxscript", "torch.onnx", "onnx_ir", "root")
+    levels = {name: logging.getLogger(name).level for name in names}
+    try:
+        for name in names:
+            logging.getLogger(name).setLevel(logging.ERROR)
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+
+
+def _quantise(source: Path, target: Path) -> None:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with _quiet():
+        quantize_dynamic(source, target, weight_type=QuantType.QInt8, per_channel=True)
+
+
+def _check_packages() -> None:
+    try:
+        for name in ("onnx", "onnxruntime", "onnxscript"):
+            importlib.import_module(name)
+    except ImportError as error:
+        raise ConfigError(f"export onnx needs more packages: pip install 'pecl[export]' ({error})") from error

@@ -1,0 +1,153 @@
+"""A folder that open_clip, and with it CLIP_benchmark, opens as `local-dir:FOLDER`: both towers, an adapter merged in.
+
+open_clip's text towers have no prefix and no bias in their projection. The prefix becomes part of the tokenizer's
+template; what the bias adds goes into the last LayerNorm: pooling by the mean (or the first token) passes a constant
+on, so with c = pinv(W) b, W mean(h + c) = W mean(h) + b. That is exact where W has full row rank.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from pecl.adapters.roles import paths_of
+from pecl.adapters.slots import with_parameters
+from pecl.encoders.image import ImageEncoder
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.encoders.towers import check_pair
+from pecl.errors import ConfigError
+from pecl.export.folder import new_folder
+from pecl.export.image_parts import timm_name
+from pecl.export.tokenizer import with_prefix
+from pecl.files import write_json, write_tensors
+
+POOLERS = {"mean": "mean_pooler", "cls": "cls_last_hidden_state_pooler"}  # pecl's name -> open_clip's
+RESIZING = {"squash": "squash", "center": "shortest"}  # timm's crop_mode -> open_clip's resize_mode
+LOGIT_SCALE = math.log(1 / 0.07)  # open_clip's own start; no ranking depends on it
+_TOLERANCE = 1e-5  # of W pinv(W) b against b, relative to the largest |b|
+
+
+def export_open_clip(text: MultilingualTextEncoder, image: ImageEncoder, target: str | Path) -> Path:
+    """Write both towers as a folder of open_clip.
+
+    The folder holds its own absolute path, by which open_clip finds the text tower's shape: it cannot be moved.
+
+    Args:
+        text: the text tower, an adapter merged into it.
+        image: the image tower, a model of timm with a linear layer.
+        target: the folder to make.
+
+    Raises:
+        ConfigError: open_clip has no such tower; the sentence says what it cannot hold.
+        WeightsError: the towers differ in width.
+        OutputError: `target` exists already or cannot be written.
+    """
+    check_pair(text, image)
+    target = Path(target).absolute()
+    vision, preprocessing = _vision_settings(image), _preprocessing(image)
+    backbone, projection = fold_bias(text)
+    tokenizer, config = with_prefix(text), copy.deepcopy(backbone.config)
+    config.pad_token_id = _padding(text)
+    model = {
+        "embed_dim": text.embedding_dim,
+        "vision_cfg": vision,
+        "text_cfg": {
+            "hf_model_name": str(target),
+            "hf_tokenizer_name": str(target),
+            "hf_pooler_type": POOLERS[text.pooling],
+            "hf_proj_type": "linear",
+            "context_length": text.max_length,
+        },
+    }
+    state = {f"text.transformer.{name}": tensor for name, tensor in backbone.state_dict().items()}
+    state |= {f"visual.trunk.{name}": tensor for name, tensor in image.backbone.state_dict().items()}
+    state |= {f"visual.head.proj.{name}": tensor for name, tensor in image.head.state_dict().items()}
+    state |= {"text.proj.weight": projection, "logit_scale": torch.tensor(LOGIT_SCALE)}
+    with new_folder(target) as folder:
+        config.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        write_tensors(folder / "open_clip_model.safetensors", state, {"format": "pt"})
+        write_json(folder / "open_clip_config.json", {"model_cfg": model, "preprocess_cfg": preprocessing})
+    return target
+
+
+def fold_bias(text: MultilingualTextEncoder) -> tuple[Any, torch.Tensor]:
+    """Return the backbone with the head's bias in its last LayerNorm, and the head's weight (D, d).
+
+    Raises:
+        ConfigError: the head is not one linear layer, the pooling does not pass a constant on, or W has not full rank.
+    """
+    if text.adapter is not None:
+        raise ConfigError("the text tower has an adapter: merge it, or remove it, before saving the tower")
+    if text.pooling not in POOLERS or not isinstance(text.head, nn.Linear):
+        raise ConfigError(
+            f"text tower {text.name} cannot be written for open_clip: expected a pooling of {', '.join(POOLERS)} and "
+            f"one linear layer behind it, got {text.pooling} and {type(text.head).__name__}"
+        )
+    if text.head.bias is None:
+        return text.backbone, text.head.weight
+    weight, bias = (one.detach().double() for one in (text.head.weight, text.head.bias))  # (D, d), (D,)
+    constant = torch.linalg.pinv(weight) @ bias  # (d,)
+    error = float((weight @ constant - bias).abs().max())
+    if error > _TOLERANCE * float(bias.abs().max()):
+        raise ConfigError(
+            f"text tower {text.name} cannot be written for open_clip, whose projection has no bias: expected a linear "
+            f"layer of full row rank, got one of shape {tuple(weight.shape)} whose bias is {error:.1e} off"
+        )
+    backbone = copy.deepcopy(text.backbone)
+    path = paths_of(backbone, "output_norm")[-1]
+    norm = backbone.get_submodule(path)
+    backbone.set_submodule(path, with_parameters(norm, norm.weight, norm.bias.double() + constant))
+    return backbone, text.head.weight
+
+
+def _padding(text: MultilingualTextEncoder) -> int:
+    """Return the token of padding, which open_clip masks by the config's; RoBERTa counts positions from it too."""
+    config, token = text.backbone.config, text.tokenizer.pad_token_id
+    if config.model_type != "bert" and config.pad_token_id != token:
+        raise ConfigError(
+            f"text tower {text.name} cannot be written for open_clip: expected a tokenizer that pads with "
+            f"{config.pad_token_id} as its encoder does, got {token}"
+        )
+    return token
+
+
+def _vision_settings(image: ImageEncoder) -> dict[str, Any]:
+    name = timm_name(image)
+    if name is None or not isinstance(image.head, nn.Linear):
+        raise ConfigError(
+            f"image tower {image.name} cannot be written for open_clip: expected a model of timm with a linear layer"
+        )
+    return {
+        "timm_model_name": name,
+        "timm_model_pretrained": False,
+        "timm_pool": "",  # the architecture's own
+        "timm_proj": "linear",
+        "timm_proj_bias": image.head.bias is not None,
+        "image_size": image.preprocessing["input_size"][-1],
+    }
+
+
+def _preprocessing(image: ImageEncoder) -> dict[str, Any]:
+    settings = image.preprocessing
+    mode, share = settings.get("crop_mode"), settings.get("crop_pct")
+    if mode not in RESIZING or share != 1:
+        raise ConfigError(
+            f"image tower {image.name} cannot be written for open_clip, which crops nothing it has resized: expected "
+            f"crop_pct 1 and crop_mode {' or '.join(RESIZING)}, got {share} and {mode}"
+        )
+    document = {
+        "size": list(settings["input_size"][1:]),
+        "mode": "RGB",
+        "mean": settings["mean"],
+        "std": settings["std"],
+        "interpolation": settings["interpolation"],
+        "resize_mode": RESIZING[mode],
+    }
+    return json.loads(json.dumps(document))

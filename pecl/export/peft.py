@@ -1,0 +1,120 @@
+"""Adapters in PEFT's format that name an encoder which PEFT can load, and what of an adapter PEFT cannot hold.
+
+PEFT wraps the encoder alone: LoRA's layers and LayerNorms go there. What lies behind the encoder, such as a head, and
+texts put before a text belong to whatever pools the tokens; sentence-transformers' folders have a place for them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pecl.adapters.adapter import attach
+from pecl.adapters.formats.files import AdapterFile
+from pecl.adapters.formats.peft import write_peft
+from pecl.adapters.kind import AdapterConfig
+from pecl.adapters.kinds.layer_norm import LayerNormConfig
+from pecl.adapters.kinds.lora import LoraConfig
+from pecl.adapters.spec import describe
+from pecl.encoders.loading.hub import resolve
+from pecl.encoders.loading.sentence_transformers import encoder_folder
+from pecl.encoders.loading.weights import read_json
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.encoders.towers import MINI, MINI_POOLED, load_text_encoder
+from pecl.errors import ConfigError, WeightsError
+from pecl.export.folder import new_folder
+
+BASE_OPTION = "--base"
+
+
+def export_peft(adapter: AdapterFile, tower: MultilingualTextEncoder, target: str | Path, base: str | None) -> Path:
+    """Write an adapter as a folder that `peft.PeftModel.from_pretrained(encoder, folder)` reads.
+
+    Args:
+        adapter: LoRA, with or without LayerNorms.
+        tower: its plain text tower.
+        target: the folder to make.
+        base: see `base_encoder`.
+
+    Raises:
+        ConfigError: the adapter has parts that PEFT cannot hold, or `base` is not said.
+        WeightsError: `base` cannot be loaded, or holds another tower.
+        OutputError: `target` exists already or cannot be written.
+    """
+    if beyond := [config for config in adapter.configs if not isinstance(config, LoraConfig | LayerNormConfig)]:
+        raise ConfigError(_cannot_go(adapter, beyond))
+    with new_folder(target) as folder:
+        write_encoder_adapter(folder, adapter, tower, base)
+    return Path(target)
+
+
+def write_encoder_adapter(
+    folder: Path, adapter: AdapterFile, tower: MultilingualTextEncoder, base: str | Path | None
+) -> str:
+    """Write what an adapter changes in the encoder, in PEFT's format; what lies behind it or is text is left out.
+
+    Returns:
+        What PEFT loads the encoder from.
+
+    Raises:
+        ConfigError: it changes something in the encoder that PEFT cannot hold, or nothing; or `base` is not said.
+        WeightsError: `base` cannot be loaded, or holds another tower.
+        OutputError: the files cannot be written.
+    """
+    attached = attach(tower, adapter.configs, seeds=())
+    inside = [(f"{path}.", config) for path, _, config in attached.modules if not path.startswith("head")]
+    attached.remove()
+    held = [config for config in adapter.configs if isinstance(config, LoraConfig | LayerNormConfig)]
+    beyond = [config for _, config in inside if config not in held and not config.text_prompt]
+    if beyond or not any(isinstance(config, LoraConfig) for config in held):
+        raise ConfigError(_cannot_go(adapter, list(dict.fromkeys(beyond))))
+    places = tuple(place for place, _ in inside)
+    state = {name: tensor for name, tensor in adapter.state.items() if name.startswith(places)}
+    encoder = base_encoder(base, tower)
+    write_peft(folder, state, held, tower, encoder)
+    return encoder
+
+
+def _cannot_go(adapter: AdapterFile, beyond: list[AdapterConfig]) -> str:
+    """Return the sentence that says which parts of an adapter PEFT's format cannot hold."""
+    parts = ", ".join(config.kind for config in beyond) or "an adapter without lora"
+    return (
+        f"{adapter.path} is {describe(adapter.configs)}, of which {parts} cannot go into PEFT's format: expected lora, "
+        "with or without layernorm (a head and a text before the text go into the folder of `pecl export "
+        "sentence-transformers --adapter-only`, whatever can be merged into any other export)"
+    )
+
+
+def base_encoder(base: str | Path | None, tower: MultilingualTextEncoder) -> str:
+    """Return what AutoModel loads the encoder of `tower` from.
+
+    Args:
+        base: folder that `pecl export sentence-transformers` wrote of the plain tower, or a hub id; None for the
+            checkpoint that the tower itself was loaded from.
+        tower: the plain text tower.
+
+    Raises:
+        ConfigError: the tower was not loaded from a checkpoint that others can load.
+        WeightsError: `base` cannot be loaded, or holds another tower.
+    """
+    name = str(tower.name if base is None else base)
+    if base is None and name in (MINI, MINI_POOLED):
+        raise ConfigError(
+            f"base: the text tower {name} is not a checkpoint that PEFT can load: write it once with `pecl export "
+            f"sentence-transformers FOLDER`, and name the folder with {BASE_OPTION}"
+        )
+    folder = resolve(name, BASE_OPTION)
+    encoder = encoder_folder(folder)
+    if read_json(encoder / "config.json").get("model_type") == "M-CLIP":
+        raise ConfigError(
+            f"base: {name} is in M-CLIP's format, which PEFT cannot load: write it once with `pecl export "
+            f"sentence-transformers FOLDER`, and name the folder with {BASE_OPTION}"
+        )
+    if base is not None and name != tower.name:
+        loaded = load_text_encoder(name)
+        if loaded.fingerprint != tower.fingerprint:
+            raise WeightsError(
+                f"{name} holds another text tower (fingerprint {loaded.fingerprint[:12]}) than {tower.name} "
+                f"({tower.fingerprint[:12]}), on which the adapter was trained"
+            )
+    local = Path(name).expanduser()
+    return str(encoder.resolve()) if local.is_dir() or encoder != folder else name

@@ -1,0 +1,114 @@
+"""Folders that `sentence_transformers.SentenceTransformer(folder)` opens: both towers, text alone, or an adapter alone.
+
+Both towers lie in one Router, which sends texts through the text tower and pictures through the image tower. Text alone
+has its encoder at the root, where AutoModel and servers of embeddings look for it. An adapter alone names the encoder
+that it belongs to; what it changes behind the encoder, a head, is written whole.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pecl.adapters.formats.convert import merge_adapter
+from pecl.adapters.formats.files import AdapterFile
+from pecl.encoders.export import (
+    CLASSES,
+    Part,
+    after_encoder,
+    part_folders,
+    text_parts,
+    write_encoder_settings,
+    write_modules,
+    write_parts,
+    write_prompts,
+)
+from pecl.encoders.image import ImageEncoder
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.encoders.towers import check_pair
+from pecl.errors import OutputError
+from pecl.export.folder import new_folder
+from pecl.export.image_parts import image_parts
+from pecl.export.peft import write_encoder_adapter
+from pecl.files import write_json
+
+ROUTER_FILE = "router_config.json"
+ROUTES = {"text": "(None, 'text')", "image": "(None, 'image')"}  # route -> (task, modality) as the library spells it
+
+
+def export_towers(text: MultilingualTextEncoder, image: ImageEncoder | None, target: str | Path) -> Path:
+    """Write towers as a folder of sentence-transformers.
+
+    Args:
+        text: the text tower, an adapter merged into it.
+        image: the image tower, or None for text alone.
+        target: the folder to make.
+
+    Raises:
+        ConfigError: a tower has a layer that the layout cannot hold.
+        WeightsError: the towers differ in width.
+        OutputError: `target` exists already or cannot be written.
+    """
+    routes = {"text": text_parts(text)}
+    if image is not None:
+        check_pair(text, image)
+        routes["image"] = image_parts(image)
+    with new_folder(target) as folder:
+        try:
+            if image is None:
+                write_parts(routes["text"], folder)
+                write_modules(part_folders(routes["text"]), folder)
+            else:
+                _write_router(routes, folder)
+        except OSError as error:
+            raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
+        write_prompts(text.text_prefix, folder)
+    return Path(target)
+
+
+def _write_router(routes: dict[str, list[Part]], folder: Path) -> None:
+    structure = {route: [f"{route}_{i}_{part.kind}" for i, part in enumerate(parts)] for route, parts in routes.items()}
+    for route, parts in routes.items():
+        for place, part in zip(structure[route], parts, strict=True):
+            part.write(folder / place)
+    document = {
+        "types": {
+            place: CLASSES[part.kind]
+            for route, parts in routes.items()
+            for place, part in zip(structure[route], parts, strict=True)
+        },
+        "structure": structure,
+        "parameters": {
+            "default_route": "text",
+            "allow_empty_key": True,
+            "route_mappings": {ROUTES[route]: route for route in routes},
+        },
+    }
+    write_json(folder / ROUTER_FILE, document)
+    write_modules({"": "Router"}, folder)
+
+
+def export_adapter(adapter: AdapterFile, tower: MultilingualTextEncoder, target: str | Path, base: str | Path) -> Path:
+    """Write one adapter as a folder of sentence-transformers, whose encoder is another folder's.
+
+    Args:
+        adapter: LoRA, with or without LayerNorms and a head.
+        tower: its plain text tower.
+        target: the folder to make.
+        base: folder that `export_towers` wrote of the plain tower, or a hub id.
+
+    Raises:
+        ConfigError: the adapter has parts that PEFT cannot hold; the sentence names them.
+        WeightsError: `base` holds another tower.
+        OutputError: `target` exists already or cannot be written.
+    """
+    merged = merge_adapter(adapter, tower)
+    parts = after_encoder(merged)
+    with new_folder(target) as folder:
+        encoder = write_encoder_adapter(folder, adapter, tower, base)
+        write_encoder_settings(tower, folder, tokenizer=encoder)
+        places = part_folders([Part("Transformer", lambda _: None), *parts])
+        for place, part in zip(list(places)[1:], parts, strict=True):
+            part.write(folder / place)
+        write_prompts(merged.text_prefix, folder)
+        write_modules(places, folder)
+    return Path(target)

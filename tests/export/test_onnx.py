@@ -1,0 +1,82 @@
+"""What pecl writes as ONNX, run by onnxruntime."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from helpers.adapter_towers import TEXTS, states
+from helpers.exporting import LANGUAGES, image_tower, pictures, text_tower, write_adapters
+from transformers import AutoTokenizer
+
+from pecl.adapters.bank import AdapterBank
+from pecl.adapters.formats.convert import merge_adapter
+from pecl.errors import OutputError
+from pecl.export.onnx import INT8_FILE, TEXT_FILE, VISION_FILE, export_onnx
+
+runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not there")
+pytest.importorskip("onnxscript", reason="onnxscript is not there")
+
+
+def run(folder, texts, slots=None, file=TEXT_FILE):
+    """As somebody without pecl would: onnxruntime, and the tokenizer of the folder."""
+    tokens = AutoTokenizer.from_pretrained(folder)(texts, padding=True, truncation=True, return_tensors="np")
+    feed = {name: tokens[name] for name in ("input_ids", "attention_mask")}
+    if slots is not None:
+        feed["slots"] = np.array(slots)
+    (embeddings,) = runtime.InferenceSession(folder / file).run(["sentence_embedding"], feed)
+    return torch.tensor(embeddings)
+
+
+def test_one_language_and_pictures_and_eight_bits(tmp_path):
+    merged, image = merge_adapter(write_adapters(tmp_path)["de"], text_tower()), image_tower()
+    folder = export_onnx(merged, image, tmp_path / "onnx", int8=True)
+    expected = merged.encode_text(TEXTS)
+    for count in (1, 5, len(TEXTS)):  # any number of texts, of any length
+        torch.testing.assert_close(run(folder, TEXTS[:count]), expected[:count], rtol=0, atol=1e-5)
+    long = ["x" * 500, "y"]
+    torch.testing.assert_close(run(folder, long), merged.encode_text(long), rtol=0, atol=1e-5)
+    coarse = run(folder, TEXTS, file=INT8_FILE)
+    assert torch.cosine_similarity(coarse, expected).min() > 0.99
+    assert (coarse - expected).abs().max() > 1e-5  # it is another file
+    assert (folder / INT8_FILE).stat().st_size < 0.8 * (folder / TEXT_FILE).stat().st_size
+    pixels = torch.stack([image.preprocess(picture) for picture in pictures()]).numpy()
+    (seen,) = runtime.InferenceSession(folder / VISION_FILE).run(None, {"pixel_values": pixels})
+    torch.testing.assert_close(torch.tensor(seen), image.encode_image(pictures()), rtol=0, atol=1e-5)
+    with pytest.raises(OutputError, match="exists already"):
+        export_onnx(merged, image, tmp_path / "onnx")
+
+
+def check_bank(spec, folder):
+    """Write a bank of `spec` and compare a batch of mixed languages with the bank's own."""
+    tower = text_tower()
+    bank = AdapterBank(tower, spec)
+    for language, state in zip(LANGUAGES, states(text_tower(), spec, len(LANGUAGES)), strict=True):
+        bank.add(language, state)
+    export_onnx(bank, None, folder)
+    languages = [LANGUAGES[i % 2] for i in (0, 0, 1, 0, 1, 1, 0, 1, 0, 1, 1, 1)]
+    expected = bank.encode_text(TEXTS, languages)
+    slots = json.loads((folder / "pecl_onnx.json").read_text())["slots"]
+    assert slots == {"de": 0, "cs": 1}
+    own = run(folder, TEXTS, [slots[language] for language in languages])
+    torch.testing.assert_close(own, expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(run(folder, TEXTS[:1], [1]), bank.encode_text(TEXTS[:1], "cs"), rtol=0, atol=1e-5)
+    assert (own - run(folder, TEXTS, [1] * len(TEXTS))).abs().max() > 1e-2  # the slot matters
+    bank.add("fr", bank.adapter.slot_state(0))  # the bank itself is as before
+    torch.testing.assert_close(bank.encode_text(TEXTS, languages), expected)
+
+
+def test_one_file_serves_all_languages_of_a_bank(tmp_path):
+    check_bank("lora+head", tmp_path / "bank")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "spec",
+    [
+        *("lora", "bottleneck", "compacter:reduction_factor=4", "soft_prompt", "prefix", "bitfit", "soft_prompt+lora"),
+        *("hard_prompt+lora", "lora+layernorm"),
+    ],
+)
+def test_every_kind_of_adapter_goes_into_a_bank(spec, tmp_path):
+    check_bank(spec, tmp_path / "bank")

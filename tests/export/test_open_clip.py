@@ -1,0 +1,117 @@
+"""What pecl writes for open_clip, opened by open_clip, and measured by CLIP_benchmark's own command."""
+
+import json
+import sys
+
+import pytest
+import torch
+from helpers.adapter_towers import TEXTS
+from helpers.exporting import image_tower, pictures, text_tower, write_adapters
+from torch import nn
+
+from pecl.adapters.formats.convert import merge_adapter
+from pecl.errors import ConfigError
+from pecl.export.open_clip import export_open_clip, fold_bias
+from pecl.export.tokenizer import with_prefix
+from pecl.retrieval.evaluator import RetrievalEvaluator
+
+open_clip = pytest.importorskip("open_clip", reason="open_clip is not there")
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """The folder, the merged text tower that it holds, and the image tower."""
+    root = tmp_path_factory.mktemp("open_clip")
+    merged, image = merge_adapter(write_adapters(root)["de"], text_tower()), image_tower()
+    return export_open_clip(merged, image, root / "de"), merged, image
+
+
+def test_open_clip_gives_the_same_embeddings(exported):
+    folder, merged, image = exported
+    model, _, prepare = open_clip.create_model_and_transforms(f"local-dir:{folder}")
+    tokens = open_clip.get_tokenizer(f"local-dir:{folder}")(TEXTS)
+    seen = torch.stack([prepare(picture) for picture in pictures()])
+    with torch.no_grad():
+        texts, images = model.eval().encode_text(tokens), model.encode_image(seen)
+    torch.testing.assert_close(texts, merged.encode_text(TEXTS), rtol=0, atol=1e-5)
+    torch.testing.assert_close(images, image.encode_image(pictures()), rtol=0, atol=1e-5)
+    assert merged.head.bias.abs().max() > 0.1  # there is something to fold
+
+
+def test_clip_benchmark_measures_our_recall(exported, tmp_path, monkeypatch):
+    """Its own command line, on pictures with two captions each, in the form of Flickr30k."""
+    cli = pytest.importorskip("clip_benchmark.cli", reason="CLIP_benchmark is not there")
+    folder, merged, image = exported
+    shown = pictures()
+    for i, picture in enumerate(shown):
+        picture.save(tmp_path / f"{i}.jpg", quality=95)
+    captions = [(i % len(shown), text) for i, text in enumerate(TEXTS)]
+    lines = ["image,caption", *(f"{i}.jpg,{text}" for i, text in captions)]
+    (tmp_path / "captions.txt").write_text("\n".join(lines), "utf-8")
+    options = {
+        "dataset": "flickr30k",
+        "dataset_root": tmp_path,
+        "annotation_file": tmp_path / "captions.txt",
+        "model": f"local-dir:{folder}",
+        "pretrained": "none",
+        "output": tmp_path / "result.json",
+        "num_workers": 0,
+    }
+    flags = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+    arguments = ["clip_benchmark", "eval", *flags, "--recall_k", "1", "3", "--no_amp", "--quiet"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    cli.main()
+    theirs = json.loads((tmp_path / "result.json").read_text())["metrics"]
+    gallery = image.encode_image([tmp_path / f"{i}.jpg" for i in range(len(shown))])
+    texts = merged.encode_text([text for _, text in captions])
+    ours = RetrievalEvaluator(gallery, [i for i, _ in captions])(texts)
+    for k in (1, 3):
+        found = {name: sum(rank <= k for rank in ranks) / len(ranks) for name, ranks in ours.ranks.items()}
+        assert theirs[f"image_retrieval_recall@{k}"] == pytest.approx(found["text_to_image"])
+        assert theirs[f"text_retrieval_recall@{k}"] == pytest.approx(found["image_to_text"])
+
+
+@pytest.mark.parametrize("architecture", ["xlm-roberta", "bert"])
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_the_bias_is_folded_by_hand(architecture, pooling):
+    """W (pooled + c) = W pooled + b, computed from the folded backbone without open_clip."""
+    tower = text_tower(architecture)
+    tower.pooling = pooling
+    expected = tower.encode_text(TEXTS)
+    before = {name: tensor.clone() for name, tensor in tower.state_dict().items()}
+    backbone, weight = fold_bias(tower)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in tower.state_dict().items())  # a copy is folded
+    tower.backbone, tower.head = backbone, nn.Linear(*weight.T.shape, bias=False)
+    tower.head.weight = nn.Parameter(weight)
+    torch.testing.assert_close(tower.encode_text(TEXTS), expected, rtol=0, atol=1e-5)
+
+
+def test_a_tokenizer_with_the_prefix_gives_the_towers_tokens():
+    tower = text_tower()
+    texts = [*TEXTS, "x" * 500, "", " two  spaces ", "čeština"]
+    own = with_prefix(tower)(texts, truncation=True, max_length=tower.max_length)["input_ids"]
+    assert own == tower.tokenize(texts)
+    tower.text_prefix = ""
+    assert with_prefix(tower)(TEXTS)["input_ids"] == tower.tokenize(TEXTS)
+
+
+def test_what_open_clip_cannot_hold_is_said(tmp_path):
+    image = image_tower(dim=40)
+    tower = text_tower()
+    tower.head = nn.Linear(32, 40)  # more rows than columns: a bias is out of reach
+    tower.embedding_dim = 40
+    with pytest.raises(ConfigError, match=r"expected a linear layer of full row rank, got one of shape \(40, 32\)"):
+        export_open_clip(tower, image, tmp_path / "x")
+    tower.pooling = "lasttoken"
+    with pytest.raises(ConfigError, match="expected a pooling of mean, cls and one linear layer"):
+        export_open_clip(tower, image, tmp_path / "x")
+    tower = text_tower()
+    image = image_tower()
+    image.preprocessing = {**image.preprocessing, "crop_pct": 0.875, "crop_mode": "center"}
+    with pytest.raises(ConfigError, match=r"expected crop_pct 1 and crop_mode squash or center, got 0\.875 and center"):
+        export_open_clip(tower, image, tmp_path / "x")
+    image = image_tower()
+    image.backbone = nn.Flatten()
+    with pytest.raises(ConfigError, match="expected a model of timm with a linear layer"):
+        export_open_clip(tower, image, tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []

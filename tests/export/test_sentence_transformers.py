@@ -1,0 +1,130 @@
+"""What pecl writes for sentence-transformers, opened by sentence-transformers itself."""
+
+import json
+
+import pytest
+import torch
+from helpers.adapter_towers import TEXTS, states
+from helpers.checkpoints import write_clip, write_siglip
+from helpers.exporting import image_tower, pictures, text_tower, write_adapters
+from helpers.tiny import tiny_tower
+
+from pecl.adapters.adapter import attach
+from pecl.adapters.formats.convert import merge_adapter
+from pecl.adapters.formats.files import load_adapter_file, save_adapter
+from pecl.adapters.spec import parse_adapter
+from pecl.encoders.image import ImageEncoder
+from pecl.encoders.loading.image import load_image_checkpoint
+from pecl.encoders.towers import load_text_encoder
+from pecl.errors import ConfigError, OutputError, WeightsError
+from pecl.export.sentence_transformers import export_adapter, export_towers
+from pecl.retrieval.evaluator import RetrievalEvaluator
+
+library = pytest.importorskip("sentence_transformers", reason="sentence-transformers is not there")
+
+
+def opened(folder):
+    return library.SentenceTransformer(str(folder), device="cpu")
+
+
+def encode(model, inputs):
+    return model.encode(inputs, convert_to_tensor=True, batch_size=5)
+
+
+def embedded_by_slot(tower, file):
+    """Return what the slot module computes: nothing of what exports share."""
+    adapter = attach(tower, file.configs)
+    adapter.load_slot_state(0, file.state)
+    try:
+        return tower.encode_text(TEXTS)
+    finally:
+        adapter.remove()
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """The plain towers, the towers of German, German alone as an adapter."""
+    root = tmp_path_factory.mktemp("exports")
+    tower, image, files = text_tower(), image_tower(), write_adapters(root)
+    export_towers(tower, image, root / "plain")
+    export_towers(merge_adapter(files["de"], tower), image, root / "de")
+    export_adapter(files["de"], tower, root / "de-only", root / "plain")
+    return root
+
+
+def test_both_towers_in_one_folder_give_the_same_embeddings_and_recall(folders):
+    model, tower, image = opened(folders / "de"), text_tower(), image_tower()
+    expected = embedded_by_slot(tower, load_adapter_file(folders / "de.safetensors"))
+    texts, seen = encode(model, TEXTS), encode(model, pictures())
+    torch.testing.assert_close(texts, expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(seen, image.encode_image(pictures()), rtol=0, atol=1e-5)
+    assert not torch.allclose(expected, tower.encode_text(TEXTS), atol=1e-2)  # the adapter does something
+    items = [i % len(seen) for i in range(len(TEXTS))]
+    ours = RetrievalEvaluator(image.encode_image(pictures()), items)(expected)
+    theirs = RetrievalEvaluator(seen, items)(texts)
+    assert theirs.ranks == ours.ranks
+    scores = model.similarity(texts, seen)  # the cosine is the folder's own similarity
+    assert (scores.argsort(dim=1, descending=True)[:, 0].tolist()) == [row[0] for row in ours.nearest]
+
+
+def test_the_router_sends_texts_and_pictures_their_ways(folders):
+    document = json.loads((folders / "de" / "router_config.json").read_text())
+    assert set(document["structure"]) == {"text", "image"}
+    assert all(kind.startswith("sentence_transformers.") for kind in document["types"].values())
+    assert not any("sentence_transformers.models" in kind for kind in document["types"].values())  # no old names
+    model = opened(folders / "de")
+    assert {"text", "image"} <= set(model.modalities)
+    assert model.get_embedding_dimension() == 8
+
+
+def test_an_adapter_alone_is_small_and_gives_the_same(folders):
+    expected = embedded_by_slot(text_tower(), load_adapter_file(folders / "de.safetensors"))
+    torch.testing.assert_close(encode(opened(folders / "de-only"), TEXTS), expected, rtol=0, atol=1e-5)
+    names = {path.name for path in (folders / "de-only").rglob("*") if path.is_file()}
+    assert "tokenizer.json" not in names  # of the base; the mini tower's has 17 MB
+    base = json.loads((folders / "de-only" / "adapter_config.json").read_text())["base_model_name_or_path"]
+    assert base == str(folders / "plain" / "text_0_Transformer")
+
+
+def test_pecl_loads_the_text_tower_of_either_folder(folders, tmp_path):
+    tower = text_tower()
+    assert load_text_encoder(folders / "plain").fingerprint == tower.fingerprint
+    export_towers(tower, None, tmp_path / "text")
+    assert load_text_encoder(tmp_path / "text").fingerprint == tower.fingerprint
+    assert (tmp_path / "text" / "config.json").exists()  # at the root, for AutoModel and servers
+    torch.testing.assert_close(encode(opened(tmp_path / "text"), TEXTS), tower.encode_text(TEXTS), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("write", [write_clip, write_siglip])
+def test_image_towers_of_transformers(write, tmp_path):
+    write(tmp_path / "whole")
+    image = load_image_checkpoint(tmp_path / "whole")
+    export_towers(tiny_tower(dim=image.embedding_dim), image, tmp_path / "out")
+    seen = encode(opened(tmp_path / "out"), pictures())
+    torch.testing.assert_close(seen, image.encode_image(pictures()), rtol=0, atol=1e-5)
+
+
+def test_what_cannot_be_written_is_said_and_nothing_is_left(tmp_path):
+    tower, image = text_tower(), image_tower()
+    export_towers(tower, None, tmp_path / "plain")
+    export_towers(tiny_tower("xlm-roberta", seed=9), None, tmp_path / "other")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(OutputError, match="exists already"):
+        export_towers(tower, image, tmp_path / "plain")
+    with pytest.raises(WeightsError, match="choose two of one width"):
+        export_towers(tower, image_tower(dim=9), tmp_path / "x")
+    bare = ImageEncoder(torch.nn.Flatten(), None, lambda picture: picture, name="bare", preprocessing={})
+    bare.embedding_dim = 8
+    with pytest.raises(ConfigError, match=r"image tower bare cannot be written .*--text-only"):
+        export_towers(tower, bare, tmp_path / "x")
+    for spec, parts in (("bottleneck", "bottleneck"), ("soft_prompt+lora", "soft_prompt"), ("head", "without lora")):
+        state = states(tower, spec)[0]
+        path = save_adapter(tmp_path.parent / f"{spec}.safetensors", state, parse_adapter(spec), "de", tower)
+        with pytest.raises((ConfigError, WeightsError), match=f"{parts}|cannot be merged"):
+            export_adapter(load_adapter_file(path), tower, tmp_path / "x", tmp_path / "plain")
+    file = load_adapter_file(
+        save_adapter(tmp_path.parent / "l.safetensors", states(tower)[0], parse_adapter("lora"), "de", tower)
+    )
+    with pytest.raises(WeightsError, match=r"other holds another text tower \(fingerprint"):
+        export_adapter(file, tower, tmp_path / "x", tmp_path / "other")
+    assert sorted(tmp_path.iterdir()) == before
