@@ -93,7 +93,9 @@ def _run(arguments: Sequence[str]) -> int:
     parsed = build_parser(chosen).parse_args(arguments)
     logging.getLogger("pecl").setLevel(logging.DEBUG if parsed.verbose else logging.INFO)
     if os.environ.get("WORLD_SIZE", "1") != "1" and parsed.command not in _SHARED:
-        raise PeclError(f"{parsed.command}: expected one process, got {os.environ['WORLD_SIZE']}: torchrun is for train")
+        raise PeclError(
+            f"{parsed.command}: expected one process, got {os.environ['WORLD_SIZE']}: torchrun is for train"
+        )
     return parsed.run(parsed)
 
 

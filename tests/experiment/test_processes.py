@@ -110,7 +110,7 @@ def test_other_commands_are_for_one_process(small, tmp_path):
 def test_launchers_start_it(small, tmp_path, launcher):
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{TESTS}", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", launcher]
-    command += ["--nproc-per-node=2"] if "torch" in launcher else ["--cpu", "--num_processes=2", "--num_machines=1"]
+    command += ["--nproc-per-node=2"] if "torch" in launcher else ["--multi_gpu", "--num_processes=2"]
     command += ["--module", "helpers.tiny_pecl", *arguments(small)]
     finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert finished.returncode == 0, finished.stderr
