@@ -56,6 +56,21 @@ def gain(candidate: Candidate) -> Estimate:
     return _over_seeds(candidate, candidate.gains, candidate.zero_shot)
 
 
+def beyond_noise(candidate: Candidate) -> bool:
+    """Return whether the 95 % interval over test items of a candidate's gain, averaged over seeds, leaves out 0."""
+    low, high = intervals([candidate.gains])[0].tolist()
+    return not low <= 0 <= high
+
+
+def by_gain(candidates: Iterable[Candidate]) -> list[str]:
+    """Return the languages of candidates, the one whose best candidate gained most first."""
+    best: dict[str, float] = {}
+    for candidate in candidates:
+        own = candidate.mean - candidate.zero_shot
+        best[candidate.language] = max(own, best.get(candidate.language, own))
+    return sorted(best, key=lambda code: (-best[code], code))
+
+
 def _over_seeds(candidate: Candidate, per_item: np.ndarray, less: float) -> Estimate:
     seeds, runs = tuple(candidate.seeds), tuple(candidate.run_ids)
     if len(seeds) == 1:

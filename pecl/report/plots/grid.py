@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +12,7 @@ from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
 from pecl.languages import language_name
-from pecl.report.plots.estimates import SCORE, Estimate, gain, run_ids, where_text
+from pecl.report.plots.estimates import SCORE, Estimate, beyond_noise, by_gain, gain, run_ids, where_text
 from pecl.report.plots.groups import plot_groups
 from pecl.report.plots.style import COLUMN, NotDrawn, Plot, panels, styled
 from pecl.report.tables import Candidate, Group, chosen_candidates
@@ -20,7 +20,8 @@ from pecl.report.tables.table import seeds_text
 from pecl.results.result import Result
 
 _COLOURS = "PuOr"  # diverging, told apart by colour-blind readers; white: gain 0
-_ACROSS = 2  # panels beside each other
+_WITHIN_NOISE = "#d4d4d4"
+_ACROSS = 3  # panels beside each other
 Place = tuple[float, float]  # (lr, lambda)
 
 
@@ -31,23 +32,26 @@ def draw_heat_map(results: Sequence[Result]) -> list[Plot]:
 
 @styled
 def _heat_map(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
-    grids = _grids(runs)
+    grids = _ordered(_grids(runs))
     if not grids:
         raise NotDrawn("no language and route was trained with two learning rates and two weights of the alignment")
-    chosen = {_panel_key(candidate): _place(candidate) for candidate in chosen_candidates(runs)}
+    chosen = {_panel_key(candidate): candidate for candidate in chosen_candidates(runs)}
     candidates = [candidate for grid in grids.values() for candidate in grid.values()]
     gains = {key: {place: gain(candidate) for place, candidate in grid.items()} for key, grid in grids.items()}
     shown = [one for grid in gains.values() for one in grid.values()]
     caption = (
         f"Gain in {group.metric} on the test part, percentage points, mean over seeds; "
         f"{where_text(group, (candidate.captions for candidate in candidates))}; "
-        f"{seeds_text(seed for one in shown for seed in one.seeds)}. Framed: chosen by validation."
+        f"{seeds_text(seed for one in shown for seed in one.seeds)}. Grey: within noise, the 95 % bootstrap interval "
+        "over test items holds 0; colours on one scale in all panels. Framed: chosen by validation."
     )
-    across = min(_ACROSS, len(grids))
+    routes = {key[1] for key in grids}
+    across = min(_ACROSS, len(routes) if len(routes) > 1 else len(grids))  # a row a language, where that fits
     most = max(abs(one.mean) for one in shown) * 100 or 1.0
-    figure, axes = panels(2.1, caption, across, math.ceil(len(grids) / across), COLUMN * across)
+    figure, axes = panels(1.45, caption, across, math.ceil(len(grids) / across), COLUMN * min(across, 2))
     for axis, (key, grid) in zip(axes, grids.items(), strict=False):
-        _panel(axis, gains[key], chosen[key], most)
+        noise = {place for place, candidate in grid.items() if not beyond_noise(candidate)}
+        _panel(axis, gains[key], noise, _place(chosen[key]), most)
         axis.set_title(_title(next(iter(grid.values()))))
     for unused in axes[len(grids) :]:
         unused.set_axis_off()
@@ -77,6 +81,12 @@ def _grids(runs: Sequence[Result]) -> dict[tuple, dict[Place, Candidate]]:
     }
 
 
+def _ordered(grids: dict[tuple, dict[Place, Candidate]]) -> dict[tuple, dict[Place, Candidate]]:
+    """Return the grids, that of the language that gained most first."""
+    codes = by_gain(candidate for grid in grids.values() for candidate in grid.values())
+    return dict(sorted(grids.items(), key=lambda item: codes.index(item[0][0])))
+
+
 def _panel_key(candidate: Candidate) -> tuple:
     return candidate.language, candidate.route, candidate.setting
 
@@ -87,25 +97,29 @@ def _place(candidate: Candidate) -> Place:
 
 def _title(candidate: Candidate) -> str:
     train_on = candidate.config.train_on
-    words = f"{language_name(candidate.language)}, {candidate.route}, {candidate.runs[0].adapter.spec}"
-    return words if train_on == "pairs" else f"{words}\n{train_on}"
+    words = f"{language_name(candidate.language)}, {candidate.route}\n{candidate.runs[0].adapter.spec}"
+    return words if train_on == "pairs" else f"{words}, {train_on}"
 
 
-def _panel(axes: Axes, gains: dict[Place, Estimate], chosen: Place, most: float) -> None:
+def _panel(axes: Axes, gains: dict[Place, Estimate], noise: Set[Place], chosen: Place, most: float) -> None:
     rates, weights = (sorted(set(values)) for values in zip(*gains, strict=True))
     values = np.full((len(weights), len(rates)), np.nan)  # (lambda, lr)
     for (rate, weight), one in gains.items():
         values[weights.index(weight), rates.index(rate)] = one.mean * 100
     axes.imshow(values, cmap=_COLOURS, vmin=-most, vmax=most, aspect="auto", origin="lower")
+    for rate, weight in noise:
+        corner = (rates.index(rate) - 0.5, weights.index(weight) - 0.5)
+        axes.add_patch(Rectangle(corner, 1, 1, facecolor=_WITHIN_NOISE, edgecolor="none", gid="noise"))
     for (row, column), value in np.ndenumerate(values):
         text = "not run" if np.isnan(value) else f"{value:+.1f}"
-        colour = "white" if abs(value) > 0.65 * most else "black"  # a comparison with nan is false
+        quiet = (rates[column], weights[row]) in noise
+        colour = "white" if abs(value) > 0.65 * most and not quiet else "black"  # a comparison with nan is false
         axes.text(column, row, text, ha="center", va="center", size=7.5, color=colour)
     corner = (rates.index(chosen[0]) - 0.5, weights.index(chosen[1]) - 0.5)
     axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="black", linewidth=2, clip_on=False, zorder=3))
     axes.set_xticks(range(len(rates)), [_short(rate) for rate in rates])
     axes.set_yticks(range(len(weights)), [_short(weight) for weight in weights])
-    axes.set(xlabel="learning rate", ylabel="weight of the alignment, λ")
+    axes.set(xlabel="learning rate", ylabel="weight λ")
     axes.grid(visible=False)
 
 

@@ -6,6 +6,7 @@ import io
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import matplotlib as mpl
@@ -14,19 +15,17 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from pecl.report.colours import route_look
+
 FORMATS = ("png", "svg")
 
-# Okabe & Ito's palette (https://jfly.uni-koeln.de/color), told apart by colour-blind readers, without yellow, which is
-# faint on white; each colour has a marker and a dash of its own, so nothing is told by colour alone.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 1)), (0, (8, 2)), (0, (1, 2)))
 GREY = "#5a5a5a"
 
 COLUMN = 3.35  # inches: the width of a column of a two-column paper
 _CAPTION_SIZE = 6.5  # points
 _LINE = 0.125  # inches that a line of the caption takes
 _LETTERS = 20.5  # of the caption, in an inch
+_NAME_SIZE = 6.5  # points, of names beside points and lines
 
 RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same letters, and so the same bytes, on every machine
@@ -63,11 +62,10 @@ class NotDrawn(Exception):
     """The results lack the data of a plot; the message says what is missing."""
 
 
-def look(index: int, **other_than: Any) -> dict[str, Any]:
-    """Return colour, marker and dash of the series `index`, but for those given; 49 series look different."""
-    turn, place = divmod(index, len(COLOURS))
-    other = (place + turn) % len(COLOURS)
-    return {"color": COLOURS[place], "marker": MARKERS[other], "linestyle": DASHES[other], **other_than}
+def look(route: str, **other_than: Any) -> dict[str, Any]:
+    """Return colour and marker of a route, but for those given."""
+    colour, marker = route_look(route)
+    return {"color": colour, "marker": marker, **other_than}
 
 
 @dataclass(frozen=True)
@@ -124,17 +122,50 @@ def panels(
     return figure, axes
 
 
-def legend(figure: Figure, axes: Sequence[Axes], columns: int = 2) -> None:
-    """Put one legend of all `axes` above the panels, where it covers no data; equal labels appear once.
+def name_at(axes: Axes, x: float, y: float, text: str) -> None:
+    """Write a name to the right of a point, in the colour of text: what is beside it shows which series it is."""
+    axes.annotate(
+        text,
+        (x, y),
+        xytext=(5, 0),
+        textcoords="offset points",
+        size=_NAME_SIZE,
+        va="center",
+        color=GREY,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
+        annotation_clip=False,
+    )
 
-    It has as many `columns` as fit the width of the figure.
+
+def name_ends(axes: Axes, ends: Sequence[tuple[float, float, str]]) -> None:
+    """Write the names of lines at their right ends (x, y, name), moved apart where they would cover each other.
+
+    The limits of the axes have to be set before.
     """
-    found: dict[str, Any] = {}
-    for panel in axes:
-        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, handle)
-    for count in range(min(columns, len(found)), 0, -1):
-        drawn = figure.legend(found.values(), found.keys(), loc="outside upper left", ncols=count)
-        if count == 1 or drawn.get_window_extent().width <= figure.bbox.width:
-            break
-        drawn.remove()
+    low, high = axes.get_ylim()
+    height = axes.get_window_extent().height / axes.figure.dpi * 72  # points
+    places = moved_apart([y for _, y, _ in ends], (high - low) * 1.15 * _NAME_SIZE / height)
+    for (x, _, text), y in zip(ends, places, strict=True):
+        name_at(axes, x, y, text)
+
+
+def moved_apart(places: Sequence[float], gap: float) -> list[float]:
+    """Return the places, each pair of neighbours at least `gap` apart, their order and about their middle kept."""
+    order = sorted(range(len(places)), key=lambda i: places[i])
+    found = list(places)
+    for _ in range(100):  # each pass moves neighbours apart by half of what is missing on either side
+        for below, above in pairwise(order):
+            missing = gap - (found[above] - found[below])
+            if missing > 1e-9 * gap:
+                found[below] -= missing / 2
+                found[above] += missing / 2
+    return found
+
+
+def same_limits(axes: Sequence[Axes], across: bool = True) -> None:
+    """Give panels the same limits, so that heights (and, with `across`, widths) compare between them."""
+    for one, wanted in ((("get_ylim", "set_ylim"), True), (("get_xlim", "set_xlim"), across)):
+        if wanted:
+            lows, highs = zip(*(getattr(panel, one[0])() for panel in axes), strict=True)
+            for panel in axes:
+                getattr(panel, one[1])(min(lows), max(highs))

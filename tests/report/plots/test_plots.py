@@ -3,7 +3,7 @@
 import io
 import re
 import xml.etree.ElementTree as ET
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -12,7 +12,9 @@ from helpers.report_results import changed, evaluate, train
 from matplotlib.text import Text
 from PIL import Image
 
+from pecl.report.colours import route_look
 from pecl.report.plots import FORMATS, PLOTS, draw_plots, write_plots
+from pecl.report.plots.style import moved_apart
 from pecl.routes import ROUTES
 
 
@@ -149,17 +151,33 @@ def test_heat_map_shows_gains_and_frames_the_choice_of_validation():
     plot = drawn(results, "heat-map")
     axes = plot.figure.axes[0]
     assert [text.get_text() for text in axes.texts] == ["+10.0", "+30.0", "+20.0", "+0.0"]  # rows: lambda from below
-    (frame,) = axes.patches
+    (frame,) = [patch for patch in axes.patches if patch.get_gid() != "noise"]
     assert frame.get_xy() == (-0.5, 0.5)  # lr 1e-4, lambda .3: the best validation, not the best test
 
 
-def test_parameters_are_drawn_in_the_order_of_their_number():
+def points_of(axes):
+    """Return the centres of the error bars of a panel, in the order they were drawn."""
+    return [tuple(float(value[0]) for value in bar.lines[0].get_data()) for bar in axes.containers]
+
+
+def test_modules_are_points_in_the_order_of_their_parameters_without_a_line_between_them():
     results = [train(4, after, language="de", adapter=name) for name, after in (("lora", 10), ("lora-r1", 6))]
     results[1] = changed(results[1], {"adapter.trainable": 100})
-    plot = drawn(results, "parameters")
-    line = plot.figure.axes[0].lines[0]
-    assert list(line.get_xdata()) == [100, 1000]
-    assert list(line.get_ydata()) == pytest.approx([0.3, 0.5])
+    (axes,) = drawn(results, "parameters").figure.axes
+    assert np.allclose(points_of(axes), [(0.3, 0), (0.5, 1)])
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["lora-r1  100", "lora  1,000"]
+    assert all(len(line.get_xdata()) == 1 for bar in axes.containers for line in bar.lines[:1])
+
+
+def test_panels_of_languages_have_one_axis_and_go_by_gain():
+    results = [
+        changed(train(4, after, language=code, adapter=name), {"adapter.trainable": count})
+        for code, gained in (("de", 2), ("fr", 8))
+        for name, after, count in (("lora", 4 + gained, 1000), ("bottleneck", 4 + gained // 2, 2000))
+    ]
+    axes = drawn(results, "parameters").figure.axes
+    assert [one.get_title() for one in axes] == ["French (fr), method1", "German (de), method1"]
+    assert axes[0].get_xlim() == axes[1].get_xlim()
 
 
 def test_shots_are_drawn_as_gains_with_their_galleries():
@@ -182,11 +200,89 @@ def test_training_curves_begin_with_the_plain_tower():
     assert list(scores.get_ydata()) == [0.3, 0.4, 0.5]
 
 
-def test_a_wide_legend_stays_within_the_figure():
+def test_one_colour_a_route_in_every_figure():
+    names = ("baseline1", "method1", "method2")
+    results = [
+        changed(train(4, 9, route=name, adapter=adapter), {"adapter.trainable": count})
+        for name in names
+        for adapter, count in (("lora", 1000), ("bottleneck", 2000))
+    ]
+    plots = {plot.name: plot.figure.axes for plot in draw_plots([*results, train(18, 18, language="en")]).plots}
+    recall = {text.get_text(): line for text, line in zip(plots["recall"][0].texts, _connections(plots), strict=True)}
+    by_title = {(name, axes.get_title()): axes for name in ("training", "parameters") for axes in plots[name]}
+    for name in names:
+        colour = route_look(name).colour
+        assert recall[name].get_color() == colour
+        assert by_title["training", name].lines[0].get_color() == colour
+        assert by_title["parameters", f"German (de), {name}"].containers[0].lines[0].get_color() == colour
+
+
+def _connections(plots):
+    return [line for line in plots["recall"][0].lines if len(line.get_xdata()) == 2 and line.get_alpha() == 0.6]
+
+
+def test_routes_have_different_colours_and_markers_that_colour_blind_readers_tell_apart():
+    looks = [route_look(name) for name in (*ROUTES, "method1, flickr30k200")]
+    assert len(set(looks)) == len({one.colour for one in looks}) == len({one.marker for one in looks}) == len(looks)
+    for matrix in _DICHROMATS.values():
+        seen = [matrix @ _linear(one.colour) for one in looks]
+        for first, second in combinations(seen, 2):
+            assert np.linalg.norm(first - second) > 0.08
+
+
+def test_languages_are_ordered_by_gain():
+    results = [train(4, after, language=code) for code, after in (("de", 6), ("fr", 12), ("cs", 9))]
+    ticks = drawn(results, "recall").figure.axes[0].get_yticklabels()
+    assert [label.get_text()[-3:-1] for label in ticks] == ["fr", "cs", "de"]
+
+
+def test_routes_are_named_beside_their_points_and_no_legend_is_drawn():
     tested_on = {"baseline2": "target_to_english", "method3": "target_to_english"}
     results = [train(4, 9, route=r) for r in ROUTES if r not in tested_on]
     results += [train(4, 9, train_on=text) for text in ("multi30k-translations", "flickr30k200")]
-    figure = drawn(results, "recall").figure
-    (legend,) = figure.legends
-    assert legend.get_window_extent().width <= figure.bbox.width
-    assert len(legend.get_texts()) == len(results)
+    plot = drawn(results, "recall")
+    assert plot.figure.legends == []
+    assert [text.get_text() for text in plot.figure.axes[0].texts] == [
+        "baseline1", "method1", "method1 (text)", "method1 (text)", "method2",
+    ]  # fmt: skip
+    assert "(text): trained on flickr30k200, multi30k-translations" in plot.caption
+
+
+def test_what_is_within_noise_is_grey_and_all_panels_have_one_scale():
+    """Of 100 items 40 are gained (beyond noise) or one lost (within it)."""
+    results = [
+        train(20, after, size=100, language="de", lr=lr, alignment_weight=weight)
+        for lr, weight, after in ((1e-4, 0.03, 60), (2e-4, 0.03, 19), (1e-4, 0.3, 61), (2e-4, 0.3, 62))
+    ]
+    axes = drawn(results, "heat-map").figure.axes[0]
+    (grey,) = [patch for patch in axes.patches if patch.get_gid() == "noise"]
+    assert grey.get_xy() == (0.5, -0.5)  # lr 2e-4, lambda .03
+    assert axes.images[0].get_clim() == (-42, 42)
+
+
+def test_a_gap_within_its_noise_has_no_share():
+    near = [train(11, 15, language="de"), train(12, 12, language="en", route="baseline1")]
+    assert "gap-closed" in draw_plots(near).not_drawn
+    both_languages = [*near, train(2, 6, language="fr")]
+    plot = drawn(both_languages, "gap-closed")
+    assert "Not behind English by more than the noise: de method1" in plot.caption
+    assert len(plot.figure.axes[0].patches) == 1
+
+
+def test_names_are_moved_apart_and_keep_their_order():
+    found = moved_apart([1.0, 1.0, 1.1, 5.0], 0.5)
+    assert all(above - below > 0.499 for below, above in pairwise(found))
+    assert found[-1] == 5.0
+    assert moved_apart([3.0, 1.0], 0.5) == [3.0, 1.0]
+
+
+# Viénot, Brettel & Mollon 1999: what is left of linear red, green and blue to a protanope and a deuteranope
+_DICHROMATS = {
+    "protan": np.array([[0.11238, 0.88762, 0.0], [0.11238, 0.88762, 0.0], [0.00401, -0.00401, 1.0]]),
+    "deutan": np.array([[0.29275, 0.70725, 0.0], [0.29275, 0.70725, 0.0], [-0.02234, 0.02234, 1.0]]),
+}
+
+
+def _linear(colour):
+    values = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
