@@ -3,7 +3,8 @@
 A training batch of ten captions is a quarter padding. Every layer but attention works on single tokens, so it may as
 well see them in one row, (1, T, d). Attention alone needs to know the rows: `attention_by_row` unpacks queries, keys
 and values to the padded batch, attends there as ever, and packs the result. It is registered under a name of its own
-with transformers, which hands it the `packing` that the tower passes to the backbone.
+with transformers, which hands it the `packing` that the tower passes to the backbone. A padded batch whose rows draw
+their own dropout goes through it as well, without a packing.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 from pecl.encoders.devices import to_device
+from pecl.encoders.dropout import RowDraws, RowDropout
 from pecl.encoders.positions import first_position
 
 ATTENTION_BY_ROW = "pecl_attention_by_row"
 
 # Architectures that take position ids and hand further arguments to their attention
 _CAN_PACK = frozenset({"bert", "roberta", "xlm-roberta"})
+_KNOWN_ATTENTION = ("sdpa", "eager")
 
 
 class Packing:
@@ -61,27 +64,64 @@ def attention_by_row(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     *,
-    packing: Packing,
+    packing: Packing | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attend within each row of a packed batch: transformers' SDPA function on the padded one.
+    """Attend within each row of a packed batch, by `attend` on the padded one; a padded batch is taken as it is.
 
     Args:
         module: the self-attention layer.
         query: (1, h, T, d_head).
         key: (1, h, T, d_head).
         value: (1, h, T, d_head).
-        attention_mask: ignored; `packing` knows the rows.
-        packing: of the batch.
-        kwargs: the SDPA function's further arguments.
+        attention_mask: of a padded batch; `packing` knows the rows of a packed one.
+        packing: of the batch, or None.
+        kwargs: further arguments of `attend`.
 
     Returns:
         (1, T, h, d_head) and None.
     """
+    if packing is None:
+        return attend(module, query, key, value, attention_mask, **kwargs)
     # (1, h, T, d_head) -> (B, L, h, d_head) -> (B, h, L, d_head)
     query, key, value = (packing.unpack(states.transpose(1, 2)).transpose(1, 2) for states in (query, key, value))
-    attended, _ = sdpa_attention_forward(module, query, key, value, packing.mask, **kwargs)  # (B, L, h, d_head)
+    attended, _ = attend(module, query, key, value, packing.mask, **kwargs)  # (B, L, h, d_head)
     return packing.pack(attended), None
+
+
+def attend(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    scaling: float,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attend as transformers' SDPA function does, with the dropout of `module` where rows draw their own.
+
+    Args:
+        module: the self-attention layer.
+        query: (B, h, L, d_head).
+        key: (B, h, K, d_head).
+        value: (B, h, K, d_head).
+        attention_mask: (B, 1, 1 or L, K), bool or added to the scores, or None: all positions are seen.
+        scaling: factor on the scores.
+        kwargs: the SDPA function's further arguments.
+
+    Returns:
+        (B, L, h, d_head) and None.
+    """
+    dropout = getattr(module, "dropout", None)
+    if not isinstance(dropout, RowDropout) or not dropout.draws_now:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
+    scores = (query * scaling) @ key.mT  # (B, h, L, K)
+    if attention_mask is not None and attention_mask.dtype == torch.bool:
+        scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
+    elif attention_mask is not None:
+        scores = scores + attention_mask
+    return (dropout(scores.softmax(-1)) @ value).transpose(1, 2), None
 
 
 AttentionInterface.register(ATTENTION_BY_ROW, attention_by_row)
@@ -92,7 +132,13 @@ def can_pack(backbone: PreTrainedModel) -> bool:
 
     A layer whose `forward` somebody has replaced, as OpenDelta's soft prompt does, may look at rows.
     """
-    if backbone.config.model_type not in _CAN_PACK or backbone.config._attn_implementation != "sdpa":
+    return backbone.config._attn_implementation == "sdpa" and knows_attention(backbone)
+
+
+def knows_attention(backbone: PreTrainedModel) -> bool:
+    """Return whether `attend` can take the place of the attention of `backbone`, which is as it was made."""
+    config = backbone.config
+    if config.model_type not in _CAN_PACK or config._attn_implementation not in _KNOWN_ATTENTION:
         return False
     return not any("forward" in vars(module) for module in backbone.modules())
 
@@ -101,33 +147,42 @@ def attendable(backbone: PreTrainedModel, attention_mask: torch.Tensor, is_padde
     """Return the mask (B, L) as `backbone` would make it of two dimensions, without reading it to see if it is needed.
 
     Args:
-        backbone: one that `can_pack`; the mask of another is returned as it is, to be read there.
+        backbone: one that `can_pack` or has our attention; the mask of another is returned as it is, to be read there.
         attention_mask: (B, L), 1 for tokens and 0 for padding.
         is_padded: whether it has a 0.
 
     Returns:
         (B, 1, L, L) bool, or None where all may be attended to.
     """
-    if not can_pack(backbone):
+    ours = backbone.config._attn_implementation == ATTENTION_BY_ROW  # of which transformers knows no mask
+    if not ours and not can_pack(backbone):
         return attention_mask
-    if not is_padded:
+    if not is_padded and not ours:
         return None
     return attention_mask.bool()[:, None, None, :].expand(-1, 1, attention_mask.shape[1], -1)
 
 
-def encode_packed(backbone: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+def encode_packed(
+    backbone: PreTrainedModel,
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor,
+    draws: RowDraws | None = None,
+) -> torch.Tensor:
     """Return the last hidden states (B, L, d) of a padded batch, with zeros in the padding.
 
     Args:
         backbone: one that `can_pack`.
         input_ids: (B, L) int64; on the CPU, as the mask, or the CPU waits.
         attention_mask: (B, L), 1 for tokens and 0 for padding; the tokens come first.
+        draws: of the tower, whose dropouts have to know where the tokens are.
     """
     device = next(backbone.parameters()).device
     packing = Packing(attention_mask, device)
+    if draws is not None:
+        draws.packing = packing
     first = first_position(backbone.config)
     positions = (torch.arange(packing.length, device=device) + first).expand(packing.rows, -1)  # (B, L)
-    with _attention(backbone.config, ATTENTION_BY_ROW):
+    with our_attention(backbone):
         output = backbone(
             input_ids=packing.pack(to_device(input_ids, device)),  # (1, T)
             position_ids=packing.pack(positions),  # (1, T)
@@ -138,9 +193,11 @@ def encode_packed(backbone: PreTrainedModel, input_ids: torch.Tensor, attention_
 
 
 @contextmanager
-def _attention(config: Any, name: str) -> Iterator[None]:
+def our_attention(backbone: PreTrainedModel) -> Iterator[None]:
+    """Let the layers of `backbone` attend by `attention_by_row` in the body."""
+    config = backbone.config
     before = config._attn_implementation
-    config._attn_implementation = name
+    config._attn_implementation = ATTENTION_BY_ROW
     try:
         yield
     finally:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
@@ -19,8 +20,9 @@ from tqdm import tqdm
 
 from pecl.encoders.bfloat16 import use_bfloat16, uses_bfloat16
 from pecl.encoders.devices import to_device
+from pecl.encoders.dropout import RowDraws
 from pecl.encoders.fingerprint import fingerprint_module
-from pecl.encoders.packing import attendable, can_pack, encode_packed
+from pecl.encoders.packing import attendable, can_pack, encode_packed, knows_attention, our_attention
 from pecl.encoders.pooling import POOLINGS
 from pecl.errors import ConfigError, DataError, unknown
 from pecl.precision import BF16, FP32
@@ -123,6 +125,7 @@ class MultilingualTextEncoder(nn.Module):
         self.max_length = max_length
         self.pooling = pooling
         self.adapter: RowAdapter | None = None
+        self.draws = RowDraws()  # what dropouts draw with that `draw_by_row` has found
         self.packing = True  # whether a batch with much padding is computed without it
         self._fingerprint: str | None = None
         self.eval()
@@ -245,14 +248,16 @@ class MultilingualTextEncoder(nn.Module):
             self.adapter.select(slots, len(input_ids))
             extended = self.adapter.extend_inputs(ids, mask)
         if self._can_pack() and tokens < (1 - MAX_PADDING) * attention_mask.numel():
-            return encode_packed(self.backbone, input_ids, attention_mask), mask
+            return encode_packed(self.backbone, input_ids, attention_mask, self.draws), mask
         is_padded = tokens < attention_mask.numel()
-        if extended is None:
-            output = self.backbone(input_ids=ids, attention_mask=attendable(self.backbone, mask, is_padded))
-            return output.last_hidden_state, mask
-        seen = attendable(self.backbone, extended.attention_mask, is_padded)
-        output = self.backbone(inputs_embeds=extended.embeddings, attention_mask=seen)
-        return output.last_hidden_state, extended.pooling_mask
+        ours = self.training and self.draws.seeds is not None and knows_attention(self.backbone)
+        with our_attention(self.backbone) if ours else nullcontext():
+            if extended is None:
+                output = self.backbone(input_ids=ids, attention_mask=attendable(self.backbone, mask, is_padded))
+                return output.last_hidden_state, mask
+            seen = attendable(self.backbone, extended.attention_mask, is_padded)
+            output = self.backbone(inputs_embeds=extended.embeddings, attention_mask=seen)
+            return output.last_hidden_state, extended.pooling_mask
 
     def _can_pack(self) -> bool:
         """Return whether batches of the slots that are selected can be packed."""

@@ -6,7 +6,8 @@ is ordinary training. Several tasks, one a language, may share a slot: their los
 jointly (the release's `preliminary` arm).
 
 What a step draws at random depends on its seed and number alone: the order of an epoch comes from (seed, epoch),
-dropout from (seed, step). A run that was killed therefore goes on from its last saved step and ends with the same bits.
+dropout from (seed of the slot, step), whatever other slots there are. A run that was killed therefore goes on from its
+last saved step and ends with the same bits, and a run in a fleet learns what it learns alone.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
 from pecl.adapters.adapter import Adapter
 from pecl.encoders.devices import to_device
+from pecl.encoders.dropout import draw_by_row, row_seeds
 from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.text import MultilingualTextEncoder, TokenIds
 from pecl.errors import ConfigError, DivergedError, NotFiniteError, SaidElsewhereError
@@ -51,7 +54,7 @@ class SlotTask:
         images: (n, D) image embeddings, or None in training on text alone.
         objective: the loss.
         lr: learning rate at the first step.
-        seed: of the order of the pairs, and of dropout (a fleet uses its first task's).
+        seed: of the order of the pairs, and of dropout (tasks of one slot use the first one's).
     """
 
     query: TokenIds
@@ -135,6 +138,7 @@ class AlignmentTrainer:
             sizes = [len(task) for task in tasks]
             raise ConfigError(f"tasks: expected one size for the {adapter.num_slots} slots, got {sizes} pairs")
         self.tower, self.adapter, self.tasks, self.schedule = tower, adapter, list(tasks), schedule
+        draw_by_row(tower, tower.draws)
         self.validate, self.processes = validate, processes
         self.state_path, self.identity = state_path, identity
         if not adapter.parameters():
@@ -220,14 +224,25 @@ class AlignmentTrainer:
         batch = self.tower.pad(rows, own or [0])  # a process without a row takes part with one that does not count
         if self.tower.training != self.schedule.dropout:  # setting the mode of every module takes its time
             self.tower.train(self.schedule.dropout)
-        with torch.random.fork_rng(devices=self._cuda_devices()):
-            torch.manual_seed(self.tasks[0].seed + 1_000_003 * (self.step + 1) + self.processes.rank)
+        seeds = self._row_seeds(slots)[batch.indices.numpy()]
+        with self.tower.draws.drawn(seeds), torch.random.fork_rng(devices=self._cuda_devices()):
+            torch.manual_seed(self.tasks[0].seed + 1_000_003 * (self.step + 1))  # for what draws by itself
             embeddings = self.tower(batch.input_ids, batch.attention_mask, torch.tensor(slots)[batch.indices])
         if self.schedule.dropout:
             self.tower.eval()
         embeddings = self.processes.gather(embeddings[: len(own)], len(rows))  # (R, D), the whole batch's
         of_tasks = torch.stack(self._task_losses(embeddings, indices))  # (T,)
         return of_tasks.new_zeros(len(self.records)).index_add(0, self._slots_of_tasks, of_tasks)  # (S,)
+
+    def _row_seeds(self, slots: Sequence[int]) -> np.ndarray:
+        """Return the seeds (B,) of the rows' dropout: of the slot, the step, and the row's number in the slot."""
+        seeds = np.empty(len(slots), np.uint64)
+        of_rows = np.asarray(slots)
+        for slot in dict.fromkeys(slots):
+            first = self.tasks[self.slot_of.index(slot)]
+            own = of_rows == slot
+            seeds[own] = row_seeds(derived_seed(first.seed, "dropout", self.step), int(own.sum()))
+        return seeds
 
     def _task_losses(self, embeddings: torch.Tensor, indices: Sequence[Sequence[int]]) -> list[torch.Tensor]:
         losses, start = [], 0

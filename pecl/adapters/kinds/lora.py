@@ -12,7 +12,6 @@ from typing import ClassVar
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from pecl.adapters.kind import WEIGHT_OF_LAYER, AdapterConfig, Placement
 from pecl.adapters.roles import LINEAR_ROLES
@@ -49,7 +48,8 @@ class SlotLora(SlotModule):
                 f"lora: r: expected 1 to {min(weight.shape)} in a layer of shape {tuple(weight.shape)}, got {config.r}"
             )
         self.scaling = config.lora_alpha / config.r
-        self.dropout = config.lora_dropout
+        self.dropout = nn.Dropout(config.lora_dropout)
+        self.dropout.training = self.training
         self.lora_A = self.slot_parameter(config.r, weight.shape[1], like=weight)
         self.lora_B = self.slot_parameter(weight.shape[0], config.r, like=weight)
 
@@ -61,7 +61,7 @@ class SlotLora(SlotModule):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, L, i) to (B, L, o)."""
-        low = self.rows.linear(F.dropout(x, self.dropout, self.training), self.lora_A)  # (B, L, r)
+        low = self.rows.linear(self.dropout(x), self.lora_A)  # (B, L, r)
         return self.rows.add_linear(self.base(x), low, self.lora_B, self.scaling)  # (B, L, o)
 
     def merged(self, slot: int) -> nn.Linear:

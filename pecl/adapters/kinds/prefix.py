@@ -15,10 +15,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers import AttentionInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from pecl.adapters.kind import AdapterConfig, Placement
 from pecl.adapters.slots import SlotModule, SlotRows, normal
+from pecl.encoders.packing import attend
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
 from pecl.options import option
@@ -48,7 +48,7 @@ def attention_with_prefix(
     prefix: torch.Tensor,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attend to prefix and tokens: transformers' SDPA function on longer keys and values.
+    """Attend to prefix and tokens: `packing.attend` on longer keys and values.
 
     Args:
         module: the self-attention layer.
@@ -57,7 +57,7 @@ def attention_with_prefix(
         value: (B, h, L, d_head).
         attention_mask: (B, 1, L, L), bool or added to the scores, or None: all positions are seen.
         prefix: (B, 2, h, P, d_head), keys and values.
-        kwargs: the SDPA function's further arguments.
+        kwargs: further arguments of `attend`.
 
     Returns:
         (B, L, h, d_head) and None.
@@ -67,7 +67,7 @@ def attention_with_prefix(
     if attention_mask is not None:
         seen = True if attention_mask.dtype == torch.bool else 0.0
         attention_mask = F.pad(attention_mask, (prefix.shape[3], 0), value=seen)  # (B, 1, L, P + L)
-    return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+    return attend(module, query, key, value, attention_mask, **kwargs)
 
 
 AttentionInterface.register(ATTENTION_WITH_PREFIX, attention_with_prefix)

@@ -1,0 +1,189 @@
+"""Dropout that each row draws for itself: a function of its seed, the layer, the token's position and the feature.
+
+torch draws one mask for a whole batch, so what a row loses depends on the rows around it and on their padding. Here an
+element is dropped if a hash of (seed of the row, position) and (layer, feature) falls below p: a batch of several
+runs, packed or padded, on whatever device, then drops for each run what the run alone would drop. The hash takes a
+third of the time of torch's draws on a CPU, and nothing but elementwise operations anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from pecl.encoders.devices import to_device
+from pecl.files import sha256_bytes
+
+if TYPE_CHECKING:
+    from pecl.encoders.packing import Packing
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MULTIPLIER = 0x85EBCA6B - (1 << 32)  # of MurmurHash3's finalizer, as int32
+_CHUNK = 1 << 15  # elements hashed at once on a CPU, so that they stay in its cache
+
+
+def mixed(numbers: np.ndarray) -> np.ndarray:
+    """Return well mixed uint64 of consecutive ones: the finalizer of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014)."""
+    z = numbers * _GOLDEN
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def row_seeds(seed: int, rows: int) -> np.ndarray:
+    """Return the seeds (rows,) uint64 of the rows of one step, from the step's own seed."""
+    return mixed(np.uint64(seed % 2**64) + np.arange(rows, dtype=np.uint64))
+
+
+def _keys(seeds: np.ndarray, count: int) -> torch.Tensor:
+    """Return int32 keys (*seeds.shape, count)."""
+    numbers = mixed(seeds[..., None] + np.arange(count, dtype=np.uint64))
+    return torch.from_numpy((numbers >> np.uint64(32)).astype(np.uint32).view(np.int32))
+
+
+class RowDraws:
+    """Seeds of the rows of the running pass; shared by all dropouts of a tower. Without seeds, torch draws."""
+
+    def __init__(self) -> None:
+        self.seeds: np.ndarray | None = None  # (B,) uint64
+        self.packing: Packing | None = None  # of the running pass, where its rows are packed
+        self._tokens: dict[tuple[int, bool], torch.Tensor] = {}
+
+    @contextmanager
+    def drawn(self, seeds: np.ndarray) -> Iterator[None]:
+        """Let the rows of the passes in the body draw with `seeds` (B,) uint64."""
+        self.seeds, self._tokens = seeds, {}
+        try:
+            yield
+        finally:
+            self.seeds, self._tokens, self.packing = None, {}, None
+
+    def tokens(self, shape: torch.Size, device: torch.device) -> torch.Tensor:
+        """Return the int32 keys of the tokens of a padded (B, L) or packed (1, T) `shape`, on `device`."""
+        assert self.seeds is not None
+        packing = self.packing
+        packed = packing is not None and shape != (packing.rows, packing.length)
+        length = packing.length if packing is not None and packed else shape[1]
+        if (length, packed) not in self._tokens:
+            keys = to_device(_keys(self.seeds, length), device)  # (B, L)
+            self._tokens[length, packed] = packing.pack(keys) if packing is not None and packed else keys
+        return self._tokens[length, packed]
+
+
+class RowDropout(nn.Dropout):
+    """A dropout of probability `p` that draws with the seeds of `draws` while there are any, and else as torch does.
+
+    Args:
+        p: probability.
+        draws: of the tower.
+        site: what tells this dropout from the others of the tower, such as its path.
+    """
+
+    def __init__(self, p: float, draws: RowDraws, site: str) -> None:
+        super().__init__(p)
+        self.draws = draws
+        self.move(site)
+
+    def move(self, site: str) -> None:
+        """Say where the dropout is now: an adapter may have taken the place of a module above it."""
+        self.site = site
+        self._features: dict[Any, torch.Tensor] = {}
+
+    @property
+    def draws_now(self) -> bool:
+        """Whether elements are dropped now, by the seeds of rows."""
+        return self.training and self.p > 0 and self.draws.seeds is not None
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Drop elements of (B, f), of (B, L, f), padded or packed, or of attention's shares (B, h, L, K)."""
+        if not self.draws_now:
+            return super().forward(input)
+        if self.p >= 1:
+            return input * 0
+        return _Drop.apply(input, *self._of(input), self.p)
+
+    def _of(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the keys of tokens and of features for `x`, whose product has the shape of `x`."""
+        if x.dim() == 2:
+            return self.draws.tokens(torch.Size((len(x), 1)), x.device), self._table(1, x.shape[1], x.device)[0]
+        if x.dim() == 3:
+            return self.draws.tokens(x.shape[:2], x.device).unsqueeze(2), self._table(1, x.shape[2], x.device)[0]
+        heads = self._table(x.shape[1], x.shape[3], x.device).unsqueeze(1)  # (h, 1, K)
+        return self.draws.tokens(torch.Size((x.shape[0], x.shape[2])), x.device)[:, None, :, None], heads
+
+    def _table(self, groups: int, count: int, device: torch.device) -> torch.Tensor:
+        """Return odd int32 keys (groups, count); a key depends on its group and place alone."""
+        if (groups, count, device) not in self._features:
+            if len(self._features) > 64:  # one for each length of an attention
+                self._features.clear()
+            base = int(sha256_bytes(self.site.encode())[:16], 16)
+            keys = _keys(row_seeds(base, groups), count)
+            self._features[groups, count, device] = to_device(keys | 1, device)
+        return self._features[groups, count, device]
+
+
+class _Drop(torch.autograd.Function):
+    """x * kept / (1 - p)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, tokens: torch.Tensor, features: torch.Tensor, p: float) -> torch.Tensor:  # ty: ignore
+        ctx.scale = 1 / (1 - p)
+        dropped = dropped_mask(tokens, features, p)
+        ctx.save_for_backward(dropped)
+        return (x * ctx.scale).masked_fill_(dropped, 0)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
+        (dropped,) = ctx.saved_tensors
+        return (grad * ctx.scale).masked_fill_(dropped, 0), None, None, None
+
+
+def dropped_mask(tokens: torch.Tensor, features: torch.Tensor, p: float) -> torch.Tensor:
+    """Return which elements are dropped, bool of the shape of tokens * features.
+
+    Args:
+        tokens: int32 keys of tokens; the first dimension is that of the result.
+        features: odd int32 keys that `tokens` is multiplied with.
+        p: probability, below 1.
+    """
+    bound = min(round(p * 2**32) - 2**31, 2**31 - 1)
+    if tokens.device.type != "cpu":
+        return _hashed(tokens, features) < bound
+    shape = torch.broadcast_shapes(tokens.shape, features.shape)
+    dropped = torch.empty(shape, dtype=torch.bool)
+    flat, out = tokens, dropped
+    if tokens.dim() == 3:  # (B, L, 1): rows of one feature vector each
+        flat, out = tokens.flatten(0, 1), dropped.view(-1, shape[-1])
+    size = max(1, _CHUNK // max(1, out[:1].numel()))
+    for start in range(0, len(flat), size):
+        torch.lt(_hashed(flat[start : start + size], features), bound, out=out[start : start + size])
+    return dropped
+
+
+def _hashed(tokens: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+    """Return int32 hashes. The product's high bits depend on all bits of both keys; the rest breaks its linearity."""
+    hashed = tokens * features
+    hashed ^= hashed >> 15
+    hashed *= _MULTIPLIER
+    return hashed
+
+
+def draw_by_row(tower: nn.Module, draws: RowDraws) -> None:
+    """Let every `nn.Dropout` of `tower` draw with the seeds of `draws`.
+
+    Args:
+        tower: the text tower with its adapter.
+        draws: the tower's own.
+    """
+    for path, module in list(tower.named_modules()):
+        if type(module) is nn.Dropout:
+            dropout = RowDropout(module.p, draws, path)
+            dropout.training = module.training
+            tower.set_submodule(path, dropout)
+        elif isinstance(module, RowDropout) and module.site != path:
+            module.move(path)

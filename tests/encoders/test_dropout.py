@@ -1,0 +1,156 @@
+"""Dropout by row: what a row drops depends on its own seed and tokens, never on the batch around it."""
+
+import numpy as np
+import pytest
+import torch
+from helpers.tiny import sentences, tiny_tower
+
+from pecl.adapters.adapter import attach
+from pecl.adapters.spec import parse_adapter
+from pecl.encoders.dropout import RowDraws, RowDropout, draw_by_row, dropped_mask, row_seeds
+
+TEXTS = sentences(6, seed=3)
+
+
+def tower_of(spec=None, architecture="xlm-roberta", dropout=0.3, seeds=(1,)):
+    tower = tiny_tower(architecture, dropout=dropout)
+    if spec is not None:
+        attach(tower, parse_adapter(spec), seeds=seeds)
+    draw_by_row(tower, tower.draws)
+    return tower.train()
+
+
+def embed(tower, texts, seeds, slots=None):
+    batch = tower.pad(tower.tokenize(texts), range(len(texts)))
+    slots = None if slots is None else torch.tensor(slots)
+    with tower.draws.drawn(np.asarray(seeds, np.uint64)), torch.no_grad():
+        return tower(batch.input_ids, batch.attention_mask, slots)
+
+
+def masks(shape=(40, 60, 64), p=0.1, seed=5, site="a", **changed):
+    draws = RowDraws()
+    dropout = RowDropout(p, draws, site).train()
+    with draws.drawn(row_seeds(seed, shape[0])):
+        return dropout(torch.ones(shape)) == 0
+
+
+@pytest.mark.parametrize("p", [0.01, 0.1, 0.5, 0.9])
+def test_the_share_that_is_dropped_is_p_along_every_dimension(p):
+    """Within 4.5 standard errors of a binomial share, for rows, positions, features and all."""
+    dropped = masks(p=p).double()
+    for keep in ((), (0,), (1,), (2,)):
+        other = [i for i in range(3) if i not in keep]
+        share, count = dropped.mean(dim=other), dropped.numel() / max(1, np.prod([dropped.shape[i] for i in keep]))
+        assert (share - p).abs().max() < 4.5 * (p * (1 - p) / count) ** 0.5
+
+
+def test_elements_are_uncorrelated():
+    """Correlations of rows, positions and features have the spread of independent draws, 1 / sqrt(n), and no outlier."""
+    dropped = masks().double()
+    for dimension in range(3):
+        vectors = dropped.movedim(dimension, 0).flatten(1)
+        found = torch.corrcoef(vectors)[np.triu_indices(len(vectors), 1)]
+        expected = vectors.shape[1] ** -0.5
+        assert found.std() == pytest.approx(expected, rel=0.1)
+        assert found.abs().max() < 6 * expected
+
+
+def test_what_is_dropped_depends_on_seed_row_site_and_shape_of_the_head_alone():
+    same = masks()
+    assert torch.equal(same, masks())
+    assert torch.equal(same[:7, :5], masks(shape=(7, 5, 64)))  # fewer rows, shorter ones
+    for other in (masks(seed=6), masks(site="b"), masks().flip(0)):
+        assert 0.15 < (same != other).double().mean() < 0.21  # 2 p (1 - p) of independent masks
+
+
+def test_kept_elements_are_scaled_and_gradients_follow():
+    draws = RowDraws()
+    dropout = RowDropout(0.25, draws, "a").train()
+    x = torch.randn(3, 5, 7, requires_grad=True)
+    with draws.drawn(row_seeds(1, 3)):
+        y = dropout(x)
+    y.sum().backward()
+    kept = y != 0
+    torch.testing.assert_close(y[kept], x[kept] / 0.75)
+    torch.testing.assert_close(x.grad, kept / 0.75)
+
+
+def test_without_seeds_or_training_it_is_torchs():
+    dropout = RowDropout(0.5, RowDraws(), "a")
+    x = torch.ones(10, 10, 10)
+    assert torch.equal(dropout.eval()(x), x)
+    torch.manual_seed(0)
+    found = dropout.train()(x)
+    torch.manual_seed(0)
+    assert torch.equal(found, torch.nn.functional.dropout(x, 0.5))
+
+
+def test_everything_may_be_dropped():
+    draws = RowDraws()
+    with draws.drawn(row_seeds(1, 2)):
+        assert RowDropout(1.0, draws, "a").train()(torch.ones(2, 3, 4)).abs().sum() == 0
+
+
+def test_a_mask_is_the_same_in_chunks_and_at_once():
+    tokens, features = (torch.randint(-(2**31), 2**31, n, dtype=torch.int32) for n in ((500, 1), (200,)))
+    hashed = tokens.to("meta") * features.to("meta")
+    assert hashed.shape == (500, 200)
+    in_chunks = dropped_mask(tokens, features | 1, 0.1)
+    one_by_one = torch.cat([dropped_mask(token[None], features | 1, 0.1) for token in tokens])
+    assert torch.equal(in_chunks, one_by_one)
+
+
+@pytest.mark.parametrize("spec", [None, "lora:lora_dropout=0.4", "prefix", "soft_prompt", "hard_prompt+lora", "full"])
+@pytest.mark.parametrize("architecture", ["xlm-roberta", "bert"])
+def test_a_row_drops_the_same_alone_packed_padded_or_among_others(spec, architecture):
+    tower = tower_of(spec, architecture)
+    seeds = row_seeds(3, len(TEXTS))
+    together = embed(tower, TEXTS, seeds)
+    alone = torch.cat([embed(tower, [text], seeds[i : i + 1]) for i, text in enumerate(TEXTS)])
+    backwards = embed(tower, TEXTS[::-1], seeds[::-1]).flip(0)
+    tower.packing = False
+    padded = embed(tower, TEXTS, seeds)
+    for other in (alone, backwards, padded):
+        torch.testing.assert_close(other, together, rtol=1e-4, atol=1e-5)
+    assert (embed(tower, TEXTS, row_seeds(4, len(TEXTS))) - together).abs().max() > 1e-2
+    assert (tower.eval()(*_inputs(tower)) - together).abs().max() > 1e-2
+
+
+def _inputs(tower):
+    batch = tower.pad(tower.tokenize(TEXTS), range(len(TEXTS)))
+    return batch.input_ids, batch.attention_mask
+
+
+@pytest.mark.parametrize("kind", ["attention", "hidden", "lora"])
+def test_each_dropout_of_the_tower_drops(kind):
+    """One kind of dropout at a time: two seeds then differ, and the tower without it gives one value."""
+    tower = tower_of("lora:lora_dropout=0.4")
+    for parameter in tower.adapter.parameters():
+        parameter.data += 0.1
+    for path, module in tower.named_modules():
+        if isinstance(module, torch.nn.Dropout):
+            own = "lora" if path.endswith(("query.dropout", "value.dropout")) else "hidden"
+            module.p = 0.4 * (kind == ("attention" if path.endswith("self.dropout") else own))
+    found = [embed(tower, TEXTS, row_seeds(seed, len(TEXTS))) for seed in (1, 2)]
+    assert (found[0] - found[1]).abs().max() > 1e-3
+
+
+def test_layers_draw_different_masks_and_the_same_whatever_was_attached_before():
+    tower = tiny_tower()
+    adapter = attach(tower, parse_adapter("prefix"))
+    draw_by_row(tower, tower.draws)
+    adapter.remove()
+    draw_by_row(tower, tower.draws)
+    sites = [module.site for module in tower.modules() if isinstance(module, RowDropout)]
+    plain = tiny_tower()
+    draw_by_row(plain, plain.draws)
+    assert sites == [module.site for module in plain.modules() if isinstance(module, RowDropout)]
+    assert len(set(sites)) == len(sites) == 1 + 3 * 2
+
+
+def test_eager_attention_draws_by_row_as_well():
+    tower = tower_of()
+    seeds = row_seeds(3, len(TEXTS))
+    expected = embed(tower, TEXTS, seeds)
+    tower.backbone.config._attn_implementation = "eager"
+    torch.testing.assert_close(embed(tower, TEXTS, seeds), expected, rtol=1e-4, atol=1e-5)
