@@ -11,8 +11,8 @@ A new field is one line, with its roles: all sets of fields are made from them b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import Field, asdict, dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import Field, asdict, dataclass, fields
 from enum import Flag, auto
 from pathlib import Path
 from typing import Any
@@ -198,7 +198,7 @@ class ExperimentConfig:
     out: str = _option("results/default", "folder of the experiment's results", Role.PLACE | Role.COMMAS)
     beside: str | None = _option(
         None,
-        "identity of the runs that are trained in one pass with this one; `side_by_side` sets it",
+        "of a run recorded when dropout was drawn for a whole batch: identity of the runs that it was trained with",
         Role.REPEAT,
         unless_default=True,
         flag=False,
@@ -264,10 +264,6 @@ class ExperimentConfig:
         """Return the run's identity: 16 hexadecimal digits of the SHA-256 of its kind and identity fields."""
         return sha256_json({"kind": kind, **self.identity(kind)})[:16]
 
-    def alone(self) -> ExperimentConfig:
-        """Return the run without the mark of the runs beside it."""
-        return self if self.beside is None else replace(self, beside=None)
-
     def to_dict(self) -> dict[str, Any]:
         """Return all fields as plain values."""
         return asdict(self)
@@ -285,19 +281,6 @@ _OUTSIDE_IDENTITY = fields_of(Role.PLACE) | MACHINE_FIELDS
 ANCHOR_FIELDS = fields_of(Role.ANCHOR)
 # Names and defaults of the fields that can change a result, in their order
 IDENTITY_DEFAULTS = {item.name: item.default for item in fields(ExperimentConfig) if item.name not in _OUTSIDE_IDENTITY}
-
-
-def side_by_side(configs: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
-    """Return configs that are trained in one pass, each marked with what all of them are.
-
-    What a run draws for dropout, and its last digits, depend on the runs beside it: so its identity does too. A run
-    alone, or the languages of a joint training, bear no mark.
-    """
-    plain = [config.alone() for config in configs]
-    if len(plain) == 1 or plain[0].joint:
-        return plain
-    mark = sha256_json([config.identity() for config in plain])[:16]
-    return [replace(config, beside=mark) for config in plain]
 
 
 def parse_value(name: str, value: Any) -> Any:

@@ -61,7 +61,16 @@ class RowDraws:
         try:
             yield
         finally:
-            self.seeds, self._tokens, self.packing = None, {}, None
+            self.seeds, self._tokens = None, {}
+
+    @contextmanager
+    def packed(self, packing: Packing) -> Iterator[None]:
+        """Say that the rows of the pass in the body are packed."""
+        self.packing = packing
+        try:
+            yield
+        finally:
+            self.packing = None
 
     def tokens(self, shape: torch.Size, device: torch.device) -> torch.Tensor:
         """Return the int32 keys of the tokens of a padded (B, L) or packed (1, T) `shape`, on `device`."""

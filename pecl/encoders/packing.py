@@ -10,7 +10,7 @@ their own dropout goes through it as well, without a packing.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -178,11 +178,9 @@ def encode_packed(
     """
     device = next(backbone.parameters()).device
     packing = Packing(attention_mask, device)
-    if draws is not None:
-        draws.packing = packing
     first = first_position(backbone.config)
     positions = (torch.arange(packing.length, device=device) + first).expand(packing.rows, -1)  # (B, L)
-    with our_attention(backbone):
+    with our_attention(backbone), draws.packed(packing) if draws is not None else nullcontext():
         output = backbone(
             input_ids=packing.pack(to_device(input_ids, device)),  # (1, T)
             position_ids=packing.pack(positions),  # (1, T)

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ from torch import nn
 from pecl.adapters.adapter import Adapter, attach
 from pecl.adapters.formats.files import load_adapter_file, save_adapter
 from pecl.adapters.spec import parse_adapter
-from pecl.config import ENGINES, FLEET_FIELDS, ExperimentConfig, side_by_side
+from pecl.config import ENGINES, FLEET_FIELDS, ExperimentConfig
 from pecl.encoders.text import TokenIds
 from pecl.encoders.towers import Towers, load_towers
 from pecl.errors import ConfigError, require
@@ -30,7 +31,7 @@ from pecl.experiment.prepared import Prepared, prepare_evaluation, prepare_train
 from pecl.experiment.processes import held_by_first, in_processes, of_first
 from pecl.experiment.record import describe_adapter, describe_data, record_evaluation, record_training
 from pecl.files import check_writable, sha256_json
-from pecl.results.folder import complete_result, remove_states, state_path, threads_of_states
+from pecl.results.folder import complete_result, find_result, remove_states, state_path, threads_of_states
 from pecl.results.locks import hold
 from pecl.results.parts import Fleet
 from pecl.results.result import Result, adapter_path, run_name, write_unfinished
@@ -92,7 +93,7 @@ def train_fleet(configs: Sequence[ExperimentConfig], wait: bool = True) -> list[
     """Train configs that differ in `FLEET_FIELDS` alone side by side, one slot each, and return their results.
 
     Args:
-        configs: runs; all are trained if any is not complete.
+        configs: runs. Those that are complete are not trained again, unless the fleet was interrupted: then all go on.
         wait: wait while another process is at work on one of them, instead of an error.
 
     Raises:
@@ -101,10 +102,11 @@ def train_fleet(configs: Sequence[ExperimentConfig], wait: bool = True) -> list[
     """
     processes = join(configs[0].device)
     processes.check_equal([config.identity() for config in configs])
-    checked = processes.in_turn(lambda: check_fleet(in_processes(configs, processes.size)))
-    with use_threads(checked[0].threads):
-        done = of_first(processes, lambda: _complete(checked))
-        return done or _train_fleet(checked, wait, processes)
+    configs = in_processes(configs, processes.size)
+    processes.in_turn(lambda: check_fleet(configs))
+    with use_threads(configs[0].threads):
+        done = of_first(processes, lambda: _complete(configs))
+        return done or _train_fleet(configs, wait, processes)
 
 
 def _train_fleet(configs: Sequence[ExperimentConfig], wait: bool, processes: Processes) -> list[Result]:
@@ -123,17 +125,36 @@ def _train_fleet(configs: Sequence[ExperimentConfig], wait: bool, processes: Pro
     with held_by_first(processes, lambda: hold(first.out, [config.run_id() for config in configs], wait)):
         if done := of_first(processes, lambda: _complete(configs)):  # another process has done them meanwhile
             return done
-        fleet = processes.in_turn(lambda: _Fleet(members))
-        seeds = [config.seed for config in configs[: 1 if first.joint else None]]  # one slot for all, or one each
+        remaining = [members[i] for i in processes.from_first(lambda: _remaining(members))]
+        fleet = processes.in_turn(lambda: _Fleet(remaining))
+        seeds = [one.config.seed for one in remaining[: 1 if first.joint else None]]  # one slot for all, or one each
         adapter = attach_adapter(members[0].towers.text, adapter_configs, seeds=seeds)
         try:
-            return fleet.train(adapter, processes)
+            trained = fleet.train(adapter, processes)
         except KeyboardInterrupt:
             if processes.is_first:
                 fleet.record_interruption()
             raise
         finally:
             adapter.remove()
+        if len(trained) < len(configs):
+            return of_first(processes, lambda: [require(find_result(config), "result") for config in configs]) or []
+        return trained
+
+
+def _remaining(members: list[Prepared]) -> list[int]:
+    """Return the places of the runs to train: those that are not complete, or all of a fleet that was interrupted."""
+    if members[0].config.joint or _state(members)[0].exists():
+        return list(range(len(members)))
+    return [i for i, one in enumerate(members) if complete_result(one.config, training_hashes) is None]
+
+
+def _state(members: Sequence[Prepared]) -> tuple[Path, str]:
+    """Return where the unfinished training of runs, in this order, is kept on this machine, and its identity."""
+    identity = sha256_json([_state_identity(prepared) for prepared in members])
+    run_ids = [prepared.config.run_id() for prepared in members]
+    threads = torch.get_num_threads()
+    return state_path(members[0].config.out, run_ids, identity, threads), sha256_json([identity, threads])
 
 
 @contextlib.contextmanager
@@ -172,23 +193,21 @@ def _complete(configs: Sequence[ExperimentConfig]) -> list[Result] | None:
     return done
 
 
-def check_fleet(configs: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
-    """Return `configs` marked `side_by_side`.
+def check_fleet(configs: Sequence[ExperimentConfig]) -> None:
+    """Refuse configs that cannot be trained side by side.
 
     Raises:
-        ConfigError: they cannot be trained side by side, or one bears the mark of others; the field is named.
+        ConfigError: they differ in a field that may not differ, or one was recorded by an earlier version of pecl as
+            one of runs that it does not train so any more; the field is named.
     """
-    marked = side_by_side(configs)
-    foreign = [
-        config.beside for config, one in zip(configs, marked, strict=True) if config.beside not in (None, one.beside)
-    ]
-    if foreign:
-        raise ConfigError(
-            f"beside: {foreign[0]} is a run that was trained in one pass with others: repeat their grid, or "
-            "leave beside out to train it alone, which draws other dropout"
-        )
+    for config in configs:
+        if config.beside is not None:
+            raise ConfigError(
+                f"beside: {config.beside} is a run whose dropout was drawn for a whole batch, with the runs beside it: "
+                "leave beside out to train it with dropout of its own"
+            )
     joint = configs[0].joint
-    may_differ = {"language"} if joint else FLEET_FIELDS | {"beside"}
+    may_differ = {"language"} if joint else FLEET_FIELDS
     for item in fields(ExperimentConfig):
         values = {getattr(config, item.name) for config in configs}
         if item.name not in may_differ and len(values) > 1:
@@ -196,7 +215,6 @@ def check_fleet(configs: Sequence[ExperimentConfig]) -> list[ExperimentConfig]:
     if joint and sorted(config.language for config in configs) != list(configs[0].joint_languages):
         given = ", ".join(config.language for config in configs)
         raise ConfigError(f"language: expected all languages of the joint training {joint} at once, got {given}")
-    return marked
 
 
 class _Fleet:
@@ -219,15 +237,13 @@ class _Fleet:
     def train(self, adapter: Adapter, processes: Processes) -> list[Result]:
         """Train all runs and return their results, which the first of `processes` measures and writes."""
         first = self.members[0].config
-        identity = sha256_json([_state_identity(prepared) for prepared in self.members])
-        threads = torch.get_num_threads()
-        path = state_path(first.out, self.run_ids, identity, threads)
+        path, identity = _state(self.members)
         if not path.exists() and (others := threads_of_states(path)):
             logger.warning(
                 "run %s was interrupted with --threads %d and has %d now, which changes last digits: it starts anew",
                 self.run_ids[0],
                 others[0],
-                threads,
+                torch.get_num_threads(),
             )
         trainer = self.trainer = AlignmentTrainer(
             adapter.tower,
@@ -236,7 +252,7 @@ class _Fleet:
             Schedule(first.epochs, first.batch_size, first.eval_every, first.dropout),
             lambda: [self._evaluate(adapter, index, "val").mean_recall_at_1 for index in range(len(self.members))],
             path,
-            sha256_json([identity, threads]),
+            identity,
             self.slot_of,
             processes,
         )
@@ -299,7 +315,7 @@ def _slot_task(prepared: Prepared) -> SlotTask:
     config, tokenize = prepared.config, prepared.towers.text.tokenize
     objective = AlignmentObjective(config.alignments, config.alignment_weight, config.image_weight)
     anchor: TokenIds | torch.Tensor | None = None
-    if prepared.route.anchor is not None:
+    if prepared.route.anchor is not None and config.alignment_weight:  # nothing is learned from one of weight 0
         student = config.anchor == "student"
         anchor = tokenize(getattr(prepared.train, prepared.route.anchor)) if student else prepared.frozen_anchor
     query = tokenize(getattr(prepared.train, prepared.route.query))

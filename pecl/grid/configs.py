@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from pecl.config import FLEET_FIELDS, MACHINE_FIELDS, ExperimentConfig, each_language, make_config, side_by_side
+from pecl.config import FLEET_FIELDS, MACHINE_FIELDS, ExperimentConfig, each_language, make_config
 from pecl.errors import ConfigError
 from pecl.options import shown
 from pecl.results.result import Result
@@ -57,7 +57,7 @@ def repeat_configs(results: Sequence[Result], values: Mapping[str, Any], where: 
 
 
 def fleets(configs: Sequence[ExperimentConfig], size: int) -> Iterator[list[ExperimentConfig]]:
-    """Yield the runs in groups of at most `size` that can be trained side by side, in order, marked `side_by_side`.
+    """Yield the runs in groups of at most `size` that can be trained side by side, in order.
 
     The languages of a joint training are one group, whatever `size`; such groups come first.
 
@@ -74,4 +74,4 @@ def fleets(configs: Sequence[ExperimentConfig], size: int) -> Iterator[list[Expe
     shared = [item.name for item in fields(ExperimentConfig) if item.name not in FLEET_FIELDS]
     for _, alike in itertools.groupby(configs, key=lambda config: [getattr(config, name) for name in shared]):
         while group := list(itertools.islice(alike, size)):
-            yield side_by_side(group)
+            yield group

@@ -58,8 +58,6 @@ def run_grid(configs: Sequence[ExperimentConfig], fleet: int = 1, launcher: Laun
         KeyboardInterrupt: interrupted; what was running has saved its state.
     """
     tasks = [Task(tuple(group)) for group in fleets(configs, fleet)]
-    marked = {config.alone(): config for task in tasks for config in task.configs}
-    configs = [marked[config.alone()] for config in configs]
     launcher = launcher or Inline()
     if launcher.separate:
         check_workers_know(configs)

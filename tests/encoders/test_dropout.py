@@ -154,3 +154,13 @@ def test_eager_attention_draws_by_row_as_well():
     expected = embed(tower, TEXTS, seeds)
     tower.backbone.config._attn_implementation = "eager"
     torch.testing.assert_close(embed(tower, TEXTS, seeds), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_packed_pass_leaves_nothing_to_the_next_one():
+    tower = tower_of()
+    seeds = row_seeds(3, len(TEXTS))
+    alone = embed(tower, TEXTS[:1], seeds[:1])
+    tower.eval().encode_text(TEXTS)
+    torch.testing.assert_close(embed(tower.train(), TEXTS[:1], seeds[:1]), alone)
+    embed(tower, TEXTS, seeds)
+    torch.testing.assert_close(embed(tower, TEXTS[:1], seeds[:1]), alone)

@@ -13,7 +13,7 @@ from helpers.small_experiment import tiny_towers
 
 import pecl.experiment.run
 import pecl.results.environment
-from pecl.config import make_config, side_by_side
+from pecl.config import make_config
 from pecl.data.registry import load_dataset
 from pecl.data.splits import few_shot_split
 from pecl.errors import DataError
@@ -99,7 +99,7 @@ def test_coco_train_and_validation_images_are_told_apart(tmp_path, monkeypatch):
 
 
 def test_an_interruption_keeps_complete_results(small, monkeypatch):
-    configs = side_by_side([make_config({**small, "seed": seed}) for seed in (1, 2)])
+    configs = [make_config({**small, "seed": seed}) for seed in (1, 2)]
     pecl.experiment.run.train_fleet(configs)
     result_path(small["out"], configs[1].run_id()).unlink()
     monkeypatch.setattr(AlignmentTrainer, "run", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))

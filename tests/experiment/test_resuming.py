@@ -127,13 +127,26 @@ def test_a_fleet_goes_on_from_the_state_of_the_same_runs_in_the_same_order(small
     one, two, three = (make_config({**small, "seed": seed}) for seed in (1, 2, 3))
     with interrupted_after(5):
         train_fleet([one, two])
-    for others in ([two, one], [one, three], [one]):
-        with counted_steps() as steps:
-            train_fleet(others)
-        assert len(steps) == STEPS
     with counted_steps() as steps:
-        train_fleet([one, two])
+        train_fleet([three, two])
+    assert len(steps) == STEPS
+    with counted_steps() as steps:
+        results = train_fleet([one, two])  # all of it, though one of its runs is complete meanwhile
     assert len(steps) == STEPS - 5
+    assert [result.status for result in results] == ["complete"] * 2
+
+
+def test_what_is_complete_of_a_fleet_is_not_trained_again(small):
+    configs = [make_config({**small, "seed": seed}) for seed in (1, 2, 3)]
+    whole = train_fleet(configs)
+    whole[1].path.unlink()
+    before = whole[0].path.stat().st_mtime_ns
+    with counted_steps() as steps:
+        again = train_fleet(configs)
+    assert len(steps) == STEPS
+    assert [result.fleet.size for result in again] == [3, 1, 3]
+    assert [result.metrics for result in again] == [result.metrics for result in whole]
+    assert whole[0].path.stat().st_mtime_ns == before
 
 
 def test_a_complete_run_leaves_the_states_of_others(small):

@@ -158,15 +158,15 @@ KINDS = [
     science(
         "LoRA's dropout is left out",
         f"{ADAPTERS}/kinds/lora.py",
-        "F.dropout(x, self.dropout, self.training)",
-        "x",
+        "self.rows.linear(self.dropout(x), self.lora_A)",
+        "self.rows.linear(x, self.lora_A)",
         f"{REFERENCE}::test_lora_dropout_acts_on_the_input_of_a_while_training_alone",
     ),
     science(
         "LoRA's dropout keeps what it should drop",
         f"{ADAPTERS}/kinds/lora.py",
-        "F.dropout(x, self.dropout, self.training)",
-        "F.dropout(x, 1 - self.dropout, self.training)",
+        "nn.Dropout(config.lora_dropout)",
+        "nn.Dropout(1 - config.lora_dropout)",
         f"{REFERENCE}::test_lora_drops_the_share_of_inputs_that_was_asked_for_and_scales_up_the_rest",
     ),
     science(

@@ -13,6 +13,7 @@ _FLEET = f"{_RUNS}::test_a_fleet_gives_each_run_what_it_gets_alone"
 _JOINT = f"{_RUNS}::test_a_joint_training_is_one_delta_of_the_summed_losses_and_the_mean_of_the_scores"
 _EVALUATED = f"{_RUNS}::test_evaluation_of_the_file_gives_the_recall_that_the_training_reported"
 _TRAINER = "tests/training/test_trainer.py"
+_FLEET_DROPOUT = f"{_TRAINER}::test_a_fleet_learns_what_its_runs_learn_alone_with_dropout"
 _DROPOUT = f"{_TRAINER}::test_dropout_is_drawn_from_the_seed_and_the_step_alone"
 _INTERVALS = f"{_TRAINER}::test_a_loss_of_the_curve_is_the_mean_over_its_own_interval"
 _SLOT_SCORE = f"{_TRAINER}::test_the_score_of_a_slot_is_the_mean_of_its_tasks"
@@ -185,11 +186,17 @@ _FAULTS: dict[str, list[tuple[str, str, str, str]]] = {
     "pecl/training/trainer.py": [
         (
             "dropout ignores the step",
-            "self.tasks[0].seed + 1_000_003 * (self.step + 1)",
-            "self.tasks[0].seed",
+            'derived_seed(first.seed, "dropout", self.step)',
+            'derived_seed(first.seed, "dropout", 0)',
             _DROPOUT,
         ),
-        ("dropout ignores the seed", "self.tasks[0].seed + 1_000_003", "1_000_003", _DROPOUT),
+        (
+            "dropout ignores the seed",
+            'derived_seed(first.seed, "dropout", self.step)',
+            'derived_seed(0, "dropout", self.step)',
+            _DROPOUT,
+        ),
+        ("all slots draw the first one's dropout", "self.slot_of.index(slot)", "0", _FLEET_DROPOUT),
         (
             "mean loss over a whole interval",
             "self._recent / self._recent_steps",

@@ -12,6 +12,7 @@ from helpers.tiny import tiny_tower
 from safetensors.torch import load_file
 
 from pecl.adapters.adapter import attach
+from pecl.adapters.spec import parse_adapter
 from pecl.errors import ConfigError
 from pecl.training.trainer import AlignmentTrainer, Schedule, SlotTask
 
@@ -37,6 +38,33 @@ def test_slots_equal_separate_runs():
         (alone,) = final_states(trainer(alone_tower, [task(alone_tower, **option)]))
         for name, value in alone.items():
             torch.testing.assert_close(fleet[slot][name], value, rtol=1e-4, atol=2e-5)
+
+
+OPTIONS = [{"seed": 1}, {"seed": 1, "lr": 3e-3, "anchor": "frozen"}, {"seed": 3, "anchor": "none"}]
+
+
+@pytest.mark.parametrize(
+    ("spec", "steps"),
+    [("lora:r=2,lora_dropout=0.2+layernorm", 50), *((spec, 6) for spec in ("prefix", "bitfit", "soft_prompt", "full"))],
+)
+def test_a_fleet_learns_what_its_runs_learn_alone_with_dropout(spec, steps):
+    """Equal batches and losses (to 1e-5); the tower drops a tenth, so masks that differed would tell."""
+    schedule, configs = Schedule(epochs=steps // 2, batch_size=6, eval_every=10), parse_adapter(spec)
+
+    def losses(options):
+        tower = tiny_tower()
+        run = trainer(tower, [task(tower, **{"lr": 1e-3, **one}) for one in options], schedule, configs)
+        found = []
+        for step in range(run.total_steps):
+            found.append((run.batch_indices(step), run.train_step()))
+        assert len(found) == steps
+        return [indices for indices, _ in found], torch.stack([loss for _, loss in found])  # (50, S)
+
+    chosen, together = losses(OPTIONS)
+    for slot, option in enumerate(OPTIONS):
+        own, alone = losses([option])
+        assert [step[slot] for step in chosen] == [step[0] for step in own]
+        torch.testing.assert_close(together[:, slot], alone[:, 0], rtol=0, atol=1e-5)
 
 
 def test_no_gradient_crosses_slots():

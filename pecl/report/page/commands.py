@@ -12,7 +12,8 @@ from pecl.results.result import Result
 def run_command(result: Result) -> str:
     """Return `pecl train --flag value ...` or `pecl evaluate ...` with the config's fields that are not the default.
 
-    A run that was trained in one pass with others is repeated by their grid alone; a comment says so.
+    A run whose dropout was drawn for a whole fleet, as earlier versions did, is not repeated bit by bit; a comment
+    says so.
     """
     together = result.config.processes
     words = ["pecl", result.kind]
@@ -30,4 +31,4 @@ def run_command(result: Result) -> str:
     command = shlex.join(words)
     if result.config.beside is None or result.fleet is None:
         return command
-    return f"{command}  # its dropout is that of a grid with --fleet {result.fleet.size}"
+    return f"{command}  # its dropout was drawn for all of a fleet of {result.fleet.size}"

@@ -22,7 +22,7 @@ from PIL import Image
 
 from pecl.cli import main
 from pecl.commands.options import add_config_flags, language_configs
-from pecl.config import make_config, side_by_side
+from pecl.config import make_config
 from pecl.errors import DataError, OutputError
 from pecl.report.page import write_page
 from pecl.report.page.choice import change, choose, count_changes
@@ -76,12 +76,12 @@ def test_the_command_of_a_run_gives_its_config_back(values):
     assert language_configs(parser.parse_args(words[2:])) == [config]
 
 
-def test_the_command_of_a_run_that_was_trained_in_one_pass_with_others_says_so():
-    alone, *_ = side_by_side([make_config({"seed": 3})])
-    assert run_command(replace(train(4, 6), config=alone)) == "pecl train --seed 3"
-    config, _ = side_by_side([make_config({"seed": 3}), make_config({"seed": 4})])
-    command = run_command(replace(train(4, 6), config=config, fleet=Fleet(2, 0)))
-    assert command == "pecl train --seed 3  # its dropout is that of a grid with --fleet 2"
+def test_the_command_of_a_run_whose_dropout_was_drawn_for_a_fleet_says_so():
+    one, marked = make_config({"seed": 3}), make_config({"seed": 3, "beside": "0123456789abcdef"})
+    for fleet in (Fleet(1, 0), Fleet(2, 0)):
+        assert run_command(replace(train(4, 6), config=one, fleet=fleet)) == "pecl train --seed 3"
+    command = run_command(replace(train(4, 6), config=marked, fleet=Fleet(2, 0)))
+    assert command == "pecl train --seed 3  # its dropout was drawn for all of a fleet of 2"
 
 
 @pytest.mark.parametrize(
