@@ -45,7 +45,7 @@ def test_the_share_that_is_dropped_is_p_along_every_dimension(p):
 
 
 def test_elements_are_uncorrelated():
-    """Correlations of rows, positions and features have the spread of independent draws, 1 / sqrt(n), and no outlier."""
+    """Correlations of rows, positions and features spread as those of independent draws, 1 / sqrt(n)."""
     dropped = masks().double()
     for dimension in range(3):
         vectors = dropped.movedim(dimension, 0).flatten(1)
