@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,9 +18,6 @@ from torch import nn
 
 from pecl.encoders.devices import to_device
 from pecl.files import sha256_bytes
-
-if TYPE_CHECKING:
-    from pecl.encoders.packing import Packing
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MULTIPLIER = 0x85EBCA6B - (1 << 32)  # of MurmurHash3's finalizer, as int32
@@ -46,12 +43,23 @@ def _keys(seeds: np.ndarray, count: int) -> torch.Tensor:
     return torch.from_numpy((numbers >> np.uint64(32)).astype(np.uint32).view(np.int32))
 
 
+class TokenPlaces(Protocol):
+    """What dropouts have to know of a packed batch of (rows, length): see `packing.Packing`."""
+
+    rows: int
+    length: int
+
+    def pack(self, padded: torch.Tensor) -> torch.Tensor:
+        """Return the tokens of (B, L, ...) as one row, (1, T, ...)."""
+        ...
+
+
 class RowDraws:
     """Seeds of the rows of the running pass; shared by all dropouts of a tower. Without seeds, torch draws."""
 
     def __init__(self) -> None:
         self.seeds: np.ndarray | None = None  # (B,) uint64
-        self.packing: Packing | None = None  # of the running pass, where its rows are packed
+        self.packing: TokenPlaces | None = None  # of the running pass, where its rows are packed
         self._tokens: dict[tuple[int, bool], torch.Tensor] = {}
 
     @contextmanager
@@ -64,7 +72,7 @@ class RowDraws:
             self.seeds, self._tokens = None, {}
 
     @contextmanager
-    def packed(self, packing: Packing) -> Iterator[None]:
+    def packed(self, packing: TokenPlaces) -> Iterator[None]:
         """Say that the rows of the pass in the body are packed."""
         self.packing = packing
         try:
