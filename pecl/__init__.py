@@ -20,6 +20,7 @@ _PUBLIC = {
     "DataRequest": "pecl.data.request",
     "ExperimentConfig": "pecl.config",
     "ImageEncoder": "pecl.encoders.image",
+    "ImageIndex": "pecl.search.index",
     "MultilingualTextEncoder": "pecl.encoders.text",
     "ParallelCaptions": "pecl.data.captions",
     "Result": "pecl.results.result",
@@ -72,6 +73,7 @@ if TYPE_CHECKING:  # the same names for editors and type checkers, which do not 
     from pecl.retrieval.ranks import RetrievalMetrics as RetrievalMetrics
     from pecl.routes import TranslationRoute as TranslationRoute
     from pecl.routes import route as route
+    from pecl.search.index import ImageIndex as ImageIndex
     from pecl.training.losses import AlignmentObjective as AlignmentObjective
     from pecl.training.losses import ContrastiveLoss as ContrastiveLoss
     from pecl.training.losses import register_alignment as register_alignment

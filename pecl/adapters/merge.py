@@ -1,8 +1,9 @@
-"""A plain text tower that computes what an adapter does for one slot, without the adapter's overhead."""
+"""Plain text towers beside one with an adapter: what it computes for one slot, and what it computed before."""
 
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 from torch import nn
 
@@ -18,9 +19,24 @@ def merge_slot(adapter: Adapter, slot: int) -> MultilingualTextEncoder:
     Raises:
         WeightsError: a module of the adapter cannot be merged; the message says why.
     """
-    tower = adapter.tower
     # What deepcopy finds here it takes as the copy; it comes from above, so of a stack it takes the outermost module.
     memo = {id(module): module.merged(slot) for _, module, _ in adapter.modules}
+    return _copy(adapter.tower, memo, "".join(config.text_prompt for config in adapter.configs))
+
+
+def second_tower(tower: MultilingualTextEncoder) -> MultilingualTextEncoder:
+    """Return a second tower of the same weights, which share memory: one stays plain while the other has an adapter.
+
+    Raises:
+        ValueError: the tower has an adapter.
+    """
+    if tower.adapter is not None:
+        raise ValueError("a second tower is made of a tower without adapter; take it off first")
+    return _copy(tower, {})
+
+
+def _copy(tower: MultilingualTextEncoder, memo: dict[int, Any], text_prompt: str = "") -> MultilingualTextEncoder:
+    """Return a copy of `tower` in which `memo` has copies of modules by the id of the original; weights are shared."""
     memo |= {id(tensor): nn.Parameter(tensor.detach(), requires_grad=False) for tensor in tower.parameters()}
     memo |= {id(buffer): buffer for buffer in tower.buffers()}
     return MultilingualTextEncoder(
@@ -28,7 +44,7 @@ def merge_slot(adapter: Adapter, slot: int) -> MultilingualTextEncoder:
         tower.tokenizer,
         copy.deepcopy(tower.head, memo),
         name=tower.name,
-        text_prefix=tower.text_prefix + "".join(config.text_prompt for config in adapter.configs),
+        text_prefix=tower.text_prefix + text_prompt,
         max_length=tower.max_length,
         pooling=tower.pooling,
     )

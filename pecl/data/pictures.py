@@ -6,6 +6,7 @@ under transparent pixels. For any other picture it does what is done here.
 
 from __future__ import annotations
 
+import io
 from typing import cast
 
 from PIL import Image, ImageOps
@@ -38,6 +39,15 @@ def to_rgb(image: Image.Image) -> Image.Image:
         colours = upright.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", colours.size, "white"), colours).convert("RGB")
     return upright.convert("RGB")
+
+
+def small_jpeg(image: Image.Image, size: int, quality: int = 72) -> bytes:
+    """Return an RGB picture, at most `size` pixels wide and high, as a JPEG without metadata."""
+    small = image.copy()
+    small.thumbnail((size, size), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=quality, optimize=True)
+    return buffer.getvalue()
 
 
 def _narrow(image: Image.Image) -> Image.Image:

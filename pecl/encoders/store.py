@@ -18,6 +18,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,15 @@ from pecl.encoders.image import ImageEncoder
 from pecl.encoders.shards import DamagedShardError, Shard, hash_keys, write_shard
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import DataError, OutputError
-from pecl.files import check_writable, default_cache_dir, remove_abandoned_files, sha256_bytes, sha256_lines
+from pecl.files import (
+    check_writable,
+    default_cache_dir,
+    remove_abandoned_files,
+    sha256_bytes,
+    sha256_json,
+    sha256_lines,
+)
+from pecl.precision import FP32
 
 logger = logging.getLogger(__name__)
 
@@ -58,13 +67,14 @@ class EmbeddingStore:
         self._dropped: set[str] = set()  # files that are proven wrong, and cannot be removed
         self._listed_at: int | None = None  # change time of the folder when it was last listed
 
-    def get(self, keys: Sequence[str], compute: Compute) -> torch.Tensor:
+    def get(self, keys: Sequence[str], compute: Compute, *, gaps: bool = False) -> torch.Tensor:
         """Return the embeddings of `keys`, (N, D) float32.
 
         Args:
             keys: contents' names; may repeat.
             compute: maps the places of missing keys in `keys` (each key once) to batches of places and their
                 embeddings (B, D); what else a batch holds is left aside.
+            gaps: let `compute` leave places out, whose rows are NaN then; (N, 0) where it leaves out all.
 
         Raises:
             OutputError: embeddings are missing and the folder cannot be written; found before any is computed.
@@ -77,7 +87,9 @@ class EmbeddingStore:
         if missing:
             self._add(hashes, missing, compute)
             found = self._read(hashes)
-        if found is None or np.isnan(found).any():
+        if gaps:
+            found = np.empty((len(keys), 0), np.float32) if found is None else found
+        elif found is None or np.isnan(found).any():
             raise DataError(f"embeddings in {self.folder} were removed while they were read; run again")
         return torch.from_numpy(found)  # (N, D)
 
@@ -191,6 +203,21 @@ class EmbeddingStore:
             path.unlink(missing_ok=True)
         except OSError:  # in a read-only folder it stays, and is passed over
             self._dropped.add(path.name)
+
+
+def store_of(tower: ImageEncoder | MultilingualTextEncoder) -> EmbeddingStore:
+    """Return the store of a tower's embeddings as they are computed here: their last digits depend on that."""
+    device = tower.device.type
+    identity = [tower.fingerprint, device, torch.get_num_threads() if device == "cpu" else None]
+    if isinstance(tower, MultilingualTextEncoder) and tower.precision != FP32:
+        identity.append(tower.precision)
+    return _store_of(sha256_json(identity), default_cache_dir())
+
+
+@cache
+def _store_of(identity: str, folder: Path) -> EmbeddingStore:
+    """Return the one store of this identity in this process, so that the index of its files is read once."""
+    return EmbeddingStore(identity, folder)
 
 
 def image_embeddings(tower: ImageEncoder, images: ImageSource, store: EmbeddingStore) -> torch.Tensor:

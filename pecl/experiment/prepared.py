@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 
 import torch
 
@@ -15,14 +15,11 @@ from pecl.config import ExperimentConfig
 from pecl.data.captions import ParallelCaptions
 from pecl.data.duplicates import find_repeats
 from pecl.data.splits import published_part, split_captions
-from pecl.encoders.image import ImageEncoder
-from pecl.encoders.store import EmbeddingStore, image_embeddings, text_embeddings
-from pecl.encoders.text import MultilingualTextEncoder, TokenIds
+from pecl.encoders.store import image_embeddings, store_of, text_embeddings
+from pecl.encoders.text import TokenIds
 from pecl.encoders.towers import Towers
 from pecl.errors import ConfigError, DataError, require
 from pecl.experiment.inputs import load_captions, load_training_inputs
-from pecl.files import sha256_json
-from pecl.precision import FP32
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.routes import TranslationRoute, route
 
@@ -107,7 +104,7 @@ class Prepared:
     def images(self) -> torch.Tensor:
         """Embeddings (M, D) of all images of the data set."""
         tower = self.towers.image
-        return image_embeddings(tower, require(self.data.images, "images"), _store(tower))
+        return image_embeddings(tower, require(self.data.images, "images"), store_of(tower))
 
     @cached_property
     def train_images(self) -> torch.Tensor | None:
@@ -130,22 +127,7 @@ class Prepared:
         return self._frozen(tuple(texts[i] for i in indices))
 
     def _frozen(self, texts: tuple[str, ...]) -> torch.Tensor:
-        return text_embeddings(self.towers.text, texts, _store(self.towers.text))
-
-
-def _store(tower: ImageEncoder | MultilingualTextEncoder) -> EmbeddingStore:
-    """Return the store of a tower's embeddings as they are computed here: their last digits depend on that."""
-    device = tower.device.type
-    identity = [tower.fingerprint, device, torch.get_num_threads() if device == "cpu" else None]
-    if isinstance(tower, MultilingualTextEncoder) and tower.precision != FP32:
-        identity.append(tower.precision)
-    return _store_of(sha256_json(identity))
-
-
-@cache
-def _store_of(identity: str) -> EmbeddingStore:
-    """Return the one store of this identity in this process, so that the index of its files is read once."""
-    return EmbeddingStore(identity)
+        return text_embeddings(self.towers.text, texts, store_of(self.towers.text))
 
 
 def prepare_evaluation(config: ExperimentConfig, towers: Towers) -> Prepared:
@@ -155,7 +137,7 @@ def prepare_evaluation(config: ExperimentConfig, towers: Towers) -> Prepared:
         PeclError: the data are missing or wrong, or do not fit the config.
     """
     chosen = route(config.route, config.test_query)
-    data = load_captions(config, (chosen.test_query,), lambda: _store(towers.image))
+    data = load_captions(config, (chosen.test_query,), lambda: store_of(towers.image))
     test = tuple(range(len(data))) if data.part is None else published_part(data, "test")
     return Prepared(config, chosen, towers, data, {"test": test})
 
@@ -167,7 +149,7 @@ def prepare_training(config: ExperimentConfig, towers: Towers) -> Prepared:
         PeclError: the data are missing or wrong, or do not fit the config.
     """
     chosen = route(config.route, config.test_query)
-    data, translations = load_training_inputs(config, lambda: _store(towers.image))
+    data, translations = load_training_inputs(config, lambda: store_of(towers.image))
     split = split_captions(data, config.shots, config.split_seed)
     prepared = Prepared(config, chosen, towers, data, split._asdict(), translations)
     _check(prepared)

@@ -8,8 +8,8 @@ import torch
 from helpers.interrupted import counted_steps, interrupted_after
 
 from pecl.config import make_config
+from pecl.encoders.store import _store_of
 from pecl.errors import ConfigError
-from pecl.experiment.prepared import _store_of
 from pecl.experiment.run import evaluate, train
 from pecl.grid import run_grid
 from pecl.grid.configs import expand

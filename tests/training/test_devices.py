@@ -9,6 +9,7 @@ from helpers.small_training import task
 from helpers.tiny import tiny_tower
 from PIL import Image
 
+import pecl.encoders.store
 import pecl.experiment.run
 from pecl.adapters.adapter import attach
 from pecl.adapters.bank import AdapterBank
@@ -224,7 +225,7 @@ def towers_on(monkeypatch, tmp_path):
 
     def put(device, architecture="xlm-roberta"):
         pecl.experiment.run._load_once.cache_clear()
-        pecl.experiment.prepared._store_of.cache_clear()
+        pecl.encoders.store._store_of.cache_clear()
         towers = tiny_towers()
         there = Towers(lambda: tiny_tower(architecture).to(device), lambda: towers.image.to(device))
         monkeypatch.setattr(pecl.experiment.run, "load_towers", lambda *_: there)
@@ -232,7 +233,7 @@ def towers_on(monkeypatch, tmp_path):
 
     yield put
     pecl.experiment.run._load_once.cache_clear()
-    pecl.experiment.prepared._store_of.cache_clear()
+    pecl.encoders.store._store_of.cache_clear()
 
 
 def same_results(found, expected):

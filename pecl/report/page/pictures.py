@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Iterable
 
 from PIL import Image
 
 from pecl.data.captions import ImageSource
+from pecl.data.pictures import small_jpeg
 
-SIZE = 120  # pixels: the longer side
-_QUALITY = 72  # of JPEG: about 4 KiB a photograph of this size
+SIZE = 120  # pixels: the longer side; about 4 KiB a photograph
 
 
 class Pictures:
@@ -41,10 +40,11 @@ class Pictures:
         return found
 
 
-def thumbnail(image: Image.Image) -> str:
-    """Return an RGB image, at most `SIZE` pixels wide and high, as a data: URI of a JPEG without metadata."""
-    small = image.copy()
-    small.thumbnail((SIZE, SIZE), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+def thumbnail(image: Image.Image, size: int = SIZE) -> str:
+    """Return an RGB image, at most `size` pixels wide and high, as a data: URI of a JPEG without metadata."""
+    return jpeg_uri(small_jpeg(image, size))
+
+
+def jpeg_uri(content: bytes) -> str:
+    """Return a JPEG as a data: URI."""
+    return f"data:image/jpeg;base64,{base64.b64encode(content).decode('ascii')}"
