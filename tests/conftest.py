@@ -8,6 +8,7 @@ pytest_plugins = [
     "helpers.fake_device",
     "helpers.registries",
     "helpers.small_experiment",
+    "helpers.small_index",
     "helpers.translation_models",
 ]
 pytest.register_assert_rewrite("helpers.run_by_hand")  # its assertions say both values, as those of a test do

@@ -1,3 +1,14 @@
 """The commands, one module each: `add_parser(commands)` adds it, and its parser's `run` carries it out."""
 
-COMMANDS = ("train", "evaluate", "grid", "report", "data", "adapters", "export", "doctor")
+COMMANDS = (
+    "train",
+    "evaluate",
+    "grid",
+    "report",
+    "data",
+    "adapters",
+    "export",
+    "index",
+    "search",
+    "doctor",
+)

@@ -289,4 +289,6 @@ def _whole(entries: list[Entry], found: np.ndarray, failed: dict[str, Unreadable
 
 def _unreadable(photograph: Photograph | Entry, error: object) -> Unreadable:
     reason = str(error).partition("; replace the file")[0]
+    if reason.startswith("cannot read image "):  # the name is told beside it
+        reason = reason.partition(f"{Path(photograph.name).name}: ")[2] or reason
     return Unreadable(photograph.name, photograph.size, photograph.mtime_ns, reason)

@@ -179,9 +179,7 @@ class ImageIndex:
         if minus is not None:
             texts = [minus] * len(embedded) if isinstance(minus, str) else list(minus)
             if len(texts) != len(embedded):
-                raise ConfigError(
-                    f"minus: expected one text, or {len(embedded)} as there are queries, got {len(texts)}"
-                )
+                raise ConfigError(f"minus: expected one text, or {len(embedded)} as the queries, got {len(texts)}")
             embedded = embedded - self._embed(texts, language)
         return _unit(embedded)
 

@@ -109,11 +109,7 @@ class _Store:
         matrix = np.empty((head.count, head.width), np.float32)  # (N, D)
         kept = np.asarray(renewal.kept, np.int64)
         if before is not None and (kept >= 0).any():
-            path = matrix_file(folder, before.generation)
-            old = self.open(folder, before).matrix
-            if sha256_file(path) != before.sha256.get("embeddings"):
-                raise damaged(path, "its content has changed since it was written")
-            matrix[kept >= 0] = old[kept[kept >= 0]]
+            matrix[kept >= 0] = self._whole(folder, before)[kept[kept >= 0]]
         for row, embedding in renewal.fresh.items():
             matrix[row] = embedding
         buffer = io.BytesIO()
@@ -121,6 +117,17 @@ class _Store:
         content = buffer.getvalue()
         write_bytes(matrix_file(folder, head.generation), content)
         return {"embeddings": hashlib.sha256(content).hexdigest()}
+
+    def _whole(self, folder: Path, head: Head) -> np.ndarray:
+        """Return the matrix of a generation, its content checked."""
+        path = matrix_file(folder, head.generation)
+        try:
+            matrix = self.open(folder, head).matrix
+        except FileNotFoundError as error:
+            raise damaged(path, "it is missing") from error
+        if sha256_file(path) != head.sha256.get("embeddings"):
+            raise damaged(path, "its content has changed since it was written")
+        return matrix
 
 
 STORE = _Store()

@@ -1,0 +1,101 @@
+"""`pecl search`: find photographs of an index by text, by picture, or by both."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from pecl.commands.options import add_command, print_json, print_text
+from pecl.errors import ConfigError, one_line
+from pecl.files import check_writable
+from pecl.languages import any_language_code, language_name
+from pecl.options import is_text
+from pecl.search.index import ImageIndex
+
+_EXAMPLES = """examples:
+  pecl search ~/Pictures "pes na pláži"
+  pecl search ~/Pictures "a dog" --minus "a beach" --language en --top 5
+  pecl search ~/Pictures --image dog.jpg --html found.html"""
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    parser = add_command(commands, "search", "find photographs by text or by picture", "")
+    parser.epilog = _EXAMPLES
+    parser.add_argument("index", metavar="INDEX", help="index, or folder of photographs, that `pecl index` has made")
+    parser.add_argument("text", metavar="TEXT", nargs="?", help="what is to be seen on the photographs")
+    parser.add_argument("--language", help="language of the text (default: told from it)")
+    parser.add_argument("--image", metavar="FILE", help="picture that is like them; with TEXT, both count alike")
+    parser.add_argument("--minus", metavar="TEXT", help="what is not to be seen: its embedding is subtracted")
+    parser.add_argument("--top", type=int, default=10, metavar="K", help="photographs to show (default: 10)")
+    parser.add_argument("--adapter", action="append", default=[], metavar="FILE", help="adapter in place of the ready")
+    parser.add_argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--html", metavar="PAGE", help="also write a page with the photographs, in one file")
+    parser.set_defaults(run=run)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Search and print scores and paths, best first."""
+    _check(parsed)
+    with ImageIndex.open(parsed.index, adapters=parsed.adapter, device=parsed.device) as index:
+        language, note = _language(parsed, index)
+        parts = [text_or_path for text_or_path in (parsed.text, _picture(parsed)) if text_or_path is not None]
+        query = sum(index.embed([part], language) for part in parts)
+        if parsed.minus is not None:
+            query = query - index.embed([parsed.minus], language)
+        (hits,) = index.search(query, top=parsed.top)
+        if parsed.html is not None:
+            from pecl.search.page import write_search_page
+
+            write_search_page(parsed.html, _heading(parsed), note, hits, index.root)
+    if parsed.json:
+        document = [{"path": str(hit.path), "score": hit.score} for hit in hits]
+        print_json({"query": _heading(parsed), "language": language, "note": note, "photographs": document})
+        return 0
+    if note:
+        sys.stderr.write(f"{note}\n")
+    print_text("\n".join(f"{hit.score:.3f}  {one_line(hit.path)}" for hit in hits))
+    return 0
+
+
+def _check(parsed: argparse.Namespace) -> None:
+    """Raise ConfigError where the flags do not make a query, before any tower is loaded."""
+    if parsed.text is None and parsed.image is None:
+        raise ConfigError("search: expected a TEXT, or a picture with --image")
+    for name in ("text", "minus"):
+        value = getattr(parsed, name)
+        if value is not None and not (value.strip() and is_text(value)):
+            raise ConfigError(f"{name}: expected words in UTF-8, got {value!r}")
+    if parsed.top < 1:
+        raise ConfigError(f"top: expected a whole number >= 1, got {parsed.top}")
+    if parsed.language is not None:
+        any_language_code(parsed.language)
+    if parsed.html is not None:
+        if Path(parsed.html).is_dir():
+            raise ConfigError(f"--html: expected a file to write, got the folder {parsed.html}")
+        check_writable(Path(parsed.html).parent)
+
+
+def _picture(parsed: argparse.Namespace) -> Path | None:
+    return None if parsed.image is None else Path(parsed.image)
+
+
+def _language(parsed: argparse.Namespace, index: ImageIndex) -> tuple[str | None, str]:
+    """Return the language of the texts, and the sentence that says it; None where there is no text."""
+    texts = [text for text in (parsed.text, parsed.minus) if text is not None]
+    if not texts:
+        return None, ""
+    if parsed.language is not None:
+        code = any_language_code(parsed.language)
+        return code, f"language: {language_name(code)}"
+    (told,) = index.tell([" ".join(texts)])
+    guess = f"language: {language_name(told.language)}, told from the text ({told.confidence:.2f} of 1)"
+    return told.language, f"{guess}; --language names another"
+
+
+def _heading(parsed: argparse.Namespace) -> str:
+    parts = [part for part in (parsed.text, parsed.image) if part is not None]
+    return " + ".join(parts) + (f" - {parsed.minus}" if parsed.minus is not None else "")

@@ -1,0 +1,76 @@
+"""What a search found, as one HTML document with its pictures inside: it needs neither network nor files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+
+from pecl.data.captions import ImageFiles
+from pecl.errors import DataError
+from pecl.files import write_text
+from pecl.report.page.pictures import jpeg_uri, thumbnail
+from pecl.search.index import Hit
+from pecl.search.thumbnails import SIZE
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<title>{{ query }}</title>
+<style>
+body { font: 1rem/1.4 system-ui, sans-serif; margin: 1rem auto; max-width: 75rem; padding: 0 1rem; }
+ol { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(12rem, 1fr)); list-style: none; }
+ol { padding: 0; }
+img, p.none { aspect-ratio: 1; background: #eee; object-fit: contain; width: 100%; }
+figure { margin: 0; }
+figcaption { font-size: .85rem; overflow-wrap: anywhere; }
+@media (prefers-color-scheme: dark) { body { background: #161616; color: #eee; } img, p.none { background: #333; } }
+</style>
+<h1>{{ query }}</h1>
+<p>{{ note }}</p>
+<ol>
+{% for hit in hits %}
+<li><figure>
+{% if hit.uri %}<img src="{{ hit.uri }}" alt="{{ hit.name }}">{% else %}<p class="none">{{ hit.reason }}</p>{% endif %}
+
+<figcaption>{{ loop.index }}. {{ "%.3f"|format(hit.score) }} {{ hit.name }}</figcaption>
+</figure></li>
+{% endfor %}
+</ol>
+"""
+
+
+def write_search_page(path: str | Path, query: str, note: str, hits: Sequence[Hit], root: Path) -> Path:
+    """Write the photographs that were found to `path`, atomically, and return it.
+
+    Args:
+        path: of the page.
+        query: what was searched with, its heading.
+        note: a line below it.
+        hits: best first; one whose file can no longer be read is listed without its picture.
+        root: folder of the photographs, which is left out of their names.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    # Autoescape: queries and names of files are text, whatever is in them.
+    template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(_PAGE)
+    shown = [{"name": _shown(hit.path.relative_to(root)), "score": hit.score, **_picture(hit)} for hit in hits]
+    return write_text(path, template.render(query=query, note=note, hits=shown))
+
+
+def _picture(hit: Hit) -> dict[str, str]:
+    try:
+        if hit.thumbnail is not None and hit.thumbnail.is_file():
+            return {"uri": jpeg_uri(hit.thumbnail.read_bytes()), "reason": ""}
+        return {"uri": thumbnail(ImageFiles((hit.path,)).load(0), SIZE), "reason": ""}
+    except DataError as error:
+        return {"uri": "", "reason": str(error)}
+
+
+def _shown(path: Path) -> str:
+    """Return a path as text; bytes that are not UTF-8 become escapes."""
+    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,62 @@
+"""A folder of small photographs and tiny towers in place of the profile's, for tests of search."""
+
+import pytest
+import torch
+from PIL import Image
+
+import pecl.encoders.towers
+from helpers.small_experiment import tiny_towers
+from helpers.tiny import tiny_tower
+
+COUNT = 12
+
+
+class Counted:
+    """How many pictures the image tower has embedded."""
+
+    def __init__(self):
+        self.pictures = 0
+
+
+def paint(path, seed):
+    """Write a picture of four random colours, another for each seed."""
+    generator = torch.Generator().manual_seed(seed)
+    colours = torch.randint(0, 256, (2, 2, 3), generator=generator, dtype=torch.uint8).numpy()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(colours).resize((8, 8), Image.Resampling.NEAREST).save(path)
+    return path
+
+
+def counted_towers():
+    """Return a function that loads the tiny image tower, and the count of what it embeds."""
+    counted = Counted()
+
+    def load(*_, **__):
+        image = tiny_towers().image
+
+        def count(module, inputs):
+            counted.pictures += len(inputs[0])
+
+        image.register_forward_pre_hook(count)
+        return image
+
+    return load, counted
+
+
+@pytest.fixture
+def towers(monkeypatch, tmp_path):
+    """Tiny towers in place of the profile's, and a cold cache; gives the count of embedded pictures."""
+    load, counted = counted_towers()
+    monkeypatch.setattr(pecl.encoders.towers, "load_image_encoder", load)
+    monkeypatch.setattr(pecl.encoders.towers, "load_text_encoder", lambda *_, **__: tiny_tower())
+    monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path / "cache"))
+    return counted
+
+
+@pytest.fixture
+def photographs(tmp_path, towers):
+    """A folder of twelve photographs, at three depths."""
+    folder = tmp_path / "photographs"
+    for i in range(COUNT):
+        paint(folder / ("", "2019", "2019/summer")[i % 3] / f"{i:02}.png", seed=i)
+    return folder

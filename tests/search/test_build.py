@@ -1,0 +1,369 @@
+"""An index is made and renewed: what is new or changed alone is embedded, whatever happens in between."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from helpers.small_index import COUNT, paint
+from PIL import Image
+
+import pecl
+from pecl.encoders import store as store_module
+from pecl.errors import ConfigError, DataError, OutputError, RunError
+from pecl.files import locked
+from pecl.search.build import build_index
+from pecl.search.plan import IndexOptions
+
+
+def names(index):
+    return [path.relative_to(index.root).as_posix() for path in index.paths]
+
+
+def by_hand(path):
+    """The embedding of a picture by the formula of the tiny tower: a random projection of four pixels, of length 1."""
+    pixels = np.asarray(Image.open(path).convert("RGB").resize((2, 2)), np.float64) / 255  # (2, 2, 3)
+    weight = torch.randn(12, 8, generator=torch.Generator().manual_seed(3)).double().numpy()
+    embedding = pixels.transpose(2, 0, 1).reshape(-1) @ weight
+    return embedding / np.linalg.norm(embedding)
+
+
+def seen(folder):
+    return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in folder.rglob("*")}
+
+
+def test_an_index_holds_the_photographs_of_any_depth_and_their_embeddings(photographs, towers):
+    (photographs / "notes.txt").write_text("not a photograph")
+    (photographs / ".hidden").mkdir()
+    paint(photographs / ".hidden" / "x.png", 50)
+    report = build_index(photographs)
+    assert (report.photographs, report.new, report.changed, report.removed) == (COUNT, COUNT, 0, 0)
+    index = pecl.ImageIndex.open(photographs)
+    assert names(index) == sorted(names(index))
+    assert {path.name for path in index.paths} == {f"{i:02}.png" for i in range(COUNT)}
+    np.testing.assert_allclose(index.embeddings, [by_hand(path) for path in index.paths], atol=1e-6)
+    assert towers.pictures == COUNT
+
+
+def test_nothing_new_writes_nothing_and_loads_no_tower(photographs, towers, monkeypatch):
+    build_index(photographs)
+    before = seen(photographs)
+    monkeypatch.setattr("pecl.encoders.towers.load_image_encoder", lambda *_, **__: pytest.fail("loaded"))
+    report = build_index(photographs)
+    assert (report.photographs, report.new, report.changed, report.removed) == (COUNT, 0, 0, 0)
+    assert {path: there for path, there in seen(photographs).items() if path.name != ".pecl-index"} == {
+        path: there
+        for path, there in before.items()
+        if path.name != ".pecl-index"  # where the lock was
+    }
+
+
+def test_a_renewal_embeds_what_is_new_or_changed_alone(photographs, towers):
+    build_index(photographs)
+    towers.pictures = 0
+    paint(photographs / "new.png", 100)
+    paint(photographs / "00.png", 101)
+    os.utime(photographs / "03.png", ns=(1, 1))  # touched: its content is the same
+    (photographs / "06.png").unlink()
+    (photographs / "09.png").rename(photographs / "moved.png")  # its embedding is kept by its content
+    report = build_index(photographs)
+    assert (report.photographs, report.new, report.changed, report.removed) == (COUNT, 2, 1, 2)
+    assert towers.pictures == 2
+    index = pecl.ImageIndex.open(photographs)
+    assert {"new.png", "moved.png"} < set(names(index))
+    assert not {"06.png", "09.png"} & set(names(index))
+    np.testing.assert_allclose(index.embeddings, [by_hand(path) for path in index.paths], atol=1e-6)
+    assert len(list((photographs / ".pecl-index").iterdir())) == 3  # one generation, and its head
+    towers.pictures = 0
+    build_index(photographs)
+    assert towers.pictures == 0
+
+
+def test_unreadable_files_are_listed_once_each_and_looked_at_again_when_they_change(photographs, towers):
+    (photographs / "a.jpg").write_bytes(b"no picture")
+    (photographs / "b.HEIC").write_bytes(b"no picture")  # of the same content
+    (photographs / "c.png").write_bytes((photographs / "00.png").read_bytes()[:60])
+    (photographs / "d.png").symlink_to("nowhere")
+    report = build_index(photographs)
+    assert report.photographs == COUNT
+    assert list(report.unreadable) == ["a.jpg", "b.HEIC", "c.png", "d.png"]
+    assert "cannot identify image file" in report.unreadable["a.jpg"]
+    assert build_index(photographs).unreadable == report.unreadable
+    towers.pictures = 0
+    paint(photographs / "e.png", 60).rename(photographs / "c.png")
+    report = build_index(photographs)
+    assert (report.new, list(report.unreadable)) == (1, ["a.jpg", "b.HEIC", "d.png"])
+    assert towers.pictures == 1
+    (photographs / "00.png").write_bytes(b"no longer one")
+    report = build_index(photographs)
+    assert (report.photographs, report.removed, "00.png" in report.unreadable) == (COUNT, 1, True)
+
+
+def test_folders_that_cannot_be_read_are_listed(photographs, monkeypatch):
+    plain = os.scandir
+
+    def scandir(path):
+        if os.fspath(path).endswith("summer"):
+            raise PermissionError(13, "Permission denied")
+        return plain(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert build_index(photographs).unreadable == {"2019/summer": "Permission denied"}
+
+
+KILLED = """
+import os, signal, sys
+import pecl.encoders.store
+from helpers.small_index import counted_towers
+import pecl.encoders.towers
+pecl.encoders.store.SHARD_ROWS = 4
+pecl.encoders.store.IMAGE_BATCH = 2
+load, counted = counted_towers()
+def load_and_die(*_, **__):
+    tower = load()
+    def die(module, inputs):
+        if counted.pictures > 7:
+            os.kill(os.getpid(), signal.SIGKILL)
+    tower.register_forward_pre_hook(die)
+    return tower
+pecl.encoders.towers.load_image_encoder = load_and_die
+from pecl.search.build import build_index
+build_index(sys.argv[1])
+"""
+
+
+def test_a_killed_process_goes_on_where_it_was(photographs, towers):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(["tests", *sys.path])}
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(photographs)], env=environment, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    with pytest.raises(DataError, match="there is no index in it"):
+        pecl.ImageIndex.open(photographs)
+    report = build_index(photographs)
+    assert report.new == COUNT
+    assert towers.pictures == COUNT - 4  # four were saved, four more were lost with the process
+    index = pecl.ImageIndex.open(photographs)
+    np.testing.assert_allclose(index.embeddings, [by_hand(path) for path in index.paths], atol=1e-6)
+
+
+def test_an_interruption_keeps_the_index_that_was_there(photographs, towers, monkeypatch):
+    build_index(photographs)
+    before = seen(photographs / ".pecl-index")
+    paint(photographs / "new.png", 100)
+    monkeypatch.setattr("pecl.search.build.write_head", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        build_index(photographs)
+    monkeypatch.undo()
+    assert before.items() <= seen(photographs / ".pecl-index").items()
+    assert len(pecl.ImageIndex.open(photographs)) == COUNT
+
+
+def test_who_has_opened_an_index_keeps_its_generation(photographs, towers):
+    build_index(photographs)
+    opened = pecl.ImageIndex.open(photographs)
+    (photographs / "00.png").unlink()
+    build_index(photographs)
+    assert (len(opened), len(pecl.ImageIndex.open(photographs))) == (COUNT, COUNT - 1)
+    assert len(opened.search(opened.embeddings[:1], top=COUNT)[0]) == COUNT
+
+
+def test_an_index_opens_while_it_is_renewed(photographs, towers, monkeypatch):
+    """Between its head and the files of its generation these are removed, as by a renewal: the new head is read."""
+    build_index(photographs)
+    plain, calls = pecl.search.index.read_head, []
+
+    def read_and_renew(place):
+        head = plain(place)
+        if not calls:
+            calls.append(head)
+            (photographs / "00.png").unlink()
+            build_index(photographs)
+        return head
+
+    monkeypatch.setattr("pecl.search.index.read_head", read_and_renew)
+    assert len(pecl.ImageIndex.open(photographs)) == COUNT - 1
+
+
+def test_another_tower_embeds_all_anew(photographs, towers, monkeypatch):
+    build_index(photographs)
+    load = pecl.encoders.towers.load_image_encoder
+
+    def load_another(*_, **__):
+        tower = load()
+        with torch.no_grad():
+            tower.backbone.weight.mul_(-1)
+        return tower
+
+    monkeypatch.setattr("pecl.encoders.towers.load_image_encoder", load_another)
+    paint(photographs / "new.png", 100)
+    report = build_index(photographs)
+    assert "image tower has changed" in report.anew
+    assert (report.new, report.changed) == (1, COUNT)
+    index = pecl.ImageIndex.open(photographs)
+    np.testing.assert_allclose(index.embeddings, [-by_hand(path) for path in index.paths], atol=1e-6)
+
+
+def test_thumbnails_are_made_kept_and_removed(photographs, towers):
+    large = Image.new("RGB", (800, 400), "red")
+    large.save(photographs / "large.png")
+    build_index(photographs, options=IndexOptions(thumbnails=True))
+    index = pecl.ImageIndex.open(photographs)
+    small = {hit.path.name: hit.thumbnail for hit in index.search(index.embeddings[:1], top=99)[0]}
+    assert Image.open(small["large.png"]).size == (320, 160)
+    assert len(small) == COUNT + 1
+    (photographs / "large.png").unlink()
+    build_index(photographs)  # as it was: with thumbnails
+    assert not small["large.png"].exists()
+    assert small["00.png"].exists()
+    small["00.png"].unlink()
+    build_index(photographs)
+    assert small["00.png"].exists()
+    build_index(photographs, options=IndexOptions(thumbnails=False))
+    assert not small["00.png"].exists()
+
+
+def test_an_index_moves_with_its_folder_and_one_elsewhere_names_it(photographs, towers, tmp_path):
+    build_index(photographs)
+    build_index(photographs, tmp_path / "elsewhere")
+    build_index(photographs, photographs / "index")
+    assert len(pecl.ImageIndex.open(tmp_path / "elsewhere")) == COUNT
+    moved = photographs.rename(tmp_path / "moved")
+    for place in (moved, moved / "index"):
+        assert all(path.exists() for path in pecl.ImageIndex.open(place).paths)
+    with pytest.raises(ConfigError, match=r"is the index of .*photographs, got .*moved: name another --out"):
+        build_index(moved, tmp_path / "elsewhere")
+
+
+def test_an_index_within_the_photographs_is_not_searched_for_photographs(photographs, towers):
+    for _ in range(2):
+        report = build_index(photographs, photographs / "index", IndexOptions(thumbnails=True))
+        assert report.photographs == COUNT
+
+
+def test_names_that_are_not_utf8_are_found(photographs, towers):
+    odd = os.fsdecode(b"caf\xe9.png")
+    shutil.copy(photographs / "00.png", os.path.join(photographs, odd))
+    build_index(photographs)
+    index = pecl.ImageIndex.open(photographs)
+    assert odd in names(index)
+    (hits,) = index.search(photographs / odd, top=2)
+    assert {hit.path.name for hit in hits} == {odd, "00.png"}
+
+
+def test_two_at_work_on_one_index_are_one_too_many(photographs, towers):
+    place = photographs / ".pecl-index"
+    with locked(place / ".lock", "held"), pytest.raises(RunError, match="is being renewed by another process"):
+        build_index(photographs)
+
+
+def _truncate(path):
+    path.write_bytes(path.read_bytes()[:-8])
+
+
+def _flip(path):
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 64
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [_truncate, _flip, lambda path: path.write_bytes(b""), os.unlink])
+@pytest.mark.parametrize("file", ["pecl-index.json", "photographs-*.jsonl", "embeddings-*.npy"])
+def test_damage_is_one_sentence_and_made_anew_on_request(photographs, towers, file, damage):
+    build_index(photographs)
+    (path,) = (photographs / ".pecl-index").glob(file)
+    damage(path)
+    paint(photographs / "new.png", 100)
+    flipped_number = file.startswith("embeddings") and damage is _flip  # found when the rows are copied
+    if not flipped_number:
+        with pytest.raises(DataError, match=r"is damaged|are missing|no index in it"):
+            pecl.ImageIndex.open(photographs)
+    if not (file == "pecl-index.json" and damage is os.unlink):  # without a head there is no index
+        with pytest.raises(DataError, match=r"is damaged|are missing"):
+            build_index(photographs)
+    assert build_index(photographs, options=IndexOptions(anew=True)).photographs == COUNT + 1
+    assert len(pecl.ImageIndex.open(photographs)) == COUNT + 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": "other"},
+        {"version": 2},
+        {"generation": "../../../../x"},
+        {"width": 0},
+        {"count": -1},
+        {"count": 10**9},
+        {"root": 5},
+        {"root": "a\0b"},
+        {"tower": [1]},
+        {"unreadable": [{"name": 3}]},
+        {"unreadable": 7},
+        {"engine": "faiss"},
+        {"speed": 9},
+    ],
+)
+def test_a_head_that_says_what_it_should_not_is_refused(photographs, towers, change):
+    build_index(photographs)
+    head = photographs / ".pecl-index" / "pecl-index.json"
+    head.write_text(json.dumps(json.loads(head.read_text()) | change))
+    with pytest.raises((DataError, ConfigError)):
+        pecl.ImageIndex.open(photographs)
+
+
+def test_what_cannot_be_indexed(photographs, towers, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("a file")
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "x.jpg").write_bytes(b"no picture")
+    for folder, said in {
+        "nowhere": "found none",
+        "file": "got a file",
+        "empty": "there are no photographs in it",
+    }.items():
+        with pytest.raises(DataError, match=said):
+            build_index(tmp_path / folder)
+    with pytest.raises(DataError, match="none of 1 photographs can be read"):
+        build_index(tmp_path / "bad")
+    with pytest.raises(ConfigError, match="expected another folder than that of the photographs"):
+        build_index(photographs, photographs)
+    with pytest.raises(OutputError, match="--out names another folder"):
+        build_index(photographs, tmp_path / "file")
+    for options, said in (
+        (IndexOptions(engine="faiss"), "engine: expected one of qdrant, store, got 'faiss'"),
+        (IndexOptions(where={"url": "http://x"}), "--url: expected it with --engine qdrant alone"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            build_index(photographs, options=options)
+    assert not list(tmp_path.rglob("*pecl-index*"))
+
+
+def test_an_index_is_another_on_request_alone(photographs, towers):
+    build_index(photographs)
+    with pytest.raises(ConfigError, match=r"--profile: .* has mini, got paper: leave it out, or pass --anew"):
+        build_index(photographs, options=IndexOptions(profile="paper"))
+    assert build_index(photographs, options=IndexOptions(profile="paper", anew=True)).new == COUNT
+    assert pecl.ImageIndex.open(photographs).head.profile == "paper"
+
+
+def test_an_emptied_folder_keeps_its_index(photographs, towers):
+    """A disk that is not mounted is an empty folder."""
+    build_index(photographs)
+    for path in photographs.rglob("*.png"):
+        path.unlink()
+    with pytest.raises(DataError, match="there are no photographs in it"):
+        build_index(photographs)
+    assert len(pecl.ImageIndex.open(photographs)) == COUNT
+
+
+def test_the_cache_keeps_no_gap(tmp_path):
+    """What a computation leaves out is NaN where that is asked for, and an error elsewhere."""
+    store = store_module.EmbeddingStore("t", tmp_path)
+    found = store.get(["a", "b"], lambda places: [([0], torch.ones(1, 3))], gaps=True)
+    assert found.isnan().all(dim=1).tolist() == [False, True]
+    assert store.get(["b"], lambda places: [], gaps=True).isnan().all()
+    with pytest.raises(DataError, match="were removed"):
+        store.get(["b"], lambda places: [])

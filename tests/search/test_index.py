@@ -1,0 +1,207 @@
+"""Search: the nearest photographs are those that arithmetic says, whatever a query is made of."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from helpers.adapter_towers import filled
+from helpers.small_index import COUNT
+from helpers.tiny import tiny_tower
+from PIL import Image
+
+import pecl
+from pecl.adapters.formats.files import save_adapter
+from pecl.errors import ConfigError, DataError
+from pecl.search.build import build_index
+from pecl.search.catalogue import Entry
+from pecl.search.queries import QueryEncoder
+from pecl.search.store import ExactStore
+
+
+def unit(rows):
+    rows = np.asarray(rows, np.float64)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+@pytest.fixture
+def index(photographs):
+    build_index(photographs)
+    return pecl.ImageIndex.open(photographs)
+
+
+def ranking(index, query):
+    """Return names and similarities by a plain sort in double precision."""
+    scores = np.asarray(index.embeddings, np.float64) @ unit([query])[0]
+    order = sorted(range(len(scores)), key=lambda i: (-scores[i], i))
+    return [(index.paths[i], scores[i]) for i in order]
+
+
+def check(hits, expected):
+    assert [hit.path for hit in hits] == [path for path, _ in expected]
+    np.testing.assert_allclose([hit.score for hit in hits], [score for _, score in expected], atol=1e-6)
+
+
+@pytest.mark.parametrize("top", [1, 5, COUNT, 10 * COUNT])
+def test_texts_find_what_is_nearest_to_their_embeddings(index, top):
+    texts = ["ein Hund", "a dog", "pes"]
+    found = index.search(texts, "de", top=top)
+    for text, hits in zip(texts, found, strict=True):
+        check(hits, ranking(index, tiny_tower().encode_text(text)[0])[:top])
+
+
+def test_a_picture_finds_itself(index):
+    for path in index.paths:
+        (hits,) = index.search(path, top=2)
+        assert hits[0].path == path
+        assert hits[0].score == pytest.approx(1, abs=1e-6)
+    (hits,) = index.search(Image.open(index.paths[3]), top=1)
+    assert hits[0].path == index.paths[3]
+
+
+def test_texts_pictures_and_embeddings_in_one_search(index):
+    text = tiny_tower().encode_text(["a dog"])
+    mixed = index.search(["a dog", index.paths[5]], "en")
+    check(mixed[0], ranking(index, text[0])[:10])
+    assert mixed[1][0].path == index.paths[5]
+    for query in (text, text.numpy(), 7 * text):
+        check(index.search(query)[0], ranking(index, text[0])[:10])
+
+
+def test_text_minus_text_is_the_difference_of_directions(index):
+    dog, beach = unit(tiny_tower().encode_text(["a dog", "a beach"]))
+    check(index.search("a dog", "en", minus="a beach", top=COUNT)[0], ranking(index, dog - beach))
+    by_each = index.search(["a dog", "a dog"], "en", minus=["a beach", "a dog "], top=1)
+    check(by_each[0], ranking(index, dog - beach)[:1])
+
+
+def test_a_hit_is_found_again_by_its_id_alone(index):
+    (hits,) = index.search("a dog", "en", top=COUNT)
+    assert len({hit.id for hit in hits}) == COUNT
+    for hit in hits:
+        assert index.find(hit.id).path == hit.path
+        assert re.fullmatch("[0-9a-f]{32}", hit.id)
+    for strange in ("", "../../etc/passwd", str(hits[0].path), "0" * 32):
+        with pytest.raises(DataError, match="there is no photograph"):
+            index.find(strange)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_equal_similarities_come_in_the_order_of_names(seed):
+    generator = np.random.default_rng(seed)
+    matrix = unit(generator.integers(-1, 2, (200, 3)) + 1e-9).astype(np.float32)  # many are equal
+    store = ExactStore([Entry(f"{i:03}", 0, 0, "") for i in range(200)], matrix)
+    query = unit(generator.normal(size=(1, 3))).astype(np.float32)
+    scores = (query @ matrix.T)[0]
+    for top in (1, 7, 50, 199, 200):
+        expected = sorted(range(200), key=lambda i: (-scores[i], i))[:top]
+        assert [int(match.name) for match in store.nearest(query, top)[0]] == expected
+
+
+def test_many_queries_are_answered_in_blocks(monkeypatch):
+    generator = np.random.default_rng(1)
+    matrix = unit(generator.normal(size=(50, 4))).astype(np.float32)
+    store = ExactStore([Entry(f"{i:03}", 0, 0, "") for i in range(50)], matrix)
+    queries = unit(generator.normal(size=(33, 4))).astype(np.float32)
+    whole = store.nearest(queries, 3)
+    monkeypatch.setattr("pecl.search.store._SCORES", 120)  # two queries in a block
+    for one, other in zip(store.nearest(queries, 3), whole, strict=True):
+        assert [match.name for match in one] == [match.name for match in other]
+
+
+@pytest.fixture
+def adapters(tmp_path, towers):
+    """Adapter files of Czech and German, with random values, and the parameters of each."""
+    paths = {}
+    for seed, language in enumerate(("cs", "de")):
+        tower = tiny_tower()
+        adapter = filled(tower, "lora:r=2+head", seed=seed)
+        state = adapter.slot_state(0)
+        paths[language] = save_adapter(tmp_path / f"{language}.safetensors", state, adapter.configs, language, tower)
+    return paths
+
+
+def through(path, text):
+    """Return the embedding of a text by a tower that has the adapter of one file alone."""
+    bank = pecl.AdapterBank.from_files(tiny_tower(), [path])
+    return bank.encode_text([text], bank.languages[0])[0]
+
+
+def test_each_language_goes_through_its_adapter_and_english_through_the_plain_tower(index, adapters):
+    opened = pecl.ImageIndex.open(index.folder, adapters=adapters.values())
+    assert opened.queries.languages == ["en", "cs", "de"]
+    text = "pes na pláži"
+    plain = tiny_tower().encode_text(text)[0]
+    expected = {"cs": through(adapters["cs"], text), "de": through(adapters["de"], text), "en": plain, "nl": plain}
+    found = opened.search([text] * 4, list(expected), top=COUNT)
+    for hits, embedding in zip(found, expected.values(), strict=True):
+        check(hits, ranking(index, embedding.numpy()))
+    assert len({hits[0].score for hits in found[:3]}) == 3
+    check(opened.search(text, "German")[0], ranking(index, expected["de"].numpy())[:10])
+    bits = opened.queries.encode_text([text], "en")
+    assert torch.equal(bits, torch.nn.functional.normalize(plain.unsqueeze(0), dim=1))
+
+
+def test_the_plain_tower_and_the_adapted_one_share_their_weights(adapters):
+    queries = QueryEncoder("mini", adapters.values())
+    own = {parameter.data_ptr() for parameter in queries.plain.parameters()}
+    assert own < {parameter.data_ptr() for parameter in queries.bank.tower.parameters()}
+    assert queries.plain.adapter is None
+
+
+def test_the_language_is_told_from_the_text_among_those_that_are_searched_with(index, adapters):
+    opened = pecl.ImageIndex.open(index.folder, adapters=adapters.values())
+    told = opened.tell(["pes běží po pláži", "der Hund läuft am Strand", "the dog runs along the beach"])
+    assert [one.language for one in told] == ["cs", "de", "en"]
+    check(opened.search("der Hund läuft")[0], ranking(index, through(adapters["de"], "der Hund läuft").numpy())[:10])
+    assert opened.tell(["el perro corre por la playa"])[0].language in ("en", "cs", "de")  # Spanish has no adapter
+    with pytest.raises(ConfigError, match="no language of en, cs, de is told from '1234': name it"):
+        opened.search("1234")
+
+
+def test_telling_a_language_without_lingua_says_what_to_do(index, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "lingua", None)
+    with pytest.raises(ConfigError, match=r"telling it from the text needs lingua: pip install 'pecl\[search\]'"):
+        index.search("ein Hund")
+    assert index.search("ein Hund", "de")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"queries": 5}, "expected texts, pictures or embeddings, got int"),
+        ({"queries": ["a", 5]}, "expected a text or a picture at position 1, got int"),
+        ({"queries": np.zeros((2, 3))}, r"expected finite embeddings of shape \(Q, 8\), got \(2, 3\)"),
+        ({"queries": np.full((1, 8), np.nan)}, "expected finite embeddings"),
+        ({"queries": "a", "language": "xx1"}, "unknown language 'xx1'"),
+        ({"queries": ["a", "b"], "language": ["en"]}, "1 languages for 2 queries"),
+        ({"queries": ["a", "b"], "language": "en", "minus": ["c"]}, "expected one text, or 2 as the queries, got 1"),
+        ({"queries": "a", "language": "en", "top": 0}, "top: expected a whole number >= 1, got 0"),
+        ({"queries": "a", "language": "en", "top": True}, "top: expected a whole number >= 1, got True"),
+    ],
+)
+def test_what_cannot_be_searched_with(index, arguments, said):
+    with pytest.raises((ConfigError, DataError), match=said):
+        index.search(**arguments)
+
+
+def test_a_picture_is_not_compared_with_what_another_tower_made(index, monkeypatch):
+    tower = index.queries.image_tower
+    with torch.no_grad():
+        tower.backbone.weight.mul_(2)
+    with pytest.raises(DataError, match="another state of the image tower"):
+        index.search(index.paths[0])
+
+
+def test_towers_of_another_width_are_refused(index, monkeypatch):
+    monkeypatch.setattr("pecl.encoders.towers.load_text_encoder", lambda *_, **__: tiny_tower(dim=4))
+    with pytest.raises(DataError, match="holds embeddings of 8 numbers, and mini gives 4"):
+        index.search("a", "en")
+
+
+def test_a_search_shares_towers_that_are_loaded_already(index):
+    queries = QueryEncoder("mini")
+    assert pecl.ImageIndex.open(index.folder, queries=queries).queries is queries
+    queries.profile = "paper"
+    with pytest.raises(ConfigError, match="expected towers of mini, as the index, got paper"):
+        pecl.ImageIndex.open(index.folder, queries=queries)
