@@ -49,7 +49,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A file that is no photograph, though it is named like one; looked at again when it has changed."""
+    """A file that cannot be read as a photograph, though it is named like one; looked at again when it has changed."""
 
     name: str
     size: int
