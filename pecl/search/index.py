@@ -160,7 +160,7 @@ class ImageIndex:
 
         Raises:
             ConfigError: `top` is not a whole number above 0, or a language is unknown or cannot be told.
-            DataError: a query is none of these, or a picture cannot be read.
+            DataError: a query is something else, or a picture cannot be read.
         """
         if isinstance(top, bool) or not isinstance(top, int) or top < 1:
             raise ConfigError(f"top: expected a whole number >= 1, got {top!r}")
