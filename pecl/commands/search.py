@@ -14,16 +14,14 @@ from pecl.languages import any_language_code, language_name
 from pecl.options import is_text
 from pecl.search.index import ImageIndex
 
-_EXAMPLES = """examples:
-  pecl search ~/Pictures "pes na pláži"
-  pecl search ~/Pictures "a dog" --minus "a beach" --language en --top 5
-  pecl search ~/Pictures --image dog.jpg --html found.html"""
+_EXAMPLE = """pecl search ~/Pictures "pes na pláži"
+         pecl search ~/Pictures "a dog" --minus "a beach" --language en --top 5
+         pecl search ~/Pictures --image dog.jpg --html found.html"""
 
 
 def add_parser(commands: Any) -> None:
     """Add the command."""
-    parser = add_command(commands, "search", "find photographs by text or by picture", "")
-    parser.epilog = _EXAMPLES
+    parser = add_command(commands, "search", "find photographs by text or by picture", _EXAMPLE)
     parser.add_argument("index", metavar="INDEX", help="index, or folder of photographs, that `pecl index` has made")
     parser.add_argument("text", metavar="TEXT", nargs="?", help="what is to be seen on the photographs")
     parser.add_argument("--language", help="language of the text (default: told from it)")
