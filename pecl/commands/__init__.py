@@ -10,5 +10,6 @@ COMMANDS = (
     "export",
     "index",
     "search",
+    "serve",
     "doctor",
 )

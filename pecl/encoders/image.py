@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -100,6 +100,11 @@ class ImageEncoder(nn.Module):
             self._fingerprint = fingerprint_module(self, self.preprocessing)
         return self._fingerprint
 
+    @property
+    def default_batch_size(self) -> int:
+        """Images of a pass: 4 on the CPU, where larger batches spend their time on fresh memory, else 32."""
+        return 4 if self.device.type == "cpu" else 32
+
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Map pixels (B, 3, H, W) to embeddings (B, D), not normalised."""
         return self.head(self.backbone(pixels))  # (B, F) -> (B, D)
@@ -113,8 +118,7 @@ class ImageEncoder(nn.Module):
         Args:
             images: one image (N = 1) or N images, each a path or a Pillow picture. They are read one batch at a time,
                 so neither many paths nor a generator of pictures fill the memory.
-            batch_size: images in one pass. By default 4 on the CPU, where larger batches spend most of their time on
-                fresh memory, and 32 elsewhere.
+            batch_size: images in one pass (default: `default_batch_size`).
             normalize: whether each embedding is scaled to length 1, so that a dot product is the cosine similarity.
                 By default the lengths are the tower's own, about 4 with the mini pair.
 
@@ -126,18 +130,20 @@ class ImageEncoder(nn.Module):
             >>> image.encode_image("dog.jpg").shape
             torch.Size([1, 256])
         """
-        batch_size = batch_size or (4 if self.device.type == "cpu" else 32)
+        batch_size = batch_size or self.default_batch_size
         batches: list[torch.Tensor] = []
         pixels: list[torch.Tensor] = []
         for picture in as_pictures(images):
             pixels.append(self.preprocess(picture))  # (3, H, W)
             if len(pixels) == batch_size:
-                batches.append(self._encode_batch(pixels))
+                batches.append(self.encode_pixels(pixels))
                 pixels = []
         if pixels:
-            batches.append(self._encode_batch(pixels))
+            batches.append(self.encode_pixels(pixels))
         embeddings = torch.cat(batches) if batches else torch.empty(0, self.embedding_dim)  # (N, D)
         return F.normalize(embeddings, dim=1) if normalize else embeddings
 
-    def _encode_batch(self, pixels: list[torch.Tensor]) -> torch.Tensor:
-        return self(torch.stack(pixels).to(self.device, self.dtype)).float().cpu()  # (B, 3, H, W) -> (B, D)
+    @torch.inference_mode()
+    def encode_pixels(self, pixels: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return the embeddings (B, D), float32 on the CPU, of B pictures, each as `preprocess` gives it: (3, H, W)."""
+        return self(torch.stack(list(pixels)).to(self.device, self.dtype)).float().cpu()  # (B, 3, H, W) -> (B, D)

@@ -185,13 +185,21 @@ class MultilingualTextEncoder(nn.Module):
         texts = as_texts(texts)
         if not texts:
             return []
-        prefixed = [self.text_prefix + text for text in texts]
-        token_ids = self.tokenizer(prefixed, truncation=True, max_length=self.max_length)["input_ids"]
-        full = [text for text, row in zip(prefixed, token_ids, strict=True) if len(row) == self.max_length]
-        whole = self.tokenizer(full, verbose=False)["input_ids"] if full else []  # not verbose: we warn ourselves
-        if cut := sum(len(row) > self.max_length for row in whole):
+        token_ids = self.tokenizer(self._prefixed(texts), truncation=True, max_length=self.max_length)["input_ids"]
+        if cut := len(self.whole_lengths(texts, token_ids)):
             logger.warning("%d of %d texts are longer than %d tokens and were cut", cut, len(texts), self.max_length)
         return token_ids
+
+    def whole_lengths(self, texts: Sequence[str], token_ids: TokenIds) -> dict[int, int]:
+        """Return the places of the texts that `tokenize` cut, and how many tokens each has when it is whole."""
+        full = [i for i, row in enumerate(token_ids) if len(row) == self.max_length]
+        prefixed = self._prefixed([texts[i] for i in full])
+        whole = self.tokenizer(prefixed, verbose=False)["input_ids"] if full else []  # not verbose: we say it ourselves
+        lengths = zip(full, map(len, whole), strict=True)
+        return {i: length for i, length in lengths if length > self.max_length}
+
+    def _prefixed(self, texts: Sequence[str]) -> list[str]:
+        return [self.text_prefix + text for text in texts]
 
     def pad(self, token_ids: TokenIds, indices: Sequence[int] | torch.Tensor) -> Batch:
         """Return the texts at `indices` as one batch, on the CPU."""

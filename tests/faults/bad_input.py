@@ -317,6 +317,33 @@ DATA = [
     ),
 ]
 
+SERVE = [
+    ("extra", "unrecognized arguments: extra"),
+    ("--adapter", "argument --adapter: expected at least one argument"),
+    ("--adapter nowhere.safetensors", "adapter file nowhere.safetensors is missing"),
+    ("--adapter truncated.safetensors --port 0", "truncated.safetensors is damaged or no safetensors file"),
+    ("--adapter empty --port 0", "cannot read adapter file empty: Is a directory"),
+    ("--adapter sound.safetensors sound.safetensors --port 0", "adapter 'de' is loaded already"),
+    ("--adapters-dir nowhere", "adapters_dir: expected a folder, got nowhere"),
+    ("--adapters-dir file", "adapters_dir: expected a folder, got file"),
+    (f"--adapters-dir {LONG}", "adapters_dir: expected a folder|File name too long"),
+    ("--port x", 'port: expected a whole number from 0 to 65535, got "x"'),
+    ("--port -1", "port: expected a whole number|expected one argument"),
+    ("--port 65536", 'port: expected a whole number from 0 to 65535, got "65536"'),
+    ("--port ''", "port: expected a whole number"),
+    ("--host no.such.host.invalid", 'cannot listen on "no.such.host.invalid" port 8000'),
+    ("--host ..", "cannot listen on"),
+    ("--profile minni --port 0", "unknown profile 'minni'.*did you mean 'mini'"),
+    ("--text-model ./nowhere --port 0", "nowhere"),
+    ("--device gpu --port 0", "device: expected one that is there"),
+    ("--threads 0", "threads: expected a whole number >= 1"),
+    ("--max-texts 0", "texts: expected a whole number >= 1, got 0"),
+    ("--max-texts many", 'texts: expected a whole number >= 1, got "many"'),
+    ("--max-waiting 10", "waiting: expected a whole number >= 256, what one request may bring, got 10"),
+    ("--window 2", "window: expected a number from 0 to 1, got 2.0"),
+    ("--window nan", "window: expected a number from 0 to 1, got nan"),
+]
+
 SCRIPTS = [  # (variables and script, what it says)
     *(
         (f"PECL_PROFILE=minni bash scripts/{name}.sh", 'PECL_PROFILE: expected one of labse, .*, got "minni"')
@@ -349,6 +376,6 @@ def rows() -> list[tuple[str, str]]:
     training = [(f"train {SMALL} {flags}", said) for flags, said in (*VALUES, *TRAIN)]
     evaluation = [(f"evaluate --dataset captions.csv --out out {flags}", said) for flags, said in (*VALUES, *EVALUATE)]
     grid = [(f"grid {SMALL} {flags}", said) for flags, said in (*TRAIN, *GRID)]
-    others = {"report": REPORT, "adapters": ADAPTERS, "export": EXPORT, "data": DATA, "doctor": DOCTOR}
+    others = {"report": REPORT, "adapters": ADAPTERS, "export": EXPORT, "data": DATA, "serve": SERVE, "doctor": DOCTOR}
     rest = [(f"{command} {flags}", said) for command, table in others.items() for flags, said in table]
     return [*training, *evaluation, *grid, *rest, *PECL]

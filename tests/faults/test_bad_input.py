@@ -17,6 +17,7 @@ from helpers.small_experiment import tiny_towers
 
 import pecl.commands.adapters
 import pecl.commands.export
+import pecl.commands.serve
 import pecl.experiment.run
 from pecl.cli import main
 from pecl.encoders.towers import load_towers
@@ -43,7 +44,7 @@ def playground(tmp_path_factory):
     """A folder of sound and broken files, which is the current one; the towers are tiny."""
     folder = tmp_path_factory.mktemp("playground")
     with pytest.MonkeyPatch.context() as patch:
-        for module in (pecl.experiment.run, pecl.commands.adapters, pecl.commands.export):
+        for module in (pecl.experiment.run, pecl.commands.adapters, pecl.commands.export, pecl.commands.serve):
             patch.setattr(module, "load_towers", tiny_for_mini)
         patch.setenv("PECL_CACHE_DIR", str(folder / "cache"))
         patch.setenv("HF_HUB_OFFLINE", "1")

@@ -11,7 +11,7 @@ PACKAGE = Path(pecl.__file__).parent
 ORDER = (
     *("errors", "options", "files", "languages", "routes", "precision", "config"),
     *("data", "retrieval", "encoders", "adapters", "training", "results", "experiment", "grid", "report"),
-    *("export", "harness", "search"),
+    *("export", "harness", "search", "serving"),
     *("commands", "cli", "__main__"),
 )
 

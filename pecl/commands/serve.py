@@ -1,0 +1,99 @@
+"""`pecl serve`: embeddings in OpenAI's form over HTTP, for many languages at once."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pecl.adapters.formats.files import load_adapter_file
+from pecl.commands.options import add_command, add_config_flags, config_values
+from pecl.config import Role, fields_of, make_config
+from pecl.encoders.towers import load_towers
+from pecl.errors import ConfigError
+from pecl.options import parse_option
+from pecl.serving.limits import Limits
+
+if TYPE_CHECKING:
+    from pecl.config import ExperimentConfig
+    from pecl.serving.service import Service
+
+logger = logging.getLogger(__name__)
+
+_FLAGS = fields_of(Role.TEXT_TOWER | Role.MACHINE) | {"image_model"}
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    description = (
+        "Serve embeddings over HTTP: POST /v1/embeddings as OpenAI has it, with a language for each input,\n"
+        "GET /v1/models, /health and /metrics. Ctrl-C or SIGTERM stops it once all it has taken is answered."
+    )
+    example = "pecl serve --adapter results/default/adapters/de-*.safetensors --port 8000"
+    parser = add_command(commands, "serve", "serve embeddings over HTTP", example, description)
+    parser.add_argument(
+        "--adapter", dest="files", nargs="+", default=[], metavar="FILE", help="adapter files, one for each language"
+    )
+    parser.add_argument("--adapters-dir", metavar="DIR", help="folder whose adapter files requests may load by name")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", default="8000", help="port to listen on; 0 is any that is free (default: 8000)")
+    add_config_flags(parser, only=_FLAGS)
+    for item in fields(Limits):
+        text = f"{item.metadata['help']} (default: {item.default:,})"
+        parser.add_argument(f"--{_flag(item.name)}", metavar="N", help=text)
+    parser.set_defaults(run=run)
+
+
+def _flag(name: str) -> str:
+    return f"max-{name}".replace("_", "-") if name not in ("window", "patience") else name
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Check what is given, load the towers, and serve until told to stop."""
+    config = make_config(config_values(parsed), where="command line")
+    limits = _limits(parsed)
+    if not parsed.port.isdecimal() or int(parsed.port) > 65535:
+        raise ConfigError(f'port: expected a whole number from 0 to 65535, got "{parsed.port}"')
+    if parsed.adapters_dir is not None and not Path(parsed.adapters_dir).is_dir():
+        raise ConfigError(f"adapters_dir: expected a folder, got {parsed.adapters_dir}")
+    serve, open_socket = _server()
+    with open_socket(parsed.host, int(parsed.port)) as listening:
+        service = _load(parsed, config, limits)
+        host, port = listening.getsockname()[:2]
+        logger.info("serving %s on http://%s:%d", ", ".join(service.models.names), host, port)
+        serve(service, listening, parsed.host)
+    return 0
+
+
+def _limits(parsed: argparse.Namespace) -> Limits:
+    given = {item.name: getattr(parsed, _flag(item.name).replace("-", "_")) for item in fields(Limits)}
+    return Limits(**{name: parse_option(Limits, name, text) for name, text in given.items() if text is not None})
+
+
+def _server() -> Any:
+    try:
+        from pecl.serving.server import open_socket, serve
+    except ImportError as error:
+        if (error.name or "").startswith("pecl"):
+            raise
+        raise ConfigError(f"pecl serve needs {error.name}: pip install 'pecl[serve]'") from error
+    return serve, open_socket
+
+
+def _load(parsed: argparse.Namespace, config: ExperimentConfig, limits: Limits) -> Service:
+    """Return the service, both towers loaded: what is wrong with them is said before anything listens."""
+    import torch
+
+    from pecl.serving.models import Models
+    from pecl.serving.service import Service
+
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    files = [load_adapter_file(path) for path in parsed.files]
+    towers = load_towers(config.profile, config.text_model, config.image_model, config.device)
+    models = Models(config.profile, towers.text)
+    for file in files:
+        models.add(file)
+    return Service(models, towers.image, limits, parsed.adapters_dir and Path(parsed.adapters_dir))

@@ -1,0 +1,141 @@
+"""`make_app`: the application, its addresses, and what holds for all of them."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Sequence
+
+from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pecl.options import shown
+from pecl.serving.adapters import list_models, load_adapter, show_model, unload_adapter
+from pecl.serving.embeddings import embeddings
+from pecl.serving.refusals import Refusal, answer_error
+from pecl.serving.service import Service
+
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
+_GONE = 499  # what logs of web servers write where whoever asked did not wait
+
+
+def make_app(service: Service, hosts: Sequence[str] | None = None) -> Starlette:
+    """Return the application.
+
+    Args:
+        service: what it serves.
+        hosts: the names under which it answers, so that another site's page cannot reach a server of this machine
+            under a name of its own; None for any.
+    """
+    routes = [
+        Route("/v1/embeddings", embeddings, methods=["POST"]),
+        Route("/v1/models", list_models),
+        Route("/v1/models/{model:path}", show_model),
+        Route("/v1/load_adapter", load_adapter, methods=["POST"]),
+        Route("/v1/unload_adapter", unload_adapter, methods=["POST"]),
+        Route("/health", health),
+        Route("/metrics", metrics),
+    ]
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with service.running():
+            yield
+
+    frame = Middleware(Frame, service=service, hosts=hosts)
+    app = Starlette(
+        routes=routes, middleware=[frame], lifespan=lifespan, exception_handlers={HTTPException: answer_error}
+    )
+    app.state.service = service
+    return app
+
+
+async def health(request: Request) -> JSONResponse:
+    """Answer `GET /health`: 200 while requests are taken, 503 once the server is stopping."""
+    service: Service = request.app.state.service
+    document = {"status": "stopping" if service.stopping else "ok", "adapters": len(service.models.adapters)}
+    return JSONResponse(document, 503 if service.stopping else 200)
+
+
+async def metrics(request: Request) -> Response:
+    """Answer `GET /metrics`, in Prometheus' text form."""
+    service: Service = request.app.state.service
+    return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
+
+
+class Frame:
+    """What holds for every request: the name of the host, the form of errors, the count, and the headers.
+
+    Args:
+        app: what answers.
+        service: whose metrics count.
+        hosts: see `make_app`.
+    """
+
+    _HEADERS = (("x-content-type-options", "nosniff"), ("referrer-policy", "no-referrer"))
+
+    def __init__(self, app: ASGIApp, service: Service, hosts: Sequence[str] | None) -> None:
+        self.app = app
+        self.service = service
+        self.hosts = hosts
+        self.open = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        metrics = self.service.metrics
+        status = _GONE
+        start = time.perf_counter()
+
+        async def send_on(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                for name, value in self._HEADERS:
+                    headers[name] = value
+                if self.service.stopping:
+                    headers["connection"] = "close"
+            await send(message)
+
+        with metrics.open_requests.track_inprogress():
+            self.open += 1
+            try:
+                self._check_host(scope)
+                self._check_room()
+                await self.app(scope, receive, send_on)
+            except ClientDisconnect:
+                pass
+            except Exception as error:
+                if status != _GONE:  # half of an answer is out
+                    raise
+                answer = await answer_error(Request(scope), error)
+                await answer(scope, receive, send_on)
+            finally:
+                self.open -= 1
+        endpoint = getattr(scope.get("endpoint"), "__name__", "other")
+        metrics.requests.labels(endpoint, status).inc()
+        metrics.request_seconds.labels(endpoint).observe(time.perf_counter() - start)
+
+    def _check_room(self) -> None:
+        most = self.service.limits.open_requests
+        if self.open > most:
+            sentence = f"the server is busy: {most:,} requests are under way; try again"
+            raise Refusal(429, sentence, code="too_many_requests", headers={"retry-after": "1"})
+
+    def _check_host(self, scope: Scope) -> None:
+        if self.hosts is None:
+            return
+        host = Headers(scope=scope).get("host", "")
+        name, _, port = host.rpartition(":")
+        name = name if port.isdecimal() and name else host
+        if name.lower() not in self.hosts:
+            raise Refusal(421, f"host: expected one of {', '.join(self.hosts)}, got {shown(host)}")

@@ -1,0 +1,129 @@
+"""`Batcher`: what arrives within a few milliseconds is computed in one pass, by one thread.
+
+While a pass is computed the next one fills up, so under load no request waits for the window. The queue is bounded: a
+request that finds it full is refused at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from pecl.serving.refusals import Refusal
+
+
+class Sized(Protocol):
+    """A job knows how many texts or pictures it brings."""
+
+    def __len__(self) -> int:
+        """Return how many."""
+        ...
+
+
+Job = TypeVar("Job", bound=Sized)
+Answer = TypeVar("Answer")
+
+
+class _Waiting(NamedTuple, Generic[Job, Answer]):
+    job: Job
+    answer: asyncio.Future[Answer]
+    since: float  # the event loop's clock
+
+
+class Batcher(Generic[Job, Answer]):
+    """Collects jobs for a function that answers many at once.
+
+    Args:
+        process: called in `executor` with the jobs of a pass; returns for each its answer, or the error that it ended
+            in.
+        executor: where passes are computed; one thread, where several batchers must not compute side by side.
+        window: seconds from a job's arrival in which others may join its pass.
+        most_waiting: texts (or pictures) that may wait.
+        most_together: texts (or pictures) of one pass; a job that has more is a pass of its own.
+    """
+
+    def __init__(
+        self,
+        process: Callable[[list[Job]], Sequence[Answer | Exception]],
+        executor: Executor,
+        *,
+        window: float,
+        most_waiting: int,
+        most_together: int,
+    ) -> None:
+        self._process = process
+        self._executor = executor
+        self._window = window
+        self._most_waiting = most_waiting
+        self._most_together = most_together
+        self._queue: deque[_Waiting[Job, Answer]] = deque()
+        self._size = 0
+        self._arrived = asyncio.Event()  # something waits
+        self._enough = asyncio.Event()  # a whole pass waits
+
+    @property
+    def waiting(self) -> int:
+        """Texts (or pictures) that wait for their pass."""
+        return self._size
+
+    async def submit(self, job: Job) -> Answer:
+        """Return the answer to a job.
+
+        Raises:
+            Refusal: 429, since too much waits already.
+            Exception: what `process` gave for this job.
+        """
+        if self._size + len(job) > self._most_waiting:
+            sentence = f"the server is busy: {self._size:,} inputs wait of at most {self._most_waiting:,}; try again"
+            raise Refusal(429, sentence, code="queue_full", headers={"retry-after": "1"})
+        loop = asyncio.get_running_loop()
+        waiting: _Waiting[Job, Answer] = _Waiting(job, loop.create_future(), loop.time())
+        self._queue.append(waiting)
+        self._size += len(job)
+        self._arrived.set()
+        if self._size >= self._most_together:
+            self._enough.set()
+        return await waiting.answer
+
+    async def run(self) -> None:
+        """Compute passes until cancelled; the application starts it."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._arrived.wait()
+            await self._collect(self._queue[0].since + self._window - loop.time())
+            taken = self._take()
+            try:
+                jobs = [waiting.job for waiting in taken]
+                answers = await loop.run_in_executor(self._executor, self._process, jobs)
+            except Exception as error:
+                answers = [error] * len(taken)
+            for waiting, answer in zip(taken, answers, strict=True):
+                if waiting.answer.done():  # whoever asked has gone
+                    continue
+                if isinstance(answer, Exception):
+                    waiting.answer.set_exception(answer)
+                else:
+                    waiting.answer.set_result(answer)
+
+    async def _collect(self, seconds: float) -> None:
+        """Wait until the oldest job's window is over, or a whole pass has come."""
+        if seconds > 0 and self._size < self._most_together:
+            self._enough.clear()
+            waiter = asyncio.ensure_future(self._enough.wait())
+            await asyncio.wait([waiter], timeout=seconds)
+            waiter.cancel()
+
+    def _take(self) -> list[_Waiting[Job, Answer]]:
+        """Take the jobs of a pass off the queue, in the order in which they came."""
+        taken = [self._queue.popleft()]
+        size = len(taken[0].job)
+        while self._queue and size + len(self._queue[0].job) <= self._most_together:
+            taken.append(self._queue.popleft())
+            size += len(taken[-1].job)
+        self._size -= size
+        if not self._queue:
+            self._arrived.clear()
+        return taken

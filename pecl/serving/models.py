@@ -1,0 +1,253 @@
+"""`Models`: what a server embeds texts with, the plain text tower and the adapters of many languages.
+
+Adapters of one spec share a bank, so that texts of their languages are embedded in one pass. Each further spec has a
+bank, and with it a pass, of its own; the towers of all banks share their weights.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+
+from pecl.adapters.bank import AdapterBank
+from pecl.adapters.formats.files import AdapterFile
+from pecl.adapters.spec import describe, in_order
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.errors import ConfigError, NotFiniteError, PeclError, suggest
+from pecl.languages import LANGUAGES, any_language_code
+from pecl.serving.refusals import Refusal, bad
+
+ENGLISH = "en"  # which the plain tower knows without an adapter
+_BATCH = 64  # texts that the tower takes at a time
+
+
+@dataclass(frozen=True)
+class TextJob:
+    """Texts of one request.
+
+    Attributes:
+        texts: N texts.
+        adapters: for each the name of its adapter, or None for the plain tower.
+        param: what the request calls its texts.
+        truncate: whether a text that is too long for the tower is cut; it is refused otherwise.
+    """
+
+    texts: list[str]
+    adapters: list[str | None]
+    param: str = "input"
+    truncate: bool = False
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The answer to a job.
+
+    Attributes:
+        embeddings: (N, D) float32 on the CPU, each of length 1.
+        tokens: how many tokens the tower read.
+    """
+
+    embeddings: torch.Tensor
+    tokens: int = 0
+
+
+@dataclass
+class _Rows:
+    """The texts of a pass that go through one bank."""
+
+    token_ids: list[list[int]] = field(default_factory=list)
+    slots: list[int] = field(default_factory=list)
+    places: list[tuple[int, int]] = field(default_factory=list)  # number of the job, place in it
+
+
+class Models:
+    """The plain text tower and adapters by name.
+
+    Not safe for several threads: what changes or computes must be called from one.
+
+    Args:
+        name: what requests call the plain tower; an adapter is `<name>:<adapter>`.
+        tower: text tower without an adapter, which stays so.
+    """
+
+    def __init__(self, name: str, tower: MultilingualTextEncoder) -> None:
+        self.name = name
+        self.tower = tower
+        self._banks: list[AdapterBank] = []
+        self._bank_of: dict[str, AdapterBank] = {}
+        self._since: dict[str, int] = {name: int(time.time())}
+
+    @property
+    def adapters(self) -> list[str]:
+        """Names of the adapters, in the order in which they were added."""
+        return list(self._bank_of)
+
+    @property
+    def names(self) -> list[str]:
+        """What requests call each model: the plain tower first."""
+        return [self.model_of(name) for name in (None, *self.adapters)]
+
+    @property
+    def dim(self) -> int:
+        """Width D of the embeddings."""
+        return self.tower.embedding_dim
+
+    def add(self, file: AdapterFile, name: str | None = None) -> str:
+        """Add an adapter and return its name, which is the language of the file unless another is given.
+
+        Raises:
+            ConfigError: the name is taken, or the file says no language and no name is given.
+            WeightsError: the file was made for another tower, or its parameters do not fit.
+        """
+        name = name or file.language
+        if name is None:
+            raise ConfigError(f"adapter {file.path} does not say which language it is for: expected a name for it")
+        if name in self._bank_of:
+            raise ConfigError(f"adapter {name!r} is loaded already: unload it first, or use another name")
+        file.check_tower(self.tower)
+        bank = self._fitting_bank(file) or AdapterBank(beside(self.tower), file.configs)
+        bank.add(name, file)
+        if bank not in self._banks:
+            self._banks.append(bank)
+        self._bank_of[name] = bank
+        self._since[f"{self.name}:{name}"] = int(time.time())
+        return name
+
+    def remove(self, name: str) -> None:
+        """Take an adapter out; its memory is freed.
+
+        Raises:
+            ConfigError: it is not loaded.
+        """
+        if name not in self._bank_of:
+            raise ConfigError(self._not_loaded(name))
+        bank = self._bank_of.pop(name)
+        del self._since[f"{self.name}:{name}"]
+        bank.remove(name)
+        if not len(bank):
+            self._banks.remove(bank)
+
+    def describe(self) -> list[dict[str, str | int | None]]:
+        """Return what there is, as OpenAI lists models; `adapter` is the spec, None of the plain tower."""
+        specs = {None: None} | {name: describe(bank.configs) for name, bank in list(self._bank_of.items())}
+        return [
+            {
+                "id": self.model_of(name),
+                "object": "model",
+                "created": self._since.get(self.model_of(name), 0),
+                "owned_by": "pecl",
+                "tower": self.tower.name,
+                "language": name,
+                "adapter": spec,
+            }
+            for name, spec in specs.items()
+        ]
+
+    def model_of(self, adapter: str | None) -> str:
+        """Return what requests call an adapter, or with None the plain tower."""
+        return self.name if adapter is None else f"{self.name}:{adapter}"
+
+    def adapter_of(self, model: str) -> str | None:
+        """Return the adapter that the name of a model says; None for the plain tower.
+
+        Raises:
+            Refusal: 404, there is none of this name.
+        """
+        base, colon, adapter = model.partition(":")
+        found = self._find(adapter)
+        if base == self.name and (found or not colon):
+            return found
+        got = f"{model[:200]!r}{suggest(model[:200], self.names)}"
+        sentence = f"model: expected one of {', '.join(self.names)}, got {got}"
+        raise Refusal(404, sentence, "model", "model_not_found")
+
+    def adapter_for(self, language: str) -> str | None:
+        """Return the adapter for a language by any of its names; None for English without an adapter of its own.
+
+        Raises:
+            Refusal: there is none for it.
+        """
+        found = self._find(language)
+        if found is None and language.strip().lower() not in LANGUAGES[ENGLISH].names():
+            raise bad(f"language: {self._not_loaded(language[:100])}", "language")
+        return found
+
+    def _find(self, name: str) -> str | None:
+        """Return the adapter that is called so, or is for a language that is; None where there is none."""
+        if name in self._bank_of:
+            return name
+        try:
+            code = any_language_code(name[:100])
+        except ConfigError:
+            return None
+        return code if code in self._bank_of else None
+
+    def embed(self, jobs: Sequence[TextJob]) -> list[Embedded | Exception]:
+        """Return for each job its embeddings, or the error that it ended in; one that fails leaves the others be."""
+        answers: list[Embedded | Exception] = []
+        rows_of: dict[AdapterBank | None, _Rows] = {}
+        for number, job in enumerate(jobs):
+            try:
+                answers.append(self._prepare(number, job, rows_of))
+            except (Refusal, PeclError) as error:
+                answers.append(error)
+        for bank, rows in rows_of.items():
+            for (number, place), embedding in zip(rows.places, self._pass(bank, rows), strict=True):
+                answer = answers[number]
+                if isinstance(answer, Embedded):
+                    answer.embeddings[place] = embedding
+        return [_checked(answer, jobs[number]) for number, answer in enumerate(answers)]
+
+    def _prepare(self, number: int, job: TextJob, rows_of: dict[AdapterBank | None, _Rows]) -> Embedded:
+        """Put a job's texts among the rows of their banks; return the answer, whose embeddings are still to come."""
+        banks = [None if name is None else self._loaded(name) for name in job.adapters]
+        token_ids = self.tower.tokenize(job.texts)
+        whole = {} if job.truncate else self.tower.whole_lengths(job.texts, token_ids)
+        for place, length in whole.items():
+            sentence = f"{job.param}: text {place} has {length} tokens, the tower reads {self.tower.max_length}"
+            raise bad(f"{sentence}: shorten it, or send truncate: true", job.param)
+        for place, (bank, ids, name) in enumerate(zip(banks, token_ids, job.adapters, strict=True)):
+            rows = rows_of.setdefault(bank, _Rows())
+            rows.token_ids.append(ids)
+            rows.slots.append(0 if bank is None or name is None else bank.slot(name))
+            rows.places.append((number, place))
+        return Embedded(torch.empty(len(job), self.dim), sum(map(len, token_ids)))
+
+    def _pass(self, bank: AdapterBank | None, rows: _Rows) -> torch.Tensor:
+        """Return the embeddings (R, D), of length 1, of the rows of one bank."""
+        tower, slots = (self.tower, None) if bank is None else (bank.tower, torch.tensor(rows.slots))  # (R,)
+        return F.normalize(tower.encode_token_ids(rows.token_ids, _BATCH, slots), dim=1)
+
+    def _fitting_bank(self, file: AdapterFile) -> AdapterBank | None:
+        return next((bank for bank in self._banks if in_order(bank.configs) == in_order(file.configs)), None)
+
+    def _loaded(self, name: str) -> AdapterBank:
+        if name not in self._bank_of:  # it was unloaded since the request was read
+            raise Refusal(404, self._not_loaded(name), "model", "model_not_found")
+        return self._bank_of[name]
+
+    def _not_loaded(self, name: str) -> str:
+        known = ", ".join(self.adapters) or "none yet"
+        return f"expected an adapter that is loaded ({known}), got {name!r}{suggest(name, self.adapters)}"
+
+
+def _checked(answer: Embedded | Exception, job: TextJob) -> Embedded | Exception:
+    if isinstance(answer, Embedded) and not torch.isfinite(answer.embeddings).all():
+        used = ", ".join(sorted({name or "none" for name in job.adapters}))
+        return NotFiniteError(f"embeddings are not finite numbers: an adapter is damaged (adapters used: {used})")
+    return answer
+
+
+def beside(tower: MultilingualTextEncoder) -> MultilingualTextEncoder:
+    """Return a tower with modules of its own, all of whose weights are those of `tower`: for another adapter."""
+    _ = tower.fingerprint  # taken once, for all
+    shared = {id(tensor): tensor for tensor in (*tower.parameters(), *tower.buffers())}
+    return copy.deepcopy(tower, {**shared, id(tower.tokenizer): tower.tokenizer})

@@ -1,0 +1,74 @@
+"""Pictures of a request: data URIs alone, checked before they are decoded."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import re
+import warnings
+
+import torch
+from PIL import Image
+
+from pecl.data.pictures import to_rgb
+from pecl.encoders.image import ImageEncoder
+from pecl.options import shown
+from pecl.serving.limits import Limits
+from pecl.serving.refusals import Refusal, bad
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
+_URI = re.compile(r"data:(?P<kind>[\w.+-]+/[\w.+-]+);base64,(?P<content>[A-Za-z0-9+/=]*)", re.ASCII)
+_WANTED = "a picture as data:image/jpeg;base64,... (JPEG, PNG, WebP or GIF)"
+
+
+def is_data_uri(text: str) -> bool:
+    """Say whether a text is meant as a picture."""
+    return text[:11].lower() == "data:image/"
+
+
+def read_data_uri(value: object, name: str, limits: Limits) -> bytes:
+    """Return the bytes of the picture that a data URI holds.
+
+    Args:
+        value: the field of a request.
+        name: what the field is called.
+        limits: how many bytes it may have.
+
+    Raises:
+        Refusal: it is not a data URI of a picture, such as an address or a path; or it is too large.
+    """
+    found = _URI.fullmatch(value) if isinstance(value, str) else None
+    if found is None or not found["kind"].startswith("image/"):
+        got = shown(value[:40]) if isinstance(value, str) else type(value).__name__
+        raise bad(f"{name}: expected {_WANTED}, got {got}; no address or path is ever opened", name)
+    if len(found["content"]) > 4 * (limits.picture_bytes // 3 + 1):
+        raise bad(f"{name}: expected a picture of at most {limits.picture_bytes:,} bytes, got more", name)
+    try:
+        return base64.b64decode(found["content"], validate=True)
+    except binascii.Error as error:
+        raise bad(f"{name}: expected base64, got other characters or a part of it", name) from error
+
+
+def decode_picture(content: bytes, name: str, limits: Limits, tower: ImageEncoder) -> torch.Tensor:
+    """Return a picture's pixels as `tower` takes them: (3, H, W).
+
+    The picture's size is read from its head before any pixel is decoded.
+
+    Raises:
+        Refusal: it is not a picture of `FORMATS`, is damaged, or has too many pixels.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Pillow, about large pictures and odd EXIF
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+                if image.width * image.height > limits.picture_pixels:
+                    size = f"{image.width:,} x {image.height:,}"
+                    raise bad(f"{name}: expected at most {limits.picture_pixels:,} pixels, got {size}", name)
+                return tower.preprocess(to_rgb(image))
+    except Refusal:
+        raise
+    except Image.DecompressionBombError as error:  # so many that Pillow does not even look
+        raise bad(f"{name}: expected at most {limits.picture_pixels:,} pixels, got many more", name) from error
+    except Exception as error:  # besides OSError, Pillow raises whatever its readers stumble over
+        raise bad(f"{name}: cannot read the picture ({type(error).__name__}); expected {_WANTED}", name) from error

@@ -1,0 +1,78 @@
+"""What a request is answered that cannot be carried out: a status and one sentence, in OpenAI's form of an error."""
+
+from __future__ import annotations
+
+import logging
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from pecl.errors import PeclError, RunError, one_line
+from pecl.results.failures import log_traceback
+
+logger = logging.getLogger(__name__)
+
+_SENTENCES = {
+    404: "there is no such page: see /v1/models, /v1/embeddings, /search, /health and /metrics",
+    405: "this address does not take such a request: see its documentation for GET or POST",
+}
+_LONGEST = 500  # characters of a sentence; what a request holds is repeated in it
+
+
+class Refusal(Exception):
+    """A request that is not carried out.
+
+    Args:
+        status: of HTTP.
+        sentence: what was wrong, and what is expected.
+        param: the field of the request that was wrong, or None.
+        code: a word for programs, such as "model_not_found".
+        headers: further headers of the answer.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        sentence: str,
+        param: str | None = None,
+        code: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.sentence = sentence
+        self.param = param
+        self.code = code
+        self.headers = headers
+
+
+def bad(sentence: str, param: str | None = None) -> Refusal:
+    """Return the refusal of a request that is wrong: status 400."""
+    return Refusal(400, sentence, param)
+
+
+def answer_refusal(refusal: Refusal) -> JSONResponse:
+    """Return a refusal in OpenAI's form: `{"error": {"message", "type", "param", "code"}}`."""
+    kinds = {404: "not_found_error", 429: "rate_limit_error"}
+    kind = kinds.get(refusal.status, "invalid_request_error" if refusal.status < 500 else "server_error")
+    sentence = one_line(refusal.sentence)
+    if len(sentence) > _LONGEST:
+        sentence = f"{sentence[:_LONGEST]}..."
+    error = {"message": sentence, "type": kind, "param": refusal.param, "code": refusal.code}
+    return JSONResponse({"error": error}, refusal.status, refusal.headers)
+
+
+async def answer_error(request: Request, error: Exception) -> JSONResponse:
+    """Return the answer to whatever a request ended in; of what nobody expected, write the traceback to a file."""
+    if isinstance(error, Refusal):
+        return answer_refusal(error)
+    if isinstance(error, HTTPException):
+        return answer_refusal(Refusal(error.status_code, _SENTENCES.get(error.status_code, error.detail)))
+    if isinstance(error, PeclError):
+        return answer_refusal(bad(str(error)))
+    if isinstance(error, RunError):
+        return answer_refusal(Refusal(500, str(error)))
+    path = log_traceback(error)
+    logger.error("%s %s: unexpected %s; the traceback is in %s", request.method, request.url.path, repr(error), path)
+    return answer_refusal(Refusal(500, "the server failed at this request; its log says more"))

@@ -1,0 +1,124 @@
+"""Reads a request: its type, size and JSON, and then its fields one by one.
+
+Nothing of a request is taken for a path or an address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from typing import Any
+
+from starlette.requests import Request
+
+from pecl.errors import suggest
+from pecl.files import parse_json
+from pecl.options import shown
+from pecl.serving.limits import Limits
+from pecl.serving.refusals import Refusal, bad
+
+JSON = "application/json"
+
+
+async def read_object(request: Request, limits: Limits, known: Collection[str]) -> dict[str, Any]:
+    """Return the JSON object that a request's body holds.
+
+    Only `application/json` is taken: a page of another site cannot send that without asking the server first.
+
+    Args:
+        request: the request.
+        limits: how long the body may be, and how long it may take.
+        known: the fields that the object may have.
+
+    Raises:
+        Refusal: 415 for another type, 413 for too long a body, 408 for one that does not come, 400 for all else.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != JSON:
+        raise Refusal(415, f"content-type: expected {JSON}, got {shown(kind)}")
+    try:
+        body = await asyncio.wait_for(_read_body(request, limits.body_bytes), limits.patience)
+    except asyncio.TimeoutError as error:
+        sentence = f"body: expected it within {limits.patience:g} seconds, got a part"
+        raise Refusal(408, sentence, headers={"connection": "close"}) from error
+    try:
+        document = parse_json(body)
+    except ValueError as error:  # and with it UnicodeDecodeError
+        raise bad(f"body: expected JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise bad(f"body: expected a JSON object, got {_kind_of(document)}")
+    for name in document:
+        if name not in known:
+            raise bad(f"unknown field {shown(name)}: expected {', '.join(known)}{suggest(name, known)}", name)
+    return document
+
+
+async def _read_body(request: Request, most: int) -> bytes:
+    """Return the body; one that is too long is read to its end all the same, so that its sender reads the answer."""
+    body = bytearray()
+    length = 0
+    async for part in request.stream():
+        length += len(part)
+        body += part if length <= most else b""
+    if length > most:
+        raise Refusal(413, f"body: expected at most {most:,} bytes, got {length:,}")
+    return bytes(body)
+
+
+def text_field(document: dict[str, Any], name: str, most: int, default: str | None = None) -> str:
+    """Return a field that is text of at most `most` characters; `default` where it is left out or null.
+
+    Raises:
+        Refusal: it is something else, or is left out and has no default.
+    """
+    value = document.get(name)
+    if value is None and default is not None:
+        return default
+    return as_text(value, name, most)
+
+
+def as_text(value: Any, name: str, most: int) -> str:
+    """Return a value of the field `name` that is text of 1 to `most` characters; raises as `text_field`."""
+    if not isinstance(value, str):
+        raise bad(f"{name}: expected text, got {_kind_of(value)}", name)
+    if not value.strip():
+        raise bad(f"{name}: expected text, got none", name)
+    if len(value) > most:
+        raise bad(f"{name}: expected at most {most:,} characters, got {len(value):,}", name)
+    return value
+
+
+def choice_field(document: dict[str, Any], name: str, choices: Collection[str], default: str) -> str:
+    """Return a field that is one of `choices`; `default` where it is left out or null; raises as `text_field`."""
+    value = document.get(name)
+    value = default if value is None else value
+    if not isinstance(value, str) or value not in choices:
+        got = shown(value) if isinstance(value, str) else _kind_of(value)
+        raise bad(f"{name}: expected one of {', '.join(choices)}, got {got}{suggest(value, choices)}", name)
+    return value
+
+
+def flag_field(document: dict[str, Any], name: str, default: bool) -> bool:
+    """Return a field that is true or false; `default` where it is left out or null; raises as `text_field`."""
+    value = document.get(name)
+    value = default if value is None else value
+    if not isinstance(value, bool):
+        raise bad(f"{name}: expected true or false, got {_kind_of(value)}", name)
+    return value
+
+
+def number_field(document: dict[str, Any], name: str, low: int, high: int, default: int) -> int:
+    """Return a field that is a whole number; `default` where it is left out or null; raises as `text_field`."""
+    value = document.get(name)
+    value = default if value is None else value
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise bad(f"{name}: expected a whole number from {low} to {high}, got {_kind_of(value)}", name)
+    if not low <= value <= high:
+        raise bad(f"{name}: expected a whole number from {low} to {high}, got {shown(value)}", name)
+    return value
+
+
+def _kind_of(value: Any) -> str:
+    """Return what a value of JSON is, in words."""
+    names = {dict: "an object", list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}
+    return "null" if value is None else names[type(value)]

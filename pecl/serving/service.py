@@ -1,0 +1,142 @@
+"""`Service`: what the endpoints share: models, the image tower, the two queues in front of them, limits and metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+
+from pecl.encoders.image import ImageEncoder
+from pecl.serving.batching import Batcher
+from pecl.serving.limits import Limits
+from pecl.serving.metrics import Metrics
+from pecl.serving.models import Embedded, Models, TextJob
+from pecl.serving.pictures import decode_picture
+from pecl.serving.refusals import bad
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class PictureJob:
+    """Pictures of one request: N of (3, H, W)."""
+
+    pixels: list[torch.Tensor]
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+
+class Service:
+    """What a server does, without HTTP.
+
+    Args:
+        models: the text tower and its adapters.
+        image: the image tower of the same space; None for a server of texts alone.
+        limits: how much a request may ask for.
+        adapters_dir: folder whose adapter files may be loaded at run time; None for no loading.
+    """
+
+    def __init__(
+        self,
+        models: Models,
+        image: ImageEncoder | None = None,
+        limits: Limits | None = None,
+        adapters_dir: Path | None = None,
+    ) -> None:
+        self.models = models
+        self.image = image
+        self.limits = limits or Limits()
+        self.adapters_dir = adapters_dir
+        self.metrics = Metrics()
+        self.stopping = False
+        self._compute = ThreadPoolExecutor(1, "pecl-compute")  # one: models are not for several threads
+        self._decode = ThreadPoolExecutor(2, "pecl-decode")
+        self._texts: Batcher[TextJob, Embedded]
+        self._pictures: Batcher[PictureJob, Embedded]
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Compute what is submitted within the body."""
+        limits = self.limits
+        sizes = {"window": limits.window, "most_waiting": limits.waiting, "most_together": limits.together}
+        self._texts = Batcher(self._embed_texts, self._compute, **sizes)
+        self._pictures = Batcher(self._embed_pictures, self._compute, **sizes)
+        self.metrics.watch("pecl_waiting_texts", "Texts that wait for a pass", lambda: self._texts.waiting)
+        self.metrics.watch("pecl_waiting_pictures", "Pictures that wait for a pass", lambda: self._pictures.waiting)
+        self.metrics.watch("pecl_adapters", "Adapters that are loaded", lambda: len(self.models.adapters))
+        tasks = [asyncio.create_task(batcher.run()) for batcher in (self._texts, self._pictures)]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for executor in (self._decode, self._compute):
+                executor.shutdown()
+
+    async def embed_texts(self, job: TextJob) -> Embedded:
+        """Return the embeddings of texts, computed together with those of other requests.
+
+        Raises:
+            Refusal: the queue is full, an adapter was unloaded, or a text is too long.
+        """
+        return await self._texts.submit(job)
+
+    async def embed_pictures(self, contents: Sequence[bytes], params: Sequence[str]) -> Embedded:
+        """Return the embeddings of pictures, given as files of JPEG, PNG, WebP or GIF.
+
+        Args:
+            contents: N pictures.
+            params: what the request calls each.
+
+        Raises:
+            Refusal: one cannot be read, the queue is full, or there is no image tower.
+        """
+        tower = self._image_tower()
+        loop = asyncio.get_running_loop()
+        pixels = [
+            await loop.run_in_executor(self._decode, decode_picture, content, param, self.limits, tower)
+            for content, param in zip(contents, params, strict=True)
+        ]
+        return await self._pictures.submit(PictureJob(pixels))
+
+    async def alone(self, act: Callable[[], T]) -> T:
+        """Return what `act` returns, called between two passes: for what changes the models."""
+        return await asyncio.get_running_loop().run_in_executor(self._compute, act)
+
+    def _image_tower(self) -> ImageEncoder:
+        if self.image is None:
+            raise bad("input: expected texts, got a picture: this server has no image tower")
+        return self.image
+
+    def _embed_texts(self, jobs: list[TextJob]) -> list[Embedded | Exception]:
+        start = time.perf_counter()
+        answers = self.models.embed(jobs)
+        self._count("text", jobs, start)
+        self.metrics.pass_languages.observe(len({name for job in jobs for name in job.adapters}))
+        self.metrics.tokens.inc(sum(answer.tokens for answer in answers if isinstance(answer, Embedded)))
+        return answers
+
+    def _embed_pictures(self, jobs: list[PictureJob]) -> list[Embedded]:
+        start = time.perf_counter()
+        tower = self._image_tower()
+        pixels = [one for job in jobs for one in job.pixels]
+        size = tower.default_batch_size
+        batches = [tower.encode_pixels(pixels[i : i + size]) for i in range(0, len(pixels), size)]
+        parts = F.normalize(torch.cat(batches), dim=1).split([len(job) for job in jobs])  # (N, D) -> (n, D) each
+        self._count("picture", jobs, start)
+        return [Embedded(part) for part in parts]
+
+    def _count(self, kind: str, jobs: Sequence[TextJob] | Sequence[PictureJob], start: float) -> None:
+        self.metrics.pass_seconds.labels(kind).observe(time.perf_counter() - start)
+        self.metrics.passes.labels(kind).observe(sum(map(len, jobs)))
+        self.metrics.pass_requests.labels(kind).observe(len(jobs))

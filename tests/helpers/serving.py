@@ -1,0 +1,115 @@
+"""A server of tiny towers with adapters of many languages: in this process, or behind a port of the loopback."""
+
+import asyncio
+import base64
+import contextlib
+import functools
+import io
+import threading
+from pathlib import Path
+
+import torch
+from PIL import Image
+from starlette.testclient import TestClient
+
+from helpers.adapter_towers import filled
+from helpers.small_experiment import tiny_towers
+from helpers.waiting import wait_until
+from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_adapter
+from pecl.adapters.spec import parse_adapter
+from pecl.serving.app import LOOPBACK, make_app
+from pecl.serving.models import Models
+from pecl.serving.server import Server, make_config, open_socket
+from pecl.serving.service import Service
+
+LANGUAGES = ("de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh", "cs", "nl")
+
+
+def plain_tower():
+    tower = tiny_towers().text
+    return tower.eval()
+
+
+@functools.cache
+def adapter_files(languages=LANGUAGES, spec="lora", seed=0):
+    """Adapters of random parameters, large enough that every language gives other embeddings."""
+    tower = plain_tower()
+    adapter = filled(tower, spec, len(languages), seed)
+    found = [adapter.slot_state(slot) for slot in range(len(languages))]
+    adapter.remove()
+    return [
+        AdapterFile(
+            Path(f"{language}.safetensors"), language, parse_adapter(spec), state, tower.name, tower.fingerprint
+        )
+        for language, state in zip(languages, found, strict=True)
+    ]
+
+
+def write_adapters(folder, languages=LANGUAGES, spec="lora", seed=0):
+    """Write them as files, and return their paths."""
+    tower = plain_tower()
+    return [
+        save_adapter(folder / file.path, file.state, file.configs, file.language, tower)
+        for file in adapter_files(languages, spec, seed)
+    ]
+
+
+def make_models(files=None, tower=None):
+    models = Models("tiny", tower or plain_tower())
+    for file in adapter_files() if files is None else files:
+        models.add(file if isinstance(file, AdapterFile) else load_adapter_file(file))
+    return models
+
+
+def make_service(models=None, **options):
+    return Service(models or make_models(), tiny_towers().image, **options)
+
+
+@contextlib.contextmanager
+def client_of(service, hosts=LOOPBACK):
+    """Yield a client of the application within this process."""
+    with TestClient(make_app(service, hosts), base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
+        yield client
+
+
+@contextlib.contextmanager
+def running(service):
+    """Yield the address of a real server on the loopback, run by a thread."""
+    with open_socket("127.0.0.1", 0) as listening:
+        server = Server(make_config(make_app(service, LOOPBACK)), service)
+        thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])), daemon=True)
+        thread.start()
+        try:
+            wait_until(lambda: server.started, 20, "the server's start")
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(20)
+            assert not thread.is_alive()
+
+
+def picture(colour=(200, 30, 30), size=(6, 6), format="PNG"):
+    """The bytes of a picture of one colour."""
+    out = io.BytesIO()
+    Image.new("RGB", size, colour).save(out, format)
+    return out.getvalue()
+
+
+def data_uri(content, kind="image/png"):
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+@functools.cache
+def _alone(language):
+    """A tower that holds the adapter of one language, or none, and nothing else."""
+    tower = plain_tower()
+    if language is not None:
+        (file,) = (file for file in adapter_files() if file.language == language)
+        filled(tower, "lora").load_slot_state(0, file.state)
+    return tower
+
+
+def expected(texts, languages):
+    """The embeddings of texts, each alone in a tower of its language alone: whatever a bank or a pass might mix up."""
+    rows = [_alone(language).encode_text([text]) for text, language in zip(texts, languages, strict=True)]
+    return torch.nn.functional.normalize(torch.cat(rows), dim=1)

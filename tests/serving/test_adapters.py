@@ -1,0 +1,121 @@
+"""Adapters come and go at run time; only files of one folder, by their names."""
+
+import os
+import shutil
+
+import pytest
+from helpers.serving import adapter_files, client_of, expected, make_models, make_service, write_adapters
+from helpers.tiny import sentences
+
+from pecl.serving.models import TextJob
+
+TEXT = sentences(1, seed=4)[0]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    found = tmp_path / "adapters"
+    found.mkdir()
+    write_adapters(found, ("de", "cs", "fr"))
+    write_adapters(found, ("x1",), "bottleneck")
+    (found / "broken.safetensors").write_bytes(b"no tensors")
+    (found / "notes.txt").write_text("a secret")
+    (found / "inner.safetensors").mkdir()
+    shutil.copy(found / "de.safetensors", tmp_path / "outside.safetensors")
+    return found
+
+
+@pytest.fixture
+def client(folder):
+    service = make_service(make_models(adapter_files()[:2]), adapters_dir=folder)  # de and es
+    with client_of(service) as client:
+        yield client
+
+
+def embed(client, model):
+    answer = client.post("/v1/embeddings", json={"model": model, "input": TEXT})
+    return answer.json()["data"][0]["embedding"] if answer.status_code == 200 else answer.json()["error"]["code"]
+
+
+def names(client):
+    return [row["id"] for row in client.get("/v1/models").json()["data"]]
+
+
+def test_an_adapter_is_loaded_used_and_unloaded(client):
+    assert embed(client, "tiny:cs") == "model_not_found"
+    loaded = client.post("/v1/load_adapter", json={"file": "cs.safetensors"})
+    assert loaded.status_code == 200
+    assert {"id": "tiny:cs", "adapter": "lora", "language": "cs"}.items() <= loaded.json().items()
+    assert names(client) == ["tiny", "tiny:de", "tiny:es", "tiny:cs"]
+    wanted = make_models(adapter_files(("de", "cs", "fr")))
+    (answer,) = wanted.embed([TextJob([TEXT], ["cs"])])
+    assert embed(client, "tiny:cs") == pytest.approx(answer.embeddings[0].tolist(), abs=1e-5)
+    assert embed(client, "tiny:de") == pytest.approx(expected([TEXT], ["de"])[0].tolist(), abs=1e-5)
+    gone = client.post("/v1/unload_adapter", json={"model": "tiny:cs"})
+    assert gone.json() == {"id": "tiny:cs", "object": "model", "deleted": True}
+    assert embed(client, "tiny:cs") == "model_not_found"
+    assert names(client) == ["tiny", "tiny:de", "tiny:es"]
+
+
+def test_one_of_another_spec_and_one_under_another_name(client):
+    assert client.post("/v1/load_adapter", json={"file": "x1.safetensors"}).json()["adapter"] == "bottleneck"
+    assert client.post("/v1/load_adapter", json={"file": "de.safetensors", "name": "de-AT"}).status_code == 200
+    assert names(client) == ["tiny", "tiny:de", "tiny:es", "tiny:x1", "tiny:de-AT"]
+    assert len(embed(client, "tiny:x1")) == len(embed(client, "tiny:de-AT")) == 8
+
+
+REFUSED = [
+    ({}, 400, "file: expected text, got null"),
+    ({"file": "sv.safetensors"}, 404, "in the folder of adapters (broken.safetensors, cs.safetensors, "),
+    ({"file": "cs"}, 404, "in the folder of adapters"),
+    ({"file": "notes.txt"}, 404, "in the folder of adapters"),
+    ({"file": "inner.safetensors"}, 404, "in the folder of adapters"),
+    ({"file": "../outside.safetensors"}, 404, "in the folder of adapters"),
+    ({"file": "./cs.safetensors"}, 404, "in the folder of adapters"),
+    ({"file": "cs.safetensors\0"}, 404, "in the folder of adapters"),
+    ({"file": ""}, 400, "file: expected text, got none"),
+    ({"file": "x" * 300}, 400, "file: expected at most 255 characters"),
+    ({"file": "de.safetensors"}, 400, "adapter 'de' is loaded already"),
+    ({"file": "broken.safetensors"}, 400, "adapter file broken.safetensors is damaged"),
+    ({"file": "cs.safetensors", "name": "a/b"}, 400, "name: expected letters, digits"),
+    ({"file": "cs.safetensors", "name": "a:b"}, 400, "name: expected letters, digits"),
+    ({"file": "cs.safetensors", "name": 3}, 400, "name: expected text, got a number"),
+    ({"path": "cs.safetensors"}, 400, 'unknown field "path"'),
+]
+
+
+@pytest.mark.parametrize(("document", "status", "said"), REFUSED, ids=[str(row[0])[:50] for row in REFUSED])
+def test_what_is_not_loaded(client, folder, document, status, said):
+    answer = client.post("/v1/load_adapter", json=document)
+    assert answer.status_code == status, answer.text
+    assert said in answer.json()["error"]["message"]
+    assert str(folder) not in answer.text
+    assert "secret" not in answer.text
+    assert names(client) == ["tiny", "tiny:de", "tiny:es"]
+
+
+def test_an_absolute_path_to_a_sound_file_is_refused_too(client, folder):
+    for path in (folder / "cs.safetensors", folder.parent / "outside.safetensors"):
+        assert client.post("/v1/load_adapter", json={"file": str(path)}).status_code == 404
+
+
+def test_no_file_is_opened_whose_name_comes_from_a_request(client, folder, monkeypatch):
+    opened = []
+    plain_open = os.open
+    monkeypatch.setattr(os, "open", lambda path, *rest, **more: opened.append(path) or plain_open(path, *rest, **more))
+    for name in ("../outside.safetensors", str(folder.parent / "outside.safetensors"), "sv.safetensors"):
+        client.post("/v1/load_adapter", json={"file": name})
+    assert opened == []
+    client.post("/v1/load_adapter", json={"file": "cs.safetensors"})
+    assert [os.fspath(path) for path in opened] == [str(folder / "cs.safetensors")]
+
+
+@pytest.mark.parametrize(
+    ("model", "status", "said"),
+    [("tiny", 400, "the plain tower, which stays"), ("tiny:sv", 404, "expected one of"), ("", 400, "expected text")],
+)
+def test_what_is_not_unloaded(client, model, status, said):
+    answer = client.post("/v1/unload_adapter", json={"model": model})
+    assert answer.status_code == status
+    assert said in answer.json()["error"]["message"]
+    assert len(names(client)) == 3

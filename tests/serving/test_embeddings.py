@@ -1,0 +1,133 @@
+"""POST /v1/embeddings and /v1/models, through the application."""
+
+import base64
+import io
+import struct
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from helpers.serving import LANGUAGES, client_of, data_uri, expected, make_models, make_service, picture
+from helpers.small_experiment import tiny_towers
+from helpers.tiny import sentences
+from PIL import Image
+
+from pecl.serving.limits import Limits
+from pecl.serving.service import Service
+
+TEXTS = sentences(4, seed=9)
+
+
+@pytest.fixture(scope="module")
+def client():
+    with client_of(make_service(limits=Limits(window=0))) as client:
+        yield client
+
+
+def post(client, **document):
+    answer = client.post("/v1/embeddings", json=document)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def vectors(document):
+    return torch.tensor([row["embedding"] for row in document["data"]])
+
+
+def close(found, wanted):
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
+
+
+def test_the_answer_has_openais_form(client):
+    document = post(client, model="tiny:cs", input=TEXTS[0])
+    (row,) = document.pop("data")
+    tokens = len(TEXTS[0]) + 2
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    assert document == {"object": "list", "model": "tiny:cs", "usage": usage}
+    assert (row["object"], row["index"], len(row["embedding"])) == ("embedding", 0, 8)
+    close(torch.tensor([row["embedding"]]), expected(TEXTS[:1], ["cs"]))
+    assert sum(x * x for x in row["embedding"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_language_for_each_input(client):
+    languages = ["de", "Japanese", "en", None]
+    close(
+        vectors(post(client, model="tiny", input=TEXTS, language=languages)), expected(TEXTS, ["de", "jp", None, None])
+    )
+    close(vectors(post(client, model="tiny", input=TEXTS, language="cs")), expected(TEXTS, ["cs"] * 4))
+    close(vectors(post(client, model="tiny", input=TEXTS)), expected(TEXTS, [None] * 4))
+    items = [{"text": TEXTS[0], "language": "fr"}, TEXTS[1]]
+    close(vectors(post(client, model="tiny", input=items, language="cs")), expected(TEXTS[:2], ["fr", "cs"]))
+    close(vectors(post(client, model="tiny:cs", input=TEXTS, language="cs")), expected(TEXTS, ["cs"] * 4))
+
+
+def test_base64_is_float32_lowest_byte_first(client):
+    plain = vectors(post(client, model="tiny:de", input=TEXTS))
+    coded = post(client, model="tiny:de", input=TEXTS, encoding_format="base64", dimensions=8, user="me")
+    for row, wanted in zip(coded["data"], plain.tolist(), strict=True):
+        assert struct.unpack("<8f", base64.b64decode(row["embedding"])) == pytest.approx(wanted, abs=1e-6)
+
+
+def test_pictures_and_texts_keep_their_places(client):
+    red, blue = picture((250, 0, 0)), picture((0, 0, 250), format="JPEG")
+    inputs = [data_uri(red), TEXTS[0], {"image": data_uri(blue, "image/jpeg")}, TEXTS[1]]
+    document = post(client, model="tiny", input=inputs, language="cs")
+    found = vectors(document)
+    close(found[[1, 3]], expected(TEXTS[:2], ["cs", "cs"]))
+    tower = tiny_towers().image
+    close(found[:1], tower.encode_image(Image.new("RGB", (6, 6), (250, 0, 0)), normalize=True))
+    assert document["usage"]["prompt_tokens"] == sum(len(text) + 2 for text in TEXTS[:2])
+    assert (found[0] - found[2]).norm() > 0.1
+
+
+def test_a_photograph_is_turned_as_its_exif_says(client):
+    upright = Image.new("RGB", (8, 4), "white")
+    upright.paste((200, 0, 0), (0, 0, 4, 4))
+    turned = upright.transpose(Image.Transpose.ROTATE_90)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    out = io.BytesIO()
+    turned.save(out, "PNG", exif=exif)
+    wanted = tiny_towers().image.encode_image(upright, normalize=True)
+    close(vectors(post(client, model="tiny", input=data_uri(out.getvalue()))), wanted)
+
+
+def test_models_are_listed_and_shown(client):
+    listed = client.get("/v1/models").json()
+    assert listed["object"] == "list"
+    assert [row["id"] for row in listed["data"]] == ["tiny", *(f"tiny:{language}" for language in LANGUAGES)]
+    assert [row["adapter"] for row in listed["data"]] == [None, *["lora"] * 12]
+    one = client.get("/v1/models/tiny:cs").json()
+    assert one == next(row for row in listed["data"] if row["id"] == "tiny:cs")
+    assert {"object": "model", "owned_by": "pecl", "language": "cs", "tower": "tiny-xlm-roberta"}.items() <= one.items()
+    assert client.get("/v1/models/tiny:sv").status_code == 404
+
+
+def test_health_and_metrics(client):
+    assert client.get("/health").json() == {"status": "ok", "adapters": 12}
+    post(client, model="tiny", input=TEXTS, language=["de", "cs", "de", None])
+    lines = client.get("/metrics").text.splitlines()
+    values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    assert float(values['pecl_requests_total{endpoint="embeddings",status="200"}']) >= 1
+    assert float(values["pecl_adapters"]) == 12
+    assert float(values["pecl_waiting_texts"]) == 0
+    assert float(values["pecl_tokens_total"]) > 0
+
+
+def test_requests_that_arrive_together_are_one_mixed_pass():
+    service = make_service(limits=Limits(window=0.2))
+    with client_of(service) as client, ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda code: post(client, model=f"tiny:{code}", input=TEXTS[0]), LANGUAGES))
+        close(torch.cat([vectors(answer) for answer in answers]), expected([TEXTS[0]] * 12, LANGUAGES))
+        lines = client.get("/metrics").text.splitlines()
+    values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    assert float(values['pecl_pass_requests_count{kind="text"}']) == 1
+    assert float(values['pecl_pass_requests_sum{kind="text"}']) == 12
+    assert float(values["pecl_pass_languages_sum"]) == 12
+
+
+def test_a_server_of_texts_alone_says_so():
+    with client_of(Service(make_models())) as client:
+        answer = client.post("/v1/embeddings", json={"model": "tiny", "input": data_uri(picture())})
+        assert answer.status_code == 400
+        assert "no image tower" in answer.json()["error"]["message"]

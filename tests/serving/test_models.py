@@ -1,0 +1,146 @@
+"""Models: banks by spec on towers that share their weights; each job is answered by itself."""
+
+import dataclasses
+
+import pytest
+import torch
+from helpers.serving import LANGUAGES, adapter_files, expected, make_models, plain_tower
+from helpers.tiny import sentences
+
+from pecl.errors import ConfigError, NotFiniteError, WeightsError
+from pecl.serving.models import Models, TextJob
+from pecl.serving.refusals import Refusal
+
+TEXTS = sentences(14, seed=5)
+ADAPTERS = [*LANGUAGES, None, "cs"]
+
+
+@pytest.fixture
+def models():
+    return make_models()
+
+
+def embed(models, texts, adapters, **options):
+    (answer,) = models.embed([TextJob(texts, adapters, **options)])
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def test_a_mixed_pass_gives_what_each_adapter_gives_alone(models):
+    answer = embed(models, TEXTS, ADAPTERS)
+    torch.testing.assert_close(answer.embeddings, expected(TEXTS, ADAPTERS), rtol=0, atol=1e-5)
+    assert answer.tokens == sum(len(text) + 2 for text in TEXTS)  # a token a byte, and the two ends
+    same = embed(models, [TEXTS[0]] * 13, ADAPTERS[:13]).embeddings
+    distances = torch.cdist(same, same) + torch.eye(13)
+    assert distances.min() > 1e-3  # every language is another
+
+
+def test_jobs_of_one_pass_get_their_own_rows(models):
+    jobs = [TextJob([TEXTS[i], TEXTS[i + 1]], [LANGUAGES[i], None]) for i in range(6)]
+    answers = models.embed(jobs)
+    for job, answer in zip(jobs, answers, strict=True):
+        torch.testing.assert_close(answer.embeddings, expected(job.texts, job.adapters), rtol=0, atol=1e-5)
+
+
+def test_adapters_of_other_specs_have_banks_of_their_own_and_the_same_weights(models):
+    more = [*adapter_files(("x1", "x2"), "bottleneck"), *adapter_files(("x3",), "lora:r=2")]
+    before = embed(models, TEXTS, ADAPTERS).embeddings
+    for file in more:
+        models.add(file)
+    assert [len(bank) for bank in models._banks] == [12, 2, 1]
+    torch.testing.assert_close(embed(models, TEXTS, ADAPTERS).embeddings, before, rtol=0, atol=1e-6)
+    mixed = embed(models, TEXTS[:5], ["x1", "de", None, "x3", "x2"]).embeddings
+    for place, name in enumerate(["x1", "de", None, "x3", "x2"]):
+        alone = embed(models, [TEXTS[place]], [name]).embeddings[0]
+        torch.testing.assert_close(mixed[place], alone, rtol=0, atol=1e-5)
+    kept = {tensor.data_ptr() for tensor in models.tower.parameters()}
+    for bank in models._banks:
+        own = {id(parameter) for parameter in bank.adapter.parameters()}
+        frozen = {tensor.data_ptr() for tensor in bank.tower.parameters() if id(tensor) not in own}
+        assert frozen == kept
+
+
+def test_the_plain_tower_stays_plain(models):
+    alone = plain_tower().encode_text(TEXTS, normalize=True)
+    torch.testing.assert_close(embed(models, TEXTS, [None] * 14).embeddings, alone, rtol=0, atol=1e-6)
+    assert models.tower.adapter is None
+
+
+def test_an_adapter_that_goes_leaves_the_others_be(models):
+    before = embed(models, TEXTS[:2], ["cs", "zh"]).embeddings
+    models.remove("ko")
+    models.remove("de")
+    torch.testing.assert_close(embed(models, TEXTS[:2], ["cs", "zh"]).embeddings, before, rtol=0, atol=1e-6)
+    assert models.adapters == [language for language in LANGUAGES if language not in ("ko", "de")]
+    with pytest.raises(Refusal, match=r"expected an adapter that is loaded \(es, .*got 'de'"):
+        embed(models, ["a"], ["de"])
+    with pytest.raises(ConfigError, match="got 'de'"):
+        models.remove("de")
+
+
+def test_the_last_of_a_spec_takes_its_bank_along():
+    models = make_models(adapter_files(("de",)))
+    models.remove("de")
+    assert (models.adapters, models._banks) == ([], [])
+    models.add(adapter_files(("cs",), "bottleneck")[0])
+    assert models.names == ["tiny", "tiny:cs"]
+
+
+def test_a_job_that_cannot_be_done_fails_alone(models):
+    long = "a" * 200
+    jobs = [TextJob([TEXTS[0]], ["de"]), TextJob(["b", long], ["de", "de"]), TextJob([TEXTS[1]], ["gone"])]
+    sound, cut, gone = models.embed(jobs)
+    torch.testing.assert_close(sound.embeddings, expected(TEXTS[:1], ["de"]), rtol=0, atol=1e-5)
+    assert str(cut) == "input: text 1 has 202 tokens, the tower reads 128: shorten it, or send truncate: true"
+    assert (gone.status, gone.code) == (404, "model_not_found")
+    assert embed(models, [long], ["de"], truncate=True).tokens == 128
+
+
+def test_a_damaged_adapter_is_named_and_spoils_no_other(models):
+    (file,) = adapter_files(("bad",))
+    models.add(dataclasses.replace(file, state={k: torch.full_like(v, torch.nan) for k, v in file.state.items()}))
+    damaged, sound = models.embed([TextJob(["a"], ["bad"]), TextJob([TEXTS[0]], ["cs"])])
+    assert isinstance(damaged, NotFiniteError)
+    assert "adapters used: bad" in str(damaged)
+    torch.testing.assert_close(sound.embeddings, expected(TEXTS[:1], ["cs"]), rtol=0, atol=1e-5)
+
+
+def test_what_is_not_added(models):
+    (file,) = adapter_files(("de",))
+    with pytest.raises(ConfigError, match="'de' is loaded already"):
+        models.add(file)
+    with pytest.raises(ConfigError, match="does not say which language it is for"):
+        models.add(dataclasses.replace(file, language=None))
+    with pytest.raises(WeightsError, match="trained on another text tower"):
+        models.add(dataclasses.replace(file, fingerprint="0" * 64), "de2")
+    with pytest.raises(WeightsError, match="lacks"):
+        models.add(dataclasses.replace(file, state={}), "de2")
+    assert models.adapters == list(LANGUAGES)
+
+
+@pytest.mark.parametrize(
+    ("language", "adapter"),
+    [("cs", "cs"), ("Czech", "cs"), ("CS", "cs"), ("ja", "jp"), ("ces_Latn", "cs"), ("nl", "nl"), ("en", None)],
+)
+def test_a_language_is_known_by_all_its_names(models, language, adapter):
+    assert models.adapter_for(language) == adapter
+
+
+def test_english_with_an_adapter_of_its_own_uses_it():
+    models = make_models(adapter_files(("en",)))
+    assert models.adapter_for("English") == "en"
+
+
+@pytest.mark.parametrize("language", ["sv", "klingon", "x" * 5000, "../cs", ""])
+def test_a_language_without_an_adapter_is_refused(models, language):
+    with pytest.raises(Refusal, match=r"language: expected an adapter that is loaded \(de, es, .*\), got '"):
+        models.adapter_for(language)
+
+
+def test_models_without_adapters_say_so():
+    models = Models("tiny", plain_tower())
+    with pytest.raises(Refusal, match="none yet"):
+        models.adapter_for("de")
+    with pytest.raises(Refusal, match="model: expected one of tiny, got 'tiny:de'; did you mean 'tiny'"):
+        models.adapter_of("tiny:de")

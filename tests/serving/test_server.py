@@ -1,0 +1,239 @@
+"""A real server on the loopback: the openai client, many clients at once, and a stop that loses nothing."""
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import openai
+import pytest
+import torch
+from helpers.loopback import without_proxies
+from helpers.project import ROOT
+from helpers.serving import LANGUAGES, data_uri, expected, make_service, picture, running
+from helpers.small_experiment import tiny_towers
+from helpers.tiny import sentences
+from helpers.waiting import wait_until
+from PIL import Image
+
+from pecl.errors import ConfigError
+from pecl.serving.limits import Limits
+from pecl.serving.server import open_socket
+
+CLIENTS = 64
+
+
+def head_of(length):
+    """The head of a request whose body has so many bytes."""
+    lines = ("POST /v1/embeddings HTTP/1.1", "host: localhost", "content-type: application/json")
+    return "\r\n".join([*lines, f"content-length: {length}", "", ""]).encode()
+
+
+@pytest.fixture(autouse=True)
+def _loopback(monkeypatch):
+    without_proxies(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def address():
+    with running(make_service()) as address:
+        yield address
+
+
+@pytest.fixture
+def client(address):
+    with openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as client:
+        yield client
+
+
+def test_the_openai_client_embeds_and_lists(client):
+    texts = sentences(3, seed=1)
+    answer = client.embeddings.create(model="tiny:cs", input=texts)  # the client asks for base64 by itself
+    found = torch.tensor([row.embedding for row in answer.data])
+    torch.testing.assert_close(found, expected(texts, ["cs"] * 3), rtol=0, atol=1e-5)
+    assert answer.usage.total_tokens == sum(len(text) + 2 for text in texts)
+    assert [model.id for model in client.models.list()][:2] == ["tiny", "tiny:de"]
+    assert client.models.retrieve("tiny:cs").id == "tiny:cs"
+
+
+def test_the_openai_client_tells_languages_and_sends_pictures(client):
+    texts = sentences(2, seed=2)
+    answer = client.embeddings.create(
+        model="tiny",
+        input=[*texts, data_uri(picture((9, 200, 9)))],
+        encoding_format="float",
+        extra_body={"language": ["de", "fr", None]},
+    )
+    found = torch.tensor([row.embedding for row in answer.data])
+    torch.testing.assert_close(found[:2], expected(texts, ["de", "fr"]), rtol=0, atol=1e-5)
+    wanted = tiny_towers().image.encode_image(Image.new("RGB", (6, 6), (9, 200, 9)), normalize=True)
+    torch.testing.assert_close(found[2:], wanted, rtol=0, atol=1e-5)
+
+
+def test_the_openai_client_understands_refusals(client):
+    with pytest.raises(openai.NotFoundError, match="did you mean 'tiny:cs'") as refused:
+        client.embeddings.create(model="tinny:cs", input="a")
+    assert refused.value.code == "model_not_found"
+    with pytest.raises(openai.BadRequestError, match="dimensions: expected 8"):
+        client.embeddings.create(model="tiny:cs", input="a", dimensions=3)
+
+
+def test_64_clients_in_12_languages_get_what_each_gets_alone(address):
+    """Each of 64 threads sends 4 requests of 1 to 3 texts, each text in a language of its own."""
+    texts = sentences(40, seed=3)
+    alone = {language: expected(texts, [language] * len(texts)) for language in LANGUAGES}
+    start = threading.Barrier(CLIENTS)
+
+    def talk(number):
+        draw = random.Random(number)
+        with httpx.Client(base_url=address, timeout=60) as client:
+            start.wait(30)
+            for _ in range(4):
+                places = draw.sample(range(len(texts)), draw.randint(1, 3))
+                languages = draw.choices(LANGUAGES, k=len(places))
+                document = {"model": "tiny", "input": [texts[i] for i in places], "language": languages}
+                answer = client.post("/v1/embeddings", json=document)
+                assert answer.status_code == 200, answer.text
+                found = torch.tensor([row["embedding"] for row in answer.json()["data"]])
+                wanted = torch.stack([alone[code][i] for code, i in zip(languages, places, strict=True)])
+                torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
+        return True
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        assert list(pool.map(talk, range(CLIENTS))) == [True] * CLIENTS
+    values = httpx.get(f"{address}/metrics").text
+    passes, requests = (
+        next(float(line.split()[1]) for line in values.splitlines() if line.startswith(f"pecl_pass_requests_{what}"))
+        for what in ('count{kind="text"}', 'sum{kind="text"}')
+    )
+    assert requests / passes > 2  # requests were computed together
+
+
+def test_too_many_at_once_are_refused_and_the_others_answered():
+    service = make_service(limits=Limits(texts=4, pictures=4, waiting=4, together=4))
+    gate = threading.Event()
+    embed = service.models.embed
+    service.models.embed = lambda jobs: gate.wait(10) and embed(jobs)
+    with running(service) as address, ThreadPoolExecutor(20) as pool, httpx.Client(base_url=address) as client:
+        document = {"model": "tiny:cs", "input": ["a", "b"]}
+        ask = [pool.submit(client.post, "/v1/embeddings", json=document, timeout=30) for _ in range(20)]
+        # A pass of 2 or 4 texts is being computed, and 4 texts wait; the others are refused.
+        wait_until(lambda: sum(one.done() for one in ask) >= 16, 20, "the refusals")
+        assert client.get("/health").status_code == 200  # it answers while it computes
+        gate.set()
+        answers = [one.result() for one in ask]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert len(refused) in (16, 17)
+    assert [answer.status_code for answer in answers].count(200) == 20 - len(refused)
+    for answer in refused:
+        assert answer.headers["retry-after"] == "1"
+        assert answer.json()["error"]["type"] == "rate_limit_error"
+
+
+def test_a_body_that_does_not_come_is_given_up_and_keeps_nobody_waiting():
+    service = make_service(limits=Limits(patience=0.3))
+    with running(service) as address, socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2]))) as slow:
+        slow.sendall(head_of(100) + b"{")
+        assert httpx.get(f"{address}/health").status_code == 200
+        slow.settimeout(10)
+        status, document = read(slow)
+    assert (status, document["error"]["message"]) == (408, "body: expected it within 0.3 seconds, got a part")
+
+
+def test_more_requests_than_may_be_open_are_refused():
+    service = make_service(limits=Limits(open_requests=2, patience=5))
+    with running(service) as address:
+        port = int(address.rpartition(":")[2])
+        slow = [socket.create_connection(("127.0.0.1", port)) for _ in range(2)]
+        for one in slow:
+            one.sendall(head_of(9))
+        answer = wait_until(
+            lambda: (found := httpx.get(f"{address}/health")).status_code == 429 and found, 5, "the refusal"
+        )
+        assert answer.json()["error"]["code"] == "too_many_requests"
+        for one in slow:
+            one.close()
+        wait_until(lambda: httpx.get(f"{address}/health").status_code == 200, 5, "room for others")
+
+
+def test_a_port_that_is_taken_or_no_port_at_all():
+    with open_socket("127.0.0.1", 0) as taken:
+        taken.listen()
+        with pytest.raises(ConfigError, match=r'cannot listen on "127.0.0.1" port \d+: Address already in use'):
+            open_socket("127.0.0.1", taken.getsockname()[1])
+    for host in ("no.such.host.invalid", "..", "x" * 300):
+        with pytest.raises(ConfigError, match="cannot listen on"):
+            open_socket(host, 0)
+
+
+SLOW = """
+import sys, time
+sys.path[:0] = [{root!r}, {tests!r}]
+from helpers.serving import make_service
+from pecl.serving.limits import Limits
+from pecl.serving.server import open_socket, serve
+service = make_service(limits=Limits(together=8))
+embed = service.models.embed
+service.models.embed = lambda jobs: time.sleep(0.4) or embed(jobs)
+with open_socket("127.0.0.1", 0) as listening:
+    print(listening.getsockname()[1], flush=True)
+    serve(service, listening, "127.0.0.1")
+print("stopped", flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+def test_a_signal_loses_no_request(number):
+    """40 requests are sent, 5 passes' worth; the signal comes while the first are computed, some still on their way."""
+    source = SLOW.format(root=str(ROOT), tests=str(ROOT / "tests"))
+    server = subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, text=True, env=os.environ)
+    try:
+        port = int(server.stdout.readline())
+        address = f"http://127.0.0.1:{port}"
+        wait_until(lambda: answers(address), 30, "the server's start")
+        texts = sentences(40, seed=6)
+        languages = [LANGUAGES[i % 12] for i in range(40)]
+        sockets = [send(port, text, language) for text, language in zip(texts, languages, strict=True)]
+        server.send_signal(number)  # at once: most are still in the system's hands
+        received = [read(one) for one in sockets]
+        assert server.wait(30) == 0
+        assert server.stdout.read() == "stopped\n"
+    finally:
+        server.kill()
+    assert [status for status, _ in received] == [200] * 40
+    found = torch.tensor([document["data"][0]["embedding"] for _, document in received])
+    torch.testing.assert_close(found, expected(texts, languages), rtol=0, atol=1e-5)
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{address}/health")
+
+
+def answers(address):
+    try:
+        return httpx.get(f"{address}/health").status_code == 200
+    except httpx.ConnectError:
+        return False
+
+
+def send(port, text, language):
+    """Send a request over a connection of its own, and return that; nothing of the answer is read."""
+    body = json.dumps({"model": "tiny", "input": text, "language": language}).encode()
+    one = socket.create_connection(("127.0.0.1", port), timeout=60)
+    one.sendall(head_of(len(body)) + body)
+    return one
+
+
+def read(one):
+    """Return status and document of the answer, which ends with its connection."""
+    parts = []
+    with one:
+        while part := one.recv(65536):
+            parts.append(part)
+    head, _, body = b"".join(parts).partition(b"\r\n\r\n")
+    assert b"connection: close" in head.lower()
+    return int(head.split()[1]), json.loads(body)
