@@ -23,12 +23,13 @@ _ROUTES = {
     "method2": RouteLook("#009E73", "D"),
     "method3": RouteLook("#D55E00", "v"),
 }
-_ON_TEXT = RouteLook("#CC79A7", "P")  # a route that was trained on text of its own, not on pairs
+_TEXT = RouteLook("#CC79A7", "P")
+ON_TEXT = "text"  # any route that was trained on text of its own, not on pairs
 
 
 def route_look(name: str) -> RouteLook:
     """Return the look of a route as `best_of_routes` names it: `method1`, or `method1, flickr30k200`."""
-    return _ROUTES.get(name, _ON_TEXT)
+    return _ROUTES.get(name, _TEXT)
 
 
 def route_label(name: str) -> str:

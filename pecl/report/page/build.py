@@ -13,12 +13,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pecl.files import check_writable, write_text
+from pecl.report.colours import ON_TEXT, route_look
 from pecl.report.page.gallery import Gallery, make_gallery
 from pecl.report.page.tables import SortableTable, runs_table, software_table, sortable
 from pecl.report.plots import Drawing, Plot
 from pecl.report.tables import Report
 from pecl.report.tables.layout import laid_out
 from pecl.results.result import Result
+from pecl.routes import ROUTES
 
 FILE = "index.html"
 _PIXELS = 130  # of an inch of a plot: letters of 8 points are then as large as the page's
@@ -59,6 +61,7 @@ def build_page(results: Sequence[Result], report: Report, drawing: Drawing, gall
         loader=PackageLoader("pecl.report.page", "static"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     style, script = ((_STATIC / name).read_text("utf-8") for name in ("page.css", "page.js"))
+    style += _route_style()
     return environment.get_template("page.html").render(
         style=Markup(style),
         script=Markup(script),
@@ -66,6 +69,7 @@ def build_page(results: Sequence[Result], report: Report, drawing: Drawing, gall
         runs=len(results),
         complete=sum(result.status == "complete" for result in results),
         datasets=sorted({result.config.dataset for result in results}),
+        routes=list(ROUTES),
         sections=_sections(report),
         left_out=report.left_out,
         plots=[(plot, _svg(plot), round(plot.figure.get_figwidth() * _PIXELS)) for plot in drawing.plots],
@@ -85,6 +89,13 @@ def _sections(report: Report) -> list[tuple[tuple[str, str], list[SortableTable]
         note = "; ".join(filter(None, [layout.said, table.brief_note]))
         found.setdefault(table.heading(), []).append(sortable(table.title, layout.frame, note))
     return list(found.items())
+
+
+def _route_style() -> str:
+    """Return the rules that give each route the colour that it has in plots."""
+    return "".join(
+        f".route-{name}::before {{ background: {route_look(name).colour}; }}\n" for name in (*ROUTES, ON_TEXT)
+    )
 
 
 def _hash(text: str) -> str:

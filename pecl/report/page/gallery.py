@@ -11,11 +11,13 @@ from tqdm import tqdm
 
 from pecl.errors import require
 from pecl.languages import language_name
+from pecl.report.colours import ON_TEXT
 from pecl.report.page.choice import choose, count_changes
 from pecl.report.page.gallery_runs import GalleryRun, find_gallery_runs
 from pecl.report.page.pictures import Pictures
 from pecl.report.tables import BEST
 from pecl.results.result import Result
+from pecl.routes import ROUTES
 
 MAX_PICTURES = 1500  # about 8 MB; more than these make a page slow
 ISO_639 = {"jp": "ja"}  # a data set's code -> what the attribute lang asks for
@@ -87,6 +89,7 @@ def _group(run: GalleryRun, limit: int, pictures: Pictures) -> dict[str, Any]:
         "label": f"{run.route}, {result.adapter.spec} ({data.dataset}, gallery "
         f"{result.data.gallery.size:,} {'English captions' if texts else 'images'})",
         "run": result.run_id,
+        "look": run.route if run.route in ROUTES else ON_TEXT,
         "captions": len(before),
         "counts": count_changes(before, after),
         "texts": {item: data.english[item] for item in items} if texts else None,

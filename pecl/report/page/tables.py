@@ -97,7 +97,8 @@ def software_table(results: Sequence[Result]) -> SortableTable:
                 **asdict(software.machine),
             }
         )
-    return sortable("Versions", pd.DataFrame(rows).fillna("-"))
+    found = pd.DataFrame(rows).fillna("-")
+    return sortable("Versions", found.loc[:, (found != "-").any()])
 
 
 def software_numbers(results: Sequence[Result]) -> list[int]:

@@ -7,6 +7,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
+from pecl.report.colours import route_look
 from pecl.report.page import write_page
 from pecl.report.plots import draw_plots
 from pecl.report.tables import report
@@ -184,3 +185,49 @@ def test_dark_is_respected(page):
 
     assert background("light") == "rgb(253, 253, 252)"
     assert background("dark") == "rgb(22, 24, 27)"
+
+
+def test_what_was_retrieved_comes_first_and_gains_before_losses(page):
+    sections = [section.get_attribute("id") for section in page.find_elements(By.CSS_SELECTOR, "main > section")]
+    assert sections == ["gallery", "tables", "plots", "commands", "versions"]
+    kinds = [card.get_attribute("class").split()[-1] for card in cards(page)]
+    assert kinds == sorted(kinds, key=["gained", "lost", "unchanged"].index)
+    assert len(set(kinds)) > 1
+
+
+def test_keys_go_from_caption_to_caption_and_to_the_search(page):
+    for key, place in (("j", 0), ("j", 1), ("k", 0), ("k", 0)):
+        page.switch_to.active_element.send_keys(key)
+        assert page.switch_to.active_element == cards(page)[place]
+    page.switch_to.active_element.send_keys("/")
+    assert page.switch_to.active_element.get_attribute("id") == "search"
+    page.switch_to.active_element.send_keys("j")  # a letter of what is searched for
+    assert page.find_element(By.ID, "search").get_attribute("value") == "j"
+
+
+def test_no_table_has_a_column_of_blanks(page):
+    blank = page.execute_script(
+        "return [...document.querySelectorAll('table')].flatMap((table) => [...table.tHead.rows[0].cells].map((_, i) =>"
+        " [...table.tBodies[0].rows].every((row) => ['', '-'].includes(row.cells[i].textContent.trim()))))"
+    )
+    assert blank
+    assert not any(blank)
+
+
+def test_a_route_has_the_colour_that_it_has_in_plots(page):
+    page.execute_script("document.querySelector('.route-method1').scrollIntoView()")
+    colour = page.execute_script(
+        "return getComputedStyle(document.querySelector('.route-method1'), '::before').backgroundColor"
+    )
+    wanted = route_look("method1").colour
+    assert colour == f"rgb({', '.join(str(int(wanted[i : i + 2], 16)) for i in (1, 3, 5))})"
+
+
+def test_small_screens_have_targets_large_enough_for_a_finger(browser, page):
+    browser.set_window_size(390, 800)
+    heights = page.execute_script(
+        "return [...document.querySelectorAll('.filters button, .controls select')].map((one) => one.offsetHeight)"
+    )
+    browser.set_window_size(1280, 900)
+    assert heights
+    assert min(heights) >= 32

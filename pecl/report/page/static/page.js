@@ -50,6 +50,8 @@ function gallery(data) {
     return after ? "gained" : "lost";
   }
 
+  const order = (card) => ["gained", "lost", "unchanged"].indexOf(change(card));
+
   function item(group, which, right, place) {
     const box = element("div", { class: right ? "item right" : "item" });
     const said = right ? `place ${place}, the right one` : `place ${place}`;
@@ -76,7 +78,7 @@ function gallery(data) {
       const said = "the picture that the caption was written for";
       head.append(element("div", { class: "item" }, element("img", { src: data.pictures[card.wanted], alt: said, title: said })));
     }
-    return element("article", { class: `card ${kind}` }, head,
+    return element("article", { class: `card ${kind}`, tabindex: "0" }, head,
       row(group, "zero-shot", card.before, card.wanted), row(group, "trained", card.after, card.wanted));
   }
 
@@ -87,7 +89,9 @@ function gallery(data) {
     const words = $("search").value.trim().toLowerCase();
     const matching = group.cards.filter((card) => (shown === "all" || change(card) === shown) &&
       [card.caption, card.english, card.query || ""].some((text) => text.toLowerCase().includes(words)));
+    matching.sort((a, b) => order(a) - order(b)); // stable: within a kind as the captions come
     $("cards").replaceChildren(...matching.map((card) => cardElement(group, card)));
+    $("status").className = `route route-${group.look}`;
     const k = $("found").value;
     const all = group.counts[k];
     $("status").textContent = `${matching.length} of ${group.cards.length} captions here. Of all ${group.captions} test captions, at R@${k}: ` +
@@ -113,6 +117,16 @@ function gallery(data) {
     buttons.forEach((one) => one.setAttribute("aria-pressed", String(one === button)));
     draw();
   }));
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
+    const cards = [...$("cards").children];
+    const now = cards.indexOf(document.activeElement);
+    const next = { j: now + 1, k: Math.max(now - 1, 0) }[event.key];
+    if (event.key === "/") $("search").focus();
+    else if (next !== undefined && cards[next]) cards[next].focus();
+    else return;
+    event.preventDefault();
+  });
   routes();
 }
 
