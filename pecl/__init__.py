@@ -28,6 +28,7 @@ _PUBLIC = {
     "RetrievalMetrics": "pecl.retrieval.ranks",
     "TranslationRoute": "pecl.routes",
     "attach": "pecl.adapters.adapter",
+    "distil": "pecl.experiment.distil",
     "evaluate": "pecl.experiment.run",
     "few_shot_split": "pecl.data.splits",
     "load_dataset": "pecl.data.registry",
@@ -64,6 +65,7 @@ if TYPE_CHECKING:  # the same names for editors and type checkers, which do not 
     from pecl.encoders.towers import load_image_encoder as load_image_encoder
     from pecl.encoders.towers import load_text_encoder as load_text_encoder
     from pecl.encoders.towers import load_towers as load_towers
+    from pecl.experiment.distil import distil as distil
     from pecl.experiment.run import evaluate as evaluate
     from pecl.experiment.run import train as train
     from pecl.experiment.run import train_fleet as train_fleet

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, fields
 from enum import Flag, auto
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,12 @@ ALIGNMENTS = Registry(
         "contrastive": "pecl.training.losses:contrastive",
         "contrastive_with_image": "pecl.training.losses:contrastive_with_image",
         "cosine_mse": "pecl.training.losses:cosine_mse",
+        "cosine": "pecl.training.losses:cosine",
+        "gram": "pecl.training.losses:gram",
+        "match": "pecl.training.losses:match",
     },
 )
+WITH_BANK = ("match",)  # alignments that compare with a bank of frozen anchors
 ENGINES = Registry(
     "engine",  # what puts an adapter on a tower, one slot a seed: attach(tower, configs, seeds)
     {"pecl": "pecl.adapters.adapter:attach", "opendelta": "pecl.adapters.engines:attach_with_opendelta"},
@@ -49,6 +54,9 @@ TRAIN_ON = Registry(
     },
 )
 ANCHORS = ("student", "frozen")
+SOLVERS = ("gradient", "closed-form")
+CHOOSE = ("validation", "text", "last")
+OVERLAPS = ("refuse", "drop", "allow")
 GALLERIES = ("images", "english")
 _MAX_SEED = 2**62  # torch takes less than 2 ** 64, and each step adds to it
 
@@ -128,6 +136,33 @@ class ExperimentConfig:
     train_size: int | None = _option(
         None, "number of translated captions to train on (default: all)", Role.INPUT, low=1
     )
+    text: str | None = _option(
+        None,
+        "translated text to train on, joined by commas: names as of --train-on, tables with two columns, or two "
+        "aligned files a.en=a.cs; each with @WEIGHT, the share of its pairs that is used",
+        Role.INPUT | Role.COMMAS,
+        unless_default=True,
+    )
+    clean: bool = _option(
+        False,
+        "drop pairs of the training text that have an empty side or repeat another",
+        Role.INPUT,
+        unless_default=True,
+    )
+    overlap: str = _option(
+        "refuse",
+        "pairs of the training text that are in the test part: refuse, drop or allow",
+        Role.INPUT,
+        choices=OVERLAPS,
+        unless_default=True,
+    )
+    held_out: int | None = _option(
+        None,
+        "pairs of the training text that are held out, to choose by (default: 1000, at most a tenth)",
+        Role.INPUT,
+        low=1,
+        unless_default=True,
+    )
     adapter: str = _option("lora", "kind of adapter and its options, see `pecl adapters list`", Role.COMMAS)
     engine: str = _option(
         "pecl",
@@ -137,10 +172,11 @@ class ExperimentConfig:
     rank: int | None = _option(None, "rank of LoRA (default: the adapter's own, 8)", Role.ROW, low=1)
     alignment: str = _option(
         "mse",
-        "alignment of query and anchor; several are joined by +: mse+contrastive",
+        "alignment of query and anchor; several are joined by +, each with a weight if wanted: mse+match:0.1",
         _LOSS | Role.ANCHOR,
         choices=ALIGNMENTS,
         joined=True,
+        weighted=True,
     )
     alignment_weight: float = _option(0.03, "weight of the alignment, lambda", _LOSS | Role.ANCHOR, low=0.0)
     image_weight: float = _option(
@@ -152,7 +188,46 @@ class ExperimentConfig:
         _LOSS | Role.ANCHOR,
         choices=ANCHORS,
     )
-    lr: float = _option(1e-4, "learning rate at the first step", _LOSS, low=0.0)
+    lr: float = _option(1e-4, "learning rate at the first step, or behind the warm-up", _LOSS, low=0.0)
+    solver: str = _option(
+        "gradient",
+        "how it is trained, in this order: gradient, closed-form (the head alone, by ridge regression), or several "
+        "joined by +",
+        Role.SEARCHED | Role.INPUT,
+        choices=SOLVERS,
+        joined=True,
+        unless_default=True,
+    )
+    start: str | None = _option(
+        None,
+        "adapter file to start from, of a related language (default: the kind's own initial values)",
+        Role.SEARCHED | Role.COMMAS,
+        unless_default=True,
+    )
+    warmup: int = _option(0, "steps in which the learning rate rises from 0", Role.SEARCHED, low=0, unless_default=True)
+    ema: float = _option(
+        0.0,
+        "decay of the moving average of the weights, such as 0.99; 0 for the weights themselves",
+        Role.SEARCHED,
+        low=0.0,
+        high=0.9999,
+        unless_default=True,
+    )
+    choose: str = _option(
+        "validation",
+        "weights are chosen by recall on the validation part, by text-to-text recall on held-out pairs (text), or "
+        "are the last",
+        Role.SEARCHED | Role.INPUT,
+        choices=CHOOSE,
+        unless_default=True,
+    )
+    patience: int | None = _option(
+        None,
+        "validations without a better score after which training ends (default: it does not)",
+        Role.SEARCHED,
+        low=1,
+        unless_default=True,
+    )
     shots: int | None = _option(
         50,
         "pairs for training, and as many for validation; of data published in parts, of the training part: or all",
@@ -218,6 +293,8 @@ class ExperimentConfig:
             object.__setattr__(self, "language", self._code(str(self.language)))
         except ConfigError as error:
             problems.append(f"language: {error}")
+        if isinstance(self.solver, str) and all(name in SOLVERS for name in self.solvers):
+            problems += self._check_solver()
         if isinstance(self.joint, str):
             problems += self._check_joint()
         if problems:
@@ -227,6 +304,11 @@ class ExperimentConfig:
     def _code(self, text: str) -> str:
         """Return the code of a language; in a table of captions it may be any."""
         return any_language_code(text) if is_path(str(self.dataset)) else language_code(text)
+
+    def _check_solver(self) -> list[str]:
+        if self.solvers.count("gradient") <= 1 and all(a != b for a, b in pairwise(self.solvers)):
+            return []
+        return [f'solver: expected gradient once, and closed-form before and after it at most, got "{self.solver}"']
 
     def _check_joint(self) -> list[str]:
         try:
@@ -246,7 +328,22 @@ class ExperimentConfig:
     @property
     def alignments(self) -> tuple[str, ...]:
         """Names of the alignments, whose losses are added."""
-        return tuple(str(self.alignment).split("+"))
+        return tuple(term.partition(":")[0] for term in str(self.alignment).split("+"))
+
+    @property
+    def alignment_weights(self) -> tuple[float, ...]:
+        """Weight of each alignment within their sum."""
+        return tuple(float(term.partition(":")[2] or 1) for term in str(self.alignment).split("+"))
+
+    @property
+    def chooses_by_text(self) -> bool:
+        """Whether weights, or the strength of the closed form, are chosen by pairs that are held out."""
+        return self.choose == "text" or "closed-form" in self.solvers
+
+    @property
+    def solvers(self) -> tuple[str, ...]:
+        """How it is trained, in order."""
+        return tuple(str(self.solver).split("+"))
 
     def identity(self, kind: str = "train") -> dict[str, Any]:
         """Return the fields that can change the result of a run of `kind`: train, or evaluate."""
@@ -263,6 +360,10 @@ class ExperimentConfig:
     def run_id(self, kind: str = "train") -> str:
         """Return the run's identity: 16 hexadecimal digits of the SHA-256 of its kind and identity fields."""
         return sha256_json({"kind": kind, **self.identity(kind)})[:16]
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the fields that a result records: all but those that came later and are not set."""
+        return {item.name: getattr(self, item.name) for item in fields(self) if self._counts(item)}
 
     def to_dict(self) -> dict[str, Any]:
         """Return all fields as plain values."""
@@ -281,6 +382,24 @@ _OUTSIDE_IDENTITY = fields_of(Role.PLACE) | MACHINE_FIELDS
 ANCHOR_FIELDS = fields_of(Role.ANCHOR)
 # Names and defaults of the fields that can change a result, in their order
 IDENTITY_DEFAULTS = {item.name: item.default for item in fields(ExperimentConfig) if item.name not in _OUTSIDE_IDENTITY}
+
+
+# What `pecl distil` sets where neither flags nor files do: translated text, aligned to the frozen English embeddings
+DISTIL_DEFAULTS: dict[str, Any] = {
+    "adapter": "lora:r=3,target_modules=intermediate/output+head:rank=48",
+    "alignment_weight": 1.0,
+    "anchor": "frozen",
+    "batch_size": 32,
+    "choose": "text",
+    "clean": True,
+    "dropout": False,
+    "epochs": 1,
+    "eval_every": 50,
+    "image_weight": 0.0,
+    "lr": 3e-3,
+    "solver": "closed-form+gradient+closed-form",
+    "warmup": 20,
+}
 
 
 def parse_value(name: str, value: Any) -> Any:

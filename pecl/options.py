@@ -41,6 +41,7 @@ def option(
     high: float | None = None,
     choices: Collection[str] = (),
     joined: bool = False,
+    weighted: bool = False,
     none: str = "none",
     **more: Any,
 ) -> Any:
@@ -53,10 +54,12 @@ def option(
         high: the largest valid number.
         choices: the valid names; of a tuple, of each member. A `Registry` may grow later.
         joined: whether several names may be joined by +.
+        weighted: whether a name may have a weight, a number > 0 behind a colon.
         none: how text writes None, where the type allows it; "none" always does.
         more: further metadata.
     """
     known = {"help": help, "low": low, "high": high, "choices": choices, "joined": joined, "none": none}
+    known["weighted"] = weighted
     return field(default=default, metadata={**known, **more})
 
 
@@ -104,9 +107,20 @@ def _problem(item: Field, typed: tuple[Any, bool], value: Any) -> str | None:
         return _sentence(item, typed, value)
     if choices := item.metadata.get("choices", ()):
         names = value if kind is tuple else value.split("+") if item.metadata.get("joined") else (value,)
+        if item.metadata.get("weighted"):
+            names, weights = [name.partition(":")[0] for name in names], [name.partition(":")[1:] for name in names]
+            if wrong := [f"{colon}{weight}" for colon, weight in weights if colon and not _is_weight(weight)]:
+                return f'expected a weight > 0 behind the colon, such as "{names[0]}:0.1", got {shown(wrong[0])}'
         strange = [name for name in names if name not in choices]
         return _sentence(item, typed, strange[0]) if strange else None
     return None
+
+
+def _is_weight(text: str) -> bool:
+    try:
+        return 0 < float(text) < math.inf
+    except ValueError:
+        return False
 
 
 def _is_finite(value: float) -> bool:

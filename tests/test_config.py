@@ -137,18 +137,19 @@ def test_a_joint_training_names_known_languages_and_its_own(joint):
 
 # What depends on a field, as the modules that use the roles mean it; identities and fleets have tests of their own.
 ROLES = {
-    Role.SEARCHED: "alignment alignment_weight image_weight anchor lr epochs batch_size eval_every dropout device",
-    Role.REPEAT: "seed beside",
+    Role.SEARCHED: "alignment alignment_weight image_weight anchor lr epochs batch_size eval_every dropout device "
+    "solver start warmup ema choose patience",
+    Role.REPEAT: "seed beside processes",
     Role.GROUP: "profile text_model image_model dataset split gallery test_query split_seed",
     Role.ROW: "language route seed rank weights",
     Role.TEXT_TOWER: "profile text_model device",
     Role.STEP_TIME: "profile text_model device precision batch_size",
-    Role.COMMAS: "adapter out data_dir weights text_model image_model",
+    Role.COMMAS: "text start adapter out data_dir weights text_model image_model",
     Role.PLACE: "data_dir out",
     Role.MACHINE: "threads",
     Role.DATA: "dataset split language gallery image_weight skip_unreadable allow_missing_images "
     "allow_copied_translations",
-    Role.INPUT: "data_dir route test_query train_on train_size shots",
+    Role.INPUT: "data_dir route test_query train_on train_size text clean overlap held_out shots solver choose",
     Role.ANCHOR: "alignment alignment_weight anchor",
     Role.FLEET: "language route test_query alignment alignment_weight image_weight anchor lr seed split_seed",
     Role.EVALUATION: "profile text_model image_model dataset split allow_missing_images language route "

@@ -2,6 +2,7 @@
 
 COMMANDS = (
     "train",
+    "distil",
     "evaluate",
     "grid",
     "report",

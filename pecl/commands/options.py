@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -26,8 +27,15 @@ def add_command(
     )
 
 
-def add_config_flags(parser: argparse.ArgumentParser, only: frozenset[str] | None = None) -> None:
-    """Add --config and a flag for each config field (of `only`, where given); a flag that is left out sets nothing."""
+def add_config_flags(
+    parser: argparse.ArgumentParser,
+    only: frozenset[str] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> None:
+    """Add --config and a flag for each config field (of `only`, where given); a flag that is left out sets nothing.
+
+    The help shows `defaults` in place of the fields' own where they have one.
+    """
     parser.add_argument(
         "--config",
         action="append",
@@ -39,20 +47,21 @@ def add_config_flags(parser: argparse.ArgumentParser, only: frozenset[str] | Non
         if not item.metadata.get("flag", True) or (only is not None and item.name not in only):
             continue
         flag = f"--{item.name.replace('_', '-')}"
-        text = f"{item.metadata['help']} (default: {item.default})".replace("%", "%%")
+        default = (defaults or {}).get(item.name, item.default)
+        text = f"{item.metadata['help']} (default: {default})".replace("%", "%%")
         if isinstance(item.default, bool):
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
         else:
             parser.add_argument(flag, default=None, metavar=item.name.upper(), help=text)
 
 
-def config_values(parsed: argparse.Namespace) -> dict[str, Any]:
-    """Return what the YAML files and flags set, flags last; values are still as they were written.
+def config_values(parsed: argparse.Namespace, defaults: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return what `defaults`, the YAML files and flags set, flags last; values are still as they were written.
 
     Raises:
         ConfigError: a YAML file is missing or wrong, or has an unknown key.
     """
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = dict(defaults or {})
     for path in parsed.config:
         document = read_yaml(path)
         make_config({k: v for k, v in document.items() if not isinstance(v, list)}, where=path)
@@ -61,9 +70,9 @@ def config_values(parsed: argparse.Namespace) -> dict[str, Any]:
     return values | {name: value for name, value in flags.items() if value is not None}
 
 
-def language_configs(parsed: argparse.Namespace) -> list[ExperimentConfig]:
+def language_configs(parsed: argparse.Namespace, defaults: Mapping[str, Any] | None = None) -> list[ExperimentConfig]:
     """Return one config for each language that --language names, separated by commas; all checked before any runs."""
-    values = config_values(parsed)
+    values = config_values(parsed, defaults)
     if "language" in values:
         languages = values["language"]
         names = languages if isinstance(languages, list) else str(languages).split(",")

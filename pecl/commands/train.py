@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 from pecl.commands.options import add_command, add_config_flags, language_configs, print_json, print_text
 from pecl.experiment.run import train, train_fleet
 from pecl.report.tables import reported, training_table
+from pecl.results.result import Result
 from pecl.training.distributed import join, launched
 
 
@@ -27,13 +29,17 @@ def run(parsed: argparse.Namespace) -> int:
     configs = language_configs(parsed)
     join(configs[0].device).check_equal([config.identity() for config in configs])
     results = train_fleet(configs) if configs[0].joint else [train(config) for config in configs]
-    if launched()[0] > 0:  # the first process prints for all
-        return 0
-    if parsed.json:
+    if launched()[0] == 0:  # the first process prints for all
+        print_results(results, parsed.json)
+    return 0
+
+
+def print_results(results: Sequence[Result], as_json: bool) -> None:
+    """Print results as one JSON document, or a table and the path of each."""
+    if as_json:
         documents = [result.to_json() for result in results]
         print_json(documents[0] if len(documents) == 1 else documents)
-        return 0
+        return
     print_text(reported(training_table(results)))
     for result in results:
         print_text(str(result.path))
-    return 0

@@ -233,21 +233,35 @@ def read_captions(path: str | Path, expected: int | None = None) -> tuple[str, .
         DataError: the file is missing, empty, not UTF-8 or has an empty line (which is named), or not `expected` lines.
     """
     path = resolve_captions_file(path)
-    try:
-        content = _read_gzip(path) if path.suffix == ".gz" else read_bytes_limited(path)
-    except FileNotFoundError as error:
-        raise DataError(f"caption file {path} is missing") from error
-    except (OSError, EOFError, zlib.error) as error:  # the last two: a gzip file cut short or damaged inside
-        raise DataError(f"cannot read caption file {path}: {error}") from error
-    captions = _decode_lines(path, content)
-    if not captions:
-        raise DataError(f"caption file {path} is empty")
+    captions = read_lines(path)
+    if "" in captions:
+        number = captions.index("") + 1
+        raise DataError(f"{path}, line {number}: empty caption; every line must hold one")
     if expected is not None and len(captions) != expected:
         raise DataError(f"{path} has {len(captions)} captions, expected {expected}")
     return captions
 
 
-def _read_gzip(path: Path) -> bytes:
+def read_lines(path: str | Path) -> tuple[str, ...]:
+    """Return the lines of a text file as `read_captions` does, empty ones included.
+
+    Raises:
+        DataError: the file is missing, without any line, or not UTF-8.
+    """
+    path = resolve_captions_file(path)
+    try:
+        content = read_gzip(path) if path.suffix == ".gz" else read_bytes_limited(path)
+    except FileNotFoundError as error:
+        raise DataError(f"caption file {path} is missing") from error
+    except (OSError, EOFError, zlib.error) as error:  # the last two: a gzip file cut short or damaged inside
+        raise DataError(f"cannot read caption file {path}: {error}") from error
+    lines = _decode_lines(path, content)
+    if not lines:
+        raise DataError(f"caption file {path} is empty")
+    return lines
+
+
+def read_gzip(path: Path) -> bytes:
     """Return the content of a gzipped file of at most `TEXT_LIMIT` bytes, packed or not."""
     with gzip.open(io.BytesIO(read_bytes_limited(path))) as file:
         content = file.read(TEXT_LIMIT + 1)
@@ -266,7 +280,5 @@ def _decode_lines(path: Path, content: bytes) -> tuple[str, ...]:
             caption = line.decode("utf-8").strip()
         except UnicodeDecodeError as error:
             raise DataError(f"{path}, line {number}: not UTF-8 ({error.reason}); convert the file to UTF-8") from error
-        if not caption:
-            raise DataError(f"{path}, line {number}: empty caption; every line must hold one")
         captions.append(caption)
     return tuple(captions)

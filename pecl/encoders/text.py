@@ -243,8 +243,14 @@ class MultilingualTextEncoder(nn.Module):
         Returns:
             (B, D) embeddings, not normalised.
         """
+        return self.head(self.pooled(input_ids, attention_mask, slots))  # (B, d) -> (B, D)
+
+    def pooled(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, slots: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return what the head is given, (B, d); arguments as of `forward`."""
         hidden, pooling_mask = self._hidden(input_ids, attention_mask, slots)  # (B, L, d), (B, L)
-        return self.head(POOLINGS[self.pooling](hidden, pooling_mask))  # (B, L, d) -> (B, d) -> (B, D)
+        return POOLINGS[self.pooling](hidden, pooling_mask)  # (B, L, d) -> (B, d)
 
     def _hidden(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, slots: torch.Tensor | None
@@ -280,6 +286,7 @@ class MultilingualTextEncoder(nn.Module):
         *,
         only: Set[int] | None = None,
         progress: str | None = None,
+        head: bool = True,
     ) -> Iterator[tuple[list[int], torch.Tensor]]:
         """Yield the places (B,) of each batch of already tokenised texts and their embeddings (B, D), float32, CPU.
 
@@ -289,8 +296,10 @@ class MultilingualTextEncoder(nn.Module):
             slots: the adapter slot of each text, (N,) int64; None is slot 0 everywhere.
             only: places; batches that hold none of them are left out.
             progress: name of a progress bar, which counts texts; None for no bar.
+            head: False for what the head is given, (B, d), in place of embeddings.
         """
         training = self.training
+        encode = self if head else self.pooled
         self.eval()
         if self.adapter is not None and token_ids:
             self.adapter.select(slots, len(token_ids))
@@ -301,7 +310,7 @@ class MultilingualTextEncoder(nn.Module):
                     places = batch.indices.tolist()
                     if only is None or not only.isdisjoint(places):
                         rows = None if slots is None else slots[batch.indices]
-                        yield places, self(batch.input_ids, batch.attention_mask, rows).float().cpu()
+                        yield places, encode(batch.input_ids, batch.attention_mask, rows).float().cpu()
                     bar.update(len(places))
         finally:
             self.train(training)

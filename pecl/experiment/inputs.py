@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container
 from dataclasses import fields, replace
+from functools import partial
 from typing import Any
 
 from pecl.config import TRAIN_ON, ExperimentConfig, Role, fields_of
@@ -11,8 +12,9 @@ from pecl.data.captions import ParallelCaptions
 from pecl.data.registry import find_data_dir, load_dataset, load_request
 from pecl.data.request import DataRequest
 from pecl.data.sets.multi30k import read_multi30k_translations_outside_pool
-from pecl.data.splits import check_split
+from pecl.data.splits import check_split, split_captions
 from pecl.errors import ConfigError, DataError
+from pecl.experiment.text import hold_out, load_text, without_overlap
 from pecl.routes import TRANSLATIONS, route
 
 # Fields that what a training reads depends on, and whether it is enough
@@ -53,13 +55,23 @@ def load_training_inputs(
 ) -> tuple[ParallelCaptions, ParallelCaptions | None]:
     """Return the whole data set of a training, and the text to train on in its place, or None.
 
+    Where something is chosen by pairs that are held out, the text has parts: `train` and `val`.
+
     Raises:
         PeclError: something is missing or wrong, or does not fit the config.
     """
     chosen = route(config.route, config.test_query)
     text = _load_training_text(config)
     needed = (chosen.query, chosen.test_query, None if text else chosen.anchor)
-    return load_captions(config, needed, decoded), text
+    data = load_captions(config, needed, decoded)
+    if text is None:
+        return data, None
+    if config.text is not None:
+        test = split_captions(data, config.shots, config.split_seed).test
+        text = without_overlap(text, data.select(test), config.overlap)
+    if config.chooses_by_text:
+        return data, hold_out(text, config.held_out, config.train_size)
+    return data, text if config.train_size is None else text.select(range(min(config.train_size, len(text))))
 
 
 def training_hashes(config: ExperimentConfig) -> dict[str, Any]:
@@ -104,11 +116,14 @@ def flickr30k200_text(config: ExperimentConfig) -> ParallelCaptions:
 
 def _load_training_text(config: ExperimentConfig) -> ParallelCaptions | None:
     load = TRAIN_ON[config.train_on]
-    if load is None:
+    if load is None and config.text is None:
         return None
+    given = "text" if load is None else f"train_on {config.train_on}"
     if config.image_weight:
-        raise ConfigError(
-            f"image_weight: expected 0 with train_on {config.train_on}, which is text alone, got {config.image_weight}"
-        )
-    text = load(config)
-    return text if config.train_size is None else text.select(range(min(config.train_size, len(text))))
+        raise ConfigError(f"image_weight: expected 0 with {given}, which is text alone, got {config.image_weight}")
+    if load is None:
+        named = {name: partial(TRAIN_ON[name], config) for name in TRAIN_ON if name != "pairs"}
+        return load_text(config, named)
+    if config.text is not None:
+        raise ConfigError(f"text: expected none beside {given}: name both in --text, joined by a comma")
+    return load(config)

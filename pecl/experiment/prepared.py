@@ -20,6 +20,7 @@ from pecl.encoders.text import TokenIds
 from pecl.encoders.towers import Towers
 from pecl.errors import ConfigError, DataError, require
 from pecl.experiment.inputs import load_captions, load_training_inputs
+from pecl.experiment.text import part_of
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.routes import TranslationRoute, route
 
@@ -34,7 +35,7 @@ class Prepared:
         towers: text tower (without adapter while frozen embeddings are made) and image tower.
         data: the whole data set.
         parts: indices into `data` of the captions of `train`, `val` and `test`; `test` alone for an evaluation.
-        translations: text to train on in place of the training pairs, or None.
+        translations: text to train on in place of the training pairs, or None; with parts where some is held out.
     """
 
     config: ExperimentConfig
@@ -51,7 +52,35 @@ class Prepared:
     @cached_property
     def train(self) -> ParallelCaptions:
         """What is trained on."""
-        return self.translations or self.data.select(self.parts["train"])
+        if self.translations is None:
+            return self.data.select(self.parts["train"])
+        return self.translations if self.translations.part is None else part_of(self.translations, "train")
+
+    @cached_property
+    def train_tokens(self) -> TokenIds:
+        """Token ids of the queries that are trained on."""
+        return self.towers.text.tokenize(getattr(self.train, self.route.query))
+
+    @cached_property
+    def held_out(self) -> ParallelCaptions:
+        """Pairs that nothing is trained on, to choose by: of the training text, or else the validation part."""
+        if self.translations is None:
+            return self.data.select(self.parts["val"])
+        return part_of(self.translations, "val")
+
+    @cached_property
+    def held_out_tokens(self) -> TokenIds:
+        """Token ids of the queries of `held_out`."""
+        return self.towers.text.tokenize(getattr(self.held_out, self.route.query))
+
+    @cached_property
+    def held_out_anchor(self) -> torch.Tensor:
+        """Embeddings (m, D) of the anchors of `held_out` by the tower without adapter."""
+        return self._frozen(getattr(self.held_out, require(self.route.anchor, "anchor")))
+
+    def text_evaluator(self) -> RetrievalEvaluator:
+        """Return the evaluator of the queries of `held_out` against its anchors, one each."""
+        return RetrievalEvaluator(self.held_out_anchor, list(range(len(self.held_out))), "english")
 
     def tokens(self, part: str) -> TokenIds:
         """Return the token ids of the queries of `val` or `test`."""
@@ -166,6 +195,11 @@ def _check(prepared: Prepared) -> None:
             raise ConfigError(f"route {config.route}: expected data with {column}, which {train.dataset} does not have")
     if config.image_weight and train.images is None:
         raise DataError(f"{train.dataset} has no images here: train on text alone with --image-weight 0")
+    if config.chooses_by_text and prepared.route.anchor is None:
+        raise ConfigError(
+            f"route: expected method1, method2 or method3 with choose {config.choose} and solver {config.solver}, "
+            f"which need an anchor, got {config.route}"
+        )
     if "contrastive_with_image" in config.alignments and not config.image_weight:
         raise ConfigError("alignment: contrastive_with_image needs images: expected image_weight > 0, got 0")
     if not config.image_weight and (prepared.route.anchor is None or not config.alignment_weight):

@@ -19,6 +19,7 @@ from pecl.files import sha256_lines
 from pecl.results.environment import environment, peak_memory_mb
 from pecl.results.parts import (
     AdapterDescription,
+    ClosedForm,
     Curve,
     DataDescription,
     Fleet,
@@ -54,7 +55,8 @@ def record_training(
     fleet: Fleet,
 ) -> Result:
     """Write what a training gave, and the manifest of its split; return its result."""
-    seconds = Seconds(round(trainer.seconds, 2), trainer.seconds / trainer.total_steps)
+    solved = trainer.notes.get("solved")
+    seconds = Seconds(round(trainer.seconds, 2), trainer.seconds / max(trainer.step, 1))
     result = Result(
         prepared.config.run_id(),
         "train",
@@ -62,11 +64,12 @@ def record_training(
         prepared.config,
         environment(),
         adapter=adapter,
-        steps=trainer.total_steps,
+        steps=trainer.step,
         best_step=slot.best_step,
         fleet=fleet,
         seconds=seconds,
         curve=Curve(_pairs(slot.losses), _pairs(slot.scores)),
+        closed_form=None if solved is None else tuple(ClosedForm(**found) for found in solved[fleet.slot]),
     )
     return _write(prepared, measured, result, write_manifest(prepared.config.out, describe_split(prepared)))
 
@@ -95,7 +98,7 @@ def describe_data(prepared: Prepared, manifest: str | None = None) -> DataDescri
     data, text = prepared.data, prepared.translations
     split = {part: len(indices) for part, indices in prepared.parts.items()}
     if text is not None:
-        split["train"] = len(text)
+        split["train"] = len(prepared.train)
     size, places = len(prepared.gallery_items("test")), prepared.places("test")
     several = len(places) > size  # captions an image: which are whose
     return DataDescription(

@@ -21,11 +21,13 @@ from torch import nn
 
 from pecl.adapters.adapter import Adapter, attach
 from pecl.adapters.formats.files import load_adapter_file, save_adapter
-from pecl.adapters.spec import parse_adapter
-from pecl.config import ENGINES, FLEET_FIELDS, ExperimentConfig
+from pecl.adapters.spec import describe, parse_adapter
+from pecl.config import ENGINES, FLEET_FIELDS, WITH_BANK, ExperimentConfig
+from pecl.encoders.devices import to_device
 from pecl.encoders.text import TokenIds
 from pecl.encoders.towers import Towers, load_towers
 from pecl.errors import ConfigError, require
+from pecl.experiment.closed_form import HeadSolver
 from pecl.experiment.inputs import training_hashes
 from pecl.experiment.prepared import Prepared, prepare_evaluation, prepare_training
 from pecl.experiment.processes import held_by_first, in_processes, of_first
@@ -39,9 +41,12 @@ from pecl.results.typed_json import encode
 from pecl.retrieval.evaluator import Evaluation
 from pecl.training.distributed import Processes, join
 from pecl.training.losses import AlignmentObjective
-from pecl.training.trainer import AlignmentTrainer, Schedule, SlotRecord, SlotTask
+from pecl.training.schedule import Schedule, SlotRecord
+from pecl.training.trainer import AlignmentTrainer, SlotTask
 
 logger = logging.getLogger(__name__)
+
+BANK_SIZE = 8192  # frozen anchors, of the first training pairs, that `match` compares with
 
 
 def evaluate(config: ExperimentConfig) -> Result:
@@ -230,6 +235,8 @@ class _Fleet:
             {part: evaluator(prepared.zero_shot(part)) for part, evaluator in evaluators.items()}
             for prepared, evaluators in zip(members, self.evaluators, strict=True)
         ]
+        self.by_text = members[0].config.choose == "text"
+        self.text_evaluators = [prepared.text_evaluator() if self.by_text else None for prepared in members]
         self.training = [_slot_task(prepared) for prepared in members]
         self.run_ids = [prepared.config.run_id() for prepared in members]
         self.trainer: AlignmentTrainer | None = None
@@ -249,18 +256,17 @@ class _Fleet:
             adapter.tower,
             adapter,
             self.training,
-            Schedule(first.epochs, first.batch_size, first.eval_every, first.dropout),
-            lambda: [self._evaluate(adapter, index, "val").mean_recall_at_1 for index in range(len(self.members))],
+            _schedule(first),
+            lambda: [self._score(adapter, index) for index in range(len(self.members))],
             path,
             identity,
             self.slot_of,
             processes,
         )
-        records = trainer.run()
+        records = self._learn(adapter, trainer)
         return of_first(processes, lambda: self._results(adapter, records)) or []
 
     def _results(self, adapter: Adapter, records: list[SlotRecord]) -> list[Result]:
-        """Measure all runs, write their results and return them."""
         measured = [self._final(adapter, index) for index in range(len(self.members))]  # before any slot is changed
         for slot, record in enumerate(records):
             adapter.load_slot_state(slot, record.best)
@@ -268,11 +274,39 @@ class _Fleet:
         remove_states(self.members[0].config.out, self.run_ids[0])
         return results
 
+    def _learn(self, adapter: Adapter, trainer: AlignmentTrainer) -> list[SlotRecord]:
+        """Start, train and solve as the config says; what a saved state holds is not done again."""
+        first = self.members[0].config
+        solver = HeadSolver(adapter, self.members, self.slot_of) if "closed-form" in first.solvers else None
+        if not trainer.is_saved:
+            if first.start is not None:
+                _start(adapter, first.start)
+            if first.choose == "text":  # what is there before anything is learned is a choice, too
+                trainer.measure(0)
+            if solver is not None and first.solvers[0] == "closed-form":
+                trainer.notes["solved"] = [[encode(found)] for found in solver.solve()]
+                trainer.measure(0)
+        records = trainer.run()
+        if solver is not None and "gradient" in first.solvers and first.solvers[-1] == "closed-form":
+            ends = solver.solve()
+            starts = trainer.notes.get("solved", [[] for _ in ends])
+            trainer.notes["solved"] = [[*start, encode(end)] for start, end in zip(starts, ends, strict=True)]
+            trainer.measure(trainer.step + 1)
+        return records
+
     def record_interruption(self) -> None:
         """Write that runs are unfinished; the same command goes on from the last saved state."""
         configs = [prepared.config for prepared in self.members]
         for config in (config for config in configs if not complete_result(config, training_hashes)):
             write_unfinished(config, "interrupted", steps=self.trainer.saved_step if self.trainer else 0)
+
+    def _score(self, adapter: Adapter, index: int) -> float:
+        """Return what a run's weights are chosen by: recall on its validation part, or on the text that is held out."""
+        evaluator = self.text_evaluators[index]
+        if evaluator is None:
+            return self._evaluate(adapter, index, "val").mean_recall_at_1
+        tokens = self.members[index].held_out_tokens
+        return evaluator(_embed(adapter, self.slot_of[index], tokens)).mean_recall_at_1
 
     def _evaluate(self, adapter: Adapter, index: int, part: str) -> Evaluation:
         return self.evaluators[index][part](_embed(adapter, self.slot_of[index], self.tokens[index][part]))
@@ -287,7 +321,7 @@ class _Fleet:
     ) -> Result:
         """Measure the best weights, which the adapter holds, for a run; write its adapter file and then its result."""
         prepared, trainer = self.members[index], require(self.trainer, "trainer")
-        is_final = record.best_step == trainer.total_steps
+        is_final = record.best_step == record.scores[-1][0]
         for part, found in measured.items():
             found["best"] = found["final"] if is_final else self._evaluate(adapter, index, part)
         path = adapter_path(prepared.config.out, run_name(prepared.config, self.run_ids[index]))
@@ -313,13 +347,46 @@ def _state_identity(prepared: Prepared) -> list[Any]:
 
 def _slot_task(prepared: Prepared) -> SlotTask:
     config, tokenize = prepared.config, prepared.towers.text.tokenize
-    objective = AlignmentObjective(config.alignments, config.alignment_weight, config.image_weight)
+    bank = None
+    if set(config.alignments) & set(WITH_BANK):
+        bank = to_device(prepared.frozen_anchor[:BANK_SIZE], prepared.towers.text.device)
+    objective = AlignmentObjective(
+        config.alignments, config.alignment_weight, config.image_weight, weights=config.alignment_weights, bank=bank
+    )
     anchor: TokenIds | torch.Tensor | None = None
     if prepared.route.anchor is not None and config.alignment_weight:  # nothing is learned from one of weight 0
         student = config.anchor == "student"
         anchor = tokenize(getattr(prepared.train, prepared.route.anchor)) if student else prepared.frozen_anchor
-    query = tokenize(getattr(prepared.train, prepared.route.query))
-    return SlotTask(query, anchor, prepared.train_images, objective, config.lr, config.seed)
+    return SlotTask(prepared.train_tokens, anchor, prepared.train_images, objective, config.lr, config.seed)
+
+
+def _schedule(config: ExperimentConfig) -> Schedule:
+    return Schedule(
+        config.epochs if "gradient" in config.solvers else 0,
+        config.batch_size,
+        config.eval_every,
+        config.dropout,
+        config.warmup,
+        config.ema,
+        config.patience,
+        last=config.choose == "last",
+    )
+
+
+def _start(adapter: Adapter, path: str) -> None:
+    """Give every slot the parameters of an adapter file.
+
+    Raises:
+        ConfigError: the file is of another configuration.
+        WeightsError: it cannot be used on this tower.
+    """
+    file = load_adapter_file(path, adapter.tower)
+    if file.configs != adapter.configs:
+        raise ConfigError(
+            f'start: expected an adapter "{describe(adapter.configs)}", got {path} with "{describe(file.configs)}"'
+        )
+    for slot in range(adapter.num_slots):
+        adapter.load_slot_state(slot, file.state)
 
 
 def _size(tower: nn.Module) -> int:

@@ -151,6 +151,16 @@ class Seconds:
 
 
 @dataclass(frozen=True)
+class ClosedForm:
+    """A head that was solved: the strength of its ridge, its mean squared error on held-out pairs, pairs, seconds."""
+
+    ridge: float
+    held_out_mse: float
+    pairs: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Curve:
     """(step, value) at each validation: mean loss since the validation before, and mean recall@1 on the val part."""
 

@@ -23,6 +23,7 @@ from pecl.files import load_json, write_json
 from pecl.results.environment import environment
 from pecl.results.parts import (
     AdapterDescription,
+    ClosedForm,
     Curve,
     DataDescription,
     Environment,
@@ -77,6 +78,7 @@ class Result:
         best_step: step whose weights were kept.
         fleet: what was trained beside it.
         seconds: time of the training loop.
+        closed_form: the heads that were solved, of the start and the end; None where none was.
         curve: losses and validation scores.
         path: file that it was read from or written to; no part of its JSON, and not compared.
     """
@@ -101,6 +103,7 @@ class Result:
     fleet: Fleet = _ABSENT
     seconds: Seconds = _ABSENT
     curve: Curve = _ABSENT
+    closed_form: tuple[ClosedForm, ...] | None = None
     path: Path | None = field(default=None, compare=False, metadata={"json": False})
 
     def __repr__(self) -> str:
@@ -199,7 +202,7 @@ class Result:
         """Return the JSON object that `from_json` reads."""
         own = {key: value for key, value in encode_fields(self).items() if value != {}}
         software = own.pop("environment")  # its keys are those of the result
-        return {"schema": SCHEMA, **own, "config": self.config.to_dict(), **software}
+        return {"schema": SCHEMA, **own, "config": self.config.to_record(), **software}
 
 
 def _check_names(result: Result) -> None:

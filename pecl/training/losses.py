@@ -6,14 +6,14 @@ All take embeddings (B, D) that are not normalised, row i of one matching row i 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from inspect import signature
 from typing import TypeVar, cast
 
 import torch
 from torch.nn import functional as F
 
-from pecl.config import ALIGNMENTS
+from pecl.config import ALIGNMENTS, WITH_BANK
 from pecl.errors import ConfigError
 
 T = TypeVar("T")
@@ -44,6 +44,38 @@ def mse(query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor | None =
 def cosine_mse(query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor | None = None) -> torch.Tensor:
     """Return the mean over all elements of the squared difference of L2-normalised embeddings (B, D)."""
     return F.mse_loss(F.normalize(query, dim=-1), F.normalize(anchor, dim=-1))
+
+
+def cosine(query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor | None = None) -> torch.Tensor:
+    """Return 1 minus the mean cosine of query and anchor (B, D)."""
+    return 1 - F.cosine_similarity(query, anchor, dim=-1).mean()
+
+
+def gram(query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor | None = None) -> torch.Tensor:
+    """Return the mean squared difference of the Gram matrices (B, B) of L2-normalised embeddings.
+
+    The structure loss of M2M alignment (arXiv 2601.10096): what is alike among the anchors is alike among the queries.
+    """
+    q, a = F.normalize(query, dim=-1), F.normalize(anchor, dim=-1)
+    return F.mse_loss(q @ q.T, a @ a.T)
+
+
+MATCH_TEMPERATURE = 0.05
+
+
+def match(
+    query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor | None = None, bank: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Return the mean KL divergence of the queries' similarities to a frozen bank from the anchors'.
+
+    KL(softmax(a K^T / tau) || softmax(q K^T / tau)) with L2-normalised q, a (B, D) and bank K (M, D), tau = 0.05:
+    relational distillation as in SEED (Fang et al., ICLR 2021, equation 3), with a bank that does not move. Without a
+    bank the batch's own anchors are it.
+    """
+    keys = F.normalize(anchor if bank is None else bank, dim=-1)
+    student = F.log_softmax(F.normalize(query, dim=-1) @ keys.T / MATCH_TEMPERATURE, dim=-1)  # (B, M)
+    teacher = F.log_softmax(F.normalize(anchor, dim=-1) @ keys.T / MATCH_TEMPERATURE, dim=-1)  # (B, M)
+    return F.kl_div(student, teacher, reduction="batchmean", log_target=True)
 
 
 def _given(images: torch.Tensor | None) -> torch.Tensor:
@@ -105,19 +137,23 @@ def register_alignment(name: str, *, replace: bool = False) -> Callable[[T], T]:
 
 @dataclass(frozen=True)
 class AlignmentObjective:
-    """total = image_weight * contrastive(image, query) + alignment_weight * sum of alignments(query, anchor).
+    """total = image_weight * contrastive(image, query) + alignment_weight * weighted sum of alignments(query, anchor).
 
     Attributes:
-        alignments: names from `config.ALIGNMENTS`; several are added.
+        alignments: names from `config.ALIGNMENTS`; their losses are added.
         alignment_weight: lambda.
         image_weight: 1 in the paper; 0 trains on text alone.
         logit_scale: inverse temperature of the image-query term.
+        weights: of each alignment; all 1 by default.
+        bank: (M, D) frozen embeddings, on the device of the batch, for alignments in `WITH_BANK`.
     """
 
     alignments: tuple[str, ...] = ("mse",)
     alignment_weight: float = 0.03
     image_weight: float = 1.0
     logit_scale: float = 100.0
+    weights: tuple[float, ...] | None = None
+    bank: torch.Tensor | None = field(default=None, repr=False, compare=False)
 
     def __call__(self, query: torch.Tensor, anchor: torch.Tensor | None, images: torch.Tensor | None) -> torch.Tensor:
         """Return the loss of a batch.
@@ -131,6 +167,14 @@ class AlignmentObjective:
         if self.image_weight:
             loss = loss + self.image_weight * ContrastiveLoss(self.logit_scale)(_given(images), query)
         if anchor is not None:
-            aligned = sum(ALIGNMENTS[name](query, anchor, images) for name in self.alignments)
-            loss = loss + self.alignment_weight * aligned
+            weights = self.weights or (1.0,) * len(self.alignments)
+            for name, weight in zip(self.alignments, weights, strict=True):
+                loss = loss + self.alignment_weight * weight * self._aligned(name, query, anchor, images)
         return loss
+
+    def _aligned(
+        self, name: str, query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor | None
+    ) -> torch.Tensor:
+        if name in WITH_BANK:
+            return ALIGNMENTS[name](query, anchor, images, self.bank)
+        return ALIGNMENTS[name](query, anchor, images)

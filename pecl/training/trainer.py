@@ -12,10 +12,11 @@ last saved step and ends with the same bits, and a run in a fleet learns what it
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,11 @@ from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.text import MultilingualTextEncoder, TokenIds
 from pecl.errors import ConfigError, DivergedError, NotFiniteError, SaidElsewhereError
 from pecl.files import sha256_bytes
+from pecl.training.average import Average
 from pecl.training.distributed import ALONE, Processes
 from pecl.training.losses import AlignmentObjective
 from pecl.training.optimizer import SlotAdam
+from pecl.training.schedule import Schedule, SlotRecord
 from pecl.training.state import TrainingState, load_state, save_state
 
 SAVE_EVERY_SECONDS = 2.0
@@ -74,38 +77,6 @@ class SlotTask:
         return [self.query] if anchor is None or isinstance(anchor, torch.Tensor | Embeddings) else [self.query, anchor]
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how often. Cosine decay to zero over all steps, without warm-up."""
-
-    epochs: int
-    batch_size: int
-    eval_every: int
-    dropout: bool = True
-
-    def steps(self, pairs: int) -> int:
-        """Return the number of steps for `pairs` training pairs; the last batch of an epoch may be smaller."""
-        return self.epochs * math.ceil(pairs / self.batch_size)
-
-
-@dataclass
-class SlotRecord:
-    """How the training of one slot went.
-
-    Attributes:
-        losses: (step, mean loss since the step before) at each validation.
-        scores: (step, validation score) at each validation; steps count from 1.
-        best_step: step of the best score; ties go to the later one.
-        best: parameters at `best_step`.
-    """
-
-    losses: list[tuple[int, float]] = field(default_factory=list)
-    scores: list[tuple[int, float]] = field(default_factory=list)
-    best_step: int = 0
-    best_score: float = -math.inf
-    best: dict[str, torch.Tensor] = field(default_factory=dict)
-
-
 class AlignmentTrainer:
     """Trains the slots of an adapter.
 
@@ -145,15 +116,22 @@ class AlignmentTrainer:
             raise ConfigError("adapter: expected one with parameters to train, got one without: evaluate it instead")
         self.optimizer = SlotAdam(adapter.parameters(), list(adapter.learning_rate_scales().values()))
         self.records = [SlotRecord() for _ in range(adapter.num_slots)]
+        self.average: Average | None = None
         self.total_steps = schedule.steps(len(tasks[0]))
         self.step = 0
         self.saved_step = 0  # of the state on disk
         self.seconds = 0.0
         self._orders_of, self._orders = -1, dict[int, torch.Tensor]()  # the epoch, and by seed the order of its pairs
+        self.notes: dict[str, Any] = {}  # JSON of whoever trains, kept with the state
         self._slots_of_tasks = torch.tensor(self.slot_of, device=tower.device)  # (T,)
         # (S,) sum of losses since the last validation; on the tower's device, and read at validations alone
         self._recent = torch.zeros(adapter.num_slots, device=tower.device)
         self._recent_steps = 0
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether a saved state is there to go on from."""
+        return self.state_path is not None and Path(self.state_path).exists()
 
     def run(self) -> list[SlotRecord]:
         """Train to the end, from the saved state if there is one, and return one record a slot.
@@ -161,6 +139,8 @@ class AlignmentTrainer:
         Raises:
             DivergedError: a loss, or what validation measures, is no longer a finite number.
         """
+        if self.schedule.ema:
+            self.average = Average(self.adapter.parameters(), self.schedule.ema)
         self._restore()
         started = saved = time.monotonic()
         before = self.seconds
@@ -168,7 +148,7 @@ class AlignmentTrainer:
         with tqdm(
             total=self.total_steps, initial=self.step, desc="train", unit="step", leave=False, disable=hidden
         ) as bar:
-            while self.step < self.total_steps:
+            while self.step < self.total_steps and not self._out_of_patience():
                 losses = self.train_step()
                 if losses.device.type == "cpu":  # reading them from another device would wait for it
                     self._check_finite(losses.tolist())
@@ -182,6 +162,8 @@ class AlignmentTrainer:
                     self._save()
                     saved = time.monotonic()
                 bar.update()
+        if self.average is not None:
+            self.average.fill()
         return self.records
 
     def train_step(self) -> torch.Tensor:
@@ -190,11 +172,18 @@ class AlignmentTrainer:
         self.optimizer.zero_grad()
         losses.sum().backward()
         self.processes.sum_gradients(self.adapter.parameters())
-        decay = 0.5 * (1 + math.cos(math.pi * self.step / self.total_steps))
+        rate = self.schedule.rate(self.step, self.total_steps)
         lrs = dict(zip(self.slot_of, (task.lr for task in self.tasks), strict=True))  # slot -> its tasks' own
-        self.optimizer.step(torch.tensor([lrs[slot] * decay for slot in range(len(lrs))]))
+        self.optimizer.step(torch.tensor([lrs[slot] * rate for slot in range(len(lrs))]))
+        if self.average is not None:
+            self.average.update()
         self.step += 1
         return losses.detach()
+
+    def _out_of_patience(self) -> bool:
+        """Say whether no slot has had a better score for `patience` validations."""
+        patience = self.schedule.patience
+        return patience is not None and all(record.since_best() >= patience for record in self.records)
 
     def batch_indices(self, step: int) -> list[list[int]]:
         """Return, for every task, the pairs of `step` (counted from 0)."""
@@ -269,6 +258,13 @@ class AlignmentTrainer:
         self._check_finite(mean_losses)
         self._recent.zero_()
         self._recent_steps = 0
+        for record, loss in zip(self.records, mean_losses, strict=True):
+            record.losses.append((self.step, loss))
+        with contextlib.nullcontext() if self.average is None else self.average.in_place():
+            self.measure(self.step)
+
+    def measure(self, step: int) -> None:
+        """Score the weights as they are, as those of `step`, and keep each slot's where they are its best."""
         scores: dict[int, list[float]] = {}
         try:
             validated = self.processes.from_first(lambda: list(self.validate()))
@@ -276,12 +272,11 @@ class AlignmentTrainer:
             raise DivergedError(f"training diverged by step {self.step}: {error}; {self._advice()}") from error
         for slot, score in zip(self.slot_of, validated, strict=True):
             scores.setdefault(slot, []).append(score)
-        for slot, (record, loss) in enumerate(zip(self.records, mean_losses, strict=True)):
+        for slot, record in enumerate(self.records):
             score = sum(scores[slot]) / len(scores[slot])
-            record.losses.append((self.step, loss))
-            record.scores.append((self.step, score))
-            if score >= record.best_score:  # ties go to the later one
-                record.best_step, record.best_score = self.step, score
+            record.scores.append((step, score))
+            if score >= record.best_score or self.schedule.last:  # ties go to the later one
+                record.best_step, record.best_score = step, score
                 record.best = self.adapter.slot_state(slot)
 
     def _check_finite(self, losses: Sequence[float]) -> None:
@@ -309,6 +304,8 @@ class AlignmentTrainer:
         }
         for i, (mean, square) in enumerate(zip(self.optimizer.exp_avg, self.optimizer.exp_avg_sq, strict=True)):
             tensors |= {f"exp_avg.{i}": mean, f"exp_avg_sq.{i}": square}
+        for i, value in enumerate(self.average.values if self.average else ()):
+            tensors[f"average.{i}"] = value
         for slot, record in enumerate(self.records):
             tensors |= {f"best.{slot}.{name}": value for name, value in record.best.items()}
         tensors["recent"] = self._recent
@@ -320,7 +317,8 @@ class AlignmentTrainer:
             {"losses": r.losses, "scores": r.scores, "best_step": r.best_step, "best_score": r.best_score}
             for r in self.records
         ]
-        return {"step": self.step, "seconds": self.seconds, "recent_steps": self._recent_steps, "records": records}
+        progress = {"step": self.step, "seconds": self.seconds, "recent_steps": self._recent_steps}
+        return progress | {"records": records, "notes": self.notes}
 
     @torch.no_grad()
     def _restore(self) -> None:
@@ -332,6 +330,7 @@ class AlignmentTrainer:
             return state and state.progress
 
         progress = self.processes.from_first(load)
+        averages = self.average.values if self.average else []
         if state is not None:
             for name, parameter in self.adapter.named_parameters():
                 parameter.copy_(state.tensors[f"parameter.{name}"])
@@ -339,12 +338,15 @@ class AlignmentTrainer:
                 mean.copy_(state.tensors[f"exp_avg.{i}"])
                 square.copy_(state.tensors[f"exp_avg_sq.{i}"])
             self._recent.copy_(state.tensors["recent"])
-        moments = [*self.optimizer.exp_avg, *self.optimizer.exp_avg_sq]
+            for i, value in enumerate(averages):
+                value.copy_(state.tensors[f"average.{i}"])
+        moments = [*self.optimizer.exp_avg, *self.optimizer.exp_avg_sq, *averages]
         self.processes.copy_first([*self.adapter.parameters(), *moments, self._recent])
         if progress is None:
             return
         self.step = self.saved_step = self.optimizer.steps = progress["step"]
         self.seconds, self._recent_steps = progress["seconds"], progress["recent_steps"]
+        self.notes = progress.get("notes", {})
         for slot, (record, kept) in enumerate(zip(self.records, progress["records"], strict=True)):
             record.losses = [tuple(pair) for pair in kept["losses"]]
             record.scores = [tuple(pair) for pair in kept["scores"]]

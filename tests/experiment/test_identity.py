@@ -45,6 +45,10 @@ FIELDS = {
     "test_query": Row("official-run-cross", training=True, evaluation=True, fleet=True, data=True),
     "train_on": Row("flickr30k200", training=True, evaluation=False, fleet=False, data=True),
     "train_size": Row(2, training=True, evaluation=False, fleet=False, data=True),
+    "text": Row("flickr30k200", training=True, evaluation=False, fleet=False, data=True),
+    "clean": Row(True, training=True, evaluation=False, fleet=False, data=True),
+    "overlap": Row("drop", training=True, evaluation=False, fleet=False, data=True),
+    "held_out": Row(3, training=True, evaluation=False, fleet=False, data=True),
     "adapter": Row("bitfit", training=True, evaluation=False, fleet=False, data=False),
     "engine": Row("opendelta", training=True, evaluation=False, fleet=False, data=False),
     "rank": Row(1, training=True, evaluation=False, fleet=False, data=False),
@@ -53,6 +57,12 @@ FIELDS = {
     "image_weight": Row(0.5, training=True, evaluation=False, fleet=True, data=True),
     "anchor": Row("frozen", training=ANCHOR, evaluation=False, fleet=True, data=False),
     "lr": Row(2e-4, training=True, evaluation=False, fleet=True, data=False),
+    "solver": Row("closed-form+gradient", training=True, evaluation=False, fleet=False, data=True),
+    "start": Row("cs.safetensors", training=True, evaluation=False, fleet=False, data=False),
+    "warmup": Row(2, training=True, evaluation=False, fleet=False, data=False),
+    "ema": Row(0.9, training=True, evaluation=False, fleet=False, data=False),
+    "choose": Row("text", training=True, evaluation=False, fleet=False, data=True),
+    "patience": Row(2, training=True, evaluation=False, fleet=False, data=False),
     "shots": Row(9, training=True, evaluation=False, fleet=False, data=True),
     "epochs": Row(2, training=True, evaluation=False, fleet=False, data=False),
     "batch_size": Row(10, training=True, evaluation=False, fleet=False, data=False),
@@ -152,8 +162,8 @@ def test_a_grid_holds_a_baseline_once_whatever_it_would_align_with(name):
 # --- what is read
 
 
-def made(count=20):
-    columns = [tuple(f"{word} {i}" for i in range(count)) for word in ("house", "Haus", "das Haus", "a house")]
+def made(places=range(20)):
+    columns = [tuple(f"{word} {i}" for i in places) for word in ("house", "Haus", "das Haus", "a house")]
     return ParallelCaptions("made", "de", *columns)
 
 
@@ -163,7 +173,9 @@ def reading(monkeypatch):
     asked = []
     inputs = pecl.experiment.inputs
     monkeypatch.setattr(inputs, "load_request", lambda request, decoded: asked.append(request) or made())
-    monkeypatch.setattr(inputs, "load_dataset", lambda *names, **options: asked.append((names, options)) or made())
+    monkeypatch.setattr(
+        inputs, "load_dataset", lambda *names, **options: asked.append((names, options)) or made([*range(20), 3])
+    )
 
     def read(config):
         asked.clear()
@@ -176,12 +188,19 @@ def reading(monkeypatch):
 
 
 TEXT_ALONE = ExperimentConfig(gallery="english", image_weight=0.0, shots=9)
+ON_TEXT = {"text": "flickr30k200", "overlap": "allow"}
+READ_WITH = {  # what makes a field matter
+    "train_size": {"train_on": "flickr30k200"},
+    "text": {"overlap": "allow"},
+    "held_out": {**ON_TEXT, "choose": "text"},
+    **dict.fromkeys(("clean", "overlap", "solver", "choose"), ON_TEXT),
+}
 
 
 @each_field
 def test_what_is_read_depends_on_the_inputs_alone(reading, name):
-    config = replace(TEXT_ALONE, train_on="flickr30k200") if name == "train_size" else TEXT_ALONE
-    other = {"gallery": "images", "shots": 10}.get(name, FIELDS[name].other)  # 10 is too many for 20 captions
+    config = replace(TEXT_ALONE, **READ_WITH.get(name, {}))
+    other = {"gallery": "images", "shots": 10, "held_out": 30}.get(name, FIELDS[name].other)  # too many for 20 captions
     before, after = reading(config), reading(replace(config, **{name: other}))
     assert isinstance(before[0], dict)
     assert (after != before) == FIELDS[name].data

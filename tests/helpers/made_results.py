@@ -63,7 +63,7 @@ def made_result(out, *, learned=0.25, trainable=165_888, **values):
         "kind": "train",
         "run_id": run_id,
         "status": "complete",
-        "config": config.to_dict(),
+        "config": config.to_record(),
         "data": {
             "dataset": data.dataset,
             "language": data.language,

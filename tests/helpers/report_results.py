@@ -59,7 +59,7 @@ def document(kind, states, *, query="target", dataset="xtd10", val=0.5, towers=(
         "run_id": config.run_id(kind),
         "kind": kind,
         "status": "complete",
-        "config": {**config.to_dict(), "dataset": dataset},
+        "config": {**config.to_record(), "dataset": dataset},
         "data": {
             "dataset": dataset,
             "language": config.language,

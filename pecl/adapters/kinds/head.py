@@ -1,6 +1,6 @@
-"""Every slot its own copy of a whole linear layer: the tower's head, or the backbone's pooler.
+"""Every slot its own linear layer: the tower's head, as a copy or as a low-rank change, or the backbone's pooler.
 
-Copies start at the tower's own values, so a fresh layer is the identity.
+Copies start at the tower's own values and changes at zero, so a fresh layer is the identity.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import nn
 
 from pecl.adapters.kind import COPY_OF_LAYER, AdapterConfig, Placement
 from pecl.adapters.roles import paths_of
-from pecl.adapters.slots import SlotModule, SlotRows, with_parameters
+from pecl.adapters.slots import SlotModule, SlotRows, innermost, uniform, with_parameters
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
 from pecl.options import option
@@ -21,10 +21,11 @@ from pecl.options import option
 
 @dataclass(frozen=True)
 class HeadConfig(AdapterConfig):
-    """The linear layer behind the pooling, trained."""
+    """The linear layer behind the pooling, trained: all of it, or a change of low rank."""
 
     kind: ClassVar[str] = "head"
     level: ClassVar[int] = COPY_OF_LAYER
+    rank: int | None = option(None, "rank of the change of the layer (default: the whole layer is trained)", low=1)
     lr_scale: float = option(1.0, "the head's learning rate is the run's times this", low=0)
 
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
@@ -34,10 +35,13 @@ class HeadConfig(AdapterConfig):
             ConfigError: the head has none.
         """
         layers = tower.head.named_modules(prefix="head")
-        placements = [Placement(path, SlotLinear) for path, layer in layers if isinstance(layer, nn.Linear)]
+        placements = [Placement(path, self._make) for path, layer in layers if isinstance(layer, nn.Linear)]
         if not placements:
             raise ConfigError(f"head: the text tower {tower.name!r} has no linear layer behind its pooling")
         return placements
+
+    def _make(self, base: nn.Linear, rows: SlotRows) -> SlotModule:
+        return SlotLinear(base, rows) if self.rank is None else SlotLowRankLinear(base, rows, self.rank)
 
 
 @dataclass(frozen=True)
@@ -78,3 +82,44 @@ class SlotLinear(SlotModule):
     def merged(self, slot: int) -> nn.Linear:
         """Return a linear layer with the slot's weight and bias."""
         return with_parameters(self.base, self.weight[slot], None if self.bias is None else self.bias[slot])
+
+
+class SlotLowRankLinear(SlotModule):
+    """A linear layer W x + b with S changes up (down x) + shift: down (S, r, i), up (S, o, r), shift (S, o).
+
+    Raises:
+        ConfigError: the rank is larger than the layer's smaller width.
+    """
+
+    def __init__(self, base: nn.Linear, rows: SlotRows, rank: int) -> None:
+        super().__init__(base, rows)
+        weight = innermost(base).weight  # (o, i)
+        if rank > min(weight.shape):
+            raise ConfigError(
+                f"head: rank: expected 1 to {min(weight.shape)} in a layer of shape {tuple(weight.shape)}, got {rank}"
+            )
+        self.down = self.slot_parameter(rank, weight.shape[1], like=weight)
+        self.up = self.slot_parameter(weight.shape[0], rank, like=weight)
+        self.shift = self.slot_parameter(weight.shape[0], like=weight)
+
+    def reset_slot(self, slot: int, generator: torch.Generator) -> None:
+        """Draw `down` from U(-1/sqrt(i), 1/sqrt(i)); `up` and `shift` are zero."""
+        shape = self.down.shape[1:]
+        self.down.data[slot] = uniform(shape, shape[1] ** -0.5, generator)
+        self.up.data[slot] = 0
+        self.shift.data[slot] = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, L, i) to (B, L, o), or (B, i) to (B, o)."""
+        return self.base(x) + self.rows.linear(self.rows.linear(x, self.down), self.up, self.shift)
+
+    def merged(self, slot: int) -> nn.Linear:
+        """Return a linear layer with the weight W + up down and the bias b + shift, computed in float32 or wider."""
+        plain = self.plain_base(slot)
+        wide = torch.promote_types(plain.weight.dtype, torch.float32)
+        weight = plain.weight.to(wide) + self.up[slot].to(wide) @ self.down[slot].to(wide)  # (o, i)
+        bias = self.shift[slot].to(wide) if plain.bias is None else plain.bias.to(wide) + self.shift[slot].to(wide)
+        merged = with_parameters(plain, weight, bias)
+        if plain.bias is None:
+            merged.bias = nn.Parameter(bias.detach().to(weight.dtype))
+        return merged

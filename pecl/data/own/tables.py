@@ -8,11 +8,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pecl.data.captions import read_gzip
 from pecl.errors import DataError, one_line, unknown
 from pecl.files import check_regular, parse_json, read_bytes_limited
 
@@ -56,13 +58,14 @@ class Table:
 
 
 def read_table(path: Path) -> Table:
-    """Read a table by its suffix.
+    """Read a table by its suffix; text may be gzipped.
 
     Raises:
         DataError: the file is missing, of another suffix, or cannot be read at all.
     """
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
+    gzipped = path.suffix.lower() == ".gz"
+    suffix = (path.with_suffix("") if gzipped else path).suffix.lower()
+    if suffix not in SUFFIXES or (gzipped and suffix == ".parquet"):
         raise DataError(f"{path}: {unknown('kind of table', suffix, SUFFIXES)}")
     if not path.exists():
         raise DataError(f"table of captions {path} is missing")
@@ -70,9 +73,9 @@ def read_table(path: Path) -> Table:
         if suffix == ".parquet":
             check_regular(path)
             return _read_parquet(path)
-        content = read_bytes_limited(path)
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+        content = read_gzip(path) if gzipped else read_bytes_limited(path)
+    except (OSError, EOFError, zlib.error) as error:  # the last two: a gzip file cut short or damaged inside
+        raise DataError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
     table = Table()
     text = _decode(content, table.problems)
     if suffix == ".jsonl":

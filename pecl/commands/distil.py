@@ -1,0 +1,42 @@
+"""`pecl distil`: align a language's text to the frozen English embeddings, from translated text alone."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from pecl.commands.options import add_command, add_config_flags, language_configs, print_json, print_text
+from pecl.commands.train import print_results
+from pecl.config import DISTIL_DEFAULTS
+from pecl.experiment.distil import plan, run_distillation
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        "distil",
+        "train a language on translated text alone, and measure the recall before and after",
+        "pecl distil --dataset multi30k-1k --language cs --text captions.tsv",
+        "Align a language's text to the frozen tower's embeddings of its English translations: --text takes tables "
+        "with a column for each of the two, pairs of aligned files, and named sets. No photograph is needed to train.",
+    )
+    add_config_flags(parser, defaults=DISTIL_DEFAULTS)
+    parser.add_argument("--dry-run", action="store_true", help="read and check everything, train nothing")
+    parser.add_argument("--json", action="store_true", help="print the results as one JSON document")
+    parser.set_defaults(run=run)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Train the languages one after the other; print a table, and last the path of each result."""
+    configs = language_configs(parsed, DISTIL_DEFAULTS)
+    if parsed.dry_run:
+        plans = [plan(config) for config in configs]
+        if parsed.json:
+            print_json([one._asdict() for one in plans])
+            return 0
+        for one in plans:
+            print_text(f"{one.language}: {one.pairs:,} pairs, {one.held_out:,} held out, {one.steps:,} steps")
+        return 0
+    print_results([run_distillation(config) for config in configs], parsed.json)
+    return 0

@@ -1,0 +1,92 @@
+"""The head of an adapter in closed form: the features of its texts by the tower as it is, onto the frozen anchors."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import nn
+
+from pecl.adapters.adapter import Adapter
+from pecl.adapters.kinds.head import SlotLinear, SlotLowRankLinear
+from pecl.encoders.text import TokenIds
+from pecl.errors import ConfigError
+from pecl.experiment.prepared import Prepared
+from pecl.results.parts import ClosedForm
+from pecl.training.closed_form import LinearMap, NormalEquations, choose_ridge
+
+logger = logging.getLogger(__name__)
+
+
+class HeadSolver:
+    """Solves the head of each slot of an adapter for what its runs train on.
+
+    Args:
+        adapter: with a part `head` or `head:rank=K`, on a tower with one linear layer behind its pooling.
+        members: the runs.
+        slot_of: the slot of each run; runs of one slot are solved as one.
+
+    Raises:
+        ConfigError: the adapter has no such part, or the tower no such head.
+    """
+
+    def __init__(self, adapter: Adapter, members: Sequence[Prepared], slot_of: Sequence[int]) -> None:
+        heads = [module for path, module, _ in adapter.modules if path == "head"]
+        if len(heads) != 1 or not isinstance(heads[0], SlotLinear | SlotLowRankLinear):
+            raise ConfigError(
+                "solver: closed-form solves the head, so it needs an adapter with head or head:rank=K, such as "
+                f'"lora+head:rank=48", and a tower with one linear layer behind its pooling, got {adapter!r}'
+            )
+        self.adapter, self.members, self.slot_of, self.head = adapter, members, slot_of, heads[0]
+
+    def solve(self) -> list[ClosedForm]:
+        """Solve the head of every slot, put it in, and return what was found for each."""
+        return [self._solve_slot(slot) for slot in range(self.adapter.num_slots)]
+
+    def _solve_slot(self, slot: int) -> ClosedForm:
+        started = time.monotonic()
+        members = [member for member, own in zip(self.members, self.slot_of, strict=True) if own == slot]
+        base = _linear(self.head.plain_base(slot))
+        prior = _linear(self.head.merged(slot))
+        equations = NormalEquations(base.weight.shape[1], base.weight.shape[0])
+        for member in members:
+            anchors = member.frozen_anchor
+            for places, features in self._features(slot, member.train_tokens):
+                equations.add(features, anchors[places])
+        held_out = [self._whole(slot, member) for member in members]
+        features, anchors = (torch.cat(parts) for parts in zip(*held_out, strict=True))
+        ridge, errors = choose_ridge(equations, prior, features, anchors)
+        self._put(slot, equations, base, prior, ridge)
+        logger.info("head of slot %d solved: %d pairs, ridge %g", slot, equations.count, ridge)
+        return ClosedForm(ridge, errors[ridge], equations.count, round(time.monotonic() - started, 2))
+
+    def _features(self, slot: int, token_ids: TokenIds) -> Iterator[tuple[list[int], torch.Tensor]]:
+        slots = torch.full((len(token_ids),), slot)
+        return self.adapter.tower.encode_batches(token_ids, slots=slots, progress="features", head=False)
+
+    def _whole(self, slot: int, member: Prepared) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the features (m, d) and anchors (m, D) of the pairs that are held out."""
+        anchors = member.held_out_anchor
+        features = torch.empty(len(anchors), self.head.merged(slot).in_features)  # (m, d)
+        for places, batch in self._features(slot, member.held_out_tokens):
+            features[places] = batch
+        return features, anchors
+
+    def _put(self, slot: int, equations: NormalEquations, base: LinearMap, prior: LinearMap, ridge: float) -> None:
+        if isinstance(self.head, SlotLowRankLinear):
+            change = equations.solve_low_rank(base, prior, ridge, self.head.down.shape[1])
+            values = {"down": change.down, "up": change.up, "shift": change.shift}
+        else:
+            found = equations.solve(prior, ridge)
+            values = {"weight": found.weight, "bias": found.bias}
+        for name, parameter in self.head.slot_parameters().items():
+            parameter.data[slot] = values[name].to(parameter)
+
+
+def _linear(layer: nn.Linear) -> LinearMap:
+    """Return a linear layer as a map, on the CPU."""
+    weight = layer.weight.detach().double().cpu()
+    bias = torch.zeros(len(weight)) if layer.bias is None else layer.bias.detach()
+    return LinearMap(weight, bias.double().cpu())

@@ -1,0 +1,95 @@
+"""Distillation on text alone: a language's query is aligned to the frozen embedding of its English translation."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, NamedTuple
+
+from pecl.config import DISTIL_DEFAULTS, ExperimentConfig, make_config
+from pecl.errors import ConfigError
+from pecl.experiment.inputs import load_training_inputs
+from pecl.experiment.run import train
+from pecl.experiment.text import part_of
+from pecl.results.result import Result
+from pecl.training.schedule import Schedule
+
+logger = logging.getLogger(__name__)
+
+
+class Plan(NamedTuple):
+    """What a distillation would do: pairs to train on, pairs that are held out, and training steps."""
+
+    language: str
+    pairs: int
+    held_out: int
+    steps: int
+
+
+def distil(language: str, text: str | None = None, **values: Any) -> Result:
+    """Train a language on translated text, and return its result, whose adapter file is `result.adapter_path`.
+
+    Args:
+        language: code of the target language.
+        text: sources of pairs, as of `--text`: names, tables with a column for `language` and one `en`, or aligned
+            files `a.en=a.cs`, joined by commas.
+        values: further fields of `ExperimentConfig`, over `config.DISTIL_DEFAULTS`.
+
+    Raises:
+        PeclError: bad input; nothing has been written.
+
+    Example:
+        >>> result = pecl.distil("cs", "captions.tsv", dataset="multi30k-1k")
+        >>> result.recall(stage="zero_shot"), result.recall()
+    """
+    given = {"language": language, **values} | ({} if text is None else {"text": text})
+    return run_distillation(make_config({**DISTIL_DEFAULTS, **given}))
+
+
+def run_distillation(config: ExperimentConfig) -> Result:
+    """Train a config on its text and return the result; a warning says where the text did harm.
+
+    Raises:
+        PeclError: bad input, or no text to train on; nothing has been written.
+    """
+    _check(config)
+    result = train(config)
+    _warn(result)
+    return result
+
+
+def plan(config: ExperimentConfig) -> Plan:
+    """Read everything that `run_distillation` would, and return what it would do.
+
+    Raises:
+        PeclError: bad input, or no text to train on.
+    """
+    _check(config)
+    _, text = load_training_inputs(config)
+    parts = ("train", "val") if text is not None and text.part is not None else ()
+    sizes = {part: 0 if text is None else len(part_of(text, part)) for part in parts}
+    pairs = sizes.get("train", 0 if text is None else len(text))
+    epochs = config.epochs if "gradient" in config.solvers else 0
+    steps = Schedule(epochs, config.batch_size, config.eval_every).steps(pairs)
+    return Plan(config.language, pairs, sizes.get("val", 0), steps)
+
+
+def _check(config: ExperimentConfig) -> None:
+    if config.text is None and config.train_on == "pairs":
+        raise ConfigError(
+            "text: expected sources of translated text, such as captions.tsv or corpus.en=corpus.cs, or a named set: "
+            "multi30k-translations, flickr30k200"
+        )
+
+
+def _warn(result: Result) -> None:
+    before, after = (result.recall("val", stage) for stage in ("zero_shot", "best"))
+    if after < before:
+        logger.warning(
+            "%s: mean R@1 on the validation captions fell from %.3f to %.3f: the text is unlike captions; "
+            "give it a smaller weight, or captions beside it",
+            result.name,
+            before,
+            after,
+        )
+    if result.best_step == 0 and len(result.curve.val_mean_recall_at_1) > 1 and not result.closed_form:
+        logger.warning("%s: no step had better recall on the text that is held out: the start is kept", result.name)

@@ -1,0 +1,149 @@
+"""Linear maps in closed form: ridge regression of pooled features onto frozen anchors, shrunk towards a given map.
+
+For features X (n, d) and anchors Y (n, D) the map y = W x + b minimises
+
+    1/n sum |W x_i + b - y_i|^2 + ridge * s * |W - W0|^2,
+
+where W0 (D, d) is the map that it is shrunk towards and s the mean variance of a feature, so that `ridge` has no unit.
+The bias is not shrunk. Hoerl & Kennard, "Ridge Regression", Technometrics 1970, with a prior mean; the best change of
+rank r of another map is that of reduced-rank regression (Izenman, J. Multivariate Analysis 1975): the singular vectors
+of the change in the metric of the normal equations. What is kept is sums over pairs, in float64: memory does not grow
+with n.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+
+from pecl.errors import DataError
+
+RIDGES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0)  # strengths that held-out pairs choose from
+_FEWEST_PAIRS = 2
+
+
+@dataclass(frozen=True)
+class LinearMap:
+    """y = weight x + bias: weight (D, d), bias (D,)."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+
+    def __call__(self, features: torch.Tensor) -> torch.Tensor:
+        """Map (n, d) to (n, D)."""
+        return features.to(self.weight) @ self.weight.T + self.bias
+
+
+@dataclass(frozen=True)
+class LowRankChange:
+    """A change of a linear map: up (D, r) times down (r, d) for the weight, shift (D,) for the bias."""
+
+    down: torch.Tensor
+    up: torch.Tensor
+    shift: torch.Tensor
+
+    def of(self, base: LinearMap) -> LinearMap:
+        """Return `base` with the change."""
+        return LinearMap(base.weight + self.up @ self.down, base.bias + self.shift)
+
+
+class NormalEquations:
+    """Sums over pairs of features (d wide) and anchors (D wide), which the ridge solution needs.
+
+    Args:
+        features: d.
+        outputs: D.
+    """
+
+    def __init__(self, features: int, outputs: int) -> None:
+        self.count = 0
+        self._sum_x = torch.zeros(features, dtype=torch.float64)
+        self._sum_y = torch.zeros(outputs, dtype=torch.float64)
+        self._xx = torch.zeros(features, features, dtype=torch.float64)
+        self._xy = torch.zeros(features, outputs, dtype=torch.float64)
+
+    def add(self, features: torch.Tensor, anchors: torch.Tensor) -> None:
+        """Add n pairs: (n, d) and (n, D)."""
+        x, y = features.to(self._xx), anchors.to(self._xy)
+        self.count += len(x)
+        self._sum_x += x.sum(0)
+        self._sum_y += y.sum(0)
+        self._xx.addmm_(x.T, x)
+        self._xy.addmm_(x.T, y)
+
+    def solve(self, prior: LinearMap, ridge: float) -> LinearMap:
+        """Return the map, shrunk towards `prior`, in float64.
+
+        Raises:
+            DataError: there are fewer than two pairs, or the features do not vary.
+        """
+        metric, residual = self._system(prior, ridge)
+        return self._with_bias(prior.weight.double() + torch.cholesky_solve(residual, metric).T)
+
+    def solve_low_rank(self, base: LinearMap, prior: LinearMap, ridge: float, rank: int) -> LowRankChange:
+        """Return the change of `base` of rank `rank` that is nearest to `solve(prior, ridge)` in what it computes.
+
+        Raises:
+            DataError: as `solve`.
+        """
+        metric, residual = self._system(prior, ridge)  # lower triangular L (d, d) with L L^T = M; (d, D)
+        found = prior.weight.double().T + torch.cholesky_solve(residual, metric)  # (d, D)
+        change = metric.T @ (found - base.weight.double().T)  # (d, D): its Frobenius norm is that in the metric M
+        u, s, vh = torch.linalg.svd(change, full_matrices=False)
+        root = s[:rank].sqrt()  # half to each factor, so that both are of one size
+        down = torch.linalg.solve_triangular(metric.T, u[:, :rank] * root, upper=True).T  # (r, d)
+        up = vh[:rank].T * root  # (D, r)
+        whole = self._with_bias(base.weight.double() + up @ down)
+        return LowRankChange(down, up, whole.bias - base.bias.double())
+
+    def _system(self, prior: LinearMap, ridge: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the Cholesky factor (d, d) of the covariance with its ridge, and what `prior` leaves over (d, D)."""
+        if self.count < _FEWEST_PAIRS:
+            raise DataError(f"text: expected at least {_FEWEST_PAIRS} pairs for the closed form, got {self.count}")
+        mean_x, mean_y = self._sum_x / self.count, self._sum_y / self.count
+        xx = self._xx / self.count - mean_x.outer(mean_x)  # (d, d)
+        xy = self._xy / self.count - mean_x.outer(mean_y)  # (d, D)
+        scale = xx.diagonal().mean()
+        if not scale > 0:
+            raise DataError(f"text: expected different texts for the closed form, got {self.count} of equal features")
+        residual = xy - xx @ prior.weight.double().T  # (d, D)
+        metric = xx + ridge * scale * torch.eye(len(xx), dtype=xx.dtype)
+        factor, failed = torch.linalg.cholesky_ex(metric)
+        if failed:
+            raise DataError(
+                f"text: {self.count} pairs do not determine a map of {len(xx)} features at the ridge {ridge:g}: "
+                f"expected more than {len(xx)} pairs, or a ridge above 0"
+            )
+        return factor, residual
+
+    def _with_bias(self, weight: torch.Tensor) -> LinearMap:
+        return LinearMap(weight, self._sum_y / self.count - weight @ (self._sum_x / self.count))
+
+
+def choose_ridge(
+    equations: NormalEquations,
+    prior: LinearMap,
+    features: torch.Tensor,
+    anchors: torch.Tensor,
+    ridges: Iterable[float] = RIDGES,
+) -> tuple[float, dict[float, float]]:
+    """Return the strength whose map has the smallest mean squared error on held-out pairs, and the error of each.
+
+    Args:
+        equations: of the training pairs.
+        prior: what the map is shrunk towards.
+        features: (m, d) of the held-out pairs.
+        anchors: (m, D) of the held-out pairs.
+        ridges: strengths; of equal errors the larger wins.
+
+    Raises:
+        DataError: there are no held-out pairs, or as `NormalEquations.solve`.
+    """
+    if not len(features):
+        raise DataError("held_out: expected at least one pair to choose the ridge by, got none")
+    errors = {
+        ridge: float((equations.solve(prior, ridge)(features) - anchors.double()).square().mean()) for ridge in ridges
+    }
+    return min(sorted(errors, reverse=True), key=errors.__getitem__), errors

@@ -1,0 +1,64 @@
+"""How long a training takes and how its learning rate runs, and what is kept of each slot on the way."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how often. The learning rate rises in the warm-up and then decays to zero along a cosine.
+
+    Attributes:
+        epochs: passes over the pairs.
+        batch_size: pairs a step.
+        eval_every: steps between validations.
+        dropout: the tower's own, while training.
+        warmup: steps in which the learning rate rises linearly; step w of W has w / W of it, the first being 1.
+        ema: decay of the moving average of the weights, which is then what validation and the end see; 0 for none.
+        patience: validations without a better score after which training ends; None for all steps.
+        last: the last weights are taken, whatever validation says.
+    """
+
+    epochs: int
+    batch_size: int
+    eval_every: int
+    dropout: bool = True
+    warmup: int = 0
+    ema: float = 0.0
+    patience: int | None = None
+    last: bool = False
+
+    def rate(self, step: int, total: int) -> float:
+        """Return the share of the learning rate at `step`, counted from 0, of `total`."""
+        decay = 0.5 * (1 + math.cos(math.pi * step / total))
+        return decay * min(1.0, (step + 1) / self.warmup) if self.warmup else decay
+
+    def steps(self, pairs: int) -> int:
+        """Return the number of steps for `pairs` training pairs; the last batch of an epoch may be smaller."""
+        return self.epochs * math.ceil(pairs / self.batch_size)
+
+
+@dataclass
+class SlotRecord:
+    """How the training of one slot went.
+
+    Attributes:
+        losses: (step, mean loss since the step before) at each validation.
+        scores: (step, validation score) at each validation; steps count from 1.
+        best_step: step of the best score; ties go to the later one.
+        best: parameters at `best_step`.
+    """
+
+    losses: list[tuple[int, float]] = field(default_factory=list)
+    scores: list[tuple[int, float]] = field(default_factory=list)
+    best_step: int = 0
+    best_score: float = -math.inf
+    best: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    def since_best(self) -> int:
+        """Return the number of validations behind the best one."""
+        return sum(step > self.best_step for step, _ in self.scores)
