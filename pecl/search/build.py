@@ -85,7 +85,7 @@ def build_index(folder: str | Path, out: str | Path | None = None, options: Inde
     options = options or IndexOptions()
     found = find_photographs(folder, leave_out=(HEAD,))
     place = Path(out) if out is not None else found.root / HIDDEN
-    plan(found, place, options)  # what is wrong is said before anything is written
+    _, head = plan(found, place, options)  # what is wrong is said before anything is written
     if not found.photographs:
         listed = f" ({len(found.unreadable)} could not be looked at)" if found.unreadable else ""
         raise DataError(f"{folder}: there are no photographs in it{listed}: expected files named {', '.join(SUFFIXES)}")
@@ -93,6 +93,7 @@ def build_index(folder: str | Path, out: str | Path | None = None, options: Inde
         check_writable(place)
     except OutputError as error:
         raise OutputError(f"{error}; --out names another folder for the index") from error
+    engine_kind(head.engine).check(head)
     try:
         with _held(place):
             return _Renewer(found, place, *plan(found, place, options), options.device).renew()

@@ -79,6 +79,10 @@ class EngineKind(Protocol):
         """
         ...
 
+    def check(self, head: Head) -> None:
+        """Raise DataError unless the place that a head names can be reached; before anything is embedded for it."""
+        ...
+
     def write(self, folder: Path, before: Head | None, head: Head, renewal: Renewal) -> dict[str, str]:
         """Write the embeddings of a new generation, and return the SHA-256 of what lies in `folder`, by name.
 

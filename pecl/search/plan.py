@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pecl.data.own.photographs import PhotographFolder
-from pecl.errors import ConfigError, DataError
+from pecl.errors import ConfigError, DataError, unknown
 from pecl.search.catalogue import HEAD, Head, new_generation, read_head, root_of
 from pecl.search.engines import engine_kind
 
@@ -45,12 +45,24 @@ def plan(found: PhotographFolder, place: Path, options: IndexOptions) -> tuple[H
     root = found.root.resolve()
     if place.resolve() == root:
         raise ConfigError(f"--out: expected another folder than that of the photographs, got {place}")
+    _check_towers(options)
     earlier: Head | None = None
     with contextlib.suppress(*[DataError] * options.anew):
         earlier = read_head(place) if (place / HEAD).exists() else None
     if earlier is not None and not options.anew:
         _check_same(place, root, earlier, options)
     return None if options.anew else earlier, _new_head(root, place, earlier, options)
+
+
+def _check_towers(options: IndexOptions) -> None:
+    """Raise ConfigError where the options name a pair of towers or a device that is not there."""
+    if options.profile is None and options.device == "cpu":
+        return  # nothing to look up, so nothing heavy to import
+    from pecl.encoders.towers import PAIRS, check_device
+
+    if options.profile is not None and options.profile not in PAIRS:
+        raise ConfigError(unknown("profile", options.profile, PAIRS))
+    check_device(options.device)
 
 
 def _check_same(place: Path, root: Path, earlier: Head, options: IndexOptions) -> None:

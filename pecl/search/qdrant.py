@@ -113,6 +113,15 @@ class _Qdrant:
             given["path"] = str(Path(given["path"]).absolute())
         return {"collection": f"pecl-{new_generation()}", **given}
 
+    def check(self, head: Head) -> None:
+        """Ask a server whether it is there; the local mode makes its folder when it writes."""
+        if "url" in head.place:
+            client = _connect(Path(), head.place)
+            with _failing(head.place), contextlib.closing(client):
+                client.get_collections()
+        else:
+            _client_class()
+
     def write(self, folder: Path, before: Head | None, head: Head, renewal: Renewal) -> dict[str, str]:
         """Send what is new, and remove what is in the collection and not in the folder."""
         try:
@@ -181,14 +190,19 @@ def _point_ids(client: QdrantClient, collection: str) -> list[str]:
 
 def _connect(folder: Path, place: Mapping[str, str]) -> QdrantClient:
     """Return a client of the server or folder that `place` names."""
+    client = _client_class()
+    with _failing(place):
+        if "url" in place:
+            return client(url=place["url"], check_compatibility=False)  # which warns beside the sentence
+        return client(path=str(_local_folder(folder, place)))
+
+
+def _client_class() -> type[QdrantClient]:
     try:
         from qdrant_client import QdrantClient
     except ImportError as error:
         raise ConfigError("engine qdrant needs qdrant-client: pip install 'pecl[search]'") from error
-    with _failing(place):
-        if "url" in place:
-            return QdrantClient(url=place["url"])
-        return QdrantClient(path=str(_local_folder(folder, place)))
+    return QdrantClient
 
 
 def _local_folder(folder: Path, place: Mapping[str, str]) -> Path:

@@ -104,6 +104,9 @@ class _Store:
             raise ConfigError(f"{given[0]}: expected it with --engine qdrant alone; --out names the index's folder")
         return {}
 
+    def check(self, head: Head) -> None:
+        """See `EngineKind`; the index's own folder is there."""
+
     def write(self, folder: Path, before: Head | None, head: Head, renewal: Renewal) -> dict[str, str]:
         """Write a new matrix beside the one before."""
         matrix = np.empty((head.count, head.width), np.float32)  # (N, D)

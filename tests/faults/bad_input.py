@@ -356,6 +356,58 @@ SCRIPTS = [  # (variables and script, what it says)
     ("bash scripts/quickstart.sh --language de", 'quickstart.sh takes nothing, got "--language"'),
 ]
 
+INDEX = [
+    ("", "the following arguments are required: FOLDER"),
+    ("nowhere", "nowhere: expected a folder of photographs, found none"),
+    ("file", "file: expected a folder of photographs, got a file"),
+    (LONG, "File name too long|found none"),
+    ("empty", "empty: there are no photographs in it: expected files named .jpg"),
+    ("pictures --out pictures", "--out: expected another folder than that of the photographs, got pictures"),
+    ("pictures --out file", "cannot write into file: .*; --out names another folder for the index"),
+    ("pictures --out /proc/nowhere", "cannot write|No such file"),
+    ("pictures --profile minni", "unknown profile 'minni': expected one of .*; did you mean 'mini'"),
+    ("pictures --engine faiss", "engine: expected one of qdrant, store, got 'faiss'"),
+    ("pictures --url http://localhost:6333", "--url: expected it with --engine qdrant alone"),
+    ("pictures --path points", "--path: expected it with --engine qdrant alone"),
+    ("pictures --engine qdrant --url http://x --path y", "--url, --path: expected one of them"),
+    ("pictures --engine qdrant --url ''", "--url: expected an address"),
+    ("pictures --engine qdrant --url http://127.0.0.1:9", "qdrant at http://127.0.0.1:9: "),
+    ("pictures --device gpu", "device: expected one that is there, such as cpu,"),
+    ("indexed --profile paper", "--profile: .*indexed/.pecl-index has mini, got paper: leave it out, or pass --anew"),
+    ("indexed --engine qdrant", "--engine: .* has store, got qdrant: leave it out, or pass --anew"),
+    ("pictures --out indexed/.pecl-index", "is the index of .*indexed, got .*pictures: name another --out"),
+    ("damaged-index", "damaged-index/.pecl-index/pecl-index.json is damaged .*--anew"),
+    ("other-version", "expected version 1, got 99: make the index anew"),
+    ("indexed --thumbnial", "unrecognized arguments: --thumbnial; did you mean '--thumbnails'"),
+]
+
+SEARCH = [
+    ("", "the following arguments are required: INDEX"),
+    ("indexed", "search: expected a TEXT, or a picture with --image"),
+    ("nowhere dog", "nowhere: expected an index, or a folder of photographs with one, found no folder"),
+    ("file dog", "file: expected an index"),
+    ("empty dog", "empty: there is no index in it: make one with `pecl index empty`"),
+    ("damaged-index dog", "damaged-index/.pecl-index/pecl-index.json is damaged"),
+    ("other-version dog", "expected version 1, got 99: make the index anew"),
+    ("indexed ''", "text: expected words in UTF-8, got ''"),
+    ("indexed \udce9", "text: expected words in UTF-8"),
+    ("indexed dog --minus ' '", "minus: expected words in UTF-8, got ' '"),
+    ("indexed dog --top 0", "top: expected a whole number >= 1, got 0"),
+    ("indexed dog --top many", "argument --top: invalid int value: 'many'"),
+    ("indexed dog --language x1", "unknown language 'x1'"),
+    ("indexed dog --language germn", "unknown language 'germn'.*did you mean 'german'"),
+    ("indexed 1234", "no language of .* is told from '1234': name it"),
+    ("indexed --image nowhere.png", "cannot read image nowhere.png"),
+    ("indexed --image broken.png", "cannot read image broken.png"),
+    ("indexed --image empty", "cannot read image empty"),
+    ("indexed dog --adapter nowhere.safetensors", "adapter file nowhere.safetensors is missing"),
+    ("indexed dog --adapter text.safetensors", "text.safetensors"),
+    ("indexed dog --adapter sound.safetensors --adapter sound.safetensors", "'de' is in the bank already"),
+    ("indexed dog --device gpu --language en", "device: expected one that is there, such as cpu,"),
+    ("indexed dog --html empty", "--html: expected a file to write, got the folder empty"),
+    ("indexed dog --html file/x.html", "cannot write into file"),
+]
+
 DOCTOR = [("extra", "unrecognized arguments: extra"), (f"--data-dir {LONG}", "File name too long")]
 PECL = [
     ("trian", "invalid choice: 'trian'"),
@@ -376,6 +428,15 @@ def rows() -> list[tuple[str, str]]:
     training = [(f"train {SMALL} {flags}", said) for flags, said in (*VALUES, *TRAIN)]
     evaluation = [(f"evaluate --dataset captions.csv --out out {flags}", said) for flags, said in (*VALUES, *EVALUATE)]
     grid = [(f"grid {SMALL} {flags}", said) for flags, said in (*TRAIN, *GRID)]
-    others = {"report": REPORT, "adapters": ADAPTERS, "export": EXPORT, "data": DATA, "serve": SERVE, "doctor": DOCTOR}
+    others = {
+        "report": REPORT,
+        "adapters": ADAPTERS,
+        "export": EXPORT,
+        "data": DATA,
+        "index": INDEX,
+        "search": SEARCH,
+        "serve": SERVE,
+        "doctor": DOCTOR,
+    }
     rest = [(f"{command} {flags}", said) for command, table in others.items() for flags, said in table]
     return [*training, *evaluation, *grid, *rest, *PECL]

@@ -18,6 +18,7 @@ from helpers.small_experiment import tiny_towers
 import pecl.commands.adapters
 import pecl.commands.export
 import pecl.commands.serve
+import pecl.encoders.towers
 import pecl.experiment.run
 from pecl.cli import main
 from pecl.encoders.towers import load_towers
@@ -39,6 +40,15 @@ def tiny_for_mini(profile, text_model=None, image_model=None, device="cpu", prec
     return load_towers(profile, text_model, image_model, device, precision)
 
 
+def tiny_or(load, which):
+    """Return a loader that gives the tiny tower for that of mini on the CPU, and calls `load` for all others."""
+
+    def load_one(name, *, device="cpu", **options):
+        return getattr(tiny_towers(), which) if (name, device) == ("mini", "cpu") else load(name, device=device)
+
+    return load_one
+
+
 @pytest.fixture(scope="module")
 def playground(tmp_path_factory):
     """A folder of sound and broken files, which is the current one; the towers are tiny."""
@@ -46,6 +56,9 @@ def playground(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for module in (pecl.experiment.run, pecl.commands.adapters, pecl.commands.export, pecl.commands.serve):
             patch.setattr(module, "load_towers", tiny_for_mini)
+        plain = {name: getattr(pecl.encoders.towers, name) for name in ("load_text_encoder", "load_image_encoder")}
+        for name, load in plain.items():
+            patch.setattr(pecl.encoders.towers, name, tiny_or(load, name.split("_")[1]))
         patch.setenv("PECL_CACHE_DIR", str(folder / "cache"))
         patch.setenv("HF_HUB_OFFLINE", "1")
         patch.delenv("PECL_DATA_DIR", raising=False)

@@ -12,6 +12,7 @@ from helpers.small_experiment import SMALL, write_folder
 from pecl.config import make_config
 from pecl.experiment.run import evaluate, train
 from pecl.files import write_tensors
+from pecl.search.build import build_index
 
 ROWS = [(f"{i}.png", f"a house {i}", f"ein Haus {i}") for i in range(8)]
 
@@ -25,6 +26,7 @@ def write_playground(folder: Path) -> None:
     _write_configs(folder)
     _write_results(folder)
     _write_adapters(folder)
+    _write_indexes(folder)
 
 
 def _table(header: str, rows: list) -> str:
@@ -119,3 +121,13 @@ def _write_adapters(folder: Path) -> None:
     (folder / "text.ckpt").write_text("no checkpoint")
     (folder / "peft").mkdir()
     (folder / "peft" / "adapter_config.json").write_text("{}")
+
+
+def _write_indexes(folder: Path) -> None:
+    for name in ("pictures", "indexed", "damaged-index", "other-version"):
+        (folder / name).mkdir()
+        Image.new("RGB", (6, 6), "red").save(folder / name / "red.png")
+    build_index(folder / "indexed")
+    for name, content in {"damaged-index": "{", "other-version": '{"format": "pecl-index", "version": 99}'}.items():
+        (folder / name / ".pecl-index").mkdir()
+        (folder / name / ".pecl-index" / "pecl-index.json").write_text(content)

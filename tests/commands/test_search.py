@@ -1,0 +1,81 @@
+"""`pecl index` and `pecl search`: what they print, and where."""
+
+import json
+import re
+
+import pytest
+from helpers.small_index import COUNT
+from helpers.tiny import tiny_tower
+
+import pecl
+from pecl.cli import main
+from pecl.search.build import build_index
+
+
+@pytest.fixture
+def indexed(photographs):
+    build_index(photographs)
+    return photographs
+
+
+def printed(capsys, *arguments):
+    assert main([str(argument) for argument in arguments]) == 0
+    return capsys.readouterr()
+
+
+def test_index_says_what_it_did_and_what_it_could_not_read(photographs, capsys):
+    for i in range(12):
+        (photographs / f"bad{i:02}.jpg").write_bytes(b"no picture")
+    lines = printed(capsys, "index", photographs).out.splitlines()
+    assert lines[0] == f"{photographs}/.pecl-index: {COUNT} photographs ({COUNT} new, 0 changed, 0 removed)"
+    assert lines[1] == "12 cannot be read:"
+    assert lines[2].startswith("  bad00.jpg: cannot identify image file")
+    assert lines[12:] == ["  ... (all of them: --json)"]
+    document = json.loads(printed(capsys, "index", photographs, "--json").out)
+    assert (document["photographs"], document["new"], len(document["unreadable"])) == (COUNT, 0, 12)
+
+
+def test_search_prints_scores_and_paths_and_shows_the_guess(indexed, capsys):
+    told = printed(capsys, "search", indexed, "der Hund läuft am Strand", "--top", 3)
+    assert re.search(r"language: German \(de\), told from the text \(0\.\d\d of 1\)", told.err)
+    lines = [line.split("  ") for line in told.out.splitlines()]
+    hits = pecl.ImageIndex.open(indexed).search("der Hund läuft am Strand", "de", top=3)[0]
+    assert lines == [[f"{hit.score:.3f}", str(hit.path)] for hit in hits]
+    named = printed(capsys, "search", indexed, "der Hund läuft am Strand", "--language", "German", "--top", 3)
+    assert named.out == told.out
+    assert "language: German (de)\n" in named.err
+
+
+def test_search_by_picture_by_both_and_by_difference(indexed, capsys):
+    picture = indexed / "00.png"
+    document = json.loads(printed(capsys, "search", indexed, "--image", picture, "--json", "--top", 1).out)
+    assert document["photographs"][0]["path"] == str(picture)
+    assert document["language"] is None
+    index = pecl.ImageIndex.open(indexed)
+    text, minus = tiny_tower().encode_text(["a dog", "a beach"], normalize=True).numpy()
+    flags = ["search", indexed, "a dog", "--minus", "a beach", "--image", picture, "--language", "en", "--json"]
+    document = json.loads(printed(capsys, *flags).out)
+    expected = index.search((text - minus + index.embed(picture)), top=10)[0]
+    assert [one["path"] for one in document["photographs"]] == [str(hit.path) for hit in expected]
+    assert document["query"] == f"a dog + {picture} - a beach"
+
+
+@pytest.mark.parametrize("thumbnails", [True, False])
+def test_a_page_shows_what_was_found_in_one_file(photographs, capsys, tmp_path, thumbnails):
+    (photographs / "00.png").rename(photographs / "<b>&.png")
+    printed(capsys, "index", photographs, *["--thumbnails"] * thumbnails)
+    page = tmp_path / "pages" / "found.html"
+    printed(capsys, "search", photographs, "<script>alert(1)</script>", "--language", "en", "--top", 99, "--html", page)
+    text = page.read_text("utf-8")
+    assert text.count('<img src="data:image/jpeg;base64,') == COUNT
+    assert "<script>" not in text
+    assert "&lt;b&gt;&amp;.png" in text
+    assert not re.search(r"(src|href)=[\"'](?!data:)", text)
+
+
+def test_a_page_names_photographs_that_are_gone(indexed, capsys, tmp_path):
+    (indexed / "00.png").unlink()
+    printed(capsys, "search", indexed, "dog", "--language", "en", "--top", 99, "--html", tmp_path / "found.html")
+    text = (tmp_path / "found.html").read_text("utf-8")
+    assert text.count("<img") == COUNT - 1
+    assert "cannot read image" in text
