@@ -17,6 +17,7 @@ import torch
 
 from pecl.encoders.bfloat16 import check_bfloat16
 from pecl.encoders.image import ImageEncoder
+from pecl.encoders.memory import keep_freed_memory
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, WeightsError, unknown
 from pecl.precision import BF16, FP32, PRECISIONS, resolve_precision
@@ -188,6 +189,7 @@ def load_text_encoder(
         torch.Size([1, 256])
     """
     check_device(device)
+    keep_freed_memory()
     name = PAIRS[str(name_or_path)].text if str(name_or_path) in PAIRS else name_or_path
     if name in (MINI, MINI_POOLED):
         if max_length is not None or pooling is not None:
@@ -220,6 +222,7 @@ def load_image_encoder(
         torch.Size([1, 256])
     """
     check_device(device)
+    keep_freed_memory()
     name = PAIRS[str(name_or_path)].image if str(name_or_path) in PAIRS else name_or_path
     if name == MINI:
         from pecl.encoders.loading.mini import load_mini_image
