@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
+
 from pecl.commands.options import add_command, add_config_flags, differences, language_configs, print_json, print_text
-from pecl.config import Role, fields_of
+from pecl.config import ExperimentConfig, Role, fields_of
 from pecl.experiment.run import evaluate
-from pecl.report.tables import evaluation_table, reported
+from pecl.harness.run import HARNESSES, evaluate_with
+from pecl.report.tables import evaluation_table, reported, text_table
 
 
 def add_parser(commands: Any) -> None:
@@ -16,6 +20,9 @@ def add_parser(commands: Any) -> None:
     example = "pecl evaluate --dataset multi30k-1k --language en,de,fr,cs"
     parser = add_command(commands, "evaluate", "measure the retrieval recall of languages on a data set", example)
     add_config_flags(parser, only=fields_of(Role.EVALUATION | Role.DATA | Role.PLACE | Role.MACHINE))
+    parser.add_argument(
+        "--harness", help=f"measure with another package too, beside our own figures: {' or '.join(HARNESSES)}"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print what would be evaluated, and evaluate nothing")
     parser.add_argument("--json", action="store_true", help="print the results as one JSON document")
     parser.set_defaults(run=run)
@@ -27,9 +34,21 @@ def run(parsed: argparse.Namespace) -> int:
     if parsed.dry_run:
         print_text("\n".join(f"{config.run_id('evaluate')} {differences(config)}" for config in configs))
         return 0
+    if parsed.harness is not None:
+        return _run_harness(parsed, configs)
     results = [evaluate(config) for config in configs]
     if parsed.json:
         print_json([result.to_json() for result in results])
     else:
         print_text(reported(evaluation_table(results)))
+    return 0
+
+
+def _run_harness(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig]) -> int:
+    """Print what another package measures, and beside it what pecl does."""
+    rows = [row.to_json(parsed.harness) for row in evaluate_with(parsed.harness, configs)]
+    if parsed.json:
+        print_json(rows)
+    else:
+        print_text(text_table(pd.DataFrame(rows)))
     return 0

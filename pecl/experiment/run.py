@@ -60,7 +60,7 @@ def evaluate(config: ExperimentConfig) -> Result:
 
 
 def _evaluate(config: ExperimentConfig) -> Result:
-    towers = _towers(config)
+    towers = towers_of(config)
     prepared = prepare_evaluation(config, towers)
     check_writable(config.out)
     file = None if config.weights is None else load_adapter_file(config.weights, towers.text)
@@ -119,7 +119,7 @@ def _train_fleet(configs: Sequence[ExperimentConfig], wait: bool, processes: Pro
     adapter_configs = processes.in_turn(lambda: parse_adapter(first.adapter, first.rank))
 
     def prepare() -> list[Prepared]:
-        towers = _towers(first)
+        towers = towers_of(first)
         members = [prepare_training(config, towers) for config in configs]
         attach_adapter(towers.text, adapter_configs, seeds=[first.seed]).remove()  # what does not fit is said now
         if processes.is_first:
@@ -174,7 +174,7 @@ def use_threads(number: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _towers(config: ExperimentConfig) -> Towers:
+def towers_of(config: ExperimentConfig) -> Towers:
     """Return the towers of a config: those of the run before where they are the same, so that a grid loads them once.
 
     They are this module's own, and plain between runs.

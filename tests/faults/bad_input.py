@@ -152,6 +152,10 @@ EVALUATE = [
     ("--weights empty", "cannot read adapter file empty: Is a directory"),
     ("--weights captions.csv", "captions.csv is damaged or no safetensors file"),
     ("--lr 1", "unrecognized arguments: --lr 1"),
+    ("--harness mtb", "unknown harness 'mtb': expected one of clip-benchmark, mteb; did you mean 'mteb'"),
+    ("--harness clip-benchmark --gallery english --image-weight 0", "gallery: expected images with --harness clip-b"),
+    ("--harness clip-benchmark --dataset no-german.csv", "no-german.csv has no column 'de'"),
+    ("--harness", "argument --harness: expected one argument"),
 ]
 
 GRID = [

@@ -38,7 +38,7 @@ def image_tower(dim=8):
     return ImageEncoder(backbone, head, preprocess, name="tiny-timm", preprocessing=PREPROCESSING)
 
 
-def export_towers(*_):
+def export_towers(*_, **__):
     """Stand-in for `load_towers`."""
     return Towers(text_tower, image_tower)
 

@@ -1,0 +1,156 @@
+"""pecl's towers in CLIP_benchmark: its own measure on pecl's data, and pecl as a type of model in its own command.
+
+`python -m pecl.harness.clip_benchmark eval --model_type pecl --model mini --pretrained cs.safetensors ...` is
+CLIP_benchmark's command line, whose flags it takes. CLIP_benchmark does not tell a model which language it measures, so
+`--pretrained` names the adapter, or `none` for the plain tower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from pecl.adapters.formats.convert import merge_adapter, read_adapter
+from pecl.encoders.image import ImageEncoder
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.encoders.towers import load_towers
+from pecl.errors import ConfigError
+from pecl.harness.slots import SlottedText
+
+PLAIN = "none"  # what --pretrained says for a tower without an adapter
+
+
+class ClipModel(nn.Module):
+    """Both towers as CLIP_benchmark calls them.
+
+    Args:
+        encode: maps token ids and mask, each (B, L), to embeddings (B, D).
+        image: the image tower.
+    """
+
+    def __init__(self, encode: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], image: ImageEncoder) -> None:
+        super().__init__()
+        self.encode = encode
+        self.image = image
+
+    def encode_image(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Map pixels (B, 3, H, W) to embeddings (B, D)."""
+        return self.image(pixels)
+
+    def encode_text(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Map tokens and mask (B, 2, L), as `Tokenizer` gives them, to embeddings (B, D)."""
+        return self.encode(tokens[:, 0], tokens[:, 1])
+
+
+class Tokenizer:
+    """Maps texts to their token ids and mask in one tensor, (B, 2, L): CLIP_benchmark hands on one alone."""
+
+    def __init__(self, tower: MultilingualTextEncoder) -> None:
+        self.tower = tower
+
+    def __call__(self, texts: Sequence[str]) -> torch.Tensor:
+        """Return (B, 2, L) int64."""
+        batch = self.tower.pad(self.tower.tokenize(texts), range(len(texts)))
+        return torch.stack([batch.input_ids, batch.attention_mask], dim=1)
+
+
+def clip_model(text: SlottedText, image: ImageEncoder, language: str) -> tuple[ClipModel, Tokenizer]:
+    """Return the model that embeds texts of one language, and its tokenizer."""
+    bank = text.bank
+    if bank is None or language not in bank:
+        return ClipModel(text.plain, image).eval(), Tokenizer(text.plain)
+    slot = bank.slot(language)
+
+    def encode(input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        return text.tower(input_ids, attention_mask, torch.full((len(input_ids),), slot))
+
+    return ClipModel(encode, image).eval(), Tokenizer(text.tower)
+
+
+def measure(
+    model: ClipModel, tokenizer: Tokenizer, pictures: Sequence[tuple[Any, Sequence[str]]], recall_at: Sequence[int]
+) -> dict[str, float]:
+    """Return what CLIP_benchmark's own measure of retrieval gives.
+
+    Args:
+        model: both towers.
+        tokenizer: of its texts.
+        pictures: each with its captions; Pillow's, or what loads one when it is called.
+        recall_at: values of k.
+
+    Returns:
+        `image_retrieval_recall@k` (texts search images) and `text_retrieval_recall@k`, in [0, 1].
+
+    Raises:
+        ConfigError: CLIP_benchmark is not installed.
+    """
+    zeroshot = _import("clip_benchmark.metrics.zeroshot_retrieval")
+    largest = min(len(pictures), sum(len(captions) for _, captions in pictures))
+    values = [k for k in recall_at if k <= largest]
+    return zeroshot.evaluate(model, list(_batches(model, pictures)), tokenizer, "cpu", amp=False, recall_k_list=values)
+
+
+def _batches(
+    model: ClipModel, pictures: Sequence[tuple[Any, Sequence[str]]], size: int = 4
+) -> Iterator[tuple[torch.Tensor, list[Sequence[str]]]]:
+    for start in range(0, len(pictures), size):
+        some = pictures[start : start + size]
+        pixels = [model.image.preprocess(picture() if callable(picture) else picture) for picture, _ in some]
+        yield torch.stack(pixels), [captions for _, captions in some]
+
+
+def load(
+    model_name: str, pretrained: str = PLAIN, cache_dir: str | None = None, device: str = "cpu"
+) -> tuple[ClipModel, Callable[..., torch.Tensor], Tokenizer]:
+    """Return model, preprocessing and tokenizer, as CLIP_benchmark asks for them.
+
+    Args:
+        model_name: name of the pair.
+        pretrained: an adapter file, merged into the text tower, or `none`.
+        cache_dir: ignored: pecl's own is $PECL_CACHE_DIR.
+        device: where it is computed.
+
+    Raises:
+        ConfigError: no such pair.
+        WeightsError: weights are missing or damaged, or the adapter does not fit the tower.
+    """
+    towers = load_towers(model_name, device=device)
+    text = towers.text
+    if pretrained != PLAIN:
+        text = merge_adapter(read_adapter(Path(pretrained), text), text)
+    return ClipModel(text, towers.image).eval(), towers.image.preprocess, Tokenizer(text)
+
+
+def register() -> None:
+    """Make `pecl` a type of model in CLIP_benchmark's command line, for this process.
+
+    Raises:
+        ConfigError: CLIP_benchmark is not installed.
+    """
+    models = _import("clip_benchmark.models")
+    models.TYPE2FUNC["pecl"] = load
+    if "pecl" not in models.MODEL_TYPES:
+        models.MODEL_TYPES.append("pecl")
+
+
+def main() -> None:
+    """Run CLIP_benchmark's command line."""
+    register()
+    _import("clip_benchmark.cli").main()
+
+
+def _import(name: str) -> Any:
+    from importlib import import_module
+
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise ConfigError(f"CLIP_benchmark is needed: pip install 'pecl[harness]' ({error})") from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""pecl's towers as a model of mteb: pictures by the image tower, texts by the slot of the task's language."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from mteb.models.abs_encoder import AbsEncoder
+from mteb.models.model_meta import ModelMeta, ScoringFunction
+
+from pecl.encoders.towers import PAIRS, Towers, load_towers
+from pecl.errors import ConfigError
+from pecl.harness.slots import SlottedText
+from pecl.languages import LANGUAGES
+
+if TYPE_CHECKING:
+    from mteb.abstasks.task_metadata import TaskMetadata
+
+logger = logging.getLogger(__name__)
+
+ORGANISATION = "pecl"  # mteb's names of models are organisation/model
+
+
+class PeclEncoder(AbsEncoder):
+    """A pair of towers with the adapters of any number of languages.
+
+    A text is embedded with the adapter of the language of its task's subset, and by the plain tower where there is no
+    adapter of that language, or where a subset has texts of several.
+
+    Args:
+        model_name: name of the pair, such as `mini` or `pecl/mini`.
+        revision: ignored: a pair is what it is, and a hub id holds its own revision.
+        device: where it is computed; the CPU unless given.
+        adapters: adapter files, or files by language.
+        towers: a pair that is loaded already, in place of `model_name`.
+        text: its text tower with adapters in place, instead of `adapters`.
+
+    Raises:
+        ConfigError: no such pair, or two adapters of one language or of different configurations.
+        WeightsError: weights are missing or damaged, or an adapter was trained on another tower.
+
+    Example:
+        >>> model = PeclEncoder("mini", adapters=["de.safetensors", "cs.safetensors"])
+        >>> mteb.evaluate(model, mteb.get_tasks(["XM3600T2IRetrieval"]))
+    """
+
+    def __init__(
+        self,
+        model_name: str,
+        revision: str | None = None,
+        *,
+        device: str | None = None,
+        adapters: Sequence[str | Path] | Mapping[str, str | Path] = (),
+        towers: Towers | None = None,
+        text: SlottedText | None = None,
+        **_: Any,
+    ) -> None:
+        name = model_name.removeprefix(f"{ORGANISATION}/")
+        self.towers = load_towers(name, device=device or "cpu") if towers is None else towers
+        self.text = SlottedText(self.towers.text, adapters) if text is None else text
+        self.mteb_model_meta = pecl_model_meta(name, adapters, self.towers)
+
+    def encode(
+        self,
+        inputs: Any,
+        *,
+        task_metadata: TaskMetadata,
+        hf_split: str,
+        hf_subset: str,
+        prompt_type: Any = None,
+        **_: Any,
+    ) -> torch.Tensor:
+        """Return the embeddings (N, D), not normalised: mteb compares them by their cosine.
+
+        Args:
+            inputs: a DataLoader of mteb, whose batches hold `text` or `image`.
+            task_metadata: names the language of each subset.
+            hf_split: ignored.
+            hf_subset: the subset, whose language decides the slot.
+            prompt_type: ignored: the towers put no prompts before a text but their own.
+
+        Raises:
+            ConfigError: an input has a text and an image together, or neither.
+        """
+        held = {"text", "image"} & set(inputs.dataset.features)
+        if len(held) != 1:
+            raise ConfigError(
+                f"mteb task {task_metadata.name}: expected texts or images, got {sorted(held) or 'neither'}"
+            )
+        language = language_of(task_metadata, hf_subset)
+        made = [
+            self.text.encode_text(batch["text"], language)
+            if "text" in held
+            else self.towers.image.encode_image(batch["image"])
+            for batch in inputs
+        ]
+        return torch.cat(made)
+
+    def close(self) -> None:
+        """Take the adapters off the text tower."""
+        self.text.close()
+
+
+def language_of(task_metadata: TaskMetadata, hf_subset: str) -> str | None:
+    """Return pecl's code of the language of a task's subset, or None for several, or one that pecl does not know.
+
+    mteb writes a language as `ces-Latn`: its ISO 639-3 code and script, which FLORES writes with an underscore.
+    """
+    written = task_metadata.hf_subsets_to_langscripts.get(hf_subset, [])
+    codes = {row.code for row in LANGUAGES.values() for one in written if row.flores == one.replace("-", "_")}
+    return codes.pop() if len(written) == len(codes) == 1 else None
+
+
+def langscript(language: str) -> str:
+    """Return how mteb writes a language, such as `ces-Latn`.
+
+    Raises:
+        ConfigError: pecl does not know its ISO 639-3 code and script.
+    """
+    row = LANGUAGES.get(language)
+    if row is None or row.flores is None:
+        raise ConfigError(
+            f"language {language!r}: mteb asks for its code and script, such as ces-Latn: name them with "
+            "pecl.register_language(..., flores='ces_Latn')"
+        )
+    return row.flores.replace("_", "-")
+
+
+def pecl_model_meta(
+    name: str = "mini", adapters: Sequence[str | Path] | Mapping[str, str | Path] = (), towers: Towers | None = None
+) -> ModelMeta:
+    """Return what mteb records of a model, with what loads it: `pecl_model_meta("mini", files).load_model()`.
+
+    Args:
+        name: name of the pair.
+        adapters: adapter files, or files by language.
+        towers: the pair, where it is loaded already; else what only its weights say is left open.
+    """
+    known = towers is not None
+    values = {
+        "loader": PeclEncoder,
+        "loader_kwargs": {"adapters": adapters},
+        "name": f"{ORGANISATION}/{name}",
+        "revision": towers.text.fingerprint[:12] if known else "1",
+        "languages": [row.flores.replace("_", "-") for row in LANGUAGES.values() if row.flores],
+        "n_parameters": sum(one.numel() for one in towers.text.parameters()) if known else None,
+        "embed_dim": towers.text.embedding_dim if known else None,
+        "max_tokens": towers.text.max_length if known else None,
+        "framework": ["PyTorch"],
+        "similarity_fn_name": ScoringFunction.COSINE,
+        "use_instructions": False,
+        "modalities": ["text", "image"],
+        "open_weights": True,
+        "training_datasets": set(),
+        "adapted_from": PAIRS[name].text if name in PAIRS else None,
+    }
+    return ModelMeta.create_empty(values)

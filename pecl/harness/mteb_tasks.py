@@ -1,0 +1,168 @@
+"""Retrieval tasks of mteb on the data that pecl reads: nothing is downloaded, and pictures are those that pecl sees.
+
+mteb has Multi30K (test 2016 of en, cs, de, fr), but from the hub; XTD10 it does not have. Of any other data set of
+pecl, a user's table too, the tasks are made alike.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, Features, Image, Value
+from mteb.abstasks.retrieval import AbsTaskRetrieval
+from mteb.abstasks.task_metadata import TaskMetadata
+from PIL import Image as Pillow
+
+from pecl.data.captions import ImageFiles, ImageSource, ParallelCaptions
+from pecl.data.pictures import is_plain
+from pecl.data.registry import load_dataset
+from pecl.data.splits import published_part
+from pecl.errors import DataError
+from pecl.harness.mteb_model import langscript
+
+DIRECTIONS = {"text_to_image": "t2i", "image_to_text": "i2t"}  # pecl's name -> mteb's category
+
+
+# Of published data sets: title in mteb's style, and where they come from
+KNOWN = {
+    "xtd10": ("XTD10", "https://github.com/adobe-research/Cross-lingual-Test-Dataset-XTD10"),
+    "multi30k": ("Multi30k", "https://aclanthology.org/W16-3210/"),
+}
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """What one language's captions are to find, and what is searched.
+
+    Attributes:
+        texts: captions.
+        images: the pictures of the gallery.
+        items: for each caption the place of its picture.
+    """
+
+    texts: Sequence[str]
+    images: ImageSource
+    items: Sequence[int]
+
+    @classmethod
+    def of(cls, data: ParallelCaptions) -> Pairs:
+        """Return the captions of a data set in its target language; of one in parts, those of its test part.
+
+        Raises:
+            DataError: it has no images here, or no test part.
+        """
+        if data.part is not None:
+            data = data.select(published_part(data, "test"))
+        if data.images is None or data.image_index is None:
+            raise DataError(f"{data.dataset} has no images here: put them where data/README.md says")
+        shown = list(dict.fromkeys(data.image_index))
+        place = {image: i for i, image in enumerate(shown)}
+        return cls(data.target, data.images.subset(shown), [place[image] for image in data.image_index])
+
+
+class PeclRetrieval(AbsTaskRetrieval):
+    """A task over pairs that are at hand; `retrieval_task` makes a class of it, whose metadata mteb reads."""
+
+    def __init__(self, pairs: Mapping[str, Pairs], **options: Any) -> None:
+        super().__init__(**options)
+        self.pairs = pairs
+
+    def load_data(self, *_: Any, **__: Any) -> None:
+        """Put the pairs into mteb's form; done once."""
+        if self.data_loaded:
+            return
+        self.dataset = {}
+        for language, pairs in self.pairs.items():
+            texts = Dataset.from_dict({"id": _ids("text", len(pairs.texts)), "text": list(pairs.texts)})
+            images = _pictures(pairs.images)
+            wanted = [(f"text-{i}", f"image-{item}") for i, item in enumerate(pairs.items)]
+            if self.metadata.category == "t2i":
+                queries, corpus = texts, images
+            else:
+                queries, corpus, wanted = images, texts, [(image, text) for text, image in wanted]
+            relevant: dict[str, dict[str, int]] = {}
+            for query, document in wanted:
+                relevant.setdefault(query, {})[document] = 1
+            split = {"corpus": corpus, "queries": queries, "relevant_docs": relevant, "top_ranked": None}
+            self.dataset[language] = {"test": split}
+        self.data_loaded = True
+
+
+def retrieval_task(dataset: str, direction: str, pairs: Mapping[str, Pairs]) -> PeclRetrieval:
+    """Return a task of mteb.
+
+    Args:
+        dataset: name of the data set, or path of a table.
+        direction: text_to_image or image_to_text.
+        pairs: by language.
+
+    Raises:
+        ConfigError: mteb has no code for a language.
+    """
+    own_title = "".join(c for c in Path(dataset).stem.title() if c.isalnum())
+    title, reference = KNOWN.get(dataset.partition("-")[0], (own_title, None))
+    category = DIRECTIONS[direction]
+    metadata = TaskMetadata(
+        name=f"{title}{category[0].upper()}2{category[-1].upper()}Retrieval",
+        description=f"Retrieval between photographs and their captions, {direction.replace('_', ' ')}, on {dataset}.",
+        reference=reference,
+        dataset={"path": dataset, "revision": "local"},
+        type="Any2AnyMultilingualRetrieval",
+        category=category,
+        eval_splits=["test"],
+        eval_langs={language: [langscript(language)] for language in pairs},
+        main_score="hit_rate_at_1",
+        modalities=["text", "image"],
+    )
+    return type(metadata.name, (PeclRetrieval,), {"metadata": metadata})(pairs)
+
+
+def published_tasks(dataset: str, languages: Sequence[str], **options: Any) -> list[PeclRetrieval]:
+    """Return both directions of a data set, such as xtd10 or multi30k, offline.
+
+    Args:
+        dataset: name of the data set, or path of a table.
+        languages: codes.
+        options: of `pecl.load_dataset`, such as `data_dir` and `split`.
+
+    Raises:
+        DataError: the data are missing or damaged, or have no images here.
+
+    Example:
+        >>> tasks = published_tasks("xtd10", ["de", "es", "pl"])
+        >>> mteb.evaluate(PeclEncoder("mini", adapters=files), tasks, cache=None)
+    """
+    pairs = {language: Pairs.of(load_dataset(dataset, language, **options)) for language in languages}
+    return [retrieval_task(dataset, direction, pairs) for direction in DIRECTIONS]
+
+
+def _ids(kind: str, count: int) -> list[str]:
+    return [f"{kind}-{i}" for i in range(count)]
+
+
+def _pictures(images: ImageSource) -> Dataset:
+    """Return pictures with their ids; read one by one when they are asked for, where mteb reads a file as pecl does."""
+    content = [_content(images, i) for i in range(len(images))]
+    features = Features({"id": Value("string"), "image": Image()})
+    return Dataset.from_dict({"id": _ids("image", len(images)), "image": content}, features=features)
+
+
+def _content(images: ImageSource, index: int) -> dict[str, Any]:
+    """Return the path of a file that any library reads alike, or the bytes of the picture as pecl sees it."""
+    if isinstance(images, ImageFiles) and _is_plain(images, index):
+        return {"path": str(images.paths[index]), "bytes": None}
+    file = io.BytesIO()
+    images.load(index).save(file, "PNG")
+    return {"path": None, "bytes": file.getvalue()}
+
+
+def _is_plain(images: ImageFiles, index: int) -> bool:
+    try:
+        with Pillow.open(images.paths[index]) as image:
+            return is_plain(image)
+    except OSError:  # damaged: `load` says so
+        return False

@@ -1,0 +1,149 @@
+"""Measure configs with another package's evaluation beside our own: same towers, adapters, captions and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from pecl.config import ExperimentConfig
+from pecl.encoders.towers import Towers
+from pecl.errors import ConfigError, require, unknown
+from pecl.experiment.prepared import Prepared, prepare_evaluation
+from pecl.experiment.run import evaluate, towers_of
+from pecl.harness.slots import SlottedText
+from pecl.results.result import Result
+from pecl.retrieval.measures import RECALL_AT
+
+Recalls = dict[str, dict[int, float]]  # direction -> k -> recall@k in [0, 1]
+
+
+@dataclass(frozen=True)
+class HarnessRow:
+    """Recall of one language in one direction.
+
+    Attributes:
+        language: its code.
+        direction: text_to_image or image_to_text.
+        harness: recall@k by the other package, by k; without a k that is larger than what is searched.
+        pecl: recall@k by our own evaluation, by k.
+    """
+
+    language: str
+    direction: str
+    harness: dict[int, float]
+    pecl: dict[int, float]
+
+    def to_json(self, name: str) -> dict[str, object]:
+        """Return the row as a JSON object; `name` is the other package's."""
+        recalls = {
+            f"{who} recall@{k}": value
+            for who, own in ((name, self.harness), ("pecl", self.pecl))
+            for k, value in own.items()
+        }
+        return {"language": self.language, "direction": self.direction, **recalls}
+
+
+def evaluate_with(harness: str, configs: Sequence[ExperimentConfig]) -> list[HarnessRow]:
+    """Evaluate configs with a harness and with pecl, and return both figures.
+
+    Args:
+        harness: a name in `HARNESSES`.
+        configs: evaluations, such as `pecl evaluate` runs; those of `weights` embed with that adapter.
+
+    Raises:
+        ConfigError: no such harness, its package is not installed, or a config's gallery is not images.
+        PeclError: as `evaluate`.
+    """
+    measure = check_harness(harness, configs)
+    rows = []
+    for config in configs:
+        result = evaluate(config)
+        towers = towers_of(config)
+        prepared = prepare_evaluation(config, towers)
+        text = SlottedText(towers.text, {} if config.weights is None else {config.language: config.weights})
+        try:
+            found = measure(prepared, towers, text)
+        finally:
+            text.close()
+        rows += [
+            HarnessRow(config.language, direction, own, _ours(result, direction)) for direction, own in found.items()
+        ]
+    return rows
+
+
+def check_harness(
+    harness: str, configs: Sequence[ExperimentConfig]
+) -> Callable[[Prepared, Towers, SlottedText], Recalls]:
+    """Return what measures with a harness.
+
+    Raises:
+        ConfigError: no such harness, its package is not installed, or a config's gallery is not images.
+    """
+    if harness not in HARNESSES:
+        raise ConfigError(unknown("harness", harness, HARNESSES))
+    package, measure = HARNESSES[harness]
+    if find_spec(package) is None:
+        raise ConfigError(
+            f"harness {harness} is not installed: pip install 'pecl[harness]' (mteb needs Python >= 3.11)"
+        )
+    for config in configs:
+        if config.gallery != "images":
+            raise ConfigError(f"gallery: expected images with --harness {harness}, got {config.gallery}")
+    return measure
+
+
+def _ours(result: Result, direction: str) -> dict[int, float]:
+    return {k: result.recall(k=k, direction=direction) for k in RECALL_AT}
+
+
+def _with_mteb(prepared: Prepared, towers: Towers, text: SlottedText) -> Recalls:
+    import mteb
+
+    from pecl.harness.mteb_model import PeclEncoder
+    from pecl.harness.mteb_tasks import DIRECTIONS, Pairs, retrieval_task
+
+    model = PeclEncoder(prepared.config.profile, towers=towers, text=text)
+    language, dataset = prepared.config.language, prepared.data.dataset
+    captions, _ = _texts(prepared)
+    shown = require(prepared.data.images, "images").subset(prepared.gallery_items("test"))
+    pairs = {language: Pairs(captions, shown, prepared.places("test"))}
+    found: Recalls = {}
+    for direction in DIRECTIONS:
+        task = retrieval_task(dataset, direction, pairs)
+        (result,) = mteb.evaluate(model, [task], cache=None, co2_tracker=False).task_results
+        (scores,) = result.scores["test"]
+        found[direction] = {k: scores[f"hit_rate_at_{k}"] for k in RECALL_AT}
+    return found
+
+
+def _with_clip_benchmark(prepared: Prepared, towers: Towers, text: SlottedText) -> Recalls:
+    from pecl.harness.clip_benchmark import clip_model, measure
+
+    model, tokenizer = clip_model(text, towers.image, prepared.config.language)
+    captions, of_item = _texts(prepared)
+    images, shown = require(prepared.data.images, "images"), prepared.gallery_items("test")
+    pictures = [(lambda i=i: images.load(i), [captions[c] for c in of_item[place]]) for place, i in enumerate(shown)]
+    flat = measure(model, tokenizer, pictures, RECALL_AT)
+    names = {"text_to_image": "image_retrieval", "image_to_text": "text_retrieval"}
+    return {
+        direction: {k: flat[f"{name}_recall@{k}"] for k in RECALL_AT if f"{name}_recall@{k}" in flat}
+        for direction, name in names.items()
+    }
+
+
+def _texts(prepared: Prepared) -> tuple[list[str], list[list[int]]]:
+    """Return the test captions, and for each item of the gallery the places of its captions."""
+    column = getattr(prepared.data, prepared.query("test"))
+    captions = [column[i] for i in prepared.parts["test"]]
+    of_item: list[list[int]] = [[] for _ in prepared.gallery_items("test")]
+    for caption, place in enumerate(prepared.places("test")):
+        of_item[place].append(caption)
+    return captions, of_item
+
+
+# name -> the module that it needs, and what measures with it
+HARNESSES: dict[str, tuple[str, Callable[[Prepared, Towers, SlottedText], Recalls]]] = {
+    "mteb": ("mteb", _with_mteb),
+    "clip-benchmark": ("clip_benchmark", _with_clip_benchmark),
+}

@@ -1,0 +1,48 @@
+"""pecl as a type of model in CLIP_benchmark's own command line."""
+
+import json
+import sys
+
+import pytest
+from helpers.adapter_towers import TEXTS
+from helpers.exporting import export_towers, pictures, write_adapters
+
+from pecl.adapters.formats.convert import merge_adapter
+from pecl.retrieval.evaluator import RetrievalEvaluator
+
+pytest.importorskip("clip_benchmark", reason="CLIP_benchmark is not there")
+
+
+def test_its_command_measures_an_adapter(tmp_path, monkeypatch):
+    from pecl.harness import clip_benchmark
+
+    files, shown = write_adapters(tmp_path), pictures()
+    monkeypatch.setattr(clip_benchmark, "load_towers", export_towers)
+    for i, picture in enumerate(shown):
+        picture.save(tmp_path / f"{i}.jpg", quality=95)
+    lines = ["image,caption", *(f"{i % len(shown)}.jpg,{text}" for i, text in enumerate(TEXTS))]
+    (tmp_path / "captions.txt").write_text("\n".join(lines), "utf-8")
+    options = {
+        "dataset": "flickr30k",
+        "dataset_root": tmp_path,
+        "annotation_file": tmp_path / "captions.txt",
+        "model_type": "pecl",
+        "model": "mini",
+        "output": tmp_path / "{language}.json",
+        "num_workers": 0,
+    }
+    flags = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+    found = []
+    for pretrained in (clip_benchmark.PLAIN, str(files["cs"].path)):
+        arguments = ["clip_benchmark", "eval", *flags, "--pretrained", pretrained, "--recall_k", "1", "--quiet"]
+        monkeypatch.setattr(sys, "argv", [*arguments, "--no_amp"])
+        clip_benchmark.main()
+        found.append(json.loads((tmp_path / "en.json").read_text())["metrics"]["image_retrieval_recall@1"])
+    towers = export_towers()
+    gallery = towers.image.encode_image([tmp_path / f"{i}.jpg" for i in range(len(shown))])
+    evaluator = RetrievalEvaluator(gallery, [i % len(shown) for i in range(len(TEXTS))])
+    ours = [
+        evaluator(text.encode_text(TEXTS)).metrics["text_to_image"].recall[1]
+        for text in (towers.text, merge_adapter(files["cs"], towers.text))
+    ]
+    assert found == pytest.approx(ours)

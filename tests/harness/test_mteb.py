@@ -1,0 +1,122 @@
+"""pecl's model and tasks, as mteb itself uses them."""
+
+import pytest
+import torch
+from helpers.adapter_towers import TEXTS, states
+from helpers.exporting import image_tower, pictures, text_tower, write_adapters
+from helpers.layouts import make_xtd10
+from PIL import Image
+
+from pecl.adapters.bank import AdapterBank
+from pecl.encoders.towers import Towers
+from pecl.errors import ConfigError
+
+mteb = pytest.importorskip("mteb", reason="mteb is not there")
+
+from pecl.harness.mteb_model import PeclEncoder, langscript, language_of, pecl_model_meta  # noqa: E402
+from pecl.harness.mteb_tasks import Pairs, published_tasks, retrieval_task  # noqa: E402
+
+
+class InMemory:
+    """An image source of pictures."""
+
+    def __init__(self, images):
+        self.images = images
+        self.ids = [str(i) for i in range(len(images))]
+
+    def __len__(self):
+        return len(self.images)
+
+    def load(self, index):
+        return self.images[index]
+
+
+@pytest.fixture
+def model(tmp_path):
+    files = write_adapters(tmp_path)
+    towers = Towers(text_tower, image_tower)
+    return PeclEncoder("pecl/mini", towers=towers, adapters=[file.path for file in files.values()])
+
+
+def test_each_language_has_its_slot_and_others_the_plain_tower(model):
+    bank = AdapterBank(text_tower(), "lora+head")
+    for language, state in zip(("de", "cs"), states(text_tower(), "lora+head", 2), strict=True):
+        bank.add(language, state)
+    for language in ("de", "cs"):
+        torch.testing.assert_close(model.text.encode_text(TEXTS, language), bank.encode_text(TEXTS, language))
+    plain = text_tower().encode_text(TEXTS)
+    for language in ("fr", None):
+        torch.testing.assert_close(model.text.encode_text(TEXTS, language), plain)
+    model.close()
+    assert model.towers.text.adapter is None
+
+
+def test_the_subset_of_a_task_names_the_language():
+    task = mteb.get_tasks(["Multi30kT2IRetrieval"])[0]  # mteb's own; only its metadata are read
+    found = {subset: language_of(task.metadata, subset) for subset in task.metadata.hf_subsets}
+    assert found == {code: code for code in ("en", "cs", "de", "fr")}
+    assert (langscript("jp"), langscript("zh")) == ("jpn-Jpan", "zho-Hans")
+    with pytest.raises(ConfigError, match=r"language 'xx': mteb asks for its code and script"):
+        langscript("xx")
+    for other in mteb.get_tasks(["XM3600T2IRetrieval"])[0].metadata.hf_subsets:
+        assert language_of(task.metadata, other + "?") is None
+
+
+def test_mteb_evaluates_and_takes_the_slot(model):
+    shown = InMemory(pictures())
+    pairs = {language: Pairs(TEXTS, shown, [i % 6 for i in range(len(TEXTS))]) for language in ("de", "fr")}
+    task = retrieval_task("made", "text_to_image", pairs)
+    (result,) = mteb.evaluate(model, [task], cache=None, co2_tracker=False).task_results
+    scores = {one["hf_subset"]: one["hit_rate_at_1"] for one in result.scores["test"]}
+    images = image_tower().encode_image(pictures())
+    for language in ("de", "fr"):
+        texts = model.text.encode_text(TEXTS, language)
+        nearest = torch.cosine_similarity(texts[:, None], images[None], dim=2).argmax(dim=1)
+        expected = sum(int(place) == i % 6 for i, place in enumerate(nearest)) / len(TEXTS)
+        assert scores[language] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.slow  # 10 seconds
+def test_mtebs_own_run_on_invented_inputs(model):
+    """`mock_run` asks a model for every modality that it says it has."""
+    assert set(model.mteb_model_meta.modalities) == {"text", "image"}
+    mteb.mock_run(model)
+
+
+def test_the_meta_loads_the_model(monkeypatch, tmp_path):
+    files = [file.path for file in write_adapters(tmp_path).values()]
+    monkeypatch.setattr("pecl.harness.mteb_model.load_towers", lambda name, device: Towers(text_tower, image_tower))
+    loaded = pecl_model_meta("mini", files).load_model()
+    assert sorted(loaded.text.languages) == ["cs", "de"]
+    assert loaded.mteb_model_meta.name == "pecl/mini"
+
+
+def test_published_tasks_are_read_offline_with_pictures_as_pecl_sees_them(tmp_path):
+    root = make_xtd10(tmp_path, images=range(5))
+    tasks = published_tasks("xtd10", ["de", "es"], data_dir=root)
+    assert [task.metadata.name for task in tasks] == ["XTD10T2IRetrieval", "XTD10I2TRetrieval"]
+    for task in tasks:
+        task.load_data()
+    to_image = tasks[0].dataset["de"]["test"]
+    data = tasks[0].pairs["de"]
+    assert to_image["queries"]["text"][:] == list(data.texts)
+    assert len(to_image["corpus"]) == len(data.images)
+    seen = to_image["corpus"][0]["image"]
+    assert seen.convert("RGB").tobytes() == data.images.load(0).tobytes()
+    to_text = tasks[1].dataset["es"]["test"]
+    assert to_text["relevant_docs"]["image-0"] == {"text-0": 1}
+
+
+def test_a_picture_that_pillow_reads_otherwise_is_given_as_pecl_sees_it(tmp_path):
+    from pecl.data.captions import ImageFiles
+
+    upright = Image.new("RGB", (6, 4), "red")
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    upright.save(tmp_path / "turned.jpg", exif=turned)
+    Image.new("RGBA", (4, 4), (255, 0, 0, 0)).save(tmp_path / "clear.png")
+    images = ImageFiles((tmp_path / "turned.jpg", tmp_path / "clear.png"))
+    task = retrieval_task("made", "text_to_image", {"de": Pairs(["a", "b"], images, [0, 1])})
+    task.load_data()
+    for i, row in enumerate(task.dataset["de"]["test"]["corpus"]):
+        assert row["image"].convert("RGB").tobytes() == images.load(i).tobytes()

@@ -1,0 +1,79 @@
+"""`pecl evaluate --harness`: another package's figures on tiny towers and made data, equal to our own."""
+
+import csv
+import json
+from dataclasses import replace
+from importlib.util import find_spec
+
+import pytest
+from helpers.adapter_towers import states
+from helpers.small_experiment import small, tiny_towers
+
+from pecl.adapters.formats.files import save_adapter
+from pecl.adapters.spec import parse_adapter
+from pecl.cli import main
+from pecl.config import make_config
+from pecl.errors import ConfigError
+from pecl.experiment.run import evaluate
+from pecl.harness.run import HARNESSES, check_harness, evaluate_with
+
+__all__ = ["small"]
+
+
+@pytest.fixture
+def evaluation(small, tmp_path):
+    """Values of an evaluation on pictures of which each second has two captions, with an adapter of German."""
+    with open(small["dataset"], newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for i in range(0, len(rows), 3):
+        rows[i]["image"] = rows[i - 1]["image"]
+    path = tmp_path / "several.csv"
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    tower = tiny_towers().text
+    weights = save_adapter(tmp_path / "de.safetensors", states(tower)[0], parse_adapter("lora"), "de", tower)
+    return {"dataset": str(path), "out": small["out"], "language": "de", "weights": str(weights)}
+
+
+@pytest.mark.parametrize("harness", HARNESSES)
+def test_the_figures_are_ours(harness, evaluation):
+    package, _ = HARNESSES[harness]
+    pytest.importorskip(package, reason=f"{package} is not there")
+    config = make_config(evaluation)
+    plain = replace(config, weights=None)
+    rows = evaluate_with(harness, [config, plain, replace(plain, language="fr")])
+    assert [(row.language, row.direction) for row in rows] == [
+        (language, direction) for language in ("de", "de", "fr") for direction in ("text_to_image", "image_to_text")
+    ]
+    for row in rows:
+        assert set(row.harness) == {1, 5, 10}
+        assert row.harness == pytest.approx(row.pecl, abs=1e-5)
+    assert rows[0].harness != rows[2].harness  # the adapter took part
+    result = evaluate(config)
+    assert rows[0].pecl[5] == result.recall(k=5, direction="text_to_image")
+
+
+def test_the_command_prints_both(evaluation, capsys):
+    pytest.importorskip("clip_benchmark", reason="clip_benchmark is not there")
+    flags = [part for name, value in evaluation.items() for part in (f"--{name}", value)]
+    assert main(["evaluate", *flags, "--harness", "clip-benchmark", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["direction"] for row in rows] == ["text_to_image", "image_to_text"]
+    for row in rows:
+        assert row["clip-benchmark recall@5"] == pytest.approx(row["pecl recall@5"], abs=1e-5)
+    assert main(["evaluate", *flags, "--harness", "clip-benchmark"]) == 0
+    assert "text_to_image" in capsys.readouterr().out
+
+
+def test_what_a_harness_cannot_do_is_said(monkeypatch):
+    config = make_config({})
+    with pytest.raises(ConfigError, match=r"unknown harness 'mtb': expected one of .*; did you mean 'mteb'"):
+        check_harness("mtb", [config])
+    if find_spec("mteb"):
+        with pytest.raises(ConfigError, match="gallery: expected images with --harness mteb, got english"):
+            check_harness("mteb", [replace(config, gallery="english", image_weight=0.0)])
+    monkeypatch.setattr("pecl.harness.run.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"harness mteb is not installed: pip install 'pecl\[harness\]'"):
+        check_harness("mteb", [config])
