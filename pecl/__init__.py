@@ -18,6 +18,7 @@ _PUBLIC = {
     "AlignmentTrainer": "pecl.training.trainer",
     "ContrastiveLoss": "pecl.training.losses",
     "DataRequest": "pecl.data.request",
+    "Embeddings": "pecl.encoders.embeddings",
     "ExperimentConfig": "pecl.config",
     "ImageEncoder": "pecl.encoders.image",
     "ImageIndex": "pecl.search.index",
@@ -26,9 +27,11 @@ _PUBLIC = {
     "Result": "pecl.results.result",
     "RetrievalEvaluator": "pecl.retrieval.evaluator",
     "RetrievalMetrics": "pecl.retrieval.ranks",
+    "TokenStore": "pecl.encoders.token_store",
     "TranslationRoute": "pecl.routes",
     "attach": "pecl.adapters.adapter",
     "distil": "pecl.experiment.distil",
+    "embed": "pecl.bulk.embed",
     "evaluate": "pecl.experiment.run",
     "few_shot_split": "pecl.data.splits",
     "load_dataset": "pecl.data.registry",
@@ -36,6 +39,7 @@ _PUBLIC = {
     "load_text_encoder": "pecl.encoders.towers",
     "load_towers": "pecl.encoders.towers",
     "make_config": "pecl.config",
+    "open_embeddings": "pecl.bulk.folder",
     "parse_adapter": "pecl.adapters.spec",
     "register_adapter": "pecl.adapters.spec",
     "register_alignment": "pecl.training.losses",
@@ -53,6 +57,8 @@ if TYPE_CHECKING:  # the same names for editors and type checkers, which do not 
     from pecl.adapters.kind import AdapterConfig as AdapterConfig
     from pecl.adapters.spec import parse_adapter as parse_adapter
     from pecl.adapters.spec import register_adapter as register_adapter
+    from pecl.bulk.embed import embed as embed
+    from pecl.bulk.folder import open_embeddings as open_embeddings
     from pecl.config import ExperimentConfig as ExperimentConfig
     from pecl.config import make_config as make_config
     from pecl.data.captions import ParallelCaptions as ParallelCaptions
@@ -60,8 +66,10 @@ if TYPE_CHECKING:  # the same names for editors and type checkers, which do not 
     from pecl.data.registry import register_dataset as register_dataset
     from pecl.data.request import DataRequest as DataRequest
     from pecl.data.splits import few_shot_split as few_shot_split
+    from pecl.encoders.embeddings import Embeddings as Embeddings
     from pecl.encoders.image import ImageEncoder as ImageEncoder
     from pecl.encoders.text import MultilingualTextEncoder as MultilingualTextEncoder
+    from pecl.encoders.token_store import TokenStore as TokenStore
     from pecl.encoders.towers import load_image_encoder as load_image_encoder
     from pecl.encoders.towers import load_text_encoder as load_text_encoder
     from pecl.encoders.towers import load_towers as load_towers

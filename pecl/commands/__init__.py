@@ -9,6 +9,7 @@ COMMANDS = (
     "data",
     "adapters",
     "export",
+    "embed",
     "index",
     "search",
     "serve",

@@ -99,7 +99,7 @@ class Processes:
             except (PeclError, RunError) as error:
                 failed = error
         self._raise_any(failed)
-        return self._all(made)[0]
+        return self.exchange(made)[0]
 
     def in_turn(self, do: Callable[[], T]) -> T:
         """Return what `do` returns, called in the first process, and once it is done there in the others.
@@ -122,7 +122,7 @@ class Processes:
         return result  # type: ignore[return-value]
 
     def _raise_any(self, failed: Exception | None) -> None:
-        said = self._all(None if failed is None else str(failed))
+        said = self.exchange(None if failed is None else str(failed))
         if all(sentence is None for sentence in said):
             return
         if not self.is_first:
@@ -143,8 +143,8 @@ class Processes:
                     raise ConfigError(difference)
                 raise SaidElsewhereError(difference)
 
-    def _all(self, document: Any) -> list[Any]:
-        """Return the documents of all processes."""
+    def exchange(self, document: Any) -> list[Any]:
+        """Return the documents of all processes, given that of this one; JSON can hold them."""
         content = torch.frombuffer(bytearray(json.dumps(document).encode("utf-8")), dtype=torch.uint8)
         sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.size)]
         dist.all_gather(sizes, torch.tensor([len(content)]))
@@ -223,7 +223,7 @@ def says_failure(sentence: str) -> bool:
 
 def _opening(processes: Processes, own: dict[str, Any]) -> list[dict[str, Any]]:
     """Return what each process begins with: the runs that it is to train, or why it cannot."""
-    opening = processes._all(own)
+    opening = processes.exchange(own)
     if "error" not in own and any("error" in one for one in opening):
         raise SaidElsewhereError("another process says what is wrong")
     return opening

@@ -412,6 +412,33 @@ SEARCH = [
     ("indexed dog --html file/x.html", "cannot write into file"),
 ]
 
+EMBED = [
+    ("", "embed: the following arguments are required: source, --out"),
+    ("captions.csv", "the following arguments are required: --out"),
+    ("nowhere --out o", "unknown data set 'nowhere'"),
+    ("nowhere.csv --out o", "table of captions nowhere.csv is missing"),
+    ("empty --out o", "empty holds no images"),
+    ("lines.txt --out o", "lines.txt, line 2: empty, expected a text on every line"),
+    ("lone.png --out o", "lone.png, line 1: not UTF-8"),
+    ("lines.txt --kind images --out o", "lines.txt: expected a folder of images, a table or a data set, got a file"),
+    ("empty --kind texts --out o", "empty: expected a file of lines, a table or a data set for texts, got a folder"),
+    ("text-only.csv --kind images --out o", "has no images here"),
+    ("captions.csv --kind pictures --out o", "argument --kind: invalid choice: 'pictures'"),
+    ("captions.csv --column en --out o", "argument --column: invalid choice: 'en'"),
+    ("no-german.csv --out o", "no-german.csv has no column 'de'"),
+    ("captions.csv --language nl --out o", "captions.csv has no column 'nl'"),
+    ("captions.csv --shards 0 --out o", "shards: expected a whole number >= 1, got 0"),
+    ("captions.csv --batch-size 0 --out o", "batch_size: expected a whole number >= 1, got 0"),
+    ("captions.csv --ray 0 --out o", "ray_workers: expected a whole number >= 1, got 0"),
+    ("captions.csv --out file", "cannot write into file"),
+    (f"captions.csv --out {LONG}", "cannot write into x+: File name too long"),
+    ("captions.csv --out o --adapter nowhere.safetensors", "adapter file nowhere.safetensors is missing"),
+    ("captions.csv --out o --adapter truncated.safetensors", "is damaged or no safetensors file"),
+    ("captions.csv --kind images --out o --adapter sound.safetensors", "adapter: expected none with images"),
+    ("captions.csv --out o --profile minni", "unknown profile 'minni'"),
+    ("captions.csv --out o --device meta", "device: expected one that is there, such as cpu,"),
+    ("captions.csv --out o --threads 0", "threads: expected a whole number >= 1"),
+]
 DOCTOR = [("extra", "unrecognized arguments: extra"), (f"--data-dir {LONG}", "File name too long")]
 PECL = [
     ("trian", "invalid choice: 'trian'"),
@@ -441,6 +468,7 @@ def rows() -> list[tuple[str, str]]:
         "search": SEARCH,
         "serve": SERVE,
         "doctor": DOCTOR,
+        "embed": EMBED,
     }
     rest = [(f"{command} {flags}", said) for command, table in others.items() for flags, said in table]
     return [*training, *evaluation, *grid, *rest, *PECL]

@@ -15,6 +15,7 @@ from helpers.playground import write_playground
 from helpers.project import ROOT
 from helpers.small_experiment import tiny_towers
 
+import pecl.bulk.embed
 import pecl.commands.adapters
 import pecl.commands.export
 import pecl.commands.serve
@@ -54,7 +55,13 @@ def playground(tmp_path_factory):
     """A folder of sound and broken files, which is the current one; the towers are tiny."""
     folder = tmp_path_factory.mktemp("playground")
     with pytest.MonkeyPatch.context() as patch:
-        for module in (pecl.experiment.run, pecl.commands.adapters, pecl.commands.export, pecl.commands.serve):
+        for module in (
+            pecl.experiment.run,
+            pecl.commands.adapters,
+            pecl.commands.export,
+            pecl.commands.serve,
+            pecl.bulk.embed,
+        ):
             patch.setattr(module, "load_towers", tiny_for_mini)
         plain = {name: getattr(pecl.encoders.towers, name) for name in ("load_text_encoder", "load_image_encoder")}
         for name, load in plain.items():

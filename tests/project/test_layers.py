@@ -11,7 +11,7 @@ PACKAGE = Path(pecl.__file__).parent
 ORDER = (
     *("errors", "options", "files", "languages", "routes", "precision", "config"),
     *("data", "retrieval", "encoders", "adapters", "training", "results", "experiment", "grid", "report"),
-    *("export", "harness", "search", "serving"),
+    *("export", "harness", "search", "serving", "bulk"),
     *("commands", "cli", "__main__"),
 )
 

@@ -48,7 +48,7 @@ class Ray:
 
         ours = not ray.is_initialized()
         if ours:
-            self._start()
+            start_ray(max(self.cores, self.jobs))
         needed = gpus_needed(tasks[0].configs[0].device)  # Ray hides all GPUs from a task that asks for none
         gpus = {"num_gpus": needed} if needed else {}
         remote = ray.remote(run_text).options(max_retries=0, **{**gpus, **self.options})
@@ -68,18 +68,20 @@ class Ray:
             if ours:
                 ray.shutdown()
 
-    def _start(self) -> None:
-        import ray
 
-        environment = {name: value for name, value in os.environ.items() if name.startswith(("PECL_", "PYTHONPATH"))}
-        cluster = "RAY_ADDRESS" in os.environ
-        ray.init(
-            num_cpus=None if cluster else max(self.cores, self.jobs),
-            runtime_env={"env_vars": environment | {"TQDM_DISABLE": "1"}},
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            include_dashboard=None if cluster else False,
-        )
+def start_ray(cpus: int) -> None:
+    """Connect with the cluster that `RAY_ADDRESS` names, or start a Ray of `cpus` cores on this machine."""
+    import ray
+
+    environment = {name: value for name, value in os.environ.items() if name.startswith(("PECL_", "PYTHONPATH"))}
+    cluster = "RAY_ADDRESS" in os.environ
+    ray.init(
+        num_cpus=None if cluster else cpus,
+        runtime_env={"env_vars": environment | {"TQDM_DISABLE": "1"}},
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        include_dashboard=None if cluster else False,
+    )
 
 
 def _ended(reference: Any, task: Task) -> Event:

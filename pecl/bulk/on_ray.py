@@ -1,0 +1,110 @@
+"""The shards of a job over Ray Data: each worker loads the towers once and writes the shards that it is given.
+
+`RAY_ADDRESS` names a cluster, whose hosts see source and folder under the same paths and have pecl installed; without
+it, a Ray is started here.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from pecl.bulk.embed import EmbedJob, Worker, progress_bar, started
+from pecl.bulk.folder import open_embeddings
+from pecl.bulk.sources import SourceSpec
+from pecl.encoders.embeddings import Embeddings
+from pecl.errors import ConfigError, PeclError, RunError
+from pecl.grid.launchers.base import gpus_needed
+from pecl.grid.launchers.ray import start_ray
+
+
+class ShardWriter:
+    """A worker as Ray Data makes it, from the fields of a job.
+
+    It gives the numbers of shards that it has written, with the number of their rows, or why one cannot be written.
+    """
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        self._worker = Worker(EmbedJob(**{**fields, "source": SourceSpec(**fields["source"])}))
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Write the shards of a batch; those that another worker has written meanwhile are kept."""
+        rows, failures = [], []
+        for shard in batch["shard"].tolist():
+            start, stop = self._worker.plan.part(shard)
+            failure = ""
+            try:
+                self._worker.write(shard)
+            except PeclError as error:  # a sentence for the user; Ray would show a traceback
+                failure = str(error)
+            rows.append(stop - start)
+            failures.append(failure)
+        return {"shard": batch["shard"], "rows": np.array(rows), "failure": np.array(failures, dtype=object)}
+
+
+def run_on_ray(job: EmbedJob, workers: int) -> Embeddings:
+    """Compute all shards that are not there on `workers` workers, and return the embeddings.
+
+    Raises:
+        PeclError: bad input, or ray is missing.
+        RunError: Ray gave up.
+    """
+    if workers < 1:
+        raise ConfigError(f"ray_workers: expected a whole number >= 1, got {workers}")
+    try:
+        import ray.data
+        import ray.exceptions  # noqa: F401
+    except ImportError as error:
+        raise ConfigError("embedding over Ray needs ray: pip install 'pecl[ray]'") from error
+    job = _absolute(job)
+    worker = Worker(job)
+    with started(job, worker) as missing, progress_bar(worker.plan, missing) as bar:
+        if missing:
+            _write(job, missing, workers, bar)
+    return open_embeddings(job.out, check=False)
+
+
+def _write(job: EmbedJob, missing: list[int], workers: int, bar: tqdm) -> None:
+    import ray
+    from ray.exceptions import RayError
+
+    ours = not ray.is_initialized()
+    if ours:
+        start_ray(max(len(os.sched_getaffinity(0)), workers))
+    try:
+        done = ray.data.from_items(
+            [{"shard": shard} for shard in missing], override_num_blocks=len(missing)
+        ).map_batches(
+            ShardWriter,
+            fn_constructor_args=(asdict(job),),
+            batch_size=1,
+            concurrency=min(workers, len(missing)),
+            num_gpus=gpus_needed(str(job.towers.get("device", "cpu"))) or None,
+        )
+        for row in done.iter_rows():
+            if row["failure"]:
+                raise PeclError(row["failure"])
+            bar.update(row["rows"])
+    except RayError as error:
+        last = str(error).strip().splitlines()[-1]
+        raise RunError(f"Ray gave up ({type(error).__name__}: {last}); the same command goes on from here") from error
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _absolute(job: EmbedJob) -> EmbedJob:
+    """Return a job whose paths are good in every folder."""
+
+    def absolute(path: str | None) -> str | None:
+        return None if path is None else str(Path(path).absolute())
+
+    source = job.source
+    name = str(absolute(source.name)) if Path(source.name).exists() else source.name
+    place = replace(source, name=name, data_dir=absolute(source.data_dir))
+    return replace(job, source=place, out=str(absolute(job.out)), adapter=absolute(job.adapter))

@@ -1,0 +1,205 @@
+"""What is embedded: a folder of images, a file of lines, a table, a data set, or texts that a caller holds.
+
+A source is a list of items with names and an identity, of which any part can be read without the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from pecl.data.captions import ImageSource, ParallelCaptions
+from pecl.data.own.photographs import find_photographs
+from pecl.data.own.tables import SUFFIXES
+from pecl.data.registry import DATASETS, load_dataset
+from pecl.errors import ConfigError, DataError, unknown
+from pecl.files import open_regular, sha256_json, sha256_lines
+
+IMAGES, TEXTS = KINDS = ("images", "texts")
+COLUMNS = ("target", "english", "english_to_target", "target_to_english")
+
+
+class Source(Protocol):
+    """N images or texts."""
+
+    kind: str  # images, or texts
+
+    def __len__(self) -> int: ...
+
+    @property
+    def digest(self) -> str:
+        """What tells the source from another, and from itself when an item has changed."""
+        ...
+
+    def ids(self) -> Iterator[str]:
+        """Yield the name of each item."""
+        ...
+
+
+class Pictures:
+    """Images of a folder or a data set.
+
+    Args:
+        images: the images.
+        names: their names.
+        digest: see `Source`.
+    """
+
+    kind = IMAGES
+
+    def __init__(self, images: ImageSource, names: Sequence[str], digest: str) -> None:
+        self.images, self.names, self.digest = images, names, digest
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def ids(self) -> Iterator[str]:
+        """Yield the name of each image."""
+        return iter(self.names)
+
+    def load(self, start: int, stop: int) -> Iterator[Image.Image]:
+        """Yield the images of a part; DataError names one that cannot be read."""
+        return (self.images.load(i) for i in range(start, stop))
+
+
+class Texts:
+    """Texts that are at hand; each is named by its place, counted from 1."""
+
+    kind = TEXTS
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.texts = texts
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the texts."""
+        return sha256_lines(list(self.texts))
+
+    def ids(self) -> Iterator[str]:
+        """Yield 1 to N."""
+        return map(str, range(1, len(self) + 1))
+
+    def load(self, start: int, stop: int) -> list[str]:
+        """Return the texts of a part."""
+        return list(self.texts[start:stop])
+
+
+class Lines(Texts):
+    """The lines of a text file of any size, read where they lie; each is named by its number.
+
+    Raises:
+        DataError: the file is missing, empty, not UTF-8, or has an empty line; the line is named.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        ends, digest = [0], hashlib.sha256()
+        try:
+            with open_regular(self.path) as file:
+                for number, line in enumerate(file, 1):
+                    digest.update(line)
+                    ends.append(ends[-1] + len(line))
+                    if not self._decode(line, number):
+                        raise DataError(f"{path}, line {number}: empty, expected a text on every line")
+        except OSError as error:
+            raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+        if len(ends) == 1:
+            raise DataError(f"{path} is empty: expected one text a line")
+        self._ends, self._digest = np.array(ends, np.int64), digest.hexdigest()
+
+    def _decode(self, line: bytes, number: int) -> str:
+        try:
+            return line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+        except UnicodeDecodeError as error:
+            raise DataError(f"{self.path}, line {number}: not UTF-8 ({error.reason})") from error
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the file."""
+        return self._digest
+
+    def load(self, start: int, stop: int) -> list[str]:
+        """Return the lines of a part."""
+        with open_regular(self.path) as file:
+            file.seek(int(self._ends[start]))
+            return [self._decode(file.readline(), number) for number in range(start + 1, stop + 1)]
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """A source as a command names it.
+
+    Attributes:
+        name: folder of images, file of lines (.txt), table, or data set.
+        kind: images or texts; None for a folder's images and all else's texts.
+        language: of a table's or a data set's texts.
+        column: of a table's or a data set's texts: target, english, english_to_target or target_to_english.
+        data_dir: where data sets lie.
+    """
+
+    name: str
+    kind: str | None = None
+    language: str = "de"
+    column: str = "target"
+    data_dir: str | None = None
+
+    def __post_init__(self) -> None:
+        for what, value, choices in (("kind", self.kind or IMAGES, KINDS), ("column", self.column, COLUMNS)):
+            if value not in choices:
+                raise ConfigError(unknown(what, value, choices))
+
+    def open(self) -> Texts | Pictures:
+        """Return the source.
+
+        Raises:
+            DataError: it is missing, damaged, or holds nothing of the kind.
+        """
+        path = Path(self.name)
+        if self.name not in DATASETS and path.suffix not in SUFFIXES:
+            if path.is_dir():
+                return self._folder(path)
+            if path.is_file():
+                if self.kind == IMAGES:
+                    raise DataError(f"{path}: expected a folder of images, a table or a data set, got a file of lines")
+                return Lines(path)
+        captions = load_dataset(
+            self.name, self.language, data_dir=self.data_dir, need=self._need(), text_only=self.kind != IMAGES
+        )
+        if self.kind != IMAGES:
+            return Texts(getattr(captions, self.column))
+        return _pictures_of(captions)
+
+    def _need(self) -> tuple[str, ...]:
+        return (self.column,) if self.kind != IMAGES and "_to_" in self.column else ()
+
+    def _folder(self, path: Path) -> Pictures:
+        if self.kind == TEXTS:
+            raise DataError(f"{path}: expected a file of lines, a table or a data set for texts, got a folder")
+        found = find_photographs(path)
+        if found.unreadable:
+            name, why = next(iter(found.unreadable.items()))
+            raise DataError(f"cannot read {path / name}: {why} ({len(found.unreadable)} in all)")
+        if not found.photographs:
+            raise DataError(f"{path} holds no images, such as .jpg or .png files")
+        names = [photograph.name for photograph in found.photographs]
+        return Pictures(found.images(), names, sha256_json([[p.name, p.size, p.mtime_ns] for p in found.photographs]))
+
+
+def _pictures_of(captions: ParallelCaptions) -> Pictures:
+    images = captions.images
+    if images is None:
+        raise DataError(f"{captions.dataset} has no images here")
+    return Pictures(images, images.ids, sha256_json([images.fingerprint(i) for i in range(len(images))]))

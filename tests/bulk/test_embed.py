@@ -1,0 +1,217 @@
+"""Embedding in bulk gives what the towers give, in shards that a killed command keeps."""
+
+import json
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.small_experiment import tiny_towers
+from helpers.tiny import sentences
+from PIL import Image
+from safetensors.torch import load_file
+
+import pecl
+from pecl.adapters.adapter import attach
+from pecl.adapters.formats.files import save_adapter
+from pecl.adapters.spec import parse_adapter
+from pecl.bulk.embed import Worker
+from pecl.bulk.folder import read_ids, read_plan
+from pecl.cli import main
+from pecl.errors import ConfigError, DataError, OutputError
+
+TEXTS = sentences(11)
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch, tmp_path):
+    monkeypatch.setattr("pecl.bulk.embed.load_towers", lambda **_: tiny_towers())
+    monkeypatch.chdir(tmp_path)
+
+
+def lines(name="lines.txt", texts=TEXTS):
+    Path(name).write_text("".join(f"{text}\n" for text in texts), "utf-8")
+    return name
+
+
+def pictures(count=7):
+    for i in range(count):
+        path = Path("pictures", "below" * (i % 2), f"{i}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (6, 6), (30 * i, 200 - 20 * i, 50)).save(path)
+    return "pictures"
+
+
+def close(found, expected):
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def everything(found):
+    return found[range(len(found))]
+
+
+@pytest.mark.parametrize("shards", [None, 1, 3, 11, 50])
+def test_lines_are_embedded_in_their_order(shards, capsys):
+    flags = [] if shards is None else ["--shards", str(shards)]
+    assert main(["embed", lines(), "--out", "out", "--json", *flags]) == 0
+    found = pecl.open_embeddings("out")
+    close(everything(found), tiny_towers().text.encode_text(TEXTS))
+    assert read_ids("out") == [str(i) for i in range(1, 12)]
+    number = {None: 1, 50: 11}.get(shards, shards)
+    assert json.loads(capsys.readouterr().out) == {"folder": "out", "rows": 11, "width": 8, "shards": number}
+    files = sorted(Path("out").glob("shard-*"))
+    assert len(files) == number
+    assert torch.equal(torch.cat([load_file(path)["embeddings"] for path in files]), everything(found))
+    assert {path.name for path in Path("out").iterdir()} == {"embeddings.json", "ids.jsonl", *(f.name for f in files)}
+
+
+def test_a_folder_of_images_is_embedded_by_name():
+    found = pecl.embed(pictures(), "out", shards=2)
+    names = read_ids("out")
+    assert names == ["0.png", "2.png", "4.png", "6.png", "below/1.png", "below/3.png", "below/5.png"]
+    close(everything(found), tiny_towers().image.encode_image(Path("pictures", name) for name in names))
+
+
+def test_a_table_gives_its_captions_or_its_images(small):
+    table, towers = small["dataset"], tiny_towers()
+    captions = pecl.load_dataset(table, "de", need=("english_to_target",))
+    expected = {"target": captions.target, "english": captions.english, "english_to_target": captions.english_to_target}
+    for column, texts in expected.items():
+        close(everything(pecl.embed(table, column, column=column)), towers.text.encode_text(texts))
+    assert torch.equal(
+        everything(pecl.embed(table, "pictures", kind="images")),
+        towers.image.encode_image(captions.images.load(i) for i in range(len(captions.images))),
+    )
+    assert read_ids("pictures") == list(captions.images.ids)
+
+
+def test_an_adapter_and_lengths_are_those_that_are_asked_for():
+    tower = tiny_towers().text
+    adapter = attach(tower, parse_adapter("lora:r=2"), seeds=[1])
+    for parameter in adapter.parameters():
+        parameter.data += 0.3
+    expected = tower.encode_text(TEXTS)
+    state, configs = adapter.slot_state(0), adapter.configs
+    adapter.remove()
+    save_adapter("de.safetensors", state, configs, "de", tower)
+    close(everything(pecl.embed(TEXTS, "out", adapter="de.safetensors")), expected)
+    assert read_plan("out").adapter["language"] == "de"
+    assert (expected - tower.encode_text(TEXTS)).abs().max() > 0.01
+    unit = everything(pecl.embed(TEXTS, "unit", adapter="de.safetensors", normalize=True))
+    close(unit, expected / expected.norm(dim=1, keepdim=True))
+    with pytest.raises(ConfigError, match="adapter: expected none with images"):
+        pecl.embed(pictures(), "images", adapter="de.safetensors")
+
+
+def test_a_killed_command_keeps_its_shards(monkeypatch):
+    lines()
+    plain, written = Worker.write, []
+
+    def write(worker, shard, progress=None):
+        written.append(shard)
+        if len(written) == 3:
+            raise KeyboardInterrupt
+        plain(worker, shard, progress)
+
+    monkeypatch.setattr(Worker, "write", write)
+    command = ["embed", "lines.txt", "--out", "out", "--shards", "4"]
+    assert main(command) == 130
+    with pytest.raises(DataError, match="out is not finished: 2 of 4 shards are there"):
+        pecl.open_embeddings("out")
+    before = {path: path.stat().st_mtime_ns for path in Path("out").glob("shard-*")}
+    assert main(command) == 0
+    assert written == [0, 1, 2, 2, 3]
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    close(everything(pecl.open_embeddings("out")), tiny_towers().text.encode_text(TEXTS))
+
+
+def test_a_damaged_shard_is_made_anew():
+    pecl.embed(lines(), "out", shards=3)
+    expected = everything(pecl.open_embeddings("out"))
+    path = sorted(Path("out").glob("shard-*"))[1]
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="damaged"):
+        pecl.open_embeddings("out")
+    assert torch.equal(everything(pecl.embed("lines.txt", "out", shards=3)), expected)
+
+
+def test_other_embeddings_are_not_overwritten():
+    pecl.embed(lines(), "out", shards=2)
+    before = {path: path.read_bytes() for path in Path("out").iterdir()}
+    changed = lines("changed.txt", [*TEXTS[:-1], "another"])
+    for source, options, said in (
+        ("lines.txt", {"shards": 3}, "shards: 2, not 3"),
+        ("lines.txt", {"shards": 2, "normalize": True}, "normalize: False, not True"),
+        (changed, {"shards": 2}, "source digest"),
+        (pictures(), {}, "kind: texts, not images"),
+    ):
+        with pytest.raises(OutputError, match=f"out holds other embeddings .{said}"):
+            pecl.embed(source, "out", **options)
+    assert {path: path.read_bytes() for path in Path("out").iterdir()} == before
+
+
+def test_lines_of_any_size_are_read_where_they_lie():
+    Path("lines.txt").write_bytes("\ufeffein Hund\r\nдва  \n最後".encode())
+    source = pecl.bulk.sources.Lines("lines.txt")
+    assert source.load(0, 3) == ["ein Hund", "два", "最後"]
+    assert source.load(1, 2) == ["два"]
+    for content, said in ((b"a\n\nb", "line 2: empty"), (b"a\n\xff\n", "line 2: not UTF-8"), (b"", "is empty")):
+        Path("bad.txt").write_bytes(content)
+        with pytest.raises(DataError, match=said):
+            pecl.bulk.sources.Lines("bad.txt")
+
+
+# Ray
+
+
+def stand_in(monkeypatch):
+    """A module `ray` whose Ray Data calls a worker here, block by block; each worker goes through JSON, as if sent."""
+    asked = {}
+
+    class Data:
+        def __init__(self, rows):
+            self.rows = rows
+
+        def map_batches(self, kind, *, fn_constructor_args, batch_size, concurrency, num_gpus):
+            asked.update(batch_size=batch_size, concurrency=concurrency, num_gpus=num_gpus)
+            worker = kind(*json.loads(json.dumps(fn_constructor_args)))
+            blocks = [worker({"shard": np.array([row["shard"]])}) for row in self.rows]
+            return Data([{name: block[name][0] for name in block} for block in blocks])
+
+        def iter_rows(self):
+            return iter(self.rows)
+
+    ray, data, exceptions = (types.ModuleType(name) for name in ("ray", "ray.data", "ray.exceptions"))
+    ray.data, ray.exceptions, exceptions.RayError = data, exceptions, RuntimeError
+    ray.is_initialized = lambda: True
+    data.from_items = lambda rows, override_num_blocks: Data(rows)
+    for module in (ray, data, exceptions):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    return asked
+
+
+def test_workers_of_ray_write_the_shards(monkeypatch, capsys):
+    asked = stand_in(monkeypatch)
+    assert main(["embed", lines(), "--out", "out", "--shards", "4", "--ray", "9"]) == 0
+    assert asked == {"batch_size": 1, "concurrency": 4, "num_gpus": None}
+    close(everything(pecl.open_embeddings("out")), tiny_towers().text.encode_text(TEXTS))
+    with pytest.raises(ConfigError, match="expected a source that other processes can open"):
+        pecl.embed(TEXTS, "texts", ray_workers=2)
+    Image.new("RGB", (2, 2)).save(Path(pictures(), "broken.png"))
+    Path("pictures", "broken.png").write_bytes(b"no picture")
+    assert main(["embed", "pictures", "--out", "images", "--ray", "2"]) == 2
+    assert "cannot read image" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.weights
+def test_a_real_ray_gives_what_this_process_gives(monkeypatch):
+    pytest.importorskip("ray")
+    monkeypatch.undo()  # the workers load the mini pair
+    here = pecl.embed(lines(), "here", shards=3)
+    there = pecl.embed("lines.txt", "there", shards=3, ray_workers=2)
+    close(everything(there), everything(here))
