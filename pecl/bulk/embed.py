@@ -1,65 +1,16 @@
-"""`embed`: images or texts of any number into a folder, by one process or by many through Ray Data.
-
-A shard is computed and written by whoever takes it, and one that is there already is not computed again: a killed
-command loses the shard that it was at, and the same command goes on with it.
-"""
+"""`embed`: images or texts of any number into a folder, by one process or by many through Ray Data."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch.nn import functional as F
-from tqdm import tqdm
-
-from pecl.adapters.adapter import attach
-from pecl.adapters.formats.convert import read_adapter
-from pecl.adapters.formats.files import AdapterFile
-from pecl.adapters.spec import describe
-from pecl.bulk.folder import Plan, check_plan, open_embeddings, write_plan
-from pecl.bulk.sources import IMAGES, Pictures, SourceSpec, Texts
+from pecl.bulk.job import EmbedJob, Worker, run_job
+from pecl.bulk.sources import SourceSpec, Texts
 from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.text import as_texts
-from pecl.encoders.towers import Towers, load_towers
 from pecl.errors import ConfigError
-from pecl.files import check_writable, locked, sha256_bytes
-
-ROWS = 16_384  # of a shard, where nobody says how many shards
-IMAGE_BATCH = 32
-TOWERS = ("profile", "text_model", "image_model", "device", "precision")  # arguments of `load_towers` that a flag names
-
-
-@dataclass(frozen=True)
-class EmbedJob:
-    """What is embedded, by what, and where to; it is all that a worker on another machine is given.
-
-    Attributes:
-        source: what is embedded.
-        out: folder of the embeddings.
-        shards: number of files; None for one for every 16,384 rows.
-        adapter: adapter of the text tower: a file of pecl's, a folder of PEFT's, or a checkpoint of OpenDelta.
-        batch_size: texts in one pass.
-        normalize: whether each embedding is scaled to length 1.
-        towers: arguments of `load_towers`.
-    """
-
-    source: SourceSpec
-    out: str
-    shards: int | None = None
-    adapter: str | None = None
-    batch_size: int = 64
-    normalize: bool = False
-    towers: dict[str, Any] = field(default_factory=lambda: {"profile": "mini"})
-
-    def __post_init__(self) -> None:
-        for name in ("shards", "batch_size"):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise ConfigError(f"{name}: expected a whole number >= 1, got {value!r}")
 
 
 def embed(
@@ -119,96 +70,3 @@ def embed(
 
 def _text(value: str | Path | None) -> str | None:
     return None if value is None else str(value)
-
-
-def run_job(job: EmbedJob, worker: Worker) -> Embeddings:
-    """Compute all shards that are not there, in this process, and return the embeddings."""
-    with started(job, worker) as missing, progress_bar(worker.plan, missing) as bar:
-        for shard in missing:
-            worker.write(shard, bar.update)
-    return open_embeddings(job.out, check=False)
-
-
-@contextmanager
-def started(job: EmbedJob, worker: Worker) -> Iterator[list[int]]:
-    """Hold a job's folder, which says from here on what it is to hold, and give the shards that are not there.
-
-    Raises:
-        OutputError: the folder holds other embeddings, or cannot be written.
-        BusyError: another process is at work on it.
-    """
-    folder, plan = Path(job.out), worker.plan
-    check_writable(folder)
-    check_plan(folder, plan)
-    with locked(folder / ".lock", f"{folder} is being written by another process"):
-        write_plan(folder, plan, worker.source.ids())
-        yield [shard for shard in range(plan.shards) if not plan.is_done(folder, shard)]
-
-
-def progress_bar(plan: Plan, missing: Sequence[int]) -> tqdm:
-    """Return the bar of a job, which counts rows."""
-    left = sum(stop - start for start, stop in map(plan.part, missing))
-    return tqdm(total=plan.rows, initial=plan.rows - left, desc="embed", unit=plan.kind.removesuffix("s"), leave=False)
-
-
-class Worker:
-    """Source and tower of a job, and what they give: a shard at a time.
-
-    Args:
-        job: what to embed.
-        source: its source, where the caller has it.
-
-    Raises:
-        PeclError: the job cannot be done; the reason is said.
-    """
-
-    def __init__(self, job: EmbedJob, source: Texts | Pictures | None = None) -> None:
-        self.job = job
-        self.source = source or job.source.open()
-        self.towers: Towers = load_towers(**job.towers)
-        is_image = self.source.kind == IMAGES
-        if is_image and job.adapter is not None:
-            raise ConfigError(f"adapter: expected none with images, got {job.adapter}: it belongs to the text tower")
-        tower = self.towers.image if is_image else self.towers.text
-        named = {"name": tower.name, "fingerprint": tower.fingerprint}
-        if not is_image:
-            named["precision"] = self.towers.text.precision
-        file = None if job.adapter is None else read_adapter(job.adapter, self.towers.text)
-        rows = len(self.source)
-        self.plan = Plan(
-            kind=self.source.kind,
-            source=job.source.name,
-            source_digest=self.source.digest,
-            rows=rows,
-            shards=min(job.shards or -(-rows // ROWS), max(rows, 1)) or 1,
-            tower=named,
-            adapter=None if file is None else _describe(file),
-            normalize=job.normalize,
-        )
-        if file is not None:
-            attach(self.towers.text, file.configs).load_slot_state(0, file.state)
-
-    def write(self, shard: int, progress: Callable[[int], object] | None = None) -> None:
-        """Compute a shard and write it, atomically; `progress` is called with the numbers of rows that are done."""
-        start, stop = self.plan.part(shard)
-
-        def batches() -> Iterator[torch.Tensor]:
-            for batch in self._embed(start, stop):
-                yield F.normalize(batch, dim=1) if self.job.normalize else batch
-                if progress is not None:
-                    progress(len(batch))
-
-        Embeddings.write(self.plan.path(Path(self.job.out), shard), batches(), {"plan": self.plan.identity})
-
-    def _embed(self, start: int, stop: int) -> Iterator[torch.Tensor]:
-        source = self.source
-        if isinstance(source, Pictures):
-            for first in range(start, stop, IMAGE_BATCH):
-                yield self.towers.image.encode_image(source.load(first, min(first + IMAGE_BATCH, stop)))
-        else:  # a shard at once, so that texts of one length meet
-            yield self.towers.text.encode_text(source.load(start, stop), self.job.batch_size)
-
-
-def _describe(file: AdapterFile) -> dict[str, str | None]:
-    content = b"".join(name.encode() + value.numpy().tobytes() for name, value in sorted(file.state.items()))
-    return {"adapter": describe(file.configs), "language": file.language, "digest": sha256_bytes(content)}

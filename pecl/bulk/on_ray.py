@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from pecl.bulk.embed import EmbedJob, Worker, progress_bar, started
 from pecl.bulk.folder import open_embeddings
+from pecl.bulk.job import EmbedJob, Worker, progress_bar, started
 from pecl.bulk.sources import SourceSpec
 from pecl.encoders.embeddings import Embeddings
 from pecl.errors import ConfigError, PeclError, RunError

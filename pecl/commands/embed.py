@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from pecl.bulk.embed import TOWERS, embed
+from pecl.bulk.embed import embed
+from pecl.bulk.job import TOWERS
 from pecl.bulk.sources import COLUMNS, KINDS
 from pecl.commands.options import add_command, add_config_flags, config_values, print_json, print_text
 from pecl.config import make_config

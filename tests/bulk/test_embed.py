@@ -17,8 +17,8 @@ import pecl
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.files import save_adapter
 from pecl.adapters.spec import parse_adapter
-from pecl.bulk.embed import Worker
 from pecl.bulk.folder import read_ids, read_plan
+from pecl.bulk.job import Worker
 from pecl.cli import main
 from pecl.errors import ConfigError, DataError, OutputError
 
@@ -27,7 +27,7 @@ TEXTS = sentences(11)
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch, tmp_path):
-    monkeypatch.setattr("pecl.bulk.embed.load_towers", lambda **_: tiny_towers())
+    monkeypatch.setattr("pecl.bulk.job.load_towers", lambda **_: tiny_towers())
     monkeypatch.chdir(tmp_path)
 
 

@@ -15,7 +15,7 @@ from helpers.playground import write_playground
 from helpers.project import ROOT
 from helpers.small_experiment import tiny_towers
 
-import pecl.bulk.embed
+import pecl.bulk.job
 import pecl.commands.adapters
 import pecl.commands.export
 import pecl.commands.serve
@@ -60,7 +60,7 @@ def playground(tmp_path_factory):
             pecl.commands.adapters,
             pecl.commands.export,
             pecl.commands.serve,
-            pecl.bulk.embed,
+            pecl.bulk.job,
         ):
             patch.setattr(module, "load_towers", tiny_for_mini)
         plain = {name: getattr(pecl.encoders.towers, name) for name in ("load_text_encoder", "load_image_encoder")}
