@@ -127,6 +127,22 @@ class AdapterBank:
         self.adapter.load_slot_state(len(self), adapter)
         self._seconds[language] = time.perf_counter() - start
 
+    def add_plain(self, language: str) -> None:
+        """Add a language that the tower serves as it is: a slot of initial values.
+
+        Raises:
+            ConfigError: the bank has the language already, or its adapters change the tower from the start (prompts).
+        """
+        start = time.perf_counter()
+        self._check_new(language)
+        if not all(config.starts_plain() for config in self.configs):
+            raise ConfigError(
+                f"language: expected an adapter for {language}: a fresh {describe(self.configs)} changes the tower"
+            )
+        self.adapter.rearrange(range(len(self)), new=1)
+        self.adapter.reset_slot(len(self), seed=1)
+        self._seconds[language] = time.perf_counter() - start
+
     def load(self, path: str | Path, language: str | None = None) -> str:
         """Add the adapter in a file, under the language that it names or another, and return that."""
         file = load_adapter_file(path)

@@ -33,6 +33,10 @@ class BottleneckConfig(AdapterConfig):
         ("attention_output", "output"), "roles of the layers", choices=LINEAR_ROLES
     )
 
+    def starts_plain(self) -> bool:
+        """Say whether its second layer starts at zero."""
+        return self.identity_start
+
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
         """Return a bottleneck for each target."""
         return self.at_roles(tower, self.target_modules, lambda base, rows: SlotBottleneck(base, rows, self))

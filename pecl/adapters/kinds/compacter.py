@@ -37,6 +37,10 @@ class CompacterConfig(AdapterConfig):
         ("attention_output", "output"), "roles of the layers", choices=LINEAR_ROLES
     )
 
+    def starts_plain(self) -> bool:
+        """Say whether its second layer starts at zero."""
+        return self.identity_start
+
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
         """Return a compacter for each target."""
         return self.at_roles(tower, self.target_modules, lambda base, rows: SlotCompacter(base, rows, self))

@@ -1,0 +1,68 @@
+"""Ready adapters: those that the package ships, a file a language in `shipped/<profile>`, each with its run's result.
+
+`scripts/make_ready_adapters.py` makes them from the results of `pecl distil`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pecl.adapters.bank import AdapterBank
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.encoders.towers import load_text_encoder
+from pecl.errors import ConfigError, unknown
+from pecl.languages import language_code
+
+SHIPPED = Path(__file__).with_name("shipped")
+ENGLISH = "en"
+
+
+def ready_adapters(profile: str = "mini") -> dict[str, Path]:
+    """Return the adapter file of each language that is shipped for a profile; none for a profile without any."""
+    return {path.stem: path for path in sorted((SHIPPED / profile).glob("*.safetensors"))}
+
+
+def load_bank(
+    profile: str = "mini",
+    languages: Iterable[str] | None = None,
+    *,
+    tower: MultilingualTextEncoder | None = None,
+    device: str = "cpu",
+) -> AdapterBank:
+    """Return the shipped adapters of a profile, on its text tower.
+
+    English has a slot that changes nothing, so that every language of the bank is named in the same way.
+
+    Args:
+        profile: a pair of towers; adapters are shipped for `mini`.
+        languages: those that are wanted; by default all.
+        tower: the profile's text tower, without an adapter; loaded unless given.
+        device: where a tower that is loaded goes.
+
+    Raises:
+        ConfigError: no adapters are shipped for the profile, or for a language.
+        WeightsError: `tower` is another than the adapters were trained on.
+
+    Example:
+        >>> bank = pecl.load_bank("mini")
+        >>> bank.encode_text(["pes na pláži", "a dog on the beach"], language=["cs", "en"]).shape
+        torch.Size([2, 256])
+    """
+    files = ready_adapters(profile)
+    if not files:
+        there = sorted(folder.name for folder in SHIPPED.iterdir() if ready_adapters(folder.name))
+        raise ConfigError(f"profile: expected one with ready adapters ({', '.join(there)}), got {profile!r}")
+    chosen = [*files, ENGLISH] if languages is None else [language_code(name) for name in languages]
+    for name in chosen:
+        if name not in files and name != ENGLISH:
+            raise ConfigError(unknown("language with a ready adapter", name, [*files, ENGLISH]))
+    adapted = [files[name] for name in chosen if name in files]
+    tower = tower or load_text_encoder(profile, device=device)
+    # English alone needs a configuration all the same: that of the first language
+    bank = AdapterBank.from_files(tower, adapted or [next(iter(files.values()))])
+    if ENGLISH in chosen:
+        bank.add_plain(ENGLISH)
+    if not adapted:
+        bank.remove(next(iter(files)))
+    return bank

@@ -1,0 +1,56 @@
+"""Make the adapters that the package ships from results of `pecl distil`: half precision, each with its run's result.
+
+    python scripts/make_ready_adapters.py results/ready
+    python scripts/make_ready_adapters.py results/ready --out pecl/adapters/shipped
+
+Of each language the result in the folder is taken; several of one language are refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from pecl.adapters.formats.files import load_adapter_file
+from pecl.adapters.ready import SHIPPED
+from pecl.files import read_tensors, write_json, write_tensors
+from pecl.results.result import Result, collect
+
+LARGEST = 400_000  # bytes of one adapter file
+
+
+def main() -> None:
+    """Write one adapter file and one result a language."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path, help="folder with the results and adapter files of `pecl distil`")
+    parser.add_argument("--out", type=Path, default=SHIPPED, help="folder of all profiles (default: the package's)")
+    parsed = parser.parse_args()
+    results = [result for result in collect([parsed.results]) if result.kind == "train"]
+    languages = [result.config.language for result in results]
+    if not results or len(set(languages)) < len(languages):
+        parser.error(f"expected one training a language in {parsed.results}, got {', '.join(languages) or 'none'}")
+    for result in results:
+        path = write(result, parsed.out)
+        print(f"{result.config.language}: {path} ({path.stat().st_size:,} bytes)")
+
+
+def write(result: Result, out: Path) -> Path:
+    """Write the adapter of a result in half precision, and the result beside it; return the former's path."""
+    file = load_adapter_file(result.adapter_path)
+    tensors, metadata = read_tensors(file.path)
+    folder = out / result.config.profile
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{result.config.language}.safetensors"
+    write_tensors(path, {name: tensor.to(torch.float16) for name, tensor in tensors.items()}, metadata)
+    if path.stat().st_size > LARGEST:
+        raise SystemExit(f"{path} has {path.stat().st_size:,} bytes, expected at most {LARGEST:,}")
+    document = result.to_json()
+    document.pop("ranks", None)  # the result itself, with its ranks, lies in results/
+    write_json(path.with_suffix(".json"), document)
+    return path
+
+
+if __name__ == "__main__":
+    main()
