@@ -1,4 +1,4 @@
-"""`pecl serve`: embeddings in OpenAI's form over HTTP, for many languages at once."""
+"""`pecl serve`: embeddings in OpenAI's form, search in an index of photographs, and a page, over HTTP."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pecl.adapters.formats.files import load_adapter_file
+from pecl.adapters.ready import ready_adapters
 from pecl.commands.options import add_command, add_config_flags, config_values
 from pecl.config import Role, fields_of, make_config
 from pecl.encoders.towers import load_towers
@@ -22,19 +23,27 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_FLAGS = fields_of(Role.TEXT_TOWER | Role.MACHINE) | {"image_model"}
+_FLAGS = fields_of(Role.TEXT_TOWER | Role.MACHINE) | {"image_model", "precision"}
 
 
 def add_parser(commands: Any) -> None:
     """Add the command."""
     description = (
-        "Serve embeddings over HTTP: POST /v1/embeddings as OpenAI has it, with a language for each input,\n"
-        "GET /v1/models, /health and /metrics. Ctrl-C or SIGTERM stops it once all it has taken is answered."
+        "Serve embeddings and search over HTTP, and a page to search with at /. POST /v1/embeddings is as OpenAI has\n"
+        "it, with a language for each input. Ctrl-C or SIGTERM stops it once all it has taken is answered."
     )
-    example = "pecl serve --adapter results/default/adapters/de-*.safetensors --port 8000"
-    parser = add_command(commands, "serve", "serve embeddings over HTTP", example, description)
+    example = "pecl serve --index ~/Pictures --port 8000"
+    parser = add_command(commands, "serve", "serve embeddings, search and a page over HTTP", example, description)
     parser.add_argument(
-        "--adapter", dest="files", nargs="+", default=[], metavar="FILE", help="adapter files, one for each language"
+        "--adapter",
+        dest="files",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="adapter files, one for each language (default: the ready ones of the profile)",
+    )
+    parser.add_argument(
+        "--index", metavar="INDEX", help="index of photographs that `pecl index` has made, to search in"
     )
     parser.add_argument("--adapters-dir", metavar="DIR", help="folder whose adapter files requests may load by name")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
@@ -87,13 +96,17 @@ def _load(parsed: argparse.Namespace, config: ExperimentConfig, limits: Limits) 
     import torch
 
     from pecl.serving.models import Models
+    from pecl.serving.photographs import Photographs
     from pecl.serving.service import Service
 
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    files = [load_adapter_file(path) for path in parsed.files]
-    towers = load_towers(config.profile, config.text_model, config.image_model, config.device)
+    paths = parsed.files or ([] if config.text_model else ready_adapters(config.profile).values())
+    files = [load_adapter_file(path) for path in paths]
+    towers = load_towers(config.profile, config.text_model, config.image_model, config.device, config.precision)
+    photographs = None if parsed.index is None else Photographs(parsed.index, towers.image)
     models = Models(config.profile, towers.text)
     for file in files:
         models.add(file)
-    return Service(models, towers.image, limits, parsed.adapters_dir and Path(parsed.adapters_dir))
+    adapters_dir = None if parsed.adapters_dir is None else Path(parsed.adapters_dir)
+    return Service(models, towers.image, limits, adapters_dir, photographs)

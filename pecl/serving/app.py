@@ -18,7 +18,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pecl.options import shown
 from pecl.serving.adapters import list_models, load_adapter, show_model, unload_adapter
 from pecl.serving.embeddings import embeddings
+from pecl.serving.page import page_routes
 from pecl.serving.refusals import Refusal, answer_error
+from pecl.serving.search import about, photograph, search, thumbnail
 from pecl.serving.service import Service
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
@@ -39,6 +41,11 @@ def make_app(service: Service, hosts: Sequence[str] | None = None) -> Starlette:
         Route("/v1/models/{model:path}", show_model),
         Route("/v1/load_adapter", load_adapter, methods=["POST"]),
         Route("/v1/unload_adapter", unload_adapter, methods=["POST"]),
+        Route("/search", about),
+        Route("/search", search, methods=["POST"]),
+        Route("/thumbnails/{id}", thumbnail),
+        Route("/photographs/{id}", photograph),
+        *page_routes(),
         Route("/health", health),
         Route("/metrics", metrics),
     ]

@@ -6,7 +6,6 @@ bank, and with it a pass, of its own; the towers of all banks share their weight
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import torch.nn.functional as F
 
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.files import AdapterFile
+from pecl.adapters.merge import second_tower
 from pecl.adapters.spec import describe, in_order
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, NotFiniteError, PeclError, suggest
@@ -113,7 +113,7 @@ class Models:
         if name in self._bank_of:
             raise ConfigError(f"adapter {name!r} is loaded already: unload it first, or use another name")
         file.check_tower(self.tower)
-        bank = self._fitting_bank(file) or AdapterBank(beside(self.tower), file.configs)
+        bank = self._fitting_bank(file) or AdapterBank(second_tower(self.tower), file.configs)
         bank.add(name, file)
         if bank not in self._banks:
             self._banks.append(bank)
@@ -162,7 +162,7 @@ class Models:
             Refusal: 404, there is none of this name.
         """
         base, colon, adapter = model.partition(":")
-        found = self._find(adapter)
+        found = self.find(adapter)
         if base == self.name and (found or not colon):
             return found
         got = f"{model[:200]!r}{suggest(model[:200], self.names)}"
@@ -175,12 +175,12 @@ class Models:
         Raises:
             Refusal: there is none for it.
         """
-        found = self._find(language)
+        found = self.find(language)
         if found is None and language.strip().lower() not in LANGUAGES[ENGLISH].names():
             raise bad(f"language: {self._not_loaded(language[:100])}", "language")
         return found
 
-    def _find(self, name: str) -> str | None:
+    def find(self, name: str) -> str | None:
         """Return the adapter that is called so, or is for a language that is; None where there is none."""
         if name in self._bank_of:
             return name
@@ -244,10 +244,3 @@ def _checked(answer: Embedded | Exception, job: TextJob) -> Embedded | Exception
         used = ", ".join(sorted({name or "none" for name in job.adapters}))
         return NotFiniteError(f"embeddings are not finite numbers: an adapter is damaged (adapters used: {used})")
     return answer
-
-
-def beside(tower: MultilingualTextEncoder) -> MultilingualTextEncoder:
-    """Return a tower with modules of its own, all of whose weights are those of `tower`: for another adapter."""
-    _ = tower.fingerprint  # taken once, for all
-    shared = {id(tensor): tensor for tensor in (*tower.parameters(), *tower.buffers())}
-    return copy.deepcopy(tower, {**shared, id(tower.tokenizer): tower.tokenizer})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from pecl.serving.batching import Batcher
 from pecl.serving.limits import Limits
 from pecl.serving.metrics import Metrics
 from pecl.serving.models import Embedded, Models, TextJob
+from pecl.serving.photographs import Photographs
 from pecl.serving.pictures import decode_picture
 from pecl.serving.refusals import bad
 
@@ -43,6 +45,7 @@ class Service:
         image: the image tower of the same space; None for a server of texts alone.
         limits: how much a request may ask for.
         adapters_dir: folder whose adapter files may be loaded at run time; None for no loading.
+        photographs: what is searched in; None for no search.
     """
 
     def __init__(
@@ -51,11 +54,13 @@ class Service:
         image: ImageEncoder | None = None,
         limits: Limits | None = None,
         adapters_dir: Path | None = None,
+        photographs: Photographs | None = None,
     ) -> None:
         self.models = models
         self.image = image
         self.limits = limits or Limits()
         self.adapters_dir = adapters_dir
+        self.photographs = photographs
         self.metrics = Metrics()
         self.stopping = False
         self._compute = ThreadPoolExecutor(1, "pecl-compute")  # one: models are not for several threads
@@ -102,12 +107,15 @@ class Service:
             Refusal: one cannot be read, the queue is full, or there is no image tower.
         """
         tower = self._image_tower()
-        loop = asyncio.get_running_loop()
         pixels = [
-            await loop.run_in_executor(self._decode, decode_picture, content, param, self.limits, tower)
+            await self.decoded(functools.partial(decode_picture, content, param, self.limits, tower))
             for content, param in zip(contents, params, strict=True)
         ]
         return await self._pictures.submit(PictureJob(pixels))
+
+    async def decoded(self, act: Callable[[], T]) -> T:
+        """Return what `act` returns, called in one of the two threads that read pictures: so many are in memory."""
+        return await asyncio.get_running_loop().run_in_executor(self._decode, act)
 
     async def alone(self, act: Callable[[], T]) -> T:
         """Return what `act` returns, called between two passes: for what changes the models."""

@@ -1,0 +1,134 @@
+"""`Photographs`: the index that a server searches in, and the pictures that it shows of it.
+
+Pictures are asked for by the id that a search gave, which is looked up in the index; they are made anew as JPEG, so
+that nothing but pixels leaves the machine: no path, no place, no camera.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import threading
+from collections import OrderedDict
+from pathlib import Path
+
+import torch
+
+from pecl.data.captions import ImageFiles
+from pecl.data.pictures import small_jpeg
+from pecl.encoders.image import ImageEncoder
+from pecl.errors import DataError
+from pecl.search.catalogue import HEAD
+from pecl.search.index import Hit, ImageIndex
+from pecl.search.thumbnails import SIZE
+from pecl.serving.refusals import Refusal
+
+logger = logging.getLogger(__name__)
+
+LARGE = 1280  # pixels: the longer side of a picture that is looked at alone
+_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_KEPT_BYTES = 64 << 20  # of pictures in memory
+
+
+class Photographs:
+    """An index, opened anew when it was renewed. Safe for several threads.
+
+    Args:
+        folder: of the index, or of photographs that have been indexed there.
+        tower: image tower of the server.
+
+    Raises:
+        DataError: there is no index, it is damaged, or another image tower made it.
+    """
+
+    def __init__(self, folder: str | Path, tower: ImageEncoder) -> None:
+        self._lock = threading.RLock()
+        self._tower = tower
+        self._index = self._open(folder)
+        self._seen = _state(self._index)
+        self._kept: OrderedDict[tuple[str, str, int], bytes] = OrderedDict()
+        self._kept_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self.index())
+
+    @property
+    def root(self) -> Path:
+        """Folder of the photographs."""
+        return self._index.root
+
+    def index(self) -> ImageIndex:
+        """Return the index as it is on disk now; one that cannot be read stays what it was before, with a warning."""
+        with self._lock:
+            try:
+                state = _state(self._index)
+                if state != self._seen:
+                    self._index, self._seen = self._open(self._index.folder), state
+            except (OSError, DataError) as error:
+                logger.warning("the index was renewed, but cannot be read: %s", error)
+            return self._index
+
+    def search(self, embedding: torch.Tensor, top: int) -> list[Hit]:
+        """Return the `top` photographs nearest to an embedding (D,), nearest first."""
+        (hits,) = self.index().search(embedding.unsqueeze(0), top=top)  # (D,) -> (1, D)
+        return hits
+
+    def name(self, hit: Hit) -> str:
+        """Return a photograph's path relative to the folder, as text that JSON can hold."""
+        return os.fsencode(hit.path.relative_to(self.root)).decode("utf-8", "backslashreplace")
+
+    def picture(self, identity: str, size: int) -> bytes:
+        """Return the photograph that a search called `identity` as a JPEG of at most `size` pixels.
+
+        Raises:
+            Refusal: 404, there is none, or its file is gone or damaged by now.
+        """
+        if not _ID.fullmatch(identity):
+            raise Refusal(404, "id: expected the id that a search gave, 32 hexadecimal digits", "id")
+        index = self.index()
+        key = (index.head.generation, identity, size)
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        try:
+            hit = index.find(identity)
+            content = _read(hit, size)
+        except DataError as error:
+            logger.warning("%s", error)  # which names the file, for whoever runs the server
+            raise Refusal(404, "id: expected the id of a photograph that can be read", "id") from error
+        self._keep(key, content)
+        return content
+
+    def _keep(self, key: tuple[str, str, int], content: bytes) -> None:
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = content
+                self._kept_bytes += len(content)
+            while self._kept_bytes > _KEPT_BYTES:
+                self._kept_bytes -= len(self._kept.popitem(last=False)[1])
+
+    def _open(self, folder: str | Path) -> ImageIndex:
+        index = ImageIndex.open(folder)
+        made = index.head.tower
+        if made.get("fingerprint") != self._tower.fingerprint:
+            index.close()
+            raise DataError(
+                f"{index.folder / HEAD} was made with the image tower {made.get('name')} of profile "
+                f"{index.head.profile}, and the server has {self._tower.name}: choose that --profile, or make it anew"
+            )
+        return index
+
+
+def _state(index: ImageIndex) -> tuple[int, int]:
+    """Return what tells one generation of an index from another, without reading it."""
+    found = (index.folder / HEAD).stat()
+    return found.st_ino, found.st_mtime_ns
+
+
+def _read(hit: Hit, size: int) -> bytes:
+    """Return a photograph as JPEG: the index's own small picture where it has one and that is what is asked for."""
+    if size == SIZE and hit.thumbnail is not None and hit.thumbnail.is_file():
+        return hit.thumbnail.read_bytes()
+    return small_jpeg(ImageFiles((hit.path,)).load(0), size)

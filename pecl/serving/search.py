@@ -1,0 +1,145 @@
+"""`POST /search` in the index of photographs, and the pictures of what was found.
+
+    {"query": "pes na pláži", "language": "cs", "top": 12}
+
+The language is told from the text where none is named. `adapter: false` embeds with the plain tower: before training.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from pecl.errors import ConfigError
+from pecl.languages import any_language_code, language_name
+from pecl.search.thumbnails import SIZE
+from pecl.search.told import tell_languages
+from pecl.serving.models import ENGLISH, Models, TextJob
+from pecl.serving.photographs import LARGE, Photographs
+from pecl.serving.pictures import read_data_uri
+from pecl.serving.refusals import Refusal, bad
+from pecl.serving.requests import flag_field, number_field, read_object, text_field
+from pecl.serving.service import Service
+
+FIELDS = ("query", "image", "minus", "language", "top", "adapter")
+_MOST = 200  # photographs of an answer
+
+
+class Chosen(NamedTuple):
+    """The language of a query, and what embeds it.
+
+    Attributes:
+        language: its code; None where there is no text.
+        confidence: how sure the guess is, 0 to 1; None where the language was named.
+        adapter: the adapter, or None for the plain tower.
+    """
+
+    language: str | None
+    confidence: float | None
+    adapter: str | None
+
+
+async def about(request: Request) -> JSONResponse:
+    """Answer `GET /search`: how many photographs there are, and which languages have an adapter."""
+    service: Service = request.app.state.service
+    models = service.models
+    codes = sorted({ENGLISH, *models.adapters}, key=language_name)
+    return JSONResponse(
+        {
+            "photographs": 0 if service.photographs is None else len(service.photographs),
+            "model": models.name,
+            "languages": [
+                {"code": code, "name": language_name(code), "adapter": code in models.adapters} for code in codes
+            ],
+        }
+    )
+
+
+async def search(request: Request) -> JSONResponse:
+    """Answer `POST /search`: the photographs most like a text, a picture, or both, most like first."""
+    service: Service = request.app.state.service
+    photographs = _photographs(service)
+    document = await read_object(request, service.limits, FIELDS)
+    top = number_field(document, "top", 1, _MOST, 12)
+    use_adapter = flag_field(document, "adapter", True)
+    texts = {
+        name: text_field(document, name, service.limits.characters)
+        for name in ("query", "minus")
+        if document.get(name) is not None
+    }
+    image = document.get("image")
+    if "query" not in texts and image is None:
+        raise bad("query: expected a text, or a picture in the field image, got neither", "query")
+    picture = None if image is None else read_data_uri(image, "image", service.limits)
+    chosen = await _choose(service.models, document, list(texts.values()), use_adapter)
+    embedding = await _embed(service, texts, picture, chosen.adapter)
+    hits = await asyncio.to_thread(photographs.search, embedding, top)
+    found = [{"id": hit.id, "name": photographs.name(hit), "score": round(hit.score, 6)} for hit in hits]
+    return JSONResponse(
+        {
+            "language": chosen.language,
+            "told": chosen.confidence is not None,
+            "confidence": None if chosen.confidence is None else round(chosen.confidence, 4),
+            "model": service.models.model_of(chosen.adapter) if texts else None,
+            "photographs": found,
+        }
+    )
+
+
+async def thumbnail(request: Request) -> Response:
+    """Answer `GET /thumbnails/{id}`: a small picture."""
+    return await _picture(request, SIZE)
+
+
+async def photograph(request: Request) -> Response:
+    """Answer `GET /photographs/{id}`: a picture to look at."""
+    return await _picture(request, LARGE)
+
+
+async def _picture(request: Request, size: int) -> Response:
+    service: Service = request.app.state.service
+    photographs = _photographs(service)
+    content = await service.decoded(lambda: photographs.picture(request.path_params["id"], size))
+    return Response(content, media_type="image/jpeg", headers={"cache-control": "private, max-age=600"})
+
+
+def _photographs(service: Service) -> Photographs:
+    if service.photographs is None:
+        raise Refusal(404, "there is nothing to search: the server was started without --index", code="no_index")
+    return service.photographs
+
+
+async def _choose(models: Models, document: dict[str, Any], texts: list[str], use_adapter: bool) -> Chosen:
+    """Return the language of the texts, named or told, and the adapter for it."""
+    if not texts:
+        return Chosen(None, None, None)
+    if document.get("language") is not None:
+        named = text_field(document, "language", 100)
+        try:
+            code = models.find(named) or any_language_code(named)
+        except ConfigError as error:
+            raise bad(f"language: {error}", "language") from error
+        confidence = None
+    else:
+        known = list(dict.fromkeys((ENGLISH, *models.adapters)))
+        (told,) = await asyncio.to_thread(tell_languages, [" ".join(texts)], known)
+        code, confidence = told
+    return Chosen(code, confidence, models.find(code) if use_adapter else None)
+
+
+async def _embed(service: Service, texts: dict[str, str], picture: bytes | None, adapter: str | None) -> torch.Tensor:
+    """Return the embedding (D,) of a query: what it has of text and picture, added, less what is not to be seen."""
+    total = torch.zeros(service.models.dim)
+    if picture is not None:
+        total += (await service.embed_pictures([picture], ["image"])).embeddings[0]
+    if texts:
+        names = list(texts)
+        job = TextJob(list(texts.values()), [adapter] * len(names), "query", truncate=True)
+        for name, row in zip(names, (await service.embed_texts(job)).embeddings, strict=True):
+            total += -row if name == "minus" else row
+    return F.normalize(total, dim=0)

@@ -1,0 +1,229 @@
+"""POST /search and the pictures of what was found."""
+
+import io
+import os
+
+import numpy as np
+import pytest
+import torch
+from helpers.serving import adapter_files, client_of, data_uri, expected, make_models, make_service
+from helpers.small_experiment import tiny_towers
+from helpers.small_index import COUNT, paint
+from PIL import Image
+
+from pecl.encoders.image import ImageEncoder
+from pecl.errors import DataError
+from pecl.search.build import build_index
+from pecl.search.plan import IndexOptions
+from pecl.serving.photographs import Photographs
+
+QUERY = "ka lopi zumo"
+
+
+@pytest.fixture
+def index(photographs):
+    build_index(photographs)
+    return photographs
+
+
+@pytest.fixture
+def client(index):
+    service = make_service(photographs=Photographs(index, tiny_towers().image))
+    with client_of(service) as client:
+        yield client
+
+
+def post(client, **document):
+    answer = client.post("/search", json=document)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def ranking(folder, query):
+    """Names and scores by similarity to `query`, (1, D), computed from the files one by one."""
+    paths = sorted(folder.rglob("*.png"))
+    rows = torch.cat([tiny_towers().image.encode_image(path, normalize=True) for path in paths])
+    scores = (rows @ torch.nn.functional.normalize(query, dim=1)[0]).tolist()
+    named = [(str(path.relative_to(folder)), score) for path, score in zip(paths, scores, strict=True)]
+    return sorted(named, key=lambda row: -row[1])
+
+
+def found_in(document):
+    return [(hit["name"], hit["score"]) for hit in document["photographs"]]
+
+
+def same(found, wanted):
+    assert [name for name, _ in found] == [name for name, _ in wanted]
+    np.testing.assert_allclose([s for _, s in found], [s for _, s in wanted], atol=1e-5)
+
+
+def test_the_nearest_photographs_with_the_adapter_and_without(client, index):
+    for adapter, model in ((True, "tiny:cs"), (False, "tiny")):
+        document = post(client, query=QUERY, language="Czech", top=COUNT, adapter=adapter)
+        wanted = ranking(index, expected([QUERY], ["cs" if adapter else None]))
+        same(found_in(document), wanted)
+        about = {key: document[key] for key in ("language", "told", "confidence", "model")}
+        assert about == {"language": "cs", "told": False, "confidence": None, "model": model}
+
+
+def test_a_language_is_told_from_the_text(client):
+    document = post(client, query="ein Hund läuft über die Wiese", top=1)
+    assert (document["language"], document["told"], document["model"]) == ("de", True, "tiny:de")
+    assert 0.2 < document["confidence"] <= 1
+    assert post(client, query="a dog is running over the meadow")["model"] == "tiny"  # English is the tower itself
+
+
+def test_a_language_without_an_adapter_is_searched_with_by_the_tower_and_the_answer_says_so(client, index):
+    document = post(client, query=QUERY, language="sv", top=3)
+    assert (document["language"], document["model"]) == ("sv", "tiny")
+    same(found_in(document), ranking(index, expected([QUERY], [None]))[:3])
+
+
+def test_a_picture_finds_itself_and_goes_together_with_text(client, index):
+    content = (index / "2019" / "01.png").read_bytes()
+    document = post(client, image=data_uri(content), top=COUNT)
+    assert document["photographs"][0]["name"] == "2019/01.png"
+    assert document["photographs"][0]["score"] == pytest.approx(1, abs=1e-5)
+    assert (document["language"], document["model"]) == (None, None)
+    picture = tiny_towers().image.encode_image(Image.open(io.BytesIO(content)), normalize=True)
+    both = post(client, image=data_uri(content), query=QUERY, language="fr", top=COUNT)
+    same(found_in(both), ranking(index, picture + expected([QUERY], ["fr"])))
+    less = post(client, image=data_uri(content), minus=QUERY, language="fr", top=COUNT)
+    same(found_in(less), ranking(index, picture - expected([QUERY], ["fr"])))
+
+
+def test_pictures_are_made_anew_as_jpeg_without_metadata(client, index):
+    exif = Image.Exif()
+    exif[0x0110] = "a camera"
+    Image.new("RGB", (2000, 500), (10, 200, 30)).save(index / "wide.jpg", exif=exif)
+    build_index(index)
+    (hit,) = (
+        hit for hit in post(client, query=QUERY, language="cs", top=50)["photographs"] if hit["name"] == "wide.jpg"
+    )
+    for kind, size in (("thumbnails", (320, 80)), ("photographs", (1280, 320))):
+        answer = client.get(f"/{kind}/{hit['id']}")
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
+        shown = Image.open(io.BytesIO(answer.content))
+        assert shown.size == size
+        assert not shown.getexif()
+        assert b"camera" not in answer.content
+        assert shown.getpixel((5, 5)) == pytest.approx((10, 200, 30), abs=6)
+
+
+def test_the_indexs_own_small_pictures_are_used(index):
+    build_index(index, options=IndexOptions(thumbnails=True))
+    photographs = Photographs(index, tiny_towers().image)
+    hit = photographs.search(torch.ones(8), 1)[0]
+    assert photographs.picture(hit.id, 320) == hit.thumbnail.read_bytes()
+
+
+def test_a_renewed_index_is_seen_without_a_restart(client, index):
+    assert client.get("/search").json()["photographs"] == COUNT
+    paint(index / "new.png", seed=99)
+    build_index(index)
+    assert client.get("/search").json()["photographs"] == COUNT + 1
+    image = data_uri((index / "new.png").read_bytes())
+    assert post(client, image=image, top=1)["photographs"][0]["name"] == "new.png"
+
+
+def test_an_index_that_is_damaged_meanwhile_stays_what_it_was(client, index, caplog):
+    head = next(index.rglob("pecl-index.json"))
+    sound = head.read_bytes()
+    head.write_text("{")
+    assert client.get("/search").json()["photographs"] == COUNT
+    assert "the index was renewed, but cannot be read" in caplog.text
+    head.write_bytes(sound)
+    assert client.get("/search").json()["photographs"] == COUNT
+
+
+def test_a_photograph_that_is_gone_is_a_404_without_its_path(client, index):
+    hits = post(client, query=QUERY, language="cs", top=1)["photographs"]
+    (index / hits[0]["name"]).unlink()
+    answer = client.get(f"/thumbnails/{hits[0]['id']}")
+    assert answer.status_code == 404
+    assert str(index) not in answer.text
+
+
+def test_a_name_that_is_not_utf8(photographs):
+    os.rename(photographs / "00.png", os.fsencode(photographs / "gr") + b"\xfc\xdf.png")
+    build_index(photographs)
+    with client_of(make_service(photographs=Photographs(photographs, tiny_towers().image))) as client:
+        names = [hit["name"] for hit in post(client, query=QUERY, language="cs", top=50)["photographs"]]
+    assert r"gr\xfc\xdf.png" in names
+
+
+REFUSED = [
+    ({}, 400, "query: expected a text, or a picture in the field image, got neither"),
+    ({"minus": "a"}, 400, "query: expected a text"),
+    ({"query": ""}, 400, "query: expected text, got none"),
+    ({"query": ["a"]}, 400, "query: expected text, got a list"),
+    ({"query": "a", "language": "klingon"}, 400, "unknown language 'klingon'"),
+    ({"query": "a", "language": 3}, 400, "language: expected text, got a number"),
+    ({"query": "12345"}, 400, "is told from '12345': name it"),
+    ({"query": "a", "language": "cs", "top": 0}, 400, "top: expected a whole number from 1 to 200, got 0"),
+    ({"query": "a", "language": "cs", "top": 201}, 400, "top: expected a whole number from 1 to 200, got 201"),
+    ({"query": "a", "language": "cs", "top": True}, 400, "top: expected a whole number"),
+    ({"query": "a", "language": "cs", "adapter": "no"}, 400, "adapter: expected true or false"),
+    ({"image": "/etc/passwd"}, 400, "image: expected a picture as"),
+    ({"image": "https://example.org/a.jpg"}, 400, "no address or path is ever opened"),
+    ({"path": "a"}, 400, 'unknown field "path"'),
+    ({"query": "x" * 9000, "language": "cs"}, 400, "query: expected at most 8,192 characters"),
+]
+
+
+@pytest.mark.parametrize(("document", "status", "said"), REFUSED, ids=[row[2][:40] for row in REFUSED])
+def test_bad_searches(client, document, status, said):
+    answer = client.post("/search", json=document)
+    assert answer.status_code == status, answer.text
+    assert said in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("place", ["thumbnails", "photographs"])
+@pytest.mark.parametrize("name", ["0", "0" * 32, "..%2f00.png", "00.png", "%2Fetc%2Fpasswd", "A" * 32, "x" * 5000])
+def test_pictures_that_are_not_in_the_index(client, place, name):
+    answer = client.get(f"/{place}/{name}")
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/json"
+
+
+def test_a_server_without_an_index_says_so():
+    with client_of(make_service()) as client:
+        answer = client.post("/search", json={"query": "a"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "no_index")
+        assert "--index" in answer.json()["error"]["message"]
+        assert client.get(f"/thumbnails/{'0' * 32}").status_code == 404
+        assert client.get("/search").json()["photographs"] == 0
+
+
+def test_an_index_of_another_image_tower_is_refused(index):
+    other = tiny_towers().image
+    other.backbone.weight.data += 1
+    fresh = ImageEncoder(other.backbone, None, other.preprocess, name="other", preprocessing={})
+    with pytest.raises(
+        DataError, match="was made with the image tower colours of profile mini, and the server has other"
+    ):
+        Photographs(index, fresh)
+
+
+def test_the_languages_are_listed(client):
+    about = client.get("/search").json()
+    assert about["model"] == "tiny"
+    assert {"code": "cs", "name": "Czech (cs)", "adapter": True} in about["languages"]
+    assert {"code": "en", "name": "English (en)", "adapter": False} in about["languages"]
+    assert len(about["languages"]) == 13
+
+
+def test_models_with_english_adapters_use_them(index):
+    service = make_service(make_models(adapter_files(("en",))), photographs=Photographs(index, tiny_towers().image))
+    with client_of(service) as client:
+        assert post(client, query=QUERY, language="en")["model"] == "tiny:en"
+
+
+def test_the_page_and_what_it_needs(client):
+    for address, kind in (("/", "text/html"), ("/static/page.css", "text/css"), ("/static/page.js", "text/javascript")):
+        answer = client.get(address)
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith(kind)
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert "http://" not in answer.text.replace("http://www.w3.org", "")
+        assert "https://" not in answer.text
