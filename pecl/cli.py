@@ -19,7 +19,9 @@ from typing import Any
 
 import pecl
 from pecl.commands import COMMANDS
+from pecl.commands.options import add_loudness
 from pecl.errors import PeclError, SaidElsewhereError, suggest
+from pecl.progress import LogHandler, turn_off
 from pecl.results.failures import describe_failure, drop_output, flush_output, write_output
 
 _SHARED = ("train",)  # commands that several processes may carry out together
@@ -57,7 +59,7 @@ def build_parser(chosen: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
         epilog="example: pecl train --dataset scenes --language de --route method1",
     )
     parser.add_argument("--version", action="version", version=f"pecl {pecl.__version__}")
-    parser.add_argument("-v", "--verbose", action="store_true", help="log more")
+    add_loudness(parser, default=False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     for name in chosen:
         import_module(f"pecl.commands.{name}").add_parser(commands)
@@ -66,7 +68,9 @@ def build_parser(chosen: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
-    logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    logging.basicConfig(
+        handlers=[LogHandler(sys.stderr)], format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING
+    )
     _escape_what_cannot_be_shown()
     try:
         try:
@@ -91,12 +95,22 @@ def _run(arguments: Sequence[str]) -> int:
     named = [argument for argument in arguments if argument in COMMANDS][:1]
     chosen = () if arguments[0] == "--version" else named or COMMANDS
     parsed = build_parser(chosen).parse_args(arguments)
-    logging.getLogger("pecl").setLevel(logging.DEBUG if parsed.verbose else logging.INFO)
+    _set_loudness(parsed)
     if os.environ.get("WORLD_SIZE", "1") != "1" and parsed.command not in _SHARED:
         raise PeclError(
             f"{parsed.command}: expected one process, got {os.environ['WORLD_SIZE']}: torchrun is for train"
         )
     return parsed.run(parsed)
+
+
+def _set_loudness(parsed: argparse.Namespace) -> None:
+    """Log as much as --quiet and --verbose ask for; quiet shows no progress either."""
+    if parsed.quiet and parsed.verbose:
+        raise PeclError("expected --quiet or --verbose, got both")
+    level = logging.WARNING if parsed.quiet else logging.DEBUG if parsed.verbose else logging.INFO
+    logging.getLogger("pecl").setLevel(level)
+    if parsed.quiet:
+        turn_off()
 
 
 def _speaks(error: Exception, sentence: str) -> bool:

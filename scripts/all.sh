@@ -7,9 +7,11 @@
 #   PECL_PROFILE=paper bash scripts/all.sh --device cuda --seeds 1,2,3
 . "$(dirname "$0")/common.sh"
 failed=""
+said=$(mktemp)
+trap 'rm -f "$said"' EXIT
 study() {
     echo "== $1" >&2
-    "${@:2}" || failed="$failed $1"
+    "${@:2}" | tee -a "$said" || failed="$failed $1"
 }
 dry=""
 case " $* " in *" --dry-run "*) dry=--dry-run ;; esac
@@ -24,4 +26,11 @@ done
 [ -z "$failed" ] || { echo "not complete:$failed" >&2; exit 1; }
 folders=(results/{zero_shot,grid_{baseline1,baseline2,method1,method2,method3},few_shot,full_data,adapters,disparity})
 [ -z "$out" ] || folders=("$out")
-[ -n "$dry" ] || pecl report "${folders[@]}"
+[ -n "$dry" ] || { pecl report "${folders[@]}" && exit; }
+awk '/^[0-9,]+ (run|evaluation)/ {
+        count = $1; gsub(",", "", count); runs += count; studies++
+        for (i = 1; i < NF - 1; i++) if ($i == "about") {
+            minutes += $(i + 1) * ($(i + 2) == "s" ? 1 / 60 : $(i + 2) == "min" ? 1 : $(i + 2) == "h" ? 60 : 1440); known++
+        }
+    }
+    END { printf "all: %d runs and evaluations in %d parts, about %.0f min for the %d whose time is known\n", runs, studies, minutes, known }' "$said"

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.convert import read_adapter
@@ -26,6 +25,7 @@ from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.towers import Towers, load_towers
 from pecl.errors import ConfigError
 from pecl.files import check_writable, locked, sha256_bytes
+from pecl.progress import Bar
 
 ROWS = 16_384  # of a shard, where nobody says how many shards
 IMAGE_BATCH = 32
@@ -85,10 +85,10 @@ def started(job: EmbedJob, worker: Worker) -> Iterator[list[int]]:
         yield [shard for shard in range(plan.shards) if not plan.is_done(folder, shard)]
 
 
-def progress_bar(plan: Plan, missing: Sequence[int]) -> tqdm:
+def progress_bar(plan: Plan, missing: Sequence[int]) -> Bar:
     """Return the bar of a job, which counts rows."""
     left = sum(stop - start for start, stop in map(plan.part, missing))
-    return tqdm(total=plan.rows, initial=plan.rows - left, desc="embed", unit=plan.kind.removesuffix("s"), leave=False)
+    return Bar(total=plan.rows, initial=plan.rows - left, desc="embed", unit=plan.kind.removesuffix("s"), leave=False)
 
 
 class Worker:

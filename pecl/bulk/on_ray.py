@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from pecl.bulk.folder import open_embeddings
 from pecl.bulk.job import EmbedJob, Worker, progress_bar, started
@@ -21,6 +20,7 @@ from pecl.encoders.embeddings import Embeddings
 from pecl.errors import ConfigError, PeclError, RunError
 from pecl.grid.launchers.base import gpus_needed
 from pecl.grid.launchers.ray import start_ray
+from pecl.progress import Bar
 
 
 class ShardWriter:
@@ -69,7 +69,7 @@ def run_on_ray(job: EmbedJob, workers: int) -> Embeddings:
     return open_embeddings(job.out, check=False)
 
 
-def _write(job: EmbedJob, missing: list[int], workers: int, bar: tqdm) -> None:
+def _write(job: EmbedJob, missing: list[int], workers: int, bar: Bar) -> None:
     import ray
     from ray.exceptions import RayError
 

@@ -8,7 +8,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import nn
 from transformers import XLMRobertaModel
@@ -18,7 +17,14 @@ from pecl.adapters.formats.convert import SUFFIX, merge_adapter, read_adapter, w
 from pecl.adapters.formats.files import AdapterFile, load_adapter_file
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.spec import PRESETS, configs_to_json, describe, parse_adapter, part_names
-from pecl.commands.options import add_command, add_config_flags, config_values, print_json, print_text
+from pecl.commands.options import (
+    add_command,
+    add_config_flags,
+    config_values,
+    in_columns,
+    print_json,
+    print_text,
+)
 from pecl.config import Role, fields_of, make_config
 from pecl.encoders.export import save_text_encoder
 from pecl.encoders.loading.shapes import xlm_roberta_large
@@ -27,7 +33,6 @@ from pecl.encoders.towers import load_towers
 from pecl.errors import OutputError, WeightsError
 from pecl.languages import any_language_code
 from pecl.options import format_option
-from pecl.report.tables import text_table
 
 _TOWER_FLAGS = fields_of(Role.TEXT_TOWER)
 
@@ -57,8 +62,12 @@ def _list(parsed: argparse.Namespace) -> int:
     if parsed.json:
         print_json(rows)
     else:
-        print_text(text_table(pd.DataFrame(rows)))
+        print_text(in_columns([list(rows[0]), *([_field(value) for value in row.values()] for row in rows)]))
     return 0
+
+
+def _field(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _summary(config: AdapterConfig) -> str:

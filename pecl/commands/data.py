@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pecl.commands.options import add_command, print_json, print_text
+from pecl.commands.options import add_command, in_columns, print_json, print_text
 from pecl.data.check import check_dataset, check_table
 from pecl.data.fetching.download import download
 from pecl.data.fetching.fetch import FetchPolicy
@@ -77,19 +76,14 @@ def _list(parsed: argparse.Namespace) -> int:
         print_json({"data_dir": str(root), "datasets": rows, "downloads": downloads})
         return 0
     print_text(f"data sets in {root}")
-    print_text(_table([[r["name"], _state(r), " ".join(r["languages"]), r["description"]] for r in rows]))
+    print_text(in_columns([[r["name"], _state(r), " ".join(r["languages"]), r["description"]] for r in rows]))
     print_text("\npecl data download fetches")
-    print_text(_table([[r["name"], _state(r), r["description"]] for r in downloads]))
+    print_text(in_columns([[r["name"], _state(r), r["description"]] for r in downloads]))
     return 0
 
 
 def _state(row: dict[str, Any]) -> str:
     return "found" if row["found"] else "missing"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
 def _add_download(actions: Any) -> argparse.ArgumentParser:

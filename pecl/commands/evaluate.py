@@ -8,7 +8,15 @@ from typing import Any
 
 import pandas as pd
 
-from pecl.commands.options import add_command, add_config_flags, differences, language_configs, print_json, print_text
+from pecl.commands.options import (
+    add_command,
+    add_config_flags,
+    counted,
+    differences,
+    language_configs,
+    print_json,
+    print_text,
+)
 from pecl.config import ExperimentConfig, Role, fields_of
 from pecl.experiment.run import evaluate
 from pecl.harness.run import HARNESSES, evaluate_with
@@ -32,7 +40,8 @@ def run(parsed: argparse.Namespace) -> int:
     """Evaluate every language and print one table."""
     configs = language_configs(parsed)
     if parsed.dry_run:
-        print_text("\n".join(f"{config.run_id('evaluate')} {differences(config)}" for config in configs))
+        lines = [f"{config.run_id('evaluate')} {differences(config, ['language'])}" for config in configs]
+        print_text("\n".join([*lines, counted(len(configs), "evaluation")]))
         return 0
     if parsed.harness is not None:
         return _run_harness(parsed, configs)

@@ -5,7 +5,15 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from pecl.commands.options import add_command, add_config_flags, config_values, differences, print_json, print_text
+from pecl.commands.options import (
+    add_command,
+    add_config_flags,
+    config_values,
+    counted,
+    differences,
+    print_json,
+    print_text,
+)
 from pecl.config import ExperimentConfig, Role, fields_of
 from pecl.errors import ConfigError
 from pecl.grid import GridOutcome, estimate, expand, fleets, recorded_seconds, repeat_configs, run_grid
@@ -15,6 +23,8 @@ from pecl.results.result import collect
 
 # Values of these fields may hold commas themselves; several are given as a list in YAML.
 _NOT_SPLIT = fields_of(Role.COMMAS)
+
+ALWAYS = ("language", "lr")  # a dry run says them, default or not
 
 _DESCRIPTION = """train every combination of values; on the command line lists are joined by commas
 
@@ -130,9 +140,9 @@ def _dry_run(configs: list[ExperimentConfig], parsed: argparse.Namespace) -> str
         for config, result in zip(configs, found, strict=True)
     ]
     lines = [
-        f"{config.run_id()} {state:<11} {differences(config)}" for config, state in zip(configs, states, strict=True)
+        f"{config.run_id()} {state:<11} {differences(config, ALWAYS)}"
+        for config, state in zip(configs, states, strict=True)
     ]
     remaining = [config for config, state in zip(configs, states, strict=True) if state != "complete"]
     time = estimate(remaining, recorded_seconds(configs), parsed.jobs or 1)
-    counted = f"{len(configs)} run" + ("s" if len(configs) != 1 else "")
-    return "\n".join([*lines, f"{counted}, {len(remaining)} to train: {time}"])
+    return "\n".join([*lines, f"{counted(len(configs), 'run')}, {len(remaining):,} to train: {time}"])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -18,13 +19,21 @@ def add_command(
     commands: Any, name: str, summary: str, example: str, description: str | None = None
 ) -> argparse.ArgumentParser:
     """Add a command with a one-line summary and an example for its --help, and return its parser."""
-    return commands.add_parser(
+    parser = commands.add_parser(
         name,
         help=summary,
         description=description or summary,
         epilog=f"example: {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_loudness(parser, default=argparse.SUPPRESS)  # else it would overwrite what was said before the command
+    return parser
+
+
+def add_loudness(parser: argparse.ArgumentParser, default: Any) -> None:
+    """Add --quiet and --verbose, which every command takes, before its name or behind it."""
+    parser.add_argument("-q", "--quiet", action="store_true", default=default, help="no progress, and warnings alone")
+    parser.add_argument("-v", "--verbose", action="store_true", default=default, help="log more")
 
 
 def add_config_flags(
@@ -82,10 +91,28 @@ def language_configs(parsed: argparse.Namespace, defaults: Mapping[str, Any] | N
     return [make_config(one, where="command line") for one in each]
 
 
-def differences(config: ExperimentConfig) -> str:
-    """Return the fields of a config that are not the defaults, as text."""
-    changed = [item for item in fields(config) if getattr(config, item.name) != item.default]
-    return " ".join(f"{item.name}={getattr(config, item.name)}" for item in changed)
+def differences(config: ExperimentConfig, always: Sequence[str]) -> str:
+    """Return the fields `always`, and then those of a config that are not the defaults, as text."""
+    changed = [item.name for item in fields(config) if getattr(config, item.name) != item.default]
+    return " ".join(f"{name}={getattr(config, name)}" for name in dict.fromkeys([*always, *changed]))
+
+
+def in_columns(rows: Sequence[Sequence[str]], width: int = 100) -> str:
+    """Return rows of text with their fields below each other; the last field goes on below itself beyond `width`."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+    indent = sum(widths) + 2 * len(widths)
+    lines = []
+    for *first, last in rows:
+        head = "".join(f"{field:<{size}}  " for field, size in zip(first, widths, strict=True))
+        lines += textwrap.wrap(
+            last, width, initial_indent=head, subsequent_indent=" " * indent, break_on_hyphens=False
+        ) or [head.rstrip()]
+    return "\n".join(lines)
+
+
+def counted(number: int, what: str) -> str:
+    """Return `1 run` or `2 runs`."""
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def print_json(document: Any) -> None:

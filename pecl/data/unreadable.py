@@ -11,10 +11,9 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tqdm import tqdm
-
 from pecl.data.captions import PARTS, ImageFiles, ImageSource, ParallelCaptions
 from pecl.errors import DataError, require
+from pecl.progress import Bar
 
 NAMED = 10  # so many images a sentence names
 
@@ -27,7 +26,7 @@ def unreadable_images(images: ImageSource, decoded: Container[str] = ()) -> dict
         decoded: fingerprints of images that are known to decode.
     """
     failed = {}
-    for index in tqdm(range(len(images)), desc="checking images", unit="image", leave=False, disable=not len(images)):
+    for index in Bar(range(len(images)), desc="checking images", unit="image", leave=False, disable=not len(images)):
         try:
             if images.fingerprint(index) not in decoded:
                 images.load(index)

@@ -23,7 +23,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from pecl.data.captions import ImageSource
 from pecl.data.unreadable import unreadable_error, unreadable_images
@@ -40,6 +39,7 @@ from pecl.files import (
     sha256_lines,
 )
 from pecl.precision import FP32
+from pecl.progress import Bar
 
 logger = logging.getLogger(__name__)
 
@@ -229,7 +229,7 @@ def image_embeddings(tower: ImageEncoder, images: ImageSource, store: EmbeddingS
 
     def compute(indices: list[int]) -> Iterator[tuple[list[int], torch.Tensor]]:
         logger.info("embedding %d images with %s", len(indices), tower.name)
-        with tqdm(total=len(indices), desc="images", unit="image", leave=False) as progress:
+        with Bar(total=len(indices), desc="images", unit="image", leave=False) as progress:
             for start in range(0, len(indices), IMAGE_BATCH):
                 batch = indices[start : start + IMAGE_BATCH]
                 yield batch, tower.encode_image(images.load(i) for i in batch)

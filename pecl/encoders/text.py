@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import torch
 import torch.nn.functional as F
 from torch import nn
-from tqdm import tqdm
 
 from pecl.encoders.bfloat16 import use_bfloat16, uses_bfloat16
 from pecl.encoders.devices import to_device
@@ -26,6 +25,7 @@ from pecl.encoders.packing import attendable, can_pack, encode_packed, knows_att
 from pecl.encoders.pooling import POOLINGS
 from pecl.errors import ConfigError, DataError, unknown
 from pecl.precision import BF16, FP32
+from pecl.progress import Bar
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -305,7 +305,7 @@ class MultilingualTextEncoder(nn.Module):
             self.adapter.select(slots, len(token_ids))
         max_padding = 1.0 if self._can_pack() else MAX_PADDING  # large batches where their padding costs nothing
         try:
-            with tqdm(total=len(token_ids), desc=progress, unit="text", disable=progress is None, leave=False) as bar:
+            with Bar(total=len(token_ids), desc=progress, unit="text", disable=progress is None, leave=False) as bar:
                 for batch in self.batches(token_ids, batch_size, max_padding):
                     places = batch.indices.tolist()
                     if only is None or not only.isdisjoint(places):

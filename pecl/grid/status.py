@@ -6,11 +6,10 @@ import time
 from collections.abc import Sequence
 from typing import Any, cast
 
-from tqdm import tqdm
-
 from pecl.config import ExperimentConfig
 from pecl.grid.estimate import duration, estimate, recorded_of, recorded_seconds
 from pecl.grid.launchers.base import Task
+from pecl.progress import Bar
 from pecl.results.result import Result
 
 
@@ -35,7 +34,7 @@ class StatusLine:
             self.guess = estimate(remaining, recorded_of(before) or recorded_seconds(remaining)).seconds
         layout = "{desc}: {percentage:3.0f}%|{bar:20}| {postfix[0]}"
         self._shown = [self.text()]  # the bar shows the list's first item; a bar that is turned off has no `postfix`
-        self.bar = tqdm(
+        self.bar = Bar(
             total=total,
             initial=self.complete,
             desc="grid",

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from pecl.data.own.photographs import SUFFIXES, Photograph, PhotographFolder, find_photographs
 from pecl.errors import DataError, OutputError, RunError
 from pecl.files import BusyError, check_writable, locked
+from pecl.progress import Bar
 from pecl.search.catalogue import (
     HEAD,
     HIDDEN,
@@ -227,7 +227,7 @@ def _fingerprints(found: PhotographFolder, suspects: list[Photograph]) -> tuple[
     images = PhotographFolder(found.root, tuple(suspects), {}).images()
     entries: list[Entry] = []
     failed: dict[str, Unreadable] = {}
-    bar = tqdm(suspects, desc="checking photographs", unit="image", leave=False, disable=not suspects)
+    bar = Bar(suspects, desc="checking photographs", unit="image", leave=False, disable=not suspects)
     for index, photograph in enumerate(bar):
         try:
             fingerprint = images.fingerprint(index)
@@ -249,7 +249,7 @@ def _embed(
 
     def compute(places: list[int]) -> Iterator[tuple[list[int], torch.Tensor]]:
         logger.info("embedding %d photographs with %s", len(places), tower.name)
-        with tqdm(total=len(places), desc="photographs", unit="image", leave=False) as progress:
+        with Bar(total=len(places), desc="photographs", unit="image", leave=False) as progress:
             for start in range(0, len(places), IMAGE_BATCH):
                 batch = places[start : start + IMAGE_BATCH]
                 read: list[int] = []

@@ -7,10 +7,9 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from tqdm import tqdm
-
 from pecl.errors import DataError
 from pecl.files import write_bytes
+from pecl.progress import Bar
 from pecl.search.catalogue import Entry
 
 logger = logging.getLogger(__name__)
@@ -42,7 +41,7 @@ def renew_thumbnails(folder: Path, root: Path, entries: Iterable[Entry]) -> int:
         there[fingerprint].unlink(missing_ok=True)
     missing = [fingerprint for fingerprint in name_of if fingerprint not in there]
     made = 0
-    for fingerprint in tqdm(missing, desc="thumbnails", unit="image", leave=False, disable=not missing):
+    for fingerprint in Bar(missing, desc="thumbnails", unit="image", leave=False, disable=not missing):
         try:
             picture = ImageFiles((Path(os.path.join(root, name_of[fingerprint])),)).load(0)
         except DataError as error:

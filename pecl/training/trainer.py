@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from pecl.adapters.adapter import Adapter
 from pecl.encoders.devices import to_device
@@ -31,6 +30,7 @@ from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.text import MultilingualTextEncoder, TokenIds
 from pecl.errors import ConfigError, DivergedError, NotFiniteError, SaidElsewhereError
 from pecl.files import sha256_bytes
+from pecl.progress import Bar
 from pecl.training.average import Average
 from pecl.training.distributed import ALONE, Processes
 from pecl.training.losses import AlignmentObjective
@@ -145,7 +145,7 @@ class AlignmentTrainer:
         started = saved = time.monotonic()
         before = self.seconds
         hidden = not self.processes.is_first
-        with tqdm(
+        with Bar(
             total=self.total_steps, initial=self.step, desc="train", unit="step", leave=False, disable=hidden
         ) as bar:
             while self.step < self.total_steps and not self._out_of_patience():

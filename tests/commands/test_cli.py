@@ -141,3 +141,22 @@ def test_python_dash_m_pecl_is_the_command(tmp_path):
     finished = subprocess.run(command, capture_output=True, text=True, env={**os.environ}, timeout=120)
     assert finished.returncode == 2
     assert finished.stderr == "pecl: no complete results here; run pecl train or pecl evaluate first\n"
+
+
+def test_a_training_whose_output_is_a_file_writes_no_carriage_return(small, capfd):
+    assert main(["train", *flags(small)]) == 0
+    captured = capfd.readouterr()
+    assert "\r" not in captured.out + captured.err
+    assert main(["train", *flags({**small, "seed": 7}), "--quiet"]) == 0
+    assert capfd.readouterr().err == ""
+
+
+def test_a_dry_run_says_language_and_rate_always_and_sums_up(capsys):
+    assert main(["grid", "--language", "de,fr", "--dry-run", "--out", "nowhere"]) == 0
+    first, second, total = capsys.readouterr().out.splitlines()
+    assert first.split()[2:] == ["language=de", "lr=0.0001", "out=nowhere"]
+    assert second.split()[2:] == ["language=fr", "lr=0.0001", "out=nowhere"]
+    assert total.startswith("2 runs, 2 to train: time unknown")
+    assert main(["evaluate", "--language", "en,de", "--dry-run"]) == 0
+    english, german, total = capsys.readouterr().out.splitlines()
+    assert [english.split()[1], german.split()[1], total] == ["language=en", "language=de", "2 evaluations"]

@@ -12,14 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tqdm.auto import tqdm
-
 from pecl.data.captions import ImageFiles
 from pecl.data.fetching.fetch import Fetcher, FetchError, FetchPolicy, StoppedError, UnreachableError
 from pecl.data.fetching.remote import RemoteFile, caption_files, check_mirror, find_download, xtd10_images
 from pecl.data.provenance import provenance_file, read_provenance
 from pecl.errors import DataError, OutputError
 from pecl.files import BusyError, load_json, locked, sha256_file, write_json
+from pecl.progress import Bar
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +78,7 @@ def download(
     check_mirror(mirror)
     plans = {name: caption_files(name, mirror) for name in names}
     total = sum(map(len, plans.values()))
-    with _lock(data_dir), tqdm(desc="download", unit="file", total=total) as bar:
+    with _lock(data_dir), Bar(desc="download", unit="file", total=total) as bar:
         downloader = _Downloader(data_dir, overwrite, workers, policy, bar)
         for name, files in plans.items():
             downloader.fetch_all(name, files)
@@ -131,7 +130,7 @@ def _lock(data_dir: Path) -> Iterator[None]:
 class _Downloader:
     """Fetches lists of files into one data directory, and keeps the report and the records."""
 
-    def __init__(self, data_dir: Path, overwrite: bool, workers: int, policy: FetchPolicy | None, bar: tqdm) -> None:
+    def __init__(self, data_dir: Path, overwrite: bool, workers: int, policy: FetchPolicy | None, bar: Bar) -> None:
         self.data_dir = data_dir
         self.overwrite = overwrite
         self.workers = workers

@@ -14,8 +14,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tqdm.auto import tqdm
-
 from pecl.data.captions import read_captions
 from pecl.data.own.folder import check_captions_file
 from pecl.data.own.tables import Table, read_table
@@ -26,6 +24,7 @@ from pecl.data.translating.cache import TranslationCache
 from pecl.data.translating.mt import TranslationConfig, Translator
 from pecl.errors import ConfigError, DataError, require, unknown
 from pecl.files import sha256_lines
+from pecl.progress import Bar
 
 logger = logging.getLogger(__name__)
 
@@ -161,7 +160,7 @@ def translate(
     missing = [sentence for sentence in dict.fromkeys(sentences) if sentence not in known]
     logger.info("%d sentences, %d to translate, the others are in %s", len(sentences), len(missing), cache.path)
     missing.sort(key=translator.length, reverse=True)  # little padding; the longest first, should memory run out
-    with tqdm(total=len(missing), desc="translate", unit="sentence") as bar:
+    with Bar(total=len(missing), desc="translate", unit="sentence") as bar:
         for batch in _batches(missing, batch_size):
             made = dict(zip(batch, translator.translate(batch), strict=True))
             cache.put(translator.identity, made)

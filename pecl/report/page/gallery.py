@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from pecl.errors import require
 from pecl.languages import language_name
+from pecl.progress import Bar
 from pecl.report.colours import ON_TEXT
 from pecl.report.page.choice import choose, count_changes
 from pecl.report.page.gallery_runs import GalleryRun, find_gallery_runs
@@ -48,7 +47,7 @@ def make_gallery(results: Sequence[Result], captions: int, data_dir: str | Path 
             f"{limit} captions a language and route are shown: {captions} need more than {MAX_PICTURES:,} pictures"
         )
     pictures = Pictures()
-    gallery.groups = [_group(run, limit, pictures) for run in tqdm(runs, desc="pictures", unit="group", leave=False)]
+    gallery.groups = [_group(run, limit, pictures) for run in Bar(runs, desc="pictures", unit="group", leave=False)]
     gallery.pictures = pictures.uris
     return gallery
 

@@ -1,0 +1,72 @@
+"""`Bar`: progress as a bar in a terminal, as a line every ten seconds elsewhere, and nowhere with `--quiet`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+import time
+from typing import Any
+
+from tqdm import tqdm
+
+EVERY = 10.0  # seconds between two lines where nobody looks at a bar
+OFF = "TQDM_DISABLE"  # of the environment, so that the processes of a grid have it too
+_PLAIN = "{desc}: {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
+_BAR = re.compile(r"\|?\{bar[^}]*\}\|?")
+
+
+class Bar(tqdm):
+    """A `tqdm` that writes no carriage return into a file or pipe: there it writes a line when `EVERY` has passed.
+
+    What is done sooner leaves no line, unless `leave` asks for a last one. It takes what `tqdm` takes.
+    """
+
+    def __init__(self, *args: Any, file: Any = None, disable: bool = False, **options: Any) -> None:
+        file = sys.stderr if file is None else file
+        self.plain = not (hasattr(file, "isatty") and file.isatty())
+        self._said = time.monotonic()
+        if self.plain:
+            layout = options.get("bar_format") or _PLAIN
+            options |= {"bar_format": _BAR.sub(" ", layout), "mininterval": EVERY, "maxinterval": EVERY, "delay": EVERY}
+        disable = disable or os.environ.get(OFF, "0") not in ("", "0")
+        super().__init__(*args, file=file, disable=disable, **options)
+
+    def refresh(self, *args: Any, **options: Any) -> Any:
+        """Write the bar anew, or a line where the last one is old enough."""
+        if not self.plain:
+            return super().refresh(*args, **options)
+        if not self.disable and time.monotonic() - self._said >= EVERY:
+            self._line()
+        return True
+
+    def close(self) -> None:
+        """End the bar; where there is none, write the last line if `leave` asks for it."""
+        if not self.plain or self.disable:
+            super().close()
+            return
+        self.disable = True
+        with self.get_lock():
+            self._decr_instances(self)
+        if self.leave:
+            self._line()
+
+    def _line(self) -> None:
+        self._said = time.monotonic()
+        self.fp.write(f"{' '.join(str(self).split())}\n")
+        self.fp.flush()
+
+
+class LogHandler(logging.StreamHandler):
+    """Writes log lines to standard error; a bar on the screen makes room for them and is drawn again below."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        with tqdm.external_write_mode(file=self.stream):
+            super().emit(record)
+
+
+def turn_off() -> None:
+    """Show no progress in this process and those that it starts."""
+    os.environ[OFF] = "1"

@@ -1,0 +1,92 @@
+"""Progress: bars in a terminal alone, lines elsewhere, nothing where it is not wanted."""
+
+import io
+import logging
+import re
+import time
+
+import pytest
+from helpers.project import ROOT
+
+from pecl.cli import main
+from pecl.progress import OFF, Bar
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def steps(file, count=5, seconds=0.0, **options):
+    with Bar(total=count, desc="train", unit="step", file=file, **options) as bar:
+        for _ in range(count):
+            time.sleep(seconds)
+            bar.update()
+    return file.getvalue()
+
+
+def test_what_is_done_soon_writes_nothing_into_a_file_unless_a_last_line_is_asked_for():
+    assert steps(io.StringIO(), leave=False) == ""
+    line = steps(io.StringIO(), leave=True)
+    assert re.fullmatch(r"train: 5/5 \[00:00<00:00, .*step/s\]\n", line)
+
+
+def test_a_file_gets_a_line_now_and_then_and_neither_bars_nor_carriage_returns(monkeypatch):
+    monkeypatch.setattr("pecl.progress.EVERY", 0.1)
+    written = steps(io.StringIO(), count=8, seconds=0.05, leave=False)
+    lines = written.splitlines()
+    assert 2 <= len(lines) <= 5  # 0.4 s, a line each 0.1 s
+    assert all(re.fullmatch(r"train: \d/8 \[.*\]", line) for line in lines)
+    assert "\r" not in written
+
+
+def test_lines_come_no_faster_however_often_a_bar_is_drawn_anew():
+    file = io.StringIO()
+    with Bar(total=3, desc="grid", bar_format="{desc}: {percentage:3.0f}%|{bar:20}| {n_fmt}", file=file) as bar:
+        for _ in range(50):
+            bar.refresh()
+        assert file.getvalue() == ""
+        bar.update(3)
+    assert file.getvalue() == "grid: 100% 3\n"
+
+
+def test_a_terminal_has_a_bar_which_leaves_nothing_behind():
+    written = steps(Terminal(), leave=False, mininterval=0, ncols=60)
+    assert "\r" in written
+    assert written.endswith("\r")
+    assert written.rpartition("\r")[0].rpartition("\r")[2].strip() == ""  # the line is blank at last
+
+
+@pytest.mark.parametrize("file", [io.StringIO, Terminal])
+def test_it_is_turned_off_by_the_environment(monkeypatch, file):
+    monkeypatch.setenv(OFF, "1")
+    assert steps(file(), leave=True) == ""
+
+
+def test_every_module_takes_the_bar_that_knows_terminals():
+    using = [
+        path for path in (ROOT / "pecl").rglob("*.py") if re.search(r"(from|import) tqdm", path.read_text("utf-8"))
+    ]
+    assert [path.name for path in using] == ["progress.py"]
+
+
+@pytest.mark.parametrize("place", ["before", "behind"])
+def test_quiet_and_verbose_go_before_a_command_or_behind_it(monkeypatch, place, capsys):
+    monkeypatch.setenv(OFF, "0")  # undone after the test
+
+    def levels(*flags):
+        words = [*flags, "data", "list"] if place == "before" else ["data", "list", *flags]
+        assert main(words) == 0
+        return logging.getLogger("pecl").level
+
+    assert [levels(), levels("--quiet"), levels("-q"), levels("--verbose"), levels("-v")] == [20, 30, 30, 10, 10]
+    assert main(["--quiet", "data", "list", "--verbose"]) == 2
+    assert "expected --quiet or --verbose, got both" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["adapters", "list"], ["data", "list"]])
+def test_lists_fit_100_columns(command, capsys):
+    assert main(command) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert len(lines) > 5
