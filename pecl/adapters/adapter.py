@@ -148,12 +148,16 @@ class Adapter:
 
     @property
     def works_on_tokens(self) -> bool:
-        """See `RowAdapter`: all rows share one slot, and no module looks at rows."""
-        return self.rows.index is None and not any(module.needs_rows for _, module, _ in self.modules)
+        """See `RowAdapter`: no module looks at rows."""
+        return not any(module.needs_rows for _, module, _ in self.modules)
 
     def select(self, slots: torch.Tensor | None, rows: int) -> None:
         """See `RowAdapter`."""
         self.rows.select(slots, rows, self.tower.device)
+
+    def pack(self, lengths: torch.Tensor | None) -> None:
+        """See `RowAdapter`."""
+        self.rows.pack(lengths)
 
     def extend_inputs(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> PromptedInputs | None:
         """See `RowAdapter`."""

@@ -74,6 +74,9 @@ class OpenDeltaAdapter:
     def select(self, slots: torch.Tensor | None, rows: int) -> None:
         """See `RowAdapter`; every row uses the one slot."""
 
+    def pack(self, lengths: torch.Tensor | None) -> None:
+        """See `RowAdapter`; never called, since `works_on_tokens` is false."""
+
     def extend_inputs(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> PromptedInputs | None:
         """See `RowAdapter`; OpenDelta's prompt lengthens sequence and mask within the backbone."""
         return None

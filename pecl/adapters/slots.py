@@ -1,24 +1,21 @@
 """Slots: parameters of S adapters along a leading dimension, and which of them each row of a batch uses.
 
 One frozen backbone so serves one language (S = 1), a batch of mixed languages (slot = language), or a fleet of
-training runs (slot = run) with the same code. The layout of the rows decides how a linear layer is computed:
-
-- one slot for all rows: as a plain linear layer;
-- S equal consecutive groups, in slot order (a fleet): one batched matmul over S;
-- anything else (a mixed batch): one batched matmul over the rows, each with its own copy of its slot's weight, or,
-  where the copies would be larger than the rows themselves, one matmul for each slot on the rows that use it.
+training runs (slot = run) with the same code. Where all rows share one slot, a layer is computed as a plain one; else
+rows, or the tokens of a packed batch, are grouped by slot (see `groups`).
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from pecl.adapters.groups import SlotGroups
 from pecl.encoders.bfloat16 import Bfloat16Linear
 from pecl.encoders.devices import to_device
 from pecl.encoders.text import PromptedInputs
@@ -33,12 +30,16 @@ class SlotRows:
     def __init__(self, num_slots: int, dtype: torch.dtype | None = None) -> None:
         self.num_slots = num_slots
         self.dtype = dtype  # of the slots' parameters; None: that of the layers that they are at
-        self.index: torch.Tensor | None = None  # (B,) int64 on the device, or None: slot `single` for every row
-        self.single = 0
-        self.grouped = False  # rows are num_slots equal consecutive groups, in slot order
-        # Of a mixed batch alone, on the device: slot -> places of its rows; and where each row lies among all of these.
-        self.rows_of: dict[int, torch.Tensor] = {}
-        self.place: torch.Tensor | None = None  # (B,)
+        self.single = 0  # the slot of every row, where all share one
+        self.groups: SlotGroups | None = None  # of the rows of several slots
+        self.tokens: SlotGroups | None = None  # of the tokens of a packed batch
+        self._slots = torch.zeros(0, dtype=torch.long)  # (B,) on the CPU
+        self._device = torch.device("cpu")
+
+    @property
+    def index(self) -> torch.Tensor | None:
+        """The slot of each row, (B,) int64 on the device, or None: slot `single` for every row."""
+        return None if self.groups is None else self.groups.index
 
     def select(self, slots: torch.Tensor | None, rows: int, device: torch.device | None = None) -> None:
         """Set the slots of the next pass.
@@ -51,7 +52,7 @@ class SlotRows:
         Raises:
             ValueError: `slots` has another length than `rows`, or names a slot that does not exist.
         """
-        self.index, self.single, self.grouped, self.rows_of, self.place = None, 0, False, {}, None
+        self.single, self.groups, self.tokens = 0, None, None
         if slots is None:
             return
         if slots.shape != (rows,):
@@ -63,16 +64,18 @@ class SlotRows:
         if low == high:
             self.single = low
             return
-        self.index = to_device(slots, device)
-        if rows % self.num_slots == 0:
-            groups = torch.arange(self.num_slots).repeat_interleave(rows // self.num_slots)
-            self.grouped = torch.equal(slots, groups)
-        if not self.grouped:
-            used, counts = slots.unique(return_counts=True)
-            order = slots.argsort(stable=True)  # (B,): the rows by slot
-            places = to_device(order, device).split(counts.tolist())
-            self.rows_of = dict(zip(used.tolist(), places, strict=True))
-            self.place = to_device(order.argsort(), device)
+        self.groups = SlotGroups(slots, self.num_slots, device)
+        self._slots, self._device = slots, device
+
+    def pack(self, lengths: torch.Tensor | None) -> None:
+        """Say that layers see the tokens of all rows in one, (1, T, i), from now on.
+
+        Args:
+            lengths: (B,) int64 on the CPU, the tokens of each row; None: they see rows again.
+        """
+        self.tokens = None
+        if lengths is not None and self.groups is not None:
+            self.tokens = SlotGroups(self._slots.repeat_interleave(lengths), self.num_slots, self._device)
 
     def take(self, parameter: torch.Tensor) -> torch.Tensor:
         """Return each row's own parameters: (S, ...) -> (B, ...), or (1, ...) when all rows share one slot."""
@@ -98,31 +101,46 @@ class SlotRows:
         Returns:
             (B, L, o) or (B, o).
         """
-        if self.index is None:
+        groups = self._groups(x)
+        if groups is None:
             return F.linear(x, self.one(weight), None if bias is None else self.one(bias))
-        if not self.grouped and weight[0].numel() > x[0].numel():
-            return self._linear_by_slot(x, weight, bias)
-        if self.grouped:
-            groups = x.reshape(self.num_slots, -1, x.shape[-1])  # (S, B/S * L, i)
-        else:
-            groups = x.reshape(len(x), -1, x.shape[-1])  # (B, L, i)
-            weight, bias = weight[self.index], None if bias is None else bias[self.index]  # (B, o, i), (B, o)
-        out = torch.bmm(groups, weight.mT)
-        out = out if bias is None else out + bias.unsqueeze(1)
-        return out.reshape(*x.shape[:-1], weight.shape[1])  # (B, L, o)
+        return groups.linear(_items(x), weight, bias).view(*x.shape[:-1], -1)
+
+    def spread(self, parameter: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Return the parameters of each row's slot, (S, o), in a shape that goes with `x` (B, L, o) or (B, o)."""
+        groups = self._groups(x)
+        if groups is None:
+            return self.one(parameter)
+        own = parameter.index_select(0, groups.index)  # (B, o), or (T, o) of a packed batch
+        return own if x.dim() == 2 else own.unsqueeze(0 if groups is self.tokens else 1)
+
+    def each(self, x: torch.Tensor, layer: Callable[..., torch.Tensor], *parameters: torch.Tensor) -> torch.Tensor:
+        """Return `layer(rows, *parameters)` with the parameters (S, ...) of each row's slot, slot by slot."""
+        groups = self._groups(x)
+        if groups is None:
+            return layer(x, *(self.one(parameter) for parameter in parameters))
+        return groups.each(_items(x), layer, *parameters).view(*x.shape[:-1], -1)
+
+    def _groups(self, x: torch.Tensor) -> SlotGroups | None:
+        """Return the groups of what `x` holds: tokens of a packed batch (1, T, i), or rows (B, L, i) or (B, i).
+
+        What a backbone's pooler makes of a packed batch, (1, i), nobody reads: any slot will do.
+        """
+        if self.tokens is None:
+            return self.groups
+        return self.tokens if x.dim() == 3 else None
 
     def add_linear(self, out: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, scale: float) -> torch.Tensor:
         """Return `out` (B, L, o) + scale * `linear(x, weight)`; with one slot for all rows, in one call."""
-        if self.index is not None:
+        if self.groups is not None:
             return out + scale * self.linear(x, weight)
         tokens = out.flatten(0, -2), x.flatten(0, -2)  # (B * L, o), (B * L, i)
         return torch.addmm(*tokens, self.one(weight).mT, alpha=scale).view_as(out)
 
-    def _linear_by_slot(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-        parts = [
-            F.linear(x[rows], weight[slot], None if bias is None else bias[slot]) for slot, rows in self.rows_of.items()
-        ]
-        return torch.cat(parts)[self.place]  # (B, L, o)
+
+def _items(x: torch.Tensor) -> torch.Tensor:
+    """Return (B, L, i) as it is, and (1, T, i) or (B, i) as items of length 1: (T, 1, i) or (B, 1, i)."""
+    return x.transpose(0, 1) if x.dim() == 3 and x.shape[0] == 1 else x.unsqueeze(1) if x.dim() == 2 else x
 
 
 class SlotModule(nn.Module):

@@ -57,11 +57,14 @@ class RowAdapter(Protocol):
 
     @property
     def works_on_tokens(self) -> bool:
-        """Whether the selected slots treat every token alike, in whatever row it is."""
+        """Whether the slots treat every token alike, in whatever row it is."""
         ...
 
     def select(self, slots: torch.Tensor | None, rows: int) -> None:
         """Say which slot each of the `rows` rows uses: (rows,) int64; None means slot 0 everywhere."""
+
+    def pack(self, lengths: torch.Tensor | None) -> None:
+        """Say that tokens of the selected rows come in one row, `lengths` (rows,) of them, on the CPU; None: no more."""
 
     def extend_inputs(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> PromptedInputs | None:
         """Return the prompted sequence of (B, L) token ids, or None when no prompt takes part."""
@@ -262,7 +265,7 @@ class MultilingualTextEncoder(nn.Module):
             self.adapter.select(slots, len(input_ids))
             extended = self.adapter.extend_inputs(ids, mask)
         if self._can_pack() and tokens < (1 - MAX_PADDING) * attention_mask.numel():
-            return encode_packed(self.backbone, input_ids, attention_mask, self.draws), mask
+            return self._encode_packed(input_ids, attention_mask), mask
         is_padded = tokens < attention_mask.numel()
         ours = self.training and self.draws.seeds is not None and knows_attention(self.backbone)
         with our_attention(self.backbone) if ours else nullcontext():
@@ -273,8 +276,17 @@ class MultilingualTextEncoder(nn.Module):
             output = self.backbone(inputs_embeds=extended.embeddings, attention_mask=seen)
             return output.last_hidden_state, extended.pooling_mask
 
+    def _encode_packed(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        if self.adapter is None:
+            return encode_packed(self.backbone, input_ids, attention_mask, self.draws)
+        self.adapter.pack(attention_mask.sum(1).cpu())
+        try:
+            return encode_packed(self.backbone, input_ids, attention_mask, self.draws)
+        finally:
+            self.adapter.pack(None)
+
     def _can_pack(self) -> bool:
-        """Return whether batches of the slots that are selected can be packed."""
+        """Return whether batches can be packed."""
         return self.packing and (self.adapter is None or self.adapter.works_on_tokens) and can_pack(self.backbone)
 
     @torch.inference_mode()
@@ -301,8 +313,6 @@ class MultilingualTextEncoder(nn.Module):
         training = self.training
         encode = self if head else self.pooled
         self.eval()
-        if self.adapter is not None and token_ids:
-            self.adapter.select(slots, len(token_ids))
         max_padding = 1.0 if self._can_pack() else MAX_PADDING  # large batches where their padding costs nothing
         try:
             with Bar(total=len(token_ids), desc=progress, unit="text", disable=progress is None, leave=False) as bar:

@@ -378,10 +378,10 @@ KINDS = [
 
 SLOTS = [
     science(
-        "any batch that the slots divide counts as a fleet",
-        f"{ADAPTERS}/slots.py",
-        "self.grouped = torch.equal(slots, groups)",
-        "self.grouped = len(slots) == len(groups)",
+        "items of all slots are taken to be in slot order",
+        f"{ADAPTERS}/groups.py",
+        "if not bool((slots.diff() >= 0).all()):",
+        "if slots[0] > slots[-1]:",
         "tests/adapters/test_slots.py",
     ),
     science(
@@ -393,9 +393,9 @@ SLOTS = [
     ),
     science(
         "rows computed slot by slot stay in the order of the slots",
-        f"{ADAPTERS}/slots.py",
-        "return torch.cat(parts)[self.place]",
-        "return torch.cat(parts)",
+        f"{ADAPTERS}/groups.py",
+        "return out if self._inverse is None else out.index_select(0, self._inverse)",
+        "return out",
         "tests/adapters/test_slots.py",
     ),
     science(

@@ -48,7 +48,7 @@ class SlotBias(SlotModule):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, L, i) to (B, L, o)."""
-        return self.base(x) + self.rows.take(self.bias_offset).unsqueeze(1)  # (B, L, o)
+        return self.base(x) + self.rows.spread(self.bias_offset, x)  # (B, L, o)
 
     def merged(self, slot: int) -> nn.Module:
         """Return a layer of the same kind with the slot's bias."""

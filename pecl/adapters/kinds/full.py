@@ -64,7 +64,9 @@ class SlotEmbedding(SlotModule):
         """Map ids (B, L), or (1, L) when they are the same for all rows, to (B, L, d)."""
         if self.rows.index is None:
             return F.embedding(ids, self.rows.one(self.weight))
-        first_rows = self.rows.index.unsqueeze(1) * self.weight.shape[1]  # (B, 1): where each slot's rows begin
+        packed = self.rows.tokens
+        slots = self.rows.index.unsqueeze(1) if packed is None else packed.index.unsqueeze(0)  # (B, 1), or (1, T)
+        first_rows = slots * self.weight.shape[1]  # where each slot's rows begin
         return F.embedding(ids + first_rows, self.weight.flatten(0, 1))  # (B, L, d)
 
     def merged(self, slot: int) -> nn.Embedding:

@@ -49,9 +49,9 @@ class SlotLayerNorm(SlotModule):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Normalise (B, L, d) over d, then scale and shift as each row's slot says."""
         shape, eps = self.base.normalized_shape, self.base.eps
-        if self.rows.index is None:
-            return F.layer_norm(x, shape, self.rows.one(self.weight), self.rows.one(self.bias), eps)
-        scale, shift = self.rows.take(self.weight).unsqueeze(1), self.rows.take(self.bias).unsqueeze(1)  # (B, 1, d)
+        if self.rows.groups is None or x.device.type == "cpu":  # elsewhere, each launch counts
+            return self.rows.each(x, lambda rows, *own: F.layer_norm(rows, shape, *own, eps), self.weight, self.bias)
+        scale, shift = self.rows.spread(self.weight, x), self.rows.spread(self.bias, x)
         return torch.addcmul(shift, F.layer_norm(x, shape, eps=eps), scale)  # (B, L, d)
 
     def merged(self, slot: int) -> nn.LayerNorm:

@@ -1,0 +1,79 @@
+"""Rows, or the tokens of a packed batch, by slot: how layers with a weight for each slot are computed on them.
+
+A fleet's rows come slot by slot, so its tokens are one consecutive segment a slot; rows of a mixed batch are first
+brought into that order. Segments of equal length are one batched matmul. Others are one matmul each on a CPU, without
+a copy of the batch; elsewhere they are padded to the longest and are one batched matmul again, so that the number of
+launches does not grow with the slots. Everything that this needs to know is known on the CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch.nn import functional as F
+
+from pecl.encoders.devices import to_device
+
+
+class SlotGroups:
+    """N items (rows, or tokens) by slot.
+
+    Args:
+        slots: (N,) int64 on the CPU, the slot of each item; two slots or more.
+        num_slots: S.
+        device: where items and weights are.
+    """
+
+    def __init__(self, slots: torch.Tensor, num_slots: int, device: torch.device) -> None:
+        self.index = to_device(slots, device)  # (N,)
+        used, counts = slots.unique(return_counts=True)
+        self.slots, self.sizes = used.tolist(), counts.tolist()
+        self._used = None if len(self.slots) == num_slots else to_device(used, device)  # (U,)
+        self._order = self._inverse = None
+        if not bool((slots.diff() >= 0).all()):
+            order = slots.argsort(stable=True)  # (N,): the items by slot
+            self._order, self._inverse = to_device(order, device), to_device(order.argsort(), device)
+        self.equal = len(set(self.sizes)) == 1
+        self._padded = self._places = None
+        if not self.equal and device.type != "cpu":
+            most = max(self.sizes)
+            starts = counts.cumsum(0) - counts
+            # A group that is shorter repeats its own first item: one of another slot might not be finite.
+            within = torch.arange(most).expand(len(counts), -1)  # (U, M)
+            within = torch.where(within < counts[:, None], within, 0)
+            self._padded = to_device((starts[:, None] + within).flatten(), device)  # (U * M,)
+            kept = torch.arange(most)[None, :] < counts[:, None]  # (U, M)
+            self._places = to_device(kept.flatten().nonzero().squeeze(1), device)  # (N,): of the items among U * M
+
+    def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        """Return each item's own linear layer: x (N, L, i), weight (S, o, i), bias (S, o) or None -> (N, L, o)."""
+        if not self.equal and self._padded is None:
+            return self.each(x, F.linear, *((weight,) if bias is None else (weight, bias)))
+        x = x if self._order is None else x.index_select(0, self._order)
+        shape = x.shape[:2]
+        if self._padded is not None:
+            x = x.index_select(0, self._padded)
+        used, length = len(self.slots), x.shape[1]
+        if self._used is not None:
+            weight, bias = (
+                weight.index_select(0, self._used),
+                None if bias is None else bias.index_select(0, self._used),
+            )
+        out = torch.bmm(x.reshape(used, -1, x.shape[-1]), weight.mT)  # (U, N / U * L, o)
+        out = out if bias is None else out + bias.unsqueeze(1)
+        out = out.reshape(-1, length, weight.shape[1])
+        if self._places is not None:
+            out = out.index_select(0, self._places)
+        out = out if self._inverse is None else out.index_select(0, self._inverse)
+        return out.reshape(*shape, weight.shape[1])
+
+    def each(self, x: torch.Tensor, layer: Callable[..., torch.Tensor], *parameters: torch.Tensor) -> torch.Tensor:
+        """Return `layer(items, *parameters of their slot)` for the items (n, L, i) of each slot, joined to (N, L, o)."""
+        x = x if self._order is None else x.index_select(0, self._order)
+        own = [parameter.unbind() for parameter in parameters]
+        parts = x.split(self.sizes)
+        out = torch.cat(
+            [layer(part, *(each[slot] for each in own)) for slot, part in zip(self.slots, parts, strict=True)]
+        )
+        return out if self._inverse is None else out.index_select(0, self._inverse)
