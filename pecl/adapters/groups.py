@@ -69,7 +69,7 @@ class SlotGroups:
         return out.reshape(*shape, weight.shape[1])
 
     def each(self, x: torch.Tensor, layer: Callable[..., torch.Tensor], *parameters: torch.Tensor) -> torch.Tensor:
-        """Return `layer(items, *parameters of their slot)` for the items (n, L, i) of each slot, joined to (N, L, o)."""
+        """Return `layer(items, *parameters of their slot)` for the items (n, L, i) of each slot: (N, L, o)."""
         x = x if self._order is None else x.index_select(0, self._order)
         own = [parameter.unbind() for parameter in parameters]
         parts = x.split(self.sizes)

@@ -17,7 +17,6 @@ from torch.nn import functional as F
 
 from pecl.adapters.groups import SlotGroups
 from pecl.encoders.bfloat16 import Bfloat16Linear
-from pecl.encoders.devices import to_device
 from pecl.encoders.text import PromptedInputs
 from pecl.errors import WeightsError
 

@@ -64,7 +64,7 @@ class RowAdapter(Protocol):
         """Say which slot each of the `rows` rows uses: (rows,) int64; None means slot 0 everywhere."""
 
     def pack(self, lengths: torch.Tensor | None) -> None:
-        """Say that tokens of the selected rows come in one row, `lengths` (rows,) of them, on the CPU; None: no more."""
+        """Say that the selected rows' tokens come in one row, `lengths` (rows,) on the CPU of them; None: no more."""
 
     def extend_inputs(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> PromptedInputs | None:
         """Return the prompted sequence of (B, L) token ids, or None when no prompt takes part."""

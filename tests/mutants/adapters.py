@@ -104,11 +104,11 @@ BASE = [
         f"{START}::test_resetting_one_slot_leaves_the_others_alone",
     ),
     science(
-        "a batch of several slots counts as one that works on tokens",
-        f"{ADAPTERS}/adapter.py",
-        "return self.rows.index is None and not any",
-        "return not any",
-        f"{PACKING}::test_a_batch_of_several_slots_is_not_packed",
+        "tokens of a packed batch are grouped as its rows are",
+        f"{ADAPTERS}/slots.py",
+        "return self.tokens if x.dim() == 3 else None",
+        "return self.groups",
+        f"{PACKING}::test_a_batch_of_several_slots_is_packed_as_well",
     ),
     other(
         "prompts may be longer than the tower's positions",
