@@ -236,7 +236,6 @@ class _Fleet:
             for prepared, evaluators in zip(members, self.evaluators, strict=True)
         ]
         self.by_text = members[0].config.choose == "text"
-        self.text_evaluators = [prepared.text_evaluator() if self.by_text else None for prepared in members]
         self.training = [_slot_task(prepared) for prepared in members]
         self.run_ids = [prepared.config.run_id() for prepared in members]
         self.trainer: AlignmentTrainer | None = None
@@ -302,11 +301,10 @@ class _Fleet:
 
     def _score(self, adapter: Adapter, index: int) -> float:
         """Return what a run's weights are chosen by: recall on its validation part, or on the text that is held out."""
-        evaluator = self.text_evaluators[index]
-        if evaluator is None:
-            return self._evaluate(adapter, index, "val").mean_recall_at_1
-        tokens = self.members[index].held_out_tokens
-        return evaluator(_embed(adapter, self.slot_of[index], tokens)).mean_recall_at_1
+        member = self.members[index]
+        if self.by_text:
+            return member.text_recall(_embed(adapter, self.slot_of[index], member.held_out_tokens))
+        return self._evaluate(adapter, index, "val").mean_recall_at_1
 
     def _evaluate(self, adapter: Adapter, index: int, part: str) -> Evaluation:
         return self.evaluators[index][part](_embed(adapter, self.slot_of[index], self.tokens[index][part]))

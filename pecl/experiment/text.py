@@ -86,17 +86,21 @@ def without_overlap(text: ParallelCaptions, test: ParallelCaptions, overlap: str
 def hold_out(text: ParallelCaptions, held_out: int | None, train_size: int | None) -> ParallelCaptions:
     """Return the text with parts: `val` for what is held out, `train` for what is trained on.
 
-    What is held out is drawn by a fixed order, the same for all runs, by English captions: no other translation of one
-    is trained on. Of what remains, the first `train_size` pairs of that order are trained on.
+    What is held out is drawn by a fixed order, the same for all runs: one pair an English caption, of which no other
+    translation is trained on. Of what remains, the first `train_size` pairs of that order are trained on.
 
     Raises:
         DataError: too few pairs are left to train on.
     """
     order = shuffled(len(text))
     count = held_out if held_out is not None else min(MOST_HELD_OUT, len(text) // 10)
-    captions = {text.english[i] for i in order[:count]}
-    kept = order[:count]
-    training = [i for i in order[count:] if text.english[i] not in captions]
+    first: dict[str, int] = {}  # English caption -> the first pair of that order that has it
+    for i in order:
+        first.setdefault(text.english[i], i)
+    captions = list(first)[:count]
+    kept = [first[caption] for caption in captions]
+    held = set(captions)
+    training = [i for i in order if text.english[i] not in held]
     if train_size is not None:
         training = training[:train_size]
     if count < 1 or not training:
