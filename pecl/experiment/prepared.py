@@ -80,8 +80,9 @@ class Prepared:
         return self._frozen(getattr(self.held_out, require(self.route.anchor, "anchor")))
 
     @cached_property
-    def _text_gallery(self) -> torch.Tensor:
-        return torch.cat([self.held_out_anchor, self.frozen_anchor])  # (m + n, D)
+    def text_gallery(self) -> torch.Tensor:
+        """Embeddings (m + n, D) of the anchors of `held_out`, and of those that are trained on."""
+        return torch.cat([self.held_out_anchor, self.frozen_anchor])
 
     def text_recall(self, embeddings: torch.Tensor) -> float:
         """Return the share of the queries of `held_out` that find their own anchor first, among all of the text.
@@ -91,7 +92,7 @@ class Prepared:
         Args:
             embeddings: (m, D) of the queries.
         """
-        blocks = cosine_blocks(embeddings, self._text_gallery)
+        blocks = cosine_blocks(embeddings, self.text_gallery)
         found = compare(blocks, torch.arange(len(embeddings)), nearest=1)
         return float((found.ahead_of_item == 0).double().mean())
 

@@ -236,6 +236,9 @@ class _Fleet:
             for prepared, evaluators in zip(members, self.evaluators, strict=True)
         ]
         self.by_text = members[0].config.choose == "text"
+        for prepared in members:
+            if prepared.config.chooses_by_text:
+                _ = prepared.text_gallery  # it takes a tower without an adapter
         self.training = [_slot_task(prepared) for prepared in members]
         self.run_ids = [prepared.config.run_id() for prepared in members]
         self.trainer: AlignmentTrainer | None = None
