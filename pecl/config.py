@@ -306,9 +306,11 @@ class ExperimentConfig:
         return any_language_code(text) if is_path(str(self.dataset)) else language_code(text)
 
     def _check_solver(self) -> list[str]:
-        if self.solvers.count("gradient") <= 1 and all(a != b for a, b in pairwise(self.solvers)):
-            return []
-        return [f'solver: expected gradient once, and closed-form before and after it at most, got "{self.solver}"']
+        if self.solvers.count("gradient") > 1 or any(a == b for a, b in pairwise(self.solvers)):
+            return [f'solver: expected gradient once, and closed-form before and after it at most, got "{self.solver}"']
+        if self.engine != "pecl" and ("closed-form" in self.solvers or self.start is not None):
+            return [f'engine: expected pecl with the solver closed-form or a start, got "{self.engine}"']
+        return []
 
     def _check_joint(self) -> list[str]:
         try:

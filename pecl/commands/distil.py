@@ -38,5 +38,8 @@ def run(parsed: argparse.Namespace) -> int:
         for one in plans:
             print_text(f"{one.language}: {one.pairs:,} pairs, {one.held_out:,} held out, {one.steps:,} steps")
         return 0
+    if len(configs) > 1:  # what is wrong with the last is said before the first is trained
+        for config in configs:
+            plan(config)
     print_results([run_distillation(config) for config in configs], parsed.json)
     return 0

@@ -50,7 +50,8 @@ class HeadSolver:
         members = [member for member, own in zip(self.members, self.slot_of, strict=True) if own == slot]
         base = _linear(self.head.plain_base(slot))
         prior = _linear(self.head.merged(slot))
-        equations = NormalEquations(base.weight.shape[1], base.weight.shape[0])
+        has_bias = isinstance(self.head, SlotLowRankLinear) or self.head.bias is not None
+        equations = NormalEquations(base.weight.shape[1], base.weight.shape[0], bias=has_bias)
         for member in members:
             anchors = member.frozen_anchor
             for places, features in self._features(slot, member.train_tokens):

@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 from typing import Any, NamedTuple
 
+from pecl.adapters.kinds.head import HeadConfig
+from pecl.adapters.spec import parse_adapter
 from pecl.config import DISTIL_DEFAULTS, ExperimentConfig, make_config
-from pecl.errors import ConfigError
+from pecl.errors import ConfigError, require
 from pecl.experiment.inputs import load_training_inputs
-from pecl.experiment.run import train
+from pecl.experiment.prepared import check_training
+from pecl.experiment.run import start_file, train
 from pecl.experiment.text import part_of
 from pecl.results.result import Result
+from pecl.routes import route
 from pecl.training.schedule import Schedule
 
 logger = logging.getLogger(__name__)
@@ -64,13 +68,18 @@ def plan(config: ExperimentConfig) -> Plan:
         PeclError: bad input, or no text to train on.
     """
     _check(config)
+    adapters = parse_adapter(config.adapter, config.rank)
     _, text = load_training_inputs(config)
-    parts = ("train", "val") if text is not None and text.part is not None else ()
-    sizes = {part: 0 if text is None else len(part_of(text, part)) for part in parts}
-    pairs = sizes.get("train", 0 if text is None else len(text))
+    text = require(text, "text")
+    train = text if text.part is None else part_of(text, "train")
+    check_training(config, route(config.route, config.test_query), train)
+    if "closed-form" in config.solvers and not any(isinstance(one, HeadConfig) for one in adapters):
+        raise ConfigError(f'solver: closed-form solves the head: expected an adapter with head, got "{config.adapter}"')
+    if config.start is not None:
+        start_file(config.start, adapters)
     epochs = config.epochs if "gradient" in config.solvers else 0
-    steps = Schedule(epochs, config.batch_size, config.eval_every).steps(pairs)
-    return Plan(config.language, pairs, sizes.get("val", 0), steps)
+    steps = Schedule(epochs, config.batch_size, config.eval_every).steps(len(train))
+    return Plan(config.language, len(train), len(text) - len(train), steps)
 
 
 def _check(config: ExperimentConfig) -> None:
@@ -91,5 +100,11 @@ def _warn(result: Result) -> None:
             before,
             after,
         )
-    if result.best_step == 0 and len(result.curve.val_mean_recall_at_1) > 1 and not result.closed_form:
-        logger.warning("%s: no step had better recall on the text that is held out: the start is kept", result.name)
+    scores = [score for _, score in result.curve.val_mean_recall_at_1]
+    if result.config.choose == "text" and max(scores[1:]) < scores[0]:  # the first is that of the start
+        logger.warning(
+            "%s: mean R@1 on the text that is held out fell from %.3f to at most %.3f: the start is kept",
+            result.name,
+            scores[0],
+            max(scores[1:]),
+        )

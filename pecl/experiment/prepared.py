@@ -195,28 +195,31 @@ def prepare_training(config: ExperimentConfig, towers: Towers) -> Prepared:
     data, translations = load_training_inputs(config, lambda: store_of(towers.image))
     split = split_captions(data, config.shots, config.split_seed)
     prepared = Prepared(config, chosen, towers, data, split._asdict(), translations)
-    _check(prepared)
+    check_training(config, chosen, prepared.train)
     return prepared
 
 
-def _check(prepared: Prepared) -> None:
-    """Raise unless the training part has everything that the loss asks for."""
-    config, train = prepared.config, prepared.train
+def check_training(config: ExperimentConfig, chosen: TranslationRoute, train: ParallelCaptions) -> None:
+    """Refuse a training part that lacks what the loss of a route asks for.
+
+    Raises:
+        PeclError: something is missing, or does not fit the config.
+    """
     if config.weights is not None:
         raise ConfigError("weights: expected none, since training starts from the plain tower: leave it out")
-    for column in filter(None, (prepared.route.query, prepared.route.anchor)):
+    for column in filter(None, (chosen.query, chosen.anchor)):
         if getattr(train, column) is None:
             raise ConfigError(f"route {config.route}: expected data with {column}, which {train.dataset} does not have")
     if config.image_weight and train.images is None:
         raise DataError(f"{train.dataset} has no images here: train on text alone with --image-weight 0")
-    if config.chooses_by_text and prepared.route.anchor is None:
+    if config.chooses_by_text and chosen.anchor is None:
         raise ConfigError(
             f"route: expected method1, method2 or method3 with choose {config.choose} and solver {config.solver}, "
             f"which need an anchor, got {config.route}"
         )
     if "contrastive_with_image" in config.alignments and not config.image_weight:
         raise ConfigError("alignment: contrastive_with_image needs images: expected image_weight > 0, got 0")
-    if not config.image_weight and (prepared.route.anchor is None or not config.alignment_weight):
+    if not config.image_weight and (chosen.anchor is None or not config.alignment_weight):
         raise ConfigError(
             f"image_weight: expected a number > 0, got 0: route {config.route} has no alignment to learn from; or "
             "choose method1, method2 or method3 with an alignment_weight above 0"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
@@ -20,11 +20,12 @@ import torch
 from torch import nn
 
 from pecl.adapters.adapter import Adapter, attach
-from pecl.adapters.formats.files import load_adapter_file, save_adapter
+from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_adapter
+from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.spec import describe, parse_adapter
 from pecl.config import ENGINES, FLEET_FIELDS, WITH_BANK, ExperimentConfig
 from pecl.encoders.devices import to_device
-from pecl.encoders.text import TokenIds
+from pecl.encoders.text import MultilingualTextEncoder, TokenIds
 from pecl.encoders.towers import Towers, load_towers
 from pecl.errors import ConfigError, require
 from pecl.experiment.closed_form import HeadSolver
@@ -121,7 +122,11 @@ def _train_fleet(configs: Sequence[ExperimentConfig], wait: bool, processes: Pro
     def prepare() -> list[Prepared]:
         towers = towers_of(first)
         members = [prepare_training(config, towers) for config in configs]
-        attach_adapter(towers.text, adapter_configs, seeds=[first.seed]).remove()  # what does not fit is said now
+        adapter = attach_adapter(towers.text, adapter_configs, seeds=[first.seed])  # what does not fit is said now
+        try:
+            _check_start(adapter, first)
+        finally:
+            adapter.remove()
         if processes.is_first:
             check_writable(first.out)
         return members
@@ -240,6 +245,9 @@ class _Fleet:
             if prepared.config.chooses_by_text:
                 _ = prepared.text_gallery  # it takes a tower without an adapter
         self.training = [_slot_task(prepared) for prepared in members]
+        if "closed-form" in members[0].config.solvers:
+            for prepared in members:
+                _ = prepared.frozen_anchor, prepared.held_out_anchor
         self.run_ids = [prepared.config.run_id() for prepared in members]
         self.trainer: AlignmentTrainer | None = None
 
@@ -270,9 +278,10 @@ class _Fleet:
 
     def _results(self, adapter: Adapter, records: list[SlotRecord]) -> list[Result]:
         measured = [self._final(adapter, index) for index in range(len(self.members))]  # before any slot is changed
+        ends = [adapter.slot_state(slot) for slot in range(len(records))]
         for slot, record in enumerate(records):
             adapter.load_slot_state(slot, record.best)
-        results = [self._finish(adapter, i, records[self.slot_of[i]], one) for i, one in enumerate(measured)]
+        results = [self._finish(adapter, i, ends, records[self.slot_of[i]], one) for i, one in enumerate(measured)]
         remove_states(self.members[0].config.out, self.run_ids[0])
         return results
 
@@ -318,11 +327,20 @@ class _Fleet:
         return {p: {"zero_shot": zero_shot[p], "final": self._evaluate(adapter, index, p)} for p in ("val", "test")}
 
     def _finish(
-        self, adapter: Adapter, index: int, record: SlotRecord, measured: dict[str, dict[str, Evaluation]]
+        self,
+        adapter: Adapter,
+        index: int,
+        ends: Sequence[Mapping[str, torch.Tensor]],
+        record: SlotRecord,
+        measured: dict[str, dict[str, Evaluation]],
     ) -> Result:
-        """Measure the best weights, which the adapter holds, for a run; write its adapter file and then its result."""
+        """Measure the best weights, which the adapter holds, for a run; write its adapter file and then its result.
+
+        `ends` are the final weights of each slot.
+        """
         prepared, trainer = self.members[index], require(self.trainer, "trainer")
-        is_final = record.best_step == record.scores[-1][0]
+        end = ends[self.slot_of[index]]
+        is_final = all(torch.equal(value, end[name]) for name, value in record.best.items())
         for part, found in measured.items():
             found["best"] = found["final"] if is_final else self._evaluate(adapter, index, part)
         path = adapter_path(prepared.config.out, run_name(prepared.config, self.run_ids[index]))
@@ -349,7 +367,7 @@ def _state_identity(prepared: Prepared) -> list[Any]:
 def _slot_task(prepared: Prepared) -> SlotTask:
     config, tokenize = prepared.config, prepared.towers.text.tokenize
     bank = None
-    if set(config.alignments) & set(WITH_BANK):
+    if prepared.route.anchor is not None and set(config.alignments) & set(WITH_BANK):
         bank = to_device(prepared.frozen_anchor[:BANK_SIZE], prepared.towers.text.device)
     objective = AlignmentObjective(
         config.alignments, config.alignment_weight, config.image_weight, weights=config.alignment_weights, bank=bank
@@ -374,6 +392,19 @@ def _schedule(config: ExperimentConfig) -> Schedule:
     )
 
 
+def _check_start(adapter: Adapter, config: ExperimentConfig) -> None:
+    """Refuse a closed form or a start that the adapter cannot have.
+
+    Raises:
+        ConfigError: it has no head, or the file to start from is of another configuration.
+        WeightsError: that file cannot be used on this tower.
+    """
+    if "closed-form" in config.solvers:
+        HeadSolver(adapter, (), ())
+    if config.start is not None:
+        _start(adapter, config.start)
+
+
 def _start(adapter: Adapter, path: str) -> None:
     """Give every slot the parameters of an adapter file.
 
@@ -381,13 +412,26 @@ def _start(adapter: Adapter, path: str) -> None:
         ConfigError: the file is of another configuration.
         WeightsError: it cannot be used on this tower.
     """
-    file = load_adapter_file(path, adapter.tower)
-    if file.configs != adapter.configs:
-        raise ConfigError(
-            f'start: expected an adapter "{describe(adapter.configs)}", got {path} with "{describe(file.configs)}"'
-        )
+    file = start_file(path, adapter.configs, adapter.tower)
     for slot in range(adapter.num_slots):
         adapter.load_slot_state(slot, file.state)
+
+
+def start_file(
+    path: str, configs: Sequence[AdapterConfig], tower: MultilingualTextEncoder | None = None
+) -> AdapterFile:
+    """Return the adapter file that a training starts from.
+
+    Raises:
+        ConfigError: it is of another configuration than `configs`.
+        WeightsError: it cannot be read, or used on the tower, where one is given.
+    """
+    file = load_adapter_file(path, tower)
+    if file.configs != tuple(configs):
+        raise ConfigError(
+            f'start: expected an adapter "{describe(configs)}", got {path} with "{describe(file.configs)}"'
+        )
+    return file
 
 
 def _size(tower: nn.Module) -> int:

@@ -66,7 +66,7 @@ def without_overlap(text: ParallelCaptions, test: ParallelCaptions, overlap: str
         DataError: there is overlap, and it is to be refused; or nothing is left.
     """
     columns = (test.english, test.target, test.english_to_target, test.target_to_english)
-    tested = {normal_form(caption) for column in columns if column is not None for caption in column}
+    tested = {normal_form(caption) for column in columns if column is not None for caption in column} - {""}
     sides = zip(text.target, text.english, strict=True)
     found = [i for i, pair in enumerate(sides) if any(normal_form(side) in tested for side in pair)]
     if found and overlap == "refuse":

@@ -22,6 +22,7 @@ from pecl.errors import DataError
 
 RIDGES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0)  # strengths that held-out pairs choose from
 _FEWEST_PAIRS = 2
+_LEAST_SPREAD = 1e-12  # variance of features, of their mean square: less is rounding
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,11 @@ class NormalEquations:
     Args:
         features: d.
         outputs: D.
+        bias: whether the map has one; without, features are not centred and s is their mean square.
     """
 
-    def __init__(self, features: int, outputs: int) -> None:
-        self.count = 0
+    def __init__(self, features: int, outputs: int, *, bias: bool = True) -> None:
+        self.count, self._bias = 0, bias
         self._sum_x = torch.zeros(features, dtype=torch.float64)
         self._sum_y = torch.zeros(outputs, dtype=torch.float64)
         self._xx = torch.zeros(features, features, dtype=torch.float64)
@@ -102,11 +104,11 @@ class NormalEquations:
         """Return the Cholesky factor (d, d) of the covariance with its ridge, and what `prior` leaves over (d, D)."""
         if self.count < _FEWEST_PAIRS:
             raise DataError(f"text: expected at least {_FEWEST_PAIRS} pairs for the closed form, got {self.count}")
-        mean_x, mean_y = self._sum_x / self.count, self._sum_y / self.count
+        mean_x, mean_y = self._means()
         xx = self._xx / self.count - mean_x.outer(mean_x)  # (d, d)
         xy = self._xy / self.count - mean_x.outer(mean_y)  # (d, D)
         scale = xx.diagonal().mean()
-        if not scale > 0:
+        if not scale > _LEAST_SPREAD * self._xx.diagonal().mean() / self.count:
             raise DataError(f"text: expected different texts for the closed form, got {self.count} of equal features")
         residual = xy - xx @ prior.weight.double().T  # (d, D)
         metric = xx + ridge * scale * torch.eye(len(xx), dtype=xx.dtype)
@@ -119,7 +121,14 @@ class NormalEquations:
         return factor, residual
 
     def _with_bias(self, weight: torch.Tensor) -> LinearMap:
-        return LinearMap(weight, self._sum_y / self.count - weight @ (self._sum_x / self.count))
+        mean_x, mean_y = self._means()
+        return LinearMap(weight, mean_y - weight @ mean_x)
+
+    def _means(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what features (d,) and anchors (D,) are centred by: their means, or zeros for a map without bias."""
+        if not self._bias:
+            return torch.zeros_like(self._sum_x), torch.zeros_like(self._sum_y)
+        return self._sum_x / self.count, self._sum_y / self.count
 
 
 def choose_ridge(

@@ -64,6 +64,7 @@ SPECS = {
         in_layers(*(f"{p}.bias_offset" for p in (*LINEARS, "attention.output.LayerNorm", "output.LayerNorm"))),
     ),
     "head": (True, set(HEAD)),
+    "head:rank=3": (True, {"head.down", "head.up", "head.shift"}),
     "full": (True, None),  # every name of the plain tower
     'soft_prompt+hard_prompt:text="L: "+prefix+lora-only+bitfit+head': (
         False,

@@ -5,7 +5,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pecl.training.losses import ALIGNMENTS, AlignmentObjective, ContrastiveLoss, cosine_mse, mse
+from pecl.config import ExperimentConfig
+from pecl.training.losses import (
+    ALIGNMENTS,
+    AlignmentObjective,
+    ContrastiveLoss,
+    cosine,
+    cosine_mse,
+    gram,
+    match,
+    mse,
+)
 
 E1, E2 = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 2.0]])
 
@@ -65,3 +75,73 @@ def test_gradients_reach_both_texts_and_match_finite_differences(name, rows, see
     anchor.requires_grad_()
     objective = AlignmentObjective((name,), alignment_weight=0.5, logit_scale=1.0)
     assert torch.autograd.gradcheck(lambda q, a: objective(q, a, images), (query, anchor))
+
+
+# --- losses of distillation
+
+# normalised: (1, 0), (.6, .8), (0, 1) and (0, 1), (.8, .6), (0, 1)
+QUERY = torch.tensor([[2.0, 0.0], [3.0, 4.0], [0.0, 5.0]])
+ANCHOR = torch.tensor([[0.0, 3.0], [8.0, 6.0], [0.0, 0.5]])
+
+
+def test_cosine_of_hand_worked_rows():
+    # cosines 0, .6 * .8 + .8 * .6 = .96, 1
+    assert cosine(QUERY, ANCHOR).item() == pytest.approx(1 - (0 + 0.96 + 1) / 3)
+
+
+def test_gram_of_hand_worked_rows():
+    # above the diagonal, of the queries .6, 0, .8; of the anchors .6, 1, .6; the diagonals are equal
+    assert gram(QUERY, ANCHOR).item() == pytest.approx(2 * (0 + 1 + 0.04) / 9)
+
+
+def test_gram_sees_what_is_alike_and_not_where_it_lies():
+    turned = QUERY @ torch.tensor([[0.6, 0.8], [-0.8, 0.6]])
+    assert gram(QUERY, 3 * turned).item() == pytest.approx(0.0, abs=1e-12)
+    assert mse(QUERY, turned).item() > 0.1
+
+
+def test_match_of_hand_worked_rows():
+    """Two rows and a bank of two, K = (1, 0), (0, 1): similarities are the coordinates, over tau = .05."""
+    query, anchor, bank = QUERY[:2], ANCHOR[:2], torch.tensor([[4.0, 0.0], [0.0, 1.0]])
+    # row 1: teacher softmax(0, 20), student softmax(20, 0); row 2: teacher softmax(16, 12), student softmax(12, 16)
+    # of two outcomes with p = sigmoid(x), student sigmoid(-x): KL = (2 p - 1) x
+    expected = [(2 / (1 + math.exp(-x)) - 1) * x for x in (20.0, 4.0)]
+    assert match(query, anchor, None, bank).item() == pytest.approx(sum(expected) / 2, rel=1e-5)
+
+
+@given(st.integers(1, 6), st.integers(2, 7), st.integers(0, 1000))
+def test_match_is_the_divergence_summed_term_by_term(rows, size, seed):
+    generator = torch.Generator().manual_seed(seed)
+    query, anchor = (torch.randn(rows, 3, generator=generator, dtype=torch.float64) for _ in range(2))
+    bank = torch.randn(size, 3, generator=generator, dtype=torch.float64)
+
+    def shares(row, keys):
+        exponents = [math.exp(torch.cosine_similarity(row, key, dim=0).item() / 0.05) for key in keys]
+        return [one / sum(exponents) for one in exponents]
+
+    def divergence(keys):
+        total = 0.0
+        for q, a in zip(query, anchor, strict=True):
+            total += sum(p * math.log(p / r) for p, r in zip(shares(a, keys), shares(q, keys), strict=True))
+        return total / rows
+
+    assert match(query, anchor, None, bank).item() == pytest.approx(divergence(bank), rel=1e-6, abs=1e-9)
+    assert match(query, anchor).item() == pytest.approx(divergence(anchor), rel=1e-6, abs=1e-9)
+
+
+def test_each_alignment_has_its_weight_and_match_the_bank():
+    config = ExperimentConfig(alignment="mse:1+match:0.1+gram")
+    assert config.alignments == ("mse", "match", "gram")
+    assert config.alignment_weights == (1.0, 0.1, 1.0)
+    query, anchor, bank = (torch.randn(n, 8) for n in (5, 5, 9))
+    total = AlignmentObjective(config.alignments, 0.5, 0.0, weights=config.alignment_weights, bank=bank)
+    by_hand = 0.5 * ((query - anchor).square().mean() + 0.1 * match(query, anchor, None, bank) + gram(query, anchor))
+    torch.testing.assert_close(total(query, anchor, None), by_hand)
+    assert not torch.isclose(total(query, anchor, None), AlignmentObjective(("mse",), 0.5, 0.0)(query, anchor, None))
+
+
+@pytest.mark.parametrize("name", ["mse", "cosine_mse", "cosine", "gram", "match"])
+def test_equal_texts_cost_nothing(name):
+    anchor = torch.randn(5, 8)
+    loss = AlignmentObjective((name,), 1.0, 0.0)(anchor.clone(), anchor, None)
+    assert loss.item() == pytest.approx(0.0, abs=1e-6)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pecl.data.captions import ParallelCaptions, read_lines
+from pecl.data.captions import ParallelCaptions, read_lines, resolve_captions_file
 from pecl.data.own.tables import SUFFIXES, read_table
 from pecl.errors import ConfigError, DataError, suggest
 from pecl.files import sha256_file
@@ -87,7 +87,7 @@ def read_source(
 
 def _read_aligned(name: str) -> tuple[list[Pair], dict[str, Any]]:
     left, _, right = name.partition("=")
-    paths = [Path(left), Path(right)]
+    paths = [resolve_captions_file(left), resolve_captions_file(right)]
     english = [_ungzipped(path).suffix.lower() == ".en" for path in paths]
     if sum(english) != 1:
         raise DataError(f'text: expected one of the two aligned files to end in .en or .en.gz, got "{name}"')

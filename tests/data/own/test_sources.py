@@ -1,0 +1,215 @@
+"""Sources of training text: named sets, tables of every kind and aligned files, with weights."""
+
+import csv
+import gzip
+import json
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pecl.data.captions import ParallelCaptions
+from pecl.data.own.sources import Source, normal_form, parse_sources, read_source, shuffled, weighted
+from pecl.errors import ConfigError, DataError
+
+PAIRS = [("ein Hund", "a dog"), ('eine "Katze", müde', 'a "cat", tired'), ("", "nothing"), ("ein Haus", "")]
+ENGLISH, GERMAN = [english for _, english in PAIRS], [german for german, _ in PAIRS]
+
+
+def write_table(path, columns=("en", "de")):
+    """Write PAIRS as a table by its suffix, with a column that nobody asks for between the two."""
+    rows = [dict(zip((columns[0], "image", columns[1]), (e, f"{i}.png", g))) for i, (g, e) in enumerate(PAIRS)]  # noqa: B905
+    kind = path.name.removesuffix(".gz").rpartition(".")[2]
+    if kind == "parquet":
+        pandas = pytest.importorskip("pandas")
+        pandas.DataFrame(rows).to_parquet(path)
+        return path
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "wt", newline="", encoding="utf-8") as file:
+        if kind == "jsonl":
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+        else:
+            writer = csv.DictWriter(file, list(rows[0]), delimiter="\t" if kind == "tsv" else ",")
+            writer.writeheader()
+            writer.writerows(rows)
+    return path
+
+
+def write_lines(path, lines):
+    text = "".join(f"{line}\n" for line in lines).encode()
+    path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
+    return str(path)
+
+
+def pairs_of(name, language="de"):
+    return read_source(Source(str(name)), language, {})[0]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.parquet", "a.csv.gz", "a.tsv.gz", "a.jsonl.gz"])
+def test_a_table_of_every_kind(tmp_path, name):
+    found, record = read_source(Source(str(write_table(tmp_path / name))), "de", {})
+    assert found == PAIRS
+    ((file,),) = (record["files"],)
+    assert (file["file"], len(file["sha256"])) == (name, 64)
+
+
+@pytest.mark.parametrize("columns", [("English", "German"), ("eng_Latn", "deu_Latn"), ("EN", "De")])
+def test_columns_may_have_any_name_of_their_language(tmp_path, columns):
+    assert pairs_of(write_table(tmp_path / "a.tsv", columns)) == PAIRS
+
+
+@pytest.mark.parametrize("suffixes", [("", ""), (".gz", ""), (".gz", ".gz")])
+@pytest.mark.parametrize("english_first", [True, False])
+def test_aligned_files_in_either_direction(tmp_path, suffixes, english_first):
+    english = write_lines(tmp_path / f"corpus.en{suffixes[0]}", ENGLISH)
+    german = write_lines(tmp_path / f"corpus.de{suffixes[1]}", GERMAN)
+    name = f"{english}={german}" if english_first else f"{german}={english}"
+    found, record = read_source(Source(name), "de", {})
+    assert found == PAIRS
+    assert {file["file"] for file in record["files"]} == {f"corpus.en{suffixes[0]}", f"corpus.de{suffixes[1]}"}
+
+
+def test_aligned_files_are_found_where_only_their_gzipped_form_is_there(tmp_path):
+    for name, lines in (("corpus.en.gz", ENGLISH), ("corpus.de.gz", GERMAN)):
+        write_lines(tmp_path / name, lines)
+    found, record = read_source(Source(f"{tmp_path}/corpus.en={tmp_path}/corpus.de"), "de", {})
+    assert found == PAIRS
+    assert [file["file"] for file in record["files"]] == ["corpus.en.gz", "corpus.de.gz"]
+
+
+def test_a_named_set_gives_its_two_columns():
+    captions = ParallelCaptions("made", "de", ("a dog",), ("ein Hund",), ("MT",), ("back",), provenance={"by": "hand"})
+    found, record = read_source(Source("made"), "de", {"made": lambda: captions})
+    assert (found, record) == ([("ein Hund", "a dog")], {"provenance": {"by": "hand"}})
+
+
+# --- what is written on the command line
+
+
+def test_sources_are_joined_by_commas_and_may_have_a_weight():
+    found = parse_sources("flickr30k200, a.tsv@.5,c.en=c.de@2.5")
+    assert found == (Source("flickr30k200"), Source("a.tsv", 0.5), Source("c.en=c.de", 2.5))
+    assert parse_sources("me@home/a.tsv@1") == (Source("me@home/a.tsv"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", 'expected sources joined by commas, got ""'),
+        ("a.tsv,,b.tsv", "expected sources joined by commas"),
+        ("@2", "expected sources joined by commas"),
+        ("a.tsv,b.tsv@.5,a.tsv@2", 'expected each source once, got "a.tsv" twice'),
+        ("a.tsv@", 'expected a weight above 0 and at most 100 for a.tsv, got ""'),
+        ("a.tsv@0", 'for a.tsv, got "0"'),
+        ("a.tsv@-1", 'for a.tsv, got "-1"'),
+        ("a.tsv@101", 'for a.tsv, got "101"'),
+        ("a.tsv@nan", 'for a.tsv, got "nan"'),
+        ("a.tsv@half", 'for a.tsv, got "half"'),
+    ],
+)
+def test_wrong_sources_are_refused(text, said):
+    with pytest.raises(ConfigError, match=f"^text: .*{said}"):
+        parse_sources(text)
+
+
+# --- weights
+
+TEN = [(f"Satz {i}", f"sentence {i}") for i in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("weight", "each", "once_more"), [(0.5, 0, 5), (1, 1, 0), (2, 2, 0), (2.5, 2, 5), (0.31, 0, 3)]
+)
+def test_a_weight_is_the_share_of_the_pairs_that_is_used(weight, each, once_more):
+    counts = Counter(weighted(TEN, Source("a", weight)))
+    assert sorted((counts[pair] for pair in TEN), reverse=True) == [each + 1] * once_more + [each] * (10 - once_more)
+
+
+def test_a_share_is_drawn_by_the_name_of_the_source_and_keeps_the_order():
+    drawn = weighted(TEN, Source("a", 0.5))
+    assert drawn == weighted(TEN, Source("a", 0.5)) == sorted(drawn)
+    assert len({tuple(weighted(TEN, Source(name, 0.5))) for name in "abcdef"}) > 1
+    assert set(weighted(TEN, Source("a", 0.3))) < set(drawn)  # a smaller share is a part of a larger one
+
+
+@given(st.integers(0, 300))
+def test_the_order_of_all_runs_is_a_permutation_and_always_the_same(count):
+    order = shuffled(count)
+    assert sorted(order) == list(range(count))
+    assert order == shuffled(count)
+    assert count < 10 or order != sorted(order)
+
+
+# --- files that are wrong
+
+
+def test_aligned_files_of_different_length_are_refused(tmp_path):
+    english = write_lines(tmp_path / "c.en", ENGLISH)
+    german = write_lines(tmp_path / "c.de", GERMAN[:3])
+    with pytest.raises(DataError, match=r"c\.en has 4 lines and .*c\.de has 3: aligned files must have one line for"):
+        pairs_of(f"{english}={german}")
+
+
+@pytest.mark.parametrize("names", [("a.txt", "b.txt"), ("a.en", "b.en"), ("a.en.gz", "b.en")])
+def test_one_of_two_aligned_files_must_be_the_english_one(tmp_path, names):
+    paths = [write_lines(tmp_path / name, ENGLISH) for name in names]
+    with pytest.raises(DataError, match=r"expected one of the two aligned files to end in \.en or \.en\.gz"):
+        pairs_of("=".join(paths))
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [(("en", "fr"), "expected a column de, got en, image, fr"), (("english text", "de"), "expected a column en, got")],
+)
+def test_a_table_without_a_column_is_refused(tmp_path, columns, said):
+    with pytest.raises(DataError, match=rf"a\.csv: {said}"):
+        pairs_of(write_table(tmp_path / "a.csv", columns))
+
+
+def test_a_table_with_a_broken_line_is_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("en,de\na dog,ein Hund\na cat\na,b,c\n")
+    with pytest.raises(DataError, match=r"a\.csv, line 3: 1 fields, expected 2 .* \(2 such\)"):
+        pairs_of(tmp_path / "a.csv")
+
+
+def test_gzipped_files_that_are_cut_short_or_none_are_refused(tmp_path):
+    whole = write_table(tmp_path / "a.tsv.gz").read_bytes()
+    for content in (whole[:-9], b"en\tde\n"):
+        (tmp_path / "a.tsv.gz").write_bytes(content)
+        with pytest.raises(DataError, match=r"cannot read .*a\.tsv\.gz"):
+            pairs_of(tmp_path / "a.tsv.gz")
+
+
+def test_a_gzipped_parquet_file_and_another_kind_of_file_are_refused(tmp_path):
+    (tmp_path / "a.parquet.gz").write_bytes(b"")
+    with pytest.raises(DataError, match=r"a\.parquet\.gz: unknown kind of table '\.parquet'"):
+        pairs_of(tmp_path / "a.parquet.gz")
+    with pytest.raises(DataError, match=r'expected made, a table .* or two aligned files .*got "mode"; did you mean'):
+        read_source(Source("mode"), "de", {"made": lambda: None})
+
+
+def test_files_that_are_missing_are_named(tmp_path):
+    with pytest.raises(DataError, match=r"table of captions .*a\.tsv is missing"):
+        pairs_of(tmp_path / "a.tsv")
+    write_lines(tmp_path / "a.en", ENGLISH)
+    with pytest.raises(DataError, match=r"caption file .*a\.de is missing"):
+        pairs_of(f"{tmp_path}/a.en={tmp_path}/a.de")
+
+
+# --- what overlap is told by
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("A dog runs.", "a dog  runs", True),
+        ("Ein Straßenfest", "EIN STRASSENFEST!", True),
+        ("ｆｕｌｌ width", "full-width", True),
+        ("Pes běží.", "pes bezi", False),
+        ("two dogs", "2 dogs", False),
+        ("犬が走る。", "犬が走る", True),
+    ],
+)
+def test_case_spaces_and_punctuation_do_not_count(one, other, same):
+    assert (normal_form(one) == normal_form(other)) is same

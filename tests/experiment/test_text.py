@@ -1,0 +1,175 @@
+"""Training text: what is empty, repeated or in the test part, and what is held out."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pecl.config import ExperimentConfig
+from pecl.data.captions import ParallelCaptions
+from pecl.errors import DataError
+from pecl.experiment.text import hold_out, load_text, part_of, without_overlap
+
+
+def made(pairs, **columns):
+    targets, english = zip(*pairs, strict=True)
+    return ParallelCaptions("text", "de", english, targets, **columns)
+
+
+def pairs_of(text):
+    return list(zip(text.target, text.english, strict=True))
+
+
+def config_of(text, **values):
+    return ExperimentConfig(text=text, language="de", **values)
+
+
+# --- empty and repeated pairs
+
+UNCLEAN = [("eins", "one"), ("", "two"), ("eins", "one"), ("drei", " "), ("uno", "one"), ("eins", "one")]
+
+
+def named(pairs):
+    return {"made": lambda: made(pairs)}
+
+
+def aligned(folder, pairs):
+    """Write two aligned files and return them as a source."""
+    for name, lines in zip(("c.de", "c.en"), zip(*pairs, strict=True), strict=True):
+        (folder / name).write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    return f"{folder}/c.de={folder}/c.en"
+
+
+def test_empty_pairs_are_refused_and_counted(tmp_path):
+    with pytest.raises(
+        DataError, match=r"c\.en: 2 of 6 pairs have an empty side, first pair 2: drop them with --clean"
+    ):
+        load_text(config_of(aligned(tmp_path, UNCLEAN)), {})
+
+
+def test_clean_drops_what_is_empty_or_repeated_and_counts_it(caplog, tmp_path):
+    source = aligned(tmp_path, UNCLEAN)
+    text = load_text(config_of(source, clean=True), {})
+    assert pairs_of(text) == [("eins", "one"), ("uno", "one")]  # two translations of one caption both stay
+    (record,) = text.provenance["sources"]
+    assert {name: record[name] for name in ("source", "weight", "pairs", "empty", "repeated")} == {
+        "source": source,
+        "weight": 1.0,
+        "pairs": 6,
+        "empty": 2,
+        "repeated": 2,
+    }
+    assert not caplog.messages
+
+
+def test_repeated_pairs_stay_with_a_warning(caplog):
+    full = [pair for pair in UNCLEAN if all(text.strip() for text in pair)]
+    text = load_text(config_of("made"), named(full))
+    assert pairs_of(text) == full
+    assert caplog.messages == ["made: 2 of 4 pairs repeat another: --clean drops them"]
+
+
+def test_text_of_empty_pairs_alone_is_refused(tmp_path):
+    source = aligned(tmp_path, [("", "one"), ("zwei", "")])
+    with pytest.raises(DataError, match=r"text: expected at least one pair, got none from .*c\.en"):
+        load_text(config_of(source, clean=True), {})
+
+
+def test_several_sources_follow_each_other_with_their_weights(tmp_path):
+    (tmp_path / "a.tsv").write_text("en\tde\none\teins\ntwo\tzwei\n")
+    text = load_text(config_of(f"made@2,{tmp_path}/a.tsv"), named([("drei", "three")]))
+    assert pairs_of(text) == [("drei", "three")] * 2 + [("eins", "one"), ("zwei", "two")]
+    assert [record["pairs"] for record in text.provenance["sources"]] == [1, 2]
+
+
+# --- overlap with the test part
+
+TEST = made(
+    [("Ein Hund läuft.", "A dog runs."), ("Eine Katze.", "A cat."), ("???", "Two birds.")],
+    english_to_target=("Ein Hund rennt", "Die Katze", "Zwei Vögel"),
+    target_to_english=("a dog is running", "one cat", "2 birds"),
+)
+CLEAN = [("Ein Haus.", "A house."), ("Ein Boot.", "A boat.")]
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("Der Hund läuft.", "A dog runs."),  # its English side
+        ("Ein Hund läuft.", "The dog runs."),  # its target side
+        ("zwei vögel!!", "birds"),  # a translation of the test part
+        ("Katze", "One  CAT"),  # a translation back
+        ("A dog runs", "Ein Hund läuft"),  # columns swapped
+    ],
+)
+def test_a_pair_of_the_test_part_is_refused_dropped_or_allowed(pair):
+    text = made([CLEAN[0], pair, CLEAN[1]])
+    with pytest.raises(DataError, match=r"text: 1 of 3 pairs are in the test part, first pair 2 \(.*--overlap allow"):
+        without_overlap(text, TEST, "refuse")
+    dropped = without_overlap(text, TEST, "drop")
+    assert pairs_of(dropped) == CLEAN
+    assert dropped.provenance["overlap"] == {"pairs": 1, "dropped": 1}
+    allowed = without_overlap(text, TEST, "allow")
+    assert pairs_of(allowed) == pairs_of(text)
+    assert allowed.provenance["overlap"] == {"pairs": 1, "dropped": 0}
+
+
+@pytest.mark.parametrize("overlap", ["refuse", "drop", "allow"])
+def test_text_without_overlap_stays_and_says_so(overlap):
+    text = made([*CLEAN, ("...", "!"), ("Ein Hund läuft schnell.", "A dog runs fast.")])  # no letter is no overlap
+    found = without_overlap(text, TEST, overlap)
+    assert pairs_of(found) == pairs_of(text)
+    assert found.provenance["overlap"] == {"pairs": 0, "dropped": 0}
+
+
+def test_text_of_the_test_part_alone_leaves_nothing():
+    with pytest.raises(DataError, match="text: all 3 pairs are in the test part: nothing is left to train on"):
+        without_overlap(TEST, TEST, "drop")
+
+
+# --- what is held out
+
+
+@given(st.lists(st.tuples(st.integers(0, 99), st.integers(0, 12)), min_size=10, max_size=80), st.integers(1, 8))
+def test_no_english_caption_is_held_out_and_trained_on(pairs, held_out):
+    """Many translations of a few captions: what is trained on shares none with what is held out, and nothing is new."""
+    text = made([(f"Satz {i} {j}", f"caption {j}") for i, j in pairs])
+    try:
+        parts = hold_out(text, held_out, None)
+    except DataError:
+        chosen = {english for _, english in pairs_of(text)}
+        assert len(chosen) <= held_out  # perhaps every caption is held out
+        return
+    val, train = part_of(parts, "val"), part_of(parts, "train")
+    assert not set(val.english) & set(train.english)
+    assert len(val) == held_out == parts.provenance["held_out"]
+    assert set(pairs_of(val)) | set(pairs_of(train)) <= set(pairs_of(text))
+    left = [pair for pair in pairs_of(text) if pair[1] not in set(val.english)]
+    assert sorted(pairs_of(train)) == sorted(left)
+
+
+@pytest.mark.parametrize(("count", "held_out"), [(10, 1), (99, 9), (9_999, 999), (20_000, 1000)])
+def test_a_tenth_is_held_out_and_a_thousand_at_most(count, held_out):
+    text = hold_out(made([(f"Satz {i}", f"caption {i}") for i in range(count)]), None, None)
+    assert (text.part.count("val"), text.part.count("train")) == (held_out, count - held_out)
+
+
+def test_fewer_pairs_are_the_first_of_the_same_order_and_leave_what_is_held_out():
+    text = made([(f"Satz {i}", f"caption {i}") for i in range(200)])
+    whole, few, fewer = (hold_out(text, 20, size) for size in (None, 50, 10))
+    for found, size in ((few, 50), (fewer, 10)):
+        assert part_of(found, "val").english == part_of(whole, "val").english
+        assert part_of(found, "train").english == part_of(whole, "train").english[:size]
+    assert part_of(whole, "train").english != tuple(sorted(part_of(whole, "train").english))  # no head of the file
+
+
+@pytest.mark.parametrize(("count", "held_out"), [(9, None), (10, 10), (10, 11), (1, 1)])
+def test_too_few_pairs_to_hold_out_are_refused(count, held_out):
+    with pytest.raises(DataError, match=rf"text: {count} pairs are too few to hold out \d+.*smaller --held-out"):
+        hold_out(made([(f"Satz {i}", f"caption {i}") for i in range(count)]), held_out, None)
+
+
+def test_what_is_held_out_does_not_depend_on_the_run():
+    text = made([(f"Satz {i}", f"caption {i}") for i in range(100)])
+    assert hold_out(text, 10, None) == hold_out(replace(text), 10, None)

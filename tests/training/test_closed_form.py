@@ -1,0 +1,272 @@
+"""Ridge regression towards a given map, against least squares on augmented rows, gradients and brute force."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pecl.errors import DataError
+from pecl.training.closed_form import LinearMap, NormalEquations, choose_ridge
+
+D_IN, D_OUT, PAIRS = 7, 5, 60
+RIDGES = [1e-4, 0.03, 1.0]
+
+
+def normal(*shape, seed):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def pairs(n=PAIRS, seed=0):
+    """Return features of unequal widths and means, and anchors that depend on them, with noise."""
+    features = normal(n, D_IN, seed=seed) * torch.linspace(0.2, 3, D_IN, dtype=torch.float64) + 1.5
+    return features, features @ normal(D_IN, D_OUT, seed=90) - 2 + 0.5 * normal(n, D_OUT, seed=seed + 1)
+
+
+def some_map(seed):
+    return LinearMap(normal(D_OUT, D_IN, seed=seed), normal(D_OUT, seed=seed + 1))
+
+
+def sums_of(features, anchors, bias=True):
+    equations = NormalEquations(features.shape[1], anchors.shape[1], bias=bias)
+    equations.add(features, anchors)
+    return equations
+
+
+def objective(found, features, anchors, prior, ridge):
+    """1/n sum |W x + b - y|^2 + ridge s |W - W0|^2, from its definition, s the mean variance of a feature."""
+    scale = features.var(dim=0, unbiased=False).mean()
+    errors = (features @ found.weight.T + found.bias - anchors).square().sum(1).mean()
+    return errors + ridge * scale * (found.weight - prior.weight).square().sum()
+
+
+def by_least_squares(features, anchors, prior, ridge):
+    """The minimum by one lstsq over rows for the pairs, and rows that ask for the prior's weights."""
+    n, scale = len(features), features.var(dim=0, unbiased=False).mean()
+    strength = (ridge * scale * n).sqrt()
+    wanted = torch.cat([torch.eye(D_IN, dtype=torch.float64), torch.zeros(D_IN, 1, dtype=torch.float64)], 1) * strength
+    left = torch.cat([torch.cat([features, torch.ones(n, 1, dtype=torch.float64)], 1), wanted])
+    right = torch.cat([anchors, prior.weight.T * strength])
+    solution = torch.linalg.lstsq(left, right).solution  # (D_IN + 1, D_OUT)
+    return LinearMap(solution[:-1].T, solution[-1])
+
+
+def assert_equal_maps(found, expected, tolerance=1e-8):
+    torch.testing.assert_close(found.weight, expected.weight, rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(found.bias, expected.bias, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("ridge", RIDGES)
+@pytest.mark.parametrize("n", [4, PAIRS])  # fewer pairs than features, and more
+def test_it_is_the_least_squares_solution_on_augmented_rows(ridge, n):
+    features, anchors = pairs(n)
+    prior = some_map(seed=5)
+    found = sums_of(features, anchors).solve(prior, ridge)
+    assert_equal_maps(found, by_least_squares(features, anchors, prior, ridge))
+
+
+@pytest.mark.parametrize("ridge", RIDGES)
+def test_the_gradient_of_the_stated_objective_is_zero(ridge):
+    features, anchors = pairs()
+    prior = some_map(seed=5)
+    found = sums_of(features, anchors).solve(prior, ridge)
+    found.weight.requires_grad_()
+    found.bias.requires_grad_()
+    objective(found, features, anchors, prior, ridge).backward()
+    assert found.weight.grad.abs().max() < 1e-9
+    assert found.bias.grad.abs().max() < 1e-9
+
+
+def test_without_a_bias_the_map_goes_through_zero():
+    features, anchors = pairs()
+    prior, ridge = LinearMap(some_map(seed=5).weight, torch.zeros(D_OUT, dtype=torch.float64)), 0.03
+    found = sums_of(features, anchors, bias=False).solve(prior, ridge)
+    scale = features.square().mean(0).mean()
+    strength = (ridge * scale * PAIRS).sqrt()
+    left = torch.cat([features, strength * torch.eye(D_IN, dtype=torch.float64)])
+    right = torch.cat([anchors, strength * prior.weight.T])
+    torch.testing.assert_close(found.weight, torch.linalg.lstsq(left, right).solution.T)
+    assert not found.bias.any()
+
+
+def test_a_strong_ridge_gives_the_prior_and_a_weak_one_the_least_squares_fit():
+    features, anchors = pairs()
+    prior = some_map(seed=5)
+    equations = sums_of(features, anchors)
+    torch.testing.assert_close(equations.solve(prior, 1e9).weight, prior.weight, rtol=0, atol=1e-6)
+    plain = torch.linalg.lstsq(torch.cat([features, torch.ones(PAIRS, 1, dtype=torch.float64)], 1), anchors).solution
+    torch.testing.assert_close(equations.solve(prior, 0.0).weight, plain[:-1].T)
+
+
+@given(st.lists(st.integers(1, 20), min_size=1, max_size=8), st.integers(0, 99))
+def test_batches_in_any_split_and_order_give_the_same(sizes, seed):
+    features, anchors = pairs(sum(sizes) + 3)
+    order = torch.randperm(len(features), generator=torch.Generator().manual_seed(seed))
+    streamed = NormalEquations(D_IN, D_OUT)
+    for chosen in order.split([*sizes, 3]):
+        streamed.add(features[chosen], anchors[chosen])
+    assert streamed.count == len(features)
+    prior = some_map(seed=5)
+    assert_equal_maps(streamed.solve(prior, 0.01), sums_of(features, anchors).solve(prior, 0.01))
+
+
+def test_what_is_kept_does_not_grow_with_the_pairs():
+    def numbers(equations):
+        return sum(value.numel() for value in vars(equations).values() if isinstance(value, torch.Tensor))
+
+    few, many = sums_of(*pairs(3)), sums_of(*pairs(3000))
+    assert numbers(few) == numbers(many) == D_IN + D_OUT + D_IN**2 + D_IN * D_OUT
+
+
+def test_sums_are_float64_whatever_the_features_are():
+    """1,000 float32 pairs with a mean 1,000 times their spread: float32 sums would lose the map."""
+    features, _ = pairs(1000)
+    features = (features + 1000).float()
+    weight = some_map(seed=3).weight
+    anchors = features.double() @ weight.T
+    found = sums_of(features, anchors).solve(some_map(seed=5), 0.0)
+    torch.testing.assert_close(found.weight, weight, rtol=0, atol=1e-5)
+
+
+# --- low rank
+
+
+def loss_of_change(change, base, features, anchors, prior, ridge):
+    return objective(change.of(base), features, anchors, prior, ridge)
+
+
+@pytest.mark.parametrize("ridge", RIDGES)
+def test_a_change_of_full_rank_is_the_whole_solution(ridge):
+    features, anchors = pairs()
+    base, prior = some_map(seed=5), some_map(seed=7)
+    equations = sums_of(features, anchors)
+    change = equations.solve_low_rank(base, prior, ridge, min(D_IN, D_OUT))
+    assert_equal_maps(change.of(base), equations.solve(prior, ridge))
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_a_low_rank_change_is_the_truncated_singular_value_decomposition_in_the_metric(rank):
+    """With the symmetric square root of the metric; the code has a Cholesky factor."""
+    features, anchors = pairs()
+    base, prior, ridge = some_map(seed=5), some_map(seed=7), 0.03
+    equations = sums_of(features, anchors)
+    centred = features - features.mean(0)
+    covariance = centred.T @ centred / PAIRS
+    metric = covariance + ridge * covariance.diagonal().mean() * torch.eye(D_IN, dtype=torch.float64)
+    values, vectors = torch.linalg.eigh(metric)
+    root = vectors @ values.sqrt().diag() @ vectors.T
+    u, s, vh = torch.linalg.svd((equations.solve(prior, ridge).weight - base.weight) @ root)
+    expected = u[:, :rank] @ s[:rank].diag() @ vh[:rank] @ torch.linalg.inv(root)
+    change = equations.solve_low_rank(base, prior, ridge, rank)
+    assert (change.down.shape, change.up.shape) == ((rank, D_IN), (D_OUT, rank))
+    torch.testing.assert_close(change.up @ change.down, expected)
+
+
+@pytest.mark.parametrize("rank", [1, 2])
+def test_no_other_change_of_that_rank_is_better(rank):
+    """None of 200 near it, none that gradient descent from there and from elsewhere finds; the prior is the base."""
+    features, anchors = pairs()
+    base, ridge = some_map(seed=5), 0.03
+    change = sums_of(features, anchors).solve_low_rank(base, base, ridge, rank)
+    best = loss_of_change(change, base, features, anchors, base, ridge)
+
+    def of(down, up, shift):
+        return objective(LinearMap(base.weight + up @ down, base.bias + shift), features, anchors, base, ridge)
+
+    for seed in range(200):
+        size = 10.0 ** -(seed % 5)
+        moved = (
+            value + size * normal(*value.shape, seed=100 + seed) for value in (change.down, change.up, change.shift)
+        )
+        assert of(*moved) >= best
+    start = [normal(*value.shape, seed=3).requires_grad_() for value in (change.down, change.up, change.shift)]
+    optimizer = torch.optim.LBFGS(start, lr=0.5, max_iter=300)
+
+    def step():
+        optimizer.zero_grad()
+        loss = of(*start)
+        loss.backward()
+        return loss
+
+    optimizer.step(step)
+    assert of(*start) >= best - 1e-9
+
+
+def test_the_two_factors_are_of_one_size_and_the_bias_fits_the_means():
+    features, anchors = pairs()
+    base = some_map(seed=5)
+    change = sums_of(features, anchors).solve_low_rank(base, base, 0.03, 2)
+    found = change.of(base)
+    torch.testing.assert_close(found(features).mean(0), anchors.mean(0))
+    centred = features - features.mean(0)
+    metric = centred.T @ centred / PAIRS
+    metric = metric + 0.03 * metric.diagonal().mean() * torch.eye(D_IN, dtype=torch.float64)
+    down = (change.down @ metric @ change.down.T).diagonal()
+    torch.testing.assert_close(down, change.up.square().sum(0))
+
+
+# --- the strength
+
+
+def test_the_strength_with_the_smallest_held_out_error_is_chosen():
+    features, anchors = pairs(10)
+    held_x, held_y = pairs(40, seed=50)
+    equations, prior = sums_of(features, anchors), some_map(seed=5)
+    ridge, errors = choose_ridge(equations, prior, held_x, held_y)
+    expected = {
+        one: float((by_least_squares(features, anchors, prior, one)(held_x) - held_y).square().mean()) for one in errors
+    }
+    assert errors == pytest.approx(expected)
+    assert ridge == min(expected, key=expected.get)
+    assert len({round(error, 6) for error in errors.values()}) == len(errors)
+
+
+def test_of_equal_errors_the_larger_strength_wins():
+    """Anchors that the prior gives exactly: every strength leaves it as it is."""
+    features, _ = pairs()
+    prior = LinearMap(torch.zeros(D_OUT, D_IN, dtype=torch.float64), torch.zeros(D_OUT, dtype=torch.float64))
+    anchors = torch.zeros(PAIRS, D_OUT, dtype=torch.float64)
+    ridge, errors = choose_ridge(sums_of(features, anchors), prior, features, anchors, [0.3, 0.01, 3.0, 0.1])
+    assert set(errors.values()) == {0.0}
+    assert ridge == 3.0
+
+
+@settings(max_examples=20)
+@given(st.permutations([1e-4, 1e-2, 1.0, 3.0]))
+def test_the_order_of_the_strengths_does_not_matter(ridges):
+    equations, prior = sums_of(*pairs(10)), some_map(seed=5)
+    held_out = pairs(40, seed=50)
+    assert choose_ridge(equations, prior, *held_out, ridges) == choose_ridge(
+        equations, prior, *held_out, sorted(ridges)
+    )
+
+
+# --- systems without a solution
+
+
+def test_a_tiny_system_says_how_many_pairs_it_needs():
+    features, anchors = pairs(1)
+    with pytest.raises(DataError, match="expected at least 2 pairs for the closed form, got 1"):
+        sums_of(features, anchors).solve(some_map(seed=5), 0.1)
+    with pytest.raises(DataError, match="expected at least 2 pairs for the closed form, got 0"):
+        NormalEquations(D_IN, D_OUT).solve_low_rank(some_map(seed=5), some_map(seed=5), 0.1, 1)
+
+
+def test_a_singular_system_says_how_many_pairs_it_needs():
+    features, anchors = pairs(5)
+    with pytest.raises(
+        DataError, match=r"5 pairs do not determine a map of 7 features at the ridge 0: expected more than 7 pairs, or"
+    ):
+        sums_of(features, anchors).solve(some_map(seed=5), 0.0)
+
+
+def test_equal_texts_determine_nothing():
+    features, anchors = pairs(1)
+    same = sums_of(features.repeat(6, 1), anchors.repeat(6, 1))
+    with pytest.raises(DataError, match="expected different texts for the closed form, got 6 of equal features"):
+        same.solve(some_map(seed=5), 0.1)
+
+
+def test_a_strength_is_not_chosen_without_pairs_to_choose_by():
+    features, anchors = pairs()
+    with pytest.raises(DataError, match="held_out: expected at least one pair to choose the ridge by, got none"):
+        choose_ridge(sums_of(features, anchors), some_map(seed=5), features[:0], anchors[:0])

@@ -1,0 +1,206 @@
+"""Warm-up, the moving average of weights, and when training ends: rates and numbers worked by hand."""
+
+import math
+
+import pytest
+import torch
+from helpers.interrupted import interrupted_after
+from helpers.small_training import CONFIGS, task
+from helpers.tiny import tiny_tower
+
+from pecl.adapters.adapter import attach
+from pecl.training.average import Average
+from pecl.training.schedule import Schedule
+from pecl.training.trainer import AlignmentTrainer
+
+BARE = Schedule(epochs=1, batch_size=4, eval_every=1)
+
+
+def cosine_at(step, total):
+    return (1 + math.cos(math.pi * step / total)) / 2
+
+
+def test_without_warm_up_the_rate_is_the_cosine():
+    assert [BARE.rate(step, 4) for step in range(4)] == pytest.approx([1, (1 + 0.5**0.5) / 2, 0.5, (1 - 0.5**0.5) / 2])
+
+
+def test_the_rate_rises_in_the_warm_up():
+    """Of 8 steps the first four have 1/4, 2/4, 3/4 and all of the cosine."""
+    schedule = Schedule(epochs=1, batch_size=4, eval_every=1, warmup=4)
+    shares = [0.25, 0.5, 0.75, 1, 1, 1, 1, 1]
+    expected = [share * cosine_at(step, 8) for step, share in enumerate(shares)]
+    assert [schedule.rate(step, 8) for step in range(8)] == pytest.approx(expected)
+    assert schedule.rate(0, 8) == 0.25
+
+
+@pytest.mark.parametrize(("epochs", "pairs", "steps"), [(1, 12, 3), (2, 13, 8), (0, 13, 0)])
+def test_steps_count_the_last_smaller_batch(epochs, pairs, steps):
+    assert Schedule(epochs=epochs, batch_size=4, eval_every=1).steps(pairs) == steps
+
+
+def test_the_optimizer_is_given_the_rate(monkeypatch):
+    tower = tiny_tower()
+    schedule = Schedule(epochs=2, batch_size=5, eval_every=6, dropout=False, warmup=3)  # 6 steps
+    run = trainer(tower, schedule, lambda: [0.5])
+    plain, given = run.optimizer.step, []
+    monkeypatch.setattr(run.optimizer, "step", lambda lrs: given.append(lrs.item()) or plain(lrs))
+    run.run()
+    shares = [1 / 3, 2 / 3, 1, 1, 1, 1]
+    assert given == pytest.approx([1e-2 * share * cosine_at(step, 6) for step, share in enumerate(shares)])
+
+
+def trainer(tower, schedule, validate, state_path=None):
+    adapter = attach(tower, CONFIGS)
+    return AlignmentTrainer(tower, adapter, [task(tower)], schedule, validate, state_path, "x")
+
+
+# --- the moving average
+
+
+def test_the_average_of_hand_worked_numbers():
+    parameter = torch.nn.Parameter(torch.tensor([1.0, 8.0]))
+    average = Average([parameter], 0.75)
+    for values, expected in (
+        ([5.0, 8.0], [2.0, 8.0]),  # .75 * 1 + .25 * 5
+        ([-2.0, 0.0], [1.0, 6.0]),  # .75 * 2 - .25 * 2 and .75 * 8
+        ([1.0, 2.0], [1.0, 5.0]),
+    ):
+        parameter.data.copy_(torch.tensor(values))
+        average.update()
+        assert average.values[0].tolist() == expected
+        assert parameter.tolist() == values  # training goes on from the weights themselves
+        with average.in_place():
+            assert parameter.tolist() == expected
+        assert parameter.tolist() == values
+    average.fill()
+    assert parameter.tolist() == [1.0, 5.0]
+
+
+def test_the_parameters_come_back_when_what_sees_the_average_fails():
+    parameter = torch.nn.Parameter(torch.tensor([1.0]))
+    average = Average([parameter], 0.5)
+    parameter.data.fill_(3.0)
+    with pytest.raises(RuntimeError, match="no"), average.in_place():
+        raise RuntimeError("no")
+    assert parameter.tolist() == [3.0]
+
+
+EMA = Schedule(epochs=4, batch_size=5, eval_every=4, dropout=True, ema=0.6)  # 12 steps
+
+
+def test_validation_and_the_end_see_the_average_and_steps_do_not(monkeypatch):
+    """Against a run without average, whose weights are averaged here, step by step."""
+    seen, plain_weights = [], []
+
+    def run_with(schedule, note_every_step):
+        tower = tiny_tower()
+        run = trainer(tower, schedule, lambda: [0.5])
+        weights = run.adapter.parameters()
+
+        def now():
+            return torch.cat([weight.detach().flatten() for weight in weights]).double()
+
+        run.validate = lambda: seen.append(now()) or [0.5]
+        plain = run.train_step
+        run.train_step = lambda: (plain(), note_every_step and plain_weights.append(now()))[0]
+        start = now()
+        run.run()
+        return start, now()
+
+    start, last = run_with(Schedule(epochs=4, batch_size=5, eval_every=4, dropout=True), note_every_step=True)
+    assert torch.equal(last, plain_weights[-1])
+    seen.clear()
+    _, end = run_with(EMA, note_every_step=False)
+    average, expected = start, []
+    for weights in plain_weights:
+        average = 0.6 * average + 0.4 * weights
+        expected.append(average)
+    for found, step in zip([*seen, end], [4, 8, 12, 12], strict=True):
+        torch.testing.assert_close(found, expected[step - 1], rtol=0, atol=1e-6)
+
+
+def test_an_average_that_was_interrupted_ends_with_the_same_bits(tmp_path):
+    def run_to_the_end(state_path):
+        tower = tiny_tower()
+        run = trainer(tower, EMA, lambda: [0.5], state_path)
+        weights = run.adapter.parameters()
+        run.validate = lambda: [weights[0].detach().abs().sum().item()]  # tells the average from the weights
+        (record,) = run.run()
+        return record, run.adapter.slot_state(0)
+
+    expected, end = run_to_the_end(tmp_path / "whole")
+    for steps in (3, 2, 5):
+        with interrupted_after(steps):
+            run_to_the_end(tmp_path / "state")
+    found, resumed_end = run_to_the_end(tmp_path / "state")
+    assert (found.losses, found.scores, found.best_step) == (expected.losses, expected.scores, expected.best_step)
+    for name, value in end.items():
+        assert torch.equal(resumed_end[name], value)
+        assert torch.equal(found.best[name], expected.best[name])
+
+
+# --- when training ends, and what is kept
+
+
+def scored(scores, **options):
+    """Train with given validation scores, one every other step of 12, and return what was kept."""
+    tower = tiny_tower()
+    schedule = Schedule(epochs=4, batch_size=5, eval_every=2, dropout=False, **options)
+    run = trainer(tower, schedule, None)
+    states, left = [], iter(scores)
+
+    def validate():
+        states.append(run.adapter.slot_state(0))
+        return [next(left)]
+
+    run.validate = validate
+    (record,) = run.run()
+    kept = [all(torch.equal(state[name], value) for name, value in record.best.items()) for state in states]
+    return run.step, record, kept.index(True)
+
+
+@pytest.mark.parametrize(
+    ("patience", "scores", "steps", "best"),
+    [
+        (2, [0.1, 0.5, 0.4, 0.3, 0.9, 0.9], 8, 4),  # two worse after the second
+        (2, [0.1, 0.5, 0.4, 0.5, 0.3, 0.4], 12, 8),  # a tie is as good: the later one counts
+        (1, [0.4, 0.3, 0.9, 0.9, 0.9, 0.9], 4, 2),
+        (3, [0.1, 0.5, 0.4, 0.3, 0.9, 0.2], 12, 10),
+        (None, [0.9, 0.5, 0.4, 0.3, 0.2, 0.1], 12, 2),
+    ],
+)
+def test_training_ends_when_patience_does(patience, scores, steps, best):
+    taken, record, place = scored(scores, patience=patience)
+    assert (taken, record.best_step, place) == (steps, best, best // 2 - 1)
+
+
+def test_all_slots_must_be_out_of_patience():
+    tower = tiny_tower()
+    adapter = attach(tower, CONFIGS, seeds=[1, 2])
+    scores = iter([[0.5, 0.1], [0.4, 0.2], [0.3, 0.1], [0.2, 0.0], [0.1, 0.0], [0.0, 0.0]])
+    schedule = Schedule(epochs=4, batch_size=5, eval_every=2, dropout=False, patience=2)
+    tasks = [task(tower, seed=seed) for seed in (1, 2)]
+    run = AlignmentTrainer(tower, adapter, tasks, schedule, lambda: next(scores))
+    run.run()
+    assert run.step == 8
+
+
+def test_the_last_weights_are_taken_whatever_the_scores_say():
+    taken, record, place = scored([0.9, 0.5, 0.4, 0.3, 0.2, 0.1], last=True)
+    assert (taken, record.best_step, record.best_score, place) == (12, 12, 0.1, 5)
+
+
+def test_notes_and_scores_before_the_first_step_are_kept_with_the_state(tmp_path):
+    schedule = Schedule(epochs=4, batch_size=5, eval_every=4, dropout=False)
+    first = trainer(tiny_tower(), schedule, lambda: [0.7], tmp_path / "state")
+    assert not first.is_saved
+    first.notes["solved"] = [[{"ridge": 0.1}]]
+    first.measure(0)
+    with interrupted_after(5):
+        first.run()
+    again = trainer(tiny_tower(), schedule, lambda: [0.2], tmp_path / "state")
+    assert again.is_saved
+    (record,) = again.run()
+    assert again.notes == {"solved": [[{"ridge": 0.1}]]}
+    assert record.scores == [(0, 0.7), (4, 0.7), (8, 0.2), (12, 0.2)]
+    assert record.best_step == 4
