@@ -616,8 +616,8 @@ TOWERS = [
     science(
         "the prefix of a tower is left out",
         f"{ENCODERS}/text.py",
-        "prefixed = [self.text_prefix + text for text in texts]",
-        "prefixed = list(texts)",
+        "return [self.text_prefix + text for text in texts]",
+        "return list(texts)",
         f"{TEXT}::test_embeddings_are_the_head_of_the_pooled_hidden_states",
     ),
     science(
@@ -672,8 +672,8 @@ TOWERS = [
     science(
         "texts that fit exactly are counted as cut",
         f"{ENCODERS}/text.py",
-        "sum(len(row) > self.max_length for row in whole)",
-        "sum(len(row) >= self.max_length for row in whole)",
+        "for i, length in lengths if length > self.max_length",
+        "for i, length in lengths if length >= self.max_length",
         f"{TEXT}::test_one_warning_counts_the_texts_that_were_cut",
     ),
     science(

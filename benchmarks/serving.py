@@ -1,0 +1,159 @@
+"""What batching of requests is worth: `python benchmarks/serving.py [--json]`, under two minutes.
+
+A server of the mini towers with adapters of 12 languages, in a process of its own, and clients that ask for a caption
+of `scenes` each time, in turns of all languages, over connections that stay open. Three questions:
+
+- throughput: 64 clients at once, against one that waits for each answer before it asks again;
+- waiting: how long a request takes, of 64 at once and alone;
+- equality: the largest difference between what a request gets among 63 others and what it gets alone.
+
+The adapters are random: neither time nor equality depends on what they have learnt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pecl.adapters.adapter import attach
+from pecl.adapters.formats.files import AdapterFile
+from pecl.adapters.spec import parse_adapter
+from pecl.data.scenes import load_scenes
+from pecl.encoders.loading.mini import load_mini_text
+from pecl.languages import LANGUAGES
+from pecl.serving.models import Models
+from pecl.serving.server import open_socket, serve
+from pecl.serving.service import Service
+
+CLIENTS = 64
+SPEC = "lora"
+CODES = [code for code in LANGUAGES if code != "en"] + ["nl"]  # 12; the last has German's captions
+
+
+def models() -> Models:
+    """Return the mini text tower with 12 adapters of random parameters."""
+    tower = load_mini_text()
+    adapter = attach(tower, parse_adapter(SPEC), seeds=range(len(CODES)))
+    generator = torch.Generator().manual_seed(0)
+    for parameter in adapter.parameters():
+        parameter.data += 0.02 * torch.randn(parameter.shape, generator=generator)
+    states = [adapter.slot_state(slot) for slot in range(len(CODES))]
+    adapter.remove()
+    found = Models("mini", tower)
+    for code, state in zip(CODES, states, strict=True):
+        file = AdapterFile(Path(code), code, parse_adapter(SPEC), state, tower.name, tower.fingerprint)
+        found.add(file)
+    return found
+
+
+def run_server() -> None:
+    """Serve until stopped; the first line of standard output is the port."""
+    with open_socket("127.0.0.1", 0) as listening:
+        service = Service(models())
+        sys.stdout.write(f"{listening.getsockname()[1]}\n")
+        sys.stdout.flush()
+        serve(service, listening, "127.0.0.1")
+
+
+def requests(number: int) -> list[bytes]:
+    """Return requests of one caption each, the languages in turn."""
+    captions = {code: load_scenes("de" if code == "nl" else code, size=100).target for code in CODES}
+    made = []
+    for i in range(number):
+        code = CODES[i % len(CODES)]
+        body = json.dumps({"model": f"mini:{code}", "input": captions[code][(i // len(CODES)) % 100]}).encode()
+        head = "POST /v1/embeddings HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        made.append(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+    return made
+
+
+async def talk(port: int, asked: list[bytes]) -> list[tuple[float, list[float]]]:
+    """Send requests one after the other over one connection; return seconds and embedding of each."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    answers = []
+    for request in asked:
+        start = time.perf_counter()
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(int(line.split(b":")[1]) for line in head.splitlines() if line.startswith(b"content-length"))
+        body = await reader.readexactly(length)
+        seconds = time.perf_counter() - start
+        if not head.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(body.decode())
+        answers.append((seconds, body))
+    writer.close()
+    return [(seconds, json.loads(body)["data"][0]["embedding"]) for seconds, body in answers]
+
+
+async def measure(port: int, each: int, rounds: int) -> dict[str, Any]:
+    """Time 64 clients with `each` requests and one client, in turn, and compare what both got."""
+    asked = requests(CLIENTS * each)
+    alone = asked[: 4 * CLIENTS]
+    together_seconds, alone_seconds = [], []
+    await talk(port, asked[:CLIENTS])  # warm
+    for _ in range(rounds):
+        start = time.perf_counter()
+        one = await talk(port, alone)
+        alone_seconds.append((time.perf_counter() - start) / len(alone))
+        start = time.perf_counter()
+        many = await asyncio.gather(*(talk(port, asked[i::CLIENTS]) for i in range(CLIENTS)))
+        together_seconds.append((time.perf_counter() - start) / len(asked))
+    of_client = [embedding for i in range(len(alone)) for _, embedding in [many[i % CLIENTS][i // CLIENTS]]]
+    difference = (torch.tensor(of_client) - torch.tensor([embedding for _, embedding in one])).abs().max().item()
+    waited = [seconds for answers in many for seconds, _ in answers]
+    return {
+        "clients": CLIENTS,
+        "languages": len(CODES),
+        "requests_per_second_together": 1 / min(together_seconds),
+        "requests_per_second_alone": 1 / min(alone_seconds),
+        "ratio": min(alone_seconds) / min(together_seconds),
+        "median_ms_together": 1000 * statistics.median(waited),
+        "median_ms_alone": 1000 * statistics.median(seconds for seconds, _ in one),
+        "largest_difference": difference,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="What batching of requests is worth.")
+    parser.add_argument("--requests", type=int, default=12, help="requests of each client")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds, of which the fastest counts")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--server", action="store_true", help=argparse.SUPPRESS)
+    parsed = parser.parse_args()
+    if parsed.server:
+        run_server()
+        return
+    server = subprocess.Popen([sys.executable, __file__, "--server"], stdout=subprocess.PIPE, text=True, env=os.environ)
+    try:
+        port = int(server.stdout.readline())
+        time.sleep(1)
+        figures = asyncio.run(measure(port, parsed.requests, parsed.rounds))
+    finally:
+        server.terminate()
+        server.wait(30)
+    if parsed.json:
+        print(json.dumps(figures, indent=2))
+        return
+    print(
+        f"{figures['clients']} clients in {figures['languages']} languages: "
+        f"{figures['requests_per_second_together']:.0f} requests a second, one alone "
+        f"{figures['requests_per_second_alone']:.0f}: {figures['ratio']:.1f} times as many\n"
+        f"a request takes {figures['median_ms_together']:.0f} ms among 64 clients, {figures['median_ms_alone']:.0f} ms "
+        f"alone (5 ms of it the window)\nlargest difference of an embedding: {figures['largest_difference']:.1e}"
+    )
+
+
+if __name__ == "__main__":
+    main()

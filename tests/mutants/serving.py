@@ -1,0 +1,82 @@
+"""Faults of the server: everyone gets their own embeddings, nothing is lost, and nothing is opened."""
+
+from mutants.table import Mutant
+
+_MODELS, _BATCHING = "pecl/serving/models.py", "pecl/serving/batching.py"
+_APP, _SERVER, _ADAPTERS = "pecl/serving/app.py", "pecl/serving/server.py", "pecl/serving/adapters.py"
+_EMBEDDINGS, _SEARCH, _PICTURES = "pecl/serving/embeddings.py", "pecl/serving/search.py", "pecl/serving/pictures.py"
+
+
+def _test(name: str) -> tuple[str, ...]:
+    return (f"tests/serving/test_{name}.py",)
+
+
+MUTANTS = [
+    Mutant(name, file, before, after, _test(test), science=True)
+    for name, file, before, after, test in (
+        ("every text goes through slot 0", _MODELS, "else bank.slot(name))", "else 0)", "models"),
+        (
+            "rows of a pass lie in another job's places",
+            _MODELS,
+            "rows.places.append((number, place))",
+            "rows.places.append((number, -1 - place))",
+            "models",
+        ),
+        ("served embeddings keep their lengths", _MODELS, "slots), dim=1)", "slots) + 0, dim=0)", "models"),
+        ("an unknown language is English", _MODELS, "if found is None and language", "if False and language", "models"),
+        ("texts that are too long are cut in silence", _MODELS, "{} if job.truncate", "{} if True", "models"),
+        (
+            "the language of an input is that of the request",
+            _EMBEDDINGS,
+            'language = item.get("language", language)',
+            "language = language",
+            "embeddings",
+        ),
+        (
+            "pictures take the places of texts",
+            _EMBEDDINGS,
+            "inputs.picture_places.append(place)",
+            "inputs.picture_places.append(len(inputs.picture_places))",
+            "embeddings",
+        ),
+        (
+            "the tower alone is searched with the adapter",
+            _SEARCH,
+            "if use_adapter else None",
+            "if True else None",
+            "search",
+        ),
+        ("what is to be left out is added", _SEARCH, '-row if name == "minus" else row', "row", "search"),
+    )
+] + [
+    Mutant(name, file, before, after, _test(test))
+    for name, file, before, after, test in (
+        ("the queue has no end", _BATCHING, "if self._size + len(job) > self._most_waiting:", "if False:", "batching"),
+        ("the queue never empties", _BATCHING, "        self._size -= size\n", "        self._size -= 0\n", "batching"),
+        ("each request is a pass", _BATCHING, "while self._queue and size", "while False and size", "batching"),
+        ("one failure fails a whole pass", _BATCHING, "if isinstance(answer, Exception):", "if False:", "batching"),
+        (
+            "a stop closes the door at once",
+            _SERVER,
+            "            await asyncio.sleep(_LINGER)",
+            "            pass",
+            "server",
+        ),
+        ("a stopping server keeps connections", _SERVER, "self.service.stopping = True", "pass", "server"),
+        ("any host is answered", _APP, "if name.lower() not in self.hosts:", "if False:", "bad_requests"),
+        (
+            "a file is loaded by its path",
+            _ADAPTERS,
+            "    if wanted not in found:",
+            "    if (folder / wanted).is_file():\n        return folder / wanted\n    if wanted not in found:",
+            "adapters",
+        ),
+        (
+            "a picture is decoded before it is measured",
+            _PICTURES,
+            "if image.width * image.height > limits.picture_pixels:",
+            "if False:",
+            "bad_requests",
+        ),
+    )
+]

@@ -1,0 +1,83 @@
+"""`pecl serve`: what the flags come to, and what is missing."""
+
+import builtins
+import shlex
+import socket
+
+import pytest
+from helpers.serving import write_adapters
+from helpers.small_experiment import tiny_towers
+
+import pecl.commands.serve
+import pecl.serving.server
+from pecl.cli import main
+from pecl.search.build import build_index
+from pecl.serving.limits import Limits
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """What would have been served, instead of serving it; the towers are tiny."""
+    found = []
+    monkeypatch.setattr(pecl.commands.serve, "load_towers", lambda *_: tiny_towers())
+    monkeypatch.setattr(pecl.serving.server, "serve", lambda *arguments: found.append(arguments))
+    return found
+
+
+def run(line):
+    return main(shlex.split(line))
+
+
+def test_flags_reach_the_service(served, tmp_path, photographs):
+    paths = write_adapters(tmp_path, ("de", "cs"))
+    build_index(photographs)
+    files = " ".join(map(str, paths))
+    more = "--max-texts 7 --max-picture-pixels 99 --window 0.5 --host localhost"
+    assert run(f"serve --adapter {files} --index {photographs} --adapters-dir {tmp_path} --port 0 {more}") == 0
+    ((service, listening, host),) = served
+    assert service.models.names == ["mini", "mini:de", "mini:cs"]
+    assert service.limits == Limits(texts=7, picture_pixels=99, window=0.5)
+    assert len(service.photographs) == 12
+    assert service.adapters_dir == tmp_path
+    assert service.image.name == "colours"
+    assert host == "localhost"
+    assert listening.fileno() == -1  # closed by now
+
+
+def test_ready_adapters_are_the_default(served, tmp_path, monkeypatch):
+    paths = write_adapters(tmp_path, ("de", "fr"))
+    ready = {"mini": dict(zip(("de", "fr"), paths, strict=True))}
+    monkeypatch.setattr(pecl.commands.serve, "ready_adapters", lambda profile: ready.get(profile, {}))
+    for flags in ("", f"--adapter {paths[1]}", "--text-model other", "--profile paper"):
+        assert run(f"serve --port 0 {flags}") == 0
+    names = [service.models.names[1:] for service, _, _ in served]
+    assert names == [["mini:de", "mini:fr"], ["mini:fr"], [], []]
+
+
+def test_adapters_of_other_specs_go_into_one_server(served, tmp_path):
+    (one,) = write_adapters(tmp_path, ("de",))
+    (other,) = write_adapters(tmp_path, ("cs",), "bottleneck")
+    assert run(f"serve --adapter {one} {other} --port 0") == 0
+    assert [row["adapter"] for row in served[0][0].models.describe()] == [None, "lora", "bottleneck"]
+
+
+def test_a_port_that_is_taken(served, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert run(f"serve --port {port}") == 2
+    assert f'cannot listen on "127.0.0.1" port {port}: Address already in use' in capsys.readouterr().err
+    assert served == []
+
+
+@pytest.mark.parametrize("package", ["starlette", "uvicorn", "prometheus_client"])
+def test_without_the_extra_it_says_what_to_install(package, monkeypatch, capsys):
+    plain = builtins.__import__
+
+    def without(name, *rest, **more):
+        if name.partition(".")[0] == package or name == "pecl.serving.server":
+            raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+        return plain(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    assert run("serve --port 0") == 2
+    assert f"pecl serve needs {package}: pip install 'pecl[serve]'" in capsys.readouterr().err
