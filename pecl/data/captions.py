@@ -131,7 +131,7 @@ class ParallelCaptions:
     Attributes:
         dataset: name of the data set, e.g. `multi30k-1k`.
         language: code of the target language.
-        english: n English captions.
+        english: n English captions; None for a set without, which most routes have no use for.
         target: n captions in the target language.
         english_to_target: n machine translations of `english` into the target language, or None.
         target_to_english: n machine translations of `target` into English, or None.
@@ -144,7 +144,7 @@ class ParallelCaptions:
 
     dataset: str
     language: str
-    english: tuple[str, ...]
+    english: tuple[str, ...] | None
     target: tuple[str, ...]
     english_to_target: tuple[str, ...] | None = None
     target_to_english: tuple[str, ...] | None = None
@@ -155,12 +155,12 @@ class ParallelCaptions:
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        n = len(self.english)
-        for name in ("target", "english_to_target", "target_to_english", "image_index", "part", "subset"):
+        n = len(self.target)
+        for name in ("english", "english_to_target", "target_to_english", "image_index", "part", "subset"):
             column = getattr(self, name)
             if column is not None and len(column) != n:
                 raise DataError(
-                    f"{self.dataset}/{self.language}: {name} has {len(column)} entries, expected {n} as in english"
+                    f"{self.dataset}/{self.language}: {name} has {len(column)} entries, expected {n} as in target"
                 )
         if self.images is not None and self.image_index is None:
             if len(self.images) != n:
@@ -180,12 +180,13 @@ class ParallelCaptions:
 
     def __repr__(self) -> str:
         columns = ("english_to_target", "target_to_english", "part", "subset")
-        held = [name for name in columns if getattr(self, name) is not None]
+        held = ["no English"] * (self.english is None)
+        held += [name for name in columns if getattr(self, name) is not None]
         images = "no images" if self.images is None else f"{len(self.images)} images"
         return f"ParallelCaptions({', '.join([self.dataset, self.language, f'{len(self)} pairs', images, *held])})"
 
     def __len__(self) -> int:
-        return len(self.english)
+        return len(self.target)
 
     def select(self, indices: Sequence[int]) -> ParallelCaptions:
         """Return the pairs at `indices`, in that order, with just the images that they need."""

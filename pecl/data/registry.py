@@ -22,6 +22,8 @@ from pecl.data.sets import multi30k
 from pecl.data.sets.flickr30k200 import read_flickr30k200
 from pecl.data.sets.multi30k_full import TEST_SPLITS, read_multi30k_full
 from pecl.data.sets.multi30k_task2 import TASK2_LANGUAGES, TASK2_SPLITS, read_multi30k_task2
+from pecl.data.sets.xflickrco import read_xflickrco, xflickrco_languages
+from pecl.data.sets.xm3600 import read_xm3600, xm3600_languages
 from pecl.data.sets.xtd10 import XTD10_LANGUAGES, read_xtd10
 from pecl.data.unreadable import leave_out_missing, leave_out_unreadable
 from pecl.errors import DataError, unknown
@@ -114,6 +116,22 @@ DATASETS: dict[str, DatasetInfo] = {
         lambda: XTD10_LANGUAGES,
         read_xtd10,
         folders=("xtd10",),
+    ),
+    "xm3600": DatasetInfo(
+        "Crossmodal-3600: 3,600 photographs with captions written anew in each of 36 languages; a test set",
+        "CC BY 4.0",
+        xm3600_languages,
+        read_xm3600,
+        folders=("xm3600",),
+        needs_images=True,
+    ),
+    "xflickrco": DatasetInfo(
+        "xFlickr&CO of IGLUE: 2,000 photographs with captions written anew in each of eight languages; a test set",
+        f"captions as their repository says; {_PHOTOGRAPHS}, and COCO's",
+        xflickrco_languages,
+        read_xflickrco,
+        folders=("xflickrco",),
+        needs_images=True,
     ),
     "flickr30k200": DatasetInfo(
         "English captions of Flickr30k and their NLLB translations, for training on text alone",

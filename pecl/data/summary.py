@@ -30,11 +30,11 @@ class Summary:
     duplicates: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, captions: ParallelCaptions) -> None:
-        """Count the captions of a language, and at first those in English."""
+        """Count the captions of a language, and at first those in English where there are any."""
         self.rows = len(captions)
         self.parts = {part: captions.part.count(part) for part in PARTS} if captions.part else None
         for language, texts in (("en", captions.english), (captions.language, captions.target)):
-            if language not in self.languages:
+            if texts is not None and language not in self.languages:
                 self.languages.append(language)
                 for rows in _galleries(captions):
                     owners = captions.image_index and [captions.image_index[row] for row in rows]

@@ -47,7 +47,19 @@ def load_captions(
             f"{config.dataset} has no images here: put them where data/README.md says, or retrieve among English "
             "captions with --gallery english (and train with --image-weight 0)"
         )
+    if data.english is None and ("english" in columns or config.gallery == "english"):
+        raise DataError(_english_is_missing(config))
     return data
+
+
+def _english_is_missing(config: ExperimentConfig) -> str:
+    """Return the sentence for a run that needs English captions on data without."""
+    what = "--gallery english" if config.gallery == "english" else f"route {config.route}"
+    way_on = "leave it out" if config.gallery == "english" else "choose --route baseline1"
+    return (
+        f"{config.dataset} has no English captions (column 'en'), which {what} needs: {way_on}; or make them with "
+        f"`pecl data translate {config.dataset} --source {config.language} --target en`, and rename the new column en"
+    )
 
 
 def load_training_inputs(

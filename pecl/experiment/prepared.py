@@ -133,7 +133,7 @@ class Prepared:
         """How many items of the test `gallery`, and of the `queries` of it, repeat an earlier one; none without any."""
         shown, queries = self.gallery_items("test"), getattr(self.data, self.query("test"))
         if self.config.gallery == "english":
-            contents = [self.data.english[i] for i in shown]
+            contents = [require(self.data.english, "english")[i] for i in shown]
         else:
             images = require(self.data.images, "images")
             contents = [images.fingerprint(i) for i in shown]

@@ -10,7 +10,7 @@ from typing import Any
 from pecl.config import ExperimentConfig
 from pecl.data.captions import ParallelCaptions
 from pecl.data.own.sources import Pair, normal_form, parse_sources, read_source, shuffled, weighted
-from pecl.errors import DataError
+from pecl.errors import DataError, require
 
 logger = logging.getLogger(__name__)
 
@@ -67,12 +67,13 @@ def without_overlap(text: ParallelCaptions, test: ParallelCaptions, overlap: str
     """
     columns = (test.english, test.target, test.english_to_target, test.target_to_english)
     tested = {normal_form(caption) for column in columns if column is not None for caption in column} - {""}
-    sides = zip(text.target, text.english, strict=True)
+    english = require(text.english, "english")
+    sides = zip(text.target, english, strict=True)
     found = [i for i, pair in enumerate(sides) if any(normal_form(side) in tested for side in pair)]
     if found and overlap == "refuse":
         raise DataError(
             f"text: {len(found)} of {len(text)} pairs are in the test part, first pair {found[0] + 1} "
-            f"({text.english[found[0]]!r}): drop them with --overlap drop, or allow them with --overlap allow"
+            f"({english[found[0]]!r}): drop them with --overlap drop, or allow them with --overlap allow"
         )
     if not found or overlap == "allow":
         return _recorded(text, overlap={"pairs": len(found), "dropped": 0})
@@ -94,13 +95,14 @@ def hold_out(text: ParallelCaptions, held_out: int | None, train_size: int | Non
     """
     order = shuffled(len(text))
     count = held_out if held_out is not None else min(MOST_HELD_OUT, len(text) // 10)
+    english = require(text.english, "english")
     first: dict[str, int] = {}  # English caption -> the first pair of that order that has it
     for i in order:
-        first.setdefault(text.english[i], i)
+        first.setdefault(english[i], i)
     captions = list(first)[:count]
     kept = [first[caption] for caption in captions]
     held = set(captions)
-    training = [i for i in order if text.english[i] not in held]
+    training = [i for i in order if english[i] not in held]
     if train_size is not None:
         training = training[:train_size]
     if count < 1 or not training:

@@ -86,7 +86,7 @@ def test_files_of_different_lengths_are_both_named(tmp_path):
         read_parallel(paths)
 
 
-@pytest.mark.parametrize("column", ["target", "english_to_target", "target_to_english", "image_index"])
+@pytest.mark.parametrize("column", ["english", "english_to_target", "target_to_english", "image_index"])
 def test_columns_must_be_of_one_length(column):
     fields = {"english": LINES, "target": LINES, column: (0, 1) if column == "image_index" else LINES[:2]}
     with pytest.raises(DataError, match=f"t/de: {column} has 2 entries, expected 3"):

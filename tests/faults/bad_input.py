@@ -25,7 +25,15 @@ VALUES = [
     ("--dataset table.txt", r"table.txt: unknown kind of table '.txt'"),
     ("--dataset no-rows.csv", "no-rows.csv, the table has no rows"),
     ("--dataset no-header.csv", "no-header.csv, "),
-    ("--dataset no-english.csv", "no-english.csv has no column 'en': it has image, english, de"),
+    ("--dataset other-names.csv", "other-names.csv has no column 'de': it has image, english, german"),
+    (
+        "--dataset no-english.csv --gallery english",
+        "has no English captions .*, which --gallery english needs: l",
+    ),
+    (
+        "--dataset pictures",
+        "pictures must hold one table .*found none; photographs without captions are for `pecl",
+    ),
     ("--dataset no-german.csv", "no-german.csv has no column 'de': it has image, en, fr"),
     ("--dataset twice.csv", "twice.csv.*'en': column appears twice|has no column 'de'"),
     ("--dataset empty-field.csv", "empty-field.csv, line 10, field 'en': empty; every row must fill it"),
@@ -87,6 +95,10 @@ VALUES = [
 TRAIN = [
     ("--seed", "argument --seed.*: expected one argument"),
     ("--dataset broken-image.csv --shots 2", "broken.png"),
+    (
+        "--dataset no-english.csv --shots 2",
+        "route method1 needs: choose --route baseline1; or make them with",
+    ),
     ("--dataset train-only.csv --shots 2", "has no caption in its (val|test) part"),
     ("--dataset no-val.csv --shots 2", "has no caption in its val part"),
     ("--weights sound.safetensors", "weights: expected none, since training starts from the plain"),
@@ -451,7 +463,7 @@ PECL = [
 
 # `data check` prints what is wrong with a table on standard output, and nothing on standard error
 CHECKED = [
-    *("no-rows.csv", "no-header.csv", "no-english.csv", "twice.csv", "empty-field.csv", "short-row.csv", "quote.csv"),
+    *("no-rows.csv", "no-header.csv", "other-names.csv", "twice.csv", "empty-field.csv", "short-row.csv", "quote.csv"),
     *("missing-image.csv", "broken-image.csv", "wrong-part.csv", "half.jsonl", "not.jsonl", "list.jsonl"),
     *("number.jsonl", "latin1.csv"),
 ]

@@ -1,6 +1,7 @@
 """Tiny copies of the data sets' layouts, in invented sentences, and the way to the real ones."""
 
 import gzip
+import json
 import os
 from pathlib import Path
 
@@ -108,3 +109,27 @@ def loader(name):
         return load_dataset(name, language, data_dir=data_dir, split=split, need=need, **options)
 
     return load
+
+
+def make_xm3600(root, n=4, languages=("cs", "de", "en", "ja", "quz")):
+    """A line a photograph with two captions in each language, three in Czech, and the photographs."""
+    lines = []
+    for i in range(n):
+        texts = {code: [sentence(code, i, f"caption-{k}") for k in range(2 + (code == "cs"))] for code in languages}
+        captions = {code: {"caption": own, "caption/tokenized": own} for code, own in texts.items()}
+        lines.append(json.dumps({**captions, "image/key": f"{i:016x}", "image/locale": "quz"}, ensure_ascii=False))
+        write_image(root / "xm3600" / "images" / f"{i:016x}.jpg", colour=(i, 2 * i, 3 * i))
+    write_lines(root / "xm3600" / "captions.jsonl", lines)
+    return root
+
+
+def make_xflickrco(root, n=4, languages=("de", "en", "ja", "id")):
+    """A line a photograph, of Flickr30k and of COCO by turns, and the photographs."""
+    names = [f"{1000 + i}.jpg" if i % 2 else f"COCO_val2014_{i:012}.jpg" for i in range(n)]
+    for code in languages:
+        rows = [{"sentences": [sentence(code, i)], "id": i, "img_path": name} for i, name in enumerate(names)]
+        lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+        write_lines(root / "xflickrco" / "annotations" / code / "test.jsonl", lines)
+    for i, name in enumerate(names):
+        write_image(root / "xflickrco" / "images" / name, colour=(i, 2 * i, 3 * i))
+    return root

@@ -38,7 +38,8 @@ def _write_tables(folder: Path) -> None:
     tables = {
         "no-rows.csv": _table(plain, []),
         "no-header.csv": "",
-        "no-english.csv": _table("image,english,de", ROWS),
+        "no-english.csv": _table("image,de", [(image, de) for image, _, de in ROWS]),
+        "other-names.csv": _table("image,english,german", ROWS),
         "no-german.csv": _table("image,en,fr", ROWS),
         "twice.csv": _table("image,en,en", ROWS),
         "empty-field.csv": _table(plain, [*ROWS, ("0.png", "", "ein Haus")]),

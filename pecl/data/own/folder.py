@@ -1,9 +1,9 @@
 """Data of the user's: a table of image paths and captions (for rows in memory, see `in_memory`).
 
-A table is CSV, TSV, JSONL or parquet, or a folder that holds one as `captions.csv` (`.tsv`, ...). Columns: `en` and one
-for each target language by its code; `image`, a path relative to the table, unless the set is text alone; where a
-route needs machine translations, `en_to_de` and `de_to_en`; and `part` (train, val or test), where the set has parts
-of its own.
+A table is CSV, TSV, JSONL or parquet, or a folder that holds one as `captions.csv` (`.tsv`, ...). Columns: one for each
+target language by its code; `en`, English captions, for the routes that need them; `image`, a path relative to the
+table, unless the set is text alone; where a route needs machine translations, `en_to_de` and `de_to_en`; and `part`
+(train, val or test), where the set has parts of its own.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pecl.data.captions import PARTS, ImageFiles, ParallelCaptions
+from pecl.data.own.photographs import find_photographs
 from pecl.data.own.tables import SUFFIXES, Problem, Table, read_table
 from pecl.data.reading import attach_images, describe_file
 from pecl.data.released import check_directions
@@ -23,6 +24,8 @@ from pecl.languages import CODE, find_code
 from pecl.options import is_text
 
 _COLUMN = re.compile(rf"image|part|{CODE}|en_to_{CODE}|{CODE}_to_en", re.IGNORECASE)
+
+_BARE = "; photographs without captions are for `pecl index` and `pecl search`"
 
 
 def find_table(path: str | Path) -> Path:
@@ -37,7 +40,8 @@ def find_table(path: str | Path) -> Path:
     tables = [path / f"captions{suffix}" for suffix in SUFFIXES if (path / f"captions{suffix}").is_file()]
     if len(tables) != 1:
         found = ", ".join(table.name for table in tables) or "none"
-        raise DataError(f"{path} must hold one table captions{{{','.join(SUFFIXES)}}}, found {found}")
+        bare = "" if tables or not find_photographs(path).photographs else _BARE
+        raise DataError(f"{path} must hold one table captions{{{','.join(SUFFIXES)}}}, found {found}{bare}")
     return tables[0]
 
 
@@ -74,7 +78,9 @@ def read_folder(request: DataRequest) -> ParallelCaptions:
     _refuse_problems(path, table, set())  # broken lines first: they can hide the columns
     spelt = find_code(language, table.columns)
     translation_columns = translation_names(spelt, need)
-    columns = {"english": "en", "target": spelt, **translation_columns}
+    columns = {"target": spelt, **translation_columns}
+    if "en" in table.columns:
+        columns["english"] = "en"
     for column in columns.values():
         if column not in table.columns:
             hint = suggest(column, table.columns)
@@ -86,7 +92,7 @@ def read_folder(request: DataRequest) -> ParallelCaptions:
     captions = ParallelCaptions(
         path.parent.name if path.stem == "captions" else path.stem,
         language,
-        texts["english"],
+        texts.get("english"),
         texts["target"],
         texts.get("english_to_target"),
         texts.get("target_to_english"),
@@ -123,8 +129,9 @@ def _table_problems(table: Table) -> list[Problem]:
             problems.append(Problem(1, column, f"unknown column: {expected}; rename or remove it"))
     for column in sorted({c for c in table.columns if table.columns.count(c) > 1}):
         problems.append(Problem(1, column, "column appears twice"))
-    if "en" not in table.columns:
-        problems.append(Problem(1, "en", f"column is missing: the table has {', '.join(table.columns) or 'no header'}"))
+    if not any(re.fullmatch(CODE, column, re.IGNORECASE) for column in table.columns):
+        there = ", ".join(table.columns) or "no header"
+        problems.append(Problem(1, None, f"there is no column of captions, such as en or de: the table has {there}"))
     if not table.rows:
         problems.append(Problem(None, None, "the table has no rows"))
     for number, row in table.rows:

@@ -74,7 +74,7 @@ def from_dataset(
     language: str,
     *,
     image_column: str | None = "image",
-    english_column: str = "en",
+    english_column: str | None = "en",
     target_column: str | None = None,
     part_column: str | None = None,
     need: Iterable[str] = (),
@@ -86,7 +86,7 @@ def from_dataset(
         dataset: any sequence of mappings, e.g. a `datasets.Dataset`.
         language: code of the target language, spelt as in the columns or as pecl spells it (`ja`, `jp`).
         image_column: column of Pillow images or paths; None for text alone.
-        english_column: column of English captions.
+        english_column: column of English captions; None for a set without.
         target_column: column of captions in the target language; by default named like `language`.
         part_column: column that says train, val or test; None where a few-shot split decides.
         need: machine translations to read from columns named as in `folder`: `en_to_de`, `de_to_en`.
@@ -96,18 +96,19 @@ def from_dataset(
         DataError: a column is missing, holds something other than texts, or one more than another in some row.
     """
     spelt = find_code(language, _column_names(dataset))
-    target = english_column if language == "en" else target_column or spelt
-    translations = {d: english_column if c == "en" else c for d, c in translation_names(spelt, need).items()}
+    target = english_column if language == "en" and english_column else target_column or spelt
+    names = translation_names(spelt, need)
+    translations = {d: english_column if c == "en" and english_column else c for d, c in names.items()}
+    columns = {"target": target, **translations} | ({} if english_column is None else {"english": english_column})
     texts = {
         column: [_as_texts(value, column, row) for row, value in enumerate(_column(dataset, column))]
-        for column in dict.fromkeys((english_column, target, *translations.values()))
+        for column in dict.fromkeys(columns.values())
     }
     for column, values in texts.items():
-        for row, (value, english) in enumerate(zip(values, texts[english_column], strict=True)):
-            if len(value) != len(english):
-                raise DataError(f"row {row}: {len(value)} texts in {column!r} but {len(english)} in {english_column!r}")
-    columns = {"english": english_column, "target": target, **translations}
-    image_index = tuple(row for row, captions in enumerate(texts[english_column]) for _ in captions)
+        for row, (value, first) in enumerate(zip(values, texts[target], strict=True)):
+            if len(value) != len(first):
+                raise DataError(f"row {row}: {len(value)} texts in {column!r} but {len(first)} in {target!r}")
+    image_index = tuple(row for row, captions in enumerate(texts[target]) for _ in captions)
     if image_column is not None:
         _require_column(dataset, image_column)
     part = None if part_column is None else list(_column(dataset, part_column))
@@ -115,7 +116,7 @@ def from_dataset(
     return ParallelCaptions(
         name,
         language,
-        captions["english"],
+        captions.get("english"),
         captions["target"],
         captions.get("english_to_target"),
         captions.get("target_to_english"),

@@ -15,7 +15,7 @@ from typing import Any
 
 from pecl.data.captions import ParallelCaptions, read_lines, resolve_captions_file
 from pecl.data.own.tables import SUFFIXES, read_table
-from pecl.errors import ConfigError, DataError, suggest
+from pecl.errors import ConfigError, DataError, require, suggest
 from pecl.files import sha256_file
 from pecl.languages import find_code
 
@@ -73,7 +73,9 @@ def read_source(
     """
     if source.name in named:
         captions = named[source.name]()
-        return list(zip(captions.target, captions.english, strict=True)), {"provenance": captions.provenance}
+        return list(zip(captions.target, require(captions.english, "english"), strict=True)), {
+            "provenance": captions.provenance
+        }
     if "=" in source.name:
         return _read_aligned(source.name)
     path = Path(source.name)

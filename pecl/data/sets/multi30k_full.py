@@ -6,6 +6,7 @@ from pecl.data.captions import ParallelCaptions
 from pecl.data.reading import attach_images, coco_subset
 from pecl.data.request import DataRequest
 from pecl.data.sets.multi30k import IMAGES_FOLDER, SPLIT_LANGUAGES, read_split
+from pecl.errors import require
 
 TEST_SPLITS = tuple(split for split in SPLIT_LANGUAGES if split.startswith("test"))
 
@@ -25,7 +26,7 @@ def read_multi30k_full(request: DataRequest) -> ParallelCaptions:
     captions = ParallelCaptions(
         "multi30k-full",
         request.language,
-        tuple(caption for captions in parts for caption in captions.english),
+        tuple(caption for captions in parts for caption in require(captions.english, "english")),
         tuple(caption for captions in parts for caption in captions.target),
         _joined([captions.english_to_target for captions in parts]),
         _joined([captions.target_to_english for captions in parts]),

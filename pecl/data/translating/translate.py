@@ -70,7 +70,7 @@ def dataset_job(
     captions = load_dataset(name, language, data_dir=data_dir, split=split, text_only=True)
     split = captions.provenance.get("split")
     return TranslationJob(
-        captions.english if source == "en" else captions.target,
+        require(captions.english, "english") if source == "en" else captions.target,
         released_file(find_data_dir(name, data_dir), name, direction, language, split),
         _render_lines,
         {"dataset": name, "split": split},

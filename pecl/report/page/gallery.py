@@ -91,7 +91,7 @@ def _group(run: GalleryRun, limit: int, pictures: Pictures) -> dict[str, Any]:
         "look": run.route if run.route in ROUTES else ON_TEXT,
         "captions": len(before),
         "counts": count_changes(before, after),
-        "texts": {item: data.english[item] for item in items} if texts else None,
+        "texts": {item: require(data.english, "english")[item] for item in items} if texts else None,
         "cards": [_card(run, place, shown) for place in places],
     }
 
@@ -101,7 +101,7 @@ def _card(run: GalleryRun, place: int, shown: dict[int, int]) -> dict[str, Any]:
     query = run.result.data.query["test"]
     card = {
         "caption": run.data.target[caption],
-        "english": run.data.english[caption],
+        "english": run.data.english[caption] if run.data.english else "",
         "wanted": shown[run.item(caption)],
         "before": [shown[item] for item in found["zero_shot"][place]],
         "after": [shown[item] for item in found[BEST][place]],

@@ -68,7 +68,7 @@ def group_of(result: Result) -> Group:
     return Group(
         dataset=data.dataset,
         dataset_split=config.split,
-        captions=require(data.sha256["english"], "sha256 of english")[:8],
+        captions=require(data.sha256["english"] or data.sha256["target"], "sha256 of captions")[:8],
         gallery_kind=data.gallery.kind,
         gallery_size=data.gallery.size,
         split_seed=config.split_seed if result.kind == "train" else None,

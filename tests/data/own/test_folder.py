@@ -154,8 +154,8 @@ def test_problems_of_jsonl(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "line 1, field 'en': column is missing: the table has no header"),
-        (b"image,de\na.png,eins\n", "line 1, field 'en': column is missing: the table has image, de"),
+        (b"", "line 1: there is no column of captions, such as en or de: the table has no header"),
+        (b"image,part\na.png,train\n", "line 1: there is no column of captions, such as en or de: the table has image"),
         (b"en,de,en\na,b,c\n", "line 1, field 'en': column appears twice"),
         (b"en,de\n", "the table has no rows"),
         (

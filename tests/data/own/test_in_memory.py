@@ -51,7 +51,7 @@ def test_several_captions_an_image():
     assert captions.image_index == (0, 0, 1, 1, 1)
     assert captions.target == ("de 00", "de 01", "de 10", "de 11", "de 12")
     rows[1]["german"].pop()
-    with pytest.raises(DataError, match="row 1: 2 texts in 'german' but 3 in 'caption'"):
+    with pytest.raises(DataError, match="row 1: 3 texts in 'caption' but 2 in 'german'"):
         from_dataset(rows, "de", **names)
 
 

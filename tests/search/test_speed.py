@@ -1,0 +1,56 @@
+"""What search promises of time, on two cores."""
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from helpers.small_index import paint
+
+from pecl.search.build import build_index
+from pecl.search.catalogue import Entry, Head, write_entries
+from pecl.search.engines import Renewal
+from pecl.search.store import STORE
+
+PHOTOGRAPHS = 7235
+
+
+@pytest.mark.slow
+def test_a_query_in_a_hundred_thousand_takes_less_than_20_milliseconds(tmp_path):
+    count, width = 100_000, 256
+    generator = np.random.default_rng(0)
+    matrix = generator.standard_normal((count, width), np.float32)
+    matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
+    entries = [Entry(f"{i:06}.jpg", 1, 1, f"{i:064x}") for i in range(count)]
+    head = Head("..", "mini", {}, width, count, generation="0" * 16)
+    STORE.write(tmp_path, None, head, Renewal(entries, [-1] * count, dict(enumerate(matrix))))
+    head.sha256["photographs"] = write_entries(tmp_path, head.generation, entries)
+    store = STORE.open(tmp_path, head)
+    query = matrix[[777]]
+    torch.set_num_threads(2)
+    assert store.nearest(query, 10)[0][0].name == "000777.jpg"  # reads the matrix from the disk
+    seconds = []
+    for _ in range(20):
+        start = time.perf_counter()
+        store.nearest(query, 10)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.020, sorted(seconds)
+
+
+@pytest.mark.slow
+def test_a_second_run_with_nothing_new_takes_less_than_3_seconds(tmp_path, towers):
+    template = paint(tmp_path / "template.png", 1).read_bytes()
+    folder = tmp_path / "photographs"
+    for i in range(PHOTOGRAPHS):
+        path = folder / f"{i % 50}" / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(template)
+    build_index(folder)
+    start = time.perf_counter()
+    command = [sys.executable, "-m", "pecl", "index", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    seconds = time.perf_counter() - start
+    assert f"{PHOTOGRAPHS} photographs (0 new, 0 changed, 0 removed)" in done.stdout
+    assert seconds < 3
