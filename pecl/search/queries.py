@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ENGLISH = "en"
-_READY = Path(__file__).parent.parent / "adapters" / "ready"
 
 
 class QueryEncoder:
@@ -48,12 +47,13 @@ class QueryEncoder:
     def __init__(self, profile: str, adapters: Iterable[str | Path] = (), device: str = "cpu") -> None:
         from pecl.adapters.bank import AdapterBank
         from pecl.adapters.merge import second_tower
+        from pecl.adapters.ready import ready_adapters
         from pecl.encoders.towers import load_text_encoder
 
         self.profile = profile
         self.device = device
         tower = load_text_encoder(profile, device=device)
-        files = list(adapters) or ready_files(profile)
+        files = list(adapters) or list(ready_adapters(profile).values())
         self.plain: MultilingualTextEncoder = second_tower(tower) if files else tower
         self.bank: AdapterBank | None = AdapterBank.from_files(tower, files) if files else None
 
@@ -114,8 +114,3 @@ class QueryEncoder:
             DataError: a picture cannot be read.
         """
         return self.image_tower.encode_image(pictures, normalize=True)
-
-
-def ready_files(profile: str) -> list[Path]:
-    """Return the adapter files that come with pecl for a profile, one a language; none where there are none."""
-    return sorted((_READY / profile).glob("*.safetensors"))

@@ -15,6 +15,7 @@ from helpers.playground import write_playground
 from helpers.project import ROOT
 from helpers.small_experiment import tiny_towers
 
+import pecl.adapters.ready
 import pecl.bulk.job
 import pecl.commands.adapters
 import pecl.commands.export
@@ -63,6 +64,7 @@ def playground(tmp_path_factory):
             pecl.bulk.job,
         ):
             patch.setattr(module, "load_towers", tiny_for_mini)
+        patch.setattr(pecl.adapters.ready, "ready_adapters", lambda *_: {})  # which are for the profile's tower
         plain = {name: getattr(pecl.encoders.towers, name) for name in ("load_text_encoder", "load_image_encoder")}
         for name, load in plain.items():
             patch.setattr(pecl.encoders.towers, name, tiny_or(load, name.split("_")[1]))

@@ -4,6 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
+import pecl.adapters.ready
 import pecl.encoders.towers
 from helpers.small_experiment import tiny_towers
 from helpers.tiny import tiny_tower
@@ -49,6 +50,7 @@ def towers(monkeypatch, tmp_path):
     load, counted = counted_towers()
     monkeypatch.setattr(pecl.encoders.towers, "load_image_encoder", load)
     monkeypatch.setattr(pecl.encoders.towers, "load_text_encoder", lambda *_, **__: tiny_tower())
+    monkeypatch.setattr(pecl.adapters.ready, "ready_adapters", lambda *_: {})  # which are for the profile's tower
     monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path / "cache"))
     return counted
 
