@@ -26,6 +26,5 @@ def main(table: str, language: str, **values: Any) -> pecl.Result:
 if __name__ == "__main__":
     result = main(*sys.argv[1:3])
     print(result)
-    print(
-        f"R@1 {result.recall(stage='zero_shot'):.3f} before, {result.recall():.3f} after; adapter: {result.adapter_path}"
-    )
+    before, after = result.recall(stage="zero_shot"), result.recall()
+    print(f"R@1 {before:.3f} before, {after:.3f} after; adapter: {result.adapter_path}")

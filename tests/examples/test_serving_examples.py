@@ -20,12 +20,12 @@ def test_an_own_table_is_trained_on(example, small):
 def test_a_bank_gives_each_text_the_adapter_of_its_language(example, tmp_path, monkeypatch):
     monkeypatch.setattr(pecl, "load_text_encoder", lambda name: tiny_tower().eval(), raising=False)
     paths = []
-    for seed, language in enumerate(("de", "cs"), 1):
-        torch.manual_seed(seed)
+    for factor, language in enumerate(("de", "cs"), 1):
         tower = tiny_tower().eval()
         adapter = filled(tower, "lora:r=2")
         path = tmp_path / f"{language}.safetensors"
-        paths.append(str(save_adapter(path, adapter.slot_state(0), adapter.configs, language, tower)))
+        state = {name: factor * value for name, value in adapter.slot_state(0).items()}
+        paths.append(str(save_adapter(path, state, adapter.configs, language, tower)))
     found = example("bank").main(paths, ["ein Hund", "ein Hund"], ["de", "cs"])
     assert not torch.allclose(found[0], found[1], atol=1e-4)
     assert torch.allclose(found.norm(dim=1), torch.ones(2), atol=1e-5)
