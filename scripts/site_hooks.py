@@ -1,0 +1,72 @@
+"""Hooks of mkdocs: pages that are made from the code, and files of the project that the site shows where they lie.
+
+`<!-- command line -->` becomes the help of every command, from the parsers; `<!-- api -->` the public names.
+"""
+
+import argparse
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = {"data.md": "data/README.md", "contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md"}
+# How the project's documents name each other, and how the site does
+LINKS = {
+    "](docs/": "](",
+    "](../img/": "](img/",
+    "](../data/README.md": "](data.md",
+    "](data/README.md": "](data.md",
+    "](../CONTRIBUTING.md": "](contributing.md",
+    "](../CHANGELOG.md": "](changelog.md",
+    "](../README.md": "](index.md",
+}
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the pages and pictures that lie outside of docs/."""
+    for name, source in PAGES.items():
+        files.append(File.generated(config, name, abs_src_path=str(ROOT / source)))
+    for path in sorted((ROOT / "img").rglob("*")):
+        if path.suffix in (".png", ".svg"):
+            files.append(File.generated(config, path.relative_to(ROOT).as_posix(), abs_src_path=str(path)))
+    return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Write what is made from the code, and the site's links."""
+    for name, link in LINKS.items():
+        markdown = markdown.replace(name, link)
+    if "<!-- command line -->" in markdown:
+        markdown = markdown.replace("<!-- command line -->", command_line())
+    if "<!-- api -->" in markdown:
+        markdown = markdown.replace("<!-- api -->", api())
+    return markdown
+
+
+def command_line() -> str:
+    """Return the help of each command and action as Markdown."""
+    from pecl.cli import build_parser
+
+    os.environ["COLUMNS"] = "100"
+    parts = [
+        f"## {parser.prog}\n\n```text\n{parser.format_help().rstrip()}\n```" for parser in _parsers(build_parser())
+    ]
+    return "\n\n".join(parts)
+
+
+def _parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                yield from _parsers(inner)
+
+
+def api() -> str:
+    """Return a directive of mkdocstrings for each public name, in alphabetical order."""
+    import pecl
+
+    return "\n\n".join(f"::: {module}.{name}" for name, module in sorted(pecl._PUBLIC.items()))

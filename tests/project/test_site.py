@@ -1,0 +1,151 @@
+"""The site: it builds strictly, has every page, asks no other server for anything, and its commands are right."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+import yaml
+from helpers.project import ROOT
+
+from pecl.cli import build_parser
+from pecl.commands import COMMANDS
+from pecl.commands.evaluate import language_configs
+from pecl.commands.grid import grid_configs
+
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "data" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+MARKED = re.compile(r"<!-- needs [^>]*-->\n```bash\n.*?```", re.DOTALL)  # a GPU, the Hub, another environment
+SCRIPTS = re.compile(r"(?:PECL_\w+=\S+ )*(?:bash (scripts/\S+\.sh)|python ((?:benchmarks|examples|tests)/\S+\.py))")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(folder)]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")  # strict: a warning is an error
+    return folder
+
+
+def test_every_page_of_docs_is_in_the_site(site):
+    named = re.findall(r": (\w+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.MULTILINE)
+    assert {path.name for path in (ROOT / "docs").glob("*.md")} <= set(named)
+    assert all((site / f"{name[:-3]}.html").exists() for name in named)
+
+
+def test_no_page_loads_anything_from_elsewhere(site):
+    loads = re.compile(
+        r"<(?:script|img|iframe|source)[^>]+src=\"(?:https?:)?//[^\"]*|<link[^>]+href=\"(?:https?:)?//[^\"]*"
+    )
+    found = {path.name: loads.findall(path.read_text("utf-8")) for path in site.rglob("*.html")}
+    assert {name: links for name, links in found.items() if links} == {}
+    styles = [path for path in site.rglob("*.css") if re.search(r"url\(['\"]?https?:|@import", path.read_text("utf-8"))]
+    assert styles == []
+
+
+def test_the_page_of_the_command_line_has_every_command_and_flag(site):
+    page = (site / "cli.html").read_text("utf-8")
+    for name in COMMANDS:
+        assert f'id="pecl-{name}"' in page
+    assert "--alignment-weight" in page
+
+
+def test_the_page_of_the_api_has_every_public_name(site):
+    import pecl
+
+    page = (site / "api.html").read_text("utf-8")
+    missing = [name for name in pecl.__all__ if not re.search(rf'id="pecl\.[\w.]*\b{name}"', page)]
+    assert missing == []
+
+
+def test_pictures_are_in_the_site(site):
+    for path in site.rglob("*.html"):
+        for source in re.findall(r'<img[^>]+src="([^"]+)"', path.read_text("utf-8")):
+            assert source.startswith("data:") or (path.parent / source).exists(), f"{path.name}: {source}"
+
+
+def commands():
+    """Return (page, line) of every shell command in the documents, continued lines joined, comments cut off."""
+    found = []
+    for path in PAGES:
+        text = MARKED.sub("", path.read_text("utf-8"))
+        for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL):
+            for line in block.replace("\\\n", " ").splitlines():
+                bare = re.sub(r"\s#.*$|^#.*$", "", line).strip()
+                found += [(path.name, bare)] if bare else []
+    return found
+
+
+def pecl_words(line):
+    """Return the arguments of a `pecl` command that can be parsed as it is; None for others and for sketches."""
+    line = re.sub(r"^(?:PECL_\w+=\S+ )+", "", line).replace("$(", "").removeprefix("python -m ")
+    line = re.sub(r"^\.venv/bin/", "", line)
+    if not line.startswith("pecl ") or " | " in line or line.endswith("...") or " -- " in line:
+        return None
+    return shlex.split(line)[1:]
+
+
+@pytest.mark.parametrize(("page", "line"), [pair for pair in commands() if pecl_words(pair[1])])
+def test_every_pecl_command_in_the_documents_is_one(page, line, monkeypatch, tmp_path):
+    """Flags, values and configs are checked, as far as nothing is trained, read or fetched."""
+    words = pecl_words(line)
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("PECL_DATA_DIR", str(tmp_path))
+    if "--help" in words:
+        words.remove("--help")
+        assert words[0] in COMMANDS
+        return
+    parsed = build_parser([words[0]]).parse_args(words)
+    if parsed.command in ("train", "evaluate"):
+        assert language_configs(parsed)
+    if parsed.command == "grid" and not parsed.best_of:
+        assert grid_configs(parsed)
+
+
+@pytest.mark.parametrize(
+    ("page", "line"), [pair for pair in commands() if re.match(r"pecl report results/measured", pair[1])]
+)
+def test_commands_on_the_shipped_results_run(page, line, monkeypatch, tmp_path, capsys):
+    from pecl.cli import main
+
+    monkeypatch.chdir(ROOT)
+    words = pecl_words(line)
+    for flag in ("--out", "--plots", "--html"):
+        if flag in words:
+            words[words.index(flag) + 1] = str(tmp_path / flag.strip("-"))
+    assert main(words) == 0
+    assert capsys.readouterr().out
+
+
+def test_scripts_in_the_documents_are_there_and_say_their_help():
+    for page, line in commands():
+        for script, program in SCRIPTS.findall(line):
+            assert (ROOT / (script or program)).exists(), f"{page}: {line}"
+            if script:
+                done = subprocess.run(["bash", script, "--help"], cwd=ROOT, capture_output=True, text=True, check=False)
+                assert done.returncode == 0, f"{page}: {line}"
+
+
+def test_links_between_documents_lead_somewhere():
+    """Also on the project's page, where the documents are read as they lie."""
+    generated = {"data.md", "contributing.md", "changelog.md"}  # of the site alone
+    for path in PAGES:
+        text = path.read_text("utf-8")
+        for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", re.sub(r"```.*?```", "", text, flags=re.DOTALL)):
+            if re.match(r"https?:|mailto:", link) or link in generated:
+                continue
+            assert (path.parent / link).exists(), f"{path.relative_to(ROOT)}: {link}"
+
+
+def test_the_nav_is_valid_yaml_and_names_no_page_twice():
+    named = re.findall(r": (\w+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.MULTILINE)
+    assert len(named) == len(set(named))
+    assert yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))["strict"] is True
