@@ -82,7 +82,8 @@ class Embeddings:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, rows: Sequence[int]) -> torch.Tensor:
+    def __getitem__(self, rows: Sequence[int] | slice) -> torch.Tensor:
+        rows = range(*rows.indices(len(self))) if isinstance(rows, slice) else rows
         found = np.empty((len(rows), self.shape[1]), np.float32)
         for place, row in enumerate(rows):
             row = range(len(self))[row]  # IndexError beyond the end, as tensors raise it

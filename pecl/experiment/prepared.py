@@ -15,6 +15,8 @@ from pecl.config import ExperimentConfig
 from pecl.data.captions import ParallelCaptions
 from pecl.data.duplicates import find_repeats
 from pecl.data.splits import published_part, split_captions
+from pecl.encoders.embeddings import Embeddings
+from pecl.encoders.large import frozen_embeddings, tokens_of
 from pecl.encoders.store import image_embeddings, store_of, text_embeddings
 from pecl.encoders.text import TokenIds
 from pecl.encoders.towers import Towers
@@ -60,7 +62,7 @@ class Prepared:
     @cached_property
     def train_tokens(self) -> TokenIds:
         """Token ids of the queries that are trained on."""
-        return self.towers.text.tokenize(getattr(self.train, self.route.query))
+        return tokens_of(self.towers.text, getattr(self.train, self.route.query))
 
     @cached_property
     def held_out(self) -> ParallelCaptions:
@@ -158,9 +160,10 @@ class Prepared:
         return self.images[[image_index[i] for i in self.parts["train"]]]
 
     @cached_property
-    def frozen_anchor(self) -> torch.Tensor:
+    def frozen_anchor(self) -> torch.Tensor | Embeddings:
         """Embeddings (n, D) of the training anchors by the tower without adapter."""
-        return self._frozen(getattr(self.train, require(self.route.anchor, "anchor")))
+        texts = getattr(self.train, require(self.route.anchor, "anchor"))
+        return frozen_embeddings(self.towers.text, texts, store_of(self.towers.text))
 
     def _frozen_column(self, column: str, indices: Sequence[int]) -> torch.Tensor:
         """Return the embeddings (n, D) of captions; of those that splits draw from, the whole column is made once."""

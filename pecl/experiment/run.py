@@ -25,6 +25,8 @@ from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.spec import describe, parse_adapter
 from pecl.config import ENGINES, FLEET_FIELDS, WITH_BANK, ExperimentConfig
 from pecl.encoders.devices import to_device
+from pecl.encoders.embeddings import Embeddings
+from pecl.encoders.large import tokens_of
 from pecl.encoders.text import MultilingualTextEncoder, TokenIds
 from pecl.encoders.towers import Towers, load_towers
 from pecl.errors import ConfigError, require
@@ -108,11 +110,16 @@ def train_fleet(configs: Sequence[ExperimentConfig], wait: bool = True) -> list[
     """
     processes = join(configs[0].device)
     processes.check_equal([config.identity() for config in configs])
-    configs = in_processes(configs, processes.size)
-    processes.in_turn(lambda: check_fleet(configs))
-    with use_threads(configs[0].threads):
-        done = of_first(processes, lambda: _complete(configs))
-        return done or _train_fleet(configs, wait, processes)
+
+    def check() -> list[ExperimentConfig]:
+        marked = in_processes(configs, processes.size)
+        check_fleet(marked)
+        return marked
+
+    checked = processes.in_turn(check)
+    with use_threads(checked[0].threads):
+        done = of_first(processes, lambda: _complete(checked))
+        return done or _train_fleet(checked, wait, processes)
 
 
 def _train_fleet(configs: Sequence[ExperimentConfig], wait: bool, processes: Processes) -> list[Result]:
@@ -365,17 +372,18 @@ def _state_identity(prepared: Prepared) -> list[Any]:
 
 
 def _slot_task(prepared: Prepared) -> SlotTask:
-    config, tokenize = prepared.config, prepared.towers.text.tokenize
+    config, text = prepared.config, prepared.towers.text
     bank = None
     if prepared.route.anchor is not None and set(config.alignments) & set(WITH_BANK):
-        bank = to_device(prepared.frozen_anchor[:BANK_SIZE], prepared.towers.text.device)
+        bank = to_device(prepared.frozen_anchor[:BANK_SIZE], text.device)
     objective = AlignmentObjective(
         config.alignments, config.alignment_weight, config.image_weight, weights=config.alignment_weights, bank=bank
     )
-    anchor: TokenIds | torch.Tensor | None = None
+    anchor: TokenIds | torch.Tensor | Embeddings | None = None
     if prepared.route.anchor is not None and config.alignment_weight:  # nothing is learned from one of weight 0
         student = config.anchor == "student"
-        anchor = tokenize(getattr(prepared.train, prepared.route.anchor)) if student else prepared.frozen_anchor
+        texts = getattr(prepared.train, prepared.route.anchor)
+        anchor = tokens_of(text, texts) if student else prepared.frozen_anchor
     return SlotTask(prepared.train_tokens, anchor, prepared.train_images, objective, config.lr, config.seed)
 
 

@@ -130,8 +130,9 @@ class AlignmentTrainer:
 
     @property
     def is_saved(self) -> bool:
-        """Whether a saved state is there to go on from."""
-        return self.state_path is not None and Path(self.state_path).exists()
+        """Whether a saved state is there to go on from, where the first process looks."""
+        path = self.state_path
+        return self.processes.from_first(lambda: path is not None and Path(path).exists())
 
     def run(self) -> list[SlotRecord]:
         """Train to the end, from the saved state if there is one, and return one record a slot.

@@ -209,9 +209,10 @@ def test_workers_of_ray_write_the_shards(monkeypatch, capsys):
 
 @pytest.mark.slow
 @pytest.mark.weights
-def test_a_real_ray_gives_what_this_process_gives(monkeypatch):
+def test_a_real_ray_gives_what_this_process_gives(monkeypatch, tmp_path):
     pytest.importorskip("ray")
     monkeypatch.undo()  # the workers load the mini pair
+    monkeypatch.chdir(tmp_path)
     here = pecl.embed(lines(), "here", shards=3)
     there = pecl.embed("lines.txt", "there", shards=3, ray_workers=2)
     close(everything(there), everything(here))

@@ -1,0 +1,101 @@
+"""Long lists of texts: their token ids and frozen embeddings are kept in files, so that they take no memory.
+
+A list of Python's numbers takes some 700 bytes a caption, an embedding a kilobyte: of a million pairs that is more than
+the towers. Both are made once for a tower and a list, in the cache, part by part.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from pecl.encoders.embeddings import Embeddings
+from pecl.encoders.store import EmbeddingStore, text_embeddings
+from pecl.encoders.text import MultilingualTextEncoder, TokenIds
+from pecl.encoders.token_store import TokenStore
+from pecl.errors import DataError
+from pecl.files import default_cache_dir, sha256_json, sha256_lines
+
+logger = logging.getLogger(__name__)
+
+LARGE = 50_000  # texts from which on files are used
+_PART = 16_384  # texts that are tokenised, or embedded, together
+
+
+def tokens_of(tower: MultilingualTextEncoder, texts: Sequence[str]) -> TokenIds:
+    """Return the token ids of texts: a list, or a `TokenStore` of a long list, which is written once.
+
+    Raises:
+        OutputError: the cache cannot be written.
+    """
+    if len(texts) < LARGE:
+        return tower.tokenize(texts)
+    key = sha256_json([_tokenizer(tower.tokenizer), tower.text_prefix, tower.max_length, sha256_lines(list(texts))])
+    path = default_cache_dir() / "tokens" / f"{key}.safetensors"
+    if path.exists():
+        try:
+            return TokenStore(path)
+        except DataError as error:
+            logger.warning("%s; its token ids are made anew", error)
+    with tqdm(total=len(texts), desc="tokens", unit="text", leave=False) as bar:
+        parts = (tower.tokenize(part) for part in _parts(texts, bar))
+        return TokenStore.write(path, chain.from_iterable(parts))
+
+
+def _parts(texts: Sequence[str], bar: tqdm) -> Iterator[Sequence[str]]:
+    for start in range(0, len(texts), _PART):
+        part = texts[start : start + _PART]
+        yield part
+        bar.update(len(part))
+
+
+def _tokenizer(tokenizer: Any) -> str:
+    """Return the identity of a tokenizer."""
+    fast = getattr(tokenizer, "backend_tokenizer", None)
+    if fast is None:
+        return sha256_json([type(tokenizer).__name__, tokenizer.get_vocab()])
+    document = json.loads(fast.to_str())
+    return sha256_json({**document, "truncation": None, "padding": None})  # these are what the last call asked for
+
+
+def frozen_embeddings(
+    tower: MultilingualTextEncoder, texts: Sequence[str], store: EmbeddingStore
+) -> torch.Tensor | Embeddings:
+    """Return the embeddings (N, D) of texts by the tower without adapter: in memory, or those of a long list in files.
+
+    Args:
+        tower: without adapter.
+        texts: N texts.
+        store: the store of the tower; files of long lists lie beside its own.
+
+    Raises:
+        ValueError: the tower has an adapter.
+        OutputError: the cache cannot be written.
+    """
+    if len(texts) < LARGE:
+        return text_embeddings(tower, texts, store)
+    if tower.adapter is not None:
+        raise ValueError("frozen text embeddings need a tower without adapter; detach it first")
+    folder = store.folder / "lists" / sha256_lines(list(texts))
+    paths = []
+    with tqdm(total=len(texts), desc="texts", unit="text", leave=False) as bar:
+        for number, part in enumerate(_parts(texts, bar)):
+            paths.append(folder / f"{number:05}-{_PART}.safetensors")
+            if not _is_whole(paths[-1], len(part)):
+                Embeddings.write(paths[-1], [tower.encode_text(part)], {"tower": store.tower})
+    return Embeddings(paths, check=False)
+
+
+def _is_whole(path: Path, rows: int) -> bool:
+    try:
+        return path.exists() and len(Embeddings(path)) == rows
+    except DataError as error:
+        logger.warning("%s; its embeddings are made anew", error)
+        return False

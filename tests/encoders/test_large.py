@@ -1,0 +1,87 @@
+"""Long lists lie in files: what is trained on them is what is trained on lists in memory."""
+
+import logging
+
+import pytest
+import torch
+from helpers.tiny import sentences, tiny_tower
+
+import pecl.encoders.large
+from pecl.config import make_config
+from pecl.encoders.embeddings import Embeddings
+from pecl.encoders.large import frozen_embeddings, tokens_of
+from pecl.encoders.store import EmbeddingStore
+from pecl.encoders.token_store import TokenStore
+from pecl.experiment.prepared import prepare_training
+from pecl.experiment.run import train
+
+TEXTS = sentences(11)
+
+
+@pytest.fixture
+def all_are_long(monkeypatch, tmp_path):
+    monkeypatch.setattr(pecl.encoders.large, "LARGE", 1)
+    monkeypatch.setattr(pecl.encoders.large, "_PART", 4)
+    monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path / "cache"))
+
+
+def test_token_ids_are_written_once_and_made_anew_where_damaged(all_are_long, monkeypatch, caplog):
+    tower = tiny_tower()
+    expected = tower.tokenize(TEXTS)
+    found = tokens_of(tower, TEXTS)
+    assert isinstance(found, TokenStore)
+    assert list(found) == expected
+    with monkeypatch.context() as patch:
+        patch.setattr(type(tower), "tokenize", lambda *_: pytest.fail("tokenised again"))
+        assert list(tokens_of(tower, TEXTS)) == expected
+    tower.max_length = 7  # other token ids
+    assert list(tokens_of(tower, TEXTS)) == tower.tokenize(TEXTS) != expected
+    tower.max_length = 128
+    content = bytearray(found.path.read_bytes())
+    content[-1] ^= 1
+    found.path.write_bytes(content)
+    with caplog.at_level(logging.WARNING):
+        assert list(tokens_of(tower, TEXTS)) == expected
+    assert "made anew" in caplog.text
+
+
+def test_frozen_embeddings_are_those_of_the_tower_and_go_on_where_they_were(all_are_long, tmp_path, monkeypatch):
+    tower, store = tiny_tower(), EmbeddingStore("x" * 64, tmp_path / "stores")
+    encode, parts = type(tower).encode_text, []
+
+    def counted(tower, texts, *arguments):
+        parts.append(len(texts))
+        if len(parts) == 3:
+            raise KeyboardInterrupt
+        return encode(tower, texts, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(tower), "encode_text", counted)
+        with pytest.raises(KeyboardInterrupt):
+            frozen_embeddings(tower, TEXTS, store)
+        found = frozen_embeddings(tower, TEXTS, store)
+    assert parts == [4, 4, 3, 3]
+    assert isinstance(found, Embeddings)
+    torch.testing.assert_close(found[:], tower.encode_text(TEXTS), rtol=1e-5, atol=1e-6)
+    assert torch.equal(found[2:9:3], found[[2, 5, 8]])
+
+
+@pytest.mark.parametrize("anchor", ["student", "frozen"])
+def test_an_experiment_on_files_is_that_on_lists(small, monkeypatch, tmp_path, anchor):
+    plain = train(make_config({**small, "anchor": anchor, "out": str(tmp_path / "plain")}))
+    monkeypatch.setattr(pecl.encoders.large, "LARGE", 1)
+    config = make_config({**small, "anchor": anchor})
+    prepared = prepare_training(config, pecl.experiment.run.load_towers("mini"))
+    assert isinstance(prepared.train_tokens, TokenStore)
+    assert isinstance(prepared.frozen_anchor, Embeddings)
+    stored = train(config)
+    if anchor == "student":
+        assert stored.adapter_path.read_bytes() == plain.adapter_path.read_bytes()
+    torch.testing.assert_close(torch.tensor(stored.curve.loss), torch.tensor(plain.curve.loss), rtol=1e-4, atol=1e-5)
+    assert stored.metrics["test"]["zero_shot"] == plain.metrics["test"]["zero_shot"]
+
+
+def test_short_lists_stay_in_memory(tmp_path):
+    tower = tiny_tower()
+    assert tokens_of(tower, TEXTS) == tower.tokenize(TEXTS)
+    assert isinstance(frozen_embeddings(tower, TEXTS, EmbeddingStore("x" * 64, tmp_path)), torch.Tensor)
