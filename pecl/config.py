@@ -2,8 +2,8 @@
 
 Each field is a flag of the command line (`alignment_weight` is `--alignment-weight`) and a key of YAML files. Values
 are checked when a config is made, and all that is wrong is said at once. The run's identity is a hash over the fields
-that can change its result. Fields of the roles `PLACE` (where data and results lie) and `MACHINE` (threads) are left
-out, and fields marked `unless_default` count only where they are set: they came later, and old results keep their
+that can change its result. Fields of the roles `PLACE` (where data and results lie) and `MACHINE` (threads, processes)
+are left out, and fields marked `unless_default` count only where they are set: they came later, and old results keep their
 identity.
 
 A new field is one line, with its roles: all sets of fields are made from them by `fields_of`.
@@ -280,8 +280,8 @@ class ExperimentConfig:
     )
     processes: int = _option(
         1,
-        "processes that share each batch, one a device; torchrun says it",
-        Role.REPEAT,
+        "processes that shared each batch, which last digits depend on; torchrun says it",
+        Role.MACHINE,
         low=1,
         unless_default=True,
         flag=False,

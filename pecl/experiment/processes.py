@@ -9,23 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from pecl.config import ExperimentConfig
-from pecl.errors import ConfigError
 from pecl.results.result import Result
 from pecl.training.distributed import Processes
 
 
 def in_processes(configs: Sequence[ExperimentConfig], size: int) -> list[ExperimentConfig]:
-    """Return `configs` marked as trained by `size` processes, which dropout depends on.
-
-    Raises:
-        ConfigError: a run was trained by another number of processes.
-    """
-    for config in configs:
-        if config.processes not in (1, size):
-            raise ConfigError(
-                f"processes: the run was trained by {config.processes}, here {'is' if size == 1 else 'are'} {size}: "
-                f"start torchrun --nproc-per-node {config.processes} --module pecl train, or leave processes out"
-            )
+    """Return `configs` marked as trained by `size` processes."""
     return [replace(config, processes=size) for config in configs]
 
 

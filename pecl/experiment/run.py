@@ -110,16 +110,11 @@ def train_fleet(configs: Sequence[ExperimentConfig], wait: bool = True) -> list[
     """
     processes = join(configs[0].device)
     processes.check_equal([config.identity() for config in configs])
-
-    def check() -> list[ExperimentConfig]:
-        marked = in_processes(configs, processes.size)
-        check_fleet(marked)
-        return marked
-
-    checked = processes.in_turn(check)
-    with use_threads(checked[0].threads):
-        done = of_first(processes, lambda: _complete(checked))
-        return done or _train_fleet(checked, wait, processes)
+    configs = in_processes(configs, processes.size)
+    processes.in_turn(lambda: check_fleet(configs))
+    with use_threads(configs[0].threads):
+        done = of_first(processes, lambda: _complete(configs))
+        return done or _train_fleet(configs, wait, processes)
 
 
 def _train_fleet(configs: Sequence[ExperimentConfig], wait: bool, processes: Processes) -> list[Result]:
@@ -168,7 +163,9 @@ def _remaining(members: list[Prepared]) -> list[int]:
 
 def _state(members: Sequence[Prepared]) -> tuple[Path, str]:
     """Return where the unfinished training of runs, in this order, is kept on this machine, and its identity."""
-    identity = sha256_json([_state_identity(prepared) for prepared in members])
+    together = members[0].config.processes
+    own = [_state_identity(prepared) for prepared in members]
+    identity = sha256_json(own if together == 1 else [*own, together])
     run_ids = [prepared.config.run_id() for prepared in members]
     threads = torch.get_num_threads()
     return state_path(members[0].config.out, run_ids, identity, threads), sha256_json([identity, threads])

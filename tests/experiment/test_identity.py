@@ -77,7 +77,7 @@ FIELDS = {
     "threads": Row(3, training=False, evaluation=False, fleet=False, data=False),
     "out": Row("elsewhere", training=False, evaluation=False, fleet=False, data=False),
     "beside": Row("0123456789abcdef", training=True, evaluation=False, fleet=False, data=False),
-    "processes": Row(2, training=True, evaluation=False, fleet=False, data=False),
+    "processes": Row(2, training=False, evaluation=False, fleet=False, data=False),
 }
 each_field = pytest.mark.parametrize("name", FIELDS)
 

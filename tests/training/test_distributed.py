@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import partial
 
 import cloudpickle
 import pytest
@@ -47,12 +48,14 @@ def in_processes(size, do):
     return results
 
 
-def trained(processes, *, anchor="student", spec=CONFIGS, batch_size=5, slots=1, path=None, stop=None, lr=1e-2):
-    """Losses, scores and final parameters of a training without dropout; `stop`: the step after which it ends."""
+def trained(
+    processes, *, dropout=False, anchor="student", spec=CONFIGS, batch_size=5, slots=1, path=None, stop=None, lr=1e-2
+):
+    """Losses, scores and final parameters of a training; `stop`: the step after which it ends."""
     tower = tiny_tower()
     tasks = [task(tower, seed=1 + i, anchor=anchor, lr=lr) for i in range(slots)]
-    adapter = attach(tower, spec, seeds=[one.seed for one in tasks])
-    schedule = Schedule(epochs=2, batch_size=batch_size, eval_every=2, dropout=False)
+    adapter = attach(tower, CONFIGS, seeds=[one.seed for one in tasks])
+    schedule = Schedule(epochs=2, batch_size=batch_size, eval_every=2, dropout=dropout)
     scores = iter(range(100))
     run = AlignmentTrainer(
         tower, adapter, tasks, schedule, lambda: [float(next(scores))] * slots, path, "x", processes=processes
@@ -81,7 +84,7 @@ def close(found, expected):
     [
         (2, {}),
         (2, {"anchor": "frozen"}),
-        (2, {"slots": 3}),
+        (2, {"slots": 3, "dropout": True}),
         (3, {"anchor": "none", "batch_size": 4}),
         (3, {"anchor": "none", "batch_size": 11}),  # the last batch has one row: two processes have none
     ],
@@ -117,32 +120,13 @@ def test_the_gradient_is_that_of_the_whole_batch():
         assert unused.tolist() == [0, 0]
 
 
-def test_each_process_draws_dropout_of_its_own():
-    """Equal texts in equal processes would otherwise be dropped alike."""
-
-    def embedded(processes):
-        tower = tiny_tower(dropout=0.5)
-        pairs = task(tower, anchor="none")
-        same = type(pairs)(**{**pairs.__dict__, "query": [pairs.query[0]] * len(pairs)})
-        adapter = attach(tower, CONFIGS, seeds=[1])
-        seen = []
-        object.__setattr__(same, "objective", lambda query, *_: seen.append(query.detach()) or query.sum())
-        schedule = Schedule(1, 2, 1, dropout=True)
-        AlignmentTrainer(tower, adapter, [same], schedule, lambda: [0.0], processes=processes).train_step()
-        return seen[0]
-
-    first, second = in_processes(2, embedded)
-    assert torch.equal(first, second)  # both hold the whole batch
-    assert not torch.equal(first[0], first[1])
-
-
 def test_a_killed_training_goes_on_in_all_processes(tmp_path):
-    expected, states = in_processes(2, trained)[0]
+    expected, states = in_processes(2, partial(trained, dropout=True))[0]
     path = tmp_path / "state"
-    in_processes(2, lambda processes: trained(processes, path=path, stop=3))
+    in_processes(2, lambda processes: trained(processes, dropout=True, path=path, stop=3))
 
     def resumed(processes):
-        return trained(processes, path=path if processes.is_first else tmp_path / "not here")
+        return trained(processes, dropout=True, path=path if processes.is_first else tmp_path / "not here")
 
     for records, found in in_processes(2, resumed):
         assert [r[0] for r in records] == [r[0] for r in expected]
