@@ -8,6 +8,7 @@ pytest_plugins = [
     "helpers.fake_device",
     "helpers.registries",
     "helpers.small_experiment",
+    "helpers.devices",
     "helpers.small_index",
     "helpers.translation_models",
 ]

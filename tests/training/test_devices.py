@@ -4,8 +4,7 @@ import pytest
 import torch
 from helpers.adapter_towers import TEXTS, states
 from helpers.checkpoints import write_clip
-from helpers.small_experiment import tiny_towers
-from helpers.small_training import task
+from helpers.devices import LAYOUTS, close, run_of, same_results, trained
 from helpers.tiny import tiny_tower
 from PIL import Image
 
@@ -21,24 +20,17 @@ from pecl.encoders.devices import to_device
 from pecl.encoders.loading.image import load_image_checkpoint
 from pecl.encoders.pooling import POOLINGS
 from pecl.encoders.text import MAX_PADDING
-from pecl.encoders.towers import Towers
 from pecl.experiment.run import evaluate, train, train_fleet
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.routes import ROUTES
 from pecl.training.optimizer import SlotAdam
-from pecl.training.trainer import AlignmentTrainer, Schedule
 
 ARCHITECTURES = ("xlm-roberta", "bert")
 # What each kind needs beside its name: sizes that fit the tiny tower, and something to train.
 _NEEDED = {"compacter": "compacter:reduction_factor=4", "hard_prompt": "lora+hard_prompt", "pooler": "lora+pooler"}
 SPECS = [_NEEDED.get(kind, kind) for kind in KINDS]
 ANCHORS = ("student", "frozen", "none")
-LAYOUTS = {"one slot": (1, None), "a fleet": (2, None), "two tasks of one slot": (2, [0, 0])}  # tasks, their slots
 MIXED = [i * 7 % 3 for i in range(len(TEXTS))]
-
-
-def close(found, expected):
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 # The device itself: were it to let everything pass, so would all tests below.
@@ -107,24 +99,6 @@ def test_the_fake_device_ends_with_its_fixture(fake_device):
 
 
 # Training
-
-
-def run_of(device, architecture="xlm-roberta", layout="one slot", anchor="student", spec="lora", dropout=False, **more):
-    """A training on tiny towers: one epoch of three steps, validated after the second and the third."""
-    count, slot_of = LAYOUTS[layout]
-    tower = tiny_tower(architecture).to(device)
-    tasks = [task(tower, seed=1 + i, lr=1e-2 / (1 if slot_of else 1 + i), anchor=anchor) for i in range(count)]
-    adapter = attach(tower, parse_adapter(spec), seeds=[1] if slot_of else [c.seed for c in tasks])
-    schedule = Schedule(epochs=1, batch_size=5, eval_every=2, dropout=dropout)
-    return AlignmentTrainer(tower, adapter, tasks, schedule, lambda: [0.5] * count, slot_of=slot_of, **more)
-
-
-def trained(run):
-    """The loss at each validation and the final parameters, of each slot."""
-    records = run.run()
-    return [record.losses for record in records], [
-        {name: value.cpu() for name, value in run.adapter.slot_state(slot).items()} for slot in range(len(records))
-    ]
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -218,32 +192,6 @@ def test_the_optimizer_takes_its_learning_rates_from_the_cpu(fake_device):
 
 
 # Whole experiments
-
-
-@pytest.fixture
-def towers_on(monkeypatch, tmp_path):
-    """Return a function that puts the towers of experiments on a device, with an empty cache."""
-
-    def put(device, architecture="xlm-roberta"):
-        pecl.experiment.run._load_once.cache_clear()
-        pecl.encoders.store._store_of.cache_clear()
-        towers = tiny_towers()
-        there = Towers(lambda: tiny_tower(architecture).to(device), lambda: towers.image.to(device))
-        monkeypatch.setattr(pecl.experiment.run, "load_towers", lambda *_: there)
-        monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path / f"cache of {device}"))
-
-    yield put
-    pecl.experiment.run._load_once.cache_clear()
-    pecl.encoders.store._store_of.cache_clear()
-
-
-def same_results(found, expected):
-    assert found.metrics == expected.metrics
-    assert found.all_ranks == expected.all_ranks
-    if expected.curve is not None:
-        close(torch.tensor(found.curve.loss), torch.tensor(expected.curve.loss))
-        assert found.curve.val_mean_recall_at_1 == expected.curve.val_mean_recall_at_1
-        assert found.best_step == expected.best_step
 
 
 @pytest.mark.parametrize(

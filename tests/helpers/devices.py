@@ -1,0 +1,69 @@
+"""Trainings and experiments of tiny towers on a device, to be compared with those on the CPU."""
+
+import pytest
+import torch
+
+import pecl.encoders.store
+import pecl.experiment.run
+from helpers.small_experiment import tiny_towers
+from helpers.small_training import task
+from helpers.tiny import tiny_tower
+from pecl.adapters.adapter import attach
+from pecl.adapters.spec import parse_adapter
+from pecl.encoders.towers import Towers
+from pecl.training.trainer import AlignmentTrainer, Schedule
+
+LAYOUTS = {"one slot": (1, None), "a fleet": (2, None), "two tasks of one slot": (2, [0, 0])}  # tasks, their slots
+
+
+def close(found, expected):
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def run_of(device, architecture="xlm-roberta", layout="one slot", anchor="student", spec="lora", dropout=False, **more):
+    """A training on tiny towers: one epoch of three steps, validated after the second and the third.
+
+    `more` are arguments of the trainer; `schedule` those of the schedule, `change` what becomes of each task.
+    """
+    schedule, change = more.pop("schedule", {}), more.pop("change", lambda task: task)
+    count, slot_of = LAYOUTS[layout]
+    tower = tiny_tower(architecture).to(device)
+    tasks = [task(tower, seed=1 + i, lr=1e-2 / (1 if slot_of else 1 + i), anchor=anchor) for i in range(count)]
+    tasks = [change(one) for one in tasks]
+    adapter = attach(tower, parse_adapter(spec), seeds=[1] if slot_of else [c.seed for c in tasks])
+    schedule = Schedule(epochs=1, batch_size=5, eval_every=2, dropout=dropout, **schedule)
+    return AlignmentTrainer(tower, adapter, tasks, schedule, lambda: [0.5] * count, slot_of=slot_of, **more)
+
+
+def trained(run):
+    """The loss at each validation and the final parameters, of each slot."""
+    records = run.run()
+    return [record.losses for record in records], [
+        {name: value.cpu() for name, value in run.adapter.slot_state(slot).items()} for slot in range(len(records))
+    ]
+
+
+@pytest.fixture
+def towers_on(monkeypatch, tmp_path):
+    """Return a function that puts the towers of experiments on a device, with an empty cache."""
+
+    def put(device, architecture="xlm-roberta"):
+        pecl.experiment.run._load_once.cache_clear()
+        pecl.encoders.store._store_of.cache_clear()
+        towers = tiny_towers()
+        there = Towers(lambda: tiny_tower(architecture).to(device), lambda: towers.image.to(device))
+        monkeypatch.setattr(pecl.experiment.run, "load_towers", lambda *_: there)
+        monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path / f"cache of {device}"))
+
+    yield put
+    pecl.experiment.run._load_once.cache_clear()
+    pecl.encoders.store._store_of.cache_clear()
+
+
+def same_results(found, expected):
+    assert found.metrics == expected.metrics
+    assert found.all_ranks == expected.all_ranks
+    if expected.curve is not None:
+        close(torch.tensor(found.curve.loss), torch.tensor(expected.curve.loss))
+        assert found.curve.val_mean_recall_at_1 == expected.curve.val_mean_recall_at_1
+        assert found.best_step == expected.best_step
