@@ -1,4 +1,4 @@
-"""`pecl adapters`: list the kinds, or a folder's adapters, show one, convert between formats, merge into a tower."""
+"""`pecl adapters`: list the kinds, or a folder's adapters, show one, convert, merge into a tower, publish and fetch."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pecl.adapters.formats.convert import SUFFIX, merge_adapter, read_adapter, w
 from pecl.adapters.formats.files import AdapterFile, load_adapter_file
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.spec import PRESETS, configs_to_json, describe, parse_adapter, part_names
+from pecl.commands.adapters_hub import add_pull, add_push
 from pecl.commands.options import (
     add_command,
     add_config_flags,
@@ -38,10 +39,11 @@ _TOWER_FLAGS = fields_of(Role.TEXT_TOWER)
 
 
 def add_parser(commands: Any) -> None:
-    """Add the command and its four actions."""
-    parser = add_command(commands, "adapters", "list, show, convert and merge adapters", "pecl adapters show lora+head")
+    """Add the command and its actions."""
+    summary = "list, show, convert, merge, publish and fetch adapters"
+    parser = add_command(commands, "adapters", summary, "pecl adapters show lora+head")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    for add in (_add_list, _add_show, _add_convert, _add_merge):
+    for add in (_add_list, _add_show, _add_convert, _add_merge, add_push, add_pull):
         add(actions)
 
 

@@ -260,6 +260,21 @@ ADAPTERS = [
     ("merge nowhere.safetensors merged", "nowhere.safetensors is missing"),
     ("merge truncated.safetensors merged", "is damaged or no safetensors file"),
     ("merge sound.safetensors", "the following arguments are required: target"),
+    ("push sound.safetensors", "the following arguments are required: TARGET"),
+    (
+        "push sound.safetensors published",
+        "sound.safetensors: its result .*sound.json is missing, from which the card's",
+    ),
+    ("push nowhere.safetensors published", "adapter file nowhere.safetensors is missing"),
+    ("push empty published", "empty holds no complete training with its adapter"),
+    ("push failed-only published", "failed-only holds no complete training with its adapter"),
+    ("push results empty", "empty exists already"),
+    ("push results 'a b/c'", "'a b/c' is neither a hub id such as name/adapters nor a path|cannot write a b/c"),
+    ("pull empty here", "empty lacks pecl_adapters.json: expected adapters that `pecl adapters push` published"),
+    ("pull ./nowhere here", "nowhere lacks pecl_adapters.json"),
+    ("pull a/b file", "file exists already"),
+    ("pull a/b here", "cannot fetch a/b from .*SOURCE takes a local copy"),
+    ("pull a/b here --profile minni", "unknown profile 'minni'"),
 ]
 
 EXPORT = [

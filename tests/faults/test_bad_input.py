@@ -18,6 +18,7 @@ from helpers.small_experiment import tiny_towers
 import pecl.adapters.ready
 import pecl.bulk.job
 import pecl.commands.adapters
+import pecl.commands.adapters_hub
 import pecl.commands.export
 import pecl.commands.serve
 import pecl.encoders.towers
@@ -59,6 +60,7 @@ def playground(tmp_path_factory):
         for module in (
             pecl.experiment.run,
             pecl.commands.adapters,
+            pecl.commands.adapters_hub,
             pecl.commands.export,
             pecl.commands.serve,
             pecl.bulk.job,

@@ -1,5 +1,6 @@
 """A model hub on the loopback: the few addresses that huggingface_hub asks for, and refusals on demand."""
 
+import base64
 import hashlib
 import http.server
 import json
@@ -94,5 +95,47 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        if self.command == "GET":
+        if self.command != "HEAD":
             self.wfile.write(body)
+
+
+def accept_writes(server):
+    """Let a hub take new models and commits: `uploads` (id -> {file name: bytes}), `tokens` (what was sent along)."""
+    server.uploads, server.tokens = {}, []
+    server.RequestHandlerClass = WritableHandler
+
+
+class WritableHandler(Handler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.tokens.append(self.headers.get("Authorization"))
+        parts = urlsplit(self.path).path.strip("/").split("/")
+        model = "/".join(parts[2:4])
+        if parts == ["api", "repos", "create"]:
+            asked = json.loads(body)
+            name = "/".join(part for part in (asked.get("organization"), asked["name"]) if part)
+            if name in self.server.refusals:
+                self.answer(self.server.refusals[name][0], b'{"error": "not yours"}')
+                return
+            self.server.uploads.setdefault(name, {})
+            self.answer(200, json.dumps({"url": f"{self.server.url}/{name}"}).encode())
+        elif parts == ["api", "validate-yaml"]:
+            self.answer(200, b'{"errors": [], "warnings": []}')
+        elif parts[4] == "preupload":
+            files = [
+                {"path": one["path"], "uploadMode": "regular", "shouldIgnore": False}
+                for one in json.loads(body)["files"]
+            ]
+            self.answer(200, json.dumps({"files": files}).encode())
+        else:
+            self.commit_files(model, body)
+
+    def commit_files(self, model, body):
+        for line in body.decode().splitlines():
+            entry = json.loads(line)
+            if entry["key"] == "file":
+                content = base64.b64decode(entry["value"]["content"])
+                self.server.uploads[model][entry["value"]["path"]] = content
+        self.server.models[model] = self.server.uploads[model]
+        done = {"commitUrl": f"{self.server.url}/{model}/commit/{COMMIT}", "commitOid": COMMIT, "success": True}
+        self.answer(200, json.dumps(done).encode())

@@ -60,7 +60,7 @@ def resolve(name_or_path: str | Path, option: str, known: Collection[str] = (), 
     except (HTTPError, OSError) as error:
         cached = _cached(name)
         if cached is None:
-            raise WeightsError(_explain(error, name, option, known)) from error
+            raise WeightsError(explain(error, name, option, known)) from error
         logger.warning("cannot ask %s for %s (%s); using the copy in %s", HfApi().endpoint, name, _brief(error), cached)
         return cached
 
@@ -104,7 +104,15 @@ def _cached(name: str) -> Path | None:
     return next((Path(path).parent for path in found if isinstance(path, str)), None)
 
 
-def _explain(error: Exception, repo_id: str, option: str, known: Collection[str]) -> str:
+def explain(error: Exception, repo_id: str, option: str, known: Collection[str] = ()) -> str:
+    """Return the sentence for what the hub refused.
+
+    Args:
+        error: what huggingface_hub raised.
+        repo_id: `id` or `id@revision` that was asked for.
+        option: by which a user gives a local folder.
+        known: ids among which the nearest to a wrong one is suggested.
+    """
     hub = HfApi().endpoint
     local = f"{option} takes a local copy"
     hint = "" if repo_id in known else suggest(repo_id, known)

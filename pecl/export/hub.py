@@ -1,0 +1,229 @@
+"""Adapters published on the model hub, or in a folder, and fetched from there: `push` and `pull`.
+
+A published folder holds a safetensors file for each language, `README.md` (the model card) and `pecl_adapters.json`:
+which file is for which language, its SHA-256, and the tower that it belongs to. `pull` pins the commit that it fetched,
+checks each file, and checks that the tower is the one that the adapters were trained on.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import HFValidationError, HTTPError
+
+from pecl.adapters.formats.files import AdapterFile, load_adapter_file
+from pecl.encoders.loading.hub import TIMEOUT_SECONDS, explain
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.errors import DataError, OutputError, WeightsError
+from pecl.export.card import Published, describe_published, write_card
+from pecl.export.folder import check_absent, new_folder
+from pecl.files import load_json, sha256_file, write_json, write_text
+from pecl.results.result import Result, collect, read_result
+
+INDEX = "pecl_adapters.json"
+FORMAT = "pecl-adapters"
+CARD = "README.md"
+OPTION = "SOURCE"
+
+
+def push(sources: Sequence[str | Path], target: str, licence: str = "other", private: bool = False) -> str:
+    """Publish adapters with their model card.
+
+    Args:
+        sources: adapter files as `pecl train` wrote them, or folders of its results, whose adapters are all taken.
+        target: hub id such as `name/adapters`, or a folder to make (a path: `./adapters`).
+        licence: of the adapters, as the hub writes it.
+        private: of a hub id that is new: whether only its owner sees it.
+
+    Returns:
+        `id@commit`, or the folder.
+
+    Raises:
+        WeightsError: an adapter is missing or damaged, or they belong to different towers.
+        DataError: an adapter's result is missing or damaged, or two adapters are of one language.
+        OutputError: the folder exists already, or the hub does not take it.
+    """
+    adapters = find_adapters(sources)
+    if is_folder(target):
+        with new_folder(target) as folder:
+            _fill(folder, adapters, target, licence)
+        return target
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        _fill(folder, adapters, target, licence)
+        api = HfApi()
+        try:
+            api.create_repo(target, exist_ok=True, private=private)
+            languages = ", ".join(one.language for one in adapters)
+            done = api.upload_folder(
+                repo_id=target, folder_path=folder, commit_message=f"Adapters of pecl: {languages}"
+            )
+        except HFValidationError as error:
+            raise OutputError(f"{target!r} is neither a hub id such as name/adapters nor a path such as ./x") from error
+        except (HTTPError, OSError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise OutputError(f"cannot write {target} on {api.endpoint}: {reason} (`hf auth login` logs in)") from error
+    return f"{target}@{done.oid}"
+
+
+def pull(source: str, target: str | Path, tower: MultilingualTextEncoder | None = None) -> list[Path]:
+    """Fetch published adapters into a new folder and return their files, sorted by language.
+
+    Args:
+        source: hub id, `id@revision` for one state of it, or a folder that `push` wrote.
+        target: the folder to make; where it is there already, of the same source and revision, it is checked and taken.
+        tower: the text tower that they are to be used on; None leaves it unchecked.
+
+    Raises:
+        WeightsError: nothing can be fetched, a file is damaged, or the adapters belong to another tower.
+        OutputError: `target` holds something else, or cannot be written.
+    """
+    target = Path(target)
+    if (target / INDEX).exists():
+        return _check(target, read_index(target), tower, same_as=source)
+    check_absent(target)
+    if is_folder(source):
+        folder, pinned = Path(source), {"source": str(source), "revision": None}
+    else:
+        folder, pinned = _fetch(source)
+    index = read_index(folder)
+    _check(folder, index, tower)
+    with new_folder(target) as made:
+        for name in (CARD, *(one["file"] for one in index["adapters"])):
+            if (folder / name).exists():
+                shutil.copyfile(folder / name, made / name)
+        write_json(made / INDEX, {**index, **pinned})
+    return _files(target, index)
+
+
+def find_adapters(sources: Sequence[str | Path]) -> list[Published]:
+    """Return the adapters that `sources` name with the runs that trained them, sorted by language.
+
+    Raises:
+        WeightsError: an adapter is missing or damaged, or they belong to different towers.
+        DataError: a result is missing or damaged, a folder has no adapters, or two adapters are of one language.
+    """
+    found: list[Published] = []
+    for source in map(Path, sources):
+        if source.is_dir():
+            found += [Published(load_adapter_file(one.adapter_path), one) for one in _trained(source)]
+        else:
+            file = load_adapter_file(source)
+            found.append(Published(file, _result_of(file)))
+    found.sort(key=lambda one: one.language)
+    for one, other in pairwise(found):
+        if one.language == other.language:
+            raise DataError(
+                f"{one.file.path} and {other.file.path} are both of {one.language}: expected one adapter a language; "
+                "name the files, instead of their folder"
+            )
+        if one.file.fingerprint != other.file.fingerprint:
+            raise WeightsError(
+                f"{one.file.path} and {other.file.path} were trained on different text towers: publish them apart"
+            )
+    return found
+
+
+def _trained(folder: Path) -> list[Result]:
+    results = [one for one in collect([folder]) if one.kind == "train" and one.status == "complete"]
+    results = [one for one in results if one.adapter_path.exists()]
+    if not results:
+        raise DataError(f"{folder} holds no complete training with its adapter: give the folder that `--out` named")
+    return results
+
+
+def _result_of(file: AdapterFile) -> Result:
+    """Return the run that an adapter file came from, which lies beside its folder."""
+    path = file.path.parent.parent / f"{file.path.stem}.json"
+    if not path.exists():
+        raise DataError(
+            f"{file.path}: its result {path} is missing, from which the card's figures are read: give the file in the "
+            "folder that `pecl train --out` named"
+        )
+    return replace(read_result(path), path=path)
+
+
+def _fill(folder: Path, adapters: Sequence[Published], target: str, licence: str) -> None:
+    for one in adapters:
+        shutil.copyfile(one.file.path, folder / one.name)
+    described = [{**describe_published(one), "sha256": sha256_file(folder / one.name)} for one in adapters]
+    write_text(folder / CARD, write_card(adapters, target, licence))
+    write_json(folder / INDEX, {"format": FORMAT, "format_version": 1, "adapters": described})
+
+
+def is_folder(target: str | Path) -> bool:
+    """Say whether a push or pull names a folder: a path with a leading dot, slash or tilde, or one that is there."""
+    text = str(target)
+    return text.startswith((".", "/", "~")) or text.count("/") != 1 or os.path.exists(text)  # False for any name
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """Return the index of a published folder, its names checked.
+
+    Raises:
+        WeightsError: it is missing or damaged, or of a newer format.
+    """
+    path = folder / INDEX
+    try:
+        index = load_json(path)
+        if index["format"] != FORMAT:
+            raise ValueError(f"its format is {index['format']!r}")
+        for one in index["adapters"]:
+            if Path(one["file"]).name != one["file"] or not one["file"].endswith(".safetensors"):
+                raise ValueError(f"{one['file']!r} is not the name of an adapter file")
+            if not all(isinstance(one[key], str) for key in ("language", "sha256")):
+                raise ValueError("language and sha256 must be texts")
+    except FileNotFoundError as error:
+        raise WeightsError(f"{folder} lacks {INDEX}: expected adapters that `pecl adapters push` published") from error
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise WeightsError(f"{path}: expected the index of published adapters ({error})") from error
+    if index.get("format_version") != 1:
+        raise WeightsError(
+            f"{path} has format {index.get('format_version')!r}, this version of pecl reads 1: upgrade pecl"
+        )
+    return index
+
+
+def _fetch(source: str) -> tuple[Path, dict[str, Any]]:
+    """Return the folder of what a hub holds, and which commit that is."""
+    repo_id, _, revision = source.partition("@")
+    try:
+        commit = HfApi().model_info(repo_id, revision=revision or None, timeout=TIMEOUT_SECONDS).sha
+        patterns = ["*.safetensors", CARD, INDEX]
+        folder = snapshot_download(repo_id, revision=commit, allow_patterns=patterns, etag_timeout=TIMEOUT_SECONDS)
+    except HFValidationError as error:
+        raise WeightsError(f"{source!r} is neither a folder nor a hub id ({OPTION})") from error
+    except (HTTPError, OSError) as error:
+        raise WeightsError(explain(error, source, OPTION)) from error
+    return Path(folder), {"source": repo_id, "revision": commit}
+
+
+def _check(
+    folder: Path, index: dict[str, Any], tower: MultilingualTextEncoder | None, same_as: str | None = None
+) -> list[Path]:
+    """Return the files of a published folder, each checked against its hash, its language and the tower."""
+    if same_as is not None:
+        repo_id, _, revision = same_as.partition("@")
+        if index.get("source") != repo_id or (revision and index.get("revision") != revision):
+            held = f"{index.get('source')}@{index.get('revision')}"
+            raise OutputError(
+                f"{folder} holds {held} already, not {same_as}: choose another folder, or delete it first"
+            )
+    for one in index["adapters"]:
+        path = folder / one["file"]
+        file = load_adapter_file(path, tower)
+        if sha256_file(path) != one["sha256"] or file.language != one["language"]:
+            raise WeightsError(f"{path} is not the file that {INDEX} names: pull it anew into another folder")
+    return _files(folder, index)
+
+
+def _files(folder: Path, index: dict[str, Any]) -> list[Path]:
+    return [folder / one["file"] for one in index["adapters"]]
