@@ -26,6 +26,8 @@ Layer = TypeVar("Layer", bound=nn.Module)
 class SlotRows:
     """The slot of each row of the running pass; shared by all slot modules of one adapter."""
 
+    one_by_one: ClassVar[bool] = True  # on the CPU, `each` may take the rows slot by slot
+
     def __init__(self, num_slots: int, dtype: torch.dtype | None = None) -> None:
         self.num_slots = num_slots
         self.dtype = dtype  # of the slots' parameters; None: that of the layers that they are at

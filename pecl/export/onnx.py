@@ -13,6 +13,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -77,11 +78,18 @@ def export_onnx(
 class GatheredRows(SlotRows):
     """Slot rows whose every row takes its own copy of its slot's parameters, whatever the rows: a graph without ifs."""
 
+    one_by_one = False
+
+    def choose(self, slots: torch.Tensor | None) -> None:
+        """Set the slots (B,) of the next pass, which in a graph have no values."""
+        groups: Any = SimpleNamespace(index=slots)
+        self.groups = groups
+
     def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
         """Apply to each row, (B, L, i) or (B, i), the linear layer of its slot; see `SlotRows.linear`."""
-        own = weight[self.index]  # (B, o, i)
+        own = self.take(weight)  # (B, o, i)
         out = torch.matmul(x if x.ndim == 3 else x.unsqueeze(1), own.mT)  # (B, L, o), or (B, 1, o)
-        out = out if bias is None else out + bias[self.index].unsqueeze(1)
+        out = out if bias is None else out + self.take(bias).unsqueeze(1)
         return out if x.ndim == 3 else out.squeeze(1)
 
 
@@ -100,7 +108,7 @@ class TextModule(nn.Module):
         """Return the embeddings (B, D), not normalised."""
         extended = None
         if self.adapter is not None and self.rows is not None:
-            self.rows.index = slots
+            self.rows.choose(slots)
             extended = self.adapter.extend_inputs(input_ids, attention_mask)
         if extended is None:
             output = self.backbone(input_ids=input_ids, attention_mask=_seen(attention_mask))

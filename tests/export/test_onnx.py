@@ -75,7 +75,7 @@ def test_one_file_serves_all_languages_of_a_bank(tmp_path):
     "spec",
     [
         *("lora", "bottleneck", "compacter:reduction_factor=4", "soft_prompt", "prefix", "bitfit", "soft_prompt+lora"),
-        *("hard_prompt+lora", "lora+layernorm"),
+        *("hard_prompt+lora", "lora+head:rank=2"),
     ],
 )
 def test_every_kind_of_adapter_goes_into_a_bank(spec, tmp_path):
