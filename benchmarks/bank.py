@@ -6,7 +6,8 @@ Three questions, answered on the mini text tower with captions of the `scenes` d
 - equality: the largest difference between the two, over all embeddings;
 - memory and time: 12 languages in the bank against one.
 
-The parameters are random: neither time nor memory depends on their values.
+`benchmarks/run.py` asks for 4, 8 and 12 languages, 16 to 1,024 captions. The parameters are random: neither time nor
+memory depends on their values.
 """
 
 from __future__ import annotations
@@ -15,18 +16,20 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from figures import Figure
 
 from pecl.adapters.bank import AdapterBank
 from pecl.data.scenes import load_scenes
-from pecl.encoders.loading.mini import load_mini_text
+from pecl.encoders.towers import load_text_encoder
 from pecl.languages import LANGUAGES
 
 MIXED = ("de", "fr", "ru", "zh")
 CAPTIONS = 16  # a language
+SIZES = ((4, 16), (4, 64), (8, 64), (12, 48), (12, 240), (4, 1024), (12, 1020))  # languages, captions of all
 
 
 def random_state(bank: AdapterBank, seed: int) -> dict[str, torch.Tensor]:
@@ -49,14 +52,30 @@ def fastest(first: Callable[[], Any], second: Callable[[], Any], repeats: int) -
     return min(seconds[0]), min(seconds[1])
 
 
-def measure(adapter: str, repeats: int) -> dict[str, Any]:
-    """Fill a bank with twelve languages, time it, and return the figures."""
-    bank = AdapterBank(load_mini_text(), adapter)
+def filled(adapter: str, device: str = "cpu") -> AdapterBank:
+    """Return a bank of twelve languages."""
+    bank = AdapterBank(load_text_encoder("mini", device=device), adapter)
     for seed, language in enumerate(LANGUAGES):
         bank.add(language, random_state(bank, seed))
-    captions = {language: load_scenes(language, size=CAPTIONS).target for language in MIXED}
-    texts = [text for language in MIXED for text in captions[language]]
-    languages = [language for language in MIXED for _ in captions[language]]
+    return bank
+
+
+def measure(small: bool, device: str) -> list[Figure]:
+    """Return how many times as fast as one pass a language a mixed batch is."""
+    bank, figures = filled("lora", device), []
+    for count, size in SIZES[:3] if small else SIZES:
+        languages = list(LANGUAGES)[:count]
+        found = times(bank, languages, size // count, 4 if small else 10)
+        name = f"{size} captions of {count} languages, one mixed batch against a pass a language"
+        figures.append(Figure(name, found["speedup"], wanted=">= 1", floor=0.6, details=found))
+    return figures
+
+
+def times(bank: AdapterBank, mixed_languages: Sequence[str], each: int, repeats: int) -> dict[str, Any]:
+    """Return the seconds of `each` captions of every language in one batch and in one pass a language."""
+    captions = {language: load_scenes(language, size=each).target for language in mixed_languages}
+    texts = [text for language in mixed_languages for text in captions[language]]
+    languages = [language for language in mixed_languages for _ in captions[language]]
     order = torch.randperm(len(texts), generator=torch.Generator().manual_seed(0)).tolist()
 
     def mixed() -> torch.Tensor:
@@ -64,19 +83,27 @@ def measure(adapter: str, repeats: int) -> dict[str, Any]:
         return found[torch.tensor(order).argsort()]
 
     def separate() -> torch.Tensor:
-        return torch.cat([bank.encode_text(captions[language], language=language) for language in MIXED])
+        return torch.cat([bank.encode_text(captions[language], language=language) for language in mixed_languages])
 
     difference = float((mixed() - separate()).abs().max())
     mixed_seconds, separate_seconds = fastest(mixed, separate, repeats)
-    report = bank.memory_report()
     return {
-        "adapter": adapter,
-        "threads": torch.get_num_threads(),
         "captions": len(texts),
         "mixed_ms": 1e3 * mixed_seconds,
         "separate_ms": 1e3 * separate_seconds,
         "speedup": separate_seconds / mixed_seconds,
         "largest_difference": difference,
+    }
+
+
+def describe(adapter: str, repeats: int) -> dict[str, Any]:
+    """Return the figures of a batch of four languages, and of what twelve cost."""
+    bank = filled(adapter)
+    report = bank.memory_report()
+    return {
+        "adapter": adapter,
+        "threads": torch.get_num_threads(),
+        **times(bank, MIXED, CAPTIONS, repeats),
         "languages": len(bank),
         "tower_mb": report.tower_bytes / 2**20,
         "language_mb": report.bytes_per_language / 2**20,
@@ -110,7 +137,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=20, help="timed runs of each (default: 20)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     arguments = parser.parse_args()
-    figures = measure(arguments.adapter, arguments.repeats)
+    figures = describe(arguments.adapter, arguments.repeats)
     print(json.dumps(figures, indent=2) if arguments.json else table(figures))
 
 

@@ -18,12 +18,13 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import time
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from figures import Figure, seconds
 from PIL import Image
 from safetensors.torch import save_file
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, XLMRobertaModel
@@ -36,6 +37,7 @@ from pecl.encoders.loading.mini import load_mini_text
 from pecl.encoders.loading.shapes import xlm_roberta_large
 from pecl.encoders.towers import Towers, load_towers
 from pecl.files import write_json
+from pecl.precision import BF16, FP32
 from pecl.results.environment import peak_memory_mb
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.training.losses import AlignmentObjective
@@ -102,13 +104,6 @@ def write_pair(folder: Path) -> None:
             process.join()
             if process.exitcode:
                 raise SystemExit(f"writing {folder / name} failed")
-
-
-def seconds(function: Callable[[], Any]) -> float:
-    """Return how long `function` takes."""
-    started = time.perf_counter()
-    function()
-    return time.perf_counter() - started
 
 
 def pictures(data: ParallelCaptions, indices: range) -> list[Image.Image]:
@@ -186,16 +181,18 @@ def by_turns(ways: Mapping[str, Way]) -> dict[str, dict[str, float]]:
     return {name: {"step": steps[name], "validation": seconds(way.validate)} for name, way in ways.items()}
 
 
-def measure(folder: Path) -> dict[str, Any]:
-    """Write the pair where it is not there, load it, and time both ways."""
+def compare(folder: Path, precision: str = FP32) -> dict[str, Any]:
+    """Write the pair where it is not there, load it, and time both ways; `precision` is that of pecl's."""
     write_pair(folder)
-    towers = load_towers("paper", str(folder / "text"), str(folder / "image"))
+    names = "paper", str(folder / "text"), str(folder / "image")
+    towers = load_towers(*names)
     load_seconds = seconds(lambda: (towers.text, towers.image))
     load_peak = peak_memory_mb(torch.device("cpu"))
     data = load_scenes("de", size=2 * SHOTS)
     train, val = data.select(range(SHOTS)), data.select(range(SHOTS, 2 * SHOTS))
     adapter = attach(towers.text, LoraConfig())
-    pecl, images_once = pecls_way(towers, adapter, train, val)
+    own = towers if precision == FP32 else load_towers(*names, precision=precision)
+    pecl, images_once = pecls_way(own, adapter if own is towers else attach(own.text, LoraConfig()), train, val)
     times = by_turns({"released": released_way(towers, adapter, train, val), "pecl": pecl})
     for way in times.values():
         way["step_with_validation"] = way["step"] + way["validation"] / SCHEDULE.eval_every
@@ -212,13 +209,24 @@ def measure(folder: Path) -> dict[str, Any]:
     }
 
 
+def measure(small: bool, device: str) -> list[Figure]:
+    """Return the ratio of a step with its share of validation; nothing where it is to be small."""
+    if small:
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        found = {precision: compare(Path(folder), precision) for precision in (FP32, BF16)}
+    name = "a step of XLM-R Large with ViT-L/14 in {} against the released way"
+    return [Figure(name.format(p), one["ratio"], wanted=">= 8", details=one) for p, one in found.items()]
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="where the random pair lies or is to be written")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--precision", default=FP32, choices=(FP32, BF16), help="of pecl's way (default: fp32)")
     arguments = parser.parse_args()
-    figures = measure(arguments.folder)
+    figures = compare(arguments.folder, arguments.precision)
     if arguments.json:
         print(json.dumps(figures, indent=2))
         return

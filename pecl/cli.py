@@ -13,7 +13,7 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -51,8 +51,11 @@ class _Parser(argparse.ArgumentParser):
         return parsed, rest
 
 
-def build_parser(chosen: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
-    """Return the parser of the commands `chosen`; only their modules are imported, which takes seconds for some."""
+def build_parser(chosen: Collection[str] = COMMANDS) -> argparse.ArgumentParser:
+    """Return the parser of the commands `chosen`; only their modules are imported, which takes seconds for some.
+
+    Without any it is one that lists all commands, each with its summary alone.
+    """
     parser = _Parser(
         prog="pecl",
         description="Parameter-efficient cross-lingual transfer of CLIP.",
@@ -63,6 +66,9 @@ def build_parser(chosen: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     for name in chosen:
         import_module(f"pecl.commands.{name}").add_parser(commands)
+    if not chosen:
+        for name, summary in COMMANDS.items():
+            commands.add_parser(name, help=summary)
     return parser
 
 
@@ -93,8 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str]) -> int:
     arguments = list(arguments) or ["--help"]
     named = [argument for argument in arguments if argument in COMMANDS][:1]
-    chosen = () if arguments[0] == "--version" else named or COMMANDS
-    parsed = build_parser(chosen).parse_args(arguments)
+    parsed = build_parser(named).parse_args(arguments)
     _set_loudness(parsed)
     if os.environ.get("WORLD_SIZE", "1") != "1" and parsed.command not in _SHARED:
         raise PeclError(

@@ -1,17 +1,18 @@
 """The commands, one module each: `add_parser(commands)` adds it, and its parser's `run` carries it out."""
 
-COMMANDS = (
-    "train",
-    "distil",
-    "evaluate",
-    "grid",
-    "report",
-    "data",
-    "adapters",
-    "export",
-    "embed",
-    "index",
-    "search",
-    "serve",
-    "doctor",
-)
+# Name -> summary, as its module has it: `pecl --help` lists them without importing any, which takes seconds for some
+COMMANDS = {
+    "train": "train a language's parameters and measure the recall before and after",
+    "distil": "train a language on translated text alone, and measure the recall before and after",
+    "evaluate": "measure the retrieval recall of languages on a data set",
+    "grid": "train every combination of values; on the command line lists are joined by commas",
+    "report": "print the tables of experiments from their result files",
+    "data": "list, download, check and translate data sets",
+    "adapters": "list, show, convert and merge adapters",
+    "export": "write towers and trained languages for other packages",
+    "embed": "embed images or texts in bulk",
+    "index": "make or renew the index of a folder of photographs, to be searched by `pecl search`",
+    "search": "find photographs by text or by picture",
+    "serve": "serve embeddings, search and a page over HTTP",
+    "doctor": "say what is installed and found, and what to do about what is not",
+}

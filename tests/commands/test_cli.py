@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from helpers.small_experiment import PAIRS
 
-from pecl.cli import main
+from pecl.cli import build_parser, main
 from pecl.commands import COMMANDS
 
 
@@ -117,6 +117,20 @@ def test_bare_pecl_prints_the_help(capsys):
         printed.append(capsys.readouterr().out)
     assert printed[0] == printed[1]
     assert all(command in printed[0] for command in COMMANDS)
+
+
+def test_the_list_of_commands_has_the_summary_that_each_has_itself():
+    (group,) = build_parser()._subparsers._group_actions
+    assert {action.dest: action.help for action in group._choices_actions} == COMMANDS
+
+
+def test_the_list_of_commands_is_shown_without_importing_them():
+    program = "import sys; from pecl.cli import main; main(['--help'])"
+    done = subprocess.run([sys.executable, "-X", "importtime", "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "pecl.commands" in imported
+    assert not imported & {"torch", "transformers", "numpy", "pandas", "pecl.commands.train"}
 
 
 def test_the_version_is_that_of_the_installed_package(capsys):

@@ -1,0 +1,45 @@
+"""What the device's matrix products reach at best: the measure of all other figures."""
+
+from __future__ import annotations
+
+import torch
+from figures import Figure
+
+SIZE = 1024  # of the square matrices: large enough for the peak, small enough for the cache
+
+
+def gflops(dtype: torch.dtype, device: str, repeats: int = 10, size: int = SIZE) -> float:
+    """Return the most 10^9 operations a second of a product of two square matrices, a multiply-add being two."""
+    import time
+
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    best = float("inf")
+    for _ in range(repeats + 2):
+        wait(device)
+        started = time.perf_counter()
+        a @ b
+        wait(device)
+        best = min(best, time.perf_counter() - started)
+    return 2 * size**3 / best / 1e9
+
+
+def wait(device: str) -> None:
+    """Wait until a GPU has done what it was told."""
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def measure(small: bool, device: str) -> list[Figure]:
+    """Return the peak of bf16 against that of fp32."""
+    size = 4 * SIZE if device.startswith("cuda") else SIZE
+    peaks = {
+        name: gflops(dtype, device, 5 if small else 20, size)
+        for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16))
+    }
+    return [
+        Figure(
+            f"peak of matrix products, bf16 to fp32 ({peaks['fp32']:,.0f} GFLOP/s in fp32)",
+            peaks["bf16"] / peaks["fp32"],
+            details={"gflops": peaks, "threads": torch.get_num_threads()},
+        )
+    ]

@@ -1,0 +1,85 @@
+"""Every figure of pecl's speed: `python benchmarks/run.py [--small] [--device cuda] [--json FILE] [PART ...]`.
+
+Each figure is a ratio of two ways of working in one run, by turns, beside the machine's peak of matrix products, so it
+says as much on a slower or a busier machine. `--small` takes less than a minute on two idle cores; it ends with
+status 1 if a figure is worse than its floor, which lies well below what noise does. docs/performance.md explains the
+figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import logging
+import sys
+import time
+from pathlib import Path
+
+from figures import Figure
+
+# part -> whether it is among the small ones; each is a module beside this one with `measure(small, device)`
+PARTS = {
+    "peak": True,
+    "precision": True,
+    "encoding": True,
+    "bank": True,
+    "startup": True,
+    "one_run": False,
+    "large": False,
+}
+
+
+def measure(part: str, small: bool, device: str) -> list[Figure]:
+    """Return the figures of a part."""
+    return importlib.import_module(part).measure(small, device)
+
+
+def document(figures: dict[str, list[Figure]], device: str) -> dict[str, object]:
+    """Return the figures as JSON values, with what they were measured on."""
+    import torch
+
+    from pecl.results.environment import environment
+
+    made = environment()
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else made.machine.platform
+    return {
+        "device": device,
+        "machine": name,
+        "threads": torch.get_num_threads(),
+        "versions": made.versions,
+        "figures": {part: [figure.to_json() for figure in own] for part, own in figures.items()},
+    }
+
+
+def main() -> int:
+    """Measure, print a table and write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of {', '.join(PARTS)} (default: all)")
+    parser.add_argument("--small", action="store_true", help="less than a minute; fails on a regression")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures, with all seconds, as JSON")
+    parsed = parser.parse_args()
+    if unknown := [part for part in parsed.parts if part not in PARTS]:
+        parser.error(f"no part {unknown[0]}: expected one of {', '.join(PARTS)}")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    found = {}
+    for part in parsed.parts or [name for name, is_small in PARTS.items() if is_small or not parsed.small]:
+        started = time.perf_counter()
+        found[part] = measure(part, parsed.small, parsed.device)
+        print(
+            f"{part} ({time.perf_counter() - started:.0f} s)",
+            *(one.line() for one in found[part]),
+            sep="\n",
+            flush=True,
+        )
+    if parsed.json is not None:
+        parsed.json.write_text(json.dumps(document(found, parsed.device), indent=2), encoding="utf-8")
+    regressed = [one.name for own in found.values() for one in own if one.regressed]
+    if regressed:
+        print(f"regressed: {'; '.join(regressed)}", file=sys.stderr)
+    return 1 if regressed and parsed.small else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
