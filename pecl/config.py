@@ -78,6 +78,7 @@ class Role(Flag):
     GROUP = auto()  # a table's heading states it
     ROW = auto()  # a row of a table states it, or its adapter's description
     MACHINE = auto()  # how this machine works on it: recorded and compared, but no part of a run's identity
+    SAME_BITS = auto()  # how much of a tower is loaded: no part of a run's identity, since results are the same bits
     COMMAS = auto()  # its text may hold commas: on the command line of a grid it is one value
 
 
@@ -267,6 +268,9 @@ class ExperimentConfig:
         choices=PRECISIONS,
         unless_default=True,
     )
+    trim_vocabulary: bool = _option(
+        False, "load the word embeddings that the data use alone: less memory, the same bits", Role.SAME_BITS
+    )
     threads: int | None = _option(
         None, "threads of the CPU, which last digits depend on (default: as many as it has)", Role.MACHINE, low=1
     )
@@ -380,7 +384,7 @@ def fields_of(roles: Role) -> frozenset[str]:
 EVALUATION_FIELDS = fields_of(Role.EVALUATION)
 FLEET_FIELDS = fields_of(Role.FLEET)
 MACHINE_FIELDS = fields_of(Role.MACHINE)
-_OUTSIDE_IDENTITY = fields_of(Role.PLACE) | MACHINE_FIELDS
+_OUTSIDE_IDENTITY = fields_of(Role.PLACE | Role.SAME_BITS) | MACHINE_FIELDS
 ANCHOR_FIELDS = fields_of(Role.ANCHOR)
 # Names and defaults of the fields that can change a result, in their order
 IDENTITY_DEFAULTS = {item.name: item.default for item in fields(ExperimentConfig) if item.name not in _OUTSIDE_IDENTITY}

@@ -147,6 +147,7 @@ ROLES = {
     Role.COMMAS: "text start adapter out data_dir weights text_model image_model",
     Role.PLACE: "data_dir out",
     Role.MACHINE: "threads",
+    Role.SAME_BITS: "trim_vocabulary",
     Role.DATA: "dataset split language gallery image_weight skip_unreadable allow_missing_images "
     "allow_copied_translations",
     Role.INPUT: "data_dir route test_query train_on train_size text clean overlap held_out shots solver choose",

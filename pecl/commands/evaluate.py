@@ -27,7 +27,7 @@ def add_parser(commands: Any) -> None:
     """Add the command."""
     example = "pecl evaluate --dataset multi30k-1k --language en,de,fr,cs"
     parser = add_command(commands, "evaluate", "measure the retrieval recall of languages on a data set", example)
-    add_config_flags(parser, only=fields_of(Role.EVALUATION | Role.DATA | Role.PLACE | Role.MACHINE))
+    add_config_flags(parser, only=fields_of(Role.EVALUATION | Role.DATA | Role.PLACE | Role.MACHINE | Role.SAME_BITS))
     parser.add_argument(
         "--harness", help=f"measure with another package too, beside our own figures: {' or '.join(HARNESSES)}"
     )

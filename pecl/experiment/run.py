@@ -29,12 +29,14 @@ from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.large import tokens_of
 from pecl.encoders.text import MultilingualTextEncoder, TokenIds
 from pecl.encoders.towers import Towers, load_towers
+from pecl.encoders.vocabulary import left_out
 from pecl.errors import ConfigError, require
 from pecl.experiment.closed_form import HeadSolver
 from pecl.experiment.inputs import training_hashes
 from pecl.experiment.prepared import Prepared, prepare_evaluation, prepare_training
 from pecl.experiment.processes import held_by_first, in_processes, of_first
 from pecl.experiment.record import describe_adapter, describe_data, record_evaluation, record_training
+from pecl.experiment.trimming import check_trimming, own_tokens_of, trim_to_texts
 from pecl.files import check_writable, sha256_json
 from pecl.results.folder import complete_result, find_result, remove_states, state_path, threads_of_states
 from pecl.results.locks import hold
@@ -63,10 +65,12 @@ def evaluate(config: ExperimentConfig) -> Result:
 
 
 def _evaluate(config: ExperimentConfig) -> Result:
-    towers = towers_of(config)
+    towers = towers_of(config, [config])
     prepared = prepare_evaluation(config, towers)
     check_writable(config.out)
     file = None if config.weights is None else load_adapter_file(config.weights, towers.text)
+    if config.trim_vocabulary:
+        _trim(prepared, () if file is None else file.configs)
     evaluator = prepared.evaluator("test")
     described, total = None, _size(towers.text)
     if file is None:
@@ -122,13 +126,18 @@ def _train_fleet(configs: Sequence[ExperimentConfig], wait: bool, processes: Pro
     adapter_configs = processes.in_turn(lambda: parse_adapter(first.adapter, first.rank))
 
     def prepare() -> list[Prepared]:
-        towers = towers_of(first)
+        if first.trim_vocabulary:
+            check_trimming(first.engine, adapter_configs)
+        towers = towers_of(first, configs)
         members = [prepare_training(config, towers) for config in configs]
         adapter = attach_adapter(towers.text, adapter_configs, seeds=[first.seed])  # what does not fit is said now
         try:
             _check_start(adapter, first)
+            own_tokens = own_tokens_of(adapter) if first.trim_vocabulary else []
         finally:
             adapter.remove()
+        if first.trim_vocabulary:
+            trim_to_texts(members, own_tokens)
         if processes.is_first:
             check_writable(first.out)
         return members
@@ -183,19 +192,37 @@ def use_threads(number: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def towers_of(config: ExperimentConfig) -> Towers:
+def towers_of(config: ExperimentConfig, runs: Sequence[ExperimentConfig] = ()) -> Towers:
     """Return the towers of a config: those of the run before where they are the same, so that a grid loads them once.
 
     They are this module's own, and plain between runs.
+
+    Args:
+        config: names them.
+        runs: with `trim_vocabulary`, those that will trim them: the towers of other runs lack other words.
     """
+    trimmed_for = sha256_json([run.to_dict() for run in runs]) if config.trim_vocabulary and runs else ""
     return _load_once(
-        load_towers, config.profile, config.text_model, config.image_model, config.device, config.precision
+        trimmed_for,
+        load_towers,
+        *(config.profile, config.text_model, config.image_model, config.device, config.precision),
     )
 
 
 @lru_cache(maxsize=1)
-def _load_once(load: Callable[..., Towers], *arguments: str | None) -> Towers:
+def _load_once(trimmed_for: str, load: Callable[..., Towers], *arguments: str | None) -> Towers:
     return load(*arguments)
+
+
+def _trim(prepared: Prepared, configs: Sequence[AdapterConfig]) -> None:
+    """Trim the text tower to the captions of an evaluation and to the texts of an adapter of `configs`, if any."""
+    check_trimming("pecl", configs)
+    own_tokens: list[int] = []
+    if configs:
+        adapter = attach(prepared.towers.text, configs)
+        own_tokens = own_tokens_of(adapter)
+        adapter.remove()
+    trim_to_texts([prepared], own_tokens)
 
 
 def _complete(configs: Sequence[ExperimentConfig]) -> list[Result] | None:
@@ -440,8 +467,8 @@ def start_file(
 
 
 def _size(tower: nn.Module) -> int:
-    """Return the number of parameters of a plain tower."""
-    return sum(parameter.numel() for parameter in tower.parameters())
+    """Return the number of parameters of a plain tower, those that trimming left out among them."""
+    return sum(parameter.numel() for parameter in tower.parameters()) + left_out(tower)
 
 
 def _embed(adapter: Adapter, slot: int, token_ids: TokenIds) -> torch.Tensor:

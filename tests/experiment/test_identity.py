@@ -74,6 +74,7 @@ FIELDS = {
     "weights": Row("adapter.safetensors", training=True, evaluation=True, fleet=False, data=False),
     "device": Row("cuda:0", training=True, evaluation=True, fleet=False, data=False),
     "precision": Row("bf16", training=True, evaluation=True, fleet=False, data=False),
+    "trim_vocabulary": Row(True, training=False, evaluation=False, fleet=False, data=False),
     "threads": Row(3, training=False, evaluation=False, fleet=False, data=False),
     "out": Row("elsewhere", training=False, evaluation=False, fleet=False, data=False),
     "beside": Row("0123456789abcdef", training=True, evaluation=False, fleet=False, data=False),
@@ -234,7 +235,7 @@ def test_an_evaluation_reads_the_fields_of_its_identity_alone(small):
     noting = Noting(make_config({**small, "route": "baseline1"}))
     evaluate(noting)
     # `image_weight` asks for images beside English captions; places and threads are no part of an identity
-    beside = {"image_weight", "data_dir", "out", "threads"}
+    beside = {"image_weight", "data_dir", "out", "threads", "trim_vocabulary"}
     assert noting.read - beside == {name for name, row in FIELDS.items() if row.evaluation}
 
 

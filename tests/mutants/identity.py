@@ -723,8 +723,8 @@ _CACHES = [
         Mutant(
             f"towers not loaded anew for another {name}",
             "pecl/experiment/run.py",
-            "config.profile, config.text_model, config.image_model, config.device, config.precision",
-            ", ".join(arguments),
+            "*(config.profile, config.text_model, config.image_model, config.device, config.precision)",
+            f"*({', '.join(arguments)})",
             _IDENTITY,
             science=True,
         )

@@ -76,7 +76,8 @@ class SlotSoftPrompt(SlotPrompt):
     def reset_slot(self, slot: int, generator: torch.Generator) -> None:
         """Fill with the word embeddings of the initial text, or draw from N(0, 0.02^2)."""
         if self.token_ids is not None:
-            self.prompt.data[slot] = innermost(self.base).weight.detach()[self.token_ids]
+            words = innermost(self.base)
+            self.prompt.data[slot] = words(torch.tensor(self.token_ids, device=self.prompt.device)).detach()
         else:
             self.prompt.data[slot] = normal(self.prompt.shape[1:], 0.02, generator)
 

@@ -1,0 +1,139 @@
+"""Of the word embeddings the rows that are used are enough: same bits, less memory, and no other token's row."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.adapter_towers import ARCHITECTURES, TEXTS, filled, tower_of
+from helpers.small_experiment import small, tiny_towers  # noqa: F401  small is a fixture
+
+import pecl.experiment.run
+from pecl.config import make_config
+from pecl.encoders.vocabulary import TrimmedEmbedding, left_out, trim_vocabulary
+from pecl.errors import ConfigError
+from pecl.experiment.run import evaluate, train, train_fleet
+
+
+def used_by(tower, texts):
+    return {token for row in tower.tokenize(texts) for token in row}
+
+
+def trimmed(tower, texts):
+    tower = copy.deepcopy(tower)
+    trim_vocabulary(tower, used_by(tower, texts))
+    return tower
+
+
+def parameters(tower):
+    return sum(parameter.numel() for parameter in tower.parameters())
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("packing", [True, False])
+def test_embeddings_are_the_same_bits(architecture, packing):
+    plain = tower_of(architecture, torch.float32)
+    small_one = trimmed(plain, TEXTS)
+    plain.packing = small_one.packing = packing
+    assert torch.equal(small_one.encode_text(TEXTS), plain.encode_text(TEXTS))
+    assert small_one.fingerprint == plain.fingerprint
+
+
+def test_rows_that_nobody_uses_are_gone():
+    plain = tower_of("xlm-roberta", torch.float32)
+    small_one = trimmed(plain, TEXTS)
+    kept = used_by(plain, TEXTS) | {plain.tokenizer.pad_token_id}
+    gone = (260 - len(kept)) * 32
+    assert left_out(small_one) == gone > 0 == left_out(plain)
+    assert parameters(plain) - parameters(small_one) == gone
+    words = small_one.backbone.get_input_embeddings()
+    assert torch.equal(words.weight, plain.backbone.get_input_embeddings().weight[sorted(kept)])
+
+
+def test_a_token_that_was_left_out_is_an_error():
+    tower = trimmed(tower_of("bert", torch.float32), TEXTS)
+    with pytest.raises(IndexError):
+        tower.encode_text(["QQQ @@@"])
+
+
+@pytest.mark.parametrize(
+    "spec", ["lora", "soft_prompt:num_virtual_tokens=3", 'soft_prompt:init_text="ka vi"', "prefix"]
+)
+def test_adapters_know_nothing_of_it(spec):
+    plain = tower_of("xlm-roberta", torch.float32)
+    towers = plain, trimmed(plain, [*TEXTS, "ka vi"])
+    adapters = [filled(tower, spec, slots=2, seed=1) for tower in towers]
+    for one, other in zip(*(adapter.named_parameters() for adapter in adapters), strict=True):
+        assert one[0] == other[0]
+        assert torch.equal(one[1], other[1])
+    slots = torch.tensor([0, 1] * 6)
+    assert torch.equal(*(tower.encode_text(TEXTS, slots=slots) for tower in towers))
+
+
+def test_a_tower_is_trimmed_once_and_without_adapter():
+    tower = trimmed(tower_of("bert", torch.float32), TEXTS)
+    with pytest.raises(ConfigError, match="expected a whole text tower"):
+        trim_vocabulary(tower, [5])
+
+
+def measured(result):
+    return result.run_id, result.curve, result.metrics, result.adapter, result.towers, result.all_ranks
+
+
+SPECS = [
+    {},
+    {"adapter": 'hard_prompt:text="%% "+lora'},
+    {"adapter": 'soft_prompt:init_text="QZX"', "rank": "none"},
+    {"route": "method3", "anchor": "frozen", "gallery": "english"},
+    {"precision": "bf16", "joint": "de+fr"},
+]
+
+
+@pytest.mark.parametrize("values", SPECS)
+def test_a_run_gives_the_same_bits(small, monkeypatch, tmp_path, values):  # noqa: F811
+    found, files, towers = [], [], []
+    monkeypatch.setattr(
+        pecl.experiment.run, "load_towers", lambda *n: towers.append(tiny_towers(*n[4:5])) or towers[-1]
+    )
+    for trim in (False, True):
+        out = str(tmp_path / f"trim-{trim}")
+        configs = [
+            make_config({**small, **values, "trim_vocabulary": trim, "out": out, "language": language})
+            for language in (("de", "fr") if "joint" in values else ("de",))
+        ]
+        monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path / f"cache-{trim}"))
+        results = train_fleet(configs)
+        found.append([measured(result) for result in results])
+        files.append([result.adapter_path.read_bytes() for result in results])
+    assert found[0] == found[1]
+    assert files[0] == files[1]
+    assert [left_out(one.text) > 0 for one in towers] == [False, True]
+
+
+def test_other_runs_get_whole_towers_again(small):  # noqa: F811
+    values = {**small, "trim_vocabulary": True}
+    german = train(make_config(values))
+    french = train(make_config({**values, "language": "fr"}))
+    assert Path(german.path).exists()
+    assert Path(french.path).exists()
+    weights = str(german.adapter_path)
+    whole, trim = (evaluate(make_config({**small, "weights": weights, "trim_vocabulary": t})) for t in (False, True))
+    assert measured(whole) == measured(trim)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"adapter": "full", "rank": None}, "trim_vocabulary: expected an adapter that leaves word embeddings alone"),
+        ({"engine": "opendelta"}, "trim_vocabulary: expected the engine pecl, got opendelta"),
+    ],
+)
+def test_what_needs_the_whole_vocabulary(small, values, sentence):  # noqa: F811
+    with pytest.raises(ConfigError, match=sentence):
+        train(make_config({**small, **values, "trim_vocabulary": True}))
+
+
+def test_rows_are_found_by_their_own_ids():
+    plain = torch.nn.Embedding(9, 3)
+    rows = TrimmedEmbedding(plain, torch.tensor([1, 4, 7]))
+    assert torch.equal(rows(torch.tensor([[7, 1], [4, 7]])), plain(torch.tensor([[7, 1], [4, 7]])))
