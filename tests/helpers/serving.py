@@ -54,8 +54,8 @@ def write_adapters(folder, languages=LANGUAGES, spec="lora", seed=0):
     ]
 
 
-def make_models(files=None, tower=None):
-    models = Models("tiny", tower or plain_tower())
+def make_models(files=None, name="tiny"):
+    models = Models(name, plain_tower())
     for file in adapter_files() if files is None else files:
         models.add(file if isinstance(file, AdapterFile) else load_adapter_file(file))
     return models

@@ -1,0 +1,74 @@
+"""docs/serving.md says what is so: its commands parse, and its requests are answered as it says."""
+
+import json
+import re
+import shlex
+
+import pytest
+from helpers.loopback import without_proxies
+from helpers.project import ROOT
+from helpers.serving import adapter_files, client_of, make_models, make_service, running
+from helpers.small_experiment import tiny_towers
+
+from pecl.cli import build_parser
+from pecl.search.build import build_index
+from pecl.serving.photographs import Photographs
+
+TEXT = (ROOT / "docs" / "serving.md").read_text("utf-8")
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", TEXT, re.DOTALL)
+
+
+def blocks(kind):
+    return [block for name, block in BLOCKS if name == kind]
+
+
+def test_the_commands_parse():
+    lines = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("pecl ")]
+    assert len(lines) == 3
+    for line in lines:
+        build_parser(["index", "serve"]).parse_args(shlex.split(line, comments=True)[1:])
+
+
+def test_every_flag_that_is_named_is_there():
+    help_text = build_parser(["serve", "index"])._subparsers._group_actions[0].choices
+    known = " ".join(parser.format_help() for parser in help_text.values())
+    named = set(re.findall(r"--[a-z][a-z-]+", TEXT))
+    assert {"--adapters-dir", "--window", "--max-waiting"} <= named
+    assert {flag for flag in named if flag not in known} == set()
+
+
+def test_the_python_example_runs(monkeypatch):
+    without_proxies(monkeypatch)
+    (example,) = blocks("python")
+    service = make_service(make_models(adapter_files()[:3] + adapter_files(("cs",)), "mini"))
+    with running(service) as address:
+        exec(compile(example.replace("http://127.0.0.1:8000", address), "docs/serving.md", "exec"), {})
+    count = next(line for line in service.metrics.text().decode().splitlines() if 'endpoint="embeddings"' in line)
+    assert count.endswith(" 2.0")
+
+
+def test_the_search_is_answered(photographs):
+    build_index(photographs)
+    (command,) = (block for block in blocks("bash") if block.startswith("curl"))
+    body = shlex.split(command.replace("\\\n", " "))[-1]
+    service = make_service(
+        make_models(adapter_files(), "mini"), photographs=Photographs(photographs, tiny_towers().image)
+    )
+    with client_of(service) as client:
+        answer = client.post("/search", json=json.loads(body)).json()
+    assert len(answer["photographs"]) == 3
+    for field in ("language", "told", "confidence", "model", "photographs", *answer["photographs"][0]):
+        assert f"`{field}`" in TEXT
+
+
+def test_the_error_is_what_is_said():
+    (example,) = blocks("json")
+    with client_of(make_service(make_models(adapter_files(("cs",)), "mini"))) as client:
+        answer = client.post("/v1/embeddings", json={"model": "mini:sk", "input": "a"})
+    assert answer.status_code == 404
+    assert answer.json() == json.loads(example)
+
+
+@pytest.mark.parametrize("path", re.findall(r"\]\(\.\./(img/[^)]+)\)", TEXT))
+def test_pictures_are_there_and_small(path):
+    assert 10_000 < (ROOT / path).stat().st_size < 150_000
