@@ -5,6 +5,7 @@
 
 import argparse
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,17 @@ LINKS = {
     "](../CHANGELOG.md": "](changelog.md",
     "](../README.md": "](index.md",
 }
+
+
+def on_config(config: Any) -> Any:
+    """Give pages that the nav does not name their place, last among the guides."""
+    named = set(re.findall(r"[\w-]+\.md", str(config["nav"])))
+    (guides,) = [section["Guides"] for section in config["nav"] if "Guides" in section]
+    for path in sorted((ROOT / "docs").glob("*.md")):
+        if path.name not in named:
+            title = path.read_text("utf-8").partition("\n")[0].lstrip("# ")
+            guides.append({title: path.name})
+    return config
 
 
 def on_files(files: Files, config: Any) -> Files:
