@@ -28,8 +28,9 @@ def mean_recall(result: Result, stage: str) -> float:
 
 
 def of(folder: str) -> list[Result]:
-    """Return the trainings in a folder of the shipped results."""
-    return [result for result in collect([MEASURED / folder]) if result.kind == "train"]
+    """Return the trainings in a folder of the shipped results; none where it is not there."""
+    path = MEASURED / folder
+    return [result for result in collect([path]) if result.kind == "train"] if path.is_dir() else []
 
 
 def effect_folders() -> list[str]:
@@ -166,8 +167,8 @@ TABLES: dict[str, Callable[[], str]] = {
 def filled(page: str) -> str:
     """Return a page with each table between its marks `<!-- NAME -->` and `<!-- end -->`."""
     for name, make in TABLES.items():
-        pattern = rf"(<!-- {name} -->\n).*?(\n<!-- end -->)"
-        page = re.sub(pattern, lambda found, make=make: f"{found[1]}{make()}{found[2]}", page, flags=re.DOTALL)
+        pattern = rf"(<!-- {name} -->\n)(?:.*?\n)??(<!-- end -->)"
+        page = re.sub(pattern, lambda found, make=make: f"{found[1]}{make()}\n{found[2]}", page, flags=re.DOTALL)
     return page
 
 
