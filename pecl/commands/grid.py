@@ -17,6 +17,7 @@ from pecl.commands.options import (
 from pecl.config import ExperimentConfig, Role, fields_of
 from pecl.errors import ConfigError
 from pecl.grid import GridOutcome, estimate, expand, fleets, recorded_seconds, repeat_configs, run_grid
+from pecl.grid.configs import AUTO
 from pecl.grid.launchers import LAUNCHERS, make_launcher
 from pecl.results.folder import find_result, has_threads_of
 from pecl.results.result import collect
@@ -48,7 +49,8 @@ def add_parser(commands: Any) -> None:
         metavar="FOLDER",
         help="instead of a whole grid, the runs that validation chooses in FOLDER's results; flags change them",
     )
-    parser.add_argument("--fleet", type=int, default=1, metavar="N", help="runs trained side by side (default: 1)")
+    text = "runs trained side by side, a number or auto: as many as fit into memory, up to 16 (default: auto)"
+    parser.add_argument("--fleet", default=AUTO, metavar="N", help=text)
     parser.add_argument(
         "--launcher",
         metavar="NAME",
@@ -133,7 +135,7 @@ def _print_tables(outcome: GridOutcome) -> None:
 
 def _dry_run(configs: list[ExperimentConfig], parsed: argparse.Namespace) -> str:
     """Return the runs with the state of each, and the time that those without a complete result will take."""
-    configs = [config for group in fleets(configs, parsed.fleet) for config in group]
+    configs = [config for group in fleets(configs, parsed.fleet, parsed.jobs or 1) for config in group]
     found = [find_result(config) for config in configs]
     states = [
         "new" if result is None or not has_threads_of(config, result) else result.status

@@ -285,6 +285,12 @@ class MultilingualTextEncoder(nn.Module):
         finally:
             self.adapter.pack(None)
 
+    @property
+    def draws_by_row(self) -> bool:
+        """Whether all dropout of the backbone can be drawn by row, that of its attention too; see `dropout`."""
+        inner = getattr(self.backbone.config, "attention_probs_dropout_prob", None)
+        return inner == 0 or knows_attention(self.backbone)
+
     def _can_pack(self) -> bool:
         """Return whether batches can be packed."""
         return self.packing and (self.adapter is None or self.adapter.works_on_tokens) and can_pack(self.backbone)

@@ -9,9 +9,10 @@ from pecl.adapters.kinds.head import HeadConfig
 from pecl.adapters.spec import parse_adapter
 from pecl.config import DISTIL_DEFAULTS, ExperimentConfig, make_config
 from pecl.errors import ConfigError, require
+from pecl.experiment.fleet import start_file
 from pecl.experiment.inputs import load_training_inputs
 from pecl.experiment.prepared import check_training
-from pecl.experiment.run import start_file, train
+from pecl.experiment.run import train
 from pecl.experiment.text import part_of
 from pecl.results.result import Result
 from pecl.routes import route

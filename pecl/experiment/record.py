@@ -64,7 +64,7 @@ def record_training(
         prepared.config,
         environment(),
         adapter=adapter,
-        steps=trainer.step,
+        steps=slot.stopped or trainer.step,
         best_step=slot.best_step,
         fleet=fleet,
         seconds=seconds,

@@ -1,8 +1,8 @@
-"""The runs of a grid: lists in a config are expanded to their product, and neighbours are grouped into fleets.
+"""The runs of a grid: lists in a config are expanded to their product, and grouped into fleets.
 
-Runs may be trained in *fleets*: consecutive runs that differ in `FLEET_FIELDS` alone share one pass over the frozen
-tower. How runs are grouped depends on the whole grid, never on what is complete, so a grid that was killed and
-started again gives the same results to the last digit.
+Runs are trained in *fleets*: those that differ in `FLEET_FIELDS` alone share one pass over the frozen tower. How runs
+are grouped depends on the whole grid, never on what is complete, so a grid that was killed and started again gives the
+same results to the last digit.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from pecl.errors import ConfigError
 from pecl.options import shown
 from pecl.results.result import Result
 
+AUTO = "auto"
+_LARGEST = 16  # runs of a fleet that is formed by itself
 _MOST = 100_000  # combinations of a grid
 
 
@@ -56,22 +58,34 @@ def repeat_configs(results: Sequence[Result], values: Mapping[str, Any], where: 
     return list({(config.run_id(), config.out): config for config in configs}.values())
 
 
-def fleets(configs: Sequence[ExperimentConfig], size: int) -> Iterator[list[ExperimentConfig]]:
-    """Yield the runs in groups of at most `size` that can be trained side by side, in order.
+def fleets(
+    configs: Sequence[ExperimentConfig], size: int | str = AUTO, jobs: int = 1
+) -> Iterator[list[ExperimentConfig]]:
+    """Yield the runs in groups that can be trained side by side, in order of their first runs.
 
     The languages of a joint training are one group, whatever `size`; such groups come first.
 
+    Args:
+        configs: runs.
+        size: runs of a group at most; "auto" for up to 16, but no fewer groups than jobs. Whoever trains a group of
+            those divides it further where it does not fit into memory.
+        jobs: groups that are trained at a time.
+
     Raises:
-        ConfigError: `size` is below 1.
+        ConfigError: `size` is below 1, or no number.
     """
-    if size < 1:
-        raise ConfigError(f"fleet: expected a whole number >= 1, got {size}")
+    if str(size) != AUTO and not (str(size).isdecimal() and int(size) >= 1):
+        raise ConfigError(f"fleet: expected a whole number >= 1, or auto, got {size}")
     joint: dict[ExperimentConfig, list[ExperimentConfig]] = {}
     for config in (config for config in configs if config.joint):
         joint.setdefault(replace(config, language=config.joint_languages[0]), []).append(config)
     yield from joint.values()
-    configs = [config for config in configs if not config.joint]
     shared = [item.name for item in fields(ExperimentConfig) if item.name not in FLEET_FIELDS]
-    for _, alike in itertools.groupby(configs, key=lambda config: [getattr(config, name) for name in shared]):
-        while group := list(itertools.islice(alike, size)):
-            yield group
+    alike: dict[tuple[Any, ...], list[ExperimentConfig]] = {}
+    for config in (config for config in configs if not config.joint):
+        alike.setdefault(tuple(getattr(config, name) for name in shared), []).append(config)
+    for group in alike.values():
+        most = min(_LARGEST, -(-len(group) // jobs)) if str(size) == AUTO else int(size)
+        if str(size) == AUTO and group[0].engine != "pecl":  # the others have one slot
+            most = 1
+        yield from (group[start : start + most] for start in range(0, len(group), most))

@@ -18,9 +18,10 @@ from pecl.config import ExperimentConfig
 from pecl.errors import OutputError, PeclError
 from pecl.experiment.inputs import DataHashes
 from pecl.files import BusyError, check_writable
-from pecl.grid.configs import fleets
+from pecl.grid.configs import AUTO, fleets
 from pecl.grid.launchers.base import Event, Launcher, Task, WorkerDiedError, check_workers_know
 from pecl.grid.launchers.inline import Inline
+from pecl.grid.launchers.processes import Processes
 from pecl.grid.launchers.worker import record_failure
 from pecl.grid.status import StatusLine
 from pecl.results.folder import complete_result, find_result, has_states, remove_states, remove_unfinished_files
@@ -44,12 +45,14 @@ class GridOutcome:
         return [result for result in self.results if result.status == "failed"]
 
 
-def run_grid(configs: Sequence[ExperimentConfig], fleet: int = 1, launcher: Launcher | None = None) -> GridOutcome:
+def run_grid(
+    configs: Sequence[ExperimentConfig], fleet: int | str = AUTO, launcher: Launcher | None = None
+) -> GridOutcome:
     """Train all runs and return their results.
 
     Args:
         configs: runs.
-        fleet: runs trained side by side.
+        fleet: runs trained side by side; "auto" for as many as fit into memory, up to 16.
         launcher: where they are trained; this process by default.
 
     Raises:
@@ -57,8 +60,10 @@ def run_grid(configs: Sequence[ExperimentConfig], fleet: int = 1, launcher: Laun
             cannot be written.
         KeyboardInterrupt: interrupted; what was running has saved its state.
     """
-    tasks = [Task(tuple(group)) for group in fleets(configs, fleet)]
     launcher = launcher or Inline()
+    jobs = getattr(launcher, "jobs", None) or 1  # at a time
+    share = (jobs if isinstance(launcher, Processes) else 1) if fleet == AUTO else None
+    tasks = [Task(tuple(group), share) for group in fleets(configs, fleet, jobs)]
     if launcher.separate:
         check_workers_know(configs)
     for out in dict.fromkeys(config.out for config in configs):
@@ -85,6 +90,7 @@ class _Run:
     done: list[Task] = field(default_factory=list)
     any_trained: bool = False
     without_result: set[str] = field(default_factory=set)
+    died: set[str] = field(default_factory=set)
 
     def skip_complete(self) -> None:
         """Take over what is complete. What failed before is tried again, so it is remembered which files there were."""
@@ -118,12 +124,31 @@ class _Run:
         elif event.kind == "busy":
             status.left(task)
         elif event.kind == "finished":
-            if event.error is not None:
+            if event.error is not None and not self._try_otherwise(task, event.error):
                 self._fail(task, event.error)
             self.any_trained = True
             status.left(task)
-            if not self._collect(task, status):
+            if task in self.pending and not self._collect(task, status) and event.error is None:
                 self._try_again(task)
+
+    def _try_otherwise(self, task: Task, error: Exception) -> bool:
+        """Say whether a task that failed is tried another way.
+
+        Runs whose worker died are tried once more, as they are: it may have been killed, and they go on where they
+        were. Of a fleet in which a run is wrong, each run is tried by itself.
+        """
+        if isinstance(error, WorkerDiedError):
+            if task.name in self.died:
+                return False
+            self.died.add(task.name)
+            logger.warning("%s is tried once more: %s", task.name, error)
+            return True
+        wrong = isinstance(error, PeclError) and not isinstance(error, OutputError)
+        if not wrong or len(task.configs) == 1 or task.configs[0].joint or str(error).startswith("fleet: "):
+            return False
+        place = self.pending.index(task)
+        self.pending[place : place + 1] = [Task((config,), task.share) for config in task.configs]
+        return True
 
     def _try_again(self, task: Task) -> None:
         """Leave a task that ended without a result for the next round, once: a network may show its files late."""

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from pecl.encoders.devices import to_device
+
 
 class Average:
     """The exponential moving average of parameters: a <- decay a + (1 - decay) p after each step.
@@ -20,10 +22,14 @@ class Average:
         self.parameters, self.decay = list(parameters), decay
         self.values = [parameter.detach().clone() for parameter in self.parameters]
 
-    def update(self) -> None:
-        """Take the parameters' present values in."""
+    def update(self, learns: Sequence[bool] = (True,)) -> None:
+        """Take the parameters' present values in; of parameters (S, ...), those of the slots that learn."""
         for value, parameter in zip(self.values, self.parameters, strict=True):
-            value.lerp_(parameter.detach(), 1 - self.decay)
+            if all(learns):
+                value.lerp_(parameter.detach(), 1 - self.decay)
+                continue
+            share = to_device((1 - self.decay) * torch.tensor(learns, dtype=value.dtype), value.device)  # (S,)
+            value.lerp_(parameter.detach(), share.view(-1, *[1] * (value.dim() - 1)))
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:

@@ -51,6 +51,8 @@ class SlotRecord:
         scores: (step, validation score) at each validation; steps count from 1.
         best_step: step of the best score; ties go to the later one.
         best: parameters at `best_step`.
+        stopped: step after which the slot left the training, which goes on for the others; None: it stayed to the end.
+        diverged: why it left, where a loss or what validation measures was no longer a finite number.
     """
 
     losses: list[tuple[int, float]] = field(default_factory=list)
@@ -58,6 +60,13 @@ class SlotRecord:
     best_step: int = 0
     best_score: float = -math.inf
     best: dict[str, torch.Tensor] = field(default_factory=dict)
+    stopped: int | None = None
+    diverged: str | None = None
+
+    @property
+    def learns(self) -> bool:
+        """Whether the slot takes part in the next step."""
+        return self.stopped is None
 
     def since_best(self) -> int:
         """Return the number of validations behind the best one."""

@@ -13,6 +13,7 @@ last saved step and ends with the same bits, and a run in a fleet learns what it
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -37,6 +38,8 @@ from pecl.training.losses import AlignmentObjective
 from pecl.training.optimizer import SlotAdam
 from pecl.training.schedule import Schedule, SlotRecord
 from pecl.training.state import TrainingState, load_state, save_state
+
+logger = logging.getLogger(__name__)
 
 SAVE_EVERY_SECONDS = 2.0
 
@@ -85,7 +88,8 @@ class AlignmentTrainer:
         adapter: the slots, one for each task unless `slot_of` says otherwise.
         tasks: what the slots learn; all of the same number of pairs.
         schedule: epochs, batch size, validation cadence, dropout.
-        validate: returns the validation score of every task, higher is better; a slot's is the mean of its tasks'.
+        validate: returns the validation score of every task, higher is better; a slot's is the mean of its tasks'. NaN
+            says that there is none, as of the tasks of slots that are not `scored`.
         state_path: where the state of the unfinished training is kept, or None to keep none.
         identity: whose state that is; a state of another identity is refused.
         slot_of: the slot of each task; tasks of one slot have one learning rate.
@@ -122,6 +126,7 @@ class AlignmentTrainer:
         self.saved_step = 0  # of the state on disk
         self.seconds = 0.0
         self._orders_of, self._orders = -1, dict[int, torch.Tensor]()  # the epoch, and by seed the order of its pairs
+        self.scored: list[int] = []  # slots whose scores `validate` is asked for
         self.notes: dict[str, Any] = {}  # JSON of whoever trains, kept with the state
         self._slots_of_tasks = torch.tensor(self.slot_of, device=tower.device)  # (T,)
         # (S,) sum of losses since the last validation; on the tower's device, and read at validations alone
@@ -137,8 +142,11 @@ class AlignmentTrainer:
     def run(self) -> list[SlotRecord]:
         """Train to the end, from the saved state if there is one, and return one record a slot.
 
+        A slot whose loss, or what validation measures of it, is no longer a finite number leaves the training, and so
+        does one that is out of patience: the others learn what they learn without it.
+
         Raises:
-            DivergedError: a loss, or what validation measures, is no longer a finite number.
+            DivergedError: the only slot diverged.
         """
         if self.schedule.ema:
             self.average = Average(self.adapter.parameters(), self.schedule.ema)
@@ -149,10 +157,10 @@ class AlignmentTrainer:
         with Bar(
             total=self.total_steps, initial=self.step, desc="train", unit="step", leave=False, disable=hidden
         ) as bar:
-            while self.step < self.total_steps and not self._out_of_patience():
+            while self.step < self.total_steps and any(record.learns for record in self.records):
                 losses = self.train_step()
                 if losses.device.type == "cpu":  # reading them from another device would wait for it
-                    self._check_finite(losses.tolist())
+                    self._leave_diverged(losses.tolist())
                 self._recent += losses
                 self._recent_steps += 1
                 if self.step % self.schedule.eval_every == 0 or self.step == self.total_steps:
@@ -175,16 +183,12 @@ class AlignmentTrainer:
         self.processes.sum_gradients(self.adapter.parameters())
         rate = self.schedule.rate(self.step, self.total_steps)
         lrs = dict(zip(self.slot_of, (task.lr for task in self.tasks), strict=True))  # slot -> its tasks' own
-        self.optimizer.step(torch.tensor([lrs[slot] * rate for slot in range(len(lrs))]))
+        learns = [record.learns for record in self.records]
+        self.optimizer.step(torch.tensor([lrs[slot] * rate * learns[slot] for slot in range(len(lrs))]))
         if self.average is not None:
-            self.average.update()
+            self.average.update(learns)
         self.step += 1
         return losses.detach()
-
-    def _out_of_patience(self) -> bool:
-        """Say whether no slot has had a better score for `patience` validations."""
-        patience = self.schedule.patience
-        return patience is not None and all(record.since_best() >= patience for record in self.records)
 
     def batch_indices(self, step: int) -> list[list[int]]:
         """Return, for every task, the pairs of `step` (counted from 0)."""
@@ -206,7 +210,8 @@ class AlignmentTrainer:
         """Return the loss of every slot, (S,), on the given pairs of its task, with the current step's dropout."""
         rows: list[list[int]] = []
         slots: list[int] = []
-        for slot, task, chosen in zip(self.slot_of, self.tasks, indices, strict=True):
+        learning = [i for i, slot in enumerate(self.slot_of) if self.records[slot].learns]
+        for slot, task, chosen in ((self.slot_of[i], self.tasks[i], indices[i]) for i in learning):
             for column in task.texts:
                 rows += [column[i] for i in chosen]
                 slots += [slot] * len(chosen)
@@ -221,8 +226,11 @@ class AlignmentTrainer:
         if self.schedule.dropout:
             self.tower.eval()
         embeddings = self.processes.gather(embeddings[: len(own)], len(rows))  # (R, D), the whole batch's
-        of_tasks = torch.stack(self._task_losses(embeddings, indices))  # (T,)
-        return of_tasks.new_zeros(len(self.records)).index_add(0, self._slots_of_tasks, of_tasks)  # (S,)
+        of_tasks = torch.stack(self._task_losses(embeddings, indices, learning))  # (T,) of those that learn
+        slots_of_tasks = self._slots_of_tasks
+        if len(learning) < len(self.tasks):
+            slots_of_tasks = to_device(torch.tensor([self.slot_of[i] for i in learning]), self.tower.device)
+        return of_tasks.new_zeros(len(self.records)).index_add(0, slots_of_tasks, of_tasks)  # (S,)
 
     def _row_seeds(self, slots: Sequence[int]) -> np.ndarray:
         """Return the seeds (B,) of the rows' dropout: of the slot, the step, and the row's number in the slot."""
@@ -234,9 +242,11 @@ class AlignmentTrainer:
             seeds[own] = row_seeds(derived_seed(first.seed, "dropout", self.step), int(own.sum()))
         return seeds
 
-    def _task_losses(self, embeddings: torch.Tensor, indices: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+    def _task_losses(
+        self, embeddings: torch.Tensor, indices: Sequence[Sequence[int]], learning: Sequence[int]
+    ) -> list[torch.Tensor]:
         losses, start = [], 0
-        for task, chosen in zip(self.tasks, indices, strict=True):
+        for task, chosen in ((self.tasks[i], indices[i]) for i in learning):
             query, start = embeddings[start : start + len(chosen)], start + len(chosen)  # (b, D)
             anchor = task.anchor
             if isinstance(anchor, torch.Tensor | Embeddings):
@@ -256,46 +266,69 @@ class AlignmentTrainer:
 
     def _validate(self) -> None:
         mean_losses = (self._recent / self._recent_steps).tolist()
-        self._check_finite(mean_losses)
+        self._leave_diverged(mean_losses)
         self._recent.zero_()
         self._recent_steps = 0
         for record, loss in zip(self.records, mean_losses, strict=True):
-            record.losses.append((self.step, loss))
+            if record.learns:
+                record.losses.append((self.step, loss))
         with contextlib.nullcontext() if self.average is None else self.average.in_place():
-            self.measure(self.step)
+            self.measure(self.step, [slot for slot, record in enumerate(self.records) if record.learns])
+        for record in self.records:
+            if record.learns and record.since_best() >= (self.schedule.patience or math.inf):
+                record.stopped = self.step
 
-    def measure(self, step: int) -> None:
-        """Score the weights as they are, as those of `step`, and keep each slot's where they are its best."""
+    def measure(self, step: int, slots: Sequence[int] | None = None) -> None:
+        """Score the weights as they are, as those of `step`, and keep each slot's where they are its best.
+
+        Args:
+            step: that the weights are of.
+            slots: slots to score; None for all that have not diverged.
+        """
+        self.scored = [i for i, one in enumerate(self.records) if not one.diverged] if slots is None else list(slots)
         scores: dict[int, list[float]] = {}
         try:
             validated = self.processes.from_first(lambda: list(self.validate()))
         except NotFiniteError as error:
-            raise DivergedError(f"training diverged by step {self.step}: {error}; {self._advice()}") from error
+            raise DivergedError(self._divergence(str(error), 0)) from error
         for slot, score in zip(self.slot_of, validated, strict=True):
             scores.setdefault(slot, []).append(score)
-        for slot, record in enumerate(self.records):
+        for slot, record in ((slot, self.records[slot]) for slot in self.scored):
             score = sum(scores[slot]) / len(scores[slot])
+            if math.isnan(score):
+                self._leave(slot, "the embeddings are no longer numbers")
+                continue
             record.scores.append((step, score))
             if score >= record.best_score or self.schedule.last:  # ties go to the later one
                 record.best_step, record.best_score = step, score
                 record.best = self.adapter.slot_state(slot)
 
-    def _check_finite(self, losses: Sequence[float]) -> None:
+    def _leave_diverged(self, losses: Sequence[float]) -> None:
+        """Let slots whose loss is no finite number leave the training."""
         for slot, loss in enumerate(losses):
-            if not math.isfinite(loss):
-                if not self.processes.is_first:
-                    raise SaidElsewhereError("training diverged in every process")
-                whose = f"the loss of slot {slot}" if len(losses) > 1 else "the loss"
-                raise DivergedError(f"training diverged by step {self.step}: {whose} is {loss}; {self._advice()}")
+            if self.records[slot].learns and not math.isfinite(loss):
+                self._leave(slot, f"the loss is {loss}")
 
-    def _advice(self) -> str:
-        return f"choose a smaller learning rate than {max(task.lr for task in self.tasks):g}"
+    def _leave(self, slot: int, reason: str) -> None:
+        record = self.records[slot]
+        record.stopped, record.diverged = self.step, self._divergence(reason, slot)
+        if len(self.records) == 1:
+            if not self.processes.is_first:
+                raise SaidElsewhereError("training diverged in every process")
+            raise DivergedError(record.diverged)
+        logger.warning("slot %d: %s", slot, record.diverged)
+
+    def _divergence(self, reason: str, slot: int) -> str:
+        lr = self.tasks[self.slot_of.index(slot)].lr
+        return f"training diverged by step {self.step}: {reason}; choose a smaller learning rate than {lr:g}"
 
     def _postfix(self) -> dict[str, str]:
-        losses = [record.losses[-1][1] for record in self.records]
-        scores = [record.scores[-1][1] for record in self.records]
-        mean = len(self.records)
-        return {"loss": f"{sum(losses) / mean:.4f}", "val_recall": f"{sum(scores) / mean:.3f}"}
+        kept = [record for record in self.records if not record.diverged]
+        if not kept:
+            return {}
+        losses = [record.losses[-1][1] for record in kept]
+        scores = [record.scores[-1][1] for record in kept]
+        return {"loss": f"{sum(losses) / len(kept):.4f}", "val_recall": f"{sum(scores) / len(kept):.3f}"}
 
     def _save(self) -> None:
         if self.state_path is None or not self.processes.is_first:
@@ -316,6 +349,7 @@ class AlignmentTrainer:
     def _progress(self) -> dict[str, Any]:
         records = [
             {"losses": r.losses, "scores": r.scores, "best_step": r.best_step, "best_score": r.best_score}
+            | {"stopped": r.stopped, "diverged": r.diverged}
             for r in self.records
         ]
         progress = {"step": self.step, "seconds": self.seconds, "recent_steps": self._recent_steps}
@@ -352,5 +386,6 @@ class AlignmentTrainer:
             record.losses = [tuple(pair) for pair in kept["losses"]]
             record.scores = [tuple(pair) for pair in kept["scores"]]
             record.best_step, record.best_score = kept["best_step"], kept["best_score"]
+            record.stopped, record.diverged = kept.get("stopped"), kept.get("diverged")
             prefix, tensors = f"best.{slot}.", {} if state is None else state.tensors
             record.best = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

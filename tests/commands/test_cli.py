@@ -84,14 +84,14 @@ def test_bad_input_exits_2_with_one_sentence(arguments, message, small, capsys):
 def test_a_failed_run_is_recorded_and_the_rest_goes_on(small, monkeypatch, capsys):
     import pecl.experiment.run
 
-    plain = pecl.experiment.run._slot_task
+    plain = pecl.experiment.fleet._slot_task
 
     def failing(config):
         if config.config.seed == 1:
             raise RuntimeError("the machine caught fire")
         return plain(config)
 
-    monkeypatch.setattr(pecl.experiment.run, "_slot_task", failing)
+    monkeypatch.setattr(pecl.experiment.fleet, "_slot_task", failing)
     assert main(["grid", *flags({**small, "seed": "1,2", "epochs": 1})]) == 1
     assert "failed: " in capsys.readouterr().out
     results = [json.loads(path.read_text()) for path in Path(small["out"]).glob("*.json")]

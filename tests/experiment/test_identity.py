@@ -12,8 +12,9 @@ import pecl.results.folder
 from pecl.config import ExperimentConfig, make_config
 from pecl.data.captions import ParallelCaptions
 from pecl.errors import ConfigError, PeclError
+from pecl.experiment.fleet import check_fleet
 from pecl.experiment.inputs import DataHashes, training_hashes
-from pecl.experiment.run import check_fleet, evaluate
+from pecl.experiment.run import evaluate
 from pecl.grid.configs import expand, fleets
 
 ANCHOR = "with an anchor"  # counts for a training whose route aligns its query to an anchor

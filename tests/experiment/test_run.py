@@ -12,7 +12,7 @@ from pecl.config import make_config
 from pecl.data.registry import load_dataset
 from pecl.data.splits import few_shot_split
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import ConfigError, DataError, OutputError
+from pecl.errors import ConfigError, DataError, DivergedError, OutputError
 from pecl.experiment.run import evaluate, train, train_fleet
 from pecl.report.tables import report
 from pecl.results.parts import Gallery
@@ -95,7 +95,7 @@ def test_the_same_config_gives_the_same_bits(small, tmp_path):
 
 def test_a_complete_run_is_not_done_again(small, monkeypatch):
     first = train(make_config(small))
-    monkeypatch.setattr(pecl.experiment.run, "AlignmentTrainer", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(pecl.experiment.fleet, "AlignmentTrainer", lambda *_: pytest.fail("trained again"))
     assert train(make_config(small)).metrics == first.metrics
 
 
@@ -246,3 +246,18 @@ def test_captions_that_share_an_image_say_which(small):
     assert (len(shown), len(places)) == (6, 12)
     assert [shown[place] for place in places] == [images[i] for i in manifest["indices"]["test"]]
     report([result])  # which refuses a result that does not
+
+
+def test_a_run_that_diverges_leaves_its_fleet_and_is_recorded_with_its_step(small, tmp_path):
+    good = [make_config({**small, "seed": seed}) for seed in (1, 2)]
+    bad = make_config({**small, "lr": 1e30})
+    first, failed, second = train_fleet([good[0], bad, good[1]])
+    assert (failed.status, failed.run_id) == ("failed", bad.run_id())
+    assert 1 <= failed.steps < 8
+    assert f"training diverged by step {failed.steps}: " in failed.error
+    assert read_result(failed.path) == failed
+    for config, result in zip(good, (first, second), strict=True):
+        alone = train(replace(config, out=str(tmp_path / "alone")))
+        assert result.metrics == alone.metrics
+    with pytest.raises(DivergedError, match="choose a smaller learning rate than 1e\\+30"):
+        train(bad)

@@ -23,7 +23,8 @@ from pecl.errors import ConfigError
 from pecl.experiment.run import train
 from pecl.grid import estimate, expand, fleets, run_grid
 from pecl.grid.estimate import Recorded, duration
-from pecl.grid.launchers.base import Event
+from pecl.grid.launchers.base import Event, WorkerDiedError
+from pecl.grid.launchers.worker import work
 from pecl.results.locks import hold
 from pecl.results.result import training_path
 
@@ -43,7 +44,7 @@ def folder(tmp_path_factory):
 
 def four_runs(values, folder):
     """Values of a grid of four runs of eight steps each, on the data in `folder`."""
-    return {**values, "dataset": str(folder / "captions.csv"), "lr": "1e-2,1e-3", "seed": "1,2"}
+    return {**values, "dataset": str(folder / "captions.csv"), "lr": "1e-2,1e-3", "seed": "1,2", "fleet": 1}
 
 
 @pytest.fixture
@@ -157,17 +158,17 @@ def test_a_newer_result_is_not_overwritten(small, capsys):
 
 def test_a_failure_is_tried_again_by_the_next_grid_and_once_by_each(small, monkeypatch):
     config, tried = make_config(small), []
-    plain = pecl.experiment.run._slot_task
+    plain = pecl.experiment.fleet._slot_task
 
     def failing(prepared):
         tried.append(prepared.config)
         raise RuntimeError("no luck")
 
-    monkeypatch.setattr(pecl.experiment.run, "_slot_task", failing)
+    monkeypatch.setattr(pecl.experiment.fleet, "_slot_task", failing)
     for _ in range(2):
         assert [result.error for result in run_grid([config]).failed] == ["RuntimeError: no luck"]
     assert len(tried) == 2
-    monkeypatch.setattr(pecl.experiment.run, "_slot_task", plain)
+    monkeypatch.setattr(pecl.experiment.fleet, "_slot_task", plain)
     assert run_grid([config]).results[0].status == "complete"
 
 
@@ -210,9 +211,9 @@ def test_states_of_complete_runs_alone_are_removed(small, monkeypatch):
     def no_luck(_):
         raise RuntimeError("no luck")
 
-    monkeypatch.setattr(pecl.experiment.run, "_slot_task", no_luck)
+    monkeypatch.setattr(pecl.experiment.fleet, "_slot_task", no_luck)
     with hold(small["out"], [busy.run_id()]):
-        assert len(run_grid([complete, busy, fails]).failed) == 1
+        assert len(run_grid([complete, busy, fails], fleet=1).failed) == 1
     assert {path.name for path in states.iterdir()} == {names[2], names[3]}
 
 
@@ -251,8 +252,70 @@ def test_fleets_hold_what_can_be_trained_side_by_side(small):
     assert [[(c.rank, c.lr) for c in group] for group in fleets(configs, 2)] == [
         [(1, 1e-3), (1, 1e-4)], [(1, 1e-5)], [(2, 1e-3), (2, 1e-4)], [(2, 1e-5)],
     ]  # fmt: skip
-    with pytest.raises(ConfigError, match="fleet: expected a whole number >= 1, got 0"):
-        list(fleets(configs, 0))
+    for wrong in (0, "many", "-1"):
+        with pytest.raises(ConfigError, match=f"fleet: expected a whole number >= 1, or auto, got {wrong}"):
+            list(fleets(configs, wrong))
+
+
+def test_fleets_form_by_themselves_of_all_that_are_alike_and_leave_no_job_idle(small):
+    configs = expand({**small, "lr": [1e-3, 1e-4, 1e-5], "rank": [1, 2], "language": ["de", "fr"]})
+    assert [[c.rank for c in group] for group in fleets(configs)] == [[1] * 6, [2] * 6]
+    assert [len(group) for group in fleets(configs, "auto", jobs=4)] == [2] * 6
+    assert [len(group) for group in fleets(configs, "4")] == [4, 2, 4, 2]
+    assert [len(group) for group in fleets(expand({**small, "seed": list(range(1, 41))}))] == [16, 16, 8]
+    assert [len(group) for group in fleets(expand({**small, "engine": "opendelta", "seed": [1, 2]}))] == [1, 1]
+
+
+class Mortal:
+    """A launcher whose workers die in the first `deaths` attempts."""
+
+    separate = False
+
+    def __init__(self, deaths):
+        self.deaths, self.attempts = deaths, 0
+
+    def run(self, tasks):
+        for task in tasks:
+            self.attempts += 1
+            if self.attempts <= self.deaths:
+                yield Event("finished", task, WorkerDiedError("the worker was killed by SIGKILL: it said nothing"))
+            else:
+                work(task.configs, task.share)
+                yield Event("finished", task)
+
+
+@pytest.mark.parametrize(("deaths", "attempts", "status"), [(1, 2, "complete"), (2, 2, "failed")])
+def test_runs_whose_worker_dies_are_tried_once_more(small, deaths, attempts, status):
+    launcher = Mortal(deaths)
+    outcome = run_grid([make_config({**small, "seed": seed}) for seed in (1, 2)], launcher=launcher)
+    assert [result.status for result in outcome.results] == [status] * 2
+    assert launcher.attempts == attempts
+    if status == "failed":
+        assert all("was killed by SIGKILL" in result.error for result in outcome.failed)
+
+
+def test_what_goes_wrong_for_one_run_of_a_fleet_is_recorded_for_it_alone(small, monkeypatch):
+    plain = pecl.experiment.fleet._slot_task
+
+    def failing(prepared):
+        if prepared.config.seed == 2:
+            raise RuntimeError("no luck")
+        return plain(prepared)
+
+    monkeypatch.setattr(pecl.experiment.fleet, "_slot_task", failing)
+    outcome = run_grid([make_config({**small, "seed": seed}) for seed in (1, 2, 3)])
+    assert [result.status for result in outcome.results] == ["complete", "failed", "complete"]
+
+
+def test_a_fleet_is_divided_where_it_does_not_fit_and_one_that_was_asked_for_is_refused(small, monkeypatch, capsys):
+    monkeypatch.setattr(pecl.experiment.run, "largest_fleet", lambda *_: 2)
+    outcome = run_grid([make_config({**small, "seed": seed}) for seed in (1, 2, 3)])
+    assert [result.fleet.size for result in outcome.results] == [2, 2, 1]
+    values = {**small, "seed": "1,2,3", "out": f"{small['out']}-asked"}
+    assert main(["grid", *flags(values), "--fleet", "3"]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == "pecl: fleet: expected at most 2, the largest that fits into the memory here, got 3; or auto"
+    assert not Path(values["out"]).exists()
 
 
 @pytest.mark.parametrize(
@@ -264,7 +327,7 @@ def test_fleets_hold_what_can_be_trained_side_by_side(small):
         (["--slurm", "partition=gpu"], "--slurm is for the launcher slurm"),
         (["--seeds", "1,many"], 'seed: expected a whole number from 0 to 4611686018427387904, got "many"'),
         (["--lr", "1e-4,-1"], "lr: expected a number >= 0, got -1.0"),
-        (["--fleet", "0"], "fleet: expected a whole number >= 1, got 0"),
+        (["--fleet", "0"], "fleet: expected a whole number >= 1, or auto, got 0"),
         (["--best-of", "/nowhere"], "results folder /nowhere does not exist"),
     ],
 )

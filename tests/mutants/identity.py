@@ -133,7 +133,7 @@ _CONFIG = [
     ),
     Mutant(
         "a joint training may differ in what fleets differ in",
-        "pecl/experiment/run.py",
+        "pecl/experiment/fleet.py",
         'may_differ = {"language"} if joint else FLEET_FIELDS',
         "may_differ = FLEET_FIELDS",
         _IDENTITY,
@@ -141,7 +141,7 @@ _CONFIG = [
     ),
     Mutant(
         "fleets that are not checked",
-        "pecl/experiment/run.py",
+        "pecl/experiment/fleet.py",
         "if item.name not in may_differ and len(values) > 1:",
         "if item.name not in may_differ and len(values) > 2:",
         _IDENTITY,
@@ -149,7 +149,7 @@ _CONFIG = [
     ),
     Mutant(
         "runs of fleets that drew dropout for a whole batch are trained otherwise",
-        "pecl/experiment/run.py",
+        "pecl/experiment/fleet.py",
         "if config.beside is not None:",
         "if config.beside is None and config.weights:",
         _IDENTITY,
@@ -275,9 +275,9 @@ _INPUTS = [
 _STATES = [
     Mutant(
         "a state of another number of threads is gone on from",
-        "pecl/experiment/run.py",
-        "threads = torch.get_num_threads()\n        path =",
-        "threads = 1\n        path =",
+        "pecl/experiment/fleet.py",
+        "    threads = torch.get_num_threads()\n",
+        "    threads = 1\n",
         _THREADS,
         science=True,
     ),
@@ -328,7 +328,7 @@ _STATES = [
     ),
     Mutant(
         "state without its data",
-        "pecl/experiment/run.py",
+        "pecl/experiment/fleet.py",
         "        encode(describe_data(prepared)),\n        prepared.parts,\n",
         "",
         (*_RESUMING, *_RESULTS),
@@ -336,7 +336,7 @@ _STATES = [
     ),
     Mutant(
         "state without its text tower",
-        "pecl/experiment/run.py",
+        "pecl/experiment/fleet.py",
         "        prepared.towers.text.fingerprint,\n",
         "",
         _RESUMING,
@@ -344,7 +344,7 @@ _STATES = [
     ),
     Mutant(
         "state without its image tower",
-        "pecl/experiment/run.py",
+        "pecl/experiment/fleet.py",
         "seen = [prepared.towers.image.fingerprint, ",
         "seen = [",
         _RESUMING,
@@ -352,7 +352,7 @@ _STATES = [
     ),
     Mutant(
         "state without its images",
-        "pecl/experiment/run.py",
+        "pecl/experiment/fleet.py",
         "prepared.data.image_index, files]",
         "prepared.data.image_index]",
         _RESUMING,
@@ -360,9 +360,9 @@ _STATES = [
     ),
     Mutant(
         "state of the first run alone",
-        "pecl/experiment/run.py",
-        "sha256_json([_state_identity(prepared) for prepared in self.members])",
-        "sha256_json(_state_identity(self.members[0]))",
+        "pecl/experiment/fleet.py",
+        "sha256_json([_state_identity(prepared) for prepared in members])",
+        "sha256_json(_state_identity(members[0]))",
         _RESULTS,
     ),
     Mutant(
@@ -381,8 +381,8 @@ _STATES = [
     ),
     Mutant(
         "a trainer without an identity",
-        "pecl/experiment/run.py",
-        "            sha256_json([identity, threads]),\n            self.slot_of,",
+        "pecl/experiment/fleet.py",
+        "            identity,\n            self.slot_of,",
         '            "",\n            self.slot_of,',
         _RESUMING,
         science=True,
@@ -454,8 +454,8 @@ _STATES = [
     Mutant(
         "best weights of slot 0 restored for all",
         "pecl/training/trainer.py",
-        '            prefix = f"best.{slot}."\n',
-        '            prefix = "best.0."\n',
+        'prefix, tensors = f"best.{slot}.", {}',
+        'prefix, tensors = "best.0.", {}',
         _RESUMING,
         science=True,
     ),
@@ -483,14 +483,14 @@ _STATES = [
     ),
     Mutant(
         "states not removed",
-        "pecl/experiment/run.py",
-        "        remove_states(first.out, self.run_ids[0])\n",
+        "pecl/experiment/fleet.py",
+        "        remove_states(self.members[0].config.out, self.run_ids[0])\n",
         "",
         _RESUMING,
     ),
     Mutant(
         "interruption recorded without its steps",
-        "pecl/experiment/run.py",
+        "pecl/experiment/fleet.py",
         "steps=self.trainer.saved_step if self.trainer else 0",
         "steps=0",
         _RESUMING,

@@ -254,3 +254,90 @@ def test_killed_and_resumed_ends_with_the_same_bits(tmp_path):
     assert curve == expected_curve
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
+def diverging(run, slot, step):
+    """Let the loss of `slot` become infinite in `step`, counted from 1."""
+    plain = run.tasks[slot].objective
+    run.tasks[slot] = replace(
+        run.tasks[slot], objective=lambda *given: plain(*given) * (float("inf") if run.step + 1 == step else 1)
+    )
+    return run
+
+
+@pytest.mark.parametrize("dropout", [True, False])
+def test_a_slot_that_diverges_leaves_and_the_others_learn_as_without_it(dropout):
+    schedule = Schedule(epochs=4, batch_size=5, eval_every=3, dropout=dropout, ema=0.9)
+    tower = tiny_tower()
+    run = diverging(trainer(tower, [task(tower, seed=s) for s in (1, 2, 3)], schedule), 1, 5)
+    first, diverged, third = run.run()
+    assert (diverged.stopped, [step for step, _ in diverged.losses]) == (5, [3])
+    assert diverged.diverged == "training diverged by step 5: the loss is inf; choose a smaller learning rate than 0.01"
+    for slot, record in ((0, first), (2, third)):
+        alone_tower = tiny_tower()
+        alone_run = trainer(alone_tower, [task(alone_tower, seed=slot + 1)], schedule)
+        (alone,) = alone_run.run()
+        assert record.stopped is None
+        assert [loss for _, loss in record.losses] == pytest.approx([loss for _, loss in alone.losses], abs=1e-5)
+        for name, value in alone_run.adapter.slot_state(0).items():
+            torch.testing.assert_close(run.adapter.slot_state(slot)[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_a_slot_without_a_score_has_diverged():
+    tower = tiny_tower()
+    run = trainer(tower, [task(tower, seed=s) for s in (1, 2)], Schedule(2, 5, 2, False))
+    run.validate = lambda: [0.5, float("nan") if run.step > 2 else 0.5]
+    first, second = run.run()
+    assert (first.stopped, second.stopped) == (None, 4)
+    assert "training diverged by step 4: the embeddings are no longer numbers" in second.diverged
+
+
+def test_slots_that_diverge_all_end_the_training():
+    tower = tiny_tower()
+    run = trainer(tower, [task(tower, seed=s) for s in (1, 2)], Schedule(4, 5, 3, False))
+    records = diverging(diverging(run, 0, 2), 1, 4).run()
+    assert [record.stopped for record in records] == [2, 4]
+    assert run.step == 4
+
+
+def test_a_slot_that_is_out_of_patience_stops_as_it_stops_alone():
+    schedule = Schedule(epochs=6, batch_size=5, eval_every=2, dropout=False, ema=0.5, patience=2)
+    scores = {1: [0.9, 0.1, 0.2, 0.3], 2: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]}
+
+    def trained(*seeds):
+        tower = tiny_tower()
+        run = trainer(tower, [task(tower, seed=seed) for seed in seeds], schedule)
+        given = {seed: iter(scores[seed]) for seed in seeds}
+
+        def validate():
+            return [next(given[seed]) if i in run.scored else float("nan") for i, seed in enumerate(seeds)]
+
+        run.validate = validate
+        return run.run(), [run.adapter.slot_state(slot) for slot in range(len(seeds))]
+
+    records, states = trained(1, 2)
+    assert [record.stopped for record in records] == [6, None]
+    for slot, seed in enumerate((1, 2)):
+        (alone,), (state,) = trained(seed)
+        assert (alone.stopped, alone.best_step) == (records[slot].stopped, records[slot].best_step)
+        for name, value in state.items():
+            torch.testing.assert_close(states[slot][name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_what_has_left_stays_away_after_a_kill(tmp_path):
+    schedule = Schedule(epochs=4, batch_size=5, eval_every=3, dropout=True)
+
+    def made(stop=None):
+        tower = tiny_tower()
+        tasks = [task(tower, seed=s) for s in (1, 2)]
+        run = diverging(trainer(tower, tasks, schedule, state_path=tmp_path / f"{stop is None}", identity="x"), 1, 2)
+        if stop is not None:
+            run.total_steps = stop
+        return run
+
+    expected = made().run()
+    made(stop=6).run()
+    resumed = made()
+    resumed.state_path = tmp_path / "False"
+    found = resumed.run()
+    assert [(r.stopped, r.diverged) for r in found] == [(r.stopped, r.diverged) for r in expected]

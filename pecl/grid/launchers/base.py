@@ -21,9 +21,15 @@ _TASK_LIMIT = 1 << 24  # characters of a task
 
 @dataclass(frozen=True)
 class Task:
-    """Runs that are trained side by side, in one process."""
+    """Runs that are trained side by side, in one process.
+
+    Attributes:
+        configs: the runs.
+        share: processes that share the machine's memory, if the fleet may be divided to fit into it; see `train_fleet`.
+    """
 
     configs: tuple[ExperimentConfig, ...]
+    share: int | None = None
 
     @property
     def name(self) -> str:
@@ -32,7 +38,7 @@ class Task:
 
     def to_yaml(self) -> str:
         """Return the config file that travels to a worker: where it is to work, and the configs of the runs."""
-        document = {"folder": os.getcwd(), "runs": [config.to_dict() for config in self.configs]}
+        document = {"folder": os.getcwd(), "share": self.share, "runs": [config.to_dict() for config in self.configs]}
         return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
     @classmethod
@@ -46,14 +52,16 @@ class Task:
             document = parse_yaml(text, _TASK_LIMIT)
         except (yaml.YAMLError, ValueError) as error:
             raise ConfigError(f"task: expected YAML: {one_line(error)}") from error
-        if not isinstance(document, dict) or set(document) != {"folder", "runs"}:
-            raise ConfigError("task: expected a mapping with `folder` and `runs`")
-        folder, runs = document["folder"], document["runs"]
+        if not isinstance(document, dict) or set(document) != {"folder", "share", "runs"}:
+            raise ConfigError("task: expected a mapping with `folder`, `share` and `runs`")
+        folder, share, runs = document["folder"], document["share"], document["runs"]
+        if share is not None and (type(share) is not int or share < 1):
+            raise ConfigError(f"task: share: expected a whole number >= 1 or null, got {share!r}")
         if not isinstance(folder, str) or not is_text(folder):
             raise ConfigError(f"task: folder: expected text, got {folder!r}")
         if not isinstance(runs, list) or not runs or not all(isinstance(values, dict) for values in runs):
             raise ConfigError("task: runs: expected a list of one mapping or more, each a config")
-        return cls(tuple(make_config(values, f"task, run {i}") for i, values in enumerate(runs, 1))), folder
+        return cls(tuple(make_config(values, f"task, run {i}") for i, values in enumerate(runs, 1)), share), folder
 
 
 def gpus_needed(device: str) -> int:

@@ -20,7 +20,7 @@ class Inline:
         for task in tasks:
             yield Event("started", task)
             try:
-                work(task.configs)
+                work(task.configs, task.share)
             except BusyError:
                 yield Event("busy", task)
             except PeclError as error:

@@ -29,8 +29,15 @@ from pecl.results.locks import hold
 logger = logging.getLogger(__name__)
 
 
-def work(configs: Sequence[ExperimentConfig]) -> None:
+def work(configs: Sequence[ExperimentConfig], share: int | None = None) -> None:
     """Train runs side by side and write their results; whatever goes wrong in training is recorded as their failure.
+
+    Where it goes wrong for a fleet, its runs are trained one by one, so that it is recorded for those alone that it
+    concerns.
+
+    Args:
+        configs: runs.
+        share: see `train_fleet`.
 
     Raises:
         PeclError: bad input, or results cannot be written.
@@ -39,12 +46,16 @@ def work(configs: Sequence[ExperimentConfig]) -> None:
     from pecl.experiment.run import train_fleet  # seconds of imports, which a grid that skips every run does without
 
     try:
-        train_fleet(configs, wait=False)
+        train_fleet(configs, wait=False, share=share)
     except (PeclError, BusyError):
         raise
     except Exception as error:  # whatever it was, other runs may still go right
         logger.error("%s failed: %s", ", ".join(config.run_id() for config in configs), describe_failure(error)[1])
-        record_failure(configs, error)
+        if len(configs) == 1 or configs[0].joint:
+            record_failure(configs, error)
+            return
+        for config in configs:
+            work([config])
 
 
 def record_failure(configs: Sequence[ExperimentConfig], error: Exception) -> None:
@@ -87,7 +98,7 @@ def run_text(text: str) -> tuple[int, str]:
     try:
         task, folder = Task.from_yaml(text)
         os.chdir(folder)
-        work(task.configs)
+        work(task.configs, task.share)
     except BusyError as error:
         return BUSY, str(error)
     except OutputError as error:

@@ -186,7 +186,7 @@ def test_a_worker_that_cannot_write_says_so(task_file, small, capsys, deaf_to_in
 
 
 def test_an_interrupted_worker_records_it(task_file, small, monkeypatch, capsys, deaf_to_interrupts):
-    monkeypatch.setattr(pecl.experiment.run.AlignmentTrainer, "run", lambda _: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(pecl.experiment.fleet.AlignmentTrainer, "run", lambda _: signal.raise_signal(signal.SIGINT))
     assert worker([str(task_file)]) == 130
     assert capsys.readouterr().err.splitlines()[-1] == "interrupted"
     (path,) = Path(small["out"]).glob("*.json")
@@ -202,7 +202,7 @@ def test_a_worker_ends_with_its_input(task_file, small, monkeypatch, capsys, dea
         os.close(writing)
         wait_until(lambda: False, 20, "the interrupt")
 
-    monkeypatch.setattr(pecl.experiment.run.AlignmentTrainer, "run", loses_its_grid)
+    monkeypatch.setattr(pecl.experiment.fleet.AlignmentTrainer, "run", loses_its_grid)
     with open(reading) as stream:
         monkeypatch.setattr(sys, "stdin", stream)
         assert worker(["-"]) == 130

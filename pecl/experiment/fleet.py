@@ -1,0 +1,326 @@
+"""Runs that are trained side by side: what may be one fleet, what it learns, where its state is, what it writes."""
+
+from __future__ import annotations
+
+import logging
+import math
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from pecl.adapters.adapter import Adapter
+from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_adapter
+from pecl.adapters.kind import AdapterConfig
+from pecl.adapters.spec import describe
+from pecl.config import FLEET_FIELDS, WITH_BANK, ExperimentConfig
+from pecl.encoders.devices import to_device
+from pecl.encoders.embeddings import Embeddings
+from pecl.encoders.large import tokens_of
+from pecl.encoders.text import MultilingualTextEncoder, TokenIds
+from pecl.encoders.vocabulary import left_out
+from pecl.errors import ConfigError, DivergedError, NotFiniteError, require
+from pecl.experiment.closed_form import HeadSolver
+from pecl.experiment.inputs import training_hashes
+from pecl.experiment.prepared import Prepared
+from pecl.experiment.processes import of_first
+from pecl.experiment.record import describe_adapter, describe_data, record_training
+from pecl.files import sha256_json
+from pecl.results import parts
+from pecl.results.folder import complete_result, remove_states, state_path, threads_of_states
+from pecl.results.result import Result, adapter_path, read_result, run_name, write_unfinished
+from pecl.results.typed_json import encode
+from pecl.retrieval.evaluator import Evaluation
+from pecl.training.distributed import Processes
+from pecl.training.losses import AlignmentObjective
+from pecl.training.schedule import Schedule, SlotRecord
+from pecl.training.trainer import AlignmentTrainer, SlotTask
+
+logger = logging.getLogger(__name__)
+
+BANK_SIZE = 8192  # frozen anchors, of the first training pairs, that `match` compares with
+
+
+def check_fleet(configs: Sequence[ExperimentConfig]) -> None:
+    """Refuse configs that cannot be trained side by side.
+
+    Raises:
+        ConfigError: they differ in a field that may not differ, or one was recorded by an earlier version of pecl as
+            one of runs that it does not train so any more; the field is named.
+    """
+    for config in configs:
+        if config.beside is not None:
+            raise ConfigError(
+                f"beside: {config.beside} is a run whose dropout was drawn for a whole batch, with the runs beside it: "
+                "leave beside out to train it with dropout of its own"
+            )
+    joint = configs[0].joint
+    may_differ = {"language"} if joint else FLEET_FIELDS
+    for item in fields(ExperimentConfig):
+        values = {getattr(config, item.name) for config in configs}
+        if item.name not in may_differ and len(values) > 1:
+            raise ConfigError(f"{item.name}: expected one value within a fleet, got {', '.join(map(str, values))}")
+    if joint and sorted(config.language for config in configs) != list(configs[0].joint_languages):
+        given = ", ".join(config.language for config in configs)
+        raise ConfigError(f"language: expected all languages of the joint training {joint} at once, got {given}")
+
+
+class Fleet:
+    """Runs that are trained side by side. Everything frozen is computed here, before an adapter is attached."""
+
+    def __init__(self, members: list[Prepared]) -> None:
+        self.members = members
+        self.slot_of = [0 if prepared.config.joint else i for i, prepared in enumerate(members)]
+        self.tower_size = size_of(members[0].towers.text)
+        self.tokens = [{part: prepared.tokens(part) for part in ("val", "test")} for prepared in members]
+        self.evaluators = [{part: prepared.evaluator(part) for part in ("val", "test")} for prepared in members]
+        self.zero_shot = [
+            {part: evaluator(prepared.zero_shot(part)) for part, evaluator in evaluators.items()}
+            for prepared, evaluators in zip(members, self.evaluators, strict=True)
+        ]
+        self.by_text = members[0].config.choose == "text"
+        for prepared in members:
+            if prepared.config.chooses_by_text:
+                _ = prepared.text_gallery  # it takes a tower without an adapter
+        self.training = [_slot_task(prepared) for prepared in members]
+        if "closed-form" in members[0].config.solvers:
+            for prepared in members:
+                _ = prepared.frozen_anchor, prepared.held_out_anchor
+        self.run_ids = [prepared.config.run_id() for prepared in members]
+        self.trainer: AlignmentTrainer | None = None
+
+    def train(self, adapter: Adapter, processes: Processes) -> list[Result]:
+        """Train all runs and return their results, which the first of `processes` measures and writes."""
+        first = self.members[0].config
+        path, identity = _state(self.members)
+        if not path.exists() and (others := threads_of_states(path)):
+            logger.warning(
+                "run %s was interrupted with --threads %d and has %d now, which changes last digits: it starts anew",
+                self.run_ids[0],
+                others[0],
+                torch.get_num_threads(),
+            )
+        trainer = self.trainer = AlignmentTrainer(
+            adapter.tower,
+            adapter,
+            self.training,
+            _schedule(first),
+            lambda: [self._score(adapter, index) for index in range(len(self.members))],
+            path,
+            identity,
+            self.slot_of,
+            processes,
+        )
+        records = self._learn(adapter, trainer)
+        return of_first(processes, lambda: self._results(adapter, records)) or []
+
+    def _results(self, adapter: Adapter, records: list[SlotRecord]) -> list[Result]:
+        ended = [i for i, slot in enumerate(self.slot_of) if not records[slot].diverged]
+        measured = {i: self._final(adapter, i) for i in ended}  # before any slot is changed
+        ends = [adapter.slot_state(slot) for slot in range(len(records))]
+        for slot in {self.slot_of[i] for i in ended}:
+            adapter.load_slot_state(slot, records[slot].best)
+        results = [
+            self._finish(adapter, i, ends, records[slot], measured[i])
+            if i in measured
+            else self._failed(i, records[slot])
+            for i, slot in enumerate(self.slot_of)
+        ]
+        remove_states(self.members[0].config.out, self.run_ids[0])
+        return results
+
+    def _learn(self, adapter: Adapter, trainer: AlignmentTrainer) -> list[SlotRecord]:
+        """Start, train and solve as the config says; what a saved state holds is not done again."""
+        first = self.members[0].config
+        solver = HeadSolver(adapter, self.members, self.slot_of) if "closed-form" in first.solvers else None
+        if not trainer.is_saved:
+            if first.start is not None:
+                _start(adapter, first.start)
+            if first.choose == "text":  # what is there before anything is learned is a choice, too
+                trainer.measure(0)
+            if solver is not None and first.solvers[0] == "closed-form":
+                trainer.notes["solved"] = [[encode(found)] for found in solver.solve()]
+                trainer.measure(0)
+        records = trainer.run()
+        if solver is not None and "gradient" in first.solvers and first.solvers[-1] == "closed-form":
+            ends = solver.solve()
+            starts = trainer.notes.get("solved", [[] for _ in ends])
+            trainer.notes["solved"] = [[*start, encode(end)] for start, end in zip(starts, ends, strict=True)]
+            trainer.measure(trainer.step + 1)
+        return records
+
+    def _failed(self, index: int, record: SlotRecord) -> Result:
+        """Write that a run diverged, and at which step, while the others of its fleet went on."""
+        config, error = self.members[index].config, DivergedError(record.diverged)
+        said = "".join(traceback.format_exception_only(error)).strip()
+        return read_result(write_unfinished(config, "failed", error=said, steps=require(record.stopped, "stopped")))
+
+    def record_interruption(self) -> None:
+        """Write that runs are unfinished; the same command goes on from the last saved state."""
+        configs = [prepared.config for prepared in self.members]
+        for config in (config for config in configs if not complete_result(config, training_hashes)):
+            write_unfinished(config, "interrupted", steps=self.trainer.saved_step if self.trainer else 0)
+
+    def _score(self, adapter: Adapter, index: int) -> float:
+        """Return what a run's weights are chosen by: recall on its validation part, or on the text that is held out.
+
+        NaN where the trainer does not ask, or, in a fleet, where the weights have diverged.
+        """
+        member, slot = self.members[index], self.slot_of[index]
+        if slot not in require(self.trainer, "trainer").scored:
+            return math.nan
+        try:
+            if self.by_text:
+                return member.text_recall(embed(adapter, slot, member.held_out_tokens))
+            return self._evaluate(adapter, index, "val").mean_recall_at_1
+        except NotFiniteError:
+            if adapter.num_slots == 1:
+                raise
+            return math.nan
+
+    def _evaluate(self, adapter: Adapter, index: int, part: str) -> Evaluation:
+        return self.evaluators[index][part](embed(adapter, self.slot_of[index], self.tokens[index][part]))
+
+    def _final(self, adapter: Adapter, index: int) -> dict[str, dict[str, Evaluation]]:
+        """Return what the plain tower and the final weights measure for a run: {val, test} x {zero_shot, final}."""
+        zero_shot = self.zero_shot[index]
+        return {p: {"zero_shot": zero_shot[p], "final": self._evaluate(adapter, index, p)} for p in ("val", "test")}
+
+    def _finish(
+        self,
+        adapter: Adapter,
+        index: int,
+        ends: Sequence[Mapping[str, torch.Tensor]],
+        record: SlotRecord,
+        measured: dict[str, dict[str, Evaluation]],
+    ) -> Result:
+        """Measure the best weights, which the adapter holds, for a run; write its adapter file and then its result.
+
+        `ends` are the final weights of each slot.
+        """
+        prepared, trainer = self.members[index], require(self.trainer, "trainer")
+        end = ends[self.slot_of[index]]
+        is_final = all(torch.equal(value, end[name]) for name, value in record.best.items())
+        for part, found in measured.items():
+            found["best"] = found["final"] if is_final else self._evaluate(adapter, index, part)
+        path = adapter_path(prepared.config.out, run_name(prepared.config, self.run_ids[index]))
+        save_adapter(path, adapter.file_state(record.best), adapter.configs, prepared.config.language, adapter.tower)
+        fleet = parts.Fleet(len(self.members), self.slot_of[index])
+        return record_training(prepared, measured, describe_adapter(adapter, self.tower_size), trainer, record, fleet)
+
+
+def _state_identity(prepared: Prepared) -> list[Any]:
+    """Return what a saved state depends on: config, data, split, images and towers."""
+    images, seen = prepared.data.images, None
+    if images is not None:
+        files = [images.fingerprint(i) for i in range(len(images))]
+        seen = [prepared.towers.image.fingerprint, prepared.data.image_index, files]
+    return [
+        prepared.config.identity(),
+        encode(describe_data(prepared)),
+        prepared.parts,
+        prepared.towers.text.fingerprint,
+        seen,
+    ]
+
+
+def _slot_task(prepared: Prepared) -> SlotTask:
+    config, text = prepared.config, prepared.towers.text
+    bank = None
+    if prepared.route.anchor is not None and set(config.alignments) & set(WITH_BANK):
+        bank = to_device(prepared.frozen_anchor[:BANK_SIZE], text.device)
+    objective = AlignmentObjective(
+        config.alignments, config.alignment_weight, config.image_weight, weights=config.alignment_weights, bank=bank
+    )
+    anchor: TokenIds | torch.Tensor | Embeddings | None = None
+    if prepared.route.anchor is not None and config.alignment_weight:  # nothing is learned from one of weight 0
+        student = config.anchor == "student"
+        texts = getattr(prepared.train, prepared.route.anchor)
+        anchor = tokens_of(text, texts) if student else prepared.frozen_anchor
+    return SlotTask(prepared.train_tokens, anchor, prepared.train_images, objective, config.lr, config.seed)
+
+
+def _schedule(config: ExperimentConfig) -> Schedule:
+    return Schedule(
+        config.epochs if "gradient" in config.solvers else 0,
+        config.batch_size,
+        config.eval_every,
+        config.dropout,
+        config.warmup,
+        config.ema,
+        config.patience,
+        last=config.choose == "last",
+    )
+
+
+def check_start(adapter: Adapter, config: ExperimentConfig) -> None:
+    """Refuse a closed form or a start that the adapter cannot have.
+
+    Raises:
+        ConfigError: it has no head, or the file to start from is of another configuration.
+        WeightsError: that file cannot be used on this tower.
+    """
+    if "closed-form" in config.solvers:
+        HeadSolver(adapter, (), ())
+    if config.start is not None:
+        _start(adapter, config.start)
+
+
+def _start(adapter: Adapter, path: str) -> None:
+    """Give every slot the parameters of an adapter file.
+
+    Raises:
+        ConfigError: the file is of another configuration.
+        WeightsError: it cannot be used on this tower.
+    """
+    file = start_file(path, adapter.configs, adapter.tower)
+    for slot in range(adapter.num_slots):
+        adapter.load_slot_state(slot, file.state)
+
+
+def start_file(
+    path: str, configs: Sequence[AdapterConfig], tower: MultilingualTextEncoder | None = None
+) -> AdapterFile:
+    """Return the adapter file that a training starts from.
+
+    Raises:
+        ConfigError: it is of another configuration than `configs`.
+        WeightsError: it cannot be read, or used on the tower, where one is given.
+    """
+    file = load_adapter_file(path, tower)
+    if file.configs != tuple(configs):
+        raise ConfigError(
+            f'start: expected an adapter "{describe(configs)}", got {path} with "{describe(file.configs)}"'
+        )
+    return file
+
+
+def size_of(tower: nn.Module) -> int:
+    """Return the number of parameters of a plain tower, those that trimming left out among them."""
+    return sum(parameter.numel() for parameter in tower.parameters()) + left_out(tower)
+
+
+def embed(adapter: Adapter, slot: int, token_ids: TokenIds) -> torch.Tensor:
+    """Return the embeddings (N, D) of texts by one slot."""
+    return adapter.tower.encode_token_ids(token_ids, slots=torch.full((len(token_ids),), slot))
+
+
+def remaining_of(members: list[Prepared]) -> list[int]:
+    """Return the places of the runs to train: those that are not complete, or all of a fleet that was interrupted."""
+    if members[0].config.joint or _state(members)[0].exists():
+        return list(range(len(members)))
+    return [i for i, one in enumerate(members) if complete_result(one.config, training_hashes) is None]
+
+
+def _state(members: Sequence[Prepared]) -> tuple[Path, str]:
+    """Return where the unfinished training of runs, in this order, is kept on this machine, and its identity."""
+    together = members[0].config.processes
+    own = [_state_identity(prepared) for prepared in members]
+    identity = sha256_json(own if together == 1 else [*own, together])
+    run_ids = [prepared.config.run_id() for prepared in members]
+    threads = torch.get_num_threads()
+    return state_path(members[0].config.out, run_ids, identity, threads), sha256_json([identity, threads])

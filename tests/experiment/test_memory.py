@@ -1,0 +1,72 @@
+"""How many runs fit into memory, and what the estimate rests on."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from helpers.tiny import sentences, tiny_tower
+
+import pecl.experiment.memory
+from pecl.config import make_config
+from pecl.errors import ConfigError
+from pecl.experiment.memory import MOST, bytes_of_slot, check_size, largest_fleet, memory_of
+
+GIB = 1 << 30
+
+
+def members(count=3, tower=None, **values):
+    tower = tower or tiny_tower()
+    towers, tokens = SimpleNamespace(text=tower), tower.tokenize(sentences(20))
+    return [SimpleNamespace(config=make_config(values), towers=towers, train_tokens=tokens)] * count
+
+
+def test_more_memory_holds_more_runs_and_more_jobs_hold_fewer(monkeypatch):
+    def most(gib, jobs=1, **values):
+        monkeypatch.setattr(pecl.experiment.memory, "memory_of", lambda _: int(gib * GIB))
+        return largest_fleet(members(**values), 1000, jobs)
+
+    assert most(0.1) == 1  # a run is always tried
+    assert 1 < most(0.7) < most(1) < most(2)
+    assert most(2, jobs=2) == most(1)
+    assert most(1, batch_size=10) < most(1) < most(1, anchor="frozen")
+
+
+def test_the_estimate_is_that_of_a_hand_count():
+    tower = tiny_tower()
+    lengths = [len(row) for row in tower.tokenize(sentences(20))]
+    longest = sorted(lengths)[-10:]
+    per_token = 2 * (10 * 32 + 3 * 48 + 4 * 4 * longest[-1])  # layers, width, width between, heads
+    assert bytes_of_slot(tower, 1000, lengths, 10) == 4 * (per_token * sum(longest) + 6 * 1000)
+
+
+def test_memory_is_that_of_the_machine_or_of_its_container(monkeypatch, tmp_path):
+    monkeypatch.setattr(pecl.experiment.memory, "_LIMITS", (str(tmp_path / "max"), str(tmp_path / "old")))
+    whole = memory_of(torch.device("cpu"))
+    (tmp_path / "max").write_text("max\n")
+    assert memory_of(torch.device("cpu")) == whole > GIB
+    (tmp_path / "old").write_text("1000\n")
+    assert memory_of(torch.device("cpu")) == 1000
+    assert memory_of(torch.device("meta")) is None
+
+
+def test_what_is_not_known_or_joint_is_not_divided(monkeypatch):
+    monkeypatch.setattr(pecl.experiment.memory, "memory_of", lambda _: None)
+    assert largest_fleet(members(), 1000) == MOST
+    monkeypatch.setattr(pecl.experiment.memory, "memory_of", lambda _: 1)
+    assert largest_fleet(members(joint="de+fr"), 1000) >= 3
+
+
+def test_a_tower_whose_dropout_is_drawn_for_a_batch_trains_one_run_at_a_time():
+    tower = tiny_tower()
+    tower.backbone.config._attn_implementation = "flex_attention"
+    few = members(tower=tower)
+    assert largest_fleet(few, 1000) == 1
+    assert largest_fleet(members(tower=tower, dropout=False), 1000) > 1
+    with pytest.raises(ConfigError, match="fleet: expected 1 with the text tower 'tiny-xlm-roberta'"):
+        check_size(few, 1)
+
+
+def test_too_large_a_fleet_names_the_largest():
+    check_size(members(3), 3)
+    with pytest.raises(ConfigError, match="fleet: expected at most 2, the largest that fits .*, got 3; or auto"):
+        check_size(members(3), 2)
