@@ -68,5 +68,5 @@ def test_a_tower_whose_dropout_is_drawn_for_a_batch_trains_one_run_at_a_time():
 
 def test_too_large_a_fleet_names_the_largest():
     check_size(members(3), 3)
-    with pytest.raises(ConfigError, match="fleet: expected at most 2, the largest that fits .*, got 3; or auto"):
+    with pytest.raises(ConfigError, match=r"fleet: expected at most 2, the largest that fits .*, got 3; or auto"):
         check_size(members(3), 2)

@@ -361,8 +361,8 @@ _STATES = [
     Mutant(
         "state of the first run alone",
         "pecl/experiment/fleet.py",
-        "sha256_json([_state_identity(prepared) for prepared in members])",
-        "sha256_json(_state_identity(members[0]))",
+        "[_state_identity(prepared) for prepared in members]",
+        "[_state_identity(members[0])]",
         _RESULTS,
     ),
     Mutant(
