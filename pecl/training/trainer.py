@@ -304,7 +304,7 @@ class AlignmentTrainer:
                 record.best = self.adapter.slot_state(slot)
 
     def _leave_diverged(self, losses: Sequence[float]) -> None:
-        """Let slots whose loss is no finite number leave the training."""
+        """Let slots whose loss is not a finite number leave the training."""
         for slot, loss in enumerate(losses):
             if self.records[slot].learns and not math.isfinite(loss):
                 self._leave(slot, f"the loss is {loss}")
