@@ -65,7 +65,7 @@ class Comparison:
                 "mean recall@1 here": self.recall(self.texts, self.images),
             }
         )
-        sys.stderr.write(f"{name}\n")
+        sys.stderr.write(json.dumps(self.rows[-1]) + "\n")  # an export takes minutes: what is known is shown
 
 
 def with_sentence_transformers(folder: Path, pictures: list[Any] | None, texts: list[str]) -> tuple[Any, Any]:

@@ -211,7 +211,7 @@ def _check(
 ) -> list[Path]:
     """Return the files of a published folder, each checked against its hash, its language and the tower."""
     if same_as is not None:
-        repo_id, _, revision = same_as.partition("@")
+        repo_id, _, revision = (same_as, "", "") if is_folder(same_as) else same_as.partition("@")
         if index.get("source") != repo_id or (revision and index.get("revision") != revision):
             held = f"{index.get('source')}@{index.get('revision')}"
             raise OutputError(
