@@ -22,6 +22,7 @@ _EXTRAS = {
     "peft": "pip install peft (LoRA in PEFT's format)",
     "opendelta": "pip install -r requirements-opendelta.txt (--engine opendelta)",
     "open_clip_torch": "pip install -e '.[openclip]' (OpenCLIP towers)",
+    "lingua-language-detector": "pip install -e '.[search]' (languages told from text: queries, swapped columns)",
 }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from pecl.config import ExperimentConfig
 from pecl.data.captions import ParallelCaptions
 from pecl.data.own.sources import Pair, normal_form, parse_sources, read_source, shuffled, weighted
+from pecl.data.told import strange_languages
 from pecl.errors import DataError, require
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,10 @@ def load_text(config: ExperimentConfig, named: Mapping[str, Callable[[], Paralle
     for source in parse_sources(config.text or ""):
         found, record = read_source(source, config.language, named)
         kept, counts = _cleaned(found, source.name, config.clean)
+        if source.name not in named and kept:
+            targets, english = zip(*kept, strict=True)
+            if strange := strange_languages(targets, english, config.language):
+                logger.warning("%s: %s", source.name, strange)
         used = weighted(kept, source)
         pairs += used
         records.append({"source": source.name, "weight": source.weight, "pairs": len(found), **counts, **record})

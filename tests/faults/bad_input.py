@@ -5,6 +5,7 @@ that is not UTF-8, as Python passes it on.
 """
 
 SMALL = "--dataset captions.csv --shots 6 --epochs 1 --batch-size 3 --eval-every 2 --rank 2 --out out"
+DISTIL = "--dataset captions.csv --text text.tsv --shots 6 --held-out 12 --adapter lora:r=2+head:rank=3 --out out"
 LONG = "x" * 300
 
 # What is wrong with a value is said by the config, whichever command is given it
@@ -147,6 +148,61 @@ TRAIN = [
     ("--joint de+x1", "joint: unknown language 'x1'"),
     ("--joint fr+es --language de", 'joint: expected two languages or more, "de" among them'),
     ("--dropout yes", "unrecognized arguments: yes"),
+]
+
+DISTILLATION = [
+    ("--text nowhere.tsv", "table of captions nowhere.tsv is missing"),
+    ("--text nowhere", 'text: expected multi30k-translations, flickr30k200, a table .* or two aligned .*got "nowhere"'),
+    ("--text flickr30k20", 'got "flickr30k20"; did you mean .flickr30k200.'),
+    ("--text flickr30k200", "data set 'flickr30k200' needs the folder"),
+    ("--text ''", 'text: expected sources joined by commas, got ""'),
+    ("--text text.tsv@0", 'text: expected a weight above 0 and at most 100 for text.tsv, got "0"'),
+    ("--text text.tsv,text.tsv", 'text: expected each source once, got "text.tsv" twice'),
+    ("--text no-german.csv", "text: no-german.csv: expected a column de, got image, en, fr"),
+    ("--text short-row.csv", "text: short-row.csv, line 10: 2 fields, expected 3"),
+    ("--text latin1.csv", "text: latin1.csv, line 10: not UTF-8"),
+    ("--text number.jsonl", "text: number.jsonl, line 1, field 'de': expected text, got int"),
+    ("--text not.parquet", "cannot read not.parquet as parquet"),
+    (f"--text {LONG}.tsv", "File name too long|is missing"),
+    ("--text empty", 'text: expected .*got "empty"'),
+    ("--text three.en=two.de", "text: three.en has 3 lines and two.de has 2: aligned files must have one line for"),
+    ("--text lines.txt=two.de", "text: expected one of the two aligned files to end in .en"),
+    ("--text three.en=nowhere.de", "caption file nowhere.de is missing"),
+    ("--text empty-field.csv --no-clean", "text: empty-field.csv: 1 of 9 pairs have an empty side, first pair 9: drop"),
+    ("--text text-only.csv", "text: 8 pairs are too few to hold out 12"),
+    ("--held-out 60", "text: 60 pairs are too few to hold out 60"),
+    ("--text captions.csv", "text: 12 of 24 pairs are in the test part, first pair .*--overlap drop"),
+    ("--text captions.csv --overlap drop --held-out 12", "text: 12 pairs are too few to hold out 12"),
+    ("--overlap ignore", 'overlap: expected one of allow, drop, refuse, got "ignore"'),
+    ("--held-out 0", "held_out: expected a whole number >= 1"),
+    ("--train-size 0", "train_size: expected a whole number >= 1"),
+    ("--solver closedform", 'solver: expected one of closed-form, gradient.*got "closedform"'),
+    ("--solver gradient+gradient", "solver: expected gradient once, and closed-form before and after it at most"),
+    ("--adapter lora", "solver: closed-form solves the head, so it needs an adapter with head or head:rank=K"),
+    ("--adapter lora+head:rank=9", r"head: rank: expected 1 to 8 in a layer of shape \(8, 32\), got 9"),
+    ("--adapter head:rank=0", "head: rank: expected a whole number >= 1"),
+    ("--start nowhere.safetensors", "adapter file nowhere.safetensors is missing"),
+    ("--start truncated.safetensors", "truncated.safetensors is damaged or no safetensors file"),
+    ("--start sound.safetensors", 'start: expected an adapter "lora.*head:rank=3", got sound.safetensors with "lora'),
+    ("--ema 1", "ema: expected a number from 0 to 0.9999, got 1.0"),
+    ("--ema -0.1", "ema: expected a number from 0 to 0.9999"),
+    ("--warmup -1", "warmup: expected a whole number >= 0"),
+    ("--patience 0", "patience: expected a whole number >= 1"),
+    ("--choose best", 'choose: expected one of last, text, validation, got "best"'),
+    ("--route baseline1", "route: expected method1, method2 or method3 with choose text and solver"),
+    ("--route method2", "route method2: expected data with .*, which text does not have"),
+    ("--image-weight 1", "image_weight: expected 0 with text, which is text alone, got 1.0"),
+    ("--train-on flickr30k200", "text: expected none beside train_on flickr30k200, .*|text: expected none beside"),
+    ("--alignment mse:0", 'alignment: expected a weight > 0 behind the colon, such as "mse:0.1"'),
+    ("--alignment mse+gram:x", "alignment: expected a weight > 0 behind the colon"),
+    ("--engine opendelta", "engine: expected pecl with the solver closed-form or a start"),
+    ("--language de,cs", "text.tsv: expected a column cs|captions.csv has no column 'cs'"),
+    ("--dry-run --text nowhere.tsv", "table of captions nowhere.tsv is missing"),
+    ("--dry-run --adapter lora", "solver: closed-form solves the head: expected an adapter with head"),
+    ("--dry-run --adapter lorra", "unknown adapter 'lorra'"),
+    ("--dry-run --start sound.safetensors", 'start: expected an adapter "lora.*head:rank=3"'),
+    ("--dry-run --route baseline1", "route: expected method1, method2 or method3"),
+    ("--dry-run --shots 99", "shots: expected at most 11 of a pool of"),
 ]
 
 EVALUATE = [
@@ -487,6 +543,8 @@ CHECKED = [
 def rows() -> list[tuple[str, str]]:
     """Return (command line, pattern) of each row."""
     training = [(f"train {SMALL} {flags}", said) for flags, said in (*VALUES, *TRAIN)]
+    distillation = [(f"distil {DISTIL} {flags}", said) for flags, said in DISTILLATION]
+    without_text = ("distil --dataset captions.csv --out out", "text: expected sources of translated text, such as")
     evaluation = [(f"evaluate --dataset captions.csv --out out {flags}", said) for flags, said in (*VALUES, *EVALUATE)]
     grid = [(f"grid {SMALL} {flags}", said) for flags, said in (*TRAIN, *GRID)]
     others = {
@@ -501,4 +559,4 @@ def rows() -> list[tuple[str, str]]:
         "embed": EMBED,
     }
     rest = [(f"{command} {flags}", said) for command, table in others.items() for flags, said in table]
-    return [*training, *evaluation, *grid, *rest, *PECL]
+    return [*training, *distillation, without_text, *evaluation, *grid, *rest, *PECL]

@@ -13,8 +13,9 @@ import pytest
 from helpers.folders import flags, listing, measured
 from helpers.grid_processes import CONTEXT, Command, count_operations, signal_itself, with_writing
 from helpers.small_experiment import SMALL, write_folder
+from helpers.small_text import DISTILLATION, write_text
 
-KILLS = 4  # of each command: 20 in all
+KILLS = 4  # of each command: 24 in all
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +29,7 @@ class Bench:
 
     def __init__(self, folder):
         self.folder, self.table, self.made = folder, write_folder(folder), 0
+        self.text = write_text(folder / "text.tsv")
 
     def place(self):
         """Return a new folder."""
@@ -38,7 +40,10 @@ class Bench:
 
     def run(self, arguments, place, setup=None):
         """Run a command in `place` to its end, and return its exit status and what it wrote on standard error."""
-        filled = [one.replace("PLACE", str(place)).replace("TABLE", str(self.table)) for one in arguments]
+        paths = {"PLACE": str(place), "TABLE": str(self.table), "SENTENCES": self.text}
+        filled = list(arguments)
+        for name, path in paths.items():
+            filled = [one.replace(name, path) for one in filled]
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("PECL_CACHE_DIR", str(place / "cache"))
             command = Command(filled, f"{place}-log-{self.made}", setup and partial(with_writing, setup))
@@ -63,6 +68,10 @@ SMALLEST = {**SMALL, "dataset": "TABLE", "out": "PLACE/out"}
 EVALUATION = ["evaluate", *flags({"dataset": "TABLE", "language": "de", "out": "PLACE/out"})]
 COMMANDS = {
     "train": ["train", *flags(SMALLEST)],
+    "distil": [
+        "distil",
+        *flags({**DISTILLATION, "dataset": "TABLE", "text": "SENTENCES", "ema": 0.5, "out": "PLACE/out"}),
+    ],
     "grid": ["grid", *flags({**SMALLEST, "epochs": 2, "lr": "1e-2,1e-3", "language": "de,fr", "fleet": 2})],
     "evaluate": EVALUATION,
     "embedding": EVALUATION,

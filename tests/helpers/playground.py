@@ -9,6 +9,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from helpers.small_experiment import SMALL, write_folder
+from helpers.small_text import write_text
 from pecl.config import make_config
 from pecl.experiment.run import evaluate, train
 from pecl.files import write_tensors
@@ -20,6 +21,7 @@ ROWS = [(f"{i}.png", f"a house {i}", f"ein Haus {i}") for i in range(8)]
 def write_playground(folder: Path) -> None:
     """Fill the empty folder; the towers of `helpers.small_experiment` must be in place."""
     write_folder(folder)  # captions.csv, sound
+    write_text(folder / "text.tsv")
     (folder / "empty").mkdir()
     (folder / "file").write_text("a plain file")
     _write_tables(folder)
@@ -63,6 +65,8 @@ def _write_tables(folder: Path) -> None:
     (folder / "latin1.csv").write_bytes(_table(plain, [*ROWS, ("0.png", "a", "für")]).encode("latin-1"))
     (folder / "broken.png").write_bytes(b"no picture")
     (folder / "lines.txt").write_text("one\n\nthree\n")
+    for name, count in (("three.en", 3), ("two.de", 2)):
+        (folder / name).write_text("".join(f"line {i}\n" for i in range(count)))
     Image.new("RGB", (6, 6)).save(folder / "lone.png")
 
 

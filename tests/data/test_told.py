@@ -1,0 +1,83 @@
+"""What is strange about the languages of parallel text: told from it, with counts."""
+
+import pytest
+
+import pecl.data.told
+from pecl.config import ExperimentConfig
+from pecl.data.told import LOOKED_AT, strange_languages
+from pecl.experiment.text import load_text
+
+pytest.importorskip("lingua")
+
+ENGLISH = [
+    "Two young men are standing in front of the house.",
+    "A woman in a red coat walks over the bridge.",
+    "The children are playing with a ball in the park.",
+    "An old man reads the newspaper on a bench.",
+]
+GERMAN = [
+    "Zwei junge Männer stehen vor dem Haus.",
+    "Eine Frau in einem roten Mantel geht über die Brücke.",
+    "Die Kinder spielen im Park mit einem Ball.",
+    "Ein alter Mann liest auf einer Bank die Zeitung.",
+]
+FRENCH = [
+    "Deux jeunes hommes se tiennent devant la maison.",
+    "Une femme en manteau rouge traverse le pont.",
+    "Les enfants jouent avec un ballon dans le parc.",
+    "Un vieil homme lit le journal sur un banc.",
+]
+CZECH = ["Dva mladí muži stojí před domem.", "Žena v červeném kabátě jde přes most."] * 2
+
+
+@pytest.mark.parametrize(
+    ("target", "english", "said"),
+    [
+        (GERMAN, ENGLISH, None),
+        (
+            ENGLISH,
+            GERMAN,
+            "of 4 pairs looked at, 4 have English where German is expected and 4 have German where English is: are the "
+            "two swapped?",
+        ),
+        (FRENCH, ENGLISH, "of 4 pairs looked at, 4 have French where German is expected: is it the right file?"),
+        (ENGLISH, ENGLISH, "of 4 pairs looked at, 4 have English where German is expected: is it the right file?"),
+        (GERMAN, CZECH, "of 4 pairs looked at, 4 have Czech where English is expected: is it the right file?"),
+        (GERMAN[:2] + FRENCH[:2], ENGLISH, None),  # half is not most
+        (GERMAN[:1] + FRENCH[1:], ENGLISH, "of 4 pairs looked at, 3 have French where German is expected"),
+        (["1234", "17", "...", "5"], ENGLISH, None),  # nothing is told from no letters
+    ],
+)
+def test_swapped_columns_and_other_languages_are_told(target, english, said):
+    found = strange_languages(target, english, "de")
+    assert found == said or (said is not None and found is not None and found.startswith(said))
+
+
+def test_a_hundred_pairs_from_the_whole_source_are_looked_at(monkeypatch):
+    looked = []
+    plain = pecl.data.told.guesses
+    monkeypatch.setattr(pecl.data.told, "guesses", lambda texts, among: looked.append(texts) or plain(texts[:4], among))
+    strange_languages(list(map(str, range(1050))), ENGLISH * 300, "de")
+    assert [len(texts) for texts in looked] == [LOOKED_AT] * 2
+    assert int(looked[0][-1]) == 990
+
+
+@pytest.mark.parametrize("language", ["en", "nl_made"])
+def test_of_english_and_of_languages_that_are_not_known_nothing_is_said(language):
+    assert strange_languages(GERMAN, ENGLISH, language) is None
+
+
+def test_without_lingua_nothing_is_said(monkeypatch):
+    monkeypatch.setattr(pecl.data.told, "can_tell", lambda: False)
+    assert strange_languages(ENGLISH, GERMAN, "de") is None
+
+
+def test_a_source_with_swapped_columns_is_warned_of_once(tmp_path, caplog):
+    rows = [f"{german}\t{english}\n" for german, english in zip(GERMAN, ENGLISH, strict=True)]
+    (tmp_path / "swapped.tsv").write_text("en\tde\n" + "".join(rows), "utf-8")
+    (tmp_path / "c.en").write_text("".join(f"{line}\n" for line in ENGLISH), "utf-8")
+    (tmp_path / "c.de").write_text("".join(f"{line}\n" for line in GERMAN), "utf-8")
+    sources = f"{tmp_path}/swapped.tsv,{tmp_path}/c.en={tmp_path}/c.de"
+    assert len(load_text(ExperimentConfig(text=sources, language="de"), {})) == 8  # said, and used all the same
+    (message,) = caplog.messages
+    assert message.startswith(f"{tmp_path}/swapped.tsv: of 4 pairs looked at, 4 have English where German is expected")

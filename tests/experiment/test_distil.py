@@ -1,0 +1,331 @@
+"""Distillation from end to end on tiny towers: the closed form alone, the whole schedule, warnings, interruptions."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.folders import flags
+from helpers.interrupted import interrupted_after
+from helpers.small_experiment import tiny_towers
+from helpers.small_text import DISTILLATION, HELD_OUT, TEXT_PAIRS, write_text
+from helpers.tiny import sentences
+from safetensors.torch import load_file
+
+import pecl
+import pecl.experiment.run
+from pecl.cli import main
+from pecl.config import DISTIL_DEFAULTS, make_config
+from pecl.data.own.sources import shuffled
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.errors import ConfigError
+from pecl.experiment.distil import plan
+from pecl.experiment.run import evaluate, train, train_fleet
+from pecl.results.result import read_result
+
+
+@pytest.fixture
+def values(small, tmp_path):
+    """Values of a small distillation, over the defaults of the command."""
+    kept = {name: small[name] for name in ("dataset", "out")}
+    return {**DISTILLATION, **kept, "text": write_text(tmp_path / "text.tsv")}
+
+
+def distilled(values, **more):
+    return pecl.distil(**{**values, **more})
+
+
+def weights_of(result):
+    return load_file(result.adapter_path)
+
+
+def recall_of_file(result):
+    config = replace(result.config, weights=str(result.adapter_path), out=f"{result.config.out}-evaluated")
+    return evaluate(config).recall(stage="best")
+
+
+def read_text(values):
+    rows = [line.split("\t") for line in Path(values["text"]).read_text("utf-8").splitlines()[1:]]
+    return [row[0] for row in rows], [row[1] for row in rows]
+
+
+# --- the closed form alone
+
+
+def solved_by_hand(values, ridge):
+    """Weight (D, d) and bias (D,) by least squares over the pairs that are not held out, and rows for the prior."""
+    tower = tiny_towers().text
+    english, german = read_text(values)
+    training = shuffled(TEXT_PAIRS)[HELD_OUT:]
+    batch = tower.pad(tower.tokenize([german[i] for i in training]), range(len(training)))
+    with torch.no_grad():
+        features = tower.pooled(batch.input_ids, batch.attention_mask).double()[batch.indices.argsort()]
+    anchors = tower.encode_text([english[i] for i in training]).double()
+    prior, d = tower.head.weight.detach().double(), features.shape[1]
+    strength = (ridge * features.var(dim=0, unbiased=False).mean() * len(training)).sqrt()
+    left = torch.cat([features, torch.ones(len(training), 1, dtype=torch.float64)], 1)
+    left = torch.cat([left, strength * torch.eye(d, d + 1, dtype=torch.float64)])
+    solution = torch.linalg.lstsq(left, torch.cat([anchors, strength * prior.T])).solution
+    return solution[:-1].T, solution[-1]
+
+
+@pytest.mark.parametrize("adapter", ["head", "head:rank=8"])
+def test_the_closed_form_alone_is_the_ridge_solution_of_the_text(values, adapter):
+    result = distilled(values, solver="closed-form", adapter=adapter, choose="last")
+    (solved,) = result.closed_form
+    assert (solved.pairs, result.steps, result.data.split["train"]) == (48, 0, 48)
+    weight, bias = solved_by_hand(values, solved.ridge)
+    found, head = weights_of(result), tiny_towers().text.head
+    if adapter != "head":  # rank 8 is all that a head to 8 numbers has
+        changed = head.weight.detach() + found["head.up"] @ found["head.down"]
+        found = {"head.weight": changed, "head.bias": head.bias.detach() + found["head.shift"]}
+    torch.testing.assert_close(found["head.weight"].double(), weight, rtol=0, atol=1e-4)
+    torch.testing.assert_close(found["head.bias"].double(), bias, rtol=0, atol=1e-4)
+
+
+def test_it_is_reported_evaluated_and_put_in_a_bank_like_any_other(values, capsys):
+    result = distilled(values, solver="closed-form", adapter="head:rank=3")
+    assert read_result(result.path) == result
+    assert recall_of_file(result) == result.recall()
+    assert main(["report", values["out"], "--format", "csv"]) == 0
+    assert "head" in capsys.readouterr().out
+    tower = tiny_towers().text
+    bank = pecl.AdapterBank(tower, "head:rank=3")
+    bank.load("de", result.adapter_path)
+    texts = sentences(3)
+    plain = tiny_towers().text.encode_text(texts)
+    assert (bank.encode_text(texts, language="de") - plain).abs().max() > 1e-3
+
+
+def test_a_tower_whose_head_has_no_bias_gets_none(values, monkeypatch):
+    def towers(*_):
+        made = tiny_towers()
+        text = made.text
+        head = torch.nn.Linear(32, 8, bias=False)
+        torch.manual_seed(4)
+        torch.nn.init.normal_(head.weight, std=0.2)
+        bare = MultilingualTextEncoder(text.backbone, text.tokenizer, head, name="bare", max_length=128)
+        return pecl.encoders.towers.Towers(lambda: bare, lambda: made.image)
+
+    monkeypatch.setattr(pecl.experiment.run, "load_towers", towers)
+    errors = {}
+    for adapter in ("head", "head:rank=8"):
+        result = distilled(values, solver="closed-form", adapter=adapter, choose="last")
+        assert ("head.bias" in weights_of(result)) is False
+        assert ("head.shift" in weights_of(result)) is (adapter != "head")
+        assert recall_of_file(result) == result.recall()
+        errors[adapter] = result.closed_form[0].held_out_mse
+    assert errors["head"] != errors["head:rank=8"]  # a change of low rank brings a shift
+
+
+def test_closed_form_for_few_shots_holds_out_the_validation_part(small):
+    result = train(make_config({**small, "adapter": "head", "rank": None, "solver": "closed-form"}))
+    assert (result.closed_form[0].pairs, result.steps) == (6, 0)
+
+
+def test_languages_of_a_joint_closed_form_are_solved_as_one(values):
+    configs = [
+        make_config({**DISTIL_DEFAULTS, **values, "language": code, "joint": "de+fr", "solver": "closed-form"})
+        for code in ("de", "fr")
+    ]
+    results = train_fleet(configs)
+    assert [result.closed_form[0].pairs for result in results] == [2 * (TEXT_PAIRS - HELD_OUT)] * 2
+    one, other = map(weights_of, results)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+# --- the whole schedule
+
+
+def test_the_default_solves_trains_and_solves_again(values):
+    result = distilled(values)
+    assert [found.pairs for found in result.closed_form] == [TEXT_PAIRS - HELD_OUT] * 2
+    assert result.steps == 6
+    # the start, solved, after 2, 4 and 6 steps, and solved again
+    assert [step for step, _ in result.curve.val_mean_recall_at_1] == [0, 0, 2, 4, 6, 7]
+    assert recall_of_file(result) == result.recall()
+    assert result.data.split == {"train": 48, "val": 6, "test": 12}
+
+
+def test_the_scores_are_recall_of_the_held_out_text(values):
+    """The first is that of the plain tower: each German caption against the English ones, and the other way round."""
+    result = distilled(values)
+    english, german = read_text(values)
+    held_out, tower = shuffled(TEXT_PAIRS)[:HELD_OUT], tiny_towers().text
+    queries, gallery = (tower.encode_text([column[i] for i in held_out]).double() for column in (german, english))
+    similarity = torch.cosine_similarity(queries[:, None], gallery[None], dim=-1)
+    own, shares = similarity.diagonal(), []
+    for along in (0, 1):
+        shares.append((similarity.max(dim=along).values <= own).double().mean())
+    assert result.curve.val_mean_recall_at_1[0][1] == pytest.approx(float(sum(shares) / 2))
+
+
+def test_killed_in_any_step_it_ends_with_the_same_bits(values, tmp_path):
+    values |= {"ema": 0.5, "dropout": True}
+    whole = distilled(values)
+    for steps in (1, 4, 6):
+        again = {**values, "out": str(tmp_path / f"after-{steps}")}
+        with interrupted_after(steps):
+            distilled(again)
+        resumed = distilled(again)
+        assert resumed.curve == whole.curve
+        assert [one.ridge for one in resumed.closed_form] == [one.ridge for one in whole.closed_form]
+        one, other = weights_of(whole), weights_of(resumed)
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_runs_side_by_side_learn_what_each_learns_alone(values):
+    configs = [make_config({**DISTIL_DEFAULTS, **values, "seed": seed, "choose": "last"}) for seed in (1, 2)]
+    together = train_fleet([replace(config, out=f"{values['out']}-fleet") for config in configs])
+    for config, result in zip(configs, together, strict=True):
+        alone = train(config)
+        for name, value in weights_of(alone).items():
+            torch.testing.assert_close(weights_of(result)[name], value, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("choose", ["validation", "text", "last"])
+def test_weights_are_chosen_as_asked(values, choose):
+    result = distilled(values, choose=choose, solver="gradient")
+    scores = dict(result.curve.val_mean_recall_at_1)
+    assert list(scores) == ([0, 2, 4, 6] if choose == "text" else [2, 4, 6])
+    expected = 6 if choose == "last" else max(scores, key=lambda step: (scores[step], step))
+    assert result.best_step == expected
+    if choose == "validation":
+        assert scores[6] == result.recall("val", "final")
+
+
+# --- where it starts
+
+
+def test_it_starts_from_the_weights_of_another_file(values, tmp_path):
+    first = distilled(values, choose="last")
+    unmoved = {"start": str(first.adapter_path), "lr": 0.0, "solver": "gradient", "language": "fr"}
+    second = distilled(values, **unmoved)
+    one, other = weights_of(first), weights_of(second)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert second.curve.val_mean_recall_at_1[0] == (0, second.curve.val_mean_recall_at_1[-1][1])
+
+
+def test_a_file_of_another_adapter_is_no_start(values, tmp_path):
+    first = distilled(values, adapter="head:rank=2", solver="closed-form")
+    before = sorted(tmp_path.rglob("*"))
+    said = 'start: expected an adapter "lora.*head:rank=3", got .* with "head:rank=2"'
+    for act in (distilled, lambda values, **more: plan_of({**values, **more})):
+        with pytest.raises(ConfigError, match=said):
+            act(values, start=str(first.adapter_path))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+# --- text that does harm
+
+
+@pytest.fixture
+def harmful(values, tmp_path):
+    """Text of which what is held out is the same in both languages, and the rest is in disorder.
+
+    The plain tower is perfect on the former, and on captions that are the same in both languages.
+    """
+    english = [f"{word} t{i}" for i, word in enumerate(sentences(TEXT_PAIRS, seed=40))]
+    order, german = shuffled(TEXT_PAIRS), list(english)
+    training = order[HELD_OUT:]
+    for place, other in zip(training, training[::-1], strict=True):
+        german[place] = english[other]
+    table = tmp_path / "captions.csv"
+    header, *lines = table.read_text("utf-8").splitlines()
+    rows = [line.split(",") for line in lines]
+    table.write_text("\n".join([header, *(",".join([*row[:2], row[1], *row[3:]]) for row in rows)]) + "\n", "utf-8")
+    values["text"] = write_text(tmp_path / "harmful.tsv", list(zip(english, german, strict=True)))
+    return {**values, "gallery": "english"}
+
+
+@pytest.mark.parametrize("solver", ["closed-form", "gradient", "closed-form+gradient+closed-form"])
+def test_where_held_out_recall_falls_the_start_is_kept_and_said(harmful, caplog, solver):
+    adapter = "head" if solver == "closed-form" else harmful["adapter"]
+    result = distilled(harmful, solver=solver, adapter=adapter, lr=0.05)
+    scores = [score for _, score in result.curve.val_mean_recall_at_1]
+    assert scores[0] == 1.0 > max(scores[1:])
+    (warning,) = [one for one in caplog.messages if "held out" in one]
+    assert warning.endswith(f"fell from 1.000 to at most {max(scores[1:]):.3f}: the start is kept")
+    assert result.best_step == 0
+    assert result.recall("test", "best") == result.recall("test", "zero_shot") == 1.0
+    assert result.recall("test", "final") < 1.0
+    assert recall_of_file(result) == result.recall()
+
+
+def test_where_recall_on_captions_falls_it_is_said(harmful, caplog):
+    result = distilled(harmful, choose="last", lr=0.05)
+    after = result.recall("val", "best")
+    assert after < 1.0
+    assert caplog.messages[-1] == (
+        f"{result.name}: mean R@1 on the validation captions fell from 1.000 to {after:.3f}: the text is unlike "
+        "captions; give it a smaller weight, or captions beside it"
+    )
+
+
+def test_text_that_does_good_says_nothing(values, caplog):
+    english, _ = read_text(values)
+    values["text"] = write_text(Path(values["text"]), [(text, text) for text in english])  # zero-shot is perfect
+    distilled(values, lr=0.0)
+    assert not [message for message in caplog.messages if "fell" in message]
+
+
+# --- the command
+
+
+def plan_of(values):
+    return plan(make_config({**DISTIL_DEFAULTS, **values}))
+
+
+def arguments(values, *more):
+    return ["distil", *flags(values), *more]
+
+
+def test_the_command_gives_the_result_of_the_function(values, tmp_path, capsys):
+    assert main(arguments(values, "--json")) == 0
+    printed = json.loads(capsys.readouterr().out)
+    result = distilled({**values, "out": str(tmp_path / "other")})
+    assert printed["run_id"] == result.run_id
+    assert printed["metrics"] == json.loads(json.dumps(result.to_json()))["metrics"]
+    assert main(arguments(values)) == 0
+    assert str(tmp_path / "results" / result.path.name) in capsys.readouterr().out
+
+
+def test_a_dry_run_needs_no_weights_and_writes_nothing(values, tmp_path, capsys, monkeypatch):
+    def no_weights(*names):
+        raise AssertionError("a dry run loads no tower")
+
+    monkeypatch.setattr(pecl.experiment.run, "load_towers", no_weights)
+    before = sorted(tmp_path.rglob("*"))
+    del values["language"]
+    assert main(arguments(values, "--language", "de,fr", "--profile", "paper", "--dry-run")) == 0
+    assert capsys.readouterr().out == "de: 48 pairs, 12 held out, 6 steps\nfr: 48 pairs, 12 held out, 6 steps\n"
+    assert main(arguments(values, "--language", "de", "--solver", "closed-form", "--dry-run", "--json")) == 0
+    assert json.loads(capsys.readouterr().out) == [{"language": "de", "pairs": 48, "held_out": 12, "steps": 0}]
+    assert main(arguments(values, "--language", "de", "--solver", "gradient", "--choose", "last", "--dry-run")) == 0
+    assert capsys.readouterr().out == "de: 60 pairs, 0 held out, 8 steps\n"
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_all_languages_are_checked_before_the_first_is_trained(values, tmp_path, capsys):
+    before = sorted(tmp_path.rglob("*"))
+    del values["language"]
+    assert main(arguments(values, "--language", "de,cs")) == 2
+    assert "column" in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "solver", ["gradient+gradient", "closed-form+closed-form", "closed-form+gradient+closed-form+gradient"]
+)
+def test_solvers_in_a_wrong_order_are_refused(values, solver):
+    with pytest.raises(
+        ConfigError, match="solver: expected gradient once, and closed-form before and after it at most"
+    ):
+        make_config({**DISTIL_DEFAULTS, **values, "solver": solver})
+
+
+def test_a_bank_of_anchors_says_nothing_in_a_route_without_anchor(small):
+    result = train(make_config({**small, "route": "baseline1", "alignment": "mse+match:0.1"}))
+    plain = train(make_config({**small, "route": "baseline1"}))
+    assert result == plain

@@ -1,0 +1,97 @@
+"""Faults of distillation: what is trained on, held out, solved, averaged and reported."""
+
+from mutants.table import Mutant
+
+_TEXT = "tests/experiment/test_text.py"
+_SOLVED = "tests/training/test_closed_form.py"
+_SCHEDULE = "tests/training/test_schedule.py"
+_DISTIL = "tests/experiment/test_distil.py"
+
+# file -> (name, before, after, test)
+_FAULTS = {
+    "pecl/experiment/text.py": [
+        ("pairs of the test part are not refused", 'if found and overlap == "refuse":', "if False:", _TEXT),
+        ("overlap by the same letters alone", "any(normal_form(side) in tested", "any(side in tested", _TEXT),
+        ("overlap with the English column alone", "(test.english, test.target,", "(test.english, None,", _TEXT),
+        (
+            "translations of what is held out are trained on",
+            "[i for i in order[count:] if text.english[i] not in captions]",
+            "order[count:]",
+            _TEXT,
+        ),
+    ],
+    "pecl/training/closed_form.py": [
+        (
+            "a solution that is shrunk towards zero",
+            "residual = xy - xx @ prior.weight.double().T",
+            "residual = xy - 0 * xx @ prior.weight.double().T",
+            _SOLVED,
+        ),
+        (
+            "a ridge with the unit of the features",
+            "metric = xx + ridge * scale *",
+            "metric = xx + ridge *",
+            _SOLVED,
+        ),
+        (
+            "a low rank that is nearest in its weights",
+            "change = metric.T @ (found",
+            "change = torch.eye(len(metric), dtype=metric.dtype) @ (found",
+            _SOLVED,
+        ),
+        ("the worst ridge is chosen", "return min(sorted(", "return max(sorted(", _SOLVED),
+    ],
+    "pecl/training/trainer.py": [
+        (
+            "an average that begins anew when it is resumed",
+            'value.copy_(state.tensors[f"average.{i}"])',
+            "value.copy_(value)",
+            _SCHEDULE,
+        ),
+        (
+            "the weights of the last step in place of the average",
+            "        if self.average is not None:\n            self.average.fill()",
+            "        if self.average is not None:\n            pass",
+            _SCHEDULE,
+        ),
+    ],
+    "pecl/training/schedule.py": [
+        ("a warm-up that begins at zero", "(step + 1) / self.warmup", "step / self.warmup", _SCHEDULE),
+    ],
+    "pecl/training/losses.py": [
+        (
+            "alignments without their weights",
+            "self.alignment_weight * weight * self._aligned",
+            "self.alignment_weight * self._aligned",
+            "tests/training/test_losses.py",
+        ),
+    ],
+    "pecl/experiment/prepared.py": [
+        (
+            "chosen by what is trained on",
+            'return part_of(self.translations, "val")',
+            'return part_of(self.translations, "train")',
+            _DISTIL,
+        ),
+    ],
+    "pecl/experiment/run.py": [
+        (
+            "the recall of the final weights as that of the best",
+            "is_final = all(torch.equal(value, end[name]) for name, value in record.best.items())",
+            "is_final = record.best_step == record.scores[-1][0] or not end",
+            _DISTIL,
+        ),
+        (
+            "a start that is not taken",
+            "            if first.start is not None:\n                _start",
+            "            if first.start is None and first.weights:\n                _start",
+            _DISTIL,
+        ),
+    ],
+}
+
+MUTANTS = [
+    Mutant(name, file, before, after, (test,), science=True)
+    for file, faults in _FAULTS.items()
+    for name, before, after, test in faults
+]
