@@ -9,13 +9,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from pecl.config import FLEET_FIELDS, ExperimentConfig, Role, fields_of
+from pecl.config import FLEET_FIELDS, IDENTITY_DEFAULTS, ExperimentConfig, Role, fields_of
 from pecl.results.result import DamagedResultError, Result, read_result
 
 logger = logging.getLogger(__name__)
 
 # What a run's time depends on, and what a step's does above all
-_SHAPE_FIELDS = tuple(name for name in ExperimentConfig().identity() if name not in FLEET_FIELDS)
+_SHAPE_FIELDS = tuple(name for name in IDENTITY_DEFAULTS if name not in FLEET_FIELDS | fields_of(Role.REPEAT))
 _STEP_FIELDS = tuple(sorted(fields_of(Role.STEP_TIME)))
 
 
@@ -73,11 +73,13 @@ def estimate(configs: Sequence[ExperimentConfig], recorded: Sequence[Recorded], 
     by_tower: dict[tuple[Any, ...], list[float]] = {}
     for one in recorded:
         by_shape.setdefault(_key(one.config, _SHAPE_FIELDS), []).append(one.seconds)
-        by_tower.setdefault(_key(one.config, _STEP_FIELDS), []).append(one.seconds / one.steps)
+        if one.steps:  # a head that was solved, and nothing more, has none
+            by_tower.setdefault(_key(one.config, _STEP_FIELDS), []).append(one.seconds / one.steps)
     total, of_shape, of_tower = 0.0, 0, 0
     for config in configs:
         values = config.to_dict()
-        steps = config.epochs * -(-(_pairs(config) or 0) // config.batch_size)
+        epochs = config.epochs if "gradient" in config.solvers else 0
+        steps = epochs * -(-(_pairs(config) or 0) // config.batch_size)
         if seconds := by_shape.get(_key(values, _SHAPE_FIELDS)):
             total, of_shape = total + median(seconds), of_shape + 1
         elif steps and (seconds := by_tower.get(_key(values, _STEP_FIELDS))):
@@ -103,4 +105,4 @@ def _key(values: Mapping[str, Any], names: Sequence[str]) -> tuple[Any, ...]:
 
 def _pairs(config: ExperimentConfig) -> int | None:
     """Return the number of training pairs, or None where only the data say it."""
-    return config.shots if config.train_on == "pairs" else config.train_size
+    return config.shots if config.train_on == "pairs" and config.text is None else config.train_size

@@ -15,13 +15,16 @@ from safetensors.torch import load_file
 
 import pecl
 import pecl.experiment.run
+from pecl.adapters.adapter import attach
+from pecl.adapters.formats.files import load_adapter_file
 from pecl.cli import main
 from pecl.config import DISTIL_DEFAULTS, make_config
 from pecl.data.own.sources import shuffled
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
 from pecl.experiment.distil import plan
-from pecl.experiment.run import evaluate, train, train_fleet
+from pecl.experiment.prepared import prepare_training
+from pecl.experiment.run import train, train_fleet
 from pecl.results.result import read_result
 
 
@@ -41,8 +44,13 @@ def weights_of(result):
 
 
 def recall_of_file(result):
-    config = replace(result.config, weights=str(result.adapter_path), out=f"{result.config.out}-evaluated")
-    return evaluate(config).recall(stage="best")
+    """Recall of the adapter file on the test part of its run."""
+    towers = pecl.experiment.run.load_towers("mini")
+    prepared = prepare_training(result.config, towers)
+    evaluator, tokens = prepared.evaluator("test"), prepared.tokens("test")
+    file = load_adapter_file(result.adapter_path, towers.text)
+    attach(towers.text, file.configs).load_slot_state(0, file.state)
+    return evaluator(towers.text.encode_token_ids(tokens)).mean_recall_at_1
 
 
 def read_text(values):
@@ -92,7 +100,7 @@ def test_it_is_reported_evaluated_and_put_in_a_bank_like_any_other(values, capsy
     assert "head" in capsys.readouterr().out
     tower = tiny_towers().text
     bank = pecl.AdapterBank(tower, "head:rank=3")
-    bank.load("de", result.adapter_path)
+    bank.load(result.adapter_path)
     texts = sentences(3)
     plain = tiny_towers().text.encode_text(texts)
     assert (bank.encode_text(texts, language="de") - plain).abs().max() > 1e-3
@@ -164,7 +172,7 @@ def test_the_scores_are_recall_of_the_held_out_text(values):
 def test_killed_in_any_step_it_ends_with_the_same_bits(values, tmp_path):
     values |= {"ema": 0.5, "dropout": True}
     whole = distilled(values)
-    for steps in (1, 4, 6):
+    for steps in (1, 4, 5):
         again = {**values, "out": str(tmp_path / f"after-{steps}")}
         with interrupted_after(steps):
             distilled(again)
@@ -188,11 +196,11 @@ def test_runs_side_by_side_learn_what_each_learns_alone(values):
 def test_weights_are_chosen_as_asked(values, choose):
     result = distilled(values, choose=choose, solver="gradient")
     scores = dict(result.curve.val_mean_recall_at_1)
-    assert list(scores) == ([0, 2, 4, 6] if choose == "text" else [2, 4, 6])
-    expected = 6 if choose == "last" else max(scores, key=lambda step: (scores[step], step))
+    assert list(scores) == ([0, 2, 4, 6] if choose == "text" else [2, 4, 6, 8])  # nothing is held out but for text
+    expected = 8 if choose == "last" else max(scores, key=lambda step: (scores[step], step))
     assert result.best_step == expected
-    if choose == "validation":
-        assert scores[6] == result.recall("val", "final")
+    if choose != "text":
+        assert scores[8] == result.recall("val", "final")
 
 
 # --- where it starts
@@ -249,8 +257,8 @@ def test_where_held_out_recall_falls_the_start_is_kept_and_said(harmful, caplog,
     assert warning.endswith(f"fell from 1.000 to at most {max(scores[1:]):.3f}: the start is kept")
     assert result.best_step == 0
     assert result.recall("test", "best") == result.recall("test", "zero_shot") == 1.0
-    assert result.recall("test", "final") < 1.0
-    assert recall_of_file(result) == result.recall()
+    assert recall_of_file(result) == 1.0
+    assert solver != "closed-form" or result.recall("test", "final") < 1.0
 
 
 def test_where_recall_on_captions_falls_it_is_said(harmful, caplog):

@@ -379,6 +379,20 @@ def test_the_time_of_runs_is_that_of_recorded_ones(small):
     assert [duration(s) for s in (40, 600, 7200, 180_000)] == ["40 s", "10 min", "2.0 h", "2.1 days"]
 
 
+def test_a_run_on_other_text_or_by_another_solver_is_of_another_shape():
+    text = {"text": "a.tsv", "train_size": 50, "image_weight": 0.0, "epochs": 10}
+    (config,) = expand(text)
+    recorded = [Recorded(config.to_dict(), 20.0, 100)]
+    assert estimate([config], recorded).seconds == 20
+    (longer,) = expand({**text, "text": "b.tsv", "epochs": 5})
+    assert estimate([longer], recorded).seconds == pytest.approx(10)  # 50 of its steps
+    (solved,) = expand({**text, "adapter": "head", "solver": "closed-form"})
+    assert estimate([solved], recorded).seconds is None
+    assert estimate([solved], [*recorded, Recorded(solved.to_dict(), 3.0, 0)]).seconds == 3
+    (whole,) = expand({**text, "text": "b.tsv", "train_size": None})
+    assert estimate([whole], recorded).seconds is None  # its text alone says how many pairs it has
+
+
 def test_dry_run_says_how_runs_stand_and_what_remains(small, capsys):
     assert main(["grid", *flags(small)]) == 0
     capsys.readouterr()
