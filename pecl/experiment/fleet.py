@@ -87,9 +87,6 @@ class Fleet:
             if prepared.config.chooses_by_text:
                 _ = prepared.text_gallery  # it takes a tower without an adapter
         self.training = [_slot_task(prepared) for prepared in members]
-        if "closed-form" in members[0].config.solvers:
-            for prepared in members:
-                _ = prepared.frozen_anchor, prepared.held_out_anchor
         self.run_ids = [prepared.config.run_id() for prepared in members]
         self.trainer: AlignmentTrainer | None = None
 
