@@ -15,7 +15,7 @@ _FAULTS = {
         ("overlap with the English column alone", "(test.english, test.target,", "(test.english, None,", _TEXT),
         (
             "translations of what is held out are trained on",
-            "[i for i in order if text.english[i] not in held]",
+            "[i for i in order if english[i] not in held]",
             "[i for i in order if i not in kept]",
             _TEXT,
         ),
