@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 from pecl.languages import LANGUAGES
 
 LOOKED_AT = 100  # pairs of a source, evenly spread, whose language is told
-_MOST_STRANGE = 0.5  # share of them that may seem to be of another language, as short captions may
+_FEWEST = 10  # of fewer nothing is said
+_SURE = 0.5  # confidence of a guess that counts: phrases of two words seldom reach it
+_MOST_STRANGE = 0.5  # share of them that may seem to be of another language
 
 
 class Told(NamedTuple):
@@ -75,20 +77,20 @@ def strange_languages(targets: Sequence[str], english: Sequence[str], language: 
     """Return what is strange about the languages of parallel text, a clause with counts; None where nothing is.
 
     `LOOKED_AT` pairs are looked at. Columns that are swapped, or one that is mostly in another language, are strange.
-    Without lingua, or for a language that it does not know, nothing is looked at.
+    Without lingua, for a language that it does not know, or in a handful of pairs, nothing is looked at.
 
     Args:
         targets: texts that should be in `language`.
         english: their English translations.
         language: code of the language.
     """
-    if language == "en" or not can_tell() or not tellable([language]):
+    if language == "en" or len(targets) < _FEWEST or not can_tell() or not tellable([language]):
         return None
     places = range(0, len(targets), max(len(targets) // LOOKED_AT, 1))[:LOOKED_AT]
     sides = []
     for texts, expected in ((targets, language), (english, "en")):
-        told = [one.language for one in guesses([texts[i] for i in places], tuple(LANGUAGES)) if one is not None]
-        others = [code for code in told if code != expected]
+        told = guesses([texts[i] for i in places], tuple(LANGUAGES))
+        others = [one.language for one in told if one and one.language != expected and one.confidence > _SURE]
         likeliest = max(sorted(set(others)), key=others.count, default=expected)
         sides.append((len(others) > _MOST_STRANGE * len(places), likeliest, others.count(likeliest)))
     (is_other, target, of_target), (is_other_english, source, of_english) = sides

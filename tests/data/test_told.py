@@ -1,6 +1,7 @@
 """What is strange about the languages of parallel text: told from it, with counts."""
 
 import pytest
+from helpers.tiny import sentences
 
 import pecl.data.told
 from pecl.config import ExperimentConfig
@@ -37,19 +38,19 @@ CZECH = ["Dva mladí muži stojí před domem.", "Žena v červeném kabátě jd
         (
             ENGLISH,
             GERMAN,
-            "of 4 pairs looked at, 4 have English where German is expected and 4 have German where English is: are the "
+            "of 20 pairs looked at, 20 have English where German is expected and 20 have German where English is: are the "
             "two swapped?",
         ),
-        (FRENCH, ENGLISH, "of 4 pairs looked at, 4 have French where German is expected: is it the right file?"),
-        (ENGLISH, ENGLISH, "of 4 pairs looked at, 4 have English where German is expected: is it the right file?"),
-        (GERMAN, CZECH, "of 4 pairs looked at, 4 have Czech where English is expected: is it the right file?"),
+        (FRENCH, ENGLISH, "of 20 pairs looked at, 20 have French where German is expected: is it the right file?"),
+        (ENGLISH, ENGLISH, "of 20 pairs looked at, 20 have English where German is expected: is it the right file?"),
+        (GERMAN, CZECH, "of 20 pairs looked at, 20 have Czech where English is expected: is it the right file?"),
         (GERMAN[:2] + FRENCH[:2], ENGLISH, None),  # half is not most
-        (GERMAN[:1] + FRENCH[1:], ENGLISH, "of 4 pairs looked at, 3 have French where German is expected"),
+        (GERMAN[:1] + FRENCH[1:], ENGLISH, "of 20 pairs looked at, 15 have French where German is expected"),
         (["1234", "17", "...", "5"], ENGLISH, None),  # nothing is told from no letters
     ],
 )
 def test_swapped_columns_and_other_languages_are_told(target, english, said):
-    found = strange_languages(target, english, "de")
+    found = strange_languages(target * 5, english * 5, "de")
     assert found == said or (said is not None and found is not None and found.startswith(said))
 
 
@@ -64,20 +65,28 @@ def test_a_hundred_pairs_from_the_whole_source_are_looked_at(monkeypatch):
 
 @pytest.mark.parametrize("language", ["en", "nl_made"])
 def test_of_english_and_of_languages_that_are_not_known_nothing_is_said(language):
-    assert strange_languages(GERMAN, ENGLISH, language) is None
+    assert strange_languages(GERMAN * 5, ENGLISH * 5, language) is None
+
+
+def test_of_a_handful_of_pairs_and_of_words_of_no_language_nothing_is_said():
+    assert strange_languages(ENGLISH, GERMAN, "de") is None
+    assert strange_languages(sentences(40), sentences(40, seed=1), "de") is None
 
 
 def test_without_lingua_nothing_is_said(monkeypatch):
+    assert strange_languages(ENGLISH * 5, GERMAN * 5, "de") is not None
     monkeypatch.setattr(pecl.data.told, "can_tell", lambda: False)
-    assert strange_languages(ENGLISH, GERMAN, "de") is None
+    assert strange_languages(ENGLISH * 5, GERMAN * 5, "de") is None
 
 
 def test_a_source_with_swapped_columns_is_warned_of_once(tmp_path, caplog):
-    rows = [f"{german}\t{english}\n" for german, english in zip(GERMAN, ENGLISH, strict=True)]
+    rows = [f"{german}\t{english}\n" for german, english in zip(GERMAN * 5, ENGLISH * 5, strict=True)]
     (tmp_path / "swapped.tsv").write_text("en\tde\n" + "".join(rows), "utf-8")
-    (tmp_path / "c.en").write_text("".join(f"{line}\n" for line in ENGLISH), "utf-8")
-    (tmp_path / "c.de").write_text("".join(f"{line}\n" for line in GERMAN), "utf-8")
+    (tmp_path / "c.en").write_text("".join(f"{line}\n" for line in ENGLISH * 5), "utf-8")
+    (tmp_path / "c.de").write_text("".join(f"{line}\n" for line in GERMAN * 5), "utf-8")
     sources = f"{tmp_path}/swapped.tsv,{tmp_path}/c.en={tmp_path}/c.de"
-    assert len(load_text(ExperimentConfig(text=sources, language="de"), {})) == 8  # said, and used all the same
-    (message,) = caplog.messages
-    assert message.startswith(f"{tmp_path}/swapped.tsv: of 4 pairs looked at, 4 have English where German is expected")
+    assert len(load_text(ExperimentConfig(text=sources, language="de"), {})) == 40  # said, and used all the same
+    (message,) = [one for one in caplog.messages if "looked at" in one]
+    assert message.startswith(
+        f"{tmp_path}/swapped.tsv: of 20 pairs looked at, 20 have English where German is expected"
+    )
