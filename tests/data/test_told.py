@@ -38,8 +38,8 @@ CZECH = ["Dva mladí muži stojí před domem.", "Žena v červeném kabátě jd
         (
             ENGLISH,
             GERMAN,
-            "of 20 pairs looked at, 20 have English where German is expected and 20 have German where English is: are the "
-            "two swapped?",
+            "of 20 pairs looked at, 20 have English where German is expected and 20 have German where English is: are "
+            "the two swapped?",
         ),
         (FRENCH, ENGLISH, "of 20 pairs looked at, 20 have French where German is expected: is it the right file?"),
         (ENGLISH, ENGLISH, "of 20 pairs looked at, 20 have English where German is expected: is it the right file?"),
