@@ -644,8 +644,8 @@ TOWERS = [
     science(
         "texts are encoded with dropout",
         f"{ENCODERS}/text.py",
-        "        training = self.training\n        self.eval()\n",
-        "        training = self.training\n",
+        "        encode = self if head else self.pooled\n        self.eval()\n",
+        "        encode = self if head else self.pooled\n",
         f"{TEXT}::test_encoding_leaves_the_mode_alone",
     ),
     science(

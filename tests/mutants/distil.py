@@ -74,7 +74,7 @@ _FAULTS = {
             _DISTIL,
         ),
     ],
-    "pecl/experiment/run.py": [
+    "pecl/experiment/fleet.py": [
         (
             "the recall of the final weights as that of the best",
             "is_final = all(torch.equal(value, end[name]) for name, value in record.best.items())",

@@ -74,8 +74,8 @@ _CONFIG = [
     Mutant(
         "learning rate not counted for baselines",
         "pecl/config.py",
-        'first step", _LOSS',
-        'first step", _LOSS | Role.ANCHOR',
+        'behind the warm-up", _LOSS',
+        'behind the warm-up", _LOSS | Role.ANCHOR',
         _IDENTITY,
         science=True,
     ),
@@ -229,8 +229,8 @@ _INPUTS = [
     Mutant(
         "train_size ignored",
         "pecl/experiment/inputs.py",
-        "return text if config.train_size is None else text.select(range(min(config.train_size, len(text))))",
-        "return text",
+        "return data, text if config.train_size is None else text.select(range(min(config.train_size, len(text))))",
+        "return data, text",
         _IDENTITY,
         science=True,
     ),
@@ -298,7 +298,7 @@ _STATES = [
     ),
     Mutant(
         "embeddings of another number of threads are taken",
-        "pecl/experiment/prepared.py",
+        "pecl/encoders/store.py",
         'torch.get_num_threads() if device == "cpu" else None',
         "None",
         _THREADS,
@@ -414,8 +414,8 @@ _STATES = [
     Mutant(
         "no state is ever restored",
         "pecl/training/trainer.py",
-        "        if state is None:\n            return\n        for name",
-        "        return\n        for name",
+        "        if state is not None:\n            for name",
+        "        progress = state = None\n        if state is not None:\n            for name",
         _RESUMING,
     ),
     Mutant("saved step not kept", "pecl/training/trainer.py", "        self.saved_step = self.step\n", "", _RESUMING),
@@ -690,14 +690,14 @@ _CACHES = [
     Mutant(
         "texts in the store of the image tower",
         "pecl/experiment/prepared.py",
-        "texts, _store(self.towers.text))",
-        "texts, _store(self.towers.image))",
+        "return text_embeddings(self.towers.text, texts, store_of(self.towers.text))",
+        "return text_embeddings(self.towers.text, texts, store_of(self.towers.image))",
         _PREPARED,
         science=True,
     ),
     Mutant(
         "embeddings in bf16 taken for those in fp32",
-        "pecl/experiment/prepared.py",
+        "pecl/encoders/store.py",
         "tower.precision != FP32:",
         "False:",
         ("tests/encoders/test_bfloat16.py",),
@@ -705,9 +705,9 @@ _CACHES = [
     ),
     Mutant(
         "one store for all towers",
-        "pecl/experiment/prepared.py",
-        "    return EmbeddingStore(identity)\n",
-        '    return EmbeddingStore("tower")\n',
+        "pecl/encoders/store.py",
+        "    return EmbeddingStore(identity, folder)\n",
+        '    return EmbeddingStore("tower", folder)\n',
         (*_PREPARED, *_RESUMING),
         science=True,
     ),
@@ -790,7 +790,7 @@ _PREPARE = [
     Mutant(
         "size of the split for text to train on",
         "pecl/experiment/record.py",
-        '    if text is not None:\n        split["train"] = len(text)\n',
+        '    if text is not None:\n        split["train"] = len(prepared.train)\n',
         "",
         _RESULTS,
     ),
@@ -825,8 +825,8 @@ _PREPARE = [
     Mutant(
         "an alignment of weight 0 as all there is",
         "pecl/experiment/prepared.py",
-        "(prepared.route.anchor is None or not config.alignment_weight)",
-        "prepared.route.anchor is None",
+        "(chosen.anchor is None or not config.alignment_weight)",
+        "chosen.anchor is None",
         _PREPARED,
     ),
 ]
