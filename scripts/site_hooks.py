@@ -42,7 +42,7 @@ def on_files(files: Files, config: Any) -> Files:
     for name, source in PAGES.items():
         files.append(File.generated(config, name, abs_src_path=str(ROOT / source)))
     for path in sorted((ROOT / "img").rglob("*")):
-        if path.suffix in (".png", ".svg"):
+        if path.suffix in (".png", ".svg", ".jpg"):
             files.append(File.generated(config, path.relative_to(ROOT).as_posix(), abs_src_path=str(path)))
     return files
 
