@@ -17,7 +17,8 @@ from pecl.results.result import Result, collect
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURED = ROOT / "results" / "measured"
-FEW_SHOT, DISTILLED = MEASURED / "routes", (MEASURED / "effect", MEASURED / "full_data")  # the first that is there
+FEW_SHOT = MEASURED / "routes"
+DISTILLED = (MEASURED / "effect" / "pairs28k", MEASURED / "full_data")  # of each language the first that has it
 ROUTES = ("method1", "method2")  # those that search with captions as they are
 PLACE = re.compile(r"(<!-- scripts/readme_table.py -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -25,11 +26,13 @@ PLACE = re.compile(r"(<!-- scripts/readme_table.py -->\n).*?(<!-- end -->)", re.
 def table() -> str:
     """Return the table and the sentence below it as Markdown."""
     few_shot = _trained(FEW_SHOT)
-    distilled = _trained(next(folder for folder in DISTILLED if folder.is_dir()))
     group = group_of(few_shot[0])
     best = {code: max(own, key=lambda one: one.validation) for code, own in _by_language(few_shot, ROUTES).items()}
-    text = [result for result in distilled if group_of(result) == group]
-    chosen = {code: max(own, key=lambda one: one.validation) for code, own in _by_language(text, None).items()}
+    chosen: dict[str, Candidate] = {}
+    for folder in DISTILLED:
+        text = [result for result in _trained(folder) if group_of(result) == group]
+        for code, own in _by_language(text, ROUTES).items():
+            chosen.setdefault(code, max(own, key=lambda one: one.validation))
     english = find_english(few_shot, group)
     if english is None:
         raise SystemExit(f"{FEW_SHOT}: expected a result of English")
@@ -53,10 +56,10 @@ def _trained(folder: Path) -> list[Result]:
     return [result for result in collect([folder]) if result.status == "complete" and result.kind == "train"]
 
 
-def _by_language(results: Sequence[Result], routes: Sequence[str] | None) -> dict[str, list[Candidate]]:
+def _by_language(results: Sequence[Result], routes: Sequence[str]) -> dict[str, list[Candidate]]:
     found: dict[str, list[Candidate]] = {}
     for candidate in chosen_candidates(results):
-        if candidate.language != ENGLISH and (routes is None or candidate.route in routes):
+        if candidate.language != ENGLISH and candidate.route in routes:
             found.setdefault(candidate.language, []).append(candidate)
     return found
 

@@ -41,7 +41,9 @@ def test_its_table_is_what_the_script_makes_of_the_results():
 
 
 def test_the_tower_has_117_million_parameters_and_a_lora_165_888(routes):
-    says("117 million parameters, a LoRA of 165,888 a language")
+    says("117 million parameters, 165,888 or 187,648 of a language")
+    distilled = collect([MEASURED / "effect" / "pairs28k"])
+    assert {result.adapter.trainable for result in distilled} == {187_648}
     assert {round((result.adapter.total - result.adapter.trainable) / 1e6) for result in routes} == {117}
     assert {result.adapter.trainable for result in routes} == {165_888}
 
