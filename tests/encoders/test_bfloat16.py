@@ -10,10 +10,9 @@ from helpers.small_experiment import small  # noqa: F401  a fixture
 from pecl.adapters.merge import merge_slot
 from pecl.config import make_config
 from pecl.encoders.bfloat16 import Bfloat16Linear
-from pecl.encoders.store import text_embeddings
+from pecl.encoders.store import store_of, text_embeddings
 from pecl.encoders.towers import load_towers
 from pecl.errors import ConfigError
-from pecl.experiment.prepared import _store
 from pecl.experiment.run import evaluate, train, train_fleet
 
 STEP = 2**-8  # from one bfloat16 number to the next, relative: rounding errs by half of it at most
@@ -117,9 +116,9 @@ def test_what_cannot_be_trained_in_bf16():
 def test_stores_keep_precisions_apart(monkeypatch, tmp_path):
     monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path))
     plain, lower = pair()
-    theirs, ours = (text_embeddings(tower, TEXTS, _store(tower)) for tower in (plain, lower))
+    theirs, ours = (text_embeddings(tower, TEXTS, store_of(tower)) for tower in (plain, lower))
     assert not torch.equal(theirs, ours)
-    assert torch.equal(text_embeddings(lower, TEXTS, _store(lower)), ours)
+    assert torch.equal(text_embeddings(lower, TEXTS, store_of(lower)), ours)
 
 
 def test_no_such_precision():
