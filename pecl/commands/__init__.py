@@ -8,7 +8,7 @@ COMMANDS = {
     "grid": "train every combination of values; on the command line lists are joined by commas",
     "report": "print the tables of experiments from their result files",
     "data": "list, download, check and translate data sets",
-    "adapters": "list, show, convert and merge adapters",
+    "adapters": "list, show, convert, merge, publish and fetch adapters",
     "export": "write towers and trained languages for other packages",
     "embed": "embed images or texts in bulk",
     "index": "make or renew the index of a folder of photographs, to be searched by `pecl search`",

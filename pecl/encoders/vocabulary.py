@@ -24,10 +24,16 @@ if TYPE_CHECKING:
 class TrimmedEmbedding(nn.Embedding):
     """The rows `kept` of a frozen embedding; takes the ids of the whole one.
 
+    Attributes:
+        place: (V,) int32, the row of each id; K, which is beyond the last, for ids that were not kept.
+        left_out: number of parameters that were not kept.
+
     Args:
         plain: the whole embedding, (V, d); it stays as it is.
         kept: (K,) int64, ids in rising order.
     """
+
+    place: torch.Tensor
 
     def __init__(self, plain: nn.Embedding, kept: torch.Tensor) -> None:
         nn.Module.__init__(self)  # nn.Embedding's own would fill a weight with random numbers
@@ -35,7 +41,7 @@ class TrimmedEmbedding(nn.Embedding):
         self.num_embeddings, self.embedding_dim = weight.shape
         self.padding_idx, self.max_norm, self.sparse = plain.padding_idx, None, False
         self.weight = nn.Parameter(weight, requires_grad=False)  # (K, d)
-        place = torch.full((plain.num_embeddings,), len(kept), dtype=torch.int32)  # K is beyond the last row
+        place = torch.full((plain.num_embeddings,), len(kept), dtype=torch.int32)
         place[kept] = torch.arange(len(kept), dtype=torch.int32)
         self.register_buffer("place", place.to(weight.device), persistent=False)  # (V,)
         self.left_out = plain.weight.numel() - weight.numel()

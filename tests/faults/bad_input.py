@@ -132,6 +132,12 @@ TRAIN = [
     ("--adapter ''", "unknown adapter ''"),
     ("--precision bf16 --adapter full --rank none", "full: expected the precision fp32, since every weight is trained"),
     ("--precision bf16 --engine opendelta", "engine opendelta: expected the precision fp32, got bf16"),
+    (
+        "--trim-vocabulary --adapter full --rank none",
+        "trim_vocabulary: expected an adapter that leaves word embeddings",
+    ),
+    ("--trim-vocabulary --engine opendelta", "trim_vocabulary: expected the engine pecl, got opendelta"),
+    ("--trim-vocabulary yes", "unrecognized arguments: yes"),
     ("--engine torch", 'engine: expected one of opendelta, pecl, got "torch"'),
     ("--alignment mes", 'alignment: expected one of .*, got "mes"; did you mean "mse"'),
     ("--alignment mse+", "alignment: expected one of"),
