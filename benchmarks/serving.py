@@ -20,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from pecl.adapters.spec import parse_adapter
 from pecl.data.scenes import load_scenes
 from pecl.encoders.loading.mini import load_mini_text
 from pecl.languages import LANGUAGES
-from pecl.serving.models import Models
+from pecl.serving.models import Models, TextJob
 from pecl.serving.server import open_socket, serve
 from pecl.serving.service import Service
 
@@ -54,6 +55,31 @@ def models() -> Models:
         file = AdapterFile(Path(code), code, parse_adapter(SPEC), state, tower.name, tower.fingerprint)
         found.add(file)
     return found
+
+
+def passes() -> dict[str, float]:
+    """Return processor seconds, on one thread, of 64 captions: other work on the machine does not count."""
+    torch.set_num_threads(1)
+    found = models()
+    captions = {code: load_scenes("de" if code == "nl" else code, size=100).target for code in CODES}
+    told = [(captions[CODES[i % 12]][i // 12], CODES[i % 12]) for i in range(CLIENTS)]
+    jobs = [TextJob([text], [code]) for text, code in told]
+    found.embed(jobs[:4])  # warm
+    return {
+        "one_mixed_pass": least_seconds(lambda: found.embed(jobs)),
+        "one_after_the_other": least_seconds(lambda: [found.embed([job]) for job in jobs]),
+        "plain_tower": least_seconds(lambda: found.embed([TextJob([text], [None]) for text, _ in told])),
+    }
+
+
+def least_seconds(act: Callable[[], Any]) -> float:
+    """Return the least processor seconds of three calls."""
+    seconds = []
+    for _ in range(3):
+        start = time.process_time()
+        act()
+        seconds.append(time.process_time() - start)
+    return min(seconds)
 
 
 def run_server() -> None:
@@ -130,10 +156,14 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=12, help="requests of each client")
     parser.add_argument("--rounds", type=int, default=3, help="rounds, of which the fastest counts")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--passes", action="store_true", help="processor seconds of passes alone, without a server")
     parser.add_argument("--server", action="store_true", help=argparse.SUPPRESS)
     parsed = parser.parse_args()
     if parsed.server:
         run_server()
+        return
+    if parsed.passes:
+        print(json.dumps(passes(), indent=2))
         return
     server = subprocess.Popen([sys.executable, __file__, "--server"], stdout=subprocess.PIPE, text=True, env=os.environ)
     try:
