@@ -27,7 +27,7 @@ class SlotScale(SlotModule):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, L, i) to (B, L, o); each row has the scale of its own slot."""
-        scale = self.rows.take(self.scale).unsqueeze(1)  # (B, 1, n)
+        scale = self.rows.spread(self.scale, x)  # (B, 1, n), or (1, T, n) of a packed batch
         return self.base(x * scale) if self.of_input else self.base(x) * scale
 
     def merged(self, slot: int) -> torch.nn.Module:

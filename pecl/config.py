@@ -36,7 +36,7 @@ ALIGNMENTS = Registry(
         "contrastive_with_image": "pecl.training.losses:contrastive_with_image",
         "cosine_mse": "pecl.training.losses:cosine_mse",
         "cosine": "pecl.training.losses:cosine",
-        "gram": "pecl.training.losses:gram",
+        "gram_mse": "pecl.training.losses:gram_mse",
         "match": "pecl.training.losses:match",
     },
 )

@@ -23,13 +23,14 @@ from matplotlib.patches import Ellipse, FancyArrowPatch, FancyBboxPatch, Rectang
 from pecl.data.captions import ParallelCaptions
 from pecl.data.scenes import load_scenes
 from pecl.files import write_bytes
-from pecl.report.plots.style import COLOURS, GREY, RC
+from pecl.report.plots.style import GREY, RC
 from pecl.routes import ROUTES
 
 WIDTH, HEIGHT = 7.1, 3.62
 SCENE = 505  # short captions, and a mistake in each translation
 LANGUAGE = "cs"
-BLUE, ORANGE, GREEN, PINK, AMBER, SKY, _ = COLOURS
+# Okabe & Ito's colours, as in every figure
+BLUE, ORANGE, GREEN, PINK, AMBER, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 FROZEN, LINE = "#e9ecef", "#495057"
 # column of captions -> (short name, what it is, colour); told apart by name as well as by colour
 COLUMNS = {

@@ -51,7 +51,7 @@ def cosine(query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor | Non
     return 1 - F.cosine_similarity(query, anchor, dim=-1).mean()
 
 
-def gram(query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor | None = None) -> torch.Tensor:
+def gram_mse(query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor | None = None) -> torch.Tensor:
     """Return the mean squared difference of the Gram matrices (B, B) of L2-normalised embeddings.
 
     The structure loss of M2M alignment (arXiv 2601.10096): what is alike among the anchors is alike among the queries.

@@ -56,7 +56,7 @@ def test_the_first_step_of_a_training_has_the_loss_that_its_captions_give(exampl
 
 def test_errors_name_it_among_the_choices(example):
     example("custom_loss")
-    with pytest.raises(ConfigError, match=r'cosine_mse, gram, mse, .* got "grm"; did you mean "gram"'):
+    with pytest.raises(ConfigError, match=r'cosine_mse, gram, gram_mse, .* got "grm"; did you mean "gram"'):
         pecl.make_config({"alignment": "grm"})
 
 

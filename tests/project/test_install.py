@@ -61,7 +61,16 @@ def test_the_metadata_name_every_requirement_and_the_command(installed):
     lines = (line.partition("#")[0].strip() for line in (ROOT / "requirements.txt").read_text("utf-8").splitlines())
     required = {Requirement(line) for line in metadata.get_all("Requires-Dist") if "extra ==" not in line}
     assert required == {Requirement(line) for line in lines if line}
-    assert set(metadata.get_all("Provides-Extra")) == {"openclip", "slurm", "ray"}
+    assert set(metadata.get_all("Provides-Extra")) == {
+        "openclip",
+        "slurm",
+        "ray",
+        "search",
+        "serve",
+        "export",
+        "harness",
+        "docs",
+    }
     assert "pecl = pecl.cli:main" in (folder / "entry_points.txt").read_text()
 
 

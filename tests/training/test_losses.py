@@ -12,7 +12,7 @@ from pecl.training.losses import (
     ContrastiveLoss,
     cosine,
     cosine_mse,
-    gram,
+    gram_mse,
     match,
     mse,
 )
@@ -91,12 +91,12 @@ def test_cosine_of_hand_worked_rows():
 
 def test_gram_of_hand_worked_rows():
     # above the diagonal, of the queries .6, 0, .8; of the anchors .6, 1, .6; the diagonals are equal
-    assert gram(QUERY, ANCHOR).item() == pytest.approx(2 * (0 + 1 + 0.04) / 9)
+    assert gram_mse(QUERY, ANCHOR).item() == pytest.approx(2 * (0 + 1 + 0.04) / 9)
 
 
 def test_gram_sees_what_is_alike_and_not_where_it_lies():
     turned = QUERY @ torch.tensor([[0.6, 0.8], [-0.8, 0.6]])
-    assert gram(QUERY, 3 * turned).item() == pytest.approx(0.0, abs=1e-12)
+    assert gram_mse(QUERY, 3 * turned).item() == pytest.approx(0.0, abs=1e-12)
     assert mse(QUERY, turned).item() > 0.1
 
 
@@ -130,17 +130,19 @@ def test_match_is_the_divergence_summed_term_by_term(rows, size, seed):
 
 
 def test_each_alignment_has_its_weight_and_match_the_bank():
-    config = ExperimentConfig(alignment="mse:1+match:0.1+gram")
-    assert config.alignments == ("mse", "match", "gram")
+    config = ExperimentConfig(alignment="mse:1+match:0.1+gram_mse")
+    assert config.alignments == ("mse", "match", "gram_mse")
     assert config.alignment_weights == (1.0, 0.1, 1.0)
     query, anchor, bank = (torch.randn(n, 8) for n in (5, 5, 9))
     total = AlignmentObjective(config.alignments, 0.5, 0.0, weights=config.alignment_weights, bank=bank)
-    by_hand = 0.5 * ((query - anchor).square().mean() + 0.1 * match(query, anchor, None, bank) + gram(query, anchor))
+    by_hand = 0.5 * (
+        (query - anchor).square().mean() + 0.1 * match(query, anchor, None, bank) + gram_mse(query, anchor)
+    )
     torch.testing.assert_close(total(query, anchor, None), by_hand)
     assert not torch.isclose(total(query, anchor, None), AlignmentObjective(("mse",), 0.5, 0.0)(query, anchor, None))
 
 
-@pytest.mark.parametrize("name", ["mse", "cosine_mse", "cosine", "gram", "match"])
+@pytest.mark.parametrize("name", ["mse", "cosine_mse", "cosine", "gram_mse", "match"])
 def test_equal_texts_cost_nothing(name):
     anchor = torch.randn(5, 8)
     loss = AlignmentObjective((name,), 1.0, 0.0)(anchor.clone(), anchor, None)
