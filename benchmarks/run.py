@@ -26,6 +26,7 @@ PARTS = {
     "bank": True,
     "startup": True,
     "one_run": False,
+    "fleets": False,
     "large": False,
 }
 
