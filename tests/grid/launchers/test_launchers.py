@@ -399,7 +399,7 @@ def test_workers_end_with_a_killed_grid_and_a_killed_worker_is_a_failed_run(on_d
     out, killed = Path(on_disk["out"]), set()
     for _ in range(2):  # it is tried once more
         wait_until(lambda: set(workers_of(process)) - killed and list(out.glob(".locks/*")), 120, "a worker's lock")
-        killed |= set(workers_of(process))
+        killed.update(workers_of(process))
         os.kill(workers_of(process)[0], signal.SIGKILL)
     failed = wait_until(lambda: [p for p in out.glob("*.json") if '"failed"' in p.read_text()], 120, "a failed run")
     assert "WorkerDiedError: the worker was killed by SIGKILL" in json.loads(failed[0].read_text())["error"]
