@@ -102,7 +102,7 @@ def fold_bias(text: MultilingualTextEncoder) -> tuple[Any, torch.Tensor]:
         )
     backbone = copy.deepcopy(text.backbone)
     path = paths_of(backbone, "output_norm")[-1]
-    norm = backbone.get_submodule(path)
+    norm: Any = backbone.get_submodule(path)
     backbone.set_submodule(path, with_parameters(norm, norm.weight, norm.bias.double() + constant))
     return backbone, text.head.weight
 

@@ -72,14 +72,17 @@ def clip_model(text: SlottedText, image: ImageEncoder, language: str) -> tuple[C
 
 
 def measure(
-    model: ClipModel, tokenizer: Tokenizer, pictures: Sequence[tuple[Any, Sequence[str]]], recall_at: Sequence[int]
+    model: ClipModel,
+    tokenizer: Tokenizer,
+    pictures: Sequence[tuple[Callable[[], Any], Sequence[str]]],
+    recall_at: Sequence[int],
 ) -> dict[str, float]:
     """Return what CLIP_benchmark's own measure of retrieval gives.
 
     Args:
         model: both towers.
         tokenizer: of its texts.
-        pictures: each with its captions; Pillow's, or what loads one when it is called.
+        pictures: what loads each when it is called, with its captions.
         recall_at: values of k.
 
     Returns:
@@ -95,11 +98,11 @@ def measure(
 
 
 def _batches(
-    model: ClipModel, pictures: Sequence[tuple[Any, Sequence[str]]], size: int = 4
+    model: ClipModel, pictures: Sequence[tuple[Callable[[], Any], Sequence[str]]], size: int = 4
 ) -> Iterator[tuple[torch.Tensor, list[Sequence[str]]]]:
     for start in range(0, len(pictures), size):
         some = pictures[start : start + size]
-        pixels = [model.image.preprocess(picture() if callable(picture) else picture) for picture, _ in some]
+        pixels = [model.image.preprocess(picture()) for picture, _ in some]
         yield torch.stack(pixels), [captions for _, captions in some]
 
 

@@ -87,7 +87,7 @@ class PeclRetrieval(AbsTaskRetrieval):
             relevant: dict[str, dict[str, int]] = {}
             for query, document in wanted:
                 relevant.setdefault(query, {})[document] = 1
-            split = {"corpus": corpus, "queries": queries, "relevant_docs": relevant, "top_ranked": None}
+            split: Any = {"corpus": corpus, "queries": queries, "relevant_docs": relevant, "top_ranked": None}
             self.dataset[language] = {"test": split}
         self.data_loaded = True
 
@@ -105,7 +105,7 @@ def retrieval_task(dataset: str, direction: str, pairs: Mapping[str, Pairs]) -> 
     """
     own_title = "".join(c for c in Path(dataset).stem.title() if c.isalnum())
     title, reference = KNOWN.get(dataset.partition("-")[0], (own_title, None))
-    category = DIRECTIONS[direction]
+    category: Any = DIRECTIONS[direction]
     metadata = TaskMetadata(
         name=f"{title}{category[0].upper()}2{category[-1].upper()}Retrieval",
         description=f"Retrieval between photographs and their captions, {direction.replace('_', ' ')}, on {dataset}.",

@@ -40,7 +40,7 @@ class SlottedText:
         for language, path in adapters.items():
             file = load_adapter_file(path, tower)
             self.bank = self.bank or AdapterBank(tower, file.configs)
-            self.bank.add(language, file)
+            self.bank.add(str(language), file)
 
     @property
     def languages(self) -> list[str]:
@@ -49,8 +49,8 @@ class SlottedText:
 
     def encode_text(self, texts: Iterable[str], language: str | None) -> torch.Tensor:
         """Return the embeddings (N, D) of texts of one language, None being one that is not known."""
-        if self.bank is not None and language in self.bank:
-            return self.bank.encode_text(texts, str(language))
+        if self.bank is not None and language is not None and language in self.bank:
+            return self.bank.encode_text(texts, language)
         return self.plain.encode_text(texts)
 
     def close(self) -> None:
