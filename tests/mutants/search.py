@@ -1,0 +1,61 @@
+"""Faults of search: what is found, and what an index holds after it was renewed."""
+
+from mutants.table import Mutant
+
+_BUILD, _INDEX = ("tests/search/test_build.py",), ("tests/search/test_index.py",)
+
+MUTANTS = [
+    Mutant(name, file, before, after, tests, science=True)
+    for name, file, before, after, tests in (
+        (
+            "the least alike come first",
+            "pecl/search/store.py",
+            "np.argsort(-scores[places]",
+            "np.argsort(scores[places]",
+            _INDEX,
+        ),
+        (
+            "English goes through an adapter's place",
+            "pecl/search/queries.py",
+            "found[plain] =",
+            "found[in_bank] =",
+            _INDEX,
+        ),
+        (
+            "what is to be left out is added",
+            "pecl/search/index.py",
+            "embedded - self._embed",
+            "embedded + self._embed",
+            _INDEX,
+        ),
+        (
+            "rows that are kept are those of another",
+            "pecl/search/store.py",
+            "[kept[kept >= 0]]",
+            "[kept[kept >= 0][::-1]]",
+            _BUILD,
+        ),
+        (
+            "a changed matrix is believed",
+            "pecl/search/store.py",
+            'head.sha256.get("embeddings")',
+            "sha256_file(path)",
+            _BUILD,
+        ),
+    )
+] + [
+    Mutant(
+        "a touched file is embedded anew",
+        "pecl/search/build.py",
+        "self._old(e.name).fingerprint != e.fingerprint",
+        "True",
+        _BUILD,
+    ),
+    Mutant(
+        "another state of the tower goes unseen",
+        "pecl/search/build.py",
+        'self.head.tower["fingerprint"] != self.before.tower.get("fingerprint")',
+        "False",
+        _BUILD,
+    ),
+]
