@@ -23,6 +23,7 @@ _EXTRAS = {
     "opendelta": "pip install -r requirements-opendelta.txt (--engine opendelta)",
     "open_clip_torch": "pip install -e '.[openclip]' (OpenCLIP towers)",
     "lingua-language-detector": "pip install -e '.[search]' (languages told from text: queries, swapped columns)",
+    "qdrant-client": "pip install -e '.[search]' (pecl index --engine qdrant)",
 }
 
 

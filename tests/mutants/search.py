@@ -22,7 +22,7 @@ MUTANTS = [
             _INDEX,
         ),
         (
-            "what is to be left out is added",
+            "a text to lead away from is added",
             "pecl/search/index.py",
             "embedded - self._embed",
             "embedded + self._embed",
