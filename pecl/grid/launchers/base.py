@@ -52,9 +52,9 @@ class Task:
             document = parse_yaml(text, _TASK_LIMIT)
         except (yaml.YAMLError, ValueError) as error:
             raise ConfigError(f"task: expected YAML: {one_line(error)}") from error
-        if not isinstance(document, dict) or set(document) != {"folder", "share", "runs"}:
-            raise ConfigError("task: expected a mapping with `folder`, `share` and `runs`")
-        folder, share, runs = document["folder"], document["share"], document["runs"]
+        if not isinstance(document, dict) or set(document) - {"share"} != {"folder", "runs"}:
+            raise ConfigError("task: expected a mapping with `folder` and `runs`")
+        folder, share, runs = document["folder"], document.get("share"), document["runs"]
         if share is not None and (type(share) is not int or share < 1):
             raise ConfigError(f"task: share: expected a whole number >= 1 or null, got {share!r}")
         if not isinstance(folder, str) or not is_text(folder):
