@@ -269,7 +269,10 @@ class ExperimentConfig:
         unless_default=True,
     )
     trim_vocabulary: bool = _option(
-        False, "load the word embeddings that the data use alone: less memory, the same bits", Role.SAME_BITS
+        False,
+        "load the word embeddings that the data use alone: less memory, the same bits",
+        Role.SAME_BITS,
+        unless_default=True,
     )
     threads: int | None = _option(
         None, "threads of the CPU, which last digits depend on (default: as many as it has)", Role.MACHINE, low=1
