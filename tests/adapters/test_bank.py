@@ -34,7 +34,9 @@ def single(tower, spec, state):
     return tower.encode_text(TEXTS)
 
 
-@pytest.mark.parametrize("spec", ["lora", "bottleneck", "soft_prompt", "prefix", "full", "head", "hard_prompt"])
+@pytest.mark.parametrize(
+    "spec", ["lora", "bottleneck", "soft_prompt", "prefix", "full", "head", "head:rank=3", "hard_prompt"]
+)
 def test_mixed_batch_equals_each_language_alone(spec):
     tower = tower_of("bert", torch.float32)
     of_languages = states(tower, spec)

@@ -314,6 +314,7 @@ COUNTS = {
     "layernorm": 98_304,
     "prefix": 196_608,
     "head": 787_200,
+    "head:rank=48": 86_784,  # 48 x (1024 + 768) + 768
     "bitfit": 270_336,
     "hard_prompt": 0,
     "full": 560_677_632 - 1_049_600,  # all but the pooler

@@ -422,8 +422,8 @@ _STATES = [
     Mutant(
         "losses since the last validation not restored",
         "pecl/training/trainer.py",
-        '        self._recent.copy_(state.tensors["recent"])\n',
-        "",
+        '            self._recent.copy_(state.tensors["recent"])\n',
+        "            pass\n",
         _RESUMING,
         science=True,
     ),
