@@ -159,11 +159,11 @@ def _study(result: Result) -> str:
     for name in _STUDY:
         value = getattr(config, name)
         if name == "train_on":
-            given.append(f"trained on {value}")
+            given.append(f"trained on {config.text or value}")  # distillation has text of its own
         elif name == "train_size":
             given += [f"{value:,} of them"] if value else []
-        elif value != IDENTITY_DEFAULTS[name]:
-            given.append(name.replace("_", " "))
+        elif name != "text" and value != IDENTITY_DEFAULTS[name]:
+            given.append(f"{name.replace('_', ' ')} {value}")
     return ", ".join(given)
 
 

@@ -68,7 +68,8 @@ def _group_tables(trained: Sequence[Result], everything: Sequence[Result]) -> It
 
 def is_few_shot(result: Result) -> bool:
     """Return whether a number of pairs was trained on, not all of the training part and no text beside the pairs."""
-    return result.config.train_on == "pairs" and result.config.shots is not None
+    config = result.config
+    return config.train_on == "pairs" and config.text is None and config.shots is not None
 
 
 def _scores(candidates: Sequence[Candidate], regime: str) -> Table:
