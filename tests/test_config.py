@@ -139,14 +139,14 @@ def test_a_joint_training_names_known_languages_and_its_own(joint):
 ROLES = {
     Role.SEARCHED: "alignment alignment_weight image_weight anchor lr epochs batch_size eval_every dropout device "
     "solver start warmup ema choose patience",
-    Role.REPEAT: "seed beside processes",
+    Role.REPEAT: "seed beside",
     Role.GROUP: "profile text_model image_model dataset split gallery test_query split_seed",
     Role.ROW: "language route seed rank weights",
     Role.TEXT_TOWER: "profile text_model device",
     Role.STEP_TIME: "profile text_model device precision batch_size",
     Role.COMMAS: "text start adapter out data_dir weights text_model image_model",
     Role.PLACE: "data_dir out",
-    Role.MACHINE: "threads",
+    Role.MACHINE: "threads processes",
     Role.SAME_BITS: "trim_vocabulary",
     Role.DATA: "dataset split language gallery image_weight skip_unreadable allow_missing_images "
     "allow_copied_translations",
