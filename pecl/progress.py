@@ -48,7 +48,7 @@ class Bar(tqdm):
             return
         self.disable = True
         with self.get_lock():
-            self._decr_instances(self)
+            self._decr_instances(self)  # pyright: ignore[reportAttributeAccessIssue]: tqdm has no public name for it
         if self.leave:
             self._line()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 import torch
 from torch import nn
@@ -259,7 +259,8 @@ def with_parameters(layer: Layer, weight: torch.Tensor, bias: torch.Tensor | Non
 
     The copy of a `Bfloat16Linear` is a plain layer in float32, since bfloat16 would lose much of a small change.
     """
-    changed = copy.deepcopy(layer.widened() if isinstance(layer, Bfloat16Linear) else layer)
+    plain = cast(Layer, layer.widened()) if isinstance(layer, Bfloat16Linear) else layer
+    changed = copy.deepcopy(plain)
     for parameter, value in ((changed.get_parameter("weight"), weight), (changed.bias, bias)):
         if isinstance(parameter, nn.Parameter) and value is not None:
             parameter.data = value.detach().to(parameter, copy=True)

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pecl.commands.options import add_command, print_json, print_text
 from pecl.errors import ConfigError, one_line
 from pecl.files import check_writable
@@ -41,7 +43,7 @@ def run(parsed: argparse.Namespace) -> int:
     with ImageIndex.open(parsed.index, adapters=parsed.adapter, device=parsed.device) as index:
         language, note = _language(parsed, index)
         parts = [text_or_path for text_or_path in (parsed.text, _picture(parsed)) if text_or_path is not None]
-        query = sum(index.embed([part], language) for part in parts)
+        query = np.sum([index.embed([part], language) for part in parts], axis=0)
         if parsed.minus is not None:
             query = query - index.embed([parsed.minus], language)
         (hits,) = index.search(query, top=parsed.top)

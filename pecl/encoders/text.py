@@ -206,7 +206,7 @@ class MultilingualTextEncoder(nn.Module):
 
     def pad(self, token_ids: TokenIds, indices: Sequence[int] | torch.Tensor) -> Batch:
         """Return the texts at `indices` as one batch, on the CPU."""
-        rows = [token_ids[i] for i in indices]
+        rows = [token_ids[int(i)] for i in indices]
         longest = max(len(row) for row in rows)
         input_ids = torch.full((len(rows), longest), self.tokenizer.pad_token_id)  # (B, L)
         attention_mask = torch.zeros_like(input_ids)  # (B, L)

@@ -27,6 +27,8 @@ from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.retrieval.ranks import compare, cosine_blocks
 from pecl.routes import TranslationRoute, route
 
+RIVALS = 50_000  # anchors that are trained on, among which a query that is held out is to find its own
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -83,8 +85,8 @@ class Prepared:
 
     @cached_property
     def text_gallery(self) -> torch.Tensor:
-        """Embeddings (m + n, D) of the anchors of `held_out`, and of those that are trained on."""
-        return torch.cat([self.held_out_anchor, self.frozen_anchor])
+        """Embeddings (m + n, D) of the anchors of `held_out`, and of those that are trained on, at most `RIVALS`."""
+        return torch.cat([self.held_out_anchor, self.frozen_anchor[:RIVALS]])
 
     def text_recall(self, embeddings: torch.Tensor) -> float:
         """Return the share of the queries of `held_out` that find their own anchor first, among all of the text.

@@ -36,6 +36,7 @@ from pecl.search.thumbnails import renew_thumbnails
 
 if TYPE_CHECKING:
     import torch
+    from PIL.Image import Image
 
     from pecl.data.captions import ImageFiles
     from pecl.encoders.image import ImageEncoder
@@ -264,7 +265,7 @@ def _embed(
 
 def _readable(
     images: ImageFiles, entries: list[Entry], batch: list[int], read: list[int], failed: dict[str, Unreadable]
-) -> Iterator[object]:
+) -> Iterator[Image]:
     """Yield the pictures of a batch that can be read; their places go to `read`, the others to `failed`."""
     for place in batch:
         try:

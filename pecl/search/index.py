@@ -221,16 +221,16 @@ class ImageIndex:
             if not isinstance(item, str | Path | Image.Image):
                 raise DataError(f"queries: expected a text or a picture at position {i}, got {type(item).__name__}")
         found = np.empty((len(items), self.head.width), np.float32)
-        texts = [i for i, item in enumerate(items) if isinstance(item, str)]
-        pictures = [i for i, item in enumerate(items) if not isinstance(item, str)]
+        texts = {i: item for i, item in enumerate(items) if isinstance(item, str)}
+        pictures = {i: item for i, item in enumerate(items) if isinstance(item, Path | Image.Image)}
         if language is not None and not isinstance(language, str) and len(language) != len(items):
             raise ConfigError(f"{len(language)} languages for {len(items)} queries: expected one, or one a query")
         if texts:
             of_each = language if language is None or isinstance(language, str) else [language[i] for i in texts]
-            found[texts] = self.queries.encode_text([items[i] for i in texts], of_each).numpy()
+            found[list(texts)] = self.queries.encode_text(list(texts.values()), of_each).numpy()
         if pictures:
             self._check_image_tower()
-            found[pictures] = self.queries.encode_image([items[i] for i in pictures]).numpy()
+            found[list(pictures)] = self.queries.encode_image(list(pictures.values())).numpy()
         return found
 
     def _check_image_tower(self) -> None:

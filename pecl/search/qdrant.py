@@ -12,7 +12,7 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -54,7 +54,7 @@ class QdrantStore:
             with _failing(self._head.place):
                 points = self.client.retrieve(self.collection, list(rows), with_payload=False, with_vectors=True)
             for point in points:
-                found[rows[str(point.id)]] = point.vector
+                found[rows[str(point.id)]] = cast("list[float]", point.vector)
         if np.isnan(found).any():
             raise DataError(f"collection {self.collection} lacks photographs of the index: renew it with `pecl index`")
         return found
@@ -158,7 +158,7 @@ class _Qdrant:
         known = {_point_id(entry.id) for entry in renewal.entries}
         gone = [point_id for point_id in _point_ids(client, collection) if point_id not in known]
         for block in in_blocks(len(gone), _BATCH):
-            client.delete(collection, PointIdsList(points=gone[block.start : block.stop]), wait=True)
+            client.delete(collection, PointIdsList(points=list(gone[block.start : block.stop])), wait=True)
 
 
 def _point_id(identity: str) -> str:

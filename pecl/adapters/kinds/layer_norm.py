@@ -50,7 +50,11 @@ class SlotLayerNorm(SlotModule):
         """Normalise (B, L, d) over d, then scale and shift as each row's slot says."""
         shape, eps = self.base.normalized_shape, self.base.eps
         if self.rows.groups is None or (self.rows.one_by_one and x.device.type == "cpu"):  # else, each launch counts
-            return self.rows.each(x, lambda rows, *own: F.layer_norm(rows, shape, *own, eps), self.weight, self.bias)
+
+            def layer(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+                return F.layer_norm(rows, shape, weight, bias, eps)
+
+            return self.rows.each(x, layer, self.weight, self.bias)
         scale, shift = self.rows.spread(self.weight, x), self.rows.spread(self.bias, x)
         return torch.addcmul(shift, F.layer_norm(x, shape, eps=eps), scale)  # (B, L, d)
 

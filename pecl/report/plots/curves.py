@@ -44,7 +44,7 @@ def _curves(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
         right.set(ylabel="validation R@1", xlabel="step", title=name)
     same_limits(axes[1::2], across=False)
     figure.draw_without_rendering()  # the sizes of panels are known from here on
-    for row, (_, lines) in enumerate(sorted(chosen.items())):
+    for row, lines in enumerate(lines for _route, lines in sorted(chosen.items())):
         ends = [(code, lines[code].chosen_run) for code in by_gain(lines.values())]
         name_ends(axes[2 * row], [(*run.curve.loss[-1], code) for code, run in ends])
         name_ends(axes[2 * row + 1], [(*run.curve.val_mean_recall_at_1[-1], code) for code, run in ends])

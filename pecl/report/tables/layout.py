@@ -45,7 +45,7 @@ def without_repetition(frame: pd.DataFrame) -> Layout:
     filled = [name for name, column in texts.items() if any(column)]
     equal = [name for name in filled if len(frame) > 1 and len(set(texts[name])) == 1 and name not in _SHOWN_ANYWAY]
     said = "; ".join(f"{name} {texts[name][0]}" for name in equal)
-    return Layout(frame[[name for name in filled if name not in equal]], said)
+    return Layout(frame.loc[:, [name for name in filled if name not in equal]], said)
 
 
 def text_table(frame: pd.DataFrame, width: int = WIDTH) -> str:
