@@ -156,11 +156,22 @@ def ceilings_table() -> str:
     return table(["query", "R@1", "mean R"], rows)
 
 
+def english_table() -> str:
+    """Return English captions through the plain tower and through the adapter of another language."""
+    rows = []
+    for result in collect([MEASURED / "effect" / "english_through"]):
+        name = "plain tower" if result.config.weights is None else Path(result.config.weights).stem.partition("-")[0]
+        stage = result.stages[-1]
+        rows.append([name, f"{result.recall(stage=stage):.3f}", f"{mean_recall(result, stage):.3f}"])
+    return table(["English through", "R@1", "mean R"], sorted(rows, key=lambda fields: -float(fields[2])))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "gap": gap_table,
     "ceilings": ceilings_table,
     "text": text_table,
     "few-shot": few_shot_table,
+    "english": english_table,
 }
 
 
