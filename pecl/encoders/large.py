@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.store import EmbeddingStore, text_embeddings
@@ -22,6 +21,7 @@ from pecl.encoders.text import MultilingualTextEncoder, TokenIds
 from pecl.encoders.token_store import TokenStore
 from pecl.errors import DataError
 from pecl.files import default_cache_dir, sha256_json, sha256_lines
+from pecl.progress import Bar
 
 logger = logging.getLogger(__name__)
 
@@ -44,12 +44,12 @@ def tokens_of(tower: MultilingualTextEncoder, texts: Sequence[str]) -> TokenIds:
             return TokenStore(path)
         except DataError as error:
             logger.warning("%s; its token ids are made anew", error)
-    with tqdm(total=len(texts), desc="tokens", unit="text", leave=False) as bar:
+    with Bar(total=len(texts), desc="tokens", unit="text", leave=False) as bar:
         parts = (tower.tokenize(part) for part in _parts(texts, bar))
         return TokenStore.write(path, chain.from_iterable(parts))
 
 
-def _parts(texts: Sequence[str], bar: tqdm) -> Iterator[Sequence[str]]:
+def _parts(texts: Sequence[str], bar: Bar) -> Iterator[Sequence[str]]:
     for start in range(0, len(texts), _PART):
         part = texts[start : start + _PART]
         yield part
@@ -85,7 +85,7 @@ def frozen_embeddings(
         raise ValueError("frozen text embeddings need a tower without adapter; detach it first")
     folder = store.folder / "lists" / sha256_lines(list(texts))
     paths = []
-    with tqdm(total=len(texts), desc="texts", unit="text", leave=False) as bar:
+    with Bar(total=len(texts), desc="texts", unit="text", leave=False) as bar:
         for number, part in enumerate(_parts(texts, bar)):
             paths.append(folder / f"{number:05}-{_PART}.safetensors")
             if not _is_whole(paths[-1], len(part)):
