@@ -1,8 +1,8 @@
 """How many runs one fleet may hold: as many as fit into the memory of the device, by an estimate, and `MOST` at most.
 
 What a slot needs is estimated from the tower's sizes and the longest batch; the coefficients are rounded up from peaks
-measured with the mini tower (`benchmarks/fleets.py`). The device's whole memory is taken, not what is free just now, so
-that a fleet that was killed is the same fleet when it goes on.
+seen with the mini tower (`benchmarks/fleets.py` prints its own). The device's whole memory is taken, not what is free
+just now, so that a fleet that was killed is the same fleet when it goes on.
 """
 
 from __future__ import annotations
