@@ -4,6 +4,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+from pecl.progress import OFF
+
 pytest_plugins = [
     "helpers.fake_device",
     "helpers.registries",
@@ -17,6 +19,12 @@ pytest.register_assert_rewrite("helpers.run_by_hand")  # its assertions say both
 # How long an example takes says nothing on a machine that does other things as well.
 settings.register_profile("pecl", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("pecl")
+
+
+@pytest.fixture(autouse=True)
+def _bars_are_on(monkeypatch):
+    """Have bars whatever a test before asked for: `--quiet` sets them off in the environment, for all processes."""
+    monkeypatch.setenv(OFF, "0")
 
 
 def pytest_collection_modifyitems(items):

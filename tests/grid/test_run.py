@@ -100,7 +100,9 @@ def test_a_grid_takes_over_from_one_that_dies(configs, tmp_path, undisturbed):
     first = Command(["grid", *flags(configs)], tmp_path / "first", freezes)
     first.wait_until(lambda: list(Path(configs["out"]).glob(".state/*.safetensors")), "the first saved state")
     second = Command(["grid", *flags(configs)], tmp_path / "second")
-    second.wait_until(lambda: "3 done, 0 running, 0 failed, 1 remaining" in second.err, "all runs but the held one")
+    second.wait_until(
+        lambda: "3 done, 0 running, 0 failed, 1 remaining" in second.err, "all runs but the held one", seconds=180
+    )
     second.wait_until(lambda: "(waiting for another process)" in second.err, "waiting for the held one")
     assert first.process.is_alive()
     first.signal(signal.SIGKILL)

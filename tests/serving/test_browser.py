@@ -160,7 +160,7 @@ def test_a_photograph_is_opened_turned_over_and_closed_by_keys(page):
     def shown():
         return large.get_attribute("src").rpartition("/")[2]
 
-    assert large.is_displayed()
+    wait_until(large.is_displayed, 5, "the viewer")
     assert (shown(), "/photographs/" in large.get_attribute("src")) == (order[0], True)
     assert page.find_element(By.ID, "name").text.startswith("summer/")
     keyboard = page.switch_to.active_element
