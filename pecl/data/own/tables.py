@@ -150,12 +150,13 @@ def _read_parquet(path: Path) -> Table:
 
     try:
         frame = pandas.read_parquet(path)
+        records = frame.astype(object).where(frame.notna(), None).to_dict("records")  # decodes what was read as bytes
     except ImportError as error:
         raise DataError(f"reading {path} needs pyarrow: pip install pyarrow, or save the table as CSV") from error
     except Exception as error:  # a damaged file makes pyarrow and pandas raise errors of many kinds
         raise DataError(f"cannot read {path} as parquet: {one_line(error)}") from error
     table = Table()
-    for number, record in enumerate(frame.astype(object).where(frame.notna(), None).to_dict("records"), 1):
+    for number, record in enumerate(records, 1):
         _add_record(number, record, table)
     return table
 
