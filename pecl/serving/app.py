@@ -120,7 +120,7 @@ class Frame:
                 self._check_room()
                 await self.app(scope, receive, send_on)
             except ClientDisconnect:
-                pass
+                pass  # nobody is left to answer
             except Exception as error:
                 if status != _GONE:  # half of an answer is out
                     raise
