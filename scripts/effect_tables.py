@@ -28,9 +28,8 @@ def mean_recall(result: Result, stage: str) -> float:
 
 
 def of(folder: str) -> list[Result]:
-    """Return the trainings in a folder of the shipped results; none where it is not there."""
-    path = MEASURED / folder
-    return [result for result in collect([path]) if result.kind == "train"] if path.is_dir() else []
+    """Return the trainings in a folder of the shipped results."""
+    return [result for result in collect([MEASURED / folder]) if result.kind == "train"]
 
 
 def effect_folders() -> list[str]:

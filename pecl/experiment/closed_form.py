@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import torch
 from torch import nn
@@ -41,9 +41,9 @@ class HeadSolver:
             )
         self.adapter, self.members, self.slot_of, self.head = adapter, members, slot_of, heads[0]
 
-    def solve(self) -> list[ClosedForm]:
-        """Solve the head of every slot, put it in, and return what was found for each."""
-        return [self._solve_slot(slot) for slot in range(self.adapter.num_slots)]
+    def solve(self, without: Collection[int] = ()) -> list[ClosedForm | None]:
+        """Solve the head of every slot, put it in, and return what was found for each: None for a slot of `without`."""
+        return [None if slot in without else self._solve_slot(slot) for slot in range(self.adapter.num_slots)]
 
     def _solve_slot(self, slot: int) -> ClosedForm:
         started = time.monotonic()

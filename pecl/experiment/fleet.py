@@ -144,7 +144,7 @@ class Fleet:
                 trainer.measure(0)
         records = trainer.run()
         if solver is not None and "gradient" in first.solvers and first.solvers[-1] == "closed-form":
-            ends = solver.solve()
+            ends = solver.solve({slot for slot, record in enumerate(records) if record.diverged})
             starts = trainer.notes.get("solved", [[] for _ in ends])
             trainer.notes["solved"] = [[*start, encode(end)] for start, end in zip(starts, ends, strict=True)]
             trainer.measure(trainer.step + 1)
@@ -228,7 +228,7 @@ def _state_identity(prepared: Prepared) -> list[Any]:
 def _slot_task(prepared: Prepared) -> SlotTask:
     config, text = prepared.config, prepared.towers.text
     bank = None
-    if prepared.route.anchor is not None and set(config.alignments) & set(WITH_BANK):
+    if prepared.route.anchor is not None and config.alignment_weight and set(config.alignments) & set(WITH_BANK):
         bank = to_device(prepared.frozen_anchor[:BANK_SIZE], text.device)
     objective = AlignmentObjective(
         config.alignments, config.alignment_weight, config.image_weight, weights=config.alignment_weights, bank=bank

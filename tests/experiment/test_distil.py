@@ -345,3 +345,11 @@ def test_a_bank_of_anchors_says_nothing_in_a_route_without_anchor(small):
     result = train(make_config({**small, "route": "baseline1", "alignment": "mse+match:0.1"}))
     plain = train(make_config({**small, "route": "baseline1"}))
     assert result == plain
+
+
+def test_a_run_that_diverges_leaves_a_fleet_whose_heads_are_solved_again(values):
+    configs = [make_config({**DISTIL_DEFAULTS, **values, "lr": lr}) for lr in (1e-2, 1e30)]
+    good, failed = train_fleet(configs)
+    assert (good.status, failed.status) == ("complete", "failed")
+    assert len(good.closed_form) == 2
+    assert all(torch.isfinite(weight).all() for weight in weights_of(good).values())
