@@ -27,6 +27,14 @@ def _bars_are_on(monkeypatch):
     monkeypatch.setenv(OFF, "0")
 
 
+@pytest.fixture(autouse=True)
+def _threads_stay():
+    """Give back the threads that a test changes: cached embeddings are kept by their number."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
 def pytest_collection_modifyitems(items):
     if not torch.cuda.is_available():
         for item in items:
