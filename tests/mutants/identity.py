@@ -12,14 +12,14 @@ _FEATURES = ("tests/encoders/test_store.py",)
 _CONFIG = [
     Mutant(
         "anchor counted for baselines",
-        "pecl/config.py",
+        "pecl/config/experiment.py",
         "        _LOSS | Role.ANCHOR,\n        choices=ANCHORS",
         "        _LOSS,\n        choices=ANCHORS",
         _IDENTITY,
     ),
     Mutant(
         "gallery left out of an evaluation's identity",
-        "pecl/config.py",
+        "pecl/config/experiment.py",
         '(captions)", _DATA | Role.GROUP',
         '(captions)", Role.DATA | Role.GROUP',
         _IDENTITY,
@@ -27,7 +27,7 @@ _CONFIG = [
     ),
     Mutant(
         "weights left out of an evaluation's identity",
-        "pecl/config.py",
+        "pecl/config/experiment.py",
         "Role.EVALUATION | Role.ROW | Role.COMMAS",
         "Role.ROW | Role.COMMAS",
         _IDENTITY,
@@ -35,7 +35,7 @@ _CONFIG = [
     ),
     Mutant(
         "text tower left out of an evaluation's identity",
-        "pecl/config.py",
+        "pecl/config/experiment.py",
         "        _TOWER | Role.TEXT_TOWER | Role.STEP_TIME | Role.COMMAS,",
         "        Role.GROUP | Role.TEXT_TOWER | Role.STEP_TIME | Role.COMMAS,",
         _IDENTITY,
@@ -43,14 +43,14 @@ _CONFIG = [
     ),
     Mutant(
         "seed counted in an evaluation's identity",
-        "pecl/config.py",
+        "pecl/config/experiment.py",
         'order and dropout",\n        Role.FLEET',
         'order and dropout",\n        Role.EVALUATION | Role.FLEET',
         _IDENTITY,
     ),
     Mutant(
         "dropout as a field of fleets",
-        "pecl/config.py",
+        "pecl/config/experiment.py",
         'dropout while training", Role.SEARCHED',
         'dropout while training", _LOSS',
         _IDENTITY,
@@ -58,7 +58,7 @@ _CONFIG = [
     ),
     Mutant(
         "batch size as a field of fleets",
-        "pecl/config.py",
+        "pecl/config/experiment.py",
         "Role.SEARCHED | Role.STEP_TIME, low=1",
         "_LOSS | Role.STEP_TIME, low=1",
         _IDENTITY,
@@ -66,14 +66,14 @@ _CONFIG = [
     ),
     Mutant(
         "split seed no field of fleets",
-        "pecl/config.py",
+        "pecl/config/experiment.py",
         'few-shot split", Role.FLEET | Role.GROUP',
         'few-shot split", Role.GROUP',
         _IDENTITY,
     ),
     Mutant(
         "learning rate not counted for baselines",
-        "pecl/config.py",
+        "pecl/config/experiment.py",
         'behind the warm-up", _LOSS',
         'behind the warm-up", _LOSS | Role.ANCHOR',
         _IDENTITY,
@@ -81,7 +81,7 @@ _CONFIG = [
     ),
     Mutant(
         "alignment counted for no route",
-        "pecl/config.py",
+        "pecl/config/experiment.py",
         "elif self.route in WITHOUT_ANCHOR:",
         "else:",
         _IDENTITY,
@@ -89,7 +89,7 @@ _CONFIG = [
     ),
     Mutant(
         "split left out of identities",
-        "pecl/config.py",
+        "pecl/config/experiment.py",
         'test_2016_flickr", _DATA | Role.GROUP',
         'test_2016_flickr", _DATA | Role.GROUP | Role.PLACE',
         _IDENTITY,
@@ -97,21 +97,21 @@ _CONFIG = [
     ),
     Mutant(
         "data folder counted in identities",
-        "pecl/config.py",
+        "pecl/config/experiment.py",
         "Role.INPUT | Role.PLACE | Role.COMMAS",
         "Role.INPUT | Role.COMMAS",
         _IDENTITY,
     ),
     Mutant(
         "joint counted at its default",
-        "pecl/config.py",
+        "pecl/config/experiment.py",
         'such as de+fr+cs", unless_default=True\n',
         'such as de+fr+cs"\n',
         _IDENTITY,
     ),
     Mutant(
         "fields that came later never counted",
-        "pecl/config.py",
+        "pecl/config/experiment.py",
         'return not item.metadata.get("unless_default") or getattr(self, item.name) != item.default',
         'return not item.metadata.get("unless_default")',
         _IDENTITY,
@@ -119,14 +119,14 @@ _CONFIG = [
     ),
     Mutant(
         "an evaluation and a training of one identity",
-        "pecl/config.py",
+        "pecl/config/experiment.py",
         'sha256_json({"kind": kind, **self.identity(kind)})',
         "sha256_json(self.identity(kind))",
         _IDENTITY,
     ),
     Mutant(
         "a joint training's identity by the order of its languages",
-        "pecl/config.py",
+        "pecl/config/experiment.py",
         'object.__setattr__(self, "joint", "+".join(codes))',
         'object.__setattr__(self, "joint", self.joint)',
         ("tests/test_config.py",),
@@ -165,7 +165,7 @@ _CONFIG = [
 
 _INPUTS = [
     *(
-        Mutant(f"{name} is no input", "pecl/config.py", before, after, _IDENTITY, science=True)
+        Mutant(f"{name} is no input", "pecl/config/experiment.py", before, after, _IDENTITY, science=True)
         for name, before, after in (
             ("data_dir", "Role.INPUT | Role.PLACE", "Role.PLACE"),
             (

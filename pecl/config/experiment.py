@@ -1,4 +1,4 @@
-"""`ExperimentConfig`: everything that determines one run, as a frozen dataclass with YAML in and out.
+"""`ExperimentConfig`: everything that determines one run, as a frozen dataclass.
 
 Each field is a flag of the command line (`alignment_weight` is `--alignment-weight`) and a key of YAML files. Values
 are checked when a config is made, and all that is wrong is said at once. The run's identity is a hash over the fields
@@ -11,77 +11,20 @@ A new field is one line, with its roles: all sets of fields are made from them b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, fields
-from enum import Flag, auto
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-from pecl.errors import ConfigError, suggest
-from pecl.files import YAML_LIMIT, is_path, parse_yaml, read_bytes_limited, sha256_json
+from pecl.config.choices import ALIGNMENTS, ANCHORS, CHOOSE, ENGINES, GALLERIES, OVERLAPS, SOLVERS, TRAIN_ON
+from pecl.config.roles import Role
+from pecl.errors import ConfigError
+from pecl.files import is_path, sha256_json
 from pecl.languages import any_language_code, language_code
-from pecl.options import Registry, option, parse_option, problems_of
+from pecl.options import option, problems_of
 from pecl.precision import FP32, PRECISIONS, resolve_precision
 from pecl.routes import WITHOUT_ANCHOR
 
-# What the names in a config stand for; it is imported when it is used, so that configs need no torch.
-ALIGNMENTS = Registry(
-    "alignment",  # loss(query, anchor, images)
-    {
-        "mse": "pecl.training.losses:mse",
-        "contrastive": "pecl.training.losses:contrastive",
-        "contrastive_with_image": "pecl.training.losses:contrastive_with_image",
-        "cosine_mse": "pecl.training.losses:cosine_mse",
-        "cosine": "pecl.training.losses:cosine",
-        "gram_mse": "pecl.training.losses:gram_mse",
-        "match": "pecl.training.losses:match",
-    },
-)
-WITH_BANK = ("match",)  # alignments that compare with a bank of frozen anchors
-ENGINES = Registry(
-    "engine",  # what puts an adapter on a tower, one slot a seed: attach(tower, configs, seeds)
-    {"pecl": "pecl.adapters.adapter:attach", "opendelta": "pecl.adapters.engines:attach_with_opendelta"},
-)
-TRAIN_ON = Registry(
-    "training text",  # load(config), the text that is trained on in place of the few-shot pairs
-    {
-        "pairs": None,
-        "multi30k-translations": "pecl.experiment.inputs:multi30k_translations",
-        "flickr30k200": "pecl.experiment.inputs:flickr30k200_text",
-    },
-)
-ANCHORS = ("student", "frozen")
-SOLVERS = ("gradient", "closed-form")
-CHOOSE = ("validation", "text", "last")
-OVERLAPS = ("refuse", "drop", "allow")
-GALLERIES = ("images", "english")
 _MAX_SEED = 2**62  # torch takes less than 2 ** 64, and each step adds to it
-
-
-class Role(Flag):
-    """What depends on a field of the config. A field has the roles that it is declared with."""
-
-    NONE = 0
-    EVALUATION = auto()  # what an evaluation measures: towers, data and the query's side
-    DATA = auto()  # which captions and images are read
-    INPUT = auto()  # what else a training reads, and whether it is enough
-    PLACE = auto()  # where data and results lie: no part of a run's identity
-    TEXT_TOWER = auto()  # the text tower, and where it computes
-    STEP_TIME = auto()  # how long a training step takes, above all
-    FLEET = auto()  # may differ within a fleet: it changes what a slot learns, not the shape of the work
-    ANCHOR = auto()  # says nothing in a route without an anchor
-    SEARCHED = auto()  # of runs that differ in these alone, validation chooses one
-    REPEAT = auto()  # which repetition of a configuration a run is
-    GROUP = auto()  # a table's heading states it
-    ROW = auto()  # a row of a table states it, or its adapter's description
-    MACHINE = auto()  # how this machine works on it: recorded and compared, but no part of a run's identity
-    SAME_BITS = auto()  # how much of a tower is loaded: no part of a run's identity, since results are the same bits
-    COMMAS = auto()  # its text may hold commas: on the command line of a grid it is one value
-
-
 _TOWER = Role.EVALUATION | Role.GROUP
 _DATA = Role.EVALUATION | Role.DATA
 _LOSS = Role.FLEET | Role.SEARCHED
@@ -391,100 +334,3 @@ _OUTSIDE_IDENTITY = fields_of(Role.PLACE | Role.SAME_BITS) | MACHINE_FIELDS
 ANCHOR_FIELDS = fields_of(Role.ANCHOR)
 # Names and defaults of the fields that can change a result, in their order
 IDENTITY_DEFAULTS = {item.name: item.default for item in fields(ExperimentConfig) if item.name not in _OUTSIDE_IDENTITY}
-
-
-# What `pecl distil` sets where neither flags nor files do: translated text, aligned to the frozen English embeddings
-DISTIL_DEFAULTS: dict[str, Any] = {
-    "adapter": "lora:r=3,target_modules=intermediate/output+head:rank=48",
-    "alignment_weight": 1.0,
-    "anchor": "frozen",
-    "batch_size": 32,
-    "choose": "text",
-    "clean": True,
-    "dropout": False,
-    "epochs": 1,
-    "eval_every": 50,
-    "image_weight": 0.0,
-    "lr": 3e-3,
-    "solver": "closed-form+gradient+closed-form",
-    "warmup": 20,
-}
-
-
-def parse_value(name: str, value: Any) -> Any:
-    """Turn text, or a YAML value such as the string `1e-4`, into the type of the field `name`.
-
-    Raises:
-        ConfigError: the text is not a value of that type.
-    """
-    return parse_option(ExperimentConfig, name, value)
-
-
-def make_config(values: Mapping[str, Any], where: str = "config") -> ExperimentConfig:
-    """Return the config with `values` over the defaults.
-
-    Raises:
-        ConfigError: unknown keys (the nearest is named) or wrong values, all at once, beginning with `where`.
-    """
-    names = {item.name for item in fields(ExperimentConfig)}
-    problems, parsed = [], {}
-    for key, value in values.items():
-        name = str(key).replace("-", "_")
-        if name not in names:
-            problems.append(f"unknown key {key!r}{suggest(name, names)}")
-            continue
-        try:
-            parsed[name] = parse_value(name, value)
-        except ConfigError as error:
-            problems.append(str(error))
-    try:
-        config = ExperimentConfig(**parsed)
-    except ConfigError as error:
-        problems.append(str(error))
-    if problems:
-        raise ConfigError(f"{where}: {'; '.join(problems)}")
-    return config
-
-
-def each_language(values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return `values` once for each language of a joint training that names no language; else as they are."""
-    if values.get("joint") is None or "language" in values:
-        return [dict(values)]
-    return [{**values, "language": code} for code in str(values["joint"]).split("+")]
-
-
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Return the mapping that a YAML file holds.
-
-    Raises:
-        ConfigError: the file is missing, no YAML (the line is named), no mapping, or names a key twice.
-    """
-    path = Path(path)
-    try:
-        text = read_bytes_limited(path, YAML_LIMIT).decode("utf-8")
-        document = parse_yaml(text)
-        node = yaml.compose(text)
-    except OSError as error:
-        raise ConfigError(f"cannot read config {path}: {error.strerror or error}") from error
-    except (yaml.YAMLError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise ConfigError(f"{path}{line}: expected YAML: {problem}") from error
-    if document is None:
-        return {}
-    if not isinstance(document, dict):
-        raise ConfigError(f"{path}: expected keys and values, such as `language: de`, got a {type(document).__name__}")
-    seen: set[str] = set()
-    for key_node, _ in node.value:
-        if key_node.value in seen:
-            raise ConfigError(
-                f"{path}, line {key_node.start_mark.line + 1}: key {key_node.value!r} twice, expected once"
-            )
-        seen.add(key_node.value)
-    return document
-
-
-def write_yaml(config: ExperimentConfig) -> str:
-    """Return `config` as YAML text; reading it gives an equal config."""
-    return yaml.safe_dump(config.to_dict(), sort_keys=False, allow_unicode=True)

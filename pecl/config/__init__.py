@@ -1,0 +1,57 @@
+"""What a run is made of: `ExperimentConfig`, its fields' roles and choices, and configs as text and YAML."""
+
+from pecl.config.choices import (
+    ALIGNMENTS,
+    ANCHORS,
+    CHOOSE,
+    ENGINES,
+    GALLERIES,
+    OVERLAPS,
+    SOLVERS,
+    TRAIN_ON,
+    WITH_BANK,
+)
+from pecl.config.experiment import (
+    ANCHOR_FIELDS,
+    EVALUATION_FIELDS,
+    FLEET_FIELDS,
+    IDENTITY_DEFAULTS,
+    MACHINE_FIELDS,
+    ExperimentConfig,
+    fields_of,
+)
+from pecl.config.reading import (
+    DISTIL_DEFAULTS,
+    each_language,
+    make_config,
+    parse_value,
+    read_yaml,
+    write_yaml,
+)
+from pecl.config.roles import Role
+
+__all__ = [
+    "ALIGNMENTS",
+    "ANCHORS",
+    "ANCHOR_FIELDS",
+    "CHOOSE",
+    "DISTIL_DEFAULTS",
+    "ENGINES",
+    "EVALUATION_FIELDS",
+    "FLEET_FIELDS",
+    "GALLERIES",
+    "IDENTITY_DEFAULTS",
+    "MACHINE_FIELDS",
+    "OVERLAPS",
+    "SOLVERS",
+    "TRAIN_ON",
+    "WITH_BANK",
+    "ExperimentConfig",
+    "Role",
+    "each_language",
+    "fields_of",
+    "make_config",
+    "parse_value",
+    "read_yaml",
+    "write_yaml",
+]

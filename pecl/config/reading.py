@@ -1,0 +1,111 @@
+"""Configs from text, YAML files and mappings, and back to YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pecl.config.experiment import ExperimentConfig
+from pecl.errors import ConfigError, suggest
+from pecl.files import YAML_LIMIT, parse_yaml, read_bytes_limited
+from pecl.options import parse_option
+
+# What `pecl distil` sets where neither flags nor files do: translated text, aligned to the frozen English embeddings
+DISTIL_DEFAULTS: dict[str, Any] = {
+    "adapter": "lora:r=3,target_modules=intermediate/output+head:rank=48",
+    "alignment_weight": 1.0,
+    "anchor": "frozen",
+    "batch_size": 32,
+    "choose": "text",
+    "clean": True,
+    "dropout": False,
+    "epochs": 1,
+    "eval_every": 50,
+    "image_weight": 0.0,
+    "lr": 3e-3,
+    "solver": "closed-form+gradient+closed-form",
+    "warmup": 20,
+}
+
+
+def parse_value(name: str, value: Any) -> Any:
+    """Turn text, or a YAML value such as the string `1e-4`, into the type of the field `name`.
+
+    Raises:
+        ConfigError: the text is not a value of that type.
+    """
+    return parse_option(ExperimentConfig, name, value)
+
+
+def make_config(values: Mapping[str, Any], where: str = "config") -> ExperimentConfig:
+    """Return the config with `values` over the defaults.
+
+    Raises:
+        ConfigError: unknown keys (the nearest is named) or wrong values, all at once, beginning with `where`.
+    """
+    names = {item.name for item in fields(ExperimentConfig)}
+    problems, parsed = [], {}
+    for key, value in values.items():
+        name = str(key).replace("-", "_")
+        if name not in names:
+            problems.append(f"unknown key {key!r}{suggest(name, names)}")
+            continue
+        try:
+            parsed[name] = parse_value(name, value)
+        except ConfigError as error:
+            problems.append(str(error))
+    try:
+        config = ExperimentConfig(**parsed)
+    except ConfigError as error:
+        problems.append(str(error))
+    if problems:
+        raise ConfigError(f"{where}: {'; '.join(problems)}")
+    return config
+
+
+def each_language(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return `values` once for each language of a joint training that names no language; else as they are."""
+    if values.get("joint") is None or "language" in values:
+        return [dict(values)]
+    return [{**values, "language": code} for code in str(values["joint"]).split("+")]
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Return the mapping that a YAML file holds.
+
+    Raises:
+        ConfigError: the file is missing, no YAML (the line is named), no mapping, or names a key twice.
+    """
+    path = Path(path)
+    try:
+        text = read_bytes_limited(path, YAML_LIMIT).decode("utf-8")
+        document = parse_yaml(text)
+        node = yaml.compose(text)
+    except OSError as error:
+        raise ConfigError(f"cannot read config {path}: {error.strerror or error}") from error
+    except (yaml.YAMLError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise ConfigError(f"{path}{line}: expected YAML: {problem}") from error
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path}: expected keys and values, such as `language: de`, got a {type(document).__name__}")
+    seen: set[str] = set()
+    for key_node, _ in node.value:
+        if key_node.value in seen:
+            raise ConfigError(
+                f"{path}, line {key_node.start_mark.line + 1}: key {key_node.value!r} twice, expected once"
+            )
+        seen.add(key_node.value)
+    return document
+
+
+def write_yaml(config: ExperimentConfig) -> str:
+    """Return `config` as YAML text; reading it gives an equal config."""
+    return yaml.safe_dump(config.to_dict(), sort_keys=False, allow_unicode=True)
