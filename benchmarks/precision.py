@@ -11,7 +11,8 @@ from peak import wait
 from pecl.adapters.adapter import attach
 from pecl.adapters.spec import parse_adapter
 from pecl.data.scenes import load_scenes
-from pecl.encoders.text import MultilingualTextEncoder, TokenIds
+from pecl.encoders.batches import TokenIds
+from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import load_towers
 from pecl.precision import BF16, FP32, resolve_precision
 

@@ -18,7 +18,8 @@ from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.slots import SlotModule, SlotPrompt, SlotRows
 from pecl.adapters.spec import describe
 from pecl.encoders.positions import longest_sequence
-from pecl.encoders.text import MultilingualTextEncoder, PromptedInputs
+from pecl.encoders.row_adapter import PromptedInputs
+from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, WeightsError
 
 

@@ -18,7 +18,8 @@ from pecl.adapters.formats.opendelta import from_opendelta_state_dict
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.kinds.layer_norm import LayerNormConfig
 from pecl.adapters.opendelta.adapter import KINDS, attach_opendelta
-from pecl.encoders.text import MultilingualTextEncoder, PromptedInputs
+from pecl.encoders.row_adapter import PromptedInputs
+from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
 from pecl.precision import FP32
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from pecl.adapters.groups import SlotGroups
 from pecl.encoders.bfloat16 import Bfloat16Linear
-from pecl.encoders.text import PromptedInputs
+from pecl.encoders.row_adapter import PromptedInputs
 from pecl.errors import WeightsError
 
 Layer = TypeVar("Layer", bound=nn.Module)

@@ -15,9 +15,10 @@ from typing import Any
 
 import torch
 
+from pecl.encoders.batches import TokenIds
 from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.store import EmbeddingStore, text_embeddings
-from pecl.encoders.text import MultilingualTextEncoder, TokenIds
+from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.token_store import TokenStore
 from pecl.errors import DataError
 from pecl.files import default_cache_dir, sha256_json, sha256_lines

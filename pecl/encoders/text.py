@@ -11,18 +11,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from pecl.encoders import batches
+from pecl.encoders.batches import MAX_PADDING, Batch, TokenIds
 from pecl.encoders.bfloat16 import use_bfloat16, uses_bfloat16
 from pecl.encoders.devices import to_device
 from pecl.encoders.dropout import RowDraws
 from pecl.encoders.fingerprint import fingerprint_module
 from pecl.encoders.packing import attendable, can_pack, encode_packed, knows_attention, our_attention
 from pecl.encoders.pooling import POOLINGS
+from pecl.encoders.row_adapter import RowAdapter
 from pecl.errors import ConfigError, DataError, unknown
 from pecl.precision import BF16, FP32
 from pecl.progress import Bar
@@ -31,43 +34,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 logger = logging.getLogger(__name__)
-
-TokenIds = Sequence[list[int]]  # a list, or a `TokenStore` of more texts than memory holds
-MAX_PADDING = 0.1  # of a batch's positions: `batches` keeps below it, and a pass with more is packed
-
-
-class Batch(NamedTuple):
-    """Token ids padded to the longest of the batch, on the CPU: the tower copies them to its device."""
-
-    indices: torch.Tensor  # (B,) int64: places of the rows in the list that was batched
-    input_ids: torch.Tensor  # (B, L) int64
-    attention_mask: torch.Tensor  # (B, L) int64, 1 for tokens and 0 for padding
-
-
-class PromptedInputs(NamedTuple):
-    """A sequence lengthened by P prompt vectors."""
-
-    embeddings: torch.Tensor  # (B, P + L, d)
-    attention_mask: torch.Tensor  # (B, P + L)
-    pooling_mask: torch.Tensor  # (B, P + L): the positions that the mean is taken over
-
-
-class RowAdapter(Protocol):
-    """What a set of adapters does during one pass of the tower."""
-
-    @property
-    def works_on_tokens(self) -> bool:
-        """Whether the slots treat every token alike, in whatever row it is."""
-        ...
-
-    def select(self, slots: torch.Tensor | None, rows: int) -> None:
-        """Say which slot each of the `rows` rows uses: (rows,) int64; None means slot 0 everywhere."""
-
-    def pack(self, lengths: torch.Tensor | None) -> None:
-        """Say that the selected rows' tokens come in one row, `lengths` (rows,) on the CPU of them; None: no more."""
-
-    def extend_inputs(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> PromptedInputs | None:
-        """Return the prompted sequence of (B, L) token ids, or None when no prompt takes part."""
 
 
 def as_texts(texts: str | Iterable[str]) -> list[str]:
@@ -206,29 +172,11 @@ class MultilingualTextEncoder(nn.Module):
 
     def pad(self, token_ids: TokenIds, indices: Sequence[int] | torch.Tensor) -> Batch:
         """Return the texts at `indices` as one batch, on the CPU."""
-        rows = [token_ids[int(i)] for i in indices]
-        longest = max(len(row) for row in rows)
-        input_ids = torch.full((len(rows), longest), self.tokenizer.pad_token_id)  # (B, L)
-        attention_mask = torch.zeros_like(input_ids)  # (B, L)
-        for i, row in enumerate(rows):
-            input_ids[i, : len(row)] = torch.tensor(row)
-            attention_mask[i, : len(row)] = 1
-        return Batch(torch.as_tensor(indices), input_ids, attention_mask)
+        return batches.pad(token_ids, indices, self.tokenizer.pad_token_id)
 
     def batches(self, token_ids: TokenIds, batch_size: int, max_padding: float = MAX_PADDING) -> Iterator[Batch]:
-        """Yield batches of at most `batch_size` texts, longest first, each with at most `max_padding` of padding."""
-        order = sorted(range(len(token_ids)), key=lambda i: -len(token_ids[i]))  # stable: equal lengths keep order
-        batch: list[int] = []
-        tokens = 0
-        for i in order:
-            positions = len(token_ids[batch[0] if batch else i]) * (len(batch) + 1)
-            if len(batch) == batch_size or tokens + len(token_ids[i]) < (1 - max_padding) * positions:
-                yield self.pad(token_ids, batch)
-                batch, tokens = [], 0
-            batch.append(i)
-            tokens += len(token_ids[i])
-        if batch:
-            yield self.pad(token_ids, batch)
+        """Return batches of at most `batch_size` texts, longest first, each with at most `max_padding` of padding."""
+        return batches.batches(token_ids, batch_size, self.tokenizer.pad_token_id, max_padding)
 
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, slots: torch.Tensor | None = None

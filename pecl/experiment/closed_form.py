@@ -11,7 +11,7 @@ from torch import nn
 
 from pecl.adapters.adapter import Adapter
 from pecl.adapters.kinds.head import SlotLinear, SlotLowRankLinear
-from pecl.encoders.text import TokenIds
+from pecl.encoders.batches import TokenIds
 from pecl.errors import ConfigError
 from pecl.experiment.prepared import Prepared
 from pecl.results.parts import ClosedForm

@@ -18,10 +18,11 @@ from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_ada
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.spec import describe
 from pecl.config import FLEET_FIELDS, WITH_BANK, ExperimentConfig
+from pecl.encoders.batches import TokenIds
 from pecl.encoders.devices import to_device
 from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.large import tokens_of
-from pecl.encoders.text import MultilingualTextEncoder, TokenIds
+from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.vocabulary import left_out
 from pecl.errors import ConfigError, DivergedError, NotFiniteError, require
 from pecl.experiment.closed_form import HeadSolver
@@ -38,7 +39,8 @@ from pecl.retrieval.evaluator import Evaluation
 from pecl.training.distributed import Processes
 from pecl.training.losses import AlignmentObjective
 from pecl.training.schedule import Schedule, SlotRecord
-from pecl.training.trainer import AlignmentTrainer, SlotTask
+from pecl.training.task import SlotTask
+from pecl.training.trainer import AlignmentTrainer
 
 logger = logging.getLogger(__name__)
 

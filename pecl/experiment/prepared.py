@@ -15,10 +15,10 @@ from pecl.config import ExperimentConfig
 from pecl.data.captions import ParallelCaptions
 from pecl.data.duplicates import find_repeats
 from pecl.data.splits import published_part, split_captions
+from pecl.encoders.batches import TokenIds
 from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.large import frozen_embeddings, tokens_of
 from pecl.encoders.store import image_embeddings, store_of, text_embeddings
-from pecl.encoders.text import TokenIds
 from pecl.encoders.towers import Towers
 from pecl.errors import ConfigError, DataError, require
 from pecl.experiment.inputs import load_captions, load_training_inputs

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -71,3 +73,15 @@ class SlotRecord:
     def since_best(self) -> int:
         """Return the number of validations behind the best one."""
         return sum(step > self.best_step for step, _ in self.scores)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all but the parameters, which are tensors."""
+        named = {"losses": self.losses, "scores": self.scores, "best_step": self.best_step}
+        return named | {"best_score": self.best_score, "stopped": self.stopped, "diverged": self.diverged}
+
+    def restore(self, kept: Mapping[str, Any], best: dict[str, torch.Tensor]) -> None:
+        """Take over what `to_json` returned, and the parameters."""
+        self.losses = [tuple(pair) for pair in kept["losses"]]
+        self.scores = [tuple(pair) for pair in kept["scores"]]
+        self.best_step, self.best_score, self.best = kept["best_step"], kept["best_score"], best
+        self.stopped, self.diverged = kept.get("stopped"), kept.get("diverged")

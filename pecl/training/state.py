@@ -7,6 +7,7 @@ function of its seed and number (see `trainer`), so no state of a random generat
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import torch
 
 from pecl.errors import WeightsError
 from pecl.files import parse_json, read_tensors, write_tensors
+from pecl.training.distributed import Processes
+from pecl.training.schedule import SlotRecord
 
 FORMAT = "pecl-training-state-1"
 
@@ -57,3 +60,62 @@ def load_state(path: str | Path, identity: str) -> TrainingState | None:
     if metadata.get("identity") != identity:
         raise WeightsError(f"training state {path} belongs to other data or weights than this run's; {advice}")
     return TrainingState(tensors, progress)
+
+
+class Checkpoint:
+    """The file that keeps the state of one training: its tensors, the records of its slots, and its progress as JSON.
+
+    Args:
+        path: the file, or None to keep nothing.
+        identity: whose state it is; a state of another identity is refused.
+        processes: those that train together; the first alone reads and writes, and hands the others what it read.
+    """
+
+    def __init__(self, path: str | Path | None, identity: str, processes: Processes) -> None:
+        self.path = None if path is None else Path(path)
+        self.identity, self.processes = identity, processes
+
+    def exists(self) -> bool:
+        """Return whether the file is there, where the first process looks."""
+        return self.processes.from_first(lambda: self.path is not None and self.path.exists())
+
+    def save(
+        self, tensors: Mapping[str, torch.Tensor], records: Sequence[SlotRecord], progress: Mapping[str, Any]
+    ) -> None:
+        """Write the file, atomically."""
+        if self.path is None:
+            return
+        best = {f"best.{slot}.{name}": value for slot, one in enumerate(records) for name, value in one.best.items()}
+        document = {**progress, "records": [record.to_json() for record in records]}
+        save_state(self.path, TrainingState({**tensors, **best}, document), self.identity)
+
+    @torch.no_grad()
+    def restore(self, tensors: Mapping[str, torch.Tensor], records: Sequence[SlotRecord]) -> dict[str, Any] | None:
+        """Fill tensors and records with what was saved and return the progress, or None where nothing was.
+
+        Args:
+            tensors: by the names that they were saved under; all processes end with those of the first.
+            records: of all slots.
+
+        Raises:
+            WeightsError: the file is damaged, or of another training.
+        """
+        state: TrainingState | None = None
+
+        def load() -> dict[str, Any] | None:
+            nonlocal state
+            state = None if self.path is None else load_state(self.path, self.identity)
+            return state and state.progress
+
+        progress = self.processes.from_first(load)
+        if state is not None:
+            for name, tensor in tensors.items():
+                tensor.copy_(state.tensors[name])
+        self.processes.copy_first(list(tensors.values()))
+        if progress is not None:
+            saved = {} if state is None else state.tensors
+            for slot, (record, kept) in enumerate(zip(records, progress["records"], strict=True)):
+                prefix = f"best.{slot}."
+                best = {k.removeprefix(prefix): v for k, v in saved.items() if k.startswith(prefix)}
+                record.restore(kept, best)
+        return progress

@@ -17,7 +17,6 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,56 +27,19 @@ from pecl.adapters.adapter import Adapter
 from pecl.encoders.devices import to_device
 from pecl.encoders.dropout import draw_by_row, row_seeds
 from pecl.encoders.embeddings import Embeddings
-from pecl.encoders.text import MultilingualTextEncoder, TokenIds
+from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, DivergedError, NotFiniteError, SaidElsewhereError
-from pecl.files import sha256_bytes
 from pecl.progress import Bar
 from pecl.training.average import Average
 from pecl.training.distributed import ALONE, Processes
-from pecl.training.losses import AlignmentObjective
 from pecl.training.optimizer import SlotAdam
 from pecl.training.schedule import Schedule, SlotRecord
-from pecl.training.state import TrainingState, load_state, save_state
+from pecl.training.state import Checkpoint
+from pecl.training.task import SlotTask, derived_seed
 
 logger = logging.getLogger(__name__)
 
 SAVE_EVERY_SECONDS = 2.0
-
-
-def derived_seed(seed: int, purpose: str, number: int) -> int:
-    """Return a seed for one purpose and one step or epoch, independent of all the others."""
-    return int(sha256_bytes(f"{seed}/{purpose}/{number}".encode())[:15], 16)
-
-
-@dataclass(frozen=True)
-class SlotTask:
-    """What a slot learns from n pairs, which lie in memory or, as a `TokenStore` and `Embeddings`, in files.
-
-    Attributes:
-        query: token ids of the n queries.
-        anchor: token ids of the n anchors (a student anchor: gradients flow through it), their embeddings (n, D)
-            (a frozen anchor), or None.
-        images: (n, D) image embeddings, or None in training on text alone.
-        objective: the loss.
-        lr: learning rate at the first step.
-        seed: of the order of the pairs, and of dropout (tasks of one slot use the first one's).
-    """
-
-    query: TokenIds
-    anchor: TokenIds | torch.Tensor | Embeddings | None
-    images: torch.Tensor | Embeddings | None
-    objective: AlignmentObjective
-    lr: float
-    seed: int
-
-    def __len__(self) -> int:
-        return len(self.query)
-
-    @property
-    def texts(self) -> list[TokenIds]:
-        """The columns that a step takes through the tower: the queries, and anchors that are texts."""
-        anchor = self.anchor
-        return [self.query] if anchor is None or isinstance(anchor, torch.Tensor | Embeddings) else [self.query, anchor]
 
 
 class AlignmentTrainer:
@@ -115,7 +77,7 @@ class AlignmentTrainer:
         self.tower, self.adapter, self.tasks, self.schedule = tower, adapter, list(tasks), schedule
         draw_by_row(tower, tower.draws)
         self.validate, self.processes = validate, processes
-        self.state_path, self.identity = state_path, identity
+        self.checkpoint = Checkpoint(state_path, identity, processes)
         if not adapter.parameters():
             raise ConfigError("adapter: expected one with parameters to train, got one without: evaluate it instead")
         self.optimizer = SlotAdam(adapter.parameters(), list(adapter.learning_rate_scales().values()))
@@ -136,8 +98,7 @@ class AlignmentTrainer:
     @property
     def is_saved(self) -> bool:
         """Whether a saved state is there to go on from, where the first process looks."""
-        path = self.state_path
-        return self.processes.from_first(lambda: path is not None and Path(path).exists())
+        return self.checkpoint.exists()
 
     def run(self) -> list[SlotRecord]:
         """Train to the end, from the saved state if there is one, and return one record a slot.
@@ -331,61 +292,29 @@ class AlignmentTrainer:
         return {"loss": f"{sum(losses) / len(kept):.4f}", "val_recall": f"{sum(scores) / len(kept):.3f}"}
 
     def _save(self) -> None:
-        if self.state_path is None or not self.processes.is_first:
+        if self.checkpoint.path is None or not self.processes.is_first:
             return
-        tensors: dict[str, torch.Tensor] = {
-            f"parameter.{name}": parameter for name, parameter in self.adapter.named_parameters()
-        }
-        for i, (mean, square) in enumerate(zip(self.optimizer.exp_avg, self.optimizer.exp_avg_sq, strict=True)):
-            tensors |= {f"exp_avg.{i}": mean, f"exp_avg_sq.{i}": square}
-        for i, value in enumerate(self.average.values if self.average else ()):
-            tensors[f"average.{i}"] = value
-        for slot, record in enumerate(self.records):
-            tensors |= {f"best.{slot}.{name}": value for name, value in record.best.items()}
-        tensors["recent"] = self._recent
-        save_state(self.state_path, TrainingState(tensors, self._progress()), self.identity)
+        progress = {"step": self.step, "seconds": self.seconds, "recent_steps": self._recent_steps, "notes": self.notes}
+        self.checkpoint.save(self._tensors(), self.records, progress)
         self.saved_step = self.step
 
-    def _progress(self) -> dict[str, Any]:
-        records = [
-            {"losses": r.losses, "scores": r.scores, "best_step": r.best_step, "best_score": r.best_score}
-            | {"stopped": r.stopped, "diverged": r.diverged}
-            for r in self.records
-        ]
-        progress = {"step": self.step, "seconds": self.seconds, "recent_steps": self._recent_steps}
-        return progress | {"records": records, "notes": self.notes}
-
-    @torch.no_grad()
     def _restore(self) -> None:
-        state: TrainingState | None = None
-
-        def load() -> dict[str, Any] | None:
-            nonlocal state
-            state = None if self.state_path is None else load_state(self.state_path, self.identity)
-            return state and state.progress
-
-        progress = self.processes.from_first(load)
-        averages = self.average.values if self.average else []
-        if state is not None:
-            for name, parameter in self.adapter.named_parameters():
-                parameter.copy_(state.tensors[f"parameter.{name}"])
-            for i, (mean, square) in enumerate(zip(self.optimizer.exp_avg, self.optimizer.exp_avg_sq, strict=True)):
-                mean.copy_(state.tensors[f"exp_avg.{i}"])
-                square.copy_(state.tensors[f"exp_avg_sq.{i}"])
-            self._recent.copy_(state.tensors["recent"])
-            for i, value in enumerate(averages):
-                value.copy_(state.tensors[f"average.{i}"])
-        moments = [*self.optimizer.exp_avg, *self.optimizer.exp_avg_sq, *averages]
-        self.processes.copy_first([*self.adapter.parameters(), *moments, self._recent])
+        progress = self.checkpoint.restore(self._tensors(), self.records)
         if progress is None:
             return
         self.step = self.saved_step = self.optimizer.steps = progress["step"]
         self.seconds, self._recent_steps = progress["seconds"], progress["recent_steps"]
         self.notes = progress.get("notes", {})
-        for slot, (record, kept) in enumerate(zip(self.records, progress["records"], strict=True)):
-            record.losses = [tuple(pair) for pair in kept["losses"]]
-            record.scores = [tuple(pair) for pair in kept["scores"]]
-            record.best_step, record.best_score = kept["best_step"], kept["best_score"]
-            record.stopped, record.diverged = kept.get("stopped"), kept.get("diverged")
-            prefix, tensors = f"best.{slot}.", {} if state is None else state.tensors
-            record.best = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        """Return the tensors that steps change, by name."""
+        tensors: dict[str, torch.Tensor] = {
+            f"parameter.{name}": parameter for name, parameter in self.adapter.named_parameters()
+        }
+        for name, values in (
+            ("exp_avg", self.optimizer.exp_avg),
+            ("exp_avg_sq", self.optimizer.exp_avg_sq),
+            ("average", self.average.values if self.average else ()),
+        ):
+            tensors |= {f"{name}.{i}": value for i, value in enumerate(values)}
+        return tensors | {"recent": self._recent}

@@ -58,8 +58,8 @@ _FAULTS = [
     (
         "sum of losses goes on where the file was read",
         "pecl/training/trainer.py",
-        'self._recent.copy_(state.tensors["recent"])',
-        'self._recent = state.tensors["recent"]',
+        '{"recent": self._recent}',
+        '{"recent": self._recent.cpu()}',
         RESUMED,
     ),
     (
@@ -116,8 +116,9 @@ _FAULTS = [
     (
         "batches made on the device",
         "pecl/encoders/text.py",
-        "torch.as_tensor(indices), input_ids, attention_mask)",
-        "torch.as_tensor(indices), input_ids.to(self.device), attention_mask.to(self.device))",
+        "return batches.pad(token_ids, indices, self.tokenizer.pad_token_id)",
+        "batch = batches.pad(token_ids, indices, self.tokenizer.pad_token_id)\n"
+        "        return Batch(batch.indices, batch.input_ids.to(self.device), batch.attention_mask.to(self.device))",
         STEPS,
     ),
     (

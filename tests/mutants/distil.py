@@ -44,8 +44,8 @@ _FAULTS = {
     "pecl/training/trainer.py": [
         (
             "an average that begins anew when it is resumed",
-            'value.copy_(state.tensors[f"average.{i}"])',
-            "value.copy_(value)",
+            '("average", self.average.values if self.average else ()),',
+            '("average", [value.clone() for value in self.average.values] if self.average else ()),',
             _SCHEDULE,
         ),
         (

@@ -52,8 +52,8 @@ _FAULTS = [
     ),
     (
         "only the first process goes on from the state",
-        "pecl/training/trainer.py",
-        "        self.processes.copy_first([*self.adapter.parameters(), *moments, self._recent])\n",
+        "pecl/training/state.py",
+        "        self.processes.copy_first(list(tensors.values()))\n",
         "",
         KILLED,
         True,

@@ -266,8 +266,8 @@ _FAULTS: dict[str, list[tuple[str, str, str, str]]] = {
         ),
         (
             "a resumed run forgets the losses of its interval",
-            'self._recent.copy_(state.tensors["recent"])',
-            "pass",
+            '{"recent": self._recent}',
+            '{"recent": self._recent.clone()}',
             _RESUMED,
         ),
     ],

@@ -338,6 +338,6 @@ def test_what_has_left_stays_away_after_a_kill(tmp_path):
     expected = made().run()
     made(stop=6).run()
     resumed = made()
-    resumed.state_path = tmp_path / "False"
+    resumed.checkpoint.path = tmp_path / "False"
     found = resumed.run()
     assert [(r.stopped, r.diverged) for r in found] == [(r.stopped, r.diverged) for r in expected]

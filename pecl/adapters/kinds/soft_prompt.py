@@ -15,7 +15,8 @@ from torch import nn
 
 from pecl.adapters.kind import SOFT_PROMPT, AdapterConfig, Placement
 from pecl.adapters.slots import SlotPrompt, SlotRows, innermost, insert, normal
-from pecl.encoders.text import MultilingualTextEncoder, PromptedInputs
+from pecl.encoders.row_adapter import PromptedInputs
+from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
 from pecl.options import option
 

@@ -1,0 +1,47 @@
+"""Batches of tokenised texts: padded to their longest, and of texts of about one length where there is a choice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+
+TokenIds = Sequence[list[int]]  # a list, or a `TokenStore` of more texts than memory holds
+MAX_PADDING = 0.1  # of a batch's positions: `batches` keeps below it, and a pass with more is packed
+
+
+class Batch(NamedTuple):
+    """Token ids padded to the longest of the batch, on the CPU: the tower copies them to its device."""
+
+    indices: torch.Tensor  # (B,) int64: places of the rows in the list that was batched
+    input_ids: torch.Tensor  # (B, L) int64
+    attention_mask: torch.Tensor  # (B, L) int64, 1 for tokens and 0 for padding
+
+
+def pad(token_ids: TokenIds, indices: Sequence[int] | torch.Tensor, padding: int) -> Batch:
+    """Return the texts at `indices` as one batch, filled with the token id `padding`."""
+    rows = [token_ids[int(i)] for i in indices]
+    longest = max(len(row) for row in rows)
+    input_ids = torch.full((len(rows), longest), padding)  # (B, L)
+    attention_mask = torch.zeros_like(input_ids)  # (B, L)
+    for i, row in enumerate(rows):
+        input_ids[i, : len(row)] = torch.tensor(row)
+        attention_mask[i, : len(row)] = 1
+    return Batch(torch.as_tensor(indices), input_ids, attention_mask)
+
+
+def batches(token_ids: TokenIds, batch_size: int, padding: int, max_padding: float = MAX_PADDING) -> Iterator[Batch]:
+    """Yield batches of at most `batch_size` texts, longest first, each with at most `max_padding` of padding."""
+    order = sorted(range(len(token_ids)), key=lambda i: -len(token_ids[i]))  # stable: equal lengths keep order
+    batch: list[int] = []
+    tokens = 0
+    for i in order:
+        positions = len(token_ids[batch[0] if batch else i]) * (len(batch) + 1)
+        if len(batch) == batch_size or tokens + len(token_ids[i]) < (1 - max_padding) * positions:
+            yield pad(token_ids, batch, padding)
+            batch, tokens = [], 0
+        batch.append(i)
+        tokens += len(token_ids[i])
+    if batch:
+        yield pad(token_ids, batch, padding)

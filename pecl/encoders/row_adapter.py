@@ -1,0 +1,33 @@
+"""`RowAdapter`: what a text tower asks of the adapters on it, which it knows nothing else of."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import torch
+
+
+class PromptedInputs(NamedTuple):
+    """A sequence lengthened by P prompt vectors."""
+
+    embeddings: torch.Tensor  # (B, P + L, d)
+    attention_mask: torch.Tensor  # (B, P + L)
+    pooling_mask: torch.Tensor  # (B, P + L): the positions that the mean is taken over
+
+
+class RowAdapter(Protocol):
+    """What a set of adapters does during one pass of the tower."""
+
+    @property
+    def works_on_tokens(self) -> bool:
+        """Whether the slots treat every token alike, in whatever row it is."""
+        ...
+
+    def select(self, slots: torch.Tensor | None, rows: int) -> None:
+        """Say which slot each of the `rows` rows uses: (rows,) int64; None means slot 0 everywhere."""
+
+    def pack(self, lengths: torch.Tensor | None) -> None:
+        """Say that the selected rows' tokens come in one row, `lengths` (rows,) on the CPU of them; None: no more."""
+
+    def extend_inputs(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> PromptedInputs | None:
+        """Return the prompted sequence of (B, L) token ids, or None when no prompt takes part."""
