@@ -1,5 +1,6 @@
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import signal
@@ -50,7 +51,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, fai
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(files.os, failing, full)
+    monkeypatch.setattr(os, failing, full)
     with pytest.raises(OutputError, match=r"cannot write .*a: No space left on device"):
         write_bytes(path, b"new")
     assert path.read_bytes() == b"old"
@@ -121,7 +122,7 @@ def test_a_stopped_writer_keeps_its_file_and_goes_on(tmp_path):
 @pytest.mark.parametrize("when", ["flock", "fsync"])
 def test_a_file_that_is_taken_away_from_its_writer_is_written_again(tmp_path, monkeypatch, when):
     """As by a host that does not see this one's locks, or by one who looks between making and locking."""
-    module = {"flock": files.fcntl, "fsync": files.os}[when]
+    module = {"flock": fcntl, "fsync": os}[when]
     plain, taken = getattr(module, when), []
 
     def take_away(*arguments):

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import os
 import re
 
@@ -15,6 +16,7 @@ from pecl import files
 from pecl.config import make_config
 from pecl.errors import OutputError
 from pecl.experiment.run import train
+from pecl.files import atomic
 
 ERRORS = [errno.ENOSPC, errno.EIO, errno.EMFILE]
 _OPEN = open
@@ -32,8 +34,8 @@ class Faults:
         self.number, self.at, self.lasting, self.calls = number, at, lasting, []
         for name in self.CALLS:
             monkeypatch.setattr(os, name, self._counted(name, getattr(os, name)))
-        monkeypatch.setattr(files.fcntl, "flock", self._counted("flock", files.fcntl.flock))
-        monkeypatch.setattr(files, "open", self._open, raising=False)
+        monkeypatch.setattr(fcntl, "flock", self._counted("flock", fcntl.flock))
+        monkeypatch.setattr(atomic, "open", self._open, raising=False)
 
     def _counted(self, name, plain):
         def call(*arguments, **options):
@@ -145,7 +147,7 @@ def test_a_training_whose_disk_fails_at_any_write_goes_on_to_the_same_bits(small
                 raise OSError(ERRORS[at % 3], "no luck")
             plain(descriptor)
 
-        monkeypatch.setattr(files.os, "fsync", fsync)
+        monkeypatch.setattr(os, "fsync", fsync)
         train(make_config({**small, "out": str(tmp_path / name)}))
         return listing(tmp_path / name), measured(tmp_path / name)
 

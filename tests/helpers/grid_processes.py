@@ -145,7 +145,7 @@ def _on_operations(part, on_operation):
 
 def with_writing(setup):
     """Count two points of each atomic write as operations, too: when half is written, and when all is."""
-    from pecl import files
+    from pecl.files import atomic
 
     plain_fsync = os.fsync
 
@@ -154,7 +154,7 @@ def with_writing(setup):
         plain_fsync(descriptor)
 
     os.fsync = fsync
-    files.open = _open_half_written
+    atomic.open = _open_half_written
     setup()
 
 

@@ -244,7 +244,7 @@ _FAULTS = [
         IMAGES,
     ),
     ("a fingerprint of the device", "pecl/encoders/fingerprint.py", "detach().cpu()", "detach()", IMAGES),
-    ("files written from the device", "pecl/files.py", "tensor.detach().cpu()", "tensor.detach()", FILES),
+    ("files written from the device", "pecl/files/tensors.py", "tensor.detach().cpu()", "tensor.detach()", FILES),
     (
         "cuda:0 is no GPU to processes",
         "pecl/grid/launchers/processes.py",

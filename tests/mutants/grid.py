@@ -3,12 +3,8 @@
 from mutants.table import Mutant
 
 RUN, WORKER, SLURM = "pecl/grid/run.py", "pecl/grid/launchers/worker.py", "pecl/grid/launchers/slurm.py"
-LOCKS, FILES, ENVIRONMENT, STATUS = (
-    "pecl/results/locks.py",
-    "pecl/files.py",
-    "pecl/results/environment.py",
-    "pecl/grid/status.py",
-)
+LOCKS, ENVIRONMENT, STATUS = "pecl/results/locks.py", "pecl/results/environment.py", "pecl/grid/status.py"
+ATOMIC, FLOCK, TENSORS = "pecl/files/atomic.py", "pecl/files/locks.py", "pecl/files/tensors.py"
 LOCKS_TEST, FILES_TEST = ("tests/results/test_locks.py",), ("tests/test_files.py",)
 ENVIRONMENT_TEST = (
     "tests/experiment/test_record.py::test_a_result_says_of_which_commit_it_is_and_whether_tracked_files_were_changed",
@@ -118,63 +114,63 @@ MUTANTS = [
     Mutant("a run named twice waits for itself", LOCKS, "sorted(set(runs))", "sorted(runs)", LOCKS_TEST),
     Mutant(
         "a lock keeps the end of a killed holder's name",
-        FILES,
+        FLOCK,
         "        os.truncate(descriptor, 0)\n",
         "",
         LOCKS_TEST,
     ),
     Mutant(
         "a file that another process made anew is taken for the lock",
-        FILES,
-        "            if _is_at(path, descriptor):",
+        FLOCK,
+        "            if is_at(path, descriptor):",
         "            if True:",
         LOCKS_TEST,
     ),
     Mutant(
         "unfinished files are removed while somebody writes them",
-        FILES,
+        ATOMIC,
         "            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n            path.unlink()",
         "            path.unlink()",
         FILES_TEST,
     ),
     Mutant(
         "a writer does not hold its unfinished file",
-        FILES,
+        ATOMIC,
         "        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n    except",
         "        pass\n    except",
         FILES_TEST,
     ),
     Mutant(
         "a writer goes on with an unfinished file that was removed",
-        FILES,
+        ATOMIC,
         "    except FileNotFoundError:\n        return False\n    return True",
         "    except FileNotFoundError:\n        return True\n    return True",
         FILES_TEST,
     ),
     Mutant(
         "a holder removes the lock file of the one who took over",
-        FILES,
-        "        if _is_at(path, descriptor):\n            path.unlink",
+        FLOCK,
+        "        if is_at(path, descriptor):\n            path.unlink",
         "        if True:\n            path.unlink",
         LOCKS_TEST,
     ),
     Mutant(
         "a checksum is not compared",
-        FILES,
+        TENSORS,
         "        if expected is not None and expected != _digest(tensors, metadata):",
         "        if False:",
         FILES_TEST,
     ),
     Mutant(
         "a checksum leaves the metadata out",
-        FILES,
+        TENSORS,
         "sha256_json([heads, dict(metadata)])",
         "sha256_json([heads])",
         FILES_TEST,
     ),
     Mutant(
         "the unfinished files of other targets are removed",
-        FILES,
+        ATOMIC,
         ' and target in ("", found["target"])',
         "",
         FILES_TEST,

@@ -1,0 +1,56 @@
+"""Files: written whole or not at all, read within limits, with digests; and locks."""
+
+from pecl.files.atomic import (
+    remove_abandoned_files,
+    write_bytes,
+    write_json,
+    write_stream,
+    write_text,
+)
+from pecl.files.digests import sha256_bytes, sha256_file, sha256_json, sha256_lines
+from pecl.files.locks import BusyError, lock_holder, locked
+from pecl.files.places import check_writable, default_cache_dir, is_path
+from pecl.files.reading import (
+    HALF_CHARACTER,
+    JSON_LIMIT,
+    TEXT_LIMIT,
+    YAML_LIMIT,
+    check_regular,
+    load_json,
+    open_regular,
+    parse_json,
+    parse_yaml,
+    read_bytes_limited,
+)
+from pecl.files.tensors import DamagedFileError, read_tensors, write_tensors
+
+__all__ = [
+    "HALF_CHARACTER",
+    "JSON_LIMIT",
+    "TEXT_LIMIT",
+    "YAML_LIMIT",
+    "BusyError",
+    "DamagedFileError",
+    "check_regular",
+    "check_writable",
+    "default_cache_dir",
+    "is_path",
+    "load_json",
+    "lock_holder",
+    "locked",
+    "open_regular",
+    "parse_json",
+    "parse_yaml",
+    "read_bytes_limited",
+    "read_tensors",
+    "remove_abandoned_files",
+    "sha256_bytes",
+    "sha256_file",
+    "sha256_json",
+    "sha256_lines",
+    "write_bytes",
+    "write_json",
+    "write_stream",
+    "write_tensors",
+    "write_text",
+]

@@ -1,0 +1,129 @@
+"""Locks: `locked` lets one process at a time into its body.
+
+A lock is an advisory `flock` on a file that says who holds it, for messages alone: it vanishes with a killed process,
+and the next to come takes the file over. (The package filelock empties the file that it waits for, and with it the
+holder's name.) Across hosts a lock holds where the file system carries `flock` over: NFS on Linux since 2.6.12,
+CephFS, GPFS, and Lustre mounted with `-o flock`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import platform
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from pecl.errors import OutputError
+from pecl.files.atomic import is_at, open_in_folder
+from pecl.files.reading import parse_json
+
+logger = logging.getLogger(__name__)
+
+_LOCK_ATTEMPTS = 10_000  # one is lost whenever a holder leaves; in folders such as /proc every one is
+
+
+class BusyError(RuntimeError):
+    """Another process holds a lock."""
+
+
+@contextlib.contextmanager
+def locked(path: str | Path, busy: str, wait: bool = False) -> Iterator[None]:
+    """Hold the lock file `path` while the body is carried out, and remove it then; its folder is made where missing.
+
+    Args:
+        path: the lock file.
+        busy: what the error says, followed by the holder's host, process and time.
+        wait: wait for another process to leave, instead of an error.
+
+    Raises:
+        BusyError: another process, or another `with` of this one, holds it.
+        OutputError: the folder cannot be written, or its file system has no locks.
+    """
+    path = Path(path)
+    descriptor = _acquire(path, busy, wait)
+    try:
+        yield
+    finally:
+        # While it is held nobody else can make it theirs. If it was removed by hand, the one there is another's.
+        if is_at(path, descriptor):
+            path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def lock_holder(path: Path) -> str | None:
+    """Return who holds the lock file `path`, as in "host, process 12, since 12:30:00"; None if nobody does."""
+    with contextlib.suppress(FileNotFoundError):
+        descriptor = os.open(path, os.O_RDWR)
+        try:
+            return None if _lock(path, descriptor) else _owner(descriptor)
+        finally:
+            os.close(descriptor)
+    return None
+
+
+def _acquire(path: Path, busy: str, wait: bool) -> int:
+    """Return an open descriptor of `path` that holds its lock."""
+    for _ in range(_LOCK_ATTEMPTS):
+        try:
+            descriptor = open_in_folder(path.parent, lambda: os.open(path, os.O_RDWR | os.O_CREAT, 0o644))
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+        try:
+            if not _lock(path, descriptor):
+                sentence = f"{busy} ({_owner(descriptor)})"
+                if not wait:
+                    raise BusyError(sentence)
+                logger.info("%s; waiting for it", sentence)
+                _lock(path, descriptor, wait=True)
+            if is_at(path, descriptor):
+                _sign(path, descriptor)
+                return descriptor
+        except OSError as error:
+            os.close(descriptor)
+            raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # its holder removed it when leaving; the next attempt makes a new one
+    raise OutputError(f"cannot write {path}: no such folder can be made")
+
+
+def _sign(path: Path, descriptor: int) -> None:
+    """Write whose the lock is; on a full disk, remove the file."""
+    try:
+        os.truncate(descriptor, 0)
+        os.write(descriptor, json.dumps(_myself()).encode())
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _lock(path: Path, descriptor: int, wait: bool = False) -> bool:
+    """Lock an open file and say whether that went well; False only without `wait`."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise OutputError(
+            f"cannot lock {path} ({error.strerror or error}): choose a folder on a file system with locks"
+        ) from error
+    return True
+
+
+def _myself() -> dict[str, str | int]:
+    return {"host": platform.node(), "process": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+
+
+def _owner(descriptor: int) -> str:
+    """Return whom a lock file names; one that was killed while it wrote names nobody."""
+    try:
+        owner = parse_json(os.pread(descriptor, 4096, 0))
+        return f"{owner['host']}, process {owner['process']}, since {owner['since']}"
+    except (ValueError, KeyError, TypeError):
+        return "whose name is not written yet"

@@ -1,0 +1,32 @@
+"""Where files go: the folder of caches, whether a folder can be written, and whether a name is a path."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pecl.errors import OutputError
+
+
+def default_cache_dir() -> Path:
+    """Return the folder of caches: $PECL_CACHE_DIR, or `~/.cache/pecl`."""
+    return Path(os.environ.get("PECL_CACHE_DIR") or Path.home() / ".cache" / "pecl")
+
+
+def check_writable(folder: str | Path) -> None:
+    """Raise OutputError unless `folder`, or the nearest folder above it that exists, can be written; makes nothing."""
+    nearest = Path(folder).absolute()
+    try:
+        while not nearest.exists():
+            nearest = nearest.parent
+    except OSError as error:  # a name is too long, or a link leads in a circle
+        raise OutputError(f"cannot write into {folder}: {error.strerror}") from error
+    if not nearest.is_dir():
+        raise OutputError(f"cannot write into {folder}: {nearest} is a file, expected a folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write into {folder}: no permission to write in {nearest}")
+
+
+def is_path(name: str) -> bool:
+    """Say whether `name` is meant as a path: it has a folder or a suffix in it, or is there."""
+    return len(Path(name).parts) > 1 or Path(name).suffix != "" or os.path.exists(name)  # False where it is too long

@@ -1,0 +1,138 @@
+"""What is read may be anything: `read_bytes_limited`, `load_json` and `parse_yaml` bound size, depth and numbers."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any, BinaryIO
+
+# The most bytes that are read of a file of captions, of JSON, and the most characters of a config in YAML
+TEXT_LIMIT, JSON_LIMIT, YAML_LIMIT = 1 << 28, 1 << 26, 1 << 17
+_DEPTH = 64  # lists and objects within each other
+_TOO_DEEP = f"lists and objects are nested more than {_DEPTH} deep"
+HALF_CHARACTER = "half a character (a lone surrogate), which UTF-8 cannot hold; write it anew"
+
+
+def read_bytes_limited(path: str | Path, limit: int = TEXT_LIMIT) -> bytes:
+    """Return the content of a regular file of at most `limit` bytes.
+
+    Raises:
+        OSError: it is missing, cannot be read, is larger, or is a folder, a pipe or a device.
+    """
+    with open_regular(path) as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(f"it is larger than {limit:,} bytes, the most that is read of such a file")
+    return content
+
+
+def open_regular(path: str | Path) -> BinaryIO:
+    """Open a regular file for reading; a pipe, for whose writer another `open` would wait for ever, is refused at once.
+
+    Raises:
+        OSError: it is missing, cannot be read, or is a folder, a pipe or a device.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))  # as `open` says it
+    raise OSError("expected a regular file, got a pipe or a device")
+
+
+def check_regular(path: str | Path) -> None:
+    """Raise OSError unless `path` is a regular file, for libraries that open it by its name."""
+    open_regular(path).close()
+
+
+def load_json(path: str | Path, limit: int = JSON_LIMIT) -> Any:
+    """Return what a JSON file of at most `limit` bytes holds.
+
+    Raises:
+        OSError: as `read_bytes_limited`.
+        ValueError: as `parse_json`.
+    """
+    return parse_json(read_bytes_limited(path, limit))
+
+
+def parse_json(text: str | bytes, halves: bool = False) -> Any:
+    """Return what JSON (as bytes: UTF-8) holds; NaN and infinities are numbers, of a repeated key the last one counts.
+
+    Args:
+        text: the JSON.
+        halves: let a text hold half a character, where the caller says which text it is.
+
+    Raises:
+        ValueError: it is not JSON, is nested too deeply, or holds a whole number beyond 64 bits or half a character.
+    """
+    text = text.decode("utf-8") if isinstance(text, bytes) else text
+    try:
+        document = json.loads(text)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    _check_json(document, halves)
+    return document
+
+
+def parse_yaml(text: str, limit: int = YAML_LIMIT) -> Any:
+    """Return what YAML of at most `limit` characters holds; a config checks its values itself, and names the field.
+
+    Raises:
+        yaml.YAMLError: it is not YAML, or has an alias (a few of them can stand for gigabytes) or a tag.
+        ValueError: it is larger, nested too deeply, or holds a date or a number that Python cannot hold.
+    """
+    import yaml  # here, because most readers of files need none
+
+    if len(text) > limit:
+        raise ValueError(f"it is larger than {limit:,} characters, the most that is read of YAML")
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):  # events, since an alias costs nothing before it is followed
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEPTH:
+            raise ValueError(_TOO_DEEP)
+        is_alias = isinstance(event, yaml.AliasEvent)
+        if is_alias or getattr(event, "tag", None) is not None:
+            problem = f"{'an alias' if is_alias else 'a tag'} is not allowed: write the value itself"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+    try:
+        return yaml.safe_load(text)
+    except ArithmeticError as error:  # of a date or a number out of range
+        raise ValueError(str(error)) from error
+
+
+def _check_json(document: Any, halves: bool) -> None:
+    """Raise ValueError where a document is nested too deeply, or holds what the rest cannot work with.
+
+    That is a whole number beyond 64 bits or, without `halves`, half a character.
+    """
+    level = [[document]]  # the values of all lists and objects at one depth
+    for _ in range(_DEPTH + 1):
+        deeper: list[list[Any]] = []
+        for values in level:
+            kinds = set(map(type, values))  # long lists are of numbers: they take one step in C
+            if int in kinds:
+                numbers = [value for value in values if type(value) is int] if len(kinds) > 1 else values
+                if max(-min(numbers), max(numbers)) >= 1 << 64:
+                    raise ValueError("a whole number has more than 64 bits")
+            if str in kinds and not halves:
+                _check_whole("".join(value for value in values if type(value) is str))
+            if dict in kinds:
+                deeper += [[*value.keys(), *value.values()] for value in values if type(value) is dict]
+            if list in kinds:
+                deeper += [value for value in values if type(value) is list]
+        level = deeper
+        if not level:
+            return
+    raise ValueError(_TOO_DEEP)
+
+
+def _check_whole(text: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError(HALF_CHARACTER) from None
