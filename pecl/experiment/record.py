@@ -16,6 +16,7 @@ from pecl.adapters.spec import describe
 from pecl.errors import require
 from pecl.experiment.prepared import Prepared
 from pecl.files import sha256_lines
+from pecl.results.compact import Numbers, Points
 from pecl.results.environment import environment, peak_memory_mb
 from pecl.results.parts import (
     AdapterDescription,
@@ -68,7 +69,7 @@ def record_training(
         best_step=slot.best_step,
         fleet=fleet,
         seconds=seconds,
-        curve=Curve(_pairs(slot.losses), _pairs(slot.scores)),
+        curve=Curve(Points(slot.losses), Points(slot.scores)),
         closed_form=None if solved is None else tuple(ClosedForm(**found) for found in solved[fleet.slot]),
     )
     return _write(prepared, measured, result, write_manifest(prepared.config.out, describe_split(prepared)))
@@ -85,7 +86,7 @@ def _write(prepared: Prepared, measured: Evaluations, result: Result, manifest: 
             for part, found in measured.items()
         },
         subsets={"test": subset_recalls(prepared, measured["test"])},
-        all_ranks={"test": {stage: _tuples(e.ranks) for stage, e in measured["test"].items()}},
+        all_ranks={"test": {stage: _compact(e.ranks) for stage, e in measured["test"].items()}},
         peak_memory_mb=round(peak_memory_mb(torch.device(prepared.config.device)), 1),
     )
     nearest = {stage: retrieved(prepared, e) for stage, e in measured["test"].items() if stage != "final"}
@@ -109,7 +110,7 @@ def describe_data(prepared: Prepared, manifest: str | None = None) -> DataDescri
         query={part: prepared.query(part) for part in prepared.parts},
         sha256=data.hashes(),
         provenance=data.provenance,
-        gallery=Gallery(prepared.config.gallery, size, tuple(places) if several else None),
+        gallery=Gallery(prepared.config.gallery, size, Numbers(places) if several else None),
         translations=None if text is None else TrainingText(text.dataset, text.hashes(), text.provenance),
         manifest=manifest,
         duplicates=prepared.duplicates or None,
@@ -179,9 +180,5 @@ def _describe_towers(prepared: Prepared) -> TowerPair:
     return TowerPair(text, image)
 
 
-def _tuples(ranks: Mapping[str, list[int]]) -> dict[str, tuple[int, ...]]:
-    return {direction: tuple(own) for direction, own in ranks.items()}
-
-
-def _pairs(values: list[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
-    return tuple((step, value) for step, value in values)
+def _compact(ranks: Mapping[str, list[int]]) -> dict[str, Numbers]:
+    return {direction: Numbers(own) for direction, own in ranks.items()}

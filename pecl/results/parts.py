@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,7 +63,7 @@ class Gallery:
 
     kind: str
     size: int
-    items: tuple[int, ...] | None = field(default=None, repr=False)
+    items: Sequence[int] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -164,8 +164,8 @@ class ClosedForm:
 class Curve:
     """(step, value) at each validation: mean loss since the validation before, and mean recall@1 on the val part."""
 
-    loss: tuple[tuple[int, float], ...]
-    val_mean_recall_at_1: tuple[tuple[int, float], ...] = field(metadata={"key": "val_mean_recall@1"})
+    loss: Sequence[tuple[int, float]]
+    val_mean_recall_at_1: Sequence[tuple[int, float]] = field(metadata={"key": "val_mean_recall@1"})
 
 
 @dataclass(frozen=True)

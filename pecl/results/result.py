@@ -93,7 +93,7 @@ class Result:
     towers: TowerPair = _ABSENT
     metrics: Mapping[str, Mapping[str, Measured]] = field(default_factory=dict)
     subsets: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
-    all_ranks: Mapping[str, Mapping[str, Mapping[str, tuple[int, ...]]]] = field(
+    all_ranks: Mapping[str, Mapping[str, Mapping[str, Sequence[int]]]] = field(
         default_factory=dict, metadata={"key": "ranks"}
     )
     peak_memory_mb: float = _ABSENT
@@ -161,7 +161,7 @@ class Result:
         recalls = [_find(_find(measured.directions, "direction", one).recall, "k", k) for one in chosen]
         return sum(recalls) / len(recalls)
 
-    def ranks(self, direction: str, part: str = "test", stage: str | None = None) -> tuple[int, ...]:
+    def ranks(self, direction: str, part: str = "test", stage: str | None = None) -> Sequence[int]:
         """Return for each query of a direction the rank of its best correct item, from 1.
 
         Raises:

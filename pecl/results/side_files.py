@@ -27,19 +27,19 @@ Nearest = Mapping[str, Sequence[Sequence[int]]]  # stage -> test caption -> item
 @dataclass(frozen=True)
 class _Shown:
     kind: str
-    items: tuple[int, ...]
+    items: Sequence[int]
     ids: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
 class _Manifest:
-    indices: Mapping[str, tuple[int, ...]]
+    indices: Mapping[str, Sequence[int]]
     gallery: _Shown
 
 
 @dataclass(frozen=True)
 class _Retrieved:
-    test: Mapping[str, tuple[tuple[int, ...], ...]]
+    test: Mapping[str, tuple[Sequence[int], ...]]
 
 
 @dataclass(frozen=True)

@@ -223,7 +223,7 @@ def test_a_result_without_a_field_is_refused_with_the_file_and_the_field(path):
         (_with("config.speed", 3), "config.speed is unknown to this version of pecl"),
         (_with("config", []), "config is a list, expected an object"),
         (_with("seconds.per_step", "fast"), "seconds.per_step is 'fast', expected a number"),
-        (_with("curve.loss", [[1, 2.0, 3]]), "curve.loss.0 is a list, expected lists of 2 numbers"),
+        (_with("curve.loss", [[1, 2.0, 3]]), "curve.loss.0 is a list, expected a step and a number"),
         (_with("versions", {"torch": 2}), "versions.torch is 2, expected text"),
         (_with("data.gallery.size", 2.5), "data.gallery.size is 2.5, expected a whole number"),
     ],

@@ -41,7 +41,7 @@ class GalleryRun:
         """Kind of the gallery: images, or english."""
         return self.result.data.gallery.kind
 
-    def ranks(self, stage: str) -> tuple[int, ...]:
+    def ranks(self, stage: str) -> Sequence[int]:
         """Return the ranks of the right items of the test captions, `zero_shot` or `best`."""
         return self.result.ranks(DIRECTIONS[self.kind][1], stage=stage)
 
