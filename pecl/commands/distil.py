@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from pecl.commands.options import add_command, add_config_flags, language_configs, print_json, print_text
+from pecl.commands.options import add_command, add_config_flags, language_values, print_json, print_text
 from pecl.commands.train import print_results
-from pecl.config import DISTIL_DEFAULTS
-from pecl.experiment.distil import plan, run_distillation
+from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS
+from pecl.experiment.distil import distil_config, plan, run_distillation
 
 
 def add_parser(commands: Any) -> None:
@@ -21,7 +21,8 @@ def add_parser(commands: Any) -> None:
         "Align a language's text to the frozen tower's embeddings of its English translations: --text takes tables "
         "with a column for each of the two, pairs of aligned files, and named sets. No photograph is needed to train.",
     )
-    add_config_flags(parser, defaults=DISTIL_DEFAULTS)
+    shown = dict.fromkeys(SCHEDULE_FIELDS, "by the number of pairs")
+    add_config_flags(parser, defaults={**DISTIL_DEFAULTS, **shown})
     parser.add_argument("--dry-run", action="store_true", help="read and check everything, train nothing")
     parser.add_argument("--json", action="store_true", help="print the results as one JSON document")
     parser.set_defaults(run=run)
@@ -29,14 +30,17 @@ def add_parser(commands: Any) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Train the languages one after the other; print a table, and last the path of each result."""
-    configs = language_configs(parsed, DISTIL_DEFAULTS)
+    configs = [distil_config(values) for values in language_values(parsed)]
     if parsed.dry_run:
         plans = [plan(config) for config in configs]
         if parsed.json:
             print_json([one._asdict() for one in plans])
             return 0
         for one in plans:
-            print_text(f"{one.language}: {one.pairs:,} pairs, {one.held_out:,} held out, {one.steps:,} steps")
+            print_text(
+                f"{one.language}: {one.pairs:,} pairs, {one.held_out:,} held out, {one.steps:,} steps "
+                f"({one.solver}, lr {one.lr:g})"
+            )
         return 0
     if len(configs) > 1:  # what is wrong with the last is said before the first is trained
         for config in configs:

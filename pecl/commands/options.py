@@ -79,16 +79,19 @@ def config_values(parsed: argparse.Namespace, defaults: Mapping[str, Any] | None
     return values | {name: value for name, value in flags.items() if value is not None}
 
 
-def language_configs(parsed: argparse.Namespace, defaults: Mapping[str, Any] | None = None) -> list[ExperimentConfig]:
-    """Return one config for each language that --language names, separated by commas; all checked before any runs."""
+def language_values(parsed: argparse.Namespace, defaults: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    """Return what is set for each language that --language names, separated by commas."""
     values = config_values(parsed, defaults)
     if "language" in values:
         languages = values["language"]
         names = languages if isinstance(languages, list) else str(languages).split(",")
-        each = [{**values, "language": name} for name in names]
-    else:
-        each = each_language(values)
-    return [make_config(one, where="command line") for one in each]
+        return [{**values, "language": name} for name in names]
+    return each_language(values)
+
+
+def language_configs(parsed: argparse.Namespace) -> list[ExperimentConfig]:
+    """Return one config for each language that --language names, separated by commas; all checked before any runs."""
+    return [make_config(one, where="command line") for one in language_values(parsed)]
 
 
 def differences(config: ExperimentConfig, always: Sequence[str]) -> str:

@@ -21,13 +21,13 @@ from pecl.config.experiment import (
     fields_of,
 )
 from pecl.config.reading import (
-    DISTIL_DEFAULTS,
     each_language,
     make_config,
     parse_value,
     read_yaml,
     write_yaml,
 )
+from pecl.config.recipes import DISTIL_DEFAULTS, SCHEDULE_FIELDS, schedule_for
 from pecl.config.roles import Role
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "IDENTITY_DEFAULTS",
     "MACHINE_FIELDS",
     "OVERLAPS",
+    "SCHEDULE_FIELDS",
     "SOLVERS",
     "TRAIN_ON",
     "WITH_BANK",
@@ -53,5 +54,6 @@ __all__ = [
     "make_config",
     "parse_value",
     "read_yaml",
+    "schedule_for",
     "write_yaml",
 ]

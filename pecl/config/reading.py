@@ -14,23 +14,6 @@ from pecl.errors import ConfigError, suggest
 from pecl.files import YAML_LIMIT, parse_yaml, read_bytes_limited
 from pecl.options import parse_option
 
-# What `pecl distil` sets where neither flags nor files do: translated text, aligned to the frozen English embeddings
-DISTIL_DEFAULTS: dict[str, Any] = {
-    "adapter": "lora:r=3,target_modules=intermediate/output+head:rank=48",
-    "alignment_weight": 1.0,
-    "anchor": "frozen",
-    "batch_size": 32,
-    "choose": "text",
-    "clean": True,
-    "dropout": False,
-    "epochs": 1,
-    "eval_every": 50,
-    "image_weight": 0.0,
-    "lr": 3e-3,
-    "solver": "closed-form+gradient+closed-form",
-    "warmup": 20,
-}
-
 
 def parse_value(name: str, value: Any) -> Any:
     """Turn text, or a YAML value such as the string `1e-4`, into the type of the field `name`.

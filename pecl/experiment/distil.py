@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pecl.adapters.kinds.head import HeadConfig
 from pecl.adapters.spec import parse_adapter
-from pecl.config import DISTIL_DEFAULTS, ExperimentConfig, make_config
+from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS, ExperimentConfig, make_config, schedule_for
 from pecl.errors import ConfigError, require
 from pecl.experiment.fleet import start_file
 from pecl.experiment.inputs import load_training_inputs
@@ -22,12 +23,14 @@ logger = logging.getLogger(__name__)
 
 
 class Plan(NamedTuple):
-    """What a distillation would do: pairs to train on, pairs that are held out, and training steps."""
+    """What a distillation would do: pairs to train on and held-out ones, training steps, and how they are taken."""
 
     language: str
     pairs: int
     held_out: int
     steps: int
+    solver: str
+    lr: float
 
 
 def distil(language: str, text: str | None = None, **values: Any) -> Result:
@@ -37,7 +40,7 @@ def distil(language: str, text: str | None = None, **values: Any) -> Result:
         language: code of the target language.
         text: sources of pairs, as of `--text`: names, tables with a column for `language` and one `en`, or aligned
             files `a.en=a.cs`, joined by commas.
-        values: further fields of `ExperimentConfig`, over `config.DISTIL_DEFAULTS`.
+        values: further fields of `ExperimentConfig`, over what `distil_config` sets.
 
     Raises:
         PeclError: bad input; nothing has been written.
@@ -47,7 +50,26 @@ def distil(language: str, text: str | None = None, **values: Any) -> Result:
         >>> result.recall(stage="zero_shot"), result.recall()
     """
     given = {"language": language, **values} | ({} if text is None else {"text": text})
-    return run_distillation(make_config({**DISTIL_DEFAULTS, **given}))
+    return run_distillation(distil_config(given))
+
+
+def distil_config(given: Mapping[str, Any]) -> ExperimentConfig:
+    """Return the config of a distillation: what is given, over the defaults, which depend on the number of pairs.
+
+    Args:
+        given: fields of `ExperimentConfig`, as values or as text.
+
+    Raises:
+        PeclError: bad input, or no text to train on.
+    """
+    config = make_config({**DISTIL_DEFAULTS, **given}, where="command line")
+    if set(SCHEDULE_FIELDS) <= set(given):
+        return config
+    _check(config)
+    _, text = load_training_inputs(config)
+    text = require(text, "text")
+    pairs = len(text if text.part is None else part_of(text, "train"))
+    return make_config({**DISTIL_DEFAULTS, **schedule_for(pairs), **given}, where="command line")
 
 
 def run_distillation(config: ExperimentConfig) -> Result:
@@ -80,7 +102,7 @@ def plan(config: ExperimentConfig) -> Plan:
         start_file(config.start, adapters)
     epochs = config.epochs if "gradient" in config.solvers else 0
     steps = Schedule(epochs, config.batch_size, config.eval_every).steps(len(train))
-    return Plan(config.language, len(train), len(text) - len(train), steps)
+    return Plan(config.language, len(train), len(text) - len(train), steps, config.solver, config.lr)
 
 
 def _check(config: ExperimentConfig) -> None:

@@ -1,6 +1,7 @@
 """Distillation from end to end on tiny towers: the closed form alone, the whole schedule, warnings, interruptions."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,11 +19,11 @@ import pecl.experiment.run
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.cli import main
-from pecl.config import DISTIL_DEFAULTS, make_config
+from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS, make_config
 from pecl.data.own.sources import shuffled
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
-from pecl.experiment.distil import plan
+from pecl.experiment.distil import distil_config, plan
 from pecl.experiment.prepared import prepare_training
 from pecl.experiment.run import train, train_fleet
 from pecl.results.result import read_result
@@ -315,12 +316,39 @@ def test_a_dry_run_needs_no_weights_and_writes_nothing(values, tmp_path, capsys,
     before = sorted(tmp_path.rglob("*"))
     del values["language"]
     assert main(arguments(values, "--language", "de,fr", "--profile", "paper", "--dry-run")) == 0
-    assert capsys.readouterr().out == "de: 48 pairs, 12 held out, 6 steps\nfr: 48 pairs, 12 held out, 6 steps\n"
+    planned = "48 pairs, 12 held out, 6 steps (closed-form+gradient+closed-form, lr 0.01)"
+    assert capsys.readouterr().out == f"de: {planned}\nfr: {planned}\n"
     assert main(arguments(values, "--language", "de", "--solver", "closed-form", "--dry-run", "--json")) == 0
-    assert json.loads(capsys.readouterr().out) == [{"language": "de", "pairs": 48, "held_out": 12, "steps": 0}]
+    (planned,) = json.loads(capsys.readouterr().out)
+    assert planned == {
+        "language": "de", "pairs": 48, "held_out": 12, "steps": 0, "solver": "closed-form", "lr": 0.01
+    }  # fmt: skip
     assert main(arguments(values, "--language", "de", "--solver", "gradient", "--choose", "last", "--dry-run")) == 0
-    assert capsys.readouterr().out == "de: 60 pairs, 0 held out, 8 steps\n"
+    assert capsys.readouterr().out == "de: 60 pairs, 0 held out, 8 steps (gradient, lr 0.01)\n"
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("pairs", "trained", "expected"),
+    [
+        (222, 200, ("gradient", 20, 2e-3)),
+        (333, 300, ("gradient", 10, 4e-3)),
+        (3332, 2999, ("gradient", 10, 4e-3)),
+        (3333, 3000, ("closed-form+gradient+closed-form", 2, 3e-3)),
+    ],
+)
+def test_how_long_it_trains_depends_on_the_number_of_pairs(values, pairs, trained, expected, capsys):
+    """Of those that are trained on: a tenth is held out; what is given stays as it is."""
+    values["text"] = write_text(Path(values["text"]), [(f"a dog {i}", f"ein Hund {i}") for i in range(pairs)])
+    given = {name: value for name, value in values.items() if name not in (*SCHEDULE_FIELDS, "held_out")}
+    config = distil_config(given)
+    assert (config.solver, config.epochs, config.lr) == expected
+    assert distil_config({**given, "epochs": 7}) == replace(config, epochs=7)
+    assert main(["distil", *flags(given), "--dry-run"]) == 0
+    steps = expected[1] * math.ceil(trained / given["batch_size"])
+    assert capsys.readouterr().out == (
+        f"de: {trained:,} pairs, {pairs - trained} held out, {steps:,} steps ({expected[0]}, lr {expected[2]:g})\n"
+    )
 
 
 def test_all_languages_are_checked_before_the_first_is_trained(values, tmp_path, capsys):

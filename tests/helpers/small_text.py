@@ -9,9 +9,11 @@ DISTILLATION = {
     **{name: SMALL[name] for name in ("language", "shots")},
     "adapter": "lora:r=2+head:rank=3",
     "batch_size": 8,
+    "epochs": 1,
     "eval_every": 2,
     "held_out": HELD_OUT,
     "lr": 1e-2,
+    "solver": "closed-form+gradient+closed-form",
     "warmup": 2,
 }  # over the defaults of `pecl distil`: six steps
 

@@ -1,0 +1,40 @@
+"""What `pecl distil` sets where neither flags nor files do. How long it trains depends on the number of pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+DISTIL_DEFAULTS: Mapping[str, Any] = MappingProxyType(
+    {
+        "adapter": "lora:r=3,target_modules=intermediate/output+head:rank=48",
+        "alignment_weight": 1.0,
+        "anchor": "frozen",
+        "batch_size": 32,
+        "choose": "text",
+        "clean": True,
+        "dropout": False,
+        "image_weight": 0.0,
+        "warmup": 20,
+    }
+)
+
+# From so many pairs on, by docs/effect.md. A head that is solved in closed form follows the noise of few pairs, and its
+# start then costs more than it gives; few pairs take more passes, and thousands the closed form.
+_SCHEDULES: tuple[tuple[int, Mapping[str, Any]], ...] = (
+    (0, MappingProxyType({"solver": "gradient", "epochs": 20, "eval_every": 20, "lr": 2e-3})),
+    (300, MappingProxyType({"solver": "gradient", "epochs": 10, "eval_every": 40, "lr": 4e-3})),
+    (
+        3_000,
+        MappingProxyType(
+            {"solver": "closed-form+gradient+closed-form", "epochs": 2, "eval_every": 50, "lr": 3e-3},
+        ),
+    ),
+)
+SCHEDULE_FIELDS = tuple(_SCHEDULES[0][1])
+
+
+def schedule_for(pairs: int) -> Mapping[str, Any]:
+    """Return solver, passes, steps between validations and learning rate for a number of pairs to train on."""
+    return next(values for least, values in reversed(_SCHEDULES) if pairs >= least)
