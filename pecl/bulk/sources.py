@@ -83,7 +83,7 @@ class Texts:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the texts."""
-        return sha256_lines(list(self.texts))
+        return sha256_lines(self.texts)
 
     def ids(self) -> Iterator[str]:
         """Yield 1 to N."""

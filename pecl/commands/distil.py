@@ -9,6 +9,7 @@ from pecl.commands.options import add_command, add_config_flags, language_values
 from pecl.commands.train import print_results
 from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS
 from pecl.experiment.distil import distil_config, plan, run_distillation
+from pecl.experiment.inputs import TrainingInputs
 
 
 def add_parser(commands: Any) -> None:
@@ -30,9 +31,10 @@ def add_parser(commands: Any) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Train the languages one after the other; print a table, and last the path of each result."""
-    configs = [distil_config(values) for values in language_values(parsed)]
+    inputs = TrainingInputs()
+    configs = [distil_config(values, inputs) for values in language_values(parsed)]
     if parsed.dry_run:
-        plans = [plan(config) for config in configs]
+        plans = [plan(config, inputs) for config in configs]
         if parsed.json:
             print_json([one._asdict() for one in plans])
             return 0
@@ -44,6 +46,6 @@ def run(parsed: argparse.Namespace) -> int:
         return 0
     if len(configs) > 1:  # what is wrong with the last is said before the first is trained
         for config in configs:
-            plan(config)
-    print_results([run_distillation(config) for config in configs], parsed.json)
+            plan(config, inputs)
+    print_results([run_distillation(config, inputs) for config in configs], parsed.json)
     return 0

@@ -190,7 +190,9 @@ class ExperimentConfig:
         low=0,
         high=_MAX_SEED,
     )
-    split_seed: int = _option(42, "seed of the few-shot split", Role.FLEET | Role.GROUP, low=0, high=_MAX_SEED)
+    split_seed: int = _option(
+        42, "seed of the few-shot split", Role.INPUT | Role.FLEET | Role.GROUP, low=0, high=_MAX_SEED
+    )
     gallery: str = _option(
         "images", "what is retrieved: images, or english (captions)", _DATA | Role.GROUP, choices=GALLERIES
     )

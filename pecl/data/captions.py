@@ -7,25 +7,24 @@ content, which is what cached embeddings are keyed by.
 
 from __future__ import annotations
 
-import codecs
-import gzip
-import io
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 from PIL import Image
 
+from pecl.data.lines import stripped_lines
 from pecl.data.pictures import is_plain, to_rgb
+from pecl.data.text_column import TextColumn
 from pecl.errors import DataError, unknown
 from pecl.files import (
     HALF_CHARACTER,
     TEXT_LIMIT,
     check_regular,
-    read_bytes_limited,
     sha256_bytes,
     sha256_file,
     sha256_lines,
@@ -121,7 +120,9 @@ def _fingerprint_of(path: Path, size: int, mtime_ns: int) -> str:
     return digest if plain else sha256_bytes(f"upright, by value: {digest}".encode())
 
 
+COLUMNS = ("english", "target", "english_to_target", "target_to_english")
 PARTS = ("train", "val", "test")
+Column = tuple[str, ...] | TextColumn
 
 
 @dataclass(frozen=True)
@@ -144,10 +145,10 @@ class ParallelCaptions:
 
     dataset: str
     language: str
-    english: tuple[str, ...] | None
-    target: tuple[str, ...]
-    english_to_target: tuple[str, ...] | None = None
-    target_to_english: tuple[str, ...] | None = None
+    english: Column | None
+    target: Column
+    english_to_target: Column | None = None
+    target_to_english: Column | None = None
     images: ImageSource | None = None
     image_index: tuple[int, ...] | None = None
     part: tuple[str, ...] | None = None
@@ -171,8 +172,9 @@ class ParallelCaptions:
         for i, part in enumerate(self.part or ()):
             if part not in PARTS:
                 raise DataError(f"{self.dataset}/{self.language}: caption {i + 1}: {unknown('part', part, PARTS)}")
-        for name in ("english", "target", "english_to_target", "target_to_english"):
-            for i, caption in enumerate(getattr(self, name) or ()):
+        for name in COLUMNS:
+            column = getattr(self, name)
+            for i, caption in enumerate(column if isinstance(column, tuple) else ()):  # others were checked when read
                 if not caption.strip():
                     raise DataError(f"{self.dataset}/{self.language}: {name} caption {i + 1} is empty")
                 if not is_text(caption):
@@ -188,10 +190,12 @@ class ParallelCaptions:
     def __len__(self) -> int:
         return len(self.target)
 
-    def select(self, indices: Sequence[int]) -> ParallelCaptions:
+    def select(self, indices: Sequence[int] | np.ndarray) -> ParallelCaptions:
         """Return the pairs at `indices`, in that order, with just the images that they need."""
 
-        def take(column: tuple | None) -> tuple | None:
+        def take(column: Any) -> Any:
+            if isinstance(column, TextColumn):
+                return column.take(indices)
             return None if column is None else tuple(column[i] for i in indices)
 
         image_index = take(self.image_index)
@@ -214,8 +218,13 @@ class ParallelCaptions:
 
     def hashes(self) -> dict[str, str | None]:
         """Return the SHA-256 of each caption column: what a result records of its data."""
-        columns = ("english", "target", "english_to_target", "target_to_english")
-        return {name: sha256_lines(getattr(self, name)) if getattr(self, name) else None for name in columns}
+        return hashes_of([self])
+
+
+def hashes_of(parts: Sequence[ParallelCaptions]) -> dict[str, str | None]:
+    """Return the SHA-256 of each caption column of sets that follow each other; None for one that they lack."""
+    columns = {name: [getattr(part, name) or () for part in parts] for name in COLUMNS}
+    return {name: sha256_lines(chain.from_iterable(own)) if any(own) else None for name, own in columns.items()}
 
 
 def resolve_captions_file(path: str | Path) -> Path:
@@ -249,37 +258,4 @@ def read_lines(path: str | Path) -> tuple[str, ...]:
     Raises:
         DataError: the file is missing, without any line, or not UTF-8.
     """
-    path = resolve_captions_file(path)
-    try:
-        content = read_gzip(path) if path.suffix == ".gz" else read_bytes_limited(path)
-    except FileNotFoundError as error:
-        raise DataError(f"caption file {path} is missing") from error
-    except (OSError, EOFError, zlib.error) as error:  # the last two: a gzip file cut short or damaged inside
-        raise DataError(f"cannot read caption file {path}: {error}") from error
-    lines = _decode_lines(path, content)
-    if not lines:
-        raise DataError(f"caption file {path} is empty")
-    return lines
-
-
-def read_gzip(path: Path) -> bytes:
-    """Return the content of a gzipped file of at most `TEXT_LIMIT` bytes, packed or not."""
-    with gzip.open(io.BytesIO(read_bytes_limited(path))) as file:
-        content = file.read(TEXT_LIMIT + 1)
-    if len(content) > TEXT_LIMIT:
-        raise OSError(f"it unpacks to more than {TEXT_LIMIT:,} bytes, the most that is read of such a file")
-    return content
-
-
-def _decode_lines(path: Path, content: bytes) -> tuple[str, ...]:
-    lines = content.removeprefix(codecs.BOM_UTF8).split(b"\n")
-    if lines[-1] == b"":  # the file ends in a newline, as it should
-        lines.pop()
-    captions = []
-    for number, line in enumerate(lines, 1):
-        try:
-            caption = line.decode("utf-8").strip()
-        except UnicodeDecodeError as error:
-            raise DataError(f"{path}, line {number}: not UTF-8 ({error.reason}); convert the file to UTF-8") from error
-        captions.append(caption)
-    return tuple(captions)
+    return tuple(stripped_lines(resolve_captions_file(path), TEXT_LIMIT))

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
+
+from pecl.encoders.token_store import TokenStore
 
 TokenIds = Sequence[list[int]]  # a list, or a `TokenStore` of more texts than memory holds
 MAX_PADDING = 0.1  # of a batch's positions: `batches` keeps below it, and a pass with more is packed
@@ -17,6 +20,13 @@ class Batch(NamedTuple):
     indices: torch.Tensor  # (B,) int64: places of the rows in the list that was batched
     input_ids: torch.Tensor  # (B, L) int64
     attention_mask: torch.Tensor  # (B, L) int64, 1 for tokens and 0 for padding
+
+
+def lengths_of(token_ids: TokenIds) -> np.ndarray:
+    """Return the number of tokens of each text, (N,) int64."""
+    if isinstance(token_ids, TokenStore):
+        return token_ids.lengths()
+    return np.fromiter(map(len, token_ids), np.int64, len(token_ids))
 
 
 def pad(token_ids: TokenIds, indices: Sequence[int] | torch.Tensor, padding: int) -> Batch:
@@ -33,15 +43,16 @@ def pad(token_ids: TokenIds, indices: Sequence[int] | torch.Tensor, padding: int
 
 def batches(token_ids: TokenIds, batch_size: int, padding: int, max_padding: float = MAX_PADDING) -> Iterator[Batch]:
     """Yield batches of at most `batch_size` texts, longest first, each with at most `max_padding` of padding."""
-    order = sorted(range(len(token_ids)), key=lambda i: -len(token_ids[i]))  # stable: equal lengths keep order
+    lengths = lengths_of(token_ids)
     batch: list[int] = []
     tokens = 0
-    for i in order:
-        positions = len(token_ids[batch[0] if batch else i]) * (len(batch) + 1)
-        if len(batch) == batch_size or tokens + len(token_ids[i]) < (1 - max_padding) * positions:
+    for i in map(int, np.argsort(-lengths, kind="stable")):  # equal lengths keep their order
+        length = int(lengths[i])
+        positions = int(lengths[batch[0] if batch else i]) * (len(batch) + 1)
+        if len(batch) == batch_size or tokens + length < (1 - max_padding) * positions:
             yield pad(token_ids, batch, padding)
             batch, tokens = [], 0
         batch.append(i)
-        tokens += len(token_ids[i])
+        tokens += length
     if batch:
         yield pad(token_ids, batch, padding)

@@ -38,7 +38,7 @@ def tokens_of(tower: MultilingualTextEncoder, texts: Sequence[str]) -> TokenIds:
     """
     if len(texts) < LARGE:
         return tower.tokenize(texts)
-    key = sha256_json([_tokenizer(tower.tokenizer), tower.text_prefix, tower.max_length, sha256_lines(list(texts))])
+    key = sha256_json([_tokenizer(tower.tokenizer), tower.text_prefix, tower.max_length, sha256_lines(texts)])
     path = default_cache_dir() / "tokens" / f"{key}.safetensors"
     if path.exists():
         try:
@@ -84,7 +84,7 @@ def frozen_embeddings(
         return text_embeddings(tower, texts, store)
     if tower.adapter is not None:
         raise ValueError("frozen text embeddings need a tower without adapter; detach it first")
-    folder = store.folder / "lists" / sha256_lines(list(texts))
+    folder = store.folder / "lists" / sha256_lines(texts)
     paths = []
     with Bar(total=len(texts), desc="texts", unit="text", leave=False) as bar:
         for number, part in enumerate(_parts(texts, bar)):

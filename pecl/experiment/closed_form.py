@@ -64,7 +64,7 @@ class HeadSolver:
         return ClosedForm(ridge, errors[ridge], equations.count, round(time.monotonic() - started, 2))
 
     def _features(self, slot: int, token_ids: TokenIds) -> Iterator[tuple[list[int], torch.Tensor]]:
-        slots = torch.full((len(token_ids),), slot)
+        slots = torch.tensor([slot]).expand(len(token_ids))
         return self.adapter.tower.encode_batches(token_ids, slots=slots, progress="features", head=False)
 
     def _whole(self, slot: int, member: Prepared) -> tuple[torch.Tensor, torch.Tensor]:

@@ -11,10 +11,9 @@ from pecl.adapters.spec import parse_adapter
 from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS, ExperimentConfig, make_config, schedule_for
 from pecl.errors import ConfigError, require
 from pecl.experiment.fleet import start_file
-from pecl.experiment.inputs import load_training_inputs
+from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.prepared import check_training
-from pecl.experiment.run import train
-from pecl.experiment.text import part_of
+from pecl.experiment.run import train_fleet
 from pecl.results.result import Result
 from pecl.routes import route
 from pecl.training.schedule import Schedule
@@ -50,14 +49,16 @@ def distil(language: str, text: str | None = None, **values: Any) -> Result:
         >>> result.recall(stage="zero_shot"), result.recall()
     """
     given = {"language": language, **values} | ({} if text is None else {"text": text})
-    return run_distillation(distil_config(given))
+    inputs = TrainingInputs()
+    return run_distillation(distil_config(given, inputs), inputs)
 
 
-def distil_config(given: Mapping[str, Any]) -> ExperimentConfig:
+def distil_config(given: Mapping[str, Any], inputs: TrainingInputs) -> ExperimentConfig:
     """Return the config of a distillation: what is given, over the defaults, which depend on the number of pairs.
 
     Args:
         given: fields of `ExperimentConfig`, as values or as text.
+        inputs: what has been read, for whoever works on it next.
 
     Raises:
         PeclError: bad input, or no text to train on.
@@ -66,43 +67,50 @@ def distil_config(given: Mapping[str, Any]) -> ExperimentConfig:
     if set(SCHEDULE_FIELDS) <= set(given):
         return config
     _check(config)
-    _, text = load_training_inputs(config)
-    text = require(text, "text")
-    pairs = len(text if text.part is None else part_of(text, "train"))
+    _, text = inputs(config)
+    pairs = len(require(text, "text").train)
     return make_config({**DISTIL_DEFAULTS, **schedule_for(pairs), **given}, where="command line")
 
 
-def run_distillation(config: ExperimentConfig) -> Result:
+def run_distillation(config: ExperimentConfig, inputs: TrainingInputs | None = None) -> Result:
     """Train a config on its text and return the result; a warning says where the text did harm.
+
+    Args:
+        config: the run.
+        inputs: what has been read of data already.
 
     Raises:
         PeclError: bad input, or no text to train on; nothing has been written.
     """
     _check(config)
-    result = train(config)
+    result = train_fleet([config], inputs=inputs)[0]
     _warn(result)
     return result
 
 
-def plan(config: ExperimentConfig) -> Plan:
+def plan(config: ExperimentConfig, inputs: TrainingInputs | None = None) -> Plan:
     """Read everything that `run_distillation` would, and return what it would do.
+
+    Args:
+        config: the run.
+        inputs: what has been read of data already.
 
     Raises:
         PeclError: bad input, or no text to train on.
     """
     _check(config)
     adapters = parse_adapter(config.adapter, config.rank)
-    _, text = load_training_inputs(config)
+    _, text = (inputs or TrainingInputs())(config)
     text = require(text, "text")
-    train = text if text.part is None else part_of(text, "train")
-    check_training(config, route(config.route, config.test_query), train)
+    check_training(config, route(config.route, config.test_query), text.train)
     if "closed-form" in config.solvers and not any(isinstance(one, HeadConfig) for one in adapters):
         raise ConfigError(f'solver: closed-form solves the head: expected an adapter with head, got "{config.adapter}"')
     if config.start is not None:
         start_file(config.start, adapters)
     epochs = config.epochs if "gradient" in config.solvers else 0
-    steps = Schedule(epochs, config.batch_size, config.eval_every).steps(len(train))
-    return Plan(config.language, len(train), len(text) - len(train), steps, config.solver, config.lr)
+    steps = Schedule(epochs, config.batch_size, config.eval_every).steps(len(text.train))
+    held_out = 0 if text.held_out is None else len(text.held_out)
+    return Plan(config.language, len(text.train), held_out, steps, config.solver, config.lr)
 
 
 def _check(config: ExperimentConfig) -> None:

@@ -26,7 +26,6 @@ from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.vocabulary import left_out
 from pecl.errors import ConfigError, DivergedError, NotFiniteError, require
 from pecl.experiment.closed_form import HeadSolver
-from pecl.experiment.inputs import training_hashes
 from pecl.experiment.prepared import Prepared
 from pecl.experiment.processes import of_first
 from pecl.experiment.record import describe_adapter, describe_data, record_training
@@ -160,9 +159,8 @@ class Fleet:
 
     def record_interruption(self) -> None:
         """Write that runs are unfinished; the same command goes on from the last saved state."""
-        configs = [prepared.config for prepared in self.members]
-        for config in (config for config in configs if not complete_result(config, training_hashes)):
-            write_unfinished(config, "interrupted", steps=self.trainer.saved_step if self.trainer else 0)
+        for member in (member for member in self.members if not _is_complete(member)):
+            write_unfinished(member.config, "interrupted", steps=self.trainer.saved_step if self.trainer else 0)
 
     def _score(self, adapter: Adapter, index: int) -> float:
         """Return what a run's weights are chosen by: recall on its validation part, or on the text that is held out.
@@ -312,7 +310,12 @@ def remaining_of(members: list[Prepared]) -> list[int]:
     """Return the places of the runs to train: those that are not complete, or all of a fleet that was interrupted."""
     if members[0].config.joint or _state(members)[0].exists():
         return list(range(len(members)))
-    return [i for i, one in enumerate(members) if complete_result(one.config, training_hashes) is None]
+    return [i for i, one in enumerate(members) if not _is_complete(one)]
+
+
+def _is_complete(prepared: Prepared) -> bool:
+    """Say whether the result of a run on the data that it has read is there."""
+    return complete_result(prepared.config, lambda _: prepared.hashes) is not None
 
 
 def _state(members: Sequence[Prepared]) -> tuple[Path, str]:

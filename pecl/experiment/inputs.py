@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Container
 from dataclasses import fields, replace
 from functools import partial
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from pecl.config import TRAIN_ON, ExperimentConfig, Role, fields_of
 from pecl.data.captions import ParallelCaptions
@@ -14,11 +14,13 @@ from pecl.data.request import DataRequest
 from pecl.data.sets.multi30k import read_multi30k_translations_outside_pool
 from pecl.data.splits import check_split, split_captions
 from pecl.errors import ConfigError, DataError
-from pecl.experiment.text import hold_out, load_text, without_overlap
+from pecl.experiment.text import TrainingText, hold_out, load_text, without_overlap
 from pecl.routes import TRANSLATIONS, route
 
+T = TypeVar("T")
+
 # Fields that what a training reads depends on, and whether it is enough
-INPUT_FIELDS = tuple(sorted(fields_of(Role.INPUT | Role.DATA)))
+INPUT_FIELDS = tuple(sorted(fields_of(Role.INPUT | Role.DATA) - {"choose", "solver"}))  # these: `chooses_by_text`
 
 
 def _request(config: ExperimentConfig, columns: Collection[str | None] = ()) -> DataRequest:
@@ -64,10 +66,10 @@ def _english_is_missing(config: ExperimentConfig) -> str:
 
 def load_training_inputs(
     config: ExperimentConfig, decoded: Callable[[], Container[str]] = tuple
-) -> tuple[ParallelCaptions, ParallelCaptions | None]:
-    """Return the whole data set of a training, and the text to train on in its place, or None.
+) -> tuple[ParallelCaptions, TrainingText | None]:
+    """Return the whole data set of a training, and the text to train on in place of its pairs, or None.
 
-    Where something is chosen by pairs that are held out, the text has parts: `train` and `val`.
+    Some of the text is held out where something is chosen by it.
 
     Raises:
         PeclError: something is missing or wrong, or does not fit the config.
@@ -83,25 +85,63 @@ def load_training_inputs(
         text = without_overlap(text, data.select(test), config.overlap)
     if config.chooses_by_text:
         return data, hold_out(text, config.held_out, config.train_size)
-    return data, text if config.train_size is None else text.select(range(min(config.train_size, len(text))))
+    first = text if config.train_size is None else text.select(range(min(config.train_size, len(text))))
+    return data, TrainingText(first)
+
+
+def hashes_of_inputs(data: ParallelCaptions, text: TrainingText | None) -> dict[str, Any]:
+    """Return what identifies the data of a training: the SHA-256 of each column, of both sets."""
+    return {"captions": data.hashes(), "training text": text and text.hashes}
 
 
 def training_hashes(config: ExperimentConfig) -> dict[str, Any]:
-    """Return what identifies the data of a training: the SHA-256 of each column, of both sets.
+    """Return `hashes_of_inputs` of a config.
 
     Raises:
         PeclError: as `load_training_inputs`, or there are too few pairs for the split.
     """
-    data, text = load_training_inputs(config)
-    check_split(data, config.shots)
-    return {"captions": data.hashes(), "training text": text and text.hashes()}
+    return TrainingInputs().hashes(config)
 
 
-class DataHashes:
-    """`training_hashes`, read once for each set of data; for as long as data are not expected to change."""
+class _ByInputs(Generic[T]):
+    """What a function of a config gives, once for each set of data, for as long as data are not expected to change."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[Any, ...], dict[str, Any]] = {}
+        self._known: dict[tuple[Any, ...], T] = {}
+
+    def _once(self, config: ExperimentConfig, read: Callable[[], T]) -> T:
+        key = (config.chooses_by_text, *(getattr(config, name) for name in INPUT_FIELDS))
+        if key not in self._known:
+            self._known[key] = read()
+        return self._known[key]
+
+
+class TrainingInputs(_ByInputs[tuple[ParallelCaptions, TrainingText | None]]):
+    """`load_training_inputs`, read once for each set of data: by all runs of a fleet, and to see what is complete."""
+
+    def __call__(
+        self, config: ExperimentConfig, decoded: Callable[[], Container[str]] = tuple
+    ) -> tuple[ParallelCaptions, TrainingText | None]:
+        """Return the data set of a config, and its text.
+
+        Raises:
+            PeclError: they are missing or wrong.
+        """
+        return self._once(config, lambda: load_training_inputs(config, decoded))
+
+    def hashes(self, config: ExperimentConfig) -> dict[str, Any]:
+        """Return `hashes_of_inputs` of a config.
+
+        Raises:
+            PeclError: as `training_hashes`.
+        """
+        data, text = self(config)
+        check_split(data, config.shots)
+        return hashes_of_inputs(data, text)
+
+
+class DataHashes(_ByInputs[dict[str, Any]]):
+    """`training_hashes`, read once for each set of data; the data themselves are not kept."""
 
     def __call__(self, config: ExperimentConfig) -> dict[str, Any]:
         """Return the hashes of a config's data.
@@ -109,10 +149,7 @@ class DataHashes:
         Raises:
             PeclError: they are missing or wrong.
         """
-        key = tuple(getattr(config, name) for name in INPUT_FIELDS)
-        if key not in self._known:
-            self._known[key] = training_hashes(config)
-        return self._known[key]
+        return self._once(config, lambda: training_hashes(config))
 
 
 def multi30k_translations(config: ExperimentConfig) -> ParallelCaptions:

@@ -11,8 +11,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from pecl.encoders.batches import lengths_of
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
 from pecl.experiment.prepared import Prepared
@@ -37,7 +39,9 @@ def memory_of(device: torch.device) -> int | None:
     return total
 
 
-def bytes_of_slot(tower: MultilingualTextEncoder, parameters: int, lengths: Sequence[int], rows: int) -> int:
+def bytes_of_slot(
+    tower: MultilingualTextEncoder, parameters: int, lengths: Sequence[int] | np.ndarray, rows: int
+) -> int:
     """Return the bytes that one slot of a training needs, estimated.
 
     Args:
@@ -49,8 +53,8 @@ def bytes_of_slot(tower: MultilingualTextEncoder, parameters: int, lengths: Sequ
     config = tower.backbone.config
     d, wide = config.hidden_size, getattr(config, "intermediate_size", 4 * config.hidden_size)
     heads = getattr(config, "num_attention_heads", 1)
-    longest = sorted(lengths)[-rows:]
-    tokens, length = sum(longest), longest[-1]
+    longest = np.sort(lengths)[-rows:]
+    tokens, length = int(longest.sum()), int(longest[-1])
     # What a layer keeps of a token for its gradient: vectors (and masks) of width d and of the wide layer, attention
     kept = 10 * d + 3 * wide + 4 * heads * length
     state = 6 * parameters  # value, gradient, two moments, average, best
@@ -74,7 +78,7 @@ def largest_fleet(members: Sequence[Prepared], parameters: int, jobs: int = 1) -
     weights = sum(parameter.nbytes for parameter in tower.parameters())
     rows = config.batch_size * (2 if config.anchor == "student" else 1)
     left = _SHARE * memory / jobs - 2 * weights - _PROCESS
-    lengths = [len(row) for row in members[0].train_tokens]
+    lengths = lengths_of(members[0].train_tokens)
     return max(1, int(left // bytes_of_slot(tower, parameters, lengths, rows)))
 
 

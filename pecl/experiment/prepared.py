@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 
@@ -21,8 +22,8 @@ from pecl.encoders.large import frozen_embeddings, tokens_of
 from pecl.encoders.store import image_embeddings, store_of, text_embeddings
 from pecl.encoders.towers import Towers
 from pecl.errors import ConfigError, DataError, require
-from pecl.experiment.inputs import load_captions, load_training_inputs
-from pecl.experiment.text import part_of
+from pecl.experiment.inputs import TrainingInputs, hashes_of_inputs, load_captions
+from pecl.experiment.text import TrainingText
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.retrieval.ranks import compare, cosine_blocks
 from pecl.routes import TranslationRoute, route
@@ -40,7 +41,7 @@ class Prepared:
         towers: text tower (without adapter while frozen embeddings are made) and image tower.
         data: the whole data set.
         parts: indices into `data` of the captions of `train`, `val` and `test`; `test` alone for an evaluation.
-        translations: text to train on in place of the training pairs, or None; with parts where some is held out.
+        translations: text to train on in place of the training pairs, or None.
     """
 
     config: ExperimentConfig
@@ -48,7 +49,12 @@ class Prepared:
     towers: Towers
     data: ParallelCaptions
     parts: dict[str, tuple[int, ...]]
-    translations: ParallelCaptions | None = None
+    translations: TrainingText | None = None
+
+    @cached_property
+    def hashes(self) -> dict[str, Any]:
+        """What identifies the data of a training."""
+        return hashes_of_inputs(self.data, self.translations)
 
     def query(self, part: str) -> str:
         """Return the column that is the query in `part`."""
@@ -57,9 +63,7 @@ class Prepared:
     @cached_property
     def train(self) -> ParallelCaptions:
         """What is trained on."""
-        if self.translations is None:
-            return self.data.select(self.parts["train"])
-        return self.translations if self.translations.part is None else part_of(self.translations, "train")
+        return self.data.select(self.parts["train"]) if self.translations is None else self.translations.train
 
     @cached_property
     def train_tokens(self) -> TokenIds:
@@ -71,7 +75,7 @@ class Prepared:
         """Pairs that nothing is trained on, to choose by: of the training text, or else the validation part."""
         if self.translations is None:
             return self.data.select(self.parts["val"])
-        return part_of(self.translations, "val")
+        return require(self.translations.held_out, "held_out")
 
     @cached_property
     def held_out_tokens(self) -> TokenIds:
@@ -190,14 +194,19 @@ def prepare_evaluation(config: ExperimentConfig, towers: Towers) -> Prepared:
     return Prepared(config, chosen, towers, data, {"test": test})
 
 
-def prepare_training(config: ExperimentConfig, towers: Towers) -> Prepared:
+def prepare_training(config: ExperimentConfig, towers: Towers, inputs: TrainingInputs | None = None) -> Prepared:
     """Return the few-shot split, and the text to train on.
+
+    Args:
+        config: the run.
+        towers: its towers.
+        inputs: data that other runs of the same inputs have read, or will.
 
     Raises:
         PeclError: the data are missing or wrong, or do not fit the config.
     """
     chosen = route(config.route, config.test_query)
-    data, translations = load_training_inputs(config, lambda: store_of(towers.image))
+    data, translations = (inputs or TrainingInputs())(config, lambda: store_of(towers.image))
     split = split_captions(data, config.shots, config.split_seed)
     prepared = Prepared(config, chosen, towers, data, split._asdict(), translations)
     check_training(config, chosen, prepared.train)

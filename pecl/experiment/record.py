@@ -111,7 +111,7 @@ def describe_data(prepared: Prepared, manifest: str | None = None) -> DataDescri
         sha256=data.hashes(),
         provenance=data.provenance,
         gallery=Gallery(prepared.config.gallery, size, Numbers(places) if several else None),
-        translations=None if text is None else TrainingText(text.dataset, text.hashes(), text.provenance),
+        translations=None if text is None else TrainingText(text.train.dataset, text.hashes, text.provenance),
         manifest=manifest,
         duplicates=prepared.duplicates or None,
     )

@@ -23,7 +23,7 @@ from pecl.config import ENGINES, ExperimentConfig
 from pecl.encoders.towers import Towers, load_towers
 from pecl.errors import require
 from pecl.experiment.fleet import Fleet, check_fleet, check_start, embed, remaining_of, size_of
-from pecl.experiment.inputs import training_hashes
+from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.memory import check_size, largest_fleet
 from pecl.experiment.prepared import Prepared, prepare_evaluation, prepare_training
 from pecl.experiment.processes import held_by_first, in_processes, of_first
@@ -85,7 +85,12 @@ def train(config: ExperimentConfig) -> Result:
     return train_fleet([config])[0]
 
 
-def train_fleet(configs: Sequence[ExperimentConfig], wait: bool = True, share: int | None = None) -> list[Result]:
+def train_fleet(
+    configs: Sequence[ExperimentConfig],
+    wait: bool = True,
+    share: int | None = None,
+    inputs: TrainingInputs | None = None,
+) -> list[Result]:
     """Train configs that differ in `FLEET_FIELDS` alone side by side, one slot each, and return their results.
 
     Args:
@@ -93,6 +98,7 @@ def train_fleet(configs: Sequence[ExperimentConfig], wait: bool = True, share: i
         wait: wait while another process is at work on one of them, instead of an error.
         share: processes that share the memory here, if the fleet is to be divided into fleets that fit into it; None:
             one that does not fit is an error, which names the largest that does.
+        inputs: what has been read of their data already.
 
     A run that diverges leaves the fleet; its result says so, with the step, and the others are as they are without it.
 
@@ -106,12 +112,13 @@ def train_fleet(configs: Sequence[ExperimentConfig], wait: bool = True, share: i
     configs = in_processes(configs, processes.size)
     processes.in_turn(lambda: check_fleet(configs))
     with use_threads(configs[0].threads):
-        done = of_first(processes, lambda: _complete(configs))
-        return done or _train_fleet(configs, wait, share, processes)
+        inputs = inputs or TrainingInputs()
+        done = of_first(processes, lambda: _complete(configs, inputs))
+        return done or _train_fleet(configs, wait, share, processes, inputs)
 
 
 def _train_fleet(
-    configs: Sequence[ExperimentConfig], wait: bool, share: int | None, processes: Processes
+    configs: Sequence[ExperimentConfig], wait: bool, share: int | None, processes: Processes, inputs: TrainingInputs
 ) -> list[Result]:
     first, attach_adapter = configs[0], ENGINES[configs[0].engine]
     adapter_configs = processes.in_turn(lambda: parse_adapter(first.adapter, first.rank))
@@ -120,7 +127,7 @@ def _train_fleet(
         if first.trim_vocabulary:
             check_trimming(first.engine, adapter_configs)
         towers = towers_of(first, configs)
-        members = [prepare_training(config, towers) for config in configs]
+        members = [prepare_training(config, towers, inputs) for config in configs]
         adapter = attach_adapter(towers.text, adapter_configs, seeds=[first.seed])  # what does not fit is said now
         try:
             check_start(adapter, first)
@@ -143,7 +150,7 @@ def _train_fleet(
     members, most = processes.in_turn(prepare)
     most = processes.from_first(lambda: most)
     with held_by_first(processes, lambda: hold(first.out, [config.run_id() for config in configs], wait)):
-        if done := of_first(processes, lambda: _complete(configs)):  # another process has done them meanwhile
+        if done := of_first(processes, lambda: _complete(configs, inputs)):  # another process has done them meanwhile
             return done
         trained = []
         for start in range(0, len(members), most):  # once, unless they do not fit into memory together
@@ -218,9 +225,9 @@ def _trim(prepared: Prepared, configs: Sequence[AdapterConfig]) -> None:
     trim_to_texts([prepared], own_tokens)
 
 
-def _complete(configs: Sequence[ExperimentConfig]) -> list[Result] | None:
+def _complete(configs: Sequence[ExperimentConfig], inputs: TrainingInputs) -> list[Result] | None:
     """Return the results of `configs` if all are complete."""
-    done = [result for config in configs if (result := complete_result(config, training_hashes)) is not None]
+    done = [result for config in configs if (result := complete_result(config, inputs.hashes)) is not None]
     if len(done) < len(configs):
         return None
     logger.info("complete already: %s", ", ".join(config.run_id() for config in configs))

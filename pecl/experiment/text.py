@@ -1,21 +1,67 @@
-"""The translated text that a training learns from in place of its pairs, and the part of it that is held out."""
+"""The translated text that a training learns from in place of its pairs, and the part of it that is held out.
+
+Sources are read pair by pair into columns that lie on disk where they are long (`TextColumn`); what is dropped, drawn
+or held out are numbers of pairs. A pair takes some 50 bytes of memory at most while it is read, and 12 after that.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from pecl.config import ExperimentConfig
-from pecl.data.captions import ParallelCaptions
-from pecl.data.own.sources import Pair, normal_form, parse_sources, read_source, shuffled, weighted
+from pecl.data.captions import ParallelCaptions, hashes_of
+from pecl.data.own.sources import (
+    Pair,
+    key_of,
+    keys_of,
+    normal_form,
+    parse_sources,
+    read_source,
+    shuffled,
+    weighted,
+)
+from pecl.data.text_column import TextWriter
 from pecl.data.told import strange_languages
 from pecl.errors import DataError, require
+from pecl.files import HALF_CHARACTER
 
 logger = logging.getLogger(__name__)
 
 MOST_HELD_OUT = 1000
+
+
+@dataclass(frozen=True)
+class TrainingText:
+    """Translated text to train on.
+
+    Attributes:
+        train: the pairs that are trained on.
+        held_out: pairs to choose by, none of whose English captions is in `train`; None where nothing is chosen so.
+    """
+
+    train: ParallelCaptions
+    held_out: ParallelCaptions | None = None
+
+    @property
+    def parts(self) -> list[ParallelCaptions]:
+        """What is held out, and what is trained on."""
+        return [self.train] if self.held_out is None else [self.held_out, self.train]
+
+    @cached_property
+    def hashes(self) -> dict[str, str | None]:
+        """SHA-256 of each column over all parts, as `ParallelCaptions.hashes` gives it."""
+        return hashes_of(self.parts)
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What a result says of the text."""
+        return self.train.provenance
 
 
 def load_text(config: ExperimentConfig, named: Mapping[str, Callable[[], ParallelCaptions]]) -> ParallelCaptions:
@@ -25,40 +71,67 @@ def load_text(config: ExperimentConfig, named: Mapping[str, Callable[[], Paralle
 
     Raises:
         DataError: a source is missing or wrong, or has empty pairs.
+        OutputError: the text is long, and the cache cannot be written.
     """
-    pairs: list[Pair] = []
-    records = []
+    writer, records, parts = _PairWriter(), [], []
     for source in parse_sources(config.text or ""):
-        found, record = read_source(source, config.language, named)
-        kept, counts = _cleaned(found, source.name, config.clean)
-        if source.name not in named and kept:
-            targets, english = zip(*kept, strict=True)
+        pairs, record = read_source(source, config.language, named)
+        places, counts = writer.add(pairs, source.name, config.clean)
+        parts.append((source, places))
+        records.append({"source": source.name, "weight": source.weight, **counts, **record})
+    text = ParallelCaptions("text", config.language, *writer.columns(), provenance={"sources": records})
+    for source, places in parts:
+        if source.name not in named and len(places):
+            looked_at = text.select(places)
+            targets, english = looked_at.target, require(looked_at.english, "english")
             if strange := strange_languages(targets, english, config.language):
                 logger.warning("%s: %s", source.name, strange)
-        used = weighted(kept, source)
-        pairs += used
-        records.append({"source": source.name, "weight": source.weight, "pairs": len(found), **counts, **record})
-    if not pairs:
+    used = np.concatenate([weighted(places, source) for source, places in parts])
+    if not len(used):
         raise DataError(f"text: expected at least one pair, got none from {config.text}")
-    targets, english = zip(*pairs, strict=True)
-    return ParallelCaptions("text", config.language, english, targets, provenance={"sources": records})
+    return text.select(used)
 
 
-def _cleaned(pairs: list[Pair], name: str, clean: bool) -> tuple[list[Pair], dict[str, int]]:
-    """Return the pairs to be used, and how many are empty and how many repeat another."""
-    empty = [i for i, pair in enumerate(pairs) if not all(text.strip() for text in pair)]
-    without = set(empty)
-    full = [pair for i, pair in enumerate(pairs) if i not in without]
-    distinct = list(dict.fromkeys(full))
-    counts = {"empty": len(empty), "repeated": len(full) - len(distinct)}
-    if empty and not clean:
-        raise DataError(
-            f"text: {name}: {len(empty)} of {len(pairs)} pairs have an empty side, first pair {empty[0] + 1}: "
-            "drop them with --clean"
-        )
-    if counts["repeated"] and not clean:
-        logger.warning("%s: %d of %d pairs repeat another: --clean drops them", name, counts["repeated"], len(pairs))
-    return (distinct if clean else full), counts
+@dataclass
+class _PairWriter:
+    """Takes the pairs of one source after the other."""
+
+    target: TextWriter = field(default_factory=TextWriter)
+    english: TextWriter = field(default_factory=TextWriter)
+    count: int = 0
+
+    def add(self, pairs: Iterable[Pair], name: str, clean: bool) -> tuple[np.ndarray, dict[str, int]]:
+        """Write the pairs of a source that have no empty side; return the places of those to be used, and counts."""
+        first, empty, keys = self.count, list[int](), bytearray()
+        number = 0
+        for number, pair in enumerate(pairs, 1):
+            if not all(text.strip() for text in pair):
+                empty.append(number)
+                continue
+            try:
+                target, english = (text.encode("utf-8") for text in pair)
+            except UnicodeEncodeError as error:
+                raise DataError(f"text: {name}, pair {number}: {HALF_CHARACTER}") from error
+            keys += key_of(target + b"\xff" + english)  # which no text holds as UTF-8
+            self.target.append(target)
+            self.english.append(english)
+            self.count += 1
+        if empty and not clean:
+            raise DataError(
+                f"text: {name}: {len(empty)} of {number} pairs have an empty side, first pair {empty[0]}: drop them "
+                "with --clean"
+            )
+        _, distinct = np.unique(np.frombuffer(keys, np.uint64), return_index=True)
+        full = self.count - first
+        repeated = full - len(distinct)
+        if repeated and not clean:
+            logger.warning("%s: %d of %d pairs repeat another: --clean drops them", name, repeated, number)
+        chosen = np.sort(distinct) if clean else np.arange(full)
+        return first + chosen, {"pairs": number, "empty": len(empty), "repeated": repeated}
+
+    def columns(self) -> tuple[Any, Any]:
+        """Return both columns, English first; nothing may be added after that."""
+        return self.english.column(), self.target.column()
 
 
 def without_overlap(text: ParallelCaptions, test: ParallelCaptions, overlap: str) -> ParallelCaptions:
@@ -82,15 +155,14 @@ def without_overlap(text: ParallelCaptions, test: ParallelCaptions, overlap: str
         )
     if not found or overlap == "allow":
         return _recorded(text, overlap={"pairs": len(found), "dropped": 0})
-    dropped = set(found)
-    kept = [i for i in range(len(text)) if i not in dropped]
-    if not kept:
+    kept = np.delete(np.arange(len(text)), found)
+    if not len(kept):
         raise DataError(f"text: all {len(text)} pairs are in the test part: nothing is left to train on")
     return _recorded(text.select(kept), overlap={"pairs": len(found), "dropped": len(found)})
 
 
-def hold_out(text: ParallelCaptions, held_out: int | None, train_size: int | None) -> ParallelCaptions:
-    """Return the text with parts: `val` for what is held out, `train` for what is trained on.
+def hold_out(text: ParallelCaptions, held_out: int | None, train_size: int | None) -> TrainingText:
+    """Return the text in two parts: what is held out, and what is trained on.
 
     What is held out is drawn by a fixed order, the same for all runs: one pair an English caption, of which no other
     translation is trained on. Of what remains, the first `train_size` pairs of that order are trained on.
@@ -98,33 +170,23 @@ def hold_out(text: ParallelCaptions, held_out: int | None, train_size: int | Non
     Raises:
         DataError: too few pairs are left to train on.
     """
-    order = shuffled(len(text))
     count = held_out if held_out is not None else min(MOST_HELD_OUT, len(text) // 10)
-    english = require(text.english, "english")
-    first: dict[str, int] = {}  # English caption -> the first pair of that order that has it
-    for i in order:
-        first.setdefault(english[i], i)
-    captions = list(first)[:count]
-    kept = [first[caption] for caption in captions]
-    held = set(captions)
-    training = [i for i in order if english[i] not in held]
-    if train_size is not None:
-        training = training[:train_size]
-    if count < 1 or not training:
+    order = shuffled(len(text))
+    keys = keys_of(require(text.english, "english"))
+    first = dict[int, int]()  # key of an English caption that is held out -> the first pair of that order that has it
+    for place in order:
+        if len(first) == count:
+            break
+        first.setdefault(int(keys[place]), int(place))
+    training = order[~np.isin(keys[order], np.array(list(first), np.uint64))][:train_size]
+    if count < 1 or not len(training):
         raise DataError(
             f"text: {len(text)} pairs are too few to hold out {count}, which the choice needs, and train on the rest: "
             "expected at least 10 pairs, or a smaller --held-out"
         )
-    chosen = text.select(kept + training)
-    parts = ("val",) * len(kept) + ("train",) * len(training)
-    return _recorded(replace(chosen, part=parts), held_out=len(kept))
+    text = _recorded(text, held_out=len(first))
+    return TrainingText(text.select(training), text.select(list(first.values())))
 
 
 def _recorded(text: ParallelCaptions, **record: Any) -> ParallelCaptions:
     return replace(text, provenance=text.provenance | record)
-
-
-def part_of(text: ParallelCaptions, part: str) -> ParallelCaptions:
-    """Return the pairs of one part."""
-    parts: Sequence[str] = text.part or ()
-    return text.select([i for i, name in enumerate(parts) if name == part])

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 from pecl.adapters.adapter import Adapter
 from pecl.adapters.kind import AdapterConfig
+from pecl.data.captions import COLUMNS, Column
 from pecl.encoders.vocabulary import left_out, trim_vocabulary
 from pecl.errors import ConfigError
 from pecl.experiment.prepared import Prepared
 
-_TEXTS = ("english", "target", "english_to_target", "target_to_english")
+_TOGETHER = 16_384  # texts that are tokenised together
 
 
 def check_trimming(engine: str, configs: Sequence[AdapterConfig]) -> None:
@@ -30,11 +32,18 @@ def trim_to_texts(members: Sequence[Prepared], adapter_tokens: Sequence[int] = (
     tower = members[0].towers.text
     if left_out(tower):  # by the same runs before, for whom the towers are kept
         return
-    captions = [one for prepared in members for one in (prepared.data, prepared.translations) if one is not None]
-    columns = (getattr(one, name) for one in captions for name in _TEXTS)
-    texts = dict.fromkeys(text for column in columns if column is not None for text in column)
-    used = {token for row in tower.tokenize(list(texts)) for token in row}
-    trim_vocabulary(tower, used.union(adapter_tokens))
+    columns = {id(column): column for prepared in members for column in _columns(prepared)}  # members may share some
+    used = set(adapter_tokens)
+    for column in columns.values():
+        for start in range(0, len(column), _TOGETHER):
+            used.update(chain.from_iterable(tower.tokenize(column[start : start + _TOGETHER])))
+    trim_vocabulary(tower, used)
+
+
+def _columns(prepared: Prepared) -> list[Column]:
+    text = prepared.translations
+    found = [getattr(one, name) for one in (prepared.data, *(text.parts if text else ())) for name in COLUMNS]
+    return [column for column in found if column is not None]
 
 
 def own_tokens_of(adapter: Adapter) -> list[int]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,10 @@ def sha256_json(document: Any) -> str:
     return sha256_bytes(text.encode("utf-8"))
 
 
-def sha256_lines(lines: list[str] | tuple[str, ...]) -> str:
+def sha256_lines(lines: Iterable[str]) -> str:
     """Return the SHA-256 of lines joined by newlines: the identity of a list of captions."""
-    return sha256_bytes("\n".join(lines).encode("utf-8"))
+    digest, rest, before = hashlib.sha256(), iter(lines), ""
+    while block := list(islice(rest, 4096)):
+        digest.update((before + "\n".join(block)).encode("utf-8"))
+        before = "\n"
+    return digest.hexdigest()

@@ -15,7 +15,10 @@ from helpers.tiny import sentences
 from safetensors.torch import load_file
 
 import pecl
+import pecl.data.text_column
+import pecl.encoders.large
 import pecl.experiment.run
+import pecl.experiment.text
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.cli import main
@@ -24,6 +27,7 @@ from pecl.data.own.sources import shuffled
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
 from pecl.experiment.distil import distil_config, plan
+from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.prepared import prepare_training
 from pecl.experiment.run import train, train_fleet
 from pecl.results.result import read_result
@@ -212,6 +216,40 @@ def test_weights_are_chosen_as_asked(values, choose):
         assert scores[8] == result.recall("val", "final")
 
 
+def counted(monkeypatch):
+    """Return a list that grows by one whenever a source is read."""
+    read, found = pecl.experiment.text.read_source, []
+    monkeypatch.setattr(pecl.experiment.text, "read_source", lambda *given: found.append(given) or read(*given))
+    return found
+
+
+def test_a_text_is_read_once_by_a_fleet_and_where_the_result_is_of_another(values, monkeypatch):
+    found = counted(monkeypatch)
+    configs = [make_config({**DISTIL_DEFAULTS, **values, "seed": seed, "choose": "last"}) for seed in (1, 2)]
+    train_fleet(configs)
+    assert len(found) == 1
+    train_fleet(configs)  # complete: read to see that the data are the same
+    assert len(found) == 2
+    table = Path(values["text"])
+    table.write_text(table.read_text("utf-8") + "another\tein anderer\tun autre\n", "utf-8")
+    (first, _) = train_fleet(configs)
+    assert len(found) == 3
+    assert first.data.split["train"] == 49
+    distilled({name: value for name, value in values.items() if name not in SCHEDULE_FIELDS}, seed=3)
+    assert len(found) == 4  # for the schedule, which depends on the number of pairs, and for the training
+
+
+def test_long_text_on_disk_is_learned_from_as_short_text_is(values, monkeypatch, tmp_path):
+    whole = distilled(values)
+    monkeypatch.setattr(pecl.data.text_column, "IN_MEMORY", 8)
+    monkeypatch.setattr(pecl.encoders.large, "LARGE", 1)
+    on_disk = distilled({**values, "out": str(tmp_path / "on-disk")})
+    assert (on_disk.run_id, on_disk.data) == (whole.run_id, whole.data)
+    assert (tmp_path / "cache" / "tokens").exists()
+    for name, value in weights_of(whole).items():
+        torch.testing.assert_close(weights_of(on_disk)[name], value, rtol=1e-3, atol=1e-4)
+
+
 # --- where it starts
 
 
@@ -341,9 +379,9 @@ def test_how_long_it_trains_depends_on_the_number_of_pairs(values, pairs, traine
     """Of those that are trained on: a tenth is held out; what is given stays as it is."""
     values["text"] = write_text(Path(values["text"]), [(f"a dog {i}", f"ein Hund {i}") for i in range(pairs)])
     given = {name: value for name, value in values.items() if name not in (*SCHEDULE_FIELDS, "held_out")}
-    config = distil_config(given)
+    config = distil_config(given, TrainingInputs())
     assert (config.solver, config.epochs, config.lr) == expected
-    assert distil_config({**given, "epochs": 7}) == replace(config, epochs=7)
+    assert distil_config({**given, "epochs": 7}, TrainingInputs()) == replace(config, epochs=7)
     assert main(["distil", *flags(given), "--dry-run"]) == 0
     steps = expected[1] * math.ceil(trained / given["batch_size"])
     assert capsys.readouterr().out == (

@@ -70,7 +70,7 @@ FIELDS = {
     "eval_every": Row(10, training=True, evaluation=False, fleet=False, data=False),
     "dropout": Row(False, training=True, evaluation=False, fleet=False, data=False),
     "seed": Row(2, training=True, evaluation=False, fleet=True, data=False),
-    "split_seed": Row(43, training=True, evaluation=False, fleet=True, data=False),
+    "split_seed": Row(43, training=True, evaluation=False, fleet=True, data=True),
     "gallery": Row("english", training=True, evaluation=True, fleet=False, data=True),
     "weights": Row("adapter.safetensors", training=True, evaluation=True, fleet=False, data=False),
     "device": Row("cuda:0", training=True, evaluation=True, fleet=False, data=False),
@@ -195,6 +195,7 @@ READ_WITH = {  # what makes a field matter
     "train_size": {"train_on": "flickr30k200"},
     "text": {"overlap": "allow"},
     "held_out": {**ON_TEXT, "choose": "text"},
+    "split_seed": {**ON_TEXT, "overlap": "drop"},  # of what is in the test part
     **dict.fromkeys(("clean", "overlap", "solver", "choose"), ON_TEXT),
 }
 

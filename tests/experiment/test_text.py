@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pecl.config import ExperimentConfig
 from pecl.data.captions import ParallelCaptions
 from pecl.errors import DataError
-from pecl.experiment.text import hold_out, load_text, part_of, without_overlap
+from pecl.experiment.text import hold_out, load_text, without_overlap
 
 
 def made(pairs, **columns):
@@ -140,7 +140,7 @@ def test_no_english_caption_is_held_out_and_trained_on(pairs, held_out):
     except DataError:
         assert len(set(text.english)) <= held_out  # every caption would be held out
         return
-    val, train = part_of(parts, "val"), part_of(parts, "train")
+    val, train = parts.held_out, parts.train
     assert not set(val.english) & set(train.english)
     assert len(set(val.english)) == len(val) == held_out == parts.provenance["held_out"]
     assert set(pairs_of(val)) | set(pairs_of(train)) <= set(pairs_of(text))
@@ -151,16 +151,16 @@ def test_no_english_caption_is_held_out_and_trained_on(pairs, held_out):
 @pytest.mark.parametrize(("count", "held_out"), [(10, 1), (99, 9), (9_999, 999), (20_000, 1000)])
 def test_a_tenth_is_held_out_and_a_thousand_at_most(count, held_out):
     text = hold_out(made([(f"Satz {i}", f"caption {i}") for i in range(count)]), None, None)
-    assert (text.part.count("val"), text.part.count("train")) == (held_out, count - held_out)
+    assert (len(text.held_out), len(text.train)) == (held_out, count - held_out)
 
 
 def test_fewer_pairs_are_the_first_of_the_same_order_and_leave_what_is_held_out():
     text = made([(f"Satz {i}", f"caption {i}") for i in range(200)])
     whole, few, fewer = (hold_out(text, 20, size) for size in (None, 50, 10))
     for found, size in ((few, 50), (fewer, 10)):
-        assert part_of(found, "val").english == part_of(whole, "val").english
-        assert part_of(found, "train").english == part_of(whole, "train").english[:size]
-    assert part_of(whole, "train").english != tuple(sorted(part_of(whole, "train").english))  # no head of the file
+        assert found.held_out.english == whole.held_out.english
+        assert found.train.english == whole.train.english[:size]
+    assert whole.train.english != tuple(sorted(whole.train.english))  # no head of the file
 
 
 @pytest.mark.parametrize(("count", "held_out"), [(9, None), (10, 10), (10, 11), (1, 1)])

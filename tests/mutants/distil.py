@@ -15,8 +15,8 @@ _FAULTS = {
         ("overlap with the English column alone", "(test.english, test.target,", "(test.english, None,", _TEXT),
         (
             "translations of what is held out are trained on",
-            "[i for i in order if english[i] not in held]",
-            "[i for i in order if i not in kept]",
+            "order[~np.isin(keys[order], np.array(list(first), np.uint64))]",
+            "order[~np.isin(order, list(first.values()))]",
             _TEXT,
         ),
     ],
@@ -69,8 +69,8 @@ _FAULTS = {
     "pecl/experiment/prepared.py": [
         (
             "chosen by what is trained on",
-            'return part_of(self.translations, "val")',
-            'return part_of(self.translations, "train")',
+            'return require(self.translations.held_out, "held_out")',
+            "return self.translations.train",
             _DISTIL,
         ),
     ],

@@ -67,8 +67,8 @@ _CONFIG = [
     Mutant(
         "split seed no field of fleets",
         "pecl/config/experiment.py",
-        'few-shot split", Role.FLEET | Role.GROUP',
-        'few-shot split", Role.GROUP',
+        'few-shot split", Role.INPUT | Role.FLEET | Role.GROUP',
+        'few-shot split", Role.INPUT | Role.GROUP',
         _IDENTITY,
     ),
     Mutant(
@@ -229,8 +229,8 @@ _INPUTS = [
     Mutant(
         "train_size ignored",
         "pecl/experiment/inputs.py",
-        "return data, text if config.train_size is None else text.select(range(min(config.train_size, len(text))))",
-        "return data, text",
+        "first = text if config.train_size is None else text.select(range(min(config.train_size, len(text))))",
+        "first = text",
         _IDENTITY,
         science=True,
     ),
@@ -251,7 +251,7 @@ _INPUTS = [
     Mutant(
         "hashes of the data without the text to train on",
         "pecl/experiment/inputs.py",
-        '"training text": text and text.hashes()}',
+        '"training text": text and text.hashes}',
         '"training text": None}',
         _RESULTS,
         science=True,
@@ -266,7 +266,7 @@ _INPUTS = [
     Mutant(
         "too few pairs are not found before the work",
         "pecl/experiment/inputs.py",
-        "    check_split(data, config.shots)\n",
+        "        check_split(data, config.shots)\n",
         "",
         _IDENTITY,
     ),
@@ -537,7 +537,7 @@ _RECORDED = [
     Mutant(
         "data hashed once for all configs",
         "pecl/experiment/inputs.py",
-        "key = tuple(getattr(config, name) for name in INPUT_FIELDS)",
+        "key = (config.chooses_by_text, *(getattr(config, name) for name in INPUT_FIELDS))",
         "key = ()",
         _IDENTITY,
         science=True,
@@ -782,7 +782,7 @@ _PREPARE = [
     Mutant(
         "text to train on left out of a result",
         "pecl/experiment/record.py",
-        "translations=None if text is None else TrainingText(text.dataset, text.hashes(), text.provenance),",
+        "translations=None if text is None else TrainingText(text.train.dataset, text.hashes, text.provenance),",
         "translations=None,",
         _RESULTS,
         science=True,

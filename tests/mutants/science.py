@@ -130,8 +130,8 @@ _FAULTS: dict[str, list[tuple[str, str, str, str]]] = {
         ),
         (
             "translated text is ignored",
-            '        if self.translations is None:\n            return self.data.select(self.parts["train"])',
-            '        if True:\n            return self.data.select(self.parts["train"])',
+            'self.data.select(self.parts["train"]) if self.translations is None else',
+            'self.data.select(self.parts["train"]) if True else',
             _TRANSLATED,
         ),
         (

@@ -7,20 +7,26 @@ pairs that is used: .5 is every second one by a draw that does not depend on the
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from pecl.data.captions import ParallelCaptions, read_lines, resolve_captions_file
-from pecl.data.own.tables import SUFFIXES, read_table
+import numpy as np
+
+from pecl.data.captions import ParallelCaptions, resolve_captions_file
+from pecl.data.lines import CAPTIONS, TABLE, digest_of, stripped_lines
+from pecl.data.own.tables import SUFFIXES, Table, kind_of, rows_of
 from pecl.errors import ConfigError, DataError, require, suggest
-from pecl.files import sha256_file
 from pecl.languages import find_code
 
 Pair = tuple[str, str]  # target, English
 MOST_WEIGHT = 100.0
+_MOST_PROBLEMS = 1000  # of a table, after which reading it ends
+_NEITHER = re.compile(r"[\W_]+")  # letter nor digit
 
 
 @dataclass(frozen=True)
@@ -60,8 +66,8 @@ def _weight(text: str, name: str) -> float:
 
 def read_source(
     source: Source, language: str, named: Mapping[str, Callable[[], ParallelCaptions]]
-) -> tuple[list[Pair], dict[str, Any]]:
-    """Return the pairs of a source, empty ones included, and what a result records of it.
+) -> tuple[Iterator[Pair], dict[str, Any]]:
+    """Return the pairs of a source, one after the other and empty ones included, and what a result records of it.
 
     Args:
         source: its name is one of `named`, or a path.
@@ -69,80 +75,125 @@ def read_source(
         named: readers of the sets that have a name.
 
     Raises:
-        DataError: a file is missing or wrong, two aligned files differ in length, or a column is missing.
+        DataError: a file is missing or wrong, two aligned files differ in length, or a column is missing; what only
+            reading on finds is raised then.
     """
     if source.name in named:
         captions = named[source.name]()
-        return list(zip(captions.target, require(captions.english, "english"), strict=True)), {
-            "provenance": captions.provenance
-        }
+        pairs = zip(captions.target, require(captions.english, "english"), strict=True)
+        return pairs, {"provenance": captions.provenance}
     if "=" in source.name:
         return _read_aligned(source.name)
     path = Path(source.name)
     if path.suffix.lower() in SUFFIXES or _ungzipped(path).suffix.lower() in SUFFIXES:
-        return _read_table(path, language)
+        return _table_pairs(path, kind_of(path), language), _record(TABLE, path)
     raise DataError(
         f"text: expected {', '.join(named)}, a table ({', '.join(SUFFIXES)}; gzipped too) or two aligned files "
         f'a.en=a.{language}, got "{source.name}"{suggest(source.name, named)}'
     )
 
 
-def _read_aligned(name: str) -> tuple[list[Pair], dict[str, Any]]:
+def _record(what: str, *paths: Path) -> dict[str, Any]:
+    return {"files": [{"file": path.name, "sha256": digest_of(path, what)} for path in paths]}
+
+
+def _read_aligned(name: str) -> tuple[Iterator[Pair], dict[str, Any]]:
     left, _, right = name.partition("=")
     paths = [resolve_captions_file(left), resolve_captions_file(right)]
     english = [_ungzipped(path).suffix.lower() == ".en" for path in paths]
     if sum(english) != 1:
         raise DataError(f'text: expected one of the two aligned files to end in .en or .en.gz, got "{name}"')
-    columns = [read_lines(path) for path in paths]
-    if len(columns[0]) != len(columns[1]):
+    return _aligned_pairs(paths, (left, right), english[0]), _record(CAPTIONS, *paths)
+
+
+def _aligned_pairs(paths: list[Path], names: tuple[str, str], english_first: bool) -> Iterator[Pair]:
+    left, right = (stripped_lines(path) for path in paths)
+    counts = [0, 0]
+    for one, other in zip_longest(left, right):
+        counts = [counts[0] + (one is not None), counts[1] + (other is not None)]
+        if one is not None and other is not None:
+            yield (other, one) if english_first else (one, other)
+    if counts[0] != counts[1]:
         raise DataError(
-            f"text: {left} has {len(columns[0])} lines and {right} has {len(columns[1])}: aligned files must have one "
-            "line for each of the other's"
+            f"text: {names[0]} has {counts[0]} lines and {names[1]} has {counts[1]}: aligned files must have one line "
+            "for each of the other's"
         )
-    targets, englishes = reversed(columns) if english[0] else columns
-    record = {"files": [{"file": path.name, "sha256": sha256_file(path)} for path in paths]}
-    return list(zip(targets, englishes, strict=True)), record
 
 
-def _read_table(path: Path, language: str) -> tuple[list[Pair], dict[str, Any]]:
-    table = read_table(path)
-    if table.problems:
-        raise DataError(f"text: {path}, {table.problems[0]} ({len(table.problems)} such)")
-    target, english = (_column(path, table.columns, code) for code in (language, "en"))
-    pairs = [(fields.get(target, ""), fields.get(english, "")) for _, fields in table.rows]
-    return pairs, {"files": [{"file": path.name, "sha256": sha256_file(path)}]}
+def _table_pairs(path: Path, kind: str, language: str) -> Iterator[Pair]:
+    table, known = Table(), 0
+    names = language, "en"
+    for _, fields in rows_of(path, table):
+        if len(table.columns) > known:
+            known = len(table.columns)
+            # a line of JSONL may bring a column that those before lack; other kinds have them all at once
+            names = _columns(path, table, language, missing=kind == ".jsonl")
+        yield fields.get(names[0], ""), fields.get(names[1], "")
+        if len(table.problems) >= _MOST_PROBLEMS:
+            break
+    _refuse_problems(path, table)
+    _columns(path, table, language)
 
 
-def _column(path: Path, columns: Collection[str], language: str) -> str:
-    name = find_code(language, columns)
-    if name not in columns:
-        raise DataError(f"text: {path}: expected a column {language}, got {', '.join(columns)}{suggest(name, columns)}")
-    return name
+def _refuse_problems(path: Path, table: Table) -> None:
+    if count := len(table.problems):
+        such = f"{count:,} or more" if count >= _MOST_PROBLEMS else f"{count}"
+        raise DataError(f"text: {path}, {table.problems[0]} ({such} such)")
+
+
+def _columns(path: Path, table: Table, language: str, missing: bool = False) -> tuple[str, str]:
+    """Return the names of the two columns of a table, target and English; `missing` says whether one may be."""
+    names = find_code(language, table.columns), find_code("en", table.columns)
+    for code, name in zip((language, "en"), names, strict=True):
+        if name not in table.columns and not missing:
+            _refuse_problems(path, table)  # a broken header hides the columns
+            there, near = ", ".join(table.columns), suggest(name, table.columns)
+            raise DataError(f"text: {path}: expected a column {code}, got {there}{near}")
+    return names
 
 
 def _ungzipped(path: Path) -> Path:
     return path.with_suffix("") if path.suffix == ".gz" else path
 
 
-def weighted(pairs: list[Pair], source: Source) -> list[Pair]:
-    """Return the share of a source's pairs that its weight says, in their order; whole copies first."""
+def weighted(places: np.ndarray, source: Source) -> np.ndarray:
+    """Return the share of a source's pairs that its weight says, in their order; whole copies first.
+
+    Args:
+        places: (N,) of the pairs.
+        source: has the weight.
+    """
     copies, rest = divmod(source.weight, 1)
-    count = round(rest * len(pairs))
-    drawn = sorted(sorted(range(len(pairs)), key=lambda i: _draw(source.name, i))[:count])
-    return pairs * int(copies) + [pairs[i] for i in drawn]
+    count = round(rest * len(places))
+    whole = np.tile(places, int(copies))
+    return np.concatenate([whole, places[np.sort(_drawn(source.name, len(places))[:count])]]) if count else whole
 
 
-def _draw(name: str, place: int) -> bytes:
-    """Return what the places of a source are ordered by in a draw: a hash, so that no random state is needed."""
-    return hashlib.sha256(f"pecl/text/{name}/{place}".encode()).digest()
+def _drawn(name: str, count: int) -> np.ndarray:
+    """Return 0 to count - 1, (count,) int64, in the order of a draw: by a hash, so that no random state is needed."""
+    hashes = (hashlib.sha256(f"pecl/text/{name}/{place}".encode()).digest()[:8] for place in range(count))
+    return np.argsort(np.frombuffer(b"".join(hashes), ">u8").astype(np.uint64), kind="stable")
 
 
-def shuffled(count: int) -> list[int]:
-    """Return 0 to count - 1 in an order that looks random and is always the same."""
-    return sorted(range(count), key=lambda i: _draw("order", i))
+def shuffled(count: int) -> np.ndarray:
+    """Return 0 to count - 1, (count,) int64, in an order that looks random and is always the same."""
+    return _drawn("order", count)
+
+
+def keys_of(texts: Iterable[str]) -> np.ndarray:
+    """Return a number for each text, (N,) uint64: that two texts share one is as likely as that a disk errs."""
+    keys = bytearray()
+    for text in texts:
+        keys += key_of(text.encode("utf-8"))
+    return np.frombuffer(keys, np.uint64)
+
+
+def key_of(content: bytes) -> bytes:
+    """Return the 8 bytes by which a text is told from another."""
+    return hashlib.blake2b(content, digest_size=8).digest()
 
 
 def normal_form(text: str) -> str:
     """Return what two texts share that differ in case, spaces and punctuation alone."""
     folded = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(letter for letter in folded if letter.isalnum())
+    return _NEITHER.sub("", folded)

@@ -6,21 +6,26 @@ Reading does not stop at the first mistake: every line that can be read is retur
 from __future__ import annotations
 
 import csv
-import io
 import json
-import zlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pecl.data.captions import read_gzip
+from pecl.data.lines import TABLE, lines_of, readable
 from pecl.errors import DataError, one_line, unknown
-from pecl.files import check_regular, parse_json, read_bytes_limited
+from pecl.files import TEXT_LIMIT, check_regular, parse_json
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_ROWS = 4096  # rows of parquet that are read together
+_INDEX = re.compile(r"__index_level_\d+__")  # a column that pandas wrote for itself
 _MOST_COLUMNS = 1000
 _TOO_WIDE = f"the table has more than {_MOST_COLUMNS:,} columns, expected one for each language and direction"
+
+
+Row = tuple[int, dict[str, str]]  # line number and fields; a field that the row lacks is absent
 
 
 @dataclass(frozen=True)
@@ -48,12 +53,12 @@ class Table:
 
     Attributes:
         columns: names of the columns, in the file's order.
-        rows: line number and fields of each row; a field that a row lacks is absent.
+        rows: the rows that could be read.
         problems: the lines that could not be read.
     """
 
     columns: list[str] = field(default_factory=list)
-    rows: list[tuple[int, dict[str, str]]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -63,40 +68,56 @@ def read_table(path: Path) -> Table:
     Raises:
         DataError: the file is missing, of another suffix, or cannot be read at all.
     """
+    table = Table()
+    table.rows += rows_of(path, table, TEXT_LIMIT)
+    return table
+
+
+def rows_of(path: Path, table: Table, limit: int | None = None) -> Iterator[Row]:
+    """Yield the rows of a table of any size; none is kept.
+
+    Args:
+        path: the table.
+        table: is given the columns and the problems, as far as they are known.
+        limit: the most bytes that are read of a file of text; None for any number.
+
+    Raises:
+        DataError: as `read_table`.
+    """
+    suffix = kind_of(path)
+    if suffix == ".parquet":
+        with readable(path, TABLE):
+            check_regular(path)
+        return _parquet_rows(path, table)
+    lines = _lines(path, suffix, table.problems, limit)
+    return _jsonl_rows(lines, table) if suffix == ".jsonl" else _delimited_rows(lines, _DELIMITERS[suffix], table)
+
+
+def kind_of(path: Path) -> str:
+    """Return which of `SUFFIXES` a table has, gzipped or not.
+
+    Raises:
+        DataError: none of them, or parquet, which is packed already, gzipped.
+    """
     gzipped = path.suffix.lower() == ".gz"
     suffix = (path.with_suffix("") if gzipped else path).suffix.lower()
     if suffix not in SUFFIXES or (gzipped and suffix == ".parquet"):
         raise DataError(f"{path}: {unknown('kind of table', suffix, SUFFIXES)}")
-    if not path.exists():
-        raise DataError(f"table of captions {path} is missing")
-    try:
-        if suffix == ".parquet":
-            check_regular(path)
-            return _read_parquet(path)
-        content = read_gzip(path) if gzipped else read_bytes_limited(path)
-    except (OSError, EOFError, zlib.error) as error:  # the last two: a gzip file cut short or damaged inside
-        raise DataError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
-    table = Table()
-    text = _decode(content, table.problems)
-    if suffix == ".jsonl":
-        _read_jsonl(text, table)
-    else:
-        _read_delimited(text, "," if suffix == ".csv" else "\t", table)
-    return table
+    return suffix
 
 
-def _decode(content: bytes, problems: list[Problem]) -> str:
-    """Return the text; each line that is not UTF-8 becomes a problem, and is read with replacement characters."""
-    for number, line in enumerate(content.split(b"\n"), 1):
-        try:
-            line.decode("utf-8")
-        except UnicodeDecodeError as error:
-            problems.append(Problem(number, None, f"not UTF-8 ({error.reason}); convert the file to UTF-8"))
-    return content.decode("utf-8-sig", errors="replace")
+def _lines(path: Path, suffix: str, problems: list[Problem], limit: int | None) -> Iterator[str]:
+    """Yield the lines; each that is not UTF-8 becomes a problem, and is read with replacement characters."""
+    number = 1
+    for line in lines_of(path, TABLE, "\n" if suffix == ".jsonl" else "", limit):
+        if line.wrong:
+            problems.append(Problem(number, None, line.wrong))
+        number += line.text.endswith("\n")
+        yield line.text
 
 
-def _read_delimited(text: str, delimiter: str, table: Table) -> None:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+def _delimited_rows(lines: Iterator[str], delimiter: str, table: Table) -> Iterator[Row]:
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     for number, fields in _numbered(reader, table.problems):
         if len(fields) > _MOST_COLUMNS:
             table.problems.append(Problem(number, None, _TOO_WIDE))
@@ -107,7 +128,7 @@ def _read_delimited(text: str, delimiter: str, table: Table) -> None:
             message = f"{len(fields)} fields, expected {len(table.columns)} as in the header (quote a field that has "
             table.problems.append(Problem(number, None, f"{message}the delimiter in it)"))
         else:
-            table.rows.append((number, {k: v.strip() for k, v in zip(table.columns, fields, strict=True)}))
+            yield number, {k: v.strip() for k, v in zip(table.columns, fields, strict=True)}
 
 
 def _numbered(reader: Any, problems: list[Problem]) -> Iterator[tuple[int, list[str]]]:
@@ -127,12 +148,12 @@ def _numbered(reader: Any, problems: list[Problem]) -> Iterator[tuple[int, list[
             yield number, fields
 
 
-def _read_jsonl(text: str, table: Table) -> None:
-    for number, line in enumerate(text.split("\n"), 1):
+def _jsonl_rows(lines: Iterator[str], table: Table) -> Iterator[Row]:
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            record = parse_json(line, halves=True)  # `check_captions_file` names the field
+            record = parse_json(line.removesuffix("\n"), halves=True)  # `check_captions_file` names the field
         except json.JSONDecodeError as error:
             table.problems.append(Problem(number, None, f"not JSON: {error.msg} at column {error.colno}"))
             continue
@@ -142,27 +163,28 @@ def _read_jsonl(text: str, table: Table) -> None:
         if not isinstance(record, dict):
             table.problems.append(Problem(number, None, f"expected a JSON object, got {type(record).__name__}"))
             continue
-        _add_record(number, record, table)
+        yield from _row(number, record, table)
 
 
-def _read_parquet(path: Path) -> Table:
-    import pandas  # here, because it takes a second to import and the other kinds do not need it
-
+def _parquet_rows(path: Path, table: Table) -> Iterator[Row]:
+    number = 0
     try:
-        frame = pandas.read_parquet(path)
-        records = frame.astype(object).where(frame.notna(), None).to_dict("records")  # decodes what was read as bytes
+        from pyarrow import parquet  # here, because the other kinds do not need it
+
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(_ROWS):
+                records = batch.to_pylist()  # decodes what was read as bytes
+                for record in records:
+                    number += 1
+                    yield from _row(number, {k: v for k, v in record.items() if not _INDEX.fullmatch(k)}, table)
     except ImportError as error:
         raise DataError(f"reading {path} needs pyarrow: pip install pyarrow, or save the table as CSV") from error
-    except Exception as error:  # a damaged file makes pyarrow and pandas raise errors of many kinds
+    except Exception as error:  # a damaged file makes pyarrow raise errors of many kinds
         raise DataError(f"cannot read {path} as parquet: {one_line(error)}") from error
-    table = Table()
-    for number, record in enumerate(records, 1):
-        _add_record(number, record, table)
-    return table
 
 
-def _add_record(number: int, record: dict[str, Any], table: Table) -> None:
-    """Add a row of named values; a value that is not text becomes a problem, an absent one (None) is left out."""
+def _row(number: int, record: dict[str, Any], table: Table) -> Iterator[Row]:
+    """Yield a row of named values; a value that is not text becomes a problem, an absent one (None) is left out."""
     known = set(table.columns)
     names = [name for name in record if name not in known]
     if len(known) + len(names) > _MOST_COLUMNS:
@@ -176,4 +198,4 @@ def _add_record(number: int, record: dict[str, Any], table: Table) -> None:
         elif value is not None:
             table.problems.append(Problem(number, name, f"expected text, got {type(value).__name__}"))
             row[name] = str(value)  # so that it is not reported as empty, too
-    table.rows.append((number, row))
+    yield number, row

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pecl.data.captions import ParallelCaptions
+from collections.abc import Sequence
+
+from pecl.data.captions import Column, ParallelCaptions
 from pecl.data.reading import attach_images, coco_subset
 from pecl.data.request import DataRequest
 from pecl.data.sets.multi30k import IMAGES_FOLDER, SPLIT_LANGUAGES, read_split
@@ -37,7 +39,7 @@ def read_multi30k_full(request: DataRequest) -> ParallelCaptions:
     return attach_images(captions, names, request.root / IMAGES_FOLDER)
 
 
-def _joined(columns: list[tuple[str, ...] | None]) -> tuple[str, ...] | None:
+def _joined(columns: Sequence[Column | None]) -> tuple[str, ...] | None:
     """Return columns one after the other; None where a part has none."""
     present = [column for column in columns if column is not None]
     return tuple(caption for column in present for caption in column) if len(present) == len(columns) else None

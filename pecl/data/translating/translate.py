@@ -42,7 +42,7 @@ class TranslationJob:
         origin: what the record says of the sentences.
     """
 
-    sentences: tuple[str, ...]
+    sentences: Sequence[str]
     output: Path
     render: Callable[[Sequence[str]], bytes]
     origin: dict[str, Any]

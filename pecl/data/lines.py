@@ -1,0 +1,120 @@
+"""Lines of text files, plain or gzipped, one after the other: what is read may be larger than memory."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import gzip
+import io
+import itertools
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, cast
+
+from pecl.errors import DataError
+from pecl.files import open_regular, sha256_file
+from pecl.options import is_text
+
+LONGEST = 1 << 20  # characters of a line
+CAPTIONS, TABLE = "caption file", "table of captions"  # what a file is called where it cannot be read
+_BOM = codecs.BOM_UTF8.decode()
+
+
+class Line(NamedTuple):
+    """A line of a file.
+
+    Attributes:
+        text: the line with its line break; characters that are not UTF-8 are replaced.
+        wrong: what is wrong with it, or None.
+    """
+
+    text: str
+    wrong: str | None
+
+
+@contextlib.contextmanager
+def readable(path: Path, what: str) -> Iterator[None]:
+    """Turn what goes wrong while a file is read into one sentence.
+
+    Args:
+        path: the file.
+        what: what it is called: `CAPTIONS` or `TABLE`.
+
+    Raises:
+        DataError: the file is missing, cannot be read, or is gzipped and damaged.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise DataError(f"{what} {path} is missing") from error
+    except (OSError, EOFError, zlib.error) as error:  # the last two: a gzip file cut short or damaged inside
+        raise DataError(f"cannot read {what} {path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def digest_of(path: Path, what: str) -> str:
+    """Return the SHA-256 of a file's bytes.
+
+    Raises:
+        DataError: as `readable`.
+    """
+    with readable(path, what):
+        return sha256_file(path)
+
+
+def lines_of(path: Path, what: str, newline: str = "\n", limit: int | None = None) -> Iterator[Line]:
+    r"""Yield the lines of a file, without a byte-order mark; `.gz` is unpacked.
+
+    Args:
+        path: the file.
+        what: what it is called in errors.
+        newline: "\n", or "" for lines that end in "\r" or "\r\n" as well; neither is changed.
+        limit: the most bytes that are read of it, unpacked; None for any number.
+
+    Raises:
+        DataError: as `readable`, a line has more than `LONGEST` characters, or the file more than `limit`.
+    """
+    packed = path.suffix.lower() == ".gz"
+    with readable(path, what), open_regular(path) as file:
+        content = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if packed else file
+        # What is not UTF-8 is escaped first, so that one line that is not does not end the reading
+        reader = io.TextIOWrapper(content, "utf-8", errors="surrogateescape", newline=newline)
+        size = 0
+        for number in itertools.count(1):
+            if not (text := reader.readline(LONGEST + 1)):
+                return
+            if len(text) > LONGEST:
+                raise DataError(f"{path}, line {number}: longer than {LONGEST:,} characters: is it a file of lines?")
+            line = _checked(text.removeprefix(_BOM) if number == 1 else text)
+            size += len(text.encode("utf-8", "surrogateescape"))
+            if limit is not None and size > limit:
+                said = "unpacks to more than" if packed else "is larger than"
+                raise OSError(f"it {said} {limit:,} bytes, the most that is read of such a file")
+            yield line
+
+
+def _checked(text: str) -> Line:
+    """Return a line of which bytes that are not UTF-8 were escaped."""
+    if text.isascii() or is_text(text):
+        return Line(text, None)
+    content = text.encode("utf-8", "surrogateescape")
+    try:
+        content.removesuffix(b"\n").decode("utf-8")
+    except UnicodeDecodeError as error:
+        return Line(content.decode("utf-8", "replace"), f"not UTF-8 ({error.reason}); convert the file to UTF-8")
+    return Line(text, None)
+
+
+def stripped_lines(path: Path, limit: int | None = None) -> Iterator[str]:
+    """Yield the lines of a file of captions without spaces at their ends; those that are empty, too.
+
+    Raises:
+        DataError: as `lines_of`, the file has no line, or one is not UTF-8 (it is named).
+    """
+    number = 0
+    for number, line in enumerate(lines_of(path, CAPTIONS, limit=limit), 1):
+        if line.wrong:
+            raise DataError(f"{path}, line {number}: {line.wrong}")
+        yield line.text.strip()
+    if not number:
+        raise DataError(f"{CAPTIONS} {path} is empty")

@@ -1,0 +1,144 @@
+"""`TextColumn`: any number of texts, as UTF-8 in memory or, where they are many, in a file without a name.
+
+A Python string takes some 50 bytes besides its text, and the two of a pair are held as long as a training runs. Here a
+text takes its bytes and the place where it begins, and both lie on disk beyond `IN_MEMORY`: in the cache's folder, in a
+file that has no name and so vanishes with the process, however that ends.
+"""
+
+from __future__ import annotations
+
+import io
+import mmap
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO, overload
+
+import numpy as np
+
+from pecl.errors import OutputError
+from pecl.files import default_cache_dir
+from pecl.files.atomic import open_in_folder
+
+IN_MEMORY = 1 << 26  # bytes of a column from which on it lies in a file
+_TOGETHER = 4096  # texts that are written together
+
+
+class TextColumn(Sequence[str]):
+    """N texts; each is read when it is asked for. `TextWriter` makes one.
+
+    Args:
+        content: the M >= N texts that were written, as UTF-8.
+        offsets: (M + 1,) int64, text i being `content[offsets[i]:offsets[i + 1]]`.
+        places: (N,) which of them, in their order; None for all.
+    """
+
+    def __init__(self, content: bytes | mmap.mmap, offsets: np.ndarray, places: np.ndarray | None = None) -> None:
+        self._content, self._offsets, self._places = content, offsets, places
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(texts={len(self):_})"
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1 if self._places is None else len(self._places)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if not isinstance(index, slice):
+            return self._read(np.array([range(len(self))[index]]))[0]  # IndexError beyond the end, as lists raise it
+        return self._read(np.arange(*index.indices(len(self))))
+
+    def __iter__(self) -> Iterator[str]:
+        for start in range(0, len(self), _TOGETHER):
+            yield from self[start : start + _TOGETHER]
+
+    def _read(self, chosen: np.ndarray) -> list[str]:
+        places = chosen if self._places is None else self._places[chosen].astype(np.int64)
+        begins, ends = self._offsets[places].tolist(), self._offsets[places + 1].tolist()
+        return [self._content[begin:end].decode("utf-8") for begin, end in zip(begins, ends, strict=True)]
+
+    def take(self, places: Sequence[int] | np.ndarray) -> TextColumn:
+        """Return the texts at `places`, in that order; nothing is copied but the places."""
+        chosen = np.asarray(places, np.uint32)
+        return TextColumn(self._content, self._offsets, chosen if self._places is None else self._places[chosen])
+
+
+class TextWriter:
+    """Takes texts one by one, and gives the column of all of them."""
+
+    def __init__(self) -> None:
+        self._content, self._offsets = _Bytes(), _Bytes()
+        self._pending: list[bytes] = []
+        self._end = 0
+        self._offsets.append(np.zeros(1, np.int64).tobytes())
+
+    def append(self, text: bytes) -> None:
+        """Add a text as UTF-8.
+
+        Raises:
+            OutputError: the cache cannot be written or the disk is full.
+        """
+        self._pending.append(text)
+        if len(self._pending) == _TOGETHER:
+            self._flush()
+
+    def _flush(self) -> None:
+        ends = self._end + np.cumsum([len(text) for text in self._pending], dtype=np.int64)
+        self._content.append(b"".join(self._pending))
+        self._offsets.append(ends.tobytes())
+        self._end = int(ends[-1])
+        self._pending = []
+
+    def column(self) -> TextColumn:
+        """Return the texts; nothing may be added after that.
+
+        Raises:
+            OutputError: as `append`.
+        """
+        if self._pending:
+            self._flush()
+        return TextColumn(self._content.value(), np.frombuffer(self._offsets.value(), np.int64))
+
+
+class _Bytes:
+    """Bytes that grow: in memory, and beyond `IN_MEMORY` in a file without a name."""
+
+    def __init__(self) -> None:
+        self._file: BinaryIO = io.BytesIO()
+        self._size = 0
+
+    def append(self, block: bytes) -> None:
+        self._size += len(block)
+        try:
+            if self._size > IN_MEMORY and isinstance(self._file, io.BytesIO):
+                begun = self._file.getbuffer()
+                self._file = _nameless_file()
+                self._file.write(begun)
+            self._file.write(block)
+        except OSError as error:
+            raise _cannot_write(error) from error
+
+    def value(self) -> bytes | mmap.mmap:
+        if isinstance(self._file, io.BytesIO):
+            return self._file.getvalue()
+        try:
+            self._file.flush()
+            return mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+        except OSError as error:
+            raise _cannot_write(error) from error
+
+
+def _nameless_file() -> BinaryIO:
+    folder = default_cache_dir()
+    return open_in_folder(folder, lambda: tempfile.TemporaryFile(dir=folder))
+
+
+def _cannot_write(error: OSError) -> OutputError:
+    return OutputError(
+        f"cannot write the training text into {default_cache_dir()}: {error.strerror or error}; PECL_CACHE_DIR names "
+        "another folder"
+    )
