@@ -21,7 +21,7 @@ def test_train_prints_the_path_of_the_result_last(small, capsys):
     lines = capsys.readouterr().out.splitlines()
     result = json.loads(Path(lines[-1]).read_text())
     assert result["status"] == "complete"
-    assert any("zero-shot R@1" in line for line in lines)
+    assert any("95 % interval" in line for line in lines)
 
 
 def test_json_is_one_document_on_standard_output(small, capsys):

@@ -86,7 +86,7 @@ def _sections(report: Report) -> list[tuple[tuple[str, str], list[SortableTable]
     found: dict[tuple[str, str], list[SortableTable]] = {}
     for table in report.tables:
         layout = laid_out(table, ids=True)
-        note = "; ".join(filter(None, [layout.said, table.brief_note]))
+        note = "; ".join(filter(None, [layout.said, table.note]))
         found.setdefault(table.heading(), []).append(sortable(table.title, layout.frame, note))
     return list(found.items())
 

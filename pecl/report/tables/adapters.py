@@ -111,6 +111,6 @@ def _shown_shots(candidate: Candidate, row: Row, different: Sequence[str]) -> Ro
         "route": row["route"],
         **setting_columns(candidate, different),
         "shots": setting_text("shots", row["shots"]),
-        "gallery": f"{row['gallery_size']} {row['gallery_kind']}",
+        "gallery": f"{row['gallery_size']:,} {row['gallery_kind']}",
         **score_columns(row),
     }

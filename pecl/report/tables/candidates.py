@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -151,7 +152,13 @@ def studies_of(results: Sequence[Result]) -> dict[str, list[Result]]:
     found: dict[str, list[Result]] = {}
     for result in results:
         found.setdefault(_study(result), []).append(result)
-    return dict(sorted(found.items()))
+    return dict(sorted(found.items(), key=lambda item: _by_number(item[0])))
+
+
+def _by_number(words: str) -> list[str | int]:
+    """Return words and numbers in turn, so that 757 comes before 5,000."""
+    parts = re.split(r"(\d(?:[\d,]*\d)?)", words)
+    return [int(part.replace(",", "")) if place % 2 else part for place, part in enumerate(parts)]
 
 
 def _study(result: Result) -> str:
@@ -163,7 +170,7 @@ def _study(result: Result) -> str:
         elif name == "train_size":
             given += [f"{value:,} of them"] if value else []
         elif name != "text" and value != IDENTITY_DEFAULTS[name]:
-            given.append(f"{name.replace('_', ' ')} {value}")
+            given.append(name.replace("_", " ") + ("" if value is True else f" {value}"))
     return ", ".join(given)
 
 

@@ -70,14 +70,27 @@ def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) 
     for own in kept.values():
         for row in _rows(_conditions(own), english):
             rows.append({**dict(own[0].setting), **row})
-            shown.append({**setting_columns(own[0], different), **_shown(row)})
+            setting = setting_columns(own[0], different)
+            plain = row["condition"] in ZERO_SHOT.values()  # without an adapter: the same in settings that differ by it
+            line = {**dict.fromkeys(setting, "-" if plain else ""), **({} if plain else setting), **_shown(row)}
+            if line not in shown:
+                shown.append(line)
     used = [candidate for own in kept.values() for candidate in own]
     remarks = [setting_remark(used), *_remarks(english), *_left_out(candidates, used)]
     if few := len(by_setting) - len(kept):
-        remarks.append(f"{few} settings left out: they have one language alone")
-    runs = (*runs_of(used), *([english] if english else []))
-    remarks = tuple(filter(None, remarks))
-    return Table("disparity", TITLE, group, pd.DataFrame(rows), frame(shown), runs, remarks)
+        remarks.append(f"{few} setting{'s' if few > 1 else ''} left out, of one language alone")
+    runs = runs_of(used)
+    references = (english,) if english and english not in runs else ()
+    return Table(
+        "disparity",
+        TITLE,
+        group,
+        pd.DataFrame(rows),
+        frame(shown),
+        (*runs, *references),
+        tuple(filter(None, remarks)),
+        references=references,
+    )
 
 
 def zero_shot_disparity_table(evaluations: Sequence[Result]) -> Table | None:

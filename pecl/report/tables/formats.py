@@ -16,12 +16,13 @@ from pecl.report.tables.layout import laid_out, numeric_columns, shortened, text
 from pecl.report.tables.signs import escape_markdown, one_line
 from pecl.report.tables.table import Table
 
+_Body = Callable[[Table, Sequence[str]], str]  # of a table and the parts of its note that its heading does not say
 _FORMULA = re.compile(r"(?![-+][\d.]+(e[-+]?\d+)?$)[=+\-@\t\r]", re.IGNORECASE)  # how one begins, but not a number
 
 
 def to_text(tables: Sequence[Table], ids: bool = False) -> str:
     """Return tables as plain text, at most 100 letters wide, those measured alike under one heading."""
-    return _by_heading(tables, _text_heading, lambda table: _text(table, ids))
+    return _by_heading(tables, _text_heading, lambda table, said: _text(table, said, ids))
 
 
 def to_markdown(tables: Sequence[Table], ids: bool = False) -> str:
@@ -30,7 +31,7 @@ def to_markdown(tables: Sequence[Table], ids: bool = False) -> str:
     def head(title: str, details: str) -> str:
         return f"## {escape_markdown(title)}\n\n{escape_markdown(details)}"
 
-    return _by_heading(tables, head, lambda table: _markdown(table, ids))
+    return _by_heading(tables, head, lambda table, said: _markdown(table, said, ids))
 
 
 def to_csv(tables: Sequence[Table], ids: bool = True) -> str:
@@ -67,30 +68,33 @@ FORMATS: dict[str, Format] = {
 }
 
 
-def _by_heading(tables: Sequence[Table], head: Callable[[str, str], str], body: Callable[[Table], str]) -> str:
+def _by_heading(tables: Sequence[Table], head: Callable[[str, str], str], body: _Body) -> str:
     return "\n\n".join(_blocks(tables, head, body)) + "\n"
 
 
-def _blocks(tables: Sequence[Table], head: Callable[[str, str], str], body: Callable[[Table], str]) -> Iterator[str]:
-    for (title, details), own in itertools.groupby(tables, key=Table.heading):
+def _blocks(tables: Sequence[Table], head: Callable[[str, str], str], body: _Body) -> Iterator[str]:
+    """Yield each heading, with what the notes of all tables under it say, and the tables with the rest."""
+    for (title, details), group in itertools.groupby(tables, key=Table.heading):
+        own = list(group)
+        shared = [part for part in own[0].said if title and all(part in table.said for table in own)]
         if title:
-            yield head(title, details)
-        yield from (body(table) for table in own)
+            yield head(title, "; ".join([details, *shared]))
+        yield from (body(table, [part for part in table.said if part not in shared]) for table in own)
 
 
 def _text_heading(title: str, details: str) -> str:
     return f"{wrapped(f'== {shortened(one_line(title), 300)} ==')}\n{wrapped(one_line(details))}"
 
 
-def _text(table: Table, ids: bool) -> str:
+def _text(table: Table, said: Sequence[str], ids: bool) -> str:
     layout = laid_out(table, ids)
-    above = [layout.said] if layout.said else []
-    below = [table.brief_note, *([table.short_ids] if ids else [])]
-    lines = [table.title, *above, text_table(layout.frame), f"({'; '.join(filter(None, below))})"]
-    return "\n".join(part if part is lines[-2] else wrapped(one_line(part)) for part in lines)
+    note = "; ".join([*said, *([table.short_ids] if ids else [])])
+    above = [wrapped(one_line(part)) for part in (table.title, layout.said)]
+    below = wrapped(one_line(f"({note})")) if note else ""
+    return "\n".join(filter(None, [*above, text_table(layout.frame), below]))
 
 
-def _markdown(table: Table, ids: bool) -> str:
+def _markdown(table: Table, said_below: Sequence[str], ids: bool) -> str:
     frame, said = laid_out(table, ids)
     header = [escape_markdown(name) for name in frame.columns]
     rule = ["---:" if numeric else "---" for numeric in numeric_columns(frame)]
@@ -100,8 +104,8 @@ def _markdown(table: Table, ids: bool) -> str:
     ]
     lines = [f"| {' | '.join(row)} |" for row in [header, rule, *rows]]
     above = [f"**{escape_markdown(table.title)}**", *([escape_markdown(said)] if said else [])]
-    below = [table.note, *([table.short_ids] if ids else [])]
-    return "\n\n".join([*above, "\n".join(lines), escape_markdown("; ".join(filter(None, below)))])
+    note = escape_markdown("; ".join([*said_below, *([table.short_ids] if ids else [])]))
+    return "\n\n".join(filter(None, [*above, "\n".join(lines), note]))
 
 
 def _bold(text: str, best: bool) -> str:

@@ -1,73 +1,109 @@
 r"""Tables as LaTeX that a paper takes as it is, for the package booktabs.
 
 Each is a float with a caption, which says data, gallery, n and seeds, and a label `tab:<name>-<n>`; one that is wide is
-a `table*`, over both columns. The best score of what compares is bold.
+a `table*`, over both columns. What is wider still comes below, as in a terminal; what is longer than a page comes in
+parts. The best score of what compares is bold.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 
-from pecl.report.tables.layout import laid_out, numeric_columns
+from pecl.report.tables.layout import Column, blocks, heading_rows, laid_out, width_of
 from pecl.report.tables.signs import escape_latex, one_line
 from pecl.report.tables.table import Table
 
-_COLUMN = 48  # letters of a row that a column of a two-column paper holds, in \small
+# Letters of a row that fit, in \small of 10 points, one column of a paper (219 points) and both (455, with less space
+# between the table's columns); and lines of a page
+_COLUMN, _PAGE, _LINES = 42, 98, 46
 
 
 def to_latex(tables: Sequence[Table], ids: bool = False) -> str:
     r"""Return tables as LaTeX; ids of runs are comments."""
-    parts = [_latex(table, f"tab:{table.name}-{number}", ids) for number, table in enumerate(tables, 1)]
+    parts = [
+        float_ for number, table in enumerate(tables, 1) for float_ in _floats(table, f"tab:{table.name}-{number}", ids)
+    ]
     return "\n\n".join(["% needs \\usepackage{booktabs}", *parts]) + "\n"
 
 
-def _latex(table: Table, label: str, ids: bool) -> str:
+def _floats(table: Table, label: str, ids: bool) -> Iterator[str]:
+    """Yield the floats of a table, several where it is longer than a page."""
     frame, said = laid_out(table, ids)
-    columns = "".join("r" if numeric else "l" for numeric in numeric_columns(frame))
-    rows = [
-        " & ".join(
-            _bold(escape_latex(field), (place, name) in table.best) for name, field in zip(frame, row, strict=True)
+    own = blocks(frame, _PAGE)
+    most = max(1, _LINES // len(own) - 3)  # rows of a part, without the headings of each block
+    starts = range(0, len(frame), most)
+    for part, start in enumerate(starts, 1):
+        of = f"Part {part} of {len(starts)}." if len(starts) > 1 else ""
+        yield _float(
+            [_tabular(block, range(len(frame))[start : start + most], table.best) for block in own],
+            wide=max(map(width_of, own)) > _COLUMN,
+            caption=" ".join(filter(None, [_caption(table, said), of])),
+            label=label if part == 1 else f"{label}-{part}",
+            comment=table.short_ids if ids else "",
         )
-        for place, row in enumerate(frame.itertuples(index=False))
-    ]
-    widest = sum(max(map(len, [str(name), *map(str, frame[name])])) + 2 for name in frame.columns)
-    kind = "table" if widest <= _COLUMN else "table*"
+
+
+def _float(tabulars: Sequence[str], wide: bool, caption: str, label: str, comment: str) -> str:
+    kind = "table*" if wide else "table"
     return "\n".join(
         [
-            *([f"% {one_line(table.short_ids)}"] if ids else []),
+            *([f"% {one_line(comment)}"] if comment else []),
             rf"\begin{{{kind}}}[t]",
-            r"\centering\small",
-            rf"\caption{{{escape_latex(_caption(table, said))}}}",
+            r"\centering\small" + (r"\setlength{\tabcolsep}{4pt}" if wide else ""),
+            rf"\caption{{{_breakable(escape_latex(caption))}}}",
             rf"\label{{{label}}}",
-            rf"\begin{{tabular}}{{{columns}}}",
-            r"\toprule",
-            rf"{' & '.join(map(escape_latex, frame.columns))} \\",
-            r"\midrule",
-            *_with_rules(rows, [str(field) for field in frame.iloc[:, 0]]),
-            r"\bottomrule",
-            r"\end{tabular}",
+            "\n\\par\\medskip\n".join(tabulars),
             rf"\end{{{kind}}}",
         ]
     )
 
 
+def _tabular(columns: Sequence[Column], places: Sequence[int], best: frozenset[tuple[int, str]]) -> str:
+    """Return the rows at `places` of a block."""
+    rows = [
+        _row([_bold(escape_latex(column.fields[place]), (place, column.name) in best) for column in columns])
+        for place in places
+    ]
+    return "\n".join(
+        [
+            rf"\begin{{tabular}}{{{''.join('l' if column.label else 'r' for column in columns)}}}",
+            r"\toprule",
+            *(_row(map(escape_latex, own)) for own in heading_rows(columns)),
+            r"\midrule",
+            *_with_rules(rows, [columns[0].fields[place] for place in places]),
+            r"\bottomrule",
+            r"\end{tabular}",
+        ]
+    )
+
+
+def _row(fields: Iterator[str] | Sequence[str]) -> str:
+    r"""Return a row; a bracket or asterisk that it begins with is kept from the `\\` before it, which would take it."""
+    text = " & ".join(fields)
+    return rf"{'{}' if text[:1] in ('[', '*') else ''}{text} \\"
+
+
 def _with_rules(rows: Sequence[str], first: Sequence[str]) -> list[str]:
     """Return the rows, a thin rule between those whose first column differs, where it repeats."""
-    blocks = [
-        [rf"{row} \\" for row, _ in own] for _, own in itertools.groupby(zip(rows, first, strict=True), lambda p: p[1])
-    ]
-    if len(blocks) == 1 or min(map(len, blocks)) == 1:
-        return [line for block in blocks for line in block]
-    return [line for place, block in enumerate(blocks) for line in ([r"\addlinespace"] if place else []) + block]
+    groups = [[row for row, _ in own] for _, own in itertools.groupby(zip(rows, first, strict=True), lambda p: p[1])]
+    if len(groups) == 1 or min(map(len, groups)) == 1:
+        return list(rows)
+    return [line for place, group in enumerate(groups) for line in ([r"\addlinespace"] if place else []) + group]
 
 
 def _caption(table: Table, said: str) -> str:
     title, _ = table.heading()
     parts = [f"{table.title}.", f"{title}." if title else "", f"In all rows: {said}." if said else ""]
-    note = "; ".join(filter(None, [table.group and table.group.metric, table.brief_note]))
+    note = "; ".join(filter(None, [table.group and table.group.metric, table.note]))
     bold = "Best in bold." if table.best else ""
     return " ".join(filter(None, [*parts, f"{note[:1].upper()}{note[1:]}." if note else "", bold]))
+
+
+def _breakable(text: str) -> str:
+    """Return text in which a long word, such as an adapter's options, may end a line at its signs."""
+    return re.sub(r"\S{30,}", lambda word: re.sub(r"(?<=[,:/+=])(?=\w)", r"\\allowbreak ", word.group()), text)
 
 
 def _bold(text: str, best: bool) -> str:

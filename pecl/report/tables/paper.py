@@ -33,6 +33,7 @@ _METHODS = {
     "method3": "Method 3",
 }
 _TEXTS = {"target": "captions", "target_to_english": "translated"}
+_IN_SIZES = frozenset({"train_on", "train_size", "text", "shots"})  # settings that text and number of pairs say
 AVERAGE = "avg"
 _AVERAGED = f"{AVERAGE}: mean over the languages other than English"
 
@@ -74,16 +75,17 @@ def is_few_shot(result: Result) -> bool:
 
 def _scores(candidates: Sequence[Candidate], regime: str) -> Table:
     """Return methods by languages: the plain tower on each test text, then each route."""
-    different = varying(candidate.setting for candidate in candidates)
     lines: dict[tuple, dict[str, Candidate]] = {}
+    different = varying(candidate.setting for candidate in candidates)
     for candidate in sorted(candidates, key=_order):
         key = (candidate.route, *(pair for pair in candidate.setting if pair[0] in different))
         lines.setdefault(key, {})[candidate.language] = candidate
     queries = [query for query in ZERO_SHOT if any(candidate.query == query for candidate in candidates)]
-    rows = [_zero_shot_row(query, candidates, different) for query in queries]
-    rows += [_method_row(line, different) for line in lines.values()]
+    trained, shared = _labelled(list(lines.values()), different)
+    blank = dict.fromkeys([name for name in trained[0] if name not in ("method", "test text", "scores", "run_ids")], "")
+    rows = [_zero_shot_row(query, candidates, blank) for query in queries] + trained
     title = {"few-shot": "Few-shot retrieval", "full-data": "Retrieval after training on all data"}[regime]
-    return _by_language(f"paper-{regime}", title, candidates, rows, ("test text",))
+    return _by_language(f"paper-{regime}", title, candidates, rows, ("test text",), shared)
 
 
 def _modules(candidates: Sequence[Candidate]) -> Table:
@@ -101,19 +103,44 @@ def _without_adapter(candidate: Candidate) -> str:
 
 
 def _order(candidate: Candidate) -> tuple:
-    return list(ROUTES).index(candidate.route), str(candidate.setting)
+    return list(ROUTES).index(candidate.route), _text(candidate), candidate.pairs, str(candidate.setting)
 
 
-def _zero_shot_row(query: str, candidates: Sequence[Candidate], different: Sequence[str]) -> Row:
+def _zero_shot_row(query: str, candidates: Sequence[Candidate], blank: Row) -> Row:
     scores = {one.language: (one.zero_shot, math.nan) for one in candidates if one.query == query}
-    names = {name.replace("_", " "): "" for name in different}
-    return {"method": "Zero-shot", **names, "test text": _TEXTS[query], "scores": scores, "run_ids": []}
+    return {"method": "Zero-shot", **blank, "test text": _TEXTS[query], "scores": scores, "run_ids": []}
 
 
-def _method_row(line: dict[str, Candidate], different: Sequence[str]) -> Row:
+def _labelled(lines: Sequence[dict[str, Candidate]], different: Sequence[str]) -> tuple[list[Row], str]:
+    """Return a row a line, with its text, pairs and parameters where they differ and what else tells lines apart.
+
+    What they share of the three is said in words.
+    """
+    said = [_sizes(line) for line in lines]
+    shared = {name: value for name, value in said[0].items() if all(own[name] == value for own in said)}
+    labels = [{name: own[name] for name in own if name not in shared} for own in said]
+    for name in (name for name in different if name not in _IN_SIZES):
+        heads = [str((next(iter(line.values())).route, own)) for line, own in zip(lines, labels, strict=True)]
+        if len(set(heads)) < len(lines):
+            for line, own in zip(lines, labels, strict=True):
+                own[name.replace("_", " ")] = setting_text(name, dict(next(iter(line.values())).setting)[name])
+    rows = [_method_row(line, own) for line, own in zip(lines, labels, strict=True)]
+    return rows, ", ".join(f"{name} {value}" for name, value in shared.items())
+
+
+def _sizes(line: dict[str, Candidate]) -> Row:
+    first, pairs = next(iter(line.values())), {candidate.pairs for candidate in line.values()}
+    count = f"{first.pairs:,}" if len(pairs) == 1 else f"about {round(float(np.mean(list(pairs))), -2):,.0f}"
+    return {"trained on": _text(first), "pairs": count, "parameters": f"{first.runs[0].adapter.trainable:,}"}
+
+
+def _text(candidate: Candidate) -> str:
+    return candidate.config.text or candidate.config.train_on
+
+
+def _method_row(line: dict[str, Candidate], labels: Row) -> Row:
     first = next(iter(line.values()))
-    setting = {name.replace("_", " "): setting_text(name, value) for name, value in first.setting if name in different}
-    return {"method": _METHODS[first.route], **setting, "test text": _TEXTS[first.query], **_trained(line)}
+    return {"method": _METHODS[first.route], **labels, "test text": _TEXTS[first.query], **_trained(line)}
 
 
 def _module_row(line: dict[str, Candidate]) -> Row:
@@ -129,7 +156,7 @@ def _trained(line: dict[str, Candidate]) -> Row:
 
 
 def _by_language(
-    name: str, title: str, candidates: Sequence[Candidate], rows: Sequence[Row], among: Sequence[str]
+    name: str, title: str, candidates: Sequence[Candidate], rows: Sequence[Row], among: Sequence[str], shared: str = ""
 ) -> Table:
     """Return rows with a column a language, in per cent, the best of those with equal values of `among` bold."""
     codes = sorted({candidate.language for candidate in candidates}, key=lambda code: (code != ENGLISH, code))
@@ -146,7 +173,8 @@ def _by_language(
     best = [best_places(_comparable(raw, column), among, column, column) for column in columns]
     shown = frame([_shown(row, columns, brief=len(codes) > 6) for row in raw])
     runs = runs_of(candidates)
-    remarks = ["in per cent", "candidates chosen by validation", *([_AVERAGED] if len(others) > 1 else [])]
+    averaged = _AVERAGED if len(others) > 1 else ""
+    remarks = filter(None, ["in per cent", "candidates chosen by validation", shared, averaged])
     marked = frozenset().union(*best)
     group = one_group(runs)
     return Table(name, title, group, pd.DataFrame(raw), shown, runs, tuple(remarks), bootstrap=False, best=marked)

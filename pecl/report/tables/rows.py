@@ -17,6 +17,7 @@ from pecl.routes import WITHOUT_ANCHOR
 Row = dict[str, Any]
 _NONE = {"shots": "all", "train_size": "all", "joint": "alone"}  # what None means, where it is not "none"
 _ALWAYS = ("adapter", "train_on", "shots")  # fields of a setting that a reader looks for, equal or not
+_IN_HEADINGS = frozenset({"train_on"})  # of those, what the study's name says
 
 
 def runs_of(candidates: Sequence[Candidate]) -> tuple[Result, ...]:
@@ -74,9 +75,14 @@ def setting_columns(candidate: Candidate, different: Sequence[str]) -> Row:
 
 
 def setting_remark(candidates: Sequence[Candidate]) -> str:
-    """Return what all candidates of a table share of the fields that a reader looks for."""
-    different = varying(candidate.setting for candidate in candidates)
-    shared = [(name, value) for name, value in candidates[0].setting if name in _ALWAYS and name not in different]
+    """Return what all candidates of a table share of the fields that a reader looks for and that no heading says.
+
+    Text of its own is what a distillation is trained on, so that shots say nothing about it.
+    """
+    left_out = {*varying(candidate.setting for candidate in candidates), *_IN_HEADINGS}
+    if all(candidate.config.text is not None for candidate in candidates):
+        left_out.add("shots")
+    shared = [(name, value) for name, value in candidates[0].setting if name in _ALWAYS and name not in left_out]
     return ", ".join(f"{name.replace('_', ' ')} {setting_text(name, value)}" for name, value in shared)
 
 

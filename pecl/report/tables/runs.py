@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import pandas as pd
 
@@ -77,12 +78,12 @@ def _shown_trainings(results: Sequence[Result], rows: Sequence[Row]) -> pd.DataF
             "language": row["language"],
             "route": row["route"],
             "adapter": row["adapter"],
-            "parameters": row["parameters"],
-            **{name.replace("_", " "): setting_text(name, getattr(result.config, name)) for name in different},
+            "parameters": f"{row['parameters']:,}",
+            **_different(result, different),
             "lr": f"{row['lr']:g}",
             "lambda": "" if row["alignment_weight"] is None else f"{row['alignment_weight']:g}",
             "seed": row["seed"],
-            "gallery": f"{row['gallery_size']} {row['gallery_kind']}",
+            "gallery": f"{row['gallery_size']:,} {row['gallery_kind']}",
             "zero-shot R@1": f"{row['zero_shot']:.3f}",
             "trained R@1": f"{row['trained']:.3f}",
             "gain": f"{row['gain']:+.3f}",
@@ -96,7 +97,7 @@ def _shown_trainings(results: Sequence[Result], rows: Sequence[Row]) -> pd.DataF
 
 def evaluations_table(results: Sequence[Result]) -> Table:
     """Return all evaluations of one group."""
-    results = sorted(results, key=lambda result: (result.config.language, result.run_id))
+    results = sorted(results, key=lambda result: (result.config.language, _weights(result), result.run_id))
     rows = pd.DataFrame(_evaluations(results))
     shown = evaluation_table(results).assign(**{RUN: [result.run_id for result in results]})
     return Table("evaluations", "Evaluations", group_of(results[0]), rows, shown, tuple(results))
@@ -104,20 +105,32 @@ def evaluations_table(results: Sequence[Result]) -> Table:
 
 def evaluation_table(results: Sequence[Result]) -> pd.DataFrame:
     """Return one row an evaluation, as text: recall in both directions, its mean and interval, and its gallery."""
+    different = differing_fields(results)
     return pd.DataFrame(
         {
             "language": row["language"],
             "dataset": row["dataset"],
             "test text": row["test_text"],
             "adapter": row["adapter"],
-            "gallery": f"{row['gallery_size']} {row['gallery_kind']}",
+            "weights": _weights(result),
+            **_different(result, different),
+            "gallery": f"{row['gallery_size']:,} {row['gallery_kind']}",
             **{_readable(name): f"{value:.3f}" for name, value in row.items() if "recall@" in name and name != METRIC},
             "mean R@1": f"{row[METRIC]:.3f}",
             INTERVAL: interval(row["low"], row["high"], ".3f"),
             MEAN_RECALL: f"{row['mean_recall']:.3f}",
         }
-        for row in _evaluations(results)
+        for result, row in zip(results, _evaluations(results), strict=True)
     )
+
+
+def _different(result: Result, fields: Sequence[str]) -> Row:
+    return {name.replace("_", " "): setting_text(name, getattr(result.config, name)) for name in fields}
+
+
+def _weights(result: Result) -> str:
+    """Return the name of the file of the adapter that an evaluation was given, empty where it was given none."""
+    return Path(result.config.weights).stem if result.config.weights else ""
 
 
 def _readable(name: str) -> str:

@@ -9,7 +9,7 @@ _LATEX = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "…": r"\dots{}",
     "<": r"$<$", ">": r"$>$", **{sign: f"\\{sign}" for sign in "&%$#_{}"},
 }  # fmt: skip
-_SIGNED = re.compile(r"(?<![\w.$-])[-+]\d[\d.]*")  # a hyphen before a number is a minus sign
+_SIGNED = re.compile(r"(?<![\w.$-])[-+]\d+(?:\.\d+)?")  # a hyphen before a number is a minus sign
 
 
 def one_line(field: object) -> str:

@@ -35,6 +35,7 @@ class Table:
         bootstrap: whether it has intervals.
         best: (place of a row, name of a shown column) of the best scores among those that compare.
         study: what the trainings of the table share beside its group, and other tables of that group do not.
+        references: those of `results` that give a score of the plain tower alone, so that their seeds say nothing.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Table:
     bootstrap: bool = True
     best: frozenset[tuple[int, str]] = frozenset()
     study: str = ""
+    references: tuple[Result, ...] = ()
 
     @property
     def run_ids(self) -> list[str]:
@@ -56,7 +58,8 @@ class Table:
     @property
     def seeds(self) -> list[int]:
         """Seeds of the trainings that the numbers come from, sorted."""
-        return sorted({result.config.seed for result in self.results if result.kind == "train"})
+        trained = [result for result in self.results if result.kind == "train" and result not in self.references]
+        return sorted({result.config.seed for result in trained})
 
     @property
     def captions(self) -> list[int]:
@@ -65,14 +68,8 @@ class Table:
 
     @property
     def note(self) -> str:
-        """The line below the table: metric, gallery, n, seeds, bootstrap and remarks."""
-        where = [f"metric: {self.group.metric}", f"gallery: {self.group.gallery}"] if self.group else []
-        return "; ".join([*where, *self._said()])
-
-    @property
-    def brief_note(self) -> str:
-        """The same without what the heading says."""
-        return "; ".join(self._said())
+        """The line below the table, of what its heading does not say: n, seeds, bootstrap and remarks."""
+        return "; ".join(self.said)
 
     @property
     def short_ids(self) -> str:
@@ -86,7 +83,9 @@ class Table:
         title, details = self.group.title(), self.group.details()
         return f"{title}, {self.study}" if self.study else title, details
 
-    def _said(self) -> list[str]:
+    @property
+    def said(self) -> list[str]:
+        """The parts of the note."""
         parts = []
         if self.group:
             parts.append(f"n = {', '.join(f'{number:,}' for number in self.captions)} test captions")

@@ -35,6 +35,41 @@ def test_what_does_not_fit_comes_below_with_the_labels_again():
     assert [word for block in blocks for word in block[0].split()[1:]] == [f"c{i}" for i in range(12)]
 
 
+def test_rows_that_labels_do_not_tell_apart_are_numbered_in_each_block():
+    columns = {f"c{i}": ["0.123456789"] * 3 for i in range(4)}
+    alike = text_table(pd.DataFrame({"language": ["de", "de", "fr"], **columns}), width=40)
+    assert [line.split()[0] for line in alike.splitlines() if line] == ["row", "#1", "#2", "#3"] * 2
+    assert "#1" not in text_table(pd.DataFrame({"language": ["de", "es", "fr"], **columns}), width=40)
+    assert "#1" not in text_table(pd.DataFrame({"language": ["de", "de", "fr"], **columns}))  # it fits
+
+
+def test_no_column_comes_alone_below():
+    frame = pd.DataFrame({"language": ["de", "fr"], **{f"c{i}": ["0.123456789"] * 2 for i in range(4)}})
+    blocks = text_table(frame, width=8 + 3 * 13).split("\n\n")
+    assert [block.splitlines()[0].split() for block in blocks] == [["language", "c0", "c1"], ["language", "c2", "c3"]]
+
+
+def test_headings_break_after_hyphens_only_where_the_table_is_too_wide():
+    frame = pd.DataFrame({"zero-shot": ["0.123"] * 2, "b": ["0.1"] * 2})
+    assert text_table(frame).splitlines()[0] == "zero-shot    b"
+    assert [line.split() for line in text_table(frame, width=12).splitlines()[:2]] == [["zero-"], ["shot", "b"]]
+
+
+def test_of_one_wide_row_of_scores_all_else_is_said_in_words():
+    labels = {f"name{i}": ["a value of some length"] for i in range(5)}
+    layout = without_repetition(pd.DataFrame({**labels, "trained R@1": ["0.500"], "gain": ["+0.1"]}))
+    assert list(layout.frame.columns) == ["trained R@1", "gain"]
+    assert layout.said.startswith("name0 a value of some length; name1")
+    assert not without_repetition(pd.DataFrame(labels)).said  # without a score nothing would be left
+
+
+def test_the_tables_of_routes_of_the_shipped_results_are_one_block(shipped):
+    """Where no adapters are compared, so that a row has its language, route and scores alone."""
+    tables = [table for table in report(shipped).named("routes") if "adapter" not in laid_out(table).frame]
+    assert any(len(table.shown) > 15 for table in tables)
+    assert all("\n\n" not in text_table(laid_out(table).frame) for table in tables)
+
+
 def test_one_row_that_does_not_fit_is_a_list_of_names_and_values():
     frame = pd.DataFrame({f"name{i}": ["a value of some length"] for i in range(8)})
     assert text_table(frame).splitlines()[0] == "name0  a value of some length"

@@ -44,6 +44,24 @@ def test_what_is_not_a_number_of_pairs_is_full_data():
     assert list(full[0].shown["de"]) == ["20.0", "45.0"]
 
 
+def test_runs_on_text_say_their_pairs_and_parameters_and_what_else_tells_them_apart():
+    def trained(hits, pairs, language="de", **values):
+        run = train(4, hits, train_on="multi30k-translations", language=language, **values)
+        return changed(run, {"data.split.train": pairs})
+
+    runs = [trained(6, 757), trained(8, 9000, train_size=9000), trained(5, 757, precision="bf16")]
+    runs.append(trained(7, 9100, "fr", train_size=9000))
+    (table,) = paper_tables(runs)[:1]
+    assert [list(row) for row in table.shown.drop(columns="test text").itertuples(index=False)] == [
+        ["Zero-shot", "", "", "20.0", "20.0", "20.0"],
+        ["Method 1", "757", "bf16", "25.0", "", ""],
+        ["Method 1", "757", "fp32", "30.0", "", ""],
+        ["Method 1", "about 9,000", "fp32", "40.0", "35.0", "37.5"],
+    ]
+    assert list(table.shown.columns)[:3] == ["method", "pairs", "precision"]
+    assert "trained on multi30k-translations, parameters 1,000" in table.note
+
+
 def test_modules_go_by_parameters_and_leave_the_table_of_routes():
     big = changed(train(4, 9, adapter="bottleneck"), {"adapter.trainable": 5_000_000, "adapter.share": 0.05})
     tables = tables_of(big, train(4, 5))

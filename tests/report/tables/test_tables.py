@@ -55,7 +55,7 @@ def test_every_table_says_where_its_numbers_come_from():
     made_report = report(results)
     for table in made_report.tables:
         for said in ("mean R@1 of image-to-text and text-to-image", "10 images", "n = 10 test captions", "seeds 1, 2"):
-            assert said in table.note, table.name
+            assert said in " ".join([*table.heading(), table.note]), table.name
         assert all(result.run_id[:8] in table.short_ids for result in results)
         assert table.to_dict()["run_ids"] == sorted(result.run_id for result in results)
 
