@@ -16,6 +16,7 @@ import torch
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.adapters.ready import SHIPPED
 from pecl.files import read_tensors, write_json, write_tensors
+from pecl.results.digest import with_digest
 from pecl.results.result import Result, collect
 
 LARGEST = 400_000  # bytes of one adapter file
@@ -48,7 +49,7 @@ def write(result: Result, out: Path) -> Path:
         raise SystemExit(f"{path} has {path.stat().st_size:,} bytes, expected at most {LARGEST:,}")
     document = result.to_json()
     document.pop("ranks", None)  # the result itself, with its ranks, lies in results/
-    write_json(path.with_suffix(".json"), document)
+    write_json(path.with_suffix(".json"), with_digest(document))
     return path
 
 

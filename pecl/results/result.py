@@ -1,6 +1,7 @@
 """`Result`: what one run gave, with everything needed to believe its numbers; and its file, one JSON a run.
 
-The JSON (schema 1) has the fields of `Result` under their names; `ranks` are those of the test items, for intervals.
+The JSON (schema 1) has the fields of `Result` under their names, and `sha256`, its `digest`; `ranks` are those of the
+test items, for intervals.
 Files are written atomically and named `<language>-<route>-<run id>.json`, with `zero-shot` as the route of the plain
 tower; a file named by the run id alone, as older versions wrote it, is found as well. Beside it lie
 `adapters/<name>.safetensors` and what `side_files` describes: the manifest of its split, and what was retrieved.
@@ -20,6 +21,7 @@ from typing import Any, Literal
 from pecl.config import ExperimentConfig
 from pecl.errors import DataError, unknown
 from pecl.files import load_json, write_json
+from pecl.results.digest import check_digest, with_digest
 from pecl.results.environment import environment
 from pecl.results.parts import (
     AdapterDescription,
@@ -178,7 +180,7 @@ class Result:
             where: its file, for messages and as its `path`.
 
         Raises:
-            DamagedResultError: something is missing or of another type; the file and the field are named.
+            DamagedResultError: something is missing, of another type, or changed since; file and field are named.
             DataError: it is of a newer schema.
         """
         if not isinstance(document, dict):
@@ -190,6 +192,7 @@ class Result:
             raise DataError(f"{where} has schema {schema!r}, this version of pecl reads up to {SCHEMA}; upgrade pecl")
         software = {key: document[key] for key in ("versions", "machine", "commit", "dirty") if key in document}
         try:
+            check_digest(document)
             found = cls(**decode_fields(cls, document | {"environment": software}))
             _check_names(found)
             if found.status == "complete":
@@ -265,7 +268,7 @@ def adapter_path(out: str | Path, name: str) -> Path:
 
 def write_result(out: str | Path, result: Result) -> Path:
     """Write a result into the experiment folder and return its path. A file of the run under its old name goes."""
-    path = write_json(Path(out) / f"{result.name}.json", result.to_json())
+    path = write_json(Path(out) / f"{result.name}.json", with_digest(result.to_json()))
     (Path(out) / f"{result.run_id}.json").unlink(missing_ok=True)
     return path
 

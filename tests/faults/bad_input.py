@@ -271,6 +271,7 @@ REPORT = [
     ("without-towers", "is damaged: towers is missing"),
     ("without-adapter", "is damaged: adapter is missing"),
     ("curve-of-text", "is damaged: curve is 'up', expected an object"),
+    ("edited", r"is damaged: its content does not match its checksum \(sha256\); delete the file and run it again"),
     ("unknown-field", "config.speed is unknown to this version of pecl"),
     ("truncated", "cannot be read .*; delete it and run it again"),
     ("list", "list/.*is not a result of pecl: expected a"),

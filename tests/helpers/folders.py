@@ -15,6 +15,13 @@ def listing(folder):
     return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*"))
 
 
+def without_digest(path):
+    """Return the JSON of a result, to be written otherwise: without the digest that would tell."""
+    document = json.loads(path.read_text("utf-8"))
+    assert len(document.pop("sha256")) == 64
+    return document
+
+
 def measured(folder):
     """Everything that results and adapters say but for times and the like."""
     results = [json.loads(path.read_text("utf-8")) for path in sorted(Path(folder).glob("*.json"))]

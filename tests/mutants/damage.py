@@ -5,6 +5,7 @@ from mutants.table import Mutant
 _PICTURES = "tests/data/test_pictures.py"
 _CHECK = "tests/commands/test_data.py"
 _RECORD = "tests/experiment/test_record.py"
+_DIGEST = "tests/results/test_digest.py"
 _CORRUPTION = "tests/faults/test_corruption.py"
 
 # file -> (name, before, after, test)
@@ -46,6 +47,10 @@ _FAULTS = {
             "shown, queries = range(len(self.data.images))",
             _RECORD,
         ),
+    ],
+    "pecl/results/digest.py": [
+        ("a result is taken as it is", "if KEY in document and", "if False and", _DIGEST),
+        ("a result is written without a digest", "return {**read, KEY: sha256_json(read)}", "return read", _DIGEST),
     ],
     "pecl/results/side_files.py": [
         ("a manifest is taken as it is", " and sha256_json(manifest)[:16] != name:", " and False:", _CORRUPTION),

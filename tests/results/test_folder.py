@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from helpers.folders import without_digest
 from helpers.interrupted import counted_steps, interrupted_after
 from helpers.report_results import both, made, ranked
 from helpers.tiny import sentences
@@ -64,7 +65,7 @@ def test_a_damaged_result_is_named_and_counts_as_not_run(config, caplog, text, m
 @pytest.mark.parametrize("schema", [2, "1"])
 def test_a_result_of_a_newer_version_is_not_taken_for_a_damaged_one(config, schema):
     path = write(config)
-    path.write_text(json.dumps({**json.loads(path.read_text()), "schema": schema}))
+    path.write_text(json.dumps({**without_digest(path), "schema": schema}))
     for read in (
         lambda: read_result(path),
         lambda: find_result(config),
@@ -103,7 +104,7 @@ def test_a_result_is_complete_for_its_own_data_alone(config, caplog):
 )
 def test_a_result_of_another_run_under_the_name_of_this_one_counts_as_none(config, edit, caplog):
     path = write(config)
-    path.write_text(json.dumps(edit(json.loads(path.read_text()))))
+    path.write_text(json.dumps(edit(without_digest(path))))
     assert find_result(config) is None
     assert complete_result(config, lambda _: DATA) is None
     assert f"{path} holds another run, or its config was edited; it counts as not run" in caplog.text
@@ -111,7 +112,7 @@ def test_a_result_of_another_run_under_the_name_of_this_one_counts_as_none(confi
 
 def test_where_a_result_was_made_is_no_part_of_what_it_is(config):
     path = write(config)
-    document = json.loads(path.read_text())
+    document = without_digest(path)
     path.write_text(json.dumps(document | {"config": document["config"] | {"data_dir": "elsewhere", "out": "moved"}}))
     assert complete_result(config, lambda _: DATA).run_id == config.run_id()
 

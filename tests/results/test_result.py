@@ -136,6 +136,7 @@ def test_failed_and_interrupted_runs_go_to_json_and_back(tmp_path):
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_every_recorded_result_is_read_and_written_without_loss(path):
     before = json.loads(path.read_text("utf-8"))
+    before.pop("sha256", None)  # of the file, not of the result
     result = read_result(path)
     after = json.loads(json.dumps(result.to_json()))
     assert dict(leaves(after)) == dict(leaves(before))

@@ -1,0 +1,64 @@
+"""The digest of a result's file: a number that was changed on disk is seen, and a file formatted anew is not."""
+
+import hashlib
+import json
+import re
+from dataclasses import replace
+
+import pytest
+from helpers.report_results import train
+
+from pecl.errors import DataError
+from pecl.results.result import DamagedResultError, read_result, write_result, write_unfinished
+
+
+@pytest.fixture
+def path(tmp_path):
+    return write_result(tmp_path, train(4, 6))
+
+
+def test_it_is_the_sha_256_of_the_sorted_json_without_spaces(path):
+    document = json.loads(path.read_text("utf-8"))
+    stated = document.pop("sha256")
+    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert stated == hashlib.sha256(canonical.encode("utf-8")).hexdigest()
+    assert list(json.loads(path.read_text("utf-8")))[-1] == "sha256"
+
+
+def test_every_digit_that_is_changed_is_seen(path):
+    """Those of ranks apart, each alone: a number becomes another one, which may be as good as it."""
+    text = path.read_text("utf-8")
+    head, ranks, tail = re.split(r'("ranks": \{.*?\n  \},)', text, flags=re.DOTALL)
+    places = [*(m.start() for m in re.finditer(r"\d", head)), len(head) + ranks.index("20")]
+    places += [len(head + ranks) + m.start() for m in re.finditer(r"\d", tail)]
+    own_key = range(text.rindex('"sha256"'), text.rindex('"sha256"') + 8)  # without it nothing is promised
+    assert len(places) > 300
+    for place in (place for place in places if place not in own_key):
+        other = str((int(text[place]) + 1) % 9 or 9)
+        path.write_text(text[:place] + other + text[place + 1 :], encoding="utf-8")
+        with pytest.raises(DataError, match=re.escape(str(path))):
+            read_result(path)
+
+
+def test_the_sentence_says_what_to_do(path):
+    path.write_text(path.read_text("utf-8").replace('"best_step": 10', '"best_step": 11'), encoding="utf-8")
+    with pytest.raises(DamagedResultError) as refused:
+        read_result(path)
+    expected = "its content does not match its checksum (sha256); delete the file and run it again"
+    assert str(refused.value) == f"{path} is damaged: {expected}"
+
+
+def test_a_file_formatted_anew_or_without_digest_is_read(path):
+    before, document = read_result(path), json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps(dict(reversed(document.items()))), encoding="utf-8")
+    assert read_result(path) == before
+    del document["sha256"]
+    path.write_text(json.dumps(document), encoding="utf-8")
+    assert read_result(path) == before
+
+
+def test_unfinished_runs_have_one_too(path):
+    failed = write_unfinished(replace(train(4, 6).config, out=str(path.parent)), "failed", "RuntimeError: ü")
+    failed.write_text(failed.read_text("utf-8").replace("ü", "u"), encoding="utf-8")
+    with pytest.raises(DamagedResultError, match="checksum"):
+        read_result(failed)
