@@ -5,8 +5,8 @@ Columns are tokenised once, and frozen embeddings come from the stores on disk, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -24,6 +24,7 @@ from pecl.encoders.towers import Towers
 from pecl.errors import ConfigError, DataError, require
 from pecl.experiment.inputs import TrainingInputs, hashes_of_inputs, load_captions
 from pecl.experiment.text import TrainingText
+from pecl.results.named_files import file_hashes
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.retrieval.ranks import compare, cosine_blocks
 from pecl.routes import TranslationRoute, route
@@ -42,6 +43,7 @@ class Prepared:
         data: the whole data set.
         parts: indices into `data` of the captions of `train`, `val` and `test`; `test` alone for an evaluation.
         translations: text to train on in place of the training pairs, or None.
+        files: SHA-256 of the local files that the config names, by field, as they were when it was prepared.
     """
 
     config: ExperimentConfig
@@ -50,6 +52,7 @@ class Prepared:
     data: ParallelCaptions
     parts: dict[str, tuple[int, ...]]
     translations: TrainingText | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def hashes(self) -> dict[str, Any]:
@@ -191,7 +194,7 @@ def prepare_evaluation(config: ExperimentConfig, towers: Towers) -> Prepared:
     chosen = route(config.route, config.test_query)
     data = load_captions(config, (chosen.test_query,), lambda: store_of(towers.image))
     test = tuple(range(len(data))) if data.part is None else published_part(data, "test")
-    return Prepared(config, chosen, towers, data, {"test": test})
+    return Prepared(config, chosen, towers, data, {"test": test}, files=file_hashes(config))
 
 
 def prepare_training(config: ExperimentConfig, towers: Towers, inputs: TrainingInputs | None = None) -> Prepared:
@@ -208,7 +211,7 @@ def prepare_training(config: ExperimentConfig, towers: Towers, inputs: TrainingI
     chosen = route(config.route, config.test_query)
     data, translations = (inputs or TrainingInputs())(config, lambda: store_of(towers.image))
     split = split_captions(data, config.shots, config.split_seed)
-    prepared = Prepared(config, chosen, towers, data, split._asdict(), translations)
+    prepared = Prepared(config, chosen, towers, data, split._asdict(), translations, file_hashes(config))
     check_training(config, chosen, prepared.train)
     return prepared
 

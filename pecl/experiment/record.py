@@ -114,6 +114,7 @@ def describe_data(prepared: Prepared, manifest: str | None = None) -> DataDescri
         translations=None if text is None else TrainingText(text.train.dataset, text.hashes, text.provenance),
         manifest=manifest,
         duplicates=prepared.duplicates or None,
+        files=prepared.files or None,
     )
 
 

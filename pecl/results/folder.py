@@ -10,6 +10,7 @@ from typing import Any
 
 from pecl.config import ExperimentConfig
 from pecl.files import remove_abandoned_files, sha256_json
+from pecl.results.named_files import file_hashes
 from pecl.results.result import DamagedResultError, Result, read_result, training_path
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,9 @@ def recorded_hashes(result: Result) -> dict[str, Any]:
 
 
 def complete_result(config: ExperimentConfig, hashes: Callable[[ExperimentConfig], dict[str, Any]]) -> Result | None:
-    """Return the complete result of a training of this config on the data that are there now, if there is one.
+    """Return the complete result of a training of this config on the data and files that are there now, if any.
+
+    An older result, which does not say which file it started from, is taken for one of the file that is there.
 
     Args:
         config: the training.
@@ -62,6 +65,9 @@ def complete_result(config: ExperimentConfig, hashes: Callable[[ExperimentConfig
     if not has_threads_of(config, result):
         made, asked = result.environment.machine.threads, config.threads
         logger.warning("%s was made with %d threads, not with %d; running it anew", result.path, made, asked)
+        return None
+    if other := [name for name, sha in file_hashes(config).items() if (result.data.files or {}).get(name, sha) != sha]:
+        logger.warning("%s was made with another file of %s; running it anew", result.path, " and ".join(other))
         return None
     if recorded_hashes(result) == hashes(config):
         return result

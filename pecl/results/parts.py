@@ -93,6 +93,8 @@ class DataDescription:
             is the run id, and in evaluations.
         duplicates: how many test items repeat an earlier one, so that which is to be found is ambiguous: of the
             `gallery`, and of the `queries` that have another item. Without what does not occur; None if nothing does.
+        files: SHA-256 of the local files that the config names, by field, such as `start`; None where it names
+            none, and in older results.
     """
 
     dataset: str
@@ -106,6 +108,7 @@ class DataDescription:
     translations: TrainingText | None = None
     manifest: str | None = None
     duplicates: Mapping[str, int] | None = None
+    files: Mapping[str, str] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ _RESUMING = ("tests/experiment/test_resuming.py",)
 _THREADS = ("tests/experiment/test_threads.py",)
 _RESULTS = ("tests/results/test_folder.py",)
 _PREPARED = ("tests/experiment/test_prepared.py",)
+_NAMED_FILES = ("tests/experiment/test_named_files.py",)
 _FEATURES = ("tests/encoders/test_store.py",)
 
 _CONFIG = [
@@ -498,6 +499,22 @@ _STATES = [
 ]
 
 _RECORDED = [
+    Mutant(
+        "a result that started from another file counts as complete",
+        "pecl/results/folder.py",
+        "(result.data.files or {}).get(name, sha) != sha",
+        "(result.data.files or {}).get(name, sha) is None",
+        _NAMED_FILES,
+        science=True,
+    ),
+    Mutant(
+        "a saved state is continued from another start",
+        "pecl/experiment/record.py",
+        "        files=prepared.files or None,\n",
+        "",
+        _NAMED_FILES,
+        science=True,
+    ),
     Mutant(
         "a result of other data counts as complete",
         "pecl/results/folder.py",
