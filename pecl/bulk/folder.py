@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from pecl.encoders.embeddings import Embeddings
 from pecl.errors import DataError, OutputError
-from pecl.files import load_json, sha256_json, write_json, write_stream
+from pecl.files import load_json, open_regular, parse_json, sha256_json, write_json, write_stream
 
 PLAN, IDS = "embeddings.json", "ids.jsonl"
 FORMAT = "pecl-embedding-folder-1"
@@ -151,8 +151,9 @@ def read_ids(folder: str | Path) -> list[str]:
     """
     path = Path(folder) / IDS
     try:
-        with path.open(encoding="utf-8", errors="surrogateescape") as file:
-            return [json.loads(line)["id"] for line in file]
+        with open_regular(path) as file:
+            lines = (line.decode("utf-8", "surrogateescape") for line in file)
+            return [parse_json(line, halves=True)["id"] for line in lines]
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError) as error:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from pecl.files import sha256_bytes, write_tensors
+from pecl.files import open_regular, parse_json, sha256_bytes, write_tensors
 
 BLOCK = 1024  # rows that are read, and checked, together
 _HASH_BYTES = 32
@@ -60,7 +60,7 @@ class Shard:
 
     def __init__(self, path: Path, tower: str) -> None:
         self.path = path
-        with path.open("rb") as file:  # an OSError here is not damage, as safetensors' own errors would have it
+        with open_regular(path) as file:  # an OSError here is not damage, as safetensors' own errors would have it
             header = file.read(8)
         try:
             with safe_open(path, "numpy") as shard:
@@ -69,12 +69,12 @@ class Shard:
                     raise DamagedShardError("it holds no digests: an older version wrote it")
                 keys, rows = shard.get_tensor("keys"), shard.get_tensor("rows")
                 self.shape = tuple(shard.get_slice("embeddings").get_shape())
-            digests = json.loads(metadata["blocks"])
+            digests = parse_json(metadata["blocks"])
             self._check(metadata, tower, keys, rows, digests)
             self._start = self._embeddings_start(header)
-        except (SafetensorError, KeyError, ValueError) as error:
+            self._hashes = keys.reshape(-1).view(f"S{_HASH_BYTES}")
+        except (SafetensorError, KeyError, ValueError, TypeError) as error:
             raise DamagedShardError(str(error)) from error
-        self._hashes = keys.reshape(-1).view(f"S{_HASH_BYTES}")
         self._rows = rows
         self._digests: list[str] = digests
 
@@ -90,9 +90,9 @@ class Shard:
 
     def _embeddings_start(self, header: bytes) -> int:
         length = int.from_bytes(header, "little")
-        with self.path.open("rb") as file:
+        with open_regular(self.path) as file:
             file.seek(8)
-            return 8 + length + json.loads(file.read(length))["embeddings"]["data_offsets"][0]
+            return 8 + length + parse_json(file.read(length))["embeddings"]["data_offsets"][0]
 
     def find(self, hashes: np.ndarray) -> np.ndarray:
         """Return the row of each of N key hashes, (N,) int64; -1 for those that are not here."""
@@ -108,7 +108,7 @@ class Shard:
         """
         found = np.empty((len(rows), self.shape[1]), np.float32)
         row_bytes = 4 * self.shape[1]
-        with self.path.open("rb") as file:
+        with open_regular(self.path) as file:
             for block in np.unique(rows // BLOCK):
                 first = int(block) * BLOCK
                 file.seek(self._start + first * row_bytes)

@@ -22,6 +22,7 @@ from pecl.data.pictures import is_plain
 from pecl.data.registry import load_dataset
 from pecl.data.splits import published_part
 from pecl.errors import DataError
+from pecl.files import check_regular
 from pecl.harness.mteb_model import langscript
 
 DIRECTIONS = {"text_to_image": "t2i", "image_to_text": "i2t"}  # pecl's name -> mteb's category
@@ -162,6 +163,7 @@ def _content(images: ImageSource, index: int) -> dict[str, Any]:
 
 def _is_plain(images: ImageFiles, index: int) -> bool:
     try:
+        check_regular(images.paths[index])
         with Pillow.open(images.paths[index]) as image:
             return is_plain(image)
     except OSError:  # damaged: `load` says so

@@ -9,7 +9,7 @@ from jinja2 import Environment, StrictUndefined
 
 from pecl.data.captions import ImageFiles
 from pecl.errors import DataError
-from pecl.files import write_text
+from pecl.files import read_bytes_limited, write_text
 from pecl.report.page.pictures import jpeg_uri, thumbnail
 from pecl.search.index import Hit
 from pecl.search.thumbnails import SIZE
@@ -65,9 +65,9 @@ def write_search_page(path: str | Path, query: str, note: str, hits: Sequence[Hi
 def _picture(hit: Hit) -> dict[str, str]:
     try:
         if hit.thumbnail is not None and hit.thumbnail.is_file():
-            return {"uri": jpeg_uri(hit.thumbnail.read_bytes()), "reason": ""}
+            return {"uri": jpeg_uri(read_bytes_limited(hit.thumbnail)), "reason": ""}
         return {"uri": thumbnail(ImageFiles((hit.path,)).load(0), SIZE), "reason": ""}
-    except DataError as error:
+    except (DataError, OSError) as error:
         return {"uri": "", "reason": str(error)}
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from pecl.errors import ConfigError, DataError, OutputError, one_line
+from pecl.files import parse_json
 from pecl.search.catalogue import Entry, Head, new_generation, read_entries
 from pecl.search.engines import Match, Renewal, in_blocks
 
@@ -173,7 +174,7 @@ def _describe(entry: Entry) -> dict[str, str]:
 def _payload(point: Any) -> tuple[str, str]:
     """Return name and fingerprint of a point; a payload may have been changed by anybody."""
     try:
-        name, fingerprint = json.loads(point.payload["name"]), point.payload["fingerprint"]
+        name, fingerprint = parse_json(point.payload["name"], halves=True), point.payload["fingerprint"]
     except (KeyError, TypeError, ValueError):
         raise DataError(f"point {point.id} of the collection was not written by pecl") from None
     return str(name), str(fingerprint)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from pecl.errors import ConfigError
-from pecl.files import sha256_file, write_bytes
+from pecl.files import check_regular, sha256_file, write_bytes
 from pecl.search.catalogue import Entry, Head, damaged, read_entries
 from pecl.search.engines import Match, Renewal, in_blocks
 
@@ -88,6 +88,7 @@ class _Store:
         """Open the matrix; its size is checked, its content at a renewal."""
         entries, path = read_entries(folder, head), matrix_file(folder, head.generation)
         try:
+            check_regular(path)
             matrix = np.load(path, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError:
             raise

@@ -19,6 +19,7 @@ from pecl.data.captions import ImageFiles
 from pecl.data.pictures import small_jpeg
 from pecl.encoders.image import ImageEncoder
 from pecl.errors import DataError
+from pecl.files import read_bytes_limited
 from pecl.search.catalogue import HEAD
 from pecl.search.index import Hit, ImageIndex
 from pecl.search.thumbnails import SIZE
@@ -130,5 +131,5 @@ def _state(index: ImageIndex) -> tuple[int, int]:
 def _read(hit: Hit, size: int) -> bytes:
     """Return a photograph as JPEG: the index's own small picture where it has one and that is what is asked for."""
     if size == SIZE and hit.thumbnail is not None and hit.thumbnail.is_file():
-        return hit.thumbnail.read_bytes()
+        return read_bytes_limited(hit.thumbnail)
     return small_jpeg(ImageFiles((hit.path,)).load(0), size)

@@ -338,7 +338,7 @@ def test_an_error_of_the_system_deletes_nothing(tmp_path, monkeypatch):
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     with monkeypatch.context() as patched:
-        patched.setattr(type(path), "open", open_too_many)
+        patched.setattr("pecl.encoders.shards.open_regular", open_too_many)
         with pytest.raises(DataError, match=r"cannot read .*: Too many open files"):
             EmbeddingStore("t", tmp_path).get(keys_of(10), refuse)
     assert path.exists()

@@ -17,11 +17,10 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
 
 from pecl.config import ExperimentConfig
 from pecl.errors import OutputError, PeclError
-from pecl.files import BusyError
+from pecl.files import BusyError, read_bytes_limited
 from pecl.grid.launchers.base import BAD_INPUT, BUSY, CANNOT_WRITE, Task
 from pecl.results.failures import describe_failure
 from pecl.results.locks import hold
@@ -85,7 +84,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.sched_setaffinity(0, {int(core) for core in parsed.cores.split(",")})
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs would ignore it
     try:
-        status, sentence = run_text(_read_task() if parsed.file == "-" else Path(parsed.file).read_text("utf-8"))
+        text = _read_task() if parsed.file == "-" else read_bytes_limited(parsed.file).decode("utf-8")
+        status, sentence = run_text(text)
+    except (OSError, ValueError) as error:
+        status, sentence = BAD_INPUT, f"cannot read task {parsed.file}: {getattr(error, 'strerror', None) or error}"
     except KeyboardInterrupt:
         status, sentence = 130, "interrupted"
     if sentence:

@@ -157,6 +157,14 @@ def test_a_worker_says_what_is_wrong_with_its_task(tmp_path, small, capsys):
     assert len(list(Path(small["out"]).glob("*.json"))) == 1
 
 
+def test_a_worker_refuses_what_is_no_file_of_text(tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe")  # which an `open` would wait for
+    (tmp_path / "latin1").write_bytes(b"\xe9t\xe9")
+    for name, reason in (("missing", "No such file"), ("pipe", "expected a regular file"), ("latin1", "'utf-8' codec")):
+        assert worker([str(tmp_path / name)]) == 2
+        assert capsys.readouterr().err.startswith(f"cannot read task {tmp_path / name}: {reason}")
+
+
 @pytest.fixture
 def task_file(small, tmp_path):
     """The config file of one small run."""

@@ -1,0 +1,102 @@
+"""Files are read through `pecl.files`, which bounds their size, depth and kind: no module opens one by itself."""
+
+import ast
+
+from helpers.project import ROOT
+
+PACKAGE = ROOT / "pecl"
+# Calls that read a file, or what a file holds, without limits. A name alone is a function or a method of that name.
+UNBOUNDED = {
+    *("open", "read_text", "read_bytes", "fromfile", "memmap", "mmap.mmap", "safe_open", "load_file", "np.load"),
+    *(
+        "json.load",
+        "json.loads",
+        "yaml.load",
+        "yaml.safe_load",
+        "torch.load",
+        "read_parquet",
+        "ParquetFile",
+        "read_csv",
+    ),
+    *("gzip.open", "zipfile.ZipFile", "tarfile.open", "pickle.load", "sqlite3.connect"),
+}
+OURS = "ours"  # a file of the package or the system, or no file at all: text made in this process, or an address
+LOOKED_AT = "looked at"  # `check_regular` or `open_regular` comes before, and what reads is a library within its limits
+# file -> calls that it may make, and why
+ALLOWED = {
+    "data/captions.py": ({"Image.open"}, LOOKED_AT),
+    "data/fetching/fetch.py": ({"self._opener.open"}, OURS),
+    "data/fetching/part_file.py": ({"open"}, "written"),
+    "data/own/tables.py": ({"parquet.ParquetFile"}, LOOKED_AT),
+    "data/text_column.py": ({"mmap.mmap"}, OURS),
+    "data/translating/cache.py": ({"sqlite3.connect"}, "SQLite checks itself, and each row has a digest"),
+    "adapters/formats/opendelta.py": ({"torch.load"}, LOOKED_AT),
+    "bulk/job.py": ({"job.source.open"}, OURS),
+    "commands/search.py": ({"ImageIndex.open"}, OURS),
+    "encoders/large.py": ({"json.loads"}, OURS),
+    "encoders/loading/e5.py": ({"mmap.mmap"}, LOOKED_AT),
+    "encoders/loading/image.py": ({"json.loads"}, OURS),
+    "encoders/loading/mini.py": ({"torch.load"}, LOOKED_AT),
+    "encoders/loading/weights.py": ({"load_file", "torch.load"}, LOOKED_AT),
+    "encoders/mapped.py": ({"np.memmap"}, LOOKED_AT),
+    "encoders/shards.py": ({"safe_open"}, LOOKED_AT),
+    "experiment/memory.py": ({"path.read_text"}, OURS),
+    "export/folder.py": ({"os.open"}, OURS),
+    "export/open_clip.py": ({"json.loads"}, OURS),
+    "harness/mteb_tasks.py": ({"Pillow.open"}, LOOKED_AT),
+    "options.py": ({"json.loads"}, "a quoted text of the command line"),
+    "precision.py": ({"cpuinfo.read_text"}, OURS),
+    "report/page/build.py": ({"read_text"}, OURS),
+    "report/tables/published.py": ({"json.loads", "read_text"}, OURS),
+    "results/digest.py": ({"json.loads"}, OURS),
+    "results/failures.py": ({"open", "os.open"}, "written"),
+    "search/index.py": ({"open"}, OURS),
+    "search/store.py": ({"np.load", "self.open"}, LOOKED_AT),
+    "serving/page.py": ({"read_bytes"}, OURS),
+    "serving/photographs.py": ({"ImageIndex.open"}, OURS),
+    "serving/pictures.py": ({"Image.open"}, OURS),
+    "training/distributed.py": ({"json.loads"}, OURS),
+}
+
+
+def name_of(function):
+    """Return how a call names its function: `json.loads`; of a method of what a call returns, the method alone."""
+    if isinstance(function, ast.Name):
+        return function.id
+    if not isinstance(function, ast.Attribute):
+        return ""
+    before = name_of(function.value)
+    return f"{before}.{function.attr}" if before and not isinstance(function.value, ast.Call) else function.attr
+
+
+def is_unbounded(name):
+    return name in UNBOUNDED or name.rpartition(".")[2] in {one for one in UNBOUNDED if "." not in one}
+
+
+def reads_of(source):
+    """Return the calls of a module that read without limits."""
+    calls = (node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    return {name for call in calls if is_unbounded(name := name_of(call))}
+
+
+def test_no_module_reads_a_file_by_itself():
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        name = path.relative_to(PACKAGE).as_posix()
+        if not name.startswith("files/") and (reads := reads_of(path.read_text("utf-8"))):
+            found[name] = reads
+    assert found == {name: calls for name, (calls, _) in ALLOWED.items()}
+
+
+def test_what_is_looked_at_before_it_is_read():
+    for name, (_, why) in ALLOWED.items():
+        if why == LOOKED_AT:
+            source = (PACKAGE / name).read_text("utf-8")
+            assert any(f"{function}(" in source for function in ("check_regular", "open_regular", "read_bytes_limited"))
+
+
+def test_reads_are_found():
+    source = (
+        "import json\njson.loads(Path('a').read_text())\nwith path.open('rb') as file: json.load(file)\nload_json(a)"
+    )
+    assert reads_of(source) == {"json.loads", "read_text", "path.open", "json.load"}
