@@ -3,16 +3,18 @@
 #
 #   bash scripts/install.sh          what running needs
 #   bash scripts/install.sh test     and what testing needs
-#   bash scripts/install.sh --locked the versions in requirements.lock, and only files with the hashes there; torch and
-#                                    torchvision by version alone (see scripts/lock.sh)
+#   bash scripts/install.sh --locked the versions in requirements.lock and requirements-torch.lock, and only files with
+#                                    the hashes there; torch is PyPI's, on Linux with CUDA
+#   bash scripts/install.sh --locked-cpu   the same, but a CPU build of torch and torchvision from PyTorch's own index,
+#                                    by version alone: the lock has no checksums of that index
 set -euo pipefail
 . "$(dirname "$0")/help.sh"
 cd "$(dirname "$0")/.."
 # OpenDelta is a reference of the tests; it pins setuptools, so all are installed in one command.
 case ${1:-} in
-    "" | --locked) requirements= ;;
+    "" | --locked | --locked-cpu) requirements= ;;
     test) requirements="-r requirements-test.txt -r requirements-opendelta.txt" ;;
-    *) echo "install.sh: expected nothing, test or --locked, got \"$1\"" >&2; exit 2 ;;
+    *) echo "install.sh: expected nothing, test, --locked or --locked-cpu, got \"$1\"" >&2; exit 2 ;;
 esac
 if [ ! -x .venv/bin/python ]; then
     python=$(command -v python3 || command -v python) || { echo "Python 3.10 or newer is needed" >&2; exit 2; }
@@ -25,9 +27,14 @@ stamp=.venv/pecl-installed${1:+-${1#--}}
 wanted=$(cat pyproject.toml setup.py requirements* | cksum)
 if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
     echo "== installing pecl${requirements:+ and what testing needs} into .venv (a few minutes the first time)"
-    if [ "${1:-}" = --locked ]; then
+    if [[ ${1:-} = --locked* ]]; then
         .venv/bin/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock
-        .venv/bin/python -m pip install --quiet $(sed -n 's/^#   \(torch.*==\)/\1/p' requirements.lock)
+        if [ "$1" = --locked ]; then
+            .venv/bin/python -m pip install --quiet --require-hashes --no-deps -r requirements-torch.lock
+        else
+            .venv/bin/python -m pip install --quiet --extra-index-url https://download.pytorch.org/whl/cpu \
+                $(grep -oE '^(torch|torchvision)==[0-9.]+' requirements-torch.lock)
+        fi
         .venv/bin/python -m pip install --quiet --no-deps -e .
     else
         .venv/bin/python -m pip install --quiet -e . $requirements

@@ -209,7 +209,8 @@ def load_image_encoder(
 
     Args:
         name_or_path: name of a pair, such as `mini` or `paper`, for its image tower; a hub id; a local folder; or
-            `open_clip:<model>/<pretrained>`. A folder that bears the name of a pair is `./mini`.
+            `open_clip:<model>/<pretrained>`, with `@<SHA-256>` behind it to have the file of weights checked. A folder
+            that bears the name of a pair is `./mini`.
         device: where the weights go.
         dtype: type of the weights: float32, bfloat16 or float16.
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pecl.encoders.image import ImageEncoder
 from pecl.errors import WeightsError, unknown
+from pecl.files import sha256_file
 
 PREFIX = "open_clip:"
+_PINNED = re.compile(r"(.+)@([0-9a-f]{64})")  # weights, and the SHA-256 that their file must have
 
 
 def load_open_clip(name: str, model: str, pretrained: str | None = None) -> ImageEncoder:
@@ -16,16 +19,25 @@ def load_open_clip(name: str, model: str, pretrained: str | None = None) -> Imag
     Args:
         name: what results call the tower.
         model: a name of `open_clip.list_models()`, or `local-dir:<folder>`, which holds its weights.
-        pretrained: name of the weights, or path of their file; not for a `local-dir:`.
+        pretrained: name of the weights, or path of their file; not for a `local-dir:`. `<weights>@<SHA-256>` has the
+            file checked before it is read, for a name is what open_clip's table and the model hub make of it.
 
     Raises:
-        WeightsError: open_clip is not installed, it has no such model or weights, or they cannot be fetched or read.
+        WeightsError: open_clip is not installed, it has no such model or weights, they cannot be fetched or read, or
+            have another SHA-256.
     """
     open_clip = _import(name)
+    pinned = _PINNED.fullmatch(pretrained or "")
+    if pinned is not None:
+        pretrained = pinned[1]
     if not model.startswith("local-dir:"):
         _check_names(open_clip, model, pretrained)
     try:
+        if pinned is not None:
+            _check_file(_weights_file(open_clip, model, pinned[1]), pinned[2])
         whole, preprocess = open_clip.create_model_from_pretrained(model, pretrained=pretrained)
+    except WeightsError:
+        raise
     except Exception as error:  # open_clip lets through whatever its download and torch raise
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise WeightsError(
@@ -41,6 +53,18 @@ def _import(name: str) -> Any:
     except ImportError as error:
         raise WeightsError(f"image tower {name} needs open_clip: pip install 'pecl[openclip]' ({error})") from error
     return open_clip
+
+
+def _weights_file(open_clip: Any, model: str, pretrained: str) -> str:
+    """Return the path of a file of weights; where a name is given, of what open_clip downloads by it, once."""
+    if "/" in pretrained:
+        return pretrained
+    return open_clip.download_pretrained(open_clip.get_pretrained_cfg(model, pretrained))
+
+
+def _check_file(path: str, checksum: str) -> None:
+    if (found := sha256_file(path)) != checksum:
+        raise WeightsError(f"the weights {path} have the SHA-256 {found}, expected {checksum}: they are others")
 
 
 def _check_names(open_clip: Any, model: str, pretrained: str | None) -> None:

@@ -90,7 +90,7 @@ def load_image_checkpoint(
     Args:
         name_or_path: hub id, such as one of `IMAGE_MODELS` or `timm/...`; local folder; or
             `open_clip:<model>/<pretrained>`, such as `open_clip:ViT-B-16-plus-240/laion400m_e32`, where <pretrained>
-            may be the path of a weights file.
+            may be the path of a weights file, and `@<SHA-256>` behind it has that file checked.
         device: where the weights go.
         dtype: type of the weights: float32, bfloat16 or float16.
 

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import sys
 
@@ -153,6 +154,23 @@ def test_open_clip_by_name(tmp_path, images, open_clip_model):
     tower = load_image_checkpoint(f"open_clip:Small-open/{tmp_path / 'weights.pt'}")
     assert tower.embedding_dim == 10
     assert torch.allclose(tower.encode_image(images), expected, atol=1e-5)
+
+
+def test_open_clip_weights_that_are_pinned(tmp_path, images, open_clip_model, monkeypatch):
+    """The checksum is of the file that is read: of a path, or of what open_clip downloads by a name."""
+    import open_clip
+
+    weights, plain = tmp_path / "weights.pt", f"open_clip:Small-open/{tmp_path / 'weights.pt'}"
+    right, wrong = hashlib.sha256(weights.read_bytes()).hexdigest(), "0" * 64
+    expected = load_image_checkpoint(plain).encode_image(images)
+    assert torch.equal(load_image_checkpoint(f"{plain}@{right}").encode_image(images), expected)
+    with pytest.raises(WeightsError, match=f"the weights {weights} have the SHA-256 {right}, expected {wrong}"):
+        load_image_checkpoint(f"{plain}@{wrong}")
+    asked = []
+    monkeypatch.setattr(open_clip, "download_pretrained", lambda known: asked.append(known) or str(weights))
+    with pytest.raises(WeightsError, match=f"have the SHA-256 {right}, expected {wrong}"):
+        load_image_checkpoint(f"open_clip:ViT-B-16-plus-240/laion400m_e32@{wrong}")
+    assert asked == [open_clip.get_pretrained_cfg("ViT-B-16-plus-240", "laion400m_e32")]
 
 
 def test_open_clip_folder_with_its_own_preprocessing(tmp_path, images, open_clip_model):
