@@ -7,7 +7,7 @@ there before the first, so that a folder tells what it is to hold, and whether i
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +15,7 @@ from typing import BinaryIO
 from pecl.encoders.embeddings import Embeddings
 from pecl.errors import DataError, OutputError
 from pecl.files import load_json, open_regular, parse_json, sha256_json, write_json, write_stream
+from pecl.results.typed_json import decode
 
 PLAN, IDS = "embeddings.json", "ids.jsonl"
 FORMAT = "pecl-embedding-folder-1"
@@ -40,8 +41,8 @@ class Plan:
     source_digest: str
     rows: int
     shards: int
-    tower: dict[str, str]
-    adapter: dict[str, str | None] | None
+    tower: Mapping[str, str]
+    adapter: Mapping[str, str | None] | None
     normalize: bool
 
     @property
@@ -115,7 +116,10 @@ def read_plan(folder: str | Path) -> Plan:
         document = load_json(path)
         if document.pop("format") != FORMAT:
             raise ValueError(f"expected the format {FORMAT}")
-        return Plan(**document)
+        plan = decode(Plan, document)
+        if not 1 <= plan.shards <= max(plan.rows, 1):
+            raise ValueError(f"{plan.shards} shards of {plan.rows} rows")
+        return plan
     except OSError as error:
         raise DataError(f"{folder} holds no embeddings: cannot read {path}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -153,7 +157,7 @@ def read_ids(folder: str | Path) -> list[str]:
     try:
         with open_regular(path) as file:
             lines = (line.decode("utf-8", "surrogateescape") for line in file)
-            return [parse_json(line, halves=True)["id"] for line in lines]
+            return [decode(str, parse_json(line, halves=True)["id"], "id") for line in lines]
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError) as error:

@@ -17,7 +17,8 @@ from pecl.errors import PeclError
 NAMES = (
     *("yaml", "task", "result", "manifest", "retrieved", "csv", "tsv", "jsonl", "parquet", "captions", "gzip"),
     *("downloads", "provenance", "validator", "state", "adapter", "peft config", "peft weights", "released", "weights"),
-    *("bin", "heads", "index", "model config", "modules", "pooling", "prompts", "E5S1"),
+    *("bin", "heads", "index", "model config", "modules", "pooling", "prompts", "E5S1", "shard", "embeddings"),
+    *("plan", "ids", "search index"),
 )
 
 

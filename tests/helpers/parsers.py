@@ -6,10 +6,11 @@ import gzip
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
@@ -23,22 +24,26 @@ from pecl.adapters.formats.files import load_adapter_file, save_adapter
 from pecl.adapters.formats.opendelta import load_released_checkpoint
 from pecl.adapters.formats.peft import write_peft
 from pecl.adapters.spec import parse_adapter
+from pecl.bulk.folder import open_embeddings, read_ids
 from pecl.config import make_config, read_yaml
 from pecl.data.captions import read_captions
 from pecl.data.fetching.download import read_manifest as read_downloads
 from pecl.data.fetching.part_file import PartFile
 from pecl.data.own.folder import check_captions_file
 from pecl.data.provenance import read_provenance
+from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.loading.e5 import read_e5
 from pecl.encoders.loading.mini import read_head
 from pecl.encoders.loading.sentence_transformers import read_layout
 from pecl.encoders.loading.weights import read_config, read_state_dict, read_tensors
+from pecl.encoders.shards import DamagedShardError, Shard, hash_keys, write_shard
 from pecl.errors import DataError
 from pecl.files import sha256_bytes, write_tensors
 from pecl.grid.configs import expand
 from pecl.grid.launchers.base import Task
 from pecl.results.result import Result, read_result
 from pecl.results.side_files import read_manifest, read_retrieved
+from pecl.search import catalogue
 from pecl.training.state import TrainingState, load_state, save_state
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -138,6 +143,25 @@ def make_parsers(folder):
             _read_layout,
             {"1_Pooling/config.json": _json(POOLING), "modules.json": _json(MODULES)},
         ),
+        "shard": Parser("rows.safetensors", (made.shard(),), _read_shard),
+        "embeddings": Parser("rows.safetensors", (made.embeddings(),), lambda path: Embeddings(path)[:]),
+        "plan": Parser(
+            "embeddings.json",
+            (_json(PLAN),),
+            lambda path: open_embeddings(path.parent),
+            {"shard-00000-of-00001.safetensors": made.embeddings()},
+        ),
+        "ids": Parser(
+            "ids.jsonl",
+            (b'{"row": 0, "id": "a.jpg"}\n{"row": 1, "id": "b.jpg"}\n',),
+            lambda path: read_ids(path.parent),
+        ),
+        "search index": Parser(
+            catalogue.HEAD,
+            (_json({"format": catalogue.FORMAT, "version": catalogue.VERSION, **asdict(HEAD)}),),
+            lambda path: catalogue.read_entries(path.parent, catalogue.read_head(path.parent)),
+            {f"photographs-{HEAD.generation}.jsonl": PHOTOGRAPHS},
+        ),
         "E5S1": Parser("e5.bin", (made.file("e5.bin", write_tiny),), read_e5),
     }
 
@@ -160,7 +184,22 @@ MODULES = [
     {"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"},
 ]
 POOLING = {"word_embedding_dimension": 32, "pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}
+PLAN = {
+    "format": "pecl-embedding-folder-1",
+    **{"kind": "texts", "source": "a.txt", "source_digest": "0" * 64, "rows": 3, "shards": 1, "normalize": False},
+    "tower": {"name": "mini", "fingerprint": "1" * 64, "precision": "fp32"},
+    "adapter": {"spec": "lora", "language": None, "sha256": "2" * 64},
+}
+PHOTOGRAPHS = b'["a.jpg",12,5,"00"]\n["b.jpg",13,6,"11"]\n'
+HEAD = catalogue.Head(
+    *("..", "mini", {"name": "mini", "fingerprint": "1" * 64}, 4, 2),
+    generation="0123456789abcdef",
+    sha256={"photographs": sha256_bytes(PHOTOGRAPHS)},
+)
 PROMPTS = {"prompts": {"query": "query: "}, "default_prompt_name": "query"}
+
+
+ROWS_OF_THREE = np.arange(12, dtype=np.float32).reshape(3, 4)
 
 
 class _Made:
@@ -177,6 +216,13 @@ class _Made:
     def state(self):
         progress = {"step": 3, "curve": [[1, 0.5]], "best": None}
         return self.file("state", lambda path: save_state(path, TrainingState({"a": torch.ones(2)}, progress), "me"))
+
+    def shard(self):
+        return self.file("shard", lambda path: write_shard(path, "tower", hash_keys("abc"), ROWS_OF_THREE))
+
+    def embeddings(self):
+        blocks = [torch.from_numpy(ROWS_OF_THREE)]
+        return self.file("embeddings", lambda path: Embeddings.write(path, blocks, {"plan": "x"}))
 
     def adapter(self, spec):
         configs = parse_adapter(spec)
@@ -241,6 +287,14 @@ def _downloads(path):
 def _check_table(path):
     if problems := check_captions_file(path):
         raise DataError(f"{path}, {problems[0]}")
+
+
+def _read_shard(path):
+    try:
+        shard = Shard(path, "tower")
+        shard.read(np.arange(shard.shape[0]))
+    except DamagedShardError as error:  # the store makes it anew
+        raise DataError(f"{path}: {error}") from error
 
 
 def _read_layout(path):
