@@ -8,7 +8,8 @@ launches does not grow with the slots. Everything that this needs to know is kno
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch.nn import functional as F
@@ -49,7 +50,7 @@ class SlotGroups:
     def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         """Return each item's own linear layer: x (N, L, i), weight (S, o, i), bias (S, o) or None -> (N, L, o)."""
         if not self.equal and self._padded is None:
-            return self.each(x, F.linear, *((weight,) if bias is None else (weight, bias)))
+            return self.each((x,), F.linear, *((weight,) if bias is None else (weight, bias)))
         x = x if self._order is None else x.index_select(0, self._order)
         shape = x.shape[:2]
         if self._padded is not None:
@@ -68,12 +69,34 @@ class SlotGroups:
         out = out if self._inverse is None else out.index_select(0, self._inverse)
         return out.reshape(*shape, weight.shape[1])
 
-    def each(self, x: torch.Tensor, layer: Callable[..., torch.Tensor], *parameters: torch.Tensor) -> torch.Tensor:
-        """Return `layer(items, *parameters of their slot)` for the items (n, L, i) of each slot: (N, L, o)."""
-        x = x if self._order is None else x.index_select(0, self._order)
+    def add_linear(self, out: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, scale: float) -> torch.Tensor:
+        """Return `out` (N, L, o) + scale * `linear(x, weight)`; of items in order on a CPU, in one call a slot."""
+        if self.equal or self._padded is not None or self._order is not None:
+            return out + self.linear(scale * x, weight, None)
+        return self.each((out, x), partial(add_linear, scale=scale), weight)
+
+    def each(
+        self, items: Sequence[torch.Tensor], layer: Callable[..., torch.Tensor], *parameters: torch.Tensor
+    ) -> torch.Tensor:
+        """Return `layer(*items, *parameters)` of each slot's items and parameters, in the order of the items.
+
+        Args:
+            items: each (N, L, i).
+            layer: gives (n, L, o).
+            parameters: each (S, ...).
+
+        Returns:
+            (N, L, o).
+        """
+        ordered = items if self._order is None else [one.index_select(0, self._order) for one in items]
         own = [parameter.unbind() for parameter in parameters]
-        parts = x.split(self.sizes)
+        parts = zip(*(one.split(self.sizes) for one in ordered), strict=True)
         out = torch.cat(
-            [layer(part, *(each[slot] for each in own)) for slot, part in zip(self.slots, parts, strict=True)]
+            [layer(*part, *(each[slot] for each in own)) for slot, part in zip(self.slots, parts, strict=True)]
         )
         return out if self._inverse is None else out.index_select(0, self._inverse)
+
+
+def add_linear(out: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, scale: float) -> torch.Tensor:
+    """Return `out` (..., o) + scale * x (..., i) W^T in one call, given W (o, i)."""
+    return torch.addmm(out.flatten(0, -2), x.flatten(0, -2), weight.mT, alpha=scale).view_as(out)

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pecl.adapters.groups import SlotGroups
+from pecl.adapters.groups import SlotGroups, add_linear
 from pecl.encoders.bfloat16 import Bfloat16Linear
 from pecl.encoders.row_adapter import PromptedInputs
 from pecl.errors import WeightsError
@@ -120,7 +120,7 @@ class SlotRows:
         groups = self._groups(x)
         if groups is None:
             return layer(x, *(self.one(parameter) for parameter in parameters))
-        return groups.each(_items(x), layer, *parameters).view(*x.shape[:-1], -1)
+        return groups.each((_items(x),), layer, *parameters).view(*x.shape[:-1], -1)
 
     def _groups(self, x: torch.Tensor) -> SlotGroups | None:
         """Return the groups of what `x` holds: tokens of a packed batch (1, T, i), or rows (B, L, i) or (B, i).
@@ -132,11 +132,11 @@ class SlotRows:
         return self.tokens if x.dim() == 3 else None
 
     def add_linear(self, out: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, scale: float) -> torch.Tensor:
-        """Return `out` (B, L, o) + scale * `linear(x, weight)`; with one slot for all rows, in one call."""
-        if self.groups is not None:
-            return out + scale * self.linear(x, weight)
-        tokens = out.flatten(0, -2), x.flatten(0, -2)  # (B * L, o), (B * L, i)
-        return torch.addmm(*tokens, self.one(weight).mT, alpha=scale).view_as(out)
+        """Return `out` (B, L, o) + scale * `linear(x, weight)`, where it can be in one call."""
+        groups = self._groups(x)
+        if groups is None:
+            return add_linear(out, x, self.one(weight), scale)
+        return groups.add_linear(_items(out), _items(x), weight, scale).view(out.shape)
 
 
 def _items(x: torch.Tensor) -> torch.Tensor:

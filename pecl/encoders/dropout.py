@@ -54,13 +54,27 @@ class TokenPlaces(Protocol):
         ...
 
 
+class SomeRows(Protocol):
+    """Rows of a packed batch that attention takes together: see `packing.RowBatch`."""
+
+    @property
+    def rows(self) -> torch.Tensor:
+        """Their places (G,) in the whole batch, on the CPU."""
+        ...
+
+    @property
+    def length(self) -> int:
+        """Of the longest."""
+        ...
+
+
 class RowDraws:
     """Seeds of the rows of the running pass; shared by all dropouts of a tower. Without seeds, torch draws."""
 
     def __init__(self) -> None:
         self.seeds: np.ndarray | None = None  # (B,) uint64
         self.packing: TokenPlaces | None = None  # of the running pass, where its rows are packed
-        self._tokens: dict[tuple[int, bool], torch.Tensor] = {}
+        self._tokens: dict[Any, torch.Tensor] = {}
 
     @contextmanager
     def drawn(self, seeds: np.ndarray) -> Iterator[None]:
@@ -90,6 +104,13 @@ class RowDraws:
             keys = to_device(_keys(self.seeds, length), device)  # (B, L)
             self._tokens[length, packed] = packing.pack(keys) if packing is not None and packed else keys
         return self._tokens[length, packed]
+
+    def tokens_of(self, some: SomeRows, device: torch.device) -> torch.Tensor:
+        """Return the int32 keys (G, L) of the positions of some rows of a packed batch, on `device`."""
+        if some not in self._tokens:
+            assert self.seeds is not None
+            self._tokens[some] = to_device(_keys(self.seeds[some.rows.numpy()], some.length), device)
+        return self._tokens[some]
 
 
 class RowDropout(nn.Dropout):
@@ -124,14 +145,25 @@ class RowDropout(nn.Dropout):
             return input * 0
         return _Drop.apply(input, *self._of(input), self.p)
 
+    def of_attention(self, shares: torch.Tensor, rows: SomeRows | None) -> torch.Tensor:
+        """Drop elements of attention's shares (G, h, L, K), for some rows of a packed batch or all of a padded one."""
+        if rows is None or not self.draws_now or self.p >= 1:
+            return self(shares)
+        tokens = self.draws.tokens_of(rows, shares.device)[:, None, :, None]  # (G, 1, L, 1)
+        return _Drop.apply(shares, tokens, self._heads(shares), self.p)
+
+    def _heads(self, shares: torch.Tensor) -> torch.Tensor:
+        """Return the keys (h, 1, K) of heads and of what they see."""
+        return self._table(shares.shape[1], shares.shape[3], shares.device).unsqueeze(1)
+
     def _of(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the keys of tokens and of features for `x`, whose product has the shape of `x`."""
         if x.dim() == 2:
             return self.draws.tokens(torch.Size((len(x), 1)), x.device), self._table(1, x.shape[1], x.device)[0]
         if x.dim() == 3:
             return self.draws.tokens(x.shape[:2], x.device).unsqueeze(2), self._table(1, x.shape[2], x.device)[0]
-        heads = self._table(x.shape[1], x.shape[3], x.device).unsqueeze(1)  # (h, 1, K)
-        return self.draws.tokens(torch.Size((x.shape[0], x.shape[2])), x.device)[:, None, :, None], heads
+        tokens = self.draws.tokens(torch.Size((x.shape[0], x.shape[2])), x.device)
+        return tokens[:, None, :, None], self._heads(x)
 
     def _table(self, groups: int, count: int, device: torch.device) -> torch.Tensor:
         """Return odd int32 keys (groups, count); a key depends on its group and place alone."""
@@ -145,41 +177,41 @@ class RowDropout(nn.Dropout):
 
 
 class _Drop(torch.autograd.Function):
-    """x * kept / (1 - p)."""
+    """x * kept / (1 - p): products, which a CPU computes several times as fast as it fills by a mask."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, tokens: torch.Tensor, features: torch.Tensor, p: float) -> torch.Tensor:  # ty: ignore
         ctx.scale = 1 / (1 - p)
-        dropped = dropped_mask(tokens, features, p)
-        ctx.save_for_backward(dropped)
-        return (x * ctx.scale).masked_fill_(dropped, 0)
+        kept = kept_mask(tokens, features, p)
+        ctx.save_for_backward(kept)
+        return (x * kept).mul_(ctx.scale)
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
-        (dropped,) = ctx.saved_tensors
-        return (grad * ctx.scale).masked_fill_(dropped, 0), None, None, None
+        (kept,) = ctx.saved_tensors
+        return (grad * kept).mul_(ctx.scale), None, None, None
 
 
-def dropped_mask(tokens: torch.Tensor, features: torch.Tensor, p: float) -> torch.Tensor:
-    """Return which elements are dropped, bool of the shape of tokens * features.
+def kept_mask(tokens: torch.Tensor, features: torch.Tensor, p: float) -> torch.Tensor:
+    """Return which elements are kept, uint8 0 or 1 of the shape of tokens * features.
 
     Args:
         tokens: int32 keys of tokens; the first dimension is that of the result.
         features: odd int32 keys that `tokens` is multiplied with.
-        p: probability, below 1.
+        p: probability of dropping, below 1.
     """
     bound = min(round(p * 2**32) - 2**31, 2**31 - 1)
     if tokens.device.type != "cpu":
-        return _hashed(tokens, features) < bound
+        return (_hashed(tokens, features) >= bound).view(torch.uint8)
     shape = torch.broadcast_shapes(tokens.shape, features.shape)
-    dropped = torch.empty(shape, dtype=torch.bool)
-    flat, out = tokens, dropped
+    kept = torch.empty(shape, dtype=torch.bool)
+    flat, out = tokens, kept
     if tokens.dim() == 3:  # (B, L, 1): rows of one feature vector each
-        flat, out = tokens.flatten(0, 1), dropped.view(-1, shape[-1])
+        flat, out = tokens.flatten(0, 1), kept.view(-1, shape[-1])
     size = max(1, _CHUNK // max(1, out[:1].numel()))
     for start in range(0, len(flat), size):
-        torch.lt(_hashed(flat[start : start + size], features), bound, out=out[start : start + size])
-    return dropped
+        torch.ge(_hashed(flat[start : start + size], features), bound, out=out[start : start + size])
+    return kept.view(torch.uint8)
 
 
 def _hashed(tokens: torch.Tensor, features: torch.Tensor) -> torch.Tensor:

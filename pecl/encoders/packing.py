@@ -2,15 +2,17 @@
 
 A training batch of ten captions is a quarter padding. Every layer but attention works on single tokens, so it may as
 well see them in one row, (1, T, d). Attention alone needs to know the rows: `attention_by_row` unpacks queries, keys
-and values to the padded batch, attends there as ever, and packs the result. It is registered under a name of its own
-with transformers, which hands it the `packing` that the tower passes to the backbone. A padded batch whose rows draw
-their own dropout goes through it as well, without a packing.
+and values to padded batches, attends there as ever, and packs the result. What attention costs grows with the square of
+the padded length, so on a CPU rows of like length are a batch each; elsewhere, where launches count, all are one. It is
+registered under a name of its own with transformers, which hands it the `packing` that the tower passes to the
+backbone. A padded batch whose rows draw their own dropout goes through it as well, without a packing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -31,21 +33,83 @@ _CAN_PACK = frozenset({"bert", "roberta", "xlm-roberta"})
 _KNOWN_ATTENTION = ("sdpa", "eager")
 
 
+# A batch of rows of like length ends where a row's square is below this share of the longest row's.
+_LIKE = 0.75
+
+
+@dataclass(frozen=True, eq=False)
+class RowBatch:
+    """G rows of a packed batch that attention computes as one padded batch of length L.
+
+    Attributes:
+        rows: (G,) int64 on the CPU, places in the whole batch.
+        length: L, of the longest row.
+        tokens: (t,) where their tokens are among the T packed ones; None for all, in order.
+        place: (t,) where these are among the G * L positions.
+        mask: (G, 1, 1, L) bool, what each position may attend to.
+    """
+
+    rows: torch.Tensor
+    length: int
+    tokens: torch.Tensor | None
+    place: torch.Tensor
+    mask: torch.Tensor
+
+    def unpack(self, packed: torch.Tensor) -> torch.Tensor:
+        """Return the tokens of these rows among (T, ...) as a padded batch, (G, L, ...), with zeros in the padding."""
+        padded = packed.new_zeros(len(self.rows) * self.length, *packed.shape[1:])
+        own = packed if self.tokens is None else packed.index_select(0, self.tokens)
+        return padded.index_copy_(0, self.place, own).unflatten(0, (len(self.rows), self.length))
+
+    def pack_into(self, packed: torch.Tensor, padded: torch.Tensor) -> None:
+        """Write the tokens of a padded batch (G, L, ...) to their places in `packed` (T, ...)."""
+        own = padded.flatten(0, 1).index_select(0, self.place)
+        if self.tokens is None:
+            packed.copy_(own)
+        else:
+            packed.index_copy_(0, self.tokens, own)
+
+
 class Packing:
     """Where the T tokens of a padded batch are.
 
     Args:
-        attention_mask: (B, L), 1 for tokens and 0 for padding; every row has a token. On the CPU, or the CPU waits.
+        attention_mask: (B, L), 1 for tokens and 0 for padding; every row has a token, and they come first. On the CPU,
+            or the CPU waits.
         device: where the batch is computed; the mask's own unless given.
     """
 
     def __init__(self, attention_mask: torch.Tensor, device: torch.device | None = None) -> None:
-        device = device or attention_mask.device
+        self.device = device or attention_mask.device
         self.rows, self.length = attention_mask.shape
         place = attention_mask.flatten().nonzero().squeeze(1)
-        self.place = to_device(place, device)  # (T,): of each token among the B * L positions
-        mask = to_device(attention_mask.bool(), device)
-        self.mask = mask[:, None, None, :]  # (B, 1, 1, L): what each position may attend to
+        self.place = to_device(place, self.device)  # (T,): of each token among the B * L positions
+        self.batches = self._batches(attention_mask)
+
+    def _batches(self, attention_mask: torch.Tensor) -> list[RowBatch]:
+        """Return the rows as padded batches: of like length each on a CPU, all in one elsewhere."""
+        if self.device.type != "cpu":
+            mask = to_device(attention_mask.bool(), self.device)[:, None, None, :]
+            return [RowBatch(torch.arange(self.rows), self.length, None, self.place, mask)]
+        lengths = attention_mask.sum(1)  # (B,)
+        order = lengths.argsort(descending=True, stable=True)
+        parts, first = [], 0
+        for i, length in enumerate(ordered := lengths[order].tolist()):
+            if length**2 < _LIKE * ordered[first] ** 2:
+                parts.append(order[first:i])
+                first = i
+        parts.append(order[first:])
+        if len(parts) == 1:
+            parts = [torch.arange(self.rows)]
+        starts = lengths.cumsum(0) - lengths  # (B,): of each row among the tokens
+        return [self._batch(rows, lengths[rows], starts[rows], len(parts) == 1) for rows in parts]
+
+    def _batch(self, rows: torch.Tensor, lengths: torch.Tensor, starts: torch.Tensor, is_only: bool) -> RowBatch:
+        positions = torch.arange(int(lengths.max()))  # (L,)
+        mask = positions < lengths[:, None]  # (G, L)
+        tokens = None if is_only else (starts[:, None] + positions)[mask]
+        place = mask.flatten().nonzero().squeeze(1)
+        return RowBatch(rows, len(positions), tokens, place, mask[:, None, None, :])
 
     def pack(self, padded: torch.Tensor) -> torch.Tensor:
         """Return the tokens of (B, L, ...) as one row, (1, T, ...)."""
@@ -55,6 +119,39 @@ class Packing:
         """Return (1, T, ...) as a padded batch, (B, L, ...), with zeros in the padding."""
         padded = packed.new_zeros(self.rows * self.length, *packed.shape[2:])
         return padded.index_copy(0, self.place, packed.squeeze(0)).unflatten(0, (self.rows, self.length))
+
+
+class _ToBatches(torch.autograd.Function):
+    """(T, ...) to the padded batches (G, L, ...) of a packing. No token is in two, so a gradient is written once."""
+
+    @staticmethod
+    def forward(ctx: Any, packed: torch.Tensor, batches: list[RowBatch]) -> tuple[torch.Tensor, ...]:  # ty: ignore
+        ctx.batches, ctx.tokens = batches, len(packed)
+        return tuple(batch.unpack(packed) for batch in batches)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return _packed(ctx.batches, ctx.tokens, grads), None
+
+
+class _FromBatches(torch.autograd.Function):
+    """The reverse: padded batches (G, L, ...) to (T, ...); padding has no gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, batches: list[RowBatch], tokens: int, *padded: torch.Tensor) -> torch.Tensor:  # ty: ignore
+        ctx.batches = batches
+        return _packed(batches, tokens, padded)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        return None, None, *(batch.unpack(grads[0]) for batch in ctx.batches)
+
+
+def _packed(batches: list[RowBatch], tokens: int, padded: Sequence[torch.Tensor]) -> torch.Tensor:
+    packed = padded[0].new_empty(tokens, *padded[0].shape[2:])
+    for batch, own in zip(batches, padded, strict=True):
+        batch.pack_into(packed, own)
+    return packed
 
 
 def attention_by_row(
@@ -67,7 +164,7 @@ def attention_by_row(
     packing: Packing | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attend within each row of a packed batch, by `attend` on the padded one; a padded batch is taken as it is.
+    """Attend within each row of a packed batch, by `attend` on padded ones; a padded batch is taken as it is.
 
     Args:
         module: the self-attention layer.
@@ -83,10 +180,14 @@ def attention_by_row(
     """
     if packing is None:
         return attend(module, query, key, value, attention_mask, **kwargs)
-    # (1, h, T, d_head) -> (B, L, h, d_head) -> (B, h, L, d_head)
-    query, key, value = (packing.unpack(states.transpose(1, 2)).transpose(1, 2) for states in (query, key, value))
-    attended, _ = attend(module, query, key, value, packing.mask, **kwargs)  # (B, L, h, d_head)
-    return packing.pack(attended), None
+    batches = packing.batches
+    # (1, h, T, d_head) -> (T, h, d_head) -> (G, L, h, d_head) of each batch
+    states = [_ToBatches.apply(one.transpose(1, 2).squeeze(0), batches) for one in (query, key, value)]
+    attended = []
+    for batch, *own in zip(batches, *states, strict=True):
+        q, k, v = (one.transpose(1, 2) for one in own)  # (G, h, L, d_head)
+        attended.append(attend(module, q, k, v, batch.mask, rows=batch, **kwargs)[0])  # (G, L, h, d_head)
+    return _FromBatches.apply(batches, query.shape[2], *attended).unsqueeze(0), None
 
 
 def attend(
@@ -97,6 +198,7 @@ def attend(
     attention_mask: torch.Tensor | None,
     *,
     scaling: float,
+    rows: RowBatch | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attend as transformers' SDPA function does, with the dropout of `module` where rows draw their own.
@@ -108,6 +210,7 @@ def attend(
         value: (B, h, K, d_head).
         attention_mask: (B, 1, 1 or L, K), bool or added to the scores, or None: all positions are seen.
         scaling: factor on the scores.
+        rows: which rows of a packed batch these are; None for those of a padded one.
         kwargs: the SDPA function's further arguments.
 
     Returns:
@@ -117,11 +220,12 @@ def attend(
     if not isinstance(dropout, RowDropout) or not dropout.draws_now:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
     scores = (query * scaling) @ key.mT  # (B, h, L, K)
-    if attention_mask is not None and attention_mask.dtype == torch.bool:
-        scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
-    elif attention_mask is not None:
-        scores = scores + attention_mask
-    return (dropout(scores.softmax(-1)) @ value).transpose(1, 2), None
+    if attention_mask is not None:
+        if attention_mask.dtype == torch.bool:  # to be added: one pass over the scores, and none over their gradient
+            least = torch.finfo(scores.dtype).min
+            attention_mask = torch.zeros_like(attention_mask, dtype=scores.dtype).masked_fill_(~attention_mask, least)
+        scores.add_(attention_mask)
+    return (dropout.of_attention(scores.softmax(-1), rows) @ value).transpose(1, 2), None
 
 
 AttentionInterface.register(ATTENTION_BY_ROW, attention_by_row)

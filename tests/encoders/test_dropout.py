@@ -7,7 +7,7 @@ from helpers.tiny import sentences, tiny_tower
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.spec import parse_adapter
-from pecl.encoders.dropout import RowDraws, RowDropout, draw_by_row, dropped_mask, row_seeds
+from pecl.encoders.dropout import RowDraws, RowDropout, draw_by_row, kept_mask, row_seeds
 
 TEXTS = sentences(6, seed=3)
 
@@ -95,8 +95,8 @@ def test_a_mask_is_the_same_in_chunks_and_at_once():
     tokens, features = (torch.randint(-(2**31), 2**31, n, dtype=torch.int32) for n in ((500, 1), (200,)))
     hashed = tokens.to("meta") * features.to("meta")
     assert hashed.shape == (500, 200)
-    in_chunks = dropped_mask(tokens, features | 1, 0.1)
-    one_by_one = torch.cat([dropped_mask(token[None], features | 1, 0.1) for token in tokens])
+    in_chunks = kept_mask(tokens, features | 1, 0.1)
+    one_by_one = torch.cat([kept_mask(token[None], features | 1, 0.1) for token in tokens])
     assert torch.equal(in_chunks, one_by_one)
 
 

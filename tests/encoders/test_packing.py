@@ -138,5 +138,28 @@ def test_unpacking_undoes_packing(lengths):
     torch.testing.assert_close(Packing(mask).unpack(packed), values * mask[..., None])
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=12))
+def test_rows_of_like_length_are_a_batch_each(lengths):
+    """Every row is in one batch, no row is much shorter than its batch, and each token comes back to its place."""
+    mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()  # (B, L)
+    found = Packing(mask)
+    assert sorted(row for batch in found.batches for row in batch.rows.tolist()) == list(range(len(lengths)))
+    for batch in found.batches:
+        own = [lengths[row] for row in batch.rows.tolist()]
+        assert max(own) == batch.length
+        assert min(own) ** 2 >= 0.75 * batch.length**2
+    packed = torch.randn(sum(lengths), 3, dtype=torch.float64, requires_grad=True)
+    whole = found.unpack(packed.unsqueeze(0))
+    batches = packing._ToBatches.apply(packed, found.batches)
+    for batch, padded in zip(found.batches, batches, strict=True):
+        torch.testing.assert_close(padded, whole[batch.rows][:, : batch.length])
+    again = packing._FromBatches.apply(found.batches, len(packed), *batches)
+    torch.testing.assert_close(again, packed)
+    weights = torch.randn_like(again)
+    (gradient,) = torch.autograd.grad((again * weights).sum(), packed)
+    torch.testing.assert_close(gradient, weights)
+
+
 def test_registered_under_its_name():
     assert packing.AttentionInterface()[packing.ATTENTION_BY_ROW] is packing.attention_by_row

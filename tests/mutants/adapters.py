@@ -714,15 +714,15 @@ TOWERS = [
     science(
         "packed tokens attend to padding",
         f"{ENCODERS}/packing.py",
-        "value, packing.mask, **kwargs)",
-        "value, None, **kwargs)",
+        "q, k, v, batch.mask, rows",
+        "q, k, v, None, rows",
         PACKED_IS_PADDED,
     ),
     science(
         "a packed pass has no dropout of attention",
         f"{ENCODERS}/packing.py",
-        "value, packing.mask, **kwargs)",
-        'value, packing.mask, **kwargs | {"dropout": 0.0})',
+        "rows=batch, **kwargs)",
+        'rows=batch, **kwargs | {"dropout": 0.0})',
         f"{PACKING}::test_each_kind_of_dropout_acts_in_a_packed_pass",
     ),
     science(
