@@ -17,10 +17,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import cast
 
-import timm
 import torch
 from PIL import Image
-from timm.data import create_transform
 from torch import nn
 
 from pecl.encoders.image import ImageEncoder
@@ -138,6 +136,9 @@ def load_mini_image(
     dtype: torch.dtype = torch.float32,
 ) -> ImageEncoder:
     """Load the image tower; arguments and errors as `load_mini_text`, `weights` being a checkpoint of EfficientNet."""
+    import timm  # here, since a run on embeddings that are kept does without, and it takes a second
+    from timm.data import create_transform
+
     backbone = timm.create_model(IMAGE_ARCHITECTURE, pretrained=False, num_classes=0)  # (B, 3, H, W) -> (B, 1280)
     backbone.load_state_dict(_read_efficientnet(weights or IMAGE_WHEEL.find(), backbone))
     head = None if heads is None else read_head(heads, "image_head", IMAGE_WIDTH)

