@@ -19,6 +19,7 @@ from pecl.errors import ConfigError
 from pecl.grid import GridOutcome, estimate, expand, fleets, recorded_seconds, repeat_configs, run_grid
 from pecl.grid.configs import AUTO
 from pecl.grid.launchers import LAUNCHERS, make_launcher
+from pecl.grid.launchers.processes import parse_devices
 from pecl.results.folder import find_result, has_threads_of
 from pecl.results.result import collect
 
@@ -62,6 +63,11 @@ def add_parser(commands: Any) -> None:
         metavar="N",
         help="jobs (runs or fleets) at a time, each a process with its own cores or GPU",
     )
+    parser.add_argument(
+        "--devices",
+        metavar="D,D",
+        help="spread fleets over these, a job each unless --jobs is given: cuda:0,cuda:1",
+    )
     for name, example in (("slurm", "partition=gpu"), ("ray", "num_gpus=0.5")):
         text = f"option of the launcher {name}, such as {example}; may be repeated"
         parser.add_argument(f"--{name}", action="append", default=[], metavar="KEY=VALUE", help=text)
@@ -73,9 +79,9 @@ def add_parser(commands: Any) -> None:
 def run(parsed: argparse.Namespace) -> int:
     """Train the runs and print the table; exit status 1 when a run failed."""
     configs = grid_configs(parsed)
-    launcher = make_launcher(parsed.launcher, parsed.jobs, _launcher_options(parsed))
+    launcher = make_launcher(parsed.launcher, parsed.jobs, _launcher_options(parsed), _devices(parsed))
     if parsed.dry_run:
-        print_text(_dry_run(configs, parsed))
+        print_text(_dry_run(configs, parsed.fleet, getattr(launcher, "jobs", None) or 1))
         return 0
     outcome = run_grid(configs, parsed.fleet, launcher)
     if parsed.json:
@@ -110,10 +116,18 @@ def grid_configs(parsed: argparse.Namespace) -> list[ExperimentConfig]:
 def grid_values(parsed: argparse.Namespace) -> dict[str, Any]:
     """Return what files and flags set, comma-joined flags as lists."""
     values = config_values(parsed)
+    if devices := _devices(parsed):
+        kind, _ = parse_devices(devices)
+        if values.setdefault("device", kind) != kind:
+            raise ConfigError(f"device: expected {kind} with --devices {parsed.devices}, got {values['device']}")
     return {
         name: value.split(",") if isinstance(value, str) and "," in value and name not in _NOT_SPLIT else value
         for name, value in values.items()
     }
+
+
+def _devices(parsed: argparse.Namespace) -> list[str]:
+    return [] if parsed.devices is None else parsed.devices.split(",")
 
 
 def _launcher_options(parsed: argparse.Namespace) -> list[str]:
@@ -133,9 +147,9 @@ def _print_tables(outcome: GridOutcome) -> None:
         print_text(reported(training_table(best_runs(complete))))
 
 
-def _dry_run(configs: list[ExperimentConfig], parsed: argparse.Namespace) -> str:
+def _dry_run(configs: list[ExperimentConfig], fleet: str, jobs: int) -> str:
     """Return the runs with the state of each, and the time that those without a complete result will take."""
-    configs = [config for group in fleets(configs, parsed.fleet, parsed.jobs or 1) for config in group]
+    configs = [config for group in fleets(configs, fleet, jobs) for config in group]
     found = [find_result(config) for config in configs]
     states = [
         "new" if result is None or not has_threads_of(config, result) else result.status
@@ -146,5 +160,5 @@ def _dry_run(configs: list[ExperimentConfig], parsed: argparse.Namespace) -> str
         for config, state in zip(configs, states, strict=True)
     ]
     remaining = [config for config, state in zip(configs, states, strict=True) if state != "complete"]
-    time = estimate(remaining, recorded_seconds(configs), parsed.jobs or 1)
+    time = estimate(remaining, recorded_seconds(configs), jobs)
     return "\n".join([*lines, f"{counted(len(configs), 'run')}, {len(remaining):,} to train: {time}"])

@@ -62,8 +62,13 @@ def run_grid(
     """
     launcher = launcher or Inline()
     jobs = getattr(launcher, "jobs", None) or 1  # at a time
-    share = (jobs if isinstance(launcher, Processes) else 1) if fleet == AUTO else None
-    tasks = [Task(tuple(group), share) for group in fleets(configs, fleet, jobs)]
+
+    def share(device: str) -> int | None:
+        if fleet != AUTO:
+            return None
+        return launcher.sharing(device) if isinstance(launcher, Processes) else 1
+
+    tasks = [Task(tuple(group), share(group[0].device)) for group in fleets(configs, fleet, jobs)]
     if launcher.separate:
         check_workers_know(configs)
     for out in dict.fromkeys(config.out for config in configs):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pecl.errors import ConfigError, unknown
 from pecl.grid.launchers.base import Launcher, parse_options
 from pecl.grid.launchers.inline import Inline
-from pecl.grid.launchers.processes import Processes
+from pecl.grid.launchers.processes import Processes, parse_devices
 from pecl.grid.launchers.ray import Ray
 from pecl.grid.launchers.slurm import Slurm
 
@@ -20,19 +20,29 @@ LAUNCHERS: dict[str, Callable[[int | None, Sequence[str]], Launcher]] = {
 }
 
 
-def make_launcher(name: str | None = None, jobs: int | None = None, options: Sequence[str] = ()) -> Launcher:
+def make_launcher(
+    name: str | None = None, jobs: int | None = None, options: Sequence[str] = (), devices: Sequence[str] = ()
+) -> Launcher:
     """Return a launcher.
 
     Args:
         name: a key of `LAUNCHERS`; without one, this process, or processes where several jobs are asked for.
         jobs: runs (or fleets) at a time.
         options: of slurm or ray, as key=value.
+        devices: that processes take in turn, such as `cuda:0` and `cuda:1`; a job each unless `jobs` is given.
 
     Raises:
-        ConfigError: no such launcher or option, too few jobs, or what it needs is not installed.
+        ConfigError: no such launcher, option or device, too few jobs, or what it needs is not installed.
     """
     if jobs is not None and jobs < 1:
         raise ConfigError(f"jobs: expected a whole number >= 1, got {jobs}")
+    if devices:
+        if name not in (None, "process"):
+            raise ConfigError(f"devices: expected launcher process, got {name}, which places its jobs itself")
+        kind, gpus = parse_devices(devices)
+        launcher = Processes(len(devices) if jobs is None else jobs, gpus)
+        launcher.sharing(kind)  # what is not there is said now
+        return launcher
     if name is None:
         name = "inline" if jobs in (None, 1) else "process"
     if name not in LAUNCHERS:

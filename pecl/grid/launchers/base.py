@@ -25,7 +25,7 @@ class Task:
 
     Attributes:
         configs: the runs.
-        share: processes that share the machine's memory, if the fleet may be divided to fit into it; see `train_fleet`.
+        share: processes that share the device's memory, if the fleet may be divided to fit into it; see `train_fleet`.
     """
 
     configs: tuple[ExperimentConfig, ...]

@@ -1,5 +1,7 @@
 """N processes on this machine, each with cores, and a GPU where the runs ask for one, of its own.
 
+A fleet is one process's: a grid of several fleets is so spread over the GPUs.
+
 Two processes that share cores, each with as many threads as there are cores, are far slower than one: so the cores are
 divided, and every process is bound to its part. All have the same number of threads, so that it does not matter which
 of them a run falls to. `cuda` and `cuda:0` are the GPU of each process, the visible ones in
@@ -37,16 +39,45 @@ class _Worker:
 class Processes:
     """Carries out tasks in `jobs` processes.
 
+    Args:
+        jobs: how many.
+        gpus: numbers of the GPUs, among the visible ones, that the processes take in turn; none for all of them.
+
     Raises:
         ConfigError: `jobs` is below 1.
     """
 
     separate = True
 
-    def __init__(self, jobs: int) -> None:
+    def __init__(self, jobs: int, gpus: Sequence[int] = ()) -> None:
         if jobs < 1:
             raise ConfigError(f"jobs: expected a whole number >= 1, got {jobs}")
-        self.jobs = jobs
+        self.jobs, self.gpus = jobs, list(gpus)
+
+    def sharing(self, device: str) -> int:
+        """Return how many processes share the memory of the device that each of them knows as `device`.
+
+        Raises:
+            ConfigError: see `names_of_gpus`.
+        """
+        return self.jobs if gpus_needed(device) != 1 else -(-self.jobs // len(self.names_of_gpus()))
+
+    def names_of_gpus(self) -> list[str]:
+        """Return the GPUs that the processes take in turn, as CUDA_VISIBLE_DEVICES has them.
+
+        Raises:
+            ConfigError: one was asked for that is not there.
+        """
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        if visible:
+            names = visible.split(",")
+        else:
+            import torch
+
+            names = [str(i) for i in range(torch.cuda.device_count())] or ["0"]  # without any, the worker will say so
+        if beyond := [gpu for gpu in self.gpus if gpu >= len(names)]:
+            raise ConfigError(f"devices: expected cuda:0 to cuda:{len(names) - 1}, got cuda:{beyond[0]}")
+        return [names[gpu] for gpu in self.gpus] or names
 
     def run(self, tasks: Sequence[Task]) -> Generator[Event, None, None]:
         """See `Launcher.run`."""
@@ -75,7 +106,8 @@ class Processes:
         if (asked := task.configs[0].threads) is not None:
             environment["OMP_NUM_THREADS"] = str(asked)
         if gpus_needed(task.configs[0].device) == 1:
-            environment["CUDA_VISIBLE_DEVICES"] = _gpu(place)
+            names = self.names_of_gpus()
+            environment["CUDA_VISIBLE_DEVICES"] = names[place % len(names)]
         command = [sys.executable, "-m", "pecl.grid.launchers.worker", "-", "--cores", ",".join(map(str, cores))]
         errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the worker has ended)
         process = subprocess.Popen(
@@ -103,16 +135,20 @@ def share_of_cores(place: int, jobs: int) -> list[int]:
     return cores[start : start + size + (place < more)]
 
 
-def _gpu(place: int) -> str:
-    """Return the GPU of process `place`: the visible ones in turn."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible:
-        names = visible.split(",")
-    else:
-        import torch
+def parse_devices(devices: Sequence[str]) -> tuple[str, list[int]]:
+    """Return the device that a process each of `devices` knows, `cpu` or `cuda`, and the numbers of GPUs.
 
-        names = [str(i) for i in range(torch.cuda.device_count())] or ["0"]  # without any, the worker will say so
-    return names[place % len(names)]
+    Raises:
+        ConfigError: there is none, or they are of two kinds, whose results would differ in their last digits.
+    """
+    if devices and all(device == "cpu" for device in devices):
+        return "cpu", []
+    numbers = [device.removeprefix("cuda:") for device in devices]
+    if not devices or not all(
+        number.isdecimal() and device != number for number, device in zip(numbers, devices, strict=True)
+    ):
+        raise ConfigError(f"devices: expected GPUs such as cuda:0,cuda:1, or cpu,cpu, got {','.join(devices)}")
+    return "cuda", [int(number) for number in numbers]
 
 
 def _ended(worker: _Worker) -> Event:

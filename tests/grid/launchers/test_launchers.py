@@ -96,6 +96,27 @@ def test_workers_get_cores_and_gpus_of_their_own(stub, monkeypatch, device):
     assert stub(2)["CUDA_VISIBLE_DEVICES"] == "6,7"
 
 
+def test_fleets_are_spread_over_the_devices_that_are_named(stub, monkeypatch):
+    """The second and the first of two visible GPUs, in turn; each worker knows its own as cuda."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "6,7,9")
+    launcher = make_launcher(devices=["cuda:1", "cuda:0"])
+    list(launcher.run(tasks(2, 3, device="cuda")))
+    assert launcher.jobs == 2
+    assert [stub(seed)["CUDA_VISIBLE_DEVICES"] for seed in (2, 3)] == ["7", "6"]
+    with pytest.raises(ConfigError, match="devices: expected cuda:0 to cuda:2, got cuda:3"):
+        make_launcher(devices=["cuda:3"])
+
+
+@pytest.mark.parametrize(
+    ("jobs", "gpus", "device", "sharing"),
+    [(2, [], "cuda", 1), (5, [], "cuda:0", 3), (4, [0], "cuda", 4), (3, [], "cuda:1", 3), (3, [], "cpu", 3)],
+)
+def test_processes_share_the_memory_of_their_device(monkeypatch, jobs, gpus, device, sharing):
+    """Of five processes on two GPUs, three are on the first; on a CPU all share, and on a GPU that all name."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "6,7")
+    assert Processes(jobs, gpus).sharing(device) == sharing
+
+
 def test_workers_have_the_number_of_threads_that_is_asked_for(stub, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {2, 3, 4, 5, 8})
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -312,7 +333,7 @@ def names(folder):
 
 
 def test_processes_give_what_this_process_gives(here, on_disk):
-    check_like_here(here, on_disk, make_launcher(jobs=2))
+    check_like_here(here, on_disk, make_launcher(devices=["cpu", "cpu"]))
 
 
 def test_slurm_gives_what_this_process_gives(here, on_disk, tmp_path, monkeypatch):
