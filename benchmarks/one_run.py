@@ -24,12 +24,11 @@ import argparse
 import json
 import os
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 
 import torch
 from allocator import default_allocator
-from figures import Figure
+from figures import Figure, now
 from tqdm import tqdm
 
 from pecl.adapters.adapter import attach
@@ -88,9 +87,9 @@ class Way:
 
     def timed(self, name: str, work: Callable) -> object:
         """Do `work` and add its time to `seconds[name]`."""
-        start = time.perf_counter()
+        start = now()
         result = work()
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+        self.seconds[name] = self.seconds.get(name, 0.0) + now() - start
         return result
 
 

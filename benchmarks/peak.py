@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import torch
-from figures import Figure
+from figures import Figure, seconds
 
 SIZE = 1024  # of the square matrices: large enough for the peak, small enough for the cache
 
 
 def gflops(dtype: torch.dtype, device: str, repeats: int = 10, size: int = SIZE) -> float:
     """Return the most 10^9 operations a second of a product of two square matrices, a multiply-add being two."""
-    import time
-
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-    best = float("inf")
-    for _ in range(repeats + 2):
-        wait(device)
-        started = time.perf_counter()
+
+    def product() -> None:
         a @ b
         wait(device)
-        best = min(best, time.perf_counter() - started)
-    return 2 * size**3 / best / 1e9
+
+    return 2 * size**3 / min(seconds(product) for _ in range(repeats + 2)) / 1e9
 
 
 def wait(device: str) -> None:

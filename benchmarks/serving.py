@@ -7,6 +7,8 @@ of `scenes` each time, in turns of all languages, over connections that stay ope
 - waiting: how long a request takes, of 64 at once and alone;
 - equality: the largest difference between what a request gets among 63 others and what it gets alone.
 
+`--passes` counts the processor seconds of one mixed pass, of a pass a request and of the plain tower, without a server.
+
 The adapters are random: neither time nor equality depends on what they have learnt.
 """
 
@@ -20,11 +22,11 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from figures import fastest
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.files import AdapterFile
@@ -65,21 +67,12 @@ def passes() -> dict[str, float]:
     told = [(captions[CODES[i % 12]][i // 12], CODES[i % 12]) for i in range(CLIENTS)]
     jobs = [TextJob([text], [code]) for text, code in told]
     found.embed(jobs[:4])  # warm
-    return {
-        "one_mixed_pass": least_seconds(lambda: found.embed(jobs)),
-        "one_after_the_other": least_seconds(lambda: [found.embed([job]) for job in jobs]),
-        "plain_tower": least_seconds(lambda: found.embed([TextJob([text], [None]) for text, _ in told])),
+    ways = {
+        "one_mixed_pass": lambda: found.embed(jobs),
+        "one_after_the_other": lambda: [found.embed([job]) for job in jobs],
+        "plain_tower": lambda: found.embed([TextJob([text], [None]) for text, _ in told]),
     }
-
-
-def least_seconds(act: Callable[[], Any]) -> float:
-    """Return the least processor seconds of three calls."""
-    seconds = []
-    for _ in range(3):
-        start = time.process_time()
-        act()
-        seconds.append(time.process_time() - start)
-    return min(seconds)
+    return fastest(ways, 2)
 
 
 def run_server() -> None:

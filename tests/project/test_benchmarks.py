@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import pytest
+import torch
 from helpers.project import ROOT
 
 
@@ -46,18 +48,41 @@ def test_what_takes_turns_is_timed_part_by_part(monkeypatch):
     assert set(took) == {"a", "b"}
 
 
+@pytest.mark.parametrize(("value", "arguments", "status"), [(1.0, ["--small"], 1), (2.0, ["--small"], 0), (1.0, [], 0)])
+def test_a_small_run_fails_on_a_regression(monkeypatch, capsys, value, arguments, status):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import run as benchmark
+    from figures import Figure
+
+    monkeypatch.setattr(benchmark, "measure", lambda part, small, device: [Figure("made up", value, floor=1.5)])
+    monkeypatch.setattr(sys, "argv", ["run.py", "peak", *arguments])
+    assert benchmark.main() == status
+    assert ("regressed: made up" in capsys.readouterr().err) is (value < 1.5)
+
+
+def test_one_thread_counts_what_the_processor_does(monkeypatch):
+    """So that other work on the machine, or a process that waits, does not count."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from figures import seconds
+
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+    torch.set_num_threads(1)
+    assert seconds(lambda: time.sleep(0.2)) < 0.1
+    torch.set_num_threads(2)
+    assert seconds(lambda: time.sleep(0.2)) >= 0.2
+
+
 def test_an_unknown_part_is_named():
     done = run("speed")
     assert done.returncode == 2
     assert "no part speed: expected one of peak, precision" in done.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.weights
 def test_the_small_figures(tmp_path):
     done = run("--small", "--json", str(tmp_path / "figures.json"))
     assert done.returncode == 0, done.stderr
     document = json.loads((tmp_path / "figures.json").read_text())
     figures = [figure for part in document["figures"].values() for figure in part]
-    assert {"peak", "precision", "encoding", "bank", "startup"} <= document["figures"].keys()
+    assert {"peak", "precision", "encoding", "bank", "startup", "fleets"} <= document["figures"].keys()
     assert all(figure["value"] > 0 and not figure["regressed"] for figure in figures)
