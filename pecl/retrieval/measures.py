@@ -49,6 +49,8 @@ class RetrievalMetrics:
             KeyError: a key is missing.
         """
         recall, true_recall = ({k: flat[f"{name}@{k}"] for k in RECALL_AT} for name in ("recall", "true_recall"))
+        if true_recall == recall:
+            true_recall = recall  # one object, since thousands of results may be held
         rest = (flat["mean_rank"], flat["median_rank"])
         return cls(int(flat["queries"]), int(flat["gallery"]), recall, true_recall, *rest)
 

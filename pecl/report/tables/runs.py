@@ -43,7 +43,7 @@ def training_table(results: Sequence[Result]) -> pd.DataFrame:
 
 def training_rows(results: Sequence[Result]) -> list[Row]:
     """Return the raw numbers of each training."""
-    found = intervals([gain(result) for result in results]).tolist()
+    found = intervals(gain(result) for result in results).tolist()
     return [_training(result, low, high) for result, (low, high) in zip(results, found, strict=True)]
 
 
@@ -138,7 +138,7 @@ def _readable(name: str) -> str:
 
 
 def _evaluations(results: Sequence[Result]) -> list[Row]:
-    found = intervals([hits(result) for result in results]).tolist()
+    found = intervals(hits(result) for result in results).tolist()
     return [_evaluation(result, low, high) for result, (low, high) in zip(results, found, strict=True)]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from pecl.retrieval.measures import DIRECTIONS, LEVEL, SAMPLES, bootstrap_interv
 
 BEST = "best"
 ENGLISH = "en"
+_BLOCK = 256  # arrays whose resampled means are in memory at once
 BOOTSTRAP = f"{LEVEL:.0%} percentile bootstrap over test items, {SAMPLES:,} resamples, seed 0"
 
 
@@ -37,15 +38,27 @@ def gain(result: Result) -> np.ndarray:
     return hits(result, BEST) - hits(result, "zero_shot")
 
 
-def intervals(per_item: Sequence[np.ndarray]) -> np.ndarray:
-    """Return (K, 2): the bootstrap interval of the mean of each of K arrays, which may differ in length."""
-    lengths: dict[int, list[int]] = {}
-    for i, values in enumerate(per_item):
-        lengths.setdefault(len(values), []).append(i)
-    found = np.empty((len(per_item), 2))
-    for places in lengths.values():
-        found[places] = bootstrap_intervals(np.stack([per_item[i] for i in places]))
-    return found
+def intervals(per_item: Iterable[np.ndarray]) -> np.ndarray:
+    """Return (K, 2): the bootstrap interval of the mean of each of K arrays, which may differ in length.
+
+    They are taken one after the other, and resampled by `_BLOCK`: the runs of a report need not be in memory at once.
+    """
+    found: list[np.ndarray] = []  # (2,) each
+    waiting: dict[int, list[tuple[int, np.ndarray]]] = {}  # length -> (place, values)
+
+    def resample(block: list[tuple[int, np.ndarray]]) -> None:
+        for (place, _), own in zip(block, bootstrap_intervals(np.stack([values for _, values in block])), strict=True):
+            found[place] = own
+
+    for place, values in enumerate(per_item):
+        found.append(np.empty(2))
+        block = waiting.setdefault(len(values), [])
+        block.append((place, values))
+        if len(block) == _BLOCK:
+            resample(waiting.pop(len(values)))
+    for block in waiting.values():
+        resample(block)
+    return np.array(found).reshape(-1, 2)
 
 
 def sample_std(values: Sequence[float]) -> float:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from helpers.report_results import both, changed, made, ranked, train
 
-from pecl.report.tables.statistics import disparity, gain, hits, intervals, sample_std, share_closed
+from pecl.report.tables.statistics import _BLOCK, disparity, gain, hits, intervals, sample_std, share_closed
+from pecl.retrieval.measures import bootstrap_intervals
 
 
 def hits_of(ranks, **gallery):
@@ -38,6 +39,16 @@ def test_intervals_are_those_of_a_bootstrap_written_as_a_loop():
         means = sorted(np.mean(drawn.choice(values, len(values))) for _ in range(4000))
         assert low == pytest.approx(means[100], abs=0.04)  # 2.5 % of 4,000
         assert high == pytest.approx(means[3899], abs=0.04)
+
+
+def test_intervals_of_many_arrays_are_those_of_each_alone():
+    """They are taken from a generator and resampled by blocks; two lengths take turns, and neither fills its last."""
+    generator = np.random.default_rng(6)
+    arrays = [generator.integers(0, 3, 8 + i % 2) / 2 for i in range(2 * _BLOCK + 7)]
+    found = intervals(values for values in arrays)
+    assert found.shape == (len(arrays), 2)
+    assert found.tolist() == [bootstrap_intervals(values[None])[0].tolist() for values in arrays]
+    assert intervals([]).shape == (0, 2)
 
 
 def test_the_interval_of_a_paired_difference_is_narrower_than_of_unpaired_scores():
