@@ -24,6 +24,11 @@ def add_parser(commands: Any) -> None:
     )
     shown = dict.fromkeys(SCHEDULE_FIELDS, "by the number of pairs")
     add_config_flags(parser, defaults={**DISTIL_DEFAULTS, **shown})
+    parser.add_argument(
+        "--images",
+        action="store_true",
+        help="learn from the photographs of the data set's training part, too: as many as --shots says",
+    )
     parser.add_argument("--dry-run", action="store_true", help="read and check everything, train nothing")
     parser.add_argument("--json", action="store_true", help="print the results as one JSON document")
     parser.set_defaults(run=run)
@@ -32,15 +37,16 @@ def add_parser(commands: Any) -> None:
 def run(parsed: argparse.Namespace) -> int:
     """Train the languages one after the other; print a table, and last the path of each result."""
     inputs = TrainingInputs()
-    configs = [distil_config(values, inputs) for values in language_values(parsed)]
+    configs = [distil_config(values, inputs, parsed.images) for values in language_values(parsed)]
     if parsed.dry_run:
         plans = [plan(config, inputs) for config in configs]
         if parsed.json:
             print_json([one._asdict() for one in plans])
             return 0
         for one in plans:
+            photographs = f"{one.photographs:,} photographs, " if one.photographs else ""
             print_text(
-                f"{one.language}: {one.pairs:,} pairs, {one.held_out:,} held out, {one.steps:,} steps "
+                f"{one.language}: {one.pairs:,} pairs, {one.held_out:,} held out, {photographs}{one.steps:,} steps "
                 f"({one.solver}, lr {one.lr:g})"
             )
         return 0

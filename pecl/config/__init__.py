@@ -27,7 +27,7 @@ from pecl.config.reading import (
     read_yaml,
     write_yaml,
 )
-from pecl.config.recipes import DISTIL_DEFAULTS, SCHEDULE_FIELDS, schedule_for
+from pecl.config.recipes import DISTIL_DEFAULTS, SCHEDULE_FIELDS, WITH_IMAGES, schedule_for
 from pecl.config.roles import Role
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "SOLVERS",
     "TRAIN_ON",
     "WITH_BANK",
+    "WITH_IMAGES",
     "ExperimentConfig",
     "Role",
     "each_language",

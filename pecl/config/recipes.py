@@ -20,6 +20,8 @@ DISTIL_DEFAULTS: Mapping[str, Any] = MappingProxyType(
     }
 )
 
+WITH_IMAGES: Mapping[str, Any] = MappingProxyType({"image_weight": 0.01})  # with `--images`, by docs/effect.md
+
 # From so many pairs on, by docs/effect.md. A head that is solved in closed form follows the noise of few pairs, and its
 # start then costs more than it gives; few pairs take more passes, and thousands the closed form.
 _SCHEDULES: tuple[tuple[int, Mapping[str, Any]], ...] = (

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from pecl.adapters.kinds.head import HeadConfig
 from pecl.adapters.spec import parse_adapter
-from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS, ExperimentConfig, make_config, schedule_for
+from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS, WITH_IMAGES, ExperimentConfig, make_config, schedule_for
+from pecl.data.splits import split_captions
 from pecl.errors import ConfigError, require
 from pecl.experiment.fleet import start_file
 from pecl.experiment.inputs import TrainingInputs
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 class Plan(NamedTuple):
-    """What a distillation would do: pairs to train on and held-out ones, training steps, and how they are taken."""
+    """What a distillation would do: what it would train on and hold out, and the steps that it would take."""
 
     language: str
     pairs: int
@@ -30,15 +31,17 @@ class Plan(NamedTuple):
     steps: int
     solver: str
     lr: float
+    photographs: int
 
 
-def distil(language: str, text: str | None = None, **values: Any) -> Result:
+def distil(language: str, text: str | None = None, *, images: bool = False, **values: Any) -> Result:
     """Train a language on translated text, and return its result, whose adapter file is `result.adapter_path`.
 
     Args:
         language: code of the target language.
         text: sources of pairs, as of `--text`: names, tables with a column for `language` and one `en`, or aligned
             files `a.en=a.cs`, joined by commas.
+        images: learn from the photographs of the data set's training part, too; the result says how many.
         values: further fields of `ExperimentConfig`, over what `distil_config` sets.
 
     Raises:
@@ -50,26 +53,30 @@ def distil(language: str, text: str | None = None, **values: Any) -> Result:
     """
     given = {"language": language, **values} | ({} if text is None else {"text": text})
     inputs = TrainingInputs()
-    return run_distillation(distil_config(given, inputs), inputs)
+    return run_distillation(distil_config(given, inputs, images), inputs)
 
 
-def distil_config(given: Mapping[str, Any], inputs: TrainingInputs) -> ExperimentConfig:
+def distil_config(given: Mapping[str, Any], inputs: TrainingInputs, images: bool = False) -> ExperimentConfig:
     """Return the config of a distillation: what is given, over the defaults, which depend on the number of pairs.
 
     Args:
         given: fields of `ExperimentConfig`, as values or as text.
         inputs: what has been read, for whoever works on it next.
+        images: learn from photographs, too.
 
     Raises:
         PeclError: bad input, or no text to train on.
     """
-    config = make_config({**DISTIL_DEFAULTS, **given}, where="command line")
+    defaults = {**DISTIL_DEFAULTS, **(WITH_IMAGES if images else {})}
+    config = make_config({**defaults, **given}, where="command line")
+    if images and not config.image_weight:
+        raise ConfigError("image_weight: expected a number > 0 with images, got 0")
     if set(SCHEDULE_FIELDS) <= set(given):
         return config
     _check(config)
     _, text = inputs(config)
     pairs = len(require(text, "text").train)
-    return make_config({**DISTIL_DEFAULTS, **schedule_for(pairs), **given}, where="command line")
+    return make_config({**defaults, **schedule_for(pairs), **given}, where="command line")
 
 
 def run_distillation(config: ExperimentConfig, inputs: TrainingInputs | None = None) -> Result:
@@ -100,9 +107,9 @@ def plan(config: ExperimentConfig, inputs: TrainingInputs | None = None) -> Plan
     """
     _check(config)
     adapters = parse_adapter(config.adapter, config.rank)
-    _, text = (inputs or TrainingInputs())(config)
+    data, text = (inputs or TrainingInputs())(config)
     text = require(text, "text")
-    check_training(config, route(config.route, config.test_query), text.train)
+    check_training(config, route(config.route, config.test_query), data, text)
     if "closed-form" in config.solvers and not any(isinstance(one, HeadConfig) for one in adapters):
         raise ConfigError(f'solver: closed-form solves the head: expected an adapter with head, got "{config.adapter}"')
     if config.start is not None:
@@ -110,7 +117,8 @@ def plan(config: ExperimentConfig, inputs: TrainingInputs | None = None) -> Plan
     epochs = config.epochs if "gradient" in config.solvers else 0
     steps = Schedule(epochs, config.batch_size, config.eval_every).steps(len(text.train))
     held_out = 0 if text.held_out is None else len(text.held_out)
-    return Plan(config.language, len(text.train), held_out, steps, config.solver, config.lr)
+    photographs = len(split_captions(data, config.shots, config.split_seed).train) if config.image_weight else 0
+    return Plan(config.language, len(text.train), held_out, steps, config.solver, config.lr, photographs)
 
 
 def _check(config: ExperimentConfig) -> None:

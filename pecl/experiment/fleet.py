@@ -38,7 +38,7 @@ from pecl.retrieval.evaluator import Evaluation
 from pecl.training.distributed import Processes
 from pecl.training.losses import AlignmentObjective
 from pecl.training.schedule import Schedule, SlotRecord
-from pecl.training.task import SlotTask
+from pecl.training.task import Photographs, SlotTask
 from pecl.training.trainer import AlignmentTrainer
 
 logger = logging.getLogger(__name__)
@@ -238,7 +238,11 @@ def _slot_task(prepared: Prepared) -> SlotTask:
         student = config.anchor == "student"
         texts = getattr(prepared.train, prepared.route.anchor)
         anchor = tokens_of(text, texts) if student else prepared.frozen_anchor
-    return SlotTask(prepared.train_tokens, anchor, prepared.train_images, objective, config.lr, config.seed)
+    images, photographs = prepared.train_images, None
+    if prepared.translations is not None and images is not None:  # text has none, but some of the data's pairs do
+        captions = getattr(prepared.data.select(prepared.parts["train"]), prepared.route.query)
+        images, photographs = None, Photographs(tokens_of(text, captions), images)
+    return SlotTask(prepared.train_tokens, anchor, images, objective, config.lr, config.seed, photographs)
 
 
 def _schedule(config: ExperimentConfig) -> Schedule:

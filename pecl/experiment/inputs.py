@@ -167,12 +167,9 @@ def _load_training_text(config: ExperimentConfig) -> ParallelCaptions | None:
     load = TRAIN_ON[config.train_on]
     if load is None and config.text is None:
         return None
-    given = "text" if load is None else f"train_on {config.train_on}"
-    if config.image_weight:
-        raise ConfigError(f"image_weight: expected 0 with {given}, which is text alone, got {config.image_weight}")
     if load is None:
         named = {name: partial(TRAIN_ON[name], config) for name in TRAIN_ON if name != "pairs"}
         return load_text(config, named)
     if config.text is not None:
-        raise ConfigError(f"text: expected none beside {given}: name both in --text, joined by a comma")
+        raise ConfigError(f"text: expected none beside train_on {config.train_on}: name both in --text, with a comma")
     return load(config)

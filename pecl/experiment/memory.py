@@ -76,7 +76,8 @@ def largest_fleet(members: Sequence[Prepared], parameters: int, jobs: int = 1) -
     if config.dropout and not tower.draws_by_row:
         return 1
     weights = sum(parameter.nbytes for parameter in tower.parameters())
-    rows = config.batch_size * (2 if config.anchor == "student" else 1)
+    beside = members[0].translations is not None and config.image_weight > 0  # captions of photographs
+    rows = config.batch_size * ((2 if config.anchor == "student" else 1) + beside)
     left = _SHARE * memory / jobs - 2 * weights - _PROCESS
     lengths = lengths_of(members[0].train_tokens)
     return max(1, int(left // bytes_of_slot(tower, parameters, lengths, rows)))

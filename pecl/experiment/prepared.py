@@ -162,7 +162,7 @@ class Prepared:
 
     @cached_property
     def train_images(self) -> torch.Tensor | None:
-        """Embeddings (n, D) of the training pairs' images; None in training on text alone."""
+        """Embeddings (m, D) of the images of the data's training part; None in training on text alone."""
         if not self.config.image_weight:
             return None
         image_index = require(self.data.image_index, "image_index")
@@ -212,31 +212,43 @@ def prepare_training(config: ExperimentConfig, towers: Towers, inputs: TrainingI
     data, translations = (inputs or TrainingInputs())(config, lambda: store_of(towers.image))
     split = split_captions(data, config.shots, config.split_seed)
     prepared = Prepared(config, chosen, towers, data, split._asdict(), translations, file_hashes(config))
-    check_training(config, chosen, prepared.train)
+    check_training(config, chosen, data, translations)
     return prepared
 
 
-def check_training(config: ExperimentConfig, chosen: TranslationRoute, train: ParallelCaptions) -> None:
-    """Refuse a training part that lacks what the loss of a route asks for.
+def check_training(
+    config: ExperimentConfig, chosen: TranslationRoute, data: ParallelCaptions, text: TrainingText | None
+) -> None:
+    """Refuse data, and text to train on in place of their pairs, that lack what the loss of a route asks for.
 
     Raises:
         PeclError: something is missing, or does not fit the config.
     """
     if config.weights is not None:
         raise ConfigError("weights: expected none, since training starts from the plain tower: leave it out")
+    train = data if text is None else text.train
     for column in filter(None, (chosen.query, chosen.anchor)):
         if getattr(train, column) is None:
             raise ConfigError(f"route {config.route}: expected data with {column}, which {train.dataset} does not have")
-    if config.image_weight and train.images is None:
-        raise DataError(f"{train.dataset} has no images here: train on text alone with --image-weight 0")
+    if config.image_weight and data.images is None:
+        raise DataError(f"{data.dataset} has no images here: train on text alone with --image-weight 0")
     if config.chooses_by_text and chosen.anchor is None:
         raise ConfigError(
             f"route: expected method1, method2 or method3 with choose {config.choose} and solver {config.solver}, "
             f"which need an anchor, got {config.route}"
         )
-    if "contrastive_with_image" in config.alignments and not config.image_weight:
-        raise ConfigError("alignment: contrastive_with_image needs images: expected image_weight > 0, got 0")
-    if not config.image_weight and (chosen.anchor is None or not config.alignment_weight):
+    if "contrastive_with_image" in config.alignments and (text is not None or not config.image_weight):
+        got = f"image_weight {config.image_weight:g}" if text is None else "text, whose pairs have none"
+        raise ConfigError(f"alignment: contrastive_with_image needs the images of what is aligned, got {got}")
+    if text is not None and config.image_weight and "gradient" not in config.solvers:
+        raise ConfigError(f"solver: expected gradient with photographs beside text, got {config.solver}")
+    unaligned = chosen.anchor is None or not config.alignment_weight
+    if unaligned and text is not None:
+        raise ConfigError(
+            f"route: expected method1, method2 or method3 and an alignment_weight above 0 with text to train on, got "
+            f"{config.route} and {config.alignment_weight:g}"
+        )
+    if unaligned and not config.image_weight:
         raise ConfigError(
             f"image_weight: expected a number > 0, got 0: route {config.route} has no alignment to learn from; or "
             "choose method1, method2 or method3 with an alignment_weight above 0"

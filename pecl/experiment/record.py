@@ -111,11 +111,19 @@ def describe_data(prepared: Prepared, manifest: str | None = None) -> DataDescri
         sha256=data.hashes(),
         provenance=data.provenance,
         gallery=Gallery(prepared.config.gallery, size, Numbers(places) if several else None),
-        translations=None if text is None else TrainingText(text.train.dataset, text.hashes, text.provenance),
+        translations=_describe_text(prepared),
         manifest=manifest,
         duplicates=prepared.duplicates or None,
         files=prepared.files or None,
     )
+
+
+def _describe_text(prepared: Prepared) -> TrainingText | None:
+    text = prepared.translations
+    if text is None:
+        return None
+    photographs = len(prepared.parts["train"]) if prepared.config.image_weight else None
+    return TrainingText(text.train.dataset, text.hashes, text.provenance, photographs)
 
 
 def describe_adapter(adapter: Adapter, total: int) -> AdapterDescription:

@@ -68,11 +68,19 @@ class Gallery:
 
 @dataclass(frozen=True)
 class TrainingText:
-    """Translated text that was trained on in place of the training pairs."""
+    """Translated text that was trained on in place of the training pairs.
+
+    Attributes:
+        dataset: name of the set, or `text`.
+        sha256: SHA-256 of each column of captions; None for a column that was not there.
+        provenance: where it came from.
+        photographs: number of pairs with a photograph that were trained on beside it; None for text alone.
+    """
 
     dataset: str
     sha256: Mapping[str, str | None] = field(repr=False)
     provenance: Mapping[str, Any] = field(repr=False)
+    photographs: int | None = None
 
 
 @dataclass(frozen=True)

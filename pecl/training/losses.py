@@ -155,21 +155,30 @@ class AlignmentObjective:
     weights: tuple[float, ...] | None = None
     bank: torch.Tensor | None = field(default=None, repr=False, compare=False)
 
-    def __call__(self, query: torch.Tensor, anchor: torch.Tensor | None, images: torch.Tensor | None) -> torch.Tensor:
+    def __call__(
+        self,
+        query: torch.Tensor,
+        anchor: torch.Tensor | None,
+        images: torch.Tensor | None,
+        captions: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Return the loss of a batch.
 
         Args:
             query: (B, D) embeddings of the queries.
             anchor: (B, D) of the anchors, or None in a route without one.
             images: (B, D) of the images, or None when `image_weight` is 0.
+            captions: (P, D) of the images' captions, where the images are (P, D) of other pairs than the queries.
         """
         loss = query.new_zeros(())
         if self.image_weight:
-            loss = loss + self.image_weight * ContrastiveLoss(self.logit_scale)(_given(images), query)
+            of_images = query if captions is None else captions
+            loss = loss + self.image_weight * ContrastiveLoss(self.logit_scale)(_given(images), of_images)
         if anchor is not None:
             weights = self.weights or (1.0,) * len(self.alignments)
             for name, weight in zip(self.alignments, weights, strict=True):
-                loss = loss + self.alignment_weight * weight * self._aligned(name, query, anchor, images)
+                own = images if captions is None else None
+                loss = loss + self.alignment_weight * weight * self._aligned(name, query, anchor, own)
         return loss
 
     def _aligned(

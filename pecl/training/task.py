@@ -18,6 +18,28 @@ def derived_seed(seed: int, purpose: str, number: int) -> int:
 
 
 @dataclass(frozen=True)
+class Photographs:
+    """Pairs with a photograph beside text that has none: each step learns from a batch of either.
+
+    Attributes:
+        captions: token ids of the m captions.
+        images: (m, D) embeddings of their images.
+    """
+
+    captions: TokenIds
+    images: torch.Tensor | Embeddings
+
+    def batch(self, step: int, size: int, seed: int) -> list[int]:
+        """Return the pairs of `step`, `size` or all of them: every pair once in an order of its own, and so again."""
+        size = min(size, len(self.captions))
+        epoch, place = divmod(step, len(self.captions) // size)
+        order = torch.randperm(
+            len(self.captions), generator=torch.Generator().manual_seed(derived_seed(seed, "photographs", epoch))
+        )
+        return order[place * size : (place + 1) * size].tolist()
+
+
+@dataclass(frozen=True)
 class SlotTask:
     """What a slot learns from n pairs, which lie in memory or, as a `TokenStore` and `Embeddings`, in files.
 
@@ -25,10 +47,11 @@ class SlotTask:
         query: token ids of the n queries.
         anchor: token ids of the n anchors (a student anchor: gradients flow through it), their embeddings (n, D)
             (a frozen anchor), or None.
-        images: (n, D) image embeddings, or None in training on text alone.
+        images: (n, D) image embeddings, or None in training on text.
         objective: the loss.
         lr: learning rate at the first step.
         seed: of the order of the pairs, and of dropout (tasks of one slot use the first one's).
+        photographs: further pairs, which the image-text loss is of; None without.
     """
 
     query: TokenIds
@@ -37,6 +60,7 @@ class SlotTask:
     objective: AlignmentObjective
     lr: float
     seed: int
+    photographs: Photographs | None = None
 
     def __len__(self) -> int:
         return len(self.query)

@@ -172,9 +172,13 @@ class AlignmentTrainer:
         rows: list[list[int]] = []
         slots: list[int] = []
         learning = [i for i, slot in enumerate(self.slot_of) if self.records[slot].learns]
-        for slot, task, chosen in ((self.slot_of[i], self.tasks[i], indices[i]) for i in learning):
-            for column in task.texts:
-                rows += [column[i] for i in chosen]
+        beside = [self._beside(task) for task in self.tasks]
+        for i in learning:
+            task, slot = self.tasks[i], self.slot_of[i]
+            columns = [(column, indices[i]) for column in task.texts]
+            columns += [] if task.photographs is None else [(task.photographs.captions, beside[i])]
+            for column, chosen in columns:
+                rows += [column[pair] for pair in chosen]
                 slots += [slot] * len(chosen)
         own = self.processes.share(len(rows))
         batch = self.tower.pad(rows, own or [0])  # a process without a row takes part with one that does not count
@@ -187,7 +191,7 @@ class AlignmentTrainer:
         if self.schedule.dropout:
             self.tower.eval()
         embeddings = self.processes.gather(embeddings[: len(own)], len(rows))  # (R, D), the whole batch's
-        of_tasks = torch.stack(self._task_losses(embeddings, indices, learning))  # (T,) of those that learn
+        of_tasks = torch.stack(self._task_losses(embeddings, indices, beside, learning))  # (T,) of those that learn
         slots_of_tasks = self._slots_of_tasks
         if len(learning) < len(self.tasks):
             slots_of_tasks = to_device(torch.tensor([self.slot_of[i] for i in learning]), self.tower.device)
@@ -203,18 +207,38 @@ class AlignmentTrainer:
             seeds[own] = row_seeds(derived_seed(first.seed, "dropout", self.step), int(own.sum()))
         return seeds
 
+    def _beside(self, task: SlotTask) -> list[int]:
+        """Return which of a task's photographs are of this step."""
+        if task.photographs is None:
+            return []
+        return task.photographs.batch(self.step, self.schedule.batch_size, task.seed)
+
     def _task_losses(
-        self, embeddings: torch.Tensor, indices: Sequence[Sequence[int]], learning: Sequence[int]
+        self,
+        embeddings: torch.Tensor,
+        indices: Sequence[Sequence[int]],
+        beside: Sequence[Sequence[int]],
+        learning: Sequence[int],
     ) -> list[torch.Tensor]:
         losses, start = [], 0
-        for task, chosen in ((self.tasks[i], indices[i]) for i in learning):
-            query, start = embeddings[start : start + len(chosen)], start + len(chosen)  # (b, D)
-            anchor = task.anchor
+
+        def taken(count: int) -> torch.Tensor:
+            nonlocal start
+            start += count
+            return embeddings[start - count : start]  # (count, D)
+
+        for i in learning:
+            task, chosen, dtype = self.tasks[i], indices[i], embeddings.dtype
+            query, anchor = taken(len(chosen)), task.anchor  # (b, D)
             if isinstance(anchor, torch.Tensor | Embeddings):
-                anchor = self._rows(anchor, chosen, query.dtype)
+                anchor = self._rows(anchor, chosen, dtype)
             elif anchor is not None:
-                anchor, start = embeddings[start : start + len(chosen)], start + len(chosen)  # (b, D)
-            images = None if task.images is None else self._rows(task.images, chosen, query.dtype)
+                anchor = taken(len(chosen))
+            if task.photographs is not None:
+                images = self._rows(task.photographs.images, beside[i], dtype)
+                losses.append(task.objective(query, anchor, images, taken(len(beside[i]))))
+                continue
+            images = None if task.images is None else self._rows(task.images, chosen, dtype)
             losses.append(task.objective(query, anchor, images))
         return losses
 

@@ -22,7 +22,7 @@ import pecl.experiment.text
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.cli import main
-from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS, make_config
+from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS, WITH_IMAGES, make_config
 from pecl.data.own.sources import shuffled
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
@@ -48,11 +48,11 @@ def weights_of(result):
     return load_file(result.adapter_path)
 
 
-def recall_of_file(result):
-    """Recall of the adapter file on the test part of its run."""
+def recall_of_file(result, part="test"):
+    """Recall of the adapter file on a part of its run."""
     towers = pecl.experiment.run.load_towers("mini")
     prepared = prepare_training(result.config, towers)
-    evaluator, tokens = prepared.evaluator("test"), prepared.tokens("test")
+    evaluator, tokens = prepared.evaluator(part), prepared.tokens(part)
     file = load_adapter_file(result.adapter_path, towers.text)
     attach(towers.text, file.configs).load_slot_state(0, file.state)
     return evaluator(towers.text.encode_token_ids(tokens)).mean_recall_at_1
@@ -183,7 +183,7 @@ def test_a_caption_is_held_out_once_and_none_of_its_translations_is_trained_on(v
 
 
 def test_killed_in_any_step_it_ends_with_the_same_bits(values, tmp_path):
-    values |= {"ema": 0.5, "dropout": True}
+    values |= {"ema": 0.5, "dropout": True, "images": True}
     whole = distilled(values)
     for steps in (1, 4, 5):
         again = {**values, "out": str(tmp_path / f"after-{steps}")}
@@ -248,6 +248,31 @@ def test_long_text_on_disk_is_learned_from_as_short_text_is(values, monkeypatch,
     assert (tmp_path / "cache" / "tokens").exists()
     for name, value in weights_of(whole).items():
         torch.testing.assert_close(weights_of(on_disk)[name], value, rtol=1e-3, atol=1e-4)
+
+
+# --- photographs beside text
+
+
+def test_photographs_of_the_training_part_are_learned_from_and_said(values, capsys):
+    plain, seen = distilled(values), distilled(values, images=True)
+    assert (plain.data.translations.photographs, seen.data.translations.photographs) == (None, 6)
+    assert "photographs" not in plain.to_json()["data"]["translations"]
+    assert seen.run_id == distilled(values, image_weight=WITH_IMAGES["image_weight"]).run_id != plain.run_id
+    assert any(not torch.equal(weights_of(plain)[name], value) for name, value in weights_of(seen).items())
+    assert recall_of_file(seen) == seen.recall()
+    assert main(["report", values["out"], "--format", "json"]) == 0
+    studies = {table["study"] for table in json.loads(capsys.readouterr().out)["tables"]}
+    trained, rest = f"trained on {values['text']}", ", clean True, held out 12"
+    assert studies == {trained + rest, f"{trained} and 6 photographs{rest}"}
+
+
+def test_a_large_weight_brings_photographs_to_their_captions(values):
+    """Text that says nothing of the photographs, which are found by their captions after all."""
+    found = {}
+    for weight in (0.0, 3.0):
+        result = distilled(values, image_weight=weight, epochs=15, solver="gradient", choose="last", lr=2e-2)
+        found[weight] = recall_of_file(result, "train")
+    assert found[3.0] > 0.9 > 0.6 > found[0.0]
 
 
 # --- where it starts
@@ -356,10 +381,12 @@ def test_a_dry_run_needs_no_weights_and_writes_nothing(values, tmp_path, capsys,
     assert main(arguments(values, "--language", "de,fr", "--profile", "paper", "--dry-run")) == 0
     planned = "48 pairs, 12 held out, 6 steps (closed-form+gradient+closed-form, lr 0.01)"
     assert capsys.readouterr().out == f"de: {planned}\nfr: {planned}\n"
+    assert main(arguments(values, "--language", "de", "--dry-run", "--images")) == 0
+    assert "12 held out, 6 photographs, 6 steps" in capsys.readouterr().out
     assert main(arguments(values, "--language", "de", "--solver", "closed-form", "--dry-run", "--json")) == 0
     (planned,) = json.loads(capsys.readouterr().out)
     assert planned == {
-        "language": "de", "pairs": 48, "held_out": 12, "steps": 0, "solver": "closed-form", "lr": 0.01
+        "language": "de", "pairs": 48, "held_out": 12, "steps": 0, "solver": "closed-form", "lr": 0.01, "photographs": 0
     }  # fmt: skip
     assert main(arguments(values, "--language", "de", "--solver", "gradient", "--choose", "last", "--dry-run")) == 0
     assert capsys.readouterr().out == "de: 60 pairs, 0 held out, 8 steps (gradient, lr 0.01)\n"

@@ -6,6 +6,7 @@ _TEXT = "tests/experiment/test_text.py"
 _SOLVED = "tests/training/test_closed_form.py"
 _SCHEDULE = "tests/training/test_schedule.py"
 _DISTIL = "tests/experiment/test_distil.py"
+_CANDIDATES = "tests/report/tables/test_candidates.py"
 
 # file -> (name, before, after, test)
 _FAULTS = {
@@ -74,7 +75,29 @@ _FAULTS = {
             _DISTIL,
         ),
     ],
+    "pecl/report/tables/candidates.py": [
+        (
+            "trainings with and without photographs in one row",
+            'return *fields, ("photographs", _photographs(result))',
+            "return tuple(fields)",
+            _CANDIDATES,
+        ),
+    ],
+    "pecl/training/task.py": [
+        (
+            "photographs in the same order again and again",
+            'derived_seed(seed, "photographs", epoch)',
+            'derived_seed(seed, "photographs", 0)',
+            "tests/training/test_trainer.py",
+        ),
+    ],
     "pecl/experiment/fleet.py": [
+        (
+            "photographs of the validation part",
+            'getattr(prepared.data.select(prepared.parts["train"]), prepared.route.query)',
+            'getattr(prepared.data.select(prepared.parts["val"]), prepared.route.query)',
+            _DISTIL,
+        ),
         (
             "the recall of the final weights as that of the best",
             "is_final = all(torch.equal(value, end[name]) for name, value in record.best.items())",

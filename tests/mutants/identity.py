@@ -799,7 +799,7 @@ _PREPARE = [
     Mutant(
         "text to train on left out of a result",
         "pecl/experiment/record.py",
-        "translations=None if text is None else TrainingText(text.train.dataset, text.hashes, text.provenance),",
+        "translations=_describe_text(prepared),",
         "translations=None,",
         _RESULTS,
         science=True,
@@ -828,7 +828,7 @@ _PREPARE = [
     Mutant(
         "images that are not there are not asked for",
         "pecl/experiment/prepared.py",
-        "if config.image_weight and train.images is None:",
+        "if config.image_weight and data.images is None:",
         "if config is None:",
         _PREPARED,
     ),
@@ -842,8 +842,8 @@ _PREPARE = [
     Mutant(
         "an alignment of weight 0 as all there is",
         "pecl/experiment/prepared.py",
-        "(chosen.anchor is None or not config.alignment_weight)",
-        "chosen.anchor is None",
+        "unaligned = chosen.anchor is None or not config.alignment_weight",
+        "unaligned = chosen.anchor is None",
         _PREPARED,
     ),
 ]

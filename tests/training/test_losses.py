@@ -52,6 +52,13 @@ def test_total_is_the_weighted_sum_of_its_terms():
     torch.testing.assert_close(total(query, anchor, images), expected)
 
 
+def test_images_of_other_pairs_are_compared_with_their_own_captions():
+    query, anchor, images, captions = torch.randn(5, 8), torch.randn(5, 8), torch.randn(3, 8), torch.randn(3, 8)
+    objective = AlignmentObjective(alignment_weight=0.3, image_weight=2.0)
+    expected = 2.0 * ContrastiveLoss()(images, captions) + 0.3 * ((query - anchor) ** 2).mean()
+    torch.testing.assert_close(objective(query, anchor, images, captions), expected)
+
+
 def test_the_scale_of_an_objective_is_that_of_its_image_term():
     query, images = torch.randn(5, 8), torch.randn(5, 8)
     for scale in (1.0, 20.0):

@@ -8,12 +8,14 @@ import pytest
 import torch
 from helpers.project import TESTS
 from helpers.small_training import CONFIGS, PAIRS, task, trainer
-from helpers.tiny import tiny_tower
+from helpers.tiny import sentences, tiny_tower
 from safetensors.torch import load_file
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.spec import parse_adapter
 from pecl.errors import ConfigError
+from pecl.training.losses import ContrastiveLoss, mse
+from pecl.training.task import Photographs
 from pecl.training.trainer import AlignmentTrainer, Schedule, SlotTask
 
 
@@ -120,6 +122,55 @@ def test_every_epoch_sees_every_pair_once_in_a_new_order():
     epochs = [[i for step in range(3 * e, 3 * e + 3) for i in run.batch_indices(step)[0]] for e in range(3)]
     assert all(sorted(epoch) == list(range(PAIRS)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 3
+
+
+# --- photographs beside text
+
+
+def beside_text(tower, seed=1, anchor="frozen"):
+    """Return a task of text, and seven pairs with a photograph beside it."""
+    generator = torch.Generator().manual_seed(seed)
+    photographs = Photographs(
+        tower.tokenize(sentences(7, seed=30 + seed)), torch.randn(7, tower.embedding_dim, generator=generator)
+    )
+    return replace(task(tower, seed=seed, anchor=anchor), images=None, photographs=photographs)
+
+
+@pytest.mark.parametrize("anchor", ["frozen", "student"])
+def test_a_step_is_of_a_batch_of_text_and_one_of_photographs(anchor):
+    tower = tiny_tower()
+    run = trainer(tower, [beside_text(tower, anchor=anchor)])
+    (learned,) = run.tasks
+    for _ in range(3):
+        (chosen,) = run.batch_indices(run.step)
+        beside = learned.photographs.batch(run.step, run.schedule.batch_size, learned.seed)
+        embed = lambda ids, rows: tower.encode_token_ids([ids[row] for row in rows])  # noqa: E731
+        query = embed(learned.query, chosen)
+        target = learned.anchor[chosen] if anchor == "frozen" else embed(learned.anchor, chosen)
+        captions, images = embed(learned.photographs.captions, beside), learned.photographs.images[beside]
+        clip = ContrastiveLoss()(images, captions)
+        torch.testing.assert_close(run.train_step()[0], clip + 0.5 * mse(query, target), rtol=1e-4, atol=1e-5)
+
+
+def test_slots_with_photographs_equal_separate_runs():
+    tower = tiny_tower()
+    fleet = final_states(trainer(tower, [task(tower), beside_text(tower, seed=2), beside_text(tower, 3, "student")]))
+    for slot, option in ((1, {"seed": 2}), (2, {"seed": 3, "anchor": "student"})):
+        alone_tower = tiny_tower()
+        (alone,) = final_states(trainer(alone_tower, [beside_text(alone_tower, **option)]))
+        for name, value in alone.items():
+            torch.testing.assert_close(fleet[slot][name], value, rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize(("count", "size", "steps"), [(7, 3, 2), (6, 3, 2), (2, 5, 1)])
+def test_photographs_come_again_in_new_orders_and_full_batches(count, size, steps):
+    photographs = Photographs([[1]] * count, torch.zeros(count, 2))
+    rounds = [[photographs.batch(steps * i + j, size, seed=4) for j in range(steps)] for i in range(12)]
+    for one in rounds:
+        assert all(len(batch) == min(size, count) for batch in one)
+        assert len({pair for batch in one for pair in batch}) == steps * min(size, count)
+    assert len({str(one) for one in rounds}) > 1
+    assert {pair for one in rounds for batch in one for pair in batch} == set(range(count))
 
 
 def test_best_is_the_highest_score_and_ties_go_to_the_later():

@@ -139,9 +139,18 @@ class Candidate:
 
 
 def setting_of(result: Result) -> Setting:
-    """Return (field, value) of all that a grid does not search over and that neither the table nor the row says."""
+    """Return (field, value) of all that a grid does not search over and that neither the table nor the row says.
+
+    Beside fields of the config it has `photographs`, those that were trained on beside text.
+    """
     spec = result.adapter and result.adapter.spec
-    return tuple((name, spec if name == "adapter" else getattr(result.config, name)) for name in _SETTING)
+    fields = ((name, spec if name == "adapter" else getattr(result.config, name)) for name in _SETTING)
+    return *fields, ("photographs", _photographs(result))
+
+
+def _photographs(result: Result) -> int | None:
+    text = result.data.translations
+    return None if text is None else text.photographs
 
 
 def studies_of(results: Sequence[Result]) -> dict[str, list[Result]]:
@@ -166,7 +175,9 @@ def _study(result: Result) -> str:
     for name in _STUDY:
         value = getattr(config, name)
         if name == "train_on":
+            photographs = _photographs(result)
             given.append(f"trained on {config.text or value}")  # distillation has text of its own
+            given[-1] += f" and {photographs:,} photographs" if photographs else ""
         elif name == "train_size":
             given += [f"{value:,} of them"] if value else []
         elif name != "text" and value != IDENTITY_DEFAULTS[name]:

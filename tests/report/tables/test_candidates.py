@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pecl.report.tables import best_runs, chosen_candidates
+from pecl.report.tables.candidates import studies_of
 
 
 def grid(scores, seeds=(1,)):
@@ -47,6 +48,17 @@ def test_further_seeds_of_the_chosen_candidate_do_not_change_the_choice(validati
     assert again.config.lr == first.config.lr
     assert again.seeds == [1, *range(2, 2 + len(later))]
     assert again.chosen_run.run_id == first.chosen_run.run_id
+
+
+def test_text_alone_and_text_with_photographs_are_not_compared():
+    alone, beside = (train(5, 8, text="a.tsv", image_weight=weight, val=0.5 + weight) for weight in (0.0, 0.1))
+    text = {"dataset": "text", "sha256": {"english": "e", "target": "t"}, "provenance": {}}
+    results = [
+        changed(alone, {"data.translations": text}),
+        changed(beside, {"data.translations": {**text, "photographs": 50}}),
+    ]
+    assert sorted(ids(chosen_candidates(results))) == sorted([[alone.run_id], [beside.run_id]])
+    assert list(studies_of(results)) == ["trained on a.tsv", "trained on a.tsv and 50 photographs"]
 
 
 def test_equal_scores_go_by_run_id_whatever_the_order_of_files():

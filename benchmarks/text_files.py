@@ -1,0 +1,128 @@
+"""Time and memory of reading training text against its pairs: `python benchmarks/text_files.py [--json]`.
+
+Made sentences lie in two aligned files, and go the way of `pecl distil --text`: they are read, cleaned, compared with a
+test part, held out in part and tokenised, and the mini tower is trained on them with LoRA, 64 pairs a step. Each number
+of pairs has a process of its own, which reports for each stage the processor seconds on one thread, and the most
+anonymous memory (RssAnon: what the system cannot drop; pages of files, which it can, are left out).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+BATCH = 64
+
+
+def anonymous_mib() -> float:
+    """Return the anonymous memory of this process, in MiB."""
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon:")) / 2**10
+
+
+class Peak:
+    """The most anonymous memory of this process since it was asked last, in MiB; a thread looks every 20 ms."""
+
+    def __init__(self) -> None:
+        self._most = 0.0
+        threading.Thread(target=self._look, daemon=True).start()
+
+    def _look(self) -> None:
+        while True:
+            self._most = max(self._most, anonymous_mib())
+            time.sleep(0.02)
+
+    def take(self) -> float:
+        """Return it, and begin anew."""
+        most, self._most = max(self._most, anonymous_mib()), 0.0
+        return most
+
+
+def write_sentences(folder: Path, pairs: int) -> str:
+    """Write so many pairs of sentences of four to twelve words into two aligned files; return them as a source."""
+    begins, ends = ("ba", "ke", "li", "mo", "su"), ("an", "el", "is", "or")
+    words = [f"{begin}{middle}{end}" for begin in begins for middle in "dfgkmnprst" for end in ends]
+    for code, step in (("en", 7), ("de", 11)):
+        with open(folder / f"made.{code}", "w", encoding="utf-8") as file:
+            for i in range(pairs):
+                chosen = (words[(i * step + place * (i % 13 + 1)) % len(words)] for place in range(4 + i % 9))
+                file.write(f"{code} {i} {' '.join(chosen)}\n")
+    return f"{folder}/made.en={folder}/made.de"
+
+
+def measure(pairs: int, steps: int, folder: Path) -> dict[str, float]:
+    """Train on so many pairs in text files, and return what each stage took."""
+    import torch
+
+    torch.set_num_threads(1)
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    import pecl
+    from pecl.config import ExperimentConfig
+    from pecl.encoders.large import tokens_of
+    from pecl.experiment.text import hold_out, load_text, without_overlap
+    from pecl.training.losses import AlignmentObjective
+    from pecl.training.task import SlotTask
+    from pecl.training.trainer import AlignmentTrainer, Schedule
+
+    source = write_sentences(folder, pairs)
+    os.environ["PECL_CACHE_DIR"] = str(folder / "cache")
+    config = ExperimentConfig(language="de", text=source, clean=True)
+    peak, found, started = Peak(), {"anonymous_mib_before": anonymous_mib()}, time.process_time()
+
+    def stage(name: str) -> None:
+        nonlocal started
+        found.update({f"{name}_s": time.process_time() - started, f"{name}_anonymous_mib": peak.take()})
+        started = time.process_time()
+
+    text = load_text(config, {})
+    stage("read")
+    text = without_overlap(text, text.select(range(1000)), "drop")
+    stage("overlap")
+    parts = hold_out(text, None, None)
+    stage("hold_out")
+    tower = pecl.load_text_encoder("mini")
+    stage("load_tower")
+    query, anchor = tokens_of(tower, parts.train.target), tokens_of(tower, parts.train.english or ())
+    stage("tokenise")
+    torch.manual_seed(0)
+    adapter = pecl.attach(tower, pecl.parse_adapter("lora"), seeds=[1])
+    task = SlotTask(query, anchor, None, AlignmentObjective(image_weight=0.0), 1e-4, 1)
+    trainer = AlignmentTrainer(tower, adapter, [task], Schedule(1, BATCH, pairs), lambda: [0.0])
+    for _ in range(steps):
+        trainer.train_step()
+    stage("train")
+    return found
+
+
+def main() -> None:
+    """Print the figures of each number of pairs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", default="10000,1000000")
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    parsed = parser.parse_args()
+    if parsed.one is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            print(json.dumps(measure(parsed.one, parsed.steps, Path(folder))))
+        return
+    found = {}
+    for pairs in map(int, parsed.pairs.split(",")):
+        command = [sys.executable, __file__, "--one", str(pairs), "--steps", str(parsed.steps)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        found[pairs] = json.loads(done.stdout.splitlines()[-1])
+        if not parsed.json:
+            print(f"{pairs:>12,} pairs  " + "  ".join(f"{name} {value:,.2f}" for name, value in found[pairs].items()))
+    if parsed.json:
+        print(json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()
