@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, settings
 from pecl.progress import OFF
 
 pytest_plugins = [
+    "helpers.browser",
     "helpers.fake_device",
     "helpers.registries",
     "helpers.small_experiment",

@@ -4,8 +4,6 @@ import json
 import shutil
 
 import pytest
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 
 # The last ones keep Chromium itself from calling home, so that every request seen is the page's.
 FLAGS = (
@@ -22,18 +20,24 @@ FLAGS = (
 )
 
 
-def start_browser():
-    """Return a driver; skip the test, saying why, where there is no Chromium with its driver."""
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if browser is None or driver is None:
-        pytest.skip(f"no {'chromium or google-chrome' if browser is None else 'chromedriver'} on this machine")
+@pytest.fixture(scope="module")
+def browser():
+    """A browser for the tests of a file; where there is no Chromium with its driver they are skipped, saying so."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    chromedriver = shutil.which("chromedriver")
+    if found is None or chromedriver is None:
+        pytest.skip(f"no {'chromium or google-chrome' if found is None else 'chromedriver'} on this machine")
+    from selenium import webdriver  # so that other tests do not wait for it
+    from selenium.webdriver.chrome.service import Service
+
     options = webdriver.ChromeOptions()
-    options.binary_location = browser
+    options.binary_location = found
     for flag in FLAGS:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    return webdriver.Chrome(options=options, service=Service(driver))
+    driver = webdriver.Chrome(options=options, service=Service(chromedriver))
+    yield driver
+    driver.quit()
 
 
 def requests_of(driver):

@@ -1,7 +1,7 @@
 """The page in a real browser: searching, languages side by side, before and after, the keyboard, a phone's width."""
 
 import pytest
-from helpers.browser import requests_of, start_browser
+from helpers.browser import requests_of
 from helpers.serving import LANGUAGES, make_service, running
 from helpers.small_experiment import tiny_towers
 from helpers.small_index import counted_towers, paint
@@ -17,13 +17,6 @@ from pecl.serving.photographs import Photographs
 
 PHOTOGRAPHS = 30
 INJECTED = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    driver = start_browser()
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture(scope="module")

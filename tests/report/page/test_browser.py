@@ -1,7 +1,7 @@
 """The page of results in a real browser: sorting, filtering, another language, the keyboard; nothing is fetched."""
 
 import pytest
-from helpers.browser import requests_of, start_browser
+from helpers.browser import requests_of
 from helpers.made_results import made_result, write_table
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -13,13 +13,6 @@ from pecl.report.plots import draw_plots
 from pecl.report.tables import report
 
 INJECTED = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> \"Hund\" & 'Katze'"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    driver = start_browser()
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture(scope="module")
