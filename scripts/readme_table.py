@@ -4,10 +4,10 @@ Languages by gain of distillation: zero-shot, the few-shot route that validation
 share of the gap to English that it closes, where that gap is larger than its noise. Everything is of one gallery.
 """
 
-import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from marked import MEASURED, ROOT, main, table
 
 from pecl.languages import language_name
 from pecl.report.tables import Candidate, chosen_candidates, group_of, hits
@@ -15,15 +15,12 @@ from pecl.report.tables.disparity import find_english
 from pecl.report.tables.statistics import ENGLISH, intervals
 from pecl.results.result import Result, collect
 
-ROOT = Path(__file__).resolve().parents[1]
-MEASURED = ROOT / "results" / "measured"
 FEW_SHOT = MEASURED / "routes"
 DISTILLED = (MEASURED / "effect" / "pairs28k", MEASURED / "full_data")  # of each language the first that has it
 ROUTES = ("method1", "method2")  # those that search with captions as they are
-PLACE = re.compile(r"(<!-- scripts/readme_table.py -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def table() -> str:
+def headline() -> str:
     """Return the table and the sentence below it as Markdown."""
     few_shot = _trained(FEW_SHOT)
     group = group_of(few_shot[0])
@@ -40,16 +37,9 @@ def table() -> str:
     rows = [_row(code, best.get(code), chosen[code], english) for code in codes]
     reference = english.recall(stage="zero_shot")
     head = ["language", "zero-shot", "few-shot", "distilled", "gain of distillation", "gap to English closed"]
-    lines = [
-        head,
-        ["---", *["---:"] * 5],
-        *rows,
-        [f"{language_name(ENGLISH)}, for comparison", _score(reference), *[""] * 4],
-    ]
-    body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return (
-        f"{body}\n\n{_sentence(list(best.values()), group.gallery, min(len(chosen[code].seeds) for code in codes))}\n"
-    )
+    rows.append([f"{language_name(ENGLISH)}, for comparison", _score(reference), *[""] * 4])
+    seeds = min(len(chosen[code].seeds) for code in codes)
+    return f"{table(head, rows)}\n\n{_sentence(list(best.values()), group.gallery, seeds)}"
 
 
 def _trained(folder: Path) -> list[Result]:
@@ -92,15 +82,8 @@ def _sentence(few_shot: Sequence[Candidate], gallery: str, seeds: int) -> str:
     )
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Print the table, or write it into README.md."""
-    if "--write" in arguments:
-        path = ROOT / "README.md"
-        text = path.read_text("utf-8")
-        path.write_text(PLACE.sub(lambda found: f"{found.group(1)}{table()}{found.group(2)}", text), "utf-8")
-    else:
-        sys.stdout.write(table())
+PARTS = {"scripts/readme_table.py": headline}
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(__doc__ or "", ROOT / "README.md", PARTS)

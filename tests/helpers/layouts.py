@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from pecl.data.registry import load_dataset
+from pecl.languages import flores_languages
 
 WORDS = {
     "en": ("red", "dog", "runs over", "green", "hill"),
@@ -132,4 +133,12 @@ def make_xflickrco(root, n=4, languages=("de", "en", "ja", "id")):
         write_lines(root / "xflickrco" / "annotations" / code / "test.jsonl", lines)
     for i, name in enumerate(names):
         write_image(root / "xflickrco" / "images" / name, colour=(i, 2 * i, 3 * i))
+    return root
+
+
+def make_flickr30k200(root, n=4):
+    """Flickr30k-200 of `n` lines, in English and Korean."""
+    for code in ("en", "ko"):
+        write_lines(root / "flickr30k200" / f"{flores_languages()[code]}.txt", [sentence(code, i) for i in range(n)])
+    write_lines(root / "flickr30k200" / "filenames.txt", [f"{100 + i}.jpg" for i in range(n)])
     return root

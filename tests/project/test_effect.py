@@ -1,10 +1,16 @@
 """docs/effect.md says what the shipped results say, and the runs behind it keep the rules that it states."""
 
-import importlib.util
+import re
+import shlex
+from dataclasses import replace
 
 import pytest
-from helpers.project import ROOT
+from helpers.project import ROOT, script
+from PIL import Image
 
+from pecl.cli import build_parser
+from pecl.commands.grid import grid_configs
+from pecl.commands.options import language_configs
 from pecl.results.result import collect
 
 EFFECT = ROOT / "results" / "measured" / "effect"
@@ -13,22 +19,51 @@ RUNS = [result for result in collect([EFFECT]) if result.kind == "train"]
 ON_TEXT = [result for result in RUNS if result.config.text is not None]
 
 
-def script(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_tables_of_the_page_are_those_of_the_results():
+def commands():
+    """Return the commands of the page between its marks, as lists of words."""
     page = (ROOT / "docs" / "effect.md").read_text("utf-8")
-    assert script("effect_tables").filled(page) == page
+    parts = re.findall(r"<!-- commands of .*? -->\n(.*?)<!-- end -->", page, re.DOTALL)
+    lines = [line for part in parts for line in part.replace("\\\n", " ").splitlines()]
+    return [shlex.split(line)[1:] for line in lines if line.startswith("pecl ")]
 
 
-def test_every_table_has_its_place_on_the_page():
-    page = (ROOT / "docs" / "effect.md").read_text("utf-8")
-    for name in script("effect_tables").TABLES:
-        assert page.count(f"<!-- {name} -->\n") == 1
+def configs_of(words):
+    parsed = build_parser([words[0]]).parse_args(words)
+    return grid_configs(parsed) if words[0] == "grid" else language_configs(parsed)
+
+
+def test_the_commands_of_the_page_name_the_runs_of_its_tables(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    named = {(config.run_id(words[0].replace("grid", "train"))) for words in commands() for config in configs_of(words)}
+    shown = [result for result in collect([EFFECT]) if "closed_form" not in result.path.parent.name]
+    assert named == {result.run_id for result in shown}
+
+
+def test_seeds_of_a_row_are_averaged_and_budgets_stay_apart():
+    tables = script("effect_tables")
+    run = next(result for result in ON_TEXT if result.data.gallery.kind == "images")
+    second = replace(run, config=replace(run.config, seed=2), run_id="0" * 16)
+    wider = replace(run, config=replace(run.config, adapter="lora:r=9+head:rank=48"), run_id="1" * 16)
+    wider = replace(wider, adapter=replace(run.adapter, spec="lora:r=9+head:rank=48", trainable=290_000))
+    rows = [(one.seeds, tables.parameters(one)) for one in tables.chosen_candidates([run, second, wider])]
+    assert sorted(rows) == [([1], 290_000), ([1, 2], run.adapter.trainable)]
+
+
+def test_the_share_of_the_gap_is_that_of_its_table_and_within_its_interval():
+    tables, figures = script("effect_tables"), script("effect_figures")
+    top = tables.mean_recall(tables.english(), "zero_shot")
+    for one in tables.gap_candidates():
+        share, low, high = figures.share_with_interval(one, top)
+        assert share == pytest.approx(tables.share(one), abs=1e-6)
+        assert low < share < high
+
+
+def test_the_picture_is_of_the_runs_of_the_table():
+    said = Image.open(ROOT / "img" / "effect" / "share-of-gap.png").text["Description"]
+    named = set(re.findall(r"\b[0-9a-f]{16}\b", said))
+    on_photographs = {result.run_id for result in ON_TEXT if result.data.gallery.kind == "images"}
+    assert named <= on_photographs
+    assert {result.run_id for result in ON_TEXT if result.path.parent.name == "pairs28k"} <= named
 
 
 @pytest.mark.parametrize("result", ON_TEXT, ids=lambda result: f"{result.path.parent.name}/{result.name}")

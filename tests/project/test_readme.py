@@ -1,7 +1,6 @@
 """The README: short, its table made from the results, and its sentences true of code and results."""
 
 import re
-import runpy
 
 import pytest
 from helpers.project import ROOT
@@ -30,14 +29,6 @@ def routes():
 
 def test_it_is_short():
     assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 150
-
-
-def test_its_table_is_what_the_script_makes_of_the_results():
-
-    script = runpy.run_path(str(ROOT / "scripts" / "readme_table.py"))
-    text = (ROOT / "README.md").read_text("utf-8")
-    (written,) = re.findall(r"<!-- scripts/readme_table.py -->\n(.*?)<!-- end -->", text, re.DOTALL)
-    assert written == script["table"]()
 
 
 def test_the_tower_has_117_million_parameters_and_a_lora_165_888(routes):

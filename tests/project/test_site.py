@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import yaml
+from helpers.documents import PAGES, blocks
 from helpers.project import ROOT
 
 from pecl.cli import build_parser
@@ -15,13 +16,6 @@ from pecl.commands import COMMANDS
 from pecl.commands.evaluate import language_configs
 from pecl.commands.grid import grid_configs
 
-PAGES = [
-    ROOT / "README.md",
-    ROOT / "CONTRIBUTING.md",
-    ROOT / "data" / "README.md",
-    *sorted((ROOT / "docs").glob("*.md")),
-]
-MARKED = re.compile(r"<!-- needs [^>]*-->\n```bash\n.*?```", re.DOTALL)  # a GPU, the Hub, another environment
 SCRIPTS = re.compile(r"(?:PECL_\w+=\S+ )*(?:bash (scripts/\S+\.sh)|python ((?:benchmarks|examples|tests)/\S+\.py))")
 
 
@@ -73,15 +67,17 @@ def test_pictures_are_in_the_site(site):
             assert source.startswith("data:") or (path.parent / source).exists(), f"{path.name}: {source}"
 
 
-def commands():
-    """Return (page, line) of every shell command in the documents, continued lines joined, comments cut off."""
+def commands(marked=False):
+    """Return (page, line) of the shell commands in the documents, continued lines joined, comments cut off.
+
+    Or of those alone that are marked, which `test_documents.py` does not run.
+    """
     found = []
-    for path in PAGES:
-        text = MARKED.sub("", path.read_text("utf-8"))
-        for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL):
-            for line in block.replace("\\\n", " ").splitlines():
+    for block in blocks():
+        if block.needs or block.long or not marked:
+            for line in block.text.replace("\\\n", " ").splitlines():
                 bare = re.sub(r"\s#.*$|^#.*$", "", line).strip()
-                found += [(path.name, bare)] if bare else []
+                found += [(block.page, bare)] if bare else []
     return found
 
 
@@ -89,13 +85,13 @@ def pecl_words(line):
     """Return the arguments of a `pecl` command that can be parsed as it is; None for others and for sketches."""
     line = re.sub(r"^(?:PECL_\w+=\S+ )+", "", line).replace("$(", "").removeprefix("python -m ")
     line = re.sub(r"^\.venv/bin/", "", line)
-    if not line.startswith("pecl ") or " | " in line or line.endswith("...") or " -- " in line:
+    if not line.startswith("pecl "):
         return None
     return shlex.split(line)[1:]
 
 
-@pytest.mark.parametrize(("page", "line"), [pair for pair in commands() if pecl_words(pair[1])])
-def test_every_pecl_command_in_the_documents_is_one(page, line, monkeypatch, tmp_path):
+@pytest.mark.parametrize(("page", "line"), [pair for pair in commands(marked=True) if pecl_words(pair[1])])
+def test_every_pecl_command_that_is_marked_is_one(page, line, monkeypatch, tmp_path):
     """Flags, values and configs are checked, as far as nothing is trained, read or fetched."""
     words = pecl_words(line)
     monkeypatch.chdir(ROOT)
@@ -109,21 +105,6 @@ def test_every_pecl_command_in_the_documents_is_one(page, line, monkeypatch, tmp
         assert language_configs(parsed)
     if parsed.command == "grid" and not parsed.best_of:
         assert grid_configs(parsed)
-
-
-@pytest.mark.parametrize(
-    ("page", "line"), [pair for pair in commands() if re.match(r"pecl report results/measured", pair[1])]
-)
-def test_commands_on_the_shipped_results_run(page, line, monkeypatch, tmp_path, capsys):
-    from pecl.cli import main
-
-    monkeypatch.chdir(ROOT)
-    words = pecl_words(line)
-    for flag in ("--out", "--plots", "--html"):
-        if flag in words:
-            words[words.index(flag) + 1] = str(tmp_path / flag.strip("-"))
-    assert main(words) == 0
-    assert capsys.readouterr().out
 
 
 def test_scripts_in_the_documents_are_there_and_say_their_help():

@@ -2,19 +2,13 @@
 
 import os
 import re
-import shlex
 import subprocess
-import sys
 
 import pytest
+from helpers.documents import make_checkout
 from helpers.project import ROOT
 
 from pecl.data.scenes import load_scenes
-
-WRAPPERS = {  # .venv/bin: pip has nothing to do, since the tests run where all is installed
-    "python": 'case "$1$2" in -mpip) exit 0;; esac\nexec {python} "$@"',
-    "pecl": 'exec {python} -m pecl "$@"',
-}
 
 
 def commands():
@@ -22,23 +16,11 @@ def commands():
     return re.search(r"## From a clone to a search\n+```bash\n(.*?)```", text, re.DOTALL)[1].splitlines()
 
 
-def make_clone(folder):
-    """Make a checkout whose .venv runs the Python of the tests."""
-    clone = folder / "pecl"
-    (clone / ".venv" / "bin").mkdir(parents=True)
-    for name in ("pecl", "scripts", "pyproject.toml", "setup.py", "requirements.txt"):
-        (clone / name).symlink_to(ROOT / name)
-    for name, body in WRAPPERS.items():
-        program = clone / ".venv" / "bin" / name
-        program.write_text(f"#!/bin/sh\n{body.format(python=shlex.quote(sys.executable))}\n")
-        program.chmod(0o755)
-
-
 @pytest.mark.slow
 @pytest.mark.weights
 def test_the_five_commands(tmp_path):
     assert len(commands()) == 5
-    make_clone(tmp_path)
+    make_checkout(tmp_path)
     scenes = load_scenes("cs", 12)
     for i in range(12):
         path = tmp_path / "Pictures" / str(i % 2) / f"{i}.jpg"

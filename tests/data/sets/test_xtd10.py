@@ -1,7 +1,15 @@
 """XTD10's reader, and Flickr30k-200's: tiny copies of their layouts, and the real files where they are."""
 
 import pytest
-from helpers.layouts import XTD10_LANGUAGES, loader, make_multi30k, make_xtd10, real_data_dir, sentence, write_lines
+from helpers.layouts import (
+    XTD10_LANGUAGES,
+    loader,
+    make_flickr30k200,
+    make_multi30k,
+    make_xtd10,
+    real_data_dir,
+    sentence,
+)
 
 from pecl.data.sets import multi30k
 from pecl.errors import DataError
@@ -57,13 +65,6 @@ def test_real_xtd10_has_a_thousand_in_every_language():
     assert len(set(texts.values())) == 11
     assert load_xtd10(root, "ko", text_only=True).provenance["coco_split"] == {"train2014": 800, "val2014": 200}
     assert load_xtd10(root, "ko", text_only=True).subset.count("train2014") == 800
-
-
-def make_flickr30k200(root, n=4):
-    for code in ("en", "ko"):
-        write_lines(root / "flickr30k200" / f"{flores_languages()[code]}.txt", [sentence(code, i) for i in range(n)])
-    write_lines(root / "flickr30k200" / "filenames.txt", [f"{100 + i}.jpg" for i in range(n)])
-    return root
 
 
 def test_flickr30k200_leaves_out_the_pool_once_there_are_photographs_for_one(tmp_path, monkeypatch):

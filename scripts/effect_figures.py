@@ -1,0 +1,103 @@
+"""The picture of docs/effect.md: the share of the gap against pairs and parameters; `effect_tables.py` writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from pecl.files import write_bytes
+from pecl.languages import language_name
+from pecl.report.plots.style import GREY, Plot, name_ends, panels, styled
+from pecl.report.tables import Candidate
+from pecl.report.tables.statistics import BOOTSTRAP, intervals
+from pecl.results.result import Result
+from pecl.retrieval.measures import DIRECTIONS, RECALL_AT
+
+COLOURS = {"cs": ("#0072B2", "o"), "de": ("#D55E00", "s"), "fr": ("#009E73", "^")}  # of Okabe & Ito's, and a marker
+MOST = 20_000  # pairs of what is drawn by parameters
+
+
+def write_figures(folder: Path, candidates: Sequence[Candidate], english: float) -> None:
+    """Write the picture; `english` is the mean of R@1, 5 and 10 of English, which the gap reaches up to."""
+    plot = draw(candidates, english)
+    write_bytes(folder / f"{plot.name}.png", plot.render("png"))
+
+
+@styled
+def draw(candidates: Sequence[Candidate], english: float) -> Plot:
+    """Return the share of the gap, a point a candidate with its interval, a colour a language."""
+    chosen = {}  # of each language, number of pairs and of parameters what validation chooses
+    for one in sorted(candidates, key=lambda one: one.validation):
+        chosen[one.language, one.pairs, parameters(one)] = one
+    most = max(parameters(one) for one in chosen.values() if one.pairs >= MOST)
+    by_pairs = [one for one in chosen.values() if parameters(one) == most]
+    by_parameters = [one for one in chosen.values() if one.pairs >= MOST]
+    drawn = [(by_pairs, _pairs, "translated captions"), (by_parameters, parameters, "parameters of a language")]
+    drawn = [panel for panel in drawn if len({panel[1](one) for one in panel[0]}) > 1]
+    shown = [one for own, _, _ in drawn for one in own]
+    seeds = sorted({seed for one in shown for seed in one.seeds})
+    below = f" Below: at least {MOST:,} pairs." if len(drawn) > 1 else ""
+    caption = (
+        "Share of the gap to English that distillation closed, in the mean of R@1, 5 and 10 of both directions, 900 "
+        f"photographs. {'Above: ' if below else ''}{most:,} parameters a language.{below} Bars: {BOOTSTRAP}, of the "
+        f"mean hits over seeds ({', '.join(map(str, seeds))}); the gap is taken as exact."
+    )
+    figure, axes = panels(2.0, caption, rows=len(drawn))
+    for place, (own, x, label) in zip(axes, drawn, strict=True):
+        _panel(place, own, english, x, label)
+    figure.draw_without_rendering()
+    for place in axes:
+        lines = [line for line in place.get_lines() if line.get_gid()]
+        right = max(line.get_xdata()[-1] for line in lines)
+        name_ends(place, [(right, line.get_ydata()[-1], line.get_gid()) for line in lines])
+    runs = sorted({run_id for one in shown for run_id in one.run_ids})
+    return Plot("share-of-gap", "Share of the gap to English that is closed", caption, tuple(runs), figure)
+
+
+def parameters(one: Candidate) -> int:
+    """Return how many parameters a language has of its own."""
+    return one.runs[0].adapter.trainable
+
+
+def _pairs(one: Candidate) -> int:
+    """Return the number of pairs, to two digits where there are thousands: languages differ by a few."""
+    return one.pairs if one.pairs < 1000 else round(one.pairs, 1 - len(str(one.pairs)) + 1)
+
+
+def _panel(
+    place: Axes, candidates: Sequence[Candidate], english: float, x: Callable[[Candidate], int], label: str
+) -> None:
+    for aside, (language, (colour, marker)) in zip((0.9, 1.0, 1.11), COLOURS.items(), strict=True):
+        own = sorted((one for one in candidates if one.language == language), key=x)
+        if not own:
+            continue
+        at = [x(one) * aside for one in own]  # so that none covers another
+        shares = [share_with_interval(one, english) for one in own]
+        middle = [share for share, _, _ in shares]
+        errors = np.array([[share - low, high - share] for share, low, high in shares]).T
+        place.errorbar(at, middle, yerr=errors, color=colour, linestyle="none", elinewidth=0.8)
+        place.plot(at, middle, color=colour, marker=marker, gid=language_name(language))
+    place.axhline(0, color=GREY, linewidth=0.8)
+    ticks = sorted({x(one) for one in candidates})
+    low, high = ticks[0], ticks[-1]
+    place.set(xscale="log", ylim=(-0.05, 1), ylabel="share of the gap", xlabel=label)
+    place.set_xlim(low / 1.6, high * max(1.6, (high / low) ** 0.25))
+    place.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    place.minorticks_off()
+
+
+def share_with_interval(one: Candidate, english: float) -> tuple[float, float, float]:
+    """Return the share of the gap that a candidate closed, and its bootstrap interval."""
+    gap = english - one.mean_recall_before
+    gains = np.mean([recalls(run, "best") - recalls(run, "zero_shot") for run in one.runs], axis=0)
+    low, high = intervals([gains])[0]
+    return float(gains.mean() / gap), float(low / gap), float(high / gap)
+
+
+def recalls(result: Result, stage: str) -> np.ndarray:
+    """Return for each test item the mean over directions and k of "its rank is at most k", (N,)."""
+    ranks = [np.asarray(result.ranks(direction, stage=stage)) for direction in DIRECTIONS["images"]]
+    return np.mean([own <= k for own in ranks for k in RECALL_AT], axis=0)

@@ -1,0 +1,61 @@
+"""Tables and sentences of documents that are made from results: each between `<!-- NAME -->` and `<!-- end -->`.
+
+What the scripts share that make them; each prints its parts, or writes them into its page with `--write`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from pecl.files import write_text
+from pecl.results.result import Result, collect
+
+ROOT = Path(__file__).resolve().parents[1]
+MEASURED = ROOT / "results" / "measured"
+Parts = Mapping[str, Callable[[], str]]
+
+
+def filled(page: str, parts: Parts) -> str:
+    """Return a page with each part between its marks.
+
+    Raises:
+        ValueError: the page has not got the marks of a part, or has them twice.
+    """
+    for name, make in parts.items():
+        pattern = re.compile(rf"(<!-- {re.escape(name)} -->\n)(?:.*?\n)??(<!-- end -->)", re.DOTALL)
+        if len(pattern.findall(page)) != 1:
+            raise ValueError(f"expected <!-- {name} --> ... <!-- end --> once in the page")
+        page = pattern.sub(lambda found, make=make: f"{found[1]}{make()}\n{found[2]}", page)
+    return page
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table, numbers to the right."""
+    rows = [list(row) for row in rows]
+    numbers = [all(re.match(r"[-+*.\d]|$", row[place]) for row in rows) for place in range(len(head))]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---:" if one else "---" for one in numbers], *rows])
+
+
+def trained(folder: str) -> list[Result]:
+    """Return the complete trainings in a folder of the shipped results."""
+    return [result for result in complete(folder) if result.kind == "train"]
+
+
+def complete(folder: str) -> list[Result]:
+    """Return the complete results in a folder of the shipped results."""
+    return [result for result in collect([MEASURED / folder]) if result.status == "complete"]
+
+
+def main(doc: str, page: Path, parts: Parts) -> bool:
+    """Print the parts of a page, or write them into it; return whether they were written."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help=f"write them into {page.relative_to(ROOT)}")
+    if parser.parse_args().write:
+        write_text(page, filled(page.read_text("utf-8"), parts))
+        return True
+    for name, make in parts.items():
+        print(f"{name}\n\n{make()}\n")
+    return False

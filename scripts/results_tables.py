@@ -1,0 +1,211 @@
+"""Print the tables of docs/results.md from the results that are shipped, so that its numbers cannot drift.
+
+python scripts/results_tables.py            Markdown
+python scripts/results_tables.py --write    put into docs/results.md, between its marks
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import mean
+
+from marked import ROOT, complete, main, table, trained
+
+from pecl.report.tables import Candidate, chosen_candidates, group_of, hits
+from pecl.report.tables.disparity import find_english
+from pecl.report.tables.languages import COMPARISONS
+from pecl.report.tables.statistics import ENGLISH, gain, intervals
+from pecl.report.tables.table import spread
+from pecl.results.result import Result
+from pecl.retrieval.measures import DIRECTIONS, RECALL_AT
+
+PAGE = ROOT / "docs" / "results.md"
+LANGUAGES = ("cs", "de", "fr")
+STUDIES = {"distillation": "distill", "all of the text": "full_data"}
+
+
+def score(value: float) -> str:
+    """Return a recall as text."""
+    return f"{value:.3f}"
+
+
+def with_interval(gains: Sequence) -> list[str]:
+    """Return the mean of each array (N,) of gains of test items, with its interval."""
+    return [
+        f"{own.mean():+.3f} ({low:+.3f} to {high:+.3f})"
+        for own, (low, high) in zip(gains, intervals(gains).tolist(), strict=True)
+    ]
+
+
+def zero_shot_table() -> str:
+    """Return the plain tower's recall in both directions."""
+    results = sorted(complete("zero_shot"), key=lambda result: -result.recall())
+    rows = []
+    for result, (low, high) in zip(results, intervals([hits(one) for one in results]).tolist(), strict=True):
+        both = [result.measured().directions[name].recall for name in DIRECTIONS["images"]]
+        recalls = [" / ".join(score(own[k]) for k in RECALL_AT) for own in both]
+        rows.append([result.config.language, *recalls, score(result.recall()), f"{low:.3f} to {high:.3f}"])
+    head = ["", "image to text R@1 / 5 / 10", "text to image R@1 / 5 / 10", "mean R@1", "interval"]
+    return table(head, rows)
+
+
+def candidates() -> dict[tuple[str, str], Candidate]:
+    """Return (language, route) -> the candidate that validation chooses, of the five routes."""
+    return {(one.language, one.route): one for one in chosen_candidates(trained("routes"))}
+
+
+def routes_table() -> str:
+    """Return the routes that search with the language's captions, and distillation on more and more text."""
+    found = candidates()
+    routes = ("baseline1", "method1", "method2")
+    more = {name: {one.language: one for one in chosen_candidates(trained(f))} for name, f in STUDIES.items()}
+    rows = []
+    for language in (*LANGUAGES, ENGLISH):
+        own = [found.get((language, route)) for route in routes]
+        distilled = [by_language.get(language) for by_language in more.values()]
+        rows.append(
+            [
+                language,
+                score(next(one for one in own if one).zero_shot),
+                *(spread(one.mean, one.std) if one else "" for one in own),
+                *(f"**{score(one.mean)}**, {with_interval([one.gains])[0]}" if one else "" for one in distilled),
+            ]
+        )
+    return table(["", "zero-shot", *routes, *more], rows)
+
+
+def translated_table() -> str:
+    """Return the routes that search with translations into English."""
+    found = candidates()
+    routes = ("baseline2", "method3")
+    rows = []
+    for language in LANGUAGES:
+        own = [found[language, route] for route in routes]
+        rows.append([language, score(own[0].zero_shot), *(spread(one.mean, one.std) for one in own)])
+    return table(["", "zero-shot", *routes], rows)
+
+
+def routes_sentences() -> str:
+    """Return what the tables of the routes come to."""
+    found = candidates()
+    pairs = [
+        (found[language, aligned], found[language, baseline])
+        for language in LANGUAGES
+        for aligned, baseline in COMPARISONS
+        if (language, aligned) in found and (language, baseline) in found
+    ]
+    differences = [one.trained_hits - other.trained_hits for one, other in pairs]
+    above = [pair for pair, low in zip(pairs, intervals(differences)[:, 0], strict=True) if low > 0]
+    largest = max(found.values(), key=lambda one: one.mean - one.zero_shot)
+    closed = [share(one) for one in chosen_candidates(trained("distill"))]
+    all_of_it = [share(one) for one in chosen_candidates(trained("full_data"))]
+    return (
+        f"Of {len(pairs)} paired differences between an aligned route and its baseline {_number(len(above))} "
+        f"{'is' if len(above) == 1 else 'are'} above zero by the interval; the largest gain of a route on zero-shot is "
+        f"{with_interval([largest.gains])[0]}, of {largest.route} in {largest.language}. Distillation closes "
+        f"{min(closed):.0%} to {max(closed):.0%} of the gap to English, {mean(closed):.0%} on average; on all of the "
+        f"text {mean(all_of_it):.0%}.".replace("%", " %")
+    )
+
+
+def share(one: Candidate) -> float:
+    """Return the share of the gap to English, in mean R@1, that a candidate closed."""
+    english = find_english(trained("routes"), group_of(one.runs[0]))
+    if english is None:
+        raise ValueError("results/measured/routes: expected a result of English")
+    return (one.mean - one.zero_shot) / (english.recall(stage="zero_shot") - one.zero_shot)
+
+
+def _number(count: int) -> str:
+    return ("none", "one", "two")[count] if count < 3 else str(count)
+
+
+def full_data_table() -> str:
+    """Return distillation on all of the text, each learning rate."""
+    runs = sorted(trained("full_data"), key=lambda run: (run.config.language, run.config.lr))
+    rows = [
+        [
+            run.config.language,
+            f"{run.config.lr:g}",
+            score(run.recall("val", "best")),
+            score(run.recall(stage="zero_shot")),
+            f"**{score(run.recall(stage='best'))}**",
+            gained,
+            *(score(run.measured(stage=stage).mean_recall) for stage in ("zero_shot", "best")),
+        ]
+        for run, gained in zip(runs, with_interval([gain(run) for run in runs]), strict=True)
+    ]
+    head = ["", "lr", "validation", "zero-shot", "trained", "gain", "R@1, 5, 10 before", "after"]
+    return table(head, rows)
+
+
+def text_to_text_table() -> str:
+    """Return R@1 from target to English on XTD10, with the linear layer and without."""
+    kept = {name: complete(f) for name, f in (("mini", "xtd10"), ("mini-pooled", "xtd10_pooled"))}
+    found = {name: {run.config.language: _to_english(run) for run in own if _plain(run)} for name, own in kept.items()}
+    order = sorted(found["mini"], key=lambda language: -found["mini"][language])
+    rows = [[name, *(score(own[language]) for language in order)] for name, own in found.items()]
+    return table(["text tower", *order], rows)
+
+
+def _plain(run: Result) -> bool:
+    return run.kind == "evaluate" and run.config.language != ENGLISH
+
+
+def _to_english(run: Result) -> float:
+    return run.measured().directions["text_to_english"].recall[1]
+
+
+def pairs_table() -> str:
+    """Return trainings on pairs of texts, against English captions."""
+    runs = [one.chosen_run for one in chosen_candidates(trained("xtd10"))] + trained("official")
+    runs.sort(key=lambda run: (run.data.dataset, run.data.split["train"]), reverse=True)
+    rows = [
+        [
+            run.data.dataset,
+            run.config.language,
+            f"{run.data.split['train']:,}",
+            score(run.recall(stage="zero_shot")),
+            f"**{score(run.recall(stage='best'))}**",
+            gained,
+        ]
+        for run, gained in zip(runs, with_interval([gain(run) for run in runs]), strict=True)
+    ]
+    return table(["data set", "language", "pairs", "zero-shot", "trained", "gain"], rows)
+
+
+def adapters_table() -> str:
+    """Return what each adapter costs and gains, the one with fewest parameters first."""
+    by_spec: dict[str, dict[str, Result]] = {}
+    for run in sorted(trained("adapters"), key=lambda run: run.adapter.trainable):
+        by_spec.setdefault(run.adapter.spec, {})[run.config.language] = run
+    rows = []
+    for spec, own in by_spec.items():
+        de = own["de"]
+        cost = [f"{de.adapter.trainable:,}", f"{de.adapter.share:.3%}".replace("%", " %")]
+        measured = [f"{de.seconds.per_step:.2f}", f"{de.peak_memory_mb:.0f}"]
+        scores = [
+            text
+            for code in ("cs", "de")
+            for text in (score(own[code].recall(stage="best")), with_interval([gain(own[code])])[0])
+        ]
+        rows.append([f"`{spec}`", *cost, *measured, *scores])
+    starts = {code: score(next(iter(by_spec.values()))[code].recall(stage="zero_shot")) for code in ("cs", "de")}
+    named = [text for code, start in starts.items() for text in (f"{code}, from {start}", "gain")]
+    return table(["adapter", "parameters", "share", "s/step", "peak MiB", *named], rows)
+
+
+PARTS = {
+    "zero-shot": zero_shot_table,
+    "routes": routes_table,
+    "translated": translated_table,
+    "what the routes say": routes_sentences,
+    "full data": full_data_table,
+    "text to text": text_to_text_table,
+    "pairs of texts": pairs_table,
+    "adapters": adapters_table,
+}
+
+
+if __name__ == "__main__":
+    main(__doc__ or "", PAGE, PARTS)
