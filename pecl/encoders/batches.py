@@ -1,9 +1,12 @@
-"""Batches of tokenised texts: padded to their longest, and of texts of about one length where there is a choice."""
+"""Batches of tokenised texts: padded to their longest, and of texts of about one length where there is a choice.
+
+`BatchedTexts` are texts that are encoded again and again, such as those of a validation.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import numpy as np
 import torch
@@ -56,3 +59,34 @@ def batches(token_ids: TokenIds, batch_size: int, padding: int, max_padding: flo
         tokens += length
     if batch:
         yield pad(token_ids, batch, padding)
+
+
+class BatchedTexts(Sequence[list[int]]):
+    """Token ids (list[int]) of N texts whose batches are made once, at their first use, and kept.
+
+    Args:
+        token_ids: of the texts; they must not change any more.
+    """
+
+    def __init__(self, token_ids: TokenIds) -> None:
+        self._token_ids = token_ids
+        self._batches: dict[tuple[int, int, float], list[Batch]] = {}
+
+    def __len__(self) -> int:
+        return len(self._token_ids)
+
+    @overload
+    def __getitem__(self, index: int) -> list[int]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> TokenIds: ...
+
+    def __getitem__(self, index: int | slice) -> list[int] | TokenIds:
+        return self._token_ids[index]
+
+    def batches(self, batch_size: int, padding: int, max_padding: float) -> list[Batch]:
+        """Return the batches that the function `batches` yields of these texts."""
+        key = batch_size, padding, max_padding
+        if key not in self._batches:
+            self._batches[key] = list(batches(self._token_ids, *key))
+        return self._batches[key]

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from pecl.encoders import batches
-from pecl.encoders.batches import MAX_PADDING, Batch, TokenIds
+from pecl.encoders.batches import MAX_PADDING, Batch, BatchedTexts, TokenIds
 from pecl.encoders.bfloat16 import use_bfloat16, uses_bfloat16
 from pecl.encoders.devices import to_device
 from pecl.encoders.dropout import RowDraws
@@ -176,7 +176,10 @@ class MultilingualTextEncoder(nn.Module):
 
     def batches(self, token_ids: TokenIds, batch_size: int, max_padding: float = MAX_PADDING) -> Iterator[Batch]:
         """Return batches of at most `batch_size` texts, longest first, each with at most `max_padding` of padding."""
-        return batches.batches(token_ids, batch_size, self.tokenizer.pad_token_id, max_padding)
+        options = batch_size, self.tokenizer.pad_token_id, max_padding
+        if isinstance(token_ids, BatchedTexts):
+            return iter(token_ids.batches(*options))
+        return batches.batches(token_ids, *options)
 
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, slots: torch.Tensor | None = None

@@ -18,7 +18,7 @@ from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_ada
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.spec import describe
 from pecl.config import FLEET_FIELDS, WITH_BANK, ExperimentConfig
-from pecl.encoders.batches import TokenIds
+from pecl.encoders.batches import BatchedTexts, TokenIds
 from pecl.encoders.devices import to_device
 from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.large import tokens_of
@@ -77,7 +77,7 @@ class Fleet:
         self.members = members
         self.slot_of = [0 if prepared.config.joint else i for i, prepared in enumerate(members)]
         self.tower_size = size_of(members[0].towers.text)
-        self.tokens = [{part: prepared.tokens(part) for part in ("val", "test")} for prepared in members]
+        self.tokens = _batched(members)
         self.evaluators = [{part: prepared.evaluator(part) for part in ("val", "test")} for prepared in members]
         self.zero_shot = [
             {part: evaluator(prepared.zero_shot(part)) for part, evaluator in evaluators.items()}
@@ -208,6 +208,18 @@ class Fleet:
         save_adapter(path, adapter.file_state(record.best), adapter.configs, prepared.config.language, adapter.tower)
         fleet = parts.Fleet(len(self.members), self.slot_of[index])
         return record_training(prepared, measured, describe_adapter(adapter, self.tower_size), trainer, record, fleet)
+
+
+def _batched(members: Sequence[Prepared]) -> list[dict[str, BatchedTexts]]:
+    """Return what each run is measured with, by part; runs of equal texts share their token ids and batches."""
+    made: dict[tuple[str, ...], BatchedTexts] = {}
+    of_members = []
+    for prepared in members:
+        texts = {part: prepared.texts(part) for part in ("val", "test")}
+        for part in (part for part in texts if texts[part] not in made):
+            made[texts[part]] = BatchedTexts(prepared.tokens(part))
+        of_members.append({part: made[texts[part]] for part in texts})
+    return of_members
 
 
 def _state_identity(prepared: Prepared) -> list[Any]:

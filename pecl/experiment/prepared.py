@@ -16,7 +16,7 @@ from pecl.config import ExperimentConfig
 from pecl.data.captions import ParallelCaptions
 from pecl.data.duplicates import find_repeats
 from pecl.data.splits import published_part, split_captions
-from pecl.encoders.batches import TokenIds
+from pecl.encoders.batches import BatchedTexts, TokenIds
 from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.large import frozen_embeddings, tokens_of
 from pecl.encoders.store import image_embeddings, store_of, text_embeddings
@@ -81,9 +81,9 @@ class Prepared:
         return require(self.translations.held_out, "held_out")
 
     @cached_property
-    def held_out_tokens(self) -> TokenIds:
+    def held_out_tokens(self) -> BatchedTexts:
         """Token ids of the queries of `held_out`."""
-        return self.towers.text.tokenize(getattr(self.held_out, self.route.query))
+        return BatchedTexts(self.towers.text.tokenize(getattr(self.held_out, self.route.query)))
 
     @cached_property
     def held_out_anchor(self) -> torch.Tensor:
@@ -109,8 +109,12 @@ class Prepared:
 
     def tokens(self, part: str) -> TokenIds:
         """Return the token ids of the queries of `val` or `test`."""
+        return self.towers.text.tokenize(self.texts(part))
+
+    def texts(self, part: str) -> tuple[str, ...]:
+        """Return the queries of `val` or `test`."""
         column = getattr(self.data, self.query(part))
-        return self.towers.text.tokenize([column[i] for i in self.parts[part]])
+        return tuple(column[i] for i in self.parts[part])
 
     def zero_shot(self, part: str) -> torch.Tensor:
         """Return the embeddings (N, D) of the queries of `part` by the tower without adapter."""

@@ -8,7 +8,9 @@ from helpers.tiny import sentences, tiny_tower
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import pecl.encoders.batches
 from pecl.data.captions import read_captions
+from pecl.encoders.batches import BatchedTexts
 from pecl.encoders.loading.mini import load_mini_text
 from pecl.encoders.pooling import POOLINGS
 from pecl.encoders.text import MultilingualTextEncoder
@@ -204,6 +206,20 @@ def test_batches_hold_every_text_once_with_its_neighbours_in_length(lengths, bat
         for i, row, mask in zip(batch.indices, batch.input_ids, batch.attention_mask, strict=True):
             assert row[mask.bool()].tolist() == token_ids[i]
             assert set(row[~mask.bool()].tolist()) <= {TOWER.tokenizer.pad_token_id}
+
+
+def test_texts_that_are_batched_once_are_the_same_batches(monkeypatch):
+    token_ids = TOWER.tokenize(sentences(9))
+    texts, padded, plain = BatchedTexts(token_ids), [], pecl.encoders.batches.pad
+    monkeypatch.setattr(pecl.encoders.batches, "pad", lambda *given: padded.append(1) or plain(*given))
+    expected = TOWER.encode_token_ids(token_ids, batch_size=4)
+    assert (list(texts), texts[-1], texts[2:4], len(texts)) == (token_ids, token_ids[-1], token_ids[2:4], 9)
+    count = len(padded)
+    for _ in range(2):
+        assert torch.equal(TOWER.encode_token_ids(texts, batch_size=4), expected)
+    assert len(padded) == 2 * count
+    assert torch.equal(TOWER.encode_token_ids(texts, batch_size=2), TOWER.encode_token_ids(token_ids, batch_size=2))
+    assert len(padded) > 2 * count  # batches of another size are others
 
 
 @pytest.mark.weights

@@ -6,6 +6,7 @@ import pytest
 from helpers.retrieval import cosine_similarity
 from helpers.small_experiment import tiny_towers
 
+import pecl.encoders.batches
 import pecl.experiment.prepared
 import pecl.experiment.run
 from pecl.config import make_config
@@ -261,3 +262,28 @@ def test_a_run_that_diverges_leaves_its_fleet_and_is_recorded_with_its_step(smal
         assert result.metrics == alone.metrics
     with pytest.raises(DivergedError, match="choose a smaller learning rate than 1e\\+30"):
         train(bad)
+
+
+def test_what_runs_are_measured_with_is_tokenised_and_batched_once(small, monkeypatch):
+    """Four validations and two measurements of two runs whose texts are the same."""
+    seen = {"tokenised": [], "batched": []}
+    plain_tokenize, plain_batches = MultilingualTextEncoder.tokenize, pecl.encoders.batches.batches
+
+    def tokenize(tower, texts):
+        seen["tokenised"].append(list(texts))
+        return plain_tokenize(tower, texts)
+
+    def batches(token_ids, *options):
+        seen["batched"].append(list(token_ids))
+        return plain_batches(token_ids, *options)
+
+    monkeypatch.setattr(MultilingualTextEncoder, "tokenize", tokenize)
+    monkeypatch.setattr(pecl.encoders.batches, "batches", batches)
+    results = train_fleet([make_config({**small, "lr": lr}) for lr in (1e-3, 1e-2)])
+    assert [len(result.curve.val_mean_recall_at_1) for result in results] == [4, 4]
+    data, tower = load_dataset(small["dataset"], "de"), tiny_towers().text
+    split = few_shot_split(len(data), 6)
+    for part in ("val", "test"):
+        texts = list(data.select(getattr(split, part)).target)
+        assert seen["tokenised"].count(texts) == 1
+        assert seen["batched"].count(plain_tokenize(tower, texts)) == 1
