@@ -42,6 +42,7 @@ def option(
     choices: Collection[str] = (),
     joined: bool = False,
     weighted: bool = False,
+    form: tuple[str, str] | None = None,
     none: str = "none",
     **more: Any,
 ) -> Any:
@@ -55,11 +56,12 @@ def option(
         choices: the valid names; of a tuple, of each member. A `Registry` may grow later.
         joined: whether several names may be joined by +.
         weighted: whether a name may have a weight, a number > 0 behind a colon.
+        form: a regular expression that all of a text must match, and an example of it.
         none: how text writes None, where the type allows it; "none" always does.
         more: further metadata.
     """
     known = {"help": help, "low": low, "high": high, "choices": choices, "joined": joined, "none": none}
-    known["weighted"] = weighted
+    known |= {"weighted": weighted, "form": form}
     return field(default=default, metadata={**known, **more})
 
 
@@ -103,6 +105,8 @@ def _problem(item: Field, typed: tuple[Any, bool], value: Any) -> str | None:
         return "expected text in UTF-8, got other bytes"
     if kind is str and "\0" in value:
         return "expected text, got a zero byte in it"
+    if (form := item.metadata.get("form")) and not re.fullmatch(form[0], value):
+        return _sentence(item, typed, value)
     if kind is tuple and (not value or len(set(value)) < len(value)):
         return _sentence(item, typed, value)
     if choices := item.metadata.get("choices", ()):
@@ -151,6 +155,8 @@ def _sentence(item: Field, typed: tuple[Any, bool], value: Any) -> str:
 def _expected(item: Field, kind: Any, optional: bool) -> str:
     low, high = item.metadata.get("low"), item.metadata.get("high")
     text = _NAMES[kind]
+    if form := item.metadata.get("form"):
+        text = f'text such as "{form[1]}"'
     if choices := item.metadata.get("choices", ()):
         text = f"one of {', '.join(sorted(choices))}"
         if item.metadata.get("joined"):

@@ -141,7 +141,7 @@ ROLES = {
     "solver start warmup ema choose patience",
     Role.REPEAT: "seed beside",
     Role.GROUP: "profile text_model image_model dataset split gallery test_query split_seed",
-    Role.ROW: "language route seed rank weights",
+    Role.ROW: "language route seed rank adapter_layers weights",
     Role.TEXT_TOWER: "profile text_model device",
     Role.STEP_TIME: "profile text_model device precision batch_size",
     Role.COMMAS: "text start adapter out data_dir weights text_model image_model",

@@ -18,9 +18,11 @@ from pecl.adapters.formats.opendelta import from_opendelta_state_dict
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.kinds.layer_norm import LayerNormConfig
 from pecl.adapters.opendelta.adapter import KINDS, attach_opendelta
+from pecl.adapters.spec import describe
 from pecl.encoders.row_adapter import PromptedInputs
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
+from pecl.options import format_option
 from pecl.precision import FP32
 
 
@@ -106,7 +108,10 @@ def _opendelta_options(configs: tuple[AdapterConfig, ...]) -> tuple[str, dict[st
         if item.name in known and value is not None:
             options[item.name] = value
         elif item.name not in known and value != item.default:
-            raise ConfigError(f"engine opendelta: {adapter.kind}: expected {item.name}={item.default}, got {value}")
+            expected, got = format_option(item.default), format_option(value)
+            raise ConfigError(f"engine opendelta: {adapter.kind}: expected {item.name}={expected}, got {got}")
+    if (norms := [config for config in configs if config is not adapter]) and norms != [LayerNormConfig()]:
+        raise ConfigError(f"engine opendelta: expected layernorm as it is, got {describe(norms)}")
     return adapter.kind, options, len(adapters) < len(configs)
 
 

@@ -6,19 +6,31 @@ names it, or `register_adapter` does.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 
 from pecl.adapters.roles import paths_of
 from pecl.adapters.slots import SlotModule, SlotRows
+from pecl.config.choices import TOP_LAYERS
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
-from pecl.options import problems_of
+from pecl.options import option, problems_of
 
 # Levels: what takes the place of a layer, changes it, follows it, or lengthens the sequence.
 COPY_OF_LAYER, BIAS_OF_LAYER, WEIGHT_OF_LAYER, BEHIND_LAYER, HARD_PROMPT, SOFT_PROMPT = range(6)
+
+
+def layers_option() -> Any:
+    """Return the option `layers` of a kind that sits in the layers of the tower."""
+    return option(None, "layers that are adapted: top-K, the K topmost (default: all)", form=TOP_LAYERS)
+
+
+def height_of(layers: str | None) -> float:
+    """Return K of the topmost layers that an option `layers` names; infinity for all."""
+    return math.inf if layers is None else int(layers.removeprefix("top-"))
 
 
 class Placement(NamedTuple):
@@ -35,6 +47,7 @@ class AdapterConfig(ABC):
     Attributes:
         kind: name of the kind.
         level: of the adapters at one layer, those of lower levels lie nearer to the tower's own layer.
+        layers: an option of kinds in the layers of the tower: the topmost ones that are adapted; None for all.
         lr_scale: the trainer multiplies the learning rate of the adapter's parameters by this.
         text_prompt: text that a merged tower puts before every text, behind its own prefix.
 
@@ -44,6 +57,8 @@ class AdapterConfig(ABC):
 
     kind: ClassVar[str]
     level: ClassVar[int] = BEHIND_LAYER
+    # An annotation here would give the option of a kind its place, before all others
+    layers = cast("str | None", None)
     lr_scale: ClassVar[float] = 1.0
     text_prompt: ClassVar[str] = ""
 
@@ -65,5 +80,24 @@ class AdapterConfig(ABC):
         roles: Sequence[str],
         make: Callable[[Any, SlotRows], SlotModule],
     ) -> list[Placement]:
-        """Return a placement for every layer of the backbone that has one of `roles`."""
-        return [Placement(f"backbone.{path}", make) for role in roles for path in paths_of(tower.backbone, role)]
+        """Return a placement for each of `layer_paths`."""
+        return [Placement(f"backbone.{path}", make) for path in self.layer_paths(tower, roles)]
+
+    def layer_paths(self, tower: MultilingualTextEncoder, roles: Sequence[str]) -> list[str]:
+        """Return the paths in the backbone of the modules with one of `roles`, in the layers that are adapted.
+
+        Raises:
+            ConfigError: the tower has fewer layers.
+        """
+        found = []
+        for role in roles:
+            paths = paths_of(tower.backbone, role)
+            if self.layers is not None:
+                if height_of(self.layers) > len(paths):
+                    raise ConfigError(
+                        f"{self.kind}: layers: expected top-1 to top-{len(paths)} in the text tower {tower.name!r}, "
+                        f'got "{self.layers}"'
+                    )
+                paths = paths[-int(height_of(self.layers)) :]
+            found += paths
+        return found

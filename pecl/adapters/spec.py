@@ -3,8 +3,8 @@
 Parts are joined by `+`; a part is a name, or `name:option=value,option=value`. A tuple is written a/b/c, and text that
 has one of , + = / : in it is put in double quotes: `hard_prompt:text="Language: "`.
 
-`lora`, `bottleneck` and `compacter` train the LayerNorms too, as the method's release does; `lora-only` (and so on)
-does not. `PRESETS` are names for longer specs.
+`lora`, `bottleneck` and `compacter` train the LayerNorms of their layers too, as the method's release does; `lora-only`
+(and so on) does not. `PRESETS` are names for longer specs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import asdict, fields, is_dataclass, replace
 from typing import Any, TypeVar, cast, overload
 
 from pecl.adapters.combine import check_combination
-from pecl.adapters.kind import AdapterConfig
+from pecl.adapters.kind import AdapterConfig, height_of
 from pecl.adapters.kinds.bitfit import BitFitConfig
 from pecl.adapters.kinds.bottleneck import BottleneckConfig
 from pecl.adapters.kinds.compacter import CompacterConfig
@@ -114,42 +114,44 @@ def part_names() -> list[str]:
     return [*KINDS, *(f"{kind}-only" for kind in WITH_LAYER_NORMS), *PRESETS]
 
 
-def parse_adapter(spec: str, rank: int | None = None) -> tuple[AdapterConfig, ...]:
+def parse_adapter(spec: str, rank: int | None = None, layers: str | None = None) -> tuple[AdapterConfig, ...]:
     """Return the configs that `spec` names, in the order of `KINDS`.
 
     Args:
         spec: for example `lora`, `bottleneck:bottleneck_dim=48` or `lora-r1+head`.
         rank: r of the LoRA part instead of its own.
+        layers: the topmost layers, such as `top-3`, of every part in layers instead of its own.
 
     Raises:
-        ConfigError: an unknown name, option or value (the valid ones are named), a kind given twice, or a rank where
-            no part has one.
+        ConfigError: an unknown name, option or value (the valid ones are named), a kind given twice, or a rank or
+            layers where no part has them.
 
     Example:
         >>> parse_adapter("lora-only:r=4")
-        (LoraConfig(r=4, lora_alpha=16.0, lora_dropout=0.0, target_modules=('query', 'value')),)
+        (LoraConfig(r=4, lora_alpha=16.0, lora_dropout=0.0, target_modules=('query', 'value'), layers=None),)
     """
     chosen: dict[str, AdapterConfig] = {}
-    implied: dict[str, AdapterConfig] = {}
+    bringing: list[AdapterConfig] = []
     for part in _split(spec, "+"):
         name, *options = _split(part, ":", 1)
-        for config, is_implied in _parse_part(name.strip(), options[0] if options else ""):
-            if is_implied:
-                implied[config.kind] = config
-            elif config.kind in chosen:
+        for config, brings_norms in _parse_part(name.strip(), options[0] if options else ""):
+            if config.kind in chosen:
                 raise ConfigError(f"adapter: expected each part once, got {config.kind} twice in {shown(spec)}")
-            else:
-                chosen[config.kind] = config
+            chosen[config.kind] = config
+            bringing += [config] if brings_norms else []
+    implied = {LayerNormConfig.kind: _norms_beside(bringing)} if bringing else {}
     configs = implied | chosen  # an explicit `layernorm` part replaces the one that `lora` brings
     if rank is not None:
         configs = _with_rank(spec, configs, rank)
+    if layers is not None:
+        configs = _with_layers(spec, configs, layers)
     ordered = in_order(configs.values())
     check_combination(ordered)
     return ordered
 
 
 def _parse_part(name: str, options: str) -> list[tuple[AdapterConfig, bool]]:
-    """Return the configs of one part, and for each whether it is merely implied by the name."""
+    """Return the configs of one part, and for each whether its name brings LayerNorms."""
     if name in PRESETS:
         if options:
             raise ConfigError(f"preset {shown(name)} takes no options: write out {shown(PRESETS[name])} and change it")
@@ -164,8 +166,12 @@ def _parse_part(name: str, options: str) -> list[tuple[AdapterConfig, bool]]:
         if not value:
             raise ConfigError(f"{kind}: expected option=value, got {shown(item)}")
         values[option.strip()] = _value(KINDS[kind], option.strip(), value[0])
-    config = KINDS[kind](**values)
-    return [(config, False)] + ([(LayerNormConfig(), True)] if name in WITH_LAYER_NORMS else [])
+    return [(KINDS[kind](**values), name in WITH_LAYER_NORMS)]
+
+
+def _norms_beside(configs: Iterable[AdapterConfig]) -> LayerNormConfig:
+    """Return the LayerNorms that parts bring: those of all layers that one of them is in."""
+    return LayerNormConfig(layers=max((config.layers for config in configs), key=height_of))
 
 
 def _value(config_class: type[AdapterConfig], name: str, text: str) -> Any:
@@ -205,6 +211,18 @@ def _with_rank(spec: str, configs: dict[str, AdapterConfig], rank: int) -> dict[
     return configs | {"lora": replace(configs["lora"], r=rank)}
 
 
+def _with_layers(spec: str, configs: dict[str, AdapterConfig], layers: str) -> dict[str, AdapterConfig]:
+    in_layers = {kind: config for kind, config in configs.items() if _has_layers(config)}
+    if not in_layers:
+        known = ", ".join(kind for kind, config_class in KINDS.items() if _has_layers(config_class))
+        raise ConfigError(f"adapter_layers: expected an adapter with one of {known}, got {layers} with {shown(spec)}")
+    return configs | {kind: replace(config, layers=layers) for kind, config in in_layers.items()}
+
+
+def _has_layers(config: AdapterConfig | type[AdapterConfig]) -> bool:
+    return any(item.name == "layers" for item in fields(config))
+
+
 def in_order(configs: Iterable[AdapterConfig]) -> tuple[AdapterConfig, ...]:
     """Return `configs` in the order of `KINDS`."""
     order = list(KINDS)
@@ -214,10 +232,11 @@ def in_order(configs: Iterable[AdapterConfig]) -> tuple[AdapterConfig, ...]:
 def describe(configs: Sequence[AdapterConfig]) -> str:
     """Return the shortest spec of `configs`: `parse_adapter` gives them back (in order)."""
     configs = in_order(configs)
-    norms_implied = LayerNormConfig() in configs and any(config.kind in WITH_LAYER_NORMS for config in configs)
+    bringing = [config for config in configs if config.kind in WITH_LAYER_NORMS]
+    norms_implied = bool(bringing) and _norms_beside(bringing) in configs
     parts = []
     for config in configs:
-        if norms_implied and config == LayerNormConfig():
+        if norms_implied and config.kind == LayerNormConfig.kind:
             continue
         suffix = "" if norms_implied or config.kind not in WITH_LAYER_NORMS else "-only"
         values = [

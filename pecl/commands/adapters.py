@@ -108,6 +108,7 @@ def _add_show(actions: Any) -> None:
     )
     parser.add_argument("adapter", help=f"adapter file (*{SUFFIX}), or a spec such as lora+head")
     parser.add_argument("--rank", type=int, help="rank of LoRA, instead of the spec's")
+    parser.add_argument("--adapter-layers", help="layers that it is in, such as top-3, instead of the spec's")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(run=_show)
 
@@ -117,7 +118,7 @@ def _show(parsed: argparse.Namespace) -> int:
         file = load_adapter_file(parsed.adapter)
         document, configs = _describe_file(file), file.configs
     else:
-        configs = parse_adapter(parsed.adapter, parsed.rank)
+        configs = parse_adapter(parsed.adapter, parsed.rank, parsed.adapter_layers)
         document = {"adapter": describe(configs), "parameters in XLM-R Large": count_on_large(configs)}
     if parsed.json:
         print_json({**document, "configs": configs_to_json(configs)})

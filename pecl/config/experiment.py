@@ -15,7 +15,7 @@ from dataclasses import Field, asdict, dataclass, fields
 from itertools import pairwise
 from typing import Any
 
-from pecl.config.choices import ALIGNMENTS, ANCHORS, CHOOSE, ENGINES, GALLERIES, OVERLAPS, SOLVERS, TRAIN_ON
+from pecl.config.choices import ALIGNMENTS, ANCHORS, CHOOSE, ENGINES, GALLERIES, OVERLAPS, SOLVERS, TOP_LAYERS, TRAIN_ON
 from pecl.config.roles import Role
 from pecl.errors import ConfigError
 from pecl.files import is_path, sha256_json
@@ -114,6 +114,13 @@ class ExperimentConfig:
         choices=ENGINES,
     )
     rank: int | None = _option(None, "rank of LoRA (default: the adapter's own, 8)", Role.ROW, low=1)
+    adapter_layers: str | None = _option(
+        None,
+        "layers of the text tower that the adapter is in: top-K, the K topmost (default: the adapter's own, all)",
+        Role.ROW,
+        form=TOP_LAYERS,
+        unless_default=True,
+    )
     alignment: str = _option(
         "mse",
         "alignment of query and anchor; several are joined by +, each with a weight if wanted: mse+match:0.1",

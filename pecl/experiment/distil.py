@@ -106,7 +106,7 @@ def plan(config: ExperimentConfig, inputs: TrainingInputs | None = None) -> Plan
         PeclError: bad input, or no text to train on.
     """
     _check(config)
-    adapters = parse_adapter(config.adapter, config.rank)
+    adapters = parse_adapter(config.adapter, config.rank, config.adapter_layers)
     data, text = (inputs or TrainingInputs())(config)
     text = require(text, "text")
     check_training(config, route(config.route, config.test_query), data, text)

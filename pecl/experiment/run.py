@@ -121,7 +121,7 @@ def _train_fleet(
     configs: Sequence[ExperimentConfig], wait: bool, share: int | None, processes: Processes, inputs: TrainingInputs
 ) -> list[Result]:
     first, attach_adapter = configs[0], ENGINES[configs[0].engine]
-    adapter_configs = processes.in_turn(lambda: parse_adapter(first.adapter, first.rank))
+    adapter_configs = processes.in_turn(lambda: parse_adapter(first.adapter, first.rank, first.adapter_layers))
 
     def prepare() -> tuple[list[Prepared], int]:
         if first.trim_vocabulary:

@@ -30,6 +30,10 @@ def in_layers(*names):
     return {f"backbone.encoder.layer.{i}.{name}" for i in range(2) for name in names}
 
 
+def in_top_layer(*names):
+    return {f"backbone.encoder.layer.1.{name}" for name in names}
+
+
 # spec -> whether a fresh one is the identity, and the exact names of its parameters in a tower of two layers
 SPECS = {
     "lora": (True, in_layers(*QUERY_VALUE, *NORMS)),
@@ -59,6 +63,11 @@ SPECS = {
     "prefix": (False, in_layers("attention.self.prefix")),
     "hard_prompt": (False, set()),
     "layernorm": (True, in_layers(*NORMS)),
+    "lora:layers=top-1+head": (True, in_top_layer(*QUERY_VALUE, *NORMS).union(HEAD)),
+    "prefix:layers=top-1+bitfit:target_modules=value,layers=top-2": (
+        False,
+        in_top_layer("attention.self.prefix") | in_layers("attention.self.value.bias_offset"),
+    ),
     "bitfit": (
         True,
         in_layers(*(f"{p}.bias_offset" for p in (*LINEARS, "attention.output.LayerNorm", "output.LayerNorm"))),
@@ -316,6 +325,8 @@ COUNTS = {
     "head": 787_200,
     "head:rank=48": 86_784,  # 48 x (1024 + 768) + 768
     "bitfit": 270_336,
+    "lora:layers=top-3": 3 * (2 * 2 * 8 * 1024 + 2 * 2 * 1024),
+    "bottleneck:layers=top-3": 3 * (2 * (2 * 24 * 1024 + 24 + 1024) + 2 * 2 * 1024),
     "hard_prompt": 0,
     "full": 560_677_632 - 1_049_600,  # all but the pooler
 }

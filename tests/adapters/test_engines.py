@@ -76,7 +76,9 @@ def test_removing_opendelta_gives_the_plain_bits_back(opendelta):
     [
         ("prefix", [1], "engine opendelta: expected one of lora, bottleneck, compacter, soft_prompt"),
         ("lora+bottleneck", [1], "got lora\\+bottleneck"),
-        ("soft_prompt:pool_prompt=false", [1], "soft_prompt: expected pool_prompt=True, got False"),
+        ("soft_prompt:pool_prompt=false", [1], "soft_prompt: expected pool_prompt=true, got false"),
+        ("lora:layers=top-1", [1], "lora: expected layers=none, got top-1"),
+        ("lora+layernorm:layers=top-1", [1], "expected layernorm as it is, got layernorm:layers=top-1"),
         ("lora", [1, 2], "fleet: expected 1 .* got 2"),
     ],
 )

@@ -66,6 +66,8 @@ def config_strategy(config_class):
         if kind is tuple:
             return st.lists(st.sampled_from(choices), min_size=1, unique=True).map(tuple)
         strategy = st.sampled_from(choices) if choices else by_type[kind]
+        if form := item.metadata["form"]:
+            strategy = st.from_regex(form[0], fullmatch=True)
         return st.none() | strategy if optional else strategy
 
     built = st.fixed_dictionaries({item.name: values(item) for item in fields(config_class)})
@@ -92,6 +94,40 @@ def test_any_configs_are_read_as_they_are_described(configs):
     assert configs_from_json(json.loads(json.dumps(configs_to_json(configs)))) == configs
 
 
+def test_layers_are_those_of_every_part_in_layers():
+    top = {"layers": "top-3"}
+    lora, norms = LoraConfig(r=4, **top), LayerNormConfig(**top)
+    assert parse_adapter("lora:r=4,layers=top-3+head") == (lora, norms, HeadConfig())
+    assert parse_adapter("lora:r=4,layers=top-9+soft_prompt+head", layers="top-3") == (
+        lora,
+        SoftPromptConfig(),
+        norms,
+        HeadConfig(),
+    )
+    assert parse_adapter("bitfit", layers="top-2") == (BitFitConfig(layers="top-2"),)
+
+
+@pytest.mark.parametrize(
+    ("spec", "norms"),
+    [
+        ("lora:layers=top-2+bottleneck:layers=top-10", "top-10"),  # in numbers, not letters
+        ("lora:layers=top-2+bottleneck", None),
+        ("lora:layers=top-2+bottleneck-only", "top-2"),
+        ("lora+layernorm:layers=top-1", "top-1"),
+    ],
+)
+def test_parts_bring_the_layernorms_of_their_layers(spec, norms):
+    configs = parse_adapter(spec)
+    assert [config.layers for config in configs if config.kind == "layernorm"] == [norms]
+    assert parse_adapter(describe(configs)) == configs
+
+
+def test_layers_are_refused_where_no_part_has_them():
+    expected = "adapter_layers: expected an adapter with one of lora, bottleneck, compacter, prefix, layernorm, bitfit"
+    with pytest.raises(ConfigError, match=f'{expected}, got top-3 with "soft_prompt.head"'):
+        parse_adapter("soft_prompt+head", layers="top-3")
+
+
 def test_rank_replaces_that_of_lora():
     assert parse_adapter("lora:r=4+head", rank=2) == (LoraConfig(r=2), LayerNormConfig(), HeadConfig())
     with pytest.raises(
@@ -109,7 +145,12 @@ def test_rank_replaces_that_of_lora():
         ("", "unknown adapter ''"),
         ("lora+", "unknown adapter ''"),
         ("head-only", "unknown adapter 'head-only'"),
-        ("lora:rank=3", "lora: unknown option 'rank': expected one of lora_alpha, lora_dropout, r, target_modules"),
+        (
+            "lora:rank=3",
+            "lora: unknown option 'rank': expected one of layers, lora_alpha, lora_dropout, r, target_modules",
+        ),
+        ("lora:layers=3", 'lora: layers: expected text such as "top-3" or "none", got "3"'),
+        ("lora:layers=top-0", 'lora: layers: expected text such as "top-3" or "none", got "top-0"'),
         ("lora:r", 'lora: expected option=value, got "r"'),
         ("lora:r=x", 'lora: r: expected a whole number >= 1, got "x"'),
         ("lora:r=2.5", 'r: expected a whole number >= 1, got "2.5"'),

@@ -53,6 +53,7 @@ FIELDS = {
     "adapter": Row("bitfit", training=True, evaluation=False, fleet=False, data=False),
     "engine": Row("opendelta", training=True, evaluation=False, fleet=False, data=False),
     "rank": Row(1, training=True, evaluation=False, fleet=False, data=False),
+    "adapter_layers": Row("top-2", training=True, evaluation=False, fleet=False, data=False),
     "alignment": Row("contrastive", training=ANCHOR, evaluation=False, fleet=True, data=False),
     "alignment_weight": Row(0.1, training=ANCHOR, evaluation=False, fleet=True, data=False),
     "image_weight": Row(0.5, training=True, evaluation=False, fleet=True, data=True),

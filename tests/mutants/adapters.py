@@ -509,7 +509,6 @@ PEFT_FORMAT = [
             "lora_bias": "(False, None)",
             "rank_pattern": "({}, None)",
             "alpha_pattern": "({}, None)",
-            "layers_to_transform": "(None,)",
             "trainable_token_indices": "(None,)",
             "target_parameters": "(None, [])",
             "alora_invocation_tokens": "(None,)",
@@ -547,8 +546,8 @@ PEFT_FORMAT = [
     science(
         "a half-adapted tower is taken for a plain LoRA's",
         f"{ADAPTERS}/formats/peft.py",
-        "            if len(missing) < len(paths):\n",
-        "            if len(missing) > len(paths):\n",
+        "        if missing := [path for path in paths[role][lowest:] if path not in adapted]:\n",
+        "        if missing := []:\n",
         f"{INTEROP}::test_damaged_peft_folders_are_refused",
     ),
     other(

@@ -37,7 +37,6 @@ _PLAIN: dict[str, tuple[Any, ...]] = {
     "lora_bias": (False, None),
     "rank_pattern": ({}, None),
     "alpha_pattern": ({}, None),
-    "layers_to_transform": (None,),
     "trainable_token_indices": (None,),
     "target_parameters": (None, []),
     # variants whose tensors have the names and often the shapes of plain LoRA's
@@ -89,8 +88,8 @@ def write_peft(
         "lora_dropout": lora.lora_dropout,
         "bias": "none",
         "fan_in_fan_out": False,
-        "target_modules": _paths(tower, lora.target_modules),
-        "modules_to_save": _paths(tower, norms.target_modules) if norms else None,
+        "target_modules": lora.layer_paths(tower, lora.target_modules),
+        "modules_to_save": norms.layer_paths(tower, norms.target_modules) if norms else None,
     }
     tensors = {_to_peft(name): tensor for name, tensor in state.items()}
     write_tensors(folder / WEIGHTS_FILE, tensors, {"format": "pt"})
@@ -116,14 +115,16 @@ def read_peft(
         raise WeightsError(f"cannot read {folder / WEIGHTS_FILE}: {error}") from error
     state = {_from_peft(name, tower, folder): tensor for name, tensor in tensors.items()}
     scale = math.sqrt(options["r"]) if options.get("use_rslora") else 1.0  # rsLoRA divides by sqrt(r) instead of r
+    roles, layers = _roles(state, tower, LINEAR_ROLES, folder)
     lora = LoraConfig(
         r=options["r"],
         lora_alpha=float(options["lora_alpha"]) * scale,
         lora_dropout=float(options.get("lora_dropout", 0.0)),
-        target_modules=_roles(state, tower, LINEAR_ROLES, folder),
+        target_modules=roles,
+        layers=layers,
     )
-    norms = _roles(state, tower, NORM_ROLES, folder)
-    return (lora, LayerNormConfig(norms)) if norms else (lora,), state
+    roles, layers = _roles(state, tower, NORM_ROLES, folder)
+    return (lora, LayerNormConfig(roles, layers)) if roles else (lora,), state
 
 
 def _read_options(path: Path) -> dict[str, Any]:
@@ -146,10 +147,6 @@ def _read_options(path: Path) -> dict[str, Any]:
     return options
 
 
-def _paths(tower: MultilingualTextEncoder, roles: Sequence[str]) -> list[str]:
-    return [path for role in roles for path in paths_of(tower.backbone, role)]
-
-
 def _to_peft(name: str) -> str:
     """`backbone.<path>.lora_A` is PEFT's `base_model.model.<path>.lora_A.weight`."""
     name = name.replace("backbone.", "base_model.model.", 1)
@@ -166,15 +163,22 @@ def _from_peft(name: str, tower: MultilingualTextEncoder, folder: Path) -> str:
     return f"backbone.{path}{factor or bias or '.weight'}"
 
 
-def _roles(state: State, tower: MultilingualTextEncoder, roles: Sequence[str], folder: Path) -> tuple[str, ...]:
-    """Return those of `roles` that have parameters in `state`."""
+def _roles(
+    state: State, tower: MultilingualTextEncoder, roles: Sequence[str], folder: Path
+) -> tuple[tuple[str, ...], str | None]:
+    """Return those of `roles` that have parameters in `state`, and the topmost layers that they have them in.
+
+    Raises:
+        WeightsError: the layers are not the topmost ones, or not the same for all roles.
+    """
     adapted = {name.removeprefix("backbone.").rpartition(".")[0] for name in state}
-    found = []
-    for role in roles:
-        paths = set(paths_of(tower.backbone, role))
-        if missing := sorted(paths - adapted):
-            if len(missing) < len(paths):
-                raise WeightsError(f"{folder} adapts {role} in some layers only: {missing[0]} has no parameters")
-            continue
-        found.append(role)
-    return tuple(found)
+    paths = {role: paths_of(tower.backbone, role) for role in roles}
+    found = tuple(role for role in roles if not adapted.isdisjoint(paths[role]))
+    if not found:
+        return (), None
+    count = len(paths[found[0]])
+    lowest = min(i for role in found for i, path in enumerate(paths[role]) if path in adapted)
+    for role in found:
+        if missing := [path for path in paths[role][lowest:] if path not in adapted]:
+            raise WeightsError(f"{folder} adapts {role} in some layers only: {missing[0]} has no parameters")
+    return found, f"top-{count - lowest}" if lowest else None

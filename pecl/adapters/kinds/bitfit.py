@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from pecl.adapters.kind import BIAS_OF_LAYER, AdapterConfig, Placement
+from pecl.adapters.kind import BIAS_OF_LAYER, AdapterConfig, Placement, layers_option
 from pecl.adapters.roles import LINEAR_ROLES, NORM_ROLES
 from pecl.adapters.slots import SlotModule, SlotRows, innermost, with_parameters
 from pecl.encoders.text import MultilingualTextEncoder
@@ -28,6 +28,7 @@ class BitFitConfig(AdapterConfig):
     target_modules: tuple[str, ...] = option(
         LINEAR_ROLES + NORM_ROLES, "roles of the layers", choices=LINEAR_ROLES + NORM_ROLES
     )
+    layers: str | None = layers_option()
 
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
         """Return a bias for each target."""

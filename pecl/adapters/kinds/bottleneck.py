@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from pecl.adapters.kind import AdapterConfig, Placement
+from pecl.adapters.kind import AdapterConfig, Placement, layers_option
 from pecl.adapters.roles import LINEAR_ROLES
 from pecl.adapters.slots import SlotModule, SlotRows, innermost, normal
 from pecl.encoders.activations import ACTIVATIONS
@@ -32,6 +32,7 @@ class BottleneckConfig(AdapterConfig):
     target_modules: tuple[str, ...] = option(
         ("attention_output", "output"), "roles of the layers", choices=LINEAR_ROLES
     )
+    layers: str | None = layers_option()
 
     def starts_plain(self) -> bool:
         """Say whether its second layer starts at zero."""

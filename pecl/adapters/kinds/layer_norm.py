@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pecl.adapters.kind import COPY_OF_LAYER, AdapterConfig, Placement
+from pecl.adapters.kind import COPY_OF_LAYER, AdapterConfig, Placement, layers_option
 from pecl.adapters.roles import NORM_ROLES
 from pecl.adapters.slots import SlotModule, SlotRows, with_parameters
 from pecl.encoders.text import MultilingualTextEncoder
@@ -27,6 +27,7 @@ class LayerNormConfig(AdapterConfig):
     kind: ClassVar[str] = "layernorm"
     level: ClassVar[int] = COPY_OF_LAYER
     target_modules: tuple[str, ...] = option(NORM_ROLES, "roles of the LayerNorms", choices=NORM_ROLES)
+    layers: str | None = layers_option()
 
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
         """Return a copy for each LayerNorm of the targets."""

@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from pecl.adapters.kind import WEIGHT_OF_LAYER, AdapterConfig, Placement
+from pecl.adapters.kind import WEIGHT_OF_LAYER, AdapterConfig, Placement, layers_option
 from pecl.adapters.roles import LINEAR_ROLES
 from pecl.adapters.slots import SlotModule, SlotRows, innermost, uniform, with_parameters
 from pecl.encoders.text import MultilingualTextEncoder
@@ -31,6 +31,7 @@ class LoraConfig(AdapterConfig):
     lora_alpha: float = option(16.0, "the update is scaled by lora_alpha / r")
     lora_dropout: float = option(0.0, "probability of dropping an input of A while training", low=0, high=1)
     target_modules: tuple[str, ...] = option(("query", "value"), "roles of the layers", choices=LINEAR_ROLES)
+    layers: str | None = layers_option()
 
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
         """Return a low-rank layer for each target."""

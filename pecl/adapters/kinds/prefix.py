@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import AttentionInterface
 
-from pecl.adapters.kind import AdapterConfig, Placement
+from pecl.adapters.kind import AdapterConfig, Placement, layers_option
 from pecl.adapters.slots import SlotModule, SlotRows, normal
 from pecl.encoders.packing import attend
 from pecl.encoders.text import MultilingualTextEncoder
@@ -32,6 +32,7 @@ class PrefixConfig(AdapterConfig):
 
     kind: ClassVar[str] = "prefix"
     num_virtual_tokens: int = option(4, "number P of keys and values in each layer", low=1)
+    layers: str | None = layers_option()
 
     def starts_plain(self) -> bool:
         """Say that it does not: its vectors take part from the start."""

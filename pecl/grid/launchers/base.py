@@ -110,7 +110,7 @@ def check_workers_know(configs: Sequence[ExperimentConfig]) -> None:
     from pecl.adapters.spec import KINDS, parse_adapter  # takes torch, as whoever registers something has done
 
     for config in configs:
-        kinds = [adapter.kind for adapter in parse_adapter(config.adapter, config.rank)]
+        kinds = [adapter.kind for adapter in parse_adapter(config.adapter, config.rank, config.adapter_layers)]
         used = ((KINDS, kinds), (ALIGNMENTS, config.alignments), (ENGINES, [config.engine]))
         for registry, names in (*used, (TRAIN_ON, [config.train_on])):
             if unknown_there := sorted(registry.added & set(names)):

@@ -27,6 +27,7 @@ from pecl.errors import ConfigError, OutputError, WeightsError
         "lora",
         "lora-only:r=3,lora_alpha=5.0,lora_dropout=0.25",
         "lora-only:target_modules=output",
+        "lora:layers=top-1",
         "lora-only:target_modules=attention_output+layernorm:target_modules=output_norm",
     ],
 )
@@ -51,6 +52,10 @@ PEFT_CONFIGS = {
         "lora-only:r=2,lora_alpha=6.0,target_modules=output",
     ),
     "layer norms": ({"target_modules": ["query", "value"], "modules_to_save": ["output.LayerNorm"]}, "lora"),
+    "top layer": (
+        {"target_modules": ["query", "value"], "layers_to_transform": [1], "layers_pattern": "layer"},
+        "lora-only:layers=top-1",
+    ),
     "dropout": ({"target_modules": ["key"], "lora_dropout": 0.25}, "lora-only:lora_dropout=0.25,target_modules=key"),
     "rslora": ({"target_modules": ["query", "value"], "r": 4, "lora_alpha": 8, "use_rslora": True}, None),
 }
@@ -84,7 +89,6 @@ def test_pecl_loads_what_peft_writes(architecture, name, tmp_path):
         ({"lora_bias": True}, "lora_bias: .* got True"),
         ({"rank_pattern": {"query": 2}}, "rank_pattern"),
         ({"alpha_pattern": {"query": 2}}, "alpha_pattern: .* got {'query': 2}"),
-        ({"layers_to_transform": [0]}, "layers_to_transform"),
         ({"trainable_token_indices": [5]}, "trainable_token_indices"),
         ({"target_parameters": ["weight"]}, "target_parameters"),
         ({"alora_invocation_tokens": [3, 4]}, r"alora_invocation_tokens: .* got \[3, 4\]"),
@@ -122,7 +126,7 @@ def test_options_that_are_null_are_plain(tmp_path):
     tower = tower_of("bert", torch.float32)
     write_peft(tmp_path, states(tower)[0], parse_adapter("lora"), tower)
     options = json.loads((tmp_path / "adapter_config.json").read_text())
-    for name in ("use_dora", "lora_bias", "rank_pattern", "alpha_pattern", "layers_to_transform", "init_lora_weights"):
+    for name in ("use_dora", "lora_bias", "rank_pattern", "alpha_pattern", "init_lora_weights"):
         options[name] = None
     (tmp_path / "adapter_config.json").write_text(json.dumps(options))
     assert read_peft(tmp_path, tower)[0] == parse_adapter("lora")
@@ -135,6 +139,9 @@ def test_damaged_peft_folders_are_refused(tmp_path):
     tensors = load_file(weights)
     save_file({name: t for name, t in tensors.items() if "layer.1.attention.self.query" not in name}, weights)
     with pytest.raises(WeightsError, match=r"adapts query in some layers only: encoder\.layer\.1"):
+        read_peft(tmp_path, tower)
+    save_file({name: t for name, t in tensors.items() if "layer.0.attention.self.query" not in name}, weights)
+    with pytest.raises(WeightsError, match=r"adapts query in some layers only: encoder\.layer\.0"):
         read_peft(tmp_path, tower)
     save_file(tensors | {"base_model.model.pooler.dense.weight": torch.zeros(2)}, weights)
     with pytest.raises(WeightsError, match=r"expected parameters of .*, got 'base_model.model.pooler.dense.weight'"):
