@@ -25,6 +25,7 @@ from pecl.results.environment import environment
 PARTS = {
     "peak": True,
     "precision": True,
+    "layers": True,
     "encoding": True,
     "bank": True,
     "startup": True,

@@ -15,6 +15,7 @@ from torch import nn
 
 from pecl.adapters.combine import check_combination
 from pecl.adapters.kind import AdapterConfig
+from pecl.adapters.roles import layer_of
 from pecl.adapters.slots import SlotModule, SlotPrompt, SlotRows
 from pecl.adapters.spec import describe
 from pecl.encoders.positions import longest_sequence
@@ -151,6 +152,11 @@ class Adapter:
     def works_on_tokens(self) -> bool:
         """See `RowAdapter`: no module looks at rows."""
         return not any(module.needs_rows for _, module, _ in self.modules)
+
+    @property
+    def first_layer(self) -> int:
+        """See `RowAdapter`."""
+        return min(layer_of(self.tower.backbone, path) for path, _, _ in self.modules)
 
     def select(self, slots: torch.Tensor | None, rows: int) -> None:
         """See `RowAdapter`."""

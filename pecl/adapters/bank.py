@@ -17,7 +17,8 @@ from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_ada
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.merge import merge_slot
 from pecl.adapters.spec import describe, in_order, parse_adapter
-from pecl.encoders.text import MultilingualTextEncoder, as_texts
+from pecl.encoders.batches import as_texts
+from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, suggest
 
 

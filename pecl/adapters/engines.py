@@ -74,6 +74,11 @@ class OpenDeltaAdapter:
         """See `RowAdapter`; OpenDelta's modules see batches as the released code gives them."""
         return False
 
+    @property
+    def first_layer(self) -> int:
+        """See `RowAdapter`; OpenDelta does not say where its modules are."""
+        return 0
+
     def select(self, slots: torch.Tensor | None, rows: int) -> None:
         """See `RowAdapter`; every row uses the one slot."""
 

@@ -6,6 +6,7 @@ alike. A new architecture is a new row of the table.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from pecl.errors import WeightsError, unknown
@@ -74,3 +75,16 @@ def paths_of(backbone: PreTrainedModel, role: str) -> list[str]:
     layers = architecture.layers
     count = len(cast("nn.ModuleList", backbone.get_submodule(layers)))
     return [f"{layers}.{i}.{in_layer[role]}" for i in range(count)]
+
+
+def layer_of(backbone: PreTrainedModel, path: str) -> int:
+    """Return the lowest layer that depends on the module at `path` in the text tower.
+
+    That is its own layer, from 0; the first for embeddings; the number of layers for what lies behind them.
+    """
+    layers = architecture_of(backbone).layers
+    if own := re.match(rf"backbone\.{re.escape(layers)}\.(\d+)\.", path):
+        return int(own[1])
+    if path.startswith(("head", "backbone.pooler.")):
+        return len(cast("nn.ModuleList", backbone.get_submodule(layers)))
+    return 0

@@ -8,8 +8,8 @@ from typing import Any
 
 from pecl.bulk.job import EmbedJob, Worker, run_job
 from pecl.bulk.sources import SourceSpec, Texts
+from pecl.encoders.batches import as_texts
 from pecl.encoders.embeddings import Embeddings
-from pecl.encoders.text import as_texts
 from pecl.errors import ConfigError
 
 

@@ -1,17 +1,18 @@
-"""Batches of tokenised texts: padded to their longest, and of texts of about one length where there is a choice.
+"""Texts, and batches of them as token ids: padded to their longest, of about one length where there is a choice.
 
 `BatchedTexts` are texts that are encoded again and again, such as those of a validation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, overload
 
 import numpy as np
 import torch
 
 from pecl.encoders.token_store import TokenStore
+from pecl.errors import DataError
 
 TokenIds = Sequence[list[int]]  # a list, or a `TokenStore` of more texts than memory holds
 MAX_PADDING = 0.1  # of a batch's positions: `batches` keeps below it, and a pass with more is packed
@@ -30,6 +31,23 @@ def lengths_of(token_ids: TokenIds) -> np.ndarray:
     if isinstance(token_ids, TokenStore):
         return token_ids.lengths()
     return np.fromiter(map(len, token_ids), np.int64, len(token_ids))
+
+
+def as_texts(texts: str | Iterable[str]) -> list[str]:
+    """Return one text, or any number of them, as a list.
+
+    Raises:
+        DataError: it is neither; the message names what was given.
+    """
+    if isinstance(texts, str):
+        return [texts]
+    if not isinstance(texts, Iterable) or isinstance(texts, Mapping | bytes):
+        raise DataError(f"texts: expected a text or a list of texts, got {texts!r} ({type(texts).__name__})")
+    listed = list(texts)
+    for i, text in enumerate(listed):
+        if not isinstance(text, str):
+            raise DataError(f"texts: expected a text at position {i}, got {text!r} ({type(text).__name__})")
+    return listed
 
 
 def pad(token_ids: TokenIds, indices: Sequence[int] | torch.Tensor, padding: int) -> Batch:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
@@ -266,11 +266,53 @@ def attendable(backbone: PreTrainedModel, attention_mask: torch.Tensor, is_padde
     return attention_mask.bool()[:, None, None, :].expand(-1, 1, attention_mask.shape[1], -1)
 
 
+def embed_packed(backbone: PreTrainedModel, input_ids: torch.Tensor, packing: Packing) -> torch.Tensor:
+    """Return what the first layer is given of a padded batch's tokens, (1, T, d).
+
+    Args:
+        backbone: one that `can_pack`.
+        input_ids: (B, L) int64; the tokens come first.
+        packing: of the batch.
+    """
+    device = packing.device
+    first = first_position(backbone.config)
+    positions = (torch.arange(packing.length, device=device) + first).expand(packing.rows, -1)  # (B, L)
+    ids = packing.pack(to_device(input_ids, device))  # (1, T)
+    return cast("nn.Module", backbone.embeddings)(input_ids=ids, position_ids=packing.pack(positions))
+
+
+def run_layers(
+    backbone: PreTrainedModel,
+    hidden: torch.Tensor,
+    packing: Packing | None,
+    start: int = 0,
+    stop: int | None = None,
+    mask: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Take hidden states through the layers from `start` to before `stop`.
+
+    Args:
+        backbone: one that `can_pack`.
+        hidden: (1, T, d) with a packing, else (B, L, d).
+        packing: of a packed batch.
+        start: number of a layer, from 0.
+        stop: likewise; None for all that follow.
+        mask: of a padded batch, as `attendable` returns it.
+    """
+    more = {} if packing is None else {"packing": packing}
+    with our_attention(backbone) if more else nullcontext():
+        for layer in cast("nn.ModuleList", backbone.get_submodule("encoder.layer"))[start:stop]:
+            hidden = layer(hidden, mask, **more)
+    return hidden
+
+
 def encode_packed(
     backbone: PreTrainedModel,
     input_ids: torch.Tensor,
     attention_mask: torch.Tensor,
     draws: RowDraws | None = None,
+    states: torch.Tensor | None = None,
+    start: int = 0,
 ) -> torch.Tensor:
     """Return the last hidden states (B, L, d) of a padded batch, with zeros in the padding.
 
@@ -279,19 +321,14 @@ def encode_packed(
         input_ids: (B, L) int64; on the CPU, as the mask, or the CPU waits.
         attention_mask: (B, L), 1 for tokens and 0 for padding; the tokens come first.
         draws: of the tower, whose dropouts have to know where the tokens are.
+        states: (1, T, d) that layer `start` is given, where they are known.
+        start: number of a layer.
     """
-    device = next(backbone.parameters()).device
-    packing = Packing(attention_mask, device)
-    first = first_position(backbone.config)
-    positions = (torch.arange(packing.length, device=device) + first).expand(packing.rows, -1)  # (B, L)
-    with our_attention(backbone), draws.packed(packing) if draws is not None else nullcontext():
-        output = backbone(
-            input_ids=packing.pack(to_device(input_ids, device)),  # (1, T)
-            position_ids=packing.pack(positions),  # (1, T)
-            attention_mask=positions.new_zeros(1, 1, 1, 1),  # four dimensions: used as it is, so no mask is made
-            packing=packing,
-        )
-    return packing.unpack(output.last_hidden_state)  # (B, L, d)
+    packing = Packing(attention_mask, next(backbone.parameters()).device)
+    with draws.packed(packing) if draws is not None else nullcontext():
+        states = embed_packed(backbone, input_ids, packing) if states is None else states
+        hidden = run_layers(backbone, states, packing, start)
+    return packing.unpack(hidden)  # (B, L, d)
 
 
 @contextmanager

@@ -23,6 +23,11 @@ class RowAdapter(Protocol):
         """Whether the slots treat every token alike, in whatever row it is."""
         ...
 
+    @property
+    def first_layer(self) -> int:
+        """The lowest layer that a parameter is in, or changes what it is given; the number of layers for the head's."""
+        ...
+
     def select(self, slots: torch.Tensor | None, rows: int) -> None:
         """Say which slot each of the `rows` rows uses: (rows,) int64; None means slot 0 everywhere."""
 

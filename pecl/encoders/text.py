@@ -9,8 +9,8 @@ embeddings, which a prompt lengthens.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Sequence, Set
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,15 +18,24 @@ import torch.nn.functional as F
 from torch import nn
 
 from pecl.encoders import batches
-from pecl.encoders.batches import MAX_PADDING, Batch, BatchedTexts, TokenIds
+from pecl.encoders.batches import MAX_PADDING, Batch, BatchedTexts, TokenIds, as_texts
 from pecl.encoders.bfloat16 import use_bfloat16, uses_bfloat16
 from pecl.encoders.devices import to_device
 from pecl.encoders.dropout import RowDraws
 from pecl.encoders.fingerprint import fingerprint_module
-from pecl.encoders.packing import attendable, can_pack, encode_packed, knows_attention, our_attention
+from pecl.encoders.kept import KEPT_BYTES, KeptStates
+from pecl.encoders.packing import (
+    Packing,
+    attendable,
+    can_pack,
+    encode_packed,
+    knows_attention,
+    our_attention,
+    run_layers,
+)
 from pecl.encoders.pooling import POOLINGS
 from pecl.encoders.row_adapter import RowAdapter
-from pecl.errors import ConfigError, DataError, unknown
+from pecl.errors import ConfigError, unknown
 from pecl.precision import BF16, FP32
 from pecl.progress import Bar
 
@@ -34,23 +43,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 logger = logging.getLogger(__name__)
-
-
-def as_texts(texts: str | Iterable[str]) -> list[str]:
-    """Return one text, or any number of them, as a list.
-
-    Raises:
-        DataError: it is neither; the message names what was given.
-    """
-    if isinstance(texts, str):
-        return [texts]
-    if not isinstance(texts, Iterable) or isinstance(texts, Mapping | bytes):
-        raise DataError(f"texts: expected a text or a list of texts, got {texts!r} ({type(texts).__name__})")
-    listed = list(texts)
-    for i, text in enumerate(listed):
-        if not isinstance(text, str):
-            raise DataError(f"texts: expected a text at position {i}, got {text!r} ({type(text).__name__})")
-    return listed
 
 
 class MultilingualTextEncoder(nn.Module):
@@ -95,6 +87,7 @@ class MultilingualTextEncoder(nn.Module):
         self.pooling = pooling
         self.adapter: RowAdapter | None = None
         self.draws = RowDraws()  # what dropouts draw with that `draw_by_row` has found
+        self.kept: KeptStates | None = None  # see `keeping`
         self.packing = True  # whether a batch with much padding is computed without it
         self._fingerprint: str | None = None
         self.eval()
@@ -215,9 +208,14 @@ class MultilingualTextEncoder(nn.Module):
         if self.adapter is not None:
             self.adapter.select(slots, len(input_ids))
             extended = self.adapter.extend_inputs(ids, mask)
-        if self._can_pack() and tokens < (1 - MAX_PADDING) * attention_mask.numel():
-            return self._encode_packed(input_ids, attention_mask), mask
+        kept = None if self.training else self.kept
+        if self._can_pack() and (kept is not None or tokens < (1 - MAX_PADDING) * attention_mask.numel()):
+            return self._encode_packed(input_ids, attention_mask, kept), mask
         is_padded = tokens < attention_mask.numel()
+        if kept is not None:
+            states = Packing(attention_mask, self.device).unpack(kept.of(input_ids, attention_mask))  # (B, L, d)
+            seen = attendable(self.backbone, mask, is_padded)
+            return run_layers(self.backbone, states, None, kept.first, mask=seen), mask
         ours = self.training and self.draws.seeds is not None and knows_attention(self.backbone)
         with our_attention(self.backbone) if ours else nullcontext():
             if extended is None:
@@ -227,14 +225,37 @@ class MultilingualTextEncoder(nn.Module):
             output = self.backbone(inputs_embeds=extended.embeddings, attention_mask=seen)
             return output.last_hidden_state, extended.pooling_mask
 
-    def _encode_packed(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    def _encode_packed(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, kept: KeptStates | None
+    ) -> torch.Tensor:
+        begun = (None, 0) if kept is None else (kept.of(input_ids, attention_mask), kept.first)
         if self.adapter is None:
-            return encode_packed(self.backbone, input_ids, attention_mask, self.draws)
+            return encode_packed(self.backbone, input_ids, attention_mask, self.draws, *begun)
         self.adapter.pack(attention_mask.sum(1).cpu())
         try:
-            return encode_packed(self.backbone, input_ids, attention_mask, self.draws)
+            return encode_packed(self.backbone, input_ids, attention_mask, self.draws, *begun)
         finally:
             self.adapter.pack(None)
+
+    @contextmanager
+    def keeping(self, lists: Iterable[TokenIds], limit: int = KEPT_BYTES) -> Iterator[KeptStates | None]:
+        """Let passes without dropout in the body begin at the lowest layer that the adapter is in.
+
+        What the layers below it compute of the texts of `lists` is computed now, in evaluation mode, and kept, as far
+        as `limit` bytes hold it; of other texts it is computed in each pass. With dropout, and where the adapter is in
+        the first layer or below it or the attention is another than torch's SDPA, passes are as ever.
+        """
+        first = 0 if self.adapter is None else self.adapter.first_layer
+        if first == 0 or not can_pack(self.backbone):
+            yield None
+            return
+        self.eval()
+        self.kept = KeptStates(self.backbone, first, limit)
+        try:
+            self.kept.keep(lists)
+            yield self.kept
+        finally:
+            self.kept = None
 
     @property
     def draws_by_row(self) -> bool:

@@ -113,8 +113,20 @@ class Fleet:
             self.slot_of,
             processes,
         )
-        records = self._learn(adapter, trainer)
-        return of_first(processes, lambda: self._results(adapter, records)) or []
+        with adapter.tower.keeping(self._used_often(processes.is_first)):
+            records = self._learn(adapter, trainer)
+            return of_first(processes, lambda: self._results(adapter, records)) or []
+
+    def _used_often(self, measures: bool) -> list[TokenIds]:
+        """Return the texts that are encoded several times without dropout, first those that are so most often."""
+        config = self.members[0].config
+        epochs = config.epochs if "gradient" in config.solvers and not config.dropout else 0
+        trained = [column for task in self.training for column in task.texts]
+        held_out = [prepared.held_out_tokens for prepared in self.members] if config.chooses_by_text else []
+        val, test = ([tokens[part] for tokens in self.tokens] for part in ("val", "test"))
+        measured = [*(() if self.by_text else val), *held_out] if measures else []
+        learned = trained if epochs + config.solvers.count("closed-form") > 1 else []
+        return [*measured, *learned, *([*val, *test] if measures else [])]
 
     def _results(self, adapter: Adapter, records: list[SlotRecord]) -> list[Result]:
         ended = [i for i, slot in enumerate(self.slot_of) if not records[slot].diverged]

@@ -61,13 +61,14 @@ def bytes_of_slot(
     return 4 * (config.num_hidden_layers * kept * tokens + state)
 
 
-def largest_fleet(members: Sequence[Prepared], parameters: int, jobs: int = 1) -> int:
+def largest_fleet(members: Sequence[Prepared], parameters: int, jobs: int = 1, kept: int = 0) -> int:
     """Return how many of alike runs one fleet can hold, 1 at least; all languages of a joint training share a slot.
 
     Args:
         members: the runs.
         parameters: trainable parameters of a slot.
         jobs: processes that share the device's memory.
+        kept: bytes of states that a fleet keeps on the CPU, whatever its size.
     """
     config, tower = members[0].config, members[0].towers.text
     memory = memory_of(tower.device)
@@ -78,7 +79,7 @@ def largest_fleet(members: Sequence[Prepared], parameters: int, jobs: int = 1) -
     weights = sum(parameter.nbytes for parameter in tower.parameters())
     beside = members[0].translations is not None and config.image_weight > 0  # captions of photographs
     rows = config.batch_size * ((2 if config.anchor == "student" else 1) + beside)
-    left = _SHARE * memory / jobs - 2 * weights - _PROCESS
+    left = _SHARE * memory / jobs - 2 * weights - _PROCESS - (kept if tower.device.type == "cpu" else 0)
     lengths = lengths_of(members[0].train_tokens)
     return max(1, int(left // bytes_of_slot(tower, parameters, lengths, rows)))
 

@@ -20,6 +20,7 @@ from pecl.adapters.formats.files import load_adapter_file
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.spec import parse_adapter
 from pecl.config import ENGINES, ExperimentConfig
+from pecl.encoders.kept import KEPT_BYTES
 from pecl.encoders.towers import Towers, load_towers
 from pecl.errors import require
 from pecl.experiment.fleet import Fleet, check_fleet, check_start, embed, remaining_of, size_of
@@ -132,12 +133,12 @@ def _train_fleet(
         try:
             check_start(adapter, first)
             own_tokens = own_tokens_of(adapter) if first.trim_vocabulary else []
-            parameters = adapter.num_parameters()
+            parameters, kept = adapter.num_parameters(), KEPT_BYTES if adapter.first_layer else 0
         finally:
             adapter.remove()
         if first.trim_vocabulary:
             trim_to_texts(members, own_tokens)
-        most = largest_fleet(members, parameters, share or 1)
+        most = largest_fleet(members, parameters, share or 1, kept)
         if share is None:
             check_size(members, most)
         if processes.is_first:

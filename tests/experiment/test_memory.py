@@ -21,13 +21,14 @@ def members(count=3, tower=None, **values):
 
 
 def test_more_memory_holds_more_runs_and_more_jobs_hold_fewer(monkeypatch):
-    def most(gib, jobs=1, **values):
+    def most(gib, jobs=1, kept=0, **values):
         monkeypatch.setattr(pecl.experiment.memory, "memory_of", lambda _: int(gib * GIB))
-        return largest_fleet(members(**values), 1000, jobs)
+        return largest_fleet(members(**values), 1000, jobs, kept)
 
     assert most(0.1) == 1  # a run is always tried
     assert 1 < most(0.7) < most(1) < most(2)
     assert most(2, jobs=2) == most(1)
+    assert most(2, kept=int(0.8 * GIB)) == most(1)
     assert most(1, batch_size=10) < most(1) < most(1, anchor="frozen")
 
 

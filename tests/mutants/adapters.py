@@ -11,6 +11,7 @@ BANK = "tests/adapters/test_bank.py"
 INTEROP = "tests/adapters/formats/test_interop.py"
 TEXT = "tests/encoders/test_text.py"
 PACKING = "tests/encoders/test_packing.py"
+KEPT = "tests/encoders/test_kept.py"
 IMAGE = "tests/encoders/test_image.py"
 E5 = "tests/encoders/loading/test_e5.py"
 DISTRIBUTIONS = f"{START}::test_every_weight_starts_with_the_documented_distribution"
@@ -734,8 +735,8 @@ TOWERS = [
     science(
         "packed positions run on from row to row",
         f"{ENCODERS}/packing.py",
-        "position_ids=packing.pack(positions),",
-        "position_ids=torch.arange(len(packing.place)).unsqueeze(0) + first,",
+        "position_ids=packing.pack(positions))",
+        "position_ids=torch.arange(len(packing.place)).unsqueeze(0) + first)",
         PACKED_IS_PADDED,
     ),
     science(
@@ -744,6 +745,41 @@ TOWERS = [
         """return not any("forward" in vars(module) for module in backbone.modules())""",
         "return True",
         f"{PACKING}::test_other_attentions_and_architectures_are_left_alone",
+    ),
+    science(
+        "the bottom layers are adapted in place of the topmost",
+        f"{ADAPTERS}/kind.py",
+        "paths = paths[-int(height_of(self.layers)) :]",
+        "paths = paths[: int(height_of(self.layers))]",
+        f"{CONTRACT}::test_exactly_these_names_are_trainable",
+    ),
+    science(
+        "states are kept up to the highest layer of an adapter",
+        f"{ADAPTERS}/adapter.py",
+        "return min(layer_of(",
+        "return max(layer_of(",
+        f"{KEPT}::test_the_first_layer_is_the_lowest_that_depends_on_the_adapter",
+    ),
+    science(
+        "layers below work on the states that they gave",
+        f"{ENCODERS}/packing.py",
+        "[start:stop]",
+        "[:stop]",
+        f"{KEPT}::test_embeddings_and_gradients_are_those_without_keeping",
+    ),
+    science(
+        "kept states have no dropout where there is some",
+        f"{ENCODERS}/text.py",
+        "kept = None if self.training else self.kept",
+        "kept = self.kept",
+        f"{KEPT}::test_passes_with_dropout_draw_it_in_every_layer",
+    ),
+    other(
+        "states are kept without end",
+        f"{ENCODERS}/kept.py",
+        "if self.bytes + size > self.limit:",
+        "if False:",
+        f"{KEPT}::test_what_is_beyond_the_limit_is_computed_in_each_pass",
     ),
     other(
         "a failed pass leaves the backbone with the packed attention",

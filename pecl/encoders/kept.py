@@ -1,0 +1,106 @@
+"""`KeptStates`: what the frozen layers below an adapter compute of texts, once for each text.
+
+An adapter in the topmost layers leaves those below as they are in the plain tower, and without dropout these give the
+same states in every step and at every validation. They are computed once, in batches that depend on nothing but the
+texts (so that a training that was killed ends with the same bits), and held in memory up to a limit. Of texts beyond
+it they are computed in each pass.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import torch
+
+from pecl.encoders.batches import TokenIds, batches
+from pecl.encoders.devices import to_device
+from pecl.encoders.packing import Packing, embed_packed, run_layers
+from pecl.progress import Bar
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+logger = logging.getLogger(__name__)
+
+KEPT_BYTES = 512 << 20  # of states: some 14,000 captions of the mini tower, 5,000 of XLM-R Large
+_BATCH = 64
+
+
+class KeptStates:
+    """Hidden states of texts behind the layers below `first`, which have no parameters of an adapter.
+
+    Args:
+        backbone: one that `can_pack`, in evaluation mode.
+        first: the lowest layer that is not among them, from 1; the number of layers for the last hidden states.
+        limit: bytes that are kept at most.
+
+    Attributes:
+        bytes: of the states that are kept.
+    """
+
+    def __init__(self, backbone: PreTrainedModel, first: int, limit: int = KEPT_BYTES) -> None:
+        self.backbone, self.first, self.limit = backbone, first, limit
+        self.bytes = 0
+        like = next(backbone.parameters())
+        self._device, self._bytes_of_token = like.device, like.element_size() * backbone.config.hidden_size
+        self._states: dict[tuple[int, ...], torch.Tensor] = {}  # token ids of a text -> (L, d) on the CPU
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    def keep(self, lists: Iterable[TokenIds]) -> None:
+        """Compute and keep the states of the texts of some lists, of each as many from its beginning as have room."""
+        rows = [row for token_ids in lists for row in self._new(token_ids)]
+        with Bar(total=len(rows), desc="layers below", unit="text", leave=False) as bar:
+            for batch in batches([list(row) for row in rows], _BATCH, self.backbone.config.pad_token_id, 1.0):
+                made = self._compute(batch.input_ids, batch.attention_mask).cpu()
+                for place, states in zip(batch.indices.tolist(), _split(made, batch.attention_mask), strict=True):
+                    self._states[rows[place]] = states
+                bar.update(len(batch.indices))
+        logger.info("states below layer %d: %d texts, %d MiB", self.first, len(self), self.bytes >> 20)
+
+    def _new(self, token_ids: TokenIds) -> Iterator[tuple[int, ...]]:
+        """Yield the texts that have room, and note them."""
+        for text in token_ids:
+            row = tuple(text)
+            if row in self._states:
+                continue
+            size = len(row) * self._bytes_of_token
+            if self.bytes + size > self.limit:
+                return
+            self.bytes += size
+            self._states[row] = torch.empty(0)
+            yield row
+
+    def of(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Return the states of a batch's tokens in one row, (1, T, d); without gradients.
+
+        Args:
+            input_ids: (B, L) int64, on the CPU, or the CPU waits.
+            attention_mask: (B, L), 1 for tokens and 0 for padding.
+        """
+        lengths = attention_mask.sum(1).tolist()
+        rows = [tuple(row[:length]) for row, length in zip(input_ids.tolist(), lengths, strict=True)]
+        found = [self._states.get(row) for row in rows]
+        kept = [states for states in found if states is not None]
+        there = to_device(torch.cat(kept), self._device) if kept else None
+        if there is not None and len(kept) == len(found):
+            return there.unsqueeze(0)
+        missing = [i for i, states in enumerate(found) if states is None]
+        made = iter(_split(self._compute(input_ids[missing], attention_mask[missing]), attention_mask[missing]))
+        ready = iter(() if there is None else there.split([len(states) for states in kept]))
+        return torch.cat([next(made) if states is None else next(ready) for states in found]).unsqueeze(0)
+
+    @torch.no_grad()
+    def _compute(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Return the states (T, d) of the tokens of padded texts."""
+        packing = Packing(attention_mask, self._device)
+        hidden = embed_packed(self.backbone, input_ids, packing)
+        return run_layers(self.backbone, hidden, packing, stop=self.first).squeeze(0)
+
+
+def _split(states: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Return the states (L, d) of each text, given those (T, d) of all tokens."""
+    return states.split(attention_mask.sum(1).tolist())
