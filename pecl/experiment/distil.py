@@ -11,10 +11,10 @@ from pecl.adapters.spec import parse_adapter
 from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS, WITH_IMAGES, ExperimentConfig, make_config, schedule_for
 from pecl.data.splits import split_captions
 from pecl.errors import ConfigError, require
-from pecl.experiment.fleet import start_file
 from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.prepared import check_training
 from pecl.experiment.run import train_fleet
+from pecl.experiment.start import start_file
 from pecl.results.result import Result
 from pecl.routes import route
 from pecl.training.schedule import Schedule

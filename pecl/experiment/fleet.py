@@ -14,21 +14,19 @@ import torch
 from torch import nn
 
 from pecl.adapters.adapter import Adapter
-from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_adapter
-from pecl.adapters.kind import AdapterConfig
-from pecl.adapters.spec import describe
+from pecl.adapters.formats.files import save_adapter
 from pecl.config import FLEET_FIELDS, WITH_BANK, ExperimentConfig
 from pecl.encoders.batches import BatchedTexts, TokenIds
 from pecl.encoders.devices import to_device
 from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.large import tokens_of
-from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.vocabulary import left_out
 from pecl.errors import ConfigError, DivergedError, NotFiniteError, require
 from pecl.experiment.closed_form import HeadSolver
 from pecl.experiment.prepared import Prepared
 from pecl.experiment.processes import of_first
 from pecl.experiment.record import describe_adapter, describe_data, record_training
+from pecl.experiment.start import start_slots
 from pecl.files import sha256_json
 from pecl.results import parts
 from pecl.results.folder import complete_result, remove_states, state_path, threads_of_states
@@ -149,7 +147,7 @@ class Fleet:
         solver = HeadSolver(adapter, self.members, self.slot_of) if "closed-form" in first.solvers else None
         if not trainer.is_saved:
             if first.start is not None:
-                _start(adapter, first.start)
+                start_slots(adapter, first.start)
             if first.choose == "text":  # what is there before anything is learned is a choice, too
                 trainer.measure(0)
             if solver is not None and first.solvers[0] == "closed-form":
@@ -280,48 +278,6 @@ def _schedule(config: ExperimentConfig) -> Schedule:
         config.patience,
         last=config.choose == "last",
     )
-
-
-def check_start(adapter: Adapter, config: ExperimentConfig) -> None:
-    """Refuse a closed form or a start that the adapter cannot have.
-
-    Raises:
-        ConfigError: it has no head, or the file to start from is of another configuration.
-        WeightsError: that file cannot be used on this tower.
-    """
-    if "closed-form" in config.solvers:
-        HeadSolver(adapter, (), ())
-    if config.start is not None:
-        _start(adapter, config.start)
-
-
-def _start(adapter: Adapter, path: str) -> None:
-    """Give every slot the parameters of an adapter file.
-
-    Raises:
-        ConfigError: the file is of another configuration.
-        WeightsError: it cannot be used on this tower.
-    """
-    file = start_file(path, adapter.configs, adapter.tower)
-    for slot in range(adapter.num_slots):
-        adapter.load_slot_state(slot, file.state)
-
-
-def start_file(
-    path: str, configs: Sequence[AdapterConfig], tower: MultilingualTextEncoder | None = None
-) -> AdapterFile:
-    """Return the adapter file that a training starts from.
-
-    Raises:
-        ConfigError: it is of another configuration than `configs`.
-        WeightsError: it cannot be read, or used on the tower, where one is given.
-    """
-    file = load_adapter_file(path, tower)
-    if file.configs != tuple(configs):
-        raise ConfigError(
-            f'start: expected an adapter "{describe(configs)}", got {path} with "{describe(file.configs)}"'
-        )
-    return file
 
 
 def size_of(tower: nn.Module) -> int:

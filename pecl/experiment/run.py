@@ -23,12 +23,13 @@ from pecl.config import ENGINES, ExperimentConfig
 from pecl.encoders.kept import KEPT_BYTES
 from pecl.encoders.towers import Towers, load_towers
 from pecl.errors import require
-from pecl.experiment.fleet import Fleet, check_fleet, check_start, embed, remaining_of, size_of
+from pecl.experiment.fleet import Fleet, check_fleet, embed, remaining_of, size_of
 from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.memory import check_size, largest_fleet
 from pecl.experiment.prepared import Prepared, prepare_evaluation, prepare_training
 from pecl.experiment.processes import held_by_first, in_processes, of_first
 from pecl.experiment.record import describe_adapter, record_evaluation
+from pecl.experiment.start import check_start
 from pecl.experiment.trimming import check_trimming, own_tokens_of, trim_to_texts
 from pecl.files import check_writable, sha256_json
 from pecl.results.folder import complete_result, find_result

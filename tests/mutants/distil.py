@@ -106,8 +106,8 @@ _FAULTS = {
         ),
         (
             "a start that is not taken",
-            "            if first.start is not None:\n                _start",
-            "            if first.start is None and first.weights:\n                _start",
+            "            if first.start is not None:\n                start_slots",
+            "            if first.start is None and first.weights:\n                start_slots",
             _DISTIL,
         ),
     ],

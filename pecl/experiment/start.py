@@ -1,0 +1,56 @@
+"""What a training starts from: the parameters of an adapter file, where `--start` names one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pecl.adapters.adapter import Adapter
+from pecl.adapters.formats.files import AdapterFile, load_adapter_file
+from pecl.adapters.kind import AdapterConfig
+from pecl.adapters.spec import describe
+from pecl.config import ExperimentConfig
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.errors import ConfigError
+from pecl.experiment.closed_form import HeadSolver
+
+
+def check_start(adapter: Adapter, config: ExperimentConfig) -> None:
+    """Refuse a closed form or a start that the adapter cannot have.
+
+    Raises:
+        ConfigError: it has no head, or the file to start from is of another configuration.
+        WeightsError: that file cannot be used on this tower.
+    """
+    if "closed-form" in config.solvers:
+        HeadSolver(adapter, (), ())
+    if config.start is not None:
+        start_slots(adapter, config.start)
+
+
+def start_slots(adapter: Adapter, path: str) -> None:
+    """Give every slot the parameters of an adapter file.
+
+    Raises:
+        ConfigError: the file is of another configuration.
+        WeightsError: it cannot be used on this tower.
+    """
+    file = start_file(path, adapter.configs, adapter.tower)
+    for slot in range(adapter.num_slots):
+        adapter.load_slot_state(slot, file.state)
+
+
+def start_file(
+    path: str, configs: Sequence[AdapterConfig], tower: MultilingualTextEncoder | None = None
+) -> AdapterFile:
+    """Return the adapter file that a training starts from.
+
+    Raises:
+        ConfigError: it is of another configuration than `configs`.
+        WeightsError: it cannot be read, or used on the tower, where one is given.
+    """
+    file = load_adapter_file(path, tower)
+    if file.configs != tuple(configs):
+        raise ConfigError(
+            f'start: expected an adapter "{describe(configs)}", got {path} with "{describe(file.configs)}"'
+        )
+    return file
