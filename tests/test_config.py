@@ -150,7 +150,8 @@ ROLES = {
     Role.SAME_BITS: "trim_vocabulary",
     Role.DATA: "dataset split language gallery image_weight skip_unreadable allow_missing_images "
     "allow_copied_translations",
-    Role.INPUT: "data_dir route test_query train_on train_size text clean overlap held_out shots solver choose",
+    Role.INPUT: "data_dir route test_query train_on train_size text clean overlap held_out shots split_seed "
+    "solver choose",
     Role.ANCHOR: "alignment alignment_weight anchor",
     Role.FLEET: "language route test_query alignment alignment_weight image_weight anchor lr seed split_seed",
     Role.EVALUATION: "profile text_model image_model dataset split allow_missing_images language route "
