@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from functools import partial
 
-from figures import Figure, fastest
+from figures import Figure, fastest, text_tower
 from peak import wait
 
 from pecl.adapters.adapter import attach
@@ -14,7 +14,6 @@ from pecl.adapters.spec import parse_adapter
 from pecl.data.scenes import load_scenes
 from pecl.encoders.batches import BatchedTexts, TokenIds
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.encoders.towers import load_towers
 
 PAIRS = (5, 32)  # a step; each pair is two captions
 ALL = "all layers"
@@ -32,25 +31,27 @@ def step(tower: MultilingualTextEncoder, token_ids: TokenIds, pairs: int, dropou
 
 def measure(small: bool, device: str) -> list[Figure]:
     """Return the ratios of the seconds with LoRA in all layers to those with LoRA in the topmost 6 and 3."""
-    plain = load_towers("mini", device=device).text
-    data = load_scenes("de", size=100 if small else 300)
+    plain = text_tower(device)
+    data = load_scenes("de", size=20 if small else 300)
     captions = [text for pair in zip(data.target, data.english, strict=True) for text in pair]
     texts = BatchedTexts(plain.tokenize(captions))
-    towers = {name: second_tower(plain) for name in (ALL, "top-6", "top-3", "top-6, kept", "top-3, kept")}
-    work = {"step of 5 pairs, with dropout": partial(step, token_ids=texts, pairs=5, dropout=True)}
-    work |= {f"step of {n} pairs": partial(step, token_ids=texts, pairs=n, dropout=False) for n in PAIRS[: 2 - small]}
+    kept = ("top-3, kept",) if small else ("top-6, kept", "top-3, kept")
+    towers = {name: second_tower(plain) for name in (ALL, *(() if small else ("top-6", "top-3")), *kept)}
+    work = {f"step of {n} pairs": partial(step, token_ids=texts, pairs=n, dropout=False) for n in PAIRS[: 2 - small]}
     work[f"encoding {len(texts)} captions"] = lambda tower: tower.encode_token_ids(texts)
+    if not small:
+        work["step of 5 pairs, with dropout"] = partial(step, token_ids=texts, pairs=5, dropout=True)
     figures = []
     with ExitStack() as entered:
         for name, tower in towers.items():
             attach(tower, parse_adapter("lora", layers=None if name == ALL else name.partition(",")[0]))
-            if name.endswith("kept"):
+            if name in kept:
                 entered.enter_context(tower.keeping([texts]))
         for what, function in work.items():
             ways = {name: partial(function, tower) for name, tower in towers.items()}
             if "dropout" in what:  # with which nothing is kept
-                ways = {name: way for name, way in ways.items() if not name.endswith("kept")}
-            took = fastest(ways, 3 if small else 8)
+                ways = {name: way for name, way in ways.items() if name not in kept}
+            took = fastest(ways, 2 if small else 8)
             for name in (name for name in ways if name != ALL):
                 floor = 2.0 if name == "top-3, kept" else None
                 figures.append(Figure(f"{what}, LoRA in {name}", took[ALL] / took[name], floor=floor, details=took))

@@ -84,5 +84,5 @@ def test_the_small_figures(tmp_path):
     assert done.returncode == 0, done.stderr
     document = json.loads((tmp_path / "figures.json").read_text())
     figures = [figure for part in document["figures"].values() for figure in part]
-    assert {"peak", "precision", "encoding", "bank", "startup", "fleets"} <= document["figures"].keys()
+    assert {"peak", "precision", "layers", "encoding", "bank", "startup", "fleets"} <= document["figures"].keys()
     assert all(figure["value"] > 0 and not figure["regressed"] for figure in figures)
