@@ -124,7 +124,8 @@ class Fleet:
         val, test = ([tokens[part] for tokens in self.tokens] for part in ("val", "test"))
         measured = [*(() if self.by_text else val), *held_out] if measures else []
         learned = trained if epochs + config.solvers.count("closed-form") > 1 else []
-        return [*measured, *learned, *([*val, *test] if measures else [])]
+        photographs = [task.photographs.captions for task in self.training if task.photographs is not None and epochs]
+        return [*measured, *photographs, *learned, *([*val, *test] if measures else [])]
 
     def _results(self, adapter: Adapter, records: list[SlotRecord]) -> list[Result]:
         ended = [i for i, slot in enumerate(self.slot_of) if not records[slot].diverged]
