@@ -48,8 +48,11 @@ def readable(path: Path, what: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise DataError(f"{what} {path} is missing") from error
-    except (OSError, EOFError, zlib.error) as error:  # the last two: a gzip file cut short or damaged inside
-        raise DataError(f"cannot read {what} {path}: {getattr(error, 'strerror', None) or error}") from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        hint = "it is cut short, damaged or not gzipped: copy it anew"
+        raise DataError(f"cannot read {what} {path}: {error}; {hint}") from error
+    except OSError as error:
+        raise DataError(f"cannot read {what} {path}: {error.strerror or error}") from error
 
 
 def digest_of(path: Path, what: str) -> str:

@@ -7,7 +7,7 @@ or held out are numbers of pairs. A pair takes some 50 bytes of memory at most w
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -34,6 +34,7 @@ from pecl.files import HALF_CHARACTER
 logger = logging.getLogger(__name__)
 
 MOST_HELD_OUT = 1000
+_MOST_EQUAL = 0.1  # share of pairs whose sides may be equal, as those of names and numbers are
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,9 @@ def load_text(config: ExperimentConfig, named: Mapping[str, Callable[[], Paralle
     for source in parse_sources(config.text or ""):
         pairs, record = read_source(source, config.language, named)
         places, counts = writer.add(pairs, source.name, config.clean)
+        if config.language != "en" and counts.get("equal", 0) > _MOST_EQUAL * counts["pairs"]:
+            equal = f"{counts['equal']:,} of {counts['pairs']:,} pairs"
+            logger.warning("%s: %s have the same text on both sides: are they translated?", source.name, equal)
         parts.append((source, places))
         records.append({"source": source.name, "weight": source.weight, **counts, **record})
     text = ParallelCaptions("text", config.language, *writer.columns(), provenance={"sources": records})
@@ -88,8 +92,15 @@ def load_text(config: ExperimentConfig, named: Mapping[str, Callable[[], Paralle
                 logger.warning("%s: %s", source.name, strange)
     used = np.concatenate([weighted(places, source) for source, places in parts])
     if not len(used):
-        raise DataError(f"text: expected at least one pair, got none from {config.text}")
+        raise DataError(f"text: expected at least one pair, got none from {config.text}{_dropped(records)}")
     return text.select(used)
+
+
+def _dropped(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return what became of pairs that were read, in brackets; nothing where none was dropped."""
+    pairs, empty, repeated = (sum(record[name] for record in records) for name in ("pairs", "empty", "repeated"))
+    said = [f"{empty:,} with an empty side"] * (empty > 0) + [f"{repeated:,} that repeat another"] * (repeated > 0)
+    return f" ({pairs:,} were read, {' and '.join(said)})" if said else ""
 
 
 @dataclass
@@ -103,7 +114,7 @@ class _PairWriter:
     def add(self, pairs: Iterable[Pair], name: str, clean: bool) -> tuple[np.ndarray, dict[str, int]]:
         """Write the pairs of a source that have no empty side; return the places of those to be used, and counts."""
         first, empty, keys = self.count, list[int](), bytearray()
-        number = 0
+        number = equal = 0
         for number, pair in enumerate(pairs, 1):
             if not all(text.strip() for text in pair):
                 empty.append(number)
@@ -116,6 +127,7 @@ class _PairWriter:
             self.target.append(target)
             self.english.append(english)
             self.count += 1
+            equal += target == english
         if empty and not clean:
             raise DataError(
                 f"text: {name}: {len(empty)} of {number} pairs have an empty side, first pair {empty[0]}: drop them "
@@ -127,7 +139,8 @@ class _PairWriter:
         if repeated and not clean:
             logger.warning("%s: %d of %d pairs repeat another: --clean drops them", name, repeated, number)
         chosen = np.sort(distinct) if clean else np.arange(full)
-        return first + chosen, {"pairs": number, "empty": len(empty), "repeated": repeated}
+        counts = {"pairs": number, "empty": len(empty), "repeated": repeated}
+        return first + chosen, counts | ({"equal": equal} if equal else {})
 
     def columns(self) -> tuple[Any, Any]:
         """Return both columns, English first; nothing may be added after that."""
@@ -180,9 +193,11 @@ def hold_out(text: ParallelCaptions, held_out: int | None, train_size: int | Non
         first.setdefault(int(keys[place]), int(place))
     training = order[~np.isin(keys[order], np.array(list(first), np.uint64))][:train_size]
     if count < 1 or not len(training):
+        many = f"{len(text)} pair{'s are' if len(text) > 1 else ' is'} too few"
+        many += _dropped(text.provenance.get("sources", ()))
         raise DataError(
-            f"text: {len(text)} pairs are too few to hold out {count}, which the choice needs, and train on the rest: "
-            "expected at least 10 pairs, or a smaller --held-out"
+            f"text: {many} to hold out {max(count, 1)}, which the choice needs, and train on the rest: expected at "
+            "least 10 pairs, or a smaller --held-out"
         )
     text = _recorded(text, held_out=len(first))
     return TrainingText(text.select(training), text.select(list(first.values())))

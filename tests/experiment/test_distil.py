@@ -262,7 +262,7 @@ def test_photographs_of_the_training_part_are_learned_from_and_said(values, caps
     assert recall_of_file(seen) == seen.recall()
     assert main(["report", values["out"], "--format", "json"]) == 0
     studies = {table["study"] for table in json.loads(capsys.readouterr().out)["tables"]}
-    trained, rest = f"trained on {values['text']}", ", clean True, held out 12"
+    trained, rest = f"trained on {values['text']}", ", clean, held out 12"
     assert studies == {trained + rest, f"{trained} and 6 photographs{rest}"}
 
 

@@ -72,8 +72,27 @@ def test_repeated_pairs_stay_with_a_warning(caplog):
 
 def test_text_of_empty_pairs_alone_is_refused(tmp_path):
     source = aligned(tmp_path, [("", "one"), ("zwei", "")])
-    with pytest.raises(DataError, match=r"text: expected at least one pair, got none from .*c\.en"):
+    said = r"text: expected at least one pair, got none from .*c\.en \(2 were read, 2 with an empty side\)"
+    with pytest.raises(DataError, match=said):
         load_text(config_of(source, clean=True), {})
+
+
+def test_what_was_dropped_is_said_where_too_little_is_left(tmp_path):
+    source = aligned(tmp_path, UNCLEAN)
+    text = load_text(config_of(source, clean=True), {})
+    said = r"2 pairs are too few \(6 were read, 2 with an empty side and 2 that repeat another\) to hold out 1,"
+    with pytest.raises(DataError, match=said):
+        hold_out(text, None, None)
+
+
+@pytest.mark.parametrize("equal", [1, 2])
+def test_pairs_with_the_same_text_on_both_sides_are_counted_and_many_are_warned_of(tmp_path, caplog, equal):
+    pairs = [(f"{i}", f"{i}") for i in range(equal)] + [(f"Satz {i}", f"sentence {i}") for i in range(10 - equal)]
+    text = load_text(config_of(aligned(tmp_path, pairs)), {})
+    assert text.provenance["sources"][0]["equal"] == equal
+    said = [message for message in caplog.messages if "2 of 10 pairs have the same text on both sides: are" in message]
+    assert len(said) == (equal > 1)  # a tenth may be names and numbers
+    assert "equal" not in load_text(config_of("made"), named([("eins", "one")])).provenance["sources"][0]
 
 
 def test_several_sources_follow_each_other_with_their_weights(tmp_path):
@@ -163,9 +182,17 @@ def test_fewer_pairs_are_the_first_of_the_same_order_and_leave_what_is_held_out(
     assert whole.train.english != tuple(sorted(whole.train.english))  # no head of the file
 
 
-@pytest.mark.parametrize(("count", "held_out"), [(9, None), (10, 10), (10, 11), (1, 1)])
-def test_too_few_pairs_to_hold_out_are_refused(count, held_out):
-    with pytest.raises(DataError, match=rf"text: {count} pairs are too few to hold out \d+.*smaller --held-out"):
+@pytest.mark.parametrize(
+    ("count", "held_out", "said"),
+    [
+        (9, None, "9 pairs are too few to hold out 1,"),
+        (10, 10, "10 pairs are too few to hold out 10,"),
+        (10, 11, "10 pairs are too few to hold out 11,"),
+        (1, 1, "1 pair is too few to hold out 1,"),
+    ],
+)
+def test_too_few_pairs_to_hold_out_are_refused(count, held_out, said):
+    with pytest.raises(DataError, match=rf"text: {said}.*smaller --held-out"):
         hold_out(made([(f"Satz {i}", f"caption {i}") for i in range(count)]), held_out, None)
 
 

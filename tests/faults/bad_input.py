@@ -174,6 +174,7 @@ DISTILLATION = [
     (f"--text {LONG}.tsv", "File name too long|is missing"),
     ("--text empty", 'text: expected .*got "empty"'),
     ("--text three.en=two.de", "text: three.en has 3 lines and two.de has 2: aligned files must have one line for"),
+    ("--text three.en=", 'text: expected two aligned files, such as a.en=a.de, got "three.en="'),
     ("--text lines.txt=two.de", "text: expected one of the two aligned files to end in .en"),
     ("--text three.en=nowhere.de", "caption file nowhere.de is missing"),
     ("--text empty-field.csv --no-clean", "text: empty-field.csv: 1 of 9 pairs have an empty side, first pair 9: drop"),

@@ -19,13 +19,15 @@ import numpy as np
 
 from pecl.data.captions import ParallelCaptions, resolve_captions_file
 from pecl.data.lines import CAPTIONS, TABLE, digest_of, stripped_lines
-from pecl.data.own.tables import SUFFIXES, Table, kind_of, rows_of
+from pecl.data.own.tables import MALFORMED, SUFFIXES, Problem, Table, kind_of, rows_of
 from pecl.errors import ConfigError, DataError, require, suggest
-from pecl.languages import find_code
+from pecl.languages import LANGUAGES, find_code
 
 Pair = tuple[str, str]  # target, English
 MOST_WEIGHT = 100.0
 _MOST_PROBLEMS = 1000  # of a table, after which reading it ends
+_MOST_SHOWN, _MOST_COLUMNS_SHOWN = 30, 8  # of a name's characters, and of the columns of a table
+_OTHER_DELIMITERS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
 _NEITHER = re.compile(r"[\W_]+")  # letter nor digit
 
 
@@ -60,7 +62,10 @@ def _weight(text: str, name: str) -> float:
     except ValueError:
         weight = 0.0
     if not 0 < weight <= MOST_WEIGHT:
-        raise ConfigError(f'text: expected a weight above 0 and at most {MOST_WEIGHT:g} for {name}, got "{text}"')
+        whole = f"{name}@{text}"
+        hint = f"; a file of that name is {whole}@1" if Path(whole).exists() else ""
+        said = f"expected a weight above 0 and at most {MOST_WEIGHT:g} for {name}"
+        raise ConfigError(f'text: {said}, got "{text}"{hint}')
     return weight
 
 
@@ -99,6 +104,8 @@ def _record(what: str, *paths: Path) -> dict[str, Any]:
 
 def _read_aligned(name: str) -> tuple[Iterator[Pair], dict[str, Any]]:
     left, _, right = name.partition("=")
+    if not (Path(left).name and Path(right).name):
+        raise DataError(f'text: expected two aligned files, such as a.en=a.de, got "{name}"')
     paths = [resolve_captions_file(left), resolve_captions_file(right)]
     english = [_ungzipped(path).suffix.lower() == ".en" for path in paths]
     if sum(english) != 1:
@@ -123,12 +130,15 @@ def _aligned_pairs(paths: list[Path], names: tuple[str, str], english_first: boo
 def _table_pairs(path: Path, kind: str, language: str) -> Iterator[Pair]:
     table, known = Table(), 0
     names = language, "en"
-    for _, fields in rows_of(path, table):
+    for number, fields in rows_of(path, table):
         if len(table.columns) > known:
             known = len(table.columns)
             # a line of JSONL may bring a column that those before lack; other kinds have them all at once
             names = _columns(path, table, language, missing=kind == ".jsonl")
-        yield fields.get(names[0], ""), fields.get(names[1], "")
+        pair = fields.get(names[0], ""), fields.get(names[1], "")
+        if kind == ".tsv" and any("\n" in text for text in pair):  # a mark that was not meant to open a field
+            table.problems.append(Problem(number, None, f"{MALFORMED}: a quoted field goes on over several lines"))
+        yield pair
         if len(table.problems) >= _MOST_PROBLEMS:
             break
     _refuse_problems(path, table)
@@ -138,7 +148,8 @@ def _table_pairs(path: Path, kind: str, language: str) -> Iterator[Pair]:
 def _refuse_problems(path: Path, table: Table) -> None:
     if count := len(table.problems):
         such = f"{count:,} or more" if count >= _MOST_PROBLEMS else f"{count}"
-        raise DataError(f"text: {path}, {table.problems[0]} ({such} such)")
+        first, unquoted = table.problems[0], "; or give two aligned files, a.en=a.de, in which nothing is quoted"
+        raise DataError(f"text: {path}, {first} ({such} such){unquoted if MALFORMED in first.message else ''}")
 
 
 def _columns(path: Path, table: Table, language: str, missing: bool = False) -> tuple[str, str]:
@@ -147,9 +158,23 @@ def _columns(path: Path, table: Table, language: str, missing: bool = False) -> 
     for code, name in zip((language, "en"), names, strict=True):
         if name not in table.columns and not missing:
             _refuse_problems(path, table)  # a broken header hides the columns
-            there, near = ", ".join(table.columns), suggest(name, table.columns)
-            raise DataError(f"text: {path}: expected a column {code}, got {there}{near}")
+            raise DataError(f"text: {path}: expected a column {code}{_instead(code, table.columns)}")
     return names
+
+
+def _instead(code: str, columns: list[str]) -> str:
+    """Return what a table has in place of a column, and what may have gone wrong."""
+    if not columns:
+        return ", got an empty file: its first line must name the columns"
+    shown = [name if len(name) <= _MOST_SHOWN else f"{name[:_MOST_SHOWN]}..." for name in columns]
+    there = ", ".join([*shown[:_MOST_COLUMNS_SHOWN], *["..."] * (len(shown) > _MOST_COLUMNS_SHOWN)])
+    delimiters = [name for mark, name in _OTHER_DELIMITERS.items() if len(columns) == 1 and mark in columns[0]]
+    if delimiters:
+        return f", got {there}: a .csv has commas between its columns and a .tsv tabs, not {delimiters[0]}"
+    languages = {find_code(one, columns) for one in LANGUAGES}.intersection(columns)
+    if not languages:
+        return f", got {there}: the first line must name the columns, such as en and {code if code != 'en' else 'de'}"
+    return f", got {there}{suggest(code, set(columns) - languages)}"
 
 
 def _ungzipped(path: Path) -> Path:

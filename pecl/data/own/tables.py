@@ -19,6 +19,7 @@ from pecl.files import TEXT_LIMIT, check_regular, parse_json
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
+MALFORMED = "malformed line"
 _ROWS = 4096  # rows of parquet that are read together
 _INDEX = re.compile(r"__index_level_\d+__")  # a column that pandas wrote for itself
 _MOST_COLUMNS = 1000
@@ -141,7 +142,7 @@ def _numbered(reader: Any, problems: list[Problem]) -> Iterator[tuple[int, list[
             return
         except csv.Error as error:
             problems.append(
-                Problem(number, None, f"malformed line: {error} (write a quotation mark inside a quoted field twice)")
+                Problem(number, None, f"{MALFORMED}: {error} (write a quotation mark inside a quoted field twice)")
             )
             continue
         if any(field.strip() for field in fields):
@@ -155,7 +156,9 @@ def _jsonl_rows(lines: Iterator[str], table: Table) -> Iterator[Row]:
         try:
             record = parse_json(line.removesuffix("\n"), halves=True)  # `check_captions_file` names the field
         except json.JSONDecodeError as error:
-            table.problems.append(Problem(number, None, f"not JSON: {error.msg} at column {error.colno}"))
+            table.problems.append(
+                Problem(number, None, f"not JSON: {error.msg} at column {error.colno} (expected an object a line)")
+            )
             continue
         except ValueError as error:
             table.problems.append(Problem(number, None, f"not JSON of captions: {error}"))

@@ -163,6 +163,58 @@ def test_aligned_files_of_different_length_are_refused(tmp_path):
         pairs_of(f"{english}={german}")
 
 
+def test_two_aligned_files_need_two_names(tmp_path):
+    for name in ("a.en=", "=a.de", "="):
+        with pytest.raises(DataError, match=rf'text: expected two aligned files, such as a.en=a.de, got "{name}"'):
+            pairs_of(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.tsv", "", "expected a column de, got an empty file: its first line must name the columns"),
+        (
+            "a.csv",
+            "en;de\na dog;ein Hund\n",
+            "got en;de: a .csv has commas between its columns and a .tsv tabs, not semi",
+        ),
+        ("a.csv", "en\tde\na dog\tein Hund\n", "got en\tde: a .csv has .* not tabs"),
+        ("a.tsv", "en,de\na dog,ein Hund\n", "got en,de: a .csv has .* not commas"),
+        ("a.tsv", "a dog\tein Hund\na cat\teine Katze\n", "got a dog, ein Hund: the first line must name the columns"),
+        ("a.tsv", "source\ttarget\na\tb\n", "got source, target: the first line must name the .* such as en and de"),
+        ("a.tsv", f"{'x' * 99}\n" * 2, r"got x{30}\.\.\.: the first line must name"),
+        ("a.tsv", "de\nein Hund\n", "expected a column en, got de$"),
+        ("a.tsv", "en\tger\na\tb\n", "expected a column de, got en, ger$"),
+        ("a.tsv", 'en\tde\n"a" b\tc\n', r"line 2: malformed line.*\(1 such\); or give two aligned files"),
+        (
+            "a.tsv",
+            'en\tde\na\tb\n"c\td\ne"\tf\ng\th\n',
+            "line 3: malformed line: a quoted field goes on over",
+        ),
+        ("a.jsonl", '[{"en": "a", "de": "b"}]\n', r"line 1: expected a JSON object, got list"),
+        ("a.jsonl", '[\n{"en": "a", "de": "b"}\n]\n', r"line 1: not JSON: .* \(expected an object a line\)"),
+    ],
+)
+def test_what_is_wrong_with_a_table_is_said_with_what_helps(tmp_path, name, content, said):
+    (tmp_path / name).write_text(content, "utf-8")
+    with pytest.raises(DataError, match=said):
+        pairs_of(tmp_path / name)
+
+
+def test_a_file_with_an_at_in_its_name_is_pointed_out(tmp_path):
+    name = write_table(tmp_path / "a@b.tsv")
+    with pytest.raises(ConfigError, match=rf'for {tmp_path}/a, got "b.tsv"; a file of that name is {name}@1'):
+        parse_sources(str(name))
+    assert list(read_source(parse_sources(f"{name}@1")[0], "de", {})[0]) == PAIRS
+
+
+@pytest.mark.parametrize("header", ["de\ten", "en\tde"])
+def test_the_columns_of_a_table_may_be_in_either_order(tmp_path, header):
+    rows = [pair if header.startswith("de") else pair[::-1] for pair in PAIRS[:1]]
+    (tmp_path / "a.tsv").write_text("\n".join([header, *("\t".join(row) for row in rows)]), "utf-8")
+    assert pairs_of(tmp_path / "a.tsv") == PAIRS[:1]
+
+
 @pytest.mark.parametrize("names", [("a.txt", "b.txt"), ("a.en", "b.en"), ("a.en.gz", "b.en")])
 def test_one_of_two_aligned_files_must_be_the_english_one(tmp_path, names):
     paths = [write_lines(tmp_path / name, ENGLISH) for name in names]
@@ -189,7 +241,7 @@ def test_gzipped_files_that_are_cut_short_or_none_are_refused(tmp_path):
     whole = write_table(tmp_path / "a.tsv.gz").read_bytes()
     for content in (whole[:-9], b"en\tde\n"):
         (tmp_path / "a.tsv.gz").write_bytes(content)
-        with pytest.raises(DataError, match=r"cannot read .*a\.tsv\.gz"):
+        with pytest.raises(DataError, match=r"cannot read .*a\.tsv\.gz: .*; it is cut short, damaged or not gzipped"):
             pairs_of(tmp_path / "a.tsv.gz")
 
 
