@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 
+from pecl.config import schedule_for
 from pecl.files import write_bytes
 from pecl.languages import language_name
 from pecl.report.plots.style import GREY, Plot, name_ends, panels, styled
@@ -29,11 +31,11 @@ def write_figures(folder: Path, candidates: Sequence[Candidate], english: float)
 @styled
 def draw(candidates: Sequence[Candidate], english: float) -> Plot:
     """Return the share of the gap, a point a candidate with its interval, a colour a language."""
-    chosen = {}  # of each language, number of pairs and of parameters what validation chooses
-    for one in sorted(candidates, key=lambda one: one.validation):
+    chosen = {}  # of each language, number of pairs and of parameters: the default schedule, where it was run
+    for one in sorted(candidates, key=_preferred):
         chosen[one.language, one.pairs, parameters(one)] = one
-    most = max(parameters(one) for one in chosen.values() if one.pairs >= MOST)
-    by_pairs = [one for one in chosen.values() if parameters(one) == most]
+    (usual, _), *_ = Counter(parameters(one) for one in chosen.values()).most_common(1)
+    by_pairs = [one for one in chosen.values() if parameters(one) == usual]
     by_parameters = [one for one in chosen.values() if one.pairs >= MOST]
     drawn = [(by_pairs, _pairs, "translated captions"), (by_parameters, parameters, "parameters of a language")]
     drawn = [panel for panel in drawn if len({panel[1](one) for one in panel[0]}) > 1]
@@ -42,7 +44,7 @@ def draw(candidates: Sequence[Candidate], english: float) -> Plot:
     below = f" Below: at least {MOST:,} pairs." if len(drawn) > 1 else ""
     caption = (
         "Share of the gap to English that distillation closed, in the mean of R@1, 5 and 10 of both directions, 900 "
-        f"photographs. {'Above: ' if below else ''}{most:,} parameters a language.{below} Bars: {BOOTSTRAP}, of the "
+        f"photographs. {'Above: ' if below else ''}{usual:,} parameters a language.{below} Bars: {BOOTSTRAP}, of the "
         f"mean hits over seeds ({', '.join(map(str, seeds))}); the gap is taken as exact."
     )
     figure, axes = panels(2.0, caption, rows=len(drawn))
@@ -55,6 +57,11 @@ def draw(candidates: Sequence[Candidate], english: float) -> Plot:
         name_ends(place, [(right, line.get_ydata()[-1], line.get_gid()) for line in lines])
     runs = sorted({run_id for one in shown for run_id in one.run_ids})
     return Plot("share-of-gap", "Share of the gap to English that is closed", caption, tuple(runs), figure)
+
+
+def _preferred(one: Candidate) -> tuple[bool, bool, float]:
+    """Return what the last of those that differ in how they were trained has: the default start and schedule."""
+    return one.config.start is None, one.config.solver == schedule_for(one.pairs)["solver"], one.mean
 
 
 def parameters(one: Candidate) -> int:

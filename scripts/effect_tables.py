@@ -52,8 +52,11 @@ def gap_runs() -> list[Result]:
 
 
 def gap_candidates() -> list[Candidate]:
-    """Return them by language, pairs and parameters, the seeds of a row together."""
-    found = chosen_candidates(gap_runs())
+    """Return them by language, pairs, parameters and schedule, the seeds of a row together."""
+    alike: dict[str, list[Result]] = {}
+    for run in gap_runs():
+        alike.setdefault(run_command(replace(run, config=replace(run.config, seed=1, threads=None))), []).append(run)
+    found = [one for runs in alike.values() for one in chosen_candidates(runs)]
     order = PHOTOGRAPHS.index
     return sorted(found, key=lambda one: (order(one.language), one.pairs, parameters(one), one.config.solver))
 
@@ -79,7 +82,7 @@ def gap_table() -> str:
         [
             one.language,
             f"{one.pairs:,}",
-            one.config.solver,
+            one.config.solver + (f" from {Path(one.config.start).stem}" if one.config.start else ""),
             *(["-", "-"] if "gradient" not in one.config.solvers else [str(one.config.epochs), f"{one.config.lr:g}"]),
             f"{parameters(one):,}",
             str(len(one.seeds)),
@@ -132,6 +135,8 @@ def few_shot_name(result: Result) -> str:
     """Return what a few-shot run is called."""
     if "closed-form" in result.config.solver:
         return "closed-form start"
+    if result.config.anchor == "frozen":
+        return "as distilled"
     return "new schedule" if result.config.warmup else "as published"
 
 
@@ -155,18 +160,20 @@ def english_table() -> str:
 
 
 def commands(runs: Sequence[Result]) -> str:
-    """Return the commands that repeat runs, one for those that differ in language or seed alone, and their minutes."""
-    found: dict[str, list[tuple[str, int]]] = {}
+    """Return the commands that repeat runs, one for languages and seeds that are all there, and their minutes."""
+    found: dict[str, dict[str, list[int]]] = {}
     for run in runs:
         plain = replace(run.config, language="de", seed=1, threads=None, out=f"results/effect/{run.path.parent.name}")
-        found.setdefault(run_command(replace(run, config=plain)), []).append((run.config.language, run.config.seed))
+        seeds = found.setdefault(run_command(replace(run, config=plain)), {}).setdefault(run.config.language, [])
+        seeds.append(run.config.seed)
     lines = []
     for line, own in found.items():
-        languages, seeds = (list(dict.fromkeys(column)) for column in zip(*sorted(own), strict=True))
         _, kind, *flags = shlex.split(line)
-        several = [f"--seeds {','.join(map(str, seeds))}"] if seeds != [1] else []
-        words = ["pecl", "grid" if several else kind, "--language", ",".join(languages), *several, *flags]
-        lines.append(_wrapped(" ".join(words)))
+        for seeds in sorted({tuple(sorted(one)) for one in own.values()}):
+            languages = sorted(language for language, one in own.items() if tuple(sorted(one)) == seeds)
+            several = [f"--seeds {','.join(map(str, seeds))}"] if seeds != (1,) else []
+            words = ["pecl", "grid" if several else kind, "--language", ",".join(languages), *several, *flags]
+            lines.append(_wrapped(" ".join(words)))
     long = f"<!-- long: {took:.0f} min -->\n" if (took := sum(map(seconds, runs)) / 60) >= 1 else ""
     return "\n".join([f"{long}```bash", *sorted(lines), "```"])
 

@@ -99,7 +99,7 @@ def grid_configs(parsed: argparse.Namespace) -> list[ExperimentConfig]:
     Raises:
         PeclError: a key, value or folder is wrong.
     """
-    values = grid_values(parsed)
+    values = _on_devices(grid_values(parsed), parsed)
     if parsed.best_of is None:
         return expand(values)
     from pecl.report.tables import best_runs
@@ -115,15 +115,20 @@ def grid_configs(parsed: argparse.Namespace) -> list[ExperimentConfig]:
 
 def grid_values(parsed: argparse.Namespace) -> dict[str, Any]:
     """Return what files and flags set, comma-joined flags as lists."""
-    values = config_values(parsed)
-    if devices := _devices(parsed):
-        kind, _ = parse_devices(devices)
-        if values.setdefault("device", kind) != kind:
-            raise ConfigError(f"device: expected {kind} with --devices {parsed.devices}, got {values['device']}")
     return {
         name: value.split(",") if isinstance(value, str) and "," in value and name not in _NOT_SPLIT else value
-        for name, value in values.items()
+        for name, value in config_values(parsed).items()
     }
+
+
+def _on_devices(values: dict[str, Any], parsed: argparse.Namespace) -> dict[str, Any]:
+    """Return `values` with the kind of device that --devices names."""
+    if not (devices := _devices(parsed)):
+        return values
+    kind, _ = parse_devices(devices)
+    if values.get("device", kind) != kind:
+        raise ConfigError(f"device: expected {kind} with --devices {parsed.devices}, got {values['device']}")
+    return {**values, "device": kind}
 
 
 def _devices(parsed: argparse.Namespace) -> list[str]:
