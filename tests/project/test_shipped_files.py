@@ -13,6 +13,7 @@ from helpers.project import ROOT
 
 from pecl.cli import build_parser
 from pecl.commands.grid import grid_values
+from pecl.commands.options import config_values
 from pecl.config import make_config, read_yaml
 from pecl.data.scenes.lexicon import LEXICONS
 from pecl.encoders.towers import PAIRS
@@ -27,7 +28,8 @@ def opening_configs(path, monkeypatch):
     """Return the runs of the `pecl` command that a config's first line shows."""
     monkeypatch.chdir(ROOT)
     command = path.read_text().splitlines()[0].partition("(or:")[0]
-    return expand(grid_values(build_parser().parse_args(shlex.split(command)[2:])))
+    parsed = build_parser().parse_args(shlex.split(command)[2:])
+    return expand(grid_values(parsed) if parsed.command == "grid" else config_values(parsed))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
