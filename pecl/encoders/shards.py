@@ -70,6 +70,8 @@ class Shard:
                 keys, rows = shard.get_tensor("keys"), shard.get_tensor("rows")
                 self.shape = tuple(shard.get_slice("embeddings").get_shape())
             digests = parse_json(metadata["blocks"])
+            if not isinstance(digests, list):
+                raise DamagedShardError("its digests are not a list")
             self._check(metadata, tower, keys, rows, digests)
             self._start = self._embeddings_start(header)
             self._hashes = keys.reshape(-1).view(f"S{_HASH_BYTES}")

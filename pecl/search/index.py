@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from pecl.errors import ConfigError, DataError
-from pecl.search.catalogue import HEAD, Entry, Head, find_index, read_head, root_of
-from pecl.search.engines import Engine, Match, engine_kind
+from pecl.errors import ConfigError, DataError, unknown
+from pecl.search.catalogue import HEAD, Entry, Head, damaged, find_index, read_head, root_of
+from pecl.search.engines import ENGINES, Engine, Match, engine_kind
 from pecl.search.thumbnails import thumbnail_file
 
 if TYPE_CHECKING:
@@ -91,6 +91,8 @@ class ImageIndex:
         place = find_index(folder)
         for _ in range(_ATTEMPTS):
             head = read_head(place)
+            if head.engine not in ENGINES:
+                raise damaged(place / HEAD, unknown("engine", head.engine, ENGINES))
             try:
                 engine = engine_kind(head.engine).open(place, head)
             except FileNotFoundError:  # renewed between: its head names another generation by now

@@ -44,6 +44,8 @@ from pecl.grid.launchers.base import Task
 from pecl.results.result import Result, read_result
 from pecl.results.side_files import read_manifest, read_retrieved
 from pecl.search import catalogue
+from pecl.search.index import ImageIndex
+from pecl.search.store import matrix_file
 from pecl.training.state import TrainingState, load_state, save_state
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -159,8 +161,11 @@ def make_parsers(folder):
         "search index": Parser(
             catalogue.HEAD,
             (_json({"format": catalogue.FORMAT, "version": catalogue.VERSION, **asdict(HEAD)}),),
-            lambda path: catalogue.read_entries(path.parent, catalogue.read_head(path.parent)),
-            {f"photographs-{HEAD.generation}.jsonl": PHOTOGRAPHS},
+            lambda path: ImageIndex.open(path.parent),
+            {
+                f"photographs-{HEAD.generation}.jsonl": PHOTOGRAPHS,
+                matrix_file(Path(), HEAD.generation).name: made.file("m.npy", lambda path: np.save(path, ROWS_OF_TWO)),
+            },
         ),
         "E5S1": Parser("e5.bin", (made.file("e5.bin", write_tiny),), read_e5),
     }
@@ -199,6 +204,7 @@ HEAD = catalogue.Head(
 PROMPTS = {"prompts": {"query": "query: "}, "default_prompt_name": "query"}
 
 
+ROWS_OF_TWO = np.zeros((2, 4), np.float32)
 ROWS_OF_THREE = np.arange(12, dtype=np.float32).reshape(3, 4)
 
 
