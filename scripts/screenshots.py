@@ -1,10 +1,12 @@
-"""Pictures of pages for the documents, by a real browser: `python scripts/screenshots.py PAGE OUT [--site FOLDER]`.
+"""Pictures of pages for the documents, by a real browser; each of the flags adds some.
 
-    pecl report results/grid_method1 --html page
+    pecl report results/quickstart results/grid_method1 --html page
     mkdocs build --site-dir site
-    python scripts/screenshots.py page/index.html img/screenshots --site site
+    pecl index scenes --thumbnails && pecl serve --index scenes
+    python scripts/screenshots.py img --page page/index.html --site site --server http://127.0.0.1:8000
 
-Needs Chromium with chromedriver, and selenium. Pictures have 64 colours, so that they are small.
+Needs Chromium with chromedriver, and selenium. Pictures of pages have 64 colours, and those of photographs are JPEG, so
+that they are small.
 """
 
 from __future__ import annotations
@@ -17,9 +19,17 @@ from pathlib import Path
 from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
-COLOURS = 64
-DESKTOP, PHONE = (1100, 760), (390, 760)
+COLOURS, QUALITY = 64, 80
+DESKTOP, PHONE, WIDE, TALL = (1100, 1010), (390, 760), (1280, 800), (390, 844)
+QUERIES = {  # a language's query; the first is shown before and after its adapter too
+    "cs": "modrý stan a černý pes na pláži",
+    "ru": "синяя палатка и чёрная собака на пляже",
+    "ko": "해변에 파란 텐트와 검은 개",
+    "en": "a blue tent and a black dog on the beach",
+}
 
 
 def open_browser() -> webdriver.Chrome:
@@ -31,14 +41,18 @@ def open_browser() -> webdriver.Chrome:
     return webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
 
 
-def take(browser: webdriver.Chrome, page: Path, out: Path, size: tuple[int, int], dark: bool = False) -> None:
-    """Write the top of a page, as wide and high as `size` in pixels, to `out`."""
-    scheme = "dark" if dark else "light"
-    metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size == PHONE}
+def show(browser: webdriver.Chrome, address: str, size: tuple[int, int], dark: bool = False) -> None:
+    """Open a page, as wide and high as `size` in pixels."""
+    phone = size in (PHONE, TALL)
+    metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": phone}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-    browser.get(page.resolve().as_uri())
+    browser.get(address)
+
+
+def take(browser: webdriver.Chrome, out: Path) -> None:
+    """Write what is shown, with its pictures loaded, as the ending of `out` says."""
     browser.execute_async_script(
         "const done = arguments[0];"
         "document.querySelectorAll('img').forEach((image) => { image.loading = 'eager'; });"
@@ -47,23 +61,55 @@ def take(browser: webdriver.Chrome, page: Path, out: Path, size: tuple[int, int]
     )
     picture = Image.open(io.BytesIO(browser.get_screenshot_as_png())).convert("RGB")
     out.parent.mkdir(parents=True, exist_ok=True)
-    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(out, optimize=True)
+    if out.suffix == ".jpg":
+        picture.save(out, quality=QUALITY, optimize=True)
+    else:
+        picture.quantize(COLOURS, dither=Image.Dither.NONE).save(out, optimize=True)
+
+
+def search(browser: webdriver.Chrome, languages: list[str], before: bool = False) -> None:
+    """Search on the server's page with the queries of languages, side by side, and wait for what they find."""
+    WebDriverWait(browser, 60).until(lambda page: "photographs" in page.find_element(By.ID, "about").text)
+    for place, language in enumerate(languages):
+        if place:
+            browser.find_element(By.ID, "add").click()
+        row = browser.find_elements(By.CSS_SELECTOR, "#queries .query")[place]
+        Select(row.find_element(By.TAG_NAME, "select")).select_by_value(language)
+        row.find_element(By.TAG_NAME, "input").send_keys(QUERIES[language])
+    if before:
+        browser.find_element(By.ID, "compare").click()
+    browser.find_element(By.CSS_SELECTOR, "button.primary").click()
+    WebDriverWait(browser, 60).until(lambda page: "photographs for" in page.find_element(By.ID, "status").text)
 
 
 def main() -> None:
-    """Take the pictures of the page of results, and of the site where it is given."""
+    """Take the pictures that flags ask for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("page", type=Path, help="page of results, as `pecl report --html` writes it")
-    parser.add_argument("out", type=Path, help="folder of the pictures")
+    parser.add_argument("out", type=Path, help="folder of the pictures, such as img")
+    parser.add_argument("--page", type=Path, help="page of results, as `pecl report --html` writes it")
     parser.add_argument("--site", type=Path, help="folder of the built site")
+    parser.add_argument("--server", help="address of `pecl serve --index`, of drawn scenes")
     parsed = parser.parse_args()
     browser = open_browser()
     try:
-        take(browser, parsed.page, parsed.out / "page.png", DESKTOP)
-        take(browser, parsed.page, parsed.out / "page-dark.png", DESKTOP, dark=True)
-        take(browser, parsed.page, parsed.out / "page-phone.png", PHONE)
+        if parsed.page:
+            pages = {"page": (DESKTOP, False), "page-dark": (DESKTOP, True), "page-phone": (PHONE, False)}
+            for name, (size, dark) in pages.items():
+                show(browser, parsed.page.resolve().as_uri(), size, dark)
+                take(browser, parsed.out / "screenshots" / f"{name}.png")
         if parsed.site:
-            take(browser, parsed.site / "index.html", parsed.out / "site.png", DESKTOP)
+            show(browser, (parsed.site / "index.html").resolve().as_uri(), DESKTOP)
+            take(browser, parsed.out / "screenshots" / "site.png")
+        if parsed.server:
+            show(browser, parsed.server, WIDE)
+            search(browser, list(QUERIES))
+            take(browser, parsed.out / "serving" / "languages.jpg")
+            show(browser, parsed.server, WIDE)
+            search(browser, ["cs"], before=True)
+            take(browser, parsed.out / "serving" / "before-after.jpg")
+            show(browser, parsed.server, TALL, dark=True)
+            search(browser, ["cs", "en"])
+            take(browser, parsed.out / "serving" / "phone.jpg")
     finally:
         browser.quit()
 

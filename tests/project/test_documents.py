@@ -65,6 +65,7 @@ def _write_adapters(folder):
     folder.mkdir(parents=True)
     for language, state in zip(ADAPTERS, states(tower, spec, len(ADAPTERS)), strict=True):
         save_adapter(folder / f"{language}.safetensors", state, parse_adapter(spec), language, tower)
+        (folder / f"{language}.json").write_text(f'{{\n    "spec": "{spec}"\n}}\n')
 
 
 @pytest.fixture
@@ -106,7 +107,7 @@ def page_of(name):
     return pytest.param(name, marks=pytest.mark.slow if name in SLOW else ())
 
 
-@pytest.mark.parametrize("page", map(page_of, PAGES))
+@pytest.mark.parametrize("page", [page_of(name) for name in PAGES])
 def test_every_block_of_a_page_runs_or_is_marked(page, place, checkout):
     shell, folder = place
     for block in PAGES[page]:

@@ -49,14 +49,19 @@ def _heat_map(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
     across = min(_ACROSS, len(routes) if len(routes) > 1 else len(grids))  # a row a language, where that fits
     most = max(abs(one.mean) for one in shown) * 100 or 1.0
     figure, axes = panels(1.45, caption, across, math.ceil(len(grids) / across), COLUMN * min(across, 2))
-    for axis, (key, grid) in zip(axes, grids.items(), strict=False):
+    titles = _titles([next(iter(grid.values())) for grid in grids.values()])
+    for place, (axis, (key, grid)) in enumerate(zip(axes, grids.items(), strict=False)):
         noise = {place for place, candidate in grid.items() if not beyond_noise(candidate)}
         _panel(axis, gains[key], noise, _place(chosen[key]), most)
-        axis.set_title(_title(next(iter(grid.values()))))
+        axis.set(
+            title=titles[place],
+            xlabel="learning rate" if place >= len(grids) - across else "",  # what is alike is said at the edges
+            ylabel="" if place % across else "weight λ",
+        )
     for unused in axes[len(grids) :]:
         unused.set_axis_off()
     scale = ScalarMappable(Normalize(-most, most), _COLOURS)
-    figure.colorbar(scale, ax=axes, label="gain, percentage points", shrink=0.9, pad=0.02)
+    figure.colorbar(scale, ax=axes, label="gain, points", shrink=0.9, pad=0.02)
     return Plot(
         "heat-map", f"Gain in {SCORE} by learning rate and weight of the alignment", caption, run_ids(shown), figure
     )
@@ -95,10 +100,14 @@ def _place(candidate: Candidate) -> Place:
     return candidate.config.lr, candidate.config.alignment_weight
 
 
-def _title(candidate: Candidate) -> str:
-    train_on = candidate.config.train_on
-    words = f"{language_name(candidate.language)}, {candidate.route}\n{candidate.runs[0].adapter.spec}"
-    return words if train_on == "pairs" else f"{words}, {train_on}"
+def _titles(candidates: Sequence[Candidate]) -> list[str]:
+    """Return language and route of each panel, and below them the adapter and the text in which panels differ."""
+    settings = [(one.runs[0].adapter.spec, one.config.train_on) for one in candidates]
+    first = settings[0]
+    different = [place for place in range(len(first)) if any(own[place] != first[place] for own in settings)]
+    heads = [f"{language_name(one.language)}, {one.route}" for one in candidates]
+    below = [", ".join(own[place] for place in different) for own in settings]
+    return [f"{head}\n{rest}" if rest else head for head, rest in zip(heads, below, strict=True)]
 
 
 def _panel(axes: Axes, gains: dict[Place, Estimate], noise: Set[Place], chosen: Place, most: float) -> None:
@@ -119,7 +128,6 @@ def _panel(axes: Axes, gains: dict[Place, Estimate], noise: Set[Place], chosen: 
     axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="black", linewidth=2, clip_on=False, zorder=3))
     axes.set_xticks(range(len(rates)), [_short(rate) for rate in rates])
     axes.set_yticks(range(len(weights)), [_short(weight) for weight in weights])
-    axes.set(xlabel="learning rate", ylabel="weight λ")
     axes.grid(visible=False)
 
 
