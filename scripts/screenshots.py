@@ -2,11 +2,11 @@
 
     pecl report results/quickstart results/grid_method1 --html page
     mkdocs build --site-dir site
-    pecl index scenes --thumbnails && pecl serve --index scenes
+    pecl index scenes --thumbnails && pecl serve --index scenes      (pictures of load_scenes("cs", 300))
     python scripts/screenshots.py img --page page/index.html --site site --server http://127.0.0.1:8000
 
-Needs Chromium with chromedriver, and selenium. Pictures of pages have 64 colours, and those of photographs are JPEG, so
-that they are small.
+Needs Chromium with chromedriver, selenium, and a font with Korean letters. Pictures of pages have 64 colours, and those
+of photographs are JPEG, so that they are small.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-COLOURS, QUALITY = 64, 80
+COLOURS, QUALITY = 64, 70
 DESKTOP, PHONE, WIDE, TALL = (1100, 1010), (390, 760), (1280, 800), (390, 844)
-QUERIES = {  # a language's query; the first is shown before and after its adapter too
-    "cs": "modrý stan a černý pes na pláži",
-    "ru": "синяя палатка и чёрная собака на пляже",
-    "ko": "해변에 파란 텐트와 검은 개",
-    "en": "a blue tent and a black dog on the beach",
+QUERIES = {
+    "cs": "modrý stan a černý pes",
+    "ru": "синяя палатка и чёрная собака",
+    "ko": "파란 텐트와 검은 개",
+    "en": "a blue tent and a black dog",
 }
+BEFORE_AND_AFTER = {"cs": "modrý stan a černý pes na pláži"}
 
 
 def open_browser() -> webdriver.Chrome:
@@ -67,15 +68,15 @@ def take(browser: webdriver.Chrome, out: Path) -> None:
         picture.quantize(COLOURS, dither=Image.Dither.NONE).save(out, optimize=True)
 
 
-def search(browser: webdriver.Chrome, languages: list[str], before: bool = False) -> None:
-    """Search on the server's page with the queries of languages, side by side, and wait for what they find."""
+def search(browser: webdriver.Chrome, queries: dict[str, str], before: bool = False) -> None:
+    """Search on the server's page with queries by language, side by side, and wait for what they find."""
     WebDriverWait(browser, 60).until(lambda page: "photographs" in page.find_element(By.ID, "about").text)
-    for place, language in enumerate(languages):
+    for place, (language, text) in enumerate(queries.items()):
         if place:
             browser.find_element(By.ID, "add").click()
         row = browser.find_elements(By.CSS_SELECTOR, "#queries .query")[place]
         Select(row.find_element(By.TAG_NAME, "select")).select_by_value(language)
-        row.find_element(By.TAG_NAME, "input").send_keys(QUERIES[language])
+        row.find_element(By.TAG_NAME, "input").send_keys(text)
     if before:
         browser.find_element(By.ID, "compare").click()
     browser.find_element(By.CSS_SELECTOR, "button.primary").click()
@@ -102,13 +103,13 @@ def main() -> None:
             take(browser, parsed.out / "screenshots" / "site.png")
         if parsed.server:
             show(browser, parsed.server, WIDE)
-            search(browser, list(QUERIES))
+            search(browser, QUERIES)
             take(browser, parsed.out / "serving" / "languages.jpg")
             show(browser, parsed.server, WIDE)
-            search(browser, ["cs"], before=True)
+            search(browser, BEFORE_AND_AFTER, before=True)
             take(browser, parsed.out / "serving" / "before-after.jpg")
             show(browser, parsed.server, TALL, dark=True)
-            search(browser, ["cs", "en"])
+            search(browser, {language: QUERIES[language] for language in ("cs", "en")})
             take(browser, parsed.out / "serving" / "phone.jpg")
     finally:
         browser.quit()
