@@ -30,6 +30,7 @@ from pecl.data.text_column import TextWriter
 from pecl.data.told import strange_languages
 from pecl.errors import DataError, require
 from pecl.files import HALF_CHARACTER
+from pecl.progress import Bar
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +78,8 @@ def load_text(config: ExperimentConfig, named: Mapping[str, Callable[[], Paralle
     writer, records, parts = _PairWriter(), [], []
     for source in parse_sources(config.text or ""):
         pairs, record = read_source(source, config.language, named)
-        places, counts = writer.add(pairs, source.name, config.clean)
+        with Bar(pairs, desc="reading", unit="pair", leave=False) as read:
+            places, counts = writer.add(read, source.name, config.clean)
         if config.language != "en" and counts.get("equal", 0) > _MOST_EQUAL * counts["pairs"]:
             equal = f"{counts['equal']:,} of {counts['pairs']:,} pairs"
             logger.warning("%s: %s have the same text on both sides: are they translated?", source.name, equal)
@@ -159,8 +161,10 @@ def without_overlap(text: ParallelCaptions, test: ParallelCaptions, overlap: str
     columns = (test.english, test.target, test.english_to_target, test.target_to_english)
     tested = {normal_form(caption) for column in columns if column is not None for caption in column} - {""}
     english = require(text.english, "english")
-    sides = zip(text.target, english, strict=True)
-    found = [i for i, pair in enumerate(sides) if any(normal_form(side) in tested for side in pair)]
+    with Bar(
+        zip(text.target, english, strict=True), total=len(text), desc="overlap", unit="pair", leave=False
+    ) as sides:
+        found = [i for i, pair in enumerate(sides) if any(normal_form(side) in tested for side in pair)]
     if found and overlap == "refuse":
         raise DataError(
             f"text: {len(found)} of {len(text)} pairs are in the test part, first pair {found[0] + 1} "

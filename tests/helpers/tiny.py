@@ -23,11 +23,11 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def tiny_tower(architecture: str = "xlm-roberta", seed: int = 0, dim: int = 8, dropout: float = 0.1):
+def tiny_tower(architecture: str = "xlm-roberta", seed: int = 0, dim: int = 8, dropout: float = 0.1, layers: int = 2):
     sizes = {
         "vocab_size": 260,
         "hidden_size": 32,
-        "num_hidden_layers": 2,
+        "num_hidden_layers": layers,
         "num_attention_heads": 4,
         "intermediate_size": 48,
         "max_position_embeddings": 140,

@@ -11,10 +11,11 @@ import pytest
 from helpers.adapter_towers import states
 from helpers.documents import PAGES as FILES
 from helpers.documents import Shell, blocks, make_checkout
-from helpers.exporting import image_tower, text_tower
+from helpers.exporting import image_tower
 from helpers.layouts import make_flickr30k200, make_multi30k, make_xtd10, real_data_dir, sentence, write_lines
 from helpers.project import ROOT
 from helpers.small_index import paint
+from helpers.tiny import tiny_tower
 
 import pecl.adapters.ready
 import pecl.data.registry
@@ -58,6 +59,13 @@ def place(tmp_path_factory):
         patch.setenv("PECL_CACHE_DIR", str(folder / "cache"))
         patch.setenv("PECL_DATA_DIR", str(data))
         yield Shell(folder, ELSEWHERE), folder
+
+
+def text_tower():
+    """A tower as deep as the mini pair's, for pages name its layers."""
+    tower = tiny_tower(dropout=0.0, layers=12).eval()
+    tower.text_prefix = "query: "
+    return tower
 
 
 def _write_adapters(folder):

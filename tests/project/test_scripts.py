@@ -63,6 +63,29 @@ def test_a_dry_run_reports_nothing(run, script):
     assert not [line for line in run(script, "--dry-run")[0] if line.startswith("report")]
 
 
+LANGUAGES = ("de", "fr", "cs", "es", "it", "jp", "ko", "pl", "ru", "tr", "zh")
+
+
+@pytest.mark.parametrize("profile", ["mini", "paper"])
+def test_every_language_has_a_script_that_distils_it(run, profile):
+    for language in LANGUAGES:
+        ran, finished = run(f"distil/{language}", "--device", "cuda", "--dry-run", PECL_PROFILE=profile)
+        assert finished.returncode == 0
+        config = "distil_paper" if profile == "paper" else "distil_mini" + "_text" * (language not in LANGUAGES[:3])
+        fixed = f"distil --config configs/{config}.yaml --profile {profile} --language {language} --out results/distil"
+        assert ran == [f"{fixed} --device cuda --dry-run"]
+    assert sorted(path.stem for path in (ROOT / "scripts" / "distil").iterdir()) == sorted(LANGUAGES)
+
+
+def test_a_distillation_is_reported_where_it_wrote_and_an_unknown_language_is_refused(run):
+    ran, _ = run("distil", "cs", "--out", "mine")
+    assert ran[-1] == "report mine"
+    for language in ((), ("xx",)):
+        ran, finished = run("distil", *language)
+        assert (ran, finished.returncode) == ([], 2)
+        assert "distil.sh: expected a language, one of de fr cs" in finished.stderr
+
+
 def test_all_of_a_profile_go_into_one_folder_where_one_is_named(run):
     ran, _ = run("all", "--out", "my folder")
     assert ran[-1] == "report my folder"

@@ -196,8 +196,10 @@ def weighted(places: np.ndarray, source: Source) -> np.ndarray:
 
 def _drawn(name: str, count: int) -> np.ndarray:
     """Return 0 to count - 1, (count,) int64, in the order of a draw: by a hash, so that no random state is needed."""
-    hashes = (hashlib.sha256(f"pecl/text/{name}/{place}".encode()).digest()[:8] for place in range(count))
-    return np.argsort(np.frombuffer(b"".join(hashes), ">u8").astype(np.uint64), kind="stable")
+    hashes = bytearray()
+    for place in range(count):
+        hashes += hashlib.sha256(f"pecl/text/{name}/{place}".encode()).digest()[:8]
+    return np.argsort(np.frombuffer(hashes, ">u8").astype(np.uint64), kind="stable")
 
 
 def shuffled(count: int) -> np.ndarray:

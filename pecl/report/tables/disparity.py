@@ -114,7 +114,7 @@ def zero_shot_disparity_table(evaluations: Sequence[Result]) -> Table | None:
         return None
     rows = _rows(conditions, english)
     shown = frame([_shown(row) for row in rows])
-    remarks = _remarks(english)
+    remarks = _remarks(english)[:1]  # nothing was closed
     return Table("disparity", TITLE, group, pd.DataFrame(rows), shown, tuple(plain), remarks)
 
 
