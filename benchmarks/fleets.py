@@ -92,7 +92,7 @@ def run_seconds(found: dict[str, float], runs: int, config: ExperimentConfig) ->
 
 def times(small: bool, device: str) -> dict[tuple[str, int], dict[str, float]]:
     """Return the least seconds of every way and size, in rounds in which all take turns."""
-    sizes, rounds, steps = ((1, 4), 1, 2) if small else (SIZES, 3, 2)
+    sizes, rounds, steps = ((1, 4), 1, 2) if small else (SIZES, 2, 2)
     ways: dict[tuple[str, int], Callable[[], dict[str, float]]] = {}
     if not small:
         way = released_way(make_config({"device": device}), device, rounds, steps)
