@@ -229,7 +229,7 @@ EVALUATE = [
     ("--weights nowhere.safetensors", "adapter file nowhere.safetensors is missing"),
     (
         f"--weights {LONG}.safetensors",
-        "cannot read adapter file .*File name too long",
+        "cannot use .*File name too long",
     ),
     ("--weights truncated.safetensors", "truncated.safetensors is damaged or no safetensors file"),
     ("--weights text.safetensors", "text.safetensors is damaged or no safetensors file"),

@@ -402,8 +402,8 @@ SLOTS = [
     science(
         "a mixed batch adds updates without their scale",
         f"{ADAPTERS}/slots.py",
-        "return out + scale * self.linear(x, weight)",
-        "return out + self.linear(x, weight)",
+        "groups.add_linear(_items(out), _items(x), weight, scale)",
+        "groups.add_linear(_items(out), _items(x), weight, 1.0)",
         SLOTS_EQUAL_SEPARATE,
     ),
     science(

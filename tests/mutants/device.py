@@ -158,12 +158,12 @@ _FAULTS = [
         "place = to_device(attention_mask, device).flatten()",
         STEPS,
     ),
-    ("places stay on the CPU", "pecl/encoders/packing.py", "to_device(place, device)", "place", STEPS),
+    ("places stay on the CPU", "pecl/encoders/packing.py", "to_device(place, self.device)", "place", STEPS),
     (
         "a packed batch's mask stays on the CPU",
         "pecl/encoders/packing.py",
-        "mask = to_device(attention_mask.bool(), device)",
-        "mask = attention_mask.bool()",
+        "mask = to_device(attention_mask.bool(), self.device)[:, None, None, :]",
+        "mask = attention_mask.bool()[:, None, None, :]",
         STEPS,
     ),
     (
