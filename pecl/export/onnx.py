@@ -92,6 +92,10 @@ class GatheredRows(SlotRows):
         out = out if bias is None else out + self.take(bias).unsqueeze(1)
         return out if x.ndim == 3 else out.squeeze(1)
 
+    def add_linear(self, out: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, scale: float) -> torch.Tensor:
+        """Return `out` + scale * `linear(x, weight)`."""
+        return out + scale * self.linear(x, weight)
+
 
 class TextModule(nn.Module):
     """A text tower as a graph: (B, L) token ids and mask, and of an adapter (B,) slots, to (B, D) embeddings."""
