@@ -17,7 +17,8 @@ GIB = 1 << 30
 def members(count=3, tower=None, **values):
     tower = tower or tiny_tower()
     towers, tokens = SimpleNamespace(text=tower), tower.tokenize(sentences(20))
-    return [SimpleNamespace(config=make_config(values), towers=towers, train_tokens=tokens)] * count
+    one = SimpleNamespace(config=make_config(values), towers=towers, train_tokens=tokens, translations=None)
+    return [one] * count
 
 
 def test_more_memory_holds_more_runs_and_more_jobs_hold_fewer(monkeypatch):

@@ -55,7 +55,7 @@ def test_training_on_text_alone_has_no_training_images(small):
         ({"weights": "a.safetensors"}, ConfigError, "weights: expected none"),
         ({"route": "baseline2", "image_weight": 0.0}, ConfigError, "image_weight: expected a number > 0, got 0"),
         ({"alignment_weight": 0.0, "image_weight": 0.0}, ConfigError, "image_weight: expected a number > 0, got 0"),
-        ({"alignment": "mse+contrastive_with_image", "image_weight": 0.0}, ConfigError, "needs images"),
+        ({"alignment": "mse+contrastive_with_image", "image_weight": 0.0}, ConfigError, "needs the images"),
     ],
 )
 def test_a_training_that_lacks_something_is_refused(small, values, error, message):
