@@ -37,7 +37,7 @@ def add_parser(commands: Any) -> None:
 def run(parsed: argparse.Namespace) -> int:
     """Train the languages one after the other; print a table, and last the path of each result."""
     inputs = TrainingInputs()
-    configs = [distil_config(values, inputs, parsed.images) for values in language_values(parsed)]
+    configs = [distil_config(values, inputs, parsed.images, "command line") for values in language_values(parsed)]
     if parsed.dry_run:
         plans = [plan(config, inputs) for config in configs]
         if parsed.json:

@@ -56,19 +56,22 @@ def distil(language: str, text: str | None = None, *, images: bool = False, **va
     return run_distillation(distil_config(given, inputs, images), inputs)
 
 
-def distil_config(given: Mapping[str, Any], inputs: TrainingInputs, images: bool = False) -> ExperimentConfig:
+def distil_config(
+    given: Mapping[str, Any], inputs: TrainingInputs, images: bool = False, where: str = "config"
+) -> ExperimentConfig:
     """Return the config of a distillation: what is given, over the defaults, which depend on the number of pairs.
 
     Args:
         given: fields of `ExperimentConfig`, as values or as text.
         inputs: what has been read, for whoever works on it next.
         images: learn from photographs, too.
+        where: what errors begin with.
 
     Raises:
         PeclError: bad input, or no text to train on.
     """
     defaults = {**DISTIL_DEFAULTS, **(WITH_IMAGES if images else {})}
-    config = make_config({**defaults, **given}, where="command line")
+    config = make_config({**defaults, **given}, where)
     if images and not config.image_weight:
         raise ConfigError("image_weight: expected a number > 0 with images, got 0")
     if set(SCHEDULE_FIELDS) <= set(given):
@@ -76,7 +79,7 @@ def distil_config(given: Mapping[str, Any], inputs: TrainingInputs, images: bool
     _check(config)
     _, text = inputs(config)
     pairs = len(require(text, "text").train)
-    return make_config({**defaults, **schedule_for(pairs), **given}, where="command line")
+    return make_config({**defaults, **schedule_for(pairs), **given}, where)
 
 
 def run_distillation(config: ExperimentConfig, inputs: TrainingInputs | None = None) -> Result:
