@@ -60,11 +60,16 @@ class RetrievalEvaluator:
         gallery: (G, D) embeddings of the gallery.
         query_item: for each text the index of its gallery item; several texts may share one, and each item needs one.
         kind: `images` or `english`; names the directions.
+
+    Raises:
+        ValueError: another kind is named.
     """
 
     primary_metric = METRIC
 
     def __init__(self, gallery: torch.Tensor, query_item: Sequence[int], kind: str = "images") -> None:
+        if kind not in DIRECTIONS:
+            raise ValueError(f"kind: expected one of {', '.join(DIRECTIONS)}, got {kind!r}")
         self.gallery = gallery
         self.kind = kind
         self._item = torch.tensor(query_item)  # (Q,)

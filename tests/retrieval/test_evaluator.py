@@ -49,3 +49,5 @@ def test_what_has_no_answer_is_refused():
         RetrievalEvaluator(GALLERY, [0, 1, 2, 3])(TEXTS)
     with pytest.raises(ValueError, match="each of 3 texts, got 4"):
         RetrievalEvaluator(GALLERY, [0, 1, 2])(TEXTS)
+    with pytest.raises(ValueError, match="kind: expected one of images, english, got 'text'"):
+        RetrievalEvaluator(GALLERY, [0, 1, 2], "text")
