@@ -5,6 +5,8 @@ import shutil
 import subprocess
 
 import pytest
+from helpers.documents import make_checkout
+from helpers.layouts import make_flickr30k200, make_xtd10
 from helpers.project import ROOT
 
 from pecl.encoders.towers import PAIRS
@@ -75,6 +77,25 @@ def test_every_language_has_a_script_that_distils_it(run, profile):
         fixed = f"distil --config configs/{config}.yaml --profile {profile} --language {language} --out results/distil"
         assert ran == [f"{fixed} --device cuda --dry-run"]
     assert sorted(path.stem for path in (ROOT / "scripts" / "distil").iterdir()) == sorted(LANGUAGES)
+
+
+def test_the_papers_pair_is_planned_on_a_machine_without_its_weights_or_a_gpu(tmp_path):
+    """Of 200 pairs 2 are tested on, and a tenth of the others is held out; three passes over 179 in batches of 32."""
+    data = make_flickr30k200(make_xtd10(tmp_path / "data", n=102), n=200)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "PECL_PROFILE": "paper",
+        "PECL_DATA_DIR": str(data),
+        "PECL_CACHE_DIR": str(tmp_path / "cache"),
+    }
+    command = ["bash", "scripts/distil/ko.sh", "--device", "cuda", "--dry-run"]
+    checkout = make_checkout(tmp_path)
+    done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    planned = "ko: 179 pairs, 19 held out, 18 steps (closed-form+gradient+closed-form, lr 0.001)"
+    assert done.stdout.splitlines() == [planned]
+    assert not (checkout / "results").exists()
 
 
 def test_a_distillation_is_reported_where_it_wrote_and_an_unknown_language_is_refused(run):
