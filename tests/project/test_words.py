@@ -85,3 +85,8 @@ def test_documents_and_docstrings_are_spelt_right():
     done = subprocess.run([*command, *where], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.stdout == ""
     assert done.returncode == 0, done.stderr
+
+
+def test_no_file_has_the_marks_of_a_merge():
+    marks = re.compile(r"^(<{7}|={7}|>{7}|\|{7})( |$)", re.MULTILINE)
+    assert [file for file in FILES if marks.search((ROOT / file).read_text("utf-8"))] == []
