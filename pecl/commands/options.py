@@ -7,12 +7,25 @@ import json
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import Field, fields
 from typing import Any
 
 from pecl.config import ExperimentConfig, each_language, make_config, read_yaml
 from pecl.errors import printable
 from pecl.results.failures import write_output
+
+# The first flag below a heading of --help -> the heading; the flags of the fields behind it belong there, too.
+_HEADINGS = {
+    "profile": "towers",
+    "dataset": "data",
+    "language": "language and route",
+    "train_on": "training text",
+    "adapter": "adapter",
+    "alignment": "loss",
+    "lr": "training",
+    "gallery": "evaluation",
+    "device": "machine and results",
+}
 
 
 def add_command(
@@ -43,7 +56,7 @@ def add_config_flags(
 ) -> None:
     """Add --config and a flag for each config field (of `only`, where given); a flag that is left out sets nothing.
 
-    The help shows `defaults` in place of the fields' own where they have one.
+    The help has them below headings, and shows `defaults` in place of the fields' own where they have one.
     """
     parser.add_argument(
         "--config",
@@ -52,16 +65,24 @@ def add_config_flags(
         metavar="YAML",
         help="file with any of these flags as keys; of several, later ones win, and flags win over files",
     )
+    heading, groups = "", {}
     for item in fields(ExperimentConfig):
+        heading = _HEADINGS.get(item.name, heading)
         if not item.metadata.get("flag", True) or (only is not None and item.name not in only):
             continue
+        if heading not in groups:
+            groups[heading] = parser.add_argument_group(heading)
         flag = f"--{item.name.replace('_', '-')}"
-        default = (defaults or {}).get(item.name, item.default)
-        text = f"{item.metadata['help']} (default: {default})".replace("%", "%%")
+        text = _help(item, (defaults or {}).get(item.name, item.default)).replace("%", "%%")
         if isinstance(item.default, bool):
-            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
+            groups[heading].add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
         else:
-            parser.add_argument(flag, default=None, metavar=item.name.upper(), help=text)
+            groups[heading].add_argument(flag, default=None, metavar=item.name.upper(), help=text)
+
+
+def _help(item: Field, default: Any) -> str:
+    """Return a field's help with its default; None has its meaning in the help itself, where it has one."""
+    return item.metadata["help"] + (f" (default: {default})" if default is not None else "")
 
 
 def config_values(parsed: argparse.Namespace, defaults: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -174,3 +175,27 @@ def test_a_dry_run_says_language_and_rate_always_and_sums_up(capsys):
     assert main(["evaluate", "--language", "en,de", "--dry-run"]) == 0
     english, german, total = capsys.readouterr().out.splitlines()
     assert [english.split()[1], german.split()[1], total] == ["language=en", "language=de", "2 evaluations"]
+
+
+def help_of(capsys, command):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    return capsys.readouterr().out
+
+
+def test_help_has_flags_below_headings_in_the_order_of_the_config(capsys):
+    text = help_of(capsys, "train")
+    places = [
+        text.index(f"\n{heading}:\n") for heading in ("towers", "data", "adapter", "training", "machine and results")
+    ]
+    assert places == sorted(places)
+    assert places[2] < text.index("--rank RANK   ") < text.index("\nloss:\n")
+    assert places[3] < text.index("--seed SEED   ") < text.index("\nevaluation:\n")
+
+
+@pytest.mark.parametrize("command", ["train", "distil", "grid", "evaluate", "embed", "serve"])
+def test_help_names_a_default_once_and_none_as_what_it_means(capsys, command):
+    text = " ".join(help_of(capsys, command).split())
+    assert "(default: None)" not in text
+    assert not re.search(r"\(default:[^)]*\) \(default:", text)
+    assert "(default: as many as it has)" in text
