@@ -20,6 +20,7 @@ from statistics import mean, pstdev
 from effect_figures import parameters, write_figures
 from marked import ROOT, complete, main, table, trained
 
+from pecl.precision import BF16, FP32
 from pecl.report.page.commands import run_command
 from pecl.report.tables import Candidate, chosen_candidates
 from pecl.report.tables.statistics import intervals
@@ -98,6 +99,21 @@ def gap_table() -> str:
     ]
     head = "language,pairs,solver,passes,lr,parameters,seeds,R@1 before,after,gain [95 %],mean R before,after"
     return table([*head.split(","), "share of the gap", "minutes"], rows)
+
+
+def precision_table() -> str:
+    """Return 50 Czech pairs by the default of `pecl distil`, in fp32 and in bf16."""
+    alike = [replace(run.config, precision=BF16, threads=None, out="") for run in trained("precision")]
+    partners = [run for run in trained("effect/pairs50") if replace(run.config, threads=None, out="") in alike]
+    found = {FP32: chosen_candidates(trained("precision"))[0], BF16: chosen_candidates(partners)[0]}
+    less = found[BF16].trained_hits - found[FP32].trained_hits
+    low, high = intervals([less])[0]
+    rows = [
+        [name, str(len(one.seeds)), f"{one.mean:.4f}", f"{one.std:.4f}", with_interval(one), f"{one.mean_recall:.4f}"]
+        for name, one in found.items()
+    ]
+    rows.append(["bf16 less fp32", "", "", "", f"{less.mean():+.4f} [{low:+.4f}, {high:+.4f}]", ""])
+    return table(["precision", "seeds", "R@1", "deviation of seeds", "gain [95 %]", "mean R"], rows)
 
 
 def text_table() -> str:
@@ -190,6 +206,8 @@ def _wrapped(command: str) -> str:
 
 
 PARTS: dict[str, Callable[[], str]] = {
+    "precision": precision_table,
+    "commands of precision": lambda: commands(trained("precision")),
     "gap": gap_table,
     "ceilings": ceilings_table,
     "text": text_table,
