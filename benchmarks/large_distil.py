@@ -1,0 +1,176 @@
+"""`pecl distil` on the paper's pair at its true size: `python benchmarks/large_distil.py --folder FOLDER [--json]`.
+
+Writes the random pair of `large.py` into FOLDER once (4 GB), a table with a few photographs and one with pairs of text,
+both of `scenes`, and runs `pecl distil --config configs/distil_paper.yaml` to its end: adapter file and result are
+written. It has a process of its own, with an empty cache. Seconds are those of the processor on one thread
+(`OMP_NUM_THREADS=1`), else of the clock:
+
+- loading: both towers, whose weights are mapped, so that what reads them first takes longer;
+- a photograph, and an English caption by the frozen tower: made before the command, which finds them in the cache;
+- the command; its peak memory, and the anonymous part of it, which the system cannot drop as it can pages of files;
+- a step of 32 pairs, and a closed form, features included: both once more after the command.
+
+Last comes what the config as it is would take on this machine, with 757 pairs and 1,000 test captions: extrapolated
+from these, not measured. Random weights say nothing of recall.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from figures import seconds
+from large import write_pair
+from text_files import Peak
+
+from pecl.adapters.adapter import attach
+from pecl.adapters.spec import parse_adapter
+from pecl.cli import build_parser
+from pecl.cli import main as pecl_command
+from pecl.commands.options import language_values
+from pecl.data.scenes import load_scenes
+from pecl.errors import require
+from pecl.experiment.closed_form import HeadSolver
+from pecl.experiment.distil import Plan, distil_config, plan
+from pecl.experiment.inputs import TrainingInputs
+from pecl.experiment.prepared import Prepared, prepare_training
+from pecl.experiment.run import towers_of
+from pecl.results.result import collect
+from pecl.training.losses import AlignmentObjective
+from pecl.training.schedule import Schedule
+from pecl.training.task import SlotTask
+from pecl.training.trainer import AlignmentTrainer
+
+ROOT = Path(__file__).resolve().parents[1]
+PHOTOGRAPHS, SHOTS, HELD_OUT = 18, 4, 8  # photographs: 4 for training, 4 to validate with, 10 to test with
+# Of the config as it is: Flickr30k-200's captions, and XTD10's that are tested with
+PAIRS, PASSES, BATCH, EVAL_EVERY, TESTED = 757, 3, 32, 10, 1_000
+
+
+def write_data(folder: Path, pairs: int) -> list[str]:
+    """Write photographs with captions, and so many pairs of text beside what is held out; return the flags for them."""
+    data = load_scenes("de", size=PHOTOGRAPHS + 2 * (pairs + HELD_OUT))
+    (folder / "photographs").mkdir(exist_ok=True)
+    rows = list(zip(data.english or (), data.target, strict=True))
+    shown = rows[:PHOTOGRAPHS]
+    for i in range(PHOTOGRAPHS):
+        require(data.images, "images").load(i).save(folder / "photographs" / f"{i}.png")
+    other = list({english: (english, target) for english, target in rows if english not in dict(shown)}.values())
+    images = [(f"photographs/{i}.png", *row) for i, row in enumerate(shown)]
+    for name, head, table in (
+        ("photographs.csv", ("image", "en", "de"), images),
+        ("text.csv", ("en", "de"), other[: pairs + HELD_OUT]),
+    ):
+        with open(folder / name, "w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([head, *table])
+    return [
+        *("--dataset", str(folder / "photographs.csv"), "--gallery", "images", "--shots", str(SHOTS)),
+        *("--text", str(folder / "text.csv"), "--held-out", str(HELD_OUT)),
+    ]
+
+
+def command(folder: Path, data: list[str], epochs: int) -> list[str]:
+    """Return the words behind `pecl`."""
+    towers = ["--text-model", str(folder / "text"), "--image-model", str(folder / "image")]
+    config = ["--config", str(ROOT / "configs" / "distil_paper.yaml"), "--language", "de", "--epochs", str(epochs)]
+    return ["distil", *config, *towers, *data, "--out", str(folder / "out")]
+
+
+def distil(folder: Path, pairs: int, epochs: int) -> dict[str, Any]:
+    """Run the command in this process, and return what it took."""
+    shutil.rmtree(folder / "out", ignore_errors=True)
+    words, peak, inputs = command(folder, write_data(folder, pairs), epochs), Peak(), TrainingInputs()
+    config = distil_config(language_values(build_parser(["distil"]).parse_args(words))[0], inputs)
+    planned, towers = plan(config, inputs), towers_of(config, [config])
+    loading = seconds(lambda: (towers.text, towers.image))
+    prepared = prepare_training(config, towers, inputs)
+    image = seconds(lambda: prepared.images) / PHOTOGRAPHS
+    text = seconds(lambda: (prepared.frozen_anchor, prepared.held_out_anchor)) / (planned.pairs + planned.held_out)
+    whole = seconds(lambda: pecl_command(words))
+    (result,) = collect([folder / "out"])
+    took = {"loading_s": loading, "image_s": image, "text_s": text, "command_s": whole}
+    memory = {"peak_mib": resident_peak_mib(), "anonymous_peak_mib": peak.take()}
+    took |= pieces(prepared)
+    return {
+        "result": str(result.path),
+        "adapter_file": str(result.adapter_path),
+        "pairs": planned.pairs,
+        "held_out": planned.held_out,
+        "steps": result.steps,
+        "precision": towers.text.precision,
+        **took,
+        **memory,
+        "extrapolated_minutes": extrapolated(planned, took) / 60,
+    }
+
+
+def pieces(prepared: Prepared) -> dict[str, float]:
+    """Return the seconds of one step, and of one closed form."""
+    config, tower = prepared.config, prepared.towers.text
+    adapter = attach(tower, parse_adapter(config.adapter), seeds=[config.seed])
+    objective = AlignmentObjective(config.alignments, config.alignment_weight, config.image_weight)
+    task = SlotTask(prepared.train_tokens, prepared.frozen_anchor, None, objective, config.lr, config.seed)
+    schedule = Schedule(1, config.batch_size, config.eval_every, config.dropout)
+    trainer = AlignmentTrainer(tower, adapter, [task], schedule, lambda: [0.0])
+    step = seconds(trainer.train_step)
+    return {"step_s": step, "closed_form_s": seconds(HeadSolver(adapter, [prepared], [0]).solve)}
+
+
+def resident_peak_mib() -> float:
+    """Return the most memory that this process has held, pages of files that it read included."""
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / 2**10
+
+
+def extrapolated(done: Plan, took: Mapping[str, float]) -> float:
+    """Return the seconds that the config would take here: every part as often as there, for as long as it took here."""
+    held_out = PAIRS // 10
+    steps = PASSES * math.ceil((PAIRS - held_out) / BATCH)
+    frozen = PAIRS + 2 * TESTED  # anchors, and the test captions of both languages, of which one is the gallery
+    encoded = 2 * TESTED + held_out * (3 + steps // EVAL_EVERY)  # tests of the last and best weights; and validations
+    solved = 2 * PAIRS * took["closed_form_s"] / (done.pairs + done.held_out)
+    return took["loading_s"] + (frozen + encoded) * took["text_s"] + solved + steps * took["step_s"]
+
+
+def main() -> None:
+    """Measure in a process of its own, and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, required=True, help="where the random pair lies or is to be written")
+    parser.add_argument("--pairs", type=int, default=64, help="to train on (default: 64)")
+    parser.add_argument("--epochs", type=int, default=3, help="passes over them (default: 3, as the config has it)")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    parsed = parser.parse_args()
+    if parsed.one:
+        print(json.dumps(distil(parsed.folder, parsed.pairs, parsed.epochs)))
+        return
+    write_pair(parsed.folder)
+    cache = parsed.folder / "cache"
+    shutil.rmtree(cache, ignore_errors=True)  # what is frozen is to be made
+    words = ["--one", "--folder", str(parsed.folder), "--pairs", str(parsed.pairs), "--epochs", str(parsed.epochs)]
+    done = subprocess.run(
+        [sys.executable, __file__, *words],
+        env={**os.environ, "PECL_CACHE_DIR": str(cache)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    found = json.loads(done.stdout.splitlines()[-1])
+    if parsed.json:
+        print(json.dumps(found, indent=2))
+        return
+    for name, value in found.items():
+        print(f"{name:22} {value:,.2f}" if isinstance(value, float) else f"{name:22} {value}")
+
+
+if __name__ == "__main__":
+    main()
