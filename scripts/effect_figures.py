@@ -77,21 +77,22 @@ def _pairs(one: Candidate) -> int:
 def _panel(
     place: Axes, candidates: Sequence[Candidate], english: float, x: Callable[[Candidate], int], label: str
 ) -> None:
-    for aside, (language, (colour, marker)) in zip((0.9, 1.0, 1.11), COLOURS.items(), strict=True):
+    ticks = sorted({x(one) for one in candidates})
+    low, high = ticks[0], ticks[-1]
+    width = high / low
+    for aside, (language, (colour, marker)) in zip((-1, 0, 1), COLOURS.items(), strict=True):
         own = sorted((one for one in candidates if one.language == language), key=x)
         if not own:
             continue
-        at = [x(one) * aside for one in own]  # so that none covers another
+        at = [x(one) * width ** (aside / 60) for one in own]  # so that none covers another
         shares = [share_with_interval(one, english) for one in own]
         middle = [share for share, _, _ in shares]
-        errors = np.array([[share - low, high - share] for share, low, high in shares]).T
+        errors = np.array([[share - least, most - share] for share, least, most in shares]).T
         place.errorbar(at, middle, yerr=errors, color=colour, linestyle="none", elinewidth=0.8)
         place.plot(at, middle, color=colour, marker=marker, gid=language_name(language))
     place.axhline(0, color=GREY, linewidth=0.8)
-    ticks = sorted({x(one) for one in candidates})
-    low, high = ticks[0], ticks[-1]
     place.set(xscale="log", ylim=(-0.05, 1), ylabel="share of the gap", xlabel=label)
-    place.set_xlim(low / 1.6, high * max(1.6, (high / low) ** 0.25))
+    place.set_xlim(low / width**0.08, high * width**0.25)
     place.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     place.minorticks_off()
 
