@@ -2,7 +2,7 @@
 
 A fresh clone, a new environment and an empty cache, all in a temporary folder; PICTURES is a folder of photographs.
 What is printed, as Markdown, are seconds on the clock from the start, and those of the processor, which other work on
-the machine changes less. docs/index.md has what one such run gave.
+the machine changes less; within a step nobody knows the latter yet. docs/index.md has what one such run gave.
 """
 
 from __future__ import annotations
@@ -36,10 +36,11 @@ PATHS = {
 }
 
 
-def walk(steps: dict[str, str], pictures: Path) -> Iterator[tuple[str, float, float]]:
+def walk(steps: dict[str, str], pictures: Path) -> Iterator[tuple[str, float, float | None]]:
     """Yield each step's name, the seconds on the clock since the start, and those of the processor, (name, s, s).
 
-    A step that prints a table ends once more, before itself, with the first.
+    A step that prints a table ends once more, before itself, with the first: there the processor's seconds are None,
+    since only processes that have ended are counted.
 
     Raises:
         SystemExit: a step failed.
@@ -52,7 +53,7 @@ def walk(steps: dict[str, str], pictures: Path) -> Iterator[tuple[str, float, fl
         start, used = time.monotonic(), processor()
         for name, command in steps.items():
             for label in run(command, folder):
-                yield label or name, time.monotonic() - start, processor() - used
+                yield label or name, time.monotonic() - start, None if label else processor() - used
     finally:
         shutil.rmtree(folder)
 
@@ -88,7 +89,7 @@ def main() -> None:
     for name, steps in PATHS.items():
         print(f"Clone to {name}:\n\n| until | clock | processor |\n| --- | ---: | ---: |")
         for label, clock, used in walk(steps, pictures):
-            print(f"| {label} | {clock:.0f} s | {used:.0f} s |", flush=True)
+            print(f"| {label} | {clock:.0f} s | {'' if used is None else f'{used:.0f} s'} |", flush=True)
         print()
 
 

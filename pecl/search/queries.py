@@ -46,14 +46,18 @@ class QueryEncoder:
 
     def __init__(self, profile: str, adapters: Iterable[str | Path] = (), device: str = "cpu") -> None:
         from pecl.adapters.bank import AdapterBank
+        from pecl.adapters.formats.files import load_adapter_file
         from pecl.adapters.merge import second_tower
         from pecl.adapters.ready import ready_adapters
         from pecl.encoders.towers import load_text_encoder
 
         self.profile = profile
         self.device = device
+        files = list(adapters)
+        for path in files:
+            load_adapter_file(path)  # what is wrong with a file is said before the tower is loaded
+        files = files or list(ready_adapters(profile).values())
         tower = load_text_encoder(profile, device=device)
-        files = list(adapters) or list(ready_adapters(profile).values())
         self.plain: MultilingualTextEncoder = second_tower(tower) if files else tower
         self.bank: AdapterBank | None = AdapterBank.from_files(tower, files) if files else None
 

@@ -32,7 +32,9 @@ def test_it_is_short():
 
 
 def test_the_tower_has_117_million_parameters_and_a_lora_165_888(routes):
-    says("117 million parameters, 165,888 or 187,648 of a language")
+    says(
+        "117 million parameters in the text tower, and 165,888 (few-shot) or 187,648 (distilled) more for each language"
+    )
     distilled = collect([MEASURED / "effect" / "pairs28k"])
     assert {result.adapter.trainable for result in distilled} == {187_648}
     assert {round((result.adapter.total - result.adapter.trainable) / 1e6) for result in routes} == {117}

@@ -11,8 +11,9 @@ from helpers.tiny import tiny_tower
 from PIL import Image
 
 import pecl
+import pecl.encoders.towers
 from pecl.adapters.formats.files import save_adapter
-from pecl.errors import ConfigError, DataError
+from pecl.errors import ConfigError, DataError, WeightsError
 from pecl.search.build import build_index
 from pecl.search.catalogue import Entry
 from pecl.search.queries import QueryEncoder
@@ -205,3 +206,9 @@ def test_a_search_shares_towers_that_are_loaded_already(index):
     queries.profile = "paper"
     with pytest.raises(ConfigError, match="expected towers of mini, as the index, got paper"):
         pecl.ImageIndex.open(index.folder, queries=queries)
+
+
+def test_a_missing_adapter_is_said_before_a_tower_is_loaded(towers, monkeypatch, tmp_path):
+    monkeypatch.setattr(pecl.encoders.towers, "load_text_encoder", lambda *_, **__: pytest.fail("loaded"))
+    with pytest.raises(WeightsError, match=r"adapter file .*nowhere\.safetensors is missing"):
+        QueryEncoder("mini", [tmp_path / "nowhere.safetensors"])
