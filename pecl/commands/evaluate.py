@@ -59,5 +59,6 @@ def _run_harness(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig]
     if parsed.json:
         print_json(rows)
     else:
-        print_text(text_table(pd.DataFrame(rows)))
+        shown = [{name: f"{at:.3f}" if isinstance(at, float) else at for name, at in row.items()} for row in rows]
+        print_text(text_table(pd.DataFrame(shown)))
     return 0

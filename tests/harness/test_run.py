@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from dataclasses import replace
 from importlib.util import find_spec
 
@@ -64,7 +65,10 @@ def test_the_command_prints_both(evaluation, capsys):
     for row in rows:
         assert row["clip-benchmark recall@5"] == pytest.approx(row["pecl recall@5"], abs=1e-5)
     assert main(["evaluate", *flags, "--harness", "clip-benchmark"]) == 0
-    assert "text_to_image" in capsys.readouterr().out
+    table = capsys.readouterr().out
+    assert "text_to_image" in table
+    assert f"{rows[0]['pecl recall@5']:.3f}" in table
+    assert not re.search(r"\.\d{4}", table)  # as in other tables of recalls
 
 
 def test_what_a_harness_cannot_do_is_said(monkeypatch):
