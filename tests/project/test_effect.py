@@ -45,7 +45,7 @@ def test_the_commands_of_the_page_name_the_runs_of_its_tables(monkeypatch):
 
 def test_seeds_of_a_row_are_averaged_and_budgets_stay_apart():
     tables = script("effect_tables")
-    run = next(result for result in ON_TEXT if result.data.gallery.kind == "images")
+    run = next(result for result in ON_TEXT if result.data.gallery.kind == "images" and result.config.seed == 1)
     second = replace(run, config=replace(run.config, seed=2), run_id="0" * 16)
     wider = replace(run, config=replace(run.config, adapter="lora:r=9+head:rank=48"), run_id="1" * 16)
     wider = replace(wider, adapter=replace(run.adapter, spec="lora:r=9+head:rank=48", trainable=290_000))
