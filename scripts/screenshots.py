@@ -1,6 +1,6 @@
 """Pictures of pages for the documents, by a real browser; each of the flags adds some.
 
-    pecl report results/quickstart results/grid_method1 --html page
+    pecl report results/quickstart --html page                        (after scripts/quickstart.sh)
     mkdocs build --site-dir site
     pecl index scenes --thumbnails && pecl serve --index scenes      (pictures of load_scenes("cs", 300))
     python scripts/screenshots.py img --page page/index.html --site site --server http://127.0.0.1:8000
