@@ -45,6 +45,8 @@ def place(tmp_path_factory):
     """Return a shell and a folder; towers, data sets and adapters are tiny, whatever a command asks for."""
     folder = tmp_path_factory.mktemp("documents")
     data = make_multi30k(folder / "data", n=LINES, images=range(POOL))
+    for split in ("val", "test_2016_flickr"):  # the other published parts, of which texts alone are read
+        make_multi30k(data, split, n=12, names=[f"{split}-{i}.jpg" for i in range(12)])
     make_xtd10(data, n=POOL, images=range(POOL))
     make_flickr30k200(data, n=LINES)
     _write_adapters(folder / "adapters" / "mini")
@@ -74,6 +76,8 @@ def _write_adapters(folder):
     for language, state in zip(ADAPTERS, states(tower, spec, len(ADAPTERS)), strict=True):
         save_adapter(folder / f"{language}.safetensors", state, parse_adapter(spec), language, tower)
         (folder / f"{language}.json").write_text(f'{{\n    "spec": "{spec}"\n}}\n')
+    (state,) = states(tower, "lora", 1)
+    save_adapter(folder.parent / "cs-lora.safetensors", state, parse_adapter("lora"), "cs", tower)
 
 
 @pytest.fixture
@@ -91,6 +95,7 @@ def checkout(place, tmp_path):
     (checkout / "pecl" / "adapters" / "shipped" / "mini").symlink_to(folder / "adapters" / "mini")
     for language in ADAPTERS:
         (checkout / f"{language}.safetensors").symlink_to(folder / "adapters" / "mini" / f"{language}.safetensors")
+    (checkout / "cs-lora.safetensors").symlink_to(folder / "adapters" / "cs-lora.safetensors")
     for i in range(PHOTOGRAPHS):
         paint(tmp_path / "Pictures" / f"{i}.png", seed=i)
     (checkout / "photographs").symlink_to(tmp_path / "Pictures")
