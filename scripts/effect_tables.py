@@ -17,9 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import mean, pstdev
 
-from effect_figures import parameters, write_figures
+import numpy as np
+from effect_figures import parameters, recalls, write_figures
 from marked import ROOT, complete, main, table, trained
 
+from pecl.config import DISTIL_DEFAULTS, schedule_for
 from pecl.precision import BF16, FP32
 from pecl.report.page.commands import run_command
 from pecl.report.tables import Candidate, chosen_candidates
@@ -29,6 +31,7 @@ from pecl.results.result import Result
 PAGE = ROOT / "docs" / "effect.md"
 FIGURES = ROOT / "img" / "effect"
 PHOTOGRAPHS = ("de", "fr", "cs")
+VARIANTS = ("ablations", "images")  # folders of runs that are compared with the default alone
 
 
 def with_interval(one: Candidate) -> str:
@@ -49,16 +52,21 @@ def english() -> Result:
 
 def gap_runs() -> list[Result]:
     """Return the distillations that are measured on the pool's photographs."""
-    return [r for r in trained("effect") if r.config.text is not None and r.data.gallery.kind == "images"]
+    runs = (run for run in trained("effect") if run.path.parent.name not in VARIANTS)
+    return [r for r in runs if r.config.text is not None and r.data.gallery.kind == "images"]
+
+
+def candidates(runs: Sequence[Result]) -> list[Candidate]:
+    """Return runs that differ in their seed alone together."""
+    alike: dict[str, list[Result]] = {}
+    for run in runs:
+        alike.setdefault(run_command(replace(run, config=replace(run.config, seed=1, threads=None))), []).append(run)
+    return [one for own in alike.values() for one in chosen_candidates(own)]
 
 
 def gap_candidates() -> list[Candidate]:
-    """Return them by language, pairs, parameters and schedule, the seeds of a row together."""
-    alike: dict[str, list[Result]] = {}
-    for run in gap_runs():
-        alike.setdefault(run_command(replace(run, config=replace(run.config, seed=1, threads=None))), []).append(run)
-    found = [one for runs in alike.values() for one in chosen_candidates(runs)]
-    order = PHOTOGRAPHS.index
+    """Return the distillations by language, pairs, parameters and schedule, the seeds of a row together."""
+    found, order = candidates(gap_runs()), PHOTOGRAPHS.index
     return sorted(found, key=lambda one: (order(one.language), one.pairs, parameters(one), one.config.solver))
 
 
@@ -179,6 +187,55 @@ def english_table() -> str:
     return table(["English through", "R@1", "mean R"], sorted(rows, key=lambda fields: -float(fields[2])))
 
 
+def variants_table(folder: str) -> str:
+    """Return runs in each of which one thing is unlike the default for 757 Czech pairs, and that default first."""
+    usual = next(one for one in gap_candidates() if one.language == "cs" and one.pairs == 757 and is_default(one))
+    own = sorted(candidates(trained(f"effect/{folder}")), key=share, reverse=True)
+    rows = [
+        [
+            unlike(one, usual),
+            f"{parameters(one):,}",
+            str(len(one.seeds)),
+            f"{one.mean:.3f}",
+            f"{one.mean_recall:.3f}",
+            f"{share(one):.2f}",
+            "" if one is usual else share_beside(one, usual),
+        ]
+        for one in (usual, *own)
+    ]
+    head = "what,parameters,seeds,R@1,mean R,share of the gap,less the default's [95 %]"
+    return table(head.split(","), rows)
+
+
+def is_default(one: Candidate) -> bool:
+    """Return whether a candidate is what `pecl distil` does by itself with so many pairs."""
+    config, expected = one.config, {**DISTIL_DEFAULTS, **schedule_for(one.pairs)}
+    return config.start is None and all(getattr(config, name) == value for name, value in expected.items())
+
+
+def unlike(one: Candidate, usual: Candidate) -> str:
+    """Return the flags of a candidate that differ from the default's."""
+    fields = ("adapter", "alignment", "image_weight", "ema", "start", "lr")
+    changed = [name for name in fields if getattr(one.config, name) != getattr(usual.config, name)]
+    said = [f"`--{name.replace('_', '-')} {_short(getattr(one.config, name))}`" for name in changed]
+    return " ".join(said) or "the default"
+
+
+def _short(value: object) -> str:
+    """Return a flag's value, of a path the last part."""
+    return Path(value).name if isinstance(value, str) and value.endswith(".safetensors") else str(value)
+
+
+def share_beside(one: Candidate, usual: Candidate) -> str:
+    """Return how much more of the gap a candidate closed than another on its seeds, with the interval of that."""
+    beside = {run.config.seed: run for run in usual.runs}
+    pairs = [(run, beside[run.config.seed]) for run in one.runs]
+    more = np.mean([recalls(run, "best") - recalls(other, "best") for run, other in pairs], axis=0)
+    more = more / (mean_recall(english(), "zero_shot") - one.mean_recall_before)
+    low, high = intervals([more])[0]
+    return f"{more.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
 def commands(runs: Sequence[Result]) -> str:
     """Return the commands that repeat runs, one for languages and seeds that are all there, and their minutes."""
     found: dict[str, dict[str, list[int]]] = {}
@@ -213,11 +270,15 @@ PARTS: dict[str, Callable[[], str]] = {
     "text": text_table,
     "few-shot": few_shot_table,
     "english": english_table,
+    "variants": lambda: variants_table("ablations"),
+    "images": lambda: variants_table("images"),
     "commands of gap": lambda: commands(gap_runs()),
     "commands of ceilings": lambda: commands(trained("effect/ceilings")),
     "commands of text": lambda: commands(trained("effect/text757")),
     "commands of few-shot": lambda: commands(trained("effect/few_shot")),
     "commands of english": lambda: commands(complete("effect/english_through")),
+    "commands of variants": lambda: commands(trained("effect/ablations")),
+    "commands of images": lambda: commands(trained("effect/images")),
 }
 
 
