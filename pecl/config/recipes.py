@@ -20,7 +20,7 @@ DISTIL_DEFAULTS: Mapping[str, Any] = MappingProxyType(
     }
 )
 
-WITH_IMAGES: Mapping[str, Any] = MappingProxyType({"image_weight": 0.01})  # with `--images`; not measured yet
+WITH_IMAGES: Mapping[str, Any] = MappingProxyType({"image_weight": 0.003})  # with `--images`; see docs/distil.md
 
 # From so many pairs on, by docs/effect.md. A head that is solved in closed form follows the noise of few pairs, and its
 # start then costs more than it gives; few pairs take more passes, and thousands the closed form.
