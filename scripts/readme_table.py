@@ -38,7 +38,7 @@ def headline() -> str:
     reference = english.recall(stage="zero_shot")
     head = ["language", "zero-shot", "few-shot", "distilled", "gain of distillation", "gap to English closed"]
     rows.append([f"{language_name(ENGLISH)}, for comparison", _score(reference), *[""] * 4])
-    seeds = min(len(chosen[code].seeds) for code in codes)
+    seeds = ", ".join(f"{code} {len(chosen[code].seeds)}" for code in codes)
     return f"{table(head, rows)}\n\n{_sentence(list(best.values()), group.gallery, seeds)}"
 
 
@@ -69,16 +69,15 @@ def _score(value: float) -> str:
     return f"{value:.3f}"
 
 
-def _sentence(few_shot: Sequence[Candidate], gallery: str, seeds: int) -> str:
+def _sentence(few_shot: Sequence[Candidate], gallery: str, seeds: str) -> str:
     largest = max(few_shot, key=lambda one: one.mean - one.zero_shot)
     low, high = intervals([largest.gains])[0].tolist()
     held = "holds zero" if low <= 0 <= high else "leaves out zero"
-    times = "one seed" if seeds == 1 else f"{seeds} seeds"
     return (
-        f"Mean R@1 of both directions among {gallery}; brackets: 95 % bootstrap intervals over test items; distillation"
-        f" with {times}. Honestly: fifty captioned photographs a language change nothing that this test can see (the "
-        f"largest few-shot gain is {largest.mean - largest.zero_shot:+.3f}, and its interval {held}); what helps is "
-        "translated text, which needs no photograph."
+        f"Mean R@1 of both directions among {gallery}; brackets: 95 % bootstrap intervals over test items; seeds of "
+        f"the distillation: {seeds}. Honestly: fifty captioned photographs a language change nothing that this test "
+        f"can see (the largest few-shot gain is {largest.mean - largest.zero_shot:+.3f}, and its interval {held}); "
+        "what helps is translated text, which needs no photograph."
     )
 
 
