@@ -31,6 +31,7 @@ from pecl.encoders.towers import load_towers
 from pecl.experiment.fleet import embed
 from pecl.experiment.prepared import prepare_training
 from pecl.precision import BF16, FP32
+from pecl.results.environment import process_peak_mb
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.training.losses import AlignmentObjective
 from pecl.training.schedule import Schedule
@@ -143,12 +144,6 @@ def measure(small: bool, device: str) -> list[Figure]:
     return figures
 
 
-def peak_of_this_process() -> int:
-    """Return the most bytes that this process has held; `ru_maxrss` would begin with its parent's."""
-    status = Path("/proc/self/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) << 10
-
-
 def main() -> None:
     """Train the fleet that `peak_bytes` asks for, and print the peak memory."""
     torch.set_num_threads(1)
@@ -156,7 +151,7 @@ def main() -> None:
     trainer.train_step()
     trainer.train_step()
     validate(trainer)
-    print(peak_of_this_process())
+    print(int(process_peak_mb() * 2**20))
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ from pecl.encoders.loading.shapes import xlm_roberta_large
 from pecl.encoders.towers import Towers, load_towers
 from pecl.files import write_json
 from pecl.precision import BF16, FP32
-from pecl.results.environment import peak_memory_mb
+from pecl.results.environment import process_peak_mb
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.training.losses import AlignmentObjective
 from pecl.training.trainer import AlignmentTrainer, Schedule, SlotTask
@@ -187,7 +187,7 @@ def compare(folder: Path, precision: str = FP32) -> dict[str, Any]:
     names = "paper", str(folder / "text"), str(folder / "image")
     towers = load_towers(*names)
     load_seconds = seconds(lambda: (towers.text, towers.image))
-    load_peak = peak_memory_mb(torch.device("cpu"))
+    load_peak = process_peak_mb()
     data = load_scenes("de", size=2 * SHOTS)
     train, val = data.select(range(SHOTS)), data.select(range(SHOTS, 2 * SHOTS))
     adapter = attach(towers.text, LoraConfig())
@@ -201,7 +201,7 @@ def compare(folder: Path, precision: str = FP32) -> dict[str, Any]:
     return {
         "load_seconds": load_seconds,
         "load_peak_mb": load_peak,
-        "peak_mb": peak_memory_mb(torch.device("cpu")),
+        "peak_mb": process_peak_mb(),
         "threads": torch.get_num_threads(),
         "released_seconds": times["released"],
         "pecl_seconds": times["pecl"],

@@ -44,6 +44,7 @@ from pecl.experiment.distil import Plan, distil_config, plan
 from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.prepared import Prepared, prepare_training
 from pecl.experiment.run import towers_of
+from pecl.results.environment import process_peak_mb
 from pecl.results.result import collect
 from pecl.training.losses import AlignmentObjective
 from pecl.training.schedule import Schedule
@@ -98,7 +99,7 @@ def distil(folder: Path, pairs: int, epochs: int) -> dict[str, Any]:
     whole = seconds(lambda: pecl_command(words))
     (result,) = collect([folder / "out"])
     took = {"loading_s": loading, "image_s": image, "text_s": text, "command_s": whole}
-    memory = {"peak_mib": resident_peak_mib(), "anonymous_peak_mib": peak.take()}
+    memory = {"peak_mib": process_peak_mb(), "anonymous_peak_mib": peak.take()}
     took |= pieces(prepared)
     return {
         "result": str(result.path),
@@ -123,12 +124,6 @@ def pieces(prepared: Prepared) -> dict[str, float]:
     trainer = AlignmentTrainer(tower, adapter, [task], schedule, lambda: [0.0])
     step = seconds(trainer.train_step)
     return {"step_s": step, "closed_form_s": seconds(HeadSolver(adapter, [prepared], [0]).solve)}
-
-
-def resident_peak_mib() -> float:
-    """Return the most memory that this process has held, pages of files that it read included."""
-    status = Path("/proc/self/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / 2**10
 
 
 def extrapolated(done: Plan, took: Mapping[str, float]) -> float:

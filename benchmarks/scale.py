@@ -23,6 +23,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from pecl.results.environment import process_peak_mb
+
 PAIRS, WIDTH = 50_000, 256
 RESULTS, ITEMS, VALIDATIONS = 5_000, 1_000, 100
 STORED, STORED_WIDTH, READ = 1_000_000, 64, 1_000
@@ -31,20 +33,11 @@ BATCH = 10_000  # embeddings that are added to the store at once
 Figures = dict[str, Any]
 
 
-def peak_mb() -> float:
-    """Return the most memory that this process has held, in MiB.
-
-    Not `ru_maxrss`: a process begins with its parent's there.
-    """
-    status = Path("/proc/self/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / 2**10
-
-
 def measured(function: Callable[[], Any]) -> Figures:
     """Return seconds and peak memory of `function`, whose imports are done."""
-    before, started = peak_mb(), time.perf_counter()
+    before, started = process_peak_mb(), time.perf_counter()
     function()
-    seconds, peak = time.perf_counter() - started, peak_mb()
+    seconds, peak = time.perf_counter() - started, process_peak_mb()
     return {"seconds": seconds, "peak_mb": peak, "beyond_imports_mb": peak - before}
 
 

@@ -31,7 +31,7 @@ from pecl.results.result import Result
 PAGE = ROOT / "docs" / "effect.md"
 FIGURES = ROOT / "img" / "effect"
 PHOTOGRAPHS = ("de", "fr", "cs")
-VARIANTS = ("ablations", "images")  # folders of runs that are compared with the default alone
+VARIANTS = ("ablations", "images", "precision")  # folders of runs that are compared with the default alone
 
 
 def with_interval(one: Candidate) -> str:
@@ -111,9 +111,9 @@ def gap_table() -> str:
 
 def precision_table() -> str:
     """Return 50 Czech pairs by the default of `pecl distil`, in fp32 and in bf16."""
-    alike = [replace(run.config, precision=BF16, threads=None, out="") for run in trained("precision")]
+    alike = [replace(run.config, precision=BF16, threads=None, out="") for run in trained("effect/precision")]
     partners = [run for run in trained("effect/pairs50") if replace(run.config, threads=None, out="") in alike]
-    found = {FP32: chosen_candidates(trained("precision"))[0], BF16: chosen_candidates(partners)[0]}
+    found = {FP32: chosen_candidates(trained("effect/precision"))[0], BF16: chosen_candidates(partners)[0]}
     less = found[BF16].trained_hits - found[FP32].trained_hits
     low, high = intervals([less])[0]
     rows = [
@@ -215,15 +215,10 @@ def is_default(one: Candidate) -> bool:
 
 def unlike(one: Candidate, usual: Candidate) -> str:
     """Return the flags of a candidate that differ from the default's."""
-    fields = ("adapter", "alignment", "image_weight", "ema", "start", "lr")
+    fields = ("adapter", "alignment", "image_weight")
     changed = [name for name in fields if getattr(one.config, name) != getattr(usual.config, name)]
-    said = [f"`--{name.replace('_', '-')} {_short(getattr(one.config, name))}`" for name in changed]
+    said = [f"`--{name.replace('_', '-')} {getattr(one.config, name)}`" for name in changed]
     return " ".join(said) or "the default"
-
-
-def _short(value: object) -> str:
-    """Return a flag's value, of a path the last part."""
-    return Path(value).name if isinstance(value, str) and value.endswith(".safetensors") else str(value)
 
 
 def share_beside(one: Candidate, usual: Candidate) -> str:
@@ -264,7 +259,7 @@ def _wrapped(command: str) -> str:
 
 PARTS: dict[str, Callable[[], str]] = {
     "precision": precision_table,
-    "commands of precision": lambda: commands(trained("precision")),
+    "commands of precision": lambda: commands(trained("effect/precision")),
     "gap": gap_table,
     "ceilings": ceilings_table,
     "text": text_table,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 _PACKAGES = ("pecl", "torch", "transformers", "timm", "safetensors", "tokenizers", "numpy")
+_STATUS = Path("/proc/self/status")
 
 
 def environment() -> Environment:
@@ -36,12 +37,21 @@ def environment() -> Environment:
 
 def peak_memory_mb(device: torch.device) -> float:
     """Return the most memory that this process has held so far, in MiB: on the GPU where one is used."""
-    import torch
-
     if device.type == "cuda":
+        import torch
+
         return torch.cuda.max_memory_allocated(device) / 2**20
+    return process_peak_mb()
+
+
+def process_peak_mb() -> float:
+    """Return the most memory that this process itself has held so far, in MiB, pages of files that it read included."""
+    if _STATUS.exists():  # Linux, where `ru_maxrss` begins with the peak of the process that started this one
+        held = (line.split()[1] for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
+        if (kib := next(held, None)) is not None:
+            return int(kib) / 2**10
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # bytes on macOS, KiB on Linux
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # bytes on macOS, KiB elsewhere
 
 
 def _git(*arguments: str) -> str | None:

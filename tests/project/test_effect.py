@@ -35,11 +35,7 @@ def configs_of(words):
 def test_the_commands_of_the_page_name_the_runs_of_its_tables(monkeypatch):
     monkeypatch.chdir(ROOT)
     named = {(config.run_id(words[0].replace("grid", "train"))) for words in commands() for config in configs_of(words)}
-    shown = [
-        result
-        for result in collect([EFFECT, EFFECT.parent / "precision"])
-        if "closed_form" not in result.path.parent.name
-    ]
+    shown = [result for result in collect([EFFECT]) if "closed_form" not in result.path.parent.name]
     assert named == {result.run_id for result in shown}
 
 
@@ -87,7 +83,7 @@ def test_runs_are_recorded_by_a_clean_checkout(result):
 
 
 def test_precisions_are_compared_on_runs_that_differ_in_nothing_else():
-    in_fp32 = collect([EFFECT.parent / "precision"])
+    in_fp32 = collect([EFFECT / "precision"])
     in_bf16 = [run for run in RUNS if run.path.parent.name == "pairs50" and run.config.language == "cs"]
     plain = [replace(run.config, precision="bf16", threads=None, out="") for run in in_fp32]
     assert len(in_fp32) == 3

@@ -37,6 +37,7 @@ ALLOWED = {
     "encoders/loading/e5.py": ({"mmap.mmap"}, LOOKED_AT),
     "encoders/loading/image.py": ({"json.loads"}, OURS),
     "encoders/loading/mini.py": ({"torch.load"}, LOOKED_AT),
+    "results/environment.py": ({"_STATUS.read_text"}, OURS),
     "encoders/loading/weights.py": ({"load_file", "torch.load"}, LOOKED_AT),
     "encoders/mapped.py": ({"np.memmap"}, LOOKED_AT),
     "encoders/shards.py": ({"safe_open"}, LOOKED_AT),
