@@ -3,7 +3,8 @@
 An adapter in the topmost layers leaves those below as they are in the plain tower, and without dropout these give the
 same states in every step and at every validation. They are computed once, in batches that depend on nothing but the
 texts (so that a training that was killed ends with the same bits), and held in memory up to a limit. Of texts beyond
-it they are computed in each pass.
+it they are computed in each pass. Where the adapter lies behind all layers, as a head alone does, a text's pooled
+vector is kept, not the states of its tokens.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import torch
 from pecl.encoders.batches import TokenIds, batches
 from pecl.encoders.devices import to_device
 from pecl.encoders.packing import Packing, embed_packed, run_layers
+from pecl.encoders.pooling import POOLINGS
 from pecl.progress import Bar
 
 if TYPE_CHECKING:
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-KEPT_BYTES = 512 << 20  # of states: some 14,000 captions of the mini tower, 5,000 of XLM-R Large
+# Of states: some 14,000 captions of the mini tower, 5,000 of XLM-R Large; of pooled vectors ten times as many.
+KEPT_BYTES = 512 << 20
 _BATCH = 64
 
 
@@ -33,19 +36,23 @@ class KeptStates:
 
     Args:
         backbone: one that `can_pack`, in evaluation mode.
-        first: the lowest layer that is not among them, from 1; the number of layers for the last hidden states.
+        first: the lowest layer that is not among them, from 1; the number of layers for what is pooled of the last
+            hidden states.
+        pooling: name of a pooling.
         limit: bytes that are kept at most.
 
     Attributes:
+        pools: whether pooled vectors are kept.
         bytes: of the states that are kept.
     """
 
-    def __init__(self, backbone: PreTrainedModel, first: int, limit: int = KEPT_BYTES) -> None:
+    def __init__(self, backbone: PreTrainedModel, first: int, pooling: str, limit: int = KEPT_BYTES) -> None:
         self.backbone, self.first, self.limit = backbone, first, limit
+        self.pools, self._pool = first == backbone.config.num_hidden_layers, POOLINGS[pooling]
         self.bytes = 0
         like = next(backbone.parameters())
         self._device, self._bytes_of_token = like.device, like.element_size() * backbone.config.hidden_size
-        self._states: dict[tuple[int, ...], torch.Tensor] = {}  # token ids of a text -> (L, d) on the CPU
+        self._states: dict[tuple[int, ...], torch.Tensor] = {}  # token ids of a text -> (L or 1, d) on the CPU
 
     def __len__(self) -> int:
         return len(self._states)
@@ -56,7 +63,7 @@ class KeptStates:
         with Bar(total=len(rows), desc="layers below", unit="text", leave=False) as bar:
             for batch in batches([list(row) for row in rows], _BATCH, self.backbone.config.pad_token_id, 1.0):
                 made = self._compute(batch.input_ids, batch.attention_mask).cpu()
-                for place, states in zip(batch.indices.tolist(), _split(made, batch.attention_mask), strict=True):
+                for place, states in zip(batch.indices.tolist(), self._split(made, batch.attention_mask), strict=True):
                     self._states[rows[place]] = states
                 bar.update(len(batch.indices))
         logger.info("states below layer %d: %d texts, %d MiB", self.first, len(self), self.bytes >> 20)
@@ -67,7 +74,7 @@ class KeptStates:
             row = tuple(text)
             if row in self._states:
                 continue
-            size = len(row) * self._bytes_of_token
+            size = (1 if self.pools else len(row)) * self._bytes_of_token
             if self.bytes + size > self.limit:
                 return
             self.bytes += size
@@ -75,7 +82,7 @@ class KeptStates:
             yield row
 
     def of(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Return the states of a batch's tokens in one row, (1, T, d); without gradients.
+        """Return the states of a batch's tokens in one row, (T, d), or its pooled vectors, (B, d); without gradients.
 
         Args:
             input_ids: (B, L) int64, on the CPU, or the CPU waits.
@@ -87,20 +94,22 @@ class KeptStates:
         kept = [states for states in found if states is not None]
         there = to_device(torch.cat(kept), self._device) if kept else None
         if there is not None and len(kept) == len(found):
-            return there.unsqueeze(0)
+            return there
         missing = [i for i, states in enumerate(found) if states is None]
-        made = iter(_split(self._compute(input_ids[missing], attention_mask[missing]), attention_mask[missing]))
+        computed = self._compute(input_ids[missing], attention_mask[missing])
+        made = iter(self._split(computed, attention_mask[missing]))
         ready = iter(() if there is None else there.split([len(states) for states in kept]))
-        return torch.cat([next(made) if states is None else next(ready) for states in found]).unsqueeze(0)
+        return torch.cat([next(made) if states is None else next(ready) for states in found])
 
     @torch.no_grad()
     def _compute(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Return the states (T, d) of the tokens of padded texts."""
+        """Return what is kept of padded texts: the states (T, d) of their tokens, or what is pooled of them, (B, d)."""
         packing = Packing(attention_mask, self._device)
-        hidden = embed_packed(self.backbone, input_ids, packing)
-        return run_layers(self.backbone, hidden, packing, stop=self.first).squeeze(0)
+        hidden = run_layers(self.backbone, embed_packed(self.backbone, input_ids, packing), packing, stop=self.first)
+        if self.pools:
+            return self._pool(packing.unpack(hidden), to_device(attention_mask, self._device))
+        return hidden.squeeze(0)
 
-
-def _split(states: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Return the states (L, d) of each text, given those (T, d) of all tokens."""
-    return states.split(attention_mask.sum(1).tolist())
+    def _split(self, computed: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the part (L, d) or (1, d) of each text of what `_compute` returns."""
+        return computed.split(1 if self.pools else attention_mask.sum(1).tolist())

@@ -196,26 +196,30 @@ class MultilingualTextEncoder(nn.Module):
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, slots: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Return what the head is given, (B, d); arguments as of `forward`."""
-        hidden, pooling_mask = self._hidden(input_ids, attention_mask, slots)  # (B, L, d), (B, L)
+        if self.adapter is not None:
+            self.adapter.select(slots, len(input_ids))
+        kept = None if self.training else self.kept
+        if kept is not None and kept.pools:
+            return kept.of(input_ids, attention_mask)
+        hidden, pooling_mask = self._hidden(input_ids, attention_mask, kept)  # (B, L, d), (B, L)
         return POOLINGS[self.pooling](hidden, pooling_mask)  # (B, L, d) -> (B, d)
 
     def _hidden(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, slots: torch.Tensor | None
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, kept: KeptStates | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         tokens = int(attention_mask.sum())
         ids, mask = to_device(input_ids, self.device), to_device(attention_mask, self.device)  # (B, L) each
         extended = None
         if self.adapter is not None:
-            self.adapter.select(slots, len(input_ids))
             extended = self.adapter.extend_inputs(ids, mask)
-        kept = None if self.training else self.kept
         if self._can_pack() and (kept is not None or tokens < (1 - MAX_PADDING) * attention_mask.numel()):
             return self._encode_packed(input_ids, attention_mask, kept), mask
         is_padded = tokens < attention_mask.numel()
         if kept is not None:
-            states = Packing(attention_mask, self.device).unpack(kept.of(input_ids, attention_mask))  # (B, L, d)
+            states = kept.of(input_ids, attention_mask).unsqueeze(0)  # (1, T, d)
+            padded = Packing(attention_mask, self.device).unpack(states)  # (B, L, d)
             seen = attendable(self.backbone, mask, is_padded)
-            return run_layers(self.backbone, states, None, kept.first, mask=seen), mask
+            return run_layers(self.backbone, padded, None, kept.first, mask=seen), mask
         ours = self.training and self.draws.seeds is not None and knows_attention(self.backbone)
         with our_attention(self.backbone) if ours else nullcontext():
             if extended is None:
@@ -228,7 +232,7 @@ class MultilingualTextEncoder(nn.Module):
     def _encode_packed(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, kept: KeptStates | None
     ) -> torch.Tensor:
-        begun = (None, 0) if kept is None else (kept.of(input_ids, attention_mask), kept.first)
+        begun = (None, 0) if kept is None else (kept.of(input_ids, attention_mask).unsqueeze(0), kept.first)
         if self.adapter is None:
             return encode_packed(self.backbone, input_ids, attention_mask, self.draws, *begun)
         self.adapter.pack(attention_mask.sum(1).cpu())
@@ -250,7 +254,7 @@ class MultilingualTextEncoder(nn.Module):
             yield None
             return
         self.eval()
-        self.kept = KeptStates(self.backbone, first, limit)
+        self.kept = KeptStates(self.backbone, first, self.pooling, limit)
         try:
             self.kept.keep(lists)
             yield self.kept

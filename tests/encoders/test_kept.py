@@ -79,7 +79,7 @@ def test_embeddings_and_gradients_are_those_without_keeping(architecture, spec, 
     assert tower.kept is None
 
 
-@pytest.mark.parametrize("spec", ["lora:layers=top-1+head", "prefix:layers=top-1", "head"])
+@pytest.mark.parametrize("spec", ["lora:layers=top-1+head", "prefix:layers=top-1"])
 def test_layers_below_compute_each_text_once(spec):
     tower = tower_of("xlm-roberta", torch.float32)
     adapter = filled(tower, spec)
@@ -91,6 +91,24 @@ def test_layers_below_compute_each_text_once(spec):
             tower.encode_token_ids(texts)
         assert counted.tokens[: adapter.first_layer] == [expected] * adapter.first_layer
         assert all(tokens >= 3 * expected for tokens in counted.tokens[adapter.first_layer :])
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "lasttoken"])
+def test_behind_all_layers_a_pooled_vector_is_kept_of_each_text(pooling):
+    tower = tower_of("xlm-roberta", torch.float32)
+    tower.pooling = pooling
+    adapter = filled(tower, "head", slots=3)
+    texts, slots = tower.tokenize(TEXTS), torch.tensor(MIXED)
+    expected, parameters = tower.encode_token_ids(texts, slots=slots), adapter.parameters()
+    reference = embedded(tower, parameters, slots=slots)
+    counted = Counted(tower)
+    with tower.keeping([texts[:5], texts], limit=7 * 32 * 4) as kept:
+        assert (len(kept), kept.bytes) == (7, 7 * 32 * 4)  # a vector of 32 numbers each, not one a token
+        before = counted.tokens[0]
+        torch.testing.assert_close(tower.encode_token_ids(texts, slots=slots), expected, rtol=1e-5, atol=1e-6)
+        assert counted.tokens[0] - before == sum(map(len, texts[7:]))
+        for found, wanted in zip(embedded(tower, parameters, slots=slots), reference, strict=True):
+            torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_what_is_beyond_the_limit_is_computed_in_each_pass():
