@@ -31,7 +31,8 @@ from pecl.results.result import Result
 PAGE = ROOT / "docs" / "effect.md"
 FIGURES = ROOT / "img" / "effect"
 PHOTOGRAPHS = ("de", "fr", "cs")
-VARIANTS = ("ablations", "images", "precision")  # folders of runs that are compared with the default alone
+CZECH = ("ablations", "joint", "joint_then_own", "full")  # folders of runs that are compared with the default alone
+VARIANTS = (*CZECH, "images", "precision")
 
 
 def with_interval(one: Candidate) -> str:
@@ -187,10 +188,11 @@ def english_table() -> str:
     return table(["English through", "R@1", "mean R"], sorted(rows, key=lambda fields: -float(fields[2])))
 
 
-def variants_table(folder: str) -> str:
+def variants_table(*folders: str) -> str:
     """Return runs in each of which one thing is unlike the default for 757 Czech pairs, and that default first."""
     usual = next(one for one in gap_candidates() if one.language == "cs" and one.pairs == 757 and is_default(one))
-    own = sorted(candidates(trained(f"effect/{folder}")), key=share, reverse=True)
+    runs = [run for run in runs_of(*folders) if run.config.language == "cs"]  # a joint training has others, too
+    own = sorted(candidates(runs), key=share, reverse=True)
     rows = [
         [
             unlike(one, usual),
@@ -207,6 +209,11 @@ def variants_table(folder: str) -> str:
     return table(head.split(","), rows)
 
 
+def runs_of(*folders: str) -> list[Result]:
+    """Return the training runs of some folders of the effect."""
+    return [run for folder in folders for run in trained(f"effect/{folder}")]
+
+
 def is_default(one: Candidate) -> bool:
     """Return whether a candidate is what `pecl distil` does by itself with so many pairs."""
     config, expected = one.config, {**DISTIL_DEFAULTS, **schedule_for(one.pairs)}
@@ -215,10 +222,10 @@ def is_default(one: Candidate) -> bool:
 
 def unlike(one: Candidate, usual: Candidate) -> str:
     """Return the flags of a candidate that differ from the default's."""
-    fields = ("adapter", "alignment", "image_weight")
+    fields = ("joint", "text", "adapter", "start", "alignment", "lr", "ema", "image_weight", "precision")
     changed = [name for name in fields if getattr(one.config, name) != getattr(usual.config, name)]
-    said = [f"`--{name.replace('_', '-')} {getattr(one.config, name)}`" for name in changed]
-    return " ".join(said) or "the default"
+    said = [f"--{name.replace('_', '-')} {getattr(one.config, name)}" for name in changed]
+    return f"`{' '.join(said)}`" if said else "the default"
 
 
 def share_beside(one: Candidate, usual: Candidate) -> str:
@@ -265,14 +272,14 @@ PARTS: dict[str, Callable[[], str]] = {
     "text": text_table,
     "few-shot": few_shot_table,
     "english": english_table,
-    "variants": lambda: variants_table("ablations"),
+    "variants": lambda: variants_table(*CZECH),
     "images": lambda: variants_table("images"),
     "commands of gap": lambda: commands(gap_runs()),
     "commands of ceilings": lambda: commands(trained("effect/ceilings")),
     "commands of text": lambda: commands(trained("effect/text757")),
     "commands of few-shot": lambda: commands(trained("effect/few_shot")),
     "commands of english": lambda: commands(complete("effect/english_through")),
-    "commands of variants": lambda: commands(trained("effect/ablations")),
+    "commands of variants": lambda: commands(runs_of(*CZECH)),
     "commands of images": lambda: commands(trained("effect/images")),
 }
 
