@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Install pecl with its test requirements into .venv; check style and types; run the whole test suite.
 #
-#   bash scripts/test.sh                    all but the slow tests
+#   bash scripts/test.sh                    all but the slow tests, by two workers
 #   bash scripts/test.sh -m slow            those
 #   PECL_DATA_DIR=... bash scripts/test.sh  also the tests on real data sets (data/README.md)
 set -euo pipefail
@@ -14,6 +14,6 @@ echo "== style"
 echo "== types"
 .venv/bin/basedpyright --pythonpath .venv/bin/python
 echo "== tests"
-[ $# -gt 0 ] || set -- -m "not slow"
-.venv/bin/python -m pytest "$@"
+[ $# -gt 0 ] || set -- -m "not slow" -n 2 --dist loadfile
+OMP_NUM_THREADS=1 .venv/bin/python -m pytest "$@"  # threads of several processes wait for each other
 echo "== all passed; next: bash scripts/quickstart.sh"
