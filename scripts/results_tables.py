@@ -195,6 +195,22 @@ def adapters_table() -> str:
     return table(["adapter", "parameters", "share", "s/step", "peak MiB", *named], rows)
 
 
+def topmost_table() -> str:
+    """Return the few-shot route with LoRA in all layers, with dropout, and in the topmost ones; less the first row."""
+    by_layers: dict[tuple[str | None, bool], list[Result]] = {}
+    for run in trained("layers"):
+        by_layers.setdefault((run.config.adapter_layers, run.config.dropout), []).append(run)
+    found = {layers: chosen_candidates(runs)[0] for layers, runs in by_layers.items()}
+    first = found[None, True]
+    rows = []
+    for (layers, dropout), one in sorted(found.items(), key=lambda item: -item[1].runs[0].adapter.trainable):
+        less = "" if one is first else with_interval([one.trained_hits - first.trained_hits])[0]
+        named = [layers or "all", "yes" if dropout else "no", f"{one.runs[0].adapter.trainable:,}", str(len(one.seeds))]
+        rows.append([*named, score(one.zero_shot), spread(one.mean, one.std), with_interval([one.gains])[0], less])
+    head = "LoRA in,dropout,parameters,seeds,zero-shot,trained,gain,less the first row"
+    return table(head.split(","), rows)
+
+
 PARTS = {
     "zero-shot": zero_shot_table,
     "routes": routes_table,
@@ -204,6 +220,7 @@ PARTS = {
     "text to text": text_to_text_table,
     "pairs of texts": pairs_table,
     "adapters": adapters_table,
+    "topmost layers": topmost_table,
 }
 
 
