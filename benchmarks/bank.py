@@ -52,7 +52,8 @@ def measure(small: bool, device: str) -> list[Figure]:
     bank, figures = filled("lora", device), []
     for count, size in SIZES[:1] if small else SIZES:
         languages = list(LANGUAGES)[:count]
-        found = times(bank, languages, size // count, 2 if small else 10)
+        repeats = 2 if small else min(10, max(3, 640 // size))
+        found = times(bank, languages, size // count, repeats)
         name = f"{size} captions of {count} languages, one mixed batch against a pass a language"
         figures.append(Figure(name, found["speedup"], wanted=">= 1", floor=0.6, details=found))
     bank.close()
