@@ -6,7 +6,7 @@ A batch of mixed languages is embedded in one pass. The bank holds the tower onc
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -194,7 +194,7 @@ class AdapterBank:
         Args:
             texts: one text (N = 1) or N texts.
             language: language of all texts, or of each.
-            batch_size: texts in one pass; languages are mixed within it.
+            batch_size: texts in one pass; languages are mixed within it, but those that fill passes of their own.
             progress: name of a progress bar, or None for no bar.
             normalize: whether each embedding is scaled to length 1, see `MultilingualTextEncoder.encode_text`.
 
@@ -208,7 +208,11 @@ class AdapterBank:
             raise ConfigError(f"{len(names)} languages for {len(texts)} texts: expected one language, or one a text")
         slot_of = {name: self.slot(name) for name in dict.fromkeys(names)}
         slots = torch.tensor([slot_of[name] for name in names], dtype=torch.long)  # (N,)
-        return self.tower.encode_text(texts, batch_size, slots, progress, normalize=normalize)
+        embeddings = torch.empty(len(texts), self.tower.embedding_dim)  # (N, D)
+        for places in _together(slots, batch_size):
+            own = [texts[i] for i in places.tolist()]
+            embeddings[places] = self.tower.encode_text(own, batch_size, slots[places], progress, normalize=normalize)
+        return embeddings
 
     def merge(self, language: str) -> MultilingualTextEncoder:
         """Return a plain tower for one language, without the adapter's overhead.
@@ -248,3 +252,16 @@ def _language_of(file: AdapterFile) -> str:
     if file.language is None:
         raise ConfigError(f"adapter {file.path} does not say which language it is for: expected a name for it")
     return file.language
+
+
+def _together(slots: torch.Tensor, batch_size: int) -> Iterator[torch.Tensor]:
+    """Yield the places of texts that share passes: of each slot that fills one, and of all others.
+
+    What rows of several slots cost more than those of one is repaid where it saves passes, and there alone.
+    """
+    fills = slots.bincount() >= batch_size  # (S,)
+    for slot in fills.nonzero().flatten():
+        yield (slots == slot).nonzero().flatten()
+    others = (~fills[slots]).nonzero().flatten()
+    if len(others):
+        yield others

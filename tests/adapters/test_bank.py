@@ -51,6 +51,28 @@ def test_mixed_batch_equals_each_language_alone(spec):
     assert bank.encode_text([], language="de").shape == (0, 8)
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "expected"),
+    [
+        (12, [(12, {0, 1, 2})]),  # all fit into one pass
+        (5, [(5, {0}), (5, {1, 2}), (2, {1, 2})]),  # German fills a pass; the others share two
+        (3, [(3, {0}), (2, {0}), (3, {1}), (1, {1}), (3, {2})]),
+    ],
+)
+def test_a_language_that_fills_a_pass_does_not_share_it(batch_size, expected, bank, monkeypatch):
+    passes = []
+
+    def pooled(input_ids, attention_mask, slots):
+        passes.append((len(input_ids), set(slots.tolist())))
+        return plain(input_ids, attention_mask, slots)
+
+    plain = bank.tower.pooled
+    monkeypatch.setattr(bank.tower, "pooled", pooled)
+    languages = [LANGUAGES[i] for i in (0, 1, 2, 2, 1, 0, 0, 0, 1, 2, 0, 1)]
+    bank.encode_text(["ein Hund"] * 12, language=languages, batch_size=batch_size)
+    assert passes == expected
+
+
 def test_one_text_is_one_row(bank):
     one = bank.encode_text("ein Hund", "cs")
     assert one.shape == (1, 8)
