@@ -31,7 +31,7 @@ from pecl.results.result import Result
 PAGE = ROOT / "docs" / "effect.md"
 FIGURES = ROOT / "img" / "effect"
 PHOTOGRAPHS = ("de", "fr", "cs")
-CZECH = ("ablations", "joint", "joint_then_own", "full")  # folders of runs that are compared with the default alone
+CZECH = ("ablations",)  # folders of runs that are compared with the default alone
 VARIANTS = (*CZECH, "images", "precision")
 
 
