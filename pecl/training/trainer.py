@@ -39,7 +39,7 @@ from pecl.training.task import SlotTask, derived_seed
 
 logger = logging.getLogger(__name__)
 
-SAVE_EVERY_SECONDS = 2.0
+SAVE_EVERY_SECONDS = 2.0  # or, where saving takes more than a tenth of a second, twenty times as long as it takes
 
 
 class AlignmentTrainer:
@@ -113,7 +113,7 @@ class AlignmentTrainer:
             self.average = Average(self.adapter.parameters(), self.schedule.ema)
         self._restore()
         started = saved = time.monotonic()
-        before = self.seconds
+        before, pause = self.seconds, SAVE_EVERY_SECONDS
         hidden = not self.processes.is_first
         with Bar(
             total=self.total_steps, initial=self.step, desc="train", unit="step", leave=False, disable=hidden
@@ -128,9 +128,11 @@ class AlignmentTrainer:
                     self._validate()
                     bar.set_postfix(self._postfix())
                 self.seconds = before + time.monotonic() - started
-                if time.monotonic() - saved > SAVE_EVERY_SECONDS or self.step == self.total_steps:
+                if time.monotonic() - saved > pause or self.step == self.total_steps:
+                    begun = time.monotonic()
                     self._save()
                     saved = time.monotonic()
+                    pause = SAVE_EVERY_SECONDS * max(1.0, 10 * (saved - begun))
                 bar.update()
         if self.average is not None:
             self.average.fill()

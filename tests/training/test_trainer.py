@@ -250,6 +250,26 @@ def test_tasks_of_different_sizes_are_refused():
         trainer(tower, [task(tower), small])
 
 
+@pytest.mark.parametrize(
+    ("seconds_of_saving", "steps"),
+    [(0.05, list(range(3, 31, 3))), (0.5, [3, 14, 25, 30]), (5.0, [3, 30])],  # twenty times .5 s is 10 s
+)
+def test_a_state_that_takes_long_to_save_is_saved_less_often(seconds_of_saving, steps, monkeypatch):
+    tower, now, saved = tiny_tower(), [0.0], []
+    run = trainer(tower, [task(tower)], Schedule(epochs=10, batch_size=5, eval_every=30, dropout=False))
+    monkeypatch.setattr("pecl.training.trainer.time.monotonic", lambda: now[0])
+
+    def takes(seconds, act):
+        now[0] += seconds
+        return act()
+
+    plain_step = run.train_step
+    run.train_step = lambda: takes(1.0, plain_step)
+    run._save = lambda: takes(seconds_of_saving, lambda: saved.append(run.step))
+    run.run()
+    assert saved == steps
+
+
 WORKER = """
 import os, signal, sys
 sys.path.insert(0, {tests!r})
