@@ -31,7 +31,7 @@ from pecl.results.result import Result
 PAGE = ROOT / "docs" / "effect.md"
 FIGURES = ROOT / "img" / "effect"
 PHOTOGRAPHS = ("de", "fr", "cs")
-CZECH = ("ablations",)  # folders of runs that are compared with the default alone
+CZECH = ("ablations", "joint", "joint_then_own", "full")  # folders of runs that are compared with the default alone
 VARIANTS = (*CZECH, "images", "precision")
 
 
@@ -222,7 +222,7 @@ def is_default(one: Candidate) -> bool:
 
 def unlike(one: Candidate, usual: Candidate) -> str:
     """Return the flags of a candidate that differ from the default's."""
-    fields = ("joint", "text", "adapter", "start", "alignment", "lr", "ema", "image_weight", "precision")
+    fields = ("joint", "text", "adapter", "start", "alignment", "lr", "epochs", "ema", "image_weight", "precision")
     changed = [name for name in fields if getattr(one.config, name) != getattr(usual.config, name)]
     said = [f"--{name.replace('_', '-')} {getattr(one.config, name)}" for name in changed]
     return f"`{' '.join(said)}`" if said else "the default"
