@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_adapter
@@ -208,11 +209,12 @@ class AdapterBank:
             raise ConfigError(f"{len(names)} languages for {len(texts)} texts: expected one language, or one a text")
         slot_of = {name: self.slot(name) for name in dict.fromkeys(names)}
         slots = torch.tensor([slot_of[name] for name in names], dtype=torch.long)  # (N,)
+        token_ids = self.tower.tokenize(texts)  # of all at once: one warning says how many were cut
         embeddings = torch.empty(len(texts), self.tower.embedding_dim)  # (N, D)
         for places in _together(slots, batch_size):
-            own = [texts[i] for i in places.tolist()]
-            embeddings[places] = self.tower.encode_text(own, batch_size, slots[places], progress, normalize=normalize)
-        return embeddings
+            own = [token_ids[i] for i in places.tolist()]
+            embeddings[places] = self.tower.encode_token_ids(own, batch_size, slots[places], progress)
+        return F.normalize(embeddings, dim=1) if normalize else embeddings
 
     def merge(self, language: str) -> MultilingualTextEncoder:
         """Return a plain tower for one language, without the adapter's overhead.
