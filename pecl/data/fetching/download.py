@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -137,6 +138,8 @@ class _Downloader:
         self.fetcher = Fetcher(policy)
         self.bar = bar
         self.report = DownloadReport()
+        self._failures = 0
+        self._counting = threading.Lock()
 
     def fetch_all(self, name: str, files: Sequence[RemoteFile]) -> None:
         """Fetch those files of one data set that are not there yet.
@@ -147,7 +150,7 @@ class _Downloader:
         """
         records = read_manifest(self.data_dir, name)
         with ThreadPoolExecutor(self.workers) as executor:
-            futures = {executor.submit(self._fetch_one, file): file for file in files}
+            futures = {executor.submit(self._try_one, file): file for file in files}
             try:
                 failed = self._collect(futures, records)
             except BaseException:  # Ctrl-C or a full disk: end the attempts under way, then pass it on
@@ -171,7 +174,7 @@ class _Downloader:
                 if not isinstance(error, StoppedError):
                     logger.warning("%s: %s", file.url, error)
                     failed[file] = error
-                if isinstance(error, UnreachableError) or len(failed) >= MAX_FAILURES:
+                if self.fetcher.stopped:
                     self._stop(futures)
                 continue
             self.bar.update()
@@ -184,6 +187,19 @@ class _Downloader:
         self.fetcher.stop()
         for future in futures:
             future.cancel()
+
+    def _try_one(self, file: RemoteFile) -> tuple[str, Record]:
+        """Do `_fetch_one`; a failure is counted here, in its thread, so that no thread asks on before it is noticed."""
+        try:
+            return self._fetch_one(file)
+        except StoppedError:
+            raise
+        except DataError as error:
+            with self._counting:
+                self._failures += 1
+                if isinstance(error, UnreachableError) or self._failures >= MAX_FAILURES:
+                    self.fetcher.stop()
+            raise
 
     def _fetch_one(self, file: RemoteFile) -> tuple[str, Record]:
         """Make sure that a file is there; return the field of `DownloadReport` it belongs to, and its record."""

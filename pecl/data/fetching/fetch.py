@@ -116,6 +116,11 @@ class Fetcher:
         """Let every running `fetch` end soon with StoppedError; what it has stays as a `.part` file."""
         self._stopped.set()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopped.is_set()
+
     def fetch(self, url: str, target: Path, check: Callable[[Path], None]) -> None:
         """Fetch `url` to `target`, which is replaced only by a file that is complete and that passed `check`.
 

@@ -138,7 +138,9 @@ def test_a_damaged_photograph_on_disk_is_replaced(site, tmp_path):
     assert photograph.read_bytes() == site.files[coco_path(site.names[0])]
 
 
-def test_many_failures_end_the_download_early(site, tmp_path):
+def test_many_failures_end_the_download_early(site, tmp_path, monkeypatch):
+    # failures are told to the user slowly, which must not let the threads ask for ever more files meanwhile
+    monkeypatch.setattr("pecl.data.fetching.download.logger.warning", lambda *_: time.sleep(0.05))
     names = [f"COCO_train2014_{i:012}.jpg" for i in range(100)]
     content = "\n".join(names).encode()
     site.files["/xtd10-owner/XTD10/test_image_names.txt"] = content
@@ -147,7 +149,7 @@ def test_many_failures_end_the_download_early(site, tmp_path):
     with pytest.raises(DataError, match="were not tried"):
         download(["xtd10"], tmp_path, policy=FAST, workers=2)
     asked = [path for path, _, _ in site.requests if path.startswith("/coco")]
-    assert MAX_FAILURES <= len(asked) <= MAX_FAILURES + 3
+    assert MAX_FAILURES <= len(asked) <= MAX_FAILURES + 1  # the second thread may have one under way
 
 
 def test_no_network_is_found_out_once_not_for_every_file(tmp_path, monkeypatch):
