@@ -31,9 +31,7 @@ def write_figures(folder: Path, candidates: Sequence[Candidate], english: float)
 @styled
 def draw(candidates: Sequence[Candidate], english: float) -> Plot:
     """Return the share of the gap, a point a candidate with its interval, a colour a language."""
-    chosen = {}  # of each language, number of pairs and of parameters: the default schedule, where it was run
-    for one in sorted(candidates, key=_preferred):
-        chosen[one.language, one.pairs, parameters(one)] = one
+    chosen = by_size(candidates)
     (usual, _), *_ = Counter(parameters(one) for one in chosen.values()).most_common(1)
     by_pairs = [one for one in chosen.values() if parameters(one) == usual]
     by_parameters = [one for one in chosen.values() if one.pairs >= MOST]
@@ -57,6 +55,14 @@ def draw(candidates: Sequence[Candidate], english: float) -> Plot:
         name_ends(place, [(right, line.get_ydata()[-1], line.get_gid()) for line in lines])
     runs = sorted({run_id for one in shown for run_id in one.run_ids})
     return Plot("share-of-gap", "Share of the gap to English that is closed", caption, tuple(runs), figure)
+
+
+def by_size(candidates: Sequence[Candidate]) -> dict[tuple[str, int, int], Candidate]:
+    """Return (language, pairs, parameters) -> the candidate with the default schedule, where it was run.
+
+    Pairs are to two digits where there are thousands: languages differ by a few.
+    """
+    return {(one.language, _pairs(one), parameters(one)): one for one in sorted(candidates, key=_preferred)}
 
 
 def _preferred(one: Candidate) -> tuple[bool, bool, float]:

@@ -19,6 +19,7 @@ from statistics import mean, pstdev
 
 import numpy as np
 from effect_figures import parameters, recalls, write_figures
+from effect_ways import ways_table
 from marked import ROOT, complete, main, table, trained
 
 from pecl.config import DISTIL_DEFAULTS, schedule_for
@@ -169,6 +170,12 @@ def few_shot_name(result: Result) -> str:
     return "new schedule" if result.config.warmup else "as published"
 
 
+def all_ways_table() -> str:
+    """Return every way of training and searching beside every other."""
+    ceilings = chosen_candidates([run for run in trained("effect/ceilings") if run.config.language != "en"])
+    return ways_table(gap_candidates(), ceilings, mean_recall(english(), "zero_shot"))
+
+
 def ceilings_table() -> str:
     """Return translate-test and English on the same photographs."""
     rows = []
@@ -269,6 +276,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "commands of precision": lambda: commands(trained("effect/precision")),
     "gap": gap_table,
     "ceilings": ceilings_table,
+    "ways": all_ways_table,
     "text": text_table,
     "few-shot": few_shot_table,
     "english": english_table,

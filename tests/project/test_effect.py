@@ -1,8 +1,10 @@
 """docs/effect.md says what the shipped results say, and the runs behind it keep the rules that it states."""
 
+import json
 import re
 import shlex
 from dataclasses import replace
+from statistics import mean
 
 import pytest
 from helpers.project import ROOT, script
@@ -92,3 +94,27 @@ def test_precisions_are_compared_on_runs_that_differ_in_nothing_else():
     assert {run.config.precision for run in in_fp32} == {"fp32"}
     rows = script("effect_tables").precision_table().splitlines()
     assert [row.split(" | ")[1] for row in rows[2:4]] == ["3", "3"]
+
+
+def test_a_cell_of_all_ways_is_the_mean_of_the_files_of_its_runs():
+    files = [json.loads(path.read_bytes()) for path in (EFFECT / "pairs757").glob("*.json")]
+    ceilings = [json.loads(path.read_bytes()) for path in (EFFECT / "ceilings").glob("*.json")]
+
+    def recalls(file, stage):
+        own = [file["metrics"]["test"][stage][direction] for direction in ("image_to_text", "text_to_image")]
+        return mean(one["recall@1"] for one in own), mean(one[f"recall@{k}"] for one in own for k in (1, 5, 10))
+
+    (top,) = [recalls(one, "zero_shot")[1] for one in ceilings if one["config"]["language"] == "en"]
+    rows = [row.strip("| ").split(" | ") for row in script("effect_tables").all_ways_table().splitlines()]
+    (shown,) = [row for row in rows if row[:2] == ["distilled", "757"]]
+    for place, language in enumerate(rows[0][3:], start=3):
+        own = [
+            f
+            for f in files
+            if f["config"]["language"] == language and f["config"].get("solver", "gradient") == "gradient"
+        ]
+        trained = [recalls(file, "best") for file in own]
+        before = recalls(own[0], "zero_shot")[1]
+        score, recall = mean(one for one, _ in trained), mean(one for _, one in trained)
+        assert len(own) == 3
+        assert shown[place] == f"{score:.3f} / {recall:.3f} / {(recall - before) / (top - before):.2f}"

@@ -1,0 +1,83 @@
+"""The table of docs/effect.md that has every way of training beside every other; `effect_tables.py` writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from effect_figures import by_size, parameters
+from marked import table, trained
+
+from pecl.report.tables import Candidate, chosen_candidates
+from pecl.routes import ROUTES
+
+LANGUAGES = ("cs", "de", "fr")
+
+
+@dataclass(frozen=True)
+class Way:
+    """A row: a way to search, and the candidate of each language that has one.
+
+    Attributes:
+        name: what was done.
+        found: language -> candidate.
+        is_trained: whether its scores are those after training, not before.
+    """
+
+    name: str
+    found: dict[str, Candidate]
+    is_trained: bool = True
+
+
+def ways_table(distilled: Sequence[Candidate], ceilings: Sequence[Candidate], english: float) -> str:
+    """Return for each way and language R@1, mean recall and the share of the gap to English.
+
+    Args:
+        distilled: candidates of training on text that were measured on the pool's photographs.
+        ceilings: the route whose queries are translations into English, and English itself.
+        english: mean recall of English, up to which the gap reaches.
+    """
+    before = {one.language: one.mean_recall_before for one in distilled}
+
+    def cell(way: Way, language: str) -> str:
+        if language not in way.found:
+            return ""
+        one, low = way.found[language], before[language]
+        score, recall = (one.mean, one.mean_recall) if way.is_trained else (one.zero_shot, one.mean_recall_before)
+        share = round((recall - low) / (english - low), 2) + 0.0  # no -0.00
+        return f"{score:.3f} / {recall:.3f} / {share:.2f}"
+
+    rows = []
+    for way in _ways(distilled, ceilings):
+        own = way.found.values()
+        numbers = [f"{max(map(count, own)):,}" for count in (_pairs, parameters)] if way.is_trained else ["-", "-"]
+        rows.append([way.name, *numbers, *(cell(way, language) for language in LANGUAGES)])
+    return table(["way", "pairs", "parameters", *LANGUAGES], rows)
+
+
+def _ways(distilled: Sequence[Candidate], ceilings: Sequence[Candidate]) -> list[Way]:
+    routes = chosen_candidates(trained("routes"))
+    by_route = {name: _by_language(one for one in routes if one.route == name) for name in ROUTES}
+    translated = [name for name, (query, _) in ROUTES.items() if query == "target_to_english"]
+    sizes: dict[tuple[int, int], list[Candidate]] = {}
+    for (_, pairs, count), one in by_size(distilled).items():
+        sizes.setdefault((pairs, count), []).append(one)
+    closed = [one for one in distilled if one.config.solver == "closed-form"]
+    return [
+        Way("plain tower", _by_language(distilled), is_trained=False),
+        *(Way(f"route {name}", by_route[name]) for name in ROUTES if name not in translated),
+        Way("closed form alone", _by_language(sorted(closed, key=_pairs))),
+        *(Way("distilled", _by_language(own)) for _, own in sorted(sizes.items())),
+        Way("full fine-tuning", _by_language(chosen_candidates(trained("effect/full")))),
+        Way("translated into English", _by_language(ceilings), is_trained=False),
+        *(Way(f"translated, route {name}", by_route[name]) for name in translated),
+    ]
+
+
+def _by_language(candidates: Iterable[Candidate]) -> dict[str, Candidate]:
+    """Return language -> its candidate, the last where there are several."""
+    return {one.language: one for one in candidates}
+
+
+def _pairs(one: Candidate) -> int:
+    return one.pairs
