@@ -140,11 +140,10 @@ def minutes(block):
 @pytest.mark.weights
 @pytest.mark.parametrize("block", [block for block in blocks() if block.long and minutes(block) <= LONGEST])
 def test_long_blocks_run_on_the_mini_pair_and_the_real_data(block, tmp_path, monkeypatch):
-    real_data_dir()
     checkout = make_checkout(tmp_path)
     monkeypatch.setenv("PATH", f"{checkout}/.venv/bin", prepend=":")
     command = ["bash", "-e", "-c", block.text]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PECL_DATA_DIR": str(real_data_dir().resolve())}
     done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
 
