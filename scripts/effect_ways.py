@@ -39,19 +39,19 @@ def ways_table(distilled: Sequence[Candidate], ceilings: Sequence[Candidate], en
     """
     before = {one.language: one.mean_recall_before for one in distilled}
 
-    def cell(way: Way, language: str) -> str:
+    def scores(way: Way, language: str) -> str:
         if language not in way.found:
             return ""
         one, low = way.found[language], before[language]
-        score, recall = (one.mean, one.mean_recall) if way.is_trained else (one.zero_shot, one.mean_recall_before)
+        first, recall = (one.mean, one.mean_recall) if way.is_trained else (one.zero_shot, one.mean_recall_before)
         share = round((recall - low) / (english - low), 2) + 0.0  # no -0.00
-        return f"{score:.3f} / {recall:.3f} / {share:.2f}"
+        return f"{first:.3f} / {recall:.3f} / {share:.2f}"
 
     rows = []
     for way in _ways(distilled, ceilings):
         own = way.found.values()
         numbers = [f"{max(map(count, own)):,}" for count in (_pairs, parameters)] if way.is_trained else ["-", "-"]
-        rows.append([way.name, *numbers, *(cell(way, language) for language in LANGUAGES)])
+        rows.append([way.name, *numbers, *(scores(way, language) for language in LANGUAGES)])
     return table(["way", "pairs", "parameters", *LANGUAGES], rows)
 
 

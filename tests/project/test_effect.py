@@ -96,7 +96,7 @@ def test_precisions_are_compared_on_runs_that_differ_in_nothing_else():
     assert [row.split(" | ")[1] for row in rows[2:4]] == ["3", "3"]
 
 
-def test_a_cell_of_all_ways_is_the_mean_of_the_files_of_its_runs():
+def test_a_score_of_all_ways_is_the_mean_of_the_files_of_its_runs():
     files = [json.loads(path.read_bytes()) for path in (EFFECT / "pairs757").glob("*.json")]
     ceilings = [json.loads(path.read_bytes()) for path in (EFFECT / "ceilings").glob("*.json")]
 
