@@ -80,11 +80,11 @@ def running(service):
         thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])), daemon=True)
         thread.start()
         try:
-            wait_until(lambda: server.started, 20, "the server's start")
+            wait_until(lambda: server.started, 120, "the server's start")
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         finally:
             server.should_exit = True
-            thread.join(20)
+            thread.join(120)
             assert not thread.is_alive()
 
 

@@ -58,10 +58,11 @@ MUTANTS = [
         (
             "a stop closes the door at once",
             _SERVER,
-            "            await asyncio.sleep(_LINGER)",
+            "            await asyncio.sleep(_LINGER / _TURNS)",
             "            pass",
             "server",
         ),
+        ("a stop waits by the clock alone", _SERVER, "_TURNS = 20", "_TURNS = 1", "server"),
         ("a stopping server keeps connections", _SERVER, "self.service.stopping = True", "pass", "server"),
         ("any host is answered", _APP, "if name.lower() not in self.hosts:", "if False:", "bad_requests"),
         (

@@ -1,42 +1,49 @@
-"""The queue in front of the towers: what arrives together is computed together, and what fails fails alone."""
+"""The queue in front of the towers: what arrives together is computed together, and what fails fails alone.
+
+All by the loop's own clock, so that what arrives when does not depend on the machine.
+"""
 
 import asyncio
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
+import contextlib
 
 import pytest
+from helpers.loop_clock import Worker, run_by_its_clock
 
 from pecl.serving.batching import Batcher
 from pecl.serving.refusals import Refusal
 
 
-def run(scenario, process, **options):
-    """Run `scenario(batcher)` with a batcher in front of `process`."""
+def run(scenario, process, seconds=0.0, **options):
+    """Run `scenario(batcher)` with a batcher in front of `process`, whose passes take `seconds`."""
     sizes = {"window": 0.02, "most_waiting": 100, "most_together": 10, **options}
 
     async def body():
-        with ThreadPoolExecutor(1) as executor:
-            batcher = Batcher(process, executor, **sizes)
-            task = asyncio.create_task(batcher.run())
-            try:
-                return await scenario(batcher)
-            finally:
-                task.cancel()
+        batcher = Batcher(process, Worker(seconds), **sizes)
+        task = asyncio.create_task(batcher.run())
+        try:
+            return await scenario(batcher)
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
-    return asyncio.run(body())
+    return run_by_its_clock(body())
+
+
+def now():
+    return asyncio.get_running_loop().time()
 
 
 class Recorder:
-    """Answers each job with its sum, and remembers the passes."""
+    """Answers each job with its sum, and remembers the passes and when they ended."""
 
-    def __init__(self, seconds=0.0):
+    def __init__(self):
         self.passes = []
-        self.seconds = seconds
+        self.ended = []
 
     def __call__(self, jobs):
-        time.sleep(self.seconds)
         self.passes.append([list(job) for job in jobs])
+        self.ended.append(now())
         return [sum(job) for job in jobs]
 
 
@@ -45,66 +52,67 @@ def test_what_arrives_within_the_window_is_one_pass():
 
     async def scenario(batcher):
         first = asyncio.create_task(batcher.submit([1, 2]))
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.019)
         return await asyncio.gather(first, batcher.submit([3]))
 
     assert run(scenario, recorder) == [3, 3]
     assert recorder.passes == [[[1, 2], [3]]]
+    assert recorder.ended == pytest.approx([0.02])  # the window is that of the first
 
 
 def test_what_comes_after_the_window_is_another_pass():
     recorder = Recorder()
 
     async def scenario(batcher):
-        await batcher.submit([1])
-        await batcher.submit([2])
+        first = asyncio.create_task(batcher.submit([1]))
+        await asyncio.sleep(0.021)
+        return await asyncio.gather(first, batcher.submit([2]))
 
-    run(scenario, recorder)
+    assert run(scenario, recorder) == [1, 2]
     assert recorder.passes == [[[1]], [[2]]]
+    assert recorder.ended == pytest.approx([0.02, 0.041])
 
 
 def test_a_full_pass_does_not_wait_for_its_window():
     recorder = Recorder()
 
     async def scenario(batcher):
-        start = time.perf_counter()
-        await asyncio.gather(*(batcher.submit([i]) for i in range(10)))
-        return time.perf_counter() - start
+        first = asyncio.create_task(batcher.submit([0]))
+        await asyncio.sleep(1)
+        await asyncio.gather(first, *(batcher.submit([i]) for i in range(1, 10)))
 
-    assert run(scenario, recorder, window=5) < 2
-    assert len(recorder.passes) == 1
+    run(scenario, recorder, window=5)
+    assert [len(jobs) for jobs in recorder.passes] == [10]
+    assert recorder.ended == [1]
 
 
 def test_a_pass_holds_no_more_than_it_may_and_keeps_the_order():
-    recorder = Recorder(0.01)
+    recorder = Recorder()
 
     async def scenario(batcher):
         return await asyncio.gather(*(batcher.submit([i] * 4) for i in range(6)), batcher.submit([1] * 15))
 
-    assert run(scenario, recorder) == [0, 4, 8, 12, 16, 20, 15]
+    assert run(scenario, recorder, seconds=0.01) == [0, 4, 8, 12, 16, 20, 15]
     sizes = [[len(job) for job in jobs] for jobs in recorder.passes]
     assert sizes == [[4, 4], [4, 4], [4, 4], [15]]  # one that is larger than a pass is a pass of its own
 
 
 def test_while_a_pass_is_computed_the_next_one_fills_up():
-    recorder = Recorder(0.05)
+    recorder = Recorder()
 
     async def scenario(batcher):
         first = asyncio.create_task(batcher.submit([0]))
         await asyncio.sleep(0.04)  # its window is over: it is being computed
-        await asyncio.gather(first, *(batcher.submit([i]) for i in range(1, 6)))
+        second = asyncio.create_task(batcher.submit([1]))
+        await asyncio.sleep(0.025)  # so is that of the second, which waits for the first to end
+        await asyncio.gather(first, second, *(batcher.submit([i]) for i in range(2, 6)))
 
-    run(scenario, recorder)
+    run(scenario, recorder, seconds=0.05)
     assert [len(jobs) for jobs in recorder.passes] == [1, 5]
+    assert recorder.ended == pytest.approx([0.07, 0.12])
 
 
 def test_a_full_queue_refuses_at_once_and_takes_requests_again_later():
-    gate = threading.Event()
-
-    def process(jobs):
-        gate.wait(5)
-        return [sum(job) for job in jobs]
-
     async def scenario(batcher):
         first = asyncio.create_task(batcher.submit([1]))
         await asyncio.sleep(0.04)
@@ -116,11 +124,11 @@ def test_a_full_queue_refuses_at_once_and_takes_requests_again_later():
         last = asyncio.create_task(batcher.submit([7]))
         await asyncio.sleep(0)
         assert batcher.waiting == 6
-        gate.set()
+        assert now() == pytest.approx(0.04)
         answers = await asyncio.gather(first, waiting, last)
         return answers, await batcher.submit([2, 2])
 
-    assert run(scenario, process, most_waiting=6) == ([1, 5, 7], 4)
+    assert run(scenario, Recorder(), seconds=5, most_waiting=6) == ([1, 5, 7], 4)
 
 
 def test_a_job_that_fails_leaves_the_others_their_answers():
@@ -152,13 +160,14 @@ def test_a_pass_that_fails_as_a_whole_does_not_end_the_batcher():
 
 
 def test_whoever_stops_waiting_takes_no_answer_from_others():
-    recorder = Recorder(0.02)
+    recorder = Recorder()
 
     async def scenario(batcher):
         gone = asyncio.create_task(batcher.submit([1]))
         kept = asyncio.create_task(batcher.submit([2]))
-        await asyncio.sleep(0.025)
+        await asyncio.sleep(0.025)  # both are being computed
         gone.cancel()
         return await kept, await batcher.submit([3])
 
-    assert run(scenario, recorder) == (2, 3)
+    assert run(scenario, recorder, seconds=0.02) == (2, 3)
+    assert recorder.passes == [[[1], [2]], [[3]]]

@@ -3,6 +3,7 @@
 import base64
 import io
 import struct
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from helpers.serving import LANGUAGES, client_of, data_uri, expected, make_models, make_service, picture
 from helpers.small_experiment import tiny_towers
 from helpers.tiny import sentences
+from helpers.waiting import wait_until
 from PIL import Image
 
 from pecl.serving.limits import Limits
@@ -114,16 +116,31 @@ def test_health_and_metrics(client):
     assert float(values["pecl_tokens_total"]) > 0
 
 
-def test_requests_that_arrive_together_are_one_mixed_pass():
-    service = make_service(limits=Limits(window=0.2))
-    with client_of(service) as client, ThreadPoolExecutor(12) as pool:
-        answers = list(pool.map(lambda code: post(client, model=f"tiny:{code}", input=TEXTS[0]), LANGUAGES))
-        close(torch.cat([vectors(answer) for answer in answers]), expected([TEXTS[0]] * 12, LANGUAGES))
+def test_requests_that_wait_together_are_one_mixed_pass():
+    """A first pass, of one request, ends when twelve others wait."""
+    service = make_service(limits=Limits(window=0))
+    embed, begun, gate = service.models.embed, threading.Event(), threading.Event()
+    service.models.embed = lambda jobs: begun.set() or (gate.wait(120) and embed(jobs))
+
+    def ask(code):
+        return post(client, model=f"tiny:{code}", input=TEXTS[0])
+
+    def values():
         lines = client.get("/metrics").text.splitlines()
-    values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
-    assert float(values['pecl_pass_requests_count{kind="text"}']) == 1
-    assert float(values['pecl_pass_requests_sum{kind="text"}']) == 12
-    assert float(values["pecl_pass_languages_sum"]) == 12
+        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[0] != "#")}
+
+    with client_of(service) as client, ThreadPoolExecutor(13) as pool:
+        first = pool.submit(ask, "cs")
+        assert begun.wait(120)
+        answers = [pool.submit(ask, code) for code in LANGUAGES]
+        wait_until(lambda: values()["pecl_waiting_texts"] == 12, 120, "twelve requests that wait")
+        gate.set()
+        close(torch.cat([vectors(answer.result()) for answer in answers]), expected([TEXTS[0]] * 12, LANGUAGES))
+        first.result()
+        found = values()
+    assert found['pecl_pass_requests_count{kind="text"}'] == 2
+    assert found['pecl_pass_requests_sum{kind="text"}'] == 1 + 12
+    assert found["pecl_pass_languages_sum"] == 1 + 12
 
 
 def test_a_server_of_texts_alone_says_so():

@@ -84,16 +84,30 @@ def test_the_openai_client_understands_refusals(client):
         client.embeddings.create(model="tiny:cs", input="a", dimensions=3)
 
 
-def test_64_clients_in_12_languages_get_what_each_gets_alone(address):
-    """Each of 64 threads sends 4 requests of 1 to 3 texts, each text in a language of its own."""
+def test_64_clients_in_12_languages_get_what_each_gets_alone():
+    """Each of 64 threads sends 4 requests of 1 to 3 texts, each text in a language of its own.
+
+    The first pass ends when as many texts have come as there are clients, so that it or the second has half of them.
+    """
+    service = make_service()
+    embed, passes = service.models.embed, []
+
+    def slow_at_first(jobs):
+        own = sum(map(len, jobs))
+        if not passes:
+            wait_until(lambda: own + service._texts.waiting >= CLIENTS, 120, "a text of each client")
+        passes.append(own)
+        return embed(jobs)
+
+    service.models.embed = slow_at_first
     texts = sentences(40, seed=3)
     alone = {language: expected(texts, [language] * len(texts)) for language in LANGUAGES}
     start = threading.Barrier(CLIENTS)
 
     def talk(number):
         draw = random.Random(number)
-        with httpx.Client(base_url=address, timeout=60) as client:
-            start.wait(30)
+        with httpx.Client(base_url=address, timeout=120) as client:
+            start.wait(120)
             for _ in range(4):
                 places = draw.sample(range(len(texts)), draw.randint(1, 3))
                 languages = draw.choices(LANGUAGES, k=len(places))
@@ -105,27 +119,23 @@ def test_64_clients_in_12_languages_get_what_each_gets_alone(address):
                 torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
         return True
 
-    with ThreadPoolExecutor(CLIENTS) as pool:
+    with running(service) as address, ThreadPoolExecutor(CLIENTS) as pool:
         assert list(pool.map(talk, range(CLIENTS))) == [True] * CLIENTS
-    values = httpx.get(f"{address}/metrics").text
-    passes, requests = (
-        next(float(line.split()[1]) for line in values.splitlines() if line.startswith(f"pecl_pass_requests_{what}"))
-        for what in ('count{kind="text"}', 'sum{kind="text"}')
-    )
-    assert requests / passes > 2  # requests were computed together
+    assert max(passes) >= CLIENTS / 2  # requests were computed together
 
 
 def test_too_many_at_once_are_refused_and_the_others_answered():
     service = make_service(limits=Limits(texts=4, pictures=4, waiting=4, together=4))
     gate = threading.Event()
     embed = service.models.embed
-    service.models.embed = lambda jobs: gate.wait(10) and embed(jobs)
-    with running(service) as address, ThreadPoolExecutor(20) as pool, httpx.Client(base_url=address) as client:
+    service.models.embed = lambda jobs: gate.wait(120) and embed(jobs)
+    asking = httpx.Client(timeout=120)
+    with running(service) as address, ThreadPoolExecutor(20) as pool, asking as client:
         document = {"model": "tiny:cs", "input": ["a", "b"]}
-        ask = [pool.submit(client.post, "/v1/embeddings", json=document, timeout=30) for _ in range(20)]
+        ask = [pool.submit(client.post, f"{address}/v1/embeddings", json=document) for _ in range(20)]
         # A pass of 2 or 4 texts is being computed, and 4 texts wait; the others are refused.
-        wait_until(lambda: sum(one.done() for one in ask) >= 16, 20, "the refusals")
-        assert client.get("/health").status_code == 200  # it answers while it computes
+        wait_until(lambda: sum(one.done() for one in ask) >= 16, 120, "the refusals")
+        assert client.get(f"{address}/health").status_code == 200  # it answers while it computes
         gate.set()
         answers = [one.result() for one in ask]
     refused = [answer for answer in answers if answer.status_code == 429]
@@ -140,26 +150,24 @@ def test_a_body_that_does_not_come_is_given_up_and_keeps_nobody_waiting():
     service = make_service(limits=Limits(patience=0.3))
     with running(service) as address, socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2]))) as slow:
         slow.sendall(head_of(100) + b"{")
-        assert httpx.get(f"{address}/health").status_code == 200
-        slow.settimeout(10)
+        assert health(address).status_code == 200
+        slow.settimeout(120)
         status, document = read(slow)
     assert (status, document["error"]["message"]) == (408, "body: expected it within 0.3 seconds, got a part")
 
 
 def test_more_requests_than_may_be_open_are_refused():
-    service = make_service(limits=Limits(open_requests=2, patience=5))
+    service = make_service(limits=Limits(open_requests=2, patience=120))
     with running(service) as address:
         port = int(address.rpartition(":")[2])
         slow = [socket.create_connection(("127.0.0.1", port)) for _ in range(2)]
         for one in slow:
             one.sendall(head_of(9))
-        answer = wait_until(
-            lambda: (found := httpx.get(f"{address}/health")).status_code == 429 and found, 5, "the refusal"
-        )
+        answer = wait_until(lambda: (found := health(address)).status_code == 429 and found, 60, "the refusal")
         assert answer.json()["error"]["code"] == "too_many_requests"
         for one in slow:
             one.close()
-        wait_until(lambda: httpx.get(f"{address}/health").status_code == 200, 5, "room for others")
+        wait_until(lambda: health(address).status_code == 200, 60, "room for others")
 
 
 def test_a_port_that_is_taken_or_no_port_at_all():
@@ -175,9 +183,11 @@ def test_a_port_that_is_taken_or_no_port_at_all():
 SLOW = """
 import sys, time
 sys.path[:0] = [{root!r}, {tests!r}]
+import pecl.serving.server
 from helpers.serving import make_service
 from pecl.serving.limits import Limits
 from pecl.serving.server import open_socket, serve
+pecl.serving.server._LINGER = {linger}
 service = make_service(limits=Limits(together=8))
 embed = service.models.embed
 service.models.embed = lambda jobs: time.sleep(0.4) or embed(jobs)
@@ -188,34 +198,39 @@ print("stopped", flush=True)
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
-def test_a_signal_loses_no_request(number):
+# The first is as on a machine so slow that the moment is over before the server looks once at what has come.
+@pytest.mark.parametrize(
+    ("number", "linger"), [(signal.SIGTERM, 1e-6), pytest.param(signal.SIGINT, 0.3, marks=pytest.mark.slow)]
+)
+def test_a_signal_loses_no_request(number, linger):
     """40 requests are sent, 5 passes' worth; the signal comes while the first are computed, some still on their way."""
-    source = SLOW.format(root=str(ROOT), tests=str(ROOT / "tests"))
+    source = SLOW.format(root=str(ROOT), tests=str(ROOT / "tests"), linger=linger)
     server = subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, text=True, env=os.environ)
     try:
         port = int(server.stdout.readline())
         address = f"http://127.0.0.1:{port}"
-        wait_until(lambda: answers(address), 30, "the server's start")
+        wait_until(lambda: answers(address), 120, "the server's start")
         texts = sentences(40, seed=6)
         languages = [LANGUAGES[i % 12] for i in range(40)]
         sockets = [send(port, text, language) for text, language in zip(texts, languages, strict=True)]
         server.send_signal(number)  # at once: most are still in the system's hands
         received = [read(one) for one in sockets]
-        assert server.wait(30) == 0
+        assert server.wait(120) == 0
         assert server.stdout.read() == "stopped\n"
     finally:
         server.kill()
     assert [status for status, _ in received] == [200] * 40
     found = torch.tensor([document["data"][0]["embedding"] for _, document in received])
     torch.testing.assert_close(found, expected(texts, languages), rtol=0, atol=1e-5)
-    with pytest.raises(httpx.ConnectError):
-        httpx.get(f"{address}/health")
+
+
+def health(address):
+    return httpx.get(f"{address}/health", timeout=60)
 
 
 def answers(address):
     try:
-        return httpx.get(f"{address}/health").status_code == 200
+        return health(address).status_code == 200
     except httpx.ConnectError:
         return False
 
@@ -223,7 +238,7 @@ def answers(address):
 def send(port, text, language):
     """Send a request over a connection of its own, and return that; nothing of the answer is read."""
     body = json.dumps({"model": "tiny", "input": text, "language": language}).encode()
-    one = socket.create_connection(("127.0.0.1", port), timeout=60)
+    one = socket.create_connection(("127.0.0.1", port), timeout=120)
     one.sendall(head_of(len(body)) + body)
     return one
 
