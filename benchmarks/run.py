@@ -3,7 +3,7 @@
 Each figure is a ratio of two ways of working in one run, by turns, beside the machine's peak of matrix products, so it
 says as much on a slower machine; on one thread it counts processor seconds, and so says as much on a busier one.
 `--small` takes about half a minute of the processor; it ends with status 1 if a figure is worse than its floor, which
-lies well below what noise does. docs/performance.md explains the figures.
+lies well below what noise does, three times in a row. docs/performance.md explains the figures.
 """
 
 from __future__ import annotations
@@ -35,9 +35,22 @@ PARTS = {
 }
 
 
+TRIES = 3  # of a small part, before one of its figures has regressed: noise passes, a regression stays
+
+
 def measure(part: str, small: bool, device: str) -> list[Figure]:
     """Return the figures of a part."""
     return importlib.import_module(part).measure(small, device)
+
+
+def tried(part: str, small: bool, device: str) -> list[Figure]:
+    """Return the figures of a part; of a small one, those that are worse than their floor are measured anew."""
+    found = measure(part, small, device)
+    for _ in range(TRIES - 1 if small else 0):
+        if any(one.regressed for one in found):
+            again = measure(part, small, device)
+            found = [new if old.regressed else old for old, new in zip(found, again, strict=True)]
+    return found
 
 
 def document(figures: dict[str, list[Figure]], device: str) -> dict[str, object]:
@@ -69,7 +82,7 @@ def main() -> int:
     found = {}
     for part in parsed.parts or [name for name, is_small in PARTS.items() if is_small or not parsed.small]:
         started = time.perf_counter()
-        found[part] = measure(part, parsed.small, parsed.device)
+        found[part] = tried(part, parsed.small, parsed.device)
         print(
             f"{part} ({time.perf_counter() - started:.0f} s)",
             *(one.line() for one in found[part]),

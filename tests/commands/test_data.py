@@ -91,7 +91,7 @@ def test_download_reports_what_it_did_and_what_is_left_to_do(pecl, server, tmp_p
 def test_download_from_a_mirror_into_another_folder(pecl, server, tmp_path):
     assert pecl(f"download multi30k --base-url {server.url}/mirror --data-dir {tmp_path / 'b'}")[0] == 0
     assert (tmp_path / "b/multi30k/raw/train.de").exists()
-    assert [path for path, _, _ in server.requests] == ["/mirror/multi30k/raw/train.de"]
+    assert [path for path, _ in server.requests] == ["/mirror/multi30k/raw/train.de"]
 
 
 def test_download_that_fails_names_the_file_and_the_ways_out(pecl, server):

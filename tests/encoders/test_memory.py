@@ -7,9 +7,11 @@ import sys
 import pytest
 
 PROGRAM = """
-import resource, sys
+import ctypes, resource, sys
 import numpy as np
 from pecl.encoders.memory import keep_freed_memory
+
+ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # no huge pages (PR_SET_THP_DISABLE), of which a few hold all
 
 def pages():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -224,20 +224,20 @@ def test_two_that_compute_the_same_leave_each_other_alone(tmp_path, monkeypatch)
         *batches, last = compute_in_batches(places, 4)
         yield from batches
         saved.set()
-        assert ended.wait(60)
+        assert ended.wait(300)
         yield last
 
     with ThreadPoolExecutor(1) as pool:
 
         def after_the_other(places):
             futures.append(pool.submit(EmbeddingStore("t", tmp_path).get, keys_of(12), slowly))
-            assert saved.wait(60)
+            assert saved.wait(300)
             return compute_in_batches(places, 4)
 
         futures = []
         found = EmbeddingStore("t", tmp_path).get(keys_of(12), after_the_other)
         ended.set()
-        assert futures[0].result(60).equal(found)
+        assert futures[0].result(300).equal(found)
     assert torch.equal(found, vectors(list(range(12))))
     assert len(list(EmbeddingStore("t", tmp_path).folder.iterdir())) == 1
 

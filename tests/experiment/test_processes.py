@@ -5,11 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from helpers.grid_processes import Command
+from helpers.grid_processes import Command, signal_itself
 from helpers.project import ROOT, TESTS
 from helpers.together import start_together
 
@@ -63,8 +64,9 @@ def test_killed_processes_go_on_and_end_with_the_same_bits(small, tmp_path):
     whole = arguments(small, epochs=12, out=tmp_path / "whole")
     assert ended(start_together(tmp_path / "1", whole, whole)) == [0, 0]
     killed = arguments(small, epochs=12)
-    started = start_together(tmp_path / "2", killed, killed)
     states = Path(small["out"]) / ".state"
+    freezes = partial(signal_itself, signal.SIGSTOP, 8, f"{states}/")  # the other then waits for it
+    started = start_together(tmp_path / "2", killed, killed, setup=freezes)
     started[0].wait_until(lambda: list(states.glob("[!.]*")), "a state")
     for process in started[::-1]:
         process.signal(signal.SIGKILL)
@@ -109,7 +111,7 @@ def test_launchers_start_it(small, tmp_path, launcher):
     command = [sys.executable, "-m", launcher]
     command += ["--nproc-per-node=2"] if "torch" in launcher else ["--multi_gpu", "--num_processes=2"]
     command += ["--module", "helpers.tiny_pecl", *arguments(small)]
-    finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert finished.returncode == 0, finished.stderr
     path = Path(finished.stdout.splitlines()[-1])
     assert read_result(path).config.processes == 2

@@ -8,7 +8,7 @@ import threading
 import huggingface_hub
 import pytest
 import torch
-from helpers.fake_hub import COMMIT, Hub, accept_writes
+from helpers.fake_hub import COMMIT, Hub, accept_writes, be_patient
 from helpers.small_experiment import small, tiny_towers
 from helpers.tiny import tiny_tower
 from huggingface_hub import ModelCard
@@ -46,6 +46,7 @@ def hub(monkeypatch, tmp_path):
     for name, value in (values | {"HF_HUB_CACHE": str(tmp_path / "hub")}).items():
         monkeypatch.setattr(constants, name, value)
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    be_patient(monkeypatch)
     yield server
     server.closing.set()
     server.shutdown()

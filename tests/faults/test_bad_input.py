@@ -117,7 +117,7 @@ def test_bad_input_of_a_script_is_one_sentence_too(line, said, tmp_path):
     before = seen(tmp_path)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
     finished = subprocess.run(
-        ["env", *shlex.split(line)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+        ["env", *shlex.split(line)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600
     )
     assert (finished.returncode, finished.stdout) == (2, "")
     assert re.fullmatch(r"[^\n]+\n", finished.stderr)

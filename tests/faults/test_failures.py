@@ -183,5 +183,5 @@ SHELL = [
 @pytest.mark.parametrize(("line", "status", "said"), SHELL, ids=[line for line, _, _ in SHELL])
 def test_in_a_shell(line, status, said):
     command = ["bash", "-c", f"{sys.executable} -m pecl {line}"]
-    finished = subprocess.run(command, capture_output=True, text=True, env=os.environ, timeout=120)
+    finished = subprocess.run(command, capture_output=True, text=True, env=os.environ, timeout=600)
     assert (finished.returncode, finished.stderr) == (status, said)

@@ -63,7 +63,7 @@ def start(code, *arguments):
 
 
 def finish(process):
-    _, errors = process.communicate("\n", timeout=60)
+    _, errors = process.communicate("\n", timeout=600)
     assert process.returncode == 0, errors
 
 

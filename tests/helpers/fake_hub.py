@@ -7,6 +7,11 @@ import json
 import threading
 from urllib.parse import urlsplit
 
+import huggingface_hub.constants
+
+import pecl.encoders.loading.hub
+import pecl.export.hub
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -46,7 +51,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         if self.server.silent:
-            self.server.closing.wait(30)
+            self.server.closing.wait(120)
             return
         parts = urlsplit(self.path).path.strip("/").split("/")
         about_model = parts[:2] == ["api", "models"]
@@ -97,6 +102,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+
+
+def be_patient(monkeypatch):
+    """Let nobody give a hub up that answers late, as one does beside much other work."""
+    for module in (pecl.encoders.loading.hub, pecl.export.hub):
+        monkeypatch.setattr(module, "TIMEOUT_SECONDS", 120.0)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DOWNLOAD_TIMEOUT", 120)
 
 
 def accept_writes(server):

@@ -69,13 +69,13 @@ class Command:
         while cls.started:
             cls.started.pop().process.kill()
 
-    def wait(self, seconds=120):
+    def wait(self, seconds=600):
         """Return the exit status, negative for a signal."""
         self.process.join(seconds)
         assert self.process.exitcode is not None, "it did not end"
         return self.process.exitcode
 
-    def wait_until(self, condition, what, seconds=60):
+    def wait_until(self, condition, what, seconds=600):
         """Wait for something that the process is to do; that it ends before is an error, which shows what it wrote."""
 
         def look():

@@ -4,17 +4,17 @@ import contextlib
 import hashlib
 import http.server
 import threading
-import time
 
 from pecl.data.fetching.fetch import FetchPolicy
 
-FAST = FetchPolicy(timeout=0.3, attempts=3, backoff=0.01, max_wait=3)
+FAST = FetchPolicy(timeout=60, attempts=3, backoff=0.01, max_wait=3)
 
 
 class Server(http.server.ThreadingHTTPServer):
     """Serves `files` (path -> bytes) with ETags and ranges. `faults` (path -> list) are met one a request, then none.
 
-    A fault is a function of the request handler and the content; it answers in place of the server.
+    A fault is a function of the request handler and the content; it answers in place of the server. `pause` is called
+    with the path before each answer; `busy` requests have come and not been answered, `most_busy` at most.
     """
 
     daemon_threads = True
@@ -23,19 +23,19 @@ class Server(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.files = {}
         self.faults = {}
-        self.requests = []  # (path, headers, time)
+        self.requests = []  # (path, headers)
         self.busy = self.most_busy = 0
         self.lock = threading.Lock()
         self.closing = threading.Event()
         self.ranges = True
-        self.delay = 0.0
+        self.pause = lambda path: None
 
     @property
     def url(self):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def seen(self, path):
-        return [headers for asked, headers, _ in self.requests if asked == path]
+        return [headers for asked, headers in self.requests if asked == path]
 
     def handle_error(self, request, client_address):
         pass  # a client that gives up is part of the tests
@@ -51,23 +51,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
         server = self.server
         self.close_connection = True
         with server.lock:
-            server.requests.append((self.path, dict(self.headers), time.monotonic()))
+            server.requests.append((self.path, dict(self.headers)))
             faults = server.faults.get(self.path, [])
             fault = faults.pop(0) if faults else None
             server.busy += 1
             server.most_busy = max(server.most_busy, server.busy)
         try:
-            time.sleep(server.delay)
-            content = server.files.get(self.path)
-            if fault is not None:
-                fault(self, content)
-            elif content is None:
-                self.answer(404)
-            else:
-                self.serve(content)
+            server.pause(self.path)
         finally:
             with server.lock:
-                server.busy -= 1
+                server.busy -= 1  # before the answer, after which the next request may come at once
+        content = server.files.get(self.path)
+        if fault is not None:
+            fault(self, content)
+        elif content is None:
+            self.answer(404)
+        else:
+            self.serve(content)
 
     def answer(self, status, body=b"", length=None, **headers):
         self.send_response(status)
@@ -107,11 +107,14 @@ def truncate(size):
 
 
 def stall(size):
-    """A fault: promise all, and fall silent after `size` bytes."""
+    """A fault: promise all, and fall silent after `size` bytes; with ranges, who asks for the rest is served."""
 
     def fault(handler, content):
+        if handler.server.ranges and "Range" in handler.headers:
+            handler.serve(content)
+            return
         truncate(size)(handler, content)
-        handler.server.closing.wait(5)
+        handler.server.closing.wait(300)
 
     return fault
 

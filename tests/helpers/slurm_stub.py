@@ -29,7 +29,8 @@ def sbatch(script):
         if index is not None:
             environment.update(SLURM_ARRAY_JOB_ID=number, SLURM_ARRAY_TASK_ID=str(index))
         (jobs / f"{{identity}}.sh").write_text(script)
-        code = f"bash {{jobs}}/{{identity}}.sh; echo $? > {{jobs}}/{{identity}}.status"
+        ended = f"{{jobs}}/{{identity}}.status"  # renamed, so that nobody reads it before it is written
+        code = f"bash {{jobs}}/{{identity}}.sh; echo $? > {{ended}}.new; mv {{ended}}.new {{ended}}"
         process = subprocess.Popen(["bash", "-c", code], env=environment, start_new_session=True,
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         (jobs / f"{{identity}}.pid").write_text(str(process.pid))

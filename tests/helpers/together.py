@@ -2,21 +2,30 @@
 
 import os
 import pickle
-import socket
+from datetime import timedelta
 from functools import partial
 
+import torch.distributed as dist
+
+import pecl.training.distributed
 from helpers.grid_processes import Command
 
 
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+def meeting_point():
+    """Return where the processes of a training find each other, as torchrun makes it; it must outlive their start.
+
+    It has a port before any of them is told of it, so that nobody else can take it.
+    """
+    return dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
 
 
-def set_place(rank, size, port):
+def set_place(rank, size, port, setup=None):
+    """Make this process one of a training's, and wait for the others for as long as a busy machine takes."""
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size)}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    pecl.training.distributed._WAIT_AT_FAILURE = timedelta(minutes=10)
+    if setup is not None:
+        setup()
 
 
 def call_pickled(function, *arguments):
@@ -24,11 +33,16 @@ def call_pickled(function, *arguments):
     pickle.loads(function)(*arguments)
 
 
-def start_together(folder, *arguments):
-    """Start a command for each of `arguments`, the processes of one training, and return them."""
-    port = free_port()
+def start_together(folder, *arguments, setup=None):
+    """Start a command for each of `arguments`, the processes of one training, and return them.
+
+    The first calls `setup` before it begins.
+    """
+    store = meeting_point()
     folder.mkdir(exist_ok=True)
-    return [
-        Command(one, folder / f"process-{rank}", partial(set_place, rank, len(arguments), port))
-        for rank, one in enumerate(arguments)
-    ]
+    started = []
+    for rank, one in enumerate(arguments):
+        place = partial(set_place, rank, len(arguments), store.port, None if rank else setup)
+        started.append(Command(one, folder / f"process-{rank}", place))
+        started[-1].store = store
+    return started

@@ -60,6 +60,22 @@ def test_a_small_run_fails_on_a_regression(monkeypatch, capsys, value, arguments
     assert ("regressed: made up" in capsys.readouterr().err) is (value < 1.5)
 
 
+@pytest.mark.parametrize(
+    ("values", "status"), [((1.0, 1.4, 1.6), 0), ((1.0, 1.6), 0), ((1.0, 1.4, 1.3), 1), ((1.6,), 0)]
+)
+def test_a_figure_has_regressed_if_it_is_worse_three_times(monkeypatch, values, status):
+    """And is measured no more often than that, nor once it is better."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import run as benchmark
+    from figures import Figure
+
+    left = list(values)
+    monkeypatch.setattr(benchmark, "measure", lambda *_: [Figure("one", left.pop(0), floor=1.5), Figure("two", 1.0)])
+    monkeypatch.setattr(sys, "argv", ["run.py", "peak", "--small"])
+    assert benchmark.main() == status
+    assert left == []
+
+
 def test_one_thread_counts_what_the_processor_does(monkeypatch):
     """So that other work on the machine, or a process that waits, does not count."""
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))

@@ -17,7 +17,7 @@ BUILD = "from setuptools import build_meta as build; build.{kind}({folder!r})"
 def build(kind, checkout, folder):
     """Return the wheel that an installer would make of `checkout`."""
     command = [sys.executable, "-c", BUILD.format(kind=kind, folder=str(folder))]
-    subprocess.run(command, cwd=checkout, check=True, capture_output=True, timeout=120)
+    subprocess.run(command, cwd=checkout, check=True, capture_output=True, timeout=600)
     (wheel,) = folder.glob("*.whl")
     return zipfile.ZipFile(wheel)
 
@@ -47,7 +47,7 @@ def test_the_folder_above_the_checkout_does_not_hide_the_package(installed):
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [sys.executable, "-S", "-c", code]  # -S: without the packages that are installed for the tests
     done = subprocess.run(
-        command, cwd=checkout.parent, env=environment, check=True, capture_output=True, text=True, timeout=120
+        command, cwd=checkout.parent, env=environment, check=True, capture_output=True, text=True, timeout=600
     )
     assert done.stdout.split() == [
         str(checkout / "pecl" / "__init__.py"),

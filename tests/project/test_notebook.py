@@ -6,6 +6,7 @@ import warnings
 import nbformat
 import pytest
 from helpers.project import ROOT
+from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 
 NOTEBOOK = ROOT / "notebooks" / "quickstart.ipynb"
@@ -29,7 +30,9 @@ def run(notebook, folder, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the kernel's own machinery
         resources = {"metadata": {"path": str(folder / "notebooks")}}
-        NotebookClient(notebook, timeout=900, kernel_name="python3", resources=resources).execute()
+        # Through sockets that are files: a port may be taken by another program before the kernel has it.
+        kernel = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=str(folder / "kernel"))
+        NotebookClient(notebook, km=kernel, timeout=3600, startup_timeout=600, resources=resources).execute()
     return [
         (cell.source, output.data["text/plain"])
         for cell in notebook.cells

@@ -35,7 +35,7 @@ def run(tmp_path):
         notes.write_text("")
         environment = {"PATH": os.environ["PATH"], "NOTES": str(notes), **variables}
         command = ["bash", f"scripts/{script}.sh", *arguments]
-        finished = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+        finished = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
         return [line.removeprefix("-m pecl ") for line in notes.read_text().splitlines()], finished
 
     return start

@@ -72,7 +72,7 @@ def run_script(command, **environment):
     """Return the lines that a script prints; it takes .venv's Python, or else the first on the path: this one."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, **environment}
-    finished = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
     assert finished.returncode == 0, finished.stderr
     return finished.stdout.splitlines()
 

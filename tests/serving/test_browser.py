@@ -42,7 +42,7 @@ def page(browser, address):
     requests_of(browser)
     browser.get_log("browser")
     browser.get(f"{address}/")
-    wait_until(lambda: "photographs" in browser.find_element(By.ID, "about").text, 20, "the page's start")
+    wait_until(lambda: "photographs" in browser.find_element(By.ID, "about").text, 120, "the page's start")
     yield browser
     assert browser.get_log("browser") == []  # no error, no warning, nothing that the policy has stopped
     asked = [url for url in requests_of(browser) if not url.startswith("data:")]
@@ -75,7 +75,7 @@ def search(page, button=True):
     def is_done():  # the end of an earlier search may still be said for a moment
         return said.text not in ("", "Searching …") and not set(before) & set(columns())
 
-    wait_until(is_done, 20, "the search's end")
+    wait_until(is_done, 120, "the search's end")
     return columns()
 
 
@@ -134,7 +134,7 @@ def test_before_and_after_the_adapter(page, service):
     write(page, 0, "terra", "ko")
     search(page)
     page.find_element(By.ID, "compare").click()
-    wait_until(lambda: page.find_elements(By.CLASS_NAME, "pair"), 20, "the comparison")
+    wait_until(lambda: page.find_elements(By.CLASS_NAME, "pair"), 120, "the comparison")
     before, after = page.find_elements(By.CSS_SELECTOR, ".pair > div")
     assert ids(before) == wanted(service, "terra", None)
     assert ids(after) == wanted(service, "terra", "ko")
@@ -158,7 +158,7 @@ def test_a_photograph_is_opened_turned_over_and_closed_by_keys(page):
     def shown():
         return large.get_attribute("src").rpartition("/")[2]
 
-    wait_until(large.is_displayed, 5, "the viewer")
+    wait_until(large.is_displayed, 60, "the viewer")
     assert (shown(), "/photographs/" in large.get_attribute("src")) == (order[0], True)
     assert page.find_element(By.ID, "name").text.startswith("summer/")
     keyboard = page.switch_to.active_element
@@ -167,8 +167,8 @@ def test_a_photograph_is_opened_turned_over_and_closed_by_keys(page):
     keyboard.send_keys(Keys.ARROW_LEFT + Keys.ARROW_LEFT)
     assert shown() == order[-1]
     keyboard.send_keys(Keys.ESCAPE)
-    wait_until(lambda: not large.is_displayed(), 5, "the viewer's end")
-    wait_until(lambda: ids(column)[-1] in page.switch_to.active_element.get_attribute("innerHTML"), 5, "the focus")
+    wait_until(lambda: not large.is_displayed(), 60, "the viewer's end")
+    wait_until(lambda: ids(column)[-1] in page.switch_to.active_element.get_attribute("innerHTML"), 60, "the focus")
     page.switch_to.active_element.send_keys("/")
     assert page.switch_to.active_element == rows(page)[0].find_element(By.TAG_NAME, "input")
 
@@ -199,9 +199,9 @@ def test_an_address_repeats_a_search(page, address, service):
     search(page)
     kept = page.current_url
     page.get(f"{address}/")
-    wait_until(lambda: rows(page), 20, "the page's start")
+    wait_until(lambda: rows(page), 120, "the page's start")
     page.get(kept)
-    wait_until(lambda: page.find_elements(By.CSS_SELECTOR, ".column"), 20, "the search")
+    wait_until(lambda: page.find_elements(By.CSS_SELECTOR, ".column"), 120, "the search")
     columns = page.find_elements(By.CSS_SELECTOR, ".column")
     assert [ids(column) for column in columns] == [wanted(service, "santu", "fr"), wanted(service, "belo", "zh")]
 

@@ -10,7 +10,7 @@ import torch
 from helpers.grid_processes import CONTEXT
 from helpers.small_training import CONFIGS, task
 from helpers.tiny import tiny_tower
-from helpers.together import call_pickled, free_port, set_place
+from helpers.together import call_pickled, meeting_point, set_place
 
 import pecl.training.trainer
 from pecl.adapters.adapter import attach
@@ -34,17 +34,17 @@ def _process(send, rank, size, port, do):
 
 def in_processes(size, do):
     """Return what `do(processes)` returns, or raises, in each of several processes."""
-    port, results, started = free_port(), [], []
+    store, results, started = meeting_point(), [], []
     for rank in range(size):
         receive, send = CONTEXT.Pipe(duplex=False)
-        arguments = (cloudpickle.dumps(_process), send, rank, size, port, cloudpickle.dumps(do))
+        arguments = (cloudpickle.dumps(_process), send, rank, size, store.port, cloudpickle.dumps(do))
         process = CONTEXT.Process(target=call_pickled, args=arguments, daemon=True)
         process.start()
         started.append((process, receive))
     for process, receive in started:
-        assert receive.poll(60), "a process hangs"
+        assert receive.poll(600), "a process hangs"
         results.append(cloudpickle.loads(receive.recv_bytes()))
-        process.join(10)
+        process.join(60)
     return results
 
 

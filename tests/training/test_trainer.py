@@ -311,10 +311,10 @@ def run_worker(folder, deaths=()):
     out = str(folder / "out")
     script = WORKER.format(tests=str(TESTS), state=str(folder / "state"), out=out)
     for step, place in deaths:
-        killed = subprocess.run([sys.executable, "-c", script, str(step), place], timeout=300)
+        killed = subprocess.run([sys.executable, "-c", script, str(step), place], timeout=600)
         assert killed.returncode == -signal.SIGKILL, f"the worker was to die in step {step}, {place}"
         assert not Path(out).exists()
-    subprocess.run([sys.executable, "-c", script, "0", "never"], check=True, timeout=300)
+    subprocess.run([sys.executable, "-c", script, "0", "never"], check=True, timeout=600)
     return load_file(out), Path(out + ".json").read_text()
 
 

@@ -230,7 +230,7 @@ def test_a_worker_ends_with_its_input(task_file, small, monkeypatch, capsys, dea
 
     def loses_its_grid(trainer):
         os.close(writing)
-        wait_until(lambda: False, 20, "the interrupt")
+        wait_until(lambda: False, 120, "the interrupt")
 
     monkeypatch.setattr(pecl.experiment.fleet.AlignmentTrainer, "run", loses_its_grid)
     with open(reading) as stream:
@@ -387,7 +387,7 @@ def start_two_at_work(values):
     """A grid and its two workers, once both have saved a state."""
     process = start(values, "--jobs", "2")
     states = Path(values["out"]) / ".state"
-    wait_until(lambda: len(list(states.glob("*.safetensors"))) == 2, 120, "a saved state of each worker")
+    wait_until(lambda: len(list(states.glob("*.safetensors"))) == 2, 600, "a saved state of each worker")
     return process, workers_of(process)
 
 
@@ -409,7 +409,7 @@ def is_running(pid):
 def test_ctrl_c_stops_workers_after_they_saved(on_disk):
     process, workers = start_two_at_work(long_runs(on_disk))
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == 130, errors
     assert len(workers) == 2
     assert not any(is_running(pid) for pid in workers)
@@ -423,14 +423,14 @@ def test_workers_end_with_a_killed_grid_and_a_killed_worker_is_a_failed_run(on_d
     process, workers = start_two_at_work(values := long_runs(on_disk))
     process.kill()
     process.communicate()
-    wait_until(lambda: not any(is_running(pid) for pid in workers), 60, "the end of the killed grid's workers")
+    wait_until(lambda: not any(is_running(pid) for pid in workers), 600, "the end of the killed grid's workers")
     process = start(values, "--jobs", "1", "--launcher", "process")
     out, killed = Path(on_disk["out"]), set()
     for _ in range(2):  # it is tried once more
-        wait_until(lambda: set(workers_of(process)) - killed and list(out.glob(".locks/*")), 120, "a worker's lock")
+        wait_until(lambda: set(workers_of(process)) - killed and list(out.glob(".locks/*")), 600, "a worker's lock")
         killed.update(workers_of(process))
         os.kill(workers_of(process)[0], signal.SIGKILL)
-    failed = wait_until(lambda: [p for p in out.glob("*.json") if '"failed"' in p.read_text()], 120, "a failed run")
+    failed = wait_until(lambda: [p for p in out.glob("*.json") if '"failed"' in p.read_text()], 600, "a failed run")
     assert "WorkerDiedError: the worker was killed by SIGKILL" in json.loads(failed[0].read_text())["error"]
     process.send_signal(signal.SIGINT)
     process.communicate()

@@ -30,7 +30,7 @@ def compiled(latex, folder):
     assert floats
     (folder / "paper.tex").write_text(PAPER.strip().replace("FLOATS", "\n\\clearpage\n".join(floats)), "utf-8")
     command = ["pdflatex", "-interaction=batchmode", "-halt-on-error", "paper.tex"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
     log = (folder / "paper.log").read_text("latin-1")
     assert done.returncode == 0, log[-2000:]
     assert (folder / "paper.pdf").stat().st_size > 10_000
