@@ -102,7 +102,7 @@ class ExperimentConfig:
     )
     held_out: int | None = _option(
         None,
-        "pairs of the training text that are held out, to choose by (default: 1000, at most a tenth)",
+        "English captions of the training text that are held out, to choose by (default: 1000, at most a tenth)",
         Role.INPUT,
         low=1,
         unless_default=True,

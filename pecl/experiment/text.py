@@ -181,30 +181,39 @@ def without_overlap(text: ParallelCaptions, test: ParallelCaptions, overlap: str
 def hold_out(text: ParallelCaptions, held_out: int | None, train_size: int | None) -> TrainingText:
     """Return the text in two parts: what is held out, and what is trained on.
 
-    What is held out is drawn by a fixed order, the same for all runs: one pair an English caption, of which no other
-    translation is trained on. Of what remains, the first `train_size` pairs of that order are trained on.
+    What is held out is drawn by a fixed order, the same for all runs, from the distinct English captions: each as
+    likely as any other, whatever its source's weight and however many translations it has. It is held out with one of
+    these, and trained on with none. Of what remains, the first `train_size` pairs of that order are trained on.
 
     Raises:
         DataError: too few pairs are left to train on.
     """
-    count = held_out if held_out is not None else min(MOST_HELD_OUT, len(text) // 10)
-    order = shuffled(len(text))
-    keys = keys_of(require(text.english, "english"))
-    first = dict[int, int]()  # key of an English caption that is held out -> the first pair of that order that has it
-    for place in order:
-        if len(first) == count:
-            break
-        first.setdefault(int(keys[place]), int(place))
-    training = order[~np.isin(keys[order], np.array(list(first), np.uint64))][:train_size]
+    keys, order = keys_of(require(text.english, "english")), shuffled(len(text))
+    is_first = np.zeros(len(text), bool)  # the first pair of its English caption
+    is_first[np.unique(keys, return_index=True)[1]] = True
+    captions = int(is_first.sum())
+    count = held_out if held_out is not None else min(MOST_HELD_OUT, captions // 10)
+    chosen = keys[order[is_first[order]][:count]]  # of the captions that are held out
+    is_held_out = np.isin(keys[order], chosen)
+    training = order[~is_held_out][:train_size]
     if count < 1 or not len(training):
-        many = f"{len(text)} pair{'s are' if len(text) > 1 else ' is'} too few"
-        many += _dropped(text.provenance.get("sources", ()))
         raise DataError(
-            f"text: {many} to hold out {max(count, 1)}, which the choice needs, and train on the rest: expected at "
-            "least 10 pairs, or a smaller --held-out"
+            f"text: {_few(len(text), captions)}{_dropped(text.provenance.get('sources', ()))} to hold out "
+            f"{max(count, 1)}, which the choice needs, and train on the rest: expected at least 10 English captions, "
+            "or a smaller --held-out"
         )
-    text = _recorded(text, held_out=len(first))
-    return TrainingText(text.select(training), text.select(list(first.values())))
+    pairs_of = dict[int, list[int]]()  # key of a caption that is held out -> its pairs
+    for place in np.sort(order[is_held_out]).tolist():
+        pairs_of.setdefault(int(keys[place]), []).append(place)
+    pairs = [pairs_of[key][key % len(pairs_of[key])] for key in chosen.tolist()]
+    text = _recorded(text, held_out=len(chosen))
+    return TrainingText(text.select(training), text.select(pairs))
+
+
+def _few(pairs: int, captions: int) -> str:
+    """Return the words for too few pairs, and for their English captions where those are fewer."""
+    of = "" if captions == pairs else f" of {captions} English caption{'s' if captions > 1 else ''}"
+    return f"{pairs} pair{f's{of} are' if pairs > 1 else ' is'} too few"
 
 
 def _recorded(text: ParallelCaptions, **record: Any) -> ParallelCaptions:

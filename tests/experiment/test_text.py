@@ -80,7 +80,8 @@ def test_text_of_empty_pairs_alone_is_refused(tmp_path):
 def test_what_was_dropped_is_said_where_too_little_is_left(tmp_path):
     source = aligned(tmp_path, UNCLEAN)
     text = load_text(config_of(source, clean=True), {})
-    said = r"2 pairs are too few \(6 were read, 2 with an empty side and 2 that repeat another\) to hold out 1,"
+    dropped = r"\(6 were read, 2 with an empty side and 2 that repeat another\)"
+    said = rf"2 pairs of 1 English caption are too few {dropped} to hold out 1,"
     with pytest.raises(DataError, match=said):
         hold_out(text, None, None)
 
@@ -173,6 +174,30 @@ def test_a_tenth_is_held_out_and_a_thousand_at_most(count, held_out):
     assert (len(text.held_out), len(text.train)) == (held_out, count - held_out)
 
 
+@pytest.mark.parametrize("times", [1, 5, 10, 100])
+def test_a_tenth_is_held_out_whatever_the_weight_of_a_source(times):
+    """Sixty captions, each used `times` times, or with as many translations."""
+    pairs = [(f"Satz {i}", f"caption {i}") for i in range(60)]
+    for copies in (pairs * times, [(f"{german} {j}", english) for german, english in pairs for j in range(times)]):
+        text = hold_out(made(copies), None, None)
+        assert (len(text.held_out), len(text.train)) == (6, 54 * times)
+        assert not set(text.held_out.english) & set(text.train.english)
+
+
+def test_a_caption_with_a_large_weight_is_no_likelier_held_out():
+    """A hundred captions fifty times each beside 900 that are there once: some tenth of either is held out."""
+    small = [(f"Satz {i}", f"small {i}") for i in range(100)]
+    large = [(f"Satz {i}", f"large {i}") for i in range(900)]
+    held_out = hold_out(made(small * 50 + large), None, None).held_out.english
+    assert len(held_out) == len(set(held_out)) == 100
+    assert 3 <= sum(english.startswith("small") for english in held_out) <= 20
+
+
+def test_a_caption_is_held_out_with_any_of_its_translations():
+    text = hold_out(made([(f"{j}", f"caption {i}") for i in range(400) for j in range(2)]), None, None)
+    assert 10 <= text.held_out.target.count("0") <= 30  # of 40
+
+
 def test_fewer_pairs_are_the_first_of_the_same_order_and_leave_what_is_held_out():
     text = made([(f"Satz {i}", f"caption {i}") for i in range(200)])
     whole, few, fewer = (hold_out(text, 20, size) for size in (None, 50, 10))
@@ -189,11 +214,14 @@ def test_fewer_pairs_are_the_first_of_the_same_order_and_leave_what_is_held_out(
         (10, 10, "10 pairs are too few to hold out 10,"),
         (10, 11, "10 pairs are too few to hold out 11,"),
         (1, 1, "1 pair is too few to hold out 1,"),
+        (40, None, "40 pairs of 4 English captions are too few to hold out 1,"),
     ],
 )
 def test_too_few_pairs_to_hold_out_are_refused(count, held_out, said):
     with pytest.raises(DataError, match=rf"text: {said}.*smaller --held-out"):
-        hold_out(made([(f"Satz {i}", f"caption {i}") for i in range(count)]), held_out, None)
+        hold_out(
+            made([(f"Satz {i}", f"caption {i % (4 if count == 40 else count)}") for i in range(count)]), held_out, None
+        )
 
 
 def test_what_is_held_out_does_not_depend_on_the_run():

@@ -16,8 +16,14 @@ _FAULTS = {
         ("overlap with the English column alone", "(test.english, test.target,", "(test.english, None,", _TEXT),
         (
             "translations of what is held out are trained on",
-            "order[~np.isin(keys[order], np.array(list(first), np.uint64))]",
-            "order[~np.isin(order, list(first.values()))]",
+            "is_held_out = np.isin(keys[order], chosen)",
+            "is_held_out = np.isin(order, order[is_first[order]][:count])",
+            _TEXT,
+        ),
+        (
+            "a caption with a large weight is held out more often",
+            "order[is_first[order]][:count]",
+            "order[:count]",
             _TEXT,
         ),
     ],
