@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from functools import partial
 
 from figures import Figure, fastest, text_tower
-from peak import wait
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.merge import second_tower
@@ -26,7 +25,6 @@ def step(tower: MultilingualTextEncoder, token_ids: TokenIds, pairs: int, dropou
     tower(batch.input_ids, batch.attention_mask).square().mean().backward()
     tower.eval()
     tower.zero_grad(set_to_none=True)
-    wait(tower.device.type)
 
 
 def measure(small: bool, device: str) -> list[Figure]:

@@ -140,7 +140,7 @@ class ReleasedWay(Way):
         columns = (getattr(self.data, self.prepared.route.query), getattr(self.data, self.prepared.route.anchor))
         images = self.images(self.data, chosen, len(chosen))
         query, anchor = (self.texts([column[i] for i in chosen]) for column in columns)
-        loss = self.objective(query, anchor, images)
+        loss = self.objective(query, anchor, images.to(self.tower.device))
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -174,10 +174,11 @@ class ReleasedWay(Way):
 
 def compare(config: ExperimentConfig, batch: int) -> dict[str, object]:
     """Train one run both ways, by turns, and return times, ratios and the largest difference of the losses."""
-    pecl = PeclsWay(prepare_training(config, load_towers(config.profile, precision=config.precision)))
+    towers = [load_towers(config.profile, device=config.device, precision=name) for name in (config.precision, FP32)]
+    pecl = PeclsWay(prepare_training(config, towers[0]))
     total = pecl.trainer.total_steps
     orders = [pecl.trainer.batch_indices(step)[0] for step in range(total)]
-    released = ReleasedWay(prepare_training(config, load_towers(config.profile)), orders, batch)
+    released = ReleasedWay(prepare_training(config, towers[1]), orders, batch)
     ways = (pecl, released)
     for step in tqdm(range(1, total + 1), desc="both ways", unit="step", leave=False):
         for way in ways:

@@ -6,7 +6,6 @@ from functools import partial
 
 import torch
 from figures import Figure, fastest, text_tower
-from peak import wait
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.spec import parse_adapter
@@ -25,7 +24,6 @@ def step(tower: MultilingualTextEncoder, token_ids: TokenIds, pairs: int) -> Non
     tower(batch.input_ids, batch.attention_mask).square().mean().backward()
     tower.eval()
     tower.zero_grad(set_to_none=True)
-    wait(tower.device.type)
 
 
 def measure(small: bool, device: str) -> list[Figure]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import logging
 import sys
 import time
@@ -19,6 +18,9 @@ from pathlib import Path
 import torch
 from figures import Figure
 
+from pecl.encoders.towers import check_device
+from pecl.errors import PeclError
+from pecl.files import check_writable, write_json
 from pecl.results.environment import environment
 
 # part -> whether it is among the small ones; each is a module beside this one with `measure(small, device)`
@@ -77,6 +79,12 @@ def main() -> int:
     parsed = parser.parse_args()
     if unknown := [part for part in parsed.parts if part not in PARTS]:
         parser.error(f"no part {unknown[0]}: expected one of {', '.join(PARTS)}")
+    try:
+        check_device(parsed.device)
+        if parsed.json is not None:
+            check_writable(parsed.json.parent)
+    except PeclError as error:
+        parser.error(str(error))
     torch.set_num_threads(parsed.threads)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     found = {}
@@ -90,7 +98,7 @@ def main() -> int:
             flush=True,
         )
     if parsed.json is not None:
-        parsed.json.write_text(json.dumps(document(found, parsed.device), indent=2), encoding="utf-8")
+        write_json(parsed.json, document(found, parsed.device))
     regressed = [one.name for own in found.values() for one in own if one.regressed]
     if regressed:
         print(f"regressed: {'; '.join(regressed)}", file=sys.stderr)

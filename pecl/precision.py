@@ -21,7 +21,7 @@ _CPU_FLAGS = {"avx512_bf16", "amx_bf16"}  # as Linux names them
 def resolve_precision(precision: str, device: str) -> str:
     """Return fp32 or bf16 for a member of `PRECISIONS`: `auto` is bf16 where it is the faster one.
 
-    That is a GPU of CUDA's kind, and a CPU with instructions for it. On other devices, `auto` is fp32.
+    That is a GPU of CUDA's kind that has it, and a CPU with instructions for it. On other devices, `auto` is fp32.
 
     Args:
         precision: fp32, bf16 or auto.
@@ -30,7 +30,15 @@ def resolve_precision(precision: str, device: str) -> str:
     if precision != AUTO:
         return precision
     kind = device.partition(":")[0]
-    return BF16 if kind == "cuda" or (kind == "cpu" and cpu_multiplies_bfloat16()) else FP32
+    fast = {"cuda": gpu_multiplies_bfloat16, "cpu": cpu_multiplies_bfloat16}.get(kind)
+    return BF16 if fast is not None and fast() else FP32
+
+
+def gpu_multiplies_bfloat16() -> bool:
+    """Return whether the GPU does, as NVIDIA's since 2020 do; one that is not here, but on a cluster, is taken to."""
+    import torch  # seconds, which whoever asks for no GPU does without
+
+    return not torch.cuda.is_available() or torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 @cache

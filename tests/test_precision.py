@@ -1,6 +1,7 @@
 """`auto` is bf16 where a machine multiplies fast in it, and what a config holds is the outcome."""
 
 import pytest
+import torch
 
 import pecl.precision
 from pecl.config import ExperimentConfig, make_config
@@ -33,11 +34,20 @@ def test_a_machine_that_says_nothing_is_taken_to_have_none(tmp_path):
     assert cpu_multiplies_bfloat16(tmp_path / "nowhere") is False
 
 
-def test_auto_is_bf16_on_a_gpu_and_on_a_fast_cpu(fast):
+def test_auto_is_bf16_on_a_gpu_and_on_a_fast_cpu(fast, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)  # the GPU is that of another machine
     assert resolve_precision("auto", "cuda:1") == "bf16"
     assert resolve_precision("auto", "cpu") == ("bf16" if fast else "fp32")
     assert resolve_precision("auto", "mps") == "fp32"
     assert [resolve_precision(name, "cpu") for name in ("fp32", "bf16")] == ["fp32", "bf16"]
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_auto_is_fp32_on_a_gpu_without_bf16(monkeypatch, has):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: has or including_emulation)
+    assert resolve_precision("auto", "cuda") == ("bf16" if has else "fp32")
+    assert resolve_precision("bf16", "cuda") == "bf16"
 
 
 def test_auto_names_the_run_of_its_outcome(fast):

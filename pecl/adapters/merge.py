@@ -27,15 +27,19 @@ def merge_slot(adapter: Adapter, slot: int) -> MultilingualTextEncoder:
 def second_tower(tower: MultilingualTextEncoder) -> MultilingualTextEncoder:
     """Return a second tower of the same weights, which share memory: one stays plain while the other has an adapter.
 
+    It has the fingerprint of the first, that of the weights before they were rounded to bfloat16 or trimmed.
+
     Raises:
         ValueError: the tower has an adapter.
     """
     if tower.adapter is not None:
         raise ValueError("a second tower is made of a tower without adapter; take it off first")
-    return _copy(tower, {})
+    return _copy(tower, {}, fingerprint=tower.fingerprint)
 
 
-def _copy(tower: MultilingualTextEncoder, memo: dict[int, Any], text_prompt: str = "") -> MultilingualTextEncoder:
+def _copy(
+    tower: MultilingualTextEncoder, memo: dict[int, Any], text_prompt: str = "", fingerprint: str | None = None
+) -> MultilingualTextEncoder:
     """Return a copy of `tower` in which `memo` has copies of modules by the id of the original; weights are shared."""
     memo |= {id(tensor): nn.Parameter(tensor.detach(), requires_grad=False) for tensor in tower.parameters()}
     memo |= {id(buffer): buffer for buffer in tower.buffers()}
@@ -47,4 +51,5 @@ def _copy(tower: MultilingualTextEncoder, memo: dict[int, Any], text_prompt: str
         text_prefix=tower.text_prefix + text_prompt,
         max_length=tower.max_length,
         pooling=tower.pooling,
+        fingerprint=fingerprint,
     )

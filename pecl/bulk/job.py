@@ -150,5 +150,6 @@ class Worker:
 
 
 def _describe(file: AdapterFile) -> dict[str, str | None]:
-    content = b"".join(name.encode() + value.numpy().tobytes() for name, value in sorted(file.state.items()))
+    bits = ((name, value.reshape(-1).view(torch.uint8)) for name, value in sorted(file.state.items()))
+    content = b"".join(name.encode() + value.numpy().tobytes() for name, value in bits)  # numpy has no bfloat16
     return {"adapter": describe(file.configs), "language": file.language, "digest": sha256_bytes(content)}

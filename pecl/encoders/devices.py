@@ -14,5 +14,5 @@ def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     if tensor.device.type != "cpu" or device.type == "cpu":
         return tensor.to(device)
     if device.type == "cuda":
-        tensor = tensor.pin_memory()  # the copy of any other memory waits
+        tensor = tensor.contiguous().pin_memory()  # the copy of any other memory waits
     return tensor.to(device, non_blocking=device.type != "mps")  # MPS may read memory that has been freed meanwhile

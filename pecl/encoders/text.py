@@ -56,6 +56,7 @@ class MultilingualTextEncoder(nn.Module):
         text_prefix: text put before every text, such as E5's "query: ".
         max_length: longest sequence in tokens; longer texts are cut.
         pooling: `mean` over the tokens, `cls` (the first) or `lasttoken`.
+        fingerprint: that of the weights, where they are another tower's; by default it is taken at first use.
 
     Raises:
         ConfigError: unknown pooling.
@@ -71,6 +72,7 @@ class MultilingualTextEncoder(nn.Module):
         text_prefix: str = "",
         max_length: int = 128,
         pooling: str = "mean",
+        fingerprint: str | None = None,
     ) -> None:
         super().__init__()
         if pooling not in POOLINGS:
@@ -89,7 +91,7 @@ class MultilingualTextEncoder(nn.Module):
         self.draws = RowDraws()  # what dropouts draw with that `draw_by_row` has found
         self.kept: KeptStates | None = None  # see `keeping`
         self.packing = True  # whether a batch with much padding is computed without it
-        self._fingerprint: str | None = None
+        self._fingerprint = fingerprint
         self.eval()
 
     def __repr__(self) -> str:
@@ -209,9 +211,7 @@ class MultilingualTextEncoder(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         tokens = int(attention_mask.sum())
         ids, mask = to_device(input_ids, self.device), to_device(attention_mask, self.device)  # (B, L) each
-        extended = None
-        if self.adapter is not None:
-            extended = self.adapter.extend_inputs(ids, mask)
+        extended = None if self.adapter is None else self.adapter.extend_inputs(ids, mask)
         if self._can_pack() and (kept is not None or tokens < (1 - MAX_PADDING) * attention_mask.numel()):
             return self._encode_packed(input_ids, attention_mask, kept), mask
         is_padded = tokens < attention_mask.numel()

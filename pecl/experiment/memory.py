@@ -62,7 +62,9 @@ def bytes_of_slot(
 
 
 def largest_fleet(members: Sequence[Prepared], parameters: int, jobs: int = 1, kept: int = 0) -> int:
-    """Return how many of alike runs one fleet can hold, 1 at least; all languages of a joint training share a slot.
+    """Return how many runs one fleet can hold, 1 at least; all languages of a joint training share a slot.
+
+    A slot is taken to need what the run does that needs most: anchors, texts and images may differ within a fleet.
 
     Args:
         members: the runs.
@@ -77,11 +79,16 @@ def largest_fleet(members: Sequence[Prepared], parameters: int, jobs: int = 1, k
     if config.dropout and not tower.draws_by_row:
         return 1
     weights = sum(parameter.nbytes for parameter in tower.parameters())
-    beside = members[0].translations is not None and config.image_weight > 0  # captions of photographs
-    rows = config.batch_size * ((2 if config.anchor == "student" else 1) + beside)
     left = _SHARE * memory / jobs - 2 * weights - _PROCESS - (kept if tower.device.type == "cpu" else 0)
-    lengths = lengths_of(members[0].train_tokens)
-    return max(1, int(left // bytes_of_slot(tower, parameters, lengths, rows)))
+    each = [bytes_of_slot(tower, parameters, lengths_of(one.train_tokens), _rows(one)) for one in members]
+    return max(1, int(left // max(each)))
+
+
+def _rows(member: Prepared) -> int:
+    """Return how many texts of a run are in a step."""
+    config = member.config
+    beside = member.translations is not None and config.image_weight > 0  # captions of photographs
+    return config.batch_size * ((2 if config.anchor == "student" else 1) + beside)
 
 
 def check_size(members: Sequence[Prepared], most: int) -> None:

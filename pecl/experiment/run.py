@@ -31,7 +31,7 @@ from pecl.experiment.processes import held_by_first, in_processes, of_first
 from pecl.experiment.record import describe_adapter, record_evaluation
 from pecl.experiment.start import check_start
 from pecl.experiment.trimming import check_trimming, own_tokens_of, trim_to_texts
-from pecl.files import check_writable, sha256_json
+from pecl.files import check_writable
 from pecl.results.folder import complete_result, find_result
 from pecl.results.locks import hold
 from pecl.results.result import Result
@@ -51,7 +51,7 @@ def evaluate(config: ExperimentConfig) -> Result:
 
 
 def _evaluate(config: ExperimentConfig) -> Result:
-    towers = towers_of(config, [config])
+    towers = towers_of(config, trims=config.trim_vocabulary)
     prepared = prepare_evaluation(config, towers)
     check_writable(config.out)
     file = None if config.weights is None else load_adapter_file(config.weights, towers.text)
@@ -128,7 +128,7 @@ def _train_fleet(
     def prepare() -> tuple[list[Prepared], int]:
         if first.trim_vocabulary:
             check_trimming(first.engine, adapter_configs)
-        towers = towers_of(first, configs)
+        towers = towers_of(first, trims=first.trim_vocabulary)
         members = [prepare_training(config, towers, inputs) for config in configs]
         adapter = attach_adapter(towers.text, adapter_configs, seeds=[first.seed])  # what does not fit is said now
         try:
@@ -194,25 +194,24 @@ def use_threads(number: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def towers_of(config: ExperimentConfig, runs: Sequence[ExperimentConfig] = ()) -> Towers:
+def towers_of(config: ExperimentConfig, trims: bool = False) -> Towers:
     """Return the towers of a config: those of the run before where they are the same, so that a grid loads them once.
 
     They are this module's own, and plain between runs.
 
     Args:
         config: names them.
-        runs: with `trim_vocabulary`, those that will trim them: the towers of other runs lack other words.
+        trims: whether their vocabulary will be trimmed: they are then loaded anew, and not kept.
     """
-    trimmed_for = sha256_json([run.to_dict() for run in runs]) if config.trim_vocabulary and runs else ""
-    return _load_once(
-        trimmed_for,
-        load_towers,
-        *(config.profile, config.text_model, config.image_model, config.device, config.precision),
-    )
+    arguments = config.profile, config.text_model, config.image_model, config.device, config.precision
+    if trims:  # what is trimmed lacks the words of all other data, and of these as they may be by the next time
+        _load_once.cache_clear()
+        return load_towers(*arguments)
+    return _load_once(load_towers, *arguments)
 
 
 @lru_cache(maxsize=1)
-def _load_once(trimmed_for: str, load: Callable[..., Towers], *arguments: str | None) -> Towers:
+def _load_once(load: Callable[..., Towers], *arguments: str | None) -> Towers:
     return load(*arguments)
 
 

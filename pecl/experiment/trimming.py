@@ -8,7 +8,7 @@ from itertools import chain
 from pecl.adapters.adapter import Adapter
 from pecl.adapters.kind import AdapterConfig
 from pecl.data.captions import COLUMNS, Column
-from pecl.encoders.vocabulary import left_out, trim_vocabulary
+from pecl.encoders.vocabulary import trim_vocabulary
 from pecl.errors import ConfigError
 from pecl.experiment.prepared import Prepared
 
@@ -30,8 +30,6 @@ def check_trimming(engine: str, configs: Sequence[AdapterConfig]) -> None:
 def trim_to_texts(members: Sequence[Prepared], adapter_tokens: Sequence[int] = ()) -> None:
     """Keep in the text tower that `members` share the rows of their captions' tokens and of `adapter_tokens`."""
     tower = members[0].towers.text
-    if left_out(tower):  # by the same runs before, for whom the towers are kept
-        return
     columns = {id(column): column for prepared in members for column in _columns(prepared)}  # members may share some
     used = set(adapter_tokens)
     for column in columns.values():

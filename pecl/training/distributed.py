@@ -184,7 +184,8 @@ def join(device: str = "cpu", timeout: timedelta = _WAIT) -> Processes:
         timeout: how long one waits for another.
 
     Raises:
-        ConfigError: the device names one GPU, which several processes would share, or they cannot be connected.
+        ConfigError: the device names one GPU, which several processes would share, there are fewer GPUs than processes,
+            or they cannot be connected.
     """
     rank, size = launched()
     if size == 1:
@@ -194,7 +195,7 @@ def join(device: str = "cpu", timeout: timedelta = _WAIT) -> Processes:
         raise ConfigError(f"device: expected {kind}, of which each of {size} processes takes one, got {device}")
     if not dist.is_initialized():
         if kind == "cuda":
-            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+            _take_gpu()
         try:
             dist.init_process_group("cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo", timeout=timeout)
         except (RuntimeError, ValueError) as error:  # of a port in use, a variable that is missing, a time that is over
@@ -202,6 +203,19 @@ def join(device: str = "cpu", timeout: timedelta = _WAIT) -> Processes:
             raise ConfigError(f"process {rank} cannot be connected with the other {size - 1}: {reason}") from error
         atexit.register(_leave)
     return Processes(rank, size)
+
+
+def _take_gpu() -> None:
+    """Let `cuda` be the GPU of this process's number on its machine.
+
+    Raises:
+        ConfigError: the machine has fewer than processes; all of them say the same.
+    """
+    number, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    needed = int(os.environ.get("LOCAL_WORLD_SIZE", number + 1))
+    if needed > there:
+        raise ConfigError(f"device: expected a GPU for each process with cuda, got {needed} processes and {there} GPUs")
+    torch.cuda.set_device(number)
 
 
 def _leave() -> None:

@@ -105,6 +105,17 @@ def test_an_adapter_and_lengths_are_those_that_are_asked_for():
         pecl.embed(pictures(), "images", adapter="de.safetensors")
 
 
+def test_an_adapter_in_half_precision_is_taken():
+    tower = tiny_towers().text
+    adapter = attach(tower, parse_adapter("lora:r=2"), seeds=[1])
+    state = {name: (value + 0.3).bfloat16() for name, value in adapter.slot_state(0).items()}
+    adapter.load_slot_state(0, state)
+    expected, configs = tower.encode_text(TEXTS), adapter.configs
+    adapter.remove()
+    save_adapter("de.safetensors", state, configs, "de", tower)
+    close(everything(pecl.embed(TEXTS, "out", adapter="de.safetensors")), expected)
+
+
 def test_a_killed_command_keeps_its_shards(monkeypatch):
     lines()
     plain, written = Worker.write, []

@@ -121,6 +121,18 @@ def test_other_runs_get_whole_towers_again(small):  # noqa: F811
     assert measured(whole) == measured(trim)
 
 
+def test_words_that_a_table_has_got_since_are_loaded_too(small):  # noqa: F811
+    """As in a notebook: the same config again, after its table was changed."""
+    values = {**small, "epochs": 1, "trim_vocabulary": True}
+    before = train(make_config(values))
+    table = Path(small["dataset"])
+    table.write_text(table.read_text("utf-8").replace(" 3", " Ω 3"), "utf-8")
+    after = train(make_config(values))
+    whole = train(make_config({**values, "trim_vocabulary": False, "out": f"{small['out']}-whole"}))
+    assert before.data != after.data == whole.data
+    assert measured(after) == measured(whole)
+
+
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [

@@ -88,9 +88,11 @@ def test_killed_processes_go_on_and_end_with_the_same_bits(small, tmp_path):
         ([], ["--lr=x"], 'pecl: command line: lr: expected a number >= 0, got "x"'),
         (["--shots=99"], ["--shots=99"], "pecl: shots: expected at most 11"),
         (["--device=cpu:1"], ["--device=cpu:1"], "pecl: device: expected cpu, of which each of 2 processes takes one"),
+        (["--device=cuda"], ["--device=cuda"], "pecl: device: expected a GPU for each process"),
     ],
 )
-def test_what_is_wrong_in_several_processes_is_one_sentence(small, tmp_path, first, second, sentence):
+def test_what_is_wrong_in_several_processes_is_one_sentence(small, monkeypatch, tmp_path, first, second, sentence):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     started = start_together(tmp_path / "logs", arguments(small) + first, arguments(small) + second)
     assert ended(started) == [2, 2]
     (found,) = said(started)

@@ -9,6 +9,14 @@ import time
 import pytest
 import torch
 from helpers.project import ROOT
+from helpers.small_experiment import tiny_towers
+
+from pecl.adapters.adapter import attach
+from pecl.adapters.spec import parse_adapter
+from pecl.config import make_config
+from pecl.data.scenes import load_scenes
+from pecl.encoders.towers import Towers
+from pecl.experiment.prepared import prepare_training
 
 
 def run(*arguments):
@@ -88,10 +96,65 @@ def test_one_thread_counts_what_the_processor_does(monkeypatch):
     assert seconds(lambda: time.sleep(0.2)) >= 0.2
 
 
-def test_an_unknown_part_is_named():
-    done = run("speed")
+def test_what_a_gpu_is_told_is_timed_to_its_end(monkeypatch):
+    """A launch returns at once, so a step that nobody waits for would take no time."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import figures
+
+    order = []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: order.append("wait"))
+    monkeypatch.setattr(figures, "now", lambda: order.append("now") or len(order))
+    assert figures.seconds(lambda: order.append("work")) == 3
+    assert order == ["wait", "now", "work", "wait", "now"]
+
+
+def test_the_released_way_works_on_another_device(fake_device, small, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import large
+    from one_run import ReleasedWay
+
+    losses = []
+    for device in (torch.device("cpu"), fake_device.device):
+        plain = tiny_towers()
+        towers = Towers(lambda plain=plain, device=device: plain.text.to(device), lambda plain=plain: plain.image)
+        losses.append(ReleasedWay(prepare_training(make_config(small), towers), [[0, 1, 2]], batch=4).step())
+        towers.text.adapter.remove()
+        data = load_scenes("de", size=large.SCHEDULE.batch_size)
+        large.released_way(towers, attach(towers.text, parse_adapter("lora:r=2")), data, data).step(0)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_parts_are_measured_on_the_device_that_is_asked_for(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import large
+    import one_run
+
+    asked = []
+    found = {"ratio": 1.0, "ratio, every later run": 1.0, "steps": 1}
+    monkeypatch.setattr(large, "compare", lambda folder, precision, device: asked.append(device) or found)
+    monkeypatch.setattr(one_run, "load_towers", lambda *_, device, precision: asked.append(device) or "towers")
+    monkeypatch.setattr(one_run, "prepare_training", lambda config, towers: asked.append(config.device) or 1 / 0)
+    large.measure(False, "cuda")
+    with pytest.raises(ZeroDivisionError):
+        one_run.measure(False, "cuda")
+    assert set(asked) == {"cuda"}
+    assert len(asked) == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["speed"], "no part speed: expected one of peak, precision"),
+        (["--device", "nowhere"], "device: expected one that is there, such as cpu"),
+        (["--json", "benchmarks/run.py/figures.json"], "cannot write into benchmarks/run.py"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_measured(arguments, sentence):
+    done = run(*arguments)
     assert done.returncode == 2
-    assert "no part speed: expected one of peak, precision" in done.stderr
+    assert sentence in done.stderr
+    assert done.stdout == ""
 
 
 @pytest.mark.weights

@@ -7,6 +7,7 @@ import torch
 from helpers.serving import LANGUAGES, adapter_files, expected, make_models, plain_tower
 from helpers.tiny import sentences
 
+from pecl.encoders.vocabulary import trim_vocabulary
 from pecl.errors import ConfigError, NotFiniteError, WeightsError
 from pecl.serving.models import Models, TextJob
 from pecl.serving.refusals import Refusal
@@ -144,3 +145,17 @@ def test_models_without_adapters_say_so():
         models.adapter_for("de")
     with pytest.raises(Refusal, match="model: expected one of tiny, got 'tiny:de'; did you mean 'tiny'"):
         models.adapter_of("tiny:de")
+
+
+@pytest.mark.parametrize("changed", ["rounded", "trimmed"])
+def test_adapters_serve_a_tower_that_is_rounded_or_trimmed(changed):
+    models, before = Models("tiny", plain_tower()), plain_tower()
+    if changed == "rounded":
+        models.tower.use_bfloat16()
+    else:
+        trim_vocabulary(models.tower, {token for row in before.tokenize(TEXTS) for token in row})
+    for file in adapter_files():
+        models.add(file)
+    found = embed(models, TEXTS, ADAPTERS).embeddings
+    torch.testing.assert_close(found, expected(TEXTS, ADAPTERS), rtol=0, atol=0.02 if changed == "rounded" else 1e-5)
+    assert {bank.tower.fingerprint for bank in models._banks} == {before.fingerprint}
