@@ -20,6 +20,7 @@ from pecl.encoders.embeddings import Embeddings
 from pecl.errors import ConfigError, PeclError, RunError
 from pecl.grid.launchers.base import gpus_needed
 from pecl.grid.launchers.ray import start_ray
+from pecl.precision import FP32, resolve_precision
 from pecl.progress import Bar
 
 
@@ -62,7 +63,12 @@ def run_on_ray(job: EmbedJob, workers: int) -> Embeddings:
     except ImportError as error:
         raise ConfigError("embedding over Ray needs ray: pip install 'pecl[ray]'") from error
     job = _absolute(job)
-    worker = Worker(job)
+    device = str(job.towers.get("device", "cpu"))
+    precision = resolve_precision(job.towers.get("precision", FP32), device)  # by the workers' device
+    job = replace(job, towers={**job.towers, "precision": precision})
+    # What is to be made is seen here: on the CPU, where the workers are other hosts and this one may have no GPU.
+    on = "cpu" if "RAY_ADDRESS" in os.environ else device
+    worker = Worker(replace(job, towers={**job.towers, "device": on}))
     with started(job, worker) as missing, progress_bar(worker.plan, missing) as bar:
         if missing:
             _write(job, missing, workers, bar)

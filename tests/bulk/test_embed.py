@@ -218,6 +218,19 @@ def test_workers_of_ray_write_the_shards(monkeypatch, capsys):
     assert "cannot read image" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("address", [None, "auto"])
+def test_the_host_that_asks_a_cluster_needs_no_gpu(monkeypatch, address):
+    asked, loaded = stand_in(monkeypatch), []
+    monkeypatch.setattr("pecl.bulk.job.load_towers", lambda **given: loaded.append(given) or tiny_towers("bf16"))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if address:
+        monkeypatch.setenv("RAY_ADDRESS", address)
+    pecl.embed(lines(), "out", device="cuda", precision="auto", ray_workers=2)
+    assert asked["num_gpus"] == 1
+    assert [given["device"] for given in loaded] == ["cpu" if address else "cuda", "cuda"]
+    assert {given["precision"] for given in loaded} == {"bf16"}  # as the workers have it
+
+
 @pytest.mark.slow
 @pytest.mark.weights
 def test_a_real_ray_gives_what_this_process_gives(monkeypatch, tmp_path):

@@ -273,5 +273,33 @@ _FAULTS = [
         "return 1 if kind",
         RAY,
     ),
+    (
+        "pinned memory has a tensor's strides",
+        "pecl/encoders/devices.py",
+        "tensor.contiguous().pin_memory()",
+        "tensor.pin_memory()",
+        ("tests/encoders/test_devices.py::test_whatever_its_strides_a_tensor_is_pinned_as_one_block",),
+    ),
+    (
+        "a fleet's memory is that of its first run",
+        "pecl/experiment/memory.py",
+        "_rows(one)) for one in members]",
+        "_rows(one)) for one in members[:1]]",
+        ("tests/experiment/test_memory.py::test_the_run_that_needs_most_decides",),
+    ),
+    (
+        "a second tower is another tower",
+        "pecl/adapters/merge.py",
+        "fingerprint=tower.fingerprint)",
+        "fingerprint=None)",
+        ("tests/serving/test_models.py::test_adapters_serve_a_tower_that_is_rounded_or_trimmed",),
+    ),
+    (
+        "trimmed towers are kept for the next run",
+        "pecl/experiment/run.py",
+        "    if trims:  #",
+        "    if False and trims:  #",
+        ("tests/encoders/test_vocabulary.py::test_words_that_a_table_has_got_since_are_loaded_too",),
+    ),
 ]
 MUTANTS = [Mutant(*fault) for fault in _FAULTS]

@@ -74,7 +74,10 @@ class Processes:
         else:
             import torch
 
-            names = [str(i) for i in range(torch.cuda.device_count())] or ["0"]  # without any, the worker will say so
+            names = [str(i) for i in range(torch.cuda.device_count())]
+            if not names and self.gpus:
+                raise ConfigError(f"devices: expected cpu, since there is no GPU here, got cuda:{self.gpus[0]}")
+            names = names or ["0"]  # the worker will say that there is none
         if beyond := [gpu for gpu in self.gpus if gpu >= len(names)]:
             raise ConfigError(f"devices: expected cuda:0 to cuda:{len(names) - 1}, got cuda:{beyond[0]}")
         return [names[gpu] for gpu in self.gpus] or names

@@ -105,6 +105,10 @@ def test_fleets_are_spread_over_the_devices_that_are_named(stub, monkeypatch):
     assert [stub(seed)["CUDA_VISIBLE_DEVICES"] for seed in (2, 3)] == ["7", "6"]
     with pytest.raises(ConfigError, match="devices: expected cuda:0 to cuda:2, got cuda:3"):
         make_launcher(devices=["cuda:3"])
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    with pytest.raises(ConfigError, match="devices: expected cpu, since there is no GPU here, got cuda:1"):
+        make_launcher(devices=["cuda:1", "cuda:0"])
 
 
 @pytest.mark.parametrize(
