@@ -740,8 +740,8 @@ _CACHES = [
         Mutant(
             f"towers not loaded anew for another {name}",
             "pecl/experiment/run.py",
-            "*(config.profile, config.text_model, config.image_model, config.device, config.precision)",
-            f"*({', '.join(arguments)})",
+            "arguments = config.profile, config.text_model, config.image_model, config.device, config.precision",
+            f"arguments = {', '.join(arguments)}",
             _IDENTITY,
             science=True,
         )
