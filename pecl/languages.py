@@ -157,9 +157,17 @@ def language_name(code: str) -> str:
 
 def find_code(language: str, among: Iterable[str]) -> str:
     """Return the one of `among` that means `language`, such as `ja` for `jp`; `language` where there is none."""
+    return next(iter(find_codes(language, among)), language)
+
+
+def find_codes(language: str, among: Iterable[str]) -> list[str]:
+    """Return those of `among` that mean `language`, such as `ja` and `Japanese` for `jp`; its own code alone if there.
+
+    One that is there twice is returned twice.
+    """
     among = list(among)
-    same = (code for code in among if (_code_of(code.lower()) or code.lower()) == language)
-    return language if language in among else next(same, language)
+    same = [code for code in among if (_code_of(code.lower()) or code.lower()) == language]
+    return [code for code in same if code == language] or same
 
 
 def flores_languages() -> dict[str, str]:

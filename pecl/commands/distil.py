@@ -8,7 +8,8 @@ from typing import Any
 from pecl.commands.options import add_command, add_config_flags, language_values, print_json, print_text
 from pecl.commands.train import print_results
 from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS
-from pecl.experiment.distil import distil_config, plan, run_distillation
+from pecl.experiment.distil import distil_config, plan, run_distillation, run_together
+from pecl.experiment.fleet import check_fleet
 from pecl.experiment.inputs import TrainingInputs
 
 
@@ -35,9 +36,12 @@ def add_parser(commands: Any) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Train the languages one after the other; print a table, and last the path of each result."""
+    """Train the languages one after the other, or jointly; print a table, and last the path of each result."""
     inputs = TrainingInputs()
     configs = [distil_config(values, inputs, parsed.images, "command line") for values in language_values(parsed)]
+    together = configs[0].joint is not None
+    if together:
+        check_fleet(configs)
     if parsed.dry_run:
         plans = [plan(config, inputs) for config in configs]
         if parsed.json:
@@ -53,5 +57,6 @@ def run(parsed: argparse.Namespace) -> int:
     if len(configs) > 1:  # what is wrong with the last is said before the first is trained
         for config in configs:
             plan(config, inputs)
-    print_results([run_distillation(config, inputs) for config in configs], parsed.json)
+    one_by_one = (run_distillation(config, inputs) for config in configs)
+    print_results(run_together(configs, inputs) if together else list(one_by_one), parsed.json)
     return 0

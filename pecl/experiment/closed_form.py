@@ -58,10 +58,12 @@ class HeadSolver:
                 equations.add(features, anchors[places])
         held_out = [self._whole(slot, member) for member in members]
         features, anchors = (torch.cat(parts) for parts in zip(*held_out, strict=True))
-        ridge, errors = choose_ridge(equations, prior, features, anchors)
+        ridge, _ = choose_ridge(equations, prior, features, anchors)
         self._put(slot, equations, base, prior, ridge)
+        found = _linear(self.head.merged(slot))  # of low rank, perhaps, unlike what the strength was chosen by
+        error = float((found(features) - anchors.double()).square().mean())
         logger.info("head of slot %d solved: %d pairs, ridge %g", slot, equations.count, ridge)
-        return ClosedForm(ridge, errors[ridge], equations.count, round(time.monotonic() - started, 2))
+        return ClosedForm(ridge, error, equations.count, round(time.monotonic() - started, 2))
 
     def _features(self, slot: int, token_ids: TokenIds) -> Iterator[tuple[list[int], torch.Tensor]]:
         slots = torch.tensor([slot]).expand(len(token_ids))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pecl.adapters.kinds.head import HeadConfig
@@ -92,10 +92,21 @@ def run_distillation(config: ExperimentConfig, inputs: TrainingInputs | None = N
     Raises:
         PeclError: bad input, or no text to train on; nothing has been written.
     """
-    _check(config)
-    result = train_fleet([config], inputs=inputs)[0]
-    _warn(result)
-    return result
+    return run_together([config], inputs)[0]
+
+
+def run_together(configs: Sequence[ExperimentConfig], inputs: TrainingInputs | None = None) -> list[Result]:
+    """Train configs side by side, as the languages of a joint training are, and return their results.
+
+    Raises:
+        PeclError: as `run_distillation`, or they cannot be trained so.
+    """
+    for config in configs:
+        _check(config)
+    results = train_fleet(configs, inputs=inputs)
+    for result in results:
+        _warn(result)
+    return results
 
 
 def plan(config: ExperimentConfig, inputs: TrainingInputs | None = None) -> Plan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Container
 from dataclasses import fields, replace
 from functools import partial
@@ -16,6 +17,8 @@ from pecl.data.splits import check_split, split_captions
 from pecl.errors import ConfigError, DataError
 from pecl.experiment.text import TrainingText, hold_out, load_text, without_overlap
 from pecl.routes import TRANSLATIONS, route
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -84,9 +87,13 @@ def load_training_inputs(
         test = split_captions(data, config.shots, config.split_seed).test
         text = without_overlap(text, data.select(test), config.overlap)
     if config.chooses_by_text:
-        return data, hold_out(text, config.held_out, config.train_size)
-    first = text if config.train_size is None else text.select(range(min(config.train_size, len(text))))
-    return data, TrainingText(first)
+        text = hold_out(text, config.held_out, config.train_size)
+    else:
+        first = text if config.train_size is None else text.select(range(min(config.train_size, len(text))))
+        text = TrainingText(first)
+    if config.train_size is not None and len(text.train) < config.train_size:
+        logger.warning("train_size: expected %d pairs, got %d: all are used", config.train_size, len(text.train))
+    return data, text
 
 
 def hashes_of_inputs(data: ParallelCaptions, text: TrainingText | None) -> dict[str, Any]:

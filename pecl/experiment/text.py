@@ -35,6 +35,7 @@ from pecl.progress import Bar
 logger = logging.getLogger(__name__)
 
 MOST_HELD_OUT = 1000
+_OVERLAP_SAID = {"drop": "dropped", "allow": "trained on all the same"}
 _MOST_EQUAL = 0.1  # share of pairs whose sides may be equal, as those of names and numbers are
 
 
@@ -80,6 +81,7 @@ def load_text(config: ExperimentConfig, named: Mapping[str, Callable[[], Paralle
         pairs, record = read_source(source, config.language, named)
         with Bar(pairs, desc="reading", unit="pair", leave=False) as read:
             places, counts = writer.add(read, source.name, config.clean)
+        _say_dropped(source.name, counts, config.clean)
         if config.language != "en" and counts.get("equal", 0) > _MOST_EQUAL * counts["pairs"]:
             equal = f"{counts['equal']:,} of {counts['pairs']:,} pairs"
             logger.warning("%s: %s have the same text on both sides: are they translated?", source.name, equal)
@@ -103,6 +105,11 @@ def _dropped(records: Sequence[Mapping[str, Any]]) -> str:
     pairs, empty, repeated = (sum(record[name] for record in records) for name in ("pairs", "empty", "repeated"))
     said = [f"{empty:,} with an empty side"] * (empty > 0) + [f"{repeated:,} that repeat another"] * (repeated > 0)
     return f" ({pairs:,} were read, {' and '.join(said)})" if said else ""
+
+
+def _say_dropped(name: str, counts: Mapping[str, int], clean: bool) -> None:
+    if clean and (dropped := _dropped([counts])):
+        logger.info("%s: pairs are dropped%s", name, dropped)
 
 
 @dataclass
@@ -170,6 +177,8 @@ def without_overlap(text: ParallelCaptions, test: ParallelCaptions, overlap: str
             f"text: {len(found)} of {len(text)} pairs are in the test part, first pair {found[0] + 1} "
             f"({english[found[0]]!r}): drop them with --overlap drop, or allow them with --overlap allow"
         )
+    if found:
+        logger.info("%d of %d pairs are in the test part: %s", len(found), len(text), _OVERLAP_SAID[overlap])
     if not found or overlap == "allow":
         return _recorded(text, overlap={"pairs": len(found), "dropped": 0})
     kept = np.delete(np.arange(len(text)), found)

@@ -97,6 +97,19 @@ def test_the_closed_form_alone_is_the_ridge_solution_of_the_text(values, adapter
     torch.testing.assert_close(found["head.bias"].double(), bias, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("adapter", ["head", "head:rank=1"])
+def test_the_recorded_error_is_that_of_the_head_that_is_put_in(values, adapter):
+    """And not of the solution that a change of low rank is cut from."""
+    result = distilled(values, solver="closed-form", adapter=adapter, choose="last")
+    english, german = read_text(values)
+    held_out, tower = shuffled(TEXT_PAIRS)[:HELD_OUT], tiny_towers().text
+    anchors = tower.encode_text([english[i] for i in held_out])
+    attach(tower, load_adapter_file(result.adapter_path, tower).configs).load_slot_state(0, weights_of(result))
+    found = tower.encode_text([german[i] for i in held_out])
+    error = float((found - anchors).double().square().mean())
+    assert result.closed_form[0].held_out_mse == pytest.approx(error, rel=1e-4)
+
+
 def test_it_is_reported_evaluated_and_put_in_a_bank_like_any_other(values, capsys):
     result = distilled(values, solver="closed-form", adapter="head:rank=3")
     assert read_result(result.path) == result
@@ -146,6 +159,21 @@ def test_languages_of_a_joint_closed_form_are_solved_as_one(values):
     assert [result.closed_form[0].pairs for result in results] == [2 * (TEXT_PAIRS - HELD_OUT)] * 2
     one, other = map(weights_of, results)
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_the_command_trains_languages_jointly_and_refuses_one_of_them(values, tmp_path, capsys):
+    del values["language"]
+    joint = arguments({**values, "solver": "closed-form"}, "--joint", "de+fr")
+    before = sorted(tmp_path.rglob("*"))
+    for more in ([], ["--dry-run"]):
+        assert main([*joint, "--language", "de", *more]) == 2
+        assert "expected all languages of the joint training de+fr at once, got de" in capsys.readouterr().err
+    assert main([*joint, "--dry-run"]) == 0
+    assert [line[:14] for line in capsys.readouterr().out.splitlines()] == ["de: 48 pairs, ", "fr: 48 pairs, "]
+    assert sorted(tmp_path.rglob("*")) == before
+    assert main([*joint, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(one["config"]["language"], one["closed_form"][0]["pairs"]) for one in found] == [("de", 96), ("fr", 96)]
 
 
 # --- the whole schedule
@@ -415,6 +443,16 @@ def test_how_long_it_trains_depends_on_the_number_of_pairs(values, pairs, traine
     assert capsys.readouterr().out == (
         f"de: {trained:,} pairs, {pairs - trained} held out, {steps:,} steps ({expected[0]}, lr {expected[2]:g})\n"
     )
+
+
+@pytest.mark.parametrize("choose", ["text", "last"])
+def test_fewer_pairs_than_are_asked_for_are_said(values, caplog, choose):
+    there = 48 if choose == "text" else 60
+    asked = {**values, "choose": choose, "solver": "gradient"}
+    assert plan_of({**asked, "train_size": there}).pairs == there
+    assert not caplog.messages
+    assert plan_of({**asked, "train_size": 70}).pairs == there
+    assert caplog.messages == [f"train_size: expected 70 pairs, got {there}: all are used"]
 
 
 def test_all_languages_are_checked_before_the_first_is_trained(values, tmp_path, capsys):

@@ -63,6 +63,20 @@ def test_clean_drops_what_is_empty_or_repeated_and_counts_it(caplog, tmp_path):
     assert not caplog.messages
 
 
+def test_what_is_dropped_is_said_beside_the_progress(caplog, tmp_path):
+    source = aligned(tmp_path, UNCLEAN)
+    with caplog.at_level("INFO", "pecl"):
+        without_overlap(load_text(config_of(source, clean=True), {}), made([("eins", "1")]), "drop")
+    assert caplog.messages == [
+        f"{source}: pairs are dropped (6 were read, 2 with an empty side and 2 that repeat another)",
+        "1 of 2 pairs are in the test part: dropped",
+    ]
+    caplog.clear()
+    with caplog.at_level("INFO", "pecl"):
+        without_overlap(load_text(config_of("made", clean=True), named(CLEAN)), made([("eins", "1")]), "drop")
+    assert not caplog.messages
+
+
 def test_repeated_pairs_stay_with_a_warning(caplog):
     full = [pair for pair in UNCLEAN if all(text.strip() for text in pair)]
     text = load_text(config_of("made"), named(full))

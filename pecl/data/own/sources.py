@@ -21,7 +21,7 @@ from pecl.data.captions import ParallelCaptions, resolve_captions_file
 from pecl.data.lines import CAPTIONS, TABLE, digest_of, stripped_lines
 from pecl.data.own.tables import MALFORMED, SUFFIXES, Problem, Table, kind_of, rows_of
 from pecl.errors import ConfigError, DataError, require, suggest
-from pecl.languages import LANGUAGES, find_code
+from pecl.languages import LANGUAGES, find_code, find_codes
 
 Pair = tuple[str, str]  # target, English
 MOST_WEIGHT = 100.0
@@ -156,6 +156,10 @@ def _columns(path: Path, table: Table, language: str, missing: bool = False) -> 
     """Return the names of the two columns of a table, target and English; `missing` says whether one may be."""
     names = find_code(language, table.columns), find_code("en", table.columns)
     for code, name in zip((language, "en"), names, strict=True):
+        if len(found := find_codes(code, table.columns)) > 1:
+            raise DataError(
+                f"text: {path}: expected one column {code}, got {' and '.join(found)}: rename or remove one"
+            )
         if name not in table.columns and not missing:
             _refuse_problems(path, table)  # a broken header hides the columns
             raise DataError(f"text: {path}: expected a column {code}{_instead(code, table.columns)}")

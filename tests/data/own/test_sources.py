@@ -61,6 +61,11 @@ def test_columns_may_have_any_name_of_their_language(tmp_path, columns):
     assert pairs_of(write_table(tmp_path / "a.tsv", columns)) == PAIRS
 
 
+def test_of_several_columns_of_a_language_the_one_with_its_code_is_taken(tmp_path):
+    (tmp_path / "a.csv").write_text("English,German,de,en\nno,nein,ein Hund,a dog\n", "utf-8")
+    assert pairs_of(tmp_path / "a.csv") == [("ein Hund", "a dog")]
+
+
 @pytest.mark.parametrize("suffixes", [("", ""), (".gz", ""), (".gz", ".gz")])
 @pytest.mark.parametrize("english_first", [True, False])
 def test_aligned_files_in_either_direction(tmp_path, suffixes, english_first):
@@ -185,6 +190,9 @@ def test_two_aligned_files_need_two_names(tmp_path):
         ("a.tsv", f"{'x' * 99}\n" * 2, r"got x{30}\.\.\.: the first line must name"),
         ("a.tsv", "de\nein Hund\n", "expected a column en, got de$"),
         ("a.tsv", "en\tger\na\tb\n", "expected a column de, got en, ger$"),
+        ("a.tsv", "en\tde\tde\na\tb\tc\n", "expected one column de, got de and de: rename or remove one$"),
+        ("a.csv", "eng_Latn,German,deu_Latn,English\na,b,c,d\n", "expected one column de, got German and deu_Latn:"),
+        ("a.csv", "eng_Latn,de,English\na,b,c\n", "expected one column en, got eng_Latn and English:"),
         ("a.tsv", 'en\tde\n"a" b\tc\n', r"line 2: malformed line.*\(1 such\); or give two aligned files"),
         (
             "a.tsv",
