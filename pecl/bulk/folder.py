@@ -102,7 +102,11 @@ def _difference(known: Plan, plan: Plan) -> str:
     """Return the first field in which two plans differ, with both values."""
     ours, theirs = asdict(plan), asdict(known)
     name = next(name for name in theirs if name != "source" and theirs[name] != ours[name])
-    return f"{name.replace('_', ' ')}: {theirs[name]}, not {ours[name]}"
+    mine, other, said = ours[name], theirs[name], name.replace("_", " ")
+    if isinstance(mine, Mapping) and isinstance(other, Mapping):  # of a tower or an adapter what differs, not all of it
+        name = next(name for name in {**other, **mine} if other.get(name) != mine.get(name))
+        mine, other, said = mine.get(name), other.get(name), f"{name} of the {said}"
+    return f"{said}: {other}, not {mine}"
 
 
 def read_plan(folder: str | Path) -> Plan:

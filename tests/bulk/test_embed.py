@@ -165,6 +165,13 @@ def test_other_embeddings_are_not_overwritten():
     assert {path: path.read_bytes() for path in Path("out").iterdir()} == before
 
 
+def test_of_a_tower_what_differs_alone_is_named(monkeypatch):
+    pecl.embed(lines(), "out")
+    monkeypatch.setattr("pecl.bulk.job.load_towers", lambda **_: tiny_towers("bf16"))
+    with pytest.raises(OutputError, match=r"out holds other embeddings \(precision of the tower: fp32, not bf16\)"):
+        pecl.embed("lines.txt", "out")
+
+
 def test_lines_of_any_size_are_read_where_they_lie():
     Path("lines.txt").write_bytes("\ufeffein Hund\r\nдва  \n最後".encode())
     source = pecl.bulk.sources.Lines("lines.txt")
