@@ -8,8 +8,7 @@ from typing import Any
 from pecl.commands.options import add_command, add_config_flags, language_values, print_json, print_text
 from pecl.commands.train import print_results
 from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS
-from pecl.experiment.distil import distil_config, plan, run_distillation, run_together
-from pecl.experiment.fleet import check_fleet
+from pecl.experiment.distil import distil_config, plans_of, run_distillation, run_together
 from pecl.experiment.inputs import TrainingInputs
 
 
@@ -40,10 +39,9 @@ def run(parsed: argparse.Namespace) -> int:
     inputs = TrainingInputs()
     configs = [distil_config(values, inputs, parsed.images, "command line") for values in language_values(parsed)]
     together = configs[0].joint is not None
-    if together:
-        check_fleet(configs)
+    # what is wrong with the last is said before the first is trained
+    plans = plans_of(configs, inputs) if parsed.dry_run or len(configs) > 1 or together else []
     if parsed.dry_run:
-        plans = [plan(config, inputs) for config in configs]
         if parsed.json:
             print_json([one._asdict() for one in plans])
             return 0
@@ -54,9 +52,6 @@ def run(parsed: argparse.Namespace) -> int:
                 f"({one.solver}, lr {one.lr:g})"
             )
         return 0
-    if len(configs) > 1:  # what is wrong with the last is said before the first is trained
-        for config in configs:
-            plan(config, inputs)
     one_by_one = (run_distillation(config, inputs) for config in configs)
     print_results(run_together(configs, inputs) if together else list(one_by_one), parsed.json)
     return 0

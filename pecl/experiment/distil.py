@@ -11,6 +11,7 @@ from pecl.adapters.spec import parse_adapter
 from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS, WITH_IMAGES, ExperimentConfig, make_config, schedule_for
 from pecl.data.splits import split_captions
 from pecl.errors import ConfigError, require
+from pecl.experiment.fleet import check_fleet
 from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.prepared import check_training
 from pecl.experiment.run import train_fleet
@@ -133,6 +134,26 @@ def plan(config: ExperimentConfig, inputs: TrainingInputs | None = None) -> Plan
     held_out = 0 if text.held_out is None else len(text.held_out)
     photographs = len(split_captions(data, config.shots, config.split_seed).train) if config.image_weight else 0
     return Plan(config.language, len(text.train), held_out, steps, config.solver, config.lr, photographs)
+
+
+def plans_of(configs: Sequence[ExperimentConfig], inputs: TrainingInputs) -> list[Plan]:
+    """Return the plans of configs of several languages, which are to learn one adapter where they are joint.
+
+    Raises:
+        PeclError: as `plan`; or joint languages are not all there, or have different numbers of pairs.
+    """
+    joint = configs[0].joint
+    if joint is not None:
+        check_fleet(configs)
+    plans = [plan(config, inputs) for config in configs]
+    sizes = {one.language: one.pairs for one in plans}
+    if joint is not None and len(set(sizes.values())) > 1:
+        got = ", ".join(f"{pairs} of {language}" for language, pairs in sizes.items())
+        raise ConfigError(
+            f"train_size: expected as many pairs of each language of the joint training {joint}, got {got}: "
+            f"--train-size {min(sizes.values())} takes so many of each"
+        )
+    return plans
 
 
 def _check(config: ExperimentConfig) -> None:

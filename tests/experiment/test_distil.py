@@ -176,6 +176,21 @@ def test_the_command_trains_languages_jointly_and_refuses_one_of_them(values, tm
     assert [(one["config"]["language"], one["closed_form"][0]["pairs"]) for one in found] == [("de", 96), ("fr", 96)]
 
 
+def test_joint_languages_of_different_numbers_of_pairs_are_refused_with_what_helps(values, tmp_path, capsys):
+    del values["language"]
+    table = Path(values["text"])
+    table.write_text(table.read_text("utf-8") + "another\tein anderer\t\n", "utf-8")  # which French lacks
+    before = sorted(tmp_path.rglob("*"))
+    for more in ([], ["--dry-run"]):
+        assert main(arguments(values, "--joint", "de+fr", *more)) == 2
+        assert (
+            "train_size: expected as many pairs of each language of the joint training de+fr, got 49 of de, 48 of fr: "
+            "--train-size 48 takes so many of each" in capsys.readouterr().err
+        )
+    assert sorted(tmp_path.rglob("*")) == before
+    assert main(arguments(values, "--joint", "de+fr", "--train-size", "48", "--dry-run")) == 0
+
+
 # --- the whole schedule
 
 
