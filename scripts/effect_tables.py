@@ -62,7 +62,8 @@ def candidates(runs: Sequence[Result]) -> list[Candidate]:
     """Return runs that differ in their seed alone together."""
     alike: dict[str, list[Result]] = {}
     for run in runs:
-        alike.setdefault(run_command(replace(run, config=replace(run.config, seed=1, threads=None))), []).append(run)
+        plain = replace(run.config, seed=1, threads=None, out="")
+        alike.setdefault(run_command(replace(run, config=plain)), []).append(run)
     return [one for own in alike.values() for one in chosen_candidates(own)]
 
 

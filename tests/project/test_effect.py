@@ -44,10 +44,10 @@ def test_the_commands_of_the_page_name_the_runs_of_its_tables(monkeypatch):
 def test_seeds_of_a_row_are_averaged_and_budgets_stay_apart():
     tables = script("effect_tables")
     run = next(result for result in ON_TEXT if result.data.gallery.kind == "images" and result.config.seed == 1)
-    second = replace(run, config=replace(run.config, seed=2), run_id="0" * 16)
+    second = replace(run, config=replace(run.config, seed=2, out="elsewhere"), run_id="0" * 16)
     wider = replace(run, config=replace(run.config, adapter="lora:r=9+head:rank=48"), run_id="1" * 16)
     wider = replace(wider, adapter=replace(run.adapter, spec="lora:r=9+head:rank=48", trainable=290_000))
-    rows = [(one.seeds, tables.parameters(one)) for one in tables.chosen_candidates([run, second, wider])]
+    rows = [(one.seeds, tables.parameters(one)) for one in tables.candidates([run, second, wider])]
     assert sorted(rows) == [([1], 290_000), ([1, 2], run.adapter.trainable)]
 
 
