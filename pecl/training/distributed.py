@@ -214,7 +214,7 @@ def _take_gpu() -> None:
     number, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
     needed = int(os.environ.get("LOCAL_WORLD_SIZE", number + 1))
     if needed > there:
-        raise ConfigError(f"device: expected a GPU for each process with cuda, got {needed} processes and {there} GPUs")
+        raise ConfigError(f"device: expected a GPU for each process with cuda, got {there} GPUs on this machine")
     torch.cuda.set_device(number)
 
 
