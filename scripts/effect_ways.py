@@ -42,7 +42,8 @@ def ways_table(distilled: Sequence[Candidate], ceilings: Sequence[Candidate], en
     def scores(way: Way, language: str) -> str:
         if language not in way.found:
             return ""
-        one, low = way.found[language], before[language]
+        one = way.found[language]
+        low = one.mean_recall_before if one.query == "target" else before[language]
         first, recall = (one.mean, one.mean_recall) if way.is_trained else (one.zero_shot, one.mean_recall_before)
         share = round((recall - low) / (english - low), 2) + 0.0  # no -0.00
         return f"{first:.3f} / {recall:.3f} / {share:.2f}"

@@ -1,5 +1,6 @@
 """Fixtures that several test files share."""
 
+import logging
 import random
 
 import numpy as np
@@ -39,6 +40,12 @@ def _cache_of_its_own(tmp_path_factory):
 def _bars_are_on(monkeypatch):
     """Have bars whatever a test before asked for: `--quiet` sets them off in the environment, for all processes."""
     monkeypatch.setenv(OFF, "0")
+
+
+@pytest.fixture(autouse=True)
+def _no_level_is_left():
+    """Have log lines of the level that a test asks for, whatever a command of a test before asked for."""
+    logging.getLogger("pecl").setLevel(logging.NOTSET)
 
 
 @pytest.fixture(autouse=True)
