@@ -34,7 +34,7 @@ def ways_table(distilled: Sequence[Candidate], ceilings: Sequence[Candidate], en
 
     Args:
         distilled: candidates of training on text that were measured on the pool's photographs.
-        ceilings: the route whose queries are translations into English, and English itself.
+        ceilings: candidates whose queries are translations into English, by the plain tower.
         english: mean recall of English, up to which the gap reaches.
     """
     before = {one.language: one.mean_recall_before for one in distilled}
