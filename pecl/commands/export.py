@@ -15,7 +15,7 @@ from pecl.config import Role, fields_of, make_config
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import Towers, load_towers
 from pecl.errors import ConfigError
-from pecl.export.folder import check_absent
+from pecl.files import check_absent
 
 _TOWER_FLAGS = (fields_of(Role.TEXT_TOWER) | {"image_model"}) - {"device"}
 _ADAPTER_HELP = "adapter: pecl's file, PEFT's folder, or an OpenDelta checkpoint"

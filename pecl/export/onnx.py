@@ -26,7 +26,7 @@ from pecl.encoders.image import ImageEncoder
 from pecl.encoders.pooling import POOLINGS
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, RunError, one_line
-from pecl.export.folder import new_folder
+from pecl.files import new_folder
 from pecl.export.tokenizer import with_prefix
 from pecl.files import write_json
 

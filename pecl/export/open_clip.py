@@ -22,7 +22,7 @@ from pecl.encoders.image import ImageEncoder
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import check_pair
 from pecl.errors import ConfigError
-from pecl.export.folder import new_folder
+from pecl.files import new_folder
 from pecl.export.image_parts import timm_name
 from pecl.export.tokenizer import with_prefix
 from pecl.files import write_json, write_tensors

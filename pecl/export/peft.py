@@ -21,7 +21,7 @@ from pecl.encoders.loading.weights import read_json
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import MINI, MINI_POOLED, load_text_encoder
 from pecl.errors import ConfigError, WeightsError
-from pecl.export.folder import new_folder
+from pecl.files import new_folder
 
 BASE_OPTION = "--base"
 

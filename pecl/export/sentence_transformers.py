@@ -26,7 +26,7 @@ from pecl.encoders.image import ImageEncoder
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import check_pair
 from pecl.errors import OutputError
-from pecl.export.folder import new_folder
+from pecl.files import new_folder
 from pecl.export.image_parts import image_parts
 from pecl.export.peft import write_encoder_adapter
 from pecl.files import write_json

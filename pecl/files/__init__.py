@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, read within limits, with digests; and locks."""
+"""Files and folders: written whole or not at all, read within limits, with digests; and locks."""
 
 from pecl.files.atomic import (
     remove_abandoned_files,
@@ -7,9 +7,10 @@ from pecl.files.atomic import (
     write_stream,
     write_text,
 )
-from pecl.files.digests import sha256_bytes, sha256_file, sha256_json, sha256_lines
-from pecl.files.locks import BusyError, lock_holder, locked
-from pecl.files.places import check_writable, default_cache_dir, is_path
+from pecl.files.digests import is_sha256, sha256_bytes, sha256_file, sha256_json, sha256_lines
+from pecl.files.folders import check_absent, new_folder
+from pecl.files.locks import LOCK, BusyError, lock_holder, locked
+from pecl.files.places import check_writable, default_cache_dir, inside, is_inside, is_path
 from pecl.files.reading import (
     HALF_CHARACTER,
     JSON_LIMIT,
@@ -27,17 +28,23 @@ from pecl.files.tensors import DamagedFileError, read_tensors, write_tensors
 __all__ = [
     "HALF_CHARACTER",
     "JSON_LIMIT",
+    "LOCK",
     "TEXT_LIMIT",
     "YAML_LIMIT",
     "BusyError",
     "DamagedFileError",
+    "check_absent",
     "check_regular",
     "check_writable",
     "default_cache_dir",
+    "inside",
+    "is_inside",
     "is_path",
+    "is_sha256",
     "load_json",
     "lock_holder",
     "locked",
+    "new_folder",
     "open_regular",
     "parse_json",
     "parse_yaml",

@@ -1,6 +1,7 @@
 """Files that are whole or absent: every write goes to a temporary name beside the target and is renamed over it.
 
 A reader therefore never sees half a file, whatever kills the writer, and a full disk leaves the old file as it was.
+A target that is no regular file, such as /dev/null, is refused: renaming over it would replace the device.
 A writer holds an advisory `flock` on its temporary file. A temporary file that nobody holds was left by a killed
 writer, and the next write to the same target removes it; a stopped writer still holds its own. No host name or process
 id decides: containers on one folder share the first, and each counts the second anew. Where hosts do not see each
@@ -15,6 +16,7 @@ import json
 import os
 import re
 import secrets
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -33,7 +35,8 @@ def write_bytes(path: str | Path, content: bytes) -> Path:
     """Write `content` to `path` atomically (temporary file, fsync, rename); make missing folders.
 
     Raises:
-        OutputError: the folder cannot be written or the disk is full; `path` is then as it was before.
+        OutputError: the folder cannot be written, the disk is full, or `path` is a folder, a pipe or a device; it is
+            then as it was before.
     """
     return _write_atomically(Path(path), lambda file: file.write(content))
 
@@ -62,12 +65,22 @@ def write_stream(path: str | Path, write: Callable[[BinaryIO], object]) -> Path:
 
 def _write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> Path:
     try:
+        _check_target(path)
         for _ in range(_ATTEMPTS):
             if _write_once(path, write):
                 return path
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     raise OutputError(f"cannot write {path}: its temporary file was removed {_ATTEMPTS} times by another process")
+
+
+def _check_target(path: Path) -> None:
+    """Raise OutputError where `path` leads to something other than a regular file."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # the latter is told when its folder is made
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            kind = "folder" if stat.S_ISDIR(mode) else "pipe or a device"
+            raise OutputError(f"cannot write {path}: expected a regular file, got a {kind}")
 
 
 def _write_once(path: Path, write: Callable[[BinaryIO], object]) -> bool:

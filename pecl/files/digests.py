@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from pecl.files.reading import open_regular
+
+
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+def is_sha256(text: object) -> bool:
+    """Say whether `text` is a SHA-256 in hexadecimal, 64 lower-case digits."""
+    return isinstance(text, str) and _SHA256.fullmatch(text) is not None
 
 
 def sha256_bytes(content: bytes) -> str:
@@ -33,9 +42,18 @@ def sha256_json(document: Any) -> str:
 
 
 def sha256_lines(lines: Iterable[str]) -> str:
-    """Return the SHA-256 of lines joined by newlines: the identity of a list of captions."""
-    digest, rest, before = hashlib.sha256(), iter(lines), ""
+    """Return the SHA-256 of a list of texts: different lists, different hash.
+
+    The texts are joined by newlines. Where one holds a newline itself, the places of these follow, behind a byte that
+    no UTF-8 holds; an empty list is that byte.
+    """
+    digest, rest, count, broken = hashlib.sha256(), iter(lines), 0, {}
     while block := list(islice(rest, 4096)):
-        digest.update((before + "\n".join(block)).encode("utf-8"))
-        before = "\n"
+        content = ("\n" * (count > 0) + "\n".join(block)).encode("utf-8")
+        if content.count(b"\n") != len(block) - (count == 0):
+            broken |= {count + i: breaks for i, line in enumerate(block) if (breaks := line.count("\n"))}
+        digest.update(content)
+        count += len(block)
+    if broken or not count:
+        digest.update(b"\xff" + json.dumps(broken).encode("ascii") * bool(broken))
     return digest.hexdigest()

@@ -1,9 +1,9 @@
 """Locks: `locked` lets one process at a time into its body.
 
-A lock is an advisory `flock` on a file that says who holds it, for messages alone: it vanishes with a killed process,
-and the next to come takes the file over. (The package filelock empties the file that it waits for, and with it the
-holder's name.) Across hosts a lock holds where the file system carries `flock` over: NFS on Linux since 2.6.12,
-CephFS, GPFS, and Lustre mounted with `-o flock`.
+A lock is an advisory `flock` on a file that says who holds it, for messages only: it vanishes with a killed process,
+and the next process takes the file over. (The package filelock does not say who holds a lock.) A link, or a file that
+holds anything else, is refused and stays as it is: it is not a lock. Across hosts a lock holds where the file system
+carries `flock` over: NFS on Linux since 2.6.12, CephFS, GPFS, and Lustre mounted with `-o flock`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import platform
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,9 @@ from pecl.files.reading import parse_json
 
 logger = logging.getLogger(__name__)
 
+LOCK = ".pecl-lock"  # the lock of a whole folder
+_SIGNATURE = b'{"host": '  # what each lock begins with; a writer that was killed may have left a part of it
+_FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LOCK_ATTEMPTS = 10_000  # one is lost whenever a holder leaves; in folders such as /proc every one is
 
 
@@ -42,7 +46,7 @@ def locked(path: str | Path, busy: str, wait: bool = False) -> Iterator[None]:
 
     Raises:
         BusyError: another process, or another `with` of this one, holds it.
-        OutputError: the folder cannot be written, or its file system has no locks.
+        OutputError: the folder cannot be written, its file system has no locks, or `path` is something else.
     """
     path = Path(path)
     descriptor = _acquire(path, busy, wait)
@@ -58,7 +62,7 @@ def locked(path: str | Path, busy: str, wait: bool = False) -> Iterator[None]:
 def lock_holder(path: Path) -> str | None:
     """Return who holds the lock file `path`, as in "host, process 12, since 12:30:00"; None if nobody does."""
     with contextlib.suppress(FileNotFoundError):
-        descriptor = os.open(path, os.O_RDWR)
+        descriptor = os.open(path, _FLAGS)
         try:
             return None if _lock(path, descriptor) else _owner(descriptor)
         finally:
@@ -70,7 +74,7 @@ def _acquire(path: Path, busy: str, wait: bool) -> int:
     """Return an open descriptor of `path` that holds its lock."""
     for _ in range(_LOCK_ATTEMPTS):
         try:
-            descriptor = open_in_folder(path.parent, lambda: os.open(path, os.O_RDWR | os.O_CREAT, 0o644))
+            descriptor = open_in_folder(path.parent, lambda: os.open(path, _FLAGS | os.O_CREAT, 0o644))
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
         try:
@@ -81,6 +85,7 @@ def _acquire(path: Path, busy: str, wait: bool) -> int:
                 logger.info("%s; waiting for it", sentence)
                 _lock(path, descriptor, wait=True)
             if is_at(path, descriptor):
+                _check_lock(path, descriptor)
                 _sign(path, descriptor)
                 return descriptor
         except OSError as error:
@@ -91,6 +96,13 @@ def _acquire(path: Path, busy: str, wait: bool) -> int:
             raise
         os.close(descriptor)  # its holder removed it when leaving; the next attempt makes a new one
     raise OutputError(f"cannot write {path}: no such folder can be made")
+
+
+def _check_lock(path: Path, descriptor: int) -> None:
+    """Raise OutputError unless an open file is a lock, or empty."""
+    begin = os.pread(descriptor, len(_SIGNATURE), 0) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b"?"
+    if not _SIGNATURE.startswith(begin):
+        raise OutputError(f"{path} is not a lock of pecl: move it away, or choose another folder")
 
 
 def _sign(path: Path, descriptor: int) -> None:

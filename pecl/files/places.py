@@ -1,4 +1,4 @@
-"""Where files go: the folder of caches, whether a folder can be written, and whether a name is a path."""
+"""Where files go: the folder of caches, whether a folder can be written, and names that stay inside a folder."""
 
 from __future__ import annotations
 
@@ -30,3 +30,20 @@ def check_writable(folder: str | Path) -> None:
 def is_path(name: str) -> bool:
     """Say whether `name` is meant as a path: it has a folder or a suffix in it, or is there."""
     return len(Path(name).parts) > 1 or Path(name).suffix != "" or os.path.exists(name)  # False where it is too long
+
+
+def inside(root: str | Path, name: str) -> Path:
+    """Return the path of `name` in the folder `root`; looks at the name only, not at links on the way.
+
+    Raises:
+        ValueError: the name is empty or absolute, leads out of the folder, or holds a NUL.
+    """
+    parts = name.split("/")
+    if not parts or any(part in ("", ".", "..") for part in parts) or "\0" in name:
+        raise ValueError(f"expected the relative path of a file in a folder, got {name!r}")
+    return Path(root, *parts)
+
+
+def is_inside(root: str | Path, path: str | Path) -> bool:
+    """Say whether `path`, its links followed, lies in the folder `root`."""
+    return Path(path).resolve().is_relative_to(Path(root).resolve())

@@ -16,26 +16,41 @@ _TOO_DEEP = f"lists and objects are nested more than {_DEPTH} deep"
 HALF_CHARACTER = "half a character (a lone surrogate), which UTF-8 cannot hold; write it anew"
 
 
-def read_bytes_limited(path: str | Path, limit: int = TEXT_LIMIT) -> bytes:
+def read_bytes_limited(path: str | Path, limit: int = TEXT_LIMIT, *, follow: bool = True) -> bytes:
     """Return the content of a regular file of at most `limit` bytes.
 
+    Args:
+        path: the file.
+        limit: the most bytes that it may have.
+        follow: follow a link; without it, a link is refused.
+
     Raises:
-        OSError: it is missing, cannot be read, is larger, or is a folder, a pipe or a device.
+        OSError: it is missing, cannot be read, is larger, or is a folder, a pipe, a device or (not followed) a link.
     """
-    with open_regular(path) as file:
+    with open_regular(path, follow=follow) as file:
         content = file.read(limit + 1)
     if len(content) > limit:
         raise OSError(f"it is larger than {limit:,} bytes, the most that is read of such a file")
     return content
 
 
-def open_regular(path: str | Path) -> BinaryIO:
-    """Open a regular file for reading; a pipe, for whose writer another `open` would wait for ever, is refused at once.
+def open_regular(path: str | Path, *, follow: bool = True) -> BinaryIO:
+    """Open a regular file for reading; refuse a pipe at once, since `open` would wait for its writer.
+
+    Args:
+        path: the file.
+        follow: follow a link; without it, a link is refused.
 
     Raises:
-        OSError: it is missing, cannot be read, or is a folder, a pipe or a device.
+        OSError: it is missing, cannot be read, or is a folder, a pipe, a device or (not followed) a link.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    try:
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        if error.errno == errno.ELOOP and not follow:
+            raise OSError(errno.ELOOP, "expected a regular file, got a link", os.fspath(path)) from error
+        raise
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
         return os.fdopen(descriptor, "rb")
@@ -50,14 +65,14 @@ def check_regular(path: str | Path) -> None:
     open_regular(path).close()
 
 
-def load_json(path: str | Path, limit: int = JSON_LIMIT) -> Any:
-    """Return what a JSON file of at most `limit` bytes holds.
+def load_json(path: str | Path, limit: int = JSON_LIMIT, *, follow: bool = True) -> Any:
+    """Return the document in a JSON file of at most `limit` bytes.
 
     Raises:
         OSError: as `read_bytes_limited`.
         ValueError: as `parse_json`.
     """
-    return parse_json(read_bytes_limited(path, limit))
+    return parse_json(read_bytes_limited(path, limit, follow=follow))
 
 
 def parse_json(text: str | bytes, halves: bool = False) -> Any:

@@ -42,7 +42,6 @@ ALLOWED = {
     "encoders/mapped.py": ({"np.memmap"}, LOOKED_AT),
     "encoders/shards.py": ({"safe_open"}, LOOKED_AT),
     "experiment/memory.py": ({"path.read_text"}, OURS),
-    "export/folder.py": ({"os.open"}, OURS),
     "export/open_clip.py": ({"json.loads"}, OURS),
     "harness/mteb_tasks.py": ({"Pillow.open"}, LOOKED_AT),
     "options.py": ({"json.loads"}, "a quoted text of the command line"),

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -17,13 +17,23 @@ from safetensors.torch import save_file
 from pecl import files
 from pecl.errors import OutputError
 from pecl.files import (
+    LOCK,
     check_writable,
+    inside,
+    is_inside,
+    load_json,
+    lock_holder,
+    locked,
+    open_regular,
+    read_bytes_limited,
     read_tensors,
+    sha256_bytes,
     sha256_json,
     sha256_lines,
     write_bytes,
     write_json,
     write_tensors,
+    write_text,
 )
 
 
@@ -201,7 +211,85 @@ def test_hash_of_json_ignores_the_order_of_keys_only():
     assert sha256_json({"a": [1, 2]}) != sha256_json({"a": [2, 1]})
 
 
-@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n"), min_size=1), min_size=1, max_size=5))
-def test_hash_of_lines_tells_lists_apart(lines):
-    assert sha256_lines(lines) != sha256_lines([*lines, "x"])
-    assert sha256_lines(lines) == sha256_lines(tuple(lines))
+LISTS = st.lists(st.text(st.sampled_from("ab\n\r\0 "), max_size=3), max_size=4)
+
+
+@given(LISTS, LISTS)
+@example(["a\nb", "c"], ["a", "b\nc"])
+@example([], [""])
+def test_hash_of_lines_tells_lists_apart(one, other):
+    assert (sha256_lines(one) == sha256_lines(iter(other))) == (one == other)
+
+
+def test_hash_of_lines_does_not_depend_on_how_many_are_read_together():
+    lines = [f"line {i}" for i in range(10_000)]
+    assert sha256_lines(lines) == sha256_bytes("\n".join(lines).encode())
+    assert sha256_lines([*lines, "a\nb"]) != sha256_lines([*lines, "a", "b"])
+
+
+@pytest.mark.parametrize("name", ["", "/etc/passwd", "../a", "a/../../b", "a/./b", "a//b", "a/", "a\0b", "."])
+def test_a_name_that_leads_out_of_a_folder_is_refused(name):
+    with pytest.raises(ValueError, match="relative path"):
+        inside("folder", name)
+
+
+def test_names_and_links_inside_a_folder(tmp_path):
+    assert inside(tmp_path, "a/..b.jpg") == tmp_path / "a" / "..b.jpg"
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "link").symlink_to("../secret")
+    assert is_inside(tmp_path / "root", tmp_path / "root" / "a")
+    assert not is_inside(tmp_path / "root", tmp_path / "root" / "link")
+    (tmp_path / "secret").write_text("{}")
+    for read in (open_regular, read_bytes_limited, load_json):
+        with pytest.raises(OSError, match="expected a regular file, got a link"):
+            read(tmp_path / "root" / "link", follow=False)
+    assert load_json(tmp_path / "root" / "link") == {}
+
+
+def _made(kind, path):
+    match kind:
+        case "link":
+            (path.parent / "target").write_text("mine")
+            path.symlink_to("target")
+        case "pipe":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case "text":
+            path.write_text("mine")
+        case "json":
+            path.write_text('{"name": 1}')
+    return path
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder"])
+def test_only_a_regular_file_is_replaced(tmp_path, kind):
+    path = _made(kind, tmp_path / "a")
+    mode = path.stat().st_mode
+    with pytest.raises(OutputError, match="expected a regular file, got a (pipe|folder)"):
+        write_text(path, "x")
+    (tmp_path / "null").symlink_to("/dev/null")
+    with pytest.raises(OutputError, match="expected a regular file"):
+        write_text(tmp_path / "null", "x")
+    assert path.stat().st_mode == mode
+    assert sorted(os.listdir(tmp_path)) == ["a", "null"]
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder", "text", "json"])
+def test_a_lock_that_is_something_else_is_refused_and_stays(tmp_path, kind):
+    path = _made(kind, tmp_path / LOCK)
+    with pytest.raises(OutputError), locked(path, "busy"):
+        raise AssertionError("it is not to be held")
+    assert os.path.lexists(path)
+    if kind == "link":
+        assert (tmp_path / "target").read_text() == "mine"
+    elif kind == "text":
+        assert path.read_text() == "mine"
+
+
+@pytest.mark.parametrize("left", [b"", b'{"ho', b'{"host": "a", "process": 1, "since": "now"}'])
+def test_a_lock_that_a_killed_process_left_is_taken_over(tmp_path, left):
+    (tmp_path / LOCK).write_bytes(left)
+    with locked(tmp_path / LOCK, "busy"):
+        assert lock_holder(tmp_path / LOCK)
+    assert not (tmp_path / LOCK).exists()

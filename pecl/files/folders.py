@@ -1,24 +1,27 @@
-"""Folders that are whole or absent: filled under another name beside the target, and renamed when complete."""
+"""Folders that are whole or absent: filled under another name next to the target, and renamed when complete."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import os
+import re
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from pecl.errors import OutputError
-from pecl.files import check_writable
+from pecl.files.places import check_writable
+
+_TEMPORARY = re.compile(r"\.(?P<target>.+)\.[0-9a-f]{16}\.pecl-tmp")  # `new_folder` names it
 
 
 @contextlib.contextmanager
 def new_folder(target: str | Path) -> Iterator[Path]:
     """Yield an empty folder, which gets the name `target` when the body has filled it; after an error nothing is left.
 
-    What a killed process left under the other name is removed by the next export to the same target.
+    The next call for the same target removes the folder that a killed process left under the other name.
 
     Raises:
         OutputError: `target` exists already, or cannot be written.
@@ -28,13 +31,13 @@ def new_folder(target: str | Path) -> Iterator[Path]:
     with contextlib.ExitStack() as stack:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            prefix = f".{target.name}."
-            _remove_abandoned(target.parent, prefix)
-            folder = Path(tempfile.mkdtemp(prefix=prefix, suffix=".tmp", dir=target.parent))
+            _remove_abandoned(target)
+            folder = target.with_name(f".{target.name}.{secrets.token_hex(8)}.pecl-tmp")
+            folder.mkdir(mode=0o700)
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
             stack.callback(os.close, _hold(folder))
             yield folder
-            folder.chmod(0o755)  # a temporary folder is its owner's alone
+            folder.chmod(0o755)  # until now only its owner could look into it
             os.rename(folder, target)
         except OSError as error:
             raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
@@ -60,15 +63,17 @@ def _hold(folder: Path) -> int:
     return descriptor
 
 
-def _remove_abandoned(parent: Path, prefix: str) -> None:
-    """Remove the folders of killed exports: those whose lock nobody holds."""
-    for name in os.listdir(parent):
-        folder = parent / name
-        if name.startswith(prefix) and name.endswith(".tmp") and folder.is_dir():
-            with contextlib.suppress(OSError):  # held by another export, or not ours
-                descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(folder)
-                finally:
-                    os.close(descriptor)
+def _remove_abandoned(target: Path) -> None:
+    """Remove the temporary folders for `target` whose lock nobody holds."""
+    for name in os.listdir(target.parent):
+        found = _TEMPORARY.fullmatch(name)
+        if found is None or found["target"] != target.name:
+            continue
+        folder = target.with_name(name)
+        with contextlib.suppress(OSError):  # held by another process, or not ours
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)
+            finally:
+                os.close(descriptor)

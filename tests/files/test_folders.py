@@ -1,4 +1,4 @@
-"""An export's folder is whole or absent, whatever happens while it is filled."""
+"""A folder is whole or absent, whatever happens while it is filled."""
 
 import multiprocessing
 import os
@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from pecl.errors import OutputError
-from pecl.export.folder import check_absent, new_folder
+from pecl.files import check_absent, new_folder
 
 
 def test_it_appears_when_it_is_filled(tmp_path):
@@ -60,3 +60,16 @@ def test_what_a_killed_export_left_goes_with_the_next_and_a_running_one_stays(tm
             _fill_and_fail(tmp_path / "b")
         assert list(tmp_path.iterdir()) == [running]
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def test_a_folder_of_the_users_own_that_is_named_alike_stays(tmp_path):
+    (tmp_path / ".b.mine.tmp").mkdir()
+    (tmp_path / ".b.mine.tmp" / "file").touch()
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").touch()
+    (tmp_path / f".b.{'0' * 16}.pecl-tmp").symlink_to(outside)
+    with new_folder(tmp_path / "b"):
+        pass
+    assert (tmp_path / ".b.mine.tmp" / "file").exists()
+    assert (outside / "file").exists()
