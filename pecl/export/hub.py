@@ -24,8 +24,7 @@ from pecl.encoders.loading.hub import TIMEOUT_SECONDS, explain
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import DataError, OutputError, WeightsError
 from pecl.export.card import Published, describe_published, write_card
-from pecl.files import check_absent, new_folder
-from pecl.files import load_json, sha256_file, write_json, write_text
+from pecl.files import check_absent, load_json, new_folder, sha256_file, write_json, write_text
 from pecl.results.result import Result, collect, read_result
 
 INDEX = "pecl_adapters.json"

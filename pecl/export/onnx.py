@@ -26,9 +26,8 @@ from pecl.encoders.image import ImageEncoder
 from pecl.encoders.pooling import POOLINGS
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, RunError, one_line
-from pecl.files import new_folder
 from pecl.export.tokenizer import with_prefix
-from pecl.files import write_json
+from pecl.files import new_folder, write_json
 
 TEXT_FILE, INT8_FILE, VISION_FILE = "onnx/model.onnx", "onnx/model_int8.onnx", "onnx/vision_model.onnx"
 ABOUT_FILE = "pecl_onnx.json"

@@ -22,10 +22,9 @@ from pecl.encoders.image import ImageEncoder
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import check_pair
 from pecl.errors import ConfigError
-from pecl.files import new_folder
 from pecl.export.image_parts import timm_name
 from pecl.export.tokenizer import with_prefix
-from pecl.files import write_json, write_tensors
+from pecl.files import new_folder, write_json, write_tensors
 
 POOLERS = {"mean": "mean_pooler", "cls": "cls_last_hidden_state_pooler"}  # pecl's name -> open_clip's
 RESIZING = {"squash": "squash", "center": "shortest"}  # timm's crop_mode -> open_clip's resize_mode

@@ -26,10 +26,9 @@ from pecl.encoders.image import ImageEncoder
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import check_pair
 from pecl.errors import OutputError
-from pecl.files import new_folder
 from pecl.export.image_parts import image_parts
 from pecl.export.peft import write_encoder_adapter
-from pecl.files import write_json
+from pecl.files import new_folder, write_json
 
 ROUTER_FILE = "router_config.json"
 ROUTES = {"text": "(None, 'text')", "image": "(None, 'image')"}  # route -> (task, modality) as the library spells it

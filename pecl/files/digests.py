@@ -12,7 +12,6 @@ from typing import Any
 
 from pecl.files.reading import open_regular
 
-
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 

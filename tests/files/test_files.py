@@ -266,7 +266,7 @@ def _made(kind, path):
 def test_only_a_regular_file_is_replaced(tmp_path, kind):
     path = _made(kind, tmp_path / "a")
     mode = path.stat().st_mode
-    with pytest.raises(OutputError, match="expected a regular file, got a (pipe|folder)"):
+    with pytest.raises(OutputError, match=r"expected a regular file, got a (pipe|folder)"):
         write_text(path, "x")
     (tmp_path / "null").symlink_to("/dev/null")
     with pytest.raises(OutputError, match="expected a regular file"):
