@@ -25,13 +25,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from make_scenes import captions_in, english_captions
+from scene_captions.sample import sample_scenes
 from torch import nn
 from torch.nn import functional as F
 from tqdm import trange
 
 from pecl.data.captions import ImageFiles, ImageSource
 from pecl.data.registry import load_dataset
-from pecl.data.scenes import load_scenes
+from pecl.data.scenes import SceneImages, load_scenes
 from pecl.data.sets.multi30k import (
     IMAGES_FOLDER,
     load_pool_ids,
@@ -122,8 +124,9 @@ def multi30k_source(data_dir: Path) -> Source:
 
 def scenes_source(size: int) -> Source:
     """Return drawn scenes of another seed than the data set's, with both English phrasings."""
-    data = load_scenes("en", size, SCENES_SEED)
-    return Source("scenes", data.images, (*data.english, *data.target), (*range(size), *range(size)))
+    scenes = sample_scenes(size, SCENES_SEED)
+    captions = (*english_captions(scenes), *captions_in("en", scenes)["target"])
+    return Source("scenes", SceneImages(scenes), captions, (*range(size), *range(size)))
 
 
 class Towers:

@@ -56,7 +56,7 @@ def test_a_row_is_all_that_a_language_needs(small, tmp_path, capsys, monkeypatch
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert said.startswith("pecl: unknown language of scenes 'nl': expected one of cs, de, ")
     assert not out.exists()
-    with pytest.raises(DataError, match=r"scenes has no grammar for Dutch \(nl\): expected one of en, de, "):
+    with pytest.raises(DataError, match=r"scenes has no captions in Dutch \(nl\): expected one of en, de, "):
         load_scenes("nl", 3)
 
 

@@ -16,8 +16,7 @@ from typing import Any
 from pecl.data.captions import ParallelCaptions
 from pecl.data.own.folder import read_folder
 from pecl.data.request import DataRequest, Reader
-from pecl.data.scenes import load_scenes
-from pecl.data.scenes.lexicon import LEXICONS
+from pecl.data.scenes import load_scenes, scene_languages
 from pecl.data.sets import multi30k
 from pecl.data.sets.flickr30k200 import read_flickr30k200
 from pecl.data.sets.multi30k_full import TEST_SPLITS, read_multi30k_full
@@ -72,7 +71,7 @@ DATASETS: dict[str, DatasetInfo] = {
     "scenes": DatasetInfo(
         "1,000 drawn pictures with captions and simulated machine translations; nothing to fetch",
         "MIT, part of pecl",
-        lambda: LEXICONS,
+        scene_languages,
         _read_scenes,
     ),
     "multi30k-1k": DatasetInfo(

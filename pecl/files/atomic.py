@@ -1,7 +1,7 @@
 """Files that are whole or absent: every write goes to a temporary name beside the target and is renamed over it.
 
 A reader therefore never sees half a file, whatever kills the writer, and a full disk leaves the old file as it was.
-A target that is no regular file, such as /dev/null, is refused: renaming over it would replace the device.
+A target other than a regular file, such as /dev/null, is refused: renaming over it would replace the device.
 A writer holds an advisory `flock` on its temporary file. A temporary file that nobody holds was left by a killed
 writer, and the next write to the same target removes it; a stopped writer still holds its own. No host name or process
 id decides: containers on one folder share the first, and each counts the second anew. Where hosts do not see each

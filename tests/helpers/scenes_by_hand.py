@@ -1,6 +1,6 @@
 """Sentences and noun phrases about scenes, written from each language's grammar and not from the tables."""
 
-from pecl.data.scenes.world import Group, Scene
+from pecl.data.scenes.scene import Group, Scene
 
 CARS = Scene("snow", "sunny", Group("car", 2, "red"), Group("tree", 1, "green"), "next_to")
 DOGS = Scene("forest", "night", Group("dog", 5, "black"), Group("house", 3, "white"), "behind")

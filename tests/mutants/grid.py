@@ -5,7 +5,7 @@ from mutants.table import Mutant
 RUN, WORKER, SLURM = "pecl/grid/run.py", "pecl/grid/launchers/worker.py", "pecl/grid/launchers/slurm.py"
 LOCKS, ENVIRONMENT, STATUS = "pecl/results/locks.py", "pecl/results/environment.py", "pecl/grid/status.py"
 ATOMIC, FLOCK, TENSORS = "pecl/files/atomic.py", "pecl/files/locks.py", "pecl/files/tensors.py"
-LOCKS_TEST, FILES_TEST = ("tests/results/test_locks.py",), ("tests/test_files.py",)
+LOCKS_TEST, FILES_TEST = ("tests/results/test_locks.py",), ("tests/files/test_files.py",)
 ENVIRONMENT_TEST = (
     "tests/experiment/test_record.py::test_a_result_says_of_which_commit_it_is_and_whether_tracked_files_were_changed",
 )

@@ -8,7 +8,7 @@ from safetensors import safe_open
 
 from pecl.cli import build_parser, main
 from pecl.commands import COMMANDS
-from pecl.data.scenes.lexicon import LEXICONS
+from pecl.data.scenes import scene_languages
 from pecl.report.tables import chosen_candidates
 from pecl.report.tables.statistics import intervals
 from pecl.results.result import collect
@@ -86,7 +86,7 @@ def test_bad_input_is_one_sentence_with_exit_status_2(capsys):
 def test_there_is_a_script_for_each_route_and_language():
     says("grids of the paper, one file a route and language")
     for route in ROUTES:
-        assert {path.stem for path in (ROOT / "scripts" / f"grid_{route}").glob("*.sh")} == set(LEXICONS)
+        assert {path.stem for path in (ROOT / "scripts" / f"grid_{route}").glob("*.sh")} == set(scene_languages())
 
 
 def test_python_and_licence_are_those_of_the_package():

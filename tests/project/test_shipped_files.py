@@ -15,7 +15,7 @@ from pecl.cli import build_parser
 from pecl.commands.grid import grid_values
 from pecl.commands.options import config_values
 from pecl.config import make_config, read_yaml
-from pecl.data.scenes.lexicon import LEXICONS
+from pecl.data.scenes import scene_languages
 from pecl.encoders.towers import PAIRS
 from pecl.grid import expand
 from pecl.results.result import collect
@@ -62,7 +62,7 @@ def test_the_papers_grid_has_15_runs():
 
 def test_there_is_a_grid_script_for_every_route_and_language_of_the_scenes():
     for route in ROUTES:
-        for language in LEXICONS:
+        for language in scene_languages():
             lines = (ROOT / "scripts" / f"grid_{route}" / f"{language}.sh").read_text().splitlines()
             assert len(lines) == 3
             assert lines[-1] == f'exec bash "$(dirname "$0")/../grid.sh" {route} {language} "$@"'

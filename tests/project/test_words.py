@@ -26,7 +26,7 @@ TURNS = (
     r"\b(very|really|quite) unique\b",
     r"\butili[sz]e[sd]?\b",
 )
-ABOUT_SCENES = "pecl/data/scenes/"  # where houses and horses do stand
+ABOUT_SCENES = ("pecl/data/scenes/", "scripts/scene_captions/")  # where houses and horses do stand
 SUFFIXES = (".py", ".md", ".sh", ".html", ".js", ".css")
 FILES = sorted(
     path.relative_to(ROOT).as_posix()

@@ -1,32 +1,33 @@
-"""`scenes`, the data set that needs no download: drawn pictures with captions in twelve languages, of any size.
+"""`scenes`, the data set that needs no download: 1,000 drawn pictures with captions in twelve languages.
 
 Each picture shows one or two groups of things: so many, of a colour, at a place, in some weather, one group in a
 relation to the other. It has two independent phrasings in every language and a machine translation both ways with
-plausible mistakes, so every route of the library can be trained and tested on it. Everything follows from the seed.
+plausible mistakes, so every route of the library can be trained and tested on it. `scenes.json.gz` holds scenes and
+captions, as `scripts/make_scenes.py` wrote them; pictures are drawn when they are asked for.
 """
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
 from pecl.data.captions import ParallelCaptions, some_of
-from pecl.data.scenes.describe import describe_all, describe_anew
 from pecl.data.scenes.draw import IMAGE_SIZE, draw_scene
-from pecl.data.scenes.grammar import render
-from pecl.data.scenes.lexicon import LEXICONS
-from pecl.data.scenes.translate import MISTAKE_RATE, english_to_target, target_to_english
-from pecl.data.scenes.world import Scene, sample_scenes
+from pecl.data.scenes.scene import Group, Scene
 from pecl.errors import DataError
-from pecl.files import sha256_json
+from pecl.files import parse_json, read_bytes_limited, sha256_json
 from pecl.languages import language_code, language_name
 
-__all__ = ["GENERATOR_VERSION", "IMAGE_SIZE", "SceneImages", "load_scenes"]
+__all__ = ["GENERATOR_VERSION", "IMAGE_SIZE", "TABLE", "SceneImages", "load_scenes", "scene_languages"]
 
 GENERATOR_VERSION = "1"  # raised with every change of pictures or captions: cached embeddings depend on it
+TABLE = Path(__file__).with_name("scenes.json.gz")
 
 
 @dataclass(frozen=True)
@@ -59,41 +60,61 @@ class SceneImages:
         return SceneImages(tuple(self.scenes[i] for i in indices))
 
 
-@lru_cache(maxsize=4)
-def _scenes(size: int, seed: int) -> tuple[Scene, ...]:
-    return sample_scenes(size, seed)
+def scene_languages() -> tuple[str, ...]:
+    """Return the codes of the languages that the scenes have captions in."""
+    return tuple(_table()["captions"])
 
 
-def load_scenes(language: str, size: int = 1000, seed: int = 0) -> ParallelCaptions:
-    """Return `size` scenes with English captions (phrasing A) and the language's own (phrasing B).
+def load_scenes(language: str, size: int | None = None) -> ParallelCaptions:
+    """Load scenes with English captions (phrasing A) and the language's own (phrasing B).
 
-    A smaller size gives the beginning of a larger one, and every language describes the same pictures. For `en` the
-    target is English phrasing B, and the translations are the captions themselves.
+    Every language describes the same pictures. For `en` the target is English phrasing B, and the translations are the
+    captions themselves.
+
+    Args:
+        language: code or name.
+        size: how many, from the beginning; None for all 1,000.
 
     Raises:
         ConfigError: no such language.
-        DataError: the language has no grammar here, or `size` is not positive.
+        DataError: the language has no captions here, or there are not so many scenes.
     """
-    language = language_code(language)
-    if language not in LEXICONS:
-        raise DataError(f"scenes has no grammar for {language_name(language)}: expected one of {', '.join(LEXICONS)}")
-    if size < 1:
-        raise DataError(f"scenes/{language}: size: expected a whole number >= 1, got {size}")
-    scenes, lexicon, english = _scenes(size, seed), LEXICONS[language], LEXICONS["en"]
+    language, table = language_code(language), _table()
+    if language not in table["captions"]:
+        known = ", ".join(table["captions"])
+        raise DataError(f"scenes has no captions in {language_name(language)}: expected one of {known}")
+    total = len(table["scenes"])
+    size = total if size is None else size
+    if not 1 <= size <= total:
+        raise DataError(f"scenes/{language}: size: expected a whole number from 1 to {total}, got {size}")
+    own = table["captions"][language]
     return ParallelCaptions(
         dataset="scenes",
         language=language,
-        english=tuple(render(english, describe_all(scene)) for scene in scenes),
-        target=tuple(render(lexicon, describe_anew(scene, lexicon)) for scene in scenes),
-        english_to_target=tuple(english_to_target(scene, language) for scene in scenes),
-        target_to_english=tuple(target_to_english(scene, language) for scene in scenes),
-        images=SceneImages(scenes),
+        english=tuple(table["english"][:size]),
+        target=tuple(own["target"][:size]),
+        english_to_target=tuple(own["english_to_target"][:size]),
+        target_to_english=tuple(own["target_to_english"][:size]),
+        images=SceneImages(table["scenes"][:size]),
         provenance={
             "source": "drawn by pecl",
             "generator_version": GENERATOR_VERSION,
-            "seed": seed,
+            "seed": table["seed"],
             "size": size,
             "translation": "simulated",
-            "translation_mistake_rate": MISTAKE_RATE,
+            "translation_mistake_rate": table["mistake_rate"],
         },
     )
+
+
+@cache
+def _table() -> dict[str, Any]:
+    """Read the table; its scenes become `Scene`s."""
+    table = parse_json(gzip.decompress(read_bytes_limited(TABLE)))
+    scenes = (_scene(row, f"{table['seed']}/{index}") for index, row in enumerate(table["scenes"]))
+    return {**table, "scenes": tuple(scenes)}
+
+
+def _scene(row: list[Any], key: str) -> Scene:
+    place, weather, first, second, relation = row
+    return Scene(place, weather, Group(*first), None if second is None else Group(*second), relation, key)

@@ -7,7 +7,7 @@ import hashlib
 from PIL import Image, ImageChops, ImageDraw
 
 from pecl.data.scenes.places import PLACE_PAINTERS
-from pecl.data.scenes.world import Dice
+from pecl.data.scenes.scene import Dice
 
 Colour = tuple[int, int, int]
 

@@ -11,8 +11,8 @@ from PIL import Image, ImageChops, ImageDraw
 from pecl.data.scenes.backdrop import paint_backdrop, paint_weather
 from pecl.data.scenes.layout import Spot, arrange
 from pecl.data.scenes.palette import COLOURS, PALETTE
+from pecl.data.scenes.scene import FLYING, Dice, Scene
 from pecl.data.scenes.sprites import SPRITES
-from pecl.data.scenes.world import KINDS, Dice, Scene
 
 IMAGE_SIZE = 224  # pixels, width and height
 _CANVAS = 2 * IMAGE_SIZE  # drawn at twice the size
@@ -35,7 +35,7 @@ def _place(canvas: Image.Image, spot: Spot, tint: Colour, dice: Dice) -> None:
     """Draw one thing with its shadow; (spot.x, spot.y) is the middle of its lower edge."""
     sprite = _sprite(spot, tint, dice)
     left, top = round(spot.x - spot.size / 2), round(spot.y - spot.size)
-    if not KINDS[spot.group.kind].flies:
+    if spot.group.kind not in FLYING:
         half, flat = spot.size * 0.46, spot.size * 0.07
         shadow = ImageDraw.Draw(canvas, "RGBA")
         shadow.ellipse((spot.x - half, spot.y - flat, spot.x + half, spot.y + flat), fill=(20, 20, 40, 70))

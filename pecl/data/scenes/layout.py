@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
+from pecl.data.scenes.scene import FLYING, Dice, Group, Scene
 from pecl.data.scenes.sprites import SCALES
-from pecl.data.scenes.world import KINDS, Dice, Group, Scene
 
 # Regions (left, top, right, bottom) in shares of the image.
 _ALONE = (0.06, 0.36, 0.94, 0.96)
@@ -38,7 +38,7 @@ def arrange(scene: Scene, canvas: int, dice: Dice) -> list[Spot]:
 
 
 def _regions(scene: Scene, dice: Dice) -> list[tuple[float, float, float, float]]:
-    in_air = KINDS[scene.first.kind].flies
+    in_air = scene.first.kind in FLYING
     if scene.second is None:
         return [_ALONE_IN_AIR if in_air else _ALONE]
     if scene.relation in ("above", "in_front_of", "below", "behind"):

@@ -10,7 +10,7 @@ from math import sin
 
 from PIL import ImageDraw
 
-from pecl.data.scenes.world import Dice
+from pecl.data.scenes.scene import Dice
 
 Colour = tuple[int, int, int]
 Draw = ImageDraw.ImageDraw

@@ -7,12 +7,13 @@ import pytest
 from helpers.scenes_by_hand import BIRD, CARS, DOGS, KITES, PHRASES, SENTENCES
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scene_captions.describe import describe_all, describe_anew
+from scene_captions.grammar import Mention, Message, inflect, noun_phrase, render, table
+from scene_captions.lexicon import LEXICONS
+from scene_captions.sample import KINDS, PLACES, WEATHERS, sample_scenes
+from scene_captions.translate import english_to_target, target_to_english
 
-from pecl.data.scenes.describe import describe_all, describe_anew
-from pecl.data.scenes.grammar import Mention, Message, inflect, noun_phrase, render, table
-from pecl.data.scenes.lexicon import LEXICONS
-from pecl.data.scenes.translate import english_to_target, target_to_english
-from pecl.data.scenes.world import KINDS, PLACES, WEATHERS, Group, Scene, sample_scenes
+from pecl.data.scenes.scene import Group, Scene
 
 SCRIPTS = {"ru": "CYRILLIC", "jp": ("CJK", "IDEOGRAPHIC", "HIRAGANA", "KATAKANA"), "ko": "HANGUL", "zh": "CJK"}
 seeds = st.integers(min_value=0, max_value=10**9)

@@ -5,12 +5,13 @@ from functools import reduce
 
 import pytest
 from PIL import ImageChops, ImageStat
+from scene_captions.sample import KINDS, PLACES, WEATHERS
 
 from pecl.data.scenes import IMAGE_SIZE, SceneImages, load_scenes
 from pecl.data.scenes.layout import arrange
 from pecl.data.scenes.palette import COLOURS, PALETTE
+from pecl.data.scenes.scene import Dice, Group, Scene
 from pecl.data.scenes.sprites import SPRITES
-from pecl.data.scenes.world import KINDS, PLACES, WEATHERS, Dice, Group, Scene
 
 
 def test_load_is_deterministic_and_rgb():

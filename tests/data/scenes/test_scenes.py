@@ -1,15 +1,20 @@
 """The data set `scenes`: determinism, prefixes, and the rates of the simulated translation."""
 
+import gzip
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from make_scenes import english_captions, make_table
+from scene_captions.describe import describe_all, describe_anew
+from scene_captions.grammar import Mention, Message, render
+from scene_captions.lexicon import LEXICONS
+from scene_captions.sample import KINDS, PLACES, WEATHERS, sample_scenes
+from scene_captions.translate import MISTAKE_RATE, english_to_target, target_to_english
 
-from pecl.data.scenes import GENERATOR_VERSION, load_scenes
-from pecl.data.scenes.describe import describe_all, describe_anew
-from pecl.data.scenes.grammar import Mention, Message, render
-from pecl.data.scenes.lexicon import LEXICONS
-from pecl.data.scenes.translate import MISTAKE_RATE, english_to_target, target_to_english
-from pecl.data.scenes.world import KINDS, PLACES, WEATHERS, Dice, sample_scenes
+from pecl.data.scenes import GENERATOR_VERSION, TABLE, load_scenes
+from pecl.data.scenes.scene import FLYING, Dice
 from pecl.errors import ConfigError, DataError
 from pecl.files import sha256_lines
 
@@ -70,8 +75,20 @@ def test_near_duplicates_are_plentiful():
 
 
 def test_seeds_give_other_scenes(sets):
-    other = load_scenes("en", 1000, seed=1)
-    assert len(set(other.english) & set(sets["en"].english)) < 50
+    other = english_captions(sample_scenes(1000, 1))
+    assert len(set(other) & set(sets["en"].english)) < 50
+
+
+def test_the_shipped_table_is_what_the_generator_makes():
+    table = json.loads(gzip.decompress(TABLE.read_bytes()))
+    assert table == json.loads(json.dumps(make_table()))
+    assert len(table["scenes"]) == 1000
+
+
+def test_scenes_are_read_as_they_were_sampled(sets):
+    scenes = sample_scenes(1000, 0)
+    assert sets["en"].images.scenes == scenes
+    assert [scene.key for scene in sets["en"].images.scenes] == [scene.key for scene in scenes]  # `==` leaves it out
 
 
 def test_known_captions():
@@ -86,8 +103,9 @@ def test_known_captions():
 
 
 def test_bad_arguments():
-    with pytest.raises(DataError, match="scenes/de: size: expected a whole number >= 1, got 0"):
-        load_scenes("de", 0)
+    for size in (0, 1001):
+        with pytest.raises(DataError, match=f"scenes/de: size: expected a whole number from 1 to 1000, got {size}"):
+            load_scenes("de", size)
     with pytest.raises(ConfigError, match="unknown language 'xx'"):
         load_scenes("xx", 10)
 
@@ -106,7 +124,7 @@ def test_scenes_are_possible(seed):
             assert scene.place in KINDS[group.kind].places
         if scene.second:
             assert scene.first.kind != scene.second.kind
-            flying = (KINDS[scene.first.kind].flies, KINDS[scene.second.kind].flies)
+            flying = (scene.first.kind in FLYING, scene.second.kind in FLYING)
             assert (scene.relation == "above") == (flying == (True, False))
             assert (scene.relation == "below") == (flying == (False, True))
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pecl.data.scenes.grammar import Forms, Lexicon
+from scene_captions.grammar import Forms, Lexicon
 
 # Form of a noun by the phrase's case and the class of its numeral: 2-4 are `few`; 5, `many`, governs the genitive.
 _NOUN_FORMS = {

@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from pecl.data.scenes.describe import describe_all, describe_anew
-from pecl.data.scenes.grammar import Lexicon, Mention, Message, render
-from pecl.data.scenes.lexicon import LEXICONS
-from pecl.data.scenes.world import Dice, Scene
+from scene_captions.describe import describe_all, describe_anew
+from scene_captions.grammar import Lexicon, Mention, Message, render
+from scene_captions.lexicon import LEXICONS
+
+from pecl.data.scenes.scene import Dice, Scene
 
 Mistake = Callable[[Message, Lexicon, Lexicon, Dice], Iterator[Message]]
 """Yields edits of a message to be said in the first lexicon's language, translated from the second's."""

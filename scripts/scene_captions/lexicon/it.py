@@ -1,6 +1,6 @@
 """Italian: two genders, colours behind the noun, participles that agree, elision of `una`."""
 
-from pecl.data.scenes.grammar import Lexicon, inflect, table
+from scene_captions.grammar import Lexicon, inflect, table
 
 _PARADIGMS = {
     "o/a": {"sg.m": "o", "sg.f": "a", "pl.m": "i", "pl.f": "e"},

@@ -7,8 +7,10 @@ synonym, and leave out one detail. Its choices are drawn for each language anew.
 
 from __future__ import annotations
 
-from pecl.data.scenes.grammar import Lexicon, Mention, Message
-from pecl.data.scenes.world import CONVERSE, KINDS, Dice, Group, Scene
+from scene_captions.grammar import Lexicon, Mention, Message
+from scene_captions.sample import CONVERSE, KINDS
+
+from pecl.data.scenes.scene import FLYING, Dice, Group, Scene
 
 CONVERSE_RATE = 0.5  # B speaks of the second group first
 SYNONYM_RATE = 0.4  # B uses a noun's synonym, where the lexicon has one
@@ -65,4 +67,4 @@ def _noun(group: Group, lexicon: Lexicon, dice: Dice) -> str:
 
 
 def _in_the_air(scene: Scene) -> bool:
-    return all(KINDS[group.kind].flies for group in (scene.first, scene.second) if group)
+    return all(group.kind in FLYING for group in (scene.first, scene.second) if group)

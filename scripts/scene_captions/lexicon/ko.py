@@ -2,7 +2,7 @@
 
 import re
 
-from pecl.data.scenes.grammar import Lexicon, invariable, numerals, table
+from scene_captions.grammar import Lexicon, invariable, numerals, table
 
 
 def _subject_particle(match: re.Match[str]) -> str:

@@ -1,6 +1,6 @@
 """Chinese: measure words, `两` for two of a thing, `的`; phrasing B as existential sentence (`海边停着一辆汽车`)."""
 
-from pecl.data.scenes.grammar import Lexicon, invariable, numerals, table
+from scene_captions.grammar import Lexicon, invariable, numerals, table
 
 CHINESE = Lexicon(
     code="zh",

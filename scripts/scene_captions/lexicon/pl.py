@@ -1,7 +1,7 @@
 """Polish: three genders, six forms of each noun, numerals that govern: 2-4 the nominative, 5 the genitive plural."""
 
-from pecl.data.scenes.grammar import inflect, table
-from pecl.data.scenes.lexicon.slavic import slavic
+from scene_captions.grammar import inflect, table
+from scene_captions.lexicon.slavic import slavic
 
 _ADJECTIVE = {
     "nom.sg.m": "y",

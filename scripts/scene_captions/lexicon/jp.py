@@ -1,6 +1,6 @@
 """Japanese: counters, particles, the verb at the end; phrasing B counts behind the noun (`赤い車が二台`)."""
 
-from pecl.data.scenes.grammar import Lexicon, invariable, numerals, table
+from scene_captions.grammar import Lexicon, invariable, numerals, table
 
 JAPANESE = Lexicon(
     code="jp",

@@ -1,7 +1,7 @@
 """Czech: masculine animate (`a`) and inanimate (`m`), feminine, neuter; 2-4 as a plural, 5 with the genitive plural."""
 
-from pecl.data.scenes.grammar import inflect, table
-from pecl.data.scenes.lexicon.slavic import slavic
+from scene_captions.grammar import inflect, table
+from scene_captions.lexicon.slavic import slavic
 
 _ADJECTIVE = {
     "nom.sg.f": "á",

@@ -70,7 +70,7 @@ class Lexicon:
         phrase: order inside a noun phrase, by class of numeral (`one`, `few`, `many`) or ""; `alt` is a second order
             for phrasing B and `literal` a mistaken one.
         verbs: for each verb its forms, by number and gender (`sg.f`), number, or ""; `particle` marks the place.
-        verb_of: kinds that take another verb than the one named in `world.KINDS`.
+        verb_of: kinds that take another verb than the one named in `sample.KINDS`.
         verb_number: number of the verb after a class of numeral.
         relations: a phrase for each relation; its slot is named by the case it governs, e.g. `neben {dat}`.
         places: for each place columns `a` and `b` (two phrasings) and `over` (for what flies); `river!` is a wrong

@@ -1,6 +1,6 @@
 """French: two genders, colours behind the noun, participles that agree, elision of `de`."""
 
-from pecl.data.scenes.grammar import Lexicon, inflect, table
+from scene_captions.grammar import Lexicon, inflect, table
 
 _PARADIGMS = {
     "regular": {"sg.m": "", "sg.f": "e", "pl.m": "s", "pl.f": "es"},

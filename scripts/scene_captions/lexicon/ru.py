@@ -1,7 +1,7 @@
 """Russian: three genders, numerals that govern: 2-4 a paucal (noun genitive singular), 5 the genitive plural."""
 
-from pecl.data.scenes.grammar import inflect, table
-from pecl.data.scenes.lexicon.slavic import slavic
+from scene_captions.grammar import inflect, table
+from scene_captions.lexicon.slavic import slavic
 
 # Masculine, feminine, neuter nominative; genitive f, m/n; instrumental f, m/n; plural nom, gen, ins.
 # `few` is what follows 2-4 in the nominative: genitive plural, but nominative plural with feminine nouns.

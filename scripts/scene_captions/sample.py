@@ -1,18 +1,15 @@
-"""What a scene holds, and how scenes are sampled: kinds of things, colours, counts, places, weather, relations.
+"""How scenes are sampled: kinds of things, colours, counts, places, weather, relations.
 
 Many scenes are made by changing one detail of an earlier one, so that a gallery is full of near-duplicates: the same
-two red cars by day and by night, left of a tree and behind it. All chance comes from `Dice`, keyed by text.
+two red cars by day and by night, left of a tree and behind it.
 """
 
 from __future__ import annotations
 
-import hashlib
-import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
 
-T = TypeVar("T")
+from pecl.data.scenes.scene import FLYING, Dice, Group, Scene
 
 EDIT_RATE = 0.7  # share of scenes that change one detail of an earlier scene
 SECOND_GROUP_RATE = 0.75  # share of fresh scenes that show two groups of things
@@ -42,11 +39,6 @@ class Kind:
     verb: str
     colours: tuple[str, ...]
     places: tuple[str, ...]
-
-    @property
-    def flies(self) -> bool:
-        """Whether it is drawn in the air and spoken of as over a place."""
-        return self.verb in ("fly", "float")
 
 
 def _kind(verb: str, colours: str, places: str) -> Kind:
@@ -82,67 +74,6 @@ KINDS: dict[str, Kind] = {
     "balloon": _kind("float", _BRIGHT, " ".join(PLACES)),
     "kite": _kind("fly", _BRIGHT, "beach snow street meadow desert river mountains"),
 }
-
-
-class Dice:
-    """Random choices from a text key, the same on every platform and Python version.
-
-    Only `random.Random.random()` is used: it is the one method whose sequence Python promises to keep.
-    """
-
-    def __init__(self, *key: object) -> None:
-        digest = hashlib.sha256("/".join(map(str, key)).encode("utf-8")).digest()
-        self._random = random.Random(int.from_bytes(digest[:8], "big"))
-
-    def between(self, low: float, high: float) -> float:
-        """Return a number in [low, high)."""
-        return low + (high - low) * self._random.random()
-
-    def chance(self, probability: float) -> bool:
-        """Return True with the given probability."""
-        return self._random.random() < probability
-
-    def pick(self, choices: Sequence[T]) -> T:
-        """Return one of `choices`, all equally likely."""
-        return choices[int(self._random.random() * len(choices))]
-
-    def weighted(self, weights: Mapping[T, float]) -> T:
-        """Return a key of `weights`, likely in proportion to its weight."""
-        point = self._random.random() * sum(weights.values())
-        for choice, weight in weights.items():
-            point -= weight
-            if point < 0:
-                return choice
-        return list(weights)[-1]  # rounding may leave the last crumb of the sum
-
-
-@dataclass(frozen=True)
-class Group:
-    """One to five equal things. `size` is `small`, `big` or None (ordinary, never spoken of)."""
-
-    kind: str
-    count: int
-    colour: str
-    size: str | None = None
-
-
-@dataclass(frozen=True)
-class Scene:
-    """The content of one image: `first` is in `relation` to `second`, at a place, in some weather.
-
-    `key` names the scene ("seed/index") and drives what no caption tells: exact places, shades, textures.
-    """
-
-    place: str
-    weather: str
-    first: Group
-    second: Group | None = None
-    relation: str | None = None
-    key: str = field(default="", compare=False)
-
-    def description(self) -> dict[str, Any]:
-        """Return the scene as plain data, key included."""
-        return asdict(self)
 
 
 def sample_scenes(size: int, seed: int) -> tuple[Scene, ...]:
@@ -182,7 +113,7 @@ def _group(dice: Dice, place: str, counts: Mapping[int, float], avoid: str = "")
 def _relation(dice: Dice, first: Group, second: Group | None) -> str | None:
     if second is None:
         return None
-    flying = (KINDS[first.kind].flies, KINDS[second.kind].flies)
+    flying = (first.kind in FLYING, second.kind in FLYING)
     if flying[0] != flying[1]:
         return "above" if flying[0] else "below"
     return dice.weighted(SKY_RELATIONS if flying[0] else GROUND_RELATIONS)

@@ -1,6 +1,6 @@
 """English."""
 
-from pecl.data.scenes.grammar import Lexicon, invariable, numerals, table
+from scene_captions.grammar import Lexicon, invariable, numerals, table
 
 ENGLISH = Lexicon(
     code="en",

@@ -1,6 +1,6 @@
 """Turkish: no gender, singular nouns after numerals, `bir` between adjective and noun, genitive before `yanında`."""
 
-from pecl.data.scenes.grammar import Lexicon, invariable, numerals, table
+from scene_captions.grammar import Lexicon, invariable, numerals, table
 
 TURKISH = Lexicon(
     code="tr",

@@ -1,6 +1,6 @@
 """German: three genders, nominative and dative, adjectives after `ein` (mixed) and after numerals (strong)."""
 
-from pecl.data.scenes.grammar import Lexicon, inflect, table
+from scene_captions.grammar import Lexicon, inflect, table
 
 _ADJECTIVE = {
     "nom.sg.m": "er",

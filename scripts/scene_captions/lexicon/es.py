@@ -1,6 +1,6 @@
 """Spanish: two genders, colours behind the noun, participles that agree, `gran` before a singular noun."""
 
-from pecl.data.scenes.grammar import Lexicon, inflect, table
+from scene_captions.grammar import Lexicon, inflect, table
 
 _PARADIGMS = {
     "o/a": {"sg.m": "o", "sg.f": "a", "pl.m": "os", "pl.f": "as"},

@@ -1,0 +1,74 @@
+"""What a scene holds, and `Dice`, from which all of its chance comes, keyed by text."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+FLYING = frozenset({"bird", "butterfly", "plane", "balloon", "kite"})  # kinds of things that are drawn in the air
+
+
+class Dice:
+    """Random choices from a text key, the same on every platform and Python version.
+
+    Only `random.Random.random()` is used: it is the one method whose sequence Python promises to keep.
+    """
+
+    def __init__(self, *key: object) -> None:
+        digest = hashlib.sha256("/".join(map(str, key)).encode("utf-8")).digest()
+        self._random = random.Random(int.from_bytes(digest[:8], "big"))
+
+    def between(self, low: float, high: float) -> float:
+        """Return a number in [low, high)."""
+        return low + (high - low) * self._random.random()
+
+    def chance(self, probability: float) -> bool:
+        """Return True with the given probability."""
+        return self._random.random() < probability
+
+    def pick(self, choices: Sequence[T]) -> T:
+        """Return one of `choices`, all equally likely."""
+        return choices[int(self._random.random() * len(choices))]
+
+    def weighted(self, weights: Mapping[T, float]) -> T:
+        """Return a key of `weights`, likely in proportion to its weight."""
+        point = self._random.random() * sum(weights.values())
+        for choice, weight in weights.items():
+            point -= weight
+            if point < 0:
+                return choice
+        return list(weights)[-1]  # rounding may leave the last crumb of the sum
+
+
+@dataclass(frozen=True)
+class Group:
+    """One to five equal things. `size` is `small`, `big` or None (ordinary, never spoken of)."""
+
+    kind: str
+    count: int
+    colour: str
+    size: str | None = None
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The content of one image: `first` is in `relation` to `second`, at a place, in some weather.
+
+    `key` names the scene ("seed/index") and drives what no caption tells: exact places, shades, textures.
+    """
+
+    place: str
+    weather: str
+    first: Group
+    second: Group | None = None
+    relation: str | None = None
+    key: str = field(default="", compare=False)
+
+    def description(self) -> dict[str, Any]:
+        """Return the scene as plain data, key included."""
+        return asdict(self)
