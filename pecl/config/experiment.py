@@ -52,7 +52,9 @@ class ExperimentConfig:
         None, "folder of the data sets (default: $PECL_DATA_DIR)", Role.INPUT | Role.PLACE | Role.COMMAS
     )
     split: str | None = _option(None, "split of the data set, such as test_2016_flickr", _DATA | Role.GROUP)
-    allow_missing_images: bool = _option(False, "go on with the images that are there; their number is recorded", _DATA)
+    allow_missing_images: bool = _option(
+        False, "continue with the images that are there; their number is recorded", _DATA
+    )
     skip_unreadable: bool = _option(
         False, "leave out the captions of images that are missing or cannot be read; their number is recorded", _DATA
     )
@@ -110,7 +112,7 @@ class ExperimentConfig:
     adapter: str = _option("lora", "kind of adapter and its options, see `pecl adapters list`", Role.COMMAS)
     engine: str = _option(
         "pecl",
-        "who computes the adapter: pecl (slots), or opendelta (its classes; one run at a time)",
+        "implementation of the adapter: pecl (slots), or opendelta (its classes; one run at a time)",
         choices=ENGINES,
     )
     rank: int | None = _option(None, "rank of LoRA (default: the adapter's own, 8)", Role.ROW, low=1)
@@ -131,7 +133,7 @@ class ExperimentConfig:
     )
     alignment_weight: float = _option(0.03, "weight of the alignment, lambda", _LOSS | Role.ANCHOR, low=0.0)
     image_weight: float = _option(
-        1.0, "weight of the image-text loss; 0 trains on text alone", _LOSS | Role.DATA, low=0.0
+        1.0, "weight of the image-text loss; 0 trains on text only", _LOSS | Role.DATA, low=0.0
     )
     anchor: str = _option(
         "student",
@@ -139,10 +141,10 @@ class ExperimentConfig:
         _LOSS | Role.ANCHOR,
         choices=ANCHORS,
     )
-    lr: float = _option(1e-4, "learning rate at the first step, or behind the warm-up", _LOSS, low=0.0)
+    lr: float = _option(1e-4, "peak learning rate (after warm-up)", _LOSS, low=0.0)
     solver: str = _option(
         "gradient",
-        "how it is trained, in this order: gradient, closed-form (the head alone, by ridge regression), or several "
+        "phases of training, in order: gradient, closed-form (only the head, by ridge regression), or several "
         "joined by +",
         Role.SEARCHED | Role.INPUT,
         choices=SOLVERS,
@@ -155,7 +157,9 @@ class ExperimentConfig:
         Role.SEARCHED | Role.COMMAS,
         unless_default=True,
     )
-    warmup: int = _option(0, "steps in which the learning rate rises from 0", Role.SEARCHED, low=0, unless_default=True)
+    warmup: int = _option(
+        0, "steps of warm-up, in which the learning rate rises from 0", Role.SEARCHED, low=0, unless_default=True
+    )
     ema: float = _option(
         0.0,
         "decay of the moving average of the weights, such as 0.99; 0 for the weights themselves",
@@ -174,7 +178,7 @@ class ExperimentConfig:
     )
     patience: int | None = _option(
         None,
-        "validations without a better score after which training ends (default: it does not)",
+        "early-stopping patience, in evaluations (default: training runs to its last step)",
         Role.SEARCHED,
         low=1,
         unless_default=True,
@@ -187,8 +191,8 @@ class ExperimentConfig:
         none="all",
     )
     epochs: int = _option(50, "passes over the training pairs", Role.SEARCHED, low=1)
-    batch_size: int = _option(5, "pairs a step", Role.SEARCHED | Role.STEP_TIME, low=1)
-    eval_every: int = _option(5, "steps between validations", Role.SEARCHED, low=1)
+    batch_size: int = _option(5, "pairs per step", Role.SEARCHED | Role.STEP_TIME, low=1)
+    eval_every: int = _option(5, "steps between evaluations on the validation part", Role.SEARCHED, low=1)
     dropout: bool = _option(True, "the text tower's own dropout while training", Role.SEARCHED)
     seed: int = _option(
         1,
@@ -222,7 +226,7 @@ class ExperimentConfig:
     )
     trim_vocabulary: bool = _option(
         False,
-        "load the word embeddings that the data use alone: less memory, the same bits",
+        "keep only token embeddings that occur in the data: less memory, the same bits",
         Role.SAME_BITS,
         unless_default=True,
     )
@@ -283,7 +287,7 @@ class ExperimentConfig:
 
     @property
     def joint_languages(self) -> tuple[str, ...]:
-        """Codes of the languages that learn one adapter together; empty for a language alone."""
+        """Codes of the languages that learn one adapter together; empty for a language trained by itself."""
         return () if self.joint is None else tuple(self.joint.split("+"))
 
     @property

@@ -84,6 +84,16 @@ def test_repeated_pairs_stay_with_a_warning(caplog):
     assert caplog.messages == ["made: 2 of 4 pairs repeat another: --clean drops them"]
 
 
+@pytest.mark.parametrize("other", [("eins", "1"), ("uno", "one"), ("einso", "ne"), ("one", "eins")])
+@pytest.mark.parametrize("clean", [False, True])
+def test_a_pair_repeats_another_only_where_both_sides_are_equal(caplog, other, clean):
+    pairs = [("eins", "one"), other]
+    text = load_text(config_of("made", clean=clean), named(pairs))
+    assert pairs_of(text) == pairs
+    assert text.provenance["sources"][0]["repeated"] == 0
+    assert not caplog.messages
+
+
 def test_text_of_empty_pairs_alone_is_refused(tmp_path):
     source = aligned(tmp_path, [("", "one"), ("zwei", "")])
     said = r"text: expected at least one pair, got none from .*c\.en \(2 were read, 2 with an empty side\)"

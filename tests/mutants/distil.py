@@ -12,6 +12,9 @@ _CANDIDATES = "tests/report/tables/test_candidates.py"
 _FAULTS = {
     "pecl/experiment/text.py": [
         ("pairs of the test part are not refused", 'if found and overlap == "refuse":', "if False:", _TEXT),
+        ("a pair repeats another by its target", 'key_of(target + b"\\xff" + english)', "key_of(target)", _TEXT),
+        ("a pair repeats another by its English", 'key_of(target + b"\\xff" + english)', "key_of(english)", _TEXT),
+        ("sides of a pair run together", 'key_of(target + b"\\xff" + english)', "key_of(target + english)", _TEXT),
         ("overlap by the same letters alone", "any(normal_form(side) in tested", "any(side in tested", _TEXT),
         ("overlap with the English column alone", "(test.english, test.target,", "(test.english, None,", _TEXT),
         (

@@ -75,8 +75,8 @@ _CONFIG = [
     Mutant(
         "learning rate not counted for baselines",
         "pecl/config/experiment.py",
-        'behind the warm-up", _LOSS',
-        'behind the warm-up", _LOSS | Role.ANCHOR',
+        '(after warm-up)", _LOSS',
+        '(after warm-up)", _LOSS | Role.ANCHOR',
         _IDENTITY,
         science=True,
     ),
