@@ -126,14 +126,14 @@ class Adapter:
         """Put parameters into `slot`.
 
         Raises:
-            WeightsError: names or shapes are not those of this adapter; the first difference is named.
+            WeightsError: as `check_state`.
         """
         self.check_state(state)
         for name, parameter in self.named_parameters():
             parameter.data[slot] = state[name].to(parameter)
 
     def check_state(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Refuse a state whose names or shapes are not those of this adapter.
+        """Refuse a state whose names or shapes are not those of this adapter, or whose values are not finite.
 
         Raises:
             WeightsError: the first difference is named.
@@ -147,6 +147,7 @@ class Adapter:
             if state[name].shape != parameter.shape[1:]:
                 shapes = f"{tuple(state[name].shape)}, expected {tuple(parameter.shape[1:])}"
                 raise WeightsError(f"adapter parameter {name!r} has shape {shapes}")
+        check_finite(state)
 
     @property
     def works_on_tokens(self) -> bool:
@@ -213,6 +214,22 @@ def attach(
     tower.adapter = adapter
     set_trainable(tower, adapter.parameters())
     return adapter
+
+
+def check_finite(state: Mapping[str, torch.Tensor]) -> None:
+    """Refuse parameters that are not finite floating-point numbers in float32.
+
+    Raises:
+        WeightsError: the first such parameter is named.
+    """
+    for name, tensor in state.items():
+        if not tensor.is_floating_point() or tensor.layout is not torch.strided or tensor.is_meta:
+            kind = f"{tensor.dtype}, {tensor.layout}".replace("torch.", "")
+            raise WeightsError(f"adapter parameter {name!r} holds {kind}, expected dense floating-point numbers")
+        if not torch.isfinite(tensor.float()).all():
+            raise WeightsError(
+                f"adapter parameter {name!r} holds values that are not finite numbers: expected a trained adapter"
+            )
 
 
 def set_trainable(tower: nn.Module, parameters: Sequence[nn.Parameter]) -> None:

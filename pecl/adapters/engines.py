@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from pecl.adapters.adapter import set_trainable
+from pecl.adapters.adapter import check_finite, set_trainable
 from pecl.adapters.formats.opendelta import from_opendelta_state_dict
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.kinds.layer_norm import LayerNormConfig
@@ -62,7 +62,12 @@ class OpenDeltaAdapter:
         return self.opendelta.state_dict()
 
     def load_slot_state(self, slot: int, state: Mapping[str, torch.Tensor]) -> None:
-        """Put back what `slot_state` returned."""
+        """Put back parameters that `slot_state` returned.
+
+        Raises:
+            WeightsError: names or shapes are not those of this adapter, or a value is not finite.
+        """
+        check_finite(state)
         self.opendelta.load_state_dict(state)
 
     def file_state(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

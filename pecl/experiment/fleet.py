@@ -218,7 +218,8 @@ class Fleet:
         path = adapter_path(prepared.config.out, run_name(prepared.config, self.run_ids[index]))
         save_adapter(path, adapter.file_state(record.best), adapter.configs, prepared.config.language, adapter.tower)
         fleet = parts.Fleet(len(self.members), self.slot_of[index])
-        return record_training(prepared, measured, describe_adapter(adapter, self.tower_size), trainer, record, fleet)
+        described = describe_adapter(adapter, self.tower_size, path)
+        return record_training(prepared, measured, described, trainer, record, fleet)
 
 
 def _batched(members: Sequence[Prepared]) -> list[dict[str, BatchedTexts]]:

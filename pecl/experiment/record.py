@@ -1,4 +1,4 @@
-"""What is written of a run: its result, and beside it the manifest of its split and what was retrieved.
+"""A run's result is written here, and next to it the manifest of its split and the retrieved items.
 
 A run's `Result` is put together from what describes it (data, towers, adapter, software) and what was measured.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from pecl.adapters.adapter import Adapter
 from pecl.adapters.spec import describe
 from pecl.errors import require
 from pecl.experiment.prepared import Prepared
-from pecl.files import sha256_lines
+from pecl.files import sha256_file, sha256_lines
 from pecl.results.compact import Numbers, Points
 from pecl.results.environment import environment, peak_memory_mb
 from pecl.results.parts import (
@@ -91,7 +92,7 @@ def _write(prepared: Prepared, measured: Evaluations, result: Result, manifest: 
     )
     nearest = {stage: retrieved(prepared, e) for stage, e in measured["test"].items() if stage != "final"}
     write_retrieved(prepared.config.out, result.name, nearest)
-    return replace(result, path=write_result(prepared.config.out, result))
+    return replace(result, path=write_result(prepared.config.out, result), has_digest=True)
 
 
 def describe_data(prepared: Prepared, manifest: str | None = None) -> DataDescription:
@@ -126,10 +127,16 @@ def _describe_text(prepared: Prepared) -> TrainingText | None:
     return TrainingText(text.train.dataset, text.hashes, text.provenance, photographs)
 
 
-def describe_adapter(adapter: Adapter, total: int) -> AdapterDescription:
-    """Return what a result says of an adapter; `total` is the number of parameters of the plain tower."""
+def describe_adapter(adapter: Adapter, total: int, path: Path) -> AdapterDescription:
+    """Return the description of an adapter for its result.
+
+    Args:
+        adapter: what was trained or evaluated.
+        total: number of parameters of the plain tower.
+        path: file of the adapter, which the result names by its SHA-256.
+    """
     trainable = adapter.num_parameters()
-    return AdapterDescription(describe(adapter.configs), trainable, total, trainable / total)
+    return AdapterDescription(describe(adapter.configs), trainable, total, trainable / total, sha256_file(path))
 
 
 def describe_split(prepared: Prepared) -> dict[str, Any]:

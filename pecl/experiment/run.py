@@ -68,7 +68,7 @@ def _evaluate(config: ExperimentConfig) -> Result:
         try:
             adapter.load_slot_state(0, file.state)
             evaluation = evaluator(embed(adapter, 0, prepared.tokens("test")))
-            described = describe_adapter(adapter, total)
+            described = describe_adapter(adapter, total, file.path)
         finally:
             adapter.remove()
     stage = "zero_shot" if config.weights is None else "best"

@@ -26,6 +26,7 @@ from pecl.errors import DataError, OutputError, WeightsError
 from pecl.export.card import Published, describe_published, write_card
 from pecl.files import check_absent, load_json, new_folder, sha256_file, write_json, write_text
 from pecl.results.result import Result, collect, read_result
+from pecl.results.verify import verify
 
 INDEX = "pecl_adapters.json"
 FORMAT = "pecl-adapters"
@@ -107,8 +108,10 @@ def find_adapters(sources: Sequence[str | Path]) -> list[Published]:
     """Return the adapters that `sources` name with the runs that trained them, sorted by language.
 
     Raises:
-        WeightsError: an adapter is missing or damaged, or they belong to different towers.
-        DataError: a result is missing or damaged, a folder has no adapters, or two adapters are of one language.
+        WeightsError: an adapter is missing or damaged or not the one that its result names, or they belong to
+            different towers.
+        DataError: a result is missing or damaged or lacks its digest, a recall is not that of its ranks, a folder has
+            no adapters, or two adapters are of one language.
     """
     found: list[Published] = []
     for source in map(Path, sources):
@@ -117,6 +120,8 @@ def find_adapters(sources: Sequence[str | Path]) -> list[Published]:
         else:
             file = load_adapter_file(source)
             found.append(Published(file, _result_of(file)))
+    for one in found:
+        verify(one.result, one.file.path)
     found.sort(key=lambda one: one.language)
     for one, other in pairwise(found):
         if one.language == other.language:
@@ -153,6 +158,7 @@ def _result_of(file: AdapterFile) -> Result:
 def _fill(folder: Path, adapters: Sequence[Published], target: str, licence: str) -> None:
     for one in adapters:
         shutil.copyfile(one.file.path, folder / one.name)
+        verify(one.result, folder / one.name)  # of the copy: the file may have been replaced since it was found
     described = [{**describe_published(one), "sha256": sha256_file(folder / one.name)} for one in adapters]
     write_text(folder / CARD, write_card(adapters, target, licence))
     write_json(folder / INDEX, {"format": FORMAT, "format_version": 1, "adapters": described})

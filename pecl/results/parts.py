@@ -137,12 +137,21 @@ class TowerPair:
 
 @dataclass(frozen=True)
 class AdapterDescription:
-    """An adapter: its spec, its trainable parameters for one language, those of the plain tower, and their share."""
+    """The adapter of a run.
+
+    Attributes:
+        spec: its kinds and options, as text.
+        trainable: number of its parameters for one language.
+        total: number of parameters of the plain tower.
+        share: the former relative to the latter.
+        sha256: SHA-256 of its file, by which a result names its adapter; None in results of earlier versions.
+    """
 
     spec: str
     trainable: int
     total: int
     share: float
+    sha256: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from typing import Any, Literal
 from pecl.config import ExperimentConfig
 from pecl.errors import DataError, unknown
 from pecl.files import load_json, write_json
-from pecl.results.digest import check_digest, with_digest
+from pecl.results.digest import KEY, check_digest, with_digest
 from pecl.results.environment import environment
 from pecl.results.parts import (
     AdapterDescription,
@@ -83,6 +83,7 @@ class Result:
         closed_form: the heads that were solved, of the start and the end; None where none was.
         curve: losses and validation scores.
         path: file that it was read from or written to; no part of its JSON, and not compared.
+        has_digest: whether that file holds its digest; no part of its JSON, and not compared.
     """
 
     run_id: str
@@ -107,6 +108,7 @@ class Result:
     curve: Curve = _ABSENT
     closed_form: tuple[ClosedForm, ...] | None = None
     path: Path | None = field(default=None, compare=False, metadata={"json": False})
+    has_digest: bool = field(default=False, compare=False, metadata={"json": False})
 
     def __repr__(self) -> str:
         said = f"{self.name}, {self.status}"
@@ -199,7 +201,7 @@ class Result:
                 check_complete(document)
         except FieldError as error:
             raise DamagedResultError(f"{where} is damaged: {error}; delete the file and run it again") from error
-        return replace(found, path=where) if isinstance(where, Path) else found
+        return replace(found, path=where if isinstance(where, Path) else None, has_digest=KEY in document)
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object that `from_json` reads."""

@@ -1,4 +1,4 @@
-"""Adapters of every format that pecl reads, as one: its own files, PEFT's folders, OpenDelta's and the release's."""
+"""Read and write adapters of every format: pecl's own files, PEFT's folders, checkpoints of OpenDelta."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from pecl.adapters.adapter import attach
-from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_adapter
+from pecl.adapters.formats.files import AdapterFile, check_values, load_adapter_file, save_adapter
 from pecl.adapters.formats.opendelta import from_opendelta_state_dict, infer_configs, load_released_checkpoint
 from pecl.adapters.formats.peft import read_peft, write_peft
 from pecl.adapters.kind import AdapterConfig
@@ -34,7 +34,7 @@ def read_adapter(
         configs: kinds and options, for an OpenDelta checkpoint, which says little of them (see `infer_configs`).
 
     Raises:
-        WeightsError: the adapter is missing or damaged, or does not fit `tower`.
+        WeightsError: the adapter is missing or damaged, does not fit `tower`, or holds a parameter that is not finite.
         ConfigError: `configs` are given for a format that holds them.
     """
     path = Path(path)
@@ -48,6 +48,7 @@ def read_adapter(
         found, state = read_peft(path, tower)
     else:
         kind, state = from_opendelta_state_dict(load_released_checkpoint(path))
+        check_values(path, state)
         found = tuple(configs) if configs is not None else infer_configs(kind, state)
     check_fit(path, tower, found, state)
     return AdapterFile(path, language, found, state, tower.name, tower.fingerprint)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from pecl.adapters.adapter import check_finite
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.spec import configs_from_json, configs_to_json, describe
 from pecl.encoders.text import MultilingualTextEncoder
@@ -88,7 +89,8 @@ def load_adapter_file(path: str | Path, tower: MultilingualTextEncoder | None = 
     """Read an adapter file, and check that it was made for `tower` where one is given.
 
     Raises:
-        WeightsError: the file is missing, damaged, no adapter, of a newer format or made for another tower.
+        WeightsError: the file is missing, damaged, no adapter, of a newer format or made for another tower, or a
+            parameter is not finite.
     """
     path = Path(path)
     try:
@@ -111,9 +113,18 @@ def load_adapter_file(path: str | Path, tower: MultilingualTextEncoder | None = 
         )
     except (KeyError, TypeError, ValueError) as error:  # ConfigError and JSON's error are ValueErrors
         raise WeightsError(f"adapter file {path} has a damaged header: {error}") from error
+    check_values(path, state)
     if tower is not None:
         adapter.check_tower(tower)
     return adapter
+
+
+def check_values(path: str | Path, state: Mapping[str, torch.Tensor]) -> None:
+    """Raise WeightsError, naming `path`, unless all parameters of `state` are finite floating-point numbers."""
+    try:
+        check_finite(state)
+    except WeightsError as error:
+        raise WeightsError(f"adapter {path} cannot be used: {error}") from error
 
 
 def _check_version(path: Path, version: str) -> None:

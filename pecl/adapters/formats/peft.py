@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from pecl.adapters.formats.files import check_values
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.kinds.layer_norm import LayerNormConfig
 from pecl.adapters.kinds.lora import LoraConfig
@@ -105,7 +106,8 @@ def read_peft(
     PEFT does not say which weights an adapter was trained on, only their name: that they are `tower`'s is up to you.
 
     Raises:
-        WeightsError: a file is missing or damaged, or the adapter is not a LoRA, or one that pecl cannot compute.
+        WeightsError: a file is missing or damaged, a parameter is not finite, or the adapter is not a LoRA, or one
+            that pecl cannot compute.
     """
     folder = Path(folder)
     options = _read_options(folder / CONFIG_FILE)
@@ -114,6 +116,7 @@ def read_peft(
     except (OSError, DamagedFileError) as error:
         raise WeightsError(f"cannot read {folder / WEIGHTS_FILE}: {error}") from error
     state = {_from_peft(name, tower, folder): tensor for name, tensor in tensors.items()}
+    check_values(folder / WEIGHTS_FILE, state)
     scale = math.sqrt(options["r"]) if options.get("use_rslora") else 1.0  # rsLoRA divides by sqrt(r) instead of r
     roles, layers = _roles(state, tower, LINEAR_ROLES, folder)
     lora = LoraConfig(

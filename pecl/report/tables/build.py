@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from pecl.errors import DataError
 from pecl.report.tables.adapters import adapters_table, shots_table, with_several
 from pecl.report.tables.candidates import Candidate, chosen_candidates, studies_of
-from pecl.report.tables.check import check_result
 from pecl.report.tables.disparity import disparity_table, zero_shot_disparity_table
 from pecl.report.tables.groups import Group, Result, by_group, group_of, one_group, select
 from pecl.report.tables.languages import aligned_table, routes_table
 from pecl.report.tables.published import published_table, read_published
 from pecl.report.tables.runs import evaluations_table, runs_table
 from pecl.report.tables.table import SHORT_ID, Table
+from pecl.results.verify import check_recalls
 
 # name -> what it needs, for the message where it is missing
 TABLES: dict[str, str] = {
@@ -86,7 +86,7 @@ def report(results: Sequence[Result], against: str | None = None, where: Sequenc
         unfinished = f" ({_count(results)})" if results else ""
         raise DataError(f"no complete results here{unfinished}; run pecl train or pecl evaluate first")
     for result in complete:
-        check_result(result)
+        check_recalls(result)
     complete = select(complete, where)
     tables = [table for group, own in by_group(complete).items() for table in _tables(group, own, complete)]
     tables += _shots([result for result in complete if result.kind == "train"])

@@ -9,6 +9,7 @@ from typing import Any
 from pecl.errors import ConfigError, DataError, require, unknown
 from pecl.results.parts import Tower
 from pecl.results.result import Result
+from pecl.results.verify import where
 from pecl.retrieval.measures import DIRECTIONS
 
 
@@ -140,11 +141,6 @@ def _check_captions(results: Sequence[Result]) -> None:
                 f"{where(first)} and {where(result)} were tested on different captions of language {language}: "
                 f"data.sha256.{column} begins {before} against {now}; run the older one again"
             )
-
-
-def where(result: Result) -> str:
-    """Return how a message names a result."""
-    return f"run {result.run_id}" + (f" ({result.path})" if result.path else "")
 
 
 def select(results: Sequence[Result], conditions: Sequence[str]) -> list[Result]:

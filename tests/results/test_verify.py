@@ -1,0 +1,139 @@
+"""A result's numbers are its own: an edited recall, a missing digest and an exchanged adapter file are refused."""
+
+import hashlib
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+from helpers.report_results import train as made
+from helpers.small_experiment import small
+
+from pecl.config import make_config
+from pecl.errors import DataError, WeightsError
+from pecl.experiment.run import evaluate, train
+from pecl.results.result import DamagedResultError, read_result, write_result
+from pecl.results.verify import check_adapter, check_adapter_file, check_recalls, verify
+
+__all__ = ["small"]
+
+
+@pytest.fixture
+def results(small):
+    """Results of German and French, as they are read from their files."""
+    return [read_result(train(make_config({**small, "language": code})).path) for code in ("de", "fr")]
+
+
+def exchange(one, other):
+    spare = one.with_name("spare")
+    one.rename(spare)
+    other.rename(one)
+    spare.rename(other)
+
+
+def rewrite(path, change, drop="sha256"):
+    """Let `change` edit the document of a result, and write it without its digest."""
+    document = json.loads(path.read_text("utf-8"))
+    change(document)
+    document.pop(drop)
+    path.write_text(json.dumps(document), encoding="utf-8")
+    return read_result(path)
+
+
+def test_a_training_names_its_adapter_by_the_sha_256_of_the_file(results):
+    for result in results:
+        assert result.adapter.sha256 == hashlib.sha256(result.adapter_path.read_bytes()).hexdigest()
+        verify(result)
+        assert check_adapter_file(result.adapter_path) == result.path
+
+
+def test_train_returns_what_can_be_verified(small):
+    verify(train(make_config(small)))
+
+
+def test_an_evaluation_names_the_file_that_it_measured(small, results):
+    values = {name: small[name] for name in ("dataset", "out")}
+    found = evaluate(make_config({**values, "language": "de", "weights": str(results[0].adapter_path)}))
+    assert found.adapter.sha256 == results[0].adapter.sha256
+    verify(read_result(found.path))
+
+
+def test_exchanged_adapter_files_are_refused(results):
+    exchange(*(result.adapter_path for result in results))
+    for result in results:
+        for check in (verify, check_adapter, lambda one: check_adapter_file(one.adapter_path)):
+            with pytest.raises(WeightsError, match=r"is not the adapter that .* was measured with: its SHA-256 begins"):
+                check(result)
+
+
+def test_a_file_that_is_taken_for_the_adapter_is_the_one_that_is_compared(results):
+    with pytest.raises(WeightsError, match="is not the adapter that"):
+        verify(results[0], results[1].adapter_path)
+
+
+def test_exchanged_results_do_not_carry_their_adapters_with_them(results):
+    exchange(*(result.path for result in results))
+    for result in results:
+        with pytest.raises(WeightsError, match="is not the adapter that"):
+            check_adapter_file(result.adapter_path)
+
+
+def test_a_raised_recall_is_refused_with_and_without_its_digest(results):
+    def raised(document):
+        document["metrics"]["test"]["best"]["mean_recall@1"] += 0.1
+
+    edited = rewrite(results[0].path, raised)
+    with pytest.raises(DataError, match=r"best.mean_recall@1 is .*, but its ranks give"):
+        check_recalls(edited)
+    with pytest.raises(DataError, match="has no checksum"):
+        verify(edited)
+    write_result(edited.path.parent, edited)  # with a digest that fits
+    with pytest.raises(DataError, match="but its ranks give"):
+        verify(read_result(edited.path))
+
+
+def test_what_does_not_name_its_adapter_is_read_and_not_verified(results):
+    old = rewrite(results[0].path, lambda document: document["adapter"].pop("sha256"))
+    assert old.adapter.sha256 is None
+    check_adapter(old)
+    assert check_adapter_file(old.adapter_path) is None
+    write_result(old.path.parent, old)
+    with pytest.raises(WeightsError, match="does not name its adapter file by its SHA-256"):
+        verify(read_result(old.path))
+
+
+def test_a_missing_adapter_is_said(results):
+    results[0].adapter_path.unlink()
+    check_adapter(results[0])
+    with pytest.raises(WeightsError, match=r"cannot read adapter file .*: No such file"):
+        verify(results[0])
+
+
+def test_an_adapter_next_to_its_result_under_another_name(results, tmp_path):
+    """As shipped adapters lie: `cs.safetensors` and `cs.json`, which lacks the ranks."""
+    path = tmp_path / "cs.safetensors"
+    shutil.copyfile(results[0].adapter_path, path)
+    assert check_adapter_file(path) is None
+    for text in ("{", "[1, 2]\n[3]", '{"text": "pes"}', "[]"):  # a file of the user's own
+        path.with_suffix(".json").write_text(text, encoding="utf-8")
+        assert check_adapter_file(path) is None
+    document = json.loads(results[0].path.read_text("utf-8"))
+    path.with_suffix(".json").write_text(json.dumps(document), encoding="utf-8")
+    assert check_adapter_file(path) == path.with_suffix(".json")
+    path.with_suffix(".json").write_text(json.dumps({**document, "best_step": 99}), encoding="utf-8")
+    with pytest.raises(DamagedResultError, match="checksum"):
+        check_adapter_file(path)
+    shutil.copyfile(results[1].path, path.with_suffix(".json"))
+    with pytest.raises(WeightsError, match="is not the adapter that"):
+        check_adapter_file(path)
+
+
+def test_a_damaged_result_of_a_results_folder_is_said(results):
+    results[0].path.write_bytes(results[0].path.read_bytes()[:-20])
+    with pytest.raises(DamagedResultError, match="cannot be read"):
+        check_adapter_file(results[0].adapter_path)
+
+
+def test_a_result_made_in_memory_has_no_digest():
+    assert not made(4, 6).has_digest
+    assert replace(made(4, 6), has_digest=True) == made(4, 6)
