@@ -56,7 +56,6 @@ def measure(small: bool, device: str) -> list[Figure]:
         found = times(bank, languages, size // count, repeats)
         name = f"{size} captions of {count} languages, one mixed batch against a pass a language"
         figures.append(Figure(name, found["speedup"], wanted=">= 1", floor=0.6, details=found))
-    bank.close()
     return figures
 
 

@@ -137,7 +137,6 @@ def measure(adapters: list[str], pairs: int, folder: Path) -> list[dict[str, Any
         export_onnx(bank, None, folder / "bank")
         own = with_onnxruntime(folder / "bank", captions, TEXT_FILE, bank.slot(str(file.language)))
         compared.add(f"onnx of {len(bank)} languages", folder / "bank" / TEXT_FILE, own, None)
-        bank.close()
     return compared.rows
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from pecl.errors import ConfigError, suggest
 
+ENGLISH = "en"  # the plain towers know it without an adapter
 CODE = r"[a-z]{2,3}(_[a-z]{4})?"  # any language's code, perhaps with its script: nl, zh_hant
 _FLORES_CODE = r"[a-z]{3}_[A-Z][a-z]{3}"
 
@@ -168,6 +169,21 @@ def find_codes(language: str, among: Iterable[str]) -> list[str]:
     among = list(among)
     same = [code for code in among if (_code_of(code.lower()) or code.lower()) == language]
     return [code for code in same if code == language] or same
+
+
+def find_name(name: str, among: Iterable[str]) -> str | None:
+    """Return the one of `among` that is `name`, or that means the same language (`jp` for `ja`); None if there is none.
+
+    Names in `among` need not be of languages.
+    """
+    among = list(among)
+    if name in among:
+        return name
+    try:
+        code = any_language_code(name)
+    except ConfigError:
+        return None
+    return next(iter(find_codes(code, among)), None)
 
 
 def flores_languages() -> dict[str, str]:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from marked import MEASURED, ROOT, main, table
 
-from pecl.languages import language_name
+from pecl.languages import ENGLISH, language_name
 from pecl.report.tables import Candidate, chosen_candidates, group_of, hits
 from pecl.report.tables.disparity import find_english
-from pecl.report.tables.statistics import ENGLISH, intervals
+from pecl.report.tables.statistics import intervals
 from pecl.results.result import Result, collect
 
 FEW_SHOT = MEASURED / "routes"

@@ -11,10 +11,11 @@ from statistics import mean
 
 from marked import ROOT, complete, main, table, trained
 
+from pecl.languages import ENGLISH
 from pecl.report.tables import Candidate, chosen_candidates, group_of, hits
 from pecl.report.tables.disparity import find_english
 from pecl.report.tables.languages import COMPARISONS
-from pecl.report.tables.statistics import ENGLISH, gain, intervals
+from pecl.report.tables.statistics import gain, intervals
 from pecl.report.tables.table import spread
 from pecl.results.result import Result
 from pecl.retrieval.measures import DIRECTIONS, RECALL_AT

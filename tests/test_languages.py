@@ -10,7 +10,15 @@ from pecl.data.registry import DATASETS, load_dataset
 from pecl.data.scenes import load_scenes
 from pecl.data.translating.mt_languages import language_settings
 from pecl.errors import ConfigError, DataError
-from pecl.languages import LANGUAGES, any_language_code, find_code, language_code, language_name, register_language
+from pecl.languages import (
+    LANGUAGES,
+    any_language_code,
+    find_code,
+    find_name,
+    language_code,
+    language_name,
+    register_language,
+)
 
 ISO_639_1 = ["en", "de", "es", "fr", "it", "ja", "ko", "pl", "ru", "tr", "zh", "cs"]
 pytestmark = pytest.mark.usefixtures("registries")
@@ -111,3 +119,20 @@ def test_a_language_is_registered_once():
         register_language("nl", "Dutch")
     with pytest.raises(ConfigError, match=r"unknown language 'Dutsh': .*did you mean 'dutch'\?"):
         language_code("Dutsh")
+
+
+@pytest.mark.parametrize(
+    ("name", "among", "found"),
+    [
+        ("ja", ["de", "jp"], "jp"),
+        ("jp", ["Japanese", "ja"], "Japanese"),
+        ("nl", ["nl"], "nl"),
+        ("NL", ["nl"], "nl"),
+        ("best of all", ["best of all"], "best of all"),
+        ("ja", ["ja", "jp"], "ja"),
+        ("best of all", ["jp"], None),
+        ("fi", ["jp"], None),
+    ],
+)
+def test_a_name_is_found_by_itself_or_by_its_language(name, among, found):
+    assert find_name(name, among) == found

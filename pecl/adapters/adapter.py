@@ -193,6 +193,8 @@ def attach(
 ) -> Adapter:
     """Put an adapter with one slot for each seed on `tower` and make its parameters the only trainable ones.
 
+    From here on `tower` computes with the adapter, until `Adapter.remove`. A bank leaves its tower plain.
+
     Args:
         tower: text tower without an adapter.
         configs: one config, or several that work together, e.g. `[LoraConfig(r=8), LayerNormConfig()]`.

@@ -1,6 +1,7 @@
 """`AdapterBank`: the adapters of many languages on one frozen text tower, a slot each.
 
-A batch of mixed languages is embedded in one pass. The bank holds the tower once and a few parameters a language.
+A batch of mixed languages is embedded in one pass. The bank shares the tower's weights, and holds a few parameters per
+language.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ import torch.nn.functional as F
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_adapter
 from pecl.adapters.kind import AdapterConfig
-from pecl.adapters.merge import merge_slot
+from pecl.adapters.merge import merge_slot, second_tower
 from pecl.adapters.spec import describe, in_order, parse_adapter
 from pecl.encoders.batches import as_texts
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, suggest
+from pecl.languages import find_name
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,15 @@ class BankReport:
 class AdapterBank:
     """Adapters of one configuration, by language, on one tower.
 
+    A language has every name that `pecl.languages.any_language_code` reads: `ja`, `Japanese` and `jp` are one.
+
     Args:
-        tower: text tower without an adapter; the bank's adapter stays on it until `close`.
+        tower: text tower without an adapter. It stays as it is: the bank works on a view that shares its weights.
         adapter: spec or configs that all languages share.
+
+    Attributes:
+        tower: the view, with the bank's adapter on it.
+        adapter: the adapter, with one slot per language.
 
     Raises:
         ConfigError: the spec is wrong, does not fit the tower, or the tower has an adapter already.
@@ -63,8 +71,8 @@ class AdapterBank:
 
     def __init__(self, tower: MultilingualTextEncoder, adapter: str | Sequence[AdapterConfig]) -> None:
         configs = parse_adapter(adapter) if isinstance(adapter, str) else in_order(adapter)
-        self.tower = tower
-        self.adapter = attach(tower, configs, seeds=())
+        self.tower = second_tower(tower)
+        self.adapter = attach(self.tower, configs, seeds=())
         self._seconds: dict[str, float] = {}  # by language, in the order of the slots
 
     @classmethod
@@ -79,12 +87,8 @@ class AdapterBank:
         if not files:
             raise ConfigError("files: expected at least one adapter file, got none")
         bank = cls(tower, files[0].configs)
-        try:
-            for file in files:
-                bank.add(_language_of(file), file)
-        except ValueError:
-            bank.close()
-            raise
+        for file in files:
+            bank.add(_language_of(file), file)
         return bank
 
     @property
@@ -108,7 +112,7 @@ class AdapterBank:
         return len(self._seconds)
 
     def __contains__(self, language: str) -> bool:
-        return language in self._seconds
+        return find_name(language, self._seconds) is not None
 
     def add(self, language: str, adapter: AdapterFile | Mapping[str, torch.Tensor] | str | Path) -> None:
         """Add a language: a file, its path, or the parameters themselves (`Adapter.slot_state`).
@@ -161,13 +165,13 @@ class AdapterBank:
         """Take a language out of the bank; its memory is freed."""
         slot = self.slot(language)
         self.adapter.rearrange([other for other in range(len(self)) if other != slot])
-        del self._seconds[language]
+        del self._seconds[self.languages[slot]]
 
     def rename(self, language: str, new: str) -> None:
         """Give a language another name."""
-        self.slot(language)
-        self._check_new(new)
-        self._seconds = {new if name == language else name: seconds for name, seconds in self._seconds.items()}
+        slot = self.slot(language)
+        self._check_new(new, self.languages[:slot] + self.languages[slot + 1 :])
+        self._seconds = {new if i == slot else name: self._seconds[name] for i, name in enumerate(self.languages)}
 
     def slot(self, language: str) -> int:
         """Return the slot of `language`.
@@ -175,11 +179,12 @@ class AdapterBank:
         Raises:
             ConfigError: it is not in the bank; the message lists those that are.
         """
-        if language not in self._seconds:
+        name = find_name(language, self._seconds)
+        if name is None:
             known = ", ".join(self.languages) or "none yet"
             hint = suggest(language, self.languages)
             raise ConfigError(f"language: expected one in the bank ({known}), got {language!r}{hint}")
-        return self.languages.index(language)
+        return self.languages.index(name)
 
     def encode_text(
         self,
@@ -194,8 +199,8 @@ class AdapterBank:
 
         Args:
             texts: one text (N = 1) or N texts.
-            language: language of all texts, or of each.
-            batch_size: texts in one pass; languages are mixed within it, but those that fill passes of their own.
+            language: language of all texts, or of each, by any of its names.
+            batch_size: texts in one pass. Languages are mixed within it, except those that fill passes of their own.
             progress: name of a progress bar, or None for no bar.
             normalize: whether each embedding is scaled to length 1, see `MultilingualTextEncoder.encode_text`.
 
@@ -206,7 +211,7 @@ class AdapterBank:
         texts = as_texts(texts)
         names = [language] * len(texts) if isinstance(language, str) else list(language)
         if len(names) != len(texts):
-            raise ConfigError(f"{len(names)} languages for {len(texts)} texts: expected one language, or one a text")
+            raise ConfigError(f"{len(names)} languages for {len(texts)} texts: expected one language, or one per text")
         slot_of = {name: self.slot(name) for name in dict.fromkeys(names)}
         slots = torch.tensor([slot_of[name] for name in names], dtype=torch.long)  # (N,)
         token_ids = self.tower.tokenize(texts)  # of all at once: one warning says how many were cut
@@ -226,7 +231,7 @@ class AdapterBank:
         return merge_slot(self.adapter, self.slot(language))
 
     def memory_report(self) -> BankReport:
-        """Return what the languages cost in memory and took to add."""
+        """Return the memory of the languages, and the time that adding each took."""
         own = {id(parameter) for parameter in self.adapter.parameters()}
         weights = [tensor for tensor in self.tower.parameters() if id(tensor) not in own]
         size = sum(tensor.nbytes for tensor in [*weights, *self.tower.buffers()])
@@ -234,12 +239,16 @@ class AdapterBank:
         return BankReport(size, each, dict(self._seconds))
 
     def close(self) -> None:
-        """Take the adapters off the tower, which is then as it was before."""
-        self.adapter.remove()
+        """Remove all languages, which frees their memory."""
+        self.adapter.rearrange([])
+        self._seconds = {}
 
-    def _check_new(self, language: str) -> None:
-        if language in self._seconds:
-            raise ConfigError(f"language {language!r} is in the bank already; remove it first or use another name")
+    def _check_new(self, language: str, others: Iterable[str] | None = None) -> None:
+        if (name := find_name(language, self._seconds if others is None else others)) is not None:
+            as_name = "" if name == language else f", as {name!r}"
+            raise ConfigError(
+                f"language {language!r} is in the bank already{as_name}; remove it first or use another name"
+            )
 
     def _check_file(self, file: AdapterFile) -> None:
         file.check_tower(self.tower)
@@ -259,7 +268,7 @@ def _language_of(file: AdapterFile) -> str:
 def _together(slots: torch.Tensor, batch_size: int) -> Iterator[torch.Tensor]:
     """Yield the places of texts that share passes: of each slot that fills one, and of all others.
 
-    What rows of several slots cost more than those of one is repaid where it saves passes, and there alone.
+    Rows of several slots cost more than rows of one; that pays only if it saves passes.
     """
     fills = slots.bincount() >= batch_size  # (S,)
     for slot in fills.nonzero().flatten():

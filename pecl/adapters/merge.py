@@ -1,4 +1,4 @@
-"""Plain text towers beside one with an adapter: what it computes for one slot, and what it computed before."""
+"""Text towers that share the weights of another: merged with one slot of its adapter, or plain."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import nn
 
 from pecl.adapters.adapter import Adapter
 from pecl.encoders.text import MultilingualTextEncoder
+from pecl.errors import ConfigError
 
 
 def merge_slot(adapter: Adapter, slot: int) -> MultilingualTextEncoder:
@@ -25,15 +26,15 @@ def merge_slot(adapter: Adapter, slot: int) -> MultilingualTextEncoder:
 
 
 def second_tower(tower: MultilingualTextEncoder) -> MultilingualTextEncoder:
-    """Return a second tower of the same weights, which share memory: one stays plain while the other has an adapter.
+    """Return a second tower with the same weights in memory: an adapter on one of the two leaves the other plain.
 
     It has the fingerprint of the first, that of the weights before they were rounded to bfloat16 or trimmed.
 
     Raises:
-        ValueError: the tower has an adapter.
+        ConfigError: the tower has an adapter.
     """
     if tower.adapter is not None:
-        raise ValueError("a second tower is made of a tower without adapter; take it off first")
+        raise ConfigError("the text tower has an adapter already; call its remove() first")
     return _copy(tower, {}, fingerprint=tower.fingerprint)
 
 

@@ -12,10 +12,9 @@ from pecl.adapters.bank import AdapterBank
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import load_text_encoder
 from pecl.errors import ConfigError, unknown
-from pecl.languages import language_code
+from pecl.languages import ENGLISH, language_code
 
 SHIPPED = Path(__file__).with_name("shipped")
-ENGLISH = "en"
 
 
 def ready_adapters(profile: str = "mini") -> dict[str, Path]:
@@ -30,14 +29,14 @@ def load_bank(
     tower: MultilingualTextEncoder | None = None,
     device: str = "cpu",
 ) -> AdapterBank:
-    """Return the shipped adapters of a profile, on its text tower.
+    """Return the shipped adapters of a profile, in a bank.
 
     English has a slot that changes nothing, so that every language of the bank is named in the same way.
 
     Args:
         profile: a pair of towers; adapters are shipped for `mini`.
-        languages: those that are wanted; by default all.
-        tower: the profile's text tower, without an adapter; loaded unless given.
+        languages: names of languages; by default all.
+        tower: the profile's text tower, without an adapter; it stays as it is. Loaded unless given.
         device: where a tower that is loaded goes.
 
     Raises:
@@ -59,7 +58,7 @@ def load_bank(
             raise ConfigError(unknown("language with a ready adapter", name, [*files, ENGLISH]))
     adapted = [files[name] for name in chosen if name in files]
     tower = tower or load_text_encoder(profile, device=device)
-    # English alone needs a configuration all the same: that of the first language
+    # A bank of only English needs a configuration too: that of the first language
     bank = AdapterBank.from_files(tower, adapted or [next(iter(files.values()))])
     if ENGLISH in chosen:
         bank.add_plain(ENGLISH)

@@ -46,15 +46,20 @@ class SlotRows:
         """Set the slots of the next pass.
 
         Args:
-            slots: (rows,) int64, on the CPU unless it may wait for the device; None for slot 0 everywhere.
+            slots: (rows,) int64, on the CPU unless it may wait for the device; None for the only slot.
             rows: number of rows.
             device: where the pass is computed; that of `slots` unless given.
 
         Raises:
-            ValueError: `slots` has another length than `rows`, or names a slot that does not exist.
+            ValueError: `slots` has another length than `rows`, names a slot that does not exist, or is None though
+                there are several slots, or none.
         """
         self.single, self.groups, self.tokens = 0, None, None
         if slots is None:
+            if self.num_slots != 1:
+                raise ValueError(
+                    f"slots: expected one for each row, since the tower has {self.num_slots} slots, got none"
+                )
             return
         if slots.shape != (rows,):
             raise ValueError(f"slots: expected the shape ({rows},), one slot for each row, got {tuple(slots.shape)}")

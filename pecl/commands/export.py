@@ -123,13 +123,10 @@ def _onnx(parsed: argparse.Namespace) -> int:
     check_absent(parsed.target)
     towers = _load_towers(parsed)
     bank = AdapterBank.from_files(towers.text, parsed.sources)
-    try:
-        image = None if parsed.text_only else towers.image
-        path = export_onnx(bank, image, parsed.target, parsed.int8)
-        slots = ", ".join(f"{language} {bank.slot(language)}" for language in bank.languages)
-        print_text(f"{path}: {towers.text.name} with {describe(bank.configs)}, slots: {slots}")
-    finally:
-        bank.close()
+    image = None if parsed.text_only else towers.image
+    path = export_onnx(bank, image, parsed.target, parsed.int8)
+    slots = ", ".join(f"{language} {bank.slot(language)}" for language in bank.languages)
+    print_text(f"{path}: {towers.text.name} with {describe(bank.configs)}, slots: {slots}")
     return 0
 
 

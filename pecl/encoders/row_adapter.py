@@ -1,4 +1,4 @@
-"""`RowAdapter`: what a text tower asks of the adapters on it, which it knows nothing else of."""
+"""`RowAdapter`: the interface of a text tower to the adapters on it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class PromptedInputs(NamedTuple):
 
 
 class RowAdapter(Protocol):
-    """What a set of adapters does during one pass of the tower."""
+    """The part that a set of adapters takes in one pass of the tower."""
 
     @property
     def works_on_tokens(self) -> bool:
@@ -29,7 +29,7 @@ class RowAdapter(Protocol):
         ...
 
     def select(self, slots: torch.Tensor | None, rows: int) -> None:
-        """Say which slot each of the `rows` rows uses: (rows,) int64; None means slot 0 everywhere."""
+        """Set the slot of each of the `rows` rows: (rows,) int64; None where there is one slot."""
 
     def pack(self, lengths: torch.Tensor | None) -> None:
         """Say that the selected rows' tokens come in one row, `lengths` (rows,) on the CPU of them; None: no more."""

@@ -187,7 +187,7 @@ class MultilingualTextEncoder(nn.Module):
         Args:
             input_ids: (B, L) int64.
             attention_mask: (B, L), 1 for tokens and 0 for padding.
-            slots: (B,) int64, the adapter slot of each row; None is slot 0 everywhere.
+            slots: (B,) int64, the adapter slot of each row; None where there is one slot, or no adapter.
 
         Returns:
             (B, D) embeddings, not normalised.
@@ -287,7 +287,7 @@ class MultilingualTextEncoder(nn.Module):
         Args:
             token_ids: N texts; the batches, and so the last bits of each embedding, depend on all of them.
             batch_size: texts of a batch, at most.
-            slots: the adapter slot of each text, (N,) int64; None is slot 0 everywhere.
+            slots: the adapter slot of each text, (N,) int64; None where there is one slot, or no adapter.
             only: places; batches that hold none of them are left out.
             progress: name of a progress bar, which counts texts; None for no bar.
             head: False for what the head is given, (B, d), in place of embeddings.
@@ -330,7 +330,7 @@ class MultilingualTextEncoder(nn.Module):
         Args:
             texts: one text (N = 1) or N texts.
             batch_size: texts in one pass.
-            slots: (N,) int64, the adapter slot of each text; None is slot 0 everywhere.
+            slots: (N,) int64, the adapter slot of each text; None where there is one slot, or no adapter.
             progress: name of a progress bar, or None for no bar.
             normalize: whether each embedding is scaled to length 1, so that a dot product is the cosine similarity.
                 By default the lengths are the tower's own, about 4 with the mini pair.

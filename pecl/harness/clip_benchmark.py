@@ -62,11 +62,11 @@ def clip_model(text: SlottedText, image: ImageEncoder, language: str) -> tuple[C
     """Return the model that embeds texts of one language, and its tokenizer."""
     bank = text.bank
     if bank is None or language not in bank:
-        return ClipModel(text.plain, image).eval(), Tokenizer(text.plain)
+        return ClipModel(text.tower, image).eval(), Tokenizer(text.tower)
     slot = bank.slot(language)
 
     def encode(input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        return text.tower(input_ids, attention_mask, torch.full((len(input_ids),), slot))
+        return bank.tower(input_ids, attention_mask, torch.full((len(input_ids),), slot))
 
     return ClipModel(encode, image).eval(), Tokenizer(text.tower)
 

@@ -99,10 +99,6 @@ class PeclEncoder(AbsEncoder):
         ]
         return torch.cat(made)
 
-    def close(self) -> None:
-        """Take the adapters off the text tower."""
-        self.text.close()
-
 
 def language_of(task_metadata: TaskMetadata, hf_subset: str) -> str | None:
     """Return pecl's code of the language of a task's subset, or None for several, or one that pecl does not know.

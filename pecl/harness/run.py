@@ -62,10 +62,7 @@ def evaluate_with(harness: str, configs: Sequence[ExperimentConfig]) -> list[Har
         towers = towers_of(config)
         prepared = prepare_evaluation(config, towers)
         text = SlottedText(towers.text, {} if config.weights is None else {config.language: config.weights})
-        try:
-            found = measure(prepared, towers, text)
-        finally:
-            text.close()
+        found = measure(prepared, towers, text)
         rows += [
             HarnessRow(config.language, direction, own, _ours(result, direction)) for direction, own in found.items()
         ]

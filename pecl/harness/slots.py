@@ -9,7 +9,6 @@ import torch
 
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.files import load_adapter_file
-from pecl.adapters.merge import second_tower
 from pecl.encoders.text import MultilingualTextEncoder
 
 
@@ -17,7 +16,7 @@ class SlottedText:
     """A text tower that embeds each language with its adapter, where it has one, and otherwise as it is.
 
     Args:
-        tower: text tower without an adapter; the adapters stay on it until `close`.
+        tower: text tower without an adapter; it stays so.
         adapters: adapter files; or files by language, for an adapter that serves another than it was trained for.
 
     Raises:
@@ -29,11 +28,9 @@ class SlottedText:
         self, tower: MultilingualTextEncoder, adapters: Iterable[str | Path] | Mapping[str, str | Path] = ()
     ) -> None:
         self.tower = tower
-        self.plain = tower
         self.bank: AdapterBank | None = None
         if not adapters:
             return
-        self.plain = second_tower(tower)
         if not isinstance(adapters, Mapping):
             self.bank = AdapterBank.from_files(tower, adapters)
             return
@@ -51,9 +48,4 @@ class SlottedText:
         """Return the embeddings (N, D) of texts of one language, None being one that is not known."""
         if self.bank is not None and language is not None and language in self.bank:
             return self.bank.encode_text(texts, language)
-        return self.plain.encode_text(texts)
-
-    def close(self) -> None:
-        """Take the adapters off the tower."""
-        if self.bank is not None:
-            self.bank.close()
+        return self.tower.encode_text(texts)

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from pecl.errors import ConfigError
-from pecl.languages import LANGUAGES, any_language_code
+from pecl.languages import ENGLISH, LANGUAGES, any_language_code
 from pecl.search.told import Told, tell_languages
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from pecl.encoders.text import MultilingualTextEncoder
 
 logger = logging.getLogger(__name__)
-
-ENGLISH = "en"
 
 
 class QueryEncoder:
@@ -47,7 +45,6 @@ class QueryEncoder:
     def __init__(self, profile: str, adapters: Iterable[str | Path] = (), device: str = "cpu") -> None:
         from pecl.adapters.bank import AdapterBank
         from pecl.adapters.formats.files import load_adapter_file
-        from pecl.adapters.merge import second_tower
         from pecl.adapters.ready import ready_adapters
         from pecl.encoders.towers import load_text_encoder
 
@@ -57,9 +54,8 @@ class QueryEncoder:
         for path in files:
             load_adapter_file(path)  # what is wrong with a file is said before the tower is loaded
         files = files or list(ready_adapters(profile).values())
-        tower = load_text_encoder(profile, device=device)
-        self.plain: MultilingualTextEncoder = second_tower(tower) if files else tower
-        self.bank: AdapterBank | None = AdapterBank.from_files(tower, files) if files else None
+        self.plain: MultilingualTextEncoder = load_text_encoder(profile, device=device)
+        self.bank: AdapterBank | None = AdapterBank.from_files(self.plain, files) if files else None
 
     @cached_property
     def image_tower(self) -> ImageEncoder:

@@ -15,14 +15,12 @@ import torch.nn.functional as F
 
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.files import AdapterFile
-from pecl.adapters.merge import second_tower
 from pecl.adapters.spec import describe, in_order
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, NotFiniteError, PeclError, suggest
-from pecl.languages import LANGUAGES, any_language_code
+from pecl.languages import ENGLISH, LANGUAGES, any_language_code
 from pecl.serving.refusals import Refusal, bad
 
-ENGLISH = "en"  # which the plain tower knows without an adapter
 _BATCH = 64  # texts that the tower takes at a time
 
 
@@ -113,7 +111,7 @@ class Models:
         if name in self._bank_of:
             raise ConfigError(f"adapter {name!r} is loaded already: unload it first, or use another name")
         file.check_tower(self.tower)
-        bank = self._fitting_bank(file) or AdapterBank(second_tower(self.tower), file.configs)
+        bank = self._fitting_bank(file) or AdapterBank(self.tower, file.configs)
         bank.add(name, file)
         if bank not in self._banks:
             self._banks.append(bank)

@@ -16,10 +16,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from pecl.errors import ConfigError
-from pecl.languages import any_language_code, language_name
+from pecl.languages import ENGLISH, any_language_code, language_name
 from pecl.search.thumbnails import SIZE
 from pecl.search.told import tell_languages
-from pecl.serving.models import ENGLISH, Models, TextJob
+from pecl.serving.models import Models, TextJob
 from pecl.serving.photographs import LARGE, Photographs
 from pecl.serving.pictures import read_data_uri
 from pecl.serving.refusals import Refusal, bad

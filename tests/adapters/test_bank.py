@@ -132,19 +132,68 @@ def test_the_others_keep_their_embeddings_when_a_language_is_removed(removed, ba
         assert torch.equal(bank.encode_text(TEXTS, language), before[language])
 
 
-def test_close_gives_the_tower_back(bank):
-    plain = tower_of("xlm-roberta", torch.float32).encode_text(TEXTS)
-    tower = bank.tower
-    bank.close()
-    assert tower.adapter is None
+@pytest.mark.parametrize("spec", ["lora+head", "prefix", "soft_prompt", "bitfit", "full", "hard_prompt"])
+def test_a_tower_stays_plain_whatever_banks_are_made_of_it(spec):
+    tower = tower_of("bert", torch.float32)
+    plain = tower.encode_text(TEXTS)
+    banks = []
+    for seed, state in enumerate(states(tower, spec)[:2]):
+        banks.append(AdapterBank(tower, spec))
+        banks[seed].add("cs", state)
+        assert tower.adapter is None
+        assert torch.equal(tower.encode_text(TEXTS), plain)
+    first, second = (bank.encode_text(TEXTS, "cs") for bank in banks)
+    assert spec == "hard_prompt" or not torch.allclose(first, second, atol=1e-4)
+    banks[0].close()
     assert torch.equal(tower.encode_text(TEXTS), plain)
+    assert torch.equal(banks[1].encode_text(TEXTS, "cs"), second)
+
+
+def test_a_bank_shares_the_memory_of_its_towers_weights():
+    tower = tower_of("xlm-roberta", torch.float32)
+    bank = AdapterBank(tower, "lora+head")
+    for language, state in zip(LANGUAGES, states(tower, "lora+head"), strict=True):
+        bank.add(language, state)
+    frozen = {tensor.data_ptr() for tensor in [*tower.parameters(), *tower.buffers()]}
+    own = {parameter.data_ptr() for parameter in bank.adapter.parameters()}
+    assert {tensor.data_ptr() for tensor in [*bank.tower.parameters(), *bank.tower.buffers()]} == frozen | own
+    assert frozen.isdisjoint(own)
+
+
+def test_a_tower_with_several_slots_asks_for_one(bank):
+    with pytest.raises(ValueError, match="slots: expected one for each row, since the tower has 3 slots, got none"):
+        bank.tower.encode_text(TEXTS)
+
+
+def test_close_removes_all_languages(bank):
+    bank.close()
+    assert bank.languages == []
+    with pytest.raises(ConfigError, match="none yet"):
+        bank.encode_text(TEXTS, "de")
+    bank.close()
+
+
+@pytest.mark.parametrize("name", ["jp", "ja", "Japanese", " JPN_jpan "])
+def test_a_language_has_all_its_names(name, bank, tmp_path):
+    bank.rename("cs", "jp")
+    expected = bank.encode_text(TEXTS, "jp")
+    assert name in bank
+    assert bank.slot(name) == 1
+    assert torch.equal(bank.encode_text(TEXTS, name), expected)
+    assert torch.equal(bank.encode_text(TEXTS, [name] * len(TEXTS)), expected)
+    bank.save(name, tmp_path / "jp.safetensors")
+    with pytest.raises(ConfigError, match="is in the bank already"):
+        bank.load(tmp_path / "jp.safetensors", name)
+    bank.rename(name, "ja")  # another name of its own
+    assert bank.languages == ["de", "ja", "fr"]
+    bank.remove(name)
+    assert bank.languages == ["de", "fr"]
 
 
 def test_save_and_load_are_bit_identical(bank, tmp_path):
     paths = [bank.save(language, tmp_path / f"{language}.safetensors") for language in LANGUAGES]
     expected = {language: bank.encode_text(TEXTS, language) for language in LANGUAGES}
-    bank.close()
-    again = AdapterBank.from_files(bank.tower, paths)
+    again = AdapterBank.from_files(tower_of("xlm-roberta", torch.float32), paths)
     assert again.languages == list(LANGUAGES)
     for language in LANGUAGES:
         assert torch.equal(again.encode_text(TEXTS, language), expected[language])
@@ -211,11 +260,9 @@ def test_files_of_another_configuration_or_tower_are_refused(bank, tmp_path):
     with pytest.raises(ConfigError, match="is lora:r=2, but the bank holds lora: the languages of one bank share"):
         bank.load(path)
     assert bank.languages == list(LANGUAGES)
-    bank.close()
     good = save_adapter(tmp_path / "c.safetensors", states(same)[0], parse_adapter("lora"), "de", bank.tower)
     with pytest.raises(ConfigError, match="share one configuration"):
-        AdapterBank.from_files(bank.tower, [good, path])
-    assert bank.tower.adapter is None
+        AdapterBank.from_files(same, [good, path])
 
 
 @pytest.fixture

@@ -47,7 +47,6 @@ def test_each_language_has_its_slot_and_others_the_plain_tower(model):
     plain = text_tower().encode_text(TEXTS)
     for language in ("fr", None):
         torch.testing.assert_close(model.text.encode_text(TEXTS, language), plain)
-    model.close()
     assert model.towers.text.adapter is None
 
 

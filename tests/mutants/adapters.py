@@ -419,7 +419,7 @@ BANKS = [
     science(
         "a renamed language goes to the last slot",
         f"{ADAPTERS}/bank.py",
-        "self._seconds = {new if name == language else name: seconds for name, seconds in self._seconds.items()}",
+        "self._seconds = {new if i == slot else name: self._seconds[name] for i, name in enumerate(self.languages)}",
         "self._seconds[new] = self._seconds.pop(language)",
         f"{BANK}::test_a_renamed_language_keeps_its_slot_and_leaves_the_others_theirs",
     ),
@@ -465,12 +465,19 @@ BANKS = [
         "",
         f"{BANK}::test_files_of_another_configuration_or_tower_are_refused",
     ),
-    other(
-        "a bank that could not be filled stays on the tower",
+    science(
+        "a bank puts its adapters on the tower that it is given",
         f"{ADAPTERS}/bank.py",
-        "            bank.close()\n",
-        "",
-        f"{BANK}::test_files_of_another_configuration_or_tower_are_refused",
+        "self.tower = second_tower(tower)",
+        "self.tower = tower",
+        f"{BANK}::test_a_tower_stays_plain_whatever_banks_are_made_of_it",
+    ),
+    science(
+        "a tower with several slots embeds with the first where none is named",
+        f"{ADAPTERS}/slots.py",
+        "if self.num_slots != 1:",
+        "if self.num_slots == 0:",
+        f"{BANK}::test_a_tower_with_several_slots_asks_for_one",
     ),
     other(
         "a file's own language is used where another was given",

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from pecl.languages import language_name
+from pecl.languages import ENGLISH, language_name
 from pecl.report.colours import route_label, text_remark
 from pecl.report.plots.estimates import SCORE, Estimate, by_gain, describe, gain, run_ids, trained, zero_shot
 from pecl.report.plots.groups import plot_groups
 from pecl.report.plots.style import GREY, NotDrawn, Plot, look, name_at, panels, styled
 from pecl.report.tables import Candidate, Group, best_of_routes, chosen_candidates, hits
 from pecl.report.tables.disparity import find_english
-from pecl.report.tables.statistics import ENGLISH, intervals
+from pecl.report.tables.statistics import intervals
 from pecl.results.result import Result
 
 _ROW = 0.17  # inches: height of one route's row

@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 
 from pecl.errors import DataError
+from pecl.languages import ENGLISH
 from pecl.report.tables.adapters import with_several
 from pecl.report.tables.candidates import Candidate, chosen_candidates, studies_of, varying
 from pecl.report.tables.disparity import disparity_table
 from pecl.report.tables.groups import by_group, one_group
 from pecl.report.tables.languages import ZERO_SHOT
 from pecl.report.tables.rows import Row, best_places, runs_of, setting_text
-from pecl.report.tables.statistics import ENGLISH
 from pecl.report.tables.table import Table, frame
 from pecl.results.result import Result
 from pecl.routes import ROUTES

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from pecl.errors import require
+from pecl.languages import ENGLISH
 from pecl.results.result import Result
 from pecl.retrieval.measures import DIRECTIONS, LEVEL, SAMPLES, bootstrap_intervals
 
 BEST = "best"
-ENGLISH = "en"
 _BLOCK = 256  # arrays whose resampled means are in memory at once
 BOOTSTRAP = f"{LEVEL:.0%} percentile bootstrap over test items, {SAMPLES:,} resamples, seed 0"
 
