@@ -50,11 +50,11 @@ class IA3Config(pecl.AdapterConfig):
         return outputs + self.at_roles(tower, ("output",), partial(SlotScale, of_input=True))
 
 
-def main(**values: object) -> dict:
+def main(**values: object) -> pecl.Result:
     """Train German with the adapter on few drawn scenes; `values` replace those of the config."""
     config = {"language": "de", "adapter": "ia3", "lr": 1e-2, "shots": 20, "epochs": 3, "out": "results/ia3"}
-    return pecl.train(pecl.make_config({**config, **values}))
+    return pecl.train({**config, **values})
 
 
 if __name__ == "__main__":
-    print(main()["adapter"])
+    print(main().adapter)

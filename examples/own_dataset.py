@@ -28,4 +28,4 @@ def read_swatches(request: pecl.DataRequest) -> pecl.ParallelCaptions:
 
 if __name__ == "__main__":
     print(pecl.load_dataset("swatches", "de"))
-    pecl.train(pecl.make_config({"dataset": "swatches", "language": "de", "shots": 6, "epochs": 3, "out": "swatches"}))
+    pecl.train({"dataset": "swatches", "language": "de", "shots": 6, "epochs": 3, "out": "swatches"})

@@ -20,7 +20,7 @@ def main(table: str, language: str, **values: Any) -> pecl.Result:
         "epochs": 5,
         "out": "results/own",
     }
-    return pecl.train(pecl.make_config({**config, **values}))
+    return pecl.train({**config, **values})
 
 
 if __name__ == "__main__":

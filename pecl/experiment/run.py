@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
 import torch
 
@@ -19,10 +20,10 @@ from pecl.adapters.adapter import Adapter, attach
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.spec import parse_adapter
-from pecl.config import ENGINES, ExperimentConfig
+from pecl.config import ENGINES, ExperimentConfig, make_config
 from pecl.encoders.kept import KEPT_BYTES
 from pecl.encoders.towers import Towers, load_towers
-from pecl.errors import require
+from pecl.errors import ConfigError, require
 from pecl.experiment.fleet import Fleet, check_fleet, embed, remaining_of, size_of
 from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.memory import check_size, largest_fleet
@@ -40,12 +41,16 @@ from pecl.training.distributed import Processes, join
 logger = logging.getLogger(__name__)
 
 
-def evaluate(config: ExperimentConfig) -> Result:
+def evaluate(config: ExperimentConfig | Mapping[str, Any]) -> Result:
     """Measure the recall of the plain tower, or of `config.weights`, on the whole data set and return the result.
+
+    Args:
+        config: the run, or its fields as `make_config` takes them.
 
     Raises:
         PeclError: bad input; nothing has been written.
     """
+    config = as_config(config)
     with use_threads(config.threads):
         return _evaluate(config)
 
@@ -75,11 +80,18 @@ def _evaluate(config: ExperimentConfig) -> Result:
     return record_evaluation(prepared, {"test": {stage: evaluation}}, described)
 
 
-def train(config: ExperimentConfig) -> Result:
+def train(config: ExperimentConfig | Mapping[str, Any]) -> Result:
     """Train one config and return its result, whose file is `result.path`.
 
     A complete result of the same config and data is returned as it is; an interrupted run goes on where it was. While
     another process is at work on the run, this one waits for it.
+
+    Args:
+        config: the run, or its fields as `make_config` takes them.
+
+    Example:
+        >>> result = pecl.train({"language": "de", "epochs": 5})
+        >>> result.recall(stage="zero_shot"), result.recall()
 
     Raises:
         PeclError: bad input; nothing has been written.
@@ -88,7 +100,7 @@ def train(config: ExperimentConfig) -> Result:
 
 
 def train_fleet(
-    configs: Sequence[ExperimentConfig],
+    configs: Sequence[ExperimentConfig | Mapping[str, Any]],
     wait: bool = True,
     share: int | None = None,
     inputs: TrainingInputs | None = None,
@@ -96,7 +108,7 @@ def train_fleet(
     """Train configs that differ in `FLEET_FIELDS` alone side by side, one slot each, and return their results.
 
     Args:
-        configs: runs. Those that are complete are not trained again, unless the fleet was interrupted: then all go on.
+        configs: runs, or the fields of each. Those that are complete are not trained again, unless the fleet was interrupted: then all go on.
         wait: wait while another process is at work on one of them, instead of an error.
         share: processes that share the memory here, if the fleet is to be divided into fleets that fit into it; None:
             one that does not fit is an error, which names the largest that does.
@@ -109,6 +121,7 @@ def train_fleet(
         BusyError: another process is at work on one of them.
         DivergedError: the only run diverged.
     """
+    configs = [as_config(config) for config in configs]
     processes = join(configs[0].device)
     processes.check_equal([config.identity() for config in configs])
     configs = in_processes(configs, processes.size)
@@ -180,6 +193,21 @@ def _train_members(
         raise
     finally:
         adapter.remove()
+
+
+def as_config(config: ExperimentConfig | Mapping[str, Any]) -> ExperimentConfig:
+    """Return a config as it is, and the fields of one as `make_config` reads them.
+
+    Raises:
+        ConfigError: a field is unknown or wrong, or `config` is neither.
+    """
+    if isinstance(config, ExperimentConfig):
+        return config
+    if not isinstance(config, Mapping):
+        raise ConfigError(
+            f'config: expected fields such as {{"language": "de"}}, or pecl.make_config(...), got {config!r:.200}'
+        )
+    return make_config(config)
 
 
 @contextlib.contextmanager

@@ -184,6 +184,14 @@ class AlignmentObjective:
     def _aligned(
         self, name: str, query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor | None
     ) -> torch.Tensor:
-        if name in WITH_BANK:
-            return ALIGNMENTS[name](query, anchor, images, self.bank)
-        return ALIGNMENTS[name](query, anchor, images)
+        """Return the scalar loss of one alignment.
+
+        Raises:
+            ConfigError: the alignment returns something else.
+        """
+        bank = (self.bank,) if name in WITH_BANK else ()
+        loss = ALIGNMENTS[name](query, anchor, images, *bank)
+        shape = tuple(loss.shape) if isinstance(loss, torch.Tensor) else type(loss).__name__
+        if shape != ():
+            raise ConfigError(f'alignment: expected "{name}" to return a scalar, a tensor of shape (), got {shape}')
+        return loss

@@ -51,6 +51,17 @@ def test_a_result_holds_everything(small):
     assert not (Path(small["out"]) / ".state").exists()
 
 
+def test_a_mapping_of_fields_is_a_config(small):
+    result = train(small)
+    assert result.config == make_config(small)
+    assert train_fleet([small, {**small, "seed": 2}])[0].run_id == result.run_id
+    assert evaluate({"dataset": small["dataset"], "language": "de", "out": small["out"]}).status == "complete"
+    with pytest.raises(ConfigError, match=r"unknown key 'langage'; did you mean 'language'\?"):
+        train({**small, "langage": "de"})
+    with pytest.raises(ConfigError, match='config: expected fields such as {"language": "de"}.*, got \'de\''):
+        train("de")
+
+
 def test_zero_shot_recall_is_that_of_the_plain_tower_on_the_test_part(small):
     result = train(make_config(small))
     data = load_dataset(small["dataset"], "de")

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pecl.config import ExperimentConfig
+from pecl.errors import ConfigError
 from pecl.training.losses import (
     ALIGNMENTS,
     AlignmentObjective,
@@ -15,6 +16,7 @@ from pecl.training.losses import (
     gram_mse,
     match,
     mse,
+    register_alignment,
 )
 
 E1, E2 = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 2.0]])
@@ -154,3 +156,20 @@ def test_equal_texts_cost_nothing(name):
     anchor = torch.randn(5, 8)
     loss = AlignmentObjective((name,), 1.0, 0.0)(anchor.clone(), anchor, None)
     assert loss.item() == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("loss", "got"),
+    [
+        (lambda query, anchor, images: (query - anchor).square().mean(dim=1), r"\(5,\)"),
+        (lambda query, anchor, images: (query - anchor).square().mean().view(1), r"\(1,\)"),
+        (lambda query, anchor, images: 0.5, "float"),
+    ],
+)
+@pytest.mark.usefixtures("registries")
+def test_a_loss_that_returns_no_scalar_is_named(loss, got):
+    register_alignment("wide")(loss)
+    objective = AlignmentObjective(("mse", "wide"), alignment_weight=1.0, image_weight=0.0)
+    expected = rf'alignment: expected "wide" to return a scalar, a tensor of shape \(\), got {got}$'
+    with pytest.raises(ConfigError, match=expected):
+        objective(torch.ones(5, 8), torch.zeros(5, 8), None)
