@@ -1,4 +1,4 @@
-"""Draw the framework figure, img/framework.svg and img/framework.png; the same bytes whenever it is drawn.
+"""Draw the framework figure, img/framework.svg, .png and -dark.png; the same bytes whenever it is drawn.
 
     python scripts/draw_framework.py                 into img/
     python scripts/draw_framework.py --out FOLDER    elsewhere
@@ -17,8 +17,11 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure
-from matplotlib.patches import Ellipse, FancyArrowPatch, FancyBboxPatch, Rectangle
+from matplotlib.lines import Line2D
+from matplotlib.patches import Ellipse, FancyArrowPatch, FancyBboxPatch, Patch, Rectangle
+from matplotlib.text import Text
 
 from pecl.data.captions import ParallelCaptions
 from pecl.data.scenes import load_scenes
@@ -31,7 +34,13 @@ SCENE = 505  # short captions, and a mistake in each translation
 LANGUAGE = "cs"
 # Okabe & Ito's colours, as in every figure
 BLUE, ORANGE, GREEN, PINK, AMBER, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
-FROZEN, LINE = "#e9ecef", "#495057"
+FROZEN, LINE, INK = "#e9ecef", "#495057", "#212529"
+ON_BLUE, ON_CHIP = "#fefefe", "#111111"  # words on dark and on light chips, which stay as they are
+# The same figure on a dark page, the site's own: each neutral colour, and the one that takes its place
+DARK = {
+    **{"white": "#1e2129", FROZEN: "#343a46", LINE: "#adb5bd", INK: "#e9ecef", GREY: "#adb5bd"},
+    **{"#ced4da": "#4b5362", "#868e96": "#868e96", "#00714f": "#4fd1a5"},
+}
 # column of captions -> (short name, what it is, colour); told apart by name as well as by colour
 COLUMNS = {
     "english": ("en", "English caption", BLUE),
@@ -65,7 +74,7 @@ def joint(axes: Axes, x: float, y: float) -> None:
 
 def text(axes: Axes, x: float, y: float, words: str, size: float = 7, **look: object) -> None:
     """Write centred at a point, unless `look` says otherwise."""
-    axes.text(x, y, words, **{"size": size, "ha": "center", "va": "center", "color": "#212529", **look})
+    axes.text(x, y, words, **{"size": size, "ha": "center", "va": "center", "color": INK, **look})
 
 
 def heading(axes: Axes, x: float, y: float, words: str) -> None:
@@ -77,7 +86,7 @@ def chip(axes: Axes, x: float, y: float, column: str, width: float = 0.42) -> No
     """Draw the short name of a column of captions on its colour, centred at a point."""
     name, _, colour = COLUMNS[column]
     axes.add_patch(Rectangle((x - width / 2, y - 0.075), width, 0.15, facecolor=colour, edgecolor="none"))
-    text(axes, x, y - 0.004, name, 6.3, weight="bold", color="white" if colour in (BLUE, ORANGE) else "#212529")
+    text(axes, x, y - 0.004, name, 6.3, weight="bold", color=ON_BLUE if colour in (BLUE, ORANGE) else ON_CHIP)
 
 
 def draw_captions(axes: Axes, captions: ParallelCaptions) -> None:
@@ -200,17 +209,36 @@ def draw() -> Figure:
     return figure
 
 
+def darken(figure: Figure) -> None:
+    """Give each part of the figure that has a neutral colour the one of a dark page."""
+    dark = {to_hex(light): colour for light, colour in DARK.items()}
+    figure.set_facecolor(DARK["white"])
+    for artist in figure.findobj(lambda one: isinstance(one, Patch | Line2D | Text)):
+        for name in ("facecolor", "edgecolor") if isinstance(artist, Patch) else ("color",):
+            now = getattr(artist, f"get_{name}")()
+            if artist is not figure.patch and to_hex(now) in dark and to_rgba(now)[3]:
+                artist.set(**{name: dark[to_hex(now)]})
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Draw the figure in both formats."""
+    """Draw the figure in both formats, and for dark pages."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "img", help="folder (default: img)")
     folder = parser.parse_args(arguments).out
     with mpl.rc_context(RC | {"savefig.dpi": 300, "mathtext.fontset": "dejavuserif"}):
         figure = draw()
-        for kind, metadata in {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}.items():
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format=kind, metadata={"Title": "The framework of pecl", **metadata})
-            write_bytes(folder / f"framework.{kind}", buffer.getvalue())
+        write(figure, folder / "framework.svg")
+        write(figure, folder / "framework.png")
+        darken(figure)
+        write(figure, folder / "framework-dark.png")
+
+
+def write(figure: Figure, path: Path) -> None:
+    """Write the figure in the format of the path's suffix, without the time and the name of a program."""
+    buffer, kind = io.BytesIO(), path.suffix[1:]
+    unnamed = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[kind]
+    figure.savefig(buffer, format=kind, metadata={"Title": "The framework of pecl", **unnamed})
+    write_bytes(path, buffer.getvalue())
 
 
 if __name__ == "__main__":

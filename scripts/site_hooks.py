@@ -1,6 +1,7 @@
 """Hooks of mkdocs: pages that are made from the code, and files of the project that the site shows where they lie.
 
-`<!-- command line -->` becomes the help of every command, from the parsers; `<!-- api -->` the public names.
+`<!-- command line -->` becomes the help of every command, from the parsers; `<!-- api -->` the public names;
+`<!-- results -->` the table of README.md.
 """
 
 import argparse
@@ -13,10 +14,18 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = {"data.md": "data/README.md", "contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md"}
-# How the project's documents name each other, and how the site does
+PAGES = {
+    "data.md": "data/README.md",
+    "contributing.md": "CONTRIBUTING.md",
+    "changelog.md": "CHANGELOG.md",
+    "captions.md": "img/results/captions.md",
+}
+# How the project's documents name each other, and how the site does; earlier ones first
 LINKS = {
     "](docs/": "](",
+    "](../docs/": "](",
+    "](../examples/own_dataset.py": "](extend.md#a-data-set",
+    "](../img/results/captions.md": "](captions.md",
     "](../img/": "](img/",
     "](../data/README.md": "](data.md",
     "](data/README.md": "](data.md",
@@ -24,6 +33,7 @@ LINKS = {
     "](../CHANGELOG.md": "](changelog.md",
     "](../README.md": "](index.md",
 }
+FRAMEWORK = re.compile(r"!\[([^\]]*)\]\(img/framework\.png\)")  # of which there is one for dark pages
 
 
 def on_config(config: Any) -> Any:
@@ -51,11 +61,18 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     """Write what is made from the code, and the site's links."""
     for name, link in LINKS.items():
         markdown = markdown.replace(name, link)
+    markdown = FRAMEWORK.sub(r"![\1](img/framework.png#only-light)![\1](img/framework-dark.png#only-dark)", markdown)
     if "<!-- command line -->" in markdown:
         markdown = markdown.replace("<!-- command line -->", command_line())
     if "<!-- api -->" in markdown:
         markdown = markdown.replace("<!-- api -->", api())
-    return markdown
+    return markdown.replace("<!-- results -->", results())
+
+
+def results() -> str:
+    """Return the table of results that README.md opens with."""
+    begin, end = "<!-- scripts/readme_table.py -->", "<!-- end -->"
+    return (ROOT / "README.md").read_text("utf-8").partition(begin)[2].partition(end)[0]
 
 
 def command_line() -> str:

@@ -108,7 +108,8 @@ def train_fleet(
     """Train configs that differ in `FLEET_FIELDS` alone side by side, one slot each, and return their results.
 
     Args:
-        configs: runs, or the fields of each. Those that are complete are not trained again, unless the fleet was interrupted: then all go on.
+        configs: runs, or the fields of each. Those that are complete are not trained again, unless the fleet was
+            interrupted: then all go on.
         wait: wait while another process is at work on one of them, instead of an error.
         share: processes that share the memory here, if the fleet is to be divided into fleets that fit into it; None:
             one that does not fit is an error, which names the largest that does.

@@ -58,7 +58,7 @@ def test_a_mapping_of_fields_is_a_config(small):
     assert evaluate({"dataset": small["dataset"], "language": "de", "out": small["out"]}).status == "complete"
     with pytest.raises(ConfigError, match=r"unknown key 'langage'; did you mean 'language'\?"):
         train({**small, "langage": "de"})
-    with pytest.raises(ConfigError, match='config: expected fields such as {"language": "de"}.*, got \'de\''):
+    with pytest.raises(ConfigError, match=r"config: expected fields such as .*, got 'de'$"):
         train("de")
 
 
