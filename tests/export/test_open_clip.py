@@ -1,12 +1,14 @@
 """What pecl writes for open_clip, opened by open_clip, and measured by CLIP_benchmark's own command."""
 
 import json
+import re
 import sys
 
 import pytest
 import torch
 from helpers.adapter_towers import TEXTS
 from helpers.exporting import image_tower, pictures, text_tower, write_adapters
+from helpers.project import ROOT
 from torch import nn
 
 from pecl.adapters.formats.convert import merge_adapter
@@ -36,6 +38,23 @@ def test_open_clip_gives_the_same_embeddings(exported):
     torch.testing.assert_close(texts, merged.encode_text(TEXTS), rtol=0, atol=1e-5)
     torch.testing.assert_close(images, image.encode_image(pictures()), rtol=0, atol=1e-5)
     assert merged.head.bias.abs().max() > 0.1  # there is something to fold
+
+
+def test_the_snippet_of_the_page_gives_our_similarities(exported, tmp_path, monkeypatch, capsys):
+    """A fresh model is in training mode: without `eval` its dropout would change both."""
+    folder, merged, image = exported
+    page = (ROOT / "docs" / "interop.md").read_text("utf-8")
+    (snippet,) = (block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "open_clip" in block)
+    (tmp_path / "oc-cs").symlink_to(folder)
+    pictures()[0].save(tmp_path / "dog.jpg", quality=95)
+    monkeypatch.chdir(tmp_path)
+    namespace: dict = {}
+    exec(compile(snippet, "docs/interop.md", "exec"), namespace)
+    texts = merged.encode_text(["pes na pláži", "kočka na okně"], normalize=True)
+    ours = texts @ image.encode_image(tmp_path / "dog.jpg", normalize=True).T
+    torch.testing.assert_close(namespace["query"] @ namespace["photograph"].T, ours, rtol=0, atol=1e-5)
+    assert capsys.readouterr().out.startswith("tensor([[")
+    assert open_clip.create_model_and_transforms("local-dir:oc-cs")[0].training
 
 
 def test_clip_benchmark_measures_our_recall(exported, tmp_path, monkeypatch):
