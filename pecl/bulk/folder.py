@@ -1,39 +1,46 @@
-"""A folder of embeddings: `embeddings.json` says of what and by what, `ids.jsonl` names each row, shards hold the rows.
+"""A folder of embeddings: `embeddings.json` is its plan, `ids.jsonl` names each row, shards hold the rows.
 
-Shards are files of consecutive rows, `shard-00000-of-00008.safetensors`, each whole or absent. `embeddings.json` is
-there before the first, so that a folder tells what it is to hold, and whether it holds all of it.
+Shards are files of consecutive rows, `shard-00000-of-00008.safetensors`, each whole or absent. The parts name their
+whole: each shard holds the identity of its plan, its number and its rows; the plan holds the SHA-256 of `ids.jsonl` and
+of itself. A part of another folder, in another's place or edited is refused wherever the folder is opened.
+
+The plan is written first and marks the folder as pecl's: only with it are files replaced. A plan without shards binds
+nothing, so that a call that was killed early blocks no other.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from pecl.encoders.embeddings import Embeddings
 from pecl.errors import DataError, OutputError
-from pecl.files import load_json, open_regular, parse_json, sha256_json, write_json, write_stream
+from pecl.files import load_json, open_regular, parse_json, sha256_file, sha256_json, write_json, write_stream
 from pecl.results.typed_json import decode
 
 PLAN, IDS = "embeddings.json", "ids.jsonl"
-FORMAT = "pecl-embedding-folder-1"
+FORMAT = "pecl-embedding-folder-2"
+_DIGEST = "sha256"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a folder is to hold.
+    """The content of a folder.
 
     Attributes:
         kind: images or texts.
-        source: what was embedded, as it was named.
+        source: name of the source.
         source_digest: its identity.
         rows: number of items.
         shards: number of files.
-        tower: name and fingerprint of the tower, and how it multiplies.
+        tower: name and fingerprint of the tower, and its precision.
         adapter: the adapter as a spec, its language and the digest of its parameters; None for the plain tower.
         normalize: whether each row has length 1.
+        ids_sha256: SHA-256 of `ids.jsonl`.
     """
 
     kind: str
@@ -44,10 +51,11 @@ class Plan:
     tower: Mapping[str, str]
     adapter: Mapping[str, str | None] | None
     normalize: bool
+    ids_sha256: str
 
     @property
     def identity(self) -> str:
-        """Hash of all that the rows depend on; where the source lies is left out."""
+        """Hash of all fields but `source`: a source may be moved or named otherwise."""
         return sha256_json({key: value for key, value in asdict(self).items() if key != "source"})
 
     def part(self, shard: int) -> tuple[int, int]:
@@ -62,40 +70,99 @@ class Plan:
         """Return the files of all shards."""
         return [self.path(folder, shard) for shard in range(self.shards)]
 
+    def metadata(self, shard: int) -> dict[str, str]:
+        """Return the metadata of a shard: its plan, its number, its first row and its number of rows."""
+        start, stop = self.part(shard)
+        return {"plan": self.identity, "shard": str(shard), "first_row": str(start), "rows": str(stop - start)}
+
+    def check_shard(self, found: Embeddings, shard: int, part: int) -> None:
+        """Raise DataError unless file `part` of `found` is shard number `shard` of this plan."""
+        path = found.paths[part]
+        expected = self.metadata(shard)
+        said = {name: found.parts[part].get(name) for name in expected}
+        if said["plan"] != expected["plan"]:
+            raise DataError(f"{path} belongs to other embeddings than {PLAN} next to it names: embed again")
+        if said != expected or found.rows_of(part) != int(expected["rows"]):
+            raise DataError(
+                f"{path} is shard {said['shard']} with {found.rows_of(part)} rows, expected shard {shard} with "
+                f"{expected['rows']}: embed again"
+            )
+
     def is_done(self, folder: Path, shard: int) -> bool:
-        """Return whether a shard is there, is undamaged and of this plan."""
+        """Return whether a shard is there, is undamaged, and is that shard of this plan."""
         path = self.path(folder, shard)
         try:
-            return path.exists() and Embeddings(path).metadata.get("plan") == self.identity
+            if not path.exists():
+                return False
+            self.check_shard(Embeddings(path), shard, part=0)
         except DataError:
             return False
+        return True
 
 
 def check_plan(folder: Path, plan: Plan) -> None:
-    """Raise OutputError, naming what differs, where a folder holds other embeddings."""
-    if (folder / PLAN).exists():
-        known = read_plan(folder)
-        if known.identity != plan.identity:
-            raise OutputError(f"{folder} holds other embeddings ({_difference(known, plan)}): choose another folder")
-
-
-def write_plan(folder: Path, plan: Plan, ids: Iterator[str]) -> None:
-    """Write what a folder is to hold, and the names of its rows, unless it says so already.
+    """Look whether a plan can be carried out in a folder.
 
     Raises:
-        OutputError: the folder holds other embeddings, or cannot be written.
+        OutputError: the folder holds other embeddings, or files of another program that would be replaced.
+        DataError: a plan or `ids.jsonl` is there that cannot be read, or is damaged.
+    """
+    known = read_plan(folder) if (folder / PLAN).exists() else None
+    if known is not None and known.identity == plan.identity:
+        return
+    if known is not None and any(path.exists() for path in known.paths(folder)):
+        raise OutputError(f"{folder} holds other embeddings ({_difference(known, plan)}): choose another folder")
+    in_the_way = [folder / IDS] if known is None and _digest_of(folder / IDS) not in (None, plan.ids_sha256) else []
+    shards = (number for number in range(plan.shards) if plan.path(folder, number).exists())
+    in_the_way += [plan.path(folder, shard) for shard in shards if not plan.is_done(folder, shard)]
+    if in_the_way:
+        raise OutputError(f"{in_the_way[0]} is there and not of these embeddings: choose another folder, or move it")
+
+
+def write_plan(folder: Path, plan: Plan, ids: Callable[[], Iterable[str]]) -> list[Path]:
+    """Write the plan of a folder and then `ids.jsonl`, where they are not there, and return the files written.
+
+    Raises:
+        OutputError: as `check_plan`, or the folder cannot be written.
     """
     check_plan(folder, plan)
-    if (folder / PLAN).exists():
-        return
+    written = []
+    if not (folder / PLAN).exists() or read_plan(folder).identity != plan.identity:
+        document = {"format": FORMAT, **asdict(plan)}
+        written.append(write_json(folder / PLAN, {**document, _DIGEST: sha256_json(document)}))
+    if _digest_of(folder / IDS) != plan.ids_sha256:
 
-    def write(file: BinaryIO) -> None:
-        for row, name in enumerate(ids):
-            line = json.dumps({"row": row, "id": name}, ensure_ascii=False)
-            file.write(line.encode("utf-8", "surrogateescape") + b"\n")  # a name's bytes as the file system has them
+        def write(file: BinaryIO) -> None:
+            for line in _lines(ids()):
+                file.write(line)
 
-    write_stream(folder / IDS, write)
-    write_json(folder / PLAN, {"format": FORMAT, **asdict(plan)})
+        written.append(write_stream(folder / IDS, write))
+    return written
+
+
+def ids_digest(ids: Iterable[str]) -> str:
+    """Return the SHA-256 of `ids.jsonl` with these names."""
+    digest = hashlib.sha256()
+    for line in _lines(ids):
+        digest.update(line)
+    return digest.hexdigest()
+
+
+def _lines(ids: Iterable[str]) -> Iterator[bytes]:
+    """Yield the lines of `ids.jsonl`; a name's bytes are those of the file system."""
+    for row, name in enumerate(ids):
+        line = json.dumps({"row": row, "id": name}, ensure_ascii=False)
+        yield line.encode("utf-8", "surrogateescape") + b"\n"
+
+
+def _digest_of(path: Path) -> str | None:
+    """Return the SHA-256 of a file, None where it is missing; raise DataError where it cannot be read."""
+    try:
+        return sha256_file(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _difference(known: Plan, plan: Plan) -> str:
@@ -103,31 +170,37 @@ def _difference(known: Plan, plan: Plan) -> str:
     ours, theirs = asdict(plan), asdict(known)
     name = next(name for name in theirs if name != "source" and theirs[name] != ours[name])
     mine, other, said = ours[name], theirs[name], name.replace("_", " ")
-    if isinstance(mine, Mapping) and isinstance(other, Mapping):  # of a tower or an adapter what differs, not all of it
+    if isinstance(mine, Mapping) and isinstance(other, Mapping):  # only what differs of a tower or an adapter
         name = next(name for name in {**other, **mine} if other.get(name) != mine.get(name))
         mine, other, said = mine.get(name), other.get(name), f"{name} of the {said}"
     return f"{said}: {other}, not {mine}"
 
 
 def read_plan(folder: str | Path) -> Plan:
-    """Return what a folder is to hold.
+    """Return the plan of a folder.
 
     Raises:
-        DataError: it holds no embeddings, or the file that says so is damaged.
+        DataError: the folder holds no embeddings, or its plan is damaged or edited.
     """
     path = Path(folder) / PLAN
     try:
-        document = load_json(path)
-        if document.pop("format") != FORMAT:
+        document: dict[str, Any] = load_json(path)
+        digest = document.pop(_DIGEST)
+        if document["format"] != FORMAT:
             raise ValueError(f"expected the format {FORMAT}")
-        plan = decode(Plan, document)
+        if sha256_json(document) != digest:
+            raise ValueError("its content does not match its checksum")
+        plan = decode(Plan, {name: value for name, value in document.items() if name != "format"})
         if not 1 <= plan.shards <= max(plan.rows, 1):
             raise ValueError(f"{plan.shards} shards of {plan.rows} rows")
         return plan
     except OSError as error:
         raise DataError(f"{folder} holds no embeddings: cannot read {path}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is damaged ({error}); delete it and embed again") from error
+        raise DataError(
+            f"{path} is damaged, edited or another program's ({error}): choose another folder, or delete the file and "
+            "run pecl embed again"
+        ) from error
 
 
 def open_embeddings(folder: str | Path, check: bool = True) -> Embeddings:
@@ -135,19 +208,22 @@ def open_embeddings(folder: str | Path, check: bool = True) -> Embeddings:
 
     Args:
         folder: the folder.
-        check: read its files once, and compare them with their digests.
+        check: read its files once, and compare them with their digests; without it, only the plan and the shards'
+            metadata are compared.
 
     Raises:
-        DataError: it holds none, is damaged, or is not finished.
+        DataError: it holds none, is not finished, is damaged, or its files do not belong together.
     """
-    plan = read_plan(folder)
-    paths = plan.paths(Path(folder))
+    plan, place = read_plan(folder), Path(folder)
+    paths = plan.paths(place)
     there = sum(path.exists() for path in paths)
     if there < len(paths):
         raise DataError(f"{folder} is not finished: {there} of {len(paths)} shards are there; run pecl embed again")
     found = Embeddings(paths, check)
-    if len(found) != plan.rows:
-        raise DataError(f"{folder} is damaged: its shards have {len(found)} rows, expected {plan.rows}")
+    for shard in range(plan.shards):
+        plan.check_shard(found, shard, part=shard)
+    if check:
+        _check_ids(place, plan, _digest_of(place / IDS))
     return found
 
 
@@ -155,14 +231,24 @@ def read_ids(folder: str | Path) -> list[str]:
     """Return the name of each row of a folder.
 
     Raises:
-        DataError: the file is missing or damaged.
+        DataError: the file is missing, damaged, or not of the folder's plan.
     """
-    path = Path(folder) / IDS
+    plan, place, digest = read_plan(folder), Path(folder), hashlib.sha256()
+    path, found = place / IDS, []
     try:
         with open_regular(path) as file:
-            lines = (line.decode("utf-8", "surrogateescape") for line in file)
-            return [decode(str, parse_json(line, halves=True)["id"], "id") for line in lines]
+            for line in file:
+                digest.update(line)
+                found.append(decode(str, parse_json(line.decode("utf-8", "surrogateescape"), halves=True)["id"], "id"))
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is damaged ({error}); embed again") from error
+        raise DataError(f"{path} is damaged ({error}); run pecl embed again") from error
+    _check_ids(place, plan, digest.hexdigest())
+    return found
+
+
+def _check_ids(folder: Path, plan: Plan, digest: str | None) -> None:
+    if digest != plan.ids_sha256:
+        said = "is missing" if digest is None else "is not the file that the plan names"
+        raise DataError(f"{folder / IDS} {said}: run pecl embed again")

@@ -7,7 +7,7 @@ command loses the shard that it was at, and the same command goes on with it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,12 @@ from pecl.adapters.adapter import attach
 from pecl.adapters.formats.convert import read_adapter
 from pecl.adapters.formats.files import AdapterFile
 from pecl.adapters.spec import describe
-from pecl.bulk.folder import Plan, check_plan, open_embeddings, write_plan
+from pecl.bulk.folder import Plan, check_plan, ids_digest, open_embeddings, write_plan
 from pecl.bulk.sources import IMAGES, Pictures, SourceSpec, Texts
-from pecl.encoders.embeddings import Embeddings
+from pecl.encoders.embeddings import Embeddings, unusable_rows
 from pecl.encoders.towers import Towers, load_towers
-from pecl.errors import ConfigError
-from pecl.files import check_writable, locked, sha256_bytes
+from pecl.errors import ConfigError, DataError
+from pecl.files import LOCK, check_writable, locked, sha256_bytes
 from pecl.progress import Bar
 
 ROWS = 16_384  # of a shard, where nobody says how many shards
@@ -55,6 +55,9 @@ class EmbedJob:
     towers: dict[str, Any] = field(default_factory=lambda: {"profile": "mini"})
 
     def __post_init__(self) -> None:
+        for name, value in (("source", self.source.name), ("out", self.out)):
+            if not value or "\0" in value:
+                raise ConfigError(f"{name}: expected a path, got {value!r}")
         for name in ("shards", "batch_size"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):
@@ -71,7 +74,9 @@ def run_job(job: EmbedJob, worker: Worker) -> Embeddings:
 
 @contextmanager
 def started(job: EmbedJob, worker: Worker) -> Iterator[list[int]]:
-    """Hold a job's folder, which says from here on what it is to hold, and give the shards that are not there.
+    """Lock a job's folder, write its plan, and yield the shards that are not there.
+
+    A failure before the first shard leaves nothing.
 
     Raises:
         OutputError: the folder holds other embeddings, or cannot be written.
@@ -80,9 +85,27 @@ def started(job: EmbedJob, worker: Worker) -> Iterator[list[int]]:
     folder, plan = Path(job.out), worker.plan
     check_writable(folder)
     check_plan(folder, plan)
-    with locked(folder / ".lock", f"{folder} is being written by another process"):
-        write_plan(folder, plan, worker.source.ids())
-        yield [shard for shard in range(plan.shards) if not plan.is_done(folder, shard)]
+    with _without_empty_folders(folder), locked(folder / LOCK, f"{folder} is being written by another process"):
+        written = write_plan(folder, plan, worker.source.ids)
+        try:
+            yield [shard for shard in range(plan.shards) if not plan.is_done(folder, shard)]
+        except BaseException:
+            if not any(path.exists() for path in plan.paths(folder)):
+                for path in reversed(written):  # the plan last: it marks the others as pecl's
+                    path.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def _without_empty_folders(folder: Path) -> Iterator[None]:
+    """Remove those folders afterwards, of `folder` and the ones above it, that are made meanwhile and stay empty."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        yield
+    finally:
+        for one in missing:
+            with suppress(OSError):  # it holds something
+                one.rmdir()
 
 
 def progress_bar(plan: Plan, missing: Sequence[int]) -> Bar:
@@ -124,6 +147,7 @@ class Worker:
             tower=named,
             adapter=None if file is None else _describe(file),
             normalize=job.normalize,
+            ids_sha256=ids_digest(self.source.ids()),
         )
         if file is not None:
             attach(self.towers.text, file.configs).load_slot_state(0, file.state)
@@ -133,12 +157,25 @@ class Worker:
         start, stop = self.plan.part(shard)
 
         def batches() -> Iterator[torch.Tensor]:
+            row = start
             for batch in self._embed(start, stop):
+                self._check_finite(batch, shard, row)
+                row += len(batch)
                 yield F.normalize(batch, dim=1) if self.job.normalize else batch
                 if progress is not None:
                     progress(len(batch))
 
-        Embeddings.write(self.plan.path(Path(self.job.out), shard), batches(), {"plan": self.plan.identity})
+        Embeddings.write(self.plan.path(Path(self.job.out), shard), batches(), self.plan.metadata(shard))
+
+    def _check_finite(self, batch: torch.Tensor, shard: int, start: int) -> None:
+        bad = unusable_rows(batch)
+        if bad:
+            by = self.plan.tower["name"] if self.job.adapter is None else f"the adapter {self.job.adapter}"
+            rows = f"{len(bad)} of rows {start} to {start + len(batch) - 1}, the first {start + bad[0]}"
+            raise DataError(
+                f"{self.job.source.name}: the embeddings of {rows} (shard {shard}) hold NaN or infinity, as {by} gives "
+                "them: check its parameters"
+            )
 
     def _embed(self, start: int, stop: int) -> Iterator[torch.Tensor]:
         source = self.source

@@ -1,16 +1,17 @@
-"""What is embedded: a folder of images, a file of lines, a table, a data set, or texts that a caller holds.
+"""Sources of `embed`: a folder of images, a file of lines, a table, a data set, or texts that a caller holds.
 
-A source is a list of items with names and an identity, of which any part can be read without the rest.
+A source is a list of items with names and an identity, of which any part can be read without the rest. Items in files
+are read long after the identity was taken, so each is compared with it: one that changed meanwhile is an error.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -23,6 +24,8 @@ from pecl.errors import ConfigError, DataError, unknown
 from pecl.files import open_regular, sha256_json, sha256_lines
 
 IMAGES, TEXTS = KINDS = ("images", "texts")
+_AGAIN = "restore it, or embed into a new folder"
+_LINES = 1024  # lines that are read, and checked, together
 COLUMNS = ("target", "english", "english_to_target", "target_to_english")
 
 
@@ -49,13 +52,18 @@ class Pictures:
     Args:
         images: the images.
         names: their names.
-        digest: see `Source`.
+        look: returns the state of an image, such as its size and time or the hash of its content, as JSON holds it.
+
+    Raises:
+        DataError: an image cannot be looked at.
     """
 
     kind = IMAGES
 
-    def __init__(self, images: ImageSource, names: Sequence[str], digest: str) -> None:
-        self.images, self.names, self.digest = images, names, digest
+    def __init__(self, images: ImageSource, names: Sequence[str], look: Callable[[int], Any]) -> None:
+        self.images, self.names, self._look = images, names, look
+        self._states = [look(i) for i in range(len(images))]
+        self.digest = sha256_json(self._states)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -65,8 +73,15 @@ class Pictures:
         return iter(self.names)
 
     def load(self, start: int, stop: int) -> Iterator[Image.Image]:
-        """Yield the images of a part; DataError names one that cannot be read."""
-        return (self.images.load(i) for i in range(start, stop))
+        """Yield the images of a part; DataError names one that cannot be read, or changed since the source was opened.
+
+        A changed file is noticed after it was read, since it may change while it is read.
+        """
+        for i in range(start, stop):
+            image = self.images.load(i)
+            if self._look(i) != self._states[i]:
+                raise DataError(f"{self.names[i]} changed while its folder was embedded: {_AGAIN}")
+            yield image
 
 
 class Texts:
@@ -103,11 +118,16 @@ class Lines(Texts):
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        ends, digest = [0], hashlib.sha256()
+        ends, digest, block = [0], hashlib.sha256(), hashlib.sha256()
+        self._blocks: list[bytes] = []
         try:
             with open_regular(self.path) as file:
                 for number, line in enumerate(file, 1):
                     digest.update(line)
+                    block.update(line)
+                    if number % _LINES == 0:
+                        self._blocks.append(block.digest())
+                        block = hashlib.sha256()
                     ends.append(ends[-1] + len(line))
                     if not self._decode(line, number):
                         raise DataError(f"{path}, line {number}: empty, expected a text on every line")
@@ -115,6 +135,7 @@ class Lines(Texts):
             raise DataError(f"cannot read {path}: {error.strerror or error}") from error
         if len(ends) == 1:
             raise DataError(f"{path} is empty: expected one text a line")
+        self._blocks.append(block.digest())
         self._ends, self._digest = np.array(ends, np.int64), digest.hexdigest()
 
     def _decode(self, line: bytes, number: int) -> str:
@@ -132,10 +153,27 @@ class Lines(Texts):
         return self._digest
 
     def load(self, start: int, stop: int) -> list[str]:
-        """Return the lines of a part."""
-        with open_regular(self.path) as file:
-            file.seek(int(self._ends[start]))
-            return [self._decode(file.readline(), number) for number in range(start + 1, stop + 1)]
+        """Return the lines of a part.
+
+        Raises:
+            DataError: the file cannot be read, or changed since the source was opened.
+        """
+        texts: list[str] = []
+        try:
+            with open_regular(self.path) as file:
+                for block in range(start // _LINES, -(-stop // _LINES)):
+                    first, last = block * _LINES, min((block + 1) * _LINES, len(self))
+                    begin, end = self._ends[[first, last]].tolist()
+                    file.seek(begin)
+                    content = file.read(end - begin)
+                    if hashlib.sha256(content).digest() != self._blocks[block]:
+                        raise DataError(f"{self.path} changed while it was embedded: {_AGAIN}")
+                    for i in range(max(first, start), min(last, stop)):
+                        line = content[self._ends[i] - begin : self._ends[i + 1] - begin]
+                        texts.append(self._decode(line, i + 1))
+        except OSError as error:
+            raise DataError(f"cannot read {self.path}: {error.strerror or error}") from error
+        return texts
 
 
 @dataclass(frozen=True)
@@ -195,11 +233,19 @@ class SourceSpec:
         if not found.photographs:
             raise DataError(f"{path} holds no images, such as .jpg or .png files")
         names = [photograph.name for photograph in found.photographs]
-        return Pictures(found.images(), names, sha256_json([[p.name, p.size, p.mtime_ns] for p in found.photographs]))
+
+        def look(i: int) -> list[str | int]:
+            try:
+                seen = (path / names[i]).stat()
+            except OSError as error:
+                raise DataError(f"cannot read {path / names[i]}: {error.strerror or error}") from error
+            return [names[i], seen.st_size, seen.st_mtime_ns]
+
+        return Pictures(found.images(), names, look)
 
 
 def _pictures_of(captions: ParallelCaptions) -> Pictures:
     images = captions.images
     if images is None:
         raise DataError(f"{captions.dataset} has no images here")
-    return Pictures(images, images.ids, sha256_json([images.fingerprint(i) for i in range(len(images))]))
+    return Pictures(images, images.ids, images.fingerprint)

@@ -9,7 +9,7 @@ from typing import overload
 
 import numpy as np
 
-from pecl.encoders.mapped import map_tensors, write_mapped
+from pecl.encoders.rows import open_rows, write_rows
 from pecl.errors import DataError
 
 FORMAT = "pecl-tokens-1"
@@ -20,7 +20,7 @@ class TokenStore(Sequence[list[int]]):
     """Token ids (list[int]) of N texts, on disk; each is read when it is asked for.
 
     A store is a sequence of lists as `MultilingualTextEncoder.tokenize` gives it, for training and encoding alike. The
-    file is safetensors: `offsets` (N + 1,) int64 and `ids` (T,) int32, text i being `ids[offsets[i]:offsets[i + 1]]`.
+    file is safetensors: `offsets` (N + 1,) int64 and `ids` (T,) int32, text i is `ids[offsets[i]:offsets[i + 1]]`.
 
     Args:
         path: a file that `TokenStore.write` wrote.
@@ -36,13 +36,15 @@ class TokenStore(Sequence[list[int]]):
     """
 
     def __init__(self, path: str | Path, check: bool = True) -> None:
-        tensors, metadata = map_tensors(path, check)
+        tensors, metadata = open_rows(path, check)
         if metadata.get("format") != FORMAT or tensors.keys() != {"offsets", "ids"}:
             raise DataError(f"{path}: expected token ids as TokenStore.write writes them, got another safetensors file")
         self.path, self._digest = Path(path), metadata["digest"]
         self._offsets, self._ids = tensors["offsets"], tensors["ids"]
-        if self._offsets[0] != 0 or self._offsets[-1] != len(self._ids):
-            raise DataError(f"{path} is damaged (its parts are of different length); delete it and make it anew")
+        rows = len(self._offsets)
+        ends = [self._offsets.read(row, row + 1).tolist() for row in (0, rows - 1)] if rows else []
+        if ends != [[0], [len(self._ids)]]:
+            raise DataError(f"{path} is damaged (its parts are of different length); delete it and make it again")
 
     @classmethod
     def write(cls, path: str | Path, token_ids: Iterable[Sequence[int]]) -> TokenStore:
@@ -51,7 +53,7 @@ class TokenStore(Sequence[list[int]]):
         Raises:
             OutputError: the folder cannot be written or the disk is full.
         """
-        write_mapped(path, ("offsets", "ids"), _blocks(token_ids), {"format": FORMAT})
+        write_rows(path, ("offsets", "ids"), _blocks(token_ids), {"format": FORMAT})
         return cls(path, check=False)
 
     @property
@@ -80,12 +82,12 @@ class TokenStore(Sequence[list[int]]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         place = range(len(self))[index]  # IndexError beyond the end, as lists raise it
-        start, end = self._offsets[place : place + 2]
-        return self._ids[start:end].tolist()
+        start, end = self._offsets.read(place, place + 2).tolist()
+        return self._ids.read(start, end).tolist()
 
     def lengths(self) -> np.ndarray:
         """Return the number of tokens of each text, (N,) int64."""
-        return np.diff(self._offsets)
+        return np.diff(self._offsets.read(0, len(self._offsets)))
 
 
 def _blocks(token_ids: Iterable[Sequence[int]]) -> Iterator[dict[str, np.ndarray]]:

@@ -540,6 +540,7 @@ EMBED = [
     ("captions.csv --batch-size 0 --out o", "batch_size: expected a whole number >= 1, got 0"),
     ("captions.csv --ray 0 --out o", "ray_workers: expected a whole number >= 1, got 0"),
     ("captions.csv --out file", "cannot write into file"),
+    ("captions.csv --out ''", "out: expected a path, got ''"),
     (f"captions.csv --out {LONG}", "cannot write into x+: File name too long"),
     ("captions.csv --out o --adapter nowhere.safetensors", "adapter file nowhere.safetensors is missing"),
     ("captions.csv --out o --adapter truncated.safetensors", "is damaged or no safetensors file"),

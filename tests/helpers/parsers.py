@@ -24,7 +24,7 @@ from pecl.adapters.formats.files import load_adapter_file, save_adapter
 from pecl.adapters.formats.opendelta import load_released_checkpoint
 from pecl.adapters.formats.peft import write_peft
 from pecl.adapters.spec import parse_adapter
-from pecl.bulk.folder import open_embeddings, read_ids
+from pecl.bulk.folder import IDS, PLAN, Plan, ids_digest, open_embeddings, read_ids, write_plan
 from pecl.config import make_config, read_yaml
 from pecl.data.captions import read_captions
 from pecl.data.fetching.download import read_manifest as read_downloads
@@ -74,6 +74,7 @@ def make_parsers(folder):
     made = _Made(folder, tower)
     result = _result()
     read = Result.from_json(result, Path("de.json"))
+    embedded = made.embedded()
     pictures = {name: made.file(name, Image.new("RGB", (2, 2)).save) for name in ("1.png", "2.png")}
     model = made.file("model.safetensors", lambda path: write_tensors(path, {"a": torch.ones(2)}, {"format": "pt"}))
     return {
@@ -147,17 +148,8 @@ def make_parsers(folder):
         ),
         "shard": Parser("rows.safetensors", (made.shard(),), _read_shard),
         "embeddings": Parser("rows.safetensors", (made.embeddings(),), lambda path: Embeddings(path)[:]),
-        "plan": Parser(
-            "embeddings.json",
-            (_json(PLAN),),
-            lambda path: open_embeddings(path.parent),
-            {"shard-00000-of-00001.safetensors": made.embeddings()},
-        ),
-        "ids": Parser(
-            "ids.jsonl",
-            (b'{"row": 0, "id": "a.jpg"}\n{"row": 1, "id": "b.jpg"}\n',),
-            lambda path: read_ids(path.parent),
-        ),
+        "plan": Parser(PLAN, (embedded[PLAN],), lambda path: open_embeddings(path.parent), _without(embedded, PLAN)),
+        "ids": Parser(IDS, (embedded[IDS],), lambda path: read_ids(path.parent), {PLAN: embedded[PLAN]}),
         "search index": Parser(
             catalogue.HEAD,
             (_json({"format": catalogue.FORMAT, "version": catalogue.VERSION, **asdict(HEAD)}),),
@@ -189,12 +181,6 @@ MODULES = [
     {"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"},
 ]
 POOLING = {"word_embedding_dimension": 32, "pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}
-PLAN = {
-    "format": "pecl-embedding-folder-1",
-    **{"kind": "texts", "source": "a.txt", "source_digest": "0" * 64, "rows": 3, "shards": 1, "normalize": False},
-    "tower": {"name": "mini", "fingerprint": "1" * 64, "precision": "fp32"},
-    "adapter": {"spec": "lora", "language": None, "sha256": "2" * 64},
-}
 PHOTOGRAPHS = b'["a.jpg",12,5,"00"]\n["b.jpg",13,6,"11"]\n'
 HEAD = catalogue.Head(
     *("..", "mini", {"name": "mini", "fingerprint": "1" * 64}, 4, 2),
@@ -230,6 +216,15 @@ class _Made:
         blocks = [torch.from_numpy(ROWS_OF_THREE)]
         return self.file("embeddings", lambda path: Embeddings.write(path, blocks, {"plan": "x"}))
 
+    def embedded(self):
+        """Name -> content of the files of a folder of three embeddings in one shard."""
+        names, tower = ["a.jpg", "b.jpg", "c.jpg"], {"name": "mini", "fingerprint": "1" * 64}
+        plan = Plan("images", "a", "0" * 64, len(names), 1, tower, None, False, ids_digest(names))
+        folder = self.folder / "embedded"
+        write_plan(folder, plan, lambda: names)
+        Embeddings.write(plan.path(folder, 0), [torch.from_numpy(ROWS_OF_THREE)], plan.metadata(0))
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
+
     def adapter(self, spec):
         configs = parse_adapter(spec)
         adapter = attach(self.tower, configs, seeds=[1])
@@ -253,6 +248,10 @@ class _Made:
     def heads(self):
         heads = {"text_head.weight": torch.ones(3, 4), "text_head.bias": torch.ones(3)}
         return self.file("heads", lambda path: write_tensors(path, heads, {}))
+
+
+def _without(files, name):
+    return {other: content for other, content in files.items() if other != name}
 
 
 def _json(document):

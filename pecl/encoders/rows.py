@@ -1,8 +1,8 @@
-"""safetensors files that are larger than memory: written as their rows come, and read where they lie on disk.
+"""Tensors in safetensors files that are larger than memory: written as their rows come, and read by their rows.
 
-The header comes first in such a file and says how long its tensors are, which nobody knows while they are made. So
-room is left for it, and it is written last; the format lets a header end in spaces. What is read is a memory map:
-pages that were read can be dropped by the system at any time, so they take no memory that anything else needs.
+The header comes first in such a file and holds the length of its tensors, which nobody knows while they are made. So
+room is left for it, and it is written last; the format lets a header end in spaces. Rows are read by their place in
+the file (`pread`), not through a memory map: a file that is cut while it is open is an error, and no SIGBUS.
 
 Source of the format: https://github.com/huggingface/safetensors, "Format".
 """
@@ -12,9 +12,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -56,11 +57,11 @@ class RowWriter:
         self._file.write(content)
 
     def digest(self) -> str:
-        """Return the SHA-256 of what was written."""
+        """Return the SHA-256 of the bytes so far."""
         return self._hash.hexdigest()
 
 
-def write_mapped(
+def write_rows(
     path: str | Path, names: tuple[str, ...], blocks: Iterable[Mapping[str, np.ndarray]], metadata: Mapping[str, str]
 ) -> Path:
     """Write tensors to `path` as their rows come, atomically, with a digest in the metadata.
@@ -92,13 +93,15 @@ def write_mapped(
 
 
 def _write_header(file: BinaryIO, writers: list[RowWriter], metadata: Mapping[str, str]) -> None:
-    header: dict[str, Any] = {"__metadata__": {**metadata, _DIGEST: _digest([w.digest() for w in writers], metadata)}}
+    header: dict[str, Any] = {}
     start = 0
     for writer in writers:
         end = start + writer.dtype.itemsize * math.prod(writer.shape)
         kind = _NAMES[writer.dtype]
         header[writer.name] = {"dtype": kind, "shape": list(writer.shape), "data_offsets": [start, end]}
         start = end
+    digest = _digest(header, [writer.digest() for writer in writers], metadata)
+    header = {"__metadata__": {**metadata, _DIGEST: digest}, **header}
     text = json.dumps(header, separators=(",", ":")).encode("utf-8")
     if len(text) > _HEADER - 8:
         raise ValueError(f"metadata: expected at most {_HEADER - 8} bytes with the header, got {len(text)}")
@@ -106,36 +109,97 @@ def _write_header(file: BinaryIO, writers: list[RowWriter], metadata: Mapping[st
     file.write((_HEADER - 8).to_bytes(8, "little") + text.ljust(_HEADER - 8))
 
 
-def _digest(hashes: list[str], metadata: Mapping[str, str]) -> str:
-    return sha256_json([hashes, dict(metadata)])
+def _digest(header: Mapping[str, Any], hashes: list[str], metadata: Mapping[str, str]) -> str:
+    """Return the SHA-256 of the tensors' names, types, shapes and contents, and of the metadata."""
+    return sha256_json([list(header.items()), hashes, dict(metadata)])
 
 
-def map_tensors(path: str | Path, check: bool = True) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Return the tensors of a file as read-only memory maps, and its metadata, in which `digest` is its content's.
+class Rows:
+    """A tensor (N, ...) in an open file, of which any rows are read.
 
     Args:
-        path: a file that `write_mapped` wrote.
+        path: the file, for messages.
+        file: the file, open; it stays open as long as this.
+        start: place of the first row in the file, in bytes.
+        dtype: of the numbers.
+        shape: (N, ...).
+    """
+
+    def __init__(self, path: Path, file: BinaryIO, start: int, dtype: np.dtype, shape: tuple[int, ...]) -> None:
+        self._path, self._file, self._start = path, file, start
+        self.dtype, self.shape = dtype, shape
+        self._row_bytes = dtype.itemsize * math.prod(shape[1:])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Return rows `start` to `stop`, (stop - start, ...)."""
+        rows = np.empty((stop - start, *self.shape[1:]), self.dtype)
+        self.read_into(rows, start)
+        return rows
+
+    def read_into(self, rows: np.ndarray, start: int) -> None:
+        """Fill `rows` (B, ...), contiguous, with those from `start` on.
+
+        Raises:
+            DataError: the file cannot be read, or was cut since it was opened.
+        """
+        place = self._start + start * self._row_bytes
+        left = rows.reshape(-1).view(np.uint8).data
+        try:
+            while left:
+                count = os.preadv(self._file.fileno(), [left], place)
+                if count == 0:
+                    raise DataError(f"{self._path} was cut while it was open: make it again")
+                left, place = left[count:], place + count
+        except OSError as error:
+            raise DataError(f"cannot read {self._path}: {error.strerror or error}") from error
+
+    def blocks(self, size: int = _BLOCK) -> Iterator[np.ndarray]:
+        """Yield all rows in blocks (B, ...) of about `size` bytes."""
+        count = max(size // self._row_bytes, 1)
+        for start in range(0, len(self), count):
+            yield self.read(start, min(start + count, len(self)))
+
+    def digest(self) -> str:
+        """Return the SHA-256 of all rows."""
+        digest = hashlib.sha256()
+        for block in self.blocks():
+            digest.update(block.reshape(-1).view(np.uint8).data)
+        return digest.hexdigest()
+
+
+def open_rows(path: str | Path, check: bool = True) -> tuple[dict[str, Rows], dict[str, str]]:
+    """Return the tensors of a file, and its metadata, in which `digest` is its content's.
+
+    Args:
+        path: a file that `write_rows` wrote.
         check: read it once, and compare it with its digest.
 
     Raises:
         DataError: it is missing, cannot be read, or is damaged.
     """
-    path = Path(path)
     try:
-        with open_regular(path) as file:
+        with ExitStack() as opened:
+            file = opened.enter_context(open_regular(path))
             header, start = _read_header(file)
             metadata = header.pop("__metadata__", {})
             size = start + max((entry["data_offsets"][1] for entry in header.values()), default=0)
-            if path.stat().st_size != size:
-                raise ValueError(f"it has {path.stat().st_size} bytes, its header says {size}")
-            tensors = {name: _map(path, start, entry) for name, entry in header.items()}
-        signed = {name: value for name, value in metadata.items() if name != _DIGEST}
-        if check and metadata[_DIGEST] != _digest([_hash(tensor) for tensor in tensors.values()], signed):
-            raise ValueError("its content does not match its checksum")
+            there = os.fstat(file.fileno()).st_size
+            if there != size:
+                raise ValueError(f"it has {there} bytes, its header says {size}")
+            tensors = {name: _rows(Path(path), file, start, entry) for name, entry in header.items()}
+            signed = {name: value for name, value in metadata.items() if name != _DIGEST}
+            if check and metadata[_DIGEST] != _digest(header, [rows.digest() for rows in tensors.values()], signed):
+                raise ValueError("its content does not match its checksum")
+            opened.pop_all()  # it stays open for the rows
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    except DataError:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise DataError(f"{path} is damaged ({error}); delete it and make it anew") from error
+        raise DataError(f"{path} is damaged ({error}); delete it and make it again") from error
     return tensors, metadata
 
 
@@ -146,19 +210,10 @@ def _read_header(file: BinaryIO) -> tuple[dict[str, Any], int]:
     return parse_json(file.read(length)), 8 + length
 
 
-def _map(path: Path, start: int, entry: Mapping[str, Any]) -> np.ndarray:
+def _rows(path: Path, file: BinaryIO, start: int, entry: Mapping[str, Any]) -> Rows:
     dtype, shape = np.dtype(_TYPES[entry["dtype"]]), tuple(entry["shape"])
     begin, end = entry["data_offsets"]
-    if end - begin != dtype.itemsize * math.prod(shape) or min(shape) < 0:
-        raise ValueError(f"a tensor of shape {shape} has {end - begin} bytes")
-    if begin == end:  # nothing to map
-        return np.zeros(shape, dtype)
-    return np.memmap(path, dtype, "r", start + begin, shape).view(np.ndarray)
-
-
-def _hash(tensor: np.ndarray) -> str:
-    digest = hashlib.sha256()
-    flat = tensor.reshape(-1).view(np.uint8)
-    for start in range(0, len(flat), _BLOCK):
-        digest.update(flat[start : start + _BLOCK].data)
-    return digest.hexdigest()
+    numbers = all(type(number) is int and number >= 0 for number in (begin, end, *shape))
+    if not numbers or not shape or 0 in shape[1:] or end - begin != dtype.itemsize * math.prod(shape):
+        raise ValueError(f"a tensor of shape {shape} lies at bytes {begin} to {end}")
+    return Rows(path, file, start + begin, dtype, shape)
