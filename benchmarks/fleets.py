@@ -65,7 +65,9 @@ def trainer_of(tower: MultilingualTextEncoder, runs: int, setting: Setting) -> A
     images = torch.eye(_PAIRS, tower.embedding_dim)  # whose values do not matter for the time
     tasks = [SlotTask(query, anchor, images, AlignmentObjective(), 1e-4, seed) for seed in range(1, runs + 1)]
     adapter = attach(tower, parse_adapter("lora", layers=setting.layers), seeds=[task.seed for task in tasks])
-    return AlignmentTrainer(tower, adapter, tasks, Schedule(50, 5, 5, setting.dropout), lambda: [0.5] * runs)
+    return AlignmentTrainer(
+        tower, adapter, tasks, Schedule(50, 5, 5, setting.dropout), lambda slots: [0.5] * len(slots)
+    )
 
 
 def validate(trainer: AlignmentTrainer) -> None:

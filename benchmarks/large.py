@@ -162,9 +162,9 @@ def pecls_way(towers: Towers, adapter: Adapter, train: ParallelCaptions, val: Pa
     first = train.select(range(used))
     task = SlotTask(text.tokenize(first.target), text.tokenize(first.english), images, OBJECTIVE, LR, seed=1)
     trainer = AlignmentTrainer(
-        text, adapter, [task], SCHEDULE, lambda: [evaluator(text.encode_token_ids(val_ids)).mean_recall_at_1]
+        text, adapter, [task], SCHEDULE, lambda slots: [evaluator(text.encode_token_ids(val_ids)).mean_recall_at_1]
     )
-    return Way(lambda _: trainer.train_step(), trainer.validate), 2 * images_seconds
+    return Way(lambda _: trainer.train_step(), lambda: trainer.validate([0])), 2 * images_seconds
 
 
 def by_turns(ways: Mapping[str, Way]) -> dict[str, dict[str, float]]:

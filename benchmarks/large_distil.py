@@ -121,7 +121,7 @@ def pieces(prepared: Prepared) -> dict[str, float]:
     objective = AlignmentObjective(config.alignments, config.alignment_weight, config.image_weight)
     task = SlotTask(prepared.train_tokens, prepared.frozen_anchor, None, objective, config.lr, config.seed)
     schedule = Schedule(1, config.batch_size, config.eval_every, config.dropout)
-    trainer = AlignmentTrainer(tower, adapter, [task], schedule, lambda: [0.0])
+    trainer = AlignmentTrainer(tower, adapter, [task], schedule, lambda slots: [0.0])
     step = seconds(trainer.train_step)
     return {"step_s": step, "closed_form_s": seconds(HeadSolver(adapter, [prepared], [0]).solve)}
 

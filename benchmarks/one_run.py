@@ -111,7 +111,7 @@ class PeclsWay(Way):
         self.tokens = {part: prepared.tokens(part) for part in self.evaluators}
         self.adapter = attach(tower, parse_adapter(config.adapter, config.rank))
         schedule = Schedule(config.epochs, config.batch_size, config.eval_every, dropout=False)
-        self.trainer = AlignmentTrainer(tower, self.adapter, [learned], schedule, lambda: [self.recall("val")])
+        self.trainer = AlignmentTrainer(tower, self.adapter, [learned], schedule, lambda slots: [self.recall("val")])
 
     def step(self) -> float:
         return self.trainer.train_step().item()

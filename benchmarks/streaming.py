@@ -54,7 +54,7 @@ def measure(pairs: int, languages: int, steps: int, frozen: bool, folder: Path) 
     writing = seconds(write)
     tower = pecl.load_text_encoder("mini")
     adapter = pecl.attach(tower, pecl.parse_adapter("lora"), seeds=range(languages))
-    trainer = AlignmentTrainer(tower, adapter, tasks, Schedule(1, BATCH, pairs), lambda: [0.0] * languages)
+    trainer = AlignmentTrainer(tower, adapter, tasks, Schedule(1, BATCH, pairs), lambda slots: [0.0] * len(slots))
     fastest, most = float("inf"), 0.0
     for _ in range(steps):
         fastest, most = min(fastest, seconds(trainer.train_step)), max(most, anonymous_mib())

@@ -94,7 +94,7 @@ def measure(pairs: int, steps: int, folder: Path) -> dict[str, float]:
     torch.manual_seed(0)
     adapter = pecl.attach(tower, pecl.parse_adapter("lora"), seeds=[1])
     task = SlotTask(query, anchor, None, AlignmentObjective(image_weight=0.0), 1e-4, 1)
-    trainer = AlignmentTrainer(tower, adapter, [task], Schedule(1, BATCH, pairs), lambda: [0.0])
+    trainer = AlignmentTrainer(tower, adapter, [task], Schedule(1, BATCH, pairs), lambda slots: [0.0])
     for _ in range(steps):
         trainer.train_step()
     stage("train")

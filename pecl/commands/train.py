@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from pecl.commands.options import add_command, add_config_flags, language_configs, print_json, print_text
-from pecl.experiment.run import train, train_fleet
+from pecl.experiment.run import train_fleet
 from pecl.report.tables import reported, training_table
 from pecl.results.result import Result
-from pecl.training.distributed import join, launched
+from pecl.training.distributed import launched
 
 
 def add_parser(commands: Any) -> None:
@@ -27,8 +27,8 @@ def add_parser(commands: Any) -> None:
 def run(parsed: argparse.Namespace) -> int:
     """Train the languages one after the other; print a table, and last the path of each result."""
     configs = language_configs(parsed)
-    join(configs[0].device).check_equal([config.identity() for config in configs])
-    results = train_fleet(configs) if configs[0].joint else [train(config) for config in configs]
+    fleets = [configs] if configs[0].joint else [[config] for config in configs]
+    results = [result for fleet in fleets for result in train_fleet(fleet)]
     if launched()[0] == 0:  # the first process prints for all
         print_results(results, parsed.json)
     return 0

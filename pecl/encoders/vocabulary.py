@@ -74,6 +74,14 @@ def trim_vocabulary(tower: MultilingualTextEncoder, token_ids: Iterable[int]) ->
     release_freed_memory()
 
 
+def kept_tokens(tower: MultilingualTextEncoder) -> list[int] | None:
+    """Return the token ids whose rows a trimmed tower has; None for a whole one."""
+    words = tower.backbone.get_input_embeddings()
+    if not isinstance(words, TrimmedEmbedding):
+        return None
+    return torch.nonzero(words.place < words.num_embeddings).flatten().tolist()
+
+
 def left_out(tower: nn.Module) -> int:
     """Return the number of parameters that trimming has taken out of `tower`."""
     return sum(module.left_out for module in tower.modules() if isinstance(module, TrimmedEmbedding))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import nn
@@ -14,8 +14,8 @@ from pecl.adapters.kinds.head import SlotLinear, SlotLowRankLinear
 from pecl.encoders.batches import TokenIds
 from pecl.errors import ConfigError
 from pecl.experiment.prepared import Prepared
-from pecl.results.parts import ClosedForm
 from pecl.training.closed_form import LinearMap, NormalEquations, choose_ridge
+from pecl.training.schedule import SlotRecord, SolvedHead
 
 logger = logging.getLogger(__name__)
 
@@ -41,11 +41,13 @@ class HeadSolver:
             )
         self.adapter, self.members, self.slot_of, self.head = adapter, members, slot_of, heads[0]
 
-    def solve(self, without: Collection[int] = ()) -> list[ClosedForm | None]:
-        """Solve the head of every slot, put it in, and return what was found for each: None for a slot of `without`."""
-        return [None if slot in without else self._solve_slot(slot) for slot in range(self.adapter.num_slots)]
+    def solve(self, records: Sequence[SlotRecord]) -> None:
+        """Solve the head of every slot that has not diverged, put it in, and note it in the slot's record."""
+        for slot, record in enumerate(records):
+            if record.diverged is None:
+                record.solved.append(self._solve_slot(slot))
 
-    def _solve_slot(self, slot: int) -> ClosedForm:
+    def _solve_slot(self, slot: int) -> SolvedHead:
         started = time.monotonic()
         members = [member for member, own in zip(self.members, self.slot_of, strict=True) if own == slot]
         base = _linear(self.head.plain_base(slot))
@@ -63,7 +65,7 @@ class HeadSolver:
         found = _linear(self.head.merged(slot))  # of low rank, perhaps, unlike what the strength was chosen by
         error = float((found(features) - anchors.double()).square().mean())
         logger.info("head of slot %d solved: %d pairs, ridge %g", slot, equations.count, ridge)
-        return ClosedForm(ridge, error, equations.count, round(time.monotonic() - started, 2))
+        return SolvedHead(ridge, error, equations.count, round(time.monotonic() - started, 2))
 
     def _features(self, slot: int, token_ids: TokenIds) -> Iterator[tuple[list[int], torch.Tensor]]:
         slots = torch.tensor([slot]).expand(len(token_ids))

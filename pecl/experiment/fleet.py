@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +21,18 @@ from pecl.encoders.batches import BatchedTexts, TokenIds
 from pecl.encoders.devices import to_device
 from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.large import tokens_of
-from pecl.encoders.vocabulary import left_out
+from pecl.encoders.vocabulary import kept_tokens, left_out
 from pecl.errors import ConfigError, DivergedError, NotFiniteError, require
-from pecl.experiment.closed_form import HeadSolver
 from pecl.experiment.prepared import Prepared
-from pecl.experiment.processes import of_first
 from pecl.experiment.record import describe_adapter, describe_data, record_training
-from pecl.experiment.start import start_slots
 from pecl.files import sha256_json
 from pecl.results import parts
 from pecl.results.folder import complete_result, remove_states, state_path, threads_of_states
 from pecl.results.result import Result, adapter_path, read_result, run_name, write_unfinished
 from pecl.results.typed_json import encode
 from pecl.retrieval.evaluator import Evaluation
-from pecl.training.distributed import Processes
+from pecl.training.distributed import ProcessGroup
+from pecl.training.follow import Setup
 from pecl.training.losses import AlignmentObjective
 from pecl.training.schedule import Schedule, SlotRecord
 from pecl.training.task import Photographs, SlotTask
@@ -85,141 +84,133 @@ class Fleet:
         for prepared in members:
             if prepared.config.chooses_by_text:
                 _ = prepared.text_gallery  # it takes a tower without an adapter
-        self.training = [_slot_task(prepared) for prepared in members]
+        self.tasks = [_slot_task(prepared) for prepared in members]
         self.run_ids = [prepared.config.run_id() for prepared in members]
-        self.trainer: AlignmentTrainer | None = None
 
-    def train(self, adapter: Adapter, processes: Processes) -> list[Result]:
-        """Train all runs and return their results, which the first of `processes` measures and writes."""
-        first = self.members[0].config
+    @property
+    def seeds(self) -> list[int]:
+        """One a slot."""
+        return [self.members[self.slot_of.index(slot)].config.seed for slot in sorted(set(self.slot_of))]
+
+    def trainer(self, adapter: Adapter, processes: ProcessGroup) -> AlignmentTrainer:
+        """Return what trains the slots of an adapter, or goes on with it from a saved state."""
         path, identity = _state(self.members)
         if not path.exists() and (others := threads_of_states(path)):
             logger.warning(
-                "run %s was interrupted with --threads %d and has %d now, which changes last digits: it starts anew",
+                "run %s was interrupted with --threads %d and has %d now, which changes last digits: it starts again",
                 self.run_ids[0],
                 others[0],
                 torch.get_num_threads(),
             )
-        trainer = self.trainer = AlignmentTrainer(
-            adapter.tower,
-            adapter,
-            self.training,
-            _schedule(first),
-            lambda: [self._score(adapter, index) for index in range(len(self.members))],
-            path,
-            identity,
-            self.slot_of,
-            processes,
+        schedule = _schedule(self.members[0].config)
+        validate = partial(self._validate, adapter)
+        return AlignmentTrainer(
+            adapter.tower, adapter, self.tasks, schedule, validate, path, identity, self.slot_of, processes
         )
-        with adapter.tower.keeping(self._used_often(processes.is_first)):
-            records = self._learn(adapter, trainer)
-            return of_first(processes, lambda: self._results(adapter, records)) or []
 
-    def _used_often(self, measures: bool) -> list[TokenIds]:
-        """Return the texts that are encoded several times without dropout, first those that are so most often."""
+    def setup(self, adapter: Adapter) -> Setup:
+        """Return what the processes that follow need before the first batch."""
+        config = self.members[0].config
+        return Setup(
+            tower_arguments(config),
+            kept_tokens(adapter.tower),
+            config.engine,
+            (config.adapter, config.rank, config.adapter_layers),
+            self.seeds,
+            [list(texts) for texts in self.trained_often()] if adapter.first_layer else [],
+        )
+
+    def trained_often(self) -> list[TokenIds]:
+        """Return the texts that training encodes several times without dropout, first those that it does most often."""
         config = self.members[0].config
         epochs = config.epochs if "gradient" in config.solvers and not config.dropout else 0
-        trained = [column for task in self.training for column in task.texts]
-        held_out = [prepared.held_out_tokens for prepared in self.members] if config.chooses_by_text else []
-        val, test = ([tokens[part] for tokens in self.tokens] for part in ("val", "test"))
-        measured = [*(() if self.by_text else val), *held_out] if measures else []
-        learned = trained if epochs + config.solvers.count("closed-form") > 1 else []
-        photographs = [task.photographs.captions for task in self.training if task.photographs is not None and epochs]
-        return [*measured, *photographs, *learned, *([*val, *test] if measures else [])]
+        photographs = [task.photographs.captions for task in self.tasks if task.photographs is not None and epochs]
+        if epochs + config.solvers.count("closed-form") < 2:
+            return photographs
+        return photographs + [column for task in self.tasks for column in task.texts]
 
-    def _results(self, adapter: Adapter, records: list[SlotRecord]) -> list[Result]:
+    def encoded_often(self) -> list[TokenIds]:
+        """Return the texts that training and measuring encode several times, first those that they do most often."""
+        held_out = [prepared.held_out_tokens for prepared in self.members if prepared.config.chooses_by_text]
+        val, test = ([tokens[part] for tokens in self.tokens] for part in ("val", "test"))
+        return [*(() if self.by_text else val), *held_out, *self.trained_often(), *val, *test]
+
+    def measure(self, adapter: Adapter, records: Sequence[SlotRecord]) -> list[dict[str, dict[str, Evaluation]]]:
+        """Return what the plain tower, the final and the best weights measure for each run: {val, test} x stage.
+
+        Nothing for a run that has diverged. The slots have their best weights afterwards.
+        """
         ended = [i for i, slot in enumerate(self.slot_of) if not records[slot].diverged]
-        measured = {i: self._final(adapter, i) for i in ended}  # before any slot is changed
+        measured = [
+            {p: {"zero_shot": self.zero_shot[i][p], "final": self._evaluate(adapter, i, p)} for p in ("val", "test")}
+            if i in ended
+            else {}
+            for i in range(len(self.members))
+        ]  # before any slot is changed
         ends = [adapter.slot_state(slot) for slot in range(len(records))]
         for slot in {self.slot_of[i] for i in ended}:
             adapter.load_slot_state(slot, records[slot].best)
-        results = [
-            self._finish(adapter, i, ends, records[slot], measured[i])
-            if i in measured
-            else self._failed(i, records[slot])
-            for i, slot in enumerate(self.slot_of)
-        ]
+        for i in ended:
+            slot = self.slot_of[i]
+            is_final = all(torch.equal(value, ends[slot][name]) for name, value in records[slot].best.items())
+            for part, found in measured[i].items():
+                found["best"] = found["final"] if is_final else self._evaluate(adapter, i, part)
+        return measured
+
+    def record(
+        self, adapter: Adapter, trainer: AlignmentTrainer, measured: Sequence[dict[str, dict[str, Evaluation]]]
+    ) -> list[Result]:
+        """Write the adapter file and then the result of each run, and return the results."""
+        results = []
+        for i, (prepared, found) in enumerate(zip(self.members, measured, strict=True)):
+            slot, record = self.slot_of[i], trainer.records[self.slot_of[i]]
+            if not found:
+                results.append(_failed(prepared.config, record))
+                continue
+            path = adapter_path(prepared.config.out, run_name(prepared.config, self.run_ids[i]))
+            state = adapter.file_state(record.best)
+            save_adapter(path, state, adapter.configs, prepared.config.language, adapter.tower)
+            fleet, described = parts.Fleet(len(self.members), slot), describe_adapter(adapter, self.tower_size, path)
+            results.append(record_training(prepared, found, described, trainer, record, fleet))
         remove_states(self.members[0].config.out, self.run_ids[0])
         return results
 
-    def _learn(self, adapter: Adapter, trainer: AlignmentTrainer) -> list[SlotRecord]:
-        """Start, train and solve as the config says; what a saved state holds is not done again."""
-        first = self.members[0].config
-        solver = HeadSolver(adapter, self.members, self.slot_of) if "closed-form" in first.solvers else None
-        if not trainer.is_saved:
-            if first.start is not None:
-                start_slots(adapter, first.start)
-            if first.choose == "text":  # what is there before anything is learned is a choice, too
-                trainer.measure(0)
-            if solver is not None and first.solvers[0] == "closed-form":
-                trainer.notes["solved"] = [[encode(found)] for found in solver.solve()]
-                trainer.measure(0)
-        records = trainer.run()
-        if solver is not None and "gradient" in first.solvers and first.solvers[-1] == "closed-form":
-            ends = solver.solve({slot for slot, record in enumerate(records) if record.diverged})
-            starts = trainer.notes.get("solved", [[] for _ in ends])
-            trainer.notes["solved"] = [[*start, encode(end)] for start, end in zip(starts, ends, strict=True)]
-            trainer.measure(trainer.step + 1)
-        return records
-
-    def _failed(self, index: int, record: SlotRecord) -> Result:
-        """Write that a run diverged, and at which step, while the others of its fleet went on."""
-        config, error = self.members[index].config, DivergedError(record.diverged)
-        said = "".join(traceback.format_exception_only(error)).strip()
-        return read_result(write_unfinished(config, "failed", error=said, steps=require(record.stopped, "stopped")))
-
-    def record_interruption(self) -> None:
-        """Write that runs are unfinished; the same command goes on from the last saved state."""
+    def record_interruption(self, step: int) -> None:
+        """Write that runs are unfinished; the same command goes on from the last saved state, of `step`."""
         for member in (member for member in self.members if not _is_complete(member)):
-            write_unfinished(member.config, "interrupted", steps=self.trainer.saved_step if self.trainer else 0)
+            write_unfinished(member.config, "interrupted", steps=step)
+
+    def _validate(self, adapter: Adapter, slots: Sequence[int]) -> list[float]:
+        """Return the scores that weights are chosen by, each the mean of a slot's runs; NaN of diverged weights."""
+        scores = []
+        for slot in slots:
+            own = [self._score(adapter, i) for i, place in enumerate(self.slot_of) if place == slot]
+            scores.append(sum(own) / len(own))
+        return scores
 
     def _score(self, adapter: Adapter, index: int) -> float:
-        """Return what a run's weights are chosen by: recall on its validation part, or on the text that is held out.
-
-        NaN where the trainer does not ask, or, in a fleet, where the weights have diverged.
-        """
-        member, slot = self.members[index], self.slot_of[index]
-        if slot not in require(self.trainer, "trainer").scored:
-            return math.nan
+        """Return a run's recall on its validation part, or on the text that is held out."""
+        member = self.members[index]
         try:
             if self.by_text:
-                return member.text_recall(embed(adapter, slot, member.held_out_tokens))
+                return member.text_recall(embed(adapter, self.slot_of[index], member.held_out_tokens))
             return self._evaluate(adapter, index, "val").mean_recall_at_1
         except NotFiniteError:
-            if adapter.num_slots == 1:
-                raise
             return math.nan
 
     def _evaluate(self, adapter: Adapter, index: int, part: str) -> Evaluation:
         return self.evaluators[index][part](embed(adapter, self.slot_of[index], self.tokens[index][part]))
 
-    def _final(self, adapter: Adapter, index: int) -> dict[str, dict[str, Evaluation]]:
-        """Return what the plain tower and the final weights measure for a run: {val, test} x {zero_shot, final}."""
-        zero_shot = self.zero_shot[index]
-        return {p: {"zero_shot": zero_shot[p], "final": self._evaluate(adapter, index, p)} for p in ("val", "test")}
 
-    def _finish(
-        self,
-        adapter: Adapter,
-        index: int,
-        ends: Sequence[Mapping[str, torch.Tensor]],
-        record: SlotRecord,
-        measured: dict[str, dict[str, Evaluation]],
-    ) -> Result:
-        """Measure the best weights, which the adapter holds, for a run; write its adapter file and then its result.
+def tower_arguments(config: ExperimentConfig) -> tuple[Any, ...]:
+    """Return the arguments of `load_towers` that a config names."""
+    return config.profile, config.text_model, config.image_model, config.device, config.precision
 
-        `ends` are the final weights of each slot.
-        """
-        prepared, trainer = self.members[index], require(self.trainer, "trainer")
-        end = ends[self.slot_of[index]]
-        is_final = all(torch.equal(value, end[name]) for name, value in record.best.items())
-        for part, found in measured.items():
-            found["best"] = found["final"] if is_final else self._evaluate(adapter, index, part)
-        path = adapter_path(prepared.config.out, run_name(prepared.config, self.run_ids[index]))
-        save_adapter(path, adapter.file_state(record.best), adapter.configs, prepared.config.language, adapter.tower)
-        fleet = parts.Fleet(len(self.members), self.slot_of[index])
-        described = describe_adapter(adapter, self.tower_size, path)
-        return record_training(prepared, measured, described, trainer, record, fleet)
+
+def _failed(config: ExperimentConfig, record: SlotRecord) -> Result:
+    """Write that a run diverged, and at which step, while the others of its fleet went on."""
+    said = "".join(traceback.format_exception_only(DivergedError(record.diverged))).strip()
+    return read_result(write_unfinished(config, "failed", error=said, steps=require(record.stopped, "stopped")))
 
 
 def _batched(members: Sequence[Prepared]) -> list[dict[str, BatchedTexts]]:
@@ -252,15 +243,15 @@ def _state_identity(prepared: Prepared) -> list[Any]:
 def _slot_task(prepared: Prepared) -> SlotTask:
     config, text = prepared.config, prepared.towers.text
     bank = None
-    if prepared.route.anchor is not None and config.alignment_weight and set(config.alignments) & set(WITH_BANK):
+    if prepared.anchor is not None and set(config.alignments) & set(WITH_BANK):
         bank = to_device(prepared.frozen_anchor[:BANK_SIZE], text.device)
     objective = AlignmentObjective(
         config.alignments, config.alignment_weight, config.image_weight, weights=config.alignment_weights, bank=bank
     )
     anchor: TokenIds | torch.Tensor | Embeddings | None = None
-    if prepared.route.anchor is not None and config.alignment_weight:  # nothing is learned from one of weight 0
+    if prepared.anchor is not None:
         student = config.anchor == "student"
-        texts = getattr(prepared.train, prepared.route.anchor)
+        texts = getattr(prepared.train, prepared.anchor)
         anchor = tokens_of(text, texts) if student else prepared.frozen_anchor
     images, photographs = prepared.train_images, None
     if prepared.translations is not None and images is not None:  # text has none, but some of the data's pairs do

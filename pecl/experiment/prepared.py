@@ -59,6 +59,11 @@ class Prepared:
         """What identifies the data of a training."""
         return hashes_of_inputs(self.data, self.translations)
 
+    @property
+    def anchor(self) -> str | None:
+        """Column of the anchors that queries are aligned to; None where nothing is."""
+        return anchor_column(self.config, self.route)
+
     def query(self, part: str) -> str:
         """Return the column that is the query in `part`."""
         return self.route.test_query if part == "test" else self.route.query
@@ -189,6 +194,11 @@ class Prepared:
         return text_embeddings(self.towers.text, texts, store_of(self.towers.text))
 
 
+def anchor_column(config: ExperimentConfig, chosen: TranslationRoute) -> str | None:
+    """Return the column that queries are aligned to; None where the route has none, or its weight is 0."""
+    return chosen.anchor if config.alignment_weight else None
+
+
 def prepare_evaluation(config: ExperimentConfig, towers: Towers) -> Prepared:
     """Return the whole data set as the test part, or the part of it that was published for testing.
 
@@ -246,7 +256,7 @@ def check_training(
         raise ConfigError(f"alignment: contrastive_with_image needs the images of what is aligned, got {got}")
     if text is not None and config.image_weight and "gradient" not in config.solvers:
         raise ConfigError(f"solver: expected gradient with photographs beside text, got {config.solver}")
-    unaligned = chosen.anchor is None or not config.alignment_weight
+    unaligned = anchor_column(config, chosen) is None
     if unaligned and text is not None:
         raise ConfigError(
             f"route: expected method1, method2 or method3 and an alignment_weight above 0 with text to train on, got "

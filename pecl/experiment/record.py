@@ -57,7 +57,6 @@ def record_training(
     fleet: Fleet,
 ) -> Result:
     """Write what a training gave, and the manifest of its split; return its result."""
-    solved = trainer.notes.get("solved")
     seconds = Seconds(round(trainer.seconds, 2), trainer.seconds / max(trainer.step, 1))
     result = Result(
         prepared.config.run_id(),
@@ -71,7 +70,7 @@ def record_training(
         fleet=fleet,
         seconds=seconds,
         curve=Curve(Points(slot.losses), Points(slot.scores)),
-        closed_form=None if solved is None else tuple(ClosedForm(**found) for found in solved[fleet.slot]),
+        closed_form=tuple(ClosedForm(**vars(head)) for head in slot.solved) or None,
     )
     return _write(prepared, measured, result, write_manifest(prepared.config.out, describe_split(prepared)))
 

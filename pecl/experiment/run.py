@@ -11,12 +11,14 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from dataclasses import replace
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from pecl.adapters.adapter import Adapter, attach
+from pecl.adapters.adapter import attach
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.spec import parse_adapter
@@ -24,19 +26,21 @@ from pecl.config import ENGINES, ExperimentConfig, make_config
 from pecl.encoders.kept import KEPT_BYTES
 from pecl.encoders.towers import Towers, load_towers
 from pecl.errors import ConfigError, require
-from pecl.experiment.fleet import Fleet, check_fleet, embed, remaining_of, size_of
+from pecl.experiment.closed_form import HeadSolver
+from pecl.experiment.fleet import Fleet, check_fleet, embed, remaining_of, size_of, tower_arguments
 from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.memory import check_size, largest_fleet
 from pecl.experiment.prepared import Prepared, prepare_evaluation, prepare_training
-from pecl.experiment.processes import held_by_first, in_processes, of_first
 from pecl.experiment.record import describe_adapter, record_evaluation
-from pecl.experiment.start import check_start
+from pecl.experiment.start import check_start, start_slots
 from pecl.experiment.trimming import check_trimming, own_tokens_of, trim_to_texts
 from pecl.files import check_writable
 from pecl.results.folder import complete_result, find_result
 from pecl.results.locks import hold
 from pecl.results.result import Result
-from pecl.training.distributed import Processes, join
+from pecl.training.distributed import ProcessGroup, join
+from pecl.training.follow import follow, set_up
+from pecl.training.trainer import AlignmentTrainer
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +109,10 @@ def train_fleet(
     share: int | None = None,
     inputs: TrainingInputs | None = None,
 ) -> list[Result]:
-    """Train configs that differ in `FLEET_FIELDS` alone side by side, one slot each, and return their results.
+    """Train configs that differ in `FLEET_FIELDS` only side by side, one slot each, and return their results.
+
+    A run that diverges leaves the fleet; its result says so, with the step, and the others are as they are without it.
+    Of several processes (`torchrun`) the first does all of this, and the others embed their share of each batch.
 
     Args:
         configs: runs, or the fields of each. Those that are complete are not trained again, unless the fleet was
@@ -115,8 +122,6 @@ def train_fleet(
             one that does not fit is an error, which names the largest that does.
         inputs: what has been read of their data already.
 
-    A run that diverges leaves the fleet; its result says so, with the step, and the others are as they are without it.
-
     Raises:
         PeclError: bad input, or the configs differ in another field; nothing has been written.
         BusyError: another process is at work on one of them.
@@ -124,73 +129,68 @@ def train_fleet(
     """
     configs = [as_config(config) for config in configs]
     processes = join(configs[0].device)
-    processes.check_equal([config.identity() for config in configs])
-    configs = in_processes(configs, processes.size)
-    processes.in_turn(lambda: check_fleet(configs))
+    runs = [config.identity() for config in configs]
     with use_threads(configs[0].threads):
-        inputs = inputs or TrainingInputs()
-        done = of_first(processes, lambda: _complete(configs, inputs))
-        return done or _train_fleet(configs, wait, share, processes, inputs)
+        if not processes.is_first:
+            last = follow(processes, runs, load_towers_once)
+            return [Result.from_json(document, Path(path)) for path, document in last["results"]]
+        with processes.leading(runs) as last:
+            configs = [replace(config, processes=processes.size) for config in configs]
+            results = _train_fleet(configs, wait, share, inputs or TrainingInputs(), processes)
+            last["results"] = [(str(result.path), result.to_json()) for result in results]
+        return results
 
 
 def _train_fleet(
-    configs: Sequence[ExperimentConfig], wait: bool, share: int | None, processes: Processes, inputs: TrainingInputs
+    configs: Sequence[ExperimentConfig], wait: bool, share: int | None, inputs: TrainingInputs, processes: ProcessGroup
 ) -> list[Result]:
-    first, attach_adapter = configs[0], ENGINES[configs[0].engine]
-    adapter_configs = processes.in_turn(lambda: parse_adapter(first.adapter, first.rank, first.adapter_layers))
-
-    def prepare() -> tuple[list[Prepared], int]:
-        if first.trim_vocabulary:
-            check_trimming(first.engine, adapter_configs)
-        towers = towers_of(first, trims=first.trim_vocabulary)
-        members = [prepare_training(config, towers, inputs) for config in configs]
-        adapter = attach_adapter(towers.text, adapter_configs, seeds=[first.seed])  # what does not fit is said now
-        try:
-            check_start(adapter, first)
-            own_tokens = own_tokens_of(adapter) if first.trim_vocabulary else []
-            parameters, kept = adapter.num_parameters(), KEPT_BYTES if adapter.first_layer else 0
-        finally:
-            adapter.remove()
-        if first.trim_vocabulary:
-            trim_to_texts(members, own_tokens)
-        most = largest_fleet(members, parameters, share or 1, kept)
-        if share is None:
-            check_size(members, most)
-        if processes.is_first:
-            check_writable(first.out)
-        return members, most
-
-    def attach_slots(seeds: list[int]) -> Adapter:
-        return attach_adapter(members[0].towers.text, adapter_configs, seeds=seeds)
-
-    members, most = processes.in_turn(prepare)
-    most = processes.from_first(lambda: most)
-    with held_by_first(processes, lambda: hold(first.out, [config.run_id() for config in configs], wait)):
-        if done := of_first(processes, lambda: _complete(configs, inputs)):  # another process has done them meanwhile
+    """Read and check everything, then train under the runs' locks, as many at a time as fit into memory."""
+    check_fleet(configs)
+    if done := _complete(configs, inputs):
+        return done
+    first = configs[0]
+    adapters = parse_adapter(first.adapter, first.rank, first.adapter_layers)
+    if first.trim_vocabulary:
+        check_trimming(first.engine, adapters)
+    towers = towers_of(first, trims=first.trim_vocabulary)
+    members = [prepare_training(config, towers, inputs) for config in configs]
+    parameters, kept = _check_adapter(members, adapters)
+    most = largest_fleet(members, parameters, share or 1, kept)
+    if share is None:
+        check_size(members, most)
+    check_writable(first.out)
+    with hold(first.out, [config.run_id() for config in configs], wait):
+        if done := _complete(configs, inputs):  # another process has done them meanwhile
             return done
-        trained = []
+        trained: list[Result] = []
         for start in range(0, len(members), most):  # once, unless they do not fit into memory together
-            trained += _train_members(members[start : start + most], attach_slots, processes)
-        if len(trained) < len(configs):
-            return of_first(processes, lambda: [require(find_result(config), "result") for config in configs]) or []
-        return trained
+            trained += _train_together(members[start : start + most], adapters, processes)
+        if len(trained) == len(configs):
+            return trained
+        return [require(find_result(config), "result") for config in configs]
 
 
-def _train_members(
-    members: list[Prepared], attach_slots: Callable[[list[int]], Adapter], processes: Processes
+def _train_together(
+    members: list[Prepared], adapters: Sequence[AdapterConfig], processes: ProcessGroup
 ) -> list[Result]:
-    """Train what is left of runs that fit into memory, and return the results of that."""
-    remaining = [members[i] for i in processes.from_first(lambda: remaining_of(members))]
+    """Train what is left of runs that fit into memory: prepare, attach, train, measure, record."""
+    remaining = [members[i] for i in remaining_of(members)]
     if not remaining:
         return []
-    fleet = processes.in_turn(lambda: Fleet(remaining))
-    slots = remaining[:1] if remaining[0].config.joint else remaining  # one for all, or one each
-    adapter = attach_slots([one.config.seed for one in slots])
+    config, tower = remaining[0].config, remaining[0].towers.text
+    fleet = Fleet(remaining)  # everything frozen is computed while the tower is plain
+    adapter = ENGINES[config.engine](tower, adapters, seeds=fleet.seeds)
+    trainer = fleet.trainer(adapter, processes)
     try:
-        return fleet.train(adapter, processes)
+        if processes.size > 1:
+            set_up(processes, fleet.setup(adapter))
+        with tower.keeping(fleet.encoded_often()):
+            for phase in _phases(trainer, fleet, config):
+                phase()
+            measured = fleet.measure(adapter, trainer.records)
+        return fleet.record(adapter, trainer, measured)
     except KeyboardInterrupt:
-        if processes.is_first:
-            fleet.record_interruption()
+        fleet.record_interruption(trainer.saved_step)
         raise
     finally:
         adapter.remove()
@@ -211,6 +211,48 @@ def as_config(config: ExperimentConfig | Mapping[str, Any]) -> ExperimentConfig:
     return make_config(config)
 
 
+def _phases(trainer: AlignmentTrainer, fleet: Fleet, config: ExperimentConfig) -> list[Callable[[], object]]:
+    """Return the phases of a training in order; those that a saved state has behind it are left out."""
+    solver = HeadSolver(trainer.adapter, fleet.members, fleet.slot_of) if "closed-form" in config.solvers else None
+    phases: list[Callable[[], object]] = [
+        trainer.run if solver is None or name == "gradient" else partial(_solve, solver, trainer)
+        for name in config.solvers
+    ]
+    if trainer.is_saved:  # in a gradient phase
+        return phases[config.solvers.index("gradient") :]
+    begin: list[Callable[[], object]] = []
+    if config.start is not None:
+        begin.append(partial(start_slots, trainer.adapter, config.start))
+    if config.choose == "text":  # the weights before anything is learned are a choice, too
+        begin.append(partial(trainer.measure, 0))
+    return begin + phases
+
+
+def _solve(solver: HeadSolver, trainer: AlignmentTrainer) -> None:
+    """Solve the heads in closed form, and score them as weights of the step that follows."""
+    solver.solve(trainer.records)
+    trainer.measure(trainer.step + 1 if trainer.step else 0)
+
+
+def _check_adapter(members: list[Prepared], adapters: Sequence[AdapterConfig]) -> tuple[int, int]:
+    """Say now what does not fit the tower, and trim it if the config says so.
+
+    Returns:
+        The parameters of one slot, and the bytes of kept states.
+    """
+    config, tower = members[0].config, members[0].towers.text
+    adapter = ENGINES[config.engine](tower, adapters, seeds=[config.seed])
+    try:
+        check_start(adapter, config)
+        own_tokens = own_tokens_of(adapter) if config.trim_vocabulary else []
+        found = adapter.num_parameters(), KEPT_BYTES if adapter.first_layer else 0
+    finally:
+        adapter.remove()
+    if config.trim_vocabulary:
+        trim_to_texts(members, own_tokens)
+    return found
+
+
 @contextlib.contextmanager
 def use_threads(number: int | None) -> Iterator[None]:
     """Compute with `number` threads in the body; None leaves the number as it is."""
@@ -224,23 +266,27 @@ def use_threads(number: int | None) -> Iterator[None]:
 
 
 def towers_of(config: ExperimentConfig, trims: bool = False) -> Towers:
-    """Return the towers of a config: those of the run before where they are the same, so that a grid loads them once.
+    """Return the towers of a config, as `load_towers_once`."""
+    return load_towers_once(tower_arguments(config), trims)
+
+
+def load_towers_once(arguments: Sequence[Any], trims: bool = False) -> Towers:
+    """Load towers, or return those of the run before where they are the same, so that a grid loads them once.
 
     They are this module's own, and plain between runs.
 
     Args:
-        config: names them.
-        trims: whether their vocabulary will be trimmed: they are then loaded anew, and not kept.
+        arguments: of `load_towers`.
+        trims: whether their vocabulary will be trimmed: they are then loaded again, and not kept.
     """
-    arguments = config.profile, config.text_model, config.image_model, config.device, config.precision
-    if trims:  # what is trimmed lacks the words of all other data, and of these as they may be by the next time
+    if trims:  # a trimmed tower lacks the words of all other data, and of these as they may be by the next time
         _load_once.cache_clear()
         return load_towers(*arguments)
     return _load_once(load_towers, *arguments)
 
 
 @lru_cache(maxsize=1)
-def _load_once(load: Callable[..., Towers], *arguments: str | None) -> Towers:
+def _load_once(load: Callable[..., Towers], *arguments: Any) -> Towers:
     return load(*arguments)
 
 

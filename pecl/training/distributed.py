@@ -1,30 +1,29 @@
 """Several processes that share each batch, as `torchrun` or `accelerate launch` starts them: one a device.
 
-Every process holds the tower and the slots. Of each batch it encodes its share, and the embeddings of all rows are
-gathered, so that the losses (in which every row may meet every other) are those of the whole batch, in every process.
-The gradient of a row's embedding goes back to the process that encoded the row; the sum of the processes' gradients of
-the slots' parameters is then the gradient on the whole batch, and all take the same step. The first process alone
-validates and writes; what it found on disk it hands to the others.
+The first process runs the experiment: it reads, computes losses, measures and writes. The others follow
+(`training.follow`): of each batch they encode their share and send its embeddings, receive the gradient of their rows,
+and add theirs of the slots' parameters. So the losses, in which every row may meet every other, are those of the whole
+batch, and its step is the step of one process.
 
-Embeddings and gradients are exchanged through NCCL on GPUs and gloo on CPUs, all else as JSON through gloo.
+Embeddings and gradients go through NCCL on GPUs and gloo on CPUs, all else as JSON through gloo.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import nn
 
-from pecl.errors import ConfigError, PeclError, RunError, SaidElsewhereError
+from pecl.errors import ConfigError, PeclError, RunError
 
-T = TypeVar("T")
 _WAIT = timedelta(hours=6)  # for a process that validates or embeds; one that ends is noticed at once
 _WAIT_AT_FAILURE = timedelta(seconds=60)
 
@@ -41,7 +40,7 @@ def launched() -> tuple[int, int]:
     return int(rank), int(size)
 
 
-class Processes:
+class ProcessGroup:
     """The processes that train together. With a size of 1 nothing is exchanged.
 
     Attributes:
@@ -54,134 +53,187 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process validates and writes."""
+        """Whether this process runs the experiment."""
         return self.rank == 0
+
+    @contextlib.contextmanager
+    def leading(self, runs: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Run the experiment in the body, while the other processes follow; used by the first process.
+
+        Yields a document, which the body may fill; the others are given it at the end.
+
+        Args:
+            runs: the runs; the others must have been started for the same ones.
+
+        Raises:
+            ConfigError: they were started for other runs; the field is named.
+            PeclError: another process could not begin; its sentence is said.
+            RunError: another process ended.
+        """
+        last: dict[str, Any] = {"do": "stop", "failed": True}
+        if self.size == 1:
+            yield last
+            return
+        try:
+            self._check_opening(self.exchange({"runs": runs}))
+            yield last
+            last["failed"] = False
+        finally:
+            with contextlib.suppress(RunError):  # the others have gone, too
+                self.send(last)
+
+    def _check_opening(self, opening: Sequence[dict[str, Any]]) -> None:
+        for rank, other in enumerate(opening):
+            if "error" in other:
+                raise PeclError(other["error"])
+            if difference := _difference(opening[0]["runs"], other["runs"], rank):
+                raise ConfigError(difference)
+
+    def send(self, document: dict[str, Any]) -> None:
+        """Send a document, which JSON can hold, from the first process to all others."""
+        content = torch.frombuffer(bytearray(json.dumps(document).encode("utf-8")), dtype=torch.uint8)
+        ended: RunError | None = None
+        for rank in range(1, self.size):  # one by one, so that those that are there hear of the end of another
+            try:
+                with _said():
+                    dist.send(torch.tensor([len(content)]), rank)
+                    dist.send(content, rank)
+            except RunError as error:
+                ended = error
+        if ended is not None:
+            raise ended
+
+    def receive(self) -> dict[str, Any]:
+        """Return the document that the first process sends."""
+        with _said():
+            size = torch.zeros(1, dtype=torch.int64)
+            dist.recv(size, 0)
+            content = torch.empty(int(size), dtype=torch.uint8)
+            dist.recv(content, 0)
+        return json.loads(content.numpy().tobytes())
+
+    def exchange(self, document: Any) -> list[Any]:
+        """Return the documents of all processes, given that of this one; JSON can hold them."""
+        if self.size == 1:
+            return [document]
+        content = torch.frombuffer(bytearray(json.dumps(document).encode("utf-8")), dtype=torch.uint8)
+        sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.size)]
+        with _said():
+            dist.all_gather(sizes, torch.tensor([len(content)]))
+            longest = max(int(size) for size in sizes)
+            texts = [torch.zeros(longest, dtype=torch.uint8) for _ in range(self.size)]
+            dist.all_gather(texts, nn.functional.pad(content, (0, longest - len(content))))
+        return [json.loads(text[: int(n)].numpy().tobytes()) for text, n in zip(texts, sizes, strict=True)]
 
     def share(self, rows: int) -> list[int]:
         """Return the places of the rows of a batch that this process encodes: every `size`-th."""
         return list(range(self.rank, rows, self.size))
 
     def gather(self, own: torch.Tensor, rows: int) -> torch.Tensor:
-        """Return the embeddings (rows, D) of a batch, given those (b, D) of the share of this process.
+        """Return the embeddings (rows, D) of a batch in the first process, given those (b, D) of its share.
 
-        The gradient of the result goes back to the rows of this process alone.
+        The backward pass sends the others the gradients of their rows.
         """
-        return own if self.size == 1 else _Gather.apply(own, rows, self.rank, self.size)
+        return own if self.size == 1 else _Gather.apply(own, rows, self)
+
+    def send_rows(self, own: torch.Tensor, rows: int) -> torch.Tensor:
+        """Send the embeddings (b, D) of this process's share to the first; there return all, (rows, D)."""
+        most = -(-rows // self.size)
+        padded = own.new_zeros(most, own.shape[1])
+        padded[: len(own)] = own.detach()
+        parts = [torch.empty_like(padded) for _ in range(self.size)] if self.is_first else None
+        with _said():
+            dist.gather(padded, parts, 0)
+        # (most, size, D) -> (rows, D): row i is of process i % size
+        return padded if parts is None else torch.stack(parts, dim=1).flatten(0, 1)[:rows]
+
+    def share_gradient(self, own: torch.Tensor, rows: int, whole: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the gradient (b, D) of this process's rows.
+
+        Args:
+            own: the embeddings (b, D) of those rows.
+            rows: of the batch.
+            whole: in the first process, the gradient (rows, D) of all.
+        """
+        most, parts = -(-rows // self.size), None
+        if whole is not None:
+            padded = nn.functional.pad(whole, (0, 0, 0, most * self.size - rows))
+            parts = [padded[rank :: self.size].contiguous() for rank in range(self.size)]
+        received = own.new_empty(most, own.shape[1])
+        with _said():
+            dist.scatter(received, parts, 0)
+        return received[: len(own)]
 
     def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Make each parameter's gradient the sum over all processes; a missing one counts as zero."""
+        """Make each parameter's gradient in the first process the sum over all; a missing one counts as zero."""
         if self.size == 1:
             return
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-        for dtype in {gradient.dtype for gradient in gradients}:
-            alike = [gradient for gradient in gradients if gradient.dtype == dtype]
-            flat = torch.cat([gradient.reshape(-1) for gradient in alike])  # one exchange for all of them
-            dist.all_reduce(flat)
+        for flat, alike in _flat(gradients):  # one exchange for all of one type
+            with _said():
+                dist.reduce(flat, 0)
             for gradient, summed in zip(alike, flat.split([g.numel() for g in alike]), strict=True):
                 gradient.copy_(summed.view_as(gradient))
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
 
+    @torch.no_grad()
     def copy_first(self, tensors: Sequence[torch.Tensor]) -> None:
-        """Overwrite `tensors` with those of the first process."""
-        if self.size > 1:
-            for tensor in tensors:
-                dist.broadcast(tensor, 0)
-
-    def from_first(self, make: Callable[[], T]) -> T:
-        """Return what `make` returns in the first process, which JSON can hold; it is called there alone."""
-        if self.size == 1:
-            return make()
-        made, failed = None, None
-        if self.is_first:
-            try:
-                made = make()
-            except (PeclError, RunError) as error:
-                failed = error
-        self._raise_any(failed)
-        return self.exchange(made)[0]
-
-    def in_turn(self, do: Callable[[], T]) -> T:
-        """Return what `do` returns, called in the first process, and once it is done there in the others.
-
-        What the first computes and caches, the others therefore find. Where one fails, all do.
-
-        Raises:
-            PeclError: the first process says what failed, and in which.
-        """
-        if self.size == 1:
-            return do()
-        result, failed = None, None
-        for turn in (True, False):
-            if self.is_first is turn:
-                try:
-                    result = do()
-                except (PeclError, RunError) as error:
-                    failed = error
-            self._raise_any(failed)
-        return result  # type: ignore[return-value]
-
-    def _raise_any(self, failed: Exception | None) -> None:
-        said = self.exchange(None if failed is None else str(failed))
-        if all(sentence is None for sentence in said):
-            return
-        if not self.is_first:
-            raise SaidElsewhereError("another process says what is wrong")
-        if failed is not None:
-            raise failed
-        rank, sentence = next((rank, sentence) for rank, sentence in enumerate(said) if sentence is not None)
-        raise PeclError(f"process {rank}: {sentence}")
-
-    def check_equal(self, what: Sequence[dict[str, Any]]) -> None:
-        """Raise ConfigError, in the first process, unless all have the same runs; the field is named."""
+        """Overwrite `tensors` in the other processes with those of the first."""
         if self.size == 1:
             return
-        opening = _opening(self, {"runs": what})
-        for rank, other in enumerate(opening):
-            if difference := _difference(opening[0]["runs"], other["runs"], rank):
-                if self.is_first:
-                    raise ConfigError(difference)
-                raise SaidElsewhereError(difference)
-
-    def exchange(self, document: Any) -> list[Any]:
-        """Return the documents of all processes, given that of this one; JSON can hold them."""
-        content = torch.frombuffer(bytearray(json.dumps(document).encode("utf-8")), dtype=torch.uint8)
-        sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.size)]
-        dist.all_gather(sizes, torch.tensor([len(content)]))
-        longest = max(int(size) for size in sizes)
-        texts = [torch.zeros(longest, dtype=torch.uint8) for _ in range(self.size)]
-        dist.all_gather(texts, nn.functional.pad(content, (0, longest - len(content))))
-        return [json.loads(text[: int(n)].numpy().tobytes()) for text, n in zip(texts, sizes, strict=True)]
+        for flat, alike in _flat(tensors):
+            with _said():
+                dist.broadcast(flat, 0)
+            if not self.is_first:
+                for tensor, sent in zip(alike, flat.split([t.numel() for t in alike]), strict=True):
+                    tensor.copy_(sent.view_as(tensor))
 
 
-ALONE = Processes()
+ALONE = ProcessGroup()
 
 
 class _Gather(torch.autograd.Function):
-    """Rows of all processes: forward gathers them, backward keeps the gradient of this process's own."""
+    """The rows of all processes in the first: forward gathers them, backward sends each the gradient of its own."""
 
     @staticmethod
-    def forward(ctx: Any, own: torch.Tensor, rows: int, rank: int, size: int) -> torch.Tensor:
-        ctx.place, ctx.own = (rank, size), len(own)
-        most = -(-rows // size)
-        padded = own.new_zeros(most, own.shape[1])
-        padded[: len(own)] = own
-        parts = [torch.empty_like(padded) for _ in range(size)]
-        dist.all_gather(parts, padded)
-        return torch.stack(parts, dim=1).flatten(0, 1)[:rows]  # (most, size, D) -> (rows, D): row i of process i % size
+    def forward(ctx: Any, own: torch.Tensor, rows: int, processes: ProcessGroup) -> torch.Tensor:
+        ctx.processes, ctx.rows = processes, rows
+        ctx.save_for_backward(own)
+        return processes.send_rows(own, rows)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
-        rank, size = ctx.place
-        return gradients[0][rank::size][: ctx.own], None, None, None
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        processes: ProcessGroup = ctx.processes
+        processes.send({"do": "backward"})
+        return processes.share_gradient(ctx.saved_tensors[0], ctx.rows, gradients[0]), None, None
 
 
-def join(device: str = "cpu", timeout: timedelta = _WAIT) -> Processes:
-    """Return the processes that this one was started with, connected; where it was started alone, itself.
+def _flat(tensors: Sequence[torch.Tensor]) -> Iterator[tuple[torch.Tensor, list[torch.Tensor]]]:
+    """Yield the tensors of each type as one vector, and themselves."""
+    for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
+        alike = [tensor for tensor in tensors if tensor.dtype == dtype]
+        yield torch.cat([tensor.detach().reshape(-1) for tensor in alike]), alike
+
+
+@contextlib.contextmanager
+def _said() -> Iterator[None]:
+    """Turn the failure of an exchange into one sentence."""
+    try:
+        yield
+    except RuntimeError as error:  # of torch: a connection is closed, or a process was not heard of for too long
+        raise RunError(f"another process of the training ended ({str(error).splitlines()[0]})") from error
+
+
+def join(device: str = "cpu", timeout: timedelta = _WAIT) -> ProcessGroup:
+    """Connect the processes that this one was started with.
 
     Args:
         device: where the towers lie: "cuda" is the GPU of this process's number on its machine.
         timeout: how long one waits for another.
+
+    Returns:
+        The processes; `ALONE` where this one was started by itself.
 
     Raises:
         ConfigError: the device names one GPU, which several processes would share, there are fewer GPUs than processes,
@@ -202,7 +254,7 @@ def join(device: str = "cpu", timeout: timedelta = _WAIT) -> Processes:
             reason = str(error).splitlines()[0]
             raise ConfigError(f"process {rank} cannot be connected with the other {size - 1}: {reason}") from error
         atexit.register(_leave)
-    return Processes(rank, size)
+    return ProcessGroup(rank, size)
 
 
 def _take_gpu() -> None:
@@ -224,23 +276,21 @@ def _leave() -> None:
 
 
 def says_failure(sentence: str) -> bool:
-    """Return whether this process is to say why it failed before it joined: of those with one sentence, the first."""
+    """Tell the others that this process failed before it joined them, and return whether it is to say so.
+
+    The first process speaks for all that are waiting for it.
+    """
     if dist.is_initialized():
         return True
     try:
         processes = join(timeout=_WAIT_AT_FAILURE)
-        opening = _opening(processes, {"error": sentence})
-    except (SaidElsewhereError, ConfigError, RuntimeError):  # nobody to agree with
+        opening = processes.exchange({"error": sentence})
+        if processes.is_first:
+            processes.send({"do": "stop", "failed": True})
+            return True
+        return "error" not in opening[0] and processes.receive()["do"] != "stop"
+    except (ConfigError, RunError):  # nobody to agree with
         return True
-    return [one.get("error") for one in opening].index(sentence) == processes.rank
-
-
-def _opening(processes: Processes, own: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return what each process begins with: the runs that it is to train, or why it cannot."""
-    opening = processes.exchange(own)
-    if "error" not in own and any("error" in one for one in opening):
-        raise SaidElsewhereError("another process says what is wrong")
-    return opening
 
 
 def _difference(first: list[dict[str, Any]], other: list[dict[str, Any]], rank: int) -> str | None:

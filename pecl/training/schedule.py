@@ -44,6 +44,23 @@ class Schedule:
         return self.epochs * math.ceil(pairs / self.batch_size)
 
 
+@dataclass(frozen=True)
+class SolvedHead:
+    """A head that was solved in closed form.
+
+    Attributes:
+        ridge: strength of the ridge.
+        held_out_mse: mean squared error on held-out pairs.
+        pairs: that it was solved for.
+        seconds: that it took.
+    """
+
+    ridge: float
+    held_out_mse: float
+    pairs: int
+    seconds: float
+
+
 @dataclass
 class SlotRecord:
     """How the training of one slot went.
@@ -55,6 +72,7 @@ class SlotRecord:
         best: parameters at `best_step`.
         stopped: step after which the slot left the training, which goes on for the others; None: it stayed to the end.
         diverged: why it left, where a loss or what validation measures was no longer a finite number.
+        solved: its heads that were solved in closed form, in order.
     """
 
     losses: list[tuple[int, float]] = field(default_factory=list)
@@ -64,6 +82,7 @@ class SlotRecord:
     best: dict[str, torch.Tensor] = field(default_factory=dict)
     stopped: int | None = None
     diverged: str | None = None
+    solved: list[SolvedHead] = field(default_factory=list)
 
     @property
     def learns(self) -> bool:
@@ -76,7 +95,8 @@ class SlotRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Return all but the parameters, which are tensors."""
-        named = {"losses": self.losses, "scores": self.scores, "best_step": self.best_step}
+        solved = [vars(head) for head in self.solved]
+        named = {"losses": self.losses, "scores": self.scores, "best_step": self.best_step, "solved": solved}
         return named | {"best_score": self.best_score, "stopped": self.stopped, "diverged": self.diverged}
 
     def restore(self, kept: Mapping[str, Any], best: dict[str, torch.Tensor]) -> None:
@@ -84,4 +104,5 @@ class SlotRecord:
         self.losses = [tuple(pair) for pair in kept["losses"]]
         self.scores = [tuple(pair) for pair in kept["scores"]]
         self.best_step, self.best_score, self.best = kept["best_step"], kept["best_score"], best
-        self.stopped, self.diverged = kept.get("stopped"), kept.get("diverged")
+        self.stopped, self.diverged = kept["stopped"], kept["diverged"]
+        self.solved = [SolvedHead(**head) for head in kept["solved"]]

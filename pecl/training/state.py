@@ -16,7 +16,6 @@ import torch
 
 from pecl.errors import WeightsError
 from pecl.files import parse_json, read_tensors, write_tensors
-from pecl.training.distributed import Processes
 from pecl.training.schedule import SlotRecord
 
 FORMAT = "pecl-training-state-1"
@@ -68,16 +67,15 @@ class Checkpoint:
     Args:
         path: the file, or None to keep nothing.
         identity: whose state it is; a state of another identity is refused.
-        processes: those that train together; the first alone reads and writes, and hands the others what it read.
     """
 
-    def __init__(self, path: str | Path | None, identity: str, processes: Processes) -> None:
+    def __init__(self, path: str | Path | None, identity: str) -> None:
         self.path = None if path is None else Path(path)
-        self.identity, self.processes = identity, processes
+        self.identity = identity
 
     def exists(self) -> bool:
-        """Return whether the file is there, where the first process looks."""
-        return self.processes.from_first(lambda: self.path is not None and self.path.exists())
+        """Return whether the file is there."""
+        return self.path is not None and self.path.exists()
 
     def save(
         self, tensors: Mapping[str, torch.Tensor], records: Sequence[SlotRecord], progress: Mapping[str, Any]
@@ -94,28 +92,19 @@ class Checkpoint:
         """Fill tensors and records with what was saved and return the progress, or None where nothing was.
 
         Args:
-            tensors: by the names that they were saved under; all processes end with those of the first.
+            tensors: by the names that they were saved under.
             records: of all slots.
 
         Raises:
             WeightsError: the file is damaged, or of another training.
         """
-        state: TrainingState | None = None
-
-        def load() -> dict[str, Any] | None:
-            nonlocal state
-            state = None if self.path is None else load_state(self.path, self.identity)
-            return state and state.progress
-
-        progress = self.processes.from_first(load)
-        if state is not None:
-            for name, tensor in tensors.items():
-                tensor.copy_(state.tensors[name])
-        self.processes.copy_first(list(tensors.values()))
-        if progress is not None:
-            saved = {} if state is None else state.tensors
-            for slot, (record, kept) in enumerate(zip(records, progress["records"], strict=True)):
-                prefix = f"best.{slot}."
-                best = {k.removeprefix(prefix): v for k, v in saved.items() if k.startswith(prefix)}
-                record.restore(kept, best)
-        return progress
+        state = None if self.path is None else load_state(self.path, self.identity)
+        if state is None:
+            return None
+        for name, tensor in tensors.items():
+            tensor.copy_(state.tensors[name])
+        for slot, (record, kept) in enumerate(zip(records, state.progress["records"], strict=True)):
+            prefix = f"best.{slot}."
+            best = {k.removeprefix(prefix): v for k, v in state.tensors.items() if k.startswith(prefix)}
+            record.restore(kept, best)
+        return state.progress

@@ -18,7 +18,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,12 +27,13 @@ from pecl.encoders.devices import to_device
 from pecl.encoders.dropout import draw_by_row, row_seeds
 from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import ConfigError, DivergedError, NotFiniteError, SaidElsewhereError
+from pecl.errors import ConfigError, DivergedError
 from pecl.progress import Bar
 from pecl.training.average import Average
-from pecl.training.distributed import ALONE, Processes
+from pecl.training.distributed import ALONE, ProcessGroup
 from pecl.training.optimizer import SlotAdam
 from pecl.training.schedule import Schedule, SlotRecord
+from pecl.training.share import Share, embed_share
 from pecl.training.state import Checkpoint
 from pecl.training.task import SlotTask, derived_seed
 
@@ -50,12 +50,11 @@ class AlignmentTrainer:
         adapter: the slots, one for each task unless `slot_of` says otherwise.
         tasks: what the slots learn; all of the same number of pairs.
         schedule: epochs, batch size, validation cadence, dropout.
-        validate: returns the validation score of every task, higher is better; a slot's is the mean of its tasks'. NaN
-            says that there is none, as of the tasks of slots that are not `scored`.
+        validate: returns the validation scores of slots, higher is better; NaN where the weights have diverged.
         state_path: where the state of the unfinished training is kept, or None to keep none.
         identity: whose state that is; a state of another identity is refused.
         slot_of: the slot of each task; tasks of one slot have one learning rate.
-        processes: those that share each batch; the first alone validates, and keeps records and the state.
+        processes: those that share each batch; this is the first of them.
     """
 
     def __init__(
@@ -64,11 +63,11 @@ class AlignmentTrainer:
         adapter: Adapter,
         tasks: Sequence[SlotTask],
         schedule: Schedule,
-        validate: Callable[[], Sequence[float]],
+        validate: Callable[[Sequence[int]], Sequence[float]],
         state_path: str | Path | None = None,
         identity: str = "",
         slot_of: Sequence[int] | None = None,
-        processes: Processes = ALONE,
+        processes: ProcessGroup = ALONE,
     ) -> None:
         self.slot_of = list(range(len(tasks)) if slot_of is None else slot_of)
         if set(self.slot_of) != set(range(adapter.num_slots)) or len({len(task) for task in tasks}) != 1:
@@ -77,7 +76,7 @@ class AlignmentTrainer:
         self.tower, self.adapter, self.tasks, self.schedule = tower, adapter, list(tasks), schedule
         draw_by_row(tower, tower.draws)
         self.validate, self.processes = validate, processes
-        self.checkpoint = Checkpoint(state_path, identity, processes)
+        self.checkpoint = Checkpoint(state_path, identity)
         if not adapter.parameters():
             raise ConfigError("adapter: expected one with parameters to train, got one without: evaluate it instead")
         self.optimizer = SlotAdam(adapter.parameters(), list(adapter.learning_rate_scales().values()))
@@ -88,8 +87,6 @@ class AlignmentTrainer:
         self.saved_step = 0  # of the state on disk
         self.seconds = 0.0
         self._orders_of, self._orders = -1, dict[int, torch.Tensor]()  # the epoch, and by seed the order of its pairs
-        self.scored: list[int] = []  # slots whose scores `validate` is asked for
-        self.notes: dict[str, Any] = {}  # JSON of whoever trains, kept with the state
         self._slots_of_tasks = torch.tensor(self.slot_of, device=tower.device)  # (T,)
         # (S,) sum of losses since the last validation; on the tower's device, and read at validations alone
         self._recent = torch.zeros(adapter.num_slots, device=tower.device)
@@ -97,7 +94,7 @@ class AlignmentTrainer:
 
     @property
     def is_saved(self) -> bool:
-        """Whether a saved state is there to go on from, where the first process looks."""
+        """Whether a saved state is there to go on from."""
         return self.checkpoint.exists()
 
     def run(self) -> list[SlotRecord]:
@@ -114,10 +111,7 @@ class AlignmentTrainer:
         self._restore()
         started = saved = time.monotonic()
         before, pause = self.seconds, SAVE_EVERY_SECONDS
-        hidden = not self.processes.is_first
-        with Bar(
-            total=self.total_steps, initial=self.step, desc="train", unit="step", leave=False, disable=hidden
-        ) as bar:
+        with Bar(total=self.total_steps, initial=self.step, desc="train", unit="step", leave=False) as bar:
             while self.step < self.total_steps and any(record.learns for record in self.records):
                 losses = self.train_step()
                 if losses.device.type == "cpu":  # reading them from another device would wait for it
@@ -182,17 +176,13 @@ class AlignmentTrainer:
             for column, chosen in columns:
                 rows += [column[pair] for pair in chosen]
                 slots += [slot] * len(chosen)
-        own = self.processes.share(len(rows))
-        batch = self.tower.pad(rows, own or [0])  # a process without a row takes part with one that does not count
-        if self.tower.training != self.schedule.dropout:  # setting the mode of every module takes its time
-            self.tower.train(self.schedule.dropout)
-        seeds = self._row_seeds(slots)[batch.indices.numpy()]
-        with self.tower.draws.drawn(seeds), torch.random.fork_rng(devices=self._cuda_devices()):
-            torch.manual_seed(self.tasks[0].seed + 1_000_003 * (self.step + 1))  # for what draws by itself
-            embeddings = self.tower(batch.input_ids, batch.attention_mask, torch.tensor(slots)[batch.indices])
-        if self.schedule.dropout:
-            self.tower.eval()
-        embeddings = self.processes.gather(embeddings[: len(own)], len(rows))  # (R, D), the whole batch's
+        seed = self.tasks[0].seed + 1_000_003 * (self.step + 1)  # for what draws by itself
+        share = Share(rows, slots, self._row_seeds(slots).tolist(), seed, self.schedule.dropout)
+        if self.processes.size > 1:
+            self.processes.send({"do": "embed", "share": vars(share)})
+            self.processes.copy_first(self.adapter.parameters())
+        own = embed_share(self.tower, share, self.processes.share(len(rows)))
+        embeddings = self.processes.gather(own, len(rows))  # (R, D), the whole batch's
         of_tasks = torch.stack(self._task_losses(embeddings, indices, beside, learning))  # (T,) of those that learn
         slots_of_tasks = self._slots_of_tasks
         if len(learning) < len(self.tasks):
@@ -248,9 +238,6 @@ class AlignmentTrainer:
         """Return rows (b, D) of frozen embeddings on the tower's device."""
         return to_device(embeddings[chosen].to(dtype), self.tower.device)
 
-    def _cuda_devices(self) -> list[torch.device]:
-        return [self.tower.device] if self.tower.device.type == "cuda" else []
-
     def _validate(self) -> None:
         mean_losses = (self._recent / self._recent_steps).tolist()
         self._leave_diverged(mean_losses)
@@ -272,16 +259,10 @@ class AlignmentTrainer:
             step: that the weights are of.
             slots: slots to score; None for all that have not diverged.
         """
-        self.scored = [i for i, one in enumerate(self.records) if not one.diverged] if slots is None else list(slots)
-        scores: dict[int, list[float]] = {}
-        try:
-            validated = self.processes.from_first(lambda: list(self.validate()))
-        except NotFiniteError as error:
-            raise DivergedError(self._divergence(str(error), 0)) from error
-        for slot, score in zip(self.slot_of, validated, strict=True):
-            scores.setdefault(slot, []).append(score)
-        for slot, record in ((slot, self.records[slot]) for slot in self.scored):
-            score = sum(scores[slot]) / len(scores[slot])
+        if slots is None:
+            slots = [slot for slot, record in enumerate(self.records) if not record.diverged]
+        for slot, score in zip(slots, self.validate(slots), strict=True):
+            record = self.records[slot]
             if math.isnan(score):
                 self._leave(slot, "the embeddings are no longer numbers")
                 continue
@@ -300,8 +281,6 @@ class AlignmentTrainer:
         record = self.records[slot]
         record.stopped, record.diverged = self.step, self._divergence(reason, slot)
         if len(self.records) == 1:
-            if not self.processes.is_first:
-                raise SaidElsewhereError("training diverged in every process")
             raise DivergedError(record.diverged)
         logger.warning("slot %d: %s", slot, record.diverged)
 
@@ -318,9 +297,9 @@ class AlignmentTrainer:
         return {"loss": f"{sum(losses) / len(kept):.4f}", "val_recall": f"{sum(scores) / len(kept):.3f}"}
 
     def _save(self) -> None:
-        if self.checkpoint.path is None or not self.processes.is_first:
+        if self.checkpoint.path is None:
             return
-        progress = {"step": self.step, "seconds": self.seconds, "recent_steps": self._recent_steps, "notes": self.notes}
+        progress = {"step": self.step, "seconds": self.seconds, "recent_steps": self._recent_steps}
         self.checkpoint.save(self._tensors(), self.records, progress)
         self.saved_step = self.step
 
@@ -330,7 +309,6 @@ class AlignmentTrainer:
             return
         self.step = self.saved_step = self.optimizer.steps = progress["step"]
         self.seconds, self._recent_steps = progress["seconds"], progress["recent_steps"]
-        self.notes = progress.get("notes", {})
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         """Return the tensors that steps change, by name."""

@@ -78,12 +78,21 @@ def test_killed_processes_go_on_and_end_with_the_same_bits(small, tmp_path):
     assert not states.exists()
 
 
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_killed_process_ends_the_others_in_one_sentence(small, tmp_path, killed):
+    started = start_together(tmp_path / "logs", *[arguments(small, epochs=100_000)] * 2)
+    started[0].wait_until(lambda: list((Path(small["out"]) / ".state").glob("[!.]*")), "a state")
+    started[killed].signal(signal.SIGKILL)
+    assert ended(started)[1 - killed] == 1
+    (sentence,) = said(started)
+    assert sentence.startswith("pecl: another process of the training ended")
+
+
 @pytest.mark.parametrize(
     ("first", "second", "sentence"),
     [
         ([], ["--lr=0.5"], "pecl: lr: expected one value in all processes, got 0.01 in process 0 and 0.5 in process 1"),
         ([], ["--language=fr"], "pecl: language: expected one value in all processes, got de in process 0 and fr in"),
-        ([], ["--language=de,fr"], "pecl: expected the same runs in all processes"),
         (["--lr=x"], ["--lr=x"], 'pecl: command line: lr: expected a number >= 0, got "x"'),
         ([], ["--lr=x"], 'pecl: command line: lr: expected a number >= 0, got "x"'),
         (["--shots=99"], ["--shots=99"], "pecl: shots: expected at most 11"),

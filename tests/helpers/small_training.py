@@ -31,4 +31,4 @@ def task(tower, seed=1, lr=1e-2, anchor="student", weight=0.5):
 def trainer(tower, tasks, schedule=None, configs=CONFIGS, **options):
     adapter = attach(tower, configs, seeds=[c.seed for c in tasks])
     schedule = schedule or Schedule(epochs=3, batch_size=5, eval_every=2, dropout=False)
-    return AlignmentTrainer(tower, adapter, tasks, schedule, lambda: [0.5] * len(tasks), **options)
+    return AlignmentTrainer(tower, adapter, tasks, schedule, lambda slots: [0.5] * len(slots), **options)

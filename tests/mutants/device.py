@@ -64,9 +64,9 @@ _FAULTS = [
     ),
     (
         "slots made on the device",
-        "pecl/training/trainer.py",
-        "batch.attention_mask, torch.tensor(slots)[batch.indices])",
-        "batch.attention_mask, torch.tensor(slots, device=self.tower.device)[batch.indices])",
+        "pecl/training/share.py",
+        "torch.tensor(share.slots)[batch.indices])",
+        "torch.tensor(share.slots, device=tower.device)[batch.indices])",
         STEPS,
     ),
     (

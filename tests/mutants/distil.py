@@ -109,14 +109,8 @@ _FAULTS = {
         ),
         (
             "the recall of the final weights as that of the best",
-            "is_final = all(torch.equal(value, end[name]) for name, value in record.best.items())",
-            "is_final = record.best_step == record.scores[-1][0] or not end",
-            _DISTIL,
-        ),
-        (
-            "a start that is not taken",
-            "            if first.start is not None:\n                start_slots",
-            "            if first.start is None and first.weights:\n                start_slots",
+            "is_final = all(torch.equal(value, ends[slot][name]) for name, value in records[slot].best.items())",
+            "is_final = records[slot].best_step == records[slot].scores[-1][0] or not ends",
             _DISTIL,
         ),
     ],

@@ -383,8 +383,8 @@ _STATES = [
     Mutant(
         "a trainer without an identity",
         "pecl/experiment/fleet.py",
-        "            identity,\n            self.slot_of,",
-        '            "",\n            self.slot_of,',
+        "path, identity, self.slot_of",
+        'path, "", self.slot_of',
         _RESUMING,
         science=True,
     ),
@@ -415,8 +415,8 @@ _STATES = [
     Mutant(
         "no state is ever restored",
         "pecl/training/state.py",
-        "        if state is not None:\n            for name",
-        "        progress = state = None\n        if state is not None:\n            for name",
+        "        if state is None:\n            return None\n",
+        "        return None\n",
         _RESUMING,
     ),
     Mutant("saved step not kept", "pecl/training/trainer.py", "        self.saved_step = self.step\n", "", _RESUMING),
@@ -492,8 +492,8 @@ _STATES = [
     Mutant(
         "interruption recorded without its steps",
         "pecl/experiment/fleet.py",
-        "steps=self.trainer.saved_step if self.trainer else 0",
-        "steps=0",
+        '"interrupted", steps=step',
+        '"interrupted", steps=0',
         _RESUMING,
     ),
 ]
@@ -739,9 +739,9 @@ _CACHES = [
     *(
         Mutant(
             f"towers not loaded anew for another {name}",
-            "pecl/experiment/run.py",
-            "arguments = config.profile, config.text_model, config.image_model, config.device, config.precision",
-            f"arguments = {', '.join(arguments)}",
+            "pecl/experiment/fleet.py",
+            "return config.profile, config.text_model, config.image_model, config.device, config.precision",
+            f"return {', '.join(arguments)}",
             _IDENTITY,
             science=True,
         )
@@ -842,8 +842,8 @@ _PREPARE = [
     Mutant(
         "an alignment of weight 0 as all there is",
         "pecl/experiment/prepared.py",
-        "unaligned = chosen.anchor is None or not config.alignment_weight",
-        "unaligned = chosen.anchor is None",
+        "return chosen.anchor if config.alignment_weight else None",
+        "return chosen.anchor",
         _PREPARED,
     ),
 ]

@@ -35,21 +35,17 @@ _FAULTS: dict[str, list[tuple[str, str, str, str]]] = {
         ),
         (
             "best is what final measured",
-            "all(torch.equal(value, end[name]) for name, value in record.best.items())",
+            "all(torch.equal(value, ends[slot][name]) for name, value in records[slot].best.items())",
             "True",
             _BY_HAND,
         ),
         ("best weights are never loaded", "adapter.load_slot_state(slot, records[slot].best)", "pass", _BY_HAND),
         (
             "final is measured with the best weights",
-            "        measured = {i: self._final(adapter, i) for i in ended}  # before any slot is changed\n"
-            "        ends = [adapter.slot_state(slot) for slot in range(len(records))]\n"
+            "        ended = [i for i, slot in enumerate(self.slot_of) if not records[slot].diverged]\n",
+            "        ended = [i for i, slot in enumerate(self.slot_of) if not records[slot].diverged]\n"
             "        for slot in {self.slot_of[i] for i in ended}:\n"
             "            adapter.load_slot_state(slot, records[slot].best)\n",
-            "        for slot in {self.slot_of[i] for i in ended}:\n"
-            "            adapter.load_slot_state(slot, records[slot].best)\n"
-            "        measured = {i: self._final(adapter, i) for i in ended}\n"
-            "        ends = [adapter.slot_state(slot) for slot in range(len(records))]\n",
             _BY_HAND,
         ),
         (
@@ -63,14 +59,14 @@ _FAULTS: dict[str, list[tuple[str, str, str, str]]] = {
         ("every run of a fleet is evaluated with slot 0", "(len(token_ids),), slot)", "(len(token_ids),), 0)", _FLEET),
         (
             "every run of a fleet reports the first record",
-            "adapter, i, ends, records[slot], measured[i]",
-            "adapter, i, ends, records[0], measured[i]",
+            "slot, record = self.slot_of[i], trainer.records[self.slot_of[i]]",
+            "slot, record = self.slot_of[i], trainer.records[0]",
             _FLEET,
         ),
         ("dropout is always on", "        config.dropout,\n", "        True,\n", _BY_HAND),
         (
             "the student's anchor is the query",
-            "texts = getattr(prepared.train, prepared.route.anchor)",
+            "texts = getattr(prepared.train, prepared.anchor)",
             "texts = getattr(prepared.train, prepared.route.query)",
             _METHOD3,
         ),
@@ -83,12 +79,6 @@ _FAULTS: dict[str, list[tuple[str, str, str, str]]] = {
         ),
     ],
     "pecl/experiment/run.py": [
-        (
-            "every slot starts from the first seed",
-            "[one.config.seed for one in slots]",
-            "[slots[0].config.seed for one in slots]",
-            _FLEET,
-        ),
         ("a file's weights are not loaded", "adapter.load_slot_state(0, file.state)", "pass", _EVALUATED),
     ],
     "pecl/experiment/prepared.py": [
@@ -238,18 +228,6 @@ _FAULTS: dict[str, list[tuple[str, str, str, str]]] = {
             _INTERVALS,
         ),
         ("losses of earlier intervals stay in the sum", "self._recent.zero_()", "pass", _INTERVALS),
-        (
-            "a joint score is that of the last language",
-            "sum(scores[slot]) / len(scores[slot])",
-            "scores[slot][-1]",
-            _SLOT_SCORE,
-        ),
-        (
-            "a joint curve is that of the first language",
-            "score = sum(scores[slot]) / len(scores[slot])",
-            "score = scores[slot][0]",
-            _JOINT,
-        ),
         ("ties go to the earlier", "score >= record.best_score", "score > record.best_score", _BEST),
         ("best weights are those of slot 0", "self.adapter.slot_state(slot)", "self.adapter.slot_state(0)", _FLEET),
         (
@@ -322,4 +300,51 @@ MUTANTS = [
     Mutant(name, file, before, after, (test,), science=True)
     for file, faults in _FAULTS.items()
     for name, before, after, test in faults
+]
+
+MUTANTS += [
+    Mutant(
+        "every slot starts from the first seed",
+        "pecl/experiment/fleet.py",
+        "self.members[self.slot_of.index(slot)].config.seed",
+        "self.members[0].config.seed",
+        ("tests/experiment/test_whole_runs.py::test_a_fleet_gives_each_run_what_it_gets_alone",),
+        science=True,
+    ),
+    Mutant(
+        "a joint score is that of the last language",
+        "pecl/experiment/fleet.py",
+        "scores.append(sum(own) / len(own))",
+        "scores.append(own[-1])",
+        (
+            "tests/experiment/test_whole_runs.py::test_a_joint_training_is_one_delta_of_the_summed_losses_and_the_mean_of_the_scores",
+        ),
+        science=True,
+    ),
+    Mutant(
+        "a joint curve is that of the first language",
+        "pecl/experiment/fleet.py",
+        "scores.append(sum(own) / len(own))",
+        "scores.append(own[0])",
+        (
+            "tests/experiment/test_whole_runs.py::test_a_joint_training_is_one_delta_of_the_summed_losses_and_the_mean_of_the_scores",
+        ),
+        science=True,
+    ),
+    Mutant(
+        "a start that is not taken",
+        "pecl/experiment/run.py",
+        "    if config.start is not None:\n        begin",
+        "    if config.start is None and config.weights:\n        begin",
+        ("tests/experiment/test_distil.py",),
+        science=True,
+    ),
+    Mutant(
+        "the other processes keep the parameters that they began with",
+        "pecl/training/follow.py",
+        "        self.processes.copy_first(self.adapter.parameters())\n",
+        "        self.processes.copy_first([one.clone() for one in self.adapter.parameters()])\n",
+        ("tests/training/test_distributed.py::test_several_processes_equal_one_on_the_joint_batch",),
+        science=True,
+    ),
 ]

@@ -15,8 +15,11 @@ from helpers.together import call_pickled, meeting_point, set_place
 
 import pecl.training.trainer
 from pecl.adapters.adapter import attach
-from pecl.errors import ConfigError, DivergedError, SaidElsewhereError
-from pecl.training.distributed import ALONE, Processes, join, launched
+from pecl.adapters.spec import describe
+from pecl.encoders.towers import Towers
+from pecl.errors import ConfigError, DivergedError, PeclError, SaidElsewhereError
+from pecl.training.distributed import ALONE, ProcessGroup, join, launched
+from pecl.training.follow import Setup, check_ready, follow, set_up
 from pecl.training.trainer import AlignmentTrainer, Schedule
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -52,14 +55,23 @@ def in_processes(size, do):
 def trained(
     processes, *, dropout=False, anchor="student", spec=CONFIGS, batch_size=5, slots=1, path=None, stop=None, lr=1e-2
 ):
-    """Losses, scores and final parameters of a training; `stop`: the step after which it ends."""
+    """Losses, scores and final parameters of a training in the first process; `stop`: the step after which it ends."""
+    if not processes.is_first:
+        return follow(processes, [], lambda arguments, trims: Towers(tiny_tower, tiny_tower))
+    with processes.leading([]):
+        return led(processes, dropout, anchor, batch_size, slots, path, stop, lr)
+
+
+def led(processes, dropout, anchor, batch_size, slots, path, stop, lr):
     tower = tiny_tower()
     tasks = [task(tower, seed=1 + i, anchor=anchor, lr=lr) for i in range(slots)]
-    adapter = attach(tower, CONFIGS, seeds=[one.seed for one in tasks])
+    seeds = [one.seed for one in tasks]
+    adapter = attach(tower, CONFIGS, seeds=seeds)
+    set_up(processes, Setup((), None, "pecl", (describe(CONFIGS), None, None), seeds, []))
     schedule = Schedule(epochs=2, batch_size=batch_size, eval_every=2, dropout=dropout)
     scores = iter(range(100))
     run = AlignmentTrainer(
-        tower, adapter, tasks, schedule, lambda: [float(next(scores))] * slots, path, "x", processes=processes
+        tower, adapter, tasks, schedule, lambda asked: [float(next(scores))] * len(asked), path, "x", None, processes
     )
     if stop is not None:
         step = run.train_step
@@ -92,14 +104,15 @@ def close(found, expected):
 )
 def test_several_processes_equal_one_on_the_joint_batch(size, options):
     expected, states = trained(ALONE, **options)
-    for records, found in in_processes(size, lambda processes: trained(processes, **options)):
-        for (losses, scores, best), (expected_losses, expected_scores, expected_best) in zip(
-            records, expected, strict=True
-        ):
-            close(torch.tensor(losses), torch.tensor(expected_losses))
-            assert (scores, best) == (expected_scores, expected_best)
-        for one, other in zip(found, states, strict=True):
-            close(one, other)
+    (records, found), *others = in_processes(size, lambda processes: trained(processes, **options))
+    for (losses, scores, best), (expected_losses, expected_scores, expected_best) in zip(
+        records, expected, strict=True
+    ):
+        close(torch.tensor(losses), torch.tensor(expected_losses))
+        assert (scores, best) == (expected_scores, expected_best)
+    for one, other in zip(found, states, strict=True):
+        close(one, other)
+    assert [other["do"] for other in others] == ["stop"] * (size - 1)
 
 
 def test_the_gradient_is_that_of_the_whole_batch():
@@ -111,14 +124,20 @@ def test_the_gradient_is_that_of_the_whole_batch():
     def gradient(processes):
         weight.grad = None
         unused = torch.nn.Parameter(torch.zeros(2))
-        out = processes.gather(rows[processes.share(5)] @ weight, 5)
-        (out @ out.T).exp().sum().backward()
+        own = rows[processes.share(5)] @ weight
+        if processes.is_first:
+            out = processes.gather(own, 5)
+            (out @ out.T).exp().sum().backward()
+        else:
+            processes.send_rows(own, 5)
+            assert processes.receive() == {"do": "backward"}
+            own.backward(processes.share_gradient(own, 5))
         processes.sum_gradients([unused, weight])
         return weight.grad, unused.grad
 
-    for found, unused in in_processes(3, gradient):
-        torch.testing.assert_close(found, whole)
-        assert unused.tolist() == [0, 0]
+    (found, unused), *_ = in_processes(3, gradient)
+    torch.testing.assert_close(found, whole)
+    assert unused.tolist() == [0, 0]
 
 
 def test_a_killed_training_goes_on_in_all_processes(tmp_path):
@@ -126,12 +145,9 @@ def test_a_killed_training_goes_on_in_all_processes(tmp_path):
     path = tmp_path / "state"
     in_processes(2, lambda processes: trained(processes, dropout=True, path=path, stop=3))
 
-    def resumed(processes):
-        return trained(processes, dropout=True, path=path if processes.is_first else tmp_path / "not here")
-
-    for records, found in in_processes(2, resumed):
-        assert [r[0] for r in records] == [r[0] for r in expected]
-        assert all(torch.equal(value, states[0][name]) for name, value in found[0].items())
+    (records, found), _ = in_processes(2, lambda processes: trained(processes, dropout=True, path=path))
+    assert [r[0] for r in records] == [r[0] for r in expected]
+    assert all(torch.equal(value, states[0][name]) for name, value in found[0].items())
 
 
 def test_one_process_says_that_the_training_diverged():
@@ -140,37 +156,35 @@ def test_one_process_says_that_the_training_diverged():
     assert isinstance(second, SaidElsewhereError)
 
 
-def test_what_one_process_cannot_do_none_does():
-    def failing(rank):
-        def do(processes):
-            def work():
-                done.append(processes.rank)
-                if processes.rank == rank:
-                    raise ConfigError("there is nothing here")
-                return processes.rank
+def test_a_process_that_cannot_take_part_is_named():
+    def without_weights(processes):
+        if not processes.is_first:
+            return follow(processes, [], lambda arguments, trims: raise_(ConfigError("there is nothing here")))
+        with processes.leading([]):
+            set_up(processes, Setup((), None, "pecl", ("lora", None, None), [1], []))
 
-            done = []
-            processes.in_turn(work)
-
-        return do
-
-    first, second = in_processes(2, failing(0))
-    assert (type(first), str(first)) == (ConfigError, "there is nothing here")
+    first, second = in_processes(2, without_weights)
+    assert (type(first), str(first)) == (PeclError, "process 1: there is nothing here")
     assert isinstance(second, SaidElsewhereError)
-    first, second = in_processes(2, failing(1))
-    assert str(first) == "process 1: there is nothing here"
-    assert isinstance(second, SaidElsewhereError)
-    assert in_processes(2, lambda processes: processes.in_turn(lambda: processes.rank)) == [0, 1]
+    check_ready(["", ""])
+
+
+def raise_(error):
+    raise error
 
 
 def test_runs_that_differ_are_named():
-    def check(processes):
-        processes.check_equal([{"language": "de", "lr": 0.1 * (1 + processes.rank)}])
+    def check(runs_of, processes):
+        runs = runs_of(processes.rank)
+        if not processes.is_first:
+            return follow(processes, runs, None)
+        with processes.leading(runs):
+            raise AssertionError("the runs are not the same")
 
-    first, second = in_processes(2, check)
+    first, second = in_processes(2, partial(check, lambda rank: [{"language": "de", "lr": 0.1 * (1 + rank)}]))
     assert str(first) == "lr: expected one value in all processes, got 0.1 in process 0 and 0.2 in process 1"
     assert isinstance(second, SaidElsewhereError)
-    first, _ = in_processes(2, lambda processes: processes.check_equal([{}] * (1 + processes.rank)))
+    first, _ = in_processes(2, partial(check, lambda rank: [{}] * (1 + rank)))
     assert "got 1 in process 0 and 2 in 1" in str(first)
 
 
@@ -204,6 +218,8 @@ def test_fewer_gpus_than_processes_are_refused_in_all_of_them(monkeypatch, there
 
 def test_one_process_exchanges_nothing():
     rows = torch.ones(2, 3)
-    assert Processes().gather(rows, 2) is rows
-    assert Processes().in_turn(lambda: 3) == Processes().from_first(lambda: 3) == 3
-    Processes().check_equal([{}])
+    assert ProcessGroup().gather(rows, 2) is rows
+    assert ProcessGroup().exchange({}) == [{}]
+    ProcessGroup().send({})
+    with ProcessGroup().leading([{}]):
+        pass

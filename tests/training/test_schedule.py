@@ -10,7 +10,7 @@ from helpers.tiny import tiny_tower
 
 from pecl.adapters.adapter import attach
 from pecl.training.average import Average
-from pecl.training.schedule import Schedule
+from pecl.training.schedule import Schedule, SolvedHead
 from pecl.training.trainer import AlignmentTrainer
 
 BARE = Schedule(epochs=1, batch_size=4, eval_every=1)
@@ -41,7 +41,7 @@ def test_steps_count_the_last_smaller_batch(epochs, pairs, steps):
 def test_the_optimizer_is_given_the_rate(monkeypatch):
     tower = tiny_tower()
     schedule = Schedule(epochs=2, batch_size=5, eval_every=6, dropout=False, warmup=3)  # 6 steps
-    run = trainer(tower, schedule, lambda: [0.5])
+    run = trainer(tower, schedule, lambda slots: [0.5])
     plain, given = run.optimizer.step, []
     monkeypatch.setattr(run.optimizer, "step", lambda lrs: given.append(lrs.item()) or plain(lrs))
     run.run()
@@ -94,13 +94,13 @@ def test_validation_and_the_end_see_the_average_and_steps_do_not(monkeypatch):
 
     def run_with(schedule, note_every_step):
         tower = tiny_tower()
-        run = trainer(tower, schedule, lambda: [0.5])
+        run = trainer(tower, schedule, lambda slots: [0.5])
         weights = run.adapter.parameters()
 
         def now():
             return torch.cat([weight.detach().flatten() for weight in weights]).double()
 
-        run.validate = lambda: seen.append(now()) or [0.5]
+        run.validate = lambda slots: seen.append(now()) or [0.5]
         plain = run.train_step
         run.train_step = lambda: (plain(), note_every_step and plain_weights.append(now()))[0]
         start = now()
@@ -122,9 +122,9 @@ def test_validation_and_the_end_see_the_average_and_steps_do_not(monkeypatch):
 def test_an_average_that_was_interrupted_ends_with_the_same_bits(tmp_path):
     def run_to_the_end(state_path):
         tower = tiny_tower()
-        run = trainer(tower, EMA, lambda: [0.5], state_path)
+        run = trainer(tower, EMA, lambda slots: [0.5], state_path)
         weights = run.adapter.parameters()
-        run.validate = lambda: [weights[0].detach().abs().sum().item()]  # tells the average from the weights
+        run.validate = lambda slots: [weights[0].detach().abs().sum().item()]  # tells the average from the weights
         (record,) = run.run()
         return record, run.adapter.slot_state(0)
 
@@ -149,7 +149,7 @@ def scored(scores, **options):
     run = trainer(tower, schedule, None)
     states, left = [], iter(scores)
 
-    def validate():
+    def validate(slots):
         states.append(run.adapter.slot_state(0))
         return [next(left)]
 
@@ -180,7 +180,9 @@ def test_all_slots_must_be_out_of_patience():
     scores = iter([[0.5, 0.1], [0.4, 0.2], [0.3, 0.1], [0.2, 0.0], [0.1, 0.0], [0.0, 0.0]])
     schedule = Schedule(epochs=4, batch_size=5, eval_every=2, dropout=False, patience=2)
     tasks = [task(tower, seed=seed) for seed in (1, 2)]
-    run = AlignmentTrainer(tower, adapter, tasks, schedule, lambda: next(scores))
+    run = AlignmentTrainer(
+        tower, adapter, tasks, schedule, lambda slots: [given[slot] for given in [next(scores)] for slot in slots]
+    )
     run.run()
     assert run.step == 8
 
@@ -190,17 +192,18 @@ def test_the_last_weights_are_taken_whatever_the_scores_say():
     assert (taken, record.best_step, record.best_score, place) == (12, 12, 0.1, 5)
 
 
-def test_notes_and_scores_before_the_first_step_are_kept_with_the_state(tmp_path):
+def test_solved_heads_and_scores_before_the_first_step_are_kept_with_the_state(tmp_path):
     schedule = Schedule(epochs=4, batch_size=5, eval_every=4, dropout=False)
-    first = trainer(tiny_tower(), schedule, lambda: [0.7], tmp_path / "state")
+    solved = SolvedHead(ridge=0.1, held_out_mse=0.25, pairs=12, seconds=1.5)
+    first = trainer(tiny_tower(), schedule, lambda slots: [0.7], tmp_path / "state")
     assert not first.is_saved
-    first.notes["solved"] = [[{"ridge": 0.1}]]
+    first.records[0].solved.append(solved)
     first.measure(0)
     with interrupted_after(5):
         first.run()
-    again = trainer(tiny_tower(), schedule, lambda: [0.2], tmp_path / "state")
+    again = trainer(tiny_tower(), schedule, lambda slots: [0.2], tmp_path / "state")
     assert again.is_saved
     (record,) = again.run()
-    assert again.notes == {"solved": [[{"ridge": 0.1}]]}
+    assert record.solved == [solved]
     assert record.scores == [(0, 0.7), (4, 0.7), (8, 0.2), (12, 0.2)]
     assert record.best_step == 4

@@ -179,7 +179,7 @@ def test_best_is_the_highest_score_and_ties_go_to_the_later():
     scores = iter([0.1, 0.7, 0.7, 0.2, 0.3])
     states = []
 
-    def validate():
+    def validate(slots):
         states.append(adapter.slot_state(0))
         return [next(scores)]
 
@@ -220,14 +220,15 @@ def test_a_loss_of_the_curve_is_the_mean_over_its_own_interval():
         assert [loss for _, loss in record.losses] == pytest.approx(means)
 
 
-def test_the_score_of_a_slot_is_the_mean_of_its_tasks():
+def test_each_slot_keeps_its_own_best_score():
     tower = tiny_tower()
     adapter = attach(tower, CONFIGS, seeds=[1, 2])
-    scores = iter([[0.1, 0.9, 0.3], [0.2, 0.3, 0.5], [0.4, 0.2, 0.2]])
+    scores = iter([[0.2, 0.9], [0.35, 0.3], [0.3, 0.2]])
     tasks = [task(tower, seed=seed) for seed in (1, 2, 3)]
-    run = AlignmentTrainer(tower, adapter, tasks, Schedule(1, 5, 1, False), lambda: next(scores), slot_of=[0, 1, 0])
+    schedule = Schedule(1, 5, 1, False)
+    run = AlignmentTrainer(tower, adapter, tasks, schedule, lambda slots: next(scores), slot_of=[0, 1, 0])
     first, second = run.run()
-    assert [score for _, score in first.scores] == pytest.approx([0.2, 0.35, 0.3])
+    assert [score for _, score in first.scores] == [0.2, 0.35, 0.3]
     assert [score for _, score in second.scores] == [0.9, 0.3, 0.2]
     assert (first.best_step, second.best_step) == (2, 1)
 
@@ -285,7 +286,7 @@ tower = tiny_tower()
 tasks = [task(tower, seed=1), task(tower, seed=2, lr=3e-3)]
 run = trainer(tower, tasks, Schedule(8, 5, 3, True), state_path={state!r}, identity="x")
 first = run.adapter.parameters()[0]
-run.validate = lambda: first.detach().abs().flatten(1).mean(dim=1).tolist()
+run.validate = lambda slots: first.detach().abs().flatten(1).mean(dim=1).tolist()
 dies_in, place = int(sys.argv[1]), sys.argv[2]
 
 def die():
@@ -357,7 +358,7 @@ def test_a_slot_that_diverges_leaves_and_the_others_learn_as_without_it(dropout)
 def test_a_slot_without_a_score_has_diverged():
     tower = tiny_tower()
     run = trainer(tower, [task(tower, seed=s) for s in (1, 2)], Schedule(2, 5, 2, False))
-    run.validate = lambda: [0.5, float("nan") if run.step > 2 else 0.5]
+    run.validate = lambda slots: [float("nan") if slot and run.step > 2 else 0.5 for slot in slots]
     first, second = run.run()
     assert (first.stopped, second.stopped) == (None, 4)
     assert "training diverged by step 4: the embeddings are no longer numbers" in second.diverged
@@ -380,10 +381,7 @@ def test_a_slot_that_is_out_of_patience_stops_as_it_stops_alone():
         run = trainer(tower, [task(tower, seed=seed) for seed in seeds], schedule)
         given = {seed: iter(scores[seed]) for seed in seeds}
 
-        def validate():
-            return [next(given[seed]) if i in run.scored else float("nan") for i, seed in enumerate(seeds)]
-
-        run.validate = validate
+        run.validate = lambda slots: [next(given[seeds[slot]]) for slot in slots]
         return run.run(), [run.adapter.slot_state(slot) for slot in range(len(seeds))]
 
     records, states = trained(1, 2)
