@@ -228,6 +228,10 @@ class Noting:
     def __init__(self, config):
         self.config, self.read = config, set()
 
+    @property
+    def __class__(self):
+        return ExperimentConfig  # for `isinstance`
+
     def __getattr__(self, name):
         if name in FIELDS:
             self.read.add(name)
