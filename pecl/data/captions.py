@@ -2,11 +2,13 @@
 
 Everything that reads a data set ends here, so that the rest of the package knows one shape alone. Images are behind
 `ImageSource`: files on disk (`ImageFiles`) or pictures drawn on demand (`scenes`). Each has a fingerprint of its
-content, which is what cached embeddings are keyed by.
+content, which keys its cached embedding. A file may change between two reads, so whoever keeps a fingerprint next to
+something made of the image hands it to `load`, which compares it with the very bytes that it decodes.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -18,18 +20,19 @@ import numpy as np
 from PIL import Image
 
 from pecl.data.lines import stripped_lines
-from pecl.data.pictures import is_plain, to_rgb
+from pecl.data.pictures import decode_picture, read_picture
 from pecl.data.text_column import TextColumn
 from pecl.errors import DataError, unknown
 from pecl.files import (
     HALF_CHARACTER,
     TEXT_LIMIT,
-    check_regular,
     sha256_bytes,
     sha256_file,
     sha256_lines,
 )
 from pecl.options import is_text
+
+CLOCK_RESOLUTION_NS = 2_000_000_000  # of the coarsest file system's times
 
 
 class ImageSource(Protocol):
@@ -42,8 +45,16 @@ class ImageSource(Protocol):
 
     def __len__(self) -> int: ...
 
-    def load(self, index: int) -> Image.Image:
-        """Return image `index` in RGB mode; raise DataError naming it if it is missing or damaged."""
+    def load(self, index: int, expected: str | None = None) -> Image.Image:
+        """Return image `index` in RGB mode.
+
+        Args:
+            index: which image.
+            expected: fingerprint that the image must have; a source that cannot change may leave it aside.
+
+        Raises:
+            DataError: the image is missing, damaged or not the `expected` one; the sentence names it.
+        """
         ...
 
     def fingerprint(self, index: int) -> str:
@@ -77,29 +88,36 @@ class ImageFiles:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def load(self, index: int) -> Image.Image:
-        """Return image `index` in RGB mode, as `to_rgb` makes it.
+    def load(self, index: int, expected: str | None = None) -> Image.Image:
+        """Return image `index` in RGB mode, as `to_rgb` makes it; the file is read once.
 
         Raises:
-            DataError: the file is missing, truncated or no image.
+            DataError: the file is missing, truncated or no image, or the fingerprint of the bytes that were read is
+                not the `expected` one.
         """
         path = self.paths[index]
         try:
-            check_regular(path)
-            with Image.open(path) as image:
-                return to_rgb(image)
+            content = read_picture(path)
+            if expected is None or sha256_bytes(content) == expected:
+                return decode_picture(content)
         except Exception as error:  # besides OSError, Pillow raises whatever its readers stumble over
             raise DataError(f"cannot read image {path}: {error}; replace the file or leave it out") from error
+        raise _changed(path)
 
     def fingerprint(self, index: int) -> str:
-        """Return the SHA-256 of the file's bytes; another hash for a file that is not `is_plain`.
+        """Return the SHA-256 of the file's bytes.
 
-        Such a file was once read otherwise, and must not be given the embedding that is kept of it.
+        Raises:
+            DataError: the file is missing, cannot be read, or is being written.
         """
         path = self.paths[index]
         try:
-            found = path.stat()
-            return _fingerprint_of(path, found.st_size, found.st_mtime_ns)
+            state = _state(path)
+            # Two changes within the clock's resolution leave the same times, so that a file just written is read again.
+            just_now = time.time_ns() - max(state[2:]) < CLOCK_RESOLUTION_NS
+            return (_fingerprint_of.__wrapped__ if just_now else _fingerprint_of)(path, state)
+        except DataError:
+            raise
         except (OSError, ValueError) as error:  # the latter: a NUL in its name
             raise DataError(f"cannot read image {path}: {getattr(error, 'strerror', None) or error}") from error
 
@@ -108,16 +126,23 @@ class ImageFiles:
         return ImageFiles(tuple(self.paths[i] for i in indices))
 
 
+def _state(path: Path) -> tuple[int, int, int, int]:
+    """Return all that tells a file that has changed: inode, size, and the times of its content and of itself."""
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
 @lru_cache(maxsize=100_000)
-def _fingerprint_of(path: Path, size: int, mtime_ns: int) -> str:
+def _fingerprint_of(path: Path, state: tuple[int, int, int, int]) -> str:
     """Return an image file's fingerprint, made once while it stays as it is: the runs of a grid share their images."""
     digest = sha256_file(path)
-    try:
-        with Image.open(path) as image:
-            plain = is_plain(image)
-    except Exception:  # no image, which reading it says
-        plain = True
-    return digest if plain else sha256_bytes(f"upright, by value: {digest}".encode())
+    if _state(path) != state:
+        raise _changed(path)
+    return digest
+
+
+def _changed(path: Path) -> DataError:
+    return DataError(f"cannot read image {path}: it changed while it was read; run again when nothing writes to it")
 
 
 COLUMNS = ("english", "target", "english_to_target", "target_to_english")

@@ -1,28 +1,184 @@
-"""Pictures as towers see them: upright, 8-bit RGB, whatever a file holds.
+"""Images of files: `open_picture` is the one door, and `to_rgb` makes of them what towers see: upright, 8-bit RGB.
+
+Pillow's own `Image.open` tries every format that it knows, and runs Ghostscript for a PostScript file whatever its name
+is. The door takes bytes that were read once, tries a list of formats, and bounds the pixels. Pillow's own limit belongs
+to the user's process and stays as it is.
 
 Pillow's own `convert("RGB")` leaves a camera's rotation out, cuts 16-bit values off and shows the colours that lie
-under transparent pixels. For any other picture it does what is done here.
+under transparent pixels. For any other image it does the same as `to_rgb`.
 """
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import io
-from typing import cast
+import os
+import struct
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+
+from pecl.files import open_regular
+
+FILE_BYTES = 1 << 30  # the most that is read of one file
+# Pixels up to which Pillow never warns, and a JPEG is decoded whole. A larger JPEG is decoded at 1/2, 1/4 or 1/8.
+WHOLE = 89_478_485
+# The most pixels of a file. No format takes more than 24 bytes a pixel, and a JPEG that is reduced no more than 8: that
+# is 4 GiB next to the file's own bytes.
+PIXELS, JPEG_PIXELS = 2 * WHOLE, 500_000_000
+
+_PLUGINS = {  # format -> module that teaches it to Pillow; JPEG includes MPO, the format of cameras with two lenses
+    "JPEG": "PIL.JpegImagePlugin",
+    "PNG": "PIL.PngImagePlugin",
+    "WEBP": "PIL.WebPImagePlugin",
+    "GIF": "PIL.GifImagePlugin",
+    "BMP": "PIL.BmpImagePlugin",
+    "TIFF": "PIL.TiffImagePlugin",
+    "AVIF": "PIL.AvifImagePlugin",
+    "HEIF": "pillow_heif",
+    "JXL": "pillow_jxl",
+}
+FORMATS = tuple(_PLUGINS)
+# Format -> how a file of it begins after the first bytes, and the package that reads it
+_OPTIONAL = {
+    "HEIF": ((4, (b"ftyphei", b"ftyphev", b"ftypmif1", b"ftypmsf1")), "pillow-heif, which pecl[search] brings"),
+    "JXL": ((0, (b"\xff\x0a", b"\0\0\0\x0cJXL ")), "pillow-jxl-plugin"),
+}
+_WARN_OF_SIZE = ("GIF", "TIFF")  # formats whose plug-ins compare sizes with Pillow's limit themselves
+_quiet = threading.Lock()
 
 _ORIENTATION = 0x0112  # tag of EXIF; 1 is upright
 _WIDE = ("I", "I;16", "I;16L", "I;16B", "I;16N")  # grey values of 16 bits
+
+Opener = tuple[Callable[[Any, Any], ImageFile.ImageFile], Callable[[bytes], Any] | None]
+
+
+class TooManyPixelsError(ValueError):
+    """An image has more pixels than are decoded."""
+
+
+def read_picture(path: str | Path) -> bytes:
+    """Return the bytes of an image file, for `open_picture` and its fingerprint alike.
+
+    Raises:
+        OSError: it is missing, cannot be read, has more than `FILE_BYTES`, or is no regular file.
+        ValueError: there is a NUL in its name.
+    """
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > FILE_BYTES:
+            raise OSError(f"expected at most {FILE_BYTES:,} bytes, got {size:,}")
+        return file.read(size)
+
+
+def open_picture(content: bytes, formats: Sequence[str] = FORMATS, most: int | None = None) -> ImageFile.ImageFile:
+    """Open an image from its bytes, as `Image.open` does: its head is read, and nothing is decoded.
+
+    A JPEG of more than `WHOLE` pixels is set to be decoded at 1/2, 1/4 or 1/8 of its width and height.
+
+    Args:
+        content: a whole file.
+        formats: names of the formats that are tried, of `FORMATS`.
+        most: pixels that it may have; by default `JPEG_PIXELS` for a JPEG and `PIXELS` otherwise.
+
+    Raises:
+        UnidentifiedImageError: it is damaged, or of another format; the sentence names a package that reads it.
+        TooManyPixelsError: it has more pixels.
+    """
+    image = _identify(content, formats)
+    is_jpeg = image.format in ("JPEG", "MPO")
+    most = most or (JPEG_PIXELS if is_jpeg else PIXELS)
+    pixels = image.width * image.height
+    if pixels > most:
+        raise TooManyPixelsError(f"expected at most {most:,} pixels, got {image.width:,} x {image.height:,}")
+    if is_jpeg and pixels > WHOLE:
+        part = next(part for part in (2, 4, 8) if pixels <= WHOLE * part**2 or part == 8)
+        image.draft(None, (image.width // part, image.height // part))
+    return image
+
+
+def decode_picture(content: bytes, formats: Sequence[str] = FORMATS, most: int | None = None) -> Image.Image:
+    """Return the image that a file holds, in RGB mode as `to_rgb` makes it; for its arguments see `open_picture`.
+
+    Raises:
+        UnidentifiedImageError: it is damaged, or of another format.
+        TooManyPixelsError: it has more pixels.
+        Exception: it is damaged; Pillow raises whatever its readers stumble over.
+    """
+    try:
+        with open_picture(content, formats, most) as image, _without_warnings(image.format):
+            return to_rgb(image)
+    except Image.DecompressionBombError as error:  # of a tile, which may be larger than its image
+        raise TooManyPixelsError(f"expected at most {most or PIXELS:,} pixels, got many more") from error
+
+
+def _identify(content: bytes, formats: Sequence[str]) -> ImageFile.ImageFile:
+    """Open an image of any size in the first format that takes it."""
+    reasons: list[str] = []
+    for name in formats:
+        opener = _opener(name)
+        if opener is None:
+            start, beginnings = _OPTIONAL[name][0] if name in _OPTIONAL else (0, ())
+            if content[start : start + 16].startswith(beginnings):
+                reasons.append(f"{name} needs the package {_OPTIONAL[name][1]}")
+            continue
+        opens, accepts = opener
+        try:
+            accepted = accepts is None or accepts(content[:16])
+            if isinstance(accepted, str):  # Pillow was built without the library of this format
+                reasons.append(accepted)
+            elif accepted:
+                with _without_warnings(name):
+                    return opens(io.BytesIO(content), "")
+        except (SyntaxError, IndexError, TypeError, struct.error) as error:  # as `Image.open` passes over them
+            reasons.append(f"{name}: {error}")
+        except Image.DecompressionBombError as error:  # of a WebP, before its size is known here
+            raise TooManyPixelsError(f"expected at most {PIXELS:,} pixels, got many more") from error
+    reason = f" ({'; '.join(reasons)})" if reasons else ""
+    raise UnidentifiedImageError(f"cannot identify image file{reason}, expected {', '.join(formats)}")
+
+
+@cache
+def _opener(name: str) -> Opener | None:
+    """Return how Pillow opens a format, and how it tells that bytes are of it; None without the plug-in."""
+    try:
+        plugin = importlib.import_module(_PLUGINS[name])
+    except ImportError:
+        return None
+    if name == "HEIF":
+        plugin.register_heif_opener()
+    return cast("Opener | None", Image.OPEN.get(name))
+
+
+@contextlib.contextmanager
+def _without_warnings(format: str | None) -> Iterator[None]:
+    """Keep Pillow's warning of large images from the user where a plug-in raises it, one thread at a time."""
+    if format not in _WARN_OF_SIZE:
+        yield
+        return
+    with _quiet, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
 
 
 def is_plain(image: Image.Image) -> bool:
     """Say whether `to_rgb` does no more than `convert("RGB")`; reads no pixels."""
     wide = image.mode in _WIDE or image.mode == "F"
-    return not wide and not image.has_transparency_data and image.getexif().get(_ORIENTATION, 1) == 1
+    return not wide and not image.has_transparency_data and _is_upright(image)
+
+
+def _is_upright(image: Image.Image) -> bool:
+    return image.getexif().get(_ORIENTATION, 1) == 1
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Return a picture in RGB mode, turned as its EXIF says, 16 bits scaled to 8, and on white where transparent.
+    """Return an image in RGB mode, turned as its EXIF says, 16 bits scaled to 8, and on white where transparent.
 
     Raises:
         ValueError: its values are neither of 8 nor of 16 bits.
@@ -30,19 +186,19 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """
     if is_plain(image):
         return image.convert("RGB")
-    upright = ImageOps.exif_transpose(image)
+    upright = image if _is_upright(image) else ImageOps.exif_transpose(image)
     if upright.mode in _WIDE:
         return _narrow(upright).convert("RGB")
     if upright.mode == "F":
         raise ValueError("its pixels are floating-point numbers, expected 8 or 16 bits")
     if upright.has_transparency_data:
-        colours = upright.convert("RGBA")
+        colours = upright if upright.mode == "RGBA" else upright.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", colours.size, "white"), colours).convert("RGB")
     return upright.convert("RGB")
 
 
 def small_jpeg(image: Image.Image, size: int, quality: int = 72) -> bytes:
-    """Return an RGB picture, at most `size` pixels wide and high, as a JPEG without metadata."""
+    """Return an RGB image, at most `size` pixels wide and high, as a JPEG without metadata."""
     small = image.copy()
     small.thumbnail((size, size), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

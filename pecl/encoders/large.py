@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 LARGE = 50_000  # texts from which on files are used
 _PART = 16_384  # texts that are tokenised, or embedded, together
+# Raised when the meaning of a key changes: before 2, lists whose texts hold line breaks could share one.
+FOLDER = "tokens-2"
 
 
 def tokens_of(tower: MultilingualTextEncoder, texts: Sequence[str]) -> TokenIds:
@@ -39,15 +41,17 @@ def tokens_of(tower: MultilingualTextEncoder, texts: Sequence[str]) -> TokenIds:
     if len(texts) < LARGE:
         return tower.tokenize(texts)
     key = sha256_json([_tokenizer(tower.tokenizer), tower.text_prefix, tower.max_length, sha256_lines(texts)])
-    path = default_cache_dir() / "tokens" / f"{key}.safetensors"
+    path = default_cache_dir() / FOLDER / f"{key}.safetensors"
     if path.exists():
         try:
-            return TokenStore(path)
+            found = TokenStore(path)
+            _check_names(path, found.metadata, {"key": key})
+            return found
         except DataError as error:
-            logger.warning("%s; its token ids are made anew", error)
+            logger.warning("%s; its token ids are made again", error)
     with Bar(total=len(texts), desc="tokens", unit="text", leave=False) as bar:
         parts = (tower.tokenize(part) for part in _parts(texts, bar))
-        return TokenStore.write(path, chain.from_iterable(parts))
+        return TokenStore.write(path, chain.from_iterable(parts), {"key": key})
 
 
 def _parts(texts: Sequence[str], bar: Bar) -> Iterator[Sequence[str]]:
@@ -74,7 +78,7 @@ def frozen_embeddings(
     Args:
         tower: without adapter.
         texts: N texts.
-        store: the store of the tower; files of long lists lie beside its own.
+        store: the store of the tower; files of long lists lie next to its own.
 
     Raises:
         ValueError: the tower has an adapter.
@@ -84,19 +88,33 @@ def frozen_embeddings(
         return text_embeddings(tower, texts, store)
     if tower.adapter is not None:
         raise ValueError("frozen text embeddings need a tower without adapter; detach it first")
-    folder = store.folder / "lists" / sha256_lines(texts)
+    column = sha256_lines(texts)
+    folder = store.folder / "lists" / column
     paths = []
     with Bar(total=len(texts), desc="texts", unit="text", leave=False) as bar:
         for number, part in enumerate(_parts(texts, bar)):
             paths.append(folder / f"{number:05}-{_PART}.safetensors")
-            if not _is_whole(paths[-1], len(part)):
-                Embeddings.write(paths[-1], [tower.encode_text(part)], {"tower": store.tower})
+            names = {"tower": store.tower, "texts": column, "part": str(number)}
+            if not _is_whole(paths[-1], len(part), names):
+                Embeddings.write(paths[-1], [tower.encode_text(part)], names)
     return Embeddings(paths, check=False)
 
 
-def _is_whole(path: Path, rows: int) -> bool:
-    try:
-        return path.exists() and len(Embeddings(path)) == rows
-    except DataError as error:
-        logger.warning("%s; its embeddings are made anew", error)
+def _is_whole(path: Path, rows: int, names: Mapping[str, str]) -> bool:
+    """Say whether a file holds the part of a list that it should; warn of one that holds something else."""
+    if not path.exists():
         return False
+    try:
+        found = Embeddings(path)
+        _check_names(path, found.metadata, names)
+        return len(found) == rows
+    except DataError as error:
+        logger.warning("%s; its embeddings are made again", error)
+        return False
+
+
+def _check_names(path: Path, metadata: Mapping[str, str], names: Mapping[str, str]) -> None:
+    """Raise DataError unless a file says of itself what its place says of it."""
+    for name, value in names.items():
+        if metadata.get(name) != value:
+            raise DataError(f"{path} was moved here: expected {name} {value!r} in it, got {metadata.get(name)!r}")

@@ -1,9 +1,10 @@
 """Embeddings of frozen towers, computed once and kept on disk for every run.
 
 `EmbeddingStore` maps (tower, content) to an embedding: the tower by its fingerprint (weights, preprocessing, type of
-numbers), the content by a hash. What is missing is computed, added, and never computed again. An image is keyed by the
-hash of its file alone. A text is keyed by its list and its place there: texts of a batch are padded to one length, so
-the last bits of an embedding depend on its neighbours, and one list must give the same bits whatever was cached before.
+numbers), the content by a hash. A missing embedding is computed, added, and never computed again. An image is keyed by
+the hash of its file, and embedded from the very bytes that have this hash. A text is keyed by its list and its place
+there: texts of a batch are padded to one length, so the last bits of an embedding depend on its neighbours, and one
+list must give the same bits whatever was cached before.
 
 On disk, one folder a tower with shards (`shards`): a writer adds a shard of its own, atomically, after every few
 hundred embeddings, so a killed process loses no more than those; when it is done it writes them as one. Any number of
@@ -18,13 +19,13 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from pecl.data.captions import ImageSource
+from pecl.data.captions import CLOCK_RESOLUTION_NS, ImageSource
 from pecl.data.unreadable import unreadable_error, unreadable_images
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.shards import DamagedShardError, Shard, hash_keys, write_shard
@@ -44,9 +45,9 @@ from pecl.progress import Bar
 logger = logging.getLogger(__name__)
 
 SHARD_ROWS = 256  # embeddings after which they are saved
-CLOCK_RESOLUTION_NS = 2_000_000_000  # of the coarsest file system's times
 IMAGE_BATCH = 32
-
+# Raised when what a key stands for changes: before 2, an image was read once for its key and again for its embedding.
+FOLDER = "embeddings-2"
 
 # Places of missing keys -> batches of places and their embeddings (B, D)
 Compute = Callable[[list[int]], Iterable[tuple[Sequence[int], torch.Tensor]]]
@@ -62,7 +63,7 @@ class EmbeddingStore:
 
     def __init__(self, tower: str, folder: str | Path | None = None) -> None:
         self.tower = tower
-        self.folder = Path(folder or default_cache_dir()) / "embeddings" / tower[:16]
+        self.folder = Path(folder or default_cache_dir()) / FOLDER / tower[:16]
         self._shards: dict[str, Shard] = {}  # file name -> index
         self._dropped: set[str] = set()  # files that are proven wrong, and cannot be removed
         self._listed_at: int | None = None  # change time of the folder when it was last listed
@@ -224,22 +225,27 @@ def image_embeddings(tower: ImageEncoder, images: ImageSource, store: EmbeddingS
     """Return the embeddings (M, D) of `images`, from the store as far as they are there.
 
     Raises:
-        DataError: images cannot be read; all are counted and the first ten are named.
+        DataError: images cannot be read (all are counted and the first ten are named), or one changed after its
+            fingerprint was made, of which nothing is kept.
     """
-
-    def compute(indices: list[int]) -> Iterator[tuple[list[int], torch.Tensor]]:
-        logger.info("embedding %d images with %s", len(indices), tower.name)
-        with Bar(total=len(indices), desc="images", unit="image", leave=False) as progress:
-            for start in range(0, len(indices), IMAGE_BATCH):
-                batch = indices[start : start + IMAGE_BATCH]
-                yield batch, tower.encode_image(images.load(i) for i in batch)
-                progress.update(len(batch))
-
     try:
-        return store.get([images.fingerprint(i) for i in range(len(images))], compute)
+        prints = [images.fingerprint(i) for i in range(len(images))]
+        return store.get(prints, partial(_encode_images, tower, images, prints))
     except DataError as error:
         failed = unreadable_images(images, store)
         raise (unreadable_error(images, failed) if failed else error) from None
+
+
+def _encode_images(
+    tower: ImageEncoder, images: ImageSource, prints: Sequence[str], indices: list[int]
+) -> Iterator[tuple[list[int], torch.Tensor]]:
+    """Yield batches of indices and the embeddings (B, D) of their images, each of the content that `prints` names."""
+    logger.info("embedding %d images with %s", len(indices), tower.name)
+    with Bar(total=len(indices), desc="images", unit="image", leave=False) as progress:
+        for start in range(0, len(indices), IMAGE_BATCH):
+            batch = indices[start : start + IMAGE_BATCH]
+            yield batch, tower.encode_image(images.load(i, prints[i]) for i in batch)
+            progress.update(len(batch))
 
 
 def text_embeddings(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import overload
@@ -26,6 +26,9 @@ class TokenStore(Sequence[list[int]]):
         path: a file that `TokenStore.write` wrote.
         check: read the file once, and compare it with its digest.
 
+    Attributes:
+        metadata: texts that the file names itself by.
+
     Raises:
         DataError: the file is missing, damaged, or something else.
 
@@ -39,7 +42,7 @@ class TokenStore(Sequence[list[int]]):
         tensors, metadata = open_rows(path, check)
         if metadata.get("format") != FORMAT or tensors.keys() != {"offsets", "ids"}:
             raise DataError(f"{path}: expected token ids as TokenStore.write writes them, got another safetensors file")
-        self.path, self._digest = Path(path), metadata["digest"]
+        self.path, self.metadata = Path(path), metadata
         self._offsets, self._ids = tensors["offsets"], tensors["ids"]
         rows = len(self._offsets)
         ends = [self._offsets.read(row, row + 1).tolist() for row in (0, rows - 1)] if rows else []
@@ -47,19 +50,26 @@ class TokenStore(Sequence[list[int]]):
             raise DataError(f"{path} is damaged (its parts are of different length); delete it and make it again")
 
     @classmethod
-    def write(cls, path: str | Path, token_ids: Iterable[Sequence[int]]) -> TokenStore:
+    def write(
+        cls, path: str | Path, token_ids: Iterable[Sequence[int]], metadata: Mapping[str, str] = {}
+    ) -> TokenStore:
         """Write the token ids of texts to `path` as they come, atomically, and return the store.
+
+        Args:
+            path: the file.
+            token_ids: of each text.
+            metadata: kept with them, and part of their digest.
 
         Raises:
             OutputError: the folder cannot be written or the disk is full.
         """
-        write_rows(path, ("offsets", "ids"), _blocks(token_ids), {"format": FORMAT})
+        write_rows(path, ("offsets", "ids"), _blocks(token_ids), {**metadata, "format": FORMAT})
         return cls(path, check=False)
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the token ids and of where each text begins: equal texts, equal digest."""
-        return self._digest
+        """SHA-256 of the token ids, of where each text begins, and of the metadata: equal texts, equal digest."""
+        return self.metadata["digest"]
 
     @property
     def tokens(self) -> int:

@@ -15,14 +15,12 @@ from typing import Any
 from datasets import Dataset, Features, Image, Value
 from mteb.abstasks.retrieval import AbsTaskRetrieval
 from mteb.abstasks.task_metadata import TaskMetadata
-from PIL import Image as Pillow
 
 from pecl.data.captions import ImageFiles, ImageSource, ParallelCaptions
-from pecl.data.pictures import is_plain
+from pecl.data.pictures import is_plain, open_picture, read_picture
 from pecl.data.registry import load_dataset
 from pecl.data.splits import published_part
 from pecl.errors import DataError
-from pecl.files import check_regular
 from pecl.harness.mteb_model import langscript
 
 DIRECTIONS = {"text_to_image": "t2i", "image_to_text": "i2t"}  # pecl's name -> mteb's category
@@ -163,8 +161,7 @@ def _content(images: ImageSource, index: int) -> dict[str, Any]:
 
 def _is_plain(images: ImageFiles, index: int) -> bool:
     try:
-        check_regular(images.paths[index])
-        with Pillow.open(images.paths[index]) as image:
+        with open_picture(read_picture(images.paths[index])) as image:
             return is_plain(image)
-    except OSError:  # damaged: `load` says so
+    except (OSError, ValueError):  # damaged, or too large: `load` says so
         return False

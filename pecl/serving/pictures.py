@@ -1,21 +1,18 @@
-"""Pictures of a request: data URIs alone, checked before they are decoded."""
+"""Pictures of a request: only data URIs, checked before they are decoded."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import io
 import re
-import warnings
 
 import torch
-from PIL import Image
 
-from pecl.data.pictures import to_rgb
+from pecl.data import pictures
 from pecl.encoders.image import ImageEncoder
 from pecl.options import shown
 from pecl.serving.limits import Limits
-from pecl.serving.refusals import Refusal, bad
+from pecl.serving.refusals import bad
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
 _URI = re.compile(r"data:(?P<kind>[\w.+-]+/[\w.+-]+);base64,(?P<content>[A-Za-z0-9+/=]*)", re.ASCII)
@@ -59,16 +56,8 @@ def decode_picture(content: bytes, name: str, limits: Limits, tower: ImageEncode
         Refusal: it is not a picture of `FORMATS`, is damaged, or has too many pixels.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Pillow, about large pictures and odd EXIF
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                if image.width * image.height > limits.picture_pixels:
-                    size = f"{image.width:,} x {image.height:,}"
-                    raise bad(f"{name}: expected at most {limits.picture_pixels:,} pixels, got {size}", name)
-                return tower.preprocess(to_rgb(image))
-    except Refusal:
-        raise
-    except Image.DecompressionBombError as error:  # so many that Pillow does not even look
-        raise bad(f"{name}: expected at most {limits.picture_pixels:,} pixels, got many more", name) from error
+        return tower.preprocess(pictures.decode_picture(content, FORMATS, limits.picture_pixels))
+    except pictures.TooManyPixelsError as error:
+        raise bad(f"{name}: {error}", name) from error
     except Exception as error:  # besides OSError, Pillow raises whatever its readers stumble over
         raise bad(f"{name}: cannot read the picture ({type(error).__name__}); expected {_WANTED}", name) from error

@@ -7,6 +7,7 @@ from pecl.config import make_config
 from pecl.data.captions import ImageFiles, ParallelCaptions
 from pecl.data.reading import attach_images
 from pecl.data.unreadable import leave_out_missing, leave_out_unreadable, unreadable_images
+from pecl.encoders.image import ImageEncoder
 from pecl.errors import DataError
 from pecl.experiment.run import evaluate, train
 
@@ -16,9 +17,9 @@ class CountingFiles(ImageFiles):
 
     decoded = 0
 
-    def load(self, index):
+    def load(self, index, expected=None):
         type(self).decoded += 1
-        return super().load(index)
+        return super().load(index, expected)
 
 
 def write_images(folder, count):
@@ -112,9 +113,33 @@ def test_skipping_decodes_nothing_that_is_embedded(small, monkeypatch):  # noqa:
     evaluate(config)
     loads = []
     plain = ImageFiles.load
-    monkeypatch.setattr(ImageFiles, "load", lambda self, index: loads.append(index) or plain(self, index))
+    monkeypatch.setattr(ImageFiles, "load", lambda self, *args: loads.append(args) or plain(self, *args))
     evaluate(config)
     assert loads == []
+
+
+def test_an_evaluation_while_photographs_are_exchanged_keeps_nothing_of_them(small, tmp_path, monkeypatch):  # noqa: F811
+    clean = evaluate(make_config({**small, "out": str(tmp_path / "clean")}))
+    monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path / "other cache"))
+    paths = sorted(tmp_path.glob("*.png"))
+    before = [path.read_bytes() for path in paths]
+    plain = ImageEncoder.encode_image
+
+    def encode(tower, images, *args):
+        for path, content in zip(paths, reversed(before), strict=True):
+            path.write_bytes(content)
+        try:
+            return plain(tower, images, *args)
+        finally:
+            for path, content in zip(paths, before, strict=True):
+                path.write_bytes(content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ImageEncoder, "encode_image", encode)
+        with pytest.raises(DataError, match=r"cannot read image .*\.png: it changed while it was read"):
+            evaluate(make_config(small))
+    assert not list((tmp_path / "results").rglob("*.json"))
+    assert evaluate(make_config(small)).all_ranks == clean.all_ranks
 
 
 def test_the_flag_is_a_key_of_yaml_and_part_of_the_runs_identity():

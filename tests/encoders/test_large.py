@@ -42,7 +42,7 @@ def test_token_ids_are_written_once_and_made_anew_where_damaged(all_are_long, mo
     found.path.write_bytes(content)
     with caplog.at_level(logging.WARNING):
         assert list(tokens_of(tower, TEXTS)) == expected
-    assert "made anew" in caplog.text
+    assert "made again" in caplog.text
 
 
 def test_frozen_embeddings_are_those_of_the_tower_and_go_on_where_they_were(all_are_long, tmp_path, monkeypatch):
@@ -64,6 +64,33 @@ def test_frozen_embeddings_are_those_of_the_tower_and_go_on_where_they_were(all_
     assert isinstance(found, Embeddings)
     torch.testing.assert_close(found[:], tower.encode_text(TEXTS), rtol=1e-5, atol=1e-6)
     assert torch.equal(found[2:9:3], found[[2, 5, 8]])
+
+
+def test_lists_that_read_alike_when_joined_are_two(all_are_long, tmp_path):
+    tower, store = tiny_tower(), EmbeddingStore("x" * 64, tmp_path / "stores")
+    for texts in (["ein\nHund", "zwei"], ["ein", "Hund\nzwei"]):
+        assert list(tokens_of(tower, texts)) == tower.tokenize(texts)
+        torch.testing.assert_close(frozen_embeddings(tower, texts, store)[:], tower.encode_text(texts))
+
+
+def test_files_that_changed_places_are_made_again(all_are_long, tmp_path, caplog):
+    """Within a list, between two lists, and between their token ids."""
+    tower, store = tiny_tower(), EmbeddingStore("x" * 64, tmp_path / "stores")
+    lists = (TEXTS[:8], TEXTS[:4] + TEXTS[7:11])
+    expected = [frozen_embeddings(tower, texts, store)[:] for texts in lists]
+    (one, two), (_, other) = [frozen_embeddings(tower, texts, store).paths for texts in lists]
+    tokens = [tokens_of(tower, texts).path for texts in lists]
+    for first, second in ((one, two), (two, other), tokens):
+        caplog.clear()
+        swapped = first.read_bytes(), second.read_bytes()
+        first.write_bytes(swapped[1])
+        second.write_bytes(swapped[0])
+        with caplog.at_level(logging.WARNING):
+            found = [frozen_embeddings(tower, texts, store)[:] for texts in lists]
+            read = [list(tokens_of(tower, texts)) for texts in lists]
+        assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+        assert read == [tower.tokenize(texts) for texts in lists]
+        assert caplog.text.count("was moved here") == 2
 
 
 @pytest.mark.parametrize("anchor", ["student", "frozen"])

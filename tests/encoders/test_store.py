@@ -118,6 +118,50 @@ def test_an_adapted_tower_has_no_frozen_embeddings(tmp_path):
         text_embeddings(tower, ["a"], EmbeddingStore("x", tmp_path))
 
 
+def test_images_overwritten_between_hash_and_decoding_are_not_kept_under_their_hash(images, tmp_path, monkeypatch):
+    """As when a folder is renewed at the wrong moment, and restored later: the sizes and times are as they were."""
+    tower = image_tower()
+    expected = image_embeddings(tower, images, EmbeddingStore(tower.fingerprint, tmp_path / "clean"))
+    before = [(path.read_bytes(), path.stat()) for path in images.paths]
+    store, encode = EmbeddingStore(tower.fingerprint, tmp_path / "cache"), tower.encode_image
+
+    def encode_others(pictures):
+        for path in images.paths:
+            Image.new("RGB", (8, 8), (1, 2, 3)).save(path)
+        try:
+            return encode(pictures)
+        finally:
+            for path, (content, state) in zip(images.paths, before, strict=True):
+                path.write_bytes(content)
+                os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tower, "encode_image", encode_others)
+        with pytest.raises(
+            DataError, match=r"^cannot read image .*0\.png: it changed while it was read; run again when"
+        ):
+            image_embeddings(tower, images, store)
+    assert not any(images.fingerprint(i) in store for i in range(5))
+    assert torch.equal(image_embeddings(tower, images, store), expected)
+
+
+def test_what_was_kept_under_the_name_of_before_is_not_read(images, tmp_path):
+    """It may hold an embedding under the hash of another image."""
+    tower = image_tower()
+    store = EmbeddingStore(tower.fingerprint, tmp_path)
+    image_embeddings(tower, images, store)
+    (tmp_path / "embeddings").mkdir()
+    store.folder.rename(tmp_path / "embeddings" / store.folder.name)
+    image_embeddings(tower, images, EmbeddingStore(tower.fingerprint, tmp_path))
+    assert tower.backbone.seen == 10
+
+
+def test_lists_that_read_alike_when_joined_are_two(tmp_path):
+    tower, store = tiny_tower(), EmbeddingStore("t", tmp_path)
+    for texts in (["ein\nHund", "zwei"], ["ein", "Hund\nzwei"], ["ein", "Hund", "zwei"]):
+        torch.testing.assert_close(text_embeddings(tower, texts, store), tower.encode_text(texts))
+
+
 def test_a_store_that_cannot_be_written_names_the_variable_of_its_folder(images, tmp_path):
     (tmp_path / "file").write_text("in the way")
     tower = image_tower()

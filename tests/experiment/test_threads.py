@@ -8,7 +8,7 @@ import torch
 from helpers.interrupted import counted_steps, interrupted_after
 
 from pecl.config import make_config
-from pecl.encoders.store import _store_of
+from pecl.encoders.store import FOLDER, _store_of
 from pecl.errors import ConfigError
 from pecl.experiment.run import evaluate, train
 from pecl.grid import run_grid
@@ -103,7 +103,7 @@ def test_frozen_embeddings_of_another_number_are_not_taken(small, tmp_path):
 
     def folders(number):
         evaluate(make_config({**small, "threads": number}))
-        return set((tmp_path / "cache" / "embeddings").iterdir())
+        return set((tmp_path / "cache" / FOLDER).iterdir())
 
     one, two = folders(HERE + 1), folders(HERE + 2)
     assert len(one) == 2  # text, and images

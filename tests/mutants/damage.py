@@ -3,6 +3,7 @@
 from mutants.table import Mutant
 
 _PICTURES = "tests/data/test_pictures.py"
+_DOOR = "tests/data/test_picture_door.py"
 _CHECK = "tests/commands/test_data.py"
 _RECORD = "tests/experiment/test_record.py"
 _DIGEST = "tests/results/test_digest.py"
@@ -11,7 +12,7 @@ _CORRUPTION = "tests/faults/test_corruption.py"
 # file -> (name, before, after, test)
 _FAULTS = {
     "pecl/data/pictures.py": [
-        ("a camera's rotation is left out", "upright = ImageOps.exif_transpose(image)", "upright = image", _PICTURES),
+        ("a camera's rotation is left out", "else ImageOps.exif_transpose(image)", "else image", _PICTURES),
         ("16 bits are cut to their high byte", "value * (1 / 257) + 0.5", "value * (1 / 256)", _PICTURES),
         (
             "the colours under transparent pixels show",
@@ -19,15 +20,25 @@ _FAULTS = {
             "    if False:",
             _PICTURES,
         ),
+        ("a large JPEG is decoded whole", "if is_jpeg and pixels > WHOLE:", "if False:", _DOOR),
+        ("an image of any size is decoded", "    if pixels > most:", "    if False:", _DOOR),
         ("what is transparent is black", 'colours.size, "white")', 'colours.size, "black")', _PICTURES),
     ],
     "pecl/data/captions.py": [
         (
-            "a turned photograph is given the embedding of before",
-            "return digest if plain",
-            "return digest if True",
-            _PICTURES,
+            "an image is decoded whatever its hash is by now",
+            "if expected is None or sha256_bytes(content) == expected:",
+            "if True:",
+            _DOOR,
         ),
+        (
+            "two files of one size and time are one",
+            "return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns",
+            "return 0, found.st_size, found.st_mtime_ns, 0",
+            _DOOR,
+        ),
+        ("a file just written is not hashed again", "if just_now else", "if False else", _DOOR),
+        ("a file written while it is hashed has a hash", "if _state(path) != state:", "if False:", _DOOR),
     ],
     "pecl/data/duplicates.py": [
         ("equal captions of one image count as repeats", "owners is None or", "True or", _CHECK),

@@ -660,6 +660,22 @@ _CACHES = [
         science=True,
     ),
     Mutant(
+        "what is embedded is not compared with its key",
+        "pecl/encoders/store.py",
+        "images.load(i, prints[i])",
+        "images.load(i)",
+        _FEATURES,
+        science=True,
+    ),
+    Mutant(
+        "files of a long list may change places",
+        "pecl/encoders/large.py",
+        "if metadata.get(name) != value:",
+        "if False:",
+        ("tests/encoders/test_large.py",),
+        science=True,
+    ),
+    Mutant(
         "one folder for all towers, unchecked",
         "pecl/encoders/shards.py",
         'if metadata["tower"] != tower:',
@@ -670,8 +686,8 @@ _CACHES = [
     Mutant(
         "one folder for all towers",
         "pecl/encoders/store.py",
-        '/ "embeddings" / tower[:16]',
-        '/ "embeddings"',
+        "/ FOLDER / tower[:16]",
+        "/ FOLDER",
         _FEATURES,
     ),
     Mutant(

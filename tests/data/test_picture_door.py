@@ -1,0 +1,322 @@
+"""The door for images: formats, sizes, and one read for the hash and the pixels."""
+
+import contextlib
+import io
+import os
+import re
+import subprocess
+import sys
+import threading
+import warnings
+from types import SimpleNamespace
+
+import numpy as np
+import pillow_heif
+import pytest
+from PIL import EpsImagePlugin, Image, UnidentifiedImageError
+
+from pecl.data import captions, pictures
+from pecl.data.captions import ImageFiles
+from pecl.data.own.in_memory import RowImages
+from pecl.data.pictures import FORMATS, TooManyPixelsError, decode_picture, open_picture, read_picture
+from pecl.data.unreadable import unreadable_images
+from pecl.encoders.image import as_pictures
+from pecl.errors import DataError
+
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n0 0 8 8 rectfill\nshowpage\n%%EOF\n"
+COLOUR = (200, 40, 90)
+
+
+def encoded(format, size=(40, 30), colour=COLOUR, **options):
+    file = io.BytesIO()
+    image = Image.new("RGB", size, colour)
+    if format == "HEIF":
+        pillow_heif.from_pillow(image).save(file, quality=90)
+    elif format == "MPO":
+        image.save(file, "MPO", save_all=True, append_images=[Image.new("RGB", size)], **options)
+    else:
+        image.save(file, format, **options)
+    return file.getvalue()
+
+
+WRITTEN = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")  # JPEG XL needs a package of its own
+
+
+def test_every_format_but_one_is_tried_here():
+    assert {*WRITTEN} - {"MPO"} == {*FORMATS} - {"JXL"}
+
+
+@pytest.mark.parametrize("format", WRITTEN)
+def test_every_format_opens_under_any_name(tmp_path, format):
+    (tmp_path / "a.jpg").write_bytes(encoded(format))
+    image = ImageFiles((tmp_path / "a.jpg",)).load(0)
+    assert (image.mode, image.size) == ("RGB", (40, 30))
+    assert np.abs(np.asarray(image, int) - COLOUR).max() <= 6
+
+
+def test_jpeg_xl_opens_where_its_package_is():
+    pytest.importorskip("pillow_jxl")
+    assert decode_picture(encoded("JXL")).size == (40, 30)
+
+
+@pytest.mark.parametrize(
+    ("format", "content", "package"),
+    [
+        ("HEIF", encoded("HEIF"), "pillow-heif, which pecl[search] brings"),
+        ("JXL", b"\xff\x0a" + b"x" * 30, "pillow-jxl-plugin"),
+        ("JXL", b"\0\0\0\x0cJXL \r\n\x87\n" + b"x" * 30, "pillow-jxl-plugin"),
+    ],
+)
+def test_a_package_that_is_missing_is_named(monkeypatch, format, content, package):
+    plain = pictures._opener
+    monkeypatch.setattr(pictures, "_opener", lambda name: None if name == format else plain(name))
+    with pytest.raises(UnidentifiedImageError, match=re.escape(f"{format} needs the package {package}")):
+        open_picture(content)
+    with pytest.raises(UnidentifiedImageError, match=r"^cannot identify image file, expected JPEG, PNG, .* JXL$"):
+        open_picture(b"no image")
+
+
+@pytest.fixture
+def ghostscript(tmp_path, monkeypatch):
+    """Put a program `gs` first on PATH; return the file that it leaves when it is run."""
+    mark, folder = tmp_path / "gs-has-run", tmp_path / "bin"
+    folder.mkdir()
+    (folder / "gs").write_text(f"#!/bin/sh\n: > '{mark}'\nexit 1\n")
+    (folder / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)
+    return mark
+
+
+def test_pillow_itself_runs_ghostscript(ghostscript):
+    """Otherwise the next test would show nothing."""
+    with contextlib.suppress(OSError, subprocess.CalledProcessError), Image.open(io.BytesIO(POSTSCRIPT)) as image:
+        image.load()
+    assert ghostscript.exists()
+
+
+def test_postscript_named_as_a_photograph_starts_no_process(ghostscript, tmp_path):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(POSTSCRIPT)
+    files = ImageFiles((path,))
+    files.fingerprint(0)
+    for read in (
+        lambda: files.load(0),
+        lambda: list(as_pictures(path)),
+        lambda: RowImages([{"image": path}], "image", (0,)).load(0),
+    ):
+        with pytest.raises(DataError, match=r"cannot read image .*a\.jpg: cannot identify image file, expected JPEG"):
+            read()
+    assert list(unreadable_images(files)) == [0]
+    assert not ghostscript.exists()
+
+
+@pytest.mark.parametrize("format", ["EPS", "PDF", "PPM", "ICO", "TGA", "PCX", "SGI", "JPEG2000", "QOI"])
+def test_formats_beyond_the_list_are_refused(format):
+    with pytest.raises(UnidentifiedImageError):
+        open_picture(encoded(format))
+
+
+def test_a_narrower_list_is_kept():
+    with pytest.raises(UnidentifiedImageError, match=r"expected JPEG, PNG$"):
+        open_picture(encoded("TIFF"), ("JPEG", "PNG"))
+
+
+@pytest.fixture
+def small_limits(monkeypatch):
+    monkeypatch.setattr(pictures, "WHOLE", 1000)
+    monkeypatch.setattr(pictures, "PIXELS", 2000)
+    monkeypatch.setattr(pictures, "JPEG_PIXELS", 40_000)
+
+
+@pytest.mark.parametrize(
+    ("size", "found"), [((40, 25), (40, 25)), ((64, 48), (32, 24)), ((120, 90), (30, 23)), ((200, 200), (25, 25))]
+)
+@pytest.mark.parametrize("format", ["JPEG", "MPO"])
+def test_a_large_jpeg_is_decoded_smaller(small_limits, format, size, found):
+    image = decode_picture(encoded(format, size))
+    assert image.size == found
+    assert np.abs(np.asarray(image, int) - COLOUR).max() <= 6
+
+
+def test_a_large_jpeg_is_still_turned_and_shows_the_same(small_limits):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = Image.fromarray(np.linspace(0, 255, 64 * 48).astype(np.uint8).reshape(48, 64))
+    file = io.BytesIO()
+    stored.save(file, "JPEG", exif=exif, quality=95)
+    image = decode_picture(file.getvalue())
+    assert image.size == (24, 32)
+    expected = stored.reduce(2).transpose(Image.Transpose.ROTATE_270)
+    assert np.abs(np.asarray(image.convert("L"), int) - np.asarray(expected, int)).max() <= 4
+
+
+def test_more_pixels_than_are_decoded_are_one_sentence(small_limits, tmp_path):
+    for name, content, limit, size in (
+        ("a.png", encoded("PNG", (50, 41)), "2,000", "50 x 41"),
+        ("a.jpg", encoded("JPEG", (201, 200)), "40,000", "201 x 200"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(DataError) as error:
+            ImageFiles((tmp_path / name,)).load(0)
+        said = f"expected at most {limit} pixels, got {size}; replace the file or leave it out"
+        assert str(error.value) == f"cannot read image {tmp_path / name}: {said}"
+    with pytest.raises(TooManyPixelsError, match="expected at most 100 pixels, got 11 x 10"):
+        decode_picture(encoded("JPEG", (11, 10)), most=100)
+    assert decode_picture(encoded("PNG", (50, 40))).size == (50, 40)
+
+
+@pytest.mark.parametrize("format", WRITTEN)
+def test_pillows_own_limit_neither_counts_nor_warns(monkeypatch, format):
+    """Between its limit and twice that Pillow warns, and beyond it refuses."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert decode_picture(encoded(format)).size == (40, 30)
+    if format not in ("TIFF", "WEBP"):  # whose plug-ins ask themselves, and are not asked for so many in earnest
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+        assert decode_picture(encoded(format)).size == (40, 30)
+    assert Image.MAX_IMAGE_PIXELS in (100, 1000)
+
+
+@pytest.mark.parametrize("format", ["TIFF", "WEBP"])
+def test_a_refusal_by_pillow_is_the_same_sentence(monkeypatch, format):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(TooManyPixelsError, match=r"expected at most 178,956,970 pixels, got many more$"):
+        decode_picture(encoded(format))
+
+
+def test_threads_read_at_the_same_time_and_filters_stay():
+    before = list(warnings.filters)
+    content = {format: encoded(format) for format in WRITTEN}
+    failed = []
+
+    def read():
+        try:
+            for _ in range(5):
+                for one in content.values():
+                    assert decode_picture(one).size == (40, 30)
+        except BaseException as error:  # a thread's error is not a test's
+            failed.append(error)
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    assert warnings.filters == before
+
+
+def test_the_phone_with_most_pixels_is_read_within_memory(tmp_path):
+    """200 megapixels: whole, they would take 800 MB, and twice that while they are turned."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (16320, 12240), COLOUR).save(tmp_path / "a.jpg", exif=exif)
+    script = """
+import re, sys, warnings
+from pathlib import Path
+import PIL.JpegImagePlugin
+from pecl.data.captions import ImageFiles
+warnings.simplefilter("error")
+def peak():  # not ru_maxrss, which begins with the parent's
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+before = peak()
+image = ImageFiles((Path(sys.argv[1]),)).load(0)
+print(*image.size, *image.getpixel((0, 0)), (peak() - before) // 1024)
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "a.jpg")], check=True, capture_output=True, text=True
+    )
+    width, height, *colour, megabytes = map(int, ran.stdout.split())
+    assert (width, height) == (6120, 8160)
+    assert np.abs(np.subtract(colour, COLOUR)).max() <= 6
+    assert megabytes < 800
+    assert ran.stderr == ""
+
+
+def test_a_file_that_is_too_large_is_refused_before_it_is_read(tmp_path):
+    with open(tmp_path / "a.jpg", "wb") as file:
+        file.truncate(pictures.FILE_BYTES + 1)
+    with pytest.raises(DataError, match="expected at most 1,073,741,824 bytes, got 1,073,741,825"):
+        ImageFiles((tmp_path / "a.jpg",)).load(0)
+    os.truncate(tmp_path / "a.jpg", 5)
+    assert read_picture(tmp_path / "a.jpg") == bytes(5)
+
+
+def test_load_and_fingerprint_cannot_disagree(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(encoded("PNG"))
+    files = ImageFiles((path,))
+    first = files.fingerprint(0)
+    assert files.load(0, first).getpixel((0, 0)) == COLOUR
+    path.write_bytes(encoded("PNG", colour=(1, 2, 3)))
+    said = rf"^cannot read image {re.escape(str(path))}: it changed while it was read; run again when nothing writes"
+    with pytest.raises(DataError, match=said):
+        files.load(0, first)
+    path.write_bytes(path.read_bytes()[:50])  # cut short, it has changed in the first place
+    with pytest.raises(DataError, match=said):
+        files.load(0, first)
+    rows = RowImages([{"image": Image.new("RGB", (2, 2))}, {"image": Image.new("RGB", (2, 3))}], "image", (0, 1))
+    assert rows.load(1, rows.fingerprint(1)).size == (2, 3)
+    with pytest.raises(DataError, match="row 1, column 'image': the image changed"):
+        rows.load(1, rows.fingerprint(0))
+
+
+def test_a_fingerprint_is_made_once_while_a_file_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(captions, "CLOCK_RESOLUTION_NS", 0)
+    hashed = []
+    plain = captions.sha256_file
+    monkeypatch.setattr(captions, "sha256_file", lambda path: hashed.append(path) or plain(path))
+    (tmp_path / "a.png").write_bytes(b"12345")
+    files = ImageFiles((tmp_path / "a.png",))
+    first = files.fingerprint(0)
+    assert files.fingerprint(0) == first
+    assert len(hashed) == 1
+
+
+def test_equal_size_and_time_do_not_make_two_files_one(tmp_path, monkeypatch):
+    """A file that takes the place of another has its own inode; one that is written over has its own change time."""
+    monkeypatch.setattr(captions, "CLOCK_RESOLUTION_NS", 0)
+    path, other = tmp_path / "a.png", tmp_path / "b.png"
+    for one, content in ((path, b"12345"), (other, b"67890")):
+        one.write_bytes(content)
+        os.utime(one, ns=(10**18, 10**18))
+    files = ImageFiles((path,))
+    first = files.fingerprint(0)
+    os.replace(other, path)
+    second = files.fingerprint(0)
+    assert second != first
+    changed = path.stat().st_ctime_ns
+    while path.stat().st_ctime_ns == changed:  # however coarse the file system's clock is
+        path.write_bytes(b"12345")
+        os.utime(path, ns=(10**18, 10**18))
+    assert files.fingerprint(0) == first
+
+
+def test_a_file_just_written_is_hashed_again(tmp_path, monkeypatch):
+    """Two changes within the resolution of the file system's clock leave the same times."""
+    monkeypatch.setattr(captions, "_state", lambda path: (1, 5, 10**18, 10**18))
+    path = tmp_path / "a.png"
+    files = ImageFiles((path,))
+    for age, same in ((captions.CLOCK_RESOLUTION_NS - 1, False), (captions.CLOCK_RESOLUTION_NS, True)):
+        monkeypatch.setattr(captions, "time", SimpleNamespace(time_ns=lambda age=age: 10**18 + age))
+        path.write_bytes(b"12345")
+        first = files.fingerprint(0)
+        path.write_bytes(b"67890")
+        assert (files.fingerprint(0) == first) is same
+
+
+def test_a_file_that_is_written_while_it_is_hashed_has_no_fingerprint(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"12345")
+    plain = captions.sha256_file
+
+    def hash_and_write(path):
+        digest = plain(path)
+        path.write_bytes(b"123456")
+        return digest
+
+    monkeypatch.setattr(captions, "sha256_file", hash_and_write)
+    with pytest.raises(DataError, match=r"a\.png: it changed while it was read"):
+        ImageFiles((path,)).fingerprint(0)
