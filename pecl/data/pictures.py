@@ -67,7 +67,7 @@ def read_picture(path: str | Path) -> bytes:
     """Return the bytes of an image file, for `open_picture` and its fingerprint alike.
 
     Raises:
-        OSError: it is missing, cannot be read, has more than `FILE_BYTES`, or is no regular file.
+        OSError: it is missing, cannot be read, has more than `FILE_BYTES`, or is a folder, a pipe or a device.
         ValueError: there is a NUL in its name.
     """
     with open_regular(path) as file:
