@@ -7,16 +7,19 @@ those that version 6 writes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import re
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import nn
 
+from pecl.encoders.loading.checksums import write_checksums
 from pecl.encoders.loading.sentence_transformers import Normalize
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, OutputError
-from pecl.files import write_json, write_tensors
+from pecl.files import new_folder, write_json, write_tensors
 
 # The modules' classes in the library
 CLASSES = {
@@ -27,12 +30,34 @@ CLASSES = {
     "Router": "sentence_transformers.base.modules.router.Router",
 }
 
+# An error of the system in the words of Rust's libraries, which write weights and tokenizers; its type is their own
+_RUST_OS_ERROR = re.compile(r"([^:]*) \(os error \d+\)")
+
 
 class Part(NamedTuple):
     """A module of the layout: the name of its class, and what writes its files into its folder."""
 
     kind: str
     write: Callable[[Path], None]
+
+
+@contextlib.contextmanager
+def exported_folder(target: str | Path) -> Iterator[Path]:
+    """Yield a new folder for an export (see `new_folder`), which gets the checksums of its files when it is complete.
+
+    Raises:
+        OutputError: `target` exists already, or cannot be written; nothing is left then.
+    """
+    with new_folder(target) as folder:
+        try:
+            yield folder
+        except OutputError as error:  # which names a file of the folder by the name that it has for now
+            raise OutputError(str(error).replace(str(folder), str(target))) from error
+        except Exception as error:
+            if reason := _RUST_OS_ERROR.search(str(error)):
+                raise OutputError(f"cannot write {target}: {reason[1]}") from error
+            raise
+        write_checksums(folder)
 
 
 def save_text_encoder(tower: MultilingualTextEncoder, folder: str | Path) -> Path:
@@ -42,15 +67,12 @@ def save_text_encoder(tower: MultilingualTextEncoder, folder: str | Path) -> Pat
         ConfigError: an adapter is attached (merge it first), or the head has a layer that the layout cannot hold.
         OutputError: the folder exists already, or cannot be written.
     """
-    folder = Path(folder)
     parts = text_parts(tower)
-    if folder.exists():
-        raise OutputError(f"{folder} exists already: choose another folder, or delete it first")
-    write_parts(parts, folder)
-    write_prompts(tower.text_prefix, folder)
-    # Last: without this file the folder is not a model, so one that was cut short is never taken for whole.
-    write_modules(part_folders(parts), folder)
-    return folder
+    with exported_folder(folder) as made:
+        write_parts(parts, made)
+        write_prompts(tower.text_prefix, made)
+        write_modules(part_folders(parts), made)
+    return Path(folder)
 
 
 def text_parts(tower: MultilingualTextEncoder) -> list[Part]:
@@ -133,26 +155,15 @@ def part_folders(parts: Sequence[Part]) -> dict[str, str]:
 
 
 def write_parts(parts: Sequence[Part], folder: Path) -> None:
-    """Write each module into its folder below `folder`.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
+    """Write each module into its folder below `folder`, an `exported_folder`."""
     for place, part in zip(part_folders(parts), parts, strict=True):
         part.write(folder / place)
 
 
 def write_encoder(tower: MultilingualTextEncoder, folder: Path) -> None:
-    """Write a text tower's backbone and tokenizer as a Transformer module.
-
-    Raises:
-        OutputError: they cannot be written.
-    """
-    try:
-        tower.backbone.save_pretrained(folder)
-        tower.tokenizer.save_pretrained(folder)
-    except OSError as error:
-        raise OutputError(f"cannot write {folder}: {error.strerror or error}") from error
+    """Write a text tower's backbone and tokenizer as a Transformer module, into an `exported_folder`."""
+    tower.backbone.save_pretrained(folder)
+    tower.tokenizer.save_pretrained(folder)
     write_encoder_settings(tower, folder)
 
 

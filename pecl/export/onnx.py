@@ -22,12 +22,13 @@ from torch import nn
 from pecl.adapters.adapter import Adapter
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.slots import SlotRows
+from pecl.encoders.export import exported_folder
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.pooling import POOLINGS
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, RunError, one_line
 from pecl.export.tokenizer import with_prefix
-from pecl.files import new_folder, write_json
+from pecl.files import write_json
 
 TEXT_FILE, INT8_FILE, VISION_FILE = "onnx/model.onnx", "onnx/model_int8.onnx", "onnx/vision_model.onnx"
 ABOUT_FILE = "pecl_onnx.json"
@@ -60,7 +61,7 @@ def export_onnx(
         "slots": {name: i for i, name in enumerate(text.languages)} if isinstance(text, AdapterBank) else None,
         "preprocessing": None if image is None else {**image.preprocessing},
     }
-    with new_folder(target) as folder:
+    with exported_folder(target) as folder:
         (folder / "onnx").mkdir()
         _write_text(tower, adapter, folder / TEXT_FILE)
         if int8:

@@ -18,13 +18,14 @@ from torch import nn
 
 from pecl.adapters.roles import paths_of
 from pecl.adapters.slots import with_parameters
+from pecl.encoders.export import exported_folder
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import check_pair
 from pecl.errors import ConfigError
 from pecl.export.image_parts import timm_name
 from pecl.export.tokenizer import with_prefix
-from pecl.files import new_folder, write_json, write_tensors
+from pecl.files import write_json, write_tensors
 
 POOLERS = {"mean": "mean_pooler", "cls": "cls_last_hidden_state_pooler"}  # pecl's name -> open_clip's
 RESIZING = {"squash": "squash", "center": "shortest"}  # timm's crop_mode -> open_clip's resize_mode
@@ -68,7 +69,7 @@ def export_open_clip(text: MultilingualTextEncoder, image: ImageEncoder, target:
     state |= {f"visual.trunk.{name}": tensor for name, tensor in image.backbone.state_dict().items()}
     state |= {f"visual.head.proj.{name}": tensor for name, tensor in image.head.state_dict().items()}
     state |= {"text.proj.weight": projection, "logit_scale": torch.tensor(LOGIT_SCALE)}
-    with new_folder(target) as folder:
+    with exported_folder(target) as folder:
         config.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         write_tensors(folder / "open_clip_model.safetensors", state, {"format": "pt"})

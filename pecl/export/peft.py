@@ -15,13 +15,13 @@ from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.kinds.layer_norm import LayerNormConfig
 from pecl.adapters.kinds.lora import LoraConfig
 from pecl.adapters.spec import describe
+from pecl.encoders.export import exported_folder
 from pecl.encoders.loading.hub import resolve
 from pecl.encoders.loading.sentence_transformers import encoder_folder
 from pecl.encoders.loading.weights import read_json
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import MINI, MINI_POOLED, load_text_encoder
 from pecl.errors import ConfigError, WeightsError
-from pecl.files import new_folder
 
 BASE_OPTION = "--base"
 
@@ -42,7 +42,7 @@ def export_peft(adapter: AdapterFile, tower: MultilingualTextEncoder, target: st
     """
     if beyond := [config for config in adapter.configs if not isinstance(config, LoraConfig | LayerNormConfig)]:
         raise ConfigError(_cannot_go(adapter, beyond))
-    with new_folder(target) as folder:
+    with exported_folder(target) as folder:
         write_encoder_adapter(folder, adapter, tower, base)
     return Path(target)
 

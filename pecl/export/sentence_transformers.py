@@ -15,6 +15,7 @@ from pecl.encoders.export import (
     CLASSES,
     Part,
     after_encoder,
+    exported_folder,
     part_folders,
     text_parts,
     write_encoder_settings,
@@ -25,10 +26,9 @@ from pecl.encoders.export import (
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import check_pair
-from pecl.errors import OutputError
 from pecl.export.image_parts import image_parts
 from pecl.export.peft import write_encoder_adapter
-from pecl.files import new_folder, write_json
+from pecl.files import write_json
 
 ROUTER_FILE = "router_config.json"
 ROUTES = {"text": "(None, 'text')", "image": "(None, 'image')"}  # route -> (task, modality) as the library spells it
@@ -51,15 +51,12 @@ def export_towers(text: MultilingualTextEncoder, image: ImageEncoder | None, tar
     if image is not None:
         check_pair(text, image)
         routes["image"] = image_parts(image)
-    with new_folder(target) as folder:
-        try:
-            if image is None:
-                write_parts(routes["text"], folder)
-                write_modules(part_folders(routes["text"]), folder)
-            else:
-                _write_router(routes, folder)
-        except OSError as error:
-            raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
+    with exported_folder(target) as folder:
+        if image is None:
+            write_parts(routes["text"], folder)
+            write_modules(part_folders(routes["text"]), folder)
+        else:
+            _write_router(routes, folder)
         write_prompts(text.text_prefix, folder)
     return Path(target)
 
@@ -102,7 +99,7 @@ def export_adapter(adapter: AdapterFile, tower: MultilingualTextEncoder, target:
     """
     merged = merge_adapter(adapter, tower)
     parts = after_encoder(merged)
-    with new_folder(target) as folder:
+    with exported_folder(target) as folder:
         encoder = write_encoder_adapter(folder, adapter, tower, base)
         write_encoder_settings(tower, folder, tokenizer=encoder)
         places = part_folders([Part("Transformer", lambda _: None), *parts])

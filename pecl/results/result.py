@@ -178,7 +178,7 @@ class Result:
         """Return the result that a JSON object holds.
 
         Args:
-            document: as `to_json` returns it; `retrieved`, which older versions kept here, is passed over.
+            document: as `to_json` returns it; keys that are unknown are passed over.
             where: its file, for messages and as its `path`.
 
         Raises:

@@ -1,9 +1,9 @@
-"""What lies beside results, because it is shared by many or larger than they are.
+"""Files next to results, which are shared by many results or larger than they are.
 
 `splits/<hash>.json` is the manifest of a few-shot split, once for all runs of the split; a result names it.
-`retrieved/<name>.json` holds the items nearest to each test caption, for the page of `pecl report --html`. It is large
-and can be made again, so it need not be kept: everything else works without it. Older versions named a manifest by the
-run id, and kept what was retrieved in the result; both are still read.
+`retrieved/<name>.json` holds the items nearest to each test caption, for the page of `pecl report --html`, with the run
+that they belong to and a digest. It is large and can be made again, so it need not be kept: everything else works
+without it. Older versions named a manifest by the run id, which is still read.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from typing import Any
 
 from pecl.errors import DataError
 from pecl.files import load_json, sha256_json, write_json
+from pecl.results.digest import check_digest, with_digest
 from pecl.results.result import RETRIEVED, SPLITS, Result
-from pecl.results.typed_json import decode
+from pecl.results.typed_json import FieldError, decode
 
 Nearest = Mapping[str, Sequence[Sequence[int]]]  # stage -> test caption -> items of the data set, nearest first
 
@@ -39,12 +40,9 @@ class _Manifest:
 
 @dataclass(frozen=True)
 class _Retrieved:
+    run: str
     test: Mapping[str, tuple[Sequence[int], ...]]
-
-
-@dataclass(frozen=True)
-class _OldResult:
-    retrieved: _Retrieved | None = None
+    sha256: str
 
 
 def manifest_path(out: str | Path, name: str) -> Path:
@@ -74,22 +72,28 @@ def read_manifest(result: Result) -> dict[str, Any] | None:
 
 
 def write_retrieved(out: str | Path, name: str, nearest: Nearest) -> Path:
-    """Write what a run retrieved for its test captions beside its result; `name` is its `Result.name`."""
-    return write_json(_retrieved_path(out, name), {"test": nearest}, indent=None)
+    """Write the items that a run retrieved for its test captions; `name` is its `Result.name`."""
+    return write_json(_retrieved_path(out, name), with_digest({"run": name, "test": nearest}), indent=None)
 
 
 def read_retrieved(result: Result) -> Nearest | None:
-    """Return what a run retrieved for its test captions, or None where that is not there.
+    """Return the items that a run retrieved for its test captions, or None where their file is not there.
 
     Raises:
-        DataError: the file is damaged.
+        DataError: the file is damaged, or of another run.
     """
     path = _retrieved_path(_folder(result), result.name)
-    document = _read(path, _Retrieved, f"what was retrieved, {path}, cannot be read", result)
-    if document is None and result.path is not None:
-        old = _read(result.path, _OldResult, f"what was retrieved, in {result.path}, cannot be read", result)
-        document = old and old.get("retrieved")
-    return document and document["test"]
+    sentence = f"the retrieved items {path} cannot be read"
+    document = _read(path, _Retrieved, sentence, result)
+    if document is None:
+        return None
+    try:
+        check_digest(document)
+    except FieldError as error:
+        raise DataError(f"{sentence} ({error}); run {result.run_id} again") from error
+    if document["run"] != result.name:
+        raise DataError(f"{sentence} (they are of {document['run']}); run {result.run_id} again")
+    return document["test"]
 
 
 def _retrieved_path(out: str | Path, name: str) -> Path:

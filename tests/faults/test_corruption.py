@@ -18,7 +18,9 @@ from pecl.data.fetching.download import read_manifest as read_downloads
 from pecl.data.provenance import provenance_file, read_provenance, write_with_provenance
 from pecl.data.registry import load_dataset
 from pecl.data.translating.cache import TranslationCache
+from pecl.encoders.export import save_text_encoder
 from pecl.encoders.store import EmbeddingStore, image_embeddings
+from pecl.encoders.towers import load_text_encoder
 from pecl.errors import PeclError
 from pecl.experiment.run import evaluate, train
 from pecl.files import write_json
@@ -86,7 +88,14 @@ def manifest(small):
 
 def retrieved(small):
     trained = train(make_config(small))
-    return Kind(Path(small["out"]) / "retrieved" / trained.path.name, lambda: read_retrieved(trained))
+    path = Path(small["out"]) / "retrieved" / trained.path.name
+    return Kind(path, lambda: read_retrieved(trained), has_digest=True)
+
+
+def merged_tower(small):
+    folder = save_text_encoder(tiny_towers().text, Path(small["out"]).parent / "merged")
+    path = folder / "model.safetensors"
+    return Kind(path, lambda: load_text_encoder(str(folder)).encode_text(["ka lopi"]).numpy().tobytes(), True)
 
 
 def adapter(small):
@@ -161,7 +170,7 @@ def provenance(small):
 
 
 KINDS = (
-    result, manifest, retrieved, adapter, peft_adapter, state, shard, translation_cache, download_record, provenance,
+    result, manifest, retrieved, adapter, merged_tower, peft_adapter, state, shard, translation_cache, download_record, provenance,
 )  # fmt: skip
 
 

@@ -41,6 +41,7 @@ from pecl.errors import DataError
 from pecl.files import sha256_bytes, write_tensors
 from pecl.grid.configs import expand
 from pecl.grid.launchers.base import Task
+from pecl.results.digest import with_digest
 from pecl.results.result import Result, read_result
 from pecl.results.side_files import read_manifest, read_retrieved
 from pecl.search import catalogue
@@ -85,7 +86,9 @@ def make_parsers(folder):
             f"splits/{read.run_id}.json", (_json(MANIFEST),), lambda path: read_manifest(_at(read, path))
         ),
         "retrieved": Parser(
-            f"retrieved/{read.name}.json", (_json(RETRIEVED),), lambda path: read_retrieved(_at(read, path))
+            f"retrieved/{read.name}.json",
+            (_json(with_digest({"run": read.name, **RETRIEVED})),),
+            lambda path: read_retrieved(_at(read, path)),
         ),
         "csv": Parser("table.csv", (_table(",").encode(),), _check_table, pictures),
         "tsv": Parser("table.tsv", (_table("\t").encode(),), _check_table, pictures),

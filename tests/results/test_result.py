@@ -279,9 +279,9 @@ def test_files_are_named_by_language_route_and_run(tmp_path):
 
 
 def old_result(folder, result):
-    """Write a result as older versions did: named by its run id, what was retrieved in it; return its path."""
+    """Write a result as older versions did, named by its run id, and return its path."""
     path = folder / f"{result.run_id}.json"
-    path.write_text(json.dumps(result.to_json() | {"retrieved": {"test": {"best": [[1, 2]]}}}), "utf-8")
+    path.write_text(json.dumps(result.to_json()), "utf-8")
     return path
 
 
@@ -303,17 +303,32 @@ def test_where_there_is_no_result_the_path_does_not_exist(tmp_path):
     assert not result_path(tmp_path / "nowhere", "0" * 16).exists()
 
 
-def test_what_was_retrieved_is_beside_the_result_or_in_it_or_not_there(tmp_path):
-    result = train(4, 6)
-    path = old_result(tmp_path, result)
-    assert read_retrieved(read_result(path)) == {"best": [[1, 2]]}
-    written = read_result(write_result(tmp_path, result))
+def test_retrieved_items_lie_next_to_the_result_or_are_not_there(tmp_path):
+    written = read_result(write_result(tmp_path, train(4, 6)))
     assert read_retrieved(written) is None
     write_retrieved(tmp_path, written.name, {"zero_shot": [[3]], "best": [[4]]})
     assert read_retrieved(written) == {"zero_shot": [[3]], "best": [[4]]}
     (tmp_path / "retrieved" / f"{written.name}.json").write_text("{")
-    with pytest.raises(DataError, match=f"run {result.run_id} again"):
+    with pytest.raises(DataError, match=f"run {written.run_id} again"):
         read_retrieved(written)
+
+
+def test_retrieved_items_that_were_edited_or_are_of_another_run_are_refused(tmp_path):
+    one, other = (read_result(write_result(tmp_path, train(4, 6, language=code))) for code in ("de", "fr"))
+    paths = [write_retrieved(tmp_path, result.name, {"best": [[i]]}) for i, result in enumerate((one, other))]
+    whole = paths[0].read_text("utf-8")
+    paths[0].write_text(whole.replace("[[0]]", "[[5]]"), "utf-8")
+    with pytest.raises(DataError, match=r"cannot be read \(its content does not match its checksum"):
+        read_retrieved(one)
+    document = json.loads(whole)
+    document.pop("sha256")
+    paths[0].write_text(json.dumps(document), "utf-8")
+    with pytest.raises(DataError, match=r"cannot be read \(sha256 is missing\)"):
+        read_retrieved(one)
+    paths[0].write_bytes(paths[1].read_bytes())
+    with pytest.raises(DataError, match=rf"\(they are of {other.name}\); run {one.run_id} again"):
+        read_retrieved(one)
+    assert read_retrieved(other) == {"best": [[1]]}
 
 
 def test_a_manifest_is_found_by_its_name_and_in_old_folders_by_the_run(tmp_path):

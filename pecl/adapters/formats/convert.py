@@ -13,6 +13,7 @@ from pecl.adapters.formats.opendelta import from_opendelta_state_dict, infer_con
 from pecl.adapters.formats.peft import read_peft, write_peft
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.merge import merge_slot
+from pecl.encoders.export import exported_folder
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, WeightsError
 
@@ -79,7 +80,9 @@ def write_adapter(path: str | Path, adapter: AdapterFile, tower: MultilingualTex
         if adapter.language is None:
             raise ConfigError(f"{adapter.path} does not say what language it is for, which {path} must: name it")
         return save_adapter(path, adapter.state, adapter.configs, adapter.language, tower)
-    return write_peft(path, adapter.state, adapter.configs, tower)
+    with exported_folder(path) as folder:
+        write_peft(folder, adapter.state, adapter.configs, tower)
+    return path
 
 
 def merge_adapter(adapter: AdapterFile, tower: MultilingualTextEncoder) -> MultilingualTextEncoder:

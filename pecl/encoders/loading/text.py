@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from transformers import MODEL_MAPPING, AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from pecl.encoders.loading.checksums import check_checksums
 from pecl.encoders.loading.hub import resolve
 from pecl.encoders.loading.sentence_transformers import read_layout
 from pecl.encoders.loading.shapes import base_config
@@ -67,6 +68,7 @@ def load_text_checkpoint(
         ConfigError: unknown pooling, or `max_length` is beyond what the model can take.
     """
     folder = resolve(name_or_path, TEXT_OPTION, MCLIP_MODELS)
+    check_checksums(folder)
     parts = _read_parts(folder, dtype)
     tower = MultilingualTextEncoder(
         parts.backbone,

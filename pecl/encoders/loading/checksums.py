@@ -1,0 +1,61 @@
+"""Checksums of an exported folder, in `SHA256SUMS`: pecl compares them when it loads the folder.
+
+`sha256sum --check SHA256SUMS` compares them as well, where pecl is not at hand.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pecl.errors import WeightsError
+from pecl.files import inside, read_bytes_limited, sha256_file, write_text
+
+CHECKSUMS = "SHA256SUMS"
+_LINE = re.compile(r"([0-9a-f]{64})  (.+)", re.ASCII)
+_LIMIT = 1 << 20  # bytes; a folder has a few dozen files
+
+
+def write_checksums(folder: Path) -> None:
+    """Write the checksums of all files in `folder`.
+
+    Raises:
+        OutputError: they cannot be written.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    lines = [f"{sha256_file(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
+    write_text(folder / CHECKSUMS, "".join(lines))
+
+
+def check_checksums(folder: Path) -> None:
+    """Refuse a folder with a file that has changed since it was exported; one without checksums passes.
+
+    Raises:
+        WeightsError: the file is missing or another, or the checksums cannot be read.
+    """
+    path = folder / CHECKSUMS
+    try:
+        text = read_bytes_limited(path, _LIMIT).decode("utf-8")
+        files = [_file(folder, line) for line in text.splitlines()]
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"cannot read {path} ({error}): export the folder again") from error
+    for sha256, file in files:
+        try:
+            found = sha256_file(file)
+        except OSError as error:
+            raise WeightsError(f"cannot read {file}: {error.strerror or error}; export the folder again") from error
+        if found != sha256:
+            raise WeightsError(
+                f"{file} has changed since it was exported: its SHA-256 begins with {found[:12]}, expected "
+                f"{sha256[:12]}; export the folder again, or delete {path} if you changed it on purpose"
+            )
+
+
+def _file(folder: Path, line: str) -> tuple[str, Path]:
+    """Return the SHA-256 and the path of a line of the checksums."""
+    match = _LINE.fullmatch(line)
+    if match is None:
+        raise ValueError(f"expected a SHA-256 and the name of a file, got {line[:80]!r}")
+    return match[1], inside(folder, match[2])
