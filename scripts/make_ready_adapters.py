@@ -1,4 +1,4 @@
-"""Make the adapters that the package ships from results of `pecl distil`: half precision, each with its run's result.
+"""Make the adapters that the package ships from results of `pecl distil`: in half precision, next to their results.
 
     python scripts/make_ready_adapters.py results/ready
     python scripts/make_ready_adapters.py results/ready --out pecl/adapters/shipped
@@ -9,15 +9,17 @@ Of each language the result in the folder is taken; several of one language are 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.adapters.ready import SHIPPED
-from pecl.files import read_tensors, write_json, write_tensors
+from pecl.files import read_tensors, sha256_file, write_json, write_tensors
 from pecl.results.digest import with_digest
 from pecl.results.result import Result, collect
+from pecl.results.verify import verify
 
 LARGEST = 400_000  # bytes of one adapter file
 
@@ -38,7 +40,8 @@ def main() -> None:
 
 
 def write(result: Result, out: Path) -> Path:
-    """Write the adapter of a result in half precision, and the result beside it; return the former's path."""
+    """Write the adapter of a result in half precision, and the result, which names that file, next to it."""
+    verify(result)
     file = load_adapter_file(result.adapter_path)
     tensors, metadata = read_tensors(file.path)
     folder = out / result.config.profile
@@ -47,7 +50,8 @@ def write(result: Result, out: Path) -> Path:
     write_tensors(path, {name: tensor.to(torch.float16) for name, tensor in tensors.items()}, metadata)
     if path.stat().st_size > LARGEST:
         raise SystemExit(f"{path} has {path.stat().st_size:,} bytes, expected at most {LARGEST:,}")
-    document = result.to_json()
+    shipped = replace(result, adapter=replace(result.adapter, sha256=sha256_file(path)))
+    document = shipped.to_json()
     document.pop("ranks", None)  # the result itself, with its ranks, lies in results/
     write_json(path.with_suffix(".json"), with_digest(document))
     return path

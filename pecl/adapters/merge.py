@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import torch
 from torch import nn
 
 from pecl.adapters.adapter import Adapter
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import ConfigError
+from pecl.errors import ConfigError, WeightsError
 
 
 def merge_slot(adapter: Adapter, slot: int) -> MultilingualTextEncoder:
@@ -18,11 +19,18 @@ def merge_slot(adapter: Adapter, slot: int) -> MultilingualTextEncoder:
     Layers that the adapter does not change share their memory with the tower.
 
     Raises:
-        WeightsError: a module of the adapter cannot be merged; the message says why.
+        WeightsError: a module of the adapter cannot be merged, or merged weights are not finite; the message says why.
     """
-    # What deepcopy finds here it takes as the copy; it comes from above, so of a stack it takes the outermost module.
-    memo = {id(module): module.merged(slot) for _, module, _ in adapter.modules}
+    # deepcopy takes a module in here as the copy; it comes from above, so of a stack it takes the outermost module
+    memo = {id(module): _finite(module.merged(slot), path) for path, module, _ in adapter.modules}
     return _copy(adapter.tower, memo, "".join(config.text_prompt for config in adapter.configs))
+
+
+def _finite(layer: nn.Module, path: str) -> nn.Module:
+    """Return a merged layer; raise WeightsError where its weights are not finite."""
+    if not all(bool(torch.isfinite(weight).all()) for weight in layer.parameters()):
+        raise WeightsError(f"the merged weights of {path} are not finite numbers: the adapter's values are too large")
+    return layer
 
 
 def second_tower(tower: MultilingualTextEncoder) -> MultilingualTextEncoder:

@@ -19,6 +19,7 @@ from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.spec import PRESETS, configs_to_json, describe, parse_adapter, part_names
 from pecl.commands.adapters_hub import add_pull, add_push
 from pecl.commands.options import (
+    a_path,
     add_command,
     add_config_flags,
     config_values,
@@ -31,9 +32,11 @@ from pecl.encoders.export import save_text_encoder
 from pecl.encoders.loading.shapes import xlm_roberta_large
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import load_towers
-from pecl.errors import OutputError, WeightsError
+from pecl.export.listing import Listed, list_adapters, shipped_adapters
+from pecl.files import check_absent
 from pecl.languages import any_language_code
 from pecl.options import format_option
+from pecl.results.verify import check_adapter_file
 
 _TOWER_FLAGS = fields_of(Role.TEXT_TOWER)
 
@@ -48,28 +51,58 @@ def add_parser(commands: Any) -> None:
 
 
 def _add_list(actions: Any) -> None:
-    parser = add_command(
-        actions,
-        "list",
-        "list the kinds, or the adapter files in a folder",
-        "pecl adapters list results/default",
+    description = (
+        "List the kinds of adapters and the adapters that are shipped; of a folder, list its adapter files. Each file\n"
+        "is compared with the SHA-256 in the result of its training, or in the index of a published folder."
     )
-    parser.add_argument("folder", nargs="?", help="folder that is searched for adapter files; without it: the kinds")
+    parser = add_command(actions, "list", "list kinds and adapters", "pecl adapters list results/default", description)
+    parser.add_argument("folder", nargs="?", help="folder that is searched for adapter files")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(run=_list)
 
 
 def _list(parsed: argparse.Namespace) -> int:
-    rows = _method_rows() if parsed.folder is None else _file_rows(Path(parsed.folder))
+    if parsed.folder is not None:
+        listed = {str(one.file.path): one for one in list_adapters(a_path(parsed.folder, "FOLDER"))}
+        rows = [{"file": name, **_row(one)} for name, one in listed.items()]
+        if parsed.json:
+            print_json(rows)
+        else:
+            print_text(_with_terms(rows))
+        return 0
+    kinds, shipped = _method_rows(), [{"name": name, **_row(one)} for name, one in shipped_adapters().items()]
     if parsed.json:
-        print_json(rows)
+        print_json({"kinds": kinds, "shipped": shipped})
     else:
-        print_text(in_columns([list(rows[0]), *([_field(value) for value in row.values()] for row in rows)]))
+        print_text(f"{_table(kinds)}\n\n{_with_terms(shipped)}\n\nmore of each shipped file: LICENSE-WEIGHTS.md")
     return 0
 
 
+def _row(one: Listed) -> dict[str, Any]:
+    return {
+        "language": one.file.language,
+        "adapter": describe(one.file.configs),
+        "named by": None if one.named_by is None else one.named_by.name,
+        "trained on": one.sources,
+        "terms": one.terms,
+    }
+
+
+def _with_terms(rows: list[dict[str, Any]]) -> str:
+    """Return a table of rows, and below it the terms of all sources and towers in it."""
+    terms = {name: said for row in rows for name, said in row["terms"].items()}
+    table = _table([{name: value for name, value in row.items() if name != "terms"} for row in rows])
+    if not terms:
+        return table
+    return f"{table}\n\nterms, as their owners state them:\n" + in_columns([*terms.items()])
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    return in_columns([list(rows[0]), *([_field(value) for value in row.values()] for row in rows)])
+
+
 def _field(value: object) -> str:
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,}" if isinstance(value, int) else "-" if value is None else str(value)
 
 
 def _summary(config: AdapterConfig) -> str:
@@ -88,20 +121,6 @@ def _method_rows() -> list[dict[str, Any]]:
     return rows
 
 
-def _file_rows(folder: Path) -> list[dict[str, Any]]:
-    if not folder.is_dir():
-        raise WeightsError(f"{folder}: expected a folder of adapter files")
-    rows = []
-    for path in sorted(folder.rglob(f"*{SUFFIX}")):
-        if ".state" in path.parts:
-            continue  # unfinished trainings
-        file = load_adapter_file(path)
-        rows.append({"file": str(path), "language": file.language, "adapter": describe(file.configs)})
-    if not rows:
-        raise WeightsError(f"{folder} holds no adapter files (*{SUFFIX})")
-    return rows
-
-
 def _add_show(actions: Any) -> None:
     parser = add_command(
         actions, "show", "show an adapter file, or the options of a spec", "pecl adapters show lora:r=4+head"
@@ -115,8 +134,8 @@ def _add_show(actions: Any) -> None:
 
 def _show(parsed: argparse.Namespace) -> int:
     if parsed.adapter.endswith(SUFFIX):
-        file = load_adapter_file(parsed.adapter)
-        document, configs = _describe_file(file), file.configs
+        file, result = load_adapter_file(parsed.adapter), check_adapter_file(parsed.adapter)
+        document, configs = _describe_file(file, result), file.configs
     else:
         configs = parse_adapter(parsed.adapter, parsed.rank, parsed.adapter_layers)
         document = {"adapter": describe(configs), "parameters in XLM-R Large": count_on_large(configs)}
@@ -133,7 +152,7 @@ def _show(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _describe_file(file: AdapterFile) -> dict[str, Any]:
+def _describe_file(file: AdapterFile, result: Path | None) -> dict[str, Any]:
     return {
         "file": str(file.path),
         "language": file.language,
@@ -141,6 +160,7 @@ def _describe_file(file: AdapterFile) -> dict[str, Any]:
         "parameters": sum(tensor.numel() for tensor in file.state.values()),
         "tower": file.tower_name,
         "fingerprint": file.fingerprint,
+        "named by": None if result is None else str(result),
     }
 
 
@@ -177,8 +197,8 @@ def _add_convert(actions: Any) -> None:
 
 
 def _convert(parsed: argparse.Namespace) -> int:
-    if Path(parsed.target).exists():
-        raise OutputError(f"{parsed.target} exists already: choose another name, or delete it first")
+    a_path(parsed.source, "SOURCE")
+    check_absent(a_path(parsed.target, "TARGET"))
     configs = None if parsed.adapter is None else parse_adapter(parsed.adapter)
     language = parsed.language and any_language_code(parsed.language)
     tower = _load_tower(parsed)
@@ -204,6 +224,8 @@ def _add_merge(actions: Any) -> None:
 
 
 def _merge(parsed: argparse.Namespace) -> int:
+    a_path(parsed.source, "SOURCE")
+    check_absent(a_path(parsed.target, "TARGET"))
     tower = _load_tower(parsed)
     adapter = read_adapter(parsed.source, tower)
     path = save_text_encoder(merge_adapter(adapter, tower), parsed.target)

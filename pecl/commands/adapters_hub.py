@@ -3,43 +3,76 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from pecl.commands.options import add_command, add_config_flags, config_values, print_text
+from pecl.commands.options import a_path, add_command, add_config_flags, config_values, print_text
 from pecl.config import Role, fields_of, make_config
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import load_towers
+from pecl.errors import DataError
 from pecl.export.hub import pull, push
+from pecl.report.tables.candidates import Candidate, chosen_candidates
+from pecl.report.tables.groups import group_of
+from pecl.results.result import collect
 
 _TOWER_FLAGS = fields_of(Role.TEXT_TOWER)
+_PATHS = "\nWhere its first part is a folder that is here, it is a path; hub:ID is always an id of the hub."
 
 
 def add_push(actions: Any) -> None:
     """Add the action `push`."""
     about = (
         "Publish adapters on the model hub, or in a folder, with a model card whose figures are read from the results\n"
-        "of the runs. Each SOURCE is an adapter file as `pecl train` wrote it, or the folder of its results. TARGET\n"
-        "is a hub id (name/adapters; `hf auth login` logs in), or a path such as ./adapters."
+        "of the runs. Each SOURCE is an adapter file as `pecl train` wrote it, or the folder of its results. Every\n"
+        "result must have its checksum, recalls that its ranks give, and the SHA-256 of its adapter file.\n"
+        f"TARGET is a hub id (name/adapters; `hf auth login` logs in), or a path such as ./adapters. {_PATHS}"
     )
     example = "pecl adapters push results/default name/pecl-mini-cs"
     parser = add_command(actions, "push", "publish adapters with a model card", example, about)
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="adapter file, or folder of results")
     parser.add_argument("target", metavar="TARGET", help="hub id, or folder to make")
+    parser.add_argument("--best", action="store_true", help="of each language only the run that validation chooses")
     parser.add_argument("--licence", "--license", default="other", help="of the adapters, in the hub's words: mit, ...")
-    parser.add_argument("--private", action="store_true", help="a hub id that is new is seen by its owner alone")
+    parser.add_argument("--private", action="store_true", help="a hub id that is new is seen only by its owner")
     parser.set_defaults(run=_push)
 
 
 def _push(parsed: argparse.Namespace) -> int:
-    print_text(push(parsed.sources, parsed.target, parsed.licence, parsed.private))
+    sources = [a_path(source, "SOURCE") for source in parsed.sources]
+    target = str(a_path(parsed.target, "TARGET"))
+    print_text(push(best_adapters(sources) if parsed.best else sources, target, parsed.licence, parsed.private))
     return 0
+
+
+def best_adapters(folders: Sequence[Path]) -> list[Path]:
+    """Return for each language the adapter file of the run that validation chooses, as `pecl report` does.
+
+    Raises:
+        DataError: there is no complete training, a result is damaged, or runs of a language were not measured alike.
+    """
+    trained = [one for one in collect(folders) if one.kind == "train" and one.status == "complete"]
+    by_language: dict[str, list[Candidate]] = {}
+    for candidate in chosen_candidates(trained):
+        by_language.setdefault(candidate.language, []).append(candidate)
+    if not by_language:
+        raise DataError(f"{', '.join(map(str, folders))}: expected results of `pecl train`, found no complete one")
+    for language, own in by_language.items():
+        if len({group_of(candidate.chosen_run) for candidate in own}) > 1:
+            raise DataError(
+                f"--best: runs of {language} were validated on different captions or towers, so none is the best: name "
+                "its adapter file"
+            )
+    best = [max(own, key=lambda candidate: candidate.validation) for own in by_language.values()]
+    return [candidate.chosen_run.adapter_path for candidate in best]
 
 
 def add_pull(actions: Any) -> None:
     """Add the action `pull`."""
     about = (
         "Fetch published adapters into a new folder, pinned to the commit that was fetched, and check that they\n"
-        "belong to the text tower that is named. SOURCE is a hub id, id@revision, or a folder that push wrote."
+        f"belong to the text tower. SOURCE is a hub id, id@revision, or a folder that push wrote. {_PATHS}"
     )
     parser = add_command(
         actions, "pull", "fetch published adapters", "pecl adapters pull name/pecl-mini-cs adapters", about
@@ -51,7 +84,8 @@ def add_pull(actions: Any) -> None:
 
 
 def _pull(parsed: argparse.Namespace) -> int:
-    paths = pull(parsed.source, parsed.target, _load_tower(parsed))
+    source, target = str(a_path(parsed.source, "SOURCE")), a_path(parsed.target, "TARGET")
+    paths = pull(source, target, _load_tower(parsed))
     print_text("\n".join(map(str, paths)))
     return 0
 

@@ -10,7 +10,7 @@ from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.convert import merge_adapter, read_adapter
 from pecl.adapters.formats.files import AdapterFile
 from pecl.adapters.spec import describe
-from pecl.commands.options import add_command, add_config_flags, config_values, print_text
+from pecl.commands.options import a_path, add_command, add_config_flags, config_values, print_text
 from pecl.config import Role, fields_of, make_config
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import Towers, load_towers
@@ -120,7 +120,7 @@ def _onnx(parsed: argparse.Namespace) -> int:
         return _say(export_onnx(text, image, parsed.target, parsed.int8), text, adapter)
     if not parsed.sources:
         raise ConfigError("--slots: expected --adapter FILE, once for each language")
-    check_absent(parsed.target)
+    check_absent(a_path(parsed.target, "TARGET"))
     towers = _load_towers(parsed)
     bank = AdapterBank.from_files(towers.text, parsed.sources)
     image = None if parsed.text_only else towers.image
@@ -153,7 +153,7 @@ def _peft(parsed: argparse.Namespace) -> int:
 def _merged(parsed: argparse.Namespace) -> tuple[MultilingualTextEncoder, Towers, AdapterFile | None]:
     """Return the text tower with the adapter merged, where one is named; both towers; and the adapter."""
     if parsed.source is None:
-        check_absent(parsed.target)
+        check_absent(a_path(parsed.target, "TARGET"))
         towers = _load_towers(parsed)
         return towers.text, towers, None
     towers, adapter = _load(parsed)
@@ -161,7 +161,7 @@ def _merged(parsed: argparse.Namespace) -> tuple[MultilingualTextEncoder, Towers
 
 
 def _load(parsed: argparse.Namespace) -> tuple[Towers, AdapterFile]:
-    check_absent(parsed.target)
+    check_absent(a_path(parsed.target, "TARGET"))
     towers = _load_towers(parsed)
     return towers, read_adapter(parsed.source, towers.text)
 

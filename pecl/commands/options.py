@@ -8,10 +8,11 @@ import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, fields
+from pathlib import Path
 from typing import Any
 
 from pecl.config import ExperimentConfig, each_language, make_config, read_yaml
-from pecl.errors import printable
+from pecl.errors import ConfigError, printable
 from pecl.results.failures import write_output
 
 # The first flag below a heading of --help -> the heading; the flags of the fields behind it belong there, too.
@@ -121,10 +122,25 @@ def differences(config: ExperimentConfig, always: Sequence[str]) -> str:
     return " ".join(f"{name}={getattr(config, name)}" for name in dict.fromkeys([*always, *changed]))
 
 
+def a_path(text: str, name: str) -> Path:
+    """Return a path of the command line; an empty one would mean the current folder.
+
+    Raises:
+        ConfigError: it is empty; `name` says which argument it is.
+    """
+    if not text.strip():
+        raise ConfigError(f"{name}: expected a path, got an empty text")
+    return Path(text)
+
+
 def in_columns(rows: Sequence[Sequence[str]], width: int = 100) -> str:
-    """Return rows of text with their fields below each other; the last field goes on below itself beyond `width`."""
+    """Return rows of text with their fields below each other; the last field goes on below itself beyond `width`.
+
+    It has at least 30 characters, however wide the others are.
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
     indent = sum(widths) + 2 * len(widths)
+    width = max(width, indent + 30)
     lines = []
     for *first, last in rows:
         head = "".join(f"{field:<{size}}  " for field, size in zip(first, widths, strict=True))

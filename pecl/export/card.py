@@ -14,6 +14,7 @@ from pecl.adapters.spec import describe
 from pecl.config import ExperimentConfig
 from pecl.data.registry import DATASETS
 from pecl.encoders.towers import PAIRS
+from pecl.export.terms import terms_of, tower_terms, trained_on
 from pecl.languages import LANGUAGES, language_name
 from pecl.results.result import Result
 from pecl.retrieval.measures import DIRECTIONS
@@ -165,11 +166,21 @@ def _data(adapters: Sequence[Published], licence: str) -> str:
         text = f"; trained on the text of {data.translations.dataset}" if data.translations else ""
         split = f"{parts}; split seed {config.split_seed}{text}"
         lines.append(f"- {one.language}: {_dataset(one.result)} ({split}). SHA-256: {hashes}.")
-    names = sorted({one.result.data.dataset for one in adapters})
-    terms = [f"- {name}: {DATASETS[name].licence}" for name in names if name in DATASETS]
-    said = ["", "Terms of the data:", "", *terms] if terms else []
+    return "\n".join([*lines, "", "Terms, as their owners state them:", "", *_terms(adapters, licence)])
+
+
+def _terms(adapters: Sequence[Published], licence: str) -> list[str]:
+    """Return the terms of data and towers, a line each, and the licence of the adapters."""
+    configs = [one.result.config for one in adapters]
+    learned = {name for config in configs for name in trained_on(config)}
+    tested = {config.dataset for config in configs}
+    lines = []
+    for name in sorted(learned | tested):
+        uses = [use for use, names in (("trained on", learned), ("measured on", tested)) if name in names]
+        lines.append(f"- {name if name in DATASETS else _last_part(name)} ({' and '.join(uses)}): {terms_of(name)}")
+    lines += [f"- towers: {towers}" for towers in sorted({tower_terms(config) for config in configs})]
     other = " The terms of the data and of the towers bound what it may be used for." if licence == "other" else ""
-    return "\n".join([*lines, *said, "", f"Licence of the adapters: {licence}.{other}"])
+    return [*lines, "", f"Licence of the adapters: {licence}.{other}"]
 
 
 def _training(adapters: Sequence[Published]) -> str:
@@ -191,9 +202,14 @@ def _training(adapters: Sequence[Published]) -> str:
 
 
 def _dataset(result: Result) -> str:
-    """Return the name of a published data set; of a user's own, which is a path, its last part alone."""
+    """Return the name of a published data set; of a user's own, which is a path, only its last part."""
     name = result.data.dataset
-    return name if name in DATASETS else Path(name).name
+    return name if name in DATASETS else _last_part(name)
+
+
+def _last_part(name: str) -> str:
+    """Return the last part of each path in a source, such as `a/x.en=a/x.cs`: a card says nothing of the machine."""
+    return "=".join(Path(part).name for part in name.split("="))
 
 
 def describe_published(one: Published) -> dict[str, Any]:

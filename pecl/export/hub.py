@@ -1,13 +1,16 @@
 """Adapters published on the model hub, or in a folder, and fetched from there: `push` and `pull`.
 
-A published folder holds a safetensors file for each language, `README.md` (the model card) and `pecl_adapters.json`:
-which file is for which language, its SHA-256, and the tower that it belongs to. `pull` pins the commit that it fetched,
-checks each file, and checks that the tower is the one that the adapters were trained on.
+A published folder holds a safetensors file for each language, `README.md` (the model card) and `pecl_adapters.json`,
+which ends in its own digest: which file is for which language, its SHA-256, and the tower that it belongs to. `pull`
+pins the commit that it fetched, checks each file, and checks that the tower is the one that the adapters were trained
+on.
 """
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -24,14 +27,19 @@ from pecl.encoders.loading.hub import TIMEOUT_SECONDS, explain
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import DataError, OutputError, WeightsError
 from pecl.export.card import Published, describe_published, write_card
-from pecl.files import check_absent, load_json, new_folder, sha256_file, write_json, write_text
+from pecl.files import check_absent, is_sha256, load_json, new_folder, sha256_file, write_json, write_text
+from pecl.results.digest import KEY, check_digest, with_digest
 from pecl.results.result import Result, collect, read_result
 from pecl.results.verify import verify
+
+logger = logging.getLogger(__name__)
 
 INDEX = "pecl_adapters.json"
 FORMAT = "pecl-adapters"
 CARD = "README.md"
 OPTION = "SOURCE"
+HUB = "hub:"  # before an id of the model hub that could also be a path
+_FILE = re.compile(r"[\w-]+\.safetensors")
 
 
 def push(sources: Sequence[str | Path], target: str, licence: str = "other", private: bool = False) -> str:
@@ -39,7 +47,7 @@ def push(sources: Sequence[str | Path], target: str, licence: str = "other", pri
 
     Args:
         sources: adapter files as `pecl train` wrote them, or folders of its results, whose adapters are all taken.
-        target: hub id such as `name/adapters`, or a folder to make (a path: `./adapters`).
+        target: hub id such as `name/adapters`, or a folder to make such as `./adapters`; see `is_folder`.
         licence: of the adapters, as the hub writes it.
         private: of a hub id that is new: whether only its owner sees it.
 
@@ -47,15 +55,17 @@ def push(sources: Sequence[str | Path], target: str, licence: str = "other", pri
         `id@commit`, or the folder.
 
     Raises:
-        WeightsError: an adapter is missing or damaged, or they belong to different towers.
-        DataError: an adapter's result is missing or damaged, or two adapters are of one language.
+        WeightsError: an adapter is missing or damaged or not the one that its result names, or they belong to
+            different towers.
+        DataError: an adapter's result is missing or damaged or cannot be verified, or two adapters are of one language.
         OutputError: the folder exists already, or the hub does not take it.
     """
     adapters = find_adapters(sources)
     if is_folder(target):
-        with new_folder(target) as folder:
+        with new_folder(Path(target).expanduser()) as folder:
             _fill(folder, adapters, target, licence)
         return target
+    target = target.removeprefix(HUB)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         _fill(folder, adapters, target, licence)
@@ -78,7 +88,7 @@ def pull(source: str, target: str | Path, tower: MultilingualTextEncoder | None 
     """Fetch published adapters into a new folder and return their files, sorted by language.
 
     Args:
-        source: hub id, `id@revision` for one state of it, or a folder that `push` wrote.
+        source: hub id, `id@revision` for one state of it, or a folder that `push` wrote; see `is_folder`.
         target: the folder to make; where it is there already, of the same source and revision, it is checked and taken.
         tower: the text tower that they are to be used on; None leaves it unchecked.
 
@@ -88,19 +98,19 @@ def pull(source: str, target: str | Path, tower: MultilingualTextEncoder | None 
     """
     target = Path(target)
     if (target / INDEX).exists():
-        return _check(target, read_index(target), tower, same_as=source)
+        return check_published(target, tower, same_as=source)
     check_absent(target)
     if is_folder(source):
-        folder, pinned = Path(source), {"source": str(source), "revision": None}
+        folder, pinned = Path(source).expanduser(), {"source": str(source), "revision": None}
     else:
-        folder, pinned = _fetch(source)
+        folder, pinned = _fetch(source.removeprefix(HUB))
     index = read_index(folder)
-    _check(folder, index, tower)
+    check_published(folder, tower)
     with new_folder(target) as made:
         for name in (CARD, *(one["file"] for one in index["adapters"])):
             if (folder / name).exists():
                 shutil.copyfile(folder / name, made / name)
-        write_json(made / INDEX, {**index, **pinned})
+        write_json(made / INDEX, with_digest({**index, **pinned}))
     return _files(target, index)
 
 
@@ -127,7 +137,7 @@ def find_adapters(sources: Sequence[str | Path]) -> list[Published]:
         if one.language == other.language:
             raise DataError(
                 f"{one.file.path} and {other.file.path} are both of {one.language}: expected one adapter a language; "
-                "name the files, instead of their folder"
+                "name the files, instead of their folder, or choose by validation (--best)"
             )
         if one.file.fingerprint != other.file.fingerprint:
             raise WeightsError(
@@ -161,40 +171,69 @@ def _fill(folder: Path, adapters: Sequence[Published], target: str, licence: str
         verify(one.result, folder / one.name)  # of the copy: the file may have been replaced since it was found
     described = [{**describe_published(one), "sha256": sha256_file(folder / one.name)} for one in adapters]
     write_text(folder / CARD, write_card(adapters, target, licence))
-    write_json(folder / INDEX, {"format": FORMAT, "format_version": 1, "adapters": described})
+    write_json(folder / INDEX, with_digest({"format": FORMAT, "format_version": 1, "adapters": described}))
 
 
-def is_folder(target: str | Path) -> bool:
-    """Say whether a push or pull names a folder: a path with a leading dot, slash or tilde, or one that is there."""
-    text = str(target)
-    return text.startswith((".", "/", "~")) or text.count("/") != 1 or os.path.exists(text)  # False for any name
+def is_folder(name: str | Path) -> bool:
+    """Say whether a push or pull names a folder, and no model of the hub.
+
+    An id of the hub has one slash. A name that begins with a dot, slash or tilde is a path, and so is one that is
+    there, or whose first part is a folder that is there: nothing is sent to a network where a path can be meant.
+    `hub:` before a name says that it is an id.
+    """
+    text = str(name)
+    if text.startswith(HUB):
+        return False
+    if text.startswith((".", "/", "~")) or text.count("/") != 1 or os.path.exists(text):  # False for any name
+        return True
+    if os.path.isdir(first := text.partition("/")[0]):
+        logger.info("%s is a path, since the folder %s is here; the hub's model is named %s%s", text, first, HUB, text)
+        return True
+    return False
 
 
 def read_index(folder: Path) -> dict[str, Any]:
-    """Return the index of a published folder, its names checked.
+    """Return the index of a published folder, without its digest; names and types are checked.
 
     Raises:
-        WeightsError: it is missing or damaged, or of a newer format.
+        WeightsError: it is missing, damaged, empty, or of a newer format.
     """
     path = folder / INDEX
     try:
         index = load_json(path)
         if index["format"] != FORMAT:
             raise ValueError(f"its format is {index['format']!r}")
-        for one in index["adapters"]:
-            if Path(one["file"]).name != one["file"] or not one["file"].endswith(".safetensors"):
-                raise ValueError(f"{one['file']!r} is not the name of an adapter file")
-            if not all(isinstance(one[key], str) for key in ("language", "sha256")):
-                raise ValueError("language and sha256 must be texts")
+        if index["format_version"] != 1:
+            raise WeightsError(
+                f"{path} has format {index['format_version']!r}, this version of pecl reads 1: upgrade pecl"
+            )
+        _check_entries(index["adapters"])
+        if KEY not in index:
+            raise ValueError("it has no checksum (sha256)")
+        check_digest(index)
+    except WeightsError:
+        raise
     except FileNotFoundError as error:
-        raise WeightsError(f"{folder} lacks {INDEX}: expected adapters that `pecl adapters push` published") from error
+        raise WeightsError(
+            f"{folder} lacks {INDEX}: expected adapters that `pecl adapters push` published (an id of the hub: {HUB}ID)"
+        ) from error
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise WeightsError(f"{path}: expected the index of published adapters ({error})") from error
-    if index.get("format_version") != 1:
-        raise WeightsError(
-            f"{path} has format {index.get('format_version')!r}, this version of pecl reads 1: upgrade pecl"
-        )
-    return index
+    return {key: value for key, value in index.items() if key != KEY}
+
+
+def _check_entries(entries: list[Any]) -> None:
+    """Raise ValueError unless each entry names a file, its language and its SHA-256, no two of one language."""
+    if not entries:
+        raise ValueError("it lists no adapter")
+    for one in entries:
+        if not isinstance(one["file"], str) or not _FILE.fullmatch(one["file"]):
+            raise ValueError(f"{one['file']!r} is not the name of an adapter file")
+        if not isinstance(one["language"], str) or not is_sha256(one["sha256"]):
+            raise ValueError(f"{one['file']} has no language or no SHA-256")
+    for name in ("file", "language"):
+        if len({one[name] for one in entries}) < len(entries):
+            raise ValueError(f"it lists a {name} twice")
 
 
 def _fetch(source: str) -> tuple[Path, dict[str, Any]]:
@@ -211,12 +250,24 @@ def _fetch(source: str) -> tuple[Path, dict[str, Any]]:
     return Path(folder), {"source": repo_id, "revision": commit}
 
 
-def _check(
-    folder: Path, index: dict[str, Any], tower: MultilingualTextEncoder | None, same_as: str | None = None
+def check_published(
+    folder: Path, tower: MultilingualTextEncoder | None = None, same_as: str | None = None
 ) -> list[Path]:
-    """Return the files of a published folder, each checked against its hash, its language and the tower."""
+    """Return the files of a published folder, each checked against its hash, its language and the tower.
+
+    Args:
+        folder: as `push` or `pull` wrote it.
+        tower: the text tower that they are to be used on; None leaves it unchecked.
+        same_as: source that the folder must have been pulled from.
+
+    Raises:
+        WeightsError: a file or the index is missing or damaged, or the adapters belong to another tower.
+        OutputError: the folder is of another source.
+    """
+    index = read_index(folder)
     if same_as is not None:
-        repo_id, _, revision = (same_as, "", "") if is_folder(same_as) else same_as.partition("@")
+        named = same_as.removeprefix(HUB)
+        repo_id, _, revision = (named, "", "") if is_folder(same_as) else named.partition("@")
         if index.get("source") != repo_id or (revision and index.get("revision") != revision):
             held = f"{index.get('source')}@{index.get('revision')}"
             raise OutputError(
@@ -226,7 +277,7 @@ def _check(
         path = folder / one["file"]
         file = load_adapter_file(path, tower)
         if sha256_file(path) != one["sha256"] or file.language != one["language"]:
-            raise WeightsError(f"{path} is not the file that {INDEX} names: pull it anew into another folder")
+            raise WeightsError(f"{path} is not the file that {INDEX} names: pull it again, into another folder")
     return _files(folder, index)
 
 

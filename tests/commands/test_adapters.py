@@ -33,7 +33,7 @@ def pecl(monkeypatch, capsys):
 
 def test_command_lists_and_shows(pecl, tmp_path):
     status, out, _ = pecl("list", "--json")
-    counts = {row["name"]: row["parameters in XLM-R Large"] for row in json.loads(out)}
+    counts = {row["name"]: row["parameters in XLM-R Large"] for row in json.loads(out)["kinds"]}
     assert status == 0
     assert (counts["lora"], counts["run_cross"], counts["compacter-only"]) == (884_736, 2_131_712, 162_816)
     assert "soft_prompt" in pecl("list")[1]
@@ -43,6 +43,21 @@ def test_command_lists_and_shows(pecl, tmp_path):
     assert "294912" in out  # 48 layers x 2 x 2 x 1024, and 98,304 in LayerNorms
 
 
+def test_shipped_adapters_are_listed_with_their_terms(pecl):
+    shipped = {row["name"]: row for row in json.loads(pecl("list", "--json")[1])["shipped"]}
+    assert shipped.keys() == {
+        f"mini:{code}" for code in ("cs", "de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh")
+    }
+    assert {name: row["named by"] for name, row in shipped.items()} == {
+        name: f"{row['language']}.json" for name, row in shipped.items()
+    }
+    assert shipped["mini:cs"]["terms"].keys() == {"multi30k-translations", "towers"}
+    assert shipped["mini:pl"]["terms"]["flickr30k200"] == "none stated; research only"
+    out = pecl("list")[1]
+    assert "multi30k-translations  English captions without a stated licence; translations MIT" in out
+    assert "LICENSE-WEIGHTS.md" in out
+
+
 def test_command_converts_and_merges(pecl, tmp_path):
     tower = pecl.tower
     state = states(tower)[0]
@@ -50,7 +65,8 @@ def test_command_converts_and_merges(pecl, tmp_path):
     status, out, _ = pecl("show", source, "--json")
     assert (status, json.loads(out)["language"], json.loads(out)["parameters"]) == (0, "de", 2304)
     status, out, _ = pecl("list", tmp_path / "a", "--json")
-    assert json.loads(out) == [{"file": str(source), "language": "de", "adapter": "lora"}]
+    row = {"file": str(source), "language": "de", "adapter": "lora"}
+    assert json.loads(out) == [row | {"named by": None, "trained on": "not known", "terms": {}}]
     assert pecl("convert", source, tmp_path / "peft")[0] == 0
     assert pecl("convert", tmp_path / "peft", tmp_path / "b.safetensors", "--language", "de")[0] == 0
     assert load_adapter_file(tmp_path / "b.safetensors", tower).language == "de"

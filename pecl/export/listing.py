@@ -1,0 +1,79 @@
+"""Adapter files of a folder: each is compared with the result that names it, and has its sources and their terms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pecl.adapters.formats.convert import SUFFIX
+from pecl.adapters.formats.files import AdapterFile, load_adapter_file
+from pecl.adapters.ready import SHIPPED
+from pecl.config import ExperimentConfig
+from pecl.errors import DataError, WeightsError
+from pecl.export.hub import INDEX, check_published
+from pecl.export.terms import terms_of, tower_terms, trained_on
+from pecl.files import load_json
+from pecl.results.required import decode_config
+from pecl.results.verify import check_adapter_file
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An adapter file of a folder.
+
+    Attributes:
+        file: the adapter.
+        named_by: the result, or the index of a published folder, that names the file by its SHA-256; None where none
+            does.
+        config: the training, where `named_by` is its result.
+    """
+
+    file: AdapterFile
+    named_by: Path | None
+    config: ExperimentConfig | None
+
+    @property
+    def sources(self) -> str:
+        """Sources that it was trained on, or `not known`."""
+        return ", ".join(trained_on(self.config)) if self.config else "not known"
+
+    @property
+    def terms(self) -> dict[str, str]:
+        """Terms of these sources and of the towers, by name; none where the training is not known."""
+        if self.config is None:
+            return {}
+        return {name: terms_of(name) for name in trained_on(self.config)} | {"towers": tower_terms(self.config)}
+
+
+def list_adapters(folder: Path) -> list[Listed]:
+    """Return the adapter files below `folder`, sorted by path.
+
+    Raises:
+        WeightsError: there is no such folder, it holds no adapter file, or a file is damaged or not the one that its
+            result or its published folder names.
+        DataError: a result next to an adapter file is damaged.
+    """
+    if not folder.is_dir():
+        raise WeightsError(f"{folder}: expected a folder of adapter files")
+    published = {path: index for index in sorted(folder.rglob(INDEX)) for path in check_published(index.parent)}
+    paths = sorted(path for path in folder.rglob(f"*{SUFFIX}") if ".state" not in path.parts)  # unfinished trainings
+    if not paths:
+        raise WeightsError(f"{folder} holds no adapter files (*{SUFFIX})")
+    return [_listed(path, published.get(path)) for path in paths]
+
+
+def shipped_adapters() -> dict[str, Listed]:
+    """Return the adapters that the package ships, by name, such as `mini:cs`."""
+    return {f"{one.file.path.parent.name}:{one.file.path.stem}": one for one in list_adapters(SHIPPED)}
+
+
+def _listed(path: Path, index: Path | None) -> Listed:
+    file, result = load_adapter_file(path), check_adapter_file(path)
+    return Listed(file, result or index, None if result is None else _config(result))
+
+
+def _config(result: Path) -> ExperimentConfig:
+    try:
+        return decode_config(load_json(result)["config"], "config")
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DataError(f"result {result} is damaged ({error}); run it again") from error

@@ -1,0 +1,117 @@
+"""Adapters whose parameters are not finite floating-point numbers are refused by every way in."""
+
+import re
+
+import pytest
+import torch
+from helpers.adapter_towers import states, tower_of
+from helpers.exporting import export_towers
+
+import pecl.commands.adapters
+import pecl.commands.export
+from pecl.adapters.adapter import attach
+from pecl.adapters.bank import AdapterBank
+from pecl.adapters.formats.convert import merge_adapter, read_adapter
+from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_adapter
+from pecl.adapters.formats.peft import read_peft, write_peft
+from pecl.adapters.spec import parse_adapter
+from pecl.cli import main
+from pecl.errors import WeightsError
+
+NOT_FINITE = "holds values that are not finite numbers"
+DAMAGES = {
+    "NaN": (lambda tensor: tensor.fill_(float("nan")), NOT_FINITE),
+    "infinite": (lambda tensor: tensor.fill_(float("-inf")), NOT_FINITE),
+    "too large for float32": (lambda tensor: tensor.double().fill_(1e300), NOT_FINITE),
+    "one NaN": (lambda tensor: tensor.index_fill_(0, torch.tensor([0]), float("nan")), NOT_FINITE),
+    "whole numbers": (lambda tensor: tensor.long(), "holds int64, strided, expected dense floating-point numbers"),
+    "true or false": (lambda tensor: tensor.bool(), "holds bool, strided, expected dense floating-point numbers"),
+    "complex": (lambda tensor: tensor.to(torch.complex64), "holds complex64, strided, expected dense floating-point"),
+}
+
+
+@pytest.fixture(params=DAMAGES)
+def damaged(request):
+    """A tower, the state of an adapter with one damaged parameter, and what the error says."""
+    tower = tower_of("xlm-roberta", torch.float32)
+    damage, message = DAMAGES[request.param]
+    state = states(tower, "lora", 1)[0]
+    name = sorted(state)[3]
+    return tower, state | {name: damage(state[name])}, re.escape(message)
+
+
+def adapter_file(tower, state, path="a.safetensors"):
+    return AdapterFile(path, "de", parse_adapter("lora"), state, tower.name, tower.fingerprint)
+
+
+def test_files_of_every_format(damaged, tmp_path):
+    tower, state, message = damaged
+    configs = parse_adapter("lora")
+    path = save_adapter(tmp_path / "de.safetensors", state, configs, "de", tower)
+    write_peft(tmp_path / "peft", state, configs, tower)
+    checkpoint = {name.replace(".lora_", ".lora.lora_").removeprefix("backbone."): t for name, t in state.items()}
+    torch.save(checkpoint, tmp_path / "text_model_best.ckpt")
+    for read in (
+        lambda: load_adapter_file(path),
+        lambda: AdapterBank.from_files(tower, [path]),
+        lambda: read_adapter(path, tower),
+        lambda: read_peft(tmp_path / "peft", tower),
+        lambda: read_adapter(tmp_path / "peft", tower),
+        lambda: read_adapter(tmp_path / "text_model_best.ckpt", tower),
+    ):
+        with pytest.raises(WeightsError, match=rf"adapter .* cannot be used: adapter parameter '.*' {message}"):
+            read()
+    assert tower.adapter is None
+
+
+def test_parameters_in_memory(damaged):
+    tower, state, message = damaged
+    bank = AdapterBank(tower, "lora")
+    with pytest.raises(WeightsError, match=message):
+        bank.add("de", state)
+    assert bank.languages == []
+    bank.close()
+    adapter = attach(tower, parse_adapter("lora"))
+    before = adapter.slot_state(0)
+    with pytest.raises(WeightsError, match=message):
+        adapter.load_slot_state(0, state)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in adapter.slot_state(0).items())
+    adapter.remove()
+    with pytest.raises(WeightsError, match=message):
+        merge_adapter(adapter_file(tower, state), tower)
+
+
+def test_commands_write_nothing(tmp_path, monkeypatch, capsys):
+    tower = export_towers().text
+    state = states(tower, "lora", 1)[0]
+    name = sorted(state)[0]
+    path = save_adapter(
+        tmp_path / "de.safetensors", state | {name: state[name] * torch.nan}, parse_adapter("lora"), "de", tower
+    )
+    for module in (pecl.commands.adapters, pecl.commands.export):
+        monkeypatch.setattr(module, "load_towers", export_towers)
+    monkeypatch.chdir(tmp_path)
+    for line in (
+        "adapters merge de.safetensors out",
+        "adapters convert de.safetensors out",
+        "adapters show de.safetensors",
+        "adapters list .",
+        "export sentence-transformers out --adapter de.safetensors",
+        "export open-clip out --adapter de.safetensors",
+        "export onnx out --adapter de.safetensors",
+        "export onnx out --slots --adapter de.safetensors",
+        "export peft out --adapter de.safetensors",
+    ):
+        assert main(line.split()) == 2, line
+        error = capsys.readouterr().err
+        assert NOT_FINITE in error, line
+        assert error.count("\n") == 1, line
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+
+
+def test_weights_that_overflow_when_they_are_merged_are_refused():
+    tower = tower_of("xlm-roberta", torch.float32)
+    state = {name: tensor * 1e30 if "lora_" in name else tensor for name, tensor in states(tower, "lora", 1)[0].items()}
+    with pytest.raises(WeightsError, match=r"merged weights of .* are not finite numbers"):
+        merge_adapter(adapter_file(tower, state), tower)
+    assert tower.adapter is None

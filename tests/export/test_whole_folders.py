@@ -1,0 +1,228 @@
+"""Exported, merged, converted and published folders are whole or absent, and damage in them is seen when pecl loads."""
+
+import random
+import re
+import shutil
+import signal
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.adapter_towers import TEXTS, states
+from helpers.export_processes import files_of_at_most, on_tiny_towers
+from helpers.exporting import export_towers, image_tower, text_tower, write_adapters
+from helpers.grid_processes import CONTEXT, Command, count_operations, signal_itself
+from helpers.report_results import train
+
+import pecl.commands.adapters
+import pecl.commands.adapters_hub
+import pecl.commands.export
+from pecl.adapters.formats.files import save_adapter
+from pecl.adapters.spec import parse_adapter
+from pecl.cli import main
+from pecl.encoders.export import save_text_encoder
+from pecl.encoders.loading.checksums import CHECKSUMS
+from pecl.encoders.towers import load_text_encoder
+from pecl.errors import WeightsError
+from pecl.export.sentence_transformers import export_towers as export_sentence_transformers
+from pecl.files import sha256_file
+from pecl.results.parts import AdapterDescription
+from pecl.results.result import adapter_path, write_result
+
+ADAPTER = "FOLDER/de.safetensors"
+COMMANDS = {
+    "merge": f"adapters merge {ADAPTER} TARGET",
+    "convert to a folder": f"adapters convert {ADAPTER} TARGET",
+    "convert to a file": "adapters convert FOLDER/peft TARGET.safetensors --language de",
+    "sentence-transformers": f"export sentence-transformers TARGET --adapter {ADAPTER}",
+    "adapter alone": f"export sentence-transformers TARGET --adapter {ADAPTER} --adapter-only --base FOLDER/base",
+    "open-clip": f"export open-clip TARGET --adapter {ADAPTER}",
+    "peft": f"export peft TARGET --adapter {ADAPTER} --base FOLDER/base",
+    "push": "adapters push FOLDER/results TARGET",
+    "pull": "adapters pull FOLDER/published TARGET",
+}
+SLOW = {"onnx": f"export onnx TARGET --int8 --adapter {ADAPTER}"}
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs_on():
+    yield
+    Command.kill_all()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """An adapter of each form, a plain tower to refer to, results with an adapter, and a published folder."""
+    root = tmp_path_factory.mktemp("sources")
+    write_adapters(root, "lora")
+    with pytest.MonkeyPatch.context() as patch:
+        in_this_process(patch)
+        for line in (
+            "export sentence-transformers FOLDER/base --text-only",
+            f"adapters convert {ADAPTER} FOLDER/peft",
+        ):
+            assert main(filled(line, root)) == 0
+        write_results(root / "results")
+        assert main(filled("adapters push FOLDER/results FOLDER/published", root)) == 0
+    return root
+
+
+def write_results(out):
+    tower, result = text_tower(), train(4, 6, language="de", out=str(out))
+    path = adapter_path(out, result.name)
+    save_adapter(path, states(tower, "lora", 1)[0], parse_adapter("lora"), "de", tower)
+    adapter = AdapterDescription("lora", 1000, 10**6, 0.001, sha256_file(path))
+    write_result(out, type(result).from_json({**result.to_json(), "adapter": vars(adapter)}))
+
+
+def in_this_process(patch):
+    for module in (pecl.commands.adapters, pecl.commands.adapters_hub, pecl.commands.export):
+        patch.setattr(module, "load_towers", export_towers)
+
+
+def filled(line, folder, target="x"):
+    return [part.replace("FOLDER", str(folder)).replace("TARGET", str(target)) for part in line.split()]
+
+
+def contents(place):
+    """Return the files below a folder; in the text of open_clip's, the folder's own path is left out."""
+    return {
+        path.relative_to(place): path.read_bytes().replace(str(place).encode(), b"")
+        for path in sorted(place.rglob("*"))
+        if path.is_file() and path.name != CHECKSUMS
+    }
+
+
+@pytest.mark.parametrize("line", COMMANDS.values(), ids=COMMANDS)
+def test_a_full_disk_leaves_nothing_and_is_one_sentence(line, folder, tmp_path, monkeypatch, capsys):
+    in_this_process(monkeypatch)
+    assert main(filled(line, folder, tmp_path / "whole" / "x")) == 0
+    capsys.readouterr()
+    sizes = {len(content) for content in contents(tmp_path / "whole").values()}
+    target = tmp_path / "full" / "x"
+    for size in sorted({0, 20, *(size - 1 for size in sizes)}):
+        with files_of_at_most(size):
+            status = main(filled(line, folder, target))
+        error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("pecl: ")]
+        if status == 0:  # no file is as large as that
+            assert size + 1 == max(sizes), size
+            shutil.rmtree(tmp_path / "full")
+            continue
+        assert status == 2, (size, error)
+        assert re.fullmatch(rf"pecl: cannot write {target}\S*: File too large", *error), size
+        assert list(target.parent.iterdir()) == [], size
+    assert main(filled(line, folder, target)) == 0
+    assert contents(tmp_path / "full") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("name", "kills"),
+    [*((name, 2) for name in COMMANDS), *(pytest.param(name, 12, marks=pytest.mark.slow) for name in COMMANDS | SLOW)],
+)
+def test_killed_and_run_again_it_gives_the_same_bits(name, kills, folder, tmp_path):
+    line, counter = (COMMANDS | SLOW)[name], CONTEXT.Value("i", 0, lock=False)
+
+    def run(place, setup=None):
+        log = tmp_path / f"log-{place.name}-{setup is None}"
+        command = Command(filled(line, folder, place / "x"), log, partial(on_tiny_towers, setup))
+        return command.wait(), command.err
+
+    plain = tmp_path / "plain"
+    status, errors = run(plain, partial(count_operations, counter, str(plain)))
+    assert status == 0, errors
+    assert counter.value >= 4, "too few moments to be killed at"
+    moments = random.Random(f"{name} {kills}")
+    for number in range(kills):
+        place, at = tmp_path / f"place-{number}", moments.randint(1, counter.value)
+        status, errors = run(place, partial(signal_itself, signal.SIGKILL, at, str(place)))
+        assert status == -signal.SIGKILL, f"moment {at} of {counter.value}: {errors}"
+        if not (place / "x").exists() and not (place / "x.safetensors").exists():
+            status, errors = run(place)
+            assert status == 0, f"moment {at} of {counter.value}: {errors}"
+        assert contents(place) == contents(plain), f"moment {at} of {counter.value}"
+        assert [path.name for path in place.iterdir()] == [path.name for path in plain.iterdir()]
+
+
+def flipped(content):
+    return content[:-2] + bytes([content[-2] ^ 4]) + content[-1:]
+
+
+def edited(content):
+    return content.replace(b"8", b"9", 1)
+
+
+DAMAGES = {"flip": flipped, "cut": lambda content: content[: len(content) // 2], "edit": edited}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize("whole", [True, False], ids=["both towers", "merged text tower"])
+def test_every_damaged_file_is_seen_when_the_folder_is_loaded(tmp_path, whole, damage):
+    folder = tmp_path / "x"
+    export = export_sentence_transformers if whole else lambda text, image, target: save_text_encoder(text, target)
+    export(text_tower(), image_tower(), folder)
+    expected = load_text_encoder(str(folder)).encode_text(TEXTS)
+    listed = (folder / CHECKSUMS).read_text("utf-8")
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != CHECKSUMS]
+    assert len(listed.splitlines()) == len(files) >= 6
+    for path in files:
+        content = path.read_bytes()
+        path.write_bytes(damage(content))
+        if path.read_bytes() != content:
+            with pytest.raises(WeightsError, match=re.escape(str(path))):
+                load_text_encoder(str(folder))
+        path.unlink()
+        with pytest.raises(WeightsError, match=re.escape(str(path))):
+            load_text_encoder(str(folder))
+        path.write_bytes(content)
+    assert torch.equal(load_text_encoder(str(folder)).encode_text(TEXTS), expected)
+
+
+def test_exchanged_weights_are_seen(tmp_path):
+    """Two folders of equal shapes: what is in each is what it was exported with."""
+    for seed, name in enumerate(("a", "b")):
+        torch.manual_seed(seed)
+        tower = text_tower()
+        with torch.no_grad():
+            tower.head.weight.add_(seed)
+        save_text_encoder(tower, tmp_path / name)
+    for file in ("2_Dense/model.safetensors", "2_Dense"):
+        one, other, spare = tmp_path / "a" / file, tmp_path / "b" / file, tmp_path / "spare"
+        one.rename(spare)
+        other.rename(one)
+        spare.rename(other)
+        for name in ("a", "b"):
+            with pytest.raises(WeightsError, match="has changed since it was exported"):
+                load_text_encoder(str(tmp_path / name))
+        one.rename(spare)
+        other.rename(one)
+        spare.rename(other)
+
+
+@pytest.mark.parametrize(
+    "text", ["x\n", "0" * 64 + "  ../outside\n", "0" * 64 + "  /etc/passwd\n", "0" * 64 + "\n", "\xff"]
+)
+def test_checksums_that_are_none_are_refused(tmp_path, text):
+    save_text_encoder(text_tower(), tmp_path / "x")
+    (tmp_path / "x" / CHECKSUMS).write_bytes(text.encode("latin-1"))
+    with pytest.raises(WeightsError, match=rf"cannot read {tmp_path}/x/{CHECKSUMS}"):
+        load_text_encoder(str(tmp_path / "x"))
+
+
+def test_a_folder_of_another_program_has_none_and_is_loaded(tmp_path):
+    save_text_encoder(text_tower(), tmp_path / "x")
+    expected = load_text_encoder(str(tmp_path / "x")).encode_text(TEXTS)
+    (tmp_path / "x" / CHECKSUMS).unlink()
+    (tmp_path / "x" / "README.md").write_text("mine")
+    assert torch.equal(load_text_encoder(str(tmp_path / "x")).encode_text(TEXTS), expected)
+
+
+def test_sha256sum_reads_the_checksums(tmp_path):
+    import subprocess
+
+    if shutil.which("sha256sum") is None:
+        pytest.skip("sha256sum is not there")
+    folder = save_text_encoder(text_tower(), tmp_path / "x")
+    done = subprocess.run(["sha256sum", "--check", CHECKSUMS], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == len([path for path in Path(folder).rglob("*") if path.is_file()]) - 1
