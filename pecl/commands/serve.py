@@ -56,7 +56,7 @@ def add_parser(commands: Any) -> None:
 
 
 def _flag(name: str) -> str:
-    return f"max-{name}".replace("_", "-") if name not in ("window", "patience") else name
+    return f"max-{name}".replace("_", "-") if name not in ("window", "patience", "idle") else name
 
 
 def run(parsed: argparse.Namespace) -> int:

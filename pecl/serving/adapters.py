@@ -43,7 +43,7 @@ async def load_adapter(request: Request) -> JSONResponse:
     """Answer `POST /v1/load_adapter`: add a file of the folder of adapters, and say what it is called now."""
     service: Service = request.app.state.service
     folder = _folder(service)
-    document = await read_object(request, service.limits, ("file", "name"))
+    document = await read_object(request, service, ("file", "name"))
     wanted = text_field(document, "file", 255)
     name = text_field(document, "name", 64, "")
     if name and not _NAME.fullmatch(name):
@@ -60,7 +60,7 @@ async def unload_adapter(request: Request) -> JSONResponse:
     """Answer `POST /v1/unload_adapter`: take an adapter out."""
     service: Service = request.app.state.service
     _folder(service)
-    document = await read_object(request, service.limits, ("model",))
+    document = await read_object(request, service, ("model",))
     model = text_field(document, "model", 200)
     adapter = service.models.adapter_of(model)
     if adapter is None:
@@ -81,9 +81,13 @@ def _folder(service: Service) -> Path:
 
 
 def _find(folder: Path, wanted: str) -> Path:
-    """Return the path of the file in `folder` that is called `wanted`."""
+    """Return the path of the file in `folder` that is called `wanted`; links, which may lead out, are left out."""
     with os.scandir(folder) as entries:
-        found = {entry.name: entry.path for entry in entries if entry.name.endswith(SUFFIX) and entry.is_file()}
+        found = {
+            entry.name: entry.path
+            for entry in entries
+            if entry.name.endswith(SUFFIX) and entry.is_file(follow_symlinks=False)
+        }
     if wanted not in found:
         known = ", ".join(sorted(found)[:20]) or "none yet"
         sentence = (

@@ -85,7 +85,11 @@ class Frame:
         hosts: see `make_app`.
     """
 
-    _HEADERS = (("x-content-type-options", "nosniff"), ("referrer-policy", "no-referrer"))
+    _HEADERS = (
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        ("cross-origin-resource-policy", "same-origin"),  # no page of another site shows a photograph of this one
+    )
 
     def __init__(self, app: ASGIApp, service: Service, hosts: Sequence[str] | None) -> None:
         self.app = app

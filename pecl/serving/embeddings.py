@@ -8,14 +8,13 @@ An input is a text, a picture as a data URI, or an object: `{"text": ..., "langu
 from __future__ import annotations
 
 import base64
-import sys
-from array import array
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
 from pecl.serving.limits import Limits
 from pecl.serving.models import Models, TextJob
@@ -49,10 +48,10 @@ class Inputs:
     picture_names: list[str] = field(default_factory=list)
 
 
-async def embeddings(request: Request) -> JSONResponse:
+async def embeddings(request: Request) -> Response:
     """Answer `POST /v1/embeddings`; embeddings have length 1."""
     service: Service = request.app.state.service
-    document = await read_object(request, service.limits, FIELDS)
+    document = await read_object(request, service, FIELDS)
     model = text_field(document, "model", 200)
     inputs = read_inputs(document, service.models.adapter_of(model), service.models, service.limits)
     encoding = choice_field(document, "encoding_format", ("float", "base64"), "float")
@@ -68,12 +67,26 @@ async def embeddings(request: Request) -> JSONResponse:
         embedded = await service.embed_texts(TextJob(inputs.texts, inputs.adapters, truncate=truncate))
         rows[inputs.text_places] = embedded.embeddings
         tokens = embedded.tokens
-    data = [
-        {"object": "embedding", "index": i, "embedding": _base64(row) if encoding == "base64" else row}
-        for i, row in enumerate(rows.tolist())
-    ]
+    content = await service.with_json(lambda: write_answer(rows, encoding == "base64", model, tokens))
+    return Response(content, media_type="application/json")
+
+
+def write_answer(rows: torch.Tensor, coded: bool, model: str, tokens: int) -> bytes:
+    """Return the answer as JSON, written row by row: Python's encoder holds up all threads until its call ends.
+
+    Args:
+        rows: the embeddings (N, D), float32.
+        coded: write them in base64.
+        model: the model of the request.
+        tokens: how many tokens the tower read.
+    """
+    data = []
+    for i, row in enumerate(rows):
+        embedding = _base64(row) if coded else row.tolist()
+        data.append(json.dumps({"object": "embedding", "index": i, "embedding": embedding}, separators=(",", ":")))
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    return JSONResponse({"object": "list", "data": data, "model": model, "usage": usage})
+    rest = json.dumps({"model": model, "usage": usage}, separators=(",", ":"))
+    return f'{{"object":"list","data":[{",".join(data)}],{rest[1:]}'.encode()
 
 
 def read_inputs(document: dict[str, Any], adapter: str | None, models: Models, limits: Limits) -> Inputs:
@@ -159,9 +172,6 @@ def _adapter(language: Any, adapter: str | None, models: Models) -> str | None:
     return found
 
 
-def _base64(row: list[float]) -> str:
-    """Return an embedding as OpenAI writes it: float32, the lowest byte first."""
-    numbers = array("f", row)
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    return base64.b64encode(numbers.tobytes()).decode("ascii")
+def _base64(row: torch.Tensor) -> str:
+    """Return an embedding (D,) as OpenAI writes it: float32, the lowest byte first."""
+    return base64.b64encode(row.numpy().astype("<f4").tobytes()).decode("ascii")

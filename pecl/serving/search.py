@@ -64,7 +64,7 @@ async def search(request: Request) -> JSONResponse:
     """Answer `POST /search`: the photographs most like a text, a picture, or both, most like first."""
     service: Service = request.app.state.service
     photographs = _photographs(service)
-    document = await read_object(request, service.limits, FIELDS)
+    document = await read_object(request, service, FIELDS)
     top = number_field(document, "top", 1, _MOST, 12)
     use_adapter = flag_field(document, "adapter", True)
     texts = {

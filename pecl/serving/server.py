@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import os
+import resource
 import signal
 import socket
+from collections.abc import Sequence
 
 import uvicorn
 from starlette.applications import Starlette
@@ -12,11 +16,14 @@ from starlette.applications import Starlette
 from pecl.errors import ConfigError, RunError
 from pecl.options import shown
 from pecl.serving.app import LOOPBACK, make_app
+from pecl.serving.connections import Connection
+from pecl.serving.limits import Limits
 from pecl.serving.service import Service
 
-_LINGER = 0.3  # seconds in which a server that was told to stop takes what was sent before
-_TURNS = 20  # of the event loop, at least, in which it does: it takes some from a connection to its request
 _BACKLOG = 512  # connections that may wait to be taken
+_AT_ONCE = 8  # connections taken in a turn of the event loop: few, since each is a file before its number is known
+_LINGER = 0.3  # seconds in which a server that was told to stop takes what was sent before
+_TURNS = 2 * _BACKLOG // _AT_ONCE  # of the event loop, at least, in which it does
 
 
 class Server(uvicorn.Server):
@@ -25,11 +32,21 @@ class Server(uvicorn.Server):
     uvicorn closes its socket at once, and with it connections that the system holds for it. This one goes on for a
     moment, its answers saying that the connection closes, and then answers what it has taken. However slow the machine
     is, the moment is long enough for what the system held: it is counted in turns of the event loop.
+
+    Args:
+        service: what it serves.
+        hosts: the names under which it answers; None for any.
     """
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
-        super().__init__(config)
+    def __init__(self, service: Service, hosts: Sequence[str] | None = None) -> None:
+        super().__init__(make_config(make_app(service, hosts), service.limits))
         self.service = service
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start: see uvicorn, which lets no more connections wait than it takes in a turn."""
+        await super().startup(sockets)
+        for each in sockets or ():
+            each.listen(_BACKLOG)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop: see the class."""
@@ -60,19 +77,45 @@ def open_socket(host: str, port: int) -> socket.socket:
     return found
 
 
+def allowed_hosts(listening: socket.socket, host: str) -> tuple[str, ...] | None:
+    """Return the names under which a server of this machine only answers, as requests write them in `Host`.
+
+    The address decides to which the socket is bound: `host` may be any name for it, such as `LOCALHOST` or `127.1`.
+
+    Args:
+        listening: the bound socket.
+        host: what the user called its address.
+
+    Returns:
+        The names; None where other machines can reach the socket, which have names for it that are not known here.
+    """
+    text = listening.getsockname()[0].partition("%")[0]  # without the zone of IPv6
+    address = ipaddress.ip_address(text)
+    if not (getattr(address, "ipv4_mapped", None) or address).is_loopback:
+        return None
+    return tuple(dict.fromkeys((*LOOPBACK, text, f"[{text}]", host.lower())))
+
+
+def free_files() -> int:
+    """Return how many more files this process may open."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return (1 << 20 if most == resource.RLIM_INFINITY else most) - len(os.listdir("/dev/fd"))
+
+
 def serve(service: Service, listening: socket.socket, host: str) -> None:
     """Answer requests until SIGTERM or SIGINT, then those that are under way, and return.
 
     Args:
-        service: what is served.
+        service: what is served. Its limits are lowered to the files that the process may open.
         listening: see `open_socket`.
-        host: what it is bound to: on the loopback, requests under other names are refused.
+        host: what the user called the address; see `allowed_hosts`.
 
     Raises:
+        ConfigError: the process may open too few files.
         RunError: the application could not start.
     """
-    app = make_app(service, LOOPBACK if host in LOOPBACK else None)
-    server = Server(make_config(app), service)
+    service.limits = service.limits.within(free_files())
+    server = Server(service, allowed_hosts(listening, host))
     # uvicorn raises the signal again when it has stopped; there is nothing left to do then.
     before = {each: signal.signal(each, lambda *_: None) for each in (signal.SIGTERM, signal.SIGINT)}
     try:
@@ -84,15 +127,19 @@ def serve(service: Service, listening: socket.socket, host: str) -> None:
         raise RunError("the server could not start; its log says why")
 
 
-def make_config(app: Starlette) -> uvicorn.Config:
+def make_config(app: Starlette, limits: Limits) -> uvicorn.Config:
     """Return how uvicorn runs the application."""
     return uvicorn.Config(
         app,
+        http=Connection,
+        ws="none",
+        loop="asyncio",
         log_level="warning",
         access_log=False,
         lifespan="on",
         server_header=False,
-        backlog=_BACKLOG,
-        timeout_keep_alive=30,
+        backlog=_AT_ONCE,
+        limit_concurrency=limits.connections,
+        timeout_keep_alive=limits.idle,
         h11_max_incomplete_event_size=16 << 10,
     )

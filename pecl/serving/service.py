@@ -65,6 +65,7 @@ class Service:
         self.stopping = False
         self._compute = ThreadPoolExecutor(1, "pecl-compute")  # one: models are not for several threads
         self._decode = ThreadPoolExecutor(2, "pecl-decode")
+        self._json = ThreadPoolExecutor(1, "pecl-json")
         self._texts: Batcher[TextJob, Embedded]
         self._pictures: Batcher[PictureJob, Embedded]
 
@@ -85,7 +86,7 @@ class Service:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            for executor in (self._decode, self._compute):
+            for executor in (self._decode, self._json, self._compute):
                 executor.shutdown()
 
     async def embed_texts(self, job: TextJob) -> Embedded:
@@ -116,6 +117,10 @@ class Service:
     async def decoded(self, act: Callable[[], T]) -> T:
         """Return what `act` returns, called in one of the two threads that read pictures: so many are in memory."""
         return await asyncio.get_running_loop().run_in_executor(self._decode, act)
+
+    async def with_json(self, act: Callable[[], T]) -> T:
+        """Return what `act` returns, called in the thread that reads and writes JSON: meanwhile others are answered."""
+        return await asyncio.get_running_loop().run_in_executor(self._json, act)
 
     async def alone(self, act: Callable[[], T]) -> T:
         """Return what `act` returns, called between two passes: for what changes the models."""

@@ -19,7 +19,7 @@ from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_ada
 from pecl.adapters.spec import parse_adapter
 from pecl.serving.app import LOOPBACK, make_app
 from pecl.serving.models import Models
-from pecl.serving.server import Server, make_config, open_socket
+from pecl.serving.server import Server, open_socket
 from pecl.serving.service import Service
 
 LANGUAGES = ("de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh", "cs", "nl")
@@ -76,7 +76,7 @@ def client_of(service, hosts=LOOPBACK):
 def running(service):
     """Yield the address of a real server on the loopback, run by a thread."""
     with open_socket("127.0.0.1", 0) as listening:
-        server = Server(make_config(make_app(service, LOOPBACK)), service)
+        server = Server(service, LOOPBACK)
         thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])), daemon=True)
         thread.start()
         try:

@@ -5,6 +5,7 @@ from mutants.table import Mutant
 _MODELS, _BATCHING = "pecl/serving/models.py", "pecl/serving/batching.py"
 _APP, _SERVER, _ADAPTERS = "pecl/serving/app.py", "pecl/serving/server.py", "pecl/serving/adapters.py"
 _EMBEDDINGS, _SEARCH, _PICTURES = "pecl/serving/embeddings.py", "pecl/serving/search.py", "pecl/serving/pictures.py"
+_CONNECTIONS, _REQUESTS = "pecl/serving/connections.py", "pecl/serving/requests.py"
 
 
 def _test(name: str) -> tuple[str, ...]:
@@ -62,9 +63,54 @@ MUTANTS = [
             "            pass",
             "server",
         ),
-        ("a stop waits by the clock alone", _SERVER, "_TURNS = 20", "_TURNS = 1", "server"),
+        ("a stop waits by the clock alone", _SERVER, "_TURNS = 2 * _BACKLOG // _AT_ONCE", "_TURNS = 1", "server"),
         ("a stopping server keeps connections", _SERVER, "self.service.stopping = True", "pass", "server"),
         ("any host is answered", _APP, "if name.lower() not in self.hosts:", "if False:", "bad_requests"),
+        (
+            "another name for the loopback goes without the check",
+            _SERVER,
+            '    if not (getattr(address, "ipv4_mapped", None) or address).is_loopback:',
+            "    if host not in LOOPBACK:",
+            "server",
+        ),
+        (
+            "photographs are shown within pages of other sites",
+            _APP,
+            '        ("cross-origin-resource-policy", "same-origin"),',
+            "       ",
+            "search",
+        ),
+        ("a head is waited for without end", _CONNECTIONS, "elif self._timer is None:", "elif False:", "connections"),
+        (
+            "each byte of a head gives it more time",
+            _CONNECTIONS,
+            "        super().data_received(data)\n",
+            "        super().data_received(data)\n        self._stop_timer()\n",
+            "connections",
+        ),
+        (
+            "idle connections lock others out",
+            _CONNECTIONS,
+            "if most is not None and len(self.connections) > most:",
+            "if False:",
+            "connections",
+        ),
+        ("an answer that is not read keeps its connection", _CONNECTIONS, "elif unsent:", "elif False:", "connections"),
+        ("values of a body are not counted", _REQUESTS, "    if number > most:", "    if False:", "json"),
+        (
+            "JSON is read in the event loop",
+            _REQUESTS,
+            "await service.with_json(lambda: _parse(body, limits.values))",
+            "_parse(body, limits.values)",
+            "json",
+        ),
+        (
+            "an adapter is loaded through a link",
+            _ADAPTERS,
+            "entry.is_file(follow_symlinks=False)",
+            "entry.is_file()",
+            "adapters",
+        ),
         (
             "a file is loaded by its path",
             _ADAPTERS,

@@ -2,10 +2,15 @@
 
 import os
 import shutil
+import socket
+import subprocess
+import sys
 
 import pytest
+from helpers.project import ROOT
 from helpers.serving import adapter_files, client_of, expected, make_models, make_service, write_adapters
 from helpers.tiny import sentences
+from helpers.waiting import wait_until
 
 from pecl.serving.models import TextJob
 
@@ -22,6 +27,8 @@ def folder(tmp_path):
     (found / "notes.txt").write_text("a secret")
     (found / "inner.safetensors").mkdir()
     shutil.copy(found / "de.safetensors", tmp_path / "outside.safetensors")
+    (found / "linked.safetensors").symlink_to(tmp_path / "outside.safetensors")
+    (found / "near.safetensors").symlink_to("cs.safetensors")
     return found
 
 
@@ -70,6 +77,8 @@ REFUSED = [
     ({"file": "cs"}, 404, "in the folder of adapters"),
     ({"file": "notes.txt"}, 404, "in the folder of adapters"),
     ({"file": "inner.safetensors"}, 404, "in the folder of adapters"),
+    ({"file": "linked.safetensors"}, 404, "in the folder of adapters (broken.safetensors, cs.safetensors, "),
+    ({"file": "near.safetensors"}, 404, "in the folder of adapters"),
     ({"file": "../outside.safetensors"}, 404, "in the folder of adapters"),
     ({"file": "./cs.safetensors"}, 404, "in the folder of adapters"),
     ({"file": "cs.safetensors\0"}, 404, "in the folder of adapters"),
@@ -119,3 +128,56 @@ def test_what_is_not_unloaded(client, model, status, said):
     assert answer.status_code == status
     assert said in answer.json()["error"]["message"]
     assert len(names(client)) == 3
+
+
+LOADING = """
+import sys, time
+sys.path[:0] = [{root!r}, {tests!r}]
+import pecl.serving.adapters
+from helpers.serving import make_models, make_service
+from pecl.serving.server import open_socket, serve
+plain = pecl.serving.adapters.load_adapter_file
+def slow(path):
+    file = plain(path)
+    print("loading", flush=True)
+    time.sleep(600)
+pecl.serving.adapters.load_adapter_file = slow
+with open_socket("127.0.0.1", 0) as listening:
+    print(listening.getsockname()[1], flush=True)
+    serve(make_service(make_models([]), adapters_dir={folder!r}), listening, "127.0.0.1")
+"""
+
+
+def test_a_server_that_is_killed_while_it_loads_an_adapter_leaves_nothing(client, folder, tmp_path):
+    """Neither a file nor a lock: its folder and its cache are as before, and another server loads the adapter."""
+    before = contents(tmp_path)
+    source = LOADING.format(root=str(ROOT), tests=str(ROOT / "tests"), folder=folder)
+    source = f"from pathlib import PosixPath\n{source}"
+    home = {**os.environ, "PECL_CACHE_DIR": str(tmp_path / "cache"), "TMPDIR": str(tmp_path)}
+    server = subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, text=True, env=home)
+    try:
+        port = int(server.stdout.readline())
+        body = b'{"file": "cs.safetensors"}'
+        head = b"POST /v1/load_adapter HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        one = wait_until(lambda: connected(port), 120, "the server's start")
+        with one:
+            one.sendall(head + b"content-length: %d\r\n\r\n" % len(body) + body)
+            assert server.stdout.readline() == "loading\n"
+            server.kill()
+            server.wait(120)
+    finally:
+        server.kill()
+    assert contents(tmp_path) == before
+    assert client.post("/v1/load_adapter", json={"file": "cs.safetensors"}).status_code == 200
+
+
+def connected(port):
+    try:
+        return socket.create_connection(("127.0.0.1", port), timeout=120)
+    except ConnectionRefusedError:
+        return None
+
+
+def contents(folder):
+    """The content of each file of a folder; None of what is none."""
+    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}

@@ -227,3 +227,18 @@ def test_the_page_and_what_it_needs(client):
         assert "default-src 'none'" in answer.headers["content-security-policy"]
         assert "http://" not in answer.text.replace("http://www.w3.org", "")
         assert "https://" not in answer.text
+
+
+def test_nothing_is_shown_within_a_page_of_another_site(client):
+    """Every route, whatever it answers, and what is no route at all."""
+    hit = post(client, query=QUERY, language="cs", top=1)["photographs"][0]
+    asked = set()
+    for route in client.app.routes:
+        for method in route.methods:
+            address = route.path.replace("{id}", hit["id"]).replace("{model:path}", "tiny:cs")
+            answer = client.request(method, address, json={} if method == "POST" else None)
+            assert answer.headers["cross-origin-resource-policy"] == "same-origin", address
+            asked.add((method, route.path, answer.status_code))
+    assert {("GET", "/photographs/{id}", 200), ("GET", "/thumbnails/{id}", 200), ("GET", "/", 200)} <= asked
+    for answer in (client.get("/nowhere"), client.get("/", headers={"host": "evil.example"})):
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"

@@ -18,16 +18,16 @@ import pytest
 import torch
 from helpers.loopback import without_proxies
 from helpers.project import ROOT
-from helpers.serving import LANGUAGES, data_uri, expected, make_service, picture, running
+from helpers.serving import LANGUAGES, client_of, data_uri, expected, make_service, picture, running
 from helpers.small_experiment import tiny_towers
 from helpers.tiny import sentences
 from helpers.waiting import wait_until
 from PIL import Image
 
-from pecl.errors import ConfigError
-from pecl.serving.app import LOOPBACK, make_app
+from pecl.errors import ConfigError, RunError
+from pecl.serving.app import LOOPBACK, Frame
 from pecl.serving.limits import Limits
-from pecl.serving.server import Server, make_config, open_socket
+from pecl.serving.server import Server, allowed_hosts, open_socket, serve
 
 CLIENTS = 64
 
@@ -229,7 +229,7 @@ def test_a_stop_takes_what_the_system_held_though_its_moment_is_over(monkeypatch
 
     async def stop_with_requests():
         with open_socket("127.0.0.1", 0) as listening:
-            server = Server(make_config(make_app(service, LOOPBACK)), service)
+            server = Server(service, LOOPBACK)
             serving = asyncio.create_task(server.serve([listening]))
             while not server.started:
                 await asyncio.sleep(0.01)
@@ -242,6 +242,37 @@ def test_a_stop_takes_what_the_system_held_though_its_moment_is_over(monkeypatch
     texts = sentences(10, seed=7)
     received = [read(one) for one in asyncio.run(stop_with_requests())]
     assert [status for status, _ in received] == [200] * 10
+
+
+LOCAL = ("localhost", "LOCALHOST", "127.1", "127.0.0.2", "2130706433", "::1", "::ffff:127.0.0.1")
+
+
+@pytest.mark.parametrize("host", LOCAL)
+def test_the_bound_address_decides_whether_names_are_checked(host):
+    """However the loopback is called, a name that an attacker lets point at this machine is not answered."""
+    with open_socket(host, 0) as listening:
+        allowed = allowed_hosts(listening, host)
+        with client_of(make_service(), allowed) as client:
+            for name in (host if ":" not in host else f"[{host}]", "localhost:1", "127.0.0.1"):
+                assert client.get("/health", headers={"host": name}).status_code == 200
+            for name in ("evil.example", "127.0.0.1.evil.example", "127.1.evil.example", ""):
+                assert client.get("/health", headers={"host": name}).status_code == 421
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_an_address_that_others_can_reach_has_names_that_are_not_known(host):
+    with open_socket(host, 0) as listening:
+        assert allowed_hosts(listening, host) is None
+
+
+def test_serve_checks_names_by_the_bound_address(monkeypatch):
+    made = []
+    monkeypatch.setattr(Server, "run", lambda self, sockets: made.append(self))
+    with open_socket("LOCALHOST", 0) as listening, pytest.raises(RunError, match="could not start"):
+        serve(make_service(), listening, "LOCALHOST")
+    (frame,) = (each for each in made[0].config.app.user_middleware if each.cls is Frame)
+    assert "evil.example" not in frame.kwargs["hosts"]
+    assert {"localhost", "127.0.0.1"} <= set(frame.kwargs["hosts"])
 
 
 def health(address):

@@ -1,0 +1,271 @@
+"""Connections: whoever keeps the server waiting is cut off, by the loop's own clock; too many lock nobody out."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+
+import httpx
+import pytest
+from helpers.loop_clock import run_by_its_clock
+from helpers.loopback import without_proxies
+from helpers.project import ROOT
+from helpers.serving import make_service, running
+from helpers.waiting import wait_until
+from uvicorn.server import ServerState
+
+from pecl.errors import ConfigError
+from pecl.serving.connections import Connection
+from pecl.serving.limits import Limits
+from pecl.serving.server import make_config
+
+HEAD = b"GET /health HTTP/1.1\r\nhost: localhost\r\n"
+ANSWER = 300_000  # bytes
+
+
+@pytest.fixture(autouse=True)
+def _loopback(monkeypatch):
+    without_proxies(monkeypatch)
+
+
+class Transport(asyncio.Transport):
+    """A transport to a client that reads a large answer only when it is told to."""
+
+    def __init__(self):
+        super().__init__()
+        self.unsent = 0
+        self.ended = None  # "closed" or "aborted", and when
+
+    def write(self, data):
+        self.unsent += len(data) if len(data) > 1000 else 0  # the system takes small ones off it
+        if self.unsent > 65536:
+            self.protocol.pause_writing()
+
+    def read(self, number):
+        """Let the client read so many bytes of its answer."""
+        self.unsent -= number
+        if self.unsent < 16384:
+            self.protocol.resume_writing()
+
+    def get_write_buffer_size(self):
+        return self.unsent
+
+    def is_closing(self):
+        return self.ended is not None
+
+    def close(self):
+        self._end("closed")
+
+    def abort(self):
+        self._end("aborted")
+        asyncio.get_running_loop().call_soon(self.protocol.connection_lost, ConnectionAbortedError())
+
+    def _end(self, how):
+        if self.ended is None or how == "aborted":
+            self.ended = how, asyncio.get_running_loop().time()
+
+    def pause_reading(self):
+        pass
+
+    def resume_reading(self):
+        pass
+
+
+async def slow(scope, receive, send):
+    """Answer a request after 100 seconds."""
+    await asyncio.sleep(100)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"x" * ANSWER if scope["path"] == "/large" else b""})
+
+
+def connect(state=None, most=10, app=slow):
+    """Return a connection of a server whose clients may take 30 seconds."""
+    config = make_config(app, Limits(idle=30, connections=most))
+    config.lifespan = "off"
+    transport = Transport()
+    transport.protocol = Connection(config, state or ServerState(), {}, asyncio.get_running_loop())
+    transport.protocol.connection_made(transport)
+    return transport
+
+
+def test_a_client_that_sends_nothing_is_closed():
+    async def scenario():
+        transport = connect()
+        await asyncio.sleep(1000)
+        return transport.ended
+
+    assert run_by_its_clock(scenario()) == ("closed", 30)
+
+
+def test_a_head_that_comes_a_byte_a_second_is_not_waited_for():
+    async def scenario():
+        transport = connect()
+        for byte in HEAD + b"x" * 1000:
+            await asyncio.sleep(1)
+            if not transport.is_closing():
+                transport.protocol.data_received(bytes([byte]))
+        return transport.ended
+
+    assert run_by_its_clock(scenario()) == ("closed", 30)
+
+
+def test_the_second_head_has_its_own_time_which_a_request_under_way_has_not():
+    async def scenario():
+        transport = connect()
+        await asyncio.sleep(29)
+        transport.protocol.data_received(HEAD + b"\r\n")
+        await asyncio.sleep(99)  # the answer comes in a second
+        assert transport.ended is None
+        await asyncio.sleep(20)
+        for byte in HEAD * 30:
+            await asyncio.sleep(1)
+            if not transport.is_closing():
+                transport.protocol.data_received(bytes([byte]))
+        return transport.ended
+
+    assert run_by_its_clock(scenario()) == ("closed", 29 + 100 + 30)
+
+
+def test_two_requests_at_once_are_both_answered():
+    async def scenario():
+        transport = connect()
+        transport.protocol.data_received((HEAD + b"\r\n") * 2)
+        await asyncio.sleep(190)
+        assert transport.ended is None
+        await asyncio.sleep(100)
+        return transport.ended
+
+    assert run_by_its_clock(scenario()) == ("closed", 200 + 30)
+
+
+LARGE = b"GET /large HTTP/1.1\r\nhost: localhost\r\n"
+
+
+@pytest.mark.parametrize("head", [LARGE + b"\r\n", (LARGE + b"\r\n") * 2, LARGE + b"connection: close\r\n\r\n"])
+def test_a_client_that_does_not_read_its_answer_is_cut_off(head):
+    """Also one that asks twice, and one whose connection is to close once all is read."""
+
+    async def scenario():
+        transport = connect()
+        transport.protocol.data_received(head)
+        await asyncio.sleep(1000)
+        return transport.ended
+
+    assert run_by_its_clock(scenario()) == ("aborted", 100 + 30)
+
+
+def test_a_client_that_reads_slowly_gets_its_answer():
+    async def scenario():
+        transport = connect()
+        transport.protocol.data_received(LARGE + b"\r\n")
+        await asyncio.sleep(101)
+        while transport.unsent > 1000:
+            transport.read(1000)
+            await asyncio.sleep(10)
+            assert transport.ended is None
+        transport.read(transport.unsent)
+        await asyncio.sleep(100)
+        return transport.ended[0]
+
+    assert run_by_its_clock(scenario()) == "closed"
+
+
+def test_the_longest_idle_connection_makes_room_and_none_that_is_answered():
+    async def scenario():
+        state = ServerState()
+        busy = connect(state)
+        busy.protocol.data_received(HEAD + b"\r\n")
+        idle = []
+        for _ in range(10):
+            await asyncio.sleep(1)
+            idle.append(connect(state))
+        assert [one.ended for one in idle] == [("aborted", 10)] + [None] * 9
+        idle[1].protocol.data_received(HEAD + b"\r\n")
+        await asyncio.sleep(1)
+        new = connect(state)
+        ended = busy.ended, idle[1].ended, idle[2].ended, new.ended
+        await asyncio.sleep(200)  # the answers
+        return ended
+
+    assert run_by_its_clock(scenario()) == (None, None, ("aborted", 11), None)
+
+
+def test_where_all_are_answered_the_new_connection_goes():
+    async def scenario():
+        state = ServerState()
+        busy = [connect(state) for _ in range(10)]
+        for one in busy:
+            one.protocol.data_received(HEAD + b"\r\n")
+        new = connect(state)
+        ended = [one.ended for one in busy], new.ended
+        await asyncio.sleep(200)  # the answers
+        return ended
+
+    assert run_by_its_clock(scenario()) == ([None] * 10, ("aborted", 0))
+
+
+def test_limits_leave_room_for_files():
+    limits = Limits(connections=1000, open_requests=500)
+    assert limits.within(20_000) == limits
+    small = limits.within(200)
+    assert (small.connections, small.open_requests) == (136, 102)
+    with pytest.raises(ConfigError, match="open files: expected room for at least 72 more, got 71: raise `ulimit -n`"):
+        limits.within(71)
+
+
+def test_a_head_that_does_not_come_is_given_up_by_a_real_server():
+    with running(make_service(limits=Limits(idle=1))) as address:
+        port = int(address.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=120) as silent:
+            with socket.create_connection(("127.0.0.1", port), timeout=120) as slow:
+                slow.sendall(HEAD)
+                assert slow.recv(1000) == b""
+            assert silent.recv(1000) == b""
+
+
+SERVER = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+sys.path[:0] = [{root!r}, {tests!r}]
+from helpers.serving import make_service
+from pecl.serving.server import open_socket, serve
+with open_socket("127.0.0.1", 0) as listening:
+    print(listening.getsockname()[1], flush=True)
+    serve(make_service(), listening, "127.0.0.1")
+"""
+
+
+def test_260_idle_connections_lock_nobody_out_of_a_server_of_256_files():
+    source = SERVER.format(root=str(ROOT), tests=str(ROOT / "tests"))
+    server = subprocess.Popen(
+        [sys.executable, "-c", source], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
+    )
+    idle = []
+    try:
+        port = int(server.stdout.readline())
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
+            wait_until(lambda: answers(client), 120, "the server's start")
+        for i in range(260):
+            idle.append(socket.create_connection(("127.0.0.1", port), timeout=120))
+            idle[-1].sendall(HEAD if i % 2 else b"")
+        document = {"model": "tiny:cs", "input": "a"}
+        for _ in range(3):  # each over a connection of its own
+            assert httpx.get(f"http://127.0.0.1:{port}/health", timeout=120).status_code == 200
+            answer = httpx.post(f"http://127.0.0.1:{port}/v1/embeddings", json=document, timeout=120)
+            assert answer.status_code == 200
+        assert idle[0].recv(1000) == b""  # which was idle for longest
+        server.terminate()
+        assert server.wait(120) == 0
+        assert "out of system resource" not in server.stderr.read()  # what the loop says when it may open no more
+    finally:
+        server.kill()
+        for one in idle:
+            one.close()
+
+
+def answers(client):
+    try:
+        return client.get("/health").status_code == 200
+    except httpx.ConnectError:
+        return False
