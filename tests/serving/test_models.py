@@ -100,7 +100,10 @@ def test_a_job_that_cannot_be_done_fails_alone(models):
 
 def test_a_damaged_adapter_is_named_and_spoils_no_other(models):
     (file,) = adapter_files(("bad",))
-    models.add(dataclasses.replace(file, state={k: torch.full_like(v, torch.nan) for k, v in file.state.items()}))
+    models.add(file)
+    bank = models._bank_of["bad"]
+    for parameter in bank.adapter.parameters():  # in memory: a file with such values is refused
+        parameter.data[bank.slot("bad")] = torch.nan
     damaged, sound = models.embed([TextJob(["a"], ["bad"]), TextJob([TEXTS[0]], ["cs"])])
     assert isinstance(damaged, NotFiniteError)
     assert "adapters used: bad" in str(damaged)
