@@ -2,6 +2,8 @@
 
 from mutants.table import Mutant
 
+_PLOTS = ("tests/report/plots/test_plots.py",)
+
 DISPARITY, CANDIDATES, ROWS = (
     "pecl/report/tables/disparity.py",
     "pecl/report/tables/candidates.py",
@@ -127,6 +129,46 @@ MUTANTS = [
         'return self.chosen_run.recall("val", BEST)',
         'return self.chosen_run.recall("test", BEST)',
         TABLES_TEST,
+        science=True,
+    ),
+    Mutant(
+        "distillation is credited to the route on pairs",
+        "pecl/report/methods.py",
+        "    if text is not None:\n        return",
+        "    if config.train_on != 'pairs':\n        return",
+        _PLOTS,
+        science=True,
+    ),
+    Mutant(
+        "text with photographs is credited as text",
+        "pecl/report/methods.py",
+        "bool(translations and translations.photographs)",
+        "False",
+        _PLOTS,
+        science=True,
+    ),
+    Mutant(
+        "a closed form is credited to the gradient",
+        "pecl/report/methods.py",
+        '"closed-form" in config.solvers',
+        "False",
+        _PLOTS,
+        science=True,
+    ),
+    Mutant(
+        "captions without photographs are credited as pairs",
+        "pecl/report/methods.py",
+        "config.image_weight > 0",
+        "True",
+        _PLOTS,
+        science=True,
+    ),
+    Mutant(
+        "the curve of text begins with recall on validation captions",
+        "pecl/report/plots/curves.py",
+        'return recorded if run.config.choose == "text" else',
+        "return recorded if not recorded else",
+        _PLOTS,
         science=True,
     ),
     Mutant(

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pecl.files import check_writable, write_text
-from pecl.report.colours import ON_TEXT, route_look
+from pecl.report.colours import LOOKS
 from pecl.report.page.gallery import Gallery, make_gallery
 from pecl.report.page.tables import SortableTable, runs_table, software_table, sortable
 from pecl.report.plots import Drawing, Plot
@@ -92,10 +92,8 @@ def _sections(report: Report) -> list[tuple[tuple[str, str], list[SortableTable]
 
 
 def _route_style() -> str:
-    """Return the rules that give each route the colour that it has in plots."""
-    return "".join(
-        f".route-{name}::before {{ background: {route_look(name).colour}; }}\n" for name in (*ROUTES, ON_TEXT)
-    )
+    """Return the rules that give each method the colour that it has in plots."""
+    return "".join(f".route-{name}::before {{ background: {look.colour}; }}\n" for name, look in LOOKS.items())
 
 
 def _hash(text: str) -> str:

@@ -10,13 +10,13 @@ from typing import Any
 from pecl.errors import require
 from pecl.languages import language_name
 from pecl.progress import Bar
-from pecl.report.colours import ON_TEXT
+from pecl.report.colours import look_name
+from pecl.report.methods import method_labels
 from pecl.report.page.choice import choose, count_changes
 from pecl.report.page.gallery_runs import GalleryRun, find_gallery_runs
 from pecl.report.page.pictures import Pictures
 from pecl.report.tables import BEST
 from pecl.results.result import Result
-from pecl.routes import ROUTES
 
 MAX_PICTURES = 1500  # about 8 MB; more than these make a page slow
 ISO_639 = {"jp": "ja"}  # a data set's code -> what the attribute lang asks for
@@ -47,7 +47,11 @@ def make_gallery(results: Sequence[Result], captions: int, data_dir: str | Path 
             f"{limit} captions a language and route are shown: {captions} need more than {MAX_PICTURES:,} pictures"
         )
     pictures = Pictures()
-    gallery.groups = [_group(run, limit, pictures) for run in Bar(runs, desc="pictures", unit="group", leave=False)]
+    labels = method_labels(run.method for run in runs)
+    gallery.groups = [
+        _group(run, labels[run.method], limit, pictures)
+        for run in Bar(runs, desc="pictures", unit="group", leave=False)
+    ]
     gallery.pictures = pictures.uris
     return gallery
 
@@ -70,7 +74,7 @@ def _count_pictures(runs: Sequence[GalleryRun], limit: int) -> int:
     return len(needed)
 
 
-def _group(run: GalleryRun, limit: int, pictures: Pictures) -> dict[str, Any]:
+def _group(run: GalleryRun, label: str, limit: int, pictures: Pictures) -> dict[str, Any]:
     result, data = run.result, run.data
     config, before, after = result.config, run.ranks("zero_shot"), run.ranks(BEST)
     places = choose(before, after, limit)
@@ -85,10 +89,10 @@ def _group(run: GalleryRun, limit: int, pictures: Pictures) -> dict[str, Any]:
         "lang": ISO_639.get(config.language, config.language),
         "name": language_name(config.language),
         "query_lang": "en" if result.data.query["test"] == "target_to_english" else None,
-        "label": f"{run.route}, {result.adapter.spec} ({data.dataset}, gallery "
+        "label": f"{label}, {result.adapter.spec} ({data.dataset}, gallery "
         f"{result.data.gallery.size:,} {'English captions' if texts else 'images'})",
         "run": result.run_id,
-        "look": run.route if run.route in ROUTES else ON_TEXT,
+        "look": look_name(run.method),
         "captions": len(before),
         "counts": count_changes(before, after),
         "texts": {item: require(data.english, "english")[item] for item in items} if texts else None,

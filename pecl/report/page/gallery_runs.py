@@ -16,7 +16,8 @@ from pecl.config import Role, fields_of, make_config
 from pecl.data.captions import ParallelCaptions
 from pecl.errors import DataError, require
 from pecl.experiment.inputs import load_captions
-from pecl.report.tables import BEST, best_of_routes, by_group, chosen_candidates
+from pecl.report.methods import Method
+from pecl.report.tables import BEST, best_of_methods, by_group, candidates_by_method
 from pecl.report.tables.table import SHORT_ID
 from pecl.results.result import Result
 from pecl.results.side_files import Nearest, read_manifest, read_retrieved
@@ -31,7 +32,7 @@ class GalleryRun:
     """A run with what it was made from: its data, the data's indices of its test captions, and what they retrieved."""
 
     result: Result
-    route: str
+    method: Method
     data: ParallelCaptions
     test: list[int]
     retrieved: Nearest
@@ -64,9 +65,9 @@ def find_gallery_runs(results: Sequence[Result], data_dir: str | Path | None) ->
     load = cache(load_captions)  # routes of a language share their data
     found: list[GalleryRun] = []
     left_out: dict[str, list[str]] = {}  # reason -> runs
-    for route, result in _chosen(results):
+    for method, result in _chosen(results):
         try:
-            found.append(_gallery_run(route, result, load, data_dir))
+            found.append(_gallery_run(method, result, load, data_dir))
         except _NotAtHand as reason:
             left_out.setdefault(str(reason), []).append(result.run_id[:SHORT_ID])
     notes = [f"{reason}; left out: run{'s' * (len(runs) > 1)} {', '.join(runs)}" for reason, runs in left_out.items()]
@@ -77,22 +78,22 @@ class _NotAtHand(Exception):
     """Something of a run is not there to be shown; the message says what."""
 
 
-def _chosen(results: Sequence[Result]) -> list[tuple[str, Result]]:
-    """Return (route, result) of the candidate that validation chose for each group, language and route.
+def _chosen(results: Sequence[Result]) -> list[tuple[Method, Result]]:
+    """Return (method, result) of the candidate that validation chose for each group, language and method.
 
     The group with the most runs comes first.
     """
     trained = [result for result in results if result.status == "complete" and result.kind == "train"]
     return [
-        (route, candidate.chosen_run)
+        (method, candidate.chosen_run)
         for runs in sorted(by_group(trained).values(), key=len, reverse=True)
-        for routes in best_of_routes(chosen_candidates(runs)).values()
-        for route, candidate in sorted(routes.items())
+        for methods in best_of_methods(candidates_by_method(runs)).values()
+        for method, candidate in sorted(methods.items(), key=lambda item: item[0].order)
     ]
 
 
 def _gallery_run(
-    route: str, result: Result, load: Callable[..., ParallelCaptions], data_dir: str | Path | None
+    method: Method, result: Result, load: Callable[..., ParallelCaptions], data_dir: str | Path | None
 ) -> GalleryRun:
     """Return a run with its data; raise _NotAtHand where something is missing."""
     config = result.config
@@ -110,7 +111,7 @@ def _gallery_run(
             f"The data of {result.data.dataset} are not at hand, so their captions are left out: {error}"
         ) from error
     _check_data(result, manifest, data)
-    return GalleryRun(result, route, data, manifest["indices"]["test"], retrieved)
+    return GalleryRun(result, method, data, manifest["indices"]["test"], retrieved)
 
 
 def _check_data(result: Result, manifest: dict[str, Any], data: ParallelCaptions) -> None:

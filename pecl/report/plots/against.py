@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from pecl.languages import language_name
-from pecl.report.colours import route_label, text_remark
+from pecl.report.methods import FEW_SHOT, Method, method_labels, methods_remark
 from pecl.report.plots.estimates import SCORE, by_gain, describe, gain, run_ids, trained, zero_shot
 from pecl.report.plots.groups import plot_groups, trainings, with_names
 from pecl.report.plots.style import GREY, NotDrawn, Plot, look, name_ends, panels, same_limits, styled
-from pecl.report.tables import Candidate, Group, chosen_candidates, group_of
+from pecl.report.tables import Candidate, Group, candidates_by_method, group_of
+from pecl.report.tables.candidates import Setting, varying
+from pecl.report.tables.rows import setting_text
 from pecl.results.result import Result
+
+_LINE, _APART = 0.115, 0.07  # inches: a line of an adapter's name, and the space between two names
+_NAMES = 6.5  # points, of adapters' names
+_LETTERS = 24  # of a line of an adapter's name
+_TITLE = 40  # letters of a line of a title as wide as the figure
+_SIZES = frozenset({"shots", "train_size", "text", "train_on", "photographs"})  # which methods and pairs say
 
 
 @dataclass(frozen=True)
 class _Panel:
-    """One route (and all else that is equal): language -> candidates by x, two or more in each language."""
+    """Candidates that are equal except in language and x: language -> candidates by x, two or more per language."""
 
-    title: str
-    route: str
+    method: Method
+    setting: Setting
     lines: dict[str, list[Candidate]]
+
+    @property
+    def first(self) -> Candidate:
+        """Its first candidate."""
+        return next(iter(self.lines.values()))[0]
 
 
 def draw_parameters(results: Sequence[Result]) -> list[Plot]:
-    """Return a plot a group: recall after training of each adapter, by its trained parameters, a panel a language."""
+    """Return a plot per group: recall after training of each adapter, by trained parameters, a panel per language."""
     return plot_groups(results, _parameters)
 
 
@@ -35,7 +49,7 @@ def draw_shots(results: Sequence[Result]) -> list[Plot]:
     The gallery shrinks as shots grow, so recalls do not compare, and its size is written below each number of shots.
     """
     families: dict[Group, list[Candidate]] = {}
-    for candidate in chosen_candidates(trainings(results)):
+    for candidate in candidates_by_method(trainings(results)):
         families.setdefault(replace(group_of(candidate.runs[0]), gallery_size=None), []).append(candidate)
     found = {
         family: _panels(candidates, "shots", lambda candidate: candidate.pairs)
@@ -49,34 +63,56 @@ def draw_shots(results: Sequence[Result]) -> list[Plot]:
 
 @styled
 def _parameters(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
-    found = _panels(chosen_candidates(runs), "adapter", _trainable)
+    found = _panels(candidates_by_method(runs), "adapter", _trainable)
     if not found:
         raise NotDrawn("no language and route was trained with adapters of two sizes")
     candidates = _all_candidates(found)
     drawn = [(panel, code, panel.lines[code]) for panel in found for code in by_gain(_all_candidates([panel]))]
-    drawn = [(panel, code, line) for panel, code, line in drawn if line]
     points = {id(one): trained(one) for one in candidates}
     before = {id(line): zero_shot(line[0].runs[0]) for _, _, line in drawn}
     shown = [*before.values(), *points.values()]
+    methods = [panel.method for panel in found]
     caption = (
-        "A point an adapter, the one with fewest trained parameters first; dotted: zero-shot; all panels on one axis. "
-        f"Candidates chosen by validation. {describe(group, candidates, shown)}"
-        f"{text_remark([panel.route for panel in found])}"
+        "A point per adapter, fewest trained parameters first; dotted: zero-shot; all panels on one axis. "
+        f"Candidates chosen by validation. {describe(group, candidates, shown)} {methods_remark(methods)}"
     )
-    tallest = max(len(line) for _, _, line in drawn)
-    figure, axes = panels(0.75 + 0.17 * tallest, caption, rows=len(drawn))
-    for place, (panel, code, line) in zip(axes, drawn, strict=True):
+    names = {id(one): _wrapped_adapter(one) for one in candidates}
+    deep = [[names[id(one)].count("\n") + 1 for one in line] for _, _, line in drawn]
+    figure, axes = panels([0.75 + _LINE * sum(own) + _APART * len(own) for own in deep], caption)
+    titles = _titles(found)
+    for place, (panel, code, line), own in zip(axes, drawn, deep, strict=True):
         place.axvline(before[id(line)].mean, color=GREY, linestyle=":", linewidth=0.9)
-        for y, one in enumerate(line):
+        heights = _middles(own)
+        for y, one in zip(heights, line, strict=True):
             point = points[id(one)]
-            style = look(panel.route, linestyle="none", elinewidth=0.7)
+            style = look(panel.method, linestyle="none", elinewidth=0.7)
             place.errorbar(point.mean, y, xerr=point.error, **style)
-        place.set_yticks(range(len(line)), [f"{_adapter(one)}  {_trainable(one):,}" for one in line])
-        place.set(ylim=(tallest - 0.4, -0.6), title=f"{language_name(code)}, {route_label(panel.route)}")
+        place.set_yticks(heights, [names[id(one)] for one in line], fontsize=_NAMES)
+        bottom = _LINE * sum(own) + _APART * len(own)
+        place.set(ylim=(bottom, 0), title=_title([language_name(code), *titles[id(panel)]], 28))
         place.grid(axis="y", visible=False)
     axes[-1].set_xlabel(SCORE)
-    same_limits(axes)
+    same_limits(axes, up=False)
     return Plot("parameters", "Recall by module and trained parameters", caption, run_ids(shown), figure)
+
+
+def _middles(lines: Sequence[int]) -> list[float]:
+    """Return the height, in inches from above, of the middle of each name with so many lines."""
+    found, top = [], 0.0
+    for own in lines:
+        found.append(top + (_LINE * own + _APART) / 2)
+        top += _LINE * own + _APART
+    return found
+
+
+def _wrapped_adapter(candidate: Candidate) -> str:
+    """Return an adapter's whole spec and its parameters, in lines of at most `_LETTERS` where it can be broken."""
+    return _in_lines([*_adapter_parts(candidate), f"  {_trainable(candidate):,}"], _LETTERS)
+
+
+def _adapter_parts(candidate: Candidate) -> list[str]:
+    """Return an adapter's spec in the parts between which a line may end."""
+    return re.findall(r"[^+,=/]+[+,=/]?|[+,=/]", candidate.runs[0].adapter.spec)
 
 
 @styled
@@ -91,15 +127,16 @@ def _draw_shots(family: Group, found: list[_Panel]) -> Plot:
         f"same axes. {describe(family, candidates, shown)}"
     )
     figure, axes = panels(2.3, caption, rows=len(found))
+    titles = {id(panel): _shots_title(panel, said) for panel, said in zip(found, _titles(found).values(), strict=True)}
     for place, panel in zip(axes, found, strict=True):
         place.axhline(0, color=GREY, linewidth=0.8)
         for line in panel.lines.values():
             values = [gains[id(candidate)] for candidate in line]
             errors = [[one.error[side][0] for one in values] for side in (0, 1)]
-            style = look(panel.route, elinewidth=0.7)
+            style = look(panel.method, elinewidth=0.7)
             place.errorbar([candidate.pairs for candidate in line], [one.mean for one in values], yerr=errors, **style)
-        place.set(xscale="log", ylabel=f"gain in {SCORE},\npercentage points", title=panel.title)
-        place.set_xticks(ticks, [f"{shots}\n({galleries[shots]:,})" for shots in ticks])
+        place.set(xscale="log", ylabel=f"gain in {SCORE},\npercentage points", title=titles[id(panel)])
+        place.set_xticks(ticks, [f"{shots:,}\n({galleries[shots]:,})" for shots in ticks])
         place.minorticks_off()
     axes[-1].set_xlabel("training pairs (gallery)")
     same_limits(axes)
@@ -114,26 +151,59 @@ def _draw_shots(family: Group, found: list[_Panel]) -> Plot:
 
 
 def _panels(candidates: Sequence[Candidate], field: str, x: Callable[[Candidate], int]) -> list[_Panel]:
-    """Return a panel for each route and setting but for `field`, of the lines that have two different `x`."""
-    found: dict[tuple, dict[str, list[Candidate]]] = {}
+    """Return a panel per method and setting except `field`, with the lines that have two different `x`."""
+    found: dict[tuple[Method, Setting], dict[str, list[Candidate]]] = {}
     for candidate in sorted(candidates, key=x):
         rest = tuple(pair for pair in candidate.setting if pair[0] != field)
-        found.setdefault((candidate.route, *rest), {}).setdefault(candidate.language, []).append(candidate)
+        method = candidate.method
+        if field == "shots":  # few pairs and all pairs are on one line
+            method = replace(method, kind=FEW_SHOT, shots=None)
+        found.setdefault((method, rest), {}).setdefault(candidate.language, []).append(candidate)
     kept = []
-    for _, lines in sorted(found.items(), key=lambda item: str(item[0])):
+    for (method, rest), lines in sorted(found.items(), key=lambda item: (item[0][0].order, str(item[0][1]))):
         own = {code: line for code, line in sorted(lines.items()) if any(x(a) != x(b) for a, b in pairwise(line))}
-        if own:
-            first = next(iter(own.values()))[0]
-            said = [first.route, *([] if field == "adapter" else [_adapter(first)])]
-            said += [] if first.config.train_on == "pairs" else [first.config.train_on]
-            kept.append(_Panel(", ".join(said), _route_of(first), own))
+        kept += [_Panel(method, rest, own)] if own else []
     return kept
 
 
-def _route_of(candidate: Candidate) -> str:
-    """Return the name that gives a route its colour: with the text that it was trained on, where it has one."""
-    text = candidate.config.train_on
-    return candidate.route if text == "pairs" else f"{candidate.route}, {text}"
+def _title(parts: Sequence[str], most: int) -> str:
+    """Return parts joined by commas, in lines of at most `most` letters."""
+    return _in_lines([*(f"{part}, " for part in parts[:-1]), parts[-1]], most)
+
+
+def _shots_title(panel: _Panel, said: Sequence[str]) -> str:
+    """Return what is said of a panel with the adapter below it."""
+    own = [part for part in said if not part.startswith("adapter ")]
+    return f"{_title(own, _TITLE)}\n{_in_lines(_adapter_parts(panel.first), _TITLE)}"
+
+
+def _titles(found: Sequence[_Panel]) -> dict[int, list[str]]:
+    """Return the parts of the title of each panel: its method, and what differs between panels of that method."""
+    labels = method_labels(panel.method for panel in found)
+    titles = {}
+    for panel in found:
+        alike = [other for other in found if other.method == panel.method]
+        sizes = {other.first.pairs for other in alike}
+        said = [f"{panel.first.pairs:,} pairs"] if len(sizes) > 1 else []
+        same_size = [other.setting for other in alike if other.first.pairs == panel.first.pairs]
+        different = [name for name in varying(same_size) if name not in _SIZES]
+        said += [_setting_words(name, dict(panel.setting)[name]) for name in different]
+        titles[id(panel)] = [labels[panel.method], *said]
+    return titles
+
+
+def _in_lines(parts: Sequence[str], most: int) -> str:
+    """Return parts of a text in lines of at most `most` letters, none of them broken."""
+    lines = [""]
+    for part in parts:
+        if lines[-1] and len(lines[-1] + part.rstrip()) > most:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(line.strip() for line in lines)
+
+
+def _setting_words(name: str, value: object) -> str:
+    return f"{name.replace('_', ' ')} {setting_text(name, value)}"
 
 
 def _all_candidates(found: Sequence[_Panel]) -> list[Candidate]:
@@ -142,7 +212,3 @@ def _all_candidates(found: Sequence[_Panel]) -> list[Candidate]:
 
 def _trainable(candidate: Candidate) -> int:
     return candidate.runs[0].adapter.trainable
-
-
-def _adapter(candidate: Candidate) -> str:
-    return candidate.runs[0].adapter.spec

@@ -1,72 +1,112 @@
-"""Training curves: loss and validation score by step, a row a route, a line a language."""
+"""Training curves: loss and score by step, a row per method and kind of score, a line per language."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from pecl.report.methods import Method, method_labels, methods_remark
 from pecl.report.plots.estimates import by_gain, where_text
 from pecl.report.plots.groups import plot_groups
 from pecl.report.plots.style import COLUMN, NotDrawn, Plot, look, name_ends, panels, same_limits, styled
-from pecl.report.tables import BEST, Candidate, Group, best_of_routes, chosen_candidates
+from pecl.report.tables import Candidate, Group, best_of_methods, candidates_by_method
 from pecl.report.tables.table import seeds_text
 from pecl.results.result import Result
 
+_Points = Sequence[tuple[int, float]]  # (step, value)
+_OF_TEXT, _OF_PHOTOGRAPHS = "held-out text R@1", "validation R@1"
+
+
+class _Row(NamedTuple):
+    """What one row of panels shares: a method, and the score that weights were kept by."""
+
+    method: Method
+    by_text: bool
+
+    @property
+    def score(self) -> str:
+        """Name of the score."""
+        return _OF_TEXT if self.by_text else _OF_PHOTOGRAPHS
+
 
 def draw_curves(results: Sequence[Result]) -> list[Plot]:
-    """Return a plot a group: loss (left) and validation score (right) by step, a row a route, a line a language."""
+    """Return a plot per group: loss (left) and the score that weights were kept by (right), by step."""
     return plot_groups(results, _curves)
 
 
 @styled
 def _curves(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
-    chosen: dict[str, dict[str, Candidate]] = {}  # route -> language -> candidate
-    for code, routes in best_of_routes(chosen_candidates(runs)).items():
-        for name, candidate in routes.items():
-            chosen.setdefault(name, {})[code] = candidate
+    chosen: dict[_Row, dict[str, Candidate]] = {}  # row -> language -> candidate
+    for code, methods in best_of_methods(candidates_by_method(runs)).items():
+        for method, candidate in methods.items():
+            chosen.setdefault(_Row(method, candidate.chosen_run.config.choose == "text"), {})[code] = candidate
+    rows = sorted(chosen, key=lambda row: (row.method.order, row.by_text))
     candidates = [candidate for lines in chosen.values() for candidate in lines.values()]
     shown = [candidate.chosen_run for candidate in candidates]
     if all(len(run.curve.loss) < 2 for run in shown):
         raise NotDrawn("every run has fewer than two validations")
-    caption = _caption(group, candidates)
-    figure, axes = panels(1.5, caption, columns=2, rows=len(chosen), width=2 * COLUMN)
-    for row, (name, lines) in enumerate(sorted(chosen.items())):
-        left, right = axes[2 * row : 2 * row + 2]
-        for code in by_gain(lines.values()):
-            _draw(left, right, name, lines[code].chosen_run)
+    caption = _caption(group, candidates, rows)
+    names = method_labels(row.method for row in rows)
+    heights = [max(1.5, 0.6 + 0.14 * len(chosen[row])) for row in rows]  # so that the names of lines fit
+    figure, axes = panels(heights, caption, columns=2, width=2 * COLUMN)
+    for place, row in enumerate(rows):
+        left, right = axes[2 * place : 2 * place + 2]
+        for code in by_gain(chosen[row].values()):
+            _draw(left, right, row.method, chosen[row][code].chosen_run)
         for panel in (left, right):
             panel.xaxis.set_major_locator(MaxNLocator(5, integer=True))
             panel.margins(x=0.02)
-        left.set(ylabel="training loss", xlabel="step", title=name)
-        right.set(ylabel="validation R@1", xlabel="step", title=name)
-    same_limits(axes[1::2], across=False)
+        left.set(ylabel="training loss", xlabel="step", title=names[row.method])
+        right.set(ylabel=row.score, xlabel="step", title=names[row.method])
+    for score in (_OF_TEXT, _OF_PHOTOGRAPHS):
+        if alike := [axes[2 * place + 1] for place, row in enumerate(rows) if row.score == score]:
+            same_limits(alike, across=False)
     figure.draw_without_rendering()  # the sizes of panels are known from here on
-    for row, lines in enumerate(lines for _route, lines in sorted(chosen.items())):
-        ends = [(code, lines[code].chosen_run) for code in by_gain(lines.values())]
-        name_ends(axes[2 * row], [(*run.curve.loss[-1], code) for code, run in ends])
-        name_ends(axes[2 * row + 1], [(*run.curve.val_mean_recall_at_1[-1], code) for code, run in ends])
+    for place, row in enumerate(rows):
+        ends = [(code, chosen[row][code].chosen_run) for code in by_gain(chosen[row].values())]
+        name_ends(axes[2 * place], [(*run.curve.loss[-1], code) for code, run in ends if run.curve.loss])
+        name_ends(axes[2 * place + 1], [(*score_curve(run)[-1], code) for code, run in ends])
     return Plot("training", "Training curves", caption, tuple(sorted(run.run_id for run in shown)), figure)
 
 
-def _caption(group: Group, candidates: Sequence[Candidate]) -> str:
+def score_curve(run: Result) -> _Points:
+    """Return (step, score) of the score that a run's weights were kept by, the plain tower's first.
+
+    That is text-to-text recall of the held-out pairs with `choose text`, and recall on the validation captions
+    otherwise. A curve of recalls does not hold the plain tower's, which is added at step 0.
+    """
+    recorded = run.curve.val_mean_recall_at_1
+    return recorded if run.config.choose == "text" else [(0, run.recall("val", "zero_shot")), *recorded]
+
+
+def kept_point(run: Result) -> tuple[int, float]:
+    """Return (step, score) of the weights that were kept; a start and its solution share a step, which has the best."""
+    return max((point for point in run.curve.val_mean_recall_at_1 if point[0] == run.best_step), key=itemgetter(1))
+
+
+def _caption(group: Group, candidates: Sequence[Candidate], rows: Sequence[_Row]) -> str:
     shown = [candidate.chosen_run for candidate in candidates]
     sizes = ", ".join(f"{size:,}" for size in sorted({run.data.split["val"] for run in shown}))
+    scores = [f"{_OF_PHOTOGRAPHS}: {group.metric} among the {sizes} validation captions, at step 0 the plain tower"]
+    scores += [f"{_OF_TEXT}: text-to-text recall of held-out pairs, at step 0 the start"] * any(r.by_text for r in rows)
     return (
-        f"Loss: mean over the steps since the validation before. Validation: {group.metric} among the {sizes} "
-        "validation captions, at step 0 the plain tower, on the same axis in all rows; ringed: the step that was kept. "
+        "Loss: mean over the steps since the evaluation before. "
+        f"{'. '.join(one[0].upper() + one[1:] for one in scores)}. "
+        "Each score has one axis in all rows; ringed: the step whose weights were kept. "
         "Candidates chosen by validation, one run each. "
         f"Data: {where_text(group, (candidate.captions for candidate in candidates))}; "
-        f"{seeds_text(candidate.seed for candidate in candidates)}."
+        f"{seeds_text(candidate.seed for candidate in candidates)}. {methods_remark(row.method for row in rows)}"
     )
 
 
-def _draw(left: Axes, right: Axes, name: str, run: Result) -> None:
-    style = look(name, marker="")
-    left.plot(*zip(*run.curve.loss, strict=True), **style)
-    scores = [(0, run.recall("val", "zero_shot")), *run.curve.val_mean_recall_at_1]
-    right.plot(*zip(*scores, strict=True), **style)
+def _draw(left: Axes, right: Axes, method: Method, run: Result) -> None:
+    style = look(method, marker="")
+    for axes, points in ((left, run.curve.loss), (right, score_curve(run))):
+        dot = {"marker": "."} if len(points) == 1 else {}  # which no line shows
+        axes.plot(*zip(*points, strict=True), **{**style, **dot})
     ring: dict[str, Any] = {"marker": "o", "markersize": 7, "markerfacecolor": "none", "clip_on": False}
-    right.plot(run.best_step, run.recall("val", BEST), **ring, color=style["color"])
+    right.plot(*kept_point(run), **ring, color=style["color"])

@@ -1,4 +1,4 @@
-"""The heat map of a grid: gain by learning rate and weight of the alignment, a panel a language and route."""
+"""The heat map of a grid: gain by learning rate and weight of the alignment, a panel per language and method."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
 from pecl.languages import language_name
+from pecl.report.methods import method_labels, methods_remark
 from pecl.report.plots.estimates import SCORE, Estimate, beyond_noise, by_gain, gain, run_ids, where_text
 from pecl.report.plots.groups import plot_groups
 from pecl.report.plots.style import COLUMN, NotDrawn, Plot, panels, styled
-from pecl.report.tables import Candidate, Group, chosen_candidates
+from pecl.report.tables import Candidate, Group, candidates_by_method
 from pecl.report.tables.table import seeds_text
 from pecl.results.result import Result
 
@@ -26,7 +27,7 @@ Place = tuple[float, float]  # (lr, lambda)
 
 
 def draw_heat_map(results: Sequence[Result]) -> list[Plot]:
-    """Return a plot a group: gain on the test part by lambda and lr; the candidate that validation chose is framed."""
+    """Return a plot per group: gain on the test part by lambda and lr; the choice of validation is framed."""
     return plot_groups(results, _heat_map)
 
 
@@ -35,7 +36,7 @@ def _heat_map(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
     grids = _ordered(_grids(runs))
     if not grids:
         raise NotDrawn("no language and route was trained with two learning rates and two weights of the alignment")
-    chosen = {_panel_key(candidate): candidate for candidate in chosen_candidates(runs)}
+    chosen = {_panel_key(candidate): candidate for candidate in candidates_by_method(runs)}
     candidates = [candidate for grid in grids.values() for candidate in grid.values()]
     gains = {key: {place: gain(candidate) for place, candidate in grid.items()} for key, grid in grids.items()}
     shown = [one for grid in gains.values() for one in grid.values()]
@@ -43,10 +44,11 @@ def _heat_map(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
         f"Gain in {group.metric} on the test part, percentage points, mean over seeds; "
         f"{where_text(group, (candidate.captions for candidate in candidates))}; "
         f"{seeds_text(seed for one in shown for seed in one.seeds)}. Grey: within noise, the 95 % bootstrap interval "
-        "over test items holds 0; colours on one scale in all panels. Framed: chosen by validation."
+        "over test items holds 0; colours on one scale in all panels. Framed: chosen by validation. "
+        f"{methods_remark(candidate.method for candidate in candidates)}"
     )
-    routes = {key[1] for key in grids}
-    across = min(_ACROSS, len(routes) if len(routes) > 1 else len(grids))  # a row a language, where that fits
+    methods = {candidate.method for candidate in candidates}
+    across = min(_ACROSS, len(methods) if len(methods) > 1 else len(grids))  # a row per language, where that fits
     most = max(abs(one.mean) for one in shown) * 100 or 1.0
     figure, axes = panels(1.45, caption, across, math.ceil(len(grids) / across), COLUMN * min(across, 2))
     titles = _titles([next(iter(grid.values())) for grid in grids.values()])
@@ -68,7 +70,7 @@ def _heat_map(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
 
 
 def _grids(runs: Sequence[Result]) -> dict[tuple, dict[Place, Candidate]]:
-    """Return for each language, route and setting (lr, lambda) -> candidate, where both take two values.
+    """Return for each language, method and setting (lr, lambda) -> candidate, where both take two values.
 
     Of candidates that differ in yet other searched fields, such as the number of epochs, validation chooses here too.
     """
@@ -77,7 +79,7 @@ def _grids(runs: Sequence[Result]) -> dict[tuple, dict[Place, Candidate]]:
         by_place.setdefault((result.config.lr, result.config.alignment_weight), []).append(result)
     found: dict[tuple, dict[Place, Candidate]] = {}
     for place, own in sorted(by_place.items()):
-        for candidate in chosen_candidates(own):
+        for candidate in candidates_by_method(own):
             found.setdefault(_panel_key(candidate), {})[place] = candidate
     return {
         key: grid
@@ -93,7 +95,7 @@ def _ordered(grids: dict[tuple, dict[Place, Candidate]]) -> dict[tuple, dict[Pla
 
 
 def _panel_key(candidate: Candidate) -> tuple:
-    return candidate.language, candidate.route, candidate.setting
+    return candidate.language, candidate.method.order, candidate.setting
 
 
 def _place(candidate: Candidate) -> Place:
@@ -101,12 +103,11 @@ def _place(candidate: Candidate) -> Place:
 
 
 def _titles(candidates: Sequence[Candidate]) -> list[str]:
-    """Return language and route of each panel, and below them the adapter and the text in which panels differ."""
-    settings = [(one.runs[0].adapter.spec, one.config.train_on) for one in candidates]
-    first = settings[0]
-    different = [place for place in range(len(first)) if any(own[place] != first[place] for own in settings)]
-    heads = [f"{language_name(one.language)}, {one.route}" for one in candidates]
-    below = [", ".join(own[place] for place in different) for own in settings]
+    """Return language and method of each panel, and below them the adapter where panels differ in it."""
+    adapters = [one.runs[0].adapter.spec for one in candidates]
+    names = method_labels(one.method for one in candidates)
+    heads = [f"{language_name(one.language)}, {names[one.method]}" for one in candidates]
+    below = adapters if len(set(adapters)) > 1 else [""] * len(adapters)
     return [f"{head}\n{rest}" if rest else head for head, rest in zip(heads, below, strict=True)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from pecl.report.colours import route_look
+from pecl.report.colours import LOOKS, look_name
+from pecl.report.methods import Method
 
 FORMATS = ("png", "svg")
 
@@ -62,9 +64,9 @@ class NotDrawn(Exception):
     """The results lack the data of a plot; the message says what is missing."""
 
 
-def look(route: str, **other_than: Any) -> dict[str, Any]:
-    """Return colour and marker of a route, but for those given."""
-    colour, marker = route_look(route)
+def look(method: Method, **other_than: Any) -> dict[str, Any]:
+    """Return colour and marker of a method, except those given."""
+    colour, marker = LOOKS[look_name(method)]
     return {"color": colour, "marker": marker, **other_than}
 
 
@@ -107,16 +109,25 @@ class Plot:
 
 
 def panels(
-    height: float, caption: str, columns: int = 1, rows: int = 1, width: float = COLUMN
+    height: float | Sequence[float], caption: str, columns: int = 1, rows: int = 1, width: float = COLUMN
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure `width` wide whose `rows` of panels are `height` inches high each, over its caption."""
+    """Return a figure `width` wide, with its panels over its caption.
+
+    Args:
+        height: inches of each of `rows` rows of panels; or the inches of each row.
+        caption: text below the panels.
+        columns: panels next to each other.
+        rows: rows of panels, where all have one height.
+        width: inches.
+    """
+    heights = list(height) if isinstance(height, Sequence) else [height] * rows
     lines = textwrap.wrap(caption, width=int(width * _LETTERS))
     below = (len(lines) + 0.8) * _LINE
-    total = rows * height + below
+    total = sum(heights) + below
     layout = ConstrainedLayoutEngine(rect=(0, below / total, 1, 1 - below / total), w_pad=0.06)
     figure = Figure(figsize=(width, total), layout=layout)
     FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
+    axes = figure.subplots(len(heights), columns, squeeze=False, height_ratios=heights).flatten().tolist()
     text = "\n".join(lines)
     figure.text(0.02, 0.6 * _LINE / total, text, size=_CAPTION_SIZE, color=GREY, va="bottom", linespacing=1.25)
     return figure, axes
@@ -144,13 +155,21 @@ def name_ends(axes: Axes, ends: Sequence[tuple[float, float, str]]) -> None:
     """
     low, high = axes.get_ylim()
     height = axes.get_window_extent().height / axes.figure.dpi * 72  # points
-    places = moved_apart([y for _, y, _ in ends], (high - low) * 1.15 * _NAME_SIZE / height)
+    places = moved_apart([y for _, y, _ in ends], (high - low) * 1.15 * _NAME_SIZE / height, (low, high))
     for (x, _, text), y in zip(ends, places, strict=True):
         name_at(axes, x, y, text)
 
 
-def moved_apart(places: Sequence[float], gap: float) -> list[float]:
-    """Return the places, each pair of neighbours at least `gap` apart, their order and about their middle kept."""
+def moved_apart(
+    places: Sequence[float], gap: float, limits: tuple[float, float] = (-math.inf, math.inf)
+) -> list[float]:
+    """Return the places, each pair of neighbours at least `gap` apart, their order and about their middle kept.
+
+    They stay within `limits` where these have room for all.
+    """
+    low, high = limits
+    if gap * (len(places) - 1) > high - low:
+        low, high = -math.inf, math.inf
     order = sorted(range(len(places)), key=lambda i: places[i])
     found = list(places)
     for _ in range(100):  # each pass moves neighbours apart by half of what is missing on either side
@@ -159,12 +178,13 @@ def moved_apart(places: Sequence[float], gap: float) -> list[float]:
             if missing > 1e-9 * gap:
                 found[below] -= missing / 2
                 found[above] += missing / 2
+        found = [min(max(place, low), high) for place in found]
     return found
 
 
-def same_limits(axes: Sequence[Axes], across: bool = True) -> None:
-    """Give panels the same limits, so that heights (and, with `across`, widths) compare between them."""
-    for one, wanted in ((("get_ylim", "set_ylim"), True), (("get_xlim", "set_xlim"), across)):
+def same_limits(axes: Sequence[Axes], across: bool = True, up: bool = True) -> None:
+    """Give panels the same limits, so that heights (with `up`) and widths (with `across`) compare between them."""
+    for one, wanted in ((("get_ylim", "set_ylim"), up), (("get_xlim", "set_xlim"), across)):
         if wanted:
             lows, highs = zip(*(getattr(panel, one[0])() for panel in axes), strict=True)
             for panel in axes:

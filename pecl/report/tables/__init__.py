@@ -7,7 +7,7 @@ table.
 
 from pecl.report.tables.adapters import adapter_table
 from pecl.report.tables.build import TABLES, Report, report
-from pecl.report.tables.candidates import Candidate, best_of_routes, best_runs, chosen_candidates
+from pecl.report.tables.candidates import Candidate, best_of_methods, best_runs, candidates_by_method, chosen_candidates
 from pecl.report.tables.formats import FORMATS
 from pecl.report.tables.groups import Group, by_group, group_of
 from pecl.report.tables.layout import reported, text_table
@@ -24,9 +24,10 @@ __all__ = [
     "Report",
     "Table",
     "adapter_table",
-    "best_of_routes",
+    "best_of_methods",
     "best_runs",
     "by_group",
+    "candidates_by_method",
     "chosen_candidates",
     "evaluation_table",
     "group_of",

@@ -13,6 +13,7 @@ import numpy as np
 
 from pecl.config import IDENTITY_DEFAULTS, ExperimentConfig, Role, fields_of
 from pecl.languages import language_name
+from pecl.report.methods import Method, method_of
 from pecl.report.tables.groups import Group, group_of
 from pecl.report.tables.statistics import BEST, hits, sample_std
 from pecl.report.tables.table import test_captions
@@ -61,6 +62,11 @@ class Candidate:
     def route(self) -> str:
         """Route that was trained."""
         return self.config.route
+
+    @property
+    def method(self) -> Method:
+        """How it was trained."""
+        return method_of(self.runs[0])
 
     @property
     def query(self) -> str:
@@ -224,18 +230,26 @@ def best_runs(results: Sequence[Result]) -> list[Result]:
     return [candidate.chosen_run for candidate in chosen_candidates(results)]
 
 
-def best_of_routes(candidates: Sequence[Candidate]) -> dict[str, dict[str, Candidate]]:
-    """Return language -> route -> the candidate with the best validation score, whatever its adapter.
+def candidates_by_method(results: Sequence[Result]) -> list[Candidate]:
+    """Return `chosen_candidates` of each method, so that validation never chooses one method in place of another."""
+    found: dict[Method, list[Result]] = {}
+    for result in results:
+        found.setdefault(method_of(result), []).append(result)
+    return [candidate for _, own in sorted(found.items(), key=_method_order) for candidate in chosen_candidates(own)]
 
-    A route that was trained on text of its own has that in its name.
-    """
-    found: dict[str, dict[str, Candidate]] = {}
+
+def _method_order(item: tuple[Method, list[Result]]) -> tuple:
+    return item[0].order
+
+
+def best_of_methods(candidates: Sequence[Candidate]) -> dict[str, dict[Method, Candidate]]:
+    """Return language -> method -> the candidate with the best validation score, whatever its adapter."""
+    found: dict[str, dict[Method, Candidate]] = {}
     for candidate in candidates:
-        train_on = candidate.config.train_on
-        name = candidate.route if train_on == "pairs" else f"{candidate.route}, {train_on}"
-        routes = found.setdefault(candidate.language, {})
-        if name not in routes or candidate.validation > routes[name].validation:
-            routes[name] = candidate
+        methods = found.setdefault(candidate.language, {})
+        best = methods.setdefault(candidate.method, candidate)
+        if candidate.validation > best.validation:
+            methods[candidate.method] = candidate
     return dict(sorted(found.items(), key=lambda item: language_name(item[0])))
 
 

@@ -12,7 +12,7 @@ from helpers.report_results import changed, evaluate, train
 from matplotlib.text import Text
 from PIL import Image
 
-from pecl.report.colours import route_look
+from pecl.report.colours import LOOKS
 from pecl.report.plots import FORMATS, PLOTS, draw_plots, write_plots
 from pecl.report.plots.style import moved_apart
 from pecl.routes import ROUTES
@@ -164,7 +164,11 @@ def test_modules_are_points_in_the_order_of_their_parameters_without_a_line_betw
     results = [train(4, after, language="de", adapter=name) for name, after in (("lora", 10), ("lora-r1", 6))]
     results[1] = changed(results[1], {"adapter.trainable": 100})
     (axes,) = drawn(results, "parameters").figure.axes
-    assert np.allclose(points_of(axes), [(0.3, 0), (0.5, 1)])
+    (first, upper), (second, lower) = points_of(axes)
+    assert (first, second) == pytest.approx((0.3, 0.5))
+    assert axes.yaxis_inverted()
+    assert list(axes.get_yticks()) == [upper, lower]
+    assert upper < lower
     assert [label.get_text() for label in axes.get_yticklabels()] == ["lora-r1  100", "lora  1,000"]
     assert all(len(line.get_xdata()) == 1 for bar in axes.containers for line in bar.lines[:1])
 
@@ -211,7 +215,7 @@ def test_one_colour_a_route_in_every_figure():
     recall = {text.get_text(): line for text, line in zip(plots["recall"][0].texts, _connections(plots), strict=True)}
     by_title = {(name, axes.get_title()): axes for name in ("training", "parameters") for axes in plots[name]}
     for name in names:
-        colour = route_look(name).colour
+        colour = LOOKS[name].colour
         assert recall[name].get_color() == colour
         assert by_title["training", name].lines[0].get_color() == colour
         assert by_title["parameters", f"German (de), {name}"].containers[0].lines[0].get_color() == colour
@@ -221,8 +225,9 @@ def _connections(plots):
     return [line for line in plots["recall"][0].lines if len(line.get_xdata()) == 2 and line.get_alpha() == 0.6]
 
 
-def test_routes_have_different_colours_and_markers_that_colour_blind_readers_tell_apart():
-    looks = [route_look(name) for name in (*ROUTES, "method1, flickr30k200")]
+def test_methods_have_different_colours_and_markers_that_colour_blind_readers_distinguish():
+    assert set(LOOKS) == {*ROUTES, "text", "photographs"}
+    looks = list(LOOKS.values())
     assert len(set(looks)) == len({one.colour for one in looks}) == len({one.marker for one in looks}) == len(looks)
     for matrix in _DICHROMATS.values():
         seen = [matrix @ _linear(one.colour) for one in looks]
@@ -243,9 +248,102 @@ def test_routes_are_named_beside_their_points_and_no_legend_is_drawn():
     plot = drawn(results, "recall")
     assert plot.figure.legends == []
     assert [text.get_text() for text in plot.figure.axes[0].texts] == [
-        "baseline1", "method1", "method1 (text)", "method1 (text)", "method2",
+        "baseline1", "method1", "method1 (text 1)", "method1 (text 2)", "method2",
     ]  # fmt: skip
-    assert "(text): trained on flickr30k200, multi30k-translations" in plot.caption
+    assert "Text 1: distilled from flickr30k200. Text 2: distilled from multi30k-translations." in plot.caption
+
+
+# What a run of `method1` was made by, and its name: the last has the best validation score
+METHODS = {
+    "method1": {},
+    "method1 (captions)": {"image_weight": 0.0},
+    "method1 (closed form)": {"solver": "closed-form+gradient", "choose": "text"},
+    "method1 (all pairs)": {"shots": None},
+    "method1 (text)": {"text": "corpus.tsv", "image_weight": 0.0},
+}
+
+
+@pytest.fixture
+def of_all_methods():
+    """One run of German per method, the n-th of which finds 4 + n of 20; distillation is best in validation."""
+    return [train(4, 5 + n, val=0.5 + 0.01 * n, **values) for n, values in enumerate(METHODS.values())]
+
+
+def test_no_figure_gives_the_score_of_one_method_to_another(of_all_methods):
+    plots = {plot.name: plot.figure.axes for plot in draw_plots([*of_all_methods, evaluate(18, language="en")]).plots}
+    expected = {name: (5 + n) / 20 for n, name in enumerate(METHODS)}
+    named = [text.get_text() for text in plots["recall"][0].texts]
+    recalls = [line.get_xdata()[1] for line in _connections(plots)]
+    found = dict(zip(named, recalls, strict=True))
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
+    shares = [patch.get_width() for patch in plots["gap-closed"][0].patches]
+    closed = dict(zip([text.get_text() for text in plots["gap-closed"][0].texts], shares, strict=True))
+    assert closed == pytest.approx({name: 100 * (recall - 0.2) / 0.7 for name, recall in expected.items()})
+    assert {axes.get_title() for axes in plots["training"]} == {*expected, "method1"}
+
+
+def test_text_with_photographs_is_a_method_of_its_own():
+    alone, together = (train(4, after, text="corpus.tsv", image_weight=w) for after, w in ((8, 0.0), (6, 0.01)))
+    text = {"dataset": "text", "sha256": {}, "provenance": {}}
+    results = [changed(alone, {"data.translations": text})]
+    results += [changed(together, {"data.translations": {**text, "photographs": 50}})]
+    axes = drawn(results, "recall").figure.axes[0]
+    assert [text.get_text() for text in axes.texts] == ["method1 (text)", "method1 (text, photographs)"]
+
+
+def test_few_shots_in_different_numbers_are_named_by_them():
+    results = [train(4, after, shots=shots) for shots, after in ((50, 6), (3200, 9))]
+    texts = drawn(results, "recall").figure.axes[0].texts
+    assert [text.get_text() for text in texts] == ["method1 (50 pairs)", "method1 (3,200 pairs)"]
+
+
+def test_a_curve_and_its_ring_are_of_one_score(of_all_methods):
+    """Recall on validation captions begins with the plain tower's; that of text has its own start."""
+    by_text = changed(
+        train(4, 9, choose="text", language="fr"),
+        {"curve.val_mean_recall@1": [[0, 0.7], [5, 0.9], [10, 0.8]], "best_step": 5},
+    )
+    by_validation = train(4, 9, language="de")
+    axes = drawn([by_text, by_validation], "training").figure.axes
+    rights = {one.get_ylabel(): [list(zip(*line.get_data(), strict=True)) for line in one.lines] for one in axes[1::2]}
+    assert rights == {
+        "validation R@1": [[(0, 0.3), (5, 0.4), (10, 0.5)], [(10, 0.5)]],
+        "held-out text R@1": [[(0, 0.7), (5, 0.9), (10, 0.8)], [(5, 0.9)]],
+    }
+
+
+def test_the_ring_is_at_the_best_of_a_start_and_its_solution():
+    run = changed(
+        train(4, 9, choose="text", solver="closed-form"),
+        {"curve.val_mean_recall@1": [[0, 0.9], [0, 0.8]], "curve.loss": [], "best_step": 0},
+    )
+    axes = drawn([run, train(4, 9)], "training").figure.axes
+    assert [axes[3].lines[1].get_data()[0][0], axes[3].lines[1].get_data()[1][0]] == [0, 0.9]
+
+
+def test_names_of_adapters_are_whole_and_inside_the_figure():
+    long = "lora:r=3,target_modules=intermediate/output+head:rank=48"
+    results = [changed(train(4, 9, adapter=name), {"adapter.trainable": n}) for n, name in ((2, long), (1, "lora"))]
+    plot = drawn(results, "parameters")
+    plot.render("png")
+    renderer = plot.figure.canvas.get_renderer()
+    labels = plot.figure.axes[0].get_yticklabels()
+    assert [label.get_text().replace("\n", "") for label in labels] == ["lora  1", f"{long}  2"]
+    assert all(label.get_window_extent(renderer).x0 >= 0 for label in labels)
+
+
+def test_panels_of_one_method_say_what_differs_between_them():
+    results = [
+        changed(
+            train(4, after, text="corpus.tsv", image_weight=0.0, train_size=size, adapter=name),
+            {"adapter.trainable": count, "data.split.train": size},
+        )
+        for size in (50, 5000)
+        for name, after, count in (("lora", 6, 10), ("bottleneck", 8, 20))
+    ]
+    axes = drawn(results, "parameters").figure.axes
+    titles = [one.get_title().replace("\n", " ") for one in axes]
+    assert titles == ["German (de), method1 (text), 50 pairs", "German (de), method1 (text), 5,000 pairs"]
 
 
 def test_what_is_within_noise_is_grey_and_all_panels_have_one_scale():
@@ -274,6 +372,8 @@ def test_names_are_moved_apart_and_keep_their_order():
     assert all(above - below > 0.499 for below, above in pairwise(found))
     assert found[-1] == 5.0
     assert moved_apart([3.0, 1.0], 0.5) == [3.0, 1.0]
+    assert moved_apart([1.0, 1.0, 1.0], 0.5, (0.0, 1.0)) == pytest.approx([0.0, 0.5, 1.0], abs=1e-6)
+    assert moved_apart([1.0, 1.0], 2.0, (0.0, 1.0)) == [0.0, 2.0]  # no room for both within the limits
 
 
 # Viénot, Brettel & Mollon 1999: what is left of linear red, green and blue to a protanope and a deuteranope

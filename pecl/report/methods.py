@@ -1,0 +1,99 @@
+"""The method that trained an adapter: a route on few pairs, a route on all pairs, or distillation from text.
+
+Every figure and table takes it from `method_of`, so that no score stands under the name of another method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pecl.results.result import Result
+from pecl.routes import ROUTES
+
+FEW_SHOT, ALL_PAIRS, DISTILLED = KINDS = ("few-shot", "full-data", "distilled")
+
+
+@dataclass(frozen=True)
+class Method:
+    """How an adapter was trained.
+
+    Attributes:
+        route: one of `ROUTES`.
+        kind: `FEW_SHOT`, `ALL_PAIRS` (of the training part), or `DISTILLED` from text.
+        shots: number of pairs of a few-shot training.
+        text: sources of the text of a distillation, as the config names them.
+        photographs: whether photographs were trained on: those of the pairs, or some together with the text.
+        closed_form: whether a head was solved on the pairs; a distillation may have any solver.
+    """
+
+    route: str
+    kind: str = FEW_SHOT
+    shots: int | None = None
+    text: str | None = None
+    photographs: bool = True
+    closed_form: bool = False
+
+    @property
+    def order(self) -> tuple:
+        """Sort key: routes as numbered, then kinds, then the rest."""
+        unusual = self.photographs == (self.kind == DISTILLED)
+        rest = self.shots or 0, self.text or "", self.closed_form, unusual
+        return list(ROUTES).index(self.route), KINDS.index(self.kind), rest
+
+
+def method_of(result: Result) -> Method:
+    """Return the method of a complete training."""
+    config, translations = result.config, result.data.translations
+    text = config.text or (None if config.train_on == "pairs" else config.train_on)
+    if text is not None:
+        return Method(config.route, DISTILLED, None, text, bool(translations and translations.photographs))
+    kind = ALL_PAIRS if config.shots is None else FEW_SHOT
+    closed_form = "closed-form" in config.solvers
+    return Method(config.route, kind, config.shots, None, config.image_weight > 0, closed_form)
+
+
+def method_labels(methods: Iterable[Method]) -> dict[Method, str]:
+    """Return a short name per method, different from the others: `method1`, `method1 (text)`, `method1 (all pairs)`.
+
+    Numbers of pairs, and numbers in place of the sources of text, are in a name only where they differ.
+    """
+    found = sorted(set(methods), key=lambda method: method.order)
+    return {method: _label(method, len(_shots(found)) > 1, _texts(found)) for method in found}
+
+
+def methods_remark(methods: Iterable[Method]) -> str:
+    """Return sentences that say what the names of `method_labels` mean."""
+    found = list(methods)
+    shots, texts = _shots(found), _texts(found)
+    said = [f"Pairs: few-shot, {shots[0]:,}."] if len(shots) == 1 and shots[0] else []
+    said += ["All pairs: of the training part."] if any(one.kind == ALL_PAIRS for one in found) else []
+    said += [f"{_text_name(text, texts).capitalize()}: distilled from {text}." for text in texts]
+    if any(one.kind != DISTILLED and not one.photographs for one in found):
+        said.append("Captions: without photographs.")
+    if any(one.kind == DISTILLED and one.photographs for one in found):
+        said.append("Photographs: those of the few-shot pairs.")
+    return " ".join(said)
+
+
+def _label(method: Method, says_shots: bool, texts: list[str]) -> str:
+    if method.text is not None:
+        said = [_text_name(method.text, texts), *(["photographs"] if method.photographs else [])]
+    else:
+        said = ["all pairs"] if method.kind == ALL_PAIRS else []
+        said += [f"{method.shots:,} pairs"] if says_shots and method.shots else []
+        said += [] if method.photographs else ["captions"]
+        said += ["closed form"] if method.closed_form else []
+    return f"{method.route} ({', '.join(said)})" if said else method.route
+
+
+def _shots(methods: Iterable[Method]) -> list[int | None]:
+    return list({method.shots for method in methods if method.kind == FEW_SHOT})
+
+
+def _texts(methods: Iterable[Method]) -> list[str]:
+    return sorted({method.text for method in methods if method.text is not None})
+
+
+def _text_name(text: str, texts: list[str]) -> str:
+    return f"text {texts.index(text) + 1}" if len(texts) > 1 else "text"
