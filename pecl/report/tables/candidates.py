@@ -160,9 +160,9 @@ def _photographs(result: Result) -> int | None:
 
 
 def studies_of(results: Sequence[Result]) -> dict[str, list[Result]]:
-    """Return trainings by what they were trained on, said in words: what one table of scores does not mix.
+    """Return trainings by their method and what they were trained on, in words: one table has one study.
 
-    Adapters, numbers of shots and joint trainings are compared within a study.
+    Routes, adapters, numbers of shots and joint trainings are compared within a study.
     """
     found: dict[str, list[Result]] = {}
     for result in results:
@@ -181,14 +181,21 @@ def _study(result: Result) -> str:
     for name in _STUDY:
         value = getattr(config, name)
         if name == "train_on":
-            photographs = _photographs(result)
-            given.append(f"trained on {config.text or value}")  # distillation has text of its own
-            given[-1] += f" and {photographs:,} photographs" if photographs else ""
+            given += _trained_on(result)
         elif name == "train_size":
             given += [f"{value:,} of them"] if value else []
         elif name != "text" and value != IDENTITY_DEFAULTS[name]:
             given.append(name.replace("_", " ") + ("" if value is True else f" {value}"))
     return ", ".join(given)
+
+
+def _trained_on(result: Result) -> list[str]:
+    """Return the words for a training's method, except for its route and number of pairs."""
+    method, photographs = method_of(result), _photographs(result)
+    if method.text is not None:
+        return [f"trained on {method.text}" + (f" and {photographs:,} photographs" if photographs else "")]
+    said = ["trained on pairs"] if method.photographs else ["trained on pairs without photographs"]
+    return said + (["closed form"] if method.closed_form else [])
 
 
 def differing_fields(results: Sequence[Result]) -> list[str]:

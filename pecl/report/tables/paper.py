@@ -1,7 +1,7 @@
 """The tables that the method's publication has, in its layout, from our runs: methods down, languages across, per cent.
 
-Few-shot and full data by language and route, modules by parameters, and disparity over languages; one of each for
-every data set and gallery that there are runs of.
+Few-shot, all pairs and distillation by language and route, modules by parameters, and disparity over languages: one
+table for each study of each data set and gallery.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import pandas as pd
 
 from pecl.errors import DataError
 from pecl.languages import ENGLISH
+from pecl.report.methods import ALL_PAIRS, DISTILLED, FEW_SHOT, KINDS, method_of
 from pecl.report.tables.adapters import with_several
 from pecl.report.tables.candidates import Candidate, chosen_candidates, studies_of, varying
 from pecl.report.tables.disparity import disparity_table
@@ -32,8 +33,13 @@ _METHODS = {
     "method2": "Method 2",
     "method3": "Method 3",
 }
+_TITLES = {
+    FEW_SHOT: "Few-shot retrieval",
+    ALL_PAIRS: "Retrieval after training on all pairs",
+    DISTILLED: "Retrieval after distillation from text",
+}
 _TEXTS = {"target": "captions", "target_to_english": "translated"}
-_IN_SIZES = frozenset({"train_on", "train_size", "text", "shots"})  # settings that text and number of pairs say
+_IN_SIZES = frozenset({"train_on", "train_size", "text", "shots"})  # settings that study and number of pairs say
 AVERAGE = "avg"
 _AVERAGED = f"{AVERAGE}: mean over the languages other than English"
 
@@ -51,29 +57,22 @@ def paper_tables(results: Sequence[Result]) -> list[Table]:
 
 
 def _group_tables(trained: Sequence[Result], everything: Sequence[Result]) -> Iterator[Table]:
-    regimes = {
-        "few-shot": [result for result in trained if is_few_shot(result)],
-        "full-data": [result for result in trained if not is_few_shot(result)],
-    }
-    for name, own in regimes.items():
-        if candidates := [one for study in studies_of(own).values() for one in chosen_candidates(study)]:
-            compared = [one for one in candidates if one not in with_several(candidates, "adapter")]
-            yield from [_scores(compared, name)] if compared else []
-    for own in studies_of(trained).values():
-        if several := with_several(chosen_candidates(own), "adapter"):
-            yield _modules(several)
     for study, own in studies_of(trained).items():
-        if table := disparity_table(chosen_candidates(own), everything):
-            yield replace(table, name="paper-disparity", study=study)
+        yield from (replace(table, study=study) for table in _study_tables(own, everything))
 
 
-def is_few_shot(result: Result) -> bool:
-    """Return whether a number of pairs was trained on, not all of the training part and no text beside the pairs."""
-    config = result.config
-    return config.train_on == "pairs" and config.text is None and config.shots is not None
+def _study_tables(trained: Sequence[Result], everything: Sequence[Result]) -> Iterator[Table]:
+    for kind in KINDS:
+        candidates = chosen_candidates([result for result in trained if method_of(result).kind == kind])
+        several = with_several(candidates, "adapter")
+        compared = [one for one in candidates if one not in several]
+        yield from [_scores(compared, kind)] if compared else []
+        yield from [_modules(several)] if several else []
+    if table := disparity_table(chosen_candidates(trained), everything):
+        yield replace(table, name="paper-disparity")
 
 
-def _scores(candidates: Sequence[Candidate], regime: str) -> Table:
+def _scores(candidates: Sequence[Candidate], kind: str) -> Table:
     """Return methods by languages: the plain tower on each test text, then each route."""
     lines: dict[tuple, dict[str, Candidate]] = {}
     different = varying(candidate.setting for candidate in candidates)
@@ -84,8 +83,7 @@ def _scores(candidates: Sequence[Candidate], regime: str) -> Table:
     trained, shared = _labelled(list(lines.values()), different)
     blank = dict.fromkeys([name for name in trained[0] if name not in ("method", "test text", "scores", "run_ids")], "")
     rows = [_zero_shot_row(query, candidates, blank) for query in queries] + trained
-    title = {"few-shot": "Few-shot retrieval", "full-data": "Retrieval after training on all data"}[regime]
-    return _by_language(f"paper-{regime}", title, candidates, rows, ("test text",), shared)
+    return _by_language(f"paper-{kind}", _TITLES[kind], candidates, rows, ("test text",), shared)
 
 
 def _modules(candidates: Sequence[Candidate]) -> Table:
@@ -103,7 +101,7 @@ def _without_adapter(candidate: Candidate) -> str:
 
 
 def _order(candidate: Candidate) -> tuple:
-    return list(ROUTES).index(candidate.route), _text(candidate), candidate.pairs, str(candidate.setting)
+    return list(ROUTES).index(candidate.route), candidate.pairs, str(candidate.setting)
 
 
 def _zero_shot_row(query: str, candidates: Sequence[Candidate], blank: Row) -> Row:
@@ -112,9 +110,9 @@ def _zero_shot_row(query: str, candidates: Sequence[Candidate], blank: Row) -> R
 
 
 def _labelled(lines: Sequence[dict[str, Candidate]], different: Sequence[str]) -> tuple[list[Row], str]:
-    """Return a row a line, with its text, pairs and parameters where they differ and what else tells lines apart.
+    """Return a row per line, with its pairs and parameters where they differ, and all else that differs in lines alike.
 
-    What they share of the three is said in words.
+    What they share of the two is said in words.
     """
     said = [_sizes(line) for line in lines]
     shared = {name: value for name, value in said[0].items() if all(own[name] == value for own in said)}
@@ -131,11 +129,7 @@ def _labelled(lines: Sequence[dict[str, Candidate]], different: Sequence[str]) -
 def _sizes(line: dict[str, Candidate]) -> Row:
     first, pairs = next(iter(line.values())), {candidate.pairs for candidate in line.values()}
     count = f"{first.pairs:,}" if len(pairs) == 1 else f"about {round(float(np.mean(list(pairs))), -2):,.0f}"
-    return {"trained on": _text(first), "pairs": count, "parameters": f"{first.runs[0].adapter.trainable:,}"}
-
-
-def _text(candidate: Candidate) -> str:
-    return candidate.config.text or candidate.config.train_on
+    return {"pairs": count, "parameters": f"{first.runs[0].adapter.trainable:,}"}
 
 
 def _method_row(line: dict[str, Candidate], labels: Row) -> Row:

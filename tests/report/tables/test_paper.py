@@ -7,7 +7,7 @@ from helpers.report_results import changed, evaluate, train
 
 from pecl.cli import main
 from pecl.errors import DataError
-from pecl.report.tables import FORMATS
+from pecl.report.tables import FORMATS, report
 from pecl.report.tables.paper import paper_tables
 
 
@@ -34,32 +34,52 @@ def test_few_shot_has_methods_down_and_languages_across():
     assert not {(0, "en"), (0, "de"), (1, "de")} & table.best
 
 
-def test_what_is_not_a_number_of_pairs_is_full_data():
-    tables = tables_of(
-        train(4, 6), train(4, 9, train_on="multi30k-translations"), train(4, 8, shots=None, language="fr", size=30)
-    )
-    assert list(tables["paper-few-shot"].shown["de"]) == ["20.0", "30.0"]
-    full = paper_tables([train(4, 9, train_on="multi30k-translations")])
-    assert [table.name for table in full] == ["paper-full-data"]
-    assert list(full[0].shown["de"]) == ["20.0", "45.0"]
+def test_each_method_has_a_table_of_its_own_under_its_name():
+    """Runs on 50 pairs of text, on all pairs and on few stand under no other method's title."""
+    on_text = {"image_weight": 0.0, "train_size": 50}
+    made = [
+        train(4, 6),
+        train(4, 10, shots=None),
+        train(4, 9, train_on="multi30k-translations", **on_text),
+        train(4, 8, text="multi30k-translations", **on_text, train_on="pairs", clean=True),
+        train(4, 7, solver="closed-form", choose="text"),
+        train(4, 5, image_weight=0.0),
+    ]
+    found = {(table.title, table.study): list(table.shown["de"]) for table in paper_tables(made)}
+    assert found == {
+        ("Retrieval after distillation from text", "trained on multi30k-translations, 50 of them"): ["20.0", "45.0"],
+        ("Retrieval after distillation from text", "trained on multi30k-translations, 50 of them, clean"): [
+            "20.0", "40.0",
+        ],
+        ("Few-shot retrieval", "trained on pairs"): ["20.0", "30.0"],
+        ("Retrieval after training on all pairs", "trained on pairs"): ["20.0", "50.0"],
+        ("Few-shot retrieval", "trained on pairs, closed form"): ["20.0", "35.0"],
+        ("Few-shot retrieval", "trained on pairs without photographs"): ["20.0", "25.0"],
+    }  # fmt: skip
 
 
-def test_runs_on_text_say_their_pairs_and_parameters_and_what_else_tells_them_apart():
+def test_no_table_of_routes_gives_a_score_of_one_method_to_another():
+    """By validation the closed form is the best; it stands in a table of its own."""
+    made = [train(4, 6, val=0.5), train(4, 9, val=0.9, solver="closed-form", choose="text")]
+    tables = {table.study: list(table.rows["mean"]) for table in report(made).named("routes")}
+    assert tables == {"trained on pairs": [0.3], "trained on pairs, closed form": [0.45]}
+
+
+def test_rows_say_their_pairs_and_parameters_and_what_else_tells_them_apart():
     def trained(hits, pairs, language="de", **values):
-        run = train(4, hits, train_on="multi30k-translations", language=language, **values)
-        return changed(run, {"data.split.train": pairs})
+        return changed(train(4, hits, language=language, **values), {"data.split.train": pairs})
 
-    runs = [trained(6, 757), trained(8, 9000, train_size=9000), trained(5, 757, precision="bf16")]
-    runs.append(trained(7, 9100, "fr", train_size=9000))
+    runs = [trained(6, 757, shots=757), trained(8, 9000, shots=9000), trained(5, 757, shots=757, joint="de+fr")]
+    runs.append(trained(7, 9100, "fr", shots=9000))
     (table,) = paper_tables(runs)[:1]
     assert [list(row) for row in table.shown.drop(columns="test text").itertuples(index=False)] == [
         ["Zero-shot", "", "", "20.0", "20.0", "20.0"],
-        ["Method 1", "757", "bf16", "25.0", "", ""],
-        ["Method 1", "757", "fp32", "30.0", "", ""],
-        ["Method 1", "about 9,000", "fp32", "40.0", "35.0", "37.5"],
+        ["Method 1", "757", "de+fr", "25.0", "", ""],
+        ["Method 1", "757", "alone", "30.0", "", ""],
+        ["Method 1", "about 9,000", "alone", "40.0", "35.0", "37.5"],
     ]
-    assert list(table.shown.columns)[:3] == ["method", "pairs", "precision"]
-    assert "trained on multi30k-translations, parameters 1,000" in table.note
+    assert list(table.shown.columns)[:3] == ["method", "pairs", "joint"]
+    assert "parameters 1,000" in table.note
 
 
 def test_modules_go_by_parameters_and_leave_the_table_of_routes():
