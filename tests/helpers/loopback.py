@@ -7,11 +7,11 @@ import threading
 
 from pecl.data.fetching.fetch import FetchPolicy
 
-FAST = FetchPolicy(timeout=60, attempts=3, backoff=0.01, max_wait=3)
+FAST = FetchPolicy(timeout=60, attempts=3, backoff=0.01)
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves `files` (path -> bytes) with ETags and ranges. `faults` (path -> list) are met one a request, then none.
+    """Serves `files` (path -> bytes). `faults` (path -> list) are met one a request, then none.
 
     A fault is a function of the request handler and the content; it answers in place of the server. `pause` is called
     with the path before each answer; `busy` requests have come and not been answered, `most_busy` at most.
@@ -27,7 +27,6 @@ class Server(http.server.ThreadingHTTPServer):
         self.busy = self.most_busy = 0
         self.lock = threading.Lock()
         self.closing = threading.Event()
-        self.ranges = True
         self.pause = lambda path: None
 
     @property
@@ -67,7 +66,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif content is None:
             self.answer(404)
         else:
-            self.serve(content)
+            self.answer(200, content)
 
     def answer(self, status, body=b"", length=None, **headers):
         self.send_response(status)
@@ -78,23 +77,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
         self.wfile.flush()
 
-    def serve(self, content):
-        tag = etag(content)
-        asked = self.headers.get("Range")
-        if not (asked and self.server.ranges and self.headers.get("If-Range") == tag):
-            self.answer(200, content, ETag=tag)
-            return
-        start = int(asked.removeprefix("bytes=").removesuffix("-"))
-        if start >= len(content):
-            self.answer(416)
-        else:
-            extent = f"bytes {start}-{len(content) - 1}/{len(content)}"
-            self.answer(206, content[start:], ETag=tag, Content_Range=extent)
-
-
-def etag(content):
-    return f'"{hashlib.md5(content).hexdigest()}"'
-
 
 def status(code, **headers):
     """A fault: answer with a status."""
@@ -103,16 +85,13 @@ def status(code, **headers):
 
 def truncate(size):
     """A fault: promise all, and hang up after `size` bytes."""
-    return lambda handler, content: handler.answer(200, content[:size], length=len(content), ETag=etag(content))
+    return lambda handler, content: handler.answer(200, content[:size], length=len(content))
 
 
 def stall(size):
-    """A fault: promise all, and fall silent after `size` bytes; with ranges, who asks for the rest is served."""
+    """A fault: promise all, and fall silent after `size` bytes."""
 
     def fault(handler, content):
-        if handler.server.ranges and "Range" in handler.headers:
-            handler.serve(content)
-            return
         truncate(size)(handler, content)
         handler.server.closing.wait(300)
 
@@ -121,7 +100,7 @@ def stall(size):
 
 def wrong(body):
     """A fault: answer 200 with other bytes, as the sign-in page of a hotel's network does."""
-    return lambda handler, content: handler.answer(200, body, ETag=etag(body))
+    return lambda handler, content: handler.answer(200, body)
 
 
 def hang_up(handler, content):

@@ -28,7 +28,6 @@ from pecl.bulk.folder import IDS, PLAN, Plan, ids_digest, open_embeddings, read_
 from pecl.config import make_config, read_yaml
 from pecl.data.captions import read_captions
 from pecl.data.fetching.download import read_manifest as read_downloads
-from pecl.data.fetching.part_file import PartFile
 from pecl.data.own.folder import check_captions_file
 from pecl.data.provenance import read_provenance
 from pecl.encoders.embeddings import Embeddings
@@ -104,12 +103,6 @@ def make_parsers(folder):
             (_json({"sha256": sha256_bytes(CAPTIONS), "translator": "opus"}),),
             lambda path: read_provenance(path.with_name("de.txt")),
             {"de.txt": CAPTIONS},
-        ),
-        "validator": Parser(
-            "a.part.validator",
-            (b'"0123abcd"',),
-            lambda path: PartFile(path.with_name("a")).resume_point(),
-            {"a.part": b"1"},
         ),
         "state": Parser("state.safetensors", (made.state(),), lambda path: load_state(path, "me")),
         "adapter": Parser("de.safetensors", (made.adapter("lora"), made.adapter("soft_prompt")), load_adapter_file),

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from pecl.data.captions import ImageFiles
-from pecl.data.fetching.fetch import Fetcher, FetchError, FetchPolicy, StoppedError, UnreachableError
+from pecl.data.fetching.fetch import FetchError, FetchPolicy, StoppedError, UnreachableError, fetch
 from pecl.data.fetching.remote import RemoteFile, caption_files, check_mirror, find_download, xtd10_images
+from pecl.data.pictures import decode_picture
 from pecl.data.provenance import provenance_file, read_provenance
 from pecl.errors import DataError, OutputError
-from pecl.files import BusyError, load_json, locked, sha256_file, write_json
+from pecl.files import BusyError, load_json, locked, sha256_bytes, sha256_file, write_bytes, write_json
 from pecl.progress import Bar
 
 logger = logging.getLogger(__name__)
@@ -114,13 +115,29 @@ def check_content(path: Path, sha256: str | None) -> None:
     """Raise DataError unless the file has this SHA-256 or, where none is known, is an image that decodes whole."""
     if sha256 is None:
         ImageFiles((path,)).load(0)
-    elif (found := sha256_file(path)) != sha256:
+    else:
+        _compare(sha256_file(path), sha256)
+
+
+def check_bytes(content: bytes, sha256: str | None) -> None:
+    """Raise DataError unless the content has this SHA-256 or, where none is known, is an image that decodes whole."""
+    if sha256 is None:
+        try:
+            decode_picture(content)
+        except Exception as error:  # besides OSError, Pillow raises whatever its readers stumble over
+            raise DataError(f"it cannot be read as an image: {error}") from error
+    else:
+        _compare(sha256_bytes(content), sha256)
+
+
+def _compare(found: str, sha256: str) -> None:
+    if found != sha256:
         raise DataError(f"its SHA-256 is {found[:12]}..., expected {sha256[:12]}...")
 
 
 @contextlib.contextmanager
 def _lock(data_dir: Path) -> Iterator[None]:
-    """Keep a second download out of the folder, since both would write the same unfinished files."""
+    """Keep a second download out of the folder, since both would fetch the same files."""
     try:
         with locked(data_dir / ".download.lock", f"another download is running in {data_dir}"):
             yield
@@ -135,9 +152,10 @@ class _Downloader:
         self.data_dir = data_dir
         self.overwrite = overwrite
         self.workers = workers
-        self.fetcher = Fetcher(policy)
+        self.policy = policy or FetchPolicy()
         self.bar = bar
         self.report = DownloadReport()
+        self._stopped = threading.Event()
         self._failures = 0
         self._counting = threading.Lock()
 
@@ -174,7 +192,7 @@ class _Downloader:
                 if not isinstance(error, StoppedError):
                     logger.warning("%s: %s", file.url, error)
                     failed[file] = error
-                if self.fetcher.stopped:
+                if self._stopped.is_set():
                     self._stop(futures)
                 continue
             self.bar.update()
@@ -184,7 +202,7 @@ class _Downloader:
         return failed
 
     def _stop(self, futures: Futures) -> None:
-        self.fetcher.stop()
+        self._stopped.set()
         for future in futures:
             future.cancel()
 
@@ -198,7 +216,7 @@ class _Downloader:
             with self._counting:
                 self._failures += 1
                 if isinstance(error, UnreachableError) or self._failures >= MAX_FAILURES:
-                    self.fetcher.stop()
+                    self._stopped.set()
             raise
 
     def _fetch_one(self, file: RemoteFile) -> tuple[str, Record]:
@@ -207,8 +225,8 @@ class _Downloader:
         outcome = self._found(file, target)
         record: Record = {}
         if outcome is None:
-            _make_folder(target.parent)
-            self.fetcher.fetch(file.url, target, partial(check_content, sha256=file.sha256))
+            content = fetch(file.url, partial(check_bytes, sha256=file.sha256), self.policy, self._stopped)
+            write_bytes(target, content)
             provenance_file(target).unlink(missing_ok=True)  # of the file that has just been replaced
             outcome, record = "fetched", {"url": file.url, "date": datetime.now(timezone.utc).isoformat("T", "seconds")}
         return outcome, record | {"sha256": sha256_file(target), "bytes": target.stat().st_size}
@@ -230,13 +248,6 @@ class _Downloader:
             if read_provenance(target) is not None:
                 return "kept"
             raise FetchError(f"{target} is there but not the owner's file: {error}; --overwrite replaces it") from error
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot write {folder}: {error.strerror or error}") from error
 
 
 def _failure_sentence(name: str, failed: dict[RemoteFile, DataError], futures: Futures) -> str:
