@@ -22,6 +22,7 @@ _PUBLIC = {
     "ExperimentConfig": "pecl.config",
     "ImageEncoder": "pecl.encoders.image",
     "ImageIndex": "pecl.search.index",
+    "IndexOptions": "pecl.search.plan",
     "MultilingualTextEncoder": "pecl.encoders.text",
     "ParallelCaptions": "pecl.data.captions",
     "Result": "pecl.results.result",
@@ -30,6 +31,7 @@ _PUBLIC = {
     "TokenStore": "pecl.encoders.token_store",
     "TranslationRoute": "pecl.routes",
     "attach": "pecl.adapters.adapter",
+    "build_index": "pecl.search.build",
     "distil": "pecl.experiment.distil",
     "embed": "pecl.bulk.embed",
     "evaluate": "pecl.experiment.run",
@@ -85,7 +87,9 @@ if TYPE_CHECKING:  # the same names for editors and type checkers, which do not 
     from pecl.retrieval.ranks import RetrievalMetrics as RetrievalMetrics
     from pecl.routes import TranslationRoute as TranslationRoute
     from pecl.routes import route as route
+    from pecl.search.build import build_index as build_index
     from pecl.search.index import ImageIndex as ImageIndex
+    from pecl.search.plan import IndexOptions as IndexOptions
     from pecl.training.losses import AlignmentObjective as AlignmentObjective
     from pecl.training.losses import ContrastiveLoss as ContrastiveLoss
     from pecl.training.losses import register_alignment as register_alignment

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,29 @@ def add_loudness(parser: argparse.ArgumentParser, default: Any) -> None:
     """Add --quiet and --verbose, which every command takes, before its name or behind it."""
     parser.add_argument("-q", "--quiet", action="store_true", default=default, help="no progress, and warnings alone")
     parser.add_argument("-v", "--verbose", action="store_true", default=default, help="log more")
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """Add --threads to a command without the flags of the config."""
+    item = next(item for item in fields(ExperimentConfig) if item.name == "threads")
+    parser.add_argument("--threads", metavar="N", help=item.metadata["help"])
+
+
+@contextlib.contextmanager
+def threads_of(parsed: argparse.Namespace) -> Iterator[None]:
+    """Compute with the threads that --threads names in the body.
+
+    Raises:
+        ConfigError: it is no number of threads.
+    """
+    if parsed.threads is None:
+        yield
+        return
+    number = make_config({"threads": parsed.threads}, where="command line").threads
+    from pecl.experiment.run import use_threads
+
+    with use_threads(number):
+        yield
 
 
 def add_config_flags(

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from pecl.commands.options import add_command, print_json, print_text
+from pecl.commands.options import add_command, add_threads, print_json, print_text, threads_of
 from pecl.errors import ConfigError, one_line
 from pecl.files import check_writable
 from pecl.languages import any_language_code, language_name
 from pecl.options import is_text
-from pecl.search.index import ImageIndex
+from pecl.search.index import ImageIndex, check_top
 
 _EXAMPLE = """pecl search ~/Pictures "pes na pláži"
          pecl search ~/Pictures "a dog" --minus "a beach" --language en --top 5
@@ -25,13 +25,15 @@ def add_parser(commands: Any) -> None:
     """Add the command."""
     parser = add_command(commands, "search", "find photographs by text or by picture", _EXAMPLE)
     parser.add_argument("index", metavar="INDEX", help="index, or folder of photographs, that `pecl index` has made")
-    parser.add_argument("text", metavar="TEXT", nargs="?", help="what is to be seen on the photographs")
-    parser.add_argument("--language", help="language of the text (default: told from it)")
-    parser.add_argument("--image", metavar="FILE", help="picture that is like them; with TEXT, both count alike")
-    parser.add_argument("--minus", metavar="TEXT", help="what is not to be seen: its embedding is subtracted")
+    parser.add_argument("text", metavar="TEXT", nargs="*", help="description of the photo; quotes are not needed")
+    parser.add_argument("--language", help="language of the text (default: detected from it)")
+    parser.add_argument("--image", metavar="FILE", help="similar picture; with TEXT, both count alike")
+    parser.add_argument("--minus", metavar="TEXT", help="negative query: its embedding is subtracted")
     parser.add_argument("--top", type=int, default=10, metavar="K", help="photographs to show (default: 10)")
     parser.add_argument("--adapter", action="append", default=[], metavar="FILE", help="adapter in place of the ready")
+    parser.add_argument("--url", help="address of the Qdrant server of an index that somebody else has made")
     parser.add_argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)")
+    add_threads(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--html", metavar="PAGE", help="also write a page with the photographs, in one file")
     parser.set_defaults(run=run)
@@ -39,8 +41,12 @@ def add_parser(commands: Any) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Search and print scores and paths, best first."""
+    parsed.text = " ".join(parsed.text) if parsed.text else None
     _check(parsed)
-    with ImageIndex.open(parsed.index, adapters=parsed.adapter, device=parsed.device) as index:
+    with (
+        threads_of(parsed),
+        ImageIndex.open(parsed.index, adapters=parsed.adapter, device=parsed.device, url=parsed.url) as index,
+    ):
         language, note = _language(parsed, index)
         parts = [text_or_path for text_or_path in (parsed.text, _picture(parsed)) if text_or_path is not None]
         query = np.sum([index.embed([part], language) for part in parts], axis=0)
@@ -50,7 +56,7 @@ def run(parsed: argparse.Namespace) -> int:
         if parsed.html is not None:
             from pecl.search.page import write_search_page
 
-            write_search_page(parsed.html, _heading(parsed), note, hits, index.root)
+            write_search_page(parsed.html, _heading(parsed), note, hits, index)
     if parsed.json:
         document = [{"path": str(hit.path), "score": hit.score} for hit in hits]
         print_json({"query": _heading(parsed), "language": language, "note": note, "photographs": document})
@@ -69,8 +75,7 @@ def _check(parsed: argparse.Namespace) -> None:
         value = getattr(parsed, name)
         if value is not None and not (value.strip() and is_text(value)):
             raise ConfigError(f"{name}: expected words in UTF-8, got {value!r}")
-    if parsed.top < 1:
-        raise ConfigError(f"top: expected a whole number >= 1, got {parsed.top}")
+    check_top(parsed.top)
     if parsed.language is not None:
         any_language_code(parsed.language)
     if parsed.html is not None:

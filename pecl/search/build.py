@@ -1,7 +1,7 @@
-"""Make and renew the index of a folder of photographs: `build_index`.
+"""Create and update the index of a folder of photographs: `build_index`.
 
-What the folder lists (size and time) tells which files may have changed, and their content whether they have; those
-alone are embedded. Embeddings are saved as they are made (`encoders/store`), so that a killed process goes on there.
+The folder's listing tells which files may have changed, and their content whether they have; only these are embedded.
+Embeddings are saved as they are made (`encoders/store`), so that a killed process goes on there.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pecl.data.own.photographs import SUFFIXES, Photograph, PhotographFolder, find_photographs
+from pecl.data.own.photographs import NO_STAMP, SUFFIXES, Photograph, PhotographFolder, find_photographs
 from pecl.errors import DataError, OutputError, RunError
-from pecl.files import BusyError, check_writable, locked
+from pecl.files import LOCK, BusyError, check_writable, locked
 from pecl.progress import Bar
 from pecl.search.catalogue import (
     HEAD,
@@ -27,12 +27,15 @@ from pecl.search.catalogue import (
     Unreadable,
     damaged,
     read_entries,
+    read_head,
     write_entries,
     write_head,
 )
-from pecl.search.engines import Renewal, engine_kind
-from pecl.search.plan import IndexOptions, plan
+from pecl.search.engines import Renewal
+from pecl.search.ownership import remove_generation, remove_others
+from pecl.search.plan import IndexOptions, Plan, check_profile, plan
 from pecl.search.thumbnails import renew_thumbnails
+from pecl.search.trust import Collection, is_own_folder, write_record
 
 if TYPE_CHECKING:
     import torch
@@ -43,21 +46,19 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_LOCK = ".lock"
-
 
 @dataclass(frozen=True)
 class IndexReport:
-    """What `build_index` did.
+    """The outcome of `build_index`.
 
     Attributes:
         folder: of the index.
-        photographs: how many it holds.
+        photographs: number of photographs in it.
         new: photographs that were not there before.
-        changed: those whose content is another.
-        removed: those that are gone from the folder, or can no longer be read.
+        changed: photographs whose content has changed.
+        removed: photographs that are gone from the folder, or can no longer be read.
         unreadable: reason by path, relative to the folder of photographs.
-        anew: why all were embedded, though there was an index; empty otherwise.
+        again: why unchanged photographs were embedded again; empty otherwise.
     """
 
     folder: Path
@@ -66,27 +67,35 @@ class IndexReport:
     changed: int
     removed: int
     unreadable: dict[str, str]
-    anew: str = ""
+    again: str = ""
 
 
 def build_index(folder: str | Path, out: str | Path | None = None, options: IndexOptions | None = None) -> IndexReport:
-    """Make the index of the photographs in `folder`, or renew it.
+    """Create the index of the photographs in `folder`, or update it.
 
     Args:
         folder: photographs, of any depth.
         out: folder of the index; by default `.pecl-index` in `folder`.
         options: how.
 
+    Returns:
+        The counts of photographs that are new, changed, removed and unreadable.
+
     Raises:
         DataError: there is no photograph, or none can be read, or the index is damaged.
-        ConfigError: an option is wrong, or another than that of the index, which only `anew` changes.
+        ConfigError: an option is wrong, or differs from the index's, which only `rebuild` changes; or `out` holds
+            other files.
         OutputError: the index cannot be written.
         RunError: another process is at work on it.
+
+    Example:
+        >>> pecl.build_index("photographs", options=pecl.IndexOptions(thumbnails=True)).photographs
+        243
     """
     options = options or IndexOptions()
     found = find_photographs(folder, leave_out=(HEAD,))
     place = Path(out) if out is not None else found.root / HIDDEN
-    _, head = plan(found, place, options)  # what is wrong is said before anything is written
+    first = plan(found, place, options)  # errors come before anything is written
     if not found.photographs:
         listed = f" ({len(found.unreadable)} could not be looked at)" if found.unreadable else ""
         raise DataError(f"{folder}: there are no photographs in it{listed}: expected files named {', '.join(SUFFIXES)}")
@@ -94,10 +103,10 @@ def build_index(folder: str | Path, out: str | Path | None = None, options: Inde
         check_writable(place)
     except OutputError as error:
         raise OutputError(f"{error}; --out names another folder for the index") from error
-    engine_kind(head.engine).check(head)
+    first.kind.check()
     try:
         with _held(place):
-            return _Renewer(found, place, *plan(found, place, options), options.device).renew()
+            return _Renewer(found, place, plan(found, place, options), options).renew()
     except BusyError as error:
         raise RunError(str(error)) from error
 
@@ -107,7 +116,7 @@ def _held(place: Path) -> Iterator[None]:
     """Hold the lock of an index; a folder that was made for it and stays empty is removed."""
     made = not place.exists()
     try:
-        with locked(place / _LOCK, f"the index {place} is being renewed by another process"):
+        with locked(place / LOCK, f"the index {place} is being updated by another process"):
             yield
     finally:
         if made:
@@ -118,15 +127,26 @@ def _held(place: Path) -> Iterator[None]:
 class _Renewer:
     """One renewal. `before` is None where nothing of an earlier generation is used."""
 
-    def __init__(self, found: PhotographFolder, place: Path, before: Head | None, head: Head, device: str) -> None:
+    def __init__(self, found: PhotographFolder, place: Path, planned: Plan, options: IndexOptions) -> None:
         self.found = found
         self.place = place
-        self.before = before
-        self.head = head
-        self.device = device
-        self.entries = {e.name: (row, e) for row, e in enumerate(_entries_of(place, before))}
-        self.failed = {one.name: one for one in (before.unreadable if before else ())}
-        self.anew = ""
+        self.plan = planned
+        self.before, self.head = planned.before, planned.head
+        self.options = options
+        entries, lost = self._read_before()
+        self.entries = {entry.name: (row, entry) for row, entry in enumerate(entries)}
+        self.lost = {entries[row].name for row in lost}
+        self.failed = {one.name: one for one in (self.before.unreadable if self.before else ())}
+        self.again = f"{len(lost)} embeddings were missing from the {self.head.engine} index" if lost else ""
+
+    def _read_before(self) -> tuple[list[Entry], list[int]]:
+        """Return the photographs of the generation before, and the rows whose embeddings are lost; all is checked."""
+        if self.before is None:
+            return [], []
+        try:
+            return read_entries(self.place, self.before), self.plan.kind.lost(self.place, self.before)
+        except FileNotFoundError as error:
+            raise damaged(self.place / HEAD, f"{Path(str(error.filename)).name} is missing") from error
 
     def renew(self) -> IndexReport:
         """Write a new generation, unless nothing has changed."""
@@ -134,23 +154,25 @@ class _Renewer:
         before = self.before
         same = len(known) == len(self.entries) and not suspects and failed == self.failed
         if before is not None and same and before.thumbnails == self.head.thumbnails:
-            renew_thumbnails(self.place, self.found.root, known.values() if before.thumbnails else ())
+            self.head = before
+            self._record()
+            self._tidy(list(known.values()))
             return self._report(list(known.values()), 0, 0, failed)
         return self._renew(known, suspects, failed)
 
     def _sort(self) -> tuple[dict[str, Entry], list[Photograph], dict[str, Unreadable]]:
-        """Return what is as it was, what may have changed, and what could not be read and is as it was."""
+        """Split photographs into unchanged, possibly changed, and known unreadable; the lost ones may have changed."""
         known: dict[str, Entry] = {}
         suspects: list[Photograph] = []
-        failed = {name: Unreadable(name, 0, 0, reason) for name, reason in self.found.unreadable.items()}
+        failed = {name: Unreadable(name, NO_STAMP, reason) for name, reason in self.found.unreadable.items()}
         for photograph in self.found.photographs:
-            seen = (photograph.size, photograph.mtime_ns)
-            _, entry = self.entries.get(photograph.name, (-1, None))
-            unreadable = self.failed.get(photograph.name)
-            if entry is not None and (entry.size, entry.mtime_ns) == seen:
-                known[photograph.name] = entry
-            elif unreadable is not None and (unreadable.size, unreadable.mtime_ns) == seen:
-                failed[photograph.name] = unreadable
+            name = photograph.name
+            _, entry = self.entries.get(name, (-1, None))
+            unreadable = self.failed.get(name)
+            if entry is not None and entry.stamp == photograph.stamp and name not in self.lost:
+                known[name] = entry
+            elif unreadable is not None and unreadable.stamp == photograph.stamp:
+                failed[name] = unreadable
             else:
                 suspects.append(photograph)
         return known, suspects, failed
@@ -160,12 +182,12 @@ class _Renewer:
         failed |= refused
         kept = {name: self.entries[name][0] for name in known}
         fresh: dict[str, np.ndarray] = {}
-        changed = [e for e in hashed if e.name not in self.entries or self._old(e.name).fingerprint != e.fingerprint]
-        kept |= {entry.name: self.entries[entry.name][0] for entry in hashed if entry not in changed}
+        changed = [entry for entry in hashed if not self._is_held(entry)]
+        kept |= {entry.name: self.entries[entry.name][0] for entry in hashed if self._is_held(entry)}
         if changed:
             tower = self._tower()
-            if self.before is not None and self.head.tower["fingerprint"] != self.before.tower.get("fingerprint"):
-                self.anew = "the image tower has changed since the index was made"
+            if self.before is not None and self.head.towers != self.before.towers:
+                self.again = "the image tower has changed since the index was made"
                 changed, kept = [*known.values(), *hashed], {}
             fresh, refused = _embed(tower, self.found.root, changed)
             failed |= refused
@@ -180,47 +202,84 @@ class _Renewer:
         new = sum(entry.name not in self.entries for entry in entries)
         return self._report(entries, new, sum(name in self.entries for name in fresh), failed)
 
-    def _old(self, name: str) -> Entry:
-        return self.entries[name][1]
+    def _is_held(self, entry: Entry) -> bool:
+        """Say whether the index holds the embedding of this content under this name."""
+        _, old = self.entries.get(entry.name, (-1, None))
+        return old is not None and old.fingerprint == entry.fingerprint and entry.name not in self.lost
 
     def _tower(self) -> ImageEncoder:
-        from pecl.encoders.towers import load_image_encoder
+        """Load the image tower and note both towers in the head; the text tower is loaded only for a new pair."""
+        from pecl.encoders.towers import load_image_encoder, load_text_encoder
 
-        tower = load_image_encoder(self.head.profile, device=self.device)
-        self.head = replace(
-            self.head, tower={"name": tower.name, "fingerprint": tower.fingerprint}, width=tower.embedding_dim
-        )
+        check_profile(self.place, self.head.profile)
+        tower = load_image_encoder(self.head.profile, device=self.options.device)
+        image = {"name": tower.name, "fingerprint": tower.fingerprint}
+        towers = self.before.towers if self.before else {}
+        if towers.get("image") != image:
+            text = load_text_encoder(self.head.profile, device=self.options.device)
+            towers = {"image": image, "text": {"name": text.name, "fingerprint": text.fingerprint}}
+        self.head = replace(self.head, towers=towers, width=tower.embedding_dim)
         return tower
 
     def _write(
         self, entries: list[Entry], kept: dict[str, int], fresh: dict[str, np.ndarray], failed: dict[str, Unreadable]
     ) -> None:
-        """Write the generation, its head last."""
-        head = replace(self.head, count=len(entries), unreadable=tuple(failed[name] for name in sorted(failed)))
+        """Write the generation, its head last; a failure before leaves the index as it was."""
+        unreadable = tuple(failed[name] for name in sorted(failed))
+        self.head = head = replace(self.head, count=len(entries), unreadable=unreadable)
         rows = {entry.name: row for row, entry in enumerate(entries)}
         renewal = Renewal(
             entries,
             [kept.get(entry.name, -1) for entry in entries],
             {rows[name]: embedding for name, embedding in fresh.items()},
         )
-        before = self.before if kept else None
-        sha256 = engine_kind(head.engine).write(self.place, before, head, renewal)
-        sha256["photographs"] = write_entries(self.place, head.generation, entries)
-        write_head(self.place, replace(head, sha256=sha256))
-        renew_thumbnails(self.place, self.found.root, entries if head.thumbnails else ())
+        self._record()
+        try:
+            files = self.plan.kind.write(self.place, self.before if kept else None, head, renewal)
+            files["photographs"] = write_entries(self.place, head.generation, entries)
+            if self.plan.had_thumbnails and not head.thumbnails:
+                renew_thumbnails(self.place, self.found.root, [])  # before the head forgets that it had some
+            write_head(self.place, replace(head, files=files))
+        except BaseException:
+            if not _is_current(self.place, head):
+                remove_generation(self.place, head.generation)
+            raise
+        self._tidy(entries)
+
+    def _record(self) -> None:
+        """Record the folder of photographs and the collection, before the head names them."""
+        collections = self.plan.record.collections if self.plan.record else ()
+        if self.plan.url is not None:
+            own = Collection(self.plan.url, self.head.collection)
+            collections = (*(one for one in collections if one != own), own)
+        if collections or self.plan.record or not is_own_folder(self.place, self.head):
+            write_record(self.place, self.found.root, collections)
+
+    def _tidy(self, entries: list[Entry]) -> None:
+        """Remove everything of other generations, and bring the small pictures up to date."""
+        remove_others(self.place, self.head.generation)
+        self.plan.kind.clean(self.head, entries)
+        if self.plan.record and any(one.name != self.head.collection for one in self.plan.record.collections):
+            from pecl.search.qdrant import drop_collections
+
+            left = drop_collections(one for one in self.plan.record.collections if one.name != self.head.collection)
+            own = [] if self.plan.url is None else [Collection(self.plan.url, self.head.collection)]
+            write_record(self.place, self.found.root, (*left, *own))
+        if self.head.thumbnails:
+            renew_thumbnails(self.place, self.found.root, entries, again=self.options.rebuild)
 
     def _report(self, entries: list[Entry], new: int, changed: int, failed: dict[str, Unreadable]) -> IndexReport:
         removed = len(self.entries.keys() - {entry.name for entry in entries})
         reasons = {name: failed[name].reason for name in sorted(failed)}
-        return IndexReport(self.place, len(entries), new, changed, removed, reasons, self.anew)
+        return IndexReport(self.place, len(entries), new, changed, removed, reasons, self.again)
 
 
-def _entries_of(place: Path, before: Head | None) -> list[Entry]:
-    """Return the photographs of the generation before."""
+def _is_current(place: Path, head: Head) -> bool:
+    """Say whether the head on disk is the one of this generation: an interruption may come after it was written."""
     try:
-        return read_entries(place, before) if before else []
-    except FileNotFoundError as error:
-        raise damaged(place / HEAD, f"{Path(str(error.filename)).name} is missing") from error
+        return read_head(place).generation == head.generation
+    except DataError:
+        return False
 
 
 def _fingerprints(found: PhotographFolder, suspects: list[Photograph]) -> tuple[list[Entry], dict[str, Unreadable]]:
@@ -235,7 +294,7 @@ def _fingerprints(found: PhotographFolder, suspects: list[Photograph]) -> tuple[
         except DataError as error:
             failed[photograph.name] = _unreadable(photograph, error)
         else:
-            entries.append(Entry(photograph.name, photograph.size, photograph.mtime_ns, fingerprint))
+            entries.append(Entry(photograph.name, photograph.stamp, fingerprint))
     return entries, failed
 
 
@@ -245,7 +304,7 @@ def _embed(
     """Return the embedding (D,) of each photograph that can be read, scaled to length 1, and the others."""
     from pecl.encoders.store import IMAGE_BATCH, store_of
 
-    images = PhotographFolder(root, tuple(Photograph(e.name, e.size, e.mtime_ns) for e in entries), {}).images()
+    images = PhotographFolder(root, tuple(Photograph(e.name, e.stamp) for e in entries), {}).images()
     failed: dict[str, Unreadable] = {}
 
     def compute(places: list[int]) -> Iterator[tuple[list[int], torch.Tensor]]:
@@ -291,6 +350,6 @@ def _whole(entries: list[Entry], found: np.ndarray, failed: dict[str, Unreadable
 
 def _unreadable(photograph: Photograph | Entry, error: object) -> Unreadable:
     reason = str(error).partition("; replace the file")[0]
-    if reason.startswith("cannot read image "):  # the name is told beside it
+    if reason.startswith("cannot read image "):  # the name is shown next to it
         reason = reason.partition(f"{Path(photograph.name).name}: ")[2] or reason
-    return Unreadable(photograph.name, photograph.size, photograph.mtime_ns, reason)
+    return Unreadable(photograph.name, photograph.stamp, reason)

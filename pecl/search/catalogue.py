@@ -1,12 +1,16 @@
-"""What an index holds, without its embeddings: `pecl-index.json`, and a JSON line for each photograph.
+"""The content of an index without its embeddings: `pecl-index.json`, and a JSON line for each photograph.
 
 An index is a folder. The head, `pecl-index.json`, names a generation; its files bear the generation in their names and
 are never changed. A renewal writes the files of a new generation first, then the head, atomically, and removes the old
 files last: a reader sees one generation or the other, whatever kills the writer.
+
+An index may come with a folder that somebody else made, so it is data: all of it is checked when it is read, links are
+refused, and `trust` decides which folder and which server it may name.
 """
 
 from __future__ import annotations
 
+import hmac
 import json
 import re
 import secrets
@@ -14,15 +18,20 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pecl.data.own.photographs import Stamp
 from pecl.errors import DataError
-from pecl.files import load_json, parse_json, read_bytes_limited, sha256_bytes, write_bytes, write_json
+from pecl.files import inside, is_sha256, parse_json, read_bytes_limited, sha256_bytes, write_bytes
 
 HEAD = "pecl-index.json"
-HIDDEN = ".pecl-index"  # where the index of a folder lies unless another place is named
-FORMAT, VERSION = "pecl-index", 1
+HIDDEN = ".pecl-index"  # the index of a folder, unless another place is named
+FORMAT, VERSION = "pecl-index", 2
 LINES_LIMIT = 1 << 32  # bytes that are read of the list of photographs: some ten million lines
-_GENERATION = re.compile(r"(?:photographs|embeddings)-(?P<generation>[0-9a-f]{16})\.\w+")
-_ATTEMPTS = 5
+TOWERS = ("image", "text")
+_FORMS = {
+    "generation": re.compile(r"[0-9a-f]{16}", re.ASCII),
+    "salt": re.compile(r"[0-9a-f]{32}", re.ASCII),
+    "collection": re.compile(r"(pecl-[0-9a-f]{16})?", re.ASCII),
+}
 
 
 @dataclass(frozen=True)
@@ -31,29 +40,21 @@ class Entry:
 
     Attributes:
         name: path relative to the folder of photographs, with `/`.
-        size: bytes of the file.
-        mtime_ns: when it was last written.
+        stamp: state of the file when it was read.
         fingerprint: hash of its content, see `ImageFiles.fingerprint`.
     """
 
     name: str
-    size: int
-    mtime_ns: int
+    stamp: Stamp
     fingerprint: str
-
-    @property
-    def id(self) -> str:
-        """Name of the photograph within the index: 32 hexadecimal digits, which tell nothing of its path."""
-        return sha256_bytes(self.name.encode("utf-8", "surrogateescape"))[:32]
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A file that cannot be read as a photograph, though it is named like one; looked at again when it has changed."""
+    """A file that is named like a photograph and cannot be read as one; it is tried again when its stamp changes."""
 
     name: str
-    size: int
-    mtime_ns: int
+    stamp: Stamp
     reason: str
 
 
@@ -64,28 +65,38 @@ class Head:
     Attributes:
         root: folder of the photographs; relative to the index where that lies within.
         profile: name of the pair of towers.
-        tower: name and fingerprint of the image tower that made the embeddings.
+        towers: name and fingerprint of the `image` tower that made the embeddings, and of the `text` tower of its pair.
         width: D, numbers of an embedding.
         count: N, photographs.
-        engine: who holds the embeddings: `store` or `qdrant`.
-        place: where the engine holds them, as the engine has it.
-        thumbnails: whether small pictures are kept beside.
+        engine: vector backend, `store` or `qdrant`.
+        collection: name of the collection of Qdrant; empty with `store`.
+        thumbnails: whether the index keeps small pictures.
+        salt: 32 random hexadecimal digits, which make the ids of photographs unpredictable.
         generation: 16 hexadecimal digits.
-        sha256: of the list of photographs, and of what else the engine keeps in the folder, by name.
-        unreadable: files that are not in the index, though they are named like photographs.
+        files: SHA-256 by name, of the list of photographs and of the other files that the engine keeps in the folder.
+        unreadable: files that are named like photographs and are not in the index.
     """
 
     root: str
     profile: str
-    tower: dict[str, str]
+    towers: dict[str, dict[str, str]]
     width: int
     count: int
     engine: str = "store"
-    place: dict[str, str] = field(default_factory=dict)
+    collection: str = ""
     thumbnails: bool = False
+    salt: str = ""
     generation: str = ""
-    sha256: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
     unreadable: tuple[Unreadable, ...] = ()
+
+
+def photograph_id(salt: str, name: str) -> str:
+    """Return the id of a photograph within an index: 32 hexadecimal digits.
+
+    Nobody without the index's salt can tell an id from a path, or a path from an id.
+    """
+    return hmac.digest(salt.encode("ascii"), name.encode("utf-8", "surrogateescape"), "sha256").hex()[:32]
 
 
 def new_generation() -> str:
@@ -104,49 +115,38 @@ def write_entries(folder: Path, generation: str, entries: list[Entry]) -> str:
     Raises:
         OutputError: it cannot be written.
     """
-    lines = (json.dumps([e.name, e.size, e.mtime_ns, e.fingerprint], separators=(",", ":")) for e in entries)
+    lines = (json.dumps([e.name, *e.stamp, e.fingerprint], separators=(",", ":")) for e in entries)
     content = "".join(f"{line}\n" for line in lines).encode("ascii")
     write_bytes(photographs_file(folder, generation), content)
     return sha256_bytes(content)
 
 
 def write_head(folder: Path, head: Head) -> None:
-    """Write the head, which makes its generation the one that is read, and remove the files of all others.
+    """Write the head, which makes its generation the one that is read.
 
     Raises:
         OutputError: it cannot be written.
     """
-    write_json(folder / HEAD, {"format": FORMAT, "version": VERSION, **asdict(head)})
-    for path in folder.iterdir():
-        found = _GENERATION.fullmatch(path.name)
-        if found is not None and found["generation"] != head.generation:
-            path.unlink(missing_ok=True)
+    unreadable = [[one.name, *one.stamp, one.reason] for one in head.unreadable]
+    document = {"format": FORMAT, "version": VERSION, **asdict(head), "unreadable": unreadable}
+    signed = {**document, "sha256": _digest(document)}
+    write_bytes(folder / HEAD, json.dumps(signed, indent=1).encode("ascii") + b"\n")
 
 
-def find_index(folder: str | Path) -> Path:
-    """Return the folder of an index: `folder`, or `.pecl-index` in it where that is a folder of photographs.
-
-    Raises:
-        DataError: there is no index; the message says how to make one.
-    """
-    given = Path(folder)
-    for place in (given, given / HIDDEN):
-        if (place / HEAD).is_file():
-            return place
-    if not given.is_dir():
-        raise DataError(f"{folder}: expected an index, or a folder of photographs with one, found no folder")
-    raise DataError(f"{folder}: there is no index in it: make one with `pecl index {folder}`")
+def _digest(document: dict[str, Any]) -> str:
+    """Return the SHA-256 of a head; names of files may hold bytes that are not UTF-8, which ASCII escapes."""
+    return sha256_bytes(json.dumps(document, sort_keys=True).encode("ascii"))
 
 
 def read_head(folder: Path) -> Head:
     """Read the head of the index in `folder`.
 
     Raises:
-        DataError: it is missing, damaged, or of another version.
+        DataError: it is missing, damaged, a link, or of another version.
     """
     path = folder / HEAD
     try:
-        document = load_json(path)
+        document = parse_json(read_bytes_limited(path, follow=False), halves=True)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
@@ -154,30 +154,42 @@ def read_head(folder: Path) -> Head:
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise damaged(path, "it does not say that it is the head of an index")
     if document.get("version") != VERSION:
-        raise DataError(f"{path}: expected version {VERSION}, got {document.get('version')!r}: make the index anew")
+        found = document.get("version")
+        raise DataError(f"{path}: expected version {VERSION}, got {found!r}: run `pecl index FOLDER --rebuild`")
+    if document.pop("sha256", None) != _digest(document):
+        raise damaged(path, "its content has changed since it was written")
     fields = {key: value for key, value in document.items() if key not in ("format", "version")}
     try:
-        unreadable = tuple(Unreadable(**one) for one in fields.pop("unreadable", ()))
+        unreadable = tuple(_unreadable(one) for one in fields.pop("unreadable"))
         head = Head(**fields, unreadable=unreadable)
-    except TypeError as error:
+        _check_head(head)
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise damaged(path, str(error)) from error
-    _check_head(path, head)
     return head
 
 
-def _check_head(path: Path, head: Head) -> None:
-    """Raise DataError unless the fields have the types and ranges that readers rely on."""
-    texts = (head.root, head.profile, head.engine, head.generation)
-    maps = (head.tower, head.place, head.sha256)
-    numbers = (head.width, head.count)
-    typed = (
-        all(isinstance(text, str) for text in texts)
-        and all(isinstance(one, dict) and all(isinstance(v, str) for v in one.values()) for one in maps)
-        and all(type(number) is int and number > 0 for number in numbers)
-        and all(isinstance(one.name, str) and isinstance(one.reason, str) for one in head.unreadable)
-    )
-    if not typed or not re.fullmatch(r"[0-9a-f]{16}", head.generation) or "\0" in head.root:
-        raise damaged(path, "a field is not what it should be")
+def _unreadable(line: Any) -> Unreadable:
+    name, *stamp, reason = line
+    return Unreadable(_checked_name(name), _stamp(stamp), _text(reason))
+
+
+def _check_head(head: Head) -> None:
+    """Raise ValueError or TypeError unless the fields have the types and ranges that readers rely on."""
+    for text in (head.root, head.profile, head.engine, *head.files, *head.files.values()):
+        _text(text)
+    for name in TOWERS:
+        _text(head.towers[name]["name"])
+        if not is_sha256(head.towers[name]["fingerprint"]):
+            raise ValueError(f"the fingerprint of the {name} tower is not one")
+    if "\0" in head.root or not head.root:
+        raise ValueError("its folder of photographs has no name")
+    if not all(type(number) is int and number > 0 for number in (head.width, head.count)):
+        raise ValueError("width and count are not whole numbers above 0")
+    if type(head.thumbnails) is not bool:
+        raise TypeError("thumbnails is neither true nor false")
+    for name, form in _FORMS.items():
+        if not form.fullmatch(getattr(head, name)):
+            raise ValueError(f"{name} is {getattr(head, name)!r}, which pecl would not write")
 
 
 def read_entries(folder: Path, head: Head) -> list[Entry]:
@@ -185,32 +197,52 @@ def read_entries(folder: Path, head: Head) -> list[Entry]:
 
     Raises:
         FileNotFoundError: the generation was removed by a renewal.
-        DataError: the list is damaged.
+        DataError: the list is damaged, or names a file outside the folder of photographs.
     """
     path = photographs_file(folder, head.generation)
     try:
-        content = read_bytes_limited(path, LINES_LIMIT)
+        content = read_bytes_limited(path, LINES_LIMIT, follow=False)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
-    if sha256_bytes(content) != head.sha256.get("photographs"):
+    if sha256_bytes(content) != head.files.get("photographs"):
         raise damaged(path, "its content has changed since it was written")
     try:
         lines = parse_json(b"[" + b",".join(content.splitlines()) + b"]", halves=True)
-        entries = [Entry(*line) for line in lines]
+        entries = [_entry(line) for line in lines]
     except (ValueError, TypeError) as error:
         raise damaged(path, str(error)) from error
-    if len(entries) != head.count:
-        raise damaged(path, f"it has {len(entries)} photographs, expected {head.count}")
+    if len(entries) != head.count or len({entry.name for entry in entries}) != head.count:
+        raise damaged(path, f"it has {len(entries)} photographs, expected {head.count} of different names")
     return entries
 
 
-def root_of(folder: Path, head: Head) -> Path:
-    """Return the folder of the photographs."""
-    return (folder / head.root).resolve()  # joined with an absolute path, the latter
+def _entry(line: Any) -> Entry:
+    name, *stamp, fingerprint = line
+    if not is_sha256(fingerprint):
+        raise ValueError(f"expected a fingerprint of 64 hexadecimal digits, got {fingerprint!r}")
+    return Entry(_checked_name(name), _stamp(stamp), fingerprint)
+
+
+def _checked_name(name: Any) -> str:
+    """Return the name of a file; raise ValueError where it leads out of the folder of photographs."""
+    inside(".", _text(name))
+    return name
+
+
+def _stamp(numbers: list[Any]) -> Stamp:
+    if any(type(number) is not int for number in numbers):
+        raise ValueError("size, times and number of a file are not whole numbers")
+    return Stamp(*numbers)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected a text, got {type(value).__name__}")
+    return value
 
 
 def damaged(path: Path, reason: Any) -> DataError:
     """Return the error for a file of an index that is not as it was written."""
-    return DataError(f"{path} is damaged ({reason}): make the index anew with `pecl index FOLDER --anew`")
+    return DataError(f"{path} is damaged ({reason}): run `pecl index FOLDER --rebuild` to make the index again")

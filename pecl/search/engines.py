@@ -1,4 +1,4 @@
-"""Who holds the embeddings of an index and finds the nearest: one interface, `Engine`, and the table of engines."""
+"""The vector backends of an index, which hold its embeddings and find the nearest: the interface, and their table."""
 
 from __future__ import annotations
 
@@ -8,45 +8,44 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from pecl.errors import ConfigError
+from pecl.errors import ConfigError, DataError
 from pecl.options import Registry
 from pecl.search.catalogue import Entry, Head
 
+_TOLERANCE = 1e-3  # of a similarity beyond 1: rounding of float32 stays far below
+
 
 class Match(NamedTuple):
-    """A photograph that was found: its path relative to the folder of photographs, and the cosine similarity."""
+    """A photograph that was found, and its cosine similarity to the query."""
 
-    name: str
-    fingerprint: str
+    entry: Entry
     score: float
 
 
 class Engine(Protocol):
-    """The embeddings of an open index."""
+    """The embeddings of an open index, and the list of its photographs."""
+
+    entries: Sequence[Entry]
 
     def nearest(self, queries: np.ndarray, top: int) -> list[list[Match]]:
-        """Return for each of Q embeddings (Q, D) of length 1 the `top` nearest photographs, nearest first."""
-        ...
+        """Return for each of Q embeddings (Q, D) of length 1 the `top` nearest photographs, nearest first.
 
-    def find(self, identity: str) -> tuple[str, str] | None:
-        """Return name and fingerprint of the photograph with this `Entry.id`; None where there is none."""
-        ...
-
-    def names(self) -> Sequence[str]:
-        """Return the names of all N photographs."""
+        Raises:
+            DataError: a similarity is none, so the embeddings are damaged.
+        """
         ...
 
     def embeddings(self) -> np.ndarray:
-        """Return all embeddings (N, D) float32 of length 1, in the order of `names`."""
+        """Return all embeddings (N, D) float32 of length 1, in the order of `entries`."""
         ...
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""
         ...
 
 
 class Renewal(NamedTuple):
-    """What a renewal changes.
+    """The changes of a renewal.
 
     Attributes:
         entries: the N photographs of the new generation, sorted by name.
@@ -60,34 +59,34 @@ class Renewal(NamedTuple):
 
 
 class EngineKind(Protocol):
-    """How an engine opens what it holds, and writes a generation."""
+    """A vector backend, by its name and its server: opens the embeddings of a generation, and writes them."""
+
+    def check(self) -> None:
+        """Raise DataError unless the server answers; ConfigError where a package is missing."""
+        ...
 
     def open(self, folder: Path, head: Head) -> Engine:
-        """Open the embeddings of the index in `folder`.
+        """Open the embeddings of the index in `folder`, all checked.
 
         Raises:
             FileNotFoundError: the generation was removed by a renewal.
-            DataError: they are damaged or cannot be reached.
+            DataError: they are damaged, incomplete, or cannot be reached.
         """
         ...
 
-    def place(self, where: Mapping[str, str | None]) -> dict[str, str]:
-        """Return where a new index holds its embeddings (`Head.place`), from the flags `url` and `path`.
+    def lost(self, folder: Path, head: Head) -> list[int]:
+        """Return the rows of a generation whose embeddings are gone, and can be made again.
 
         Raises:
-            ConfigError: the engine does not take what is given.
+            FileNotFoundError: a file is missing.
+            DataError: the embeddings are damaged, or cannot be reached.
         """
-        ...
-
-    def check(self, head: Head) -> None:
-        """Raise DataError unless the place that a head names can be reached; before anything is embedded for it."""
         ...
 
     def write(self, folder: Path, before: Head | None, head: Head, renewal: Renewal) -> dict[str, str]:
-        """Write the embeddings of a new generation, and return the SHA-256 of what lies in `folder`, by name.
+        """Write the embeddings of a new generation, and return the SHA-256 of each file in `folder`, by name.
 
-        The generation before (None: there is none that can be used) stays readable until the head is written, where
-        the engine can do that.
+        The generation before (None: there is none that can be used) stays readable until the head is written.
 
         Raises:
             DataError: the embeddings of the generation before are damaged.
@@ -95,22 +94,48 @@ class EngineKind(Protocol):
         """
         ...
 
+    def clean(self, head: Head, entries: Sequence[Entry]) -> None:
+        """Remove the embeddings of other generations outside the index's folder, after the head was written.
+
+        Raises:
+            DataError: the server does not answer.
+        """
+        ...
+
 
 ENGINES = Registry(
     "engine",
-    {"store": "pecl.search.store:STORE", "qdrant": "pecl.search.qdrant:QDRANT"},
+    {"store": "pecl.search.store:Store", "qdrant": "pecl.search.qdrant:Qdrant"},
 )
 
 
-def engine_kind(name: str) -> EngineKind:
+def engine_kind(name: str, url: str | None = None) -> EngineKind:
     """Return the engine of this name.
 
+    Args:
+        name: `store` or `qdrant`.
+        url: address of the server, for `qdrant`.
+
     Raises:
-        ConfigError: there is no such engine, or the package that it needs is missing.
+        ConfigError: there is no such engine, or it needs an address or takes none.
     """
     if name not in ENGINES:
         raise ConfigError(f"engine: expected one of {', '.join(sorted(ENGINES))}, got {name!r}")
-    return ENGINES[name]
+    return ENGINES[name](url)
+
+
+def check_scores(scores: np.ndarray, holder: object) -> None:
+    """Raise DataError unless all similarities are from -1 to 1, as those of embeddings of length 1 are.
+
+    Args:
+        scores: similarities of any shape.
+        holder: of the embeddings, for the message.
+    """
+    if scores.size and not (scores.min() >= -1 - _TOLERANCE and scores.max() <= 1 + _TOLERANCE):  # NaN is neither
+        raise DataError(
+            f"{holder} gives similarities of {scores.min():.3g} to {scores.max():.3g}, expected -1 to 1: its "
+            f"embeddings are damaged: run `pecl index FOLDER --rebuild`"
+        )
 
 
 def in_blocks(count: int, block: int) -> Iterator[range]:

@@ -12,17 +12,23 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from pecl.errors import ConfigError, DataError, unknown
-from pecl.search.catalogue import HEAD, Entry, Head, damaged, find_index, read_head, root_of
-from pecl.search.engines import ENGINES, Engine, Match, engine_kind
+from pecl.files import is_inside
+from pecl.search.catalogue import HEAD, HIDDEN, Entry, Head, damaged, photograph_id, read_head
+from pecl.search.engines import ENGINES, Engine, EngineKind, engine_kind
+from pecl.search.plan import check_profile
 from pecl.search.thumbnails import thumbnail_file
+from pecl.search.trust import check_hidden, read_record, root_of
 
 if TYPE_CHECKING:
     import torch
     from PIL import Image
 
+    from pecl.encoders.image import ImageEncoder
+    from pecl.encoders.text import MultilingualTextEncoder
     from pecl.search.queries import QueryEncoder
     from pecl.search.told import Told
 
+TOP_LIMIT = 1_000_000  # photographs of an answer
 _ATTEMPTS = 5
 
 
@@ -32,8 +38,8 @@ class Hit(NamedTuple):
     Attributes:
         path: the file.
         score: cosine similarity to the query, -1 to 1.
-        id: name of the photograph within the index, which tells nothing of its path.
-        thumbnail: a small picture of it, where the index keeps them.
+        id: id of the photograph within the index, which only the index connects with its path.
+        thumbnail: path of its small picture, which `read_thumbnail` reads; None where the index keeps none.
     """
 
     path: Path
@@ -43,7 +49,7 @@ class Hit(NamedTuple):
 
 
 class ImageIndex:
-    """An open index. It shows one generation: an index that was renewed meanwhile is opened anew to see it.
+    """An open index. It shows one generation: open the index again to see a later one.
 
     Made by `open`.
 
@@ -54,14 +60,16 @@ class ImageIndex:
 
     Attributes:
         folder: of the index.
-        head: what the index says of itself.
+        head: head of the index.
         root: folder of the photographs.
     """
 
-    def __init__(self, folder: Path, head: Head, engine: Engine, queries: QueryEncoder | None, device: str) -> None:
+    def __init__(
+        self, folder: Path, head: Head, root: Path, engine: Engine, queries: QueryEncoder | None, device: str
+    ) -> None:
         self.folder = folder
         self.head = head
-        self.root = root_of(folder, head)
+        self.root = root
         self._engine = engine
         self._queries = queries
         self._device = device
@@ -75,6 +83,7 @@ class ImageIndex:
         adapters: Iterable[str | Path] = (),
         queries: QueryEncoder | None = None,
         device: str = "cpu",
+        url: str | None = None,
     ) -> ImageIndex:
         """Open an index; no tower is loaded before the first query.
 
@@ -82,27 +91,28 @@ class ImageIndex:
             folder: of the index, or of photographs that have been indexed there.
             adapters: adapter files, one a language, in place of the ready ones.
             queries: towers and adapters that are loaded already, of the index's profile.
-            device: where the towers go.
+            device: device of the towers.
+            url: address of the Qdrant server with the embeddings of an index that somebody else has made; by default
+                the one that this user has made it with.
 
         Raises:
-            DataError: there is no index, or it is damaged.
+            DataError: there is no index, or it is damaged, or names a folder or a server that this user did not.
             ConfigError: `queries` is of another profile, or the engine needs a package that is missing.
         """
         place = find_index(folder)
         for _ in range(_ATTEMPTS):
             head = read_head(place)
-            if head.engine not in ENGINES:
-                raise damaged(place / HEAD, unknown("engine", head.engine, ENGINES))
+            root = root_of(place, head)
             try:
-                engine = engine_kind(head.engine).open(place, head)
+                engine = _kind_of(place, head, url).open(place, head)
             except FileNotFoundError:  # renewed between: its head names another generation by now
                 continue
             if queries is not None and queries.profile != head.profile:
                 raise ConfigError(f"queries: expected towers of {head.profile}, as the index, got {queries.profile}")
-            index = cls(place, head, engine, queries, device)
+            index = cls(place, head, root, engine, queries, device)
             index._adapters = tuple(adapters)
             return index
-        raise DataError(f"{place / HEAD}: files of its generation {head.generation} are missing: make the index anew")
+        raise damaged(place / HEAD, f"files of its generation {head.generation} are missing")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.root}: {len(self)} photographs, {self.head.profile}, {self.head.engine})"
@@ -118,25 +128,28 @@ class ImageIndex:
 
     @cached_property
     def queries(self) -> QueryEncoder:
-        """What embeds queries; loaded at first use.
+        """Encoder of queries, loaded at first use. Its text tower is the one that the index was made for.
 
         Raises:
             WeightsError: the towers or adapters cannot be used.
+            DataError: the text tower is another than when the index was made.
         """
         from pecl.search.queries import QueryEncoder
 
+        if self._queries is None:
+            check_profile(self.folder, self.head.profile)
         queries = self._queries or QueryEncoder(self.head.profile, self._adapters, self._device)
-        if queries.plain.embedding_dim != self.head.width:
-            raise DataError(
-                f"{self.folder / HEAD} holds embeddings of {self.head.width} numbers, and {self.head.profile} gives "
-                f"{queries.plain.embedding_dim}: make the index anew"
-            )
+        self._check_tower("text", queries.plain)
         return queries
 
     @cached_property
     def paths(self) -> list[Path]:
         """The files of all N photographs, in the order of `embeddings`."""
-        return [self.root / name for name in self._engine.names()]
+        return [self.root / entry.name for entry in self._engine.entries]
+
+    @cached_property
+    def _by_id(self) -> dict[str, Entry]:
+        return {photograph_id(self.head.salt, entry.name): entry for entry in self._engine.entries}
 
     @property
     def embeddings(self) -> np.ndarray:
@@ -155,19 +168,19 @@ class ImageIndex:
 
         Args:
             queries: texts (`str`), pictures (`Path` or Pillow's), or embeddings (Q, D), which are scaled to length 1.
-            language: language of all texts, or of each query; None tells it from each text.
-            minus: a text to lead away from, for all queries or each: its embedding is subtracted. It is in the
-                language of the query.
-            top: photographs for each query; fewer where the index holds fewer.
+            language: language of all texts, or of each query; None detects it from each text.
+            minus: negative query, for all queries or each: its embedding is subtracted. It is in the language of the
+                query.
+            top: photographs for each query, at most `TOP_LIMIT`; fewer where the index holds fewer.
 
         Raises:
-            ConfigError: `top` is not a whole number above 0, or a language is unknown or cannot be told.
-            DataError: a query is something else, or a picture cannot be read.
+            ConfigError: `top` is out of range, or a language is unknown or cannot be detected.
+            DataError: a query is something else, a picture cannot be read, or the embeddings are damaged.
         """
-        if isinstance(top, bool) or not isinstance(top, int) or top < 1:
-            raise ConfigError(f"top: expected a whole number >= 1, got {top!r}")
+        check_top(top)
         embedded = self.embed(queries, language, minus=minus)
-        return [[self._hit(match) for match in found] for found in self._engine.nearest(embedded, top)]
+        found = self._engine.nearest(embedded, top)
+        return [[self._hit(match.entry, match.score) for match in matches] for matches in found]
 
     def embed(
         self,
@@ -176,7 +189,7 @@ class ImageIndex:
         *,
         minus: str | Sequence[str] | None = None,
     ) -> np.ndarray:
-        """Return what `search` compares with the photographs: (Q, D) float32 of length 1; arguments as there."""
+        """Return the embeddings (Q, D) float32 of length 1 that `search` compares; arguments as there."""
         embedded = self._embed(queries, language)
         if minus is not None:
             texts = [minus] * len(embedded) if isinstance(minus, str) else list(minus)
@@ -195,18 +208,30 @@ class ImageIndex:
         Raises:
             DataError: the index has none.
         """
-        found = self._engine.find(identity)
-        if found is None:
+        entry = self._by_id.get(identity)
+        if entry is None:
             raise DataError(f"there is no photograph {identity!r} in the index")
-        return self._hit(Match(*found, math.nan))
+        return self._hit(entry, math.nan)
+
+    def open_image(self, hit: Hit) -> Image.Image:
+        """Return a photograph of the index in RGB mode.
+
+        Raises:
+            DataError: it cannot be read, or has become a link to a file outside the folder of photographs.
+        """
+        from pecl.data.captions import ImageFiles
+
+        if not is_inside(self.root, hit.path):
+            raise DataError(f"cannot read image {hit.path}: it is a link to a file outside {self.root}")
+        return ImageFiles((hit.path,)).load(0)
 
     def close(self) -> None:
-        """Let go of the index's files."""
+        """Close the index's files and connections."""
         self._engine.close()
 
-    def _hit(self, match: Match) -> Hit:
-        small = thumbnail_file(self.folder, match.fingerprint) if self.head.thumbnails else None
-        return Hit(self.root / match.name, match.score, Entry(match.name, 0, 0, "").id, small)
+    def _hit(self, entry: Entry, score: float) -> Hit:
+        small = thumbnail_file(self.folder, entry.fingerprint) if self.head.thumbnails else None
+        return Hit(self.root / entry.name, score, photograph_id(self.head.salt, entry.name), small)
 
     def _embed(self, queries: object, language: str | Sequence[str] | None) -> np.ndarray:
         """Return the embeddings (Q, D) of queries of one sort or of several."""
@@ -231,18 +256,59 @@ class ImageIndex:
             of_each = language if language is None or isinstance(language, str) else [language[i] for i in texts]
             found[list(texts)] = self.queries.encode_text(list(texts.values()), of_each).numpy()
         if pictures:
-            self._check_image_tower()
+            self._check_tower("image", self.queries.image_tower)
             found[list(pictures)] = self.queries.encode_image(list(pictures.values())).numpy()
         return found
 
-    def _check_image_tower(self) -> None:
-        """Refuse to compare a picture with embeddings that another image tower made."""
-        tower = self.queries.image_tower
-        if tower.fingerprint != self.head.tower["fingerprint"]:
+    def _check_tower(self, which: str, tower: MultilingualTextEncoder | ImageEncoder) -> None:
+        """Raise DataError unless a tower is in the state in which it was when the index was made."""
+        if tower.fingerprint != self.head.towers[which]["fingerprint"]:
             raise DataError(
-                f"{self.folder / HEAD} was made with another state of the image tower than {tower.name} is in now: "
-                f"make it anew with `pecl index {self.root} --anew`"
+                f"{self.folder / HEAD} was made for another state of the {which} tower than {tower.name} is in now: "
+                f"run `pecl index {self.root} --rebuild`"
             )
+
+
+def find_index(folder: str | Path) -> Path:
+    """Return the folder of an index: `folder`, or `.pecl-index` in it where that is a folder of photographs.
+
+    Raises:
+        DataError: there is no index, or the one in a folder of photographs is a link; the message says what to do.
+    """
+    given = Path(folder)
+    for place in (given, given / HIDDEN):
+        if (place / HEAD).is_file():
+            check_hidden(place)
+            return place
+    if not given.is_dir():
+        raise DataError(f"{folder}: expected an index, or a folder of photographs with one, found no folder")
+    raise DataError(f"{folder}: there is no index in it: make one with `pecl index {folder}`")
+
+
+def check_top(top: object) -> None:
+    """Raise ConfigError unless `top` is a whole number from 1 to `TOP_LIMIT`."""
+    if isinstance(top, bool) or not isinstance(top, int) or not 1 <= top <= TOP_LIMIT:
+        raise ConfigError(f"top: expected a whole number from 1 to {TOP_LIMIT:,}, got {top!r}")
+
+
+def _kind_of(place: Path, head: Head, url: str | None) -> EngineKind:
+    """Return the vector backend of an index.
+
+    Raises:
+        DataError: it is a server that this user has neither named nor made a collection on.
+    """
+    if head.engine not in ENGINES:
+        raise damaged(place / HEAD, unknown("engine", head.engine, ENGINES))
+    if head.engine == "store":
+        return engine_kind(head.engine, url)
+    record = read_record(place)
+    url = url or (record and record.url_of(head.collection))
+    if url is None:
+        raise DataError(
+            f"{place / HEAD} names a collection of Qdrant that you have not made for it here: name its server with "
+            f"--url, or run `pecl index FOLDER --rebuild`"
+        )
+    return engine_kind(head.engine, url)
 
 
 def _as_numbers(queries: object, width: int) -> np.ndarray | None:

@@ -1,4 +1,4 @@
-"""What a search found, as one HTML document with its pictures inside: it needs neither network nor files."""
+"""The photographs that a search found, as one HTML document that holds its pictures: it needs no network, no files."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
-from pecl.data.captions import ImageFiles
 from pecl.errors import DataError
-from pecl.files import read_bytes_limited, write_text
+from pecl.files import write_text
 from pecl.report.page.pictures import jpeg_uri, thumbnail
-from pecl.search.index import Hit
-from pecl.search.thumbnails import SIZE
+from pecl.search.index import Hit, ImageIndex
+from pecl.search.thumbnails import SIZE, read_thumbnail
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -43,32 +42,34 @@ figcaption { font-size: .85rem; overflow-wrap: anywhere; }
 """
 
 
-def write_search_page(path: str | Path, query: str, note: str, hits: Sequence[Hit], root: Path) -> Path:
+def write_search_page(path: str | Path, query: str, note: str, hits: Sequence[Hit], index: ImageIndex) -> Path:
     """Write the photographs that were found to `path`, atomically, and return it.
 
     Args:
         path: of the page.
-        query: what was searched with, its heading.
+        query: the query, as its heading.
         note: a line below it.
         hits: best first; one whose file can no longer be read is listed without its picture.
-        root: folder of the photographs, which is left out of their names.
+        index: the index that was searched; the folder of its photographs is left out of their names.
 
     Raises:
         OutputError: it cannot be written.
     """
     # Autoescape: queries and names of files are text, whatever is in them.
     template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(_PAGE)
-    shown = [{"name": _shown(hit.path.relative_to(root)), "score": hit.score, **_picture(hit)} for hit in hits]
+    shown = [
+        {"name": _shown(hit.path.relative_to(index.root)), "score": hit.score, **_picture(index, hit)} for hit in hits
+    ]
     return write_text(path, template.render(query=query, note=note, hits=shown))
 
 
-def _picture(hit: Hit) -> dict[str, str]:
+def _picture(index: ImageIndex, hit: Hit) -> dict[str, str]:
     try:
-        if hit.thumbnail is not None and hit.thumbnail.is_file():
-            return {"uri": jpeg_uri(read_bytes_limited(hit.thumbnail)), "reason": ""}
-        return {"uri": thumbnail(ImageFiles((hit.path,)).load(0), SIZE), "reason": ""}
+        small = None if hit.thumbnail is None else read_thumbnail(hit.thumbnail)
+        uri = jpeg_uri(small) if small is not None else thumbnail(index.open_image(hit), SIZE)
     except (DataError, OSError) as error:
         return {"uri": "", "reason": str(error)}
+    return {"uri": uri, "reason": ""}
 
 
 def _shown(path: Path) -> str:

@@ -1,57 +1,101 @@
-"""What an index is to be: the options, and how they fit the index that is there."""
+"""The head of a new generation: from the options, and from the index that is there."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pecl.data.own.photographs import PhotographFolder
 from pecl.errors import ConfigError, DataError, unknown
-from pecl.search.catalogue import HEAD, Head, new_generation, read_head, root_of
-from pecl.search.engines import engine_kind
+from pecl.search.catalogue import HEAD, Head, damaged, new_generation, read_head
+from pecl.search.engines import ENGINES, EngineKind, engine_kind
+from pecl.search.ownership import check_own, has_head
+from pecl.search.trust import Record, check_hidden, named_root, read_record
+
+_DEFAULT_PROFILE = "mini"
 
 
 @dataclass(frozen=True)
 class IndexOptions:
-    """How an index is made; what is None is as the index before has it.
+    """How an index is made; None keeps the existing index's value.
 
     Attributes:
         profile: name of the pair of towers, by default mini.
-        thumbnails: whether small pictures are kept.
-        engine: `store` or `qdrant`, by default the former.
-        where: `url` or `path` of the engine.
-        anew: embed all photographs, and forget what the index holds.
-        device: where the image tower goes.
+        thumbnails: whether the index keeps small pictures, by default not.
+        engine: vector backend, `store` (by default) or `qdrant`.
+        url: address of the Qdrant server.
+        rebuild: embed all photographs again, and use nothing of the existing index.
+        device: device of the image tower.
     """
 
     profile: str | None = None
     thumbnails: bool | None = None
     engine: str | None = None
-    where: Mapping[str, str | None] | None = None
-    anew: bool = False
+    url: str | None = None
+    rebuild: bool = False
     device: str = "cpu"
 
 
-def plan(found: PhotographFolder, place: Path, options: IndexOptions) -> tuple[Head | None, Head]:
-    """Return the head of the generation to go on from, or None, and the new one as far as the options say it.
+class Plan(NamedTuple):
+    """The plan of a renewal.
+
+    Attributes:
+        before: head of the generation to go on from; None where nothing of it is used.
+        head: of the new generation, without the number of photographs.
+        url: address of the Qdrant server; None with `store`.
+        kind: vector backend of the new generation.
+        record: this user's record of the index.
+        had_thumbnails: whether the existing index keeps small pictures.
+    """
+
+    before: Head | None
+    head: Head
+    url: str | None
+    kind: EngineKind
+    record: Record | None
+    had_thumbnails: bool
+
+
+def plan(found: PhotographFolder, place: Path, options: IndexOptions) -> Plan:
+    """Plan the renewal of the index in `place`.
 
     Raises:
-        DataError: the head that is there is damaged.
-        ConfigError: an option differs from the index's.
+        DataError: the index is damaged, or is a link.
+        ConfigError: an option is wrong or differs from the index's, or `place` holds other files.
     """
     root = found.root.resolve()
     if place.resolve() == root:
         raise ConfigError(f"--out: expected another folder than that of the photographs, got {place}")
+    check_hidden(place)
+    check_own(place)
     _check_towers(options)
     earlier: Head | None = None
-    with contextlib.suppress(*[DataError] * options.anew):
-        earlier = read_head(place) if (place / HEAD).exists() else None
-    if earlier is not None and not options.anew:
-        _check_same(place, root, earlier, options)
-    return None if options.anew else earlier, _new_head(root, place, earlier, options)
+    with contextlib.suppress(*[DataError] * options.rebuild):
+        earlier = read_head(place) if has_head(place) else None
+        if earlier is not None and options.rebuild:
+            check_profile(place, earlier.profile)
+    record = read_record(place)
+    own_url = record.url_of(earlier.collection) if record and earlier else None  # a head's own word is no reason
+    if earlier is not None and not options.rebuild:
+        _check_same(place, root, earlier, own_url, options)
+    engine = options.engine or ("store" if earlier is None or own_url is None else earlier.engine)
+    url = options.url or (own_url if engine == "qdrant" else None)
+    kind = engine_kind(engine, url)
+    had_thumbnails = earlier is not None and earlier.thumbnails
+    head = _new_head(root, place, earlier, engine, options)
+    return Plan(None if options.rebuild else earlier, head, url, kind, record, had_thumbnails)
+
+
+def check_profile(folder: Path, profile: str) -> None:
+    """Raise DataError unless an index names a pair of towers: any other name would be asked of a model hub."""
+    from pecl.encoders.towers import PAIRS
+
+    if profile not in PAIRS:
+        raise damaged(folder / HEAD, unknown("profile", profile, PAIRS))
 
 
 def _check_towers(options: IndexOptions) -> None:
@@ -65,33 +109,40 @@ def _check_towers(options: IndexOptions) -> None:
     check_device(options.device)
 
 
-def _check_same(place: Path, root: Path, earlier: Head, options: IndexOptions) -> None:
-    """Raise ConfigError where the options ask for another index than the one that is there."""
-    way_on = "leave it out, or pass --anew to make the index anew"
-    if root_of(place, earlier) != root:
-        raise ConfigError(f"{place} is the index of {root_of(place, earlier)}, got {root}: name another --out")
+def _check_same(place: Path, root: Path, earlier: Head, own_url: str | None, options: IndexOptions) -> None:
+    """Raise ConfigError where the options ask for another index than the existing one, or it is not this user's."""
+    if earlier.engine not in ENGINES:
+        raise damaged(place / HEAD, unknown("engine", earlier.engine, ENGINES))
+    way_on = "leave it out, or pass --rebuild to make the index again"
+    if named_root(place, earlier) != root:
+        raise ConfigError(f"{place} is the index of {named_root(place, earlier)}, got {root}: name another --out")
     for name, value in {"profile": options.profile, "engine": options.engine}.items():
         if value not in (None, getattr(earlier, name)):
             raise ConfigError(f"--{name}: {place} has {getattr(earlier, name)}, got {value}: {way_on}")
-    for name, value in (options.where or {}).items():
-        if value not in (None, earlier.place.get(name)):
-            raise ConfigError(f"--{name}: {place} has {earlier.place.get(name, 'none')}, got {value}: {way_on}")
+    if earlier.engine == "store":
+        return
+    if own_url is None:
+        raise ConfigError(
+            f"{place / HEAD} names a collection of Qdrant that you have not made for it here: pass --rebuild, with "
+            f"--engine qdrant --url ADDRESS for a new one"
+        )
+    if options.url not in (None, own_url):
+        raise ConfigError(f"--url: {place} has {own_url}, got {options.url}: {way_on}")
 
 
-def _new_head(root: Path, place: Path, earlier: Head | None, options: IndexOptions) -> Head:
-    """Return the head of a new generation; tower, width and count of an earlier one are kept until they change."""
-    engine = options.engine or (earlier.engine if earlier else "store")
-    where = {name: value for name, value in (options.where or {}).items() if value is not None}
-    keeps_place = earlier is not None and earlier.engine == engine and not (options.anew and where)
-    inside = place.resolve().is_relative_to(root)
+def _new_head(root: Path, place: Path, earlier: Head | None, engine: str, options: IndexOptions) -> Head:
+    """Return the head of a new generation; towers, width and count of an earlier one are kept until they change."""
+    kept = None if options.rebuild else earlier
+    collection = kept.collection if kept else f"pecl-{new_generation()}" if engine == "qdrant" else ""
     return Head(
-        root=os.path.relpath(root, place.resolve()) if inside else str(root),
-        profile=options.profile or (earlier.profile if earlier else "mini"),
-        tower=earlier.tower if earlier else {},
-        width=earlier.width if earlier else 0,
+        root=os.path.relpath(root, place.resolve()) if place.resolve().is_relative_to(root) else str(root),
+        profile=options.profile or (earlier.profile if earlier else _DEFAULT_PROFILE),
+        towers=kept.towers if kept else {},
+        width=kept.width if kept else 0,
         count=0,
         engine=engine,
-        place=earlier.place if earlier and keeps_place else engine_kind(engine).place(where),
+        collection=collection,
         thumbnails=bool(earlier and earlier.thumbnails) if options.thumbnails is None else options.thumbnails,
+        salt=kept.salt if kept else secrets.token_hex(16),
         generation=new_generation(),
     )

@@ -1,28 +1,34 @@
-"""Qdrant as the holder of an index, for what outgrows one machine: a server (`--url`), or its local mode (`--path`).
+"""A Qdrant server as the vector backend of an index, for more photographs than one machine searches well.
 
-A point is a photograph: its id is `Entry.id` as a UUID, its payload has the name (as JSON writes it, in ASCII) and the
-fingerprint. A renewal changes the points one batch after another: a search meanwhile sees some of them changed. Renewed
-again after an interruption, the collection holds what the folder of photographs does.
+A point is a photograph: its number is the photograph's id as a UUID, and it holds the embedding only. Names and
+fingerprints stay in the list in the index's folder. A renewal adds points before it writes the head and removes points
+after it, one batch after another: a search meanwhile finds a changed photograph by its new embedding. Points are
+counted when an index is opened, and compared with the list at each renewal.
+
+Qdrant's local mode is not used: it keeps points as pickles, and opening them runs any code that is in them.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
+import logging
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from pecl.errors import ConfigError, DataError, OutputError, one_line
-from pecl.files import parse_json
-from pecl.search.catalogue import Entry, Head, new_generation, read_entries
-from pecl.search.engines import Match, Renewal, in_blocks
+from pecl.search.catalogue import HEAD, Entry, Head, photograph_id, read_entries
+from pecl.search.engines import Match, Renewal, check_scores, in_blocks
+from pecl.search.trust import Collection
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
+
+logger = logging.getLogger(__name__)
 
 _BATCH = 256  # points that are sent, or read, together
 
@@ -32,198 +38,202 @@ class QdrantStore:
 
     Args:
         client: connected.
-        collection: its name.
-        folder: of the index.
+        collection: the collection, of N points or more.
         head: of the index.
+        entries: N photographs.
+        surplus: points that are none of them, as an unfinished renewal leaves them.
     """
 
-    def __init__(self, client: QdrantClient, collection: str, folder: Path, head: Head) -> None:
-        self.client = client
-        self.collection = collection
-        self._folder, self._head = folder, head
+    def __init__(
+        self, client: QdrantClient, collection: Collection, head: Head, entries: Sequence[Entry], surplus: int
+    ) -> None:
+        self.entries = entries
+        self._client, self._collection, self._head, self._surplus = client, collection, head, surplus
 
-    def names(self) -> Sequence[str]:
-        """See `Engine`; from the list in the folder of the index."""
-        return [entry.name for entry in read_entries(self._folder, self._head)]
+    @cached_property
+    def _by_point(self) -> dict[str, int]:
+        return {point: row for row, point in enumerate(_points_of(self._head, self.entries))}
 
     def embeddings(self) -> np.ndarray:
         """See `Engine`; all are fetched."""
-        entries = read_entries(self._folder, self._head)
-        found = np.full((self._head.count, self._head.width), np.nan, np.float32)
-        for block in in_blocks(len(entries), _BATCH):
-            rows = {_point_id(entries[row].id): row for row in block}
-            with _failing(self._head.place):
-                points = self.client.retrieve(self.collection, list(rows), with_payload=False, with_vectors=True)
-            for point in points:
-                found[rows[str(point.id)]] = cast("list[float]", point.vector)
-        if np.isnan(found).any():
-            raise DataError(f"collection {self.collection} lacks photographs of the index: renew it with `pecl index`")
+        found = np.full((len(self.entries), self._head.width), np.nan, np.float32)
+        points = list(self._by_point)
+        for block in in_blocks(len(points), _BATCH):
+            with _failing(self._collection.url):
+                own = self._client.retrieve(
+                    self._collection.name, points[block.start : block.stop], with_payload=False, with_vectors=True
+                )
+            for point in own:
+                found[self._by_point[str(point.id)]] = cast("list[float]", point.vector)
+        check_scores((found * found).sum(axis=1), _named(self._collection))
         return found
-
-    def find(self, identity: str) -> tuple[str, str] | None:
-        """See `Engine`."""
-        with contextlib.suppress(ValueError):
-            point_id = _point_id(identity)
-            with _failing(self._head.place):
-                for point in self.client.retrieve(self.collection, [point_id], with_payload=True):
-                    return _payload(point)
-        return None
 
     def nearest(self, queries: np.ndarray, top: int) -> list[list[Match]]:
         """See `Engine`; a server may answer approximately."""
         from qdrant_client.models import QueryRequest
 
-        requests = [QueryRequest(query=query.tolist(), limit=top, with_payload=True) for query in queries]
-        with _failing(self._head.place):
-            answers = self.client.query_batch_points(self.collection, requests)
-        return [[Match(*_payload(point), float(point.score)) for point in answer.points] for answer in answers]
+        limit = min(top, len(self.entries)) + self._surplus
+        requests = [QueryRequest(query=query.tolist(), limit=limit, with_payload=False) for query in queries]
+        with _failing(self._collection.url):
+            answers = self._client.query_batch_points(self._collection.name, requests)
+        check_scores(np.array([point.score for answer in answers for point in answer.points]), _named(self._collection))
+        return [
+            [
+                Match(self.entries[self._by_point[str(point.id)]], float(point.score))
+                for point in answer.points
+                if str(point.id) in self._by_point
+            ][:top]
+            for answer in answers
+        ]
 
     def close(self) -> None:
-        """See `Engine`; the local mode is then free for another process."""
-        self.client.close()
+        """See `Engine`."""
+        self._client.close()
 
 
-class _Qdrant:
-    """See `EngineKind`."""
+class Qdrant:
+    """See `EngineKind`.
+
+    Args:
+        url: address of the server.
+
+    Raises:
+        ConfigError: there is none.
+    """
+
+    def __init__(self, url: str | None) -> None:
+        if not url:
+            raise ConfigError("--engine qdrant: expected the address of a server with --url")
+        self.url = url
+
+    def check(self) -> None:
+        """See `EngineKind`."""
+        with self._client() as client:
+            client.get_collections()
 
     def open(self, folder: Path, head: Head) -> QdrantStore:
-        """Connect to the collection that the head names."""
-        if "url" not in head.place and not _local_folder(folder, head.place).is_dir():
-            raise DataError(
-                f"qdrant's folder {_local_folder(folder, head.place)} is missing: make the index anew (--anew)"
-            )
-        client = _connect(folder, head.place)
-        collection = head.place.get("collection", "")
-        with _failing(head.place):
-            there = client.collection_exists(collection)
-        if not there:
+        """See `EngineKind`; points are counted."""
+        entries, collection = read_entries(folder, head), Collection(self.url, head.collection)
+        client = _connect(self.url)
+        try:
+            with _failing(self.url):
+                found = client.collection_exists(collection.name)
+                count = client.count(collection.name, exact=True).count if found else 0
+            if count < head.count:
+                raise DataError(
+                    f"{_named(collection)} has {count} of the {head.count} photographs of {folder / HEAD}: "
+                    f"`pecl index FOLDER` embeds the others again"
+                )
+        except BaseException:
             client.close()
-            raise DataError(
-                f"there is no collection {collection} at {_where(head.place)}: make the index anew (--anew)"
-            )
-        return QdrantStore(client, collection, folder, head)
+            raise
+        return QdrantStore(client, collection, head, entries, count - head.count)
 
-    def place(self, where: Mapping[str, str | None]) -> dict[str, str]:
-        """Return where the collection is: a server, a folder, or (given neither) the folder of the index."""
-        given = {name: value for name, value in where.items() if value is not None}
-        if len(given) > 1:
-            raise ConfigError("--url, --path: expected one of them, a server or a folder")
-        if not all(given.values()):
-            raise ConfigError(f"--{next(iter(given))}: expected {'an address' if 'url' in given else 'a folder'}")
-        if "path" in given:
-            given["path"] = str(Path(given["path"]).absolute())
-        return {"collection": f"pecl-{new_generation()}", **given}
-
-    def check(self, head: Head) -> None:
-        """Ask a server whether it is there; the local mode makes its folder when it writes."""
-        if "url" in head.place:
-            client = _connect(Path(), head.place)
-            with _failing(head.place), contextlib.closing(client):
-                client.get_collections()
-        else:
-            _client_class()
+    def lost(self, folder: Path, head: Head) -> list[int]:
+        """See `EngineKind`; rows that have no point."""
+        entries = read_entries(folder, head)
+        with self._client() as client:
+            there = set(_points_in(client, head.collection)) if client.collection_exists(head.collection) else set()
+        return [row for row, point in enumerate(_points_of(head, entries)) if point not in there]
 
     def write(self, folder: Path, before: Head | None, head: Head, renewal: Renewal) -> dict[str, str]:
-        """Send what is new, and remove what is in the collection and not in the folder."""
+        """See `EngineKind`; sends what is new."""
         try:
-            client = _connect(folder, head.place)
-            try:
-                with _failing(head.place):
-                    self._write(client, head, renewal)
-            finally:
-                client.close()
+            with self._client() as client:
+                self._send(client, head, renewal)
         except DataError as error:
             raise OutputError(str(error)) from error
         return {}
 
-    def _write(self, client: QdrantClient, head: Head, renewal: Renewal) -> None:
-        from qdrant_client.models import Distance, PointIdsList, PointStruct, VectorParams
+    def _send(self, client: QdrantClient, head: Head, renewal: Renewal) -> None:
+        from qdrant_client.models import Distance, PointStruct, VectorParams
 
-        collection = head.place["collection"]
-        there = client.collection_exists(collection)
-        if there and all(row < 0 for row in renewal.kept):  # made anew, perhaps with another tower
-            there = not client.delete_collection(collection)
-        if not there:
-            client.create_collection(collection, VectorParams(size=head.width, distance=Distance.DOT))
+        if not client.collection_exists(head.collection):
+            client.create_collection(head.collection, VectorParams(size=head.width, distance=Distance.DOT))
         rows = list(renewal.fresh)
         for block in in_blocks(len(rows), _BATCH):
+            own = rows[block.start : block.stop]
+            ids = _points_of(head, [renewal.entries[row] for row in own])
             points = [
-                PointStruct(
-                    id=_point_id(renewal.entries[row].id),
-                    vector=renewal.fresh[row].tolist(),
-                    payload=_describe(renewal.entries[row]),
-                )
-                for row in rows[block.start : block.stop]
+                PointStruct(id=point, vector=renewal.fresh[row].tolist()) for point, row in zip(ids, own, strict=True)
             ]
-            client.upsert(collection, points, wait=True)
-        known = {_point_id(entry.id) for entry in renewal.entries}
-        gone = [point_id for point_id in _point_ids(client, collection) if point_id not in known]
-        for block in in_blocks(len(gone), _BATCH):
-            client.delete(collection, PointIdsList(points=list(gone[block.start : block.stop])), wait=True)
+            client.upsert(head.collection, points, wait=True)
+
+    def clean(self, head: Head, entries: Sequence[Entry]) -> None:
+        """See `EngineKind`; removes the points of photographs that left."""
+        from qdrant_client.models import PointIdsList
+
+        known = set(_points_of(head, entries))
+        with self._client() as client:
+            gone = [point for point in _points_in(client, head.collection) if point not in known]
+            for block in in_blocks(len(gone), _BATCH):
+                client.delete(head.collection, PointIdsList(points=list(gone[block.start : block.stop])), wait=True)
+
+    @contextlib.contextmanager
+    def _client(self) -> Iterator[QdrantClient]:
+        client = _connect(self.url)
+        with _failing(self.url), contextlib.closing(client):
+            yield client
 
 
-def _point_id(identity: str) -> str:
-    return str(uuid.UUID(hex=identity))
+def drop_collections(collections: Iterable[Collection]) -> list[Collection]:
+    """Delete collections, and return those that are still there since their server does not answer.
+
+    Args:
+        collections: those that this user has made for an index which no longer uses them.
+    """
+    left = []
+    for collection in collections:
+        try:
+            with Qdrant(collection.url)._client() as client:
+                client.delete_collection(collection.name)
+        except DataError as error:
+            logger.warning("%s is no longer used, and cannot be deleted: %s", _named(collection), error)
+            left.append(collection)
+    return left
 
 
-def _describe(entry: Entry) -> dict[str, str]:
-    """Return what a point says of a photograph; JSON's escapes carry names that are not UTF-8."""
-    return {"name": json.dumps(entry.name), "fingerprint": entry.fingerprint}
+def _points_of(head: Head, entries: Sequence[Entry]) -> list[str]:
+    """Return the number of each photograph's point."""
+    return [str(uuid.UUID(hex=photograph_id(head.salt, entry.name))) for entry in entries]
 
 
-def _payload(point: Any) -> tuple[str, str]:
-    """Return name and fingerprint of a point; a payload may have been changed by anybody."""
-    try:
-        name, fingerprint = parse_json(point.payload["name"], halves=True), point.payload["fingerprint"]
-    except (KeyError, TypeError, ValueError):
-        raise DataError(f"point {point.id} of the collection was not written by pecl") from None
-    return str(name), str(fingerprint)
-
-
-def _point_ids(client: QdrantClient, collection: str) -> list[str]:
+def _points_in(client: QdrantClient, collection: str) -> list[str]:
     found, offset = [], None
     while True:
-        points, offset = client.scroll(collection, limit=_BATCH * 4, offset=offset, with_payload=False)
+        points, offset = client.scroll(
+            collection, limit=_BATCH * 4, offset=offset, with_payload=False, with_vectors=False
+        )
         found += [str(point.id) for point in points]
         if offset is None:
             return found
 
 
-def _connect(folder: Path, place: Mapping[str, str]) -> QdrantClient:
-    """Return a client of the server or folder that `place` names."""
-    client = _client_class()
-    with _failing(place):
-        if "url" in place:
-            return client(url=place["url"], check_compatibility=False)  # which warns beside the sentence
-        return client(path=str(_local_folder(folder, place)))
+def _connect(url: str) -> QdrantClient:
+    """Return a client of a server.
 
-
-def _client_class() -> type[QdrantClient]:
+    Raises:
+        ConfigError: its package is missing.
+        DataError: the address is none.
+    """
     try:
         from qdrant_client import QdrantClient
     except ImportError as error:
         raise ConfigError("engine qdrant needs qdrant-client: pip install 'pecl[search]'") from error
-    return QdrantClient
-
-
-def _local_folder(folder: Path, place: Mapping[str, str]) -> Path:
-    """Return where the local mode keeps its files."""
-    return Path(place.get("path") or folder / "qdrant")
+    with _failing(url):
+        return QdrantClient(url=url, check_compatibility=False)  # which would warn besides the sentence
 
 
 @contextlib.contextmanager
-def _failing(place: Mapping[str, str]) -> Iterator[None]:
-    """Turn what the client raises, which is of many kinds, into one sentence that names the place."""
+def _failing(url: str) -> Iterator[None]:
+    """Turn the client's errors, which are of many kinds, into one sentence that names the server."""
     try:
         yield
     except (DataError, ConfigError):
         raise
     except Exception as error:
-        raise DataError(f"qdrant at {_where(place)}: {one_line(error) or type(error).__name__}") from error
+        raise DataError(f"qdrant at {url}: {one_line(error) or type(error).__name__}") from error
 
 
-def _where(place: Mapping[str, str]) -> str:
-    return place.get("url") or place.get("path") or "the index's own folder"
-
-
-QDRANT = _Qdrant()
+def _named(collection: Collection) -> str:
+    return f"collection {collection.name} of qdrant at {collection.url}"

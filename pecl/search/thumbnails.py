@@ -1,52 +1,122 @@
-"""Small pictures beside an index, by the fingerprint of the photograph: `thumbnails/3f/3fa0....jpg`."""
+"""Small pictures in an index, by the fingerprint of the photograph: `thumbnails/3f/3fa0....jpg`.
+
+Behind the JPEG stands a digest of it and of the fingerprint: a file that is damaged, or is another photograph's, is
+not shown.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import logging
-import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from pecl.errors import DataError
-from pecl.files import write_bytes
+from pecl.files import read_bytes_limited, remove_abandoned_files, write_bytes
 from pecl.progress import Bar
 from pecl.search.catalogue import Entry
+from pecl.search.ownership import real_folder, regular_files
 
 logger = logging.getLogger(__name__)
 
 FOLDER = "thumbnails"
 SIZE = 320  # pixels: the longer side; about 20 KiB a photograph
 _SUFFIX = ".jpg"
+_OWN = re.compile(r"(?P<fingerprint>[0-9a-f]{64})\.jpg", re.ASCII)
+_TEMPORARY = re.compile(r"\.(?P<target>[0-9a-f]{64}\.jpg)\.[0-9a-f]{16}\.tmp", re.ASCII)
+_DIGEST = 32  # bytes
 
 
 def thumbnail_file(folder: Path, fingerprint: str) -> Path:
-    """Return where the small picture of a photograph lies in the index `folder`."""
+    """Return the path of the small picture of a photograph in the index `folder`."""
     return folder / FOLDER / fingerprint[:2] / f"{fingerprint}{_SUFFIX}"
 
 
-def renew_thumbnails(folder: Path, root: Path, entries: Iterable[Entry]) -> int:
-    """Make the small pictures that are missing, remove those of photographs that left, and return how many were made.
+def read_thumbnail(path: Path) -> bytes | None:
+    """Return a small picture as JPEG; None where there is none, or it is damaged, which a warning says.
+
+    Args:
+        path: as `thumbnail_file` gives it, or `Hit.thumbnail`.
+
+    Raises:
+        DataError: a folder on the way is a link.
+    """
+    if not all(real_folder(folder) for folder in (path.parent.parent, path.parent)):
+        return None
+    try:
+        content = read_bytes_limited(path, follow=False)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        logger.warning("cannot read %s: %s", path, error.strerror or error)
+        return None
+    jpeg = content[:-_DIGEST]
+    if content[-_DIGEST:] != _digest(path.stem, jpeg):
+        logger.warning("%s is damaged: `pecl index FOLDER --rebuild` makes it again", path)
+        return None
+    return jpeg
+
+
+def renew_thumbnails(folder: Path, root: Path, entries: Iterable[Entry], again: bool = False) -> int:
+    """Make the small pictures that are missing, remove those of photographs that left, and return the number made.
 
     A photograph that can no longer be read is passed over, with a warning; the next renewal of the index lists it.
 
+    Args:
+        folder: of the index.
+        root: folder of the photographs.
+        entries: photographs whose small pictures the index keeps.
+        again: make all of them again.
+
     Raises:
+        DataError: a folder of small pictures is a link.
         OutputError: the index cannot be written.
     """
     from pecl.data.captions import ImageFiles
     from pecl.data.pictures import small_jpeg
 
-    there = {path.stem: path for path in (folder / FOLDER).glob(f"*/*{_SUFFIX}")}
     name_of = {entry.fingerprint: entry.name for entry in entries}
-    for fingerprint in there.keys() - name_of.keys():
-        there[fingerprint].unlink(missing_ok=True)
-    missing = [fingerprint for fingerprint in name_of if fingerprint not in there]
+    there = set(_tidied(folder, set(name_of)))
+    missing = [fingerprint for fingerprint in name_of if again or fingerprint not in there]
     made = 0
     for fingerprint in Bar(missing, desc="thumbnails", unit="image", leave=False, disable=not missing):
         try:
-            picture = ImageFiles((Path(os.path.join(root, name_of[fingerprint])),)).load(0)
+            picture = ImageFiles((root / name_of[fingerprint],)).load(0)
         except DataError as error:
             logger.warning("no thumbnail: %s", error)
             continue
-        write_bytes(thumbnail_file(folder, fingerprint), small_jpeg(picture, SIZE))
+        jpeg = small_jpeg(picture, SIZE)
+        write_bytes(thumbnail_file(folder, fingerprint), jpeg + _digest(fingerprint, jpeg))
         made += 1
     return made
+
+
+def _tidied(folder: Path, wanted: set[str]) -> Iterator[str]:
+    """Yield the fingerprints of the small pictures that stay, and remove all others, and folders that are then empty.
+
+    Only regular files are touched whose names are those of small pictures, in folders that are no links.
+    """
+    if not real_folder(folder / FOLDER):
+        return
+    for first in range(256):
+        below = folder / FOLDER / f"{first:02x}"
+        if not real_folder(below):
+            continue
+        for name in regular_files(below):
+            if abandoned := _TEMPORARY.fullmatch(name):
+                remove_abandoned_files(below, abandoned["target"])
+            elif (found := _OWN.fullmatch(name)) and name.startswith(below.name):
+                if found["fingerprint"] in wanted:
+                    yield found["fingerprint"]
+                else:
+                    (below / name).unlink(missing_ok=True)
+        with suppress(OSError):  # it is not empty
+            below.rmdir()
+    with suppress(OSError):
+        (folder / FOLDER).rmdir()
+
+
+def _digest(fingerprint: str, jpeg: bytes) -> bytes:
+    return hashlib.sha256(fingerprint.encode("ascii") + jpeg).digest()

@@ -15,14 +15,12 @@ from pathlib import Path
 
 import torch
 
-from pecl.data.captions import ImageFiles
 from pecl.data.pictures import small_jpeg
 from pecl.encoders.image import ImageEncoder
 from pecl.errors import DataError
-from pecl.files import read_bytes_limited
 from pecl.search.catalogue import HEAD
 from pecl.search.index import Hit, ImageIndex
-from pecl.search.thumbnails import SIZE
+from pecl.search.thumbnails import SIZE, read_thumbnail
 from pecl.serving.refusals import Refusal
 
 logger = logging.getLogger(__name__)
@@ -95,7 +93,7 @@ class Photographs:
                 return self._kept[key]
         try:
             hit = index.find(identity)
-            content = _read(hit, size)
+            content = _read(index, hit, size)
         except DataError as error:
             logger.warning("%s", error)  # which names the file, for whoever runs the server
             raise Refusal(404, "id: expected the id of a photograph that can be read", "id") from error
@@ -112,7 +110,7 @@ class Photographs:
 
     def _open(self, folder: str | Path) -> ImageIndex:
         index = ImageIndex.open(folder)
-        made = index.head.tower
+        made = index.head.towers["image"]
         if made.get("fingerprint") != self._tower.fingerprint:
             index.close()
             raise DataError(
@@ -128,8 +126,7 @@ def _state(index: ImageIndex) -> tuple[int, int]:
     return found.st_ino, found.st_mtime_ns
 
 
-def _read(hit: Hit, size: int) -> bytes:
-    """Return a photograph as JPEG: the index's own small picture where it has one and that is what is asked for."""
-    if size == SIZE and hit.thumbnail is not None and hit.thumbnail.is_file():
-        return read_bytes_limited(hit.thumbnail)
-    return small_jpeg(ImageFiles((hit.path,)).load(0), size)
+def _read(index: ImageIndex, hit: Hit, size: int) -> bytes:
+    """Return a photograph as JPEG: the index's own small picture where it has one and that is asked for."""
+    small = read_thumbnail(hit.thumbnail) if size == SIZE and hit.thumbnail is not None else None
+    return small_jpeg(index.open_image(hit), size) if small is None else small

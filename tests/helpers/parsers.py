@@ -6,7 +6,7 @@ import gzip
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -45,7 +45,6 @@ from pecl.results.result import Result, read_result
 from pecl.results.side_files import read_manifest, read_retrieved
 from pecl.search import catalogue
 from pecl.search.index import ImageIndex
-from pecl.search.store import matrix_file
 from pecl.training.state import TrainingState, load_state, save_state
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -147,12 +146,12 @@ def make_parsers(folder):
         "plan": Parser(PLAN, (embedded[PLAN],), lambda path: open_embeddings(path.parent), _without(embedded, PLAN)),
         "ids": Parser(IDS, (embedded[IDS],), lambda path: read_ids(path.parent), {PLAN: embedded[PLAN]}),
         "search index": Parser(
-            catalogue.HEAD,
-            (_json({"format": catalogue.FORMAT, "version": catalogue.VERSION, **asdict(HEAD)}),),
+            f"{catalogue.HIDDEN}/{catalogue.HEAD}",
+            (made.index_head(),),
             lambda path: ImageIndex.open(path.parent),
             {
-                f"photographs-{HEAD.generation}.jsonl": PHOTOGRAPHS,
-                matrix_file(Path(), HEAD.generation).name: made.file("m.npy", lambda path: np.save(path, ROWS_OF_TWO)),
+                f"{catalogue.HIDDEN}/photographs-{HEAD.generation}.jsonl": PHOTOGRAPHS,
+                f"{catalogue.HIDDEN}/embeddings-{HEAD.generation}.npy": made.matrix(),
             },
         ),
         "E5S1": Parser("e5.bin", (made.file("e5.bin", write_tiny),), read_e5),
@@ -177,11 +176,12 @@ MODULES = [
     {"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"},
 ]
 POOLING = {"word_embedding_dimension": 32, "pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}
-PHOTOGRAPHS = b'["a.jpg",12,5,"00"]\n["b.jpg",13,6,"11"]\n'
+PHOTOGRAPHS = b'["a.jpg",12,5,5,1,"%s"]\n["b.jpg",13,6,6,2,"%s"]\n' % (b"0" * 64, b"1" * 64)
 HEAD = catalogue.Head(
-    *("..", "mini", {"name": "mini", "fingerprint": "1" * 64}, 4, 2),
+    *("..", "mini", {name: {"name": "mini", "fingerprint": "1" * 64} for name in catalogue.TOWERS}, 4, 2),
     generation="0123456789abcdef",
-    sha256={"photographs": sha256_bytes(PHOTOGRAPHS)},
+    salt="0" * 32,
+    files={"photographs": sha256_bytes(PHOTOGRAPHS)},
 )
 PROMPTS = {"prompts": {"query": "query: "}, "default_prompt_name": "query"}
 
@@ -204,6 +204,14 @@ class _Made:
     def state(self):
         progress = {"step": 3, "curve": [[1, 0.5]], "best": None}
         return self.file("state", lambda path: save_state(path, TrainingState({"a": torch.ones(2)}, progress), "me"))
+
+    def matrix(self):
+        return self.file("m.npy", lambda path: np.save(path, ROWS_OF_TWO))
+
+    def index_head(self):
+        files = HEAD.files | {"embeddings": sha256_bytes(self.matrix())}
+        catalogue.write_head(self.folder, replace(HEAD, files=files))
+        return (self.folder / catalogue.HEAD).read_bytes()
 
     def shard(self):
         return self.file("shard", lambda path: write_shard(path, "tower", hash_keys("abc"), ROWS_OF_THREE))

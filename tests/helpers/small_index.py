@@ -1,5 +1,8 @@
 """A folder of small photographs and tiny towers in place of the profile's, for tests of search."""
 
+import hashlib
+import json
+
 import pytest
 import torch
 from PIL import Image
@@ -26,6 +29,24 @@ def paint(path, seed):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(colours).resize((8, 8), Image.Resampling.NEAREST).save(path)
     return path
+
+
+def edit_head(place, change):
+    """Change fields of the head of an index as its maker could: with the digest that fits."""
+    path = place / "pecl-index.json"
+    document = json.loads(path.read_text()) | change
+    document.pop("sha256", None)
+    document["sha256"] = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+    path.write_text(json.dumps(document))
+
+
+def edit_entries(place, change):
+    """Replace each line of the list of photographs by `change(line)`, and sign list and head as its maker could."""
+    (path,) = place.glob("photographs-*.jsonl")
+    lines = [change(json.loads(line)) for line in path.read_text().splitlines()]
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    files = json.loads((place / "pecl-index.json").read_text())["files"]
+    edit_head(place, {"files": files | {"photographs": hashlib.sha256(path.read_bytes()).hexdigest()}})
 
 
 def counted_towers():

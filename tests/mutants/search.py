@@ -31,15 +31,15 @@ MUTANTS = [
         (
             "rows that are kept are those of another",
             "pecl/search/store.py",
-            "[kept[kept >= 0]]",
-            "[kept[kept >= 0][::-1]]",
+            "old[kept[row]]",
+            "old[kept[-1 - row]]",
             _BUILD,
         ),
         (
             "a changed matrix is believed",
             "pecl/search/store.py",
-            'head.sha256.get("embeddings")',
-            "sha256_file(path)",
+            'sha256_bytes(content) != head.files.get("embeddings")',
+            "False",
             _BUILD,
         ),
     )
@@ -47,14 +47,14 @@ MUTANTS = [
     Mutant(
         "a touched file is embedded anew",
         "pecl/search/build.py",
-        "self._old(e.name).fingerprint != e.fingerprint",
-        "True",
+        "old.fingerprint == entry.fingerprint",
+        "False",
         _BUILD,
     ),
     Mutant(
         "another state of the tower goes unseen",
         "pecl/search/build.py",
-        'self.head.tower["fingerprint"] != self.before.tower.get("fingerprint")',
+        'self.head.towers != self.before.towers',
         "False",
         _BUILD,
     ),

@@ -1,23 +1,44 @@
-"""The index in Qdrant, by its local mode: the same interface and the same answers as the exact store."""
+"""The index in Qdrant, on servers that live in this process: the same interface and answers as the exact store."""
 
 import http.server
+import json
 import threading
 
 import numpy as np
 import pytest
-from helpers.small_index import COUNT, paint
+from helpers.small_index import COUNT, edit_head, paint
 
 import pecl
-from pecl.errors import ConfigError, DataError
+from pecl.errors import ConfigError, DataError, OutputError
 from pecl.search.build import build_index
 from pecl.search.plan import IndexOptions
 
-pytest.importorskip("qdrant_client")
-QDRANT = IndexOptions(engine="qdrant")
+qdrant_client = pytest.importorskip("qdrant_client")
+URL = "http://qdrant.test:6333"
+QDRANT = IndexOptions(engine="qdrant", url=URL)
+
+
+class Servers(dict):
+    """Clients by address, each with collections of its own in memory, which outlive `close`."""
+
+    def __missing__(self, url):
+        client = self[url] = qdrant_client.QdrantClient(":memory:")
+        client.close = lambda: None
+        return client
+
+    def names(self, url=URL):
+        return [one.name for one in self[url].get_collections().collections]
 
 
 @pytest.fixture
-def both(photographs, tmp_path):
+def servers(monkeypatch):
+    servers = Servers()
+    monkeypatch.setattr("pecl.search.qdrant._connect", servers.__getitem__)
+    return servers
+
+
+@pytest.fixture
+def both(photographs, tmp_path, servers):
     """One folder of photographs, indexed in the exact store and in Qdrant."""
     places = tmp_path / "exact", tmp_path / "qdrant"
     for place, options in zip(places, (IndexOptions(), QDRANT), strict=True):
@@ -34,7 +55,8 @@ def check_equal(places, queries, top):
         for one, other in pairs:
             assert [hit.path for hit in other] == [hit.path for hit in one]
             np.testing.assert_allclose([hit.score for hit in other], [hit.score for hit in one], atol=1e-6)
-            assert [qdrant.find(hit.id).path for hit in one] == [hit.path for hit in one]
+            assert [qdrant.find(hit.id).path for hit in other] == [hit.path for hit in one]
+            assert {hit.id for hit in one}.isdisjoint(hit.id for hit in other)  # ids tell nothing outside their index
         for strange in ("", "../x", "0" * 32):
             with pytest.raises(DataError, match="there is no photograph"):
                 qdrant.find(strange)
@@ -53,7 +75,7 @@ def test_a_renewal_sends_what_is_new_and_removes_what_is_gone(both, photographs,
         report = build_index(photographs, place)
         assert (report.new, report.changed, report.removed) == (1, 1, 1)
     check_equal(both, ["a dog"], COUNT)
-    build_index(photographs, both[1], IndexOptions(anew=True))
+    build_index(photographs, both[1], IndexOptions(rebuild=True))
     check_equal(both, ["a dog"], COUNT)
 
 
@@ -70,37 +92,123 @@ def test_a_renewal_that_was_killed_before_its_head_is_made_good_by_the_next(both
     check_equal(both, ["a dog"], COUNT + 1)
 
 
-def test_a_collection_that_is_gone_is_one_sentence(both, tmp_path):
-    (both[1] / "qdrant").rename(tmp_path / "away")
-    with pytest.raises(DataError, match=r"qdrant's folder .* is missing: make the index anew"):
-        pecl.ImageIndex.open(both[1])
-    (both[1] / "qdrant").mkdir()
-    with pytest.raises(DataError, match=r"there is no collection pecl-.* make the index anew"):
-        pecl.ImageIndex.open(both[1])
+def test_a_renewal_writes_its_points_before_its_head_and_removes_others_after_it(both, photographs, monkeypatch):
+    """A search in between finds all photographs of the list, and no other."""
+    paint(photographs / "new.png", 81)
+    (photographs / "03.png").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr("pecl.search.build.write_head", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            build_index(photographs, both[1])
+    check_equal(both, ["a dog", "a cat"], COUNT)
 
 
-def test_a_folder_of_its_own_and_one_process_at_a_time(photographs, tmp_path):
-    options = IndexOptions(engine="qdrant", where={"path": str(tmp_path / "points")})
-    build_index(photographs, tmp_path / "index", options)
-    with pecl.ImageIndex.open(tmp_path / "index") as index:
-        assert len(index.paths) == COUNT
-        with pytest.raises(DataError, match="already accessed by another"):
-            pecl.ImageIndex.open(tmp_path / "index")
-    other = IndexOptions(where={"path": "elsewhere"})
-    with pytest.raises(ConfigError, match=r"--path: .* has .*points, got elsewhere: leave it out"):
-        build_index(photographs, tmp_path / "index", other)
+def test_a_lost_collection_is_said_and_embedded_again(both, photographs, servers, towers):
+    (name,) = servers.names()
+    servers[URL].delete_collection(name)
+    with pytest.raises(DataError, match=rf"{name} .* has 0 of the {COUNT} photographs of .*pecl-index.json"):
+        pecl.ImageIndex.open(both[1])
+    paint(photographs / "new.png", 81)
+    for place in both:
+        report = build_index(photographs, place)
+    assert (report.new, report.again) == (1, f"{COUNT} embeddings were missing from the qdrant index")
+    check_equal(both, ["a dog"], COUNT + 1)
+
+
+def test_points_that_are_missing_are_said_and_embedded_again(both, photographs, servers):
+    from qdrant_client.models import PointIdsList
+
+    (name,) = servers.names()
+    points, _ = servers[URL].scroll(name, limit=3)
+    servers[URL].delete(name, PointIdsList(points=[point.id for point in points]))
+    with pytest.raises(DataError, match=f"has {COUNT - 3} of the {COUNT} photographs"):
+        pecl.ImageIndex.open(both[1])
+    assert "3 embeddings were missing" in build_index(photographs, both[1]).again  # with nothing new
+    check_equal(both, ["a dog"], COUNT)
+    assert build_index(photographs, both[1]).again == ""
+
+
+def test_similarities_that_are_none_are_an_error(both, servers):
+    from qdrant_client.models import PointStruct
+
+    (name,) = servers.names()
+    points, _ = servers[URL].scroll(name, limit=1)
+    servers[URL].upsert(name, [PointStruct(id=points[0].id, vector=[1e30] * 8)])
+    with pecl.ImageIndex.open(both[1]) as index, pytest.raises(DataError, match="expected -1 to 1"):
+        index.search(np.ones((1, 8), np.float32))
+
+
+def test_a_rebuild_makes_a_collection_of_its_own_and_drops_the_one_before(both, photographs, servers):
+    (before,) = servers.names()
+    servers[URL].create_collection("company", {})
+    assert build_index(photographs, both[1], IndexOptions(rebuild=True)).new == COUNT
+    assert before not in servers.names()
+    assert len(servers.names()) == 2
+    check_equal(both, ["a dog"], COUNT)
+    build_index(photographs, both[1], IndexOptions(rebuild=True, engine="qdrant", url="http://other.test"))
+    assert servers.names() == ["company"]
+    check_equal(both, ["a dog"], COUNT)
+    build_index(photographs, both[1], IndexOptions(rebuild=True, engine="store"))
+    assert servers.names("http://other.test") == []
+    assert pecl.ImageIndex.open(both[1]).head.engine == "store"
+
+
+def test_another_users_index_asks_no_server_that_is_not_named(both, photographs, servers, monkeypatch, tmp_path):
+    """Its record is this user's own; without it the address must be named, and nothing is ever written or dropped."""
+    monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path / "other-cache"))
+    build_index(photographs, tmp_path / "mine", IndexOptions())
+    place = (tmp_path / "mine").rename(photographs / ".pecl-index")
+    edit_head(place, {"root": "..", "engine": "qdrant", "collection": servers.names()[0]})
+    points = servers[URL].count(servers.names()[0]).count
+    monkeypatch.setattr("pecl.search.qdrant._connect", lambda url: pytest.fail(f"asked {url}"))
+    with pytest.raises(DataError, match="you have not made for it here: name its server with --url"):
+        pecl.ImageIndex.open(photographs)
+    for options in (IndexOptions(), IndexOptions(url=URL), QDRANT):
+        with pytest.raises(ConfigError, match="you have not made for it here: pass --rebuild"):
+            build_index(photographs, options=options)
+    assert build_index(photographs, options=IndexOptions(rebuild=True)).photographs == COUNT
+    assert pecl.ImageIndex.open(photographs).head.engine == "store"
+    monkeypatch.setattr("pecl.search.qdrant._connect", servers.__getitem__)
+    assert servers[URL].count(servers.names()[0]).count == points
+
+
+def test_another_users_index_is_searched_on_the_server_that_is_named(photographs, servers, monkeypatch, tmp_path):
+    build_index(photographs, options=QDRANT)
+    monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path / "other-cache"))
+    with pecl.ImageIndex.open(photographs, url=URL) as index:
+        assert len(index.search(index.embeddings[:1], top=COUNT)[0]) == COUNT
+
+
+def test_a_head_names_no_server(photographs, servers):
+    build_index(photographs, options=QDRANT)
+    head = json.loads((photographs / ".pecl-index" / "pecl-index.json").read_text())
+    assert "qdrant.test" not in json.dumps(head)
+    edit_head(photographs / ".pecl-index", {"collection": "pecl-0123456789abcdef"})
+    with pytest.raises(DataError, match="you have not made for it here"):
+        pecl.ImageIndex.open(photographs)
+
+
+def test_a_failing_server_leaves_the_index_as_it_was(both, photographs, servers, monkeypatch):
+    paint(photographs / "new.png", 81)
+    before = sorted(path.name for path in both[1].iterdir())
+    monkeypatch.setattr(servers[URL], "upsert", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("disk full")))
+    with pytest.raises(OutputError, match=f"qdrant at {URL}: disk full"):
+        build_index(photographs, both[1])
+    assert sorted(path.name for path in both[1].iterdir()) == before
+    with pecl.ImageIndex.open(both[1]) as index:
+        assert len(index) == COUNT
 
 
 def test_places_that_cannot_be(photographs, tmp_path, monkeypatch):
-    for where, said in (
-        ({"url": "http://x", "path": "y"}, "expected one of them, a server or a folder"),
-        ({"url": ""}, "--url: expected an address"),
-        ({"path": ""}, "--path: expected a folder"),
+    for options, said in (
+        (IndexOptions(engine="qdrant"), "--engine qdrant: expected the address of a server with --url"),
+        (IndexOptions(engine="qdrant", url=""), "--engine qdrant: expected the address of a server with --url"),
+        (IndexOptions(url="http://x"), "--url: expected it only with --engine qdrant"),
     ):
         with pytest.raises(ConfigError, match=said):
-            build_index(photographs, tmp_path / "index", IndexOptions(engine="qdrant", where=where))
+            build_index(photographs, tmp_path / "index", options)
     with pytest.raises(DataError, match=r"qdrant at http://127.0.0.1:9: "):
-        build_index(photographs, tmp_path / "index", IndexOptions(engine="qdrant", where={"url": "http://127.0.0.1:9"}))
+        build_index(photographs, tmp_path / "index", IndexOptions(engine="qdrant", url="http://127.0.0.1:9"))
     monkeypatch.setitem(__import__("sys").modules, "qdrant_client", None)
     with pytest.raises(ConfigError, match=r"needs qdrant-client: pip install 'pecl\[search\]'"):
         build_index(photographs, tmp_path / "index", QDRANT)
@@ -122,6 +230,6 @@ def test_what_is_no_qdrant_server_is_one_sentence(photographs, tmp_path):
     try:
         url = f"http://127.0.0.1:{server.server_port}"
         with pytest.raises(DataError, match=f"qdrant at {url}: "):
-            build_index(photographs, tmp_path / "index", IndexOptions(engine="qdrant", where={"url": url}))
+            build_index(photographs, tmp_path / "index", IndexOptions(engine="qdrant", url=url))
     finally:
         server.shutdown()

@@ -10,10 +10,11 @@ import pytest
 import torch
 from helpers.small_index import paint
 
+from pecl.data.own.photographs import Stamp
 from pecl.search.build import build_index
 from pecl.search.catalogue import Entry, Head, write_entries
 from pecl.search.engines import Renewal
-from pecl.search.store import STORE
+from pecl.search.store import Store
 
 PHOTOGRAPHS = 7235
 
@@ -24,14 +25,14 @@ def test_a_query_in_a_hundred_thousand_takes_less_than_20_milliseconds(tmp_path)
     generator = np.random.default_rng(0)
     matrix = generator.standard_normal((count, width), np.float32)
     matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
-    entries = [Entry(f"{i:06}.jpg", 1, 1, f"{i:064x}") for i in range(count)]
+    entries = [Entry(f"{i:06}.jpg", Stamp(1, 1, 1, i), f"{i:064x}") for i in range(count)]
     head = Head("..", "mini", {}, width, count, generation="0" * 16)
-    STORE.write(tmp_path, None, head, Renewal(entries, [-1] * count, dict(enumerate(matrix))))
-    head.sha256["photographs"] = write_entries(tmp_path, head.generation, entries)
-    store = STORE.open(tmp_path, head)
+    head.files.update(Store().write(tmp_path, None, head, Renewal(entries, [-1] * count, dict(enumerate(matrix)))))
+    head.files["photographs"] = write_entries(tmp_path, head.generation, entries)
+    store = Store().open(tmp_path, head)
     query = matrix[[777]]
     torch.set_num_threads(2)
-    assert store.nearest(query, 10)[0][0].name == "000777.jpg"  # reads the matrix from the disk
+    assert store.nearest(query, 10)[0][0].entry.name == "000777.jpg"
     seconds = []
     for _ in range(20):
         start = time.process_time()

@@ -15,6 +15,7 @@ from pecl.encoders.image import ImageEncoder
 from pecl.errors import DataError
 from pecl.search.build import build_index
 from pecl.search.plan import IndexOptions
+from pecl.search.thumbnails import read_thumbnail
 from pecl.serving.photographs import Photographs
 
 QUERY = "ka lopi zumo"
@@ -114,7 +115,7 @@ def test_the_indexs_own_small_pictures_are_used(index):
     build_index(index, options=IndexOptions(thumbnails=True))
     photographs = Photographs(index, tiny_towers().image)
     hit = photographs.search(torch.ones(8), 1)[0]
-    assert photographs.picture(hit.id, 320) == hit.thumbnail.read_bytes()
+    assert photographs.picture(hit.id, 320) == read_thumbnail(hit.thumbnail)
 
 
 def test_a_renewed_index_is_seen_without_a_restart(client, index):

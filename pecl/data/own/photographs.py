@@ -1,20 +1,42 @@
-"""A bare folder of photographs, of any depth: what lies in it, found without opening a file."""
+"""A bare folder of photographs, of any depth: its files, found without opening one."""
 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pecl.data.captions import ImageFiles
 from pecl.errors import DataError
+from pecl.files import is_inside
 
-# HEIC and JPEG XL are photographs that Pillow opens with a plug-in alone: without it they are found and unreadable.
+# HEIC and JPEG XL are photographs that Pillow opens only with a plug-in: without it they are found and unreadable.
 SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
     *(".avif", ".heic", ".heif", ".jxl"),
 )
+
+
+class Stamp(NamedTuple):
+    """The state of a file as its folder lists it. A change of its content or its permissions changes the stamp.
+
+    Attributes:
+        size: bytes.
+        mtime_ns: time of the last change of the content, in nanoseconds; any program can set it.
+        ctime_ns: time of the last change of content, name or permissions, which the system alone sets.
+        inode: number of the file in its file system.
+    """
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+
+NO_STAMP = Stamp(0, 0, 0, 0)  # of a file that cannot be looked at
 
 
 @dataclass(frozen=True)
@@ -23,23 +45,21 @@ class Photograph:
 
     Attributes:
         name: path relative to the folder that was searched, with `/`.
-        size: bytes.
-        mtime_ns: when it was last written, in nanoseconds.
+        stamp: state of the file; of a link, that of its target.
     """
 
     name: str
-    size: int
-    mtime_ns: int
+    stamp: Stamp
 
 
 @dataclass(frozen=True)
 class PhotographFolder:
-    """What a search of a folder found.
+    """The photographs of a folder.
 
     Attributes:
         root: the folder.
         photographs: the files, sorted by name.
-        unreadable: why a file or folder below could not be looked at, by its name.
+        unreadable: the reason by name, for each file or folder below that could not be looked at.
     """
 
     root: Path
@@ -54,8 +74,9 @@ class PhotographFolder:
 def find_photographs(folder: str | Path, leave_out: Collection[str] = ()) -> PhotographFolder:
     """Return the photographs in a folder and all folders below.
 
-    A photograph is a file whose name ends as one of `SUFFIXES` does. Hidden files and folders, whose names begin with a
-    dot, are passed over, and links to folders are not followed.
+    A photograph is a regular file whose name ends with one of `SUFFIXES`. Hidden files and folders, whose names begin
+    with a dot, are passed over. Links to folders are not followed, and a link to a file outside the folder is
+    unreadable: a folder that somebody else made could otherwise show any file of this machine.
 
     Args:
         folder: where to look.
@@ -89,11 +110,24 @@ def find_photographs(folder: str | Path, leave_out: Collection[str] = ()) -> Pho
             try:
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(f"{name}/")
-                elif entry.name.lower().endswith(SUFFIXES) and entry.is_file():
-                    seen = entry.stat()
-                    found.append(Photograph(name, seen.st_size, seen.st_mtime_ns))
-                elif entry.name.lower().endswith(SUFFIXES) and entry.is_symlink():
-                    unreadable[name] = "a link that leads to no file"
+                elif entry.name.lower().endswith(SUFFIXES):
+                    found.append(Photograph(name, _stamp(root, entry)))
             except OSError as error:
                 unreadable[name] = error.strerror or str(error)
     return PhotographFolder(root, tuple(sorted(found, key=lambda photograph: photograph.name)), unreadable)
+
+
+def _stamp(root: Path, entry: os.DirEntry[str]) -> Stamp:
+    """Return the state of a file.
+
+    Raises:
+        OSError: it is no regular file, or is a link that leads to no file of the folder.
+    """
+    if entry.is_symlink() and not os.path.exists(entry.path):
+        raise OSError("a link that leads to no file")
+    if entry.is_symlink() and not is_inside(root, entry.path):
+        raise OSError("a link to a file outside the folder")
+    seen = entry.stat()
+    if not stat.S_ISREG(seen.st_mode):
+        raise OSError("expected a regular file, got a folder, a pipe or a device")
+    return Stamp(seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino)
