@@ -62,7 +62,7 @@ def threads_of(parsed: argparse.Namespace) -> Iterator[None]:
     """Compute with the threads that --threads names in the body.
 
     Raises:
-        ConfigError: it is no number of threads.
+        ConfigError: it is not a number of threads.
     """
     if parsed.threads is None:
         yield

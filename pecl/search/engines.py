@@ -31,7 +31,7 @@ class Engine(Protocol):
         """Return for each of Q embeddings (Q, D) of length 1 the `top` nearest photographs, nearest first.
 
         Raises:
-            DataError: a similarity is none, so the embeddings are damaged.
+            DataError: a similarity is outside -1 to 1, so the embeddings are damaged.
         """
         ...
 

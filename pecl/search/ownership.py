@@ -68,7 +68,7 @@ def real_folder(path: Path) -> bool:
 
 
 def regular_files(folder: Path) -> Iterator[str]:
-    """Yield the names of the regular files in a folder; links are none."""
+    """Yield the names of the regular files in a folder, without links."""
     with os.scandir(folder) as listing:
         names = [one.name for one in listing if one.is_file(follow_symlinks=False)]
     yield from sorted(names)

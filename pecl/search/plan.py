@@ -79,7 +79,7 @@ def plan(found: PhotographFolder, place: Path, options: IndexOptions) -> Plan:
         if earlier is not None and options.rebuild:
             check_profile(place, earlier.profile)
     record = read_record(place)
-    own_url = record.url_of(earlier.collection) if record and earlier else None  # a head's own word is no reason
+    own_url = record.url_of(earlier.collection) if record and earlier else None  # whatever the head says
     if earlier is not None and not options.rebuild:
         _check_same(place, root, earlier, own_url, options)
     engine = options.engine or ("store" if earlier is None or own_url is None else earlier.engine)

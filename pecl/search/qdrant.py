@@ -41,7 +41,7 @@ class QdrantStore:
         collection: the collection, of N points or more.
         head: of the index.
         entries: N photographs.
-        surplus: points that are none of them, as an unfinished renewal leaves them.
+        surplus: further points, which an unfinished renewal leaves.
     """
 
     def __init__(
@@ -214,7 +214,7 @@ def _connect(url: str) -> QdrantClient:
 
     Raises:
         ConfigError: its package is missing.
-        DataError: the address is none.
+        DataError: the address is malformed.
     """
     try:
         from qdrant_client import QdrantClient

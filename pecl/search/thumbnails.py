@@ -1,7 +1,7 @@
 """Small pictures in an index, by the fingerprint of the photograph: `thumbnails/3f/3fa0....jpg`.
 
-Behind the JPEG stands a digest of it and of the fingerprint: a file that is damaged, or is another photograph's, is
-not shown.
+A digest of the JPEG and of the fingerprint follows the JPEG: a file that is damaged, or is another photograph's, is not
+shown.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def renew_thumbnails(folder: Path, root: Path, entries: Iterable[Entry], again: 
 def _tidied(folder: Path, wanted: set[str]) -> Iterator[str]:
     """Yield the fingerprints of the small pictures that stay, and remove all others, and folders that are then empty.
 
-    Only regular files are touched whose names are those of small pictures, in folders that are no links.
+    Only regular files are touched whose names are those of small pictures, never through a link.
     """
     if not real_folder(folder / FOLDER):
         return

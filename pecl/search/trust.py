@@ -1,9 +1,9 @@
 """Which folder and which server an index may name: those that this user has named for it.
 
 A folder of photographs may come from anybody, with an index in it. So an index that lies in its folder is always the
-index of that folder, and its head names no server. Everything else about an index stands in this user's own record of
-it, one JSON file in the folder of caches, which `pecl index` writes: the folder of photographs of an index that lies
-elsewhere, and the collections of Qdrant that were made for it.
+index of that folder, and its head names no server. Everything else comes from this user's own record of the index, one
+JSON file in the folder of caches, which `pecl index` writes: the folder of photographs of an index that lies elsewhere,
+and the collections of Qdrant that were made for it.
 """
 
 from __future__ import annotations

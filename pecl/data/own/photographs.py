@@ -71,16 +71,17 @@ class PhotographFolder:
         return ImageFiles(tuple(self.root / photograph.name for photograph in self.photographs))
 
 
-def find_photographs(folder: str | Path, leave_out: Collection[str] = ()) -> PhotographFolder:
+def find_photographs(folder: str | Path, leave_out: Collection[str] = (), outside: bool = False) -> PhotographFolder:
     """Return the photographs in a folder and all folders below.
 
     A photograph is a regular file whose name ends with one of `SUFFIXES`. Hidden files and folders, whose names begin
-    with a dot, are passed over. Links to folders are not followed, and a link to a file outside the folder is
-    unreadable: a folder that somebody else made could otherwise show any file of this machine.
+    with a dot, are passed over, and links to folders are not followed.
 
     Args:
         folder: where to look.
         leave_out: folders below that hold a file of one of these names are passed over.
+        outside: take links to files outside the folder. Without it they are unreadable: a folder that somebody else
+            made could otherwise show any file of this machine.
 
     Raises:
         DataError: there is no such folder, or it cannot be read.
@@ -111,21 +112,21 @@ def find_photographs(folder: str | Path, leave_out: Collection[str] = ()) -> Pho
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(f"{name}/")
                 elif entry.name.lower().endswith(SUFFIXES):
-                    found.append(Photograph(name, _stamp(root, entry)))
+                    found.append(Photograph(name, _stamp(root, entry, outside)))
             except OSError as error:
                 unreadable[name] = error.strerror or str(error)
     return PhotographFolder(root, tuple(sorted(found, key=lambda photograph: photograph.name)), unreadable)
 
 
-def _stamp(root: Path, entry: os.DirEntry[str]) -> Stamp:
+def _stamp(root: Path, entry: os.DirEntry[str], outside: bool) -> Stamp:
     """Return the state of a file.
 
     Raises:
-        OSError: it is no regular file, or is a link that leads to no file of the folder.
+        OSError: it is not a regular file, or is a link that leads to no file, or (unless `outside`) out of the folder.
     """
     if entry.is_symlink() and not os.path.exists(entry.path):
         raise OSError("a link that leads to no file")
-    if entry.is_symlink() and not is_inside(root, entry.path):
+    if entry.is_symlink() and not outside and not is_inside(root, entry.path):
         raise OSError("a link to a file outside the folder")
     seen = entry.stat()
     if not stat.S_ISREG(seen.st_mode):
