@@ -83,7 +83,7 @@ def renew_thumbnails(folder: Path, root: Path, entries: Iterable[Entry], again: 
     made = 0
     for fingerprint in Bar(missing, desc="thumbnails", unit="image", leave=False, disable=not missing):
         try:
-            picture = ImageFiles((root / name_of[fingerprint],)).load(0)
+            picture = ImageFiles((root / name_of[fingerprint],)).load(0, fingerprint)
         except DataError as error:
             logger.warning("no thumbnail: %s", error)
             continue
