@@ -39,6 +39,7 @@ _PUBLIC = {
     "load_bank": "pecl.adapters.ready",
     "load_dataset": "pecl.data.registry",
     "load_image_encoder": "pecl.encoders.towers",
+    "load_plugin": "pecl.plugins",
     "load_text_encoder": "pecl.encoders.towers",
     "load_towers": "pecl.encoders.towers",
     "make_config": "pecl.config",
@@ -82,6 +83,7 @@ if TYPE_CHECKING:  # the same names for editors and type checkers, which do not 
     from pecl.experiment.run import train as train
     from pecl.experiment.run import train_fleet as train_fleet
     from pecl.languages import register_language as register_language
+    from pecl.plugins import load_plugin as load_plugin
     from pecl.results.result import Result as Result
     from pecl.retrieval.evaluator import RetrievalEvaluator as RetrievalEvaluator
     from pecl.retrieval.ranks import RetrievalMetrics as RetrievalMetrics

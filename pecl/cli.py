@@ -19,8 +19,9 @@ from typing import Any
 
 import pecl
 from pecl.commands import COMMANDS
-from pecl.commands.options import add_loudness
+from pecl.commands.options import add_common
 from pecl.errors import PeclError, SaidElsewhereError, suggest
+from pecl.plugins import load_plugins
 from pecl.progress import LogHandler, turn_off
 from pecl.results.failures import describe_failure, drop_output, flush_output, write_output
 
@@ -62,7 +63,7 @@ def build_parser(chosen: Collection[str] = COMMANDS) -> argparse.ArgumentParser:
         epilog="example: pecl train --dataset scenes --language de --route method1",
     )
     parser.add_argument("--version", action="version", version=f"pecl {pecl.__version__}")
-    add_loudness(parser, default=False)
+    add_common(parser, quiet=False, verbose=False, plugin=None)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     for name in chosen:
         import_module(f"pecl.commands.{name}").add_parser(commands)
@@ -101,6 +102,7 @@ def _run(arguments: Sequence[str]) -> int:
     named = [argument for argument in arguments if argument in COMMANDS][:1]
     parsed = build_parser(named).parse_args(arguments)
     _set_loudness(parsed)
+    load_plugins(parsed.plugin)
     if os.environ.get("WORLD_SIZE", "1") != "1" and parsed.command not in _SHARED:
         raise PeclError(
             f"{parsed.command}: expected one process, got {os.environ['WORLD_SIZE']}: torchrun is for train"

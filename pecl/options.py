@@ -235,7 +235,8 @@ class Registry(Mapping[str, Any]):
     """Names and what they stand for: those that are built in, and those that `register` adds.
 
     A built-in value may be text, `module:attribute`. It is imported when it is first asked for, so that the names are
-    known without torch. Names that are added are known to this process alone, not to the workers of a grid.
+    known without torch. Names that are added are known to this process only, and those that a plug-in adds to the
+    workers of a grid too (`shared`).
 
     Args:
         what: what a name names, for error sentences: "alignment".
@@ -248,6 +249,7 @@ class Registry(Mapping[str, Any]):
         self.what = what
         self._built_in = dict(built_in)
         self._added: dict[str, Any] = {}
+        self.shared: frozenset[str] = frozenset()
         Registry.all.append(self)
 
     @property
@@ -293,6 +295,7 @@ class Registry(Mapping[str, Any]):
     def remove(self, name: str) -> None:
         """Forget a name that was added; do nothing where it was not."""
         self._added.pop(name, None)
+        self.shared -= {name}
 
     def __getitem__(self, name: str) -> Any:
         found = self._added[name] if name in self._added else self._built_in[name]

@@ -144,8 +144,8 @@ ROLES = {
     Role.ROW: "language route seed rank adapter_layers weights",
     Role.TEXT_TOWER: "profile text_model device",
     Role.STEP_TIME: "profile text_model device precision batch_size",
-    Role.COMMAS: "text start adapter out data_dir weights text_model image_model",
-    Role.PLACE: "data_dir out",
+    Role.COMMAS: "text start adapter out data_dir weights text_model image_model plugin",
+    Role.PLACE: "data_dir out plugin",
     Role.MACHINE: "threads processes",
     Role.SAME_BITS: "trim_vocabulary",
     Role.DATA: "dataset split language gallery image_weight skip_unreadable allow_missing_images "

@@ -56,6 +56,15 @@ PRESETS: dict[str, str] = {
 
 C = TypeVar("C", bound=AdapterConfig)
 
+
+class UnknownKindError(ConfigError):
+    """A kind of adapter that this process does not know, such as one of a plug-in that was not named."""
+
+    def __init__(self, kind: object, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
 
 
@@ -71,11 +80,11 @@ def register_adapter(config_class: Any = None, *, replace: bool = False) -> Any:
     """Make an `AdapterConfig` subclass an adapter that specs and configs can name: `adapter="ia3"`, or `"ia3+head"`.
 
     A decorator. The class is a frozen dataclass; its `kind` is its name, its options are made with `option`, and its
-    `placements` say which `SlotModule` goes where. A run is identified by the spec of its adapter, not by its code:
-    give a changed adapter another name, or results of the old one are taken for its own.
+    `placements` say which `SlotModule` goes where.
 
-    This process alone knows the name. The processes that `pecl grid --jobs` starts do not: train such runs with
-    `pecl.train`, or on a grid within this process.
+    In a plug-in (`--plugin my.py`, `pecl.load_plugin`) the workers of a grid know the name too, and results hold the
+    SHA-256 of the file, so that a run of changed code is made again. Registered elsewhere, only this process knows it,
+    and results name no code: give an adapter another name when its code changes.
 
     Args:
         config_class: the subclass.
@@ -257,14 +266,15 @@ def configs_from_json(document: Any) -> tuple[AdapterConfig, ...]:
     """Return the configs that `configs_to_json` wrote.
 
     Raises:
-        ConfigError: an unknown kind or option, or a wrong value.
+        UnknownKindError: a kind that is not registered.
+        ConfigError: an unknown option, or a wrong value.
     """
     configs = []
     for entry in document:
         options = dict(entry)
         kind = options.pop("kind", None)
         if kind not in KINDS:
-            raise ConfigError(unknown("adapter", kind, KINDS))
+            raise UnknownKindError(kind, unknown("adapter", kind, KINDS))
         for name in options:
             _check_name(KINDS[kind], name)
         lists_as_tuples = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}

@@ -20,17 +20,19 @@ from pecl.encoders.embeddings import Embeddings
 from pecl.errors import ConfigError, PeclError, RunError
 from pecl.grid.launchers.base import gpus_needed
 from pecl.grid.launchers.ray import start_ray
+from pecl.plugins import load_same, loaded_plugins
 from pecl.precision import FP32, resolve_precision
 from pecl.progress import Bar
 
 
 class ShardWriter:
-    """A worker as Ray Data makes it, from the fields of a job.
+    """A worker as Ray Data makes it, from the fields of a job and the plug-ins that were run before.
 
     It gives the numbers of shards that it has written, with the number of their rows, or why one cannot be written.
     """
 
-    def __init__(self, fields: dict[str, Any]) -> None:
+    def __init__(self, fields: dict[str, Any], plugins: dict[str, str]) -> None:
+        load_same(plugins)
         self._worker = Worker(EmbedJob(**{**fields, "source": SourceSpec(**fields["source"])}))
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -87,7 +89,7 @@ def _write(job: EmbedJob, missing: list[int], workers: int, bar: Bar) -> None:
             [{"shard": shard} for shard in missing], override_num_blocks=len(missing)
         ).map_batches(
             ShardWriter,
-            fn_constructor_args=(asdict(job),),
+            fn_constructor_args=(asdict(job), loaded_plugins()),
             batch_size=1,
             concurrency=min(workers, len(missing)),
             num_gpus=gpus_needed(str(job.towers.get("device", "cpu"))) or None,

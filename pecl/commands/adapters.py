@@ -63,7 +63,7 @@ def _add_list(actions: Any) -> None:
 
 def _list(parsed: argparse.Namespace) -> int:
     if parsed.folder is not None:
-        listed = {str(one.file.path): one for one in list_adapters(a_path(parsed.folder, "FOLDER"))}
+        listed = {str(one.path): one for one in list_adapters(a_path(parsed.folder, "FOLDER"))}
         rows = [{"file": name, **_row(one)} for name, one in listed.items()]
         if parsed.json:
             print_json(rows)
@@ -80,8 +80,8 @@ def _list(parsed: argparse.Namespace) -> int:
 
 def _row(one: Listed) -> dict[str, Any]:
     return {
-        "language": one.file.language,
-        "adapter": describe(one.file.configs),
+        "language": one.language,
+        "adapter": one.adapter,
         "named by": None if one.named_by is None else one.named_by.name,
         "trained on": one.sources,
         "terms": one.terms,

@@ -41,14 +41,23 @@ def add_command(
         epilog=f"example: {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_loudness(parser, default=argparse.SUPPRESS)  # else it would overwrite what was said before the command
+    add_common(parser)
     return parser
 
 
-def add_loudness(parser: argparse.ArgumentParser, default: Any) -> None:
-    """Add --quiet and --verbose, which every command takes, before its name or behind it."""
-    parser.add_argument("-q", "--quiet", action="store_true", default=default, help="no progress, and warnings alone")
-    parser.add_argument("-v", "--verbose", action="store_true", default=default, help="log more")
+def add_common(parser: argparse.ArgumentParser, **defaults: Any) -> None:
+    """Add the flags that every command takes, before its name or behind it: --quiet, --verbose and --plugin.
+
+    Without `defaults` a flag that is not given sets nothing, so that one before the command's name holds.
+    """
+
+    def add(*names: str, dest: str, **options: Any) -> None:
+        parser.add_argument(*names, dest=dest, default=defaults.get(dest, argparse.SUPPRESS), **options)
+
+    add("-q", "--quiet", dest="quiet", action="store_true", help="no progress, and only warnings")
+    add("-v", "--verbose", dest="verbose", action="store_true", help="log more")
+    (plugin,) = (item for item in fields(ExperimentConfig) if item.name == "plugin")
+    add("--plugin", dest="plugin", metavar="FILE", help=plugin.metadata["help"])
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:

@@ -2,8 +2,8 @@
 
 Each field is a flag of the command line (`alignment_weight` is `--alignment-weight`) and a key of YAML files. Values
 are checked when a config is made, and all that is wrong is said at once. The run's identity is a hash over the fields
-that can change its result. Fields of the roles `PLACE` (where data and results lie) and `MACHINE` (threads, processes)
-are left out, and fields marked `unless_default` count only where they are set: they came later, and old results keep
+that can change its result. Fields of the roles `PLACE` (where data, results and plug-ins lie) and
+`MACHINE` (threads, processes) are left out, and fields marked `unless_default` count only where they are set: they came later, and old results keep
 their identity.
 
 A new field is one line, with its roles: all sets of fields are made from them by `fields_of`.
@@ -21,6 +21,7 @@ from pecl.errors import ConfigError
 from pecl.files import is_path, sha256_json
 from pecl.languages import any_language_code, language_code
 from pecl.options import option, problems_of
+from pecl.plugins import fingerprint
 from pecl.precision import FP32, PRECISIONS, resolve_precision
 from pecl.routes import WITHOUT_ANCHOR
 
@@ -234,6 +235,14 @@ class ExperimentConfig:
         None, "threads of the CPU, which last digits depend on (default: as many as it has)", Role.MACHINE, low=1
     )
     out: str = _option("results/default", "folder of the experiment's results", Role.PLACE | Role.COMMAS)
+    plugin: str | None = _option(
+        None,
+        "Python files of your own, or installed plug-ins, that register adapters, losses, data sets or languages; "
+        "several are joined by commas",
+        Role.PLACE | Role.COMMAS,
+        unless_default=True,
+        flag=False,  # every command has it, see `commands.options`
+    )
     beside: str | None = _option(
         None,
         "of a run recorded when dropout was drawn for a whole batch: identity of the runs that it was trained with",
@@ -260,6 +269,8 @@ class ExperimentConfig:
             problems += self._check_solver()
         if isinstance(self.joint, str):
             problems += self._check_joint()
+        if isinstance(self.plugin, str):
+            problems += self._check_plugin(self.plugin)
         if problems:
             raise ConfigError("; ".join(problems))
         object.__setattr__(self, "precision", resolve_precision(self.precision, self.device))
@@ -267,6 +278,13 @@ class ExperimentConfig:
     def _code(self, text: str) -> str:
         """Return the code of a language; in a table of captions it may be any."""
         return any_language_code(text) if is_path(str(self.dataset)) else language_code(text)
+
+    def _check_plugin(self, names: str) -> list[str]:
+        try:
+            fingerprint(names)
+        except ConfigError as error:
+            return [str(error)]
+        return []
 
     def _check_solver(self) -> list[str]:
         if self.solvers.count("gradient") > 1 or any(a == b for a, b in pairwise(self.solvers)):

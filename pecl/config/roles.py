@@ -12,7 +12,7 @@ class Role(Flag):
     EVALUATION = auto()  # what an evaluation measures: towers, data and the query's side
     DATA = auto()  # which captions and images are read
     INPUT = auto()  # what else a training reads, and whether it is enough
-    PLACE = auto()  # where data and results lie: no part of a run's identity
+    PLACE = auto()  # where data, results and plug-ins lie: no part of a run's identity
     TEXT_TOWER = auto()  # the text tower, and where it computes
     STEP_TIME = auto()  # how long a training step takes, above all
     FLEET = auto()  # may differ within a fleet: it changes what a slot learns, not the shape of the work

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pecl.adapters.formats.convert import SUFFIX
-from pecl.adapters.formats.files import AdapterFile, load_adapter_file
+from pecl.adapters.formats.files import UnknownAdapterError, load_adapter_file
 from pecl.adapters.ready import SHIPPED
+from pecl.adapters.spec import describe
 from pecl.config import ExperimentConfig
 from pecl.errors import DataError, WeightsError
 from pecl.export.hub import INDEX, check_published
@@ -22,13 +23,17 @@ class Listed:
     """An adapter file of a folder.
 
     Attributes:
-        file: the adapter.
+        path: the file.
+        language: code of its language.
+        adapter: its spec; of a kind that is not registered, `unknown kind` and its name.
         named_by: the result, or the index of a published folder, that names the file by its SHA-256; None where none
             does.
         config: the training, where `named_by` is its result.
     """
 
-    file: AdapterFile
+    path: Path
+    language: str | None
+    adapter: str
     named_by: Path | None
     config: ExperimentConfig | None
 
@@ -64,12 +69,17 @@ def list_adapters(folder: Path) -> list[Listed]:
 
 def shipped_adapters() -> dict[str, Listed]:
     """Return the adapters that the package ships, by name, such as `mini:cs`."""
-    return {f"{one.file.path.parent.name}:{one.file.path.stem}": one for one in list_adapters(SHIPPED)}
+    return {f"{one.path.parent.name}:{one.path.stem}": one for one in list_adapters(SHIPPED)}
 
 
 def _listed(path: Path, index: Path | None) -> Listed:
-    file, result = load_adapter_file(path), check_adapter_file(path)
-    return Listed(file, result or index, None if result is None else _config(result))
+    try:
+        file = load_adapter_file(path)
+        language, adapter = file.language, describe(file.configs)
+    except UnknownAdapterError as error:
+        language, adapter = error.language, f"unknown kind {error.kind}"
+    result = check_adapter_file(path)
+    return Listed(path, language, adapter, result or index, None if result is None else _config(result))
 
 
 def _config(result: Path) -> ExperimentConfig:

@@ -9,6 +9,7 @@ from pathlib import Path
 from pecl.config import ExperimentConfig
 from pecl.errors import DataError
 from pecl.files import sha256_file, sha256_json
+from pecl.plugins import fingerprint
 
 _FIELDS = ("start", "weights", "text_model", "image_model")
 _OPEN_CLIP = "open_clip:"  # open_clip:<model>/<file of weights>
@@ -17,13 +18,16 @@ _OPEN_CLIP = "open_clip:"  # open_clip:<model>/<file of weights>
 def file_hashes(config: ExperimentConfig) -> dict[str, str]:
     """Return field -> SHA-256 of the file, or of the names and files of the folder, that it names.
 
-    A field that names no local file, such as a tower of the model hub, is left out; what is missing is said by who
-    reads it. Data sets and training text are told by their captions, see `experiment.inputs.training_hashes`.
+    A field that names no local file, such as a tower of the model hub, is left out; who reads a file says that it is
+    missing. Data sets and training text are known by their captions, see `experiment.inputs.training_hashes`, and
+    plug-ins by the content that this process has run.
 
     Raises:
         DataError: a file cannot be read.
+        ConfigError: this process has not run a plug-in.
     """
-    found = {}
+    plugin = fingerprint(config.plugin)
+    found = {} if plugin is None else {"plugin": plugin}
     for name, path in _paths(config):
         try:
             found[name] = _of_folder(path) if path.is_dir() else _of_file(path)

@@ -103,11 +103,11 @@ def register_alignment(name: str, *, replace: bool = False) -> Callable[[T], T]:
 
     The loss is a function `loss(query, anchor, images)`, or a class whose instances are called so; the class is made
     without arguments. Embeddings are (B, D) and not normalised; images are None in training on text alone; a scalar
-    is returned. A run is identified by the name of its loss, not by its code: give a changed loss another name, or
-    results of the old one are taken for its own.
+    is returned.
 
-    This process alone knows the name. The processes that `pecl grid --jobs` starts do not: train such runs with
-    `pecl.train`, or on a grid within this process.
+    In a plug-in (`--plugin my.py`, `pecl.load_plugin`) the workers of a grid know the name too, and results hold the
+    SHA-256 of the file, so that a run of changed code is made again. Registered elsewhere, only this process knows it,
+    and results name no code: give a loss another name when its code changes.
 
     Args:
         name: letters, digits and underscores.

@@ -90,7 +90,7 @@ def test_the_command_lists_it_and_errors_name_it(ia3, capsys):
 
 def test_workers_of_a_grid_are_not_sent_it(ia3):
     check_workers_know([pecl.make_config({"adapter": "lora"})])
-    with pytest.raises(ConfigError, match='adapter: "ia3" is registered in this process alone'):
+    with pytest.raises(ConfigError, match='adapter: "ia3" is registered in this process only'):
         check_workers_know([pecl.make_config({"adapter": "lora+ia3"})])
 
 

@@ -63,7 +63,7 @@ def test_errors_name_it_among_the_choices(example):
 def test_workers_of_a_grid_are_not_sent_what_they_do_not_know(example, small, tmp_path):
     example("custom_loss")
     config = pecl.make_config({**small, "alignment": "mse+gram"})
-    with pytest.raises(ConfigError, match='alignment: "gram" is registered in this process alone'):
+    with pytest.raises(ConfigError, match='alignment: "gram" is registered in this process only'):
         run_grid([config], launcher=make_launcher("process", 2))
     assert not (tmp_path / "results").exists()
 

@@ -39,7 +39,7 @@ from pecl.encoders.shards import DamagedShardError, Shard, hash_keys, write_shar
 from pecl.errors import DataError
 from pecl.files import sha256_bytes, write_tensors
 from pecl.grid.configs import expand
-from pecl.grid.launchers.base import Task
+from pecl.grid.launchers.base import Task, TaskFile
 from pecl.results.digest import with_digest
 from pecl.results.result import Result, read_result
 from pecl.results.side_files import read_manifest, read_retrieved
@@ -78,7 +78,9 @@ def make_parsers(folder):
     model = made.file("model.safetensors", lambda path: write_tensors(path, {"a": torch.ones(2)}, {"format": "pt"}))
     return {
         "yaml": Parser("config.yaml", _configs(), lambda path: expand(read_yaml(path), str(path))),
-        "task": Parser("task.yaml", (_task(),), lambda path: Task.from_yaml(path.read_text("utf-8", "replace"))),
+        "task": Parser(
+            "task.yaml", (_task(),), lambda path: TaskFile.from_yaml(path.read_text("utf-8", "replace")).task()
+        ),
         "result": Parser("result.json", (_json(result),), read_result),
         "manifest": Parser(
             f"splits/{read.run_id}.json", (_json(MANIFEST),), lambda path: read_manifest(_at(read, path))

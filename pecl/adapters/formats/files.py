@@ -16,7 +16,7 @@ import torch
 
 from pecl.adapters.adapter import check_finite
 from pecl.adapters.kind import AdapterConfig
-from pecl.adapters.spec import configs_from_json, configs_to_json, describe
+from pecl.adapters.spec import UnknownKindError, configs_from_json, configs_to_json, describe
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import WeightsError
 from pecl.files import DamagedFileError, parse_json, read_tensors, write_tensors
@@ -54,6 +54,17 @@ class AdapterFile:
             )
 
 
+class UnknownAdapterError(WeightsError):
+    """An adapter file is sound, but of a kind that this process does not know."""
+
+    def __init__(self, path: Path, language: str | None, kind: object) -> None:
+        super().__init__(
+            f"adapter file {path} is of the kind {kind!r}, which is not known here: expected the plug-in that "
+            "registers it to be named too, as in --plugin my.py"
+        )
+        self.language, self.kind = language, kind
+
+
 def save_adapter(
     path: str | Path,
     state: Mapping[str, torch.Tensor],
@@ -89,6 +100,7 @@ def load_adapter_file(path: str | Path, tower: MultilingualTextEncoder | None = 
     """Read an adapter file, and check that it was made for `tower` where one is given.
 
     Raises:
+        UnknownAdapterError: it is of a kind that is not registered.
         WeightsError: the file is missing, damaged, no adapter, of a newer format or made for another tower, or a
             parameter is not finite.
     """
@@ -111,6 +123,8 @@ def load_adapter_file(path: str | Path, tower: MultilingualTextEncoder | None = 
         adapter = AdapterFile(
             path, metadata["language"], configs, state, metadata["tower_name"], metadata["tower_fingerprint"]
         )
+    except UnknownKindError as error:
+        raise UnknownAdapterError(path, metadata["language"], error.kind) from error
     except (KeyError, TypeError, ValueError) as error:  # ConfigError and JSON's error are ValueErrors
         raise WeightsError(f"adapter file {path} has a damaged header: {error}") from error
     check_values(path, state)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import yaml
 
 from pecl.config import ALIGNMENTS, ENGINES, TRAIN_ON, ExperimentConfig, make_config
 from pecl.errors import ConfigError, OutputError, PeclError, one_line
-from pecl.files import parse_yaml
+from pecl.files import is_sha256, parse_yaml
 from pecl.options import Registry, is_text
+from pecl.plugins import load_same, loaded_plugins
 
 # Exit statuses of a worker beside 0 (its results are written, complete or failed): see sysexits.h
 BAD_INPUT, CANNOT_WRITE, BUSY = 2, 73, 75
@@ -38,12 +39,23 @@ class Task:
 
     def to_yaml(self) -> str:
         """Return the config file that travels to a worker: where it is to work, and the configs of the runs."""
-        document = {"folder": os.getcwd(), "share": self.share, "runs": [config.to_dict() for config in self.configs]}
+        document = {"folder": os.getcwd(), "share": self.share, "plugins": loaded_plugins()}
+        document["runs"] = [config.to_dict() for config in self.configs]
         return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
+
+@dataclass(frozen=True)
+class TaskFile:
+    """A task as it travels to a worker: where it is to work, what it is to run before, and the configs of the runs."""
+
+    folder: str
+    plugins: Mapping[str, str]
+    share: int | None
+    runs: Sequence[dict[str, Any]]
+
     @classmethod
-    def from_yaml(cls, text: str) -> tuple[Task, str]:
-        """Return the task of a config file, and the folder to work in.
+    def from_yaml(cls, text: str) -> TaskFile:
+        """Return what `Task.to_yaml` wrote; the runs' values are still to be read.
 
         Raises:
             ConfigError: it is not such a file.
@@ -52,16 +64,31 @@ class Task:
             document = parse_yaml(text, _TASK_LIMIT)
         except (yaml.YAMLError, ValueError) as error:
             raise ConfigError(f"task: expected YAML: {one_line(error)}") from error
-        if not isinstance(document, dict) or set(document) - {"share"} != {"folder", "runs"}:
+        if not isinstance(document, dict) or set(document) - {"share", "plugins"} != {"folder", "runs"}:
             raise ConfigError("task: expected a mapping with `folder` and `runs`")
         folder, share, runs = document["folder"], document.get("share"), document["runs"]
+        plugins = document.get("plugins", {})
         if share is not None and (type(share) is not int or share < 1):
             raise ConfigError(f"task: share: expected a whole number >= 1 or null, got {share!r}")
         if not isinstance(folder, str) or not is_text(folder):
             raise ConfigError(f"task: folder: expected text, got {folder!r}")
+        if not isinstance(plugins, dict) or not all(
+            isinstance(name, str) and is_text(name) and is_sha256(sha256) for name, sha256 in plugins.items()
+        ):
+            raise ConfigError("task: plugins: expected a mapping of names to SHA-256")
         if not isinstance(runs, list) or not runs or not all(isinstance(values, dict) for values in runs):
             raise ConfigError("task: runs: expected a list of one mapping or more, each a config")
-        return cls(tuple(make_config(values, f"task, run {i}") for i, values in enumerate(runs, 1)), share), folder
+        return cls(folder, plugins, share, runs)
+
+    def task(self) -> Task:
+        """Run the plug-ins and return the task; a worker is in its folder when it asks.
+
+        Raises:
+            ConfigError: a plug-in is missing or has another content here, or a config is wrong.
+        """
+        load_same(self.plugins)
+        configs = (make_config(values, f"task, run {i}") for i, values in enumerate(self.runs, 1))
+        return Task(tuple(configs), self.share)
 
 
 def gpus_needed(device: str) -> int:
@@ -98,14 +125,14 @@ class Launcher(Protocol):
 
 
 def check_workers_know(configs: Sequence[ExperimentConfig]) -> None:
-    """Refuse configs whose adapter, alignment, engine or training text was registered in this process.
+    """Refuse configs whose adapter, alignment, engine or training text was registered in this process, by no plug-in.
 
-    Workers are processes of their own, which start without it.
+    Workers are processes of their own, which run the plug-ins of this one and nothing else of it.
 
     Raises:
         ConfigError: one has such a name.
     """
-    if not any(registry.added for registry in Registry.all):
+    if not any(registry.added - registry.shared for registry in Registry.all):
         return
     from pecl.adapters.spec import KINDS, parse_adapter  # takes torch, as whoever registers something has done
 
@@ -113,10 +140,10 @@ def check_workers_know(configs: Sequence[ExperimentConfig]) -> None:
         kinds = [adapter.kind for adapter in parse_adapter(config.adapter, config.rank, config.adapter_layers)]
         used = ((KINDS, kinds), (ALIGNMENTS, config.alignments), (ENGINES, [config.engine]))
         for registry, names in (*used, (TRAIN_ON, [config.train_on])):
-            if unknown_there := sorted(registry.added & set(names)):
+            if unknown_there := sorted((registry.added - registry.shared) & set(names)):
                 raise ConfigError(
-                    f'{registry.what}: "{unknown_there[0]}" is registered in this process alone, and a launcher\'s '
-                    "workers do not know it: expected launcher inline, with one job, or pecl.train"
+                    f'{registry.what}: "{unknown_there[0]}" is registered in this process only, and a launcher\'s '
+                    "workers do not know it: expected it in a plug-in (--plugin my.py), launcher inline, or pecl.train"
                 )
 
 

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pecl.config import ExperimentConfig
 from pecl.errors import OutputError, PeclError
 from pecl.files import BusyError, read_bytes_limited
-from pecl.grid.launchers.base import BAD_INPUT, BUSY, CANNOT_WRITE, Task
+from pecl.grid.launchers.base import BAD_INPUT, BUSY, CANNOT_WRITE, TaskFile
 from pecl.results.failures import describe_failure
 from pecl.results.locks import hold
 
@@ -98,8 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run_text(text: str) -> tuple[int, str]:
     """Carry out the task of a config file's text; return the exit status, and a sentence where something is wrong."""
     try:
-        task, folder = Task.from_yaml(text)
-        os.chdir(folder)
+        file = TaskFile.from_yaml(text)
+        os.chdir(file.folder)
+        task = file.task()
         work(task.configs, task.share)
     except BusyError as error:
         return BUSY, str(error)

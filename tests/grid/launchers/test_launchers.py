@@ -24,7 +24,7 @@ from pecl.config import make_config
 from pecl.errors import ConfigError, OutputError, PeclError
 from pecl.grid import expand, run_grid
 from pecl.grid.launchers import make_launcher
-from pecl.grid.launchers.base import Task, WorkerDiedError, parse_options
+from pecl.grid.launchers.base import Task, TaskFile, WorkerDiedError, parse_options
 from pecl.grid.launchers.processes import Processes, share_of_cores
 from pecl.grid.launchers.ray import Ray
 from pecl.grid.launchers.worker import main as worker
@@ -161,9 +161,10 @@ def test_cores_are_divided(cores, jobs):
 
 def test_a_task_travels_as_yaml():
     (task,) = tasks(3, language="jp", lr=1e-5)
-    assert Task.from_yaml(task.to_yaml()) == (task, os.getcwd())
+    file = TaskFile.from_yaml(task.to_yaml())
+    assert (file.task(), file.folder) == (task, os.getcwd())
     with pytest.raises(ConfigError, match="a mapping with"):
-        Task.from_yaml("runs: []")
+        TaskFile.from_yaml("runs: []")
 
 
 def test_options_are_numbers_where_they_can_be():

@@ -1,0 +1,258 @@
+"""Plug-ins: named on the command line, recorded by content, run by workers too, and never run by a file that names one."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from helpers.folders import flags
+from helpers.project import ROOT
+
+import pecl
+from pecl import plugins
+from pecl.cli import main
+from pecl.config import ALIGNMENTS, make_config
+from pecl.errors import ConfigError
+from pecl.experiment.run import train
+from pecl.files import sha256_file, sha256_json
+from pecl.grid import run_grid
+from pecl.grid.launchers import make_launcher
+from pecl.grid.launchers.base import Task, TaskFile
+from pecl.results.result import collect
+
+GRAM = """
+import pecl
+
+@pecl.register_alignment("gram")
+def gram(query, anchor, images=None):
+    return {factor} * (query @ query.T - anchor @ anchor.T).square().mean()
+"""
+
+
+@pytest.fixture
+def loaded(registries, monkeypatch):
+    """Begin without plug-ins, as a process does."""
+    monkeypatch.setattr(plugins, "_loaded", {})
+
+
+@pytest.fixture
+def gram(loaded, tmp_path, monkeypatch):
+    """Return a plug-in's file in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "my.py"
+    path.write_text(GRAM.format(factor=1.0))
+    return path
+
+
+def forget(monkeypatch):
+    """Be as a new process is."""
+    monkeypatch.setattr(plugins, "_loaded", {})
+    ALIGNMENTS.remove("gram")
+
+
+def test_a_loss_of_a_file_is_trained_with_and_recorded_by_its_content(small, gram, capsys):
+    arguments = ["train", *flags({**small, "alignment": "mse+gram"}), "--plugin", "my.py", "--json"]
+    assert main(arguments) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["config"]["plugin"] == "my.py"
+    assert result["data"]["files"]["plugin"] == sha256_file(gram)
+    assert main(["report", small["out"]]) == 0  # needs no plug-in
+
+
+def test_it_may_be_named_before_the_command(small, gram):
+    assert main(["--plugin", "my.py", "train", *flags({**small, "alignment": "gram"})]) == 0
+
+
+def test_where_it_lies_is_no_part_of_a_runs_identity(small, gram):
+    pecl.load_plugin("my.py")
+    assert make_config({**small, "plugin": "my.py"}).run_id() == make_config(small).run_id()
+
+
+def test_a_complete_result_whose_plugin_changed_is_made_again(small, gram, monkeypatch, caplog):
+    arguments = ["train", *flags({**small, "alignment": "gram"}), "--plugin", str(gram)]
+    assert main(arguments) == 0
+    (first,) = collect([small["out"]])
+    forget(monkeypatch)
+    assert main(arguments) == 0  # complete
+    assert collect([small["out"]]) == [first]
+    forget(monkeypatch)
+    gram.write_text(GRAM.format(factor=100.0))
+    assert main(arguments) == 0
+    assert "was made with another file of plugin; running it anew" in caplog.text
+    (again,) = collect([small["out"]])
+    assert again.run_id == first.run_id
+    assert again.curve.loss[0][1] > first.curve.loss[0][1] + 0.01
+    assert again.data.files["plugin"] == sha256_file(gram) != first.data.files["plugin"]
+
+
+def test_a_config_file_that_names_one_does_not_run_it(small, gram, capsys):
+    """A config may come from anywhere: code runs where the command line names it."""
+    gram.write_text("raise SystemExit('it ran')")
+    Path("config.yaml").write_text(yaml.safe_dump({**small, "plugin": "my.py"}))
+    assert main(["train", "--config", "config.yaml"]) == 2
+    assert (
+        "plugin: my.py is code, which a config alone does not run: expected --plugin my.py" in capsys.readouterr().err
+    )
+    with pytest.raises(ConfigError, match="which a config alone does not run"):
+        train({**small, "plugin": "my.py"})
+
+
+def test_a_config_file_and_the_command_line_together_do(small, gram):
+    Path("config.yaml").write_text(yaml.safe_dump({**small, "alignment": "gram", "plugin": "my.py"}))
+    assert main(["train", "--config", "config.yaml", "--plugin", "my.py"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("import pecl\npecl.nothing\n", r"plugin: my\.py, line 2: AttributeError: module 'pecl' has no attribute"),
+        ("def f(:\n", r"plugin: my\.py, line 1: SyntaxError"),
+        ("import nowhere_to_be_found\n", r"plugin: my\.py, line 1: ModuleNotFoundError: No module named"),
+        ("import pecl\npecl.register_alignment('mse')(lambda q, a, i: 0)\n", r'line 2: .*"mse" is built in'),
+        (None, r"plugin: cannot read my\.py: No such file or directory; expected a Python file"),
+    ],
+)
+def test_one_that_fails_is_one_sentence(gram, capsys, source, message):
+    gram.unlink() if source is None else gram.write_text(source)
+    with pytest.raises(ConfigError, match=message):
+        pecl.load_plugin("my.py")
+    assert main(["doctor", "--plugin", "my.py"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_one_that_fails_leaves_nothing_registered(gram):
+    gram.write_text(GRAM.format(factor=1.0) + "\nraise ValueError('late')\n")
+    with pytest.raises(ConfigError, match="line 8: ValueError: late"):
+        pecl.load_plugin("my.py")
+    assert "gram" not in ALIGNMENTS
+    gram.write_text(GRAM.format(factor=1.0))
+    pecl.load_plugin("my.py")
+    assert "gram" in ALIGNMENTS
+
+
+def test_it_runs_once_in_a_process_and_may_not_change_meanwhile(gram):
+    sha256 = pecl.load_plugin("my.py")
+    assert pecl.load_plugin(str(gram)) == sha256
+    gram.write_text(GRAM.format(factor=2.0))
+    with pytest.raises(ConfigError, match=rf"expected my\.py as it was at the start, with SHA-256 {sha256[:12]}"):
+        pecl.load_plugin("my.py")
+
+
+def test_several_are_joined_by_commas(gram):
+    other = gram.with_name("other.py")
+    other.write_text("import pecl\npecl.register_language('nl', 'Dutch')\n")
+    plugins.load_plugins("my.py,other.py")
+    assert pecl.make_config({"language": "Dutch", "dataset": "flickr30k200", "alignment": "gram"}).language == "nl"
+    hashes = [sha256_file(gram), sha256_file(other)]
+    assert plugins.fingerprint("my.py,other.py") == sha256_json(hashes)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_workers_of_a_grid_run_it_too(small, gram, jobs):
+    """The worker is a process of its own, in which tiny towers are a plug-in as well."""
+    gram.write_text(TINY + GRAM.format(factor=1.0))
+    plugins.load_plugins("my.py")
+    config = make_config({**small, "alignment": "gram", "plugin": "my.py"})
+    (result,) = run_grid([config], launcher=make_launcher("process", jobs)).results
+    assert (result.status, result.error) == ("complete", None)
+    assert result.config.plugin == "my.py"
+    assert result.data.files["plugin"] == sha256_file(gram)
+
+
+TINY = f"""
+import sys
+sys.path.insert(0, {str(ROOT / "tests")!r})
+import pecl.experiment.run
+from helpers.small_experiment import tiny_towers
+pecl.experiment.run.load_towers = lambda *names: tiny_towers()
+"""
+
+
+def test_a_worker_refuses_another_content_and_does_not_run_it(small, gram, monkeypatch):
+    plugins.load_plugins("my.py")
+    text = Task((make_config({**small, "alignment": "gram", "plugin": "my.py"}),)).to_yaml()
+    forget(monkeypatch)
+    gram.write_text("raise SystemExit('it ran')")
+    with pytest.raises(ConfigError, match=r"plugin: expected .*my\.py as it was at the start"):
+        TaskFile.from_yaml(text).task()
+    gram.write_text(GRAM.format(factor=1.0))
+    (config,) = TaskFile.from_yaml(text).task().configs
+    assert config.alignment == "gram"
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A folder with an installed package, whose entry point is `dutch-loss`."""
+    site = tmp_path / "site"
+    (site / "dutch").mkdir(parents=True)
+    (site / "dutch" / "__init__.py").write_text("from dutch import loss\n")
+    (site / "dutch" / "loss.py").write_text(GRAM.format(factor=1.0))
+    info = site / "dutch-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: dutch\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[pecl.plugins]\ndutch-loss = dutch\n")
+    return site
+
+
+def test_an_installed_one_is_named_by_its_entry_point(small, loaded, package, monkeypatch):
+    monkeypatch.syspath_prepend(str(package))
+    with pytest.raises(ConfigError, match='name of an installed plug-in, such as dutch-loss, got "dutch-los"'):
+        pecl.load_plugin("dutch-los")
+    result = train({**small, "alignment": "mse"})
+    assert result.data.files is None  # what is installed and not named is not run
+    assert "gram" not in ALIGNMENTS
+    sha256 = pecl.load_plugin("dutch-loss")
+    assert "gram" in ALIGNMENTS
+    files = {name: sha256_file(package / "dutch" / name) for name in ("__init__.py", "loss.py")}
+    assert sha256 == sha256_json(files)
+    result = train({**small, "alignment": "gram", "plugin": "dutch-loss"})
+    assert result.data.files["plugin"] == sha256
+    for name in ("dutch", "dutch.loss"):
+        del sys.modules[name]
+
+
+def test_every_command_and_action_takes_one(capsys):
+    from pecl.cli import build_parser
+
+    def parsers(parser):
+        yield parser
+        for action in parser._subparsers._group_actions if parser._subparsers else ():
+            for inner in action.choices.values():
+                yield from parsers(inner)
+
+    without = [parser.prog for parser in parsers(build_parser()) if "--plugin" not in parser.format_help()]
+    assert without == []
+
+
+def test_help_stays_free_of_torch():
+    """The table of entry points and the files are read when a command runs, not for its help."""
+    code = "import sys; from pecl.cli import main\ntry: main(['--help'])\nfinally: print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_an_adapter_file_of_an_unknown_kind_is_named_as_that(small, loaded, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    example = str(ROOT / "examples" / "custom_adapter.py")
+    for adapter in ("ia3", "lora"):
+        assert (
+            main(["train", *flags({**small, "rank": "none", "adapter": adapter}), "--plugin", example, "--quiet"]) == 0
+        )
+    (trained,) = [result for result in collect([small["out"]]) if result.config.adapter == "ia3"]
+    from pecl.adapters.spec import KINDS
+
+    KINDS.remove("ia3")
+    monkeypatch.setattr(plugins, "_loaded", {})
+    capsys.readouterr()
+    assert main(["adapters", "list", small["out"], "--json"]) == 0
+    assert sorted(row["adapter"] for row in json.loads(capsys.readouterr().out)) == ["lora", "unknown kind ia3"]
+    assert main(["adapters", "show", str(trained.adapter_path)]) == 2
+    said = f"adapter file {trained.adapter_path} is of the kind 'ia3', which is not known here: expected the plug-in"
+    assert said in capsys.readouterr().err
+    assert main(["adapters", "list", small["out"], "--json", "--plugin", example]) == 0
+    assert sorted(row["adapter"] for row in json.loads(capsys.readouterr().out)) == ["ia3", "lora"]
