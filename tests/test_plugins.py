@@ -1,4 +1,4 @@
-"""Plug-ins: named on the command line, recorded by content, run by workers too, and never run by a file that names one."""
+"""Plug-ins: named on the command line, recorded by content, run by workers too, not run by files that name one."""
 
 import json
 import os

@@ -2,9 +2,9 @@
 
 Each field is a flag of the command line (`alignment_weight` is `--alignment-weight`) and a key of YAML files. Values
 are checked when a config is made, and all that is wrong is said at once. The run's identity is a hash over the fields
-that can change its result. Fields of the roles `PLACE` (where data, results and plug-ins lie) and
-`MACHINE` (threads, processes) are left out, and fields marked `unless_default` count only where they are set: they came later, and old results keep
-their identity.
+that can change its result. Fields of the roles `PLACE` (where data, results and plug-ins lie) and `MACHINE` (threads,
+processes) are left out, and fields marked `unless_default` count only where they are set: they came later, and old
+results keep their identity.
 
 A new field is one line, with its roles: all sets of fields are made from them by `fields_of`.
 """
