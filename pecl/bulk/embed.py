@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from pecl.bulk.formats import check_format, write_format
 from pecl.bulk.job import EmbedJob, Worker, run_job
 from pecl.bulk.sources import SourceSpec, Texts
 from pecl.encoders.batches import as_texts
@@ -25,30 +26,32 @@ def embed(
     shards: int | None = None,
     batch_size: int = 64,
     normalize: bool = False,
+    format: str | None = None,
     ray_workers: int | None = None,
     **towers: Any,
 ) -> Embeddings:
     """Embed images or texts into a folder, and return the embeddings (N, D), which are read from there.
 
-    Shards of the same job that are there are kept, so a call that was killed goes on.
+    Shards of the same job are kept, so the call goes on where a killed one was.
 
     Args:
         source: a folder of images, a file of lines (.txt), a table, the name of a data set, or texts.
         out: the folder; it must be new, or of the same job.
-        kind: images or texts; by default a folder's images, and the texts of all else.
+        kind: images or texts; by default images for a folder, else texts.
         language: of a table's or a data set's texts.
         column: of a table's or a data set's texts: target, english, english_to_target or target_to_english.
         data_dir: where data sets lie.
         adapter: adapter for texts: a file of pecl's, a folder of PEFT's, or a checkpoint of OpenDelta.
-        shards: number of files; by default one for every 16,384 rows.
+        shards: number of files; by default one per 16,384 rows.
         batch_size: texts in one pass.
         normalize: whether each embedding is scaled to length 1.
-        ray_workers: number of workers, each with towers of its own, that Ray Data takes shards to; None for this
-            process alone.
+        format: also write all rows to one file: npy for `embeddings.npy`, whose rows `ids.jsonl` names, or parquet for
+            `embeddings.parquet` with the columns `id` and `embedding`.
+        ray_workers: number of workers of Ray Data, each with its own towers; None to work only in this process.
         towers: arguments of `load_towers`; by default the profile mini.
 
     Raises:
-        PeclError: bad input; nothing has been written.
+        PeclError: bad input, or a number that is not finite; a shard that was written before stays.
         BusyError: another process is at work on the folder.
 
     Example:
@@ -59,13 +62,20 @@ def embed(
     spec = SourceSpec(str(source) if held is None else "texts", kind, language, column, _text(data_dir))
     arguments = {"profile": "mini", **towers}
     job = EmbedJob(spec, str(out), shards, _text(adapter), batch_size, normalize, arguments)
-    if ray_workers is None:
-        return run_job(job, Worker(job, held))
+    if format is not None:
+        check_format(out, format)
+    found = run_job(job, Worker(job, held)) if ray_workers is None else _run_on_ray(job, held, ray_workers)
+    if format is not None:
+        write_format(out, format, found)
+    return found
+
+
+def _run_on_ray(job: EmbedJob, held: Texts | None, workers: int) -> Embeddings:
     if held is not None:
         raise ConfigError("ray_workers: expected a source that other processes can open, such as a file, got texts")
     from pecl.bulk.on_ray import run_on_ray  # the extra `ray`
 
-    return run_on_ray(job, ray_workers)
+    return run_on_ray(job, workers)
 
 
 def _text(value: str | Path | None) -> str | None:

@@ -233,19 +233,23 @@ def read_ids(folder: str | Path) -> list[str]:
     Raises:
         DataError: the file is missing, damaged, or not of the folder's plan.
     """
-    plan, place, digest = read_plan(folder), Path(folder), hashlib.sha256()
-    path, found = place / IDS, []
+    return list(iterate_ids(folder))
+
+
+def iterate_ids(folder: str | Path) -> Iterator[str]:
+    """Yield the name of each row of a folder, as `read_ids` does; the checksum is compared behind the last."""
+    plan, digest = read_plan(folder), hashlib.sha256()
+    path = Path(folder, IDS)
     try:
         with open_regular(path) as file:
             for line in file:
                 digest.update(line)
-                found.append(decode(str, parse_json(line.decode("utf-8", "surrogateescape"), halves=True)["id"], "id"))
+                yield decode(str, parse_json(line.decode("utf-8", "surrogateescape"), halves=True)["id"], "id")
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is damaged ({error}); run pecl embed again") from error
-    _check_ids(place, plan, digest.hexdigest())
-    return found
+    _check_ids(Path(folder), plan, digest.hexdigest())
 
 
 def _check_ids(folder: Path, plan: Plan, digest: str | None) -> None:

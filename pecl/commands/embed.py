@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from pecl.bulk.embed import embed
+from pecl.bulk.formats import FORMATS, format_path
 from pecl.bulk.job import TOWERS
 from pecl.bulk.sources import COLUMNS, KINDS
 from pecl.commands.options import add_command, add_config_flags, config_values, print_json, print_text
@@ -19,21 +20,24 @@ def add_parser(commands: Any) -> None:
     """Add the command."""
     description = (
         "Embed images or texts into a folder: shards of rows as safetensors, ids.jsonl with the name of each row, and\n"
-        "embeddings.json. SOURCE is a folder of images, a file with a text a line, a table of captions, or a data\n"
-        "set. The same command goes on where a killed one was; pecl.open_embeddings reads the folder row by row."
+        "embeddings.json. SOURCE is a folder of images, a file with one text per line, a table of captions, or a data\n"
+        "set. The same command resumes a killed one. pecl.open_embeddings reads the folder row by row."
     )
     example = "pecl embed lines.txt --adapter de.safetensors --out embedded"
     parser = add_command(commands, "embed", "embed images or texts in bulk", example, description)
     parser.add_argument("source", help="folder of images, file of lines (.txt), table, or data set")
     parser.add_argument("--out", required=True, help="folder to write")
-    parser.add_argument("--kind", choices=KINDS, help="default: a folder's images, and the texts of all else")
+    parser.add_argument("--kind", choices=KINDS, help="default: images for a folder, else texts")
     parser.add_argument("--column", choices=COLUMNS, default="target", help="texts of a table or data set")
     parser.add_argument("--adapter", help="adapter for texts: pecl's file, PEFT's folder, or OpenDelta's checkpoint")
-    parser.add_argument("--shards", type=int, help="number of files (default: one for every 16,384 rows)")
-    parser.add_argument("--batch-size", type=int, default=64, help="texts in one pass (default: 64)")
+    parser.add_argument("--shards", type=int, help="number of files (default: one per 16,384 rows)")
+    parser.add_argument("--batch-size", type=int, default=64, help="texts per pass (default: 64)")
     parser.add_argument("--normalize", action="store_true", help="scale each embedding to length 1")
     parser.add_argument(
-        "--ray", type=int, metavar="WORKERS", help="let so many workers of Ray Data take shards (pip install pecl[ray])"
+        "--format", choices=FORMATS, help="also write embeddings.npy, or embeddings.parquet (columns id and embedding)"
+    )
+    parser.add_argument(
+        "--ray", type=int, metavar="WORKERS", help="embed on this many workers of Ray Data (pip install pecl[ray])"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     add_config_flags(parser, only=_FLAGS)
@@ -41,7 +45,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Embed, and print what there is."""
+    """Embed, and print the number of rows and files."""
     values = {name: value for name, value in config_values(parsed).items() if name in _FLAGS}
     config = make_config({**values, "dataset": parsed.source}, where="command line")  # its languages are the source's
     with use_threads(config.threads):
@@ -56,12 +60,16 @@ def run(parsed: argparse.Namespace) -> int:
             shards=parsed.shards,
             batch_size=parsed.batch_size,
             normalize=parsed.normalize,
+            format=parsed.format,
             ray_workers=parsed.ray,
             **{name: getattr(config, name) for name in TOWERS},
         )
     rows, width = found.shape
+    file = None if parsed.format is None else str(format_path(parsed.out, parsed.format))
     if parsed.json:
-        print_json({"folder": parsed.out, "rows": rows, "width": width, "shards": len(found.paths)})
+        said = {"folder": parsed.out, "rows": rows, "width": width, "shards": len(found.paths)}
+        print_json(said if file is None else {**said, "file": file})
     else:
-        print_text(f"{parsed.out}: {rows:,} embeddings of width {width} in {len(found.paths)} shards")
+        also = "" if file is None else f", and {file}"
+        print_text(f"{parsed.out}: {rows:,} embeddings of width {width} in {len(found.paths)} shards{also}")
     return 0
