@@ -45,6 +45,7 @@ _PUBLIC = {
     "make_config": "pecl.config",
     "open_embeddings": "pecl.bulk.folder",
     "parse_adapter": "pecl.adapters.spec",
+    "read_ids": "pecl.bulk.folder",
     "register_adapter": "pecl.adapters.spec",
     "register_alignment": "pecl.training.losses",
     "register_dataset": "pecl.data.registry",
@@ -64,6 +65,7 @@ if TYPE_CHECKING:  # the same names for editors and type checkers, which do not 
     from pecl.adapters.spec import register_adapter as register_adapter
     from pecl.bulk.embed import embed as embed
     from pecl.bulk.folder import open_embeddings as open_embeddings
+    from pecl.bulk.folder import read_ids as read_ids
     from pecl.config import ExperimentConfig as ExperimentConfig
     from pecl.config import make_config as make_config
     from pecl.data.captions import ParallelCaptions as ParallelCaptions

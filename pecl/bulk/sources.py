@@ -239,7 +239,7 @@ class SourceSpec:
                 seen = (path / names[i]).stat()
             except OSError as error:
                 raise DataError(f"cannot read {path / names[i]}: {error.strerror or error}") from error
-            return [names[i], seen.st_size, seen.st_mtime_ns]
+            return [ascii(names[i]), seen.st_size, seen.st_mtime_ns]  # a name may be no UTF-8
 
         return Pictures(found.images(), names, look)
 
