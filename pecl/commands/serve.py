@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,10 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--adapters-dir", metavar="DIR", help="folder whose adapter files requests may load by name")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", default="8000", help="port to listen on; 0 is any that is free (default: 8000)")
+    parser.add_argument(
+        "--api-key-file", metavar="FILE", help="file with the key that requests must bring (default: none is asked for)"
+    )
+    parser.add_argument("--access-log", action="store_true", help="log a line per request, without its query")
     add_config_flags(parser, only=_FLAGS)
     for item in fields(Limits):
         text = f"{item.metadata['help']} (default: {item.default:,})"
@@ -67,12 +72,16 @@ def run(parsed: argparse.Namespace) -> int:
         raise ConfigError(f'port: expected a whole number from 0 to 65535, got "{parsed.port}"')
     if parsed.adapters_dir is not None and not Path(parsed.adapters_dir).is_dir():
         raise ConfigError(f"adapters_dir: expected a folder, got {parsed.adapters_dir}")
-    serve, open_socket = _server()
-    with open_socket(parsed.host, int(parsed.port)) as listening:
+    server, read_key = _server()
+    key = None if parsed.api_key_file is None else read_key(parsed.api_key_file)
+    with server.open_socket(parsed.host, int(parsed.port)) as listening:
+        address = server.address_of(listening)
+        logger.info("%s answers once the towers are loaded", address)
+        if key is None and server.allowed_hosts(listening, parsed.host) is None:
+            logger.warning("everyone who reaches %s may use it: --api-key-file asks for a key", address)
         service = _load(parsed, config, limits)
-        host, port = listening.getsockname()[:2]
-        logger.info("serving %s on http://%s:%d", ", ".join(service.models.names), host, port)
-        serve(service, listening, parsed.host)
+        logger.info("%s serves %s", address, ", ".join(service.models.names))
+        server.serve(service, listening, parsed.host, key, parsed.access_log)
     return 0
 
 
@@ -81,18 +90,24 @@ def _limits(parsed: argparse.Namespace) -> Limits:
     return Limits(**{name: parse_option(Limits, name, text) for name, text in given.items() if text is not None})
 
 
-def _server() -> Any:
+def _server() -> tuple[Any, Callable[[str], bytes]]:
+    """Return the module `pecl.serving.server` and `read_key`, which are there with the extra only.
+
+    Raises:
+        ConfigError: the extra is not installed.
+    """
     try:
-        from pecl.serving.server import open_socket, serve
+        from pecl.serving import server
+        from pecl.serving.keys import read_key
     except ImportError as error:
         if (error.name or "").startswith("pecl"):
             raise
         raise ConfigError(f"pecl serve needs {error.name}: pip install 'pecl[serve]'") from error
-    return serve, open_socket
+    return server, read_key
 
 
 def _load(parsed: argparse.Namespace, config: ExperimentConfig, limits: Limits) -> Service:
-    """Return the service, both towers loaded: what is wrong with them is said before anything listens."""
+    """Return the service, both towers loaded."""
     import torch
 
     from pecl.serving.models import Models

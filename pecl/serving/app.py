@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 
@@ -18,22 +19,30 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pecl.options import shown
 from pecl.serving.adapters import list_models, load_adapter, show_model, unload_adapter
 from pecl.serving.embeddings import embeddings
+from pecl.serving.keys import CHALLENGES, check_key
 from pecl.serving.page import page_routes
 from pecl.serving.refusals import Refusal, answer_error
-from pecl.serving.search import about, photograph, search, thumbnail
+from pecl.serving.search import photograph, search, search_by_address, thumbnail
 from pecl.serving.service import Service
 
+logger = logging.getLogger(__name__)
+
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
+_LONGEST = 200  # characters of an address that a log repeats
 _GONE = 499  # what logs of web servers write where whoever asked did not wait
 
 
-def make_app(service: Service, hosts: Sequence[str] | None = None) -> Starlette:
+def make_app(
+    service: Service, hosts: Sequence[str] | None = None, key: bytes | None = None, access_log: bool = False
+) -> Starlette:
     """Return the application.
 
     Args:
         service: what it serves.
         hosts: the names under which it answers, so that another site's page cannot reach a server of this machine
             under a name of its own; None for any.
+        key: the key that requests must bring; None for a server that asks for none.
+        access_log: log a line per request, without its query.
     """
     routes = [
         Route("/v1/embeddings", embeddings, methods=["POST"]),
@@ -41,7 +50,7 @@ def make_app(service: Service, hosts: Sequence[str] | None = None) -> Starlette:
         Route("/v1/models/{model:path}", show_model),
         Route("/v1/load_adapter", load_adapter, methods=["POST"]),
         Route("/v1/unload_adapter", unload_adapter, methods=["POST"]),
-        Route("/search", about),
+        Route("/search", search_by_address),
         Route("/search", search, methods=["POST"]),
         Route("/thumbnails/{id}", thumbnail),
         Route("/photographs/{id}", photograph),
@@ -55,7 +64,7 @@ def make_app(service: Service, hosts: Sequence[str] | None = None) -> Starlette:
         async with service.running():
             yield
 
-    frame = Middleware(Frame, service=service, hosts=hosts)
+    frame = Middleware(Frame, service=service, hosts=hosts, key=key, access_log=access_log)
     app = Starlette(
         routes=routes, middleware=[frame], lifespan=lifespan, exception_handlers={HTTPException: answer_error}
     )
@@ -77,12 +86,14 @@ async def metrics(request: Request) -> Response:
 
 
 class Frame:
-    """What holds for every request: the name of the host, the form of errors, the count, and the headers.
+    """What holds for every request: the name of the host, the key, the form of errors, the count, and the headers.
 
     Args:
         app: what answers.
         service: whose metrics count.
         hosts: see `make_app`.
+        key: see `make_app`.
+        access_log: see `make_app`.
     """
 
     _HEADERS = (
@@ -91,10 +102,14 @@ class Frame:
         ("cross-origin-resource-policy", "same-origin"),  # no page of another site shows a photograph of this one
     )
 
-    def __init__(self, app: ASGIApp, service: Service, hosts: Sequence[str] | None) -> None:
+    def __init__(
+        self, app: ASGIApp, service: Service, hosts: Sequence[str] | None, key: bytes | None, access_log: bool
+    ) -> None:
         self.app = app
         self.service = service
         self.hosts = hosts
+        self.key = key
+        self.access_log = access_log
         self.open = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -113,6 +128,9 @@ class Frame:
                 headers = MutableHeaders(scope=message)
                 for name, value in self._HEADERS:
                     headers[name] = value
+                if status == 401:
+                    for challenge in CHALLENGES:  # a line each, since browsers read one of a line
+                        headers.append("www-authenticate", challenge)
                 if self.service.stopping:
                     headers["connection"] = "close"
             await send(message)
@@ -122,6 +140,8 @@ class Frame:
             try:
                 self._check_host(scope)
                 self._check_room()
+                if self.key is not None:
+                    check_key(scope, self.key)
                 await self.app(scope, receive, send_on)
             except ClientDisconnect:
                 pass  # nobody is left to answer
@@ -134,7 +154,17 @@ class Frame:
                 self.open -= 1
         endpoint = getattr(scope.get("endpoint"), "__name__", "other")
         metrics.requests.labels(endpoint, status).inc()
-        metrics.request_seconds.labels(endpoint).observe(time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        metrics.request_seconds.labels(endpoint).observe(seconds)
+        if self.access_log:
+            self._log(scope, status, seconds)
+
+    def _log(self, scope: Scope, status: int, seconds: float) -> None:
+        """Log a request; its query stays out, since it may say what somebody searched for."""
+        path = scope["raw_path"].decode("ascii", "backslashreplace")[:_LONGEST]  # as sent: without control characters
+        client = scope["client"][0] if scope["client"] else "-"
+        now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        logger.info("%s %s %s %s %d %.3f s", now, client, scope["method"], path, status, seconds)
 
     def _check_room(self) -> None:
         most = self.service.limits.open_requests

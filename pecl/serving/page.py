@@ -1,4 +1,7 @@
-"""The page at `/`: three files of the package, read once. Nothing in a request leads to a file."""
+"""The page at `/` and the description of all addresses: files of the package, read once.
+
+Nothing in a request leads to a file.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ _FILES = {
     "/": ("page.html", "text/html"),
     "/static/page.css": ("page.css", "text/css"),
     "/static/page.js": ("page.js", "text/javascript"),
+    "/openapi.json": ("openapi.json", "application/json"),
 }
 
 

@@ -6,6 +6,7 @@ Nothing of a request is taken for a path or an address.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Collection
 from typing import Any
 
@@ -18,6 +19,7 @@ from pecl.serving.refusals import Refusal, bad
 from pecl.serving.service import Service
 
 JSON = "application/json"
+_FLAGS = {"true": True, "false": False}
 _NO_VALUE = bytes(set(range(256)) - set(b",:[{"))  # bytes that no value comes behind
 
 
@@ -50,9 +52,37 @@ async def read_object(request: Request, service: Service, known: Collection[str]
     if not isinstance(document, dict):
         raise bad(f"body: expected a JSON object, got {_kind_of(document)}")
     for name in document:
-        if name not in known:
-            raise bad(f"unknown field {shown(name)}: expected {', '.join(known)}{suggest(name, known)}", name)
+        _check_name(name, known)
     return document
+
+
+def read_query(
+    request: Request, known: Collection[str], numbers: Collection[str] = (), flags: Collection[str] = ()
+) -> dict[str, Any]:
+    """Return the fields behind the `?` of an address, as `read_object` returns those of a body.
+
+    Args:
+        request: the request.
+        known: the fields that it may have.
+        numbers: fields that are whole numbers.
+        flags: fields that are true or false.
+
+    Raises:
+        Refusal: a field is unknown, or is there twice.
+    """
+    document: dict[str, Any] = {}
+    for name, text in request.query_params.multi_items():
+        _check_name(name, known)
+        if name in document:
+            raise bad(f"{name}: expected it once, got it twice", name)
+        is_number = name in numbers and re.fullmatch("-?[0-9]{1,18}", text)
+        document[name] = int(text) if is_number else _FLAGS.get(text, text) if name in flags else text
+    return document
+
+
+def _check_name(name: str, known: Collection[str]) -> None:
+    if name not in known:
+        raise bad(f"unknown field {shown(name)}: expected {', '.join(known)}{suggest(name, known)}", name)
 
 
 async def _read_body(request: Request, most: int) -> bytes:

@@ -2,6 +2,8 @@
 
     {"query": "pes na pláži", "language": "cs", "top": 12}
 
+`GET /search?query=pes&language=cs&top=12` is answered likewise.
+
 The language is told from the text where none is named. `adapter: false` embeds with the plain tower: before training.
 """
 
@@ -23,10 +25,11 @@ from pecl.serving.models import Models, TextJob
 from pecl.serving.photographs import LARGE, Photographs
 from pecl.serving.pictures import read_data_uri
 from pecl.serving.refusals import Refusal, bad
-from pecl.serving.requests import flag_field, number_field, read_object, text_field
+from pecl.serving.requests import flag_field, number_field, read_object, read_query, text_field
 from pecl.serving.service import Service
 
 FIELDS = ("query", "image", "minus", "language", "top", "adapter")
+ADDRESS_FIELDS = tuple(name for name in FIELDS if name != "image")  # which no address can hold
 _MOST = 200  # photographs of an answer
 
 
@@ -44,9 +47,23 @@ class Chosen(NamedTuple):
     adapter: str | None
 
 
-async def about(request: Request) -> JSONResponse:
-    """Answer `GET /search`: how many photographs there are, and which languages have an adapter."""
+async def search_by_address(request: Request) -> JSONResponse:
+    """Answer `GET /search`: as `POST` where the address has fields, and otherwise what can be searched in."""
     service: Service = request.app.state.service
+    if not request.url.query:
+        return _about(service)
+    return await _search(service, read_query(request, ADDRESS_FIELDS, numbers=("top",), flags=("adapter",)))
+
+
+async def search(request: Request) -> JSONResponse:
+    """Answer `POST /search`: the photographs most like a text, a picture, or both, most like first."""
+    service: Service = request.app.state.service
+    _photographs(service)  # before the body is read
+    return await _search(service, await read_object(request, service, FIELDS))
+
+
+def _about(service: Service) -> JSONResponse:
+    """Say how many photographs there are, and which languages have an adapter."""
     models = service.models
     codes = sorted({ENGLISH, *models.adapters}, key=language_name)
     return JSONResponse(
@@ -60,11 +77,9 @@ async def about(request: Request) -> JSONResponse:
     )
 
 
-async def search(request: Request) -> JSONResponse:
-    """Answer `POST /search`: the photographs most like a text, a picture, or both, most like first."""
-    service: Service = request.app.state.service
+async def _search(service: Service, document: dict[str, Any]) -> JSONResponse:
+    """Return the answer to a search, given its fields."""
     photographs = _photographs(service)
-    document = await read_object(request, service, FIELDS)
     top = number_field(document, "top", 1, _MOST, 12)
     use_adapter = flag_field(document, "adapter", True)
     texts = {
@@ -83,7 +98,7 @@ async def search(request: Request) -> JSONResponse:
     return JSONResponse(
         {
             "language": chosen.language,
-            "told": chosen.confidence is not None,
+            "detected": chosen.confidence is not None,
             "confidence": None if chosen.confidence is None else round(chosen.confidence, 4),
             "model": service.models.model_of(chosen.adapter) if texts else None,
             "photographs": found,

@@ -35,11 +35,15 @@ class Server(uvicorn.Server):
 
     Args:
         service: what it serves.
-        hosts: the names under which it answers; None for any.
+        hosts: see `make_app`.
+        key: see `make_app`.
+        access_log: see `make_app`.
     """
 
-    def __init__(self, service: Service, hosts: Sequence[str] | None = None) -> None:
-        super().__init__(make_config(make_app(service, hosts), service.limits))
+    def __init__(
+        self, service: Service, hosts: Sequence[str] | None = None, key: bytes | None = None, access_log: bool = False
+    ) -> None:
+        super().__init__(make_config(make_app(service, hosts, key, access_log), service.limits))
         self.service = service
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -57,7 +61,9 @@ class Server(uvicorn.Server):
 
 
 def open_socket(host: str, port: int) -> socket.socket:
-    """Return a socket bound to `host` and `port` that does not listen yet; port 0 is one that is free.
+    """Return a socket that listens on `host` and `port`; port 0 is one that is free.
+
+    Whoever connects waits until the server is started.
 
     Raises:
         ConfigError: no such host, or the port is taken or not allowed.
@@ -68,6 +74,7 @@ def open_socket(host: str, port: int) -> socket.socket:
         try:
             found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that a killed server has just left
             found.bind(address)
+            found.listen(_BACKLOG)
         except BaseException:
             found.close()
             raise
@@ -96,26 +103,36 @@ def allowed_hosts(listening: socket.socket, host: str) -> tuple[str, ...] | None
     return tuple(dict.fromkeys((*LOOPBACK, text, f"[{text}]", host.lower())))
 
 
+def address_of(listening: socket.socket) -> str:
+    """Return the address of a server, as a browser takes it."""
+    host, port = listening.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 def free_files() -> int:
     """Return how many more files this process may open."""
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return (1 << 20 if most == resource.RLIM_INFINITY else most) - len(os.listdir("/dev/fd"))
 
 
-def serve(service: Service, listening: socket.socket, host: str) -> None:
+def serve(
+    service: Service, listening: socket.socket, host: str, key: bytes | None = None, access_log: bool = False
+) -> None:
     """Answer requests until SIGTERM or SIGINT, then those that are under way, and return.
 
     Args:
         service: what is served. Its limits are lowered to the files that the process may open.
         listening: see `open_socket`.
         host: what the user called the address; see `allowed_hosts`.
+        key: see `make_app`.
+        access_log: see `make_app`.
 
     Raises:
         ConfigError: the process may open too few files.
         RunError: the application could not start.
     """
     service.limits = service.limits.within(free_files())
-    server = Server(service, allowed_hosts(listening, host))
+    server = Server(service, allowed_hosts(listening, host), key, access_log)
     # uvicorn raises the signal again when it has stopped; there is nothing left to do then.
     before = {each: signal.signal(each, lambda *_: None) for each in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -66,17 +66,19 @@ def make_service(models=None, **options):
 
 
 @contextlib.contextmanager
-def client_of(service, hosts=LOOPBACK):
+def client_of(service, hosts=LOOPBACK, **options):
     """Yield a client of the application within this process."""
-    with TestClient(make_app(service, hosts), base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
+    with TestClient(
+        make_app(service, hosts, **options), base_url="http://127.0.0.1", raise_server_exceptions=False
+    ) as client:
         yield client
 
 
 @contextlib.contextmanager
-def running(service):
+def running(service, **options):
     """Yield the address of a real server on the loopback, run by a thread."""
     with open_socket("127.0.0.1", 0) as listening:
-        server = Server(service, LOOPBACK)
+        server = Server(service, LOOPBACK, **options)
         thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])), daemon=True)
         thread.start()
         try:

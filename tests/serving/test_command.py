@@ -1,6 +1,8 @@
 """`pecl serve`: what the flags come to, and what is missing."""
 
 import builtins
+import logging
+import re
 import shlex
 import socket
 
@@ -34,13 +36,13 @@ def test_flags_reach_the_service(served, tmp_path, photographs):
     files = " ".join(map(str, paths))
     more = "--max-texts 7 --max-picture-pixels 99 --window 0.5 --host localhost"
     assert run(f"serve --adapter {files} --index {photographs} --adapters-dir {tmp_path} --port 0 {more}") == 0
-    ((service, listening, host),) = served
+    ((service, listening, host, key, access_log),) = served
     assert service.models.names == ["mini", "mini:de", "mini:cs"]
     assert service.limits == Limits(texts=7, picture_pixels=99, window=0.5)
     assert len(service.photographs) == 12
     assert service.adapters_dir == tmp_path
     assert service.image.name == "colours"
-    assert host == "localhost"
+    assert (host, key, access_log) == ("localhost", None, False)
     assert listening.fileno() == -1  # closed by now
 
 
@@ -50,7 +52,7 @@ def test_ready_adapters_are_the_default(served, tmp_path, monkeypatch):
     monkeypatch.setattr(pecl.commands.serve, "ready_adapters", lambda profile: ready.get(profile, {}))
     for flags in ("", f"--adapter {paths[1]}", "--text-model other", "--profile paper"):
         assert run(f"serve --port 0 {flags}") == 0
-    names = [service.models.names[1:] for service, _, _ in served]
+    names = [service.models.names[1:] for service, *_ in served]
     assert names == [["mini:de", "mini:fr"], ["mini:fr"], [], []]
 
 
@@ -69,12 +71,50 @@ def test_a_port_that_is_taken(served, capsys):
     assert served == []
 
 
+def test_the_address_is_said_before_anything_is_loaded(served, monkeypatch, caplog):
+    """Whoever opens it then waits, and is not refused."""
+    caplog.set_level(logging.INFO, "pecl")
+    said = []
+
+    def load(*_):
+        said.append(caplog.messages[-1])
+        port = int(said[0].split()[0].rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=60):
+            return tiny_towers()
+
+    monkeypatch.setattr(pecl.commands.serve, "load_towers", load)
+    assert run("serve --text-model other --port 0") == 0
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+ answers once the towers are loaded", said[0])
+    assert caplog.messages[-1] == f"{said[0].split()[0]} serves mini"
+
+
+def test_an_address_of_ipv6_is_one_for_a_browser(served, caplog):
+    caplog.set_level(logging.INFO, "pecl")
+    assert run("serve --text-model other --host ::1 --port 0") == 0
+    assert re.match(r"http://\[::1\]:\d+ answers", caplog.messages[0])
+
+
+def test_a_key_and_a_log_reach_the_server(served, tmp_path, caplog, capsys):
+    (tmp_path / "key").write_text("a-key-of-this-server\n")
+    assert run(f"serve --text-model other --port 0 --host 0.0.0.0 --api-key-file {tmp_path}/key --access-log") == 0
+    assert served[0][3:] == (b"a-key-of-this-server", True)
+    assert "may use it" not in caplog.text
+    assert run(f"serve --port 0 --api-key-file {tmp_path}/none") == 2
+    assert "api_key_file: cannot read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("host", "said"), [("0.0.0.0", True), ("127.1", False)])
+def test_a_server_for_everyone_says_so(served, caplog, host, said):
+    assert run(f"serve --text-model other --port 0 --host {host}") == 0
+    assert ("may use it: --api-key-file asks for a key" in caplog.text) == said
+
+
 @pytest.mark.parametrize("package", ["starlette", "uvicorn", "prometheus_client"])
 def test_without_the_extra_it_says_what_to_install(package, monkeypatch, capsys):
     plain = builtins.__import__
 
     def without(name, *rest, **more):
-        if name.partition(".")[0] == package or name == "pecl.serving.server":
+        if name.partition(".")[0] == package or name == "pecl.serving":
             raise ModuleNotFoundError(f"No module named {package!r}", name=package)
         return plain(name, *rest, **more)
 

@@ -57,7 +57,7 @@ def test_the_search_is_answered(photographs):
     with client_of(service) as client:
         answer = client.post("/search", json=json.loads(body)).json()
     assert len(answer["photographs"]) == 3
-    for field in ("language", "told", "confidence", "model", "photographs", *answer["photographs"][0]):
+    for field in ("language", "detected", "confidence", "model", "photographs", *answer["photographs"][0]):
         assert f"`{field}`" in TEXT
 
 

@@ -63,13 +63,13 @@ def test_the_nearest_photographs_with_the_adapter_and_without(client, index):
         document = post(client, query=QUERY, language="Czech", top=COUNT, adapter=adapter)
         wanted = ranking(index, expected([QUERY], ["cs" if adapter else None]))
         same(found_in(document), wanted)
-        about = {key: document[key] for key in ("language", "told", "confidence", "model")}
-        assert about == {"language": "cs", "told": False, "confidence": None, "model": model}
+        about = {key: document[key] for key in ("language", "detected", "confidence", "model")}
+        assert about == {"language": "cs", "detected": False, "confidence": None, "model": model}
 
 
-def test_a_language_is_told_from_the_text(client):
+def test_a_language_is_detected_from_the_text(client):
     document = post(client, query="ein Hund läuft über die Wiese", top=1)
-    assert (document["language"], document["told"], document["model"]) == ("de", True, "tiny:de")
+    assert (document["language"], document["detected"], document["model"]) == ("de", True, "tiny:de")
     assert 0.2 < document["confidence"] <= 1
     assert post(client, query="a dog is running over the meadow")["model"] == "tiny"  # English is the tower itself
 
@@ -91,6 +91,40 @@ def test_a_picture_finds_itself_and_goes_together_with_text(client, index):
     same(found_in(both), ranking(index, picture + expected([QUERY], ["fr"])))
     less = post(client, image=data_uri(content), minus=QUERY, language="fr", top=COUNT)
     same(found_in(less), ranking(index, picture - expected([QUERY], ["fr"])))
+
+
+def test_a_search_by_address_is_the_search_by_a_document(client):
+    for document in (
+        {"query": "ka lopi & zumo=1"},
+        {"query": QUERY, "language": "Czech", "top": 3},
+        {"query": QUERY, "language": "cs", "adapter": False, "minus": "belo", "top": COUNT},
+    ):
+        address = {name: str(value).lower() if value is False else value for name, value in document.items()}
+        answer = client.get("/search", params=address)
+        assert answer.status_code == 200, answer.text
+        assert answer.json() == post(client, **document)
+
+
+BY_ADDRESS = [
+    ("query=", "query: expected text, got none"),
+    ("top=3", "query: expected a text"),
+    ("q=a", 'unknown field "q"'),
+    ("query=a&query=b", "query: expected it once, got it twice"),
+    ("query=a&language=cs&top=0", "top: expected a whole number from 1 to 200, got 0"),
+    ("query=a&language=cs&top=-1", "top: expected a whole number from 1 to 200, got -1"),
+    ("query=a&language=cs&top=" + "9" * 30, "top: expected a whole number from 1 to 200, got text"),
+    ("query=a&language=cs&top=1.0", "top: expected a whole number from 1 to 200, got text"),
+    ("query=a&language=klingon", "unknown language 'klingon'"),
+    ("query=a&language=cs&adapter=no", "adapter: expected true or false"),
+    ("image=data:image/png;base64,AAAA", 'unknown field "image"'),
+]
+
+
+@pytest.mark.parametrize(("query", "said"), BY_ADDRESS, ids=[row[0][:30] for row in BY_ADDRESS])
+def test_bad_searches_by_address(client, query, said):
+    answer = client.get(f"/search?{query}")
+    assert answer.status_code == 400, answer.text
+    assert said in answer.json()["error"]["message"]
 
 
 def test_pictures_are_made_anew_as_jpeg_without_metadata(client, index):

@@ -1,0 +1,168 @@
+"""The key of a server, and the log of its requests."""
+
+import base64
+import hmac
+import logging
+import re
+
+import httpx
+import openai
+import pytest
+from helpers.loopback import without_proxies
+from helpers.serving import client_of, make_service, running
+
+import pecl.serving.keys
+from pecl.errors import ConfigError
+from pecl.serving.keys import read_key
+
+KEY = b"sk-correct.horse:battery"
+SOUND = {"model": "tiny:cs", "input": "pes"}
+
+
+@pytest.fixture(scope="module")
+def client():
+    with client_of(make_service(), key=KEY) as client:
+        yield client
+
+
+def basic(password, user="me"):
+    return f"Basic {base64.b64encode(user.encode() + b':' + password).decode()}"
+
+
+GIVEN = [f"Bearer {KEY.decode()}", f"bearer   {KEY.decode()}", basic(KEY), basic(KEY, "")]
+NOT_GIVEN = [
+    *(None, "", "Bearer", "Bearer ", KEY.decode(), f"Token {KEY.decode()}", f"Bearer {KEY.decode()}x"),
+    *(
+        f"Bearer {KEY.decode()[:-1]}",
+        f"Bearer {KEY.decode().upper()}",
+        "Basic",
+        "Basic @@@",
+        basic(b""),
+        basic(KEY[:-1]),
+    ),
+    *(f"Basic {base64.b64encode(KEY.replace(b':', b'.')).decode()}", "Bearer \xe9\xff" + KEY.decode()),
+]
+
+
+def headers(given):
+    return {} if given is None else {"authorization": given.encode("latin-1")}
+
+
+@pytest.mark.parametrize("given", GIVEN)
+def test_the_key_opens_everything(client, given):
+    for address in ("/", "/v1/models", "/metrics", "/search", "/openapi.json"):
+        assert client.get(address, headers=headers(given)).status_code == 200
+    assert client.post("/v1/embeddings", json=SOUND, headers=headers(given)).status_code == 200
+
+
+@pytest.mark.parametrize("given", NOT_GIVEN)
+def test_nothing_is_answered_without_it(client, given):
+    identity = "0" * 32
+    for address in ("/", "/v1/models", "/metrics", "/search", "/openapi.json", "/nowhere", f"/photographs/{identity}"):
+        answer = client.get(address, headers=headers(given))
+        assert answer.status_code == 401, address
+        error = answer.json()["error"]
+        assert error["code"] == "invalid_api_key"
+        assert KEY.decode() not in answer.text
+        challenges = answer.headers.get_list("www-authenticate")
+        assert [challenge.partition(" ")[0] for challenge in challenges] == ["Bearer", "Basic"]
+    assert client.post("/v1/embeddings", json=SOUND, headers=headers(given)).status_code == 401
+    assert client.get("/health", headers=headers(given)).json()["status"] == "ok"
+
+
+def test_the_body_of_a_request_without_it_is_not_read(client):
+    read = []
+
+    def body():
+        read.append(True)
+        yield b"{}"
+
+    assert client.post("/search", content=body(), headers={"content-type": "application/json"}).status_code == 401
+    assert read == []
+
+
+def test_keys_are_compared_in_constant_time(client, monkeypatch):
+    compared = []
+    monkeypatch.setattr(
+        pecl.serving.keys.hmac, "compare_digest", lambda *keys: compared.append(keys) or keys[0] == keys[1]
+    )
+    assert client.get("/v1/models", headers=headers(GIVEN[0])).status_code == 200
+    assert client.get("/v1/models", headers=headers("Bearer other")).status_code == 401
+    assert compared == [(KEY, KEY), (b"other", KEY)]
+    assert hmac is pecl.serving.keys.hmac
+
+
+def test_the_openai_client_brings_it(monkeypatch):
+    without_proxies(monkeypatch)
+    with running(make_service(), key=KEY) as address:
+        for key, found in ((KEY.decode(), 13), ("another-key-of-somebody", None)):
+            with openai.OpenAI(base_url=f"{address}/v1", api_key=key, max_retries=0) as client:
+                if found:
+                    assert len(client.models.list().data) == found
+                else:
+                    with pytest.raises(openai.AuthenticationError, match="expected the key of this server"):
+                        client.models.list()
+
+
+@pytest.mark.parametrize("content", [KEY, KEY + b"\n", b"  " + KEY + b"\r\n", b"k" * 512])
+def test_a_key_is_read(tmp_path, content):
+    (tmp_path / "key").write_bytes(content)
+    assert read_key(tmp_path / "key") == content.strip()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"too-short", b"k" * 513, b"two words of a key", KEY + b"\n" + KEY, "schlüssel".encode() * 3, b"\0" * 20],
+)
+def test_what_is_no_key(tmp_path, content):
+    (tmp_path / "key").write_bytes(content)
+    with pytest.raises(ConfigError, match="api_key_file: expected one line of 16 to 512 letters") as error:
+        read_key(tmp_path / "key")
+    assert not content.strip() or content.decode("latin-1").strip() not in str(error.value)
+
+
+def test_a_file_of_a_key_that_cannot_be_read(tmp_path):
+    for path in (tmp_path / "missing", tmp_path):
+        with pytest.raises(ConfigError, match="api_key_file: cannot read"):
+            read_key(path)
+    (tmp_path / "large").write_bytes(b"k" * 2000)
+    with pytest.raises(ConfigError, match="larger than 1,024 bytes"):
+        read_key(tmp_path / "large")
+
+
+LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} testclient (\w+) (\S+) (\d+) \d+\.\d{3} s")
+
+
+def test_requests_are_logged_on_request_without_their_queries(caplog):
+    caplog.set_level(logging.INFO, "pecl")
+    with client_of(make_service(), key=KEY, access_log=True) as client:
+        client.get("/health")
+        client.get("/search?query=secret&language=cs", headers=headers(GIVEN[0]))
+        client.post("/v1/embeddings", json=SOUND)
+        client.get("/a%0Ab%1b[31m" + "x" * 300)
+    lines = [LINE.fullmatch(record.getMessage()) for record in caplog.records]
+    assert all(lines)
+    assert [line.groups() for line in lines[:3]] == [
+        ("GET", "/health", "200"),
+        ("GET", "/search", "404"),
+        ("POST", "/v1/embeddings", "401"),
+    ]
+    assert lines[3][2].startswith("/a%0Ab%1b")
+    assert len(lines[3][2]) == 200
+    assert "secret" not in caplog.text
+    assert KEY.decode() not in caplog.text
+
+
+def test_requests_are_not_logged_otherwise(caplog):
+    caplog.set_level(logging.INFO, "pecl")
+    with client_of(make_service()) as client:
+        client.get("/health")
+    assert caplog.records == []
+
+
+def test_a_log_of_a_real_server_names_who_asked(caplog, monkeypatch):
+    without_proxies(monkeypatch)
+    caplog.set_level(logging.INFO, "pecl")
+    with running(make_service(), access_log=True) as address:
+        httpx.get(f"{address}/health")
+    assert " 127.0.0.1 GET /health 200 " in caplog.text
