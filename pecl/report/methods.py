@@ -1,6 +1,6 @@
 """The method that trained an adapter: a route on few pairs, a route on all pairs, or distillation from text.
 
-Every figure and table takes it from `method_of`, so that no score stands under the name of another method.
+Every figure and table takes it from `method_of`, so that no score is credited to another method.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def test_each_method_has_a_table_of_its_own_under_its_name():
 
 
 def test_no_table_of_routes_gives_a_score_of_one_method_to_another():
-    """By validation the closed form is the best; it stands in a table of its own."""
+    """By validation the closed form is the best; it has a table of its own."""
     made = [train(4, 6, val=0.5), train(4, 9, val=0.9, solver="closed-form", choose="text")]
     tables = {table.study: list(table.rows["mean"]) for table in report(made).named("routes")}
     assert tables == {"trained on pairs": [0.3], "trained on pairs, closed form": [0.45]}
