@@ -86,11 +86,15 @@ def run(parsed: argparse.Namespace) -> int:
     if written:
         print_text("\n".join(map(str, written)))
     elif parsed.format == "json":
-        print_json({"left_out": made.left_out, "tables": [table.to_dict() for table in tables]})
+        print_json(
+            {"left_out": made.left_out, "exchanged": made.exchanged, "tables": [table.to_dict() for table in tables]}
+        )
     else:
         if parsed.format == "csv" and not parsed.table:
             tables = made.named("routes") or made.named("evaluations")
         print_text(FORMATS[parsed.format].write(tables, ids=parsed.ids))
+    for sentence in made.exchanged:
+        logger.warning("%s", sentence)
     if made.left_out:
         logger.warning("left out of all tables: %s", made.left_out)
     return 0

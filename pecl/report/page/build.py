@@ -71,7 +71,7 @@ def build_page(results: Sequence[Result], report: Report, drawing: Drawing, gall
         datasets=sorted({result.config.dataset for result in results}),
         routes=list(ROUTES),
         sections=_sections(report),
-        left_out=report.left_out,
+        report=report,
         plots=[(plot, _svg(plot), round(plot.figure.get_figwidth() * _PIXELS)) for plot in drawing.plots],
         not_drawn=drawing.not_drawn,
         run_table=runs_table(results),

@@ -24,7 +24,7 @@ ISO_639 = {"jp": "ja"}  # a data set's code -> what the attribute lang asks for
 
 @dataclass
 class Gallery:
-    """Groups of cards, one a language and route; the pictures they name by number; what is left out, and why."""
+    """Groups of cards, one per language and method; the pictures they name by number; why runs are left out."""
 
     groups: list[dict[str, Any]] = field(default_factory=list)
     pictures: list[str] = field(default_factory=list)
@@ -32,7 +32,7 @@ class Gallery:
 
 
 def make_gallery(results: Sequence[Result], captions: int, data_dir: str | Path | None = None) -> Gallery:
-    """Return what the best candidate of each language and route retrieved, for at most `captions` test captions each.
+    """Return the items that the best candidate of each language and method retrieved, for `captions` test captions.
 
     Fewer are shown where their pictures would be more than `MAX_PICTURES`.
 
@@ -44,7 +44,7 @@ def make_gallery(results: Sequence[Result], captions: int, data_dir: str | Path 
     limit = _fitting(runs, captions)
     if runs and limit < captions:
         gallery.notes.append(
-            f"{limit} captions a language and route are shown: {captions} need more than {MAX_PICTURES:,} pictures"
+            f"{limit} captions per language and method are shown: {captions} need more than {MAX_PICTURES:,} pictures"
         )
     pictures = Pictures()
     labels = method_labels(run.method for run in runs)
@@ -57,7 +57,7 @@ def make_gallery(results: Sequence[Result], captions: int, data_dir: str | Path 
 
 
 def _fitting(runs: Sequence[GalleryRun], captions: int) -> int:
-    """Return the most captions a run, up to `captions`, whose pictures are at most `MAX_PICTURES`."""
+    """Return the most captions per run, up to `captions`, whose pictures are at most `MAX_PICTURES`."""
     limit = captions
     while limit > 1 and _count_pictures(runs, limit) > MAX_PICTURES:
         limit = limit * 9 // 10

@@ -75,7 +75,7 @@ def find_gallery_runs(results: Sequence[Result], data_dir: str | Path | None) ->
 
 
 class _NotAtHand(Exception):
-    """Something of a run is not there to be shown; the message says what."""
+    """A part of a run is missing, so that it cannot be shown; the message names it."""
 
 
 def _chosen(results: Sequence[Result]) -> list[tuple[Method, Result]]:
@@ -99,8 +99,8 @@ def _gallery_run(
     config = result.config
     manifest, retrieved = read_manifest(result), read_retrieved(result)
     if manifest is None or retrieved is None:
-        missing = "The manifest of the split" if manifest is None else "What was retrieved"
-        raise _NotAtHand(f"{missing} is not beside the results (it need not be kept): train again to see captions here")
+        missing = "The manifest of the split is" if manifest is None else "The retrieved items are"
+        raise _NotAtHand(f"{missing} not kept next to the results: train again to see captions here")
     query = result.data.query["test"]
     try:
         values = {field: getattr(config, field) for field in _DATA_FIELDS}
@@ -108,7 +108,7 @@ def _gallery_run(
         data = load(make_config({**values, "data_dir": data_dir and str(data_dir)}), (query,))
     except DataError as error:
         raise _NotAtHand(
-            f"The data of {result.data.dataset} are not at hand, so their captions are left out: {error}"
+            f"The data of {result.data.dataset} cannot be read, so their captions are left out: {error}"
         ) from error
     _check_data(result, manifest, data)
     return GalleryRun(result, method, data, manifest["indices"]["test"], retrieved)

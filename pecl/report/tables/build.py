@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from pecl.errors import DataError
+from pecl.errors import DataError, WeightsError
 from pecl.report.tables.adapters import adapters_table, shots_table, with_several
 from pecl.report.tables.candidates import Candidate, chosen_candidates, studies_of
 from pecl.report.tables.disparity import disparity_table, zero_shot_disparity_table
@@ -15,7 +15,7 @@ from pecl.report.tables.languages import aligned_table, routes_table
 from pecl.report.tables.published import published_table, read_published
 from pecl.report.tables.runs import evaluations_table, runs_table
 from pecl.report.tables.table import SHORT_ID, Table
-from pecl.results.verify import check_recalls
+from pecl.results.verify import check_adapter, check_recalls
 
 # name -> what it needs, for the message where it is missing
 TABLES: dict[str, str] = {
@@ -33,13 +33,20 @@ _ANY_GALLERY_SIZE = frozenset({"shots"})  # tables that state the gallery row by
 
 @dataclass(frozen=True)
 class Report:
-    """Tables, and in `left_out` a sentence on results that are in none: failed and interrupted runs; else empty."""
+    """Tables, and sentences on their results.
+
+    Attributes:
+        tables: one per name, group and study.
+        left_out: failed and interrupted runs, which are in no table; empty where there are none.
+        exchanged: adapter files that are not those that results were measured with, a sentence each.
+    """
 
     tables: list[Table]
     left_out: str
+    exchanged: tuple[str, ...] = ()
 
     def named(self, name: str) -> list[Table]:
-        """Return the tables called `name`, one a group and study."""
+        """Return the tables called `name`, one per group and study."""
         return [table for table in self.tables if table.name == name]
 
     def all_of(self, name: str) -> list[Table]:
@@ -73,7 +80,7 @@ def report(results: Sequence[Result], against: str | None = None, where: Sequenc
 
     Args:
         results: as `collect` returns them.
-        against: name of published scores to set ours beside.
+        against: name of published scores to compare ours with.
         where: conditions `key=value` that a result has to fulfil, see `select`.
 
     Raises:
@@ -92,7 +99,18 @@ def report(results: Sequence[Result], against: str | None = None, where: Sequenc
     tables += _shots([result for result in complete if result.kind == "train"])
     if against is not None:
         tables.append(published_table(read_published(against), complete))
-    return Report(tables, _count(results))
+    return Report(tables, _count(results), _exchanged(complete))
+
+
+def _exchanged(results: Sequence[Result]) -> tuple[str, ...]:
+    """Return a sentence for each adapter file that is not the one that its result names."""
+    said = []
+    for result in results:
+        try:
+            check_adapter(result)
+        except WeightsError as error:
+            said.append(str(error))
+    return tuple(said)
 
 
 def _tables(group: Group, results: Sequence[Result], everything: Sequence[Result]) -> Iterator[Table]:

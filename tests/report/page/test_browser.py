@@ -7,7 +7,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
-from pecl.report.colours import route_look
+from pecl.report.colours import LOOKS
 from pecl.report.page import write_page
 from pecl.report.plots import draw_plots
 from pecl.report.tables import report
@@ -182,7 +182,7 @@ def test_dark_is_respected(page):
 
 def test_what_was_retrieved_comes_first_and_gains_before_losses(page):
     sections = [section.get_attribute("id") for section in page.find_elements(By.CSS_SELECTOR, "main > section")]
-    assert sections == ["gallery", "tables", "plots", "commands", "versions"]
+    assert sections == ["gallery", "plots", "tables", "commands", "versions"]
     kinds = [card.get_attribute("class").split()[-1] for card in cards(page)]
     assert kinds == sorted(kinds, key=["gained", "lost", "unchanged"].index)
     assert len(set(kinds)) > 1
@@ -212,7 +212,7 @@ def test_a_route_has_the_colour_that_it_has_in_plots(page):
     colour = page.execute_script(
         "return getComputedStyle(document.querySelector('.route-method1'), '::before').backgroundColor"
     )
-    wanted = route_look("method1").colour
+    wanted = LOOKS["method1"].colour
     assert colour == f"rgb({', '.join(str(int(wanted[i : i + 2], 16)) for i in (1, 3, 5))})"
 
 

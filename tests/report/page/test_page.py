@@ -2,6 +2,7 @@
 
 import argparse
 import base64
+import hashlib
 import io
 import json
 import re
@@ -15,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from helpers.made_results import made_result, write_table
-from helpers.report_results import train
+from helpers.report_results import changed, train, write
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -204,7 +205,7 @@ def test_too_many_pictures_give_fewer_captions_and_the_page_says_how_many(made, 
     shown = {len(group["cards"]) for group in gallery["groups"]}
     assert len(gallery["pictures"]) <= 25
     assert len(shown) == 1
-    assert f"{shown.pop()} captions a language and route are shown" in html
+    assert f"{shown.pop()} captions per language and method are shown" in html
 
 
 def test_other_data_are_refused_and_nothing_is_written(made, tmp_path):
@@ -231,12 +232,61 @@ def test_what_is_not_at_hand_is_left_out_and_said_in_a_sentence(made, tmp_path, 
     html = page_of(tmp_path / "html", made)
     assert 'id="gallery-data"' not in html
     sentence = {
-        "data": f"The data of {made[0].data.dataset} are not at hand",
-        "manifest": "The manifest of the split is not beside the results",
-        "retrieved": "What was retrieved is not beside the results",
+        "data": f"The data of {made[0].data.dataset} cannot be read",
+        "manifest": "The manifest of the split is not kept next to the results",
+        "retrieved": "The retrieved items are not kept next to the results",
     }
-    (note,) = [note for note in re.findall(r'<p class="note">(.*?)</p>', html) if sentence[missing] in note]
-    assert all(result.run_id[:8] in note for result in made)
+    (details,) = re.findall(r'<details class="note">(.*?)</details>', html, re.DOTALL)
+    assert sentence[missing] in details
+    assert all(result.run_id[:8] in details for result in made)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_page_opens_with_pictures_and_no_run_is_named_before_them(made, tmp_path, kept):
+    if not kept:
+        shutil.rmtree(tmp_path / "retrieved")
+    html = page_of(tmp_path / "html", made)
+    sections = re.findall(r'<section id="(\w+)"', html)
+    pictures = ["gallery", "plots", "tables"] if kept else ["plots", "tables", "gallery"]
+    assert sections == [*pictures, "commands", "versions"]
+    before = html[html.index("<body>") : html.index('<div id="cards">' if kept else "<img")]
+    assert not any(result.run_id[:8] in before for result in made)
+
+
+def test_exchanged_adapters_are_said_where_the_numbers_are(tmp_path, capsys, caplog):
+    folder = write(tmp_path / "results", *(_with_adapter(tmp_path / "results", code) for code in ("de", "fr")))
+    files = sorted((folder / "adapters").iterdir())
+    page = ["report", str(folder), "--html", str(tmp_path / "html"), "--gallery-captions", "0"]
+    assert main(page) == 0
+    assert "is not the adapter" not in caplog.text + (tmp_path / "html" / "index.html").read_text("utf-8")
+    files[0].rename(tmp_path / "one")
+    files[1].rename(files[0])
+    (tmp_path / "one").rename(files[1])
+    assert main(page) == 0
+    html = (tmp_path / "html" / "index.html").read_text("utf-8")
+    for path in files:
+        assert f"{path} is not the adapter that run" in html
+        assert f"{path} is not the adapter that run" in caplog.text
+    capsys.readouterr()
+    assert main(["report", str(folder), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["exchanged"]) == 2
+
+
+def _with_adapter(folder, code):
+    """Return a result of `code` in `folder` whose adapter file has the code as its content."""
+    result = train(4, 6, language=code)
+    (folder / "adapters").mkdir(parents=True, exist_ok=True)
+    (folder / "adapters" / f"{result.run_id}.safetensors").write_text(code)
+    return changed(result, {"adapter.sha256": hashlib.sha256(code.encode()).hexdigest()})
+
+
+def test_an_edited_recall_is_refused(tmp_path, capsys):
+    folder = write(tmp_path / "results", train(4, 6))
+    (path,) = folder.iterdir()
+    path.write_text(path.read_text("utf-8").replace('"mean_recall@1": 0.3', '"mean_recall@1": 0.9'), "utf-8")
+    assert main(["report", str(folder), "--html", str(tmp_path / "html")]) == 2
+    assert "metrics.test" in capsys.readouterr().err
+    assert not (tmp_path / "html").exists()
 
 
 def test_failed_and_interrupted_runs_stand_among_the_commands(tmp_path):
@@ -245,7 +295,7 @@ def test_failed_and_interrupted_runs_stand_among_the_commands(tmp_path):
     html = page_of(tmp_path, [train(4, 9), failed])
     assert f'id="run-{failed.run_id}"' in html
     assert "--lr 0.0003" in html
-    assert "1 complete of 2 runs" in html
+    assert "1 of 2 runs complete" in html
 
 
 def test_a_folder_that_cannot_be_written_is_named(made, tmp_path):

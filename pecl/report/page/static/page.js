@@ -27,7 +27,7 @@ function sortBy(button) {
 
 document.querySelectorAll(".sort").forEach((button) => button.addEventListener("click", () => sortBy(button)));
 
-/* Retrieved items: one group a language and route; cards are made for what is chosen alone. */
+/* Retrieved items: one group per language and method; only the cards of the chosen group are made. */
 function gallery(data) {
   const $ = (id) => document.getElementById(id);
   const buttons = [...document.querySelectorAll(".filters button")];
@@ -95,7 +95,9 @@ function gallery(data) {
     const k = $("found").value;
     const all = group.counts[k];
     $("status").textContent = `${matching.length} of ${group.cards.length} captions here. Of all ${group.captions} test captions, at R@${k}: ` +
-      `${all.gained} gained, ${all.lost} lost, ${all.unchanged} unchanged. Run ${group.run}.`;
+      `${all.gained} gained, ${all.lost} lost, ${all.unchanged} unchanged.`;
+    $("origin").textContent = group.run;
+    $("origin").href = `#run-${group.run}`;
   }
 
   function routes() {
