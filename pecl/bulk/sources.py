@@ -52,7 +52,9 @@ class Pictures:
     Args:
         images: the images.
         names: their names.
-        look: returns the state of an image, such as its size and time or the hash of its content, as JSON holds it.
+        look: returns the identity of an image as JSON holds it, such as its size and time or its fingerprint, and a
+            value that every write changes, even one that restores the identity.
+        hashed: the identity is the fingerprint, which an image must have when it is read.
 
     Raises:
         DataError: an image cannot be looked at.
@@ -60,10 +62,12 @@ class Pictures:
 
     kind = IMAGES
 
-    def __init__(self, images: ImageSource, names: Sequence[str], look: Callable[[int], Any]) -> None:
-        self.images, self.names, self._look = images, names, look
+    def __init__(
+        self, images: ImageSource, names: Sequence[str], look: Callable[[int], tuple[Any, Any]], hashed: bool = False
+    ) -> None:
+        self.images, self.names, self._look, self._hashed = images, names, look, hashed
         self._states = [look(i) for i in range(len(images))]
-        self.digest = sha256_json(self._states)
+        self.digest = sha256_json([identity for identity, _ in self._states])
 
     def __len__(self) -> int:
         return len(self.images)
@@ -78,7 +82,7 @@ class Pictures:
         A changed file is noticed after it was read, since it may change while it is read.
         """
         for i in range(start, stop):
-            image = self.images.load(i)
+            image = self.images.load(i, self._states[i][0] if self._hashed else None)
             if self._look(i) != self._states[i]:
                 raise DataError(f"{self.names[i]} changed while its folder was embedded: {_AGAIN}")
             yield image
@@ -234,12 +238,13 @@ class SourceSpec:
             raise DataError(f"{path} holds no images, such as .jpg or .png files")
         names = [photograph.name for photograph in found.photographs]
 
-        def look(i: int) -> list[str | int]:
+        def look(i: int) -> tuple[list[str | int], tuple[int, int]]:
             try:
                 seen = (path / names[i]).stat()
             except OSError as error:
                 raise DataError(f"cannot read {path / names[i]}: {error.strerror or error}") from error
-            return [ascii(names[i]), seen.st_size, seen.st_mtime_ns]  # a name may be no UTF-8
+            identity = [ascii(names[i]), seen.st_size, seen.st_mtime_ns]  # a name may be no UTF-8
+            return identity, (seen.st_ino, seen.st_ctime_ns)
 
         return Pictures(found.images(), names, look)
 
@@ -248,4 +253,4 @@ def _pictures_of(captions: ParallelCaptions) -> Pictures:
     images = captions.images
     if images is None:
         raise DataError(f"{captions.dataset} has no images here")
-    return Pictures(images, images.ids, images.fingerprint)
+    return Pictures(images, images.ids, lambda i: (images.fingerprint(i), None), hashed=True)

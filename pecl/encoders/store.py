@@ -221,15 +221,36 @@ def _store_of(identity: str, folder: Path) -> EmbeddingStore:
     return EmbeddingStore(identity, folder)
 
 
-def image_embeddings(tower: ImageEncoder, images: ImageSource, store: EmbeddingStore) -> torch.Tensor:
+def image_fingerprints(images: ImageSource) -> list[str]:
+    """Return the fingerprint of each of M images.
+
+    Raises:
+        DataError: images cannot be read; all are counted and the first ten are named.
+    """
+    try:
+        return [images.fingerprint(i) for i in range(len(images))]
+    except DataError as error:
+        failed = unreadable_images(images)
+        raise (unreadable_error(images, failed) if failed else error) from None
+
+
+def image_embeddings(
+    tower: ImageEncoder, images: ImageSource, store: EmbeddingStore, prints: Sequence[str] | None = None
+) -> torch.Tensor:
     """Return the embeddings (M, D) of `images`, from the store as far as they are there.
+
+    Args:
+        tower: image tower.
+        images: M images.
+        store: the store of the tower.
+        prints: fingerprints that the images must have, where they were made before.
 
     Raises:
         DataError: images cannot be read (all are counted and the first ten are named), or one changed after its
             fingerprint was made, of which nothing is kept.
     """
+    prints = prints or image_fingerprints(images)
     try:
-        prints = [images.fingerprint(i) for i in range(len(images))]
         return store.get(prints, partial(_encode_images, tower, images, prints))
     except DataError as error:
         failed = unreadable_images(images, store)

@@ -229,8 +229,7 @@ def _state_identity(prepared: Prepared) -> list[Any]:
     """Return what a saved state depends on: config, data, split, images and towers."""
     images, seen = prepared.data.images, None
     if images is not None:
-        files = [images.fingerprint(i) for i in range(len(images))]
-        seen = [prepared.towers.image.fingerprint, prepared.data.image_index, files]
+        seen = [prepared.towers.image.fingerprint, prepared.data.image_index, prepared.image_fingerprints]
     return [
         prepared.config.identity(),
         encode(describe_data(prepared)),

@@ -19,7 +19,7 @@ from pecl.data.splits import published_part, split_captions
 from pecl.encoders.batches import BatchedTexts, TokenIds
 from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.large import frozen_embeddings, tokens_of
-from pecl.encoders.store import image_embeddings, store_of, text_embeddings
+from pecl.encoders.store import image_embeddings, image_fingerprints, store_of, text_embeddings
 from pecl.encoders.towers import Towers
 from pecl.errors import ConfigError, DataError, require
 from pecl.experiment.inputs import TrainingInputs, hashes_of_inputs, load_captions
@@ -155,8 +155,7 @@ class Prepared:
         if self.config.gallery == "english":
             contents = [require(self.data.english, "english")[i] for i in shown]
         else:
-            images = require(self.data.images, "images")
-            contents = [images.fingerprint(i) for i in shown]
+            contents = [self.image_fingerprints[i] for i in shown]
         repeats = {
             "gallery": find_repeats(contents),
             "queries": find_repeats([queries[i] for i in self.parts["test"]], self.items("test")),
@@ -164,10 +163,16 @@ class Prepared:
         return {name: len(found) for name, found in repeats.items() if found}
 
     @cached_property
+    def image_fingerprints(self) -> list[str]:
+        """Fingerprints of all M images, made once, so that a result names the very images that it was measured with."""
+        return image_fingerprints(require(self.data.images, "images"))
+
+    @cached_property
     def images(self) -> torch.Tensor:
         """Embeddings (M, D) of all images of the data set."""
         tower = self.towers.image
-        return image_embeddings(tower, require(self.data.images, "images"), store_of(tower))
+        images = require(self.data.images, "images")
+        return image_embeddings(tower, images, store_of(tower), self.image_fingerprints)
 
     @cached_property
     def train_images(self) -> torch.Tensor | None:

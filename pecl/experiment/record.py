@@ -149,7 +149,7 @@ def describe_split(prepared: Prepared) -> dict[str, Any]:
     if config.gallery == "images":
         images = require(prepared.data.images, "images")
         gallery["ids"] = [images.ids[i] for i in shown]
-        gallery["sha256"] = sha256_lines([images.fingerprint(i) for i in shown])
+        gallery["sha256"] = sha256_lines([prepared.image_fingerprints[i] for i in shown])
     return {
         "dataset": prepared.data.dataset,
         "shots": config.shots,

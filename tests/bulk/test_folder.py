@@ -23,6 +23,7 @@ from pecl.bulk.folder import IDS, PLAN, read_ids
 from pecl.bulk.job import Worker
 from pecl.bulk.sources import SourceSpec
 from pecl.cli import main
+from pecl.data.captions import ImageFiles
 from pecl.errors import ConfigError, DataError, OutputError, PeclError
 from pecl.files import LOCK, sha256_json
 
@@ -375,8 +376,30 @@ def test_pictures_that_change_after_they_were_opened_are_seen(pictures, small):
     table = SourceSpec(small["dataset"], kind="images").open()
     changed = Path(small["dataset"]).parent / table.names[2]
     Image.new("RGB", (7, 7)).save(changed)
-    with pytest.raises(DataError, match=f"{table.names[2]} changed"):
+    with pytest.raises(DataError, match=f"{table.names[2]}: it changed while it was read"):
         list(table.load(0, 5))
+
+
+@pytest.mark.parametrize("kind", ["folder", "table"])
+def test_pictures_that_are_others_just_while_they_are_read_are_seen(pictures, small, monkeypatch, kind):
+    """Their content, size and time are then as they were."""
+    source = SourceSpec(pictures if kind == "folder" else small["dataset"], kind="images").open()
+    plain = ImageFiles.load
+
+    def load(images, index, expected=None):
+        path, state = images.paths[index], images.paths[index].stat()
+        content = path.read_bytes()
+        Image.new("RGB", (7, 7)).save(path)
+        try:
+            return plain(images, index, expected)
+        finally:
+            while path.stat().st_ctime_ns == state.st_ctime_ns or path.read_bytes() != content:
+                path.write_bytes(content)
+                os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+    monkeypatch.setattr(ImageFiles, "load", load)
+    with pytest.raises(DataError, match="changed while"):
+        next(source.load(0, 5))
 
 
 def test_the_file_is_what_safetensors_reads():

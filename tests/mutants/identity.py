@@ -354,7 +354,7 @@ _STATES = [
     Mutant(
         "state without its images",
         "pecl/experiment/fleet.py",
-        "prepared.data.image_index, files]",
+        "prepared.data.image_index, prepared.image_fingerprints]",
         "prepared.data.image_index]",
         _RESUMING,
         science=True,
@@ -654,8 +654,8 @@ _CACHES = [
     Mutant(
         "the key of an image of its place",
         "pecl/encoders/store.py",
-        "[images.fingerprint(i) for i in range(len(images))]",
-        "[str(i) for i in range(len(images))]",
+        "store.get(prints, partial",
+        "store.get([str(i) for i in range(len(images))], partial",
         _FEATURES,
         science=True,
     ),
