@@ -18,6 +18,7 @@ PAGES = {
     "data.md": "data/README.md",
     "contributing.md": "CONTRIBUTING.md",
     "changelog.md": "CHANGELOG.md",
+    "security.md": "SECURITY.md",
     "captions.md": "img/results/captions.md",
 }
 # How the project's documents name each other, and how the site does; earlier ones first
@@ -31,6 +32,7 @@ LINKS = {
     "](data/README.md": "](data.md",
     "](../CONTRIBUTING.md": "](contributing.md",
     "](../CHANGELOG.md": "](changelog.md",
+    "](../SECURITY.md": "](security.md",
     "](../README.md": "](index.md",
 }
 FRAMEWORK = re.compile(r"!\[([^\]]*)\]\(img/framework\.png\)")  # of which there is one for dark pages
