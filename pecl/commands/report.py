@@ -13,6 +13,7 @@ from pecl.commands.options import add_command, print_json, print_text
 from pecl.errors import ConfigError
 from pecl.files import check_writable, write_text
 from pecl.options import shown
+from pecl.report.summary import LINES, summary_tables, summary_text
 from pecl.report.tables import FORMATS, TABLES, Report, Table, report
 from pecl.report.tables.groups import select
 from pecl.report.tables.paper import paper_tables
@@ -23,8 +24,8 @@ logger = logging.getLogger(__name__)
 
 _DESCRIPTION = """print the tables of experiments from their result files
 
-Results that were measured alike (data, gallery, towers, test side) are put together under a heading that says how. Of
-each language and route, validation chooses a candidate: the runs that differ in their seed alone. As CSV, without
+Results that were measured alike (data, gallery, towers, test side) have one heading, which says how. Runs that differ
+only in their seed form one candidate; validation chooses the candidate of each language and route. As CSV, without
 --table, the long table `routes` is printed, or `evaluations` where nothing was trained."""
 
 
@@ -40,20 +41,25 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("folders", nargs="*", default=["results"], metavar="FOLDER", help="folders or files of results")
     parser.add_argument("--format", choices=FORMATS, default="text", help="how tables are written (default: text)")
     parser.add_argument("--json", action="store_const", const="json", dest="format", help="short for --format json")
-    parser.add_argument("--table", choices=TABLES, help="these tables alone, one for each data set, gallery and study")
+    parser.add_argument("--table", choices=TABLES, help="only these tables, one for each data set, gallery and study")
     parser.add_argument(
         "--where",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="results with this value alone, such as gallery_size=900, dataset=xtd10 or route=method1",
+        help="only results with this value, such as gallery_size=900, dataset=xtd10 or route=method1",
     )
     parser.add_argument(
         "--paper", action="store_true", help="the tables of the method's publication, in its layout, from these results"
     )
+    parser.add_argument(
+        "--summary",
+        action="store_true",
+        help=f"an overview of at most {LINES} lines: scores, gain and runs per language and method, and failures",
+    )
     parser.add_argument("--ids", action="store_true", help="show the ids of runs")
     parser.add_argument("--out", metavar="DIR", help="write a file for each table into this folder; print their paths")
-    parser.add_argument("--against", choices=NAMES, help="print published zero-shot scores with ours beside them")
+    parser.add_argument("--against", choices=NAMES, help="print published zero-shot scores next to ours")
     parser.add_argument("--plots", metavar="DIR", help="write plots into this folder as PNG and SVG; print their paths")
     parser.add_argument("--html", metavar="DIR", help="write a page to look at into this folder; print its path")
     parser.add_argument("--data-dir", help="folder of the data sets, for the page's pictures (default: as in each run)")
@@ -62,7 +68,7 @@ def add_parser(commands: Any) -> None:
         type=_count,
         metavar="N",
         default=60,
-        help="test captions on the page for each language and route; 0: no pictures (default: %(default)s)",
+        help="test captions on the page per language and method; 0: no pictures (default: %(default)s)",
     )
     parser.set_defaults(run=run)
 
@@ -89,8 +95,10 @@ def run(parsed: argparse.Namespace) -> int:
         print_json(
             {"left_out": made.left_out, "exchanged": made.exchanged, "tables": [table.to_dict() for table in tables]}
         )
+    elif parsed.summary and parsed.format == "text":
+        print_text(summary_text(tables, [result for result in results if result.status != "complete"]))
     else:
-        if parsed.format == "csv" and not parsed.table:
+        if parsed.format == "csv" and not parsed.table and not parsed.paper and not parsed.summary:
             tables = made.named("routes") or made.named("evaluations")
         print_text(FORMATS[parsed.format].write(tables, ids=parsed.ids))
     for sentence in made.exchanged:
@@ -101,10 +109,11 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 def _chosen_tables(parsed: argparse.Namespace, results: Sequence[Result], made: Report) -> list[Table]:
-    if parsed.table and parsed.paper:
-        raise ConfigError("report: expected --table or --paper, got both")
-    if parsed.paper:
-        return paper_tables(select([result for result in results if result.status == "complete"], parsed.where))
+    if (wanted := sum(map(bool, (parsed.table, parsed.paper, parsed.summary)))) > 1:
+        raise ConfigError(f"report: expected one of --table, --paper and --summary, got {wanted}")
+    if parsed.paper or parsed.summary:
+        make = paper_tables if parsed.paper else summary_tables
+        return make(select([result for result in results if result.status == "complete"], parsed.where))
     return made.all_of(parsed.table) if parsed.table else made.tables
 
 

@@ -127,4 +127,4 @@ def test_the_command_prints_and_writes_them(tmp_path, capsys):
     written = [path.rsplit("/", 1)[-1] for path in capsys.readouterr().out.split()]
     assert written == ["paper-few-shot.tex", "paper-disparity.tex"]
     assert main(["report", str(tmp_path / "results"), "--paper", "--table", "routes"]) == 2
-    assert "expected --table or --paper, got both" in capsys.readouterr().err
+    assert "expected one of --table, --paper and --summary, got 2" in capsys.readouterr().err

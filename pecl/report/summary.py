@@ -1,0 +1,187 @@
+"""An overview of a folder of results: a row per language and method, and the runs that failed, on one screen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from pecl.errors import require
+from pecl.languages import ENGLISH
+from pecl.report.methods import Method, method_labels, method_of
+from pecl.report.tables.candidates import Candidate, best_of_methods, candidates_by_method
+from pecl.report.tables.disparity import find_english
+from pecl.report.tables.groups import Group, by_group
+from pecl.report.tables.layout import WIDTH, shortened, text_table, wrapped
+from pecl.report.tables.signs import one_line
+from pecl.report.tables.statistics import hits, intervals
+from pecl.report.tables.table import INTERVAL, SHORT_ID, Table, frame, interval, number, spread
+from pecl.results.result import Result
+
+LINES = 60
+_FAILURES = 5  # lines on runs that are not complete
+_PLAIN = "plain tower"
+Row = dict[str, Any]
+
+
+def summary_tables(results: Sequence[Result]) -> list[Table]:
+    """Return a table per data set and gallery of complete results: the best candidate of each language and method.
+
+    Validation chooses it. The plain tower has a row where a language was not trained.
+    """
+    tables = []
+    for group, own in by_group(results).items():
+        rows = _trained(group, own, results) if group.split_seed is not None else _evaluated(own)
+        shown = frame([_shown(row) for row in rows])
+        tables.append(Table("summary", "Summary", group, pd.DataFrame(rows), shown, tuple(own)))
+    return sorted(tables, key=lambda table: -len(table.results))
+
+
+def summary_text(tables: Sequence[Table], unfinished: Sequence[Result]) -> str:
+    """Return the summary as text of at most `LINES` lines, each at most 100 letters wide.
+
+    Languages that gained least are left out first, and the number of rows that are left out is said.
+    """
+    below = _failures(unfinished)
+    room = LINES - len(below)
+    tables, left_out = _fitting(tables, room)
+    counts = [1] * len(tables)  # rows of each table
+    growing = list(range(len(tables)))
+    while growing:
+        for place in list(growing):
+            more = [count + (other == place) for other, count in enumerate(counts)]
+            if counts[place] < len(tables[place].shown) and len(_lines(tables, more)) + len(left_out) <= room:
+                counts = more
+            else:
+                growing.remove(place)
+    return "\n".join([*_lines(tables, counts), *left_out, *below]) + "\n"
+
+
+def _fitting(tables: Sequence[Table], room: int) -> tuple[Sequence[Table], list[str]]:
+    """Return the first tables that fit `room` lines with a row each, and a line on the others."""
+    kept = len(tables)
+    while kept > 1 and len(_lines(tables[:kept], [1] * kept)) + (kept < len(tables)) > room:
+        kept -= 1
+    more = len(tables) - kept
+    return tables[:kept], [f"{more} more data sets and galleries: pecl report"] if more else []
+
+
+def _trained(group: Group, runs: Sequence[Result], results: Sequence[Result]) -> list[Row]:
+    found = best_of_methods(candidates_by_method(runs))
+    labels = method_labels(method for methods in found.values() for method in methods)
+    english = find_english(results, group)
+    rows = [
+        _row(candidate, method, labels[method], runs, english)
+        for methods in found.values()
+        for method, candidate in sorted(methods.items(), key=lambda item: item[0].order)
+    ]
+    most = {row["language"]: max(one["gain"] for one in rows if one["language"] == row["language"]) for row in rows}
+    return sorted(rows, key=lambda row: (-most[row["language"]], row["language"]))
+
+
+def _row(candidate: Candidate, method: Method, label: str, runs: Sequence[Result], english: Result | None) -> Row:
+    low, high = intervals([candidate.gains])[0].tolist()
+    gain = candidate.mean - candidate.zero_shot
+    return {
+        "language": candidate.language,
+        "method": label,
+        "text": method.text,
+        "adapter": candidate.runs[0].adapter.spec,
+        "zero_shot": candidate.zero_shot,
+        "mean": candidate.mean,
+        "std": candidate.std,
+        "gain": gain,
+        "gain_low": low,
+        "gain_high": high,
+        "share_closed": gain / gap if (gap := _gap(candidate, english)) else float("nan"),
+        "seeds": candidate.seeds,
+        "runs": sum(run.config.language == candidate.language and method_of(run) == method for run in runs),
+        "run_ids": candidate.run_ids,
+    }
+
+
+def _gap(candidate: Candidate, english: Result | None) -> float | None:
+    """Return English's zero-shot score less the language's; None where it is within noise, or there is no English."""
+    if english is None or candidate.language == ENGLISH:
+        return None
+    gaps = hits(english, "zero_shot") - hits(candidate.runs[0], "zero_shot")
+    return float(gaps.mean()) if intervals([gaps])[0, 0] > 0 else None
+
+
+def _evaluated(results: Sequence[Result]) -> list[Row]:
+    """Return a row per evaluation; those of the plain tower have a score before training and none after."""
+    rows = []
+    for result in sorted(results, key=lambda result: (result.config.language, result.run_id)):
+        plain = result.config.weights is None
+        said = {"language": result.config.language, "method": _PLAIN if plain else "adapter file"}
+        score = {"zero_shot" if plain else "mean": result.recall()}
+        rows.append({**said, **score, "runs": 1, "run_ids": [result.run_id]})
+    return rows
+
+
+def _shown(row: Row) -> Row:
+    if "gain" not in row:
+        score = number(row.get("zero_shot", row.get("mean")))
+        return {"code": row["language"], "method": row["method"], "score": score}
+    return {
+        "code": row["language"],  # shorter than "language": the rows are as wide as a terminal
+        "method": row["method"],
+        "zero-shot": number(row["zero_shot"]),
+        "trained": spread(row["mean"], row["std"]),
+        "gain": number(row["gain"], "+.3f"),
+        INTERVAL: interval(row["gain_low"], row["gain_high"]),
+        "gap closed": number(row["share_closed"], ".0%"),
+        "seeds of runs": f"{len(row['seeds'])} of {row['runs']}",
+    }
+
+
+def _lines(tables: Sequence[Table], counts: Sequence[int]) -> list[str]:
+    """Return the lines of all tables, each with so many rows at most."""
+    lines: list[str] = []
+    towers = Counter(title for title, _ in {(one.heading()[0], _tower(one)) for one in tables})
+    for table, count in zip(tables, counts, strict=True):
+        title = table.heading()[0]
+        tower = f", text tower {_tower(table)}" if towers[title] > 1 else ""
+        runs = f"{len(table.results):,} run{'s' * (len(table.results) > 1)}"
+        lines.append(shortened(f"== {title}{tower}, {runs} ==", WIDTH))
+        lines += _evaluation_lines(table) if "gain" not in table.rows else _training_lines(table, count)
+        lines.append("")
+    return lines
+
+
+def _tower(table: Table) -> str:
+    return require(table.group, "group").text_tower
+
+
+def _training_lines(table: Table, count: int) -> list[str]:
+    """Return `count` rows in their order: the best methods of each language, then the second best, and so on."""
+    shown = table.shown.loc[:, (table.shown != "").any()]
+    place_of = table.rows.groupby("language")["gain"].rank(ascending=False, method="first").tolist()
+    kept = sorted(sorted(range(len(shown)), key=place_of.__getitem__)[:count])
+    more = len(shown) - len(kept)
+    lines = text_table(shown.iloc[kept]).splitlines()
+    return lines + ([f"({more} more row{'s' * (more > 1)})"] if more else [])
+
+
+def _evaluation_lines(table: Table) -> list[str]:
+    """Return the scores of evaluations, which need no table: each language with its score."""
+    scores: dict[str, list[str]] = {}
+    for row in table.rows.to_dict("records"):
+        score = row["zero_shot"] if row["method"] == _PLAIN else row["mean"]
+        scores.setdefault(row["method"], []).append(f"{row['language']} {score:.3f}")
+    return [line for name, own in scores.items() for line in wrapped(f"{name}: {', '.join(own)}").splitlines()]
+
+
+def _failures(unfinished: Sequence[Result]) -> list[str]:
+    """Return a line per run that is not complete, with its reason, `_FAILURES` lines at most."""
+    if not unfinished:
+        return ["All runs are complete."]
+    said = [
+        f"{one.status}: {one.config.language} {one.config.route} {one.run_id[:SHORT_ID]} {one_line(one.error or '')}"
+        for one in unfinished
+    ]
+    lines = [shortened(line.strip(), WIDTH) for line in said]
+    more = len(lines) - (_FAILURES - 1)
+    return lines if more <= 1 else [*lines[: _FAILURES - 1], f"{more} more runs are not complete"]

@@ -1,0 +1,80 @@
+"""`pecl report --summary`: one screen, whatever the folder holds, with scores worked out by hand."""
+
+import csv
+import io
+import json
+from dataclasses import replace
+
+import pytest
+from helpers.report_results import evaluate, train, write
+
+from pecl.cli import main
+from pecl.report.summary import LINES, summary_tables, summary_text
+
+
+def test_a_row_has_the_best_of_a_method_and_its_gap_and_its_runs():
+    """Of 20: German 4 before, 9 and 11 after with the better lr, 5 with the other; English 16."""
+    made = [train(4, after, seed=seed, val=0.9) for seed, after in ((1, 9), (2, 11))]
+    made += [train(4, 5, lr=3e-4, val=0.4), train(4, 12, text="corpus.tsv", image_weight=0.0, val=0.95)]
+    made += [evaluate(16, language="en")]
+    trained, evaluated = summary_tables(made)
+    first, second = trained.rows.to_dict("records")
+    assert (first["language"], first["method"], first["seeds"], first["runs"]) == ("de", "method1", [1, 2], 3)
+    assert [first[name] for name in ("zero_shot", "mean", "gain")] == pytest.approx([0.2, 0.5, 0.3])
+    assert first["share_closed"] == pytest.approx(0.5)
+    assert first["gain_low"] < 0.3 < first["gain_high"]
+    assert (second["method"], second["text"], second["runs"]) == ("method1 (text)", "corpus.tsv", 1)
+    assert second["share_closed"] == pytest.approx(0.4 / 0.6)
+    (english,) = evaluated.rows.to_dict("records")
+    assert (english["method"], english["zero_shot"]) == ("plain tower", 0.8)
+
+
+def test_text_says_rows_and_failures():
+    made = [train(4, 9), evaluate(16, language="en"), evaluate(4, language="de")]
+    failed = replace(train(4, 6, language="fr"), status="failed", error="DivergedError: by\nstep 3")
+    lines = summary_text(summary_tables(made), [failed]).splitlines()
+    assert lines[0] == "== xtd10, 20 images, 2 runs =="
+    assert "plain tower: de 0.200, en 0.800" in lines
+    (row,) = [line.split() for line in lines if line.startswith("de ")]
+    assert row[:5] == ["de", "method1", "0.200", "0.450", "+0.250"]
+    assert row[-4:] == ["42%", "1", "of", "1"]
+    assert sum(line.startswith("== ") for line in lines) == 2
+    assert lines[-1] == f"failed: fr method1 {failed.run_id[:8]} DivergedError: by step 3"
+
+
+def test_a_screen_is_enough_for_any_folder():
+    codes = ("de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh", "cs")
+    made = [
+        train(4, 5 + place, language=code, route=route, size=size)
+        for place, code in enumerate(codes)
+        for route in ("baseline1", "method1", "method2")
+        for size in (20, 30)
+    ]
+    many = [evaluate(4, language="en", size=size) for size in range(40, 80)]
+    failed = [replace(one, status="failed", error="x" * 300) for one in made[:20]]
+    for results, unfinished in ((made, []), (made, failed), (made + many, failed), (many, [])):
+        lines = summary_text(summary_tables(results), unfinished).splitlines()
+        assert len(lines) <= LINES
+        assert max(map(len, lines)) <= 100
+    text = summary_text(summary_tables(made), failed)
+    assert "more rows)" in text
+    assert text.splitlines()[-1] == "16 more runs are not complete"
+    assert all(f"\n{code} " in text for code in codes)  # the best of each before the second of any
+    assert "more data sets and galleries: pecl report" in summary_text(summary_tables(many), [])
+
+
+def test_the_command_prints_it_as_text_json_and_csv(tmp_path, capsys):
+    folder = str(write(tmp_path / "results", train(4, 9), train(4, 6, language="fr")))
+    assert main(["report", folder, "--summary"]) == 0
+    assert "All runs are complete." in capsys.readouterr().out
+    assert main(["report", folder, "--summary", "--json"]) == 0
+    (table,) = json.loads(capsys.readouterr().out)["tables"]
+    assert [(row["language"], row["mean"], row["share_closed"]) for row in table["rows"]] == [
+        ("de", 0.45, None), ("fr", 0.3, None),
+    ]  # fmt: skip
+    assert main(["report", folder, "--summary", "--format", "csv"]) == 0
+    assert [row["method"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))] == ["method1", "method1"]
+    assert main(["report", folder, "--summary", "--where", "language=fr"]) == 0
+    assert "de" not in capsys.readouterr().out.split()
+    assert main(["report", folder, "--summary", "--paper"]) == 2
+    assert "expected one of --table, --paper and --summary" in capsys.readouterr().err
