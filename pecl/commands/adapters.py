@@ -197,7 +197,7 @@ def _add_convert(actions: Any) -> None:
 
 
 def _convert(parsed: argparse.Namespace) -> int:
-    a_path(parsed.source, "SOURCE")
+    check_adapter_file(a_path(parsed.source, "SOURCE"))
     check_absent(a_path(parsed.target, "TARGET"))
     configs = None if parsed.adapter is None else parse_adapter(parsed.adapter)
     language = parsed.language and any_language_code(parsed.language)
@@ -224,7 +224,7 @@ def _add_merge(actions: Any) -> None:
 
 
 def _merge(parsed: argparse.Namespace) -> int:
-    a_path(parsed.source, "SOURCE")
+    check_adapter_file(a_path(parsed.source, "SOURCE"))
     check_absent(a_path(parsed.target, "TARGET"))
     tower = _load_tower(parsed)
     adapter = read_adapter(parsed.source, tower)

@@ -16,6 +16,7 @@ from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import Towers, load_towers
 from pecl.errors import ConfigError
 from pecl.files import check_absent
+from pecl.results.verify import check_adapter_file
 
 _TOWER_FLAGS = (fields_of(Role.TEXT_TOWER) | {"image_model"}) - {"device"}
 _ADAPTER_HELP = "adapter: pecl's file, PEFT's folder, or an OpenDelta checkpoint"
@@ -121,6 +122,8 @@ def _onnx(parsed: argparse.Namespace) -> int:
     if not parsed.sources:
         raise ConfigError("--slots: expected --adapter FILE, once for each language")
     check_absent(a_path(parsed.target, "TARGET"))
+    for source in parsed.sources:
+        check_adapter_file(source)
     towers = _load_towers(parsed)
     bank = AdapterBank.from_files(towers.text, parsed.sources)
     image = None if parsed.text_only else towers.image
@@ -162,6 +165,7 @@ def _merged(parsed: argparse.Namespace) -> tuple[MultilingualTextEncoder, Towers
 
 def _load(parsed: argparse.Namespace) -> tuple[Towers, AdapterFile]:
     check_absent(a_path(parsed.target, "TARGET"))
+    check_adapter_file(parsed.source)
     towers = _load_towers(parsed)
     return towers, read_adapter(parsed.source, towers.text)
 

@@ -38,6 +38,7 @@ from pecl.files import check_writable
 from pecl.results.folder import complete_result, find_result
 from pecl.results.locks import hold
 from pecl.results.result import Result
+from pecl.results.verify import check_adapter_file
 from pecl.training.distributed import ProcessGroup, join
 from pecl.training.follow import follow, set_up
 from pecl.training.trainer import AlignmentTrainer
@@ -63,7 +64,10 @@ def _evaluate(config: ExperimentConfig) -> Result:
     towers = towers_of(config, trims=config.trim_vocabulary)
     prepared = prepare_evaluation(config, towers)
     check_writable(config.out)
-    file = None if config.weights is None else load_adapter_file(config.weights, towers.text)
+    file = None
+    if config.weights is not None:
+        file = load_adapter_file(config.weights, towers.text)
+        check_adapter_file(config.weights)
     if config.trim_vocabulary:
         _trim(prepared, () if file is None else file.configs)
     evaluator = prepared.evaluator("test")

@@ -12,6 +12,7 @@ from pecl.config import ExperimentConfig
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
 from pecl.experiment.closed_form import HeadSolver
+from pecl.results.verify import check_adapter_file
 
 
 def check_start(adapter: Adapter, config: ExperimentConfig) -> None:
@@ -46,9 +47,12 @@ def start_file(
 
     Raises:
         ConfigError: it is of another configuration than `configs`.
-        WeightsError: it cannot be read, or used on the tower, where one is given.
+        DataError: the result next to it is damaged.
+        WeightsError: it cannot be read, is another than the result next to it names, or cannot be used on the tower,
+            where one is given.
     """
     file = load_adapter_file(path, tower)
+    check_adapter_file(path)
     if file.configs != tuple(configs):
         raise ConfigError(
             f'start: expected an adapter "{describe(configs)}", got {path} with "{describe(file.configs)}"'

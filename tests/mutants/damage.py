@@ -8,6 +8,10 @@ _CHECK = "tests/commands/test_data.py"
 _RECORD = "tests/experiment/test_record.py"
 _DIGEST = "tests/results/test_digest.py"
 _CORRUPTION = "tests/faults/test_corruption.py"
+_VERIFY = "tests/results/test_verify.py"
+_VALUES = "tests/adapters/formats/test_values.py"
+_HUB = "tests/export/test_hub.py"
+_FOLDERS = "tests/export/test_whole_folders.py"
 
 # file -> (name, before, after, test)
 _FAULTS = {
@@ -65,6 +69,57 @@ _FAULTS = {
     ],
     "pecl/results/side_files.py": [
         ("a manifest is taken as it is", " and sha256_json(manifest)[:16] != name:", " and False:", _CORRUPTION),
+        ("retrieved items are taken as they are", "        check_digest(document)", "        pass", _CORRUPTION),
+        (
+            "retrieved items of another run are shown",
+            'if document["run"] != result.name:',
+            "if False:",
+            "tests/results/test_result.py",
+        ),
+    ],
+    "pecl/results/verify.py": [
+        ("a result without a digest is published", "if not result.has_digest:", "if False:", _VERIFY),
+        ("an edited recall is published", "    check_recalls(result)\n", "", _VERIFY),
+        ("an adapter without a name is published", "if result.adapter.sha256 is None:", "if False:", _VERIFY),
+        ("an adapter under another's figures", "    if found != sha256:", "    if False:", _VERIFY),
+        ("a changed result vouches for an adapter", "        check_digest(document)\n", "", _VERIFY),
+    ],
+    "pecl/export/hub.py": [
+        ("adapters are published unverified", "        verify(one.result, one.file.path)\n", "", _HUB),
+        ("a copy is published unverified", "        verify(one.result, folder / one.name)", "        pass", _HUB),
+        ("an index is taken as it is", "        check_digest(index)\n", "", _HUB),
+        ("an index without a digest is taken", "        if KEY not in index:", "        if False:", _HUB),
+        ("a path goes to the network", 'if os.path.isdir(first := text.partition("/")[0]):', 'if first := "":', _HUB),
+    ],
+    "pecl/export/listing.py": [
+        (
+            "a listing compares nothing",
+            "load_adapter_file(path), check_adapter_file(path)",
+            "load_adapter_file(path), None",
+            _HUB,
+        ),
+    ],
+    "pecl/adapters/adapter.py": [
+        ("an adapter that is not finite", "if not torch.isfinite(tensor.float()).all():", "if False:", _VALUES),
+        ("an adapter of whole numbers", "if not tensor.is_floating_point() or", "if", _VALUES),
+        ("a state in memory that is not finite", "        check_finite(state)\n", "", _VALUES),
+    ],
+    "pecl/adapters/merge.py": [
+        ("merged weights that are not finite", "torch.isfinite(weight).all()", "True", _VALUES),
+    ],
+    "pecl/encoders/loading/checksums.py": [
+        ("an exported folder is taken as it is", "        if found != sha256:", "        if False:", _FOLDERS),
+    ],
+    "pecl/encoders/export.py": [
+        ("an exported folder lacks its checksums", "        write_checksums(folder)\n", "", _FOLDERS),
+    ],
+    "pecl/experiment/record.py": [
+        (
+            "a result names another file",
+            "trainable / total, sha256_file(path))",
+            "trainable / total, '0' * 64)",
+            _VERIFY,
+        ),
     ],
     "pecl/data/translating/cache.py": [
         (

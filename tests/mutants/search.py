@@ -54,7 +54,7 @@ MUTANTS = [
     Mutant(
         "another state of the tower goes unseen",
         "pecl/search/build.py",
-        'self.head.towers != self.before.towers',
+        "self.head.towers != self.before.towers",
         "False",
         _BUILD,
     ),

@@ -9,6 +9,7 @@ import pytest
 from helpers.report_results import train as made
 from helpers.small_experiment import small
 
+from pecl.cli import main
 from pecl.config import make_config
 from pecl.errors import DataError, WeightsError
 from pecl.experiment.run import evaluate, train
@@ -64,6 +65,26 @@ def test_exchanged_adapter_files_are_refused(results):
         for check in (verify, check_adapter, lambda one: check_adapter_file(one.adapter_path)):
             with pytest.raises(WeightsError, match=r"is not the adapter that .* was measured with: its SHA-256 begins"):
                 check(result)
+
+
+def test_nothing_is_measured_trained_or_written_with_an_exchanged_adapter(small, results, tmp_path, capsys):
+    exchange(*(result.adapter_path for result in results))
+    weights, message = str(results[0].adapter_path), "is not the adapter that"
+    values = {name: small[name] for name in ("dataset", "out")}
+    with pytest.raises(WeightsError, match=message):
+        evaluate(make_config({**values, "language": "de", "weights": weights}))
+    with pytest.raises(WeightsError, match=message):
+        train(make_config({**small, "seed": 2, "start": weights}))
+    target = str(tmp_path / "x")
+    for line in (
+        ["adapters", "merge", weights, target],
+        ["adapters", "convert", weights, target],
+        ["export", "peft", target, "--adapter", weights],
+        ["export", "onnx", target, "--slots", "--adapter", weights],
+    ):
+        assert main(line) == 2
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
 
 
 def test_a_file_that_is_taken_for_the_adapter_is_the_one_that_is_compared(results):
