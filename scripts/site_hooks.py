@@ -20,6 +20,7 @@ PAGES = {
     "changelog.md": "CHANGELOG.md",
     "security.md": "SECURITY.md",
     "captions.md": "img/results/captions.md",
+    "weights.md": "LICENSE-WEIGHTS.md",
 }
 # How the project's documents name each other, and how the site does; earlier ones first
 LINKS = {
@@ -34,6 +35,7 @@ LINKS = {
     "](../CHANGELOG.md": "](changelog.md",
     "](../SECURITY.md": "](security.md",
     "](../README.md": "](index.md",
+    "](../LICENSE-WEIGHTS.md": "](weights.md",
 }
 FRAMEWORK = re.compile(r"!\[([^\]]*)\]\(img/framework\.png\)")  # of which there is one for dark pages
 
