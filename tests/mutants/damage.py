@@ -92,12 +92,7 @@ _FAULTS = {
         ("a path goes to the network", 'if os.path.isdir(first := text.partition("/")[0]):', 'if first := "":', _HUB),
     ],
     "pecl/export/listing.py": [
-        (
-            "a listing compares nothing",
-            "load_adapter_file(path), check_adapter_file(path)",
-            "load_adapter_file(path), None",
-            _HUB,
-        ),
+        ("a listing compares nothing", "result = check_adapter_file(path)", "result = None", _HUB),
     ],
     "pecl/adapters/adapter.py": [
         ("an adapter that is not finite", "if not torch.isfinite(tensor.float()).all():", "if False:", _VALUES),
