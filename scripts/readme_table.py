@@ -72,12 +72,12 @@ def _score(value: float) -> str:
 def _sentence(few_shot: Sequence[Candidate], gallery: str, seeds: str) -> str:
     largest = max(few_shot, key=lambda one: one.mean - one.zero_shot)
     low, high = intervals([largest.gains])[0].tolist()
-    held = "holds zero" if low <= 0 <= high else "leaves out zero"
+    measurable = "no measurable gain" if low <= 0 <= high else "a measurable gain"
     return (
         f"Mean R@1 of both directions among {gallery}; brackets: 95 % bootstrap intervals over test items; seeds of "
-        f"the distillation: {seeds}. Honestly: fifty captioned photographs a language change nothing that this test "
-        f"can see (the largest few-shot gain is {largest.mean - largest.zero_shot:+.3f}, and its interval {held}); "
-        "what helps is translated text, which needs no photograph."
+        f"the distillation: {seeds}. With fifty captioned photographs per language we see {measurable} (the largest is "
+        f"{largest.mean - largest.zero_shot:+.3f}, interval {low:+.3f} to {high:+.3f}). Translated text, which needs no "
+        "photograph, does help."
     )
 
 
