@@ -25,6 +25,7 @@ from pecl.results.typed_json import decode
 PLAN, IDS = "embeddings.json", "ids.jsonl"
 FORMAT = "pecl-embedding-folder-2"
 _DIGEST = "sha256"
+_quoted = json.JSONEncoder(ensure_ascii=False).encode  # made once, for `json.dumps` makes one for each of a million names
 
 
 @dataclass(frozen=True)
@@ -151,8 +152,7 @@ def ids_digest(ids: Iterable[str]) -> str:
 def _lines(ids: Iterable[str]) -> Iterator[bytes]:
     """Yield the lines of `ids.jsonl`; a name's bytes are those of the file system."""
     for row, name in enumerate(ids):
-        line = json.dumps({"row": row, "id": name}, ensure_ascii=False)
-        yield line.encode("utf-8", "surrogateescape") + b"\n"
+        yield f'{{"row": {row}, "id": {_quoted(name)}}}\n'.encode("utf-8", "surrogateescape")
 
 
 def _digest_of(path: Path) -> str | None:
