@@ -125,6 +125,11 @@ def _code_of(name: str) -> str | None:
     return next((row.code for row in LANGUAGES.values() if name in row.names()), None)
 
 
+def _any_code_of(name: str) -> str | None:
+    """Return the code that a name in small letters stands for, or the name itself where it is formed like a code."""
+    return _code_of(name) or (name if re.fullmatch(CODE, name) else None)
+
+
 def language_code(text: str) -> str:
     """Return the code that `text` names: a code, an English name, a FLORES code or a common alias (`ja` is `jp`).
 
@@ -147,8 +152,7 @@ def any_language_code(text: str) -> str:
     Raises:
         ConfigError: it is neither.
     """
-    key = text.strip().lower()
-    return key if _code_of(key) is None and re.fullmatch(CODE, key) else language_code(text)
+    return _any_code_of(text.strip().lower()) or language_code(text)
 
 
 def language_name(code: str) -> str:
@@ -179,11 +183,8 @@ def find_name(name: str, among: Iterable[str]) -> str | None:
     among = list(among)
     if name in among:
         return name
-    try:
-        code = any_language_code(name)
-    except ConfigError:
-        return None
-    return next(iter(find_codes(code, among)), None)
+    code = _any_code_of(name.strip().lower())
+    return None if code is None else next(iter(find_codes(code, among)), None)
 
 
 def flores_languages() -> dict[str, str]:

@@ -39,7 +39,8 @@ class Plan:
         rows: number of items.
         shards: number of files.
         tower: name and fingerprint of the tower, and its precision.
-        adapter: the adapter as a spec, its language and the digest of its parameters; None for the plain tower.
+        adapter: the adapter as a spec, its language, the digest of its parameters and its name; None for the plain
+            tower.
         normalize: whether each row has length 1.
         ids_sha256: SHA-256 of `ids.jsonl`.
     """
@@ -56,8 +57,11 @@ class Plan:
 
     @property
     def identity(self) -> str:
-        """Hash of all fields but `source`: a source may be moved or named otherwise."""
-        return sha256_json({key: value for key, value in asdict(self).items() if key != "source"})
+        """Hash of all fields but names: source and adapter may be moved or named otherwise."""
+        held = {key: value for key, value in asdict(self).items() if key != "source"}
+        if self.adapter is not None:
+            held["adapter"] = {key: value for key, value in self.adapter.items() if key != "name"}
+        return sha256_json(held)
 
     def part(self, shard: int) -> tuple[int, int]:
         """Return the first row of a shard and the one after its last; shards differ by one row at most."""

@@ -6,6 +6,7 @@ command loses the shard that it was at, and the same command goes on with it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,16 +17,18 @@ import torch
 from torch.nn import functional as F
 
 from pecl.adapters.adapter import attach
-from pecl.adapters.formats.convert import read_adapter
+from pecl.adapters.choice import PLAIN, AdapterChoice, KnownAdapters
 from pecl.adapters.formats.files import AdapterFile
 from pecl.adapters.spec import describe
 from pecl.bulk.folder import Plan, check_plan, ids_digest, open_embeddings, write_plan
 from pecl.bulk.sources import IMAGES, Pictures, SourceSpec, Texts
 from pecl.encoders.embeddings import Embeddings, unusable_rows
 from pecl.encoders.towers import Towers, load_towers
-from pecl.errors import ConfigError, DataError
+from pecl.errors import ConfigError, DataError, require
 from pecl.files import LOCK, check_writable, locked, sha256_bytes
 from pecl.progress import Bar
+
+logger = logging.getLogger(__name__)
 
 ROWS = 16_384  # of a shard, where nobody says how many shards
 IMAGE_BATCH = 32
@@ -40,7 +43,7 @@ class EmbedJob:
         source: what is embedded.
         out: folder of the embeddings.
         shards: number of files; None for one for every 16,384 rows.
-        adapter: adapter of the text tower: a file of pecl's, a folder of PEFT's, or a checkpoint of OpenDelta.
+        adapter: adapter for texts, see `KnownAdapters`; None for that of their language, where one is known.
         batch_size: texts in one pass.
         normalize: whether each embedding is scaled to length 1.
         towers: arguments of `load_towers`.
@@ -62,6 +65,16 @@ class EmbedJob:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise ConfigError(f"{name}: expected a whole number >= 1, got {value!r}")
+
+    def choice(self) -> AdapterChoice:
+        """Return the adapter that embeds the texts, or the plain tower.
+
+        Raises:
+            ConfigError: no adapter has the name.
+            WeightsError: the path does not exist.
+        """
+        known = KnownAdapters(self.towers["profile"], text_model=self.towers.get("text_model"))
+        return known.choose(self.adapter, self.source.text_language)
 
 
 def run_job(job: EmbedJob, worker: Worker) -> Embeddings:
@@ -85,6 +98,8 @@ def started(job: EmbedJob, worker: Worker) -> Iterator[list[int]]:
     folder, plan = Path(job.out), worker.plan
     check_writable(folder)
     check_plan(folder, plan)
+    if worker.choice is not None:
+        logger.info("%s", worker.choice.sentence)
     with _without_empty_folders(folder), locked(folder / LOCK, f"{folder} is being written by another process"):
         written = write_plan(folder, plan, worker.source.ids)
         try:
@@ -130,13 +145,14 @@ class Worker:
         self.source = source or job.source.open()
         self.towers: Towers = load_towers(**job.towers)
         is_image = self.source.kind == IMAGES
-        if is_image and job.adapter is not None:
+        if is_image and job.adapter not in (None, PLAIN):
             raise ConfigError(f"adapter: expected none with images, got {job.adapter}: it belongs to the text tower")
         tower = self.towers.image if is_image else self.towers.text
         named = {"name": tower.name, "fingerprint": tower.fingerprint}
         if not is_image:
             named["precision"] = self.towers.text.precision
-        file = None if job.adapter is None else read_adapter(job.adapter, self.towers.text)
+        self.choice = None if is_image else job.choice()
+        file = None if self.choice is None else self.choice.read(self.towers.text)
         rows = len(self.source)
         self.plan = Plan(
             kind=self.source.kind,
@@ -145,7 +161,7 @@ class Worker:
             rows=rows,
             shards=min(job.shards or -(-rows // ROWS), max(rows, 1)) or 1,
             tower=named,
-            adapter=None if file is None else _describe(file),
+            adapter=None if file is None else {**_describe(file), "name": require(self.choice, "choice").name},
             normalize=job.normalize,
             ids_sha256=ids_digest(self.source.ids()),
         )

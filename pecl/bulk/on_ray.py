@@ -115,4 +115,8 @@ def _absolute(job: EmbedJob) -> EmbedJob:
     source = job.source
     name = str(absolute(source.name)) if Path(source.name).exists() else source.name
     place = replace(source, name=name, data_dir=absolute(source.data_dir))
-    return replace(job, source=place, out=str(absolute(job.out)), adapter=absolute(job.adapter))
+    adapter = job.adapter
+    if adapter is not None:
+        choice = job.choice()
+        adapter = absolute(choice.name) if choice.name == str(choice.path) else choice.name
+    return replace(job, source=place, out=str(absolute(job.out)), adapter=adapter)

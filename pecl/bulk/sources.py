@@ -22,11 +22,14 @@ from pecl.data.own.tables import SUFFIXES
 from pecl.data.registry import DATASETS, load_dataset
 from pecl.errors import ConfigError, DataError, unknown
 from pecl.files import open_regular, sha256_json, sha256_lines
+from pecl.languages import ENGLISH, any_language_code
 
 IMAGES, TEXTS = KINDS = ("images", "texts")
 _AGAIN = "restore it, or embed into a new folder"
 _LINES = 1024  # lines that are read, and checked, together
 COLUMNS = ("target", "english", "english_to_target", "target_to_english")
+_ENGLISH_COLUMNS = ("english", "target_to_english")
+_DEFAULT_LANGUAGE = "de"  # of a table or data set, as of all commands
 
 
 class Source(Protocol):
@@ -187,14 +190,15 @@ class SourceSpec:
     Attributes:
         name: folder of images, file of lines (.txt), table, or data set.
         kind: images or texts; None for a folder's images and all else's texts.
-        language: of a table's or a data set's texts.
+        language: of the texts, which decides the adapter; None for texts of a language that is not named, and for the
+            default language of a table or data set.
         column: of a table's or a data set's texts: target, english, english_to_target or target_to_english.
         data_dir: where data sets lie.
     """
 
     name: str
     kind: str | None = None
-    language: str = "de"
+    language: str | None = None
     column: str = "target"
     data_dir: str | None = None
 
@@ -202,6 +206,18 @@ class SourceSpec:
         for what, value, choices in (("kind", self.kind or IMAGES, KINDS), ("column", self.column, COLUMNS)):
             if value not in choices:
                 raise ConfigError(unknown(what, value, choices))
+        if self.language is not None:
+            any_language_code(self.language)  # which says what is wrong
+
+    @property
+    def text_language(self) -> str | None:
+        """The language of the texts; None where it is not named."""
+        if self.column in _ENGLISH_COLUMNS and self._has_columns():
+            return ENGLISH
+        return self.language or (_DEFAULT_LANGUAGE if self._has_columns() else None)
+
+    def _has_columns(self) -> bool:
+        return self.name in DATASETS or Path(self.name).suffix in SUFFIXES
 
     def open(self) -> Texts | Pictures:
         """Return the source.
@@ -210,16 +226,15 @@ class SourceSpec:
             DataError: it is missing, damaged, or holds nothing of the kind.
         """
         path = Path(self.name)
-        if self.name not in DATASETS and path.suffix not in SUFFIXES:
+        if not self._has_columns():
             if path.is_dir():
                 return self._folder(path)
             if path.is_file():
                 if self.kind == IMAGES:
                     raise DataError(f"{path}: expected a folder of images, a table or a data set, got a file of lines")
                 return Lines(path)
-        captions = load_dataset(
-            self.name, self.language, data_dir=self.data_dir, need=self._need(), text_only=self.kind != IMAGES
-        )
+        language, text_only = self.language or _DEFAULT_LANGUAGE, self.kind != IMAGES
+        captions = load_dataset(self.name, language, data_dir=self.data_dir, need=self._need(), text_only=text_only)
         if self.kind != IMAGES:
             return Texts(getattr(captions, self.column))
         return _pictures_of(captions)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from pecl.adapters.choice import PLAIN
 from pecl.bulk.embed import embed
+from pecl.bulk.folder import read_plan
 from pecl.bulk.formats import FORMATS, format_path
 from pecl.bulk.job import TOWERS
-from pecl.bulk.sources import COLUMNS, KINDS
-from pecl.commands.options import add_command, add_config_flags, config_values, print_json, print_text
+from pecl.bulk.sources import COLUMNS, IMAGES, KINDS
+from pecl.commands.options import ADAPTER_HELP, add_command, add_config_flags, config_values, print_json, print_text
 from pecl.config import make_config
 from pecl.experiment.run import use_threads
 
@@ -29,7 +31,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--out", required=True, help="folder to write")
     parser.add_argument("--kind", choices=KINDS, help="default: images for a folder, else texts")
     parser.add_argument("--column", choices=COLUMNS, default="target", help="texts of a table or data set")
-    parser.add_argument("--adapter", help="adapter for texts: pecl's file, PEFT's folder, or OpenDelta's checkpoint")
+    parser.add_argument("--adapter", help=f"adapter for texts: {ADAPTER_HELP} (default: that of --language)")
     parser.add_argument("--shards", type=int, help="number of files (default: one per 16,384 rows)")
     parser.add_argument("--batch-size", type=int, default=64, help="texts per pass (default: 64)")
     parser.add_argument("--normalize", action="store_true", help="scale each embedding to length 1")
@@ -53,7 +55,7 @@ def run(parsed: argparse.Namespace) -> int:
             parsed.source,
             parsed.out,
             kind=parsed.kind,
-            language=config.language,
+            language=config.language if "language" in values else None,
             column=parsed.column,
             data_dir=config.data_dir,
             adapter=parsed.adapter,
@@ -67,7 +69,10 @@ def run(parsed: argparse.Namespace) -> int:
     rows, width = found.shape
     file = None if parsed.format is None else str(format_path(parsed.out, parsed.format))
     if parsed.json:
+        plan = read_plan(parsed.out)
+        adapter = None if plan.kind == IMAGES else (plan.adapter or {}).get("name", PLAIN)
         said = {"folder": parsed.out, "rows": rows, "width": width, "shards": len(found.paths)}
+        said |= {"adapter": adapter, "normalize": plan.normalize}
         print_json(said if file is None else {**said, "file": file})
     else:
         also = "" if file is None else f", and {file}"

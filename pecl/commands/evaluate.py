@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from pecl.commands.options import (
+    ADAPTER_HELP,
     add_command,
     add_config_flags,
     counted,
@@ -18,7 +19,7 @@ from pecl.commands.options import (
     print_text,
 )
 from pecl.config import ExperimentConfig, Role, fields_of
-from pecl.experiment.run import evaluate
+from pecl.experiment.run import evaluate, with_adapter
 from pecl.harness.run import HARNESSES, evaluate_with
 from pecl.report.tables import evaluation_table, reported, text_table
 
@@ -29,8 +30,9 @@ def add_parser(commands: Any) -> None:
     parser = add_command(commands, "evaluate", "measure the retrieval recall of languages on a data set", example)
     add_config_flags(parser, only=fields_of(Role.EVALUATION | Role.DATA | Role.PLACE | Role.MACHINE | Role.SAME_BITS))
     parser.add_argument(
-        "--harness", help=f"measure with another package too, beside our own figures: {' or '.join(HARNESSES)}"
+        "--adapter", dest="weights", help=f"adapter to evaluate: {ADAPTER_HELP} (default: the plain tower)"
     )
+    parser.add_argument("--harness", help=f"measure with another package as well: {' or '.join(HARNESSES)}")
     parser.add_argument("--dry-run", action="store_true", help="print what would be evaluated, and evaluate nothing")
     parser.add_argument("--json", action="store_true", help="print the results as one JSON document")
     parser.set_defaults(run=run)
@@ -38,9 +40,13 @@ def add_parser(commands: Any) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Evaluate every language and print one table."""
-    configs = language_configs(parsed)
+    choices = [with_adapter(config) for config in language_configs(parsed)]
+    configs = [config for config, _ in choices]
     if parsed.dry_run:
-        lines = [f"{config.run_id('evaluate')} {differences(config, ['language'])}" for config in configs]
+        lines = [
+            f"{config.run_id('evaluate')} {differences(config, ['language'])} {choice.sentence}"
+            for config, choice in choices
+        ]
         print_text("\n".join([*lines, counted(len(configs), "evaluation")]))
         return 0
     if parsed.harness is not None:
@@ -54,7 +60,7 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 def _run_harness(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig]) -> int:
-    """Print what another package measures, and beside it what pecl does."""
+    """Print the figures of another package next to those of pecl."""
     rows = [row.to_json(parsed.harness) for row in evaluate_with(parsed.harness, configs)]
     if parsed.json:
         print_json(rows)

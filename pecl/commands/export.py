@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pecl.adapters.bank import AdapterBank
-from pecl.adapters.formats.convert import merge_adapter, read_adapter
+from pecl.adapters.choice import AdapterChoice, KnownAdapters
+from pecl.adapters.formats.convert import merge_adapter
 from pecl.adapters.formats.files import AdapterFile
 from pecl.adapters.spec import describe
-from pecl.commands.options import a_path, add_command, add_config_flags, config_values, print_text
+from pecl.commands.options import ADAPTER_HELP, a_path, add_command, add_config_flags, config_values, print_text
 from pecl.config import Role, fields_of, make_config
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import Towers, load_towers
@@ -19,12 +21,12 @@ from pecl.files import check_absent
 from pecl.results.verify import check_adapter_file
 
 _TOWER_FLAGS = (fields_of(Role.TEXT_TOWER) | {"image_model"}) - {"device"}
-_ADAPTER_HELP = "adapter: pecl's file, PEFT's folder, or an OpenDelta checkpoint"
+_ADAPTER_HELP = f"adapter: {ADAPTER_HELP}"
 
 
 def add_parser(commands: Any) -> None:
     """Add the command and its four formats."""
-    example = "pecl export sentence-transformers mini-cs --adapter cs.safetensors"
+    example = "pecl export sentence-transformers mini-cs --adapter cs"
     parser = add_command(commands, "export", "write towers and trained languages for other packages", example)
     formats = parser.add_subparsers(dest="format", required=True, metavar="FORMAT")
     for add in (_add_sentence_transformers, _add_open_clip, _add_onnx, _add_peft):
@@ -44,9 +46,9 @@ def _add_sentence_transformers(formats: Any) -> None:
         "the tower that each belongs to. With --adapter-only the folder is small, and names the folder of the plain\n"
         "tower as the base that it loads."
     )
-    example = "mini-cs --adapter cs.safetensors"
+    example = "mini-cs --adapter cs"
     parser = _add_format(formats, "sentence-transformers", "both towers in one folder, or an adapter", example, about)
-    parser.add_argument("--adapter", dest="source", metavar="FILE", help=f"{_ADAPTER_HELP}; it is merged into the text")
+    parser.add_argument("--adapter", dest="source", metavar="ADAPTER", help=f"{_ADAPTER_HELP}; merged into the tower")
     parser.add_argument("--text-only", action="store_true", help="leave the image tower out")
     parser.add_argument("--adapter-only", action="store_true", help="write the adapter alone; needs --base")
     parser.add_argument(
@@ -59,14 +61,13 @@ def _sentence_transformers(parsed: argparse.Namespace) -> int:
     from pecl.export.sentence_transformers import export_adapter, export_towers
 
     if parsed.adapter_only and not (parsed.source and parsed.base):
-        raise ConfigError("--adapter-only: expected --adapter FILE and --base FOLDER beside it")
+        raise ConfigError("--adapter-only: expected --adapter ADAPTER and --base FOLDER with it")
     if parsed.base and not parsed.adapter_only:
-        raise ConfigError("--base: expected --adapter-only beside it; a whole tower needs no base")
+        raise ConfigError("--base: expected --adapter-only with it; a whole tower needs no base")
+    loaded = _load(parsed)
     if parsed.adapter_only:
-        towers, adapter = _load(parsed)
-        return _say(export_adapter(adapter, towers.text, parsed.target, parsed.base), towers.text, adapter)
-    text, towers, adapter = _merged(parsed)
-    return _say(export_towers(text, None if parsed.text_only else towers.image, parsed.target), text, adapter)
+        return _say(export_adapter(loaded.file, loaded.towers.text, parsed.target, parsed.base), loaded)
+    return _say(export_towers(loaded.text(), None if parsed.text_only else loaded.towers.image, parsed.target), loaded)
 
 
 def _add_open_clip(formats: Any) -> None:
@@ -74,18 +75,16 @@ def _add_open_clip(formats: Any) -> None:
         "Write a folder that open_clip, and with it CLIP_benchmark, opens as local-dir:FOLDER. The folder holds its\n"
         "own absolute path, so it cannot be moved. open_clip cleans texts in its own way (ftfy, HTML entities)."
     )
-    parser = _add_format(
-        formats, "open-clip", "both towers as a local-dir: of open_clip", "oc-cs --adapter cs.safetensors", about
-    )
-    parser.add_argument("--adapter", dest="source", metavar="FILE", help=f"{_ADAPTER_HELP}; it is merged into the text")
+    parser = _add_format(formats, "open-clip", "both towers as a local-dir: of open_clip", "oc-cs --adapter cs", about)
+    parser.add_argument("--adapter", dest="source", metavar="ADAPTER", help=f"{_ADAPTER_HELP}; merged into the tower")
     parser.set_defaults(run=_open_clip)
 
 
 def _open_clip(parsed: argparse.Namespace) -> int:
     from pecl.export.open_clip import export_open_clip
 
-    text, towers, adapter = _merged(parsed)
-    return _say(export_open_clip(text, towers.image, parsed.target), text, adapter)
+    loaded = _load(parsed)
+    return _say(export_open_clip(loaded.text(), loaded.towers.image, parsed.target), loaded)
 
 
 def _add_onnx(formats: Any) -> None:
@@ -93,12 +92,12 @@ def _add_onnx(formats: Any) -> None:
         "Write onnx/model.onnx (texts), onnx/vision_model.onnx (pictures) and the tokenizer. With --slots one file\n"
         "holds the adapters of several languages, and its input `slots` says which language each text is in."
     )
-    example = "onnx-bank --slots --adapter cs.safetensors --adapter de.safetensors"
+    example = "onnx-bank --slots --adapter cs --adapter de"
     parser = _add_format(formats, "onnx", "both towers as ONNX files, one language or many", example, about)
     parser.add_argument(
         *("--adapter", "--adapters"),
         dest="sources",
-        metavar="FILE",
+        metavar="ADAPTER",
         action="append",
         default=[],
         help=f"{_ADAPTER_HELP}; with --slots several times",
@@ -116,16 +115,16 @@ def _onnx(parsed: argparse.Namespace) -> int:
         if len(parsed.sources) > 1:
             raise ConfigError(f"--adapter: expected one without --slots, got {len(parsed.sources)}")
         parsed.source = parsed.sources[0] if parsed.sources else None
-        text, towers, adapter = _merged(parsed)
-        image = None if parsed.text_only else towers.image
-        return _say(export_onnx(text, image, parsed.target, parsed.int8), text, adapter)
-    if not parsed.sources:
-        raise ConfigError("--slots: expected --adapter FILE, once for each language")
-    check_absent(a_path(parsed.target, "TARGET"))
-    for source in parsed.sources:
-        check_adapter_file(source)
-    towers = _load_towers(parsed)
-    bank = AdapterBank.from_files(towers.text, parsed.sources)
+        loaded = _load(parsed)
+        image = None if parsed.text_only else loaded.towers.image
+        return _say(export_onnx(loaded.text(), image, parsed.target, parsed.int8), loaded)
+    known, towers = _known_and_towers(parsed)
+    paths = [path for name in parsed.sources if (path := known.choose(name, None).path) is not None]
+    if not paths:
+        raise ConfigError("--slots: expected --adapter ADAPTER, once per language")
+    for path in paths:
+        check_adapter_file(path)
+    bank = AdapterBank.from_files(towers.text, paths)
     image = None if parsed.text_only else towers.image
     path = export_onnx(bank, image, parsed.target, parsed.int8)
     slots = ", ".join(f"{language} {bank.slot(language)}" for language in bank.languages)
@@ -139,7 +138,7 @@ def _add_peft(formats: Any) -> None:
         "that AutoModel can load. It holds lora and layernorm; for a head see `pecl export sentence-transformers`."
     )
     parser = _add_format(formats, "peft", "an adapter in PEFT's format", "peft-cs --adapter cs.safetensors", about)
-    parser.add_argument("--adapter", dest="source", metavar="FILE", required=True, help=_ADAPTER_HELP)
+    parser.add_argument("--adapter", dest="source", metavar="ADAPTER", required=True, help=_ADAPTER_HELP)
     parser.add_argument(
         "--base", help="folder that `pecl export sentence-transformers` wrote of the plain tower, or hub id"
     )
@@ -149,34 +148,47 @@ def _add_peft(formats: Any) -> None:
 def _peft(parsed: argparse.Namespace) -> int:
     from pecl.export.peft import export_peft
 
-    towers, adapter = _load(parsed)
-    return _say(export_peft(adapter, towers.text, parsed.target, parsed.base), towers.text, adapter)
+    loaded = _load(parsed)
+    return _say(export_peft(loaded.file, loaded.towers.text, parsed.target, parsed.base), loaded)
 
 
-def _merged(parsed: argparse.Namespace) -> tuple[MultilingualTextEncoder, Towers, AdapterFile | None]:
-    """Return the text tower with the adapter merged, where one is named; both towers; and the adapter."""
-    if parsed.source is None:
-        check_absent(a_path(parsed.target, "TARGET"))
-        towers = _load_towers(parsed)
-        return towers.text, towers, None
-    towers, adapter = _load(parsed)
-    return merge_adapter(adapter, towers.text), towers, adapter
+@dataclass(frozen=True)
+class _Loaded:
+    """Both towers, and the adapter that is exported."""
+
+    towers: Towers
+    choice: AdapterChoice
+    adapter: AdapterFile | None
+
+    @property
+    def file(self) -> AdapterFile:
+        """The adapter, where the command needs one."""
+        if self.adapter is None:
+            raise ConfigError("--adapter: expected an adapter, got none")
+        return self.adapter
+
+    def text(self) -> MultilingualTextEncoder:
+        """Return the text tower with the adapter merged, or the plain one."""
+        return self.towers.text if self.adapter is None else merge_adapter(self.adapter, self.towers.text)
 
 
-def _load(parsed: argparse.Namespace) -> tuple[Towers, AdapterFile]:
+def _load(parsed: argparse.Namespace) -> _Loaded:
+    known, towers = _known_and_towers(parsed)
+    choice = known.choose(parsed.source, None)
+    if choice.path is not None:
+        check_adapter_file(choice.path)
+    return _Loaded(towers, choice, choice.read(towers.text))
+
+
+def _known_and_towers(parsed: argparse.Namespace) -> tuple[KnownAdapters, Towers]:
     check_absent(a_path(parsed.target, "TARGET"))
-    check_adapter_file(parsed.source)
-    towers = _load_towers(parsed)
-    return towers, read_adapter(parsed.source, towers.text)
-
-
-def _load_towers(parsed: argparse.Namespace) -> Towers:
     values = {name: value for name, value in config_values(parsed).items() if name in _TOWER_FLAGS}
     config = make_config(values, where="command line")
-    return load_towers(config.profile, config.text_model, config.image_model)
+    towers = load_towers(config.profile, config.text_model, config.image_model)
+    return KnownAdapters(config.profile, text_model=config.text_model), towers
 
 
-def _say(path: Path, text: MultilingualTextEncoder, adapter: AdapterFile | None) -> int:
-    what = "" if adapter is None else f" with {describe(adapter.configs)}"
-    print_text(f"{path}: {text.name}{what}")
+def _say(path: Path, loaded: _Loaded) -> int:
+    what = "" if loaded.adapter is None else f" with {describe(loaded.adapter.configs)}"
+    print_text(f"{path}: {loaded.towers.text.name}{what}; {loaded.choice.sentence}")
     return 0

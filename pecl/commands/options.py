@@ -16,6 +16,8 @@ from pecl.config import ExperimentConfig, each_language, make_config, read_yaml
 from pecl.errors import ConfigError, printable
 from pecl.results.failures import write_output
 
+ADAPTER_HELP = "a language (cs), towers and language (mini:cs), a path, or none for the plain tower"
+
 # The first flag below a heading of --help -> the heading; the flags of the fields behind it belong there, too.
 _HEADINGS = {
     "profile": "towers",

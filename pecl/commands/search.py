@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from pecl.commands.options import add_command, add_threads, print_json, print_text, threads_of
+from pecl.commands.options import ADAPTER_HELP, add_command, add_threads, print_json, print_text, threads_of
 from pecl.errors import ConfigError, one_line
 from pecl.files import check_writable
-from pecl.languages import any_language_code, language_name
+from pecl.languages import any_language_code
 from pecl.options import is_text
 from pecl.search.index import ImageIndex, check_top
 
@@ -30,7 +30,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--image", metavar="FILE", help="similar picture; with TEXT, both count alike")
     parser.add_argument("--minus", metavar="TEXT", help="negative query: its embedding is subtracted")
     parser.add_argument("--top", type=int, default=10, metavar="K", help="photographs to show (default: 10)")
-    parser.add_argument("--adapter", action="append", default=[], metavar="FILE", help="adapter in place of the ready")
+    more = f"adapter that is added to the shipped ones, several times for several: {ADAPTER_HELP}"
+    parser.add_argument("--adapter", action="append", default=[], metavar="ADAPTER", help=more)
     parser.add_argument("--url", help="address of the Qdrant server of an index that somebody else has made")
     parser.add_argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)")
     add_threads(parser)
@@ -47,7 +48,9 @@ def run(parsed: argparse.Namespace) -> int:
         threads_of(parsed),
         ImageIndex.open(parsed.index, adapters=parsed.adapter, device=parsed.device, url=parsed.url) as index,
     ):
-        language, note = _language(parsed, index)
+        texts = [text for text in (parsed.text, parsed.minus) if text is not None]
+        spoken = index.queries.language_of(" ".join(texts), parsed.language) if texts else None
+        language, note = (None, "") if spoken is None else (spoken.embedded_as, spoken.sentence)
         parts = [text_or_path for text_or_path in (parsed.text, _picture(parsed)) if text_or_path is not None]
         query = np.sum([index.embed([part], language) for part in parts], axis=0)
         if parsed.minus is not None:
@@ -59,7 +62,8 @@ def run(parsed: argparse.Namespace) -> int:
             write_search_page(parsed.html, _heading(parsed), note, hits, index)
     if parsed.json:
         document = [{"path": str(hit.path), "score": hit.score} for hit in hits]
-        print_json({"query": _heading(parsed), "language": language, "note": note, "photographs": document})
+        about = {"language": None, "confidence": None, "adapter": None} if spoken is None else spoken.to_json()
+        print_json({"query": _heading(parsed), **about, "note": note, "photographs": document})
         return 0
     if note:
         sys.stderr.write(f"{note}\n")
@@ -86,19 +90,6 @@ def _check(parsed: argparse.Namespace) -> None:
 
 def _picture(parsed: argparse.Namespace) -> Path | None:
     return None if parsed.image is None else Path(parsed.image)
-
-
-def _language(parsed: argparse.Namespace, index: ImageIndex) -> tuple[str | None, str]:
-    """Return the language of the texts, and the sentence that says it; None where there is no text."""
-    texts = [text for text in (parsed.text, parsed.minus) if text is not None]
-    if not texts:
-        return None, ""
-    if parsed.language is not None:
-        code = any_language_code(parsed.language)
-        return code, f"language: {language_name(code)}"
-    (told,) = index.tell([" ".join(texts)])
-    guess = f"language: {language_name(told.language)}, told from the text ({told.confidence:.2f} of 1)"
-    return told.language, f"{guess}; --language names another"
 
 
 def _heading(parsed: argparse.Namespace) -> str:

@@ -9,13 +9,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pecl.adapters.formats.files import load_adapter_file
-from pecl.adapters.ready import ready_adapters
-from pecl.commands.options import add_command, add_config_flags, config_values
+from pecl.adapters.choice import KnownAdapters
+from pecl.commands.options import ADAPTER_HELP, add_command, add_config_flags, config_values
 from pecl.config import Role, fields_of, make_config
 from pecl.encoders.towers import load_towers
 from pecl.errors import ConfigError
 from pecl.options import parse_option
+from pecl.results.verify import check_adapter_file
 from pecl.serving.limits import Limits
 
 if TYPE_CHECKING:
@@ -39,9 +39,10 @@ def add_parser(commands: Any) -> None:
         "--adapter",
         dest="files",
         nargs="+",
+        action="extend",
         default=[],
-        metavar="FILE",
-        help="adapter files, one for each language (default: the ready ones of the profile)",
+        metavar="ADAPTER",
+        help=f"adapters that are added to the shipped ones, one per language: {ADAPTER_HELP}",
     )
     parser.add_argument(
         "--index", metavar="INDEX", help="index of photographs that `pecl index` has made, to search in"
@@ -116,12 +117,15 @@ def _load(parsed: argparse.Namespace, config: ExperimentConfig, limits: Limits) 
 
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    paths = parsed.files or ([] if config.text_model else ready_adapters(config.profile).values())
-    files = [load_adapter_file(path) for path in paths]
+    known = KnownAdapters(config.profile, parsed.files, config.text_model)
+    files = known.files()
+    for path in known.paths.values():
+        check_adapter_file(path)
     towers = load_towers(config.profile, config.text_model, config.image_model, config.device, config.precision)
     photographs = None if parsed.index is None else Photographs(parsed.index, towers.image)
     models = Models(config.profile, towers.text)
-    for file in files:
+    for file in files.values():
         models.add(file)
+    logger.info("adapters: %s", ", ".join(known.for_language(language).name for language in files) or "none")
     adapters_dir = None if parsed.adapters_dir is None else Path(parsed.adapters_dir)
     return Service(models, towers.image, limits, adapters_dir, photographs)

@@ -210,8 +210,9 @@ class ExperimentConfig:
     )
     weights: str | None = _option(
         None,
-        "adapter file to evaluate, as written by train (default: the plain tower)",
+        "adapter to evaluate: a language (cs), towers and language (mini:cs), or a path (default: the plain tower)",
         Role.EVALUATION | Role.ROW | Role.COMMAS,
+        flag=False,  # `pecl evaluate` calls it --adapter
     )
     device: str = _option(
         "cpu",

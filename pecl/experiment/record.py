@@ -132,10 +132,11 @@ def describe_adapter(adapter: Adapter, total: int, path: Path) -> AdapterDescrip
     Args:
         adapter: what was trained or evaluated.
         total: number of parameters of the plain tower.
-        path: file of the adapter, which the result names by its SHA-256.
+        path: file of the adapter, which the result names by its SHA-256; a folder of PEFT has none.
     """
     trainable = adapter.num_parameters()
-    return AdapterDescription(describe(adapter.configs), trainable, total, trainable / total, sha256_file(path))
+    digest = sha256_file(path) if path.is_file() else None
+    return AdapterDescription(describe(adapter.configs), trainable, total, trainable / total, digest)
 
 
 def describe_split(prepared: Prepared) -> dict[str, Any]:

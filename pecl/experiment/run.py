@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from pecl.adapters.adapter import attach
-from pecl.adapters.formats.files import load_adapter_file
+from pecl.adapters.choice import PLAIN, AdapterChoice, KnownAdapters
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.spec import parse_adapter
 from pecl.config import ENGINES, ExperimentConfig, make_config
@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 
 def evaluate(config: ExperimentConfig | Mapping[str, Any]) -> Result:
-    """Measure the recall of the plain tower, or of `config.weights`, on the whole data set and return the result.
+    """Measure the recall of the plain tower, or of the adapter `config.weights`, on the whole data set.
 
     Args:
         config: the run, or its fields as `make_config` takes them.
@@ -55,19 +55,37 @@ def evaluate(config: ExperimentConfig | Mapping[str, Any]) -> Result:
     Raises:
         PeclError: bad input; nothing has been written.
     """
-    config = as_config(config)
+    config, choice = with_adapter(as_config(config))
     with use_threads(config.threads):
-        return _evaluate(config)
+        return _evaluate(config, choice)
 
 
-def _evaluate(config: ExperimentConfig) -> Result:
+def with_adapter(config: ExperimentConfig) -> tuple[ExperimentConfig, AdapterChoice]:
+    """Return the config of an evaluation under the name of its adapter that results use, and the adapter.
+
+    Without an adapter it is the plain tower, though one is known for the language.
+
+    Raises:
+        ConfigError: no adapter has the name.
+        WeightsError: the path does not exist.
+    """
+    known = KnownAdapters(config.profile, text_model=config.text_model)
+    if config.weights is not None:
+        choice = known.choose(config.weights, config.language)
+        return replace(config, weights=choice.name), choice
+    other = known.for_language(config.language)
+    way = f"--adapter {other.name} evaluates the adapter of this language" if other.path else other.reason
+    return config, replace(known.choose(PLAIN, None), reason=f"the plain tower; {way}")
+
+
+def _evaluate(config: ExperimentConfig, choice: AdapterChoice) -> Result:
     towers = towers_of(config, trims=config.trim_vocabulary)
     prepared = prepare_evaluation(config, towers)
     check_writable(config.out)
-    file = None
-    if config.weights is not None:
-        file = load_adapter_file(config.weights, towers.text)
-        check_adapter_file(config.weights)
+    file = choice.read(towers.text)
+    if choice.path is not None:
+        check_adapter_file(choice.path)
+    logger.info("%s: %s", config.language, choice.sentence)
     if config.trim_vocabulary:
         _trim(prepared, () if file is None else file.configs)
     evaluator = prepared.evaluator("test")
@@ -84,7 +102,7 @@ def _evaluate(config: ExperimentConfig) -> Result:
             described = describe_adapter(adapter, total, file.path)
         finally:
             adapter.remove()
-    stage = "zero_shot" if config.weights is None else "best"
+    stage = "zero_shot" if file is None else "best"
     return record_evaluation(prepared, {"test": {stage: evaluation}}, described)
 
 

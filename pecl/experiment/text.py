@@ -16,6 +16,7 @@ import numpy as np
 
 from pecl.config import ExperimentConfig
 from pecl.data.captions import ParallelCaptions, hashes_of
+from pecl.data.language_guess import strange_languages
 from pecl.data.own.sources import (
     Pair,
     key_of,
@@ -27,7 +28,6 @@ from pecl.data.own.sources import (
     weighted,
 )
 from pecl.data.text_column import TextWriter
-from pecl.data.told import strange_languages
 from pecl.errors import DataError, require
 from pecl.files import HALF_CHARACTER
 from pecl.progress import Bar

@@ -2,26 +2,24 @@
 
 `python -m pecl.harness.clip_benchmark eval --model_type pecl --model mini --pretrained cs.safetensors ...` is
 CLIP_benchmark's command line, whose flags it takes. CLIP_benchmark does not tell a model which language it measures, so
-`--pretrained` names the adapter, or `none` for the plain tower.
+`--pretrained` names the adapter (`cs`, `mini:cs` or a path), or `none` for the plain tower.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from pecl.adapters.banks import Banks
+from pecl.adapters.choice import PLAIN, KnownAdapters
 from pecl.adapters.formats.convert import merge_adapter, read_adapter
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import load_towers
 from pecl.errors import ConfigError
-from pecl.harness.slots import SlottedText
-
-PLAIN = "none"  # what --pretrained says for a tower without an adapter
 
 
 class ClipModel(nn.Module):
@@ -58,12 +56,13 @@ class Tokenizer:
         return torch.stack([batch.input_ids, batch.attention_mask], dim=1)
 
 
-def clip_model(text: SlottedText, image: ImageEncoder, language: str) -> tuple[ClipModel, Tokenizer]:
+def clip_model(text: Banks, image: ImageEncoder, language: str) -> tuple[ClipModel, Tokenizer]:
     """Return the model that embeds texts of one language, and its tokenizer."""
-    bank = text.bank
-    if bank is None or language not in bank:
+    name = text.find(language)
+    if name is None:
         return ClipModel(text.tower, image).eval(), Tokenizer(text.tower)
-    slot = bank.slot(language)
+    bank = text.bank_of(name)
+    slot = bank.slot(name)
 
     def encode(input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         return bank.tower(input_ids, attention_mask, torch.full((len(input_ids),), slot))
@@ -113,18 +112,19 @@ def load(
 
     Args:
         model_name: name of the pair.
-        pretrained: an adapter file, merged into the text tower, or `none`.
+        pretrained: an adapter, which is merged into the text tower: `cs`, `mini:cs`, a path, or `none`.
         cache_dir: ignored: pecl's own is $PECL_CACHE_DIR.
         device: where it is computed.
 
     Raises:
-        ConfigError: no such pair.
+        ConfigError: no such pair, or no adapter of this name.
         WeightsError: weights are missing or damaged, or the adapter does not fit the tower.
     """
     towers = load_towers(model_name, device=device)
     text = towers.text
-    if pretrained != PLAIN:
-        text = merge_adapter(read_adapter(Path(pretrained), text), text)
+    choice = KnownAdapters(model_name).choose(pretrained, None)
+    if choice.path is not None:
+        text = merge_adapter(read_adapter(choice.path, text), text)
     return ClipModel(text, towers.image).eval(), towers.image.preprocess, Tokenizer(text)
 
 

@@ -1,4 +1,4 @@
-"""pecl's towers as a model of mteb: pictures by the image tower, texts by the slot of the task's language."""
+"""pecl's towers as a model of mteb: pictures by the image tower, texts by the adapter of the task's language."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import torch
 from mteb.models.abs_encoder import AbsEncoder
 from mteb.models.model_meta import ModelMeta, ScoringFunction
 
+from pecl.adapters.banks import Banks
+from pecl.adapters.choice import KnownAdapters
+from pecl.adapters.formats.files import load_adapter_file
 from pecl.encoders.towers import PAIRS, Towers, load_towers
 from pecl.errors import ConfigError
-from pecl.harness.slots import SlottedText
 from pecl.languages import LANGUAGES
 
 if TYPE_CHECKING:
@@ -34,12 +36,13 @@ class PeclEncoder(AbsEncoder):
         model_name: name of the pair, such as `mini` or `pecl/mini`.
         revision: ignored: a pair is what it is, and a hub id holds its own revision.
         device: where it is computed; the CPU unless given.
-        adapters: adapter files, or files by language.
+        adapters: adapters: languages (`cs`), names (`mini:cs`) or paths; or those by the language that each is for.
+            By default none, so that the plain towers are measured.
         towers: a pair that is loaded already, in place of `model_name`.
-        text: its text tower with adapters in place, instead of `adapters`.
+        text: its text tower with adapters, in place of `adapters`.
 
     Raises:
-        ConfigError: no such pair, or two adapters of one language or of different configurations.
+        ConfigError: no such pair or adapter, or two adapters of one language.
         WeightsError: weights are missing or damaged, or an adapter was trained on another tower.
 
     Example:
@@ -55,12 +58,12 @@ class PeclEncoder(AbsEncoder):
         device: str | None = None,
         adapters: Sequence[str | Path] | Mapping[str, str | Path] = (),
         towers: Towers | None = None,
-        text: SlottedText | None = None,
+        text: Banks | None = None,
         **_: Any,
     ) -> None:
         name = model_name.removeprefix(f"{ORGANISATION}/")
         self.towers = load_towers(name, device=device or "cpu") if towers is None else towers
-        self.text = SlottedText(self.towers.text, adapters) if text is None else text
+        self.text = _banks(name, self.towers, adapters) if text is None else text
         self.mteb_model_meta = pecl_model_meta(name, adapters, self.towers)
 
     def encode(
@@ -98,6 +101,18 @@ class PeclEncoder(AbsEncoder):
             for batch in inputs
         ]
         return torch.cat(made)
+
+
+def _banks(name: str, towers: Towers, adapters: Sequence[str | Path] | Mapping[str, str | Path]) -> Banks:
+    """Return the text tower with the adapters that are named."""
+    known = KnownAdapters(name)
+    banks = Banks(towers.text)
+    of_language = adapters.items() if isinstance(adapters, Mapping) else ((None, one) for one in adapters)
+    for language, adapter in of_language:
+        path = known.choose(adapter, language).path
+        if path is not None:
+            banks.add(load_adapter_file(path), language)
+    return banks
 
 
 def language_of(task_metadata: TaskMetadata, hf_subset: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Measure configs with another package's evaluation beside our own: same towers, adapters, captions and pictures."""
+"""Measure configs with another package's evaluation and with our own: same towers, adapters, captions and pictures."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
+from pecl.adapters.banks import Banks
 from pecl.config import ExperimentConfig
 from pecl.encoders.towers import Towers
 from pecl.errors import ConfigError, require, unknown
 from pecl.experiment.prepared import Prepared, prepare_evaluation
-from pecl.experiment.run import evaluate, towers_of
-from pecl.harness.slots import SlottedText
+from pecl.experiment.run import evaluate, towers_of, with_adapter
 from pecl.results.result import Result
 from pecl.retrieval.measures import RECALL_AT
 
@@ -61,7 +61,10 @@ def evaluate_with(harness: str, configs: Sequence[ExperimentConfig]) -> list[Har
         result = evaluate(config)
         towers = towers_of(config)
         prepared = prepare_evaluation(config, towers)
-        text = SlottedText(towers.text, {} if config.weights is None else {config.language: config.weights})
+        text = Banks(towers.text)
+        file = with_adapter(config)[1].read(towers.text)
+        if file is not None:
+            text.add(file, config.language)
         found = measure(prepared, towers, text)
         rows += [
             HarnessRow(config.language, direction, own, _ours(result, direction)) for direction, own in found.items()
@@ -69,9 +72,7 @@ def evaluate_with(harness: str, configs: Sequence[ExperimentConfig]) -> list[Har
     return rows
 
 
-def check_harness(
-    harness: str, configs: Sequence[ExperimentConfig]
-) -> Callable[[Prepared, Towers, SlottedText], Recalls]:
+def check_harness(harness: str, configs: Sequence[ExperimentConfig]) -> Callable[[Prepared, Towers, Banks], Recalls]:
     """Return what measures with a harness.
 
     Raises:
@@ -94,7 +95,7 @@ def _ours(result: Result, direction: str) -> dict[int, float]:
     return {k: result.recall(k=k, direction=direction) for k in RECALL_AT}
 
 
-def _with_mteb(prepared: Prepared, towers: Towers, text: SlottedText) -> Recalls:
+def _with_mteb(prepared: Prepared, towers: Towers, text: Banks) -> Recalls:
     import mteb
 
     from pecl.harness.mteb_model import PeclEncoder
@@ -114,7 +115,7 @@ def _with_mteb(prepared: Prepared, towers: Towers, text: SlottedText) -> Recalls
     return found
 
 
-def _with_clip_benchmark(prepared: Prepared, towers: Towers, text: SlottedText) -> Recalls:
+def _with_clip_benchmark(prepared: Prepared, towers: Towers, text: Banks) -> Recalls:
     from pecl.harness.clip_benchmark import clip_model, measure
 
     model, tokenizer = clip_model(text, towers.image, prepared.config.language)
@@ -140,7 +141,7 @@ def _texts(prepared: Prepared) -> tuple[list[str], list[list[int]]]:
 
 
 # name -> the module that it needs, and what measures with it
-HARNESSES: dict[str, tuple[str, Callable[[Prepared, Towers, SlottedText], Recalls]]] = {
+HARNESSES: dict[str, tuple[str, Callable[[Prepared, Towers, Banks], Recalls]]] = {
     "mteb": ("mteb", _with_mteb),
     "clip-benchmark": ("clip_benchmark", _with_clip_benchmark),
 }

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
+    from pecl.data.language_guess import LanguageGuess
     from pecl.encoders.image import ImageEncoder
     from pecl.encoders.text import MultilingualTextEncoder
     from pecl.search.queries import QueryEncoder
-    from pecl.search.told import Told
 
 TOP_LIMIT = 1_000_000  # photographs of an answer
 _ATTEMPTS = 5
@@ -89,7 +89,7 @@ class ImageIndex:
 
         Args:
             folder: of the index, or of photographs that have been indexed there.
-            adapters: adapter files, one a language, in place of the ready ones.
+            adapters: adapters that are added to the shipped ones: paths, one per language; `none` for no adapters.
             queries: towers and adapters that are loaded already, of the index's profile.
             device: device of the towers.
             url: address of the Qdrant server with the embeddings of an index that somebody else has made; by default
@@ -198,9 +198,9 @@ class ImageIndex:
             embedded = embedded - self._embed(texts, language)
         return _unit(embedded)
 
-    def tell(self, texts: Sequence[str]) -> list[Told]:
-        """Return the language that each text seems to be in; raises as `QueryEncoder.tell`."""
-        return self.queries.tell(texts)
+    def guess_languages(self, texts: Sequence[str]) -> list[LanguageGuess]:
+        """Return the likeliest language of each text; see `QueryEncoder.guess_languages`."""
+        return self.queries.guess_languages(texts)
 
     def find(self, identity: str) -> Hit:
         """Return the photograph with this `Hit.id`; its score is NaN.

@@ -162,7 +162,7 @@ def _languages(value: Any, number: int, is_list: bool) -> list[Any]:
 
 
 def _adapter(language: Any, adapter: str | None, models: Models) -> str | None:
-    """Return the adapter of a text whose language is told, and whose request names `adapter` as its model."""
+    """Return the adapter of a text whose language is named, and whose request names `adapter` as its model."""
     if language is None:
         return adapter
     found = models.adapter_for(as_text(language, "language", 100))

@@ -1,7 +1,6 @@
-"""`Models`: what a server embeds texts with, the plain text tower and the adapters of many languages.
+"""`Models`: the plain text tower of a server and the adapters of many languages, and the texts that they embed.
 
-Adapters of one spec share a bank, so that texts of their languages are embedded in one pass. Each further spec has a
-bank, and with it a pass, of its own; the towers of all banks share their weights.
+Texts of all requests that wait are embedded together, in one pass per spec of adapters, see `pecl.adapters.banks`.
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ import torch
 import torch.nn.functional as F
 
 from pecl.adapters.bank import AdapterBank
+from pecl.adapters.banks import Banks
 from pecl.adapters.formats.files import AdapterFile
-from pecl.adapters.spec import describe, in_order
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, NotFiniteError, PeclError, suggest
-from pecl.languages import ENGLISH, LANGUAGES, any_language_code
+from pecl.languages import ENGLISH, LANGUAGES
 from pecl.serving.refusals import Refusal, bad
 
 _BATCH = 64  # texts that the tower takes at a time
@@ -79,14 +78,13 @@ class Models:
     def __init__(self, name: str, tower: MultilingualTextEncoder) -> None:
         self.name = name
         self.tower = tower
-        self._banks: list[AdapterBank] = []
-        self._bank_of: dict[str, AdapterBank] = {}
+        self.banks = Banks(tower)
         self._since: dict[str, int] = {name: int(time.time())}
 
     @property
     def adapters(self) -> list[str]:
         """Names of the adapters, in the order in which they were added."""
-        return list(self._bank_of)
+        return self.banks.names
 
     @property
     def names(self) -> list[str]:
@@ -99,43 +97,19 @@ class Models:
         return self.tower.embedding_dim
 
     def add(self, file: AdapterFile, name: str | None = None) -> str:
-        """Add an adapter and return its name, which is the language of the file unless another is given.
-
-        Raises:
-            ConfigError: the name is taken, or the file says no language and no name is given.
-            WeightsError: the file was made for another tower, or its parameters do not fit.
-        """
-        name = name or file.language
-        if name is None:
-            raise ConfigError(f"adapter {file.path} does not say which language it is for: expected a name for it")
-        if name in self._bank_of:
-            raise ConfigError(f"adapter {name!r} is loaded already: unload it first, or use another name")
-        file.check_tower(self.tower)
-        bank = self._fitting_bank(file) or AdapterBank(self.tower, file.configs)
-        bank.add(name, file)
-        if bank not in self._banks:
-            self._banks.append(bank)
-        self._bank_of[name] = bank
+        """Add an adapter and return its name; see `Banks.add`."""
+        name = self.banks.add(file, name)
         self._since[f"{self.name}:{name}"] = int(time.time())
         return name
 
     def remove(self, name: str) -> None:
-        """Take an adapter out; its memory is freed.
-
-        Raises:
-            ConfigError: it is not loaded.
-        """
-        if name not in self._bank_of:
-            raise ConfigError(self._not_loaded(name))
-        bank = self._bank_of.pop(name)
+        """Remove an adapter; see `Banks.remove`."""
+        self.banks.remove(name)
         del self._since[f"{self.name}:{name}"]
-        bank.remove(name)
-        if not len(bank):
-            self._banks.remove(bank)
 
     def describe(self) -> list[dict[str, str | int | None]]:
         """Return what there is, as OpenAI lists models; `adapter` is the spec, None of the plain tower."""
-        specs = {None: None} | {name: describe(bank.configs) for name, bank in list(self._bank_of.items())}
+        specs = {None: None} | self.banks.specs()
         return [
             {
                 "id": self.model_of(name),
@@ -175,18 +149,12 @@ class Models:
         """
         found = self.find(language)
         if found is None and language.strip().lower() not in LANGUAGES[ENGLISH].names():
-            raise bad(f"language: {self._not_loaded(language[:100])}", "language")
+            raise bad(f"language: {self.banks.missing(language[:100])}", "language")
         return found
 
-    def find(self, name: str) -> str | None:
-        """Return the adapter that is called so, or is for a language that is; None where there is none."""
-        if name in self._bank_of:
-            return name
-        try:
-            code = any_language_code(name[:100])
-        except ConfigError:
-            return None
-        return code if code in self._bank_of else None
+    def find(self, name: str | None) -> str | None:
+        """Return the adapter of this name, or for this language; see `Banks.find`."""
+        return self.banks.find(name)
 
     def embed(self, jobs: Sequence[TextJob]) -> list[Embedded | Exception]:
         """Return for each job its embeddings, or the error that it ended in; one that fails leaves the others be."""
@@ -224,17 +192,11 @@ class Models:
         tower, slots = (self.tower, None) if bank is None else (bank.tower, torch.tensor(rows.slots))  # (R,)
         return F.normalize(tower.encode_token_ids(rows.token_ids, _BATCH, slots), dim=1)
 
-    def _fitting_bank(self, file: AdapterFile) -> AdapterBank | None:
-        return next((bank for bank in self._banks if in_order(bank.configs) == in_order(file.configs)), None)
-
     def _loaded(self, name: str) -> AdapterBank:
-        if name not in self._bank_of:  # it was unloaded since the request was read
-            raise Refusal(404, self._not_loaded(name), "model", "model_not_found")
-        return self._bank_of[name]
-
-    def _not_loaded(self, name: str) -> str:
-        known = ", ".join(self.adapters) or "none yet"
-        return f"expected an adapter that is loaded ({known}), got {name!r}{suggest(name, self.adapters)}"
+        try:
+            return self.banks.bank_of(name)
+        except ConfigError as error:  # it was unloaded since the request was read
+            raise Refusal(404, str(error), "model", "model_not_found") from error
 
 
 def _checked(answer: Embedded | Exception, job: TextJob) -> Embedded | Exception:

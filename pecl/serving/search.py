@@ -4,7 +4,7 @@
 
 `GET /search?query=pes&language=cs&top=12` is answered likewise.
 
-The language is told from the text where none is named. `adapter: false` embeds with the plain tower: before training.
+The language is detected where none is named. `adapter: false` embeds with the plain tower: before training.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from pecl.data.language_guess import guess_languages
 from pecl.errors import ConfigError
 from pecl.languages import ENGLISH, any_language_code, language_name
 from pecl.search.thumbnails import SIZE
-from pecl.search.told import tell_languages
 from pecl.serving.models import Models, TextJob
 from pecl.serving.photographs import LARGE, Photographs
 from pecl.serving.pictures import read_data_uri
@@ -37,7 +37,7 @@ class Chosen(NamedTuple):
     """The language of a query, and what embeds it.
 
     Attributes:
-        language: its code; None where there is no text.
+        language: its code; None where there is no text, and where it is not detected.
         confidence: how sure the guess is, 0 to 1; None where the language was named.
         adapter: the adapter, or None for the plain tower.
     """
@@ -130,7 +130,7 @@ def _photographs(service: Service) -> Photographs:
 
 
 async def _choose(models: Models, document: dict[str, Any], texts: list[str], use_adapter: bool) -> Chosen:
-    """Return the language of the texts, named or told, and the adapter for it."""
+    """Return the language of the texts, named or detected, and the adapter for it."""
     if not texts:
         return Chosen(None, None, None)
     if document.get("language") is not None:
@@ -142,8 +142,8 @@ async def _choose(models: Models, document: dict[str, Any], texts: list[str], us
         confidence = None
     else:
         known = list(dict.fromkeys((ENGLISH, *models.adapters)))
-        (told,) = await asyncio.to_thread(tell_languages, [" ".join(texts)], known)
-        code, confidence = told
+        (guess,) = await asyncio.to_thread(guess_languages, [" ".join(texts)], known)
+        code, confidence = guess.language if guess.is_sure else None, guess.confidence
     return Chosen(code, confidence, models.find(code) if use_adapter else None)
 
 

@@ -302,7 +302,7 @@ def rewrite(path, **changes):
         (lambda path: rewrite(path, format_version="2"), "has format 2, this version of pecl reads up to 1: upgrade"),
         (lambda path: rewrite(path, format_version="x"), "damaged header: format_version is 'x'"),
         (lambda path: rewrite(path, configs="[{"), "damaged header"),
-        (lambda path: rewrite(path, configs='[{"kind": "lorra"}]'), "damaged header: unknown adapter 'lorra'"),
+        (lambda path: rewrite(path, configs='[{"kind": "lorra"}]'), "is of the kind 'lorra', which is not known here"),
         (lambda path: rewrite(path, language=None), "damaged header"),
         (lambda path: rewrite(path, tower_fingerprint="0" * 64), "trained on another text tower"),
     ],

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.adapter_towers import filled
 from helpers.small_experiment import tiny_towers
 from helpers.tiny import sentences
 from PIL import Image
@@ -28,6 +29,7 @@ TEXTS = sentences(11)
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch, tmp_path):
     monkeypatch.setattr("pecl.bulk.job.load_towers", lambda **_: tiny_towers())
+    monkeypatch.setattr("pecl.adapters.ready.ready_adapters", lambda *_: {})  # which are for the profile's tower
     monkeypatch.chdir(tmp_path)
 
 
@@ -60,7 +62,8 @@ def test_lines_are_embedded_in_their_order(shards, capsys):
     close(everything(found), tiny_towers().text.encode_text(TEXTS))
     assert read_ids("out") == [str(i) for i in range(1, 12)]
     number = {None: 1, 50: 11}.get(shards, shards)
-    assert json.loads(capsys.readouterr().out) == {"folder": "out", "rows": 11, "width": 8, "shards": number}
+    document = {"folder": "out", "rows": 11, "width": 8, "shards": number, "adapter": "none", "normalize": False}
+    assert json.loads(capsys.readouterr().out) == document
     files = sorted(Path("out").glob("shard-*"))
     assert len(files) == number
     assert torch.equal(torch.cat([load_file(path)["embeddings"] for path in files]), everything(found))
@@ -103,6 +106,73 @@ def test_an_adapter_and_lengths_are_those_that_are_asked_for():
     close(unit, expected / expected.norm(dim=1, keepdim=True))
     with pytest.raises(ConfigError, match="adapter: expected none with images"):
         pecl.embed(pictures(), "images", adapter="de.safetensors")
+
+
+@pytest.fixture
+def shipped(monkeypatch):
+    """A Czech adapter that ships with pecl, and the embeddings of TEXTS with it."""
+    tower = tiny_towers().text
+    adapter = filled(tower, "lora+head")
+    expected = tower.encode_text(TEXTS)
+    save_adapter("shipped.safetensors", adapter.slot_state(0), adapter.configs, "cs", tower)
+    files = {"cs": Path("shipped.safetensors").absolute()}
+    monkeypatch.setattr("pecl.adapters.ready.ready_adapters", lambda profile: files if profile == "mini" else {})
+    return expected
+
+
+@pytest.mark.parametrize(
+    ("flags", "adapter"),
+    [
+        ("--language cs", "mini:cs"),
+        ("--language Czech", "mini:cs"),
+        ("--language de --adapter cs", "mini:cs"),
+        ("--adapter mini:cs", "mini:cs"),
+        ("--adapter ./shipped.safetensors", "shipped.safetensors"),
+        ("--language cs --adapter none", "none"),
+        ("--language fi", "none"),
+        ("--language en", "none"),
+        ("", "none"),
+        ("--language cs --profile paper", "none"),
+    ],
+)
+def test_the_language_decides_the_adapter_and_the_folder_and_the_line_name_it(shipped, flags, adapter, capsys, caplog):
+    assert main(["embed", lines(), "--out", "out", "--json", *flags.split()]) == 0
+    close(
+        everything(pecl.open_embeddings("out")), tiny_towers().text.encode_text(TEXTS) if adapter == "none" else shipped
+    )
+    assert json.loads(capsys.readouterr().out)["adapter"] == adapter
+    recorded = read_plan("out").adapter
+    assert recorded is None if adapter == "none" else (recorded["name"], recorded["language"]) == (adapter, "cs")
+    (line,) = [message for message in caplog.messages if message.startswith("adapter: ")]
+    assert line.startswith(f"adapter: {adapter}")
+
+
+def test_the_columns_of_a_table_are_in_their_languages(shipped, small, capsys):
+    for column, adapter in (("target", "mini:cs"), ("english", "none")):
+        flags = ["--column", column, "--language", "cs", "--json"]
+        with open(small["dataset"], encoding="utf-8") as file:
+            Path("czech.csv").write_text(file.read().replace("de", "cs", 1), "utf-8")
+        assert main(["embed", "czech.csv", "--out", column, *flags]) == 0
+        assert json.loads(capsys.readouterr().out)["adapter"] == adapter
+
+
+def test_an_adapter_that_was_moved_is_the_same(shipped):
+    pecl.embed(TEXTS, "out", adapter="shipped.safetensors")
+    Path("shipped.safetensors").rename("moved.safetensors")
+    pecl.embed(TEXTS, "out", adapter="moved.safetensors")
+    with pytest.raises(OutputError, match="out holds other embeddings"):
+        pecl.embed(TEXTS, "out", adapter="none")
+
+
+def test_a_language_that_does_not_exist_is_refused():
+    with pytest.raises(ConfigError, match="unknown language 'klingon'"):
+        pecl.embed(TEXTS, "out", language="klingon")
+    assert not Path("out").exists()
+
+
+def test_images_have_no_adapter(shipped, capsys):
+    assert main(["embed", pictures(), "--out", "out", "--json", "--language", "cs", "--adapter", "none"]) == 0
+    assert json.loads(capsys.readouterr().out)["adapter"] is None
 
 
 def test_an_adapter_in_half_precision_is_taken():

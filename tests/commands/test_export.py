@@ -27,9 +27,11 @@ def pecl(monkeypatch, capsys, tmp_path):
 def test_sentence_transformers_whole_and_adapter_alone(pecl, tmp_path):
     library = pytest.importorskip("sentence_transformers", reason="sentence-transformers is not there")
     write_adapters(tmp_path)
-    assert pecl("sentence-transformers base")[0] == 0
+    assert pecl("sentence-transformers base")[1].startswith(
+        "base: tiny-xlm-roberta; adapter: none (no language is named"
+    )
     status, out, _ = pecl("sentence-transformers de --adapter de.safetensors")
-    assert (status, out) == (0, "de: tiny-xlm-roberta with lora+head\n")
+    assert (status, out) == (0, "de: tiny-xlm-roberta with lora+head; adapter: de.safetensors\n")
     assert pecl("sentence-transformers text --adapter de.safetensors --text-only")[0] == 0
     assert pecl("sentence-transformers only --adapter de.safetensors --adapter-only --base base")[0] == 0
     models = [library.SentenceTransformer(name, device="cpu") for name in ("de", "text", "only")]
@@ -44,7 +46,8 @@ def test_open_clip_and_peft(pecl, tmp_path):
     pytest.importorskip("open_clip", reason="open_clip is not there")
     write_adapters(tmp_path, "lora")
     assert pecl("sentence-transformers base --text-only")[0] == 0
-    assert pecl("open-clip oc --adapter cs.safetensors")[:2] == (0, f"{tmp_path}/oc: tiny-xlm-roberta with lora\n")
+    said = f"{tmp_path}/oc: tiny-xlm-roberta with lora; adapter: cs.safetensors\n"
+    assert pecl("open-clip oc --adapter cs.safetensors")[:2] == (0, said)
     assert (tmp_path / "oc" / "open_clip_config.json").exists()
     assert pecl("peft p --adapter cs.safetensors --base base")[0] == 0
     assert (tmp_path / "p" / "adapter_config.json").exists()
@@ -71,9 +74,12 @@ def test_onnx_of_a_bank_names_its_slots(pecl, tmp_path, monkeypatch):
     ("line", "message"),
     [
         ("onnx o --adapter cs.safetensors --adapter de.safetensors", "--adapter: expected one without --slots, got 2"),
-        ("onnx o --slots", "--slots: expected --adapter FILE, once for each language"),
-        ("sentence-transformers o --adapter-only", "--adapter-only: expected --adapter FILE and --base FOLDER"),
-        ("sentence-transformers o --base b", "--base: expected --adapter-only beside it"),
+        ("onnx o --slots", "--slots: expected --adapter ADAPTER, once per language"),
+        (
+            "sentence-transformers o --adapter-only",
+            "--adapter-only: expected --adapter ADAPTER and --base FOLDER with it",
+        ),
+        ("sentence-transformers o --base b", "--base: expected --adapter-only with it"),
         ("peft o --adapter de.safetensors --base .", "cannot go into PEFT's format"),
         ("open-clip cs.safetensors", "cs.safetensors exists already"),
         ("peft o", "the following arguments are required: --adapter"),

@@ -4,10 +4,12 @@ import json
 import re
 
 import pytest
+from helpers.serving import write_adapters
 from helpers.small_index import COUNT
 from helpers.tiny import tiny_tower
 
 import pecl
+import pecl.adapters.ready
 from pecl.cli import main
 from pecl.search.build import build_index
 
@@ -36,14 +38,31 @@ def test_index_says_what_it_did_and_what_it_could_not_read(photographs, capsys):
 
 
 def test_search_prints_scores_and_paths_and_shows_the_guess(indexed, capsys):
-    told = printed(capsys, "search", indexed, "der Hund läuft am Strand", "--top", 3)
-    assert re.search(r"language: German \(de\), told from the text \(0\.\d\d of 1\)", told.err)
-    lines = [line.split("  ") for line in told.out.splitlines()]
+    guessed = printed(capsys, "search", indexed, "der Hund läuft am Strand", "--top", 3)
+    line = (
+        r"language: German \(de\), detected automatically \(confidence 0\.\d\d\); adapter: none \(no adapter is known\)"
+    )
+    assert re.search(line, guessed.err)
+    lines = [line.split("  ") for line in guessed.out.splitlines()]
     hits = pecl.ImageIndex.open(indexed).search("der Hund läuft am Strand", "de", top=3)[0]
     assert lines == [[f"{hit.score:.3f}", str(hit.path)] for hit in hits]
     named = printed(capsys, "search", indexed, "der Hund läuft am Strand", "--language", "German", "--top", 3)
-    assert named.out == told.out
-    assert "language: German (de)\n" in named.err
+    assert named.out == guessed.out
+    assert named.err == "language: German (de); adapter: none (no adapter is known)\n"
+    document = json.loads(printed(capsys, "search", indexed, "!!!", "--json").out)
+    assert (document["language"], document["confidence"], document["adapter"]) == (None, 0, "none")
+    assert document["note"].startswith("language: not detected: the text has no word that shows it; adapter: none (")
+
+
+def test_an_adapter_adds_to_the_shipped_ones_and_is_named(indexed, capsys, tmp_path, monkeypatch):
+    czech, dutch = write_adapters(tmp_path, ("cs", "nl"))
+    monkeypatch.setattr(pecl.adapters.ready, "ready_adapters", lambda *_: {"cs": czech})
+    for text, adapter in (("pes běží po pláži", "mini:cs"), ("een hond rent over het strand", str(dutch))):
+        document = json.loads(printed(capsys, "search", indexed, text, "--json", "--adapter", dutch).out)
+        assert document["adapter"] == adapter
+        plain = json.loads(printed(capsys, "search", indexed, text, "--json", "--adapter", "none").out)
+        assert plain["adapter"] == "none"
+        assert [one["score"] for one in plain["photographs"]] != [one["score"] for one in document["photographs"]]
 
 
 def test_search_by_picture_by_both_and_by_difference(indexed, capsys):

@@ -3,18 +3,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from helpers.adapter_towers import filled
 from helpers.retrieval import cosine_similarity
 from helpers.small_experiment import tiny_towers
 
 import pecl.encoders.batches
 import pecl.experiment.prepared
 import pecl.experiment.run
+from pecl.adapters.formats.files import save_adapter
 from pecl.config import make_config
 from pecl.data.registry import load_dataset
 from pecl.data.splits import few_shot_split
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, DataError, DivergedError, OutputError
 from pecl.experiment.run import evaluate, train, train_fleet
+from pecl.files import sha256_file
 from pecl.report.tables import report
 from pecl.results.parts import Gallery
 from pecl.results.result import read_result, result_path
@@ -83,6 +86,29 @@ def test_weights_of_another_language_are_evaluated_with_a_warning(small, caplog)
     assert caplog.messages == []
     evaluate(make_config({**small, "weights": str(weights), "language": "fr"}))
     assert caplog.messages == [f"{weights} was trained for de and is evaluated on fr"]
+
+
+def test_an_evaluation_is_of_the_plain_tower_unless_an_adapter_is_named_and_says_so(
+    small, caplog, monkeypatch, tmp_path
+):
+    tower = tiny_towers().text
+    adapter = filled(tower, "lora+head")
+    path = save_adapter(tmp_path / "shipped.safetensors", adapter.slot_state(0), adapter.configs, "de", tower)
+    monkeypatch.setattr("pecl.adapters.ready.ready_adapters", lambda profile: {"de": path} if profile == "mini" else {})
+    caplog.set_level("INFO", "pecl.experiment.run")
+    values = {**small, "profile": "mini"}
+    plain, *others = (evaluate({**values, "weights": weights}) for weights in (None, "de", "mini:de", str(path)))
+    assert (
+        "de: adapter: none (the plain tower; --adapter mini:de evaluates the adapter of this language)" in caplog.text
+    )
+    assert caplog.text.count("de: adapter: mini:de") == 3
+    assert plain.config.weights is None
+    assert plain.run_id == make_config(values).run_id("evaluate")
+    assert plain.stages == ("zero_shot",)
+    assert {one.run_id for one in others} == {others[0].run_id}
+    assert {one.config.weights for one in others} == {"mini:de"}
+    assert {one.adapter.sha256 for one in others} == {sha256_file(path)}
+    assert others[0].recall() != plain.recall()
 
 
 def test_an_evaluation_takes_the_whole_data_set(small):

@@ -58,6 +58,7 @@ def test_the_figures_are_ours(harness, evaluation):
 
 def test_the_command_prints_both(evaluation, capsys):
     pytest.importorskip("clip_benchmark", reason="clip_benchmark is not there")
+    evaluation["adapter"] = evaluation.pop("weights")
     flags = [part for name, value in evaluation.items() for part in (f"--{name}", value)]
     assert main(["evaluate", *flags, "--harness", "clip-benchmark", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)

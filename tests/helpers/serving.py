@@ -48,6 +48,7 @@ def adapter_files(languages=LANGUAGES, spec="lora", seed=0):
 def write_adapters(folder, languages=LANGUAGES, spec="lora", seed=0):
     """Write them as files, and return their paths."""
     tower = plain_tower()
+    folder.mkdir(exist_ok=True)
     return [
         save_adapter(folder / file.path, file.state, file.configs, file.language, tower)
         for file in adapter_files(languages, spec, seed)

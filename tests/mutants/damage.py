@@ -111,8 +111,8 @@ _FAULTS = {
     "pecl/experiment/record.py": [
         (
             "a result names another file",
-            "trainable / total, sha256_file(path))",
-            "trainable / total, '0' * 64)",
+            "digest = sha256_file(path)",
+            "digest = "'0' * 64",
             _VERIFY,
         ),
     ],

@@ -746,9 +746,9 @@ _CACHES = [
     ),
     Mutant(
         "an adapter of another tower is evaluated",
-        "pecl/experiment/run.py",
-        "load_adapter_file(config.weights, towers.text)",
-        "load_adapter_file(config.weights)",
+        "pecl/adapters/formats/convert.py",
+        "load_adapter_file(path, tower)",
+        "load_adapter_file(path)",
         _RESUMING,
         science=True,
     ),

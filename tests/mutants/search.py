@@ -16,9 +16,9 @@ MUTANTS = [
         ),
         (
             "English goes through an adapter's place",
-            "pecl/search/queries.py",
-            "found[plain] =",
-            "found[in_bank] =",
+            "pecl/adapters/banks.py",
+            "if bank is None:",
+            "if bank is self.banks[0]:",
             _INDEX,
         ),
         (

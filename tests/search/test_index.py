@@ -147,23 +147,29 @@ def test_each_language_goes_through_its_adapter_and_english_through_the_plain_to
 def test_the_plain_tower_and_the_adapted_one_share_their_weights(adapters):
     queries = QueryEncoder("mini", adapters.values())
     own = {parameter.data_ptr() for parameter in queries.plain.parameters()}
-    assert own < {parameter.data_ptr() for parameter in queries.bank.tower.parameters()}
+    (bank,) = queries.banks.banks
+    assert own < {parameter.data_ptr() for parameter in bank.tower.parameters()}
     assert queries.plain.adapter is None
 
 
-def test_the_language_is_told_from_the_text_among_those_that_are_searched_with(index, adapters):
+def test_the_language_is_detected_and_its_adapter_or_the_plain_tower_embeds_it(index, adapters):
     opened = pecl.ImageIndex.open(index.folder, adapters=adapters.values())
-    told = opened.tell(["pes běží po pláži", "der Hund läuft am Strand", "the dog runs along the beach"])
-    assert [one.language for one in told] == ["cs", "de", "en"]
-    check(opened.search("der Hund läuft")[0], ranking(index, through(adapters["de"], "der Hund läuft").numpy())[:10])
-    assert opened.tell(["el perro corre por la playa"])[0].language in ("en", "cs", "de")  # Spanish has no adapter
-    with pytest.raises(ConfigError, match="no language of en, cs, de is told from '1234': name it"):
-        opened.search("1234")
+    texts = [
+        "pes běží po pláži",
+        "der Hund läuft am Strand",
+        "the dog runs along the beach",
+        "el perro corre por la playa",
+    ]
+    guesses = opened.guess_languages([*texts, "1234"])
+    assert [one.language for one in guesses] == ["cs", "de", "en", "es", None]
+    for text, adapter in zip([*texts, "1234", "pan"], [adapters["cs"], adapters["de"], *[None] * 4], strict=True):
+        expected = tiny_tower().encode_text(text)[0] if adapter is None else through(adapter, text)
+        check(opened.search(text)[0], ranking(index, expected.numpy())[:10])
 
 
-def test_telling_a_language_without_lingua_says_what_to_do(index, monkeypatch):
+def test_detecting_a_language_without_lingua_says_what_to_do(index, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "lingua", None)
-    with pytest.raises(ConfigError, match=r"telling it from the text needs lingua: pip install 'pecl\[search\]'"):
+    with pytest.raises(ConfigError, match=r"detecting it needs lingua: pip install 'pecl\[search\]'"):
         index.search("ein Hund")
     assert index.search("ein Hund", "de")
 

@@ -10,6 +10,7 @@ import pytest
 from helpers.serving import write_adapters
 from helpers.small_experiment import tiny_towers
 
+import pecl.adapters.ready
 import pecl.commands.serve
 import pecl.serving.server
 from pecl.cli import main
@@ -22,6 +23,7 @@ def served(monkeypatch):
     """What would have been served, instead of serving it; the towers are tiny."""
     found = []
     monkeypatch.setattr(pecl.commands.serve, "load_towers", lambda *_: tiny_towers())
+    monkeypatch.setattr(pecl.adapters.ready, "ready_adapters", lambda *_: {})  # which are for the profile's tower
     monkeypatch.setattr(pecl.serving.server, "serve", lambda *arguments: found.append(arguments))
     return found
 
@@ -46,14 +48,24 @@ def test_flags_reach_the_service(served, tmp_path, photographs):
     assert listening.fileno() == -1  # closed by now
 
 
-def test_ready_adapters_are_the_default(served, tmp_path, monkeypatch):
-    paths = write_adapters(tmp_path, ("de", "fr"))
-    ready = {"mini": dict(zip(("de", "fr"), paths, strict=True))}
-    monkeypatch.setattr(pecl.commands.serve, "ready_adapters", lambda profile: ready.get(profile, {}))
-    for flags in ("", f"--adapter {paths[1]}", "--text-model other", "--profile paper"):
+def test_adapters_are_added_to_the_shipped_ones(served, tmp_path, monkeypatch, caplog):
+    *paths, dutch = write_adapters(tmp_path, ("de", "fr", "nl"))
+    (german,) = write_adapters(tmp_path / "mine", ("de",), "bottleneck")
+    shipped = {"mini": dict(zip(("de", "fr"), paths, strict=True))}
+    monkeypatch.setattr(pecl.adapters.ready, "ready_adapters", lambda profile: shipped.get(profile, {}))
+    for flags, names, said in (
+        ("", ["mini:de", "mini:fr"], "mini:de, mini:fr"),
+        (f"--adapter {dutch}", ["mini:de", "mini:fr", "mini:nl"], f"mini:de, mini:fr, {dutch}"),
+        (f"--adapter {german} --adapter {dutch}", ["mini:de", "mini:fr", "mini:nl"], f"{german}, mini:fr, {dutch}"),
+        ("--adapter none", [], "none"),
+        ("--text-model other", [], "none"),
+        ("--profile paper", [], "none"),
+    ):
+        caplog.clear()
         assert run(f"serve --port 0 {flags}") == 0
-    names = [service.models.names[1:] for service, *_ in served]
-    assert names == [["mini:de", "mini:fr"], ["mini:fr"], [], []]
+        service = served.pop()[0]
+        assert service.models.names[1:] == names
+        assert f"adapters: {said}" in caplog.messages
 
 
 def test_adapters_of_other_specs_go_into_one_server(served, tmp_path):

@@ -49,14 +49,14 @@ def test_adapters_of_other_specs_have_banks_of_their_own_and_the_same_weights(mo
     before = embed(models, TEXTS, ADAPTERS).embeddings
     for file in more:
         models.add(file)
-    assert [len(bank) for bank in models._banks] == [12, 2, 1]
+    assert [len(bank) for bank in models.banks.banks] == [12, 2, 1]
     torch.testing.assert_close(embed(models, TEXTS, ADAPTERS).embeddings, before, rtol=0, atol=1e-6)
     mixed = embed(models, TEXTS[:5], ["x1", "de", None, "x3", "x2"]).embeddings
     for place, name in enumerate(["x1", "de", None, "x3", "x2"]):
         alone = embed(models, [TEXTS[place]], [name]).embeddings[0]
         torch.testing.assert_close(mixed[place], alone, rtol=0, atol=1e-5)
     kept = {tensor.data_ptr() for tensor in models.tower.parameters()}
-    for bank in models._banks:
+    for bank in models.banks.banks:
         own = {id(parameter) for parameter in bank.adapter.parameters()}
         frozen = {tensor.data_ptr() for tensor in bank.tower.parameters() if id(tensor) not in own}
         assert frozen == kept
@@ -83,7 +83,7 @@ def test_an_adapter_that_goes_leaves_the_others_be(models):
 def test_the_last_of_a_spec_takes_its_bank_along():
     models = make_models(adapter_files(("de",)))
     models.remove("de")
-    assert (models.adapters, models._banks) == ([], [])
+    assert (models.adapters, models.banks.banks) == ([], [])
     models.add(adapter_files(("cs",), "bottleneck")[0])
     assert models.names == ["tiny", "tiny:cs"]
 
@@ -101,7 +101,7 @@ def test_a_job_that_cannot_be_done_fails_alone(models):
 def test_a_damaged_adapter_is_named_and_spoils_no_other(models):
     (file,) = adapter_files(("bad",))
     models.add(file)
-    bank = models._bank_of["bad"]
+    bank = models.banks.bank_of("bad")
     for parameter in bank.adapter.parameters():  # in memory: a file with such values is refused
         parameter.data[bank.slot("bad")] = torch.nan
     damaged, sound = models.embed([TextJob(["a"], ["bad"]), TextJob([TEXTS[0]], ["cs"])])
@@ -161,4 +161,4 @@ def test_adapters_serve_a_tower_that_is_rounded_or_trimmed(changed):
         models.add(file)
     found = embed(models, TEXTS, ADAPTERS).embeddings
     torch.testing.assert_close(found, expected(TEXTS, ADAPTERS), rtol=0, atol=0.02 if changed == "rounded" else 1e-5)
-    assert {bank.tower.fingerprint for bank in models._banks} == {before.fingerprint}
+    assert {bank.tower.fingerprint for bank in models.banks.banks} == {before.fingerprint}

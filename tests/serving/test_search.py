@@ -67,7 +67,20 @@ def test_the_nearest_photographs_with_the_adapter_and_without(client, index):
         assert about == {"language": "cs", "detected": False, "confidence": None, "model": model}
 
 
-def test_a_language_is_detected_from_the_text(client):
+@pytest.mark.parametrize("query", ["12345", "!!!", "pan"])
+def test_a_text_whose_language_is_not_detected_is_searched_with_by_the_tower(query, client, index):
+    document = post(client, query=query, top=3)
+    assert (document["language"], document["detected"], document["model"]) == (None, True, "tiny")
+    assert document["confidence"] < 0.3
+    same(found_in(document), ranking(index, expected([query], [None]))[:3])
+
+
+def test_dutch_with_an_adapter_is_detected_as_dutch(client):
+    document = post(client, query="een hond rent over het strand", top=1)
+    assert (document["language"], document["model"]) == ("nl", "tiny:nl")
+
+
+def test_a_language_is_detected(client):
     document = post(client, query="ein Hund läuft über die Wiese", top=1)
     assert (document["language"], document["detected"], document["model"]) == ("de", True, "tiny:de")
     assert 0.2 < document["confidence"] <= 1
@@ -194,7 +207,6 @@ REFUSED = [
     ({"query": ["a"]}, 400, "query: expected text, got a list"),
     ({"query": "a", "language": "klingon"}, 400, "unknown language 'klingon'"),
     ({"query": "a", "language": 3}, 400, "language: expected text, got a number"),
-    ({"query": "12345"}, 400, "is told from '12345': name it"),
     ({"query": "a", "language": "cs", "top": 0}, 400, "top: expected a whole number from 1 to 200, got 0"),
     ({"query": "a", "language": "cs", "top": 201}, 400, "top: expected a whole number from 1 to 200, got 201"),
     ({"query": "a", "language": "cs", "top": True}, 400, "top: expected a whole number"),

@@ -24,7 +24,7 @@ function addQuery(text = "", language = "") {
   const row = byId("query").content.firstElementChild.cloneNode(true);
   row.querySelector("input").value = text;
   const select = row.querySelector("select");
-  select.append(new Option("told from the text", ""));
+  select.append(new Option("detected automatically", ""));
   for (const one of languages) select.append(new Option(one.name, one.code));
   select.value = languages.some((one) => one.code === language) ? language : "";
   row.querySelector(".remove").addEventListener("click", () => {
@@ -118,7 +118,8 @@ function column(one, [after, before]) {
 function note(answer) {
   const row = languages.find((one) => one.code === answer.language);
   const name = row ? row.name : answer.language;
-  const guess = answer.told ? `${name}, told from the text (${Math.round(100 * answer.confidence)} %)` : name;
+  const how = answer.language ? `${name}, detected automatically` : "language not detected";
+  const guess = answer.detected ? `${how} (confidence ${answer.confidence.toFixed(2)})` : name;
   const adapted = answer.model.includes(":") ? `adapter ${answer.model}` : "no adapter: the tower alone";
   return `${guess}; ${adapted}`;
 }

@@ -1,11 +1,12 @@
-"""What is strange about the languages of parallel text: told from it, with counts."""
+"""The language of a text, guessed among all that lingua knows; and the check of parallel text, with counts."""
 
 import pytest
 from helpers.tiny import sentences
 
-import pecl.data.told
+import pecl.data.language_guess
 from pecl.config import ExperimentConfig
-from pecl.data.told import LOOKED_AT, strange_languages
+from pecl.data.language_guess import LOOKED_AT, LanguageGuess, guess_languages, strange_languages
+from pecl.errors import ConfigError
 from pecl.experiment.text import load_text
 
 pytest.importorskip("lingua")
@@ -31,6 +32,62 @@ FRENCH = [
 CZECH = ["Dva mladí muži stojí před domem.", "Žena v červeném kabátě jde přes most."] * 2
 
 
+SHIPPED = ["en", "cs", "de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh"]
+
+
+@pytest.mark.parametrize(
+    ("text", "loaded", "language"),
+    [
+        ("pes běží po pláži", SHIPPED, "cs"),
+        ("pes na pláži", SHIPPED, "cs"),  # Slovak too; Czech has an adapter
+        ("pes na pláži", ["en", "sk"], "sk"),
+        ("犬が海岸を走っている", SHIPPED, "jp"),
+        ("a dog runs along the beach", SHIPPED, "en"),
+        ("een hond rent over het strand", ["en", "nl"], "nl"),
+        ("een hond rent over het strand", SHIPPED, "nl"),
+        ("een hond rent over het strand", ["en"], "nl"),
+        ("koira juoksee rannalla", SHIPPED, "fi"),
+        ("a dog runs along the beach", ["nl"], "en"),
+        ("der Hund läuft am Strand", [], "de"),
+    ],
+)
+def test_a_language_is_guessed_among_all_whether_it_has_an_adapter_or_not(text, loaded, language):
+    (guess,) = guess_languages([text], loaded)
+    assert guess.language == language
+    assert guess.is_sure or language not in loaded
+    assert 0 < guess.confidence <= 1
+
+
+def test_a_guess_is_a_sentence():
+    (guess,) = guess_languages(["een hond rent over het strand"], ["en", "nl"])
+    assert guess.sentence == f"Dutch (nl), detected automatically (confidence {guess.confidence:.2f})"
+    unsure = LanguageGuess("it", 0.22, "Italian")
+    assert unsure.sentence == "not detected: the likeliest is Italian (it), confidence 0.22"
+    assert not LanguageGuess("it", 0.29, "Italian").is_sure
+
+
+@pytest.mark.parametrize("text", ["123", "!!!", "12:30 - 17", "", "❤️"])
+def test_digits_and_symbols_are_of_no_language(text):
+    (guess,) = guess_languages([text], SHIPPED)
+    assert (guess.language, guess.confidence, guess.is_sure) == (None, 0.0, False)
+    assert guess.sentence == "not detected: the text has no word that shows it"
+
+
+def test_a_short_word_that_many_languages_have_is_not_sure():
+    assert [guess.is_sure for guess in guess_languages(["pes", "a", "pan"], SHIPPED)] == [False] * 3
+
+
+def test_only_one_loaded_language_is_no_reason_to_be_sure():
+    guesses = guess_languages(["een hond rent over het strand", "koira juoksee rannalla", "123"], ["cs"])
+    assert [guess.language for guess in guesses] == ["nl", "fi", None]
+
+
+def test_without_lingua_the_language_is_asked_for(monkeypatch):
+    monkeypatch.setattr(pecl.data.language_guess, "can_guess", lambda: False)
+    with pytest.raises(ConfigError, match=r"language: expected one, since detecting it needs lingua: pip install"):
+        guess_languages(["ein Hund"], ["en"])
+
+
 @pytest.mark.parametrize(
     ("target", "english", "said"),
     [
@@ -46,18 +103,19 @@ CZECH = ["Dva mladí muži stojí před domem.", "Žena v červeném kabátě jd
         (GERMAN, CZECH, "of 20 pairs looked at, 20 have Czech where English is expected: is it the right file?"),
         (GERMAN[:2] + FRENCH[:2], ENGLISH, None),  # half is not most
         (GERMAN[:1] + FRENCH[1:], ENGLISH, "of 20 pairs looked at, 15 have French where German is expected"),
-        (["1234", "17", "...", "5"], ENGLISH, None),  # nothing is told from no letters
+        (["1234", "17", "...", "5"], ENGLISH, None),  # no letters, no language
     ],
 )
-def test_swapped_columns_and_other_languages_are_told(target, english, said):
+def test_swapped_columns_and_other_languages_are_said(target, english, said):
     found = strange_languages(target * 5, english * 5, "de")
     assert found == said or (said is not None and found is not None and found.startswith(said))
 
 
 def test_a_hundred_pairs_from_the_whole_source_are_looked_at(monkeypatch):
     looked = []
-    plain = pecl.data.told.guesses
-    monkeypatch.setattr(pecl.data.told, "guesses", lambda texts, among: looked.append(texts) or plain(texts[:4], among))
+    module = pecl.data.language_guess
+    plain = module.guess_languages
+    monkeypatch.setattr(module, "guess_languages", lambda texts, all_: looked.append(texts) or plain(texts[:4], all_))
     strange_languages(list(map(str, range(1050))), ENGLISH * 300, "de")
     assert [len(texts) for texts in looked] == [LOOKED_AT] * 2
     assert int(looked[0][-1]) == 990
@@ -75,7 +133,7 @@ def test_of_a_handful_of_pairs_and_of_words_of_no_language_nothing_is_said():
 
 def test_without_lingua_nothing_is_said(monkeypatch):
     assert strange_languages(ENGLISH * 5, GERMAN * 5, "de") is not None
-    monkeypatch.setattr(pecl.data.told, "can_tell", lambda: False)
+    monkeypatch.setattr(pecl.data.language_guess, "can_guess", lambda: False)
     assert strange_languages(ENGLISH * 5, GERMAN * 5, "de") is None
 
 

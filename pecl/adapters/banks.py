@@ -1,0 +1,140 @@
+"""`Banks`: adapters of any specs by name, on one text tower that stays plain.
+
+Adapters of one spec share a bank, so that texts of their languages are embedded in one pass. Each further spec has a
+bank, and with it a pass, of its own. All banks share the weights of the tower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+
+from pecl.adapters.bank import AdapterBank
+from pecl.adapters.formats.files import AdapterFile
+from pecl.adapters.spec import describe, in_order
+from pecl.encoders.batches import as_texts
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.errors import ConfigError, suggest
+from pecl.languages import find_name
+
+
+class Banks:
+    """The plain text tower, and adapters by name, which is their language as a rule.
+
+    Args:
+        tower: text tower without an adapter; it stays so.
+        files: adapters to begin with, see `add`.
+    """
+
+    def __init__(self, tower: MultilingualTextEncoder, files: Iterable[AdapterFile] = ()) -> None:
+        self.tower = tower
+        self.banks: list[AdapterBank] = []
+        self._bank_of: dict[str, AdapterBank] = {}
+        for file in files:
+            self.add(file)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the adapters, in the order in which they were added."""
+        return list(self._bank_of)
+
+    def add(self, file: AdapterFile, name: str | None = None) -> str:
+        """Add an adapter and return its name, which is the language of the file unless another is given.
+
+        Raises:
+            ConfigError: the name is taken, or the file says no language and no name is given.
+            WeightsError: the file was made for another tower, or its parameters do not fit.
+        """
+        name = name or file.language
+        if name is None:
+            raise ConfigError(f"adapter {file.path} does not say which language it is for: expected a name for it")
+        if self.find(name) is not None:
+            raise ConfigError(f"adapter {name!r} is loaded already: unload it first, or use another name")
+        file.check_tower(self.tower)
+        fitting = (bank for bank in self.banks if in_order(bank.configs) == in_order(file.configs))
+        bank = next(fitting, None) or AdapterBank(self.tower, file.configs)
+        bank.add(name, file)
+        if bank not in self.banks:
+            self.banks.append(bank)
+        self._bank_of[name] = bank
+        return name
+
+    def remove(self, name: str) -> None:
+        """Remove an adapter; its memory is freed.
+
+        Raises:
+            ConfigError: it is not loaded.
+        """
+        bank = self.bank_of(name)
+        del self._bank_of[name]
+        bank.remove(name)
+        if not len(bank):
+            self.banks.remove(bank)
+
+    def find(self, name: str | None) -> str | None:
+        """Return the adapter that has this name or is for this language, by any of its names; None for no such."""
+        return None if name is None else find_name(name, self._bank_of)
+
+    def specs(self) -> dict[str, str]:
+        """Return the spec of each adapter, by name."""
+        return {name: describe(bank.configs) for name, bank in list(self._bank_of.items())}
+
+    def bank_of(self, name: str) -> AdapterBank:
+        """Return the bank that an adapter is in.
+
+        Raises:
+            ConfigError: it is not loaded.
+        """
+        if name not in self._bank_of:
+            raise ConfigError(self.missing(name))
+        return self._bank_of[name]
+
+    def missing(self, name: str) -> str:
+        """Return the sentence for an adapter that is not loaded."""
+        known = ", ".join(self.names) or "none yet"
+        return f"expected an adapter that is loaded ({known}), got {name!r}{suggest(name, self.names)}"
+
+    def encode_text(
+        self, texts: str | Iterable[str], language: str | Sequence[str | None] | None = None, batch_size: int = 64
+    ) -> torch.Tensor:
+        """Return the embeddings of N texts, (N, D) float32 on the CPU, each with the adapter of its language.
+
+        Args:
+            texts: one text (N = 1) or N texts.
+            language: language of all texts, or of each. The plain tower embeds None, and languages without adapter.
+            batch_size: texts in one pass.
+
+        Raises:
+            ConfigError: there are not as many languages as texts.
+            DataError: `texts` is neither a text nor several.
+        """
+        texts = as_texts(texts)
+        languages = of_each(language, len(texts))
+        names = {one: self.find(one) for one in dict.fromkeys(languages)}
+        rows: dict[AdapterBank | None, list[int]] = {}
+        for i, one in enumerate(languages):
+            name = names[one]
+            rows.setdefault(None if name is None else self._bank_of[name], []).append(i)
+        found = torch.empty(len(texts), self.tower.embedding_dim)  # (N, D)
+        for bank, places in rows.items():
+            own = [texts[i] for i in places]
+            if bank is None:
+                found[places] = self.tower.encode_text(own, batch_size)
+            else:
+                found[places] = bank.encode_text(own, [str(names[languages[i]]) for i in places], batch_size)
+        return found
+
+
+def of_each(language: str | Sequence[str | None] | None, count: int) -> list[str | None]:
+    """Return the language of each of `count` texts, given one for all or one for each.
+
+    Raises:
+        ConfigError: there are not as many languages as texts.
+    """
+    if language is None or isinstance(language, str):
+        return [language] * count
+    languages = list(language)
+    if len(languages) != count:
+        raise ConfigError(f"{len(languages)} languages for {count} texts: expected one language, or one per text")
+    return languages

@@ -1,0 +1,169 @@
+"""One rule for all commands: which adapter embeds texts of a language, or the plain tower.
+
+A language uses its adapter where one is known: those that ship with pecl for the towers, and those that the user names,
+which come first. Every other language uses the plain tower.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pecl.adapters import ready
+from pecl.adapters.formats.convert import read_adapter
+from pecl.adapters.formats.files import AdapterFile, load_adapter_file
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.encoders.towers import PAIRS
+from pecl.errors import ConfigError, WeightsError, suggest
+from pecl.languages import ENGLISH, find_name, language_name
+
+PLAIN = "none"  # names the plain tower where an adapter is expected
+
+
+@dataclass(frozen=True)
+class AdapterChoice:
+    """The adapter that embeds texts, or the plain tower.
+
+    Attributes:
+        path: file or folder of the adapter; None for the plain tower.
+        name: `mini:cs` for an adapter that ships with pecl, the path of any other, `none` for the plain tower.
+        reason: why it is the plain tower; empty with an adapter.
+    """
+
+    path: Path | None
+    name: str
+    reason: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """The line that a command prints."""
+        return f"adapter: {self.name}" + (f" ({self.reason})" if self.reason else "")
+
+    def read(self, tower: MultilingualTextEncoder) -> AdapterFile | None:
+        """Return the adapter for `tower`, in any format that pecl reads; None for the plain tower.
+
+        Raises:
+            WeightsError: it is missing or damaged, or does not fit `tower`.
+        """
+        return None if self.path is None else read_adapter(self.path, tower)
+
+
+class KnownAdapters:
+    """The adapters that are known for a text tower, by language.
+
+    An adapter is named by a language (`cs`), by towers and language (`mini:cs`), or by its path. A name that is both a
+    language and a path is the language; `./cs` is the path.
+
+    Args:
+        profile: name of the pair of towers.
+        named: adapters that are added to the shipped ones, or that replace the one of their language. `none` and
+            nothing else leaves all languages to the plain tower.
+        text_model: text tower in place of the profile's, see `load_towers`; shipped adapters do not fit another tower.
+
+    Raises:
+        ConfigError: no adapter has the name, a file names no language, or two of `named` are for one language.
+        WeightsError: a file is missing or damaged.
+    """
+
+    def __init__(self, profile: str, named: Sequence[str | Path] = (), text_model: str | None = None) -> None:
+        self.tower = text_model or profile
+        self._shipped = ready.ready_adapters(self.tower) if self.tower in PAIRS else {}
+        self._files: dict[Path, AdapterFile] = {}
+        self._off = PLAIN in named
+        if self._off and len(named) > 1:
+            raise ConfigError(f"adapter: expected {PLAIN} or adapters, got both: {', '.join(map(str, named))}")
+        self.paths: dict[str, Path] = {} if self._off else dict(self._shipped)
+        if not self._off:
+            self._add(named)
+
+    @property
+    def languages(self) -> list[str]:
+        """The languages that have an adapter."""
+        return list(self.paths)
+
+    def for_language(self, language: str | None) -> AdapterChoice:
+        """Return the adapter of a language by any of its names; None is a language that is not known."""
+        known = f"adapters are known for {', '.join(self.paths)}" if self.paths else "no adapter is known"
+        if self._off:
+            return AdapterChoice(None, PLAIN, "as asked for")
+        if language is None:
+            return AdapterChoice(None, PLAIN, f"no language is named; {known}")
+        found = find_name(language, self.paths)
+        if found is not None:
+            return self._choice(self.paths[found])
+        code = find_name(language, [ENGLISH])
+        if code == ENGLISH:
+            return AdapterChoice(None, PLAIN, "the plain tower knows English")
+        return AdapterChoice(
+            None, PLAIN, f"none is known for {language_name(language)}; {known}" if self.paths else known
+        )
+
+    def choose(self, name: str | Path | None, language: str | None) -> AdapterChoice:
+        """Return the adapter that `name` names for texts of whatever language; that of `language` if it is None.
+
+        Raises:
+            ConfigError: no adapter has the name.
+            WeightsError: the path does not exist.
+        """
+        if name is None:
+            return self.for_language(language)
+        if name == PLAIN:
+            return AdapterChoice(None, PLAIN, "as asked for")
+        return self._choice(self._path_of(name))
+
+    def files(self) -> dict[str, AdapterFile]:
+        """Return the adapters, read from their files, by language.
+
+        Raises:
+            WeightsError: a file is damaged.
+        """
+        return {language: self._read(path) for language, path in self.paths.items()}
+
+    def _add(self, named: Sequence[str | Path]) -> None:
+        own: dict[str, str | Path] = {}
+        for name in named:
+            path = self._path_of(name)
+            language = self._read(path).language
+            if language is None:
+                raise ConfigError(f"adapter: {path} does not say which language it is for")
+            language = find_name(language, [*self.paths, *own]) or language
+            if language in own:
+                raise ConfigError(f"adapter: expected one per language, got {own[language]} and {name} for {language}")
+            own[language] = name
+            self.paths[language] = path
+
+    def _choice(self, path: Path) -> AdapterChoice:
+        shipped = {file: f"{self.tower}:{language}" for language, file in self._shipped.items()}
+        return AdapterChoice(path, shipped.get(path, str(path)))
+
+    def _path_of(self, name: str | Path) -> Path:
+        if isinstance(name, str):
+            tower, colon, language = name.partition(":")
+            is_qualified = bool(colon) and tower in (self.tower, *PAIRS)
+            found = find_name(language if is_qualified else name, self._shipped)
+            if found is not None and (not is_qualified or tower == self.tower):
+                return self._shipped[found]
+            if is_qualified or not _is_path(name):
+                raise ConfigError(f"adapter: {self._expected(name)}")
+        path = Path(name).expanduser()
+        if not os.path.exists(path):  # False for a name that no file can have
+            raise WeightsError(f"adapter file {path} is missing")
+        return path
+
+    def _expected(self, name: str) -> str:
+        names = [f"{self.tower}:{language}" for language in self._shipped]
+        ways = [*self._shipped, PLAIN]
+        such = f", such as {names[0]}," if names else ""
+        hint = suggest(name, [*ways, *names])
+        return f"expected {'one of ' * bool(names)}{', '.join(ways)}{such} or a file, got {name!r}{hint}"
+
+    def _read(self, path: Path) -> AdapterFile:
+        if path not in self._files:
+            self._files[path] = load_adapter_file(path)
+        return self._files[path]
+
+
+def _is_path(name: str) -> bool:
+    return os.path.exists(Path(name).expanduser()) or "/" in name or bool(Path(name).suffix)

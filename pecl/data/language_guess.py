@@ -1,0 +1,155 @@
+"""Guesses of the language of a text, by lingua; and the check of the languages of parallel text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+from pecl.errors import ConfigError
+from pecl.languages import ENGLISH, LANGUAGES
+
+SURE = 0.3  # least confidence with which the adapter of a guessed language is used
+LOOKED_AT = 100  # pairs of a source, evenly spread, whose language is guessed
+_PRIOR = 3  # a text is so many times as often in a language that has an adapter as in each other one
+_OTHERS = 5  # languages without adapter that are compared with lingua's large models
+_FEWEST = 10  # of fewer pairs nothing is said
+_CLEAR = 0.5  # confidence of a guess that counts: phrases of two words seldom reach it
+_MOST_STRANGE = 0.5  # share of them that may seem to be of another language
+
+
+class LanguageGuess(NamedTuple):
+    """A guess of the language of a text.
+
+    Attributes:
+        language: its code; None for a text without words, such as digits.
+        confidence: 0 to 1, relative to the other languages that were considered.
+        name: its English name; empty without a language.
+    """
+
+    language: str | None
+    confidence: float
+    name: str = ""
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the guess is good enough to use the adapter of the language."""
+        return self.language is not None and self.confidence >= SURE
+
+    @property
+    def sentence(self) -> str:
+        """The guess in words, such as `Dutch (nl), detected automatically (confidence 0.43)`."""
+        if self.is_sure:
+            return f"{self.name} ({self.language}), detected automatically (confidence {self.confidence:.2f})"
+        if self.language is None:
+            return "not detected: the text has no word that shows it"
+        return f"not detected: the likeliest is {self.name} ({self.language}), confidence {self.confidence:.2f}"
+
+
+def can_guess() -> bool:
+    """Say whether lingua is installed."""
+    return find_spec("lingua") is not None
+
+
+def guess_languages(texts: Sequence[str], loaded: Sequence[str]) -> list[LanguageGuess]:
+    """Return the likeliest language of each text, among all that lingua knows.
+
+    lingua's small models name the likeliest other languages, its large ones compare them with those of `loaded`. A
+    language of `loaded` counts more than another, since Czech and Slovak, say, share many phrases.
+
+    Args:
+        texts: N texts.
+        loaded: codes of the languages that have an adapter.
+
+    Raises:
+        ConfigError: lingua is not installed; name the language then.
+    """
+    if not can_guess():
+        raise ConfigError("language: expected one, since detecting it needs lingua: pip install 'pecl[search]'")
+    code_of = _codes(tuple(LANGUAGES)) | _codes(loaded)
+    preferred, found = frozenset(_codes(loaded)), list[LanguageGuess]()
+    for text in texts:
+        small = _confidences(None, text)
+        others = sorted((iso for iso in small if iso not in preferred), key=lambda iso: -small[iso])[:_OTHERS]
+        values = _confidences(preferred.union(others), text)
+        weighted = {iso: value * (_PRIOR if iso in preferred else 1) for iso, value in values.items()}
+        total = sum(weighted.values())
+        if total == 0:
+            found.append(LanguageGuess(None, 0.0))
+            continue
+        best = max(weighted, key=lambda iso: weighted[iso])
+        found.append(LanguageGuess(code_of.get(best, best), weighted[best] / total, _names()[best]))
+    return found
+
+
+@lru_cache(maxsize=1)
+def _names() -> dict[str, str]:
+    """Return the English name of each language that lingua knows, by its ISO 639-1 code."""
+    import lingua
+
+    return {language.iso_code_639_1.name.lower(): language.name.title() for language in lingua.Language.all()}
+
+
+def _codes(among: Sequence[str]) -> dict[str, str]:
+    """Return those of the languages `among` that lingua knows: ISO 639-1 code -> pecl's."""
+    isos = {code: LANGUAGES[code].iso if code in LANGUAGES else code for code in among}
+    return {iso: code for code, iso in isos.items() if iso is not None and iso in _names()}
+
+
+def _confidences(isos: frozenset[str] | None, text: str) -> dict[str, float]:
+    """Return the confidence of each language of `isos`, by lingua's large models; None: all languages, by the small.
+
+    All are 0 where the text has no word.
+    """
+    values = _detector(isos).compute_language_confidence_values(text)
+    return {one.language.iso_code_639_1.name.lower(): float(one.value) for one in values}
+
+
+@lru_cache(maxsize=64)
+def _detector(isos: frozenset[str] | None) -> Any:
+    import lingua
+
+    builder = lingua.LanguageDetectorBuilder
+    if isos is None:
+        return builder.from_all_languages().with_low_accuracy_mode().build()
+    wanted = [language for language in lingua.Language.all() if language.iso_code_639_1.name.lower() in isos]
+    return builder.from_languages(*wanted).build()
+
+
+def strange_languages(targets: Sequence[str], english: Sequence[str], language: str) -> str | None:
+    """Return a clause with counts where the languages of parallel text are not those expected; None otherwise.
+
+    It says whether the columns are swapped, or one is mostly in another language, from `LOOKED_AT` pairs. It is None
+    without lingua, for a language that lingua does not know, and for a handful of pairs.
+
+    Args:
+        targets: texts that should be in `language`.
+        english: their English translations.
+        language: code of the language.
+    """
+    if language == ENGLISH or len(targets) < _FEWEST or not can_guess() or not _codes([language]):
+        return None
+    places = range(0, len(targets), max(len(targets) // LOOKED_AT, 1))[:LOOKED_AT]
+    sides = []
+    for texts, expected in ((targets, language), (english, ENGLISH)):
+        guesses = guess_languages([texts[i] for i in places], tuple(LANGUAGES))
+        others = [one.name for one in guesses if one.language not in (None, expected) and one.confidence > _CLEAR]
+        likeliest = max(sorted(set(others)), key=others.count, default="")
+        sides.append((len(others) > _MOST_STRANGE * len(places), likeliest, others.count(likeliest)))
+    (is_other, target, of_target), (is_other_english, source, of_english) = sides
+    count, name = len(places), _names()[next(iter(_codes([language])))]
+    if is_other and is_other_english and (target, source) == ("English", name):
+        return (
+            f"of {count} pairs looked at, {of_target} have English where {name} is expected and {of_english} have "
+            f"{name} where English is: are the two swapped?"
+        )
+    for is_strange, found, number, expected in (
+        (is_other, target, of_target, name),
+        (is_other_english, source, of_english, "English"),
+    ):
+        if is_strange:
+            return (
+                f"of {count} pairs looked at, {number} have {found} where {expected} is expected: is it the right file?"
+            )
+    return None

@@ -1,0 +1,145 @@
+"""One rule for all commands: which adapter embeds a language, and what the line says."""
+
+import re
+
+import pytest
+import torch
+from helpers.adapter_towers import TEXTS, states, tower_of
+
+import pecl.adapters.ready
+from pecl.adapters.bank import AdapterBank
+from pecl.adapters.banks import Banks
+from pecl.adapters.choice import AdapterChoice, KnownAdapters
+from pecl.adapters.formats.files import load_adapter_file, save_adapter
+from pecl.adapters.spec import parse_adapter
+from pecl.errors import ConfigError, WeightsError
+
+SPECS = {"cs": "lora", "de": "lora", "jp": "lora"}
+
+
+def write(folder, language, spec="lora", seed=0, name=None):
+    tower = tower_of("bert", torch.float32)
+    state = states(tower, spec)[seed]
+    return save_adapter(folder / (name or f"{language}.safetensors"), state, parse_adapter(spec), language, tower)
+
+
+@pytest.fixture
+def shipped(tmp_path, monkeypatch):
+    """Adapters of three languages that ship for the towers mini."""
+    folder = tmp_path / "shipped"
+    folder.mkdir()
+    files = {language: write(folder, language, seed=i) for i, language in enumerate(SPECS)}
+    monkeypatch.setattr(
+        pecl.adapters.ready, "ready_adapters", lambda profile="mini": files if profile == "mini" else {}
+    )
+    return files
+
+
+@pytest.fixture
+def dutch(tmp_path):
+    return write(tmp_path, "nl", "bottleneck")
+
+
+@pytest.mark.parametrize("language", ["cs", "Czech", "CS", "ces_Latn", "cz"])
+def test_a_language_uses_its_adapter_under_any_of_its_names(shipped, language):
+    choice = KnownAdapters("mini").for_language(language)
+    assert choice == AdapterChoice(shipped["cs"], "mini:cs")
+    assert choice.sentence == "adapter: mini:cs"
+
+
+@pytest.mark.parametrize(
+    ("profile", "text_model", "language", "reason"),
+    [
+        ("mini", None, "en", "the plain tower knows English"),
+        ("mini", None, "English", "the plain tower knows English"),
+        ("mini", None, "fi", "none is known for fi; adapters are known for cs, de, jp"),
+        ("mini", None, None, "no language is named; adapters are known for cs, de, jp"),
+        ("paper", None, "cs", "no adapter is known"),
+        ("mini", "other/tower", "cs", "no adapter is known"),
+    ],
+)
+def test_the_plain_tower_embeds_the_rest_and_the_line_says_why(shipped, profile, text_model, language, reason):
+    choice = KnownAdapters(profile, text_model=text_model).for_language(language)
+    assert choice == AdapterChoice(None, "none", reason)
+    assert choice.sentence == f"adapter: none ({reason})"
+
+
+def test_shipped_adapters_go_with_the_text_tower_that_is_named(shipped):
+    assert KnownAdapters("paper", text_model="mini").for_language("cs").name == "mini:cs"
+
+
+@pytest.mark.parametrize("name", ["cs", "mini:cs", "Czech", "mini:Czech"])
+def test_a_shipped_adapter_has_names(shipped, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_text("a file of that name is ./NAME")
+    for language in ("cs", "en", "fi", None):
+        assert KnownAdapters("mini").choose(name, language) == AdapterChoice(shipped["cs"], "mini:cs")
+
+
+def test_an_adapter_is_named_by_its_path_and_none_is_the_plain_tower(shipped, dutch):
+    known = KnownAdapters("mini")
+    assert known.choose(str(dutch), "cs") == AdapterChoice(dutch, str(dutch))
+    assert known.choose(dutch, None).path == dutch
+    assert known.choose("none", "cs") == AdapterChoice(None, "none", "as asked for")
+    assert known.choose(None, "cs").name == "mini:cs"
+
+
+def test_a_named_adapter_adds_to_the_shipped_ones_or_replaces_that_of_its_language(shipped, dutch, tmp_path):
+    czech = write(tmp_path, "cs", "lora:r=2", name="mine.safetensors")
+    known = KnownAdapters("mini", [str(dutch), str(czech)])
+    assert known.languages == ["cs", "de", "jp", "nl"]
+    assert known.for_language("nl").name == str(dutch)
+    assert known.for_language("Czech") == AdapterChoice(czech, str(czech))
+    assert known.for_language("ja").name == "mini:jp"
+    banks = Banks(tower_of("bert", torch.float32), known.files().values())
+    assert len(banks.banks) == 3  # of three specs
+    for language, path in {"cs": czech, "de": shipped["de"], "jp": shipped["jp"], "nl": dutch}.items():
+        own = AdapterBank.from_files(tower_of("bert", torch.float32), [path]).encode_text(TEXTS, language)
+        torch.testing.assert_close(banks.encode_text(TEXTS, language), own, rtol=0, atol=1e-6)
+
+
+def test_none_leaves_every_language_to_the_plain_tower(shipped):
+    known = KnownAdapters("mini", ["none"])
+    assert (known.languages, known.files()) == ([], {})
+    assert known.for_language("cs") == AdapterChoice(None, "none", "as asked for")
+
+
+@pytest.mark.parametrize(
+    ("named", "error", "message"),
+    [
+        (["none", "cs"], ConfigError, "adapter: expected none or adapters, got both: none, cs"),
+        (["xx"], ConfigError, "adapter: expected one of cs, de, jp, none, such as mini:cs, or a file, got 'xx'"),
+        (["mini:fi"], ConfigError, "adapter: expected one of cs, de, jp, none, .* got 'mini:fi'; did you mean 'mini:"),
+        (["paper:cs"], ConfigError, "adapter: expected one of cs, de, jp, none, .* got 'paper:cs'"),
+        (["nowhere.safetensors"], WeightsError, "adapter file nowhere.safetensors is missing"),
+        (["./cs"], WeightsError, "adapter file cs is missing"),
+        (["de", "German"], ConfigError, "adapter: expected one per language, got de and German for de"),
+    ],
+)
+def test_what_is_refused(shipped, named, error, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=message):
+        KnownAdapters("mini", named)
+
+
+def test_texts_of_all_languages_are_embedded_at_once_each_as_alone(shipped):
+    tower = tower_of("bert", torch.float32)
+    banks = Banks(tower, KnownAdapters("mini").files().values())
+    assert len(banks.banks) == 1
+    languages = (["cs", None, "de", "fi", "ja", "en"] * 2)[: len(TEXTS)]
+    found = banks.encode_text(TEXTS, languages)
+    for row, text, language in zip(found, TEXTS, languages, strict=True):
+        plain = language in (None, "fi", "en")
+        own = tower.encode_text(text)[0] if plain else banks.banks[0].encode_text(text, language)[0]
+        torch.testing.assert_close(row, own, rtol=0, atol=1e-6)
+    assert tower.adapter is None
+    with pytest.raises(
+        ConfigError, match=re.escape("1 languages for 12 texts: expected one language, or one per text")
+    ):
+        banks.encode_text(TEXTS, ["cs"])
+
+
+def test_an_english_adapter_is_used_where_there_is_one(tmp_path):
+    banks = Banks(tower_of("bert", torch.float32), [load_adapter_file(write(tmp_path, "en"))])
+    assert banks.find("English") == "en"
+    assert not torch.allclose(banks.encode_text(TEXTS, "en"), banks.encode_text(TEXTS), atol=1e-4)
