@@ -112,7 +112,7 @@ _FAULTS = {
         (
             "a result names another file",
             "digest = sha256_file(path)",
-            "digest = "'0' * 64",
+            "digest = '0' * 64",
             _VERIFY,
         ),
     ],
