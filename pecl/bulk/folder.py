@@ -25,7 +25,7 @@ from pecl.results.typed_json import decode
 PLAN, IDS = "embeddings.json", "ids.jsonl"
 FORMAT = "pecl-embedding-folder-2"
 _DIGEST = "sha256"
-_quoted = json.JSONEncoder(ensure_ascii=False).encode  # made once, for `json.dumps` makes one for each of a million names
+_quoted = json.JSONEncoder(ensure_ascii=False).encode  # `json.dumps` would make one per name
 
 
 @dataclass(frozen=True)
