@@ -35,8 +35,9 @@ from pecl.data.scenes import load_scenes
 from pecl.encoders.loading.mini import load_mini_text
 from pecl.languages import LANGUAGES
 from pecl.serving.models import Models, TextJob
-from pecl.serving.server import open_socket, serve
+from pecl.serving.server import serve
 from pecl.serving.service import Service
+from pecl.serving.sockets import open_socket
 
 CLIENTS = 64
 SPEC = "lora"

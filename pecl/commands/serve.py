@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Callable
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pecl.adapters.choice import KnownAdapters
 from pecl.commands.options import ADAPTER_HELP, add_command, add_config_flags, config_values
 from pecl.config import Role, fields_of, make_config
-from pecl.encoders.towers import load_towers
 from pecl.errors import ConfigError
 from pecl.options import parse_option
-from pecl.results.verify import check_adapter_file
 from pecl.serving.limits import Limits
+from pecl.serving.sockets import address_of, allowed_hosts, open_socket
 
 if TYPE_CHECKING:
     from pecl.config import ExperimentConfig
@@ -73,13 +71,13 @@ def run(parsed: argparse.Namespace) -> int:
         raise ConfigError(f'port: expected a whole number from 0 to 65535, got "{parsed.port}"')
     if parsed.adapters_dir is not None and not Path(parsed.adapters_dir).is_dir():
         raise ConfigError(f"adapters_dir: expected a folder, got {parsed.adapters_dir}")
-    server, read_key = _server()
-    key = None if parsed.api_key_file is None else read_key(parsed.api_key_file)
-    with server.open_socket(parsed.host, int(parsed.port)) as listening:
-        address = server.address_of(listening)
-        logger.info("%s answers once the towers are loaded", address)
-        if key is None and server.allowed_hosts(listening, parsed.host) is None:
+    key = None if parsed.api_key_file is None else _with_extra("keys").read_key(parsed.api_key_file)
+    with open_socket(parsed.host, int(parsed.port)) as listening:
+        address = address_of(listening)
+        logger.info("%s answers once the towers are loaded", address)  # which takes seconds, as does what is imported
+        if key is None and allowed_hosts(listening, parsed.host) is None:
             logger.warning("everyone who reaches %s may use it: --api-key-file asks for a key", address)
+        server = _with_extra("server")
         service = _load(parsed, config, limits)
         logger.info("%s serves %s", address, ", ".join(service.models.names))
         server.serve(service, listening, parsed.host, key, parsed.access_log)
@@ -91,26 +89,27 @@ def _limits(parsed: argparse.Namespace) -> Limits:
     return Limits(**{name: parse_option(Limits, name, text) for name, text in given.items() if text is not None})
 
 
-def _server() -> tuple[Any, Callable[[str], bytes]]:
-    """Return the module `pecl.serving.server` and `read_key`, which are there with the extra only.
+def _with_extra(name: str) -> Any:
+    """Return the module of `pecl.serving` of this name, which needs the extra.
 
     Raises:
         ConfigError: the extra is not installed.
     """
     try:
-        from pecl.serving import server
-        from pecl.serving.keys import read_key
+        return import_module(f"pecl.serving.{name}")
     except ImportError as error:
         if (error.name or "").startswith("pecl"):
             raise
         raise ConfigError(f"pecl serve needs {error.name}: pip install 'pecl[serve]'") from error
-    return server, read_key
 
 
 def _load(parsed: argparse.Namespace, config: ExperimentConfig, limits: Limits) -> Service:
     """Return the service, both towers loaded."""
     import torch
 
+    from pecl.adapters.choice import KnownAdapters
+    from pecl.encoders.towers import load_towers
+    from pecl.results.verify import check_adapter_file
     from pecl.serving.models import Models
     from pecl.serving.photographs import Photographs
     from pecl.serving.service import Service

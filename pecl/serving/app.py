@@ -27,7 +27,6 @@ from pecl.serving.service import Service
 
 logger = logging.getLogger(__name__)
 
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 _LONGEST = 200  # characters of an address that a log repeats
 _GONE = 499  # what logs of web servers write where whoever asked did not wait
 

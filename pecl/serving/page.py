@@ -20,6 +20,7 @@ _FILES = {
     "/": ("page.html", "text/html"),
     "/static/page.css": ("page.css", "text/css"),
     "/static/page.js": ("page.js", "text/javascript"),
+    "/static/results.js": ("results.js", "text/javascript"),
     "/openapi.json": ("openapi.json", "application/json"),
 }
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import os
-import resource
 import signal
 import socket
 from collections.abc import Sequence
@@ -13,17 +10,16 @@ from collections.abc import Sequence
 import uvicorn
 from starlette.applications import Starlette
 
-from pecl.errors import ConfigError, RunError
-from pecl.options import shown
-from pecl.serving.app import LOOPBACK, make_app
+from pecl.errors import RunError
+from pecl.serving.app import make_app
 from pecl.serving.connections import Connection
 from pecl.serving.limits import Limits
 from pecl.serving.service import Service
+from pecl.serving.sockets import BACKLOG, allowed_hosts, free_files
 
-_BACKLOG = 512  # connections that may wait to be taken
 _AT_ONCE = 8  # connections taken in a turn of the event loop: few, since each is a file before its number is known
 _LINGER = 0.3  # seconds in which a server that was told to stop takes what was sent before
-_TURNS = 2 * _BACKLOG // _AT_ONCE  # of the event loop, at least, in which it does
+_TURNS = 2 * BACKLOG // _AT_ONCE  # of the event loop, at least, in which it does
 
 
 class Server(uvicorn.Server):
@@ -50,7 +46,7 @@ class Server(uvicorn.Server):
         """Start: see uvicorn, which lets no more connections wait than it takes in a turn."""
         await super().startup(sockets)
         for each in sockets or ():
-            each.listen(_BACKLOG)
+            each.listen(BACKLOG)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop: see the class."""
@@ -58,61 +54,6 @@ class Server(uvicorn.Server):
         for _ in range(0 if self.force_exit else _TURNS):
             await asyncio.sleep(_LINGER / _TURNS)
         await super().shutdown(sockets)
-
-
-def open_socket(host: str, port: int) -> socket.socket:
-    """Return a socket that listens on `host` and `port`; port 0 is one that is free.
-
-    Whoever connects waits until the server is started.
-
-    Raises:
-        ConfigError: no such host, or the port is taken or not allowed.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        found = socket.socket(family, kind, protocol)
-        try:
-            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that a killed server has just left
-            found.bind(address)
-            found.listen(_BACKLOG)
-        except BaseException:
-            found.close()
-            raise
-    except (OSError, UnicodeError) as error:  # the latter of a host that cannot be the name of one
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"cannot listen on {shown(host)} port {port}: {reason}") from error
-    return found
-
-
-def allowed_hosts(listening: socket.socket, host: str) -> tuple[str, ...] | None:
-    """Return the names under which a server of this machine only answers, as requests write them in `Host`.
-
-    The address decides to which the socket is bound: `host` may be any name for it, such as `LOCALHOST` or `127.1`.
-
-    Args:
-        listening: the bound socket.
-        host: what the user called its address.
-
-    Returns:
-        The names; None where other machines can reach the socket, which have names for it that are not known here.
-    """
-    text = listening.getsockname()[0].partition("%")[0]  # without the zone of IPv6
-    address = ipaddress.ip_address(text)
-    if not (getattr(address, "ipv4_mapped", None) or address).is_loopback:
-        return None
-    return tuple(dict.fromkeys((*LOOPBACK, text, f"[{text}]", host.lower())))
-
-
-def address_of(listening: socket.socket) -> str:
-    """Return the address of a server, as a browser takes it."""
-    host, port = listening.getsockname()[:2]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
-
-
-def free_files() -> int:
-    """Return how many more files this process may open."""
-    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return (1 << 20 if most == resource.RLIM_INFINITY else most) - len(os.listdir("/dev/fd"))
 
 
 def serve(

@@ -20,7 +20,6 @@ import pecl.bulk.job
 import pecl.commands.adapters
 import pecl.commands.adapters_hub
 import pecl.commands.export
-import pecl.commands.serve
 import pecl.encoders.towers
 import pecl.experiment.run
 from pecl.cli import main
@@ -62,8 +61,8 @@ def playground(tmp_path_factory):
             pecl.commands.adapters,
             pecl.commands.adapters_hub,
             pecl.commands.export,
-            pecl.commands.serve,
             pecl.bulk.job,
+            pecl.encoders.towers,
         ):
             patch.setattr(module, "load_towers", tiny_for_mini)
         patch.setattr(pecl.adapters.ready, "ready_adapters", lambda *_: {})  # which are for the profile's tower

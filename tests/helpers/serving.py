@@ -17,10 +17,11 @@ from helpers.small_experiment import tiny_towers
 from helpers.waiting import wait_until
 from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_adapter
 from pecl.adapters.spec import parse_adapter
-from pecl.serving.app import LOOPBACK, make_app
+from pecl.serving.app import make_app
 from pecl.serving.models import Models
-from pecl.serving.server import Server, open_socket
+from pecl.serving.server import Server
 from pecl.serving.service import Service
+from pecl.serving.sockets import LOOPBACK, open_socket
 
 LANGUAGES = ("de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh", "cs", "nl")
 

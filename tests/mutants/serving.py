@@ -5,6 +5,7 @@ from mutants.table import Mutant
 _MODELS, _BATCHING = "pecl/serving/models.py", "pecl/serving/batching.py"
 _APP, _SERVER, _ADAPTERS = "pecl/serving/app.py", "pecl/serving/server.py", "pecl/serving/adapters.py"
 _EMBEDDINGS, _SEARCH, _PICTURES = "pecl/serving/embeddings.py", "pecl/serving/search.py", "pecl/serving/pictures.py"
+_SOCKETS = "pecl/serving/sockets.py"
 _CONNECTIONS, _REQUESTS = "pecl/serving/connections.py", "pecl/serving/requests.py"
 
 
@@ -63,12 +64,12 @@ MUTANTS = [
             "            pass",
             "server",
         ),
-        ("a stop waits by the clock alone", _SERVER, "_TURNS = 2 * _BACKLOG // _AT_ONCE", "_TURNS = 1", "server"),
+        ("a stop waits by the clock alone", _SERVER, "_TURNS = 2 * BACKLOG // _AT_ONCE", "_TURNS = 1", "server"),
         ("a stopping server keeps connections", _SERVER, "self.service.stopping = True", "pass", "server"),
         ("any host is answered", _APP, "if name.lower() not in self.hosts:", "if False:", "bad_requests"),
         (
             "another name for the loopback goes without the check",
-            _SERVER,
+            _SOCKETS,
             '    if not (getattr(address, "ipv4_mapped", None) or address).is_loopback:',
             "    if host not in LOOPBACK:",
             "server",

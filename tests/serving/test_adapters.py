@@ -135,7 +135,8 @@ import sys, time
 sys.path[:0] = [{root!r}, {tests!r}]
 import pecl.serving.adapters
 from helpers.serving import make_models, make_service
-from pecl.serving.server import open_socket, serve
+from pecl.serving.server import serve
+from pecl.serving.sockets import open_socket
 plain = pecl.serving.adapters.load_adapter_file
 def slow(path):
     file = plain(path)

@@ -1,11 +1,16 @@
 """The page in a real browser: searching, languages side by side, before and after, the keyboard, a phone's width."""
 
+import base64
+import io
+import re
+
 import pytest
 from helpers.browser import requests_of
 from helpers.serving import LANGUAGES, make_service, running
 from helpers.small_experiment import tiny_towers
 from helpers.small_index import counted_towers, paint
 from helpers.waiting import wait_until
+from PIL import Image
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
@@ -62,11 +67,10 @@ def write(page, row, text, language=""):
     return box
 
 
-def search(page, button=True):
+def search(page):
     """Start a search and return its columns once they are there."""
     before = page.find_elements(By.CSS_SELECTOR, ".column")
-    if button:
-        page.find_element(By.CSS_SELECTOR, "button[type=submit]").click()
+    page.find_element(By.CSS_SELECTOR, "button[type=submit]").click()
     said = page.find_element(By.ID, "status")
 
     def columns():
@@ -77,6 +81,11 @@ def search(page, button=True):
 
     wait_until(is_done, 120, "the search's end")
     return columns()
+
+
+def first_columns(page):
+    """Return the columns of a page's first search once they are there."""
+    return wait_until(lambda: page.find_elements(By.CSS_SELECTOR, ".column"), 120, "the search")
 
 
 def ids(part):
@@ -92,7 +101,7 @@ def test_a_search_by_the_keyboard_shows_the_photographs_in_their_order(page, ser
     assert page.find_element(By.ID, "about").text == "30 photographs, 12 languages with an adapter of tiny."
     assert page.switch_to.active_element == rows(page)[0].find_element(By.TAG_NAME, "input")
     write(page, 0, "ka lopi", "cs").send_keys(Keys.ENTER)
-    (column,) = search(page, button=False)
+    (column,) = first_columns(page)
     assert ids(column) == wanted(service, "ka lopi", "cs")
     assert column.find_element(By.CLASS_NAME, "note").text == "Czech (cs); adapter tiny:cs"
     assert column.find_element(By.TAG_NAME, "h2").get_attribute("lang") == "cs"
@@ -109,8 +118,8 @@ def test_a_language_is_detected_and_the_guess_is_shown(page):
     write(page, 0, "ein Hund läuft über die grüne Wiese")
     (column,) = search(page)
     note = column.find_element(By.CLASS_NAME, "note").text
-    assert note.startswith("German (de), detected automatically (confidence 0.")
-    assert note.endswith("); adapter tiny:de")
+    assert note.startswith("German (de), detected automatically (confidence ")
+    assert re.search(r"\(confidence [01]\.\d\d\); adapter tiny:de$", note)
 
 
 def test_four_languages_side_by_side_and_no_fifth(page, service):
@@ -130,7 +139,7 @@ def test_four_languages_side_by_side_and_no_fifth(page, service):
     assert [c.find_element(By.TAG_NAME, "h2").text for c in search(page)] == ["vi", "belo", "quar"]
 
 
-def test_before_and_after_the_adapter(page, service):
+def test_without_and_with_the_adapter(page, service):
     write(page, 0, "terra", "ko")
     search(page)
     page.find_element(By.ID, "compare").click()
@@ -144,10 +153,20 @@ def test_before_and_after_the_adapter(page, service):
         for shot in page.find_elements(By.CSS_SELECTOR, ".shot.fresh")
     }
     assert marked == fresh
-    assert after.find_element(By.TAG_NAME, "h3").text == f"After: tiny:ko, {len(fresh)} new"
+    assert after.find_element(By.TAG_NAME, "h3").text == f"With tiny:ko: {len(fresh)} new"
+    assert [mark.text for mark in after.find_elements(By.CLASS_NAME, "new")] == ["new"] * len(fresh)
 
 
-def test_a_photograph_is_opened_turned_over_and_closed_by_keys(page):
+def test_what_has_no_adapter_is_not_compared(page, service):
+    write(page, 0, "a dog on the beach", "en")
+    page.find_element(By.ID, "compare").click()
+    (column,) = search(page)
+    assert column.find_elements(By.CLASS_NAME, "pair") == []
+    assert column.find_element(By.CLASS_NAME, "note").text == "English (en); plain tower"
+    assert ids(column) == wanted(service, "a dog on the beach", None)
+
+
+def test_a_photograph_is_opened_turned_over_and_closed_by_keys(page, service):
     write(page, 0, "ka lopi", "cs")
     (column,) = search(page)
     first = column.find_element(By.CLASS_NAME, "shot")
@@ -160,7 +179,8 @@ def test_a_photograph_is_opened_turned_over_and_closed_by_keys(page):
 
     wait_until(large.is_displayed, 60, "the viewer")
     assert (shown(), "/photographs/" in large.get_attribute("src")) == (order[0], True)
-    assert page.find_element(By.ID, "name").text.startswith("summer/")
+    file = service.photographs.name(service.photographs.index().find(order[0])).rpartition("/")
+    assert (page.find_element(By.ID, "folder").text, page.find_element(By.ID, "name").text) == (file[0], file[2])
     keyboard = page.switch_to.active_element
     keyboard.send_keys(Keys.ARROW_RIGHT)
     assert shown() == order[1]
@@ -184,6 +204,145 @@ def test_what_goes_wrong_is_said_and_the_page_goes_on(page):
     page.get_log("browser")  # the browser notes each answer of 400
     write(page, 0, "ka lopi", "cs")
     assert len(ids(search(page)[0])) == 12
+
+
+def test_examples_are_searched_with_at_a_click(page, service):
+    examples = page.find_elements(By.CSS_SELECTOR, "#examples button")
+    assert [one.text for one in examples][:2] == ["a dog on the beach", "pes na pláži"]
+    assert len(examples) == 6
+    assert examples[1].get_attribute("lang") == "cs"
+    examples[1].click()
+    (column,) = first_columns(page)
+    assert ids(column) == wanted(service, "pes na pláži", "cs")
+    assert not page.find_element(By.ID, "examples").is_displayed()
+
+
+def test_file_and_folder_are_shown_and_scores_on_request(page, service):
+    write(page, 0, "ka lopi", "cs")
+    (column,) = search(page)
+    (answer,) = service.models.embed([TextJob(["ka lopi"], ["cs"])])
+    hits = service.photographs.search(answer.embeddings[0], 12)
+    captions = column.find_elements(By.CLASS_NAME, "caption")
+    assert [one.text.split("\n") for one in captions] == [[hit.path.name, "summer"] for hit in hits]
+    assert not any(one.is_displayed() for one in page.find_elements(By.CLASS_NAME, "score"))
+    page.find_element(By.ID, "scores").click()
+    assert [one.text.split("\n")[2] for one in captions] == [f"{hit.score:.3f}" for hit in hits]
+    assert "scores=1" in page.current_url
+
+
+def test_more_like_this_searches_with_the_photograph(page, service):
+    write(page, 0, "ka lopi", "cs")
+    (column,) = search(page)
+    first = ids(column)[0]
+    column.find_element(By.CLASS_NAME, "shot").click()
+    large = page.find_element(By.ID, "large")
+    wait_until(large.is_displayed, 60, "the viewer")
+    page.find_element(By.ID, "like").click()
+    wait_until(lambda: page.find_elements(By.CSS_SELECTOR, ".query.picture"), 60, "the picture")
+    wait_until(lambda: page.find_element(By.CSS_SELECTOR, ".column h2").text.startswith("Like "), 60, "the search")
+    (column,) = page.find_elements(By.CSS_SELECTOR, ".column")
+    assert ids(column)[0] == first
+    assert column.find_element(By.CLASS_NAME, "note").text == "by picture"
+    name = service.photographs.index().find(first).path.name
+    assert page.find_element(By.CSS_SELECTOR, ".picture .text").text == name
+    page.find_element(By.CSS_SELECTOR, ".picture .remove").click()
+    assert page.switch_to.active_element == rows(page)[0].find_element(By.TAG_NAME, "input")
+
+
+DROP = """
+const [name, kind, content] = arguments;
+const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+const data = new DataTransfer();
+data.items.add(new File([bytes], name, { type: kind }));
+document.body.dispatchEvent(new DragEvent("dragover", { dataTransfer: data, bubbles: true, cancelable: true }));
+const marked = document.body.classList.contains("dropping");
+document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+return [marked, document.body.classList.contains("dropping")];
+"""
+
+
+def drop(page, name, content, kind="image/png"):
+    return page.execute_script(DROP, name, kind, base64.b64encode(content).decode())
+
+
+def test_a_dropped_picture_is_searched_with(page, service):
+    """A large one, which the page makes smaller, and a transparent one, which is on white as in the index."""
+    path = service.photographs.root / "summer" / "07.png"
+    out = io.BytesIO()
+    with Image.open(path) as small:
+        small.resize((4000, 4000), Image.Resampling.NEAREST).save(out, "PNG")
+    assert drop(page, "07 large.png", out.getvalue()) == [True, False]
+    (column,) = first_columns(page)
+    assert column.find_element(By.TAG_NAME, "h2").text == "Like 07 large.png"
+    assert service.photographs.index().find(ids(column)[0]).path == path
+    assert page.execute_script("return document.querySelector('.picture img').naturalWidth") == 1024
+
+
+def test_a_file_that_is_no_picture_is_said(page):
+    drop(page, "notes.txt", b"no picture", "text/plain")
+    said = page.find_element(By.ID, "status")
+    wait_until(lambda: said.text == "notes.txt cannot be read as a picture.", 60, "the sentence")
+    assert len(rows(page)) == 1
+
+
+def test_a_picture_is_chosen_by_a_button(page, service):
+    path = service.photographs.root / "summer" / "03.png"
+    page.find_element(By.ID, "file").send_keys(str(path))
+    (column,) = first_columns(page)
+    assert service.photographs.index().find(ids(column)[0]).path == path
+
+
+def test_a_deleted_file_is_said(page, service):
+    """In the grid and in the viewer; the photographs next to it are shown as ever."""
+    write(page, 0, "santu", "de")
+    hit = service.photographs.index().find(wanted(service, "santu", "de")[0])
+    away = hit.path.with_suffix(".away")
+    hit.path.rename(away)
+    service.photographs._kept.clear()
+    page.execute_cdp_cmd("Network.setCacheDisabled", {"cacheDisabled": True})
+    try:
+        (column,) = search(page)
+        said = wait_until(lambda: column.find_elements(By.CSS_SELECTOR, ".shot .gone"), 60, "the sentence")
+        assert [one.text for one in said] == ["The file is gone or cannot be read."]
+        column.find_element(By.CLASS_NAME, "shot").click()
+        wait_until(lambda: page.find_element(By.ID, "gone").is_displayed(), 60, "the sentence in the viewer")
+        assert "pecl index" in page.find_element(By.ID, "gone").text
+        assert not page.find_element(By.ID, "large").is_displayed()
+        assert not page.find_element(By.ID, "like").is_enabled()
+        page.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)
+        wait_until(lambda: page.find_element(By.ID, "large").is_displayed(), 60, "the next photograph")
+        assert page.find_element(By.ID, "like").is_enabled()
+    finally:
+        away.rename(hit.path)
+        page.execute_cdp_cmd("Network.setCacheDisabled", {"cacheDisabled": False})
+    page.get_log("browser")  # the browser notes each answer of 404
+
+
+RING = """
+const [ring, labels] = arguments;
+ring.focus({ focusVisible: true });
+const style = getComputedStyle(ring);
+const wide = parseFloat(style.outlineWidth) + parseFloat(style.outlineOffset);
+const box = ring.getBoundingClientRect();
+return labels.filter((label) => {
+  const other = label.getBoundingClientRect();
+  return other.width && other.left < box.right + wide && other.right > box.left - wide
+    && other.top < box.bottom + wide && other.bottom > box.top - wide;
+}).map((label) => label.textContent);
+"""
+
+
+def test_the_focus_ring_is_clear_of_labels(page):
+    write(page, 0, "terra", "ko")
+    page.find_element(By.ID, "compare").click()
+    page.find_element(By.ID, "scores").click()
+    search(page)
+    labels = page.find_elements(By.CSS_SELECTOR, "label span, .caption, h2, h3, .note")
+    assert len(labels) > 24
+    rings = page.find_elements(By.CSS_SELECTOR, ".query input, .query select, .shot, .shot.fresh")
+    assert len(rings) >= 26
+    for ring in rings:
+        assert page.execute_script(RING, ring, labels) == []
 
 
 def test_a_query_with_a_script_is_text(page):

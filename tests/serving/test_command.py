@@ -1,17 +1,20 @@
 """`pecl serve`: what the flags come to, and what is missing."""
 
-import builtins
 import logging
 import re
 import shlex
 import socket
+import subprocess
+import sys
 
 import pytest
+from helpers.project import ROOT
 from helpers.serving import write_adapters
 from helpers.small_experiment import tiny_towers
 
 import pecl.adapters.ready
 import pecl.commands.serve
+import pecl.encoders.towers
 import pecl.serving.server
 from pecl.cli import main
 from pecl.search.build import build_index
@@ -22,7 +25,7 @@ from pecl.serving.limits import Limits
 def served(monkeypatch):
     """What would have been served, instead of serving it; the towers are tiny."""
     found = []
-    monkeypatch.setattr(pecl.commands.serve, "load_towers", lambda *_: tiny_towers())
+    monkeypatch.setattr(pecl.encoders.towers, "load_towers", lambda *_: tiny_towers())
     monkeypatch.setattr(pecl.adapters.ready, "ready_adapters", lambda *_: {})  # which are for the profile's tower
     monkeypatch.setattr(pecl.serving.server, "serve", lambda *arguments: found.append(arguments))
     return found
@@ -94,7 +97,7 @@ def test_the_address_is_said_before_anything_is_loaded(served, monkeypatch, capl
         with socket.create_connection(("127.0.0.1", port), timeout=60):
             return tiny_towers()
 
-    monkeypatch.setattr(pecl.commands.serve, "load_towers", load)
+    monkeypatch.setattr(pecl.encoders.towers, "load_towers", load)
     assert run("serve --text-model other --port 0") == 0
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+ answers once the towers are loaded", said[0])
     assert caplog.messages[-1] == f"{said[0].split()[0]} serves mini"
@@ -123,13 +126,18 @@ def test_a_server_for_everyone_says_so(served, caplog, host, said):
 
 @pytest.mark.parametrize("package", ["starlette", "uvicorn", "prometheus_client"])
 def test_without_the_extra_it_says_what_to_install(package, monkeypatch, capsys):
-    plain = builtins.__import__
+    def without(name):
+        raise ModuleNotFoundError(f"No module named {package!r}", name=package)
 
-    def without(name, *rest, **more):
-        if name.partition(".")[0] == package or name == "pecl.serving":
-            raise ModuleNotFoundError(f"No module named {package!r}", name=package)
-        return plain(name, *rest, **more)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setattr(pecl.commands.serve, "import_module", without)
     assert run("serve --port 0") == 2
     assert f"pecl serve needs {package}: pip install 'pecl[serve]'" in capsys.readouterr().err
+
+
+def test_the_address_is_there_before_anything_large_is_imported():
+    """In a process of its own, since this one has imported it all."""
+    code = (
+        "import sys, pecl.commands.serve; print([m for m in ('torch', 'transformers', 'uvicorn') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "[]\n"

@@ -229,7 +229,8 @@ import resource, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
 sys.path[:0] = [{root!r}, {tests!r}]
 from helpers.serving import make_service
-from pecl.serving.server import open_socket, serve
+from pecl.serving.server import serve
+from pecl.serving.sockets import open_socket
 with open_socket("127.0.0.1", 0) as listening:
     print(listening.getsockname()[1], flush=True)
     serve(make_service(), listening, "127.0.0.1")

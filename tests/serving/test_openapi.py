@@ -83,7 +83,10 @@ def requests(identity):
         ("POST", "/search", "", {"image": image, "minus": "pes", "language": "cs", "top": 2, "adapter": False}),
         ("GET", "/thumbnails/{id}", f"/thumbnails/{identity}", None),
         ("GET", "/photographs/{id}", f"/photographs/{identity}", None),
-        *(("GET", path, "", None) for path in ("/", "/static/page.css", "/static/page.js", "/openapi.json")),
+        *(
+            ("GET", path, "", None)
+            for path in ("/", "/static/page.css", "/static/page.js", "/static/results.js", "/openapi.json")
+        ),
         ("GET", "/health", "", None),
         ("GET", "/metrics", "", None),
     ]

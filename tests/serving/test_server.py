@@ -25,9 +25,10 @@ from helpers.waiting import wait_until
 from PIL import Image
 
 from pecl.errors import ConfigError, RunError
-from pecl.serving.app import LOOPBACK, Frame
+from pecl.serving.app import Frame
 from pecl.serving.limits import Limits
-from pecl.serving.server import Server, allowed_hosts, open_socket, serve
+from pecl.serving.server import Server, serve
+from pecl.serving.sockets import LOOPBACK, allowed_hosts, open_socket
 
 CLIENTS = 64
 
@@ -188,7 +189,8 @@ import sys, time
 sys.path[:0] = [{root!r}, {tests!r}]
 from helpers.serving import make_service
 from pecl.serving.limits import Limits
-from pecl.serving.server import open_socket, serve
+from pecl.serving.server import serve
+from pecl.serving.sockets import open_socket
 service = make_service(limits=Limits(together=8))
 embed = service.models.embed
 service.models.embed = lambda jobs: time.sleep(0.4) or embed(jobs)

@@ -1,36 +1,53 @@
-"use strict";
+import { byId, element, grid, isOpen, onMoreLikeThis, smallPicture } from "./results.js";
 
 const MOST = 4; // queries side by side
-const byId = (id) => document.getElementById(id);
+const MOST_EXAMPLES = 6;
+const EXAMPLES = { // by the code of their language; shown where the language has an adapter, and English always
+  en: "a dog on the beach",
+  cs: "pes na pláži",
+  de: "ein Kind auf einem Fahrrad",
+  fr: "un coucher de soleil sur la mer",
+  ru: "кошка на диване",
+  jp: "雪山と湖",
+  ko: "꽃이 핀 정원",
+  zh: "夜晚的城市",
+  es: "una comida en la mesa",
+  it: "una piazza di notte",
+  pl: "góry zimą",
+  tr: "kırmızı bir araba",
+};
 const form = byId("form");
 const queries = byId("queries");
 const results = byId("results");
 const status = byId("status");
-const viewer = byId("viewer");
 
 let languages = []; // {code, name, adapter} of the server
-let shown = []; // buttons of the grid that a photograph was opened from
-let place = 0; // of the photograph in the viewer among them
 let latest = 0; // number of the newest search: answers to older ones are dropped
-
-function element(tag, text, className) {
-  const made = document.createElement(tag);
-  if (text !== undefined) made.textContent = text; // never as HTML
-  if (className) made.className = className;
-  return made;
-}
 
 function addQuery(text = "", language = "") {
   const row = byId("query").content.firstElementChild.cloneNode(true);
   row.querySelector("input").value = text;
   const select = row.querySelector("select");
-  select.append(new Option("detected automatically", ""));
+  select.append(new Option("detect automatically", ""));
   for (const one of languages) select.append(new Option(one.name, one.code));
   select.value = languages.some((one) => one.code === language) ? language : "";
+  return append(row);
+}
+
+function addPicture(name, image) {
+  const row = byId("picture").content.firstElementChild.cloneNode(true);
+  row.image = image;
+  row.querySelector("img").src = image;
+  row.querySelector(".text span").textContent = name;
+  return append(row);
+}
+
+function append(row) {
   row.querySelector(".remove").addEventListener("click", () => {
     row.remove();
+    if (!queries.children.length) addQuery();
     changed();
-    queries.querySelector("input").focus();
+    focusText();
   });
   queries.append(row);
   changed();
@@ -41,15 +58,22 @@ function changed() {
   byId("add").disabled = queries.children.length >= MOST;
 }
 
+function focusText() {
+  const first = queries.querySelector("input");
+  if (first) first.focus();
+}
+
 function asked() {
   return [...queries.children]
-    .map((row) => ({ query: row.querySelector("input").value.trim(), language: row.querySelector("select").value }))
-    .filter((one) => one.query);
+    .map((row) => row.image
+      ? { image: row.image, title: `Like ${row.querySelector(".text span").textContent}` }
+      : { query: row.querySelector("input").value.trim(), language: row.querySelector("select").value })
+    .filter((one) => one.image || one.query);
 }
 
 async function ask(one, adapter) {
-  const body = { query: one.query, top: Number(byId("top").value), adapter };
-  if (one.language) body.language = one.language;
+  const body = { top: Number(byId("top").value), adapter };
+  for (const name of ["query", "image", "language"]) if (one[name]) body[name] = one[name];
   const answer = await fetch("/search", {
     method: "POST",
     headers: { "content-type": "application/json" },
@@ -66,27 +90,27 @@ async function search() {
   say("");
   if (!all.length) {
     results.replaceChildren();
-    say("Write what is to be seen on the photographs.", true);
+    say("Describe the photo, or choose a picture.", true);
     return;
   }
   remember(all);
   say("Searching …");
+  byId("examples").hidden = true;
   const compare = byId("compare").checked;
-  const wanted = all.flatMap((one) => (compare ? [ask(one, true), ask(one, false)] : [ask(one, true)]));
-  const answers = await Promise.allSettled(wanted);
+  const answers = await Promise.all(all.map((one) =>
+    Promise.allSettled(compare && one.query ? [ask(one, true), ask(one, false)] : [ask(one, true)])));
   if (number !== latest) return;
-  results.classList.toggle("wide", all.length === 1 && !compare);
-  const step = compare ? 2 : 1;
-  results.replaceChildren(...all.map((one, i) => column(one, answers.slice(i * step, i * step + step))));
-  const wrong = answers.filter((answer) => answer.status === "rejected");
-  const found = answers.reduce((sum, answer) => sum + (answer.value ? answer.value.photographs.length : 0), 0);
-  if (wrong.length === answers.length) say(wrong[0].reason.message, true);
+  results.classList.toggle("wide", all.length === 1 && answers[0].length === 1);
+  results.replaceChildren(...all.map((one, i) => column(one, answers[i])));
+  const wrong = answers.flat().filter((answer) => answer.status === "rejected");
+  const found = answers.flat().reduce((sum, answer) => sum + (answer.value ? answer.value.photographs.length : 0), 0);
+  if (wrong.length === answers.flat().length) say(wrong[0].reason.message, true);
   else say(`${found} photographs for ${all.length === 1 ? "one query" : `${all.length} queries`}.`);
 }
 
 function column(one, [after, before]) {
   const made = element("section", undefined, "column");
-  const heading = element("h2", one.query);
+  const heading = element("h2", one.query || one.title);
   heading.dir = "auto";
   made.append(heading);
   if (after.status === "rejected" || (before && before.status === "rejected")) {
@@ -96,7 +120,7 @@ function column(one, [after, before]) {
   }
   heading.lang = htmlLanguage(after.value.language);
   made.append(element("p", note(after.value), "note"));
-  if (!before) {
+  if (!before || before.value.model === after.value.model) {
     made.append(grid(after.value.photographs));
     return made;
   }
@@ -104,8 +128,8 @@ function column(one, [after, before]) {
   const fresh = new Set(after.value.photographs.map((hit) => hit.id).filter((id) => !known.has(id)));
   const pair = element("div", undefined, "pair");
   for (const [title, answer, marked] of [
-    ["Before: the tower alone", before.value, new Set()],
-    [`After: ${after.value.model}, ${fresh.size} new`, after.value, fresh],
+    ["Without the adapter", before.value, new Set()],
+    [`With ${after.value.model}: ${fresh.size} new`, after.value, fresh],
   ]) {
     const part = element("div");
     part.append(element("h3", title), grid(answer.photographs, marked));
@@ -116,11 +140,12 @@ function column(one, [after, before]) {
 }
 
 function note(answer) {
+  if (!answer.model) return "by picture";
   const row = languages.find((one) => one.code === answer.language);
   const name = row ? row.name : answer.language;
   const how = answer.language ? `${name}, detected automatically` : "language not detected";
   const guess = answer.detected ? `${how} (confidence ${answer.confidence.toFixed(2)})` : name;
-  const adapted = answer.model.includes(":") ? `adapter ${answer.model}` : "no adapter: the tower alone";
+  const adapted = answer.model.includes(":") ? `adapter ${answer.model}` : "plain tower";
   return `${guess}; ${adapted}`;
 }
 
@@ -128,35 +153,17 @@ function htmlLanguage(code) {
   return code === "jp" ? "ja" : code || "";
 }
 
-function grid(hits, marked = new Set()) {
-  const list = element("ol", undefined, "grid");
-  for (const hit of hits) {
-    const button = element("button", undefined, marked.has(hit.id) ? "shot fresh" : "shot");
-    button.type = "button";
-    const image = element("img");
-    image.src = `/thumbnails/${encodeURIComponent(hit.id)}`;
-    image.alt = hit.name;
-    image.loading = "lazy";
-    button.append(image, element("span", hit.score.toFixed(3), "score"));
-    button.hit = hit;
-    button.addEventListener("click", () => {
-      shown = [...list.querySelectorAll(".shot")];
-      open(shown.indexOf(button));
-    });
-    const item = element("li");
-    item.append(button);
-    list.append(item);
+async function searchLike(blob, name) {
+  let image;
+  try {
+    image = await smallPicture(blob);
+  } catch (error) {
+    say(`${name} cannot be read as a picture.`, true);
+    return;
   }
-  return list;
-}
-
-function open(at) {
-  place = (at + shown.length) % shown.length;
-  const { id, name, score } = shown[place].hit;
-  byId("large").src = `/photographs/${encodeURIComponent(id)}`;
-  byId("large").alt = name;
-  byId("name").textContent = `${name}, ${score.toFixed(3)} (${place + 1} of ${shown.length})`;
-  if (!viewer.open) viewer.showModal();
+  queries.replaceChildren();
+  addPicture(name, image);
+  search();
 }
 
 function say(text, wrong = false) {
@@ -166,13 +173,31 @@ function say(text, wrong = false) {
 
 function remember(all) {
   const address = new URLSearchParams();
-  for (const one of all) {
+  for (const one of all.filter((each) => each.query)) {
     address.append("q", one.query);
     address.append("l", one.language);
   }
-  if (byId("compare").checked) address.set("compare", "1");
+  for (const name of ["compare", "scores"]) if (byId(name).checked) address.set(name, "1");
   address.set("top", byId("top").value);
   history.replaceState(null, "", `?${address}`);
+}
+
+function showExamples() {
+  const known = new Map(languages.filter((one) => one.adapter || one.code === "en").map((one) => [one.code, one.name]));
+  const examples = Object.entries(EXAMPLES).filter(([code]) => known.has(code));
+  for (const [code, text] of examples.slice(0, MOST_EXAMPLES)) {
+    const button = element("button", text, "example");
+    button.type = "button";
+    button.lang = htmlLanguage(code);
+    button.title = known.get(code);
+    button.addEventListener("click", () => {
+      queries.replaceChildren();
+      addQuery(text, code);
+      search();
+    });
+    byId("examples").append(" ", button);
+  }
+  byId("examples").hidden = !examples.length;
 }
 
 async function start() {
@@ -193,13 +218,22 @@ async function start() {
   const codes = address.getAll("l");
   texts.forEach((text, i) => addQuery(text, codes[i]));
   if (!texts.length) addQuery();
-  byId("compare").checked = address.get("compare") === "1";
+  for (const name of ["compare", "scores"]) byId(name).checked = address.get(name) === "1";
+  showScores();
   if ([...byId("top").options].some((option) => option.value === address.get("top"))) byId("top").value = address.get("top");
   form.querySelectorAll("input, select, button").forEach((one) => { one.disabled = !about.photographs; });
   changed();
   byId("add").disabled = byId("add").disabled || !about.photographs;
-  if (texts.length && about.photographs) search();
-  else queries.querySelector("input").focus();
+  if (texts.length && about.photographs) {
+    search();
+    return;
+  }
+  if (about.photographs) showExamples();
+  focusText();
+}
+
+function showScores() {
+  document.body.classList.toggle("scores", byId("scores").checked);
 }
 
 form.addEventListener("submit", (event) => {
@@ -209,18 +243,31 @@ form.addEventListener("submit", (event) => {
 byId("add").addEventListener("click", () => addQuery().querySelector("input").focus());
 byId("compare").addEventListener("change", () => { if (asked().length) search(); });
 byId("top").addEventListener("change", () => { if (asked().length) search(); });
-byId("before").addEventListener("click", () => open(place - 1));
-byId("after").addEventListener("click", () => open(place + 1));
-byId("close").addEventListener("click", () => viewer.close());
-viewer.addEventListener("close", () => shown[place] && shown[place].focus());
-viewer.addEventListener("click", (event) => { if (event.target === viewer) viewer.close(); });
+byId("scores").addEventListener("change", () => { showScores(); if (asked().length) remember(asked()); });
+byId("choose").addEventListener("click", () => byId("file").click());
+byId("file").addEventListener("change", () => {
+  const [file] = byId("file").files;
+  byId("file").value = ""; // so that the same file can be chosen again
+  if (file) searchLike(file, file.name);
+});
+document.addEventListener("dragover", (event) => {
+  event.preventDefault();
+  document.body.classList.add("dropping");
+});
+document.addEventListener("dragleave", (event) => {
+  if (!event.relatedTarget) document.body.classList.remove("dropping");
+});
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  document.body.classList.remove("dropping");
+  const [file] = event.dataTransfer.files;
+  if (file && !byId("choose").disabled) searchLike(file, file.name);
+});
+onMoreLikeThis(searchLike);
 document.addEventListener("keydown", (event) => {
-  if (viewer.open) {
-    if (event.key === "ArrowLeft") open(place - 1);
-    if (event.key === "ArrowRight") open(place + 1);
-  } else if (event.key === "/" && !/^(INPUT|SELECT)$/.test(document.activeElement.tagName)) {
+  if (!isOpen() && event.key === "/" && !/^(INPUT|SELECT)$/.test(document.activeElement.tagName)) {
     event.preventDefault();
-    queries.querySelector("input").focus();
+    focusText();
   }
 });
 start();

@@ -1,0 +1,69 @@
+"""The socket of a server: its address, and the names and files that go with it. Nothing here needs a library."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import resource
+import socket
+
+from pecl.errors import ConfigError
+from pecl.options import shown
+
+BACKLOG = 512  # connections that may wait to be taken
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
+
+
+def open_socket(host: str, port: int) -> socket.socket:
+    """Return a socket that listens on `host` and `port`; port 0 is one that is free.
+
+    Whoever connects waits until the server is started.
+
+    Raises:
+        ConfigError: no such host, or the port is taken or not allowed.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        found = socket.socket(family, kind, protocol)
+        try:
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that a killed server has just left
+            found.bind(address)
+            found.listen(BACKLOG)
+        except BaseException:
+            found.close()
+            raise
+    except (OSError, UnicodeError) as error:  # the latter of a host that cannot be the name of one
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"cannot listen on {shown(host)} port {port}: {reason}") from error
+    return found
+
+
+def allowed_hosts(listening: socket.socket, host: str) -> tuple[str, ...] | None:
+    """Return the names under which a server of this machine only answers, as requests write them in `Host`.
+
+    The address decides to which the socket is bound: `host` may be any name for it, such as `LOCALHOST` or `127.1`.
+
+    Args:
+        listening: the bound socket.
+        host: what the user called its address.
+
+    Returns:
+        The names; None where other machines can reach the socket, which have names for it that are not known here.
+    """
+    text = listening.getsockname()[0].partition("%")[0]  # without the zone of IPv6
+    address = ipaddress.ip_address(text)
+    if not (getattr(address, "ipv4_mapped", None) or address).is_loopback:
+        return None
+    return tuple(dict.fromkeys((*LOOPBACK, text, f"[{text}]", host.lower())))
+
+
+def address_of(listening: socket.socket) -> str:
+    """Return the address of a server, as a browser takes it."""
+    host, port = listening.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def free_files() -> int:
+    """Return how many more files this process may open."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return (1 << 20 if most == resource.RLIM_INFINITY else most) - len(os.listdir("/dev/fd"))

@@ -1,0 +1,120 @@
+// Photographs that were found: the grid, and the viewer of one of them.
+
+const SIDE = 1024; // pixels: the longer side of a picture that is sent
+
+export const byId = (id) => document.getElementById(id);
+const viewer = byId("viewer");
+
+let shown = []; // buttons of the grid that a photograph was opened from
+let place = 0; // of the photograph in the viewer among them
+
+export function element(tag, text, className) {
+  const made = document.createElement(tag);
+  if (text !== undefined) made.textContent = text; // never as HTML
+  if (className) made.className = className;
+  return made;
+}
+
+export function grid(hits, marked = new Set()) {
+  const list = element("ol", undefined, "grid");
+  for (const hit of hits) {
+    const fresh = marked.has(hit.id);
+    const button = element("button", undefined, fresh ? "shot fresh" : "shot");
+    button.type = "button";
+    const image = element("img");
+    image.addEventListener("error", () => image.replaceWith(element("span", "The file is gone or cannot be read.", "gone")));
+    image.src = `/thumbnails/${encodeURIComponent(hit.id)}`;
+    image.alt = hit.name;
+    image.loading = "lazy";
+    button.append(image);
+    button.hit = hit;
+    button.addEventListener("click", () => {
+      shown = [...list.querySelectorAll(".shot")];
+      open(shown.indexOf(button));
+    });
+    const item = element("li");
+    item.append(button, caption(hit, fresh));
+    list.append(item);
+  }
+  return list;
+}
+
+function caption(hit, fresh) {
+  const [folder, file] = parts(hit.name);
+  const made = element("p", undefined, "caption");
+  made.title = hit.name;
+  made.append(element("span", file, "file"));
+  if (folder) made.append(element("span", folder, "soft"));
+  const marks = element("span", undefined, "marks");
+  if (fresh) marks.append(element("span", "new", "new"));
+  marks.append(element("span", hit.score.toFixed(3), "score"));
+  made.append(marks);
+  return made;
+}
+
+function parts(name) {
+  const end = name.lastIndexOf("/");
+  return [name.slice(0, Math.max(end, 0)), name.slice(end + 1)];
+}
+
+function open(at) {
+  place = (at + shown.length) % shown.length;
+  const { id, name, score } = shown[place].hit;
+  const [folder, file] = parts(name);
+  isGone(false);
+  byId("large").src = `/photographs/${encodeURIComponent(id)}`;
+  byId("large").alt = name;
+  byId("name").textContent = file;
+  byId("folder").textContent = folder;
+  byId("score").textContent = score.toFixed(3);
+  byId("count").textContent = `${place + 1} of ${shown.length}`;
+  if (!viewer.open) viewer.showModal();
+}
+
+function isGone(gone) {
+  byId("large").hidden = gone;
+  byId("gone").hidden = !gone;
+  byId("like").disabled = gone;
+}
+
+export function isOpen() {
+  return viewer.open;
+}
+
+export function onMoreLikeThis(searchLike) {
+  byId("like").addEventListener("click", async () => {
+    const { id, name } = shown[place].hit;
+    const answer = await fetch(`/photographs/${encodeURIComponent(id)}`);
+    if (!answer.ok) {
+      isGone(true);
+      return;
+    }
+    const blob = await answer.blob();
+    viewer.close();
+    await searchLike(blob, parts(name)[1]);
+  });
+}
+
+export async function smallPicture(blob) {
+  const bitmap = await createImageBitmap(blob);
+  const scale = Math.min(1, SIDE / Math.max(bitmap.width, bitmap.height));
+  const canvas = element("canvas");
+  canvas.width = Math.max(1, Math.round(bitmap.width * scale));
+  canvas.height = Math.max(1, Math.round(bitmap.height * scale));
+  const context = canvas.getContext("2d");
+  context.fillStyle = "white"; // under transparent pixels, as the index has it
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  return canvas.toDataURL("image/jpeg", 0.92);
+}
+
+byId("before").addEventListener("click", () => open(place - 1));
+byId("after").addEventListener("click", () => open(place + 1));
+byId("close").addEventListener("click", () => viewer.close());
+viewer.addEventListener("close", () => shown[place] && shown[place].focus());
+viewer.addEventListener("click", (event) => { if (event.target === viewer) viewer.close(); });
+byId("large").addEventListener("error", () => isGone(true));
+document.addEventListener("keydown", (event) => {
+  if (viewer.open && event.key === "ArrowLeft") open(place - 1);
+  if (viewer.open && event.key === "ArrowRight") open(place + 1);
+});
