@@ -32,7 +32,9 @@ def check_own(folder: Path) -> None:
     with os.scandir(folder) as listing:
         other = sorted(one.name for one in listing if one.name != LOCK and not _is_own(_target(one.name)))
     if other:
-        raise ConfigError(f"--out: expected an index, or an empty or new folder, got {folder}, which holds {other[0]}")
+        raise ConfigError(
+            f"{folder} holds {other[0]} and no index: move it away, or name an empty or new folder with --out"
+        )
 
 
 def remove_others(folder: Path, generation: str) -> None:

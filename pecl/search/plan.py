@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
 from dataclasses import dataclass
@@ -73,11 +72,7 @@ def plan(found: PhotographFolder, place: Path, options: IndexOptions) -> Plan:
     check_hidden(place)
     check_own(place)
     _check_towers(options)
-    earlier: Head | None = None
-    with contextlib.suppress(*[DataError] * options.rebuild):
-        earlier = read_head(place) if has_head(place) else None
-        if earlier is not None and options.rebuild:
-            check_profile(place, earlier.profile)
+    earlier = _earlier(place, options.rebuild)
     record = read_record(place)
     own_url = record.url_of(earlier.collection) if record and earlier else None  # whatever the head says
     if earlier is not None and not options.rebuild:
@@ -88,6 +83,25 @@ def plan(found: PhotographFolder, place: Path, options: IndexOptions) -> Plan:
     had_thumbnails = earlier is not None and earlier.thumbnails
     head = _new_head(root, place, earlier, engine, options)
     return Plan(None if options.rebuild else earlier, head, url, kind, record, had_thumbnails)
+
+
+def _earlier(place: Path, rebuild: bool) -> Head | None:
+    """Return the head of the existing index; None where there is none, or for a rebuild none that is sound.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    if not has_head(place):
+        return None
+    try:
+        head = read_head(place)
+        if rebuild:  # the new index has the profile of the existing one
+            check_profile(place, head.profile)
+    except DataError:
+        if rebuild:
+            return None
+        raise
+    return head
 
 
 def check_profile(folder: Path, profile: str) -> None:

@@ -52,7 +52,8 @@ class ExactStore:
         """See `Engine`; of equal similarities the first in the order of names comes first."""
         found: list[list[Match]] = []
         for block in in_blocks(len(queries), max(1, _SCORES // len(self.matrix))):
-            scores = queries[block.start : block.stop] @ self.matrix.T  # (Q, D) x (D, N): (Q, N)
+            with np.errstate(invalid="ignore", over="ignore"):  # damaged embeddings are told below
+                scores = queries[block.start : block.stop] @ self.matrix.T  # (Q, D) x (D, N): (Q, N)
             check_scores(scores, self._path)
             for own in scores:
                 rows = _best(own, min(top, len(own)))

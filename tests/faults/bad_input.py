@@ -490,7 +490,7 @@ INDEX = [
     ("pictures --threads 0", "threads: expected"),
     (
         "pictures --out peft",
-        "--out: expected an index, or an empty or new folder, got peft, which holds adapter_config",
+        "peft holds adapter_config.json and no index: move it away, or name an empty or new folder with --out",
     ),
     ("pictures --engine qdrant --url http://127.0.0.1:9", "qdrant at http://127.0.0.1:9: "),
     ("pictures --device gpu", "device: expected one that is there, such as cpu,"),

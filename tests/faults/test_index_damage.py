@@ -1,0 +1,227 @@
+"""Every kind of damage to every file of an index: a search finds the same as before, or one sentence names the file."""
+
+import os
+import random
+import shutil
+
+import numpy as np
+import pytest
+from helpers.small_index import COUNT, edit_head, paint
+from PIL import Image
+
+import pecl
+from pecl.errors import PeclError
+from pecl.search.build import build_index
+from pecl.search.plan import IndexOptions
+from pecl.search.thumbnails import read_thumbnail
+
+RANDOM = random.Random(3)
+HEAD, LIST, MATRIX, SMALL = "pecl-index.json", "photographs-*.jsonl", "embeddings-*.npy", "thumbnails/*/*.jpg"
+
+
+def flip(place):
+    def damage(path, other):
+        content = bytearray(path.read_bytes())
+        content[int(place * (len(content) - 1))] ^= 1 << RANDOM.randrange(8)
+        path.write_bytes(content)
+
+    return damage
+
+
+def cut(bytes_left):
+    def damage(path, other):
+        with open(path, "r+b") as file:
+            file.truncate(int(bytes_left * path.stat().st_size))
+
+    return damage
+
+
+def longer(path, other):
+    path.write_bytes(path.read_bytes() + b"\n")
+
+
+def of_another_index(path, other):
+    """The file of the same kind of another index of the same photographs, embedded by another tower."""
+    path.write_bytes(other.read_bytes())
+
+
+def link(path, other):
+    """A link to a sound copy of the file."""
+    copy = path.parents[3] / "copy" / path.name
+    copy.parent.mkdir(exist_ok=True)
+    path.rename(copy)
+    path.symlink_to(copy)
+
+
+def noise(path, other):
+    path.write_bytes(RANDOM.randbytes(path.stat().st_size))
+
+
+def gone(path, other):
+    path.unlink()
+
+
+def folder(path, other):
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGES = {
+    **{f"a bit at {place}": flip(place) for place in (0, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.999, 1)},
+    **{f"cut to {left}": cut(left) for left in (0, 0.1, 0.5, 0.99)},
+    "longer": longer,
+    "of another index": of_another_index,
+    "link": link,
+    "noise": noise,
+    "gone": gone,
+    "folder": folder,
+}
+
+
+@pytest.fixture
+def two(photographs, towers, monkeypatch):
+    """An index with small pictures, and another of equal names and sizes: each photograph has the next one's colours."""
+    build_index(photographs, options=IndexOptions(thumbnails=True))
+    other = photographs.parent / "other"
+    for i in range(COUNT):
+        paint(other / ("", "2019", "2019/summer")[i % 3] / f"{i:02}.png", seed=(i + 1) % COUNT)
+    build_index(other, options=IndexOptions(thumbnails=True))
+    return photographs / ".pecl-index", other / ".pecl-index"
+
+
+def one_of(place, pattern):
+    return sorted(place.glob(pattern))[0]
+
+
+def found(photographs):
+    """Everything that an open index gives."""
+    with pecl.ImageIndex.open(photographs) as index:
+        hits = index.search(np.eye(8, dtype=np.float32), top=COUNT)
+        return [[(hit.path.name, hit.score, read_thumbnail(hit.thumbnail)) for hit in own] for own in hits]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("pattern", [HEAD, LIST, MATRIX])
+def test_damage_is_seen_by_whoever_reads_an_index(two, photographs, pattern, damage):
+    expected = found(photographs)
+    path = one_of(two[0], pattern)
+    DAMAGES[damage](path, one_of(two[1], pattern))
+    if (pattern, damage) == (HEAD, "longer"):  # the same JSON
+        assert found(photographs) == expected
+        return
+    for use in (found, build_index):  # with nothing new
+        with pytest.raises(PeclError, match=rf"{path.name}|{HEAD}|no index") as error:
+            use(photographs)
+        assert "\n" not in str(error.value)
+    if damage == "folder":
+        path.rmdir()  # a folder with such a name is not the index's own
+    if pattern == HEAD and not os.path.lexists(path):  # without a head there is no index, but somebody's pictures
+        shutil.rmtree(two[0] / "thumbnails")
+    build_index(photographs, options=IndexOptions(rebuild=True, thumbnails=True))
+    assert found(photographs) == expected
+    assert len(list(two[0].iterdir())) == 4 + (damage == "link" and pattern != HEAD)  # nor is a link
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_small_picture_is_not_shown(two, photographs, damage, caplog):
+    path = one_of(two[0], SMALL)
+    sound = read_thumbnail(path)
+    Image.open(path).load()  # other programs read it as the JPEG that it is
+    (other,) = [one for one in two[0].glob(SMALL) if one != path][:1]
+    if damage == "of another index":
+        path.write_bytes(other.read_bytes())  # of another photograph
+    else:
+        DAMAGES[damage](path, other)
+    assert read_thumbnail(path) is None
+    assert damage == "gone" or path.name in caplog.text
+    if damage == "folder":
+        path.rmdir()
+    build_index(photographs, options=IndexOptions(rebuild=True))
+    assert read_thumbnail(path) == sound
+
+
+def test_files_of_an_index_that_change_places_are_seen(two, photographs):
+    place = two[0]
+    listed, matrix = one_of(place, LIST), one_of(place, MATRIX)
+    contents = listed.read_bytes(), matrix.read_bytes()
+    matrix.write_bytes(contents[0])
+    listed.write_bytes(contents[1])
+    with pytest.raises(PeclError, match=listed.name):
+        found(photographs)
+
+
+def test_an_index_of_another_generation_is_no_mixture(two, photographs):
+    """The files of another index with its head are that index; with our head they are refused."""
+    head = (two[0] / HEAD).read_bytes()
+    for path in two[0].iterdir():
+        path.unlink() if path.is_file() else shutil.rmtree(path)
+    shutil.copytree(two[1], two[0], dirs_exist_ok=True)
+    (two[0] / HEAD).write_bytes(head)
+    with pytest.raises(PeclError, match="are missing"):
+        found(photographs)
+
+
+def test_a_matrix_that_is_cut_or_exchanged_while_it_is_open_changes_nothing(two, photographs):
+    with pecl.ImageIndex.open(photographs) as index:
+        matrix = one_of(two[0], MATRIX)
+        before = index.search(np.eye(8, dtype=np.float32), top=3)
+        os.truncate(matrix, 16)
+        assert index.search(np.eye(8, dtype=np.float32), top=3) == before
+        matrix.write_bytes(one_of(two[1], MATRIX).read_bytes())
+        assert index.search(np.eye(8, dtype=np.float32), top=3) == before
+        assert not index.embeddings.flags.writeable
+
+
+@pytest.mark.parametrize("value", [7e36, np.nan, np.inf, -1.5])
+def test_a_similarity_that_cannot_be_is_an_error(two, photographs, value):
+    """An index that was made wrong, with digests that fit."""
+    from hashlib import sha256
+    from json import loads
+
+    path = one_of(two[0], MATRIX)
+    matrix = np.load(path)
+    matrix[3] = value
+    np.save(path, matrix)
+    files = loads((two[0] / HEAD).read_text())["files"]
+    edit_head(two[0], {"files": files | {"embeddings": sha256(path.read_bytes()).hexdigest()}})
+    with pecl.ImageIndex.open(photographs) as index, pytest.raises(PeclError, match="expected -1 to 1: its embeddings"):
+        index.search(np.eye(8, dtype=np.float32), top=1)
+
+
+def test_a_damaged_record_of_the_users_own_is_no_record(two, photographs, tmp_path):
+    build_index(photographs, tmp_path / "elsewhere")
+    (record,) = (tmp_path / "cache" / "indexes").iterdir()
+    sound = record.read_bytes()
+    for content in (b"", b"{", b"[]", b'{"root": 3, "collections": 4}', sound.replace(b'"root": "', b'"root": "0')):
+        record.write_bytes(content)
+        with pytest.raises(PeclError, match="you have not made it here: run `pecl index PHOTOGRAPHS --out"):
+            pecl.ImageIndex.open(tmp_path / "elsewhere")
+        assert build_index(photographs, tmp_path / "elsewhere").new == 0
+        assert record.read_bytes() == sound
+    assert len(pecl.ImageIndex.open(tmp_path / "elsewhere")) == COUNT
+
+
+def test_two_photographs_of_equal_size_and_time_that_change_places_are_seen(photographs, towers):
+    """PNG of few colours: both have one size, and their times are set to be equal."""
+    one, other = photographs / "00.png", photographs / "03.png"
+    contents = one.read_bytes(), other.read_bytes()
+    size = max(len(content) for content in contents)
+    for path, content in zip((one, other), contents, strict=True):
+        path.write_bytes(content.ljust(size, b"\0"))
+        os.utime(path, ns=(10**18, 10**18))
+    build_index(photographs)
+    before = {path.name: row for path, row in _rows(photographs)}
+    one.rename(photographs / "x")
+    other.rename(one)
+    (photographs / "x").rename(other)
+    assert one.stat().st_mtime_ns == 10**18
+    assert one.stat().st_size == size
+    assert build_index(photographs).changed == 2
+    after = {path.name: row for path, row in _rows(photographs)}
+    np.testing.assert_array_equal(after["00.png"], before["03.png"])
+    np.testing.assert_array_equal(after["03.png"], before["00.png"])
+
+
+def _rows(photographs):
+    with pecl.ImageIndex.open(photographs) as index:
+        return list(zip(index.paths, index.embeddings.copy(), strict=True))
