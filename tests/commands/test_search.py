@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+import torch
 from helpers.serving import write_adapters
 from helpers.small_index import COUNT
 from helpers.tiny import tiny_tower
@@ -98,3 +99,22 @@ def test_a_page_names_photographs_that_are_gone(indexed, capsys, tmp_path):
     text = (tmp_path / "found.html").read_text("utf-8")
     assert text.count("<img") == COUNT - 1
     assert "cannot read image" in text
+
+
+def test_a_text_needs_no_quotes(indexed, capsys):
+    joined = printed(capsys, "search", indexed, "der Hund am Strand", "--language", "de")
+    assert printed(capsys, "search", indexed, "der", "Hund", "am", "Strand", "--language", "de").out == joined.out
+    assert printed(capsys, "search", "--language", "de", indexed, "der", "Hund", "am", "Strand").out == joined.out
+
+
+def test_threads_are_those_that_are_named(photographs, capsys, monkeypatch):
+    seen = []
+    before = torch.get_num_threads()
+    plain = pecl.search.index.ImageIndex.search
+    monkeypatch.setattr(
+        pecl.search.index.ImageIndex, "search", lambda *a, **k: seen.append(torch.get_num_threads()) or plain(*a, **k)
+    )
+    printed(capsys, "index", photographs, "--threads", 3)
+    printed(capsys, "search", photographs, "a dog", "--language", "en", "--threads", 3)
+    assert seen == [3]
+    assert torch.get_num_threads() == before

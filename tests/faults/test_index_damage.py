@@ -80,7 +80,7 @@ DAMAGES = {
 
 @pytest.fixture
 def two(photographs, towers, monkeypatch):
-    """An index with small pictures, and another of equal names and sizes: each photograph has the next one's colours."""
+    """An index with small pictures, and another of equal names: each photograph has the next one's colours."""
     build_index(photographs, options=IndexOptions(thumbnails=True))
     other = photographs.parent / "other"
     for i in range(COUNT):

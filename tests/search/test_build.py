@@ -1,5 +1,6 @@
 """An index is made and renewed: what is new or changed alone is embedded, whatever happens in between."""
 
+import hashlib
 import os
 import shutil
 import signal
@@ -385,3 +386,133 @@ def test_the_cache_keeps_no_gap(tmp_path):
     assert store.get(["b"], lambda places: [], gaps=True).isnan().all()
     with pytest.raises(DataError, match="were removed"):
         store.get(["b"], lambda places: [])
+
+
+def test_a_file_whose_permissions_are_mended_is_read(photographs, towers, monkeypatch):
+    """Neither its size nor the time of its content changes."""
+    from pecl.data import pictures
+
+    plain = pictures.read_picture
+
+    def refuse(path):
+        if path.name == "00.png":
+            raise PermissionError(13, "Permission denied")
+        return plain(path)
+
+    times = (photographs / "00.png").stat()
+    with monkeypatch.context() as patch:
+        patch.setattr("pecl.data.captions.read_picture", refuse)
+        assert list(build_index(photographs).unreadable) == ["00.png"]
+    assert list(build_index(photographs).unreadable) == ["00.png"]  # it is not read again while it stays as it is
+    (photographs / "00.png").chmod(0o600)
+    assert (photographs / "00.png").stat().st_mtime_ns == times.st_mtime_ns
+    report = build_index(photographs)
+    assert (report.photographs, report.new, report.unreadable) == (COUNT, 1, {})
+
+
+def test_what_is_no_regular_file_and_links_that_lead_out_are_listed(photographs, towers, tmp_path):
+    os.mkfifo(photographs / "pipe.jpg")
+    paint(tmp_path / "outside" / "secret.png", 70)
+    (photographs / "out.png").symlink_to(tmp_path / "outside" / "secret.png")
+    (photographs / "climbs.png").symlink_to("../outside/secret.png")
+    (photographs / "device.jpg").symlink_to("/dev/zero")
+    (photographs / "in.png").symlink_to("2019/01.png")
+    (photographs / "folder.jpg").symlink_to("2019")
+    (photographs / "2019" / "loop.jpg").symlink_to("loop.jpg")
+    report = build_index(photographs)
+    assert report.unreadable == {
+        "2019/loop.jpg": "a link that leads to no file",
+        "climbs.png": "a link to a file outside the folder",
+        "device.jpg": "a link to a file outside the folder",
+        "folder.jpg": "expected a regular file, got a folder, a pipe or a device",
+        "out.png": "a link to a file outside the folder",
+        "pipe.jpg": "expected a regular file, got a folder, a pipe or a device",
+    }
+    assert report.photographs == COUNT + 1
+    assert "in.png" in names(pecl.ImageIndex.open(photographs))
+    assert build_index(photographs).unreadable == report.unreadable
+
+
+def test_ids_cannot_be_told_from_paths(photographs, towers, tmp_path):
+    """They stay the same over renewals, and differ from index to index."""
+
+    def ids(place):
+        index = pecl.ImageIndex.open(place)
+        return {hit.path.name: hit.id for hit in index.search(index.embeddings[:1], top=99)[0]}
+
+    build_index(photographs)
+    first = ids(photographs)
+    paint(photographs / "new.png", 100)
+    build_index(photographs)
+    assert first.items() < ids(photographs).items()
+    build_index(photographs, tmp_path / "elsewhere")
+    assert set(first.values()).isdisjoint(ids(tmp_path / "elsewhere").values())
+    build_index(photographs, options=IndexOptions(rebuild=True))
+    assert set(first.values()).isdisjoint(ids(photographs).values())
+    paths = names(pecl.ImageIndex.open(photographs))
+    for algorithm in ("sha256", "sha1", "md5"):
+        guessed = {hashlib.new(algorithm, path.encode()).hexdigest()[:32] for path in paths}
+        assert guessed.isdisjoint(ids(photographs).values())
+
+
+@pytest.mark.parametrize("failing", ["write_entries", "write_head"])
+def test_a_failing_build_leaves_everything_as_it_was(photographs, towers, monkeypatch, failing):
+    def fail(*_):
+        raise OutputError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"pecl.search.build.{failing}", fail)
+        with pytest.raises(OutputError, match="No space left"):
+            build_index(photographs)
+        assert not (photographs / ".pecl-index").exists()
+    build_index(photographs, options=IndexOptions(thumbnails=True))
+    place = photographs / ".pecl-index"
+    before = sorted(place.rglob("*"))
+    paint(photographs / "new.png", 100)
+    with monkeypatch.context() as patch:
+        patch.setattr(f"pecl.search.build.{failing}", fail)
+        for options in (IndexOptions(), IndexOptions(rebuild=True)):
+            with pytest.raises(OutputError, match="No space left"):
+                build_index(photographs, options=options)
+    assert sorted(place.rglob("*")) == before
+    assert len(pecl.ImageIndex.open(photographs)) == COUNT
+
+
+def test_an_interruption_after_the_head_was_written_keeps_the_new_index(photographs, towers, monkeypatch):
+    plain = pecl.search.build.write_head
+
+    def write_and_stop(*arguments):
+        plain(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pecl.search.build.write_head", write_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        build_index(photographs)
+    assert len(pecl.ImageIndex.open(photographs)) == COUNT
+
+
+def test_names_that_are_not_utf8_may_be_unreadable_or_hold_the_index(photographs, towers, tmp_path):
+    odd = os.fsdecode(b"caf\xe9")
+    (photographs / f"{odd}.jpg").write_bytes(b"no picture")
+    assert list(build_index(photographs).unreadable) == [f"{odd}.jpg"]
+    assert list(build_index(photographs).unreadable) == [f"{odd}.jpg"]
+    moved = photographs.rename(tmp_path / odd)
+    build_index(moved, tmp_path / f"index {odd}")
+    assert len(pecl.ImageIndex.open(tmp_path / f"index {odd}")) == COUNT
+
+
+def test_the_public_functions_make_an_index(photographs, towers):
+    assert pecl.build_index(photographs, options=pecl.IndexOptions(thumbnails=True)).new == COUNT
+
+
+def test_both_towers_are_recorded_and_the_text_tower_is_loaded_once(photographs, towers, monkeypatch):
+    loaded = []
+    load = pecl.encoders.towers.load_text_encoder
+    monkeypatch.setattr(pecl.encoders.towers, "load_text_encoder", lambda *a, **k: loaded.append(a) or load(*a, **k))
+    build_index(photographs)
+    paint(photographs / "new.png", 100)
+    build_index(photographs)
+    assert len(loaded) == 1
+    head = pecl.ImageIndex.open(photographs).head
+    assert head.towers["text"]["fingerprint"] == load().fingerprint
+    assert head.towers["image"]["fingerprint"] == pecl.encoders.towers.load_image_encoder().fingerprint

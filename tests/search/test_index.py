@@ -207,6 +207,24 @@ def test_towers_of_another_width_are_refused(index, monkeypatch):
         index.search("a", "en")
 
 
+def test_a_text_is_not_compared_with_what_was_made_for_another_text_tower(index, monkeypatch):
+    load = pecl.encoders.towers.load_text_encoder
+
+    def load_another(*_, **__):
+        tower = load()
+        with torch.no_grad():
+            next(iter(tower.parameters())).mul_(1.5)
+        return tower
+
+    monkeypatch.setattr(pecl.encoders.towers, "load_text_encoder", load_another)
+    opened = pecl.ImageIndex.open(index.folder)
+    with pytest.raises(DataError, match=r"another state of the text tower than .* is in now: run `pecl index .* --reb"):
+        opened.search("a dog", "en")
+    opened.search(opened.embeddings[:1])  # which asks no tower
+    build_index(index.root, options=pecl.IndexOptions(rebuild=True))
+    assert pecl.ImageIndex.open(index.folder).search("a dog", "en")
+
+
 def test_a_search_shares_towers_that_are_loaded_already(index):
     queries = QueryEncoder("mini")
     assert pecl.ImageIndex.open(index.folder, queries=queries).queries is queries
