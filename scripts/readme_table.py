@@ -76,8 +76,8 @@ def _sentence(few_shot: Sequence[Candidate], gallery: str, seeds: str) -> str:
     return (
         f"Mean R@1 of both directions among {gallery}; brackets: 95 % bootstrap intervals over test items; seeds of "
         f"the distillation: {seeds}. With fifty captioned photographs per language we see {measurable} (the largest is "
-        f"{largest.mean - largest.zero_shot:+.3f}, interval {low:+.3f} to {high:+.3f}). Translated text, which needs no "
-        "photograph, does help."
+        f"{largest.mean - largest.zero_shot:+.3f}, interval {low:+.3f} to {high:+.3f}). Translated text, which needs "
+        "no photograph, does help."
     )
 
 
