@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from pecl.commands.options import add_command, add_config_flags, language_values, print_json, print_text
-from pecl.commands.train import print_results
+from pecl.commands.options import add_command, add_config_flags, check_languages, language_values
+from pecl.commands.train import add_dry_run, print_plans, print_results
 from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS
-from pecl.experiment.distil import distil_config, plans_of, run_distillation, run_together
+from pecl.experiment.distil import distil_config, plan_distillation, run_together
 from pecl.experiment.inputs import TrainingInputs
 
 
@@ -29,7 +29,7 @@ def add_parser(commands: Any) -> None:
         action="store_true",
         help="learn from the photographs of the data set's training part, too: as many as --shots says",
     )
-    parser.add_argument("--dry-run", action="store_true", help="read and check everything, train nothing")
+    add_dry_run(parser)
     parser.add_argument("--json", action="store_true", help="print the results as one JSON document")
     parser.set_defaults(run=run)
 
@@ -38,20 +38,12 @@ def run(parsed: argparse.Namespace) -> int:
     """Train the languages one after the other, or jointly; print a table, and last the path of each result."""
     inputs = TrainingInputs()
     configs = [distil_config(values, inputs, parsed.images, "command line") for values in language_values(parsed)]
-    together = configs[0].joint is not None
-    # what is wrong with the last is said before the first is trained
-    plans = plans_of(configs, inputs) if parsed.dry_run or len(configs) > 1 or together else []
-    if parsed.dry_run:
-        if parsed.json:
-            print_json([one._asdict() for one in plans])
+    check_languages(configs)
+    fleets = [configs] if configs[0].joint else [[config] for config in configs]
+    if parsed.dry_run or len(configs) > 1:  # what is wrong with the last is said before the first is trained
+        plans = [one for fleet in fleets for one in plan_distillation(fleet, inputs)]
+        if parsed.dry_run:
+            print_plans(configs, plans, parsed.json)
             return 0
-        for one in plans:
-            photographs = f"{one.photographs:,} photographs, " if one.photographs else ""
-            print_text(
-                f"{one.language}: {one.pairs:,} pairs, {one.held_out:,} held out, {photographs}{one.steps:,} steps "
-                f"({one.solver}, lr {one.lr:g})"
-            )
-        return 0
-    one_by_one = (run_distillation(config, inputs) for config in configs)
-    print_results(run_together(configs, inputs) if together else list(one_by_one), parsed.json)
+    print_results([result for fleet in fleets for result in run_together(fleet, inputs)], parsed.json)
     return 0

@@ -16,11 +16,11 @@ from pecl.commands.options import (
 )
 from pecl.config import ExperimentConfig, Role, fields_of
 from pecl.errors import ConfigError
-from pecl.grid import GridOutcome, estimate, expand, fleets, recorded_seconds, repeat_configs, run_grid
+from pecl.grid import GridOutcome, estimate, expand, plan_grid, recorded_seconds, repeat_configs, run_grid
 from pecl.grid.configs import AUTO
 from pecl.grid.launchers import LAUNCHERS, make_launcher
+from pecl.grid.launchers.base import Launcher
 from pecl.grid.launchers.processes import parse_devices
-from pecl.results.folder import find_result, has_threads_of
 from pecl.results.result import collect
 
 # Values of these fields may hold commas themselves; several are given as a list in YAML.
@@ -71,7 +71,11 @@ def add_parser(commands: Any) -> None:
     for name, example in (("slurm", "partition=gpu"), ("ray", "num_gpus=0.5")):
         text = f"option of the launcher {name}, such as {example}; may be repeated"
         parser.add_argument(f"--{name}", action="append", default=[], metavar="KEY=VALUE", help=text)
-    parser.add_argument("--dry-run", action="store_true", help="print the runs and how long they will take")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check the runs up to the first step of each, print them and how long they will take, and write nothing",
+    )
     parser.add_argument("--json", action="store_true", help="print the results as one JSON document")
     parser.set_defaults(run=run)
 
@@ -81,7 +85,7 @@ def run(parsed: argparse.Namespace) -> int:
     configs = grid_configs(parsed)
     launcher = make_launcher(parsed.launcher, parsed.jobs, _launcher_options(parsed), _devices(parsed))
     if parsed.dry_run:
-        print_text(_dry_run(configs, parsed.fleet, getattr(launcher, "jobs", None) or 1))
+        print_text(_dry_run(configs, parsed.fleet, launcher))
         return 0
     outcome = run_grid(configs, parsed.fleet, launcher)
     if parsed.json:
@@ -152,18 +156,14 @@ def _print_tables(outcome: GridOutcome) -> None:
         print_text(reported(training_table(best_runs(complete))))
 
 
-def _dry_run(configs: list[ExperimentConfig], fleet: str, jobs: int) -> str:
+def _dry_run(configs: list[ExperimentConfig], fleet: str, launcher: Launcher) -> str:
     """Return the runs with the state of each, and the time that those without a complete result will take."""
-    configs = [config for group in fleets(configs, fleet, jobs) for config in group]
-    found = [find_result(config) for config in configs]
-    states = [
-        "new" if result is None or not has_threads_of(config, result) else result.status
-        for config, result in zip(configs, found, strict=True)
-    ]
+    planned = plan_grid(configs, fleet, launcher)
     lines = [
-        f"{config.run_id()} {state:<11} {differences(config, ALWAYS)}"
-        for config, state in zip(configs, states, strict=True)
+        f"{config.run_id()} {one.status if one else 'complete':<11} {differences(config, ALWAYS)}"
+        for config, one in planned
     ]
-    remaining = [config for config, state in zip(configs, states, strict=True) if state != "complete"]
-    time = estimate(remaining, recorded_seconds(configs), jobs)
-    return "\n".join([*lines, f"{counted(len(configs), 'run')}, {len(remaining):,} to train: {time}"])
+    remaining = [(config, one.steps) for config, one in planned if one is not None and one.status != "complete"]
+    jobs = getattr(launcher, "jobs", None) or 1
+    time = estimate([one for one, _ in remaining], recorded_seconds(configs), jobs, [steps for _, steps in remaining])
+    return "\n".join([*lines, f"{counted(len(planned), 'run')}, {len(remaining):,} to train: {time}"])

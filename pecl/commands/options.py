@@ -148,7 +148,20 @@ def language_values(parsed: argparse.Namespace, defaults: Mapping[str, Any] | No
 
 def language_configs(parsed: argparse.Namespace) -> list[ExperimentConfig]:
     """Return one config for each language that --language names, separated by commas; all checked before any runs."""
-    return [make_config(one, where="command line") for one in language_values(parsed)]
+    configs = [make_config(one, where="command line") for one in language_values(parsed)]
+    check_languages(configs)
+    return configs
+
+
+def check_languages(configs: Sequence[ExperimentConfig]) -> None:
+    """Refuse a language that is named twice, under one name or two.
+
+    Raises:
+        ConfigError: it is named.
+    """
+    codes = [config.language for config in configs]
+    if twice := sorted({code for code in codes if codes.count(code) > 1}):
+        raise ConfigError(f"language: expected each once, got {twice[0]} twice: {','.join(codes)}")
 
 
 def differences(config: ExperimentConfig, always: Sequence[str]) -> str:

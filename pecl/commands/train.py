@@ -6,8 +6,12 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from pecl.commands.options import add_command, add_config_flags, language_configs, print_json, print_text
+from pecl.commands.options import add_command, add_config_flags, counted, language_configs, print_json, print_text
+from pecl.config import ExperimentConfig
+from pecl.experiment.inputs import TrainingInputs
+from pecl.experiment.plan import Plan, plan
 from pecl.experiment.run import train_fleet
+from pecl.grid import estimate, recorded_seconds
 from pecl.report.tables import reported, training_table
 from pecl.results.result import Result
 from pecl.training.distributed import launched
@@ -20,18 +24,46 @@ def add_parser(commands: Any) -> None:
         commands, "train", "train a language's parameters and measure the recall before and after", example
     )
     add_config_flags(parser)
+    add_dry_run(parser)
     parser.add_argument("--json", action="store_true", help="print the results as one JSON document")
     parser.set_defaults(run=run)
+
+
+def add_dry_run(parser: argparse.ArgumentParser) -> None:
+    """Add --dry-run of a training."""
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="make the checks of the run up to its first step, print the plan and the time, and write nothing",
+    )
 
 
 def run(parsed: argparse.Namespace) -> int:
     """Train the languages one after the other; print a table, and last the path of each result."""
     configs = language_configs(parsed)
     fleets = [configs] if configs[0].joint else [[config] for config in configs]
+    if parsed.dry_run:
+        inputs = TrainingInputs()
+        print_plans(configs, [one for fleet in fleets for one in plan(fleet, inputs)], parsed.json)
+        return 0
     results = [result for fleet in fleets for result in train_fleet(fleet)]
     if launched()[0] == 0:  # the first process prints for all
         print_results(results, parsed.json)
     return 0
+
+
+def print_plans(configs: Sequence[ExperimentConfig], plans: Sequence[Plan], as_json: bool) -> None:
+    """Print what runs would do as one JSON document, or a line each and the time that they take together."""
+    if as_json:
+        print_json([one._asdict() for one in plans])
+        return
+    for one in plans:
+        counts = {"pairs": one.pairs, "held out": one.held_out, "photographs": one.photographs, "steps": one.steps}
+        said = [f"{count:,} {name}" for name, count in counts.items() if count or name in ("pairs", "steps")]
+        print_text(f"{one.language}: {', '.join(said)} ({one.solver}, lr {one.lr:g}), {one.status}")
+    remaining = [(config, one.steps) for config, one in zip(configs, plans, strict=True) if one.status != "complete"]
+    time = estimate([config for config, _ in remaining], recorded_seconds(configs), steps=[n for _, n in remaining])
+    print_text(f"{counted(len(plans), 'run')}, {len(remaining):,} to train: {time}")
 
 
 def print_results(results: Sequence[Result], as_json: bool) -> None:

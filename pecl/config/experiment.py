@@ -191,7 +191,7 @@ class ExperimentConfig:
         low=1,
         none="all",
     )
-    epochs: int = _option(50, "passes over the training pairs", Role.SEARCHED, low=1)
+    epochs: int = _option(50, "passes over the training pairs", Role.SEARCHED, low=1, high=1_000_000)
     batch_size: int = _option(5, "pairs per step", Role.SEARCHED | Role.STEP_TIME, low=1)
     eval_every: int = _option(5, "steps between evaluations on the validation part", Role.SEARCHED, low=1)
     dropout: bool = _option(True, "the text tower's own dropout while training", Role.SEARCHED)

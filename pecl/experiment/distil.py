@@ -4,35 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from pecl.adapters.kinds.head import HeadConfig
-from pecl.adapters.spec import parse_adapter
 from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS, WITH_IMAGES, ExperimentConfig, make_config, schedule_for
-from pecl.data.splits import split_captions
 from pecl.errors import ConfigError, require
-from pecl.experiment.fleet import check_fleet
 from pecl.experiment.inputs import TrainingInputs
-from pecl.experiment.prepared import check_training
+from pecl.experiment.plan import Plan, plan
 from pecl.experiment.run import train_fleet
-from pecl.experiment.start import start_file
 from pecl.results.result import Result
-from pecl.routes import route
-from pecl.training.schedule import Schedule
 
 logger = logging.getLogger(__name__)
-
-
-class Plan(NamedTuple):
-    """What a distillation would do: what it would train on and hold out, and the steps that it would take."""
-
-    language: str
-    pairs: int
-    held_out: int
-    steps: int
-    solver: str
-    lr: float
-    photographs: int
 
 
 def distil(language: str, text: str | None = None, *, images: bool = False, **values: Any) -> Result:
@@ -110,50 +91,15 @@ def run_together(configs: Sequence[ExperimentConfig], inputs: TrainingInputs | N
     return results
 
 
-def plan(config: ExperimentConfig, inputs: TrainingInputs | None = None) -> Plan:
-    """Read everything that `run_distillation` would, and return what it would do.
-
-    Args:
-        config: the run.
-        inputs: what has been read of data already.
+def plan_distillation(configs: Sequence[ExperimentConfig], inputs: TrainingInputs) -> list[Plan]:
+    """Return what distillations that are trained together would do, one plan each; write nothing.
 
     Raises:
-        PeclError: bad input, or no text to train on.
+        PeclError: what `run_together` would raise before its first step.
     """
-    _check(config)
-    adapters = parse_adapter(config.adapter, config.rank, config.adapter_layers)
-    data, text = (inputs or TrainingInputs())(config)
-    text = require(text, "text")
-    check_training(config, route(config.route, config.test_query), data, text)
-    if "closed-form" in config.solvers and not any(isinstance(one, HeadConfig) for one in adapters):
-        raise ConfigError(f'solver: closed-form solves the head: expected an adapter with head, got "{config.adapter}"')
-    if config.start is not None:
-        start_file(config.start, adapters)
-    epochs = config.epochs if "gradient" in config.solvers else 0
-    steps = Schedule(epochs, config.batch_size, config.eval_every).steps(len(text.train))
-    held_out = 0 if text.held_out is None else len(text.held_out)
-    photographs = len(split_captions(data, config.shots, config.split_seed).train) if config.image_weight else 0
-    return Plan(config.language, len(text.train), held_out, steps, config.solver, config.lr, photographs)
-
-
-def plans_of(configs: Sequence[ExperimentConfig], inputs: TrainingInputs) -> list[Plan]:
-    """Return the plans of configs of several languages, which are to learn one adapter where they are joint.
-
-    Raises:
-        PeclError: as `plan`; or joint languages are not all there, or have different numbers of pairs.
-    """
-    joint = configs[0].joint
-    if joint is not None:
-        check_fleet(configs)
-    plans = [plan(config, inputs) for config in configs]
-    sizes = {one.language: one.pairs for one in plans}
-    if joint is not None and len(set(sizes.values())) > 1:
-        got = ", ".join(f"{pairs} of {language}" for language, pairs in sizes.items())
-        raise ConfigError(
-            f"train_size: expected as many pairs of each language of the joint training {joint}, got {got}: "
-            f"--train-size {min(sizes.values())} takes so many of each"
-        )
-    return plans
+    for config in configs:
+        _check(config)
+    return plan(configs, inputs)
 
 
 def _check(config: ExperimentConfig) -> None:

@@ -272,3 +272,19 @@ def check_training(
             f"image_weight: expected a number > 0, got 0: route {config.route} has no alignment to learn from; or "
             "choose method1, method2 or method3 with an alignment_weight above 0"
         )
+
+
+def check_joint(members: Sequence[Prepared]) -> None:
+    """Refuse languages of a joint training that have different numbers of pairs.
+
+    Raises:
+        ConfigError: the numbers are named.
+    """
+    joint = members[0].config.joint
+    sizes = {member.config.language: len(member.train) for member in members}
+    if joint is not None and len(set(sizes.values())) > 1:
+        got = ", ".join(f"{pairs} of {language}" for language, pairs in sizes.items())
+        raise ConfigError(
+            f"train_size: expected as many pairs of each language of the joint training {joint}, got {got}: "
+            f"--train-size {min(sizes.values())} takes so many of each"
+        )

@@ -30,8 +30,9 @@ from pecl.experiment.closed_form import HeadSolver
 from pecl.experiment.fleet import Fleet, check_fleet, embed, remaining_of, size_of, tower_arguments
 from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.memory import check_size, largest_fleet
-from pecl.experiment.prepared import Prepared, prepare_evaluation, prepare_training
+from pecl.experiment.prepared import Prepared, check_joint, prepare_evaluation, prepare_training
 from pecl.experiment.record import describe_adapter, record_evaluation
+from pecl.experiment.shape import has_no_values, with_shape, without_words
 from pecl.experiment.start import check_start, start_slots
 from pecl.experiment.trimming import check_trimming, own_tokens_of, trim_to_texts
 from pecl.files import check_writable
@@ -171,16 +172,7 @@ def _train_fleet(
     if done := _complete(configs, inputs):
         return done
     first = configs[0]
-    adapters = parse_adapter(first.adapter, first.rank, first.adapter_layers)
-    if first.trim_vocabulary:
-        check_trimming(first.engine, adapters)
-    towers = towers_of(first, trims=first.trim_vocabulary)
-    members = [prepare_training(config, towers, inputs) for config in configs]
-    parameters, kept = _check_adapter(members, adapters)
-    most = largest_fleet(members, parameters, share or 1, kept)
-    if share is None:
-        check_size(members, most)
-    check_writable(first.out)
+    members, adapters, most = _prepare(configs, share, inputs, towers_of(first, trims=first.trim_vocabulary))
     with hold(first.out, [config.run_id() for config in configs], wait):
         if done := _complete(configs, inputs):  # another process has done them meanwhile
             return done
@@ -190,6 +182,56 @@ def _train_fleet(
         if len(trained) == len(configs):
             return trained
         return [require(find_result(config), "result") for config in configs]
+
+
+def check_run(
+    configs: Sequence[ExperimentConfig], share: int | None = None, inputs: TrainingInputs | None = None
+) -> list[Prepared]:
+    """Read and check everything that `train_fleet` does before its first step, and write nothing: a dry run.
+
+    Where the shape of the text tower is known, no weights are loaded. Photographs are not opened.
+
+    Args:
+        configs: runs that are trained together.
+        share: see `train_fleet`.
+        inputs: what has been read of their data already.
+
+    Raises:
+        PeclError: what `train_fleet` would raise before its first step.
+    """
+    check_fleet(configs)
+    with use_threads(configs[0].threads):
+        towers = with_shape(towers_of(configs[0]), configs[0])
+        return _prepare(configs, share, inputs or TrainingInputs(), towers, trims=False)[0]
+
+
+def _prepare(
+    configs: Sequence[ExperimentConfig], share: int | None, inputs: TrainingInputs, towers: Towers, trims: bool = True
+) -> tuple[list[Prepared], tuple[AdapterConfig, ...], int]:
+    """Return runs with all that they learn from at hand, their adapter, and how many of them fit into memory.
+
+    Args:
+        configs: runs that are trained together.
+        share: see `train_fleet`.
+        inputs: reads their data.
+        towers: theirs, or towers of their shape.
+        trims: whether to trim the vocabulary, where the runs ask for it.
+
+    Raises:
+        PeclError: bad input.
+    """
+    first = configs[0]
+    adapters = parse_adapter(first.adapter, first.rank, first.adapter_layers)
+    if first.trim_vocabulary:
+        check_trimming(first.engine, adapters)
+    members = [prepare_training(config, towers, inputs) for config in configs]
+    check_joint(members)
+    parameters, kept = _check_adapter(members, adapters, trims and first.trim_vocabulary)
+    most = len(members) if has_no_values(towers.text) else largest_fleet(members, parameters, share or 1, kept)
+    if share is None:
+        check_size(members, most)
+    check_writable(first.out)
+    return members, adapters, most
 
 
 def _train_together(
@@ -256,21 +298,24 @@ def _solve(solver: HeadSolver, trainer: AlignmentTrainer) -> None:
     trainer.measure(trainer.step + 1 if trainer.step else 0)
 
 
-def _check_adapter(members: list[Prepared], adapters: Sequence[AdapterConfig]) -> tuple[int, int]:
-    """Say now what does not fit the tower, and trim it if the config says so.
+def _check_adapter(members: list[Prepared], adapters: Sequence[AdapterConfig], trims: bool) -> tuple[int, int]:
+    """Say now what does not fit the tower, and trim it where `trims` says so.
 
     Returns:
         The parameters of one slot, and the bytes of kept states.
     """
     config, tower = members[0].config, members[0].towers.text
-    adapter = ENGINES[config.engine](tower, adapters, seeds=[config.seed])
+    seeds = [config.seed]
+    if has_no_values(tower):  # nothing to draw, and no tokenizer for prompts of words
+        adapters, seeds = without_words(adapters), []
+    adapter = ENGINES[config.engine](tower, adapters, seeds=seeds)
     try:
         check_start(adapter, config)
-        own_tokens = own_tokens_of(adapter) if config.trim_vocabulary else []
-        found = adapter.num_parameters(), KEPT_BYTES if adapter.first_layer else 0
+        own_tokens = own_tokens_of(adapter) if trims else []
+        found = adapter.num_parameters(), KEPT_BYTES if adapters and adapter.first_layer else 0
     finally:
         adapter.remove()
-    if config.trim_vocabulary:
+    if trims:
         trim_to_texts(members, own_tokens)
     return found
 

@@ -12,6 +12,7 @@ from pecl.config import ExperimentConfig
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
 from pecl.experiment.closed_form import HeadSolver
+from pecl.experiment.shape import has_no_values
 from pecl.results.verify import check_adapter_file
 
 
@@ -35,7 +36,8 @@ def start_slots(adapter: Adapter, path: str) -> None:
         ConfigError: the file is of another configuration.
         WeightsError: it cannot be used on this tower.
     """
-    file = start_file(path, adapter.configs, adapter.tower)
+    file = start_file(path, adapter.configs, None if has_no_values(adapter.tower) else adapter.tower)
+    adapter.check_state(file.state)
     for slot in range(adapter.num_slots):
         adapter.load_slot_state(slot, file.state)
 

@@ -2,7 +2,7 @@
 
 from pecl.grid.configs import expand, fleets, repeat_configs
 from pecl.grid.estimate import TimeEstimate, estimate, recorded_seconds
-from pecl.grid.run import GridOutcome, run_grid
+from pecl.grid.run import GridOutcome, plan_grid, run_grid
 
 __all__ = [
     "GridOutcome",
@@ -10,6 +10,7 @@ __all__ = [
     "estimate",
     "expand",
     "fleets",
+    "plan_grid",
     "recorded_seconds",
     "repeat_configs",
     "run_grid",

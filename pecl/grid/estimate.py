@@ -62,12 +62,23 @@ def recorded_of(results: Iterable[Result]) -> list[Recorded]:
     ]
 
 
-def estimate(configs: Sequence[ExperimentConfig], recorded: Sequence[Recorded], jobs: int = 1) -> TimeEstimate:
+def estimate(
+    configs: Sequence[ExperimentConfig],
+    recorded: Sequence[Recorded],
+    jobs: int = 1,
+    steps: Sequence[int] | None = None,
+) -> TimeEstimate:
     """Return how long the training of `configs` will take, `jobs` at a time.
 
     Each run is taken to last as long as the median of the recorded runs of the same shape, which differ from it in
     what a fleet's runs may differ in; else its steps (as many as such a run's would have been) times the median
     seconds of a step of the same towers and batch. Loading and evaluation of the plain tower are not counted.
+
+    Args:
+        configs: runs.
+        recorded: what others took.
+        jobs: runs at a time.
+        steps: steps of each run; by default as the config alone says it, which it does for pairs of `shots`.
     """
     by_shape: dict[tuple[Any, ...], list[float]] = {}
     by_tower: dict[tuple[Any, ...], list[float]] = {}
@@ -76,14 +87,12 @@ def estimate(configs: Sequence[ExperimentConfig], recorded: Sequence[Recorded], 
         if one.steps:  # a head that was solved, and nothing more, has none
             by_tower.setdefault(_key(one.config, _STEP_FIELDS), []).append(one.seconds / one.steps)
     total, of_shape, of_tower = 0.0, 0, 0
-    for config in configs:
+    for config, own in zip(configs, steps or map(_steps, configs), strict=True):
         values = config.to_dict()
-        epochs = config.epochs if "gradient" in config.solvers else 0
-        steps = epochs * -(-(_pairs(config) or 0) // config.batch_size)
         if seconds := by_shape.get(_key(values, _SHAPE_FIELDS)):
             total, of_shape = total + median(seconds), of_shape + 1
-        elif steps and (seconds := by_tower.get(_key(values, _STEP_FIELDS))):
-            total, of_tower = total + steps * median(seconds), of_tower + 1
+        elif own and (seconds := by_tower.get(_key(values, _STEP_FIELDS))):
+            total, of_tower = total + own * median(seconds), of_tower + 1
         else:
             return TimeEstimate(None, "time unknown until a run of these towers is complete in the results folder")
     bases = {"recorded runs of the same shape": of_shape, "a step's recorded time": of_tower}
@@ -103,6 +112,8 @@ def _key(values: Mapping[str, Any], names: Sequence[str]) -> tuple[Any, ...]:
     return tuple(values.get(name) for name in names)
 
 
-def _pairs(config: ExperimentConfig) -> int | None:
-    """Return the number of training pairs, or None where only the data say it."""
-    return config.shots if config.train_on == "pairs" and config.text is None else config.train_size
+def _steps(config: ExperimentConfig) -> int:
+    """Return the number of training steps, or 0 where only the data say it."""
+    pairs = config.shots if config.train_on == "pairs" and config.text is None else config.train_size
+    epochs = config.epochs if "gradient" in config.solvers else 0
+    return epochs * -(-(pairs or 0) // config.batch_size)

@@ -13,10 +13,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pecl.config import ExperimentConfig
 from pecl.errors import OutputError, PeclError
-from pecl.experiment.inputs import DataHashes
+from pecl.experiment.inputs import DataHashes, TrainingInputs
 from pecl.files import BusyError, check_writable
 from pecl.grid.configs import AUTO, fleets
 from pecl.grid.launchers.base import Event, Launcher, Task, WorkerDiedError, check_workers_know
@@ -27,6 +28,9 @@ from pecl.grid.status import StatusLine
 from pecl.results.folder import complete_result, find_result, has_states, remove_states, remove_unfinished_files
 from pecl.results.locks import hold, holder, remove_abandoned_locks
 from pecl.results.result import Result, training_path
+
+if TYPE_CHECKING:
+    from pecl.experiment.plan import Plan
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +64,47 @@ def run_grid(
             cannot be written.
         KeyboardInterrupt: interrupted; what was running has saved its state.
     """
-    launcher = launcher or Inline()
+    run = _begin(configs, fleet, launcher or Inline())
+    remaining = [config for task in run.pending for config in task.configs]
+    with StatusLine(len(configs), list(run.results.values()), remaining) as status:
+        while run.pending:
+            run.round(status)
+    run.tidy()
+    return GridOutcome([run.results[config.out, config.run_id()] for config in configs])
+
+
+def plan_grid(
+    configs: Sequence[ExperimentConfig], fleet: int | str = AUTO, launcher: Launcher | None = None
+) -> list[tuple[ExperimentConfig, Plan | None]]:
+    """Return each run, in the order in which they are trained, and what it would do; None for a complete one.
+
+    The runs are read and checked as `run_grid` does it before the first step of each, and nothing is written.
+
+    Args:
+        configs: runs.
+        fleet: see `run_grid`.
+        launcher: see `run_grid`.
+
+    Raises:
+        PeclError: bad input of any run.
+    """
+    from pecl.experiment.plan import plan  # seconds of imports, which a grid that skips every run does without
+
+    run, inputs = _begin(configs, fleet, launcher or Inline()), TrainingInputs()
+    plans: dict[tuple[str, str], Plan] = {}
+    for task in run.pending:
+        found = plan(task.configs, inputs, task.share)
+        plans |= {(config.out, config.run_id()): one for config, one in zip(task.configs, found, strict=True)}
+    ordered = [config for task in run.tasks for config in task.configs]
+    return [(config, plans.get((config.out, config.run_id()))) for config in ordered]
+
+
+def _begin(configs: Sequence[ExperimentConfig], fleet: int | str, launcher: Launcher) -> _Run:
+    """Return a grid whose data are read and whose complete runs are behind it.
+
+    Raises:
+        PeclError: bad input.
+    """
     jobs = getattr(launcher, "jobs", None) or 1  # at a time
 
     def share(device: str) -> int | None:
@@ -73,20 +117,16 @@ def run_grid(
         check_workers_know(configs)
     for out in dict.fromkeys(config.out for config in configs):
         check_writable(out)
-    run = _Run(tasks, launcher)
+    run = _Run(tasks, list(tasks), launcher)
     run.skip_complete()
-    remaining = [config for task in run.pending for config in task.configs]
-    with StatusLine(len(configs), list(run.results.values()), remaining) as status:
-        while run.pending:
-            run.round(status)
-    run.tidy()
-    return GridOutcome([run.results[config.out, config.run_id()] for config in configs])
+    return run
 
 
 @dataclass
 class _Run:
-    """A grid at work. `pending` are the tasks without an outcome, `results` those that there are."""
+    """A grid at work. Of its `tasks`, `pending` are those without an outcome; `results` are the outcomes."""
 
+    tasks: list[Task]
     pending: list[Task]
     launcher: Launcher
     results: dict[tuple[str, str], Result] = field(default_factory=dict)

@@ -6,7 +6,12 @@ sentence-transformers/LaBSE.
 
 from __future__ import annotations
 
-from transformers import BertConfig, PretrainedConfig, XLMRobertaConfig
+import torch
+from torch import nn
+from transformers import MODEL_MAPPING, BertConfig, PretrainedConfig, XLMRobertaConfig
+
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.errors import require
 
 
 def xlm_roberta_large() -> XLMRobertaConfig:
@@ -49,3 +54,27 @@ def base_config(name: str) -> PretrainedConfig | None:
         "sentence-transformers/LaBSE": labse,
     }
     return shapes[name]() if name in shapes else None
+
+
+# M-CLIP's checkpoints on the hub -> the base model that they name, and the width of their embeddings
+_MCLIP = {
+    "M-CLIP/XLM-Roberta-Large-Vit-L-14": ("xlm-roberta-large", 768),
+    "M-CLIP/XLM-Roberta-Large-Vit-B-32": ("xlm-roberta-large", 512),
+    "M-CLIP/XLM-Roberta-Large-Vit-B-16Plus": ("xlm-roberta-large", 640),
+    "M-CLIP/LABSE-Vit-L-14": ("sentence-transformers/LaBSE", 768),
+}
+
+
+def known_tower(name: str) -> MultilingualTextEncoder | None:
+    """Return the text tower of an M-CLIP checkpoint, without values and tokenizer; None for all other names.
+
+    Its parameters are on the device `meta`.
+    """
+    if name not in _MCLIP:
+        return None
+    base, width = _MCLIP[name]
+    config = require(base_config(base), base)
+    with torch.device("meta"):
+        backbone = MODEL_MAPPING[type(config)](config)
+        head = nn.Linear(config.hidden_size, width)
+    return MultilingualTextEncoder(backbone, None, head, name=name)

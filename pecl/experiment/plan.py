@@ -1,0 +1,82 @@
+"""What a training would do: a dry run reads and checks everything that the training does before its first step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from pecl.config import ExperimentConfig
+from pecl.experiment.inputs import TrainingInputs
+from pecl.experiment.prepared import Prepared
+from pecl.experiment.run import check_run
+from pecl.results.folder import complete_result, find_result, has_threads_of
+from pecl.training.schedule import Schedule
+
+
+class Plan(NamedTuple):
+    """What a run would do.
+
+    Attributes:
+        language: code of the language.
+        pairs: number of pairs that it trains on.
+        held_out: number of pairs of the training text that it chooses by.
+        steps: number of training steps.
+        solver: how it is trained.
+        lr: peak learning rate.
+        photographs: number of photographs that it learns from.
+        status: complete, failed or interrupted, as its result says; new where there is none.
+    """
+
+    language: str
+    pairs: int
+    held_out: int
+    steps: int
+    solver: str
+    lr: float
+    photographs: int
+    status: str
+
+
+def plan(
+    configs: Sequence[ExperimentConfig], inputs: TrainingInputs | None = None, share: int | None = None
+) -> list[Plan]:
+    """Return what runs that are trained together would do, one plan each; write nothing.
+
+    Args:
+        configs: runs, which differ in `FLEET_FIELDS` only, or the languages of a joint training.
+        inputs: what has been read of data already.
+        share: see `train_fleet`.
+
+    Raises:
+        PeclError: what the runs would raise before their first step.
+    """
+    inputs = inputs or TrainingInputs()
+    return [_plan(member, inputs) for member in check_run(configs, share, inputs)]
+
+
+def status_of(config: ExperimentConfig, inputs: TrainingInputs) -> str:
+    """Return complete, failed or interrupted, as the result of a run on the data that are there says, or new.
+
+    Raises:
+        PeclError: the data are missing or wrong.
+    """
+    if complete_result(config, inputs.hashes) is not None:
+        return "complete"
+    result = find_result(config)
+    known = result is not None and result.status != "complete" and has_threads_of(config, result)
+    return result.status if result is not None and known else "new"
+
+
+def _plan(member: Prepared, inputs: TrainingInputs) -> Plan:
+    config, text = member.config, member.translations
+    epochs = config.epochs if "gradient" in config.solvers else 0
+    return Plan(
+        config.language,
+        pairs=len(member.train),
+        held_out=0 if text is None or text.held_out is None else len(text.held_out),
+        steps=Schedule(epochs, config.batch_size, config.eval_every).steps(len(member.train)),
+        solver=config.solver,
+        lr=config.lr,
+        photographs=len(member.parts["train"]) if config.image_weight else 0,
+        status=status_of(config, inputs),
+    )

@@ -1,0 +1,35 @@
+"""A text tower without values: a dry run checks adapters against it where loading the weights takes long.
+
+Its parameters are on the device `meta`, so it takes no memory and needs no checkpoint. It has no tokenizer: prompts
+that are words, and how many runs fit into memory, are for the run itself to check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pecl.adapters.kind import AdapterConfig
+from pecl.config import ExperimentConfig
+from pecl.encoders.loading.shapes import known_tower
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.encoders.towers import PAIRS, Towers
+
+
+def with_shape(towers: Towers, config: ExperimentConfig) -> Towers:
+    """Return the towers of a config with the shape of the text tower in its place, where that is known.
+
+    Engines other than pecl's read the weights, so for them the tower stays itself.
+    """
+    name = config.text_model or PAIRS[config.profile].text
+    shape = known_tower(name) if config.engine == "pecl" else None
+    return towers if shape is None else Towers(lambda: shape, lambda: towers.image)
+
+
+def has_no_values(tower: MultilingualTextEncoder) -> bool:
+    """Return whether a tower is only a shape."""
+    return tower.device.type == "meta"
+
+
+def without_words(adapters: Sequence[AdapterConfig]) -> list[AdapterConfig]:
+    """Return the adapters that need no tokenizer."""
+    return [one for one in adapters if not one.text_prompt and getattr(one, "init_text", None) is None]
