@@ -40,8 +40,9 @@ from pecl.commands.options import language_values
 from pecl.data.scenes import load_scenes
 from pecl.errors import require
 from pecl.experiment.closed_form import HeadSolver
-from pecl.experiment.distil import Plan, distil_config, plan
+from pecl.experiment.distil import distil_config
 from pecl.experiment.inputs import TrainingInputs
+from pecl.experiment.plan import Plan, plan
 from pecl.experiment.prepared import Prepared, prepare_training
 from pecl.experiment.run import towers_of
 from pecl.results.environment import process_peak_mb
@@ -91,7 +92,7 @@ def distil(folder: Path, pairs: int, epochs: int) -> dict[str, Any]:
     shutil.rmtree(folder / "out", ignore_errors=True)
     words, peak, inputs = command(folder, write_data(folder, pairs), epochs), Peak(), TrainingInputs()
     config = distil_config(language_values(build_parser(["distil"]).parse_args(words))[0], inputs)
-    planned, towers = plan(config, inputs), towers_of(config, [config])
+    (planned,), towers = plan([config], inputs), towers_of(config)
     loading = seconds(lambda: (towers.text, towers.image))
     prepared = prepare_training(config, towers, inputs)
     image = seconds(lambda: prepared.images) / PHOTOGRAPHS

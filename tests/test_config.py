@@ -76,7 +76,7 @@ def test_everything_wrong_is_said_at_once():
         ({"language": "xx"}, "unknown language 'xx': expected one of en, de"),
         ({"language": "germn"}, "did you mean 'german'"),
         ({"dropout": "maybe"}, 'dropout: expected true or false, got "maybe"'),
-        ({"epochs": 1.5}, "epochs: expected a whole number >= 1, got 1.5"),
+        ({"epochs": 1.5}, "epochs: expected a whole number from 1 to 1000000, got 1.5"),
         ({"lr": float("nan")}, "lr: expected a number >= 0, got nan"),
         ({"joint": 3}, 'joint: expected text or "none", got 3'),
         ({"joint": "fr+es"}, r'joint: expected two languages or more, "de" among them, got "fr\+es"'),

@@ -11,7 +11,7 @@ COMMANDS = {
     "adapters": "list, show, convert, merge, publish and fetch adapters",
     "export": "write towers and trained languages for other packages",
     "embed": "embed images or texts in bulk",
-    "index": "make or renew the index of a folder of photographs, to be searched by `pecl search`",
+    "index": "create or update the index of a folder of photographs, to be searched by `pecl search`",
     "search": "find photographs by text or by picture",
     "serve": "serve embeddings, search and a page over HTTP",
     "doctor": "say what is installed and found, and what to do about what is not",

