@@ -12,6 +12,7 @@ from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.plan import Plan, plan
 from pecl.experiment.run import train_fleet
 from pecl.results.result import Result
+from pecl.retrieval.measures import difference_interval
 
 logger = logging.getLogger(__name__)
 
@@ -111,12 +112,15 @@ def _check(config: ExperimentConfig) -> None:
 
 
 def _warn(result: Result) -> None:
+    """Say where the text did harm: on the validation captions by more than noise, or on all scores of held-out text."""
     before, after = (result.recall("val", stage) for stage in ("zero_shot", "best"))
-    if after < before:
+    queries = min(one.queries for one in result.measured("val").directions.values())
+    if difference_interval(before, after, queries)[0] > 0:
         logger.warning(
-            "%s: mean R@1 on the validation captions fell from %.3f to %.3f: the text is unlike captions; "
-            "give it a smaller weight, or captions beside it",
+            "%s: mean R@1 on the %d validation captions fell from %.3f to %.3f, which is beyond noise: the text is "
+            "unlike captions; give it a smaller weight, or add captions to it",
             result.name,
+            queries,
             before,
             after,
         )

@@ -18,6 +18,7 @@ import pecl
 import pecl.data.text_column
 import pecl.encoders.large
 import pecl.encoders.towers
+import pecl.experiment.distil
 import pecl.experiment.run
 import pecl.experiment.text
 from pecl.adapters.adapter import attach
@@ -32,7 +33,9 @@ from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.plan import plan
 from pecl.experiment.prepared import prepare_training
 from pecl.experiment.run import train, train_fleet
+from pecl.results.parts import Measured
 from pecl.results.result import read_result
+from pecl.retrieval.measures import RECALL_AT, RetrievalMetrics
 
 
 @pytest.fixture
@@ -381,13 +384,38 @@ def test_where_held_out_recall_falls_the_start_is_kept_and_said(harmful, caplog,
 
 
 def test_where_recall_on_captions_falls_it_is_said(harmful, caplog):
-    result = distilled(harmful, choose="last", lr=0.05)
+    result = distilled(harmful, choose="last", lr=0.5)
     after = result.recall("val", "best")
     assert after < 1.0
     assert caplog.messages[-1] == (
-        f"{result.name}: mean R@1 on the validation captions fell from 1.000 to {after:.3f}: the text is unlike "
-        "captions; give it a smaller weight, or captions beside it"
+        f"{result.name}: mean R@1 on the 6 validation captions fell from 1.000 to {after:.3f}, which is beyond noise: "
+        "the text is unlike captions; give it a smaller weight, or add captions to it"
     )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "queries", "is_said"),
+    [
+        (3, 2, 50, False),  # of fifty captions one is lost
+        (10, 6, 50, False),
+        (20, 8, 50, True),
+        (208, 190, 1000, False),
+        (208, 150, 1000, True),
+        (1, 0, 1, False),
+    ],
+)
+def test_a_fall_is_said_where_it_is_beyond_noise(values, caplog, monkeypatch, before, after, queries, is_said):
+    result = distilled(values)
+    metrics = {stage: measured(hits / queries, queries) for stage, hits in (("zero_shot", before), ("best", after))}
+    caplog.clear()
+    pecl.experiment.distil._warn(replace(result, metrics={**result.metrics, "val": metrics}))
+    assert bool([message for message in caplog.messages if "unlike captions" in message]) == is_said
+
+
+def measured(recall, queries):
+    shares = dict.fromkeys(RECALL_AT, recall)
+    one = RetrievalMetrics(queries, queries, shares, shares, mean_rank=1.0, median_rank=1.0)
+    return Measured({"image_to_text": one, "text_to_image": one}, recall, recall)
 
 
 def test_text_that_does_good_says_nothing(values, caplog):
