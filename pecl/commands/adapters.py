@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -36,7 +35,6 @@ from pecl.export.listing import Listed, list_adapters, shipped_adapters
 from pecl.files import check_absent
 from pecl.languages import any_language_code
 from pecl.options import format_option
-from pecl.results.verify import check_adapter_file
 
 _TOWER_FLAGS = fields_of(Role.TEXT_TOWER)
 
@@ -134,8 +132,8 @@ def _add_show(actions: Any) -> None:
 
 def _show(parsed: argparse.Namespace) -> int:
     if parsed.adapter.endswith(SUFFIX):
-        file, result = load_adapter_file(parsed.adapter), check_adapter_file(parsed.adapter)
-        document, configs = _describe_file(file, result), file.configs
+        file = load_adapter_file(parsed.adapter)
+        document, configs = _describe_file(file), file.configs
     else:
         configs = parse_adapter(parsed.adapter, parsed.rank, parsed.adapter_layers)
         document = {"adapter": describe(configs), "parameters in XLM-R Large": count_on_large(configs)}
@@ -152,7 +150,7 @@ def _show(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _describe_file(file: AdapterFile, result: Path | None) -> dict[str, Any]:
+def _describe_file(file: AdapterFile) -> dict[str, Any]:
     return {
         "file": str(file.path),
         "language": file.language,
@@ -160,7 +158,7 @@ def _describe_file(file: AdapterFile, result: Path | None) -> dict[str, Any]:
         "parameters": sum(tensor.numel() for tensor in file.state.values()),
         "tower": file.tower_name,
         "fingerprint": file.fingerprint,
-        "named by": None if result is None else str(result),
+        "named by": None if file.named_by is None else str(file.named_by),
     }
 
 
@@ -197,7 +195,7 @@ def _add_convert(actions: Any) -> None:
 
 
 def _convert(parsed: argparse.Namespace) -> int:
-    check_adapter_file(a_path(parsed.source, "SOURCE"))
+    a_path(parsed.source, "SOURCE")
     check_absent(a_path(parsed.target, "TARGET"))
     configs = None if parsed.adapter is None else parse_adapter(parsed.adapter)
     language = parsed.language and any_language_code(parsed.language)
@@ -224,7 +222,7 @@ def _add_merge(actions: Any) -> None:
 
 
 def _merge(parsed: argparse.Namespace) -> int:
-    check_adapter_file(a_path(parsed.source, "SOURCE"))
+    a_path(parsed.source, "SOURCE")
     check_absent(a_path(parsed.target, "TARGET"))
     tower = _load_tower(parsed)
     adapter = read_adapter(parsed.source, tower)

@@ -18,7 +18,6 @@ from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import Towers, load_towers
 from pecl.errors import ConfigError
 from pecl.files import check_absent
-from pecl.results.verify import check_adapter_file
 
 _TOWER_FLAGS = (fields_of(Role.TEXT_TOWER) | {"image_model"}) - {"device"}
 _ADAPTER_HELP = f"adapter: {ADAPTER_HELP}"
@@ -122,8 +121,6 @@ def _onnx(parsed: argparse.Namespace) -> int:
     paths = [path for name in parsed.sources if (path := known.choose(name, None).path) is not None]
     if not paths:
         raise ConfigError("--slots: expected --adapter ADAPTER, once per language")
-    for path in paths:
-        check_adapter_file(path)
     bank = AdapterBank.from_files(towers.text, paths)
     image = None if parsed.text_only else towers.image
     path = export_onnx(bank, image, parsed.target, parsed.int8)
@@ -175,8 +172,6 @@ class _Loaded:
 def _load(parsed: argparse.Namespace) -> _Loaded:
     known, towers = _known_and_towers(parsed)
     choice = known.choose(parsed.source, None)
-    if choice.path is not None:
-        check_adapter_file(choice.path)
     return _Loaded(towers, choice, choice.read(towers.text))
 
 

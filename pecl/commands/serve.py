@@ -109,7 +109,6 @@ def _load(parsed: argparse.Namespace, config: ExperimentConfig, limits: Limits) 
 
     from pecl.adapters.choice import KnownAdapters
     from pecl.encoders.towers import load_towers
-    from pecl.results.verify import check_adapter_file
     from pecl.serving.models import Models
     from pecl.serving.photographs import Photographs
     from pecl.serving.service import Service
@@ -118,8 +117,6 @@ def _load(parsed: argparse.Namespace, config: ExperimentConfig, limits: Limits) 
         torch.set_num_threads(config.threads)
     known = KnownAdapters(config.profile, parsed.files, config.text_model)
     files = known.files()
-    for path in known.paths.values():
-        check_adapter_file(path)
     towers = load_towers(config.profile, config.text_model, config.image_model, config.device, config.precision)
     photographs = None if parsed.index is None else Photographs(parsed.index, towers.image)
     models = Models(config.profile, towers.text)

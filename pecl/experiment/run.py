@@ -39,7 +39,6 @@ from pecl.files import check_writable
 from pecl.results.folder import complete_result, find_result
 from pecl.results.locks import hold
 from pecl.results.result import Result
-from pecl.results.verify import check_adapter_file
 from pecl.training.distributed import ProcessGroup, join
 from pecl.training.follow import follow, set_up
 from pecl.training.trainer import AlignmentTrainer
@@ -84,8 +83,6 @@ def _evaluate(config: ExperimentConfig, choice: AdapterChoice) -> Result:
     prepared = prepare_evaluation(config, towers)
     check_writable(config.out)
     file = choice.read(towers.text)
-    if choice.path is not None:
-        check_adapter_file(choice.path)
     logger.info("%s: %s", config.language, choice.sentence)
     if config.trim_vocabulary:
         _trim(prepared, () if file is None else file.configs)

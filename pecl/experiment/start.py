@@ -13,7 +13,6 @@ from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
 from pecl.experiment.closed_form import HeadSolver
 from pecl.experiment.shape import has_no_values
-from pecl.results.verify import check_adapter_file
 
 
 def check_start(adapter: Adapter, config: ExperimentConfig) -> None:
@@ -54,7 +53,6 @@ def start_file(
             where one is given.
     """
     file = load_adapter_file(path, tower)
-    check_adapter_file(path)
     if file.configs != tuple(configs):
         raise ConfigError(
             f'start: expected an adapter "{describe(configs)}", got {path} with "{describe(file.configs)}"'

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pecl.adapters.formats.convert import SUFFIX
 from pecl.adapters.formats.files import UnknownAdapterError, load_adapter_file
+from pecl.adapters.formats.named import check_adapter_file
 from pecl.adapters.ready import SHIPPED
 from pecl.adapters.spec import describe
 from pecl.config import ExperimentConfig
@@ -15,7 +16,6 @@ from pecl.export.hub import INDEX, check_published
 from pecl.export.terms import terms_of, tower_terms, trained_on
 from pecl.files import load_json
 from pecl.results.required import decode_config
-from pecl.results.verify import check_adapter_file
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,9 @@ def shipped_adapters() -> dict[str, Listed]:
 def _listed(path: Path, index: Path | None) -> Listed:
     try:
         file = load_adapter_file(path)
-        language, adapter = file.language, describe(file.configs)
+        language, adapter, result = file.language, describe(file.configs), file.named_by
     except UnknownAdapterError as error:
-        language, adapter = error.language, f"unknown kind {error.kind}"
-    result = check_adapter_file(path)
+        language, adapter, result = error.language, f"unknown kind {error.kind}", check_adapter_file(path)
     return Listed(path, language, adapter, result or index, None if result is None else _config(result))
 
 

@@ -1,23 +1,19 @@
 """Whether a result's numbers are its own: its digest, its recalls by its ranks, and the adapter file that it names.
 
-`verify` asks for all of it, before anything is published. `check_recalls` and `check_adapter` each look at a part, and
-`check_adapter_file` begins with an adapter file in place of a result.
+`verify` asks for all of it, before anything is published; `check_recalls` and `check_adapter` each look at a part.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from pecl.adapters.formats.named import check_sha256
 from pecl.errors import DataError, WeightsError
-from pecl.files import load_json, sha256_file
-from pecl.results.digest import check_digest
 from pecl.results.parts import Gallery, Measured
-from pecl.results.result import DamagedResultError, Result
-from pecl.results.typed_json import FieldError, decode
+from pecl.results.result import Result
 from pecl.retrieval.measures import DIRECTIONS, METRIC, RECALL_AT
 
 
@@ -40,7 +36,7 @@ def verify(result: Result, adapter: Path | None = None) -> None:
     if result.kind == "train":
         if result.adapter.sha256 is None:
             raise WeightsError(f"{where(result)} does not name its adapter file by its SHA-256; run it again")
-        _check_file(adapter or result.adapter_path, result.adapter.sha256, where(result))
+        check_sha256(adapter or result.adapter_path, result.adapter.sha256, where(result))
 
 
 def check_adapter(result: Result) -> None:
@@ -52,74 +48,7 @@ def check_adapter(result: Result) -> None:
         WeightsError: the file is another, or cannot be read.
     """
     if result.kind == "train" and result.adapter and result.adapter.sha256 and result.adapter_path.exists():
-        _check_file(result.adapter_path, result.adapter.sha256, where(result))
-
-
-def check_adapter_file(path: str | Path) -> Path | None:
-    """Check an adapter file against the result of its training, where that lies next to it.
-
-    The result of `OUT/adapters/NAME.safetensors` is `OUT/NAME.json`. A file elsewhere is looked up under its own name
-    with the suffix `.json`, as adapters that are shipped lie.
-
-    Returns:
-        The result that names the file by its SHA-256, or None: there is no result, or it names no file.
-
-    Raises:
-        DataError: the result is damaged.
-        WeightsError: the result names another file, or the file cannot be read.
-    """
-    path = Path(path)
-    in_results = path.parent.name == "adapters"
-    beside = path.parent.parent / f"{path.stem}.json" if in_results else path.with_suffix(".json")
-    named = _read_named(beside, in_results)
-    if named is None:
-        return None
-    _check_file(path, named, str(beside))
-    return beside
-
-
-@dataclass(frozen=True)
-class _Named:
-    sha256: str | None = None
-
-
-@dataclass(frozen=True)
-class _Trained:
-    """The part of a result that is read of it here: results of adapters that are shipped lack their ranks."""
-
-    adapter: _Named | None = None
-
-
-def _read_named(path: Path, must_be_result: bool) -> str | None:
-    """Return the SHA-256 that a result names its adapter by, or None: there is no result, or it names no adapter."""
-    try:
-        document = load_json(path)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        if must_be_result:
-            raise DamagedResultError(f"result {path} cannot be read ({error}); delete it and run it again") from error
-        return None  # a file of the user's own under this name
-    if not isinstance(document, dict) or "run_id" not in document:
-        return None
-    try:
-        check_digest(document)
-        adapter = decode(_Trained, document).adapter
-    except FieldError as error:
-        raise DamagedResultError(f"{path} is damaged: {error}; delete the file and run it again") from error
-    return adapter and adapter.sha256
-
-
-def _check_file(path: Path, sha256: str, name: str) -> None:
-    try:
-        found = sha256_file(path)
-    except OSError as error:
-        raise WeightsError(f"cannot read adapter file {path}: {error.strerror or error}") from error
-    if found != sha256:
-        raise WeightsError(
-            f"{path} is not the adapter that {name} was measured with: its SHA-256 begins with {found[:12]}, expected "
-            f"{sha256[:12]}; put the right file there, or run it again"
-        )
+        check_sha256(result.adapter_path, result.adapter.sha256, where(result))
 
 
 def where(result: Result) -> str:

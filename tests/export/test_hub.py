@@ -219,17 +219,18 @@ def test_adapters_under_other_figures_are_not_published(trained, tmp_path, sourc
     named = [folder_of(trained)] if sources == "folder" else [one.adapter_path for one in trained]
     exchange(*(one.adapter_path for one in trained))
     for publish in (find_adapters, lambda sources: push(sources, str(tmp_path / "published"))):
-        with pytest.raises(WeightsError, match=r"is not the adapter that run .* was measured with"):
+        with pytest.raises(WeightsError, match=r"is not the adapter that .* was measured with"):
             publish(named)
     exchange(*(one.adapter_path for one in trained))
     exchange(*(one.path for one in trained))
     if sources == "files":  # which are looked up by the name of the file, and results say their own
-        with pytest.raises(WeightsError, match=r"is not the adapter that run .* was measured with"):
+        with pytest.raises(WeightsError, match=r"is not the adapter that .* was measured with"):
             push(named, str(tmp_path / "published"))
     exchange(*(one.path for one in trained))
     raise_a_recall(trained[0])
-    with pytest.raises(DataError, match="has no checksum"):
-        push(named, str(tmp_path / "published"))
+    for publish in (find_adapters, lambda sources: push(sources, str(tmp_path / "published"))):
+        with pytest.raises(DataError, match="has no checksum"):
+            publish(named)
     assert not (tmp_path / "published").exists()
 
 

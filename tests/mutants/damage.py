@@ -81,8 +81,7 @@ _FAULTS = {
         ("a result without a digest is published", "if not result.has_digest:", "if False:", _VERIFY),
         ("an edited recall is published", "    check_recalls(result)\n", "", _VERIFY),
         ("an adapter without a name is published", "if result.adapter.sha256 is None:", "if False:", _VERIFY),
-        ("an adapter under another's figures", "    if found != sha256:", "    if False:", _VERIFY),
-        ("a changed result vouches for an adapter", "        check_digest(document)\n", "", _VERIFY),
+        ("another file is taken for the adapter", "adapter or result.adapter_path,", "result.adapter_path,", _VERIFY),
     ],
     "pecl/export/hub.py": [
         ("adapters are published unverified", "        verify(one.result, one.file.path)", "        pass", _HUB),
@@ -91,8 +90,12 @@ _FAULTS = {
         ("an index without a digest is taken", "        if KEY not in index:", "        if False:", _HUB),
         ("a path goes to the network", 'if os.path.isdir(first := text.partition("/")[0]):', 'if first := "":', _HUB),
     ],
-    "pecl/export/listing.py": [
-        ("a listing compares nothing", "result = check_adapter_file(path)", "result = None", _HUB),
+    "pecl/adapters/formats/files.py": [
+        ("an adapter is used under another's name", "named_by=check_adapter_file(path)", "named_by=None", _VERIFY),
+    ],
+    "pecl/adapters/formats/named.py": [
+        ("an adapter under another's figures", "    if found != sha256:", "    if False:", _VERIFY),
+        ("a changed result vouches for an adapter", 'not in ("", sha256_json(content))', "is None", _VERIFY),
     ],
     "pecl/adapters/adapter.py": [
         ("an adapter that is not finite", "if not torch.isfinite(tensor.float()).all():", "if False:", _VALUES),

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from pecl.adapters.adapter import check_finite
+from pecl.adapters.formats.named import check_adapter_file
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.spec import UnknownKindError, configs_from_json, configs_to_json, describe
 from pecl.encoders.text import MultilingualTextEncoder
@@ -36,6 +37,7 @@ class AdapterFile:
         state: parameters by name, as `Adapter.slot_state` gives them.
         tower_name: name of the text tower that it was trained on.
         fingerprint: fingerprint of that tower.
+        named_by: the result next to the file, which names it by its SHA-256; None where none does.
     """
 
     path: Path
@@ -44,6 +46,7 @@ class AdapterFile:
     state: dict[str, torch.Tensor]
     tower_name: str
     fingerprint: str
+    named_by: Path | None = None
 
     def check_tower(self, tower: MultilingualTextEncoder) -> None:
         """Raise WeightsError, naming both towers, unless the adapter was trained on `tower`."""
@@ -101,8 +104,9 @@ def load_adapter_file(path: str | Path, tower: MultilingualTextEncoder | None = 
 
     Raises:
         UnknownAdapterError: it is of a kind that is not registered.
-        WeightsError: the file is missing, damaged, no adapter, of a newer format or made for another tower, or a
-            parameter is not finite.
+        WeightsError: the file is missing, damaged, no adapter, of a newer format, made for another tower, or not the
+            one that the result next to it names, or a parameter is not finite.
+        DataError: the result next to it is damaged.
     """
     path = Path(path)
     try:
@@ -130,7 +134,7 @@ def load_adapter_file(path: str | Path, tower: MultilingualTextEncoder | None = 
     check_values(path, state)
     if tower is not None:
         adapter.check_tower(tower)
-    return adapter
+    return replace(adapter, named_by=check_adapter_file(path))
 
 
 def check_values(path: str | Path, state: Mapping[str, torch.Tensor]) -> None:

@@ -1,0 +1,71 @@
+"""The result of a training names its adapter file by its SHA-256: where the two lie together, they are compared.
+
+Every adapter file that is loaded is compared, so that two files that changed places are used nowhere.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pecl.errors import DataError, WeightsError
+from pecl.files import load_json, sha256_file, sha256_json
+
+_DIGEST = "sha256"  # in a result the digest of its content, and in its part `adapter` that of the adapter file
+
+
+def check_adapter_file(path: str | Path) -> Path | None:
+    """Check an adapter file against the result of its training, where that lies next to it.
+
+    The result of `OUT/adapters/NAME.safetensors` is `OUT/NAME.json`. A file elsewhere is looked up under its own name
+    with the suffix `.json`, as adapters that are shipped lie.
+
+    Returns:
+        The result that names the file by its SHA-256, or None: there is no result, or it names no file.
+
+    Raises:
+        DataError: the result is damaged.
+        WeightsError: the result names another file, or the file cannot be read.
+    """
+    path = Path(path)
+    in_results = path.parent.name == "adapters"
+    beside = path.parent.parent / f"{path.stem}.json" if in_results else path.with_suffix(".json")
+    named = _read_named(beside, in_results)
+    if named is None:
+        return None
+    check_sha256(path, named, str(beside))
+    return beside
+
+
+def check_sha256(path: Path, sha256: str, result: str) -> None:
+    """Raise WeightsError unless the adapter file at `path` has the SHA-256 by which `result` names it."""
+    try:
+        found = sha256_file(path)
+    except OSError as error:
+        raise WeightsError(f"cannot read adapter file {path}: {error.strerror or error}") from error
+    if found != sha256:
+        raise WeightsError(
+            f"{path} is not the adapter that {result} was measured with: its SHA-256 begins with {found[:12]}, "
+            f"expected {sha256[:12]}; put the right file there, or run it again"
+        )
+
+
+def _read_named(path: Path, must_be_result: bool) -> str | None:
+    """Return the SHA-256 that a result names its adapter by, or None: there is no result, or it names no adapter."""
+    try:
+        document = load_json(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        if must_be_result:
+            raise DataError(f"result {path} cannot be read ({error}); delete it and run it again") from error
+        return None  # a file of the user's own under this name
+    if not isinstance(document, dict) or "run_id" not in document:
+        return None
+    content = {key: value for key, value in document.items() if key != _DIGEST}
+    adapter = document.get("adapter")
+    named = adapter.get(_DIGEST) if isinstance(adapter, dict) else None
+    if document.get(_DIGEST, "") not in ("", sha256_json(content)) or not isinstance(named, str | None):
+        raise DataError(
+            f"{path} is damaged: its content does not match its checksum (sha256); delete the file and run it again"
+        )
+    return named
