@@ -29,8 +29,8 @@ from pecl.files import open_regular
 FILE_BYTES = 1 << 30  # the most that is read of one file
 # Pixels up to which Pillow never warns, and a JPEG is decoded whole. A larger JPEG is decoded at 1/2, 1/4 or 1/8.
 WHOLE = 89_478_485
-# The most pixels of a file. A format takes at most 24 bytes a pixel (WebP, with transparency and turned), and a JPEG that
-# is reduced at most 9 (progressive CMYK): 4.3 GB next to the bytes of the file itself.
+# The most pixels of a file. A format takes at most 24 bytes per pixel (WebP, with transparency and turned), and a JPEG
+# that is reduced at most 9 (progressive CMYK): 4.3 GB next to the bytes of the file itself.
 PIXELS, JPEG_PIXELS = 2 * WHOLE, 500_000_000
 
 _PLUGINS = {  # format -> module that teaches it to Pillow; JPEG includes MPO, the format of cameras with two lenses

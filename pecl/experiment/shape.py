@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 from pecl.adapters.kind import AdapterConfig
 from pecl.config import ExperimentConfig
-from pecl.encoders.loading.shapes import known_tower
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import PAIRS, Towers
 
@@ -20,6 +19,8 @@ def with_shape(towers: Towers, config: ExperimentConfig) -> Towers:
 
     Engines other than pecl's read the weights, so for them the tower stays itself.
     """
+    from pecl.encoders.loading.shapes import known_tower  # transformers' models, which take seconds
+
     name = config.text_model or PAIRS[config.profile].text
     shape = known_tower(name) if config.engine == "pecl" else None
     return towers if shape is None else Towers(lambda: shape, lambda: towers.image)

@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import pytest
 from helpers.report_results import train as made
-from helpers.small_experiment import small
+from helpers.small_experiment import small, tiny_towers
 from helpers.tiny import tiny_tower
 
+import pecl.commands.adapters
+import pecl.commands.export
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.adapters.formats.named import check_adapter_file
@@ -77,7 +79,11 @@ def test_exchanged_adapter_files_are_refused(results):
                 check(result)
 
 
-def test_nothing_is_measured_trained_or_written_with_an_exchanged_adapter(small, results, tmp_path, capsys):
+def test_nothing_is_measured_trained_or_written_with_an_exchanged_adapter(
+    small, results, tmp_path, capsys, monkeypatch
+):
+    for module in (pecl.commands.adapters, pecl.commands.export):
+        monkeypatch.setattr(module, "load_towers", lambda *_, **__: tiny_towers())
     exchange(*(result.adapter_path for result in results))
     weights, message = str(results[0].adapter_path), "is not the adapter that"
     values = {name: small[name] for name in ("dataset", "out")}

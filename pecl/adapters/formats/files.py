@@ -132,9 +132,10 @@ def load_adapter_file(path: str | Path, tower: MultilingualTextEncoder | None = 
     except (KeyError, TypeError, ValueError) as error:  # ConfigError and JSON's error are ValueErrors
         raise WeightsError(f"adapter file {path} has a damaged header: {error}") from error
     check_values(path, state)
+    adapter = replace(adapter, named_by=check_adapter_file(path))
     if tower is not None:
         adapter.check_tower(tower)
-    return replace(adapter, named_by=check_adapter_file(path))
+    return adapter
 
 
 def check_values(path: str | Path, state: Mapping[str, torch.Tensor]) -> None:
