@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from transformers import MODEL_MAPPING, BertConfig, PretrainedConfig, XLMRobertaConfig
+from transformers import AutoModel, BertConfig, PretrainedConfig, XLMRobertaConfig
 
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import require
@@ -75,6 +75,6 @@ def known_tower(name: str) -> MultilingualTextEncoder | None:
     base, width = _MCLIP[name]
     config = require(base_config(base), base)
     with torch.device("meta"):
-        backbone = MODEL_MAPPING[type(config)](config)
+        backbone = AutoModel.from_config(config)
         head = nn.Linear(config.hidden_size, width)
     return MultilingualTextEncoder(backbone, None, head, name=name)
