@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -32,15 +32,24 @@ class TextJob:
         adapters: for each the name of its adapter, or None for the plain tower.
         param: what the request calls its texts.
         truncate: whether a text that is too long for the tower is cut; it is refused otherwise.
+        first: number of the first text within the request.
     """
 
     texts: list[str]
     adapters: list[str | None]
     param: str = "input"
     truncate: bool = False
+    first: int = 0
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    def parts(self, size: int) -> list[TextJob]:
+        """Split the job into jobs of at most `size` texts."""
+        return [
+            replace(self, texts=self.texts[i : i + size], adapters=self.adapters[i : i + size], first=self.first + i)
+            for i in range(0, len(self), size)
+        ]
 
 
 @dataclass(frozen=True)
@@ -178,7 +187,9 @@ class Models:
         token_ids = self.tower.tokenize(job.texts)
         whole = {} if job.truncate else self.tower.whole_lengths(job.texts, token_ids)
         for place, length in whole.items():
-            sentence = f"{job.param}: text {place} has {length} tokens, the tower reads {self.tower.max_length}"
+            sentence = (
+                f"{job.param}: text {job.first + place} has {length} tokens, the tower reads {self.tower.max_length}"
+            )
             raise bad(f"{sentence}: shorten it, or send truncate: true", job.param)
         for place, (bank, ids, name) in enumerate(zip(banks, token_ids, job.adapters, strict=True)):
             rows = rows_of.setdefault(bank, _Rows())

@@ -98,7 +98,7 @@ async def _search(service: Service, document: dict[str, Any]) -> JSONResponse:
     return JSONResponse(
         {
             "language": chosen.language,
-            "detected": chosen.confidence is not None,
+            "detected": chosen.confidence is not None and chosen.language is not None,
             "confidence": None if chosen.confidence is None else round(chosen.confidence, 4),
             "model": service.models.model_of(chosen.adapter) if texts else None,
             "photographs": found,
@@ -148,7 +148,7 @@ async def _choose(models: Models, document: dict[str, Any], texts: list[str], us
 
 
 async def _embed(service: Service, texts: dict[str, str], picture: bytes | None, adapter: str | None) -> torch.Tensor:
-    """Return the embedding (D,) of a query: what it has of text and picture, added, less what is not to be seen."""
+    """Return the embedding (D,) of a query: those of text and picture, added, minus that of the negative query."""
     total = torch.zeros(service.models.dim)
     if picture is not None:
         total += (await service.embed_pictures([picture], ["image"])).embeddings[0]

@@ -92,10 +92,13 @@ class Service:
     async def embed_texts(self, job: TextJob) -> Embedded:
         """Return the embeddings of texts, computed together with those of other requests.
 
+        A long list of texts waits again after each pass, so that short ones are not kept waiting for all of it.
+
         Raises:
             Refusal: the queue is full, an adapter was unloaded, or a text is too long.
         """
-        return await self._texts.submit(job)
+        answers = [await self._texts.submit(part) for part in job.parts(self.limits.together)]
+        return Embedded(torch.cat([one.embeddings for one in answers]), sum(one.tokens for one in answers))
 
     async def embed_pictures(self, contents: Sequence[bytes], params: Sequence[str]) -> Embedded:
         """Return the embeddings of pictures, given as files of JPEG, PNG, WebP or GIF.

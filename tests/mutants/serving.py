@@ -97,6 +97,21 @@ MUTANTS = [
             "connections",
         ),
         ("an answer that is not read keeps its connection", _CONNECTIONS, "elif unsent:", "elif False:", "connections"),
+        (
+            "a long request keeps short ones waiting",
+            "pecl/serving/service.py",
+            "job.parts(self.limits.together)",
+            "[job]",
+            "embeddings",
+        ),
+        ("a key is not asked for", _APP, "if self.key is not None:", "if False:", "keys"),
+        (
+            "a key is found out by its time",
+            "pecl/serving/keys.py",
+            "hmac.compare_digest(_presented(given), key)",
+            "_presented(given) == key",
+            "keys",
+        ),
         ("values of a body are not counted", _REQUESTS, "    if number > most:", "    if False:", "json"),
         (
             "JSON is read in the event loop",

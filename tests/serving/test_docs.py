@@ -24,7 +24,7 @@ def blocks(kind):
 
 def test_the_commands_parse():
     lines = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("pecl ")]
-    assert len(lines) == 3
+    assert len(lines) == 4
     for line in lines:
         build_parser(["index", "serve"]).parse_args(shlex.split(line, comments=True)[1:])
 

@@ -70,7 +70,7 @@ def test_the_nearest_photographs_with_the_adapter_and_without(client, index):
 @pytest.mark.parametrize("query", ["12345", "!!!", "pan"])
 def test_a_text_whose_language_is_not_detected_is_searched_with_by_the_tower(query, client, index):
     document = post(client, query=query, top=3)
-    assert (document["language"], document["detected"], document["model"]) == (None, True, "tiny")
+    assert (document["language"], document["detected"], document["model"]) == (None, False, "tiny")
     assert document["confidence"] < 0.3
     same(found_in(document), ranking(index, expected([query], [None]))[:3])
 

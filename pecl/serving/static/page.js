@@ -144,7 +144,7 @@ function note(answer) {
   const row = languages.find((one) => one.code === answer.language);
   const name = row ? row.name : answer.language;
   const how = answer.language ? `${name}, detected automatically` : "language not detected";
-  const guess = answer.detected ? `${how} (confidence ${answer.confidence.toFixed(2)})` : name;
+  const guess = answer.confidence !== null ? `${how} (confidence ${answer.confidence.toFixed(2)})` : name;
   const adapted = answer.model.includes(":") ? `adapter ${answer.model}` : "plain tower";
   return `${guess}; ${adapted}`;
 }
