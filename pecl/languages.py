@@ -16,6 +16,24 @@ from pecl.errors import ConfigError, suggest
 ENGLISH = "en"  # the plain towers know it without an adapter
 CODE = r"[a-z]{2,3}(_[a-z]{4})?"  # any language's code, perhaps with its script: nl, zh_hant
 _FLORES_CODE = r"[a-z]{3}_[A-Z][a-z]{3}"
+_ISO_639_1 = """
+    aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en
+    eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it iu ja
+    jv ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb
+    nd ne ng nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg sh si sk sl sm sn so
+    sq sr ss st su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu
+"""
+_ISO_639_3 = """
+    ace acm acq aeb afr ajp aka als amh apc ara arb ars ary arz asm ast awa ayr azb aze azj bak bam ban bel bem ben
+    bho bjn bod bos bug bul cat ceb ces cjk ckb crh cym dan deu dik dyu dzo ell eng epo est eus ewe fao fas fij fin
+    fon fra fur fuv gaz gla gle glg grn guj hat hau heb hin hne hrv hun hye ibo ilo ind isl ita jav jpn kab kac kam
+    kan kas kat kaz kbp kea khk khm kik kin kir kmb kmr knc kon kor lao lat lav lij lim lin lit lmo ltg ltz lua lug
+    luo lus lvs mag mai mal mar min mkd mlt mni mon mos mri msa mya nld nno nob npi nso nus nya oci ory pag pan pap
+    pbt pes plt pol por prs quy ron run rus sag san sat scn shn sin slk slv smo sna snd som sot spa sqi srd srp ssw
+    sun swa swe swh szl tam taq tat tel tgk tgl tha tir tpi tsn tso tuk tum tur twi tzm uig ukr umb urd uzn vec vie
+    war wol xho ydd yor yue zho zsm zul
+"""  # of FLORES-200 and of lingua; ISO 639-3 has some eight thousand
+_EXISTING = frozenset([*_ISO_639_1.split(), *_ISO_639_3.split()])
 
 
 @dataclass(frozen=True)
@@ -153,6 +171,20 @@ def any_language_code(text: str) -> str:
         ConfigError: it is neither.
     """
     return _any_code_of(text.strip().lower()) or language_code(text)
+
+
+def existing_language_code(text: str) -> str:
+    """Return the code that `text` names, as `any_language_code`, where pecl knows that there is such a language.
+
+    Known are the table's, all of ISO 639-1, and those of ISO 639-3 that FLORES-200 or lingua has.
+
+    Raises:
+        ConfigError: it is not known.
+    """
+    code = any_language_code(text)
+    if code not in LANGUAGES and code.partition("_")[0] not in _EXISTING:
+        raise ConfigError(f"unknown language {text!r}: expected an ISO 639 code such as de or ceb, or an English name")
+    return code
 
 
 def language_name(code: str) -> str:

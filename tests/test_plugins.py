@@ -10,6 +10,7 @@ import pytest
 import yaml
 from helpers.folders import flags
 from helpers.project import ROOT
+from helpers.registries import forget_plugins
 
 import pecl
 from pecl import plugins
@@ -33,24 +34,12 @@ def gram(query, anchor, images=None):
 
 
 @pytest.fixture
-def loaded(registries, monkeypatch):
-    """Begin without plug-ins, as a process does."""
-    monkeypatch.setattr(plugins, "_loaded", {})
-
-
-@pytest.fixture
-def gram(loaded, tmp_path, monkeypatch):
+def gram(registries, tmp_path, monkeypatch):
     """Return a plug-in's file in the current folder."""
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "my.py"
     path.write_text(GRAM.format(factor=1.0))
     return path
-
-
-def forget(monkeypatch):
-    """Be as a new process is."""
-    monkeypatch.setattr(plugins, "_loaded", {})
-    ALIGNMENTS.remove("gram")
 
 
 def test_a_loss_of_a_file_is_trained_with_and_recorded_by_its_content(small, gram, capsys):
@@ -71,14 +60,14 @@ def test_where_it_lies_is_no_part_of_a_runs_identity(small, gram):
     assert make_config({**small, "plugin": "my.py"}).run_id() == make_config(small).run_id()
 
 
-def test_a_complete_result_whose_plugin_changed_is_made_again(small, gram, monkeypatch, caplog):
+def test_a_complete_result_whose_plugin_changed_is_made_again(small, gram, caplog):
     arguments = ["train", *flags({**small, "alignment": "gram"}), "--plugin", str(gram)]
     assert main(arguments) == 0
     (first,) = collect([small["out"]])
-    forget(monkeypatch)
+    forget_plugins()
     assert main(arguments) == 0  # complete
     assert collect([small["out"]]) == [first]
-    forget(monkeypatch)
+    forget_plugins()
     gram.write_text(GRAM.format(factor=100.0))
     assert main(arguments) == 0
     assert "was made with another file of plugin; running it anew" in caplog.text
@@ -171,10 +160,10 @@ pecl.experiment.run.load_towers = lambda *names: tiny_towers()
 """
 
 
-def test_a_worker_refuses_another_content_and_does_not_run_it(small, gram, monkeypatch):
+def test_a_worker_refuses_another_content_and_does_not_run_it(small, gram):
     plugins.load_plugins("my.py")
     text = Task((make_config({**small, "alignment": "gram", "plugin": "my.py"}),)).to_yaml()
-    forget(monkeypatch)
+    forget_plugins()
     gram.write_text("raise SystemExit('it ran')")
     with pytest.raises(ConfigError, match=r"plugin: expected .*my\.py as it was at the start"):
         TaskFile.from_yaml(text).task()
@@ -197,7 +186,7 @@ def package(tmp_path):
     return site
 
 
-def test_an_installed_one_is_named_by_its_entry_point(small, loaded, package, monkeypatch):
+def test_an_installed_one_is_named_by_its_entry_point(small, registries, package, monkeypatch):
     monkeypatch.syspath_prepend(str(package))
     with pytest.raises(ConfigError, match='name of an installed plug-in, such as dutch-loss, got "dutch-los"'):
         pecl.load_plugin("dutch-los")
@@ -236,7 +225,7 @@ def test_help_stays_free_of_torch():
     assert done.stdout.splitlines()[-1] == "False"
 
 
-def test_an_adapter_file_of_an_unknown_kind_is_named_as_that(small, loaded, tmp_path, monkeypatch, capsys):
+def test_an_adapter_file_of_an_unknown_kind_is_named_as_that(small, registries, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     example = str(ROOT / "examples" / "custom_adapter.py")
     for adapter in ("ia3", "lora"):
@@ -244,10 +233,7 @@ def test_an_adapter_file_of_an_unknown_kind_is_named_as_that(small, loaded, tmp_
             main(["train", *flags({**small, "rank": "none", "adapter": adapter}), "--plugin", example, "--quiet"]) == 0
         )
     (trained,) = [result for result in collect([small["out"]]) if result.config.adapter == "ia3"]
-    from pecl.adapters.spec import KINDS
-
-    KINDS.remove("ia3")
-    monkeypatch.setattr(plugins, "_loaded", {})
+    forget_plugins()
     capsys.readouterr()
     assert main(["adapters", "list", small["out"], "--json"]) == 0
     assert sorted(row["adapter"] for row in json.loads(capsys.readouterr().out)) == ["lora", "unknown kind ia3"]

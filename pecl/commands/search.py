@@ -12,7 +12,7 @@ import numpy as np
 from pecl.commands.options import ADAPTER_HELP, add_command, add_threads, print_json, print_text, threads_of
 from pecl.errors import ConfigError, one_line
 from pecl.files import check_writable
-from pecl.languages import any_language_code
+from pecl.languages import any_language_code, existing_language_code
 from pecl.options import is_text
 from pecl.search.index import ImageIndex, check_top
 
@@ -80,8 +80,8 @@ def _check(parsed: argparse.Namespace) -> None:
         if value is not None and not (value.strip() and is_text(value)):
             raise ConfigError(f"{name}: expected words in UTF-8, got {value!r}")
     check_top(parsed.top)
-    if parsed.language is not None:
-        any_language_code(parsed.language)
+    if parsed.language is not None:  # an adapter may be of a language that has no code of its own
+        (any_language_code if parsed.adapter else existing_language_code)(parsed.language)
     if parsed.html is not None:
         if Path(parsed.html).is_dir():
             raise ConfigError(f"--html: expected a file to write, got the folder {parsed.html}")

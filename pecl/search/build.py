@@ -97,7 +97,8 @@ def build_index(folder: str | Path, out: str | Path | None = None, options: Inde
     place = Path(out) if out is not None else found.root / HIDDEN
     first = plan(found, place, options)  # errors come before anything is written
     if not found.photographs:
-        listed = f" ({len(found.unreadable)} could not be looked at)" if found.unreadable else ""
+        reason = next(iter(found.unreadable.values()), "")
+        listed = f" ({len(found.unreadable)} could not be looked at: {reason})" if reason else ""
         raise DataError(f"{folder}: there are no photographs in it{listed}: expected files named {', '.join(SUFFIXES)}")
     try:
         check_writable(place)

@@ -517,6 +517,8 @@ SEARCH = [
     ("indexed dog --threads none1", "threads: expected"),
     ("indexed dog --top many", "argument --top: invalid int value: 'many'"),
     ("indexed dog --language x1", "unknown language 'x1'"),
+    ("indexed dog --language qq", "unknown language 'qq': expected an ISO 639 code such as de or ceb"),
+    ("indexed dog --language zzz", "unknown language 'zzz': expected an ISO 639 code such as de or ceb"),
     ("indexed dog --language germn", "unknown language 'germn'.*did you mean 'german'"),
     ("indexed --image nowhere.png", "cannot read image nowhere.png"),
     ("indexed --image broken.png", "cannot read image broken.png"),

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from helpers.project import ROOT
+from helpers.registries import forget_plugins
 from pecl.cli import main
 
 PAGES = [
@@ -158,6 +159,7 @@ class Shell:
             os.chdir(before[0])
             os.environ.clear()
             os.environ.update(before[1])
+            forget_plugins()
         return status, out.getvalue(), err.getvalue()
 
 

@@ -7,6 +7,7 @@ from unittest import mock
 import pytest
 
 from helpers.project import ROOT
+from pecl import plugins
 from pecl.data.registry import DATASETS
 from pecl.languages import LANGUAGES
 from pecl.options import Registry
@@ -17,6 +18,12 @@ def registries():
     """Put the tables of languages, data sets, adapters and alignments back after the test."""
     with mock.patch.dict(LANGUAGES), mock.patch.dict(DATASETS):
         yield
+    forget_plugins()
+
+
+def forget_plugins():
+    """Be as a process that has run no plug-in, and registered no adapter or alignment."""
+    plugins._loaded.clear()
     for registry in Registry.all:
         for name in registry.added:
             registry.remove(name)

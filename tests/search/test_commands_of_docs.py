@@ -46,4 +46,4 @@ def test_five_commands_lead_to_a_search(tmp_path, page, heading):
     assert all(os.path.exists(path) for path in paths)
     scores = [float(line.split("  ")[0]) for line in found]
     assert scores == sorted(scores, reverse=True)
-    assert "language: Czech (cs), told from the text" in done.stderr
+    assert "language: Czech (cs), detected automatically" in done.stderr

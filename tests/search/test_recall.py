@@ -1,6 +1,7 @@
 """Queries in Czech and German on photographs of one's computer find as often as evaluation says."""
 
 import csv
+import shutil
 
 import pytest
 import torch
@@ -25,7 +26,7 @@ def folder(tmp_path_factory):
         for i, path in enumerate(sets["cs"].images.paths):
             (folder / "photographs" / str(i % 7)).mkdir(parents=True, exist_ok=True)
             place = folder / "photographs" / str(i % 7) / path.name
-            place.symlink_to(path.resolve())
+            shutil.copyfile(path, place)
             writer.writerow([place.relative_to(folder), *(captions.target[i] for captions in sets.values())])
     return folder
 
@@ -43,8 +44,8 @@ def test_a_search_puts_the_right_photograph_first_as_often_as_evaluation_says(fo
     captions = pecl.load_dataset(str(folder / "captions.csv"), language)
     assert captions.english is None
     found = pecl.ImageIndex.open(folder / "photographs").search(captions.target, language, top=1)
-    wanted = [captions.images.paths[i].resolve() for i in captions.image_index]
-    first = sum(hit.path.resolve() == path for (hit,), path in zip(found, wanted, strict=True))
+    wanted = [captions.images.paths[i] for i in captions.image_index]
+    first = sum(hit.path.resolve() == path.resolve() for (hit,), path in zip(found, wanted, strict=True))
     recall = result.recall(direction="text_to_image")
     torch.testing.assert_close(first / COUNT, recall, atol=1.5 / COUNT, rtol=0)  # a tie counts as missed there
     assert first / COUNT >= recall - 1e-9
