@@ -34,6 +34,8 @@ LINKS = {
     "](../CONTRIBUTING.md": "](contributing.md",
     "](../CHANGELOG.md": "](changelog.md",
     "](../SECURITY.md": "](security.md",
+    "](SECURITY.md": "](security.md",
+    "](LICENSE-WEIGHTS.md": "](weights.md",
     "](../README.md": "](index.md",
     "](../LICENSE-WEIGHTS.md": "](weights.md",
 }

@@ -80,7 +80,7 @@ def test_it_trains_and_its_file_serves(ia3, small):
 
 def test_the_command_lists_it_and_errors_name_it(ia3, capsys):
     assert main(["adapters", "list", "--json"]) == 0
-    (row,) = (row for row in json.loads(capsys.readouterr().out) if row["name"] == "ia3")
+    (row,) = (row for row in json.loads(capsys.readouterr().out)["kinds"] if row["name"] == "ia3")
     assert row["parameters in XLM-R Large"] == 24 * (1024 + 1024 + 4096)
     assert row["what"] == "Scales of keys, values and inner activations"
     with pytest.raises(ConfigError, match=r"full, hard_prompt, head, ia3, .*did you mean 'ia3'"):

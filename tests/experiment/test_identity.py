@@ -4,6 +4,7 @@ from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 import pytest
+from helpers.project import ROOT
 from helpers.small_experiment import tiny_towers
 
 import pecl.experiment.inputs
@@ -79,6 +80,7 @@ FIELDS = {
     "trim_vocabulary": Row(True, training=False, evaluation=False, fleet=False, data=False),
     "threads": Row(3, training=False, evaluation=False, fleet=False, data=False),
     "out": Row("elsewhere", training=False, evaluation=False, fleet=False, data=False),
+    "plugin": Row(str(ROOT / "examples" / "custom_loss.py"), training=False, evaluation=False, fleet=False, data=False),
     "beside": Row("0123456789abcdef", training=True, evaluation=False, fleet=False, data=False),
     "processes": Row(2, training=False, evaluation=False, fleet=False, data=False),
 }

@@ -32,7 +32,7 @@ def run_of(device, architecture="xlm-roberta", layout="one slot", anchor="studen
     tasks = [change(one) for one in tasks]
     adapter = attach(tower, parse_adapter(spec), seeds=[1] if slot_of else [c.seed for c in tasks])
     schedule = Schedule(epochs=1, batch_size=5, eval_every=2, dropout=dropout, **schedule)
-    return AlignmentTrainer(tower, adapter, tasks, schedule, lambda: [0.5] * count, slot_of=slot_of, **more)
+    return AlignmentTrainer(tower, adapter, tasks, schedule, lambda slots: [0.5] * len(slots), slot_of=slot_of, **more)
 
 
 def trained(run):
