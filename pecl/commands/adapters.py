@@ -72,6 +72,8 @@ def _list(parsed: argparse.Namespace) -> int:
     if parsed.json:
         print_json({"kinds": kinds, "shipped": shipped})
     else:
+        for row in shipped:
+            del row["named by"]  # each by the result next to it
         print_text(f"{_table(kinds)}\n\n{_with_terms(shipped)}\n\nmore of each shipped file: LICENSE-WEIGHTS.md")
     return 0
 

@@ -4,7 +4,6 @@ from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 import pytest
-from helpers.project import ROOT
 from helpers.small_experiment import tiny_towers
 
 import pecl.experiment.inputs
@@ -80,11 +79,17 @@ FIELDS = {
     "trim_vocabulary": Row(True, training=False, evaluation=False, fleet=False, data=False),
     "threads": Row(3, training=False, evaluation=False, fleet=False, data=False),
     "out": Row("elsewhere", training=False, evaluation=False, fleet=False, data=False),
-    "plugin": Row(str(ROOT / "examples" / "custom_loss.py"), training=False, evaluation=False, fleet=False, data=False),
+    "plugin": Row("my.py", training=False, evaluation=False, fleet=False, data=False),
     "beside": Row("0123456789abcdef", training=True, evaluation=False, fleet=False, data=False),
     "processes": Row(2, training=False, evaluation=False, fleet=False, data=False),
 }
 each_field = pytest.mark.parametrize("name", FIELDS)
+
+
+@pytest.fixture(autouse=True)
+def any_plugin(monkeypatch):
+    """Let a config name a plug-in that this process has not run."""
+    monkeypatch.setattr("pecl.config.experiment.fingerprint", lambda names: None)
 
 
 def changed(name, config=None):
@@ -243,9 +248,9 @@ class Noting:
 def test_an_evaluation_reads_the_fields_of_its_identity_alone(small):
     noting = Noting(make_config({**small, "route": "baseline1"}))
     evaluate(noting)
-    # `image_weight` asks for images beside English captions, `start` for a digest that an evaluation leaves out; places
+    # `image_weight` asks for images beside English captions, `start` and `plugin` for a digest; places
     # and threads are no part of an identity
-    beside = {"image_weight", "start", "data_dir", "out", "threads", "trim_vocabulary"}
+    beside = {"image_weight", "start", "data_dir", "out", "threads", "trim_vocabulary", "plugin"}
     assert noting.read - beside == {name for name, row in FIELDS.items() if row.evaluation}
 
 
