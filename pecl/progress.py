@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 from tqdm import tqdm
@@ -15,6 +18,19 @@ EVERY = 10.0  # seconds between two lines where nobody looks at a bar
 OFF = "TQDM_DISABLE"  # of the environment, so that the processes of a grid have it too
 _PLAIN = "{desc}: {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
 _BAR = re.compile(r"\|?\{bar[^}]*\}\|?")
+
+
+_watcher: ContextVar[Callable[[float], None] | None] = ContextVar("watcher", default=None)
+
+
+@contextlib.contextmanager
+def watching_steps(watcher: Callable[[float], None]) -> Iterator[None]:
+    """Call `watcher` with the share of its steps, in [0, 1], whenever a training within the body takes one."""
+    token = _watcher.set(watcher)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
 
 
 class Bar(tqdm):
@@ -32,6 +48,13 @@ class Bar(tqdm):
             options |= {"bar_format": _BAR.sub(" ", layout), "mininterval": EVERY, "maxinterval": EVERY, "delay": EVERY}
         disable = disable or os.environ.get(OFF, "0") not in ("", "0")
         super().__init__(*args, file=file, disable=disable, **options)
+
+    def update(self, n: float = 1) -> Any:
+        """Count `n` more as done; those who watch a training's steps are told."""
+        shown = super().update(n)
+        if not self.disable and self.unit == "step" and self.total and (watcher := _watcher.get()) is not None:
+            watcher(self.n / self.total)
+        return shown
 
     def refresh(self, *args: Any, **options: Any) -> Any:
         """Write the bar anew, or a line where the last one is old enough."""

@@ -15,15 +15,43 @@ from pecl.data.registry import DATASETS, find_data_dir
 from pecl.encoders.loading.mini import mini_status
 from pecl.errors import DataError
 from pecl.files import default_cache_dir
+from pecl.plugins import installed_plugins
 
 _NEEDED = ("torch", "transformers", "timm", "safetensors", "pandas", "tqdm", "pyyaml", "pillow")
-_EXTRAS = {
-    "multilingual-clip": "pip install multilingual-clip (the tests compare the published text towers with it)",
-    "peft": "pip install peft (LoRA in PEFT's format)",
+# Packages of each extra of pyproject.toml -> what they are for
+_EXTRAS: dict[str, dict[str, str]] = {
+    "openclip": {"open_clip_torch": "OpenCLIP's image towers"},
+    "search": {
+        "lingua-language-detector": "languages detected from text: queries, exchanged columns",
+        "pillow-heif": "HEIC and HEIF pictures, as phones take them",
+        "qdrant-client": "pecl index --engine qdrant",
+    },
+    "serve": {
+        "starlette": "pecl serve",
+        "uvicorn": "pecl serve",
+        "prometheus-client": "the numbers of pecl serve at /metrics",
+        "python-multipart": "pictures sent to pecl serve",
+    },
+    "slurm": {"submitit": "pecl grid --launcher slurm"},
+    "ray": {"ray": "pecl grid --launcher ray, pecl embed --ray"},
+    "export": {
+        "onnx": "pecl export onnx",
+        "onnxruntime": "pecl export onnx",
+        "onnxscript": "pecl export onnx",
+        "sentence-transformers": "opens the folders of pecl export sentence-transformers",
+        "open_clip_torch": "opens the folders of pecl export open-clip",
+        "peft": "LoRA in PEFT's format",
+    },
+    "harness": {
+        "mteb": "pecl evaluate --harness mteb (Python 3.11 or newer)",
+        "clip-benchmark": "pecl evaluate --harness clip-benchmark",
+    },
+    "docs": {"mkdocs-material": "the site", "mkdocstrings": "the API pages of the site"},
+}
+# What no extra has, since it pins other packages, or serves tests alone
+_OTHERS = {
     "opendelta": "pip install -r requirements-opendelta.txt (--engine opendelta)",
-    "open_clip_torch": "pip install -e '.[openclip]' (OpenCLIP towers)",
-    "lingua-language-detector": "pip install -e '.[search]' (languages told from text: queries, swapped columns)",
-    "qdrant-client": "pip install -e '.[search]' (pecl index --engine qdrant)",
+    "multilingual-clip": "pip install multilingual-clip (the tests compare the published text towers with it)",
 }
 
 
@@ -47,7 +75,7 @@ def add_parser(commands: Any) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Print the findings; exit status 1 when something needed is missing."""
-    findings = [*_packages(), *_weights(), *_data(parsed.data_dir), *_machine()]
+    findings = [*_packages(), *_plugins(), *_weights(), *_data(parsed.data_dir), *_machine()]
     if parsed.json:
         print_json([finding._asdict() for finding in findings])
     else:
@@ -56,14 +84,27 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 def _packages() -> list[Finding]:
-    findings = []
-    for package in _NEEDED + tuple(_EXTRAS):
-        try:
-            findings.append(Finding(package, "ok", version(package)))
-        except PackageNotFoundError:
-            state = "absent" if package in _EXTRAS else "missing"
-            findings.append(Finding(package, state, _EXTRAS.get(package, "pip install -r requirements.txt")))
-    return findings
+    found = [_package(name, "missing", "pip install -r requirements.txt") for name in _NEEDED]
+    advice: dict[str, list[str]] = {}
+    for extra, packages in _EXTRAS.items():
+        for name, purpose in packages.items():
+            advice.setdefault(name, []).append(f"pip install -e '.[{extra}]' ({purpose})")
+    found += [_package(name, "absent", "; or ".join(said)) for name, said in sorted(advice.items())]
+    return found + [_package(name, "absent", said) for name, said in _OTHERS.items()]
+
+
+def _package(name: str, otherwise: str, advice: str) -> Finding:
+    try:
+        return Finding(name, "ok", version(name))
+    except PackageNotFoundError:
+        return Finding(name, otherwise, advice)
+
+
+def _plugins() -> list[Finding]:
+    return [
+        Finding(f"plug-in {name}", "ok", f"--plugin {name} ({point.module})")
+        for name, point in sorted(installed_plugins().items())
+    ]
 
 
 def _weights() -> list[Finding]:

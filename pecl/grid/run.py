@@ -25,6 +25,7 @@ from pecl.grid.launchers.inline import Inline
 from pecl.grid.launchers.processes import Processes
 from pecl.grid.launchers.worker import record_failure
 from pecl.grid.status import StatusLine
+from pecl.progress import watching_steps
 from pecl.results.folder import complete_result, find_result, has_states, remove_states, remove_unfinished_files
 from pecl.results.locks import hold, holder, remove_abandoned_locks
 from pecl.results.result import Result, training_path
@@ -66,7 +67,8 @@ def run_grid(
     """
     run = _begin(configs, fleet, launcher or Inline())
     remaining = [config for task in run.pending for config in task.configs]
-    with StatusLine(len(configs), list(run.results.values()), remaining) as status:
+    status = StatusLine(len(configs), list(run.results.values()), remaining)
+    with status, watching_steps(status.advanced):
         while run.pending:
             run.round(status)
     run.tidy()

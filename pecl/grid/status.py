@@ -14,7 +14,9 @@ from pecl.results.result import Result
 
 
 class StatusLine:
-    """A line on standard error, written anew whenever something changes.
+    """A line on standard error, written again whenever something changes.
+
+    Runs that are trained in this process count by the share of their steps; those of workers count when they end.
 
     The time left is that of what this grid has done so far; before its first run ends, what the grid's runs that were
     complete before took or, where there is none, the others in the results folder.
@@ -28,7 +30,7 @@ class StatusLine:
     def __init__(self, total: int, before: Sequence[Result], remaining: Sequence[ExperimentConfig]) -> None:
         self.total, self.complete, self.failed, self.running = total, len(before), 0, 0
         self.ended_here, self.started_at = 0, time.monotonic()
-        self.waits = False
+        self.waits, self.share = False, 0.0
         self.guess = 0.0
         if remaining:
             self.guess = estimate(remaining, recorded_of(before) or recorded_seconds(remaining)).seconds
@@ -54,12 +56,19 @@ class StatusLine:
     def started(self, task: Task) -> None:
         """Count a task as running."""
         self.running += len(task.configs)
-        self.waits = False
+        self.waits, self.share = False, 0.0
         self.refresh()
 
+    def advanced(self, share: float) -> None:
+        """Count a share of the steps of what is running here, in [0, 1], as done."""
+        seen, self.share = self._percent(), share
+        if self._percent() != seen:  # a training takes many steps a second
+            self.refresh()
+
     def left(self, task: Task) -> None:
-        """Count a task as running no more."""
+        """Count a task as no longer running."""
         self.running -= len(task.configs)
+        self.share = 0.0
 
     def ended(self, results: Sequence[Result]) -> None:
         """Count outcomes."""
@@ -67,7 +76,6 @@ class StatusLine:
         self.failed += failed
         self.complete += len(results) - failed
         self.ended_here += len(results)
-        self.bar.update(len(results))
         self.refresh()
 
     def waiting(self) -> None:
@@ -76,8 +84,9 @@ class StatusLine:
         self.refresh()
 
     def refresh(self) -> None:
-        """Write the line anew."""
+        """Write the line again."""
         self._shown[0] = self.text()
+        self.bar.n = self._done()
         self.bar.refresh()
 
     def text(self) -> str:
@@ -90,8 +99,15 @@ class StatusLine:
             + (" (waiting for another process)" if self.waits else "")
         )
 
+    def _done(self) -> float:
+        """Return the number of runs that are done, those that are running by the share of their steps."""
+        return self.complete + self.failed + self.share * self.running
+
+    def _percent(self) -> int:
+        return int(100 * self._done() / max(self.total, 1))
+
     def _seconds_left(self, remaining: int) -> float | None:
-        elapsed = time.monotonic() - self.started_at
-        if self.ended_here:
-            return elapsed / self.ended_here * remaining
+        elapsed, begun = time.monotonic() - self.started_at, self.share * self.running
+        if self.ended_here or (self.guess is None and begun):
+            return elapsed / (self.ended_here + begun) * (remaining - begun)
         return None if self.guess is None else max(self.guess - elapsed, 0.0)

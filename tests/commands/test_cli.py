@@ -3,10 +3,11 @@ import os
 import re
 import subprocess
 import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
+from helpers.project import ROOT
 from helpers.small_experiment import PAIRS
 
 from pecl.cli import build_parser, main
@@ -139,6 +140,25 @@ def test_the_version_is_that_of_the_installed_package(capsys):
         main(["--version"])
     assert stop.value.code == 0
     assert capsys.readouterr().out == f"pecl {version('pecl')}\n"
+
+
+def test_doctor_knows_every_package_of_every_extra(capsys, tmp_path, monkeypatch):
+    """As pyproject.toml has them; where one is absent, the line says how to get it."""
+    monkeypatch.setattr("pecl.commands.doctor.version", absent)
+    assert main(["doctor", "--data-dir", str(tmp_path), "--json"]) == 1  # what is needed is absent as well
+    found = {one["what"]: one for one in json.loads(capsys.readouterr().out)}
+    project = (ROOT / "pyproject.toml").read_text("utf-8").partition("[project.optional-dependencies]")[2]
+    extras = dict(re.findall(r"^(\w+) = \[(.*)\]$", project.partition("\n[")[0], re.MULTILINE))
+    assert {"search", "serve", "export", "harness", "ray", "slurm", "openclip", "docs"} == set(extras)
+    for extra, packages in extras.items():
+        for name in re.findall(r"\"([\w-]+)", packages):
+            assert f"pip install -e '.[{extra}]'" in found[name]["detail"], name
+    assert found["torch"]["state"] == "missing"
+    assert "HEIC" in found["pillow-heif"]["detail"]
+
+
+def absent(name):
+    raise PackageNotFoundError(name)
 
 
 def test_doctor_finds_what_is_here_and_says_what_to_do(capsys, monkeypatch, tmp_path):

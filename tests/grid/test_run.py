@@ -26,6 +26,7 @@ from pecl.grid import estimate, expand, fleets, run_grid
 from pecl.grid.estimate import Recorded, duration
 from pecl.grid.launchers.base import Event, WorkerDiedError
 from pecl.grid.launchers.worker import work
+from pecl.grid.status import StatusLine
 from pecl.results.locks import hold
 from pecl.results.result import training_path
 
@@ -403,6 +404,24 @@ def test_dry_run_says_how_runs_stand_and_what_remains(small, capsys):
     assert [line.split()[1] for line in lines[:2]] == ["complete", "new"]
     assert lines[2].startswith("2 runs, 1 to train: about ")
     assert "recorded runs of the same shape for 1 of 1" in lines[2]
+
+
+def test_the_bar_of_a_grid_moves_with_the_steps_of_its_fleet(small, monkeypatch):
+    """Four runs of eight steps side by side: after each step the bar is at half a run more."""
+    seen = []
+    refresh = StatusLine.refresh
+
+    def look(self):
+        refresh(self)
+        seen.append((self.bar.n, self.running))
+
+    monkeypatch.setattr(StatusLine, "refresh", look)
+    configs = [make_config({**small, "seed": seed}) for seed in (1, 2, 3, 4)]
+    run_grid(configs)
+    moved = [done for done, running in seen if running == 4]
+    assert moved == sorted(moved)
+    assert {0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5} <= set(moved)
+    assert seen[-1] == (4.0, 0)
 
 
 def test_a_grid_is_trained_with_progress_bars_turned_off(small, monkeypatch, capfd):
