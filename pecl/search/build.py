@@ -138,6 +138,7 @@ class _Renewer:
         self.entries = {entry.name: (row, entry) for row, entry in enumerate(entries)}
         self.lost = {entries[row].name for row in lost}
         self.failed = {one.name: one for one in (self.before.unreadable if self.before else ())}
+        self.tries_again = bool(self.before and self.failed and self.before.decoders != self.head.decoders)
         self.again = f"{len(lost)} embeddings were missing from the {self.head.engine} index" if lost else ""
 
     def _read_before(self) -> tuple[list[Entry], list[int]]:
@@ -153,7 +154,7 @@ class _Renewer:
         """Write a new generation, unless nothing has changed."""
         known, suspects, failed = self._sort()
         before = self.before
-        same = len(known) == len(self.entries) and not suspects and failed == self.failed
+        same = len(known) == len(self.entries) and not suspects and failed == self.failed and not self.tries_again
         if before is not None and same and before.thumbnails == self.head.thumbnails:
             self.head = before
             self._record()
@@ -172,7 +173,7 @@ class _Renewer:
             unreadable = self.failed.get(name)
             if entry is not None and entry.stamp == photograph.stamp and name not in self.lost:
                 known[name] = entry
-            elif unreadable is not None and unreadable.stamp == photograph.stamp:
+            elif unreadable is not None and unreadable.stamp == photograph.stamp and not self.tries_again:
                 failed[name] = unreadable
             else:
                 suspects.append(photograph)

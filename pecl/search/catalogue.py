@@ -72,6 +72,7 @@ class Head:
         collection: name of the collection of Qdrant; empty with `store`.
         thumbnails: whether the index keeps small pictures.
         salt: 32 random hexadecimal digits, which make the ids of photographs unpredictable.
+        decoders: packages that decode images, with their versions: others may read a file that these could not.
         generation: 16 hexadecimal digits.
         files: SHA-256 by name, of the list of photographs and of the other files that the engine keeps in the folder.
         unreadable: files that are named like photographs and are not in the index.
@@ -86,6 +87,7 @@ class Head:
     collection: str = ""
     thumbnails: bool = False
     salt: str = ""
+    decoders: str = ""
     generation: str = ""
     files: dict[str, str] = field(default_factory=dict)
     unreadable: tuple[Unreadable, ...] = ()
@@ -175,7 +177,7 @@ def _unreadable(line: Any) -> Unreadable:
 
 def _check_head(head: Head) -> None:
     """Raise ValueError or TypeError unless the fields have the types and ranges that readers rely on."""
-    for text in (head.root, head.profile, head.engine, *head.files, *head.files.values()):
+    for text in (head.root, head.profile, head.engine, head.decoders, *head.files, *head.files.values()):
         _text(text)
     for name in TOWERS:
         _text(head.towers[name]["name"])

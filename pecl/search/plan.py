@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +18,7 @@ from pecl.search.ownership import check_own, has_head
 from pecl.search.trust import Record, check_hidden, named_root, read_record
 
 _DEFAULT_PROFILE = "mini"
+_DECODERS = ("pillow", "pillow-heif", "pillow-jxl-plugin")
 
 
 @dataclass(frozen=True)
@@ -157,6 +160,16 @@ def _new_head(root: Path, place: Path, earlier: Head | None, engine: str, option
         engine=engine,
         collection=collection,
         thumbnails=bool(earlier and earlier.thumbnails) if options.thumbnails is None else options.thumbnails,
+        decoders=_decoders(),
         salt=kept.salt if kept else secrets.token_hex(16),
         generation=new_generation(),
     )
+
+
+def _decoders() -> str:
+    """Return the installed packages that decode images, with their versions."""
+    found = []
+    for name in _DECODERS:
+        with contextlib.suppress(PackageNotFoundError):
+            found.append(f"{name} {version(name)}")
+    return ", ".join(found)

@@ -516,3 +516,15 @@ def test_both_towers_are_recorded_and_the_text_tower_is_loaded_once(photographs,
     head = pecl.ImageIndex.open(photographs).head
     assert head.towers["text"]["fingerprint"] == load().fingerprint
     assert head.towers["image"]["fingerprint"] == pecl.encoders.towers.load_image_encoder().fingerprint
+
+
+def test_unreadable_files_are_tried_again_with_other_decoders(photographs, towers, monkeypatch):
+    """A plug-in for HEIC was installed, and the file is as it was."""
+    content = (photographs / "00.png").read_bytes()
+    (photographs / "a.heic").write_bytes(b"HEIC" + content)
+    plain = pecl.data.captions.decode_picture
+    assert list(build_index(photographs).unreadable) == ["a.heic"]
+    monkeypatch.setattr("pecl.data.captions.decode_picture", lambda content: plain(content.removeprefix(b"HEIC")))
+    assert list(build_index(photographs).unreadable) == ["a.heic"]
+    monkeypatch.setattr("pecl.search.plan._decoders", lambda: "pillow 1, pillow-heif 1")
+    assert build_index(photographs).new == 1
