@@ -51,8 +51,11 @@ async def load_adapter(request: Request) -> JSONResponse:
     path = _find(folder, wanted)
     try:
         added = await service.alone(lambda: service.models.add(load_adapter_file(path), name or None))
-    except PeclError as error:  # whose sentence may name the folder
-        raise bad(str(error).replace(str(path), path.name), "file") from error
+    except PeclError as error:
+        sentence = str(error)
+        for place in (folder, folder.parent):  # of the file, and of the result that names it: paths of this machine
+            sentence = sentence.replace(f"{place}{os.sep}", "")
+        raise bad(sentence, "file") from error
     return _described(service, added)
 
 

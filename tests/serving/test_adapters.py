@@ -1,5 +1,6 @@
 """Adapters come and go at run time; only files of one folder, by their names."""
 
+import json
 import os
 import shutil
 import socket
@@ -119,6 +120,16 @@ def test_no_file_is_opened_whose_name_comes_from_a_request(client, folder, monke
     client.post("/v1/load_adapter", json={"file": "cs.safetensors"})
     assert {Path(path).stem for path in opened} == {"cs"}  # the file, and the result that may name it
     assert {Path(path).parent for path in opened} <= {folder, folder.parent}
+
+
+def test_an_adapter_that_is_not_that_of_its_result_is_refused_without_a_path(client, folder):
+    """Next to results a file is compared with the result of its name."""
+    (folder.parent / "cs.json").write_text(json.dumps({"run_id": "cs", "adapter": {"sha256": "0" * 64}}))
+    answer = client.post("/v1/load_adapter", json={"file": "cs.safetensors"})
+    assert answer.status_code == 400
+    message = answer.json()["error"]["message"]
+    assert message.startswith("cs.safetensors is not the adapter that cs.json was measured with")
+    assert str(folder.parent) not in answer.text
 
 
 @pytest.mark.parametrize(
