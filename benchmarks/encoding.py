@@ -23,7 +23,7 @@ from pecl.data.scenes import load_scenes
 from pecl.encoders.export import save_text_encoder
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.languages import LANGUAGES
-from pecl.precision import BF16, FP32, resolve_precision
+from pecl.machine import BF16, FP32, resolve_precision
 
 BATCH = 100  # captions of the plain loop
 PARTS = 11

@@ -16,7 +16,7 @@ import torch
 
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import load_towers
-from pecl.precision import FP32
+from pecl.machine import FP32
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from pecl.encoders.towers import load_towers
 from pecl.errors import require
 from pecl.experiment.fleet import embed
 from pecl.experiment.prepared import prepare_training
-from pecl.precision import BF16, FP32
+from pecl.machine import BF16, FP32
 from pecl.results.environment import process_peak_mb
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.training.losses import AlignmentObjective

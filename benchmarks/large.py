@@ -37,7 +37,7 @@ from pecl.encoders.loading.mini import load_mini_text
 from pecl.encoders.loading.shapes import xlm_roberta_large
 from pecl.encoders.towers import Towers, load_towers
 from pecl.files import write_json
-from pecl.precision import BF16, FP32
+from pecl.machine import BF16, FP32
 from pecl.results.environment import process_peak_mb
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.training.losses import AlignmentObjective

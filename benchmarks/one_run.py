@@ -37,7 +37,7 @@ from pecl.config import ExperimentConfig, make_config
 from pecl.data.captions import ParallelCaptions
 from pecl.encoders.towers import load_towers
 from pecl.experiment.prepared import Prepared, prepare_training
-from pecl.precision import BF16, FP32
+from pecl.machine import BF16, FP32
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.training.losses import AlignmentObjective
 from pecl.training.trainer import AlignmentTrainer, Schedule, SlotTask

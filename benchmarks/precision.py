@@ -12,7 +12,7 @@ from pecl.adapters.spec import parse_adapter
 from pecl.data.scenes import load_scenes
 from pecl.encoders.batches import TokenIds
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.precision import BF16, FP32, resolve_precision
+from pecl.machine import BF16, FP32, resolve_precision
 
 PAIRS = (5, 32)  # a step; each pair is two captions
 

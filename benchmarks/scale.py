@@ -59,8 +59,8 @@ def make_results(folder: Path) -> None:
     import numpy as np
     from helpers.report_results import both, document
 
+    from pecl.config.routes import ROUTES
     from pecl.languages import LANGUAGES
-    from pecl.routes import ROUTES
 
     generator = np.random.default_rng(0)
     languages = [code for code in LANGUAGES if code != "en"][:10]

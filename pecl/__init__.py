@@ -29,7 +29,7 @@ _PUBLIC = {
     "RetrievalEvaluator": "pecl.retrieval.evaluator",
     "RetrievalMetrics": "pecl.retrieval.ranks",
     "TokenStore": "pecl.encoders.token_store",
-    "TranslationRoute": "pecl.routes",
+    "TranslationRoute": "pecl.config.routes",
     "attach": "pecl.adapters.adapter",
     "build_index": "pecl.search.build",
     "distil": "pecl.experiment.distil",
@@ -50,7 +50,7 @@ _PUBLIC = {
     "register_alignment": "pecl.training.losses",
     "register_dataset": "pecl.data.registry",
     "register_language": "pecl.languages",
-    "route": "pecl.routes",
+    "route": "pecl.config.routes",
     "train": "pecl.experiment.run",
     "train_fleet": "pecl.experiment.run",
 }
@@ -68,6 +68,8 @@ if TYPE_CHECKING:  # the same names for editors and type checkers, which do not 
     from pecl.bulk.folder import read_ids as read_ids
     from pecl.config import ExperimentConfig as ExperimentConfig
     from pecl.config import make_config as make_config
+    from pecl.config.routes import TranslationRoute as TranslationRoute
+    from pecl.config.routes import route as route
     from pecl.data.captions import ParallelCaptions as ParallelCaptions
     from pecl.data.registry import load_dataset as load_dataset
     from pecl.data.registry import register_dataset as register_dataset
@@ -89,8 +91,6 @@ if TYPE_CHECKING:  # the same names for editors and type checkers, which do not 
     from pecl.results.result import Result as Result
     from pecl.retrieval.evaluator import RetrievalEvaluator as RetrievalEvaluator
     from pecl.retrieval.ranks import RetrievalMetrics as RetrievalMetrics
-    from pecl.routes import TranslationRoute as TranslationRoute
-    from pecl.routes import route as route
     from pecl.search.build import build_index as build_index
     from pecl.search.index import ImageIndex as ImageIndex
     from pecl.search.plan import IndexOptions as IndexOptions

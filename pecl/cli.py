@@ -21,9 +21,9 @@ import pecl
 from pecl.commands import COMMANDS
 from pecl.commands.options import add_common
 from pecl.errors import PeclError, SaidElsewhereError, suggest
+from pecl.files.failures import describe_failure, drop_output, flush_output, write_output
 from pecl.plugins import load_plugins
 from pecl.progress import LogHandler, turn_off
-from pecl.results.failures import describe_failure, drop_output, flush_output, write_output
 
 _SHARED = ("train",)  # commands that several processes may carry out together
 
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except Exception as error:
         status, sentence = describe_failure(error)
-        if _speaks(error, sentence):
+        if _speaks_for_others(error, sentence):
             _say(sentence)
         return status
 
@@ -120,15 +120,15 @@ def _set_loudness(parsed: argparse.Namespace) -> None:
         turn_off()
 
 
-def _speaks(error: Exception, sentence: str) -> bool:
-    """Return whether this process is to say why it failed: of several that train together, one speaks for all."""
+def _speaks_for_others(error: Exception, sentence: str) -> bool:
+    """Return whether this process reports its failure: one process reports for all that train together."""
     if isinstance(error, SaidElsewhereError):
         return False
     if os.environ.get("WORLD_SIZE", "1") == "1":
         return True
-    from pecl.training.distributed import says_failure
+    from pecl.commands.train import reports_failure  # imports torch
 
-    return says_failure(sentence)
+    return reports_failure(sentence)
 
 
 def _say(sentence: str) -> None:

@@ -60,6 +60,15 @@ def one_line(text: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
 
 
+def is_text(text: str) -> bool:
+    """Say whether UTF-8 can hold `text`. JSON escapes and bytes of a command line can leave half a character."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def nearest(value: object, choices: Iterable[str]) -> str | None:
     """Return the one of `choices` that is spelled most like `value`, or None when none is near."""
     by_lower_case = {choice.lower(): choice for choice in choices}

@@ -16,7 +16,7 @@ from dataclasses import Field, field, fields
 from importlib import import_module
 from typing import Any, ClassVar, TypeVar, cast
 
-from pecl.errors import ConfigError, nearest
+from pecl.errors import ConfigError, is_text, nearest
 
 T = TypeVar("T")
 
@@ -29,6 +29,7 @@ _READERS: dict[type, Callable[[str], Any]] = {
     str: str,
     tuple: lambda text: tuple(text.split("/")),
 }
+TOP_LAYERS = (r"top-[1-9][0-9]{0,3}", "top-3")  # form of an option: the K topmost layers of a text tower
 _LONGEST_SHOWN = 200  # characters of a wrong value that an error sentence repeats
 _SPECIAL = set(',+="\\/:')  # characters with a meaning in an adapter's spec; text that has one is quoted
 
@@ -133,15 +134,6 @@ def _is_finite(value: float) -> bool:
         return math.isfinite(value)
     except OverflowError:
         return False
-
-
-def is_text(text: str) -> bool:
-    """Say whether UTF-8 can hold a text; JSON's escapes, and a command line of other bytes, can break characters."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _sentence(item: Field, typed: tuple[Any, bool], value: Any) -> str:

@@ -23,11 +23,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse, FancyArrowPatch, FancyBboxPatch, Patch, Rectangle
 from matplotlib.text import Text
 
+from pecl.config.routes import ROUTES
 from pecl.data.captions import ParallelCaptions
 from pecl.data.scenes import load_scenes
 from pecl.files import write_bytes
 from pecl.report.plots.style import GREY, RC
-from pecl.routes import ROUTES
 
 WIDTH, HEIGHT = 7.1, 3.62
 SCENE = 505  # short captions, and a mistake in each translation

@@ -23,7 +23,7 @@ from effect_ways import ways_table
 from marked import ROOT, complete, main, table, trained
 
 from pecl.config import DISTIL_DEFAULTS, schedule_for
-from pecl.precision import BF16, FP32
+from pecl.machine import BF16, FP32
 from pecl.report.page.commands import run_command
 from pecl.report.tables import Candidate, chosen_candidates
 from pecl.report.tables.statistics import hits, intervals

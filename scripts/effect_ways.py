@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from effect_figures import by_size, parameters
 from marked import table, trained
 
+from pecl.config.routes import ROUTES
 from pecl.report.tables import Candidate, chosen_candidates
-from pecl.routes import ROUTES
 
 LANGUAGES = ("cs", "de", "fr")
 

@@ -31,7 +31,6 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import trange
 
-from pecl.data.captions import ImageFiles, ImageSource
 from pecl.data.registry import load_dataset
 from pecl.data.scenes import SceneImages, load_scenes
 from pecl.data.sets.multi30k import (
@@ -42,6 +41,7 @@ from pecl.data.sets.multi30k import (
 from pecl.encoders.loading.mini import load_mini_image, load_mini_text
 from pecl.encoders.store import EmbeddingStore, image_embeddings, text_embeddings
 from pecl.files import sha256_lines, write_tensors
+from pecl.files.images import ImageFiles, ImageSource
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.training.losses import ContrastiveLoss
 

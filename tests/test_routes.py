@@ -1,7 +1,7 @@
 import pytest
 
+from pecl.config.routes import ROUTES, route
 from pecl.errors import ConfigError
-from pecl.routes import ROUTES, route
 
 TARGET, TO_ENGLISH, FROM_ENGLISH, ENGLISH = "target", "target_to_english", "english_to_target", "english"
 

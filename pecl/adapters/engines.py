@@ -22,8 +22,8 @@ from pecl.adapters.spec import describe
 from pecl.encoders.row_adapter import PromptedInputs
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
+from pecl.machine import FP32
 from pecl.options import format_option
-from pecl.precision import FP32
 
 
 class OpenDeltaAdapter:

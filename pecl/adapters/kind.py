@@ -14,10 +14,9 @@ from typing import Any, ClassVar, NamedTuple, cast
 
 from pecl.adapters.roles import paths_of
 from pecl.adapters.slots import SlotModule, SlotRows
-from pecl.config.choices import TOP_LAYERS
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
-from pecl.options import option, problems_of
+from pecl.options import TOP_LAYERS, option, problems_of
 
 # Levels: what takes the place of a layer, changes it, follows it, or lengthens the sequence.
 COPY_OF_LAYER, BIAS_OF_LAYER, WEIGHT_OF_LAYER, BEHIND_LAYER, HARD_PROMPT, SOFT_PROMPT = range(6)

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 from pecl.encoders.embeddings import Embeddings
 from pecl.errors import DataError, OutputError
 from pecl.files import load_json, open_regular, parse_json, sha256_file, sha256_json, write_json, write_stream
-from pecl.results.typed_json import decode
+from pecl.files.typed_json import decode
 
 PLAN, IDS = "embeddings.json", "ids.jsonl"
 FORMAT = "pecl-embedding-folder-2"

@@ -18,10 +18,8 @@ from pecl.bulk.job import EmbedJob, Worker, progress_bar, started
 from pecl.bulk.sources import SourceSpec
 from pecl.encoders.embeddings import Embeddings
 from pecl.errors import ConfigError, PeclError, RunError
-from pecl.grid.launchers.base import gpus_needed
-from pecl.grid.launchers.ray import start_ray
+from pecl.machine import FP32, gpus_needed, resolve_precision, start_ray
 from pecl.plugins import load_same, loaded_plugins
-from pecl.precision import FP32, resolve_precision
 from pecl.progress import Bar
 
 

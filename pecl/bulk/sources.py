@@ -16,12 +16,13 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from pecl.data.captions import ImageSource, ParallelCaptions
+from pecl.data.captions import ParallelCaptions
 from pecl.data.own.photographs import find_photographs
 from pecl.data.own.tables import SUFFIXES
 from pecl.data.registry import DATASETS, load_dataset
 from pecl.errors import ConfigError, DataError, unknown
 from pecl.files import open_regular, sha256_json, sha256_lines
+from pecl.files.images import ImageSource
 from pecl.languages import ENGLISH, any_language_code
 
 IMAGES, TEXTS = KINDS = ("images", "texts")

@@ -14,7 +14,7 @@ from typing import Any
 
 from pecl.config import ExperimentConfig, each_language, make_config, read_yaml
 from pecl.errors import ConfigError, printable
-from pecl.results.failures import write_output
+from pecl.files.failures import write_output
 
 ADAPTER_HELP = "a language (cs), towers and language (mini:cs), a path, or none for the plain tower"
 

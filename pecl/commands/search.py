@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from pecl.commands.options import ADAPTER_HELP, add_command, add_threads, print_json, print_text, threads_of
-from pecl.errors import ConfigError, one_line
+from pecl.errors import ConfigError, is_text, one_line
 from pecl.files import check_writable
 from pecl.languages import any_language_code, existing_language_code
-from pecl.options import is_text
 from pecl.search.index import ImageIndex, check_top
 
 _EXAMPLE = """pecl search ~/Pictures "pes na pláži"

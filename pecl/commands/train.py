@@ -14,7 +14,7 @@ from pecl.experiment.run import train_fleet
 from pecl.grid import estimate, recorded_seconds
 from pecl.report.tables import reported, training_table
 from pecl.results.result import Result
-from pecl.training.distributed import launched
+from pecl.training.distributed import launched, says_failure
 
 
 def add_parser(commands: Any) -> None:
@@ -75,3 +75,8 @@ def print_results(results: Sequence[Result], as_json: bool) -> None:
     print_text(reported(training_table(results)))
     for result in results:
         print_text(str(result.path))
+
+
+def reports_failure(sentence: str) -> bool:
+    """Return whether this process, which failed with `sentence`, reports it for all processes of the training."""
+    return says_failure(sentence)

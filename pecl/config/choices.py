@@ -34,4 +34,3 @@ SOLVERS = ("gradient", "closed-form")
 CHOOSE = ("validation", "text", "last")
 OVERLAPS = ("refuse", "drop", "allow")
 GALLERIES = ("images", "english")
-TOP_LAYERS = (r"top-[1-9][0-9]{0,3}", "top-3")  # the K topmost layers of a text tower, here and in adapters' options

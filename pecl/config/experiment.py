@@ -15,15 +15,15 @@ from dataclasses import Field, asdict, dataclass, fields
 from itertools import pairwise
 from typing import Any
 
-from pecl.config.choices import ALIGNMENTS, ANCHORS, CHOOSE, ENGINES, GALLERIES, OVERLAPS, SOLVERS, TOP_LAYERS, TRAIN_ON
+from pecl.config.choices import ALIGNMENTS, ANCHORS, CHOOSE, ENGINES, GALLERIES, OVERLAPS, SOLVERS, TRAIN_ON
 from pecl.config.roles import Role
+from pecl.config.routes import WITHOUT_ANCHOR
 from pecl.errors import ConfigError
 from pecl.files import is_path, sha256_json
 from pecl.languages import any_language_code, language_code
-from pecl.options import option, problems_of
+from pecl.machine import FP32, PRECISIONS, resolve_precision
+from pecl.options import TOP_LAYERS, option, problems_of
 from pecl.plugins import fingerprint
-from pecl.precision import FP32, PRECISIONS, resolve_precision
-from pecl.routes import WITHOUT_ANCHOR
 
 _MAX_SEED = 2**62  # torch takes less than 2 ** 64, and each step adds to it
 _TOWER = Role.EVALUATION | Role.GROUP

@@ -22,8 +22,8 @@ from pecl.data.scenes import SceneImages
 from pecl.data.sets.multi30k import SPLIT_LANGUAGES
 from pecl.data.splits import check_parts
 from pecl.data.summary import Summary
-from pecl.data.unreadable import unreadable_images
 from pecl.errors import DataError, PeclError, require, unknown
+from pecl.files.images import unreadable_images
 from pecl.languages import CODE
 
 logger = logging.getLogger(__name__)

@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
-from pecl.errors import DataError
+from pecl.errors import DataError, is_text
 from pecl.files import open_regular, sha256_file
-from pecl.options import is_text
 
 LONGEST = 1 << 20  # characters of a line
 CAPTIONS, TABLE = "caption file", "table of captions"  # what a file is called where it cannot be read

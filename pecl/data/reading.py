@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pecl.data.captions import ImageFiles, ParallelCaptions, read_captions, resolve_captions_file
+from pecl.data.captions import ParallelCaptions, read_captions, resolve_captions_file
 from pecl.errors import DataError, one_line
 from pecl.files import parse_json, read_bytes_limited, sha256_file
+from pecl.files.images import ImageFiles
 
 
 def read_parallel(paths: Mapping[str, Path]) -> dict[str, tuple[str, ...]]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from pecl.data.captions import PARTS, ParallelCaptions
 from pecl.data.duplicates import find_repeats
-from pecl.data.unreadable import some_names
 from pecl.errors import require
+from pecl.files.images import some_names
 
 
 @dataclass

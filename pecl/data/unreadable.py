@@ -7,46 +7,13 @@ been decoded before, by the hash of its content, is not decoded again.
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pecl.data.captions import PARTS, ImageFiles, ImageSource, ParallelCaptions
+from pecl.data.captions import PARTS, ParallelCaptions
 from pecl.errors import DataError, require
-from pecl.progress import Bar
-
-NAMED = 10  # so many images a sentence names
-
-
-def unreadable_images(images: ImageSource, decoded: Container[str] = ()) -> dict[int, DataError]:
-    """Return what is wrong with each image of `images` that cannot be read, by its index.
-
-    Args:
-        images: M images.
-        decoded: fingerprints of images that are known to decode.
-    """
-    failed = {}
-    for index in Bar(range(len(images)), desc="checking images", unit="image", leave=False, disable=not len(images)):
-        try:
-            if images.fingerprint(index) not in decoded:
-                images.load(index)
-        except DataError as error:
-            failed[index] = error
-    return failed
-
-
-def unreadable_error(images: ImageSource, failed: Mapping[int, DataError]) -> DataError:
-    """Return the error that names the first ten of the `failed` images and counts them all."""
-    others = len(images) - len(failed)
-    way_on = f"replace them, or pass --skip-unreadable to go on with the other {others}" if others else "replace them"
-    names = some_names([images.ids[index] for index in failed])
-    reason = str(next(iter(failed.values()))).partition(";")[0]
-    return DataError(f"{len(failed)} of {len(images)} images cannot be read ({names}; {reason}): {way_on}")
-
-
-def some_names(names: Sequence[str]) -> str:
-    """Return the first ten of `names` for a sentence, with dots for the rest."""
-    return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
+from pecl.files.images import ImageFiles, some_names, unreadable_error, unreadable_images
 
 
 def leave_out_missing(captions: ParallelCaptions, allowed: bool = False) -> ParallelCaptions:

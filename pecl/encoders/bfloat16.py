@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from pecl.errors import ConfigError
-from pecl.precision import cpu_multiplies_bfloat16
+from pecl.machine import cpu_multiplies_bfloat16
 
 logger = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
-from pecl.data.captions import ImageFiles
-from pecl.data.pictures import to_rgb
 from pecl.encoders.fingerprint import fingerprint_module
 from pecl.errors import DataError
+from pecl.files.images import ImageFiles
+from pecl.files.pictures import to_rgb
 
 Picture = str | Path | Image.Image
 

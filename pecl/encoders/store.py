@@ -25,8 +25,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pecl.data.captions import CLOCK_RESOLUTION_NS, ImageSource
-from pecl.data.unreadable import unreadable_error, unreadable_images
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.shards import DamagedShardError, Shard, hash_keys, write_shard
 from pecl.encoders.text import MultilingualTextEncoder
@@ -39,7 +37,8 @@ from pecl.files import (
     sha256_json,
     sha256_lines,
 )
-from pecl.precision import FP32
+from pecl.files.images import CLOCK_RESOLUTION_NS, ImageSource, unreadable_error, unreadable_images
+from pecl.machine import FP32
 from pecl.progress import Bar
 
 logger = logging.getLogger(__name__)

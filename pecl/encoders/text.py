@@ -36,7 +36,7 @@ from pecl.encoders.packing import (
 from pecl.encoders.pooling import POOLINGS
 from pecl.encoders.row_adapter import RowAdapter
 from pecl.errors import ConfigError, unknown
-from pecl.precision import BF16, FP32
+from pecl.machine import BF16, FP32
 from pecl.progress import Bar
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from pecl.encoders.image import ImageEncoder
 from pecl.encoders.memory import keep_freed_memory
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, WeightsError, unknown
-from pecl.precision import BF16, FP32, PRECISIONS, resolve_precision
+from pecl.machine import BF16, FP32, PRECISIONS, resolve_precision
 
 
 @dataclass(frozen=True)

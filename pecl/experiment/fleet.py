@@ -26,10 +26,10 @@ from pecl.errors import ConfigError, DivergedError, NotFiniteError, require
 from pecl.experiment.prepared import Prepared
 from pecl.experiment.record import describe_adapter, describe_data, record_training
 from pecl.files import sha256_json
+from pecl.files.typed_json import encode
 from pecl.results import parts
 from pecl.results.folder import complete_result, remove_states, state_path, threads_of_states
 from pecl.results.result import Result, adapter_path, read_result, run_name, write_unfinished
-from pecl.results.typed_json import encode
 from pecl.retrieval.evaluator import Evaluation
 from pecl.training.distributed import ProcessGroup
 from pecl.training.follow import Setup

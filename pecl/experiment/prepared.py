@@ -12,7 +12,9 @@ from typing import Any
 
 import torch
 
-from pecl.config import ExperimentConfig
+from pecl.adapters.spec import KINDS, parse_adapter
+from pecl.config import ALIGNMENTS, ENGINES, TRAIN_ON, ExperimentConfig
+from pecl.config.routes import TranslationRoute, route
 from pecl.data.captions import ParallelCaptions
 from pecl.data.duplicates import find_repeats
 from pecl.data.splits import published_part, split_captions
@@ -27,7 +29,6 @@ from pecl.experiment.text import TrainingText
 from pecl.results.named_files import file_hashes
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.retrieval.ranks import compare, cosine_blocks
-from pecl.routes import TranslationRoute, route
 
 RIVALS = 50_000  # anchors that are trained on, among which a query that is held out is to find its own
 
@@ -288,3 +289,14 @@ def check_joint(members: Sequence[Prepared]) -> None:
             f"train_size: expected as many pairs of each language of the joint training {joint}, got {got}: "
             f"--train-size {min(sizes.values())} takes so many of each"
         )
+
+
+def names_in_registries(config: ExperimentConfig) -> list[tuple[Any, list[str]]]:
+    """Return the registries that a config takes names from, each with these names."""
+    kinds = [adapter.kind for adapter in parse_adapter(config.adapter, config.rank, config.adapter_layers)]
+    return [
+        (KINDS, kinds),
+        (ALIGNMENTS, list(config.alignments)),
+        (ENGINES, [config.engine]),
+        (TRAIN_ON, [config.train_on]),
+    ]

@@ -17,7 +17,7 @@ from pecl.adapters.spec import describe
 from pecl.errors import require
 from pecl.experiment.prepared import Prepared
 from pecl.files import sha256_file, sha256_lines
-from pecl.results.compact import Numbers, Points
+from pecl.files.compact import Numbers, Points
 from pecl.results.environment import environment, peak_memory_mb
 from pecl.results.parts import (
     AdapterDescription,

@@ -7,7 +7,7 @@ from pecl.files.atomic import (
     write_stream,
     write_text,
 )
-from pecl.files.digests import is_sha256, sha256_bytes, sha256_file, sha256_json, sha256_lines
+from pecl.files.digests import check_sha256, is_sha256, sha256_bytes, sha256_file, sha256_json, sha256_lines
 from pecl.files.folders import check_absent, new_folder
 from pecl.files.locks import LOCK, BusyError, lock_holder, locked
 from pecl.files.places import check_writable, default_cache_dir, inside, is_inside, is_path
@@ -35,6 +35,7 @@ __all__ = [
     "DamagedFileError",
     "check_absent",
     "check_regular",
+    "check_sha256",
     "check_writable",
     "default_cache_dir",
     "inside",

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from pecl.errors import WeightsError
 from pecl.files.reading import open_regular
 
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -56,3 +57,16 @@ def sha256_lines(lines: Iterable[str]) -> str:
     if broken or not count:
         digest.update(b"\xff" + json.dumps(broken).encode("ascii") * bool(broken))
     return digest.hexdigest()
+
+
+def check_sha256(path: Path, sha256: str, result: str) -> None:
+    """Raise WeightsError unless the adapter file at `path` has the SHA-256 that `result` records for it."""
+    try:
+        found = sha256_file(path)
+    except OSError as error:
+        raise WeightsError(f"cannot read adapter file {path}: {error.strerror or error}") from error
+    if found != sha256:
+        raise WeightsError(
+            f"{path} is not the adapter that {result} was measured with: its SHA-256 begins with {found[:12]}, "
+            f"expected {sha256[:12]}; put the right file there, or run it again"
+        )

@@ -16,11 +16,12 @@ from datasets import Dataset, Features, Image, Value
 from mteb.abstasks.retrieval import AbsTaskRetrieval
 from mteb.abstasks.task_metadata import TaskMetadata
 
-from pecl.data.captions import ImageFiles, ImageSource, ParallelCaptions
-from pecl.data.pictures import is_plain, open_picture, read_picture
+from pecl.data.captions import ParallelCaptions
 from pecl.data.registry import load_dataset
 from pecl.data.splits import published_part
 from pecl.errors import DataError
+from pecl.files.images import ImageFiles, ImageSource
+from pecl.files.pictures import is_plain, open_picture, read_picture
 from pecl.harness.mteb_model import langscript
 
 DIRECTIONS = {"text_to_image": "t2i", "image_to_text": "i2t"}  # pecl's name -> mteb's category

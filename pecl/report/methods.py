@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pecl.config.routes import ROUTES
 from pecl.results.result import Result
-from pecl.routes import ROUTES
 
 FEW_SHOT, ALL_PAIRS, DISTILLED = KINDS = ("few-shot", "full-data", "distilled")
 

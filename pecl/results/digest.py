@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pecl.files import sha256_json
-from pecl.results.typed_json import FieldError
+from pecl.files.typed_json import FieldError
 
 KEY = "sha256"
 

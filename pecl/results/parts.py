@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pecl.results.typed_json import FieldError, decode, wrong
+from pecl.files.typed_json import FieldError, decode, wrong
 from pecl.retrieval.measures import RetrievalMetrics
 
 

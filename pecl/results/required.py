@@ -8,7 +8,7 @@ from typing import Any
 
 from pecl.config import ExperimentConfig
 from pecl.errors import unknown
-from pecl.results.typed_json import FieldError, decode_fields
+from pecl.files.typed_json import FieldError, decode_fields
 
 # By kind; a training needs what an evaluation does, and more
 _CONFIG: dict[str, tuple[str, ...]] = {

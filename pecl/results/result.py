@@ -21,6 +21,7 @@ from typing import Any, Literal
 from pecl.config import ExperimentConfig
 from pecl.errors import DataError, unknown
 from pecl.files import load_json, write_json
+from pecl.files.typed_json import FieldError, decode, decode_fields, encode_fields, wrong
 from pecl.results.digest import KEY, check_digest, with_digest
 from pecl.results.environment import environment
 from pecl.results.parts import (
@@ -35,7 +36,6 @@ from pecl.results.parts import (
     TowerPair,
 )
 from pecl.results.required import check_complete, decode_config
-from pecl.results.typed_json import FieldError, decode, decode_fields, encode_fields, wrong
 
 logger = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from pecl.errors import DataError
 from pecl.files import load_json, sha256_json, write_json
+from pecl.files.typed_json import FieldError, decode
 from pecl.results.digest import check_digest, with_digest
 from pecl.results.result import RETRIEVED, SPLITS, Result
-from pecl.results.typed_json import FieldError, decode
 
 Nearest = Mapping[str, Sequence[Sequence[int]]]  # stage -> test caption -> items of the data set, nearest first
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pecl.adapters.formats.named import check_sha256
 from pecl.errors import DataError, WeightsError
+from pecl.files import check_sha256
 from pecl.results.parts import Gallery, Measured
 from pecl.results.result import Result
 from pecl.retrieval.measures import DIRECTIONS, METRIC, RECALL_AT

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-    from pecl.data.captions import ImageFiles
     from pecl.encoders.image import ImageEncoder
+    from pecl.files.images import ImageFiles
 
 logger = logging.getLogger(__name__)
 

@@ -219,7 +219,7 @@ class ImageIndex:
         Raises:
             DataError: it cannot be read, or has become a link to a file outside the folder of photographs.
         """
-        from pecl.data.captions import ImageFiles
+        from pecl.files.images import ImageFiles
 
         if not is_inside(self.root, hit.path):
             raise DataError(f"cannot read image {hit.path}: it is a link to a file outside {self.root}")

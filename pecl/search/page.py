@@ -9,7 +9,7 @@ from jinja2 import Environment, StrictUndefined
 
 from pecl.errors import DataError
 from pecl.files import write_text
-from pecl.report.page.pictures import jpeg_uri, thumbnail
+from pecl.files.pictures import jpeg_uri, small_jpeg
 from pecl.search.index import Hit, ImageIndex
 from pecl.search.thumbnails import SIZE, read_thumbnail
 
@@ -66,10 +66,11 @@ def write_search_page(path: str | Path, query: str, note: str, hits: Sequence[Hi
 def _picture(index: ImageIndex, hit: Hit) -> dict[str, str]:
     try:
         small = None if hit.thumbnail is None else read_thumbnail(hit.thumbnail)
-        uri = jpeg_uri(small) if small is not None else thumbnail(index.open_image(hit), SIZE)
+        if small is None:
+            small = small_jpeg(index.open_image(hit), SIZE)
     except (DataError, OSError) as error:
         return {"uri": "", "reason": str(error)}
-    return {"uri": uri, "reason": ""}
+    return {"uri": jpeg_uri(small), "reason": ""}
 
 
 def _shown(path: Path) -> str:

@@ -74,8 +74,8 @@ def renew_thumbnails(folder: Path, root: Path, entries: Iterable[Entry], again: 
         DataError: a folder of small pictures is a link.
         OutputError: the index cannot be written.
     """
-    from pecl.data.captions import ImageFiles
-    from pecl.data.pictures import small_jpeg
+    from pecl.files.images import ImageFiles
+    from pecl.files.pictures import small_jpeg
 
     name_of = {entry.fingerprint: entry.name for entry in entries}
     there = set(_tidied(folder, set(name_of)))

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import torch
 
-from pecl.data.pictures import small_jpeg
 from pecl.encoders.image import ImageEncoder
 from pecl.errors import DataError
+from pecl.files.pictures import small_jpeg
 from pecl.search.catalogue import HEAD
 from pecl.search.index import Hit, ImageIndex
 from pecl.search.thumbnails import SIZE, read_thumbnail

@@ -8,8 +8,8 @@ import re
 
 import torch
 
-from pecl.data import pictures
 from pecl.encoders.image import ImageEncoder
+from pecl.files import pictures
 from pecl.options import shown
 from pecl.serving.limits import Limits
 from pecl.serving.refusals import bad

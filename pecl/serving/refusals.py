@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from pecl.errors import PeclError, RunError, one_line
-from pecl.results.failures import log_traceback
+from pecl.files.failures import log_traceback
 
 logger = logging.getLogger(__name__)
 

@@ -23,9 +23,9 @@ from pecl.bulk.folder import IDS, PLAN, read_ids
 from pecl.bulk.job import Worker
 from pecl.bulk.sources import SourceSpec
 from pecl.cli import main
-from pecl.data.captions import ImageFiles
 from pecl.errors import ConfigError, DataError, OutputError, PeclError
 from pecl.files import LOCK, sha256_json
+from pecl.files.images import ImageFiles
 
 TEXTS = sentences(11)
 SHARDS = [f"shard-{number:05}-of-00003.safetensors" for number in range(3)]

@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pecl.data.captions import ImageFiles, ParallelCaptions, read_captions
+from pecl.data.captions import ParallelCaptions, read_captions
 from pecl.data.own.in_memory import from_dataset
 from pecl.data.reading import attach_images, coco_counts, coco_split, read_parallel
 from pecl.data.scenes import load_scenes
 from pecl.data.splits import few_shot_split
 from pecl.data.unreadable import leave_out_missing
 from pecl.errors import DataError
+from pecl.files.images import ImageFiles
 
 LINES = ("ein Hund läuft", "eine Katze schläft", "犬が走る")
 

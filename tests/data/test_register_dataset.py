@@ -5,11 +5,12 @@ from helpers.layouts import write_image
 
 import pecl
 from pecl.config import make_config
-from pecl.data.captions import ImageFiles, ParallelCaptions
+from pecl.data.captions import ParallelCaptions
 from pecl.data.registry import DATASETS, load_dataset, register_dataset
 from pecl.data.request import DataRequest
 from pecl.errors import ConfigError, DataError
 from pecl.experiment.inputs import load_captions
+from pecl.files.images import ImageFiles
 
 pytestmark = pytest.mark.usefixtures("registries")
 TEXTS = ("a", "b", "c")

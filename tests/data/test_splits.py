@@ -7,9 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pecl.data.captions import ImageFiles, ParallelCaptions
+from pecl.data.captions import ParallelCaptions
 from pecl.data.splits import few_shot_split, split_captions
 from pecl.errors import DataError
+from pecl.files.images import ImageFiles
 
 pools = st.integers(1, 40).flatmap(lambda shots: st.tuples(st.integers(2 * shots + 1, 300), st.just(shots)))
 

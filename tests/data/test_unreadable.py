@@ -4,12 +4,13 @@ from PIL import Image
 
 from pecl.cli import main
 from pecl.config import make_config
-from pecl.data.captions import ImageFiles, ParallelCaptions
+from pecl.data.captions import ParallelCaptions
 from pecl.data.reading import attach_images
-from pecl.data.unreadable import leave_out_missing, leave_out_unreadable, unreadable_images
+from pecl.data.unreadable import leave_out_missing, leave_out_unreadable
 from pecl.encoders.image import ImageEncoder
 from pecl.errors import DataError
 from pecl.experiment.run import evaluate, train
+from pecl.files.images import ImageFiles, unreadable_images
 
 
 class CountingFiles(ImageFiles):

@@ -16,12 +16,12 @@ from PIL import Image
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.kinds.lora import LoraConfig
-from pecl.data.captions import ImageFiles
 from pecl.encoders import store as store_module
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.shards import BLOCK, hash_keys, write_shard
 from pecl.encoders.store import EmbeddingStore, image_embeddings, text_embeddings
 from pecl.errors import DataError, OutputError
+from pecl.files.images import ImageFiles
 
 
 class Counting(torch.nn.Module):

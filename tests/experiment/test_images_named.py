@@ -5,11 +5,11 @@ from helpers.small_experiment import small  # noqa: F401
 from PIL import Image
 
 from pecl.config import make_config
-from pecl.data.captions import ImageFiles
 from pecl.encoders.store import image_fingerprints
 from pecl.errors import DataError
 from pecl.experiment.prepared import Prepared
 from pecl.experiment.run import train
+from pecl.files.images import ImageFiles
 from pecl.results.side_files import read_manifest
 
 

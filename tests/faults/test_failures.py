@@ -15,7 +15,7 @@ import pecl.commands.report
 import pecl.experiment.run
 from pecl.cli import main
 from pecl.errors import DivergedError
-from pecl.results.failures import describe_failure, log_traceback
+from pecl.files.failures import describe_failure, log_traceback
 from pecl.results.result import collect
 
 

@@ -13,7 +13,7 @@ from pecl.adapters.formats.files import load_adapter_file
 from pecl.adapters.formats.opendelta import load_released_checkpoint
 from pecl.config import read_yaml
 from pecl.data import captions
-from pecl.data.captions import ImageFiles, read_captions
+from pecl.data.captions import read_captions
 from pecl.data.own.tables import read_table
 from pecl.data.provenance import read_provenance
 from pecl.encoders.loading.e5 import read_e5
@@ -21,6 +21,7 @@ from pecl.encoders.loading.weights import read_json, read_tensors
 from pecl.errors import ConfigError, DataError, PeclError
 from pecl.files import JSON_LIMIT, parse_json, parse_yaml, read_bytes_limited
 from pecl.files import read_tensors as read_safetensors
+from pecl.files.images import ImageFiles
 from pecl.grid.configs import expand
 from pecl.results.result import read_result
 from pecl.training.state import load_state

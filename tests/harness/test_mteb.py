@@ -107,7 +107,7 @@ def test_published_tasks_are_read_offline_with_pictures_as_pecl_sees_them(tmp_pa
 
 
 def test_a_picture_that_pillow_reads_otherwise_is_given_as_pecl_sees_it(tmp_path):
-    from pecl.data.captions import ImageFiles
+    from pecl.files.images import ImageFiles
 
     upright = Image.new("RGB", (6, 4), "red")
     turned = Image.Exif()

@@ -231,22 +231,22 @@ MUTANTS = [
         ("a caption with a large weight is held out more often", "order[is_first[order]][:count]", "order[:count]"),
     ),
     *rows(
-        "pecl/routes.py",
+        "pecl/config/routes.py",
         _COLUMNS,
         ("released baseline1 is tested on the target", '"baseline1": "target_to_english"', '"baseline1": "target"'),
     ),
     *rows(
-        "pecl/routes.py",
+        "pecl/config/routes.py",
         f"{_COLUMNS}[method1-student-official-run-cross]",
         ("released method1 is tested on the target", '"method1": "target_to_english"', '"method1": "target"'),
     ),
     *rows(
-        "pecl/routes.py",
+        "pecl/config/routes.py",
         f"{_COLUMNS}[baseline2-student-official-run-cross]",
         ("released baseline2 is tested on translations", '"baseline2": "target",', '"baseline2": "target_to_english",'),
     ),
     *rows(
-        "pecl/routes.py",
+        "pecl/config/routes.py",
         f"{_COLUMNS}[method3-student-official-run-cross]",
         ("released method3 is tested on translations", '"method3": "target",', '"method3": "target_to_english",'),
         (
@@ -256,7 +256,7 @@ MUTANTS = [
         ),
     ),
     *rows(
-        "pecl/routes.py",
+        "pecl/config/routes.py",
         f"{_COLUMNS}[method2-frozen-train-side]",
         ("method2 is aligned to English captions", '("target", "english_to_target")', '("target", "english")'),
     ),

@@ -6,7 +6,7 @@ import pytest
 from helpers.project import ROOT
 from matplotlib.colors import to_rgb
 
-from pecl.routes import ROUTES
+from pecl.config.routes import ROUTES
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ PACKAGE = Path(pecl.__file__).parent
 
 # A module or package at the top level may import from those before it.
 ORDER = (
-    *("errors", "options", "files", "progress", "languages", "routes", "precision", "plugins", "config"),
+    *("errors", "progress", "machine", "languages", "options", "files", "plugins", "config"),
     *("data", "retrieval", "encoders", "adapters", "training", "results", "experiment", "grid", "report"),
     *("export", "harness", "search", "serving", "bulk"),
     *("commands", "cli", "__main__"),

@@ -8,11 +8,11 @@ from safetensors import safe_open
 
 from pecl.cli import build_parser, main
 from pecl.commands import COMMANDS
+from pecl.config.routes import ROUTES
 from pecl.data.scenes import scene_languages
 from pecl.report.tables import chosen_candidates
 from pecl.report.tables.statistics import intervals
 from pecl.results.result import collect
-from pecl.routes import ROUTES
 
 README = " ".join((ROOT / "README.md").read_text("utf-8").split())
 MEASURED = ROOT / "results" / "measured"

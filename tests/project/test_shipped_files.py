@@ -16,11 +16,11 @@ from pecl.cli import build_parser
 from pecl.commands.grid import grid_values
 from pecl.commands.options import config_values
 from pecl.config import make_config, read_yaml
+from pecl.config.routes import ROUTES
 from pecl.data.scenes import scene_languages
 from pecl.encoders.towers import PAIRS
 from pecl.grid import expand
 from pecl.results.result import collect
-from pecl.routes import ROUTES
 
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 

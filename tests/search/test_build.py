@@ -390,7 +390,7 @@ def test_the_cache_keeps_no_gap(tmp_path):
 
 def test_a_file_whose_permissions_are_mended_is_read(photographs, towers, monkeypatch):
     """Neither its size nor the time of its content changes."""
-    from pecl.data import pictures
+    from pecl.files import pictures
 
     plain = pictures.read_picture
 
@@ -401,7 +401,7 @@ def test_a_file_whose_permissions_are_mended_is_read(photographs, towers, monkey
 
     times = (photographs / "00.png").stat()
     with monkeypatch.context() as patch:
-        patch.setattr("pecl.data.captions.read_picture", refuse)
+        patch.setattr("pecl.files.images.read_picture", refuse)
         assert list(build_index(photographs).unreadable) == ["00.png"]
     assert list(build_index(photographs).unreadable) == ["00.png"]  # it is not read again while it stays as it is
     (photographs / "00.png").chmod(0o600)
@@ -522,9 +522,9 @@ def test_unreadable_files_are_tried_again_with_other_decoders(photographs, tower
     """A plug-in for HEIC was installed, and the file is as it was."""
     content = (photographs / "00.png").read_bytes()
     (photographs / "a.heic").write_bytes(b"HEIC" + content)
-    plain = pecl.data.captions.decode_picture
+    plain = pecl.files.images.decode_picture
     assert list(build_index(photographs).unreadable) == ["a.heic"]
-    monkeypatch.setattr("pecl.data.captions.decode_picture", lambda content: plain(content.removeprefix(b"HEIC")))
+    monkeypatch.setattr("pecl.files.images.decode_picture", lambda content: plain(content.removeprefix(b"HEIC")))
     assert list(build_index(photographs).unreadable) == ["a.heic"]
     monkeypatch.setattr("pecl.search.plan._decoders", lambda: "pillow 1, pillow-heif 1")
     assert build_index(photographs).new == 1

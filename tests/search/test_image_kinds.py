@@ -10,8 +10,8 @@ from helpers.small_index import COUNT
 from PIL import Image
 
 import pecl
-from pecl.data import pictures
 from pecl.errors import DataError
+from pecl.files import pictures
 from pecl.search.build import build_index
 
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n0 0 8 8 rectfill\nshowpage\n%%EOF\n"
@@ -47,7 +47,7 @@ def test_heic_and_large_photographs_are_found(photographs, towers, monkeypatch):
 
 
 def test_the_door_imports_neither_ghostscripts_plug_in_nor_others():
-    script = "import sys; from pecl.data.pictures import open_picture\n"
+    script = "import sys; from pecl.files.pictures import open_picture\n"
     script += "try:\n    open_picture(b'%!PS-Adobe')\nexcept OSError:\n    print('PIL.EpsImagePlugin' in sys.modules)\n"
     ran = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert ran.stdout == "False\n"

@@ -16,13 +16,13 @@ from pecl.adapters.formats.files import load_adapter_file, save_adapter
 from pecl.adapters.merge import merge_slot
 from pecl.adapters.spec import KINDS, parse_adapter
 from pecl.config import make_config
+from pecl.config.routes import ROUTES
 from pecl.encoders.batches import MAX_PADDING
 from pecl.encoders.devices import to_device
 from pecl.encoders.loading.image import load_image_checkpoint
 from pecl.encoders.pooling import POOLINGS
 from pecl.experiment.run import evaluate, train, train_fleet
 from pecl.retrieval.evaluator import RetrievalEvaluator
-from pecl.routes import ROUTES
 from pecl.training.optimizer import SlotAdam
 
 ARCHITECTURES = ("xlm-roberta", "bert")

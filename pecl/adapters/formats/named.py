@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pecl.errors import DataError, WeightsError
-from pecl.files import load_json, sha256_file, sha256_json
+from pecl.errors import DataError
+from pecl.files import check_sha256, load_json, sha256_json
 
 _DIGEST = "sha256"  # in a result the digest of its content, and in its part `adapter` that of the adapter file
 
@@ -34,19 +34,6 @@ def check_adapter_file(path: str | Path) -> Path | None:
         return None
     check_sha256(path, named, str(beside))
     return beside
-
-
-def check_sha256(path: Path, sha256: str, result: str) -> None:
-    """Raise WeightsError unless the adapter file at `path` has the SHA-256 by which `result` names it."""
-    try:
-        found = sha256_file(path)
-    except OSError as error:
-        raise WeightsError(f"cannot read adapter file {path}: {error.strerror or error}") from error
-    if found != sha256:
-        raise WeightsError(
-            f"{path} is not the adapter that {result} was measured with: its SHA-256 begins with {found[:12]}, "
-            f"expected {sha256[:12]}; put the right file there, or run it again"
-        )
 
 
 def _read_named(path: Path, must_be_result: bool) -> str | None:

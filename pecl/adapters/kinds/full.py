@@ -18,7 +18,7 @@ from pecl.adapters.kinds.layer_norm import SlotLayerNorm
 from pecl.adapters.slots import SlotModule, SlotRows
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
-from pecl.precision import FP32
+from pecl.machine import FP32
 
 
 @dataclass(frozen=True)

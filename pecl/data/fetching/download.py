@@ -13,13 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pecl.data.captions import ImageFiles
 from pecl.data.fetching.fetch import FetchError, FetchPolicy, StoppedError, UnreachableError, fetch
 from pecl.data.fetching.remote import RemoteFile, caption_files, check_mirror, find_download, xtd10_images
-from pecl.data.pictures import decode_picture
 from pecl.data.provenance import provenance_file, read_provenance
 from pecl.errors import DataError, OutputError
 from pecl.files import BusyError, load_json, locked, sha256_bytes, sha256_file, write_bytes, write_json
+from pecl.files.images import ImageFiles
+from pecl.files.pictures import decode_picture
 from pecl.progress import Bar
 
 logger = logging.getLogger(__name__)

@@ -12,16 +12,16 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from pecl.data.captions import PARTS, ImageFiles, ParallelCaptions
+from pecl.data.captions import PARTS, ParallelCaptions
 from pecl.data.own.photographs import find_photographs
 from pecl.data.own.tables import SUFFIXES, Problem, Table, read_table
 from pecl.data.reading import attach_images, describe_file
 from pecl.data.released import check_directions
 from pecl.data.request import DataRequest
-from pecl.errors import DataError, suggest, unknown
+from pecl.errors import DataError, is_text, suggest, unknown
 from pecl.files import HALF_CHARACTER
+from pecl.files.images import ImageFiles
 from pecl.languages import CODE, find_code
-from pecl.options import is_text
 
 _COLUMN = re.compile(rf"image|part|{CODE}|en_to_{CODE}|{CODE}_to_en", re.IGNORECASE)
 

@@ -9,11 +9,12 @@ from typing import Any, cast
 
 from PIL import Image
 
-from pecl.data.captions import ImageFiles, ParallelCaptions, some_of
+from pecl.data.captions import ParallelCaptions
 from pecl.data.own.folder import translation_names
-from pecl.data.pictures import to_rgb
 from pecl.errors import DataError, suggest
 from pecl.files import sha256_bytes
+from pecl.files.images import ImageFiles, some_of
+from pecl.files.pictures import to_rgb
 from pecl.languages import find_code
 
 

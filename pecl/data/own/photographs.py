@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from pecl.data.captions import ImageFiles
 from pecl.errors import DataError
 from pecl.files import is_inside
+from pecl.files.images import ImageFiles
 
 # HEIC and JPEG XL are photographs that Pillow opens only with a plug-in: without it they are found and unreadable.
 SUFFIXES = (

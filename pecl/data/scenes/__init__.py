@@ -17,11 +17,12 @@ from typing import Any
 
 from PIL import Image
 
-from pecl.data.captions import ParallelCaptions, some_of
+from pecl.data.captions import ParallelCaptions
 from pecl.data.scenes.draw import IMAGE_SIZE, draw_scene
 from pecl.data.scenes.scene import Group, Scene
 from pecl.errors import DataError
 from pecl.files import parse_json, read_bytes_limited, sha256_json
+from pecl.files.images import some_of
 from pecl.languages import language_code, language_name
 
 __all__ = ["GENERATOR_VERSION", "IMAGE_SIZE", "TABLE", "SceneImages", "load_scenes", "scene_languages"]

@@ -9,10 +9,10 @@ from typing import Any, Literal, Protocol
 
 import yaml
 
-from pecl.config import ALIGNMENTS, ENGINES, TRAIN_ON, ExperimentConfig, make_config
-from pecl.errors import ConfigError, OutputError, PeclError, one_line
+from pecl.config import ExperimentConfig, make_config
+from pecl.errors import ConfigError, OutputError, PeclError, is_text, one_line
 from pecl.files import is_sha256, parse_yaml
-from pecl.options import Registry, is_text
+from pecl.options import Registry
 from pecl.plugins import load_same, loaded_plugins
 
 # Exit statuses of a worker beside 0 (its results are written, complete or failed): see sysexits.h
@@ -91,13 +91,6 @@ class TaskFile:
         return Task(tuple(configs), self.share)
 
 
-def gpus_needed(device: str) -> int:
-    """Return how many GPUs a process must see to find `device`: k + 1 for `cuda:k`, 1 for `cuda`, 0 for all others."""
-    kind, _, index = device.partition(":")
-    number = int(index) if index.isdecimal() else 0  # a device that is not there is refused by the process itself
-    return number + 1 if kind == "cuda" else 0
-
-
 @dataclass(frozen=True)
 class Event:
     """Something that a launcher has to say.
@@ -134,12 +127,10 @@ def check_workers_know(configs: Sequence[ExperimentConfig]) -> None:
     """
     if not any(registry.added - registry.shared for registry in Registry.all):
         return
-    from pecl.adapters.spec import KINDS, parse_adapter  # takes torch, as whoever registers something has done
+    from pecl.experiment.prepared import names_in_registries  # imports torch, as every plug-in does
 
     for config in configs:
-        kinds = [adapter.kind for adapter in parse_adapter(config.adapter, config.rank, config.adapter_layers)]
-        used = ((KINDS, kinds), (ALIGNMENTS, config.alignments), (ENGINES, [config.engine]))
-        for registry, names in (*used, (TRAIN_ON, [config.train_on])):
+        for registry, names in names_in_registries(config):
             if unknown_there := sorted((registry.added - registry.shared) & set(names)):
                 raise ConfigError(
                     f'{registry.what}: "{unknown_there[0]}" is registered in this process only, and a launcher\'s '

@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from typing import IO
 
 from pecl.errors import ConfigError, require
-from pecl.grid.launchers.base import BAD_INPUT, BUSY, CANNOT_WRITE, Event, Task, end_of, gpus_needed
+from pecl.grid.launchers.base import BAD_INPUT, BUSY, CANNOT_WRITE, Event, Task, end_of
+from pecl.machine import gpus_needed
 
 _POLL_SECONDS, _TICK_SECONDS = 0.05, 1.0
 _STOP_SECONDS = 30.0  # a worker that was asked to stop saves its state first

@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from pecl.errors import ConfigError
-from pecl.grid.launchers.base import Event, Task, end_of, gpus_needed
+from pecl.grid.launchers.base import Event, Task, end_of
 from pecl.grid.launchers.worker import run_text
+from pecl.machine import gpus_needed, start_ray
 
 _OPTIONS = ("num_cpus", "num_gpus", "memory")
 
@@ -67,21 +67,6 @@ class Ray:
             _stop(list(waiting))
             if ours:
                 ray.shutdown()
-
-
-def start_ray(cpus: int) -> None:
-    """Connect with the cluster that `RAY_ADDRESS` names, or start a Ray of `cpus` cores on this machine."""
-    import ray
-
-    environment = {name: value for name, value in os.environ.items() if name.startswith(("PECL_", "PYTHONPATH"))}
-    cluster = "RAY_ADDRESS" in os.environ
-    ray.init(
-        num_cpus=None if cluster else cpus,
-        runtime_env={"env_vars": environment | {"TQDM_DISABLE": "1"}},
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        include_dashboard=None if cluster else False,
-    )
 
 
 def _ended(reference: Any, task: Task) -> Event:

@@ -21,8 +21,8 @@ from collections.abc import Sequence
 from pecl.config import ExperimentConfig
 from pecl.errors import OutputError, PeclError
 from pecl.files import BusyError, read_bytes_limited
+from pecl.files.failures import describe_failure
 from pecl.grid.launchers.base import BAD_INPUT, BUSY, CANNOT_WRITE, TaskFile
-from pecl.results.failures import describe_failure
 from pecl.results.locks import hold
 
 logger = logging.getLogger(__name__)

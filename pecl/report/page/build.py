@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from pecl.config.routes import ROUTES
 from pecl.files import check_writable, write_text
 from pecl.report.colours import LOOKS
 from pecl.report.page.gallery import Gallery, make_gallery
@@ -20,7 +21,6 @@ from pecl.report.plots import Drawing, Plot
 from pecl.report.tables import Report
 from pecl.report.tables.layout import laid_out
 from pecl.results.result import Result
-from pecl.routes import ROUTES
 
 FILE = "index.html"
 _PIXELS = 130  # of an inch of a plot: letters of 8 points are then as large as the page's

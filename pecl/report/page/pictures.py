@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable
 
-from PIL import Image
-
-from pecl.data.captions import ImageSource
-from pecl.data.pictures import small_jpeg
+from pecl.files.images import ImageSource
+from pecl.files.pictures import jpeg_uri, small_jpeg
 
 SIZE = 120  # pixels: the longer side; about 4 KiB a photograph
 
@@ -35,16 +32,6 @@ class Pictures:
         for index in indices:
             number = self._numbers.setdefault((dataset, ids[index]), len(self.uris))
             if number == len(self.uris):
-                self.uris.append(thumbnail(images.load(index)))
+                self.uris.append(jpeg_uri(small_jpeg(images.load(index), SIZE)))
             found[index] = number
         return found
-
-
-def thumbnail(image: Image.Image, size: int = SIZE) -> str:
-    """Return an RGB image, at most `size` pixels wide and high, as a data: URI of a JPEG without metadata."""
-    return jpeg_uri(small_jpeg(image, size))
-
-
-def jpeg_uri(content: bytes) -> str:
-    """Return a JPEG as a data: URI."""
-    return f"data:image/jpeg;base64,{base64.b64encode(content).decode('ascii')}"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
+from pecl.config.routes import ROUTES
 from pecl.languages import ENGLISH
 from pecl.report.tables.candidates import Candidate, Setting, varying
 from pecl.report.tables.groups import Group, group_of, one_group
@@ -18,7 +19,6 @@ from pecl.report.tables.rows import Row, runs_of, setting_columns, setting_remar
 from pecl.report.tables.statistics import disparity, hits, intervals, share_closed
 from pecl.report.tables.table import INTERVAL, Table, frame, interval, number
 from pecl.results.result import Result
-from pecl.routes import ROUTES
 
 TITLE = "Disparity between languages"
 

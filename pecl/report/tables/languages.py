@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from pecl.config.routes import ROUTES
 from pecl.report.tables.candidates import Candidate, varying
 from pecl.report.tables.groups import one_group
 from pecl.report.tables.rows import (
@@ -19,7 +20,6 @@ from pecl.report.tables.rows import (
 )
 from pecl.report.tables.statistics import intervals
 from pecl.report.tables.table import INTERVAL, Table, frame, interval, number, spread
-from pecl.routes import ROUTES
 
 ZERO_SHOT = {"target": "zero-shot", "target_to_english": "zero-shot (translated)"}  # test column -> name
 

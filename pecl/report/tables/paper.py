@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from pecl.config.routes import ROUTES
 from pecl.errors import DataError
 from pecl.languages import ENGLISH
 from pecl.report.methods import ALL_PAIRS, DISTILLED, FEW_SHOT, KINDS, method_of
@@ -24,7 +25,6 @@ from pecl.report.tables.languages import ZERO_SHOT
 from pecl.report.tables.rows import Row, best_places, runs_of, setting_text
 from pecl.report.tables.table import Table, frame
 from pecl.results.result import Result
-from pecl.routes import ROUTES
 
 _METHODS = {
     "baseline1": "Baseline 1",

@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
+from pecl.files.typed_json import encode
 from pecl.report.tables.rows import Row
 from pecl.report.tables.table import Table, frame, number
 from pecl.results.result import Result
-from pecl.results.typed_json import encode
 
 NAMES = {"published": "xtd10_zero_shot"}  # value of --against -> file
 

@@ -7,12 +7,12 @@ from dataclasses import asdict
 from typing import Any
 
 from pecl.config import ExperimentConfig
+from pecl.config.routes import WITHOUT_ANCHOR
 from pecl.report.tables.candidates import Candidate, varying
 from pecl.report.tables.groups import group_of
 from pecl.report.tables.statistics import intervals
 from pecl.report.tables.table import INTERVAL, MEAN_RECALL, interval, number, spread
 from pecl.results.result import Result
-from pecl.routes import WITHOUT_ANCHOR
 
 Row = dict[str, Any]
 _NONE = {"shots": "all", "train_size": "all", "joint": "alone"}  # what None means, where it is not "none"

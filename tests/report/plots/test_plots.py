@@ -12,10 +12,10 @@ from helpers.report_results import changed, evaluate, train
 from matplotlib.text import Text
 from PIL import Image
 
+from pecl.config.routes import ROUTES
 from pecl.report.colours import LOOKS
 from pecl.report.plots import FORMATS, PLOTS, draw_plots, write_plots
 from pecl.report.plots.style import moved_apart
-from pecl.routes import ROUTES
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from helpers.report_results import both, changed, evaluate, made, ranked, train
 
+from pecl.config.routes import ROUTES
 from pecl.errors import DataError
 from pecl.report.tables import adapter_table, chosen_candidates, report, training_table
 from pecl.report.tables.adapters import shots_table
@@ -13,7 +14,6 @@ from pecl.report.tables.languages import COMPARISONS, aligned_table, routes_tabl
 from pecl.report.tables.rows import candidate_rows
 from pecl.report.tables.table import INTERVAL
 from pecl.retrieval.measures import METRIC
-from pecl.routes import ROUTES
 
 
 def rows(table):

@@ -10,7 +10,7 @@ from helpers.report_results import both, document
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pecl.results.compact import Numbers, Points
+from pecl.files.compact import Numbers, Points
 from pecl.results.result import Result, read_result, write_result
 
 WHOLE = st.integers(-(2**63), 2**63 - 1)

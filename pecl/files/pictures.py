@@ -10,6 +10,7 @@ under transparent pixels. For any other image it does the same as `to_rgb`.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import importlib
 import io
@@ -204,6 +205,11 @@ def small_jpeg(image: Image.Image, size: int, quality: int = 72) -> bytes:
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=quality, optimize=True)
     return buffer.getvalue()
+
+
+def jpeg_uri(content: bytes) -> str:
+    """Return a JPEG as a data: URI."""
+    return f"data:image/jpeg;base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def _narrow(image: Image.Image) -> Image.Image:

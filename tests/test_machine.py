@@ -3,15 +3,15 @@
 import pytest
 import torch
 
-import pecl.precision
+import pecl.machine
 from pecl.config import ExperimentConfig, make_config
 from pecl.errors import ConfigError
-from pecl.precision import cpu_multiplies_bfloat16, resolve_precision
+from pecl.machine import cpu_multiplies_bfloat16, resolve_precision
 
 
 @pytest.fixture(params=[True, False])
 def fast(request, monkeypatch):
-    monkeypatch.setattr(pecl.precision, "cpu_multiplies_bfloat16", lambda: request.param)
+    monkeypatch.setattr(pecl.machine, "cpu_multiplies_bfloat16", lambda: request.param)
     return request.param
 
 

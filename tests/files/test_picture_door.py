@@ -15,13 +15,13 @@ import pillow_heif
 import pytest
 from PIL import EpsImagePlugin, Image, UnidentifiedImageError
 
-from pecl.data import captions, pictures
-from pecl.data.captions import ImageFiles
 from pecl.data.own.in_memory import RowImages
-from pecl.data.pictures import FORMATS, TooManyPixelsError, decode_picture, open_picture, read_picture
-from pecl.data.unreadable import unreadable_images
 from pecl.encoders.image import as_pictures
 from pecl.errors import DataError
+from pecl.files import images as image_files
+from pecl.files import pictures
+from pecl.files.images import ImageFiles, unreadable_images
+from pecl.files.pictures import FORMATS, TooManyPixelsError, decode_picture, open_picture, read_picture
 
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n0 0 8 8 rectfill\nshowpage\n%%EOF\n"
 COLOUR = (200, 40, 90)
@@ -217,7 +217,7 @@ def test_the_phone_with_most_pixels_is_read_within_memory(tmp_path):
 import re, sys, warnings
 from pathlib import Path
 import PIL.JpegImagePlugin
-from pecl.data.captions import ImageFiles
+from pecl.files.images import ImageFiles
 warnings.simplefilter("error")
 def peak():  # not ru_maxrss, which begins with the parent's
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
@@ -264,10 +264,10 @@ def test_load_and_fingerprint_cannot_disagree(tmp_path):
 
 
 def test_a_fingerprint_is_made_once_while_a_file_stays(tmp_path, monkeypatch):
-    monkeypatch.setattr(captions, "CLOCK_RESOLUTION_NS", 0)
+    monkeypatch.setattr(image_files, "CLOCK_RESOLUTION_NS", 0)
     hashed = []
-    plain = captions.sha256_file
-    monkeypatch.setattr(captions, "sha256_file", lambda path: hashed.append(path) or plain(path))
+    plain = image_files.sha256_file
+    monkeypatch.setattr(image_files, "sha256_file", lambda path: hashed.append(path) or plain(path))
     (tmp_path / "a.png").write_bytes(b"12345")
     files = ImageFiles((tmp_path / "a.png",))
     first = files.fingerprint(0)
@@ -277,7 +277,7 @@ def test_a_fingerprint_is_made_once_while_a_file_stays(tmp_path, monkeypatch):
 
 def test_equal_size_and_time_do_not_make_two_files_one(tmp_path, monkeypatch):
     """A file that takes the place of another has its own inode; one that is written over has its own change time."""
-    monkeypatch.setattr(captions, "CLOCK_RESOLUTION_NS", 0)
+    monkeypatch.setattr(image_files, "CLOCK_RESOLUTION_NS", 0)
     path, other = tmp_path / "a.png", tmp_path / "b.png"
     for one, content in ((path, b"12345"), (other, b"67890")):
         one.write_bytes(content)
@@ -296,11 +296,11 @@ def test_equal_size_and_time_do_not_make_two_files_one(tmp_path, monkeypatch):
 
 def test_a_file_just_written_is_hashed_again(tmp_path, monkeypatch):
     """Two changes within the resolution of the file system's clock leave the same times."""
-    monkeypatch.setattr(captions, "_state", lambda path: (1, 5, 10**18, 10**18))
+    monkeypatch.setattr(image_files, "_state", lambda path: (1, 5, 10**18, 10**18))
     path = tmp_path / "a.png"
     files = ImageFiles((path,))
-    for age, same in ((captions.CLOCK_RESOLUTION_NS - 1, False), (captions.CLOCK_RESOLUTION_NS, True)):
-        monkeypatch.setattr(captions, "time", SimpleNamespace(time_ns=lambda age=age: 10**18 + age))
+    for age, same in ((image_files.CLOCK_RESOLUTION_NS - 1, False), (image_files.CLOCK_RESOLUTION_NS, True)):
+        monkeypatch.setattr(image_files, "time", SimpleNamespace(time_ns=lambda age=age: 10**18 + age))
         path.write_bytes(b"12345")
         first = files.fingerprint(0)
         path.write_bytes(b"67890")
@@ -310,13 +310,13 @@ def test_a_file_just_written_is_hashed_again(tmp_path, monkeypatch):
 def test_a_file_that_is_written_while_it_is_hashed_has_no_fingerprint(tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     path.write_bytes(b"12345")
-    plain = captions.sha256_file
+    plain = image_files.sha256_file
 
     def hash_and_write(path):
         digest = plain(path)
         path.write_bytes(b"123456")
         return digest
 
-    monkeypatch.setattr(captions, "sha256_file", hash_and_write)
+    monkeypatch.setattr(image_files, "sha256_file", hash_and_write)
     with pytest.raises(DataError, match=r"a\.png: it changed while it was read"):
         ImageFiles((path,)).fingerprint(0)

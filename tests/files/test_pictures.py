@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pecl.data.captions import ImageFiles
 from pecl.data.own.in_memory import RowImages
 from pecl.encoders.image import as_pictures
 from pecl.errors import DataError
+from pecl.files.images import ImageFiles
 
 ORIENTATION = 0x0112
 TURNED = {  # the camera's tag -> how the stored pixels are turned to stand upright

@@ -1,12 +1,14 @@
-"""How precisely a text tower computes: fp32, bf16, or `auto`, which is decided where the command is given.
+"""The machine that computes: its precision, the GPUs of a device, and Ray.
 
-bf16 has fp32's range and 8 bits in place of 24. Processors with AVX512-BF16 or AMX, and GPUs, multiply matrices in it
-several times as fast. What a config holds is always the outcome, fp32 or bf16, and that is what counts in a run's
-identity: on a machine where `auto` is bf16, it names the same run as `--precision bf16`.
+bf16 has the range of fp32 and 8 bits of precision in place of 24. Processors with AVX512-BF16 or AMX, and GPUs,
+multiply bf16 matrices several times as fast. `auto` is decided where the command is given: a config always holds fp32
+or bf16, and so does the run id. A run with `auto` on a machine of bf16 has the run id of `--precision bf16`.
 """
 
 from __future__ import annotations
 
+import logging
+import os
 from functools import cache
 from pathlib import Path
 
@@ -53,3 +55,25 @@ def cpu_multiplies_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
         return False
     flags = next((line.partition(":")[2] for line in lines if line.startswith("flags")), "")
     return not _CPU_FLAGS.isdisjoint(flags.split())
+
+
+def gpus_needed(device: str) -> int:
+    """Return how many GPUs a process must see to find `device`: k + 1 for `cuda:k`, 1 for `cuda`, 0 for all others."""
+    kind, _, index = device.partition(":")
+    number = int(index) if index.isdecimal() else 0  # a device that is not there is refused by the process itself
+    return number + 1 if kind == "cuda" else 0
+
+
+def start_ray(cpus: int) -> None:
+    """Connect with the cluster that `RAY_ADDRESS` names, or start a Ray of `cpus` cores on this machine."""
+    import ray
+
+    environment = {name: value for name, value in os.environ.items() if name.startswith(("PECL_", "PYTHONPATH"))}
+    cluster = "RAY_ADDRESS" in os.environ
+    ray.init(
+        num_cpus=None if cluster else cpus,
+        runtime_env={"env_vars": environment | {"TQDM_DISABLE": "1"}},
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        include_dashboard=None if cluster else False,
+    )

@@ -19,7 +19,7 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
 from typing import Any
 
-from pecl.results.compact import Numbers, Points
+from pecl.files.compact import Numbers, Points
 
 Decoder = Callable[[Any, str], Any]  # (value, dotted path of it) -> the same as its type has it
 
