@@ -1,4 +1,4 @@
-"""The picture of docs/effect.md: the share of the gap against pairs and parameters; `effect_tables.py` writes it."""
+"""The figure of docs/effect.md: share of the gap over pairs and parameters; `effect_tables.py` writes it."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from pecl.results.result import Result
 from pecl.retrieval.measures import DIRECTIONS, RECALL_AT
 
 COLOURS = {"cs": ("#0072B2", "o"), "de": ("#D55E00", "s"), "fr": ("#009E73", "^")}  # of Okabe & Ito's, and a marker
-MOST = 20_000  # pairs of what is drawn by parameters
+MOST = 20_000  # least pairs of a point in the panel of parameters
 
 
 def write_figures(folder: Path, candidates: Sequence[Candidate], english: float) -> None:
-    """Write the picture; `english` is the mean of R@1, 5 and 10 of English, which the gap reaches up to."""
+    """Write the figure; `english` is English's mean of R@1, 5 and 10, the upper end of the gap."""
     plot = draw(candidates, english)
     write_bytes(folder / f"{plot.name}.png", plot.render("png"))
 
 
 @styled
 def draw(candidates: Sequence[Candidate], english: float) -> Plot:
-    """Return the share of the gap, a point a candidate with its interval, a colour a language."""
+    """Draw the share of the gap: one point with its interval per candidate, one colour per language."""
     chosen = by_size(candidates)
     (usual, _), *_ = Counter(parameters(one) for one in chosen.values()).most_common(1)
     by_pairs = [one for one in chosen.values() if parameters(one) == usual]
     by_parameters = [one for one in chosen.values() if one.pairs >= MOST]
-    drawn = [(by_pairs, _pairs, "translated captions"), (by_parameters, parameters, "parameters of a language")]
+    drawn = [(by_pairs, _pairs, "translated captions"), (by_parameters, parameters, "parameters per language")]
     drawn = [panel for panel in drawn if len({panel[1](one) for one in panel[0]}) > 1]
     shown = [one for own, _, _ in drawn for one in own]
     seeds = sorted({seed for one in shown for seed in one.seeds})
     below = f" Below: at least {MOST:,} pairs." if len(drawn) > 1 else ""
     caption = (
-        "Share of the gap to English that distillation closed, in the mean of R@1, 5 and 10 of both directions, 900 "
-        f"photographs. {'Above: ' if below else ''}{usual:,} parameters a language.{below} Bars: {BOOTSTRAP}, of the "
+        "Share of the gap to English that distillation closes, in the mean of R@1, 5 and 10 of both directions, 900 "
+        f"photographs. {'Above: ' if below else ''}{usual:,} parameters per language.{below} Bars: {BOOTSTRAP}, of the "
         f"mean hits over seeds ({', '.join(map(str, seeds))}); the gap is taken as exact."
     )
     figure, axes = panels(2.0, caption, rows=len(drawn))
@@ -58,9 +58,9 @@ def draw(candidates: Sequence[Candidate], english: float) -> Plot:
 
 
 def by_size(candidates: Sequence[Candidate]) -> dict[tuple[str, int, int], Candidate]:
-    """Return (language, pairs, parameters) -> the candidate with the default schedule, where it was run.
+    """Return (language, pairs, parameters) -> the candidate, preferably with the default schedule.
 
-    Pairs are to two digits where there are thousands: languages differ by a few.
+    Thousands of pairs are rounded to two digits, because languages differ by a few pairs.
     """
     return {(one.language, _pairs(one), parameters(one)): one for one in sorted(candidates, key=_preferred)}
 
@@ -71,12 +71,12 @@ def _preferred(one: Candidate) -> tuple[bool, bool, float]:
 
 
 def parameters(one: Candidate) -> int:
-    """Return how many parameters a language has of its own."""
+    """Return the number of trained parameters per language."""
     return one.runs[0].adapter.trainable
 
 
 def _pairs(one: Candidate) -> int:
-    """Return the number of pairs, to two digits where there are thousands: languages differ by a few."""
+    """Return the number of pairs; thousands are rounded to two digits."""
     return one.pairs if one.pairs < 1000 else round(one.pairs, 1 - len(str(one.pairs)) + 1)
 
 
@@ -90,7 +90,7 @@ def _panel(
         own = sorted((one for one in candidates if one.language == language), key=x)
         if not own:
             continue
-        at = [x(one) * width ** (aside / 60) for one in own]  # so that none covers another
+        at = [x(one) * width ** (aside / 60) for one in own]  # shifted, so that markers do not overlap
         shares = [share_with_interval(one, english) for one in own]
         middle = [share for share, _, _ in shares]
         errors = np.array([[share - least, most - share] for share, least, most in shares]).T
@@ -104,7 +104,7 @@ def _panel(
 
 
 def share_with_interval(one: Candidate, english: float) -> tuple[float, float, float]:
-    """Return the share of the gap that a candidate closed, and its bootstrap interval."""
+    """Return the share of the gap that a candidate closes, and its bootstrap interval."""
     gap = english - one.mean_recall_before
     gains = np.mean([recalls(run, "best") - recalls(run, "zero_shot") for run in one.runs], axis=0)
     low, high = intervals([gains])[0]
@@ -112,6 +112,6 @@ def share_with_interval(one: Candidate, english: float) -> tuple[float, float, f
 
 
 def recalls(result: Result, stage: str) -> np.ndarray:
-    """Return for each test item the mean over directions and k of "its rank is at most k", (N,)."""
+    """Return the mean over directions and k of "rank is at most k" per test item, (N,)."""
     ranks = [np.asarray(result.ranks(direction, stage=stage)) for direction in DIRECTIONS["images"]]
     return np.mean([own <= k for own in ranks for k in RECALL_AT], axis=0)

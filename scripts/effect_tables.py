@@ -1,10 +1,10 @@
-"""Print the tables of docs/effect.md from the results that are shipped, so that its numbers cannot drift.
+"""Generate the tables and commands of docs/effect.md from the shipped results.
 
-python scripts/effect_tables.py            Markdown
-python scripts/effect_tables.py --write    put into docs/effect.md, between its marks, and draw img/effect
+python scripts/effect_tables.py            print them as Markdown
+python scripts/effect_tables.py --write    write them into docs/effect.md, between its marks, and draw img/effect
 
-Runs that differ in their seed alone are one row: means over seeds, intervals over queries of the mean hits. A table's
-commands come from its results too; a run that it names again has the same identity.
+Runs that differ only in their seed form one row: means over seeds, and intervals over queries of the mean hits. A
+command repeats the runs of its table: the run ids are the same.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from effect_figures import by_size, parameters, recalls, write_figures
 from effect_ways import ways_table
 from marked import ROOT, complete, main, table, trained
 
-from pecl.config import DISTIL_DEFAULTS, schedule_for
+from pecl.config import DISTIL_DEFAULTS, make_config, read_yaml, schedule_for
 from pecl.machine import BF16, FP32
 from pecl.report.page.commands import run_command
 from pecl.report.tables import Candidate, chosen_candidates
@@ -32,12 +32,13 @@ from pecl.results.result import Result
 PAGE = ROOT / "docs" / "effect.md"
 FIGURES = ROOT / "img" / "effect"
 PHOTOGRAPHS = ("de", "fr", "cs")
-CZECH = ("ablations", "joint", "joint_then_own", "full")  # folders of runs that are compared with the default alone
+RECIPE = "configs/effect.yaml"  # fields that the distillations share
+CZECH = ("ablations", "joint", "joint_then_own", "full")  # folders of runs that are compared with the default
 VARIANTS = (*CZECH, "images", "precision")
 
 
 def with_interval(one: Candidate) -> str:
-    """Return what a candidate gained in mean R@1, with its interval."""
+    """Format the gain of a candidate in mean R@1, with its interval."""
     low, high = intervals([one.gains])[0]
     return f"{one.mean - one.zero_shot:+.3f} [{low:+.3f}, {high:+.3f}]"
 
@@ -48,18 +49,18 @@ def mean_recall(result: Result, stage: str) -> float:
 
 
 def english() -> Result:
-    """Return the run whose zero-shot recall is English's on the same gallery."""
+    """Return the English run on the same gallery; its zero-shot recall is the ceiling."""
     return next(result for result in trained("effect/ceilings") if result.config.language == "en")
 
 
 def gap_runs() -> list[Result]:
-    """Return the distillations that are measured on the pool's photographs."""
+    """Return the distillations measured on the pool's photographs."""
     runs = (run for run in trained("effect") if run.path.parent.name not in VARIANTS)
     return [r for r in runs if r.config.text is not None and r.data.gallery.kind == "images"]
 
 
 def candidates(runs: Sequence[Result]) -> list[Candidate]:
-    """Return runs that differ in their seed alone together."""
+    """Group runs that differ only in their seed."""
     alike: dict[str, list[Result]] = {}
     for run in runs:
         plain = replace(run.config, seed=1, threads=None, out="")
@@ -68,28 +69,28 @@ def candidates(runs: Sequence[Result]) -> list[Candidate]:
 
 
 def gap_candidates() -> list[Candidate]:
-    """Return the distillations by language, pairs, parameters and schedule, the seeds of a row together."""
+    """Return the distillations sorted by language, pairs, parameters and schedule; seeds are grouped."""
     found, order = candidates(gap_runs()), PHOTOGRAPHS.index
     return sorted(found, key=lambda one: (order(one.language), one.pairs, parameters(one), one.config.solver))
 
 
 def share(one: Candidate) -> float:
-    """Return the share of the gap to English that a candidate closed, in mean recall."""
+    """Return the share of the gap to English that a candidate closes, in mean recall."""
     return (one.mean_recall - one.mean_recall_before) / (mean_recall(english(), "zero_shot") - one.mean_recall_before)
 
 
 def minutes(one: Candidate) -> float:
-    """Return the minutes that training and closed forms took, mean over seeds."""
+    """Return the minutes of training and closed forms, mean over seeds."""
     return mean(map(seconds, one.runs)) / 60
 
 
 def seconds(run: Result) -> float:
-    """Return the seconds that training and closed forms took; none for an evaluation."""
+    """Return the seconds of training and closed forms; 0 for an evaluation."""
     return run.seconds.train + sum(step.seconds for step in run.closed_form or ()) if run.kind == "train" else 0.0
 
 
 def gap_table() -> str:
-    """Return language and condition against what was closed of the gap, on 900 photographs."""
+    """Tabulate the share of the gap per language and condition, on 900 photographs."""
     rows = [
         [
             one.language,
@@ -113,7 +114,7 @@ def gap_table() -> str:
 
 
 def precision_table() -> str:
-    """Return 50 Czech pairs by the default of `pecl distil`, in fp32 and in bf16."""
+    """Tabulate 50 Czech pairs with the defaults of `pecl distil`, in fp32 and in bf16."""
     alike = [replace(run.config, precision=BF16, threads=None, out="") for run in trained("effect/precision")]
     partners = [run for run in trained("effect/pairs50") if replace(run.config, threads=None, out="") in alike]
     found = {FP32: chosen_candidates(trained("effect/precision"))[0], BF16: chosen_candidates(partners)[0]}
@@ -123,12 +124,12 @@ def precision_table() -> str:
         [name, str(len(one.seeds)), f"{one.mean:.4f}", f"{one.std:.4f}", with_interval(one), f"{one.mean_recall:.4f}"]
         for name, one in found.items()
     ]
-    rows.append(["bf16 less fp32", "", "", "", f"{less.mean():+.4f} [{low:+.4f}, {high:+.4f}]", ""])
-    return table(["precision", "seeds", "R@1", "deviation of seeds", "gain [95 %]", "mean R"], rows)
+    rows.append(["bf16 minus fp32", "", "", "", f"{less.mean():+.4f} [{low:+.4f}, {high:+.4f}]", ""])
+    return table(["precision", "seeds", "R@1", "std over seeds", "gain [95 %]", "mean R"], rows)
 
 
 def text_table() -> str:
-    """Return the languages without photographs: text to text on XTD10."""
+    """Tabulate the languages without photographs: text to text on XTD10."""
     chosen = sorted(chosen_candidates(trained("effect/text757")), key=lambda one: one.zero_shot)
     rows = [
         [
@@ -147,11 +148,11 @@ def text_table() -> str:
     ):
         before, after = measure([one.zero_shot for one in own]), measure([one.mean for one in own])
         rows.append([name, f"{before:.3f}", f"{after:.3f}", "", ""])
-    return table(["language", "R@1 before", "after", "gain [95 %]", "share of errors gone"], rows)
+    return table(["language", "R@1 before", "after", "gain [95 %]", "share of errors removed"], rows)
 
 
 def few_shot_table() -> str:
-    """Return the few-shot routes: as published, with the schedule of the distillation, with a closed-form start."""
+    """Tabulate the few-shot routes: as published, with the schedule of distillation, with a closed-form start."""
     found: dict[tuple[str, int, str], list[Result]] = {}
     for run in trained("effect/few_shot"):
         found.setdefault((run.config.language, run.config.shots or 0, few_shot_name(run)), []).append(run)
@@ -159,11 +160,11 @@ def few_shot_table() -> str:
     for (language, shots, name), runs in sorted(found.items()):
         (one,) = chosen_candidates(runs)
         rows.append([language, str(shots), name, str(len(one.seeds)), f"{one.mean:.3f}", with_interval(one)])
-    return table(["language", "pairs", "way", "seeds", "R@1", "gain [95 %]"], rows)
+    return table(["language", "pairs", "method", "seeds", "R@1", "gain [95 %]"], rows)
 
 
 def few_shot_name(result: Result) -> str:
-    """Return what a few-shot run is called."""
+    """Name the method of a few-shot run."""
     if "closed-form" in result.config.solver:
         return "closed-form start"
     if result.config.anchor == "frozen":
@@ -172,13 +173,13 @@ def few_shot_name(result: Result) -> str:
 
 
 def all_ways_table() -> str:
-    """Return every way of training and searching beside every other."""
+    """Tabulate all methods of training and searching."""
     ceilings = chosen_candidates([run for run in trained("effect/ceilings") if run.config.language != "en"])
     return ways_table(gap_candidates(), ceilings, mean_recall(english(), "zero_shot"))
 
 
 def ceilings_table() -> str:
-    """Return translate-test and English on the same photographs, and what most pairs give beside it."""
+    """Tabulate translate-test and English on the same photographs, compared with distillation on most pairs."""
     sizes = sorted(by_size(gap_candidates()).items(), key=lambda item: (item[0][1], -item[0][2]))
     most = {language: one for (language, *_), one in sizes}  # the last: most pairs, fewest parameters
     rows = []
@@ -191,63 +192,63 @@ def ceilings_table() -> str:
             low, high = intervals([less])[0]
             row.append(f"{less.mean():+.3f} [{low:+.3f}, {high:+.3f}]")
         rows.append([*row, ""][:4])  # English has no distillation
-    return table(["query", "R@1", "mean R", "R@1 of distillation less this [95 %]"], rows)
+    return table(["query", "R@1", "mean R", "R@1 of distillation minus this [95 %]"], rows)
 
 
 def english_table() -> str:
-    """Return English captions through the plain tower and through the adapter of another language."""
+    """Tabulate English captions through the plain tower and through adapters of other languages."""
     rows = []
     for result in complete("effect/english_through"):
         name = "plain tower" if result.config.weights is None else Path(result.config.weights).stem.partition("-")[0]
         stage = result.stages[-1]
         rows.append([name, f"{result.recall(stage=stage):.3f}", f"{mean_recall(result, stage):.3f}"])
-    return table(["English through", "R@1", "mean R"], sorted(rows, key=lambda fields: -float(fields[2])))
+    return table(["English captions through", "R@1", "mean R"], sorted(rows, key=lambda fields: -float(fields[2])))
 
 
 def variants_table(*folders: str) -> str:
-    """Return runs in each of which one thing is unlike the default for 757 Czech pairs, and that default first."""
+    """Tabulate the default for 757 Czech pairs, then runs that each change one setting."""
     usual = next(one for one in gap_candidates() if one.language == "cs" and one.pairs == 757 and is_default(one))
     runs = [run for run in runs_of(*folders) if run.config.language == "cs"]  # a joint training has others, too
     own = sorted(candidates(runs), key=share, reverse=True)
     rows = [
         [
-            unlike(one, usual),
+            change(one, usual),
             f"{parameters(one):,}",
             str(len(one.seeds)),
             f"{one.mean:.3f}",
             f"{one.mean_recall:.3f}",
             f"{share(one):.2f}",
-            "" if one is usual else share_beside(one, usual),
+            "" if one is usual else share_difference(one, usual),
         ]
         for one in (usual, *own)
     ]
-    head = "what,parameters,seeds,R@1,mean R,share of the gap,less the default's [95 %]"
+    head = "change,parameters,seeds,R@1,mean R,share of the gap,minus the default's [95 %]"
     return table(head.split(","), rows)
 
 
 def runs_of(*folders: str) -> list[Result]:
-    """Return the training runs of some folders of the effect."""
+    """Return the training runs in folders of results/measured/effect."""
     return [run for folder in folders for run in trained(f"effect/{folder}")]
 
 
 def is_default(one: Candidate) -> bool:
-    """Return whether a candidate is what `pecl distil` does by itself with so many pairs."""
+    """Return whether a candidate has the defaults of `pecl distil` for its number of pairs."""
     config, expected = one.config, {**DISTIL_DEFAULTS, **schedule_for(one.pairs)}
     return config.start is None and all(getattr(config, name) == value for name, value in expected.items())
 
 
-def unlike(one: Candidate, usual: Candidate) -> str:
-    """Return the flags of a candidate that differ from the default's."""
+def change(one: Candidate, usual: Candidate) -> str:
+    """List the flags of a candidate that differ from the default."""
     fields = ("joint", "text", "adapter", "start", "alignment", "lr", "epochs", "ema", "image_weight", "precision")
     changed = [name for name in fields if getattr(one.config, name) != getattr(usual.config, name)]
-    said = [f"--{name.replace('_', '-')} {getattr(one.config, name)}" for name in changed]
-    return f"`{' '.join(said)}`" if said else "the default"
+    flags = [f"--{name.replace('_', '-')} {getattr(one.config, name)}" for name in changed]
+    return f"`{' '.join(flags)}`" if flags else "the default"
 
 
-def share_beside(one: Candidate, usual: Candidate) -> str:
-    """Return how much more of the gap a candidate closed than another on its seeds, with the interval of that."""
-    beside = {run.config.seed: run for run in usual.runs}
-    pairs = [(run, beside[run.config.seed]) for run in one.runs]
+def share_difference(one: Candidate, usual: Candidate) -> str:
+    """Format the difference in closed gap to another candidate, on the same seeds, with its interval."""
+    partners = {run.config.seed: run for run in usual.runs}
+    pairs = [(run, partners[run.config.seed]) for run in one.runs]
     more = np.mean([recalls(run, "best") - recalls(other, "best") for run, other in pairs], axis=0)
     more = more / (mean_recall(english(), "zero_shot") - one.mean_recall_before)
     low, high = intervals([more])[0]
@@ -255,11 +256,11 @@ def share_beside(one: Candidate, usual: Candidate) -> str:
 
 
 def commands(runs: Sequence[Result]) -> str:
-    """Return the commands that repeat runs, one for languages and seeds that are all there, and their minutes."""
+    """Return a folded block with the commands that repeat runs; languages with the same seeds share a command."""
     found: dict[str, dict[str, list[int]]] = {}
     for run in runs:
         plain = replace(run.config, language="de", seed=1, threads=None, out=f"results/effect/{run.path.parent.name}")
-        seeds = found.setdefault(run_command(replace(run, config=plain)), {}).setdefault(run.config.language, [])
+        seeds = found.setdefault(short_command(replace(run, config=plain)), {}).setdefault(run.config.language, [])
         seeds.append(run.config.seed)
     lines = []
     for line, own in found.items():
@@ -270,11 +271,27 @@ def commands(runs: Sequence[Result]) -> str:
             words = ["pecl", "grid" if several else kind, "--language", ",".join(languages), *several, *flags]
             lines.append(_wrapped(" ".join(words)))
     long = f"<!-- long: {took:.0f} min -->\n" if (took := sum(map(seconds, runs)) / 60) >= 1 else ""
-    return "\n".join([f"{long}```bash", *sorted(lines), "```"])
+    block = "\n".join([f"{long}```bash", *sorted(lines), "```"])
+    return f'<details markdown="1">\n<summary>Commands</summary>\n\n{block}\n\n</details>'
+
+
+def short_command(run: Result) -> str:
+    """Return the command of a run; that of a training on text names `RECIPE` and the flags that differ from it."""
+    if run.config.text is None:
+        return run_command(run)
+    recipe = make_config(read_yaml(ROOT / RECIPE))
+    shared = {name: value for name, value in recipe.to_dict().items() if value != getattr(type(recipe)(), name)}
+    changed = {name: getattr(run.config, name) for name in shared if getattr(run.config, name) != shared[name]}
+    rest = replace(run.config, **{name: getattr(type(recipe)(), name) for name in shared})
+    _, kind, *flags = shlex.split(run_command(replace(run, config=rest)))
+    if any(isinstance(value, bool) for value in changed.values()):
+        raise ValueError(f"{run.path}: expected the switches of {RECIPE}, got {changed}")
+    own = [word for name, value in changed.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    return shlex.join(["pecl", kind, "--config", RECIPE, *own, *flags])
 
 
 def _wrapped(command: str) -> str:
-    """Return a command in lines, each flag beside its value."""
+    """Wrap a command; each flag keeps its value on its line."""
     units = re.sub(r"(--\S+) (?!--)", "\\1\0", command)
     lines = textwrap.wrap(units, 110, break_long_words=False, break_on_hyphens=False)
     return " \\\n    ".join(lines).replace("\0", " ")

@@ -1,4 +1,4 @@
-"""The table of docs/effect.md that has every way of training beside every other; `effect_tables.py` writes it."""
+"""The table of docs/effect.md that compares all methods; `effect_tables.py` writes it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ LANGUAGES = ("cs", "de", "fr")
 
 @dataclass(frozen=True)
 class Way:
-    """A row: a way to search, and the candidate of each language that has one.
+    """A row: a method, and its candidate per language.
 
     Attributes:
-        name: what was done.
+        name: the method.
         found: language -> candidate.
-        is_trained: whether its scores are those after training, not before.
+        is_trained: whether to show the scores after training, not before.
     """
 
     name: str
@@ -30,12 +30,12 @@ class Way:
 
 
 def ways_table(distilled: Sequence[Candidate], ceilings: Sequence[Candidate], english: float) -> str:
-    """Return for each way and language R@1, mean recall and the share of the gap to English.
+    """Tabulate R@1, mean recall and the share of the gap to English per method and language.
 
     Args:
-        distilled: candidates of training on text that were measured on the pool's photographs.
+        distilled: candidates trained on text and measured on the pool's photographs.
         ceilings: candidates whose queries are translations into English, by the plain tower.
-        english: mean recall of English, up to which the gap reaches.
+        english: mean recall of English, the upper end of the gap.
     """
     before = {one.language: one.mean_recall_before for one in distilled}
 
@@ -53,7 +53,7 @@ def ways_table(distilled: Sequence[Candidate], ceilings: Sequence[Candidate], en
         own = way.found.values()
         numbers = [f"{max(map(count, own)):,}" for count in (_pairs, parameters)] if way.is_trained else ["-", "-"]
         rows.append([way.name, *numbers, *(scores(way, language) for language in LANGUAGES)])
-    return table(["way", "pairs", "parameters", *LANGUAGES], rows)
+    return table(["method", "pairs", "parameters", *LANGUAGES], rows)
 
 
 def _ways(distilled: Sequence[Candidate], ceilings: Sequence[Candidate]) -> list[Way]:
@@ -67,7 +67,7 @@ def _ways(distilled: Sequence[Candidate], ceilings: Sequence[Candidate]) -> list
     return [
         Way("plain tower", _by_language(distilled), is_trained=False),
         *(Way(f"route {name}", by_route[name]) for name in ROUTES if name not in translated),
-        Way("closed form alone", _by_language(sorted(closed, key=_pairs))),
+        Way("only closed form", _by_language(sorted(closed, key=_pairs))),
         *(Way("distilled", _by_language(own)) for _, own in sorted(sizes.items())),
         Way("full fine-tuning", _by_language(chosen_candidates(trained("effect/full")))),
         Way("translated into English", _by_language(ceilings), is_trained=False),
@@ -76,7 +76,7 @@ def _ways(distilled: Sequence[Candidate], ceilings: Sequence[Candidate]) -> list
 
 
 def _by_language(candidates: Iterable[Candidate]) -> dict[str, Candidate]:
-    """Return language -> its candidate, the last where there are several."""
+    """Return language -> its candidate, the last of several."""
     return {one.language: one for one in candidates}
 
 
