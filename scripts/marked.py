@@ -1,6 +1,6 @@
-"""Tables and sentences of documents that are made from results: each between `<!-- NAME -->` and `<!-- end -->`.
+"""Generated parts of documents, each between `<!-- NAME -->` and `<!-- end -->`.
 
-What the scripts share that make them; each prints its parts, or writes them into its page with `--write`.
+Shared by the scripts that generate them from results. Each script prints its parts, or writes them with `--write`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ Parts = Mapping[str, Callable[[], str]]
 
 
 def filled(page: str, parts: Parts) -> str:
-    """Return a page with each part between its marks.
+    """Fill each part into a page, between its marks.
 
     Raises:
-        ValueError: the page has not got the marks of a part, or has them twice.
+        ValueError: a part's marks are missing or occur twice.
     """
     for name, make in parts.items():
         pattern = re.compile(rf"(<!-- {re.escape(name)} -->\n)(?:.*?\n)??(<!-- end -->)", re.DOTALL)
@@ -33,7 +33,7 @@ def filled(page: str, parts: Parts) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table, numbers to the right."""
+    """Return a Markdown table with numbers aligned to the right."""
     rows = [list(row) for row in rows]
     numbers = [all(re.match(r"[-+*.\d]|$", row[place]) for row in rows) for place in range(len(head))]
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---:" if one else "---" for one in numbers], *rows])
@@ -50,7 +50,7 @@ def complete(folder: str) -> list[Result]:
 
 
 def main(doc: str, page: Path, parts: Parts) -> bool:
-    """Print the parts of a page, or write them into it; return whether they were written."""
+    """Print the parts of a page, or write them with `--write`; return whether they were written."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help=f"write them into {page.relative_to(ROOT)}")
     if parser.parse_args().write:

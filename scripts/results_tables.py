@@ -1,7 +1,7 @@
-"""Print the tables of docs/results.md from the results that are shipped, so that its numbers cannot drift.
+"""Generate the tables of docs/results.md from the shipped results.
 
-python scripts/results_tables.py            Markdown
-python scripts/results_tables.py --write    put into docs/results.md, between its marks
+python scripts/results_tables.py            print them as Markdown
+python scripts/results_tables.py --write    write them into docs/results.md, between its marks
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ STUDIES = {"distillation": "distill", "all of the text": "full_data"}
 
 
 def score(value: float) -> str:
-    """Return a recall as text."""
+    """Format a recall."""
     return f"{value:.3f}"
 
 
 def with_interval(gains: Sequence) -> list[str]:
-    """Return the mean of each array (N,) of gains of test items, with its interval."""
+    """Format the mean of each array (N,) of gains per test item, with its interval."""
     return [
         f"{own.mean():+.3f} ({low:+.3f} to {high:+.3f})"
         for own, (low, high) in zip(gains, intervals(gains).tolist(), strict=True)
@@ -39,7 +39,7 @@ def with_interval(gains: Sequence) -> list[str]:
 
 
 def zero_shot_table() -> str:
-    """Return the plain tower's recall in both directions."""
+    """Tabulate the plain tower's recall in both directions."""
     results = sorted(complete("zero_shot"), key=lambda result: -result.recall())
     rows = []
     for result, (low, high) in zip(results, intervals([hits(one) for one in results]).tolist(), strict=True):
@@ -51,12 +51,12 @@ def zero_shot_table() -> str:
 
 
 def candidates() -> dict[tuple[str, str], Candidate]:
-    """Return (language, route) -> the candidate that validation chooses, of the five routes."""
+    """Return (language, route) -> the candidate selected by validation."""
     return {(one.language, one.route): one for one in chosen_candidates(trained("routes"))}
 
 
 def routes_table() -> str:
-    """Return the routes that search with the language's captions, and distillation on more and more text."""
+    """Tabulate the routes that search with the language's captions, and distillation on two amounts of text."""
     found = candidates()
     routes = ("baseline1", "method1", "method2")
     more = {name: {one.language: one for one in chosen_candidates(trained(f))} for name, f in STUDIES.items()}
@@ -76,7 +76,7 @@ def routes_table() -> str:
 
 
 def translated_table() -> str:
-    """Return the routes that search with translations into English."""
+    """Tabulate the routes that search with translations into English."""
     found = candidates()
     routes = ("baseline2", "method3")
     rows = []
@@ -87,7 +87,7 @@ def translated_table() -> str:
 
 
 def routes_sentences() -> str:
-    """Return what the tables of the routes come to."""
+    """Summarise the tables of the routes in sentences."""
     found = candidates()
     pairs = [
         (found[language, aligned], found[language, baseline])
@@ -101,16 +101,16 @@ def routes_sentences() -> str:
     closed = [share(one) for one in chosen_candidates(trained("distill"))]
     all_of_it = [share(one) for one in chosen_candidates(trained("full_data"))]
     return (
-        f"Of {len(pairs)} paired differences between an aligned route and its baseline {_number(len(above))} "
-        f"{'is' if len(above) == 1 else 'are'} above zero by the interval; the largest gain of a route on zero-shot is "
-        f"{with_interval([largest.gains])[0]}, of {largest.route} in {largest.language}. Distillation closes "
-        f"{min(closed):.0%} to {max(closed):.0%} of the gap to English, {mean(closed):.0%} on average; on all of the "
-        f"text {mean(all_of_it):.0%}.".replace("%", " %")
+        f"{_number(len(above))} of {len(pairs)} paired differences between an aligned route and its baseline "
+        f"{'has' if len(above) == 1 else 'have'} an interval above zero. The largest gain of a route over zero-shot is "
+        f"{with_interval([largest.gains])[0]}, by {largest.route} in {largest.language}. Distillation closes "
+        f"{min(closed):.0%} to {max(closed):.0%} of the gap to English, on average {mean(closed):.0%}. On all of the "
+        f"text it closes {mean(all_of_it):.0%}.".replace("%", " %")
     )
 
 
 def share(one: Candidate) -> float:
-    """Return the share of the gap to English, in mean R@1, that a candidate closed."""
+    """Return the share of the gap to English, in mean R@1, that a candidate closes."""
     english = find_english(trained("routes"), group_of(one.runs[0]))
     if english is None:
         raise ValueError("results/measured/routes: expected a result of English")
@@ -118,11 +118,11 @@ def share(one: Candidate) -> float:
 
 
 def _number(count: int) -> str:
-    return ("none", "one", "two")[count] if count < 3 else str(count)
+    return ("None", "One", "Two")[count] if count < 3 else str(count)
 
 
 def full_data_table() -> str:
-    """Return distillation on all of the text, each learning rate."""
+    """Tabulate distillation on all of the text, one row per learning rate."""
     runs = sorted(trained("full_data"), key=lambda run: (run.config.language, run.config.lr))
     rows = [
         [
@@ -141,7 +141,7 @@ def full_data_table() -> str:
 
 
 def text_to_text_table() -> str:
-    """Return R@1 from target to English on XTD10, with the linear layer and without."""
+    """Tabulate R@1 from target to English on XTD10, with and without the linear layer."""
     kept = {name: complete(f) for name, f in (("mini", "xtd10"), ("mini-pooled", "xtd10_pooled"))}
     found = {name: {run.config.language: _to_english(run) for run in own if _plain(run)} for name, own in kept.items()}
     order = sorted(found["mini"], key=lambda language: -found["mini"][language])
@@ -158,7 +158,7 @@ def _to_english(run: Result) -> float:
 
 
 def pairs_table() -> str:
-    """Return trainings on pairs of texts, against English captions."""
+    """Tabulate trainings on pairs of texts, tested against English captions."""
     runs = [one.chosen_run for one in chosen_candidates(trained("xtd10"))] + trained("official")
     runs.sort(key=lambda run: (run.data.dataset, run.data.split["train"]), reverse=True)
     rows = [
@@ -176,7 +176,7 @@ def pairs_table() -> str:
 
 
 def adapters_table() -> str:
-    """Return what each adapter costs and gains, the one with fewest parameters first."""
+    """Tabulate cost and gain per adapter, in order of parameters."""
     by_spec: dict[str, dict[str, Result]] = {}
     for run in sorted(trained("adapters"), key=lambda run: run.adapter.trainable):
         by_spec.setdefault(run.adapter.spec, {})[run.config.language] = run
@@ -197,7 +197,7 @@ def adapters_table() -> str:
 
 
 def topmost_table() -> str:
-    """Return the few-shot route with LoRA in all layers, with dropout, and in the topmost ones; less the first row."""
+    """Tabulate the few-shot route with LoRA in all layers with dropout, and in the topmost layers without."""
     by_layers: dict[tuple[str | None, bool], list[Result]] = {}
     for run in trained("layers"):
         by_layers.setdefault((run.config.adapter_layers, run.config.dropout), []).append(run)
@@ -208,7 +208,7 @@ def topmost_table() -> str:
         less = "" if one is first else with_interval([one.trained_hits - first.trained_hits])[0]
         named = [layers or "all", "yes" if dropout else "no", f"{one.runs[0].adapter.trainable:,}", str(len(one.seeds))]
         rows.append([*named, score(one.zero_shot), spread(one.mean, one.std), with_interval([one.gains])[0], less])
-    head = "LoRA in,dropout,parameters,seeds,zero-shot,trained,gain,less the first row"
+    head = "LoRA in,dropout,parameters,seeds,zero-shot,trained,gain,minus the first row"
     return table(head.split(","), rows)
 
 
@@ -216,7 +216,7 @@ PARTS = {
     "zero-shot": zero_shot_table,
     "routes": routes_table,
     "translated": translated_table,
-    "what the routes say": routes_sentences,
+    "summary of the routes": routes_sentences,
     "full data": full_data_table,
     "text to text": text_to_text_table,
     "pairs of texts": pairs_table,
