@@ -60,5 +60,6 @@ def _copy(
         text_prefix=tower.text_prefix + text_prompt,
         max_length=tower.max_length,
         pooling=tower.pooling,
+        clean=tower.clean,
         fingerprint=fingerprint,
     )

@@ -17,7 +17,7 @@ import torch
 
 from pecl.encoders.batches import TokenIds, batches
 from pecl.encoders.devices import to_device
-from pecl.encoders.packing import Packing, embed_packed, run_layers
+from pecl.encoders.layers import embed_packed, packing_of, run_layers
 from pecl.encoders.pooling import POOLINGS
 from pecl.progress import Bar
 
@@ -104,7 +104,7 @@ class KeptStates:
     @torch.no_grad()
     def _compute(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """Return what is kept of padded texts: the states (T, d) of their tokens, or what is pooled of them, (B, d)."""
-        packing = Packing(attention_mask, self._device)
+        packing = packing_of(self.backbone, attention_mask)
         hidden = run_layers(self.backbone, embed_packed(self.backbone, input_ids, packing), packing, stop=self.first)
         if self.pools:
             return self._pool(packing.unpack(hidden), to_device(attention_mask, self._device))

@@ -10,28 +10,19 @@ backbone. A padded batch whose rows draw their own dropout goes through it as we
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import torch
 from torch import nn
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 from pecl.encoders.devices import to_device
-from pecl.encoders.dropout import RowDraws, RowDropout
-from pecl.encoders.positions import first_position
+from pecl.encoders.dropout import RowDropout
 
 ATTENTION_BY_ROW = "pecl_attention_by_row"
-
-# Architectures that take position ids and hand further arguments to their attention
-_CAN_PACK = frozenset({"bert", "roberta", "xlm-roberta"})
-_KNOWN_ATTENTION = ("sdpa", "eager")
-
 
 # A batch of rows of like length ends where a row's square is below this share of the longest row's.
 _LIKE = 0.75
@@ -46,7 +37,7 @@ class RowBatch:
         length: L, of the longest row.
         tokens: (t,) where their tokens are among the T packed ones; None for all, in order.
         place: (t,) where these are among the G * L positions.
-        mask: (G, 1, 1, L) bool, what each position may attend to.
+        mask: (G, 1, 1 or L, L) bool, the positions that each position attends to.
     """
 
     rows: torch.Tensor
@@ -77,10 +68,14 @@ class Packing:
         attention_mask: (B, L), 1 for tokens and 0 for padding; every row has a token, and they come first. On the CPU,
             or the CPU waits.
         device: where the batch is computed; the mask's own unless given.
+        causal: whether a position attends only to itself and the positions before it.
     """
 
-    def __init__(self, attention_mask: torch.Tensor, device: torch.device | None = None) -> None:
+    def __init__(
+        self, attention_mask: torch.Tensor, device: torch.device | None = None, *, causal: bool = False
+    ) -> None:
         self.device = device or attention_mask.device
+        self.causal = causal
         self.rows, self.length = attention_mask.shape
         place = attention_mask.flatten().nonzero().squeeze(1)
         self.place = to_device(place, self.device)  # (T,): of each token among the B * L positions
@@ -89,7 +84,7 @@ class Packing:
     def _batches(self, attention_mask: torch.Tensor) -> list[RowBatch]:
         """Return the rows as padded batches: of like length each on a CPU, all in one elsewhere."""
         if self.device.type != "cpu":
-            mask = to_device(attention_mask.bool(), self.device)[:, None, None, :]
+            mask = seen_by(to_device(attention_mask.bool(), self.device), self.causal)
             return [RowBatch(torch.arange(self.rows), self.length, None, self.place, mask)]
         lengths = attention_mask.sum(1)  # (B,)
         order = lengths.argsort(descending=True, stable=True)
@@ -109,7 +104,7 @@ class Packing:
         mask = positions < lengths[:, None]  # (G, L)
         tokens = None if is_only else (starts[:, None] + positions)[mask]
         place = mask.flatten().nonzero().squeeze(1)
-        return RowBatch(rows, len(positions), tokens, place, mask[:, None, None, :])
+        return RowBatch(rows, len(positions), tokens, place, seen_by(mask, self.causal))
 
     def pack(self, padded: torch.Tensor) -> torch.Tensor:
         """Return the tokens of (B, L, ...) as one row, (1, T, ...)."""
@@ -119,6 +114,12 @@ class Packing:
         """Return (1, T, ...) as a padded batch, (B, L, ...), with zeros in the padding."""
         padded = packed.new_zeros(self.rows * self.length, *packed.shape[2:])
         return padded.index_copy(0, self.place, packed.squeeze(0)).unflatten(0, (self.rows, self.length))
+
+
+def seen_by(mask: torch.Tensor, causal: bool) -> torch.Tensor:
+    """Return the positions that each position attends to, (B, 1, 1 or L, L) bool, given the tokens (B, L) bool."""
+    seen = mask[:, None, None, :]
+    return seen & torch.ones_like(mask[0]).expand(mask.shape[1], -1).tril() if causal else seen
 
 
 class _ToBatches(torch.autograd.Function):
@@ -229,115 +230,3 @@ def attend(
 
 
 AttentionInterface.register(ATTENTION_BY_ROW, attention_by_row)
-
-
-def can_pack(backbone: PreTrainedModel) -> bool:
-    """Return whether `backbone` is of an architecture and attention that `encode_packed` knows, and as it was made.
-
-    A layer whose `forward` somebody has replaced, as OpenDelta's soft prompt does, may look at rows.
-    """
-    return backbone.config._attn_implementation == "sdpa" and knows_attention(backbone)
-
-
-def knows_attention(backbone: PreTrainedModel) -> bool:
-    """Return whether `attend` can take the place of the attention of `backbone`, which is as it was made."""
-    config = backbone.config
-    if config.model_type not in _CAN_PACK or config._attn_implementation not in _KNOWN_ATTENTION:
-        return False
-    return not any("forward" in vars(module) for module in backbone.modules())
-
-
-def attendable(backbone: PreTrainedModel, attention_mask: torch.Tensor, is_padded: bool) -> torch.Tensor | None:
-    """Return the mask (B, L) as `backbone` would make it of two dimensions, without reading it to see if it is needed.
-
-    Args:
-        backbone: one that `can_pack` or has our attention; the mask of another is returned as it is, to be read there.
-        attention_mask: (B, L), 1 for tokens and 0 for padding.
-        is_padded: whether it has a 0.
-
-    Returns:
-        (B, 1, L, L) bool, or None where all may be attended to.
-    """
-    ours = backbone.config._attn_implementation == ATTENTION_BY_ROW  # of which transformers knows no mask
-    if not ours and not can_pack(backbone):
-        return attention_mask
-    if not is_padded and not ours:
-        return None
-    return attention_mask.bool()[:, None, None, :].expand(-1, 1, attention_mask.shape[1], -1)
-
-
-def embed_packed(backbone: PreTrainedModel, input_ids: torch.Tensor, packing: Packing) -> torch.Tensor:
-    """Return what the first layer is given of a padded batch's tokens, (1, T, d).
-
-    Args:
-        backbone: one that `can_pack`.
-        input_ids: (B, L) int64; the tokens come first.
-        packing: of the batch.
-    """
-    device = packing.device
-    first = first_position(backbone.config)
-    positions = (torch.arange(packing.length, device=device) + first).expand(packing.rows, -1)  # (B, L)
-    ids = packing.pack(to_device(input_ids, device))  # (1, T)
-    return cast("nn.Module", backbone.embeddings)(input_ids=ids, position_ids=packing.pack(positions))
-
-
-def run_layers(
-    backbone: PreTrainedModel,
-    hidden: torch.Tensor,
-    packing: Packing | None,
-    start: int = 0,
-    stop: int | None = None,
-    mask: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """Take hidden states through the layers from `start` to before `stop`.
-
-    Args:
-        backbone: one that `can_pack`.
-        hidden: (1, T, d) with a packing, else (B, L, d).
-        packing: of a packed batch.
-        start: number of a layer, from 0.
-        stop: likewise; None for all that follow.
-        mask: of a padded batch, as `attendable` returns it.
-    """
-    more = {} if packing is None else {"packing": packing}
-    with our_attention(backbone) if more else nullcontext():
-        for layer in cast("nn.ModuleList", backbone.get_submodule("encoder.layer"))[start:stop]:
-            hidden = layer(hidden, mask, **more)
-    return hidden
-
-
-def encode_packed(
-    backbone: PreTrainedModel,
-    input_ids: torch.Tensor,
-    attention_mask: torch.Tensor,
-    draws: RowDraws | None = None,
-    states: torch.Tensor | None = None,
-    start: int = 0,
-) -> torch.Tensor:
-    """Return the last hidden states (B, L, d) of a padded batch, with zeros in the padding.
-
-    Args:
-        backbone: one that `can_pack`.
-        input_ids: (B, L) int64; on the CPU, as the mask, or the CPU waits.
-        attention_mask: (B, L), 1 for tokens and 0 for padding; the tokens come first.
-        draws: of the tower, whose dropouts have to know where the tokens are.
-        states: (1, T, d) that layer `start` is given, where they are known.
-        start: number of a layer.
-    """
-    packing = Packing(attention_mask, next(backbone.parameters()).device)
-    with draws.packed(packing) if draws is not None else nullcontext():
-        states = embed_packed(backbone, input_ids, packing) if states is None else states
-        hidden = run_layers(backbone, states, packing, start)
-    return packing.unpack(hidden)  # (B, L, d)
-
-
-@contextmanager
-def our_attention(backbone: PreTrainedModel) -> Iterator[None]:
-    """Let the layers of `backbone` attend by `attention_by_row` in the body."""
-    config = backbone.config
-    before = config._attn_implementation
-    config._attn_implementation = ATTENTION_BY_ROW
-    try:
-        yield
-    finally:
-        config._attn_implementation = before

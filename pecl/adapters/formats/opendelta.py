@@ -20,7 +20,8 @@ from pecl.adapters.kinds.head import HeadConfig
 from pecl.adapters.kinds.layer_norm import LayerNormConfig
 from pecl.adapters.kinds.lora import LoraConfig
 from pecl.adapters.kinds.soft_prompt import SoftPromptConfig
-from pecl.adapters.roles import ARCHITECTURES, LINEAR_ROLES
+from pecl.adapters.roles import LINEAR_ROLES
+from pecl.encoders.families import FAMILIES
 from pecl.errors import WeightsError
 from pecl.files import check_regular
 
@@ -145,7 +146,7 @@ _CONFIGS: dict[str, Callable[[dict[str, torch.Size], tuple[str, ...]], AdapterCo
 
 def _linear_roles(tensors: Tensors) -> tuple[str, ...]:
     """Return the roles of the linear layers that have parameters in `tensors`."""
-    architecture = ARCHITECTURES["xlm-roberta"]
+    architecture = FAMILIES["xlm-roberta"]
     layer = rf"^backbone\.{architecture.layers}\.\d+\."
     paths = {re.sub(layer, "", name.rpartition(".")[0]) for name in tensors}
     return tuple(role for role in LINEAR_ROLES if architecture.in_layer[role] in paths)

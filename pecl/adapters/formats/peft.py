@@ -19,7 +19,7 @@ from pecl.adapters.formats.files import check_values
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.kinds.layer_norm import LayerNormConfig
 from pecl.adapters.kinds.lora import LoraConfig
-from pecl.adapters.roles import ARCHITECTURES, LINEAR_ROLES, NORM_ROLES, paths_of
+from pecl.adapters.roles import LINEAR_ROLES, NORM_ROLES, architecture_of, paths_of
 from pecl.adapters.spec import describe
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, WeightsError
@@ -158,7 +158,7 @@ def _to_peft(name: str) -> str:
 
 def _from_peft(name: str, tower: MultilingualTextEncoder, folder: Path) -> str:
     """Undo `_to_peft`; what PEFT puts before the path differs with the model that it wrapped."""
-    layers = re.escape(ARCHITECTURES[tower.backbone.config.model_type].layers)
+    layers = re.escape(architecture_of(tower.backbone).layers)
     match = re.fullmatch(rf"(?:.*\.)?({layers}\.\d+\..*?)(\.lora_[AB])?(?:\.weight|(\.bias))", name)
     if match is None:
         raise WeightsError(f"{folder / WEIGHTS_FILE}: expected parameters of layers' LoRA or LayerNorm, got {name!r}")

@@ -89,7 +89,8 @@ class SlotPrefix(SlotModule):
         implementation = base.config._attn_implementation
         if implementation not in ("sdpa", "eager"):  # others, such as flash attention, take other masks
             raise ConfigError(f"prefix: expected the attention implementation sdpa or eager, got {implementation!r}")
-        heads, d_head = base.num_attention_heads, base.attention_head_size
+        heads = base.config.num_attention_heads
+        d_head = base.config.hidden_size // heads
         like = next(base.parameters())
         self.prefix = self.slot_parameter(2, heads, config.num_virtual_tokens, d_head, like=like)
         # The layer alone gets another config: the backbone's own still makes the masks.

@@ -1,8 +1,9 @@
-"""Image towers of open_clip, an optional dependency: `pip install pecl[openclip]`."""
+"""Models of open_clip, an optional dependency: `pip install pecl[openclip]`; and their image towers."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from pecl.encoders.image import ImageEncoder
@@ -47,11 +48,39 @@ def load_open_clip(name: str, model: str, pretrained: str | None = None) -> Imag
     return ImageEncoder(whole.visual, None, preprocess, name=name, preprocessing=settings)
 
 
+def locate(name: str, model: str, pretrained: str, option: str) -> tuple[dict[str, Any], Path]:
+    """Return the config of a model of open_clip and the path of its file of weights, fetched if need be.
+
+    Args:
+        name: of the tower, for errors.
+        model: a name of `open_clip.list_models()`.
+        pretrained: as of `load_open_clip`.
+        option: by which a user names the tower; for errors.
+
+    Raises:
+        WeightsError: as of `load_open_clip`.
+    """
+    open_clip = _import(name)
+    pinned = _PINNED.fullmatch(pretrained)
+    pretrained = pinned[1] if pinned else pretrained
+    _check_names(open_clip, model, pretrained)
+    try:
+        path = _weights_file(open_clip, model, pretrained)
+    except Exception as error:  # open_clip lets through whatever its download raises
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise WeightsError(
+            f"open_clip cannot fetch {name}: {reason}; {option} {PREFIX}{model}/PATH takes a local file of weights"
+        ) from error
+    if pinned is not None:
+        _check_file(path, pinned[2])
+    return open_clip.get_model_config(model), Path(path)
+
+
 def _import(name: str) -> Any:
     try:
         import open_clip
     except ImportError as error:
-        raise WeightsError(f"image tower {name} needs open_clip: pip install 'pecl[openclip]' ({error})") from error
+        raise WeightsError(f"the tower {name} needs open_clip: pip install 'pecl[openclip]' ({error})") from error
     return open_clip
 
 

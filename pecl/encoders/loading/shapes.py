@@ -1,7 +1,7 @@
-"""Shapes of the encoders that M-CLIP was built on, which its checkpoints name but do not describe.
+"""Shapes of the encoders that M-CLIP and open_clip's text towers were built on; their checkpoints only name them.
 
-With them a checkpoint loads without fetching its base model. Source: the `config.json` of xlm-roberta-large and of
-sentence-transformers/LaBSE.
+With them a checkpoint loads without fetching its base model. Source: the `config.json` of xlm-roberta-base,
+xlm-roberta-large and sentence-transformers/LaBSE.
 """
 
 from __future__ import annotations
@@ -31,6 +31,19 @@ def xlm_roberta_large() -> XLMRobertaConfig:
     )
 
 
+def xlm_roberta_base() -> XLMRobertaConfig:
+    """Return the shape of XLM-R Base: 12 layers, 768 wide, 277,453,056 parameters without a pooler."""
+    return XLMRobertaConfig(
+        vocab_size=250_002,
+        max_position_embeddings=514,
+        type_vocab_size=1,
+        layer_norm_eps=1e-5,
+        bos_token_id=0,
+        pad_token_id=1,
+        eos_token_id=2,
+    )
+
+
 def labse() -> BertConfig:
     """Return the shape of LaBSE: 12 layers, 768 wide, 470,926,848 parameters with its pooler."""
     return BertConfig(
@@ -49,6 +62,8 @@ def labse() -> BertConfig:
 def base_config(name: str) -> PretrainedConfig | None:
     """Return the shape of the base model `name`, or None for one that is not known here."""
     shapes = {
+        "xlm-roberta-base": xlm_roberta_base,
+        "FacebookAI/xlm-roberta-base": xlm_roberta_base,
         "xlm-roberta-large": xlm_roberta_large,
         "FacebookAI/xlm-roberta-large": xlm_roberta_large,
         "sentence-transformers/LaBSE": labse,

@@ -1,8 +1,8 @@
-"""Text towers from checkpoints: M-CLIP, sentence-transformers and plain transformers encoders.
+"""Text towers from checkpoints: M-CLIP, sentence-transformers, open_clip and plain transformers encoders.
 
 A checkpoint is fetched once and is all that is needed: an M-CLIP tower is built from its config, not from the base
-model that the config names. Which of the three kinds a folder is, its files say: `modules.json` is
-sentence-transformers, `model_type` "M-CLIP" is M-CLIP, anything else is an encoder, pooled by its mean.
+model that the config names. A folder's files say which kind it is: `modules.json` is sentence-transformers,
+`open_clip_config.json` open_clip, `model_type` "M-CLIP" M-CLIP, and anything else an encoder, pooled by its mean.
 """
 
 from __future__ import annotations
@@ -16,7 +16,16 @@ from torch import nn
 from transformers import MODEL_MAPPING, AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from pecl.encoders.loading.checksums import check_checksums
+from pecl.encoders.loading.clip import PREFIX
 from pecl.encoders.loading.hub import resolve
+from pecl.encoders.loading.open_clip_text import (
+    OpenClipText,
+    encoder_config,
+    encoder_parts,
+    is_open_clip,
+    read_folder,
+    read_named,
+)
 from pecl.encoders.loading.sentence_transformers import read_layout
 from pecl.encoders.loading.shapes import base_config
 from pecl.encoders.loading.weights import build_model, check_names, read_config, read_json, read_state_dict, take_linear
@@ -44,6 +53,7 @@ class TextParts:
     pooling: str = "mean"
     text_prefix: str = ""
     longest: int | None = None  # tokens; the format's own limit
+    clean: str = ""
 
 
 def load_text_checkpoint(
@@ -57,7 +67,7 @@ def load_text_checkpoint(
     """Load a text tower from a checkpoint.
 
     Args:
-        name_or_path: hub id, such as one of `MCLIP_MODELS`, or local folder.
+        name_or_path: hub id, such as one of `MCLIP_MODELS`; local folder; or `open_clip:<model>/<weights>`.
         device: where the weights go.
         dtype: type of the weights: float32, bfloat16 or float16.
         max_length: longest sequence in tokens; by default 128, or the model's limit where that is lower.
@@ -67,17 +77,21 @@ def load_text_checkpoint(
         WeightsError: the checkpoint cannot be fetched, is incomplete, damaged, or of another kind.
         ConfigError: unknown pooling, or `max_length` is beyond what the model can take.
     """
-    folder = resolve(name_or_path, TEXT_OPTION, MCLIP_MODELS)
-    check_checksums(folder)
-    parts = _read_parts(folder, dtype)
+    if (name := str(name_or_path)).startswith(PREFIX):
+        parts = _read_open_clip(read_named(name), dtype)
+    else:
+        folder = resolve(name_or_path, TEXT_OPTION, MCLIP_MODELS)
+        check_checksums(folder)
+        parts = _read_parts(folder, dtype)
     tower = MultilingualTextEncoder(
         parts.backbone,
         parts.tokenizer,
         parts.head,
-        name=str(name_or_path),
+        name=name,
         text_prefix=parts.text_prefix,
         max_length=_max_length(max_length, parts),
         pooling=pooling or parts.pooling,
+        clean=parts.clean,
     )
     return tower.to(device)
 
@@ -85,6 +99,8 @@ def load_text_checkpoint(
 def _read_parts(folder: Path, dtype: torch.dtype) -> TextParts:
     if (folder / "modules.json").exists():
         return _read_sentence_transformers(folder, dtype)
+    if is_open_clip(folder):
+        return _read_open_clip(read_folder(folder), dtype)
     if read_json(folder / "config.json").get("model_type") == "M-CLIP":
         return _read_mclip(folder, dtype)
     return _read_encoder(folder, dtype)
@@ -124,6 +140,14 @@ def _read_sentence_transformers(folder: Path, dtype: torch.dtype) -> TextParts:
     parts.head, parts.pooling, parts.text_prefix = layout.head, layout.pooling, layout.text_prefix
     parts.longest = layout.max_length
     return parts
+
+
+def _read_open_clip(text: OpenClipText, dtype: torch.dtype) -> TextParts:
+    config = encoder_config(text)
+    weights, head, pooling = encoder_parts(text, dtype)
+    backbone = build_model(_model_class(config), config, weights, text.source, dtype, prefix="text.transformer.")
+    tokenizer = read_tokenizer(text.tokenizer, config)
+    return TextParts(backbone, tokenizer, head, pooling, longest=text.length, clean=text.clean)
 
 
 def _read_encoder(folder: Path, dtype: torch.dtype) -> TextParts:

@@ -1,0 +1,24 @@
+"""Architectures of text towers, one file each, and the table of them by `model_type` of the backbone's config.
+
+A new architecture is a file with a `TextFamily` and a row in `FAMILIES`.
+"""
+
+from __future__ import annotations
+
+from transformers import PretrainedConfig
+
+from pecl.encoders.families.bert import BERT
+from pecl.encoders.families.distilbert import DISTILBERT
+from pecl.encoders.families.family import TextFamily
+
+FAMILIES: dict[str, TextFamily] = {
+    "bert": BERT,  # LaBSE is a BERT
+    "roberta": BERT,
+    "xlm-roberta": BERT,
+    "distilbert": DISTILBERT,
+}
+
+
+def family_of(config: PretrainedConfig) -> TextFamily | None:
+    """Return the family of encoders of `config`; None for an architecture that pecl runs only as a whole."""
+    return FAMILIES.get(config.model_type)

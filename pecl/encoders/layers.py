@@ -1,0 +1,170 @@
+"""The steps of a pass through a backbone: embed the tokens, run some of the layers, end; padded or packed.
+
+They work for the architectures of `families`. An encoder of another architecture, or one whose attention or layers
+somebody has replaced, is run as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING
+
+import torch
+
+from pecl.encoders.devices import to_device
+from pecl.encoders.dropout import RowDraws
+from pecl.encoders.families import family_of
+from pecl.encoders.families.family import TextFamily
+from pecl.encoders.packing import ATTENTION_BY_ROW, Packing, seen_by
+from pecl.errors import require
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_KNOWN_ATTENTION = ("sdpa", "eager")
+
+
+def can_pack(backbone: PreTrainedModel) -> bool:
+    """Return whether `backbone` is of a family and attention that `encode_packed` knows, and as it was made.
+
+    A layer whose `forward` somebody has replaced, as OpenDelta's soft prompt does, may look at rows.
+    """
+    return backbone.config._attn_implementation == "sdpa" and knows_attention(backbone)
+
+
+def knows_attention(backbone: PreTrainedModel) -> bool:
+    """Return whether `attend` can take the place of the attention of `backbone`, which is as it was made."""
+    config = backbone.config
+    if family_of(config) is None or config._attn_implementation not in _KNOWN_ATTENTION:
+        return False
+    return not any("forward" in vars(module) for module in backbone.modules())
+
+
+def attendable(backbone: PreTrainedModel, attention_mask: torch.Tensor, is_padded: bool) -> torch.Tensor | None:
+    """Return the positions that each position attends to, without reading the mask to see if one is needed.
+
+    Args:
+        backbone: one that `can_pack` or has our attention; the mask of another is returned as it is, to be read there.
+        attention_mask: (B, L), 1 for tokens and 0 for padding.
+        is_padded: whether it has a 0.
+
+    Returns:
+        (B, 1, L, L) bool, or None where all may be attended to.
+    """
+    ours = backbone.config._attn_implementation == ATTENTION_BY_ROW  # of which transformers knows no mask
+    if not ours and not can_pack(backbone):
+        return attention_mask
+    causal = _family(backbone).causal
+    if not is_padded and not ours and not causal:
+        return None
+    return seen_by(attention_mask.bool(), causal).expand(-1, 1, attention_mask.shape[1], -1)
+
+
+def _family(backbone: PreTrainedModel) -> TextFamily:
+    return require(family_of(backbone.config), "the backbone's family")
+
+
+def packing_of(backbone: PreTrainedModel, attention_mask: torch.Tensor) -> Packing:
+    """Return the packing of a batch with `attention_mask` (B, L) for `backbone`, which `can_pack`."""
+    return Packing(attention_mask, next(backbone.parameters()).device, causal=_family(backbone).causal)
+
+
+def embed_packed(backbone: PreTrainedModel, input_ids: torch.Tensor, packing: Packing) -> torch.Tensor:
+    """Return the states that the first layer is given of a padded batch's tokens, (1, T, d).
+
+    Args:
+        backbone: one that `can_pack`.
+        input_ids: (B, L) int64; the tokens come first.
+        packing: of the batch.
+    """
+    device, family = packing.device, _family(backbone)
+    first = family.first_position(backbone.config)
+    positions = (torch.arange(packing.length, device=device) + first).expand(packing.rows, -1)  # (B, L)
+    ids = packing.pack(to_device(input_ids, device))  # (1, T)
+    return family.embed(backbone, packing.pack(positions), ids, None)
+
+
+def run_layers(
+    backbone: PreTrainedModel,
+    hidden: torch.Tensor,
+    packing: Packing | None,
+    start: int = 0,
+    stop: int | None = None,
+    mask: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Take hidden states through the layers from `start` to before `stop`, and behind the last to the end.
+
+    Args:
+        backbone: one that `can_pack`.
+        hidden: (1, T, d) with a packing, else (B, L, d).
+        packing: of a packed batch.
+        start: number of a layer, from 0.
+        stop: likewise; None for all that follow.
+        mask: of a padded batch, as `attendable` returns it.
+    """
+    family, more = _family(backbone), {} if packing is None else {"packing": packing}
+    layers = family.layers_of(backbone)
+    with our_attention(backbone) if more else nullcontext():
+        for layer in layers[start:stop]:
+            hidden = layer(hidden, mask, **more)
+    return family.finish(backbone, hidden) if stop is None or stop == len(layers) else hidden
+
+
+def encode_padded(
+    backbone: PreTrainedModel,
+    mask: torch.Tensor | None,
+    input_ids: torch.Tensor | None = None,
+    words: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Return the last hidden states (B, L, d) of a padded batch.
+
+    Args:
+        backbone: any encoder.
+        mask: as `attendable` returns it.
+        input_ids: (B, L) int64, on the backbone's device.
+        words: (B, L, d) word embeddings in their place.
+    """
+    if mask is not None and mask.dim() == 2:
+        return backbone(input_ids=input_ids, inputs_embeds=words, attention_mask=mask).last_hidden_state
+    family, given = _family(backbone), require(input_ids if words is None else words, "input_ids or words")
+    first = family.first_position(backbone.config)
+    positions = torch.arange(first, first + given.shape[1], device=given.device).unsqueeze(0)  # (1, L)
+    return run_layers(backbone, family.embed(backbone, positions, input_ids, words), None, mask=mask)
+
+
+def encode_packed(
+    backbone: PreTrainedModel,
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor,
+    draws: RowDraws | None = None,
+    states: torch.Tensor | None = None,
+    start: int = 0,
+) -> torch.Tensor:
+    """Return the last hidden states (B, L, d) of a padded batch, with zeros in the padding.
+
+    Args:
+        backbone: one that `can_pack`.
+        input_ids: (B, L) int64; on the CPU, as the mask, or the CPU waits.
+        attention_mask: (B, L), 1 for tokens and 0 for padding; the tokens come first.
+        draws: of the tower, whose dropouts have to know where the tokens are.
+        states: (1, T, d) that layer `start` is given, where they are known.
+        start: number of a layer.
+    """
+    packing = packing_of(backbone, attention_mask)
+    with draws.packed(packing) if draws is not None else nullcontext():
+        states = embed_packed(backbone, input_ids, packing) if states is None else states
+        hidden = run_layers(backbone, states, packing, start)
+    return packing.unpack(hidden)  # (B, L, d)
+
+
+@contextmanager
+def our_attention(backbone: PreTrainedModel) -> Iterator[None]:
+    """Let the layers of `backbone` attend by `attention_by_row` in the body."""
+    config = backbone.config
+    before = config._attn_implementation
+    config._attn_implementation = ATTENTION_BY_ROW
+    try:
+        yield
+    finally:
+        config._attn_implementation = before
