@@ -126,7 +126,8 @@ def encode_padded(
         words: (B, L, d) word embeddings in their place.
     """
     if mask is not None and mask.dim() == 2:
-        return backbone(input_ids=input_ids, inputs_embeds=words, attention_mask=mask).last_hidden_state
+        given = {"input_ids": input_ids} if words is None else {"inputs_embeds": words}
+        return backbone(**given, attention_mask=mask).last_hidden_state
     family, given = _family(backbone), require(input_ids if words is None else words, "input_ids or words")
     first = family.first_position(backbone.config)
     positions = torch.arange(first, first + given.shape[1], device=given.device).unsqueeze(0)  # (1, L)

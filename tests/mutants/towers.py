@@ -187,11 +187,15 @@ MUTANTS = [
         "pecl/encoders/packing.py",
         "encoders/test_packing::test_embeddings_and_gradients_are_those_of_the_padded_batch",
         ("packed tokens attend to padding", "q, k, v, batch.mask, rows", "q, k, v, None, rows"),
+    ),
+    *rows(
+        "pecl/encoders/layers.py",
+        "encoders/test_packing::test_embeddings_and_gradients_are_those_of_the_padded_batch",
         ("positions of XLM-R begin at zero where it is packed", "device=device) + first)", "device=device))"),
         (
             "packed positions run on from row to row",
-            "position_ids=packing.pack(positions))",
-            "position_ids=torch.arange(len(packing.place)).unsqueeze(0) + first)",
+            "packing.pack(positions), ids, None)",
+            "torch.arange(len(packing.place)).unsqueeze(0) + first, ids, None)",
         ),
     ),
     *rows(
@@ -204,7 +208,7 @@ MUTANTS = [
         ),
     ),
     *rows(
-        "pecl/encoders/packing.py",
+        "pecl/encoders/layers.py",
         "encoders/test_packing::test_other_attentions_and_architectures_are_left_alone",
         (
             "layers that another library has wrapped are packed",
@@ -213,17 +217,17 @@ MUTANTS = [
         ),
     ),
     *rows(
-        "pecl/encoders/packing.py",
+        "pecl/encoders/layers.py",
         "encoders/test_kept::test_embeddings_and_gradients_are_those_without_keeping",
         ("layers below work on the states that they gave", "[start:stop]", "[:stop]"),
     ),
     *rows(
-        "pecl/encoders/packing.py",
+        "pecl/encoders/layers.py",
         "encoders/test_text encoders/test_packing",
         (
             "padding is attended to",
-            ("    if not is_padded and not ours:\n        return None\n"),
-            ("    if is_padded and not ours:\n        return None\n"),
+            ("    if not is_padded and not ours and not causal:\n        return None\n"),
+            ("    if is_padded and not ours and not causal:\n        return None\n"),
         ),
     ),
     *rows(
@@ -250,7 +254,7 @@ MUTANTS = [
         "encoders/test_text::test_embeddings_are_the_head_of_the_pooled_hidden_states",
         (
             "the prefix of a tower is left out",
-            "return [self.text_prefix + text for text in texts]",
+            "return [self.text_prefix + clean(text) for text in texts]",
             "return list(texts)",
         ),
         (
@@ -324,8 +328,8 @@ MUTANTS = [
         "adapters/test_reference::test_soft_prompt_of_a_text_equals_the_text_in_front",
         (
             "the pooling leaves a prompt's mask out",
-            "return output.last_hidden_state, extended.pooling_mask",
-            "return output.last_hidden_state, extended.attention_mask",
+            "words=extended.embeddings), extended.pooling_mask",
+            "words=extended.embeddings), extended.attention_mask",
         ),
     ),
     *rows(
