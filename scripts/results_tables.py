@@ -14,9 +14,9 @@ from marked import ROOT, complete, main, table, trained
 from pecl.languages import ENGLISH
 from pecl.report.tables import Candidate, chosen_candidates, group_of, hits
 from pecl.report.tables.disparity import find_english
-from pecl.report.tables.languages import COMPARISONS
+from pecl.report.tables.scores import COMPARISONS
 from pecl.report.tables.statistics import gain, intervals
-from pecl.report.tables.table import spread
+from pecl.report.tables.table import mean_and_std
 from pecl.results.result import Result
 from pecl.retrieval.measures import DIRECTIONS, RECALL_AT
 
@@ -68,7 +68,7 @@ def routes_table() -> str:
             [
                 language,
                 score(next(one for one in own if one).zero_shot),
-                *(spread(one.mean, one.std) if one else "" for one in own),
+                *(mean_and_std(one.mean, one.std) if one else "" for one in own),
                 *(f"**{score(one.mean)}**, {with_interval([one.gains])[0]}" if one else "" for one in distilled),
             ]
         )
@@ -82,7 +82,7 @@ def translated_table() -> str:
     rows = []
     for language in LANGUAGES:
         own = [found[language, route] for route in routes]
-        rows.append([language, score(own[0].zero_shot), *(spread(one.mean, one.std) for one in own)])
+        rows.append([language, score(own[0].zero_shot), *(mean_and_std(one.mean, one.std) for one in own)])
     return table(["", "zero-shot", *routes], rows)
 
 
@@ -207,7 +207,7 @@ def topmost_table() -> str:
     for (layers, dropout), one in sorted(found.items(), key=lambda item: -item[1].runs[0].adapter.trainable):
         less = "" if one is first else with_interval([one.trained_hits - first.trained_hits])[0]
         named = [layers or "all", "yes" if dropout else "no", f"{one.runs[0].adapter.trainable:,}", str(len(one.seeds))]
-        rows.append([*named, score(one.zero_shot), spread(one.mean, one.std), with_interval([one.gains])[0], less])
+        rows.append([*named, score(one.zero_shot), mean_and_std(one.mean, one.std), with_interval([one.gains])[0], less])
     head = "LoRA in,dropout,parameters,seeds,zero-shot,trained,gain,minus the first row"
     return table(head.split(","), rows)
 

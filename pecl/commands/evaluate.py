@@ -6,8 +6,6 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-import pandas as pd
-
 from pecl.commands.options import (
     ADAPTER_HELP,
     add_command,
@@ -22,6 +20,7 @@ from pecl.config import ExperimentConfig, Role, fields_of
 from pecl.experiment.run import evaluate, with_adapter
 from pecl.harness.run import HARNESSES, evaluate_with
 from pecl.report.tables import evaluation_table, reported, text_table
+from pecl.report.tables.table import numbers, words
 
 
 def add_parser(commands: Any) -> None:
@@ -65,6 +64,6 @@ def _run_harness(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig]
     if parsed.json:
         print_json(rows)
     else:
-        shown = [{name: f"{at:.3f}" if isinstance(at, float) else at for name, at in row.items()} for row in rows]
-        print_text(text_table(pd.DataFrame(shown)))
+        columns = [numbers(name, name) if "recall@" in name else words(name) for name in rows[0]]
+        print_text(text_table([column.cells(rows) for column in columns]))
     return 0

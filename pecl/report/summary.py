@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
-
-import pandas as pd
+from dataclasses import replace
 
 from pecl.errors import require
 from pecl.languages import ENGLISH
@@ -14,16 +12,25 @@ from pecl.report.methods import Method, method_labels, method_of
 from pecl.report.tables.candidates import Candidate, best_of_methods, candidates_by_method
 from pecl.report.tables.disparity import find_english
 from pecl.report.tables.groups import Group, by_group
-from pecl.report.tables.layout import WIDTH, shortened, text_table, wrapped
-from pecl.report.tables.signs import one_line
+from pecl.report.tables.layout import WIDTH, one_line, shortened, text_table, wrapped
 from pecl.report.tables.statistics import hits, intervals
-from pecl.report.tables.table import INTERVAL, SHORT_ID, Table, frame, interval, number, spread
+from pecl.report.tables.table import SHORT_ID, Row, Table, difference, mean_and_std, numbers, words
 from pecl.results.result import Result
 
 LINES = 60
 _FAILURES = 5  # lines on runs that are not complete
 _PLAIN = "plain tower"
-Row = dict[str, Any]
+_CODE = words("code", "language")  # shorter than "language": the rows are as wide as a terminal
+_TRAINED = (
+    _CODE,
+    words("method"),
+    numbers("zero-shot", "zero_shot"),
+    numbers("trained", "mean", "std", form=mean_and_std),
+    *difference("gain", "gain"),
+    numbers("gap closed", "share_closed", form=".0%"),
+    numbers("seeds of runs", "seeds", "runs", form=lambda seeds, runs: f"{len(seeds)} of {runs}"),
+)
+_EVALUATED = (_CODE, words("method"), numbers("score", "zero_shot", "mean", form=lambda *two: f"{_score(two):.3f}"))
 
 
 def summary_tables(results: Sequence[Result]) -> list[Table]:
@@ -33,9 +40,9 @@ def summary_tables(results: Sequence[Result]) -> list[Table]:
     """
     tables = []
     for group, own in by_group(results).items():
-        rows = _trained(group, own, results) if group.split_seed is not None else _evaluated(own)
-        shown = frame([_shown(row) for row in rows])
-        tables.append(Table("summary", "Summary", group, pd.DataFrame(rows), shown, tuple(own)))
+        trained = group.split_seed is not None
+        rows, columns = (_trained(group, own, results), _TRAINED) if trained else (_evaluated(own), _EVALUATED)
+        tables.append(Table("summary", "Summary", group, rows, columns, tuple(own)))
     return sorted(tables, key=lambda table: -len(table.results))
 
 
@@ -52,7 +59,7 @@ def summary_text(tables: Sequence[Table], unfinished: Sequence[Result]) -> str:
     while growing:
         for place in list(growing):
             more = [count + (other == place) for other, count in enumerate(counts)]
-            if counts[place] < len(tables[place].shown) and len(_lines(tables, more)) + len(left_out) <= room:
+            if counts[place] < len(tables[place].rows) and len(_lines(tables, more)) + len(left_out) <= room:
                 counts = more
             else:
                 growing.remove(place)
@@ -121,20 +128,9 @@ def _evaluated(results: Sequence[Result]) -> list[Row]:
     return rows
 
 
-def _shown(row: Row) -> Row:
-    if "gain" not in row:
-        score = number(row.get("zero_shot", row.get("mean")))
-        return {"code": row["language"], "method": row["method"], "score": score}
-    return {
-        "code": row["language"],  # shorter than "language": the rows are as wide as a terminal
-        "method": row["method"],
-        "zero-shot": number(row["zero_shot"]),
-        "trained": spread(row["mean"], row["std"]),
-        "gain": number(row["gain"], "+.3f"),
-        INTERVAL: interval(row["gain_low"], row["gain_high"]),
-        "gap closed": number(row["share_closed"], ".0%"),
-        "seeds of runs": f"{len(row['seeds'])} of {row['runs']}",
-    }
+def _score(scores: Sequence[float | None]) -> float:
+    """Return the first of a row's scores before and after training that is there."""
+    return next(score for score in scores if score is not None)
 
 
 def _lines(tables: Sequence[Table], counts: Sequence[int]) -> list[str]:
@@ -146,7 +142,7 @@ def _lines(tables: Sequence[Table], counts: Sequence[int]) -> list[str]:
         tower = f", text tower {_tower(table)}" if towers[title] > 1 else ""
         runs = f"{len(table.results):,} run{'s' * (len(table.results) > 1)}"
         lines.append(shortened(f"== {title}{tower}, {runs} ==", WIDTH))
-        lines += _evaluation_lines(table) if "gain" not in table.rows else _training_lines(table, count)
+        lines += _training_lines(table, count) if table.columns == _TRAINED else _evaluation_lines(table)
         lines.append("")
     return lines
 
@@ -157,20 +153,24 @@ def _tower(table: Table) -> str:
 
 def _training_lines(table: Table, count: int) -> list[str]:
     """Return `count` rows in their order: the best methods of each language, then the second best, and so on."""
-    shown = table.shown.loc[:, (table.shown != "").any()]
-    place_of = table.rows.groupby("language")["gain"].rank(ascending=False, method="first").tolist()
-    kept = sorted(sorted(range(len(shown)), key=place_of.__getitem__)[:count])
-    more = len(shown) - len(kept)
-    lines = text_table(shown.iloc[kept]).splitlines()
+    order = sorted(range(len(table.rows)), key=lambda place: -table.rows[place]["gain"])
+    rank: dict[int, int] = {}  # place of a row -> its place among those of its language
+    of_language: Counter[str] = Counter()
+    for place in order:
+        rank[place] = of_language[table.rows[place]["language"]]
+        of_language[table.rows[place]["language"]] += 1
+    kept = sorted(sorted(rank, key=lambda place: (rank[place], place))[:count])
+    more = len(table.rows) - len(kept)
+    cells = [cells for cells in table.cells if any(cells.texts)]
+    lines = text_table([replace(one, texts=tuple(one.texts[place] for place in kept)) for one in cells]).splitlines()
     return lines + ([f"({more} more row{'s' * (more > 1)})"] if more else [])
 
 
 def _evaluation_lines(table: Table) -> list[str]:
     """Return the scores of evaluations, which need no table: each language with its score."""
     scores: dict[str, list[str]] = {}
-    for row in table.rows.to_dict("records"):
-        score = row["zero_shot"] if row["method"] == _PLAIN else row["mean"]
-        scores.setdefault(row["method"], []).append(f"{row['language']} {score:.3f}")
+    for row in table.shown:
+        scores.setdefault(row["method"], []).append(f"{row['code']} {row['score']}")
     return [line for name, own in scores.items() for line in wrapped(f"{name}: {', '.join(own)}").splitlines()]
 
 

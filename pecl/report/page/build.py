@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -16,9 +16,9 @@ from pecl.config.routes import ROUTES
 from pecl.files import check_writable, write_text
 from pecl.report.colours import LOOKS
 from pecl.report.page.gallery import Gallery, make_gallery
-from pecl.report.page.tables import SortableTable, runs_table, software_table, sortable
+from pecl.report.page.tables import runs_table, software_table
 from pecl.report.plots import Drawing, Plot
-from pecl.report.tables import Report
+from pecl.report.tables import Cells, Report, Table
 from pecl.report.tables.layout import laid_out
 from pecl.results.result import Result
 
@@ -74,20 +74,32 @@ def build_page(results: Sequence[Result], report: Report, drawing: Drawing, gall
         report=report,
         plots=[(plot, _svg(plot), round(plot.figure.get_figwidth() * _PIXELS)) for plot in drawing.plots],
         not_drawn=drawing.not_drawn,
-        run_table=runs_table(results),
-        software=software_table(results),
+        run_table=_whole(runs_table(results)),
+        software=_whole(software_table(results)),
         gallery=gallery,
         gallery_json=_json({"pictures": gallery.pictures, "groups": gallery.groups}),
     )
 
 
-def _sections(report: Report) -> list[tuple[tuple[str, str], list[SortableTable]]]:
-    """Return the tables under the headings that say how their numbers were measured."""
-    found: dict[tuple[str, str], list[SortableTable]] = {}
+class _PageTable(NamedTuple):
+    """A table as the template takes it: its columns, and the line below it."""
+
+    title: str
+    cells: list[Cells]
+    note: str = ""
+
+
+def _whole(table: Table) -> _PageTable:
+    return _PageTable(table.title, table.cells)
+
+
+def _sections(report: Report) -> list[tuple[tuple[str, str], list[_PageTable]]]:
+    """Return the tables under the headings that state how their numbers were measured."""
+    found: dict[tuple[str, str], list[_PageTable]] = {}
     for table in report.tables:
         layout = laid_out(table, ids=True)
-        note = "; ".join(filter(None, [layout.said, table.note]))
-        found.setdefault(table.heading(), []).append(sortable(table.title, layout.frame, note))
+        note = "; ".join(filter(None, [layout.shared, table.note]))
+        found.setdefault(table.heading(), []).append(_PageTable(table.title, layout.cells, note))
     return list(found.items())
 
 

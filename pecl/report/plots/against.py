@@ -14,7 +14,7 @@ from pecl.report.plots.groups import plot_groups, trainings, with_names
 from pecl.report.plots.style import GREY, NotDrawn, Plot, look, name_ends, panels, same_limits, styled
 from pecl.report.tables import Candidate, Group, candidates_by_method, group_of
 from pecl.report.tables.candidates import Setting, varying
-from pecl.report.tables.rows import setting_text
+from pecl.report.tables.scores import setting_text
 from pecl.results.result import Result
 
 _LINE, _APART = 0.115, 0.07  # inches: a line of an adapter's name, and the space between two names

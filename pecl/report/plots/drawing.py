@@ -13,7 +13,7 @@ from pecl.report.plots.curves import draw_curves
 from pecl.report.plots.grid import draw_heat_map
 from pecl.report.plots.recall import draw_gap_closed, draw_recall
 from pecl.report.plots.style import FORMATS, NotDrawn, Plot
-from pecl.report.tables.signs import escape_markdown
+from pecl.report.tables.formats import escape_markdown
 from pecl.results.result import Result
 
 logger = logging.getLogger(__name__)

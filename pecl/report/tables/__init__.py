@@ -5,7 +5,6 @@ language and route is chosen by its validation score, never by its test. What wa
 table.
 """
 
-from pecl.report.tables.adapters import adapter_table
 from pecl.report.tables.build import TABLES, Report, report
 from pecl.report.tables.candidates import Candidate, best_of_methods, best_runs, candidates_by_method, chosen_candidates
 from pecl.report.tables.formats import FORMATS
@@ -13,17 +12,18 @@ from pecl.report.tables.groups import Group, by_group, group_of
 from pecl.report.tables.layout import reported, text_table
 from pecl.report.tables.runs import evaluation_table, training_table
 from pecl.report.tables.statistics import BEST, hits
-from pecl.report.tables.table import Table
+from pecl.report.tables.table import Cells, Column, Table
 
 __all__ = [
     "BEST",
     "FORMATS",
     "TABLES",
     "Candidate",
+    "Cells",
+    "Column",
     "Group",
     "Report",
     "Table",
-    "adapter_table",
     "best_of_methods",
     "best_runs",
     "by_group",

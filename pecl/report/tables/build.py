@@ -7,13 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pecl.errors import DataError, WeightsError
-from pecl.report.tables.adapters import adapters_table, shots_table, with_several
 from pecl.report.tables.candidates import Candidate, chosen_candidates, studies_of
 from pecl.report.tables.disparity import disparity_table, zero_shot_disparity_table
 from pecl.report.tables.groups import Group, Result, by_group, group_of, one_group, select
-from pecl.report.tables.languages import aligned_table, routes_table
 from pecl.report.tables.published import published_table, read_published
 from pecl.report.tables.runs import evaluations_table, runs_table
+from pecl.report.tables.scores import adapters_table, aligned_table, routes_table, shots_table, with_several
 from pecl.report.tables.table import SHORT_ID, Table
 from pecl.results.verify import check_adapter, check_recalls
 

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import pandas as pd
 
 from pecl.config.routes import ROUTES
 from pecl.languages import ENGLISH
 from pecl.report.tables.candidates import Candidate, Setting, varying
 from pecl.report.tables.groups import Group, group_of, one_group
-from pecl.report.tables.languages import ZERO_SHOT
-from pecl.report.tables.rows import Row, runs_of, setting_columns, setting_remark
+from pecl.report.tables.scores import ZERO_SHOT, runs_of, setting_remark, setting_text
 from pecl.report.tables.statistics import disparity, hits, intervals, share_closed
-from pecl.report.tables.table import INTERVAL, Table, frame, interval, number
+from pecl.report.tables.table import Column, Row, Table, intervals_of, numbers, words
 from pecl.results.result import Result
 
 TITLE = "Disparity between languages"
+_COLUMNS = (
+    words("condition"),
+    words("languages", form=" ".join),
+    numbers("mean"),
+    numbers("std over languages", "std_population"),
+    numbers("max - min", "max_minus_min"),
+    numbers("gap to English", "gap_to_english", form="+.3f"),
+    intervals_of("gap_low", "gap_high"),
+    numbers("gap closed", "share_closed", form=".1%"),
+)
 
 
 @dataclass(frozen=True)
@@ -67,30 +74,24 @@ def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) 
     if not kept:
         return None
     different = varying(kept)
-    rows, shown = [], []
-    for own in kept.values():
-        for row in _rows(_conditions(own), english):
-            rows.append({**dict(own[0].setting), **row})
-            setting = setting_columns(own[0], different)
-            plain = row["condition"] in ZERO_SHOT.values()  # without an adapter: the same in settings that differ by it
-            line = {**dict.fromkeys(setting, "-" if plain else ""), **({} if plain else setting), **_shown(row)}
-            if line not in shown:
-                shown.append(line)
+    rows = [{**dict(setting), **row} for setting, own in kept.items() for row in _rows(_conditions(own), english)]
     used = [candidate for own in kept.values() for candidate in own]
     remarks = [setting_remark(used), *_remarks(english), *_left_out(candidates, used)]
     if few := len(by_setting) - len(kept):
         remarks.append(f"{few} setting{'s' if few > 1 else ''} left out, of one language alone")
     runs = runs_of(used)
     references = (english,) if english and english not in runs else ()
+    columns = *map(_setting_column, different), *_COLUMNS
     return Table(
         "disparity",
         TITLE,
         group,
-        pd.DataFrame(rows),
-        frame(shown),
+        rows,
+        columns,
         (*runs, *references),
         tuple(filter(None, remarks)),
         references=references,
+        distinct=True,
     )
 
 
@@ -113,10 +114,8 @@ def zero_shot_disparity_table(evaluations: Sequence[Result]) -> Table | None:
     conditions = [condition for condition in found.values() if len(condition.scores) > 1]
     if not conditions:
         return None
-    rows = _rows(conditions, english)
-    shown = frame([_shown(row) for row in rows])
     remarks = _remarks(english)[:1]  # nothing was closed
-    return Table("disparity", TITLE, group, pd.DataFrame(rows), shown, tuple(plain), remarks)
+    return Table("disparity", TITLE, group, _rows(conditions, english), _COLUMNS, tuple(plain), remarks)
 
 
 def languages_of(candidates: Sequence[Candidate]) -> list[str]:
@@ -201,19 +200,6 @@ def _rows(conditions: Sequence[_Condition], english: Result | None) -> list[Row]
     ]
 
 
-def _shown(row: Row) -> Row:
-    return {
-        "condition": row["condition"],
-        "languages": " ".join(row["languages"]),
-        "mean": number(row["mean"]),
-        "std over languages": number(row["std_population"]),
-        "max - min": number(row["max_minus_min"]),
-        "gap to English": number(row["gap_to_english"], "+.3f"),
-        INTERVAL: "" if math.isnan(row["gap_low"]) else interval(row["gap_low"], row["gap_high"]),
-        "gap closed": number(row["share_closed"], ".1%"),
-    }
-
-
 def _remarks(english: Result | None) -> tuple[str, ...]:
     if english is None:
         return ("gap to English: no result of language en on this gallery",)
@@ -221,6 +207,15 @@ def _remarks(english: Result | None) -> tuple[str, ...]:
         f"English zero-shot {_zero_shot(english):.3f}; gap: English less the mean of the other languages",
         "gap closed: of the gap of zero-shot on the same test text, where the interval of that gap is above 0",
     )
+
+
+def _setting_column(name: str) -> Column:
+    """Return the column of a field of the setting, `-` without an adapter, where settings make no difference."""
+
+    def form(condition: str, value: object) -> str:
+        return "-" if condition in ZERO_SHOT.values() else setting_text(name, value)
+
+    return words(name.replace("_", " "), "condition", name, form=form)
 
 
 def _zero_shot(result: Result) -> float:

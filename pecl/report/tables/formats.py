@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
-
-import pandas as pd
+from typing import Any, NamedTuple
 
 from pecl.report.tables.latex import to_latex
-from pecl.report.tables.layout import laid_out, numeric_columns, shortened, text_table, wrapped
-from pecl.report.tables.signs import escape_markdown, one_line
-from pecl.report.tables.table import Table
+from pecl.report.tables.layout import laid_out, one_line, shortened, text_table, wrapped
+from pecl.report.tables.table import Table, raw_rows
 
-_Body = Callable[[Table, Sequence[str]], str]  # of a table and the parts of its note that its heading does not say
+_Body = Callable[[Table, Sequence[str]], str]  # of a table and the parts of its note that its heading does not state
 _FORMULA = re.compile(r"(?![-+][\d.]+(e[-+]?\d+)?$)[=+\-@\t\r]", re.IGNORECASE)  # how one begins, but not a number
 
 
 def to_text(tables: Sequence[Table], ids: bool = False) -> str:
     """Return tables as plain text, at most 100 letters wide, those measured alike under one heading."""
-    return _by_heading(tables, _text_heading, lambda table, said: _text(table, said, ids))
+    return _by_heading(tables, _text_heading, lambda table, notes: _text(table, notes, ids))
 
 
 def to_markdown(tables: Sequence[Table], ids: bool = False) -> str:
-    """Return tables as GitHub Markdown, the best score of what compares in bold."""
+    """Return tables as GitHub Markdown, the best of scores that compare in bold."""
 
     def head(title: str, details: str) -> str:
         return f"## {escape_markdown(title)}\n\n{escape_markdown(details)}"
 
-    return _by_heading(tables, head, lambda table, said: _markdown(table, said, ids))
+    return _by_heading(tables, head, lambda table, notes: _markdown(table, notes, ids))
 
 
 def to_csv(tables: Sequence[Table], ids: bool = True) -> str:
@@ -39,11 +37,11 @@ def to_csv(tables: Sequence[Table], ids: bool = True) -> str:
 
     Text that a spreadsheet would take for a formula begins with an apostrophe. Ids are always there.
     """
-    rows = pd.concat([table.rows for table in tables], ignore_index=True)
-    joined = rows.map(lambda value: " ".join(map(str, value)) if isinstance(value, list) else value)
-    safe = joined.map(lambda value: _csv_text(value) if isinstance(value, str) else value)
+    rows = raw_rows(tables)
     buffer = io.StringIO()
-    safe.to_csv(buffer, index=False, lineterminator="\n")
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(rows[0] if rows else [])
+    writer.writerows([_csv_field(value) for value in row.values()] for row in rows)
     return buffer.getvalue()
 
 
@@ -68,49 +66,55 @@ FORMATS: dict[str, Format] = {
 }
 
 
+def markdown_table(head: Sequence[str], numbers: Sequence[bool], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table; columns for which `numbers` is true are aligned to the right."""
+    rule = ["---:" if one else "---" for one in numbers]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, rule, *rows])
+
+
+def escape_markdown(field: object) -> str:
+    """Return text that Markdown shows as it is: on one line, without code, HTML or links."""
+    return re.sub(r"([\\|`*<]|\](?=[(\[:]))", r"\\\1", one_line(field))
+
+
 def _by_heading(tables: Sequence[Table], head: Callable[[str, str], str], body: _Body) -> str:
     return "\n\n".join(_blocks(tables, head, body)) + "\n"
 
 
 def _blocks(tables: Sequence[Table], head: Callable[[str, str], str], body: _Body) -> Iterator[str]:
-    """Yield each heading, with what the notes of all tables under it say, and the tables with the rest."""
+    """Yield each heading with the notes that all tables below it share, and the tables with their other notes."""
     for (title, details), group in itertools.groupby(tables, key=Table.heading):
         own = list(group)
-        shared = [part for part in own[0].said if title and all(part in table.said for table in own)]
+        shared = [note for note in own[0].notes if title and all(note in table.notes for table in own)]
         if title:
             yield head(title, "; ".join([details, *shared]))
-        yield from (body(table, [part for part in table.said if part not in shared]) for table in own)
+        yield from (body(table, [note for note in table.notes if note not in shared]) for table in own)
 
 
 def _text_heading(title: str, details: str) -> str:
     return f"{wrapped(f'== {shortened(one_line(title), 300)} ==')}\n{wrapped(one_line(details))}"
 
 
-def _text(table: Table, said: Sequence[str], ids: bool) -> str:
+def _text(table: Table, notes: Sequence[str], ids: bool) -> str:
     layout = laid_out(table, ids)
-    note = "; ".join([*said, *([table.short_ids] if ids else [])])
-    above = [wrapped(one_line(part)) for part in (table.title, layout.said)]
+    note = "; ".join([*notes, *([table.short_ids] if ids else [])])
+    above = [wrapped(one_line(part)) for part in (table.title, layout.shared)]
     below = wrapped(one_line(f"({note})")) if note else ""
-    return "\n".join(filter(None, [*above, text_table(layout.frame), below]))
+    return "\n".join(filter(None, [*above, text_table(layout.cells), below]))
 
 
-def _markdown(table: Table, said_below: Sequence[str], ids: bool) -> str:
-    frame, said = laid_out(table, ids)
-    header = [escape_markdown(name) for name in frame.columns]
-    rule = ["---:" if numeric else "---" for numeric in numeric_columns(frame)]
-    rows = [
-        [_bold(escape_markdown(field), (place, name) in table.best) for name, field in zip(frame, row, strict=True)]
-        for place, row in enumerate(frame.itertuples(index=False))
+def _markdown(table: Table, notes: Sequence[str], ids: bool) -> str:
+    cells, shared = laid_out(table, ids)
+    fields = [
+        [f"**{text}**" if place in column.best and text else text for place, text in enumerate(texts)]
+        for column, texts in ((column, map(escape_markdown, column.texts)) for column in cells)
     ]
-    lines = [f"| {' | '.join(row)} |" for row in [header, rule, *rows]]
-    above = [f"**{escape_markdown(table.title)}**", *([escape_markdown(said)] if said else [])]
-    note = escape_markdown("; ".join([*said_below, *([table.short_ids] if ids else [])]))
-    return "\n\n".join(filter(None, [*above, "\n".join(lines), note]))
+    heads, numbers = [escape_markdown(column.name) for column in cells], [column.number for column in cells]
+    above = [f"**{escape_markdown(table.title)}**", *([escape_markdown(shared)] if shared else [])]
+    note = escape_markdown("; ".join([*notes, *([table.short_ids] if ids else [])]))
+    return "\n\n".join(filter(None, [*above, markdown_table(heads, numbers, list(zip(*fields, strict=True))), note]))
 
 
-def _bold(text: str, best: bool) -> str:
-    return f"**{text}**" if best and text else text
-
-
-def _csv_text(text: str) -> str:
-    return "'" * bool(_FORMULA.match(text)) + one_line(text)
+def _csv_field(value: Any) -> Any:
+    value = " ".join(map(str, value)) if isinstance(value, list) else value
+    return "'" * bool(_FORMULA.match(value)) + one_line(value) if isinstance(value, str) else value

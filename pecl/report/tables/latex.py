@@ -11,13 +11,18 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 
-from pecl.report.tables.layout import Column, blocks, heading_rows, laid_out, width_of
-from pecl.report.tables.signs import escape_latex, one_line
+from pecl.report.tables.layout import Printed, blocks, heading_rows, laid_out, one_line, width_of
 from pecl.report.tables.table import Table
 
 # Letters of a row that fit, in \small of 10 points, one column of a paper (219 points) and both (455, with less space
 # between the table's columns); and lines of a page
 _COLUMN, _PAGE, _LINES = 42, 98, 46
+
+_SIGNS = {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "…": r"\dots{}",
+    "<": r"$<$", ">": r"$>$", **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+}  # fmt: skip
+_SIGNED = re.compile(r"(?<![\w.$-])[-+]\d+(?:\.\d+)?")  # a hyphen before a number is a minus sign
 
 
 def to_latex(tables: Sequence[Table], ids: bool = False) -> str:
@@ -28,18 +33,25 @@ def to_latex(tables: Sequence[Table], ids: bool = False) -> str:
     return "\n\n".join(["% needs \\usepackage{booktabs}", *parts]) + "\n"
 
 
+def escape_latex(field: object) -> str:
+    """Return text that LaTeX shows as it is, signed numbers with a minus or plus sign."""
+    # NUL takes the place of the dollar of mathematics
+    marked = _SIGNED.sub(lambda found: f"\0{found.group()}\0", one_line(field))
+    return "".join(_SIGNS.get(sign, sign) for sign in marked).replace("\0", "$")
+
+
 def _floats(table: Table, label: str, ids: bool) -> Iterator[str]:
     """Yield the floats of a table, several where it is longer than a page."""
-    frame, said = laid_out(table, ids)
-    own = blocks(frame, _PAGE)
+    cells, shared = laid_out(table, ids)
+    own, rows = blocks(cells, _PAGE), len(cells[0].texts)
     most = max(1, _LINES // len(own) - 3)  # rows of a part, without the headings of each block
-    starts = range(0, len(frame), most)
+    starts = range(0, rows, most)
     for part, start in enumerate(starts, 1):
         of = f"Part {part} of {len(starts)}." if len(starts) > 1 else ""
         yield _float(
-            [_tabular(block, range(len(frame))[start : start + most], table.best) for block in own],
+            [_tabular(block, range(rows)[start : start + most]) for block in own],
             wide=max(map(width_of, own)) > _COLUMN,
-            caption=" ".join(filter(None, [_caption(table, said), of])),
+            caption=" ".join(filter(None, [_caption(table, shared), of])),
             label=label if part == 1 else f"{label}-{part}",
             comment=table.short_ids if ids else "",
         )
@@ -60,15 +72,15 @@ def _float(tabulars: Sequence[str], wide: bool, caption: str, label: str, commen
     )
 
 
-def _tabular(columns: Sequence[Column], places: Sequence[int], best: frozenset[tuple[int, str]]) -> str:
+def _tabular(columns: Sequence[Printed], places: Sequence[int]) -> str:
     """Return the rows at `places` of a block."""
     rows = [
-        _row([_bold(escape_latex(column.fields[place]), (place, column.name) in best) for column in columns])
+        _row([_bold(escape_latex(column.fields[place]), place in column.best) for column in columns])
         for place in places
     ]
     return "\n".join(
         [
-            rf"\begin{{tabular}}{{{''.join('l' if column.label else 'r' for column in columns)}}}",
+            rf"\begin{{tabular}}{{{''.join('r' if column.number else 'l' for column in columns)}}}",
             r"\toprule",
             *(_row(map(escape_latex, own)) for own in heading_rows(columns)),
             r"\midrule",
@@ -93,9 +105,9 @@ def _with_rules(rows: Sequence[str], first: Sequence[str]) -> list[str]:
     return [line for place, group in enumerate(groups) for line in ([r"\addlinespace"] if place else []) + group]
 
 
-def _caption(table: Table, said: str) -> str:
+def _caption(table: Table, shared: str) -> str:
     title, _ = table.heading()
-    parts = [f"{table.title}.", f"{title}." if title else "", f"In all rows: {said}." if said else ""]
+    parts = [f"{table.title}.", f"{title}." if title else "", f"In all rows: {shared}." if shared else ""]
     note = "; ".join(filter(None, [table.group and table.group.metric, table.note]))
     bold = "Best in bold." if table.best else ""
     return " ".join(filter(None, [*parts, f"{note[:1].upper()}{note[1:]}." if note else "", bold]))

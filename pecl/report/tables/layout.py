@@ -1,4 +1,4 @@
-"""How a table reaches a reader: what is empty or equal in all rows leaves it, and it fits the width of a terminal."""
+"""How a table reaches a reader: empty and constant columns leave it, and it fits the width of a terminal."""
 
 from __future__ import annotations
 
@@ -7,90 +7,81 @@ import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import pandas as pd
-
 from pecl.errors import printable
-from pecl.report.tables.signs import one_line
-from pecl.report.tables.table import INTERVAL, RUN, Table
+from pecl.report.tables.table import RUN, Cells, Table
 
 WIDTH = 100  # columns of a terminal that every table fits
-_SHOWN_ANYWAY = frozenset(
-    {"trained", "trained R@1", "gain", "difference", INTERVAL, RUN}
-)  # what a table is for, equal or not
 _NARROW = 7  # letters that a heading may take without being broken
 _LONGEST = 40  # letters of a field; of a longer one, such as a path, the middle is left out
 _GAP = "  "
-_NUMERIC = re.compile(r"[-+\[\d]")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # line breaks among them
 
 
 class Layout(NamedTuple):
-    """A table without what need not be repeated, and the words that say it once."""
+    """The columns of a table that tell its rows apart or hold its scores, and the words that state the others."""
 
-    frame: pd.DataFrame
-    said: str
+    cells: list[Cells]
+    shared: str
 
 
 def laid_out(table: Table, ids: bool = False) -> Layout:
-    """Return the columns of `table` that tell its rows apart or hold its scores, and what all rows share.
+    """Return the layout of `table`; `ids` keeps the column of run ids."""
+    return without_repetition([column for column in table.cells if ids or column.name != RUN])
 
-    Args:
-        table: any table.
-        ids: whether the column of run ids is kept.
+
+def without_repetition(cells: Sequence[Cells]) -> Layout:
+    """Return `cells` without columns that are empty, or equal in all of several rows; the words name the latter.
+
+    Of one row that is wider than a terminal, the words state all but its scores.
     """
-    return without_repetition(table.shown if ids else table.shown.drop(columns=RUN, errors="ignore"))
+    filled = [column for column in cells if any(column.texts)]
+    one_row = bool(filled) and len(filled[0].texts) == 1
+    scores = [column for column in filled if column.always or (one_row and "R@" in column.name)]
+    whole = one_row and (not scores or width_of(_printed(filled, WIDTH)) <= WIDTH)
+    equal = [column for column in filled if not whole and column not in scores and len(set(column.texts)) == 1]
+    shared = "; ".join(f"{column.name} {column.texts[0]}" for column in equal)
+    return Layout([column for column in filled if column not in equal], shared)
 
 
-def without_repetition(frame: pd.DataFrame) -> Layout:
-    """Return `frame` without columns that are empty, or equal in all of several rows; the words name the latter.
-
-    Of one row that is wider than a terminal, all but its scores is said in words.
-    """
-    texts = {name: [str(value) for value in frame[name]] for name in frame.columns}
-    filled = [name for name, column in texts.items() if any(column)]
-    scores = [name for name in filled if name in _SHOWN_ANYWAY or (len(frame) == 1 and "R@" in name)]
-    whole = len(frame) == 1 and (not scores or width_of(_columns(frame, WIDTH)) <= WIDTH)
-    equal = [name for name in filled if not whole and name not in scores and len(set(texts[name])) == 1]
-    said = "; ".join(f"{name} {texts[name][0]}" for name in equal)
-    return Layout(frame.loc[:, [name for name in filled if name not in equal]], said)
-
-
-def text_table(frame: pd.DataFrame, width: int = WIDTH) -> str:
-    """Return a table as text, no line longer than `width`: what does not fit beside each other comes below.
+def text_table(cells: Sequence[Cells], width: int = WIDTH) -> str:
+    """Return columns as text, no line longer than `width`: columns that do not fit come below the others.
 
     Where the labels that each block begins with do not tell the rows apart, numbers do. One row that does not fit is
     written as a list of names and values.
     """
-    columns = _columns(frame, width)
-    if len(frame) == 1 and width_of(columns) > width:
+    columns = _printed(cells, width)
+    if columns and len(columns[0].fields) == 1 and width_of(columns) > width:
         names = max(len(column.name) for column in columns)
         return "\n".join(f"{column.name:<{names}}{_GAP}{column.fields[0]}".rstrip() for column in columns)
-    return "\n\n".join(_block(block) for block in blocks(frame, width))
+    return "\n\n".join(_block(block) for block in blocks(cells, width))
 
 
-def blocks(frame: pd.DataFrame, width: int) -> list[list[Column]]:
-    """Return the columns of a table in blocks that come one below the other, none wider than `width` letters."""
-    columns = _columns(frame, width)
-    found = _beside(columns, width)
-    if len(found) > 1 and len(_told_apart(found)) < len(frame):
-        found = _beside([Column("row", [f"#{place}" for place in range(1, len(frame) + 1)]), *columns], width)
+def blocks(cells: Sequence[Cells], width: int) -> list[list[Printed]]:
+    """Return columns in blocks that come one below the other, none wider than `width` letters."""
+    columns = _printed(cells, width)
+    found = _side_by_side(columns, width)
+    rows = len(columns[0].fields) if columns else 0
+    if len(found) > 1 and len(_distinct_labels(found)) < rows:
+        places = Cells("row", tuple(f"#{place}" for place in range(1, rows + 1)))
+        found = _side_by_side([Printed(places), *columns], width)
     return found
 
 
-def width_of(columns: Sequence[Column]) -> int:
+def width_of(columns: Sequence[Printed]) -> int:
     """Return how many letters wide a block is."""
     return sum(column.width for column in columns) + len(_GAP) * (len(columns) - 1)
 
 
-def heading_rows(columns: Sequence[Column]) -> list[tuple[str, ...]]:
+def heading_rows(columns: Sequence[Printed]) -> list[tuple[str, ...]]:
     """Return the headings of a block as rows of one line each, so that all of them end in the last."""
     deep = max((len(column.heading) for column in columns), default=0)
     return list(zip(*([""] * (deep - len(column.heading)) + column.heading for column in columns), strict=True))
 
 
-def reported(frame: pd.DataFrame) -> str:
-    """Return a table as commands print it after a run: what all rows share in a line above it."""
-    layout = without_repetition(frame.drop(columns=RUN, errors="ignore"))
-    return "\n".join([*([wrapped(layout.said)] if layout.said else []), text_table(layout.frame)])
+def reported(table: Table) -> str:
+    """Return a table as commands print it after a run: a line above it states the values that all rows share."""
+    layout = laid_out(table)
+    return "\n".join([*([wrapped(layout.shared)] if layout.shared else []), text_table(layout.cells)])
 
 
 def wrapped(text: str, width: int = WIDTH) -> str:
@@ -104,49 +95,37 @@ def shortened(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[:half]}…{text[-(most - 1 - half) :]}"
 
 
-def numeric_columns(frame: pd.DataFrame) -> list[bool]:
-    """Return for each column whether all that it shows begins like a number."""
-    return [_is_numeric([str(field) for field in frame[name]]) for name in frame.columns]
+def one_line(field: object) -> str:
+    """Return text without line breaks and other control characters."""
+    return _CONTROLS.sub(" ", str(field))
 
 
-def _is_numeric(fields: Sequence[str]) -> bool:
-    return all(_NUMERIC.match(field) for field in fields if field)
+class Printed:
+    """A column as it is printed: its fields, its heading in lines, its width. `hyphens` breaks headings after them too."""
 
-
-class Column:
-    """A column of text: its heading in lines, broken after hyphens too where `hyphens` says so, its fields, its width.
-
-    A `label` is text; other columns are numbers.
-    """
-
-    def __init__(self, name: str, fields: list[str], hyphens: bool = False) -> None:
-        self.name, self.fields = name, fields
-        words = re.split(r"\s|(?<=-)" if hyphens else r"\s", name)
-        broad = max([_NARROW, *map(len, fields), *map(len, words)])
-        self.heading = textwrap.wrap(printable(one_line(name)), broad, break_on_hyphens=hyphens) or [""]
-        self.width = max(map(len, [*self.heading, *fields]))
-        self.label = not _is_numeric(fields)
+    def __init__(self, cells: Cells, hyphens: bool = False) -> None:
+        self.name, self.number, self.best = cells.name, cells.number, cells.best
+        self.fields = [shortened(printable(one_line(text)), _LONGEST) for text in cells.texts]
+        parts = re.split(r"\s|(?<=-)" if hyphens else r"\s", self.name)
+        broad = max([_NARROW, *map(len, self.fields), *map(len, parts)])
+        self.heading = textwrap.wrap(printable(one_line(self.name)), broad, break_on_hyphens=hyphens) or [""]
+        self.width = max(map(len, [*self.heading, *self.fields]))
 
     def line(self, text: str) -> str:
         """Return a field or a line of the heading as wide as the column."""
-        return f"{text:<{self.width}}" if self.label else f"{text:>{self.width}}"
+        return f"{text:>{self.width}}" if self.number else f"{text:<{self.width}}"
 
 
-def _shortened(value: object) -> str:
-    return shortened(printable(one_line("-" if value is None or value != value else value)), _LONGEST)
-
-
-def _columns(frame: pd.DataFrame, width: int) -> list[Column]:
+def _printed(cells: Sequence[Cells], width: int) -> list[Printed]:
     """Return the columns, their headings as narrow as `width` asks for."""
-    fields = {str(name): [_shortened(value) for value in frame[name]] for name in frame.columns}
-    columns = [Column(name, own) for name, own in fields.items()]
-    return columns if width_of(columns) <= width else [Column(name, own, hyphens=True) for name, own in fields.items()]
+    columns = [Printed(column) for column in cells]
+    return columns if width_of(columns) <= width else [Printed(column, hyphens=True) for column in cells]
 
 
-def _beside(columns: Sequence[Column], width: int) -> list[list[Column]]:
+def _side_by_side(columns: Sequence[Printed], width: int) -> list[list[Printed]]:
     """Return the columns in blocks that fit `width`; the labels that the table begins with are in each of them."""
-    first = next((place for place, column in enumerate(columns) if not column.label), len(columns))
-    labels: list[Column] = []
+    first = next((place for place, column in enumerate(columns) if column.number), len(columns))
+    labels: list[Printed] = []
     for column in columns[:first]:
         if width_of([*labels, column]) <= width // 2:
             labels.append(column)
@@ -157,17 +136,17 @@ def _beside(columns: Sequence[Column], width: int) -> list[list[Column]]:
             block = list(labels)
         block.append(column)
     if blocks and len(block) == len(labels) + 1 and len(blocks[-1]) > len(labels) + 2:
-        block.insert(len(labels), blocks[-1].pop())  # so that no column comes alone
+        block.insert(len(labels), blocks[-1].pop())  # so that no block has a single column
     return [*blocks, block]
 
 
-def _told_apart(blocks: Sequence[Sequence[Column]]) -> set[tuple[str, ...]]:
-    """Return the labels that all blocks begin with, each row's once."""
+def _distinct_labels(blocks: Sequence[Sequence[Printed]]) -> set[tuple[str, ...]]:
+    """Return the distinct rows of the labels that all blocks begin with."""
     labels = [column for column in blocks[0] if column in blocks[1]]
     return set(zip(*(column.fields for column in labels), strict=True))
 
 
-def _block(columns: Sequence[Column]) -> str:
+def _block(columns: Sequence[Printed]) -> str:
     rows = [*heading_rows(columns), *zip(*(column.fields for column in columns), strict=True)]
     return "\n".join(
         _GAP.join(column.line(text) for column, text in zip(columns, row, strict=True)).rstrip() for row in rows

@@ -9,21 +9,27 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
-import pandas as pd
 
 from pecl.config.routes import ROUTES
 from pecl.errors import DataError
 from pecl.languages import ENGLISH
 from pecl.report.methods import ALL_PAIRS, DISTILLED, FEW_SHOT, KINDS, method_of
-from pecl.report.tables.adapters import with_several
-from pecl.report.tables.candidates import Candidate, chosen_candidates, studies_of, varying
+from pecl.report.tables.candidates import Candidate, chosen_candidates, studies_of
 from pecl.report.tables.disparity import disparity_table
 from pecl.report.tables.groups import by_group, one_group
-from pecl.report.tables.languages import ZERO_SHOT
-from pecl.report.tables.rows import Row, best_places, runs_of, setting_text
-from pecl.report.tables.table import Table, frame
+from pecl.report.tables.scores import (
+    TEST_TEXT,
+    ZERO_SHOT,
+    best_places,
+    runs_of,
+    setting_text,
+    varying_fields,
+    with_several,
+)
+from pecl.report.tables.table import Column, Row, Table, missing, numbers, words
 from pecl.results.result import Result
 
 _METHODS = {
@@ -38,7 +44,6 @@ _TITLES = {
     ALL_PAIRS: "Retrieval after training on all pairs",
     DISTILLED: "Retrieval after distillation from text",
 }
-_TEXTS = {"target": "captions", "target_to_english": "translated"}
 _IN_SIZES = frozenset({"train_on", "train_size", "text", "shots"})  # settings that study and number of pairs say
 AVERAGE = "avg"
 _AVERAGED = f"{AVERAGE}: mean over the languages other than English"
@@ -75,15 +80,16 @@ def _study_tables(trained: Sequence[Result], everything: Sequence[Result]) -> It
 def _scores(candidates: Sequence[Candidate], kind: str) -> Table:
     """Return methods by languages: the plain tower on each test text, then each route."""
     lines: dict[tuple, dict[str, Candidate]] = {}
-    different = varying(candidate.setting for candidate in candidates)
+    different = varying_fields(candidates)
     for candidate in sorted(candidates, key=_order):
         key = (candidate.route, *(pair for pair in candidate.setting if pair[0] in different))
         lines.setdefault(key, {})[candidate.language] = candidate
     queries = [query for query in ZERO_SHOT if any(candidate.query == query for candidate in candidates)]
-    trained, shared = _labelled(list(lines.values()), different)
-    blank = dict.fromkeys([name for name in trained[0] if name not in ("method", "test text", "scores", "run_ids")], "")
-    rows = [_zero_shot_row(query, candidates, blank) for query in queries] + trained
-    return _by_language(f"paper-{kind}", _TITLES[kind], candidates, rows, ("test text",), shared)
+    trained = [_method_row(line, different) for line in lines.values()]
+    labels, shared = _labels(trained, different)
+    rows = [_zero_shot_row(query, candidates) for query in queries] + trained
+    columns = words("method"), *labels, TEST_TEXT
+    return _by_language(f"paper-{kind}", _TITLES[kind], candidates, rows, columns, "test_text", shared)
 
 
 def _modules(candidates: Sequence[Candidate]) -> Table:
@@ -93,7 +99,8 @@ def _modules(candidates: Sequence[Candidate]) -> Table:
         spec = candidate.runs[0].adapter.spec
         lines.setdefault((spec, candidate.route, _without_adapter(candidate)), {})[candidate.language] = candidate
     rows = [_module_row(line) for line in lines.values()]
-    return _by_language("paper-modules", "Modules by trained parameters", candidates, rows, ("method",))
+    columns = words("module"), words("method"), numbers("parameters", form=","), numbers("share", form=".3%")
+    return _by_language("paper-modules", "Modules by trained parameters", candidates, rows, columns, "method")
 
 
 def _without_adapter(candidate: Candidate) -> str:
@@ -104,89 +111,94 @@ def _order(candidate: Candidate) -> tuple:
     return list(ROUTES).index(candidate.route), candidate.pairs, str(candidate.setting)
 
 
-def _zero_shot_row(query: str, candidates: Sequence[Candidate], blank: Row) -> Row:
-    scores = {one.language: (one.zero_shot, math.nan) for one in candidates if one.query == query}
-    return {"method": "Zero-shot", **blank, "test text": _TEXTS[query], "scores": scores, "run_ids": []}
+def _zero_shot_row(query: str, candidates: Sequence[Candidate]) -> Row:
+    scores = {one.language: one.zero_shot for one in candidates if one.query == query}
+    return {"method": "Zero-shot", "test_text": query, **scores, "run_ids": []}
 
 
-def _labelled(lines: Sequence[dict[str, Candidate]], different: Sequence[str]) -> tuple[list[Row], str]:
-    """Return a row per line, with its pairs and parameters where they differ, and all else that differs in lines alike.
-
-    What they share of the two is said in words.
-    """
-    said = [_sizes(line) for line in lines]
-    shared = {name: value for name, value in said[0].items() if all(own[name] == value for own in said)}
-    labels = [{name: own[name] for name in own if name not in shared} for own in said]
-    for name in (name for name in different if name not in _IN_SIZES):
-        heads = [str((next(iter(line.values())).route, own)) for line, own in zip(lines, labels, strict=True)]
-        if len(set(heads)) < len(lines):
-            for line, own in zip(lines, labels, strict=True):
-                own[name.replace("_", " ")] = setting_text(name, dict(next(iter(line.values())).setting)[name])
-    rows = [_method_row(line, own) for line, own in zip(lines, labels, strict=True)]
-    return rows, ", ".join(f"{name} {value}" for name, value in shared.items())
-
-
-def _sizes(line: dict[str, Candidate]) -> Row:
+def _method_row(line: dict[str, Candidate], different: Sequence[str]) -> Row:
     first, pairs = next(iter(line.values())), {candidate.pairs for candidate in line.values()}
-    count = f"{first.pairs:,}" if len(pairs) == 1 else f"about {round(float(np.mean(list(pairs))), -2):,.0f}"
-    return {"pairs": count, "parameters": f"{first.runs[0].adapter.trainable:,}"}
-
-
-def _method_row(line: dict[str, Candidate], labels: Row) -> Row:
-    first = next(iter(line.values()))
-    return {"method": _METHODS[first.route], **labels, "test text": _TEXTS[first.query], **_trained(line)}
+    return {
+        "method": _METHODS[first.route],
+        "pairs": first.pairs if len(pairs) == 1 else float(np.mean(list(pairs))),
+        "parameters": first.runs[0].adapter.trainable,
+        **{name: setting_text(name, value) for name, value in first.setting if name in different},
+        "test_text": first.query,
+        **_trained(line),
+    }
 
 
 def _module_row(line: dict[str, Candidate]) -> Row:
     first = next(iter(line.values()))
     described = first.runs[0].adapter
-    said = {"parameters": f"{described.trainable:,}", "share": f"{described.share:.3%}"}
-    return {"module": described.spec, "method": _METHODS[first.route], **said, **_trained(line)}
+    sizes = {"parameters": described.trainable, "share": described.share}
+    return {"module": described.spec, "method": _METHODS[first.route], **sizes, **_trained(line)}
 
 
 def _trained(line: dict[str, Candidate]) -> Row:
-    scores = {code: (candidate.mean, candidate.std) for code, candidate in line.items()}
-    return {"scores": scores, "run_ids": [run_id for candidate in line.values() for run_id in candidate.run_ids]}
+    stds = {f"{code}_std": candidate.std for code, candidate in line.items()}
+    run_ids = [run_id for candidate in line.values() for run_id in candidate.run_ids]
+    return {**{code: candidate.mean for code, candidate in line.items()}, **stds, "run_ids": run_ids}
+
+
+def _labels(rows: Sequence[Row], different: Sequence[str]) -> tuple[list[Column], str]:
+    """Return the columns that tell the rows of a method apart, and the sizes that all rows share in words.
+
+    Pairs and parameters come first, then the first fields of `different` that are needed.
+    """
+    columns = [size for size in _SIZES if len({size.text(row) for row in rows}) > 1]
+    shared = ", ".join(f"{size.name} {size.text(rows[0])}" for size in _SIZES if size not in columns)
+    for name in (name for name in different if name not in _IN_SIZES):
+        if len({(row["method"], *(column.text(row) for column in columns)) for row in rows}) < len(rows):
+            columns.append(words(name.replace("_", " "), name))
+    return columns, shared
 
 
 def _by_language(
-    name: str, title: str, candidates: Sequence[Candidate], rows: Sequence[Row], among: Sequence[str], shared: str = ""
+    name: str,
+    title: str,
+    candidates: Sequence[Candidate],
+    rows: Sequence[Row],
+    labels: Sequence[Column],
+    among: str,
+    shared: str = "",
 ) -> Table:
-    """Return rows with a column a language, in per cent, the best of those with equal values of `among` bold."""
+    """Return rows with a column per language, in per cent, the best of those with equal values of `among` bold."""
     codes = sorted({candidate.language for candidate in candidates}, key=lambda code: (code != ENGLISH, code))
     others = [code for code in codes if code != ENGLISH]
-    raw = []
-    for row in rows:
-        scores = {code: score for code, (score, _) in row["scores"].items()}
-        average = float(np.mean([scores[code] for code in others])) if set(others) <= set(scores) else math.nan
-        spreads = {f"{code}_std": std for code, (_, std) in row["scores"].items()}
-        rest = {key: value for key, value in row.items() if key not in ("scores", "run_ids")}
-        missing = dict.fromkeys(codes, math.nan)
-        raw.append({**rest, **missing, **scores, AVERAGE: average, **spreads, "run_ids": row["run_ids"]})
-    columns = [*codes, *([AVERAGE] if len(others) > 1 else [])]
-    best = [best_places(_comparable(raw, column), among, column, column) for column in columns]
-    shown = frame([_shown(row, columns, brief=len(codes) > 6) for row in raw])
-    runs = runs_of(candidates)
+    form = partial(_per_cent, brief=len(codes) > 6)
+    scores = [numbers(code, code, f"{code}_std", form=form) for code in codes]
+    scores += [numbers(AVERAGE, form=form)] if len(others) > 1 else []
+    keys = [key for column in (*labels, *scores) for key in column.keys]
+    rows = [
+        {**{key: row.get(key) for key in keys}, AVERAGE: _mean(row, others), "run_ids": row["run_ids"]} for row in rows
+    ]
+    best = [best_places(_comparable(rows, column.name), (among,), column.name, column.name) for column in scores]
     averaged = _AVERAGED if len(others) > 1 else ""
-    remarks = filter(None, ["in per cent", "candidates chosen by validation", shared, averaged])
-    marked = frozenset().union(*best)
-    group = one_group(runs)
-    return Table(name, title, group, pd.DataFrame(raw), shown, runs, tuple(remarks), bootstrap=False, best=marked)
+    remarks = tuple(filter(None, ["in per cent", "candidates chosen by validation", shared, averaged]))
+    runs, marked = runs_of(candidates), frozenset().union(*best)
+    return Table(name, title, one_group(runs), rows, (*labels, *scores), runs, remarks, bootstrap=False, best=marked)
+
+
+def _mean(row: Row, codes: Sequence[str]) -> float | None:
+    """Return the mean score of the languages `codes`; None where one is missing, or there are none."""
+    return float(np.mean([row[code] for code in codes])) if codes and all(code in row for code in codes) else None
 
 
 def _comparable(rows: Sequence[Row], column: str) -> list[Row]:
     """Return the rows with a score below all others where one is missing, so that it is the best of nothing."""
-    return [{**row, column: -1.0 if math.isnan(row[column]) else row[column]} for row in rows]
+    return [{**row, column: -1.0 if missing(row[column]) else row[column]} for row in rows]
 
 
-def _shown(row: Row, columns: Sequence[str], brief: bool) -> Row:
-    labels = {key: value for key, value in row.items() if isinstance(value, str)}
-    return {**labels, **{code: _per_cent(row[code], row.get(f"{code}_std", math.nan), brief) for code in columns}}
+def _pairs(count: float) -> str:
+    """Return a number of pairs, or their mean over languages, as text."""
+    return f"{count:,}" if isinstance(count, int) else f"about {round(count, -2):,.0f}"
 
 
-def _per_cent(score: float, std: float, brief: bool) -> str:
-    if math.isnan(score):
-        return ""
+def _per_cent(score: float, std: float | None = None, *, brief: bool) -> str:
     value = f"{round(1000 * score, 6):.0f}"  # tenths of a per cent; rounded first, so that 0.9435 does not become 94.3
     shown = f"{int(value) / 10:.1f}"
-    return shown if brief or math.isnan(std) else f"{shown} ± {100 * std:.1f}"
+    return shown if brief or std is None or math.isnan(std) else f"{shown} ± {100 * std:.1f}"
+
+
+_SIZES = (numbers("pairs", form=_pairs), numbers("parameters", form=","))

@@ -7,11 +7,8 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
-import pandas as pd
-
 from pecl.files.typed_json import encode
-from pecl.report.tables.rows import Row
-from pecl.report.tables.table import Table, frame, number
+from pecl.report.tables.table import Row, Table, numbers, words
 from pecl.results.result import Result
 
 NAMES = {"published": "xtd10_zero_shot"}  # value of --against -> file
@@ -36,19 +33,15 @@ def published_table(published: dict[str, Any], results: Sequence[Result]) -> Tab
         rows.append(_our_row(entry["model"], scores))
     rows += [_our_row(f"{text} / {image}", scores) for (text, image), scores in ours.items()]
     codes = published["languages"]
-    shown = frame(
-        [
-            {"model": row["model"], "whose": row["whose"], **{code: number(row[code], ".1f") for code in codes}}
-            for row in [{**dict.fromkeys(codes), **row} for row in rows]
-        ]
-    )
+    rows = [{**dict.fromkeys(("model", "whose", "source", *codes)), **row} for row in rows]
+    columns = words("model"), words("whose"), *(numbers(code, form=".1f") for code in codes)
     used = tuple(result for result in results if _counts(published, result))
     return Table(
         "published",
         f"Published zero-shot scores on {published['dataset']}, and ours",
         None,
-        pd.DataFrame(rows, columns=["model", "whose", "source", *codes, "run_ids"]),
-        shown,
+        rows,
+        columns,
         used,
         _remarks(published, results, used),
         bootstrap=False,

@@ -1,13 +1,15 @@
-"""`Table`: numbers for a program, the same numbers as a paper shows them, and where they come from."""
+"""`Table`: rows of raw values, and the columns in which a reader sees them.
+
+A number is computed once, into a row. A column names the values that it shows and how it writes them, so that text,
+Markdown, LaTeX and the page are renderings of one specification; CSV and JSON hold the rows.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
-
-import pandas as pd
 
 from pecl.report.tables.groups import Group
 from pecl.report.tables.statistics import BOOTSTRAP
@@ -16,8 +18,96 @@ from pecl.retrieval.measures import DIRECTIONS
 
 SHORT_ID = 8  # digits of a run id in text
 INTERVAL = "95 % interval"
-RUN = "run"  # the column of run ids
+RUN = "run"  # name of the column of run ids
 MEAN_RECALL = "R@1,5,10"  # the mean of recall@1, 5 and 10 of both directions
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column that a reader sees.
+
+    Attributes:
+        name: its heading.
+        keys: names of the values of a row that it shows; a reader sorts by the first.
+        form: writes these values as text.
+        number: whether it is aligned and sorted as numbers.
+        always: whether it stays in a table where all its fields are equal.
+        absent: text of a field whose values are all missing.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    form: Callable[..., str]
+    number: bool = False
+    always: bool = False
+    absent: str = ""
+
+    def text(self, row: Row) -> str:
+        """Return the field of a row."""
+        values = [row.get(key) for key in self.keys]
+        return self.absent if all(map(missing, values)) else self.form(*values)
+
+    def cells(self, rows: Sequence[Row], best: Iterable[int] = ()) -> Cells:
+        """Return the fields of `rows`, those at the places `best` marked.
+
+        Raises:
+            KeyError: no row has any of the keys.
+        """
+        if rows and not any(key in row for row in rows for key in self.keys):
+            raise KeyError(f"column {self.name!r}: no row has {' or '.join(self.keys)}")
+        values = [row.get(self.keys[0]) for row in rows] if self.number else [None] * len(rows)
+        numbers = [value if isinstance(value, (int, float)) and not missing(value) else None for value in values]
+        return Cells(self.name, tuple(map(self.text, rows)), self.number, self.always, tuple(numbers), frozenset(best))
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A column as text, the numbers that its fields sort by, and the places of the fields that are best."""
+
+    name: str
+    texts: tuple[str, ...]
+    number: bool = False
+    always: bool = False
+    numbers: tuple[float | None, ...] = ()
+    best: frozenset[int] = frozenset()
+
+
+def words(name: str, *keys: str, form: Callable[..., str] = str, always: bool = False, absent: str = "") -> Column:
+    """Return a column of text; its key is its name, with underscores, where none is given."""
+    return Column(name, keys or (name.replace(" ", "_"),), form, always=always, absent=absent)
+
+
+def numbers(name: str, *keys: str, form: str | Callable[..., str] = ".3f", always: bool = False) -> Column:
+    """Return a column of numbers, written by a format specification or a function; its key is as in `words`."""
+    write = f"{{:{form}}}".format if isinstance(form, str) else form
+    return Column(name, keys or (name.replace(" ", "_"),), write, True, always)
+
+
+def difference(name: str, key: str) -> tuple[Column, Column]:
+    """Return the columns of a difference and of its interval, which are `key`, `key`_low and `key`_high of a row."""
+    return numbers(name, key, form="+.3f", always=True), intervals_of(f"{key}_low", f"{key}_high")
+
+
+def intervals_of(low: str, high: str, form: str = "+.3f") -> Column:
+    """Return the column of an interval."""
+    return numbers(INTERVAL, low, high, form=lambda *ends: f"[{ends[0]:{form}}, {ends[1]:{form}}]", always=True)
+
+
+def gallery_column() -> Column:
+    """Return the column that states size and kind of a row's gallery."""
+    return numbers("gallery", "gallery_size", "gallery_kind", form=lambda size, kind: f"{size:,} {kind}")
+
+
+def mean_and_std(mean: float, std: float) -> str:
+    """Return a mean with its standard deviation as text; only the mean where there is one seed."""
+    return f"{mean:.3f}" if math.isnan(std) else f"{mean:.3f} ± {std:.3f}"
+
+
+def missing(value: Any) -> bool:
+    """Return whether a row holds None or not a number in place of a value."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 @dataclass(frozen=True)
@@ -28,27 +118,51 @@ class Table:
         name: what `--table` and file names call it.
         title: what it shows.
         group: what its numbers share; None for published numbers.
-        rows: one row a number or run, raw values; lists where a row has several seeds or runs.
-        shown: the same as text, laid out for a reader.
+        rows: raw values by name; lists where a row has several seeds or runs.
+        columns: what a reader sees of them.
         results: runs that the numbers come from.
         remarks: further sentences of the note.
         bootstrap: whether it has intervals.
-        best: (place of a row, name of a shown column) of the best scores among those that compare.
-        study: what the trainings of the table share beside its group, and other tables of that group do not.
-        references: those of `results` that give a score of the plain tower alone, so that their seeds say nothing.
+        best: (place of a row, name of a column) of the best scores among those that compare.
+        study: what the trainings of the table share in addition to its group, and other tables of that group do not.
+        references: those of `results` that give only a score of the plain tower, so that their seeds say nothing.
+        distinct: whether rows that read the same are shown once.
     """
 
     name: str
     title: str
     group: Group | None
-    rows: pd.DataFrame
-    shown: pd.DataFrame
-    results: tuple[Result, ...]
+    rows: Sequence[Row]
+    columns: Sequence[Column]
+    results: tuple[Result, ...] = ()
     remarks: tuple[str, ...] = ()
     bootstrap: bool = True
     best: frozenset[tuple[int, str]] = frozenset()
     study: str = ""
     references: tuple[Result, ...] = ()
+    distinct: bool = False
+
+    @property
+    def cells(self) -> list[Cells]:
+        """Columns as a reader sees them."""
+        rows = self.rows
+        if self.distinct:
+            first: dict[tuple[str, ...], Row] = {}
+            for row in rows:
+                first.setdefault(tuple(column.text(row) for column in self.columns), row)
+            rows = list(first.values())
+        return [
+            column.cells(rows, [place for place, name in self.best if name == column.name]) for column in self.columns
+        ]
+
+    @property
+    def shown(self) -> list[dict[str, str]]:
+        """Rows as a reader sees them: heading -> text."""
+        cells = self.cells
+        return [
+            dict(zip([column.name for column in cells], row, strict=True))
+            for row in zip(*(column.texts for column in cells), strict=True)
+        ]
 
     @property
     def run_ids(self) -> list[str]:
@@ -68,8 +182,8 @@ class Table:
 
     @property
     def note(self) -> str:
-        """The line below the table, of what its heading does not say: n, seeds, bootstrap and remarks."""
-        return "; ".join(self.said)
+        """The line below the table, of facts that its heading does not state: n, seeds, bootstrap and remarks."""
+        return "; ".join(self.notes)
 
     @property
     def short_ids(self) -> str:
@@ -84,7 +198,7 @@ class Table:
         return f"{title}, {self.study}" if self.study else title, details
 
     @property
-    def said(self) -> list[str]:
+    def notes(self) -> list[str]:
         """The parts of the note."""
         parts = []
         if self.group:
@@ -97,16 +211,18 @@ class Table:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form that JSON holds: rows with raw values, None where there is no number."""
-        rows = [{key: _plain(value) for key, value in row.items()} for row in self.rows.to_dict("records")]
         group = self.group and {**asdict(self.group), "metric": self.group.metric}
         origin = {"test_captions": self.captions, "seeds": self.seeds, "run_ids": self.run_ids}
         bootstrap = {"bootstrap": BOOTSTRAP} if self.bootstrap else {}
         head = {"name": self.name, "title": self.title, "study": self.study, "group": group, **origin, **bootstrap}
-        return {**head, "remarks": list(self.remarks), "rows": rows}
+        return {**head, "remarks": list(self.remarks), "rows": raw_rows([self])}
 
 
-def _plain(value: Any) -> Any:
-    return None if isinstance(value, float) and math.isnan(value) else value
+def raw_rows(tables: Sequence[Table]) -> list[Row]:
+    """Return the rows of `tables`, each with the keys of all of them and None where it has no value."""
+    rows = [row for table in tables for row in table.rows]
+    keys = dict.fromkeys(key for row in rows for key in row)
+    return [{key: None if missing(value := row.get(key)) else value for key in keys} for row in rows]
 
 
 def test_captions(result: Result) -> int:
@@ -118,24 +234,3 @@ def seeds_text(seeds: Iterable[int]) -> str:
     """Return `seed 1` or `seeds 1, 2`."""
     named = sorted(set(seeds))
     return f"seed{'s' if len(named) > 1 else ''} {', '.join(map(str, named))}"
-
-
-def number(value: float | None, form: str = ".3f") -> str:
-    """Return a number as text, an empty one where there is none."""
-    return "" if value is None or math.isnan(value) else format(value, form)
-
-
-def interval(low: float, high: float, form: str = "+.3f") -> str:
-    """Return an interval as text."""
-    return f"[{low:{form}}, {high:{form}}]"
-
-
-def spread(mean: float, std: float) -> str:
-    """Return a mean with its standard deviation as text; the mean alone where there is one seed."""
-    return f"{mean:.3f}" if math.isnan(std) else f"{mean:.3f} ± {std:.3f}"
-
-
-def frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """Return rows as a table; a column that a row lacks is empty text there."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    return pd.DataFrame([{name: row.get(name, "") for name in columns} for row in rows], columns=columns)

@@ -1,0 +1,298 @@
+"""Tables of chosen candidates: routes, aligned routes against baselines, adapters, numbers of shots.
+
+All of them have a row of raw values per candidate, from `candidate_rows`, and show its scores in the columns `SCORES`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from pecl.config import IDENTITY_DEFAULTS, ExperimentConfig
+from pecl.config.routes import ROUTES, WITHOUT_ANCHOR
+from pecl.report.tables.candidates import Candidate, varying
+from pecl.report.tables.groups import group_of, one_group
+from pecl.report.tables.statistics import intervals
+from pecl.report.tables.table import (
+    MEAN_RECALL,
+    Column,
+    Row,
+    Table,
+    difference,
+    gallery_column,
+    mean_and_std,
+    numbers,
+    words,
+)
+from pecl.results.result import Result
+
+ZERO_SHOT = {"target": "zero-shot", "target_to_english": "zero-shot (translated)"}  # test column -> name
+TEXTS = {"target": "captions", "target_to_english": "translated"}  # test column -> name of the text
+
+# (aligned route, baseline): the same query, without an anchor
+COMPARISONS = tuple(
+    (aligned, baseline)
+    for aligned, (query, anchor) in ROUTES.items()
+    for baseline, (other, none) in ROUTES.items()
+    if anchor is not None and none is None and other == query
+)
+
+SCORES = (
+    numbers("zero-shot", "zero_shot"),
+    numbers("trained", "mean", "std", form=mean_and_std, always=True),
+    *difference("gain", "gain"),
+    numbers(f"{MEAN_RECALL} before", "mean_recall_before"),
+    numbers(f"{MEAN_RECALL} after", "mean_recall"),
+)
+TEST_TEXT = words("test text", form=TEXTS.__getitem__)
+LANGUAGE, ROUTE = words("language"), words("route")
+
+_NONE = {"shots": "all", "train_size": "all", "joint": "alone"}  # text of None, where it is not "none"
+_ALWAYS = ("adapter", "train_on", "shots")  # fields of a setting that a reader looks for, equal or not
+_IN_HEADINGS = frozenset({"train_on"})  # those of `_ALWAYS` that the study's name states
+
+
+def routes_table(candidates: Sequence[Candidate]) -> Table:
+    """Return a row for each language and route: zero-shot, mean and standard deviation over seeds, and the gain.
+
+    The gain is paired: bootstrap over test items of (trained - zero-shot), averaged over seeds within an item.
+
+    Raises:
+        DataError: the candidates were not measured alike, see `one_group`.
+    """
+    runs = runs_of(candidates)
+    group, rows, different = one_group(runs), candidate_rows(candidates), varying_fields(candidates)
+    columns = LANGUAGE, *setting_columns(different), ROUTE, TEST_TEXT, *SCORES
+    title = "Best candidate of each language and route, chosen by validation"
+    best = best_places(rows, ("language", "test_text", *different), "mean", "trained")
+    return Table("routes", title, group, rows, columns, runs, remarks_on(candidates), best=best)
+
+
+def aligned_table(candidates: Sequence[Candidate]) -> Table | None:
+    """Return each aligned route against the baseline with the same query; None where no language has both.
+
+    The difference is paired: bootstrap over test items of (aligned - baseline), each averaged over its seeds.
+
+    Raises:
+        DataError: the candidates were not measured alike, see `one_group`.
+    """
+    group = one_group(runs_of(candidates))
+    by_key = {(candidate.language, candidate.setting, candidate.route): candidate for candidate in candidates}
+    pairs = [
+        (candidate, by_key[candidate.language, candidate.setting, baseline])
+        for candidate in candidates
+        for aligned, baseline in COMPARISONS
+        if candidate.route == aligned and (candidate.language, candidate.setting, baseline) in by_key
+    ]
+    if not pairs:
+        return None
+    used = [candidate for pair in pairs for candidate in pair]
+    found = intervals([aligned.trained_hits - baseline.trained_hits for aligned, baseline in pairs]).tolist()
+    rows = [_difference(*pair, low, high) for pair, (low, high) in zip(pairs, found, strict=True)]
+    columns = (
+        LANGUAGE,
+        *setting_columns(varying_fields(used)),
+        words("aligned"),
+        numbers("score", "aligned_mean", "aligned_std", form=mean_and_std),
+        words("baseline"),
+        numbers("baseline score", "baseline_mean", "baseline_std", form=mean_and_std),
+        *difference("difference", "difference"),
+    )
+    title = "Aligned routes against baselines"
+    return Table("aligned", title, group, rows, columns, runs_of(used), remarks_on(used))
+
+
+def adapters_table(candidates: Sequence[Candidate]) -> Table:
+    """Return the cost and gain of each adapter: parameters, share of the tower, time, memory, and scores.
+
+    Peak memory is that of the process, so it describes a run only where each run had a process of its own.
+
+    Raises:
+        DataError: the candidates were not measured alike, see `one_group`.
+    """
+    runs = runs_of(candidates)
+    group = one_group(runs)
+    order = sorted(
+        candidates, key=lambda candidate: (candidate.language, candidate.route, candidate.runs[0].adapter.trainable)
+    )
+    rows = [{**row, **_cost(candidate)} for candidate, row in zip(order, candidate_rows(order), strict=True)]
+    different = varying_fields(order, "adapter")
+    columns = (
+        LANGUAGE,
+        ROUTE,
+        words("adapter"),
+        *setting_columns(different),
+        numbers("parameters", form=","),
+        *SCORES,
+        numbers("share", form=".3%"),
+        numbers("steps", form="d"),
+        numbers("s/step", "seconds_per_step", form=".2f"),
+        numbers("peak MiB", "peak_memory_mb", form=".0f"),
+    )
+    best = best_places(rows, ("language", "route", *different), "mean", "trained")
+    return Table("adapters", "Adapters", group, rows, columns, runs, remarks_on(order), best=best)
+
+
+def shots_table(candidates: Sequence[Candidate]) -> Table:
+    """Return scores by number of shots.
+
+    The few-shot split takes the shots from the test part, so galleries differ in size. Each row states its own, with
+    its own zero-shot score and a gain paired within it: gains compare between rows, recalls do not.
+
+    Raises:
+        DataError: the candidates differ in more than the size of their gallery, see `one_group`.
+    """
+    runs = runs_of(candidates)
+    group = one_group(runs, but=frozenset({"gallery_size"}))
+    order = sorted(candidates, key=lambda candidate: (str(_without(candidate, "shots")), candidate.pairs))
+    different = varying_fields(order, "shots")
+    columns = LANGUAGE, ROUTE, *setting_columns([*different, "shots"]), gallery_column(), *SCORES
+    remarks = remarks_on(order)
+    if group.gallery_size is None:
+        remarks += ("galleries differ between rows: compare gains, not recalls",)
+    return Table("shots", "Gain by number of shots", group, candidate_rows(order), columns, runs, remarks)
+
+
+def with_several(candidates: Sequence[Candidate], name: str) -> list[Candidate]:
+    """Return the candidates that others differ from in the field `name` of their setting and in no other."""
+    found = Counter(_without(candidate, name) for candidate in candidates)
+    return [candidate for candidate in candidates if found[_without(candidate, name)] > 1]
+
+
+def runs_of(candidates: Sequence[Candidate]) -> tuple[Result, ...]:
+    """Return the runs of all candidates."""
+    return tuple(run for candidate in candidates for run in candidate.runs)
+
+
+def varying_fields(candidates: Sequence[Candidate], without: str = "") -> list[str]:
+    """Return the names of the fields in which settings of candidates differ, except for `without`."""
+    return [name for name in varying(candidate.setting for candidate in candidates) if name != without]
+
+
+def candidate_rows(candidates: Sequence[Candidate]) -> list[Row]:
+    """Return the raw values of each candidate: scores before and after, gain and its interval, and its origin."""
+    different = varying_fields(candidates)
+    found = intervals([candidate.gains for candidate in candidates])
+    return [
+        _row(candidate, low, high, different) for candidate, (low, high) in zip(candidates, found.tolist(), strict=True)
+    ]
+
+
+def alignment_of(config: ExperimentConfig) -> Row:
+    """Return name and weight of a run's alignment, None where its route has nothing to align to."""
+    aligned = config.route not in WITHOUT_ANCHOR
+    return {name: getattr(config, name) if aligned else None for name in ("alignment", "alignment_weight")}
+
+
+def setting_columns(names: Collection[str]) -> list[Column]:
+    """Return the columns of fields of the config, which rows hold under their names."""
+    return [
+        Column(name.replace("_", " "), (name,), str, number=_is_number(name), absent=setting_text(name, None))
+        for name in names
+    ]
+
+
+def setting_text(name: str, value: Any) -> str:
+    """Return the value of a config's field as text."""
+    return _NONE.get(name, "none") if value is None else str(value)
+
+
+def remarks_on(candidates: Sequence[Candidate]) -> tuple[str, ...]:
+    """Return the remarks that tables of chosen candidates share."""
+    aside = sum(candidate.aside for candidate in candidates)
+    without = f"{aside} candidates could not be compared: they have no run with the seed of the others"
+    return tuple(filter(None, [setting_remark(candidates), without if aside else ""]))
+
+
+def setting_remark(candidates: Sequence[Candidate]) -> str:
+    """Return the values that all candidates share in fields that a reader looks for and that no heading states.
+
+    A distillation is trained on text of its own, so that shots say nothing about it.
+    """
+    left_out = {*varying_fields(candidates), *_IN_HEADINGS}
+    if all(candidate.config.text is not None for candidate in candidates):
+        left_out.add("shots")
+    shared = [(name, value) for name, value in candidates[0].setting if name in _ALWAYS and name not in left_out]
+    return ", ".join(f"{name.replace('_', ' ')} {setting_text(name, value)}" for name, value in shared)
+
+
+def best_places(rows: Sequence[Row], among: Sequence[str], score: str, column: str) -> frozenset[tuple[int, str]]:
+    """Return (place, `column`) of the rows whose `score` is the highest of those with equal values of `among`.
+
+    A row that compares with no other is not the best of anything.
+    """
+    groups: dict[str, list[int]] = {}
+    for place, row in enumerate(rows):
+        groups.setdefault(str([row.get(name) for name in among]), []).append(place)
+    several = [own for own in groups.values() if len(own) > 1]
+    best = [(own, max(rows[place][score] for place in own)) for own in several]
+    return frozenset((place, column) for own, most in best for place in own if rows[place][score] == most)
+
+
+def _is_number(name: str) -> bool:
+    return name in ("train_size", "photographs") or type(IDENTITY_DEFAULTS.get(name)) in (int, float)
+
+
+def _row(candidate: Candidate, low: float, high: float, different: Sequence[str]) -> Row:
+    group = group_of(candidate.chosen_run)
+    setting = {name: value for name, value in candidate.setting if name in _ALWAYS or name in different}
+    return {
+        "language": candidate.language,
+        "route": candidate.route,
+        **setting,
+        "test_text": candidate.query,
+        "zero_shot": candidate.zero_shot,
+        "mean": candidate.mean,
+        "std": candidate.std,
+        "gain": candidate.mean - candidate.zero_shot,
+        "gain_low": low,
+        "gain_high": high,
+        "mean_recall_before": candidate.mean_recall_before,
+        "mean_recall": candidate.mean_recall,
+        "val": candidate.validation,
+        "lr": candidate.config.lr,
+        **alignment_of(candidate.config),
+        "candidates_compared": candidate.compared,
+        "candidates_without_the_seed": candidate.aside,
+        "metric": group.metric,
+        "test_captions": candidate.captions,
+        **asdict(group),
+        "seeds": candidate.seeds,
+        "run_ids": candidate.run_ids,
+    }
+
+
+def _difference(aligned: Candidate, baseline: Candidate, low: float, high: float) -> Row:
+    return {
+        "language": aligned.language,
+        **dict(aligned.setting),
+        "aligned": aligned.route,
+        "baseline": baseline.route,
+        "aligned_mean": aligned.mean,
+        "aligned_std": aligned.std,
+        "baseline_mean": baseline.mean,
+        "baseline_std": baseline.std,
+        "difference": aligned.mean - baseline.mean,
+        "difference_low": low,
+        "difference_high": high,
+        "aligned_seeds": aligned.seeds,
+        "baseline_seeds": baseline.seeds,
+        "run_ids": aligned.run_ids + baseline.run_ids,
+    }
+
+
+def _cost(candidate: Candidate) -> Row:
+    first = candidate.runs[0]
+    return {
+        "parameters": first.adapter.trainable,
+        "share": first.adapter.share,
+        "steps": first.steps,
+        "seconds_per_step": first.seconds.per_step,
+        "peak_memory_mb": first.peak_memory_mb,
+    }
+
+
+def _without(candidate: Candidate, left_out: str) -> tuple:
+    return candidate.language, candidate.route, *(pair for pair in candidate.setting if pair[0] != left_out)
