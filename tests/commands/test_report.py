@@ -174,4 +174,4 @@ def test_a_report_of_a_thousand_runs_takes_so_much_a_run(tmp_path):
     made_report = reports[many]
     assert len(made_report.only("runs").rows) == 1000
     assert len(made_report.only("routes").rows) == 20
-    assert set(made_report.only("routes").rows["candidates_compared"]) == {25}
+    assert {row["candidates_compared"] for row in made_report.only("routes").rows} == {25}

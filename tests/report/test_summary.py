@@ -18,14 +18,14 @@ def test_a_row_has_the_best_of_a_method_and_its_gap_and_its_runs():
     made += [train(4, 5, lr=3e-4, val=0.4), train(4, 12, text="corpus.tsv", image_weight=0.0, val=0.95)]
     made += [evaluate(16, language="en")]
     trained, evaluated = summary_tables(made)
-    first, second = trained.rows.to_dict("records")
+    first, second = trained.rows
     assert (first["language"], first["method"], first["seeds"], first["runs"]) == ("de", "method1", [1, 2], 3)
     assert [first[name] for name in ("zero_shot", "mean", "gain")] == pytest.approx([0.2, 0.5, 0.3])
     assert first["share_closed"] == pytest.approx(0.5)
     assert first["gain_low"] < 0.3 < first["gain_high"]
     assert (second["method"], second["text"], second["runs"]) == ("method1 (text)", "corpus.tsv", 1)
     assert second["share_closed"] == pytest.approx(0.4 / 0.6)
-    (english,) = evaluated.rows.to_dict("records")
+    (english,) = evaluated.rows
     assert (english["method"], english["zero_shot"]) == ("plain tower", 0.8)
 
 

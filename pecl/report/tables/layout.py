@@ -101,7 +101,7 @@ def one_line(field: object) -> str:
 
 
 class Printed:
-    """A column as it is printed: its fields, its heading in lines, its width. `hyphens` breaks headings after them too."""
+    """A column as it is printed: fields, lines of its heading, width. `hyphens` breaks headings after hyphens too."""
 
     def __init__(self, cells: Cells, hyphens: bool = False) -> None:
         self.name, self.number, self.best = cells.name, cells.number, cells.best

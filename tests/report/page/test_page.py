@@ -5,6 +5,7 @@ import base64
 import hashlib
 import io
 import json
+import math
 import re
 import shlex
 import shutil
@@ -13,7 +14,6 @@ from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from helpers.made_results import made_result, write_table
 from helpers.report_results import changed, train, write
@@ -28,9 +28,9 @@ from pecl.errors import DataError, OutputError
 from pecl.report.page import write_page
 from pecl.report.page.choice import change, choose, count_changes
 from pecl.report.page.commands import run_command
-from pecl.report.page.tables import leading_number, sortable
 from pecl.report.plots import draw_plots
 from pecl.report.tables import report
+from pecl.report.tables.table import intervals_of, mean_and_std, numbers, words
 from pecl.results.parts import Fleet
 from pecl.results.result import Result
 from pecl.results.side_files import manifest_path, write_manifest
@@ -85,34 +85,15 @@ def test_the_command_of_a_run_whose_dropout_was_drawn_for_a_fleet_says_so():
     assert command == "pecl train --seed 3  # its dropout was drawn for all of a fleet of 2"
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("0.123", 0.123),
-        ("+0.479 [+0.451, +0.509]", 0.479),
-        ("[-0.002, +0.021]", -0.002),
-        ("165,888", 165888),
-        ("53.1%", 53.1),
-        ("900 images", 900),
-        ("1e-05", 1e-5),
-        ("0.214 ± 0.010", 0.214),
-        ("4bb29e6654861616", None),
-        ("method1", None),
-        ("-", None),
-        ("", None),
-    ],
-)
-def test_number_that_a_field_sorts_by(text, expected):
-    assert leading_number(text) == expected
-
-
-def test_a_column_of_numbers_may_have_gaps_but_no_words():
-    frame = pd.DataFrame(
-        {"gain": ["+0.1", "", "-0.2"], "name": ["1 a", "b", "2"], "run": ["12345678", "87654321", "11"]}
-    )
-    table = sortable("t", frame)
-    assert table.numeric == (True, False, False)
-    assert [row[0].number for row in table.rows] == [0.1, None, -0.2]
+def test_a_column_of_numbers_sorts_by_its_first_raw_value():
+    rows = [{"mean": 0.25, "std": 0.1, "low": -0.5, "high": 1.0, "run": "12"}, {"run": "3"}, {"mean": math.nan}]
+    columns = numbers("mean", "mean", "std", form=mean_and_std), intervals_of("low", "high"), words("run")
+    mean, interval, run = (column.cells(rows) for column in columns)
+    assert (mean.texts, mean.numbers) == (("0.250 ± 0.100", "", ""), (0.25, None, None))
+    assert (interval.texts[0], interval.numbers[0]) == ("[-0.500, +1.000]", -0.5)
+    assert (run.number, run.numbers) == (False, (None, None, None))
+    with pytest.raises(KeyError, match="no row has means"):
+        numbers("mean", "means").cells(rows)
 
 
 def test_change_is_counted_at_the_border():

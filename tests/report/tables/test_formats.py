@@ -4,12 +4,12 @@ import json
 import re
 from dataclasses import replace
 
-import pandas as pd
 import pytest
 from helpers.report_results import evaluate, train
 
 from pecl.report.tables import FORMATS, report, text_table
 from pecl.report.tables.layout import laid_out
+from pecl.report.tables.table import words
 
 AWKWARD = r"a_b & 5% {x} #1 | <i> \ ~^ $y$ `c`* +0.5"  # not so long that its middle is left out
 
@@ -24,15 +24,13 @@ def results():
 @pytest.fixture
 def awkward(results):
     table = report(results).named("routes")[0]
-    shown = table.shown.copy()
-    shown.columns = [AWKWARD, *shown.columns[1:]]
-    shown.iloc[0, 0] = AWKWARD
-    return replace(table, title=AWKWARD, shown=shown)
+    rows = [{**table.rows[0], "language": AWKWARD}, *table.rows[1:]]
+    return replace(table, title=AWKWARD, rows=rows, columns=[words(AWKWARD, "language"), *table.columns[1:]])
 
 
 def shown_fields(table):
-    frame = laid_out(table).frame
-    return [list(frame.columns), *([str(field) for field in row] for row in frame.itertuples(index=False))]
+    cells = laid_out(table).cells
+    return [[column.name for column in cells], *map(list, zip(*(column.texts for column in cells), strict=True))]
 
 
 def shown_columns(table):
@@ -153,11 +151,10 @@ def test_text_has_the_heading_once_a_group_and_a_note_below_each_table(results):
     text = FORMATS["text"].write(made.tables)
     assert text.count("== xtd10") == 2  # trainings on the test part, evaluations on the whole set
     unbroken = " ".join(text.split())
-    assert all(part in unbroken for table in made.tables for part in table.said)
+    assert all(part in unbroken for table in made.tables for part in table.notes)
     assert unbroken.count("intervals: 95%") == 2  # once a heading, since it is so of all tables below it
     assert unbroken.count("English zero-shot") == len(made.named("disparity")) == 1  # and not what one table alone says
     assert "nan" not in text.lower()
-    assert text_table(pd.DataFrame({"a": ["x"]})).split() == ["a", "x"]
 
 
 HOSTILE = "x\n\\input{/etc/passwd}\r\u2028\0\x1b[2J[a](javascript:alert(1))"
@@ -167,18 +164,21 @@ HOSTILE = "x\n\\input{/etc/passwd}\r\u2028\0\x1b[2J[a](javascript:alert(1))"
 def test_a_name_of_several_lines_stays_on_its_line(results, form):
     (table,) = report(results).named("routes")
     hostile = replace(
-        table, group=replace(table.group, dataset=HOSTILE), title=HOSTILE, remarks=(HOSTILE,), shown=table.shown.copy()
+        table,
+        group=replace(table.group, dataset=HOSTILE),
+        title=HOSTILE,
+        remarks=(HOSTILE,),
+        rows=[{**table.rows[0], "language": HOSTILE}, *table.rows[1:]],
     )
-    hostile.shown.iloc[0, 0] = HOSTILE
     harmless = re.sub(r"[^ -~]", " ", HOSTILE)  # as long, so that lines are full at the same places
     plain = replace(hostile, group=replace(table.group, dataset=harmless), title=harmless, remarks=(harmless,))
     text = FORMATS[form].write([hostile])
     assert len(text.splitlines()) == len(FORMATS[form].write([plain]).splitlines())
     if form == "text":
         assert max(map(len, text.splitlines())) <= 100
-        assert len(text_table(hostile.shown[["language"]]).splitlines()) == 1 + len(hostile.shown)
+        assert len(text_table(hostile.cells[:1]).splitlines()) == 1 + len(hostile.rows)
     else:
-        assert len(text.splitlines()) == len(FORMATS[form].write([replace(plain, shown=table.shown)]).splitlines())
+        assert len(text.splitlines()) == len(FORMATS[form].write([replace(plain, rows=table.rows)]).splitlines())
     if form != "text":  # what a terminal shows is escaped where it is printed
         assert all(sign == "\n" or sign.isprintable() for sign in text)
     if form == "latex":
@@ -195,7 +195,7 @@ def test_markdown_has_no_links_of_a_names_making(results):
 def test_csv_begins_no_field_as_a_formula(results):
     (table,) = report(results).named("routes")
     texts = ["=1+1", "+cmd", "-x", "@sum", "\t=1", "\r=1", "-0.5", "+1e-4", "de", "-"]
-    rows = pd.DataFrame({"language": texts, "mean": [-0.5] * len(texts)})
+    rows = [{"language": text, "mean": -0.5} for text in texts]
     read = list(csv.DictReader(io.StringIO(FORMATS["csv"].write([replace(table, rows=rows)]), newline="")))
     escaped = ["'=1+1", "'+cmd", "'-x", "'@sum", "' =1", "' =1", "-0.5", "+1e-4", "de", "'-"]
     assert [row["language"] for row in read] == escaped

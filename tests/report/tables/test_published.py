@@ -17,7 +17,7 @@ def found(hits, language="de", size=1000, **values):
 
 def ours(results, model):
     table = published_table(read_published(), results)
-    (row,) = [row for row in table.shown.to_dict("records") if row["model"] == model and row["whose"] == "ours"]
+    (row,) = [row for row in table.shown if row["model"] == model and row["whose"] == "ours"]
     return {code: row[code] for code in read_published()["languages"] if row[code]}, table
 
 
