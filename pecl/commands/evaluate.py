@@ -65,5 +65,5 @@ def _run_harness(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig]
         print_json(rows)
     else:
         columns = [numbers(name, name) if "recall@" in name else words(name) for name in rows[0]]
-        print_text(text_table([column.cells(rows) for column in columns]))
+        print_text(text_table([column.as_text(rows) for column in columns]))
     return 0

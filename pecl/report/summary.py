@@ -161,8 +161,8 @@ def _training_lines(table: Table, count: int) -> list[str]:
         of_language[table.rows[place]["language"]] += 1
     kept = sorted(sorted(rank, key=lambda place: (rank[place], place))[:count])
     more = len(table.rows) - len(kept)
-    cells = [cells for cells in table.cells if any(cells.texts)]
-    lines = text_table([replace(one, texts=tuple(one.texts[place] for place in kept)) for one in cells]).splitlines()
+    columns = [column for column in table.text_columns if any(column.texts)]
+    lines = text_table([replace(one, texts=tuple(one.texts[place] for place in kept)) for one in columns]).splitlines()
     return lines + ([f"({more} more row{'s' * (more > 1)})"] if more else [])
 
 

@@ -18,7 +18,7 @@ from pecl.report.colours import LOOKS
 from pecl.report.page.gallery import Gallery, make_gallery
 from pecl.report.page.tables import runs_table, software_table
 from pecl.report.plots import Drawing, Plot
-from pecl.report.tables import Cells, Report, Table
+from pecl.report.tables import TextColumn, Report, Table
 from pecl.report.tables.layout import laid_out
 from pecl.results.result import Result
 
@@ -85,12 +85,12 @@ class _PageTable(NamedTuple):
     """A table as the template takes it: its columns, and the line below it."""
 
     title: str
-    cells: list[Cells]
+    columns: list[TextColumn]
     note: str = ""
 
 
 def _whole(table: Table) -> _PageTable:
-    return _PageTable(table.title, table.cells)
+    return _PageTable(table.title, table.text_columns)
 
 
 def _sections(report: Report) -> list[tuple[tuple[str, str], list[_PageTable]]]:
@@ -99,7 +99,7 @@ def _sections(report: Report) -> list[tuple[tuple[str, str], list[_PageTable]]]:
     for table in report.tables:
         layout = laid_out(table, ids=True)
         note = "; ".join(filter(None, [layout.shared, table.note]))
-        found.setdefault(table.heading(), []).append(_PageTable(table.title, layout.cells, note))
+        found.setdefault(table.heading(), []).append(_PageTable(table.title, layout.columns, note))
     return list(found.items())
 
 

@@ -12,14 +12,14 @@ from pecl.report.tables.groups import Group, by_group, group_of
 from pecl.report.tables.layout import reported, text_table
 from pecl.report.tables.runs import evaluation_table, training_table
 from pecl.report.tables.statistics import BEST, hits
-from pecl.report.tables.table import Cells, Column, Table
+from pecl.report.tables.table import TextColumn, Column, Table
 
 __all__ = [
     "BEST",
     "FORMATS",
     "TABLES",
     "Candidate",
-    "Cells",
+    "TextColumn",
     "Column",
     "Group",
     "Report",

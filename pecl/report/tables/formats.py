@@ -100,16 +100,16 @@ def _text(table: Table, notes: Sequence[str], ids: bool) -> str:
     note = "; ".join([*notes, *([table.short_ids] if ids else [])])
     above = [wrapped(one_line(part)) for part in (table.title, layout.shared)]
     below = wrapped(one_line(f"({note})")) if note else ""
-    return "\n".join(filter(None, [*above, text_table(layout.cells), below]))
+    return "\n".join(filter(None, [*above, text_table(layout.columns), below]))
 
 
 def _markdown(table: Table, notes: Sequence[str], ids: bool) -> str:
-    cells, shared = laid_out(table, ids)
+    columns, shared = laid_out(table, ids)
     fields = [
         [f"**{text}**" if place in column.best and text else text for place, text in enumerate(texts)]
-        for column, texts in ((column, map(escape_markdown, column.texts)) for column in cells)
+        for column, texts in ((column, map(escape_markdown, column.texts)) for column in columns)
     ]
-    heads, numbers = [escape_markdown(column.name) for column in cells], [column.number for column in cells]
+    heads, numbers = [escape_markdown(column.name) for column in columns], [column.number for column in columns]
     above = [f"**{escape_markdown(table.title)}**", *([escape_markdown(shared)] if shared else [])]
     note = escape_markdown("; ".join([*notes, *([table.short_ids] if ids else [])]))
     return "\n\n".join(filter(None, [*above, markdown_table(heads, numbers, list(zip(*fields, strict=True))), note]))

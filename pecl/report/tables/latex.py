@@ -42,8 +42,8 @@ def escape_latex(field: object) -> str:
 
 def _floats(table: Table, label: str, ids: bool) -> Iterator[str]:
     """Yield the floats of a table, several where it is longer than a page."""
-    cells, shared = laid_out(table, ids)
-    own, rows = blocks(cells, _PAGE), len(cells[0].texts)
+    columns, shared = laid_out(table, ids)
+    own, rows = blocks(columns, _PAGE), len(columns[0].texts)
     most = max(1, _LINES // len(own) - 3)  # rows of a part, without the headings of each block
     starts = range(0, rows, most)
     for part, start in enumerate(starts, 1):

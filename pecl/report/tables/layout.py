@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pecl.errors import printable
-from pecl.report.tables.table import RUN, Cells, Table
+from pecl.report.tables.table import RUN, TextColumn, Table
 
 WIDTH = 100  # columns of a terminal that every table fits
 _NARROW = 7  # letters that a heading may take without being broken
@@ -20,21 +20,21 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # line breaks among
 class Layout(NamedTuple):
     """The columns of a table that tell its rows apart or hold its scores, and the words that state the others."""
 
-    cells: list[Cells]
+    columns: list[TextColumn]
     shared: str
 
 
 def laid_out(table: Table, ids: bool = False) -> Layout:
     """Return the layout of `table`; `ids` keeps the column of run ids."""
-    return without_repetition([column for column in table.cells if ids or column.name != RUN])
+    return without_repetition([column for column in table.text_columns if ids or column.name != RUN])
 
 
-def without_repetition(cells: Sequence[Cells]) -> Layout:
-    """Return `cells` without columns that are empty, or equal in all of several rows; the words name the latter.
+def without_repetition(columns: Sequence[TextColumn]) -> Layout:
+    """Return `columns` without columns that are empty, or equal in all of several rows; the words name the latter.
 
     Of one row that is wider than a terminal, the words state all but its scores.
     """
-    filled = [column for column in cells if any(column.texts)]
+    filled = [column for column in columns if any(column.texts)]
     one_row = bool(filled) and len(filled[0].texts) == 1
     scores = [column for column in filled if column.always or (one_row and "R@" in column.name)]
     whole = one_row and (not scores or width_of(_printed(filled, WIDTH)) <= WIDTH)
@@ -43,27 +43,27 @@ def without_repetition(cells: Sequence[Cells]) -> Layout:
     return Layout([column for column in filled if column not in equal], shared)
 
 
-def text_table(cells: Sequence[Cells], width: int = WIDTH) -> str:
+def text_table(columns: Sequence[TextColumn], width: int = WIDTH) -> str:
     """Return columns as text, no line longer than `width`: columns that do not fit come below the others.
 
     Where the labels that each block begins with do not tell the rows apart, numbers do. One row that does not fit is
     written as a list of names and values.
     """
-    columns = _printed(cells, width)
-    if columns and len(columns[0].fields) == 1 and width_of(columns) > width:
-        names = max(len(column.name) for column in columns)
-        return "\n".join(f"{column.name:<{names}}{_GAP}{column.fields[0]}".rstrip() for column in columns)
-    return "\n\n".join(_block(block) for block in blocks(cells, width))
+    printed = _printed(columns, width)
+    if printed and len(printed[0].fields) == 1 and width_of(printed) > width:
+        names = max(len(column.name) for column in printed)
+        return "\n".join(f"{column.name:<{names}}{_GAP}{column.fields[0]}".rstrip() for column in printed)
+    return "\n\n".join(_block(block) for block in blocks(columns, width))
 
 
-def blocks(cells: Sequence[Cells], width: int) -> list[list[Printed]]:
+def blocks(columns: Sequence[TextColumn], width: int) -> list[list[Printed]]:
     """Return columns in blocks that come one below the other, none wider than `width` letters."""
-    columns = _printed(cells, width)
-    found = _side_by_side(columns, width)
-    rows = len(columns[0].fields) if columns else 0
+    printed = _printed(columns, width)
+    found = _side_by_side(printed, width)
+    rows = len(printed[0].fields) if printed else 0
     if len(found) > 1 and len(_distinct_labels(found)) < rows:
-        places = Cells("row", tuple(f"#{place}" for place in range(1, rows + 1)))
-        found = _side_by_side([Printed(places), *columns], width)
+        places = TextColumn("row", tuple(f"#{place}" for place in range(1, rows + 1)))
+        found = _side_by_side([Printed(places), *printed], width)
     return found
 
 
@@ -81,7 +81,7 @@ def heading_rows(columns: Sequence[Printed]) -> list[tuple[str, ...]]:
 def reported(table: Table) -> str:
     """Return a table as commands print it after a run: a line above it states the values that all rows share."""
     layout = laid_out(table)
-    return "\n".join([*([wrapped(layout.shared)] if layout.shared else []), text_table(layout.cells)])
+    return "\n".join([*([wrapped(layout.shared)] if layout.shared else []), text_table(layout.columns)])
 
 
 def wrapped(text: str, width: int = WIDTH) -> str:
@@ -103,9 +103,9 @@ def one_line(field: object) -> str:
 class Printed:
     """A column as it is printed: fields, lines of its heading, width. `hyphens` breaks headings after hyphens too."""
 
-    def __init__(self, cells: Cells, hyphens: bool = False) -> None:
-        self.name, self.number, self.best = cells.name, cells.number, cells.best
-        self.fields = [shortened(printable(one_line(text)), _LONGEST) for text in cells.texts]
+    def __init__(self, column: TextColumn, hyphens: bool = False) -> None:
+        self.name, self.number, self.best = column.name, column.number, column.best
+        self.fields = [shortened(printable(one_line(text)), _LONGEST) for text in column.texts]
         parts = re.split(r"\s|(?<=-)" if hyphens else r"\s", self.name)
         broad = max([_NARROW, *map(len, self.fields), *map(len, parts)])
         self.heading = textwrap.wrap(printable(one_line(self.name)), broad, break_on_hyphens=hyphens) or [""]
@@ -116,10 +116,10 @@ class Printed:
         return f"{text:>{self.width}}" if self.number else f"{text:<{self.width}}"
 
 
-def _printed(cells: Sequence[Cells], width: int) -> list[Printed]:
+def _printed(columns: Sequence[TextColumn], width: int) -> list[Printed]:
     """Return the columns, their headings as narrow as `width` asks for."""
-    columns = [Printed(column) for column in cells]
-    return columns if width_of(columns) <= width else [Printed(column, hyphens=True) for column in cells]
+    printed = [Printed(column) for column in columns]
+    return printed if width_of(printed) <= width else [Printed(column, hyphens=True) for column in columns]
 
 
 def _side_by_side(columns: Sequence[Printed], width: int) -> list[list[Printed]]:

@@ -49,7 +49,7 @@ class Column:
         values = [row.get(key) for key in self.keys]
         return self.absent if all(map(missing, values)) else self.form(*values)
 
-    def cells(self, rows: Sequence[Row], best: Iterable[int] = ()) -> Cells:
+    def as_text(self, rows: Sequence[Row], best: Iterable[int] = ()) -> TextColumn:
         """Return the fields of `rows`, those at the places `best` marked.
 
         Raises:
@@ -59,11 +59,13 @@ class Column:
             raise KeyError(f"column {self.name!r}: no row has {' or '.join(self.keys)}")
         values = [row.get(self.keys[0]) for row in rows] if self.number else [None] * len(rows)
         numbers = [value if isinstance(value, (int, float)) and not missing(value) else None for value in values]
-        return Cells(self.name, tuple(map(self.text, rows)), self.number, self.always, tuple(numbers), frozenset(best))
+        return TextColumn(
+            self.name, tuple(map(self.text, rows)), self.number, self.always, tuple(numbers), frozenset(best)
+        )
 
 
 @dataclass(frozen=True)
-class Cells:
+class TextColumn:
     """A column as text, the numbers that its fields sort by, and the places of the fields that are best."""
 
     name: str
@@ -143,7 +145,7 @@ class Table:
     distinct: bool = False
 
     @property
-    def cells(self) -> list[Cells]:
+    def text_columns(self) -> list[TextColumn]:
         """Columns as a reader sees them."""
         rows = self.rows
         if self.distinct:
@@ -152,16 +154,16 @@ class Table:
                 first.setdefault(tuple(column.text(row) for column in self.columns), row)
             rows = list(first.values())
         return [
-            column.cells(rows, [place for place, name in self.best if name == column.name]) for column in self.columns
+            column.as_text(rows, [place for place, name in self.best if name == column.name]) for column in self.columns
         ]
 
     @property
     def shown(self) -> list[dict[str, str]]:
         """Rows as a reader sees them: heading -> text."""
-        cells = self.cells
+        columns = self.text_columns
         return [
-            dict(zip([column.name for column in cells], row, strict=True))
-            for row in zip(*(column.texts for column in cells), strict=True)
+            dict(zip([column.name for column in columns], row, strict=True))
+            for row in zip(*(column.texts for column in columns), strict=True)
         ]
 
     @property

@@ -88,12 +88,12 @@ def test_the_command_of_a_run_whose_dropout_was_drawn_for_a_fleet_says_so():
 def test_a_column_of_numbers_sorts_by_its_first_raw_value():
     rows = [{"mean": 0.25, "std": 0.1, "low": -0.5, "high": 1.0, "run": "12"}, {"run": "3"}, {"mean": math.nan}]
     columns = numbers("mean", "mean", "std", form=mean_and_std), intervals_of("low", "high"), words("run")
-    mean, interval, run = (column.cells(rows) for column in columns)
+    mean, interval, run = (column.as_text(rows) for column in columns)
     assert (mean.texts, mean.numbers) == (("0.250 ± 0.100", "", ""), (0.25, None, None))
     assert (interval.texts[0], interval.numbers[0]) == ("[-0.500, +1.000]", -0.5)
     assert (run.number, run.numbers) == (False, (None, None, None))
     with pytest.raises(KeyError, match="no row has means"):
-        numbers("mean", "means").cells(rows)
+        numbers("mean", "means").as_text(rows)
 
 
 def test_change_is_counted_at_the_border():

@@ -29,8 +29,8 @@ def awkward(results):
 
 
 def shown_fields(table):
-    cells = laid_out(table).cells
-    return [[column.name for column in cells], *map(list, zip(*(column.texts for column in cells), strict=True))]
+    columns = laid_out(table).columns
+    return [[column.name for column in columns], *map(list, zip(*(column.texts for column in columns), strict=True))]
 
 
 def shown_columns(table):
@@ -176,7 +176,7 @@ def test_a_name_of_several_lines_stays_on_its_line(results, form):
     assert len(text.splitlines()) == len(FORMATS[form].write([plain]).splitlines())
     if form == "text":
         assert max(map(len, text.splitlines())) <= 100
-        assert len(text_table(hostile.cells[:1]).splitlines()) == 1 + len(hostile.rows)
+        assert len(text_table(hostile.text_columns[:1]).splitlines()) == 1 + len(hostile.rows)
     else:
         assert len(text.splitlines()) == len(FORMATS[form].write([replace(plain, rows=table.rows)]).splitlines())
     if form != "text":  # what a terminal shows is escaped where it is printed

@@ -4,7 +4,7 @@ import pytest
 from helpers.project import ROOT
 from helpers.report_results import evaluate, train
 
-from pecl.report.tables import FORMATS, Cells, report, text_table
+from pecl.report.tables import FORMATS, TextColumn, report, text_table
 from pecl.report.tables.layout import laid_out, reported, shortened, without_repetition
 from pecl.report.tables.paper import paper_tables
 from pecl.report.tables.table import Table, words
@@ -20,26 +20,26 @@ def shipped():
 
 def columns(labels, numbers=()):
     """Return columns of text, then columns of scores, from name -> fields."""
-    scores = [Cells(name, tuple(texts), number=True, always=True) for name, texts in dict(numbers).items()]
-    return [Cells(name, tuple(texts)) for name, texts in labels.items()] + scores
+    scores = [TextColumn(name, tuple(texts), number=True, always=True) for name, texts in dict(numbers).items()]
+    return [TextColumn(name, tuple(texts)) for name, texts in labels.items()] + scores
 
 
-def names(cells):
-    return [column.name for column in cells]
+def names(found):
+    return [column.name for column in found]
 
 
 def test_columns_that_are_empty_or_equal_leave_and_the_latter_are_said_once():
     labels = {"language": ["de", "fr"], "adapter": ["lora"] * 2, "none": ["", ""]}
     layout = without_repetition(columns(labels, {"gain": ["+0.1"] * 2}))
-    assert names(layout.cells) == ["language", "gain"]  # a score remains, equal or not
+    assert names(layout.columns) == ["language", "gain"]  # a score remains, equal or not
     assert layout.shared == "adapter lora"
     one = columns({name: texts[:1] for name, texts in labels.items()}, {"gain": ["+0.1"]})
-    assert names(without_repetition(one).cells) == ["language", "adapter", "gain"]
+    assert names(without_repetition(one).columns) == ["language", "adapter", "gain"]
 
 
 def test_what_does_not_fit_comes_below_with_the_labels_again():
-    cells = columns({"language": ["de", "fr"]}, {f"c{i}": ["0.123456789"] * 2 for i in range(12)})
-    lines = text_table(cells, width=50).splitlines()
+    made = columns({"language": ["de", "fr"]}, {f"c{i}": ["0.123456789"] * 2 for i in range(12)})
+    lines = text_table(made, width=50).splitlines()
     assert max(map(len, lines)) <= 50
     blocks = [block.splitlines() for block in "\n".join(lines).split("\n\n")]
     assert all([line.split()[0] for line in block] == ["language", "de", "fr"] for block in blocks)
@@ -56,36 +56,36 @@ def test_rows_that_labels_do_not_tell_apart_are_numbered_in_each_block():
 
 
 def test_no_column_comes_alone_below():
-    cells = columns({"language": ["de", "fr"]}, {f"c{i}": ["0.123456789"] * 2 for i in range(4)})
-    blocks = text_table(cells, width=8 + 3 * 13).split("\n\n")
+    made = columns({"language": ["de", "fr"]}, {f"c{i}": ["0.123456789"] * 2 for i in range(4)})
+    blocks = text_table(made, width=8 + 3 * 13).split("\n\n")
     assert [block.splitlines()[0].split() for block in blocks] == [["language", "c0", "c1"], ["language", "c2", "c3"]]
 
 
 def test_headings_break_after_hyphens_only_where_the_table_is_too_wide():
-    cells = columns({}, {"zero-shot": ["0.123"] * 2, "b": ["0.1"] * 2})
-    assert text_table(cells).splitlines()[0] == "zero-shot    b"
-    assert [line.split() for line in text_table(cells, width=12).splitlines()[:2]] == [["zero-"], ["shot", "b"]]
+    made = columns({}, {"zero-shot": ["0.123"] * 2, "b": ["0.1"] * 2})
+    assert text_table(made).splitlines()[0] == "zero-shot    b"
+    assert [line.split() for line in text_table(made, width=12).splitlines()[:2]] == [["zero-"], ["shot", "b"]]
 
 
 def test_of_one_wide_row_of_scores_all_else_is_said_in_words():
     labels = {f"name{i}": ["a value of some length"] for i in range(5)}
     layout = without_repetition(columns(labels, {"trained R@1": ["0.500"], "gain": ["+0.1"]}))
-    assert names(layout.cells) == ["trained R@1", "gain"]
+    assert names(layout.columns) == ["trained R@1", "gain"]
     assert layout.shared.startswith("name0 a value of some length; name1")
     assert not without_repetition(columns(labels)).shared  # without a score nothing would be left
 
 
 def test_the_tables_of_routes_of_the_shipped_results_are_one_block(shipped):
     """Where no adapters are compared, so that a row has its language, route and scores alone."""
-    tables = [table for table in report(shipped).named("routes") if "adapter" not in names(laid_out(table).cells)]
+    tables = [table for table in report(shipped).named("routes") if "adapter" not in names(laid_out(table).columns)]
     assert any(len(table.rows) > 15 for table in tables)
-    assert all("\n\n" not in text_table(laid_out(table).cells) for table in tables)
+    assert all("\n\n" not in text_table(laid_out(table).columns) for table in tables)
 
 
 def test_one_row_that_does_not_fit_is_a_list_of_names_and_values():
-    cells = columns({f"name{i}": ["a value of some length"] for i in range(8)})
-    assert text_table(cells).splitlines()[0] == "name0  a value of some length"
-    assert len(text_table(cells).splitlines()) == 8
+    made = columns({f"name{i}": ["a value of some length"] for i in range(8)})
+    assert text_table(made).splitlines()[0] == "name0  a value of some length"
+    assert len(text_table(made).splitlines()) == 8
 
 
 def test_long_words_lose_their_middle_and_headings_break_between_words():
@@ -100,7 +100,7 @@ def test_every_table_of_the_shipped_results_fits_a_terminal(shipped, ids):
     tables = report(shipped, "published").tables + paper_tables(shipped)
     assert max(map(len, FORMATS["text"].write(tables, ids=ids).splitlines())) <= 100
     for table in tables:
-        assert all(any(column.texts) for column in laid_out(table, ids).cells), table.name
+        assert all(any(column.texts) for column in laid_out(table, ids).columns), table.name
 
 
 def test_eleven_languages_and_paths_fit_too():
