@@ -207,7 +207,9 @@ def topmost_table() -> str:
     for (layers, dropout), one in sorted(found.items(), key=lambda item: -item[1].runs[0].adapter.trainable):
         less = "" if one is first else with_interval([one.trained_hits - first.trained_hits])[0]
         named = [layers or "all", "yes" if dropout else "no", f"{one.runs[0].adapter.trainable:,}", str(len(one.seeds))]
-        rows.append([*named, score(one.zero_shot), mean_and_std(one.mean, one.std), with_interval([one.gains])[0], less])
+        rows.append(
+            [*named, score(one.zero_shot), mean_and_std(one.mean, one.std), with_interval([one.gains])[0], less]
+        )
     head = "LoRA in,dropout,parameters,seeds,zero-shot,trained,gain,minus the first row"
     return table(head.split(","), rows)
 
