@@ -18,7 +18,7 @@ from pecl.report.colours import LOOKS
 from pecl.report.page.gallery import Gallery, make_gallery
 from pecl.report.page.tables import runs_table, software_table
 from pecl.report.plots import Drawing, Plot
-from pecl.report.tables import TextColumn, Report, Table
+from pecl.report.tables import Report, Table, TextColumn
 from pecl.report.tables.layout import laid_out
 from pecl.results.result import Result
 

@@ -12,18 +12,18 @@ from pecl.report.tables.groups import Group, by_group, group_of
 from pecl.report.tables.layout import reported, text_table
 from pecl.report.tables.runs import evaluation_table, training_table
 from pecl.report.tables.statistics import BEST, hits
-from pecl.report.tables.table import TextColumn, Column, Table
+from pecl.report.tables.table import Column, Table, TextColumn
 
 __all__ = [
     "BEST",
     "FORMATS",
     "TABLES",
     "Candidate",
-    "TextColumn",
     "Column",
     "Group",
     "Report",
     "Table",
+    "TextColumn",
     "best_of_methods",
     "best_runs",
     "by_group",

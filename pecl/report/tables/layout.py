@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pecl.errors import printable
-from pecl.report.tables.table import RUN, TextColumn, Table
+from pecl.report.tables.table import RUN, Table, TextColumn
 
 WIDTH = 100  # columns of a terminal that every table fits
 _NARROW = 7  # letters that a heading may take without being broken
