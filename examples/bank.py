@@ -11,7 +11,7 @@ import pecl
 def main(paths: Sequence[str], texts: Sequence[str], languages: Sequence[str], tower: str = "mini") -> torch.Tensor:
     """Return the embeddings (N, D) of texts, each with the adapter of its own language, in one pass."""
     bank = pecl.AdapterBank.from_files(pecl.load_text_encoder(tower), paths)
-    return bank.encode_text(texts, language=languages, normalize=True)
+    return bank.encode_text(texts, language=languages)
 
 
 if __name__ == "__main__":

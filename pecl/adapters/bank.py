@@ -193,7 +193,7 @@ class AdapterBank:
         batch_size: int = 64,
         progress: str | None = None,
         *,
-        normalize: bool = False,
+        normalize: bool = True,
     ) -> torch.Tensor:
         """Return the embeddings of `texts`: (N, D), float32 on the CPU, without gradients.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import torch
+import torch.nn.functional as F
 
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.files import AdapterFile
@@ -96,7 +97,12 @@ class Banks:
         return f"expected an adapter that is loaded ({known}), got {name!r}{suggest(name, self.names)}"
 
     def encode_text(
-        self, texts: str | Iterable[str], language: str | Sequence[str | None] | None = None, batch_size: int = 64
+        self,
+        texts: str | Iterable[str],
+        language: str | Sequence[str | None] | None = None,
+        batch_size: int = 64,
+        *,
+        normalize: bool = True,
     ) -> torch.Tensor:
         """Return the embeddings of N texts, (N, D) float32 on the CPU, each with the adapter of its language.
 
@@ -104,6 +110,7 @@ class Banks:
             texts: one text (N = 1) or N texts.
             language: language of all texts, or of each. The plain tower embeds None, and languages without adapter.
             batch_size: texts in one pass.
+            normalize: whether each embedding is scaled to length 1, see `MultilingualTextEncoder.encode_text`.
 
         Raises:
             ConfigError: there are not as many languages as texts.
@@ -120,10 +127,11 @@ class Banks:
         for bank, places in rows.items():
             own = [texts[i] for i in places]
             if bank is None:
-                found[places] = self.tower.encode_text(own, batch_size)
+                found[places] = self.tower.encode_text(own, batch_size, normalize=False)
             else:
-                found[places] = bank.encode_text(own, [str(names[languages[i]]) for i in places], batch_size)
-        return found
+                adapters = [str(names[languages[i]]) for i in places]
+                found[places] = bank.encode_text(own, adapters, batch_size, normalize=False)
+        return F.normalize(found, dim=1) if normalize else found
 
 
 def of_each(language: str | Sequence[str | None] | None, count: int) -> list[str | None]:

@@ -25,7 +25,7 @@ def embed(
     adapter: str | Path | None = None,
     shards: int | None = None,
     batch_size: int = 64,
-    normalize: bool = False,
+    normalize: bool = True,
     format: str | None = None,
     ray_workers: int | None = None,
     **towers: Any,
@@ -46,7 +46,8 @@ def embed(
             language (`mini:cs`), a path, or `none` for the plain tower.
         shards: number of files; by default one per 16,384 rows.
         batch_size: texts in one pass.
-        normalize: whether each embedding is scaled to length 1.
+        normalize: whether each embedding is scaled to length 1. Frozen anchors of a training need the tower's own
+            lengths: False.
         format: also write all rows to one file: npy for `embeddings.npy`, whose rows `ids.jsonl` names, or parquet for
             `embeddings.parquet` with the columns `id` and `embedding`.
         ray_workers: number of workers of Ray Data, each with its own towers; None to work only in this process.

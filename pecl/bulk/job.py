@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn import functional as F
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.choice import PLAIN, AdapterChoice, KnownAdapters
@@ -54,7 +53,7 @@ class EmbedJob:
     shards: int | None = None
     adapter: str | None = None
     batch_size: int = 64
-    normalize: bool = False
+    normalize: bool = True
     towers: dict[str, Any] = field(default_factory=lambda: {"profile": "mini"})
 
     def __post_init__(self) -> None:
@@ -177,7 +176,7 @@ class Worker:
             for batch in self._embed(start, stop):
                 self._check_finite(batch, shard, row)
                 row += len(batch)
-                yield F.normalize(batch, dim=1) if self.job.normalize else batch
+                yield batch
                 if progress is not None:
                     progress(len(batch))
 
@@ -194,12 +193,13 @@ class Worker:
             )
 
     def _embed(self, start: int, stop: int) -> Iterator[torch.Tensor]:
-        source = self.source
+        source, normalize = self.source, self.job.normalize
         if isinstance(source, Pictures):
             for first in range(start, stop, IMAGE_BATCH):
-                yield self.towers.image.encode_image(source.load(first, min(first + IMAGE_BATCH, stop)))
+                pictures = source.load(first, min(first + IMAGE_BATCH, stop))
+                yield self.towers.image.encode_image(pictures, normalize=normalize)
         else:  # a shard at once, so that texts of one length meet
-            yield self.towers.text.encode_text(source.load(start, stop), self.job.batch_size)
+            yield self.towers.text.encode_text(source.load(start, stop), self.job.batch_size, normalize=normalize)
 
 
 def _describe(file: AdapterFile) -> dict[str, str | None]:

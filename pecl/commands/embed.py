@@ -34,7 +34,12 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--adapter", help=f"adapter for texts: {ADAPTER_HELP} (default: that of --language)")
     parser.add_argument("--shards", type=int, help="number of files (default: one per 16,384 rows)")
     parser.add_argument("--batch-size", type=int, default=64, help="texts per pass (default: 64)")
-    parser.add_argument("--normalize", action="store_true", help="scale each embedding to length 1")
+    parser.add_argument(
+        "--no-normalize",
+        action="store_false",
+        dest="normalize",
+        help="keep the tower's own lengths (default: length 1)",
+    )
     parser.add_argument(
         "--format", choices=FORMATS, help="also write embeddings.npy, or embeddings.parquet (columns id and embedding)"
     )

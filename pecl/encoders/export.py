@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from pecl.encoders.loading.checksums import write_checksums
-from pecl.encoders.loading.sentence_transformers import Normalize
+from pecl.encoders.loading.sentence_transformers import ADDED_BY_EXPORT, Normalize
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, OutputError
 from pecl.files import new_folder, write_json, write_tensors
@@ -87,7 +87,7 @@ def text_parts(tower: MultilingualTextEncoder) -> list[Part]:
 
 
 def after_encoder(tower: MultilingualTextEncoder) -> list[Part]:
-    """Return the modules behind the encoder: Pooling, and the head's.
+    """Return the modules behind the encoder: Pooling, those of the head, and the one that scales to length 1.
 
     Raises:
         ConfigError: the head has a layer that the layout cannot hold.
@@ -97,7 +97,7 @@ def after_encoder(tower: MultilingualTextEncoder) -> list[Part]:
         "pooling_mode": tower.pooling,
         "include_prompt": True,
     }
-    return [Part("Pooling", lambda folder: _write_settings(folder, settings)), *head_parts(tower.head)]
+    return [Part("Pooling", lambda folder: _write_settings(folder, settings)), *head_parts(tower.head), unit_length()]
 
 
 def head_parts(head: nn.Module) -> list[Part]:
@@ -123,6 +123,11 @@ def head_parts(head: nn.Module) -> list[Part]:
                 f"a head with a {type(layer).__name__} cannot be written in sentence-transformers' layout"
             )
     return parts
+
+
+def unit_length() -> Part:
+    """Return the module that scales embeddings to length 1, which `load_text_encoder` leaves out of the tower."""
+    return Part("Normalize", lambda folder: _write_settings(folder, ADDED_BY_EXPORT))
 
 
 def _dense(layer: nn.Linear, activation: dict[str, str]) -> Part:

@@ -111,7 +111,7 @@ class ImageEncoder(nn.Module):
 
     @torch.inference_mode()
     def encode_image(
-        self, images: Picture | Iterable[Picture], batch_size: int | None = None, *, normalize: bool = False
+        self, images: Picture | Iterable[Picture], batch_size: int | None = None, *, normalize: bool = True
     ) -> torch.Tensor:
         """Return the embeddings of images: (N, D), float32 on the CPU.
 
@@ -120,7 +120,7 @@ class ImageEncoder(nn.Module):
                 so neither many paths nor a generator of pictures fill the memory.
             batch_size: images in one pass (default: `default_batch_size`).
             normalize: whether each embedding is scaled to length 1, so that a dot product is the cosine similarity.
-                By default the lengths are the tower's own, about 4 with the mini pair.
+                Without it, lengths are the tower's own, about 4 with the mini pair.
 
         Raises:
             DataError: a file cannot be read, or what was given is neither a path nor a picture.
@@ -145,5 +145,5 @@ class ImageEncoder(nn.Module):
 
     @torch.inference_mode()
     def encode_pixels(self, pixels: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Return the embeddings (B, D), float32 on the CPU, of B pictures, each as `preprocess` gives it: (3, H, W)."""
+        """Return the embeddings (B, D), float32 on the CPU, not normalised, of B preprocessed pictures (3, H, W)."""
         return self(torch.stack(list(pixels)).to(self.device, self.dtype)).float().cpu()  # (B, 3, H, W) -> (B, D)

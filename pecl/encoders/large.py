@@ -96,7 +96,7 @@ def frozen_embeddings(
             paths.append(folder / f"{number:05}-{_PART}.safetensors")
             names = {"tower": store.tower, "texts": column, "part": str(number)}
             if not _is_whole(paths[-1], len(part), names):
-                Embeddings.write(paths[-1], [tower.encode_text(part)], names)
+                Embeddings.write(paths[-1], [tower.encode_text(part, normalize=False)], names)
     return Embeddings(paths, check=False)
 
 

@@ -264,7 +264,7 @@ def _encode_images(
     with Bar(total=len(indices), desc="images", unit="image", leave=False) as progress:
         for start in range(0, len(indices), IMAGE_BATCH):
             batch = indices[start : start + IMAGE_BATCH]
-            yield batch, tower.encode_image(images.load(i, prints[i]) for i in batch)
+            yield batch, tower.encode_image((images.load(i, prints[i]) for i in batch), normalize=False)
             progress.update(len(batch))
 
 

@@ -287,7 +287,7 @@ class MultilingualTextEncoder(nn.Module):
         progress: str | None = None,
         head: bool = True,
     ) -> Iterator[tuple[list[int], torch.Tensor]]:
-        """Yield the places (B,) of each batch of already tokenised texts and their embeddings (B, D), float32, CPU.
+        """Yield the places (B,) of each batch of already tokenised texts and their embeddings (B, D), not normalised.
 
         Args:
             token_ids: N texts; the batches, and so the last bits of each embedding, depend on all of them.
@@ -315,7 +315,7 @@ class MultilingualTextEncoder(nn.Module):
     def encode_token_ids(
         self, token_ids: TokenIds, batch_size: int = 64, slots: torch.Tensor | None = None, progress: str | None = None
     ) -> torch.Tensor:
-        """Return the embeddings (N, D), float32 on the CPU, of already tokenised texts; `slots` is (N,) or None."""
+        """Return the embeddings (N, D), float32 on the CPU, not normalised, of token ids; `slots` is (N,) or None."""
         embeddings = torch.empty(len(token_ids), self.embedding_dim)  # (N, D)
         for places, batch in self.encode_batches(token_ids, batch_size, slots, progress=progress):
             embeddings[places] = batch
@@ -328,7 +328,7 @@ class MultilingualTextEncoder(nn.Module):
         slots: torch.Tensor | None = None,
         progress: str | None = None,
         *,
-        normalize: bool = False,
+        normalize: bool = True,
     ) -> torch.Tensor:
         """Return the embeddings of `texts`: (N, D), float32 on the CPU, without gradients.
 
@@ -338,7 +338,7 @@ class MultilingualTextEncoder(nn.Module):
             slots: (N,) int64, the adapter slot of each text; None where there is one slot, or no adapter.
             progress: name of a progress bar, or None for no bar.
             normalize: whether each embedding is scaled to length 1, so that a dot product is the cosine similarity.
-                By default the lengths are the tower's own, about 4 with the mini pair.
+                Without it, lengths are the tower's own, about 4 with the mini pair.
 
         Raises:
             DataError: `texts` is neither a text nor several.

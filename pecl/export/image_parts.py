@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 from transformers import CLIPVisionModel, PreTrainedModel, SiglipVisionModel
 
-from pecl.encoders.export import Part, head_parts, transformer_settings
+from pecl.encoders.export import Part, head_parts, transformer_settings, unit_length
 from pecl.encoders.image import ImageEncoder
 from pecl.errors import ConfigError
 from pecl.files import write_json, write_tensors
@@ -24,7 +24,7 @@ _VISION: dict[str, type[PreTrainedModel]] = {
 
 
 def image_parts(tower: ImageEncoder) -> list[Part]:
-    """Return the modules of an image tower: Transformer, and the head's.
+    """Return the modules of an image tower: Transformer, those of the head, and the one that scales to length 1.
 
     Raises:
         ConfigError: the tower's backbone has no class in transformers.
@@ -34,7 +34,8 @@ def image_parts(tower: ImageEncoder) -> list[Part]:
             f"image tower {tower.name} cannot be written for sentence-transformers: expected a model of timm, or the "
             "image half of a CLIP or SigLIP of transformers; leave it out with --text-only"
         )
-    return [Part("Transformer", lambda folder: _write_backbone(tower, folder)), *head_parts(tower.head)]
+    backbone = Part("Transformer", lambda folder: _write_backbone(tower, folder))
+    return [backbone, *head_parts(tower.head), unit_length()]
 
 
 def timm_name(tower: ImageEncoder) -> str | None:

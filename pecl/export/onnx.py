@@ -2,7 +2,7 @@
 
 A folder holds `onnx/model.onnx` (inputs `input_ids`, `attention_mask`, and of a bank `slots`), `onnx/vision_model.onnx`
 (input `pixel_values`), the tokenizer, whose template puts the tower's prefix before every text, and `pecl_onnx.json`:
-which slot is which language, and how pictures are prepared. Embeddings are not normalised, as the towers' own.
+which slot is which language, and how pictures are prepared. Embeddings have length 1.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from pecl.adapters.adapter import Adapter
@@ -99,7 +100,7 @@ class GatheredRows(SlotRows):
 
 
 class TextModule(nn.Module):
-    """A text tower as a graph: (B, L) token ids and mask, and of an adapter (B,) slots, to (B, D) embeddings."""
+    """A text tower as a graph: (B, L) token ids and mask, and of an adapter (B,) slots, to (B, D) of length 1."""
 
     def __init__(self, tower: MultilingualTextEncoder, adapter: Adapter | None) -> None:
         super().__init__()
@@ -110,17 +111,29 @@ class TextModule(nn.Module):
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, slots: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Return the embeddings (B, D), not normalised."""
+        """Return the embeddings (B, D), of length 1."""
         extended = None
         if self.adapter is not None and self.rows is not None:
             self.rows.choose(slots)
             extended = self.adapter.extend_inputs(input_ids, attention_mask)
         if extended is None:
             hidden = encode_padded(self.backbone, attendable(self.backbone, attention_mask, True), input_ids)
-            return self.head(self.pooling(hidden, attention_mask))
+            return F.normalize(self.head(self.pooling(hidden, attention_mask)), dim=1)
         seen = attendable(self.backbone, extended.attention_mask, True)
         hidden = encode_padded(self.backbone, seen, words=extended.embeddings)
-        return self.head(self.pooling(hidden, extended.pooling_mask))
+        return F.normalize(self.head(self.pooling(hidden, extended.pooling_mask)), dim=1)
+
+
+class ImageModule(nn.Module):
+    """An image tower as a graph: (B, 3, H, W) pixels to (B, D) of length 1."""
+
+    def __init__(self, image: ImageEncoder) -> None:
+        super().__init__()
+        self.image = image
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return the embeddings (B, D), of length 1."""
+        return F.normalize(self.image(pixels), dim=1)
 
 
 @contextlib.contextmanager
@@ -154,7 +167,8 @@ def _write_text(tower: MultilingualTextEncoder, adapter: Adapter | None, path: P
 
 def _write_image(image: ImageEncoder, path: Path) -> None:
     pixels = torch.zeros(2, *image.preprocessing["input_size"])  # (B, 3, H, W)
-    _write_graph(image, {"pixels": pixels}, {"pixels": {0: torch.export.Dim("pictures")}}, path, ["pixel_values"])
+    module, shapes = ImageModule(image).eval(), {"pixels": {0: torch.export.Dim("pictures")}}
+    _write_graph(module, {"pixels": pixels}, shapes, path, ["pixel_values"])
 
 
 def _write_graph(

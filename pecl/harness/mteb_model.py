@@ -95,9 +95,9 @@ class PeclEncoder(AbsEncoder):
             )
         language = language_of(task_metadata, hf_subset)
         made = [
-            self.text.encode_text(batch["text"], language)
+            self.text.encode_text(batch["text"], language, normalize=False)
             if "text" in held
-            else self.towers.image.encode_image(batch["image"])
+            else self.towers.image.encode_image(batch["image"], normalize=False)
             for batch in inputs
         ]
         return torch.cat(made)

@@ -315,7 +315,7 @@ def _embed(
             for start in range(0, len(places), IMAGE_BATCH):
                 batch = places[start : start + IMAGE_BATCH]
                 read: list[int] = []
-                embeddings = tower.encode_image(_readable(images, entries, batch, read, failed))
+                embeddings = tower.encode_image(_readable(images, entries, batch, read, failed), normalize=False)
                 if read:
                     yield read, embeddings
                 progress.update(len(batch))

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-import torch.nn.functional as F
 
 from pecl.data.language_guess import LanguageGuess, guess_languages
 from pecl.languages import ENGLISH, any_language_code, language_name
@@ -134,7 +133,7 @@ class QueryEncoder:
                 codes[i] = guess.language if guess.is_sure else None
         for code in sorted({code for code in codes if self.banks.find(code) is None and code != ENGLISH}, key=str):
             logger.debug("%s", self.known.for_language(code).sentence)
-        return F.normalize(self.banks.encode_text(texts, codes), dim=1)
+        return self.banks.encode_text(texts, codes)
 
     def encode_image(self, pictures: Sequence[Path | Image.Image]) -> torch.Tensor:
         """Return the embeddings of N pictures, (N, D) float32 of length 1.
@@ -142,4 +141,4 @@ class QueryEncoder:
         Raises:
             DataError: a picture cannot be read.
         """
-        return self.image_tower.encode_image(pictures, normalize=True)
+        return self.image_tower.encode_image(pictures)

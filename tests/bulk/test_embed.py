@@ -62,7 +62,7 @@ def test_lines_are_embedded_in_their_order(shards, capsys):
     close(everything(found), tiny_towers().text.encode_text(TEXTS))
     assert read_ids("out") == [str(i) for i in range(1, 12)]
     number = {None: 1, 50: 11}.get(shards, shards)
-    document = {"folder": "out", "rows": 11, "width": 8, "shards": number, "adapter": "none", "normalize": False}
+    document = {"folder": "out", "rows": 11, "width": 8, "shards": number, "adapter": "none", "normalize": True}
     assert json.loads(capsys.readouterr().out) == document
     files = sorted(Path("out").glob("shard-*"))
     assert len(files) == number
@@ -102,8 +102,9 @@ def test_an_adapter_and_lengths_are_those_that_are_asked_for():
     close(everything(pecl.embed(TEXTS, "out", adapter="de.safetensors")), expected)
     assert read_plan("out").adapter["language"] == "de"
     assert (expected - tower.encode_text(TEXTS)).abs().max() > 0.01
-    unit = everything(pecl.embed(TEXTS, "unit", adapter="de.safetensors", normalize=True))
-    close(unit, expected / expected.norm(dim=1, keepdim=True))
+    raw = everything(pecl.embed(TEXTS, "raw", adapter="de.safetensors", normalize=False))
+    close(raw / raw.norm(dim=1, keepdim=True), expected)
+    assert (raw.norm(dim=1) - 1).abs().min() > 0.01
     with pytest.raises(ConfigError, match="adapter: expected none with images"):
         pecl.embed(pictures(), "images", adapter="de.safetensors")
 
@@ -226,7 +227,7 @@ def test_other_embeddings_are_not_overwritten():
     changed = lines("changed.txt", [*TEXTS[:-1], "another"])
     for source, options, said in (
         ("lines.txt", {"shards": 3}, "shards: 2, not 3"),
-        ("lines.txt", {"shards": 2, "normalize": True}, "normalize: False, not True"),
+        ("lines.txt", {"shards": 2, "normalize": False}, "normalize: True, not False"),
         (changed, {"shards": 2}, "source digest"),
         (pictures(), {}, "kind: texts, not images"),
     ):

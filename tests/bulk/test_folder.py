@@ -166,7 +166,7 @@ def test_files_of_two_folders_that_change_places_are_refused(name, check):
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"normalize": True}, "normalize: True, not False"),
+        ({"normalize": False}, "normalize: False, not True"),
         ({"rows": 12}, "rows: 12, not 11"),
         ({"source_digest": "0" * 64}, "source digest"),
         ({"tower": {"name": "another", "fingerprint": "0" * 64, "precision": "fp32"}}, "name of the tower: another"),

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from helpers.exporting import export_towers, image_tower, text_tower, write_adapters
 from helpers.loopback import without_proxies
 from helpers.project import ROOT
@@ -52,16 +51,16 @@ def embedded(tmp_path, monkeypatch):
     for command in recipe("Embeddings in other tools", "bash").splitlines():
         assert main(command.split()[1:]) == 0
     bank = pecl.load_bank("mini")
-    return types.SimpleNamespace(bank=bank, query=bank.encode_text(QUERY, "cs", normalize=True).numpy())
+    return types.SimpleNamespace(bank=bank, query=bank.encode_text(QUERY, "cs").numpy())
 
 
 @pytest.fixture
 def expected(embedded):
     """Names and scores of the five best, by the towers and torch."""
     tower = merge_adapter(write_adapters(Path("again"))["cs"], text_tower())
-    texts = tower.encode_text([QUERY], normalize=True)
+    texts = tower.encode_text([QUERY])
     paths = sorted(Path("photographs").iterdir())
-    images = torch.nn.functional.normalize(image_tower().encode_image(paths), dim=1)
+    images = image_tower().encode_image(paths)
     scores, rows = (images @ texts[0]).topk(5)
     return [paths[row].name for row in rows.tolist()], scores.numpy()
 
@@ -105,7 +104,7 @@ def test_langchain(embedded, monkeypatch):
     assert text == QUERY
     assert score == pytest.approx(1, abs=1e-5)
     assert second < score
-    own = embedded.bank.encode_text([f"věta {i}" for i in range(40)], "cs", normalize=True)
+    own = embedded.bank.encode_text([f"věta {i}" for i in range(40)], "cs")
     assert np.allclose(many, own, atol=1e-5)
 
 
@@ -121,5 +120,5 @@ def test_fastembed(embedded):
     pytest.importorskip("onnxscript", reason="needs onnxscript")
     assert main(recipe("fastembed", "bash").split()[1:]) == 0
     vectors = run("fastembed").vectors
-    own = embedded.bank.encode_text([QUERY, "kočka na okně"], "cs", normalize=True)
+    own = embedded.bank.encode_text([QUERY, "kočka na okně"], "cs")
     assert np.allclose(np.stack(vectors), own, atol=1e-5)

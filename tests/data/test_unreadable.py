@@ -126,11 +126,11 @@ def test_an_evaluation_while_photographs_are_exchanged_keeps_nothing_of_them(sma
     before = [path.read_bytes() for path in paths]
     plain = ImageEncoder.encode_image
 
-    def encode(tower, images, *args):
+    def encode(tower, images, **options):
         for path, content in zip(paths, reversed(before), strict=True):
             path.write_bytes(content)
         try:
-            return plain(tower, images, *args)
+            return plain(tower, images, **options)
         finally:
             for path, content in zip(paths, before, strict=True):
                 path.write_bytes(content)

@@ -37,7 +37,8 @@ def colours(*values):
 def test_images_are_encoded_in_order_and_in_batches():
     tower = encoder()
     values = [(i, 2 * i, 255 - i) for i in range(7)]
-    assert tower.encode_image(colours(*values), batch_size=3).tolist() == [list(map(float, value)) for value in values]
+    found = tower.encode_image(colours(*values), batch_size=3, normalize=False)
+    assert found.tolist() == [list(map(float, value)) for value in values]
     assert tower.backbone.batch_sizes == [3, 3, 1]
 
 
@@ -59,7 +60,7 @@ def test_the_head_is_a_linear_layer_of_the_features():
     head.bias.data = torch.tensor([0.5, -1.0])
     tower = encoder(head)
     assert tower.embedding_dim == 2
-    assert tower.encode_image(colours((1, 2, 3))).tolist() == [[4.5, 3.0]]  # 1 + 3 + 0.5, 2 * 2 - 1
+    assert tower.encode_image(colours((1, 2, 3)), normalize=False).tolist() == [[4.5, 3.0]]  # 1 + 3 + 0.5, 2 * 2 - 1
 
 
 def test_without_a_head_the_width_is_that_of_the_features():
@@ -69,7 +70,7 @@ def test_without_a_head_the_width_is_that_of_the_features():
 def test_the_backbone_is_put_in_evaluation_mode_and_gives_no_gradients():
     backbone = nn.Sequential(MeanColour(), nn.Dropout(0.5)).train()
     tower = ImageEncoder(backbone, None, to_pixels, name="colours", preprocessing={})
-    found = tower.encode_image(colours((8, 16, 32), (2, 4, 6)))
+    found = tower.encode_image(colours((8, 16, 32), (2, 4, 6)), normalize=False)
     assert found.tolist() == [[8.0, 16.0, 32.0], [2.0, 4.0, 6.0]]
     assert not found.requires_grad
 
@@ -78,12 +79,12 @@ def test_the_backbone_is_put_in_evaluation_mode_and_gives_no_gradients():
 def test_every_image_is_encoded_once_whatever_the_batch(count):
     values = [(i, 0, 7) for i in range(count)]
     for batch_size in (None, 1, 4, 16):
-        found = encoder().encode_image(colours(*values), batch_size)
+        found = encoder().encode_image(colours(*values), batch_size, normalize=False)
         assert found.tolist() == [list(map(float, value)) for value in values]
 
 
 def test_half_precision_gives_float32():
-    found = encoder().to(torch.bfloat16).encode_image(colours((8, 16, 32)))
+    found = encoder().to(torch.bfloat16).encode_image(colours((8, 16, 32)), normalize=False)
     assert found.dtype == torch.float32
     assert found.tolist() == [[8.0, 16.0, 32.0]]
 
@@ -94,16 +95,15 @@ def test_a_path_and_a_picture_are_one_image_and_may_stand_side_by_side(tmp_path)
     (blue,) = colours((1, 2, 250))
     red, both = [200.0, 10.0, 20.0], [[200.0, 10.0, 20.0], [1.0, 2.0, 250.0]]
     tower = encoder()
-    assert tower.encode_image(path).tolist() == [red]
-    assert tower.encode_image(str(path)).tolist() == [red]
-    assert tower.encode_image(blue).tolist() == both[1:]
-    assert tower.encode_image([path, blue]).tolist() == both
-    assert tower.encode_image(item for item in (str(path), blue)).tolist() == both
+    for images, expected in ((path, [red]), (str(path), [red]), (blue, both[1:]), ([path, blue], both)):
+        assert tower.encode_image(images, normalize=False).tolist() == expected
+    assert tower.encode_image((item for item in (str(path), blue)), normalize=False).tolist() == both
 
 
 def test_pictures_of_other_modes_become_rgb():
     grey, see_through = Image.new("L", (8, 8), 77), Image.new("RGBA", (8, 8), (5, 6, 7, 255))
-    assert encoder().encode_image([grey, see_through]).tolist() == [[77.0, 77.0, 77.0], [5.0, 6.0, 7.0]]
+    found = encoder().encode_image([grey, see_through], normalize=False)
+    assert found.tolist() == [[77.0, 77.0, 77.0], [5.0, 6.0, 7.0]]
 
 
 def test_no_images_give_no_rows():
@@ -126,7 +126,7 @@ def test_what_is_no_image_is_named(images, message):
 
 
 def test_normalised_embeddings_have_length_1():
-    found = encoder().encode_image(colours((30, 40, 0), (0, 0, 9)), normalize=True)
+    found = encoder().encode_image(colours((30, 40, 0), (0, 0, 9)))
     torch.testing.assert_close(found, torch.tensor([[0.6, 0.8, 0.0], [0.0, 0.0, 1.0]]))
 
 

@@ -106,7 +106,7 @@ def test_texts_are_encoded_once_a_list(tmp_path, monkeypatch):
     tower = tiny_tower()
     texts = sentences(7)
     first = text_embeddings(tower, texts, EmbeddingStore(tower.fingerprint, tmp_path))
-    torch.testing.assert_close(first, tower.encode_text(texts))
+    torch.testing.assert_close(first, tower.encode_text(texts, normalize=False))
     monkeypatch.setattr(tower, "encode_batches", lambda *_, **__: pytest.fail("encoded again"))
     assert torch.equal(text_embeddings(tower, texts, EmbeddingStore(tower.fingerprint, tmp_path)), first)
 
@@ -125,11 +125,11 @@ def test_images_overwritten_between_hash_and_decoding_are_not_kept_under_their_h
     before = [(path.read_bytes(), path.stat()) for path in images.paths]
     store, encode = EmbeddingStore(tower.fingerprint, tmp_path / "cache"), tower.encode_image
 
-    def encode_others(pictures):
+    def encode_others(pictures, **options):
         for path in images.paths:
             Image.new("RGB", (8, 8), (1, 2, 3)).save(path)
         try:
-            return encode(pictures)
+            return encode(pictures, **options)
         finally:
             for path, (content, state) in zip(images.paths, before, strict=True):
                 path.write_bytes(content)
@@ -159,7 +159,7 @@ def test_what_was_kept_under_the_name_of_before_is_not_read(images, tmp_path):
 def test_lists_that_read_alike_when_joined_are_two(tmp_path):
     tower, store = tiny_tower(), EmbeddingStore("t", tmp_path)
     for texts in (["ein\nHund", "zwei"], ["ein", "Hund\nzwei"], ["ein", "Hund", "zwei"]):
-        torch.testing.assert_close(text_embeddings(tower, texts, store), tower.encode_text(texts))
+        torch.testing.assert_close(text_embeddings(tower, texts, store), tower.encode_text(texts, normalize=False))
 
 
 def test_a_store_that_cannot_be_written_names_the_variable_of_its_folder(images, tmp_path):
@@ -177,7 +177,7 @@ def test_each_list_has_embeddings_of_its_own(tmp_path):
     store = EmbeddingStore(tower.fingerprint, tmp_path)
     for _ in range(2):  # computed, then read
         for texts in lists:
-            assert torch.equal(text_embeddings(tower, texts, store), tower.encode_text(texts, 64))
+            assert torch.equal(text_embeddings(tower, texts, store), tower.encode_text(texts, 64, normalize=False))
         store = EmbeddingStore(tower.fingerprint, tmp_path)
 
 
@@ -193,7 +193,7 @@ def test_each_tower_has_embeddings_of_its_own(images, tmp_path):
     for seed in (1, 2):
         tower = tiny_tower(seed=seed)
         found = text_embeddings(tower, texts, EmbeddingStore(tower.fingerprint, tmp_path / "c"))
-        torch.testing.assert_close(found, tower.encode_text(texts))
+        torch.testing.assert_close(found, tower.encode_text(texts, normalize=False))
 
 
 def test_a_store_sees_what_another_adds_and_gives_the_same_bits(images, tmp_path):

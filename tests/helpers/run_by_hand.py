@@ -115,7 +115,9 @@ class _Language:
         learned = text or {column: [rows[i][column] for i in parts["train"]] for column in rows[0]}
         self.query, self.anchor = learned[query], learned[anchor] if anchor else None
         folder = Path(values["dataset"]).parent
-        embeddings = towers.image.encode_image(Image.open(folder / row["image"]).convert("RGB") for row in rows)
+        embeddings = towers.image.encode_image(
+            (Image.open(folder / row["image"]).convert("RGB") for row in rows), normalize=False
+        )
         self.images = embeddings[parts["train"]]
         self.names, self.galleries = (
             ("image_to_text", "text_to_image"),

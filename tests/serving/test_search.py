@@ -43,7 +43,7 @@ def post(client, **document):
 def ranking(folder, query):
     """Names and scores by similarity to `query`, (1, D), computed from the files one by one."""
     paths = sorted(folder.rglob("*.png"))
-    rows = torch.cat([tiny_towers().image.encode_image(path, normalize=True) for path in paths])
+    rows = torch.cat([tiny_towers().image.encode_image(path) for path in paths])
     scores = (rows @ torch.nn.functional.normalize(query, dim=1)[0]).tolist()
     named = [(str(path.relative_to(folder)), score) for path, score in zip(paths, scores, strict=True)]
     return sorted(named, key=lambda row: -row[1])
@@ -99,7 +99,7 @@ def test_a_picture_finds_itself_and_goes_together_with_text(client, index):
     assert document["photographs"][0]["name"] == "2019/01.png"
     assert document["photographs"][0]["score"] == pytest.approx(1, abs=1e-5)
     assert (document["language"], document["model"]) == (None, None)
-    picture = tiny_towers().image.encode_image(Image.open(io.BytesIO(content)), normalize=True)
+    picture = tiny_towers().image.encode_image(Image.open(io.BytesIO(content)))
     both = post(client, image=data_uri(content), query=QUERY, language="fr", top=COUNT)
     same(found_in(both), ranking(index, picture + expected([QUERY], ["fr"])))
     less = post(client, image=data_uri(content), minus=QUERY, language="fr", top=COUNT)

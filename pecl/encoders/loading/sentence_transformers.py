@@ -32,6 +32,8 @@ POOLING_FLAGS = {
     "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
     "pooling_mode_weightedmean_tokens": "weightedmean",
 }
+# Settings of a Normalize that an export of pecl put behind the tower: it is no part of the tower
+ADDED_BY_EXPORT = {"added_by_export": True}
 # The activations of dense layers by the names of their classes
 ACTIVATION_LAYERS = {"Identity": nn.Identity} | {type(one).__name__: type(one) for one in ACTIVATIONS.values()}
 
@@ -147,12 +149,17 @@ def _head(modules: list[tuple[str, Path]], folder: Path, dtype: torch.dtype) -> 
         if name == "Dense":
             layers += _dense(path, dtype)
         elif name == "Normalize":
-            layers.append(Normalize())
+            layers += [] if _is_added(path / "config.json") else [Normalize()]
         else:
             raise WeightsError(f"{folder / 'modules.json'}: {unknown('module', name, ('Dense', 'Normalize'))}")
     if len(layers) <= 1:
         return layers[0] if layers else None
     return nn.Sequential(*layers)
+
+
+def _is_added(path: Path) -> bool:
+    """Say whether a Normalize was put behind the tower by an export; folders of others may have no settings."""
+    return path.exists() and read_json(path) == ADDED_BY_EXPORT
 
 
 def _dense(folder: Path, dtype: torch.dtype) -> list[nn.Module]:

@@ -41,7 +41,7 @@ def test_clip_gives_what_transformers_gives(tmp_path, images, part):
         CLIPVisionModelWithProjection.from_pretrained(tmp_path).save_pretrained(tmp_path)
     tower = load_image_checkpoint(tmp_path)
     assert tower.embedding_dim == expected.shape[1] == 12
-    assert torch.allclose(tower.encode_image(images, batch_size=2), expected, atol=1e-5)
+    assert torch.allclose(tower.encode_image(images, batch_size=2, normalize=False), expected, atol=1e-5)
 
 
 def test_clip_pixels_by_hand(tmp_path):
@@ -60,16 +60,16 @@ def test_siglip_gives_what_transformers_gives(tmp_path, images):
         expected = model.get_image_features(library_pixels(tmp_path, images)).pooler_output
     tower = load_image_checkpoint(tmp_path)
     assert tower.embedding_dim == 32
-    assert torch.allclose(tower.encode_image(images), expected, atol=1e-5)
+    assert torch.allclose(tower.encode_image(images, normalize=False), expected, atol=1e-5)
 
 
 def test_type_of_the_weights(tmp_path, images):
     write_clip(tmp_path)
     full, half = load_image_checkpoint(tmp_path), load_image_checkpoint(tmp_path, dtype=torch.bfloat16)
     assert half.dtype == torch.bfloat16
-    found = half.encode_image(images)
+    found = half.encode_image(images, normalize=False)
     assert found.dtype == torch.float32
-    assert torch.nn.functional.cosine_similarity(found, full.encode_image(images)).min() > 0.99
+    assert torch.nn.functional.cosine_similarity(found, full.encode_image(images, normalize=False)).min() > 0.99
     assert full.fingerprint != half.fingerprint
 
 
@@ -98,7 +98,7 @@ def test_timm_features(tmp_path, images):
     expected = timm_features(model, images)
     tower = load_image_checkpoint(tmp_path)
     assert tower.embedding_dim == expected.shape[1]
-    assert torch.allclose(tower.encode_image(images), expected, atol=1e-5)
+    assert torch.allclose(tower.encode_image(images, normalize=False), expected, atol=1e-5)
 
 
 def test_timm_with_a_linear_layer(tmp_path, images):
@@ -107,7 +107,7 @@ def test_timm_with_a_linear_layer(tmp_path, images):
     model = write_timm(tmp_path, projection={k: v.detach() for k, v in layer.named_parameters()})
     with torch.no_grad():
         expected = layer(timm_features(model, images))
-    assert torch.allclose(load_image_checkpoint(tmp_path).encode_image(images), expected, atol=1e-5)
+    assert torch.allclose(load_image_checkpoint(tmp_path).encode_image(images, normalize=False), expected, atol=1e-5)
 
 
 def test_timm_mistakes(tmp_path):
@@ -153,7 +153,7 @@ def test_open_clip_by_name(tmp_path, images, open_clip_model):
         expected = open_clip_model.encode_image(torch.stack([preprocess(image) for image in images]))
     tower = load_image_checkpoint(f"open_clip:Small-open/{tmp_path / 'weights.pt'}")
     assert tower.embedding_dim == 10
-    assert torch.allclose(tower.encode_image(images), expected, atol=1e-5)
+    assert torch.allclose(tower.encode_image(images, normalize=False), expected, atol=1e-5)
 
 
 def test_open_clip_weights_that_are_pinned(tmp_path, images, open_clip_model, monkeypatch):
@@ -185,7 +185,7 @@ def test_open_clip_folder_with_its_own_preprocessing(tmp_path, images, open_clip
     with torch.no_grad():
         expected = open_clip_model.encode_image(torch.stack([preprocess(image) for image in images]))
     tower = load_image_checkpoint(folder)
-    assert torch.allclose(tower.encode_image(images), expected, atol=1e-5)
+    assert torch.allclose(tower.encode_image(images, normalize=False), expected, atol=1e-5)
     assert tower.preprocessing["mean"] == PREPROCESS["mean"]
 
 
@@ -250,7 +250,7 @@ def test_teacher_gives_what_transformers_gives(tmp_path):
         expected = model(**inputs).text_embeds
     teacher = load_teacher(tmp_path)
     assert teacher.embedding_dim == 12
-    assert torch.allclose(teacher.encode_text(texts), expected, atol=1e-5)
+    assert torch.allclose(teacher.encode_text(texts, normalize=False), expected, atol=1e-5)
 
 
 def test_a_pair_of_local_folders(tmp_path):
