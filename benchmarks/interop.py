@@ -85,8 +85,8 @@ def with_open_clip(folder: Path, pictures: list[Any], texts: list[str]) -> tuple
     tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
     model.eval()
     with torch.inference_mode():
-        found = [model.encode_text(tokenizer(texts[i : i + 16])) for i in range(0, len(texts), 16)]
-        seen = [model.encode_image(prepare(one).unsqueeze(0)) for one in pictures]
+        found = [model.encode_text(tokenizer(texts[i : i + 16]), normalize=True) for i in range(0, len(texts), 16)]
+        seen = [model.encode_image(prepare(one).unsqueeze(0), normalize=True) for one in pictures]
     return torch.cat(found), torch.cat(seen)
 
 

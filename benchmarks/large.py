@@ -130,7 +130,7 @@ def released_way(towers: Towers, adapter: Adapter, train: ParallelCaptions, val:
     def step(i: int) -> None:
         text.packing = False  # batches are padded to their longest text
         rows = slice(i * size, (i + 1) * size)
-        images = image.encode_image(pictures(train, range(rows.start, rows.stop)))
+        images = image.encode_image(pictures(train, range(rows.start, rows.stop)), normalize=False)
         text.train()
         loss = OBJECTIVE(embed(train.target[rows]), embed(train.english[rows]), images.to(text.device))
         text.eval()
@@ -156,7 +156,8 @@ def pecls_way(towers: Towers, adapter: Adapter, train: ParallelCaptions, val: Pa
         embeddings["val"] = towers.image.encode_image(pictures(val, range(SHOTS)))
 
     used = SCHEDULE.batch_size * (TIMED_STEPS + 1)
-    images = towers.image.encode_image(pictures(train, range(used)))  # first, and not timed: it reads the weights
+    # First, and not timed: it reads the weights
+    images = towers.image.encode_image(pictures(train, range(used)), normalize=False)
     images_seconds = seconds(embed_images)
     evaluator, val_ids = RetrievalEvaluator(embeddings["val"], range(SHOTS)), text.tokenize(val.target)
     first = train.select(range(used))

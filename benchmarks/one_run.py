@@ -169,7 +169,7 @@ class ReleasedWay(Way):
 
     def images(self, data: ParallelCaptions, chosen: Sequence[int], batch: int) -> torch.Tensor:
         """Return the embeddings (n, D) of images, loaded and encoded anew."""
-        return self.prepared.towers.image.encode_image((data.images.load(i) for i in chosen), batch)
+        return self.prepared.towers.image.encode_image((data.images.load(i) for i in chosen), batch, normalize=False)
 
 
 def compare(config: ExperimentConfig, batch: int) -> dict[str, object]:
