@@ -1,7 +1,7 @@
-"""Add a language: one row, here Dutch. Run it as `python examples/add_language.py captions.csv`.
+"""Add a language, here Dutch: `python examples/add_language.py captions.csv`.
 
-The table has a column `nl` beside `en`. In a notebook the one call is enough; to keep the language, add the same row to
-`pecl/languages.py`.
+The table has the columns `en` and `nl`. The call registers the language for one process. To add it permanently, add the
+same row to `pecl/languages.py`.
 """
 
 import sys

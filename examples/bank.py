@@ -1,4 +1,4 @@
-"""Serve many languages with one tower, in one batch: `python examples/bank.py de.safetensors cs.safetensors`."""
+"""Embed many languages with one tower in one batch: `python examples/bank.py de.safetensors cs.safetensors`."""
 
 import sys
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import pecl
 
 
 def main(paths: Sequence[str], texts: Sequence[str], languages: Sequence[str], tower: str = "mini") -> torch.Tensor:
-    """Return the embeddings (N, D) of texts, each with the adapter of its own language, in one pass."""
+    """Embed texts in one pass, each with the adapter of its language; return (N, D)."""
     bank = pecl.AdapterBank.from_files(pecl.load_text_encoder(tower), paths)
     return bank.encode_text(texts, language=languages)
 

@@ -1,4 +1,4 @@
-"""A loss of your own, without a change to the package: `python examples/custom_loss.py`."""
+"""Add a loss without changing the package: `python examples/custom_loss.py`."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ def gram(query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor | None 
 
 
 def main(**values: Any) -> pecl.Result:
-    """Train German with the sum of "mse" and this loss, on few drawn scenes; `values` replace those of the config."""
+    """Train German with the sum of "mse" and this loss on a few drawn scenes; `values` override the config."""
     config = {"language": "de", "alignment": "mse+gram", "shots": 20, "epochs": 3, "out": "results/custom_loss"}
     return pecl.train({**config, **values})
 

@@ -1,4 +1,4 @@
-"""Add a data set: a function that reads what is asked for, registered under a name. This one paints its pictures."""
+"""Add a data set: register a function that reads it. This example paints its own images."""
 
 from PIL import Image
 
@@ -11,7 +11,7 @@ SIZES = range(4, 12)  # pixels
 
 @pecl.register_dataset("swatches", languages=["de"], description="plain squares of a colour", licence="public domain")
 def read_swatches(request: pecl.DataRequest) -> pecl.ParallelCaptions:
-    """Return a caption pair for each colour and size, with machine translations both ways."""
+    """Return a caption pair for each colour and size, with machine translations in both directions."""
     rows = [
         {
             "image": Image.new("RGB", (size, size), colour),

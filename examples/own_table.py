@@ -1,7 +1,7 @@
 """Train on your own table of captions: `python examples/own_table.py captions.csv de`.
 
-The table has a column of English captions (`en`), one of the language (`de`), machine translations (`en_to_de`,
-`de_to_en`) where a route needs them, and the photographs' names (`image`), relative to the table.
+The table has columns for English captions (`en`), captions in the language (`de`), machine translations if the route
+needs them (`en_to_de`, `de_to_en`), and photographs (`image`, paths relative to the table).
 """
 
 import sys
@@ -11,7 +11,7 @@ import pecl
 
 
 def main(table: str, language: str, **values: Any) -> pecl.Result:
-    """Train one language on a table; `values` replace those of the config."""
+    """Train one language on a table; `values` override the config."""
     config = {
         "dataset": table,
         "language": language,

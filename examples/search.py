@@ -1,6 +1,6 @@
-"""Search in a folder of photographs in any language: `python examples/search.py ~/Pictures "pes na pláži" cs`.
+"""Search a folder of photographs in any language: `python examples/search.py ~/Pictures "pes na pláži" cs`.
 
-Make the index first: `pecl index ~/Pictures`.
+Create the index first: `pecl index ~/Pictures`.
 """
 
 import sys
@@ -9,7 +9,7 @@ import pecl
 
 
 def main(folder: str, query: str, language: str | None = None, top: int = 5) -> list[tuple[str, float]]:
-    """Return name and similarity of the photographs that are nearest to a query."""
+    """Return name and similarity of the photographs nearest to a query."""
     with pecl.ImageIndex.open(folder) as index:
         (hits,) = index.search([query], language=language, top=top)
     return [(hit.path.name, hit.score) for hit in hits]

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every kind of adapter with the same budget of steps, each in a process of its own, so that peak memory is
-# that of the adapter; then the table.
+# Train every kind of adapter for the same number of steps, then print the table. Each run has its own process, so its
+# peak memory is that of its adapter.
 #
 #   PECL_DATA_DIR=... bash scripts/ablation_adapters.sh                            Czech and German
 #   PECL_DATA_DIR=... bash scripts/ablation_adapters.sh --language fr --lr 1e-3    any flag of `pecl grid`

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Everything of a profile, one study after the other; what is complete is not done again. A study that fails does not
-# stop the others; the exit status is then 1.
+# Run all studies of a profile one after another. Complete runs are skipped. A failed study does not stop the others; the
+# exit status is then 1.
 #
-#   bash scripts/all.sh --dry-run                       what it is, and how long it will take
-#   PECL_DATA_DIR=... bash scripts/all.sh --jobs 2      any flag of `pecl grid` but --language; 2 runs at a time
+#   bash scripts/all.sh --dry-run                       list the runs and estimate their time
+#   PECL_DATA_DIR=... bash scripts/all.sh --jobs 2      any flag of `pecl grid` except --language; 2 runs at a time
 #   PECL_PROFILE=paper bash scripts/all.sh --device cuda --seeds 1,2,3
 . "$(dirname "$0")/common.sh"
 failed=""
-said=$(mktemp)
-trap 'rm -f "$said"' EXIT
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
 study() {
     echo "== $1" >&2
-    "${@:2}" | tee -a "$said" || failed="$failed $1"
+    "${@:2}" | tee -a "$log" || failed="$failed $1"
 }
 dry=""
 case " $* " in *" --dry-run "*) dry=--dry-run ;; esac
@@ -33,4 +33,4 @@ awk '/^[0-9,]+ (run|evaluation)/ {
             minutes += $(i + 1) * ($(i + 2) == "s" ? 1 / 60 : $(i + 2) == "min" ? 1 : $(i + 2) == "h" ? 60 : 1440); known++
         }
     }
-    END { printf "all: %d runs and evaluations in %d parts, about %.0f min for the %d whose time is known\n", runs, studies, minutes, known }' "$said"
+    END { printf "all: %d runs and evaluations in %d parts, about %.0f min for the %d parts with a known time\n", runs, studies, minutes, known }' "$log"

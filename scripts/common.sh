@@ -1,4 +1,4 @@
-# What the scripts share; they read it with `.`: the checkout as the folder, its Python, and the profile's values.
+# Shared by the scripts, which source it: change to the checkout, find its Python, set the profile's values.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/help.sh"
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -13,11 +13,11 @@ case $profile in
         ;;
 esac
 grid_config=configs/grid_$profile.yaml
-[ -f "$grid_config" ] || grid_config=configs/grid_paper.yaml # the other M-CLIP pairs share the paper's grid
+[ -f "$grid_config" ] || grid_config=configs/grid_paper.yaml # the other M-CLIP pairs use the paper's grid
 
 pecl() { "$python" -m pecl "$@"; }
 
-# out_of FOLDER [flags]: the folder that --out names, the last one where several do; else FOLDER
+# out_of FOLDER [flags]: print the folder of the last --out, or FOLDER without one
 out_of() {
     local out=$1
     shift
@@ -31,7 +31,7 @@ out_of() {
     printf '%s\n' "$out"
 }
 
-# report FOLDER [flags of the grid]: the tables of where the grid wrote, unless it was a dry run
+# report FOLDER [flags of the grid]: print the tables of the grid's folder, except after a dry run
 report() {
     case " $* " in *" --dry-run "*) return ;; esac
     pecl report "$(out_of "$@")"

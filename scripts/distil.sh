@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Distil a language from translated text; then the table. The mini profile learns German, French and Czech from Multi30K's
-# translations outside the pool, the others from Flickr30k-200's; so do the paper's pairs.
+# Distil a language from translated text, then print the table. The mini profile trains German, French and Czech on
+# Multi30K's translations outside the pool. All other languages, and the paper's pairs, use Flickr30k-200's translations.
 #
 #   bash scripts/distil.sh cs                        Czech
-#   bash scripts/distil.sh ko --dry-run              pairs and steps alone
+#   bash scripts/distil.sh ko --dry-run              print only pairs and steps
 #   PECL_PROFILE=paper bash scripts/distil.sh de --device cuda
 #   bash scripts/distil.sh cs --text mine.tsv        any flag of `pecl distil`
 . "$(dirname "$0")/common.sh"

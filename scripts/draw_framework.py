@@ -1,10 +1,10 @@
-"""Draw the framework figure, img/framework.svg, .png and -dark.png; the same bytes whenever it is drawn.
+"""Draw the framework figure: img/framework.svg, .png and -dark.png, with the same bytes each time.
 
     python scripts/draw_framework.py                 into img/
     python scripts/draw_framework.py --out FOLDER    elsewhere
 
-The scene, its captions and the table of routes are the library's own, so the figure cannot say other than the code.
-All lengths are inches; a figure is as wide as the text of a two-column paper.
+The scene, its captions and the table of routes come from the library, so the figure matches the code. All lengths are
+inches. The figure is as wide as the text of a two-column paper.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ LANGUAGE = "cs"
 # Okabe & Ito's colours, as in every figure
 BLUE, ORANGE, GREEN, PINK, AMBER, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 FROZEN, LINE, INK = "#e9ecef", "#495057", "#212529"
-ON_BLUE, ON_CHIP = "#fefefe", "#111111"  # words on dark and on light chips, which stay as they are
-# The same figure on a dark page, the site's own: each neutral colour, and the one that takes its place
+ON_BLUE, ON_CHIP = "#fefefe", "#111111"  # words on dark and on light chips, the same on dark pages
+# neutral colour -> its replacement on the site's dark pages
 DARK = {
     **{"white": "#1e2129", FROZEN: "#343a46", LINE: "#adb5bd", INK: "#e9ecef", GREY: "#adb5bd"},
     **{"#ced4da": "#4b5362", "#868e96": "#868e96", "#00714f": "#4fd1a5"},
 }
-# column of captions -> (short name, what it is, colour); told apart by name as well as by colour
+# column of captions -> (short name, description, colour); names distinguish them without colour
 COLUMNS = {
     "english": ("en", "English caption", BLUE),
     "target": (LANGUAGE, "Czech caption", ORANGE),
@@ -73,7 +73,7 @@ def joint(axes: Axes, x: float, y: float) -> None:
 
 
 def text(axes: Axes, x: float, y: float, words: str, size: float = 7, **look: object) -> None:
-    """Write centred at a point, unless `look` says otherwise."""
+    """Write text, centred at a point by default."""
     axes.text(x, y, words, **{"size": size, "ha": "center", "va": "center", "color": INK, **look})
 
 
@@ -90,7 +90,7 @@ def chip(axes: Axes, x: float, y: float, column: str, width: float = 0.42) -> No
 
 
 def draw_captions(axes: Axes, captions: ParallelCaptions) -> None:
-    """Draw the four columns of captions and the picture."""
+    """Draw the four columns of captions and the image."""
     heading(axes, 1.0, 3.5, "Parallel captions")
     for row, (column, (_, what, _)) in enumerate(COLUMNS.items()):
         y = 2.99 - 0.43 * row
@@ -106,7 +106,7 @@ def draw_captions(axes: Axes, captions: ParallelCaptions) -> None:
 
 
 def draw_routes(axes: Axes) -> None:
-    """Draw the table of routes: which column is the query, and which the anchor."""
+    """Draw the table of routes with the columns of query and anchor."""
     heading(axes, 2.88, 3.5, "Route")
     box(axes, 2.2, 1.7, 1.36, 1.66)
     for x, words in ((2.9, "query"), (3.31, "anchor")):
@@ -124,7 +124,7 @@ def draw_routes(axes: Axes) -> None:
 
 
 def draw_text_tower(axes: Axes) -> None:
-    """Draw the frozen layers, and the slots of parameters beside each."""
+    """Draw the frozen layers with their slots of parameters."""
     heading(axes, 4.5, 3.5, "Text tower")
     box(axes, 3.87, 1.7, 1.26, 1.66, facecolor=FROZEN)
     for row in range(4):
@@ -162,7 +162,7 @@ def draw_image_tower(axes: Axes) -> None:
 
 
 def draw_losses(axes: Axes) -> None:
-    """Draw both terms of the loss, what they take, and where their gradient goes."""
+    """Draw both terms of the loss, their inputs, and the path of their gradient."""
     heading(axes, 6.3, 3.5, "Loss")
     box(axes, 5.6, 2.6, 1.42, 0.56)
     text(axes, 6.31, 2.98, "$\\lambda\\ \\times$ Alignment", 7, weight="bold")
@@ -177,11 +177,11 @@ def draw_losses(axes: Axes) -> None:
     text(axes, 5.24, 2.98, "$t_a$", 7)
     text(axes, 5.24, 2.2, "$t_q$", 7)
     arrow(axes, [(6.31, 3.19), (6.31, 3.3), (5.4, 3.3), (5.02, 3.3)], GREEN, linestyle=(0, (3, 1.5)))
-    text(axes, 5.72, 3.385, "gradient to the slots alone", 5.9, color="#00714f")
+    text(axes, 5.72, 3.385, "gradient only to the slots", 5.9, color="#00714f")
 
 
 def draw_evaluation(axes: Axes) -> None:
-    """Draw retrieval and the result, and what leads there."""
+    """Draw retrieval, its inputs and the result."""
     box(axes, 5.6, 0.86, 1.42, 0.56)
     text(axes, 6.31, 1.24, "Evaluator", 7.5, weight="bold")
     text(axes, 6.31, 1.03, "image ↔ text recall@k", 6.3)
@@ -210,7 +210,7 @@ def draw() -> Figure:
 
 
 def darken(figure: Figure) -> None:
-    """Give each part of the figure that has a neutral colour the one of a dark page."""
+    """Replace each neutral colour by its colour for dark pages."""
     dark = {to_hex(light): colour for light, colour in DARK.items()}
     figure.set_facecolor(DARK["white"])
     for artist in figure.findobj(lambda one: isinstance(one, Patch | Line2D | Text)):
@@ -234,7 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def write(figure: Figure, path: Path) -> None:
-    """Write the figure in the format of the path's suffix, without the time and the name of a program."""
+    """Write the figure in the format of the path's suffix, without metadata on time and program."""
     buffer, kind = io.BytesIO(), path.suffix[1:]
     unnamed = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[kind]
     figure.savefig(buffer, format=kind, metadata={"Title": "The framework of pecl", **unnamed})

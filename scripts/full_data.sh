@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Full data; then the table. The mini profile trains on text alone, every translated caption of Multi30K outside the
-# few-shot pool, one pass. The others train on all pairs of Multi30K's training part, photographs included.
+# Full data: train on all pairs, then print the table. The mini profile makes one pass over text only: all translated
+# captions of Multi30K outside the few-shot pool. The others use Multi30K's whole training part with photographs.
 #
 #   PECL_DATA_DIR=... bash scripts/full_data.sh                              German, French and Czech
 #   PECL_DATA_DIR=... bash scripts/full_data.sh --lr 1e-3,2e-3 --seeds 1,2   any flag of `pecl grid`

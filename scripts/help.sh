@@ -1,4 +1,4 @@
-# bash scripts/...sh --help prints the comment that a script begins with; the scripts read this file with `.`
+# Sourced by the scripts: --help prints the comment at the top of the script.
 case " $* " in
     *" --help "* | *" -h "*)
         sed -n '2,/^[^#]/{/^#/!q; s/^# \{0,1\}//; p}' "$0"

@@ -1,32 +1,32 @@
 #!/usr/bin/env bash
-# Make .venv and install pecl there; quickstart.sh and test.sh call it. Repeating it is quick: what is there stays.
+# Create .venv and install pecl there. quickstart.sh and test.sh call this script. A second call is fast.
 #
-#   bash scripts/install.sh          what running needs
-#   bash scripts/install.sh test     and what testing needs
-#   bash scripts/install.sh --locked the versions in requirements.lock and requirements-torch.lock, and only files with
-#                                    the hashes there; torch is PyPI's, on Linux with CUDA
-#   bash scripts/install.sh --locked-cpu   the same, but a CPU build of torch and torchvision from PyTorch's own index,
-#                                    by version alone: the lock has no checksums of that index
+#   bash scripts/install.sh                pecl and its requirements
+#   bash scripts/install.sh test           also the test requirements
+#   bash scripts/install.sh --locked       the versions in requirements.lock and requirements-torch.lock, and only files
+#                                          with the hashes there; torch from PyPI, with CUDA on Linux
+#   bash scripts/install.sh --locked-cpu   the same, with CPU builds of torch and torchvision from PyTorch's own index,
+#                                          by version only: the lock has no checksums for that index
 set -euo pipefail
 . "$(dirname "$0")/help.sh"
 cd "$(dirname "$0")/.."
-# OpenDelta is a reference of the tests; it pins setuptools, so all are installed in one command.
+# Tests compare with OpenDelta. It pins setuptools, so one command installs everything.
 case ${1:-} in
     "" | --locked | --locked-cpu) requirements= ;;
     test) requirements="-r requirements-test.txt -r requirements-opendelta.txt" ;;
     *) echo "install.sh: expected nothing, test, --locked or --locked-cpu, got \"$1\"" >&2; exit 2 ;;
 esac
 if [ ! -x .venv/bin/python ]; then
-    python=$(command -v python3 || command -v python) || { echo "Python 3.10 or newer is needed" >&2; exit 2; }
+    python=$(command -v python3 || command -v python) || { echo "install.sh: needs Python 3.10 or newer, found none" >&2; exit 2; }
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
-        || { echo "Python 3.10 or newer is needed, $("$python" --version) found" >&2; exit 2; }
-    echo "== making .venv with $("$python" --version)"
+        || { echo "install.sh: needs Python 3.10 or newer, found $("$python" --version)" >&2; exit 2; }
+    echo "== creating .venv with $("$python" --version)"
     "$python" -m venv .venv
 fi
 stamp=.venv/pecl-installed${1:+-${1#--}}
 wanted=$(cat pyproject.toml setup.py requirements* | cksum)
 if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
-    echo "== installing pecl${requirements:+ and what testing needs} into .venv (a few minutes the first time)"
+    echo "== installing pecl${requirements:+ and the test requirements} into .venv (a few minutes the first time)"
     if [[ ${1:-} = --locked* ]]; then
         .venv/bin/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock
         if [ "$1" = --locked ]; then

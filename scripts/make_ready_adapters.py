@@ -1,9 +1,9 @@
-"""Make the adapters that the package ships from results of `pecl distil`: in half precision, next to their results.
+"""Create the shipped adapters from results of `pecl distil`, in half precision, next to their results.
 
     python scripts/make_ready_adapters.py results/ready
     python scripts/make_ready_adapters.py results/ready --out pecl/adapters/shipped
 
-Of each language the result in the folder is taken; several of one language are refused.
+The folder must hold one result per language.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LARGEST = 400_000  # bytes of one adapter file
 
 
 def main() -> None:
-    """Write one adapter file and one result a language."""
+    """Write one adapter file and one result per language."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, help="folder with the results and adapter files of `pecl distil`")
     parser.add_argument("--out", type=Path, default=SHIPPED, help="folder of all profiles (default: the package's)")
@@ -33,14 +33,14 @@ def main() -> None:
     results = [result for result in collect([parsed.results]) if result.kind == "train"]
     languages = [result.config.language for result in results]
     if not results or len(set(languages)) < len(languages):
-        parser.error(f"expected one training a language in {parsed.results}, got {', '.join(languages) or 'none'}")
+        parser.error(f"expected one training per language in {parsed.results}, got {', '.join(languages) or 'none'}")
     for result in results:
         path = write(result, parsed.out)
         print(f"{result.config.language}: {path} ({path.stat().st_size:,} bytes)")
 
 
 def write(result: Result, out: Path) -> Path:
-    """Write the adapter of a result in half precision, and the result, which names that file, next to it."""
+    """Write the adapter of a result in half precision, and a result that names this file next to it."""
     verify(result)
     file = load_adapter_file(result.adapter_path)
     tensors, metadata = read_tensors(file.path)

@@ -1,9 +1,9 @@
-"""Write the table of drawn scenes that the package ships: 1,000 scenes with captions in twelve languages.
+"""Write the shipped table of drawn scenes: 1,000 scenes with captions in twelve languages.
 
     python scripts/make_scenes.py
 
-Everything follows from the seed, so the table is the same each time. A change of it needs another `GENERATOR_VERSION`
-in `pecl/data/scenes`, since cached embeddings depend on the scenes.
+The seed determines the table. If you change the table, change `GENERATOR_VERSION` in `pecl/data/scenes`, because cached
+embeddings depend on the scenes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""How long a newcomer waits for a first table and a first search: `python scripts/newcomer.py PICTURES`.
+"""Time the first table and the first search of a new user: `python scripts/newcomer.py PICTURES`.
 
-A fresh clone, a new environment and an empty cache, all in a temporary folder; PICTURES is a folder of photographs.
-What is printed, as Markdown, are seconds on the clock from the start, and those of the processor, which other work on
-the machine changes less; within a step nobody knows the latter yet. docs/index.md has what one such run gave.
+Uses a fresh clone, a new environment and an empty cache in a temporary folder. PICTURES is a folder of photographs.
+Prints wall-clock and CPU seconds since the start as a Markdown table; other work on the machine changes CPU seconds
+less. CPU seconds are only known at the end of a step. docs/index.md shows one run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-TABLE = "95 % interval"  # a heading that the first table has
+TABLE = "95 % interval"  # a heading of the first table
 PATHS = {
     "first table": {
         "clone": f"git clone --quiet {shlex.quote(str(ROOT))} pecl",
@@ -37,10 +37,10 @@ PATHS = {
 
 
 def walk(steps: dict[str, str], pictures: Path) -> Iterator[tuple[str, float, float | None]]:
-    """Yield each step's name, the seconds on the clock since the start, and those of the processor, (name, s, s).
+    """Yield (name, wall-clock seconds, CPU seconds) since the start for each step.
 
-    A step that prints a table ends once more, before itself, with the first: there the processor's seconds are None,
-    since only processes that have ended are counted.
+    A step that prints a table yields an extra row at its first table. The CPU seconds of that row are None, because
+    only ended processes count.
 
     Raises:
         SystemExit: a step failed.
@@ -59,7 +59,7 @@ def walk(steps: dict[str, str], pictures: Path) -> Iterator[tuple[str, float, fl
 
 
 def run(command: str, folder: Path) -> Iterator[str]:
-    """Run a command, and yield a label at its first table, and an empty one at its end."""
+    """Run a command; yield a label at its first table and an empty label at its end."""
     environment = {**os.environ, "PECL_CACHE_DIR": str(folder / "cache")}
     for name in ("PYTHONPATH", "PECL_DATA_DIR", "VIRTUAL_ENV"):
         environment.pop(name, None)
@@ -76,18 +76,18 @@ def run(command: str, folder: Path) -> Iterator[str]:
 
 
 def processor() -> float:
-    """Return the seconds that ended child processes have used of the processor."""
+    """Return the CPU seconds of ended child processes."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def main() -> None:
-    """Walk both ways, and print what they took."""
+    """Time both paths and print their tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pictures", type=Path, help="folder of photographs")
     pictures = parser.parse_args().pictures
     for name, steps in PATHS.items():
-        print(f"Clone to {name}:\n\n| until | clock | processor |\n| --- | ---: | ---: |")
+        print(f"Clone to {name}:\n\n| until | wall clock | CPU |\n| --- | ---: | ---: |")
         for label, clock, used in walk(steps, pictures):
             print(f"| {label} | {clock:.0f} s | {'' if used is None else f'{used:.0f} s'} |", flush=True)
         print()

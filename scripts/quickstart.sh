@@ -1,29 +1,29 @@
 #!/usr/bin/env bash
-# From an empty machine to a trained language: installs into .venv, shows what a distilled language gains, trains German on
-# drawn scenes, prints the recall before and after, and the path of a page with the scenes that were found.
+# From an empty machine to trained languages: install into .venv, train Polish from its distilled adapter and German from the
+# plain tower on drawn scenes, print the recall before and after, and write a page with the retrieved scenes.
 #
 #   bash scripts/quickstart.sh
 #
-# Needs Linux, Python 3.10 or newer and a package index. Safe to repeat: what is complete is not done again.
+# Needs Linux, Python 3.10 or newer and a package index. Safe to repeat: complete runs are skipped.
 set -euo pipefail
 . "$(dirname "$0")/help.sh"
 cd "$(dirname "$0")/.."
-[ $# -eq 0 ] || { echo "quickstart.sh takes nothing, got \"$1\"" >&2; exit 2; }
+[ $# -eq 0 ] || { echo "quickstart.sh: expected no arguments, got \"$1\"" >&2; exit 2; }
 bash scripts/install.sh
-echo "== distilled: Polish on drawn scenes; it starts from the adapter that the package ships, which learned from translated"
-echo "   text alone, and learns a little from 50 scenes: recall before and after"
+echo "== distilled: Polish on drawn scenes, from the shipped adapter, which was trained only on translated text;"
+echo "   one epoch on 50 scenes; recall before and after"
 ready=pecl/adapters/shipped/mini/pl
 .venv/bin/pecl train --dataset scenes --language pl --start "$ready.safetensors" --epochs 1 --no-dropout \
     --adapter "$(sed -n 's/^ *"spec": "\(.*\)",*$/\1/p' "$ready.json")" --out results/quickstart
-echo "== few-shot: German (route method1) learns from 50 drawn scenes alone, a grid of three learning rates"
+echo "== few-shot: German (route method1) on 50 drawn scenes, a grid of three learning rates"
 bash scripts/grid_method1/de.sh
-echo "== what 900 other captions found before and after, Polish and German; open this file in a browser"
+echo "== report: 900 test captions before and after training, Polish and German; open this file in a browser"
 .venv/bin/pecl report results/quickstart results/grid_method1 --html results/quickstart/page
 cat <<'NEXT'
-== distillation, from translated text alone, gains what few-shot training does not: docs/effect.md
+== distillation on translated text gains more than few-shot training: docs/effect.md
 == next
   bash scripts/grid_method1/cs.sh               another language
   bash scripts/grid_method2/de.sh               another route
-  .venv/bin/pecl doctor                         what is installed and which data sets are found
-  PECL_DATA_DIR=... .venv/bin/pecl evaluate --dataset multi30k-1k --language en,de,fr,cs      photographs (data/README.md)
+  .venv/bin/pecl doctor                         check the installation and the data sets
+  PECL_DATA_DIR=... .venv/bin/pecl evaluate --dataset multi30k-1k --language en,de,fr,cs      on photographs (data/README.md)
 NEXT

@@ -1,7 +1,7 @@
-"""The table at the head of README.md, made from the shipped results: `python scripts/readme_table.py [--write]`.
+"""Generate the first table of README.md from the shipped results: `python scripts/readme_table.py [--write]`.
 
-Languages by gain of distillation: zero-shot, the few-shot route that validation chooses, the distilled adapter, and the
-share of the gap to English that it closes, where that gap is larger than its noise. Everything is of one gallery.
+Lists languages by gain of distillation: zero-shot, the few-shot route selected by validation, the distilled adapter,
+and the share of the gap to English that it closes, if that gap exceeds its noise. All results share one gallery.
 """
 
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ from pecl.report.tables.statistics import intervals
 from pecl.results.result import Result, collect
 
 FEW_SHOT = MEASURED / "routes"
-DISTILLED = (MEASURED / "effect" / "pairs28k", MEASURED / "full_data")  # of each language the first that has it
-ROUTES = ("method1", "method2")  # those that search with captions as they are
+DISTILLED = (MEASURED / "effect" / "pairs28k", MEASURED / "full_data")  # the first folder with a language counts
+ROUTES = ("method1", "method2")  # routes that search with the original captions
 
 
 def headline() -> str:
-    """Return the table and the sentence below it as Markdown."""
+    """Return the table and its note as Markdown."""
     few_shot = _trained(FEW_SHOT)
     group = group_of(few_shot[0])
     best = {code: max(own, key=lambda one: one.validation) for code, own in _by_language(few_shot, ROUTES).items()}

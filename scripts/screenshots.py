@@ -1,12 +1,12 @@
-"""Pictures of pages for the documents, by a real browser; each of the flags adds some.
+"""Take screenshots for the documents in a real browser; each flag adds some.
 
     pecl report results/quickstart --html page                        (after scripts/quickstart.sh)
     mkdocs build --site-dir site
     pecl index scenes --thumbnails && pecl serve --index scenes      (pictures of load_scenes("cs", 300))
     python scripts/screenshots.py img --page page/index.html --site site --server http://127.0.0.1:8000
 
-Needs Chromium with chromedriver, selenium, and a font with Korean letters. Pictures of pages have 64 colours, and those
-of photographs are JPEG, so that they are small.
+Needs Chromium with chromedriver, selenium, and a font with Korean letters. To keep files small, pages have 64 colours
+and photographs are JPEG.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def show(browser: webdriver.Chrome, address: str, size: tuple[int, int], dark: b
 
 
 def take(browser: webdriver.Chrome, out: Path) -> None:
-    """Write what is shown, with its pictures loaded, as the ending of `out` says."""
+    """Write the visible page with loaded pictures, in the format of `out`'s suffix."""
     browser.execute_async_script(
         "const done = arguments[0];"
         "document.querySelectorAll('img').forEach((image) => { image.loading = 'eager'; });"
@@ -69,7 +69,7 @@ def take(browser: webdriver.Chrome, out: Path) -> None:
 
 
 def search(browser: webdriver.Chrome, queries: dict[str, str], before: bool = False) -> None:
-    """Search on the server's page with queries by language, side by side, and wait for what they find."""
+    """Search on the server's page with one query per language and wait for the results."""
     WebDriverWait(browser, 60).until(lambda page: "photographs" in page.find_element(By.ID, "about").text)
     for place, (language, text) in enumerate(queries.items()):
         if place:
@@ -84,12 +84,12 @@ def search(browser: webdriver.Chrome, queries: dict[str, str], before: bool = Fa
 
 
 def main() -> None:
-    """Take the pictures that flags ask for."""
+    """Take the screenshots that the flags select."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path, help="folder of the pictures, such as img")
-    parser.add_argument("--page", type=Path, help="page of results, as `pecl report --html` writes it")
+    parser.add_argument("out", type=Path, help="folder of the screenshots, such as img")
+    parser.add_argument("--page", type=Path, help="page from `pecl report --html`")
     parser.add_argument("--site", type=Path, help="folder of the built site")
-    parser.add_argument("--server", help="address of `pecl serve --index`, of drawn scenes")
+    parser.add_argument("--server", help="address of `pecl serve --index` with drawn scenes")
     parsed = parser.parse_args()
     browser = open_browser()
     try:

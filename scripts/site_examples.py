@@ -1,4 +1,4 @@
-"""Extension of griffe: the section `Example:` of a docstring is code on the site, as `Examples:` is."""
+"""Griffe extension: show the section `Example:` of a docstring as code, like `Examples:`."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import griffe
 
 
 class Examples(griffe.Extension):
-    """Reads `Example:`, which griffe takes for a note, as its own section of examples."""
+    """Read `Example:` as examples; plain griffe reads it as a note."""
 
     def on_instance(self, *, obj: griffe.Object | griffe.Alias, **_: Any) -> None:
         """Rename the section of one object's docstring."""

@@ -1,7 +1,7 @@
-"""Hooks of mkdocs: pages that are made from the code, and files of the project that the site shows where they lie.
+"""MkDocs hooks: pages generated from the code, and project files outside of docs/.
 
-`<!-- command line -->` becomes the help of every command, from the parsers; `<!-- api -->` the public names;
-`<!-- results -->` the table of README.md.
+`<!-- command line -->` is replaced by the help of every command, `<!-- api -->` by the public names, and
+`<!-- results -->` by the table of README.md.
 """
 
 import argparse
@@ -22,7 +22,7 @@ PAGES = {
     "captions.md": "img/results/captions.md",
     "weights.md": "LICENSE-WEIGHTS.md",
 }
-# How the project's documents name each other, and how the site does; earlier ones first
+# link in the project's documents -> link on the site; earlier entries first
 LINKS = {
     "](docs/": "](",
     "](../docs/": "](",
@@ -39,11 +39,11 @@ LINKS = {
     "](../README.md": "](index.md",
     "](../LICENSE-WEIGHTS.md": "](weights.md",
 }
-FRAMEWORK = re.compile(r"!\[([^\]]*)\]\(img/framework\.png\)")  # of which there is one for dark pages
+FRAMEWORK = re.compile(r"!\[([^\]]*)\]\(img/framework\.png\)")  # has a variant for dark pages
 
 
 def on_config(config: Any) -> Any:
-    """Give pages that the nav does not name their place, last among the guides."""
+    """Add pages that the nav does not name at the end of the guides."""
     named = set(re.findall(r"[\w-]+\.md", str(config["nav"])))
     (guides,) = [section["Guides"] for section in config["nav"] if "Guides" in section]
     for path in sorted((ROOT / "docs").glob("*.md")):
@@ -54,7 +54,7 @@ def on_config(config: Any) -> Any:
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add the pages and pictures that lie outside of docs/."""
+    """Add the pages and images outside of docs/."""
     for name, source in PAGES.items():
         files.append(File.generated(config, name, abs_src_path=str(ROOT / source)))
     for path in sorted((ROOT / "img").rglob("*")):
@@ -64,7 +64,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Write what is made from the code, and the site's links."""
+    """Insert generated parts and replace links."""
     for name, link in LINKS.items():
         markdown = markdown.replace(name, link)
     markdown = FRAMEWORK.sub(r"![\1](img/framework.png#only-light)![\1](img/framework-dark.png#only-dark)", markdown)
@@ -76,7 +76,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def results() -> str:
-    """Return the table of results that README.md opens with."""
+    """Return the first table of README.md."""
     begin, end = "<!-- scripts/readme_table.py -->", "<!-- end -->"
     return (ROOT / "README.md").read_text("utf-8").partition(begin)[2].partition(end)[0]
 

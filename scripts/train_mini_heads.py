@@ -2,16 +2,16 @@
 
     python scripts/train_mini_heads.py --data-dir data --out pecl/weights/mini_heads.safetensors
 
-Quick look at one source, without photographs:
+A quick run on one source, without photographs:
 
     python scripts/train_mini_heads.py --sources scenes --scenes 200 --epochs 5 --out /tmp/heads.safetensors
 
-The first run embeds every picture and caption and keeps the embeddings in pecl's cache; after that a run takes about a
-minute, and the same arguments give the same bits on the same machine. Photographs of the pool `multi30k-1k` are never
-trained on; the validation photographs of Multi30K are neither: they served to choose the settings below.
+The first run caches the embeddings of every image and caption. After that a run takes about a minute, and the same
+arguments give the same bits on the same machine. Photographs of the pool `multi30k-1k` are never used for training.
+Nor are the validation photographs of Multi30K, which served to select the settings below.
 
-Both layers are trained by the symmetric contrastive loss on standardised features, with dropout on them; then
-standardisation and a scale (mean norm of the training texts: NORM) are folded into weight and bias.
+Both layers are trained with the symmetric contrastive loss on standardised features with dropout. Standardisation and a
+scale (mean norm of the training texts: NORM) are then folded into weight and bias.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ from pecl.files.images import ImageFiles, ImageSource
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.training.losses import ContrastiveLoss
 
-SCENES_SEED = 1  # the data set `scenes` has seed 0 unless asked otherwise: other pictures than these
-NORM = 4.0  # about that of M-CLIP's text embeddings
+SCENES_SEED = 1  # the data set `scenes` has seed 0 by default, so its pictures differ
+NORM = 4.0  # about the norm of M-CLIP's text embeddings
 
 
 class Source(NamedTuple):
-    """Pictures with any number of English captions each; caption j describes picture `image_index[j]`."""
+    """Images with any number of English captions each; caption j describes image `image_index[j]`."""
 
     name: str
     images: ImageSource
@@ -68,7 +68,7 @@ class Features(NamedTuple):
 
 @dataclass(frozen=True)
 class Settings:
-    """How the layers are trained; chosen on photographs that are neither trained on nor in the pool."""
+    """Training settings, selected on photographs outside of the training set and the pool."""
 
     dim: int = 256
     epochs: int = 40
@@ -89,7 +89,7 @@ class Standardised(nn.Module):
         self.mean, self.std = (
             features.mean(dim=0),
             features.std(dim=0) + 1e-2,
-        )  # a feature that is hardly there stays small
+        )  # keeps nearly constant features small
         self.linear = nn.Linear(features.shape[1], dim)
         self.dropout = dropout
 
@@ -107,7 +107,7 @@ class Standardised(nn.Module):
 
 
 def multi30k_source(data_dir: Path) -> Source:
-    """Return the training photographs that are there, but for the pool: task 1's caption and task 2's five of each."""
+    """Return the available training photographs outside the pool, with task 1's caption and task 2's five of each."""
     pool = {f"{flickr_id}.jpg" for flickr_id in load_pool_ids(data_dir)}
     names = [name for name in present_training_images(data_dir) if name not in pool]
     images = ImageFiles(tuple(data_dir / IMAGES_FOLDER / name for name in names))
@@ -144,7 +144,7 @@ class Towers:
 
 
 def concatenate(parts: list[Features]) -> Features:
-    """Return several sources as one."""
+    """Concatenate several sources."""
     starts = [sum(len(part.images) for part in parts[:i]) for i in range(len(parts))]
     return Features(
         torch.cat([part.images for part in parts]),
@@ -154,7 +154,7 @@ def concatenate(parts: list[Features]) -> Features:
 
 
 def train_heads(features: Features, settings: Settings) -> tuple[nn.Linear, nn.Linear]:
-    """Return the linear layers of text and image; each epoch shows every picture once, with one of its captions."""
+    """Train the linear layers of text and image; each epoch uses every image once, with one of its captions."""
     torch.manual_seed(settings.seed)
     text = Standardised(features.texts, settings.dim, settings.text_dropout)
     image = Standardised(features.images, settings.dim, settings.image_dropout)
@@ -200,7 +200,7 @@ def score(features: Features, text: nn.Linear, image: nn.Linear) -> float:
 
 
 def held_out(data_dir: Path | None, sources: list[str]) -> dict[str, Source]:
-    """Return what the heads are measured on: pictures that they never saw, with one English caption each."""
+    """Return the test sources: images outside of the training set, with one English caption each."""
     sets = {}
     if "multi30k" in sources:
         sets["multi30k validation"] = load_dataset(
@@ -213,10 +213,10 @@ def held_out(data_dir: Path | None, sources: list[str]) -> dict[str, Source]:
 
 
 def main() -> None:
-    """Train, measure, and write the layers with what they were made from."""
+    """Train and measure the layers, and write them with a record of their data."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", type=Path, default=Path("data"))
-    parser.add_argument("--sources", default="multi30k,scenes", help="which to train on, joined by commas")
+    parser.add_argument("--sources", default="multi30k,scenes", help="training sources, joined by commas")
     parser.add_argument("--scenes", type=int, default=1500, help="number of drawn scenes")
     parser.add_argument("--epochs", type=int, default=Settings.epochs)
     parser.add_argument("--seed", type=int, default=Settings.seed)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Zero-shot: the recall of the plain tower in every language, on the whole data set of the profile.
+# Zero-shot: measure the plain tower's recall in every language on the profile's whole data set.
 #
 #   bash scripts/zero_shot.sh                                          drawn scenes with the mini profile
 #   PECL_PROFILE=paper bash scripts/zero_shot.sh --device cuda         XTD10; any flag of `pecl evaluate`

@@ -1,8 +1,8 @@
-"""Two ways to describe a scene: phrasing A tells all of it, phrasing B starts elsewhere and may leave something out.
+"""Two descriptions of a scene: phrasing A is complete, phrasing B has another order and may omit a detail.
 
-B is an independent description, as in data sets whose captions were written by different people: it may turn the
-relation round (`a tree behind two cars` for `two cars in front of a tree`), name the place or the weather first, use a
-synonym, and leave out one detail. Its choices are drawn for each language anew.
+B imitates an independent description by another person. It may reverse the relation (`a tree behind two cars` for `two
+cars in front of a tree`), name the place or the weather first, use a synonym, and omit one detail. Each language draws
+its own choices.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from scene_captions.sample import CONVERSE, KINDS
 
 from pecl.data.scenes.scene import FLYING, Dice, Group, Scene
 
-CONVERSE_RATE = 0.5  # B speaks of the second group first
-SYNONYM_RATE = 0.4  # B uses a noun's synonym, where the lexicon has one
+CONVERSE_RATE = 0.5  # share of B that names the second group first
+SYNONYM_RATE = 0.4  # share of B that uses a synonym, if the lexicon has one
 OMISSIONS = {"nothing": 0.5, "weather": 0.2, "place": 0.1, "colour": 0.12, "size": 0.08}
 
 
@@ -40,7 +40,7 @@ def describe_anew(scene: Scene, lexicon: Lexicon) -> Message:
     omitted = dice.weighted(OMISSIONS)
     subject = _mention(first, _noun(first, lexicon, dice), omit=omitted if omitted == "size" else "")
     other = _mention(second, _noun(second, lexicon, dice), omit=omitted) if second else None
-    says_place = omitted != "place" or other is None  # the place is the one frame that a lone group has
+    says_place = omitted != "place" or other is None  # a single group has no other frame than the place
     return Message(
         structure="place_first" if omitted == "weather" or (says_place and dice.chance(0.5)) else "weather_first",
         subject=subject,

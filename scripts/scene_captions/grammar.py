@@ -1,8 +1,8 @@
-"""From a message to a sentence: one renderer for all languages, driven by a `Lexicon` of tables for each.
+"""Render a message as a sentence, with one renderer for all languages and one `Lexicon` of tables per language.
 
-What differs between languages is data: the inflected forms themselves (nothing is guessed from rules where a table can
-say it), which form a numeral governs in which case, the order inside a noun phrase, the order of the sentence, and the
-few sound laws at word borders (French elision, Russian `со`, English `an`).
+Differences between languages are data: inflected forms (tables, not rules, wherever possible), the form that a numeral
+governs per case, the order inside a noun phrase and in the sentence, and sound laws at word borders (French elision,
+Russian `со`, English `an`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _SLOT = re.compile(r"\{(\w+)\}")
 
 
 def table(text: str) -> dict[str, dict[str, str]]:
-    """Read a table: columns separated by `|`, the first line the names of the columns, `-` an empty field."""
+    """Read a table: columns are separated by `|`, the first line names them, `-` is an empty field."""
     rows = [[field.strip() for field in line.split("|")] for line in text.strip().splitlines()]
     names = rows[0][1:]
     for row in rows[1:]:
@@ -29,7 +29,7 @@ def table(text: str) -> dict[str, dict[str, str]]:
 
 
 def inflect(text: str, paradigms: Mapping[str, Forms]) -> dict[str, dict[str, str]]:
-    """Read a table of `word | paradigm | stem` and return each word's forms: the stem with its paradigm's endings."""
+    """Read a table of `word | paradigm | stem`; return each word's forms, the stem with its paradigm's endings."""
     words = table("word | paradigm | stem\n" + text.strip())
     return {
         word: {form: row["stem"] + ending for form, ending in paradigms[row["paradigm"]].items()}
@@ -38,7 +38,7 @@ def inflect(text: str, paradigms: Mapping[str, Forms]) -> dict[str, dict[str, st
 
 
 def lookup(forms: Forms, *keys: str) -> str:
-    """Return the form of the first of `keys` that `forms` has; the last resort is the key "" (an invariable word)."""
+    """Return the form of the first of `keys` in `forms`, or else the form of the key "" (an invariable word)."""
     for key in keys:
         if key and key in forms:
             return forms[key]
@@ -46,12 +46,12 @@ def lookup(forms: Forms, *keys: str) -> str:
 
 
 def invariable(**words: str) -> dict[str, dict[str, str]]:
-    """Return words that have one form each."""
+    """Return words with one form each."""
     return {word: {"": form} for word, form in words.items()}
 
 
 def numerals(text: str) -> dict[int, dict[str, str]]:
-    """Return the numerals from one on, given in order and separated by spaces, that have one form each."""
+    """Return the numerals from one, given in order and separated by spaces, with one form each."""
     return {count: {"": form} for count, form in enumerate(text.split(), 1)}
 
 
@@ -118,7 +118,7 @@ class Lexicon:
 
 @dataclass(frozen=True)
 class Mention:
-    """A group as a sentence speaks of it; None leaves an attribute out.
+    """A group in a sentence; None omits an attribute.
 
     `foreign` (singular, plural) takes the place of the noun; `disagrees` and `bare` ask for a mistaken agreement and
     for no numeral or article.
@@ -135,7 +135,7 @@ class Mention:
 
 @dataclass(frozen=True)
 class Message:
-    """What one sentence says, before any language: `place` and `weather` are (row, column) of the lexicon's tables."""
+    """The content of a sentence in any language; `place` and `weather` are (row, column) of the lexicon's tables."""
 
     structure: str
     subject: Mention

@@ -1,7 +1,7 @@
-"""How scenes are sampled: kinds of things, colours, counts, places, weather, relations.
+"""Sampling of scenes: kinds of things, colours, counts, places, weather, relations.
 
-Many scenes are made by changing one detail of an earlier one, so that a gallery is full of near-duplicates: the same
-two red cars by day and by night, left of a tree and behind it.
+Many scenes change one detail of an earlier scene, so a gallery is full of near-duplicates: the same two red cars by day
+and by night, left of a tree and behind it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CONVERSE = {
 
 @dataclass(frozen=True)
 class Kind:
-    """What is true of a kind of thing in every language: what it does, and the colours and places it comes in."""
+    """A kind of thing, independent of language: its verb, colours and places."""
 
     verb: str
     colours: tuple[str, ...]
@@ -77,7 +77,7 @@ KINDS: dict[str, Kind] = {
 
 
 def sample_scenes(size: int, seed: int) -> tuple[Scene, ...]:
-    """Return `size` scenes, no two of equal content; a smaller size gives the beginning of the same list."""
+    """Return `size` scenes with different content; a smaller size gives the beginning of the same list."""
     scenes: list[Scene] = []
     seen: set[Scene] = set()
     for index in range(size):
@@ -120,7 +120,7 @@ def _relation(dice: Dice, first: Group, second: Group | None) -> str | None:
 
 
 def _edit(dice: Dice, scene: Scene) -> Scene:
-    """Return `scene` with one detail sampled anew (it may come out as it was)."""
+    """Sample one detail of `scene` again, possibly with the same result."""
     kinds = [KINDS[group.kind] for group in (scene.first, scene.second) if group]
     details = ["place", "weather", "first"] + (["second", "relation"] if scene.second else [])
     detail = dice.pick(details)

@@ -1,11 +1,13 @@
-"""A simulated machine translation, both ways, that makes plausible mistakes.
+"""Simulated machine translation in both directions, with plausible mistakes.
 
-It translates what a caption says, keeping the order of its source, and in three of ten sentences (`MISTAKE_RATE`) it
-makes one mistake: an edit of the message before it is put into words. The mistakes are those of real systems, drawn by
-the weights of `FROM_ENGLISH` and `TO_ENGLISH` among those that a sentence offers: the wrong sense of an ambiguous noun
-(a kite becomes a bird of prey), a dropped adjective, a wrong preposition, a wrong agreement, counter or case, a word
-left in English, and a wrong word order; into English a dropped article, a wrong synonym, a wrong number, and a false
-friend (German `Drachen` becomes a dragon).
+It translates the content of a caption in the order of its source. Three of ten sentences (`MISTAKE_RATE`) get one
+mistake, an edit of the message before it is rendered. The weights of `FROM_ENGLISH` and `TO_ENGLISH` select among the
+mistakes that fit a sentence:
+
+- from English: the wrong sense of an ambiguous noun (a kite becomes a bird of prey), a dropped adjective, a wrong
+  preposition, a wrong agreement, counter or case, a word left in English, a wrong word order;
+- into English: a dropped article, a wrong synonym, a wrong number, a false friend (German `Drachen` becomes a dragon),
+  a dropped adjective, a wrong preposition.
 """
 
 from __future__ import annotations
@@ -20,9 +22,9 @@ from scene_captions.lexicon import LEXICONS
 from pecl.data.scenes.scene import Dice, Scene
 
 Mistake = Callable[[Message, Lexicon, Lexicon, Dice], Iterator[Message]]
-"""Yields edits of a message to be said in the first lexicon's language, translated from the second's."""
+"""Yields edits of a message that is translated into the first lexicon's language, from the second's."""
 
-MISTAKE_RATE = 0.3  # share of the sentences with a mistake, either way
+MISTAKE_RATE = 0.3  # share of sentences with a mistake, in either direction
 
 FROM_ENGLISH = {"sense": 3.0, "drop": 1.0, "preposition": 1.2, "agreement": 1.6, "untranslated": 0.8, "order": 0.8}
 TO_ENGLISH = {"article": 1.2, "synonym": 1.2, "number": 1.0, "false_friend": 3.0, "drop": 0.8, "preposition": 1.0}
@@ -82,7 +84,7 @@ def _translate(scene: Scene, message: Message, into: Lexicon, source: Lexicon, w
     if into is source or not dice.chance(MISTAKE_RATE):
         return faultless
     weights = dict(weights)
-    while weights:  # the first mistake that this sentence offers and that shows
+    while weights:  # the first mistake that fits the sentence and changes it
         mistake = dice.weighted(weights)
         del weights[mistake]
         for edited in _MISTAKES[mistake](message, into, source, dice):
@@ -92,13 +94,13 @@ def _translate(scene: Scene, message: Message, into: Lexicon, source: Lexicon, w
 
 
 def _without_synonyms(message: Message) -> Message:
-    """Return the message with each noun's first name: a synonym of the source need not have one in English."""
+    """Replace synonyms by each noun's first name, because English may lack the synonym."""
     other = message.other and replace(message.other, noun=message.other.noun.rstrip("+"))
     return replace(message, subject=replace(message.subject, noun=message.subject.noun.rstrip("+")), other=other)
 
 
 def _on_mentions(change: Callable[[Mention, Lexicon, Lexicon], Mention | None]) -> Mistake:
-    """Turn a change of a mention into edits of a message: of either group, in random order; None offers no change."""
+    """Turn a change of a mention into edits of a message: both groups in random order; None means no change."""
 
     def edits(message: Message, into: Lexicon, source: Lexicon, dice: Dice) -> Iterator[Message]:
         for part in ("subject", "other") if dice.chance(0.6) else ("other", "subject"):

@@ -466,7 +466,7 @@ SCRIPTS = [  # (variables and script, what it says)
     ("bash scripts/grid.sh", "usage: bash scripts/grid.sh ROUTE LANGUAGE"),
     ("bash scripts/grid.sh method1", "usage: bash scripts/grid.sh ROUTE LANGUAGE"),
     ("bash scripts/install.sh tests", 'install.sh: expected nothing, test, --locked or --locked-cpu, got "tests"'),
-    ("bash scripts/quickstart.sh --language de", 'quickstart.sh takes nothing, got "--language"'),
+    ("bash scripts/quickstart.sh --language de", 'quickstart.sh: expected no arguments, got "--language"'),
 ]
 
 INDEX = [
