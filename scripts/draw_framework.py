@@ -186,7 +186,7 @@ def draw_evaluation(axes: Axes) -> None:
     text(axes, 6.31, 1.24, "Evaluator", 7.5, weight="bold")
     text(axes, 6.31, 1.03, "image ↔ text recall@k", 6.3)
     box(axes, 5.6, 0.2, 1.42, 0.42)
-    text(axes, 6.31, 0.41, "One JSON a run", 7.5, weight="bold")
+    text(axes, 6.31, 0.41, "One JSON per run", 7.5, weight="bold")
     arrow(axes, [(6.31, 0.83), (6.31, 0.65)])
     arrow(axes, [(5.33, 2.1), (5.33, 1.24), (5.57, 1.24)])
     joint(axes, 5.33, 2.1)
