@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from pecl.encoders.rows import Rows, open_rows, write_rows
 from pecl.errors import DataError
+from pecl.files.rows import Rows, open_rows, write_rows
 
-FORMAT = "pecl-embeddings-1"
+FORMAT = "pecl-embeddings-2"
 
 
 class Embeddings:

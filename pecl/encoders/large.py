@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 LARGE = 50_000  # texts from which on files are used
 _PART = 16_384  # texts that are tokenised, or embedded, together
 # Raised when the meaning of a key changes: before 2, lists whose texts hold line breaks could share one.
-FOLDER = "tokens-2"
+FOLDER = "tokens-3"
 
 
 def tokens_of(tower: MultilingualTextEncoder, texts: Sequence[str]) -> TokenIds:

@@ -9,7 +9,7 @@ list must give the same bits whatever was cached before.
 On disk, one folder a tower with shards (`shards`): a writer adds a shard of its own, atomically, after every few
 hundred embeddings, so a killed process loses no more than those; when it is done it writes them as one. Any number of
 processes may share a store. What is read is checked; a shard that is proven wrong is dropped with a warning and its
-embeddings are computed anew.
+embeddings are computed again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from pecl.encoders.image import ImageEncoder
-from pecl.encoders.shards import DamagedShardError, Shard, hash_keys, write_shard
+from pecl.encoders.shards import Shard, hash_keys, write_shard
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import DataError, OutputError
 from pecl.files import (
@@ -38,6 +38,7 @@ from pecl.files import (
     sha256_lines,
 )
 from pecl.files.images import CLOCK_RESOLUTION_NS, ImageSource, unreadable_error, unreadable_images
+from pecl.files.rows import DamagedRowsError
 from pecl.machine import FP32
 from pecl.progress import Bar
 
@@ -45,8 +46,9 @@ logger = logging.getLogger(__name__)
 
 SHARD_ROWS = 256  # embeddings after which they are saved
 IMAGE_BATCH = 32
-# Raised when what a key stands for changes: before 2, an image was read once for its key and again for its embedding.
-FOLDER = "embeddings-2"
+# Raised when the meaning of a key or the form of a shard changes. Before 2, an image was read once for its key and
+# again for its embedding.
+FOLDER = "embeddings-3"
 
 # Places of missing keys -> batches of places and their embeddings (B, D)
 Compute = Callable[[list[int]], Iterable[tuple[Sequence[int], torch.Tensor]]]
@@ -110,15 +112,15 @@ class EmbeddingStore:
                 continue
             try:
                 embeddings = shard.read(rows[here])
-            except DamagedShardError as error:
+            except DamagedRowsError as error:
                 self._drop(shard.path, error)
                 continue
-            except FileNotFoundError:  # another process has written its shards as one
-                self._shards.pop(name)
+            except DataError as error:
+                if not isinstance(error.__cause__, FileNotFoundError):
+                    raise
+                self._shards.pop(name)  # another process has written its shards as one
                 self._listed_at = None
                 return self._read(hashes)
-            except OSError as error:
-                raise DataError(f"cannot read {shard.path}: {error.strerror or error}") from error
             if found is None:
                 found = np.full((len(hashes), embeddings.shape[1]), np.nan, np.float32)
             found[open_places[here]] = embeddings
@@ -153,7 +155,9 @@ class EmbeddingStore:
     def _write_part(self, batches: Sequence[tuple[np.ndarray, np.ndarray]]) -> Path:
         """Write a shard under a name that no other process has, so that none removes it before it is joined."""
         hashes, embeddings = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-        return write_shard(self.folder / f"part-{secrets.token_hex(8)}.safetensors", self.tower, hashes, embeddings)
+        path = self.folder / f"part-{secrets.token_hex(8)}.safetensors"
+        write_shard(path, self.tower, hashes, embeddings)
+        return path
 
     def _join(self, written: list[Path]) -> None:
         """Write the shards of one computation as one, so that there are few; equal computations leave equal files."""
@@ -189,15 +193,14 @@ class EmbeddingStore:
         for name in sorted(names - self._shards.keys() - self._dropped):
             try:
                 self._shards[name] = Shard(self.folder / name, self.tower)
-            except DamagedShardError as error:
+            except DamagedRowsError as error:
                 self._drop(self.folder / name, error)
-            except FileNotFoundError:
-                continue  # joined by its writer
-            except OSError as error:
-                raise DataError(f"cannot read {self.folder / name}: {error.strerror or error}") from error
+            except DataError as error:
+                if not isinstance(error.__cause__, FileNotFoundError):  # that one was joined by its writer
+                    raise
 
-    def _drop(self, path: Path, error: DamagedShardError) -> None:
-        logger.warning("dropping damaged cache file %s (%s); its embeddings are computed anew", path, error)
+    def _drop(self, path: Path, error: DamagedRowsError) -> None:
+        logger.warning("dropping damaged cache file, its embeddings are computed again: %s", error)
         self._shards.pop(path.name, None)
         try:
             path.unlink(missing_ok=True)

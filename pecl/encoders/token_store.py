@@ -9,10 +9,10 @@ from typing import overload
 
 import numpy as np
 
-from pecl.encoders.rows import open_rows, write_rows
 from pecl.errors import DataError
+from pecl.files.rows import open_rows, write_rows
 
-FORMAT = "pecl-tokens-1"
+FORMAT = "pecl-tokens-2"
 _ROWS = 4096  # texts that are written together
 
 

@@ -24,7 +24,7 @@ from pecl.files import inside, is_sha256, parse_json, read_bytes_limited, sha256
 
 HEAD = "pecl-index.json"
 HIDDEN = ".pecl-index"  # the index of a folder, unless another place is named
-FORMAT, VERSION = "pecl-index", 2
+FORMAT, VERSION = "pecl-index", 3
 LINES_LIMIT = 1 << 32  # bytes that are read of the list of photographs: some ten million lines
 TOWERS = ("image", "text")
 _FORMS = {
@@ -74,7 +74,8 @@ class Head:
         salt: 32 random hexadecimal digits, which make the ids of photographs unpredictable.
         decoders: packages that decode images, with their versions: others may read a file that these could not.
         generation: 16 hexadecimal digits.
-        files: SHA-256 by name, of the list of photographs and of the other files that the engine keeps in the folder.
+        files: by name, the SHA-256 of the list of photographs, and the digest of the embeddings if the engine keeps
+            them in the folder.
         unreadable: files that are named like photographs and are not in the index.
     """
 

@@ -16,7 +16,7 @@ from pecl.errors import ConfigError, DataError
 from pecl.files import LOCK, remove_abandoned_files
 from pecl.search.catalogue import HEAD
 
-_GENERATION = re.compile(r"(?:photographs|embeddings)-(?P<generation>[0-9a-f]{16})\.(?:jsonl|npy)", re.ASCII)
+_GENERATION = re.compile(r"(?:photographs|embeddings)-(?P<generation>[0-9a-f]{16})\.(?:jsonl|safetensors)", re.ASCII)
 _TEMPORARY = re.compile(r"\.(?P<target>.+)\.[0-9a-f]{16}\.tmp", re.ASCII)  # see `pecl.files.write_bytes`
 
 

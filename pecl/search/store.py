@@ -1,33 +1,30 @@
 """The exact store: one matrix of embeddings, held in memory and compared with a query as a whole.
 
-The matrix is read once, when the index is opened, and the bytes that are searched are those whose digest was compared:
-a file that is damaged, exchanged or cut afterwards changes nothing. N photographs take N x D x 4 bytes of memory, 1 GB
-for a million of width 256.
+The matrix is read once, when the index is opened, and the bytes that are searched are those that were compared with
+their checksums. A file that is damaged, exchanged or cut afterwards changes nothing. N photographs take N x D x 4 bytes
+of memory, 1 GB for a million of width 256.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
-from pecl.errors import ConfigError
-from pecl.files import open_regular, sha256_bytes, write_stream
+from pecl.errors import ConfigError, DataError
+from pecl.files.rows import open_rows, write_rows
 from pecl.search.catalogue import Entry, Head, damaged, read_entries
 from pecl.search.engines import Match, Renewal, check_scores, in_blocks
 
 _SCORES = 1 << 24  # similarities that are in memory at a time
-_HEADER = 1 << 12  # bytes, more than NumPy's header of a matrix has
 _BLOCK = 1 << 12  # rows that are written together
+_NAME = "embeddings"
 
 
-def matrix_file(folder: Path, generation: str) -> Path:
-    """Return the path of the matrix of a generation."""
-    return folder / f"embeddings-{generation}.npy"
+def embeddings_file(folder: Path, generation: str) -> Path:
+    """Return the path of the embeddings of a generation."""
+    return folder / f"embeddings-{generation}.safetensors"
 
 
 class ExactStore:
@@ -89,89 +86,61 @@ class Store:
 
     def open(self, folder: Path, head: Head) -> ExactStore:
         """See `EngineKind`; the matrix is read into memory."""
-        path = matrix_file(folder, head.generation)
-        return ExactStore(read_entries(folder, head), _read_matrix(path, head), path)
+        path = embeddings_file(folder, head.generation)
+        return ExactStore(read_entries(folder, head), _read_embeddings(path, head), path)
 
     def lost(self, folder: Path, head: Head) -> list[int]:
         """See `EngineKind`; a matrix is whole or damaged."""
-        _read_matrix(matrix_file(folder, head.generation), head)
+        _read_embeddings(embeddings_file(folder, head.generation), head)
         return []
 
     def write(self, folder: Path, before: Head | None, head: Head, renewal: Renewal) -> dict[str, str]:
-        """See `EngineKind`; writes a new matrix next to the one before."""
+        """See `EngineKind`; writes a new file next to the one before."""
         kept = np.asarray(renewal.kept, np.int64)
         old = None
         if before is not None and (kept >= 0).any():
-            old = _read_matrix(matrix_file(folder, before.generation), before)
-        digest = hashlib.sha256()
-
-        def write(file: BinaryIO) -> None:
-            for content in _content(head, kept, old, renewal.fresh):
-                digest.update(content)
-                file.write(content)
-
-        write_stream(matrix_file(folder, head.generation), write)
-        return {"embeddings": digest.hexdigest()}
+            old = _read_embeddings(embeddings_file(folder, before.generation), before)
+        path = embeddings_file(folder, head.generation)
+        return {"embeddings": write_rows(path, (_NAME,), _blocks(head, kept, old, renewal.fresh), {})}
 
     def clean(self, head: Head, entries: Sequence[Entry]) -> None:
         """See `EngineKind`; there is nothing outside the index's folder."""
 
 
-def _content(head: Head, kept: np.ndarray, old: np.ndarray | None, fresh: Mapping[int, np.ndarray]) -> Iterator[bytes]:
-    """Yield the bytes of a matrix (N, D) as NumPy's file, block by block.
+def _blocks(
+    head: Head, kept: np.ndarray, old: np.ndarray | None, fresh: Mapping[int, np.ndarray]
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yield the embeddings (N, D) block by block.
 
     Args:
         head: of the new generation, with N and D.
         kept: (N,) rows of `old`, or -1.
-        old: matrix before, or None.
+        old: embeddings before, or None.
         fresh: new embeddings (D,) by their row.
     """
-    header = io.BytesIO()
-    layout = {"descr": "<f4", "fortran_order": False, "shape": (head.count, head.width)}
-    np.lib.format.write_array_header_1_0(header, layout)
-    yield header.getvalue()
     for block in in_blocks(head.count, _BLOCK):
-        rows = np.empty((len(block), head.width), "<f4")
+        rows = np.empty((len(block), head.width), np.float32)
         for place, row in enumerate(block):
             rows[place] = fresh[row] if old is None or kept[row] < 0 else old[kept[row]]
-        yield rows.tobytes()
+        yield {_NAME: rows}
 
 
-def _read_matrix(path: Path, head: Head) -> np.ndarray:
-    """Return the matrix (N, D) float32 of a generation, read-only; the bytes that it is in were compared.
+def _read_embeddings(path: Path, head: Head) -> np.ndarray:
+    """Return the embeddings (N, D) float32 of a generation; the bytes that are returned were compared.
 
     Raises:
-        FileNotFoundError: it is missing.
+        FileNotFoundError: the file is missing.
         DataError: it is damaged, or a link.
     """
-    size = 4 * head.count * head.width
     try:
-        with open_regular(path, follow=False) as file:
-            found = file.seek(0, io.SEEK_END)
-            file.seek(0)
-            content = file.read() if size <= found <= size + _HEADER else b""
-    except FileNotFoundError:
+        tensors, metadata = open_rows(path, check=False, follow=False)
+        if metadata["digest"] != head.files.get("embeddings"):
+            raise damaged(path, "it is not the file that the head of the index names")
+        rows = tensors[_NAME]
+        if rows.shape != (head.count, head.width) or rows.dtype != np.float32:
+            raise damaged(path, f"it is {rows.dtype} of shape {rows.shape}, expected {(head.count, head.width)}")
+        return rows.load()
+    except DataError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise error.__cause__ from None
         raise
-    except OSError as error:
-        raise damaged(path, error.strerror or str(error)) from error
-    if not content:
-        raise damaged(path, f"it has {found:,} bytes, expected {size:,} and a header")
-    if sha256_bytes(content) != head.files.get("embeddings"):
-        raise damaged(path, "its content has changed since it was written")
-    return _parse_matrix(path, content, head)
-
-
-def _parse_matrix(path: Path, content: bytes, head: Head) -> np.ndarray:
-    """Return the matrix in the bytes of NumPy's file, which are not copied."""
-    try:
-        file = io.BytesIO(content)
-        version = np.lib.format.read_magic(file)
-        if version != (1, 0):
-            raise ValueError(f"it is of version {version} of NumPy's format, expected 1.0")
-        shape, by_column, dtype = np.lib.format.read_array_header_1_0(file)
-        if shape != (head.count, head.width) or by_column or dtype != np.dtype("<f4"):
-            raise ValueError(f"it is {dtype} of shape {shape}, expected float32 of {(head.count, head.width)}")
-        matrix = np.frombuffer(content, np.float32, offset=file.tell()).reshape(shape)
-    except ValueError as error:
-        raise damaged(path, error) from error
-    return matrix

@@ -18,10 +18,14 @@ from pecl.adapters.adapter import attach
 from pecl.adapters.kinds.lora import LoraConfig
 from pecl.encoders import store as store_module
 from pecl.encoders.image import ImageEncoder
-from pecl.encoders.shards import BLOCK, hash_keys, write_shard
+from pecl.encoders.shards import hash_keys, write_shard
 from pecl.encoders.store import EmbeddingStore, image_embeddings, text_embeddings
 from pecl.errors import DataError, OutputError
+<<<<<<< HEAD
 from pecl.files.images import ImageFiles
+=======
+from pecl.files import rows
+>>>>>>> 1acaf25 (Rows on disk have one form: cached embeddings, token ids, embeddings and the index's matrix share pecl/files/rows.py)
 
 
 class Counting(torch.nn.Module):
@@ -81,7 +85,7 @@ def test_changed_content_or_preprocessing_is_encoded_anew(images, tmp_path):
 
 
 @pytest.mark.parametrize("damage", [b"", b"not safetensors", None])
-def test_a_damaged_shard_is_dropped_with_a_warning_and_made_anew(images, tmp_path, caplog, damage):
+def test_a_damaged_shard_is_dropped_with_a_warning_and_made_again(images, tmp_path, caplog, damage):
     tower = image_tower()
     expected = image_embeddings(tower, images, EmbeddingStore(tower.fingerprint, tmp_path / "cache"))
     (shard,) = (tmp_path / "cache").rglob("*.safetensors")
@@ -350,27 +354,28 @@ def test_a_list_of_texts_gives_the_same_bits_wherever_an_earlier_process_stopped
 
 
 @pytest.mark.parametrize("place", ["keys", "rows", "embeddings"])
-def test_a_flipped_bit_anywhere_is_found(tmp_path, caplog, place):
+def test_a_flipped_bit_anywhere_is_found(tmp_path, caplog, monkeypatch, place):
+    monkeypatch.setattr(rows, "_BLOCK", 1 << 12)  # of 256 rows
     store = EmbeddingStore("t", tmp_path)
-    expected = store.get(keys_of(BLOCK + 100), compute_in_batches)
+    expected = store.get(keys_of(600), compute_in_batches)
     (path,) = store.folder.iterdir()
     content = bytearray(path.read_bytes())
     header = 8 + int.from_bytes(content[:8], "little")
     start, end = json.loads(content[8:header])[place]["data_offsets"]
     content[header + end - 1 - (end - start) // 7] ^= 1
     path.write_bytes(content)
-    anew = []
+    again = []
 
     def compute(missing):
-        anew.extend(missing)
+        again.extend(missing)
         return compute_in_batches(missing)
 
     with caplog.at_level(logging.WARNING):
-        found = EmbeddingStore("t", tmp_path).get(keys_of(BLOCK + 100), compute)
+        found = EmbeddingStore("t", tmp_path).get(keys_of(600), compute)
     assert torch.equal(found, expected)
-    assert len(anew) == BLOCK + 100
-    assert "changed since" in caplog.text
-    assert EmbeddingStore("t", tmp_path).get(keys_of(BLOCK + 100), refuse).equal(expected)
+    assert len(again) == 600
+    assert "damaged" in caplog.text
+    assert EmbeddingStore("t", tmp_path).get(keys_of(600), refuse).equal(expected)
 
 
 def test_an_error_of_the_system_deletes_nothing(tmp_path, monkeypatch):
@@ -382,7 +387,7 @@ def test_an_error_of_the_system_deletes_nothing(tmp_path, monkeypatch):
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     with monkeypatch.context() as patched:
-        patched.setattr("pecl.encoders.shards.open_regular", open_too_many)
+        patched.setattr("pecl.files.rows.open_regular", open_too_many)
         with pytest.raises(DataError, match=r"cannot read .*: Too many open files"):
             EmbeddingStore("t", tmp_path).get(keys_of(10), refuse)
     assert path.exists()

@@ -295,7 +295,7 @@ def test_long_text_on_disk_is_learned_from_as_short_text_is(values, monkeypatch,
     monkeypatch.setattr(pecl.encoders.large, "LARGE", 1)
     on_disk = distilled({**values, "out": str(tmp_path / "on-disk")})
     assert (on_disk.run_id, on_disk.data) == (whole.run_id, whole.data)
-    assert (tmp_path / "cache" / "tokens-2").exists()
+    assert (tmp_path / "cache" / "tokens-3").exists()
     for name, value in weights_of(whole).items():
         torch.testing.assert_close(weights_of(on_disk)[name], value, rtol=1e-3, atol=1e-4)
 

@@ -1,5 +1,6 @@
 """Every kind of damage to every file of an index: a search finds the same as before, or one sentence names the file."""
 
+import json
 import os
 import random
 import shutil
@@ -11,12 +12,13 @@ from PIL import Image
 
 import pecl
 from pecl.errors import PeclError
+from pecl.files.rows import open_rows, write_rows
 from pecl.search.build import build_index
 from pecl.search.plan import IndexOptions
 from pecl.search.thumbnails import read_thumbnail
 
 RANDOM = random.Random(3)
-HEAD, LIST, MATRIX, SMALL = "pecl-index.json", "photographs-*.jsonl", "embeddings-*.npy", "thumbnails/*/*.jpg"
+HEAD, LIST, MATRIX, SMALL = "pecl-index.json", "photographs-*.jsonl", "embeddings-*.safetensors", "thumbnails/*/*.jpg"
 
 
 def flip(place):
@@ -175,15 +177,12 @@ def test_a_matrix_that_is_cut_or_exchanged_while_it_is_open_changes_nothing(two,
 @pytest.mark.parametrize("value", [7e36, np.nan, np.inf, -1.5])
 def test_a_similarity_that_cannot_be_is_an_error(two, photographs, value):
     """An index that was made wrong, with digests that fit."""
-    from hashlib import sha256
-    from json import loads
-
     path = one_of(two[0], MATRIX)
-    matrix = np.load(path)
+    matrix = open_rows(path)[0]["embeddings"].load().copy()
     matrix[3] = value
-    np.save(path, matrix)
-    files = loads((two[0] / HEAD).read_text())["files"]
-    edit_head(two[0], {"files": files | {"embeddings": sha256(path.read_bytes()).hexdigest()}})
+    files = json.loads((two[0] / HEAD).read_text())["files"]
+    digest = write_rows(path, ("embeddings",), [{"embeddings": matrix}], {})
+    edit_head(two[0], {"files": files | {"embeddings": digest}})
     with pecl.ImageIndex.open(photographs) as index, pytest.raises(PeclError, match="expected -1 to 1: its embeddings"):
         index.search(np.eye(8, dtype=np.float32), top=1)
 

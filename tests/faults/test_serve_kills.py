@@ -1,8 +1,9 @@
-"""`pecl serve` that is killed at random moments while it loads (SIGKILL): it leaves no trace, and the next one serves."""
+"""`pecl serve` killed at random moments while it loads (SIGKILL) leaves no trace, and the next one serves."""
 
 import random
 import signal
 import socket
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -30,7 +31,9 @@ def until_it_would_serve(setup):
 
     pecl.encoders.towers.load_towers = lambda *_: tiny_towers()
     pecl.adapters.ready.ready_adapters = lambda *_: {}
-    pecl.serving.server.serve = lambda service, *_: print(*service.models.names, len(service.photographs))
+    pecl.serving.server.serve = lambda service, *_: sys.stdout.write(
+        f"{service.models.names} {len(service.photographs)}"
+    )
     setup()
 
 
@@ -48,9 +51,7 @@ def content(folder: Path):
 
 
 @pytest.mark.parametrize("kills", [KILLS, pytest.param(100, marks=pytest.mark.slow)])
-def test_a_server_killed_while_it_loads_leaves_every_file_and_the_next_one_serves(
-    tmp_path, towers, photographs, kills
-):
+def test_a_server_killed_while_it_loads_leaves_every_file_and_the_next_one_serves(tmp_path, towers, photographs, kills):
     files = write_adapters(tmp_path / "adapters", ("de", "cs"))
     build_index(photographs)
     before = content(tmp_path)
@@ -62,7 +63,7 @@ def test_a_server_killed_while_it_loads_leaves_every_file_and_the_next_one_serve
 
     counter = CONTEXT.Value("i", 0, lock=False)
     status, command = serve(partial(count_operations, counter, str(tmp_path)))
-    assert (status, command.out) == (0, "mini mini:de mini:cs 12\n"), command.err
+    assert (status, command.out) == (0, "['mini', 'mini:de', 'mini:cs'] 12"), command.err
     assert counter.value >= 5, "too few moments to be killed at"
     moments = random.Random(kills)
     for _ in range(kills):
@@ -71,4 +72,4 @@ def test_a_server_killed_while_it_loads_leaves_every_file_and_the_next_one_serve
         assert status == -signal.SIGKILL, f"moment {at} of {counter.value}: {command.err}"
         assert content(tmp_path) == before, f"moment {at} of {counter.value}"
     status, command = serve(nothing)
-    assert (status, command.out) == (0, "mini mini:de mini:cs 12\n"), command.err
+    assert (status, command.out) == (0, "['mini', 'mini:de', 'mini:cs'] 12"), command.err

@@ -1,6 +1,5 @@
 """Folders of photographs whose hidden index was made to reach out of them; each form is a function of the album."""
 
-import hashlib
 import json
 import os
 import pickle
@@ -11,7 +10,7 @@ import numpy as np
 from helpers.small_index import edit_entries, edit_head
 
 COLLECTION = "pecl-0123456789abcdef"
-STALE = "embeddings-00000000000000aa.npy"
+STALE = "embeddings-00000000000000aa.safetensors"
 
 
 class Run:
@@ -171,9 +170,9 @@ def linked_list(place, outside, url):
 
 
 def linked_matrix(place, outside, url):
-    path = _one(place, "embeddings-*.npy")
-    path.rename(outside / "matrix.npy")
-    _link(path, outside / "matrix.npy")
+    path = _one(place, "embeddings-*.safetensors")
+    path.rename(outside / "matrix.safetensors")
+    _link(path, outside / "matrix.safetensors")
 
 
 def linked_index(place, outside, url):
@@ -182,14 +181,13 @@ def linked_index(place, outside, url):
 
 
 def pickled_matrix(place, outside, url):
-    path = _one(place, "embeddings-*.npy")
-    np.save(path, np.array([Run(outside / "mark")] * 12, object), allow_pickle=True)
-    files = json.loads((place / "pecl-index.json").read_text())["files"]
-    edit_head(place, {"files": files | {"embeddings": hashlib.sha256(path.read_bytes()).hexdigest()}})
+    path = _one(place, "embeddings-*.safetensors")
+    with path.open("wb") as file:
+        np.save(file, np.array([Run(outside / "mark")] * 12, object), allow_pickle=True)
 
 
 def pipes(place, outside, url):
-    for name in ("pecl-index.json", _one(place, "embeddings-*.npy").name):
+    for name in ("pecl-index.json", _one(place, "embeddings-*.safetensors").name):
         (place / name).unlink()
         os.mkfifo(place / name)
 

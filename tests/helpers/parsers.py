@@ -35,9 +35,10 @@ from pecl.encoders.loading.e5 import read_e5
 from pecl.encoders.loading.mini import read_head
 from pecl.encoders.loading.sentence_transformers import read_layout
 from pecl.encoders.loading.weights import read_config, read_state_dict, read_tensors
-from pecl.encoders.shards import DamagedShardError, Shard, hash_keys, write_shard
+from pecl.encoders.shards import Shard, hash_keys, write_shard
 from pecl.errors import DataError
 from pecl.files import sha256_bytes, write_tensors
+from pecl.files.rows import open_rows, write_rows
 from pecl.grid.configs import expand
 from pecl.grid.launchers.base import Task, TaskFile
 from pecl.results.digest import with_digest
@@ -153,7 +154,7 @@ def make_parsers(folder):
             lambda path: ImageIndex.open(path.parent),
             {
                 f"{catalogue.HIDDEN}/photographs-{HEAD.generation}.jsonl": PHOTOGRAPHS,
-                f"{catalogue.HIDDEN}/embeddings-{HEAD.generation}.npy": made.matrix(),
+                f"{catalogue.HIDDEN}/embeddings-{HEAD.generation}.safetensors": made.matrix(),
             },
         ),
         "E5S1": Parser("e5.bin", (made.file("e5.bin", write_tiny),), read_e5),
@@ -208,10 +209,11 @@ class _Made:
         return self.file("state", lambda path: save_state(path, TrainingState({"a": torch.ones(2)}, progress), "me"))
 
     def matrix(self):
-        return self.file("m.npy", lambda path: np.save(path, ROWS_OF_TWO))
+        return self.file("matrix", lambda path: write_rows(path, ("embeddings",), [{"embeddings": ROWS_OF_TWO}], {}))
 
     def index_head(self):
-        files = HEAD.files | {"embeddings": sha256_bytes(self.matrix())}
+        self.matrix()
+        files = HEAD.files | {"embeddings": open_rows(self.folder / "matrix")[1]["digest"]}
         catalogue.write_head(self.folder, replace(HEAD, files=files))
         return (self.folder / catalogue.HEAD).read_bytes()
 
@@ -301,11 +303,7 @@ def _check_table(path):
 
 
 def _read_shard(path):
-    try:
-        shard = Shard(path, "tower")
-        shard.read(np.arange(shard.shape[0]))
-    except DamagedShardError as error:  # the store makes it anew
-        raise DataError(f"{path}: {error}") from error
+    Shard(path, "tower").all()
 
 
 def _read_layout(path):

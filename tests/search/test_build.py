@@ -274,7 +274,7 @@ def _flip(path):
 
 
 @pytest.mark.parametrize("damage", [_truncate, _flip, lambda path: path.write_bytes(b""), os.unlink])
-@pytest.mark.parametrize("file", ["pecl-index.json", "photographs-*.jsonl", "embeddings-*.npy"])
+@pytest.mark.parametrize("file", ["pecl-index.json", "photographs-*.jsonl", "embeddings-*.safetensors"])
 def test_damage_is_one_sentence_and_made_anew_on_request(photographs, towers, file, damage):
     build_index(photographs)
     (path,) = (photographs / ".pecl-index").glob(file)
