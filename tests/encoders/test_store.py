@@ -21,11 +21,8 @@ from pecl.encoders.image import ImageEncoder
 from pecl.encoders.shards import hash_keys, write_shard
 from pecl.encoders.store import EmbeddingStore, image_embeddings, text_embeddings
 from pecl.errors import DataError, OutputError
-<<<<<<< HEAD
-from pecl.files.images import ImageFiles
-=======
 from pecl.files import rows
->>>>>>> 1acaf25 (Rows on disk have one form: cached embeddings, token ids, embeddings and the index's matrix share pecl/files/rows.py)
+from pecl.files.images import ImageFiles
 
 
 class Counting(torch.nn.Module):

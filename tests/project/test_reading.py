@@ -39,7 +39,6 @@ ALLOWED = {
     "encoders/loading/mini.py": ({"torch.load"}, LOOKED_AT),
     "results/environment.py": ({"_STATUS.read_text"}, OURS),
     "encoders/loading/weights.py": ({"load_file", "torch.load"}, LOOKED_AT),
-    "encoders/shards.py": ({"safe_open"}, LOOKED_AT),
     "experiment/memory.py": ({"path.read_text"}, OURS),
     "export/open_clip.py": ({"json.loads"}, OURS),
     "options.py": ({"json.loads"}, "a quoted text of the command line"),
