@@ -84,24 +84,17 @@ WRAPPERS = {  # .venv/bin: pip has nothing to do, since the tests run where all 
 }
 
 
-def make_checkout(folder: Path) -> Path:
-    """Make a checkout `folder`/pecl whose .venv runs the Python of the tests, and return it."""
-    checkout = folder / "pecl"
-    (checkout / ".venv" / "bin").mkdir(parents=True)
-    for name in ("pecl", "scripts", "configs", "benchmarks", "pyproject.toml", "setup.py", "requirements.txt"):
-        (checkout / name).symlink_to(ROOT / name)
-    for name, body in WRAPPERS.items():
-        program = checkout / ".venv" / "bin" / name
-        program.write_text(f"#!/bin/sh\n{body.format(python=shlex.quote(sys.executable))}\n")
-        program.chmod(0o755)
-    return checkout
-
-
 class Shell:
-    """Runs commands by bash, and those of `pecl` in this process; how those begin that another test runs is said."""
+    """Run commands by bash, and those of `pecl` in this process.
 
-    def __init__(self, folder: Path, elsewhere=()):
-        self.folder, self.elsewhere = folder, tuple(elsewhere)
+    Args:
+        folder: Holds the stand-ins for programs.
+        elsewhere: Beginnings of commands that another test runs.
+        shorten: Whether small numbers take the place of large ones in commands that train.
+    """
+
+    def __init__(self, folder: Path, elsewhere=(), shorten=True):
+        self.folder, self.elsewhere, self.shorten = folder, tuple(elsewhere), shorten
         self._address = str(folder / "asked")
         self._listening = socket.socket(socket.AF_UNIX)
         self._listening.bind(self._address)
@@ -152,7 +145,7 @@ class Shell:
         try:
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
                 try:
-                    status = main([*rest, *reduced(rest)])
+                    status = main([*rest, *(reduced(rest) if self.shorten else ())])
                 except SystemExit as end:  # --help
                     status = end.code or 0
         finally:
@@ -161,6 +154,22 @@ class Shell:
             os.environ.update(before[1])
             forget_plugins()
         return status, out.getvalue(), err.getvalue()
+
+
+def make_checkout(folder: Path, shell: Shell | None = None) -> Path:
+    """Return a new checkout `folder`/pecl whose .venv holds the Python of the tests, or the stand-ins of `shell`."""
+    checkout = folder / "pecl"
+    (checkout / ".venv" / "bin").mkdir(parents=True)
+    for name in ("pecl", "scripts", "configs", "benchmarks", "pyproject.toml", "setup.py", "requirements.txt"):
+        (checkout / name).symlink_to(ROOT / name)
+    if shell is not None:
+        shell.install(checkout / ".venv" / "bin", *WRAPPERS)
+        return checkout
+    for name, body in WRAPPERS.items():
+        program = checkout / ".venv" / "bin" / name
+        program.write_text(f"#!/bin/sh\n{body.format(python=shlex.quote(sys.executable))}\n")
+        program.chmod(0o755)
+    return checkout
 
 
 def reduced(arguments):

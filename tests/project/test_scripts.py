@@ -5,7 +5,7 @@ import shutil
 import subprocess
 
 import pytest
-from helpers.documents import make_checkout
+from helpers.documents import Shell, make_checkout
 from helpers.layouts import make_flickr30k200, make_xtd10
 from helpers.project import ROOT
 
@@ -79,22 +79,17 @@ def test_every_language_has_a_script_that_distils_it(run, profile):
     assert sorted(path.stem for path in (ROOT / "scripts" / "distil").iterdir()) == sorted(LANGUAGES)
 
 
-def test_the_papers_pair_is_planned_on_a_machine_without_its_weights(tmp_path):
+def test_the_papers_pair_is_planned_on_a_machine_without_its_weights(tmp_path, monkeypatch):
     """Of 200 pairs 2 are tested on, and a tenth of the others is held out; three passes over 179 in batches of 32."""
     data = make_flickr30k200(make_xtd10(tmp_path / "data", n=102), n=200)
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(ROOT),
-        "PECL_PROFILE": "paper",
-        "PECL_DATA_DIR": str(data),
-        "PECL_CACHE_DIR": str(tmp_path / "cache"),
-    }
-    command = ["bash", "scripts/distil/ko.sh", "--dry-run"]
-    checkout = make_checkout(tmp_path)
-    done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.setenv("PECL_DATA_DIR", str(data))
+    monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path / "cache"))
+    shell = Shell(tmp_path, shorten=False)
+    checkout = make_checkout(tmp_path, shell)
+    status, out, errors = shell.run("PECL_PROFILE=paper bash scripts/distil/ko.sh --dry-run", checkout, home=tmp_path)
+    assert status == 0, errors
     planned = "ko: 179 pairs, 19 held out, 18 steps (closed-form+gradient+closed-form, lr 0.001), new"
-    assert done.stdout.splitlines()[0] == planned
+    assert out.splitlines()[0] == planned
     assert not (checkout / "results").exists()
 
 

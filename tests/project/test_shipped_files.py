@@ -1,14 +1,12 @@
 """The YAML files and shell scripts that the project ships are right as they stand."""
 
 import dataclasses
-import os
 import re
 import shlex
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from helpers.documents import Shell, make_checkout
 from helpers.layouts import make_multi30k, make_xtd10, sentence, write_lines
 from helpers.project import ROOT
 
@@ -83,52 +81,42 @@ def data(tmp_path_factory):
         yield
 
 
-def run_script(command, **environment):
-    """Return the lines that a script prints; it takes .venv's Python, or else the first on the path: this one."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, **environment}
-    finished = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
-    assert finished.returncode == 0, finished.stderr
-    return finished.stdout.splitlines()
+@pytest.fixture(scope="module")
+def listed(tmp_path_factory):
+    """Return a function of a command: the lines of runs that its dry run prints. `pecl` runs in this process."""
+    folder = tmp_path_factory.mktemp("scripts")
+    shell = Shell(folder, shorten=False)
+    checkout = make_checkout(folder, shell)
+
+    def lines(command):
+        status, out, errors = shell.run(f"{command} --dry-run", checkout, home=folder)
+        assert status == 0, errors
+        return [line for line in out.splitlines() if not re.match(r"(all: )?\d+ (runs?|evaluations?)\b", line)]
+
+    return lines
 
 
-def scenario(name, *flags, profile="mini"):
-    """Return the lines of runs, without identity and state, that a script's dry run lists."""
-    command = ["bash", str(ROOT / "scripts" / f"{name}.sh"), "--dry-run", *flags]
-    lines = run_script(command, PECL_PROFILE=profile)
-    return [line for line in lines if not re.match(r"(all: )?\d+ (runs?|evaluations?)\b", line)]
-
-
-def test_the_scripts_of_the_papers_scenarios_list_their_runs():
-    assert len(scenario("zero_shot", profile="paper")) == 11
-    assert len(scenario("few_shot", "--language", "de", "--seeds", "1,2")) == 5 * 3 * 2
-    assert len(scenario("full_data", "--lr", "1e-3,2e-3")) == 3 * 2
-    assert len(scenario("ablation_adapters", "--language", "cs")) == 8
-    alone_and_joint = scenario("disparity", "--lr", "1e-4")
+def test_the_scripts_of_the_papers_scenarios_list_their_runs(listed):
+    assert len(listed("PECL_PROFILE=paper bash scripts/zero_shot.sh")) == 11
+    assert len(listed("bash scripts/few_shot.sh --language de --seeds 1,2")) == 5 * 3 * 2
+    assert len(listed("bash scripts/full_data.sh --lr 1e-3,2e-3")) == 3 * 2
+    assert len(listed("bash scripts/ablation_adapters.sh --language cs")) == 8
+    alone_and_joint = listed("bash scripts/disparity.sh --lr 1e-4")
     assert len(alone_and_joint) == 4 + 4
     assert sum("joint=cs+de+en+fr" in line for line in alone_and_joint) == 4
 
 
 @pytest.mark.slow
-def test_all_studies_of_a_profile_can_be_listed():
-    configs = scenario("all", profile="paper")
+def test_all_studies_of_a_profile_can_be_listed(listed):
     zero_shot, routes, few_shot, full, adapters, disparity = 11, (3 + 3 + 45) * 10, 150, 5 * 3 * 3, 16, 15 * 11 * 2
-    assert len(configs) == zero_shot + routes + few_shot + full + adapters + disparity
+    expected = zero_shot + routes + few_shot + full + adapters + disparity
+    assert len(listed("PECL_PROFILE=paper bash scripts/all.sh")) == expected
 
 
-def test_a_grid_script_passes_its_flags_through(tmp_path):
-    command = [
-        "bash",
-        str(ROOT / "scripts" / "grid_method2" / "cs.sh"),
-        "--dry-run",
-        "--lr",
-        "1e-3,2e-3",
-        "--seed",
-        "7",
-    ]
-    configs = run_script(command)
-    assert configs[-1].startswith("2 runs, ")
-    assert all("route=method2" in config and "language=cs" in config and "seed=7" in config for config in configs[:-1])
+def test_a_grid_script_passes_its_flags_through(listed):
+    configs = listed("bash scripts/grid_method2/cs.sh --lr 1e-3,2e-3 --seed 7")
+    assert len(configs) == 2
+    assert all("route=method2" in config and "language=cs" in config and "seed=7" in config for config in configs)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "scripts").glob("*.sh")), ids=lambda path: path.name)
