@@ -139,13 +139,12 @@ def test_several_are_joined_by_commas(gram):
     assert plugins.fingerprint("my.py,other.py") == sha256_json(hashes)
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_workers_of_a_grid_run_it_too(small, gram, jobs):
+def test_workers_of_a_grid_run_it_too(small, gram):
     """The worker is a process of its own, in which tiny towers are a plug-in as well."""
     gram.write_text(TINY + GRAM.format(factor=1.0))
     plugins.load_plugins("my.py")
     config = make_config({**small, "alignment": "gram", "plugin": "my.py"})
-    (result,) = run_grid([config], launcher=make_launcher("process", jobs)).results
+    (result,) = run_grid([config], launcher=make_launcher("process", 2)).results
     assert (result.status, result.error) == ("complete", None)
     assert result.config.plugin == "my.py"
     assert result.data.files["plugin"] == sha256_file(gram)

@@ -138,8 +138,8 @@ def test_bad_results_exit_2_naming_the_file(tmp_path, capsys, content, message):
     assert content is None or str(folder / "00000000000000aa.json") in captured.err
 
 
-def write_runs(folder, rates=25):
-    """Write trainings with 900 test items, 1,000 of them: ten languages, two routes, 25 learning rates, two seeds."""
+def write_runs(folder, rates):
+    """Write trainings with 900 test items: ten languages, two routes, `rates` learning rates, two seeds."""
     chance = random.Random(1)
     templates = []
     for _ in range(20):
@@ -157,7 +157,7 @@ def write_runs(folder, rates=25):
         (folder / f"{config.run_id()}.json").write_text(text)
 
 
-def test_a_report_of_a_thousand_runs_takes_so_much_a_run(tmp_path):
+def test_a_report_of_400_runs_takes_so_much_a_run(tmp_path):
     """Counted in calls, some 2,700 a run, as on every machine; a call for each pair of runs would be too many, too."""
     reports = {}
 
@@ -165,13 +165,13 @@ def test_a_report_of_a_thousand_runs_takes_so_much_a_run(tmp_path):
         reports[folder] = report(collect([folder]))
 
     few, many = tmp_path / "few", tmp_path / "many"
-    for folder, rates in ((few, 5), (many, 25)):
+    for folder, rates in ((few, 2), (many, 10)):
         folder.mkdir()
         write_runs(folder, rates)
     calls = {folder: calls_of(lambda folder=folder: make_report(folder)) for folder in (few, many)}
-    assert calls[many] < 3500 * 1000
+    assert calls[many] < 3500 * 400
     assert calls[many] < 5.3 * calls[few]
     made_report = reports[many]
-    assert len(made_report.only("runs").rows) == 1000
+    assert len(made_report.only("runs").rows) == 400
     assert len(made_report.only("routes").rows) == 20
-    assert {row["candidates_compared"] for row in made_report.only("routes").rows} == {25}
+    assert {row["candidates_compared"] for row in made_report.only("routes").rows} == {10}

@@ -19,7 +19,13 @@ CONTEXT.set_forkserver_preload(
     [
         "helpers.grid_processes",
         "helpers.small_experiment",
+        "helpers.exporting",
         "pecl.experiment.run",
+        "pecl.commands.adapters_hub",
+        "pecl.commands.export",
+        "pecl.export.open_clip",
+        "pecl.export.peft",
+        "pecl.export.sentence_transformers",
         "pecl.commands.grid",
         "pecl.report.page",
     ]

@@ -5,6 +5,8 @@ import base64
 import contextlib
 import functools
 import io
+import os
+import tempfile
 import threading
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import torch
 from PIL import Image
 from starlette.testclient import TestClient
 
+import pecl.serving.adapters
 from helpers.adapter_towers import filled
 from helpers.small_experiment import tiny_towers
 from helpers.waiting import wait_until
@@ -19,7 +22,7 @@ from pecl.adapters.formats.files import AdapterFile, load_adapter_file, save_ada
 from pecl.adapters.spec import parse_adapter
 from pecl.serving.app import make_app
 from pecl.serving.models import Models
-from pecl.serving.server import Server
+from pecl.serving.server import Server, serve
 from pecl.serving.service import Service
 from pecl.serving.sockets import LOOPBACK, open_socket
 
@@ -117,3 +120,23 @@ def expected(texts, languages):
     """The embeddings of texts, each alone in a tower of its language alone: whatever a bank or a pass might mix up."""
     rows = [_alone(language).encode_text([text]) for text, language in zip(texts, languages, strict=True)]
     return torch.nn.functional.normalize(torch.cat(rows), dim=1)
+
+
+def serve_and_stop_in_a_load(folder, place, saying):
+    """Serve the adapters of `folder`; send the port, then "loading" once a load has read its file, and wait there.
+
+    The cache and temporary files of this process lie in `place`.
+    """
+    os.environ.update(PECL_CACHE_DIR=str(place / "cache"), TMPDIR=str(place))
+    tempfile.tempdir = None
+    plain = pecl.serving.adapters.load_adapter_file
+
+    def slow(path):
+        plain(path)
+        saying.send("loading")
+        threading.Event().wait()
+
+    pecl.serving.adapters.load_adapter_file = slow
+    with open_socket("127.0.0.1", 0) as listening:
+        saying.send(listening.getsockname()[1])
+        serve(make_service(make_models([]), adapters_dir=folder), listening, "127.0.0.1")

@@ -19,13 +19,6 @@ from pecl.encoders.towers import Towers
 from pecl.experiment.prepared import prepare_training
 
 
-def run(*arguments):
-    command = [sys.executable, "benchmarks/run.py", *arguments]
-    return subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
-    )
-
-
 @pytest.mark.parametrize(
     ("value", "unit", "floor", "regressed"),
     [
@@ -150,16 +143,25 @@ def test_parts_are_measured_on_the_device_that_is_asked_for(monkeypatch):
         (["--json", "benchmarks/run.py/figures.json"], "cannot write into benchmarks/run.py"),
     ],
 )
-def test_what_is_wrong_is_said_before_anything_is_measured(arguments, sentence):
-    done = run(*arguments)
-    assert done.returncode == 2
-    assert sentence in done.stderr
-    assert done.stdout == ""
+def test_what_is_wrong_is_said_before_anything_is_measured(arguments, sentence, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import run as benchmark
+
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(benchmark, "measure", None)
+    monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        benchmark.main()
+    printed = capsys.readouterr()
+    assert (ended.value.code, printed.out) == (2, "")
+    assert sentence in printed.err
 
 
 @pytest.mark.weights
 def test_the_small_figures(tmp_path):
-    done = run("--small", "--json", str(tmp_path / "figures.json"))
+    command = [sys.executable, "benchmarks/run.py", "--small", "--json", str(tmp_path / "figures.json")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     document = json.loads((tmp_path / "figures.json").read_text())
     figures = [figure for part in document["figures"].values() for figure in part]

@@ -4,13 +4,19 @@ import json
 import os
 import shutil
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from helpers.project import ROOT
-from helpers.serving import adapter_files, client_of, expected, make_models, make_service, write_adapters
+from helpers.grid_processes import CONTEXT
+from helpers.serving import (
+    adapter_files,
+    client_of,
+    expected,
+    make_models,
+    make_service,
+    serve_and_stop_in_a_load,
+    write_adapters,
+)
 from helpers.tiny import sentences
 from helpers.waiting import wait_until
 
@@ -143,42 +149,22 @@ def test_what_is_not_unloaded(client, model, status, said):
     assert len(names(client)) == 3
 
 
-LOADING = """
-import sys, time
-sys.path[:0] = [{root!r}, {tests!r}]
-import pecl.serving.adapters
-from helpers.serving import make_models, make_service
-from pecl.serving.server import serve
-from pecl.serving.sockets import open_socket
-plain = pecl.serving.adapters.load_adapter_file
-def slow(path):
-    file = plain(path)
-    print("loading", flush=True)
-    time.sleep(600)
-pecl.serving.adapters.load_adapter_file = slow
-with open_socket("127.0.0.1", 0) as listening:
-    print(listening.getsockname()[1], flush=True)
-    serve(make_service(make_models([]), adapters_dir={folder!r}), listening, "127.0.0.1")
-"""
-
-
 def test_a_server_that_is_killed_while_it_loads_an_adapter_leaves_nothing(client, folder, tmp_path):
     """Neither a file nor a lock: its folder and its cache are as before, and another server loads the adapter."""
     before = contents(tmp_path)
-    source = LOADING.format(root=str(ROOT), tests=str(ROOT / "tests"), folder=folder)
-    source = f"from pathlib import PosixPath\n{source}"
-    home = {**os.environ, "PECL_CACHE_DIR": str(tmp_path / "cache"), "TMPDIR": str(tmp_path)}
-    server = subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, text=True, env=home)
+    said, saying = CONTEXT.Pipe(duplex=False)
+    server = CONTEXT.Process(target=serve_and_stop_in_a_load, args=(folder, tmp_path, saying))
+    server.start()
     try:
-        port = int(server.stdout.readline())
+        port = said.recv()
         body = b'{"file": "cs.safetensors"}'
         head = b"POST /v1/load_adapter HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         one = wait_until(lambda: connected(port), 120, "the server's start")
         with one:
             one.sendall(head + b"content-length: %d\r\n\r\n" % len(body) + body)
-            assert server.stdout.readline() == "loading\n"
+            assert said.recv() == "loading"
             server.kill()
-            server.wait(120)
+            server.join(120)
     finally:
         server.kill()
     assert contents(tmp_path) == before

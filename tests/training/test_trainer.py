@@ -1,13 +1,10 @@
 import signal
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
-from helpers.project import TESTS
-from helpers.small_training import CONFIGS, PAIRS, task, trainer
+from helpers.grid_processes import CONTEXT
+from helpers.small_training import CONFIGS, PAIRS, task, train_and_die, trainer
 from helpers.tiny import sentences, tiny_tower
 from safetensors.torch import load_file
 
@@ -47,7 +44,7 @@ OPTIONS = [{"seed": 1}, {"seed": 1, "lr": 3e-3, "anchor": "frozen"}, {"seed": 3,
 
 @pytest.mark.parametrize(
     ("spec", "steps"),
-    [("lora:r=2,lora_dropout=0.2+layernorm", 50), *((spec, 6) for spec in ("prefix", "bitfit", "soft_prompt", "full"))],
+    [("lora:r=2,lora_dropout=0.2+layernorm", 20), *((spec, 6) for spec in ("prefix", "bitfit", "soft_prompt", "full"))],
 )
 def test_a_fleet_learns_what_its_runs_learn_alone_with_dropout(spec, steps):
     """Equal batches and losses (to 1e-5); the tower drops a tenth, so masks that differed would tell."""
@@ -60,7 +57,7 @@ def test_a_fleet_learns_what_its_runs_learn_alone_with_dropout(spec, steps):
         for step in range(run.total_steps):
             found.append((run.batch_indices(step), run.train_step()))
         assert len(found) == steps
-        return [indices for indices, _ in found], torch.stack([loss for _, loss in found])  # (50, S)
+        return [indices for indices, _ in found], torch.stack([loss for _, loss in found])  # (steps, S)
 
     chosen, together = losses(OPTIONS)
     for slot, option in enumerate(OPTIONS):
@@ -271,52 +268,16 @@ def test_a_state_that_takes_long_to_save_is_saved_less_often(seconds_of_saving, 
     assert saved == steps
 
 
-WORKER = """
-import os, signal, sys
-sys.path.insert(0, {tests!r})
-from helpers.small_training import task, trainer
-from pecl.training.trainer import Schedule
-from pecl.files import write_json, write_tensors
-from helpers.tiny import tiny_tower
-import pecl.training.trainer
-import torch
-torch.set_num_threads(1)
-pecl.training.trainer.SAVE_EVERY_SECONDS = 0.0
-tower = tiny_tower()
-tasks = [task(tower, seed=1), task(tower, seed=2, lr=3e-3)]
-run = trainer(tower, tasks, Schedule(8, 5, 3, True), state_path={state!r}, identity="x")
-first = run.adapter.parameters()[0]
-run.validate = lambda slots: first.detach().abs().flatten(1).mean(dim=1).tolist()
-dies_in, place = int(sys.argv[1]), sys.argv[2]
-
-def die():
-    if run.step == dies_in:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-plain_step, plain_replace = run.train_step, os.replace
-if place == "after the step":
-    run.train_step = lambda: (plain_step(), die())[0]
-elif place == "while saving":
-    os.replace = lambda *paths: (die(), plain_replace(*paths))[1]
-records = run.run()
-tensors = {{f"{{s}}.{{n}}": v for s in range(2) for n, v in run.adapter.slot_state(s).items()}}
-tensors |= {{f"best.{{s}}.{{n}}": v for s, r in enumerate(records) for n, v in r.best.items()}}
-write_tensors({out!r}, tensors, {{}})
-write_json({out!r} + ".json", [[r.losses, r.scores, r.best_step] for r in records])
-"""
-
-
 def run_worker(folder, deaths=()):
-    """Run the worker in `folder`, which kills itself with SIGKILL at each of `deaths`, and return what it wrote."""
+    """Run the worker in `folder`, which kills itself with SIGKILL at each of `deaths`, and return its output."""
     folder.mkdir()
-    out = str(folder / "out")
-    script = WORKER.format(tests=str(TESTS), state=str(folder / "state"), out=out)
-    for step, place in deaths:
-        killed = subprocess.run([sys.executable, "-c", script, str(step), place], timeout=600)
-        assert killed.returncode == -signal.SIGKILL, f"the worker was to die in step {step}, {place}"
-        assert not Path(out).exists()
-    subprocess.run([sys.executable, "-c", script, "0", "never"], check=True, timeout=600)
-    return load_file(out), Path(out + ".json").read_text()
+    for step, place in (*deaths, (0, "never")):
+        assert not (folder / "out").exists()
+        process = CONTEXT.Process(target=train_and_die, args=(folder, step, place))
+        process.start()
+        process.join(600)
+        assert process.exitcode == (-signal.SIGKILL if step else 0), f"in step {step}, {place}"
+    return load_file(folder / "out"), (folder / "out.json").read_text()
 
 
 def test_killed_and_resumed_ends_with_the_same_bits(tmp_path):
