@@ -78,6 +78,7 @@ def test_pictures_and_texts_keep_their_places(client):
     close(found[[1, 3]], expected(TEXTS[:2], ["cs", "cs"]))
     tower = tiny_towers().image
     close(found[:1], tower.encode_image(Image.new("RGB", (6, 6), (250, 0, 0))))
+    close(found[2:3], tower.encode_image(Image.open(io.BytesIO(blue)).convert("RGB")))
     assert document["usage"]["prompt_tokens"] == sum(len(text) + 2 for text in TEXTS[:2])
     assert (found[0] - found[2]).norm() > 0.1
 
