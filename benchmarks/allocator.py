@@ -1,4 +1,4 @@
-"""glibc's allocator as it is by default, for a way of working that is not pecl's, where pecl has set it."""
+"""glibc's default allocator, for a procedure other than pecl's after pecl has changed the allocator."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from pecl.encoders.memory import KEPT, LARGEST_BLOCK, keep_freed_memory
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
-_DEFAULT = (32 * 2**20, 64 * 2**20)  # where glibc's moving thresholds end once blocks of 32 MiB have been freed
+_DEFAULT = (32 * 2**20, 64 * 2**20)  # glibc's dynamic thresholds after blocks of 32 MiB have been freed
 
 
 @contextlib.contextmanager
 def default_allocator() -> Iterator[None]:
-    """Hand memory back to the kernel in the body as glibc does by itself."""
-    if not keep_freed_memory():  # it is as it was
+    """Return freed memory to the kernel inside the body, as glibc does by default."""
+    if not keep_freed_memory():  # the allocator was not changed
         yield
         return
     _set(*_DEFAULT)

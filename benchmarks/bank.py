@@ -1,13 +1,13 @@
-"""What mixed-language batches and further languages cost: `python benchmarks/bank.py [--json]`, under a minute.
+"""Cost of mixed-language batches and of more languages: `python benchmarks/bank.py [--json]`, under a minute.
 
-Three questions, answered on the mini text tower with captions of the `scenes` data set:
+Measures on the mini text tower with captions of `scenes`:
 
-- speed: 4 languages x 16 captions in one mixed batch through the bank, against four passes of one language each;
+- speed: 4 languages x 16 captions in one mixed batch through the bank, compared with four passes of one language each;
 - equality: the largest difference between the two, over all embeddings;
-- memory and time: 12 languages in the bank against one.
+- memory and time: 12 languages in the bank, compared with one.
 
-`benchmarks/run.py` asks for 4, 8 and 12 languages, 16 to 1,024 captions. The parameters are random: neither time nor
-memory depends on their values.
+`benchmarks/run.py` measures 4, 8 and 12 languages and 16 to 1,024 captions. The parameters are random, because neither
+time nor memory depends on their values.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from pecl.data.scenes import load_scenes
 from pecl.languages import LANGUAGES
 
 MIXED = ("de", "fr", "ru", "zh")
-CAPTIONS = 16  # a language
-SIZES = ((4, 16), (4, 64), (8, 64), (12, 48), (12, 240), (4, 1024), (12, 1020))  # languages, captions of all
+CAPTIONS = 16  # per language
+SIZES = ((4, 16), (4, 64), (8, 64), (12, 48), (12, 240), (4, 1024), (12, 1020))  # languages, total captions
 
 
 def random_state(bank: AdapterBank, seed: int) -> dict[str, torch.Tensor]:
@@ -48,7 +48,7 @@ def filled(adapter: str, device: str = "cpu") -> AdapterBank:
 
 
 def measure(small: bool, device: str) -> list[Figure]:
-    """Return how many times as fast as one pass a language a mixed batch is."""
+    """Return the speed of a mixed batch relative to one pass per language."""
     bank, figures = filled("lora", device), []
     for count, size in SIZES[:1] if small else SIZES:
         languages = list(LANGUAGES)[:count]
@@ -60,7 +60,7 @@ def measure(small: bool, device: str) -> list[Figure]:
 
 
 def times(bank: AdapterBank, mixed_languages: Sequence[str], each: int, repeats: int) -> dict[str, Any]:
-    """Return the seconds of `each` captions of every language in one batch and in one pass a language."""
+    """Time `each` captions per language in one batch and in one pass per language."""
     captions = {language: load_scenes(language, size=each).target for language in mixed_languages}
     texts = [text for language in mixed_languages for text in captions[language]]
     languages = [language for language in mixed_languages for _ in captions[language]]
@@ -85,7 +85,7 @@ def times(bank: AdapterBank, mixed_languages: Sequence[str], each: int, repeats:
 
 
 def describe(adapter: str, repeats: int) -> dict[str, Any]:
-    """Return the figures of a batch of four languages, and of what twelve cost."""
+    """Measure a batch of four languages, and the cost of twelve languages."""
     bank = filled(adapter)
     report = bank.memory_report()
     return {
@@ -103,7 +103,7 @@ def describe(adapter: str, repeats: int) -> dict[str, Any]:
 
 
 def table(figures: dict[str, Any]) -> str:
-    """Return the figures as text."""
+    """Format the figures as text."""
     return "\n".join(
         [
             f"adapter {figures['adapter']}, mini text tower, {figures['threads']} threads, "
@@ -121,7 +121,7 @@ def table(figures: dict[str, Any]) -> str:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--adapter", default="lora", help="what the languages hold (default: lora)")
+    parser.add_argument("--adapter", default="lora", help="adapter of each language (default: lora)")
     parser.add_argument("--repeats", type=int, default=20, help="timed runs of each (default: 20)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     arguments = parser.parse_args()

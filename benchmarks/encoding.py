@@ -1,9 +1,9 @@
-"""Encoding captions: pecl against a plain padded loop of transformers and against sentence-transformers' `encode`.
+"""Encoding captions: pecl compared with a plain padded loop of transformers and with sentence-transformers' `encode`.
 
-All three have the weights of the mini text tower. The plain loop takes batches of 100 in the order of the captions,
-each padded to its longest; sentence-transformers (not among the small figures, since its import and the export take
-longer than they do) encodes the exported tower in its own batches, sorted by length. All take turns, part by part of
-the captions. The share of the peak counts the operations of real tokens alone.
+All three use the weights of the mini text tower. The plain loop takes batches of 100 in the order of the captions,
+padded to the longest. sentence-transformers encodes the exported tower in its own batches, sorted by length; the small
+figures leave it out, because its import and the export take longer than they do. The three alternate, part by part of
+the captions. The share of the peak counts only the operations of real tokens.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PARTS = 11
 
 
 def captions(small: bool) -> list[str]:
-    """Return XTD10's captions in its eleven languages, 1,000 each; without its files, or small, those of scenes."""
+    """Return XTD10's captions, 1,000 in each of eleven languages; if small or without its files, those of scenes."""
     folder = os.environ.get("PECL_DATA_DIR")
     if small or not folder or not (Path(folder) / "xtd10").is_dir():
         size = 6 if small else 1000
@@ -41,7 +41,7 @@ def captions(small: bool) -> list[str]:
 
 
 def plain_loop(tower: MultilingualTextEncoder) -> Callable[[Sequence[str]], torch.Tensor]:
-    """Return what encodes captions with transformers alone."""
+    """Return a function that encodes captions with plain transformers."""
 
     @torch.inference_mode()
     def encode(texts: Sequence[str]) -> torch.Tensor:
@@ -59,7 +59,7 @@ def plain_loop(tower: MultilingualTextEncoder) -> Callable[[Sequence[str]], torc
 
 
 def operations(tower: MultilingualTextEncoder, texts: Sequence[str]) -> float:
-    """Return the operations of encoding the real tokens of `texts`: linear layers, scores and their sums of values."""
+    """Count the operations for the real tokens of `texts`: linear layers, attention scores and weighted sums."""
     lengths = torch.tensor([len(row) for row in tower.tokenize(texts)], dtype=torch.float64)
     linear = sum(m.weight.numel() for m in tower.backbone.modules() if isinstance(m, torch.nn.Linear))
     config: Any = tower.backbone.config
@@ -78,7 +78,7 @@ def library_encode(tower: MultilingualTextEncoder, device: str) -> Callable[[Seq
 
 
 def measure(small: bool, device: str) -> list[Figure]:
-    """Return the ratios and shares, in fp32 and in bf16."""
+    """Measure the ratios and shares in fp32 and in bf16."""
     texts = captions(small)
     tower, lower = (text_tower(device, precision) for precision in (FP32, BF16))
     ours: dict[str, Callable[[Any], Any]] = {FP32: tower.encode_text, BF16: lower.encode_text}

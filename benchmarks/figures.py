@@ -1,7 +1,7 @@
-"""A figure of a benchmark, and how two ways of working are timed side by side.
+"""Figures of benchmarks, and functions that time several procedures in alternation.
 
-On one thread of a CPU, time is that of the processor, which other work on the machine adds nothing to but what it
-takes of caches; else it is that of a clock.
+On one CPU thread, times are CPU seconds, which other work only changes through caches. Otherwise they are wall-clock
+seconds.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from pecl.machine import FP32
 
 @dataclass(frozen=True)
 class Figure:
-    """One number that a benchmark gives.
+    """One number of a benchmark.
 
     Attributes:
-        name: what it says.
-        value: the number: a ratio of times of one run (larger is better), a share, or seconds.
+        name: the description.
+        value: a ratio of times in one run (larger is better), a share, or seconds.
         unit: `x`, `share` or `s`.
-        wanted: what the project asks for, such as ">= 8"; empty where nothing is.
-        floor: below it (for seconds: above it) a small run has regressed, beyond what noise explains; None: no such.
-        details: seconds and whatever else stands behind it.
+        wanted: the goal, such as ">= 8", or empty.
+        floor: a small run below it (for seconds: above it) has regressed beyond noise; None: no floor.
+        details: the seconds and other values behind the number.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Figure:
 
     @property
     def regressed(self) -> bool:
-        """Whether it is worse than its floor."""
+        """Whether the value is worse than the floor."""
         if self.floor is None:
             return False
         return self.value > self.floor if self.unit == "s" else self.value < self.floor
@@ -51,25 +51,25 @@ class Figure:
         return asdict(self) | {"regressed": self.regressed}
 
     def line(self) -> str:
-        """Return the figure as a line of a table."""
+        """Format the figure as a line of a table."""
         shown = f"{self.value:.0%}" if self.unit == "share" else f"{self.value:.2f} {self.unit}"
         wanted = f"  (wanted {self.wanted})" if self.wanted else ""
         return f"  {self.name:64} {shown:>9}{wanted}{'  REGRESSED' if self.regressed else ''}"
 
 
 def now() -> float:
-    """Return seconds of the processor, or of a clock where several threads, or a GPU, compute."""
+    """Return CPU seconds, or wall-clock seconds with several threads or a GPU."""
     return time.perf_counter() if torch.get_num_threads() > 1 or torch.cuda.is_initialized() else time.process_time()
 
 
 def wait() -> None:
-    """Wait until a GPU, where one is in use, has done what it was told."""
+    """Wait until a GPU in use has finished."""
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()
 
 
 def seconds(function: Callable[[], Any]) -> float:
-    """Return how long `function` takes, what it leaves a GPU to do included; see `now`."""
+    """Time `function`, including its work on a GPU; see `now`."""
     wait()
     started = now()
     function()
@@ -78,7 +78,7 @@ def seconds(function: Callable[[], Any]) -> float:
 
 
 def fastest(ways: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
-    """Return the least seconds of each way, run by turns: other work on the machine only ever adds to a time."""
+    """Return the shortest time of each procedure, in alternation: other work only ever adds to a time."""
     found = {name: float("inf") for name in ways}
     for _ in range(repeats):
         for name, way in ways.items():
@@ -87,9 +87,9 @@ def fastest(ways: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, fl
 
 
 def by_turns(ways: Mapping[str, Callable[[Any], Any]], parts: Sequence[Any]) -> dict[str, float]:
-    """Return the seconds that each way takes for all `parts`, part by part and by turns.
+    """Return the total seconds of each procedure over `parts`, in alternation part by part.
 
-    Whatever slows the machine down for a while slows all of them.
+    A slow phase of the machine then slows all of them.
     """
     found = dict.fromkeys(ways, 0.0)
     for part in parts:
@@ -100,5 +100,5 @@ def by_turns(ways: Mapping[str, Callable[[Any], Any]], parts: Sequence[Any]) -> 
 
 @cache
 def text_tower(device: str, precision: str = FP32) -> MultilingualTextEncoder:
-    """Return the mini text tower, which all parts share: whoever attaches an adapter takes it off again."""
+    """Return the mini text tower. All parts share it, so a part must detach each adapter that it attaches."""
     return load_towers("mini", device=device, precision=precision).text

@@ -1,15 +1,14 @@
-"""What a fleet is worth: runs per hour of fleets of 1, 2, 4, 8 and 15, `python benchmarks/run.py fleets`.
+"""Value of a fleet: runs per hour of fleets of 1, 2, 4, 8 and 15, `python benchmarks/run.py fleets`.
 
-A run is as the mini profile has it by default: 500 steps of 5 pairs of drawn scenes with LoRA and dropout, 100
-validations of 50 captions, and two tests, of the final and of the best weights. What is timed is a step and a
-validation, of the released procedure (`one_run.ReleasedWay`, in fp32) and of fleets of each size in fp32 and bf16, in
-rounds in which all of them take turns; a test counts as so many validations as it has captions. Frozen embeddings
-are at hand in pecl's way, as they are in every run of a grid but its first. Adapters in the topmost layers alone,
-without dropout, are another method, which computes the layers below once a caption: its seconds count that, once a
-fleet.
+A run has the defaults of the mini profile: 500 steps of 5 pairs of drawn scenes with LoRA and dropout, 100 validations
+of 50 captions, and two tests, of the final and of the best weights. Timed are a step and a validation, of the released
+procedure (`one_run.ReleasedWay`, in fp32) and of fleets of each size in fp32 and bf16, in rounds in which all of them
+alternate. A test counts as validations with the same number of captions. pecl's frozen embeddings are cached, as in
+every run of a grid except the first. Adapters in only the topmost layers, without dropout, are another method: they
+compute the layers below once per caption, and their seconds include this once per fleet.
 
-Memory is the peak of a process of its own (tower loaded, two steps, a validation, in bf16): that of 15 runs in one
-fleet against 15 times that of one run.
+Memory is the peak of a separate process (tower loaded, two steps, a validation, in bf16): 15 runs in one fleet compared
+with 15 times one run.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ from pecl.training.trainer import AlignmentTrainer
 
 
 class Setting(NamedTuple):
-    """What a fleet trains: in which precision, the layers of its adapters (None for all), and whether with dropout."""
+    """Precision, layers of the adapters (None for all) and dropout of a fleet."""
 
     precision: str
     layers: str | None = None
@@ -54,15 +53,15 @@ class Setting(NamedTuple):
 SIZES = (1, 2, 4, 8, 15)
 SETTINGS = {FP32: Setting(FP32), BF16: Setting(BF16)}
 SETTINGS |= {f"{BF16}, {layers}, no dropout": Setting(BF16, layers, dropout=False) for layers in ("top-6", "top-3")}
-ENDS = (1, 15)  # the sizes that settings in the topmost layers are measured at
-_PAIRS, _TESTED = 50, 900  # captions of a validation, and of a test
+ENDS = (1, 15)  # sizes of fleets with adapters in the topmost layers
+_PAIRS, _TESTED = 50, 900  # captions per validation and per test
 
 
 def trainer_of(tower: MultilingualTextEncoder, runs: int, setting: Setting) -> AlignmentTrainer:
-    """Return the training of a fleet of `runs` seeds on drawn scenes."""
+    """Prepare the training of a fleet of `runs` seeds on drawn scenes."""
     data = load_scenes("de", size=_PAIRS)
     query, anchor = tower.tokenize(data.target), tower.tokenize(data.english)
-    images = torch.eye(_PAIRS, tower.embedding_dim)  # whose values do not matter for the time
+    images = torch.eye(_PAIRS, tower.embedding_dim)  # the values do not change the time
     tasks = [SlotTask(query, anchor, images, AlignmentObjective(), 1e-4, seed) for seed in range(1, runs + 1)]
     adapter = attach(tower, parse_adapter("lora", layers=setting.layers), seeds=[task.seed for task in tasks])
     return AlignmentTrainer(
@@ -71,13 +70,13 @@ def trainer_of(tower: MultilingualTextEncoder, runs: int, setting: Setting) -> A
 
 
 def validate(trainer: AlignmentTrainer) -> None:
-    """Validate the last slot of a fleet, as each of them is."""
+    """Validate the last slot of a fleet."""
     texts = embed(trainer.adapter, trainer.adapter.num_slots - 1, trainer.tasks[0].query)
     RetrievalEvaluator(texts, range(len(texts)))(texts)
 
 
 def fleet_seconds(device: str, runs: int, setting: Setting, steps: int) -> dict[str, float]:
-    """Return the least seconds of a step of `runs`, and of a validation of one of them.
+    """Return the shortest time of a step of `runs`, and of a validation of one run.
 
     `keeping` are those of computing the layers below the adapters for `_PAIRS` captions.
     """
@@ -100,7 +99,7 @@ def fleet_seconds(device: str, runs: int, setting: Setting, steps: int) -> dict[
 
 
 def released_seconds(way: ReleasedWay, steps: int) -> dict[str, float]:
-    """Return the same of the released procedure, whose run is one."""
+    """Return the same for the released procedure with one run."""
     way.tower.train()
     with default_allocator():
         step = min(seconds(way.step) for _ in range(steps))
@@ -109,14 +108,14 @@ def released_seconds(way: ReleasedWay, steps: int) -> dict[str, float]:
 
 
 def released_way(config: ExperimentConfig, device: str, rounds: int, steps: int) -> ReleasedWay:
-    """Return the released procedure on a tower of its own, with as many steps at hand as are taken."""
+    """Return the released procedure on its own tower, with all its steps prepared."""
     towers = load_towers(config.profile, device=device)
     orders = torch.arange(rounds * steps * config.batch_size).view(-1, config.batch_size) % _PAIRS
     return ReleasedWay(prepare_training(config, towers), orders.tolist(), batch=_PAIRS)
 
 
 def run_seconds(found: dict[str, float], runs: int, config: ExperimentConfig) -> float:
-    """Return the seconds of a run in a fleet of `runs`, given those of a step of all and of a validation of one.
+    """Compute the seconds of a run in a fleet of `runs` from a step of the fleet and a validation of one run.
 
     What is kept is computed once for the captions of training (two a pair), validation and test.
     """
@@ -127,7 +126,7 @@ def run_seconds(found: dict[str, float], runs: int, config: ExperimentConfig) ->
 
 
 def times(small: bool, device: str) -> dict[tuple[str, int], dict[str, float]]:
-    """Return the least seconds of every way and size, in rounds in which all take turns."""
+    """Return the shortest time of every procedure and size, in alternating rounds."""
     sizes, rounds, steps = ((1, 4), 1, 2) if small else (SIZES, 2, 2)
     ways: dict[tuple[str, int], Callable[[], dict[str, float]]] = {}
     if not small:
@@ -147,17 +146,17 @@ def times(small: bool, device: str) -> dict[tuple[str, int], dict[str, float]]:
 
 
 def peak_bytes(runs: int) -> int:
-    """Return the peak memory of a process that trains a fleet of `runs`."""
+    """Measure the peak memory of a process that trains a fleet of `runs`."""
     command = [sys.executable, str(Path(__file__)), str(runs)]
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def memory_figure() -> Figure:
-    """Return what a fleet of 15 holds, against 15 processes."""
-    alone, together = peak_bytes(1), peak_bytes(15)
-    details = {"bytes of one run": alone, "bytes of the fleet": together}
+    """Compare the memory of a fleet of 15 with 15 processes."""
+    single, together = peak_bytes(1), peak_bytes(15)
+    details = {"bytes of one run": single, "bytes of the fleet": together}
     name = "peak memory of a fleet of 15 against 15 processes"
-    return Figure(name, together / (15 * alone), "share", "<= 20 %", None, details)
+    return Figure(name, together / (15 * single), "share", "<= 20 %", None, details)
 
 
 def measure(small: bool, device: str) -> list[Figure]:
@@ -173,7 +172,7 @@ def measure(small: bool, device: str) -> list[Figure]:
             title = f"runs per hour of a fleet of {runs}, {name}, against one by one"
             figures.append(Figure(title, a_run[name, 1] / spent, floor=0.8, details=details))
         if not small:
-            title = f"runs per hour of a fleet of {runs}, {name}, against the released way"
+            title = f"runs per hour of a fleet of {runs}, {name}, against the released procedure"
             wanted = {1: ">= 8", 15: ">= 12"}.get(runs, "")
             figures.append(Figure(title, a_run["released", 1] / spent, wanted=wanted, details=details))
     if device == "cpu" and not small:
@@ -182,7 +181,7 @@ def measure(small: bool, device: str) -> list[Figure]:
 
 
 def main() -> None:
-    """Train the fleet that `peak_bytes` asks for, and print the peak memory."""
+    """Train the fleet for `peak_bytes` and print the peak memory."""
     torch.set_num_threads(1)
     trainer = trainer_of(text_tower("cpu", BF16), int(sys.argv[1]), SETTINGS[BF16])
     trainer.train_step()

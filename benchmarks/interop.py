@@ -1,8 +1,8 @@
-"""What other packages give with what pecl exports: `python benchmarks/interop.py ADAPTER [ADAPTER ...] [--pairs 200]`.
+"""Compare pecl's exports in other packages: `python benchmarks/interop.py ADAPTER [ADAPTER ...] [--pairs 200]`.
 
-Writes every export of the mini towers with the adapters (the first is merged where a format holds one language) into a
-temporary folder, opens each with its own package, and compares it with pecl on captions and photographs of Multi30K:
-largest difference of an embedding, least cosine, mean recall@1 there and here, bytes. JSON, or a table in Markdown.
+Writes every export of the mini towers with the adapters into a temporary folder (formats for one language get the first
+adapter), opens each export with its own package, and compares it with pecl on captions and photographs of Multi30K:
+largest difference of an embedding, smallest cosine, mean recall@1 in both, bytes. Prints JSON or a Markdown table.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Embed = Callable[[list[str]], torch.Tensor]
 
 
 class Comparison:
-    """Captions and photographs of one language, and what pecl itself gives for them."""
+    """Captions and photographs of one language, with pecl's own embeddings."""
 
     def __init__(self, language: str, pairs: int, embed: Embed, image: Any) -> None:
         data = load_dataset("multi30k-1k", language).select(range(pairs))
@@ -46,7 +46,7 @@ class Comparison:
         return RetrievalEvaluator(images, self.items)(texts).mean_recall_at_1
 
     def add(self, name: str, path: Path, texts: torch.Tensor, images: torch.Tensor | None) -> None:
-        """Keep a row of what a package gave; None for images that an export does not hold: then pecl's are searched."""
+        """Add a row for a package; without images in the export (None), search pecl's images."""
         size = (
             sum(one.stat().st_size for one in path.rglob("*") if one.is_file())
             if path.is_dir()
@@ -65,7 +65,7 @@ class Comparison:
                 "mean recall@1 here": self.recall(self.texts, self.images),
             }
         )
-        sys.stderr.write(json.dumps(self.rows[-1]) + "\n")  # an export takes minutes: what is known is shown
+        sys.stderr.write(json.dumps(self.rows[-1]) + "\n")  # an export takes minutes, so show each row at once
 
 
 def with_sentence_transformers(folder: Path, pictures: list[Any] | None, texts: list[str]) -> tuple[Any, Any]:
@@ -112,7 +112,7 @@ def images_with_onnxruntime(folder: Path, image: Any, pictures: list[Any]) -> to
 
 
 def measure(adapters: list[str], pairs: int, folder: Path) -> list[dict[str, Any]]:
-    """Export, open and compare; return the rows."""
+    """Export, open and compare with each package; return the rows."""
     towers = load_towers("mini")
     text, image = towers.text, towers.image
     file = load_adapter_file(adapters[0], text)

@@ -1,16 +1,15 @@
-"""The paper's pair at its true size, the released way and pecl's: `python benchmarks/large.py --folder FOLDER`.
+"""The paper's pair at its true size, released procedure and pecl: `python benchmarks/large.py --folder FOLDER`.
 
-Writes a pair with random weights into FOLDER once (XLM-R Large 2.2 GB, CLIP ViT-L/14 1.7 GB, in the formats in which
-the real ones are published), loads it, and takes 3 steps of method1 with LoRA at batch 5 on captions and pictures of
-`scenes`. One more step in each way comes first and is not timed. The protocol is the paper's: 50 pairs for training,
-50 epochs (500 steps), and every 5 steps a validation on 50 pairs.
+Writes a pair with random weights into FOLDER once (XLM-R Large 2.2 GB, CLIP ViT-L/14 1.7 GB, in the published formats),
+loads it, and takes 3 steps of method1 with LoRA at batch size 5 on captions and images of `scenes`. One earlier step of
+each procedure is not timed. The protocol is the paper's: 50 training pairs, 50 epochs (500 steps), and every 5 steps a
+validation on 50 pairs.
 
-- the released way: images encoded again in every step and every validation, query and anchor in two padded passes;
-- pecl's way: every image once, before training; query and anchor in one pass without padding.
+- released procedure: encodes images again in every step and validation, query and anchor in two padded passes;
+- pecl: encodes every image once before training, query and anchor in one pass without padding.
 
-Both run in one process on the same modules, by turns; seconds a step include each way's share of validation and of
-images.
-Five to ten minutes on 2 cores, with 5 GB of memory (weights are memory-mapped: loading itself touches little).
+Both run in one process on the same modules, in alternation. Seconds per step include validation and images.
+Takes five to ten minutes on 2 cores and 5 GB of memory (weights are memory-mapped, so loading touches little).
 """
 
 from __future__ import annotations
@@ -43,12 +42,12 @@ from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.training.losses import AlignmentObjective
 from pecl.training.trainer import AlignmentTrainer, Schedule, SlotTask
 
-SHOTS = 50  # pairs for training, and as many for validation
+SHOTS = 50  # pairs for training, and the same number for validation
 SCHEDULE = Schedule(epochs=50, batch_size=5, eval_every=5)
 TIMED_STEPS = 3
 OBJECTIVE = AlignmentObjective(("mse",), alignment_weight=0.03)
 LR = 1e-4
-WIDTH = 768  # of the common space
+WIDTH = 768  # of the joint space
 
 
 def random_state(model: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -63,7 +62,7 @@ def random_state(model: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 def write_text_tower(folder: Path) -> None:
-    """Write an M-CLIP checkpoint as of 2022: one `.bin`, with a pooler and a buffer that nothing needs."""
+    """Write an M-CLIP checkpoint in the format of 2022: one `.bin`, with an unused pooler and buffer."""
     with torch.device("meta"):
         encoder, linear = XLMRobertaModel(xlm_roberta_large()), torch.nn.Linear(1024, WIDTH)
     state = {f"transformer.{name}": tensor for name, tensor in random_state(encoder).items()}
@@ -78,11 +77,11 @@ def write_text_tower(folder: Path) -> None:
         "transformerDimensions": 1024,
     }
     torch.save(state, folder / "pytorch_model.bin")
-    write_json(folder / "config.json", config)  # last: it says that the folder is whole
+    write_json(folder / "config.json", config)  # last, as a mark that the folder is complete
 
 
 def write_image_tower(folder: Path) -> None:
-    """Write a whole CLIP ViT-L/14, both halves, as safetensors."""
+    """Write a complete CLIP ViT-L/14, both towers, as safetensors."""
     half = {"num_attention_heads": 16, "projection_dim": WIDTH}
     vision = {**half, "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "patch_size": 14}
     text = {"hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12, "projection_dim": WIDTH}
@@ -96,7 +95,7 @@ def write_image_tower(folder: Path) -> None:
 
 
 def write_pair(folder: Path) -> None:
-    """Write what is not there yet, in a process of its own, so that this one's peak memory is that of loading."""
+    """Write missing files in a separate process, so that this process's peak memory is that of loading."""
     for name, write in (("text", write_text_tower), ("image", write_image_tower)):
         if not (folder / name / "config.json").exists():
             process = multiprocessing.get_context("spawn").Process(target=write, args=(folder / name,))
@@ -107,19 +106,19 @@ def write_pair(folder: Path) -> None:
 
 
 def pictures(data: ParallelCaptions, indices: range) -> list[Image.Image]:
-    """Return the pictures of the pairs at `indices`."""
+    """Return the images of the pairs at `indices`."""
     return [data.images.load(data.image_index[i]) for i in indices]
 
 
 class Way(NamedTuple):
-    """One way to train: a step on the pairs of its number, and a validation."""
+    """A training procedure: a numbered step on its pairs, and a validation."""
 
     step: Callable[[int], Any]
     validate: Callable[[], Any]
 
 
 def released_way(towers: Towers, adapter: Adapter, train: ParallelCaptions, val: ParallelCaptions) -> Way:
-    """Return the released way: everything anew each time."""
+    """Return the released procedure, which computes everything again in each step."""
     text, image, size = towers.text, towers.image, SCHEDULE.batch_size
     optimizer = torch.optim.Adam(adapter.parameters(), lr=LR)
 
@@ -149,14 +148,14 @@ def released_way(towers: Towers, adapter: Adapter, train: ParallelCaptions, val:
 
 
 def pecls_way(towers: Towers, adapter: Adapter, train: ParallelCaptions, val: ParallelCaptions) -> tuple[Way, float]:
-    """Return pecl's way, and the seconds that the images of training and validation take once."""
+    """Return pecl's procedure, and the seconds for embedding the images of training and validation once."""
     text, embeddings = towers.text, {}
 
     def embed_images() -> None:
         embeddings["val"] = towers.image.encode_image(pictures(val, range(SHOTS)))
 
     used = SCHEDULE.batch_size * (TIMED_STEPS + 1)
-    # First, and not timed: it reads the weights
+    # Not timed, because the first call reads the weights
     images = towers.image.encode_image(pictures(train, range(used)), normalize=False)
     images_seconds = seconds(embed_images)
     evaluator, val_ids = RetrievalEvaluator(embeddings["val"], range(SHOTS)), text.tokenize(val.target)
@@ -169,7 +168,7 @@ def pecls_way(towers: Towers, adapter: Adapter, train: ParallelCaptions, val: Pa
 
 
 def by_turns(ways: Mapping[str, Way]) -> dict[str, dict[str, float]]:
-    """Return seconds of a step (the mean of `TIMED_STEPS` after a first one) and of a validation of each way.
+    """Return seconds per step (mean of `TIMED_STEPS` after a first one) and per validation of each procedure.
 
     The ways take turns, so that whatever slows the machine down for a while slows both.
     """
@@ -183,7 +182,7 @@ def by_turns(ways: Mapping[str, Way]) -> dict[str, dict[str, float]]:
 
 
 def compare(folder: Path, precision: str = FP32, device: str = "cpu") -> dict[str, Any]:
-    """Write the pair where it is not there, load it, and time both ways; `precision` is that of pecl's."""
+    """Write the pair if it is missing, load it, and time both procedures; `precision` is pecl's."""
     write_pair(folder)
     names = "paper", str(folder / "text"), str(folder / "image"), device
     towers = load_towers(*names)
@@ -211,21 +210,21 @@ def compare(folder: Path, precision: str = FP32, device: str = "cpu") -> dict[st
 
 
 def measure(small: bool, device: str) -> list[Figure]:
-    """Return the ratio of a step with its share of validation; nothing where it is to be small."""
+    """Return the ratio of a step with its share of validation, or no figure if `small`."""
     if small:
         return []
     with tempfile.TemporaryDirectory() as folder:
         found = {precision: compare(Path(folder), precision, device) for precision in (FP32, BF16)}
-    name = "a step of XLM-R Large with ViT-L/14 in {} against the released way"
+    name = "a step of XLM-R Large with ViT-L/14 in {} against the released procedure"
     return [Figure(name.format(p), one["ratio"], wanted=">= 8", details=one) for p, one in found.items()]
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, required=True, help="where the random pair lies or is to be written")
+    parser.add_argument("--folder", type=Path, required=True, help="folder of the random pair, written if missing")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    parser.add_argument("--precision", default=FP32, choices=(FP32, BF16), help="of pecl's way (default: fp32)")
+    parser.add_argument("--precision", default=FP32, choices=(FP32, BF16), help="precision of pecl (default: fp32)")
     arguments = parser.parse_args()
     figures = compare(arguments.folder, arguments.precision)
     if arguments.json:

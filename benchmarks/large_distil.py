@@ -1,17 +1,17 @@
 """`pecl distil` on the paper's pair at its true size: `python benchmarks/large_distil.py --folder FOLDER [--json]`.
 
 Writes the random pair of `large.py` into FOLDER once (4 GB), a table with a few photographs and one with pairs of text,
-both of `scenes`, and runs `pecl distil --config configs/distil_paper.yaml` to its end: adapter file and result are
-written. It has a process of its own, with an empty cache. Seconds are those of the processor on one thread
-(`OMP_NUM_THREADS=1`), else of the clock:
+both from `scenes`. Then runs `pecl distil --config configs/distil_paper.yaml` to its end, with adapter file and result,
+in a separate process with an empty cache. Times are CPU seconds on one thread (`OMP_NUM_THREADS=1`), otherwise
+wall-clock seconds:
 
-- loading: both towers, whose weights are mapped, so that what reads them first takes longer;
-- a photograph, and an English caption by the frozen tower: made before the command, which finds them in the cache;
-- the command; its peak memory, and the anonymous part of it, which the system cannot drop as it can pages of files;
-- a step of 32 pairs, and a closed form, features included: both once more after the command.
+- loading: both towers; the weights are mapped, so their first use takes longer;
+- a photograph, and an English caption by the frozen tower: embedded before the command, which finds them in the cache;
+- the command, its peak memory, and the anonymous part of it, which the system cannot drop, unlike pages of files;
+- a step of 32 pairs, and a closed form with its features: both once more after the command.
 
-Last comes what the config as it is would take on this machine, with 757 pairs and 1,000 test captions: extrapolated
-from these, not measured. Random weights say nothing of recall.
+The last figure is extrapolated from these, not measured: the time of the unchanged config on this machine, with 757
+pairs and 1,000 test captions. Random weights say nothing about recall.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ from pecl.training.task import SlotTask
 from pecl.training.trainer import AlignmentTrainer
 
 ROOT = Path(__file__).resolve().parents[1]
-PHOTOGRAPHS, SHOTS, HELD_OUT = 18, 4, 8  # photographs: 4 for training, 4 to validate with, 10 to test with
-# Of the config as it is: Flickr30k-200's captions, and XTD10's that are tested with
+PHOTOGRAPHS, SHOTS, HELD_OUT = 18, 4, 8  # 4 photographs for training, 4 for validation, 10 for the test
+# The unchanged config: Flickr30k-200's captions, and XTD10's test captions
 PAIRS, PASSES, BATCH, EVAL_EVERY, TESTED = 757, 3, 32, 10, 1_000
 
 
 def write_data(folder: Path, pairs: int) -> list[str]:
-    """Write photographs with captions, and so many pairs of text beside what is held out; return the flags for them."""
+    """Write photographs with captions, and `pairs` pairs of text plus the held-out ones; return their flags."""
     data = load_scenes("de", size=PHOTOGRAPHS + 2 * (pairs + HELD_OUT))
     (folder / "photographs").mkdir(exist_ok=True)
     rows = list(zip(data.english or (), data.target, strict=True))
@@ -81,14 +81,14 @@ def write_data(folder: Path, pairs: int) -> list[str]:
 
 
 def command(folder: Path, data: list[str], epochs: int) -> list[str]:
-    """Return the words behind `pecl`."""
+    """Return the arguments of `pecl`."""
     towers = ["--text-model", str(folder / "text"), "--image-model", str(folder / "image")]
     config = ["--config", str(ROOT / "configs" / "distil_paper.yaml"), "--language", "de", "--epochs", str(epochs)]
     return ["distil", *config, *towers, *data, "--out", str(folder / "out")]
 
 
 def distil(folder: Path, pairs: int, epochs: int) -> dict[str, Any]:
-    """Run the command in this process, and return what it took."""
+    """Run the command in this process and return its times and memory."""
     shutil.rmtree(folder / "out", ignore_errors=True)
     words, peak, inputs = command(folder, write_data(folder, pairs), epochs), Peak(), TrainingInputs()
     config = distil_config(language_values(build_parser(["distil"]).parse_args(words))[0], inputs)
@@ -116,7 +116,7 @@ def distil(folder: Path, pairs: int, epochs: int) -> dict[str, Any]:
 
 
 def pieces(prepared: Prepared) -> dict[str, float]:
-    """Return the seconds of one step, and of one closed form."""
+    """Time one step and one closed form."""
     config, tower = prepared.config, prepared.towers.text
     adapter = attach(tower, parse_adapter(config.adapter), seeds=[config.seed])
     objective = AlignmentObjective(config.alignments, config.alignment_weight, config.image_weight)
@@ -128,21 +128,21 @@ def pieces(prepared: Prepared) -> dict[str, float]:
 
 
 def extrapolated(done: Plan, took: Mapping[str, float]) -> float:
-    """Return the seconds that the config would take here: every part as often as there, for as long as it took here."""
+    """Estimate the seconds of the unchanged config: each part's measured time, as often as the config needs it."""
     held_out = PAIRS // 10
     steps = PASSES * math.ceil((PAIRS - held_out) / BATCH)
-    frozen = PAIRS + 2 * TESTED  # anchors, and the test captions of both languages, of which one is the gallery
-    encoded = 2 * TESTED + held_out * (3 + steps // EVAL_EVERY)  # tests of the last and best weights; and validations
+    frozen = PAIRS + 2 * TESTED  # anchors, and the test captions of both languages
+    encoded = 2 * TESTED + held_out * (3 + steps // EVAL_EVERY)  # tests of the last and best weights, and validations
     solved = 2 * PAIRS * took["closed_form_s"] / (done.pairs + done.held_out)
     return took["loading_s"] + (frozen + encoded) * took["text_s"] + solved + steps * took["step_s"]
 
 
 def main() -> None:
-    """Measure in a process of its own, and print."""
+    """Measure in a separate process and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, required=True, help="where the random pair lies or is to be written")
-    parser.add_argument("--pairs", type=int, default=64, help="to train on (default: 64)")
-    parser.add_argument("--epochs", type=int, default=3, help="passes over them (default: 3, as the config has it)")
+    parser.add_argument("--folder", type=Path, required=True, help="folder of the random pair, written if missing")
+    parser.add_argument("--pairs", type=int, default=64, help="training pairs (default: 64)")
+    parser.add_argument("--epochs", type=int, default=3, help="epochs (default: 3, as in the config)")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     parsed = parser.parse_args()
@@ -151,7 +151,7 @@ def main() -> None:
         return
     write_pair(parsed.folder)
     cache = parsed.folder / "cache"
-    shutil.rmtree(cache, ignore_errors=True)  # what is frozen is to be made
+    shutil.rmtree(cache, ignore_errors=True)  # frozen embeddings must be computed again
     words = ["--one", "--folder", str(parsed.folder), "--pairs", str(parsed.pairs), "--epochs", str(parsed.epochs)]
     done = subprocess.run(
         [sys.executable, __file__, *words],

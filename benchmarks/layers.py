@@ -1,4 +1,4 @@
-"""A training step and encoding of LoRA in the topmost layers against all 12: the mini text tower, drawn scenes."""
+"""A training step and encoding with LoRA in the topmost layers, compared with all 12: mini text tower, drawn scenes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from pecl.data.scenes import load_scenes
 from pecl.encoders.batches import BatchedTexts, TokenIds
 from pecl.encoders.text import MultilingualTextEncoder
 
-PAIRS = (5, 32)  # a step; each pair is two captions
+PAIRS = (5, 32)  # per step; each pair has two captions
 ALL = "all layers"
 
 
 def step(tower: MultilingualTextEncoder, token_ids: TokenIds, pairs: int, dropout: bool) -> None:
-    """Take the first captions through the tower and back."""
+    """Run the first captions forward and backward."""
     batch = tower.pad(token_ids, range(2 * pairs))
     tower.train(dropout)
     tower(batch.input_ids, batch.attention_mask).square().mean().backward()
@@ -28,7 +28,7 @@ def step(tower: MultilingualTextEncoder, token_ids: TokenIds, pairs: int, dropou
 
 
 def measure(small: bool, device: str) -> list[Figure]:
-    """Return the ratios of the seconds with LoRA in all layers to those with LoRA in the topmost 6 and 3."""
+    """Compare the time with LoRA in all layers to LoRA in the topmost 6 and 3."""
     plain = text_tower(device)
     data = load_scenes("de", size=20 if small else 300)
     captions = [text for pair in zip(data.target, data.english, strict=True) for text in pair]
@@ -47,7 +47,7 @@ def measure(small: bool, device: str) -> list[Figure]:
                 entered.enter_context(tower.keeping([texts]))
         for what, function in work.items():
             ways = {name: partial(function, tower) for name, tower in towers.items()}
-            if "dropout" in what:  # with which nothing is kept
+            if "dropout" in what:  # nothing is cached with dropout
                 ways = {name: way for name, way in ways.items() if name not in kept}
             took = fastest(ways, 2 if small else 8)
             for name in (name for name in ways if name != ALL):

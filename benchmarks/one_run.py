@@ -1,21 +1,20 @@
-"""One run of a grid, trained the released way and pecl's way in one process: equal losses, and the ratio of times.
+"""One run of a grid with the released procedure and with pecl, in one process: equal losses, and the ratio of times.
 
     python benchmarks/one_run.py                                          drawn scenes
     python benchmarks/one_run.py --dataset multi30k-1k --language cs      photographs (PECL_DATA_DIR)
     python benchmarks/one_run.py --epochs 5                               a quick look
 
-The released way loads and encodes the images of a batch in every step, those of the validation pairs in every
-validation and those of the test pairs in both tests, of the final and of the best weights, even where these are the
-same; it tokenises in every pass, pads every batch to its longest text and encodes queries and anchors in two passes.
-It is written as plain code has it: a step's images are one batch, and evaluations take batches of 50. On the CPU such
-batches are slower than pecl's own of 4 (docs/notes.md); with `--batch 4` the released way gets those too. pecl's way
-embeds each image once, for all the runs of a grid: that time is given apart (`images once`), and the ratio both with
-it (a first run) and without (every later one). Dropout is off in both, since one pass and two draw different masks.
+The released procedure loads and encodes the images of a batch in every step, those of the validation pairs in every
+validation, and those of the test pairs in both tests, of the final and of the best weights, even if these are equal. It
+tokenises in every pass, pads every batch to its longest text, and encodes queries and anchors in two passes. It is
+plain code: a step's images are one batch, and evaluations use batches of 50. On the CPU such batches are slower than
+pecl's batches of 4 (docs/notes.md); `--batch 4` gives the released procedure the same. pecl embeds each image once for
+all runs of a grid. That time is listed separately (`images once`); the ratio is given with it (first run) and without
+it (later runs). Dropout is off in both, because one pass and two passes draw different masks.
 
-The two take turns, step by step and test by test, each with a text tower of its own: whatever slows the machine down
-for a while slows both. While the released way works, the allocator is as it is by default: pecl's own setting of it
-(pecl/encoders/memory.py) is part of pecl's way. `--precision bf16` is pecl's alone; losses are then those of fp32 to
-bf16's digits.
+The two alternate, step by step and test by test, each with its own text tower, so a slow phase of the machine slows
+both. The released procedure runs with glibc's default allocator; pecl's setting (pecl/encoders/memory.py) is part of
+pecl. `--precision bf16` applies only to pecl; its losses then equal those in fp32 up to bf16's digits.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ from pecl.training.trainer import AlignmentTrainer, Schedule, SlotTask
 
 
 class Way:
-    """A way to train a run: what it measures, and the seconds that it takes by part of the work."""
+    """A training procedure: its measurements, and its seconds per part of the work."""
 
     tests_the_same_twice: bool
 
@@ -52,7 +51,7 @@ class Way:
         self.prepared, self.config = prepared, prepared.config
         self.seconds = {"train": 0.0, "test": 0.0}
         self.losses: list[float] = []
-        self.recalls: list[float] = []  # of every validation, then of the two tests
+        self.recalls: list[float] = []  # one per validation, then the two tests
         self.best_step = 0
         config = self.config
         self.objective = AlignmentObjective(config.alignments, config.alignment_weight, config.image_weight)
@@ -66,11 +65,11 @@ class Way:
         raise NotImplementedError
 
     def train(self, step: int, total: int) -> None:
-        """Take a step, counted from 1, and validate when it is time."""
+        """Take a step, counted from 1, and validate if it is due."""
         self.losses.append(self.timed("train", self.step))
         if step % self.config.eval_every == 0 or step == total:
             self.recalls.append(self.timed("train", lambda: self.recall("val")))
-            if self.recalls[-1] == max(self.recalls):  # ties go to the later one
+            if self.recalls[-1] == max(self.recalls):  # the later of equal ones counts
                 self.best_step, self.best = step, self.adapter.slot_state(0)
 
     def test_final(self) -> None:
@@ -94,7 +93,7 @@ class Way:
 
 
 class PeclsWay(Way):
-    """pecl's trainer: image embeddings at hand, texts tokenised once, one packed pass a step."""
+    """pecl's trainer: cached image embeddings, texts tokenised once, one packed pass per step."""
 
     tests_the_same_twice = False  # as in experiment.py
 
@@ -121,7 +120,7 @@ class PeclsWay(Way):
 
 
 class ReleasedWay(Way):
-    """The released procedure, written plainly: nothing is kept from one step to the next."""
+    """The released procedure as plain code: it keeps nothing from one step to the next."""
 
     tests_the_same_twice = True
 
@@ -157,7 +156,7 @@ class ReleasedWay(Way):
         return RetrievalEvaluator(images, data.image_index)(texts).mean_recall_at_1
 
     def timed(self, name: str, work: Callable) -> object:
-        """Do `work`, with the allocator as it is by default, and add its time."""
+        """Do `work` with the default allocator and add its time."""
         with default_allocator():
             return super().timed(name, work)
 
@@ -168,19 +167,19 @@ class ReleasedWay(Way):
         return self.tower(batch.input_ids, batch.attention_mask)
 
     def images(self, data: ParallelCaptions, chosen: Sequence[int], batch: int) -> torch.Tensor:
-        """Return the embeddings (n, D) of images, loaded and encoded anew."""
+        """Load and encode images again; return (n, D)."""
         return self.prepared.towers.image.encode_image((data.images.load(i) for i in chosen), batch, normalize=False)
 
 
 def compare(config: ExperimentConfig, batch: int) -> dict[str, object]:
-    """Train one run both ways, by turns, and return times, ratios and the largest difference of the losses."""
+    """Train one run with both procedures in alternation; return times, ratios and the largest difference of losses."""
     towers = [load_towers(config.profile, device=config.device, precision=name) for name in (config.precision, FP32)]
     pecl = PeclsWay(prepare_training(config, towers[0]))
     total = pecl.trainer.total_steps
     orders = [pecl.trainer.batch_indices(step)[0] for step in range(total)]
     released = ReleasedWay(prepare_training(config, towers[1]), orders, batch)
     ways = (pecl, released)
-    for step in tqdm(range(1, total + 1), desc="both ways", unit="step", leave=False):
+    for step in tqdm(range(1, total + 1), desc="both procedures", unit="step", leave=False):
         for way in ways:
             way.train(step, total)
     for way in ways:
@@ -202,7 +201,7 @@ def compare(config: ExperimentConfig, batch: int) -> dict[str, object]:
 
 
 def compare_anew(config: ExperimentConfig, batch: int) -> dict[str, object]:
-    """Return `compare` with an empty cache: what another run has kept would make the first run free."""
+    """Run `compare` with an empty cache, because cached embeddings would make the first run free."""
     before = os.environ.get("PECL_CACHE_DIR")
     with tempfile.TemporaryDirectory() as cache:
         os.environ["PECL_CACHE_DIR"] = cache
@@ -221,7 +220,7 @@ def largest_difference(ours: Sequence[float], theirs: Sequence[float]) -> float:
 
 
 def measure(small: bool, device: str) -> list[Figure]:
-    """Return how many times as fast as the released way a later run of a grid is, in fp32 and in bf16; not if small."""
+    """Measure the speed of a later run relative to the released procedure, in fp32 and bf16; no figure if `small`."""
     figures: list[Figure] = []
     if small:
         return figures
@@ -229,7 +228,7 @@ def measure(small: bool, device: str) -> list[Figure]:
         values = {"epochs": 10, "precision": precision, "dropout": False, "device": device}
         found = compare_anew(make_config(values), batch=50)
         ratio = found["ratio, every later run"]
-        name = f"one run of a grid in {precision} ({found['steps']} steps) against the released way"
+        name = f"one run of a grid in {precision} ({found['steps']} steps) against the released procedure"
         figures.append(Figure(name, ratio, wanted=">= 8", details=found))
     return figures
 
@@ -240,8 +239,8 @@ def main() -> None:
     parser.add_argument("--dataset", default="scenes")
     parser.add_argument("--language", default="de")
     parser.add_argument("--epochs", default=50)
-    parser.add_argument("--precision", default="fp32", help="pecl's (default: fp32); the released way's is fp32")
-    parser.add_argument("--batch", default=50, type=int, help="of the released way's evaluations (default: 50)")
+    parser.add_argument("--precision", default="fp32", help="of pecl (default: fp32); the released procedure uses fp32")
+    parser.add_argument("--batch", default=50, type=int, help="of the released procedure's evaluations (default: 50)")
     parser.add_argument("--json", action="store_true")
     parsed = parser.parse_args()
     values = {name: getattr(parsed, name) for name in ("dataset", "language", "epochs", "precision")}

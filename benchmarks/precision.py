@@ -1,4 +1,4 @@
-"""A training step and encoding in bf16 against fp32: the mini text tower with LoRA, drawn scenes' captions."""
+"""A training step and encoding in bf16, compared with fp32: mini text tower with LoRA, captions of drawn scenes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pecl.encoders.batches import TokenIds
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.machine import BF16, FP32, resolve_precision
 
-PAIRS = (5, 32)  # a step; each pair is two captions
+PAIRS = (5, 32)  # per step; each pair has two captions
 
 
 def step(tower: MultilingualTextEncoder, token_ids: TokenIds, pairs: int) -> None:
-    """Take the first captions through the tower and back, with dropout."""
+    """Run the first captions forward and backward, with dropout."""
     batch = tower.pad(token_ids, range(2 * pairs))
     tower.train()
     tower(batch.input_ids, batch.attention_mask).square().mean().backward()
@@ -27,7 +27,7 @@ def step(tower: MultilingualTextEncoder, token_ids: TokenIds, pairs: int) -> Non
 
 
 def measure(small: bool, device: str) -> list[Figure]:
-    """Return the ratios of fp32's seconds to bf16's, and how far embeddings differ."""
+    """Compare the time in fp32 to bf16, and the embeddings."""
     towers = {name: text_tower(device, name) for name in (FP32, BF16)}
     data = load_scenes("de", size=20 if small else 300)
     token_ids = towers[FP32].tokenize([text for pair in zip(data.target, data.english, strict=True) for text in pair])

@@ -1,9 +1,9 @@
-"""Every figure of pecl's speed: `python benchmarks/run.py [--small] [--device cuda] [--json FILE] [PART ...]`.
+"""All figures of pecl's speed: `python benchmarks/run.py [--small] [--device cuda] [--json FILE] [PART ...]`.
 
-Each figure is a ratio of two ways of working in one run, by turns, beside the machine's peak of matrix products, so it
-says as much on a slower machine; on one thread it counts processor seconds, and so says as much on a busier one.
-`--small` takes about half a minute of the processor; it ends with status 1 if a figure is worse than its floor, which
-lies well below what noise does, three times in a row. docs/performance.md explains the figures.
+Each figure is a ratio of two procedures that alternate in one run, next to the machine's peak of matrix products, so it
+holds on slower machines too. On one thread it counts CPU seconds, so it holds on busy machines too. `--small` takes
+about half a minute of CPU. It exits with status 1 if a figure misses its floor three times in a row; floors lie well
+below the noise. docs/performance.md explains the figures.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pecl.errors import PeclError
 from pecl.files import check_writable, write_json
 from pecl.results.environment import environment
 
-# part -> whether it is among the small ones; each is a module beside this one with `measure(small, device)`
+# part -> whether --small runs it; each is a module in this folder with `measure(small, device)`
 PARTS = {
     "peak": True,
     "precision": True,
@@ -37,16 +37,16 @@ PARTS = {
 }
 
 
-TRIES = 3  # of a small part, before one of its figures has regressed: noise passes, a regression stays
+TRIES = 3  # of a small part: noise passes, a regression stays
 
 
 def measure(part: str, small: bool, device: str) -> list[Figure]:
-    """Return the figures of a part."""
+    """Measure a part."""
     return importlib.import_module(part).measure(small, device)
 
 
 def tried(part: str, small: bool, device: str) -> list[Figure]:
-    """Return the figures of a part; of a small one, those that are worse than their floor are measured anew."""
+    """Measure a part; if it is small, measure figures that miss their floor again."""
     found = measure(part, small, device)
     for _ in range(TRIES - 1 if small else 0):
         if any(one.regressed for one in found):
@@ -56,7 +56,7 @@ def tried(part: str, small: bool, device: str) -> list[Figure]:
 
 
 def document(figures: dict[str, list[Figure]], device: str) -> dict[str, object]:
-    """Return the figures as JSON values, with what they were measured on."""
+    """Return the figures and the machine as JSON values."""
     made = environment()
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else made.machine.platform
     return {
@@ -72,10 +72,10 @@ def main() -> int:
     """Measure, print a table and write JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of {', '.join(PARTS)} (default: all)")
-    parser.add_argument("--small", action="store_true", help="half a minute of the processor; fails on a regression")
+    parser.add_argument("--small", action="store_true", help="half a minute of CPU; fails on a regression")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
-    parser.add_argument("--threads", type=int, default=1, help="of the CPU; 1, the default, counts processor seconds")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures, with all seconds, as JSON")
+    parser.add_argument("--threads", type=int, default=1, help="of the CPU; 1, the default, counts CPU seconds")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write figures and seconds as JSON")
     parsed = parser.parse_args()
     if unknown := [part for part in parsed.parts if part not in PARTS]:
         parser.error(f"no part {unknown[0]}: expected one of {', '.join(PARTS)}")

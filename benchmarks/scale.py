@@ -1,11 +1,11 @@
-"""What large inputs cost in time and memory: `python benchmarks/scale.py [--json] [PART ...]`, some minutes.
+"""Time and memory of large inputs: `python benchmarks/scale.py [--json] [PART ...]`, some minutes.
 
-- evaluator: 50,000 texts against 50,000 gallery items, 256 wide, both directions;
-- report: all tables of 5,000 made results, 1,000 test items each;
-- store: 1,000 embeddings out of a store of 1,000,000, 64 wide.
+- evaluator: 50,000 texts against 50,000 gallery items, 256 wide, in both directions;
+- report: all tables of 5,000 generated results with 1,000 test items each;
+- store: 1,000 embeddings from a store of 1,000,000, 64 wide.
 
-Each part runs in a process of its own. Peak memory is the most that the kernel has counted for that process, what it
-imports included; `beyond_imports_mb` is the part of it that came after the imports.
+Each part runs in its own process. Peak memory is the kernel's count for that process, including imports;
+`beyond_imports_mb` is the part after the imports.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Figures = dict[str, Any]
 
 
 def measured(function: Callable[[], Any]) -> Figures:
-    """Return seconds and peak memory of `function`, whose imports are done."""
+    """Measure seconds and peak memory of `function`; its imports must be done."""
     before, started = process_peak_mb(), time.perf_counter()
     function()
     seconds, peak = time.perf_counter() - started, process_peak_mb()
@@ -110,7 +110,7 @@ def fill_store(folder: Path) -> None:
 
 
 def store(folder: Path) -> Figures:
-    """Read some embeddings of the store in `folder`, spread over all of it."""
+    """Read embeddings spread over the whole store in `folder`."""
     from pecl.encoders.store import EmbeddingStore
 
     def refuse(places: list[int]) -> Any:
@@ -125,7 +125,7 @@ def store(folder: Path) -> Figures:
     return measured(read)
 
 
-# part -> (what writes its input, or None; what is measured)
+# part -> (function that writes its input, or None; function to measure)
 PARTS: dict[str, tuple[Callable[[Path], None] | None, Callable[[Path], Figures]]] = {
     "evaluator": (None, evaluator),
     "report": (lambda folder: make_results(folder / "results"), report),
@@ -139,7 +139,7 @@ def _work(part: str, step: int, folder: Path, answer: Connection) -> None:
 
 
 def in_own_process(part: str, step: int, folder: Path) -> Any:
-    """Return what a step of a part gives in a fresh process."""
+    """Run a step of a part in a fresh process and return its figures."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(part, step, folder, sender))

@@ -1,15 +1,15 @@
-"""What batching of requests is worth: `python benchmarks/serving.py [--json]`, under two minutes.
+"""Value of batching requests: `python benchmarks/serving.py [--json]`, under two minutes.
 
-A server of the mini towers with adapters of 12 languages, in a process of its own, and clients that ask for a caption
-of `scenes` each time, in turns of all languages, over connections that stay open. Three questions:
+A server with the mini towers and adapters of 12 languages runs in its own process. Clients request one caption of
+`scenes` at a time, in alternating languages, over connections that stay open:
 
-- throughput: 64 clients at once, against one that waits for each answer before it asks again;
-- waiting: how long a request takes, of 64 at once and alone;
-- equality: the largest difference between what a request gets among 63 others and what it gets alone.
+- throughput: 64 clients at once, compared with one that waits for each answer;
+- latency: the time of a request among 64 and by itself;
+- equality: the largest difference between the answer to a request among 63 others and by itself.
 
-`--passes` counts the processor seconds of one mixed pass, of a pass a request and of the plain tower, without a server.
+`--passes` counts the CPU seconds of one mixed pass, of one pass per request and of the plain tower, without a server.
 
-The adapters are random: neither time nor equality depends on what they have learnt.
+The adapters are random: neither time nor equality depends on their training.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from pecl.serving.sockets import open_socket
 
 CLIENTS = 64
 SPEC = "lora"
-CODES = [code for code in LANGUAGES if code != "en"] + ["nl"]  # 12; the last has German's captions
+CODES = [code for code in LANGUAGES if code != "en"] + ["nl"]  # 12; the last uses German captions
 
 
 def models() -> Models:
@@ -61,7 +61,7 @@ def models() -> Models:
 
 
 def passes() -> dict[str, float]:
-    """Return processor seconds, on one thread, of 64 captions: other work on the machine does not count."""
+    """Measure the CPU seconds of 64 captions on one thread, which other work does not change."""
     torch.set_num_threads(1)
     found = models()
     captions = {code: load_scenes("de" if code == "nl" else code, size=100).target for code in CODES}
@@ -77,7 +77,7 @@ def passes() -> dict[str, float]:
 
 
 def run_server() -> None:
-    """Serve until stopped; the first line of standard output is the port."""
+    """Serve until stopped; print the port as the first line."""
     with open_socket("127.0.0.1", 0) as listening:
         service = Service(models())
         sys.stdout.write(f"{listening.getsockname()[1]}\n")
@@ -86,7 +86,7 @@ def run_server() -> None:
 
 
 def requests(number: int) -> list[bytes]:
-    """Return requests of one caption each, the languages in turn."""
+    """Return requests with one caption each, in alternating languages."""
     captions = {code: load_scenes("de" if code == "nl" else code, size=100).target for code in CODES}
     made = []
     for i in range(number):
@@ -98,7 +98,7 @@ def requests(number: int) -> list[bytes]:
 
 
 async def talk(port: int, asked: list[bytes]) -> list[tuple[float, list[float]]]:
-    """Send requests one after the other over one connection; return seconds and embedding of each."""
+    """Send requests one by one over one connection; return seconds and embedding of each."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     answers = []
     for request in asked:
@@ -116,27 +116,27 @@ async def talk(port: int, asked: list[bytes]) -> list[tuple[float, list[float]]]
 
 
 async def measure(port: int, each: int, rounds: int) -> dict[str, Any]:
-    """Time 64 clients with `each` requests and one client, in turn, and compare what both got."""
+    """Time 64 clients with `each` requests and one client in turn, and compare their answers."""
     asked = requests(CLIENTS * each)
-    alone = asked[: 4 * CLIENTS]
-    together_seconds, alone_seconds = [], []
+    single = asked[: 4 * CLIENTS]
+    together_seconds, single_seconds = [], []
     await talk(port, asked[:CLIENTS])  # warm
     for _ in range(rounds):
         start = time.perf_counter()
-        one = await talk(port, alone)
-        alone_seconds.append((time.perf_counter() - start) / len(alone))
+        one = await talk(port, single)
+        single_seconds.append((time.perf_counter() - start) / len(single))
         start = time.perf_counter()
         many = await asyncio.gather(*(talk(port, asked[i::CLIENTS]) for i in range(CLIENTS)))
         together_seconds.append((time.perf_counter() - start) / len(asked))
-    of_client = [embedding for i in range(len(alone)) for _, embedding in [many[i % CLIENTS][i // CLIENTS]]]
+    of_client = [embedding for i in range(len(single)) for _, embedding in [many[i % CLIENTS][i // CLIENTS]]]
     difference = (torch.tensor(of_client) - torch.tensor([embedding for _, embedding in one])).abs().max().item()
     waited = [seconds for answers in many for seconds, _ in answers]
     return {
         "clients": CLIENTS,
         "languages": len(CODES),
         "requests_per_second_together": 1 / min(together_seconds),
-        "requests_per_second_alone": 1 / min(alone_seconds),
-        "ratio": min(alone_seconds) / min(together_seconds),
+        "requests_per_second_alone": 1 / min(single_seconds),
+        "ratio": min(single_seconds) / min(together_seconds),
         "median_ms_together": 1000 * statistics.median(waited),
         "median_ms_alone": 1000 * statistics.median(seconds for seconds, _ in one),
         "largest_difference": difference,
@@ -146,11 +146,11 @@ async def measure(port: int, each: int, rounds: int) -> dict[str, Any]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description="What batching of requests is worth.")
+    parser = argparse.ArgumentParser(description="Measure the value of batching requests.")
     parser.add_argument("--requests", type=int, default=12, help="requests of each client")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds, of which the fastest counts")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds; the fastest counts")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.add_argument("--passes", action="store_true", help="processor seconds of passes alone, without a server")
+    parser.add_argument("--passes", action="store_true", help="only CPU seconds of passes, without a server")
     parser.add_argument("--server", action="store_true", help=argparse.SUPPRESS)
     parsed = parser.parse_args()
     if parsed.server:
@@ -172,10 +172,10 @@ def main() -> None:
         return
     print(
         f"{figures['clients']} clients in {figures['languages']} languages: "
-        f"{figures['requests_per_second_together']:.0f} requests a second, one alone "
+        f"{figures['requests_per_second_together']:.0f} requests per second, one client "
         f"{figures['requests_per_second_alone']:.0f}: {figures['ratio']:.1f} times as many\n"
         f"a request takes {figures['median_ms_together']:.0f} ms among 64 clients, {figures['median_ms_alone']:.0f} ms "
-        f"alone (5 ms of it the window)\nlargest difference of an embedding: {figures['largest_difference']:.1e}"
+        f"with one (5 ms of it are the window)\nlargest difference of an embedding: {figures['largest_difference']:.1e}"
     )
 
 

@@ -1,6 +1,6 @@
-"""From a command to what it shows: `pecl --help`, and the first training step of a run on the mini pair.
+"""Start-up times: `pecl --help`, and the first training step of a run on the mini pair.
 
-Seconds are those of the processor on one thread, as an idle machine with its files in memory would take.
+Times are CPU seconds on one thread, as on an idle machine with all files in memory.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ main(["train", "--threads", "1", "--out", sys.argv[1], "--device", sys.argv[2]])
 
 
 def taken(*arguments: str, **environment: str) -> float:
-    """Return the processor seconds of a Python process."""
+    """Measure the CPU seconds of a Python process."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, *arguments], env={**os.environ, **environment}, capture_output=True, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -40,13 +40,13 @@ def taken(*arguments: str, **environment: str) -> float:
 
 
 def first_step(device: str, folder: str) -> float:
-    """Return the seconds from the start of a process to the end of the first step; embeddings are kept in `folder`."""
+    """Measure the seconds from a process's start to the end of its first step; `folder` caches embeddings."""
     place = {"PECL_CACHE_DIR": f"{folder}/cache", "OMP_NUM_THREADS": "1"}
     return taken("-c", FIRST_STEP, f"{folder}/out", device, **place)
 
 
 def measure(small: bool, device: str) -> list[Figure]:
-    """Return the fastest of some tries; a first step with embeddings to make, and with those of an earlier run."""
+    """Measure the fastest of several tries; the first step with an empty cache and with a filled one."""
     shown = min(taken("-m", "pecl", "--help") for _ in range(3 if small else 7))
     figures = [Figure("pecl --help", shown, "s", "< 0.5", floor=1.0)]
     if small:

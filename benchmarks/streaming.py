@@ -1,11 +1,10 @@
-"""Time and memory of a training against its pairs and its languages: `python benchmarks/streaming.py [--json]`.
+"""Time and memory of training by number of pairs and languages: `python benchmarks/streaming.py [--json]`.
 
-Made pairs of 4 to 31 tokens lie in files (`TokenStore`, and `Embeddings` with --frozen), and the mini tower is trained
-on them with LoRA, 8 pairs of each language a step, a slot a language. Each number of pairs (with one language) and of
-languages (with the least pairs) has a process of its own, which reports the most anonymous memory that it had after any
-step (RssAnon: what the system cannot drop; pages of files, which it can, are left out), the size of the files, and
-processor seconds on one thread: of writing, and of the fastest step. The order of an epoch is the one thing that grows
-with the pairs: 4 bytes each.
+Generated pairs of 4 to 31 tokens are in files (`TokenStore`; with --frozen also `Embeddings`). The mini tower trains on
+them with LoRA, 8 pairs of each language per step, one slot per language. Each number of pairs (with one language) and
+of languages (with the fewest pairs) has its own process. It reports the peak of anonymous memory after any step
+(RssAnon: memory that the system cannot drop, unlike pages of files), the size of the files, and CPU seconds on one
+thread for writing and for the fastest step. Only the order of an epoch grows with the pairs: 4 bytes each.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ def anonymous_mib() -> float:
 
 
 def measure(pairs: int, languages: int, steps: int, frozen: bool, folder: Path) -> dict[str, float]:
-    """Train on so many pairs of each language in files, and return what it took."""
+    """Train on pairs of each language in files; return times and memory."""
     import torch
     from figures import seconds
 
@@ -63,7 +62,7 @@ def measure(pairs: int, languages: int, steps: int, frozen: bool, folder: Path) 
 
 
 def rows(pairs: int) -> Iterator[object]:
-    """Yield made embeddings, 256 wide."""
+    """Yield generated embeddings, 256 wide."""
     import torch
 
     block = torch.randn(MADE, 256)
@@ -72,17 +71,17 @@ def rows(pairs: int) -> Iterator[object]:
 
 
 def numbers(text: str) -> list[int]:
-    """Return the numbers of a list with commas."""
+    """Parse a list of numbers with commas."""
     return [int(number) for number in text.split(",")]
 
 
 def main() -> None:
-    """Print the figures of each number of pairs, and of languages."""
+    """Print the figures per number of pairs and of languages."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=numbers, default="1000,10000,100000", metavar="N,N")
     parser.add_argument("--languages", type=numbers, default="1,4,12", metavar="N,N")
     parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--frozen", action="store_true", help="anchors are embeddings in a file, not texts")
+    parser.add_argument("--frozen", action="store_true", help="read anchors as embeddings from a file, not as texts")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     parsed = parser.parse_args()

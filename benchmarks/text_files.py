@@ -1,9 +1,9 @@
-"""Time and memory of reading training text against its pairs: `python benchmarks/text_files.py [--json]`.
+"""Time and memory of reading training text by number of pairs: `python benchmarks/text_files.py [--json]`.
 
-Made sentences lie in two aligned files, and go the way of `pecl distil --text`: they are read, cleaned, compared with a
-test part, held out in part and tokenised, and the mini tower is trained on them with LoRA, 64 pairs a step. Each number
-of pairs has a process of its own, which reports for each stage the processor seconds on one thread, and the most
-anonymous memory (RssAnon: what the system cannot drop; pages of files, which it can, are left out).
+Generated sentences in two aligned files pass through the stages of `pecl distil --text`: they are read, cleaned,
+compared with a test part, held out in part, and tokenised. The mini tower then trains on them with LoRA, 64 pairs per
+step. Each number of pairs has its own process. It reports per stage the CPU seconds on one thread and the peak of
+anonymous memory (RssAnon: memory that the system cannot drop, unlike pages of files).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def anonymous_mib() -> float:
 
 
 class Peak:
-    """The most anonymous memory of this process since it was asked last, in MiB; a thread looks every 20 ms."""
+    """Peak of this process's anonymous memory since the last read, in MiB; a thread samples every 20 ms."""
 
     def __init__(self) -> None:
         self._most = 0.0
@@ -40,13 +40,13 @@ class Peak:
             time.sleep(0.02)
 
     def take(self) -> float:
-        """Return it, and begin anew."""
+        """Return the peak and reset it."""
         most, self._most = max(self._most, anonymous_mib()), 0.0
         return most
 
 
 def write_sentences(folder: Path, pairs: int) -> str:
-    """Write so many pairs of sentences of four to twelve words into two aligned files; return them as a source."""
+    """Write pairs of sentences with four to twelve words into two aligned files; return them as a source."""
     begins, ends = ("ba", "ke", "li", "mo", "su"), ("an", "el", "is", "or")
     words = [f"{begin}{middle}{end}" for begin in begins for middle in "dfgkmnprst" for end in ends]
     for code, step in (("en", 7), ("de", 11)):
@@ -58,7 +58,7 @@ def write_sentences(folder: Path, pairs: int) -> str:
 
 
 def measure(pairs: int, steps: int, folder: Path) -> dict[str, float]:
-    """Train on so many pairs in text files, and return what each stage took."""
+    """Train on pairs in text files; return the time and memory of each stage."""
     import torch
 
     torch.set_num_threads(1)
@@ -102,7 +102,7 @@ def measure(pairs: int, steps: int, folder: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print the figures of each number of pairs."""
+    """Print the figures per number of pairs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", default="10000,1000000")
     parser.add_argument("--steps", type=int, default=4)

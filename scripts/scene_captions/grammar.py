@@ -60,30 +60,30 @@ class Lexicon:
     """One language.
 
     Attributes:
-        nouns: for each kind its forms; columns `gender` and `counter` where the language has them. Beside `kite`,
-            `kite+` is a synonym and `kite!` the wrong sense that a machine translation may choose.
-        adjectives: for each colour and size its forms, by noun form and gender (`nom.sg.f`), noun form, or "".
-        numerals: for 1 to 5 the forms, by case and gender (`nom.f`), case, or "".
-        noun_forms: which form of noun and adjective a case and a class of numeral govern, e.g. `nom.many` is `gen.pl`
-            in Polish; a missing entry means that the form is named like the case.
-        few: whether the numerals 2 to 4 are a class of their own, as in Slavic languages.
+        nouns: the forms of each kind; columns `gender` and `counter` if the language has them. `kite+` is a synonym of
+            `kite`, and `kite!` the wrong sense in a mistaken translation.
+        adjectives: the forms of each colour and size, by noun form and gender (`nom.sg.f`), noun form, or "".
+        numerals: the forms of 1 to 5, by case and gender (`nom.f`), case, or "".
+        noun_forms: the form of noun and adjective that a case and a class of numeral govern, e.g. `nom.many` is
+            `gen.pl` in Polish; without an entry the form is named like the case.
+        few: whether the numerals 2 to 4 form a separate class, as in Slavic languages.
         phrase: order inside a noun phrase, by class of numeral (`one`, `few`, `many`) or ""; `alt` is a second order
             for phrasing B and `literal` a mistaken one.
-        verbs: for each verb its forms, by number and gender (`sg.f`), number, or ""; `particle` marks the place.
-        verb_of: kinds that take another verb than the one named in `sample.KINDS`.
+        verbs: the forms of each verb, by number and gender (`sg.f`), number, or ""; `particle` marks the place.
+        verb_of: kinds with another verb than in `sample.KINDS`.
         verb_number: number of the verb after a class of numeral.
-        relations: a phrase for each relation; its slot is named by the case it governs, e.g. `neben {dat}`.
-        places: for each place columns `a` and `b` (two phrasings) and `over` (for what flies); `river!` is a wrong
+        relations: a phrase per relation; its slot is named by the governed case, e.g. `neben {dat}`.
+        places: columns `a` and `b` (two phrasings) and `over` (for flying things) per place; `river!` is a wrong
             sense.
-        weather: for each weather columns `a` and `b`.
+        weather: columns `a` and `b` per weather.
         sentence: templates `A`, `place_first`, `weather_first` and perhaps `literal` (a mistaken word order); parts are
-            separated by `|` and a part with an empty slot is left out.
-        joiner, stop: what is put between the parts and at the end.
+            separated by `|`, and a part with an empty slot is omitted.
+        joiner, stop: the strings between the parts and at the end.
         sandhi: (pattern, replacement) pairs applied to the whole sentence, in order.
-        capital: letters whose capital Python would get wrong (Turkish i).
-        slip_gender, slip_form, slip_counter: what a mistaken agreement uses instead.
-        false_friends: English words that a translation of this language into English may mistakenly use, by kind,
-            as `singular | plural`.
+        capital: letters that Python capitalises incorrectly (Turkish i).
+        slip_gender, slip_form, slip_counter: replacements in a mistaken agreement.
+        false_friends: English words that a translation from this language may use by mistake, by kind, as
+            `singular | plural`.
     """
 
     code: str
@@ -120,8 +120,8 @@ class Lexicon:
 class Mention:
     """A group in a sentence; None omits an attribute.
 
-    `foreign` (singular, plural) takes the place of the noun; `disagrees` and `bare` ask for a mistaken agreement and
-    for no numeral or article.
+    `foreign` (singular, plural) replaces the noun. `disagrees` requests a mistaken agreement, `bare` no numeral and no
+    article.
     """
 
     noun: str

@@ -36,7 +36,7 @@ ELSEWHERE = {
 }  # how commands begin that another test runs as the page has them
 # They write for every other package; train five grids; draw all plots and the page
 SLOW = ("docs/interop.md", "docs/results.md", "docs/reports.md")
-LONGEST = 20  # minutes that a block may take that a slow test runs as it is; what takes longer is read alone
+LONGEST = 20  # most minutes of a block that a slow test runs; longer blocks are only parsed
 ADAPTERS = ("cs", "de", "fr", "pl")
 
 
@@ -45,7 +45,7 @@ def place(tmp_path_factory):
     """Return a shell and a folder; towers, data sets and adapters are tiny, whatever a command asks for."""
     folder = tmp_path_factory.mktemp("documents")
     data = make_multi30k(folder / "data", n=LINES, images=range(POOL))
-    for split in ("val", "test_2016_flickr"):  # the other published parts, of which texts alone are read
+    for split in ("val", "test_2016_flickr"):  # the other published parts, only texts
         make_multi30k(data, split, n=12, names=[f"{split}-{i}.jpg" for i in range(12)])
     make_xtd10(data, n=POOL, images=range(POOL))
     make_flickr30k200(data, n=LINES)
@@ -82,7 +82,7 @@ def _write_adapters(folder):
 
 @pytest.fixture
 def checkout(place, tmp_path):
-    """Return a checkout with an environment, results and a reader's own files; photographs lie beside it."""
+    """Return a checkout with an environment, results and a reader's own files; photographs are next to it."""
     shell, folder = place
     checkout = tmp_path / "pecl"
     checkout.mkdir()

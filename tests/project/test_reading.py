@@ -8,7 +8,7 @@ import pytest
 from helpers.project import ROOT
 
 PACKAGE = ROOT / "pecl"
-# Calls that read a file, or what a file holds, without limits. A name alone is a function or a method of that name.
+# Calls that read a file, or what a file holds, without limits. A bare name is a function or a method of that name.
 UNBOUNDED = {
     *("open", "read_text", "read_bytes", "fromfile", "memmap", "mmap.mmap", "safe_open", "load_file", "np.load"),
     *(
@@ -54,7 +54,7 @@ ALLOWED = {
 
 
 def name_of(function):
-    """Return how a call names its function: `json.loads`; of a method of what a call returns, the method alone."""
+    """Return how a call names its function: `json.loads`; of a method of a call's result, only the method."""
     if isinstance(function, ast.Name):
         return function.id
     if not isinstance(function, ast.Attribute):

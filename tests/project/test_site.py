@@ -115,7 +115,7 @@ def test_pictures_are_in_the_site(site):
 def commands(marked=False):
     """Return (page, line) of the shell commands in the documents, continued lines joined, comments cut off.
 
-    Or of those alone that are marked, which `test_documents.py` does not run.
+    With `marked`, return only the marked commands, which `test_documents.py` does not run.
     """
     found = []
     for block in blocks():
@@ -163,7 +163,7 @@ def test_scripts_in_the_documents_are_there_and_say_their_help():
 
 def test_links_between_documents_lead_somewhere():
     """Also on the project's page, where the documents are read as they lie."""
-    generated = {"data.md", "contributing.md", "changelog.md", "captions.md"}  # of the site alone
+    generated = {"data.md", "contributing.md", "changelog.md", "captions.md"}  # only on the site
     for path in PAGES:
         text = path.read_text("utf-8")
         for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", re.sub(r"```.*?```", "", text, flags=re.DOTALL)):
