@@ -18,10 +18,12 @@ from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.roles import layer_of
 from pecl.adapters.slots import SlotModule, SlotPrompt, SlotRows
 from pecl.adapters.spec import describe
-from pecl.encoders.positions import longest_sequence
 from pecl.encoders.row_adapter import PromptedInputs
 from pecl.encoders.text import MultilingualTextEncoder
+from pecl.encoders.tokens import around, cut_to
 from pecl.errors import ConfigError, WeightsError
+
+_LEAST = 8  # tokens of a text that prompts leave room for in a tower of few positions
 
 
 class Attached(NamedTuple):
@@ -68,12 +70,25 @@ class Adapter:
 
     def _check_positions(self) -> None:
         length = sum(prompt.length for prompt in self.prompts)
-        positions = longest_sequence(self.tower.backbone.config)
+        positions = self.tower.positions
+        if length and self._takes_room:
+            if length > positions - _LEAST:
+                raise ConfigError(
+                    f"adapter: expected prompts of at most {positions - _LEAST} vectors, which leave {_LEAST} of the "
+                    f"{positions} positions of the text tower to a text, got {length}"
+                )
+            return
         if length and length + self.tower.max_length > positions:
             raise ConfigError(
                 f"adapter: expected prompts and texts within the {positions} positions of the text tower, got "
                 f"{length} vectors and texts of up to {self.tower.max_length} tokens"
             )
+
+    @property
+    def _takes_room(self) -> bool:
+        """Whether prompts take the place of padding, and of the last words of texts that have too little of it."""
+        family = self.tower.family
+        return family is not None and (family.is_fixed or family.causal)
 
     @property
     def num_slots(self) -> int:
@@ -171,6 +186,11 @@ class Adapter:
         """See `RowAdapter`."""
         if not self.prompts:
             return None
+        room = self.tower.positions - sum(prompt.length for prompt in self.prompts)
+        if self._takes_room and input_ids.shape[1] > room:
+            tokenizer = self.tower.tokenizer
+            input_ids = cut_to(input_ids, room, tokenizer.pad_token_id, around(tokenizer)[1])  # (B, room)
+            attention_mask = attention_mask[:, :room]
         words = self.prompts[-1](input_ids)  # (B, L, d)
         inputs = PromptedInputs(words, attention_mask, attention_mask)
         for prompt in self.prompts:

@@ -6,10 +6,16 @@ entities and collapse white space; the latter also lowers the case and drops pun
 
 from __future__ import annotations
 
+import copy
+import re
+import string
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
-from pecl.errors import WeightsError, unknown
+from tokenizers import Regex, normalizers
+
+from pecl.errors import ConfigError, WeightsError, unknown
 
 LOWER, WHITESPACE, CANONICALIZE = "lower", "whitespace", "canonicalize"
 CLEANINGS = (LOWER, WHITESPACE, CANONICALIZE)
@@ -33,3 +39,34 @@ def cleaning(name: str) -> Callable[[str], str]:
             f"the cleaning {name!r} of texts needs open_clip: pip install 'pecl[openclip]' ({error})"
         ) from error
     return get_clean_fn(name)
+
+
+def with_cleaning(tokenizer: Any, name: str) -> Any:
+    """Return a copy of a tokenizer that cleans texts itself, for files that are used without pecl.
+
+    It does all of the cleaning `name` but open_clip's mending of encodings and HTML entities.
+
+    Raises:
+        ConfigError: the tokenizer is not one of the tokenizers library, which alone can be changed.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise ConfigError(
+            f"a {type(tokenizer).__name__} cannot be written with the cleaning {name!r}: expected a fast tokenizer"
+        )
+    copied = copy.deepcopy(tokenizer)
+    before = [*_STEPS[name], *([backend.normalizer] if backend.normalizer is not None else [])]
+    copied.backend_tokenizer.normalizer = normalizers.Sequence(before)
+    return copied
+
+
+_SPACES = (normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip())
+_PUNCTUATION = (
+    normalizers.Replace("_", " "),
+    normalizers.Replace(Regex(f"[{re.escape(string.punctuation)}]"), ""),
+)
+_STEPS = {
+    LOWER: (normalizers.Lowercase(),),
+    WHITESPACE: _SPACES,
+    CANONICALIZE: (*_PUNCTUATION, normalizers.Lowercase(), *_SPACES),
+}

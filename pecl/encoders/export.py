@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from pecl.encoders.cleaning import with_cleaning
 from pecl.encoders.loading.checksums import write_checksums
 from pecl.encoders.loading.sentence_transformers import ADDED_BY_EXPORT, Normalize
 from pecl.encoders.text import MultilingualTextEncoder
@@ -168,7 +169,8 @@ def write_parts(parts: Sequence[Part], folder: Path) -> None:
 def write_encoder(tower: MultilingualTextEncoder, folder: Path) -> None:
     """Write a text tower's backbone and tokenizer as a Transformer module, into an `exported_folder`."""
     tower.backbone.save_pretrained(folder)
-    tower.tokenizer.save_pretrained(folder)
+    tokenizer = with_cleaning(tower.tokenizer, tower.clean) if tower.clean else tower.tokenizer
+    tokenizer.save_pretrained(folder)
     write_encoder_settings(tower, folder)
 
 

@@ -92,6 +92,7 @@ def run_layers(
     start: int = 0,
     stop: int | None = None,
     mask: torch.Tensor | None = None,
+    only_last: bool = False,
 ) -> torch.Tensor:
     """Take hidden states through the layers from `start` to before `stop`, and behind the last to the end.
 
@@ -102,12 +103,15 @@ def run_layers(
         start: number of a layer, from 0.
         stop: likewise; None for all that follow.
         mask: of a padded batch, as `attendable` returns it.
+        only_last: return only the last position, (B, 1, d), of a padded batch, where the family can.
     """
     family, more = _family(backbone), {} if packing is None else {"packing": packing}
     layers = family.layers_of(backbone)
+    top = family.top if only_last and stop is None and start < len(layers) else None
     with our_attention(backbone) if more else nullcontext():
-        for layer in layers[start:stop]:
+        for layer in layers[start : stop if top is None else -1]:
             hidden = layer(hidden, mask, **more)
+    hidden = hidden if top is None else top(layers[-1], hidden, mask)
     return family.finish(backbone, hidden) if stop is None or stop == len(layers) else hidden
 
 
@@ -116,6 +120,8 @@ def encode_padded(
     mask: torch.Tensor | None,
     input_ids: torch.Tensor | None = None,
     words: torch.Tensor | None = None,
+    *,
+    only_last: bool = False,
 ) -> torch.Tensor:
     """Return the last hidden states (B, L, d) of a padded batch.
 
@@ -124,14 +130,16 @@ def encode_padded(
         mask: as `attendable` returns it.
         input_ids: (B, L) int64, on the backbone's device.
         words: (B, L, d) word embeddings in their place.
+        only_last: see `run_layers`.
     """
     if mask is not None and mask.dim() == 2:
-        given = {"input_ids": input_ids} if words is None else {"inputs_embeds": words}
-        return backbone(**given, attention_mask=mask).last_hidden_state
+        inputs = {"input_ids": input_ids} if words is None else {"inputs_embeds": words}
+        return backbone(**inputs, attention_mask=mask).last_hidden_state
     family, given = _family(backbone), require(input_ids if words is None else words, "input_ids or words")
     first = family.first_position(backbone.config)
     positions = torch.arange(first, first + given.shape[1], device=given.device).unsqueeze(0)  # (1, L)
-    return run_layers(backbone, family.embed(backbone, positions, input_ids, words), None, mask=mask)
+    hidden = family.embed(backbone, positions, input_ids, words)
+    return run_layers(backbone, hidden, None, mask=mask, only_last=only_last)
 
 
 def encode_packed(

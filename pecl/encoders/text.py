@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager, nullcontext
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,6 +24,8 @@ from pecl.encoders.bfloat16 import use_bfloat16, uses_bfloat16
 from pecl.encoders.cleaning import cleaning
 from pecl.encoders.devices import to_device
 from pecl.encoders.dropout import RowDraws
+from pecl.encoders.families import family_of
+from pecl.encoders.families.family import TextFamily
 from pecl.encoders.fingerprint import fingerprint_module
 from pecl.encoders.kept import KEPT_BYTES, KeptStates
 from pecl.encoders.layers import (
@@ -36,7 +39,9 @@ from pecl.encoders.layers import (
     run_layers,
 )
 from pecl.encoders.pooling import POOLINGS
+from pecl.encoders.positions import longest_sequence
 from pecl.encoders.row_adapter import RowAdapter
+from pecl.encoders.tokens import around, cut_behind, filled_up
 from pecl.errors import ConfigError, unknown
 from pecl.machine import BF16, FP32
 from pecl.progress import Bar
@@ -155,22 +160,54 @@ class MultilingualTextEncoder(nn.Module):
         texts = as_texts(texts)
         if not texts:
             return []
-        token_ids = self.tokenizer(self._prefixed(texts), truncation=True, max_length=self.max_length)["input_ids"]
+        rows = self.tokenizer(self._prefixed(texts), truncation=True, max_length=self.max_length)["input_ids"]
+        token_ids = [self._shaped(row) for row in rows]
         if cut := len(self.whole_lengths(texts, token_ids)):
             logger.warning("%d of %d texts are longer than %d tokens and were cut", cut, len(texts), self.max_length)
         return token_ids
 
     def whole_lengths(self, texts: Sequence[str], token_ids: TokenIds) -> dict[int, int]:
         """Return the places of the texts that `tokenize` cut, and how many tokens each has when it is whole."""
-        full = [i for i, row in enumerate(token_ids) if len(row) == self.max_length]
-        prefixed = self._prefixed([texts[i] for i in full])
-        whole = self.tokenizer(prefixed, verbose=False)["input_ids"] if full else []  # not verbose: we say it ourselves
-        lengths = zip(full, map(len, whole), strict=True)
+        full = [i for i, row in enumerate(token_ids) if self._tokens_of(row) == self.max_length]
+        lengths = ((i, len(self.whole(texts[i]))) for i in full)
         return {i: length for i, length in lengths if length > self.max_length}
+
+    def whole(self, text: str) -> list[int]:
+        """Return the token ids of a text, with the prefix and special tokens, as if there were no longest sequence."""
+        (prefixed,) = self._prefixed([text])
+        return self.tokenizer(prefixed, verbose=False)["input_ids"]  # not verbose: `tokenize` warns itself
 
     def _prefixed(self, texts: Sequence[str]) -> list[str]:
         clean = cleaning(self.clean) if self.clean else str
-        return [self.text_prefix + clean(text) for text in texts]
+        return [clean(self.text_prefix + text) for text in texts]
+
+    def _shaped(self, row: list[int]) -> list[int]:
+        """Return the tokens of a text as the family takes them: cut behind its end, or padded to all positions."""
+        if self.family is None:
+            return row
+        if self.family.causal:
+            row = cut_behind(row, self.backbone.config.eos_token_id)
+        return filled_up(row, self.positions, self.tokenizer.pad_token_id) if self.family.is_fixed else row
+
+    def _tokens_of(self, row: list[int]) -> int:
+        """Return the number of tokens of a text that are no padding."""
+        is_padded = self.family is not None and self.family.is_fixed
+        return len(row) - row.count(self.tokenizer.pad_token_id) if is_padded else len(row)
+
+    @property
+    def family(self) -> TextFamily | None:
+        """The family of the backbone; None for an encoder that pecl runs only as a whole."""
+        return family_of(self.backbone.config)
+
+    @property
+    def positions(self) -> int:
+        """Number of positions that the backbone has for tokens."""
+        return longest_sequence(self.backbone.config)
+
+    @cached_property
+    def first_word(self) -> int:
+        """Position of a text's first word, behind the special tokens before it; 1 for a shape without tokenizer."""
+        return 1 if self.tokenizer is None else len(around(self.tokenizer)[0])
 
     def pad(self, token_ids: TokenIds, indices: Sequence[int] | torch.Tensor) -> Batch:
         """Return the texts at `indices` as one batch, on the CPU."""
@@ -210,8 +247,8 @@ class MultilingualTextEncoder(nn.Module):
         kept = None if self.training else self.kept
         if kept is not None and kept.pools:
             return kept.of(input_ids, attention_mask)
-        hidden, pooling_mask = self._hidden(input_ids, attention_mask, kept)  # (B, L, d), (B, L)
-        return POOLINGS[self.pooling](hidden, pooling_mask)  # (B, L, d) -> (B, d)
+        hidden, pooling_mask = self._hidden(input_ids, attention_mask, kept)  # (B, L or 1, d), (B, L)
+        return POOLINGS[self.pooling](hidden, pooling_mask[:, -hidden.shape[1] :])  # (B, L or 1, d) -> (B, d)
 
     def _hidden(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, kept: KeptStates | None
@@ -222,17 +259,20 @@ class MultilingualTextEncoder(nn.Module):
         if self._can_pack() and (kept is not None or tokens < (1 - MAX_PADDING) * attention_mask.numel()):
             return self._encode_packed(input_ids, attention_mask, kept), mask
         is_padded = tokens < attention_mask.numel()
+        only_last = self.reads_last
         if kept is not None:
             states = kept.of(input_ids, attention_mask).unsqueeze(0)  # (1, T, d)
             padded = packing_of(self.backbone, attention_mask).unpack(states)  # (B, L, d)
             seen = attendable(self.backbone, mask, is_padded)
-            return run_layers(self.backbone, padded, None, kept.first, mask=seen), mask
+            return run_layers(self.backbone, padded, None, kept.first, mask=seen, only_last=only_last), mask
         ours = self.training and self.draws.seeds is not None and knows_attention(self.backbone)
         with our_attention(self.backbone) if ours else nullcontext():
             if extended is None:
-                return encode_padded(self.backbone, attendable(self.backbone, mask, is_padded), ids), mask
+                seen = attendable(self.backbone, mask, is_padded)
+                return encode_padded(self.backbone, seen, ids, only_last=only_last), mask
             seen = attendable(self.backbone, extended.attention_mask, is_padded)
-            return encode_padded(self.backbone, seen, words=extended.embeddings), extended.pooling_mask
+            hidden = encode_padded(self.backbone, seen, words=extended.embeddings, only_last=only_last)
+            return hidden, extended.pooling_mask
 
     def _encode_packed(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, kept: KeptStates | None
@@ -272,8 +312,15 @@ class MultilingualTextEncoder(nn.Module):
         inner = getattr(self.backbone.config, "attention_probs_dropout_prob", None)
         return inner == 0 or knows_attention(self.backbone)
 
+    @property
+    def reads_last(self) -> bool:
+        """Whether the last position is all that is read of the last layer, which then computes no other output."""
+        return self.pooling == "lasttoken" and self.family is not None and self.family.is_fixed
+
     def _can_pack(self) -> bool:
-        """Return whether batches can be packed."""
+        """Return whether batches can be packed, and have padding that can be left out."""
+        if self.family is not None and self.family.is_fixed:
+            return False
         return self.packing and (self.adapter is None or self.adapter.works_on_tokens) and can_pack(self.backbone)
 
     @torch.inference_mode()

@@ -105,6 +105,7 @@ class TextModule(nn.Module):
     def __init__(self, tower: MultilingualTextEncoder, adapter: Adapter | None) -> None:
         super().__init__()
         self.backbone, self.head, self.pooling = tower.backbone, tower.head, POOLINGS[tower.pooling]
+        self.only_last = tower.reads_last
         self.adapter = adapter
         self.rows = None if adapter is None else GatheredRows(adapter.num_slots)
 
@@ -117,11 +118,12 @@ class TextModule(nn.Module):
             self.rows.choose(slots)
             extended = self.adapter.extend_inputs(input_ids, attention_mask)
         if extended is None:
-            hidden = encode_padded(self.backbone, attendable(self.backbone, attention_mask, True), input_ids)
-            return F.normalize(self.head(self.pooling(hidden, attention_mask)), dim=1)
-        seen = attendable(self.backbone, extended.attention_mask, True)
-        hidden = encode_padded(self.backbone, seen, words=extended.embeddings)
-        return F.normalize(self.head(self.pooling(hidden, extended.pooling_mask)), dim=1)
+            seen, mask = attendable(self.backbone, attention_mask, True), attention_mask
+            hidden = encode_padded(self.backbone, seen, input_ids, only_last=self.only_last)
+        else:
+            seen, mask = attendable(self.backbone, extended.attention_mask, True), extended.pooling_mask
+            hidden = encode_padded(self.backbone, seen, words=extended.embeddings, only_last=self.only_last)
+        return F.normalize(self.head(self.pooling(hidden, mask[:, -1:] if self.only_last else mask)), dim=1)
 
 
 class ImageModule(nn.Module):

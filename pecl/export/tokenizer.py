@@ -8,7 +8,9 @@ from typing import Any
 from tokenizers import processors
 from transformers import PreTrainedTokenizerFast
 
+from pecl.encoders.cleaning import with_cleaning
 from pecl.encoders.text import MultilingualTextEncoder
+from pecl.encoders.tokens import around
 from pecl.errors import ConfigError
 
 _PROBES = ("a", "1 a", "A b.")
@@ -20,13 +22,13 @@ def with_prefix(text: MultilingualTextEncoder) -> PreTrainedTokenizerFast:
     Raises:
         ConfigError: tokens of prefix and text depend on each other, so that no template gives the same.
     """
-    plain = text.tokenizer
+    plain = with_cleaning(text.tokenizer, text.clean) if text.clean else text.tokenizer
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=copy.deepcopy(plain.backend_tokenizer), **_special_tokens(plain)
     )
     if not text.text_prefix:
         return tokenizer
-    before, after = _around(plain)
+    before, after = around(plain)
     bare = plain(text.text_prefix + _PROBES[0], add_special_tokens=False)["input_ids"]
     own = plain(_PROBES[0], add_special_tokens=False)["input_ids"]
     prefix = bare[: len(bare) - len(own)]
@@ -50,11 +52,3 @@ def with_prefix(text: MultilingualTextEncoder) -> PreTrainedTokenizerFast:
 def _special_tokens(tokenizer: Any) -> dict[str, str]:
     roles = ("bos_token", "eos_token", "pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
     return {role: token for role in roles if (token := getattr(tokenizer, role)) is not None}
-
-
-def _around(tokenizer: Any) -> tuple[list[int], list[int]]:
-    """Return the special tokens before and behind every text."""
-    whole = tokenizer(_PROBES[0])["input_ids"]
-    bare = tokenizer(_PROBES[0], add_special_tokens=False)["input_ids"]
-    start = next(i for i in range(len(whole)) if whole[i : i + len(bare)] == bare)
-    return whole[:start], whole[start + len(bare) :]

@@ -9,14 +9,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from open_clip.model import CustomTextCLIP
+from open_clip.model import CLIP, CustomTextCLIP
 from open_clip.tokenizer import HFTokenizer
 from safetensors.torch import save_file
-from transformers import DistilBertConfig, DistilBertModel, XLMRobertaConfig
+from tokenizers import processors
+from transformers import (
+    DistilBertConfig,
+    DistilBertModel,
+    MetaClip2Config,
+    MetaClip2Model,
+    SiglipConfig,
+    SiglipModel,
+    XLMRobertaConfig,
+)
 
 from helpers.tiny import tiny_tokenizer
 
-TEXTS = ["ein Hund", "A dog, and two cats!", "a", "Dva psi běží po sněhu za míčem", "犬が走る", "zwei rote Autos"]
+LONG = "a caption that goes on and on until it is longer than any of these towers with seventy-seven tokens can take"
+TEXTS = ["ein Hund", "A dog, and two cats!", "a", "Dva psi běží po sněhu", "犬が走る", LONG]
 WIDTH = 12  # of the embeddings
 VISION = {"image_size": 8, "patch_size": 4, "width": 16, "layers": 1, "head_width": 8}
 
@@ -67,7 +77,7 @@ def write_distilbert(folder):
     """sentence-transformers' folder of clip-ViT-B-32-multilingual-v1: DistilBERT, the mean, a linear layer."""
     sizes = {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48}
     torch.manual_seed(1)
-    config = DistilBertConfig(**sizes, vocab_size=260, max_position_embeddings=128, pad_token_id=1)
+    config = DistilBertConfig(**sizes, vocab_size=260, max_position_embeddings=140, pad_token_id=1)
     model, dense = DistilBertModel(config).eval(), torch.nn.Linear(32, WIDTH, bias=False)
     parts = {"0_Transformer": "Transformer", "1_Pooling": "Pooling", "2_Dense": "Dense"}
     for name in parts:
@@ -97,7 +107,105 @@ def write_distilbert(folder):
     return Reference(embed, model, [model, dense])
 
 
+HALVES = {
+    "vision_config": {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    | {"image_size": 8, "patch_size": 4},
+    "text_config": {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    | {"vocab_size": 260, "hidden_act": "gelu"},
+}
+
+
+def ending_tokenizer(side="right"):
+    """Without a token of the beginning, as Gemma's and mT5's tokenizers end their texts."""
+    tokenizer = tiny_tokenizer()
+    template = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 2)])
+    tokenizer.backend_tokenizer.post_processor = template
+    tokenizer.padding_side = side
+    return tokenizer
+
+
+def _randomized(model):
+    """Biases and norms that are not zero or one, so that none can be left out or taken for another."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 1:
+                parameter += 0.1 * torch.randn_like(parameter)
+    return model.eval()
+
+
+def write_metaclip(folder, tokenizer=None):
+    """MetaCLIP 2 as transformers publishes it."""
+    halves = HALVES | {"text_config": HALVES["text_config"] | {"eos_token_id": 2, "max_position_embeddings": 77}}
+    torch.manual_seed(1)
+    model = _randomized(MetaClip2Model(MetaClip2Config(**halves, projection_dim=WIDTH)))
+    model.save_pretrained(folder)
+    tokenizer = tokenizer or tiny_tokenizer()
+    tokenizer.save_pretrained(folder)
+
+    def embed(texts):
+        batch = tokenizer(texts, padding=True, truncation=True, max_length=77, return_tensors="pt")
+        return model.get_text_features(batch["input_ids"], batch["attention_mask"]).pooler_output
+
+    return Reference(embed, model.text_model, [model])
+
+
+def write_metaclip_mt5(folder):
+    """The distilled MetaCLIP 2 with mT5's words, whose tokenizer puts nothing before a text."""
+    return write_metaclip(folder, ending_tokenizer())
+
+
+def write_siglip(folder):
+    """SigLIP 2 of fixed resolution as transformers publishes it: the ids in its config are not the tokenizer's."""
+    halves = HALVES | {"text_config": HALVES["text_config"] | {"projection_size": WIDTH}}
+    halves["vision_config"] = halves["vision_config"] | {"hidden_size": WIDTH}
+    torch.manual_seed(1)
+    model = _randomized(SiglipModel(SiglipConfig(**halves)))
+    model.save_pretrained(folder)
+    tokenizer = ending_tokenizer()
+    tokenizer.save_pretrained(folder)
+
+    def embed(texts):
+        lower = [text.lower() for text in texts]
+        batch = tokenizer(lower, padding="max_length", max_length=64, truncation=True, return_tensors="pt")
+        return model.get_text_features(batch["input_ids"]).pooler_output
+
+    return Reference(embed, model.text_model, [model])
+
+
+def _write_open_clip_own(folder, text, tokenizer, cls, **config):
+    torch.manual_seed(1)
+    model = _randomized(cls(WIDTH, VISION, text, **config))
+    tokenizer.save_pretrained(folder)
+    document = {"embed_dim": WIDTH, "vision_cfg": VISION, "text_cfg": text | {"hf_tokenizer_name": str(folder)}}
+    _save(folder, model, document | config)
+    clean = text.get("tokenizer_kwargs", {}).get("clean", "whitespace")
+    tokens = HFTokenizer(str(folder), context_length=text["context_length"], clean=clean)
+    return Reference(lambda texts: model.encode_text(tokens(texts)), None, [model])
+
+
+SIZES = {"vocab_size": 260, "width": 32, "heads": 4, "layers": 2, "mlp_ratio": 1.5}
+
+
+def write_open_clip_siglip(folder):
+    """open_clip's ViT-B-16-SigLIP2."""
+    text = SIZES | {"context_length": 64, "no_causal_mask": True, "proj_bias": True, "pool_type": "last"}
+    text |= {"norm_kwargs": {"eps": 1e-6}, "act_kwargs": {"approximate": "tanh"}}
+    text |= {"tokenizer_kwargs": {"clean": "canonicalize"}}
+    return _write_open_clip_own(folder, text, ending_tokenizer(), CustomTextCLIP)
+
+
+def write_open_clip_metaclip(folder):
+    """open_clip's ViT-H-14-worldwide-quickgelu, whose text half lies at the root."""
+    text = SIZES | {"context_length": 77, "pool_type": "eos", "eos_id": 2}
+    return _write_open_clip_own(folder, text, tiny_tokenizer(), CLIP, quick_gelu=True)
+
+
 WRITERS = {
     "open-clip-xlm-r": write_open_clip_xlm_r,
     "distilbert": write_distilbert,
+    "metaclip": write_metaclip,
+    "metaclip-mt5": write_metaclip_mt5,
+    "open-clip-metaclip": write_open_clip_metaclip,
+    "siglip": write_siglip,
+    "open-clip-siglip": write_open_clip_siglip,
 }

@@ -58,8 +58,8 @@ def prompt_tokens(tower: MultilingualTextEncoder, text: str) -> tuple[list[int],
         ConfigError: `text` has no tokens, or they are not the same whatever follows.
     """
     probes = ("x", "z")
-    bare = [tower.tokenizer(tower.text_prefix + probe)["input_ids"] for probe in probes]
-    full = [tower.tokenizer(tower.text_prefix + text + probe)["input_ids"] for probe in probes]
+    bare = [tower.whole(probe) for probe in probes]
+    full = [tower.whole(text + probe) for probe in probes]
     if bare[0] == bare[1]:
         raise ConfigError(f"hard_prompt: the tokenizer of {tower.name!r} does not tell {' and '.join(probes)} apart")
     place = next(i for i, (one, other) in enumerate(zip(*bare, strict=False)) if one != other)

@@ -1,4 +1,4 @@
-"""Soft prompt on slots: P trained vectors behind the first token of every text.
+"""Soft prompt on slots: P trained vectors before the first word of every text.
 
 Lester et al., "The Power of Scale for Parameter-Efficient Prompt Tuning", EMNLP 2021, as in the method's release: the
 vectors enter as word embeddings behind `<s>`, so they get positions like words and move those of the words behind them.
@@ -57,7 +57,9 @@ class SoftPromptConfig(AdapterConfig):
                 raise ConfigError(f"soft_prompt: init_text {self.init_text!r} has no tokens")
         p = len(token_ids) if token_ids else self.num_virtual_tokens or DEFAULT_TOKENS
         return self.at_roles(
-            tower, ("word_embeddings",), lambda base, rows: SlotSoftPrompt(base, rows, p, token_ids, self.pool_prompt)
+            tower,
+            ("word_embeddings",),
+            lambda base, rows: SlotSoftPrompt(base, rows, p, tower.first_word, token_ids, self.pool_prompt),
         )
 
 
@@ -66,9 +68,11 @@ class SlotSoftPrompt(SlotPrompt):
 
     cannot_merge = "the vectors of a soft prompt are part of the input sequence"
 
-    def __init__(self, base: nn.Module, rows: SlotRows, p: int, token_ids: list[int] | None, pool_prompt: bool) -> None:
+    def __init__(
+        self, base: nn.Module, rows: SlotRows, p: int, place: int, token_ids: list[int] | None, pool_prompt: bool
+    ) -> None:
         super().__init__(base, rows)
-        self.length = p
+        self.length, self.place = p, place
         self.token_ids = token_ids
         self.pool_prompt = pool_prompt
         words = innermost(base).weight  # (V, d)
@@ -83,5 +87,5 @@ class SlotSoftPrompt(SlotPrompt):
             self.prompt.data[slot] = normal(self.prompt.shape[1:], 0.02, generator)
 
     def extend(self, inputs: PromptedInputs) -> PromptedInputs:
-        """Put the prompt of each row's slot behind the first token."""
-        return insert(inputs, self.rows.take(self.prompt), 1, self.pool_prompt)
+        """Put the prompt of each row's slot before the first word."""
+        return insert(inputs, self.rows.take(self.prompt), self.place, self.pool_prompt)

@@ -10,12 +10,16 @@ from transformers import PretrainedConfig
 from pecl.encoders.families.bert import BERT
 from pecl.encoders.families.distilbert import DISTILBERT
 from pecl.encoders.families.family import TextFamily
+from pecl.encoders.families.metaclip import METACLIP
+from pecl.encoders.families.siglip import SIGLIP
 
 FAMILIES: dict[str, TextFamily] = {
     "bert": BERT,  # LaBSE is a BERT
     "roberta": BERT,
     "xlm-roberta": BERT,
     "distilbert": DISTILBERT,
+    "metaclip_2_text_model": METACLIP,
+    "siglip_text_model": SIGLIP,
 }
 
 

@@ -55,6 +55,13 @@ class TextFamily:
         first_position: the position of the first token, by the backbone's config.
         final_norm: path of the LayerNorm behind the last layer; None where each layer ends with its own.
         causal: whether a position attends only to itself and the positions before it.
+        is_fixed: whether every text is padded to all positions, and padding is attended to.
+        pooling: name of the pooling.
+        clean: name of the cleaning of texts.
+        encoder: class of the text half in a checkpoint of both halves; None where `AutoModel` names it.
+        projection: name of the linear layer behind the pooling, in a checkpoint of both halves.
+        prepare: changes an encoder that was built, so that its layers hand on what pecl passes to attention.
+        top: the last layer at the last position: (layer, hidden (B, L, d), mask) -> (B, 1, d).
     """
 
     layers: str
@@ -64,6 +71,13 @@ class TextFamily:
     first_position: Callable[[PretrainedConfig], int] = from_zero
     final_norm: str | None = None
     causal: bool = False
+    is_fixed: bool = False
+    pooling: str = "mean"
+    clean: str = ""
+    encoder: type[PreTrainedModel] | None = None
+    projection: str = ""
+    prepare: Callable[[PreTrainedModel], None] | None = None
+    top: Callable[[nn.Module, torch.Tensor, torch.Tensor | None], torch.Tensor] | None = None
 
     def layers_of(self, backbone: PreTrainedModel) -> nn.ModuleList:
         """Return the layers, lowest first."""

@@ -33,6 +33,7 @@ class OpenClipText(NamedTuple):
         source: the file of weights.
         settings: `text_cfg` of the model's config.
         width: D, of the embeddings.
+        is_quick: whether the activation is CLIP's fast GELU.
         state: all weights of the text half, without the prefix `text.`.
         tokenizer: folder of the tokenizer.
     """
@@ -40,6 +41,7 @@ class OpenClipText(NamedTuple):
     source: Path
     settings: dict[str, Any]
     width: int
+    is_quick: bool
     state: dict[str, torch.Tensor]
     tokenizer: Path
 
@@ -94,7 +96,7 @@ def _read(source: Path, config: dict[str, Any], folder: Path | None) -> OpenClip
         if not isinstance(named, str):
             raise WeightsError(f"the config of {source} names no hf_tokenizer_name: expected a multilingual text tower")
         tokenizer = resolve(named, "hf_tokenizer_name of its config", weights=False)
-    return OpenClipText(source, settings, width, text or state, tokenizer)
+    return OpenClipText(source, settings, width, bool(config.get("quick_gelu")), text or state, tokenizer)
 
 
 def encoder_config(text: OpenClipText) -> PretrainedConfig:

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from transformers import MODEL_MAPPING, AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from pecl.encoders.families import FAMILIES
 from pecl.encoders.loading.checksums import check_checksums
 from pecl.encoders.loading.clip import PREFIX
 from pecl.encoders.loading.hub import resolve
@@ -28,6 +29,7 @@ from pecl.encoders.loading.open_clip_text import (
 )
 from pecl.encoders.loading.sentence_transformers import read_layout
 from pecl.encoders.loading.shapes import base_config
+from pecl.encoders.loading.text_half import TextHalf, check_tokenizer, read_half, read_open_clip_half, text_config
 from pecl.encoders.loading.weights import build_model, check_names, read_config, read_json, read_state_dict, take_linear
 from pecl.encoders.positions import longest_sequence
 from pecl.encoders.text import MultilingualTextEncoder
@@ -143,6 +145,9 @@ def _read_sentence_transformers(folder: Path, dtype: torch.dtype) -> TextParts:
 
 
 def _read_open_clip(text: OpenClipText, dtype: torch.dtype) -> TextParts:
+    if not text.settings.get("hf_model_name"):
+        half = read_open_clip_half(text, dtype)
+        return _half_parts(half, text.tokenizer, clean=text.clean)
     config = encoder_config(text)
     weights, head, pooling = encoder_parts(text, dtype)
     backbone = build_model(_model_class(config), config, weights, text.source, dtype, prefix="text.transformer.")
@@ -150,11 +155,20 @@ def _read_open_clip(text: OpenClipText, dtype: torch.dtype) -> TextParts:
     return TextParts(backbone, tokenizer, head, pooling, longest=text.length, clean=text.clean)
 
 
+def _half_parts(half: TextHalf, folder: Path, clean: str) -> TextParts:
+    tokenizer = read_tokenizer(folder, half.backbone.config)
+    check_tokenizer(tokenizer, half, folder)
+    return TextParts(half.backbone, tokenizer, half.head, half.family.pooling, clean=clean)
+
+
 def _read_encoder(folder: Path, dtype: torch.dtype) -> TextParts:
-    config = read_config(folder)
+    config = text_config(read_config(folder))
+    family = FAMILIES.get(config.model_type)
+    if family is not None and family.encoder is not None:
+        return _half_parts(read_half(folder, config, dtype), folder, family.clean)
     if type(config) not in MODEL_MAPPING or config.is_encoder_decoder or not hasattr(config, "vocab_size"):
         kind = config.model_type
-        raise WeightsError(f"{folder} holds the architecture {kind!r}, expected a text encoder such as xlm-roberta")
+        raise WeightsError(f"{folder} holds the architecture {kind!r}, expected a text tower: {', '.join(FAMILIES)}")
     model_class = _model_class(config)
     backbone = build_model(model_class, config, _own_weights(read_state_dict(folder), model_class), folder, dtype)
     return TextParts(backbone, read_tokenizer(folder, config))

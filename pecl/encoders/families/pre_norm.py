@@ -1,0 +1,34 @@
+"""Roles and embeddings that MetaCLIP 2 and SigLIP share: transformers' pre-LN encoders of CLIP's kind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+LAYERS = "encoder.layers"
+FINAL_NORM = "final_layer_norm"
+IN_LAYER = {
+    "query": "self_attn.q_proj",
+    "key": "self_attn.k_proj",
+    "value": "self_attn.v_proj",
+    "attention_output": "self_attn.out_proj",
+    "intermediate": "mlp.fc1",
+    "output": "mlp.fc2",
+    "attention_norm": "layer_norm1",
+    "output_norm": "layer_norm2",
+    "self_attention": "self_attn",
+}
+AT_TOP = {"word_embeddings": "embeddings.token_embedding"}
+
+
+def embed(
+    backbone: PreTrainedModel, positions: torch.Tensor, input_ids: torch.Tensor | None, words: torch.Tensor | None
+) -> torch.Tensor:
+    """Return words plus positions, (B, L, d); see `Embed`. transformers' own refuses tokens packed in one row."""
+    embeddings = cast(Any, backbone.embeddings)
+    words = embeddings.token_embedding(input_ids) if words is None else words
+    return words + embeddings.position_embedding(positions)

@@ -1,0 +1,82 @@
+"""SigLIP, SigLIP 2 and mSigLIP: every text has 64 positions, all are attended to, and the last one is pooled.
+
+The last position is usually padding, so padding cannot be left out. In the last layer only that position needs a query,
+an output and a feed-forward layer, which saves most of the layer exactly.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel, SiglipTextModel
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.siglip.modeling_siglip import SiglipAttention, eager_attention_forward
+
+from pecl.encoders.cleaning import LOWER
+from pecl.encoders.families import pre_norm
+from pecl.encoders.families.family import TextFamily
+
+
+class Attention(SiglipAttention):
+    """SigLIP's attention, which hands further arguments on to the attention function; transformers' drops them.
+
+    Args:
+        plain: the attention whose layers it takes.
+    """
+
+    def __init__(self, plain: SiglipAttention) -> None:
+        with torch.device("meta"):  # the layers are replaced at once
+            super().__init__(plain.config)
+        for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
+            setattr(self, name, getattr(plain, name))
+        self.training = plain.training
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        *,
+        asking: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, None]:
+        """Attend from every position of (B, L, d), or from the positions `asking` (B, Q, d), to every position."""
+        asking = hidden_states if asking is None else asking
+
+        def by_head(states: torch.Tensor, layer: nn.Module) -> torch.Tensor:
+            return layer(states).unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)  # (B, h, L, d_head)
+
+        attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention_forward)
+        heads = (by_head(asking, self.q_proj), by_head(hidden_states, self.k_proj), by_head(hidden_states, self.v_proj))
+        attended, _ = attend(self, *heads, attention_mask, scaling=self.scale, **kwargs)
+        return self.out_proj(attended.flatten(-2)), None
+
+
+def _prepare(backbone: PreTrainedModel) -> None:
+    for layer in cast(Any, backbone).encoder.layers:
+        layer.self_attn = Attention(layer.self_attn)
+
+
+def _top(layer: Any, hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    normed = layer.layer_norm1(hidden)  # (B, L, d)
+    mask = None if mask is None else mask[:, :, -1:]  # (B, 1, 1, L)
+    attended, _ = layer.self_attn(normed, mask, asking=normed[:, -1:])  # (B, 1, d)
+    state = hidden[:, -1:] + attended
+    return state + layer.mlp(layer.layer_norm2(state))
+
+
+SIGLIP = TextFamily(
+    layers=pre_norm.LAYERS,
+    in_layer=pre_norm.IN_LAYER,
+    at_top=pre_norm.AT_TOP,
+    embed=pre_norm.embed,
+    final_norm=pre_norm.FINAL_NORM,
+    is_fixed=True,
+    pooling="lasttoken",
+    clean=LOWER,
+    encoder=SiglipTextModel,
+    projection="head",
+    prepare=_prepare,
+    top=_top,
+)
