@@ -190,7 +190,7 @@ class MultilingualTextEncoder(nn.Module):
         return filled_up(row, self.positions, self.tokenizer.pad_token_id) if self.family.is_fixed else row
 
     def _tokens_of(self, row: list[int]) -> int:
-        """Return the number of tokens of a text that are no padding."""
+        """Return the number of tokens of a text without its padding."""
         is_padded = self.family is not None and self.family.is_fixed
         return len(row) - row.count(self.tokenizer.pad_token_id) if is_padded else len(row)
 

@@ -219,7 +219,7 @@ MUTANTS = [
     *rows(
         "pecl/encoders/layers.py",
         "encoders/test_kept::test_embeddings_and_gradients_are_those_without_keeping",
-        ("layers below work on the states that they gave", "[start:stop]", "[:stop]"),
+        ("layers below work on the states that they gave", "layers[start :", "layers[:"),
     ),
     *rows(
         "pecl/encoders/layers.py",
@@ -254,13 +254,13 @@ MUTANTS = [
         "encoders/test_text::test_embeddings_are_the_head_of_the_pooled_hidden_states",
         (
             "the prefix of a tower is left out",
-            "return [self.text_prefix + clean(text) for text in texts]",
+            "return [clean(self.text_prefix + text) for text in texts]",
             "return list(texts)",
         ),
         (
             "every tower pools by the mean",
-            "POOLINGS[self.pooling](hidden, pooling_mask)",
-            'POOLINGS["mean"](hidden, pooling_mask)',
+            "POOLINGS[self.pooling](hidden, ",
+            'POOLINGS["mean"](hidden, ',
         ),
     ),
     *rows(
@@ -328,8 +328,8 @@ MUTANTS = [
         "adapters/test_reference::test_soft_prompt_of_a_text_equals_the_text_in_front",
         (
             "the pooling leaves a prompt's mask out",
-            "words=extended.embeddings), extended.pooling_mask",
-            "words=extended.embeddings), extended.attention_mask",
+            "return hidden, extended.pooling_mask",
+            "return hidden, extended.attention_mask",
         ),
     ),
     *rows(
