@@ -32,7 +32,7 @@ POOLING_FLAGS = {
     "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
     "pooling_mode_weightedmean_tokens": "weightedmean",
 }
-# Settings of a Normalize that an export of pecl put behind the tower: it is no part of the tower
+# Settings of a Normalize that an export of pecl put behind the tower; it is not part of the tower
 ADDED_BY_EXPORT = {"added_by_export": True}
 # The activations of dense layers by the names of their classes
 ACTIVATION_LAYERS = {"Identity": nn.Identity} | {type(one).__name__: type(one) for one in ACTIVATIONS.values()}
