@@ -81,8 +81,6 @@ def make_results(folder: Path) -> None:
 
 def report(folder: Path) -> Figures:
     """Print all tables of the results in `folder`."""
-    import pandas  # noqa: F401  counted as an import
-
     from pecl.cli import main
     from pecl.commands import report  # noqa: F401
 

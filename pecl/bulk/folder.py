@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 from pecl.encoders.embeddings import Embeddings
 from pecl.errors import DataError, OutputError
 from pecl.files import load_json, open_regular, parse_json, sha256_file, sha256_json, write_json, write_stream
-from pecl.files.typed_json import decode
+from pecl.files.typed_json import Flag, Text, Whole, decode
 
 PLAN, IDS = "embeddings.json", "ids.jsonl"
 FORMAT = "pecl-embedding-folder-2"
@@ -45,15 +45,15 @@ class Plan:
         ids_sha256: SHA-256 of `ids.jsonl`.
     """
 
-    kind: str
-    source: str
-    source_digest: str
-    rows: int
-    shards: int
-    tower: Mapping[str, str]
-    adapter: Mapping[str, str | None] | None
-    normalize: bool
-    ids_sha256: str
+    kind: Text
+    source: Text
+    source_digest: Text
+    rows: Whole
+    shards: Whole
+    tower: Mapping[Text, Text]
+    adapter: Mapping[Text, Text | None] | None
+    normalize: Flag
+    ids_sha256: Text
 
     @property
     def identity(self) -> str:
@@ -248,7 +248,7 @@ def iterate_ids(folder: str | Path) -> Iterator[str]:
         with open_regular(path) as file:
             for line in file:
                 digest.update(line)
-                yield decode(str, parse_json(line.decode("utf-8", "surrogateescape"), halves=True)["id"], "id")
+                yield decode(Text, parse_json(line.decode("utf-8", "surrogateescape"), halves=True)["id"], "id")
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError) as error:

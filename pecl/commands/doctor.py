@@ -17,7 +17,7 @@ from pecl.errors import DataError
 from pecl.files import default_cache_dir
 from pecl.plugins import installed_plugins
 
-_NEEDED = ("torch", "transformers", "timm", "safetensors", "pandas", "tqdm", "pyyaml", "pillow")
+_NEEDED = ("torch", "transformers", "timm", "safetensors", "pydantic", "tqdm", "pyyaml", "pillow")
 # Packages of each extra of pyproject.toml -> what they are for
 _EXTRAS: dict[str, dict[str, str]] = {
     "openclip": {"open_clip_torch": "OpenCLIP's image towers"},

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
-from pecl.files.typed_json import FieldError, decode, wrong
-from pecl.retrieval.measures import RetrievalMetrics
+from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator
+
+from pecl.files.typed_json import Flag, Number, Points, Ranks, Text, Whole, lacking, validated
+from pecl.retrieval.measures import METRIC, RetrievalMetrics
 
 
 @dataclass(frozen=True)
@@ -24,31 +26,36 @@ class Measured:
     mean_recall_at_1: float
     mean_recall: float
 
-    @classmethod
-    def from_json(cls, value: Any, path: str) -> Measured:
-        """Return it from its JSON object: the two means, and a direction under each other key."""
-        if not isinstance(value, dict):
-            raise wrong(path, value, "an object")
-        means = {}
-        for key in ("mean_recall@1", "mean_recall"):
-            if key not in value:
-                raise FieldError(f"{path}.{key} is missing")
-            means[key] = decode(float, value[key], f"{path}.{key}")
-        own = {name: _direction(one, f"{path}.{name}") for name, one in value.items() if name not in means}
-        return cls(own, *means.values())
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what `from_json` reads."""
-        flat = {name: one.to_dict() for name, one in self.directions.items()}
-        return {**flat, "mean_recall@1": self.mean_recall_at_1, "mean_recall": self.mean_recall}
+def _measured(value: Any) -> Measured:
+    """Return it from its JSON object: the two means, and a direction under each other key."""
+    if isinstance(value, Measured):
+        return value
+    means = validated(_Means, value)
+    others = {name: one for name, one in value.items() if name not in ("mean_recall", METRIC)}
+    return Measured(validated(Mapping[Text, _Direction], others), means.mean_recall_at_1, means.mean_recall)
 
 
-def _direction(value: Any, path: str) -> RetrievalMetrics:
-    numbers = decode(Mapping[str, float], value, path)
+def _flat(measured: Measured) -> dict[str, Any]:
+    flat = {name: one.to_dict() for name, one in measured.directions.items()}
+    return {**flat, METRIC: measured.mean_recall_at_1, "mean_recall": measured.mean_recall}
+
+
+@dataclass(frozen=True)
+class _Means:
+    mean_recall_at_1: Annotated[Number, Field(alias=METRIC)]
+    mean_recall: Number
+
+
+def _direction(flat: Mapping[str, float]) -> RetrievalMetrics:
     try:
-        return RetrievalMetrics.from_dict(numbers)
+        return RetrievalMetrics.from_dict(flat)
     except KeyError as error:
-        raise FieldError(f"{path}.{error.args[0]} is missing") from error
+        raise lacking(error.args[0]) from error
+
+
+_Direction = Annotated[Mapping[Text, Number], AfterValidator(_direction)]
+MeasuredRecord = Annotated[Measured, PlainValidator(_measured), PlainSerializer(_flat)]
 
 
 @dataclass(frozen=True)
@@ -61,9 +68,9 @@ class Gallery:
         items: for each test caption the place of its item in the gallery, where an item has several captions.
     """
 
-    kind: str
-    size: int
-    items: Sequence[int] | None = field(default=None, repr=False)
+    kind: Text
+    size: Whole
+    items: Ranks | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -77,10 +84,10 @@ class TrainingText:
         photographs: number of pairs with a photograph that were trained on beside it; None for text alone.
     """
 
-    dataset: str
-    sha256: Mapping[str, str | None] = field(repr=False)
-    provenance: Mapping[str, Any] = field(repr=False)
-    photographs: int | None = None
+    dataset: Text
+    sha256: Mapping[Text, Text | None] = field(repr=False)
+    provenance: Mapping[Text, Any] = field(repr=False)
+    photographs: Whole | None = None
 
 
 @dataclass(frozen=True)
@@ -105,26 +112,26 @@ class DataDescription:
             none, and in older results.
     """
 
-    dataset: str
-    language: str
-    captions: int
-    split: Mapping[str, int]
-    query: Mapping[str, str]
-    sha256: Mapping[str, str | None] = field(repr=False)
-    provenance: Mapping[str, Any] = field(repr=False)
+    dataset: Text
+    language: Text
+    captions: Whole
+    split: Mapping[Text, Whole]
+    query: Mapping[Text, Text]
+    sha256: Mapping[Text, Text | None] = field(repr=False)
+    provenance: Mapping[Text, Any] = field(repr=False)
     gallery: Gallery
     translations: TrainingText | None = None
-    manifest: str | None = None
-    duplicates: Mapping[str, int] | None = None
-    files: Mapping[str, str] | None = field(default=None, repr=False)
+    manifest: Text | None = None
+    duplicates: Mapping[Text, Whole] | None = None
+    files: Mapping[Text, Text] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
 class Tower:
     """A tower's name, and the SHA-256 of its weights and preprocessing."""
 
-    name: str
-    fingerprint: str = field(repr=False)
+    name: Text
+    fingerprint: Text = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -147,53 +154,53 @@ class AdapterDescription:
         sha256: SHA-256 of its file, by which a result names its adapter; None in results of earlier versions.
     """
 
-    spec: str
-    trainable: int
-    total: int
-    share: float
-    sha256: str | None = field(default=None, repr=False)
+    spec: Text
+    trainable: Whole
+    total: Whole
+    share: Number
+    sha256: Text | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
 class Fleet:
     """How many configs were trained side by side, and which slot of the adapter this one had."""
 
-    size: int
-    slot: int
+    size: Whole
+    slot: Whole
 
 
 @dataclass(frozen=True)
 class Seconds:
     """Wall-clock seconds of the training loop, and of one step."""
 
-    train: float
-    per_step: float
+    train: Number
+    per_step: Number
 
 
 @dataclass(frozen=True)
 class ClosedForm:
     """A head that was solved: the strength of its ridge, its mean squared error on held-out pairs, pairs, seconds."""
 
-    ridge: float
-    held_out_mse: float
-    pairs: int
-    seconds: float
+    ridge: Number
+    held_out_mse: Number
+    pairs: Whole
+    seconds: Number
 
 
 @dataclass(frozen=True)
 class Curve:
     """(step, value) at each validation: mean loss since the validation before, and mean recall@1 on the val part."""
 
-    loss: Sequence[tuple[int, float]]
-    val_mean_recall_at_1: Sequence[tuple[int, float]] = field(metadata={"key": "val_mean_recall@1"})
+    loss: Points
+    val_mean_recall_at_1: Annotated[Points, Field(alias="val_mean_recall@1")]
 
 
 @dataclass(frozen=True)
 class Machine:
     """Platform, and number of threads that torch used."""
 
-    platform: str
-    threads: int
+    platform: Text
+    threads: Whole
 
 
 @dataclass(frozen=True)
@@ -207,7 +214,7 @@ class Environment:
         dirty: whether that checkout had uncommitted changes, or None.
     """
 
-    versions: Mapping[str, str | None]
+    versions: Mapping[Text, Text | None]
     machine: Machine
-    commit: str | None
-    dirty: bool | None
+    commit: Text | None
+    dirty: Flag | None

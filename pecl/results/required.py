@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from functools import cache
+from typing import Any, get_type_hints
+
+from pydantic import ConfigDict, create_model
 
 from pecl.config import ExperimentConfig
 from pecl.errors import unknown
-from pecl.files.typed_json import FieldError, decode_fields
+from pecl.files.typed_json import FieldError, decode
 
 # By kind; a training needs what an evaluation does, and more
 _CONFIG: dict[str, tuple[str, ...]] = {
@@ -28,14 +31,20 @@ def decode_config(values: Any, path: str) -> ExperimentConfig:
     Raises:
         FieldError: a field is missing, unknown or of another type.
     """
-    found = decode_fields(ExperimentConfig, values, path)
-    _check_there(found, _CONFIG["evaluate"], f"{path}.")
-    if more := values.keys() - found.keys():
-        raise FieldError(f"{path}.{min(more)} is unknown to this version of pecl")
+    decode(_recorded(), values, path)
+    _check_there(values, _CONFIG["evaluate"], f"{path}.")
     config = object.__new__(ExperimentConfig)
     for item in fields(ExperimentConfig):
-        object.__setattr__(config, item.name, found.get(item.name, item.default))
+        object.__setattr__(config, item.name, values.get(item.name, item.default))
     return config
+
+
+@cache
+def _recorded() -> type:
+    """Return the type of a config's JSON, whose values are strictly of the types of their fields."""
+    hints = get_type_hints(ExperimentConfig)
+    values: dict[str, Any] = {item.name: (hints[item.name], None) for item in fields(ExperimentConfig)}
+    return create_model("Recorded", __config__=ConfigDict(strict=True, extra="forbid", allow_inf_nan=False), **values)
 
 
 def check_complete(document: Mapping[str, Any]) -> None:

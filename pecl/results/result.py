@@ -16,12 +16,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PlainSerializer, SkipValidation
 
 from pecl.config import ExperimentConfig
 from pecl.errors import DataError, unknown
 from pecl.files import load_json, write_json
-from pecl.files.typed_json import FieldError, decode, decode_fields, encode_fields, wrong
+from pecl.files.typed_json import FieldError, Number, Ranks, Text, Whole, decode, encode, wrong
 from pecl.results.digest import KEY, check_digest, with_digest
 from pecl.results.environment import environment
 from pecl.results.parts import (
@@ -32,6 +34,7 @@ from pecl.results.parts import (
     Environment,
     Fleet,
     Measured,
+    MeasuredRecord,
     Seconds,
     TowerPair,
 )
@@ -52,6 +55,7 @@ class DamagedResultError(DataError):
     """A result's file is cut short, overwritten or no result at all."""
 
 
+_NO_JSON = ("path", "has_digest")  # fields of `Result`
 _ABSENT: Any = None  # in failed and interrupted runs, which no table takes
 
 
@@ -86,29 +90,29 @@ class Result:
         has_digest: whether that file holds its digest; no part of its JSON, and not compared.
     """
 
-    run_id: str
+    run_id: Text
     kind: Kind
     status: Status
-    config: ExperimentConfig = field(metadata={"decode": decode_config})
-    environment: Environment = field(metadata={"decode": lambda value, _: decode(Environment, value)})
-    error: str | None = None
+    config: Annotated[SkipValidation[ExperimentConfig], PlainSerializer(ExperimentConfig.to_record)]
+    environment: Environment
+    error: Text | None = None
     data: DataDescription = _ABSENT
     towers: TowerPair = _ABSENT
-    metrics: Mapping[str, Mapping[str, Measured]] = field(default_factory=dict)
-    subsets: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
-    all_ranks: Mapping[str, Mapping[str, Mapping[str, Sequence[int]]]] = field(
-        default_factory=dict, metadata={"key": "ranks"}
+    metrics: Mapping[Text, Mapping[Text, MeasuredRecord]] = field(default_factory=dict)
+    subsets: Mapping[Text, Mapping[Text, Mapping[Text, Any]]] = field(default_factory=dict)
+    all_ranks: Annotated[Mapping[Text, Mapping[Text, Mapping[Text, Ranks]]], Field(alias="ranks")] = field(
+        default_factory=dict
     )
-    peak_memory_mb: float = _ABSENT
+    peak_memory_mb: Number = _ABSENT
     adapter: AdapterDescription = _ABSENT
-    steps: int = _ABSENT
-    best_step: int = _ABSENT
+    steps: Whole = _ABSENT
+    best_step: Whole = _ABSENT
     fleet: Fleet = _ABSENT
     seconds: Seconds = _ABSENT
     curve: Curve = _ABSENT
     closed_form: tuple[ClosedForm, ...] | None = None
-    path: Path | None = field(default=None, compare=False, metadata={"json": False})
-    has_digest: bool = field(default=False, compare=False, metadata={"json": False})
+    path: Annotated[Path | None, Field(exclude=True)] = field(default=None, compare=False)
+    has_digest: Annotated[bool, Field(exclude=True)] = field(default=False, compare=False)
 
     def __repr__(self) -> str:
         said = f"{self.name}, {self.status}"
@@ -195,7 +199,11 @@ class Result:
         software = {key: document[key] for key in ("versions", "machine", "commit", "dirty") if key in document}
         try:
             check_digest(document)
-            found = cls(**decode_fields(cls, document | {"environment": software}))
+            parts = {
+                "config": decode_config(document["config"], "config"),
+                "environment": decode(Environment, software),
+            }
+            found = decode(cls, {key: document[key] for key in document if key not in _NO_JSON} | parts)
             _check_names(found)
             if found.status == "complete":
                 check_complete(document)
@@ -205,9 +213,9 @@ class Result:
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object that `from_json` reads."""
-        own = {key: value for key, value in encode_fields(self).items() if value != {}}
+        own = encode(self)
         software = own.pop("environment")  # its keys are those of the result
-        return {"schema": SCHEMA, **own, "config": self.config.to_record(), **software}
+        return {"schema": SCHEMA, **own, **software}
 
 
 def _check_names(result: Result) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from pecl.errors import DataError
 from pecl.files import load_json, sha256_json, write_json
-from pecl.files.typed_json import FieldError, decode
+from pecl.files.typed_json import FieldError, Ranks, Text, decode
 from pecl.results.digest import check_digest, with_digest
 from pecl.results.result import RETRIEVED, SPLITS, Result
 
@@ -27,22 +27,22 @@ Nearest = Mapping[str, Sequence[Sequence[int]]]  # stage -> test caption -> item
 
 @dataclass(frozen=True)
 class _Shown:
-    kind: str
-    items: Sequence[int]
-    ids: tuple[str, ...] | None = None
+    kind: Text
+    items: Ranks
+    ids: tuple[Text, ...] | None = None
 
 
 @dataclass(frozen=True)
 class _Manifest:
-    indices: Mapping[str, Sequence[int]]
+    indices: Mapping[Text, Ranks]
     gallery: _Shown
 
 
 @dataclass(frozen=True)
 class _Retrieved:
-    run: str
-    test: Mapping[str, tuple[Sequence[int], ...]]
-    sha256: str
+    run: Text
+    test: Mapping[Text, tuple[Ranks, ...]]
+    sha256: Text
 
 
 def manifest_path(out: str | Path, name: str) -> Path:

@@ -208,7 +208,7 @@ def test_a_result_without_a_field_is_refused_with_the_file_and_the_field(path):
         ),
         (_without("towers"), "towers is missing"),
         (_without("fleet"), "fleet is missing"),
-        (_with("towers", None), "towers is missing"),
+        (_with("towers", None), "towers is null, expected an object"),
         (_with("kind", "guess"), "kind is 'guess', expected one of train, evaluate"),
         (_with("status", "done"), "status is 'done', expected one of complete, failed, interrupted"),
         (
