@@ -20,10 +20,9 @@ from pecl.errors import ConfigError, OutputError, WeightsError
 from pecl.export.sentence_transformers import export_adapter, export_towers
 from pecl.retrieval.evaluator import RetrievalEvaluator
 
-library = pytest.importorskip("sentence_transformers", reason="sentence-transformers is not there")
-
 
 def opened(folder):
+    library = pytest.importorskip("sentence_transformers", reason="sentence-transformers is not there")
     return library.SentenceTransformer(str(folder), device="cpu")
 
 

@@ -11,10 +11,13 @@ from pecl.adapters.bank import AdapterBank
 from pecl.encoders.towers import Towers
 from pecl.errors import ConfigError
 
-mteb = pytest.importorskip("mteb", reason="mteb is not there")
 
-from pecl.harness.mteb_model import PeclEncoder, langscript, language_of, pecl_model_meta  # noqa: E402
-from pecl.harness.mteb_tasks import Pairs, published_tasks, retrieval_task  # noqa: E402
+@pytest.fixture(scope="module", autouse=True)
+def late_imports():
+    """Import mteb where these tests run: it takes seconds, and every worker reads this file."""
+    global mteb, mteb_model, mteb_tasks
+    mteb = pytest.importorskip("mteb", reason="mteb is not there")
+    from pecl.harness import mteb_model, mteb_tasks
 
 
 class InMemory:
@@ -35,7 +38,7 @@ class InMemory:
 def model(tmp_path):
     files = write_adapters(tmp_path)
     towers = Towers(text_tower, image_tower)
-    return PeclEncoder("pecl/mini", towers=towers, adapters=[file.path for file in files.values()])
+    return mteb_model.PeclEncoder("pecl/mini", towers=towers, adapters=[file.path for file in files.values()])
 
 
 def test_each_language_has_its_slot_and_others_the_plain_tower(model):
@@ -52,19 +55,19 @@ def test_each_language_has_its_slot_and_others_the_plain_tower(model):
 
 def test_the_subset_of_a_task_names_the_language():
     task = mteb.get_tasks(["Multi30kT2IRetrieval"])[0]  # mteb's own; only its metadata are read
-    found = {subset: language_of(task.metadata, subset) for subset in task.metadata.hf_subsets}
+    found = {subset: mteb_model.language_of(task.metadata, subset) for subset in task.metadata.hf_subsets}
     assert found == {code: code for code in ("en", "cs", "de", "fr")}
-    assert (langscript("jp"), langscript("zh")) == ("jpn-Jpan", "zho-Hans")
+    assert (mteb_model.langscript("jp"), mteb_model.langscript("zh")) == ("jpn-Jpan", "zho-Hans")
     with pytest.raises(ConfigError, match=r"language 'xx': mteb asks for its code and script"):
-        langscript("xx")
+        mteb_model.langscript("xx")
     for other in mteb.get_tasks(["XM3600T2IRetrieval"])[0].metadata.hf_subsets:
-        assert language_of(task.metadata, other + "?") is None
+        assert mteb_model.language_of(task.metadata, other + "?") is None
 
 
 def test_mteb_evaluates_and_takes_the_slot(model):
     shown = InMemory(pictures())
-    pairs = {language: Pairs(TEXTS, shown, [i % 6 for i in range(len(TEXTS))]) for language in ("de", "fr")}
-    task = retrieval_task("made", "text_to_image", pairs)
+    pairs = {language: mteb_tasks.Pairs(TEXTS, shown, [i % 6 for i in range(len(TEXTS))]) for language in ("de", "fr")}
+    task = mteb_tasks.retrieval_task("made", "text_to_image", pairs)
     (result,) = mteb.evaluate(model, [task], cache=None, co2_tracker=False).task_results
     scores = {one["hf_subset"]: one["hit_rate_at_1"] for one in result.scores["test"]}
     images = image_tower().encode_image(pictures())
@@ -85,14 +88,14 @@ def test_mtebs_own_run_on_invented_inputs(model):
 def test_the_meta_loads_the_model(monkeypatch, tmp_path):
     files = [file.path for file in write_adapters(tmp_path).values()]
     monkeypatch.setattr("pecl.harness.mteb_model.load_towers", lambda name, device: Towers(text_tower, image_tower))
-    loaded = pecl_model_meta("mini", files).load_model()
+    loaded = mteb_model.pecl_model_meta("mini", files).load_model()
     assert sorted(loaded.text.names) == ["cs", "de"]
     assert loaded.mteb_model_meta.name == "pecl/mini"
 
 
 def test_published_tasks_are_read_offline_with_pictures_as_pecl_sees_them(tmp_path):
     root = make_xtd10(tmp_path, images=range(5))
-    tasks = published_tasks("xtd10", ["de", "es"], data_dir=root)
+    tasks = mteb_tasks.published_tasks("xtd10", ["de", "es"], data_dir=root)
     assert [task.metadata.name for task in tasks] == ["XTD10T2IRetrieval", "XTD10I2TRetrieval"]
     for task in tasks:
         task.load_data()
@@ -115,7 +118,7 @@ def test_a_picture_that_pillow_reads_otherwise_is_given_as_pecl_sees_it(tmp_path
     upright.save(tmp_path / "turned.jpg", exif=turned)
     Image.new("RGBA", (4, 4), (255, 0, 0, 0)).save(tmp_path / "clear.png")
     images = ImageFiles((tmp_path / "turned.jpg", tmp_path / "clear.png"))
-    task = retrieval_task("made", "text_to_image", {"de": Pairs(["a", "b"], images, [0, 1])})
+    task = mteb_tasks.retrieval_task("made", "text_to_image", {"de": mteb_tasks.Pairs(["a", "b"], images, [0, 1])})
     task.load_data()
     for i, row in enumerate(task.dataset["de"]["test"]["corpus"]):
         assert row["image"].convert("RGB").tobytes() == images.load(i).tobytes()

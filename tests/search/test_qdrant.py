@@ -13,7 +13,6 @@ from pecl.errors import ConfigError, DataError, OutputError
 from pecl.search.build import build_index
 from pecl.search.plan import IndexOptions
 
-qdrant_client = pytest.importorskip("qdrant_client")
 URL = "http://qdrant.test:6333"
 QDRANT = IndexOptions(engine="qdrant", url=URL)
 
@@ -22,7 +21,7 @@ class Servers(dict):
     """Clients by address, each with collections of its own in memory, which outlive `close`."""
 
     def __missing__(self, url):
-        client = self[url] = qdrant_client.QdrantClient(":memory:")
+        client = self[url] = pytest.importorskip("qdrant_client").QdrantClient(":memory:")
         client.close = lambda: None
         return client
 

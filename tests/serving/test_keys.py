@@ -6,7 +6,6 @@ import logging
 import re
 
 import httpx
-import openai
 import pytest
 from helpers.loopback import without_proxies
 from helpers.serving import client_of, make_service, running
@@ -93,6 +92,8 @@ def test_keys_are_compared_in_constant_time(client, monkeypatch):
 
 
 def test_the_openai_client_brings_it(monkeypatch):
+    import openai
+
     without_proxies(monkeypatch)
     with running(make_service(), key=KEY) as address:
         for key, found in ((KEY.decode(), 13), ("another-key-of-somebody", None)):

@@ -13,7 +13,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
-import openai
 import pytest
 import torch
 from helpers.loopback import without_proxies
@@ -52,6 +51,8 @@ def address():
 
 @pytest.fixture
 def client(address):
+    import openai
+
     with openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as client:
         yield client
 
@@ -81,6 +82,8 @@ def test_the_openai_client_tells_languages_and_sends_pictures(client):
 
 
 def test_the_openai_client_understands_refusals(client):
+    import openai
+
     with pytest.raises(openai.NotFoundError, match="did you mean 'tiny:cs'") as refused:
         client.embeddings.create(model="tinny:cs", input="a")
     assert refused.value.code == "model_not_found"
