@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from helpers.grid_processes import CONTEXT
+from helpers.killed import fill_store
 from helpers.tiny import sentences, tiny_tower
 from PIL import Image
 
@@ -287,23 +289,11 @@ def test_two_that_compute_the_same_leave_each_other_alone(tmp_path, monkeypatch)
     assert len(list(EmbeddingStore("t", tmp_path).folder.iterdir())) == 1
 
 
-KILLED = """
-import os, signal, sys
-import torch
-from pecl.encoders.store import EmbeddingStore
-def compute(places):
-    for start in range(0, len(places), 20):
-        if start == 560:
-            os.kill(os.getpid(), signal.SIGKILL)
-        batch = places[start : start + 20]
-        yield batch, torch.tensor(batch).unsqueeze(1) + torch.arange(4) / 10
-EmbeddingStore("t", sys.argv[1]).get([f"key {i}" for i in range(1000)], compute)
-"""
-
-
 def test_a_killed_process_leaves_what_it_made(tmp_path):
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
-    assert killed.returncode == -signal.SIGKILL
+    killed = CONTEXT.Process(target=fill_store, args=(tmp_path, 1000, 560))
+    killed.start()
+    killed.join(600)
+    assert killed.exitcode == -signal.SIGKILL
     asked = []
 
     def compute(missing):

@@ -4,12 +4,12 @@ import hashlib
 import os
 import shutil
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
+from helpers.grid_processes import CONTEXT
+from helpers.killed import index_photographs
 from helpers.small_index import COUNT, edit_head, paint
 from PIL import Image
 
@@ -116,31 +116,11 @@ def test_folders_that_cannot_be_read_are_listed(photographs, monkeypatch):
     assert build_index(photographs).unreadable == {"2019/summer": "Permission denied"}
 
 
-KILLED = """
-import os, signal, sys
-import pecl.encoders.store
-from helpers.small_index import counted_towers
-import pecl.encoders.towers
-pecl.encoders.store.SHARD_ROWS = 4
-pecl.encoders.store.IMAGE_BATCH = 2
-load, counted = counted_towers()
-def load_and_die(*_, **__):
-    tower = load()
-    def die(module, inputs):
-        if counted.pictures > 7:
-            os.kill(os.getpid(), signal.SIGKILL)
-    tower.register_forward_pre_hook(die)
-    return tower
-pecl.encoders.towers.load_image_encoder = load_and_die
-from pecl.search.build import build_index
-build_index(sys.argv[1])
-"""
-
-
 def test_a_killed_process_goes_on_where_it_was(photographs, towers):
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(["tests", *sys.path])}
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(photographs)], env=environment, check=False)
-    assert killed.returncode == -signal.SIGKILL
+    killed = CONTEXT.Process(target=index_photographs, args=(photographs, os.environ["PECL_CACHE_DIR"], 7))
+    killed.start()
+    killed.join(600)
+    assert killed.exitcode == -signal.SIGKILL
     with pytest.raises(DataError, match="there is no index in it"):
         pecl.ImageIndex.open(photographs)
     report = build_index(photographs)
