@@ -214,7 +214,7 @@ class AdapterBank:
             raise ConfigError(f"{len(names)} languages for {len(texts)} texts: expected one language, or one per text")
         slot_of = {name: self.slot(name) for name in dict.fromkeys(names)}
         slots = torch.tensor([slot_of[name] for name in names], dtype=torch.long)  # (N,)
-        token_ids = self.tower.tokenize(texts)  # of all at once: one warning says how many were cut
+        token_ids = self.tower.tokenize(texts, names)  # of all at once: one warning says how many were cut
         embeddings = torch.empty(len(texts), self.tower.embedding_dim)  # (N, D)
         for places in _together(slots, batch_size):
             own = [token_ids[i] for i in places.tolist()]

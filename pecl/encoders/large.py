@@ -21,7 +21,7 @@ from pecl.encoders.store import EmbeddingStore, text_embeddings
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.token_store import TokenStore
 from pecl.errors import DataError
-from pecl.files import default_cache_dir, sha256_json, sha256_lines
+from pecl.files import default_cache_dir, sha256_json
 from pecl.progress import Bar
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,10 @@ def tokens_of(tower: MultilingualTextEncoder, texts: Sequence[str]) -> TokenIds:
     """
     if len(texts) < LARGE:
         return tower.tokenize(texts)
-    key = sha256_json([_tokenizer(tower.tokenizer), tower.text_prefix, tower.max_length, sha256_lines(texts)])
+    settings = [_tokenizer(tower.tokenizer), tower.text_prefix, tower.max_length, tower.text_key(texts)]
+    if tower.clean or tower.shapes_texts:
+        settings += [tower.clean, tower.backbone.config.model_type, tower.positions]
+    key = sha256_json(settings)
     path = default_cache_dir() / FOLDER / f"{key}.safetensors"
     if path.exists():
         try:
@@ -88,7 +91,7 @@ def frozen_embeddings(
         return text_embeddings(tower, texts, store)
     if tower.adapter is not None:
         raise ValueError("frozen text embeddings need a tower without adapter; detach it first")
-    column = sha256_lines(texts)
+    column = tower.text_key(texts)
     folder = store.folder / "lists" / column
     paths = []
     with Bar(total=len(texts), desc="texts", unit="text", leave=False) as bar:

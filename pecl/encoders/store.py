@@ -35,7 +35,6 @@ from pecl.files import (
     remove_abandoned_files,
     sha256_bytes,
     sha256_json,
-    sha256_lines,
 )
 from pecl.files.images import CLOCK_RESOLUTION_NS, ImageSource, unreadable_error, unreadable_images
 from pecl.files.rows import DamagedRowsError
@@ -289,5 +288,5 @@ def text_embeddings(
         # The batches of the whole list, so that one list gives the same bits wherever an earlier process stopped.
         yield from tower.encode_batches(tower.tokenize(texts), batch_size, only=missing, progress="texts")
 
-    column = sha256_lines(texts)
+    column = tower.text_key(texts)
     return store.get([f"{column}/{i}" for i in range(len(texts))], compute)

@@ -8,10 +8,8 @@ embeddings, which a prompt lengthens.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager, nullcontext
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,13 +17,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from pecl.encoders import batches
-from pecl.encoders.batches import MAX_PADDING, Batch, BatchedTexts, TokenIds, as_texts
+from pecl.encoders.batches import MAX_PADDING, Batch, BatchedTexts, TokenIds
 from pecl.encoders.bfloat16 import use_bfloat16, uses_bfloat16
-from pecl.encoders.cleaning import cleaning
 from pecl.encoders.devices import to_device
 from pecl.encoders.dropout import RowDraws
-from pecl.encoders.families import family_of
-from pecl.encoders.families.family import TextFamily
 from pecl.encoders.fingerprint import fingerprint_module
 from pecl.encoders.kept import KEPT_BYTES, KeptStates
 from pecl.encoders.layers import (
@@ -39,9 +34,8 @@ from pecl.encoders.layers import (
     run_layers,
 )
 from pecl.encoders.pooling import POOLINGS
-from pecl.encoders.positions import longest_sequence
 from pecl.encoders.row_adapter import RowAdapter
-from pecl.encoders.tokens import around, cut_behind, filled_up
+from pecl.encoders.tokenizing import Tokenizing
 from pecl.errors import ConfigError, unknown
 from pecl.machine import BF16, FP32
 from pecl.progress import Bar
@@ -49,10 +43,8 @@ from pecl.progress import Bar
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-logger = logging.getLogger(__name__)
 
-
-class MultilingualTextEncoder(nn.Module):
+class MultilingualTextEncoder(Tokenizing, nn.Module):
     """Text tower: backbone, pooling, head.
 
     Args:
@@ -97,6 +89,7 @@ class MultilingualTextEncoder(nn.Module):
         self.max_length = max_length
         self.pooling = pooling
         self.clean = clean
+        self.language: str | None = None  # see `speaking`
         self.adapter: RowAdapter | None = None
         self.draws = RowDraws()  # what dropouts draw with that `draw_by_row` has found
         self.kept: KeptStates | None = None  # see `keeping`
@@ -148,66 +141,6 @@ class MultilingualTextEncoder(nn.Module):
             settings |= {"clean": self.clean} if self.clean else {}
             self._fingerprint = fingerprint_module(self, settings)
         return self._fingerprint
-
-    def tokenize(self, texts: str | Iterable[str]) -> TokenIds:
-        """Return the token ids of each text, with the prefix and special tokens, cut to `max_length`.
-
-        One warning says how many texts were cut.
-
-        Raises:
-            DataError: `texts` is neither a text nor several.
-        """
-        texts = as_texts(texts)
-        if not texts:
-            return []
-        rows = self.tokenizer(self._prefixed(texts), truncation=True, max_length=self.max_length)["input_ids"]
-        token_ids = [self._shaped(row) for row in rows]
-        if cut := len(self.whole_lengths(texts, token_ids)):
-            logger.warning("%d of %d texts are longer than %d tokens and were cut", cut, len(texts), self.max_length)
-        return token_ids
-
-    def whole_lengths(self, texts: Sequence[str], token_ids: TokenIds) -> dict[int, int]:
-        """Return the places of the texts that `tokenize` cut, and how many tokens each has when it is whole."""
-        full = [i for i, row in enumerate(token_ids) if self._tokens_of(row) == self.max_length]
-        lengths = ((i, len(self.whole(texts[i]))) for i in full)
-        return {i: length for i, length in lengths if length > self.max_length}
-
-    def whole(self, text: str) -> list[int]:
-        """Return the token ids of a text, with the prefix and special tokens, as if there were no longest sequence."""
-        (prefixed,) = self._prefixed([text])
-        return self.tokenizer(prefixed, verbose=False)["input_ids"]  # not verbose: `tokenize` warns itself
-
-    def _prefixed(self, texts: Sequence[str]) -> list[str]:
-        clean = cleaning(self.clean) if self.clean else str
-        return [clean(self.text_prefix + text) for text in texts]
-
-    def _shaped(self, row: list[int]) -> list[int]:
-        """Return the tokens of a text as the family takes them: cut behind its end, or padded to all positions."""
-        if self.family is None:
-            return row
-        if self.family.causal:
-            row = cut_behind(row, self.backbone.config.eos_token_id)
-        return filled_up(row, self.positions, self.tokenizer.pad_token_id) if self.family.is_fixed else row
-
-    def _tokens_of(self, row: list[int]) -> int:
-        """Return the number of tokens of a text without its padding."""
-        is_padded = self.family is not None and self.family.is_fixed
-        return len(row) - row.count(self.tokenizer.pad_token_id) if is_padded else len(row)
-
-    @property
-    def family(self) -> TextFamily | None:
-        """The family of the backbone; None for an encoder that pecl runs only as a whole."""
-        return family_of(self.backbone.config)
-
-    @property
-    def positions(self) -> int:
-        """Number of positions that the backbone has for tokens."""
-        return longest_sequence(self.backbone.config)
-
-    @cached_property
-    def first_word(self) -> int:
-        """Position of a text's first word, behind the special tokens before it; 1 for a shape without tokenizer."""
-        return 1 if self.tokenizer is None else len(around(self.tokenizer)[0])
 
     def pad(self, token_ids: TokenIds, indices: Sequence[int] | torch.Tensor) -> Batch:
         """Return the texts at `indices` as one batch, on the CPU."""

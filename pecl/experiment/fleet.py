@@ -251,11 +251,13 @@ def _slot_task(prepared: Prepared) -> SlotTask:
     if prepared.anchor is not None:
         student = config.anchor == "student"
         texts = getattr(prepared.train, prepared.anchor)
-        anchor = tokens_of(text, texts) if student else prepared.frozen_anchor
+        with prepared.speaking(prepared.anchor):
+            anchor = tokens_of(text, texts) if student else prepared.frozen_anchor
     images, photographs = prepared.train_images, None
     if prepared.translations is not None and images is not None:  # text has none, but some of the data's pairs do
         captions = getattr(prepared.data.select(prepared.parts["train"]), prepared.route.query)
-        images, photographs = None, Photographs(tokens_of(text, captions), images)
+        with prepared.speaking(prepared.route.query):
+            images, photographs = None, Photographs(tokens_of(text, captions), images)
     return SlotTask(prepared.train_tokens, anchor, images, objective, config.lr, config.seed, photographs)
 
 

@@ -6,6 +6,7 @@ Columns are tokenised once, and frozen embeddings come from the stores on disk, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -26,6 +27,7 @@ from pecl.encoders.towers import Towers
 from pecl.errors import ConfigError, DataError, require
 from pecl.experiment.inputs import TrainingInputs, hashes_of_inputs, load_captions
 from pecl.experiment.text import TrainingText
+from pecl.languages import ENGLISH
 from pecl.results.named_files import file_hashes
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.retrieval.ranks import compare, cosine_blocks
@@ -77,7 +79,8 @@ class Prepared:
     @cached_property
     def train_tokens(self) -> TokenIds:
         """Token ids of the queries that are trained on."""
-        return tokens_of(self.towers.text, getattr(self.train, self.route.query))
+        with self.speaking(self.route.query):
+            return tokens_of(self.towers.text, getattr(self.train, self.route.query))
 
     @cached_property
     def held_out(self) -> ParallelCaptions:
@@ -89,12 +92,15 @@ class Prepared:
     @cached_property
     def held_out_tokens(self) -> BatchedTexts:
         """Token ids of the queries of `held_out`."""
-        return BatchedTexts(self.towers.text.tokenize(getattr(self.held_out, self.route.query)))
+        with self.speaking(self.route.query):
+            return BatchedTexts(self.towers.text.tokenize(getattr(self.held_out, self.route.query)))
 
     @cached_property
     def held_out_anchor(self) -> torch.Tensor:
         """Embeddings (m, D) of the anchors of `held_out` by the tower without adapter."""
-        return self._frozen(getattr(self.held_out, require(self.route.anchor, "anchor")))
+        column = require(self.route.anchor, "anchor")
+        with self.speaking(column):
+            return self._frozen(getattr(self.held_out, column))
 
     @cached_property
     def text_gallery(self) -> torch.Tensor:
@@ -115,7 +121,8 @@ class Prepared:
 
     def tokens(self, part: str) -> TokenIds:
         """Return the token ids of the queries of `val` or `test`."""
-        return self.towers.text.tokenize(self.texts(part))
+        with self.speaking(self.query(part)):
+            return self.towers.text.tokenize(self.texts(part))
 
     def texts(self, part: str) -> tuple[str, ...]:
         """Return the queries of `val` or `test`."""
@@ -186,15 +193,22 @@ class Prepared:
     @cached_property
     def frozen_anchor(self) -> torch.Tensor | Embeddings:
         """Embeddings (n, D) of the training anchors by the tower without adapter."""
-        texts = getattr(self.train, require(self.route.anchor, "anchor"))
-        return frozen_embeddings(self.towers.text, texts, store_of(self.towers.text))
+        column = require(self.route.anchor, "anchor")
+        with self.speaking(column):
+            return frozen_embeddings(self.towers.text, getattr(self.train, column), store_of(self.towers.text))
 
     def _frozen_column(self, column: str, indices: Sequence[int]) -> torch.Tensor:
         """Return the embeddings (n, D) of captions; of those that splits draw from, the whole column is made once."""
         texts = getattr(self.data, column)
-        if self.data.part is None:
-            return self._frozen(texts)[list(indices)]
-        return self._frozen(tuple(texts[i] for i in indices))
+        with self.speaking(column):
+            if self.data.part is None:
+                return self._frozen(texts)[list(indices)]
+            return self._frozen(tuple(texts[i] for i in indices))
+
+    def speaking(self, column: str) -> AbstractContextManager[None]:
+        """Tokenise the texts in the body as texts of the language of `column`, where the tower asks for it."""
+        is_english = column in ("english", "target_to_english")
+        return self.towers.text.speaking(ENGLISH if is_english else self.config.language)
 
     def _frozen(self, texts: tuple[str, ...]) -> torch.Tensor:
         return text_embeddings(self.towers.text, texts, store_of(self.towers.text))

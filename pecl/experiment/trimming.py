@@ -11,6 +11,7 @@ from pecl.data.captions import COLUMNS, Column
 from pecl.encoders.vocabulary import trim_vocabulary
 from pecl.errors import ConfigError
 from pecl.experiment.prepared import Prepared
+from pecl.languages import ENGLISH
 
 _TOGETHER = 16_384  # texts that are tokenised together
 
@@ -31,7 +32,7 @@ def trim_to_texts(members: Sequence[Prepared], adapter_tokens: Sequence[int] = (
     """Keep in the text tower that `members` share the rows of their captions' tokens and of `adapter_tokens`."""
     tower = members[0].towers.text
     columns = {id(column): column for prepared in members for column in _columns(prepared)}  # members may share some
-    used = set(adapter_tokens)
+    used = {*adapter_tokens, *tower.tokens_of_languages({ENGLISH, *(one.config.language for one in members)})}
     for column in columns.values():
         for start in range(0, len(column), _TOGETHER):
             used.update(chain.from_iterable(tower.tokenize(column[start : start + _TOGETHER])))

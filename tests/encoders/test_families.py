@@ -169,3 +169,26 @@ def test_prompts_leave_room_for_a_text(tower):
     with pytest.raises(ConfigError, match="positions of the text tower"):
         attach(tower, parse_adapter(too_long))
     assert tower.adapter is None
+
+
+def test_nllb_begins_a_text_with_its_language(tmp_path):
+    reference = WRITERS["nllb"](tmp_path)
+    tower = load_text_encoder(tmp_path)
+    with torch.no_grad(), tower.speaking("de"):
+        torch.testing.assert_close(encode(tower), reference.embed(TEXTS, "deu_Latn"), rtol=0, atol=1e-5)
+    names = ["de", "cs", "en", "de", "cs", "en"]
+    mixed = tower.encode_token_ids(tower.tokenize(TEXTS, names))
+    with torch.no_grad():
+        for i, flores in enumerate(["deu_Latn", "ces_Latn", "eng_Latn", "deu_Latn", "ces_Latn", "eng_Latn"]):
+            torch.testing.assert_close(mixed[i], reference.embed(TEXTS[i : i + 1], flores)[0], rtol=0, atol=1e-5)
+    assert tower.text_key(TEXTS) != tower.text_key(["x"])
+    with tower.speaking("de"):
+        german = tower.text_key(TEXTS)
+    assert german != tower.text_key(TEXTS)
+
+
+def test_a_language_without_a_code_is_named(tmp_path):
+    WRITERS["nllb"](tmp_path)
+    tower = load_text_encoder(tmp_path)
+    with pytest.raises(ConfigError, match="expected a language of NLLB"), tower.speaking("xx"):
+        tower.tokenize(TEXTS)

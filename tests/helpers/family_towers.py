@@ -5,6 +5,7 @@ without any code of pecl.
 """
 
 import json
+import string
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +17,10 @@ from tokenizers import processors
 from transformers import (
     DistilBertConfig,
     DistilBertModel,
+    M2M100Config,
     MetaClip2Config,
     MetaClip2Model,
+    NllbTokenizer,
     SiglipConfig,
     SiglipModel,
     XLMRobertaConfig,
@@ -183,6 +186,31 @@ def _write_open_clip_own(folder, text, tokenizer, cls, **config):
     return Reference(lambda texts: model.encode_text(tokens(texts)), None, [model])
 
 
+def write_nllb(folder):
+    """open_clip's nllb-clip-base-siglip: the encoder of NLLB, whose first token is the language's."""
+    characters = sorted({*string.printable, *"".join(TEXTS), "▁"} - set(string.whitespace))
+    pieces = {piece: i for i, piece in enumerate(["<s>", "<pad>", "</s>", "<unk>", *characters])}
+    tokenizer = NllbTokenizer(vocab=pieces, merges=[])
+    sizes = {"d_model": 32, "encoder_layers": 2, "encoder_ffn_dim": 48, "encoder_attention_heads": 4}
+    sizes |= {"decoder_layers": 1, "decoder_ffn_dim": 8, "decoder_attention_heads": 4, "max_position_embeddings": 128}
+    config = M2M100Config(**sizes, vocab_size=len(tokenizer) + 1, pad_token_id=1, scale_embedding=True)
+    config.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    text = {"hf_model_name": str(folder), "hf_tokenizer_name": str(folder), "hf_pooler_type": "cls_pooler"}
+    text |= {"hf_proj_type": "linear"}
+    torch.manual_seed(1)
+    model = _randomized(CustomTextCLIP(WIDTH, VISION, {**text, "hf_model_pretrained": False}))
+    _save(folder, model, {"embed_dim": WIDTH, "vision_cfg": VISION, "text_cfg": text})
+    tokens = HFTokenizer(str(folder), context_length=77)
+
+    def embed(texts, language="eng_Latn"):
+        ids = tokens(texts)
+        ids[:, 0] = tokens.tokenizer.convert_tokens_to_ids(language)  # set_language does nothing with transformers 5.24
+        return model.encode_text(ids)
+
+    return Reference(embed, model.text.transformer, [model])
+
+
 SIZES = {"vocab_size": 260, "width": 32, "heads": 4, "layers": 2, "mlp_ratio": 1.5}
 
 
@@ -206,6 +234,7 @@ WRITERS = {
     "metaclip": write_metaclip,
     "metaclip-mt5": write_metaclip_mt5,
     "open-clip-metaclip": write_open_clip_metaclip,
+    "nllb": write_nllb,
     "siglip": write_siglip,
     "open-clip-siglip": write_open_clip_siglip,
 }

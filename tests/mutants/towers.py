@@ -250,13 +250,17 @@ MUTANTS = [
         ),
     ),
     *rows(
-        "pecl/encoders/text.py",
+        "pecl/encoders/tokenizing.py",
         "encoders/test_text::test_embeddings_are_the_head_of_the_pooled_hidden_states",
         (
             "the prefix of a tower is left out",
             "return [clean(self.text_prefix + text) for text in texts]",
             "return list(texts)",
         ),
+    ),
+    *rows(
+        "pecl/encoders/text.py",
+        "encoders/test_text::test_embeddings_are_the_head_of_the_pooled_hidden_states",
         (
             "every tower pools by the mean",
             "POOLINGS[self.pooling](hidden, ",
@@ -301,7 +305,7 @@ MUTANTS = [
         ("the width is that of the first linear layer", "linear[-1].out_features", "linear[0].out_features"),
     ),
     *rows(
-        "pecl/encoders/text.py",
+        "pecl/encoders/tokenizing.py",
         "encoders/test_text::test_one_warning_counts_the_texts_that_were_cut",
         (
             "texts are cut one token early",

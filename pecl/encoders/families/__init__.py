@@ -11,6 +11,7 @@ from pecl.encoders.families.bert import BERT
 from pecl.encoders.families.distilbert import DISTILBERT
 from pecl.encoders.families.family import TextFamily
 from pecl.encoders.families.metaclip import METACLIP
+from pecl.encoders.families.nllb import NLLB
 from pecl.encoders.families.siglip import SIGLIP
 
 FAMILIES: dict[str, TextFamily] = {
@@ -18,6 +19,7 @@ FAMILIES: dict[str, TextFamily] = {
     "roberta": BERT,
     "xlm-roberta": BERT,
     "distilbert": DISTILBERT,
+    "m2m_100": NLLB,
     "metaclip_2_text_model": METACLIP,
     "siglip_text_model": SIGLIP,
 }

@@ -56,6 +56,7 @@ class TextFamily:
         final_norm: path of the LayerNorm behind the last layer; None where each layer ends with its own.
         causal: whether a position attends only to itself and the positions before it.
         is_fixed: whether every text is padded to all positions, and padding is attended to.
+        names_languages: whether the first token of a text names its language.
         pooling: name of the pooling.
         clean: name of the cleaning of texts.
         encoder: class of the text half in a checkpoint of both halves; None where `AutoModel` names it.
@@ -72,6 +73,7 @@ class TextFamily:
     final_norm: str | None = None
     causal: bool = False
     is_fixed: bool = False
+    names_languages: bool = False
     pooling: str = "mean"
     clean: str = ""
     encoder: type[PreTrainedModel] | None = None

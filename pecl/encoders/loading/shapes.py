@@ -1,14 +1,14 @@
 """Shapes of the encoders that M-CLIP and open_clip's text towers were built on; their checkpoints only name them.
 
 With them a checkpoint loads without fetching its base model. Source: the `config.json` of xlm-roberta-base,
-xlm-roberta-large and sentence-transformers/LaBSE.
+xlm-roberta-large, sentence-transformers/LaBSE and the distilled NLLB-200.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import nn
-from transformers import AutoModel, BertConfig, PretrainedConfig, XLMRobertaConfig
+from transformers import AutoModel, BertConfig, M2M100Config, PretrainedConfig, XLMRobertaConfig
 
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import require
@@ -44,6 +44,26 @@ def xlm_roberta_base() -> XLMRobertaConfig:
     )
 
 
+def nllb(layers: int, wide: int) -> M2M100Config:
+    """Return the shape of a distilled NLLB-200 with `layers` layers in its encoder and `wide` units between them."""
+    return M2M100Config(
+        vocab_size=256_206,
+        d_model=1024,
+        encoder_layers=layers,
+        decoder_layers=layers,
+        encoder_ffn_dim=wide,
+        decoder_ffn_dim=wide,
+        encoder_attention_heads=16,
+        decoder_attention_heads=16,
+        max_position_embeddings=1024,
+        activation_function="relu",
+        scale_embedding=True,
+        bos_token_id=0,
+        pad_token_id=1,
+        eos_token_id=2,
+    )
+
+
 def labse() -> BertConfig:
     """Return the shape of LaBSE: 12 layers, 768 wide, 470,926,848 parameters with its pooler."""
     return BertConfig(
@@ -67,6 +87,8 @@ def base_config(name: str) -> PretrainedConfig | None:
         "xlm-roberta-large": xlm_roberta_large,
         "FacebookAI/xlm-roberta-large": xlm_roberta_large,
         "sentence-transformers/LaBSE": labse,
+        "facebook/nllb-200-distilled-600M": lambda: nllb(12, 4096),
+        "facebook/nllb-200-distilled-1.3B": lambda: nllb(24, 8192),
     }
     return shapes[name]() if name in shapes else None
 

@@ -29,7 +29,14 @@ from pecl.encoders.loading.open_clip_text import (
 )
 from pecl.encoders.loading.sentence_transformers import read_layout
 from pecl.encoders.loading.shapes import base_config
-from pecl.encoders.loading.text_half import TextHalf, check_tokenizer, read_half, read_open_clip_half, text_config
+from pecl.encoders.loading.text_half import (
+    TextHalf,
+    check_tokenizer,
+    prepare,
+    read_half,
+    read_open_clip_half,
+    text_config,
+)
 from pecl.encoders.loading.weights import build_model, check_names, read_config, read_json, read_state_dict, take_linear
 from pecl.encoders.positions import longest_sequence
 from pecl.encoders.text import MultilingualTextEncoder
@@ -151,6 +158,7 @@ def _read_open_clip(text: OpenClipText, dtype: torch.dtype) -> TextParts:
     config = encoder_config(text)
     weights, head, pooling = encoder_parts(text, dtype)
     backbone = build_model(_model_class(config), config, weights, text.source, dtype, prefix="text.transformer.")
+    prepare(backbone)
     tokenizer = read_tokenizer(text.tokenizer, config)
     return TextParts(backbone, tokenizer, head, pooling, longest=text.length, clean=text.clean)
 
@@ -175,7 +183,9 @@ def _read_encoder(folder: Path, dtype: torch.dtype) -> TextParts:
 
 
 def _model_class(config: PretrainedConfig) -> type[PreTrainedModel]:
-    return cast("type[PreTrainedModel]", MODEL_MAPPING[type(config)])
+    family = FAMILIES.get(config.model_type)
+    own = None if family is None else family.encoder
+    return own or cast("type[PreTrainedModel]", MODEL_MAPPING[type(config)])
 
 
 def _own_weights(state: dict[str, torch.Tensor], model_class: type[PreTrainedModel]) -> dict[str, torch.Tensor]:

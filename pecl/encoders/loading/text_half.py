@@ -88,9 +88,15 @@ def _build(
     backbone = build_model(require(family.encoder, "encoder"), config, state | _own_head(config, dtype), source, dtype)
     if isinstance(getattr(backbone, "head", None), nn.Linear):
         backbone.head = nn.Identity()  # the tower's own head follows the pooling
-    if family.prepare is not None:
-        family.prepare(backbone)
+    prepare(backbone)
     return TextHalf(family, backbone, head)
+
+
+def prepare(backbone: PreTrainedModel) -> None:
+    """Change a backbone that was built as its family asks for."""
+    family = FAMILIES.get(backbone.config.model_type)
+    if family is not None and family.prepare is not None:
+        family.prepare(backbone)
 
 
 def _own_head(config: PretrainedConfig, dtype: torch.dtype) -> dict[str, torch.Tensor]:

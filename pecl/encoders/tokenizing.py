@@ -1,0 +1,156 @@
+"""`Tokenizing`: the part of a text tower that turns texts into token ids, as its family takes them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from pecl.encoders.batches import TokenIds, as_texts
+from pecl.encoders.cleaning import cleaning
+from pecl.encoders.families import family_of
+from pecl.encoders.families.family import TextFamily
+from pecl.encoders.positions import longest_sequence
+from pecl.encoders.tokens import around, cut_behind, filled_up
+from pecl.errors import ConfigError
+from pecl.files import sha256_lines
+from pecl.languages import ENGLISH, LANGUAGES, language_name
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+logger = logging.getLogger(__name__)
+
+
+class Tokenizing:
+    """What a text tower knows of tokens; see `MultilingualTextEncoder` for the attributes."""
+
+    backbone: PreTrainedModel
+    tokenizer: Any
+    text_prefix: str
+    max_length: int
+    clean: str
+    language: str | None
+    name: str
+
+    @property
+    def family(self) -> TextFamily | None:
+        """The family of the backbone; None for an encoder that pecl runs only as a whole."""
+        return family_of(self.backbone.config)
+
+    @property
+    def positions(self) -> int:
+        """Number of positions that the backbone has for tokens."""
+        return longest_sequence(self.backbone.config)
+
+    @cached_property
+    def first_word(self) -> int:
+        """Position of a text's first word, behind the special tokens before it; 1 for a shape without tokenizer."""
+        return 1 if self.tokenizer is None else len(around(self.tokenizer)[0])
+
+    @contextmanager
+    def speaking(self, language: str | None) -> Iterator[None]:
+        """Tokenise the texts in the body as texts of `language`, a code of `LANGUAGES`, where the tower asks for it.
+
+        A tower without tokens of languages takes all texts alike.
+        """
+        before, self.language = self.language, language
+        try:
+            yield
+        finally:
+            self.language = before
+
+    def text_key(self, texts: Sequence[str]) -> str:
+        """Return the key of a list of texts, and of their language where the tower asks for it."""
+        key = sha256_lines(texts)
+        return f"{key}-{self.language or ENGLISH}" if self._names_languages else key
+
+    def tokenize(self, texts: str | Iterable[str], languages: Sequence[str] | None = None) -> TokenIds:
+        """Return the token ids of each text, with the prefix and special tokens, cut to `max_length`.
+
+        One warning says how many texts were cut.
+
+        Args:
+            texts: one text or N texts.
+            languages: code of each text's language, (N,); by default that of `speaking`, or English.
+
+        Raises:
+            DataError: `texts` is neither a text nor several.
+            ConfigError: the tower has no token for a language.
+        """
+        texts = as_texts(texts)
+        if not texts:
+            return []
+        rows = self.tokenizer(self._prefixed(texts), truncation=True, max_length=self.max_length)["input_ids"]
+        token_ids = [self._shaped(row) for row in rows]
+        if self._names_languages:
+            names = [self.language or ENGLISH] * len(texts) if languages is None else languages
+            first = {name: self.language_token(name) for name in set(names)}
+            token_ids = [[first[name], *row[1:]] for name, row in zip(names, token_ids, strict=True)]
+        if cut := len(self.whole_lengths(texts, token_ids)):
+            logger.warning("%d of %d texts are longer than %d tokens and were cut", cut, len(texts), self.max_length)
+        return token_ids
+
+    @property
+    def shapes_texts(self) -> bool:
+        """Whether the tower cuts texts behind their end, or pads them to all positions."""
+        return self.family is not None and (self.family.causal or self.family.is_fixed)
+
+    @property
+    def _names_languages(self) -> bool:
+        """Whether the first token of a text names its language."""
+        return self.family is not None and self.family.names_languages
+
+    def language_token(self, language: str) -> int:
+        """Return the token that begins the texts of `language`, a code of `LANGUAGES`.
+
+        Raises:
+            ConfigError: the tower has none for it.
+        """
+        row = LANGUAGES.get(language)
+        flores = None if row is None else row.flores
+        token = None if flores is None else self.tokenizer.convert_tokens_to_ids(flores)
+        if token is None or token == self.tokenizer.unk_token_id:
+            raise ConfigError(
+                f"language: the text tower {self.name!r} has no token for {language_name(language)} "
+                f"({flores or 'no FLORES-200 code is known'}): expected a language of NLLB, or another text tower"
+            )
+        return token
+
+    def tokens_of_languages(self, languages: Iterable[str]) -> set[int]:
+        """Return the tokens that begin the texts of `languages`; none where the tower takes all texts alike.
+
+        Raises:
+            ConfigError: as of `language_token`.
+        """
+        return {self.language_token(language) for language in languages} if self._names_languages else set()
+
+    def whole_lengths(self, texts: Sequence[str], token_ids: TokenIds) -> dict[int, int]:
+        """Return the places of the texts that `tokenize` cut, and how many tokens each has when it is whole."""
+        full = [i for i, row in enumerate(token_ids) if self._tokens_of(row) == self.max_length]
+        lengths = ((i, len(self.whole(texts[i]))) for i in full)
+        return {i: length for i, length in lengths if length > self.max_length}
+
+    def whole(self, text: str) -> list[int]:
+        """Return the token ids of a text, with the prefix and special tokens, as if there were no longest sequence."""
+        (prefixed,) = self._prefixed([text])
+        return self.tokenizer(prefixed, verbose=False)["input_ids"]  # not verbose: `tokenize` warns itself
+
+    def _prefixed(self, texts: Sequence[str]) -> list[str]:
+        clean = cleaning(self.clean) if self.clean else str
+        return [clean(self.text_prefix + text) for text in texts]
+
+    def _shaped(self, row: list[int]) -> list[int]:
+        """Return the tokens of a text as the family takes them: cut behind its end, or padded to all positions."""
+        if self.family is None:
+            return row
+        if self.family.causal:
+            row = cut_behind(row, self.backbone.config.eos_token_id)
+        return filled_up(row, self.positions, self.tokenizer.pad_token_id) if self.family.is_fixed else row
+
+    def _tokens_of(self, row: list[int]) -> int:
+        """Return the number of tokens of a text without its padding."""
+        is_padded = self.family is not None and self.family.is_fixed
+        return len(row) - row.count(self.tokenizer.pad_token_id) if is_padded else len(row)
