@@ -133,8 +133,8 @@ MUTANTS = [
         f"{_COLUMNS}[method1-frozen-train-side]",
         (
             "the frozen anchor is the query",
-            'getattr(self.train, require(self.route.anchor, "anchor"))',
-            "getattr(self.train, self.route.query)",
+            "frozen_embeddings(self.towers.text, getattr(self.train, column),",
+            "frozen_embeddings(self.towers.text, getattr(self.train, self.route.query),",
         ),
         ("the split's seed is ignored", "config.shots, config.split_seed)", "config.shots)"),
     ),

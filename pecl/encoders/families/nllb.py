@@ -23,9 +23,9 @@ def _embed(
     backbone: PreTrainedModel, positions: torch.Tensor, input_ids: torch.Tensor | None, words: torch.Tensor | None
 ) -> torch.Tensor:
     encoder = cast(Any, backbone)
-    words = encoder.embed_tokens(input_ids) if words is None else words
+    states: torch.Tensor = encoder.embed_tokens(input_ids) if words is None else words
     scale = math.sqrt(encoder.config.d_model) if encoder.config.scale_embedding else 1.0
-    return words * scale + encoder.embed_positions.weights[positions].to(words.dtype)
+    return states * scale + encoder.embed_positions.weights[positions].to(states.dtype)
 
 
 def _prepare(backbone: PreTrainedModel) -> None:
