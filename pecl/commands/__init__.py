@@ -3,7 +3,7 @@
 # Name -> summary, as its module has it: `pecl --help` lists them without importing any, which takes seconds for some
 COMMANDS = {
     "train": "train a language's parameters and measure the recall before and after",
-    "distil": "train a language on translated text alone, and measure the recall before and after",
+    "distil": "train a language on translated text only, and measure the recall before and after",
     "evaluate": "measure the retrieval recall of languages on a data set",
     "grid": "train every combination of values; on the command line lists are joined by commas",
     "report": "print the tables of experiments from their result files",

@@ -191,7 +191,7 @@ def _add_convert(actions: Any) -> None:
     parser.add_argument("source", help="adapter to read")
     parser.add_argument("target", help="adapter to write")
     parser.add_argument("--language", help="language of the adapter, where SOURCE does not say it")
-    parser.add_argument("--adapter", help="what an OpenDelta checkpoint holds (default: told from its shapes)")
+    parser.add_argument("--adapter", help="what an OpenDelta checkpoint holds (default: detected from its shapes)")
     add_config_flags(parser, only=_TOWER_FLAGS)
     parser.set_defaults(run=_convert)
 

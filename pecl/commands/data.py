@@ -25,7 +25,7 @@ from pecl.languages import language_code
 
 _TRANSLATE_EXAMPLE = """examples:
   pecl data translate xtd10 --source en --target ko --overwrite --model facebook/nllb-200-distilled-600M
-      makes XTD10's Korean translations from English anew: the released file is a copy of the Italian one
+      makes XTD10's Korean translations from English: the released file is a copy of the Italian one
   pecl data translate multi30k --split val --source cs --target en --model Helsinki-NLP/opus-mt-cs-en
   pecl data translate birds.csv --source en --target ko --model facebook/m2m100_418M --out birds-translated.csv"""
 
@@ -90,7 +90,7 @@ def _add_download(actions: Any) -> argparse.ArgumentParser:
     parser = add_command(
         actions,
         "download",
-        "download data sets; what is there already is left alone",
+        "download data sets; existing files are kept",
         "pecl data download xtd10 pectvlm",
     )
     parser.add_argument("names", nargs="+", metavar="NAME", help=f"what to download: {', '.join(DOWNLOADS)}")
@@ -135,7 +135,7 @@ def _add_check(actions: Any) -> argparse.ArgumentParser:
         "pecl data check birds/captions.csv",
     )
     parser.add_argument("target", metavar="FILE", help=f"table or folder of your own, or one of {', '.join(DATASETS)}")
-    parser.add_argument("--text-only", action="store_true", help="leave the photographs alone")
+    parser.add_argument("--text-only", action="store_true", help="leave the photographs out")
     parser.set_defaults(run=_check)
     return parser
 

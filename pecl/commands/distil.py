@@ -1,4 +1,4 @@
-"""`pecl distil`: align a language's text to the frozen English embeddings, from translated text alone."""
+"""`pecl distil`: align a language's text to the frozen English embeddings, from translated text only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def add_parser(commands: Any) -> None:
     parser = add_command(
         commands,
         "distil",
-        "train a language on translated text alone, and measure the recall before and after",
+        "train a language on translated text only, and measure the recall before and after",
         "pecl distil --dataset multi30k-1k --language cs --text captions.tsv",
         "Align a language's text to the frozen tower's embeddings of its English translations: --text takes tables "
         "with a column for each of the two, pairs of aligned files, and named sets. No photograph is needed to train.",

@@ -30,7 +30,6 @@ _EXTRAS: dict[str, dict[str, str]] = {
         "starlette": "pecl serve",
         "uvicorn": "pecl serve",
         "prometheus-client": "the numbers of pecl serve at /metrics",
-        "python-multipart": "pictures sent to pecl serve",
     },
     "slurm": {"submitit": "pecl grid --launcher slurm"},
     "ray": {"ray": "pecl grid --launcher ray, pecl embed --ray"},
@@ -48,7 +47,7 @@ _EXTRAS: dict[str, dict[str, str]] = {
     },
     "docs": {"mkdocs-material": "the site", "mkdocstrings": "the API pages of the site"},
 }
-# What no extra has, since it pins other packages, or serves tests alone
+# What no extra has, since it pins other packages, or serves only tests
 _OTHERS = {
     "opendelta": "pip install -r requirements-opendelta.txt (--engine opendelta)",
     "multilingual-clip": "pip install multilingual-clip (the tests compare the published text towers with it)",

@@ -49,7 +49,7 @@ def _add_sentence_transformers(formats: Any) -> None:
     parser = _add_format(formats, "sentence-transformers", "both towers in one folder, or an adapter", example, about)
     parser.add_argument("--adapter", dest="source", metavar="ADAPTER", help=f"{_ADAPTER_HELP}; merged into the tower")
     parser.add_argument("--text-only", action="store_true", help="leave the image tower out")
-    parser.add_argument("--adapter-only", action="store_true", help="write the adapter alone; needs --base")
+    parser.add_argument("--adapter-only", action="store_true", help="write only the adapter; needs --base")
     parser.add_argument(
         "--base", help="for --adapter-only: folder that this command wrote without --adapter, or hub id"
     )

@@ -1,4 +1,4 @@
-"""`pecl report`: tables from result files alone."""
+"""`pecl report`: tables from result files."""
 
 from __future__ import annotations
 

@@ -123,5 +123,5 @@ def _load(parsed: argparse.Namespace, config: ExperimentConfig, limits: Limits) 
     for file in files.values():
         models.add(file)
     logger.info("adapters: %s", ", ".join(known.for_language(language).name for language in files) or "none")
-    adapters_dir = None if parsed.adapters_dir is None else Path(parsed.adapters_dir)
+    adapters_dir = None if parsed.adapters_dir is None else Path(parsed.adapters_dir).resolve()
     return Service(models, towers.image, limits, adapters_dir, photographs)

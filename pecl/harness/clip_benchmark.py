@@ -45,7 +45,7 @@ class ClipModel(nn.Module):
 
 
 class Tokenizer:
-    """Maps texts to their token ids and mask in one tensor, (B, 2, L): CLIP_benchmark hands on one alone."""
+    """Maps texts to their token ids and mask in one tensor, (B, 2, L): CLIP_benchmark passes only one on."""
 
     def __init__(self, tower: MultilingualTextEncoder) -> None:
         self.tower = tower

@@ -1,6 +1,6 @@
 """`Photographs`: the index that a server searches in, and the pictures that it shows of it.
 
-Pictures are asked for by the id that a search gave, which is looked up in the index; they are made anew as JPEG, so
+Pictures are asked for by the id that a search gave, which is looked up in the index; they are encoded again as JPEG, so
 that nothing but pixels leaves the machine: no path, no place, no camera.
 """
 
@@ -25,13 +25,13 @@ from pecl.serving.refusals import Refusal
 
 logger = logging.getLogger(__name__)
 
-LARGE = 1280  # pixels: the longer side of a picture that is looked at alone
+LARGE = 1280  # pixels: the longer side of a picture that is shown by itself
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _KEPT_BYTES = 64 << 20  # of pictures in memory
 
 
 class Photographs:
-    """An index, opened anew when it was renewed. Safe for several threads.
+    """An index, opened again when it was updated. Safe for several threads.
 
     Args:
         folder: of the index, or of photographs that have been indexed there.
@@ -115,7 +115,7 @@ class Photographs:
             index.close()
             raise DataError(
                 f"{index.folder / HEAD} was made with the image tower {made.get('name')} of profile "
-                f"{index.head.profile}, and the server has {self._tower.name}: choose that --profile, or make it anew"
+                f"{index.head.profile}, and the server has {self._tower.name}: choose that --profile, or rebuild the index"
             )
         return index
 

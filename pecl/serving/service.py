@@ -42,7 +42,7 @@ class Service:
 
     Args:
         models: the text tower and its adapters.
-        image: the image tower of the same space; None for a server of texts alone.
+        image: the image tower of the same space; None for a server of texts only.
         limits: how much a request may ask for.
         adapters_dir: folder whose adapter files may be loaded at run time; None for no loading.
         photographs: what is searched in; None for no search.

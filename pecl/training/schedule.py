@@ -1,4 +1,4 @@
-"""How long a training takes and how its learning rate runs, and what is kept of each slot on the way."""
+"""The schedule of a training: its length, its learning rate, and the weights that each slot keeps."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import torch
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how often. The learning rate rises in the warm-up and then decays to zero along a cosine.
+    """Length of a training. The learning rate rises in the warm-up and then decays to zero along a cosine.
 
     Attributes:
         epochs: passes over the pairs.
-        batch_size: pairs a step.
+        batch_size: pairs per step.
         eval_every: steps between validations.
-        dropout: the tower's own, while training.
-        warmup: steps in which the learning rate rises linearly; step w of W has w / W of it, the first being 1.
-        ema: decay of the moving average of the weights, which is then what validation and the end see; 0 for none.
-        patience: validations without a better score after which training ends; None for all steps.
-        last: the last weights are taken, whatever validation says.
+        dropout: whether training applies the tower's own dropout.
+        warmup: warm-up steps W, in which the learning rate rises linearly: step w, from 1, has w / W of it.
+        ema: decay of the moving average of the weights, which validation measures and the run keeps; 0 for none.
+        patience: early-stopping patience, in evaluations; None for all steps.
+        last: whether the last weights are kept, in place of those with the best score.
     """
 
     epochs: int

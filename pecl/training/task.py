@@ -49,7 +49,7 @@ class SlotTask:
             (a frozen anchor), or None.
         images: (n, D) image embeddings, or None in training on text.
         objective: the loss.
-        lr: learning rate at the first step.
+        lr: peak learning rate (after warm-up).
         seed: of the order of the pairs, and of dropout (tasks of one slot use the first one's).
         photographs: further pairs, which the image-text loss is of; None without.
     """

@@ -35,12 +35,13 @@ def run(line):
     return main(shlex.split(line))
 
 
-def test_flags_reach_the_service(served, tmp_path, photographs):
+def test_flags_reach_the_service(served, tmp_path, photographs, monkeypatch):
+    monkeypatch.chdir(tmp_path.parent)  # from where --adapters-dir is relative
     paths = write_adapters(tmp_path, ("de", "cs"))
     build_index(photographs)
     files = " ".join(map(str, paths))
     more = "--max-texts 7 --max-picture-pixels 99 --window 0.5 --host localhost"
-    assert run(f"serve --adapter {files} --index {photographs} --adapters-dir {tmp_path} --port 0 {more}") == 0
+    assert run(f"serve --adapter {files} --index {photographs} --adapters-dir {tmp_path.name} --port 0 {more}") == 0
     ((service, listening, host, key, access_log),) = served
     assert service.models.names == ["mini", "mini:de", "mini:cs"]
     assert service.limits == Limits(texts=7, picture_pixels=99, window=0.5)

@@ -13,7 +13,7 @@ from pecl.errors import DataError
 from pecl.files import is_inside
 from pecl.files.images import ImageFiles
 
-# HEIC and JPEG XL are photographs that Pillow opens only with a plug-in: without it they are found and unreadable.
+# HEIC needs pillow-heif, of the extra `search`, and JPEG XL pillow-jxl-plugin; without them such files are unreadable.
 SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
     *(".avif", ".heic", ".heif", ".jxl"),

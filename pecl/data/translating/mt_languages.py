@@ -1,4 +1,4 @@
-"""How each family of translation models is told its languages."""
+"""The names by which each family of translation models knows languages."""
 
 from __future__ import annotations
 

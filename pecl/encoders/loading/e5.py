@@ -134,7 +134,7 @@ def read_e5(path: Path) -> E5File:
 
 def build_bert(file: E5File) -> BertModel:
     """Return the BertModel of a file, without pooler, in evaluation mode; it holds the file's tensors themselves."""
-    with torch.device("meta"):  # shapes alone: random weights for 118 M parameters would only be overwritten
+    with torch.device("meta"):  # only shapes: random weights for 118 M parameters would only be overwritten
         model = BertModel(file.config, add_pooling_layer=False)
     model.load_state_dict(file.tensors, assign=True)
     positions = torch.arange(file.config.max_position_embeddings).unsqueeze(0)  # (1, positions)

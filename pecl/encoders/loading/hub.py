@@ -40,7 +40,7 @@ def resolve(name_or_path: str | Path, option: str, known: Collection[str] = (), 
         name_or_path: local folder, or `id` or `id@revision` on the model hub.
         option: by which a user gives a local folder; named in errors.
         known: ids among which the nearest to a wrong one is suggested.
-        weights: whether to fetch the weights beside the settings.
+        weights: whether to fetch the weights as well as the settings.
 
     Raises:
         WeightsError: no such folder, model or revision, no access to it, or nothing is cached and the hub out of reach.

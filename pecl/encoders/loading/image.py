@@ -148,7 +148,7 @@ def _vision_config(config: PretrainedConfig) -> PretrainedConfig:
 
 
 class _PooledFeatures(nn.Module):
-    """A transformers vision model that gives its pooled features alone."""
+    """A transformers vision model that gives only its pooled features."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """The folder layout of sentence-transformers, read without the package.
 
 `modules.json` lists an encoder (Transformer), a Pooling, and optionally Dense layers and a Normalize, each with a
-folder of its own; or a Router alone, whose own file lists those of its route for texts. Source: the library's
+folder of its own; or only a Router, whose own file lists those of its route for texts. Source: the library's
 documentation, "Creating Custom Models".
 """
 
@@ -111,7 +111,7 @@ def _modules(folder: Path) -> list[tuple[str, Path]]:
 
 
 def _listed(path: Path, entries_of: Callable[[Any], list[tuple[str, str]]]) -> list[tuple[str, Path]]:
-    """Return class names, and folders beside `path`, of the modules that a file lists."""
+    """Return class names, and folders next to `path`, of the modules that a file lists."""
     try:
         entries = entries_of(load_json(path))
         for place in (Path(place) for _, place in entries):

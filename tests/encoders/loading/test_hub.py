@@ -77,7 +77,7 @@ def test_a_repository_without_weights_and_a_cached_file_cut_short_are_named(publ
     load(MODEL)
     weights = resolve(MODEL, "--text-model PATH") / "pytorch_model.bin"
     weights.write_bytes(weights.read_bytes()[:2000])
-    with pytest.raises(WeightsError, match=r"pytorch_model.bin is damaged or cut short .*fetch it anew"):
+    with pytest.raises(WeightsError, match=r"pytorch_model.bin is damaged or cut short .*fetch it again"):
         load(MODEL)
 
 
