@@ -1,9 +1,8 @@
 """Take screenshots for the documents in a real browser; each flag adds some.
 
     pecl report results/quickstart --html page                        (after scripts/quickstart.sh)
-    mkdocs build --site-dir site
     pecl index scenes --thumbnails && pecl serve --index scenes      (pictures of load_scenes("cs", 300))
-    python scripts/screenshots.py img --page page/index.html --site site --server http://127.0.0.1:8000
+    python scripts/screenshots.py img --page page/index.html --server http://127.0.0.1:8000
 
 Needs Chromium with chromedriver, selenium, and a font with Korean letters. To keep files small, pages have 64 colours
 and photographs are JPEG.
@@ -23,7 +22,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 COLOURS, QUALITY = 64, 70
-DESKTOP, PHONE, WIDE, TALL = (1100, 1010), (390, 760), (1280, 800), (390, 844)
+DESKTOP, WIDE, TALL = (1100, 1010), (1280, 800), (390, 844)
 QUERIES = {
     "cs": "modrý stan a černý pes",
     "ru": "синяя палатка и чёрная собака",
@@ -44,8 +43,7 @@ def open_browser() -> webdriver.Chrome:
 
 def show(browser: webdriver.Chrome, address: str, size: tuple[int, int], dark: bool = False) -> None:
     """Open a page, as wide and high as `size` in pixels."""
-    phone = size in (PHONE, TALL)
-    metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": phone}
+    metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size == TALL}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
@@ -88,19 +86,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="folder of the screenshots, such as img")
     parser.add_argument("--page", type=Path, help="page from `pecl report --html`")
-    parser.add_argument("--site", type=Path, help="folder of the built site")
     parser.add_argument("--server", help="address of `pecl serve --index` with drawn scenes")
     parsed = parser.parse_args()
     browser = open_browser()
     try:
         if parsed.page:
-            pages = {"page": (DESKTOP, False), "page-dark": (DESKTOP, True), "page-phone": (PHONE, False)}
-            for name, (size, dark) in pages.items():
-                show(browser, parsed.page.resolve().as_uri(), size, dark)
-                take(browser, parsed.out / "screenshots" / f"{name}.png")
-        if parsed.site:
-            show(browser, (parsed.site / "index.html").resolve().as_uri(), DESKTOP)
-            take(browser, parsed.out / "screenshots" / "site.png")
+            show(browser, parsed.page.resolve().as_uri(), DESKTOP)
+            take(browser, parsed.out / "screenshots" / "page.png")
         if parsed.server:
             show(browser, parsed.server, WIDE)
             search(browser, QUERIES)

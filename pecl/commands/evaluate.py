@@ -17,6 +17,7 @@ from pecl.commands.options import (
     print_text,
 )
 from pecl.config import ExperimentConfig, Role, fields_of
+from pecl.experiment.plan import check_evaluation
 from pecl.experiment.run import evaluate, with_adapter
 from pecl.harness.run import HARNESSES, evaluate_with
 from pecl.report.tables import evaluation_table, reported, text_table
@@ -32,22 +33,24 @@ def add_parser(commands: Any) -> None:
         "--adapter", dest="weights", help=f"adapter to evaluate: {ADAPTER_HELP} (default: the plain tower)"
     )
     parser.add_argument("--harness", help=f"measure with another package as well: {' or '.join(HARNESSES)}")
-    parser.add_argument("--dry-run", action="store_true", help="print what would be evaluated, and evaluate nothing")
+    dry_run = "check data and adapter, print what would be evaluated, and evaluate nothing"
+    parser.add_argument("--dry-run", action="store_true", help=dry_run)
     parser.add_argument("--json", action="store_true", help="print the results as one JSON document")
     parser.set_defaults(run=run)
 
 
 def run(parsed: argparse.Namespace) -> int:
     """Evaluate every language and print one table."""
-    choices = [with_adapter(config) for config in language_configs(parsed)]
-    configs = [config for config, _ in choices]
+    given = language_configs(parsed)
     if parsed.dry_run:
+        choices = [check_evaluation(config) for config in given]
         lines = [
             f"{config.run_id('evaluate')} {differences(config, ['language'])} {choice.sentence}"
             for config, choice in choices
         ]
-        print_text("\n".join([*lines, counted(len(configs), "evaluation")]))
+        print_text("\n".join([*lines, counted(len(choices), "evaluation")]))
         return 0
+    configs = [with_adapter(config)[0] for config in given]
     if parsed.harness is not None:
         return _run_harness(parsed, configs)
     results = [evaluate(config) for config in configs]

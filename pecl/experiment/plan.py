@@ -1,14 +1,16 @@
-"""What a training would do: a dry run reads and checks everything that the training does before its first step."""
+"""Dry runs: they read and check everything that a training reads before its first step, or an evaluation."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from pecl.adapters.choice import AdapterChoice
+from pecl.adapters.formats.files import load_adapter_file
 from pecl.config import ExperimentConfig
 from pecl.experiment.inputs import TrainingInputs
-from pecl.experiment.prepared import Prepared
-from pecl.experiment.run import check_run
+from pecl.experiment.prepared import Prepared, prepare_evaluation
+from pecl.experiment.run import check_run, towers_of, with_adapter
 from pecl.results.folder import complete_result, find_result, has_threads_of
 from pecl.training.schedule import Schedule
 
@@ -52,6 +54,22 @@ def plan(
     """
     inputs = inputs or TrainingInputs()
     return [_plan(member, inputs) for member in check_run(configs, share, inputs)]
+
+
+def check_evaluation(config: ExperimentConfig) -> tuple[ExperimentConfig, AdapterChoice]:
+    """Read and check the data and the adapter file of an evaluation; load no weights and write nothing.
+
+    Returns:
+        What `with_adapter` returns.
+
+    Raises:
+        PeclError: what the evaluation would raise before it embeds, unless it is about the towers.
+    """
+    config, choice = with_adapter(config)
+    prepare_evaluation(config, towers_of(config))
+    if choice.path is not None:
+        load_adapter_file(choice.path)
+    return config, choice
 
 
 def status_of(config: ExperimentConfig, inputs: TrainingInputs) -> str:

@@ -115,7 +115,7 @@ class Photographs:
             index.close()
             raise DataError(
                 f"{index.folder / HEAD} was made with the image tower {made.get('name')} of profile "
-                f"{index.head.profile}, and the server has {self._tower.name}: choose that --profile, or rebuild the index"
+                f"{index.head.profile}, and the server has {self._tower.name}: choose that --profile, or rebuild it"
             )
         return index
 

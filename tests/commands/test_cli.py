@@ -197,6 +197,29 @@ def test_a_dry_run_says_language_and_rate_always_and_sums_up(capsys):
     assert [english.split()[1], german.split()[1], total] == ["language=en", "language=de", "2 evaluations"]
 
 
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        ("--dataset scenes --language cs --adapter there.safetensors", "adapter file there.safetensors is damaged"),
+        ("--dataset scenes --language cs --adapter missing.safetensors", "missing.safetensors is missing"),
+        ("--dataset scenes --language nl", "language: unknown language 'nl'"),
+        ("--dataset captions.csv --language fr", "captions.csv"),
+        ("--dataset multi30k-1k --language cs --data-dir nowhere", "needs the folder nowhere/multi30k"),
+    ],
+)
+def test_a_dry_run_of_an_evaluation_refuses_what_the_evaluation_would(flags, sentence, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("there.safetensors").write_bytes(b"no adapter")
+    Path("captions.csv").write_text("image,en,cs\na.jpg,a dog,pes\n")
+    said = []
+    for more in ([], ["--dry-run"]):
+        assert main(["evaluate", *flags.split(), *more]) == 2
+        said.append(capsys.readouterr().err)
+    assert said[0] == said[1]
+    assert sentence in said[0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["captions.csv", "there.safetensors"]
+
+
 def help_of(capsys, command):
     with pytest.raises(SystemExit):
         main([command, "--help"])
