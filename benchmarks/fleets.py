@@ -30,7 +30,7 @@ from pecl.config import ExperimentConfig, make_config
 from pecl.data.scenes import load_scenes
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import load_towers
-from pecl.errors import require
+from pecl.errors import not_none
 from pecl.experiment.fleet import embed
 from pecl.experiment.prepared import prepare_training
 from pecl.machine import BF16, FP32
@@ -89,7 +89,7 @@ def fleet_seconds(device: str, runs: int, setting: Setting, steps: int) -> dict[
             trainer.train_step()
             return fastest(ways, steps) | {"keeping": 0.0}
         with tower.keeping([]) as states:
-            kept = require(states, "states below the adapters")
+            kept = not_none(states, "states below the adapters")
             keeping = seconds(lambda: kept.keep([query]))
             kept.keep([anchor])
             trainer.train_step()

@@ -38,11 +38,11 @@ from pecl.cli import build_parser
 from pecl.cli import main as pecl_command
 from pecl.commands.options import language_values
 from pecl.data.scenes import load_scenes
-from pecl.errors import require
+from pecl.errors import not_none
 from pecl.experiment.closed_form import HeadSolver
 from pecl.experiment.distil import distil_config
 from pecl.experiment.inputs import TrainingInputs
-from pecl.experiment.plan import Plan, plan
+from pecl.experiment.plan import RunPlan, plan_runs
 from pecl.experiment.prepared import Prepared, prepare_training
 from pecl.experiment.run import towers_of
 from pecl.results.environment import process_peak_mb
@@ -65,7 +65,7 @@ def write_data(folder: Path, pairs: int) -> list[str]:
     rows = list(zip(data.english or (), data.target, strict=True))
     shown = rows[:PHOTOGRAPHS]
     for i in range(PHOTOGRAPHS):
-        require(data.images, "images").load(i).save(folder / "photographs" / f"{i}.png")
+        not_none(data.images, "images").load(i).save(folder / "photographs" / f"{i}.png")
     other = list({english: (english, target) for english, target in rows if english not in dict(shown)}.values())
     images = [(f"photographs/{i}.png", *row) for i, row in enumerate(shown)]
     for name, head, table in (
@@ -92,7 +92,7 @@ def distil(folder: Path, pairs: int, epochs: int) -> dict[str, Any]:
     shutil.rmtree(folder / "out", ignore_errors=True)
     words, peak, inputs = command(folder, write_data(folder, pairs), epochs), Peak(), TrainingInputs()
     config = distil_config(language_values(build_parser(["distil"]).parse_args(words))[0], inputs)
-    (planned,), towers = plan([config], inputs), towers_of(config)
+    (planned,), towers = plan_runs([config], inputs), towers_of(config)
     loading = seconds(lambda: (towers.text, towers.image))
     prepared = prepare_training(config, towers, inputs)
     image = seconds(lambda: prepared.images) / PHOTOGRAPHS
@@ -127,7 +127,7 @@ def pieces(prepared: Prepared) -> dict[str, float]:
     return {"step_s": step, "closed_form_s": seconds(HeadSolver(adapter, [prepared], [0]).solve)}
 
 
-def extrapolated(done: Plan, took: Mapping[str, float]) -> float:
+def extrapolated(done: RunPlan, took: Mapping[str, float]) -> float:
     """Estimate the seconds of the unchanged config: each part's measured time, as often as the config needs it."""
     held_out = PAIRS // 10
     steps = PASSES * math.ceil((PAIRS - held_out) / BATCH)

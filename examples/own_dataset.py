@@ -3,7 +3,7 @@
 from PIL import Image
 
 import pecl
-from pecl.data.own.in_memory import from_dataset
+from pecl.data.custom.in_memory import from_dataset
 
 SHADES = {"red": ("rot", (200, 0, 0)), "green": ("grün", (0, 200, 0)), "blue": ("blau", (0, 0, 200))}
 SIZES = range(4, 12)  # pixels

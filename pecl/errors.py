@@ -88,7 +88,7 @@ def unknown(what: str, value: object, choices: Iterable[str]) -> str:
     return f"unknown {what} {value!r}: expected one of {', '.join(choices)}{suggest(value, choices)}"
 
 
-def require(value: T | None, name: str) -> T:
+def not_none(value: T | None, name: str) -> T:
     """Return `value`, which may be None elsewhere, where the caller knows that it is there.
 
     Raises:

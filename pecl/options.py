@@ -115,7 +115,7 @@ def _problem(item: Field, typed: tuple[Any, bool], value: Any) -> str | None:
         if item.metadata.get("weighted"):
             names, weights = [name.partition(":")[0] for name in names], [name.partition(":")[1:] for name in names]
             if wrong := [f"{colon}{weight}" for colon, weight in weights if colon and not _is_weight(weight)]:
-                return f'expected a weight > 0 behind the colon, such as "{names[0]}:0.1", got {shown(wrong[0])}'
+                return f'expected a weight > 0 behind the colon, such as "{names[0]}:0.1", got {quoted(wrong[0])}'
         strange = [name for name in names if name not in choices]
         return _sentence(item, typed, strange[0]) if strange else None
     return None
@@ -141,7 +141,7 @@ def _sentence(item: Field, typed: tuple[Any, bool], value: Any) -> str:
     choices = item.metadata.get("choices", ())
     near = nearest(value, choices) if isinstance(value, str) else None
     hint = f'; did you mean "{near}"?' if near not in (None, value) else ""
-    return f"expected {_expected(item, *typed)}, got {shown(value)}{hint}"
+    return f"expected {_expected(item, *typed)}, got {quoted(value)}{hint}"
 
 
 def _expected(item: Field, kind: Any, optional: bool) -> str:
@@ -164,7 +164,7 @@ def _expected(item: Field, kind: Any, optional: bool) -> str:
     return f'{text} or "{item.metadata.get("none", "none")}"' if optional else text
 
 
-def shown(value: Any) -> str:
+def quoted(value: Any) -> str:
     """Return a value as error sentences show it: text in double quotes, numbers and words as YAML writes them."""
     if isinstance(value, str):
         return f'"{value if len(value) <= _LONGEST_SHOWN else value[:_LONGEST_SHOWN] + "..."}"'
@@ -275,7 +275,7 @@ class Registry(Mapping[str, Any]):
         """
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
             expected = "a name of letters, digits and underscores that begins with a letter"
-            raise ConfigError(f"{self.what}: expected {expected}, got {shown(name)}")
+            raise ConfigError(f"{self.what}: expected {expected}, got {quoted(name)}")
         if name in self._built_in:
             raise ConfigError(f'{self.what}: "{name}" is built in: choose another name')
         if name in self._added and not replace:

@@ -31,13 +31,13 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import trange
 
-from pecl.data.registry import load_dataset
-from pecl.data.scenes import SceneImages, load_scenes
-from pecl.data.sets.multi30k import (
+from pecl.data.published.multi30k import (
     IMAGES_FOLDER,
     load_pool_ids,
     present_training_images,
 )
+from pecl.data.registry import load_dataset
+from pecl.data.scenes import SceneImages, load_scenes
 from pecl.encoders.loading.mini import load_mini_image, load_mini_text
 from pecl.encoders.store import EmbeddingStore, image_embeddings, text_embeddings
 from pecl.files import sha256_lines, write_tensors

@@ -27,7 +27,7 @@ from pecl.adapters.kinds.lora import LoraConfig
 from pecl.adapters.kinds.prefix import PrefixConfig
 from pecl.adapters.kinds.soft_prompt import SoftPromptConfig
 from pecl.errors import ConfigError, unknown
-from pecl.options import Registry, format_option, parse_option, shown, unquote, value_type
+from pecl.options import Registry, format_option, parse_option, quoted, unquote, value_type
 
 # In this order configs are listed, however a spec orders its parts.
 _BUILT_IN: tuple[type[AdapterConfig], ...] = (
@@ -111,7 +111,7 @@ def register_adapter(config_class: Any = None, *, replace: bool = False) -> Any:
     try:
         config_class()
     except TypeError as error:
-        raise ConfigError(f"adapter: expected {shown(kind)} to be made without arguments: {error}") from error
+        raise ConfigError(f"adapter: expected {quoted(kind)} to be made without arguments: {error}") from error
     if kind in PRESETS:
         raise ConfigError(f'adapter: "{kind}" is built in: choose another name')
     KINDS.add(kind, config_class, replace=replace)
@@ -145,7 +145,7 @@ def parse_adapter(spec: str, rank: int | None = None, layers: str | None = None)
         name, *options = _split(part, ":", 1)
         for config, brings_norms in _parse_part(name.strip(), options[0] if options else ""):
             if config.kind in chosen:
-                raise ConfigError(f"adapter: expected each part once, got {config.kind} twice in {shown(spec)}")
+                raise ConfigError(f"adapter: expected each part once, got {config.kind} twice in {quoted(spec)}")
             chosen[config.kind] = config
             bringing += [config] if brings_norms else []
     implied = {LayerNormConfig.kind: _norms_beside(bringing)} if bringing else {}
@@ -163,7 +163,8 @@ def _parse_part(name: str, options: str) -> list[tuple[AdapterConfig, bool]]:
     """Return the configs of one part, and for each whether its name brings LayerNorms."""
     if name in PRESETS:
         if options:
-            raise ConfigError(f"preset {shown(name)} takes no options: write out {shown(PRESETS[name])} and change it")
+            preset = quoted(PRESETS[name])
+            raise ConfigError(f"preset {quoted(name)} takes no options: write out {preset} and change it")
         parts = [_split(part, ":", 1) for part in PRESETS[name].split("+")]
         return [found for part in parts for found in _parse_part(part[0], part[1] if len(part) > 1 else "")]
     kind = name.removesuffix("-only")
@@ -173,7 +174,7 @@ def _parse_part(name: str, options: str) -> list[tuple[AdapterConfig, bool]]:
     for item in _split(options, ",") if options else []:
         option, *value = _split(item, "=", 1)
         if not value:
-            raise ConfigError(f"{kind}: expected option=value, got {shown(item)}")
+            raise ConfigError(f"{kind}: expected option=value, got {quoted(item)}")
         values[option.strip()] = _value(KINDS[kind], option.strip(), value[0])
     return [(KINDS[kind](**values), name in WITH_LAYER_NORMS)]
 
@@ -198,7 +199,7 @@ def _check_name(config_class: type[AdapterConfig], name: str) -> None:
     """Raise ConfigError unless the configs of a class have an option `name`."""
     names = [item.name for item in fields(config_class)]
     if not names:
-        raise ConfigError(f"{config_class.kind} takes no options, got {shown(name)}")
+        raise ConfigError(f"{config_class.kind} takes no options, got {quoted(name)}")
     if name not in names:
         raise ConfigError(f"{config_class.kind}: {unknown('option', name, names)}")
 
@@ -216,7 +217,7 @@ def _split(text: str, separator: str, maxsplit: int = 0) -> list[str]:
 
 def _with_rank(spec: str, configs: dict[str, AdapterConfig], rank: int) -> dict[str, AdapterConfig]:
     if "lora" not in configs:
-        raise ConfigError(f"rank: expected an adapter with lora, which has a rank, got rank {rank} with {shown(spec)}")
+        raise ConfigError(f"rank: expected an adapter with lora, which has a rank, got rank {rank} with {quoted(spec)}")
     return configs | {"lora": replace(configs["lora"], r=rank)}
 
 
@@ -224,7 +225,7 @@ def _with_layers(spec: str, configs: dict[str, AdapterConfig], layers: str) -> d
     in_layers = {kind: config for kind, config in configs.items() if _has_layers(config)}
     if not in_layers:
         known = ", ".join(kind for kind, config_class in KINDS.items() if _has_layers(config_class))
-        raise ConfigError(f"adapter_layers: expected an adapter with one of {known}, got {layers} with {shown(spec)}")
+        raise ConfigError(f"adapter_layers: expected an adapter with one of {known}, got {layers} with {quoted(spec)}")
     return configs | {kind: replace(config, layers=layers) for kind, config in in_layers.items()}
 
 

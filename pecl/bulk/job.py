@@ -23,7 +23,7 @@ from pecl.bulk.folder import Plan, check_plan, ids_digest, open_embeddings, writ
 from pecl.bulk.sources import IMAGES, Pictures, SourceSpec, Texts
 from pecl.encoders.embeddings import Embeddings, unusable_rows
 from pecl.encoders.towers import Towers, load_towers
-from pecl.errors import ConfigError, DataError, require
+from pecl.errors import ConfigError, DataError, not_none
 from pecl.files import LOCK, check_writable, locked, sha256_bytes
 from pecl.progress import Bar
 
@@ -160,7 +160,7 @@ class Worker:
             rows=rows,
             shards=min(job.shards or -(-rows // ROWS), max(rows, 1)) or 1,
             tower=named,
-            adapter=None if file is None else {**_describe(file), "name": require(self.choice, "choice").name},
+            adapter=None if file is None else {**_describe(file), "name": not_none(self.choice, "choice").name},
             normalize=job.normalize,
             ids_sha256=ids_digest(self.source.ids()),
         )

@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 
 from pecl.data.captions import ParallelCaptions
-from pecl.data.own.photographs import find_photographs
-from pecl.data.own.tables import SUFFIXES
+from pecl.data.custom.photographs import find_photographs
+from pecl.data.custom.tables import TABLE_SUFFIXES
 from pecl.data.registry import DATASETS, load_dataset
 from pecl.errors import ConfigError, DataError, unknown
 from pecl.files import open_regular, sha256_json, sha256_lines
@@ -218,7 +218,7 @@ class SourceSpec:
         return self.language or (_DEFAULT_LANGUAGE if self._has_columns() else None)
 
     def _has_columns(self) -> bool:
-        return self.name in DATASETS or Path(self.name).suffix in SUFFIXES
+        return self.name in DATASETS or Path(self.name).suffix in TABLE_SUFFIXES
 
     def open(self) -> Texts | Pictures:
         """Return the source.

@@ -18,7 +18,7 @@ from pecl.data.registry import DATASETS, DEFAULT_DATA_DIR, ENVIRONMENT_VARIABLE
 from pecl.data.released import RELEASED
 from pecl.data.translating.cache import TranslationCache
 from pecl.data.translating.mt import TranslationConfig, Translator
-from pecl.data.translating.translate import TranslationJob, completed, dataset_job, file_job, run_job
+from pecl.data.translating.translate import TranslationJob, completed, dataset_job, file_job, translate_job
 from pecl.errors import ConfigError, DataError, unknown
 from pecl.files import default_cache_dir
 from pecl.languages import language_code
@@ -191,7 +191,7 @@ def _translate(parsed: argparse.Namespace) -> int:
     record = completed(job, config, parsed.overwrite)
     if record is None:
         cache = TranslationCache(default_cache_dir() / "translations.sqlite")
-        record = run_job(job, Translator(config), cache, parsed.batch_size)
+        record = translate_job(job, Translator(config), cache, parsed.batch_size)
     if parsed.json:
         print_json({"output": str(job.output), **record})
     else:

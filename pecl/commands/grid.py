@@ -17,7 +17,7 @@ from pecl.commands.options import (
 from pecl.config import ExperimentConfig, Role, fields_of
 from pecl.errors import ConfigError
 from pecl.grid import GridOutcome, estimate, expand, plan_grid, recorded_seconds, repeat_configs, run_grid
-from pecl.grid.configs import AUTO
+from pecl.grid.configs import AUTO_FLEET
 from pecl.grid.launchers import LAUNCHERS, make_launcher
 from pecl.grid.launchers.base import Launcher
 from pecl.grid.launchers.processes import parse_devices
@@ -51,7 +51,7 @@ def add_parser(commands: Any) -> None:
         help="instead of a whole grid, the runs that validation chooses in FOLDER's results; flags change them",
     )
     text = "runs trained side by side, a number or auto: as many as fit into memory, up to 16 (default: auto)"
-    parser.add_argument("--fleet", default=AUTO, metavar="N", help=text)
+    parser.add_argument("--fleet", default=AUTO_FLEET, metavar="N", help=text)
     parser.add_argument(
         "--launcher",
         metavar="NAME",

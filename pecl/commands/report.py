@@ -12,7 +12,7 @@ from typing import Any
 from pecl.commands.options import add_command, print_json, print_text
 from pecl.errors import ConfigError
 from pecl.files import check_writable, write_text
-from pecl.options import shown
+from pecl.options import quoted
 from pecl.report.summary import LINES, summary_tables, summary_text
 from pecl.report.tables import FORMATS, TABLES, Report, Table, report
 from pecl.report.tables.groups import select
@@ -75,7 +75,7 @@ def add_parser(commands: Any) -> None:
 
 def _count(text: str) -> int:
     if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"expected a number of captions >= 0, got {shown(text)}")
+        raise argparse.ArgumentTypeError(f"expected a number of captions >= 0, got {quoted(text)}")
     return int(text)
 
 

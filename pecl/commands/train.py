@@ -9,7 +9,7 @@ from typing import Any
 from pecl.commands.options import add_command, add_config_flags, counted, language_configs, print_json, print_text
 from pecl.config import ExperimentConfig
 from pecl.experiment.inputs import TrainingInputs
-from pecl.experiment.plan import Plan, plan
+from pecl.experiment.plan import RunPlan, plan_runs
 from pecl.experiment.run import train_fleet
 from pecl.grid import estimate, recorded_seconds
 from pecl.report.tables import reported, training_table
@@ -44,7 +44,7 @@ def run(parsed: argparse.Namespace) -> int:
     fleets = [configs] if configs[0].joint else [[config] for config in configs]
     if parsed.dry_run:
         inputs = TrainingInputs()
-        print_plans(configs, [one for fleet in fleets for one in plan(fleet, inputs)], parsed.json)
+        print_plans(configs, [one for fleet in fleets for one in plan_runs(fleet, inputs)], parsed.json)
         return 0
     results = [result for fleet in fleets for result in train_fleet(fleet)]
     if launched()[0] == 0:  # the first process prints for all
@@ -52,7 +52,7 @@ def run(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def print_plans(configs: Sequence[ExperimentConfig], plans: Sequence[Plan], as_json: bool) -> None:
+def print_plans(configs: Sequence[ExperimentConfig], plans: Sequence[RunPlan], as_json: bool) -> None:
     """Print what runs would do as one JSON document, or a line each and the time that they take together."""
     if as_json:
         print_json([one._asdict() for one in plans])

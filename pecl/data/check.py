@@ -11,18 +11,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pecl.data.fetching.download import check_content, read_manifest
+from pecl.data.custom.folder import check_captions_file, find_table, translation_names
+from pecl.data.custom.tables import Problem, read_table
+from pecl.data.fetching.download import check_content, read_download_records
 from pecl.data.fetching.remote import DOWNLOADS, caption_files
-from pecl.data.own.folder import check_captions_file, find_table, translation_names
-from pecl.data.own.tables import Problem, read_table
 from pecl.data.provenance import read_provenance
+from pecl.data.published.multi30k import SPLIT_LANGUAGES
 from pecl.data.registry import DATASETS, find_data_dir, load_dataset
 from pecl.data.released import RELEASED, TRANSLATION_FOLDERS, released_file
 from pecl.data.scenes import SceneImages
-from pecl.data.sets.multi30k import SPLIT_LANGUAGES
 from pecl.data.splits import check_parts
 from pecl.data.summary import Summary
-from pecl.errors import DataError, PeclError, require, unknown
+from pecl.errors import DataError, PeclError, not_none, unknown
 from pecl.files.images import unreadable_images
 from pecl.languages import CODE
 
@@ -32,7 +32,7 @@ _TASK1 = ("multi30k", "multi30k-full")  # not every language has all their split
 
 
 @dataclass(frozen=True)
-class Report:
+class CheckReport:
     """What a check found.
 
     Attributes:
@@ -44,7 +44,7 @@ class Report:
     summaries: dict[str, Summary]
 
 
-def check_table(path: str | Path, *, open_images: bool = True) -> Report:
+def check_table(path: str | Path, *, open_images: bool = True) -> CheckReport:
     """Check a table of captions, or the folder that holds it, in all its languages.
 
     Raises:
@@ -52,7 +52,7 @@ def check_table(path: str | Path, *, open_images: bool = True) -> Report:
     """
     problems, summary = check_captions_file(path, open_images=open_images), Summary()
     if problems:
-        return Report(problems, {})
+        return CheckReport(problems, {})
     columns = read_table(find_table(path)).columns
     languages = [column for column in columns if column != "en" and re.fullmatch(CODE, column, re.IGNORECASE)]
     for language in languages or ["en"]:
@@ -67,11 +67,11 @@ def check_table(path: str | Path, *, open_images: bool = True) -> Report:
             if captions.images is not None and summary.images is None:
                 summary.add_images(captions)
         except PeclError as error:
-            return Report([Problem(None, None, str(error))], {})
-    return Report([], {str(path): summary})
+            return CheckReport([Problem(None, None, str(error))], {})
+    return CheckReport([], {str(path): summary})
 
 
-def check_dataset(name: str, data_dir: str | Path | None = None, *, open_images: bool = True) -> Report:
+def check_dataset(name: str, data_dir: str | Path | None = None, *, open_images: bool = True) -> CheckReport:
     """Check a data set by its name.
 
     Args:
@@ -87,7 +87,7 @@ def check_dataset(name: str, data_dir: str | Path | None = None, *, open_images:
     try:
         root = find_data_dir(name, data_dir) if DATASETS[name].folders else None
     except DataError as error:
-        return Report([Problem(None, None, str(error))], {})
+        return CheckReport([Problem(None, None, str(error))], {})
     summaries = {split or name: Summary() for split in DATASETS[name].splits or (None,)}
     problems = [*_text_problems(name, root, summaries)]
     if root is not None:
@@ -95,7 +95,7 @@ def check_dataset(name: str, data_dir: str | Path | None = None, *, open_images:
     if open_images:
         problems += _image_problems(name, root, summaries)
     once = dict.fromkeys(problems)  # several languages meet the same problem of the English captions
-    return Report([Problem(None, None, message) for message in once], summaries)
+    return CheckReport([Problem(None, None, message) for message in once], summaries)
 
 
 def _file_problems(name: str, root: Path) -> Iterator[str]:
@@ -103,7 +103,7 @@ def _file_problems(name: str, root: Path) -> Iterator[str]:
     folders = [*DATASETS[name].folders, *(["pectvlm"] if name in RELEASED else [])]
     for folder in folders:
         expected = {file.path: file.sha256 for file in (caption_files(folder) if folder in DOWNLOADS else [])}
-        downloaded = {path: record["sha256"] for path, record in read_manifest(root, folder).items()}
+        downloaded = {path: record["sha256"] for path, record in read_download_records(root, folder).items()}
         for path, sha256 in (downloaded | expected).items():
             file = root / path
             if not file.exists() or read_provenance(file) is not None:
@@ -120,7 +120,7 @@ def _text_problems(name: str, root: Path | None, summaries: dict[str, Summary]) 
         for language in SPLIT_LANGUAGES[split] if split and name in _TASK1 else DATASETS[name].languages:
             yield from _load_problem(name, language, split, root, summary=summaries[split or name])
             for direction in TRANSLATION_FOLDERS if name in RELEASED and language != "en" else ():
-                if released_file(require(root, "root"), name, direction, language, split).exists():
+                if released_file(not_none(root, "root"), name, direction, language, split).exists():
                     yield from _load_problem(name, language, split, root, direction)
 
 

@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from pecl.data.captions import ParallelCaptions
-from pecl.data.own.folder import read_folder
+from pecl.data.custom.folder import read_folder
+from pecl.data.published import multi30k
+from pecl.data.published.flickr30k200 import read_flickr30k200
+from pecl.data.published.multi30k_full import TEST_SPLITS, read_multi30k_full
+from pecl.data.published.multi30k_task2 import TASK2_LANGUAGES, TASK2_SPLITS, read_multi30k_task2
+from pecl.data.published.xflickrco import read_xflickrco, xflickrco_languages
+from pecl.data.published.xm3600 import read_xm3600, xm3600_languages
+from pecl.data.published.xtd10 import XTD10_LANGUAGES, read_xtd10
 from pecl.data.request import DataRequest, Reader
 from pecl.data.scenes import load_scenes, scene_languages
-from pecl.data.sets import multi30k
-from pecl.data.sets.flickr30k200 import read_flickr30k200
-from pecl.data.sets.multi30k_full import TEST_SPLITS, read_multi30k_full
-from pecl.data.sets.multi30k_task2 import TASK2_LANGUAGES, TASK2_SPLITS, read_multi30k_task2
-from pecl.data.sets.xflickrco import read_xflickrco, xflickrco_languages
-from pecl.data.sets.xm3600 import read_xm3600, xm3600_languages
-from pecl.data.sets.xtd10 import XTD10_LANGUAGES, read_xtd10
 from pecl.data.unreadable import leave_out_missing, leave_out_unreadable
 from pecl.errors import DataError, unknown
 from pecl.files import is_path

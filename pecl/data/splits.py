@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from pecl.data.captions import PARTS, ParallelCaptions
-from pecl.errors import DataError, require
+from pecl.errors import DataError, not_none
 
 
 class Split(NamedTuple):
@@ -109,7 +109,7 @@ def published_part(captions: ParallelCaptions, part: str) -> tuple[int, ...]:
     Raises:
         DataError: there is none.
     """
-    parts = require(captions.part, "part")
+    parts = not_none(captions.part, "part")
     found = tuple(i for i, name in enumerate(parts) if name == part)
     if not found:
         there = ", ".join(sorted(set(parts)))
@@ -123,14 +123,14 @@ def check_parts(captions: ParallelCaptions) -> None:
     Raises:
         DataError: a part is empty, or an image is in two.
     """
-    parts = require(captions.part, "part")
+    parts = not_none(captions.part, "part")
     sizes = {part: parts.count(part) for part in PARTS}
     if empty := [part for part, size in sizes.items() if not size]:
         raise DataError(f"{captions.dataset}/{captions.language} has no caption in its {empty[0]} part: got {sizes}")
     part_of: dict[int, str] = {}  # image -> its part
     for image, part in zip(captions.image_index or (), parts, strict=False):
         if part_of.setdefault(image, part) != part:
-            name = require(captions.images, "images").ids[image]
+            name = not_none(captions.images, "images").ids[image]
             raise DataError(
                 f"{captions.dataset}/{captions.language}: image {name} is in the parts "
                 f"{part_of[image]} and {part}: expected each image in one"
@@ -139,7 +139,7 @@ def check_parts(captions: ParallelCaptions) -> None:
 
 def _check_published(captions: ParallelCaptions, shots: int | None) -> None:
     check_parts(captions)
-    size = require(captions.part, "part").count("train")
+    size = not_none(captions.part, "part").count("train")
     if shots is not None and not 1 <= shots <= size:
         raise DataError(
             f"shots: expected 1 to {size}, the pairs of the training part of {captions.dataset}, or all, got {shots}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from pecl.data.captions import PARTS, ParallelCaptions
 from pecl.data.duplicates import find_repeats
-from pecl.errors import require
+from pecl.errors import not_none
 from pecl.files.images import some_names
 
 
@@ -49,7 +49,7 @@ class Summary:
         Raises:
             DataError: one cannot be read.
         """
-        images, image_index = require(captions.images, "images"), require(captions.image_index, "image_index")
+        images, image_index = not_none(captions.images, "images"), not_none(captions.image_index, "image_index")
         self.images = len(images)
         for rows in _galleries(captions):
             shown = list(dict.fromkeys(image_index[row] for row in rows))

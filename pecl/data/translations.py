@@ -24,7 +24,7 @@ from pecl.errors import DataError
 
 logger = logging.getLogger(__name__)
 
-TRANSLATOR = "not named by the authors"
+_TRANSLATOR = "not named by the authors"
 COPY_SHARE = 0.9  # honest translations of two languages share at most 9 % of their lines (French and English)
 
 
@@ -80,7 +80,7 @@ def read_translations(
         source = "en" if direction == "english_to_target" else language
         lines = read_parallel({"captions": folder.captions_file(source), "translations": file})["translations"]
         made = read_provenance(file)  # there where `pecl data translate` wrote the file
-        translator = made.get("translator", "not stated") if made else TRANSLATOR
+        translator = made.get("translator", "not stated") if made else _TRANSLATOR
         provenance[direction] = {"translator": translator, **describe_file(file, folder.data_dir)}
         original = _copied_from(folder, direction, language, lines)
         if original is not None:

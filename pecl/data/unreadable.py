@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pecl.data.captions import PARTS, ParallelCaptions
-from pecl.errors import DataError, require
+from pecl.errors import DataError, not_none
 from pecl.files.images import ImageFiles, some_names, unreadable_error, unreadable_images
 
 
@@ -35,7 +35,7 @@ def leave_out_missing(captions: ParallelCaptions, allowed: bool = False) -> Para
     if missing:
         known = set(present)
         kept = captions.select(
-            [i for i, image in enumerate(require(captions.image_index, "image_index")) if image in known]
+            [i for i, image in enumerate(not_none(captions.image_index, "image_index")) if image in known]
         )
         _check_parts(captions, kept, images)
     counts = {"total": len(images), "kept": len(present), "left_out": len(missing)}
@@ -101,6 +101,6 @@ def leave_out_unreadable(captions: ParallelCaptions, decoded: Container[str] = (
         "damaged": len(failed),
     }
     kept = captions.select(
-        [i for i, image in enumerate(require(captions.image_index, "image_index")) if image not in failed]
+        [i for i, image in enumerate(not_none(captions.image_index, "image_index")) if image not in failed]
     )
     return replace(kept, provenance=captions.provenance | {"images": counts})

@@ -17,7 +17,7 @@ from pecl.encoders.dropout import RowDraws
 from pecl.encoders.families import family_of
 from pecl.encoders.families.family import TextFamily
 from pecl.encoders.packing import ATTENTION_BY_ROW, Packing, seen_by
-from pecl.errors import require
+from pecl.errors import not_none
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -62,7 +62,7 @@ def attendable(backbone: PreTrainedModel, attention_mask: torch.Tensor, is_padde
 
 
 def _family(backbone: PreTrainedModel) -> TextFamily:
-    return require(family_of(backbone.config), "the backbone's family")
+    return not_none(family_of(backbone.config), "the backbone's family")
 
 
 def packing_of(backbone: PreTrainedModel, attention_mask: torch.Tensor) -> Packing:
@@ -135,7 +135,7 @@ def encode_padded(
     if mask is not None and mask.dim() == 2:
         inputs = {"input_ids": input_ids} if words is None else {"inputs_embeds": words}
         return backbone(**inputs, attention_mask=mask).last_hidden_state
-    family, given = _family(backbone), require(input_ids if words is None else words, "input_ids or words")
+    family, given = _family(backbone), not_none(input_ids if words is None else words, "input_ids or words")
     first = family.first_position(backbone.config)
     positions = torch.arange(first, first + given.shape[1], device=given.device).unsqueeze(0)  # (1, L)
     hidden = family.embed(backbone, positions, input_ids, words)

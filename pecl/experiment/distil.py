@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS, WITH_IMAGES, ExperimentConfig, make_config, schedule_for
-from pecl.errors import ConfigError, require
+from pecl.errors import ConfigError, not_none
 from pecl.experiment.inputs import TrainingInputs
-from pecl.experiment.plan import Plan, plan
+from pecl.experiment.plan import RunPlan, plan_runs
 from pecl.experiment.run import train_fleet
 from pecl.results.result import Result
 from pecl.retrieval.measures import difference_interval
@@ -61,7 +61,7 @@ def distil_config(
         return config
     _check(config)
     _, text = inputs(config)
-    pairs = len(require(text, "text").train)
+    pairs = len(not_none(text, "text").train)
     return make_config({**defaults, **schedule_for(pairs), **given}, where)
 
 
@@ -92,7 +92,7 @@ def run_together(configs: Sequence[ExperimentConfig], inputs: TrainingInputs | N
     return results
 
 
-def plan_distillation(configs: Sequence[ExperimentConfig], inputs: TrainingInputs) -> list[Plan]:
+def plan_distillation(configs: Sequence[ExperimentConfig], inputs: TrainingInputs) -> list[RunPlan]:
     """Return what distillations that are trained together would do, one plan each; write nothing.
 
     Raises:
@@ -100,7 +100,7 @@ def plan_distillation(configs: Sequence[ExperimentConfig], inputs: TrainingInput
     """
     for config in configs:
         _check(config)
-    return plan(configs, inputs)
+    return plan_runs(configs, inputs)
 
 
 def _check(config: ExperimentConfig) -> None:

@@ -22,7 +22,7 @@ from pecl.encoders.devices import to_device
 from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.large import tokens_of
 from pecl.encoders.vocabulary import kept_tokens, left_out
-from pecl.errors import ConfigError, DivergedError, NotFiniteError, require
+from pecl.errors import ConfigError, DivergedError, NotFiniteError, not_none
 from pecl.experiment.prepared import Prepared
 from pecl.experiment.record import describe_adapter, describe_data, record_training
 from pecl.files import sha256_json
@@ -35,7 +35,7 @@ from pecl.training.distributed import ProcessGroup
 from pecl.training.follow import Setup
 from pecl.training.losses import AlignmentObjective
 from pecl.training.schedule import Schedule, SlotRecord
-from pecl.training.task import Photographs, SlotTask
+from pecl.training.task import ImageTask, SlotTask
 from pecl.training.trainer import AlignmentTrainer
 
 logger = logging.getLogger(__name__)
@@ -170,7 +170,8 @@ class Fleet:
             path = adapter_path(prepared.config.out, run_name(prepared.config, self.run_ids[i]))
             state = adapter.file_state(record.best)
             save_adapter(path, state, adapter.configs, prepared.config.language, adapter.tower)
-            fleet, described = parts.Fleet(len(self.members), slot), describe_adapter(adapter, self.tower_size, path)
+            fleet = parts.FleetRecord(len(self.members), slot)
+            described = describe_adapter(adapter, self.tower_size, path)
             results.append(record_training(prepared, found, described, trainer, record, fleet))
         remove_states(self.members[0].config.out, self.run_ids[0])
         return results
@@ -193,13 +194,13 @@ class Fleet:
         member = self.members[index]
         try:
             if self.by_text:
-                return member.text_recall(embed(adapter, self.slot_of[index], member.held_out_tokens))
+                return member.text_recall(embed_queries(adapter, self.slot_of[index], member.held_out_tokens))
             return self._evaluate(adapter, index, "val").mean_recall_at_1
         except NotFiniteError:
             return math.nan
 
     def _evaluate(self, adapter: Adapter, index: int, part: str) -> Evaluation:
-        return self.evaluators[index][part](embed(adapter, self.slot_of[index], self.tokens[index][part]))
+        return self.evaluators[index][part](embed_queries(adapter, self.slot_of[index], self.tokens[index][part]))
 
 
 def tower_arguments(config: ExperimentConfig) -> tuple[Any, ...]:
@@ -210,7 +211,7 @@ def tower_arguments(config: ExperimentConfig) -> tuple[Any, ...]:
 def _failed(config: ExperimentConfig, record: SlotRecord) -> Result:
     """Write that a run diverged, and at which step, while the others of its fleet went on."""
     said = "".join(traceback.format_exception_only(DivergedError(record.diverged))).strip()
-    return read_result(write_unfinished(config, "failed", error=said, steps=require(record.stopped, "stopped")))
+    return read_result(write_unfinished(config, "failed", error=said, steps=not_none(record.stopped, "stopped")))
 
 
 def _batched(members: Sequence[Prepared]) -> list[dict[str, BatchedTexts]]:
@@ -257,7 +258,7 @@ def _slot_task(prepared: Prepared) -> SlotTask:
     if prepared.translations is not None and images is not None:  # text has none, but some of the data's pairs do
         captions = getattr(prepared.data.select(prepared.parts["train"]), prepared.route.query)
         with prepared.speaking(prepared.route.query):
-            images, photographs = None, Photographs(tokens_of(text, captions), images)
+            images, photographs = None, ImageTask(tokens_of(text, captions), images)
     return SlotTask(prepared.train_tokens, anchor, images, objective, config.lr, config.seed, photographs)
 
 
@@ -279,7 +280,7 @@ def size_of(tower: nn.Module) -> int:
     return sum(parameter.numel() for parameter in tower.parameters()) + left_out(tower)
 
 
-def embed(adapter: Adapter, slot: int, token_ids: TokenIds) -> torch.Tensor:
+def embed_queries(adapter: Adapter, slot: int, token_ids: TokenIds) -> torch.Tensor:
     """Return the embeddings (N, D) of texts by one slot."""
     return adapter.tower.encode_token_ids(token_ids, slots=torch.full((len(token_ids),), slot))
 

@@ -11,9 +11,9 @@ from typing import Any, Generic, TypeVar
 from pecl.config import TRAIN_ON, ExperimentConfig, Role, fields_of
 from pecl.config.routes import TRANSLATIONS, route
 from pecl.data.captions import ParallelCaptions
+from pecl.data.published.multi30k import read_multi30k_translations_outside_pool
 from pecl.data.registry import find_data_dir, load_dataset, load_request
 from pecl.data.request import DataRequest
-from pecl.data.sets.multi30k import read_multi30k_translations_outside_pool
 from pecl.data.splits import check_split, split_captions
 from pecl.errors import ConfigError, DataError
 from pecl.experiment.text import TrainingText, hold_out, load_text, without_overlap

@@ -15,7 +15,7 @@ from pecl.results.folder import complete_result, find_result, has_threads_of
 from pecl.training.schedule import Schedule
 
 
-class Plan(NamedTuple):
+class RunPlan(NamedTuple):
     """What a run would do.
 
     Attributes:
@@ -39,9 +39,9 @@ class Plan(NamedTuple):
     status: str
 
 
-def plan(
+def plan_runs(
     configs: Sequence[ExperimentConfig], inputs: TrainingInputs | None = None, share: int | None = None
-) -> list[Plan]:
+) -> list[RunPlan]:
     """Return what runs that are trained together would do, one plan each; write nothing.
 
     Args:
@@ -85,10 +85,10 @@ def status_of(config: ExperimentConfig, inputs: TrainingInputs) -> str:
     return result.status if result is not None and known else "new"
 
 
-def _plan(member: Prepared, inputs: TrainingInputs) -> Plan:
+def _plan(member: Prepared, inputs: TrainingInputs) -> RunPlan:
     config, text = member.config, member.translations
     epochs = config.epochs if "gradient" in config.solvers else 0
-    return Plan(
+    return RunPlan(
         config.language,
         pairs=len(member.train),
         held_out=0 if text is None or text.held_out is None else len(text.held_out),

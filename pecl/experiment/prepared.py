@@ -24,7 +24,7 @@ from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.large import frozen_embeddings, tokens_of
 from pecl.encoders.store import image_embeddings, image_fingerprints, store_of, text_embeddings
 from pecl.encoders.towers import Towers
-from pecl.errors import ConfigError, DataError, require
+from pecl.errors import ConfigError, DataError, not_none
 from pecl.experiment.inputs import TrainingInputs, hashes_of_inputs, load_captions
 from pecl.experiment.text import TrainingText
 from pecl.languages import ENGLISH
@@ -87,7 +87,7 @@ class Prepared:
         """Pairs that nothing is trained on, to choose by: of the training text, or else the validation part."""
         if self.translations is None:
             return self.data.select(self.parts["val"])
-        return require(self.translations.held_out, "held_out")
+        return not_none(self.translations.held_out, "held_out")
 
     @cached_property
     def held_out_tokens(self) -> BatchedTexts:
@@ -98,7 +98,7 @@ class Prepared:
     @cached_property
     def held_out_anchor(self) -> torch.Tensor:
         """Embeddings (m, D) of the anchors of `held_out` by the tower without adapter."""
-        column = require(self.route.anchor, "anchor")
+        column = not_none(self.route.anchor, "anchor")
         with self.speaking(column):
             return self._frozen(getattr(self.held_out, column))
 
@@ -153,7 +153,7 @@ class Prepared:
         indices = self.parts[part]
         if self.config.gallery == "english":
             return list(indices)
-        image_index = require(self.data.image_index, "image_index")
+        image_index = not_none(self.data.image_index, "image_index")
         return [image_index[i] for i in indices]
 
     @cached_property
@@ -161,7 +161,7 @@ class Prepared:
         """How many items of the test `gallery`, and of the `queries` of it, repeat an earlier one; none without any."""
         shown, queries = self.gallery_items("test"), getattr(self.data, self.query("test"))
         if self.config.gallery == "english":
-            contents = [require(self.data.english, "english")[i] for i in shown]
+            contents = [not_none(self.data.english, "english")[i] for i in shown]
         else:
             contents = [self.image_fingerprints[i] for i in shown]
         repeats = {
@@ -173,13 +173,13 @@ class Prepared:
     @cached_property
     def image_fingerprints(self) -> list[str]:
         """Fingerprints of all M images, made once, so that a result names the very images that it was measured with."""
-        return image_fingerprints(require(self.data.images, "images"))
+        return image_fingerprints(not_none(self.data.images, "images"))
 
     @cached_property
     def images(self) -> torch.Tensor:
         """Embeddings (M, D) of all images of the data set."""
         tower = self.towers.image
-        images = require(self.data.images, "images")
+        images = not_none(self.data.images, "images")
         return image_embeddings(tower, images, store_of(tower), self.image_fingerprints)
 
     @cached_property
@@ -187,13 +187,13 @@ class Prepared:
         """Embeddings (m, D) of the images of the data's training part; None in training on text alone."""
         if not self.config.image_weight:
             return None
-        image_index = require(self.data.image_index, "image_index")
+        image_index = not_none(self.data.image_index, "image_index")
         return self.images[[image_index[i] for i in self.parts["train"]]]
 
     @cached_property
     def frozen_anchor(self) -> torch.Tensor | Embeddings:
         """Embeddings (n, D) of the training anchors by the tower without adapter."""
-        column = require(self.route.anchor, "anchor")
+        column = not_none(self.route.anchor, "anchor")
         with self.speaking(column):
             return frozen_embeddings(self.towers.text, getattr(self.train, column), store_of(self.towers.text))
 

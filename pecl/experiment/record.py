@@ -14,7 +14,7 @@ import torch
 
 from pecl.adapters.adapter import Adapter
 from pecl.adapters.spec import describe
-from pecl.errors import require
+from pecl.errors import not_none
 from pecl.experiment.prepared import Prepared
 from pecl.files import sha256_file, sha256_lines
 from pecl.files.compact import Numbers, Points
@@ -24,13 +24,13 @@ from pecl.results.parts import (
     ClosedForm,
     Curve,
     DataDescription,
-    Fleet,
-    Gallery,
+    FleetRecord,
+    GalleryRecord,
     Measured,
     Seconds,
     Tower,
     TowerPair,
-    TrainingText,
+    TrainingTextRecord,
 )
 from pecl.results.result import Result, write_result
 from pecl.results.side_files import write_manifest, write_retrieved
@@ -54,7 +54,7 @@ def record_training(
     adapter: AdapterDescription,
     trainer: AlignmentTrainer,
     slot: SlotRecord,
-    fleet: Fleet,
+    fleet: FleetRecord,
 ) -> Result:
     """Write what a training gave, and the manifest of its split; return its result."""
     seconds = Seconds(round(trainer.seconds, 2), trainer.seconds / max(trainer.step, 1))
@@ -110,7 +110,7 @@ def describe_data(prepared: Prepared, manifest: str | None = None) -> DataDescri
         query={part: prepared.query(part) for part in prepared.parts},
         sha256=data.hashes(),
         provenance=data.provenance,
-        gallery=Gallery(prepared.config.gallery, size, Numbers(places) if several else None),
+        gallery=GalleryRecord(prepared.config.gallery, size, Numbers(places) if several else None),
         translations=_describe_text(prepared),
         manifest=manifest,
         duplicates=prepared.duplicates or None,
@@ -118,12 +118,12 @@ def describe_data(prepared: Prepared, manifest: str | None = None) -> DataDescri
     )
 
 
-def _describe_text(prepared: Prepared) -> TrainingText | None:
+def _describe_text(prepared: Prepared) -> TrainingTextRecord | None:
     text = prepared.translations
     if text is None:
         return None
     photographs = len(prepared.parts["train"]) if prepared.config.image_weight else None
-    return TrainingText(text.train.dataset, text.hashes, text.provenance, photographs)
+    return TrainingTextRecord(text.train.dataset, text.hashes, text.provenance, photographs)
 
 
 def describe_adapter(adapter: Adapter, total: int, path: Path) -> AdapterDescription:
@@ -148,7 +148,7 @@ def describe_split(prepared: Prepared) -> dict[str, Any]:
     config, shown = prepared.config, prepared.gallery_items("test")
     gallery: dict[str, Any] = {"kind": config.gallery, "items": shown}
     if config.gallery == "images":
-        images = require(prepared.data.images, "images")
+        images = not_none(prepared.data.images, "images")
         gallery["ids"] = [images.ids[i] for i in shown]
         gallery["sha256"] = sha256_lines([prepared.image_fingerprints[i] for i in shown])
     return {

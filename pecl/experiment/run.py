@@ -25,9 +25,9 @@ from pecl.adapters.spec import parse_adapter
 from pecl.config import ENGINES, ExperimentConfig, make_config
 from pecl.encoders.kept import KEPT_BYTES
 from pecl.encoders.towers import Towers, load_towers
-from pecl.errors import ConfigError, require
+from pecl.errors import ConfigError, not_none
 from pecl.experiment.closed_form import HeadSolver
-from pecl.experiment.fleet import Fleet, check_fleet, embed, remaining_of, size_of, tower_arguments
+from pecl.experiment.fleet import Fleet, check_fleet, embed_queries, remaining_of, size_of, tower_arguments
 from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.memory import check_size, largest_fleet
 from pecl.experiment.prepared import Prepared, check_joint, prepare_evaluation, prepare_training
@@ -96,7 +96,7 @@ def _evaluate(config: ExperimentConfig, choice: AdapterChoice) -> Result:
         adapter = attach(towers.text, file.configs)
         try:
             adapter.load_slot_state(0, file.state)
-            evaluation = evaluator(embed(adapter, 0, prepared.tokens("test")))
+            evaluation = evaluator(embed_queries(adapter, 0, prepared.tokens("test")))
             described = describe_adapter(adapter, total, file.path)
         finally:
             adapter.remove()
@@ -178,7 +178,7 @@ def _train_fleet(
             trained += _train_together(members[start : start + most], adapters, processes)
         if len(trained) == len(configs):
             return trained
-        return [require(find_result(config), "result") for config in configs]
+        return [not_none(find_result(config), "result") for config in configs]
 
 
 def check_run(

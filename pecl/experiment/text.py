@@ -16,19 +16,19 @@ import numpy as np
 
 from pecl.config import ExperimentConfig
 from pecl.data.captions import ParallelCaptions, hashes_of
-from pecl.data.language_guess import strange_languages
-from pecl.data.own.sources import (
-    Pair,
-    key_of,
-    keys_of,
+from pecl.data.custom.sources import (
+    TextPair,
     normal_form,
     parse_sources,
     read_source,
     shuffled,
+    text_key,
+    text_keys,
     weighted,
 )
+from pecl.data.language_guess import strange_languages
 from pecl.data.text_column import TextWriter
-from pecl.errors import DataError, require
+from pecl.errors import DataError, not_none
 from pecl.files import HALF_CHARACTER
 from pecl.progress import Bar
 
@@ -91,7 +91,7 @@ def load_text(config: ExperimentConfig, named: Mapping[str, Callable[[], Paralle
     for source, places in parts:
         if source.name not in named and len(places):
             looked_at = text.select(places)
-            targets, english = looked_at.target, require(looked_at.english, "english")
+            targets, english = looked_at.target, not_none(looked_at.english, "english")
             if strange := strange_languages(targets, english, config.language):
                 logger.warning("%s: %s", source.name, strange)
     used = np.concatenate([weighted(places, source) for source, places in parts])
@@ -120,7 +120,7 @@ class _PairWriter:
     english: TextWriter = field(default_factory=TextWriter)
     count: int = 0
 
-    def add(self, pairs: Iterable[Pair], name: str, clean: bool) -> tuple[np.ndarray, dict[str, int]]:
+    def add(self, pairs: Iterable[TextPair], name: str, clean: bool) -> tuple[np.ndarray, dict[str, int]]:
         """Write the pairs of a source that have no empty side; return the places of those to be used, and counts."""
         first, empty, keys = self.count, list[int](), bytearray()
         number = equal = 0
@@ -132,7 +132,7 @@ class _PairWriter:
                 target, english = (text.encode("utf-8") for text in pair)
             except UnicodeEncodeError as error:
                 raise DataError(f"text: {name}, pair {number}: {HALF_CHARACTER}") from error
-            keys += key_of(target + b"\xff" + english)  # which no text holds as UTF-8
+            keys += text_key(target + b"\xff" + english)  # which no text holds as UTF-8
             self.target.append(target)
             self.english.append(english)
             self.count += 1
@@ -167,7 +167,7 @@ def without_overlap(text: ParallelCaptions, test: ParallelCaptions, overlap: str
     """
     columns = (test.english, test.target, test.english_to_target, test.target_to_english)
     tested = {normal_form(caption) for column in columns if column is not None for caption in column} - {""}
-    english = require(text.english, "english")
+    english = not_none(text.english, "english")
     with Bar(
         zip(text.target, english, strict=True), total=len(text), desc="overlap", unit="pair", leave=False
     ) as sides:
@@ -197,7 +197,7 @@ def hold_out(text: ParallelCaptions, held_out: int | None, train_size: int | Non
     Raises:
         DataError: too few pairs are left to train on.
     """
-    keys, order = keys_of(require(text.english, "english")), shuffled(len(text))
+    keys, order = text_keys(not_none(text.english, "english")), shuffled(len(text))
     is_first = np.zeros(len(text), bool)  # the first pair of its English caption
     is_first[np.unique(keys, return_index=True)[1]] = True
     captions = int(is_first.sum())

@@ -35,7 +35,7 @@ from pecl.results.verify import verify
 logger = logging.getLogger(__name__)
 
 INDEX = "pecl_adapters.json"
-FORMAT = "pecl-adapters"
+_FORMAT = "pecl-adapters"
 CARD = "README.md"
 OPTION = "SOURCE"
 HUB = "hub:"  # before an id of the model hub that could also be a path
@@ -171,7 +171,7 @@ def _fill(folder: Path, adapters: Sequence[Published], target: str, licence: str
         verify(one.result, folder / one.name)  # of the copy: the file may have been replaced since it was found
     described = [{**describe_published(one), "sha256": sha256_file(folder / one.name)} for one in adapters]
     write_text(folder / CARD, write_card(adapters, target, licence))
-    write_json(folder / INDEX, with_digest({"format": FORMAT, "format_version": 1, "adapters": described}))
+    write_json(folder / INDEX, with_digest({"format": _FORMAT, "format_version": 1, "adapters": described}))
 
 
 def is_folder(name: str | Path) -> bool:
@@ -201,7 +201,7 @@ def read_index(folder: Path) -> dict[str, Any]:
     path = folder / INDEX
     try:
         index = load_json(path)
-        if index["format"] != FORMAT:
+        if index["format"] != _FORMAT:
             raise ValueError(f"its format is {index['format']!r}")
         if index["format_version"] != 1:
             raise WeightsError(

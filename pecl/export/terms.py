@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from pecl.config import ExperimentConfig
-from pecl.data.own.sources import parse_sources
+from pecl.data.custom.sources import parse_sources
 from pecl.data.registry import DATASETS
 from pecl.encoders.towers import MINI
 

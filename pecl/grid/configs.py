@@ -15,10 +15,10 @@ from typing import Any
 
 from pecl.config import FLEET_FIELDS, MACHINE_FIELDS, ExperimentConfig, each_language, make_config
 from pecl.errors import ConfigError
-from pecl.options import shown
+from pecl.options import quoted
 from pecl.results.result import Result
 
-AUTO = "auto"
+AUTO_FLEET = "auto"
 _LARGEST = 16  # runs of a fleet that is formed by itself
 _MOST = 100_000  # combinations of a grid
 
@@ -39,7 +39,7 @@ def expand(values: Mapping[str, Any], where: str = "grid") -> list[ExperimentCon
         if len(among) > 1 and name in MACHINE_FIELDS:
             raise ConfigError(f"{where}: {name}: expected one value, since it tells no runs apart, got {len(among)}")
     if (count := math.prod(map(len, choices))) > _MOST:
-        raise ConfigError(f"{where}: expected lists with at most {_MOST:,} combinations, got {shown(count)}")
+        raise ConfigError(f"{where}: expected lists with at most {_MOST:,} combinations, got {quoted(count)}")
     products = (dict(zip(names, chosen, strict=True)) for chosen in itertools.product(*choices))
     configs = [make_config(one, where) for product in products for one in each_language(product)]
     first = {(config.run_id(), config.out): config for config in reversed(configs)}  # the first of equals
@@ -59,7 +59,7 @@ def repeat_configs(results: Sequence[Result], values: Mapping[str, Any], where: 
 
 
 def fleets(
-    configs: Sequence[ExperimentConfig], size: int | str = AUTO, jobs: int = 1
+    configs: Sequence[ExperimentConfig], size: int | str = AUTO_FLEET, jobs: int = 1
 ) -> Iterator[list[ExperimentConfig]]:
     """Yield the runs in groups that can be trained side by side, in order of their first runs.
 
@@ -74,7 +74,7 @@ def fleets(
     Raises:
         ConfigError: `size` is below 1, or no number.
     """
-    if str(size) != AUTO and not (str(size).isdecimal() and int(size) >= 1):
+    if str(size) != AUTO_FLEET and not (str(size).isdecimal() and int(size) >= 1):
         raise ConfigError(f"fleet: expected a whole number >= 1, or auto, got {size}")
     joint: dict[ExperimentConfig, list[ExperimentConfig]] = {}
     for config in (config for config in configs if config.joint):
@@ -85,7 +85,7 @@ def fleets(
     for config in (config for config in configs if not config.joint):
         alike.setdefault(tuple(getattr(config, name) for name in shared), []).append(config)
     for group in alike.values():
-        most = min(_LARGEST, -(-len(group) // jobs)) if str(size) == AUTO else int(size)
-        if str(size) == AUTO and group[0].engine != "pecl":  # the others have one slot
+        most = min(_LARGEST, -(-len(group) // jobs)) if str(size) == AUTO_FLEET else int(size)
+        if str(size) == AUTO_FLEET and group[0].engine != "pecl":  # the others have one slot
             most = 1
         yield from (group[start : start + most] for start in range(0, len(group), most))

@@ -19,7 +19,7 @@ from pecl.config import ExperimentConfig
 from pecl.errors import OutputError, PeclError
 from pecl.experiment.inputs import DataHashes, TrainingInputs
 from pecl.files import BusyError, check_writable
-from pecl.grid.configs import AUTO, fleets
+from pecl.grid.configs import AUTO_FLEET, fleets
 from pecl.grid.launchers.base import Event, Launcher, Task, WorkerDiedError, check_workers_know
 from pecl.grid.launchers.inline import Inline
 from pecl.grid.launchers.processes import Processes
@@ -31,7 +31,7 @@ from pecl.results.locks import hold, holder, remove_abandoned_locks
 from pecl.results.result import Result, training_path
 
 if TYPE_CHECKING:
-    from pecl.experiment.plan import Plan
+    from pecl.experiment.plan import RunPlan
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class GridOutcome:
 
 
 def run_grid(
-    configs: Sequence[ExperimentConfig], fleet: int | str = AUTO, launcher: Launcher | None = None
+    configs: Sequence[ExperimentConfig], fleet: int | str = AUTO_FLEET, launcher: Launcher | None = None
 ) -> GridOutcome:
     """Train all runs and return their results.
 
@@ -76,8 +76,8 @@ def run_grid(
 
 
 def plan_grid(
-    configs: Sequence[ExperimentConfig], fleet: int | str = AUTO, launcher: Launcher | None = None
-) -> list[tuple[ExperimentConfig, Plan | None]]:
+    configs: Sequence[ExperimentConfig], fleet: int | str = AUTO_FLEET, launcher: Launcher | None = None
+) -> list[tuple[ExperimentConfig, RunPlan | None]]:
     """Return each run, in the order in which they are trained, and what it would do; None for a complete one.
 
     The runs are read and checked as `run_grid` does it before the first step of each, and nothing is written.
@@ -90,12 +90,12 @@ def plan_grid(
     Raises:
         PeclError: bad input of any run.
     """
-    from pecl.experiment.plan import plan  # seconds of imports, which a grid that skips every run does without
+    from pecl.experiment.plan import plan_runs  # imports torch
 
     run, inputs = _begin(configs, fleet, launcher or Inline()), TrainingInputs()
-    plans: dict[tuple[str, str], Plan] = {}
+    plans: dict[tuple[str, str], RunPlan] = {}
     for task in run.pending:
-        found = plan(task.configs, inputs, task.share)
+        found = plan_runs(task.configs, inputs, task.share)
         plans |= {(config.out, config.run_id()): one for config, one in zip(task.configs, found, strict=True)}
     ordered = [config for task in run.tasks for config in task.configs]
     return [(config, plans.get((config.out, config.run_id()))) for config in ordered]
@@ -110,7 +110,7 @@ def _begin(configs: Sequence[ExperimentConfig], fleet: int | str, launcher: Laun
     jobs = getattr(launcher, "jobs", None) or 1  # at a time
 
     def share(device: str) -> int | None:
-        if fleet != AUTO:
+        if fleet != AUTO_FLEET:
             return None
         return launcher.sharing(device) if isinstance(launcher, Processes) else 1
 

@@ -24,7 +24,7 @@ from pecl.files.images import ImageFiles, ImageSource
 from pecl.files.pictures import is_plain, open_picture, read_picture
 from pecl.harness.mteb_model import langscript
 
-DIRECTIONS = {"text_to_image": "t2i", "image_to_text": "i2t"}  # pecl's name -> mteb's category
+MTEB_CATEGORIES = {"text_to_image": "t2i", "image_to_text": "i2t"}  # pecl's name -> mteb's category
 
 
 # Of published data sets: title in mteb's style, and where they come from
@@ -105,7 +105,7 @@ def retrieval_task(dataset: str, direction: str, pairs: Mapping[str, Pairs]) -> 
     """
     own_title = "".join(c for c in Path(dataset).stem.title() if c.isalnum())
     title, reference = KNOWN.get(dataset.partition("-")[0], (own_title, None))
-    category: Any = DIRECTIONS[direction]
+    category: Any = MTEB_CATEGORIES[direction]
     metadata = TaskMetadata(
         name=f"{title}{category[0].upper()}2{category[-1].upper()}Retrieval",
         description=f"Retrieval between photographs and their captions, {direction.replace('_', ' ')}, on {dataset}.",
@@ -137,7 +137,7 @@ def published_tasks(dataset: str, languages: Sequence[str], **options: Any) -> l
         >>> mteb.evaluate(PeclEncoder("mini", adapters=files), tasks, cache=None)
     """
     pairs = {language: Pairs.of(load_dataset(dataset, language, **options)) for language in languages}
-    return [retrieval_task(dataset, direction, pairs) for direction in DIRECTIONS]
+    return [retrieval_task(dataset, direction, pairs) for direction in MTEB_CATEGORIES]
 
 
 def _ids(kind: str, count: int) -> list[str]:

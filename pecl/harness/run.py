@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pecl.adapters.banks import Banks
 from pecl.config import ExperimentConfig
 from pecl.encoders.towers import Towers
-from pecl.errors import ConfigError, require, unknown
+from pecl.errors import ConfigError, not_none, unknown
 from pecl.experiment.prepared import Prepared, prepare_evaluation
 from pecl.experiment.run import evaluate, towers_of, with_adapter
 from pecl.results.result import Result
@@ -99,15 +99,15 @@ def _with_mteb(prepared: Prepared, towers: Towers, text: Banks) -> Recalls:
     import mteb
 
     from pecl.harness.mteb_model import PeclEncoder
-    from pecl.harness.mteb_tasks import DIRECTIONS, Pairs, retrieval_task
+    from pecl.harness.mteb_tasks import MTEB_CATEGORIES, Pairs, retrieval_task
 
     model = PeclEncoder(prepared.config.profile, towers=towers, text=text)
     language, dataset = prepared.config.language, prepared.data.dataset
     captions, _ = _texts(prepared)
-    shown = require(prepared.data.images, "images").subset(prepared.gallery_items("test"))
+    shown = not_none(prepared.data.images, "images").subset(prepared.gallery_items("test"))
     pairs = {language: Pairs(captions, shown, prepared.places("test"))}
     found: Recalls = {}
-    for direction in DIRECTIONS:
+    for direction in MTEB_CATEGORIES:
         task = retrieval_task(dataset, direction, pairs)
         (result,) = mteb.evaluate(model, [task], cache=None, co2_tracker=False).task_results
         (scores,) = result.scores["test"]
@@ -120,7 +120,7 @@ def _with_clip_benchmark(prepared: Prepared, towers: Towers, text: Banks) -> Rec
 
     model, tokenizer = clip_model(text, towers.image, prepared.config.language)
     captions, of_item = _texts(prepared)
-    images, shown = require(prepared.data.images, "images"), prepared.gallery_items("test")
+    images, shown = not_none(prepared.data.images, "images"), prepared.gallery_items("test")
     pictures = [(lambda i=i: images.load(i), [captions[c] for c in of_item[place]]) for place, i in enumerate(shown)]
     flat = measure(model, tokenizer, pictures, RECALL_AT)
     names = {"text_to_image": "image_retrieval", "image_to_text": "text_retrieval"}

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pecl.errors import require
+from pecl.errors import not_none
 from pecl.languages import ENGLISH
 from pecl.report.methods import Method, method_labels, method_of
 from pecl.report.tables.candidates import Candidate, best_of_methods, candidates_by_method
@@ -148,7 +148,7 @@ def _lines(tables: Sequence[Table], counts: Sequence[int]) -> list[str]:
 
 
 def _tower(table: Table) -> str:
-    return require(table.group, "group").text_tower
+    return not_none(table.group, "group").text_tower
 
 
 def _training_lines(table: Table, count: int) -> list[str]:

@@ -59,7 +59,7 @@ MeasuredRecord = Annotated[Measured, PlainValidator(_measured), PlainSerializer(
 
 
 @dataclass(frozen=True)
-class Gallery:
+class GalleryRecord:
     """What test captions are searched in.
 
     Attributes:
@@ -74,7 +74,7 @@ class Gallery:
 
 
 @dataclass(frozen=True)
-class TrainingText:
+class TrainingTextRecord:
     """Translated text that was trained on in place of the training pairs.
 
     Attributes:
@@ -119,8 +119,8 @@ class DataDescription:
     query: Mapping[Text, Text]
     sha256: Mapping[Text, Text | None] = field(repr=False)
     provenance: Mapping[Text, Any] = field(repr=False)
-    gallery: Gallery
-    translations: TrainingText | None = None
+    gallery: GalleryRecord
+    translations: TrainingTextRecord | None = None
     manifest: Text | None = None
     duplicates: Mapping[Text, Whole] | None = None
     files: Mapping[Text, Text] | None = field(default=None, repr=False)
@@ -162,7 +162,7 @@ class AdapterDescription:
 
 
 @dataclass(frozen=True)
-class Fleet:
+class FleetRecord:
     """How many configs were trained side by side, and which slot of the adapter this one had."""
 
     size: Whole

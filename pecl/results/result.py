@@ -32,7 +32,7 @@ from pecl.results.parts import (
     Curve,
     DataDescription,
     Environment,
-    Fleet,
+    FleetRecord,
     Measured,
     MeasuredRecord,
     Seconds,
@@ -107,7 +107,7 @@ class Result:
     adapter: AdapterDescription = _ABSENT
     steps: Whole = _ABSENT
     best_step: Whole = _ABSENT
-    fleet: Fleet = _ABSENT
+    fleet: FleetRecord = _ABSENT
     seconds: Seconds = _ABSENT
     curve: Curve = _ABSENT
     closed_form: tuple[ClosedForm, ...] | None = None

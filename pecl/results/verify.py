@@ -12,7 +12,7 @@ import numpy as np
 
 from pecl.errors import DataError, WeightsError
 from pecl.files import check_sha256
-from pecl.results.parts import Gallery, Measured
+from pecl.results.parts import GalleryRecord, Measured
 from pecl.results.result import Result
 from pecl.retrieval.measures import DIRECTIONS, METRIC, RECALL_AT
 
@@ -91,7 +91,7 @@ def _check_recalls(result: Result, stage: str, measured: Measured, ranks: list[n
     _compare(result, f"{path}.mean_recall", measured.mean_recall, sum(found) / len(found))
 
 
-def _check_items(result: Result, gallery: Gallery, items: int, texts: int) -> None:
+def _check_items(result: Result, gallery: GalleryRecord, items: int, texts: int) -> None:
     """Raise DataError unless it is known which of the gallery's items each of `texts` captions belongs to."""
     if items == texts:
         return

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pecl.data.own.photographs import NO_STAMP, SUFFIXES, Photograph, PhotographFolder, find_photographs
+from pecl.data.custom.photographs import IMAGE_SUFFIXES, NO_STAMP, Photograph, PhotographFolder, find_photographs
 from pecl.errors import DataError, OutputError, RunError
 from pecl.files import LOCK, BusyError, check_writable, locked
 from pecl.progress import Bar
@@ -99,7 +99,8 @@ def build_index(folder: str | Path, out: str | Path | None = None, options: Inde
     if not found.photographs:
         reason = next(iter(found.unreadable.values()), "")
         listed = f" ({len(found.unreadable)} could not be looked at: {reason})" if reason else ""
-        raise DataError(f"{folder}: there are no photographs in it{listed}: expected files named {', '.join(SUFFIXES)}")
+        named = ", ".join(IMAGE_SUFFIXES)
+        raise DataError(f"{folder}: there are no photographs in it{listed}: expected files named {named}")
     try:
         check_writable(place)
     except OutputError as error:

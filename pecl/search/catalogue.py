@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pecl.data.own.photographs import Stamp
+from pecl.data.custom.photographs import Stamp
 from pecl.errors import DataError
 from pecl.files import inside, is_sha256, parse_json, read_bytes_limited, sha256_bytes, write_bytes
 

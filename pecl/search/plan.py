@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
-from pecl.data.own.photographs import PhotographFolder
+from pecl.data.custom.photographs import PhotographFolder
 from pecl.errors import ConfigError, DataError, unknown
 from pecl.search.catalogue import HEAD, Head, damaged, new_generation, read_head
 from pecl.search.engines import ENGINES, EngineKind, engine_kind

@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse
 from pecl.adapters.formats.convert import SUFFIX
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.errors import PeclError, suggest
-from pecl.options import shown
+from pecl.options import quoted
 from pecl.serving.refusals import Refusal, bad
 from pecl.serving.requests import read_object, text_field
 from pecl.serving.service import Service
@@ -47,7 +47,7 @@ async def load_adapter(request: Request) -> JSONResponse:
     wanted = text_field(document, "file", 255)
     name = text_field(document, "name", 64, "")
     if name and not _NAME.fullmatch(name):
-        raise bad(f"name: expected letters, digits, points, lines and hyphens, got {shown(name)}", "name")
+        raise bad(f"name: expected letters, digits, points, lines and hyphens, got {quoted(name)}", "name")
     path = _find(folder, wanted)
     try:
         added = await service.alone(lambda: service.models.add(load_adapter_file(path), name or None))
@@ -94,7 +94,7 @@ def _find(folder: Path, wanted: str) -> Path:
     if wanted not in found:
         known = ", ".join(sorted(found)[:20]) or "none yet"
         sentence = (
-            f"file: expected one in the folder of adapters ({known}), got {shown(wanted)}{suggest(wanted, found)}"
+            f"file: expected one in the folder of adapters ({known}), got {quoted(wanted)}{suggest(wanted, found)}"
         )
         raise Refusal(404, sentence, "file", "file_not_found")
     return Path(found[wanted])

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pecl.options import shown
+from pecl.options import quoted
 from pecl.serving.adapters import list_models, load_adapter, show_model, unload_adapter
 from pecl.serving.embeddings import embeddings
 from pecl.serving.keys import CHALLENGES, check_key
@@ -178,4 +178,4 @@ class Frame:
         name, _, port = host.rpartition(":")
         name = name if port.isdecimal() and name else host
         if name.lower() not in self.hosts:
-            raise Refusal(421, f"host: expected one of {', '.join(self.hosts)}, got {shown(host)}")
+            raise Refusal(421, f"host: expected one of {', '.join(self.hosts)}, got {quoted(host)}")

@@ -10,7 +10,7 @@ import torch
 
 from pecl.encoders.image import ImageEncoder
 from pecl.files import pictures
-from pecl.options import shown
+from pecl.options import quoted
 from pecl.serving.limits import Limits
 from pecl.serving.refusals import bad
 
@@ -37,7 +37,7 @@ def read_data_uri(value: object, name: str, limits: Limits) -> bytes:
     """
     found = _URI.fullmatch(value) if isinstance(value, str) else None
     if found is None or not found["kind"].startswith("image/"):
-        got = shown(value[:40]) if isinstance(value, str) else type(value).__name__
+        got = quoted(value[:40]) if isinstance(value, str) else type(value).__name__
         raise bad(f"{name}: expected {_WANTED}, got {got}; no address or path is ever opened", name)
     if len(found["content"]) > 4 * (limits.picture_bytes // 3 + 1):
         raise bad(f"{name}: expected a picture of at most {limits.picture_bytes:,} bytes, got more", name)

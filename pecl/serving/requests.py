@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from pecl.errors import suggest
 from pecl.files import parse_json
-from pecl.options import shown
+from pecl.options import quoted
 from pecl.serving.refusals import Refusal, bad
 from pecl.serving.service import Service
 
@@ -39,7 +39,7 @@ async def read_object(request: Request, service: Service, known: Collection[str]
     limits = service.limits
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != JSON:
-        raise Refusal(415, f"content-type: expected {JSON}, got {shown(kind)}")
+        raise Refusal(415, f"content-type: expected {JSON}, got {quoted(kind)}")
     try:
         body = await asyncio.wait_for(_read_body(request, limits.body_bytes), limits.patience)
     except asyncio.TimeoutError as error:
@@ -82,7 +82,7 @@ def read_query(
 
 def _check_name(name: str, known: Collection[str]) -> None:
     if name not in known:
-        raise bad(f"unknown field {shown(name)}: expected {', '.join(known)}{suggest(name, known)}", name)
+        raise bad(f"unknown field {quoted(name)}: expected {', '.join(known)}{suggest(name, known)}", name)
 
 
 async def _read_body(request: Request, most: int) -> bytes:
@@ -140,7 +140,7 @@ def choice_field(document: dict[str, Any], name: str, choices: Collection[str], 
     value = document.get(name)
     value = default if value is None else value
     if not isinstance(value, str) or value not in choices:
-        got = shown(value) if isinstance(value, str) else _kind_of(value)
+        got = quoted(value) if isinstance(value, str) else _kind_of(value)
         raise bad(f"{name}: expected one of {', '.join(choices)}, got {got}{suggest(value, choices)}", name)
     return value
 
@@ -161,7 +161,7 @@ def number_field(document: dict[str, Any], name: str, low: int, high: int, defau
     if not isinstance(value, int) or isinstance(value, bool):
         raise bad(f"{name}: expected a whole number from {low} to {high}, got {_kind_of(value)}", name)
     if not low <= value <= high:
-        raise bad(f"{name}: expected a whole number from {low} to {high}, got {shown(value)}", name)
+        raise bad(f"{name}: expected a whole number from {low} to {high}, got {quoted(value)}", name)
     return value
 
 

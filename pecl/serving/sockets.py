@@ -8,7 +8,7 @@ import resource
 import socket
 
 from pecl.errors import ConfigError
-from pecl.options import shown
+from pecl.options import quoted
 
 BACKLOG = 512  # connections that may wait to be taken
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
@@ -34,7 +34,7 @@ def open_socket(host: str, port: int) -> socket.socket:
             raise
     except (OSError, UnicodeError) as error:  # the latter of a host that cannot be the name of one
         reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"cannot listen on {shown(host)} port {port}: {reason}") from error
+        raise ConfigError(f"cannot listen on {quoted(host)} port {port}: {reason}") from error
     return found
 
 

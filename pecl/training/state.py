@@ -18,7 +18,7 @@ from pecl.errors import WeightsError
 from pecl.files import parse_json, read_tensors, write_tensors
 from pecl.training.schedule import SlotRecord
 
-FORMAT = "pecl-training-state-1"
+_FORMAT = "pecl-training-state-1"
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class TrainingState:
 
 def save_state(path: str | Path, state: TrainingState, identity: str) -> None:
     """Write `state` to `path`; `identity` says whose it is (run, data and weights)."""
-    metadata = {"format": FORMAT, "identity": identity, "progress": json.dumps(state.progress)}
+    metadata = {"format": _FORMAT, "identity": identity, "progress": json.dumps(state.progress)}
     write_tensors(path, state.tensors, metadata)
 
 
@@ -54,8 +54,8 @@ def load_state(path: str | Path, identity: str) -> TrainingState | None:
         raise WeightsError(f"training state {path} is damaged ({error}); {advice}") from error
     except OSError as error:
         raise WeightsError(f"cannot read training state {path}: {error.strerror or error}") from error
-    if metadata.get("format") != FORMAT:
-        raise WeightsError(f"training state {path} has format {metadata.get('format')!r}, not {FORMAT!r}; {advice}")
+    if metadata.get("format") != _FORMAT:
+        raise WeightsError(f"training state {path} has format {metadata.get('format')!r}, not {_FORMAT!r}; {advice}")
     if metadata.get("identity") != identity:
         raise WeightsError(f"training state {path} belongs to other data or weights than this run's; {advice}")
     return TrainingState(tensors, progress)

@@ -18,7 +18,7 @@ def derived_seed(seed: int, purpose: str, number: int) -> int:
 
 
 @dataclass(frozen=True)
-class Photographs:
+class ImageTask:
     """Pairs with a photograph beside text that has none: each step learns from a batch of either.
 
     Attributes:
@@ -60,7 +60,7 @@ class SlotTask:
     objective: AlignmentObjective
     lr: float
     seed: int
-    photographs: Photographs | None = None
+    photographs: ImageTask | None = None
 
     def __len__(self) -> int:
         return len(self.query)

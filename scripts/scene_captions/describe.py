@@ -10,7 +10,7 @@ from __future__ import annotations
 from scene_captions.grammar import Lexicon, Mention, Message
 from scene_captions.sample import CONVERSE, KINDS
 
-from pecl.data.scenes.scene import FLYING, Dice, Group, Scene
+from pecl.data.scenes.scene import FLYING, AnimalGroup, Dice, Scene
 
 CONVERSE_RATE = 0.5  # share of B that names the second group first
 SYNONYM_RATE = 0.4  # share of B that uses a synonym, if the lexicon has one
@@ -52,7 +52,7 @@ def describe_anew(scene: Scene, lexicon: Lexicon) -> Message:
     )
 
 
-def _mention(group: Group, noun: str | None = None, omit: str = "") -> Mention:
+def _mention(group: AnimalGroup, noun: str | None = None, omit: str = "") -> Mention:
     return Mention(
         noun=noun or group.kind,
         count=group.count,
@@ -61,7 +61,7 @@ def _mention(group: Group, noun: str | None = None, omit: str = "") -> Mention:
     )
 
 
-def _noun(group: Group, lexicon: Lexicon, dice: Dice) -> str:
+def _noun(group: AnimalGroup, lexicon: Lexicon, dice: Dice) -> str:
     synonym = f"{group.kind}+"
     return synonym if dice.chance(SYNONYM_RATE) and synonym in lexicon.nouns else group.kind
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pecl.data.scenes.scene import FLYING, Dice, Group, Scene
+from pecl.data.scenes.scene import FLYING, AnimalGroup, Dice, Scene
 
 EDIT_RATE = 0.7  # share of scenes that change one detail of an earlier scene
 SECOND_GROUP_RATE = 0.75  # share of fresh scenes that show two groups of things
@@ -105,12 +105,12 @@ def _weather(dice: Dice, place: str) -> str:
     return dice.weighted(indoors if place == "room" else WEATHERS)
 
 
-def _group(dice: Dice, place: str, counts: Mapping[int, float], avoid: str = "") -> Group:
+def _group(dice: Dice, place: str, counts: Mapping[int, float], avoid: str = "") -> AnimalGroup:
     kind = dice.pick([name for name, kind in KINDS.items() if place in kind.places and name != avoid])
-    return Group(kind, dice.weighted(counts), dice.pick(KINDS[kind].colours))
+    return AnimalGroup(kind, dice.weighted(counts), dice.pick(KINDS[kind].colours))
 
 
-def _relation(dice: Dice, first: Group, second: Group | None) -> str | None:
+def _relation(dice: Dice, first: AnimalGroup, second: AnimalGroup | None) -> str | None:
     if second is None:
         return None
     flying = (first.kind in FLYING, second.kind in FLYING)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pecl.data.captions import ParallelCaptions, read_captions
-from pecl.data.own.in_memory import from_dataset
+from pecl.data.custom.in_memory import from_dataset
 from pecl.data.reading import attach_images, coco_counts, coco_split, read_parallel
 from pecl.data.scenes import load_scenes
 from pecl.data.splits import few_shot_split

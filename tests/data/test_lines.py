@@ -6,9 +6,9 @@ import pytest
 
 from pecl.data import captions, lines
 from pecl.data.captions import read_captions
-from pecl.data.own import tables
-from pecl.data.own.sources import Source, read_source
-from pecl.data.own.tables import read_table
+from pecl.data.custom import tables
+from pecl.data.custom.sources import TextSource, read_source
+from pecl.data.custom.tables import read_table
 from pecl.errors import DataError
 
 GERMAN, ENGLISH = [f"Satz {i}" for i in range(50)], [f"sentence {i}" for i in range(50)]
@@ -42,7 +42,7 @@ def test_training_text_may_be_longer_than_other_files_may(source, kind, monkeypa
     monkeypatch.setattr(captions, "TEXT_LIMIT", 100)
     monkeypatch.setattr(tables, "TEXT_LIMIT", 100)
     name = source(kind)
-    assert list(read_source(Source(name), "de", {})[0]) == list(zip(GERMAN, ENGLISH, strict=True))
+    assert list(read_source(TextSource(name), "de", {})[0]) == list(zip(GERMAN, ENGLISH, strict=True))
     for path in name.split("="):
         with pytest.raises(DataError, match=r"(is larger|unpacks to more) than 100 bytes"):
             (read_captions if kind == "aligned" else read_table)(tables.Path(path))
@@ -61,4 +61,4 @@ def test_a_line_that_does_not_end_is_not_read_on(source, kind, monkeypatch):
     path.write_bytes(gzip.compress(text) if packed else text)
     number = {"aligned": 4, "jsonl": 4}.get(kind, 5)
     with pytest.raises(DataError, match=rf"{path.name}, line {number}: longer than 40 characters: is it a file of"):
-        list(read_source(Source(name), "de", {})[0])
+        list(read_source(TextSource(name), "de", {})[0])

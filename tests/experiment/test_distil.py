@@ -25,12 +25,12 @@ from pecl.adapters.adapter import attach
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.cli import main
 from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS, WITH_IMAGES, make_config
-from pecl.data.own.sources import shuffled
+from pecl.data.custom.sources import shuffled
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
 from pecl.experiment.distil import distil_config
 from pecl.experiment.inputs import TrainingInputs
-from pecl.experiment.plan import plan
+from pecl.experiment.plan import plan_runs
 from pecl.experiment.prepared import prepare_training
 from pecl.experiment.run import train, train_fleet
 from pecl.results.parts import Measured
@@ -429,7 +429,7 @@ def test_text_that_does_good_says_nothing(values, caplog):
 
 
 def plan_of(values):
-    return plan([make_config({**DISTIL_DEFAULTS, **values})])[0]
+    return plan_runs([make_config({**DISTIL_DEFAULTS, **values})])[0]
 
 
 def arguments(values, *more):

@@ -19,7 +19,7 @@ from pecl.errors import ConfigError, DataError, DivergedError, OutputError
 from pecl.experiment.run import evaluate, train, train_fleet
 from pecl.files import sha256_file
 from pecl.report.tables import report
-from pecl.results.parts import Gallery
+from pecl.results.parts import GalleryRecord
 from pecl.results.result import read_result, result_path
 from pecl.results.side_files import read_manifest
 
@@ -39,7 +39,7 @@ def test_a_result_holds_everything(small):
     assert (path, path.name) == (result.path, f"de-method1-{result.run_id}.json")
     assert result.status == "complete"
     assert result.data.split == {"train": 6, "val": 6, "test": 12}
-    assert result.data.gallery == Gallery("images", 12)
+    assert result.data.gallery == GalleryRecord("images", 12)
     assert set(result.data.sha256) == {"english", "target", "english_to_target", "target_to_english"}
     for part in ("val", "test"):
         for moment in ("zero_shot", "final", "best"):
@@ -152,7 +152,7 @@ def test_text_alone_loads_no_image(small, monkeypatch):
     for picture in Path(small["dataset"]).parent.glob("*.png"):
         picture.unlink()
     result = train(make_config(text))
-    assert result.data.gallery == Gallery("english", 12)
+    assert result.data.gallery == GalleryRecord("english", 12)
     assert set(result.measured().directions) == {"english_to_text", "text_to_english"}
     assert result.towers.image is None
 

@@ -12,11 +12,11 @@ from helpers.tiny import sentences
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.config import make_config
+from pecl.data.published import multi30k
 from pecl.data.registry import load_dataset
-from pecl.data.sets import multi30k
 from pecl.data.splits import few_shot_split
 from pecl.experiment.run import evaluate, train, train_fleet
-from pecl.results.parts import Fleet
+from pecl.results.parts import FleetRecord
 from pecl.results.side_files import read_retrieved
 
 PAIRINGS = ("train-side", "official-run-cross")
@@ -151,7 +151,7 @@ def test_a_fleet_gives_each_run_what_it_gets_alone(small, tmp_path):
         assert alone.run_id == config.run_id() == result.run_id  # equal but for the last digits
         for name in ("metrics", "all_ranks", "best_step"):
             assert getattr(result, name) == getattr(alone, name)
-        assert result.fleet == Fleet(4, slot)
+        assert result.fleet == FleetRecord(4, slot)
         state, alone_state = (load_adapter_file(one.adapter_path).state for one in (result, alone))
         for name, value in alone_state.items():
             torch.testing.assert_close(state[name], value, rtol=1e-2, atol=1e-3)
@@ -164,7 +164,7 @@ def test_a_joint_training_is_one_delta_of_the_summed_losses_and_the_mean_of_the_
     results = train_fleet([make_config({**values, "language": code, "joint": "de+fr"}) for code in ("de", "fr")])
     for by_hand, result in zip(expected, results, strict=True):
         by_hand.check(result)
-        assert result.fleet == Fleet(2, 0)
+        assert result.fleet == FleetRecord(2, 0)
     states = [load_adapter_file(result.adapter_path).state for result in results]
     for name, value in expected[0].best.items():
         assert torch.equal(states[0][name], states[1][name])

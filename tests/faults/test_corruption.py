@@ -13,8 +13,7 @@ from pecl.adapters.formats.files import load_adapter_file
 from pecl.adapters.formats.peft import read_peft, write_peft
 from pecl.adapters.spec import parse_adapter
 from pecl.config import make_config
-from pecl.data.fetching.download import MANIFEST
-from pecl.data.fetching.download import read_manifest as read_downloads
+from pecl.data.fetching.download import MANIFEST, read_download_records
 from pecl.data.provenance import provenance_file, read_provenance, write_with_provenance
 from pecl.data.registry import load_dataset
 from pecl.data.translating.cache import TranslationCache
@@ -160,7 +159,7 @@ def translation_cache(small):
 def download_record(small):
     folder = Path(small["out"]).parent
     write_json(folder / "xtd10" / MANIFEST, {"files": {"xtd10/a": {"url": "x", "sha256": "y"}}})
-    return Kind(folder / "xtd10" / MANIFEST, lambda: read_downloads(folder, "xtd10"))
+    return Kind(folder / "xtd10" / MANIFEST, lambda: read_download_records(folder, "xtd10"))
 
 
 def provenance(small):

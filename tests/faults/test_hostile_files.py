@@ -14,7 +14,7 @@ from pecl.adapters.formats.opendelta import load_released_checkpoint
 from pecl.config import read_yaml
 from pecl.data import captions
 from pecl.data.captions import read_captions
-from pecl.data.own.tables import read_table
+from pecl.data.custom.tables import read_table
 from pecl.data.provenance import read_provenance
 from pecl.encoders.loading.e5 import read_e5
 from pecl.encoders.loading.weights import read_json, read_tensors

@@ -15,7 +15,7 @@ import pillow_heif
 import pytest
 from PIL import EpsImagePlugin, Image, UnidentifiedImageError
 
-from pecl.data.own.in_memory import RowImages
+from pecl.data.custom.in_memory import RowImages
 from pecl.encoders.image import as_pictures
 from pecl.errors import DataError
 from pecl.files import images as image_files

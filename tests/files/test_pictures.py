@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pecl.data.own.in_memory import RowImages
+from pecl.data.custom.in_memory import RowImages
 from pecl.encoders.image import as_pictures
 from pecl.errors import DataError
 from pecl.files.images import ImageFiles

@@ -27,8 +27,8 @@ from pecl.adapters.spec import parse_adapter
 from pecl.bulk.folder import IDS, PLAN, Plan, ids_digest, open_embeddings, read_ids, write_plan
 from pecl.config import make_config, read_yaml
 from pecl.data.captions import read_captions
-from pecl.data.fetching.download import read_manifest as read_downloads
-from pecl.data.own.folder import check_captions_file
+from pecl.data.custom.folder import check_captions_file
+from pecl.data.fetching.download import read_download_records
 from pecl.data.provenance import read_provenance
 from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.loading.e5 import read_e5
@@ -293,7 +293,7 @@ def _table(delimiter):
 
 
 def _downloads(path):
-    for record in read_downloads(path.parents[1], "xtd10").values():
+    for record in read_download_records(path.parents[1], "xtd10").values():
         record.get("sha256")
 
 

@@ -1,11 +1,11 @@
 """Sentences and noun phrases about scenes, written from each language's grammar and not from the tables."""
 
-from pecl.data.scenes.scene import Group, Scene
+from pecl.data.scenes.scene import AnimalGroup, Scene
 
-CARS = Scene("snow", "sunny", Group("car", 2, "red"), Group("tree", 1, "green"), "next_to")
-DOGS = Scene("forest", "night", Group("dog", 5, "black"), Group("house", 3, "white"), "behind")
-BIRD = Scene("beach", "rain", Group("bird", 1, "yellow", "small"))
-KITES = Scene("meadow", "sunset", Group("kite", 4, "blue"), Group("flower", 2, "orange"), "above")
+CARS = Scene("snow", "sunny", AnimalGroup("car", 2, "red"), AnimalGroup("tree", 1, "green"), "next_to")
+DOGS = Scene("forest", "night", AnimalGroup("dog", 5, "black"), AnimalGroup("house", 3, "white"), "behind")
+BIRD = Scene("beach", "rain", AnimalGroup("bird", 1, "yellow", "small"))
+KITES = Scene("meadow", "sunset", AnimalGroup("kite", 4, "blue"), AnimalGroup("flower", 2, "orange"), "above")
 
 # Phrasing A of the four scenes, in their order; written from the languages' grammars, not from the tables.
 SENTENCES = {

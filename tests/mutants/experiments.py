@@ -176,7 +176,7 @@ MUTANTS = [
         "experiment/test_distil",
         (
             "chosen by what is trained on",
-            'return require(self.translations.held_out, "held_out")',
+            'return not_none(self.translations.held_out, "held_out")',
             "return self.translations.train",
         ),
     ),
@@ -218,9 +218,9 @@ MUTANTS = [
         "pecl/experiment/text.py",
         "experiment/test_text",
         ("pairs of the test part are not refused", 'if found and overlap == "refuse":', "if False:"),
-        ("a pair repeats another by its target", 'key_of(target + b"\\xff" + english)', "key_of(target)"),
-        ("a pair repeats another by its English", 'key_of(target + b"\\xff" + english)', "key_of(english)"),
-        ("sides of a pair run together", 'key_of(target + b"\\xff" + english)', "key_of(target + english)"),
+        ("a pair repeats another by its target", 'text_key(target + b"\\xff" + english)', "text_key(target)"),
+        ("a pair repeats another by its English", 'text_key(target + b"\\xff" + english)', "text_key(english)"),
+        ("sides of a pair run together", 'text_key(target + b"\\xff" + english)', "text_key(target + english)"),
         ("overlap by the same letters alone", "any(normal_form(side) in tested", "any(side in tested"),
         ("overlap with the English column alone", "(test.english, test.target,", "(test.english, None,"),
         (

@@ -24,7 +24,7 @@ import pecl.export.peft
 import pecl.serving.server
 from pecl.adapters.formats.files import save_adapter
 from pecl.adapters.spec import parse_adapter
-from pecl.data.sets import multi30k
+from pecl.data.published import multi30k
 
 POOL, LINES = 24, 60  # photographs of the pool, and captions in Multi30K's training part
 PHOTOGRAPHS = 15

@@ -41,7 +41,7 @@ def run(notebook, folder, monkeypatch):
     ]
 
 
-def shown(values, part):
+def quoted(values, part):
     """Return what the one cell shows whose source contains `part`."""
     (value,) = (value for source, value in values if part in source)
     return value
@@ -60,9 +60,9 @@ def test_every_cell_runs_on_few_scenes(tmp_path, monkeypatch):
     (place,) = (i for i, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", []))
     notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(SMALL))
     values = run(notebook, tmp_path, monkeypatch)
-    assert shown(values, "gallery.shape") == "torch.Size([30, 256])"
-    assert "165,888 parameters" in shown(values, "pecl.train(")
-    assert shown(values, "bank.save(").endswith("equal embeddings: True'")
+    assert quoted(values, "gallery.shape") == "torch.Size([30, 256])"
+    assert "165,888 parameters" in quoted(values, "pecl.train(")
+    assert quoted(values, "bank.save(").endswith("equal embeddings: True'")
     pictures = [o for cell in notebook.cells for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
     assert len(pictures) == 4
     assert len(list((tmp_path / "results" / "notebook" / "adapters").glob("*.safetensors"))) == 1
@@ -72,7 +72,7 @@ def test_every_cell_runs_on_few_scenes(tmp_path, monkeypatch):
 @pytest.mark.weights
 def test_the_whole_notebook_shows_a_gain(tmp_path, monkeypatch):
     values = run(read(), tmp_path, monkeypatch)
-    rows = shown(values, "table.insert(").splitlines()[1:]  # text to image and back, of the plain and trained tower
+    rows = quoted(values, "table.insert(").splitlines()[1:]  # text to image and back, of the plain and trained tower
     plain, _, trained, _ = ([float(number) for number in row.split()[-3:]] for row in rows)
     assert all(after > before for before, after in zip(plain, trained, strict=True))
-    assert ast.literal_eval(shown(values, "bank.save(")).endswith("True")
+    assert ast.literal_eval(quoted(values, "bank.save(")).endswith("True")

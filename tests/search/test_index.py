@@ -13,7 +13,7 @@ from PIL import Image
 import pecl
 import pecl.encoders.towers
 from pecl.adapters.formats.files import save_adapter
-from pecl.data.own.photographs import NO_STAMP
+from pecl.data.custom.photographs import NO_STAMP
 from pecl.errors import ConfigError, DataError, WeightsError
 from pecl.search.build import build_index
 from pecl.search.catalogue import Entry

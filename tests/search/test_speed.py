@@ -10,7 +10,7 @@ import pytest
 import torch
 from helpers.small_index import paint
 
-from pecl.data.own.photographs import Stamp
+from pecl.data.custom.photographs import Stamp
 from pecl.search.build import build_index
 from pecl.search.catalogue import Entry, Head, write_entries
 from pecl.search.engines import Renewal

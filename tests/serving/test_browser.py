@@ -174,18 +174,18 @@ def test_a_photograph_is_opened_turned_over_and_closed_by_keys(page, service):
     first.send_keys(Keys.ENTER)
     large = page.find_element(By.ID, "large")
 
-    def shown():
+    def quoted():
         return large.get_attribute("src").rpartition("/")[2]
 
     wait_until(large.is_displayed, 60, "the viewer")
-    assert (shown(), "/photographs/" in large.get_attribute("src")) == (order[0], True)
+    assert (quoted(), "/photographs/" in large.get_attribute("src")) == (order[0], True)
     file = service.photographs.name(service.photographs.index().find(order[0])).rpartition("/")
     assert (page.find_element(By.ID, "folder").text, page.find_element(By.ID, "name").text) == (file[0], file[2])
     keyboard = page.switch_to.active_element
     keyboard.send_keys(Keys.ARROW_RIGHT)
-    assert shown() == order[1]
+    assert quoted() == order[1]
     keyboard.send_keys(Keys.ARROW_LEFT + Keys.ARROW_LEFT)
-    assert shown() == order[-1]
+    assert quoted() == order[-1]
     keyboard.send_keys(Keys.ESCAPE)
     wait_until(lambda: not large.is_displayed(), 60, "the viewer's end")
     wait_until(lambda: ids(column)[-1] in page.switch_to.active_element.get_attribute("innerHTML"), 60, "the focus")

@@ -12,7 +12,7 @@ from pecl.adapters.adapter import attach
 from pecl.adapters.spec import parse_adapter
 from pecl.errors import ConfigError
 from pecl.training.losses import ContrastiveLoss, mse
-from pecl.training.task import Photographs
+from pecl.training.task import ImageTask
 from pecl.training.trainer import AlignmentTrainer, Schedule, SlotTask
 
 
@@ -127,7 +127,7 @@ def test_every_epoch_sees_every_pair_once_in_a_new_order():
 def beside_text(tower, seed=1, anchor="frozen"):
     """Return a task of text, and seven pairs with a photograph beside it."""
     generator = torch.Generator().manual_seed(seed)
-    photographs = Photographs(
+    photographs = ImageTask(
         tower.tokenize(sentences(7, seed=30 + seed)), torch.randn(7, tower.embedding_dim, generator=generator)
     )
     return replace(task(tower, seed=seed, anchor=anchor), images=None, photographs=photographs)
@@ -161,7 +161,7 @@ def test_slots_with_photographs_equal_separate_runs():
 
 @pytest.mark.parametrize(("count", "size", "steps"), [(7, 3, 2), (6, 3, 2), (2, 5, 1)])
 def test_photographs_come_again_in_new_orders_and_full_batches(count, size, steps):
-    photographs = Photographs([[1]] * count, torch.zeros(count, 2))
+    photographs = ImageTask([[1]] * count, torch.zeros(count, 2))
     rounds = [[photographs.batch(steps * i + j, size, seed=4) for j in range(steps)] for i in range(12)]
     for one in rounds:
         assert all(len(batch) == min(size, count) for batch in one)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-CHECKSUMS: dict[str, dict[str, dict[str, str]]] = {
+DATA_CHECKSUMS: dict[str, dict[str, dict[str, str]]] = {
     "xtd10": {
         ".": {
             "LICENSE.md": "f9908a6ae7d75e49452013687f4db397b035d7bb69f3975961eb739e878a83bf",

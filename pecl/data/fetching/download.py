@@ -27,8 +27,8 @@ logger = logging.getLogger(__name__)
 MANIFEST = "download.json"
 MAX_FAILURES = 10  # files that may fail before the rest is not tried: the fault is then the server's
 MAX_NAMED = 3  # failed files that the error names; all of them are logged
-Record = dict[str, Any]
-Futures = dict[Future[tuple[str, Record]], RemoteFile]
+DownloadRecord = dict[str, Any]
+Futures = dict[Future[tuple[str, DownloadRecord]], RemoteFile]
 
 
 @dataclass
@@ -93,7 +93,7 @@ def download(
     return downloader.report
 
 
-def read_manifest(data_dir: Path, name: str) -> dict[str, Record]:
+def read_download_records(data_dir: Path, name: str) -> dict[str, DownloadRecord]:
     """Return what is recorded of each downloaded file of a data set, by its path in `data_dir`; empty if nothing is.
 
     Raises:
@@ -166,7 +166,7 @@ class _Downloader:
             DataError: some could not be fetched; the others are there and recorded.
             OutputError: the folder cannot be written.
         """
-        records = read_manifest(self.data_dir, name)
+        records = read_download_records(self.data_dir, name)
         with ThreadPoolExecutor(self.workers) as executor:
             futures = {executor.submit(self._try_one, file): file for file in files}
             try:
@@ -179,7 +179,7 @@ class _Downloader:
         if failed:
             raise DataError(_failure_sentence(name, failed, futures))
 
-    def _collect(self, futures: Futures, records: dict[str, Record]) -> dict[RemoteFile, DataError]:
+    def _collect(self, futures: Futures, records: dict[str, DownloadRecord]) -> dict[RemoteFile, DataError]:
         """Wait for all files and note each in the report and in `records`; return those that failed, and why."""
         failed: dict[RemoteFile, DataError] = {}
         for future in as_completed(futures):
@@ -206,7 +206,7 @@ class _Downloader:
         for future in futures:
             future.cancel()
 
-    def _try_one(self, file: RemoteFile) -> tuple[str, Record]:
+    def _try_one(self, file: RemoteFile) -> tuple[str, DownloadRecord]:
         """Do `_fetch_one`; a failure is counted here, in its thread, so that no thread asks on before it is noticed."""
         try:
             return self._fetch_one(file)
@@ -219,11 +219,11 @@ class _Downloader:
                     self._stopped.set()
             raise
 
-    def _fetch_one(self, file: RemoteFile) -> tuple[str, Record]:
+    def _fetch_one(self, file: RemoteFile) -> tuple[str, DownloadRecord]:
         """Make sure that a file is there; return the field of `DownloadReport` it belongs to, and its record."""
         target = self.data_dir / file.path
         outcome = self._found(file, target)
-        record: Record = {}
+        record: DownloadRecord = {}
         if outcome is None:
             content = fetch(file.url, partial(check_bytes, sha256=file.sha256), self.policy, self._stopped)
             write_bytes(target, content)

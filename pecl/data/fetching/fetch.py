@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 USER_AGENT = "pecl (Python; research data sets)"
 RETRYABLE = (408, 425, 429, 500, 502, 503, 504)
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 _REDIRECTS = 5
 _BLOCK = 1 << 16  # bytes read at a time
 
@@ -60,7 +60,8 @@ class FetchPolicy:
 def check_address(url: str) -> None:
     """Raise FetchError unless `url` is https, or http to this very machine, where nobody is in between."""
     parts = urlsplit(url)
-    if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)):
+    is_local = parts.scheme == "http" and parts.hostname in LOOPBACK_HOSTS
+    if not parts.hostname or not (parts.scheme == "https" or is_local):
         raise FetchError(f"expected an address https://..., got {url}")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 from pecl.data.captions import read_captions
-from pecl.data.fetching.checksums import CHECKSUMS
+from pecl.data.fetching.checksums import DATA_CHECKSUMS
 from pecl.data.fetching.fetch import FetchError, check_address
 from pecl.data.reading import coco_split
 from pecl.errors import ConfigError, DataError, unknown
@@ -59,18 +59,18 @@ DOWNLOADS: dict[str, Download] = {
     "xtd10": Download(
         "captions in 11 languages, and their 1,000 photographs from COCO",
         "https://raw.githubusercontent.com/adobe-research/Cross-lingual-Test-Dataset-XTD10/HEAD",
-        CHECKSUMS["xtd10"],
+        DATA_CHECKSUMS["xtd10"],
     ),
     "multi30k": Download(
         "captions of tasks 1 and 2, without photographs",
         "https://raw.githubusercontent.com/multi30k/dataset/HEAD",
-        CHECKSUMS["multi30k"],
+        DATA_CHECKSUMS["multi30k"],
         _MULTI30K_NOTE,
     ),
     "pectvlm": Download(
         "machine translations of XTD10 and Multi30K, both ways",
         "https://raw.githubusercontent.com/eric-ai-lab/PECTVLM/HEAD",
-        CHECKSUMS["pectvlm"],
+        DATA_CHECKSUMS["pectvlm"],
         "The released Korean translations from English of XTD10 are a copy of the Italian ones; "
         "`python -m pecl data translate xtd10 --source en --target ko --overwrite --model <model>` makes new ones.",
     ),

@@ -19,7 +19,7 @@ from PIL import Image
 
 from pecl.data.captions import ParallelCaptions
 from pecl.data.scenes.draw import IMAGE_SIZE, draw_scene
-from pecl.data.scenes.scene import Group, Scene
+from pecl.data.scenes.scene import AnimalGroup, Scene
 from pecl.errors import DataError
 from pecl.files import parse_json, read_bytes_limited, sha256_json
 from pecl.files.images import some_of
@@ -118,4 +118,4 @@ def _table() -> dict[str, Any]:
 
 def _scene(row: list[Any], key: str) -> Scene:
     place, weather, first, second, relation = row
-    return Scene(place, weather, Group(*first), None if second is None else Group(*second), relation, key)
+    return Scene(place, weather, AnimalGroup(*first), None if second is None else AnimalGroup(*second), relation, key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
-from pecl.data.scenes.scene import FLYING, Dice, Group, Scene
+from pecl.data.scenes.scene import FLYING, AnimalGroup, Dice, Scene
 from pecl.data.scenes.sprites import SCALES
 
 # Regions (left, top, right, bottom) in shares of the image.
@@ -23,7 +23,7 @@ _LARGEST = 0.56  # share of the image
 class Spot:
     """One thing of a group: (x, y) is the middle of its lower edge, `size` its width and height, in pixels."""
 
-    group: Group
+    group: AnimalGroup
     x: float
     y: float
     size: float
@@ -50,7 +50,7 @@ def _regions(scene: Scene, dice: Dice) -> list[tuple[float, float, float, float]
     return list(sides if first_left else reversed(sides))
 
 
-def _grid(group: Group, region: tuple[float, float, float, float], canvas: int, dice: Dice) -> list[Spot]:
+def _grid(group: AnimalGroup, region: tuple[float, float, float, float], canvas: int, dice: Dice) -> list[Spot]:
     left, top, right, bottom = (share * canvas for share in region)
     width, height = right - left, bottom - top
     columns = max(range(1, group.count + 1), key=lambda n: min(width / n, height / ceil(group.count / n)))

@@ -46,7 +46,7 @@ class Dice:
 
 
 @dataclass(frozen=True)
-class Group:
+class AnimalGroup:
     """One to five equal things. `size` is `small`, `big` or None (ordinary, never spoken of)."""
 
     kind: str
@@ -64,8 +64,8 @@ class Scene:
 
     place: str
     weather: str
-    first: Group
-    second: Group | None = None
+    first: AnimalGroup
+    second: AnimalGroup | None = None
     relation: str | None = None
     key: str = field(default="", compare=False)
 

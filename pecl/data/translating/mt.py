@@ -15,7 +15,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from transformers.utils import cached_file
 
 from pecl.data.translating.mt_languages import LanguageSettings, language_settings
-from pecl.errors import ConfigError, DataError, WeightsError, require, unknown
+from pecl.errors import ConfigError, DataError, WeightsError, not_none, unknown
 from pecl.files import sha256_file, sha256_json
 
 logger = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ def _fixed_revision(config: TranslationConfig) -> str:
         files = sorted(path for path in folder.iterdir() if path.suffix in _MODEL_SUFFIXES)
         return "sha256:" + sha256_json({path.name: sha256_file(path) for path in files})
     try:
-        file = require(cached_file(config.model, "config.json", revision=config.revision), "config.json")
+        file = not_none(cached_file(config.model, "config.json", revision=config.revision), "config.json")
         return Path(file).parent.name  # its snapshot's
     except (OSError, ValueError) as error:
         raise WeightsError(_cannot_load(config, error)) from error

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from pecl.data.captions import read_captions
-from pecl.data.own.folder import check_captions_file
-from pecl.data.own.tables import Table, read_table
+from pecl.data.custom.folder import check_captions_file
+from pecl.data.custom.tables import CaptionTable, read_table
 from pecl.data.provenance import read_provenance, write_with_provenance
 from pecl.data.registry import find_data_dir, load_dataset
 from pecl.data.released import RELEASED, released_file
 from pecl.data.translating.cache import TranslationCache
 from pecl.data.translating.mt import TranslationConfig, Translator
-from pecl.errors import ConfigError, DataError, require, unknown
+from pecl.errors import ConfigError, DataError, not_none, unknown
 from pecl.files import sha256_lines
 from pecl.progress import Bar
 
@@ -70,7 +70,7 @@ def dataset_job(
     captions = load_dataset(name, language, data_dir=data_dir, split=split, text_only=True)
     split = captions.provenance.get("split")
     return TranslationJob(
-        require(captions.english, "english") if source == "en" else captions.target,
+        not_none(captions.english, "english") if source == "en" else captions.target,
         released_file(find_data_dir(name, data_dir), name, direction, language, split),
         _render_lines,
         {"dataset": name, "split": split},
@@ -122,7 +122,7 @@ def completed(job: TranslationJob, config: TranslationConfig, overwrite: bool = 
     return None
 
 
-def run_job(
+def translate_job(
     job: TranslationJob, translator: Translator, cache: TranslationCache, batch_size: int = 16
 ) -> dict[str, Any]:
     """Translate, write the output with its record beside it, and return the record.
@@ -142,7 +142,7 @@ def run_job(
         "translations_sha256": sha256_lines(translations),
     }
     write_with_provenance(job.output, job.render(translations), record)
-    return require(read_provenance(job.output), f"the record of {job.output}")
+    return not_none(read_provenance(job.output), f"the record of {job.output}")
 
 
 def translate(
@@ -181,7 +181,7 @@ def _render_lines(translations: Sequence[str]) -> bytes:
     return "".join(f"{translation}\n" for translation in translations).encode("utf-8")
 
 
-def _render_table(table: Table, column: str, output: Path, translations: Sequence[str]) -> bytes:
+def _render_table(table: CaptionTable, column: str, output: Path, translations: Sequence[str]) -> bytes:
     """Return the table with its column of translations, in the format of `output`'s suffix."""
     rows = [row | {column: text} for (_, row), text in zip(table.rows, translations, strict=True)]
     if output.suffix.lower() == ".jsonl":

@@ -11,7 +11,7 @@ from torch import nn
 from transformers import AutoModel, BertConfig, M2M100Config, PretrainedConfig, XLMRobertaConfig
 
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import require
+from pecl.errors import not_none
 
 
 def xlm_roberta_large() -> XLMRobertaConfig:
@@ -110,7 +110,7 @@ def known_tower(name: str) -> MultilingualTextEncoder | None:
     if name not in _MCLIP:
         return None
     base, width = _MCLIP[name]
-    config = require(base_config(base), base)
+    config = not_none(base_config(base), base)
     with torch.device("meta"):
         backbone = AutoModel.from_config(config)
         head = nn.Linear(config.hidden_size, width)

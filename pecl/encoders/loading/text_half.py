@@ -14,7 +14,7 @@ from pecl.encoders.families.family import TextFamily
 from pecl.encoders.loading.open_clip_names import from_open_clip, transformer_config
 from pecl.encoders.loading.open_clip_text import OpenClipText
 from pecl.encoders.loading.weights import build_model, read_state_dict, take_linear
-from pecl.errors import WeightsError, require
+from pecl.errors import WeightsError, not_none
 
 OTHER_PARTS = ("vision_model.", "visual_projection.", "logit_scale", "logit_bias")
 
@@ -85,7 +85,7 @@ def _build(
     projection = {name: state.pop(name) for name in list(state) if name.startswith("projection.")}
     head = take_linear(projection, "projection", source, dtype) if projection else None
     config.attention_dropout = 0.0  # which torch would draw for a whole batch; the published towers have none
-    backbone = build_model(require(family.encoder, "encoder"), config, state | _own_head(config, dtype), source, dtype)
+    backbone = build_model(not_none(family.encoder, "encoder"), config, state | _own_head(config, dtype), source, dtype)
     if isinstance(getattr(backbone, "head", None), nn.Linear):
         backbone.head = nn.Identity()  # the tower's own head follows the pooling
     prepare(backbone)

@@ -22,7 +22,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from pecl.errors import ConfigError, require
+from pecl.errors import ConfigError, not_none
 from pecl.grid.launchers.base import BAD_INPUT, BUSY, CANNOT_WRITE, Event, Task, end_of
 from pecl.machine import gpus_needed
 
@@ -123,7 +123,7 @@ class Processes:
             start_new_session=True,  # Ctrl-C reaches this process alone, which then stops the worker once
         )
         with contextlib.suppress(BrokenPipeError):  # it died at once; its exit status will say so
-            stdin = require(process.stdin, "stdin")
+            stdin = not_none(process.stdin, "stdin")
             stdin.write(task.to_yaml().encode() + b"...\n")
             stdin.flush()
         return _Worker(task, process, errors)
@@ -159,7 +159,7 @@ def _ended(worker: _Worker) -> Event:
     """Return what the end of a worker means."""
     status = worker.process.returncode
     with contextlib.suppress(BrokenPipeError):
-        require(worker.process.stdin, "stdin").close()
+        not_none(worker.process.stdin, "stdin").close()
     with worker.errors as file:
         file.seek(0)
         last = (file.read().decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
@@ -182,5 +182,5 @@ def _stop(workers: Sequence[_Worker]) -> None:
             worker.process.kill()
             worker.process.wait()
         with contextlib.suppress(BrokenPipeError):
-            require(worker.process.stdin, "stdin").close()
+            not_none(worker.process.stdin, "stdin").close()
         worker.errors.close()

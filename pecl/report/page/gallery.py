@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pecl.errors import require
+from pecl.errors import not_none
 from pecl.languages import language_name
 from pecl.progress import Bar
 from pecl.report.colours import look_name
@@ -83,7 +83,7 @@ def _group(run: GalleryRun, label: str, limit: int, pictures: Pictures) -> dict[
     # English captions keep their index in the data set, for two of them may read the same.
     shown = {item: item for item in items}
     if not texts:
-        shown = pictures.numbers(config.dataset, require(data.images, "images"), items)
+        shown = pictures.numbers(config.dataset, not_none(data.images, "images"), items)
     return {
         "language": config.language,
         "lang": ISO_639.get(config.language, config.language),
@@ -95,7 +95,7 @@ def _group(run: GalleryRun, label: str, limit: int, pictures: Pictures) -> dict[
         "look": look_name(run.method),
         "captions": len(before),
         "counts": count_changes(before, after),
-        "texts": {item: require(data.english, "english")[item] for item in items} if texts else None,
+        "texts": {item: not_none(data.english, "english")[item] for item in items} if texts else None,
         "cards": [_card(run, place, shown) for place in places],
     }
 

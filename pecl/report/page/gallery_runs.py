@@ -14,7 +14,7 @@ from typing import Any
 
 from pecl.config import Role, fields_of, make_config
 from pecl.data.captions import ParallelCaptions
-from pecl.errors import DataError, require
+from pecl.errors import DataError, not_none
 from pecl.experiment.inputs import load_captions
 from pecl.report.methods import Method
 from pecl.report.tables import BEST, best_of_methods, by_group, candidates_by_method
@@ -48,7 +48,7 @@ class GalleryRun:
 
     def item(self, caption: int) -> int:
         """Return the gallery item that a caption should find."""
-        return caption if self.kind == "english" else require(self.data.image_index, "image_index")[caption]
+        return caption if self.kind == "english" else not_none(self.data.image_index, "image_index")[caption]
 
     def items(self, place: int) -> set[int]:
         """Return all items that the card of the test caption at `place` shows."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pecl.errors import ConfigError, DataError, require, unknown
+from pecl.errors import ConfigError, DataError, not_none, unknown
 from pecl.results.parts import Tower
 from pecl.results.result import Result
 from pecl.results.verify import where
@@ -69,7 +69,7 @@ def group_of(result: Result) -> Group:
     return Group(
         dataset=data.dataset,
         dataset_split=config.split,
-        captions=require(data.sha256["english"] or data.sha256["target"], "sha256 of captions")[:8],
+        captions=not_none(data.sha256["english"] or data.sha256["target"], "sha256 of captions")[:8],
         gallery_kind=data.gallery.kind,
         gallery_size=data.gallery.size,
         split_seed=config.split_seed if result.kind == "train" else None,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pecl.errors import require
+from pecl.errors import not_none
 from pecl.languages import ENGLISH
 from pecl.results.result import Result
 from pecl.retrieval.measures import DIRECTIONS, LEVEL, SAMPLES, bootstrap_intervals
@@ -28,7 +28,7 @@ def hits(result: Result, stage: str | None = None) -> np.ndarray:
         (np.asarray(result.ranks(direction, stage=stage)) == 1).astype(float) for direction in DIRECTIONS[gallery.kind]
     )
     if len(of_items) != len(of_texts):
-        items = require(gallery.items, "items")
+        items = not_none(gallery.items, "items")
         of_texts = np.bincount(items, of_texts, len(of_items)) * (len(of_items) / len(of_texts))
     return (of_items + of_texts) / 2
 

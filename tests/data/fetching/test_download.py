@@ -14,7 +14,7 @@ from helpers.waiting import wait_until
 from PIL import Image
 
 from pecl.data.fetching import remote
-from pecl.data.fetching.download import MAX_FAILURES, check_content, download, read_manifest
+from pecl.data.fetching.download import MAX_FAILURES, check_content, download, read_download_records
 from pecl.data.fetching.fetch import fetch
 from pecl.data.fetching.remote import DOWNLOADS, Download, caption_files, xtd10_images
 from pecl.data.provenance import provenance_file, write_with_provenance
@@ -74,7 +74,7 @@ def test_a_data_set_is_downloaded_and_recorded(site, tmp_path):
     assert "forms.illinois.edu" in note
     assert str(tmp_path / "multi30k" / "images") in note
     records = json.loads((tmp_path / "xtd10" / "download.json").read_text())["files"]
-    assert records == read_manifest(tmp_path, "xtd10")
+    assert records == read_download_records(tmp_path, "xtd10")
     record = records[f"xtd10/images/{site.names[0]}"]
     content = site.files[coco_path(site.names[0])]
     assert (record["sha256"], record["bytes"]) == (sha(content), len(content))
@@ -84,12 +84,12 @@ def test_a_data_set_is_downloaded_and_recorded(site, tmp_path):
 
 def test_a_second_download_fetches_nothing_and_keeps_the_record(site, tmp_path):
     download(["xtd10"], tmp_path, policy=FAST)
-    records, asked = read_manifest(tmp_path, "xtd10"), len(site.requests)
+    records, asked = read_download_records(tmp_path, "xtd10"), len(site.requests)
     report = download(["xtd10"], tmp_path, policy=FAST)
     assert len(report.present) == 12
     assert report.fetched == []
     assert len(site.requests) == asked
-    assert read_manifest(tmp_path, "xtd10") == records
+    assert read_download_records(tmp_path, "xtd10") == records
 
 
 def test_no_more_files_at_once_than_workers(site, tmp_path):
@@ -112,7 +112,7 @@ def test_text_only_fetches_no_photographs(site, tmp_path):
 
 def test_a_mirror_is_laid_out_as_a_data_directory(site, tmp_path):
     download(["xtd10", "multi30k"], tmp_path, mirror=f"{site.url}/mirror/", policy=FAST)
-    assert len(read_manifest(tmp_path, "xtd10")) == 12
+    assert len(read_download_records(tmp_path, "xtd10")) == 12
     assert {path.split("/")[1] for path, _ in site.requests} == {"mirror"}
 
 
@@ -125,7 +125,7 @@ def test_a_missing_file_is_named_and_the_rest_is_fetched(site, tmp_path):
     assert "--data-dir" in message
     assert "--base-url" in message
     assert len(files_in(tmp_path / "xtd10" / "images")) == 9
-    assert len(read_manifest(tmp_path, "xtd10")) == 11
+    assert len(read_download_records(tmp_path, "xtd10")) == 11
     site.files[coco_path(site.names[3])] = jpeg(3)
     assert download(["xtd10"], tmp_path, policy=FAST).fetched == [f"xtd10/images/{site.names[3]}"]
 
@@ -221,7 +221,7 @@ def test_an_interrupt_records_what_is_there(site, tmp_path, monkeypatch):
     monkeypatch.setattr("pecl.data.fetching.download.as_completed", interrupted)
     with pytest.raises(KeyboardInterrupt):
         download(["xtd10"], tmp_path, policy=FAST)
-    assert list(read_manifest(tmp_path, "xtd10")) == ["xtd10/XTD10/test_image_names.txt"]
+    assert list(read_download_records(tmp_path, "xtd10")) == ["xtd10/XTD10/test_image_names.txt"]
 
 
 @pytest.mark.parametrize(

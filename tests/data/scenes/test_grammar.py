@@ -13,7 +13,7 @@ from scene_captions.lexicon import LEXICONS
 from scene_captions.sample import KINDS, PLACES, WEATHERS, sample_scenes
 from scene_captions.translate import english_to_target, target_to_english
 
-from pecl.data.scenes.scene import Group, Scene
+from pecl.data.scenes.scene import AnimalGroup, Scene
 
 SCRIPTS = {"ru": "CYRILLIC", "jp": ("CJK", "IDEOGRAPHIC", "HIRAGANA", "KATAKANA"), "ko": "HANGUL", "zh": "CJK"}
 seeds = st.integers(min_value=0, max_value=10**9)
@@ -75,7 +75,7 @@ def test_place_first_by_hand(language, expected):
 
 
 def test_sound_laws_at_word_borders():
-    umbrella = Scene("beach", "sunny", Group("umbrella", 1, "orange"))
+    umbrella = Scene("beach", "sunny", AnimalGroup("umbrella", 1, "orange"))
     assert render(LEXICONS["en"], describe_all(umbrella)) == "An orange umbrella lies on a beach."
     duck = Message("A", Mention("duck", 1, None), "sit", place=("river", "a"))
     assert render(LEXICONS["it"], duck) == "Un'anatra è seduta sulla riva di un fiume."

@@ -10,7 +10,7 @@ from scene_captions.sample import KINDS, PLACES, WEATHERS
 from pecl.data.scenes import IMAGE_SIZE, SceneImages, load_scenes
 from pecl.data.scenes.layout import arrange
 from pecl.data.scenes.palette import COLOURS, PALETTE
-from pecl.data.scenes.scene import Dice, Group, Scene
+from pecl.data.scenes.scene import AnimalGroup, Dice, Scene
 from pecl.data.scenes.sprites import SPRITES
 
 
@@ -22,7 +22,7 @@ def test_load_is_deterministic_and_rgb():
 
 
 def test_equal_content_in_two_sets_gives_two_images():
-    group = Group("car", 1, "red")
+    group = AnimalGroup("car", 1, "red")
     one, two = (Scene("beach", "sunny", group, key=key) for key in ("0/1", "1/1"))
     images = SceneImages((one, two))
     assert one == two
@@ -50,7 +50,7 @@ def test_selected_captions_keep_their_images():
 def test_every_place_and_weather_can_be_drawn(place):
     for weather in WEATHERS:
         kind = next(name for name, spec in KINDS.items() if place in spec.places)
-        image = SceneImages((Scene(place, weather, Group(kind, 2, "black"), key="t/0"),)).load(0)
+        image = SceneImages((Scene(place, weather, AnimalGroup(kind, 2, "black"), key="t/0"),)).load(0)
         buffer = io.BytesIO()
         image.save(buffer, "PNG")
         assert len(buffer.getvalue()) > 5000  # a picture, no even area
@@ -62,7 +62,8 @@ def test_every_kind_shows_its_colour(kind):
     place = KINDS[kind].places[0]
     first, other = KINDS[kind].colours[0], KINDS[kind].colours[-1]
     images = [
-        SceneImages((Scene(place, "sunny", Group(kind, 1, colour), key="t/1"),)).load(0) for colour in (first, other)
+        SceneImages((Scene(place, "sunny", AnimalGroup(kind, 1, colour), key="t/1"),)).load(0)
+        for colour in (first, other)
     ]
     near = [_share_near(image, COLOURS[first]) for image in images]
     assert near[0] > near[1] + 0.01
@@ -101,7 +102,8 @@ def test_sprites_name_known_shapes_and_colours():
 )
 def test_layout_shows_the_relation(relation, holds):
     for index in range(20):
-        scene = Scene("beach", "sunny", Group("car", 3, "red"), Group("dog", 2, "black"), relation, key=f"t/{index}")
+        first, second = AnimalGroup("car", 3, "red"), AnimalGroup("dog", 2, "black")
+        scene = Scene("beach", "sunny", first, second, relation, key=f"t/{index}")
         spots = arrange(scene, 448, Dice(scene.key))
         first = [spot for spot in spots if spot.group is scene.first]
         second = [spot for spot in spots if spot.group is scene.second]

@@ -17,7 +17,7 @@ from pecl.data.provenance import provenance_file, read_provenance
 from pecl.data.released import TRANSLATION_FOLDERS
 from pecl.data.translating.cache import TranslationCache
 from pecl.data.translating.mt import Translator
-from pecl.data.translating.translate import completed, dataset_job, file_job, run_job, translate
+from pecl.data.translating.translate import completed, dataset_job, file_job, translate, translate_job
 from pecl.errors import ConfigError, DataError, OutputError
 from pecl.files import sha256_file, sha256_lines
 
@@ -182,7 +182,7 @@ def test_korean_from_english_is_regenerated(tmp_path, translation_models, cache)
         completed(job, settings)
     assert completed(job, settings, overwrite=True) is None
     translator = Translator(settings)
-    record = run_job(job, translator, cache)
+    record = translate_job(job, translator, cache)
     captions = load_dataset("xtd10", "ko", data_dir=tmp_path, need=need)
     expected = [translator.translate([sentence("en", i)])[0] for i in range(5)]
     assert list(captions.english_to_target) == expected == job.output.read_text("utf-8").splitlines()
@@ -199,7 +199,7 @@ def test_korean_from_english_is_regenerated(tmp_path, translation_models, cache)
 def test_a_finished_job_is_not_done_again(tmp_path, translator, cache):
     make_xtd10(tmp_path)
     job = dataset_job("xtd10", "en", "jp", data_dir=tmp_path)
-    record = run_job(job, translator, cache)
+    record = translate_job(job, translator, cache)
     assert completed(job, translator.config) == record
     with pytest.raises(DataError, match="--overwrite"):
         completed(job, config(translator.config.model, num_beams=3))
@@ -221,7 +221,7 @@ def test_the_revision_of_a_local_model_is_its_content(tmp_path, translation_mode
 def test_ones_own_lines_are_translated(tmp_path, translator, cache):
     (tmp_path / "en.txt").write_bytes(b"a red dog\r\na cat\r\n")
     job = file_job(tmp_path / "en.txt", "en", "jp", tmp_path / "out" / "jp.txt")
-    run_job(job, translator, cache)
+    translate_job(job, translator, cache)
     assert read_captions(job.output) == tuple(translator.translate([text])[0] for text in ("a red dog", "a cat"))
 
 
@@ -233,7 +233,7 @@ def test_ones_own_table_gets_a_column(tmp_path, cache, suffix):
     for source, target in (("en", "de"), ("de", "en")):
         path = tmp_path / ("in.csv" if source == "en" else f"half{suffix}")
         output = tmp_path / (f"half{suffix}" if source == "en" else f"whole{suffix}")
-        run_job(file_job(path, source, target, output), Counting(), cache)
+        translate_job(file_job(path, source, target, output), Counting(), cache)
     captions = load_dataset(str(output), "de", need=list(TRANSLATION_FOLDERS), text_only=True)
     assert captions.english == ("a dog, red", 'a "cat"')
     assert captions.english_to_target == ("A DOG, RED", 'A "CAT"')

@@ -31,7 +31,7 @@ from pecl.report.page.commands import run_command
 from pecl.report.plots import draw_plots
 from pecl.report.tables import report
 from pecl.report.tables.table import intervals_of, mean_and_std, numbers, words
-from pecl.results.parts import Fleet
+from pecl.results.parts import FleetRecord
 from pecl.results.result import Result
 from pecl.results.side_files import manifest_path, write_manifest
 
@@ -79,9 +79,9 @@ def test_the_command_of_a_run_gives_its_config_back(values):
 
 def test_the_command_of_a_run_whose_dropout_was_drawn_for_a_fleet_says_so():
     one, marked = make_config({"seed": 3}), make_config({"seed": 3, "beside": "0123456789abcdef"})
-    for fleet in (Fleet(1, 0), Fleet(2, 0)):
+    for fleet in (FleetRecord(1, 0), FleetRecord(2, 0)):
         assert run_command(replace(train(4, 6), config=one, fleet=fleet)) == "pecl train --seed 3"
-    command = run_command(replace(train(4, 6), config=marked, fleet=Fleet(2, 0)))
+    command = run_command(replace(train(4, 6), config=marked, fleet=FleetRecord(2, 0)))
     assert command == "pecl train --seed 3  # its dropout was drawn for all of a fleet of 2"
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pecl.data.captions import ParallelCaptions
-from pecl.data.own.sources import Source, normal_form, parse_sources, read_source, shuffled, weighted
+from pecl.data.custom.sources import TextSource, normal_form, parse_sources, read_source, shuffled, weighted
 from pecl.errors import ConfigError, DataError
 
 PAIRS = [("ein Hund", "a dog"), ('eine "Katze", müde', 'a "cat", tired'), ("", "nothing"), ("ein Haus", "")]
@@ -45,12 +45,12 @@ def write_lines(path, lines):
 
 
 def pairs_of(name, language="de"):
-    return list(read_source(Source(str(name)), language, {})[0])
+    return list(read_source(TextSource(str(name)), language, {})[0])
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.parquet", "a.csv.gz", "a.tsv.gz", "a.jsonl.gz"])
 def test_a_table_of_every_kind(tmp_path, name):
-    found, record = read_source(Source(str(write_table(tmp_path / name))), "de", {})
+    found, record = read_source(TextSource(str(write_table(tmp_path / name))), "de", {})
     assert list(found) == PAIRS
     ((file,),) = (record["files"],)
     assert (file["file"], len(file["sha256"])) == (name, 64)
@@ -72,7 +72,7 @@ def test_aligned_files_in_either_direction(tmp_path, suffixes, english_first):
     english = write_lines(tmp_path / f"corpus.en{suffixes[0]}", ENGLISH)
     german = write_lines(tmp_path / f"corpus.de{suffixes[1]}", GERMAN)
     name = f"{english}={german}" if english_first else f"{german}={english}"
-    found, record = read_source(Source(name), "de", {})
+    found, record = read_source(TextSource(name), "de", {})
     assert list(found) == PAIRS
     assert {file["file"] for file in record["files"]} == {f"corpus.en{suffixes[0]}", f"corpus.de{suffixes[1]}"}
 
@@ -80,14 +80,14 @@ def test_aligned_files_in_either_direction(tmp_path, suffixes, english_first):
 def test_aligned_files_are_found_where_only_their_gzipped_form_is_there(tmp_path):
     for name, lines in (("corpus.en.gz", ENGLISH), ("corpus.de.gz", GERMAN)):
         write_lines(tmp_path / name, lines)
-    found, record = read_source(Source(f"{tmp_path}/corpus.en={tmp_path}/corpus.de"), "de", {})
+    found, record = read_source(TextSource(f"{tmp_path}/corpus.en={tmp_path}/corpus.de"), "de", {})
     assert list(found) == PAIRS
     assert [file["file"] for file in record["files"]] == ["corpus.en.gz", "corpus.de.gz"]
 
 
 def test_a_named_set_gives_its_two_columns():
     captions = ParallelCaptions("made", "de", ("a dog",), ("ein Hund",), ("MT",), ("back",), provenance={"by": "hand"})
-    found, record = read_source(Source("made"), "de", {"made": lambda: captions})
+    found, record = read_source(TextSource("made"), "de", {"made": lambda: captions})
     assert (list(found), record) == ([("ein Hund", "a dog")], {"provenance": {"by": "hand"}})
 
 
@@ -96,8 +96,8 @@ def test_a_named_set_gives_its_two_columns():
 
 def test_sources_are_joined_by_commas_and_may_have_a_weight():
     found = parse_sources("flickr30k200, a.tsv@.5,c.en=c.de@2.5")
-    assert found == (Source("flickr30k200"), Source("a.tsv", 0.5), Source("c.en=c.de", 2.5))
-    assert parse_sources("me@home/a.tsv@1") == (Source("me@home/a.tsv"),)
+    assert found == (TextSource("flickr30k200"), TextSource("a.tsv", 0.5), TextSource("c.en=c.de", 2.5))
+    assert parse_sources("me@home/a.tsv@1") == (TextSource("me@home/a.tsv"),)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ TEN = np.arange(30, 40)
 
 
 def drawn(source, weight):
-    return weighted(TEN, Source(source, weight)).tolist()
+    return weighted(TEN, TextSource(source, weight)).tolist()
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_a_gzipped_parquet_file_and_another_kind_of_file_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"a\.parquet\.gz: unknown kind of table '\.parquet'"):
         pairs_of(tmp_path / "a.parquet.gz")
     with pytest.raises(DataError, match=r'expected made, a table .* or two aligned files .*got "mode"; did you mean'):
-        read_source(Source("mode"), "de", {"made": lambda: None})
+        read_source(TextSource("mode"), "de", {"made": lambda: None})
 
 
 def test_files_that_are_missing_are_named(tmp_path):

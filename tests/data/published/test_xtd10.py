@@ -11,7 +11,7 @@ from helpers.layouts import (
     sentence,
 )
 
-from pecl.data.sets import multi30k
+from pecl.data.published import multi30k
 from pecl.errors import DataError
 from pecl.languages import flores_languages
 

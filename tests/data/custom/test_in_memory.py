@@ -6,7 +6,7 @@ import pytest
 from helpers.layouts import write_image
 from PIL import Image
 
-from pecl.data.own.in_memory import from_dataset
+from pecl.data.custom.in_memory import from_dataset
 from pecl.errors import DataError
 
 

@@ -16,7 +16,7 @@ from pecl.data.captions import ParallelCaptions, read_captions
 from pecl.data.reading import attach_images, coco_counts, coco_subset, describe_file, read_parallel
 from pecl.data.request import DataRequest
 from pecl.data.translations import TranslationFolder, read_translations
-from pecl.errors import DataError, require, unknown
+from pecl.errors import DataError, not_none, unknown
 from pecl.files import sha256_lines
 
 ALL_LANGUAGES = ("en", "de", "fr", "cs")
@@ -79,7 +79,7 @@ def read_multi30k_translations_outside_pool(request: DataRequest) -> ParallelCap
     return replace(
         captions,
         dataset="multi30k-outside-pool",
-        target=require(captions.english_to_target, "english_to_target"),
+        target=not_none(captions.english_to_target, "english_to_target"),
         provenance=captions.provenance | record,
     )
 
@@ -128,7 +128,7 @@ def split_file(data_dir: Path, split: str) -> Path:
 
 def read_split(request: DataRequest, split: str | None = None) -> tuple[ParallelCaptions, list[str]]:
     """Return a split of task 1 (by default the one asked for) without images, and each caption's image file name."""
-    split, language, data_dir = split or require(request.split, "split"), request.language, request.root
+    split, language, data_dir = split or not_none(request.split, "split"), request.language, request.root
     if language not in ALL_LANGUAGES:  # of another set, where this text is trained on in place of its pairs
         raise DataError(unknown("Multi30K language", language, ALL_LANGUAGES))
     if language not in SPLIT_LANGUAGES[split]:

@@ -6,9 +6,9 @@ Layout: as task 1 (see `multi30k`), under `multi30k/data/task2/`.
 from __future__ import annotations
 
 from pecl.data.captions import ParallelCaptions
+from pecl.data.published.multi30k import IMAGES_FOLDER
 from pecl.data.reading import attach_images, describe_file, read_parallel
 from pecl.data.request import DataRequest
-from pecl.data.sets.multi30k import IMAGES_FOLDER
 from pecl.errors import DataError
 
 TASK2_LANGUAGES = ("en", "de")

@@ -14,7 +14,7 @@ from pecl.files import is_inside
 from pecl.files.images import ImageFiles
 
 # HEIC needs pillow-heif, of the extra `search`, and JPEG XL pillow-jxl-plugin; without them such files are unreadable.
-SUFFIXES = (
+IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
     *(".avif", ".heic", ".heif", ".jxl"),
 )
@@ -74,8 +74,8 @@ class PhotographFolder:
 def find_photographs(folder: str | Path, leave_out: Collection[str] = (), outside: bool = False) -> PhotographFolder:
     """Return the photographs in a folder and all folders below.
 
-    A photograph is a regular file whose name ends with one of `SUFFIXES`. Hidden files and folders, whose names begin
-    with a dot, are passed over, and links to folders are not followed.
+    A photograph is a regular file whose name ends with one of `IMAGE_SUFFIXES`. Hidden files and folders are passed
+    over, and links to folders are not followed.
 
     Args:
         folder: where to look.
@@ -111,7 +111,7 @@ def find_photographs(folder: str | Path, leave_out: Collection[str] = (), outsid
             try:
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(f"{name}/")
-                elif entry.name.lower().endswith(SUFFIXES):
+                elif entry.name.lower().endswith(IMAGE_SUFFIXES):
                     found.append(Photograph(name, _stamp(root, entry, outside)))
             except OSError as error:
                 unreadable[name] = error.strerror or str(error)

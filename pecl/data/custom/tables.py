@@ -17,7 +17,7 @@ from pecl.data.lines import TABLE, lines_of, readable
 from pecl.errors import DataError, one_line, unknown
 from pecl.files import TEXT_LIMIT, check_regular, parse_json
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 MALFORMED = "malformed line"
 _ROWS = 4096  # rows of parquet that are read together
@@ -26,7 +26,7 @@ _MOST_COLUMNS = 1000
 _TOO_WIDE = f"the table has more than {_MOST_COLUMNS:,} columns, expected one for each language and direction"
 
 
-Row = tuple[int, dict[str, str]]  # line number and fields; a field that the row lacks is absent
+TableRow = tuple[int, dict[str, str]]  # line number and fields; a field that the row lacks is absent
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Problem:
 
 
 @dataclass
-class Table:
+class CaptionTable:
     """A table as far as it could be read.
 
     Attributes:
@@ -59,22 +59,22 @@ class Table:
     """
 
     columns: list[str] = field(default_factory=list)
-    rows: list[Row] = field(default_factory=list)
+    rows: list[TableRow] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path) -> CaptionTable:
     """Read a table by its suffix; text may be gzipped.
 
     Raises:
         DataError: the file is missing, of another suffix, or cannot be read at all.
     """
-    table = Table()
+    table = CaptionTable()
     table.rows += rows_of(path, table, TEXT_LIMIT)
     return table
 
 
-def rows_of(path: Path, table: Table, limit: int | None = None) -> Iterator[Row]:
+def rows_of(path: Path, table: CaptionTable, limit: int | None = None) -> Iterator[TableRow]:
     """Yield the rows of a table of any size; none is kept.
 
     Args:
@@ -95,15 +95,15 @@ def rows_of(path: Path, table: Table, limit: int | None = None) -> Iterator[Row]
 
 
 def kind_of(path: Path) -> str:
-    """Return which of `SUFFIXES` a table has, gzipped or not.
+    """Return which of `TABLE_SUFFIXES` a table has, gzipped or not.
 
     Raises:
         DataError: none of them, or parquet, which is packed already, gzipped.
     """
     gzipped = path.suffix.lower() == ".gz"
     suffix = (path.with_suffix("") if gzipped else path).suffix.lower()
-    if suffix not in SUFFIXES or (gzipped and suffix == ".parquet"):
-        raise DataError(f"{path}: {unknown('kind of table', suffix, SUFFIXES)}")
+    if suffix not in TABLE_SUFFIXES or (gzipped and suffix == ".parquet"):
+        raise DataError(f"{path}: {unknown('kind of table', suffix, TABLE_SUFFIXES)}")
     return suffix
 
 
@@ -117,7 +117,7 @@ def _lines(path: Path, suffix: str, problems: list[Problem], limit: int | None) 
         yield line.text
 
 
-def _delimited_rows(lines: Iterator[str], delimiter: str, table: Table) -> Iterator[Row]:
+def _delimited_rows(lines: Iterator[str], delimiter: str, table: CaptionTable) -> Iterator[TableRow]:
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     for number, fields in _numbered(reader, table.problems):
         if len(fields) > _MOST_COLUMNS:
@@ -149,7 +149,7 @@ def _numbered(reader: Any, problems: list[Problem]) -> Iterator[tuple[int, list[
             yield number, fields
 
 
-def _jsonl_rows(lines: Iterator[str], table: Table) -> Iterator[Row]:
+def _jsonl_rows(lines: Iterator[str], table: CaptionTable) -> Iterator[TableRow]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -169,7 +169,7 @@ def _jsonl_rows(lines: Iterator[str], table: Table) -> Iterator[Row]:
         yield from _row(number, record, table)
 
 
-def _parquet_rows(path: Path, table: Table) -> Iterator[Row]:
+def _parquet_rows(path: Path, table: CaptionTable) -> Iterator[TableRow]:
     number = 0
     try:
         from pyarrow import parquet  # here, because the other kinds do not need it
@@ -186,7 +186,7 @@ def _parquet_rows(path: Path, table: Table) -> Iterator[Row]:
         raise DataError(f"cannot read {path} as parquet: {one_line(error)}") from error
 
 
-def _row(number: int, record: dict[str, Any], table: Table) -> Iterator[Row]:
+def _row(number: int, record: dict[str, Any], table: CaptionTable) -> Iterator[TableRow]:
     """Yield a row of named values; a value that is not text becomes a problem, an absent one (None) is left out."""
     known = set(table.columns)
     names = [name for name in record if name not in known]

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 
 from pecl.data.captions import ParallelCaptions, resolve_captions_file
+from pecl.data.custom.tables import MALFORMED, TABLE_SUFFIXES, CaptionTable, Problem, kind_of, rows_of
 from pecl.data.lines import CAPTIONS, TABLE, digest_of, stripped_lines
-from pecl.data.own.tables import MALFORMED, SUFFIXES, Problem, Table, kind_of, rows_of
-from pecl.errors import ConfigError, DataError, require, suggest
+from pecl.errors import ConfigError, DataError, not_none, suggest
 from pecl.languages import LANGUAGES, find_code, find_codes
 
-Pair = tuple[str, str]  # target, English
+TextPair = tuple[str, str]  # target, English
 MOST_WEIGHT = 100.0
 _MOST_PROBLEMS = 1000  # of a table, after which reading it ends
 _MOST_SHOWN, _MOST_COLUMNS_SHOWN = 30, 8  # of a name's characters, and of the columns of a table
@@ -32,14 +32,14 @@ _NEITHER = re.compile(r"[\W_]+")  # letter nor digit
 
 
 @dataclass(frozen=True)
-class Source:
+class TextSource:
     """One source of pairs: what was written, and the share of its pairs that is used."""
 
     name: str
     weight: float = 1.0
 
 
-def parse_sources(text: str) -> tuple[Source, ...]:
+def parse_sources(text: str) -> tuple[TextSource, ...]:
     """Return the sources that a text names.
 
     Raises:
@@ -52,7 +52,7 @@ def parse_sources(text: str) -> tuple[Source, ...]:
             raise ConfigError(f'text: expected sources joined by commas, got "{text}"')
         if name in [source.name for source in sources]:
             raise ConfigError(f'text: expected each source once, got "{name}" twice')
-        sources.append(Source(name, _weight(weight, name) if at else 1.0))
+        sources.append(TextSource(name, _weight(weight, name) if at else 1.0))
     return tuple(sources)
 
 
@@ -70,8 +70,8 @@ def _weight(text: str, name: str) -> float:
 
 
 def read_source(
-    source: Source, language: str, named: Mapping[str, Callable[[], ParallelCaptions]]
-) -> tuple[Iterator[Pair], dict[str, Any]]:
+    source: TextSource, language: str, named: Mapping[str, Callable[[], ParallelCaptions]]
+) -> tuple[Iterator[TextPair], dict[str, Any]]:
     """Return the pairs of a source, one after the other and empty ones included, and what a result records of it.
 
     Args:
@@ -85,15 +85,15 @@ def read_source(
     """
     if source.name in named:
         captions = named[source.name]()
-        pairs = zip(captions.target, require(captions.english, "english"), strict=True)
+        pairs = zip(captions.target, not_none(captions.english, "english"), strict=True)
         return pairs, {"provenance": captions.provenance}
     if "=" in source.name:
         return _read_aligned(source.name)
     path = Path(source.name)
-    if path.suffix.lower() in SUFFIXES or _ungzipped(path).suffix.lower() in SUFFIXES:
+    if path.suffix.lower() in TABLE_SUFFIXES or _ungzipped(path).suffix.lower() in TABLE_SUFFIXES:
         return _table_pairs(path, kind_of(path), language), _record(TABLE, path)
     raise DataError(
-        f"text: expected {', '.join(named)}, a table ({', '.join(SUFFIXES)}; gzipped too) or two aligned files "
+        f"text: expected {', '.join(named)}, a table ({', '.join(TABLE_SUFFIXES)}; gzipped too) or two aligned files "
         f'a.en=a.{language}, got "{source.name}"{suggest(source.name, named)}'
     )
 
@@ -102,7 +102,7 @@ def _record(what: str, *paths: Path) -> dict[str, Any]:
     return {"files": [{"file": path.name, "sha256": digest_of(path, what)} for path in paths]}
 
 
-def _read_aligned(name: str) -> tuple[Iterator[Pair], dict[str, Any]]:
+def _read_aligned(name: str) -> tuple[Iterator[TextPair], dict[str, Any]]:
     left, _, right = name.partition("=")
     if not (Path(left).name and Path(right).name):
         raise DataError(f'text: expected two aligned files, such as a.en=a.de, got "{name}"')
@@ -113,7 +113,7 @@ def _read_aligned(name: str) -> tuple[Iterator[Pair], dict[str, Any]]:
     return _aligned_pairs(paths, (left, right), english[0]), _record(CAPTIONS, *paths)
 
 
-def _aligned_pairs(paths: list[Path], names: tuple[str, str], english_first: bool) -> Iterator[Pair]:
+def _aligned_pairs(paths: list[Path], names: tuple[str, str], english_first: bool) -> Iterator[TextPair]:
     left, right = (stripped_lines(path) for path in paths)
     counts = [0, 0]
     for one, other in zip_longest(left, right):
@@ -127,8 +127,8 @@ def _aligned_pairs(paths: list[Path], names: tuple[str, str], english_first: boo
         )
 
 
-def _table_pairs(path: Path, kind: str, language: str) -> Iterator[Pair]:
-    table, known = Table(), 0
+def _table_pairs(path: Path, kind: str, language: str) -> Iterator[TextPair]:
+    table, known = CaptionTable(), 0
     names = language, "en"
     for number, fields in rows_of(path, table):
         if len(table.columns) > known:
@@ -145,14 +145,14 @@ def _table_pairs(path: Path, kind: str, language: str) -> Iterator[Pair]:
     _columns(path, table, language)
 
 
-def _refuse_problems(path: Path, table: Table) -> None:
+def _refuse_problems(path: Path, table: CaptionTable) -> None:
     if count := len(table.problems):
         such = f"{count:,} or more" if count >= _MOST_PROBLEMS else f"{count}"
         first, unquoted = table.problems[0], "; or give two aligned files, a.en=a.de, in which nothing is quoted"
         raise DataError(f"text: {path}, {first} ({such} such){unquoted if MALFORMED in first.message else ''}")
 
 
-def _columns(path: Path, table: Table, language: str, missing: bool = False) -> tuple[str, str]:
+def _columns(path: Path, table: CaptionTable, language: str, missing: bool = False) -> tuple[str, str]:
     """Return the names of the two columns of a table, target and English; `missing` says whether one may be."""
     names = find_code(language, table.columns), find_code("en", table.columns)
     for code, name in zip((language, "en"), names, strict=True):
@@ -185,7 +185,7 @@ def _ungzipped(path: Path) -> Path:
     return path.with_suffix("") if path.suffix == ".gz" else path
 
 
-def weighted(places: np.ndarray, source: Source) -> np.ndarray:
+def weighted(places: np.ndarray, source: TextSource) -> np.ndarray:
     """Return the share of a source's pairs that its weight says, in their order; whole copies first.
 
     Args:
@@ -211,15 +211,15 @@ def shuffled(count: int) -> np.ndarray:
     return _drawn("order", count)
 
 
-def keys_of(texts: Iterable[str]) -> np.ndarray:
+def text_keys(texts: Iterable[str]) -> np.ndarray:
     """Return a number for each text, (N,) uint64: that two texts share one is as likely as that a disk errs."""
     keys = bytearray()
     for text in texts:
-        keys += key_of(text.encode("utf-8"))
+        keys += text_key(text.encode("utf-8"))
     return np.frombuffer(keys, np.uint64)
 
 
-def key_of(content: bytes) -> bytes:
+def text_key(content: bytes) -> bytes:
     """Return the 8 bytes by which a text is told from another."""
     return hashlib.blake2b(content, digest_size=8).digest()
 

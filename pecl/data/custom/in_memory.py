@@ -10,7 +10,7 @@ from typing import Any, cast
 from PIL import Image
 
 from pecl.data.captions import ParallelCaptions
-from pecl.data.own.folder import translation_names
+from pecl.data.custom.folder import translation_names
 from pecl.errors import DataError, suggest
 from pecl.files import sha256_bytes
 from pecl.files.images import ImageFiles, some_of

@@ -10,13 +10,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from pecl.data.captions import ParallelCaptions, read_captions
+from pecl.data.published import multi30k
 from pecl.data.reading import describe_file, read_parallel
 from pecl.data.request import DataRequest
-from pecl.data.sets import multi30k
 from pecl.errors import DataError
 from pecl.languages import flores_languages
 
-TRANSLATOR = "NLLB"
+_TRANSLATOR = "NLLB"
 
 
 def read_flickr30k200(request: DataRequest) -> ParallelCaptions:
@@ -47,7 +47,7 @@ def read_flickr30k200(request: DataRequest) -> ParallelCaptions:
     kept = [i for i, name in enumerate(names) if name not in left_out]
     record = {
         "files": {name: describe_file(path, data_dir) for name, path in files.items()},
-        "translator": TRANSLATOR,
+        "translator": _TRANSLATOR,
         "images": "none: captions alone",
         "excluded": {"ids": len(left_out), "captions": len(names) - len(kept)},
         "multi30k_overlap": _overlap([names[i] for i in kept], data_dir),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pecl.data.captions import Column, ParallelCaptions
+from pecl.data.published.multi30k import IMAGES_FOLDER, SPLIT_LANGUAGES, read_split
 from pecl.data.reading import attach_images, coco_subset
 from pecl.data.request import DataRequest
-from pecl.data.sets.multi30k import IMAGES_FOLDER, SPLIT_LANGUAGES, read_split
-from pecl.errors import require
+from pecl.errors import not_none
 
 TEST_SPLITS = tuple(split for split in SPLIT_LANGUAGES if split.startswith("test"))
 
@@ -28,7 +28,7 @@ def read_multi30k_full(request: DataRequest) -> ParallelCaptions:
     captions = ParallelCaptions(
         "multi30k-full",
         request.language,
-        tuple(caption for captions in parts for caption in require(captions.english, "english")),
+        tuple(caption for captions in parts for caption in not_none(captions.english, "english")),
         tuple(caption for captions in parts for caption in captions.target),
         _joined([captions.english_to_target for captions in parts]),
         _joined([captions.target_to_english for captions in parts]),

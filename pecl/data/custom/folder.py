@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pecl.data.captions import PARTS, ParallelCaptions
-from pecl.data.own.photographs import find_photographs
-from pecl.data.own.tables import SUFFIXES, Problem, Table, read_table
+from pecl.data.custom.photographs import find_photographs
+from pecl.data.custom.tables import TABLE_SUFFIXES, CaptionTable, Problem, read_table
 from pecl.data.reading import attach_images, describe_file
 from pecl.data.released import check_directions
 from pecl.data.request import DataRequest
@@ -37,11 +37,11 @@ def find_table(path: str | Path) -> Path:
     path = Path(path)
     if not path.is_dir():
         return path
-    tables = [path / f"captions{suffix}" for suffix in SUFFIXES if (path / f"captions{suffix}").is_file()]
+    tables = [path / f"captions{suffix}" for suffix in TABLE_SUFFIXES if (path / f"captions{suffix}").is_file()]
     if len(tables) != 1:
         found = ", ".join(table.name for table in tables) or "none"
         bare = "" if tables or not find_photographs(path).photographs else _BARE
-        raise DataError(f"{path} must hold one table captions{{{','.join(SUFFIXES)}}}, found {found}{bare}")
+        raise DataError(f"{path} must hold one table captions{{{','.join(TABLE_SUFFIXES)}}}, found {found}{bare}")
     return tables[0]
 
 
@@ -113,7 +113,7 @@ def translation_names(language: str, need: Iterable[str]) -> dict[str, str]:
     return {direction: "en" if language == "en" else names[direction] for direction in check_directions(need)}
 
 
-def _refuse_problems(path: Path, table: Table, used: set[str]) -> None:
+def _refuse_problems(path: Path, table: CaptionTable, used: set[str]) -> None:
     """Raise DataError if the table has a problem with a whole line, or with a column of `used`."""
     problems = [problem for problem in _table_problems(table) if problem.field is None or problem.field in used]
     if problems:
@@ -121,7 +121,7 @@ def _refuse_problems(path: Path, table: Table, used: set[str]) -> None:
         raise DataError(f"{path}, {problems[0]}{rest}")
 
 
-def _table_problems(table: Table) -> list[Problem]:
+def _table_problems(table: CaptionTable) -> list[Problem]:
     problems = list(table.problems)
     for column in table.columns:
         if not _COLUMN.fullmatch(column):
@@ -142,7 +142,7 @@ def _table_problems(table: Table) -> list[Problem]:
     return problems
 
 
-def _image_problems(table: Table, folder: Path) -> list[Problem]:
+def _image_problems(table: CaptionTable, folder: Path) -> list[Problem]:
     problems = []
     first_use = {row["image"]: number for number, row in reversed(table.rows) if row.get("image")}
     files = ImageFiles(tuple(folder / name for name in first_use))

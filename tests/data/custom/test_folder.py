@@ -8,9 +8,9 @@ from helpers.layouts import write_image
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pecl.data.own.folder import check_captions_file
-from pecl.data.own.in_memory import from_dataset
-from pecl.data.own.tables import Problem, read_table
+from pecl.data.custom.folder import check_captions_file
+from pecl.data.custom.in_memory import from_dataset
+from pecl.data.custom.tables import Problem, read_table
 from pecl.data.registry import load_dataset
 from pecl.errors import DataError
 
