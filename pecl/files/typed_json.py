@@ -25,7 +25,7 @@ class FieldError(ValueError):
 
 
 def decode(kind: Any, value: Any, path: str = "") -> Any:
-    """Return a JSON value as an instance of the type `kind`; keys that are no fields are passed over.
+    """Return a JSON value as an instance of the type `kind`; ignore keys that are not fields.
 
     Raises:
         FieldError: something is missing or of another type.

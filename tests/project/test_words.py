@@ -26,12 +26,14 @@ TURNS = (
     r"\b(very|really|quite) unique\b",
     r"\butili[sz]e[sd]?\b",
 )
+RARE = r"(?<!-)(?<!left\s)\b(alone|anew|beside)\b"  # documents and scripts say only, again, next to
 ABOUT_SCENES = ("pecl/data/scenes/", "scripts/scene_captions/")  # where houses and horses do stand
 SUFFIXES = (".py", ".md", ".sh", ".html", ".js", ".css")
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "LICENSE-WEIGHTS.md")
 FILES = sorted(
     path.relative_to(ROOT).as_posix()
     for path in (
-        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+        *(ROOT / name for name in PAGES),
         *(path for name in ("pecl", "docs", "scripts", "examples", "data") for path in (ROOT / name).rglob("*")),
     )
     if path.suffix in SUFFIXES
@@ -49,6 +51,11 @@ def test_no_sentence_has_a_banned_turn(turn):
     files = [file for file in FILES if "stand" not in turn or not file.startswith(ABOUT_SCENES)]
     found = {file: lines for file in files if (lines := found_in((ROOT / file).read_text("utf-8"), turn))}
     assert found == {}
+
+
+def test_documents_and_scripts_have_no_rare_word():
+    files = [file for file in FILES if not file.startswith("pecl/")]
+    assert {file: lines for file in files if (lines := found_in((ROOT / file).read_text("utf-8"), RARE))} == {}
 
 
 def test_no_run_candidate_task_or_field_is_called_a_cell():
@@ -81,7 +88,7 @@ def test_documents_and_docstrings_are_spelt_right():
     left = "aircrafts,som,tha,vie,fo,te,nd,ot,ba,als,sur,ein,der,una,que,hist,fpr,ans,mis,ser"
     skipped = "*.json,*.svg,*.png,*.safetensors,*/lexicon/*,*.ipynb,*/shipped/*,*.js"
     command = [sys.executable, "-m", "codespell_lib", "--ignore-words-list", left, "--skip", skipped]
-    where = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs", "data/README.md", "examples", "scripts", "pecl"]
+    where = [*PAGES, "docs", "data/README.md", "examples", "scripts", "pecl"]
     done = subprocess.run([*command, *where], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
     assert done.stdout == ""
     assert done.returncode == 0, done.stderr
