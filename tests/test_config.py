@@ -139,7 +139,7 @@ def test_a_joint_training_names_known_languages_and_its_own(joint):
 ROLES = {
     Role.SEARCHED: "alignment alignment_weight image_weight anchor lr epochs batch_size eval_every dropout device "
     "solver start warmup ema choose patience",
-    Role.REPEAT: "seed beside",
+    Role.REPEAT: "seed",
     Role.GROUP: "profile text_model image_model dataset split gallery test_query split_seed",
     Role.ROW: "language route seed rank adapter_layers weights",
     Role.TEXT_TOWER: "profile text_model device",

@@ -244,13 +244,6 @@ class ExperimentConfig:
         unless_default=True,
         flag=False,  # every command has it, see `commands.options`
     )
-    beside: str | None = _option(
-        None,
-        "of a run recorded when dropout was drawn for a whole batch: identity of the runs that it was trained with",
-        Role.REPEAT,
-        unless_default=True,
-        flag=False,
-    )
     processes: int = _option(
         1,
         "processes that shared each batch, which last digits depend on; torchrun says it",

@@ -47,15 +47,8 @@ def check_fleet(configs: Sequence[ExperimentConfig]) -> None:
     """Refuse configs that cannot be trained side by side.
 
     Raises:
-        ConfigError: they differ in a field that may not differ, or one was recorded by an earlier version of pecl as
-            one of runs that it does not train so any more; the field is named.
+        ConfigError: they differ in a field that may not differ; the field is named.
     """
-    for config in configs:
-        if config.beside is not None:
-            raise ConfigError(
-                f"beside: {config.beside} is a run whose dropout was drawn for a whole batch, with the runs beside it: "
-                "leave beside out to train it with dropout of its own"
-            )
     joint = configs[0].joint
     may_differ = {"language"} if joint else FLEET_FIELDS
     for item in fields(ExperimentConfig):

@@ -19,7 +19,7 @@ from pecl.languages import LANGUAGES, language_name
 from pecl.results.result import Result
 from pecl.retrieval.measures import DIRECTIONS
 
-_PLACES = ("out", "data_dir", "device", "threads", "language", "beside", "weights")  # say nothing of what was learned
+_PLACES = ("out", "data_dir", "device", "threads", "language", "weights")  # say nothing of what was learned
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The digest of a result's file: SHA-256 of its content, written with it and compared when it is read.
 
-It is taken of the canonical JSON, so that a file that was only formatted anew is the same. A file without one is of an
-earlier version and read as it is. Whoever edits a result on purpose takes the line out.
+It is taken of the canonical JSON, so that a file that was only formatted again is the same. Whoever edits a result on
+purpose removes the line; such a result is read, and never published.
 """
 
 from __future__ import annotations

@@ -50,8 +50,6 @@ def recorded_hashes(result: Result) -> dict[str, Any]:
 def complete_result(config: ExperimentConfig, hashes: Callable[[ExperimentConfig], dict[str, Any]]) -> Result | None:
     """Return the complete result of a training of this config on the data and files that are there now, if any.
 
-    An older result, which does not say which file it started from, is taken for one of the file that is there.
-
     Args:
         config: the training.
         hashes: what identifies the data of a config now, such as `experiment.inputs.training_hashes`.

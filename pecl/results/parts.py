@@ -104,12 +104,11 @@ class DataDescription:
         provenance: where the captions and images came from.
         gallery: of the test part.
         translations: text that was trained on in place of the pairs, or None.
-        manifest: name of the file in `splits/` that repeats the split, without `.json`; None in older results, where it
-            is the run id, and in evaluations.
+        manifest: name of the file in `splits/` that repeats the split, without `.json`; None in evaluations.
         duplicates: how many test items repeat an earlier one, so that which is to be found is ambiguous: of the
             `gallery`, and of the `queries` that have another item. Without what does not occur; None if nothing does.
         files: SHA-256 of the local files that the config names, by field, such as `start`; None where it names
-            none, and in older results.
+            none.
     """
 
     dataset: Text
@@ -151,7 +150,7 @@ class AdapterDescription:
         trainable: number of its parameters for one language.
         total: number of parameters of the plain tower.
         share: the former relative to the latter.
-        sha256: SHA-256 of its file, by which a result names its adapter; None in results of earlier versions.
+        sha256: SHA-256 of its file, by which a result names its adapter; None where it names none.
     """
 
     spec: Text

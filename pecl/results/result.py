@@ -3,7 +3,7 @@
 The JSON (schema 1) has the fields of `Result` under their names, and `sha256`, its `digest`; `ranks` are those of the
 test items, for intervals.
 Files are written atomically and named `<language>-<route>-<run id>.json`, with `zero-shot` as the route of the plain
-tower; a file named by the run id alone, as older versions wrote it, is found as well. Beside it lie
+tower. Next to it lie
 `adapters/<name>.safetensors` and what `side_files` describes: the manifest of its split, and what was retrieved.
 """
 
@@ -59,6 +59,10 @@ _NO_JSON = ("path", "has_digest")  # fields of `Result`
 _ABSENT: Any = None  # in failed and interrupted runs, which no table takes
 
 
+def _record(config: ExperimentConfig) -> dict[str, Any]:
+    return config.to_record()
+
+
 @dataclass(frozen=True, repr=False)
 class Result:
     """What one run gave.
@@ -93,7 +97,7 @@ class Result:
     run_id: Text
     kind: Kind
     status: Status
-    config: Annotated[SkipValidation[ExperimentConfig], PlainSerializer(ExperimentConfig.to_record)]
+    config: Annotated[SkipValidation[ExperimentConfig], PlainSerializer(_record)]
     environment: Environment
     error: Text | None = None
     data: DataDescription = _ABSENT
@@ -128,10 +132,8 @@ class Result:
 
     @property
     def adapter_path(self) -> Path:
-        """Where the adapter of a training lies; older versions named it by the run id alone."""
-        out = self.config.out if self.path is None else self.path.parent
-        new, old = adapter_path(out, self.name), adapter_path(out, self.run_id)
-        return old if old.exists() and not new.exists() else new
+        """Where the adapter of a training lies."""
+        return adapter_path(self.config.out if self.path is None else self.path.parent, self.name)
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -265,10 +267,7 @@ def training_path(config: ExperimentConfig) -> Path:
 
     It takes no listing of the folder, so a grid can ask for thousands.
     """
-    run_id = config.run_id()
-    old = Path(config.out) / f"{run_id}.json"
-    new = Path(config.out) / f"{run_name(config, run_id)}.json"
-    return old if old.exists() and not new.exists() else new
+    return Path(config.out) / f"{run_name(config, config.run_id())}.json"
 
 
 def adapter_path(out: str | Path, name: str) -> Path:
@@ -277,10 +276,8 @@ def adapter_path(out: str | Path, name: str) -> Path:
 
 
 def write_result(out: str | Path, result: Result) -> Path:
-    """Write a result into the experiment folder and return its path. A file of the run under its old name goes."""
-    path = write_json(Path(out) / f"{result.name}.json", with_digest(result.to_json()))
-    (Path(out) / f"{result.run_id}.json").unlink(missing_ok=True)
-    return path
+    """Write a result into the experiment folder and return its path."""
+    return write_json(Path(out) / f"{result.name}.json", with_digest(result.to_json()))
 
 
 def write_unfinished(config: ExperimentConfig, status: Status, error: str | None = None, steps: int = _ABSENT) -> Path:

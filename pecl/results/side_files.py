@@ -3,7 +3,7 @@
 `splits/<hash>.json` is the manifest of a few-shot split, once for all runs of the split; a result names it.
 `retrieved/<name>.json` holds the items nearest to each test caption, for the page of `pecl report --html`, with the run
 that they belong to and a digest. It is large and can be made again, so it need not be kept: everything else works
-without it. Older versions named a manifest by the run id, which is still read.
+without it.
 """
 
 from __future__ import annotations
@@ -58,15 +58,18 @@ def write_manifest(out: str | Path, manifest: Mapping[str, Any]) -> str:
 
 
 def read_manifest(result: Result) -> dict[str, Any] | None:
-    """Return the manifest of a training's split, or None where its file is not there.
+    """Return the manifest of a training's split, or None where its file is not there or the result names none.
 
     Raises:
         DataError: the file is damaged.
     """
-    path, name = manifest_path(_folder(result), result.data.manifest or result.run_id), result.data.manifest
+    name = result.data.manifest
+    if name is None:
+        return None
+    path = manifest_path(_folder(result), name)
     sentence = f"manifest {path} cannot be read"
     manifest = _read(path, _Manifest, sentence, result)
-    if manifest is not None and name is not None and sha256_json(manifest)[:16] != name:
+    if manifest is not None and sha256_json(manifest)[:16] != name:
         raise DataError(f"{sentence} (its content does not match its name, a hash of it); run {result.run_id} again")
     return manifest
 

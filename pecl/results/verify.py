@@ -29,9 +29,7 @@ def verify(result: Result, adapter: Path | None = None) -> None:
         WeightsError: it names no adapter file by its SHA-256, or the file is missing or another.
     """
     if not result.has_digest:
-        raise DataError(
-            f"{where(result)} has no checksum (sha256): it is of an earlier version or was edited; run it again"
-        )
+        raise DataError(f"{where(result)} has no checksum (sha256): it was edited; run it again")
     check_recalls(result)
     if result.kind == "train":
         if result.adapter.sha256 is None:
@@ -42,7 +40,7 @@ def verify(result: Result, adapter: Path | None = None) -> None:
 def check_adapter(result: Result) -> None:
     """Refuse a training whose adapter file is there and is not the one that the result names.
 
-    A result of an earlier version, which names none, passes.
+    A result that names none passes.
 
     Raises:
         WeightsError: the file is another, or cannot be read.

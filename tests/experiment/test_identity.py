@@ -80,7 +80,6 @@ FIELDS = {
     "threads": Row(3, training=False, evaluation=False, fleet=False, data=False),
     "out": Row("elsewhere", training=False, evaluation=False, fleet=False, data=False),
     "plugin": Row("my.py", training=False, evaluation=False, fleet=False, data=False),
-    "beside": Row("0123456789abcdef", training=True, evaluation=False, fleet=False, data=False),
     "processes": Row(2, training=False, evaluation=False, fleet=False, data=False),
 }
 each_field = pytest.mark.parametrize("name", FIELDS)
@@ -129,17 +128,6 @@ def test_identities_of_all_fields_differ_from_each_other():
 )
 def test_recorded_runs_keep_their_identity(values, kind, run_id):
     assert make_config(values).run_id(kind) == run_id
-
-
-def test_runs_recorded_with_the_mark_of_a_fleet_keep_their_identity():
-    marks = {1: "8e42728ba8c54f2c", 2: "ab2bbe8dfa78d290"}
-    for seed, run_id in marks.items():
-        assert make_config({"seed": seed, "beside": "d033b04d69980ea2"}).run_id() == run_id
-
-
-def test_a_run_recorded_with_the_mark_of_a_fleet_is_not_trained_again():
-    with pytest.raises(ConfigError, match="beside: 0123456789abcdef is a run whose dropout was drawn for a whole"):
-        check_fleet([changed("beside")])
 
 
 @each_field

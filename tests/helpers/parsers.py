@@ -37,7 +37,7 @@ from pecl.encoders.loading.sentence_transformers import read_layout
 from pecl.encoders.loading.weights import read_config, read_state_dict, read_tensors
 from pecl.encoders.shards import Shard, hash_keys, write_shard
 from pecl.errors import DataError
-from pecl.files import sha256_bytes, write_tensors
+from pecl.files import sha256_bytes, sha256_json, write_tensors
 from pecl.files.rows import open_rows, write_rows
 from pecl.grid.configs import expand
 from pecl.grid.launchers.base import Task, TaskFile
@@ -73,7 +73,8 @@ def make_parsers(folder):
     tower = tiny_tower()
     made = _Made(folder, tower)
     result = _result()
-    read = Result.from_json(result, Path("de.json"))
+    split = sha256_json(MANIFEST)[:16]
+    read = Result.from_json(result | {"data": result["data"] | {"manifest": split}}, Path("de.json"))
     embedded = made.embedded()
     pictures = {name: made.file(name, Image.new("RGB", (2, 2)).save) for name in ("1.png", "2.png")}
     model = made.file("model.safetensors", lambda path: write_tensors(path, {"a": torch.ones(2)}, {"format": "pt"}))
@@ -83,9 +84,7 @@ def make_parsers(folder):
             "task.yaml", (_task(),), lambda path: TaskFile.from_yaml(path.read_text("utf-8", "replace")).task()
         ),
         "result": Parser("result.json", (_json(result),), read_result),
-        "manifest": Parser(
-            f"splits/{read.run_id}.json", (_json(MANIFEST),), lambda path: read_manifest(_at(read, path))
-        ),
+        "manifest": Parser(f"splits/{split}.json", (_json(MANIFEST),), lambda path: read_manifest(_at(read, path))),
         "retrieved": Parser(
             f"retrieved/{read.name}.json",
             (_json(with_digest({"run": read.name, **RETRIEVED})),),

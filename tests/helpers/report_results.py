@@ -117,5 +117,5 @@ def evaluate(hits, *, size=20, **values):
 def write(folder, *results):
     folder.mkdir(parents=True, exist_ok=True)
     for result in results:
-        (folder / f"{result.run_id}.json").write_text(json.dumps(result.to_json()), encoding="utf-8")
+        (folder / f"{result.name}.json").write_text(json.dumps(result.to_json()), encoding="utf-8")
     return folder

@@ -1,4 +1,4 @@
-"""A result as an object: what it answers, the way to its JSON and back, and files that are damaged or of old names."""
+"""A result as an object: what it answers, the way to its JSON and back, and files that are damaged."""
 
 import copy
 import json
@@ -138,6 +138,7 @@ def test_every_recorded_result_is_read_and_written_without_loss(path):
     before = json.loads(path.read_text("utf-8"))
     before.pop("sha256", None)  # of the file, not of the result
     result = read_result(path)
+    assert result.has_digest
     after = json.loads(json.dumps(result.to_json()))
     assert dict(leaves(after)) == dict(leaves(before))
     assert Result.from_json(after) == result
@@ -257,7 +258,7 @@ def test_a_recorded_config_may_name_what_is_registered_elsewhere():
 
 def test_a_config_that_came_before_a_field_has_its_default():
     found = full()
-    for name in ("engine", "beside", "joint"):
+    for name in ("engine", "joint"):
         found["config"].pop(name, None)
     assert Result.from_json(found).config == Result.from_json(full()).config
 
@@ -278,24 +279,15 @@ def test_files_are_named_by_language_route_and_run(tmp_path):
     assert sorted(one.run_id for one in (trained, plain, weighed)) == [one.run_id for one in collect([tmp_path])]
 
 
-def old_result(folder, result):
-    """Write a result as older versions did, named by its run id, and return its path."""
-    path = folder / f"{result.run_id}.json"
-    path.write_text(json.dumps(result.to_json()), "utf-8")
-    return path
-
-
-def test_a_complete_run_is_found_under_either_name(tmp_path):
+def test_a_complete_run_is_found(tmp_path):
     config = make_config({"out": str(tmp_path), "language": "de"})
     result = replace(train(4, 6), config=config, run_id=config.run_id())
     hashes = recorded_hashes(result)
     assert find_result(config) is None
-    for write in (old_result, write_result):
-        path = write(tmp_path, result)
-        assert training_path(config) == result_path(tmp_path, config.run_id()) == path
-        assert complete_result(config, lambda _: hashes) == result
-        assert complete_result(config, lambda _: {}) is None
-    assert [path.name for path in tmp_path.iterdir()] == [f"{result.name}.json"]  # the old name has gone
+    path = write_result(tmp_path, result)
+    assert training_path(config) == result_path(tmp_path, config.run_id()) == path
+    assert complete_result(config, lambda _: hashes) == result
+    assert complete_result(config, lambda _: {}) is None
 
 
 def test_where_there_is_no_result_the_path_does_not_exist(tmp_path):
@@ -331,16 +323,13 @@ def test_retrieved_items_that_were_edited_or_are_of_another_run_are_refused(tmp_
     assert read_retrieved(other) == {"best": [[1]]}
 
 
-def test_a_manifest_is_found_by_its_name_and_in_old_folders_by_the_run(tmp_path):
+def test_a_manifest_is_found_by_its_name(tmp_path):
     manifest = {
         "indices": {"train": [1], "val": [0], "test": [2, 3]},
         "gallery": {"kind": "english", "items": [2, 3]},
     }
     result = read_result(write_result(tmp_path, train(4, 6)))
     assert read_manifest(result) is None
-    (tmp_path / "splits").mkdir()
-    (tmp_path / "splits" / f"{result.run_id}.json").write_text(json.dumps(manifest | {"run_id": result.run_id}))
-    assert read_manifest(result)["indices"] == manifest["indices"]
     name = write_manifest(tmp_path, manifest)
     assert name == write_manifest(tmp_path, copy.deepcopy(manifest))  # the same split, the same file
     named = replace(result, data=replace(result.data, manifest=name))

@@ -12,11 +12,7 @@ _NAMED = {"weights": "adapter", "plugin": "plugin"}  # fields whose flags the co
 
 
 def run_command(result: Result) -> str:
-    """Return `pecl train --flag value ...` or `pecl evaluate ...` with the config's fields that are not the default.
-
-    A run whose dropout was drawn for a whole fleet, as earlier versions did, is not repeated bit by bit; a comment
-    says so.
-    """
+    """Return `pecl train --flag value ...` or `pecl evaluate ...` with the config's fields that are not the default."""
     together = result.config.processes
     words = ["pecl", result.kind]
     if together > 1:
@@ -30,7 +26,4 @@ def run_command(result: Result) -> str:
             words.append(f"--{flag}" if value else f"--no-{flag}")
         else:
             words += [f"--{flag}", "none" if value is None else str(value)]
-    command = shlex.join(words)
-    if result.config.beside is None or result.fleet is None:
-        return command
-    return f"{command}  # its dropout was drawn for all of a fleet of {result.fleet.size}"
+    return shlex.join(words)

@@ -219,13 +219,9 @@ def chosen_candidates(results: Sequence[Result]) -> list[Candidate]:
     looked at.
     """
     rows: dict[tuple[Group, str, str, Setting], dict[tuple, list[Result]]] = {}
-    # A candidate's seed may be there twice, alone and in a fleet: those are two candidates
-    count: Counter[tuple] = Counter()
     for result in sorted(results, key=lambda result: (result.config.seed, result.run_id)):
-        config, key = result.config, _candidate_key(result)
-        place = (group_of(result), config.language, config.route, setting_of(result))
-        count[place, key, config.seed] += 1
-        rows.setdefault(place, {}).setdefault((key, count[place, key, config.seed]), []).append(result)
+        row = (group_of(result), result.config.language, result.config.route, setting_of(result))
+        rows.setdefault(row, {}).setdefault(_candidate_key(result), []).append(result)
     chosen = [_choose([tuple(runs) for runs in candidates.values()]) for candidates in rows.values()]
     return sorted(
         chosen, key=lambda candidate: (candidate.language, candidate.route, str(candidate.setting), candidate.run_ids)

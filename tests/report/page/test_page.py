@@ -31,7 +31,6 @@ from pecl.report.page.commands import run_command
 from pecl.report.plots import draw_plots
 from pecl.report.tables import report
 from pecl.report.tables.table import intervals_of, mean_and_std, numbers, words
-from pecl.results.parts import FleetRecord
 from pecl.results.result import Result
 from pecl.results.side_files import manifest_path, write_manifest
 
@@ -75,14 +74,6 @@ def test_the_command_of_a_run_gives_its_config_back(values):
     parser = argparse.ArgumentParser()
     add_config_flags(parser)
     assert language_configs(parser.parse_args(words[2:])) == [config]
-
-
-def test_the_command_of_a_run_whose_dropout_was_drawn_for_a_fleet_says_so():
-    one, marked = make_config({"seed": 3}), make_config({"seed": 3, "beside": "0123456789abcdef"})
-    for fleet in (FleetRecord(1, 0), FleetRecord(2, 0)):
-        assert run_command(replace(train(4, 6), config=one, fleet=fleet)) == "pecl train --seed 3"
-    command = run_command(replace(train(4, 6), config=marked, fleet=FleetRecord(2, 0)))
-    assert command == "pecl train --seed 3  # its dropout was drawn for all of a fleet of 2"
 
 
 def test_a_column_of_numbers_sorts_by_its_first_raw_value():
@@ -257,7 +248,7 @@ def _with_adapter(folder, code):
     """Return a result of `code` in `folder` whose adapter file has the code as its content."""
     result = train(4, 6, language=code)
     (folder / "adapters").mkdir(parents=True, exist_ok=True)
-    (folder / "adapters" / f"{result.run_id}.safetensors").write_text(code)
+    (folder / "adapters" / f"{result.name}.safetensors").write_text(code)
     return changed(result, {"adapter.sha256": hashlib.sha256(code.encode()).hexdigest()})
 
 

@@ -106,17 +106,6 @@ def test_what_is_not_searched_over_is_chosen_apart(values):
     assert len(chosen_candidates([train(5, 8), train(5, 8, **values)])) == 2
 
 
-def test_a_seed_alone_and_in_a_fleet_are_two_candidates_and_seeds_of_two_fleets_are_one():
-    def run(hits, val, **values):
-        return train(4, hits, size=10, val=val, **values)
-
-    alone, first, second = run(6, 0.4, seed=1), run(7, 0.5, seed=1, beside="aa"), run(9, 0.3, seed=2, beside="bb")
-    (candidate,) = chosen_candidates([first, second])
-    assert (candidate.scores, candidate.compared) == ([0.7, 0.9], 1)
-    (candidate,) = chosen_candidates([alone, first])
-    assert (candidate.scores, candidate.compared) == ([0.7], 2)
-
-
 @pytest.mark.parametrize("values", [{"alignment": "contrastive"}, {"epochs": 3}, {"alignment_weight": 0.3}])
 def test_what_is_searched_over_is_chosen_from(values):
     assert len(chosen_candidates([train(5, 8), train(5, 8, **values)])) == 1
