@@ -7,6 +7,7 @@ thousands of results repeat the same names and checksums.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import sys
@@ -43,7 +44,8 @@ def validated(kind: Any, value: Any) -> Any:
 
 def encode(value: Any) -> Any:
     """Return a dataclass as JSON takes it, without fields that have their defaults."""
-    return _adapter(type(value)).dump_python(value, by_alias=True, exclude_defaults=True, warnings=False)
+    made = _adapter(type(value)).dump_python(value, by_alias=True, exclude_defaults=True, warnings=False)
+    return json.loads(json.dumps(made))  # tuples become lists; pydantic's own JSON would make null of infinities
 
 
 def wrong(path: str, value: Any, expected: str) -> FieldError:

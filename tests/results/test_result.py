@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
@@ -116,6 +117,14 @@ def test_json_and_back_is_the_same_and_nothing_is_lost():
     after = json.loads(json.dumps(result.to_json()))
     assert Result.from_json(after) == result
     assert dict(leaves(after)) == dict(leaves(before))
+
+
+def test_an_infinite_loss_is_kept(tmp_path):
+    found = full()
+    found["curve"]["loss"] = [[1, 2], [2, math.inf], [3, -math.inf]]
+    result = Result.from_json(found)
+    assert result.to_json()["curve"]["loss"] == found["curve"]["loss"]
+    assert read_result(write_result(tmp_path, result)).curve.loss == ((1, 2.0), (2, math.inf), (3, -math.inf))
 
 
 def test_failed_and_interrupted_runs_go_to_json_and_back(tmp_path):
