@@ -7,13 +7,14 @@ profile=${PECL_PROFILE:-mini}
 case $profile in
     mini) languages=de,fr,cs ;;
     paper | vit-b-32 | vit-b-16-plus | labse) languages=de,es,fr,it,jp,ko,pl,ru,tr,zh ;;
+    clip-b32-multilingual | xlm-r-* | siglip2-* | msiglip-* | metaclip2-* | nllb-*) languages=de,es,fr,it,jp,ko,pl,ru,tr,zh ;;
     *)
-        echo "PECL_PROFILE: expected one of labse, mini, paper, vit-b-16-plus, vit-b-32, got \"$profile\"" >&2
+        echo "PECL_PROFILE: expected a name of pecl towers list, such as mini, paper or siglip2-b16, got \"$profile\"" >&2
         exit 2
         ;;
 esac
 grid_config=configs/grid_$profile.yaml
-[ -f "$grid_config" ] || grid_config=configs/grid_paper.yaml # the other M-CLIP pairs use the paper's grid
+[ -f "$grid_config" ] || grid_config=configs/grid_paper.yaml # the other pairs use the paper's grid
 
 pecl() { "$python" -m pecl "$@"; }
 

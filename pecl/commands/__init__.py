@@ -9,6 +9,7 @@ COMMANDS = {
     "report": "print the tables of experiments from their result files",
     "data": "list, download, check and translate data sets",
     "adapters": "list, show, convert, merge, publish and fetch adapters",
+    "towers": "list the towers that have a name, and check whether a folder or model can be used",
     "export": "write towers and trained languages for other packages",
     "embed": "embed images or texts in bulk",
     "index": "create or update the index of a folder of photographs, to be searched by `pecl search`",

@@ -1,6 +1,6 @@
 """Towers by name: `load_towers("paper")` for a pair, `load_text_encoder` and `load_image_encoder` for one tower.
 
-`PAIRS` is the table of pairs. A pair's towers embed into one space. Either can be replaced by another of the same
+`pairs.PAIRS` is the table of pairs. A pair's towers embed into one space. Either can be replaced by another of the same
 width: a hub id, `id@revision` for one state of it, or a local folder. Results hold that name and the SHA-256 of the
 weights.
 """
@@ -8,7 +8,6 @@ weights.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,52 +17,10 @@ import torch
 from pecl.encoders.bfloat16 import check_bfloat16
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.memory import keep_freed_memory
+from pecl.encoders.pairs import MINI, MINI_POOLED, PAIRS, warn_of_licence
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, WeightsError, unknown
 from pecl.machine import BF16, FP32, PRECISIONS, resolve_precision
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A text tower and the image tower whose space it was trained into.
-
-    Attributes:
-        text: name of the text tower, see `load_text_encoder`.
-        image: name of the image tower, see `load_image_encoder`.
-        description: what the pair is, in one line.
-    """
-
-    text: str
-    image: str
-    description: str
-
-
-MINI = "mini"
-MINI_POOLED = "mini-pooled"  # its text tower without the linear layer: for text to text
-
-PAIRS: dict[str, Pair] = {
-    MINI: Pair(MINI, MINI, "multilingual-e5-small and EfficientNet-Lite0; small, and needs no model hub"),
-    "paper": Pair(
-        "M-CLIP/XLM-Roberta-Large-Vit-L-14",
-        "openai/clip-vit-large-patch14",
-        "the paper's: M-CLIP XLM-R Large and CLIP ViT-L/14, 768 wide",
-    ),
-    "vit-b-32": Pair(
-        "M-CLIP/XLM-Roberta-Large-Vit-B-32",
-        "openai/clip-vit-base-patch32",
-        "M-CLIP XLM-R Large and CLIP ViT-B/32, 512 wide",
-    ),
-    "vit-b-16-plus": Pair(
-        "M-CLIP/XLM-Roberta-Large-Vit-B-16Plus",
-        "open_clip:ViT-B-16-plus-240/laion400m_e32",
-        "the paper's second: M-CLIP XLM-R Large and OpenCLIP ViT-B-16-plus-240, 640 wide",
-    ),
-    "labse": Pair(
-        "M-CLIP/LABSE-Vit-L-14",
-        "openai/clip-vit-large-patch14",
-        "M-CLIP LaBSE and CLIP ViT-L/14, 768 wide",
-    ),
-}
 
 
 class Towers:
@@ -199,6 +156,7 @@ def load_text_encoder(
         return load_mini_text(heads=HEADS if name == MINI else None, device=device, dtype=dtype)
     from pecl.encoders.loading.text import load_text_checkpoint
 
+    warn_of_licence(str(name))
     return load_text_checkpoint(name, device=device, dtype=dtype, max_length=max_length, pooling=pooling)
 
 
@@ -231,6 +189,7 @@ def load_image_encoder(
         return load_mini_image(device=device, dtype=dtype)
     from pecl.encoders.loading.image import load_image_checkpoint
 
+    warn_of_licence(str(name))
     return load_image_checkpoint(name, device=device, dtype=dtype)
 
 

@@ -1,4 +1,7 @@
-"""The head of an adapter in closed form: the features of its texts by the tower as it is, onto the frozen anchors."""
+"""The head of an adapter in closed form: the features of its texts by the tower as it is, onto the frozen anchors.
+
+Of a head of several layers the last one is solved, given the output of those before it.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from torch import nn
 
 from pecl.adapters.adapter import Adapter
 from pecl.adapters.kinds.head import SlotLinear, SlotLowRankLinear
+from pecl.adapters.slots import SlotModule
 from pecl.encoders.batches import TokenIds
 from pecl.errors import ConfigError
 from pecl.experiment.prepared import Prepared
@@ -24,7 +28,7 @@ class HeadSolver:
     """Solves the head of each slot of an adapter for what its runs train on.
 
     Args:
-        adapter: with a part `head` or `head:rank=K`, on a tower with one linear layer behind its pooling.
+        adapter: with a part `head` or `head:rank=K`, on a tower whose last layer is linear.
         members: the runs.
         slot_of: the slot of each run; runs of one slot are solved as one.
 
@@ -33,13 +37,14 @@ class HeadSolver:
     """
 
     def __init__(self, adapter: Adapter, members: Sequence[Prepared], slot_of: Sequence[int]) -> None:
-        heads = [module for path, module, _ in adapter.modules if path == "head"]
-        if len(heads) != 1 or not isinstance(heads[0], SlotLinear | SlotLowRankLinear):
+        layers = list(adapter.tower.head) if isinstance(adapter.tower.head, nn.Sequential) else [adapter.tower.head]
+        if not layers or not isinstance(layers[-1], SlotLinear | SlotLowRankLinear):
             raise ConfigError(
                 "solver: closed-form solves the head, so it needs an adapter with head or head:rank=K, such as "
-                f'"lora+head:rank=48", and a tower with one linear layer behind its pooling, got {adapter!r}'
+                f'"lora+head:rank=48", and a tower whose last layer is linear, got {adapter!r}'
             )
-        self.adapter, self.members, self.slot_of, self.head = adapter, members, slot_of, heads[0]
+        self.adapter, self.members, self.slot_of, self.head = adapter, members, slot_of, layers[-1]
+        self.before = layers[:-1]
 
     def solve(self, records: Sequence[SlotRecord]) -> None:
         """Solve the head of every slot that has not diverged, put it in, and note it in the slot's record."""
@@ -68,8 +73,11 @@ class HeadSolver:
         return SolvedHead(ridge, error, equations.count, round(time.monotonic() - started, 2))
 
     def _features(self, slot: int, token_ids: TokenIds) -> Iterator[tuple[list[int], torch.Tensor]]:
-        slots = torch.tensor([slot]).expand(len(token_ids))
-        return self.adapter.tower.encode_batches(token_ids, slots=slots, progress="features", head=False)
+        slots, tower = torch.tensor([slot]).expand(len(token_ids)), self.adapter.tower
+        before = nn.Sequential(*(one.merged(slot) if isinstance(one, SlotModule) else one for one in self.before))
+        for places, pooled in tower.encode_batches(token_ids, slots=slots, progress="features", head=False):
+            with torch.inference_mode():
+                yield places, before(pooled.to(tower.device, tower.dtype)).float().cpu()
 
     def _whole(self, slot: int, member: Prepared) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the features (m, d) and anchors (m, D) of the pairs that are held out."""

@@ -118,12 +118,11 @@ HALVES = {
 }
 
 
-def ending_tokenizer(side="right"):
+def ending_tokenizer():
     """Without a token of the beginning, as Gemma's and mT5's tokenizers end their texts."""
     tokenizer = tiny_tokenizer()
     template = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 2)])
     tokenizer.backend_tokenizer.post_processor = template
-    tokenizer.padding_side = side
     return tokenizer
 
 

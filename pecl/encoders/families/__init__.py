@@ -5,7 +5,7 @@ A new architecture is a file with a `TextFamily` and a row in `FAMILIES`.
 
 from __future__ import annotations
 
-from transformers import PretrainedConfig
+from transformers import PretrainedConfig, PreTrainedModel
 
 from pecl.encoders.families.bert import BERT
 from pecl.encoders.families.distilbert import DISTILBERT
@@ -28,3 +28,10 @@ FAMILIES: dict[str, TextFamily] = {
 def family_of(config: PretrainedConfig) -> TextFamily | None:
     """Return the family of encoders of `config`; None for an architecture that pecl runs only as a whole."""
     return FAMILIES.get(config.model_type)
+
+
+def finish_backbone(backbone: PreTrainedModel) -> None:
+    """Change a backbone that was just built as its family asks for."""
+    family = family_of(backbone.config)
+    if family is not None and family.prepare is not None:
+        family.prepare(backbone)

@@ -54,6 +54,7 @@ class Attention(SiglipAttention):
 
 
 def _prepare(backbone: PreTrainedModel) -> None:
+    cast(Any, backbone).head = nn.Identity()  # the tower has a head of its own, behind the pooling
     for layer in cast(Any, backbone).encoder.layers:
         layer.self_attn = Attention(layer.self_attn)
 

@@ -20,8 +20,10 @@ from torch import nn
 from transformers import (
     AutoImageProcessor,
     CLIPVisionModelWithProjection,
+    MetaClip2VisionModelWithProjection,
     PretrainedConfig,
     PreTrainedModel,
+    Siglip2VisionModel,
     SiglipVisionModel,
 )
 
@@ -72,13 +74,18 @@ class VisionArchitecture:
 _CLIP = VisionArchitecture(
     CLIPVisionModelWithProjection, ("text_model.", "text_projection.", "logit_scale"), "visual_projection"
 )
+_METACLIP = VisionArchitecture(MetaClip2VisionModelWithProjection, _CLIP.other_half, _CLIP.projection)
 _SIGLIP = VisionArchitecture(SiglipVisionModel, ("text_model.", "logit_scale", "logit_bias"), None)
+_NAFLEX = VisionArchitecture(Siglip2VisionModel, _SIGLIP.other_half, None)  # of variable resolution
 
 IMAGE_ARCHITECTURES: dict[str, VisionArchitecture] = {
     "clip": _CLIP,
     "clip_vision_model": _CLIP,
     "siglip": _SIGLIP,  # SigLIP 2 with a fixed resolution says so too
     "siglip_vision_model": _SIGLIP,
+    "siglip2": _NAFLEX,
+    "metaclip_2": _METACLIP,
+    "metaclip_2_vision_model": _METACLIP,
 }
 
 
@@ -125,18 +132,18 @@ def _read_transformers(folder: Path, name: str, dtype: torch.dtype) -> ImageEnco
     config = read_config(folder)
     architecture = IMAGE_ARCHITECTURES.get(config.model_type)
     if architecture is None:
-        hint = "; choose a SigLIP 2 of fixed resolution" if config.model_type == "siglip2" else ""
         raise WeightsError(
             f"{folder} holds the architecture {config.model_type!r}, expected an image tower: "
-            f"one of {', '.join(IMAGE_ARCHITECTURES)}, or timm's or open_clip's{hint}"
+            f"one of {', '.join(IMAGE_ARCHITECTURES)}, or timm's or open_clip's"
         )
     state = {
         key: tensor for key, tensor in read_state_dict(folder).items() if not key.startswith(architecture.other_half)
     }
     model = build_model(architecture.model_class, _vision_config(config), state, folder, dtype)
     head = None if architecture.projection is None else getattr(model, architecture.projection)
-    backbone = _PooledFeatures(model.vision_model if head is not None else model)
-    preprocess = _Preprocess(folder)
+    is_flexible = architecture is _NAFLEX
+    backbone = (_PooledPatches if is_flexible else _PooledFeatures)(model.vision_model if head is not None else model)
+    preprocess = (_Patches if is_flexible else _Preprocess)(folder)
     return ImageEncoder(backbone, head, preprocess, name=name, preprocessing=preprocess.settings)
 
 
@@ -177,6 +184,25 @@ class _Preprocess:
     def __call__(self, image: Image.Image) -> torch.Tensor:
         """Map an RGB image to pixels (3, H, W)."""
         return self.processor(images=image, return_tensors="pt")["pixel_values"][0]  # (3, H, W)
+
+
+class _Patches(_Preprocess):
+    """The preprocessing of SigLIP 2 of variable resolution, whose patches are as many as an image's form asks for."""
+
+    def __call__(self, image: Image.Image) -> torch.Tensor:
+        """Map an RGB image to (P, f + 3): pixels of each patch, whether it is one, and height and width in patches."""
+        made = self.processor(images=image, return_tensors="pt")
+        pixels, there, shape = (made[name][0] for name in ("pixel_values", "pixel_attention_mask", "spatial_shapes"))
+        return torch.cat([pixels, there[:, None].to(pixels), shape.to(pixels).expand(len(pixels), 2)], dim=1)
+
+
+class _PooledPatches(_PooledFeatures):
+    """SigLIP 2's vision model of variable resolution on what `_Patches` gives."""
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Map patches (B, P, f + 3) to features (B, F)."""
+        there, shapes = pixels[..., -3].long(), pixels[:, 0, -2:].long()  # (B, P), (B, 2)
+        return self.model(pixels[..., :-3], there, shapes).pooler_output
 
 
 def _read_timm(folder: Path, name: str, dtype: torch.dtype) -> ImageEncoder:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from transformers import MODEL_MAPPING, AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from pecl.encoders.families import FAMILIES
+from pecl.encoders.families import FAMILIES, finish_backbone
 from pecl.encoders.loading.checksums import check_checksums
 from pecl.encoders.loading.clip import PREFIX
 from pecl.encoders.loading.hub import resolve
@@ -32,7 +32,6 @@ from pecl.encoders.loading.shapes import base_config
 from pecl.encoders.loading.text_half import (
     TextHalf,
     check_tokenizer,
-    prepare,
     read_half,
     read_open_clip_half,
     text_config,
@@ -158,7 +157,7 @@ def _read_open_clip(text: OpenClipText, dtype: torch.dtype) -> TextParts:
     config = encoder_config(text)
     weights, head, pooling = encoder_parts(text, dtype)
     backbone = build_model(_model_class(config), config, weights, text.source, dtype, prefix="text.transformer.")
-    prepare(backbone)
+    finish_backbone(backbone)
     tokenizer = read_tokenizer(text.tokenizer, config)
     return TextParts(backbone, tokenizer, head, pooling, longest=text.length, clean=text.clean)
 

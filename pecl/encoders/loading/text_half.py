@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, SiglipTextConfig
 
-from pecl.encoders.families import FAMILIES
+from pecl.encoders.families import FAMILIES, finish_backbone
 from pecl.encoders.families.family import TextFamily
 from pecl.encoders.loading.open_clip_names import from_open_clip, transformer_config
 from pecl.encoders.loading.open_clip_text import OpenClipText
@@ -86,17 +86,8 @@ def _build(
     head = take_linear(projection, "projection", source, dtype) if projection else None
     config.attention_dropout = 0.0  # which torch would draw for a whole batch; the published towers have none
     backbone = build_model(not_none(family.encoder, "encoder"), config, state | _own_head(config, dtype), source, dtype)
-    if isinstance(getattr(backbone, "head", None), nn.Linear):
-        backbone.head = nn.Identity()  # the tower's own head follows the pooling
-    prepare(backbone)
+    finish_backbone(backbone)
     return TextHalf(family, backbone, head)
-
-
-def prepare(backbone: PreTrainedModel) -> None:
-    """Change a backbone that was built as its family asks for."""
-    family = FAMILIES.get(backbone.config.model_type)
-    if family is not None and family.prepare is not None:
-        family.prepare(backbone)
 
 
 def _own_head(config: PretrainedConfig, dtype: torch.dtype) -> dict[str, torch.Tensor]:

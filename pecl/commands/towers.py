@@ -1,0 +1,131 @@
+"""`pecl towers`: list the pairs of towers by name, and say whether a model or folder can be used as one."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pecl.adapters.roles import architecture_of
+from pecl.commands.options import add_command, in_columns, print_json, print_text
+from pecl.encoders.loading.hub import is_cached
+from pecl.encoders.loading.shapes import known_tower
+from pecl.encoders.pairs import MINI, PAIRS
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.encoders.towers import check_pair, load_image_encoder, load_text_encoder
+from pecl.errors import PeclError, WeightsError
+
+_FP32 = 4  # bytes of a parameter
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command and its two actions."""
+    summary = "list the towers that have a name, and check whether a folder or model can be used"
+    parser = add_command(commands, "towers", summary, "pecl towers check ./my-siglip2")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = add_command(actions, "list", "list the pairs of towers that have a name", "pecl towers list")
+    listing.set_defaults(run=_list)
+    summary = "load a text tower, and an image tower where there is one, and say what does not fit"
+    check = add_command(actions, "check", summary, "pecl towers check google/siglip2-base-patch16-224")
+    check.add_argument(
+        "tower", metavar="NAME-or-FOLDER", help="name of a pair, hub id, open_clip:MODEL/WEIGHTS, folder"
+    )
+    check.set_defaults(run=_check)
+    for action in (listing, check):
+        action.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Carry out the action that was parsed."""
+    return parsed.run(parsed)
+
+
+def _list(parsed: argparse.Namespace) -> int:
+    rows = [_row(name) for name in PAIRS]
+    if parsed.json:
+        print_json(rows)
+        return 0
+    head = ("name", "parameters", "width", "memory", "words", "licence", "cached", "what it is")
+    lines = [head]
+    for row in rows:
+        millions = f"{row['text_parameters'] / 1e6:.0f} M" if row["text_parameters"] else ""
+        memory = f"{row['text_bytes'] / 2**30:.1f} GiB" if row["text_bytes"] else ""
+        cached = "yes" if row["cached"] else "no"
+        width = str(row["width"] or "")
+        lines.append((row["name"], millions, width, memory, row["words"], row["licence"], cached, row["description"]))
+    note = "parameters and memory (fp32) are the text tower's; --precision bf16 halves that of its matrices"
+    print_text(f"{in_columns(lines)}\n\n{note}")
+    return 0
+
+
+def _row(name: str) -> dict[str, Any]:
+    """Return what the list says of a pair."""
+    pair = PAIRS[name]
+    shape = load_text_encoder(MINI) if name == MINI else known_tower(pair.text)
+    count = None if shape is None else sum(parameter.numel() for parameter in shape.parameters())
+    return {
+        "name": name,
+        "text": pair.text,
+        "image": pair.image,
+        "text_parameters": count,
+        "text_bytes": None if count is None else count * _FP32,
+        "width": None if shape is None else shape.embedding_dim,
+        "words": pair.words,
+        "licence": pair.licence,
+        "cached": name == MINI or all(map(is_cached, (pair.text, pair.image))),
+        "description": pair.description,
+    }
+
+
+@dataclass(frozen=True)
+class Half:
+    """What a check finds of one half.
+
+    Attributes:
+        half: `text tower` or `image tower`.
+        fits: whether it can be used.
+        detail: what it is, or the sentence that says why it cannot be used.
+    """
+
+    half: str
+    fits: bool
+    detail: str
+
+
+def _check(parsed: argparse.Namespace) -> int:
+    text = image = None
+    try:
+        text = load_text_encoder(parsed.tower)
+        found = [Half("text tower", True, _text_detail(text))]
+    except PeclError as error:
+        found = [Half("text tower", False, str(error))]
+    try:
+        image = load_image_encoder(parsed.tower)
+        found.append(Half("image tower", True, f"{image.embedding_dim} wide"))
+    except PeclError as error:
+        found.append(Half("image tower", False, str(error)))
+    if text is not None and image is not None:
+        try:
+            check_pair(text, image)
+        except WeightsError as error:
+            found.append(Half("pair", False, str(error)))
+    if parsed.json:
+        print_json([asdict(half) for half in found])
+    else:
+        print_text(in_columns([(half.half, "fits" if half.fits else "does not fit", half.detail) for half in found]))
+    return 0 if found[0].fits else 2
+
+
+def _text_detail(tower: MultilingualTextEncoder) -> str:
+    """Return what a text tower is, in one line."""
+    parameters = sum(parameter.numel() for parameter in tower.parameters())
+    model_type = tower.backbone.config.model_type
+    adapted = "all kinds of adapters"
+    try:
+        architecture_of(tower.backbone)
+    except WeightsError as error:
+        adapted = str(error)
+    return (
+        f"{model_type}, {parameters / 1e6:.1f} M parameters, {tower.embedding_dim} wide, {tower.max_length} tokens, "
+        f"pooling {tower.pooling}, {adapted}"
+    )
