@@ -39,6 +39,8 @@ def text_config(config: PretrainedConfig) -> PretrainedConfig:
     The text half of a SigLIP 2 of variable resolution (NaFlex) is that of a SigLIP.
     """
     text = getattr(config, "text_config", config)
+    if text.model_type not in (*FAMILIES, "siglip2_text_model"):
+        return config
     if text.model_type == "siglip2_text_model":
         text = SiglipTextConfig(**{k: v for k, v in text.to_dict().items() if k != "model_type"})
     if hasattr(config, "projection_dim") and text is not config:

@@ -216,7 +216,7 @@ def test_weights_missing_by_name_and_wrong_architectures(tmp_path):
     save_file(lacking, tmp_path / "clip" / "model.safetensors")
     with pytest.raises(WeightsError, match=r"lacks 1 weights \(visual_projection.weight\)"):
         load_image_checkpoint(tmp_path / "clip")
-    with pytest.raises(WeightsError, match="holds the architecture 'clip', expected a text encoder"):
+    with pytest.raises(WeightsError, match="holds the architecture 'clip', expected a text tower"):
         load_text_checkpoint(tmp_path / "clip")
     write_base(tmp_path / "text")
     with pytest.raises(
