@@ -52,10 +52,7 @@ def test_what_is_done_soon_writes_nothing_into_a_file_unless_a_last_line_is_aske
 
 def test_a_file_gets_a_line_every_ten_seconds_and_neither_bars_nor_carriage_returns(clock):
     written = steps(io.StringIO(), clock, count=8, seconds=4, leave=False)
-    assert written.splitlines() == [
-        "train: 3/8 [00:12<00:20, 4.00s/step]",
-        "train: 6/8 [00:24<00:08, 4.00s/step]",
-    ]
+    assert written.splitlines() == ["train: 3/8 [00:12<00:20, 4.00s/step]", "train: 6/8 [00:24<00:08, 4.00s/step]"]
     assert "\r" not in written
 
 

@@ -223,10 +223,7 @@ def test_merged_language(language, bank):
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (
-            lambda bank: bank.encode_text(TEXTS, "des"),
-            "expected one in the bank \\(de, cs, fr\\), got 'des'; did",
-        ),
+        (lambda bank: bank.encode_text(TEXTS, "des"), "expected one in the bank \\(de, cs, fr\\), got 'des'; did"),
         (lambda bank: bank.encode_text(TEXTS, ["de"]), "1 languages for 12 texts"),
         (lambda bank: bank.remove("ko"), "expected one in the bank .*, got 'ko'"),
         (lambda bank: bank.merge("ko"), "expected one in the bank .*, got 'ko'"),

@@ -206,12 +206,7 @@ def assert_slots_equal_separate(tower, spec, slots, num_slots):
     adapter.remove()
 
 
-LAYOUTS = {
-    "fleet": [0, 0, 1, 1, 2, 2],
-    "one slot": [1] * 6,
-    "mixed": [2, 0, 1, 1, 0, 2],
-    "uneven": [0, 2, 2, 2, 0, 0],
-}
+LAYOUTS = {"fleet": [0, 0, 1, 1, 2, 2], "one slot": [1] * 6, "mixed": [2, 0, 1, 1, 0, 2], "uneven": [0, 2, 2, 2, 0, 0]}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -31,10 +31,7 @@ QKVO = ("query", "key", "value", "attention_output")
         ("lora-r1", (LoraConfig(r=1), LayerNormConfig())),
         ("run_cross", (LoraConfig(r=1, target_modules=QKVO), LayerNormConfig(), HeadConfig(), PoolerConfig())),
         ("head+lora", (LoraConfig(), LayerNormConfig(), HeadConfig())),
-        (
-            "lora+layernorm:target_modules=output_norm",
-            (LoraConfig(), LayerNormConfig(target_modules=("output_norm",))),
-        ),
+        ("lora+layernorm:target_modules=output_norm", (LoraConfig(), LayerNormConfig(target_modules=("output_norm",)))),
         ('hard_prompt:text="a, b+c: "', (HardPromptConfig(text="a, b+c: "),)),
         ("soft_prompt:init_text=ein Bild,pool_prompt=false", (SoftPromptConfig(None, "ein Bild", False),)),
         ("soft_prompt:num_virtual_tokens=none", (SoftPromptConfig(),)),

@@ -119,10 +119,7 @@ def test_bad_flags_exit_2_with_one_sentence(folder, tmp_path, capsys, arguments,
         ('{"schema": 1, "run_id": "x"', "cannot be read"),
         ("[]", "is not a result of pecl"),
         ('{"schema": 99, "run_id": "x", "kind": "train", "status": "complete", "config": {}}', "upgrade pecl"),
-        (
-            '{"schema": 1, "run_id": "x", "kind": "train", "status": "complete", "config": {}}',
-            "language is missing",
-        ),
+        ('{"schema": 1, "run_id": "x", "kind": "train", "status": "complete", "config": {}}', "language is missing"),
     ],
 )
 def test_bad_results_exit_2_naming_the_file(tmp_path, capsys, content, message):

@@ -58,10 +58,7 @@ def folder(tmp_path_factory):
     write_adapters(root, "lora")
     with pytest.MonkeyPatch.context() as patch:
         in_this_process(patch)
-        for line in (
-            "export sentence-transformers FOLDER/base --text-only",
-            f"adapters convert {ADAPTER} FOLDER/peft",
-        ):
+        for line in ("export sentence-transformers FOLDER/base --text-only", f"adapters convert {ADAPTER} FOLDER/peft"):
             assert main(filled(line, root)) == 0
         write_results(root / "results")
         assert main(filled("adapters push FOLDER/results FOLDER/published", root)) == 0

@@ -27,14 +27,8 @@ VALUES = [
     ("--dataset no-rows.csv", "no-rows.csv, the table has no rows"),
     ("--dataset no-header.csv", "no-header.csv, "),
     ("--dataset other-names.csv", "other-names.csv, line 1: there is no column of captions, such as en or de"),
-    (
-        "--dataset no-english.csv --gallery english",
-        "has no English captions .*, which --gallery english needs: l",
-    ),
-    (
-        "--dataset pictures",
-        "pictures must hold one table .*found none; photographs without captions are for `pecl",
-    ),
+    ("--dataset no-english.csv --gallery english", "has no English captions .*, which --gallery english needs: l"),
+    ("--dataset pictures", "pictures must hold one table .*found none; photographs without captions are for `pecl"),
     ("--dataset no-german.csv", "no-german.csv has no column 'de': it has image, en, fr"),
     ("--dataset twice.csv", "twice.csv.*'en': column appears twice|has no column 'de'"),
     ("--dataset empty-field.csv", "empty-field.csv, line 10, field 'en': empty; every row must fill it"),
@@ -97,10 +91,7 @@ VALUES = [
 TRAIN = [
     ("--seed", "argument --seed.*: expected one argument"),
     ("--dataset broken-image.csv --shots 2", "broken.png"),
-    (
-        "--dataset no-english.csv --shots 2",
-        "route method1 needs: choose --route baseline1; or make them with",
-    ),
+    ("--dataset no-english.csv --shots 2", "route method1 needs: choose --route baseline1; or make them with"),
     ("--dataset train-only.csv --shots 2", "has no caption in its (val|test) part"),
     ("--dataset no-val.csv --shots 2", "has no caption in its val part"),
     (

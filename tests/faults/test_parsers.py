@@ -55,7 +55,7 @@ def test_sound_files_are_read(parsers, place, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_damaged_file_is_one_sentence(parsers, place, name):
-    fuzz(parsers[name], place(name), 200)
+    fuzz(parsers[name], place(name), 100)
 
 
 @pytest.mark.slow

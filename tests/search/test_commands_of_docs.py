@@ -23,8 +23,7 @@ def commands(page, heading):
 @pytest.mark.slow
 @pytest.mark.weights
 @pytest.mark.parametrize(
-    ("page", "heading"),
-    [("docs/search.md", "From a clone to a search"), ("README.md", "Search your own photographs")],
+    ("page", "heading"), [("docs/search.md", "From a clone to a search"), ("README.md", "Search your own photographs")]
 )
 def test_five_commands_lead_to_a_search(tmp_path, page, heading):
     make_checkout(tmp_path)

@@ -12,16 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.tiny_e5 import (
-    FEED_FORWARD,
-    HEADS,
-    HIDDEN,
-    PIECES,
-    TABLE,
-    encode_q4,
-    tiny_tensors,
-    write_tiny,
-)
+from helpers.tiny_e5 import FEED_FORWARD, HEADS, HIDDEN, PIECES, TABLE, encode_q4, tiny_tensors, write_tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
