@@ -1,5 +1,6 @@
 """Adapters whose parameters are not finite floating-point numbers are refused by every way in."""
 
+import json
 import re
 
 import pytest
@@ -17,6 +18,7 @@ from pecl.adapters.formats.peft import read_peft, write_peft
 from pecl.adapters.spec import parse_adapter
 from pecl.cli import main
 from pecl.errors import WeightsError
+from pecl.files import read_tensors, write_tensors
 
 NOT_FINITE = "holds values that are not finite numbers"
 DAMAGES = {
@@ -59,7 +61,9 @@ def test_files_of_every_format(damaged, tmp_path):
         lambda: read_adapter(tmp_path / "peft", tower),
         lambda: read_adapter(tmp_path / "text_model_best.ckpt", tower),
     ):
-        with pytest.raises(WeightsError, match=rf"adapter .* cannot be used: adapter parameter '.*' {message}"):
+        with pytest.raises(
+            WeightsError, match=rf"adapter .*{tmp_path}.* cannot be used: adapter parameter '.*' {message}"
+        ):
             read()
     assert tower.adapter is None
 
@@ -79,6 +83,29 @@ def test_parameters_in_memory(damaged):
     adapter.remove()
     with pytest.raises(WeightsError, match=message):
         merge_adapter(adapter_file(tower, state), tower)
+
+
+@pytest.mark.parametrize(
+    "document", [{"adapter": {"sha256": "0" * 64}}, {"run_id": "1", "adapter": "mine"}, [], "run_id"]
+)
+def test_json_of_another_kind_next_to_a_file_names_no_adapter(tmp_path, document):
+    """The first has no run id, the second no checksum, and the others are no objects."""
+    tower = tower_of("xlm-roberta", torch.float32)
+    path = save_adapter(tmp_path / "de.safetensors", states(tower, "lora", 1)[0], parse_adapter("lora"), "de", tower)
+    (tmp_path / "de.json").write_text(json.dumps(document))
+    assert load_adapter_file(path).named_by is None
+
+
+@pytest.mark.parametrize("version", [None, "", "one", "-1", "2"])
+def test_another_version_of_the_format_is_one_sentence(tmp_path, version):
+    tower = tower_of("xlm-roberta", torch.float32)
+    path = save_adapter(tmp_path / "de.safetensors", states(tower, "lora", 1)[0], parse_adapter("lora"), "de", tower)
+    tensors, header = read_tensors(path)
+    del header["format_version"]
+    write_tensors(path, tensors, header if version is None else {**header, "format_version": version})
+    with pytest.raises(WeightsError, match=r"format_version is|has format 2") as refused:
+        load_adapter_file(path)
+    assert str(path) in str(refused.value)
 
 
 def test_commands_write_nothing(tmp_path, monkeypatch, capsys):
