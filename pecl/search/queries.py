@@ -108,7 +108,8 @@ class QueryEncoder:
         (guess,) = self.guess_languages([text])
         code = guess.language if guess.is_sure else None
         choice = self.known.for_language(code)
-        sentence = f"language: {guess.sentence}; {choice.sentence}; --language names another"
+        used = "adapter: none (the plain tower)" if code is None else choice.sentence
+        sentence = f"language: {guess.sentence}; {used}; --language names another"
         return QueryLanguage(code, guess.confidence, choice.name, sentence)
 
     def encode_text(self, texts: Sequence[str], language: str | Sequence[str | None] | None = None) -> torch.Tensor:

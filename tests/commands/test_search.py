@@ -52,7 +52,8 @@ def test_search_prints_scores_and_paths_and_shows_the_guess(indexed, capsys):
     assert named.err == "language: German (de); adapter: none (no adapter is known)\n"
     document = json.loads(printed(capsys, "search", indexed, "!!!", "--json").out)
     assert (document["language"], document["confidence"], document["adapter"]) == (None, 0, "none")
-    assert document["note"].startswith("language: not detected: the text has no word that shows it; adapter: none (")
+    sentence = "language: not detected: the text has no word that shows it; adapter: none (the plain tower); "
+    assert document["note"].startswith(sentence)
 
 
 def test_an_adapter_adds_to_the_shipped_ones_and_is_named(indexed, capsys, tmp_path, monkeypatch):
