@@ -72,7 +72,9 @@ def is_text(text: str) -> bool:
 def nearest(value: object, choices: Iterable[str]) -> str | None:
     """Return the one of `choices` that is spelled most like `value`, or None when none is near."""
     by_lower_case = {choice.lower(): choice for choice in choices}
-    near = difflib.get_close_matches(str(value).lower(), by_lower_case, n=1, cutoff=0.5)
+    text = str(value).lower()
+    cutoff = 0.5 if len(text) > 2 else 0.6  # codes that share one letter of two differ, such as uk and ru
+    near = difflib.get_close_matches(text, by_lower_case, n=1, cutoff=cutoff)
     return by_lower_case[near[0]] if near else None
 
 

@@ -136,3 +136,9 @@ def test_a_language_is_registered_once():
 )
 def test_a_name_is_found_by_itself_or_by_its_language(name, among, found):
     assert find_name(name, among) == found
+
+
+def test_another_code_is_no_misspelling():
+    """`uk` shares a letter with `ru`, and is Ukrainian."""
+    with pytest.raises(ConfigError, match=r"^unknown language 'uk': expected one of [^;]*$"):
+        language_code("uk")
