@@ -70,7 +70,7 @@ def test_a_complete_result_whose_plugin_changed_is_made_again(small, gram, caplo
     forget_plugins()
     gram.write_text(GRAM.format(factor=100.0))
     assert main(arguments) == 0
-    assert "was made with another file of plugin; running it anew" in caplog.text
+    assert "was made with another file of plugin; running it again" in caplog.text
     (again,) = collect([small["out"]])
     assert again.run_id == first.run_id
     assert again.curve.loss[0][1] > first.curve.loss[0][1] + 0.01

@@ -16,8 +16,7 @@ from pecl.options import quoted
 from pecl.report.summary import LINES, summary_tables, summary_text
 from pecl.report.tables import FORMATS, TABLES, Report, Table, report
 from pecl.report.tables.groups import select
-from pecl.report.tables.paper import paper_tables
-from pecl.report.tables.published import NAMES
+from pecl.report.tables.paper import NAMES, paper_tables
 from pecl.results.result import Result, collect
 
 logger = logging.getLogger(__name__)
@@ -41,7 +40,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("folders", nargs="*", default=["results"], metavar="FOLDER", help="folders or files of results")
     parser.add_argument("--format", choices=FORMATS, default="text", help="how tables are written (default: text)")
     parser.add_argument("--json", action="store_const", const="json", dest="format", help="short for --format json")
-    parser.add_argument("--table", choices=TABLES, help="only these tables, one for each data set, gallery and study")
+    parser.add_argument("--table", choices=TABLES, help="only these tables, one for each data set, gallery and setup of training")
     parser.add_argument(
         "--where",
         action="append",

@@ -21,7 +21,7 @@ _STATES = ".state"
 def find_result(config: ExperimentConfig) -> Result | None:
     """Return the result of a training of this config, of any status and data; None where there is none.
 
-    A damaged one, or one of another run under this name, counts as none, with a warning: it will be written anew.
+    A damaged one, or one of another run under this name, counts as none, with a warning: it will be written again.
 
     Raises:
         DataError: it is of a newer version of pecl.
@@ -62,14 +62,14 @@ def complete_result(config: ExperimentConfig, hashes: Callable[[ExperimentConfig
         return None
     if not has_threads_of(config, result):
         made, asked = result.environment.machine.threads, config.threads
-        logger.warning("%s was made with %d threads, not with %d; running it anew", result.path, made, asked)
+        logger.warning("%s was made with %d threads, not with %d; running it again", result.path, made, asked)
         return None
     if other := [name for name, sha in file_hashes(config).items() if (result.data.files or {}).get(name, sha) != sha]:
-        logger.warning("%s was made with another file of %s; running it anew", result.path, " and ".join(other))
+        logger.warning("%s was made with another file of %s; running it again", result.path, " and ".join(other))
         return None
     if recorded_hashes(result) == hashes(config):
         return result
-    logger.warning("%s is of other data; running it anew", result.path)
+    logger.warning("%s is of other data; running it again", result.path)
     return None
 
 
@@ -87,7 +87,7 @@ def state_path(out: str | Path, runs: Sequence[str], identity: str, threads: int
 
 
 def threads_of_states(path: Path) -> list[int]:
-    """Return the numbers of threads of the saved states that differ from the one at `path` in that alone."""
+    """Return the numbers of threads of the saved states that differ from the one at `path` only in that number."""
     beginning = path.stem.rpartition("-")[0]
     others = (other.stem.rpartition("-") for other in path.parent.glob(f"{beginning}-*{path.suffix}") if other != path)
     return sorted(int(number) for _, _, number in others if number.isdecimal())

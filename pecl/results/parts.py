@@ -81,7 +81,7 @@ class TrainingTextRecord:
         dataset: name of the set, or `text`.
         sha256: SHA-256 of each column of captions; None for a column that was not there.
         provenance: where it came from.
-        photographs: number of pairs with a photograph that were trained on beside it; None for text alone.
+        photographs: number of pairs with a photograph that were trained on next to it; None for only text.
     """
 
     dataset: Text
@@ -98,7 +98,7 @@ class DataDescription:
         dataset: name or path of the data set.
         language: code of the language.
         captions: number of captions of the whole set.
-        split: number of captions of each part: train, val and test, or test alone.
+        split: number of captions of each part: train, val and test, or only test.
         query: column that is the query in each part.
         sha256: SHA-256 of each column of captions; None for a column that was not there.
         provenance: where the captions and images came from.

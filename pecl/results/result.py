@@ -86,7 +86,7 @@ class Result:
         adapter: what was trained, or evaluated.
         steps: training steps; of an interrupted run, those that are kept.
         best_step: step whose weights were kept.
-        fleet: what was trained beside it.
+        fleet: the runs that were trained next to it.
         seconds: time of the training loop.
         closed_form: the heads that were solved, of the start and the end; None where none was.
         curve: losses and validation scores.
@@ -306,7 +306,7 @@ def read_result(path: str | Path) -> Result:
 def collect(folders: Sequence[str | Path]) -> list[Result]:
     """Return the results below `folders`, or the result files that are named, sorted by run id, each run once.
 
-    In folders, a result's file is known by its name, which ends in a run id; what else lies there is left alone.
+    In folders, a result's file is known by its name, which ends in a run id; other files are ignored.
 
     Raises:
         DataError: a folder is missing, a result is damaged, or two files hold different results of one run.
@@ -319,7 +319,7 @@ def collect(folders: Sequence[str | Path]) -> list[Result]:
             if other.metrics != result.metrics:
                 raise DataError(
                     f"{other.path} and {path} hold different results of run {result.run_id}; "
-                    "give one of their folders alone, or delete the wrong one"
+                    "give only one of their folders, or delete the wrong one"
                 )
     return [found[run_id] for run_id in sorted(found)]
 

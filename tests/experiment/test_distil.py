@@ -311,9 +311,9 @@ def test_photographs_of_the_training_part_are_learned_from_and_said(values, caps
     assert any(not torch.equal(weights_of(plain)[name], value) for name, value in weights_of(seen).items())
     assert recall_of_file(seen) == seen.recall()
     assert main(["report", values["out"], "--format", "json"]) == 0
-    studies = {table["study"] for table in json.loads(capsys.readouterr().out)["tables"]}
+    setups = {table["setup"] for table in json.loads(capsys.readouterr().out)["tables"]}
     trained, rest = f"trained on {values['text']}", ", clean, held out 12"
-    assert studies == {trained + rest, f"{trained} and 6 photographs{rest}"}
+    assert setups == {trained + rest, f"{trained} and 6 photographs{rest}"}
 
 
 def test_a_large_weight_brings_photographs_to_their_captions(values):

@@ -42,7 +42,7 @@ def test_another_start_under_the_same_path_is_another_run(starts, caplog):
     with counted_steps() as steps:
         second = train(config)
     assert len(steps) == STEPS
-    assert "was made with another file of start; running it anew" in caplog.text
+    assert "was made with another file of start; running it again" in caplog.text
     assert second.run_id == first.run_id
     assert second.curve != first.curve
     assert read_result(second.path).data.files == {"start": sha256(files[1])}

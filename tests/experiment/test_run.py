@@ -144,7 +144,7 @@ def test_changed_data_are_trained_anew(small, caplog):
     second = train(make_config(small))
     assert second.run_id == first.run_id
     assert second.data.sha256 != first.data.sha256
-    assert "running it anew" in caplog.text
+    assert "running it again" in caplog.text
 
 
 def test_text_alone_loads_no_image(small, monkeypatch):

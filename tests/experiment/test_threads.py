@@ -76,7 +76,7 @@ def test_a_complete_run_is_trained_anew_where_another_number_is_asked_for(small,
     with counted_steps() as steps:
         again = train(replace(config, threads=HERE + 2))
     assert len(steps) == STEPS
-    assert f"was made with {HERE + 1} threads, not with {HERE + 2}; running it anew" in caplog.text
+    assert f"was made with {HERE + 1} threads, not with {HERE + 2}; running it again" in caplog.text
     assert read_result(first.path) == again
     assert again.environment.machine.threads == HERE + 2
 

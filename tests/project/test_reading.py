@@ -44,7 +44,7 @@ ALLOWED = {
     "options.py": ({"json.loads"}, "a quoted text of the command line"),
     "machine.py": ({"cpuinfo.read_text"}, OURS),
     "report/page/build.py": ({"read_text"}, OURS),
-    "report/tables/published.py": ({"json.loads", "read_text"}, OURS),
+    "report/tables/paper.py": ({"json.loads", "read_text"}, OURS),
     "results/digest.py": ({"json.loads"}, OURS),
     "search/index.py": ({"open"}, OURS),
     "serving/page.py": ({"read_bytes"}, OURS),

@@ -87,7 +87,7 @@ def test_a_result_is_complete_for_its_own_data_alone(config, caplog):
     ):
         caplog.clear()
         assert complete_result(config, lambda _, found=other: found) is None
-        assert "is of other data; running it anew" in caplog.text
+        assert "is of other data; running it again" in caplog.text
     assert find_result(config).status == "complete"
 
 
@@ -123,7 +123,7 @@ def test_a_result_is_complete_for_the_number_of_threads_that_is_asked_for(config
         assert complete_result(replace(config, threads=threads), lambda _: DATA).run_id == config.run_id()
     assert not caplog.text
     assert complete_result(replace(config, threads=made + 1), lambda _: DATA) is None
-    assert f"was made with {made} threads, not with {made + 1}; running it anew" in caplog.text
+    assert f"was made with {made} threads, not with {made + 1}; running it again" in caplog.text
 
 
 @pytest.mark.parametrize("status", ["failed", "interrupted"])

@@ -1,7 +1,11 @@
-"""What was retrieved for test captions before and after training, as the page's script takes it."""
+"""Choose test captions, and describe the items that they retrieved before and after training for the page's script.
+
+The page shows the captions that changed most, gains and losses alike, and a sample of the others.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +16,59 @@ from pecl.languages import language_name
 from pecl.progress import Bar
 from pecl.report.colours import look_name
 from pecl.report.methods import method_labels
-from pecl.report.page.choice import choose, count_changes
 from pecl.report.page.gallery_runs import GalleryRun, find_gallery_runs
 from pecl.report.page.pictures import Pictures
 from pecl.report.tables import BEST
 from pecl.results.result import Result
+
+FOUND_AT = (1, 5, 10)  # a caption is found if its item is among the first k
+_CHANGED_SHARE = 0.75  # of the captions shown
+
+
+def change(before: int, after: int, k: int) -> str:
+    """Return `gained` if an item's rank (from 1) came among the first `k`, `lost` if it left them, else `unchanged`."""
+    if (before <= k) == (after <= k):
+        return "unchanged"
+    return "gained" if after <= k else "lost"
+
+
+def count_changes(before: Sequence[int], after: Sequence[int]) -> dict[int, dict[str, int]]:
+    """Return for each k of `FOUND_AT` how many of all test captions gained, lost, and are unchanged."""
+    kinds = ("gained", "lost", "unchanged")
+    changes = {k: [change(b, a, k) for b, a in zip(before, after, strict=True)] for k in FOUND_AT}
+    return {k: {kind: found.count(kind) for kind in kinds} for k, found in changes.items()}
+
+
+def choose(before: Sequence[int], after: Sequence[int], limit: int) -> list[int]:
+    """Return the places of at most `limit` captions, in order.
+
+    Three quarters are the largest changes, gains and losses in turn while both last: first those that change R@1, then
+    R@5, R@10, then by the ratio of their ranks. The rest is evenly distributed over the captions that are left.
+    """
+    size = len(before)
+    if limit >= size:
+        return list(range(size))
+    improved, worsened = (
+        sorted(
+            (i for i in range(size) if (after[i] - before[i]) * sign > 0),
+            key=lambda i: (-_weight(before[i], after[i]), i),
+        )
+        for sign in (-1, 1)
+    )
+    wanted = round(limit * _CHANGED_SHARE)
+    losses = min(len(worsened), max(wanted // 2, wanted - len(improved)))
+    chosen = set(worsened[:losses]) | set(improved[: wanted - losses])
+    others = [i for i in range(size) if i not in chosen]
+    missing = limit - len(chosen)
+    chosen |= {others[(2 * place + 1) * len(others) // (2 * missing)] for place in range(missing)}
+    return sorted(chosen)
+
+
+def _weight(before: int, after: int) -> float:
+    """Return how much a caption changed: each k of `FOUND_AT` that it crosses counts more than any ratio of ranks."""
+    crossed = sum(2.0 ** -FOUND_AT.index(k) for k in FOUND_AT if change(before, after, k) != "unchanged")
+    return 100 * crossed + abs(math.log(before / after))
+
 
 MAX_PICTURES = 1500  # about 8 MB; more than these make a page slow
 ISO_639 = {"jp": "ja"}  # a data set's code -> what the attribute lang asks for

@@ -1,6 +1,6 @@
 """The runs whose retrieved items the page shows, each with the data that it was made from.
 
-Captions and pictures are read from the data sets, for results hold indices alone, and only where the data are those
+Captions and pictures are read from the data sets, since results hold only indices, and only where the data are those
 that the run was made with.
 """
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
-from pecl.report.page.commands import run_command
+from pecl.config import ExperimentConfig
 from pecl.report.tables import Table
 from pecl.report.tables.table import RUN, numbers, words
 from pecl.results.result import Result
@@ -63,3 +64,24 @@ def software_numbers(results: Sequence[Result]) -> list[int]:
     keys = [repr(result.environment) for result in results]
     order = {key: number for number, key in enumerate(dict.fromkeys(keys), 1)}
     return [order[key] for key in keys]
+
+
+_NAMED = {"weights": "adapter", "plugin": "plugin"}  # fields whose flags the commands add themselves
+
+
+def run_command(result: Result) -> str:
+    """Return `pecl train --flag value ...` or `pecl evaluate ...` with the config's fields that are not the default."""
+    together = result.config.processes
+    words = ["pecl", result.kind]
+    if together > 1:
+        words = ["torchrun", "--nproc-per-node", str(together), "--module", *words]
+    for item in fields(ExperimentConfig):
+        value = getattr(result.config, item.name)
+        if value == item.default or not (item.metadata.get("flag", True) or item.name in _NAMED):
+            continue
+        flag = _NAMED.get(item.name, item.name.replace("_", "-"))
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            words += [f"--{flag}", "none" if value is None else str(value)]
+    return shlex.join(words)

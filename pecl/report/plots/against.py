@@ -9,8 +9,18 @@ from itertools import pairwise
 
 from pecl.languages import language_name
 from pecl.report.methods import FEW_SHOT, Method, method_labels, methods_remark
-from pecl.report.plots.estimates import SCORE, by_gain, describe, gain, run_ids, trained, zero_shot
-from pecl.report.plots.groups import plot_groups, trainings, with_names
+from pecl.report.plots.estimates import (
+    SCORE,
+    by_gain,
+    describe,
+    gain,
+    plot_groups,
+    run_ids,
+    trained,
+    trainings,
+    with_names,
+    zero_shot,
+)
 from pecl.report.plots.style import GREY, NotDrawn, Plot, look, name_ends, panels, same_limits, styled
 from pecl.report.tables import Candidate, Group, candidates_by_method, group_of
 from pecl.report.tables.candidates import Setting, varying

@@ -10,8 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from pecl.report.methods import Method, method_labels, methods_remark
-from pecl.report.plots.estimates import by_gain, where_text
-from pecl.report.plots.groups import plot_groups
+from pecl.report.plots.estimates import by_gain, plot_groups, where_text
 from pecl.report.plots.style import COLUMN, NotDrawn, Plot, look, name_ends, panels, same_limits, styled
 from pecl.report.tables import Candidate, Group, best_of_methods, candidates_by_method
 from pecl.report.tables.table import seeds_text

@@ -1,13 +1,15 @@
-"""Numbers that plots show, each with its spread, its seeds and its runs; and the words that say how they were made."""
+"""Numbers that plots show, each with its error bar, seeds and runs; captions; one plot for each group of results."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pecl.report.tables import Candidate, Group, hits
+from pecl.report.plots.style import NotDrawn, Plot
+from pecl.report.tables import Candidate, Group, by_group, hits
 from pecl.report.tables.statistics import intervals, sample_std
 from pecl.report.tables.table import seeds_text
 from pecl.results.result import Result
@@ -52,7 +54,7 @@ def trained(candidate: Candidate) -> Estimate:
 
 
 def gain(candidate: Candidate) -> Estimate:
-    """Return a candidate's score after training less that of the plain tower; its spread is as in `trained`, paired."""
+    """Return a candidate's gain over the plain tower; its error bar is as in `trained`, paired."""
     return _over_seeds(candidate, candidate.gains, candidate.zero_shot)
 
 
@@ -75,8 +77,8 @@ def _over_seeds(candidate: Candidate, per_item: np.ndarray, less: float) -> Esti
     seeds, runs = tuple(candidate.seeds), tuple(candidate.run_ids)
     if len(seeds) == 1:
         return _bootstrapped(per_item, seeds, runs)
-    mean, spread = candidate.mean - less, sample_std(candidate.scores)
-    return Estimate(mean, mean - spread, mean + spread, seeds, runs)
+    mean, std = candidate.mean - less, sample_std(candidate.scores)
+    return Estimate(mean, mean - std, mean + std, seeds, runs)
 
 
 def _bootstrapped(per_item: np.ndarray, seeds: tuple[int, ...], runs: tuple[str, ...]) -> Estimate:
@@ -111,3 +113,56 @@ def describe(group: Group, candidates: Sequence[Candidate], estimates: Sequence[
 def run_ids(estimates: Iterable[Estimate]) -> tuple[str, ...]:
     """Return the ids of all runs that the estimates come from, sorted."""
     return tuple(sorted({run for one in estimates for run in one.runs}))
+
+
+# (group, its trainings, all results) -> plot
+DrawGroup = Callable[[Group, list[Result], Sequence[Result]], Plot]
+
+
+def trainings(results: Sequence[Result]) -> list[Result]:
+    """Return the results of trainings.
+
+    Raises:
+        NotDrawn: there are none.
+    """
+    found = [result for result in results if result.kind == "train"]
+    if not found:
+        raise NotDrawn("no complete training among the results")
+    return found
+
+
+def plot_groups(results: Sequence[Result], draw: DrawGroup) -> list[Plot]:
+    """Return a plot for each group in which something was trained and that has the data for it.
+
+    Where several groups have one, its name tells them apart.
+
+    Raises:
+        NotDrawn: no group has; the reasons are joined.
+    """
+    plots, reasons = [], []
+    for group, runs in by_group(trainings(results)).items():
+        try:
+            plots.append((group, draw(group, runs, results)))
+        except NotDrawn as reason:
+            reasons.append(str(reason))
+    if not plots:
+        raise NotDrawn("; ".join(dict.fromkeys(reasons)))
+    return with_names(plots)
+
+
+def with_names(plots: Sequence[tuple[Group, Plot]]) -> list[Plot]:
+    """Return the plots; where there are several, data set and gallery are added to their names, and else a number."""
+    if len(plots) == 1:
+        return [plots[0][1]]
+    named: dict[str, Plot] = {}
+    for group, plot in plots:
+        name = slug(f"{plot.name} {group.dataset} {group.dataset_split or ''} {group.gallery}")
+        number = sum(other == name or other.startswith(f"{name}-no-") for other in named)
+        name = f"{name}-no-{number + 1}" if number else name
+        named[name] = replace(plot, name=name)
+    return list(named.values())
+
+
+def slug(text: str) -> str:
+    """Return `text` as a file name: lower case, digits and hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower().replace(",", "")).strip("-")

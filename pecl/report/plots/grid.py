@@ -13,8 +13,7 @@ from matplotlib.patches import Rectangle
 
 from pecl.languages import language_name
 from pecl.report.methods import method_labels, methods_remark
-from pecl.report.plots.estimates import SCORE, Estimate, beyond_noise, by_gain, gain, run_ids, where_text
-from pecl.report.plots.groups import plot_groups
+from pecl.report.plots.estimates import SCORE, Estimate, beyond_noise, by_gain, gain, plot_groups, run_ids, where_text
 from pecl.report.plots.style import COLUMN, NotDrawn, Plot, panels, styled
 from pecl.report.tables import Candidate, Group, candidates_by_method
 from pecl.report.tables.table import seeds_text
@@ -22,7 +21,7 @@ from pecl.results.result import Result
 
 _COLOURS = "PuOr"  # diverging, told apart by colour-blind readers; white: gain 0
 _WITHIN_NOISE = "#d4d4d4"
-_ACROSS = 3  # panels beside each other
+_ACROSS = 3  # panels next to each other
 Place = tuple[float, float]  # (lr, lambda)
 
 

@@ -10,8 +10,17 @@ from matplotlib.axes import Axes
 
 from pecl.languages import ENGLISH, language_name
 from pecl.report.methods import Method, method_labels, methods_remark
-from pecl.report.plots.estimates import SCORE, Estimate, by_gain, describe, gain, run_ids, trained, zero_shot
-from pecl.report.plots.groups import plot_groups
+from pecl.report.plots.estimates import (
+    SCORE,
+    Estimate,
+    by_gain,
+    describe,
+    gain,
+    plot_groups,
+    run_ids,
+    trained,
+    zero_shot,
+)
 from pecl.report.plots.style import GREY, NotDrawn, Plot, look, name_at, panels, styled
 from pecl.report.tables import Candidate, Group, best_of_methods, candidates_by_method, hits
 from pecl.report.tables.disparity import find_english

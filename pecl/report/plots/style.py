@@ -27,7 +27,7 @@ COLUMN = 3.35  # inches: the width of a column of a two-column paper
 _CAPTION_SIZE = 6.5  # points
 _LINE = 0.125  # inches that a line of the caption takes
 _LETTERS = 20.5  # of the caption, in an inch
-_NAME_SIZE = 6.5  # points, of names beside points and lines
+_NAME_SIZE = 6.5  # points, of names next to points and lines
 
 RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same letters, and so the same bytes, on every machine
@@ -89,7 +89,7 @@ class Plot:
     figure: Figure
 
     def __post_init__(self) -> None:
-        # The layout is computed here, once: each drawing would compute it anew from where the one before left it.
+        # The layout is computed here, once: each drawing would compute it again, from the result of the last.
         for _ in range(2):  # the first knows the sizes of labels only once they are placed
             self.figure.draw_without_rendering()
         self.figure.set_layout_engine("none")
@@ -134,7 +134,7 @@ def panels(
 
 
 def name_at(axes: Axes, x: float, y: float, text: str) -> None:
-    """Write a name to the right of a point, in the colour of text: what is beside it shows which series it is."""
+    """Write a name to the right of a point, in the colour of text: the point next to it shows which series it is."""
     axes.annotate(
         text,
         (x, y),

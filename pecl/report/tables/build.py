@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pecl.errors import DataError, WeightsError
-from pecl.report.tables.candidates import Candidate, chosen_candidates, studies_of
+from pecl.report.tables.candidates import Candidate, chosen_candidates, setups_of
 from pecl.report.tables.disparity import disparity_table, zero_shot_disparity_table
 from pecl.report.tables.groups import Group, Result, by_group, group_of, one_group, select
-from pecl.report.tables.published import published_table, read_published
+from pecl.report.tables.paper import published_table, read_published
 from pecl.report.tables.runs import evaluations_table, runs_table
 from pecl.report.tables.scores import adapters_table, aligned_table, routes_table, shots_table, with_several
 from pecl.report.tables.table import SHORT_ID, Table
@@ -35,7 +35,7 @@ class Report:
     """Tables, and sentences on their results.
 
     Attributes:
-        tables: one per name, group and study.
+        tables: one per name, group and setup.
         left_out: failed and interrupted runs, which are in no table; empty where there are none.
         exchanged: adapter files that are not those that results were measured with, a sentence each.
     """
@@ -45,7 +45,7 @@ class Report:
     exchanged: tuple[str, ...] = ()
 
     def named(self, name: str) -> list[Table]:
-        """Return the tables called `name`, one per group and study."""
+        """Return the tables called `name`, one per group and setup."""
         return [table for table in self.tables if table.name == name]
 
     def all_of(self, name: str) -> list[Table]:
@@ -69,8 +69,8 @@ class Report:
         if len(found) > 1:
             but = frozenset({"gallery_size"}) if name in _ANY_GALLERY_SIZE else frozenset()
             one_group([table.results[0] for table in found], but)
-            studies = "; ".join(table.study for table in found)
-            raise DataError(f"{len(found)} tables {name!r}, of the studies {studies}: choose one with --where")
+            setups = "; ".join(table.setup for table in found)
+            raise DataError(f"{len(found)} tables {name!r}, of the setups {setups}: choose one with --where")
         return found[0]
 
 
@@ -119,11 +119,11 @@ def _tables(group: Group, results: Sequence[Result], everything: Sequence[Result
         disparity = zero_shot_disparity_table(results)
         yield from [disparity] if disparity else []
         return
-    for study, own in studies_of(results).items():
-        yield from (replace(table, study=study) for table in _study_tables(own, everything))
+    for setup, own in setups_of(results).items():
+        yield from (replace(table, setup=setup) for table in _setup_tables(own, everything))
 
 
-def _study_tables(results: Sequence[Result], everything: Sequence[Result]) -> Iterator[Table]:
+def _setup_tables(results: Sequence[Result], everything: Sequence[Result]) -> Iterator[Table]:
     """Yield the tables of trainings of one group that were trained on the same."""
     candidates = chosen_candidates(results)
     yield routes_table(candidates)
@@ -136,13 +136,13 @@ def _study_tables(results: Sequence[Result], everything: Sequence[Result]) -> It
 def _shots(trained: Sequence[Result]) -> Iterator[Table]:
     """Yield a table for each set of candidates that differ in shots, and so perhaps in the size of their gallery."""
     families: dict[tuple[Group, str], list[Candidate]] = {}
-    for study, own in studies_of(trained).items():
+    for setup, own in setups_of(trained).items():
         for candidate in chosen_candidates(own):
             family = replace(group_of(candidate.runs[0]), gallery_size=None)
-            families.setdefault((family, study), []).append(candidate)
-    for (_, study), candidates in families.items():
+            families.setdefault((family, setup), []).append(candidate)
+    for (_, setup), candidates in families.items():
         if several := with_several(candidates, "shots"):
-            yield replace(shots_table(several), study=study)
+            yield replace(shots_table(several), setup=setup)
 
 
 def _count(results: Sequence[Result]) -> str:

@@ -1,4 +1,4 @@
-"""Candidates: the runs of one configuration over its seeds; and the choice among candidates, by validation alone."""
+"""Candidates: the runs of one configuration over its seeds; and the choice among candidates, only by validation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pecl.results.result import Result
 
 _SAID = fields_of(Role.GROUP | Role.ROW | Role.REPEAT)  # by the table, or by the row
 _SETTING = [name for name in IDENTITY_DEFAULTS if name not in _SAID | fields_of(Role.SEARCHED)]
-_STUDY = [name for name in _SETTING if name not in ("adapter", "engine", "joint", "shots")]
+_SETUP = [name for name in _SETTING if name not in ("adapter", "engine", "joint", "shots")]
 _CANDIDATE = [name for name in IDENTITY_DEFAULTS if name not in fields_of(Role.REPEAT)]
 
 Setting = tuple[tuple[str, Any], ...]
@@ -29,7 +29,7 @@ Setting = tuple[tuple[str, Any], ...]
 
 @dataclass(frozen=True)
 class Candidate:
-    """Runs that differ in their seed alone, by seed.
+    """Runs that differ only in their seed, by seed.
 
     Attributes:
         runs: complete results of trainings, lowest seed first.
@@ -95,7 +95,7 @@ class Candidate:
 
     @cached_property
     def setting(self) -> Setting:
-        """What tells it from candidates of other tables' rows: see `setting_of`."""
+        """Fields that distinguish it from candidates of other rows: see `setting_of`."""
         return setting_of(self.runs[0])
 
     @property
@@ -145,9 +145,9 @@ class Candidate:
 
 
 def setting_of(result: Result) -> Setting:
-    """Return (field, value) of all that a grid does not search over and that neither the table nor the row says.
+    """Return (field, value) of the fields that no grid searches over and that neither table nor row states.
 
-    Beside fields of the config it has `photographs`, those that were trained on beside text.
+    In addition to fields of the config it has `photographs`, the number that was trained on next to text.
     """
     spec = result.adapter and result.adapter.spec
     fields = ((name, spec if name == "adapter" else getattr(result.config, name)) for name in _SETTING)
@@ -159,14 +159,14 @@ def _photographs(result: Result) -> int | None:
     return None if text is None else text.photographs
 
 
-def studies_of(results: Sequence[Result]) -> dict[str, list[Result]]:
-    """Return trainings by their method and what they were trained on, in words: one table has one study.
+def setups_of(results: Sequence[Result]) -> dict[str, list[Result]]:
+    """Return trainings by their method and what they were trained on, in words: one table has one setup.
 
-    Routes, adapters, numbers of shots and joint trainings are compared within a study.
+    Routes, adapters, numbers of shots and joint trainings are compared within a setup.
     """
     found: dict[str, list[Result]] = {}
     for result in results:
-        found.setdefault(_study(result), []).append(result)
+        found.setdefault(_setup(result), []).append(result)
     return dict(sorted(found.items(), key=lambda item: _by_number(item[0])))
 
 
@@ -176,9 +176,9 @@ def _by_number(words: str) -> list[str | int]:
     return [int(part.replace(",", "")) if place % 2 else part for place, part in enumerate(parts)]
 
 
-def _study(result: Result) -> str:
+def _setup(result: Result) -> str:
     config, given = result.config, []
-    for name in _STUDY:
+    for name in _SETUP:
         value = getattr(config, name)
         if name == "train_on":
             given += _trained_on(result)
@@ -199,7 +199,7 @@ def _trained_on(result: Result) -> list[str]:
 
 
 def differing_fields(results: Sequence[Result]) -> list[str]:
-    """Return the fields in which runs differ, of those that a list of runs has no column of its own for."""
+    """Return the config fields that vary across `results` and have no column of their own in a list of runs."""
     own = {"adapter", "lr", "alignment_weight"}
     kept = [name for name in IDENTITY_DEFAULTS if name not in _SAID | own]
     return [name for name in kept if len({str(getattr(result.config, name)) for result in results}) > 1]

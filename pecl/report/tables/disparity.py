@@ -56,10 +56,10 @@ class _Condition:
 
 
 def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) -> Table | None:
-    """Return a row for zero-shot and for each route: mean, spread over languages, gap to English and share closed.
+    """Return a row for zero-shot and each route: mean, std and range over languages, gap to English, share closed.
 
     A language enters where all routes of its setting have a result for it, so that all rows are over the same
-    languages; None where no setting has two. A route of one language alone, or of English and one, does not enter.
+    languages; None where no setting has two. A route with fewer than two languages other than English does not enter.
     English's score is looked up among `results`, see `find_english`; for the formulas see `Disparity`, `share_closed`.
 
     Raises:
@@ -78,7 +78,7 @@ def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) 
     used = [candidate for own in kept.values() for candidate in own]
     remarks = [setting_remark(used), *_remarks(english), *_left_out(candidates, used)]
     if few := len(by_setting) - len(kept):
-        remarks.append(f"{few} setting{'s' if few > 1 else ''} left out, of one language alone")
+        remarks.append(f"{few} setting{'s' if few > 1 else ''} left out, with only one language")
     runs = runs_of(used)
     references = (english,) if english and english not in runs else ()
     columns = *map(_setting_column, different), *_COLUMNS
@@ -160,7 +160,7 @@ def _left_out(candidates: Sequence[Candidate], used: Sequence[Candidate]) -> lis
     )
     routes = sorted({candidate.route for candidate in candidates} - {candidate.route for candidate in used})
     remarks = [f"languages left out, since a route has no result of them: {', '.join(codes)}"] if codes else []
-    return remarks + ([f"routes left out, since they have one language alone: {', '.join(routes)}"] if routes else [])
+    return remarks + ([f"routes left out, since they have only one language: {', '.join(routes)}"] if routes else [])
 
 
 def _conditions(candidates: Sequence[Candidate]) -> list[_Condition]:
@@ -187,7 +187,7 @@ def _rows(conditions: Sequence[_Condition], english: Result | None) -> list[Row]
             "languages": sorted(condition.scores),
             "mean": (own := measured[condition.name]).mean,
             "std_population": own.std,
-            "max_minus_min": own.spread,
+            "max_minus_min": own.max_minus_min,
             "english_zero_shot": float("nan") if reference is None else reference,
             "gap_to_english": own.gap,
             "gap_low": gaps[condition.name][0],

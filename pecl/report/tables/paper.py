@@ -1,23 +1,29 @@
-"""The tables that the method's publication has, in its layout, from our runs: methods down, languages across, per cent.
+"""Tables of publications: the method's own, in its layout from our runs, and published zero-shot scores next to ours.
+
+In the former, methods go down and languages across, in per cent.
 
 Few-shot, all pairs and distillation by language and route, modules by parameters, and disparity over languages: one
-table for each study of each data set and gallery.
+table for each setup of each data set and gallery.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from importlib.resources import files
+from typing import Any
 
 import numpy as np
 
 from pecl.config.routes import ROUTES
 from pecl.errors import DataError
+from pecl.files.typed_json import encode
 from pecl.languages import ENGLISH
 from pecl.report.methods import ALL_PAIRS, DISTILLED, FEW_SHOT, KINDS, method_of
-from pecl.report.tables.candidates import Candidate, chosen_candidates, studies_of
+from pecl.report.tables.candidates import Candidate, chosen_candidates, setups_of
 from pecl.report.tables.disparity import disparity_table
 from pecl.report.tables.groups import by_group, one_group
 from pecl.report.tables.scores import (
@@ -44,7 +50,7 @@ _TITLES = {
     ALL_PAIRS: "Retrieval after training on all pairs",
     DISTILLED: "Retrieval after distillation from text",
 }
-_IN_SIZES = frozenset({"train_on", "train_size", "text", "shots"})  # settings that study and number of pairs say
+_IN_SIZES = frozenset({"train_on", "train_size", "text", "shots"})  # settings that setup and number of pairs say
 AVERAGE = "avg"
 _AVERAGED = f"{AVERAGE}: mean over the languages other than English"
 
@@ -62,11 +68,11 @@ def paper_tables(results: Sequence[Result]) -> list[Table]:
 
 
 def _group_tables(trained: Sequence[Result], everything: Sequence[Result]) -> Iterator[Table]:
-    for study, own in studies_of(trained).items():
-        yield from (replace(table, study=study) for table in _study_tables(own, everything))
+    for setup, own in setups_of(trained).items():
+        yield from (replace(table, setup=setup) for table in _setup_tables(own, everything))
 
 
-def _study_tables(trained: Sequence[Result], everything: Sequence[Result]) -> Iterator[Table]:
+def _setup_tables(trained: Sequence[Result], everything: Sequence[Result]) -> Iterator[Table]:
     for kind in KINDS:
         candidates = chosen_candidates([result for result in trained if method_of(result).kind == kind])
         several = with_several(candidates, "adapter")
@@ -202,3 +208,85 @@ def _per_cent(score: float, std: float | None = None, *, brief: bool) -> str:
 
 
 _SIZES = (numbers("pairs", form=_pairs), numbers("parameters", form=","))
+
+
+NAMES = {"published": "xtd10_zero_shot"}  # value of --against -> file
+
+
+def read_published(name: str = "published") -> dict[str, Any]:
+    """Return a published table: data set, gallery, metric, unit, languages, rows with their sources."""
+    return json.loads((files("pecl") / "report" / "published" / f"{NAMES[name]}.json").read_text("utf-8"))
+
+
+def published_table(published: dict[str, Any], results: Sequence[Result]) -> Table:
+    """Return the published scores, ours of the same pair of towers below each, then ours of other pairs.
+
+    Only evaluations of the plain tower on that data set enter, with exactly that gallery, target captions as the test
+    text, and scored by that metric; fields where we have no run stay empty.
+    """
+    ours = _ours(published, results)
+    rows: list[Row] = []
+    for entry in published["rows"]:
+        rows.append(_row(entry["model"], entry["scores"], [], entry["source"]))
+        scores = ours.pop((entry["text_tower"], entry["image_tower"]), {})
+        rows.append(_our_row(entry["model"], scores))
+    rows += [_our_row(f"{text} / {image}", scores) for (text, image), scores in ours.items()]
+    codes = published["languages"]
+    rows = [{**dict.fromkeys(("model", "whose", "source", *codes)), **row} for row in rows]
+    columns = words("model"), words("whose"), *(numbers(code, form=".1f") for code in codes)
+    used = tuple(result for result in results if _counts(published, result))
+    return Table(
+        "published",
+        f"Published zero-shot scores on {published['dataset']}, and ours",
+        None,
+        rows,
+        columns,
+        used,
+        _remarks(published, results, used),
+        bootstrap=False,
+    )
+
+
+def _remarks(published: dict[str, Any], results: Sequence[Result], used: Sequence[Result]) -> tuple[str, ...]:
+    kept_out = sum(result.data.dataset == published["dataset"] for result in results) - len(used)
+    gallery = f"{published['gallery']['size']:,} {published['gallery']['kind']}"
+    remarks = [f"metric: {published['metric_name']}, {published['unit']}", f"gallery: {gallery}"]
+    if not used:
+        remarks.append(f"ours: no run yet; pecl evaluate --dataset {published['dataset']} makes them")
+    if kept_out:
+        remarks.append(f"{kept_out} of our runs on {published['dataset']} kept out: trained, or of another gallery")
+    sources = dict.fromkeys(row["source"] for row in published["rows"])
+    return (*remarks, f"sources: {'; '.join(sources)}")
+
+
+def _ours(published: dict[str, Any], results: Sequence[Result]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return (text tower, image tower) -> language -> (score, run id)."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for result in results:
+        if _counts(published, result):
+            text, image = result.towers.text, result.towers.image
+            pair = (text.name, image.name if image else "unknown")
+            k = int(published["metric"].removeprefix("recall@"))
+            score = result.recall(stage="zero_shot", k=k, direction=published["direction"])
+            found.setdefault(pair, {})[result.config.language] = (100 * score, result.run_id)
+    return found
+
+
+def _counts(published: dict[str, Any], result: Result) -> bool:
+    return (
+        result.kind == "evaluate"
+        and result.data.dataset == published["dataset"]
+        and encode(result.data.gallery) == published["gallery"]
+        and result.data.query["test"] == "target"
+        and "zero_shot" in result.stages
+    )
+
+
+def _our_row(model: str, scores: dict[str, Any]) -> Row:
+    values = {code: score for code, (score, _) in scores.items()}
+    return _row(model, values, sorted(run_id for _, run_id in scores.values()), "")
+
+
+def _row(model: str, scores: dict[str, float], run_ids: list[str], source: str) -> Row:
+    whose = "published" if source else "ours"
+    return {"model": model, "whose": whose, "source": source, **scores, "run_ids": run_ids}

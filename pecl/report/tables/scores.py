@@ -51,7 +51,7 @@ LANGUAGE, ROUTE = words("language"), words("route")
 
 _NONE = {"shots": "all", "train_size": "all", "joint": "alone"}  # text of None, where it is not "none"
 _ALWAYS = ("adapter", "train_on", "shots")  # fields of a setting that a reader looks for, equal or not
-_IN_HEADINGS = frozenset({"train_on"})  # those of `_ALWAYS` that the study's name states
+_IN_HEADINGS = frozenset({"train_on"})  # those of `_ALWAYS` that the setup's name states
 
 
 def routes_table(candidates: Sequence[Candidate]) -> Table:

@@ -1,4 +1,4 @@
-"""Numbers of tables: hits of test items, bootstrap intervals over them, spread over seeds, disparity over languages."""
+"""Numbers of tables: hits of test items and their intervals, deviation over seeds, disparity over languages."""
 
 from __future__ import annotations
 
@@ -73,13 +73,13 @@ class Disparity:
     Attributes:
         mean: sum x_l / L.
         std: population standard deviation, sqrt(sum (x_l - mean)^2 / L): the languages are all there are, no sample.
-        spread: max x_l - min x_l.
+        max_minus_min: max x_l - min x_l.
         gap: x_en - mean of x_l over the languages other than English; not a number without x_en or such a language.
     """
 
     mean: float
     std: float
-    spread: float
+    max_minus_min: float
     gap: float
 
 

@@ -126,7 +126,7 @@ class Table:
         remarks: further sentences of the note.
         bootstrap: whether it has intervals.
         best: (place of a row, name of a column) of the best scores among those that compare.
-        study: what the trainings of the table share in addition to its group, and other tables of that group do not.
+        setup: what the trainings of the table share in addition to its group, and other tables of that group do not.
         references: those of `results` that give only a score of the plain tower, so that their seeds say nothing.
         distinct: whether rows that read the same are shown once.
     """
@@ -140,7 +140,7 @@ class Table:
     remarks: tuple[str, ...] = ()
     bootstrap: bool = True
     best: frozenset[tuple[int, str]] = frozenset()
-    study: str = ""
+    setup: str = ""
     references: tuple[Result, ...] = ()
     distinct: bool = False
 
@@ -197,7 +197,7 @@ class Table:
         if self.group is None:
             return "", ""
         title, details = self.group.title(), self.group.details()
-        return f"{title}, {self.study}" if self.study else title, details
+        return f"{title}, {self.setup}" if self.setup else title, details
 
     @property
     def notes(self) -> list[str]:
@@ -216,7 +216,7 @@ class Table:
         group = self.group and {**asdict(self.group), "metric": self.group.metric}
         origin = {"test_captions": self.captions, "seeds": self.seeds, "run_ids": self.run_ids}
         bootstrap = {"bootstrap": BOOTSTRAP} if self.bootstrap else {}
-        head = {"name": self.name, "title": self.title, "study": self.study, "group": group, **origin, **bootstrap}
+        head = {"name": self.name, "title": self.title, "setup": self.setup, "group": group, **origin, **bootstrap}
         return {**head, "remarks": list(self.remarks), "rows": raw_rows([self])}
 
 

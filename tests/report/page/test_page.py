@@ -26,8 +26,8 @@ from pecl.commands.options import add_config_flags, language_configs
 from pecl.config import make_config
 from pecl.errors import DataError, OutputError
 from pecl.report.page import write_page
-from pecl.report.page.choice import change, choose, count_changes
-from pecl.report.page.commands import run_command
+from pecl.report.page.gallery import change, choose, count_changes
+from pecl.report.page.tables import run_command
 from pecl.report.plots import draw_plots
 from pecl.report.tables import report
 from pecl.report.tables.table import intervals_of, mean_and_std, numbers, words

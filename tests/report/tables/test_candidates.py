@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pecl.report.tables import best_runs, chosen_candidates
-from pecl.report.tables.candidates import studies_of
+from pecl.report.tables.candidates import setups_of
 
 
 def grid(scores, seeds=(1,)):
@@ -58,7 +58,7 @@ def test_text_alone_and_text_with_photographs_are_not_compared():
         changed(beside, {"data.translations": {**text, "photographs": 50}}),
     ]
     assert sorted(ids(chosen_candidates(results))) == sorted([[alone.run_id], [beside.run_id]])
-    assert list(studies_of(results)) == ["trained on a.tsv", "trained on a.tsv and 50 photographs"]
+    assert list(setups_of(results)) == ["trained on a.tsv", "trained on a.tsv and 50 photographs"]
 
 
 def test_equal_scores_go_by_run_id_whatever_the_order_of_files():

@@ -45,7 +45,7 @@ def test_each_method_has_a_table_of_its_own_under_its_name():
         train(4, 7, solver="closed-form", choose="text"),
         train(4, 5, image_weight=0.0),
     ]
-    found = {(table.title, table.study): [row["de"] for row in table.shown] for table in paper_tables(made)}
+    found = {(table.title, table.setup): [row["de"] for row in table.shown] for table in paper_tables(made)}
     assert found == {
         ("Retrieval after distillation from text", "trained on multi30k-translations, 50 of them"): ["20.0", "45.0"],
         ("Retrieval after distillation from text", "trained on multi30k-translations, 50 of them, clean"): [
@@ -61,7 +61,7 @@ def test_each_method_has_a_table_of_its_own_under_its_name():
 def test_no_table_of_routes_gives_a_score_of_one_method_to_another():
     """By validation the closed form is the best; it has a table of its own."""
     made = [train(4, 6, val=0.5), train(4, 9, val=0.9, solver="closed-form", choose="text")]
-    tables = {table.study: [row["mean"] for row in table.rows] for table in report(made).named("routes")}
+    tables = {table.setup: [row["mean"] for row in table.rows] for table in report(made).named("routes")}
     assert tables == {"trained on pairs": [0.3], "trained on pairs, closed form": [0.45]}
 
 

@@ -4,7 +4,7 @@ from helpers.report_results import both, evaluate, made, ranked, train
 from pecl.encoders.towers import PAIRS
 from pecl.languages import LANGUAGES
 from pecl.report.tables import report
-from pecl.report.tables.published import published_table, read_published
+from pecl.report.tables.paper import published_table, read_published
 
 PAPER = (PAIRS["paper"].text, PAIRS["paper"].image)
 

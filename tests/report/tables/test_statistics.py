@@ -68,7 +68,7 @@ def test_disparity_by_hand():
     before = disparity(scores, english=0.7)
     assert before.mean == pytest.approx(0.3)
     assert before.std == pytest.approx(math.sqrt((0.0 + 0.04 + 0.04) / 3))
-    assert before.spread == pytest.approx(0.4)
+    assert before.max_minus_min == pytest.approx(0.4)
     assert before.gap == pytest.approx(0.4)
     after = disparity({"de": 0.4, "fr": 0.5, "jp": 0.3}, english=0.7)
     assert share_closed(before, after) == pytest.approx((0.4 - 0.3) / 0.4)

@@ -170,7 +170,7 @@ def test_a_route_of_one_language_does_not_push_the_others_out():
     results = [train(4, 6, language=code) for code in ("de", "fr")] + [train(4, 6, route="method2")]
     table = languages(results)
     assert [row["condition"] for row in table.rows] == ["zero-shot", "method1"]
-    assert "routes left out, since they have one language alone: method2" in table.note
+    assert "routes left out, since they have only one language: method2" in table.note
 
 
 def test_english_of_another_gallery_is_no_reference():
@@ -329,9 +329,9 @@ def test_a_share_of_a_gap_within_its_noise_is_not_stated():
 def test_what_was_trained_on_other_text_is_a_study_of_its_own():
     results = [train(4, 6), train(4, 9, train_on="multi30k-translations"), train(4, 5, adapter="head")]
     made_report = report(results)
-    studies = {table.study: len(table.rows) for table in made_report.named("routes")}
-    assert studies == {"trained on multi30k-translations": 1, "trained on pairs": 2}
-    with pytest.raises(DataError, match="2 tables 'routes', of the studies trained on multi30k-translations; trained"):
+    setups = {table.setup: len(table.rows) for table in made_report.named("routes")}
+    assert setups == {"trained on multi30k-translations": 1, "trained on pairs": 2}
+    with pytest.raises(DataError, match="2 tables 'routes', of the setups trained on multi30k-translations; trained"):
         made_report.only("routes")
 
 
