@@ -71,7 +71,9 @@ def test_there_is_a_grid_script_for_every_route_and_language_of_the_scenes():
 def data(tmp_path_factory):
     """Small data of the sets' own layout: a dry run reads what the run would."""
     root = tmp_path_factory.mktemp("data")
-    make_multi30k(root, n=1400, images=range(1000))
+    make_multi30k(root, n=1400, images=range(1400))
+    for split in ("val", "test_2016_flickr"):  # of multi30k-full
+        make_multi30k(root, split, n=50, names=[f"{split}-{i}.jpg" for i in range(50)], images=range(50))
     make_xtd10(root, n=1000, images=range(1000))
     korean = root / "pectvlm" / "datasets" / "Cross-lingual-Test-Dataset-XTD10" / "translated_from_en" / "ko.txt"
     write_lines(korean, [sentence("ko", i, "MT") for i in range(1000)])  # the released file is a copy of the Italian
