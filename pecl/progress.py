@@ -57,7 +57,7 @@ class Bar(tqdm):
         return shown
 
     def refresh(self, *args: Any, **options: Any) -> Any:
-        """Write the bar anew, or a line where the last one is old enough."""
+        """Write the bar again, or a line where the last one is old enough."""
         if not self.plain:
             return super().refresh(*args, **options)
         if not self.disable and time.monotonic() - self._said >= EVERY:

@@ -48,7 +48,7 @@ def readable(path: Path, what: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise DataError(f"{what} {path} is missing") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        hint = "it is cut short, damaged or not gzipped: copy it anew"
+        hint = "it is cut short, damaged or not gzipped: copy it again"
         raise DataError(f"cannot read {what} {path}: {error}; {hint}") from error
     except OSError as error:
         raise DataError(f"cannot read {what} {path}: {error.strerror or error}") from error

@@ -117,7 +117,7 @@ DATASETS: dict[str, DatasetInfo] = {
         folders=("xtd10",),
     ),
     "xm3600": DatasetInfo(
-        "Crossmodal-3600: 3,600 photographs with captions written anew in each of 36 languages; a test set",
+        "Crossmodal-3600: 3,600 photographs with independent captions in each of 36 languages; a test set",
         "CC BY 4.0",
         xm3600_languages,
         read_xm3600,
@@ -125,7 +125,7 @@ DATASETS: dict[str, DatasetInfo] = {
         needs_images=True,
     ),
     "xflickrco": DatasetInfo(
-        "xFlickr&CO of IGLUE: 2,000 photographs with captions written anew in each of eight languages; a test set",
+        "xFlickr&CO of IGLUE: 2,000 photographs with independent captions in each of eight languages; a test set",
         f"captions as their repository says; {_PHOTOGRAPHS}, and COCO's",
         xflickrco_languages,
         read_xflickrco,

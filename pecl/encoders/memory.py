@@ -1,4 +1,4 @@
-"""Freed memory is kept for the next pass, instead of being handed back to the kernel and cleared by it anew.
+"""Freed memory is kept for the next pass, instead of being handed back to the kernel and cleared by it again.
 
 A pass of a tower allocates and frees the same tens of megabytes in every layer. By default glibc maps each large block
 afresh, and the kernel fills it with zeros, page by page: on a virtual machine that is up to a third of a step's time.

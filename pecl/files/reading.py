@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 TEXT_LIMIT, JSON_LIMIT, YAML_LIMIT = 1 << 28, 1 << 26, 1 << 17
 _DEPTH = 64  # lists and objects within each other
 _TOO_DEEP = f"lists and objects are nested more than {_DEPTH} deep"
-HALF_CHARACTER = "half a character (a lone surrogate), which UTF-8 cannot hold; write it anew"
+HALF_CHARACTER = "half a character (a lone surrogate), which UTF-8 cannot hold; write it again"
 
 
 def read_bytes_limited(path: str | Path, limit: int = TEXT_LIMIT, *, follow: bool = True) -> bytes:

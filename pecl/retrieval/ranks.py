@@ -40,7 +40,7 @@ class Comparison:
 def cosine_blocks(texts: torch.Tensor, gallery: torch.Tensor, block: int = BLOCK) -> Blocks:
     """Return the cosines of texts (Q, D) with a gallery (G, D) on the same device, as blocks of whole rows.
 
-    Each call computes them anew, with the same shapes and so with the same bits.
+    Each call computes them again, with the same shapes and so with the same bits.
 
     Args:
         texts: (Q, D) embeddings.

@@ -108,7 +108,7 @@ def read_download_records(data_dir: Path, name: str) -> dict[str, DownloadRecord
             raise TypeError("files: expected an object of records")
         return records
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"cannot read {path} ({error}): remove it, and download again to write it anew") from error
+        raise DataError(f"cannot read {path} ({error}): remove it, and download again to write it again") from error
 
 
 def check_content(path: Path, sha256: str | None) -> None:

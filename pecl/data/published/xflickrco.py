@@ -2,7 +2,7 @@
 
 Layout: `annotations/<code>/test.jsonl` (e-bug/iglue's `datasets/xFlickrCO` as `xflickrco`), a line a photograph with
 `img_path` and `sentences`, in one order in all languages; and the photographs in `images/`. A test set; captions were
-written anew in each language, and do not translate each other.
+written independently in each language, and do not translate each other.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Crossmodal-3600 (XM3600): 3,600 photographs from all over the world, with captions written anew in 36 languages.
+"""Crossmodal-3600 (XM3600): 3,600 photographs from all over the world, with independent captions in 36 languages.
 
 Layout, as published at google.github.io/crossmodal-3600: `captions.jsonl` (from `captions.zip`), a line a photograph
 with `image/key` and, under each language's code, `caption`: its texts; and the photographs, from `images.tgz`, as

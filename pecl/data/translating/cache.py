@@ -53,7 +53,7 @@ class TranslationCache:
                 if row[1] == _digest(key, str(row[0])):
                     found[sentence] = row[0]
                 else:
-                    logger.warning("%s: the translation of %r is damaged; it is made anew", self.path, sentence)
+                    logger.warning("%s: the translation of %r is damaged; it is made again", self.path, sentence)
         return found
 
     def put(self, identity: Mapping[str, Any], translations: Mapping[str, str]) -> None:
