@@ -15,6 +15,7 @@ from pecl.adapters.formats.files import load_adapter_file, save_adapter
 from pecl.adapters.spec import KINDS, parse_adapter
 from pecl.encoders.loading.mini import load_mini_text
 from pecl.encoders.text import MultilingualTextEncoder
+from pecl.files import read_tensors
 from pecl.training.losses import AlignmentObjective
 from pecl.training.trainer import AlignmentTrainer, Schedule, SlotTask
 
@@ -259,6 +260,7 @@ def test_save_load_switch_and_remove_are_bit_identical(tower, spec, tmp_path):
     for slot, language in enumerate(("de", "cs")):
         path = tmp_path / f"{language}.safetensors"
         save_adapter(path, adapter.slot_state(slot), adapter.configs, language, tower)
+        assert parse_adapter(read_tensors(path)[1]["spec"]) == adapter.configs  # the header says it for readers
     configs = adapter.configs
     adapter.remove()
     assert torch.equal(embed(tower), plain)
