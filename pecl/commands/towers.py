@@ -45,8 +45,9 @@ def _list(parsed: argparse.Namespace) -> int:
     if parsed.json:
         print_json(rows)
         return 0
-    head = ("name", "parameters", "width", "memory", "words", "licence", "cached", "what it is")
-    lines = [head]
+    lines: list[tuple[str, ...]] = [
+        ("name", "parameters", "width", "memory", "words", "licence", "cached", "description"),
+    ]
     for row in rows:
         millions = f"{row['text_parameters'] / 1e6:.0f} M" if row["text_parameters"] else ""
         memory = f"{row['text_bytes'] / 2**30:.1f} GiB" if row["text_bytes"] else ""

@@ -52,9 +52,7 @@ def repeat_configs(results: Sequence[Result], values: Mapping[str, Any], where: 
     Raises:
         ConfigError: as `expand`.
     """
-    configs = [
-        config for result in results for config in expand({**result.config.to_dict(), **values}, where)
-    ]
+    configs = [config for result in results for config in expand({**result.config.to_dict(), **values}, where)]
     return list({(config.run_id(), config.out): config for config in configs}.values())
 
 

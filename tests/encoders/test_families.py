@@ -9,6 +9,7 @@ from helpers.adapter_towers import filled
 from helpers.family_towers import LONG, TEXTS, WRITERS
 
 from pecl.adapters.adapter import attach
+from pecl.adapters.bank import AdapterBank
 from pecl.adapters.merge import merge_slot
 from pecl.adapters.roles import LINEAR_ROLES, paths_of
 from pecl.adapters.spec import KINDS, parse_adapter
@@ -16,6 +17,7 @@ from pecl.encoders.export import save_text_encoder
 from pecl.encoders.towers import load_text_encoder
 from pecl.encoders.vocabulary import trim_vocabulary
 from pecl.errors import ConfigError
+from pecl.export.onnx import export_onnx
 
 LORA = "lora-only:r=2,target_modules=" + "/".join(LINEAR_ROLES)
 # spec -> whether a fresh one is the identity; every kind is there, and runs on every family
@@ -192,3 +194,25 @@ def test_a_language_without_a_code_is_named(tmp_path):
     tower = load_text_encoder(tmp_path)
     with pytest.raises(ConfigError, match="expected a language of NLLB"), tower.speaking("xx"):
         tower.tokenize(TEXTS)
+
+
+@pytest.mark.parametrize("name", ["open-clip-siglip", "metaclip-mt5", "nllb"])
+def test_an_onnx_file_of_a_bank_equals_the_tower(name, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    (tmp_path / "tower").mkdir()
+    WRITERS[name](tmp_path / "tower")
+    tower = load_text_encoder(tmp_path / "tower")
+    adapter = filled(tower, "lora+head", slots=3)
+    states = {code: adapter.slot_state(slot) for slot, code in enumerate(("de", "cs", "fr"))}
+    adapter.remove()
+    bank = AdapterBank(tower, parse_adapter("lora+head"))
+    for code, state in states.items():
+        bank.add(code, state)
+    export_onnx(bank, None, tmp_path / "onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "onnx" / "onnx" / "model.onnx")
+    codes = ["de", "cs", "fr", "de", "cs"]
+    batch = tower.pad(tower.tokenize(TEXTS[:5], codes), range(5))
+    inputs = {"input_ids": batch.input_ids.numpy(), "attention_mask": batch.attention_mask.numpy()}
+    (found,) = session.run(None, inputs | {"slots": torch.tensor([0, 1, 2, 0, 1]).numpy()})
+    expected = bank.encode_text(TEXTS[:5], codes)
+    torch.testing.assert_close(torch.from_numpy(found), expected, rtol=0, atol=1e-5)

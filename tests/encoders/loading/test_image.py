@@ -225,10 +225,6 @@ def test_weights_missing_by_name_and_wrong_architectures(tmp_path):
         load_image_checkpoint(tmp_path / "text")
     with pytest.raises(WeightsError, match="holds the architecture 'xlm-roberta', expected clip"):
         load_teacher(tmp_path / "text")
-    (tmp_path / "naflex").mkdir()
-    (tmp_path / "naflex" / "config.json").write_text('{"model_type": "siglip2"}')
-    with pytest.raises(WeightsError, match=r"'siglip2'.*choose a SigLIP 2 of fixed resolution"):
-        load_image_checkpoint(tmp_path / "naflex")
 
 
 def test_preprocessing_is_needed(tmp_path):
