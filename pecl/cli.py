@@ -55,7 +55,7 @@ class _Parser(argparse.ArgumentParser):
 def build_parser(chosen: Collection[str] = COMMANDS) -> argparse.ArgumentParser:
     """Return the parser of the commands `chosen`; only their modules are imported, which takes seconds for some.
 
-    Without any it is one that lists all commands, each with its summary alone.
+    Without any, the parser lists all commands with their summaries.
     """
     parser = _Parser(
         prog="pecl",

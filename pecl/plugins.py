@@ -89,7 +89,7 @@ def fingerprint(names: str | None) -> str | None:
     for name in _names(names):
         if _key(name) not in _loaded:
             raise ConfigError(
-                f"plugin: {name} is code, which a config alone does not run: expected --plugin {name} on the command "
+                f"plugin: {name} is code, which a config does not run: expected --plugin {name} on the command "
                 f'line too, or pecl.load_plugin("{name}") before'
             )
         hashes.append(_loaded[_key(name)])

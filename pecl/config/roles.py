@@ -17,7 +17,7 @@ class Role(Flag):
     STEP_TIME = auto()  # how long a training step takes, above all
     FLEET = auto()  # may differ within a fleet: it changes what a slot learns, not the shape of the work
     ANCHOR = auto()  # says nothing in a route without an anchor
-    SEARCHED = auto()  # of runs that differ in these alone, validation chooses one
+    SEARCHED = auto()  # validation chooses among runs that differ only in these
     REPEAT = auto()  # which repetition of a configuration a run is
     GROUP = auto()  # a table's heading states it
     ROW = auto()  # a row of a table states it, or its adapter's description

@@ -1,6 +1,6 @@
-"""The head of an adapter in closed form: the features of its texts by the tower as it is, onto the frozen anchors.
+"""Solve the head of an adapter in closed form: regress frozen anchors on the current features of the texts.
 
-Of a head of several layers the last one is solved, given the output of those before it.
+Of a head with several layers, the last layer is solved on the output of those before it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 class HeadSolver:
-    """Solves the head of each slot of an adapter for what its runs train on.
+    """Solves the head of each slot of an adapter on the training pairs of its runs.
 
     Args:
         adapter: with a part `head` or `head:rank=K`, on a tower whose last layer is linear.
@@ -47,7 +47,7 @@ class HeadSolver:
         self.before = layers[:-1]
 
     def solve(self, records: Sequence[SlotRecord]) -> None:
-        """Solve the head of every slot that has not diverged, put it in, and note it in the slot's record."""
+        """Solve and set the head of every slot that has not diverged, and add it to the slot's record."""
         for slot, record in enumerate(records):
             if record.diverged is None:
                 record.solved.append(self._solve_slot(slot))
@@ -67,7 +67,7 @@ class HeadSolver:
         features, anchors = (torch.cat(parts) for parts in zip(*held_out, strict=True))
         ridge, _ = choose_ridge(equations, prior, features, anchors)
         self._put(slot, equations, base, prior, ridge)
-        found = _linear(self.head.merged(slot))  # of low rank, perhaps, unlike what the strength was chosen by
+        found = _linear(self.head.merged(slot))  # possibly of low rank
         error = float((found(features) - anchors.double()).square().mean())
         logger.info("head of slot %d solved: %d pairs, ridge %g", slot, equations.count, ridge)
         return SolvedHead(ridge, error, equations.count, round(time.monotonic() - started, 2))

@@ -1,4 +1,4 @@
-"""Distillation on text alone: a language's query is aligned to the frozen embedding of its English translation."""
+"""Text-only distillation: train a language to match the frozen embeddings of its English translations."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def distil(language: str, text: str | None = None, *, images: bool = False, **va
         language: code of the target language.
         text: sources of pairs, as of `--text`: names, tables with a column for `language` and one `en`, or aligned
             files `a.en=a.cs`, joined by commas.
-        images: learn from the photographs of the data set's training part, too; the result says how many.
-        values: further fields of `ExperimentConfig`, over what `distil_config` sets.
+        images: also train on the images of the training part; the result records their number.
+        values: further fields of `ExperimentConfig`; they override `distil_config`.
 
     Raises:
         PeclError: bad input; nothing has been written.
@@ -42,13 +42,13 @@ def distil(language: str, text: str | None = None, *, images: bool = False, **va
 def distil_config(
     given: Mapping[str, Any], inputs: TrainingInputs, images: bool = False, where: str = "config"
 ) -> ExperimentConfig:
-    """Return the config of a distillation: what is given, over the defaults, which depend on the number of pairs.
+    """Return the config of a distillation: the given fields and defaults that depend on the number of pairs.
 
     Args:
         given: fields of `ExperimentConfig`, as values or as text.
-        inputs: what has been read, for whoever works on it next.
-        images: learn from photographs, too.
-        where: what errors begin with.
+        inputs: cache of data that runs share.
+        images: also train on images.
+        where: beginning of error sentences.
 
     Raises:
         PeclError: bad input, or no text to train on.
@@ -66,11 +66,11 @@ def distil_config(
 
 
 def run_distillation(config: ExperimentConfig, inputs: TrainingInputs | None = None) -> Result:
-    """Train a config on its text and return the result; a warning says where the text did harm.
+    """Train a config on its text and return the result; log a warning if recall fell.
 
     Args:
         config: the run.
-        inputs: what has been read of data already.
+        inputs: data that has been read already.
 
     Raises:
         PeclError: bad input, or no text to train on; nothing has been written.
@@ -79,10 +79,10 @@ def run_distillation(config: ExperimentConfig, inputs: TrainingInputs | None = N
 
 
 def run_together(configs: Sequence[ExperimentConfig], inputs: TrainingInputs | None = None) -> list[Result]:
-    """Train configs side by side, as the languages of a joint training are, and return their results.
+    """Train configs together, such as the languages of a joint training, and return their results.
 
     Raises:
-        PeclError: as `run_distillation`, or they cannot be trained so.
+        PeclError: as `run_distillation`, or the configs cannot be trained together.
     """
     for config in configs:
         _check(config)
@@ -93,10 +93,10 @@ def run_together(configs: Sequence[ExperimentConfig], inputs: TrainingInputs | N
 
 
 def plan_distillation(configs: Sequence[ExperimentConfig], inputs: TrainingInputs) -> list[RunPlan]:
-    """Return what distillations that are trained together would do, one plan each; write nothing.
+    """Return one plan per config of distillations that are trained together; write nothing.
 
     Raises:
-        PeclError: what `run_together` would raise before its first step.
+        PeclError: as `run_together` before its first step.
     """
     for config in configs:
         _check(config)
@@ -112,7 +112,7 @@ def _check(config: ExperimentConfig) -> None:
 
 
 def _warn(result: Result) -> None:
-    """Say where the text did harm: on the validation captions by more than noise, or on all scores of held-out text."""
+    """Log a warning if validation recall fell beyond noise, or every score on held-out text fell."""
     before, after = (result.recall("val", stage) for stage in ("zero_shot", "best"))
     queries = min(one.queries for one in result.measured("val").directions.values())
     if difference_interval(before, after, queries)[0] > 0:

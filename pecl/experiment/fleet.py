@@ -1,4 +1,4 @@
-"""Runs that are trained side by side: what may be one fleet, what it learns, where its state is, what it writes."""
+"""`Fleet`: runs that are trained together, with their tasks, saved state, measurements and results."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ from pecl.training.trainer import AlignmentTrainer
 
 logger = logging.getLogger(__name__)
 
-BANK_SIZE = 8192  # frozen anchors, of the first training pairs, that `match` compares with
+BANK_SIZE = 8192  # frozen anchors of the first training pairs, for `match`
 
 
 def check_fleet(configs: Sequence[ExperimentConfig]) -> None:
-    """Refuse configs that cannot be trained side by side.
+    """Refuse configs that cannot be trained together.
 
     Raises:
         ConfigError: they differ in a field that may not differ; the field is named.
@@ -61,7 +61,7 @@ def check_fleet(configs: Sequence[ExperimentConfig]) -> None:
 
 
 class Fleet:
-    """Runs that are trained side by side. Everything frozen is computed here, before an adapter is attached."""
+    """Runs that are trained together. Frozen embeddings are computed here, before an adapter is attached."""
 
     def __init__(self, members: list[Prepared]) -> None:
         self.members = members
@@ -76,21 +76,21 @@ class Fleet:
         self.by_text = members[0].config.choose == "text"
         for prepared in members:
             if prepared.config.chooses_by_text:
-                _ = prepared.text_gallery  # it takes a tower without an adapter
+                _ = prepared.text_gallery  # needs the tower without adapter
         self.tasks = [_slot_task(prepared) for prepared in members]
         self.run_ids = [prepared.config.run_id() for prepared in members]
 
     @property
     def seeds(self) -> list[int]:
-        """One a slot."""
+        """One per slot."""
         return [self.members[self.slot_of.index(slot)].config.seed for slot in sorted(set(self.slot_of))]
 
     def trainer(self, adapter: Adapter, processes: ProcessGroup) -> AlignmentTrainer:
-        """Return what trains the slots of an adapter, or goes on with it from a saved state."""
+        """Return the trainer of an adapter's slots, which resumes from a saved state."""
         path, identity = _state(self.members)
         if not path.exists() and (others := threads_of_states(path)):
             logger.warning(
-                "run %s was interrupted with --threads %d and has %d now, which changes last digits: it starts again",
+                "run %s was interrupted with --threads %d and has %d now, which changes last digits: it restarts",
                 self.run_ids[0],
                 others[0],
                 torch.get_num_threads(),
@@ -102,7 +102,7 @@ class Fleet:
         )
 
     def setup(self, adapter: Adapter) -> Setup:
-        """Return what the processes that follow need before the first batch."""
+        """Return the setup of the followers."""
         config = self.members[0].config
         return Setup(
             tower_arguments(config),
@@ -114,7 +114,7 @@ class Fleet:
         )
 
     def trained_often(self) -> list[TokenIds]:
-        """Return the texts that training encodes several times without dropout, first those that it does most often."""
+        """Return the texts that training encodes repeatedly without dropout, the most frequent first."""
         config = self.members[0].config
         epochs = config.epochs if "gradient" in config.solvers and not config.dropout else 0
         photographs = [task.photographs.captions for task in self.tasks if task.photographs is not None and epochs]
@@ -123,15 +123,15 @@ class Fleet:
         return photographs + [column for task in self.tasks for column in task.texts]
 
     def encoded_often(self) -> list[TokenIds]:
-        """Return the texts that training and measuring encode several times, first those that they do most often."""
+        """Return the texts that training and measuring encode repeatedly, the most frequent first."""
         held_out = [prepared.held_out_tokens for prepared in self.members if prepared.config.chooses_by_text]
         val, test = ([tokens[part] for tokens in self.tokens] for part in ("val", "test"))
         return [*(() if self.by_text else val), *held_out, *self.trained_often(), *val, *test]
 
     def measure(self, adapter: Adapter, records: Sequence[SlotRecord]) -> list[dict[str, dict[str, Evaluation]]]:
-        """Return what the plain tower, the final and the best weights measure for each run: {val, test} x stage.
+        """Evaluate plain tower, final and best weights of each run: {val, test} x stage; {} for a diverged run.
 
-        Nothing for a run that has diverged. The slots have their best weights afterwards.
+        Afterwards the slots hold their best weights.
         """
         ended = [i for i, slot in enumerate(self.slot_of) if not records[slot].diverged]
         measured = [
@@ -170,12 +170,12 @@ class Fleet:
         return results
 
     def record_interruption(self, step: int) -> None:
-        """Write that runs are unfinished; the same command goes on from the last saved state, of `step`."""
+        """Record unfinished runs; the same command resumes from the last saved state, of `step`."""
         for member in (member for member in self.members if not _is_complete(member)):
             write_unfinished(member.config, "interrupted", steps=step)
 
     def _validate(self, adapter: Adapter, slots: Sequence[int]) -> list[float]:
-        """Return the scores that weights are chosen by, each the mean of a slot's runs; NaN of diverged weights."""
+        """Return the validation score of each slot, the mean of its runs; NaN for diverged weights."""
         scores = []
         for slot in slots:
             own = [self._score(adapter, i) for i, place in enumerate(self.slot_of) if place == slot]
@@ -183,7 +183,7 @@ class Fleet:
         return scores
 
     def _score(self, adapter: Adapter, index: int) -> float:
-        """Return a run's recall on its validation part, or on the text that is held out."""
+        """Return a run's recall on its validation part or its held-out text."""
         member = self.members[index]
         try:
             if self.by_text:
@@ -202,13 +202,13 @@ def tower_arguments(config: ExperimentConfig) -> tuple[Any, ...]:
 
 
 def _failed(config: ExperimentConfig, record: SlotRecord) -> Result:
-    """Write that a run diverged, and at which step, while the others of its fleet went on."""
+    """Record that a run diverged, and at which step."""
     said = "".join(traceback.format_exception_only(DivergedError(record.diverged))).strip()
     return read_result(write_unfinished(config, "failed", error=said, steps=not_none(record.stopped, "stopped")))
 
 
 def _batched(members: Sequence[Prepared]) -> list[dict[str, BatchedTexts]]:
-    """Return what each run is measured with, by part; runs of equal texts share their token ids and batches."""
+    """Return the token ids of each run's queries by part; runs of equal texts share them."""
     made: dict[tuple[str, ...], BatchedTexts] = {}
     of_members = []
     for prepared in members:
@@ -220,7 +220,7 @@ def _batched(members: Sequence[Prepared]) -> list[dict[str, BatchedTexts]]:
 
 
 def _state_identity(prepared: Prepared) -> list[Any]:
-    """Return what a saved state depends on: config, data, split, images and towers."""
+    """Return the identity of a saved state: config, data, split, images and towers."""
     images, seen = prepared.data.images, None
     if images is not None:
         seen = [prepared.towers.image.fingerprint, prepared.data.image_index, prepared.image_fingerprints]
@@ -248,7 +248,7 @@ def _slot_task(prepared: Prepared) -> SlotTask:
         with prepared.speaking(prepared.anchor):
             anchor = tokens_of(text, texts) if student else prepared.frozen_anchor
     images, photographs = prepared.train_images, None
-    if prepared.translations is not None and images is not None:  # text has none, but some of the data's pairs do
+    if prepared.translations is not None and images is not None:  # the text has no images, but the data set has
         captions = getattr(prepared.data.select(prepared.parts["train"]), prepared.route.query)
         with prepared.speaking(prepared.route.query):
             images, photographs = None, ImageTask(tokens_of(text, captions), images)
@@ -269,7 +269,7 @@ def _schedule(config: ExperimentConfig) -> Schedule:
 
 
 def size_of(tower: nn.Module) -> int:
-    """Return the number of parameters of a plain tower, those that trimming left out among them."""
+    """Return the number of parameters of a plain tower, including those that trimming removed."""
     return sum(parameter.numel() for parameter in tower.parameters()) + left_out(tower)
 
 
@@ -279,19 +279,19 @@ def embed_queries(adapter: Adapter, slot: int, token_ids: TokenIds) -> torch.Ten
 
 
 def remaining_of(members: list[Prepared]) -> list[int]:
-    """Return the places of the runs to train: those that are not complete, or all of a fleet that was interrupted."""
+    """Return the indices of the runs to train: incomplete runs, or all runs of an interrupted fleet."""
     if members[0].config.joint or _state(members)[0].exists():
         return list(range(len(members)))
     return [i for i, one in enumerate(members) if not _is_complete(one)]
 
 
 def _is_complete(prepared: Prepared) -> bool:
-    """Say whether the result of a run on the data that it has read is there."""
+    """Say whether a run has a complete result on its present data."""
     return complete_result(prepared.config, lambda _: prepared.hashes) is not None
 
 
 def _state(members: Sequence[Prepared]) -> tuple[Path, str]:
-    """Return where the unfinished training of runs, in this order, is kept on this machine, and its identity."""
+    """Return path and identity of the saved state of runs, in this order, on this machine."""
     together = members[0].config.processes
     own = [_state_identity(prepared) for prepared in members]
     identity = sha256_json(own if together == 1 else [*own, together])

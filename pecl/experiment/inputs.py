@@ -1,4 +1,4 @@
-"""What a config reads: captions and, where it trains on translated text, that text. It takes no tower and no torch."""
+"""Inputs of a config: captions and, if it trains on translated text, that text. Needs no tower and no torch."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# Fields that what a training reads depends on, and whether it is enough
+# Fields that determine the inputs of a training
 INPUT_FIELDS = tuple(sorted(fields_of(Role.INPUT | Role.DATA) - {"choose", "solver"}))  # these: `chooses_by_text`
 
 
 def _request(config: ExperimentConfig, columns: Collection[str | None] = ()) -> DataRequest:
-    """Return what a config asks of its data set; a request's fields are the config's where they share a name."""
+    """Return the data request of a config; fields of equal names are copied."""
     shared = {item.name: getattr(config, item.name) for item in fields(DataRequest) if hasattr(config, item.name)}
     need = tuple(name for name in TRANSLATIONS if name in columns)
     return DataRequest(**shared, need=need, text_only=config.gallery == "english" and not config.image_weight)
@@ -40,8 +40,8 @@ def load_captions(
 
     Args:
         config: names it.
-        columns: those that must be there.
-        decoded: gives the fingerprints of images that are known to decode; asked with `skip_unreadable` alone.
+        columns: required columns.
+        decoded: returns the fingerprints of images that are known to decode; called only with `skip_unreadable`.
 
     Raises:
         DataError: something is missing or wrong.
@@ -58,7 +58,7 @@ def load_captions(
 
 
 def _english_is_missing(config: ExperimentConfig) -> str:
-    """Return the sentence for a run that needs English captions on data without."""
+    """Return the sentence for a run that needs English captions on data without them."""
     what = "--gallery english" if config.gallery == "english" else f"route {config.route}"
     way_on = "leave it out" if config.gallery == "english" else "choose --route baseline1"
     return (
@@ -70,9 +70,9 @@ def _english_is_missing(config: ExperimentConfig) -> str:
 def load_training_inputs(
     config: ExperimentConfig, decoded: Callable[[], Container[str]] = tuple
 ) -> tuple[ParallelCaptions, TrainingText | None]:
-    """Return the whole data set of a training, and the text to train on in place of its pairs, or None.
+    """Return the whole data set of a training, and the text that replaces its training pairs, or None.
 
-    Some of the text is held out where something is chosen by it.
+    Part of the text is held out if weights are chosen by it.
 
     Raises:
         PeclError: something is missing or wrong, or does not fit the config.
@@ -97,7 +97,7 @@ def load_training_inputs(
 
 
 def hashes_of_inputs(data: ParallelCaptions, text: TrainingText | None) -> dict[str, Any]:
-    """Return what identifies the data of a training: the SHA-256 of each column, of both sets."""
+    """Return the SHA-256 of each column of both sets, which identify the data of a training."""
     return {"captions": data.hashes(), "training text": text and text.hashes}
 
 
@@ -111,7 +111,7 @@ def training_hashes(config: ExperimentConfig) -> dict[str, Any]:
 
 
 class _ByInputs(Generic[T]):
-    """What a function of a config gives, once for each set of data, for as long as data are not expected to change."""
+    """Cache of a function of a config, one entry per set of data; data must not change meanwhile."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[Any, ...], T] = {}
@@ -124,7 +124,7 @@ class _ByInputs(Generic[T]):
 
 
 class TrainingInputs(_ByInputs[tuple[ParallelCaptions, TrainingText | None]]):
-    """`load_training_inputs`, read once for each set of data: by all runs of a fleet, and to see what is complete."""
+    """`load_training_inputs` with a cache, one entry per set of data."""
 
     def __call__(
         self, config: ExperimentConfig, decoded: Callable[[], Container[str]] = tuple
@@ -148,7 +148,7 @@ class TrainingInputs(_ByInputs[tuple[ParallelCaptions, TrainingText | None]]):
 
 
 class DataHashes(_ByInputs[dict[str, Any]]):
-    """`training_hashes`, read once for each set of data; the data themselves are not kept."""
+    """`training_hashes` with a cache, one entry per set of data; the data are not kept."""
 
     def __call__(self, config: ExperimentConfig) -> dict[str, Any]:
         """Return the hashes of a config's data.
@@ -160,13 +160,13 @@ class DataHashes(_ByInputs[dict[str, Any]]):
 
 
 def multi30k_translations(config: ExperimentConfig) -> ParallelCaptions:
-    """Return the translations that Multi30K's few-shot pool leaves out, to be trained on."""
+    """Return the Multi30K translations outside the few-shot pool, for training."""
     root = find_data_dir("multi30k-1k", config.data_dir)
     return read_multi30k_translations_outside_pool(replace(_request(config), data_dir=root))
 
 
 def flickr30k200_text(config: ExperimentConfig) -> ParallelCaptions:
-    """Return the translated captions of Flickr30k-200, to be trained on."""
+    """Return the translated captions of Flickr30k-200, for training."""
     return load_dataset("flickr30k200", config.language, data_dir=config.data_dir)
 
 
@@ -178,5 +178,5 @@ def _load_training_text(config: ExperimentConfig) -> ParallelCaptions | None:
         named = {name: partial(TRAIN_ON[name], config) for name in TRAIN_ON if name != "pairs"}
         return load_text(config, named)
     if config.text is not None:
-        raise ConfigError(f"text: expected none beside train_on {config.train_on}: name both in --text, with a comma")
+        raise ConfigError(f"text: expected none with train_on {config.train_on}: name both in --text, with a comma")
     return load(config)

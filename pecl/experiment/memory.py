@@ -1,8 +1,8 @@
-"""How many runs one fleet may hold: as many as fit into the memory of the device, by an estimate, and `MOST` at most.
+"""The largest fleet that fits into the memory of the device, by an estimate, and at most `MOST` runs.
 
-What a slot needs is estimated from the tower's sizes and the longest batch; the coefficients are rounded up from peaks
-seen with the mini tower (`benchmarks/fleets.py` prints its own). The device's whole memory is taken, not what is free
-just now, so that a fleet that was killed is the same fleet when it goes on.
+The estimate per slot uses the sizes of the tower and the longest batch. Its coefficients are rounded up from peaks of
+the mini tower (`benchmarks/fleets.py` prints its own). It counts the total memory of the device, not the free memory:
+a killed fleet resumes as the same fleet.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_b
 
 
 def memory_of(device: torch.device) -> int | None:
-    """Return the bytes of memory of a device, as the container limits it; None where they are not known."""
+    """Return the bytes of memory of a device, at most the limit of the container; None if unknown."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
     if device.type != "cpu":
@@ -42,12 +42,12 @@ def memory_of(device: torch.device) -> int | None:
 def bytes_of_slot(
     tower: MultilingualTextEncoder, parameters: int, lengths: Sequence[int] | np.ndarray, rows: int
 ) -> int:
-    """Return the bytes that one slot of a training needs, estimated.
+    """Estimate the bytes of one slot of a training.
 
     Args:
         tower: the text tower.
         parameters: trainable parameters of the slot.
-        lengths: tokens of the texts that are trained on.
+        lengths: number of tokens of each training text.
         rows: texts of the slot in a step.
     """
     config = tower.backbone.config
@@ -55,22 +55,22 @@ def bytes_of_slot(
     heads = getattr(config, "num_attention_heads", 1)
     longest = np.sort(lengths)[-rows:]
     tokens, length = int(longest.sum()), int(longest[-1])
-    # What a layer keeps of a token for its gradient: vectors (and masks) of width d and of the wide layer, attention
+    # values per token that a layer keeps for its gradient: width d, the wide layer, and attention
     kept = 10 * d + 3 * wide + 4 * heads * length
     state = 6 * parameters  # value, gradient, two moments, average, best
     return 4 * (config.num_hidden_layers * kept * tokens + state)
 
 
 def largest_fleet(members: Sequence[Prepared], parameters: int, jobs: int = 1, kept: int = 0) -> int:
-    """Return how many runs one fleet can hold, 1 at least; all languages of a joint training share a slot.
+    """Return the largest number of runs of a fleet, at least 1; all languages of a joint training share a slot.
 
-    A slot is taken to need what the run does that needs most: anchors, texts and images may differ within a fleet.
+    Every slot counts as the run that needs most, since anchors, texts and images may differ within a fleet.
 
     Args:
         members: the runs.
         parameters: trainable parameters of a slot.
         jobs: processes that share the device's memory.
-        kept: bytes of states that a fleet keeps on the CPU, whatever its size.
+        kept: bytes of cached frozen layers of a fleet on the CPU.
     """
     config, tower = members[0].config, members[0].towers.text
     memory = memory_of(tower.device)
@@ -85,18 +85,14 @@ def largest_fleet(members: Sequence[Prepared], parameters: int, jobs: int = 1, k
 
 
 def _rows(member: Prepared) -> int:
-    """Return how many texts of a run are in a step."""
+    """Return the number of texts of a run in a step."""
     config = member.config
-    beside = member.translations is not None and config.image_weight > 0  # captions of photographs
-    return config.batch_size * ((2 if config.anchor == "student" else 1) + beside)
+    captioned_images = member.translations is not None and config.image_weight > 0
+    return config.batch_size * ((2 if config.anchor == "student" else 1) + captioned_images)
 
 
 def check_size(members: Sequence[Prepared], most: int) -> None:
-    """Refuse a fleet of more than `most` runs.
-
-    Raises:
-        ConfigError: the largest that is possible is named.
-    """
+    """Raise ConfigError for a fleet of more than `most` runs; the sentence names the largest possible size."""
     if len(members) <= most:
         return
     if not members[0].towers.text.draws_by_row:

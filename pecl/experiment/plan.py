@@ -16,17 +16,17 @@ from pecl.training.schedule import Schedule
 
 
 class RunPlan(NamedTuple):
-    """What a run would do.
+    """The plan of one run.
 
     Attributes:
         language: code of the language.
-        pairs: number of pairs that it trains on.
-        held_out: number of pairs of the training text that it chooses by.
+        pairs: number of training pairs.
+        held_out: number of held-out pairs of the training text.
         steps: number of training steps.
-        solver: how it is trained.
+        solver: phases of the training.
         lr: peak learning rate.
-        photographs: number of photographs that it learns from.
-        status: complete, failed or interrupted, as its result says; new where there is none.
+        photographs: number of training images.
+        status: complete, failed or interrupted, as in its result; new without a result.
     """
 
     language: str
@@ -42,15 +42,15 @@ class RunPlan(NamedTuple):
 def plan_runs(
     configs: Sequence[ExperimentConfig], inputs: TrainingInputs | None = None, share: int | None = None
 ) -> list[RunPlan]:
-    """Return what runs that are trained together would do, one plan each; write nothing.
+    """Return one plan per run of a fleet; write nothing.
 
     Args:
-        configs: runs, which differ in `FLEET_FIELDS` only, or the languages of a joint training.
-        inputs: what has been read of data already.
+        configs: runs that differ only in `FLEET_FIELDS`, or the languages of a joint training.
+        inputs: data that has been read already.
         share: see `train_fleet`.
 
     Raises:
-        PeclError: what the runs would raise before their first step.
+        PeclError: as the runs before their first step.
     """
     inputs = inputs or TrainingInputs()
     return [_plan(member, inputs) for member in check_run(configs, share, inputs)]
@@ -73,7 +73,7 @@ def check_evaluation(config: ExperimentConfig) -> tuple[ExperimentConfig, Adapte
 
 
 def status_of(config: ExperimentConfig, inputs: TrainingInputs) -> str:
-    """Return complete, failed or interrupted, as the result of a run on the data that are there says, or new.
+    """Return the status of a run on its present data: complete, failed, interrupted or new.
 
     Raises:
         PeclError: the data are missing or wrong.

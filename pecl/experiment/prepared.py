@@ -1,6 +1,6 @@
-"""`Prepared`: one config with everything frozen at hand, so that training and evaluation only have to use it.
+"""`Prepared`: one config with its data, token ids and frozen embeddings, for training and evaluation.
 
-Columns are tokenised once, and frozen embeddings come from the stores on disk, whatever asks for them.
+Columns are tokenised once, and frozen embeddings come from the stores on disk.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from pecl.results.named_files import file_hashes
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.retrieval.ranks import compare, cosine_blocks
 
-RIVALS = 50_000  # anchors that are trained on, among which a query that is held out is to find its own
+RIVALS = 50_000  # training anchors in the gallery of held-out queries
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What one config learns from, and what its recall is measured with.
+    """Data, token ids and frozen embeddings of one config.
 
     Attributes:
         config: the run.
         route: its columns.
         towers: text tower (without adapter while frozen embeddings are made) and image tower.
         data: the whole data set.
-        parts: indices into `data` of the captions of `train`, `val` and `test`; `test` alone for an evaluation.
+        parts: indices into `data` of the captions of `train`, `val` and `test`; only `test` for an evaluation.
         translations: text to train on in place of the training pairs, or None.
-        files: SHA-256 of the local files that the config names, by field, as they were when it was prepared.
+        files: SHA-256 of the local files that the config names, by field, at the time of preparation.
     """
 
     config: ExperimentConfig
@@ -59,12 +59,12 @@ class Prepared:
 
     @cached_property
     def hashes(self) -> dict[str, Any]:
-        """What identifies the data of a training."""
+        """Hashes that identify the data of a training."""
         return hashes_of_inputs(self.data, self.translations)
 
     @property
     def anchor(self) -> str | None:
-        """Column of the anchors that queries are aligned to; None where nothing is."""
+        """Column of the anchors that queries are aligned to, or None."""
         return anchor_column(self.config, self.route)
 
     def query(self, part: str) -> str:
@@ -73,18 +73,18 @@ class Prepared:
 
     @cached_property
     def train(self) -> ParallelCaptions:
-        """What is trained on."""
+        """The training pairs."""
         return self.data.select(self.parts["train"]) if self.translations is None else self.translations.train
 
     @cached_property
     def train_tokens(self) -> TokenIds:
-        """Token ids of the queries that are trained on."""
+        """Token ids of the training queries."""
         with self.speaking(self.route.query):
             return tokens_of(self.towers.text, getattr(self.train, self.route.query))
 
     @cached_property
     def held_out(self) -> ParallelCaptions:
-        """Pairs that nothing is trained on, to choose by: of the training text, or else the validation part."""
+        """Pairs for choosing weights, never trained on: of the training text, or else the validation part."""
         if self.translations is None:
             return self.data.select(self.parts["val"])
         return not_none(self.translations.held_out, "held_out")
@@ -104,13 +104,13 @@ class Prepared:
 
     @cached_property
     def text_gallery(self) -> torch.Tensor:
-        """Embeddings (m + n, D) of the anchors of `held_out`, and of those that are trained on, at most `RIVALS`."""
+        """Embeddings (m + n, D) of the anchors of `held_out` and of at most `RIVALS` training anchors."""
         return torch.cat([self.held_out_anchor, self.frozen_anchor[:RIVALS]])
 
     def text_recall(self, embeddings: torch.Tensor) -> float:
-        """Return the share of the queries of `held_out` that find their own anchor first, among all of the text.
+        """Return the share of queries of `held_out` whose own anchor ranks first among all anchors of the text.
 
-        The anchors that are trained on are in the gallery, too: a few hundred would soon be told apart.
+        Training anchors are in the gallery, too: a few hundred held-out anchors would be too easy.
 
         Args:
             embeddings: (m, D) of the queries.
@@ -140,11 +140,11 @@ class Prepared:
         return RetrievalEvaluator(gallery, self.places(part), self.config.gallery)  # of (G, D)
 
     def gallery_items(self, part: str) -> list[int]:
-        """Return the indices of the images, or English captions, that the queries of `part` are to find."""
+        """Return the indices of the gallery of `part`: images, or English captions."""
         return list(dict.fromkeys(self.items(part)))
 
     def places(self, part: str) -> list[int]:
-        """Return for each query of `part` the place of its item among `gallery_items`."""
+        """Return for each query of `part` the index of its item in `gallery_items`."""
         place = {item: i for i, item in enumerate(self.gallery_items(part))}
         return [place[item] for item in self.items(part)]
 
@@ -158,7 +158,7 @@ class Prepared:
 
     @cached_property
     def duplicates(self) -> dict[str, int]:
-        """How many items of the test `gallery`, and of the `queries` of it, repeat an earlier one; none without any."""
+        """Counts of repeated items in the test `gallery` and the test `queries`; empty without repeats."""
         shown, queries = self.gallery_items("test"), getattr(self.data, self.query("test"))
         if self.config.gallery == "english":
             contents = [not_none(self.data.english, "english")[i] for i in shown]
@@ -172,7 +172,7 @@ class Prepared:
 
     @cached_property
     def image_fingerprints(self) -> list[str]:
-        """Fingerprints of all M images, made once, so that a result names the very images that it was measured with."""
+        """Fingerprints of all M images, computed once: a result names exactly the images it was measured with."""
         return image_fingerprints(not_none(self.data.images, "images"))
 
     @cached_property
@@ -184,7 +184,7 @@ class Prepared:
 
     @cached_property
     def train_images(self) -> torch.Tensor | None:
-        """Embeddings (m, D) of the images of the data's training part; None in training on text alone."""
+        """Embeddings (m, D) of the images of the training part; None in text-only training."""
         if not self.config.image_weight:
             return None
         image_index = not_none(self.data.image_index, "image_index")
@@ -198,7 +198,7 @@ class Prepared:
             return frozen_embeddings(self.towers.text, getattr(self.train, column), store_of(self.towers.text))
 
     def _frozen_column(self, column: str, indices: Sequence[int]) -> torch.Tensor:
-        """Return the embeddings (n, D) of captions; of those that splits draw from, the whole column is made once."""
+        """Return the embeddings (n, D) of captions; a column that splits draw from is embedded once as a whole."""
         texts = getattr(self.data, column)
         with self.speaking(column):
             if self.data.part is None:
@@ -215,12 +215,12 @@ class Prepared:
 
 
 def anchor_column(config: ExperimentConfig, chosen: TranslationRoute) -> str | None:
-    """Return the column that queries are aligned to; None where the route has none, or its weight is 0."""
+    """Return the column that queries are aligned to; None if the route has none or its weight is 0."""
     return chosen.anchor if config.alignment_weight else None
 
 
 def prepare_evaluation(config: ExperimentConfig, towers: Towers) -> Prepared:
-    """Return the whole data set as the test part, or the part of it that was published for testing.
+    """Return an evaluation whose test part is the published one, or else the whole data set.
 
     Raises:
         PeclError: the data are missing or wrong, or do not fit the config.
@@ -232,12 +232,12 @@ def prepare_evaluation(config: ExperimentConfig, towers: Towers) -> Prepared:
 
 
 def prepare_training(config: ExperimentConfig, towers: Towers, inputs: TrainingInputs | None = None) -> Prepared:
-    """Return the few-shot split, and the text to train on.
+    """Return a training with its few-shot split and training text.
 
     Args:
         config: the run.
         towers: its towers.
-        inputs: data that other runs of the same inputs have read, or will.
+        inputs: cache of data that runs share.
 
     Raises:
         PeclError: the data are missing or wrong, or do not fit the config.
@@ -253,7 +253,7 @@ def prepare_training(config: ExperimentConfig, towers: Towers, inputs: TrainingI
 def check_training(
     config: ExperimentConfig, chosen: TranslationRoute, data: ParallelCaptions, text: TrainingText | None
 ) -> None:
-    """Refuse data, and text to train on in place of their pairs, that lack what the loss of a route asks for.
+    """Refuse data or training text without the columns and images that the loss of a route needs.
 
     Raises:
         PeclError: something is missing, or does not fit the config.
@@ -265,7 +265,7 @@ def check_training(
         if getattr(train, column) is None:
             raise ConfigError(f"route {config.route}: expected data with {column}, which {train.dataset} does not have")
     if config.image_weight and data.images is None:
-        raise DataError(f"{data.dataset} has no images here: train on text alone with --image-weight 0")
+        raise DataError(f"{data.dataset} has no images here: train on text only with --image-weight 0")
     if config.chooses_by_text and chosen.anchor is None:
         raise ConfigError(
             f"route: expected method1, method2 or method3 with choose {config.choose} and solver {config.solver}, "
@@ -275,7 +275,7 @@ def check_training(
         got = f"image_weight {config.image_weight:g}" if text is None else "text, whose pairs have none"
         raise ConfigError(f"alignment: contrastive_with_image needs the images of what is aligned, got {got}")
     if text is not None and config.image_weight and "gradient" not in config.solvers:
-        raise ConfigError(f"solver: expected gradient with photographs beside text, got {config.solver}")
+        raise ConfigError(f"solver: expected gradient for training with images and text, got {config.solver}")
     unaligned = anchor_column(config, chosen) is None
     if unaligned and text is not None:
         raise ConfigError(
@@ -293,7 +293,7 @@ def check_joint(members: Sequence[Prepared]) -> None:
     """Refuse languages of a joint training that have different numbers of pairs.
 
     Raises:
-        ConfigError: the numbers are named.
+        ConfigError: the sentence names the numbers.
     """
     joint = members[0].config.joint
     sizes = {member.config.language: len(member.train) for member in members}

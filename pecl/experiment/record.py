@@ -1,6 +1,6 @@
-"""A run's result is written here, and next to it the manifest of its split and the retrieved items.
+"""Write the result of a run, and next to it the manifest of its split and the retrieved items.
 
-A run's `Result` is put together from what describes it (data, towers, adapter, software) and what was measured.
+A `Result` describes data, towers, adapter and software, and holds the measurements.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Evaluations = Mapping[str, Mapping[str, Evaluation]]  # part (val, test) -> stag
 
 
 def record_evaluation(prepared: Prepared, measured: Evaluations, adapter: AdapterDescription | None) -> Result:
-    """Write what an evaluation measured, and return its result."""
+    """Write and return the result of an evaluation."""
     run_id = prepared.config.run_id("evaluate")
     result = Result(run_id, "evaluate", "complete", prepared.config, environment())
     return _write(prepared, measured, result if adapter is None else replace(result, adapter=adapter))
@@ -56,7 +56,7 @@ def record_training(
     slot: SlotRecord,
     fleet: FleetRecord,
 ) -> Result:
-    """Write what a training gave, and the manifest of its split; return its result."""
+    """Write the result of a training and the manifest of its split, and return the result."""
     seconds = Seconds(round(trainer.seconds, 2), trainer.seconds / max(trainer.step, 1))
     result = Result(
         prepared.config.run_id(),
@@ -76,7 +76,7 @@ def record_training(
 
 
 def _write(prepared: Prepared, measured: Evaluations, result: Result, manifest: str | None = None) -> Result:
-    """Write a result with what was measured; what it names beside it is there before it is."""
+    """Write the measured result after the files that it names."""
     result = replace(
         result,
         data=describe_data(prepared, manifest),
@@ -95,13 +95,13 @@ def _write(prepared: Prepared, measured: Evaluations, result: Result, manifest: 
 
 
 def describe_data(prepared: Prepared, manifest: str | None = None) -> DataDescription:
-    """Return what a result says of its data; `manifest` names that of its split."""
+    """Return the description of a result's data; `manifest` names the manifest of its split."""
     data, text = prepared.data, prepared.translations
     split = {part: len(indices) for part, indices in prepared.parts.items()}
     if text is not None:
         split["train"] = len(prepared.train)
     size, places = len(prepared.gallery_items("test")), prepared.places("test")
-    several = len(places) > size  # captions an image: which are whose
+    several = len(places) > size  # several captions per image
     return DataDescription(
         dataset=data.dataset,
         language=data.language,
@@ -130,9 +130,9 @@ def describe_adapter(adapter: Adapter, total: int, path: Path) -> AdapterDescrip
     """Return the description of an adapter for its result.
 
     Args:
-        adapter: what was trained or evaluated.
+        adapter: the trained or evaluated adapter.
         total: number of parameters of the plain tower.
-        path: file of the adapter, which the result names by its SHA-256; a folder of PEFT has none.
+        path: file of the adapter, whose SHA-256 the result holds; a PEFT folder has none.
     """
     trainable = adapter.num_parameters()
     digest = sha256_file(path) if path.is_file() else None
@@ -140,10 +140,10 @@ def describe_adapter(adapter: Adapter, total: int, path: Path) -> AdapterDescrip
 
 
 def describe_split(prepared: Prepared) -> dict[str, Any]:
-    """Return the manifest of a training's split: what repeats it exactly, the same for all languages.
+    """Return the manifest of a training's split, equal for all languages.
 
-    It holds the indices of the training, validation and test captions in the data set, and the gallery of the test part
-    (indices and, of images, names and one SHA-256 over those of their files).
+    It holds the indices of the training, validation and test captions in the data set, and the test gallery: indices
+    and, for images, names and one SHA-256 over the SHA-256 of their files.
     """
     config, shown = prepared.config, prepared.gallery_items("test")
     gallery: dict[str, Any] = {"kind": config.gallery, "items": shown}
@@ -161,7 +161,7 @@ def describe_split(prepared: Prepared) -> dict[str, Any]:
 
 
 def retrieved(prepared: Prepared, evaluation: Evaluation) -> list[list[int]]:
-    """Return for each test caption its nearest items as indices of the data set's images (or English captions)."""
+    """Return the nearest items of each test caption as indices of the data set's images or English captions."""
     shown = prepared.gallery_items("test")
     return [[shown[place] for place in places] for places in evaluation.nearest]
 
@@ -169,7 +169,7 @@ def retrieved(prepared: Prepared, evaluation: Evaluation) -> list[list[int]]:
 def subset_recalls(prepared: Prepared, measured: Mapping[str, Evaluation]) -> dict[str, Any]:
     """Return recall@1 of each subset of the test captions, such as COCO's train2014, against the whole gallery.
 
-    Models trained on COCO have seen train2014, so that their recall there says little. Empty for data without subsets.
+    Models trained on COCO have seen train2014, so their recall there means little. Empty for data without subsets.
     """
     if prepared.data.subset is None:
         return {}

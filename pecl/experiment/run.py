@@ -1,9 +1,9 @@
 """Run one experiment: the page to read first.
 
-`train` goes from a config to a result: towers, data, few-shot split, frozen embeddings, zero-shot recall, adapter,
-training, recall of the final and of the best weights. `evaluate` stops after the first recall. `train_fleet` trains
-several configs at once, one slot each, in one pass over the frozen tower; `train` is a fleet of one. Configs of one
-`joint` training, one a language, share a slot: they learn one adapter, and each language has its own result.
+`train` turns a config into a result: towers, data, few-shot split, frozen embeddings, zero-shot recall, adapter,
+training, recall of the final and the best weights. `evaluate` stops after the first recall. `train_fleet` trains
+several configs at once, one slot each, in one pass over the frozen tower; `train` is a fleet of one. The configs of a
+`joint` training, one per language, share a slot: they learn one adapter, and each language has its own result.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ def evaluate(config: ExperimentConfig | Mapping[str, Any]) -> Result:
 
 
 def with_adapter(config: ExperimentConfig) -> tuple[ExperimentConfig, AdapterChoice]:
-    """Return the config of an evaluation under the name of its adapter that results use, and the adapter.
+    """Return the config of an evaluation, with the adapter's name as results use it, and the adapter.
 
-    Without an adapter it is the plain tower, though one is known for the language.
+    `weights` None evaluates the plain tower, even if an adapter of the language is known.
 
     Raises:
         ConfigError: no adapter has the name.
@@ -107,8 +107,8 @@ def _evaluate(config: ExperimentConfig, choice: AdapterChoice) -> Result:
 def train(config: ExperimentConfig | Mapping[str, Any]) -> Result:
     """Train one config and return its result, whose file is `result.path`.
 
-    A complete result of the same config and data is returned as it is; an interrupted run goes on where it was. While
-    another process is at work on the run, this one waits for it.
+    A complete result of the same config and data is returned unchanged. An interrupted run resumes. While another
+    process trains the run, this process waits.
 
     Args:
         config: the run, or its fields as `make_config` takes them.
@@ -129,22 +129,22 @@ def train_fleet(
     share: int | None = None,
     inputs: TrainingInputs | None = None,
 ) -> list[Result]:
-    """Train configs that differ in `FLEET_FIELDS` only side by side, one slot each, and return their results.
+    """Train configs that differ only in `FLEET_FIELDS` together, one slot each, and return their results.
 
-    A run that diverges leaves the fleet; its result says so, with the step, and the others are as they are without it.
-    Of several processes (`torchrun`) the first does all of this, and the others embed their share of each batch.
+    A diverging run is dropped; its result records the step, and the other runs are not affected. Of several processes
+    (`torchrun`), rank 0 does all of this, and the others embed their share of each batch.
 
     Args:
-        configs: runs, or the fields of each. Those that are complete are not trained again, unless the fleet was
-            interrupted: then all go on.
-        wait: wait while another process is at work on one of them, instead of an error.
-        share: processes that share the memory here, if the fleet is to be divided into fleets that fit into it; None:
-            one that does not fit is an error, which names the largest that does.
-        inputs: what has been read of their data already.
+        configs: runs, or the fields of each. Complete runs are not trained again, unless the fleet was interrupted:
+            then all resume.
+        wait: wait while another process trains one of them, instead of an error.
+        share: number of processes that share the memory, to divide the fleet into fleets that fit; None: a fleet that
+            does not fit is an error, which names the largest possible size.
+        inputs: data that has been read already.
 
     Raises:
         PeclError: bad input, or the configs differ in another field; nothing has been written.
-        BusyError: another process is at work on one of them.
+        BusyError: another process trains one of them.
         DivergedError: the only run diverged.
     """
     configs = [as_config(config) for config in configs]
@@ -164,17 +164,17 @@ def train_fleet(
 def _train_fleet(
     configs: Sequence[ExperimentConfig], wait: bool, share: int | None, inputs: TrainingInputs, processes: ProcessGroup
 ) -> list[Result]:
-    """Read and check everything, then train under the runs' locks, as many at a time as fit into memory."""
+    """Read and check everything, then lock the runs and train as many at a time as fit into memory."""
     check_fleet(configs)
     if done := _complete(configs, inputs):
         return done
     first = configs[0]
     members, adapters, most = _prepare(configs, share, inputs, towers_of(first, trims=first.trim_vocabulary))
     with hold(first.out, [config.run_id() for config in configs], wait):
-        if done := _complete(configs, inputs):  # another process has done them meanwhile
+        if done := _complete(configs, inputs):  # by another process, meanwhile
             return done
         trained: list[Result] = []
-        for start in range(0, len(members), most):  # once, unless they do not fit into memory together
+        for start in range(0, len(members), most):  # once, if all fit into memory
             trained += _train_together(members[start : start + most], adapters, processes)
         if len(trained) == len(configs):
             return trained
@@ -184,17 +184,17 @@ def _train_fleet(
 def check_run(
     configs: Sequence[ExperimentConfig], share: int | None = None, inputs: TrainingInputs | None = None
 ) -> list[Prepared]:
-    """Read and check everything that `train_fleet` does before its first step, and write nothing: a dry run.
+    """Make all checks of `train_fleet` before its first step, and write nothing: a dry run.
 
-    Where the shape of the text tower is known, no weights are loaded. Photographs are not opened.
+    Weights are not loaded if the shape of the text tower is known. Images are not opened.
 
     Args:
         configs: runs that are trained together.
         share: see `train_fleet`.
-        inputs: what has been read of their data already.
+        inputs: data that has been read already.
 
     Raises:
-        PeclError: what `train_fleet` would raise before its first step.
+        PeclError: as `train_fleet` before its first step.
     """
     check_fleet(configs)
     with use_threads(configs[0].threads):
@@ -205,14 +205,14 @@ def check_run(
 def _prepare(
     configs: Sequence[ExperimentConfig], share: int | None, inputs: TrainingInputs, towers: Towers, trims: bool = True
 ) -> tuple[list[Prepared], tuple[AdapterConfig, ...], int]:
-    """Return runs with all that they learn from at hand, their adapter, and how many of them fit into memory.
+    """Return prepared runs, their adapter, and the number of runs that fit into memory.
 
     Args:
         configs: runs that are trained together.
         share: see `train_fleet`.
         inputs: reads their data.
-        towers: theirs, or towers of their shape.
-        trims: whether to trim the vocabulary, where the runs ask for it.
+        towers: their towers, or towers of the same shape.
+        trims: whether `trim_vocabulary` of the runs is obeyed.
 
     Raises:
         PeclError: bad input.
@@ -234,7 +234,7 @@ def _prepare(
 def _train_together(
     members: list[Prepared], adapters: Sequence[AdapterConfig], processes: ProcessGroup
 ) -> list[Result]:
-    """Train what is left of runs that fit into memory: prepare, attach, train, measure, record."""
+    """Train the incomplete runs among `members`: prepare, attach, train, measure, record."""
     remaining = [members[i] for i in remaining_of(members)]
     if not remaining:
         return []
@@ -258,7 +258,7 @@ def _train_together(
 
 
 def as_config(config: ExperimentConfig | Mapping[str, Any]) -> ExperimentConfig:
-    """Return a config as it is, and the fields of one as `make_config` reads them.
+    """Return a config unchanged, or make one of its fields.
 
     Raises:
         ConfigError: a field is unknown or wrong, or `config` is neither.
@@ -273,7 +273,7 @@ def as_config(config: ExperimentConfig | Mapping[str, Any]) -> ExperimentConfig:
 
 
 def _phases(trainer: AlignmentTrainer, fleet: Fleet, config: ExperimentConfig) -> list[Callable[[], object]]:
-    """Return the phases of a training in order; those that a saved state has behind it are left out."""
+    """Return the remaining phases of a training in order; a saved state skips the completed ones."""
     solver = HeadSolver(trainer.adapter, fleet.members, fleet.slot_of) if "closed-form" in config.solvers else None
     phases: list[Callable[[], object]] = [
         trainer.run if solver is None or name == "gradient" else partial(_solve, solver, trainer)
@@ -284,26 +284,26 @@ def _phases(trainer: AlignmentTrainer, fleet: Fleet, config: ExperimentConfig) -
     begin: list[Callable[[], object]] = []
     if config.start is not None:
         begin.append(partial(start_slots, trainer.adapter, config.start))
-    if config.choose == "text":  # the weights before anything is learned are a choice, too
+    if config.choose == "text":  # the initial weights are a candidate, too
         begin.append(partial(trainer.measure, 0))
     return begin + phases
 
 
 def _solve(solver: HeadSolver, trainer: AlignmentTrainer) -> None:
-    """Solve the heads in closed form, and score them as weights of the step that follows."""
+    """Solve the heads in closed form, and score them as weights of the next step."""
     solver.solve(trainer.records)
     trainer.measure(trainer.step + 1 if trainer.step else 0)
 
 
 def _check_adapter(members: list[Prepared], adapters: Sequence[AdapterConfig], trims: bool) -> tuple[int, int]:
-    """Say now what does not fit the tower, and trim it where `trims` says so.
+    """Check the adapter against the tower, and trim the tower if `trims`.
 
     Returns:
-        The parameters of one slot, and the bytes of kept states.
+        The parameters of one slot, and the bytes of cached frozen layers.
     """
     config, tower = members[0].config, members[0].towers.text
     seeds = [config.seed]
-    if has_no_values(tower):  # nothing to draw, and no tokenizer for prompts of words
+    if has_no_values(tower):  # no values to draw, and no tokenizer for prompts of words
         adapters, seeds = without_words(adapters), []
     adapter = ENGINES[config.engine](tower, adapters, seeds=seeds)
     try:
@@ -319,7 +319,7 @@ def _check_adapter(members: list[Prepared], adapters: Sequence[AdapterConfig], t
 
 @contextlib.contextmanager
 def use_threads(number: int | None) -> Iterator[None]:
-    """Compute with `number` threads in the body; None leaves the number as it is."""
+    """Compute with `number` threads in the body; None changes nothing."""
     before = torch.get_num_threads()
     if number is not None:
         torch.set_num_threads(number)
@@ -335,15 +335,15 @@ def towers_of(config: ExperimentConfig, trims: bool = False) -> Towers:
 
 
 def load_towers_once(arguments: Sequence[Any], trims: bool = False) -> Towers:
-    """Load towers, or return those of the run before where they are the same, so that a grid loads them once.
+    """Load towers, or return the cached ones of the previous run: a grid loads them once.
 
-    They are this module's own, and plain between runs.
+    Between runs the towers carry no adapter.
 
     Args:
-        arguments: of `load_towers`.
-        trims: whether their vocabulary will be trimmed: they are then loaded again, and not kept.
+        arguments: arguments of `load_towers`.
+        trims: the vocabulary will be trimmed: load the towers again, and do not cache them.
     """
-    if trims:  # a trimmed tower lacks the words of all other data, and of these as they may be by the next time
+    if trims:  # a trimmed tower lacks the words of all other data
         _load_once.cache_clear()
         return load_towers(*arguments)
     return _load_once(load_towers, *arguments)
@@ -355,7 +355,7 @@ def _load_once(load: Callable[..., Towers], *arguments: Any) -> Towers:
 
 
 def _trim(prepared: Prepared, configs: Sequence[AdapterConfig]) -> None:
-    """Trim the text tower to the captions of an evaluation and to the texts of an adapter of `configs`, if any."""
+    """Trim the text tower to the captions of an evaluation and the prompts of an adapter of `configs`, if any."""
     check_trimming("pecl", configs)
     own_tokens: list[int] = []
     if configs:

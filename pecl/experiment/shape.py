@@ -1,7 +1,7 @@
-"""A text tower without values: a dry run checks adapters against it where loading the weights takes long.
+"""A text tower without values, for dry runs: it checks adapters without loading weights.
 
-Its parameters are on the device `meta`, so it takes no memory and needs no checkpoint. It has no tokenizer: prompts
-that are words, and how many runs fit into memory, are for the run itself to check.
+Its parameters are on the device `meta`, without memory or checkpoint. It has no tokenizer: only the real run checks
+prompts of words and the number of runs that fit into memory.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from pecl.encoders.towers import PAIRS, Towers
 
 
 def with_shape(towers: Towers, config: ExperimentConfig) -> Towers:
-    """Return the towers of a config with the shape of the text tower in its place, where that is known.
+    """Replace the text tower of a config by its shape, if the shape is known.
 
-    Engines other than pecl's read the weights, so for them the tower stays itself.
+    Engines other than pecl's read the weights and keep the tower.
     """
     from pecl.encoders.loading.shapes import known_tower  # transformers' models, which take seconds
 

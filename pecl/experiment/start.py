@@ -1,4 +1,4 @@
-"""What a training starts from: the parameters of an adapter file, where `--start` names one."""
+"""`--start`: begin a training with the parameters of an adapter file."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pecl.experiment.shape import has_no_values
 
 
 def check_start(adapter: Adapter, config: ExperimentConfig) -> None:
-    """Refuse a closed form or a start that the adapter cannot have.
+    """Refuse a closed form or a start file that does not fit the adapter.
 
     Raises:
-        ConfigError: it has no head, or the file to start from is of another configuration.
-        WeightsError: that file cannot be used on this tower.
+        ConfigError: the adapter has no head, or the file has another configuration.
+        WeightsError: the file cannot be used on this tower.
     """
     if "closed-form" in config.solvers:
         HeadSolver(adapter, (), ())
@@ -32,8 +32,8 @@ def start_slots(adapter: Adapter, path: str) -> None:
     """Give every slot the parameters of an adapter file.
 
     Raises:
-        ConfigError: the file is of another configuration.
-        WeightsError: it cannot be used on this tower.
+        ConfigError: the file has another configuration.
+        WeightsError: the file cannot be used on this tower.
     """
     file = start_file(path, adapter.configs, None if has_no_values(adapter.tower) else adapter.tower)
     adapter.check_state(file.state)
@@ -47,10 +47,9 @@ def start_file(
     """Return the adapter file that a training starts from.
 
     Raises:
-        ConfigError: it is of another configuration than `configs`.
+        ConfigError: its configuration is not `configs`.
         DataError: the result next to it is damaged.
-        WeightsError: it cannot be read, is another than the result next to it names, or cannot be used on the tower,
-            where one is given.
+        WeightsError: it cannot be read, does not match the result next to it, or cannot be used on `tower`.
     """
     file = load_adapter_file(path, tower)
     if file.configs != tuple(configs):

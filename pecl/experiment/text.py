@@ -1,7 +1,7 @@
-"""The translated text that a training learns from in place of its pairs, and the part of it that is held out.
+"""Translated text that replaces the training pairs, with a held-out part.
 
-Sources are read pair by pair into columns that lie on disk where they are long (`TextColumn`); what is dropped, drawn
-or held out are numbers of pairs. A pair takes some 50 bytes of memory at most while it is read, and 12 after that.
+Sources are read pair by pair into columns, which lie on disk if they are long (`TextColumn`). A pair takes at most
+50 bytes of memory while it is read, and 12 bytes afterwards.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 MOST_HELD_OUT = 1000
 _OVERLAP_SAID = {"drop": "dropped", "allow": "trained on all the same"}
-_MOST_EQUAL = 0.1  # share of pairs whose sides may be equal, as those of names and numbers are
+_MOST_EQUAL = 0.1  # share of pairs with equal sides, such as names and numbers
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class TrainingText:
     """Translated text to train on.
 
     Attributes:
-        train: the pairs that are trained on.
-        held_out: pairs to choose by, none of whose English captions is in `train`; None where nothing is chosen so.
+        train: the training pairs.
+        held_out: pairs to choose weights by, without any English caption of `train`; None if not needed.
     """
 
     train: ParallelCaptions
@@ -53,7 +53,7 @@ class TrainingText:
 
     @property
     def parts(self) -> list[ParallelCaptions]:
-        """What is held out, and what is trained on."""
+        """Held-out part, if any, and training part."""
         return [self.train] if self.held_out is None else [self.held_out, self.train]
 
     @cached_property
@@ -63,14 +63,14 @@ class TrainingText:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """What a result says of the text."""
+        """Description of the text for a result."""
         return self.train.provenance
 
 
 def load_text(config: ExperimentConfig, named: Mapping[str, Callable[[], ParallelCaptions]]) -> ParallelCaptions:
     """Return the pairs of `config.text`: `english` and `target`.
 
-    Pairs that are empty, or that repeat another, are refused or named; with `config.clean` they are dropped.
+    Empty pairs are refused and repeated pairs are logged; `config.clean` drops both.
 
     Raises:
         DataError: a source is missing or wrong, or has empty pairs.
@@ -101,7 +101,7 @@ def load_text(config: ExperimentConfig, named: Mapping[str, Callable[[], Paralle
 
 
 def _dropped(records: Sequence[Mapping[str, Any]]) -> str:
-    """Return what became of pairs that were read, in brackets; nothing where none was dropped."""
+    """Return the counts of dropped pairs in brackets; empty if none was dropped."""
     pairs, empty, repeated = (sum(record[name] for record in records) for name in ("pairs", "empty", "repeated"))
     said = [f"{empty:,} with an empty side"] * (empty > 0) + [f"{repeated:,} that repeat another"] * (repeated > 0)
     return f" ({pairs:,} were read, {' and '.join(said)})" if said else ""
@@ -114,14 +114,14 @@ def _say_dropped(name: str, counts: Mapping[str, int], clean: bool) -> None:
 
 @dataclass
 class _PairWriter:
-    """Takes the pairs of one source after the other."""
+    """Writes the pairs of sources in order."""
 
     target: TextWriter = field(default_factory=TextWriter)
     english: TextWriter = field(default_factory=TextWriter)
     count: int = 0
 
     def add(self, pairs: Iterable[TextPair], name: str, clean: bool) -> tuple[np.ndarray, dict[str, int]]:
-        """Write the pairs of a source that have no empty side; return the places of those to be used, and counts."""
+        """Write the pairs of a source without an empty side; return the indices of usable pairs, and counts."""
         first, empty, keys = self.count, list[int](), bytearray()
         number = equal = 0
         for number, pair in enumerate(pairs, 1):
@@ -152,18 +152,18 @@ class _PairWriter:
         return first + chosen, counts | ({"equal": equal} if equal else {})
 
     def columns(self) -> tuple[Any, Any]:
-        """Return both columns, English first; nothing may be added after that."""
+        """Finish and return both columns, English first."""
         return self.english.column(), self.target.column()
 
 
 def without_overlap(text: ParallelCaptions, test: ParallelCaptions, overlap: str) -> ParallelCaptions:
-    """Return the text without what the test part holds, as `overlap` says: refuse, drop or allow.
+    """Refuse, drop or allow pairs of the text that are in the test part, by `overlap`, and return the text.
 
-    A pair overlaps if one of its sides is a caption of the test part, in any column; case, spaces and punctuation do
-    not count.
+    A pair overlaps if one of its sides is a caption of the test part in any column, ignoring case, spaces and
+    punctuation.
 
     Raises:
-        DataError: there is overlap, and it is to be refused; or nothing is left.
+        DataError: pairs overlap and `overlap` is refuse, or no pair is left.
     """
     columns = (test.english, test.target, test.english_to_target, test.target_to_english)
     tested = {normal_form(caption) for column in columns if column is not None for caption in column} - {""}
@@ -188,11 +188,11 @@ def without_overlap(text: ParallelCaptions, test: ParallelCaptions, overlap: str
 
 
 def hold_out(text: ParallelCaptions, held_out: int | None, train_size: int | None) -> TrainingText:
-    """Return the text in two parts: what is held out, and what is trained on.
+    """Split the text into a held-out part and a training part.
 
-    What is held out is drawn by a fixed order, the same for all runs, from the distinct English captions: each as
-    likely as any other, whatever its source's weight and however many translations it has. It is held out with one of
-    these, and trained on with none. Of what remains, the first `train_size` pairs of that order are trained on.
+    Held-out captions are the first distinct English captions of a fixed random order, equal for all runs; weights of
+    sources and numbers of translations do not matter. Each is held out with one of its translations and never trained
+    on. The training part is the first `train_size` other pairs of that order.
 
     Raises:
         DataError: too few pairs are left to train on.
@@ -220,7 +220,7 @@ def hold_out(text: ParallelCaptions, held_out: int | None, train_size: int | Non
 
 
 def _few(pairs: int, captions: int) -> str:
-    """Return the words for too few pairs, and for their English captions where those are fewer."""
+    """Return the words for too few pairs, with their English captions if these are fewer."""
     of = "" if captions == pairs else f" of {captions} English caption{'s' if captions > 1 else ''}"
     return f"{pairs} pair{f's{of} are' if pairs > 1 else ' is'} too few"
 

@@ -23,7 +23,7 @@ def check_trimming(engine: str, configs: Sequence[AdapterConfig]) -> None:
         ConfigError: every word embedding is trained, or the engine reads the tower's layers itself.
     """
     if any(config.kind == "full" for config in configs):
-        raise ConfigError("trim_vocabulary: expected an adapter that leaves word embeddings alone, got full")
+        raise ConfigError("trim_vocabulary: expected an adapter that does not train word embeddings, got full")
     if engine != "pecl":
         raise ConfigError(f"trim_vocabulary: expected the engine pecl, got {engine}")
 

@@ -155,7 +155,7 @@ def _trained(folder: Path) -> list[Result]:
 
 
 def _result_of(file: AdapterFile) -> Result:
-    """Return the run that an adapter file came from, which lies beside its folder."""
+    """Return the run of an adapter file; its result lies next to the folder."""
     path = file.path.parent.parent / f"{file.path.stem}.json"
     if not path.exists():
         raise DataError(

@@ -35,7 +35,7 @@ from pecl.files import write_json
 TEXT_FILE, INT8_FILE, VISION_FILE = "onnx/model.onnx", "onnx/model_int8.onnx", "onnx/vision_model.onnx"
 ABOUT_FILE = "pecl_onnx.json"
 OUTPUT = "sentence_embedding"
-_ONE_FILE = 1 << 30  # bytes of weights; more than that go into a file beside, since a file of ONNX holds 2 GiB
+_ONE_FILE = 1 << 30  # bytes of weights; larger weights go into a second file: ONNX holds 2 GiB
 
 
 def export_onnx(
@@ -45,7 +45,7 @@ def export_onnx(
 
     Args:
         text: a plain text tower, an adapter merged into it, or a bank, whose file takes the slot of each text.
-        image: the image tower, or None for text alone.
+        image: the image tower, or None for text only.
         target: the folder to make.
         int8: write the text tower with dynamically quantised weights as well.
 
@@ -201,13 +201,13 @@ def _write_graph(
 
 
 def _check_open(path: Path) -> None:
-    """Raise RunError if a graph takes batches of one size alone: where it cannot do otherwise, torch fixes a size."""
+    """Raise RunError if a graph takes batches of only one size, to which torch can fix it."""
     import onnx
 
     graph = onnx.load(path, load_external_data=False).graph
     fixed = [one.name for one in graph.input if not one.type.tensor_type.shape.dim[0].dim_param]
     if fixed:
-        raise RunError(f"cannot write {path.name}: its inputs {', '.join(fixed)} would take batches of one size alone")
+        raise RunError(f"cannot write {path.name}: its inputs {', '.join(fixed)} would take batches of only one size")
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """Adapters in PEFT's format that name an encoder which PEFT can load, and what of an adapter PEFT cannot hold.
 
-PEFT wraps the encoder alone: LoRA's layers and LayerNorms go there. What lies behind the encoder, such as a head, and
+PEFT wraps only the encoder: LoRA's layers and LayerNorms go there. What lies behind the encoder, such as a head, and
 texts put before a text belong to whatever pools the tokens; sentence-transformers' folders have a place for them.
 """
 

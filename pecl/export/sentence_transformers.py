@@ -1,7 +1,7 @@
-"""Folders that `sentence_transformers.SentenceTransformer(folder)` opens: both towers, text alone, or an adapter alone.
+"""Folders that `sentence_transformers.SentenceTransformer(folder)` opens: both towers, text only, or an adapter only.
 
-Both towers lie in one Router, which sends texts through the text tower and pictures through the image tower. Text alone
-has its encoder at the root, where AutoModel and servers of embeddings look for it. An adapter alone names the encoder
+Both towers lie in one Router, which sends texts through the text tower and pictures through the image tower. Text only
+has its encoder at the root, where AutoModel and servers of embeddings look for it. An adapter only names the encoder
 that it belongs to; what it changes behind the encoder, a head, is written whole.
 """
 
@@ -39,7 +39,7 @@ def export_towers(text: MultilingualTextEncoder, image: ImageEncoder | None, tar
 
     Args:
         text: the text tower, an adapter merged into it.
-        image: the image tower, or None for text alone.
+        image: the image tower, or None for text only.
         target: the folder to make.
 
     Raises:

@@ -14,7 +14,7 @@ class Average:
     """The exponential moving average of parameters: a <- decay a + (1 - decay) p after each step.
 
     Args:
-        parameters: what is averaged; the average begins at their values.
+        parameters: parameters to average; the average begins at their values.
         decay: in (0, 1).
     """
 
@@ -23,7 +23,7 @@ class Average:
         self.values = [parameter.detach().clone() for parameter in self.parameters]
 
     def update(self, learns: Sequence[bool] = (True,)) -> None:
-        """Take the parameters' present values in; of parameters (S, ...), those of the slots that learn."""
+        """Update the average with the current parameters (S, ...) of the slots that learn."""
         for value, parameter in zip(self.values, self.parameters, strict=True):
             if all(learns):
                 value.lerp_(parameter.detach(), 1 - self.decay)
@@ -33,7 +33,7 @@ class Average:
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
-        """Let the parameters have the average's values in the body."""
+        """Set the parameters to the average within the body."""
         kept = [parameter.detach().clone() for parameter in self.parameters]
         self.fill()
         try:
@@ -42,7 +42,7 @@ class Average:
             _copy(kept, self.parameters)
 
     def fill(self) -> None:
-        """Give the parameters the average's values."""
+        """Set the parameters to the average."""
         _copy(self.values, self.parameters)
 
 

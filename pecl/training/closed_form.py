@@ -4,11 +4,10 @@ For features X (n, d) and anchors Y (n, D) the map y = W x + b minimises
 
     1/n sum |W x_i + b - y_i|^2 + ridge * s * |W - W0|^2,
 
-where W0 (D, d) is the map that it is shrunk towards and s the mean variance of a feature, so that `ridge` has no unit.
-The bias is not shrunk. Hoerl & Kennard, "Ridge Regression", Technometrics 1970, with a prior mean; the best change of
-rank r of another map is that of reduced-rank regression (Izenman, J. Multivariate Analysis 1975): the singular vectors
-of the change in the metric of the normal equations. What is kept is sums over pairs, in float64: memory does not grow
-with n.
+with the prior map W0 (D, d) and the mean variance s of a feature, so that `ridge` has no unit. The bias is not shrunk.
+Hoerl & Kennard, "Ridge Regression", Technometrics 1970, with a prior mean. The best change of rank r follows
+reduced-rank regression (Izenman, J. Multivariate Analysis 1975): singular vectors of the change in the metric of the
+normal equations. Only float64 sums over pairs are kept: memory does not grow with n.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ import torch
 
 from pecl.errors import DataError
 
-RIDGES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0)  # strengths that held-out pairs choose from
+RIDGES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0)  # candidate strengths
 _FEWEST_PAIRS = 2
-_LEAST_SPREAD = 1e-12  # variance of features, of their mean square: less is rounding
+_LEAST_SPREAD = 1e-12  # variance of features / their mean square; smaller is rounding
 
 
 @dataclass(frozen=True)
@@ -51,12 +50,12 @@ class LowRankChange:
 
 
 class NormalEquations:
-    """Sums over pairs of features (d wide) and anchors (D wide), which the ridge solution needs.
+    """Sums over pairs of features (d wide) and anchors (D wide) for the ridge solution.
 
     Args:
         features: d.
         outputs: D.
-        bias: whether the map has one; without, features are not centred and s is their mean square.
+        bias: whether the map has a bias; without one, features are not centred and s is their mean square.
     """
 
     def __init__(self, features: int, outputs: int, *, bias: bool = True) -> None:
@@ -85,14 +84,14 @@ class NormalEquations:
         return self._with_bias(prior.weight.double() + torch.cholesky_solve(residual, metric).T)
 
     def solve_low_rank(self, base: LinearMap, prior: LinearMap, ridge: float, rank: int) -> LowRankChange:
-        """Return the change of `base` of rank `rank` that is nearest to `solve(prior, ridge)` in what it computes.
+        """Return the change of `base` of rank `rank` whose outputs are nearest to those of `solve(prior, ridge)`.
 
         Raises:
             DataError: as `solve`.
         """
         metric, residual = self._system(prior, ridge)  # lower triangular L (d, d) with L L^T = M; (d, D)
         found = prior.weight.double().T + torch.cholesky_solve(residual, metric)  # (d, D)
-        change = metric.T @ (found - base.weight.double().T)  # (d, D): its Frobenius norm is that in the metric M
+        change = metric.T @ (found - base.weight.double().T)  # (d, D): Frobenius norm = norm in the metric M
         u, s, vh = torch.linalg.svd(change, full_matrices=False)
         root = s[:rank].sqrt()  # half to each factor, so that both are of one size
         down = torch.linalg.solve_triangular(metric.T, u[:, :rank] * root, upper=True).T  # (r, d)
@@ -101,7 +100,7 @@ class NormalEquations:
         return LowRankChange(down, up, whole.bias - base.bias.double())
 
     def _system(self, prior: LinearMap, ridge: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the Cholesky factor (d, d) of the covariance with its ridge, and what `prior` leaves over (d, D)."""
+        """Return the Cholesky factor (d, d) of the covariance with ridge, and the residual (d, D) of `prior`."""
         if self.count < _FEWEST_PAIRS:
             raise DataError(f"text: expected at least {_FEWEST_PAIRS} pairs for the closed form, got {self.count}")
         mean_x, mean_y = self._means()
@@ -125,7 +124,7 @@ class NormalEquations:
         return LinearMap(weight, mean_y - weight @ mean_x)
 
     def _means(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what features (d,) and anchors (D,) are centred by: their means, or zeros for a map without bias."""
+        """Return the means of features (d,) and anchors (D,), or zeros for a map without bias."""
         if not self._bias:
             return torch.zeros_like(self._sum_x), torch.zeros_like(self._sum_y)
         return self._sum_x / self.count, self._sum_y / self.count
@@ -138,11 +137,11 @@ def choose_ridge(
     anchors: torch.Tensor,
     ridges: Iterable[float] = RIDGES,
 ) -> tuple[float, dict[float, float]]:
-    """Return the strength whose map has the smallest mean squared error on held-out pairs, and the error of each.
+    """Return the strength with the smallest mean squared error on held-out pairs, and the error of each strength.
 
     Args:
-        equations: of the training pairs.
-        prior: what the map is shrunk towards.
+        equations: sums over the training pairs.
+        prior: map that the solution is shrunk towards.
         features: (m, d) of the held-out pairs.
         anchors: (m, D) of the held-out pairs.
         ridges: strengths; of equal errors the larger wins.

@@ -1,11 +1,10 @@
-"""Several processes that share each batch, as `torchrun` or `accelerate launch` starts them: one a device.
+"""Processes that share each batch, started by `torchrun` or `accelerate launch`, one per device.
 
-The first process runs the experiment: it reads, computes losses, measures and writes. The others follow
-(`training.follow`): of each batch they encode their share and send its embeddings, receive the gradient of their rows,
-and add theirs of the slots' parameters. So the losses, in which every row may meet every other, are those of the whole
-batch, and its step is the step of one process.
+Rank 0 runs the experiment: it reads, computes losses, measures and writes. Followers (`training.follow`) embed their
+share of each batch, send the embeddings, receive the gradient of their rows, and send the gradients of the slots.
+Losses are therefore those of the whole batch, and results match single-process training.
 
-Embeddings and gradients go through NCCL on GPUs and gloo on CPUs, all else as JSON through gloo.
+Embeddings and gradients travel through NCCL on GPUs and gloo on CPUs, everything else as JSON through gloo.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ from torch import nn
 
 from pecl.errors import ConfigError, PeclError, RunError
 
-_WAIT = timedelta(hours=6)  # for a process that validates or embeds; one that ends is noticed at once
+_WAIT = timedelta(hours=6)  # while rank 0 validates or embeds; the end of a process is noticed at once
 _WAIT_AT_FAILURE = timedelta(seconds=60)
 
 
 def launched() -> tuple[int, int]:
-    """Return the number of this process, from 0, and how many there are; (0, 1) where nothing started several.
+    """Return rank and number of processes from RANK and WORLD_SIZE; (0, 1) for a single process.
 
     Raises:
-        ConfigError: the variables that say so make no sense.
+        ConfigError: the two variables contradict each other.
     """
     rank, size = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
     if not (rank.isdecimal() and size.isdecimal() and int(rank) < int(size)):
@@ -41,11 +40,11 @@ def launched() -> tuple[int, int]:
 
 
 class ProcessGroup:
-    """The processes that train together. With a size of 1 nothing is exchanged.
+    """The processes of one training. With a size of 1 nothing is exchanged.
 
     Attributes:
         rank: number of this process, from 0.
-        size: how many there are.
+        size: number of processes.
     """
 
     def __init__(self, rank: int = 0, size: int = 1) -> None:
@@ -58,17 +57,17 @@ class ProcessGroup:
 
     @contextlib.contextmanager
     def leading(self, runs: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Run the experiment in the body, while the other processes follow; used by the first process.
+        """Run the experiment in the body while the followers follow; called by rank 0.
 
-        Yields a document, which the body may fill; the others are given it at the end.
+        Yields a document that the body may fill; the followers receive it at the end.
 
         Args:
-            runs: the runs; the others must have been started for the same ones.
+            runs: the runs; followers must have been started for the same runs.
 
         Raises:
-            ConfigError: they were started for other runs; the field is named.
-            PeclError: another process could not begin; its sentence is said.
-            RunError: another process ended.
+            ConfigError: a follower was started for other runs; the sentence names the field.
+            PeclError: a follower could not begin; the sentence is its own.
+            RunError: a follower ended.
         """
         last: dict[str, Any] = {"do": "stop", "failed": True}
         if self.size == 1:
@@ -79,7 +78,7 @@ class ProcessGroup:
             yield last
             last["failed"] = False
         finally:
-            with contextlib.suppress(RunError):  # the others have gone, too
+            with contextlib.suppress(RunError):  # the followers ended, too
                 self.send(last)
 
     def _check_opening(self, opening: Sequence[dict[str, Any]]) -> None:
@@ -90,10 +89,10 @@ class ProcessGroup:
                 raise ConfigError(difference)
 
     def send(self, document: dict[str, Any]) -> None:
-        """Send a document, which JSON can hold, from the first process to all others."""
+        """Send a JSON document from rank 0 to all followers."""
         content = torch.frombuffer(bytearray(json.dumps(document).encode("utf-8")), dtype=torch.uint8)
         ended: RunError | None = None
-        for rank in range(1, self.size):  # one by one, so that those that are there hear of the end of another
+        for rank in range(1, self.size):  # one by one: the end of one follower still reaches the others
             try:
                 with _said():
                     dist.send(torch.tensor([len(content)]), rank)
@@ -104,7 +103,7 @@ class ProcessGroup:
             raise ended
 
     def receive(self) -> dict[str, Any]:
-        """Return the document that the first process sends."""
+        """Return the next document from rank 0."""
         with _said():
             size = torch.zeros(1, dtype=torch.int64)
             dist.recv(size, 0)
@@ -113,7 +112,7 @@ class ProcessGroup:
         return json.loads(content.numpy().tobytes())
 
     def exchange(self, document: Any) -> list[Any]:
-        """Return the documents of all processes, given that of this one; JSON can hold them."""
+        """Send a JSON document to all processes, and return the documents of all."""
         if self.size == 1:
             return [document]
         content = torch.frombuffer(bytearray(json.dumps(document).encode("utf-8")), dtype=torch.uint8)
@@ -126,18 +125,18 @@ class ProcessGroup:
         return [json.loads(text[: int(n)].numpy().tobytes()) for text, n in zip(texts, sizes, strict=True)]
 
     def share(self, rows: int) -> list[int]:
-        """Return the places of the rows of a batch that this process encodes: every `size`-th."""
+        """Return the indices of the rows of a batch that this process embeds: every `size`-th."""
         return list(range(self.rank, rows, self.size))
 
     def gather(self, own: torch.Tensor, rows: int) -> torch.Tensor:
-        """Return the embeddings (rows, D) of a batch in the first process, given those (b, D) of its share.
+        """Return the embeddings (rows, D) of a batch on rank 0, given those (b, D) of its share.
 
-        The backward pass sends the others the gradients of their rows.
+        The backward pass sends followers the gradients of their rows.
         """
         return own if self.size == 1 else _Gather.apply(own, rows, self)
 
     def send_rows(self, own: torch.Tensor, rows: int) -> torch.Tensor:
-        """Send the embeddings (b, D) of this process's share to the first; there return all, (rows, D)."""
+        """Send the embeddings (b, D) of this share to rank 0, which returns all (rows, D)."""
         most = -(-rows // self.size)
         padded = own.new_zeros(most, own.shape[1])
         padded[: len(own)] = own.detach()
@@ -148,12 +147,12 @@ class ProcessGroup:
         return padded if parts is None else torch.stack(parts, dim=1).flatten(0, 1)[:rows]
 
     def share_gradient(self, own: torch.Tensor, rows: int, whole: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the gradient (b, D) of this process's rows.
+        """Return the gradient (b, D) of the rows of this process.
 
         Args:
-            own: the embeddings (b, D) of those rows.
-            rows: of the batch.
-            whole: in the first process, the gradient (rows, D) of all.
+            own: embeddings (b, D) of these rows.
+            rows: number of rows of the batch.
+            whole: gradient (rows, D) of all rows, on rank 0.
         """
         most, parts = -(-rows // self.size), None
         if whole is not None:
@@ -165,7 +164,7 @@ class ProcessGroup:
         return received[: len(own)]
 
     def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Make each parameter's gradient in the first process the sum over all; a missing one counts as zero."""
+        """Sum the gradients of all processes on rank 0; a missing gradient counts as zero."""
         if self.size == 1:
             return
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
@@ -179,7 +178,7 @@ class ProcessGroup:
 
     @torch.no_grad()
     def copy_first(self, tensors: Sequence[torch.Tensor]) -> None:
-        """Overwrite `tensors` in the other processes with those of the first."""
+        """Overwrite `tensors` of followers with those of rank 0."""
         if self.size == 1:
             return
         for flat, alike in _flat(tensors):
@@ -190,11 +189,11 @@ class ProcessGroup:
                     tensor.copy_(sent.view_as(tensor))
 
 
-ALONE = ProcessGroup()
+SINGLE = ProcessGroup()
 
 
 class _Gather(torch.autograd.Function):
-    """The rows of all processes in the first: forward gathers them, backward sends each the gradient of its own."""
+    """Gather rows on rank 0 (forward), and send each process the gradient of its rows (backward)."""
 
     @staticmethod
     def forward(ctx: Any, own: torch.Tensor, rows: int, processes: ProcessGroup) -> torch.Tensor:
@@ -210,7 +209,7 @@ class _Gather(torch.autograd.Function):
 
 
 def _flat(tensors: Sequence[torch.Tensor]) -> Iterator[tuple[torch.Tensor, list[torch.Tensor]]]:
-    """Yield the tensors of each type as one vector, and themselves."""
+    """Yield the tensors of each dtype as one vector, and as a list."""
     for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
         alike = [tensor for tensor in tensors if tensor.dtype == dtype]
         yield torch.cat([tensor.detach().reshape(-1) for tensor in alike]), alike
@@ -226,22 +225,19 @@ def _said() -> Iterator[None]:
 
 
 def join(device: str = "cpu", timeout: timedelta = _WAIT) -> ProcessGroup:
-    """Connect the processes that this one was started with.
+    """Join the process group, or return `SINGLE` for a single process.
 
     Args:
-        device: where the towers lie: "cuda" is the GPU of this process's number on its machine.
-        timeout: how long one waits for another.
-
-    Returns:
-        The processes; `ALONE` where this one was started by itself.
+        device: device of the towers; "cuda" is the GPU of this process's number on its machine.
+        timeout: longest wait for another process.
 
     Raises:
-        ConfigError: the device names one GPU, which several processes would share, there are fewer GPUs than processes,
-            or they cannot be connected.
+        ConfigError: the device names one GPU for several processes, GPUs are fewer than processes, or the connection
+            fails.
     """
     rank, size = launched()
     if size == 1:
-        return ALONE
+        return SINGLE
     kind, _, number = device.partition(":")
     if number:
         raise ConfigError(f"device: expected {kind}, of which each of {size} processes takes one, got {device}")
@@ -258,10 +254,10 @@ def join(device: str = "cpu", timeout: timedelta = _WAIT) -> ProcessGroup:
 
 
 def _take_gpu() -> None:
-    """Let `cuda` be the GPU of this process's number on its machine.
+    """Make `cuda` the GPU of this process's number on its machine.
 
     Raises:
-        ConfigError: the machine has fewer than processes; all of them say the same.
+        ConfigError: GPUs are fewer than processes.
     """
     number, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
     needed = int(os.environ.get("LOCAL_WORLD_SIZE", number + 1))
@@ -276,9 +272,9 @@ def _leave() -> None:
 
 
 def says_failure(sentence: str) -> bool:
-    """Tell the others that this process failed before it joined them, and return whether it is to say so.
+    """Announce that this process failed before it joined, and return whether it reports the failure.
 
-    The first process speaks for all that are waiting for it.
+    Rank 0 reports for all processes that wait for it.
     """
     if dist.is_initialized():
         return True
@@ -289,12 +285,12 @@ def says_failure(sentence: str) -> bool:
             processes.send({"do": "stop", "failed": True})
             return True
         return "error" not in opening[0] and processes.receive()["do"] != "stop"
-    except (ConfigError, RunError):  # nobody to agree with
+    except (ConfigError, RunError):  # no connection
         return True
 
 
 def _difference(first: list[dict[str, Any]], other: list[dict[str, Any]], rank: int) -> str | None:
-    """Return the sentence for the first field in which runs of process `rank` differ from those of the first."""
+    """Return the sentence for the first field in which the runs of process `rank` differ from those of rank 0."""
     for one, another in zip(first, other, strict=False):
         for name in [*one, *(name for name in another if name not in one)]:
             if one.get(name) != another.get(name):

@@ -1,4 +1,4 @@
-"""What the processes behind the first do: embed their share of each batch, until the first one is done."""
+"""Followers: processes of rank above 0 embed their share of each batch until rank 0 stops them."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ LoadTowers = Callable[[Sequence[Any], bool], Towers]
 
 @dataclass(frozen=True)
 class Setup:
-    """What a follower needs before the first batch.
+    """The inputs of a follower before the first batch.
 
     Attributes:
         towers: arguments of `load_towers`.
         vocabulary: token ids whose word embeddings are kept; None keeps all.
-        engine: who computes the adapter.
-        adapter: its spec, the rank of LoRA and its layers: arguments of `parse_adapter`.
-        seeds: one a slot.
-        texts: token ids of the lists of texts whose states below the adapter are computed once.
+        engine: name of the engine.
+        adapter: arguments of `parse_adapter`: spec, rank and layers.
+        seeds: one per slot.
+        texts: token ids of the lists of texts whose frozen layers are cached.
     """
 
     towers: tuple[Any, ...]
@@ -45,10 +45,10 @@ class Setup:
 
 
 def set_up(processes: ProcessGroup, setup: Setup) -> None:
-    """Let the other processes load towers and slots; used by the first.
+    """Make the followers load towers and slots; called by rank 0.
 
     Raises:
-        PeclError: one of them cannot; it is named.
+        PeclError: a follower failed; the sentence names it.
     """
     if processes.size > 1:
         processes.send({"do": "set up", "setup": vars(setup)})
@@ -63,16 +63,16 @@ def check_ready(said: Sequence[str]) -> None:
 
 
 def follow(processes: ProcessGroup, runs: Sequence[dict[str, Any]], load: LoadTowers) -> dict[str, Any]:
-    """Take part in the first process's training, and return the document that it ends with.
+    """Follow the training of rank 0, and return its last document.
 
     Args:
-        processes: all of them.
-        runs: that this process was started for.
-        load: loads towers by the arguments of `load_towers`; they will be trimmed if the second argument is true.
+        processes: all processes of the training.
+        runs: the runs that this process was started for.
+        load: loads towers by the arguments of `load_towers`; a true second argument announces trimming.
 
     Raises:
-        SaidElsewhereError: the training failed, which the first process says.
-        RunError: the first process ended.
+        SaidElsewhereError: the training failed; rank 0 reports it.
+        RunError: rank 0 ended.
     """
     opening = processes.exchange({"runs": list(runs)})
     if "error" in opening[0]:
@@ -96,7 +96,7 @@ def follow(processes: ProcessGroup, runs: Sequence[dict[str, Any]], load: LoadTo
 
 
 def _begin(processes: ProcessGroup, setup: Setup, load: LoadTowers, kept: ExitStack) -> _Follower | None:
-    """Load towers and slots, and say in the first process why that cannot be done."""
+    """Load towers and slots, or send the reason of a failure to rank 0."""
     follower, sentence = None, ""
     try:
         follower = _Follower(processes, setup, load, kept)
@@ -107,7 +107,7 @@ def _begin(processes: ProcessGroup, setup: Setup, load: LoadTowers, kept: ExitSt
 
 
 class _Follower:
-    """Tower and slots of a process behind the first."""
+    """Tower and slots of a follower."""
 
     def __init__(self, processes: ProcessGroup, setup: Setup, load: LoadTowers, kept: ExitStack) -> None:
         self.processes = processes
@@ -123,14 +123,14 @@ class _Follower:
         self._own = torch.empty(0)
 
     def embed(self, share: Share) -> None:
-        """Embed a share of a batch with the parameters that the first process sends, and send it back."""
+        """Receive parameters from rank 0, embed a share of a batch, and send the embeddings back."""
         self.processes.copy_first(self.adapter.parameters())
         self._rows = len(share.rows)
         self._own = embed_share(self.tower, share, self.processes.share(self._rows))
         self.processes.send_rows(self._own, self._rows)
 
     def backward(self) -> None:
-        """Receive the gradient of the share, and add that of the slots' parameters to the first process's."""
+        """Receive the gradient of the share, and send the gradients of the slots to rank 0."""
         parameters = self.adapter.parameters()
         for parameter in parameters:
             parameter.grad = None

@@ -1,6 +1,6 @@
 """Losses on tensors: the contrastive loss and the alignments of translation-based alignment (arXiv 2305.03510, sec. 3).
 
-All take embeddings (B, D) that are not normalised, row i of one matching row i of the other, and return a scalar.
+Each takes embeddings (B, D), not normalised, whose rows i match, and returns a scalar.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def cosine(query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor | Non
 def gram_mse(query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor | None = None) -> torch.Tensor:
     """Return the mean squared difference of the Gram matrices (B, B) of L2-normalised embeddings.
 
-    The structure loss of M2M alignment (arXiv 2601.10096): what is alike among the anchors is alike among the queries.
+    The structure loss of M2M alignment (arXiv 2601.10096): similar anchors have similar queries.
     """
     q, a = F.normalize(query, dim=-1), F.normalize(anchor, dim=-1)
     return F.mse_loss(q @ q.T, a @ a.T)
@@ -69,8 +69,8 @@ def match(
     """Return the mean KL divergence of the queries' similarities to a frozen bank from the anchors'.
 
     KL(softmax(a K^T / tau) || softmax(q K^T / tau)) with L2-normalised q, a (B, D) and bank K (M, D), tau = 0.05:
-    relational distillation as in SEED (Fang et al., ICLR 2021, equation 3), with a bank that does not move. Without a
-    bank the batch's own anchors are it.
+    relational distillation as in SEED (Fang et al., ICLR 2021, equation 3), with a fixed bank. Without a bank, the
+    anchors of the batch take its place.
     """
     keys = F.normalize(anchor if bank is None else bank, dim=-1)
     student = F.log_softmax(F.normalize(query, dim=-1) @ keys.T / MATCH_TEMPERATURE, dim=-1)  # (B, M)
@@ -79,7 +79,7 @@ def match(
 
 
 def _given(images: torch.Tensor | None) -> torch.Tensor:
-    """Return the images of a loss that cannot do without them."""
+    """Return `images`, or raise ValueError for None."""
     if images is None:
         raise ValueError("images: expected embeddings (B, D) for a loss with images, got None")
     return images
@@ -99,23 +99,21 @@ def contrastive_with_image(query: torch.Tensor, anchor: torch.Tensor, images: to
 
 
 def register_alignment(name: str, *, replace: bool = False) -> Callable[[T], T]:
-    """Return a decorator that makes a loss an alignment, to be named in a config: `alignment="gram"`, or `"mse+gram"`.
+    """Return a decorator that registers a loss under a name for configs: `alignment="gram"` or `"mse+gram"`.
 
-    The loss is a function `loss(query, anchor, images)`, or a class whose instances are called so; the class is made
-    without arguments. Embeddings are (B, D) and not normalised; images are None in training on text alone; a scalar
-    is returned.
+    The loss is a function `loss(query, anchor, images)`, or a class without arguments whose instances are called so.
+    It takes embeddings (B, D), not normalised, and returns a scalar. `images` is None in text-only training.
 
-    In a plug-in (`--plugin my.py`, `pecl.load_plugin`) the workers of a grid know the name too, and results hold the
-    SHA-256 of the file, so that a run of changed code is made again. Registered elsewhere, only this process knows it,
-    and results name no code: give a loss another name when its code changes.
+    In a plug-in (`--plugin my.py`, `pecl.load_plugin`), the workers of a grid know the name, and results hold the
+    SHA-256 of the file: a run of changed code is trained again. Registered elsewhere, only this process knows the
+    name, and results record no code: rename the loss when its code changes.
 
     Args:
         name: letters, digits and underscores.
-        replace: take the place of a loss that was registered under this name before, as when a notebook's cell is run
-            again.
+        replace: replace a loss that was registered under this name, as when a notebook cell runs again.
 
     Raises:
-        ConfigError: the name has other characters or is there already, or the loss takes other arguments.
+        ConfigError: the name has other characters or is taken, or the loss takes other arguments.
 
     Example:
         >>> @register_alignment("gram")
@@ -142,9 +140,9 @@ class AlignmentObjective:
     Attributes:
         alignments: names from `config.ALIGNMENTS`; their losses are added.
         alignment_weight: lambda.
-        image_weight: 1 in the paper; 0 trains on text alone.
+        image_weight: 1 in the paper; 0 trains on text only.
         logit_scale: inverse temperature of the image-query term.
-        weights: of each alignment; all 1 by default.
+        weights: weight of each alignment; all 1 by default.
         bank: (M, D) frozen embeddings, on the device of the batch, for alignments in `WITH_BANK`.
     """
 
@@ -168,7 +166,7 @@ class AlignmentObjective:
             query: (B, D) embeddings of the queries.
             anchor: (B, D) of the anchors, or None in a route without one.
             images: (B, D) of the images, or None when `image_weight` is 0.
-            captions: (P, D) of the images' captions, where the images are (P, D) of other pairs than the queries.
+            captions: (P, D) of the images' captions if the images (P, D) are not those of the queries.
         """
         loss = query.new_zeros(())
         if self.image_weight:

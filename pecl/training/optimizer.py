@@ -18,7 +18,7 @@ class SlotAdam:
 
     Args:
         parameters: each (S, ...).
-        scales: for each parameter a factor on the learning rate.
+        scales: factor on the learning rate, per parameter.
     """
 
     def __init__(

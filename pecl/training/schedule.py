@@ -1,4 +1,4 @@
-"""The schedule of a training: its length, its learning rate, and the weights that each slot keeps."""
+"""`Schedule`: length and learning rate of a training. `SlotRecord`: losses, scores and best weights of a slot."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Schedule:
         eval_every: steps between validations.
         dropout: whether training applies the tower's own dropout.
         warmup: warm-up steps W, in which the learning rate rises linearly: step w, from 1, has w / W of it.
-        ema: decay of the moving average of the weights, which validation measures and the run keeps; 0 for none.
+        ema: decay of the moving average of the weights, which is validated and kept; 0 for none.
         patience: early-stopping patience, in evaluations; None for all steps.
-        last: whether the last weights are kept, in place of those with the best score.
+        last: keep the last weights instead of the best.
     """
 
     epochs: int
@@ -51,8 +51,8 @@ class SolvedHead:
     Attributes:
         ridge: strength of the ridge.
         held_out_mse: mean squared error on held-out pairs.
-        pairs: that it was solved for.
-        seconds: that it took.
+        pairs: number of training pairs.
+        seconds: wall time.
     """
 
     ridge: float
@@ -63,16 +63,16 @@ class SolvedHead:
 
 @dataclass
 class SlotRecord:
-    """How the training of one slot went.
+    """Losses, scores and best weights of one slot.
 
     Attributes:
         losses: (step, mean loss since the step before) at each validation.
         scores: (step, validation score) at each validation; steps count from 1.
         best_step: step of the best score; ties go to the later one.
         best: parameters at `best_step`.
-        stopped: step after which the slot left the training, which goes on for the others; None: it stayed to the end.
-        diverged: why it left, where a loss or what validation measures was no longer a finite number.
-        solved: its heads that were solved in closed form, in order.
+        stopped: step after which the slot was dropped; None if it trained to the end.
+        diverged: the reason for a drop because a loss or embedding was not finite.
+        solved: heads that were solved in closed form, in order.
     """
 
     losses: list[tuple[int, float]] = field(default_factory=list)
@@ -90,7 +90,7 @@ class SlotRecord:
         return self.stopped is None
 
     def since_best(self) -> int:
-        """Return the number of validations behind the best one."""
+        """Return the number of validations after the best one."""
         return sum(step > self.best_step for step, _ in self.scores)
 
     def to_json(self) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class SlotRecord:
         return named | {"best_score": self.best_score, "stopped": self.stopped, "diverged": self.diverged}
 
     def restore(self, kept: Mapping[str, Any], best: dict[str, torch.Tensor]) -> None:
-        """Take over what `to_json` returned, and the parameters."""
+        """Set all fields from the output of `to_json` and the best parameters."""
         self.losses = [tuple(pair) for pair in kept["losses"]]
         self.scores = [tuple(pair) for pair in kept["scores"]]
         self.best_step, self.best_score, self.best = kept["best_step"], kept["best_score"], best

@@ -1,4 +1,4 @@
-"""A batch on its way through the tower, of which each process embeds a share."""
+"""`Share`: one batch as plain lists. Each process embeds a part of its rows."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pecl.encoders.text import MultilingualTextEncoder
 
 @dataclass(frozen=True)
 class Share:
-    """What a tower needs of a batch, as plain lists, which JSON can hold.
+    """One batch for a tower, as plain lists that JSON can hold.
 
     Attributes:
         rows: token ids of the R rows.
         slots: the slot of each row.
-        seeds: of each row's dropout.
-        seed: of what draws by itself.
-        dropout: whether anything is drawn.
+        seeds: dropout seed of each row.
+        seed: seed of modules that do not draw by row.
+        dropout: whether dropout is on.
     """
 
     rows: list[list[int]]
@@ -35,7 +35,7 @@ def embed_share(tower: MultilingualTextEncoder, share: Share, own: Sequence[int]
     if not own:
         return torch.zeros(0, tower.embedding_dim, device=tower.device)
     batch = tower.pad(share.rows, own)
-    if tower.training != share.dropout:  # setting the mode of every module takes its time
+    if tower.training != share.dropout:  # setting the mode of all modules is slow
         tower.train(share.dropout)
     seeds = np.asarray(share.seeds, np.uint64)[batch.indices.numpy()]
     devices = [tower.device] if tower.device.type == "cuda" else []

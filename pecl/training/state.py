@@ -1,7 +1,7 @@
-"""The state of an unfinished training, written atomically: a killed run goes on and ends with the same bits.
+"""The state of an unfinished training, written atomically: a killed run resumes and ends with the same bits.
 
-Tensors and JSON alone (safetensors), so nothing in a checkpoint is ever executed. What a step draws at random is a
-function of its seed and number (see `trainer`), so no state of a random generator needs keeping.
+The file is safetensors with JSON: reading it executes nothing. Random draws are functions of seed and step (see
+`trainer`), so the state holds no random generator.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class TrainingState:
 
 
 def save_state(path: str | Path, state: TrainingState, identity: str) -> None:
-    """Write `state` to `path`; `identity` says whose it is (run, data and weights)."""
+    """Write `state` to `path` with the `identity` of its run, data and weights."""
     metadata = {"format": _FORMAT, "identity": identity, "progress": json.dumps(state.progress)}
     write_tensors(path, state.tensors, metadata)
 
@@ -62,11 +62,11 @@ def load_state(path: str | Path, identity: str) -> TrainingState | None:
 
 
 class Checkpoint:
-    """The file that keeps the state of one training: its tensors, the records of its slots, and its progress as JSON.
+    """The file of one training's state: tensors, slot records, and progress as JSON.
 
     Args:
         path: the file, or None to keep nothing.
-        identity: whose state it is; a state of another identity is refused.
+        identity: identity of the training; a state of another identity is refused.
     """
 
     def __init__(self, path: str | Path | None, identity: str) -> None:
@@ -89,11 +89,11 @@ class Checkpoint:
 
     @torch.no_grad()
     def restore(self, tensors: Mapping[str, torch.Tensor], records: Sequence[SlotRecord]) -> dict[str, Any] | None:
-        """Fill tensors and records with what was saved and return the progress, or None where nothing was.
+        """Fill tensors and records from the file and return the progress, or None without a file.
 
         Args:
-            tensors: by the names that they were saved under.
-            records: of all slots.
+            tensors: tensors by their saved names.
+            records: records of all slots.
 
         Raises:
             WeightsError: the file is damaged, or of another training.

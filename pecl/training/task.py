@@ -1,4 +1,4 @@
-"""`SlotTask`: what a slot learns; and the seeds of what is drawn at random on the way."""
+"""`SlotTask`: the pairs and objective of one slot. `derived_seed`: the seeds of random draws."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def derived_seed(seed: int, purpose: str, number: int) -> int:
 
 @dataclass(frozen=True)
 class ImageTask:
-    """Pairs with a photograph beside text that has none: each step learns from a batch of either.
+    """Captioned images that train next to text without images: each step takes a batch of both.
 
     Attributes:
         captions: token ids of the m captions.
@@ -30,7 +30,7 @@ class ImageTask:
     images: torch.Tensor | Embeddings
 
     def batch(self, step: int, size: int, seed: int) -> list[int]:
-        """Return the pairs of `step`, `size` or all of them: every pair once in an order of its own, and so again."""
+        """Return the indices of at most `size` pairs for `step`; each epoch visits every pair once, in a new order."""
         size = min(size, len(self.captions))
         epoch, place = divmod(step, len(self.captions) // size)
         order = torch.randperm(
@@ -41,7 +41,7 @@ class ImageTask:
 
 @dataclass(frozen=True)
 class SlotTask:
-    """What a slot learns from n pairs, which lie in memory or, as a `TokenStore` and `Embeddings`, in files.
+    """The n training pairs of a slot, in memory or in files (`TokenStore`, `Embeddings`).
 
     Attributes:
         query: token ids of the n queries.
@@ -51,7 +51,7 @@ class SlotTask:
         objective: the loss.
         lr: peak learning rate (after warm-up).
         seed: of the order of the pairs, and of dropout (tasks of one slot use the first one's).
-        photographs: further pairs, which the image-text loss is of; None without.
+        photographs: captioned images for the image-text loss, or None.
     """
 
     query: TokenIds
@@ -67,6 +67,6 @@ class SlotTask:
 
     @property
     def texts(self) -> list[TokenIds]:
-        """The columns that a step takes through the tower: the queries, and anchors that are texts."""
+        """The text columns that a step encodes: queries, and anchors that are texts."""
         anchor = self.anchor
         return [self.query] if anchor is None or isinstance(anchor, torch.Tensor | Embeddings) else [self.query, anchor]

@@ -1,13 +1,12 @@
 """`AlignmentTrainer`: translation-based alignment of S slots over one frozen tower.
 
-A *task* is what a slot learns: its pairs, objective, learning rate and seed. A batch holds the rows of every task,
-query and anchor alike, in one pass; each loss is computed within its task's rows, so no gradient crosses slots. S = 1
-is ordinary training. Several tasks, one a language, may share a slot: their losses are summed, and so are learned
-jointly (the release's `preliminary` arm).
+A *task* holds the pairs, objective, learning rate and seed of a slot. A batch holds the query and anchor rows of all
+tasks. Each loss uses only the rows of its own task, so no gradient crosses slots. S = 1 is ordinary training. Several
+tasks, one per language, may share a slot: their losses are summed (the release's `preliminary` arm).
 
-What a step draws at random depends on its seed and number alone: the order of an epoch comes from (seed, epoch),
-dropout from (seed of the slot, step), whatever other slots there are. A run that was killed therefore goes on from its
-last saved step and ends with the same bits, and a run in a fleet learns what it learns alone.
+Random draws depend only on seed and step: the order of an epoch comes from (seed, epoch), dropout from (seed of the
+slot, step). A killed run therefore resumes at its last saved step and ends with the same bits, and a run learns the
+same inside and outside a fleet.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, DivergedError
 from pecl.progress import Bar
 from pecl.training.average import Average
-from pecl.training.distributed import ALONE, ProcessGroup
+from pecl.training.distributed import SINGLE, ProcessGroup
 from pecl.training.optimizer import SlotAdam
 from pecl.training.schedule import Schedule, SlotRecord
 from pecl.training.share import Share, embed_share
@@ -39,7 +38,7 @@ from pecl.training.task import SlotTask, derived_seed
 
 logger = logging.getLogger(__name__)
 
-SAVE_EVERY_SECONDS = 2.0  # or, where saving takes more than a tenth of a second, twenty times as long as it takes
+SAVE_EVERY_SECONDS = 2.0  # at least; 20 times the duration of a save if that is longer
 
 
 class AlignmentTrainer:
@@ -47,14 +46,14 @@ class AlignmentTrainer:
 
     Args:
         tower: the text tower that `adapter` is attached to.
-        adapter: the slots, one for each task unless `slot_of` says otherwise.
-        tasks: what the slots learn; all of the same number of pairs.
+        adapter: the slots, one per task unless `slot_of` is given.
+        tasks: pairs and objectives; all of one size.
         schedule: epochs, batch size, validation cadence, dropout.
-        validate: returns the validation scores of slots, higher is better; NaN where the weights have diverged.
-        state_path: where the state of the unfinished training is kept, or None to keep none.
-        identity: whose state that is; a state of another identity is refused.
+        validate: returns the validation scores of slots, higher is better; NaN for diverged weights.
+        state_path: file for the state of the unfinished training, or None to keep none.
+        identity: identity of that state; a state of another identity is refused.
         slot_of: the slot of each task; tasks of one slot have one learning rate.
-        processes: those that share each batch; this is the first of them.
+        processes: the processes that share each batch; this is rank 0.
     """
 
     def __init__(
@@ -67,7 +66,7 @@ class AlignmentTrainer:
         state_path: str | Path | None = None,
         identity: str = "",
         slot_of: Sequence[int] | None = None,
-        processes: ProcessGroup = ALONE,
+        processes: ProcessGroup = SINGLE,
     ) -> None:
         self.slot_of = list(range(len(tasks)) if slot_of is None else slot_of)
         if set(self.slot_of) != set(range(adapter.num_slots)) or len({len(task) for task in tasks}) != 1:
@@ -88,20 +87,20 @@ class AlignmentTrainer:
         self.seconds = 0.0
         self._orders_of, self._orders = -1, dict[int, torch.Tensor]()  # the epoch, and by seed the order of its pairs
         self._slots_of_tasks = torch.tensor(self.slot_of, device=tower.device)  # (T,)
-        # (S,) sum of losses since the last validation; on the tower's device, and read at validations alone
+        # (S,) sum of losses since the last validation, on the tower's device; read only at validations
         self._recent = torch.zeros(adapter.num_slots, device=tower.device)
         self._recent_steps = 0
 
     @property
     def is_saved(self) -> bool:
-        """Whether a saved state is there to go on from."""
+        """Whether a saved state exists."""
         return self.checkpoint.exists()
 
     def run(self) -> list[SlotRecord]:
-        """Train to the end, from the saved state if there is one, and return one record a slot.
+        """Train to the end, from the saved state if there is one, and return one record per slot.
 
-        A slot whose loss, or what validation measures of it, is no longer a finite number leaves the training, and so
-        does one that is out of patience: the others learn what they learn without it.
+        A slot is dropped when its loss or validation score is not finite, or when it is out of patience. The other
+        slots are not affected.
 
         Raises:
             DivergedError: the only slot diverged.
@@ -114,7 +113,7 @@ class AlignmentTrainer:
         with Bar(total=self.total_steps, initial=self.step, desc="train", unit="step", leave=False) as bar:
             while self.step < self.total_steps and any(record.learns for record in self.records):
                 losses = self.train_step()
-                if losses.device.type == "cpu":  # reading them from another device would wait for it
+                if losses.device.type == "cpu":  # reading from another device would wait for it
                     self._leave_diverged(losses.tolist())
                 self._recent += losses
                 self._recent_steps += 1
@@ -155,7 +154,7 @@ class AlignmentTrainer:
         return [order[place * size : (place + 1) * size].tolist() for order in orders]
 
     def _order(self, n: int, seed: int, epoch: int) -> torch.Tensor:
-        """Return the order of n pairs in an epoch, (n,) int32; those of the last epoch asked for are kept."""
+        """Return the order of n pairs in an epoch, (n,) int32; the orders of the latest epoch are cached."""
         if self._orders_of != epoch:
             self._orders_of, self._orders = epoch, {}
         if seed not in self._orders:
@@ -164,33 +163,35 @@ class AlignmentTrainer:
         return self._orders[seed]
 
     def losses(self, indices: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Return the loss of every slot, (S,), on the given pairs of its task, with the current step's dropout."""
+        """Return the loss (S,) of every slot on the given pairs of its tasks, with the dropout of the current step."""
         rows: list[list[int]] = []
         slots: list[int] = []
         learning = [i for i, slot in enumerate(self.slot_of) if self.records[slot].learns]
-        beside = [self._beside(task) for task in self.tasks]
+        image_batches = [self._image_batch(task) for task in self.tasks]
         for i in learning:
             task, slot = self.tasks[i], self.slot_of[i]
             columns = [(column, indices[i]) for column in task.texts]
-            columns += [] if task.photographs is None else [(task.photographs.captions, beside[i])]
+            columns += [] if task.photographs is None else [(task.photographs.captions, image_batches[i])]
             for column, chosen in columns:
                 rows += [column[pair] for pair in chosen]
                 slots += [slot] * len(chosen)
-        seed = self.tasks[0].seed + 1_000_003 * (self.step + 1)  # for what draws by itself
+        seed = self.tasks[0].seed + 1_000_003 * (self.step + 1)  # of modules that do not draw by row
         share = Share(rows, slots, self._row_seeds(slots).tolist(), seed, self.schedule.dropout)
         if self.processes.size > 1:
             self.processes.send({"do": "embed", "share": vars(share)})
             self.processes.copy_first(self.adapter.parameters())
         own = embed_share(self.tower, share, self.processes.share(len(rows)))
-        embeddings = self.processes.gather(own, len(rows))  # (R, D), the whole batch's
-        of_tasks = torch.stack(self._task_losses(embeddings, indices, beside, learning))  # (T,) of those that learn
+        embeddings = self.processes.gather(own, len(rows))  # (R, D), of the whole batch
+        of_tasks = torch.stack(
+            self._task_losses(embeddings, indices, image_batches, learning)
+        )  # (T,) of learning tasks
         slots_of_tasks = self._slots_of_tasks
         if len(learning) < len(self.tasks):
             slots_of_tasks = to_device(torch.tensor([self.slot_of[i] for i in learning]), self.tower.device)
         return of_tasks.new_zeros(len(self.records)).index_add(0, slots_of_tasks, of_tasks)  # (S,)
 
     def _row_seeds(self, slots: Sequence[int]) -> np.ndarray:
-        """Return the seeds (B,) of the rows' dropout: of the slot, the step, and the row's number in the slot."""
+        """Return the dropout seeds (B,) of rows, each from its slot, the step, and its number within the slot."""
         seeds = np.empty(len(slots), np.uint64)
         of_rows = np.asarray(slots)
         for slot in dict.fromkeys(slots):
@@ -199,8 +200,8 @@ class AlignmentTrainer:
             seeds[own] = row_seeds(derived_seed(first.seed, "dropout", self.step), int(own.sum()))
         return seeds
 
-    def _beside(self, task: SlotTask) -> list[int]:
-        """Return which of a task's photographs are of this step."""
+    def _image_batch(self, task: SlotTask) -> list[int]:
+        """Return the indices of the captioned images that a task trains on in this step."""
         if task.photographs is None:
             return []
         return task.photographs.batch(self.step, self.schedule.batch_size, task.seed)
@@ -209,7 +210,7 @@ class AlignmentTrainer:
         self,
         embeddings: torch.Tensor,
         indices: Sequence[Sequence[int]],
-        beside: Sequence[Sequence[int]],
+        image_batches: Sequence[Sequence[int]],
         learning: Sequence[int],
     ) -> list[torch.Tensor]:
         losses, start = [], 0
@@ -227,8 +228,8 @@ class AlignmentTrainer:
             elif anchor is not None:
                 anchor = taken(len(chosen))
             if task.photographs is not None:
-                images = self._rows(task.photographs.images, beside[i], dtype)
-                losses.append(task.objective(query, anchor, images, taken(len(beside[i]))))
+                images = self._rows(task.photographs.images, image_batches[i], dtype)
+                losses.append(task.objective(query, anchor, images, taken(len(image_batches[i]))))
                 continue
             images = None if task.images is None else self._rows(task.images, chosen, dtype)
             losses.append(task.objective(query, anchor, images))
@@ -253,11 +254,11 @@ class AlignmentTrainer:
                 record.stopped = self.step
 
     def measure(self, step: int, slots: Sequence[int] | None = None) -> None:
-        """Score the weights as they are, as those of `step`, and keep each slot's where they are its best.
+        """Score the current weights as those of `step`, and keep the best of each slot.
 
         Args:
-            step: that the weights are of.
-            slots: slots to score; None for all that have not diverged.
+            step: step of the weights.
+            slots: slots to score; None for all slots that have not diverged.
         """
         if slots is None:
             slots = [slot for slot, record in enumerate(self.records) if not record.diverged]
@@ -272,7 +273,7 @@ class AlignmentTrainer:
                 record.best = self.adapter.slot_state(slot)
 
     def _leave_diverged(self, losses: Sequence[float]) -> None:
-        """Let slots whose loss is not a finite number leave the training."""
+        """Drop slots whose loss is not finite."""
         for slot, loss in enumerate(losses):
             if self.records[slot].learns and not math.isfinite(loss):
                 self._leave(slot, f"the loss is {loss}")
@@ -311,7 +312,7 @@ class AlignmentTrainer:
         self.seconds, self._recent_steps = progress["seconds"], progress["recent_steps"]
 
     def _tensors(self) -> dict[str, torch.Tensor]:
-        """Return the tensors that steps change, by name."""
+        """Return the tensors that a step changes, by name."""
         tensors: dict[str, torch.Tensor] = {
             f"parameter.{name}": parameter for name, parameter in self.adapter.named_parameters()
         }

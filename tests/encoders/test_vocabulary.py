@@ -136,7 +136,7 @@ def test_words_that_a_table_has_got_since_are_loaded_too(small):  # noqa: F811
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"adapter": "full", "rank": None}, "trim_vocabulary: expected an adapter that leaves word embeddings alone"),
+        ({"adapter": "full", "rank": None}, "trim_vocabulary: expected an adapter that does not train word embeddings"),
         ({"engine": "opendelta"}, "trim_vocabulary: expected the engine pecl, got opendelta"),
     ],
 )

@@ -18,7 +18,7 @@ from pecl.adapters.adapter import attach
 from pecl.adapters.spec import describe
 from pecl.encoders.towers import Towers
 from pecl.errors import ConfigError, DivergedError, PeclError, SaidElsewhereError
-from pecl.training.distributed import ALONE, ProcessGroup, join, launched
+from pecl.training.distributed import SINGLE, ProcessGroup, join, launched
 from pecl.training.follow import Setup, check_ready, follow, set_up
 from pecl.training.trainer import AlignmentTrainer, Schedule
 
@@ -103,7 +103,7 @@ def close(found, expected):
     ],
 )
 def test_several_processes_equal_one_on_the_joint_batch(size, options):
-    expected, states = trained(ALONE, **options)
+    expected, states = trained(SINGLE, **options)
     (records, found), *others = in_processes(size, lambda processes: trained(processes, **options))
     for (losses, scores, best), (expected_losses, expected_scores, expected_best) in zip(
         records, expected, strict=True
@@ -190,7 +190,7 @@ def test_runs_that_differ_are_named():
 
 def test_what_torchrun_says_is_read(monkeypatch):
     assert launched() == (0, 1)
-    assert join() is ALONE
+    assert join() is SINGLE
     monkeypatch.setenv("RANK", "2")
     for size, said in (("2", "got '2' and '2'"), ("two", "got '2' and 'two'")):
         monkeypatch.setenv("WORLD_SIZE", size)
