@@ -82,9 +82,7 @@ def test_a_config_file_that_names_one_does_not_run_it(small, gram, capsys):
     gram.write_text("raise SystemExit('it ran')")
     Path("config.yaml").write_text(yaml.safe_dump({**small, "plugin": "my.py"}))
     assert main(["train", "--config", "config.yaml"]) == 2
-    assert (
-        "plugin: my.py is code, which a config does not run: expected --plugin my.py" in capsys.readouterr().err
-    )
+    assert "plugin: my.py is code, which a config does not run: expected --plugin my.py" in capsys.readouterr().err
     with pytest.raises(ConfigError, match="which a config does not run"):
         train({**small, "plugin": "my.py"})
 

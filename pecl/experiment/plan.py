@@ -1,4 +1,4 @@
-"""Dry runs: they read and check everything that a training reads before its first step, or an evaluation."""
+"""Dry runs: make all checks of a training before its first step, or of an evaluation."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """The runs of a grid: lists in a config are expanded to their product, and grouped into fleets.
 
-Runs are trained in *fleets*: those that differ in `FLEET_FIELDS` alone share one pass over the frozen tower. How runs
-are grouped depends on the whole grid, never on what is complete, so a grid that was killed and started again gives the
-same results to the last digit.
+Runs are trained in *fleets*: runs that differ only in `FLEET_FIELDS` share one pass over the frozen tower. The grouping
+depends on the whole grid, never on complete results, so a killed and restarted grid gives the same bits.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ _MOST = 100_000  # combinations of a grid
 
 
 def expand(values: Mapping[str, Any], where: str = "grid") -> list[ExperimentConfig]:
-    """Return one config for each combination of the values that are lists; the last key varies fastest.
+    """Return one config per combination of the values that are lists; the last key varies fastest.
 
-    Runs that cannot differ in their results, such as weights of an alignment that a route does not have, are one.
+    Runs with equal run ids, such as weights of an alignment that the route lacks, become one.
 
     Raises:
         ConfigError: an unknown key, a wrong value or an empty list, found before any run begins.
@@ -47,7 +46,7 @@ def expand(values: Mapping[str, Any], where: str = "grid") -> list[ExperimentCon
 
 
 def repeat_configs(results: Sequence[Result], values: Mapping[str, Any], where: str = "grid") -> list[ExperimentConfig]:
-    """Return the runs of `results` again with other `values` (lists are expanded), such as further seeds.
+    """Return the configs of `results` with other `values` (lists are expanded), such as further seeds.
 
     Raises:
         ConfigError: as `expand`.
@@ -59,14 +58,14 @@ def repeat_configs(results: Sequence[Result], values: Mapping[str, Any], where: 
 def fleets(
     configs: Sequence[ExperimentConfig], size: int | str = AUTO_FLEET, jobs: int = 1
 ) -> Iterator[list[ExperimentConfig]]:
-    """Yield the runs in groups that can be trained side by side, in order of their first runs.
+    """Yield the runs in groups that can be trained together, in order of their first runs.
 
     The languages of a joint training are one group, whatever `size`; such groups come first.
 
     Args:
         configs: runs.
-        size: runs of a group at most; "auto" for up to 16, but no fewer groups than jobs. Whoever trains a group of
-            those divides it further where it does not fit into memory.
+        size: largest number of runs of a group; "auto" is up to 16, with at least as many groups as jobs. Training
+            divides an automatic group further if it does not fit into memory.
         jobs: groups that are trained at a time.
 
     Raises:

@@ -1,4 +1,4 @@
-"""How long runs will take, from what recorded runs took."""
+"""Estimate the time of runs from the time of recorded runs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pecl.results.result import DamagedResultError, Result, read_result
 
 logger = logging.getLogger(__name__)
 
-# What a run's time depends on, and what a step's does above all
+# Fields that the time of a run depends on, and those that matter most for the time of a step
 _SHAPE_FIELDS = tuple(name for name in IDENTITY_DEFAULTS if name not in FLEET_FIELDS | fields_of(Role.REPEAT))
 _STEP_FIELDS = tuple(sorted(fields_of(Role.STEP_TIME)))
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """What one complete run took."""
+    """The time of one complete run."""
 
     config: Mapping[str, Any]
     seconds: float
@@ -30,7 +30,7 @@ class Recorded:
 
 @dataclass(frozen=True)
 class TimeEstimate:
-    """Seconds for all runs one after the other, None if unknown, and what that rests on."""
+    """Seconds for all runs in sequence, None if unknown, and the basis of the estimate."""
 
     seconds: float | None
     basis: str
@@ -40,7 +40,7 @@ class TimeEstimate:
 
 
 def recorded_seconds(configs: Iterable[ExperimentConfig]) -> list[Recorded]:
-    """Return what the complete trainings in the results folders of `configs` took; damaged files are passed over."""
+    """Return the times of complete trainings in the results folders of `configs`; damaged files are skipped."""
     found = []
     for out in dict.fromkeys(config.out for config in configs):
         for path in sorted(Path(out).glob("*.json")):
@@ -54,7 +54,7 @@ def recorded_seconds(configs: Iterable[ExperimentConfig]) -> list[Recorded]:
 
 
 def recorded_of(results: Iterable[Result]) -> list[Recorded]:
-    """Return what the complete trainings among `results` took."""
+    """Return the times of the complete trainings among `results`."""
     return [
         Recorded(result.config.to_dict(), result.seconds.train, result.steps)
         for result in results
@@ -68,23 +68,23 @@ def estimate(
     jobs: int = 1,
     steps: Sequence[int] | None = None,
 ) -> TimeEstimate:
-    """Return how long the training of `configs` will take, `jobs` at a time.
+    """Estimate the time to train `configs`, `jobs` at a time.
 
-    Each run is taken to last as long as the median of the recorded runs of the same shape, which differ from it in
-    what a fleet's runs may differ in; else its steps (as many as such a run's would have been) times the median
-    seconds of a step of the same towers and batch. Loading and evaluation of the plain tower are not counted.
+    A run counts as the median of recorded runs of the same shape, which differ from it only in fleet fields or seed.
+    Without such runs it counts as its steps times the median time of a step of the same towers and batch. Loading, and
+    the evaluation of the plain tower, are not counted.
 
     Args:
         configs: runs.
-        recorded: what others took.
+        recorded: times of recorded runs.
         jobs: runs at a time.
-        steps: steps of each run; by default as the config alone says it, which it does for pairs of `shots`.
+        steps: steps of each run; by default those that follow from the config, as for pairs of `shots`.
     """
     by_shape: dict[tuple[Any, ...], list[float]] = {}
     by_tower: dict[tuple[Any, ...], list[float]] = {}
     for one in recorded:
         by_shape.setdefault(_key(one.config, _SHAPE_FIELDS), []).append(one.seconds)
-        if one.steps:  # a head that was solved, and nothing more, has none
+        if one.steps:  # a run of only closed-form phases has none
             by_tower.setdefault(_key(one.config, _STEP_FIELDS), []).append(one.seconds / one.steps)
     total, of_shape, of_tower = 0.0, 0, 0
     for config, own in zip(configs, steps or map(_steps, configs), strict=True):
@@ -113,7 +113,7 @@ def _key(values: Mapping[str, Any], names: Sequence[str]) -> tuple[Any, ...]:
 
 
 def _steps(config: ExperimentConfig) -> int:
-    """Return the number of training steps, or 0 where only the data say it."""
+    """Return the number of training steps, or 0 if it depends on the data."""
     pairs = config.shots if config.train_on == "pairs" and config.text is None else config.train_size
     epochs = config.epochs if "gradient" in config.solvers else 0
     return epochs * -(-(pairs or 0) // config.batch_size)

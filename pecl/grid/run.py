@@ -1,8 +1,7 @@
-"""`run_grid`: every run is trained once, whoever else works in the same folder, and whatever stops the work.
+"""`run_grid`: train every run once, also with other processes in the same folder, and resume after any stop.
 
-A run that is complete, on the data that are there now, is skipped. A run that another process is at work on is left
-for the end, and taken over if that process dies. A run that fails is recorded with its error, and the rest goes on.
-Results are read from their files, wherever they were made.
+A run with a complete result on the present data is skipped. A run that another process trains is left for the end, and
+taken over if that process dies. A failing run is recorded with its error, and the others continue.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_WAIT_SECONDS = 0.5  # between looks at what another process is doing
+_WAIT_SECONDS = 0.5  # between looks at runs of other processes
 
 
 @dataclass(frozen=True)
@@ -57,13 +56,13 @@ def run_grid(
 
     Args:
         configs: runs.
-        fleet: runs trained side by side; "auto" for as many as fit into memory, up to 16.
-        launcher: where they are trained; this process by default.
+        fleet: runs trained together; "auto" for as many as fit into memory, up to 16.
+        launcher: trains them; this process by default.
 
     Raises:
-        PeclError: bad input, found before anything was written or by the first run that was trained; or results
-            cannot be written.
-        KeyboardInterrupt: interrupted; what was running has saved its state.
+        PeclError: bad input, found before anything was written or by the first trained run; or results cannot be
+            written.
+        KeyboardInterrupt: interrupted; running tasks have saved their state.
     """
     run = _begin(configs, fleet, launcher or Inline())
     remaining = [config for task in run.pending for config in task.configs]
@@ -78,9 +77,9 @@ def run_grid(
 def plan_grid(
     configs: Sequence[ExperimentConfig], fleet: int | str = AUTO_FLEET, launcher: Launcher | None = None
 ) -> list[tuple[ExperimentConfig, RunPlan | None]]:
-    """Return each run, in the order in which they are trained, and what it would do; None for a complete one.
+    """Return each run in the order of training, with its plan, or None for a complete run.
 
-    The runs are read and checked as `run_grid` does it before the first step of each, and nothing is written.
+    All checks of `run_grid` before the first step of each run are made, and nothing is written.
 
     Args:
         configs: runs.
@@ -102,7 +101,7 @@ def plan_grid(
 
 
 def _begin(configs: Sequence[ExperimentConfig], fleet: int | str, launcher: Launcher) -> _Run:
-    """Return a grid whose data are read and whose complete runs are behind it.
+    """Read the data of a grid, and skip its complete runs.
 
     Raises:
         PeclError: bad input.
@@ -140,7 +139,7 @@ class _Run:
     died: set[str] = field(default_factory=set)
 
     def skip_complete(self) -> None:
-        """Take over what is complete. What failed before is tried again, so it is remembered which files there were."""
+        """Collect complete runs, and note the files of earlier failures, which are tried again."""
         for config in (config for task in self.pending for config in task.configs):
             self.hashes(config)  # bad data stop the grid before it writes anything
             path = training_path(config)
@@ -149,7 +148,7 @@ class _Run:
             self._collect(task)
 
     def round(self, status: StatusLine) -> None:
-        """Carry out the tasks that nobody else is at work on; wait a moment when there is none."""
+        """Carry out the tasks that no other process works on; wait a moment if there is none."""
         ready = [
             task for task in self.pending if not any(holder(config.out, config.run_id()) for config in task.configs)
         ]
@@ -165,7 +164,7 @@ class _Run:
                 status.refresh()
 
     def _follow(self, event: Event, task: Task, status: StatusLine) -> None:
-        """Take in what a launcher says of a task."""
+        """Handle an event of a launcher."""
         if event.kind == "started":
             status.started(task)
         elif event.kind == "busy":
@@ -179,10 +178,10 @@ class _Run:
                 self._try_again(task)
 
     def _try_otherwise(self, task: Task, error: Exception) -> bool:
-        """Say whether a task that failed is tried another way.
+        """Say whether a failed task is tried another way.
 
-        Runs whose worker died are tried once more, as they are: it may have been killed, and they go on where they
-        were. Of a fleet in which a run is wrong, each run is tried by itself.
+        A task whose worker died is tried once more: the worker may have been killed, and the runs resume. If a run of
+        a fleet is wrong, each run is tried separately.
         """
         if isinstance(error, WorkerDiedError):
             if task.name in self.died:
@@ -198,20 +197,20 @@ class _Run:
         return True
 
     def _try_again(self, task: Task) -> None:
-        """Leave a task that ended without a result for the next round, once: a network may show its files late."""
+        """Leave a task without results for the next round, once: network file systems may show files late."""
         if task.name in self.without_result:
             record_failure(task.configs, WorkerDiedError("its worker ended well, but its results are not seen here"))
         self.without_result.add(task.name)
 
     def _fail(self, task: Task, error: Exception) -> None:
-        """Record a failure that the worker could not; stop the grid on what would fail every other run too."""
+        """Record a failure that the worker could not; raise one that would fail every other run too."""
         if isinstance(error, OutputError) or (isinstance(error, PeclError) and not self.any_trained):
             raise error
         logger.error("%s failed: %s", task.name, error)
         record_failure(task.configs, error)
 
     def _collect(self, task: Task, status: StatusLine | None = None) -> bool:
-        """Say whether all runs of a task have an outcome; if so, take it over."""
+        """Collect the outcomes of a task if all its runs have one, and say whether they have."""
         found = [complete_result(config, self.hashes) or self._new_failure(config) for config in task.configs]
         ended = [result for result in found if result is not None]
         if len(ended) < len(found):
@@ -225,7 +224,7 @@ class _Run:
         return True
 
     def _new_failure(self, config: ExperimentConfig) -> Result | None:
-        """Return how a run failed since this grid began, by whoever tried it."""
+        """Return the failure of a run since this grid began, in this or another process."""
         path = training_path(config)
         if _version(path) == self.files_before.get(path, (0, 0)):
             return None
@@ -233,7 +232,7 @@ class _Run:
         return result if result is not None and result.status == "failed" else None
 
     def tidy(self) -> None:
-        """Remove what killed processes left in the results folders."""
+        """Remove the leftovers of killed processes from the results folders."""
         for out in dict.fromkeys(config.out for task in self.done for config in task.configs):
             remove_abandoned_locks(out)
             remove_unfinished_files(out)
@@ -241,7 +240,7 @@ class _Run:
                 self._remove_states(out)
 
     def _remove_states(self, out: str) -> None:
-        """Remove the saved states of complete runs, unless another process is at work on them again."""
+        """Remove the saved states of complete runs, unless another process holds them."""
         for config in (config for task in self.done for config in task.configs if config.out == out):
             with contextlib.suppress(BusyError), hold(out, [config.run_id()]):
                 if complete_result(config, self.hashes):
@@ -249,7 +248,7 @@ class _Run:
 
 
 def _version(path: Path) -> tuple[int, int]:
-    """Return what tells a file from the one that replaces it; (0, 0) while there is none."""
+    """Return inode and time of a file, which differ for its replacement; (0, 0) without a file."""
     try:
         found = path.stat()
     except FileNotFoundError:

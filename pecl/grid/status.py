@@ -1,4 +1,4 @@
-"""The one line that says how far a grid is: runs done, running, failed, remaining, and the time left."""
+"""The status line of a grid: runs done, running, failed, remaining, and the time left."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ from pecl.results.result import Result
 
 
 class StatusLine:
-    """A line on standard error, written again whenever something changes.
+    """A line on standard error, rewritten at every change.
 
-    Runs that are trained in this process count by the share of their steps; those of workers count when they end.
-
-    The time left is that of what this grid has done so far; before its first run ends, what the grid's runs that were
-    complete before took or, where there is none, the others in the results folder.
+    Runs of this process count by the share of their steps, runs of workers when they end. The time left extrapolates
+    the runs of this grid. Before its first run ends, it uses earlier complete runs of the grid or, without any, other
+    runs in the results folder.
 
     Args:
-        total: runs.
+        total: number of runs.
         before: results of the runs that were complete before.
-        remaining: the others.
+        remaining: configs of the other runs.
     """
 
     def __init__(self, total: int, before: Sequence[Result], remaining: Sequence[ExperimentConfig]) -> None:
@@ -60,7 +59,7 @@ class StatusLine:
         self.refresh()
 
     def advanced(self, share: float) -> None:
-        """Count a share of the steps of what is running here, in [0, 1], as done."""
+        """Count a share, in [0, 1], of the steps of the running task as done."""
         seen, self.share = self._percent(), share
         if self._percent() != seen:  # a training takes many steps a second
             self.refresh()
@@ -79,7 +78,7 @@ class StatusLine:
         self.refresh()
 
     def waiting(self) -> None:
-        """Say that what remains is done by other processes."""
+        """Show that other processes train the remaining runs."""
         self.waits = True
         self.refresh()
 
@@ -100,7 +99,7 @@ class StatusLine:
         )
 
     def _done(self) -> float:
-        """Return the number of runs that are done, those that are running by the share of their steps."""
+        """Return the number of done runs; running ones count by the share of their steps."""
         return self.complete + self.failed + self.share * self.running
 
     def _percent(self) -> int:

@@ -468,7 +468,10 @@ def test_a_dry_run_needs_no_weights_of_the_papers_pair_and_writes_nothing(values
         ("--adapter head:rank=769", "head: rank: expected 1 to 768 in a layer of shape (768, 1024), got 769"),
         ("--adapter lora:layers=top-25+head", "layers: expected top-1 to top-24 in the text tower"),
         ("--device cuda:99", "device: expected one that is there, such as cpu"),
-        ("--trim-vocabulary --adapter full --solver gradient", "expected an adapter that does not train word embeddings"),
+        (
+            "--trim-vocabulary --adapter full --solver gradient",
+            "expected an adapter that does not train word embeddings",
+        ),
     ]:
         assert main([*paper, *flags_.split()]) == 2
         assert message in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Where a grid's runs are trained: `LAUNCHERS`, the table of what there is, and `make_launcher`."""
+"""Launchers, which train the runs of a grid: the table `LAUNCHERS`, and `make_launcher`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pecl.grid.launchers.processes import Processes, parse_devices
 from pecl.grid.launchers.ray import Ray
 from pecl.grid.launchers.slurm import Slurm
 
-# name -> launcher, given the number of jobs (None where it was not said) and the options as key=value
+# name -> launcher, given the number of jobs (None if not given) and the options as key=value
 LAUNCHERS: dict[str, Callable[[int | None, Sequence[str]], Launcher]] = {
     "inline": lambda jobs, options: Inline(),
     "process": lambda jobs, options: Processes(2 if jobs is None else jobs),
@@ -26,13 +26,14 @@ def make_launcher(
     """Return a launcher.
 
     Args:
-        name: a key of `LAUNCHERS`; without one, this process, or processes where several jobs are asked for.
+        name: a key of `LAUNCHERS`; by default inline for one job and process for several.
         jobs: runs (or fleets) at a time.
-        options: of slurm or ray, as key=value.
-        devices: that processes take in turn, such as `cuda:0` and `cuda:1`; a job each unless `jobs` is given.
+        options: options of slurm or ray, as key=value.
+        devices: devices that processes take in turn, such as `cuda:0` and `cuda:1`; one job each unless `jobs` is
+            given.
 
     Raises:
-        ConfigError: no such launcher, option or device, too few jobs, or what it needs is not installed.
+        ConfigError: no such launcher, option or device, too few jobs, or a missing package.
     """
     if jobs is not None and jobs < 1:
         raise ConfigError(f"jobs: expected a whole number >= 1, got {jobs}")
@@ -41,7 +42,7 @@ def make_launcher(
             raise ConfigError(f"devices: expected launcher process, got {name}, which places its jobs itself")
         kind, gpus = parse_devices(devices)
         launcher = Processes(len(devices) if jobs is None else jobs, gpus)
-        launcher.sharing(kind)  # what is not there is said now
+        launcher.sharing(kind)  # refuse a missing GPU now
         return launcher
     if name is None:
         name = "inline" if jobs in (None, 1) else "process"

@@ -1,4 +1,4 @@
-"""What a launcher is: it carries tasks out somewhere and says when each begins and ends. Results are files."""
+"""`Launcher`: carries out tasks and reports when each begins and ends. Results are files."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from pecl.files import is_sha256, parse_yaml
 from pecl.options import Registry
 from pecl.plugins import load_same, loaded_plugins
 
-# Exit statuses of a worker beside 0 (its results are written, complete or failed): see sysexits.h
+# Exit statuses of a worker, besides 0 for written results (complete or failed): see sysexits.h
 BAD_INPUT, CANNOT_WRITE, BUSY = 2, 73, 75
 _TASK_LIMIT = 1 << 24  # characters of a task
 
 
 @dataclass(frozen=True)
 class Task:
-    """Runs that are trained side by side, in one process.
+    """Runs that are trained together in one process.
 
     Attributes:
         configs: the runs.
-        share: processes that share the device's memory, if the fleet may be divided to fit into it; see `train_fleet`.
+        share: number of processes that share the device's memory; see `train_fleet`.
     """
 
     configs: tuple[ExperimentConfig, ...]
@@ -46,7 +46,7 @@ class Task:
 
 @dataclass(frozen=True)
 class TaskFile:
-    """A task as it travels to a worker: where it is to work, what it is to run before, and the configs of the runs."""
+    """A task for a worker: its folder, its plug-ins, and the configs of the runs."""
 
     folder: str
     plugins: Mapping[str, str]
@@ -93,13 +93,13 @@ class TaskFile:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that a launcher has to say.
+    """An event of a launcher.
 
     Attributes:
-        kind: `started`; `finished`: the results are written, or `error` says why not; `busy`: another process is at
-            work on a run; `tick`: about once a second while nothing else happens.
-        task: which task; None for a tick.
-        error: what went wrong beyond the runs' own failures: bad input, or the end of a worker without a result.
+        kind: `started`; `finished`: the results are written, or `error` says why not; `busy`: another process trains
+            a run; `tick`: about once a second while nothing else happens.
+        task: the task; None for a tick.
+        error: bad input, or the end of a worker without a result. Results hold the failures of runs.
     """
 
     kind: Literal["started", "finished", "busy", "tick"]
@@ -110,20 +110,18 @@ class Event:
 class Launcher(Protocol):
     """Carries out tasks."""
 
-    separate: bool  # whether tasks run in processes of their own, which cost seconds to start
+    separate: bool  # whether tasks run in other processes, which take seconds to start
 
     def run(self, tasks: Sequence[Task]) -> Generator[Event, None, None]:
-        """Carry out `tasks` and yield what happens. Closing the iterator stops what runs, which saves its state."""
+        """Carry out `tasks` and yield events. Closing the iterator stops running tasks, which save their state."""
         ...
 
 
 def check_workers_know(configs: Sequence[ExperimentConfig]) -> None:
-    """Refuse configs whose adapter, alignment, engine or training text was registered in this process, by no plug-in.
-
-    Workers are processes of their own, which run the plug-ins of this one and nothing else of it.
+    """Refuse configs with a registered name that no plug-in registered: workers run only plug-ins.
 
     Raises:
-        ConfigError: one has such a name.
+        ConfigError: an adapter, alignment, engine or training text has such a name.
     """
     if not any(registry.added - registry.shared for registry in Registry.all):
         return
@@ -143,7 +141,7 @@ class WorkerDiedError(RuntimeError):
 
 
 def end_of(task: Task, status: int, sentence: str) -> Event:
-    """Return what a worker's exit status and its last sentence mean."""
+    """Return the event for a worker's exit status and last sentence."""
     if status == BUSY:
         return Event("busy", task)
     errors = {0: None, BAD_INPUT: PeclError(sentence), CANNOT_WRITE: OutputError(sentence)}
@@ -151,7 +149,7 @@ def end_of(task: Task, status: int, sentence: str) -> Event:
 
 
 def parse_options(flag: str, pairs: Sequence[str]) -> dict[str, int | float | str]:
-    """Return what `key=value` pairs say; numbers become numbers.
+    """Parse `key=value` pairs; numeric values become numbers.
 
     Raises:
         ConfigError: a pair without "=".

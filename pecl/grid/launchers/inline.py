@@ -1,4 +1,4 @@
-"""The default launcher: one task after the other in this process, where towers and caches stay at hand."""
+"""The default launcher: tasks run one by one in this process, which keeps towers and caches."""
 
 from __future__ import annotations
 

@@ -1,11 +1,9 @@
-"""N processes on this machine, each with cores, and a GPU where the runs ask for one, of its own.
+"""N processes on this machine, each with its own cores and, if the runs ask for one, its own GPU.
 
-A fleet is one process's: a grid of several fleets is so spread over the GPUs.
-
-Two processes that share cores, each with as many threads as there are cores, are far slower than one: so the cores are
-divided, and every process is bound to its part. All have the same number of threads, so that it does not matter which
-of them a run falls to. `cuda` and `cuda:0` are the GPU of each process, the visible ones in
-turn; `cuda:1` and above name one GPU for all. A process ends with the one that started it, whatever ends that.
+One process trains one fleet at a time, so a grid of several fleets spreads over the GPUs. Cores are divided, because
+processes that share cores are far slower than one. All processes have equally many threads, so that results do not
+depend on the process. `cuda` and `cuda:0` mean the GPU of each process, taken in turn from the visible ones; `cuda:1`
+and above name one GPU for all. A process ends when its parent ends.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ from pecl.grid.launchers.base import BAD_INPUT, BUSY, CANNOT_WRITE, Event, Task,
 from pecl.machine import gpus_needed
 
 _POLL_SECONDS, _TICK_SECONDS = 0.05, 1.0
-_STOP_SECONDS = 30.0  # a worker that was asked to stop saves its state first
+_STOP_SECONDS = 30.0  # for a stopping worker to save its state
 
 
 @dataclass
@@ -41,8 +39,8 @@ class Processes:
     """Carries out tasks in `jobs` processes.
 
     Args:
-        jobs: how many.
-        gpus: numbers of the GPUs, among the visible ones, that the processes take in turn; none for all of them.
+        jobs: number of processes.
+        gpus: numbers of the visible GPUs that the processes take in turn; empty for all.
 
     Raises:
         ConfigError: `jobs` is below 1.
@@ -56,7 +54,7 @@ class Processes:
         self.jobs, self.gpus = jobs, list(gpus)
 
     def sharing(self, device: str) -> int:
-        """Return how many processes share the memory of the device that each of them knows as `device`.
+        """Return the number of processes that share the memory of `device`.
 
         Raises:
             ConfigError: see `names_of_gpus`.
@@ -64,10 +62,10 @@ class Processes:
         return self.jobs if gpus_needed(device) != 1 else -(-self.jobs // len(self.names_of_gpus()))
 
     def names_of_gpus(self) -> list[str]:
-        """Return the GPUs that the processes take in turn, as CUDA_VISIBLE_DEVICES has them.
+        """Return the GPUs that the processes take in turn, as in CUDA_VISIBLE_DEVICES.
 
         Raises:
-            ConfigError: one was asked for that is not there.
+            ConfigError: a requested GPU does not exist.
         """
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         if visible:
@@ -120,7 +118,7 @@ class Processes:
             stdout=subprocess.DEVNULL,
             stderr=errors,
             env=environment,
-            start_new_session=True,  # Ctrl-C reaches this process alone, which then stops the worker once
+            start_new_session=True,  # Ctrl-C reaches only this process, which then stops the worker once
         )
         with contextlib.suppress(BrokenPipeError):  # it died at once; its exit status will say so
             stdin = not_none(process.stdin, "stdin")
@@ -130,7 +128,7 @@ class Processes:
 
 
 def share_of_cores(place: int, jobs: int) -> list[int]:
-    """Return the cores of process `place` of `jobs`: equal parts, one core at least, the rest left to the first."""
+    """Return the cores of process `place` of `jobs`: equal parts of at least one core; the first ones get the rest."""
     cores = sorted(os.sched_getaffinity(0))
     if jobs >= len(cores):
         return [cores[place % len(cores)]]
@@ -140,10 +138,10 @@ def share_of_cores(place: int, jobs: int) -> list[int]:
 
 
 def parse_devices(devices: Sequence[str]) -> tuple[str, list[int]]:
-    """Return the device that a process each of `devices` knows, `cpu` or `cuda`, and the numbers of GPUs.
+    """Return the kind of `devices`, cpu or cuda, and the numbers of GPUs.
 
     Raises:
-        ConfigError: there is none, or they are of two kinds, whose results would differ in their last digits.
+        ConfigError: there is none, or they mix both kinds, whose results differ in last digits.
     """
     if devices and all(device == "cpu" for device in devices):
         return "cpu", []
@@ -156,7 +154,7 @@ def parse_devices(devices: Sequence[str]) -> tuple[str, list[int]]:
 
 
 def _ended(worker: _Worker) -> Event:
-    """Return what the end of a worker means."""
+    """Return the event for a worker that ended."""
     status = worker.process.returncode
     with contextlib.suppress(BrokenPipeError):
         not_none(worker.process.stdin, "stdin").close()

@@ -1,6 +1,6 @@
-"""Ray: tasks on a Ray cluster, or on a Ray that is started here for them. A task's config file is all that it is given.
+"""Ray: tasks on the cluster of `RAY_ADDRESS`, or on a Ray that is started here. A task's only input is its config file.
 
-`RAY_ADDRESS` names a cluster; its hosts see the results folder, and pecl is installed there.
+The hosts of a cluster must see the results folder and have pecl installed.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class Ray:
     """Carries out tasks through Ray. A task counts as running from its submission.
 
     Args:
-        jobs: tasks at a time on a Ray started here, which share the cores; a cluster decides by itself.
-        options: what a task asks of Ray: num_cpus, num_gpus, memory (bytes).
+        jobs: tasks at a time on a Ray started here, which share the cores; a cluster schedules itself.
+        options: resources per task: num_cpus, num_gpus, memory (bytes).
 
     Raises:
         ConfigError: ray is missing, or an option is unknown.

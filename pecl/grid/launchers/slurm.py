@@ -1,8 +1,8 @@
-"""Slurm, through submitit: one job array a round of tasks. The results folder lies on a file system that all hosts see.
+"""Slurm, through submitit: one job array per round of tasks. All hosts must see the results folder.
 
-A task's config file is a job's one argument; what it leaves are results. submitit keeps files of its own (job scripts,
-arguments, logs) in `<out>/.slurm/`, which is removed when every job ended well. A job that is preempted or runs out of
-time is queued again, and goes on from its last saved step.
+A job takes the config file of a task as its argument and writes results. submitit keeps job scripts, arguments and logs
+in `<out>/.slurm/`, which is removed when every job has succeeded. A job that is preempted or runs out of time is queued
+again, and resumes from its last saved step.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from pecl.grid.launchers.base import Event, Task, end_of
 from pecl.grid.launchers.worker import run_text
 
 _POLL_SECONDS = 1.0
-_ASK_SECONDS = 30.0  # between questions to Slurm's accounting, for jobs that died without a word
+_ASK_SECONDS = 30.0  # between queries of Slurm's accounting, for jobs that died silently
 
 
 class _Job:
-    """What runs on the cluster; submitit calls `checkpoint` before a job is stopped, and queues what it returns."""
+    """A job on the cluster; submitit calls `checkpoint` before it stops a job, and queues the result."""
 
     def __call__(self, text: str) -> tuple[int, str]:
         return run_text(text)
@@ -95,7 +95,7 @@ class Slurm:
 
 
 def _as_they_end(waiting: Mapping[Any, Task]) -> Iterator[Any]:
-    """Yield the jobs of `waiting`, which the caller takes out, when they end, and None about once a second."""
+    """Yield the jobs of `waiting` as they end, and None about once a second; the caller removes them."""
     asked = time.monotonic()
     while waiting:
         ask = time.monotonic() - asked > _ASK_SECONDS

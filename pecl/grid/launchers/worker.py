@@ -1,8 +1,8 @@
-"""The work itself, wherever it is done: `work(configs)` trains runs and leaves their results as files.
+"""`work(configs)`: train runs and write their results, in this process or a worker.
 
 As a process, `python -m pecl.grid.launchers.worker FILE` (or `-` for standard input) reads a task's config file.
-Exit status: 0 results are written (complete or failed), 2 bad input, 73 nothing can be written, 75 another process is
-at work on a run, 130 interrupted. Errors are one sentence, the last line of standard error.
+Exit status: 0 results are written (complete or failed), 2 bad input, 73 nothing can be written, 75 another process
+trains a run, 130 interrupted. An error is one sentence, the last line of standard error.
 """
 
 from __future__ import annotations
@@ -29,10 +29,9 @@ logger = logging.getLogger(__name__)
 
 
 def work(configs: Sequence[ExperimentConfig], share: int | None = None) -> None:
-    """Train runs side by side and write their results; whatever goes wrong in training is recorded as their failure.
+    """Train runs together and write their results; an error in training is recorded as a failure.
 
-    Where it goes wrong for a fleet, its runs are trained one by one, so that it is recorded for those alone that it
-    concerns.
+    After an error, the runs of a fleet are trained one by one, so that only the failing ones are recorded as failed.
 
     Args:
         configs: runs.
@@ -40,9 +39,9 @@ def work(configs: Sequence[ExperimentConfig], share: int | None = None) -> None:
 
     Raises:
         PeclError: bad input, or results cannot be written.
-        BusyError: another process is at work on one of the runs.
+        BusyError: another process trains one of the runs.
     """
-    from pecl.experiment.run import train_fleet  # seconds of imports, which a grid that skips every run does without
+    from pecl.experiment.run import train_fleet  # imports torch, which a grid of complete runs does not need
 
     try:
         train_fleet(configs, wait=False, share=share)
@@ -58,7 +57,7 @@ def work(configs: Sequence[ExperimentConfig], share: int | None = None) -> None:
 
 
 def record_failure(configs: Sequence[ExperimentConfig], error: Exception) -> None:
-    """Write a result that says why runs failed, unless another process has taken them over meanwhile.
+    """Record the failure of runs, unless another process has taken them over.
 
     Raises:
         OutputError: the results folder cannot be written.
@@ -96,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run_text(text: str) -> tuple[int, str]:
-    """Carry out the task of a config file's text; return the exit status, and a sentence where something is wrong."""
+    """Carry out a task given as YAML; return the exit status, and a sentence if it failed."""
     try:
         file = TaskFile.from_yaml(text)
         os.chdir(file.folder)
@@ -114,7 +113,7 @@ def run_text(text: str) -> tuple[int, str]:
 
 
 def _read_task() -> str:
-    """Return the text up to the line `...`, YAML's end of a document; then stop the work when the sender goes away."""
+    """Return the text up to the line `...`, the end of a YAML document; stop the work when the sender ends."""
     lines = []
     for line in sys.stdin:
         if line == "...\n":
