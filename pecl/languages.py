@@ -198,7 +198,7 @@ def find_code(language: str, among: Iterable[str]) -> str:
 
 
 def find_codes(language: str, among: Iterable[str]) -> list[str]:
-    """Return those of `among` that mean `language`, such as `ja` and `Japanese` for `jp`; its own code alone if there.
+    """Return those of `among` that mean `language`, such as `ja` and `Japanese` for `jp`; its own code only, if there.
 
     One that is there twice is returned twice.
     """

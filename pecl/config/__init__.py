@@ -10,6 +10,7 @@ from pecl.config.choices import (
     SOLVERS,
     TRAIN_ON,
     WITH_BANK,
+    Role,
 )
 from pecl.config.experiment import (
     ANCHOR_FIELDS,
@@ -28,33 +29,3 @@ from pecl.config.reading import (
     write_yaml,
 )
 from pecl.config.recipes import DISTIL_DEFAULTS, SCHEDULE_FIELDS, WITH_IMAGES, schedule_for
-from pecl.config.roles import Role
-
-__all__ = [
-    "ALIGNMENTS",
-    "ANCHORS",
-    "ANCHOR_FIELDS",
-    "CHOOSE",
-    "DISTIL_DEFAULTS",
-    "ENGINES",
-    "EVALUATION_FIELDS",
-    "FLEET_FIELDS",
-    "GALLERIES",
-    "IDENTITY_DEFAULTS",
-    "MACHINE_FIELDS",
-    "OVERLAPS",
-    "SCHEDULE_FIELDS",
-    "SOLVERS",
-    "TRAIN_ON",
-    "WITH_BANK",
-    "WITH_IMAGES",
-    "ExperimentConfig",
-    "Role",
-    "each_language",
-    "fields_of",
-    "make_config",
-    "parse_value",
-    "read_yaml",
-    "schedule_for",
-    "write_yaml",
-]

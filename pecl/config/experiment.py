@@ -15,8 +15,7 @@ from dataclasses import Field, asdict, dataclass, fields
 from itertools import pairwise
 from typing import Any
 
-from pecl.config.choices import ALIGNMENTS, ANCHORS, CHOOSE, ENGINES, GALLERIES, OVERLAPS, SOLVERS, TRAIN_ON
-from pecl.config.roles import Role
+from pecl.config.choices import ALIGNMENTS, ANCHORS, CHOOSE, ENGINES, GALLERIES, OVERLAPS, SOLVERS, TRAIN_ON, Role
 from pecl.config.routes import WITHOUT_ANCHOR
 from pecl.errors import ConfigError
 from pecl.files import is_path, sha256_json

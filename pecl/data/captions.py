@@ -1,9 +1,7 @@
 """`ParallelCaptions`: images, their English captions, the target language's, and both machine translations, by index.
 
-Everything that reads a data set ends here, so that the rest of the package knows one shape alone. Images are behind
-`ImageSource`: files on disk (`ImageFiles`) or pictures drawn on demand (`scenes`). Each has a fingerprint of its
-content, which keys its cached embedding. A file may change between two reads, so whoever keeps a fingerprint next to
-something made of the image hands it to `load`, which compares it with the very bytes that it decodes.
+All readers of data sets return it. Images are an `ImageSource`: files on disk (`ImageFiles`) or images drawn on demand
+(`scenes`).
 """
 
 from __future__ import annotations
@@ -34,15 +32,15 @@ class ParallelCaptions:
     Attributes:
         dataset: name of the data set, e.g. `multi30k-1k`.
         language: code of the target language.
-        english: n English captions; None for a set without, which most routes have no use for.
+        english: n English captions, or None.
         target: n captions in the target language.
         english_to_target: n machine translations of `english` into the target language, or None.
         target_to_english: n machine translations of `target` into English, or None.
         images: the images, or None for a text-only set.
         image_index: for each caption the index of its image in `images`; captions may share an image.
-        part: for each caption the part it was published in, train, val or test; None where a few-shot split decides.
-        subset: for each caption the part of its source that results tell apart, such as COCO's train2014, or None.
-        provenance: what a result must say of its data: sources, sha256, how many images were left out, ...
+        part: for each caption its published part, train, val or test; None for a few-shot split.
+        subset: for each caption its subset for separate results, such as COCO's train2014, or None.
+        provenance: description of the data for results: sources, sha256, number of dropped images, ...
     """
 
     dataset: str
@@ -93,7 +91,7 @@ class ParallelCaptions:
         return len(self.target)
 
     def select(self, indices: Sequence[int] | np.ndarray) -> ParallelCaptions:
-        """Return the pairs at `indices`, in that order, with just the images that they need."""
+        """Return the pairs at `indices`, in that order, with only their images."""
 
         def take(column: Any) -> Any:
             if isinstance(column, TextColumn):
@@ -103,7 +101,7 @@ class ParallelCaptions:
         image_index = take(self.image_index)
         images = self.images
         if images is not None and image_index is not None:
-            used = list(dict.fromkeys(image_index))  # first use first: one caption an image keeps 0..n-1
+            used = list(dict.fromkeys(image_index))  # by first use: one caption per image keeps 0..n-1
             position = {old: new for new, old in enumerate(used)}
             images, image_index = images.subset(used), tuple(position[i] for i in image_index)
         return replace(
@@ -119,27 +117,27 @@ class ParallelCaptions:
         )
 
     def hashes(self) -> dict[str, str | None]:
-        """Return the SHA-256 of each caption column: what a result records of its data."""
+        """Return the SHA-256 of each caption column."""
         return hashes_of([self])
 
 
 def hashes_of(parts: Sequence[ParallelCaptions]) -> dict[str, str | None]:
-    """Return the SHA-256 of each caption column of sets that follow each other; None for one that they lack."""
+    """Return the SHA-256 of each caption column of concatenated sets; None for a missing column."""
     columns = {name: [getattr(part, name) or () for part in parts] for name in COLUMNS}
     return {name: sha256_lines(chain.from_iterable(own)) if any(own) else None for name, own in columns.items()}
 
 
 def resolve_captions_file(path: str | Path) -> Path:
-    """Return `path`, or `path` + ".gz" where only that is there."""
+    """Return `path`, or `path` + ".gz" if only that exists."""
     path = Path(path)
     gzipped = path.with_name(path.name + ".gz")
     return gzipped if gzipped.exists() and not path.exists() else path
 
 
 def read_captions(path: str | Path, expected: int | None = None) -> tuple[str, ...]:
-    """Return the captions of a text file, one a line, plain or gzipped; also finds `path` + ".gz".
+    """Return the captions of a text file, one per line, plain or gzipped; also finds `path` + ".gz".
 
-    CRLF, a byte-order mark and a missing final newline are read right; spaces at the ends are dropped.
+    CRLF, a byte-order mark and a missing final newline are accepted; spaces at the ends are dropped.
 
     Raises:
         DataError: the file is missing, empty, not UTF-8 or has an empty line (which is named), or not `expected` lines.

@@ -1,6 +1,6 @@
-"""Check a whole data set: that its files are the owner's, that every language reads, that its images open.
+"""Check a data set: its files are the published ones, every language can be read, and its images open.
 
-A user's own table is read here as training and evaluation read it, so that they stumble over nothing else.
+A user's own table is read as in training and evaluation.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _TASK1 = ("multi30k", "multi30k-full")  # not every language has all their split
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What a check found.
+    """The outcome of a check.
 
     Attributes:
-        problems: all that is wrong, none if the data are sound.
-        summaries: what is there, by split; under the name of the data where there are no splits.
+        problems: all problems; empty for sound data.
+        summaries: counts by split, or under the name of the data without splits.
     """
 
     problems: list[Problem]
@@ -77,7 +77,7 @@ def check_dataset(name: str, data_dir: str | Path | None = None, *, open_images:
     Args:
         name: a key of `DATASETS`.
         data_dir: the data directory, as for `load_dataset`.
-        open_images: also see that all photographs are there, and read every one.
+        open_images: also read every image.
 
     Raises:
         DataError: there is no such data set.
@@ -99,7 +99,7 @@ def check_dataset(name: str, data_dir: str | Path | None = None, *, open_images:
 
 
 def _file_problems(name: str, root: Path) -> Iterator[str]:
-    """Yield the files that are neither what their owner publishes, nor what was downloaded, nor made here."""
+    """Yield a problem for each file that is not the published, downloaded or locally made one."""
     folders = [*DATASETS[name].folders, *(["pectvlm"] if name in RELEASED else [])]
     for folder in folders:
         expected = {file.path: file.sha256 for file in (caption_files(folder) if folder in DOWNLOADS else [])}
@@ -115,7 +115,7 @@ def _file_problems(name: str, root: Path) -> Iterator[str]:
 
 
 def _text_problems(name: str, root: Path | None, summaries: dict[str, Summary]) -> Iterator[str]:
-    """Yield what keeps a language's captions, or its machine translations, from being read."""
+    """Yield the errors of reading captions and machine translations of each language."""
     for split in DATASETS[name].splits or (None,):
         for language in SPLIT_LANGUAGES[split] if split and name in _TASK1 else DATASETS[name].languages:
             yield from _load_problem(name, language, split, root, summary=summaries[split or name])
@@ -144,7 +144,7 @@ def _load_problem(
 
 
 def _image_problems(name: str, root: Path | None, summaries: dict[str, Summary]) -> Iterator[str]:
-    """Yield how many images are missing, and each that cannot be read; drawn ones are sound."""
+    """Yield the count of missing images, and the error of each unreadable image; drawn images are sound."""
     languages = DATASETS[name].languages
     language = "en" if "en" in languages else languages[0]
     for split in DATASETS[name].splits or (None,):

@@ -1,4 +1,4 @@
-"""Lines of text files, plain or gzipped, one after the other: what is read may be larger than memory."""
+"""Read lines of text files, plain or gzipped, that may be larger than memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pecl.errors import DataError, is_text
 from pecl.files import open_regular, sha256_file
 
 LONGEST = 1 << 20  # characters of a line
-CAPTIONS, TABLE = "caption file", "table of captions"  # what a file is called where it cannot be read
+CAPTIONS, TABLE = "caption file", "table of captions"  # kinds of files in error sentences
 _BOM = codecs.BOM_UTF8.decode()
 
 
@@ -34,11 +34,11 @@ class Line(NamedTuple):
 
 @contextlib.contextmanager
 def readable(path: Path, what: str) -> Iterator[None]:
-    """Turn what goes wrong while a file is read into one sentence.
+    """Turn errors of reading a file into one sentence.
 
     Args:
         path: the file.
-        what: what it is called: `CAPTIONS` or `TABLE`.
+        what: its kind: `CAPTIONS` or `TABLE`.
 
     Raises:
         DataError: the file is missing, cannot be read, or is gzipped and damaged.
@@ -69,9 +69,9 @@ def lines_of(path: Path, what: str, newline: str = "\n", limit: int | None = Non
 
     Args:
         path: the file.
-        what: what it is called in errors.
-        newline: "\n", or "" for lines that end in "\r" or "\r\n" as well; neither is changed.
-        limit: the most bytes that are read of it, unpacked; None for any number.
+        what: its kind in error sentences.
+        newline: "\n", or "" to also end lines at "\r" and "\r\n"; neither is changed.
+        limit: largest number of unpacked bytes; None for any number.
 
     Raises:
         DataError: as `readable`, a line has more than `LONGEST` characters, or the file more than `limit`.
@@ -79,7 +79,7 @@ def lines_of(path: Path, what: str, newline: str = "\n", limit: int | None = Non
     packed = path.suffix.lower() == ".gz"
     with readable(path, what), open_regular(path) as file:
         content = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if packed else file
-        # What is not UTF-8 is escaped first, so that one line that is not does not end the reading
+        # Escape bytes that are not UTF-8, so that reading goes on after a bad line
         reader = io.TextIOWrapper(content, "utf-8", errors="surrogateescape", newline=newline)
         size = 0
         for number in itertools.count(1):
@@ -96,7 +96,7 @@ def lines_of(path: Path, what: str, newline: str = "\n", limit: int | None = Non
 
 
 def _checked(text: str) -> Line:
-    """Return a line of which bytes that are not UTF-8 were escaped."""
+    """Return a line whose bytes outside UTF-8 were escaped, with its problem."""
     if text.isascii() or is_text(text):
         return Line(text, None)
     content = text.encode("utf-8", "surrogateescape")
@@ -108,7 +108,7 @@ def _checked(text: str) -> Line:
 
 
 def stripped_lines(path: Path, limit: int | None = None) -> Iterator[str]:
-    """Yield the lines of a file of captions without spaces at their ends; those that are empty, too.
+    """Yield the lines of a caption file, including empty ones, without spaces at their ends.
 
     Raises:
         DataError: as `lines_of`, the file has no line, or one is not UTF-8 (it is named).

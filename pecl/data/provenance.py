@@ -1,4 +1,4 @@
-"""Where a file that was made here comes from: a JSON beside it, bound to its content by its SHA-256."""
+"""Provenance of generated files: a JSON next to each file, bound to its content by SHA-256."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ def provenance_file(path: Path) -> Path:
 
 
 def write_with_provenance(path: Path, content: bytes, record: dict[str, Any]) -> None:
-    """Write `content` to `path`, and `record` with its SHA-256 beside it.
+    """Write `content` to `path`, and `record` with its SHA-256 next to it.
 
-    The record goes first: killed in between, the old file lies beside a record that does not fit, which is noticed;
-    the other way round a new file would lie there without one, which is not.
+    The record is written first: after a kill in between, it does not match the old file, which is detected.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -28,7 +27,7 @@ def write_with_provenance(path: Path, content: bytes, record: dict[str, Any]) ->
 
 
 def read_provenance(path: Path) -> dict[str, Any] | None:
-    """Return the record of `path`; None if there is none, or if it is of other content than the file has.
+    """Return the record of `path`, or None if it is missing or does not match the file.
 
     Raises:
         DataError: the record cannot be read.

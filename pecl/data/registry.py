@@ -1,6 +1,6 @@
-"""Data sets by name: `load_dataset("multi30k-1k", "de")`, and `DATASETS`, the table of what there is.
+"""Data sets by name: `load_dataset("multi30k-1k", "de")`, and the table `DATASETS`.
 
-A name that is the path of a file or folder loads a table of captions; see `folder`.
+The path of a file or folder, in place of a name, loads a table of captions; see `folder`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,13 @@ from pecl.data.captions import ParallelCaptions
 from pecl.data.custom.folder import read_folder
 from pecl.data.published import multi30k
 from pecl.data.published.flickr30k200 import read_flickr30k200
-from pecl.data.published.multi30k_full import TEST_SPLITS, read_multi30k_full
-from pecl.data.published.multi30k_task2 import TASK2_LANGUAGES, TASK2_SPLITS, read_multi30k_task2
+from pecl.data.published.multi30k import (
+    TASK2_LANGUAGES,
+    TASK2_SPLITS,
+    TEST_SPLITS,
+    read_multi30k_full,
+    read_multi30k_task2,
+)
 from pecl.data.published.xflickrco import read_xflickrco, xflickrco_languages
 from pecl.data.published.xm3600 import read_xm3600, xm3600_languages
 from pecl.data.published.xtd10 import XTD10_LANGUAGES, read_xtd10
@@ -38,12 +43,12 @@ class DatasetInfo:
     """One row of the table of data sets.
 
     Attributes:
-        description: what it holds, in one line.
+        description: content, in one line.
         licence: terms of use, in one line.
-        find_languages: gives the codes of its target languages.
+        find_languages: returns the codes of its target languages.
         read: its reader.
-        folders: folders of the data directory that it is read from; none for a set that is made.
-        needs_images: whether photographs must be there, unless `text_only`.
+        folders: folders of the data directory that it needs; empty for a generated set.
+        needs_images: whether images are required, unless `text_only`.
         splits: names of its splits, the default first; empty if it has none.
     """
 
@@ -57,7 +62,7 @@ class DatasetInfo:
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """Codes of its target languages, those registered since the start included."""
+        """Codes of its target languages, including registered ones."""
         return tuple(self.find_languages())
 
 
@@ -110,7 +115,7 @@ DATASETS: dict[str, DatasetInfo] = {
         splits=TASK2_SPLITS,
     ),
     "xtd10": DatasetInfo(
-        "XTD10: 1,000 COCO photographs with captions in 11 languages; captions alone if xtd10/images is absent",
+        "XTD10: 1,000 COCO photographs with captions in 11 languages; captions only if xtd10/images is absent",
         "Adobe Research License, non-commercial research",
         lambda: XTD10_LANGUAGES,
         read_xtd10,
@@ -133,7 +138,7 @@ DATASETS: dict[str, DatasetInfo] = {
         needs_images=True,
     ),
     "flickr30k200": DatasetInfo(
-        "English captions of Flickr30k and their NLLB translations, for training on text alone",
+        "English captions of Flickr30k and their NLLB translations, for training on text only",
         "none stated; research only",
         flores_languages,
         read_flickr30k200,
@@ -153,9 +158,9 @@ def register_dataset(
     description: str = "registered by the user",
     licence: str = "not stated",
 ) -> Any:
-    """Add a data set to `DATASETS`, for this process: `load_dataset`, configs and `pecl data list` then know its name.
+    """Register a data set in this process, for `load_dataset`, configs and `pecl data list`.
 
-    Call it with a reader, or use it as a decorator of one.
+    Call it with a reader, or use it as a decorator of a reader.
 
     Example:
         >>> @pecl.register_dataset("birds", languages=["de"])
@@ -166,14 +171,14 @@ def register_dataset(
         name: small letters, digits, `-` and `_`.
         reader: called with a checked `DataRequest`; returns the captions.
         languages: codes of its target languages; by default every known language.
-        description: what it holds, in one line.
+        description: content, in one line.
         licence: terms of use, in one line.
 
     Returns:
-        The reader, or without one a decorator that returns it.
+        The reader, or a decorator if none is given.
 
     Raises:
-        DataError: the name is taken or not formed like one, or the reader cannot be called.
+        DataError: the name is taken or has other characters, or the reader cannot be called.
         ConfigError: no such language.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
@@ -206,9 +211,9 @@ def load_dataset(
         name: a key of `DATASETS`, or the path of a table of captions or its folder (see `folder`).
         language: code, name or alias of the target language.
         data_dir: root of the data sets' folders; otherwise the environment variable PECL_DATA_DIR, otherwise `data`.
-        need: machine translations that must be there: `english_to_target`, `target_to_english`. Others may be None.
+        need: required machine translations: `english_to_target`, `target_to_english`. Others may be None.
         split: split to load, for data sets that have splits.
-        allow_missing_images: leave out captions whose photograph is missing, instead of an error.
+        allow_missing_images: drop captions whose image is missing, instead of an error.
         allow_copied_translations: accept a translation file that repeats another language's, instead of an error.
         text_only: load captions without images.
 
@@ -231,11 +236,11 @@ def load_dataset(
 
 
 def load_request(request: DataRequest, decoded: Callable[[], Container[str]] = tuple) -> ParallelCaptions:
-    """Load what is asked for: check the request, read, and leave out images as it says.
+    """Check a request, read the data set, and drop missing or unreadable images if the request allows it.
 
     Args:
-        request: as made by a caller.
-        decoded: gives the fingerprints of images that are known to decode; asked with `skip_unreadable` alone.
+        request: the request.
+        decoded: returns the fingerprints of images that are known to decode; called only with `skip_unreadable`.
 
     Raises:
         DataError: as `load_dataset`.
@@ -251,7 +256,7 @@ def load_request(request: DataRequest, decoded: Callable[[], Container[str]] = t
 
 
 def _check_answer(captions: object, request: DataRequest) -> None:
-    """Refuse what does not answer the request; readers that users registered may give anything."""
+    """Check the answer of a reader, which a user may have written."""
     if not isinstance(captions, ParallelCaptions):
         raise DataError(
             f"reader of data set {request.dataset!r}: expected it to return ParallelCaptions, "
@@ -266,7 +271,7 @@ def _check_answer(captions: object, request: DataRequest) -> None:
 
 
 def _checked(request: DataRequest) -> tuple[Reader, DataRequest]:
-    """Return the reader of the data set and the request as it is given to it."""
+    """Return the reader of the data set, and the completed request."""
     name = request.dataset
     if name not in DATASETS:
         if not is_path(name):

@@ -1,4 +1,4 @@
-"""Where the released machine translations of a data set lie: new ones take their place."""
+"""Paths of the released machine translations of a data set, which new translations replace."""
 
 from __future__ import annotations
 

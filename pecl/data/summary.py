@@ -1,4 +1,4 @@
-"""What a sound data set holds: rows, images, languages, parts, and what occurs more than once in one gallery."""
+"""`Summary`: counts of rows, images, languages and parts of a data set, and repeats within a gallery."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pecl.data.captions import PARTS, ParallelCaptions
-from pecl.data.duplicates import find_repeats
 from pecl.errors import not_none
 from pecl.files.images import some_names
 
@@ -17,10 +16,10 @@ class Summary:
 
     Attributes:
         rows: number of captions of each language.
-        images: number of images; None where they were left alone.
+        images: number of images; None if they were not read.
         languages: codes.
-        parts: number of rows of each published part; None where there are none.
-        duplicates: for images and for each language, what repeats an earlier item of the same part: "b.png as a.png".
+        parts: number of rows of each published part, or None.
+        duplicates: repeats of earlier items of the same part, for images and each language: "b.png as a.png".
     """
 
     rows: int = 0
@@ -30,7 +29,7 @@ class Summary:
     duplicates: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, captions: ParallelCaptions) -> None:
-        """Count the captions of a language, and at first those in English where there are any."""
+        """Count the captions of a language and, once, the English captions."""
         self.rows = len(captions)
         self.parts = {part: captions.part.count(part) for part in PARTS} if captions.part else None
         for language, texts in (("en", captions.english), (captions.language, captions.target)):
@@ -76,3 +75,19 @@ def _galleries(captions: ParallelCaptions) -> Iterator[Sequence[int]]:
     else:
         for part in PARTS:
             yield [row for row, name in enumerate(captions.part) if name == part]
+
+
+def find_repeats(contents: Sequence[str], owners: Sequence[int] | None = None) -> dict[int, int]:
+    """Return the index of each repeated item, with the index of its first occurrence.
+
+    Args:
+        contents: captions, or hashes of images.
+        owners: image of each caption; equal captions of one image do not count.
+    """
+    first: dict[str, int] = {}
+    repeats = {}
+    for place, content in enumerate(contents):
+        earlier = first.setdefault(content, place)
+        if earlier != place and (owners is None or owners[earlier] != owners[place]):
+            repeats[place] = earlier
+    return repeats

@@ -1,8 +1,7 @@
-"""`TextColumn`: any number of texts, as UTF-8 in memory or, where they are many, in a file without a name.
+"""`TextColumn`: any number of texts as UTF-8, in memory or, beyond `IN_MEMORY`, in a nameless file.
 
-A Python string takes some 50 bytes besides its text, and the two of a pair are held as long as a training runs. Here a
-text takes its bytes and the place where it begins, and both lie on disk beyond `IN_MEMORY`: in the cache's folder, in a
-file that has no name and so vanishes with the process, however that ends.
+A Python string takes some 50 bytes besides its text. Here a text takes its bytes and an offset. The file lies in the
+cache folder and has no name, so it vanishes with the process.
 """
 
 from __future__ import annotations
@@ -19,17 +18,17 @@ from pecl.errors import OutputError
 from pecl.files import default_cache_dir
 from pecl.files.atomic import open_in_folder
 
-IN_MEMORY = 1 << 26  # bytes of a column from which on it lies in a file
+IN_MEMORY = 1 << 26  # bytes of a column in memory; a larger one lies in a file
 _TOGETHER = 4096  # texts that are written together
 
 
 class TextColumn(Sequence[str]):
-    """N texts; each is read when it is asked for. `TextWriter` makes one.
+    """N texts, each decoded on access. `TextWriter` makes one.
 
     Args:
-        content: the M >= N texts that were written, as UTF-8.
-        offsets: (M + 1,) int64, text i being `content[offsets[i]:offsets[i + 1]]`.
-        places: (N,) which of them, in their order; None for all.
+        content: M >= N written texts, as UTF-8.
+        offsets: (M + 1,) int64; text i is `content[offsets[i]:offsets[i + 1]]`.
+        places: (N,) indices of the texts, in order; None for all.
     """
 
     def __init__(self, content: bytes | mmap.mmap, offsets: np.ndarray, places: np.ndarray | None = None) -> None:
@@ -62,13 +61,13 @@ class TextColumn(Sequence[str]):
         return [self._content[begin:end].decode("utf-8") for begin, end in zip(begins, ends, strict=True)]
 
     def take(self, places: Sequence[int] | np.ndarray) -> TextColumn:
-        """Return the texts at `places`, in that order; nothing is copied but the places."""
+        """Return the texts at `places`, in that order; texts are not copied."""
         chosen = np.asarray(places, np.uint32)
         return TextColumn(self._content, self._offsets, chosen if self._places is None else self._places[chosen])
 
 
 class TextWriter:
-    """Takes texts one by one, and gives the column of all of them."""
+    """Collects texts into a column."""
 
     def __init__(self) -> None:
         self._content, self._offsets = _Bytes(), _Bytes()
@@ -94,7 +93,7 @@ class TextWriter:
         self._pending = []
 
     def column(self) -> TextColumn:
-        """Return the texts; nothing may be added after that.
+        """Finish and return the column.
 
         Raises:
             OutputError: as `append`.
@@ -105,7 +104,7 @@ class TextWriter:
 
 
 class _Bytes:
-    """Bytes that grow: in memory, and beyond `IN_MEMORY` in a file without a name."""
+    """Growing bytes: in memory, and beyond `IN_MEMORY` in a nameless file."""
 
     def __init__(self) -> None:
         self._file: BinaryIO = io.BytesIO()

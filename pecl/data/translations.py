@@ -1,10 +1,10 @@
-"""The released machine translations of XTD10 and Multi30K, both ways, and the check that they are what they say.
+"""The released machine translations of XTD10 and Multi30K in both directions, with a check for copied files.
 
 Layout (the authors' repository): `<folder>/translated_from_en/` holds English captions in the target language and
 `<folder>/translated_to_en/` target captions in English. The authors do not name the translator.
 
-One of the files is wrong: XTD10's `translated_from_en/ko.txt` is a copy of `it.txt`. So a file that equals another
-language's is refused, unless it is allowed; only the directions that are needed are read, and checked.
+XTD10's `translated_from_en/ko.txt` is a copy of `it.txt`. A file that equals another language's is therefore refused,
+unless it is allowed. Only needed directions are read and checked.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ COPY_SHARE = 0.9  # honest translations of two languages share at most 9 % of th
 
 @dataclass(frozen=True)
 class TranslationFolder:
-    """Where one data set's translations, and the captions they were made from, lie.
+    """The translation files of one data set, and its caption files.
 
     Attributes:
         data_dir: folder that holds `pectvlm`; recorded file names are relative to it.
         name: the data set, a key of `RELEASED`.
-        languages: codes of the languages that the release covers.
-        captions_file: gives the file of a language's human captions, parallel to its translations.
+        languages: codes of the languages of the release.
+        captions_file: returns the file of a language's human captions, parallel to its translations.
         split: name of the split, for data sets that have splits.
     """
 
@@ -54,14 +54,14 @@ class TranslationFolder:
 def read_translations(
     folder: TranslationFolder, request: DataRequest
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, dict[str, Any]]]:
-    """Read the directions that are needed, and no others.
+    """Read the needed directions.
 
-    English is its own translation: for it the captions themselves are given.
+    English is its own translation: its captions are returned.
 
     Args:
-        folder: where the files lie.
-        request: of it, `language`, `need` and `allow_copied_translations`: whether to read a file that is a copy of
-            another language's; the provenance then says so.
+        folder: the files.
+        request: gives `language`, `need` and `allow_copied_translations`: read a file that is a copy of another
+            language's, and record that in the provenance.
 
     Returns:
         Columns by direction, and their provenance by direction: translator, file, SHA-256.
@@ -109,7 +109,7 @@ def _copied_from(folder: TranslationFolder, direction: str, language: str, lines
         file = folder.file(direction, other)
         if other == language or not file.exists() or _share_equal(lines, read_captions(file)) < COPY_SHARE:
             continue
-        # Both files hold the same text. From English, the language tells whose it is; to English, nothing does.
+        # Both files hold the same text. Translations from English show their language; those to English do not.
         if direction == "target_to_english" or not _is_nearer(lines, folder, language, other):
             return file
     return None
@@ -127,7 +127,7 @@ def _share_equal(lines: Sequence[str], others: Sequence[str]) -> float:
 
 
 def _resemblance(lines: Sequence[str], captions: Sequence[str]) -> float:
-    """Return the mean share of a line's character bigrams that are in the caption beside it: works in every script."""
+    """Return the mean share of a line's character bigrams that are in its caption: works in every script."""
     shares = []
     for line, caption in zip(lines, captions, strict=False):
         bigrams, rivals = ({text[i : i + 2] for i in range(len(text) - 1)} for text in (line, caption))

@@ -17,12 +17,12 @@ from pecl.files.images import ImageFiles, some_names, unreadable_error, unreadab
 
 
 def leave_out_missing(captions: ParallelCaptions, allowed: bool = False) -> ParallelCaptions:
-    """Return `captions` without those whose image file is missing, where that is `allowed`.
+    """Drop captions whose image file is missing, if `allowed`.
 
     `provenance["images"]` counts the image files: total, kept and left out.
 
     Raises:
-        DataError: images are missing and that is not allowed, or none is there at all, or none of one part.
+        DataError: images are missing and that is not allowed, or no image of the set or of a part exists.
     """
     images = captions.images
     if not isinstance(images, ImageFiles):  # others are made or held in memory
@@ -43,22 +43,22 @@ def leave_out_missing(captions: ParallelCaptions, allowed: bool = False) -> Para
 
 
 def _folder_of(files: ImageFiles) -> Path:
-    """Return the folder that all files are in."""
+    """Return the common folder of all files."""
     return Path(os.path.commonpath([path.absolute().parent for path in files.paths]))
 
 
 def _check_parts(captions: ParallelCaptions, kept: ParallelCaptions, images: ImageFiles) -> None:
-    """Refuse to leave out all of one published part."""
+    """Refuse to drop all captions of a published part."""
     lost = set(captions.part or ()).difference(kept.part or ())
     for part in (part for part in PARTS if part in lost):
         raise DataError(
             f"{captions.dataset}: no image of the {part} part is in {_folder_of(images)}, so nothing is left of it: "
-            "put them there, or use the captions alone (--gallery english --image-weight 0)"
+            "put them there, or use only the captions (--gallery english --image-weight 0)"
         )
 
 
 def _missing_sentence(dataset: str, images: ImageFiles, missing: Sequence[int], present: Sequence[int]) -> str:
-    """Return the sentence for images that are missing; it also names those that are there and cannot be read."""
+    """Return the sentence for missing images, which also names unreadable ones."""
     folder = _folder_of(images)
     names = [os.path.relpath(path, folder) for path in images.paths]
     damaged = [names[present[i]] for i in unreadable_images(images.subset(present))]
@@ -68,17 +68,16 @@ def _missing_sentence(dataset: str, images: ImageFiles, missing: Sequence[int], 
     way_on = (
         f"add them, or pass {flag} to use the {kept} that are there"
         if kept
-        else "put them there, or use the captions alone (--gallery english --image-weight 0; text_only=True)"
+        else "put them there, or use only the captions (--gallery english --image-weight 0; text_only=True)"
     )
     count = f"{len(missing)} of {len(names)} images"
     return f"{dataset}: {count} are missing from {folder} ({some_names([names[i] for i in missing])}){also}: {way_on}"
 
 
 def leave_out_unreadable(captions: ParallelCaptions, decoded: Container[str] = ()) -> ParallelCaptions:
-    """Return `captions` without those whose image cannot be read.
+    """Drop captions whose image cannot be read.
 
-    `provenance["images"]` counts the images: total, kept, left out (missing ones too), and damaged, which are those
-    that are there and cannot be read.
+    `provenance["images"]` counts the images: total, kept, left out (including missing), and damaged.
 
     Args:
         captions: n pairs, with images or without.

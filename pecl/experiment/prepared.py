@@ -17,8 +17,8 @@ from pecl.adapters.spec import KINDS, parse_adapter
 from pecl.config import ALIGNMENTS, ENGINES, TRAIN_ON, ExperimentConfig
 from pecl.config.routes import TranslationRoute, route
 from pecl.data.captions import ParallelCaptions
-from pecl.data.duplicates import find_repeats
 from pecl.data.splits import published_part, split_captions
+from pecl.data.summary import find_repeats
 from pecl.encoders.batches import BatchedTexts, TokenIds
 from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.large import frozen_embeddings, tokens_of

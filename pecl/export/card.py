@@ -17,7 +17,6 @@ from pecl.encoders.towers import PAIRS
 from pecl.export.terms import terms_of, tower_terms, trained_on
 from pecl.languages import LANGUAGES, language_name
 from pecl.results.result import Result
-from pecl.retrieval.measures import DIRECTIONS
 
 _PLACES = ("out", "data_dir", "device", "threads", "language", "weights")  # say nothing of what was learned
 
@@ -92,7 +91,7 @@ def _eval_results(one: Published) -> list[EvalResult]:
             metric_name=f"{direction.replace('_', ' ')} recall@1",
             metric_value=round(result.recall(direction=direction), 4),
         )
-        for direction in DIRECTIONS[result.data.gallery.kind]
+        for direction in result.data.gallery.directions
     ]
 
 
@@ -117,7 +116,7 @@ def _figures(adapters: Sequence[Published]) -> str:
     for one in adapters:
         result = one.result
         gallery = result.data.gallery
-        backward, forward = (result.recall(direction=direction) for direction in DIRECTIONS[gallery.kind])
+        backward, forward = (result.recall(direction=direction) for direction in gallery.directions)
         rows.append(
             f"| {one.language} | {_dataset(result)}, {result.data.split['test']:,} captions, {gallery.size:,} "
             f"{gallery.kind} | {result.recall(stage='zero_shot'):.3f} | {result.recall():.3f} | {forward:.3f} | "

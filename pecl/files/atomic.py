@@ -1,4 +1,4 @@
-"""Files that are whole or absent: every write goes to a temporary name beside the target and is renamed over it.
+"""Files that are whole or absent: every write goes to a temporary file next to the target, which then replaces it.
 
 A reader therefore never sees half a file, whatever kills the writer, and a full disk leaves the old file as it was.
 A target other than a regular file, such as /dev/null, is refused: renaming over it would replace the device.
@@ -136,7 +136,7 @@ def open_in_folder(folder: Path, open_file: Callable[[], T]) -> T:
 
 
 def remove_abandoned_files(folder: str | Path, target: str = "") -> None:
-    """Remove temporary files (for the file `target` alone, where given) that no writer holds."""
+    """Remove temporary files (only of the file `target`, if given) that no writer holds."""
     for name in os.listdir(folder):
         found = _TEMPORARY.fullmatch(name)
         if found is not None and target in ("", found["target"]):

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator
 
 from pecl.files.typed_json import Flag, Number, Points, Ranks, Text, Whole, lacking, validated
-from pecl.retrieval.measures import METRIC, RetrievalMetrics
+from pecl.retrieval.measures import DIRECTIONS, METRIC, RetrievalMetrics
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,11 @@ class GalleryRecord:
     kind: Text
     size: Whole
     items: Ranks | None = field(default=None, repr=False)
+
+    @property
+    def directions(self) -> tuple[str, str]:
+        """Directions of retrieval: first with gallery items as queries, then with test captions."""
+        return DIRECTIONS[self.kind]
 
 
 @dataclass(frozen=True)

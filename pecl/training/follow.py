@@ -18,7 +18,7 @@ from pecl.encoders.towers import Towers
 from pecl.encoders.vocabulary import trim_vocabulary
 from pecl.errors import PeclError, RunError, SaidElsewhereError
 from pecl.training.distributed import ProcessGroup
-from pecl.training.share import Share, embed_share
+from pecl.training.task import Share, embed_share
 
 LoadTowers = Callable[[Sequence[Any], bool], Towers]
 

@@ -28,13 +28,11 @@ from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, DivergedError
 from pecl.progress import Bar
-from pecl.training.average import Average
 from pecl.training.distributed import SINGLE, ProcessGroup
-from pecl.training.optimizer import SlotAdam
+from pecl.training.optimizer import Average, SlotAdam
 from pecl.training.schedule import Schedule, SlotRecord
-from pecl.training.share import Share, embed_share
 from pecl.training.state import Checkpoint
-from pecl.training.task import SlotTask, derived_seed
+from pecl.training.task import Share, SlotTask, derived_seed, embed_share
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from helpers.small_training import CONFIGS, task
 from helpers.tiny import tiny_tower
 
 from pecl.adapters.adapter import attach
-from pecl.training.average import Average
+from pecl.training.optimizer import Average
 from pecl.training.schedule import Schedule, SolvedHead
 from pecl.training.trainer import AlignmentTrainer
 

@@ -1,4 +1,4 @@
-"""Data of the user's in memory: a sequence of rows with Pillow images, such as a Hugging Face `datasets.Dataset`."""
+"""Data in memory: a sequence of rows with Pillow images, such as a Hugging Face `datasets.Dataset`."""
 
 from __future__ import annotations
 
@@ -98,12 +98,12 @@ def from_dataset(
     Args:
         dataset: any sequence of mappings, e.g. a `datasets.Dataset`.
         language: code of the target language, spelt as in the columns or as pecl spells it (`ja`, `jp`).
-        image_column: column of Pillow images or paths; None for text alone.
+        image_column: column of Pillow images or paths; None for text only.
         english_column: column of English captions; None for a set without.
         target_column: column of captions in the target language; by default named like `language`.
-        part_column: column that says train, val or test; None where a few-shot split decides.
+        part_column: column of train, val or test; None for a few-shot split.
         need: machine translations to read from columns named as in `folder`: `en_to_de`, `de_to_en`.
-        name: what results call the data set.
+        name: name of the data set in results.
 
     Raises:
         DataError: a column is missing, holds something other than texts, or one more than another in some row.

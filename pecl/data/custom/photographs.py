@@ -26,7 +26,7 @@ class Stamp(NamedTuple):
     Attributes:
         size: bytes.
         mtime_ns: time of the last change of the content, in nanoseconds; any program can set it.
-        ctime_ns: time of the last change of content, name or permissions, which the system alone sets.
+        ctime_ns: time of the last change of content, name or permissions, which only the system sets.
         inode: number of the file in its file system.
     """
 
@@ -79,9 +79,9 @@ def find_photographs(folder: str | Path, leave_out: Collection[str] = (), outsid
 
     Args:
         folder: where to look.
-        leave_out: folders below that hold a file of one of these names are passed over.
-        outside: take links to files outside the folder. Without it they are unreadable: a folder that somebody else
-            made could otherwise show any file of this machine.
+        leave_out: skip folders below that hold a file of one of these names.
+        outside: follow links to files outside the folder. By default they are unreadable: a foreign folder could
+            otherwise expose any file of this machine.
 
     Raises:
         DataError: there is no such folder, or it cannot be read.

@@ -1,7 +1,7 @@
 """Training text from any number of sources: named sets, tables of two columns, and pairs of aligned files.
 
-`NAME`, `captions.tsv` or `corpus.en.gz=corpus.cs.gz`, joined by commas; each may have `@WEIGHT`, the share of its
-pairs that is used: .5 is every second one by a draw that does not depend on the run, 2 is all of them twice.
+`NAME`, `captions.tsv` or `corpus.en.gz=corpus.cs.gz`, joined by commas. Each may have `@WEIGHT`, the share of its pairs
+that is used: .5 draws half of them, the same for all runs; 2 uses all of them twice.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NEITHER = re.compile(r"[\W_]+")  # letter nor digit
 
 @dataclass(frozen=True)
 class TextSource:
-    """One source of pairs: what was written, and the share of its pairs that is used."""
+    """One source of pairs: its name as given, and the share of its pairs that is used."""
 
     name: str
     weight: float = 1.0
@@ -72,7 +72,7 @@ def _weight(text: str, name: str) -> float:
 def read_source(
     source: TextSource, language: str, named: Mapping[str, Callable[[], ParallelCaptions]]
 ) -> tuple[Iterator[TextPair], dict[str, Any]]:
-    """Return the pairs of a source, one after the other and empty ones included, and what a result records of it.
+    """Return an iterator over the pairs of a source, including empty ones, and its record for results.
 
     Args:
         source: its name is one of `named`, or a path.
@@ -80,8 +80,8 @@ def read_source(
         named: readers of the sets that have a name.
 
     Raises:
-        DataError: a file is missing or wrong, two aligned files differ in length, or a column is missing; what only
-            reading on finds is raised then.
+        DataError: a file is missing or wrong, two aligned files differ in length, or a column is missing; some of
+            these are raised while the pairs are read.
     """
     if source.name in named:
         captions = named[source.name]()
@@ -133,7 +133,7 @@ def _table_pairs(path: Path, kind: str, language: str) -> Iterator[TextPair]:
     for number, fields in rows_of(path, table):
         if len(table.columns) > known:
             known = len(table.columns)
-            # a line of JSONL may bring a column that those before lack; other kinds have them all at once
+            # a line of JSONL may add a column; other kinds name all columns at once
             names = _columns(path, table, language, missing=kind == ".jsonl")
         pair = fields.get(names[0], ""), fields.get(names[1], "")
         if kind == ".tsv" and any("\n" in text for text in pair):  # a mark that was not meant to open a field
@@ -167,7 +167,7 @@ def _columns(path: Path, table: CaptionTable, language: str, missing: bool = Fal
 
 
 def _instead(code: str, columns: list[str]) -> str:
-    """Return what a table has in place of a column, and what may have gone wrong."""
+    """Return the words for the columns of a table that lacks one, with the likely mistake."""
     if not columns:
         return ", got an empty file: its first line must name the columns"
     shown = [name if len(name) <= _MOST_SHOWN else f"{name[:_MOST_SHOWN]}..." for name in columns]
@@ -186,11 +186,11 @@ def _ungzipped(path: Path) -> Path:
 
 
 def weighted(places: np.ndarray, source: TextSource) -> np.ndarray:
-    """Return the share of a source's pairs that its weight says, in their order; whole copies first.
+    """Select the share of a source's pairs by its weight, in their order; whole copies first.
 
     Args:
-        places: (N,) of the pairs.
-        source: has the weight.
+        places: (N,) indices of the pairs.
+        source: the source.
     """
     copies, rest = divmod(source.weight, 1)
     count = round(rest * len(places))
@@ -199,7 +199,7 @@ def weighted(places: np.ndarray, source: TextSource) -> np.ndarray:
 
 
 def _drawn(name: str, count: int) -> np.ndarray:
-    """Return 0 to count - 1, (count,) int64, in the order of a draw: by a hash, so that no random state is needed."""
+    """Return 0 to count - 1, (count,) int64, in the order of their hashes."""
     hashes = bytearray()
     for place in range(count):
         hashes += hashlib.sha256(f"pecl/text/{name}/{place}".encode()).digest()[:8]
@@ -207,12 +207,12 @@ def _drawn(name: str, count: int) -> np.ndarray:
 
 
 def shuffled(count: int) -> np.ndarray:
-    """Return 0 to count - 1, (count,) int64, in an order that looks random and is always the same."""
+    """Return 0 to count - 1, (count,) int64, in a fixed pseudo-random order."""
     return _drawn("order", count)
 
 
 def text_keys(texts: Iterable[str]) -> np.ndarray:
-    """Return a number for each text, (N,) uint64: that two texts share one is as likely as that a disk errs."""
+    """Return a 64-bit hash of each text, (N,) uint64."""
     keys = bytearray()
     for text in texts:
         keys += text_key(text.encode("utf-8"))
@@ -220,11 +220,11 @@ def text_keys(texts: Iterable[str]) -> np.ndarray:
 
 
 def text_key(content: bytes) -> bytes:
-    """Return the 8 bytes by which a text is told from another."""
+    """Return an 8-byte hash of a text."""
     return hashlib.blake2b(content, digest_size=8).digest()
 
 
 def normal_form(text: str) -> str:
-    """Return what two texts share that differ in case, spaces and punctuation alone."""
+    """Normalise a text so that case, spaces and punctuation do not matter."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     return _NEITHER.sub("", folded)

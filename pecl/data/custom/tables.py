@@ -1,6 +1,6 @@
-"""Tables of captions in CSV, TSV, JSONL and parquet: their rows with line numbers, and what is wrong with the file.
+"""Read tables of captions in CSV, TSV, JSONL and parquet, with line numbers and problems.
 
-Reading does not stop at the first mistake: every line that can be read is returned, every other becomes a `Problem`.
+Reading continues after a mistake: every readable line is returned, every other becomes a `Problem`.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ TableRow = tuple[int, dict[str, str]]  # line number and fields; a field that th
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with a table.
+    """One problem of a table.
 
     Attributes:
-        line: line of the file, counted from 1 (row, in parquet); None where it is about the whole file.
-        field: name of the column; None where it is about the whole line.
-        message: what is wrong, and what was expected.
+        line: line of the file, counted from 1 (row, in parquet); None for the whole file.
+        field: name of the column; None for the whole line.
+        message: the problem, and the expected content.
     """
 
     line: int | None
@@ -50,7 +50,7 @@ class Problem:
 
 @dataclass
 class CaptionTable:
-    """A table as far as it could be read.
+    """The readable part of a table, and its problems.
 
     Attributes:
         columns: names of the columns, in the file's order.
@@ -79,8 +79,8 @@ def rows_of(path: Path, table: CaptionTable, limit: int | None = None) -> Iterat
 
     Args:
         path: the table.
-        table: is given the columns and the problems, as far as they are known.
-        limit: the most bytes that are read of a file of text; None for any number.
+        table: receives the columns and problems as they are read.
+        limit: largest number of bytes of a text file; None for any number.
 
     Raises:
         DataError: as `read_table`.
@@ -95,10 +95,10 @@ def rows_of(path: Path, table: CaptionTable, limit: int | None = None) -> Iterat
 
 
 def kind_of(path: Path) -> str:
-    """Return which of `TABLE_SUFFIXES` a table has, gzipped or not.
+    """Return the member of `TABLE_SUFFIXES` that a table has, gzipped or not.
 
     Raises:
-        DataError: none of them, or parquet, which is packed already, gzipped.
+        DataError: another suffix, or gzipped parquet.
     """
     gzipped = path.suffix.lower() == ".gz"
     suffix = (path.with_suffix("") if gzipped else path).suffix.lower()
@@ -108,7 +108,7 @@ def kind_of(path: Path) -> str:
 
 
 def _lines(path: Path, suffix: str, problems: list[Problem], limit: int | None) -> Iterator[str]:
-    """Yield the lines; each that is not UTF-8 becomes a problem, and is read with replacement characters."""
+    """Yield the lines; a line outside UTF-8 becomes a problem, and gets replacement characters."""
     number = 1
     for line in lines_of(path, TABLE, "\n" if suffix == ".jsonl" else "", limit):
         if line.wrong:

@@ -1,4 +1,4 @@
-"""Flickr30k-200: English captions of Flickr30k photographs, machine-translated with NLLB; text alone.
+"""Flickr30k-200: English captions of Flickr30k photographs, machine-translated with NLLB; text only.
 
 Layout (visheratin/nllb-clip's `data/flickr30k-200` as `flickr30k200`): `<FLORES code>.txt`, one caption a line, and
 `filenames.txt`, the photographs' file names. It serves the languages that Multi30K lacks. Its photographs are those of
@@ -33,7 +33,7 @@ def read_flickr30k200(request: DataRequest) -> ParallelCaptions:
     if "target_to_english" in request.need and language != "en":
         raise DataError(
             "flickr30k200 has no translations back into English (target_to_english): "
-            "choose a route that needs english_to_target alone"
+            "choose a route that needs only english_to_target"
         )
     folder = data_dir / "flickr30k200"
     files = {

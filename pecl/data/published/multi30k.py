@@ -1,6 +1,6 @@
 """Multi30K task 1 (one caption an image, translated by people), and the few-shot pool `multi30k-1k` drawn from it.
 
-Layout (a clone of multi30k/dataset, with photographs beside it): `multi30k/data/task1/raw/*` plain or gzipped,
+Layout (a clone of multi30k/dataset, with photographs next to it): `multi30k/data/task1/raw/*` plain or gzipped,
 `multi30k/data/task1/image_splits/*.txt`, `multi30k/images/<file name>`; machine translations where `released` says.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pecl.data.captions import ParallelCaptions, read_captions
+from pecl.data.captions import Column, ParallelCaptions, read_captions
 from pecl.data.reading import attach_images, coco_counts, coco_subset, describe_file, read_parallel
 from pecl.data.request import DataRequest
 from pecl.data.translations import TranslationFolder, read_translations
@@ -166,3 +166,78 @@ def read_split(request: DataRequest, split: str | None = None) -> tuple[Parallel
         provenance=record,
     )
     return captions, names
+
+
+TEST_SPLITS = tuple(split for split in SPLIT_LANGUAGES if split.startswith("test"))
+
+
+def read_multi30k_full(request: DataRequest) -> ParallelCaptions:
+    """Read the splits train, val and the test split asked for, one after the other; `part` tells them apart.
+
+    Translations that are needed must be there for every part.
+
+    Raises:
+        DataError: as `read_multi30k`.
+    """
+    splits = {"train": "train", "val": "val", "test": request.split}
+    read = {part: read_split(request, split) for part, split in splits.items()}
+    names = [name for _, of_part in read.values() for name in of_part]
+    parts = [captions for captions, _ in read.values()]
+    captions = ParallelCaptions(
+        "multi30k-full",
+        request.language,
+        tuple(caption for captions in parts for caption in not_none(captions.english, "english")),
+        tuple(caption for captions in parts for caption in captions.target),
+        _joined([captions.english_to_target for captions in parts]),
+        _joined([captions.target_to_english for captions in parts]),
+        part=tuple(part for part, (captions, _) in read.items() for _ in range(len(captions))),
+        subset=coco_subset(names),
+        provenance={part: captions.provenance for part, (captions, _) in read.items()},
+    )
+    return attach_images(captions, names, request.root / IMAGES_FOLDER)
+
+
+def _joined(columns: Sequence[Column | None]) -> tuple[str, ...] | None:
+    """Return columns one after the other; None where a part has none."""
+    present = [column for column in columns if column is not None]
+    return tuple(caption for column in present for caption in column) if len(present) == len(columns) else None
+
+
+TASK2_LANGUAGES = ("en", "de")
+TASK2_SPLITS = ("test_2016", "train", "val")
+CAPTIONS_PER_IMAGE = 5
+
+
+def read_multi30k_task2(request: DataRequest) -> ParallelCaptions:
+    """Read a split of task 2: five captions an image in each language, written independently of each other.
+
+    Captions are listed image by image. Caption k in English and caption k in German describe the same photograph, but
+    do not translate each other. Machine translations of them do not exist.
+
+    Raises:
+        DataError: a file is missing, damaged or of another length; machine translations are needed.
+    """
+    if request.need:
+        raise DataError(f"multi30k-task2 has no machine translations ({request.need[0]}): use multi30k instead")
+    language, split = request.language, request.split
+    folder = request.root / "multi30k" / "data" / "task2"
+    numbers = range(1, CAPTIONS_PER_IMAGE + 1)
+    files = {"image_names": folder / "image_splits" / f"{split}_images.txt"}
+    files |= {
+        f"{code}.{k}": folder / "raw" / f"{split}.{k}.{code}"
+        for code in dict.fromkeys(("en", language))
+        for k in numbers
+    }
+    columns = read_parallel(files)
+    names = columns["image_names"]
+    english, target = (
+        tuple(columns[f"{code}.{k}"][i] for i in range(len(names)) for k in numbers) for code in ("en", language)
+    )
+    record = {
+        "split": split,
+        "captions": "five independent captions an image",
+        "files": {name: describe_file(path, request.root) for name, path in files.items()},
+    }
+    captions = ParallelCaptions("multi30k-task2", language, english, target, provenance=record)
+    of_caption = [name for name in names for _ in numbers]
+    return attach_images(captions, of_caption, request.root / IMAGES_FOLDER)

@@ -24,7 +24,7 @@ def xflickrco_languages() -> list[str]:
 
 
 def read_xflickrco(request: DataRequest) -> ParallelCaptions:
-    """Read the test captions of one language, and those in English beside them.
+    """Read the test captions of one language, and the English captions.
 
     `subset` tells photographs of COCO's val2014 from those of Flickr30k (`other`).
 

@@ -30,7 +30,7 @@ def xm3600_languages() -> list[str]:
 def read_xm3600(request: DataRequest) -> ParallelCaptions:
     """Read all captions of one language; a photograph has about two, each a row.
 
-    Row k of a photograph has its k-th caption in the target language beside its k-th in English, or, where that has
+    Row k of a photograph has its k-th caption in the target language next to its k-th in English, or, where that has
     fewer, one from the beginning again: both describe the photograph, neither translates the other. Photographs
     without a caption in the language are left out, and `provenance["without_caption"]` counts them.
 

@@ -19,7 +19,7 @@ _OTHER_SOURCES = {"de": "MIC", "fr": "MIC", "jp": "STAIR"}
 
 
 def read_xtd10(request: DataRequest) -> ParallelCaptions:
-    """Read XTD10 in one language; without a folder of photographs, its captions alone.
+    """Read XTD10 in one language; without a folder of images, only its captions.
 
     `provenance["coco_split"]` counts the photographs of COCO's train2014 and val2014: models trained on COCO have seen
     the former. `subset` tells which they are, so that results tell them apart. The released `english_to_target` of

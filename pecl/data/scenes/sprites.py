@@ -7,7 +7,7 @@ Colours are `main`, `light` and `dark` (shades of the thing's own colour) or a n
 
 from __future__ import annotations
 
-# How large a thing is drawn, beside the room that it has: iconic, not to scale.
+# How large a thing is drawn, relative to its room: iconic, not to scale.
 SCALES: dict[str, float] = {"house": 1.15, "tree": 1.2, "bus": 1.15, "ball": 0.75, "flower": 0.9, "mushroom": 0.85}
 
 SPRITES: dict[str, str] = {

@@ -125,7 +125,7 @@ def completed(job: TranslationJob, config: TranslationConfig, overwrite: bool = 
 def translate_job(
     job: TranslationJob, translator: Translator, cache: TranslationCache, batch_size: int = 16
 ) -> dict[str, Any]:
-    """Translate, write the output with its record beside it, and return the record.
+    """Translate, write the output and its record, and return the record.
 
     Raises:
         DataError: a sentence is too long for the model, or a translation is empty.

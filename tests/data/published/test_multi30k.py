@@ -8,11 +8,11 @@ from helpers.layouts import loader, make_multi30k, make_task2, real_data_dir, se
 
 from pecl.data.published.multi30k import (
     SPLIT_LANGUAGES,
+    TASK2_SPLITS,
     load_pool_ids,
     pool_ids,
     read_multi30k_translations_outside_pool,
 )
-from pecl.data.published.multi30k_task2 import TASK2_SPLITS
 from pecl.data.request import DataRequest
 from pecl.errors import DataError
 from pecl.files import sha256_lines
