@@ -40,7 +40,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("folders", nargs="*", default=["results"], metavar="FOLDER", help="folders or files of results")
     parser.add_argument("--format", choices=FORMATS, default="text", help="how tables are written (default: text)")
     parser.add_argument("--json", action="store_const", const="json", dest="format", help="short for --format json")
-    parser.add_argument("--table", choices=TABLES, help="only these tables, one for each data set, gallery and setup of training")
+    parser.add_argument(
+        "--table", choices=TABLES, help="only these tables, one for each data set, gallery and setup of training"
+    )
     parser.add_argument(
         "--where",
         action="append",
