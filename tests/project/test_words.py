@@ -10,7 +10,7 @@ from helpers.project import ROOT
 # A grid has runs, a report candidates, a slot a task, a table fields; what remains belongs to notebooks and pictures.
 CELLS = {
     "pecl/adapters/spec.py": {"notebook's cell"},
-    "pecl/training/losses.py": {"notebook's cell"},
+    "pecl/training/losses.py": {"notebook cell"},
     "pecl/data/scenes/layout.py": {"of its cell that a thing fills", "cell = ", "min(cell,", "* cell", "slack, cell)"},
     "pecl/report/page/static/page.js": {"row.cells["},
 }
