@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pecl.errors import DataError, WeightsError
 from pecl.report.tables.candidates import Candidate, chosen_candidates, setups_of
 from pecl.report.tables.disparity import disparity_table, zero_shot_disparity_table
-from pecl.report.tables.groups import Group, Result, by_group, group_of, one_group, select
+from pecl.report.tables.groups import Group, Result, by_group, group_of, select
 from pecl.report.tables.paper import published_table, read_published
 from pecl.report.tables.runs import evaluations_table, runs_table
 from pecl.report.tables.scores import adapters_table, aligned_table, routes_table, shots_table, with_several
@@ -27,7 +27,6 @@ TABLES: dict[str, str] = {
     "evaluations": "an evaluation",
     "published": "the flag --against published",
 }
-_ANY_GALLERY_SIZE = frozenset({"shots"})  # tables that state the gallery row by row
 
 
 @dataclass(frozen=True)
@@ -58,20 +57,6 @@ class Report:
             return found
         there = ", ".join(dict.fromkeys(table.name for table in self.tables))
         raise DataError(f"no table {name!r} from these results: it needs {TABLES[name]}; there are {there}")
-
-    def only(self, name: str) -> Table:
-        """Return the one table called `name`.
-
-        Raises:
-            DataError: there is none, or there are several, of results that were not measured alike.
-        """
-        found = self.all_of(name)
-        if len(found) > 1:
-            but = frozenset({"gallery_size"}) if name in _ANY_GALLERY_SIZE else frozenset()
-            one_group([table.results[0] for table in found], but)
-            setups = "; ".join(table.setup for table in found)
-            raise DataError(f"{len(found)} tables {name!r}, of the setups {setups}: choose one with --where")
-        return found[0]
 
 
 def report(results: Sequence[Result], against: str | None = None, where: Sequence[str] = ()) -> Report:
