@@ -44,7 +44,7 @@ class _Parser(argparse.ArgumentParser):
     def parse_known_args(
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """Parse as ever, but name the command of what it does not know, and the nearest flag."""
+        """Parse arguments; an error names the command, the unknown argument and the nearest flag."""
         parsed, rest = super().parse_known_args(args, namespace or argparse.Namespace())
         if rest:
             flag = rest[0].partition("=")[0]

@@ -1,4 +1,4 @@
-"""Errors for people: one sentence that says what was wrong, where, what was expected, and the nearest valid choice."""
+"""Errors in one sentence: the problem, its location, the expected value, and the nearest valid choice."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class OutputError(PeclError):
 
 
 class SaidElsewhereError(PeclError):
-    """Another process of the same training failed, and says why; the command line adds nothing to that."""
+    """Another process of the same training failed and reports it; the command line adds nothing."""
 
 
 class RunError(RuntimeError):
@@ -70,7 +70,7 @@ def is_text(text: str) -> bool:
 
 
 def nearest(value: object, choices: Iterable[str]) -> str | None:
-    """Return the one of `choices` that is spelled most like `value`, or None when none is near."""
+    """Return the member of `choices` with the most similar spelling, or None."""
     by_lower_case = {choice.lower(): choice for choice in choices}
     text = str(value).lower()
     cutoff = 0.5 if len(text) > 2 else 0.6  # codes that share one letter of two differ, such as uk and ru
@@ -91,10 +91,10 @@ def unknown(what: str, value: object, choices: Iterable[str]) -> str:
 
 
 def not_none(value: T | None, name: str) -> T:
-    """Return `value`, which may be None elsewhere, where the caller knows that it is there.
+    """Return `value`, which the caller knows is not None; `name` names it in the error.
 
     Raises:
-        TypeError: it is None after all, which is a mistake of the caller and not of the user; `name` says what it is.
+        TypeError: it is None, which is a bug of the caller.
     """
     if value is None:
         raise TypeError(f"{name}: expected a value, got None")

@@ -41,7 +41,7 @@ class Language:
     """One row of the table.
 
     Attributes:
-        code: what data sets, configs and results call it.
+        code: its name in data sets, configs and results.
         name: its English name.
         flores: its FLORES-200 code, such as `nld_Latn`: for NLLB models, Flickr30k-200 and, as ISO 639-3, OPUS models.
         iso: its ISO 639-1 code, for M2M100 and OPUS models; None if it has none.
@@ -67,7 +67,7 @@ class Language:
         return self.opus or tuple(code for code in (self.flores, self.iso3, self.iso) if code)
 
     def names(self) -> set[str]:
-        """Return all that may stand for its code, in small letters."""
+        """Return all names of the language, in small letters."""
         return {name.lower() for name in (self.code, self.name, self.flores, self.iso, *self.aliases) if name}
 
 
@@ -198,7 +198,7 @@ def find_code(language: str, among: Iterable[str]) -> str:
 
 
 def find_codes(language: str, among: Iterable[str]) -> list[str]:
-    """Return those of `among` that mean `language`, such as `ja` and `Japanese` for `jp`; its own code only, if there.
+    """Return the members of `among` that mean `language`, such as `ja` and `Japanese` for `jp`; only its code, if present.
 
     One that is there twice is returned twice.
     """

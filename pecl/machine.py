@@ -21,9 +21,9 @@ _CPU_FLAGS = {"avx512_bf16", "amx_bf16"}  # as Linux names them
 
 
 def resolve_precision(precision: str, device: str) -> str:
-    """Return fp32 or bf16 for a member of `PRECISIONS`: `auto` is bf16 where it is the faster one.
+    """Return fp32 or bf16 for a member of `PRECISIONS`.
 
-    That is a GPU of CUDA's kind that has it, and a CPU with instructions for it. On other devices, `auto` is fp32.
+    `auto` is bf16 on CUDA GPUs and CPUs with bf16 instructions, and fp32 on other devices.
 
     Args:
         precision: fp32, bf16 or auto.
@@ -37,7 +37,7 @@ def resolve_precision(precision: str, device: str) -> str:
 
 
 def gpu_multiplies_bfloat16() -> bool:
-    """Return whether the GPU does, as NVIDIA's since 2020 do; one that is not here, but on a cluster, is taken to."""
+    """Return whether the GPU multiplies bf16, as NVIDIA's do since 2020; True without a GPU here (cluster jobs)."""
     import torch  # seconds, which whoever asks for no GPU does without
 
     return not torch.cuda.is_available() or torch.cuda.is_bf16_supported(including_emulation=False)
@@ -45,9 +45,9 @@ def gpu_multiplies_bfloat16() -> bool:
 
 @cache
 def cpu_multiplies_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Return whether the processor has AVX512-BF16 or AMX, as far as Linux says so; elsewhere it is taken to have none.
+    """Return whether Linux reports AVX512-BF16 or AMX for the processor; False on other systems.
 
-    Torch says so too, but takes seconds to import, and a config is made without it.
+    Torch knows it too, but takes seconds to import, and configs need no torch.
     """
     try:
         lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -58,7 +58,7 @@ def cpu_multiplies_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 
 
 def gpus_needed(device: str) -> int:
-    """Return how many GPUs a process must see to find `device`: k + 1 for `cuda:k`, 1 for `cuda`, 0 for all others."""
+    """Return the number of GPUs that a process must see for `device`: k + 1 for `cuda:k`, 1 for `cuda`, else 0."""
     kind, _, index = device.partition(":")
     number = int(index) if index.isdecimal() else 0  # a device that is not there is refused by the process itself
     return number + 1 if kind == "cuda" else 0

@@ -58,7 +58,7 @@ def option(
         joined: whether several names may be joined by +.
         weighted: whether a name may have a weight, a number > 0 behind a colon.
         form: a regular expression that all of a text must match, and an example of it.
-        none: how text writes None, where the type allows it; "none" always does.
+        none: text for None, besides "none", if the type allows None.
         more: further metadata.
     """
     known = {"help": help, "low": low, "high": high, "choices": choices, "joined": joined, "none": none}
@@ -82,7 +82,7 @@ def value_type(config_class: type, name: str) -> tuple[Any, bool]:
 
 
 def problems_of(config: Any) -> list[str]:
-    """Return what is wrong with the options of a dataclass instance, a sentence each; empty when all is well."""
+    """Return one sentence per wrong option of a dataclass instance."""
     return [
         f"{item.name}: {problem}"
         for item in fields(config)
@@ -137,7 +137,7 @@ def _is_finite(value: float) -> bool:
 
 
 def _sentence(item: Field, typed: tuple[Any, bool], value: Any) -> str:
-    """Return `expected ..., got ...`, with the nearest choice where there are choices."""
+    """Return `expected ..., got ...`, with the nearest choice if there are choices."""
     choices = item.metadata.get("choices", ())
     near = nearest(value, choices) if isinstance(value, str) else None
     hint = f'; did you mean "{near}"?' if near not in (None, value) else ""
@@ -165,7 +165,7 @@ def _expected(item: Field, kind: Any, optional: bool) -> str:
 
 
 def quoted(value: Any) -> str:
-    """Return a value as error sentences show it: text in double quotes, numbers and words as YAML writes them."""
+    """Return a value for error sentences: text in double quotes, other values as in YAML."""
     if isinstance(value, str):
         return f'"{value if len(value) <= _LONGEST_SHOWN else value[:_LONGEST_SHOWN] + "..."}"'
     if isinstance(value, tuple) and all(isinstance(member, str) for member in value):
@@ -199,7 +199,7 @@ def parse_option(config_class: type, name: str, value: Any) -> Any:
 
 
 def unquote(name: str, text: str) -> str:
-    """Return what text in double quotes, the value of the option `name`, says.
+    """Unquote text in double quotes, the value of the option `name`.
 
     Raises:
         ConfigError: the quotes do not match.
@@ -224,14 +224,14 @@ def format_option(value: Any) -> str:
 
 
 class Registry(Mapping[str, Any]):
-    """Names and what they stand for: those that are built in, and those that `register` adds.
+    """A table of names: built-in names, and names that `register` adds.
 
     A built-in value may be text, `module:attribute`. It is imported when it is first asked for, so that the names are
     known without torch. Names that are added are known to this process only, and those that a plug-in adds to the
     workers of a grid too (`shared`).
 
     Args:
-        what: what a name names, for error sentences: "alignment".
+        what: kind of the names in error sentences, such as "alignment".
         built_in: the names that are always there.
     """
 
@@ -250,7 +250,7 @@ class Registry(Mapping[str, Any]):
         return frozenset(self._added)
 
     def register(self, name: str, *, replace: bool = False) -> Callable[[T], T]:
-        """Return a decorator that adds what it decorates as `name`.
+        """Return a decorator that adds its object as `name`.
 
         Raises:
             ConfigError: see `add`.
@@ -267,8 +267,8 @@ class Registry(Mapping[str, Any]):
 
         Args:
             name: letters, digits and underscores, so that names can be joined by + and lists split at commas.
-            found: what it names.
-            replace: take the place of what was added under this name before.
+            found: its object.
+            replace: replace an object that was added under this name.
 
         Raises:
             ConfigError: the name has other characters, or is there already.
@@ -285,7 +285,7 @@ class Registry(Mapping[str, Any]):
         self._added[name] = found
 
     def remove(self, name: str) -> None:
-        """Forget a name that was added; do nothing where it was not."""
+        """Remove an added name; do nothing for other names."""
         self._added.pop(name, None)
         self.shared -= {name}
 

@@ -1,8 +1,8 @@
 """Plug-ins: Python that registers adapters, losses, data sets and languages, named on the command line.
 
 `--plugin my.py` names a file, and `--plugin my-losses` an installed package's entry point of the group `pecl.plugins`.
-Nothing is found by itself: a config file or a result that names a plug-in does not run it. Results hold the SHA-256 of
-what was run, and the workers of a grid run the same content, or refuse.
+A config file or a result that names a plug-in does not run it. Results hold the SHA-256 of plug-ins, and the workers of
+a grid refuse other content.
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ def load_plugins(names: str | None) -> None:
 
 
 def loaded_plugins() -> dict[str, str]:
-    """Return what this process has run: absolute path, or name of an entry point -> SHA-256."""
+    """Return the plug-ins of this process: absolute path, or name of an entry point -> SHA-256."""
     return dict(_loaded)
 
 
 def load_same(plugins: Mapping[str, str]) -> None:
-    """Run what another process has run, as its `loaded_plugins` has it.
+    """Run the plug-ins of another process, given by its `loaded_plugins`.
 
     Raises:
         ConfigError: one is missing, fails, or has another content here.
@@ -80,7 +80,7 @@ def load_same(plugins: Mapping[str, str]) -> None:
 
 
 def fingerprint(names: str | None) -> str | None:
-    """Return the SHA-256 of the plug-ins that a config names, joined by commas; None where it names none.
+    """Return the SHA-256 of the plug-ins that a config names, joined by commas, or None.
 
     Raises:
         ConfigError: this process has not run one.
@@ -131,7 +131,7 @@ def _read(name: str) -> bytes:
 
 @contextlib.contextmanager
 def _registering() -> Iterator[None]:
-    """Mark what the body registers as known to workers too; where it fails, nothing of it stays registered."""
+    """Mark names that the body registers as known to workers; remove them if the body fails."""
     before = {id(registry): registry.added for registry in Registry.all}
     try:
         yield
@@ -145,7 +145,7 @@ def _registering() -> Iterator[None]:
 
 
 def _run(name: str, source: bytes, module_name: str) -> None:
-    """Run the source of a file as a module of its own."""
+    """Run the source of a file as a new module."""
     path, module = _key(name), ModuleType(module_name)
     module.__file__ = path
     sys.modules[module_name] = module  # where dataclasses look their module up

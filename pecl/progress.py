@@ -36,7 +36,7 @@ def watching_steps(watcher: Callable[[float], None]) -> Iterator[None]:
 class Bar(tqdm):
     """A `tqdm` that writes no carriage return into a file or pipe: there it writes a line when `EVERY` has passed.
 
-    What is done sooner leaves no line, unless `leave` asks for a last one. It takes what `tqdm` takes.
+    Shorter work writes no line, unless `leave` asks for a last one. Arguments are those of `tqdm`.
     """
 
     def __init__(self, *args: Any, file: Any = None, disable: bool = False, **options: Any) -> None:
@@ -65,7 +65,7 @@ class Bar(tqdm):
         return True
 
     def close(self) -> None:
-        """End the bar; where there is none, write the last line if `leave` asks for it."""
+        """End the bar; outside a terminal, write the last line if `leave` asks for it."""
         if not self.plain or self.disable:
             super().close()
             return

@@ -106,7 +106,7 @@ def _field(value: object) -> str:
 
 
 def _summary(config: AdapterConfig) -> str:
-    """Return the first line of what a kind says of itself."""
+    """Return the first docstring line of a kind."""
     return (type(config).__doc__ or "").partition("\n")[0]
 
 

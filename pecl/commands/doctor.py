@@ -1,4 +1,4 @@
-"""`pecl doctor`: what is installed, which weights and data are found, and what to do about what is not."""
+"""`pecl doctor`: list installed packages, found weights and data, and how to get missing ones."""
 
 from __future__ import annotations
 

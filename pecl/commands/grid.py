@@ -118,7 +118,7 @@ def grid_configs(parsed: argparse.Namespace) -> list[ExperimentConfig]:
 
 
 def grid_values(parsed: argparse.Namespace) -> dict[str, Any]:
-    """Return what files and flags set, comma-joined flags as lists."""
+    """Return the values of files and flags, with comma-joined flags as lists."""
     return {
         name: value.split(",") if isinstance(value, str) and "," in value and name not in _NOT_SPLIT else value
         for name, value in config_values(parsed).items()

@@ -90,9 +90,9 @@ def add_config_flags(
     only: frozenset[str] | None = None,
     defaults: Mapping[str, Any] | None = None,
 ) -> None:
-    """Add --config and a flag for each config field (of `only`, where given); a flag that is left out sets nothing.
+    """Add --config and a flag per config field, or per field of `only`; an omitted flag sets nothing.
 
-    The help has them below headings, and shows `defaults` in place of the fields' own where they have one.
+    The help groups flags by headings. `defaults` replace the defaults of fields in the help.
     """
     parser.add_argument(
         "--config",
@@ -117,12 +117,12 @@ def add_config_flags(
 
 
 def _help(item: Field, default: Any) -> str:
-    """Return a field's help with its default; None has its meaning in the help itself, where it has one."""
+    """Return a field's help with its default, unless the default is None."""
     return item.metadata["help"] + (f" (default: {default})" if default is not None else "")
 
 
 def config_values(parsed: argparse.Namespace, defaults: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return what `defaults`, the YAML files and flags set, flags last; values are still as they were written.
+    """Merge `defaults`, YAML files and flags, flags last; values are not parsed yet.
 
     Raises:
         ConfigError: a YAML file is missing or wrong, or has an unknown key.
@@ -137,7 +137,7 @@ def config_values(parsed: argparse.Namespace, defaults: Mapping[str, Any] | None
 
 
 def language_values(parsed: argparse.Namespace, defaults: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-    """Return what is set for each language that --language names, separated by commas."""
+    """Return the values of each language in --language, separated by commas."""
     values = config_values(parsed, defaults)
     if "language" in values:
         languages = values["language"]
@@ -147,18 +147,14 @@ def language_values(parsed: argparse.Namespace, defaults: Mapping[str, Any] | No
 
 
 def language_configs(parsed: argparse.Namespace) -> list[ExperimentConfig]:
-    """Return one config for each language that --language names, separated by commas; all checked before any runs."""
+    """Return one checked config per language in --language, separated by commas."""
     configs = [make_config(one, where="command line") for one in language_values(parsed)]
     check_languages(configs)
     return configs
 
 
 def check_languages(configs: Sequence[ExperimentConfig]) -> None:
-    """Refuse a language that is named twice, under one name or two.
-
-    Raises:
-        ConfigError: it is named.
-    """
+    """Raise ConfigError for a language that is given twice, under one name or two."""
     codes = [config.language for config in configs]
     if twice := sorted({code for code in codes if codes.count(code) > 1}):
         raise ConfigError(f"language: expected each once, got {twice[0]} twice: {','.join(codes)}")
@@ -182,10 +178,7 @@ def a_path(text: str, name: str) -> Path:
 
 
 def in_columns(rows: Sequence[Sequence[str]], width: int = 100) -> str:
-    """Return rows of text with their fields below each other; the last field goes on below itself beyond `width`.
-
-    It has at least 30 characters, however wide the others are.
-    """
+    """Align the fields of rows in columns, and wrap the last field at `width`, but not below 30 characters."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
     indent = sum(widths) + 2 * len(widths)
     width = max(width, indent + 30)
@@ -204,7 +197,7 @@ def counted(number: int, what: str) -> str:
 
 
 def print_json(document: Any) -> None:
-    """Print one JSON document on standard output; where that is not UTF-8, other characters are JSON's escapes."""
+    """Print one JSON document on standard output, with JSON escapes if the output is not UTF-8."""
     in_ascii = (sys.stdout.encoding or "ascii").lower().replace("-", "") != "utf8"
     text = json.dumps(document, indent=2, ensure_ascii=in_ascii)
     for letter in {letter for letter in text if not letter.isprintable()} - {"\n"}:  # the others are within texts

@@ -64,7 +64,7 @@ def _flag(name: str) -> str:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Check what is given, load the towers, and serve until told to stop."""
+    """Check the arguments, load the towers, and serve until stopped."""
     config = make_config(config_values(parsed), where="command line")
     limits = _limits(parsed)
     if not parsed.port.isdecimal() or int(parsed.port) > 65535:

@@ -60,7 +60,7 @@ def _list(parsed: argparse.Namespace) -> int:
 
 
 def _row(name: str) -> dict[str, Any]:
-    """Return what the list says of a pair."""
+    """Return the row of a pair."""
     pair = PAIRS[name]
     shape = load_text_encoder(MINI) if name == MINI else known_tower(pair.text)
     count = None if shape is None else sum(parameter.numel() for parameter in shape.parameters())
@@ -118,7 +118,7 @@ def _check(parsed: argparse.Namespace) -> int:
 
 
 def _text_detail(tower: MultilingualTextEncoder) -> str:
-    """Return what a text tower is, in one line."""
+    """Describe a text tower in one line."""
     parameters = sum(parameter.numel() for parameter in tower.parameters())
     model_type = tower.backbone.config.model_type
     adapted = "all kinds of adapters"

@@ -1,4 +1,4 @@
-"""`pecl train`: train one language and measure what it gained."""
+"""`pecl train`: train languages and measure their gain."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 def print_plans(configs: Sequence[ExperimentConfig], plans: Sequence[RunPlan], as_json: bool) -> None:
-    """Print what runs would do as one JSON document, or a line each and the time that they take together."""
+    """Print plans as one JSON document, or one line per run and the total time."""
     if as_json:
         print_json([one._asdict() for one in plans])
         return

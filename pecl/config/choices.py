@@ -39,7 +39,7 @@ GALLERIES = ("images", "english")
 
 
 class Role(Flag):
-    """What depends on a field of the config. A field has the roles that it is declared with."""
+    """The roles of a config field, set in its declaration."""
 
     NONE = 0
     EVALUATION = auto()  # what an evaluation measures: towers, data and the query's side

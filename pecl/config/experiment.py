@@ -1,12 +1,11 @@
 """`ExperimentConfig`: everything that determines one run, as a frozen dataclass.
 
-Each field is a flag of the command line (`alignment_weight` is `--alignment-weight`) and a key of YAML files. Values
-are checked when a config is made, and all that is wrong is said at once. The run's identity is a hash over the fields
-that can change its result. Fields of the roles `PLACE` (where data, results and plug-ins lie) and `MACHINE` (threads,
-processes) are left out, and fields marked `unless_default` count only where they are set: they came later, and old
-results keep their identity.
+Each field is a flag of the command line (`alignment_weight` is `--alignment-weight`) and a key of YAML files. A config
+checks its values and reports all problems at once. The run id is a hash over the fields that can change the result,
+without fields of the roles `PLACE` (paths) and `MACHINE` (threads, processes). Fields marked `unless_default` count
+only with another value than the default, so that results from before the field keep their run id.
 
-A new field is one line, with its roles: all sets of fields are made from them by `fields_of`.
+A new field needs one line with its roles: `fields_of` derives all sets of fields from them.
 """
 
 from __future__ import annotations

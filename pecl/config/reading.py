@@ -51,7 +51,7 @@ def make_config(values: Mapping[str, Any], where: str = "config") -> ExperimentC
 
 
 def each_language(values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return `values` once for each language of a joint training that names no language; else as they are."""
+    """Return `values` once per language of a joint training that names no language, or else unchanged."""
     if values.get("joint") is None or "language" in values:
         return [dict(values)]
     return [{**values, "language": code} for code in str(values["joint"]).split("+")]

@@ -1,4 +1,4 @@
-"""What `pecl distil` sets where neither flags nor files do. How long it trains depends on the number of pairs."""
+"""Defaults of `pecl distil`. The length of training depends on the number of pairs."""
 
 from __future__ import annotations
 

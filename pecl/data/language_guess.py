@@ -92,7 +92,7 @@ def _names() -> dict[str, str]:
 
 
 def _codes(among: Sequence[str]) -> dict[str, str]:
-    """Return those of the languages `among` that lingua knows: ISO 639-1 code -> pecl's."""
+    """Map ISO 639-1 codes to pecl's codes for the languages `among` that lingua knows."""
     isos = {code: LANGUAGES[code].iso if code in LANGUAGES else code for code in among}
     return {iso: code for code, iso in isos.items() if iso is not None and iso in _names()}
 
@@ -118,7 +118,7 @@ def _detector(isos: frozenset[str] | None) -> Any:
 
 
 def strange_languages(targets: Sequence[str], english: Sequence[str], language: str) -> str | None:
-    """Return a clause with counts where the languages of parallel text are not those expected; None otherwise.
+    """Return a clause with counts if the languages of parallel text are not the expected ones, or None.
 
     It says whether the columns are swapped, or one is mostly in another language, from `LOOKED_AT` pairs. It is None
     without lingua, for a language that lingua does not know, and for a handful of pairs.

@@ -1,4 +1,4 @@
-"""What the readers share: files that are parallel line by line, galleries of image files, and what is recorded."""
+"""Shared code of readers: files that are parallel line by line, galleries of image files, and records of files."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def read_json_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
 
 
 def describe_file(path: Path, root: Path) -> dict[str, str]:
-    """Return what a result records of one source file: its name relative to `root`, and the SHA-256 of its bytes."""
+    """Return the record of a source file: its name relative to `root`, and its SHA-256."""
     path = resolve_captions_file(path)
     return {"file": path.relative_to(root).as_posix(), "sha256": sha256_file(path)}
 
@@ -70,9 +70,9 @@ def attach_images(captions: ParallelCaptions, names: Sequence[str], folder: Path
 
     Args:
         captions: n pairs without images.
-        names: n file names, or paths relative to `folder`, one a caption. The files need not be there: see
+        names: n file names, or paths relative to `folder`, one per caption. Files may be missing: see
             `leave_out_missing`.
-        folder: where the image files lie.
+        folder: folder of the image files.
     """
     position = {name: i for i, name in enumerate(dict.fromkeys(names))}
     return replace(
@@ -99,6 +99,6 @@ def coco_subset(names: Sequence[str]) -> tuple[str, ...] | None:
 
 
 def coco_counts(names: Sequence[str]) -> dict[str, int]:
-    """Return how many of `names` are of each COCO split: the possible contamination of a data set."""
+    """Count the `names` of each COCO split: the possible contamination of a data set."""
     splits = [coco_split(name) for name in names]
     return {split: splits.count(split) for split in ("train2014", "val2014")}

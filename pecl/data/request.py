@@ -1,4 +1,4 @@
-"""`DataRequest`: what is asked of a data set. It travels whole, from a config or `load_dataset` to the set's reader."""
+"""`DataRequest`: a request for a data set, from a config or `load_dataset` to the reader."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class DataRequest:
         need: directions of machine translation that must be there: `english_to_target`, `target_to_english`.
         split: name of a split; None for the set's first, or for a set that has none.
         data_dir: root of the data sets' folders; None for $PECL_DATA_DIR, or else `data`.
-        allow_missing_images: leave out captions whose image is missing, instead of an error.
-        skip_unreadable: leave out captions whose image is missing or cannot be read; every image is decoded for it.
+        allow_missing_images: drop captions whose image is missing, instead of an error.
+        skip_unreadable: drop captions whose image is missing or cannot be read; this decodes every image.
         allow_copied_translations: accept a translation file that repeats another language's, instead of an error.
         text_only: captions without images.
 

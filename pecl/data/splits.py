@@ -42,7 +42,7 @@ def _permutation(n: int, seed: int) -> list[int]:
 
 
 def check_split(captions: ParallelCaptions, shots: int | None) -> None:
-    """Refuse what `split_captions` would refuse.
+    """Make the checks of `split_captions`.
 
     Raises:
         DataError: as `split_captions`.

@@ -206,7 +206,7 @@ class Prepared:
             return self._frozen(tuple(texts[i] for i in indices))
 
     def speaking(self, column: str) -> AbstractContextManager[None]:
-        """Tokenise the texts in the body as texts of the language of `column`, where the tower asks for it."""
+        """Tokenise texts in the body as texts of the language of `column`, if the tower needs languages."""
         is_english = column in ("english", "target_to_english")
         return self.towers.text.speaking(ENGLISH if is_english else self.config.language)
 

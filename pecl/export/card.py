@@ -212,7 +212,7 @@ def _last_part(name: str) -> str:
 
 
 def describe_published(one: Published) -> dict[str, Any]:
-    """Return what the index of a published folder says of an adapter."""
+    """Return the entry of an adapter in the index of a published folder."""
     return {
         "file": one.name,
         "language": one.language,

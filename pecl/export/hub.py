@@ -237,7 +237,7 @@ def _check_entries(entries: list[Any]) -> None:
 
 
 def _fetch(source: str) -> tuple[Path, dict[str, Any]]:
-    """Return the folder of what a hub holds, and which commit that is."""
+    """Return the folder of a hub repository, and its commit."""
     repo_id, _, revision = source.partition("@")
     try:
         commit = HfApi().model_info(repo_id, revision=revision or None, timeout=TIMEOUT_SECONDS).sha

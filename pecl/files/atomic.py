@@ -1,6 +1,6 @@
 """Files that are whole or absent: every write goes to a temporary file next to the target, which then replaces it.
 
-A reader therefore never sees half a file, whatever kills the writer, and a full disk leaves the old file as it was.
+A reader therefore never sees a partial file, and a kill or a full disk leaves the old file unchanged.
 A target other than a regular file, such as /dev/null, is refused: renaming over it would replace the device.
 A writer holds an advisory `flock` on its temporary file. A temporary file that nobody holds was left by a killed
 writer, and the next write to the same target removes it; a stopped writer still holds its own. No host name or process
@@ -42,7 +42,7 @@ def write_bytes(path: str | Path, content: bytes) -> Path:
 
 
 def write_stream(path: str | Path, write: Callable[[BinaryIO], object]) -> Path:
-    """Write to `path` atomically, as `write_bytes` does, what does not fit in memory.
+    """Write to `path` atomically, as `write_bytes`, content larger than memory.
 
     Args:
         path: the file.
@@ -75,7 +75,7 @@ def _write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> Path:
 
 
 def _check_target(path: Path) -> None:
-    """Raise OutputError where `path` leads to something other than a regular file."""
+    """Raise OutputError if `path` exists and is not a regular file."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # the latter is told when its folder is made
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
@@ -122,7 +122,7 @@ def _rename(temporary: Path, path: Path) -> bool:
 
 
 def open_in_folder(folder: Path, open_file: Callable[[], T]) -> T:
-    """Make `folder` and return what `open_file` returns; again, if another process removes the empty folder between.
+    """Make `folder` and call `open_file`; repeat if another process removes the empty folder in between.
 
     Raises:
         OSError: the folder cannot be made, or the file not opened.
@@ -161,7 +161,7 @@ def write_text(path: str | Path, text: str) -> Path:
 def write_json(path: str | Path, document: Any, indent: int | None = 2) -> Path:
     """Write `document` to `path` as UTF-8 JSON with a final newline, atomically.
 
-    Lists of numbers take one line without spaces, and so does everything where `indent` is None.
+    Lists of numbers take one line without spaces; with `indent` None, so does the whole document.
     """
     separators = (",", ":") if indent is None else None
     text = json.dumps(document, indent=indent, separators=separators, ensure_ascii=False)

@@ -1,6 +1,6 @@
-"""What is said of a failure: one sentence. The traceback goes to a file, which the sentence names.
+"""Report a failure in one sentence, with its traceback in a file; and write standard output.
 
-What is printed goes through here as well: standard output may be a full disk, or a reader that has gone.
+Standard output may be on a full disk, or its reader may have ended.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ def write_output(text: str) -> None:
 
 
 def flush_output() -> None:
-    """Write out what was printed, so that a full disk is found while it can still be said; raises as `write_output`."""
+    """Flush standard output, so that a full disk is reported; raises as `write_output`."""
     _on_output(lambda: sys.stdout.flush())
 
 
 def drop_output() -> None:
-    """Let what is still to be written go nowhere: Python would try once more at its end, and print a traceback."""
+    """Discard pending output: Python would otherwise try again at exit, and print a traceback."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
@@ -75,7 +75,7 @@ def _on_output(act: Callable[[], object]) -> None:
 
 
 def log_traceback(error: BaseException) -> Path | None:
-    """Write an exception's traceback to a file of its own and return the path; None where no file can be written.
+    """Write an exception's traceback to a new file and return its path, or None if no file can be written.
 
     The file lies in `logs` of the cache folder, or else in a folder for temporary files; the newest 20 are kept.
     """

@@ -64,7 +64,7 @@ def _hold(folder: Path) -> int:
 
 
 def _remove_abandoned(target: Path) -> None:
-    """Remove the temporary folders for `target` whose lock nobody holds."""
+    """Remove the temporary folders of `target` that no process locks."""
     for name in os.listdir(target.parent):
         found = _TEMPORARY.fullmatch(name)
         if found is None or found["target"] != target.name:

@@ -116,14 +116,14 @@ class ImageFiles:
 
 
 def _state(path: Path) -> tuple[int, int, int, int]:
-    """Return all that tells a file that has changed: inode, size, and the times of its content and of itself."""
+    """Return inode, size and times of a file, one of which differs after a change."""
     found = path.stat()
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 @lru_cache(maxsize=100_000)
 def _fingerprint_of(path: Path, state: tuple[int, int, int, int]) -> str:
-    """Return an image file's fingerprint, made once while it stays as it is: the runs of a grid share their images."""
+    """Return an image file's fingerprint, cached while the file is unchanged: runs of a grid share images."""
     digest = sha256_file(path)
     if _state(path) != state:
         raise _changed(path)
@@ -135,7 +135,7 @@ def _changed(path: Path) -> DataError:
 
 
 def unreadable_images(images: ImageSource, decoded: Container[str] = ()) -> dict[int, DataError]:
-    """Return what is wrong with each image of `images` that cannot be read, by its index.
+    """Return the error of each unreadable image of `images` by its index.
 
     Args:
         images: M images.

@@ -37,11 +37,11 @@ class BusyError(RuntimeError):
 
 @contextlib.contextmanager
 def locked(path: str | Path, busy: str, wait: bool = False) -> Iterator[None]:
-    """Hold the lock file `path` while the body is carried out, and remove it then; its folder is made where missing.
+    """Hold the lock file `path` during the body, and then remove it; make its folder if missing.
 
     Args:
         path: the lock file.
-        busy: what the error says, followed by the holder's host, process and time.
+        busy: error sentence, followed by the holder's host, process and time.
         wait: wait for another process to leave, instead of an error.
 
     Raises:
@@ -60,7 +60,7 @@ def locked(path: str | Path, busy: str, wait: bool = False) -> Iterator[None]:
 
 
 def lock_holder(path: Path) -> str | None:
-    """Return who holds the lock file `path`, as in "host, process 12, since 12:30:00"; None if nobody does."""
+    """Return the holder of the lock file `path`, as in "host, process 12, since 12:30:00", or None."""
     with contextlib.suppress(FileNotFoundError):
         descriptor = os.open(path, _FLAGS)
         try:
@@ -109,7 +109,7 @@ def _check_lock(path: Path, descriptor: int) -> None:
 
 
 def _sign(path: Path, descriptor: int) -> None:
-    """Write whose the lock is; on a full disk, remove the file."""
+    """Write the holder into the lock; on a full disk, remove the file."""
     try:
         os.truncate(descriptor, 0)
         os.write(descriptor, json.dumps(_myself()).encode())
@@ -136,7 +136,7 @@ def _myself() -> dict[str, str | int]:
 
 
 def _owner(descriptor: int) -> str:
-    """Return whom a lock file names; one that was killed while it wrote names nobody."""
+    """Return the holder that a lock file names; a holder killed while writing is not named."""
     try:
         owner = parse_json(os.pread(descriptor, 4096, 0))
         return f"{owner['host']}, process {owner['process']}, since {owner['since']}"

@@ -1,4 +1,4 @@
-"""Images of files: `open_picture` is the one door, and `to_rgb` makes of them what towers see: upright, 8-bit RGB.
+"""Open image files: `open_picture` is the only entrance, and `to_rgb` makes upright 8-bit RGB for towers.
 
 Pillow's own `Image.open` tries every format that it knows, and runs Ghostscript for a PostScript file whatever its name
 is. The door takes bytes that were read once, tries a list of formats, and bounds the pixels. Pillow's own limit belongs
@@ -147,7 +147,7 @@ def _identify(content: bytes, formats: Sequence[str]) -> ImageFile.ImageFile:
 
 @cache
 def _opener(name: str) -> Opener | None:
-    """Return how Pillow opens a format, and how it tells that bytes are of it; None without the plug-in."""
+    """Return Pillow's functions that open and recognise a format, or None without its plug-in."""
     try:
         plugin = importlib.import_module(_PLUGINS[name])
     except ImportError:
@@ -159,7 +159,7 @@ def _opener(name: str) -> Opener | None:
 
 @contextlib.contextmanager
 def _without_warnings(format: str | None) -> Iterator[None]:
-    """Keep Pillow's warning of large images from the user where a plug-in raises it, one thread at a time."""
+    """Suppress Pillow's warning of large images from its plug-ins, one thread at a time."""
     if format not in _WARN_OF_SIZE:
         yield
         return

@@ -1,4 +1,4 @@
-"""What is read may be anything: `read_bytes_limited`, `load_json` and `parse_yaml` bound size, depth and numbers."""
+"""Read untrusted files: `read_bytes_limited`, `load_json` and `parse_yaml` bound size, depth and numbers."""
 
 from __future__ import annotations
 
@@ -76,11 +76,11 @@ def load_json(path: str | Path, limit: int = JSON_LIMIT, *, follow: bool = True)
 
 
 def parse_json(text: str | bytes, halves: bool = False) -> Any:
-    """Return what JSON (as bytes: UTF-8) holds; NaN and infinities are numbers, of a repeated key the last one counts.
+    """Parse JSON (bytes: UTF-8); NaN and infinities are numbers, and the last of repeated keys counts.
 
     Args:
         text: the JSON.
-        halves: let a text hold half a character, where the caller says which text it is.
+        halves: allow half a character in a text; the caller reports it.
 
     Raises:
         ValueError: it is not JSON, is nested too deeply, or holds a whole number beyond 64 bits or half a character.
@@ -95,7 +95,7 @@ def parse_json(text: str | bytes, halves: bool = False) -> Any:
 
 
 def parse_yaml(text: str, limit: int = YAML_LIMIT) -> Any:
-    """Return what YAML of at most `limit` characters holds; a config checks its values itself, and names the field.
+    """Parse YAML of at most `limit` characters; configs check the values themselves.
 
     Raises:
         yaml.YAMLError: it is not YAML, or has an alias (a few of them can stand for gigabytes) or a tag.
@@ -121,10 +121,7 @@ def parse_yaml(text: str, limit: int = YAML_LIMIT) -> Any:
 
 
 def _check_json(document: Any, halves: bool) -> None:
-    """Raise ValueError where a document is nested too deeply, or holds what the rest cannot work with.
-
-    That is a whole number beyond 64 bits or, without `halves`, half a character.
-    """
+    """Raise ValueError for deep nesting, a whole number beyond 64 bits or, without `halves`, half a character."""
     level = [[document]]  # the values of all lists and objects at one depth
     for _ in range(_DEPTH + 1):
         deeper: list[list[Any]] = []

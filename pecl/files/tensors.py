@@ -37,7 +37,7 @@ class DamagedFileError(ValueError):
 def read_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Return the tensors and the metadata, without digest, of a safetensors file.
 
-    A file without digest, which another program wrote, is read as it is.
+    A file without digest, of another program, is read without this check.
 
     Raises:
         DamagedFileError: it is not a safetensors file, is cut short, or does not match its digest.
@@ -59,7 +59,7 @@ def read_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, s
 
 
 def _digest(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> str:
-    """Return the SHA-256 of contiguous tensors and metadata, whatever order a file has them in."""
+    """Return the SHA-256 of contiguous tensors and metadata, independent of their order."""
     import torch
 
     heads = [[name, str(tensors[name].dtype), list(tensors[name].shape)] for name in sorted(tensors)]

@@ -54,7 +54,7 @@ def wrong(path: str, value: Any, expected: str) -> FieldError:
 
 
 def brief(value: Any) -> str:
-    """Return how a message shows a value of JSON."""
+    """Return a JSON value as error sentences show it."""
     if value is None:
         return "null"
     return f"a {type(value).__name__}" if isinstance(value, (dict, list)) else repr(value)

@@ -1,1 +1,1 @@
-"""Evaluation where the field looks: mteb and CLIP_benchmark, on pecl's data and with pecl's banks."""
+"""Evaluation by mteb and CLIP_benchmark, on pecl's data and with pecl's banks."""

@@ -76,12 +76,12 @@ def measure(
     pictures: Sequence[tuple[Callable[[], Any], Sequence[str]]],
     recall_at: Sequence[int],
 ) -> dict[str, float]:
-    """Return what CLIP_benchmark's own measure of retrieval gives.
+    """Measure retrieval with CLIP_benchmark.
 
     Args:
         model: both towers.
         tokenizer: of its texts.
-        pictures: what loads each when it is called, with its captions.
+        pictures: a function that loads each image, with its captions.
         recall_at: values of k.
 
     Returns:
@@ -114,7 +114,7 @@ def load(
         model_name: name of the pair.
         pretrained: an adapter, which is merged into the text tower: `cs`, `mini:cs`, a path, or `none`.
         cache_dir: ignored: pecl's own is $PECL_CACHE_DIR.
-        device: where it is computed.
+        device: torch device.
 
     Raises:
         ConfigError: no such pair, or no adapter of this name.

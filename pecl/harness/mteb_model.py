@@ -34,8 +34,8 @@ class PeclEncoder(AbsEncoder):
 
     Args:
         model_name: name of the pair, such as `mini` or `pecl/mini`.
-        revision: ignored: a pair is what it is, and a hub id holds its own revision.
-        device: where it is computed; the CPU unless given.
+        revision: ignored: a pair has no revisions, and a hub id contains its own.
+        device: torch device; the CPU by default.
         adapters: adapters: languages (`cs`), names (`mini:cs`) or paths; or those by the language that each is for.
             By default none, so that the plain towers are measured.
         towers: a pair that is loaded already, in place of `model_name`.
@@ -126,7 +126,7 @@ def language_of(task_metadata: TaskMetadata, hf_subset: str) -> str | None:
 
 
 def langscript(language: str) -> str:
-    """Return how mteb writes a language, such as `ces-Latn`.
+    """Return mteb's code of a language, such as `ces-Latn`.
 
     Raises:
         ConfigError: pecl does not know its ISO 639-3 code and script.
@@ -143,7 +143,7 @@ def langscript(language: str) -> str:
 def pecl_model_meta(
     name: str = "mini", adapters: Sequence[str | Path] | Mapping[str, str | Path] = (), towers: Towers | None = None
 ) -> ModelMeta:
-    """Return what mteb records of a model, with what loads it: `pecl_model_meta("mini", files).load_model()`.
+    """Return mteb's metadata of a model, including its loader: `pecl_model_meta("mini", files).load_model()`.
 
     Args:
         name: name of the pair.

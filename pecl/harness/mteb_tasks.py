@@ -36,7 +36,7 @@ KNOWN = {
 
 @dataclass(frozen=True)
 class Pairs:
-    """What one language's captions are to find, and what is searched.
+    """Queries, gallery and relevant items of one language.
 
     Attributes:
         texts: captions.

@@ -73,7 +73,7 @@ def evaluate_with(harness: str, configs: Sequence[ExperimentConfig]) -> list[Har
 
 
 def check_harness(harness: str, configs: Sequence[ExperimentConfig]) -> Callable[[Prepared, Towers, Banks], Recalls]:
-    """Return what measures with a harness.
+    """Return the measuring function of a harness.
 
     Raises:
         ConfigError: no such harness, its package is not installed, or a config's gallery is not images.

@@ -56,7 +56,7 @@ def set_up(processes: ProcessGroup, setup: Setup) -> None:
 
 
 def check_ready(said: Sequence[str]) -> None:
-    """Raise PeclError where a process says why it cannot take part."""
+    """Raise PeclError with the sentence of a process that cannot take part."""
     for rank, sentence in enumerate(said):
         if sentence:
             raise PeclError(f"process {rank}: {sentence}")

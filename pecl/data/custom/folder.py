@@ -46,7 +46,7 @@ def find_table(path: str | Path) -> Path:
 
 
 def check_captions_file(path: str | Path, *, open_images: bool = True) -> list[Problem]:
-    """Return all that is wrong with a table of captions, in the order of its lines; an empty list if it is sound.
+    """Return all problems of a table of captions, in the order of its lines; an empty list for a sound table.
 
     Args:
         path: the table, or a folder that holds it.

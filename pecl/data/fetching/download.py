@@ -1,4 +1,4 @@
-"""Download data sets into the data directory: many small files at once, politely, with a record of what they are."""
+"""Download data sets into the data directory: many small files in parallel, with a record of their hashes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class DownloadReport:
         fetched: files that were fetched.
         present: files that were there and right.
         kept: files that were there and made here (see `provenance`), and so are not the owner's.
-        notes: what is left for the user to do.
+        notes: remaining steps for the user.
     """
 
     fetched: list[str] = field(default_factory=list)
@@ -58,7 +58,7 @@ def download(
     workers: int = 4,
     policy: FetchPolicy | None = None,
 ) -> DownloadReport:
-    """Download data sets; files that are there and right are left as they are, so a second call goes on from a first.
+    """Download data sets; correct existing files are kept, so a second call resumes the first.
 
     Every text file's hash is checked, every photograph is decoded. `<data_dir>/<name>/download.json` records them.
 
@@ -94,7 +94,7 @@ def download(
 
 
 def read_download_records(data_dir: Path, name: str) -> dict[str, DownloadRecord]:
-    """Return what is recorded of each downloaded file of a data set, by its path in `data_dir`; empty if nothing is.
+    """Return the records of downloaded files of a data set by path in `data_dir`; empty without records.
 
     Raises:
         DataError: the record cannot be read.

@@ -1,4 +1,4 @@
-"""Fetch one file over HTTPS into memory: within a size, and again where the connection breaks.
+"""Fetch one file over HTTPS into memory, up to a size, with retries after broken connections.
 
 huggingface_hub's `http_stream_backoff` repeats requests, with growing waits or as long as `Retry-After` asks. A file is
 fetched whole each time: what is published is small, and its SHA-256 is known.
@@ -48,7 +48,7 @@ class FetchPolicy:
         timeout: seconds for which a server may stay silent.
         attempts: attempts at one file, the first included.
         backoff: seconds before the second attempt; doubled before each further one, up to 8.
-        max_bytes: size of the largest file that is taken.
+        max_bytes: largest size of a file.
     """
 
     timeout: float = 30.0
@@ -58,7 +58,7 @@ class FetchPolicy:
 
 
 def check_address(url: str) -> None:
-    """Raise FetchError unless `url` is https, or http to this very machine, where nobody is in between."""
+    """Raise FetchError unless `url` is https, or http to this machine."""
     parts = urlsplit(url)
     is_local = parts.scheme == "http" and parts.hostname in LOOPBACK_HOSTS
     if not parts.hostname or not (parts.scheme == "https" or is_local):
@@ -70,7 +70,7 @@ def fetch(url: str, check: Callable[[bytes], None], policy: FetchPolicy, stopped
 
     Args:
         url: https address; http only to this machine. A redirect is followed to such an address only.
-        check: raises DataError where the content is wrong.
+        check: raises DataError for wrong content.
         policy: time-outs and retries.
         stopped: ends the fetch soon, once it is set.
 

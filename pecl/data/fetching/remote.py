@@ -1,4 +1,4 @@
-"""What can be downloaded: the files of each data set, where their owners publish them, and how they are known."""
+"""The files of data sets that can be downloaded, with addresses and SHA-256."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class RemoteFile:
     """One file to fetch.
 
     Attributes:
-        path: where it goes, relative to the data directory, with forward slashes.
-        url: where it comes from.
+        path: target, relative to the data directory, with forward slashes.
+        url: source.
         sha256: hash of its content; None for a photograph, which must decode instead.
     """
 
@@ -36,10 +36,10 @@ class Download:
     """One row of the table of downloads; its name is also its folder in the data directory.
 
     Attributes:
-        description: what it holds, in one line.
+        description: content, in one line.
         base_url: address that the paths in `checksums` are relative to.
         checksums: folder -> file name -> SHA-256.
-        note: what is left for the user to do, with `{folder}` for the data set's folder; empty if nothing is.
+        note: remaining steps for the user, with `{folder}` for the data set's folder; may be empty.
     """
 
     description: str

@@ -2,7 +2,7 @@
 
 Layout (visheratin/nllb-clip's `data/flickr30k-200` as `flickr30k200`): `<FLORES code>.txt`, one caption a line, and
 `filenames.txt`, the photographs' file names. It serves the languages that Multi30K lacks. Its photographs are those of
-Multi30K's test_2016_flickr: whoever trains on it must not report results on that split.
+Multi30K's test_2016_flickr: do not report results on that split after training on this text.
 """
 
 from __future__ import annotations
@@ -78,6 +78,6 @@ def _captions_file(folder: Path, language: str) -> Path:
 
 
 def _overlap(names: list[str], data_dir: Path) -> dict[str, int] | None:
-    """Return how many of `names` are in each split of Multi30K; None where Multi30K is not in `data_dir`."""
+    """Count the `names` in each split of Multi30K; None without Multi30K in `data_dir`."""
     files = {split: multi30k.split_file(data_dir, split) for split in multi30k.SPLIT_LANGUAGES}
     return {s: len({*read_captions(file)}.intersection(names)) for s, file in files.items() if file.exists()} or None

@@ -1,7 +1,7 @@
-"""Multi30K task 1 (one caption an image, translated by people), and the few-shot pool `multi30k-1k` drawn from it.
+"""Multi30K task 1 (one caption per image, translated by people), and the few-shot pool `multi30k-1k` drawn from it.
 
 Layout (a clone of multi30k/dataset, with photographs next to it): `multi30k/data/task1/raw/*` plain or gzipped,
-`multi30k/data/task1/image_splits/*.txt`, `multi30k/images/<file name>`; machine translations where `released` says.
+`multi30k/data/task1/image_splits/*.txt`, `multi30k/images/<file name>`; machine translations as in `released`.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def load_pool_ids(data_dir: Path) -> tuple[str, ...]:
 
 
 def split_file(data_dir: Path, split: str) -> Path:
-    """Return the file that lists the image file names of a split of task 1, one a caption."""
+    """Return the file that lists the image file names of a split of task 1, one per caption."""
     return data_dir / TASK_FOLDER / "image_splits" / f"{split}.txt"
 
 
@@ -198,7 +198,7 @@ def read_multi30k_full(request: DataRequest) -> ParallelCaptions:
 
 
 def _joined(columns: Sequence[Column | None]) -> tuple[str, ...] | None:
-    """Return columns one after the other; None where a part has none."""
+    """Concatenate columns; None if a part has none."""
     present = [column for column in columns if column is not None]
     return tuple(caption for column in present for caption in column) if len(present) == len(columns) else None
 

@@ -1,4 +1,4 @@
-"""Backgrounds: sky and ground of a place, and what the weather does to them."""
+"""Backgrounds: sky and ground of a place, and the weather."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def paint_backdrop(place: str, weather: str, side: int, dice: Dice) -> Image.Ima
 
 
 def paint_weather(canvas: Image.Image, weather: str, dice: Dice) -> None:
-    """Draw what falls in front of everything: rain."""
+    """Draw rain in front of everything."""
     if weather != "rain":
         return
     side = canvas.width

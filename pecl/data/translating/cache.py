@@ -1,4 +1,4 @@
-"""Translations by sentence, kept on disk: what one run has translated, another does not translate again."""
+"""Cache of translations by sentence on disk, shared by all runs."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Translator:
 
     Attributes:
         config: as given.
-        identity: what determines a translation, for caches and records: model, its fixed revision, direction, settings.
+        identity: key of a translation for caches and records: model, fixed revision, direction, settings.
     """
 
     def __init__(self, config: TranslationConfig) -> None:
@@ -124,7 +124,7 @@ class Translator:
 
 
 def _fixed_revision(config: TranslationConfig) -> str:
-    """Return what names the model's exact content: the commit on the Hub or, for a folder, a hash of its files."""
+    """Return the commit of a model on the Hub or, for a folder, a hash of its files."""
     folder = Path(config.model)
     if folder.is_dir():
         files = sorted(path for path in folder.iterdir() if path.suffix in _MODEL_SUFFIXES)

@@ -26,7 +26,7 @@ class LanguageSettings:
 
 
 def language_settings(tokenizer: Any, source: str, target: str) -> LanguageSettings:
-    """Set `tokenizer` to the source language, and return what tells the model the target language.
+    """Set `tokenizer` to the source language, and return the generation arguments for the target language.
 
     Args:
         tokenizer: of a MarianMT (OPUS), M2M100 or NLLB model.

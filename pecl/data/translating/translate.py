@@ -33,13 +33,13 @@ _TABLES = (".csv", ".tsv", ".jsonl")
 
 @dataclass(frozen=True)
 class TranslationJob:
-    """Sentences to translate and what becomes of them.
+    """Sentences to translate, and their output file.
 
     Attributes:
-        sentences: what to translate.
+        sentences: the sentences.
         output: file to write.
-        render: makes the content of `output` of the translations, one a sentence.
-        origin: what the record says of the sentences.
+        render: turns the translations, one per sentence, into the content of `output`.
+        origin: description of the sentences for the record.
     """
 
     sentences: Sequence[str]
@@ -78,7 +78,7 @@ def dataset_job(
 
 
 def file_job(path: str | Path, source: str, target: str, output: str | Path) -> TranslationJob:
-    """Return the job that translates a file of the user's: captions one a line, or a table (see `folder`).
+    """Return the job for a file of the user: one caption per line, or a table (see `folder`).
 
     A table is written again with a column `<source>_to_<target>`, made of its column `<source>`.
 

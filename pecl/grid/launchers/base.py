@@ -38,7 +38,7 @@ class Task:
         return self.configs[0].run_id()
 
     def to_yaml(self) -> str:
-        """Return the config file that travels to a worker: where it is to work, and the configs of the runs."""
+        """Return the task as YAML for a worker: folder, share, plug-ins, and the configs of the runs."""
         document = {"folder": os.getcwd(), "share": self.share, "plugins": loaded_plugins()}
         document["runs"] = [config.to_dict() for config in self.configs]
         return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
@@ -55,7 +55,7 @@ class TaskFile:
 
     @classmethod
     def from_yaml(cls, text: str) -> TaskFile:
-        """Return what `Task.to_yaml` wrote; the runs' values are still to be read.
+        """Parse the output of `Task.to_yaml`; the values of the runs are not checked yet.
 
         Raises:
             ConfigError: it is not such a file.
