@@ -198,9 +198,9 @@ def find_code(language: str, among: Iterable[str]) -> str:
 
 
 def find_codes(language: str, among: Iterable[str]) -> list[str]:
-    """Return the members of `among` that mean `language`, such as `ja` and `Japanese` for `jp`; only its code, if present.
+    """Return the members of `among` that mean `language`, such as `ja` and `Japanese` for `jp`.
 
-    One that is there twice is returned twice.
+    If its own code is present, only that is returned; repeated members are returned repeatedly.
     """
     among = list(among)
     same = [code for code in among if (_code_of(code.lower()) or code.lower()) == language]
