@@ -56,7 +56,7 @@ function gallery(data) {
     const box = element("div", { class: right ? "item right" : "item" });
     const said = right ? `place ${place}, the right one` : `place ${place}`;
     if (group.texts) box.append(element("p", { lang: "en", title: said }, group.texts[which]));
-    else box.append(element("img", { src: files.pictures[which], alt: said, loading: "lazy", title: said }));
+    else box.append(element("img", { src: data.pictures[which], alt: said, loading: "lazy", title: said }));
     return box;
   }
 
@@ -76,7 +76,7 @@ function gallery(data) {
     const head = element("div", { class: "wanted" }, words);
     if (!group.texts) {
       const said = "the picture that the caption was written for";
-      head.append(element("div", { class: "item" }, element("img", { src: files.pictures[card.wanted], alt: said, title: said })));
+      head.append(element("div", { class: "item" }, element("img", { src: data.pictures[card.wanted], alt: said, title: said })));
     }
     return element("article", { class: `card ${kind}`, tabindex: "0" }, head,
       row(group, "zero-shot", card.before, card.wanted), row(group, "trained", card.after, card.wanted));
