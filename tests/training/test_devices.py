@@ -252,10 +252,10 @@ def test_a_mixed_batch_of_the_bank_is_that_of_the_cpu(fake_device, spec):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_packing_gives_what_padding_gives(fake_device, architecture):
     tower = tiny_tower(architecture)
-    expected = tower.encode_text(TEXTS)
+    expected = tower.encode_text(TEXTS, normalize=False)
     tower.to(fake_device.device)
     for tower.packing in (True, False):
-        close(tower.encode_text(TEXTS), expected)
+        close(tower.encode_text(TEXTS, normalize=False), expected)
     tokens = tower.tokenize(TEXTS)
     batch = tower.pad(tokens, range(len(tokens)))
     there = [tensor.to(fake_device.device) for tensor in batch[1:]]
