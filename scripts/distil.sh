@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Distil a language from translated text, then print the table. The mini profile trains German, French and Czech on
-# Multi30K's translations outside the pool. All other languages, and the paper's pairs, use Flickr30k-200's translations.
+# Multi30K's translations outside the pool. All other languages, and all other pairs, use Flickr30k-200's translations.
 #
 #   bash scripts/distil.sh cs                        Czech
 #   bash scripts/distil.sh ko --dry-run              print only pairs and steps
@@ -19,7 +19,9 @@ if [ "$profile" = mini ]; then
         *) config=configs/distil_mini_text.yaml ;;
     esac
 else
-    config=configs/distil_paper.yaml
+    name=${profile//-/_}
+    config=configs/distil_${name%_b16}.yaml
+    [ -f "$config" ] || config=configs/distil_paper.yaml # the recipe of the paper's pair, for the others
 fi
 pecl distil --config "$config" --profile "$profile" --language "$language" --out results/distil "$@"
 report results/distil "$@"

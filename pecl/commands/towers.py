@@ -46,14 +46,16 @@ def _list(parsed: argparse.Namespace) -> int:
         print_json(rows)
         return 0
     lines: list[tuple[str, ...]] = [
-        ("name", "parameters", "width", "memory", "words", "licence", "cached", "description"),
+        ("name", "parameters", "width", "memory", "vocabulary", "licence", "cached", "description"),
     ]
     for row in rows:
         millions = f"{row['text_parameters'] / 1e6:.0f} M" if row["text_parameters"] else ""
         memory = f"{row['text_bytes'] / 2**30:.1f} GiB" if row["text_bytes"] else ""
         cached = "yes" if row["cached"] else "no"
         width = str(row["width"] or "")
-        lines.append((row["name"], millions, width, memory, row["words"], row["licence"], cached, row["description"]))
+        lines.append(
+            (row["name"], millions, width, memory, row["vocabulary"], row["licence"], cached, row["description"])
+        )
     note = "parameters and memory (fp32) are the text tower's; --precision bf16 halves that of its matrices"
     print_text(f"{in_columns(lines)}\n\n{note}")
     return 0
@@ -71,7 +73,7 @@ def _row(name: str) -> dict[str, Any]:
         "text_parameters": count,
         "text_bytes": None if count is None else count * _FP32,
         "width": None if shape is None else shape.embedding_dim,
-        "words": pair.words,
+        "vocabulary": pair.vocabulary,
         "licence": pair.licence,
         "cached": name == MINI or all(map(is_cached, (pair.text, pair.image))),
         "description": pair.description,

@@ -66,6 +66,7 @@ class ImageEncoder(nn.Module):
         self.preprocess = preprocess
         self.name = name
         self.preprocessing = preprocessing
+        self.model_config: dict[str, Any] | None = None  # open_clip's, of the model whose image half this is
         self._fingerprint: str | None = None
         self.eval()
 

@@ -28,19 +28,19 @@ class Pair:
         image: name of the image tower, see `load_image_encoder`.
         description: what the pair is, in one line.
         licence: of the weights, as their pages state it.
-        words: whose vocabulary the text tower reads, which says what languages it can spell.
+        vocabulary: whose words the text tower reads, which decides the languages that it can spell.
     """
 
     text: str
     image: str
     description: str
     licence: str = MIT
-    words: str = "XLM-R"
+    vocabulary: str = "XLM-R"
 
 
-def _both(name: str, description: str, licence: str, words: str) -> Pair:
+def _both(name: str, description: str, licence: str, vocabulary: str) -> Pair:
     """Return a pair whose halves are one checkpoint."""
-    return Pair(name, name, description, licence, words)
+    return Pair(name, name, description, licence, vocabulary)
 
 
 _SIGLIP2 = "google/siglip2"
@@ -67,7 +67,7 @@ PAIRS: dict[str, Pair] = {
         "M-CLIP/LABSE-Vit-L-14",
         "openai/clip-vit-large-patch14",
         "M-CLIP LaBSE and CLIP ViT-L/14, 768 wide",
-        words="LaBSE",
+        vocabulary="LaBSE",
     ),
     "clip-b32-multilingual": Pair(
         "sentence-transformers/clip-ViT-B-32-multilingual-v1",

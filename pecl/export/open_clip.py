@@ -20,6 +20,7 @@ from pecl.adapters.roles import paths_of
 from pecl.adapters.slots import with_parameters
 from pecl.encoders.export import exported_folder
 from pecl.encoders.image import ImageEncoder
+from pecl.encoders.loading.open_clip_names import to_open_clip
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import check_pair
 from pecl.errors import ConfigError
@@ -50,6 +51,8 @@ def export_open_clip(text: MultilingualTextEncoder, image: ImageEncoder, target:
     """
     check_pair(text, image)
     target = Path(target).absolute()
+    if text.shapes_texts:
+        return _export_own(text, image, target)
     vision, preprocessing = _vision_settings(image), _preprocessing(image)
     backbone, projection = fold_bias(text)
     tokenizer, config = with_prefix(text), copy.deepcopy(backbone.config)
@@ -74,6 +77,47 @@ def export_open_clip(text: MultilingualTextEncoder, image: ImageEncoder, target:
         tokenizer.save_pretrained(folder)
         write_tensors(folder / "open_clip_model.safetensors", state, {"format": "pt"})
         write_json(folder / "open_clip_config.json", {"model_cfg": model, "preprocess_cfg": preprocessing})
+    return target
+
+
+def _export_own(text: MultilingualTextEncoder, image: ImageEncoder, target: Path) -> Path:
+    """Write a SigLIP or MetaCLIP 2 as the model of open_clip that its image half comes from.
+
+    Raises:
+        ConfigError: the image tower is not open_clip's, or the text half of its model has another shape.
+    """
+    if text.adapter is not None:
+        raise ConfigError("the text tower has an adapter: merge it, or remove it, before saving the tower")
+    if image.model_config is None or image.model_config.get("text_cfg", {}).get("hf_model_name"):
+        raise ConfigError(
+            f"text tower {text.name} cannot be written for open_clip: expected the image tower of the same model in "
+            f"open_clip's form, got {image.name}"
+        )
+    settings = copy.deepcopy(image.model_config)
+    config: Any = text.backbone.config
+    found = config.hidden_size, config.num_hidden_layers, config.vocab_size
+    if found != (expected := tuple(settings["text_cfg"][name] for name in ("width", "layers", "vocab_size"))):
+        raise ConfigError(
+            f"text tower {text.name} cannot be written for open_clip as the model of {image.name}: expected width, "
+            f"layers and vocabulary {expected}, got {found}"
+        )
+    tokenizer = with_prefix(text)
+    settings["text_cfg"] |= {"hf_tokenizer_name": str(target)}
+    head: Any = text.head
+    state = to_open_clip(text.backbone.state_dict(), getattr(head, "weight", None), getattr(head, "bias", None))
+    if settings.get("custom_text"):
+        state = {f"text.{name}": tensor for name, tensor in state.items()}
+    state |= {f"visual.{name}": tensor for name, tensor in image.backbone.state_dict().items()}
+    state["logit_scale"] = torch.tensor(LOGIT_SCALE)
+    if "init_logit_bias" in settings:
+        state["logit_bias"] = torch.tensor(float(settings["init_logit_bias"]))
+    preprocessing = {name: value for name, value in image.preprocessing.items() if name != "library"}
+    with exported_folder(target) as folder:
+        tokenizer.save_pretrained(folder)
+        tensors = {name: tensor.contiguous() for name, tensor in state.items()}
+        write_tensors(folder / "open_clip_model.safetensors", tensors, {"format": "pt"})
+        document = {"model_cfg": settings, "preprocess_cfg": preprocessing}
+        write_json(folder / "open_clip_config.json", json.loads(json.dumps(document)))
     return target
 
 

@@ -2,11 +2,13 @@
 
 import logging
 
+import open_clip
 import peft
 import pytest
 import torch
 from helpers.adapter_towers import filled
 from helpers.family_towers import LONG, TEXTS, WRITERS
+from PIL import Image
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.bank import AdapterBank
@@ -14,10 +16,11 @@ from pecl.adapters.merge import merge_slot
 from pecl.adapters.roles import LINEAR_ROLES, paths_of
 from pecl.adapters.spec import KINDS, parse_adapter
 from pecl.encoders.export import save_text_encoder
-from pecl.encoders.towers import load_text_encoder
+from pecl.encoders.towers import load_image_encoder, load_text_encoder
 from pecl.encoders.vocabulary import trim_vocabulary
 from pecl.errors import ConfigError
 from pecl.export.onnx import export_onnx
+from pecl.export.open_clip import export_open_clip
 
 LORA = "lora-only:r=2,target_modules=" + "/".join(LINEAR_ROLES)
 # spec -> whether a fresh one is the identity; every kind is there, and runs on every family
@@ -216,3 +219,23 @@ def test_an_onnx_file_of_a_bank_equals_the_tower(name, tmp_path):
     (found,) = session.run(None, inputs | {"slots": torch.tensor([0, 1, 2, 0, 1]).numpy()})
     expected = bank.encode_text(TEXTS[:5], codes)
     torch.testing.assert_close(torch.from_numpy(found), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["open-clip-siglip", "open-clip-metaclip"])
+def test_a_tower_of_open_clip_goes_back_with_an_adapter_merged(name, tmp_path):
+    (tmp_path / "tower").mkdir()
+    WRITERS[name](tmp_path / "tower")
+    adapter = filled(load_text_encoder(tmp_path / "tower"), "lora+head")
+    merged, image = merge_slot(adapter, 0), load_image_encoder(tmp_path / "tower")
+    folder = export_open_clip(merged, image, tmp_path / "back")
+    model = open_clip.create_model(f"local-dir:{folder}").eval()
+    tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
+    with torch.no_grad():
+        torch.testing.assert_close(model.encode_text(tokenizer(TEXTS)), encode(merged), rtol=0, atol=1e-5)
+    torch.testing.assert_close(encode(load_text_encoder(folder)), encode(merged), rtol=0, atol=1e-5)
+    picture = Image.new("RGB", (8, 8), "olive")
+    again = load_image_encoder(folder).encode_image(picture)
+    torch.testing.assert_close(again, image.encode_image(picture), rtol=0, atol=1e-6)
+    image.model_config = None
+    with pytest.raises(ConfigError, match="expected the image tower of the same model"):
+        export_open_clip(merged, image, tmp_path / "other")

@@ -179,7 +179,7 @@ def _write_open_clip_own(folder, text, tokenizer, cls, **config):
     model = _randomized(cls(WIDTH, VISION, text, **config))
     tokenizer.save_pretrained(folder)
     document = {"embed_dim": WIDTH, "vision_cfg": VISION, "text_cfg": text | {"hf_tokenizer_name": str(folder)}}
-    _save(folder, model, document | config)
+    _save(folder, model, document | config | ({"custom_text": True} if cls is CustomTextCLIP else {}))
     clean = text.get("tokenizer_kwargs", {}).get("clean", "whitespace")
     tokens = HFTokenizer(str(folder), context_length=text["context_length"], clean=clean)
     return Reference(lambda texts: model.encode_text(tokens(texts)), None, [model])

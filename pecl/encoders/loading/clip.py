@@ -45,7 +45,9 @@ def load_open_clip(name: str, model: str, pretrained: str | None = None) -> Imag
             f"open_clip cannot load {name}: {reason}; --image-model {PREFIX}{model}/PATH takes a local file of weights"
         ) from error
     settings = {"library": "open_clip", **whole.visual.preprocess_cfg}
-    return ImageEncoder(whole.visual, None, preprocess, name=name, preprocessing=settings)
+    encoder = ImageEncoder(whole.visual, None, preprocess, name=name, preprocessing=settings)
+    encoder.model_config = open_clip.get_model_config(model)
+    return encoder
 
 
 def locate(name: str, model: str, pretrained: str, option: str) -> tuple[dict[str, Any], Path]:
