@@ -4,15 +4,19 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=$([ -x .venv/bin/python ] && echo .venv/bin/python || command -v python3)
 profile=${PECL_PROFILE:-mini}
-case $profile in
-    mini) languages=de,fr,cs ;;
-    paper | vit-b-32 | vit-b-16-plus | labse) languages=de,es,fr,it,jp,ko,pl,ru,tr,zh ;;
-    clip-b32-multilingual | xlm-r-* | siglip2-* | msiglip-* | metaclip2-* | nllb-*) languages=de,es,fr,it,jp,ko,pl,ru,tr,zh ;;
+profiles="clip-b32-multilingual labse metaclip2-b16 metaclip2-h14 metaclip2-l14 metaclip2-mt5-b32
+    metaclip2-mt5-m16 metaclip2-mt5-s16 metaclip2-s16 mini msiglip-b16 msiglip-so400m nllb-base
+    nllb-large paper siglip2-b16 siglip2-gopt siglip2-l16 siglip2-so400m vit-b-16-plus vit-b-32 xlm-r-b32
+    xlm-r-h14"
+case " $(echo $profiles) " in
+    *" $profile "*) ;;
     *)
-        echo "PECL_PROFILE: expected a name of pecl towers list, such as mini, paper or siglip2-b16, got \"$profile\"" >&2
+        echo "PECL_PROFILE: expected one of $(echo $profiles | sed 's/ /, /g'), got \"$profile\"" >&2
         exit 2
         ;;
 esac
+languages=de,es,fr,it,jp,ko,pl,ru,tr,zh
+[ "$profile" = mini ] && languages=de,fr,cs
 grid_config=configs/grid_$profile.yaml
 [ -f "$grid_config" ] || grid_config=configs/grid_paper.yaml # the other pairs use the paper's grid
 
