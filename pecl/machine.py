@@ -38,7 +38,7 @@ def resolve_precision(precision: str, device: str) -> str:
 
 def gpu_multiplies_bfloat16() -> bool:
     """Return whether the GPU multiplies bf16, as NVIDIA's do since 2020; True without a GPU here (cluster jobs)."""
-    import torch  # seconds, which whoever asks for no GPU does without
+    import torch  # takes seconds
 
     return not torch.cuda.is_available() or torch.cuda.is_bf16_supported(including_emulation=False)
 

@@ -268,7 +268,7 @@ class Registry(Mapping[str, Any]):
         Args:
             name: letters, digits and underscores, so that names can be joined by + and lists split at commas.
             found: its object.
-            replace: replace an object that was added under this name.
+            replace: replace an object of this name.
 
         Raises:
             ConfigError: the name has other characters, or is there already.

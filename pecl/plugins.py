@@ -148,7 +148,7 @@ def _run(name: str, source: bytes, module_name: str) -> None:
     """Run the source of a file as a new module."""
     path, module = _key(name), ModuleType(module_name)
     module.__file__ = path
-    sys.modules[module_name] = module  # where dataclasses look their module up
+    sys.modules[module_name] = module  # dataclasses look their module up here
     try:
         exec(compile(source, path, "exec"), module.__dict__)
     except Exception as error:

@@ -40,7 +40,7 @@ def run(parsed: argparse.Namespace) -> int:
     configs = [distil_config(values, inputs, parsed.images, "command line") for values in language_values(parsed)]
     check_languages(configs)
     fleets = [configs] if configs[0].joint else [[config] for config in configs]
-    if parsed.dry_run or len(configs) > 1:  # what is wrong with the last is said before the first is trained
+    if parsed.dry_run or len(configs) > 1:  # report problems of all languages before the first is trained
         plans = [one for fleet in fleets for one in plan_distillation(fleet, inputs)]
         if parsed.dry_run:
             print_plans(configs, plans, parsed.json)

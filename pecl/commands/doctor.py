@@ -18,7 +18,7 @@ from pecl.files import default_cache_dir
 from pecl.plugins import installed_plugins
 
 _NEEDED = ("torch", "transformers", "timm", "safetensors", "pydantic", "tqdm", "pyyaml", "pillow")
-# Packages of each extra of pyproject.toml -> what they are for
+# Packages of each extra of pyproject.toml -> their purpose
 _EXTRAS: dict[str, dict[str, str]] = {
     "openclip": {"open_clip_torch": "OpenCLIP's image towers"},
     "search": {

@@ -18,7 +18,7 @@ from pecl.files.failures import write_output
 
 ADAPTER_HELP = "a language (cs), towers and language (mini:cs), a path, or none for the plain tower"
 
-# The first flag below a heading of --help -> the heading; the flags of the fields behind it belong there, too.
+# First flag below a heading of --help -> heading; the flags of the following fields belong there, too.
 _HEADINGS = {
     "profile": "towers",
     "dataset": "data",

@@ -79,7 +79,7 @@ def _check(parsed: argparse.Namespace) -> None:
         if value is not None and not (value.strip() and is_text(value)):
             raise ConfigError(f"{name}: expected words in UTF-8, got {value!r}")
     check_top(parsed.top)
-    if parsed.language is not None:  # an adapter may be of a language that has no code of its own
+    if parsed.language is not None:  # the language of an adapter may have no code
         (any_language_code if parsed.adapter else existing_language_code)(parsed.language)
     if parsed.html is not None:
         if Path(parsed.html).is_dir():

@@ -74,7 +74,7 @@ def run(parsed: argparse.Namespace) -> int:
     key = None if parsed.api_key_file is None else _with_extra("keys").read_key(parsed.api_key_file)
     with open_socket(parsed.host, int(parsed.port)) as listening:
         address = address_of(listening)
-        logger.info("%s answers once the towers are loaded", address)  # which takes seconds, as does what is imported
+        logger.info("%s answers once the towers are loaded", address)  # loading and imports take seconds
         if key is None and allowed_hosts(listening, parsed.host) is None:
             logger.warning("everyone who reaches %s may use it: --api-key-file asks for a key", address)
         server = _with_extra("server")

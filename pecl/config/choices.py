@@ -20,7 +20,7 @@ ALIGNMENTS = Registry(
 )
 WITH_BANK = ("match",)  # alignments that compare with a bank of frozen anchors
 ENGINES = Registry(
-    "engine",  # what puts an adapter on a tower, one slot a seed: attach(tower, configs, seeds)
+    "engine",  # attach(tower, configs, seeds): puts an adapter on a tower, one slot per seed
     {"pecl": "pecl.adapters.adapter:attach", "opendelta": "pecl.adapters.engines:attach_with_opendelta"},
 )
 TRAIN_ON = Registry(
@@ -42,13 +42,13 @@ class Role(Flag):
     """The roles of a config field, set in its declaration."""
 
     NONE = 0
-    EVALUATION = auto()  # what an evaluation measures: towers, data and the query's side
+    EVALUATION = auto()  # changes the measurements of an evaluation: towers, data and query
     DATA = auto()  # which captions and images are read
-    INPUT = auto()  # what else a training reads, and whether it is enough
-    PLACE = auto()  # where data, results and plug-ins lie: no part of a run's identity
-    TEXT_TOWER = auto()  # the text tower, and where it computes
+    INPUT = auto()  # changes the other inputs of a training
+    PLACE = auto()  # path of data, results or plug-ins: not in the run id
+    TEXT_TOWER = auto()  # text tower and its device
     STEP_TIME = auto()  # how long a training step takes, above all
-    FLEET = auto()  # may differ within a fleet: it changes what a slot learns, not the shape of the work
+    FLEET = auto()  # may differ within a fleet: changes the task of a slot, not the shape of the work
     ANCHOR = auto()  # says nothing in a route without an anchor
     SEARCHED = auto()  # validation chooses among runs that differ only in these
     REPEAT = auto()  # which repetition of a configuration a run is

@@ -302,7 +302,7 @@ class ExperimentConfig:
 
     @property
     def alignments(self) -> tuple[str, ...]:
-        """Names of the alignments, whose losses are added."""
+        """Names of the alignments; their losses are added."""
         return tuple(term.partition(":")[0] for term in str(self.alignment).split("+"))
 
     @property
@@ -312,12 +312,12 @@ class ExperimentConfig:
 
     @property
     def chooses_by_text(self) -> bool:
-        """Whether weights, or the strength of the closed form, are chosen by pairs that are held out."""
+        """Whether held-out pairs choose weights or the strength of the closed form."""
         return self.choose == "text" or "closed-form" in self.solvers
 
     @property
     def solvers(self) -> tuple[str, ...]:
-        """How it is trained, in order."""
+        """Phases of training, in order."""
         return tuple(str(self.solver).split("+"))
 
     def identity(self, kind: str = "train") -> dict[str, Any]:
@@ -337,7 +337,7 @@ class ExperimentConfig:
         return sha256_json({"kind": kind, **self.identity(kind)})[:16]
 
     def to_record(self) -> dict[str, Any]:
-        """Return the fields that a result records: all but those that came later and are not set."""
+        """Return the fields that a result records: all but `unless_default` fields with their defaults."""
         return {item.name: getattr(self, item.name) for item in fields(self) if self._counts(item)}
 
     def to_dict(self) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def few_shot_split(n: int, shots: int | None, seed: int = 42) -> Split:
 
 
 def _permutation(n: int, seed: int) -> list[int]:
-    import torch  # here, since whoever only checks needs none
+    import torch  # checks need no torch
 
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed)).tolist()
 

@@ -79,7 +79,7 @@ def read_translations(
         file = _existing(folder.file(direction, language))
         source = "en" if direction == "english_to_target" else language
         lines = read_parallel({"captions": folder.captions_file(source), "translations": file})["translations"]
-        made = read_provenance(file)  # there where `pecl data translate` wrote the file
+        made = read_provenance(file)  # exists if `pecl data translate` wrote the file
         translator = made.get("translator", "not stated") if made else _TRANSLATOR
         provenance[direction] = {"translator": translator, **describe_file(file, folder.data_dir)}
         original = _copied_from(folder, direction, language, lines)

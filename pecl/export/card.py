@@ -18,7 +18,7 @@ from pecl.export.terms import terms_of, tower_terms, trained_on
 from pecl.languages import LANGUAGES, language_name
 from pecl.results.result import Result
 
-_PLACES = ("out", "data_dir", "device", "threads", "language", "weights")  # say nothing of what was learned
+_PLACES = ("out", "data_dir", "device", "threads", "language", "weights")  # do not describe the training
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def write_card(adapters: Sequence[Published], target: str, licence: str) -> str:
     Args:
         adapters: one for each language.
         target: hub id of the folder, or its name.
-        licence: what the adapters may be used under, as the hub writes it, such as `mit`; `other` for what the licences
+        licence: licence of the adapters, as the hub writes it, such as `mit`; `other` for what the licences
             of data and towers leave.
     """
     text = "\n\n".join(

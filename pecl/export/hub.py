@@ -46,7 +46,7 @@ def push(sources: Sequence[str | Path], target: str, licence: str = "other", pri
     """Publish adapters with their model card.
 
     Args:
-        sources: adapter files as `pecl train` wrote them, or folders of its results, whose adapters are all taken.
+        sources: adapter files of `pecl train`, or folders of its results, of which all adapters are taken.
         target: hub id such as `name/adapters`, or a folder to make such as `./adapters`; see `is_folder`.
         licence: of the adapters, as the hub writes it.
         private: of a hub id that is new: whether only its owner sees it.
@@ -89,7 +89,7 @@ def pull(source: str, target: str | Path, tower: MultilingualTextEncoder | None 
 
     Args:
         source: hub id, `id@revision` for one state of it, or a folder that `push` wrote; see `is_folder`.
-        target: the folder to make; where it is there already, of the same source and revision, it is checked and taken.
+        target: the folder to make; an existing folder of the same source and revision is checked and used.
         tower: the text tower that they are to be used on; None leaves it unchecked.
 
     Raises:

@@ -81,7 +81,7 @@ def log_traceback(error: BaseException) -> Path | None:
     """
     text = "".join(traceback.format_exception(error))
     content = text.encode("utf-8", errors="backslashreplace")
-    if len(content) > _LOG_BYTES:  # the beginning says where it came from, the end what it was
+    if len(content) > _LOG_BYTES:  # keep the beginning (origin) and the end (error)
         content = content[: _LOG_BYTES // 2] + b"\n...\n" + content[-_LOG_BYTES // 2 :]
     for find in (lambda: default_cache_dir() / "logs", _temporary_folder):
         with contextlib.suppress(OSError, RuntimeError):  # the latter: there is no home folder

@@ -89,7 +89,7 @@ class ImageFiles:
             content = read_picture(path)
             if expected is None or sha256_bytes(content) == expected:
                 return decode_picture(content)
-        except Exception as error:  # besides OSError, Pillow raises whatever its readers stumble over
+        except Exception as error:  # Pillow raises any exception
             raise DataError(f"cannot read image {path}: {error}; replace the file or leave it out") from error
         raise _changed(path)
 

@@ -26,7 +26,7 @@ from pecl.files.reading import parse_json
 logger = logging.getLogger(__name__)
 
 LOCK = ".pecl-lock"  # the lock of a whole folder
-_SIGNATURE = b'{"host": '  # what each lock begins with; a writer that was killed may have left a part of it
+_SIGNATURE = b'{"host": '  # beginning of each lock; a killed writer may leave a part of it
 _FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LOCK_ATTEMPTS = 10_000  # one is lost whenever a holder leaves; in folders such as /proc every one is
 

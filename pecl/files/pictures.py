@@ -110,7 +110,7 @@ def decode_picture(content: bytes, formats: Sequence[str] = FORMATS, most: int |
     Raises:
         UnidentifiedImageError: it is damaged, or of another format.
         TooManyPixelsError: it has more pixels.
-        Exception: it is damaged; Pillow raises whatever its readers stumble over.
+        Exception: it is damaged; Pillow raises any exception.
     """
     try:
         with open_picture(content, formats, most) as image, _without_warnings(image.format):

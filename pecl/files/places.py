@@ -29,7 +29,7 @@ def check_writable(folder: str | Path) -> None:
 
 def is_path(name: str) -> bool:
     """Say whether `name` is meant as a path: it has a folder or a suffix in it, or is there."""
-    return len(Path(name).parts) > 1 or Path(name).suffix != "" or os.path.exists(name)  # False where it is too long
+    return len(Path(name).parts) > 1 or Path(name).suffix != "" or os.path.exists(name)  # False for a too long name
 
 
 def inside(root: str | Path, name: str) -> Path:

@@ -23,7 +23,7 @@ def write_tensors(path: str | Path, tensors: Mapping[str, torch.Tensor], metadat
 
     A digest of tensors and metadata is added to the metadata; `read_tensors` checks it.
     """
-    from safetensors.torch import save  # and with it torch: a second that whoever writes no tensors does without
+    from safetensors.torch import save  # imports torch: a second
 
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     signed = {**metadata, _DIGEST: _digest(contiguous, metadata)}

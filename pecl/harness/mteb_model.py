@@ -29,8 +29,8 @@ ORGANISATION = "pecl"  # mteb's names of models are organisation/model
 class PeclEncoder(AbsEncoder):
     """A pair of towers with the adapters of any number of languages.
 
-    A text is embedded with the adapter of the language of its task's subset, and by the plain tower where there is no
-    adapter of that language, or where a subset has texts of several.
+    A text is embedded with the adapter of the language of its task's subset. The plain tower embeds texts of languages
+    without adapter, and subsets of several languages.
 
     Args:
         model_name: name of the pair, such as `mini` or `pecl/mini`.
@@ -148,7 +148,7 @@ def pecl_model_meta(
     Args:
         name: name of the pair.
         adapters: adapter files, or files by language.
-        towers: the pair, where it is loaded already; else what only its weights say is left open.
+        towers: the loaded pair; without it, metadata that need its weights are left open.
     """
     known = towers is not None
     values = {

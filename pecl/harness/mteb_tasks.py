@@ -27,7 +27,7 @@ from pecl.harness.mteb_model import langscript
 MTEB_CATEGORIES = {"text_to_image": "t2i", "image_to_text": "i2t"}  # pecl's name -> mteb's category
 
 
-# Of published data sets: title in mteb's style, and where they come from
+# Of published data sets: title in mteb's style, and source
 KNOWN = {
     "xtd10": ("XTD10", "https://github.com/adobe-research/Cross-lingual-Test-Dataset-XTD10"),
     "multi30k": ("Multi30k", "https://aclanthology.org/W16-3210/"),

@@ -25,7 +25,7 @@ class HarnessRow:
     Attributes:
         language: its code.
         direction: text_to_image or image_to_text.
-        harness: recall@k by the other package, by k; without a k that is larger than what is searched.
+        harness: recall@k of the other package, by k up to the size of the gallery.
         pecl: recall@k by our own evaluation, by k.
     """
 
@@ -140,7 +140,7 @@ def _texts(prepared: Prepared) -> tuple[list[str], list[list[int]]]:
     return captions, of_item
 
 
-# name -> the module that it needs, and what measures with it
+# name -> required module, and measuring function
 HARNESSES: dict[str, tuple[str, Callable[[Prepared, Towers, Banks], Recalls]]] = {
     "mteb": ("mteb", _with_mteb),
     "clip-benchmark": ("clip_benchmark", _with_clip_benchmark),

@@ -86,7 +86,7 @@ class RetrievalEvaluator:
         found = compare(cosine_blocks(texts.detach().to(device), self.gallery), self._item.to(device), NEAREST)
         gallery_first, texts_first = DIRECTIONS[self.kind]
         text = torch.arange(len(texts))
-        directions = {  # name -> ranks of the pairs, query of each pair, size of what is ranked
+        directions = {  # name -> ranks of the pairs, query of each pair, number of ranked items
             gallery_first: (correct_ranks(found.ahead_of_text, self._item), self._item, len(texts)),
             texts_first: (found.ahead_of_item + 1, text, len(self.gallery)),
         }

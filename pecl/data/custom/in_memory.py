@@ -63,7 +63,7 @@ class RowImages:
             raise DataError(f"{self._place(index)}: expected a Pillow image or a path, got {type(value).__name__}")
         try:
             return to_rgb(value)
-        except Exception as error:  # Pillow decodes on first use, and raises whatever it stumbles over
+        except Exception as error:  # Pillow decodes on first use, and raises any exception
             raise DataError(f"{self._place(index)}: cannot read the image: {error}") from error
 
     def _place(self, index: int) -> str:

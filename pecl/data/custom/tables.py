@@ -176,7 +176,7 @@ def _parquet_rows(path: Path, table: CaptionTable) -> Iterator[TableRow]:
 
         with parquet.ParquetFile(path) as file:
             for batch in file.iter_batches(_ROWS):
-                records = batch.to_pylist()  # decodes what was read as bytes
+                records = batch.to_pylist()  # decodes bytes
                 for record in records:
                     number += 1
                     yield from _row(number, {k: v for k, v in record.items() if not _INDEX.fullmatch(k)}, table)
@@ -200,5 +200,5 @@ def _row(number: int, record: dict[str, Any], table: CaptionTable) -> Iterator[T
             row[name] = value.strip()
         elif value is not None:
             table.problems.append(Problem(number, name, f"expected text, got {type(value).__name__}"))
-            row[name] = str(value)  # so that it is not reported as empty, too
+            row[name] = str(value)  # not reported as empty, too
     yield number, row

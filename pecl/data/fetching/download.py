@@ -124,7 +124,7 @@ def check_bytes(content: bytes, sha256: str | None) -> None:
     if sha256 is None:
         try:
             decode_picture(content)
-        except Exception as error:  # besides OSError, Pillow raises whatever its readers stumble over
+        except Exception as error:  # Pillow raises any exception
             raise DataError(f"it cannot be read as an image: {error}") from error
     else:
         _compare(sha256_bytes(content), sha256)

@@ -129,7 +129,7 @@ def split_file(data_dir: Path, split: str) -> Path:
 def read_split(request: DataRequest, split: str | None = None) -> tuple[ParallelCaptions, list[str]]:
     """Return a split of task 1 (by default the one asked for) without images, and each caption's image file name."""
     split, language, data_dir = split or not_none(request.split, "split"), request.language, request.root
-    if language not in ALL_LANGUAGES:  # of another set, where this text is trained on in place of its pairs
+    if language not in ALL_LANGUAGES:  # the text replaces the pairs of another set
         raise DataError(unknown("Multi30K language", language, ALL_LANGUAGES))
     if language not in SPLIT_LANGUAGES[split]:
         has = ", ".join(name for name, languages in SPLIT_LANGUAGES.items() if language in languages)

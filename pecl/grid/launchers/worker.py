@@ -47,7 +47,7 @@ def work(configs: Sequence[ExperimentConfig], share: int | None = None) -> None:
         train_fleet(configs, wait=False, share=share)
     except (PeclError, BusyError):
         raise
-    except Exception as error:  # whatever it was, other runs may still go right
+    except Exception as error:  # other runs may still succeed
         logger.error("%s failed: %s", ", ".join(config.run_id() for config in configs), describe_failure(error)[1])
         if len(configs) == 1 or configs[0].joint:
             record_failure(configs, error)
