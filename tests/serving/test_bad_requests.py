@@ -61,6 +61,8 @@ EMBEDDINGS = [  # (the request's document, status, what the sentence says)
     (of(model="tiny", language="czehc"), 400, "language: expected an adapter that is loaded"),
     (of(language="de"), 400, "language: expected none or cs, which model tiny:cs is for, got 'de'"),
     (of(language=3), 400, "language: expected text, got a number"),
+    (of(language="x" * 101), 400, "language: expected at most 100 characters, got 101"),
+    (of(model="x" * 201), 400, "model: expected at most 200 characters, got 201"),
     (of(language=["cs"]), 400, "language: expected one, or one for each of the 1 inputs"),
     (of(input=["a", "b"], language=["cs"]), 400, "one for each of the 2 inputs, got 1"),
     (of(input=["a", "b"], language=["cs", ""]), 400, "language: expected text, got none"),
