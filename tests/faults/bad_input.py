@@ -450,7 +450,10 @@ SERVE = [
 
 SCRIPTS = [  # (variables and script, what it says)
     *(
-        (f"PECL_PROFILE=minni bash scripts/{name}.sh", 'PECL_PROFILE: expected one of clip-b32-multilingual, .*, got "minni"')
+        (
+            f"PECL_PROFILE=minni bash scripts/{name}.sh",
+            'PECL_PROFILE: expected one of clip-b32-multilingual, .*, got "minni"',
+        )
         for name in ("zero_shot", "few_shot", "full_data", "ablation_adapters", "disparity", "all", "grid")
     ),
     ("PECL_PROFILE= bash scripts/grid_method1/de.sh --lr x", 'lr: expected a number >= 0, got "x"'),
