@@ -132,7 +132,7 @@ TRAIN = [
     ("--precision bf16 --engine opendelta", "engine opendelta: expected the precision fp32, got bf16"),
     (
         "--trim-vocabulary --adapter full --rank none",
-        "trim_vocabulary: expected an adapter that leaves word embeddings",
+        "trim_vocabulary: expected an adapter that does not train word embeddings",
     ),
     ("--trim-vocabulary --engine opendelta", "trim_vocabulary: expected the engine pecl, got opendelta"),
     ("--trim-vocabulary yes", "unrecognized arguments: yes"),
@@ -491,7 +491,7 @@ INDEX = [
     ("indexed --engine qdrant", "--engine: .* has store, got qdrant: leave it out, or pass --rebuild"),
     ("pictures --out indexed/.pecl-index", "is the index of .*indexed, got .*pictures: name another --out"),
     ("damaged-index", "damaged-index/.pecl-index/pecl-index.json is damaged .*--rebuild"),
-    ("other-version", "expected version 2, got 99: run `pecl index FOLDER --rebuild`"),
+    ("other-version", "expected version [0-9]+, got 99: run `pecl index FOLDER --rebuild`"),
     ("indexed --thumbnial", "unrecognized arguments: --thumbnial; did you mean '--thumbnails'"),
 ]
 
@@ -502,7 +502,7 @@ SEARCH = [
     ("file dog", "file: expected an index"),
     ("empty dog", "empty: there is no index in it: make one with `pecl index empty`"),
     ("damaged-index dog", "damaged-index/.pecl-index/pecl-index.json is damaged"),
-    ("other-version dog", "expected version 2, got 99: run `pecl index FOLDER --rebuild`"),
+    ("other-version dog", "expected version [0-9]+, got 99: run `pecl index FOLDER --rebuild`"),
     ("indexed ''", "text: expected words in UTF-8, got ''"),
     ("indexed \udce9", "text: expected words in UTF-8"),
     ("indexed dog --minus ' '", "minus: expected words in UTF-8, got ' '"),
