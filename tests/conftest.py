@@ -50,7 +50,7 @@ def _no_level_is_left():
 
 @pytest.fixture(autouse=True)
 def _no_line_comes_with_time(monkeypatch):
-    """Have no line of a bar in a file for the reason alone that the machine is slow."""
+    """Have no line of a bar in a file only because the machine is slow."""
     monkeypatch.setattr("pecl.progress.EVERY", 1e9)
 
 

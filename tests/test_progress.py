@@ -1,4 +1,4 @@
-"""Progress: bars in a terminal alone, lines elsewhere, nothing where it is not wanted."""
+"""Progress: bars only in a terminal, lines elsewhere, nothing where it is not wanted."""
 
 import io
 import logging

@@ -18,7 +18,7 @@ def check_combination(configs: Sequence[AdapterConfig]) -> None:
     """Refuse configs that cannot work together.
 
     Raises:
-        ConfigError: a kind is given twice, `full` is beside other parameters, or two kinds train the same biases.
+        ConfigError: a kind is given twice, `full` is next to other parameters, or two kinds train the same biases.
     """
     if not configs:
         raise ConfigError("adapter: expected at least one kind, such as lora, got none")

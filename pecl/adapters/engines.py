@@ -38,7 +38,7 @@ class OpenDeltaAdapter:
         _ = tower.fingerprint  # taken while the tower is plain
         self.tower, self.configs = tower, configs
         self.opendelta = attach_opendelta(tower.backbone, kind, seed=seed, layer_norms=layer_norms, **options)
-        set_trainable(tower, self.parameters())  # OpenDelta knows the backbone alone; this freezes the head as well
+        set_trainable(tower, self.parameters())  # OpenDelta knows only the backbone; this freezes the head as well
         tower.adapter = self
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:

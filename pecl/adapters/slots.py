@@ -150,7 +150,7 @@ def _items(x: torch.Tensor) -> torch.Tensor:
 
 
 class SlotModule(nn.Module):
-    """A frozen layer of the tower (`base`) and, beside it, parameters for S slots.
+    """A frozen layer of the tower (`base`) and, next to it, parameters for S slots.
 
     A subclass makes its parameters with `slot_parameter`, fills one slot's in `reset_slot`, and computes in `forward`.
     `base` may itself be a SlotModule: adapters stack. One that has no plain equivalent says why in `cannot_merge`; one

@@ -47,7 +47,7 @@ def with_cleaning(tokenizer: Any, name: str) -> Any:
     It does all of the cleaning `name` but open_clip's mending of encodings and HTML entities.
 
     Raises:
-        ConfigError: the tokenizer is not one of the tokenizers library, which alone can be changed.
+        ConfigError: the tokenizer is not one of the tokenizers library, the only one that can be changed.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:

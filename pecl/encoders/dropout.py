@@ -2,7 +2,7 @@
 
 torch draws one mask for a whole batch, so what a row loses depends on the rows around it and on their padding. Here an
 element is dropped if a hash of (seed of the row, position) and (layer, feature) falls below p: a batch of several
-runs, packed or padded, on whatever device, then drops for each run what the run alone would drop. The hash takes a
+runs, packed or padded, on whatever device, then drops for each run what a run by itself would drop. The hash takes a
 third of the time of torch's draws on a CPU, and nothing but elementwise operations anywhere.
 """
 
@@ -166,7 +166,7 @@ class RowDropout(nn.Dropout):
         return tokens[:, None, :, None], self._heads(x)
 
     def _table(self, groups: int, count: int, device: torch.device) -> torch.Tensor:
-        """Return odd int32 keys (groups, count); a key depends on its group and place alone."""
+        """Return odd int32 keys (groups, count); a key depends on its group and place only."""
         if (groups, count, device) not in self._features:
             if len(self._features) > 64:  # one for each length of an attention
                 self._features.clear()

@@ -16,7 +16,7 @@ from pecl.encoders.positions import longest_sequence
 from pecl.encoders.tokens import around, cut_behind, filled_up
 from pecl.errors import ConfigError
 from pecl.files import sha256_lines
-from pecl.languages import ENGLISH, LANGUAGES, language_name
+from pecl.languages import ENGLISH, LANGUAGES, find_name, language_name
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -74,7 +74,7 @@ class Tokenizing:
 
         Args:
             texts: one text or N texts.
-            languages: code of each text's language, (N,); by default that of `speaking`, or English.
+            languages: name of each text's language, (N,); by default that of `speaking`, or English.
 
         Raises:
             DataError: `texts` is neither a text nor several.
@@ -104,12 +104,12 @@ class Tokenizing:
         return self.family is not None and self.family.names_languages
 
     def language_token(self, language: str) -> int:
-        """Return the token that begins the texts of `language`, a code of `LANGUAGES`.
+        """Return the token that begins the texts of `language`, by any name in `LANGUAGES`.
 
         Raises:
             ConfigError: the tower has none for it.
         """
-        row = LANGUAGES.get(language)
+        row = LANGUAGES.get(find_name(language, LANGUAGES) or language)
         flores = None if row is None else row.flores
         token = None if flores is None else self.tokenizer.convert_tokens_to_ids(flores)
         if token is None or token == self.tokenizer.unk_token_id:

@@ -57,7 +57,7 @@ class TrimmedEmbedding(nn.Embedding):
 
 
 def trim_vocabulary(tower: MultilingualTextEncoder, token_ids: Iterable[int]) -> None:
-    """Keep of a tower's word embeddings the rows of `token_ids` and of the padding alone.
+    """Keep only the word embeddings of `token_ids` and of the padding.
 
     The fingerprint stays that of the whole tower.
 

@@ -184,7 +184,7 @@ class Models:
     def _prepare(self, number: int, job: TextJob, rows_of: dict[AdapterBank | None, _Rows]) -> Embedded:
         """Put a job's texts among the rows of their banks; return the answer, whose embeddings are still to come."""
         banks = [None if name is None else self._loaded(name) for name in job.adapters]
-        token_ids = self.tower.tokenize(job.texts)
+        token_ids = self.tower.tokenize(job.texts, [name or ENGLISH for name in job.adapters])
         whole = {} if job.truncate else self.tower.whole_lengths(job.texts, token_ids)
         for place, length in whole.items():
             sentence = (

@@ -28,7 +28,7 @@ def bank():
 
 
 def single(tower, spec, state):
-    """Embeddings of one adapter alone on a fresh copy of the tower."""
+    """Embeddings of one adapter on a fresh copy of the tower."""
     tower = copy.deepcopy(tower)
     attach(tower, parse_adapter(spec)).load_slot_state(0, state)
     return tower.encode_text(TEXTS)
@@ -40,14 +40,14 @@ def single(tower, spec, state):
 def test_mixed_batch_equals_each_language_alone(spec):
     tower = tower_of("bert", torch.float32)
     of_languages = states(tower, spec)
-    alone = [single(tower, spec, state) for state in of_languages]
+    by_itself = [single(tower, spec, state) for state in of_languages]
     bank = AdapterBank(tower, spec)
     for language, state in zip(LANGUAGES, of_languages, strict=True):
         bank.add(language, state)
     languages = [LANGUAGES[i] for i in (0, 1, 2, 2, 1, 0, 0, 0, 1, 2, 0, 1)]
     mixed = bank.encode_text(TEXTS, language=languages, batch_size=5)
     for i, language in enumerate(languages):
-        torch.testing.assert_close(mixed[i], alone[LANGUAGES.index(language)][i], rtol=0, atol=1e-5)
+        torch.testing.assert_close(mixed[i], by_itself[LANGUAGES.index(language)][i], rtol=0, atol=1e-5)
     assert bank.encode_text([], language="de").shape == (0, 8)
 
 

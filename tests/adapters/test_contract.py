@@ -197,13 +197,13 @@ def assert_slots_equal_separate(tower, spec, slots, num_slots):
         (found * torch.linspace(-1, 1, tower.embedding_dim)).square().sum().backward()
     for name, parameter in adapter.named_parameters():
         for slot in range(num_slots):
-            alone = gradients[slot][name] if slot in gradients else None
+            by_itself = gradients[slot][name] if slot in gradients else None
             if parameter.grad is None:
-                assert alone is None
-            elif alone is None:
+                assert by_itself is None
+            elif by_itself is None:
                 assert not parameter.grad[slot].any(), f"{name}: slot {slot} has no rows, yet a gradient"
             else:
-                torch.testing.assert_close(parameter.grad[slot], alone[0], rtol=1e-8, atol=1e-10)
+                torch.testing.assert_close(parameter.grad[slot], by_itself[0], rtol=1e-8, atol=1e-10)
     adapter.remove()
 
 
@@ -240,8 +240,8 @@ def test_long_list_in_any_order_equals_one_language_at_a_time(tower, spec):
     mixed = tower.encode_text(texts, batch_size=8, slots=slots)
     for slot in range(3):
         rows = (slots == slot).nonzero().squeeze(1)
-        alone = tower.encode_text([texts[i] for i in rows], batch_size=8, slots=torch.full((len(rows),), slot))
-        torch.testing.assert_close(mixed[rows], alone, rtol=0, atol=1e-6)
+        by_itself = tower.encode_text([texts[i] for i in rows], batch_size=8, slots=torch.full((len(rows),), slot))
+        torch.testing.assert_close(mixed[rows], by_itself, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("spec", SPECS)

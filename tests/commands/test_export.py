@@ -10,7 +10,7 @@ from pecl.cli import main
 
 @pytest.fixture
 def pecl(monkeypatch, capsys, tmp_path):
-    """Run `pecl export` on tiny towers, beside adapters of German and Czech; return status, output and error."""
+    """Run `pecl export` on tiny towers, next to adapters of German and Czech; return status, output and error."""
     from pecl.commands import export
 
     monkeypatch.setattr(export, "load_towers", export_towers)

@@ -103,9 +103,9 @@ def test_skipped_images_leave_before_the_split_and_stand_in_the_result(small, tm
     # the same as if the table had never named them
     lines = (tmp_path / "captions.csv").read_text("utf-8").splitlines(keepends=True)
     (tmp_path / "captions.csv").write_text("".join(x for x in lines if not x.startswith(("3.png", "5.png"))), "utf-8")
-    alone = train(make_config({**small, "out": str(tmp_path / "alone")}))
-    assert alone.metrics == result.metrics
-    assert alone.curve == result.curve
+    single = train(make_config({**small, "out": str(tmp_path / "alone")}))
+    assert single.metrics == result.metrics
+    assert single.curve == result.curve
     assert result.config.skip_unreadable is True
 
 

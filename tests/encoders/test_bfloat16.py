@@ -1,4 +1,4 @@
-"""A tower in bf16: its matrices alone are, its results are those of fp32 to bf16's digits, and so are gradients."""
+"""A tower in bf16: only its matrices are, its results are those of fp32 to bf16's digits, and so are gradients."""
 
 import copy
 

@@ -106,11 +106,11 @@ def test_a_row_drops_the_same_alone_packed_padded_or_among_others(spec, architec
     tower = tower_of(spec, architecture)
     seeds = row_seeds(3, len(TEXTS))
     together = embed(tower, TEXTS, seeds)
-    alone = torch.cat([embed(tower, [text], seeds[i : i + 1]) for i, text in enumerate(TEXTS)])
+    single = torch.cat([embed(tower, [text], seeds[i : i + 1]) for i, text in enumerate(TEXTS)])
     backwards = embed(tower, TEXTS[::-1], seeds[::-1]).flip(0)
     tower.packing = False
     padded = embed(tower, TEXTS, seeds)
-    for other in (alone, backwards, padded):
+    for other in (single, backwards, padded):
         torch.testing.assert_close(other, together, rtol=1e-4, atol=1e-5)
     assert (embed(tower, TEXTS, row_seeds(4, len(TEXTS))) - together).abs().max() > 1e-2
     assert (tower.eval()(*_inputs(tower)) - together).abs().max() > 1e-2
@@ -159,8 +159,8 @@ def test_eager_attention_draws_by_row_as_well():
 def test_a_packed_pass_leaves_nothing_to_the_next_one():
     tower = tower_of()
     seeds = row_seeds(3, len(TEXTS))
-    alone = embed(tower, TEXTS[:1], seeds[:1])
+    single = embed(tower, TEXTS[:1], seeds[:1])
     tower.eval().encode_text(TEXTS)
-    torch.testing.assert_close(embed(tower.train(), TEXTS[:1], seeds[:1]), alone)
+    torch.testing.assert_close(embed(tower.train(), TEXTS[:1], seeds[:1]), single)
     embed(tower, TEXTS, seeds)
-    torch.testing.assert_close(embed(tower, TEXTS[:1], seeds[:1]), alone)
+    torch.testing.assert_close(embed(tower, TEXTS[:1], seeds[:1]), single)

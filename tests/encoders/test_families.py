@@ -12,6 +12,7 @@ from PIL import Image
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.bank import AdapterBank
+from pecl.adapters.formats.files import load_adapter_file, save_adapter
 from pecl.adapters.merge import merge_slot
 from pecl.adapters.roles import LINEAR_ROLES, paths_of
 from pecl.adapters.spec import KINDS, parse_adapter
@@ -21,6 +22,7 @@ from pecl.encoders.vocabulary import trim_vocabulary
 from pecl.errors import ConfigError
 from pecl.export.onnx import export_onnx
 from pecl.export.open_clip import export_open_clip
+from pecl.serving.models import Models, TextJob
 
 LORA = "lora-only:r=2,target_modules=" + "/".join(LINEAR_ROLES)
 # spec -> whether a fresh one is the identity; every kind is there, and runs on every family
@@ -181,7 +183,7 @@ def test_nllb_begins_a_text_with_its_language(tmp_path):
     tower = load_text_encoder(tmp_path)
     with torch.no_grad(), tower.speaking("de"):
         torch.testing.assert_close(encode(tower), reference.embed(TEXTS, "deu_Latn"), rtol=0, atol=1e-5)
-    names = ["de", "cs", "en", "de", "cs", "en"]
+    names = ["de", "Czech", "en", "de", "ces_Latn", "en"]
     mixed = tower.encode_token_ids(tower.tokenize(TEXTS, names))
     with torch.no_grad():
         for i, flores in enumerate(["deu_Latn", "ces_Latn", "eng_Latn", "deu_Latn", "ces_Latn", "eng_Latn"]):
@@ -197,6 +199,25 @@ def test_a_language_without_a_code_is_named(tmp_path):
     tower = load_text_encoder(tmp_path)
     with pytest.raises(ConfigError, match="expected a language of NLLB"), tower.speaking("xx"):
         tower.tokenize(TEXTS)
+
+
+def test_a_server_begins_a_text_with_the_language_of_its_adapter(tmp_path):
+    (tmp_path / "tower").mkdir()
+    WRITERS["nllb"](tmp_path / "tower")
+    tower = load_text_encoder(tmp_path / "tower")
+    adapter = filled(tower, "lora", slots=2)
+    states = {code: adapter.slot_state(slot) for slot, code in enumerate(("de", "cs"))}
+    adapter.remove()
+    models = Models("nllb", tower)
+    for code, state in states.items():
+        save_adapter(tmp_path / f"{code}.safetensors", state, parse_adapter("lora"), code, tower)
+        models.add(load_adapter_file(tmp_path / f"{code}.safetensors"))
+    (answer,) = models.embed([TextJob(TEXTS[:2], ["de", "cs"])])
+    for i, code in enumerate(states):
+        merged = models.banks.bank_of(code).merge(code)
+        with merged.speaking(code):
+            single = merged.encode_text(TEXTS[i])
+        torch.testing.assert_close(answer.embeddings[i], single[0], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["open-clip-siglip", "metaclip-mt5", "nllb"])

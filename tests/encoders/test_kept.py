@@ -193,8 +193,8 @@ def test_a_training_learns_what_it_learns_without_keeping(architecture, spec):
 def test_a_run_of_a_fleet_learns_what_it_learns_alone():
     losses, _ = learned(seeds=(1, 2))
     for slot, seed in enumerate((1, 2)):
-        alone, _ = learned(seeds=(seed,))
-        torch.testing.assert_close(torch.tensor(losses[slot]), torch.tensor(alone[0]), rtol=1e-5, atol=1e-5)
+        single, _ = learned(seeds=(seed,))
+        torch.testing.assert_close(torch.tensor(losses[slot]), torch.tensor(single[0]), rtol=1e-5, atol=1e-5)
 
 
 def test_a_training_that_was_stopped_ends_with_the_same_bits(tmp_path, monkeypatch):

@@ -229,7 +229,7 @@ def test_a_store_computes_each_missing_key_once_in_order(tmp_path, keys):
 
 
 def vectors(places):
-    """Return an embedding of each place that is known from the place alone."""
+    """Return an embedding of each place that is known from only the place."""
     return torch.tensor(places, dtype=torch.float32).unsqueeze(1) + torch.arange(4) / 10
 
 
@@ -244,7 +244,7 @@ def keys_of(count):
 
 
 def refuse(missing):
-    pytest.fail(f"computed anew: {missing}")
+    pytest.fail(f"computed again: {missing}")
 
 
 def test_any_order_and_repetition_gives_each_key_its_own_embedding(tmp_path):

@@ -47,9 +47,9 @@ def test_embeddings_do_not_depend_on_batch_or_order(pooling):
     tower = tiny_tower()
     tower.pooling = pooling
     texts = sentences(23)
-    alone = torch.cat([tower.encode_text([text]) for text in texts])
+    single = torch.cat([tower.encode_text([text]) for text in texts])
     for batch_size in (1, 4, 64):
-        assert torch.allclose(tower.encode_text(texts, batch_size), alone, atol=1e-6)
+        assert torch.allclose(tower.encode_text(texts, batch_size), single, atol=1e-6)
 
 
 @pytest.mark.parametrize("packing", [True, False])

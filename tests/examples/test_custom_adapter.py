@@ -60,11 +60,11 @@ def test_each_row_uses_its_own_slot_and_each_slot_merges(ia3):
     slots = [2, 0, 1, 1, 2, 0]
     mixed = tower(*batch_of(tower), torch.tensor(slots))
     for slot in range(3):
-        alone = tower(*batch_of(tower), torch.full((6,), slot))
+        single = tower(*batch_of(tower), torch.full((6,), slot))
         rows = [i for i, own in enumerate(slots) if own == slot]
-        torch.testing.assert_close(mixed[rows], alone[rows], rtol=0, atol=1e-10)
+        torch.testing.assert_close(mixed[rows], single[rows], rtol=0, atol=1e-10)
         merged = merge_slot(adapter, slot)
-        torch.testing.assert_close(merged(*batch_of(merged)), alone, rtol=0, atol=1e-10)
+        torch.testing.assert_close(merged(*batch_of(merged)), single, rtol=0, atol=1e-10)
 
 
 def test_it_trains_and_its_file_serves(ia3, small):

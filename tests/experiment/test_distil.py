@@ -1,4 +1,4 @@
-"""Distillation from end to end on tiny towers: the closed form alone, the whole schedule, warnings, interruptions."""
+"""Distillation from end to end on tiny towers: only the closed form, the whole schedule, warnings, interruptions."""
 
 import json
 import math
@@ -68,7 +68,7 @@ def read_text(values):
     return [row[0] for row in rows], [row[1] for row in rows]
 
 
-# --- the closed form alone
+# --- only the closed form
 
 
 def solved_by_hand(values, ridge):
@@ -250,8 +250,8 @@ def test_runs_side_by_side_learn_what_each_learns_alone(values):
     configs = [make_config({**DISTIL_DEFAULTS, **values, "seed": seed, "choose": "last"}) for seed in (1, 2)]
     together = train_fleet([replace(config, out=f"{values['out']}-fleet") for config in configs])
     for config, result in zip(configs, together, strict=True):
-        alone = train(config)
-        for name, value in weights_of(alone).items():
+        single = train(config)
+        for name, value in weights_of(single).items():
             torch.testing.assert_close(weights_of(result)[name], value, rtol=1e-3, atol=1e-4)
 
 
@@ -300,7 +300,7 @@ def test_long_text_on_disk_is_learned_from_as_short_text_is(values, monkeypatch,
         torch.testing.assert_close(weights_of(on_disk)[name], value, rtol=1e-3, atol=1e-4)
 
 
-# --- photographs beside text
+# --- photographs next to text
 
 
 def test_photographs_of_the_training_part_are_learned_from_and_said(values, capsys):

@@ -24,7 +24,7 @@ def test_train_and_grid_give_each_language_a_result(small, capsys):
     assert main(["grid", *flags(small), "--joint", "fr+de", "--json"]) == 0
     assert {r["run_id"] for r in json.loads(capsys.readouterr().out)} == {r["run_id"] for r in trained}
     assert main(["train", *flags(small), "--language", "de"]) == 0
-    assert len(chosen_candidates(collect([small["out"]]))) == 3  # German alone is another row than German among two
+    assert len(chosen_candidates(collect([small["out"]]))) == 3  # only German is another row than German among two
 
 
 def test_all_languages_of_a_joint_training_are_one_group(small):

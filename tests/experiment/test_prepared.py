@@ -20,7 +20,7 @@ def towers_of(seed):
 
 
 def test_each_text_tower_has_frozen_embeddings_of_its_own(small):
-    """Of the same texts, in one cache, beside the same image tower."""
+    """Of the same texts, in one cache, next to the same image tower."""
     texts = load_dataset(small["dataset"], "de").target
     for seed in (21, 22):
         towers = towers_of(seed)

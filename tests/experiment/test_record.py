@@ -1,4 +1,4 @@
-"""What lies beside the metrics: manifest, what was retrieved, parts told apart, interrupted runs."""
+"""What lies next to the metrics: manifest, what was retrieved, parts told apart, interrupted runs."""
 
 import csv
 import json

@@ -172,13 +172,13 @@ def test_a_run_in_a_fleet_equals_the_run_alone(small, tmp_path):
     small = {**small, "epochs": 10, "lr": 1e-3, "eval_every": 10}
     fleet = train_fleet([make_config({**small, **values}) for values in MIXED])
     for result, values in zip(fleet, MIXED, strict=True):
-        alone = train(make_config({**small, **values, "out": str(tmp_path / "alone")}))
-        assert alone.run_id == result.run_id
-        assert alone.steps == 20
+        single = train(make_config({**small, **values, "out": str(tmp_path / "alone")}))
+        assert single.run_id == result.run_id
+        assert single.steps == 20
         assert [loss for _, loss in result.curve.loss] == pytest.approx(
-            [loss for _, loss in alone.curve.loss], abs=1e-5
+            [loss for _, loss in single.curve.loss], abs=1e-5
         )
-        assert result.metrics == alone.metrics
+        assert result.metrics == single.metrics
 
 
 def test_runs_of_different_shape_are_no_fleet(small):
@@ -294,8 +294,8 @@ def test_a_run_that_diverges_leaves_its_fleet_and_is_recorded_with_its_step(smal
     assert f"training diverged by step {failed.steps}: " in failed.error
     assert read_result(failed.path) == failed
     for config, result in zip(good, (first, second), strict=True):
-        alone = train(replace(config, out=str(tmp_path / "alone")))
-        assert result.metrics == alone.metrics
+        single = train(replace(config, out=str(tmp_path / "alone")))
+        assert result.metrics == single.metrics
     with pytest.raises(DivergedError, match="choose a smaller learning rate than 1e\\+30"):
         train(bad)
 

@@ -209,7 +209,7 @@ def test_a_tenth_is_held_out_whatever_the_weight_of_a_source(times):
 
 
 def test_a_caption_with_a_large_weight_is_no_likelier_held_out():
-    """A hundred captions fifty times each beside 900 that are there once: some tenth of either is held out."""
+    """A hundred captions fifty times each next to 900 that are there once: some tenth of either is held out."""
     small = [(f"Satz {i}", f"small {i}") for i in range(100)]
     large = [(f"Satz {i}", f"large {i}") for i in range(900)]
     held_out = hold_out(made(small * 50 + large), None, None).held_out.english

@@ -76,7 +76,7 @@ def test_every_route_trains_validates_and_tests_on_its_own_columns(small, route,
 
 
 def text_alone(small, **changed):
-    """As `brief`; a contrastive alignment, since the squared difference alone draws all texts to one point."""
+    """As `brief`; a contrastive alignment, since the squared difference by itself draws all texts to one point."""
     return brief(small, image_weight=0, alignment="contrastive", alignment_weight=1.0, **changed)
 
 
@@ -147,12 +147,12 @@ def test_a_fleet_gives_each_run_what_it_gets_alone(small, tmp_path):
     configs = [make_config(values) for values in runs]
     fleet = train_fleet(configs)
     for slot, (values, config, result) in enumerate(zip(runs, configs, fleet, strict=True)):
-        alone = train(make_config({**values, "out": str(tmp_path / "alone")}))
-        assert alone.run_id == config.run_id() == result.run_id  # equal but for the last digits
+        single = train(make_config({**values, "out": str(tmp_path / "alone")}))
+        assert single.run_id == config.run_id() == result.run_id  # equal but for the last digits
         for name in ("metrics", "all_ranks", "best_step"):
-            assert getattr(result, name) == getattr(alone, name)
+            assert getattr(result, name) == getattr(single, name)
         assert result.fleet == FleetRecord(4, slot)
-        state, alone_state = (load_adapter_file(one.adapter_path).state for one in (result, alone))
+        state, alone_state = (load_adapter_file(one.adapter_path).state for one in (result, single))
         for name, value in alone_state.items():
             torch.testing.assert_close(state[name], value, rtol=1e-2, atol=1e-3)
     assert fleet[0].best_step < fleet[1].best_step < 11, "expected runs whose best steps differ"

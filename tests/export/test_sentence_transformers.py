@@ -42,7 +42,7 @@ def embedded_by_slot(tower, file):
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """The plain towers, the towers of German, German alone as an adapter."""
+    """The plain towers, the towers of German, only German as an adapter."""
     root = tmp_path_factory.mktemp("exports")
     tower, image, files = text_tower(), image_tower(), write_adapters(root)
     export_towers(tower, image, root / "plain")

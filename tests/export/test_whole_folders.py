@@ -36,7 +36,7 @@ COMMANDS = {
     "convert to a folder": f"adapters convert {ADAPTER} TARGET",
     "convert to a file": "adapters convert FOLDER/peft TARGET.safetensors --language de",
     "sentence-transformers": f"export sentence-transformers TARGET --adapter {ADAPTER}",
-    "adapter alone": f"export sentence-transformers TARGET --adapter {ADAPTER} --adapter-only --base FOLDER/base",
+    "only the adapter": f"export sentence-transformers TARGET --adapter {ADAPTER} --adapter-only --base FOLDER/base",
     "open-clip": f"export open-clip TARGET --adapter {ADAPTER}",
     "peft": f"export peft TARGET --adapter {ADAPTER} --base FOLDER/base",
     "push": "adapters push FOLDER/results TARGET",

@@ -64,7 +64,7 @@ class Kind:
         path: of the file.
         read: returns what can be compared by ==.
         has_digest: whether a flipped bit must be seen.
-        rebuilds: whether it is made anew instead of an error.
+        rebuilds: whether it is made again instead of an error.
     """
 
     def __init__(self, path, read, has_digest=False, rebuilds=False):
@@ -150,7 +150,7 @@ def translation_cache(small):
     TranslationCache(path).put({"model": "x"}, known)
 
     def get():
-        """What is not known is translated anew."""
+        """What is not known is translated again."""
         return known | TranslationCache(path).get({"model": "x"}, known)
 
     return Kind(path, get, has_digest=True)

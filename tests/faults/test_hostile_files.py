@@ -101,7 +101,7 @@ def test_aliases_tags_and_depth_of_yaml(tmp_path):
         (tmp_path / "a.yaml").write_text(text)
         with pytest.raises(ConfigError, match=message):
             read_yaml(tmp_path / "a.yaml")
-    assert parse_yaml("a: &x [1, 2.5, yes, de]") == {"a": [1, 2.5, True, "de"]}  # an anchor alone is harmless
+    assert parse_yaml("a: &x [1, 2.5, yes, de]") == {"a": [1, 2.5, True, "de"]}  # an anchor by itself is harmless
 
 
 @pytest.mark.parametrize(

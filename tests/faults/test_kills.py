@@ -77,7 +77,7 @@ COMMANDS = {
     "embedding": EVALUATION,
     "report": ["report", "RESULTS", "--out", "PLACE/out/tables", "--html", "PLACE/out/page", "--gallery-captions", "2"],
 }
-WHERE = {"embedding": "/cache"}  # its moments are those of the cache alone
+WHERE = {"embedding": "/cache"}  # its moments are those of only the cache
 
 
 def found(place):

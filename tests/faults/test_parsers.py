@@ -29,11 +29,11 @@ def parsers(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def place(parsers, tmp_path_factory):
-    """Return a function: name of a parser -> path of its file, with what belongs beside it."""
+    """Return a function: name of a parser -> path of its file, with what belongs next to it."""
 
     def prepare(name):
         folder = tmp_path_factory.mktemp("parser")
-        for path, content in {parsers[name].path: b"", **parsers[name].beside}.items():
+        for path, content in {parsers[name].path: b"", **parsers[name].neighbour}.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(content)
         return folder / parsers[name].path

@@ -51,7 +51,7 @@ def test_numbers_are_read_by_numpy_and_torch_and_cannot_be_changed():
 
 
 def test_a_result_that_is_read_takes_two_bytes_a_rank_and_a_few_thousand_beside(tmp_path):
-    """It is what lets thousands of results be reported at once. An int object alone takes 28 bytes, its place 8."""
+    """It is what lets thousands of results be reported at once. An int object by itself takes 28 bytes, its place 8."""
     items, results = 2000, 20
     states = {name: both(*[[1 + (7 * i) % items for i in range(items)]] * 2) for name in ("zero_shot", "final", "best")}
     paths = []

@@ -42,7 +42,7 @@ def test_a_photograph_is_turned_as_its_camera_says(tmp_path, tag):
 
 
 def test_sixteen_bits_become_the_nearest_eight(tmp_path):
-    """Cut off, all from 255 on would be white; by its high byte alone, 255 would be black."""
+    """Cut off, all from 255 on would be white; by its high byte only, 255 would be black."""
     values = np.array([[0, 128, 129, 255, 257], [1000, 32767, 32768, 65407, 65535]], np.uint16)
     Image.fromarray(values).save(tmp_path / "a.png")
     Image.fromarray(values).save(tmp_path / "a.tif")

@@ -176,7 +176,7 @@ def test_a_failure_is_tried_again_by_the_next_grid_and_once_by_each(small, monke
 
 
 class Forgetful:
-    """A launcher whose tasks end well and leave a result at the `leaves`-th attempt alone; 0 for never."""
+    """A launcher whose tasks end well and leave a result at the `leaves`-th attempt only; 0 for never."""
 
     separate = False
 
@@ -393,7 +393,7 @@ def test_a_run_on_other_text_or_by_another_solver_is_of_another_shape():
     assert estimate([solved], recorded).seconds is None
     assert estimate([solved], [*recorded, Recorded(solved.to_dict(), 3.0, 0)]).seconds == 3
     (whole,) = expand({**text, "text": "b.tsv", "train_size": None})
-    assert estimate([whole], recorded).seconds is None  # its text alone says how many pairs it has
+    assert estimate([whole], recorded).seconds is None  # only its text says how many pairs it has
 
 
 def test_dry_run_says_how_runs_stand_and_what_remains(small, capsys):

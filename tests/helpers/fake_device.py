@@ -51,7 +51,7 @@ class FakeTensor(torch.Tensor):
 
     @classmethod
     def __torch_function__(cls, function, types, args=(), kwargs=None):
-        if function == torch.Tensor.data.__set__:  # torch replaces what it knows of the tensor alone
+        if function == torch.Tensor.data.__set__:  # torch replaces only what it knows of the tensor
             args[0].values = args[1].values
         with torch._C.DisableTorchFunctionSubclass():  # the default would make FakeTensors of all results
             return function(*args, **(kwargs or {}))

@@ -18,7 +18,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 class Hub(http.server.ThreadingHTTPServer):
     """Serves `models` (id -> {file name: bytes}); `refusals` (id -> (status, X-Error-Code)); `silent` never answers.
 
-    `commits` (id -> {revision: commit}) are the revisions of a model beside `main`; all hold the same files.
+    `commits` (id -> {revision: commit}) are the revisions of a model next to `main`; all hold the same files.
     """
 
     daemon_threads = True
@@ -105,7 +105,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 def be_patient(monkeypatch):
-    """Let nobody give a hub up that answers late, as one does beside much other work."""
+    """Let nobody give a hub up that answers late, as one does next to much other work."""
     for module in (pecl.encoders.loading.hub, pecl.export.hub):
         monkeypatch.setattr(module, "TIMEOUT_SECONDS", 120.0)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DOWNLOAD_TIMEOUT", 120)

@@ -26,5 +26,5 @@ def measured(folder):
     """Everything that results and adapters say but for times and the like."""
     results = [json.loads(path.read_text("utf-8")) for path in sorted(Path(folder).glob("*.json"))]
     kept = ("run_id", "status", "metrics", "ranks", "curve", "best_step", "steps", "data", "adapter")
-    beside = {path.name: path.read_bytes() for part in PARTS for path in Path(folder).glob(f"{part}/*")}
-    return [{key: result.get(key) for key in kept} for result in results], beside
+    neighbour = {path.name: path.read_bytes() for part in PARTS for path in Path(folder).glob(f"{part}/*")}
+    return [{key: result.get(key) for key in kept} for result in results], neighbour

@@ -19,7 +19,7 @@ def main(name, folder, *options):
     (folder / "sound").mkdir()
     parser = make_parsers(folder / "sound")[name]
     path = folder / "read" / parser.path
-    for place, content in {parser.path: b"", **parser.beside}.items():
+    for place, content in {parser.path: b"", **parser.neighbour}.items():
         (folder / "read" / place).parent.mkdir(parents=True, exist_ok=True)
         (folder / "read" / place).write_bytes(content)
     corpus = folder / "corpus"

@@ -59,13 +59,13 @@ class Parser:
         path: where it lies in a folder of its own.
         sound: contents without a fault.
         read: reads the file at a path.
-        beside: path -> content of the files that have to be there as well.
+        neighbour: path -> content of the files that have to be there as well.
     """
 
     path: str
     sound: tuple[bytes, ...]
     read: Callable[[Path], object]
-    beside: Mapping[str, bytes] = field(default_factory=dict)
+    neighbour: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def make_parsers(folder):

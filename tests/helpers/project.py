@@ -9,7 +9,7 @@ TESTS = ROOT / "tests"
 
 
 def script(name):
-    """Return a script as a module; it may import others that lie beside it."""
+    """Return a script as a module; it may import others that lie next to it."""
     sys.path.insert(0, str(ROOT / "scripts"))
     try:
         return import_module(name)

@@ -221,8 +221,8 @@ MUTANTS = [
         ("a pair repeats another by its target", 'text_key(target + b"\\xff" + english)', "text_key(target)"),
         ("a pair repeats another by its English", 'text_key(target + b"\\xff" + english)', "text_key(english)"),
         ("sides of a pair run together", 'text_key(target + b"\\xff" + english)', "text_key(target + english)"),
-        ("overlap by the same letters alone", "any(normal_form(side) in tested", "any(side in tested"),
-        ("overlap with the English column alone", "(test.english, test.target,", "(test.english, None,"),
+        ("overlap by the same letters only", "any(normal_form(side) in tested", "any(side in tested"),
+        ("overlap with the English column only", "(test.english, test.target,", "(test.english, None,"),
         (
             "translations of what is held out are trained on",
             "is_held_out = np.isin(keys[order], chosen)",

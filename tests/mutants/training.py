@@ -6,7 +6,7 @@ MUTANTS = [
     *rows(
         "pecl/retrieval/evaluator.py",
         "retrieval/test_evaluator",
-        ("mean recall over @1 alone", "for k in RECALL_AT]", "for k in RECALL_AT[:1]]"),
+        ("mean recall only over @1", "for k in RECALL_AT]", "for k in RECALL_AT[:1]]"),
         (
             "directions are swapped",
             "gallery_first, texts_first = DIRECTIONS",
@@ -194,7 +194,7 @@ MUTANTS = [
         "pecl/training/trainer.py",
         "training/test_schedule",
         (
-            "an average that begins anew when it is resumed",
+            "an average that begins again when it is resumed",
             '("average", self.average.values if self.average else ()),',
             '("average", [value.clone() for value in self.average.values] if self.average else ()),',
         ),

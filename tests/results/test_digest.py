@@ -1,4 +1,4 @@
-"""The digest of a result's file: a number that was changed on disk is seen, and a file formatted anew is not."""
+"""The digest of a result's file: a number that was changed on disk is seen, and a file formatted again is not."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Results on disk: which files are one, which count as complete, and what is removed beside them."""
+"""Results on disk: which files are one, which count as complete, and what is removed next to them."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""An index is made and renewed: what is new or changed alone is embedded, whatever happens in between."""
+"""An index is made and renewed: what is new or changed, and nothing else, is embedded, whatever happens in between."""
 
 import hashlib
 import os

@@ -124,7 +124,7 @@ def adapters(tmp_path, towers):
 
 
 def through(path, text):
-    """Return the embedding of a text by a tower that has the adapter of one file alone."""
+    """Return the embedding of a text by a tower that has the adapter of only one file."""
     bank = pecl.AdapterBank.from_files(tiny_tower(), [path])
     return bank.encode_text([text], bank.languages[0])[0]
 

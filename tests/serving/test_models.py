@@ -53,8 +53,8 @@ def test_adapters_of_other_specs_have_banks_of_their_own_and_the_same_weights(mo
     torch.testing.assert_close(embed(models, TEXTS, ADAPTERS).embeddings, before, rtol=0, atol=1e-6)
     mixed = embed(models, TEXTS[:5], ["x1", "de", None, "x3", "x2"]).embeddings
     for place, name in enumerate(["x1", "de", None, "x3", "x2"]):
-        alone = embed(models, [TEXTS[place]], [name]).embeddings[0]
-        torch.testing.assert_close(mixed[place], alone, rtol=0, atol=1e-5)
+        single = embed(models, [TEXTS[place]], [name]).embeddings[0]
+        torch.testing.assert_close(mixed[place], single, rtol=0, atol=1e-5)
     kept = {tensor.data_ptr() for tensor in models.tower.parameters()}
     for bank in models.banks.banks:
         own = {id(parameter) for parameter in bank.adapter.parameters()}
@@ -63,8 +63,8 @@ def test_adapters_of_other_specs_have_banks_of_their_own_and_the_same_weights(mo
 
 
 def test_the_plain_tower_stays_plain(models):
-    alone = plain_tower().encode_text(TEXTS)
-    torch.testing.assert_close(embed(models, TEXTS, [None] * 14).embeddings, alone, rtol=0, atol=1e-6)
+    single = plain_tower().encode_text(TEXTS)
+    torch.testing.assert_close(embed(models, TEXTS, [None] * 14).embeddings, single, rtol=0, atol=1e-6)
     assert models.tower.adapter is None
 
 

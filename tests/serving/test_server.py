@@ -108,7 +108,7 @@ def test_64_clients_in_12_languages_get_what_each_gets_alone():
 
     service.models.embed = slow_at_first
     texts = sentences(40, seed=3)
-    alone = {language: expected(texts, [language] * len(texts)) for language in LANGUAGES}
+    single = {language: expected(texts, [language] * len(texts)) for language in LANGUAGES}
     start = threading.Barrier(CLIENTS)
 
     def talk(number):
@@ -122,7 +122,7 @@ def test_64_clients_in_12_languages_get_what_each_gets_alone():
                 answer = client.post("/v1/embeddings", json=document)
                 assert answer.status_code == 200, answer.text
                 found = torch.tensor([row["embedding"] for row in answer.json()["data"]])
-                wanted = torch.stack([alone[code][i] for code, i in zip(languages, places, strict=True)])
+                wanted = torch.stack([single[code][i] for code, i in zip(languages, places, strict=True)])
                 torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
         return True
 

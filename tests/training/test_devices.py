@@ -26,7 +26,7 @@ from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.training.optimizer import SlotAdam
 
 ARCHITECTURES = ("xlm-roberta", "bert")
-# What each kind needs beside its name: sizes that fit the tiny tower, and something to train.
+# What each kind needs next to its name: sizes that fit the tiny tower, and something to train.
 _NEEDED = {"compacter": "compacter:reduction_factor=4", "hard_prompt": "lora+hard_prompt", "pooler": "lora+pooler"}
 SPECS = [_NEEDED.get(kind, kind) for kind in KINDS]
 ANCHORS = ("student", "frozen", "none")

@@ -34,8 +34,8 @@ def test_slots_equal_separate_runs():
     fleet = final_states(trainer(tower, [task(tower, **o) for o in options]))
     for slot, option in enumerate(options):
         alone_tower = tiny_tower()
-        (alone,) = final_states(trainer(alone_tower, [task(alone_tower, **option)]))
-        for name, value in alone.items():
+        (single,) = final_states(trainer(alone_tower, [task(alone_tower, **option)]))
+        for name, value in single.items():
             torch.testing.assert_close(fleet[slot][name], value, rtol=1e-4, atol=2e-5)
 
 
@@ -61,9 +61,9 @@ def test_a_fleet_learns_what_its_runs_learn_alone_with_dropout(spec, steps):
 
     chosen, together = losses(OPTIONS)
     for slot, option in enumerate(OPTIONS):
-        own, alone = losses([option])
+        own, single = losses([option])
         assert [step[slot] for step in chosen] == [step[0] for step in own]
-        torch.testing.assert_close(together[:, slot], alone[:, 0], rtol=0, atol=1e-5)
+        torch.testing.assert_close(together[:, slot], single[:, 0], rtol=0, atol=1e-5)
 
 
 def test_no_gradient_crosses_slots():
@@ -121,11 +121,11 @@ def test_every_epoch_sees_every_pair_once_in_a_new_order():
     assert len({tuple(epoch) for epoch in epochs}) == 3
 
 
-# --- photographs beside text
+# --- photographs next to text
 
 
 def beside_text(tower, seed=1, anchor="frozen"):
-    """Return a task of text, and seven pairs with a photograph beside it."""
+    """Return a task of text, and seven pairs with a photograph next to it."""
     generator = torch.Generator().manual_seed(seed)
     photographs = ImageTask(
         tower.tokenize(sentences(7, seed=30 + seed)), torch.randn(7, tower.embedding_dim, generator=generator)
@@ -140,11 +140,11 @@ def test_a_step_is_of_a_batch_of_text_and_one_of_photographs(anchor):
     (learned,) = run.tasks
     for _ in range(3):
         (chosen,) = run.batch_indices(run.step)
-        beside = learned.photographs.batch(run.step, run.schedule.batch_size, learned.seed)
+        neighbour = learned.photographs.batch(run.step, run.schedule.batch_size, learned.seed)
         embed = lambda ids, rows: tower.encode_token_ids([ids[row] for row in rows])  # noqa: E731
         query = embed(learned.query, chosen)
         target = learned.anchor[chosen] if anchor == "frozen" else embed(learned.anchor, chosen)
-        captions, images = embed(learned.photographs.captions, beside), learned.photographs.images[beside]
+        captions, images = embed(learned.photographs.captions, neighbour), learned.photographs.images[neighbour]
         clip = ContrastiveLoss()(images, captions)
         torch.testing.assert_close(run.train_step()[0], clip + 0.5 * mse(query, target), rtol=1e-4, atol=1e-5)
 
@@ -154,8 +154,8 @@ def test_slots_with_photographs_equal_separate_runs():
     fleet = final_states(trainer(tower, [task(tower), beside_text(tower, seed=2), beside_text(tower, 3, "student")]))
     for slot, option in ((1, {"seed": 2}), (2, {"seed": 3, "anchor": "student"})):
         alone_tower = tiny_tower()
-        (alone,) = final_states(trainer(alone_tower, [beside_text(alone_tower, **option)]))
-        for name, value in alone.items():
+        (single,) = final_states(trainer(alone_tower, [beside_text(alone_tower, **option)]))
+        for name, value in single.items():
             torch.testing.assert_close(fleet[slot][name], value, rtol=1e-4, atol=2e-5)
 
 
@@ -309,9 +309,9 @@ def test_a_slot_that_diverges_leaves_and_the_others_learn_as_without_it(dropout)
     for slot, record in ((0, first), (2, third)):
         alone_tower = tiny_tower()
         alone_run = trainer(alone_tower, [task(alone_tower, seed=slot + 1)], schedule)
-        (alone,) = alone_run.run()
+        (single,) = alone_run.run()
         assert record.stopped is None
-        assert [loss for _, loss in record.losses] == pytest.approx([loss for _, loss in alone.losses], abs=1e-5)
+        assert [loss for _, loss in record.losses] == pytest.approx([loss for _, loss in single.losses], abs=1e-5)
         for name, value in alone_run.adapter.slot_state(0).items():
             torch.testing.assert_close(run.adapter.slot_state(slot)[name], value, rtol=1e-4, atol=1e-5)
 
@@ -348,8 +348,8 @@ def test_a_slot_that_is_out_of_patience_stops_as_it_stops_alone():
     records, states = trained(1, 2)
     assert [record.stopped for record in records] == [6, None]
     for slot, seed in enumerate((1, 2)):
-        (alone,), (state,) = trained(seed)
-        assert (alone.stopped, alone.best_step) == (records[slot].stopped, records[slot].best_step)
+        (single,), (state,) = trained(seed)
+        assert (single.stopped, single.best_step) == (records[slot].stopped, records[slot].best_step)
         for name, value in state.items():
             torch.testing.assert_close(states[slot][name], value, rtol=1e-4, atol=1e-5)
 

@@ -28,12 +28,12 @@ def check_adapter_file(path: str | Path) -> Path | None:
     """
     path = Path(path)
     in_results = path.parent.name == "adapters"
-    beside = path.parent.parent / f"{path.stem}.json" if in_results else path.with_suffix(".json")
-    named = _read_named(beside, in_results)
+    neighbour = path.parent.parent / f"{path.stem}.json" if in_results else path.with_suffix(".json")
+    named = _read_named(neighbour, in_results)
     if named is None:
         return None
-    check_sha256(path, named, str(beside))
-    return beside
+    check_sha256(path, named, str(neighbour))
+    return neighbour
 
 
 def _read_named(path: Path, must_be_result: bool) -> str | None:

@@ -146,7 +146,7 @@ def _read_options(path: Path) -> dict[str, Any]:
     for name, plain in _PLAIN.items():
         value = options.get(name, plain[0])
         if value not in plain:
-            raise WeightsError(f"{path}: {name}: pecl computes {plain[0]!r} alone, got {value!r}")
+            raise WeightsError(f"{path}: {name}: pecl computes only {plain[0]!r}, got {value!r}")
     return options
 
 

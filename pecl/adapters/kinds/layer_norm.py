@@ -1,6 +1,6 @@
 """Every slot its own copy of the LayerNorms behind attention and feed-forward, in every layer.
 
-The released code unfreezes them beside LoRA, adapter and compacter (METHOD: "+ LayerNorms"). The copies start at the
+The released code unfreezes them next to LoRA, adapter and compacter (METHOD: "+ LayerNorms"). The copies start at the
 tower's own values, so a fresh layer is the identity.
 """
 

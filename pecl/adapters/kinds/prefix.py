@@ -93,7 +93,7 @@ class SlotPrefix(SlotModule):
         d_head = base.config.hidden_size // heads
         like = next(base.parameters())
         self.prefix = self.slot_parameter(2, heads, config.num_virtual_tokens, d_head, like=like)
-        # The layer alone gets another config: the backbone's own still makes the masks.
+        # Only the layer gets another config: the backbone's own still makes the masks.
         self.plain_config = base.config
         base.config = copy.copy(base.config)
         base.config._attn_implementation = ATTENTION_WITH_PREFIX

@@ -9,12 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pecl.report.tables.groups import Group
 from pecl.report.tables.statistics import BOOTSTRAP
 from pecl.results.result import Result
 from pecl.retrieval.measures import DIRECTIONS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SHORT_ID = 8  # digits of a run id in text
 INTERVAL = "95 % interval"
@@ -165,6 +168,12 @@ class Table:
             dict(zip([column.name for column in columns], row, strict=True))
             for row in zip(*(column.texts for column in columns), strict=True)
         ]
+
+    def frame(self) -> pd.DataFrame:
+        """Return the raw rows as a DataFrame, a column per key: for notebooks, and statistics of your own."""
+        import pandas as pd  # here, because it takes half a second and no command needs it
+
+        return pd.DataFrame(self.rows)
 
     @property
     def run_ids(self) -> list[str]:

@@ -83,7 +83,7 @@ def test_pecl_loads_what_peft_writes(architecture, name, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"use_dora": True}, "use_dora: pecl computes False alone, got True"),
+        ({"use_dora": True}, "use_dora: pecl computes only False, got True"),
         ({"peft_type": "IA3"}, "peft_type: .* got 'IA3'"),
         ({"bias": "all"}, "bias: .* got 'all'"),
         ({"lora_bias": True}, "lora_bias: .* got True"),

@@ -49,7 +49,7 @@ class TestLoadReleasedCheckpoint:
         assert type(read) is dict
         assert list(read) == list(state)
         assert all(torch.equal(read[name], state[name]) for name in state)
-        with pytest.raises(Exception, match=r"typing\.OrderedDict"):  # the permission was for that call alone
+        with pytest.raises(Exception, match=r"typing\.OrderedDict"):  # the permission was for that call only
             torch.load(path, weights_only=True)
 
     def test_reads_a_plain_state_dict(self, tmp_path):

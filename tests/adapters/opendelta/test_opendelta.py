@@ -1,4 +1,4 @@
-"""OpenDelta beside transformers 5: its import, what each delta computes and trains, and taking it off again."""
+"""OpenDelta next to transformers 5: its import, what each delta computes and trains, and taking it off again."""
 
 import importlib.util
 import math
@@ -43,7 +43,7 @@ def tiny_backbone(layers=2, width=WIDTH, model=XLMRobertaModel, config=XLMRobert
 
 
 def mask():
-    return (INPUT_IDS != 1).long()  # made anew each time: OpenDelta's soft prompt writes into it
+    return (INPUT_IDS != 1).long()  # made again each time: OpenDelta's soft prompt writes into it
 
 
 def hidden(backbone, attention_mask=None):
@@ -369,7 +369,7 @@ class TestParity:
         goal = torch.randn(3, 8, generator=torch.Generator().manual_seed(1))
         losses = []
         for tower, parameters in ((theirs, reference.parameters()), (ours, adapter.parameters())):
-            tower.packing = False  # OpenDelta's is not packed either: masks of dropout are equal for equal shapes alone
+            tower.packing = False  # OpenDelta's is not packed either: masks of dropout are equal for equal shapes only
             tower.train(training)
             optimiser = torch.optim.Adam(parameters, lr=1e-3)
             torch.manual_seed(9)  # the same dropout for both

@@ -39,9 +39,9 @@ def test_translations_are_those_of_generate_with_the_documented_codes(family, tr
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_batch_gives_what_its_sentences_give_alone(family, translators):
-    alone = [translators[family].translate([text])[0] for text in SENTENCES]
-    assert len(set(alone)) > 3  # the model looks at its input
-    assert translators[family].translate(SENTENCES) == alone
+    single = [translators[family].translate([text])[0] for text in SENTENCES]
+    assert len(set(single)) > 3  # the model looks at its input
+    assert translators[family].translate(SENTENCES) == single
 
 
 @pytest.mark.parametrize("family", ["m2m100", "nllb"])

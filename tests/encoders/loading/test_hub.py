@@ -37,7 +37,7 @@ def hub(tmp_path, monkeypatch):
 
 @pytest.fixture
 def published(hub, tmp_path):
-    """An M-CLIP checkpoint on the hub, with files in formats that pecl has no use for beside it."""
+    """An M-CLIP checkpoint on the hub, with files in formats that pecl has no use for next to it."""
     write_mclip(tmp_path / "mclip", "base/model")
     (tmp_path / "base").mkdir()
     xlm_roberta_config().save_pretrained(tmp_path / "base")

@@ -32,12 +32,12 @@ def library_pixels(folder, images):
     return processor(images=images, return_tensors="pt")["pixel_values"]  # (N, 3, H, W)
 
 
-@pytest.mark.parametrize("part", ["whole", "vision alone"])
+@pytest.mark.parametrize("part", ["whole", "vision only"])
 def test_clip_gives_what_transformers_gives(tmp_path, images, part):
     model = write_clip(tmp_path)
     with torch.no_grad():
         expected = model.get_image_features(library_pixels(tmp_path, images)).pooler_output
-    if part == "vision alone":
+    if part == "vision only":
         CLIPVisionModelWithProjection.from_pretrained(tmp_path).save_pretrained(tmp_path)
     tower = load_image_checkpoint(tmp_path)
     assert tower.embedding_dim == expected.shape[1] == 12

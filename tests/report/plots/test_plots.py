@@ -283,9 +283,9 @@ def test_no_figure_gives_the_score_of_one_method_to_another(of_all_methods):
 
 
 def test_text_with_photographs_is_a_method_of_its_own():
-    alone, together = (train(4, after, text="corpus.tsv", image_weight=w) for after, w in ((8, 0.0), (6, 0.01)))
+    single, together = (train(4, after, text="corpus.tsv", image_weight=w) for after, w in ((8, 0.0), (6, 0.01)))
     text = {"dataset": "text", "sha256": {}, "provenance": {}}
-    results = [changed(alone, {"data.translations": text})]
+    results = [changed(single, {"data.translations": text})]
     results += [changed(together, {"data.translations": {**text, "photographs": 50}})]
     axes = drawn(results, "recall").figure.axes[0]
     assert [text.get_text() for text in axes.texts] == ["method1 (text)", "method1 (text, photographs)"]

@@ -51,13 +51,13 @@ def test_further_seeds_of_the_chosen_candidate_do_not_change_the_choice(validati
 
 
 def test_text_alone_and_text_with_photographs_are_not_compared():
-    alone, beside = (train(5, 8, text="a.tsv", image_weight=weight, val=0.5 + weight) for weight in (0.0, 0.1))
+    single, neighbour = (train(5, 8, text="a.tsv", image_weight=weight, val=0.5 + weight) for weight in (0.0, 0.1))
     text = {"dataset": "text", "sha256": {"english": "e", "target": "t"}, "provenance": {}}
     results = [
-        changed(alone, {"data.translations": text}),
-        changed(beside, {"data.translations": {**text, "photographs": 50}}),
+        changed(single, {"data.translations": text}),
+        changed(neighbour, {"data.translations": {**text, "photographs": 50}}),
     ]
-    assert sorted(ids(chosen_candidates(results))) == sorted([[alone.run_id], [beside.run_id]])
+    assert sorted(ids(chosen_candidates(results))) == sorted([[single.run_id], [neighbour.run_id]])
     assert list(setups_of(results)) == ["trained on a.tsv", "trained on a.tsv and 50 photographs"]
 
 

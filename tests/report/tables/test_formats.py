@@ -153,7 +153,7 @@ def test_text_has_the_heading_once_a_group_and_a_note_below_each_table(results):
     unbroken = " ".join(text.split())
     assert all(part in unbroken for table in made.tables for part in table.notes)
     assert unbroken.count("intervals: 95%") == 2  # once a heading, since it is so of all tables below it
-    assert unbroken.count("English zero-shot") == len(made.named("disparity")) == 1  # and not what one table alone says
+    assert unbroken.count("English zero-shot") == len(made.named("disparity")) == 1  # and not what only one table says
     assert "nan" not in text.lower()
 
 
@@ -200,3 +200,11 @@ def test_csv_begins_no_field_as_a_formula(results):
     escaped = ["'=1+1", "'+cmd", "'-x", "'@sum", "' =1", "' =1", "-0.5", "+1e-4", "de", "'-"]
     assert [row["language"] for row in read] == escaped
     assert {row["mean"] for row in read} == {"-0.5"}
+
+
+def test_a_frame_holds_the_raw_rows(results):
+    table = report(results).named("routes")[0]
+    frame = table.frame()
+    assert [*frame.columns] == [*table.rows[0]]
+    assert frame["seeds"].tolist() == [row["seeds"] for row in table.rows]
+    assert (frame["mean"] - frame["zero_shot"]).tolist() == pytest.approx(frame["gain"].tolist())

@@ -76,7 +76,7 @@ def test_of_one_wide_row_of_scores_all_else_is_said_in_words():
 
 
 def test_the_tables_of_routes_of_the_shipped_results_are_one_block(shipped):
-    """Where no adapters are compared, so that a row has its language, route and scores alone."""
+    """Where no adapters are compared, so that a row has its language, route and scores only."""
     tables = [table for table in report(shipped).named("routes") if "adapter" not in names(laid_out(table).columns)]
     assert any(len(table.rows) > 15 for table in tables)
     assert all("\n\n" not in text_table(laid_out(table).columns) for table in tables)

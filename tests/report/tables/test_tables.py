@@ -143,7 +143,7 @@ def test_english_of_another_split_is_no_reference():
 
 
 def test_a_row_shows_the_validation_score_that_the_candidate_was_chosen_by():
-    """Seed 0 is there for one candidate alone, so candidates are compared at seed 1."""
+    """Seed 0 is there for only one candidate, so candidates are compared at seed 1."""
     results = [train(2, 6, size=10, seed=0, val=0.9), train(2, 8, size=10, seed=1, val=0.4)]
     results.append(train(2, 7, size=10, seed=1, val=0.3, lr=1e-3))
     (row,) = candidate_rows(chosen_candidates(results))
@@ -155,8 +155,8 @@ def test_a_row_names_the_alignment_of_routes_that_have_one():
     values = {"alignment": "contrastive", "alignment_weight": 0.3}
     candidates = chosen_candidates([train(4, 6, route=name, **values) for name in ROUTES])
     found = {row["route"]: (row["alignment"], row["alignment_weight"]) for row in candidate_rows(candidates)}
-    aligned, alone = dict.fromkeys(("method1", "method2", "method3"), ("contrastive", 0.3)), (None, None)
-    assert found == {**aligned, "baseline1": alone, "baseline2": alone}
+    aligned, single = dict.fromkeys(("method1", "method2", "method3"), ("contrastive", 0.3)), (None, None)
+    assert found == {**aligned, "baseline1": single, "baseline2": single}
 
 
 def test_only_languages_with_a_result_of_every_route_enter_and_the_others_are_named():
