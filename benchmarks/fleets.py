@@ -31,7 +31,7 @@ from pecl.data.scenes import load_scenes
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import load_towers
 from pecl.errors import not_none
-from pecl.experiment.fleet import embed
+from pecl.experiment.fleet import embed_queries
 from pecl.experiment.prepared import prepare_training
 from pecl.machine import BF16, FP32
 from pecl.results.environment import process_peak_mb
@@ -71,7 +71,7 @@ def trainer_of(tower: MultilingualTextEncoder, runs: int, setting: Setting) -> A
 
 def validate(trainer: AlignmentTrainer) -> None:
     """Validate the last slot of a fleet."""
-    texts = embed(trainer.adapter, trainer.adapter.num_slots - 1, trainer.tasks[0].query)
+    texts = embed_queries(trainer.adapter, trainer.adapter.num_slots - 1, trainer.tasks[0].query)
     RetrievalEvaluator(texts, range(len(texts)))(texts)
 
 

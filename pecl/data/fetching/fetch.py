@@ -121,6 +121,8 @@ def _attempt(url: str, policy: FetchPolicy, stopped: threading.Event) -> bytes:
             if answer is None:
                 raise UnreachableError(f"no connection: {str(error) or type(error).__name__}") from error
             raise FetchError(f"HTTP {answer.status_code} {answer.reason_phrase}") from error
+        except RuntimeError as error:  # the client is shared, and a failed connection of another thread closes it
+            raise _BrokenError(f"the connection broke: {error}") from error
     raise FetchError(f"the server redirects more than {_REDIRECTS} times")
 
 
@@ -138,6 +140,6 @@ def _read(response: Any, policy: FetchPolicy, stopped: threading.Event) -> bytes
             body += block
             if len(body) > policy.max_bytes:
                 raise FetchError(f"the server sends more than {policy.max_bytes:,} bytes")
-    except HTTPError as error:
+    except (HTTPError, RuntimeError) as error:
         raise _BrokenError(f"the connection broke: {str(error) or type(error).__name__}") from error
     return bytes(body)

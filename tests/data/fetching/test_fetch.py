@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from helpers.loopback import FAST, hang_up, running_server, sha, stall, status, truncate, without_proxies, wrong
+from huggingface_hub.utils import _http as http
 
 from pecl.data.fetching.download import check_bytes
 from pecl.data.fetching.fetch import FetchError, StoppedError, UnreachableError
@@ -54,6 +55,21 @@ def test_a_passing_fault_is_tried_again(server, fault):
 def test_a_stalled_file_is_tried_again(server):
     server.faults[PATH] = [stall(70_000)]
     assert fetch(server, replace(SILENT, attempts=20)) == CONTENT
+
+
+def test_a_client_that_another_thread_closed_is_replaced(server, monkeypatch):
+    """All threads share the client of huggingface_hub, which a failed connection of one of them closes."""
+    plain, sessions = http.get_session, []
+
+    def closed_at_first():
+        sessions.append(plain())
+        if len(sessions) == 1:
+            http.close_session()
+        return sessions[-1]
+
+    monkeypatch.setattr(http, "get_session", closed_at_first)
+    assert fetch(server) == CONTENT
+    assert len(sessions) == 2
 
 
 @pytest.mark.parametrize(
