@@ -239,7 +239,8 @@ def test_more_like_this_searches_with_the_photograph(page, service):
     wait_until(large.is_displayed, 60, "the viewer")
     page.find_element(By.ID, "like").click()
     wait_until(lambda: page.find_elements(By.CSS_SELECTOR, ".query.picture"), 60, "the picture")
-    wait_until(lambda: page.find_element(By.CSS_SELECTOR, ".column h2").text.startswith("Like "), 60, "the search")
+    heading = "return document.querySelector('.column h2')?.textContent ?? ''"  # at once: the page replaces its columns
+    wait_until(lambda: page.execute_script(heading).startswith("Like "), 60, "the search")
     (column,) = page.find_elements(By.CSS_SELECTOR, ".column")
     assert ids(column)[0] == first
     assert column.find_element(By.CLASS_NAME, "note").text == "by picture"
