@@ -53,9 +53,9 @@ class Shard:
         self._digest = metadata["digest"]
         lengths = {len(rows) for rows in tensors.values()}
         if metadata.get("tower") != tower:
-            raise DamagedRowsError(f"{path} belongs to another tower")
+            raise DamagedRowsError(path, "it belongs to another tower")
         if tensors.keys() != set(_TENSORS) or len(lengths) != 1:
-            raise DamagedRowsError(f"{path} is not a shard")
+            raise DamagedRowsError(path, "it is not a shard")
         self.width: int = tensors["embeddings"].shape[1]
         self._rows = tensors["rows"].load()
         self._hashes = tensors["keys"].load().reshape(-1).view(f"S{_HASH_BYTES}")
@@ -76,7 +76,7 @@ class Shard:
         """
         tensors, metadata = open_rows(self.path, check=False)
         if metadata["digest"] != self._digest:
-            raise DamagedRowsError(f"{self.path} has changed since it was opened")
+            raise DamagedRowsError(self.path, "it has changed since it was opened")
         return tensors["embeddings"].take(rows)
 
     def all(self) -> tuple[np.ndarray, np.ndarray]:

@@ -38,10 +38,14 @@ _HASH_BYTES = 32
 
 
 class DamagedRowsError(DataError):
-    """A file of rows is proven wrong: cut short, or changed since it was written."""
+    """A file of rows is proven wrong: cut short, changed since it was written, or another program's."""
+
+    def __init__(self, path: Path, reason: object) -> None:
+        super().__init__(f"{path} is damaged ({reason}); delete it and make it again")
+        self.reason = reason
 
 
-def rows_per_block(row_bytes: int) -> int:
+def _rows_per_block(row_bytes: int) -> int:
     """Return the number of rows that one checksum covers."""
     return max(_BLOCK // row_bytes, 1)
 
@@ -71,7 +75,7 @@ class RowWriter:
         self._file.write(content)
         row_bytes = rows.dtype.itemsize * math.prod(rows.shape[1:])
         while content:
-            self._left = self._left or rows_per_block(row_bytes) * row_bytes
+            self._left = self._left or _rows_per_block(row_bytes) * row_bytes
             part, content = content[: self._left], content[self._left :]
             self._hash.update(part)
             self._left -= len(part)
@@ -165,7 +169,7 @@ class Rows:
         self._path, self._file, self._start = path, file, start
         self.dtype, self.shape = dtype, shape
         self._row_bytes = dtype.itemsize * math.prod(shape[1:])
-        self._per_block = rows_per_block(self._row_bytes)
+        self._per_block = _rows_per_block(self._row_bytes)
         self.block_count = -(-len(self) // self._per_block)
         self.checksums = b""  # the SHA-256 of each block
 
@@ -190,7 +194,7 @@ class Rows:
             while left:
                 count = os.preadv(self._file.fileno(), [left], place)
                 if count == 0:
-                    raise DamagedRowsError(f"{self._path} was cut while it was open: make it again")
+                    raise DamagedRowsError(self._path, "it was cut while it was open")
                 left, place = left[count:], place + count
         except OSError as error:
             raise DataError(f"cannot read {self._path}: {error.strerror or error}") from error
@@ -209,7 +213,7 @@ class Rows:
         rows = self.read(start, min(start + self._per_block, len(self)))
         expected = self.checksums[block * _HASH_BYTES : (block + 1) * _HASH_BYTES]
         if hashlib.sha256(rows.reshape(-1).view(np.uint8).data).digest() != expected:
-            raise DamagedRowsError(f"{self._path} is damaged (rows from {start} on do not match their checksum)")
+            raise DamagedRowsError(self._path, f"rows from {start} on do not match their checksum")
         return rows
 
     def load(self) -> np.ndarray:
@@ -266,7 +270,7 @@ def open_rows(path: str | Path, check: bool = True, *, follow: bool = True) -> t
     except DataError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise DamagedRowsError(f"{path} is damaged ({error}); delete it and make it again") from error
+        raise DamagedRowsError(Path(path), error) from error
     return tensors, metadata
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from pecl.errors import ConfigError, DataError
-from pecl.files.rows import open_rows, write_rows
+from pecl.files.rows import DamagedRowsError, open_rows, write_rows
 from pecl.search.catalogue import Entry, Head, damaged, read_entries
 from pecl.search.engines import Match, Renewal, check_scores, in_blocks
 
@@ -136,10 +136,14 @@ def _read_embeddings(path: Path, head: Head) -> np.ndarray:
         tensors, metadata = open_rows(path, check=False, follow=False)
         if metadata["digest"] != head.files.get("embeddings"):
             raise damaged(path, "it is not the file that the head of the index names")
-        rows = tensors[_NAME]
+        rows = tensors.get(_NAME)
+        if rows is None or tensors.keys() != {_NAME}:
+            raise damaged(path, f"it holds {', '.join(tensors) or 'nothing'}, expected {_NAME}")
         if rows.shape != (head.count, head.width) or rows.dtype != np.float32:
             raise damaged(path, f"it is {rows.dtype} of shape {rows.shape}, expected {(head.count, head.width)}")
         return rows.load()
+    except DamagedRowsError as error:
+        raise damaged(path, error.reason) from error
     except DataError as error:
         if isinstance(error.__cause__, FileNotFoundError):
             raise error.__cause__ from None

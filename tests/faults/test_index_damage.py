@@ -124,6 +124,13 @@ def test_damage_is_seen_by_whoever_reads_an_index(two, photographs, pattern, dam
     assert len(list(two[0].iterdir())) == 4 + (damage == "link" and pattern != HEAD)  # nor is a link
 
 
+@pytest.mark.parametrize("damage", ["cut to 0.99", "a bit at 0.5", "a bit at 0.999"])
+def test_damaged_embeddings_are_made_again_by_the_command_that_is_named(two, photographs, damage):
+    DAMAGES[damage](one_of(two[0], MATRIX), None)
+    with pytest.raises(PeclError, match=r"is damaged .*--rebuild"):
+        found(photographs)
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_small_picture_is_not_shown(two, photographs, damage, caplog):
     path = one_of(two[0], SMALL)

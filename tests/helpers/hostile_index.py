@@ -8,6 +8,7 @@ import sqlite3
 import numpy as np
 
 from helpers.small_index import edit_entries, edit_head
+from pecl.files.rows import write_rows
 
 COLLECTION = "pecl-0123456789abcdef"
 STALE = "embeddings-00000000000000aa.safetensors"
@@ -186,6 +187,12 @@ def pickled_matrix(place, outside, url):
         np.save(file, np.array([Run(outside / "mark")] * 12, object), allow_pickle=True)
 
 
+def tensor_of_another_name(place, outside, url):
+    digest = write_rows(_one(place, "embeddings-*.safetensors"), ("x",), [{"x": np.ones((12, 8), np.float32)}], {})
+    files = json.loads((place / "pecl-index.json").read_text())["files"]
+    edit_head(place, {"files": files | {"embeddings": digest}})
+
+
 def pipes(place, outside, url):
     for name in ("pecl-index.json", _one(place, "embeddings-*.safetensors").name):
         (place / name).unlink()
@@ -212,5 +219,5 @@ FORMS = (
     *(linked_folder_of_thumbnails, linked_thumbnail, linked_lock, name_that_climbs, name_that_is_absolute),
     *(fingerprint_that_is_a_path, root_elsewhere, root_that_climbs, root_above, profile_of_a_hub),
     *(profile_in_a_folder, generation_that_is_a_path, linked_head, linked_list, linked_matrix, linked_index),
-    *(pickled_matrix, pipes, linked_temporary_file, linked_old_generation, linked_photograph),
+    *(pickled_matrix, tensor_of_another_name, pipes, linked_temporary_file, linked_old_generation, linked_photograph),
 )
