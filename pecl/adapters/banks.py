@@ -17,7 +17,7 @@ from pecl.adapters.spec import describe, in_order
 from pecl.encoders.batches import as_texts
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, suggest
-from pecl.languages import find_name
+from pecl.languages import ENGLISH, find_name
 
 
 class Banks:
@@ -127,7 +127,8 @@ class Banks:
         for bank, places in rows.items():
             own = [texts[i] for i in places]
             if bank is None:
-                found[places] = self.tower.encode_text(own, batch_size, normalize=False)
+                token_ids = self.tower.tokenize(own, [languages[i] or ENGLISH for i in places])
+                found[places] = self.tower.encode_token_ids(token_ids, batch_size)
             else:
                 adapters = [str(names[languages[i]]) for i in places]
                 found[places] = bank.encode_text(own, adapters, batch_size, normalize=False)

@@ -33,6 +33,8 @@ class TextJob:
         param: what the request calls its texts.
         truncate: whether a text that is too long for the tower is cut; it is refused otherwise.
         first: number of the first text within the request.
+        language: code of the language of all texts, where it is known; by default each adapter's, or English. Only
+            towers whose texts name their language ask for it.
     """
 
     texts: list[str]
@@ -40,6 +42,7 @@ class TextJob:
     param: str = "input"
     truncate: bool = False
     first: int = 0
+    language: str | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -184,7 +187,7 @@ class Models:
     def _prepare(self, number: int, job: TextJob, rows_of: dict[AdapterBank | None, _Rows]) -> Embedded:
         """Put a job's texts among the rows of their banks; return the answer, whose embeddings are still to come."""
         banks = [None if name is None else self._loaded(name) for name in job.adapters]
-        token_ids = self.tower.tokenize(job.texts, [name or ENGLISH for name in job.adapters])
+        token_ids = self.tower.tokenize(job.texts, [job.language or name or ENGLISH for name in job.adapters])
         whole = {} if job.truncate else self.tower.whole_lengths(job.texts, token_ids)
         for place, length in whole.items():
             sentence = (

@@ -92,7 +92,7 @@ async def _search(service: Service, document: dict[str, Any]) -> JSONResponse:
         raise bad("query: expected a text, or a picture in the field image, got neither", "query")
     picture = None if image is None else read_data_uri(image, "image", service.limits)
     chosen = await _choose(service.models, document, list(texts.values()), use_adapter)
-    embedding = await _embed(service, texts, picture, chosen.adapter)
+    embedding = await _embed(service, texts, picture, chosen)
     hits = await asyncio.to_thread(photographs.search, embedding, top)
     found = [{"id": hit.id, "name": photographs.name(hit), "score": round(hit.score, 6)} for hit in hits]
     return JSONResponse(
@@ -147,14 +147,15 @@ async def _choose(models: Models, document: dict[str, Any], texts: list[str], us
     return Chosen(code, confidence, models.find(code) if use_adapter else None)
 
 
-async def _embed(service: Service, texts: dict[str, str], picture: bytes | None, adapter: str | None) -> torch.Tensor:
+async def _embed(service: Service, texts: dict[str, str], picture: bytes | None, chosen: Chosen) -> torch.Tensor:
     """Return the embedding (D,) of a query: those of text and picture, added, minus that of the negative query."""
     total = torch.zeros(service.models.dim)
     if picture is not None:
         total += (await service.embed_pictures([picture], ["image"])).embeddings[0]
     if texts:
         names = list(texts)
-        job = TextJob(list(texts.values()), [adapter] * len(names), "query", truncate=True)
+        adapters = [chosen.adapter] * len(names)
+        job = TextJob(list(texts.values()), adapters, "query", truncate=True, language=chosen.language)
         for name, row in zip(names, (await service.embed_texts(job)).embeddings, strict=True):
             total += -row if name == "minus" else row
     return F.normalize(total, dim=0)
