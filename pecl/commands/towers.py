@@ -16,6 +16,7 @@ from pecl.encoders.towers import check_pair, load_image_encoder, load_text_encod
 from pecl.errors import PeclError, WeightsError
 
 _FP32 = 4  # bytes of a parameter
+_PAIR = "pair"  # what is found of both halves, where they do not go together
 
 
 def add_parser(commands: Any) -> None:
@@ -85,7 +86,7 @@ class Half:
     """What a check finds of one half.
 
     Attributes:
-        half: `text tower` or `image tower`.
+        half: `text tower`, `image tower` or `pair`.
         fits: whether it can be used.
         detail: what it is, or the sentence that says why it cannot be used.
     """
@@ -111,12 +112,12 @@ def _check(parsed: argparse.Namespace) -> int:
         try:
             check_pair(text, image)
         except WeightsError as error:
-            found.append(Half("pair", False, str(error)))
+            found.append(Half(_PAIR, False, str(error)))
     if parsed.json:
         print_json([asdict(half) for half in found])
     else:
         print_text(in_columns([(half.half, "fits" if half.fits else "does not fit", half.detail) for half in found]))
-    return 0 if found[0].fits else 2
+    return 0 if found[0].fits and found[-1].half != _PAIR else 2
 
 
 def _text_detail(tower: MultilingualTextEncoder) -> str:

@@ -18,6 +18,7 @@ from transformers import (
     Siglip2Model,
 )
 
+import pecl.commands.towers
 from pecl.cli import main
 from pecl.encoders.pairs import PAIRS
 from pecl.encoders.towers import load_image_encoder, load_text_encoder
@@ -68,6 +69,21 @@ def test_an_image_half_that_is_not_there_is_told(capsys, made):
     assert halves["text tower"]["fits"]
     assert not halves["image tower"]["fits"]
     assert "preprocessor_config.json" in halves["image tower"]["detail"]
+
+
+def test_halves_of_different_widths_do_not_fit(capsys, made, monkeypatch):
+    plain = pecl.commands.towers.load_image_encoder
+
+    def wider(name):
+        tower = plain(name)
+        tower.embedding_dim += 1
+        return tower
+
+    monkeypatch.setattr(pecl.commands.towers, "load_image_encoder", wider)
+    status, halves = checked(capsys, made / "metaclip")
+    assert status == 2
+    assert halves["text tower"]["fits"]
+    assert not halves["pair"]["fits"]
 
 
 def _without_end(folder):
