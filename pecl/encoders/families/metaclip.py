@@ -5,19 +5,15 @@ Tokens behind that token never reach it, so a text is cut there and packed witho
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from transformers import MetaClip2TextModel
 
-from pecl.encoders.families import pre_norm
-from pecl.encoders.families.family import TextFamily
+from pecl.encoders.families.pre_norm import PRE_NORM
 
-METACLIP = TextFamily(
-    layers=pre_norm.LAYERS,
-    in_layer=pre_norm.IN_LAYER,
-    at_top=pre_norm.AT_TOP,
-    embed=pre_norm.embed,
-    final_norm=pre_norm.FINAL_NORM,
+METACLIP = replace(
+    PRE_NORM,
     causal=True,
-    pooling="lasttoken",
     encoder=MetaClip2TextModel,
     projection="text_projection",
 )

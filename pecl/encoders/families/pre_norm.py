@@ -1,4 +1,4 @@
-"""Roles and embeddings that MetaCLIP 2 and SigLIP share: transformers' pre-LN encoders of CLIP's kind."""
+"""`PRE_NORM`: what MetaCLIP 2 and SigLIP share, transformers' pre-LN encoders of CLIP's kind."""
 
 from __future__ import annotations
 
@@ -6,29 +6,36 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
+from pecl.encoders.families.family import TextFamily
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-LAYERS = "encoder.layers"
-FINAL_NORM = "final_layer_norm"
-IN_LAYER = {
-    "query": "self_attn.q_proj",
-    "key": "self_attn.k_proj",
-    "value": "self_attn.v_proj",
-    "attention_output": "self_attn.out_proj",
-    "intermediate": "mlp.fc1",
-    "output": "mlp.fc2",
-    "attention_norm": "layer_norm1",
-    "output_norm": "layer_norm2",
-    "self_attention": "self_attn",
-}
-AT_TOP = {"word_embeddings": "embeddings.token_embedding"}
 
-
-def embed(
+def _embed(
     backbone: PreTrainedModel, positions: torch.Tensor, input_ids: torch.Tensor | None, words: torch.Tensor | None
 ) -> torch.Tensor:
     """Return words plus positions, (B, L, d); see `Embed`. transformers' own refuses tokens packed in one row."""
     embeddings = cast(Any, backbone.embeddings)
     words = embeddings.token_embedding(input_ids) if words is None else words
     return words + embeddings.position_embedding(positions)
+
+
+PRE_NORM = TextFamily(
+    layers="encoder.layers",
+    in_layer={
+        "query": "self_attn.q_proj",
+        "key": "self_attn.k_proj",
+        "value": "self_attn.v_proj",
+        "attention_output": "self_attn.out_proj",
+        "intermediate": "mlp.fc1",
+        "output": "mlp.fc2",
+        "attention_norm": "layer_norm1",
+        "output_norm": "layer_norm2",
+        "self_attention": "self_attn",
+    },
+    at_top={"word_embeddings": "embeddings.token_embedding"},
+    embed=_embed,
+    final_norm="final_layer_norm",
+    pooling="lasttoken",
+)

@@ -6,6 +6,7 @@ an output and a feed-forward layer, which saves most of the layer exactly.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -15,8 +16,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.siglip.modeling_siglip import SiglipAttention, eager_attention_forward
 
 from pecl.encoders.cleaning import LOWER
-from pecl.encoders.families import pre_norm
-from pecl.encoders.families.family import TextFamily
+from pecl.encoders.families.pre_norm import PRE_NORM
 
 
 class Attention(SiglipAttention):
@@ -67,14 +67,9 @@ def _top(layer: Any, hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.T
     return state + layer.mlp(layer.layer_norm2(state))
 
 
-SIGLIP = TextFamily(
-    layers=pre_norm.LAYERS,
-    in_layer=pre_norm.IN_LAYER,
-    at_top=pre_norm.AT_TOP,
-    embed=pre_norm.embed,
-    final_norm=pre_norm.FINAL_NORM,
+SIGLIP = replace(
+    PRE_NORM,
     is_fixed=True,
-    pooling="lasttoken",
     clean=LOWER,
     encoder=SiglipTextModel,
     projection="head",
