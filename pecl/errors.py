@@ -13,6 +13,9 @@ T = TypeVar("T")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
+EMPTY_PATH = "expected a path, got an empty text"
+
+
 class PeclError(ValueError):
     """Bad input. The command line prints it as one sentence and exits with status 2."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,11 +19,11 @@ from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.spec import PRESETS, configs_to_json, describe, parse_adapter, part_names
 from pecl.commands.adapters_hub import add_pull, add_push
 from pecl.commands.options import (
-    a_path,
     add_command,
     add_config_flags,
     config_values,
     in_columns,
+    path_argument,
     print_json,
     print_text,
 )
@@ -54,14 +55,14 @@ def _add_list(actions: Any) -> None:
         "is compared with the SHA-256 in the result of its training, or in the index of a published folder."
     )
     parser = add_command(actions, "list", "list kinds and adapters", "pecl adapters list results/default", description)
-    parser.add_argument("folder", nargs="?", help="folder that is searched for adapter files")
+    parser.add_argument("folder", type=path_argument, nargs="?", help="folder that is searched for adapter files")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(run=_list)
 
 
 def _list(parsed: argparse.Namespace) -> int:
     if parsed.folder is not None:
-        listed = {str(one.path): one for one in list_adapters(a_path(parsed.folder, "FOLDER"))}
+        listed = {str(one.path): one for one in list_adapters(Path(parsed.folder))}
         rows = [{"file": name, **_row(one)} for name, one in listed.items()]
         if parsed.json:
             print_json(rows)
@@ -188,8 +189,8 @@ def _add_convert(actions: Any) -> None:
     )
     example = "pecl adapters convert text_model_best.ckpt de.safetensors --language de --profile paper"
     parser = add_command(actions, "convert", "convert an adapter between formats", example, description)
-    parser.add_argument("source", help="adapter to read")
-    parser.add_argument("target", help="adapter to write")
+    parser.add_argument("source", type=path_argument, help="adapter to read")
+    parser.add_argument("target", type=path_argument, help="adapter to write")
     parser.add_argument("--language", help="language of the adapter, where SOURCE does not say it")
     parser.add_argument("--adapter", help="what an OpenDelta checkpoint holds (default: detected from its shapes)")
     add_config_flags(parser, only=_TOWER_FLAGS)
@@ -197,8 +198,7 @@ def _add_convert(actions: Any) -> None:
 
 
 def _convert(parsed: argparse.Namespace) -> int:
-    a_path(parsed.source, "SOURCE")
-    check_absent(a_path(parsed.target, "TARGET"))
+    check_absent(parsed.target)
     configs = None if parsed.adapter is None else parse_adapter(parsed.adapter)
     language = parsed.language and any_language_code(parsed.language)
     tower = _load_tower(parsed)
@@ -217,15 +217,16 @@ def _add_merge(actions: Any) -> None:
     parser = add_command(
         actions, "merge", "write a plain text tower with an adapter in its weights", example, description
     )
-    parser.add_argument("source", help="adapter: pecl's file, PEFT's folder, or an OpenDelta checkpoint")
-    parser.add_argument("target", help="folder to write")
+    parser.add_argument(
+        "source", type=path_argument, help="adapter: pecl's file, PEFT's folder, or an OpenDelta checkpoint"
+    )
+    parser.add_argument("target", type=path_argument, help="folder to write")
     add_config_flags(parser, only=_TOWER_FLAGS)
     parser.set_defaults(run=_merge)
 
 
 def _merge(parsed: argparse.Namespace) -> int:
-    a_path(parsed.source, "SOURCE")
-    check_absent(a_path(parsed.target, "TARGET"))
+    check_absent(parsed.target)
     tower = _load_tower(parsed)
     adapter = read_adapter(parsed.source, tower)
     path = save_text_encoder(merge_adapter(adapter, tower), parsed.target)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pecl.commands.options import a_path, add_command, add_config_flags, config_values, print_text
+from pecl.commands.options import add_command, add_config_flags, config_values, path_argument, print_text
 from pecl.config import Role, fields_of, make_config
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import load_towers
@@ -31,8 +31,10 @@ def add_push(actions: Any) -> None:
     )
     example = "pecl adapters push results/default name/pecl-mini-cs"
     parser = add_command(actions, "push", "publish adapters with a model card", example, about)
-    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="adapter file, or folder of results")
-    parser.add_argument("target", metavar="TARGET", help="hub id, or folder to make")
+    parser.add_argument(
+        "sources", type=path_argument, nargs="+", metavar="SOURCE", help="adapter file, or folder of results"
+    )
+    parser.add_argument("target", type=path_argument, metavar="TARGET", help="hub id, or folder to make")
     parser.add_argument("--best", action="store_true", help="of each language only the run that validation chooses")
     parser.add_argument("--licence", "--license", default="other", help="of the adapters, in the hub's words: mit, ...")
     parser.add_argument("--private", action="store_true", help="a hub id that is new is seen only by its owner")
@@ -40,8 +42,8 @@ def add_push(actions: Any) -> None:
 
 
 def _push(parsed: argparse.Namespace) -> int:
-    sources = [a_path(source, "SOURCE") for source in parsed.sources]
-    target = str(a_path(parsed.target, "TARGET"))
+    sources = [Path(source) for source in parsed.sources]
+    target = parsed.target
     print_text(push(best_adapters(sources) if parsed.best else sources, target, parsed.licence, parsed.private))
     return 0
 
@@ -77,14 +79,14 @@ def add_pull(actions: Any) -> None:
     parser = add_command(
         actions, "pull", "fetch published adapters", "pecl adapters pull name/pecl-mini-cs adapters", about
     )
-    parser.add_argument("source", metavar="SOURCE", help="hub id, id@revision, or folder")
-    parser.add_argument("target", metavar="TARGET", help="folder to make")
+    parser.add_argument("source", type=path_argument, metavar="SOURCE", help="hub id, id@revision, or folder")
+    parser.add_argument("target", type=path_argument, metavar="TARGET", help="folder to make")
     add_config_flags(parser, only=_TOWER_FLAGS)
     parser.set_defaults(run=_pull)
 
 
 def _pull(parsed: argparse.Namespace) -> int:
-    source, target = str(a_path(parsed.source, "SOURCE")), a_path(parsed.target, "TARGET")
+    source, target = parsed.source, Path(parsed.target)
     paths = pull(source, target, _load_tower(parsed))
     print_text("\n".join(map(str, paths)))
     return 0

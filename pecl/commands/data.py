@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pecl.commands.options import add_command, in_columns, print_json, print_text
+from pecl.commands.options import add_command, in_columns, path_argument, print_json, print_text
 from pecl.data.check import check_dataset, check_table
 from pecl.data.fetching.download import download
 from pecl.data.fetching.fetch import FetchPolicy
@@ -39,7 +39,10 @@ def add_parser(commands: Any) -> None:
     for add in (_add_list, _add_download, _add_check, _add_translate):
         action = add(actions)
         action.add_argument(
-            "--data-dir", default=None, help=f"folder of the data sets (default: ${ENVIRONMENT_VARIABLE})"
+            "--data-dir",
+            type=path_argument,
+            default=None,
+            help=f"folder of the data sets (default: ${ENVIRONMENT_VARIABLE})",
         )
         action.add_argument("--json", action="store_true", help="print one JSON document")
 
@@ -134,7 +137,12 @@ def _add_check(actions: Any) -> argparse.ArgumentParser:
         "print every problem of a data set, or of a table of your own; exit status 2 if there is one",
         "pecl data check birds/captions.csv",
     )
-    parser.add_argument("target", metavar="FILE", help=f"table or folder of your own, or one of {', '.join(DATASETS)}")
+    parser.add_argument(
+        "target",
+        type=path_argument,
+        metavar="FILE",
+        help=f"table or folder of your own, or one of {', '.join(DATASETS)}",
+    )
     parser.add_argument("--text-only", action="store_true", help="leave the photographs out")
     parser.set_defaults(run=_check)
     return parser
@@ -170,7 +178,12 @@ def _add_translate(actions: Any) -> argparse.ArgumentParser:
     parser.add_argument("--model", required=True, help="name on the Hugging Face Hub, or a local folder")
     parser.add_argument("--revision", help="commit, branch or tag of the model on the Hub")
     parser.add_argument("--split", help="split of multi30k (default: test_2016_flickr)")
-    parser.add_argument("--out", metavar="FILE", help="file to write, for a file of your own; a data set has its place")
+    parser.add_argument(
+        "--out",
+        type=path_argument,
+        metavar="FILE",
+        help="file to write, for a file of your own; a data set has its place",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace the translations that are there")
     parser.add_argument("--num-beams", type=int, default=4, help="width of the beam search (default: 4)")
     parser.add_argument("--max-new-tokens", type=int, default=256, help="longest translation (default: 256)")

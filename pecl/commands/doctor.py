@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from pecl.commands.options import add_command, print_json, print_text
+from pecl.commands.options import add_command, path_argument, print_json, print_text
 from pecl.data.registry import DATASETS, find_data_dir
 from pecl.encoders.loading.mini import mini_status
 from pecl.errors import DataError
@@ -67,7 +67,9 @@ def add_parser(commands: Any) -> None:
     parser = add_command(
         commands, "doctor", "say what is installed and found, and what to do about what is not", "pecl doctor"
     )
-    parser.add_argument("--data-dir", default=None, help="folder of the data sets (default: $PECL_DATA_DIR)")
+    parser.add_argument(
+        "--data-dir", type=path_argument, default=None, help="folder of the data sets (default: $PECL_DATA_DIR)"
+    )
     parser.add_argument("--json", action="store_true", help="print the findings as one JSON document")
     parser.set_defaults(run=run)
 

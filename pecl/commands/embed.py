@@ -11,7 +11,15 @@ from pecl.bulk.folder import read_plan
 from pecl.bulk.formats import FORMATS, format_path
 from pecl.bulk.job import TOWERS
 from pecl.bulk.sources import COLUMNS, IMAGES, KINDS
-from pecl.commands.options import ADAPTER_HELP, add_command, add_config_flags, config_values, print_json, print_text
+from pecl.commands.options import (
+    ADAPTER_HELP,
+    add_command,
+    add_config_flags,
+    config_values,
+    path_argument,
+    print_json,
+    print_text,
+)
 from pecl.config import make_config
 from pecl.experiment.run import use_threads
 
@@ -28,7 +36,7 @@ def add_parser(commands: Any) -> None:
     example = "pecl embed lines.txt --adapter de.safetensors --out embedded"
     parser = add_command(commands, "embed", "embed images or texts in bulk", example, description)
     parser.add_argument("source", help="folder of images, file of lines (.txt), table, or data set")
-    parser.add_argument("--out", required=True, help="folder to write")
+    parser.add_argument("--out", type=path_argument, required=True, help="folder to write")
     parser.add_argument("--kind", choices=KINDS, help="default: images for a folder, else texts")
     parser.add_argument("--column", choices=COLUMNS, default="target", help="texts of a table or data set")
     parser.add_argument("--adapter", help=f"adapter for texts: {ADAPTER_HELP} (default: that of --language)")

@@ -12,7 +12,7 @@ from pecl.adapters.choice import AdapterChoice, KnownAdapters
 from pecl.adapters.formats.convert import merge_adapter
 from pecl.adapters.formats.files import AdapterFile
 from pecl.adapters.spec import describe
-from pecl.commands.options import ADAPTER_HELP, a_path, add_command, add_config_flags, config_values, print_text
+from pecl.commands.options import ADAPTER_HELP, add_command, add_config_flags, config_values, path_argument, print_text
 from pecl.config import Role, fields_of, make_config
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import Towers, load_towers
@@ -34,7 +34,7 @@ def add_parser(commands: Any) -> None:
 
 def _add_format(formats: Any, name: str, summary: str, example: str, about: str) -> argparse.ArgumentParser:
     parser = add_command(formats, name, summary, f"pecl export {name} {example}", about)
-    parser.add_argument("target", help="folder to write")
+    parser.add_argument("target", type=path_argument, help="folder to write")
     add_config_flags(parser, only=_TOWER_FLAGS)
     return parser
 
@@ -176,7 +176,7 @@ def _load(parsed: argparse.Namespace) -> _Loaded:
 
 
 def _known_and_towers(parsed: argparse.Namespace) -> tuple[KnownAdapters, Towers]:
-    check_absent(a_path(parsed.target, "TARGET"))
+    check_absent(parsed.target)
     values = {name: value for name, value in config_values(parsed).items() if name in _TOWER_FLAGS}
     config = make_config(values, where="command line")
     towers = load_towers(config.profile, config.text_model, config.image_model)

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
-from pecl.commands.options import add_command, add_threads, print_json, print_text, threads_of
+from pecl.commands.options import add_command, add_threads, path_argument, print_json, print_text, threads_of
 from pecl.errors import one_line
 from pecl.search.build import IndexReport, build_index
 from pecl.search.plan import IndexOptions
@@ -24,8 +24,10 @@ def add_parser(commands: Any) -> None:
         "Embed the photographs of a folder and all folders below. The next time it embeds only new and changed\n"
         "photographs, and drops those that were removed. After an interruption it goes on where it was.",
     )
-    parser.add_argument("folder", metavar="FOLDER", help="folder of photographs, of any depth")
-    parser.add_argument("--out", metavar="INDEX", help="folder of the index (default: FOLDER/.pecl-index)")
+    parser.add_argument("folder", type=path_argument, metavar="FOLDER", help="folder of photographs, of any depth")
+    parser.add_argument(
+        "--out", type=path_argument, metavar="INDEX", help="folder of the index (default: FOLDER/.pecl-index)"
+    )
     parser.add_argument("--profile", help="pair of towers, such as mini (default) or paper")
     parser.add_argument(
         "--thumbnails", action=argparse.BooleanOptionalAction, default=None, help="keep small pictures in the index"

@@ -9,11 +9,10 @@ import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import Field, fields
-from pathlib import Path
 from typing import Any
 
 from pecl.config import ExperimentConfig, each_language, make_config, read_yaml
-from pecl.errors import ConfigError, printable
+from pecl.errors import EMPTY_PATH, ConfigError, printable
 from pecl.files.failures import write_output
 
 ADAPTER_HELP = "a language (cs), towers and language (mini:cs), a path, or none for the plain tower"
@@ -166,15 +165,15 @@ def differences(config: ExperimentConfig, always: Sequence[str]) -> str:
     return " ".join(f"{name}={getattr(config, name)}" for name in dict.fromkeys([*always, *changed]))
 
 
-def a_path(text: str, name: str) -> Path:
-    """Return a path of the command line; an empty one would mean the current folder.
+def path_argument(text: str) -> str:
+    """Return a path of the command line, as the type of an argument; an empty one would mean the current folder.
 
     Raises:
-        ConfigError: it is empty; `name` says which argument it is.
+        argparse.ArgumentTypeError: it is empty.
     """
     if not text.strip():
-        raise ConfigError(f"{name}: expected a path, got an empty text")
-    return Path(text)
+        raise argparse.ArgumentTypeError(EMPTY_PATH)
+    return text
 
 
 def in_columns(rows: Sequence[Sequence[str]], width: int = 100) -> str:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pecl.commands.options import add_command, print_json, print_text
+from pecl.commands.options import add_command, path_argument, print_json, print_text
 from pecl.errors import ConfigError
 from pecl.files import check_writable, write_text
 from pecl.options import quoted
@@ -37,7 +37,14 @@ def add_parser(commands: Any) -> None:
         "pecl report results/default --format latex --out tables        (or: pecl report results/default --html page)",
         _DESCRIPTION,
     )
-    parser.add_argument("folders", nargs="*", default=["results"], metavar="FOLDER", help="folders or files of results")
+    parser.add_argument(
+        "folders",
+        type=path_argument,
+        nargs="*",
+        default=["results"],
+        metavar="FOLDER",
+        help="folders or files of results",
+    )
     parser.add_argument("--format", choices=FORMATS, default="text", help="how tables are written (default: text)")
     parser.add_argument("--json", action="store_const", const="json", dest="format", help="short for --format json")
     parser.add_argument(
@@ -59,11 +66,27 @@ def add_parser(commands: Any) -> None:
         help=f"an overview of at most {LINES} lines: scores, gain and runs per language and method, and failures",
     )
     parser.add_argument("--ids", action="store_true", help="show the ids of runs")
-    parser.add_argument("--out", metavar="DIR", help="write a file for each table into this folder; print their paths")
+    parser.add_argument(
+        "--out",
+        type=path_argument,
+        metavar="DIR",
+        help="write a file for each table into this folder; print their paths",
+    )
     parser.add_argument("--against", choices=NAMES, help="print published zero-shot scores next to ours")
-    parser.add_argument("--plots", metavar="DIR", help="write plots into this folder as PNG and SVG; print their paths")
-    parser.add_argument("--html", metavar="DIR", help="write a page to look at into this folder; print its path")
-    parser.add_argument("--data-dir", help="folder of the data sets, for the page's pictures (default: as in each run)")
+    parser.add_argument(
+        "--plots",
+        type=path_argument,
+        metavar="DIR",
+        help="write plots into this folder as PNG and SVG; print their paths",
+    )
+    parser.add_argument(
+        "--html", type=path_argument, metavar="DIR", help="write a page to look at into this folder; print its path"
+    )
+    parser.add_argument(
+        "--data-dir",
+        type=path_argument,
+        help="folder of the data sets, for the page's pictures (default: as in each run)",
+    )
     parser.add_argument(
         "--gallery-captions",
         type=_count,

@@ -9,7 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from pecl.commands.options import ADAPTER_HELP, add_command, add_threads, print_json, print_text, threads_of
+from pecl.commands.options import (
+    ADAPTER_HELP,
+    add_command,
+    add_threads,
+    path_argument,
+    print_json,
+    print_text,
+    threads_of,
+)
 from pecl.errors import ConfigError, is_text, one_line
 from pecl.files import check_writable
 from pecl.languages import any_language_code, existing_language_code
@@ -23,10 +31,14 @@ _EXAMPLE = """pecl search ~/Pictures "pes na pláži"
 def add_parser(commands: Any) -> None:
     """Add the command."""
     parser = add_command(commands, "search", "find photographs by text or by picture", _EXAMPLE)
-    parser.add_argument("index", metavar="INDEX", help="index, or folder of photographs, that `pecl index` has made")
+    parser.add_argument(
+        "index", type=path_argument, metavar="INDEX", help="index, or folder of photographs, that `pecl index` has made"
+    )
     parser.add_argument("text", metavar="TEXT", nargs="*", help="description of the photo; quotes are not needed")
     parser.add_argument("--language", help="language of the text (default: detected from it)")
-    parser.add_argument("--image", metavar="FILE", help="similar picture; with TEXT, both count alike")
+    parser.add_argument(
+        "--image", type=path_argument, metavar="FILE", help="similar picture; with TEXT, both count alike"
+    )
     parser.add_argument("--minus", metavar="TEXT", help="negative query: its embedding is subtracted")
     parser.add_argument("--top", type=int, default=10, metavar="K", help="photographs to show (default: 10)")
     more = f"adapter that is added to the shipped ones, several times for several: {ADAPTER_HELP}"
@@ -35,7 +47,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)")
     add_threads(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.add_argument("--html", metavar="PAGE", help="also write a page with the photographs, in one file")
+    parser.add_argument(
+        "--html", type=path_argument, metavar="PAGE", help="also write a page with the photographs, in one file"
+    )
     parser.set_defaults(run=run)
 
 

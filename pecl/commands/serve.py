@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pecl.commands.options import ADAPTER_HELP, add_command, add_config_flags, config_values
+from pecl.commands.options import ADAPTER_HELP, add_command, add_config_flags, config_values, path_argument
 from pecl.config import Role, fields_of, make_config
 from pecl.errors import ConfigError
 from pecl.options import parse_option
@@ -43,13 +43,21 @@ def add_parser(commands: Any) -> None:
         help=f"adapters that are added to the shipped ones, one per language: {ADAPTER_HELP}",
     )
     parser.add_argument(
-        "--index", metavar="INDEX", help="index of photographs that `pecl index` has made, to search in"
+        "--index",
+        type=path_argument,
+        metavar="INDEX",
+        help="index of photographs that `pecl index` has made, to search in",
     )
-    parser.add_argument("--adapters-dir", metavar="DIR", help="folder whose adapter files requests may load by name")
+    parser.add_argument(
+        "--adapters-dir", type=path_argument, metavar="DIR", help="folder whose adapter files requests may load by name"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", default="8000", help="port to listen on; 0 is any that is free (default: 8000)")
     parser.add_argument(
-        "--api-key-file", metavar="FILE", help="file with the key that requests must bring (default: none is asked for)"
+        "--api-key-file",
+        type=path_argument,
+        metavar="FILE",
+        help="file with the key that requests must bring (default: none is asked for)",
     )
     parser.add_argument("--access-log", action="store_true", help="log a line per request, without its query")
     add_config_flags(parser, only=_FLAGS)

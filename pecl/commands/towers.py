@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pecl.adapters.roles import architecture_of
-from pecl.commands.options import add_command, in_columns, print_json, print_text
+from pecl.commands.options import add_command, in_columns, path_argument, print_json, print_text
 from pecl.encoders.loading.hub import is_cached
 from pecl.encoders.loading.shapes import known_tower
 from pecl.encoders.pairs import MINI, PAIRS
@@ -29,7 +29,10 @@ def add_parser(commands: Any) -> None:
     summary = "load a text tower, and an image tower where there is one, and say what does not fit"
     check = add_command(actions, "check", summary, "pecl towers check google/siglip2-base-patch16-224")
     check.add_argument(
-        "tower", metavar="NAME-or-FOLDER", help="name of a pair, hub id, open_clip:MODEL/WEIGHTS, folder"
+        "tower",
+        type=path_argument,
+        metavar="NAME-or-FOLDER",
+        help="name of a pair, hub id, open_clip:MODEL/WEIGHTS, folder",
     )
     check.set_defaults(run=_check)
     for action in (listing, check):

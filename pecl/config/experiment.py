@@ -16,7 +16,7 @@ from typing import Any
 
 from pecl.config.choices import ALIGNMENTS, ANCHORS, CHOOSE, ENGINES, GALLERIES, OVERLAPS, SOLVERS, TRAIN_ON, Role
 from pecl.config.routes import WITHOUT_ANCHOR
-from pecl.errors import ConfigError
+from pecl.errors import EMPTY_PATH, ConfigError
 from pecl.files import is_path, sha256_json
 from pecl.languages import any_language_code, language_code
 from pecl.machine import FP32, PRECISIONS, resolve_precision
@@ -263,6 +263,7 @@ class ExperimentConfig:
             problems += self._check_joint()
         if isinstance(self.plugin, str):
             problems += self._check_plugin(self.plugin)
+        problems += [f"{name}: {EMPTY_PATH}" for name in ("data_dir", "out") if getattr(self, name) == ""]
         if problems:
             raise ConfigError("; ".join(problems))
         object.__setattr__(self, "precision", resolve_precision(self.precision, self.device))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pecl.data.custom.photographs import IMAGE_SUFFIXES, NO_STAMP, Photograph, PhotographFolder, find_photographs
-from pecl.errors import DataError, OutputError, RunError
+from pecl.errors import EMPTY_PATH, ConfigError, DataError, OutputError, RunError
 from pecl.files import LOCK, BusyError, check_writable, locked
 from pecl.progress import Bar
 from pecl.search.catalogue import (
@@ -93,6 +93,8 @@ def build_index(folder: str | Path, out: str | Path | None = None, options: Inde
         243
     """
     options = options or IndexOptions()
+    if out == "":
+        raise ConfigError(f"out: {EMPTY_PATH}")
     found = find_photographs(folder, leave_out=(HEAD,))
     place = Path(out) if out is not None else found.root / HIDDEN
     first = plan(found, place, options)  # errors come before anything is written

@@ -63,6 +63,8 @@ VALUES = [
     ("--precision fp16", 'precision: expected one of auto, bf16, fp32, got "fp16"'),
     ("--threads 0", 'threads: expected a whole number >= 1 or "none", got 0'),
     ("--threads many", 'threads: expected a whole number >= 1 or "none", got "many"'),
+    ("--out ''", "out: expected a path, got an empty text"),
+    ("--data-dir ''", "data_dir: expected a path, got an empty text"),
     ("--out file", "cannot write into file: .*file is a file, expected a folder"),
     ("--out file/out", "cannot write into file/out"),
     (f"--out {LONG}", "cannot (use|write into) x+.*: File name too long"),
@@ -255,6 +257,10 @@ GRID = [
 ]
 
 REPORT = [
+    ("''", "argument FOLDER: expected a path, got an empty text"),
+    ("results --out ''", "argument --out: expected a path, got an empty text"),
+    ("results --plots ''", "argument --plots: expected a path, got an empty text"),
+    ("results --html ''", "argument --html: expected a path, got an empty text"),
     ("nowhere", "results folder nowhere does not exist"),
     (LONG, "cannot use x+: File name too long"),
     ("empty", "no complete results here"),
@@ -377,6 +383,7 @@ EXPORT = [
 ]
 
 DATA = [
+    ("download xtd10 --data-dir ''", "argument --data-dir: expected a path, got an empty text"),
     ("", "data: the following arguments are required: ACTION"),
     ("lst", "argument ACTION: invalid choice: 'lst'"),
     ("download", "the following arguments are required: NAME"),
@@ -464,6 +471,8 @@ SCRIPTS = [  # (variables and script, what it says)
 ]
 
 INDEX = [
+    ("''", "argument FOLDER: expected a path, got an empty text"),
+    ("pictures --out ''", "argument --out: expected a path, got an empty text"),
     ("", "the following arguments are required: FOLDER"),
     ("nowhere", "nowhere: expected a folder of photographs, found none"),
     ("file", "file: expected a folder of photographs, got a file"),
@@ -496,6 +505,7 @@ INDEX = [
 ]
 
 SEARCH = [
+    ("indexed dog --html ''", "argument --html: expected a path, got an empty text"),
     ("", "the following arguments are required: INDEX"),
     ("indexed", "search: expected a TEXT, or a picture with --image"),
     ("nowhere dog", "nowhere: expected an index, or a folder of photographs with one, found no folder"),
@@ -544,7 +554,7 @@ EMBED = [
     ("captions.csv --batch-size 0 --out o", "batch_size: expected a whole number >= 1, got 0"),
     ("captions.csv --ray 0 --out o", "ray_workers: expected a whole number >= 1, got 0"),
     ("captions.csv --out file", "cannot write into file"),
-    ("captions.csv --out ''", "out: expected a path, got ''"),
+    ("captions.csv --out ''", "argument --out: expected a path, got an empty text"),
     (f"captions.csv --out {LONG}", "cannot write into x+: File name too long"),
     ("captions.csv --out o --adapter nowhere.safetensors", "adapter file nowhere.safetensors is missing"),
     ("captions.csv --out o --adapter truncated.safetensors", "is damaged or no safetensors file"),
