@@ -16,6 +16,11 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]
 EMPTY_PATH = "expected a path, got an empty text"
 
 
+def not_the_adapter_of(result: object) -> tuple[str, str]:
+    """Return what is wrong with an adapter file that a result does not name, and what to do."""
+    return f"is not the adapter that {result} was measured with", "put the right file there, or run it again"
+
+
 class PeclError(ValueError):
     """Bad input. The command line prints it as one sentence and exits with status 2."""
 

@@ -59,14 +59,21 @@ def sha256_lines(lines: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def check_sha256(path: Path, sha256: str, result: str) -> None:
-    """Raise WeightsError unless the adapter file at `path` has the SHA-256 that `result` records for it."""
+def check_sha256(path: Path, sha256: str, problem: str, remedy: str) -> None:
+    """Refuse a file with another content than expected.
+
+    Args:
+        path: the file.
+        sha256: expected SHA-256.
+        problem: what another content means, such as "has changed since it was exported".
+        remedy: what to do then.
+
+    Raises:
+        WeightsError: it has another SHA-256, is missing, or cannot be read.
+    """
     try:
         found = sha256_file(path)
     except OSError as error:
-        raise WeightsError(f"cannot read adapter file {path}: {error.strerror or error}") from error
+        raise WeightsError(f"cannot read {path}: {error.strerror or error}") from error
     if found != sha256:
-        raise WeightsError(
-            f"{path} is not the adapter that {result} was measured with: its SHA-256 begins with {found[:12]}, "
-            f"expected {sha256[:12]}; put the right file there, or run it again"
-        )
+        raise WeightsError(f"{path} {problem}: its SHA-256 begins with {found[:12]}, expected {sha256[:12]}; {remedy}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pecl.errors import DataError, WeightsError
+from pecl.errors import DataError, WeightsError, not_the_adapter_of
 from pecl.files import check_sha256
 from pecl.results.parts import GalleryRecord, Measured
 from pecl.results.result import Result
@@ -34,7 +34,7 @@ def verify(result: Result, adapter: Path | None = None) -> None:
     if result.kind == "train":
         if result.adapter.sha256 is None:
             raise WeightsError(f"{where(result)} does not name its adapter file by its SHA-256; run it again")
-        check_sha256(adapter or result.adapter_path, result.adapter.sha256, where(result))
+        check_sha256(adapter or result.adapter_path, result.adapter.sha256, *not_the_adapter_of(where(result)))
 
 
 def check_adapter(result: Result) -> None:
@@ -46,7 +46,7 @@ def check_adapter(result: Result) -> None:
         WeightsError: the file is another, or cannot be read.
     """
     if result.kind == "train" and result.adapter and result.adapter.sha256 and result.adapter_path.exists():
-        check_sha256(result.adapter_path, result.adapter.sha256, where(result))
+        check_sha256(result.adapter_path, result.adapter.sha256, *not_the_adapter_of(where(result)))
 
 
 def where(result: Result) -> str:

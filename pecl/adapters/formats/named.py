@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pecl.errors import DataError
+from pecl.errors import DataError, not_the_adapter_of
 from pecl.files import check_sha256, load_json, sha256_json
 
 _DIGEST = "sha256"  # in a result the digest of its content, and in its part `adapter` that of the adapter file
@@ -32,7 +32,7 @@ def check_adapter_file(path: str | Path) -> Path | None:
     named = _read_named(neighbour, in_results)
     if named is None:
         return None
-    check_sha256(path, named, str(neighbour))
+    check_sha256(path, named, *not_the_adapter_of(neighbour))
     return neighbour
 
 

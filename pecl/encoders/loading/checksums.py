@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from pecl.errors import WeightsError
-from pecl.files import inside, read_bytes_limited, sha256_file, write_text
+from pecl.files import check_sha256, inside, read_bytes_limited, sha256_file, write_text
 
 CHECKSUMS = "SHA256SUMS"
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)", re.ASCII)
@@ -42,15 +42,8 @@ def check_checksums(folder: Path) -> None:
     except (OSError, ValueError) as error:
         raise WeightsError(f"cannot read {path} ({error}): export the folder again") from error
     for sha256, file in files:
-        try:
-            found = sha256_file(file)
-        except OSError as error:
-            raise WeightsError(f"cannot read {file}: {error.strerror or error}; export the folder again") from error
-        if found != sha256:
-            raise WeightsError(
-                f"{file} has changed since it was exported: its SHA-256 begins with {found[:12]}, expected "
-                f"{sha256[:12]}; export the folder again, or delete {path} if you changed it on purpose"
-            )
+        remedy = f"export the folder again, or delete {path} if you changed it on purpose"
+        check_sha256(file, sha256, "has changed since it was exported", remedy)
 
 
 def _file(folder: Path, line: str) -> tuple[str, Path]:
