@@ -63,7 +63,7 @@ def candidates(runs: Sequence[Result]) -> list[Candidate]:
     """Group runs that differ only in their seed."""
     alike: dict[str, list[Result]] = {}
     for run in runs:
-        plain = replace(run.config, seed=1, threads=None, out="")
+        plain = replace(run.config, seed=1, threads=None, out="results")
         alike.setdefault(run_command(replace(run, config=plain)), []).append(run)
     return [one for own in alike.values() for one in chosen_candidates(own)]
 
@@ -121,8 +121,8 @@ def steps(one: Candidate) -> str:
 
 def precision_table() -> str:
     """Tabulate 50 Czech pairs with the defaults of `pecl distil`, in fp32 and in bf16."""
-    alike = [replace(run.config, precision=BF16, threads=None, out="") for run in trained("effect/precision")]
-    partners = [run for run in trained("effect/pairs50") if replace(run.config, threads=None, out="") in alike]
+    alike = [replace(run.config, precision=BF16, threads=None, out="results") for run in trained("effect/precision")]
+    partners = [run for run in trained("effect/pairs50") if replace(run.config, threads=None, out="results") in alike]
     found = {FP32: chosen_candidates(trained("effect/precision"))[0], BF16: chosen_candidates(partners)[0]}
     less = found[BF16].trained_hits - found[FP32].trained_hits
     low, high = intervals([less])[0]

@@ -98,9 +98,9 @@ def test_runs_are_recorded_by_a_clean_checkout(runs):
 def test_precisions_are_compared_on_runs_that_differ_in_nothing_else(runs):
     in_fp32 = collect([EFFECT / "precision"])
     in_bf16 = [run for run in runs if run.path.parent.name == "pairs50" and run.config.language == "cs"]
-    plain = [replace(run.config, precision="bf16", threads=None, out="") for run in in_fp32]
+    plain = [replace(run.config, precision="bf16", threads=None, out="results") for run in in_fp32]
     assert len(in_fp32) == 3
-    assert all(config in [replace(run.config, threads=None, out="") for run in in_bf16] for config in plain)
+    assert all(config in [replace(run.config, threads=None, out="results") for run in in_bf16] for config in plain)
     assert {run.config.precision for run in in_fp32} == {"fp32"}
     rows = script("effect_tables").precision_table().splitlines()
     assert [row.split(" | ")[1] for row in rows[2:4]] == ["3", "3"]
