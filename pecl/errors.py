@@ -13,6 +13,7 @@ T = TypeVar("T")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
+MOST_NAMED = 40  # choices in a sentence
 EMPTY_PATH = "expected a path, got an empty text"
 
 
@@ -93,9 +94,10 @@ def suggest(value: object, choices: Iterable[str]) -> str:
 
 
 def unknown(what: str, value: object, choices: Iterable[str]) -> str:
-    """Return the sentence for a value that is not among `choices`, naming them all and the nearest one."""
+    """Return the sentence for a value that is not among `choices`, naming the nearest, and all if they are few."""
     choices = sorted(choices)
-    return f"unknown {what} {value!r}: expected one of {', '.join(choices)}{suggest(value, choices)}"
+    named = ", ".join(choices) if len(choices) <= MOST_NAMED else f"{len(choices)}, such as {', '.join(choices[:5])}"
+    return f"unknown {what} {value!r}: expected one of {named}{suggest(value, choices)}"
 
 
 def not_none(value: T | None, name: str) -> T:

@@ -1,39 +1,26 @@
-"""The table of languages: one row says all that pecl knows of a language.
+"""The table of languages, `languages.tsv`: one row holds all facts of a language, or of a language in one script.
 
-The data sets' own codes are used throughout: Japanese is `jp`, as in XTD10, though ISO 639-1 says `ja`. What a language
-lacks is refused where it is needed: a row without a FLORES code has no NLLB translations, and only languages with a
-grammar in `pecl.data.scenes` have drawn scenes.
+A row is written as its ISO 639-1 code, or else its ISO 639-3 code, with a script where two rows need one: `sw`, `ceb`,
+`zh_hant`. Japanese is `jp`, as in XTD10. Every command takes all other names too: `swa`, `swh_Latn`, `Swahili`,
+`Kiswahili`. `scripts/make_languages.py` writes the table.
 """
 
 from __future__ import annotations
 
+import csv
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from pecl.errors import ConfigError, suggest
+from pecl.errors import MOST_NAMED, ConfigError, nearest
 
 ENGLISH = "en"  # the plain towers know it without an adapter
 CODE = r"[a-z]{2,3}(_[a-z]{4})?"  # any language's code, perhaps with its script: nl, zh_hant
 _FLORES_CODE = r"[a-z]{3}_[A-Z][a-z]{3}"
-_ISO_639_1 = """
-    aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en
-    eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it iu ja
-    jv ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb
-    nd ne ng nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg sh si sk sl sm sn so
-    sq sr ss st su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu
-"""
-_ISO_639_3 = """
-    ace acm acq aeb afr ajp aka als amh apc ara arb ars ary arz asm ast awa ayr azb aze azj bak bam ban bel bem ben
-    bho bjn bod bos bug bul cat ceb ces cjk ckb crh cym dan deu dik dyu dzo ell eng epo est eus ewe fao fas fij fin
-    fon fra fur fuv gaz gla gle glg grn guj hat hau heb hin hne hrv hun hye ibo ilo ind isl ita jav jpn kab kac kam
-    kan kas kat kaz kbp kea khk khm kik kin kir kmb kmr knc kon kor lao lat lav lij lim lin lit lmo ltg ltz lua lug
-    luo lus lvs mag mai mal mar min mkd mlt mni mon mos mri msa mya nld nno nob npi nso nus nya oci ory pag pan pap
-    pbt pes plt pol por prs quy ron run rus sag san sat scn shn sin slk slv smo sna snd som sot spa sqi srd srp ssw
-    sun swa swe swh szl tam taq tat tel tgk tgl tha tir tpi tsn tso tuk tum tur twi tzm uig ukr umb urd uzn vec vie
-    war wol xho ydd yor yue zho zsm zul
-"""  # of FLORES-200 and of lingua; ISO 639-3 has some eight thousand
-_EXISTING = frozenset([*_ISO_639_1.split(), *_ISO_639_3.split()])
+_TABLE = Path(__file__).with_name("languages.tsv")
+_NOT_MISSPELT = 3  # letters of a text that is another code, not a misspelt name
 
 
 @dataclass(frozen=True)
@@ -44,9 +31,17 @@ class Language:
         code: its name in data sets, configs and results.
         name: its English name.
         flores: its FLORES-200 code, such as `nld_Latn`: for NLLB models, Flickr30k-200 and, as ISO 639-3, OPUS models.
-        iso: its ISO 639-1 code, for M2M100 and OPUS models; None if it has none.
+        iso: its ISO 639-1 code, for M2M100 and OPUS models; None if it has none, or another row has it.
         aliases: other names under which data sets and people know it.
-        opus: what OPUS models with several target languages call it, likeliest first; by default its other codes.
+        opus: the names that OPUS models with several target languages have for it, likeliest first; by default its
+            other codes.
+        own: its name in the language itself; empty where CLDR has none.
+        iso3: its ISO 639-3 code; None if it is not known.
+        script: its ISO 15924 code, such as `Latn`.
+        region: the part of the world that most of its speakers live in.
+        pretrained: whether CC-100 has text in it, with which XLM-R and so the tower of `mini` were trained.
+        shared: codes that name this row and others, such as `no`.
+        m2m100: M2M100's code, where that is not `iso`.
     """
 
     code: str
@@ -55,43 +50,53 @@ class Language:
     iso: str | None = None
     aliases: tuple[str, ...] = ()
     opus: tuple[str, ...] = ()
-
-    @property
-    def iso3(self) -> str | None:
-        """Its ISO 639-3 code, which the FLORES code begins with."""
-        return self.flores and self.flores.partition("_")[0]
+    own: str = ""
+    iso3: str | None = None
+    script: str = ""
+    region: str = ""
+    pretrained: bool = False
+    shared: tuple[str, ...] = ()
+    m2m100: str | None = None
 
     @property
     def opus_codes(self) -> tuple[str, ...]:
-        """What OPUS models may call it, likeliest first; empty if nothing is known."""
+        """Names that OPUS models may have for it, likeliest first; empty if nothing is known."""
         return self.opus or tuple(code for code in (self.flores, self.iso3, self.iso) if code)
 
     def names(self) -> set[str]:
-        """Return all names of the language, in small letters."""
-        return {name.lower() for name in (self.code, self.name, self.flores, self.iso, *self.aliases) if name}
+        """Return all names of the language, as `_key` writes them."""
+        exact = None if "_" in self.code else self.iso3
+        own = (self.code, self.name, self.own, self.flores, self.iso, exact, *self.aliases)
+        return {_key(name) for name in own if name}
 
 
-LANGUAGES: dict[str, Language] = {
-    row.code: row
-    for row in (
-        Language("en", "English", "eng_Latn", "en"),
-        Language("de", "German", "deu_Latn", "de"),
-        Language("es", "Spanish", "spa_Latn", "es"),
-        Language("fr", "French", "fra_Latn", "fr"),
-        Language("it", "Italian", "ita_Latn", "it"),
-        Language("jp", "Japanese", "jpn_Jpan", "ja"),
-        Language("ko", "Korean", "kor_Hang", "ko"),
-        Language("pl", "Polish", "pol_Latn", "pl"),
-        Language("ru", "Russian", "rus_Cyrl", "ru"),
-        Language("tr", "Turkish", "tur_Latn", "tr"),
-        Language(
-            *("zh", "Chinese", "zho_Hans", "zh"),
-            aliases=("zh-cn", "zh-hans"),
-            opus=("cmn_Hans", "zho_Hans", "cmn", "zho", "zh"),
-        ),
-        Language("cs", "Czech", "ces_Latn", "cs", aliases=("cz",)),
+def _key(text: str) -> str:
+    """Return a name of a language as it is compared: small letters, and `_` before a script."""
+    return unicodedata.normalize("NFC", text).strip().lower().replace("-", "_")
+
+
+def _read_table() -> dict[str, Language]:
+    with _TABLE.open(encoding="utf-8", newline="") as file:
+        return {row["code"]: _row(row) for row in csv.DictReader(file, delimiter="\t")}
+
+
+def _row(cells: dict[str, str]) -> Language:
+    return Language(
+        *(cells["code"], cells["name"], cells["flores"] or None, cells["iso"] or None),
+        aliases=tuple(filter(None, cells["aliases"].split(";"))),
+        opus=tuple(cells["opus"].split()),
+        own=cells["own"],
+        iso3=cells["iso3"],
+        script=cells["script"],
+        region=cells["region"],
+        pretrained=cells["pretrained"] == "yes",
+        shared=tuple(cells["shared"].split()),
+        m2m100=cells["m2m100"] or None,
     )
-}
+
+
+LANGUAGES: dict[str, Language] = _read_table()
+_BY_NAME: dict[str, str] = {name: row.code for row in LANGUAGES.values() for name in row.names()}
 
 
 def register_language(
@@ -102,13 +107,13 @@ def register_language(
     iso: str | None = None,
     aliases: Iterable[str] = (),
 ) -> Language:
-    """Add a language to the table, for this process, and return its row.
+    """Add a language to the table, for this process, and return its row; a known language takes on the aliases.
 
     Example:
-        >>> pecl.register_language("nl", "Dutch", flores="nld_Latn", iso="nl")
+        >>> pecl.register_language("hsb", "Upper Sorbian", aliases=["hornjoserbsce"])
 
     Args:
-        code: what data sets and configs call it: two or three small letters, perhaps with a script (`zh_hant`).
+        code: its code in data sets and configs: two or three small letters, perhaps with a script (`zh_hant`).
         name: its English name.
         flores: its FLORES-200 code, for NLLB models and Flickr30k-200.
         iso: its ISO 639-1 code, for M2M100 models.
@@ -126,70 +131,82 @@ def register_language(
         optional = what in ("flores", "iso")
         if not (optional and value is None) and not (isinstance(value, str) and re.fullmatch(form, value)):
             raise ConfigError(f"language {code!r}: {what}: expected {expected}, got {value!r}")
-    row = Language(code, name, flores, iso, (aliases,) if isinstance(aliases, str) else tuple(aliases))
-    for other in LANGUAGES.values():
-        if shared := sorted(row.names() & other.names()):
-            raise ConfigError(
-                f"language {code!r}: {shared[0]!r} is registered already, for {language_name(other.code)}"
-            )
+    others = (aliases,) if isinstance(aliases, str) else tuple(aliases)
+    row = Language(code, name, flores, iso, others, iso3=flores and flores.partition("_")[0])
+    known = LANGUAGES.get(code)
+    is_same = known is not None and {_key(one) for one in (name, flores, iso) if one} <= known.names()
+    if known is not None and is_same:
+        row = replace(known, aliases=(*known.aliases, *others))
+    for one in sorted(row.names()):
+        other = _BY_NAME.get(one)
+        if other is not None and not (is_same and other == code):
+            raise ConfigError(f"language {code!r}: {one!r} is registered already, for {language_name(other)}")
     LANGUAGES[code] = row
+    _BY_NAME.update(dict.fromkeys(row.names(), code))
     return row
 
 
 def _code_of(name: str) -> str | None:
-    """Return the code of the language that a code, name or alias in small letters stands for."""
-    if name in LANGUAGES:
-        return name
-    return next((row.code for row in LANGUAGES.values() if name in row.names()), None)
+    """Return the code of the language that a code, name or alias stands for; a code may name the row's script."""
+    key = _key(name)
+    if key in _BY_NAME:
+        return _BY_NAME[key]
+    base, _, script = key.partition("_")
+    code = _BY_NAME.get(base)
+    return code if code is not None and script and LANGUAGES[code].script.lower() == script else None
 
 
 def _any_code_of(name: str) -> str | None:
-    """Return the code that a name in small letters stands for, or the name itself where it is formed like a code."""
-    return _code_of(name) or (name if re.fullmatch(CODE, name) else None)
+    """Return the code that a name stands for, or the name itself where it is formed like a code."""
+    return _code_of(name) or (_key(name) if re.fullmatch(CODE, _key(name)) else None)
 
 
 def language_code(text: str) -> str:
-    """Return the code that `text` names: a code, an English name, a FLORES code or a common alias (`ja` is `jp`).
+    """Return the code that `text` names: a code, an English or own name, a FLORES code or an alias (`ja` is `jp`).
 
     Raises:
-        ConfigError: no such language; the message lists the known ones.
+        ConfigError: no such language; the message names the nearest.
     """
-    key = text.strip().lower()
-    code = _code_of(key)
+    code = _code_of(text)
     if code is None:
-        hint = suggest(key, [*LANGUAGES, *(name for row in LANGUAGES.values() for name in sorted(row.names()))])
-        raise ConfigError(f"unknown language {text!r}: expected one of {', '.join(LANGUAGES)}{hint}")
+        names = {name for row in LANGUAGES.values() for name in (row.name, row.own, *row.aliases)}
+        near = nearest(text.strip(), names) if len(text.strip()) > _NOT_MISSPELT else None
+        raise ConfigError(
+            f"unknown language {text!r}: expected a code such as sw, swa or swh_Latn, or a name such as Swahili "
+            f"(`pecl languages` lists all){f'; did you mean {near!r}?' if near else ''}"
+        )
     return code
 
 
 def any_language_code(text: str) -> str:
-    """Return the code that `text` names, as `language_code`, or `text` itself where it is formed like a code (`nl`).
+    """Return the code that `text` names, as `language_code`, or `text` itself where it is formed like a code (`hsb`).
 
     A table of captions may be in any language.
 
     Raises:
         ConfigError: it is neither.
     """
-    return _any_code_of(text.strip().lower()) or language_code(text)
+    return _any_code_of(text) or language_code(text)
 
 
-def existing_language_code(text: str) -> str:
-    """Return the code that `text` names, as `any_language_code`, where pecl knows that there is such a language.
-
-    Known are the table's, all of ISO 639-1, and those of ISO 639-3 that FLORES-200 or lingua has.
-
-    Raises:
-        ConfigError: it is not known.
-    """
-    code = any_language_code(text)
-    if code not in LANGUAGES and code.partition("_")[0] not in _EXISTING:
-        raise ConfigError(f"unknown language {text!r}: expected an ISO 639 code such as de or ceb, or an English name")
-    return code
+def shared_code(text: str) -> str | None:
+    """Return a sentence for a code that names several languages or scripts, such as `no`; None for any other."""
+    rows = [row for row in LANGUAGES.values() if _key(text) in row.shared]
+    code = _code_of(text)
+    if code is None or len(rows) < 2:
+        return None
+    others = ", ".join(f"{row.code} ({row.name})" for row in rows if row.code != code)
+    return f"{text.strip()} is taken as {language_name(code)}, {LANGUAGES[code].script}; other codes name {others}"
 
 
 def language_name(code: str) -> str:
     """Return `German (de)` for `de`, and a code without a name as it is."""
     return f"{LANGUAGES[code].name} ({code})" if code in LANGUAGES else code
+
+
+def listed(codes: Collection[str]) -> str:
+    """Return codes joined by commas, or their number if they are too many to read in a sentence."""
+    return ", ".join(codes) if len(codes) <= MOST_NAMED else f"{len(codes)} languages"
 
 
 def find_code(language: str, among: Iterable[str]) -> str:
@@ -203,7 +220,7 @@ def find_codes(language: str, among: Iterable[str]) -> list[str]:
     If its own code is present, only that is returned; repeated members are returned repeatedly.
     """
     among = list(among)
-    same = [code for code in among if (_code_of(code.lower()) or code.lower()) == language]
+    same = [code for code in among if (_code_of(code) or code.lower()) == language]
     return [code for code in same if code == language] or same
 
 
@@ -215,7 +232,7 @@ def find_name(name: str, among: Iterable[str]) -> str | None:
     among = list(among)
     if name in among:
         return name
-    code = _any_code_of(name.strip().lower())
+    code = _any_code_of(name)
     return None if code is None else next(iter(find_codes(code, among)), None)
 
 

@@ -20,7 +20,7 @@ from pecl.commands.options import (
 )
 from pecl.errors import ConfigError, is_text, one_line
 from pecl.files import check_writable
-from pecl.languages import any_language_code, existing_language_code
+from pecl.languages import any_language_code, language_code
 from pecl.search.index import ImageIndex, check_top
 
 _EXAMPLE = """pecl search ~/Pictures "pes na pláži"
@@ -94,7 +94,7 @@ def _check(parsed: argparse.Namespace) -> None:
             raise ConfigError(f"{name}: expected words in UTF-8, got {value!r}")
     check_top(parsed.top)
     if parsed.language is not None:  # the language of an adapter may have no code
-        (any_language_code if parsed.adapter else existing_language_code)(parsed.language)
+        (any_language_code if parsed.adapter else language_code)(parsed.language)
     if parsed.html is not None:
         if Path(parsed.html).is_dir():
             raise ConfigError(f"--html: expected a file to write, got the folder {parsed.html}")

@@ -14,7 +14,18 @@ from dataclasses import Field, asdict, dataclass, fields
 from itertools import pairwise
 from typing import Any
 
-from pecl.config.choices import ALIGNMENTS, ANCHORS, CHOOSE, ENGINES, GALLERIES, OVERLAPS, SOLVERS, TRAIN_ON, Role
+from pecl.config.choices import (
+    ALIGNMENTS,
+    ANCHORS,
+    CHOOSE,
+    ENGINES,
+    GALLERIES,
+    OVERLAPS,
+    SOLVERS,
+    TEXT_TESTS,
+    TRAIN_ON,
+    Role,
+)
 from pecl.config.routes import WITHOUT_ANCHOR
 from pecl.errors import EMPTY_PATH, ConfigError
 from pecl.files import is_path, sha256_json
@@ -257,6 +268,8 @@ class ExperimentConfig:
             object.__setattr__(self, "language", self._code(str(self.language)))
         except ConfigError as error:
             problems.append(f"language: {error}")
+        if self.dataset in TEXT_TESTS:
+            object.__setattr__(self, "gallery", "english")
         if isinstance(self.solver, str) and all(name in SOLVERS for name in self.solvers):
             problems += self._check_solver()
         if isinstance(self.joint, str):

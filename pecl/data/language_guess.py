@@ -133,7 +133,7 @@ def strange_languages(targets: Sequence[str], english: Sequence[str], language: 
     places = range(0, len(targets), max(len(targets) // LOOKED_AT, 1))[:LOOKED_AT]
     sides = []
     for texts, expected in ((targets, language), (english, ENGLISH)):
-        guesses = guess_languages([texts[i] for i in places], tuple(LANGUAGES))
+        guesses = guess_languages([texts[i] for i in places], (language, ENGLISH))
         others = [one.name for one in guesses if one.language not in (None, expected) and one.confidence > _CLEAR]
         likeliest = max(sorted(set(others)), key=others.count, default="")
         sides.append((len(others) > _MOST_STRANGE * len(places), likeliest, others.count(likeliest)))

@@ -27,6 +27,7 @@ from pecl.data.published.multi30k import (
 from pecl.data.published.xflickrco import read_xflickrco, xflickrco_languages
 from pecl.data.published.xm3600 import read_xm3600, xm3600_languages
 from pecl.data.published.xtd10 import XTD10_LANGUAGES, read_xtd10
+from pecl.data.published.xtd200 import read_xtd200
 from pecl.data.request import DataRequest, Reader
 from pecl.data.scenes import load_scenes, scene_languages
 from pecl.data.unreadable import leave_out_missing, leave_out_unreadable
@@ -143,6 +144,13 @@ DATASETS: dict[str, DatasetInfo] = {
         flores_languages,
         read_flickr30k200,
         folders=("flickr30k200",),
+    ),
+    "xtd200": DatasetInfo(
+        "XTD10's English captions and their NLLB translations: a test set of text against text",
+        "none stated; XTD10's terms",
+        flores_languages,
+        read_xtd200,
+        folders=("xtd200",),
     ),
 }
 

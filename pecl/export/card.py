@@ -63,7 +63,7 @@ def write_card(adapters: Sequence[Published], target: str, licence: str) -> str:
 
 
 def _metadata(adapters: Sequence[Published], target: str, licence: str) -> str:
-    codes = [LANGUAGES[one.language].iso if one.language in LANGUAGES else None for one in adapters]
+    codes = [(row := LANGUAGES.get(one.language)) and (row.iso or row.iso3) for one in adapters]
     base = adapters[0].file.tower_name
     kinds = sorted({config.kind for one in adapters for config in one.file.configs})
     data = ModelCardData(

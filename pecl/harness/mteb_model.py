@@ -16,7 +16,7 @@ from pecl.adapters.choice import KnownAdapters
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.encoders.towers import PAIRS, Towers, load_towers
 from pecl.errors import ConfigError
-from pecl.languages import LANGUAGES
+from pecl.languages import LANGUAGES, find_name
 
 if TYPE_CHECKING:
     from mteb.abstasks.task_metadata import TaskMetadata
@@ -121,7 +121,7 @@ def language_of(task_metadata: TaskMetadata, hf_subset: str) -> str | None:
     mteb writes a language as `ces-Latn`: its ISO 639-3 code and script, which FLORES writes with an underscore.
     """
     written = task_metadata.hf_subsets_to_langscripts.get(hf_subset, [])
-    codes = {row.code for row in LANGUAGES.values() for one in written if row.flores == one.replace("-", "_")}
+    codes = {find_name(one, LANGUAGES) for one in written} - {None}
     return codes.pop() if len(written) == len(codes) == 1 else None
 
 
@@ -156,7 +156,7 @@ def pecl_model_meta(
         "loader_kwargs": {"adapters": adapters},
         "name": f"{ORGANISATION}/{name}",
         "revision": towers.text.fingerprint[:12] if known else "1",
-        "languages": [row.flores.replace("_", "-") for row in LANGUAGES.values() if row.flores],
+        "languages": [row.flores.replace("_", "-") for row in LANGUAGES.values() if row.flores and row.pretrained],
         "n_parameters": sum(one.numel() for one in towers.text.parameters()) if known else None,
         "embed_dim": towers.text.embedding_dim if known else None,
         "max_tokens": towers.text.max_length if known else None,

@@ -31,7 +31,7 @@ def data_dir(tmp_path, monkeypatch):
 
 def test_table_is_complete():
     multi30k = {"multi30k", "multi30k-1k", "multi30k-full", "multi30k-task2"}
-    assert set(DATASETS) == {"scenes", "xtd10", "xm3600", "xflickrco", "flickr30k200"} | multi30k
+    assert set(DATASETS) == {"scenes", "xtd10", "xm3600", "xflickrco", "flickr30k200", "xtd200"} | multi30k
     for info in DATASETS.values():
         assert info.description
         assert info.licence

@@ -7,7 +7,7 @@ from unittest import mock
 import pytest
 
 from helpers.project import ROOT
-from pecl import plugins
+from pecl import languages, plugins
 from pecl.data.registry import DATASETS
 from pecl.languages import LANGUAGES
 from pecl.options import Registry
@@ -16,7 +16,7 @@ from pecl.options import Registry
 @pytest.fixture
 def registries():
     """Put the tables of languages, data sets, adapters and alignments back after the test."""
-    with mock.patch.dict(LANGUAGES), mock.patch.dict(DATASETS):
+    with mock.patch.dict(LANGUAGES), mock.patch.dict(languages._BY_NAME), mock.patch.dict(DATASETS):
         yield
     forget_plugins()
 

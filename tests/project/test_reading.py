@@ -42,6 +42,7 @@ ALLOWED = {
     "experiment/memory.py": ({"path.read_text"}, OURS),
     "export/open_clip.py": ({"json.loads"}, OURS),
     "options.py": ({"json.loads"}, "a quoted text of the command line"),
+    "languages.py": ({"_TABLE.open"}, OURS),
     "machine.py": ({"cpuinfo.read_text"}, OURS),
     "report/page/build.py": ({"read_text"}, OURS),
     "report/tables/paper.py": ({"json.loads", "read_text"}, OURS),

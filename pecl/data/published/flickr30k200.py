@@ -1,7 +1,7 @@
 """Flickr30k-200: English captions of Flickr30k photographs, machine-translated with NLLB; text only.
 
 Layout (visheratin/nllb-clip's `data/flickr30k-200` as `flickr30k200`): `<FLORES code>.txt`, one caption a line, and
-`filenames.txt`, the photographs' file names. It serves the languages that Multi30K lacks. Its photographs are those of
+`filenames.txt`, the photographs' file names. Its photographs are those of
 Multi30K's test_2016_flickr: do not report results on that split after training on this text.
 """
 
@@ -16,7 +16,7 @@ from pecl.data.request import DataRequest
 from pecl.errors import DataError
 from pecl.languages import flores_languages
 
-_TRANSLATOR = "NLLB"
+TRANSLATOR = "NLLB"
 
 
 def read_flickr30k200(request: DataRequest) -> ParallelCaptions:
@@ -37,8 +37,8 @@ def read_flickr30k200(request: DataRequest) -> ParallelCaptions:
         )
     folder = data_dir / "flickr30k200"
     files = {
-        "english": _captions_file(folder, "en"),
-        "target": _captions_file(folder, language),
+        "english": caption_file(folder, "en"),
+        "target": caption_file(folder, language),
         "image_names": folder / "filenames.txt",
     }
     columns = read_parallel(files)
@@ -47,7 +47,7 @@ def read_flickr30k200(request: DataRequest) -> ParallelCaptions:
     kept = [i for i, name in enumerate(names) if name not in left_out]
     record = {
         "files": {name: describe_file(path, data_dir) for name, path in files.items()},
-        "translator": _TRANSLATOR,
+        "translator": TRANSLATOR,
         "images": "none: captions alone",
         "excluded": {"ids": len(left_out), "captions": len(names) - len(kept)},
         "multi30k_overlap": _overlap([names[i] for i in kept], data_dir),
@@ -71,7 +71,8 @@ def _pool(data_dir: Path) -> tuple[str, ...]:
     return multi30k.pool_ids(present) if len(present) >= multi30k.POOL_SIZE else ()
 
 
-def _captions_file(folder: Path, language: str) -> Path:
+def caption_file(folder: Path, language: str) -> Path:
+    """Return the file of a language in a folder with one file per FLORES code."""
     file = folder / f"{flores_languages()[language]}.txt"
     older_name = folder / "eng_captions.txt"  # of the English file, in some versions of the repository
     return older_name if language == "en" and older_name.exists() and not file.exists() else file

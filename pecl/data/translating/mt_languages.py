@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pecl.errors import ConfigError, WeightsError
-from pecl.languages import LANGUAGES, language_name
+from pecl.languages import LANGUAGES, find_name, language_name
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,9 @@ def _marian(tokenizer: Any, source: str, target: str) -> LanguageSettings:
 
 def _m2m100(tokenizer: Any, source: str, target: str) -> LanguageSettings:
     known = tokenizer.lang_code_to_id
-    tokenizer.src_lang = _first_known([LANGUAGES[source].iso], known, source)
-    return LanguageSettings("m2m100", first_token_id=known[_first_known([LANGUAGES[target].iso], known, target)])
+    codes = {code: LANGUAGES[code].m2m100 or LANGUAGES[code].iso for code in (source, target)}
+    tokenizer.src_lang = _first_known([codes[source]], known, source)
+    return LanguageSettings("m2m100", first_token_id=known[_first_known([codes[target]], known, target)])
 
 
 def _nllb(tokenizer: Any, source: str, target: str) -> LanguageSettings:
@@ -86,7 +87,7 @@ def _first_known(candidates: Iterable[str | None], known: Iterable[str], languag
             return code
     if not codes:
         raise ConfigError(
-            f"{language_name(language)} has no code for this family of models: add it to its row in pecl/languages.py, "
+            f"{language_name(language)} has no code for this family of models: name it with pecl.register_language, "
             "or choose another model"
         )
     raise ConfigError(f"the model does not know {LANGUAGES[language].name} ({', '.join(codes)}): choose another model")
@@ -94,7 +95,4 @@ def _first_known(candidates: Iterable[str | None], known: Iterable[str], languag
 
 def _ours(stated: str) -> str | None:
     """Return our code for an ISO 639 code; None for another language, or a group of languages such as `roa`."""
-    for code, row in LANGUAGES.items():
-        if stated.lower() in (code, row.iso, row.iso3):
-            return code
-    return None
+    return find_name(stated, LANGUAGES)

@@ -13,7 +13,6 @@ from helpers.layouts import (
 
 from pecl.data.published import multi30k
 from pecl.errors import DataError
-from pecl.languages import flores_languages
 
 load_xtd10, load_flickr30k200 = loader("xtd10"), loader("flickr30k200")
 
@@ -102,7 +101,7 @@ def test_flickr30k200_has_no_way_back(tmp_path):
 def test_real_flickr30k200():
     root = real_data_dir()
     names = (root / "flickr30k200/filenames.txt").read_text().split()
-    for code in flores_languages():
+    for code in ("en", "sw", "zh_hant"):
         captions = load_flickr30k200(root, code)
         assert len(captions) == len(names) == 757
     test = set((root / "multi30k/data/task1/image_splits/test_2016_flickr.txt").read_text().split())
