@@ -17,11 +17,14 @@ from pecl.commands.options import (
     print_text,
 )
 from pecl.config import ExperimentConfig, Role, fields_of
+from pecl.errors import ConfigError
+from pecl.experiment.hubs import check_corrections, corrected_recall
 from pecl.experiment.plan import check_evaluation
 from pecl.experiment.run import evaluate, with_adapter
 from pecl.harness.run import HARNESSES, evaluate_with
 from pecl.report.tables import evaluation_table, reported, text_table
-from pecl.report.tables.table import numbers, words
+from pecl.report.tables.table import intervals_of, numbers, words
+from pecl.retrieval.measures import RECALL_AT
 
 
 def add_parser(commands: Any) -> None:
@@ -33,6 +36,11 @@ def add_parser(commands: Any) -> None:
         "--adapter", dest="weights", help=f"adapter to evaluate: {ADAPTER_HELP} (default: the plain tower)"
     )
     parser.add_argument("--harness", help=f"measure with another package as well: {' or '.join(HARNESSES)}")
+    parser.add_argument(
+        "--correct-hubs",
+        action="store_true",
+        help="next to plain recall, measure recall with hubs corrected, as `pecl search` ranks",
+    )
     dry_run = "check data and adapter, print what would be evaluated, and evaluate nothing"
     parser.add_argument("--dry-run", action="store_true", help=dry_run)
     parser.add_argument("--json", action="store_true", help="print the results as one JSON document")
@@ -51,6 +59,8 @@ def run(parsed: argparse.Namespace) -> int:
         print_text("\n".join([*lines, counted(len(choices), "evaluation")]))
         return 0
     configs = [with_adapter(config)[0] for config in given]
+    if parsed.correct_hubs:
+        return _run_corrected(parsed, given)
     if parsed.harness is not None:
         return _run_harness(parsed, configs)
     results = [evaluate(config) for config in configs]
@@ -58,6 +68,28 @@ def run(parsed: argparse.Namespace) -> int:
         print_json([result.to_json() for result in results])
     else:
         print_text(reported(evaluation_table(results)))
+    return 0
+
+
+def _run_corrected(parsed: argparse.Namespace, configs: Sequence[ExperimentConfig]) -> int:
+    """Print recall from texts to images with hubs corrected next to plain recall; results hold only plain recall."""
+    if parsed.harness is not None:
+        raise ConfigError("correct_hubs: expected no --harness with it: other packages correct nothing")
+    for config in configs:
+        check_corrections(config)
+    results, corrected = [evaluate(config) for config in configs], [corrected_recall(config) for config in configs]
+    rows = [one.to_json() for one in corrected]
+    if parsed.json:
+        pairs = zip(results, rows, strict=True)
+        print_json([{"result": result.to_json(), "hubs_corrected": row} for result, row in pairs])
+        return 0
+    columns = [words("language")]
+    for k in RECALL_AT:
+        columns += [numbers(f"R@{k}", f"recall@{k}"), numbers("corrected", f"corrected recall@{k}")]
+        columns.append(intervals_of(f"low@{k}", f"high@{k}"))
+    print_text(reported(evaluation_table(results)))
+    print_text("\nText to image with hubs corrected; the interval is of the difference:\n")
+    print_text(text_table([column.as_text(rows) for column in columns]))
     return 0
 
 

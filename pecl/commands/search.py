@@ -68,7 +68,11 @@ def run(parsed: argparse.Namespace) -> int:
         query = np.sum([index.embed([part], language) for part in parts], axis=0)
         if parsed.minus is not None:
             query = query - index.embed([parsed.minus], language)
-        (hits,) = index.search(query, top=parsed.top)
+        corrects = spoken is not None and parsed.minus is None and parsed.image is None
+        if corrects and index.uncorrected:
+            note += f"; hubs: not corrected ({index.uncorrected})"
+        corrected = corrects and not index.uncorrected
+        (hits,) = index.search(query, top=parsed.top, corrected=corrected)
         if parsed.html is not None:
             from pecl.search.page import write_search_page
 
@@ -76,7 +80,9 @@ def run(parsed: argparse.Namespace) -> int:
     if parsed.json:
         document = [{"path": str(hit.path), "score": hit.score} for hit in hits]
         about = {"language": None, "confidence": None, "adapter": None} if spoken is None else spoken.to_json()
-        print_json({"query": _heading(parsed), **about, "note": note, "photographs": document})
+        print_json(
+            {"query": _heading(parsed), **about, "note": note, "hubs_corrected": corrected, "photographs": document}
+        )
         return 0
     if note:
         sys.stderr.write(f"{note}\n")

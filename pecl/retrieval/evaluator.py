@@ -60,6 +60,8 @@ class RetrievalEvaluator:
         gallery: (G, D) embeddings of the gallery.
         query_item: for each text the index of its gallery item; several texts may share one, and each item needs one.
         kind: `images` or `english`; names the directions.
+        corrections: (G,) numbers that are subtracted from all similarities to a gallery item, see
+            `pecl.retrieval.hubs`. They change only the direction from texts to the gallery.
 
     Raises:
         ValueError: another kind is named.
@@ -67,11 +69,18 @@ class RetrievalEvaluator:
 
     primary_metric = METRIC
 
-    def __init__(self, gallery: torch.Tensor, query_item: Sequence[int], kind: str = "images") -> None:
+    def __init__(
+        self,
+        gallery: torch.Tensor,
+        query_item: Sequence[int],
+        kind: str = "images",
+        corrections: torch.Tensor | None = None,
+    ) -> None:
         if kind not in DIRECTIONS:
             raise ValueError(f"kind: expected one of {', '.join(DIRECTIONS)}, got {kind!r}")
         self.gallery = gallery
         self.kind = kind
+        self._corrections = corrections
         self._item = torch.tensor(query_item)  # (Q,)
 
     def __call__(self, texts: torch.Tensor) -> Evaluation:
@@ -83,7 +92,8 @@ class RetrievalEvaluator:
         """
         self._check(texts)
         device = self.gallery.device
-        found = compare(cosine_blocks(texts.detach().to(device), self.gallery), self._item.to(device), NEAREST)
+        blocks = cosine_blocks(texts.detach().to(device), self.gallery, corrections=self._corrections)
+        found = compare(blocks, self._item.to(device), NEAREST)
         gallery_first, texts_first = DIRECTIONS[self.kind]
         text = torch.arange(len(texts))
         directions = {  # name -> ranks of the pairs, query of each pair, number of ranked items

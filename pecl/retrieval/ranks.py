@@ -37,7 +37,9 @@ class Comparison:
     nearest: torch.Tensor
 
 
-def cosine_blocks(texts: torch.Tensor, gallery: torch.Tensor, block: int = BLOCK) -> Blocks:
+def cosine_blocks(
+    texts: torch.Tensor, gallery: torch.Tensor, block: int = BLOCK, corrections: torch.Tensor | None = None
+) -> Blocks:
     """Return the cosines of texts (Q, D) with a gallery (G, D) on the same device, as blocks of whole rows.
 
     Each call computes them again, with the same shapes and so with the same bits.
@@ -46,6 +48,7 @@ def cosine_blocks(texts: torch.Tensor, gallery: torch.Tensor, block: int = BLOCK
         texts: (Q, D) embeddings.
         gallery: (G, D) embeddings.
         block: similarities held at once.
+        corrections: (G,) numbers that are subtracted from all similarities to a gallery item.
 
     Raises:
         NotFiniteError: an embedding holds a value that is not a number.
@@ -57,7 +60,8 @@ def cosine_blocks(texts: torch.Tensor, gallery: torch.Tensor, block: int = BLOCK
 
     def blocks() -> Iterator[tuple[slice, torch.Tensor]]:
         for start in range(0, len(texts), rows):
-            yield slice(start, start + rows), texts[start : start + rows] @ gallery.T
+            similarity = texts[start : start + rows] @ gallery.T
+            yield slice(start, start + rows), similarity if corrections is None else similarity - corrections
 
     return blocks
 

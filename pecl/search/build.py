@@ -19,6 +19,7 @@ from pecl.data.custom.photographs import IMAGE_SUFFIXES, NO_STAMP, Photograph, P
 from pecl.errors import EMPTY_PATH, ConfigError, DataError, OutputError, RunError
 from pecl.files import LOCK, BusyError, check_writable, locked
 from pecl.progress import Bar
+from pecl.retrieval.hubs import find_references
 from pecl.search.catalogue import (
     HEAD,
     HIDDEN,
@@ -158,7 +159,8 @@ class _Renewer:
         known, suspects, failed = self._sort()
         before = self.before
         same = len(known) == len(self.entries) and not suspects and failed == self.failed and not self.tries_again
-        if before is not None and same and before.thumbnails == self.head.thumbnails:
+        renewed = before is not None and before.references != _references_of(before)
+        if before is not None and same and not renewed and before.thumbnails == self.head.thumbnails:
             self.head = before
             self._record()
             self._tidy(list(known.values()))
@@ -231,7 +233,8 @@ class _Renewer:
     ) -> None:
         """Write the generation, its head last; a failure before leaves the index as it was."""
         unreadable = tuple(failed[name] for name in sorted(failed))
-        self.head = head = replace(self.head, count=len(entries), unreadable=unreadable)
+        self.head = replace(self.head, count=len(entries), unreadable=unreadable)
+        self.head = head = replace(self.head, references=_references_of(self.head))
         rows = {entry.name: row for row, entry in enumerate(entries)}
         renewal = Renewal(
             entries,
@@ -277,6 +280,12 @@ class _Renewer:
         removed = len(self.entries.keys() - {entry.name for entry in entries})
         reasons = {name: failed[name].reason for name in sorted(failed)}
         return IndexReport(self.place, len(entries), new, changed, removed, reasons, self.again)
+
+
+def _references_of(head: Head) -> str:
+    """Return the fingerprint of the reference captions that correct hubs in an index; empty where nothing can."""
+    found = find_references(head.profile, head.fingerprints) if head.engine == "store" else None
+    return "" if found is None else found.fingerprint
 
 
 def _is_current(place: Path, head: Head) -> bool:

@@ -31,6 +31,7 @@ _FORMS = {
     "generation": re.compile(r"[0-9a-f]{16}", re.ASCII),
     "salt": re.compile(r"[0-9a-f]{32}", re.ASCII),
     "collection": re.compile(r"(pecl-[0-9a-f]{16})?", re.ASCII),
+    "references": re.compile(r"([0-9a-f]{64})?", re.ASCII),
 }
 
 
@@ -77,6 +78,8 @@ class Head:
         files: by name, the SHA-256 of the list of photographs, and the digest of the embeddings if the engine keeps
             them in the folder.
         unreadable: files that are named like photographs and are not in the index.
+        references: fingerprint of the reference captions that the corrections of hubs were computed with, see
+            `pecl.retrieval.hubs`; empty without corrections.
     """
 
     root: str
@@ -92,6 +95,12 @@ class Head:
     generation: str = ""
     files: dict[str, str] = field(default_factory=dict)
     unreadable: tuple[Unreadable, ...] = ()
+    references: str = ""
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Fingerprint of the `image` and the `text` tower."""
+        return {which: tower["fingerprint"] for which, tower in self.towers.items()}
 
 
 def photograph_id(salt: str, name: str) -> str:

@@ -16,7 +16,7 @@ _TOLERANCE = 1e-3  # of a similarity beyond 1: rounding of float32 stays far bel
 
 
 class Match(NamedTuple):
-    """A photograph that was found, and its cosine similarity to the query."""
+    """A photograph that was found, and its cosine similarity to the query, minus its correction if that was asked."""
 
     entry: Entry
     score: float
@@ -27,8 +27,14 @@ class Engine(Protocol):
 
     entries: Sequence[Entry]
 
-    def nearest(self, queries: np.ndarray, top: int) -> list[list[Match]]:
-        """Return for each of Q embeddings (Q, D) of length 1 the `top` nearest photographs, nearest first.
+    def nearest(self, queries: np.ndarray, top: int, corrected: np.ndarray) -> list[list[Match]]:
+        """Return for each of Q queries the `top` nearest photographs, nearest first.
+
+        Args:
+            queries: (Q, D) embeddings of length 1.
+            top: photographs for each query.
+            corrected: (Q,) bool, whether the photographs' corrections are subtracted from the similarities to a query;
+                all False where the head names no reference captions.
 
         Raises:
             DataError: a similarity is outside -1 to 1, so the embeddings are damaged.

@@ -13,6 +13,7 @@ import numpy as np
 
 from pecl.errors import ConfigError, DataError, unknown
 from pecl.files import is_inside
+from pecl.retrieval.hubs import find_references
 from pecl.search.catalogue import HEAD, HIDDEN, Entry, Head, damaged, photograph_id, read_head
 from pecl.search.engines import ENGINES, Engine, EngineKind, engine_kind
 from pecl.search.plan import check_profile
@@ -37,7 +38,7 @@ class Hit(NamedTuple):
 
     Attributes:
         path: the file.
-        score: cosine similarity to the query, -1 to 1.
+        score: cosine similarity to the query, -1 to 1; minus the photograph's correction if hubs were corrected.
         id: id of the photograph within the index, which only the index connects with its path.
         thumbnail: path of its small picture, which `read_thumbnail` reads; None where the index keeps none.
     """
@@ -151,6 +152,17 @@ class ImageIndex:
     def _by_id(self) -> dict[str, Entry]:
         return {photograph_id(self.head.salt, entry.name): entry for entry in self._engine.entries}
 
+    @cached_property
+    def uncorrected(self) -> str:
+        """The reason why the index cannot correct hubs, see `pecl.retrieval.hubs`; empty if it can."""
+        if self.head.engine != "store":
+            return f"the engine {self.head.engine} cannot subtract corrections"
+        if self.head.references:
+            return ""
+        if find_references(self.head.profile, self.head.fingerprints) is None:
+            return f"no reference captions are known for these towers ({self.head.profile})"
+        return f"the index was made without corrections: run `pecl index {self.root}`"
+
     @property
     def embeddings(self) -> np.ndarray:
         """Embeddings of all photographs, (N, D) float32 of length 1, read-only."""
@@ -163,6 +175,7 @@ class ImageIndex:
         *,
         minus: str | Sequence[str] | None = None,
         top: int = 10,
+        corrected: bool | None = None,
     ) -> list[list[Hit]]:
         """Return for each query the photographs that are most like it, most like first.
 
@@ -172,14 +185,22 @@ class ImageIndex:
             minus: negative query, for all queries or each: its embedding is subtracted. It is in the language of the
                 query.
             top: photographs for each query, at most `TOP_LIMIT`; fewer where the index holds fewer.
+            corrected: correct hubs for all queries or for none, see `pecl.retrieval.hubs`. By default texts without a
+                negative query are corrected, if the index can.
 
         Raises:
-            ConfigError: `top` is out of range, or a language is unknown or cannot be detected.
+            ConfigError: `top` is out of range, a language is unknown or not detected, or hubs cannot be corrected.
             DataError: a query is something else, a picture cannot be read, or the embeddings are damaged.
         """
         check_top(top)
         embedded = self.embed(queries, language, minus=minus)
-        found = self._engine.nearest(embedded, top)
+        if corrected and self.uncorrected:
+            raise ConfigError(f"corrected: {self.uncorrected}")
+        if corrected is None:
+            chosen = _are_texts(queries, len(embedded)) & (minus is None and not self.uncorrected)
+        else:
+            chosen = np.full(len(embedded), corrected)
+        found = self._engine.nearest(embedded, top, chosen)
         return [[self._hit(match.entry, match.score) for match in matches] for matches in found]
 
     def embed(
@@ -320,6 +341,13 @@ def _as_numbers(queries: object, width: int) -> np.ndarray | None:
     if queries.ndim != 2 or queries.shape[1] != width or not np.isfinite(queries).all():
         raise DataError(f"queries: expected finite embeddings of shape (Q, {width}), got {queries.shape}")
     return _unit(queries.astype(np.float32))
+
+
+def _are_texts(queries: object, count: int) -> np.ndarray:
+    """Return (Q,) bool: which of `count` queries are texts."""
+    if isinstance(queries, str) or not isinstance(queries, Sequence):
+        return np.full(count, isinstance(queries, str))
+    return np.array([isinstance(query, str) for query in queries], bool)
 
 
 def _unit(embeddings: np.ndarray) -> np.ndarray:

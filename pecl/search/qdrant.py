@@ -68,8 +68,8 @@ class QdrantStore:
         check_scores((found * found).sum(axis=1), _named(self._collection))
         return found
 
-    def nearest(self, queries: np.ndarray, top: int) -> list[list[Match]]:
-        """See `Engine`; a server may answer approximately."""
+    def nearest(self, queries: np.ndarray, top: int, corrected: np.ndarray) -> list[list[Match]]:
+        """See `Engine`; a server may answer approximately, and corrects nothing."""
         from qdrant_client.models import QueryRequest
 
         limit = min(top, len(self.entries)) + self._surplus

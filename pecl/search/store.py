@@ -14,12 +14,13 @@ import numpy as np
 
 from pecl.errors import ConfigError, DataError
 from pecl.files.rows import DamagedRowsError, open_rows, write_rows
+from pecl.retrieval.hubs import References, find_references
 from pecl.search.catalogue import Entry, Head, damaged, read_entries
 from pecl.search.engines import Match, Renewal, check_scores, in_blocks
 
 _SCORES = 1 << 24  # similarities that are in memory at a time
 _BLOCK = 1 << 12  # rows that are written together
-_NAME = "embeddings"
+_NAME, _CORRECTIONS = "embeddings", "corrections"
 
 
 def embeddings_file(folder: Path, generation: str) -> Path:
@@ -34,24 +35,34 @@ class ExactStore:
         entries: N photographs.
         matrix: (N, D) float32, each row of length 1.
         path: file of the matrix, for messages.
+        corrections: (N,) float32, see `pecl.retrieval.hubs`; None without any.
     """
 
-    def __init__(self, entries: Sequence[Entry], matrix: np.ndarray, path: Path | None = None) -> None:
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        matrix: np.ndarray,
+        path: Path | None = None,
+        corrections: np.ndarray | None = None,
+    ) -> None:
         self.entries = entries
         self.matrix = matrix
+        self.corrections = corrections
         self._path = path
 
     def embeddings(self) -> np.ndarray:
         """See `Engine`; read-only."""
         return self.matrix
 
-    def nearest(self, queries: np.ndarray, top: int) -> list[list[Match]]:
-        """See `Engine`; of equal similarities the first in the order of names comes first."""
+    def nearest(self, queries: np.ndarray, top: int, corrected: np.ndarray) -> list[list[Match]]:
+        """See `Engine`; of equal scores the first in the order of names comes first."""
         found: list[list[Match]] = []
         for block in in_blocks(len(queries), max(1, _SCORES // len(self.matrix))):
             with np.errstate(invalid="ignore", over="ignore"):  # damaged embeddings are told below
                 scores = queries[block.start : block.stop] @ self.matrix.T  # (Q, D) x (D, N): (Q, N)
             check_scores(scores, self._path)
+            if self.corrections is not None:
+                scores[corrected[block.start : block.stop]] -= self.corrections
             for own in scores:
                 rows = _best(own, min(top, len(own)))
                 found.append([Match(self.entries[row], float(own[row])) for row in rows.tolist()])
@@ -87,46 +98,66 @@ class Store:
     def open(self, folder: Path, head: Head) -> ExactStore:
         """See `EngineKind`; the matrix is read into memory."""
         path = embeddings_file(folder, head.generation)
-        return ExactStore(read_entries(folder, head), _read_embeddings(path, head), path)
+        entries, rows = read_entries(folder, head), _read_rows(path, head)
+        return ExactStore(entries, rows[_NAME], path, rows.get(_CORRECTIONS))
 
     def lost(self, folder: Path, head: Head) -> list[int]:
         """See `EngineKind`; a matrix is whole or damaged."""
-        _read_embeddings(embeddings_file(folder, head.generation), head)
+        _read_rows(embeddings_file(folder, head.generation), head)
         return []
 
     def write(self, folder: Path, before: Head | None, head: Head, renewal: Renewal) -> dict[str, str]:
         """See `EngineKind`; writes a new file next to the one before."""
         kept = np.asarray(renewal.kept, np.int64)
-        old = None
+        old: Mapping[str, np.ndarray] = {}
         if before is not None and (kept >= 0).any():
-            old = _read_embeddings(embeddings_file(folder, before.generation), before)
+            old = _read_rows(embeddings_file(folder, before.generation), before)
+            if before.references != head.references:
+                old = {_NAME: old[_NAME]}
         path = embeddings_file(folder, head.generation)
-        return {"embeddings": write_rows(path, (_NAME,), _blocks(head, kept, old, renewal.fresh), {})}
+        references = find_references(head.profile, head.fingerprints) if head.references else None
+        names = (_NAME,) if references is None else (_NAME, _CORRECTIONS)
+        return {"embeddings": write_rows(path, names, _blocks(head, kept, old, renewal.fresh, references), {})}
 
     def clean(self, head: Head, entries: Sequence[Entry]) -> None:
         """See `EngineKind`; there is nothing outside the index's folder."""
 
 
 def _blocks(
-    head: Head, kept: np.ndarray, old: np.ndarray | None, fresh: Mapping[int, np.ndarray]
+    head: Head,
+    kept: np.ndarray,
+    old: Mapping[str, np.ndarray],
+    fresh: Mapping[int, np.ndarray],
+    references: References | None,
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Yield the embeddings (N, D) block by block.
+    """Yield the embeddings (N, D), and with `references` the corrections (N,), block by block.
 
     Args:
         head: of the new generation, with N and D.
         kept: (N,) rows of `old`, or -1.
-        old: embeddings before, or None.
+        old: embeddings before, and corrections that still hold; either may be missing.
         fresh: new embeddings (D,) by their row.
+        references: reference captions of the corrections.
     """
     for block in in_blocks(head.count, _BLOCK):
-        rows = np.empty((len(block), head.width), np.float32)
+        rows, before = np.empty((len(block), head.width), np.float32), kept[block.start : block.stop]
         for place, row in enumerate(block):
-            rows[place] = fresh[row] if old is None or kept[row] < 0 else old[kept[row]]
-        yield {_NAME: rows}
+            rows[place] = fresh[row] if not old or kept[row] < 0 else old[_NAME][kept[row]]
+        if references is None:
+            yield {_NAME: rows}
+            continue
+        held = before >= 0 if _CORRECTIONS in old else np.zeros(len(block), bool)
+        corrections = np.empty(len(block), np.float32)
+        corrections[~held] = references.corrections(rows[~held])
+        if held.any():
+            corrections[held] = old[_CORRECTIONS][before[held]]
+        yield {_NAME: rows, _CORRECTIONS: corrections}
 
 
-def _read_embeddings(path: Path, head: Head) -> np.ndarray:
-    """Return the embeddings (N, D) float32 of a generation; the bytes that are returned were compared.
+def _read_rows(path: Path, head: Head) -> dict[str, np.ndarray]:
+    """Return the embeddings (N, D) float32 of a generation, and its corrections (N,) float32 if it has any.
+
+    The bytes that are returned were compared with their checksums.
 
     Raises:
         FileNotFoundError: the file is missing.
@@ -136,12 +167,16 @@ def _read_embeddings(path: Path, head: Head) -> np.ndarray:
         tensors, metadata = open_rows(path, check=False, follow=False)
         if metadata["digest"] != head.files.get("embeddings"):
             raise damaged(path, "it is not the file that the head of the index names")
-        rows = tensors.get(_NAME)
-        if rows is None or tensors.keys() != {_NAME}:
-            raise damaged(path, f"it holds {', '.join(tensors) or 'nothing'}, expected {_NAME}")
-        if rows.shape != (head.count, head.width) or rows.dtype != np.float32:
-            raise damaged(path, f"it is {rows.dtype} of shape {rows.shape}, expected {(head.count, head.width)}")
-        return rows.load()
+        shapes = {_NAME: (head.count, head.width)} | ({_CORRECTIONS: (head.count,)} if head.references else {})
+        if tensors.keys() != shapes.keys():
+            raise damaged(path, f"it holds {', '.join(tensors) or 'nothing'}, expected {', '.join(shapes)}")
+        for name, rows in tensors.items():
+            if rows.shape != shapes[name] or rows.dtype != np.float32:
+                raise damaged(path, f"{name} are {rows.dtype} of shape {rows.shape}, expected {shapes[name]}")
+        loaded = {name: rows.load() for name, rows in tensors.items()}
+        if head.references:
+            check_scores(loaded[_CORRECTIONS], path)
+        return loaded
     except DamagedRowsError as error:
         raise damaged(path, error.reason) from error
     except DataError as error:

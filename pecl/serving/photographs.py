@@ -68,10 +68,15 @@ class Photographs:
                 logger.warning("the index was renewed, but cannot be read: %s", error)
             return self._index
 
-    def search(self, embedding: torch.Tensor, top: int) -> list[Hit]:
-        """Return the `top` photographs nearest to an embedding (D,), nearest first."""
-        (hits,) = self.index().search(embedding.unsqueeze(0), top=top)  # (D,) -> (1, D)
-        return hits
+    def search(self, embedding: torch.Tensor, top: int, is_text: bool) -> tuple[list[Hit], bool]:
+        """Return the `top` photographs nearest to an embedding (D,), nearest first, and whether hubs were corrected.
+
+        They are for the embedding of a text, if the index can.
+        """
+        index = self.index()
+        corrected = is_text and not index.uncorrected
+        (hits,) = index.search(embedding.unsqueeze(0), top=top, corrected=corrected)  # (D,) -> (1, D)
+        return hits, corrected
 
     def name(self, hit: Hit) -> str:
         """Return a photograph's path relative to the folder, as text that JSON can hold."""

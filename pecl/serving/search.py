@@ -93,7 +93,8 @@ async def _search(service: Service, document: dict[str, Any]) -> JSONResponse:
     picture = None if image is None else read_data_uri(image, "image", service.limits)
     chosen = await _choose(service.models, document, list(texts.values()), use_adapter)
     embedding = await _embed(service, texts, picture, chosen)
-    hits = await asyncio.to_thread(photographs.search, embedding, top)
+    is_text = texts.keys() == {"query"} and picture is None
+    hits, corrected = await asyncio.to_thread(photographs.search, embedding, top, is_text)
     found = [{"id": hit.id, "name": photographs.name(hit), "score": round(hit.score, 6)} for hit in hits]
     return JSONResponse(
         {
@@ -101,6 +102,7 @@ async def _search(service: Service, document: dict[str, Any]) -> JSONResponse:
             "detected": chosen.confidence is not None and chosen.language is not None,
             "confidence": None if chosen.confidence is None else round(chosen.confidence, 4),
             "model": service.models.model_of(chosen.adapter) if texts else None,
+            "hubs_corrected": corrected,
             "photographs": found,
         }
     )

@@ -49,7 +49,10 @@ def test_search_prints_scores_and_paths_and_shows_the_guess(indexed, capsys):
     assert lines == [[f"{hit.score:.3f}", str(hit.path)] for hit in hits]
     named = printed(capsys, "search", indexed, "der Hund läuft am Strand", "--language", "German", "--top", 3)
     assert named.out == guessed.out
-    assert named.err == "language: German (de); adapter: none (no adapter is known)\n"
+    assert named.err == (
+        "language: German (de); adapter: none (no adapter is known); hubs: not corrected (no reference captions are "
+        "known for these towers (mini))\n"
+    )
     document = json.loads(printed(capsys, "search", indexed, "!!!", "--json").out)
     assert (document["language"], document["confidence"], document["adapter"]) == (None, 0, "none")
     sentence = "language: not detected: the text has no word that shows it; adapter: none (the plain tower); "

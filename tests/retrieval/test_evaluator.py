@@ -18,6 +18,16 @@ def test_both_directions_with_several_texts_an_image():
     assert found.ranks["text_to_image"] == [1, 1, 1, 2]
 
 
+def test_corrections_lower_a_gallery_item_for_all_texts_and_leave_the_other_direction():
+    """The last text is nearer to image 0 by .75 - .66 = .08; images are compared only with texts."""
+    plain = RetrievalEvaluator(GALLERY, [0, 0, 1, 2])(TEXTS)
+    for correction, rank in ((0.05, 2), (0.1, 1)):
+        corrections = torch.tensor([correction, 0.0, 0.0])
+        found = RetrievalEvaluator(GALLERY, [0, 0, 1, 2], corrections=corrections)(TEXTS)
+        assert found.ranks["text_to_image"] == [1, 1, 1, rank]
+        assert found.metrics["image_to_text"] == plain.metrics["image_to_text"]
+
+
 def test_a_text_gallery_has_its_own_names_and_directions():
     """Text i is turned from item i; the gallery is the three unit vectors."""
     texts = torch.tensor([[0.9, 0.1, 0.3], [0.8, 0.5, 0.1], [0.7, 0.2, 0.6]])

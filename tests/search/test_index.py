@@ -97,7 +97,7 @@ def test_equal_similarities_come_in_the_order_of_names(seed):
     scores = (query @ matrix.T)[0]
     for top in (1, 7, 50, 199, 200):
         expected = sorted(range(200), key=lambda i: (-scores[i], i))[:top]
-        assert [int(match.entry.name) for match in store.nearest(query, top)[0]] == expected
+        assert [int(match.entry.name) for match in store.nearest(query, top, np.array([False]))[0]] == expected
 
 
 def test_many_queries_are_answered_in_blocks(monkeypatch):
@@ -105,9 +105,10 @@ def test_many_queries_are_answered_in_blocks(monkeypatch):
     matrix = unit(generator.normal(size=(50, 4))).astype(np.float32)
     store = ExactStore([Entry(f"{i:03}", NO_STAMP, "") for i in range(50)], matrix)
     queries = unit(generator.normal(size=(33, 4))).astype(np.float32)
-    whole = store.nearest(queries, 3)
+    plain = np.zeros(33, bool)
+    whole = store.nearest(queries, 3, plain)
     monkeypatch.setattr("pecl.search.store._SCORES", 120)  # two queries in a block
-    for one, other in zip(store.nearest(queries, 3), whole, strict=True):
+    for one, other in zip(store.nearest(queries, 3, plain), whole, strict=True):
         assert [match.entry.name for match in one] == [match.entry.name for match in other]
 
 

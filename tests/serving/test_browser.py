@@ -94,7 +94,7 @@ def ids(part):
 
 def wanted(service, text, adapter, top=12):
     (answer,) = service.models.embed([TextJob([text], [adapter])])
-    return [hit.id for hit in service.photographs.search(answer.embeddings[0], top)]
+    return [hit.id for hit in service.photographs.search(answer.embeddings[0], top, is_text=False)[0]]
 
 
 def test_a_search_by_the_keyboard_shows_the_photographs_in_their_order(page, service):
@@ -221,7 +221,7 @@ def test_file_and_folder_are_shown_and_scores_on_request(page, service):
     write(page, 0, "ka lopi", "cs")
     (column,) = search(page)
     (answer,) = service.models.embed([TextJob(["ka lopi"], ["cs"])])
-    hits = service.photographs.search(answer.embeddings[0], 12)
+    hits, _ = service.photographs.search(answer.embeddings[0], 12, is_text=False)
     captions = column.find_elements(By.CLASS_NAME, "caption")
     assert [one.text.split("\n") for one in captions] == [[hit.path.name, "summer"] for hit in hits]
     assert not any(one.is_displayed() for one in page.find_elements(By.CLASS_NAME, "score"))

@@ -161,7 +161,7 @@ def test_pictures_are_made_anew_as_jpeg_without_metadata(client, index):
 def test_the_indexs_own_small_pictures_are_used(index):
     build_index(index, options=IndexOptions(thumbnails=True))
     photographs = Photographs(index, tiny_towers().image)
-    hit = photographs.search(torch.ones(8), 1)[0]
+    hit = photographs.search(torch.ones(8), 1, is_text=False)[0][0]
     assert photographs.picture(hit.id, 320) == read_thumbnail(hit.thumbnail)
 
 

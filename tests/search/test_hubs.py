@@ -1,0 +1,217 @@
+"""Hubs in searches: the corrections of an index are those that arithmetic says, and come and go with its towers."""
+
+import json
+
+import numpy as np
+import pytest
+from helpers.serving import client_of, make_service
+from helpers.small_experiment import tiny_towers
+from helpers.small_index import COUNT, edit_head
+from helpers.tiny import tiny_tower
+
+import pecl
+from pecl.cli import main
+from pecl.errors import ConfigError, DataError
+from pecl.files.rows import write_rows
+from pecl.retrieval import hubs
+from pecl.retrieval.hubs import ROWS, encoded, find_references
+from pecl.search.build import build_index
+from pecl.search.plan import IndexOptions
+from pecl.serving.photographs import Photographs
+
+NEIGHBOURS, WEIGHT = 3, 0.5
+QUERY = "ka lopi zumo"
+
+
+def unit(rows):
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+@pytest.fixture
+def references(tmp_path, monkeypatch, towers):
+    """Reference captions of the tiny towers, in place of the shipped ones: (R, D) of length 1, as they are read."""
+    folder = tmp_path / "references"
+    folder.mkdir()
+    monkeypatch.setattr(hubs, "REFERENCES", folder)
+    return write_references(folder)
+
+
+def write_references(folder, seed=0, image=None):
+    embeddings = unit(np.random.default_rng(seed).normal(size=(20, 8)))
+    metadata = {"image": image or tiny_towers().image.fingerprint, "text": tiny_tower().fingerprint}
+    metadata |= {"neighbours": str(NEIGHBOURS), "weight": str(WEIGHT)}
+    codes = encoded(embeddings)
+    write_rows(folder / "mini.safetensors", (ROWS,), [{ROWS: codes}], metadata)
+    return unit(codes.astype(float) - 128)
+
+
+def corrected_ranking(index, query, references):
+    """Return names and scores by sorting whole columns in double precision."""
+    matrix = np.asarray(index.embeddings, np.float64)
+    nearest = np.sort(matrix @ references.T, axis=1)[:, ::-1][:, :NEIGHBOURS]
+    scores = matrix @ query.astype(np.float64) - WEIGHT * nearest.mean(axis=1)
+    return [(index.paths[i], scores[i]) for i in sorted(range(len(scores)), key=lambda i: (-scores[i], i))]
+
+
+def check(hits, expected):
+    assert [hit.path for hit in hits] == [path for path, _ in expected]
+    np.testing.assert_allclose([hit.score for hit in hits], [score for _, score in expected], atol=1e-5)
+
+
+def test_codes_keep_directions_to_a_hundredth():
+    rows = unit(np.random.default_rng(3).normal(size=(50, 256)))
+    read = unit(encoded(rows).astype(float) - 128)
+    assert (read * rows).sum(axis=1).min() > 0.9999
+
+
+def test_texts_are_corrected_and_nothing_else(photographs, references):
+    build_index(photographs)
+    index = pecl.ImageIndex.open(photographs)
+    assert index.uncorrected == ""
+    text = tiny_tower().encode_text(QUERY)[0].numpy()
+    expected = corrected_ranking(index, text, references)
+    plain = index.search(QUERY, "en", top=COUNT, corrected=False)[0]
+    assert [hit.path for hit in plain] != [path for path, _ in expected]
+    check(index.search(QUERY, "en", top=COUNT)[0], expected)
+    check(index.search(text[None], top=COUNT, corrected=True)[0], expected)
+    mixed = index.search([QUERY, index.paths[2]], "en", top=COUNT)
+    check(mixed[0], expected)
+    assert mixed[1][0].path == index.paths[2]
+    assert mixed[1][0].score == pytest.approx(1, abs=1e-6)
+    assert index.search(text[None], top=COUNT)[0] == plain
+    assert index.search(QUERY, "en", minus="pan", top=1)[0][0].score == pytest.approx(
+        float((index.embeddings @ index.embed(QUERY, "en", minus="pan")[0]).max()), abs=1e-6
+    )
+
+
+def test_an_index_made_before_gets_corrections_without_embedding_anything(photographs, references, towers, capsys):
+    place = hubs.REFERENCES / "mini.safetensors"
+    place.rename(place.with_suffix(".later"))
+    build_index(photographs)
+    assert pecl.ImageIndex.open(photographs).uncorrected.startswith("no reference captions are known")
+    place.with_suffix(".later").rename(place)
+    old = pecl.ImageIndex.open(photographs)
+    assert old.uncorrected == f"the index was made without corrections: run `pecl index {photographs}`"
+    with pytest.raises(ConfigError, match="made without corrections"):
+        old.search(QUERY, "en", corrected=True)
+    assert main(["search", str(photographs), QUERY, "--language", "en"]) == 0
+    assert "hubs: not corrected (the index was made without corrections" in capsys.readouterr().err
+    embedded = towers.pictures
+    assert build_index(photographs).changed == 0
+    assert towers.pictures == embedded
+    index = pecl.ImageIndex.open(photographs)
+    text = tiny_tower().encode_text(QUERY)[0].numpy()
+    check(index.search(QUERY, "en", top=COUNT)[0], corrected_ranking(index, text, references))
+    generation = index.head.generation
+    assert build_index(photographs).changed == 0
+    assert pecl.ImageIndex.open(photographs).head.generation == generation  # nothing was left to do
+
+
+def test_corrections_follow_photographs_and_references(photographs, references):
+    build_index(photographs)
+    (photographs / "00.png").unlink()
+    build_index(photographs)
+    index = pecl.ImageIndex.open(photographs)
+    text = tiny_tower().encode_text(QUERY)[0].numpy()
+    check(index.search(QUERY, "en", top=COUNT)[0], corrected_ranking(index, text, references))
+    others = write_references(hubs.REFERENCES, seed=1)
+    build_index(photographs)
+    index = pecl.ImageIndex.open(photographs)
+    check(index.search(QUERY, "en", top=COUNT)[0], corrected_ranking(index, text, others))
+
+
+def test_reference_captions_of_other_towers_correct_nothing(photographs, references):
+    write_references(hubs.REFERENCES, image="0" * 64)
+    build_index(photographs)
+    index = pecl.ImageIndex.open(photographs)
+    assert index.uncorrected == "no reference captions are known for these towers (mini)"
+    assert index.search(QUERY, "en") == index.search(QUERY, "en", corrected=False)
+    with pytest.raises(ConfigError, match="no reference captions are known"):
+        index.search(QUERY, "en", corrected=True)
+
+
+def test_a_server_corrects_texts_and_says_so(photographs, references):
+    build_index(photographs)
+    index = pecl.ImageIndex.open(photographs)
+    text = tiny_tower().encode_text(QUERY)[0].numpy()
+    expected = corrected_ranking(index, text, references)
+    with client_of(make_service(photographs=Photographs(photographs, tiny_towers().image))) as client:
+        found = client.post("/search", json={"query": QUERY, "language": "en", "top": COUNT}).json()
+        both = client.post("/search", json={"query": QUERY, "minus": "pan", "language": "en"}).json()
+    assert (found["hubs_corrected"], both["hubs_corrected"]) == (True, False)
+    np.testing.assert_allclose([hit["score"] for hit in found["photographs"]], [s for _, s in expected], atol=1e-5)
+
+
+def test_the_command_corrects_texts_and_says_so(photographs, references, capsys):
+    build_index(photographs)
+    index = pecl.ImageIndex.open(photographs)
+    for flags, corrected in (
+        ((QUERY,), True),
+        ((QUERY, "--minus", "pan"), False),
+        (("--image", index.paths[0]), False),
+    ):
+        language = () if "--image" in flags else ("--language", "en")
+        assert main(["search", str(photographs), *map(str, flags), *language, "--json"]) == 0
+        document = json.loads(capsys.readouterr().out)
+        assert document["hubs_corrected"] is corrected
+        assert "hubs" not in document["note"]
+
+
+@pytest.mark.parametrize("change", [{"references": "0"}, {"references": 7}, {"references": ""}])
+def test_a_head_with_other_references_than_its_corrections_is_damaged(photographs, references, change):
+    build_index(photographs)
+    edit_head(photographs / ".pecl-index", change)
+    with pytest.raises(DataError, match="damaged"):
+        pecl.ImageIndex.open(photographs)
+
+
+def test_the_shipped_references_are_of_the_pair_mini():
+    references = find_references("mini", {"image": "0" * 64, "text": "0" * 64})
+    assert references is None
+    assert find_references("paper", {}) is None
+    assert find_references("../retrieval/references/mini", {}) is None
+
+
+@pytest.mark.weights
+def test_the_shipped_references_fit_the_towers():
+    towers = pecl.load_towers("mini")
+    found = find_references("mini", {"image": towers.image.fingerprint, "text": towers.text.fingerprint})
+    assert found is not None
+    assert found.embeddings.shape[1] == towers.text.embedding_dim
+    np.testing.assert_allclose(np.linalg.norm(found.embeddings, axis=1), 1, atol=1e-5)
+
+
+def test_evaluate_reports_corrected_recall_next_to_plain_recall(small, references, capsys):
+    command = ["evaluate", "--dataset", small["dataset"], "--out", small["out"], "--language", "de", "--json"]
+    assert main(command) == 0
+    (plain,) = json.loads(capsys.readouterr().out)
+    assert main([*command, "--correct-hubs"]) == 0
+    (both,) = json.loads(capsys.readouterr().out)
+    assert both["result"]["ranks"] == plain["ranks"]  # results hold no corrected figure
+    data = pecl.load_dataset(small["dataset"], "de")
+    gallery = unit(np.concatenate([tiny_towers().image.encode_image([data.images.load(i)]) for i in data.image_index]))
+    corrections = WEIGHT * np.sort(gallery @ references.T, axis=1)[:, ::-1][:, :NEIGHBOURS].mean(axis=1)
+    scores = tiny_tower().encode_text(data.target).numpy() @ gallery.T
+    for kind, own in (("recall", scores), ("corrected recall", scores - corrections)):
+        ranks = (own >= np.diag(own)[:, None]).sum(axis=1)
+        for k in (1, 5, 10):
+            assert both["hubs_corrected"][f"{kind}@{k}"] == pytest.approx((ranks <= k).mean())
+    low, high = (both["hubs_corrected"][f"{end}@5"] for end in ("low", "high"))
+    assert low <= both["hubs_corrected"]["corrected recall@5"] - both["hubs_corrected"]["recall@5"] <= high
+    (hubs.REFERENCES / "mini.safetensors").unlink()
+    assert main([*command, "--correct-hubs"]) == 2
+    assert "--correct-hubs: no reference captions are known for" in capsys.readouterr().err
+    assert main([*command, "--correct-hubs", "--gallery", "english"]) == 2
+    assert "gallery: expected images with --correct-hubs" in capsys.readouterr().err
+
+
+def test_qdrant_corrects_nothing_and_says_so(photographs, references, tmp_path, monkeypatch):
+    qdrant_client = pytest.importorskip("qdrant_client")
+    client = qdrant_client.QdrantClient(":memory:")
+    client.close = lambda: None
+    monkeypatch.setattr("pecl.search.qdrant._connect", lambda _: client)
+    build_index(photographs, tmp_path / "index", IndexOptions(engine="qdrant", url="http://qdrant.test:6333"))
+    index = pecl.ImageIndex.open(tmp_path / "index")
+    assert index.uncorrected == "the engine qdrant cannot subtract corrections"
+    assert index.head.references == ""
+    assert index.search(QUERY, "en") == index.search(QUERY, "en", corrected=False)
