@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pecl.adapters.roles import architecture_of
 from pecl.commands.options import add_command, in_columns, path_argument, print_json, print_text
-from pecl.encoders.loading.hub import is_cached
-from pecl.encoders.loading.shapes import known_tower
-from pecl.encoders.pairs import MINI, PAIRS
-from pecl.encoders.text import MultilingualTextEncoder
-from pecl.encoders.towers import check_pair, load_image_encoder, load_text_encoder
+from pecl.encoders.pairs import PAIRS, SIZES, is_cached
 from pecl.errors import PeclError, WeightsError
+
+if TYPE_CHECKING:
+    from pecl.encoders.text import MultilingualTextEncoder
 
 _FP32 = 4  # bytes of a parameter
 _PAIR = "pair"  # what is found of both halves, where they do not go together
@@ -53,10 +51,8 @@ def _list(parsed: argparse.Namespace) -> int:
         ("name", "parameters", "width", "memory", "vocabulary", "licence", "cached", "description"),
     ]
     for row in rows:
-        millions = f"{row['text_parameters'] / 1e6:.0f} M" if row["text_parameters"] else ""
-        memory = f"{row['text_bytes'] / 2**30:.1f} GiB" if row["text_bytes"] else ""
-        cached = "yes" if row["cached"] else "no"
-        width = str(row["width"] or "")
+        millions, memory = f"{row['text_parameters'] / 1e6:.0f} M", f"{row['text_bytes'] / 2**30:.1f} GiB"
+        cached, width = "yes" if row["cached"] else "no", str(row["width"])
         lines.append(
             (row["name"], millions, width, memory, row["vocabulary"], row["licence"], cached, row["description"])
         )
@@ -68,18 +64,17 @@ def _list(parsed: argparse.Namespace) -> int:
 def _row(name: str) -> dict[str, Any]:
     """Return the row of a pair."""
     pair = PAIRS[name]
-    shape = load_text_encoder(MINI) if name == MINI else known_tower(pair.text)
-    count = None if shape is None else sum(parameter.numel() for parameter in shape.parameters())
+    parameters, width = SIZES[name]
     return {
         "name": name,
         "text": pair.text,
         "image": pair.image,
-        "text_parameters": count,
-        "text_bytes": None if count is None else count * _FP32,
-        "width": None if shape is None else shape.embedding_dim,
+        "text_parameters": parameters,
+        "text_bytes": parameters * _FP32,
+        "width": width,
         "vocabulary": pair.vocabulary,
         "licence": pair.licence,
-        "cached": name == MINI or all(map(is_cached, (pair.text, pair.image))),
+        "cached": is_cached(pair),
         "description": pair.description,
     }
 
@@ -100,6 +95,8 @@ class Half:
 
 
 def _check(parsed: argparse.Namespace) -> int:
+    from pecl.encoders.towers import check_pair, load_image_encoder, load_text_encoder  # torch, which takes seconds
+
     text = image = None
     try:
         text = load_text_encoder(parsed.tower)
@@ -125,6 +122,8 @@ def _check(parsed: argparse.Namespace) -> int:
 
 def _text_detail(tower: MultilingualTextEncoder) -> str:
     """Describe a text tower in one line."""
+    from pecl.adapters.roles import architecture_of
+
     parameters = sum(parameter.numel() for parameter in tower.parameters())
     model_type = tower.backbone.config.model_type
     adapted = "all kinds of adapters"

@@ -114,6 +114,57 @@ PAIRS: dict[str, Pair] = {
     ),
 }
 
+# name of a pair -> parameters of its text tower, and width of its embeddings, so that a list of them builds none
+SIZES = {
+    "mini": (117_604_480, 256),
+    "paper": (560_677_632, 768),
+    "vit-b-32": (560_415_232, 512),
+    "vit-b-16-plus": (560_546_432, 640),
+    "labse": (471_517_440, 768),
+    "clip-b32-multilingual": (135_127_296, 512),
+    "xlm-r-b32": (278_862_848, 512),
+    "xlm-r-h14": (561_987_584, 1024),
+    "siglip2-b16": (282_303_744, 768),
+    "siglip2-l16": (565_570_560, 1024),
+    "siglip2-so400m": (707_782_896, 1152),
+    "siglip2-gopt": (708_225_648, 1536),
+    "msiglip-b16": (277_695_744, 768),
+    "msiglip-so400m": (699_542_640, 1152),
+    "metaclip2-mt5-s16": (117_514_368, 384),
+    "metaclip2-mt5-m16": (166_188_544, 512),
+    "metaclip2-mt5-b32": (166_188_544, 512),
+    "metaclip2-s16": (367_696_896, 384),
+    "metaclip2-b16": (499_765_248, 512),
+    "metaclip2-l14": (778_156_032, 768),
+    "metaclip2-h14": (1_226_706_944, 1024),
+    "nllb-base": (414_298_112, 768),
+    "nllb-large": (767_270_912, 1152),
+}
+
+# Models of open_clip -> their repositories on the model hub, as open_clip's table has them
+_REPOSITORIES = {
+    "open_clip:ViT-B-16-plus-240/laion400m_e32": "timm/vit_base_patch16_plus_clip_240.laion400m_e31",
+    "open_clip:xlm-roberta-base-ViT-B-32/laion5b_s13b_b90k": "laion/CLIP-ViT-B-32-xlm-roberta-base-laion5B-s13B-b90k",
+    "open_clip:xlm-roberta-large-ViT-H-14/frozen_laion5b_s13b_b90k": (
+        "laion/CLIP-ViT-H-14-frozen-xlm-roberta-large-laion5B-s13B-b90k"
+    ),
+    "open_clip:ViT-B-16-SigLIP-i18n-256/webli": "timm/ViT-B-16-SigLIP-i18n-256",
+    "open_clip:ViT-SO400M-16-SigLIP-i18n-256/webli": "timm/ViT-SO400M-16-SigLIP-i18n-256",
+    "open_clip:nllb-clip-base-siglip/v1": "visheratin/nllb-clip-base-siglip",
+    "open_clip:nllb-clip-large-siglip/v1": "visheratin/nllb-clip-large-siglip",
+}
+_FILES = ("config.json", "modules.json", "open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+
+
+def is_cached(pair: Pair) -> bool:
+    """Return whether something of both towers lies in the local cache of the model hub; no network is asked."""
+    from huggingface_hub import try_to_load_from_cache  # which takes a third of a second, and every command reads this
+
+    repositories = {_REPOSITORIES.get(name, name) for name in (pair.text, pair.image)} - {MINI}
+    return all(
+        any(isinstance(try_to_load_from_cache(repository, file), str) for file in _FILES) for repository in repositories
+    )
+
 
 def warn_of_licence(name: str) -> None:
     """Log a warning if the terms of the tower `name` forbid commercial use."""

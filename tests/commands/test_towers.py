@@ -3,7 +3,11 @@
 import json
 import logging
 import shutil
+import subprocess
+import sys
 
+import huggingface_hub
+import open_clip
 import pytest
 import torch
 from helpers.family_towers import WRITERS, ending_tokenizer
@@ -18,9 +22,10 @@ from transformers import (
     Siglip2Model,
 )
 
-import pecl.commands.towers
+import pecl.encoders.towers
 from pecl.cli import main
-from pecl.encoders.pairs import PAIRS
+from pecl.encoders.loading.shapes import known_tower
+from pecl.encoders.pairs import PAIRS, is_cached
 from pecl.encoders.towers import load_image_encoder, load_text_encoder
 from pecl.errors import WeightsError
 
@@ -54,6 +59,33 @@ def test_the_list_has_every_pair(capsys):
     published = {"siglip2-b16": 282, "siglip2-so400m": 708, "metaclip2-mt5-s16": 118, "metaclip2-h14": 1227}
     published |= {"nllb-base": 414, "nllb-large": 767, "xlm-r-b32": 279, "xlm-r-h14": 562, "clip-b32-multilingual": 135}
     assert published.items() <= counts.items()
+    for name, row in rows.items():
+        tower = load_text_encoder("mini") if name == "mini" else known_tower(PAIRS[name].text)
+        parameters = sum(parameter.numel() for parameter in tower.parameters())
+        assert (row["text_parameters"], row["width"]) == (parameters, tower.embedding_dim), name
+
+
+def test_the_list_needs_no_torch():
+    code = "import sys; from pecl.cli import main; main(['towers', 'list']); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+def test_a_pair_is_cached_once_both_its_towers_are(monkeypatch):
+    there = set()
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda repo, file: "x" if repo in there else None)
+    for name, pair in PAIRS.items():
+        repositories = {_repository(tower) for tower in (pair.text, pair.image) if tower != "mini"}
+        assert is_cached(pair) is (name == "mini")
+        there |= repositories
+        assert is_cached(pair), name
+        there -= repositories
+
+
+def _repository(tower):
+    if not tower.startswith("open_clip:"):
+        return tower
+    known = open_clip.get_pretrained_cfg(*tower.removeprefix("open_clip:").split("/"))
+    return known["hf_hub"].removesuffix("/")
 
 
 def test_a_folder_of_both_halves_fits(capsys, made):
@@ -72,14 +104,14 @@ def test_an_image_half_that_is_not_there_is_told(capsys, made):
 
 
 def test_halves_of_different_widths_do_not_fit(capsys, made, monkeypatch):
-    plain = pecl.commands.towers.load_image_encoder
+    plain = pecl.encoders.towers.load_image_encoder
 
     def wider(name):
         tower = plain(name)
         tower.embedding_dim += 1
         return tower
 
-    monkeypatch.setattr(pecl.commands.towers, "load_image_encoder", wider)
+    monkeypatch.setattr(pecl.encoders.towers, "load_image_encoder", wider)
     status, halves = checked(capsys, made / "metaclip")
     assert status == 2
     assert halves["text tower"]["fits"]

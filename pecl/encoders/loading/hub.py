@@ -98,14 +98,6 @@ def _fetch(name: str, weights: bool) -> Path:
     return Path(snapshot_download(repo_id, revision=revision, allow_patterns=files, etag_timeout=TIMEOUT_SECONDS))
 
 
-def is_cached(name: str) -> bool:
-    """Return whether something of a model of the hub lies in the local cache; no network is asked.
-
-    open_clip's weights are models of the hub, too, but only its table says which: they are taken as not cached.
-    """
-    return not name.startswith("open_clip:") and _cached(name) is not None
-
-
 def _cached(name: str) -> Path | None:
     repo_id, revision = _split(name)
     found = (try_to_load_from_cache(repo_id, file, revision=revision) for file in CONFIG_FILES)
