@@ -45,6 +45,7 @@ def option(
     weighted: bool = False,
     form: tuple[str, str] | None = None,
     none: str = "none",
+    pattern: bool = False,
     **more: Any,
 ) -> Any:
     """Return a dataclass field.
@@ -59,10 +60,11 @@ def option(
         weighted: whether a name may have a weight, a number > 0 behind a colon.
         form: a regular expression that all of a text must match, and an example of it.
         none: text for None, besides "none", if the type allows None.
+        pattern: whether one regular expression may replace a tuple's names.
         more: further metadata.
     """
     known = {"help": help, "low": low, "high": high, "choices": choices, "joined": joined, "none": none}
-    known |= {"weighted": weighted, "form": form}
+    known |= {"weighted": weighted, "form": form, "pattern": pattern}
     return field(default=default, metadata={**known, **more})
 
 
@@ -110,6 +112,8 @@ def _problem(item: Field, typed: tuple[Any, bool], value: Any) -> str | None:
         return _sentence(item, typed, value)
     if kind is tuple and (not value or len(set(value)) < len(value)):
         return _sentence(item, typed, value)
+    if item.metadata.get("pattern") and is_pattern(value):
+        return _pattern_problem(value[0])
     if choices := item.metadata.get("choices", ()):
         names = value if kind is tuple else value.split("+") if item.metadata.get("joined") else (value,)
         if item.metadata.get("weighted"):
@@ -118,6 +122,19 @@ def _problem(item: Field, typed: tuple[Any, bool], value: Any) -> str | None:
                 return f'expected a weight > 0 behind the colon, such as "{names[0]}:0.1", got {quoted(wrong[0])}'
         strange = [name for name in names if name not in choices]
         return _sentence(item, typed, strange[0]) if strange else None
+    return None
+
+
+def is_pattern(names: tuple[str, ...]) -> bool:
+    """Say whether a tuple is one regular expression: text that no name can be."""
+    return len(names) == 1 and isinstance(names[0], str) and re.fullmatch(r"\w*", names[0]) is None
+
+
+def _pattern_problem(pattern: str) -> str | None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        return f"expected a regular expression, got {quoted(pattern)}: {error}"
     return None
 
 
@@ -154,7 +171,8 @@ def _expected(item: Field, kind: Any, optional: bool) -> str:
         if item.metadata.get("joined"):
             text += ", or several joined by +"
         elif kind is tuple:
-            text += ", or several joined by /, each once"
+            pattern = ", a regular expression in double quotes" if item.metadata.get("pattern") else ""
+            text += f"{pattern}, or several joined by /, each once"
     elif low is not None and high is not None:
         text += f" from {low:g} to {high if kind is int else format(high, 'g')}"
     elif low is not None:
@@ -217,7 +235,7 @@ def format_option(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
-        return "/".join(value)
+        return json.dumps(value[0], ensure_ascii=False) if is_pattern(value) else "/".join(value)
     if isinstance(value, str) and (_SPECIAL & set(value) or value != value.strip() or value in ("", "none", "null")):
         return json.dumps(value, ensure_ascii=False)
     return str(value)

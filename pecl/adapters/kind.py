@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, cast
 
-from pecl.adapters.roles import paths_of
+from pecl.adapters.roles import architecture_of, layer_of, paths_of
 from pecl.adapters.slots import SlotModule, SlotRows
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
@@ -85,18 +85,21 @@ class AdapterConfig(ABC):
     def layer_paths(self, tower: MultilingualTextEncoder, roles: Sequence[str]) -> list[str]:
         """Return the paths in the backbone of the modules with one of `roles`, in the layers that are adapted.
 
+        Args:
+            tower: a text tower.
+            roles: names of roles, or one regular expression of the paths of linear layers.
+
         Raises:
-            ConfigError: the tower has fewer layers.
+            ConfigError: the tower has fewer layers, or no linear layer that the expression matches.
         """
-        found = []
-        for role in roles:
-            paths = paths_of(tower.backbone, role)
-            if self.layers is not None:
-                if height_of(self.layers) > len(paths):
-                    raise ConfigError(
-                        f"{self.kind}: layers: expected top-1 to top-{len(paths)} in the text tower {tower.name!r}, "
-                        f'got "{self.layers}"'
-                    )
-                paths = paths[-int(height_of(self.layers)) :]
-            found += paths
-        return found
+        backbone = tower.backbone
+        paths = [path for role in roles for path in paths_of(backbone, role)]
+        if self.layers is None:
+            return paths
+        count = len(architecture_of(backbone).layers_of(backbone))
+        if height_of(self.layers) > count:
+            raise ConfigError(
+                f"{self.kind}: layers: expected top-1 to top-{count} in the text tower {tower.name!r}, "
+                f'got "{self.layers}"'
+            )
+        return [path for path in paths if layer_of(backbone, f"backbone.{path}") >= count - height_of(self.layers)]

@@ -1,7 +1,8 @@
 """Where the modules of a role are in a text tower's backbone.
 
-Adapters name roles (`query`, `attention_output`, ...), never paths, so that they work on the towers of every family
-alike. A family of `encoders/families` says where its roles are.
+Adapters name roles (`query`, `attention_output`, ...), so that they work on the towers of every family alike. A family
+of `encoders/families` says where its roles are. A regular expression names linear layers by their paths instead, as in
+PEFT, also where no family is known.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from torch import nn
+
 from pecl.encoders.families import FAMILIES
 from pecl.encoders.families.family import TextFamily
-from pecl.errors import WeightsError, unknown
+from pecl.errors import ConfigError, WeightsError, unknown
+from pecl.options import is_pattern, quoted
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -28,16 +32,26 @@ def architecture_of(backbone: PreTrainedModel) -> TextFamily:
     """
     model_type = backbone.config.model_type
     if model_type not in FAMILIES:
-        raise WeightsError(f"adapters do not fit this backbone: {unknown('architecture', model_type, FAMILIES)}")
+        raise WeightsError(
+            f"adapters do not fit this backbone: {unknown('architecture', model_type, FAMILIES)}; in another, a "
+            "regular expression as target_modules names the layers"
+        )
     return FAMILIES[model_type]
 
 
 def paths_of(backbone: PreTrainedModel, role: str) -> list[str]:
     """Return the paths within `backbone` of the modules with `role`, in order: one for each layer, or one at the top.
 
+    Args:
+        backbone: of a text tower without adapter.
+        role: its name, or a regular expression that matches the whole path of each linear layer.
+
     Raises:
         WeightsError: the architecture or the role is unknown; the message names those that are known.
+        ConfigError: the regular expression matches no linear layer.
     """
+    if is_pattern((role,)):
+        return _matching(backbone, role)
     architecture = architecture_of(backbone)
     in_layer, at_top = architecture.in_layer, architecture.at_top
     if role in at_top:
@@ -49,12 +63,26 @@ def paths_of(backbone: PreTrainedModel, role: str) -> list[str]:
     return [f"{architecture.layers}.{i}.{in_layer[role]}" for i in range(count)]
 
 
+def _matching(backbone: PreTrainedModel, pattern: str) -> list[str]:
+    linear = [path for path, module in backbone.named_modules() if isinstance(module, nn.Linear)]
+    found = [path for path in linear if re.fullmatch(pattern, path)]
+    if not found:
+        raise ConfigError(
+            f"target_modules: expected a regular expression of linear layers such as {linear[0]}, got "
+            f"{quoted(pattern)}, which matches none"
+        )
+    return found
+
+
 def layer_of(backbone: PreTrainedModel, path: str) -> int:
     """Return the lowest layer that depends on the module at `path` in the text tower.
 
-    That is its own layer, from 0; the first for embeddings; the number of layers for what lies behind them.
+    That is its own layer, from 0; the first for embeddings; the number of layers for what lies behind them. It is 0 for
+    all modules of an unknown architecture.
     """
-    family = architecture_of(backbone)
+    family = FAMILIES.get(backbone.config.model_type)
+    if family is None:
+        return 0
     if own := re.match(rf"backbone\.{re.escape(family.layers)}\.(\d+)\.", path):
         return int(own[1])
     if path.startswith(("head", "backbone.pooler.")):

@@ -1,7 +1,8 @@
 """Names of the kinds of adapters, and combinations as text: `lora`, `lora:r=4+head`, `soft_prompt:pool_prompt=false`.
 
 Parts are joined by `+`; a part is a name, or `name:option=value,option=value`. A tuple is written a/b/c, and text that
-has one of , + = / : in it is put in double quotes: `hard_prompt:text="Language: "`.
+has one of , + = / : in it is put in double quotes: `hard_prompt:text="Language: "`. So is a regular expression of
+`target_modules`, where a backslash is written twice: `lora-only:target_modules=".*[.]fc[12]"`.
 
 `lora`, `bottleneck` and `compacter` train the LayerNorms of their layers too, as the method's release does; `lora-only`
 (and so on) does not. `PRESETS` are names for longer specs.
@@ -187,9 +188,9 @@ def _norms_beside(configs: Iterable[AdapterConfig]) -> LayerNormConfig:
 def _value(config_class: type[AdapterConfig], name: str, text: str) -> Any:
     _check_name(config_class, name)
     try:
-        is_text = value_type(config_class, name)[0] is str
-        if is_text and text.startswith('"'):
-            return unquote(name, text)
+        kind = value_type(config_class, name)[0]
+        if kind in (str, tuple) and text.startswith('"'):
+            return unquote(name, text) if kind is str else (unquote(name, text),)
         return parse_option(config_class, name, text)
     except ConfigError as error:
         raise ConfigError(f"{config_class.kind}: {error}") from error

@@ -1,14 +1,16 @@
 """Each kind against a second implementation: PEFT, torch.kron, a changed copy of the tower, attention by hand."""
 
 import copy
+import json
 
 import peft
 import pytest
 import torch
 from helpers.adapter_towers import ARCHITECTURES, batch_of, filled, tower_of
-from helpers.tiny import sentences
+from helpers.tiny import sentences, tiny_tokenizer
 from torch import nn
 from torch.nn import functional as F
+from transformers import ElectraConfig, ElectraModel
 from transformers.activations import ACT2FN
 
 from pecl.adapters.adapter import attach
@@ -16,9 +18,11 @@ from pecl.adapters.kinds.compacter import phm_weight
 from pecl.adapters.merge import merge_slot
 from pecl.adapters.spec import parse_adapter
 from pecl.encoders.activations import ACTIVATIONS
+from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, WeightsError
 
 LAYER = "encoder.layer.0."
+PATTERN = r"encoder\.layer\.1\..*\.(key|dense)"
 
 
 def hooked(tower, path, function):
@@ -29,13 +33,28 @@ def hooked(tower, path, function):
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize(("r", "alpha"), [(1, 16), (4, 16), (8, 4)])
-def test_lora_equals_peft(architecture, r, alpha):
+@pytest.mark.parametrize(("r", "alpha", "pattern"), [(1, 16, None), (4, 16, None), (8, 4, PATTERN)])
+def test_lora_equals_peft(architecture, r, alpha, pattern):
     tower = tower_of(architecture, torch.float32)
+    named = "" if pattern is None else f",target_modules={json.dumps(pattern)}"
+    compare_with_peft(tower, f"lora-only:r={r},lora_alpha={alpha}{named}", pattern or ["query", "value"])
+
+
+def test_a_regular_expression_adapts_an_encoder_of_no_known_family():
+    sizes = {"embedding_size": 32, "hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 48}
+    config = ElectraConfig(**sizes, vocab_size=260, num_attention_heads=4, pad_token_id=1)
+    tower = MultilingualTextEncoder(ElectraModel(config).eval(), tiny_tokenizer(), None, name="electra")
+    with pytest.raises(WeightsError, match=r"'electra'.* regular expression as target_modules"):
+        attach(tower, parse_adapter("lora-only"))
+    compare_with_peft(tower, f"lora-only:r=8,lora_alpha=16,target_modules={json.dumps(PATTERN)}", PATTERN)
+
+
+def compare_with_peft(tower, spec, targets):
     reference = copy.deepcopy(tower)
-    config = peft.LoraConfig(r=r, lora_alpha=alpha, target_modules=["query", "value"])
+    adapter = filled(tower, spec)
+    (lora,) = adapter.configs
+    config = peft.LoraConfig(r=lora.r, lora_alpha=lora.lora_alpha, target_modules=targets)
     reference.backbone = peft.get_peft_model(reference.backbone, config)
-    adapter = filled(tower, f"lora-only:r={r},lora_alpha={alpha}")
     state = adapter.slot_state(0)
     for name, parameter in reference.backbone.named_parameters():
         if ".lora_" in name:

@@ -35,10 +35,12 @@ QKVO = ("query", "key", "value", "attention_output")
         ('hard_prompt:text="a, b+c: "', (HardPromptConfig(text="a, b+c: "),)),
         ("soft_prompt:init_text=ein Bild,pool_prompt=false", (SoftPromptConfig(None, "ein Bild", False),)),
         ("soft_prompt:num_virtual_tokens=none", (SoftPromptConfig(),)),
+        (r'lora-only:r=2,target_modules="a\\.(b/c|d)+"', (LoraConfig(r=2, target_modules=(r"a\.(b/c|d)+",)),)),
     ],
 )
 def test_what_a_spec_means(spec, configs):
     assert parse_adapter(spec) == configs
+    assert parse_adapter(describe(configs)) == configs
 
 
 @pytest.mark.parametrize("name", part_names())
@@ -158,6 +160,8 @@ def test_rank_replaces_that_of_lora():
             'target_modules: expected one of .* joined by /, each once, got "qurey"; did you mean "query"',
         ),
         ("lora:target_modules=query/query", 'each once, got "query/query"'),
+        ('lora:target_modules=".*[("', r'target_modules: expected a regular expression, got "\.\*\[\(": unterminated'),
+        ('layernorm:target_modules=".*"', r'expected one of attention_norm, output_norm, .*, got "\.\*"'),
         (
             "bottleneck:non_linearity=gelu2",
             'non_linearity: expected one of gelu, gelu_new, .* got "gelu2"; did you mean "gelu',

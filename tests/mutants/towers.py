@@ -104,8 +104,8 @@ MUTANTS = [
         "adapters/test_contract::test_exactly_these_names_are_trainable",
         (
             "the bottom layers are adapted in place of the topmost",
-            "paths = paths[-int(height_of(self.layers)) :]",
-            "paths = paths[: int(height_of(self.layers))]",
+            ">= count - height_of(self.layers)]",
+            "< height_of(self.layers)]",
         ),
     ),
     *rows(

@@ -89,7 +89,7 @@ def write_peft(
         "lora_dropout": lora.lora_dropout,
         "bias": "none",
         "fan_in_fan_out": False,
-        "target_modules": lora.layer_paths(tower, lora.target_modules),
+        "target_modules": [_path(name) for name in state if name.endswith(".lora_A")],
         "modules_to_save": norms.layer_paths(tower, norms.target_modules) if norms else None,
     }
     tensors = {_to_peft(name): tensor for name, tensor in state.items()}
@@ -150,6 +150,11 @@ def _read_options(path: Path) -> dict[str, Any]:
     return options
 
 
+def _path(name: str) -> str:
+    """Return the path in the backbone of the module that has the parameter `name`."""
+    return name.removeprefix("backbone.").rpartition(".")[0]
+
+
 def _to_peft(name: str) -> str:
     """`backbone.<path>.lora_A` is PEFT's `base_model.model.<path>.lora_A.weight`."""
     name = name.replace("backbone.", "base_model.model.", 1)
@@ -174,7 +179,7 @@ def _roles(
     Raises:
         WeightsError: the layers are not the topmost ones, or not the same for all roles.
     """
-    adapted = {name.removeprefix("backbone.").rpartition(".")[0] for name in state}
+    adapted = {_path(name) for name in state}
     paths = {role: paths_of(tower.backbone, role) for role in roles}
     found = tuple(role for role in roles if not adapted.isdisjoint(paths[role]))
     if not found:

@@ -30,7 +30,7 @@ class BottleneckConfig(AdapterConfig):
     non_linearity: str = option("gelu_new", "function between the two layers", choices=tuple(ACTIVATIONS))
     identity_start: bool = option(True, "start W_up at zero; false draws it from N(0, 0.01^2), as OpenDelta does")
     target_modules: tuple[str, ...] = option(
-        ("attention_output", "output"), "roles of the layers", choices=LINEAR_ROLES
+        ("attention_output", "output"), "roles of the layers", choices=LINEAR_ROLES, pattern=True
     )
     layers: str | None = layers_option()
 

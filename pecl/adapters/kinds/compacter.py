@@ -34,7 +34,7 @@ class CompacterConfig(AdapterConfig):
     non_linearity: str = option("relu", "function between the two layers", choices=tuple(ACTIVATIONS))
     identity_start: bool = option(True, "start the second layer at zero; false draws it as OpenDelta does")
     target_modules: tuple[str, ...] = option(
-        ("attention_output", "output"), "roles of the layers", choices=LINEAR_ROLES
+        ("attention_output", "output"), "roles of the layers", choices=LINEAR_ROLES, pattern=True
     )
     layers: str | None = layers_option()
 

@@ -30,7 +30,9 @@ class LoraConfig(AdapterConfig):
     r: int = option(8, "rank, at most the layer's smaller width", low=1)
     lora_alpha: float = option(16.0, "the update is scaled by lora_alpha / r")
     lora_dropout: float = option(0.0, "probability of dropping an input of A while training", low=0, high=1)
-    target_modules: tuple[str, ...] = option(("query", "value"), "roles of the layers", choices=LINEAR_ROLES)
+    target_modules: tuple[str, ...] = option(
+        ("query", "value"), "roles of the layers", choices=LINEAR_ROLES, pattern=True
+    )
     layers: str | None = layers_option()
 
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
