@@ -34,6 +34,7 @@ PARTS = {
     "fleets": True,
     "one_run": False,
     "large": False,
+    "families": False,
 }
 
 
