@@ -14,12 +14,14 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pecl.errors import MOST_NAMED, ConfigError, nearest
+from pecl.errors import ConfigError, nearest
 
 ENGLISH = "en"  # the plain towers know it without an adapter
 CODE = r"[a-z]{2,3}(_[a-z]{4})?"  # any language's code, perhaps with its script: nl, zh_hant
 _FLORES_CODE = r"[a-z]{3}_[A-Z][a-z]{3}"
 _TABLE = Path(__file__).with_name("languages.tsv")
+_MOST_LISTED = 12  # codes in a line
+COLUMN_WORDS = frozenset(("id", "no", "is", "to", "as", "or", "am"))  # codes that columns have as names, too
 _NOT_MISSPELT = 3  # letters of a text that is another code, not a misspelt name
 
 
@@ -205,8 +207,15 @@ def language_name(code: str) -> str:
 
 
 def listed(codes: Collection[str]) -> str:
-    """Return codes joined by commas, or their number if they are too many to read in a sentence."""
-    return ", ".join(codes) if len(codes) <= MOST_NAMED else f"{len(codes)} languages"
+    """Return codes joined by commas, or their number if they are too many to read in a line."""
+    return ", ".join(codes) if len(codes) <= _MOST_LISTED else f"{len(codes)} languages"
+
+
+def way_to_adapter(code: str, profile: str) -> str:
+    """Return the clause with the command that makes an adapter of a language for a pair of towers."""
+    has_text = code in LANGUAGES and LANGUAGES[code].flores is not None
+    data, own = ("xtd200 --text flickr30k200", "") if has_text else ("test.csv --text pairs.tsv", " of tables of yours")
+    return f"`pecl distil --profile {profile} --language {code} --dataset {data}` makes one{own}"
 
 
 def find_code(language: str, among: Iterable[str]) -> str:
@@ -217,11 +226,12 @@ def find_code(language: str, among: Iterable[str]) -> str:
 def find_codes(language: str, among: Iterable[str]) -> list[str]:
     """Return the members of `among` that mean `language`, such as `ja` and `Japanese` for `jp`.
 
-    If its own code is present, only that is returned; repeated members are returned repeatedly.
+    If its own code is present, only that is returned; repeated members are returned repeatedly. A code that often names
+    a column, such as `id`, gives way to any other name.
     """
-    among = list(among)
     same = [code for code in among if (_code_of(code) or code.lower()) == language]
-    return [code for code in same if code == language] or same
+    exact, others = [code for code in same if code == language], [code for code in same if code != language]
+    return (others or exact) if language in COLUMN_WORDS else (exact or others)
 
 
 def find_name(name: str, among: Iterable[str]) -> str | None:

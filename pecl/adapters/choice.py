@@ -17,7 +17,7 @@ from pecl.adapters.formats.files import AdapterFile, load_adapter_file
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import PAIRS
 from pecl.errors import ConfigError, WeightsError, suggest
-from pecl.languages import ENGLISH, find_name, language_name
+from pecl.languages import ENGLISH, LANGUAGES, find_name, language_name, listed, way_to_adapter
 
 PLAIN = "none"  # names the plain tower where an adapter is expected
 
@@ -85,7 +85,7 @@ class KnownAdapters:
 
     def for_language(self, language: str | None) -> AdapterChoice:
         """Return the adapter of a language by any of its names; None is a language that is not known."""
-        known = f"adapters are known for {', '.join(self.paths)}" if self.paths else "no adapter is known"
+        known = f"adapters are known for {listed(self.paths)}" if self.paths else "no adapter is known"
         if self._off:
             return AdapterChoice(None, PLAIN, "as asked for")
         if language is None:
@@ -93,8 +93,7 @@ class KnownAdapters:
         found = find_name(language, self.paths)
         if found is not None:
             return self._choice(self.paths[found])
-        code = find_name(language, [ENGLISH])
-        if code == ENGLISH:
+        if find_name(language, [ENGLISH]):
             return AdapterChoice(None, PLAIN, "the plain tower knows English")
         return AdapterChoice(
             None, PLAIN, f"none is known for {language_name(language)}; {known}" if self.paths else known
@@ -154,10 +153,12 @@ class KnownAdapters:
 
     def _expected(self, name: str) -> str:
         names = [f"{self.tower}:{language}" for language in self._shipped]
-        ways = [*self._shipped, PLAIN]
         such = f", such as {names[0]}," if names else ""
-        hint = suggest(name, [*ways, *names])
-        return f"expected {'one of ' * bool(names)}{', '.join(ways)}{such} or a file, got {name!r}{hint}"
+        language = find_name(name.rpartition(":")[2], LANGUAGES)
+        made = language and f"; {way_to_adapter(language, self.tower)} for {language_name(language)}"
+        hint = made or suggest(name, [*self._shipped, PLAIN, *names])
+        known = f"one of {listed(self._shipped)}, {PLAIN}" if names else PLAIN
+        return f"expected {known}{such} or a file, got {name!r}{hint}"
 
     def _read(self, path: Path) -> AdapterFile:
         if path not in self._files:

@@ -11,8 +11,8 @@ from pathlib import Path
 from pecl.adapters.bank import AdapterBank
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import load_text_encoder
-from pecl.errors import ConfigError, unknown
-from pecl.languages import ENGLISH, language_code
+from pecl.errors import ConfigError
+from pecl.languages import ENGLISH, language_code, language_name, listed, way_to_adapter
 
 SHIPPED = Path(__file__).with_name("shipped")
 
@@ -55,7 +55,8 @@ def load_bank(
     chosen = [*files, ENGLISH] if languages is None else [language_code(name) for name in languages]
     for name in chosen:
         if name not in files and name != ENGLISH:
-            raise ConfigError(unknown("language with a ready adapter", name, [*files, ENGLISH]))
+            known = f"expected one with a ready adapter for {profile} ({listed(files)})"
+            raise ConfigError(f"language: {known}, got {language_name(name)}: {way_to_adapter(name, profile)}")
     adapted = [files[name] for name in chosen if name in files]
     tower = tower or load_text_encoder(profile, device=device)
     # A bank of only English needs a configuration too: that of the first language

@@ -8,6 +8,7 @@ COMMANDS = {
     "grid": "train every combination of values; on the command line lists are joined by commas",
     "report": "print the tables of experiments from their result files",
     "data": "list, download, check and translate data sets",
+    "languages": "list languages by region or script, or show the names, data sets and ready adapter of some",
     "adapters": "list, show, convert, merge, publish and fetch adapters",
     "towers": "list the towers that have a name, and check whether a folder or model can be used",
     "export": "write towers and trained languages for other packages",

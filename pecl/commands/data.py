@@ -21,7 +21,7 @@ from pecl.data.translating.mt import TranslationConfig, Translator
 from pecl.data.translating.translate import TranslationJob, completed, dataset_job, file_job, translate_job
 from pecl.errors import ConfigError, DataError, unknown
 from pecl.files import default_cache_dir
-from pecl.languages import language_code
+from pecl.languages import language_code, listed
 
 _TRANSLATE_EXAMPLE = """examples:
   pecl data translate xtd10 --source en --target ko --overwrite --model facebook/nllb-200-distilled-600M
@@ -79,7 +79,7 @@ def _list(parsed: argparse.Namespace) -> int:
         print_json({"data_dir": str(root), "datasets": rows, "downloads": downloads})
         return 0
     print_text(f"data sets in {root}")
-    print_text(in_columns([[r["name"], _state(r), " ".join(r["languages"]), r["description"]] for r in rows]))
+    print_text(in_columns([[r["name"], _state(r), listed(r["languages"]), r["description"]] for r in rows]))
     print_text("\npecl data download fetches")
     print_text(in_columns([[r["name"], _state(r), r["description"]] for r in downloads]))
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import logging
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,9 @@ from typing import Any
 from pecl.config import ExperimentConfig, each_language, make_config, read_yaml
 from pecl.errors import EMPTY_PATH, ConfigError, printable
 from pecl.files.failures import write_output
+from pecl.languages import shared_code
+
+logger = logging.getLogger(__name__)
 
 ADAPTER_HELP = "a language (cs), towers and language (mini:cs), a path, or none for the plain tower"
 
@@ -141,6 +145,8 @@ def language_values(parsed: argparse.Namespace, defaults: Mapping[str, Any] | No
     if "language" in values:
         languages = values["language"]
         names = languages if isinstance(languages, list) else str(languages).split(",")
+        for note in filter(None, map(shared_code, map(str, names))):
+            logger.info(note)
         return [{**values, "language": name} for name in names]
     return each_language(values)
 

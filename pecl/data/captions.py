@@ -6,9 +6,9 @@ All readers of data sets return it. Images are an `ImageSource`: files on disk (
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from pecl.files.images import ImageSource
 
 COLUMNS = ("english", "target", "english_to_target", "target_to_english")
 PARTS = ("train", "val", "test")
+LOOKED_AT = 100  # texts of a column
 Column = tuple[str, ...] | TextColumn
 
 
@@ -119,6 +120,11 @@ class ParallelCaptions:
     def hashes(self) -> dict[str, str | None]:
         """Return the SHA-256 of each caption column."""
         return hashes_of([self])
+
+
+def has_words(texts: Iterable[str]) -> bool:
+    """Say whether any of the first `LOOKED_AT` texts has a letter; a column of numbers has none."""
+    return any(character.isalpha() for text in islice(texts, LOOKED_AT) for character in text)
 
 
 def hashes_of(parts: Sequence[ParallelCaptions]) -> dict[str, str | None]:

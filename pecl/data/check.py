@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pecl.data.captions import has_words
 from pecl.data.custom.folder import check_captions_file, find_table, translation_names
 from pecl.data.custom.tables import Problem, read_table
 from pecl.data.fetching.download import check_content, read_download_records
@@ -24,7 +25,7 @@ from pecl.data.splits import check_parts
 from pecl.data.summary import Summary
 from pecl.errors import DataError, PeclError, not_none, unknown
 from pecl.files.images import unreadable_images
-from pecl.languages import CODE
+from pecl.languages import CODE, COLUMN_WORDS
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +54,10 @@ def check_table(path: str | Path, *, open_images: bool = True) -> CheckReport:
     problems, summary = check_captions_file(path, open_images=open_images), Summary()
     if problems:
         return CheckReport(problems, {})
-    columns = read_table(find_table(path)).columns
-    languages = [column for column in columns if column != "en" and re.fullmatch(CODE, column, re.IGNORECASE)]
+    table = read_table(find_table(path))
+    columns = table.columns
+    codes = [column for column in columns if column != "en" and re.fullmatch(CODE, column, re.IGNORECASE)]
+    languages = [one for one in codes if one not in COLUMN_WORDS or has_words(row[one] for _, row in table.rows)]
     for language in languages or ["en"]:
         need = [
             direction for direction, name in translation_names(language, TRANSLATION_FOLDERS).items() if name in columns

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_MOST_UNKNOWN = 0.1  # share of pieces
+
 
 class Tokenizing:
     """What a text tower knows of tokens; see `MultilingualTextEncoder` for the attributes."""
@@ -70,7 +72,7 @@ class Tokenizing:
     def tokenize(self, texts: str | Iterable[str], languages: Sequence[str] | None = None) -> TokenIds:
         """Return the token ids of each text, with the prefix and special tokens, cut to `max_length`.
 
-        One warning says how many texts were cut.
+        One warning says how many texts were cut, and one the share of pieces that the tokenizer does not know.
 
         Args:
             texts: one text or N texts.
@@ -84,6 +86,7 @@ class Tokenizing:
         if not texts:
             return []
         rows = self.tokenizer(self._prefixed(texts), truncation=True, max_length=self.max_length)["input_ids"]
+        self._warn_of_unknown(rows)
         token_ids = [self._shaped(row) for row in rows]
         if self._names_languages:
             names = [self.language or ENGLISH] * len(texts) if languages is None else languages
@@ -92,6 +95,16 @@ class Tokenizing:
         if cut := len(self.whole_lengths(texts, token_ids)):
             logger.warning("%d of %d texts are longer than %d tokens and were cut", cut, len(texts), self.max_length)
         return token_ids
+
+    def _warn_of_unknown(self, rows: Sequence[Sequence[int]]) -> None:
+        """Say the share of pieces that the tokenizer does not know, in a script that it was not made for."""
+        unknown, total = sum(row.count(self.tokenizer.unk_token_id) for row in rows), sum(map(len, rows))
+        if unknown > _MOST_UNKNOWN * total:
+            logger.warning(
+                "%.0f %% of the pieces of %d texts are unknown to the tokenizer of %s: the tower cannot tell such "
+                "words apart, perhaps their whole script",
+                *(100 * unknown / total, len(rows), self.name),
+            )
 
     @property
     def shapes_texts(self) -> bool:

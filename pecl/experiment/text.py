@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from pecl.config import ExperimentConfig
-from pecl.data.captions import ParallelCaptions, hashes_of
+from pecl.data.captions import ParallelCaptions, has_words, hashes_of
 from pecl.data.custom.sources import (
     TextPair,
     normal_form,
@@ -30,6 +30,7 @@ from pecl.data.language_guess import strange_languages
 from pecl.data.text_column import TextWriter
 from pecl.errors import DataError, not_none
 from pecl.files import HALF_CHARACTER
+from pecl.languages import COLUMN_WORDS, language_name
 from pecl.progress import Bar
 
 logger = logging.getLogger(__name__)
@@ -92,6 +93,9 @@ def load_text(config: ExperimentConfig, named: Mapping[str, Callable[[], Paralle
         if source.name not in named and len(places):
             looked_at = text.select(places)
             targets, english = looked_at.target, not_none(looked_at.english, "english")
+            if config.language in COLUMN_WORDS and not has_words(targets):
+                name = language_name(config.language)
+                raise DataError(f"text: {source.name} has no letters in the column of {name}: expected captions")
             if strange := strange_languages(targets, english, config.language):
                 logger.warning("%s: %s", source.name, strange)
     used = np.concatenate([weighted(places, source) for source, places in parts])

@@ -49,7 +49,7 @@ def test_list_tells_what_is_found(pecl, tmp_path):
     make_xtd10(tmp_path)
     status, printed = pecl("list")
     assert status == 0
-    lines = {line.split()[0]: line.split()[1] for line in printed.splitlines() if line.strip()}
+    lines = {line.split()[0]: line.split()[1] for line in printed.splitlines() if line[:1].strip()}
     assert {name: lines[name] for name in DATASETS} == {
         **dict.fromkeys(DATASETS, "missing"),
         "xtd10": "found",

@@ -121,6 +121,16 @@ def test_one_warning_counts_the_texts_that_were_cut(caplog):
     assert [record.getMessage() for record in caplog.records] == ["2 of 4 texts are longer than 6 tokens and were cut"]
 
 
+def test_the_share_of_unknown_pieces_is_said(caplog):
+    tower = tiny_tower()
+    tower.tokenizer.unk_token = "x"
+    with caplog.at_level(logging.WARNING):
+        tower.tokenize(["a" * 16 + "x"])  # one of 19 pieces
+        assert caplog.records == []
+        tower.tokenize(["axbx", "ab"])  # two of ten
+    assert caplog.records[0].getMessage().startswith("20 % of the pieces of 2 texts are unknown to the tokenizer of")
+
+
 def test_nothing_to_encode():
     assert tiny_tower().encode_text([]).shape == (0, 8)
 

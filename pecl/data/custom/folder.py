@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from pecl.data.captions import PARTS, ParallelCaptions
+from pecl.data.captions import PARTS, ParallelCaptions, has_words
 from pecl.data.custom.photographs import find_photographs
 from pecl.data.custom.tables import TABLE_SUFFIXES, CaptionTable, Problem, read_table
 from pecl.data.reading import attach_images, describe_file
@@ -21,7 +21,7 @@ from pecl.data.request import DataRequest
 from pecl.errors import DataError, is_text, suggest, unknown
 from pecl.files import HALF_CHARACTER
 from pecl.files.images import ImageFiles
-from pecl.languages import CODE, find_code
+from pecl.languages import CODE, COLUMN_WORDS, find_code, language_name
 
 _COLUMN = re.compile(rf"image|part|{CODE}|en_to_{CODE}|{CODE}_to_en", re.IGNORECASE)
 
@@ -89,6 +89,8 @@ def read_folder(request: DataRequest) -> ParallelCaptions:
     with_parts = "part" in table.columns
     _refuse_problems(path, table, {*columns.values(), *["image"] * with_images, *["part"] * with_parts})
     texts = {name: tuple(row[column] for _, row in table.rows) for name, column in columns.items()}
+    if spelt in COLUMN_WORDS and not has_words(texts["target"]):
+        raise DataError(f"{path}: column {spelt!r} has no letters: expected captions in {language_name(language)}")
     captions = ParallelCaptions(
         path.parent.name if path.stem == "captions" else path.stem,
         language,

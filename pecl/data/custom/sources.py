@@ -21,7 +21,7 @@ from pecl.data.captions import ParallelCaptions, resolve_captions_file
 from pecl.data.custom.tables import MALFORMED, TABLE_SUFFIXES, CaptionTable, Problem, kind_of, rows_of
 from pecl.data.lines import CAPTIONS, TABLE, digest_of, stripped_lines
 from pecl.errors import ConfigError, DataError, not_none, suggest
-from pecl.languages import LANGUAGES, find_code, find_codes
+from pecl.languages import COLUMN_WORDS, LANGUAGES, find_code, find_codes, find_name
 
 TextPair = tuple[str, str]  # target, English
 MOST_WEIGHT = 100.0
@@ -175,7 +175,7 @@ def _instead(code: str, columns: list[str]) -> str:
     delimiters = [name for mark, name in _OTHER_DELIMITERS.items() if len(columns) == 1 and mark in columns[0]]
     if delimiters:
         return f", got {there}: a .csv has commas between its columns and a .tsv tabs, not {delimiters[0]}"
-    languages = {find_code(one, columns) for one in LANGUAGES}.intersection(columns)
+    languages = {name for name in columns if find_name(name, LANGUAGES)} - COLUMN_WORDS
     if not languages:
         return f", got {there}: the first line must name the columns, such as en and {code if code != 'en' else 'de'}"
     return f", got {there}{suggest(code, set(columns) - languages)}"

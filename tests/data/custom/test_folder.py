@@ -8,6 +8,7 @@ from helpers.layouts import write_image
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pecl.data.check import check_table
 from pecl.data.custom.folder import check_captions_file
 from pecl.data.custom.in_memory import from_dataset
 from pecl.data.custom.tables import Problem, read_table
@@ -228,3 +229,13 @@ def test_a_broken_line_is_named_rather_than_the_column_that_it_hides(tmp_path):
     (tmp_path / "captions.jsonl").write_text('{"en": "a"\n')
     with pytest.raises(DataError, match=r"captions\.jsonl, line 1"):
         load_folder(tmp_path, "de")
+
+
+def test_a_column_of_numbers_is_no_language(tmp_path):
+    """`id` is Indonesian only where it holds words; a check of all languages passes over it."""
+    path = write_table(tmp_path / "mine.csv", [{"en": "a dog", "de": "ein Hund", "id": "17"}])
+    with pytest.raises(DataError, match=r"column 'id' has no letters: expected captions in Indonesian \(id\)"):
+        load_folder(path, "id")
+    assert load_folder(path, "de").target == ("ein Hund",)
+    report = check_table(path)
+    assert (report.problems, report.summaries[str(path)].languages) == ([], ["en", "de"])

@@ -66,6 +66,13 @@ def test_of_several_columns_of_a_language_the_one_with_its_code_is_taken(tmp_pat
     assert pairs_of(tmp_path / "a.csv") == [("ein Hund", "a dog")]
 
 
+def test_a_column_of_numbers_with_the_name_of_a_language_gives_way(tmp_path):
+    (tmp_path / "a.csv").write_text("id,en,Indonesian,to\n17,a dog,seekor anjing,3\n", "utf-8")
+    assert pairs_of(tmp_path / "a.csv", "id") == [("seekor anjing", "a dog")]
+    with pytest.raises(DataError, match=r"expected a column fi, got id, en, Indonesian, to$"):
+        pairs_of(tmp_path / "a.csv", "fi")
+
+
 @pytest.mark.parametrize("suffixes", [("", ""), (".gz", ""), (".gz", ".gz")])
 @pytest.mark.parametrize("english_first", [True, False])
 def test_aligned_files_in_either_direction(tmp_path, suffixes, english_first):
@@ -189,7 +196,7 @@ def test_two_aligned_files_need_two_names(tmp_path):
         ("a.tsv", "source\ttarget\na\tb\n", "got source, target: the first line must name the .* such as en and de"),
         ("a.tsv", f"{'x' * 99}\n" * 2, r"got x{30}\.\.\.: the first line must name"),
         ("a.tsv", "de\nein Hund\n", "expected a column en, got de$"),
-        ("a.tsv", "en\tger\na\tb\n", "expected a column de, got en, ger$"),
+        ("a.tsv", "en\tnemec\na\tb\n", "expected a column de, got en, nemec$"),
         ("a.tsv", "en\tde\tde\na\tb\tc\n", "expected one column de, got de and de: rename or remove one$"),
         ("a.csv", "eng_Latn,German,deu_Latn,English\na,b,c,d\n", "expected one column de, got German and deu_Latn:"),
         ("a.csv", "eng_Latn,de,English\na,b,c\n", "expected one column en, got eng_Latn and English:"),

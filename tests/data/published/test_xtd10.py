@@ -1,4 +1,4 @@
-"""XTD10's reader, and Flickr30k-200's: tiny copies of their layouts, and the real files where they are."""
+"""Readers of XTD10, XTD200 and Flickr30k-200: tiny copies of their layouts, and the real files where they are."""
 
 import pytest
 from helpers.layouts import (
@@ -9,9 +9,13 @@ from helpers.layouts import (
     make_xtd10,
     real_data_dir,
     sentence,
+    write_lines,
 )
 
+import pecl
+from pecl.data.custom.sources import normal_form
 from pecl.data.published import multi30k
+from pecl.data.registry import load_dataset
 from pecl.errors import DataError
 
 load_xtd10, load_flickr30k200 = loader("xtd10"), loader("flickr30k200")
@@ -106,3 +110,33 @@ def test_real_flickr30k200():
         assert len(captions) == len(names) == 757
     test = set((root / "multi30k/data/task1/image_splits/test_2016_flickr.txt").read_text().split())
     assert captions.provenance["multi30k_overlap"]["test_2016_flickr"] == len(test.intersection(names)) == 757
+
+
+def test_xtd200_finds_english_captions_and_is_xtd10_s_own_text(tmp_path):
+    for code, words in (("eng_Latn", "a dog"), ("swh_Latn", "mbwa")):
+        write_lines(tmp_path / "xtd200" / f"{code}.txt", [f"{words} {i}" for i in range(4)])
+    names = [f"COCO_{'val' if i else 'train'}2014_{i:012}.jpg" for i in range(4)]
+    write_lines(tmp_path / "xtd200" / "test_image_names.txt", names)
+    captions = load_dataset("xtd200", "Swahili", data_dir=tmp_path, need=["english_to_target"])
+    assert captions.english[2] == "a dog 2"
+    assert captions.target[2] == captions.english_to_target[2] == "mbwa 2"
+    assert captions.subset == ("train2014", *["val2014"] * 3)
+    assert captions.provenance["files"]["target"]["file"] == "xtd200/swh_Latn.txt"
+    assert pecl.make_config({"dataset": "xtd200", "language": "swa"}).gallery == "english"
+    with pytest.raises(DataError, match="no translations back into English"):
+        load_dataset("xtd200", "sw", data_dir=tmp_path, need=["target_to_english"])
+    write_lines(tmp_path / "xtd200" / "swh_Latn.txt", ["a", "b", "c"])
+    with pytest.raises(DataError, match=r"swh_Latn\.txt has 3"):
+        load_dataset("xtd200", "sw", data_dir=tmp_path)
+
+
+def test_real_xtd200_is_xtd10_and_shares_next_to_nothing_with_the_training_text():
+    root = real_data_dir()
+    english = load_xtd10(root, "en").english
+    shared = {}
+    for code in ("en", "sw", "ast", "awa", "zh_hant"):
+        test = load_dataset("xtd200", code, data_dir=root)
+        assert test.english == english
+        trained = load_dataset("flickr30k200", code, data_dir=root)
+        shared[code] = len({*map(normal_form, test.target)} & {*map(normal_form, trained.target)})
+    assert shared == {"en": 0, "sw": 0, "ast": 1, "awa": 4, "zh_hant": 0}

@@ -1,0 +1,84 @@
+"""`pecl languages`: list the languages that have a name, by region or script, and show all names of one."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from typing import Any
+
+from pecl.adapters.ready import ready_adapters
+from pecl.commands.options import add_command, in_columns, print_json, print_text
+from pecl.data.registry import DATASETS
+from pecl.encoders.pairs import MINI
+from pecl.errors import ConfigError, unknown
+from pecl.languages import ENGLISH, LANGUAGES, Language, language_code, shared_code, way_to_adapter
+
+_GROUPS = ("region", "script")
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    summary = "list languages by region or script, or show the names, data sets and ready adapter of some"
+    parser = add_command(commands, "languages", summary, "pecl languages --script Cyrl")
+    parser.add_argument("names", nargs="*", metavar="LANGUAGE", help="code or name, such as sw, swa, swh_Latn, Swahili")
+    parser.add_argument("--script", help="only those in a script, such as Cyrl")
+    parser.add_argument("--region", help="only those of a region, such as Africa")
+    parser.add_argument("--by", choices=_GROUPS, default="region", help="group by region (default) or script")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.set_defaults(run=run)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Print the languages."""
+    rows = [LANGUAGES[code] for code in dict.fromkeys(map(language_code, parsed.names))] or list(LANGUAGES.values())
+    for field in _GROUPS:
+        wanted = getattr(parsed, field)
+        if wanted is not None:
+            rows = _only(rows, field, wanted)
+    ready = ready_adapters(MINI)
+    if parsed.json:
+        print_json([_document(row, row.code in ready) for row in rows])
+    elif parsed.names:
+        notes = [note for name in parsed.names if (note := shared_code(name))]
+        print_text("\n\n".join([*(_described(row, row.code in ready) for row in rows), *notes]))
+    else:
+        count = f"{len(rows)} languages; * has a ready adapter for {MINI}"
+        print_text(f"{_grouped(rows, parsed.by, set(ready))}\n\n{count}")
+    return 0
+
+
+def _only(rows: list[Language], field: str, wanted: str) -> list[Language]:
+    found = [row for row in rows if getattr(row, field).lower() == wanted.lower()]
+    if not found:
+        raise ConfigError(f"--{field}: {unknown(field, wanted, {getattr(row, field) for row in rows} - {''})}")
+    return found
+
+
+def _grouped(rows: list[Language], by: str, ready: set[str]) -> str:
+    """Return a line per group, with the code and name of each language."""
+    groups: dict[str, list[str]] = {}
+    for row in sorted(rows, key=lambda row: row.name):
+        groups.setdefault(getattr(row, by) or "other", []).append(f"{row.name} {row.code}{'*' * (row.code in ready)}")
+    return in_columns([(group, ", ".join(groups[group])) for group in sorted(groups)])
+
+
+def _described(row: Language, is_ready: bool) -> str:
+    """Return the facts of one language, a line each."""
+    facts = _document(row, is_ready)
+    pretrained = f"{MINI} and XLM-R were {'' if row.pretrained else 'not '}pretrained on it"
+    made = f"none; {way_to_adapter(row.code, MINI)}"
+    lines = [
+        (row.code, f"{row.name}, {row.own}" if row.own and row.own != row.name else row.name),
+        ("other codes", ", ".join(code for code in (row.iso, row.iso3, row.flores) if code and code != row.code)),
+        ("other names", ", ".join(row.aliases)),
+        ("script, region", ", ".join(filter(None, (row.script, row.region)))),
+        ("pretraining", pretrained),
+        ("data sets", ", ".join(facts["datasets"])),
+        ("ready adapter", "" if row.code == ENGLISH else f"{MINI}:{row.code}" if is_ready else made),
+    ]
+    return in_columns([line for line in lines if line[1]])
+
+
+def _document(row: Language, is_ready: bool) -> dict[str, Any]:
+    datasets = [name for name, info in DATASETS.items() if row.code in info.languages]
+    return asdict(row) | {"datasets": datasets, "ready": is_ready}
