@@ -1,4 +1,4 @@
-"""`pecl export`: write towers and trained languages as sentence-transformers, open_clip, ONNX or PEFT read them."""
+"""`pecl export`: write towers and trained languages for sentence-transformers, open_clip, ONNX, PEFT and immich."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pecl.adapters.choice import AdapterChoice, KnownAdapters
 from pecl.adapters.formats.convert import merge_adapter
 from pecl.adapters.formats.files import AdapterFile
 from pecl.adapters.spec import describe
+from pecl.commands import export_immich
 from pecl.commands.options import ADAPTER_HELP, add_command, add_config_flags, config_values, path_argument, print_text
 from pecl.config import Role, fields_of, make_config
 from pecl.encoders.text import MultilingualTextEncoder
@@ -24,11 +25,11 @@ _ADAPTER_HELP = f"adapter: {ADAPTER_HELP}"
 
 
 def add_parser(commands: Any) -> None:
-    """Add the command and its four formats."""
+    """Add the command and its five formats."""
     example = "pecl export sentence-transformers mini-cs --adapter cs"
     parser = add_command(commands, "export", "write towers and trained languages for other packages", example)
     formats = parser.add_subparsers(dest="format", required=True, metavar="FORMAT")
-    for add in (_add_sentence_transformers, _add_open_clip, _add_onnx, _add_peft):
+    for add in (_add_sentence_transformers, _add_open_clip, _add_onnx, _add_peft, export_immich.add_parser):
         add(formats)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pecl.commands.options import ADAPTER_HELP, add_command, add_config_flags, config_values, path_argument
 from pecl.config import Role, fields_of, make_config
-from pecl.errors import ConfigError
+from pecl.errors import ConfigError, unknown
 from pecl.options import parse_option
 from pecl.serving.limits import Limits
 from pecl.serving.sockets import address_of, allowed_hosts, open_socket
@@ -19,6 +19,7 @@ from pecl.serving.sockets import address_of, allowed_hosts, open_socket
 if TYPE_CHECKING:
     from pecl.config import ExperimentConfig
     from pecl.serving.service import Service
+    from pecl.serving.upstream import Immich
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,15 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         "--adapters-dir", type=path_argument, metavar="DIR", help="folder whose adapter files requests may load by name"
+    )
+    parser.add_argument(
+        "--immich-upstream",
+        metavar="URL",
+        help="immich's own machine learning service, such as http://immich-machine-learning:3003: immich may ask this "
+        "server in its place",
+    )
+    parser.add_argument(
+        "--immich-model", metavar="NAME", help="immich's name of the served tower (default: that of --profile)"
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", default="8000", help="port to listen on; 0 is any that is free (default: 8000)")
@@ -123,6 +133,7 @@ def _load(parsed: argparse.Namespace, config: ExperimentConfig, limits: Limits) 
 
     if config.threads is not None:
         torch.set_num_threads(config.threads)
+    immich = _immich(parsed, config)
     known = KnownAdapters(config.profile, parsed.files, config.text_model)
     files = known.files()
     towers = load_towers(config.profile, config.text_model, config.image_model, config.device, config.precision)
@@ -132,4 +143,29 @@ def _load(parsed: argparse.Namespace, config: ExperimentConfig, limits: Limits) 
         models.add(file)
     logger.info("adapters: %s", ", ".join(known.for_language(language).name for language in files) or "none")
     adapters_dir = None if parsed.adapters_dir is None else Path(parsed.adapters_dir).resolve()
-    return Service(models, towers.image, limits, adapters_dir, photographs)
+    return Service(models, towers.image, limits, adapters_dir, photographs, immich)
+
+
+def _immich(parsed: argparse.Namespace, config: ExperimentConfig) -> Immich | None:
+    """Return what the server knows of immich; None without --immich-upstream.
+
+    Raises:
+        ConfigError: the address is wrong, another service answers there, or immich does not list the tower.
+    """
+    if parsed.immich_upstream is None:
+        if parsed.immich_model is not None:
+            raise ConfigError("--immich-model: expected --immich-upstream with it")
+        return None
+    from pecl.export.immich import MODELS, names_of
+
+    names = names_of(config.profile, config.text_model)
+    if parsed.immich_model is not None and parsed.immich_model not in MODELS:
+        raise ConfigError(unknown("multilingual model of immich", parsed.immich_model, MODELS))
+    if parsed.immich_model is None and not names:
+        raise ConfigError(
+            f"--immich-upstream: immich does not list the text tower {config.text_model or config.profile}: "
+            "expected a --profile such as vit-b-32, or --immich-model NAME"
+        )
+    immich = _with_extra("upstream").Immich(parsed.immich_upstream, parsed.immich_model or names[0])
+    immich.check()
+    return immich

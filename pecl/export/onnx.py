@@ -54,7 +54,7 @@ def export_onnx(
         OutputError: `target` exists already or cannot be written.
         RunError: a tower has an operation that ONNX does not.
     """
-    _check_packages()
+    check_packages()
     adapter, tower = (text.adapter, text.tower) if isinstance(text, AdapterBank) else (None, text)
     tokenizer = with_prefix(tower)
     about = {
@@ -164,22 +164,34 @@ def _write_text(tower: MultilingualTextEncoder, adapter: Adapter | None, path: P
         inputs["slots"] = torch.tensor([0, adapter.num_slots - 1])  # (B,)
         shapes["slots"] = {0: texts}
     with _gathered(adapter, module.rows):
-        _write_graph(module, inputs, shapes, path)
+        write_graph(module, inputs, shapes, path)
 
 
 def _write_image(image: ImageEncoder, path: Path) -> None:
     pixels = torch.zeros(2, *image.preprocessing["input_size"])  # (B, 3, H, W)
     module, shapes = ImageModule(image).eval(), {"pixels": {0: torch.export.Dim("pictures")}}
-    _write_graph(module, {"pixels": pixels}, shapes, path, ["pixel_values"])
+    write_graph(module, {"pixels": pixels}, shapes, path, ["pixel_values"])
 
 
-def _write_graph(
+def write_graph(
     module: nn.Module,
     inputs: Mapping[str, torch.Tensor],
-    shapes: Mapping[str, Any],
+    shapes: Mapping[str, Any] | None,
     path: Path,
     names: Sequence[str] | None = None,
 ) -> None:
+    """Write a module as a graph.
+
+    Args:
+        module: in evaluation mode.
+        inputs: an example of each input.
+        shapes: the axes that vary, by input; None for a graph of inputs of just these sizes.
+        path: the file; weights of more than `_ONE_FILE` bytes go into a second file next to it.
+        names: of the inputs in the graph, where they have others.
+
+    Raises:
+        RunError: ONNX has no form of an operation, or the graph takes batches of only one size.
+    """
     weights = sum(tensor.nbytes for tensor in module.parameters())
     with warnings.catch_warnings(), _quiet(), torch.inference_mode(False), torch.no_grad():
         warnings.simplefilter("ignore")
@@ -189,7 +201,7 @@ def _write_graph(
                 kwargs=dict(inputs),
                 f=path,
                 dynamo=True,
-                dynamic_shapes=dict(shapes),
+                dynamic_shapes=None if shapes is None else dict(shapes),
                 input_names=list(names or inputs),
                 output_names=[OUTPUT],
                 external_data=weights > _ONE_FILE,
@@ -197,7 +209,8 @@ def _write_graph(
             )
         except torch.onnx.errors.OnnxExporterError as error:
             raise RunError(f"cannot write {path.name}: ONNX has no form of it ({one_line(error)[:300]})") from error
-    _check_open(path)
+    if shapes is not None:
+        _check_open(path)
 
 
 def _check_open(path: Path) -> None:
@@ -231,7 +244,8 @@ def _quantise(source: Path, target: Path) -> None:
         quantize_dynamic(source, target, weight_type=QuantType.QInt8, per_channel=True)
 
 
-def _check_packages() -> None:
+def check_packages() -> None:
+    """Raise ConfigError unless the packages of the extra `export` that write ONNX files are there."""
     try:
         for name in ("onnx", "onnxruntime", "onnxscript"):
             importlib.import_module(name)

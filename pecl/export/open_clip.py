@@ -53,7 +53,7 @@ def export_open_clip(text: MultilingualTextEncoder, image: ImageEncoder, target:
     target = Path(target).absolute()
     if text.shapes_texts:
         return _export_own(text, image, target)
-    vision, preprocessing = _vision_settings(image), _preprocessing(image)
+    vision, preprocessing = _vision_settings(image), preprocessing_of(image)
     backbone, projection = fold_bias(text)
     tokenizer, config = with_prefix(text), copy.deepcopy(backbone.config)
     config.pad_token_id = _padding(text)
@@ -178,7 +178,12 @@ def _vision_settings(image: ImageEncoder) -> dict[str, Any]:
     }
 
 
-def _preprocessing(image: ImageEncoder) -> dict[str, Any]:
+def preprocessing_of(image: ImageEncoder) -> dict[str, Any]:
+    """Return how a model of timm prepares images, in open_clip's words.
+
+    Raises:
+        ConfigError: open_clip crops nothing that it has resized, and the tower does.
+    """
     settings = image.preprocessing
     mode, share = settings.get("crop_mode"), settings.get("crop_pct")
     if mode not in RESIZING or share != 1:

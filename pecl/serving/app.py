@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pecl.options import quoted
 from pecl.serving.adapters import list_models, load_adapter, show_model, unload_adapter
 from pecl.serving.embeddings import embeddings
+from pecl.serving.immich import ping, predict
 from pecl.serving.keys import CHALLENGES, check_key
 from pecl.serving.page import page_routes
 from pecl.serving.refusals import Refusal, answer_error
@@ -54,6 +55,7 @@ def make_app(
         Route("/thumbnails/{id}", thumbnail),
         Route("/photographs/{id}", photograph),
         *page_routes(),
+        *([] if service.immich is None else [Route("/ping", ping), Route("/predict", predict, methods=["POST"])]),
         Route("/health", health),
         Route("/metrics", metrics),
     ]
@@ -62,6 +64,8 @@ def make_app(
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with service.running():
             yield
+        if service.immich is not None:
+            await service.immich.close()
 
     frame = Middleware(Frame, service=service, hosts=hosts, key=key, access_log=access_log)
     app = Starlette(

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +23,9 @@ from pecl.serving.models import Embedded, Models, TextJob
 from pecl.serving.photographs import Photographs
 from pecl.serving.pictures import decode_picture
 from pecl.serving.refusals import bad
+
+if TYPE_CHECKING:
+    from pecl.serving.upstream import Immich
 
 T = TypeVar("T")
 
@@ -46,6 +49,7 @@ class Service:
         limits: how much a request may ask for.
         adapters_dir: folder whose adapter files may be loaded at run time; None for no loading.
         photographs: what is searched in; None for no search.
+        immich: immich's own service, for which this one embeds texts; None for none.
     """
 
     def __init__(
@@ -55,12 +59,14 @@ class Service:
         limits: Limits | None = None,
         adapters_dir: Path | None = None,
         photographs: Photographs | None = None,
+        immich: Immich | None = None,
     ) -> None:
         self.models = models
         self.image = image
         self.limits = limits or Limits()
         self.adapters_dir = adapters_dir
         self.photographs = photographs
+        self.immich = immich
         self.metrics = Metrics()
         self.stopping = False
         self._compute = ThreadPoolExecutor(1, "pecl-compute")  # one: models are not for several threads

@@ -1,0 +1,335 @@
+"""The folder of a CLIP model that immich's machine learning service loads, with one language merged into the text side.
+
+An adapter changes only the text tower, so photographs that immich has indexed stay as they are. A folder holds
+`config.json`, `textual/` with `model.onnx` and the tokenizer, and `visual/`. Every graph takes one text or image of
+fixed size and returns one embedding (1, D), float32, of length 1. Source: immich-app/immich, the folder
+machine-learning/immich_ml/models.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+import string
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL.Image import Resampling
+from torch import nn
+
+from pecl.encoders.export import exported_folder
+from pecl.encoders.image import ImageEncoder
+from pecl.encoders.loading.open_clip_text import LENGTH
+from pecl.encoders.pairs import PAIRS
+from pecl.encoders.text import MultilingualTextEncoder
+from pecl.encoders.towers import check_pair
+from pecl.errors import ConfigError, WeightsError, not_none, one_line
+from pecl.export.onnx import ImageModule, TextModule, check_packages, write_graph
+from pecl.export.open_clip import preprocessing_of
+from pecl.export.tokenizer import with_prefix
+from pecl.files import load_json, write_json
+
+MODEL, CONFIG, TEXTUAL, VISUAL = "model.onnx", "config.json", "textual", "visual"
+TOLERANCE = 1e-4  # of each number of an embedding, between onnxruntime and the tower
+TEXTS = ("a dog on the beach", "ein Hund im Schnee", "pes na pláži", "犬が走る", "two red boats")
+_FLORES = re.compile(r"[a-z]{3}_[A-Z][a-z]{3}")
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+class ImmichModel(NamedTuple):
+    """A model of immich's list.
+
+    Attributes:
+        text: name of the text tower, see `load_text_encoder`.
+        image: name of the image tower, see `load_image_encoder`.
+        is_mclip: whether the textual graph has two inputs, ids and mask, as M-CLIP's models have.
+    """
+
+    text: str
+    image: str
+    is_mclip: bool = False
+
+
+def _both(name: str) -> ImmichModel:
+    """Return a model whose halves are one checkpoint of open_clip."""
+    tower = f"open_clip:{name.replace('__', '/')}"
+    return ImmichModel(tower, tower)
+
+
+_PAIRS = {
+    "XLM-Roberta-Large-Vit-L-14": "paper",
+    "XLM-Roberta-Large-Vit-B-32": "vit-b-32",
+    "XLM-Roberta-Large-Vit-B-16Plus": "vit-b-16-plus",
+    "LABSE-Vit-L-14": "labse",
+    "XLM-Roberta-Base-ViT-B-32__laion5b_s13b_b90k": "xlm-r-b32",
+    "XLM-Roberta-Large-ViT-H-14__frozen_laion5b_s13b_b90k": "xlm-r-h14",
+    "nllb-clip-base-siglip__v1": "nllb-base",
+    "nllb-clip-large-siglip__v1": "nllb-large",
+    "ViT-B-16-SigLIP2__webli": "siglip2-b16",
+    "ViT-L-16-SigLIP2-256__webli": "siglip2-l16",
+    "ViT-SO400M-14-SigLIP2-378__webli": "siglip2-so400m",
+    "ViT-gopt-16-SigLIP2-256__webli": "siglip2-gopt",
+    "ViT-B-16-SigLIP-i18n-256__webli": "msiglip-b16",
+}
+_OPEN_CLIP = (
+    *("nllb-clip-base-siglip__mrl", "nllb-clip-large-siglip__mrl", "ViT-B-32-SigLIP2-256__webli"),
+    *("ViT-L-16-SigLIP2-384__webli", "ViT-L-16-SigLIP2-512__webli", "ViT-SO400M-14-SigLIP2__webli"),
+    *("ViT-SO400M-16-SigLIP2-256__webli", "ViT-SO400M-16-SigLIP2-384__webli", "ViT-SO400M-16-SigLIP2-512__webli"),
+    "ViT-gopt-16-SigLIP2-384__webli",
+)
+# The multilingual models that immich lists, by its names for them
+MODELS: dict[str, ImmichModel] = {
+    name: ImmichModel(PAIRS[pair].text, PAIRS[pair].image, PAIRS[pair].text.startswith("M-CLIP/"))
+    for name, pair in _PAIRS.items()
+} | {name: _both(name) for name in _OPEN_CLIP}
+
+
+def profile_of(name: str) -> str | None:
+    """Return the pair in `PAIRS` of a model of immich; None where no pair has it."""
+    return _PAIRS.get(name)
+
+
+def names_of(profile: str, text_model: str | None) -> list[str]:
+    """Return immich's names of the models whose text tower a profile has, or `text_model` in its place."""
+    if text_model is None:
+        return [name for name, pair in _PAIRS.items() if pair == profile]
+    return [name for name, model in MODELS.items() if model.text == text_model]
+
+
+def export_immich(
+    text: MultilingualTextEncoder,
+    image: ImageEncoder | None,
+    target: str | Path,
+    *,
+    language: str | None = None,
+    is_mclip: bool = False,
+) -> Path:
+    """Write the folder of a model, and compare its textual graph with the tower.
+
+    Args:
+        text: a text tower, an adapter merged into it.
+        image: the image tower, or None for no `visual/`.
+        target: the folder to make.
+        language: language of the adapter, for towers whose texts begin with a token of their language.
+        is_mclip: see `ImmichModel`.
+
+    Raises:
+        ConfigError: packages are missing, or the image tower prepares images in a way that immich lacks.
+        WeightsError: the towers differ in width.
+        OutputError: `target` exists already or cannot be written.
+        RunError: a tower has an operation that ONNX lacks, or onnxruntime's embeddings differ from the tower's.
+    """
+    check_packages()
+    tokenizer, length = with_prefix(text), context_length(text)
+    settings: dict[str, Any] = {"embed_dim": text.embedding_dim, "text_cfg": {"context_length": length}}
+    shown = None
+    if image is not None:
+        check_pair(text, image)
+        shown = _preprocessing(image)
+        settings["vision_cfg"] = {"image_size": shown["size"][0]}
+    with exported_folder(target) as folder:
+        for name in (TEXTUAL, VISUAL) if image is not None else (TEXTUAL,):
+            (folder / name).mkdir()
+        write_textual(text, folder / TEXTUAL / MODEL, length, language=language, is_mclip=is_mclip)
+        tokenizer.model_max_length = length
+        tokenizer.save_pretrained(folder / TEXTUAL)
+        write_json(folder / CONFIG, settings)
+        if image is not None and shown is not None:
+            pixels = torch.zeros(1, 3, *shown["size"])  # (1, 3, H, W)
+            write_graph(ImageModule(image).eval(), {"pixels": pixels}, None, folder / VISUAL / MODEL, ["image"])
+            write_json(folder / VISUAL / "preprocess_cfg.json", shown)
+        check_textual(Textual(folder, folder / TEXTUAL / MODEL), text, language)
+    return Path(target)
+
+
+def context_length(text: MultilingualTextEncoder) -> int:
+    """Return the number of tokens that immich pads and cuts each text to."""
+    return text.positions if text.family is not None and text.family.is_fixed else LENGTH
+
+
+def write_textual(
+    text: MultilingualTextEncoder, path: Path, length: int, *, language: str | None, is_mclip: bool
+) -> None:
+    """Write the textual graph of a tower for texts of `length` tokens; arguments as of `export_immich`.
+
+    Raises:
+        ConfigError: the tower has no token for the language.
+        RunError: the tower has an operation that ONNX lacks.
+    """
+    module = _Textual(text, language).eval()
+    ids = torch.full((1, length), not_none(text.tokenizer.pad_token_id, "pad token"), dtype=torch.int32)  # (1, L)
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)} if is_mclip else {"input_ids": ids}
+    write_graph(module, inputs, None, path, list(inputs) if is_mclip else ["text"])
+
+
+class _Textual(nn.Module):
+    """A text tower as a graph of one text: (1, L) int32 token ids to (1, D).
+
+    In front of the text, immich puts the language of its user interface behind the tokenizer's own token of English.
+    A tower that pools the first token needs the merged language there, and no other.
+    """
+
+    def __init__(self, text: MultilingualTextEncoder, language: str | None) -> None:
+        super().__init__()
+        self.tower = TextModule(text, None)
+        self.padding: int = text.tokenizer.pad_token_id
+        family = text.family
+        self.is_fixed = family is not None and family.is_fixed
+        self.first: int | None = None
+        self.codes: torch.Tensor
+        if family is not None and family.names_languages:
+            self.first = text.language_token(language or "en")
+            found = [i for name, i in text.tokenizer.get_vocab().items() if _FLORES.fullmatch(name)]
+            self.register_buffer("codes", torch.tensor(sorted(found)))  # (C,)
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the embedding (1, D), of length 1."""
+        ids = input_ids.long()  # (1, L)
+        if self.first is not None:
+            repeated = (ids[:, 1:2] == self.codes).any(dim=1, keepdim=True)  # (1, C) -> (1, 1)
+            padding = torch.full_like(ids[:, :1], self.padding)
+            ids = torch.where(repeated, torch.cat([ids[:, :1], ids[:, 2:], padding], dim=1), ids)
+            ids = torch.cat([torch.full_like(ids[:, :1], self.first), ids[:, 1:]], dim=1)
+        if self.is_fixed:
+            mask = torch.ones_like(ids)
+        else:
+            mask = (ids != self.padding).long() if attention_mask is None else attention_mask.long()
+        return self.tower(ids, mask)
+
+
+class Textual:
+    """A textual model of immich, opened and fed as immich does.
+
+    Args:
+        folder: folder of the model, with `config.json` and `textual/`.
+        path: the graph, which may lie elsewhere.
+
+    Raises:
+        WeightsError: a file is missing or damaged.
+    """
+
+    def __init__(self, folder: Path, path: Path) -> None:
+        from tokenizers import Tokenizer
+
+        settings, length = _text_settings(folder), context_length_of(folder)
+        padding = str(_read(folder / TEXTUAL / "tokenizer_config.json").get("pad_token"))
+        self.canonicalize = (settings.get("tokenizer_kwargs") or {}).get("clean") == "canonicalize"
+        try:
+            self.tokenizer = Tokenizer.from_file(str(folder / TEXTUAL / "tokenizer.json"))
+            padding_id = self.tokenizer.token_to_id(padding)
+            self.tokenizer.enable_padding(length=length, pad_token=padding, pad_id=padding_id)
+            self.tokenizer.enable_truncation(max_length=length)
+        except Exception as error:  # the tokenizers library has no class of its own for a damaged file
+            raise WeightsError(f"{folder / TEXTUAL}: cannot read its tokenizer ({one_line(error)})") from error
+        self.session = _session(path)
+        self.inputs = [one.name for one in self.session.get_inputs()]
+
+    def embed(self, text: str) -> np.ndarray:
+        """Return the first output for a text, (D,)."""
+        text = " ".join(text.split())
+        tokens = self.tokenizer.encode(text.translate(_PUNCTUATION).lower() if self.canonicalize else text)
+        given = {"text": tokens.ids, "input_ids": tokens.ids, "attention_mask": tokens.attention_mask}
+        if unknown := set(self.inputs) - given.keys():
+            raise WeightsError(
+                f"the textual model has the input {min(unknown)}: expected text, or input_ids and a mask"
+            )
+        feed = {name: np.array([given[name]], dtype=np.int32) for name in self.inputs}
+        return self.session.run(None, feed)[0][0]
+
+
+def context_length_of(folder: Path) -> int:
+    """Return the number of tokens of each text of a model, as its `config.json` says it.
+
+    Raises:
+        WeightsError: that file is missing or damaged.
+    """
+    length = _text_settings(folder).get("context_length", LENGTH)
+    if not isinstance(length, int) or not 0 < length <= 4096:
+        raise WeightsError(f"{folder / CONFIG}: context_length: expected a number of tokens, got {length!r}")
+    return length
+
+
+def _text_settings(folder: Path) -> dict[str, Any]:
+    settings = _read(folder / CONFIG).get("text_cfg", {})
+    return settings if isinstance(settings, dict) else {}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        document = load_json(path)
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path}: expected immich's file of settings ({one_line(error)})") from error
+    return document if isinstance(document, dict) else {}
+
+
+def _session(path: Path) -> Any:
+    import onnxruntime
+
+    try:
+        return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has a class for each of its statuses, all below Exception
+        raise WeightsError(f"onnxruntime cannot open {path}: {one_line(error)[:200]}") from error
+
+
+def check_textual(found: Textual, text: MultilingualTextEncoder, language: str | None) -> None:
+    """Raise WeightsError unless a textual model gives the embeddings of a tower.
+
+    Args:
+        found: the model.
+        text: the tower.
+        language: see `export_immich`.
+    """
+    names_languages = text.family is not None and text.family.names_languages
+    prefixes = ["", "deu_Latn", "eng_Latn"] if names_languages else [""]
+    with text.speaking(language):
+        expected = text.encode_text(TEXTS).numpy()  # (N, D)
+    for prefix in prefixes:
+        difference = distance(found.embed, [prefix + one for one in TEXTS], expected)
+        if not difference <= TOLERANCE:
+            raise WeightsError(
+                f"onnxruntime's embeddings differ by {difference:.1e} from those of {text.name}, expected at most "
+                f"{TOLERANCE:.0e}: nothing was written or replaced"
+            )
+
+
+def distance(embed: Callable[[str], np.ndarray], texts: Sequence[str], expected: np.ndarray) -> float:
+    """Return the largest difference between embeddings and `expected` (N, D); infinity where the widths differ."""
+    rows = [embed(text) for text in texts]
+    if rows[0].shape != expected[0].shape:
+        return float("inf")
+    return float(np.abs(np.stack(rows) - expected).max())
+
+
+def _preprocessing(image: ImageEncoder) -> dict[str, Any]:
+    """Return how images are prepared, in open_clip's words, which immich reads.
+
+    Raises:
+        ConfigError: immich has no such preparation.
+    """
+    settings = copy.deepcopy(image.preprocessing)
+    if "input_size" in settings:
+        return preprocessing_of(image)
+    if "size" in settings and "resize_mode" in settings:  # open_clip's own
+        settings = {name: value for name, value in settings.items() if name != "library"}
+        size = settings["size"]
+        return settings | {"size": list(size) if isinstance(size, tuple | list) else [size, size]}
+    size, crop = settings.get("size") or {}, settings.get("crop_size") or {}
+    edge = size.get("shortest_edge")
+    if (edge is not None and (crop.get("height"), crop.get("width")) != (edge, edge)) or (
+        edge is None and "height" not in size
+    ):
+        raise ConfigError(
+            f"image tower {image.name} cannot be written for immich: expected images that are cropped to the size to "
+            "which they are scaled, or scaled to one size; --text-only leaves them out"
+        )
+    return {
+        "size": [edge, edge] if edge is not None else [size["height"], size["width"]],
+        "mode": "RGB",
+        "mean": settings["image_mean"],
+        "std": settings["image_std"],
+        "interpolation": Resampling(settings["resample"]).name.lower(),
+        "resize_mode": "squash" if edge is None else "shortest",
+    }

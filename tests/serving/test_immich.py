@@ -1,0 +1,256 @@
+"""A server in front of immich's machine learning service: texts are answered by the bank, all else is passed on."""
+
+import asyncio
+import contextlib
+import json
+import random
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import numpy as np
+import pytest
+import torch
+import uvicorn
+from helpers.loopback import without_proxies
+from helpers.serving import LANGUAGES, expected, make_models, make_service, running
+from helpers.tiny import sentences
+from helpers.waiting import wait_until
+
+from pecl.data.language_guess import LanguageGuess
+from pecl.errors import ConfigError
+from pecl.serving.sockets import open_socket
+from pecl.serving.upstream import Immich
+
+MODEL = "XLM-Roberta-Large-Vit-B-32"
+CLIENTS = 32
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _loopback():
+    with pytest.MonkeyPatch.context() as patch:
+        without_proxies(patch)
+        yield
+
+
+class Upstream:
+    """What immich's service does: GET /ping, and POST /predict with a form. It keeps each form as it came."""
+
+    def __init__(self):
+        self.bodies, self.slow, self.broken, self.part = [], 0.0, False, threading.Event()
+
+    async def __call__(self, scope, receive, send):
+        if scope["path"] == "/ping":
+            await self.answer(send, b"pong", b"text/plain; charset=utf-8")
+            return
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if body:
+                self.part.set()
+            if not message.get("more_body"):
+                break
+        await asyncio.sleep(self.slow)
+        self.bodies.append((dict(scope["headers"])[b"content-type"], body))
+        faces = [{"boundingBox": {"x1": 1.5}, "embedding": "[0.1,0.2]"}]
+        content = json.dumps({"facial-recognition": faces, "imageHeight": len(body)}, indent=1).encode()
+        await self.answer(send, content, b"application/json", 422 if b"bad" in body[:200] else 200)
+
+    async def answer(self, send, content, kind, status=200):
+        headers = [(b"content-type", kind), (b"content-length", str(len(content)).encode()), (b"x-own", b"immich")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": content[:5], "more_body": True})
+        if self.broken:
+            raise RuntimeError("broken off")
+        await send({"type": "http.response.body", "body": content[5:]})
+
+
+@contextlib.contextmanager
+def upstream_at(app):
+    with open_socket("127.0.0.1", 0) as listening:  # without Nagle's delay, unlike `socket.create_server`
+        server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="critical"))
+        thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])), daemon=True)
+        thread.start()
+        wait_until(lambda: server.started, 60, "the stand-in for immich's service")
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(60)
+
+
+@pytest.fixture(scope="module")
+def upstream():
+    return Upstream()
+
+
+@pytest.fixture(scope="module")
+def own(upstream):
+    with upstream_at(upstream) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def address(own):
+    with running(make_service(immich=Immich(own, MODEL, patience=1.0))) as address:
+        yield address
+
+
+def form(entries, text=None, image=None):
+    """A form as immich's server writes it: the entries first, then a text, or a file called `blob`."""
+    edge = "----formdata-undici-0123456789"
+    parts = [("entries", "", entries if isinstance(entries, bytes) else json.dumps(entries).encode())]
+    parts += [("text", "", text.encode())] if text is not None else []
+    parts += [("image", '; filename="blob"\r\nContent-Type: application/octet-stream', image)] if image else []
+    fields = (
+        f'--{edge}\r\nContent-Disposition: form-data; name="{name}"{more}\r\n\r\n'.encode() + content + b"\r\n"
+        for name, more, content in parts
+    )
+    return {
+        "content": b"".join(fields) + f"--{edge}--\r\n".encode(),
+        "headers": {"content-type": f"multipart/form-data; boundary={edge}"},
+    }
+
+
+def textual(text, language=None, model=MODEL):
+    entry = {"modelName": model, "options": {} if language is None else {"language": language}}
+    return form({"clip": {"textual": entry}}, text)
+
+
+VISUAL = {"clip": {"visual": {"modelName": MODEL}}}
+FACES = {"facial-recognition": {"detection": {"modelName": "buffalo_l"}, "recognition": {"modelName": "buffalo_l"}}}
+
+
+def embedding(answer):
+    assert answer.status_code == 200, answer.text
+    return torch.tensor(json.loads(answer.json()["clip"]))
+
+
+def check_texts(address, count):
+    """Ask for texts of all languages by many clients; compare each answer with a tower of its language only."""
+    texts = sentences(count, seed=5)
+    languages = [random.Random(i).choice(LANGUAGES) for i in range(count)]
+    limits = httpx.Limits(max_connections=CLIENTS)
+    with httpx.Client(timeout=120, limits=limits) as client, ThreadPoolExecutor(CLIENTS) as pool:
+
+        def ask(text, language):
+            return embedding(client.post(f"{address}/predict", **textual(text, language)))
+
+        rows = torch.stack(list(pool.map(ask, texts, languages)))
+    torch.testing.assert_close(rows, expected(texts, languages), rtol=0, atol=1e-5)
+
+
+def test_texts_of_many_clients_are_the_banks(address):
+    check_texts(address, 40)
+
+
+@pytest.mark.slow
+def test_a_thousand_texts_of_twelve_languages_are_the_banks(address):
+    check_texts(address, 1000)
+
+
+@pytest.mark.parametrize(
+    ("sent", "text", "adapter"),
+    [
+        ("cs", "pes", "cs"),
+        ("zh-Hans", "pes", "zh"),
+        ("ja", "pes", "jp"),
+        ("de-AT", "pes", "de"),
+        ("fi", "koira", None),  # no adapter is for it
+        ("en", "a dog is running on the beach", None),
+        ("en", "Der Hund läuft am Strand entlang und die Katze schläft", "de"),  # pages in English, a text in German
+        (None, "Der Hund läuft am Strand entlang und die Katze schläft", "de"),
+    ],
+)
+def test_the_language_that_is_sent_or_detected(address, sent, text, adapter, monkeypatch):
+    found = LanguageGuess("de" if text.startswith("Der") else "en", 0.9)  # lingua takes seconds to load
+    monkeypatch.setattr("pecl.serving.immich.guess_languages", lambda texts, known: [found])
+    row = embedding(httpx.post(f"{address}/predict", **textual(text, sent)))
+    torch.testing.assert_close(row, expected([text], [adapter])[0], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("entries", [VISUAL, FACES, b"bad{"])
+def test_everything_else_is_passed_on_as_it_is(address, own, upstream, entries):
+    image = np.random.default_rng(0).bytes(3_000_000)
+    sent = form(entries, image=image)
+    direct, through = (httpx.post(f"{base}/predict", **sent) for base in (own, address))
+    assert upstream.bodies[-1] == upstream.bodies[-2] == (sent["headers"]["content-type"].encode(), sent["content"])
+    assert (through.status_code, through.content) == (direct.status_code, direct.content)
+    assert through.headers["x-own"] == "immich"
+    assert httpx.get(f"{address}/ping").text == "pong"
+
+
+def test_a_form_is_passed_on_before_it_is_whole(address, upstream):
+    sent = form(VISUAL, image=bytes(200_000))
+    upstream.part.clear()
+
+    def parts():
+        yield sent["content"][:100_000]
+        assert upstream.part.wait(30)  # its beginning has arrived
+        yield sent["content"][100_000:]
+
+    length = {"content-length": str(len(sent["content"]))}
+    answer = httpx.post(f"{address}/predict", content=parts(), headers=sent["headers"] | length)
+    assert (answer.status_code, upstream.bodies[-1][1]) == (200, sent["content"])
+
+
+@pytest.mark.parametrize(
+    ("request_", "sentence"),
+    [
+        (textual("pes", model="ViT-B-32__openai"), f"modelName: expected {MODEL}, whose text tower"),
+        (textual("pes", model=None), f"modelName: expected {MODEL}"),
+        (textual(" "), "text: expected text, got none"),
+        (form({"clip": {"textual": {"modelName": MODEL}}}), "text: expected a text, got none"),
+        (textual("pes", 7), "language: expected text, got a number"),
+        (form({"clip": {"textual": {"modelName": MODEL}, "visual": {"modelName": MODEL}}}, "pes"), "expected only"),
+        (textual("x" * 8193), "text: expected at most 8,192 characters"),
+    ],
+)
+def test_a_wrong_text_gets_no_vector(address, upstream, request_, sentence):
+    before = len(upstream.bodies)
+    answer = httpx.post(f"{address}/predict", **request_)
+    assert answer.status_code == 400
+    assert sentence in answer.json()["error"]["message"]
+    assert len(upstream.bodies) == before  # whose vector would be another tower's
+
+
+def test_a_slow_service_is_said(address, upstream):
+    upstream.slow = 1.5
+    try:
+        answer = httpx.post(f"{address}/predict", **form(VISUAL, image=b"x"), timeout=30)
+    finally:
+        upstream.slow = 0.0
+    assert answer.status_code == 504
+    assert "does not answer in time" in answer.json()["error"]["message"]
+
+
+def test_a_service_that_breaks_off_gives_half_an_answer_and_no_whole_one(address, upstream):
+    upstream.broken = True
+    try:
+        with pytest.raises(httpx.HTTPError):
+            httpx.post(f"{address}/predict", **form(VISUAL, image=b"x"))
+    finally:
+        upstream.broken = False
+
+
+def test_a_service_that_is_gone_is_said_and_texts_are_answered():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        gone = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    immich = Immich(gone, MODEL)
+    immich.check()  # a warning: it may start later
+    with running(make_service(make_models([]), immich=immich)) as address:
+        for answer in (httpx.post(f"{address}/predict", **form(FACES, image=b"x")), httpx.get(f"{address}/ping")):
+            assert answer.status_code == 502
+            assert f"immich's service at {gone} cannot be reached" in answer.json()["error"]["message"]
+        row = embedding(httpx.post(f"{address}/predict", **textual("koira", "fi")))
+    torch.testing.assert_close(row, expected(["koira"], [None])[0], rtol=0, atol=1e-5)
+
+
+def test_another_service_is_refused(address):
+    with pytest.raises(ConfigError, match="expected immich's machine learning service"):
+        Immich(f"{address}/v1", MODEL).check()
+    for wrong in ("immich:3003", "ftp://immich", "http://", "http://[::", ""):
+        with pytest.raises(ConfigError, match="immich_upstream: expected an address such as"):
+            Immich(wrong, MODEL)
