@@ -12,6 +12,7 @@ from pecl.data.fetching.checksums import DATA_CHECKSUMS
 from pecl.data.fetching.fetch import FetchError, check_address
 from pecl.data.reading import coco_split
 from pecl.errors import ConfigError, DataError, unknown
+from pecl.files import load_json
 
 COCO_IMAGES = "https://s3.amazonaws.com/images.cocodataset.org"  # the name itself has no certificate of its own
 
@@ -55,6 +56,9 @@ _MULTI30K_NOTE = (
     "{folder}/data/task1/image_splits."
 )
 
+_NLLB_CLIP = "https://raw.githubusercontent.com/visheratin/nllb-clip/HEAD/data"
+_OF_LANGUAGES = load_json(Path(__file__).with_name("nllb_clip.json"))  # data set -> file -> SHA-256
+
 DOWNLOADS: dict[str, Download] = {
     "xtd10": Download(
         "captions in 11 languages, and their 1,000 photographs from COCO",
@@ -73,6 +77,14 @@ DOWNLOADS: dict[str, Download] = {
         DATA_CHECKSUMS["pectvlm"],
         "The released Korean translations from English of XTD10 are a copy of the Italian ones; "
         "`python -m pecl data translate xtd10 --source en --target ko --overwrite --model <model>` makes new ones.",
+    ),
+    "flickr30k200": Download(
+        "captions of Flickr30k in 201 languages, to train on",
+        f"{_NLLB_CLIP}/flickr30k-200",
+        {".": _OF_LANGUAGES["flickr30k200"]},
+    ),
+    "xtd200": Download(
+        "XTD10's captions in 201 languages, to test on", f"{_NLLB_CLIP}/xtd200", {".": _OF_LANGUAGES["xtd200"]}
     ),
 }
 
