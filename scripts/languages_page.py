@@ -1,0 +1,216 @@
+"""Generate the tables and the figure of docs/languages.md from results on XTD200.
+
+    python scripts/languages_page.py            print them as Markdown
+    python scripts/languages_page.py --write    write them into docs/languages.md, and draw img/languages
+
+`results/measured/languages` holds one training per language with the data set xtd200 (zero-shot and best weights). An
+evaluation of the language's adapter or of the plain tower there takes the place of the training's own measurement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from languages_tokens import TOKENS
+from marked import MEASURED, ROOT, complete, main, table
+
+from pecl.adapters.ready import SHIPPED
+from pecl.files import load_json, write_bytes
+from pecl.languages import LANGUAGES, language_name
+from pecl.report.plots.style import GREY, Plot, panels, styled
+from pecl.report.tables.statistics import BOOTSTRAP, hits, intervals
+from pecl.results.result import Result
+
+PAGE = ROOT / "docs" / "languages.md"
+FIGURE = ROOT / "img" / "languages"
+FOLDER = "languages"
+WEAKEST = 12  # languages
+NOTHING = "No language is measured yet."
+_BLUE, _LIGHT = "#0072B2", "#9ecae1"
+_COLUMNS, _INCHES = 3, 0.125  # of the figure; inches a language
+
+
+@dataclass(frozen=True)
+class Row:
+    """One language.
+
+    Attributes:
+        code: its code.
+        training: how its adapter was trained.
+        before: hits of the plain tower, (N,) of 0, .5 and 1.
+        after: hits with the adapter, (N,).
+    """
+
+    code: str
+    training: Result
+    before: np.ndarray
+    after: np.ndarray
+
+    @property
+    def gain(self) -> float:
+        """Gain in R@1, mean of both directions."""
+        return float((self.after - self.before).mean())
+
+    @cached_property
+    def interval(self) -> tuple[float, float]:
+        """Bootstrap interval of the gain."""
+        low, high = intervals([self.after - self.before])[0]
+        return float(low), float(high)
+
+    @property
+    def share(self) -> float:
+        """Share of the gap to 1 that the adapter closes."""
+        return self.gain / (1 - float(self.before.mean()))
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of its ready adapter; None if none is shipped."""
+        path = SHIPPED / self.training.config.profile / f"{self.code}.safetensors"
+        return path.stat().st_size if path.exists() else None
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether the tower's pretraining had the language."""
+        return LANGUAGES[self.code].pretrained
+
+
+def measured(results: Sequence[Result]) -> list[Row]:
+    """Return a row per language that was trained, by gain, largest first."""
+    results = [result for result in results if result.config.dataset == "xtd200"]
+    evaluated = {(result.config.language, result.stages[0]): result for result in results if result.kind == "evaluate"}
+    rows = []
+    for training in (result for result in results if result.kind == "train"):
+        code = training.config.language
+        before, after = (hits(evaluated.get((code, stage), training), stage) for stage in ("zero_shot", "best"))
+        if len(before) != len(after):
+            raise SystemExit(f"{code}: expected equal tests before and after, got {len(before)} and {len(after)}")
+        rows.append(Row(code, training, before, after))
+    return sorted(rows, key=lambda row: -row.gain)
+
+
+def shown() -> list[Row]:
+    """Return the rows of the shipped results; none before there are any."""
+    return measured(complete(FOLDER)) if (MEASURED / FOLDER).is_dir() else []
+
+
+def summary() -> str:
+    """Count gains and losses, and say how unequal languages are before and after."""
+    rows = shown()
+    if not rows:
+        return NOTHING
+    sizes = sorted({len(row.before) for row in rows})
+    above, below = (sum(sign * row.interval[side] > 0 for row in rows) for sign, side in ((1, 0), (-1, 1)))
+    before, after = (np.array([getattr(row, name).mean() for row in rows]) for name in ("before", "after"))
+    lines = [
+        f"- {len(rows)} languages, {' or '.join(f'{size:,}' for size in sizes)} captions each. The interval of the "
+        f"gain lies above zero in {above} and below zero in {below}.",
+        f"- Mean R@1 over languages: {before.mean():.3f} before, {after.mean():.3f} after. Standard deviation over "
+        f"languages: {before.std():.3f} before, {after.std():.3f} after.",
+    ]
+    for words, is_in in (("In the tower's pretraining (CC-100)", True), ("Not in its pretraining", False)):
+        own = [row for row in rows if row.pretrained == is_in]
+        if own:
+            means = [np.mean([getattr(row, name).mean() for row in own]) for name in ("before", "after")]
+            shares = [row.share for row in own]
+            lines.append(
+                f"- {words}: {len(own)} languages, {means[0]:.3f} before, {means[1]:.3f} after; share of the gap "
+                f"{np.mean(shares):.2f} on average, {min(shares):.2f} at least."
+            )
+    return "\n".join(lines)
+
+
+def all_languages() -> str:
+    """Tabulate all languages by gain."""
+    rows = shown()
+    if not rows:
+        return NOTHING
+    head = "language,script,tokens,zero-shot,adapted,gain [95 %],share of the gap,kB,pairs,parameters,trained"
+    tokens = load_json(TOKENS)
+    return table(head.split(","), [_cells(row, tokens[row.code]["tokens"]) for row in rows])
+
+
+def _cells(row: Row, tokens: float) -> list[str]:
+    training, (low, high) = row.training, row.interval
+    return [
+        language_name(row.code) + ("" if row.pretrained else " †"),
+        LANGUAGES[row.code].script,
+        f"{tokens:.0f}",
+        f"{row.before.mean():.3f}",
+        f"**{row.after.mean():.3f}**",
+        f"{row.gain:+.3f} [{low:+.3f}, {high:+.3f}]",
+        f"{row.share:.2f}",
+        "" if row.size is None else f"{row.size / 1000:.0f}",
+        f"{training.data.split['train']:,}",
+        f"{training.adapter.trainable:,}",
+        training.config.solver,
+    ]
+
+
+def weakest() -> str:
+    """Tabulate the languages with the least recall after training, with what their text shows."""
+    rows = sorted(shown(), key=lambda row: row.after.mean())[:WEAKEST]
+    if not rows:
+        return NOTHING
+    tokens = load_json(TOKENS)
+    cells = [
+        [
+            language_name(row.code),
+            LANGUAGES[row.code].script,
+            f"{row.before.mean():.3f}",
+            f"{row.after.mean():.3f}",
+            "yes" if row.pretrained else "no",
+            f"{tokens[row.code]['tokens']:.0f}",
+            f"{tokens[row.code]['unknown']:.0%}".replace("%", " %"),
+        ]
+        for row in rows
+    ]
+    return table(
+        ["language", "script", "zero-shot", "adapted", "in the pretraining", "tokens", "unknown tokens"], cells
+    )
+
+
+@styled
+def draw(rows: Sequence[Row]) -> Plot:
+    """Draw recall before and after of each language, from the least before to the most."""
+    rows = sorted(rows, key=lambda row: row.before.mean())
+    length = -(-len(rows) // _COLUMNS)
+    caption = (
+        "Mean R@1 of both directions, text against text, on XTD200: light points are the plain tower, dark points the "
+        f"language's adapter. † not in the tower's pretraining. Gains: {BOOTSTRAP}; a grey line includes zero."
+    )
+    figure, axes = panels(length * _INCHES + 0.4, caption, columns=_COLUMNS, width=7.2)
+    for column, place in enumerate(axes):
+        own = rows[column * length : (column + 1) * length]
+        _column(place, own, length)
+    return Plot("before-after", "All languages before and after", caption, _runs(rows), figure)
+
+
+def _column(place: object, rows: Sequence[Row], length: int) -> None:
+    for y, row in enumerate(rows):
+        low, high = row.interval
+        before, after = row.before.mean(), row.after.mean()
+        place.plot([before, after], [y, y], color=GREY if low <= 0 <= high else _BLUE, linewidth=0.9)
+        place.plot(before, y, "o", color=_LIGHT, markersize=3)
+        place.plot(after, y, "o", color=_BLUE, markersize=3)
+    names = [f"{LANGUAGES[row.code].name}{'' if row.pretrained else ' †'}" for row in rows]
+    place.set(xlim=(0, 1), ylim=(length - 0.5, -0.5))
+    place.set_yticks(range(len(rows)), names, size=5.5)
+    place.set_xticks([0, 0.5, 1], ["0", ".5", "1"])
+    place.tick_params(axis="y", length=0, pad=1)
+
+
+def _runs(rows: Sequence[Row]) -> tuple[str, ...]:
+    return tuple(sorted(row.training.run_id for row in rows))
+
+
+PARTS = {"summary": summary, "weakest": weakest, "all languages": all_languages}
+
+
+if __name__ == "__main__":
+    if main(__doc__ or "", PAGE, PARTS) and (found := shown()):
+        FIGURE.mkdir(parents=True, exist_ok=True)
+        plot = draw(found)
+        write_bytes(FIGURE / f"{plot.name}.png", plot.render("png"))
