@@ -82,18 +82,18 @@ def _read_table() -> dict[str, Language]:
         return {row["code"]: _row(row) for row in csv.DictReader(file, delimiter="\t")}
 
 
-def _row(cells: dict[str, str]) -> Language:
+def _row(texts: dict[str, str]) -> Language:
     return Language(
-        *(cells["code"], cells["name"], cells["flores"] or None, cells["iso"] or None),
-        aliases=tuple(filter(None, cells["aliases"].split(";"))),
-        opus=tuple(cells["opus"].split()),
-        own=cells["own"],
-        iso3=cells["iso3"],
-        script=cells["script"],
-        region=cells["region"],
-        pretrained=cells["pretrained"] == "yes",
-        shared=tuple(cells["shared"].split()),
-        m2m100=cells["m2m100"] or None,
+        *(texts["code"], texts["name"], texts["flores"] or None, texts["iso"] or None),
+        aliases=tuple(filter(None, texts["aliases"].split(";"))),
+        opus=tuple(texts["opus"].split()),
+        own=texts["own"],
+        iso3=texts["iso3"],
+        script=texts["script"],
+        region=texts["region"],
+        pretrained=texts["pretrained"] == "yes",
+        shared=tuple(texts["shared"].split()),
+        m2m100=texts["m2m100"] or None,
     )
 
 

@@ -129,10 +129,10 @@ def all_languages() -> str:
         return NOTHING
     head = "language,script,tokens,zero-shot,adapted,gain [95 %],share of the gap,kB,pairs,parameters,trained"
     tokens = load_json(TOKENS)
-    return table(head.split(","), [_cells(row, tokens[row.code]["tokens"]) for row in rows])
+    return table(head.split(","), [_texts(row, tokens[row.code]["tokens"]) for row in rows])
 
 
-def _cells(row: Row, tokens: float) -> list[str]:
+def _texts(row: Row, tokens: float) -> list[str]:
     training, (low, high) = row.training, row.interval
     return [
         language_name(row.code) + ("" if row.pretrained else " †"),
@@ -155,7 +155,7 @@ def weakest() -> str:
     if not rows:
         return NOTHING
     tokens = load_json(TOKENS)
-    cells = [
+    texts = [
         [
             language_name(row.code),
             LANGUAGES[row.code].script,
@@ -168,14 +168,14 @@ def weakest() -> str:
         for row in rows
     ]
     return table(
-        ["language", "script", "zero-shot", "adapted", "in the pretraining", "tokens", "unknown tokens"], cells
+        ["language", "script", "zero-shot", "adapted", "in the pretraining", "tokens", "unknown tokens"], texts
     )
 
 
 @styled
 def draw(rows: Sequence[Row]) -> Plot:
     """Draw recall before and after of each language, from the least before to the most."""
-    rows = sorted(rows, key=lambda row: row.before.mean())
+    rows = sorted(rows, key=lambda row: (row.before.mean(), row.code))
     length = -(-len(rows) // _COLUMNS)
     caption = (
         "Mean R@1 of both directions, text against text, on XTD200: light points are the plain tower, dark points the "

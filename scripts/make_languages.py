@@ -3,9 +3,9 @@
     pip install langcodes language_data
     python scripts/make_languages.py
 
-Rows are the languages and scripts of FLORES-200, all of ISO 639-1, and a few that data sets and pretraining name. What
-no library knows stands here: macrolanguages of ISO 639-3, regions, the languages of CC-100, on which XLM-R was trained
-(Conneau et al. 2020, appendix A), and the names of translation models.
+Rows are the languages and scripts of FLORES-200, all of ISO 639-1, and a few that data sets and pretraining name. No
+library knows the macrolanguages of ISO 639-3, the regions, the languages of CC-100, on which XLM-R was trained (Conneau
+et al. 2020, appendix A), and the names of translation models: they are written here.
 """
 
 from __future__ import annotations
