@@ -57,6 +57,15 @@ def cpu_multiplies_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     return not _CPU_FLAGS.isdisjoint(flags.split())
 
 
+def available_memory(meminfo: Path = Path("/proc/meminfo")) -> int | None:
+    """Return the bytes that a process can still take by Linux's estimate; None on other systems."""
+    try:
+        lines = meminfo.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+
+
 def gpus_needed(device: str) -> int:
     """Return the number of GPUs that a process must see for `device`: k + 1 for `cuda:k`, 1 for `cuda`, else 0."""
     kind, _, index = device.partition(":")

@@ -6,7 +6,7 @@ import torch
 import pecl.machine
 from pecl.config import ExperimentConfig, make_config
 from pecl.errors import ConfigError
-from pecl.machine import cpu_multiplies_bfloat16, resolve_precision
+from pecl.machine import available_memory, cpu_multiplies_bfloat16, resolve_precision
 
 
 @pytest.fixture(params=[True, False])
@@ -32,6 +32,12 @@ def test_what_linux_says_of_the_processor(tmp_path, line, has):
 
 def test_a_machine_that_says_nothing_is_taken_to_have_none(tmp_path):
     assert cpu_multiplies_bfloat16(tmp_path / "nowhere") is False
+
+
+def test_the_memory_that_linux_says_is_available(tmp_path):
+    (tmp_path / "meminfo").write_text("MemTotal:  24000 kB\nMemAvailable:   3000 kB\nCached: 12 kB\n")
+    assert available_memory(tmp_path / "meminfo") == 3000 * 1024
+    assert available_memory(tmp_path / "nowhere") is None
 
 
 def test_auto_is_bf16_on_a_gpu_and_on_a_fast_cpu(fast, monkeypatch):

@@ -11,7 +11,7 @@ from pecl.config import ExperimentConfig
 from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.plan import RunPlan, plan_runs
 from pecl.experiment.run import train_fleet
-from pecl.grid import estimate, recorded_seconds
+from pecl.grid import by_operations, estimate, recorded_seconds
 from pecl.report.tables import reported, training_table
 from pecl.results.result import Result
 from pecl.training.distributed import launched, says_failure
@@ -63,7 +63,10 @@ def print_plans(configs: Sequence[ExperimentConfig], plans: Sequence[RunPlan], a
         print_text(f"{one.language}: {', '.join(said)} ({one.solver}, lr {one.lr:g}), {one.status}")
     remaining = [(config, one.steps) for config, one in zip(configs, plans, strict=True) if one.status != "complete"]
     time = estimate([config for config, _ in remaining], recorded_seconds(configs), steps=[n for _, n in remaining])
-    print_text(f"{counted(len(plans), 'run')}, {len(remaining):,} to train: {time}")
+    unknown = time.seconds is None
+    operations = sum(one.operations for one in plans if one.status != "complete")
+    shown = by_operations(operations, configs[0].precision) if unknown else str(time)
+    print_text(f"{counted(len(plans), 'run')}, {len(remaining):,} to train: {shown}")
 
 
 def print_results(results: Sequence[Result], as_json: bool) -> None:

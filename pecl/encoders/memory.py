@@ -1,7 +1,8 @@
-"""Freed memory is kept for the next pass, instead of being handed back to the kernel and cleared by it again.
+"""Memory of a tower: whether it is there, and freed memory, which is kept for the next pass.
 
 A pass of a tower allocates and frees the same tens of megabytes in every layer. By default glibc maps each large block
 afresh, and the kernel fills it with zeros, page by page: on a virtual machine that is up to a third of a step's time.
+So freed memory is not handed back to the kernel.
 """
 
 from __future__ import annotations
@@ -9,11 +10,45 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
+
+import torch
+
+from pecl.errors import WeightsError
+from pecl.machine import available_memory
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of malloc.h
 LARGEST_BLOCK = 2**30  # bytes; larger blocks, such as a whole tower's weights, go back when they are freed
 KEPT = 2**31 - 1  # bytes at most that stay with the process unused; glibc takes a C int
+
+
+def check_memory(state: Mapping[str, torch.Tensor], dtype: torch.dtype, source: Path) -> None:
+    """Refuse weights that do not fit into the memory that is available.
+
+    Args:
+        state: the weights by name; the largest are the word embeddings (V, d).
+        dtype: type that they get.
+        source: their folder or file; for errors.
+
+    Raises:
+        WeightsError: they need more memory than is available.
+    """
+    available = available_memory()
+    largest = max(state.values(), key=torch.Tensor.numel, default=torch.empty(0))
+    needed, words = (
+        count * dtype.itemsize for count in (sum(map(torch.Tensor.numel, state.values())), largest.numel())
+    )
+    if available is not None and needed > available:
+        raise WeightsError(
+            f"{source} needs {_gib(needed)} of memory, {_gib(words)} of it for {len(largest):,} rows of words, and "
+            f"{_gib(available)} are available: free memory, or choose a smaller tower (pecl towers list)"
+        )
+
+
+def _gib(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB"
 
 
 @cache

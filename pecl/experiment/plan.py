@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from torch import nn
+
 from pecl.adapters.choice import AdapterChoice
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.config import ExperimentConfig
@@ -13,6 +15,8 @@ from pecl.experiment.prepared import Prepared, prepare_evaluation
 from pecl.experiment.run import check_run, towers_of, with_adapter
 from pecl.results.folder import complete_result, find_result, has_threads_of
 from pecl.training.schedule import Schedule
+
+TOKENS = 25  # of a caption; the towers of a dry run have no tokenizer
 
 
 class RunPlan(NamedTuple):
@@ -27,6 +31,7 @@ class RunPlan(NamedTuple):
         lr: peak learning rate.
         photographs: number of training images.
         status: complete, failed or interrupted, as in its result; new without a result.
+        operations: floating-point operations of the text tower's matrices, by an estimate.
     """
 
     language: str
@@ -37,6 +42,7 @@ class RunPlan(NamedTuple):
     lr: float
     photographs: int
     status: str
+    operations: float
 
 
 def plan_runs(
@@ -88,13 +94,31 @@ def status_of(config: ExperimentConfig, inputs: TrainingInputs) -> str:
 def _plan(member: Prepared, inputs: TrainingInputs) -> RunPlan:
     config, text = member.config, member.translations
     epochs = config.epochs if "gradient" in config.solvers else 0
+    held_out = 0 if text is None or text.held_out is None else len(text.held_out)
+    steps = Schedule(epochs, config.batch_size, config.eval_every).steps(len(member.train))
     return RunPlan(
         config.language,
         pairs=len(member.train),
-        held_out=0 if text is None or text.held_out is None else len(text.held_out),
-        steps=Schedule(epochs, config.batch_size, config.eval_every).steps(len(member.train)),
+        held_out=held_out,
+        steps=steps,
         solver=config.solver,
         lr=config.lr,
         photographs=len(member.parts["train"]) if config.image_weight else 0,
         status=status_of(config, inputs),
+        operations=_operations(member, held_out, steps),
     )
+
+
+def _operations(member: Prepared, held_out: int, steps: int) -> float:
+    """Estimate the operations of a run: passes over texts, times their tokens, times the parameters of linear layers.
+
+    A step counts twice, for its backward pass. English is embedded once, and the test captions twice.
+    """
+    config, tower = member.config, member.towers.text
+    layers = tower.backbone if tower.family is None else tower.family.layers_of(tower.backbone)
+    linear = sum(layer.weight.numel() for layer in layers.modules() if isinstance(layer, nn.Linear))
+    tokens = tower.positions if tower.reads_last else TOKENS
+    validated = held_out or len(member.parts.get("val", ()))
+    passes = len(member.train) * (1 + config.solvers.count("closed-form")) + 2 * steps * config.batch_size
+    passes += (2 + steps // config.eval_every) * validated + 2 * len(member.parts["test"])
+    return 2.0 * linear * tokens * passes

@@ -1,12 +1,13 @@
 """Many runs: `expand` lists them, `run_grid` trains those that are not complete, here or through a launcher."""
 
 from pecl.grid.configs import expand, fleets, repeat_configs
-from pecl.grid.estimate import TimeEstimate, estimate, recorded_seconds
+from pecl.grid.estimate import TimeEstimate, by_operations, estimate, recorded_seconds
 from pecl.grid.run import GridOutcome, plan_grid, run_grid
 
 __all__ = [
     "GridOutcome",
     "TimeEstimate",
+    "by_operations",
     "estimate",
     "expand",
     "fleets",

@@ -10,12 +10,16 @@ from statistics import median
 from typing import Any
 
 from pecl.config import FLEET_FIELDS, IDENTITY_DEFAULTS, ExperimentConfig, Role, fields_of
+from pecl.machine import BF16, FP32
 from pecl.results.result import DamagedResultError, Result, read_result
 
 logger = logging.getLogger(__name__)
 
 # Fields that the time of a run depends on, and those that matter most for the time of a step
 _SHAPE_FIELDS = tuple(name for name in IDENTITY_DEFAULTS if name not in FLEET_FIELDS | fields_of(Role.REPEAT))
+# Floating-point operations per second that an estimate without recorded runs assumes
+CORES_SPEED = {FP32: 150e9, BF16: 280e9}  # of two cores
+GPU_SPEED = 10e12
 _STEP_FIELDS = tuple(sorted(fields_of(Role.STEP_TIME)))
 
 
@@ -98,6 +102,16 @@ def estimate(
     bases = {"recorded runs of the same shape": of_shape, "a step's recorded time": of_tower}
     basis = " and ".join(f"{name} for {count}" for name, count in bases.items() if count)
     return TimeEstimate(total / jobs, f"by {basis} of {len(configs)} runs" if configs else "nothing to do")
+
+
+def by_operations(operations: float, precision: str) -> str:
+    """Return the time of runs that nothing is recorded of, on two cores and on a GPU, by assumed speeds."""
+    cores = CORES_SPEED[precision]
+    speeds = f"{cores / 1e9:.0f} GFLOP/s and {GPU_SPEED / 1e12:.0f} TFLOP/s"
+    return (
+        f"about {duration(operations / cores)} on two cores or {duration(operations / GPU_SPEED)} on a GPU (an "
+        f"estimate, at {speeds}, until a run of these towers is complete)"
+    )
 
 
 def duration(seconds: float) -> str:

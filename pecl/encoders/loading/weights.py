@@ -21,6 +21,7 @@ from torch import nn
 from transformers import CONFIG_MAPPING, PretrainedConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
+from pecl.encoders.memory import check_memory
 from pecl.errors import WeightsError, one_line, suggest
 from pecl.files import load_json, open_regular
 
@@ -206,8 +207,10 @@ def build_model(
         prefix: what the checkpoint puts before the model's names; for errors.
 
     Raises:
-        WeightsError: weights are missing, surplus or of another shape; the first few are named.
+        WeightsError: weights are missing, surplus or of another shape, the first few of which are named; or they do not
+            fit into memory.
     """
+    check_memory(state, dtype, source)
     pooler = {name for name in state if name.startswith("pooler.")}
     logger.debug("%s: %d weights of an unused pooler left out", source, len(pooler))
     with _without_load_report():
