@@ -8,18 +8,21 @@ those that version 6 writes.
 from __future__ import annotations
 
 import contextlib
+import copy
+import inspect
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import nn
+from transformers import CLIPImageProcessor, CLIPProcessor
 
-from pecl.encoders.cleaning import with_cleaning
 from pecl.encoders.loading.checksums import write_checksums
 from pecl.encoders.loading.sentence_transformers import ADDED_BY_EXPORT, Normalize
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import ConfigError, OutputError
+from pecl.errors import ConfigError, OutputError, not_none
 from pecl.files import new_folder, write_json, write_tensors
 
 # The modules' classes in the library
@@ -30,6 +33,10 @@ CLASSES = {
     "Normalize": "sentence_transformers.base.modules.normalize.Normalize",
     "Router": "sentence_transformers.base.modules.router.Router",
 }
+
+# The sizes of an image half that is there only because a model of both halves has one
+_SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "image_size", "patch_size")
+_NO_PICTURES = dict.fromkeys(_SIZES, 1)
 
 # An error of the system in the words of Rust's libraries, which write weights and tokenizers; its type is their own
 _RUST_OS_ERROR = re.compile(r"([^:]*) \(os error \d+\)")
@@ -77,13 +84,15 @@ def save_text_encoder(tower: MultilingualTextEncoder, folder: str | Path) -> Pat
 
 
 def text_parts(tower: MultilingualTextEncoder) -> list[Part]:
-    """Return the modules of a text tower: Transformer, Pooling, and the head's.
+    """Return the modules of a text tower: Transformer, Pooling, and the head's; or all of them as one Transformer.
 
     Raises:
         ConfigError: an adapter is attached, or the head has a layer that the layout cannot hold.
     """
     if tower.adapter is not None:
         raise ConfigError("the text tower has an adapter: merge it, or remove it, before saving the tower")
+    if tower.family is not None and tower.family.whole is not None:
+        return [Part("Transformer", lambda folder: write_whole(tower, folder)), unit_length()]
     return [Part("Transformer", lambda folder: write_encoder(tower, folder)), *after_encoder(tower)]
 
 
@@ -169,26 +178,67 @@ def write_parts(parts: Sequence[Part], folder: Path) -> None:
 def write_encoder(tower: MultilingualTextEncoder, folder: Path) -> None:
     """Write a text tower's backbone and tokenizer as a Transformer module, into an `exported_folder`."""
     tower.backbone.save_pretrained(folder)
-    tokenizer = with_cleaning(tower.tokenizer, tower.clean) if tower.clean else tower.tokenizer
-    tokenizer.save_pretrained(folder)
+    tower.written_tokenizer().save_pretrained(folder)
     write_encoder_settings(tower, folder)
+
+
+def write_whole(tower: MultilingualTextEncoder, folder: Path) -> None:
+    """Write a text tower as the text half of transformers' model of both halves, into an `exported_folder`.
+
+    The image half is as small as can be, and all zeros. A tower that attends to padding gets all positions and no mask.
+
+    Raises:
+        ConfigError: the head is more than the one linear layer that such a model has.
+    """
+    family, config = not_none(tower.family, "family"), copy.deepcopy(tower.backbone.config)
+    whole: Any = not_none(family.whole, "class of both halves")
+    config.projection_size = config.projection_dim = width = tower.embedding_dim
+    both = whole.config_class(text_config=config.to_dict(), vision_config=_NO_PICTURES, projection_dim=width)
+    with torch.device("meta"):
+        shapes = whole(both).state_dict()
+    state = {f"text_model.{name}": tensor for name, tensor in tower.backbone.state_dict().items()}
+    prefix = family.projection if f"{family.projection}.weight" in shapes else f"text_model.{family.projection}"
+    state |= {f"{prefix}.{name}": tensor for name, tensor in _projection(tower).items()}
+    if surplus := sorted(state.keys() - shapes.keys()):
+        raise ConfigError(f"the text tower {tower.name} has the weight {surplus[0]}, which {whole.__name__} lacks")
+    values = {name: state.get(name, torch.zeros(shape.shape)).to(tower.dtype) for name, shape in shapes.items()}
+    both.architectures, both.dtype = [whole.__name__], tower.dtype
+    both.save_pretrained(folder)
+    write_tensors(folder / "model.safetensors", values, {"format": "pt"})
+    settings = transformer_settings("text", "pooler_output", "sentence_embedding", "get_text_features")
+    settings["max_seq_length"] = tower.max_length
+    if family.is_fixed:
+        padded = {"padding": "max_length", "max_length": tower.positions, "return_attention_mask": False}
+        settings["processing_kwargs"] = {"text": padded}
+    CLIPProcessor(CLIPImageProcessor(), tower.written_tokenizer()).save_pretrained(folder)  # the library asks for both
+    write_json(folder / "sentence_bert_config.json", settings)
+
+
+def _projection(tower: MultilingualTextEncoder) -> dict[str, torch.Tensor]:
+    """Return the weights of a head of one linear layer; without a head, those that change nothing."""
+    if isinstance(tower.head, nn.Linear):
+        return tower.head.state_dict()
+    if isinstance(tower.head, nn.Identity):
+        return {"weight": torch.eye(tower.embedding_dim)}
+    raise ConfigError(f"a {type(tower.head).__name__} as head cannot be written: expected one linear layer")
 
 
 def write_encoder_settings(tower: MultilingualTextEncoder, folder: Path, tokenizer: str | None = None) -> None:
     """Write what the Transformer module does with a text, its most tokens, and where another's tokenizer lies."""
     settings = transformer_settings("text", "last_hidden_state", "token_embeddings")
     settings["max_seq_length"] = tower.max_length
-    settings["model_kwargs"] = {"add_pooling_layer": False}  # the tokens are pooled by the module behind
+    if "add_pooling_layer" in inspect.signature(type(tower.backbone).__init__).parameters:
+        settings["model_kwargs"] = {"add_pooling_layer": False}  # the tokens are pooled by the module behind
     if tokenizer is not None:
         settings["tokenizer_name_or_path"] = tokenizer
     write_json(folder / "sentence_bert_config.json", settings)
 
 
-def transformer_settings(modality: str, output: str, name: str) -> dict[str, Any]:
-    """Return a Transformer module's settings: what it takes, which output of the model it reads, what it calls it."""
+def transformer_settings(modality: str, output: str, name: str, method: str = "forward") -> dict[str, Any]:
+    """Return a Transformer module's settings: modality, output and method of the model, and the output's name."""
     return {
         "transformer_task": "feature-extraction",
-        "modality_config": {modality: {"method": "forward", "method_output_name": output}},
+        "modality_config": {modality: {"method": method, "method_output_name": output}},
         "module_output_name": name,
     }
 

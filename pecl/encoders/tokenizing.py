@@ -9,11 +9,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pecl.encoders.batches import TokenIds, as_texts
-from pecl.encoders.cleaning import cleaning
+from pecl.encoders.cleaning import cleaning, with_cleaning
 from pecl.encoders.families import family_of
 from pecl.encoders.families.family import TextFamily
 from pecl.encoders.positions import longest_sequence
-from pecl.encoders.tokens import around, cut_behind, filled_up
+from pecl.encoders.tokens import around, beginning_with, cut_behind, filled_up
 from pecl.errors import ConfigError
 from pecl.files import sha256_lines
 from pecl.languages import ENGLISH, LANGUAGES, find_name, language_name
@@ -67,7 +67,26 @@ class Tokenizing:
     def text_key(self, texts: Sequence[str]) -> str:
         """Return the key of a list of texts, and of their language where the tower asks for it."""
         key = sha256_lines(texts)
-        return f"{key}-{self.language or ENGLISH}" if self._names_languages else key
+        return f"{key}-{self.language or self._own_language}" if self.names_languages else key
+
+    @property
+    def _own_language(self) -> str:
+        """The language that the tokenizer itself begins texts with: its code, or its token."""
+        token = self.tokenizer.convert_ids_to_tokens(around(self.tokenizer)[0][0])
+        return find_name(token, LANGUAGES) or token
+
+    def written_tokenizer(self) -> Any:
+        """Return a tokenizer for files that are used without pecl.
+
+        It cleans texts itself, and begins them with the language of `speaking` where the tower asks for one.
+
+        Raises:
+            ConfigError: the tokenizer cannot be changed so, or the tower has no token for the language.
+        """
+        tokenizer = with_cleaning(self.tokenizer, self.clean) if self.clean else self.tokenizer
+        if not self.names_languages or self.language is None:
+            return tokenizer
+        return beginning_with(tokenizer, tokenizer.convert_ids_to_tokens(self.language_token(self.language)))
 
     def tokenize(self, texts: str | Iterable[str], languages: Sequence[str] | None = None) -> TokenIds:
         """Return the token ids of each text, with the prefix and special tokens, cut to `max_length`.
@@ -76,7 +95,8 @@ class Tokenizing:
 
         Args:
             texts: one text or N texts.
-            languages: name of each text's language, (N,); by default that of `speaking`, or English.
+            languages: name of each text's language, (N,); by default that of `speaking`, or the tokenizer's own, which
+                is English unless an adapter of another language was merged into the tower.
 
         Raises:
             DataError: `texts` is neither a text nor several.
@@ -88,7 +108,7 @@ class Tokenizing:
         rows = self.tokenizer(self._prefixed(texts), truncation=True, max_length=self.max_length)["input_ids"]
         self._warn_of_unknown(rows)
         token_ids = [self._shaped(row) for row in rows]
-        if self._names_languages:
+        if self.names_languages and (languages is not None or self.language is not None):
             names = [self.language or ENGLISH] * len(texts) if languages is None else languages
             first = {name: self.language_token(name) for name in set(names)}
             token_ids = [[first[name], *row[1:]] for name, row in zip(names, token_ids, strict=True)]
@@ -112,7 +132,7 @@ class Tokenizing:
         return self.family is not None and (self.family.causal or self.family.is_fixed)
 
     @property
-    def _names_languages(self) -> bool:
+    def names_languages(self) -> bool:
         """Whether the first token of a text names its language."""
         return self.family is not None and self.family.names_languages
 
@@ -138,7 +158,7 @@ class Tokenizing:
         Raises:
             ConfigError: as of `language_token`.
         """
-        return {self.language_token(language) for language in languages} if self._names_languages else set()
+        return {self.language_token(language) for language in languages} if self.names_languages else set()
 
     def whole_lengths(self, texts: Sequence[str], token_ids: TokenIds) -> dict[int, int]:
         """Return the places of the texts that `tokenize` cut, and how many tokens each has when it is whole."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
 import torch
+
+from pecl.errors import ConfigError
 
 _PROBE = "a"
 
@@ -16,6 +19,19 @@ def around(tokenizer: Any) -> tuple[list[int], list[int]]:
     bare = tokenizer(_PROBE, add_special_tokens=False)["input_ids"]
     start = next(i for i in range(len(whole)) if whole[i : i + len(bare)] == bare)
     return whole[:start], whole[start + len(bare) :]
+
+
+def beginning_with(tokenizer: Any, token: str) -> Any:
+    """Return a copy of NLLB's tokenizer that begins every text with the token of a language.
+
+    Raises:
+        ConfigError: it is another tokenizer, whose texts begin with no language.
+    """
+    if not hasattr(tokenizer, "src_lang"):
+        raise ConfigError(f"a {type(tokenizer).__name__} cannot be written for one language: expected NLLB's tokenizer")
+    copied = copy.deepcopy(tokenizer)
+    copied.src_lang = copied.init_kwargs["src_lang"] = token
+    return copied
 
 
 def cut_behind(row: list[int], end: int) -> list[int]:

@@ -16,7 +16,10 @@ from pecl.adapters.kinds.layer_norm import LayerNormConfig
 from pecl.adapters.kinds.lora import LoraConfig
 from pecl.adapters.spec import describe
 from pecl.encoders.export import exported_folder
+from pecl.encoders.fingerprint import fingerprint_module
+from pecl.encoders.loading.clip import PREFIX
 from pecl.encoders.loading.hub import resolve
+from pecl.encoders.loading.open_clip_text import is_open_clip
 from pecl.encoders.loading.sentence_transformers import encoder_folder
 from pecl.encoders.loading.weights import read_json
 from pecl.encoders.text import MultilingualTextEncoder
@@ -53,7 +56,7 @@ def write_encoder_adapter(
     """Write what an adapter changes in the encoder, in PEFT's format; what lies behind it or is text is left out.
 
     Returns:
-        What PEFT loads the encoder from.
+        What PEFT loads the encoder from. A tower that names languages gets a tokenizer of the adapter's language.
 
     Raises:
         ConfigError: it changes something in the encoder that PEFT cannot hold, or nothing; or `base` is not said.
@@ -70,6 +73,9 @@ def write_encoder_adapter(
     places = tuple(place for place, _ in inside)
     state = {name: tensor for name, tensor in adapter.state.items() if name.startswith(places)}
     encoder = base_encoder(base, tower)
+    if tower.names_languages:
+        with tower.speaking(adapter.language):
+            tower.written_tokenizer().save_pretrained(folder)
     write_peft(folder, state, held, tower, encoder)
     return encoder
 
@@ -102,19 +108,23 @@ def base_encoder(base: str | Path | None, tower: MultilingualTextEncoder) -> str
             f"base: the text tower {name} is not a checkpoint that PEFT can load: write it once with `pecl export "
             f"sentence-transformers FOLDER`, and name the folder with {BASE_OPTION}"
         )
-    folder = resolve(name, BASE_OPTION)
-    encoder = encoder_folder(folder)
-    if read_json(encoder / "config.json").get("model_type") == "M-CLIP":
+    form, folder = "open_clip", Path() if name.startswith(PREFIX) else resolve(name, BASE_OPTION)
+    encoder = folder
+    if not name.startswith(PREFIX) and not is_open_clip(folder):
+        encoder = encoder_folder(folder)
+        form = read_json(encoder / "config.json").get("model_type")
+    if form in ("open_clip", "M-CLIP"):
         raise ConfigError(
-            f"base: {name} is in M-CLIP's format, which PEFT cannot load: write it once with `pecl export "
+            f"base: {name} is in {form}'s format, which PEFT cannot load: write it once with `pecl export "
             f"sentence-transformers FOLDER`, and name the folder with {BASE_OPTION}"
         )
     if base is not None and name != tower.name:
         loaded = load_text_encoder(name)
-        if loaded.fingerprint != tower.fingerprint:
+        theirs, ours = (fingerprint_module(one.backbone, {}) for one in (loaded, tower))
+        if theirs != ours:
             raise WeightsError(
-                f"{name} holds another text tower (fingerprint {loaded.fingerprint[:12]}) than {tower.name} "
-                f"({tower.fingerprint[:12]}), on which the adapter was trained"
+                f"{name} holds another text tower (fingerprint {theirs[:12]}) than {tower.name} ({ours[:12]}), on "
+                "which the adapter was trained"
             )
     local = Path(name).expanduser()
     return str(encoder.resolve()) if local.is_dir() or encoder != folder else name

@@ -26,6 +26,7 @@ from pecl.encoders.export import (
 from pecl.encoders.image import ImageEncoder
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import check_pair
+from pecl.errors import ConfigError
 from pecl.export.image_parts import image_parts
 from pecl.export.peft import write_encoder_adapter
 from pecl.files import write_json
@@ -97,11 +98,16 @@ def export_adapter(adapter: AdapterFile, tower: MultilingualTextEncoder, target:
         WeightsError: `base` holds another tower.
         OutputError: `target` exists already or cannot be written.
     """
+    if tower.family is not None and tower.family.whole is not None:
+        raise ConfigError(
+            f"an adapter on {tower.backbone.config.model_type} cannot be written without its tower, which "
+            "sentence-transformers reads as one model of both halves: leave --adapter-only out"
+        )
     merged = merge_adapter(adapter, tower)
     parts = after_encoder(merged)
     with exported_folder(target) as folder:
         encoder = write_encoder_adapter(folder, adapter, tower, base)
-        write_encoder_settings(tower, folder, tokenizer=encoder)
+        write_encoder_settings(tower, folder, tokenizer=None if tower.names_languages else encoder)
         places = part_folders([Part("Transformer", lambda _: None), *parts])
         for place, part in zip(list(places)[1:], parts, strict=True):
             part.write(folder / place)

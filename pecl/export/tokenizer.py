@@ -8,7 +8,6 @@ from typing import Any
 from tokenizers import processors
 from transformers import PreTrainedTokenizerFast
 
-from pecl.encoders.cleaning import with_cleaning
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.tokens import around
 from pecl.errors import ConfigError
@@ -22,7 +21,7 @@ def with_prefix(text: MultilingualTextEncoder) -> PreTrainedTokenizerFast:
     Raises:
         ConfigError: tokens of prefix and text depend on each other, so that no template gives the same.
     """
-    plain = with_cleaning(text.tokenizer, text.clean) if text.clean else text.tokenizer
+    plain = text.written_tokenizer()
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=copy.deepcopy(plain.backend_tokenizer), **_special_tokens(plain)
     )

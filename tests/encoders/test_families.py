@@ -9,19 +9,24 @@ import torch
 from helpers.adapter_towers import filled
 from helpers.family_towers import LONG, TEXTS, WRITERS
 from PIL import Image
+from transformers import AutoModel, AutoTokenizer
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.bank import AdapterBank
+from pecl.adapters.formats.convert import merge_adapter
 from pecl.adapters.formats.files import load_adapter_file, save_adapter
 from pecl.adapters.merge import merge_slot
 from pecl.adapters.roles import LINEAR_ROLES, paths_of
 from pecl.adapters.spec import KINDS, parse_adapter
 from pecl.encoders.export import save_text_encoder
+from pecl.encoders.families import finish_backbone
 from pecl.encoders.towers import load_image_encoder, load_text_encoder
 from pecl.encoders.vocabulary import trim_vocabulary
 from pecl.errors import ConfigError
 from pecl.export.onnx import export_onnx
 from pecl.export.open_clip import export_open_clip
+from pecl.export.peft import export_peft
+from pecl.export.sentence_transformers import export_adapter, export_towers
 from pecl.serving.models import Models, TextJob
 
 LORA = "lora-only:r=2,target_modules=" + "/".join(LINEAR_ROLES)
@@ -169,6 +174,67 @@ def test_a_tower_with_an_adapter_merged_is_written_and_read(tower, tmp_path):
     save_text_encoder(merge_slot(adapter, 0), tmp_path / "merged")
     loaded = load_text_encoder(tmp_path / "merged", dtype=torch.float64)
     torch.testing.assert_close(encode(loaded), expected, rtol=0, atol=1e-5)
+
+
+def test_sentence_transformers_opens_a_tower_with_an_adapter_merged(family, tmp_path):
+    library = pytest.importorskip("sentence_transformers")
+    merged = merge_slot(filled(load_text_encoder(family[1]), "lora+head"), 0)
+    folder = export_towers(merged, None, tmp_path / "st")
+    found = library.SentenceTransformer(str(folder), device="cpu").encode(TEXTS, convert_to_tensor=True)
+    torch.testing.assert_close(found, merged.encode_text(TEXTS), rtol=0, atol=1e-5)
+    torch.testing.assert_close(encode(load_text_encoder(folder)), encode(merged), rtol=0, atol=1e-5)
+
+
+def test_peft_opens_an_adapter_on_the_encoder_of_a_written_tower(family, tmp_path):
+    tower = load_text_encoder(family[1])
+    base = export_towers(tower, None, tmp_path / "base")
+    adapter = filled(tower, "lora")
+    expected, state, configs = encode(tower), adapter.slot_state(0), adapter.configs
+    adapter.remove()
+    path = save_adapter(tmp_path / "de.safetensors", state, configs, "en", tower)
+    folder = export_peft(load_adapter_file(path), tower, tmp_path / "peft", str(base))
+    encoder = (tower.family.encoder or AutoModel).from_pretrained(base)
+    finish_backbone(encoder)
+    tower.backbone = peft.PeftModel.from_pretrained(encoder, folder).eval()
+    torch.testing.assert_close(encode(tower), expected, rtol=0, atol=1e-5)
+
+
+def test_an_adapter_without_its_tower_is_refused_where_the_library_reads_both_halves(tmp_path):
+    (tmp_path / "tower").mkdir()
+    WRITERS["siglip"](tmp_path / "tower")
+    tower = load_text_encoder(tmp_path / "tower")
+    adapter = filled(tower, "lora")
+    state, configs = adapter.slot_state(0), adapter.configs
+    adapter.remove()
+    file = load_adapter_file(save_adapter(tmp_path / "de.safetensors", state, configs, "de", tower))
+    with pytest.raises(ConfigError, match="leave --adapter-only out"):
+        export_adapter(file, tower, tmp_path / "folder", tmp_path / "base")
+    assert not (tmp_path / "folder").exists()
+
+
+def test_an_exported_tokenizer_begins_with_the_language_of_the_adapter(tmp_path):
+    library = pytest.importorskip("sentence_transformers")
+    (tmp_path / "tower").mkdir()
+    WRITERS["nllb"](tmp_path / "tower")
+    tower = load_text_encoder(tmp_path / "tower")
+    base = export_towers(tower, None, tmp_path / "base")
+    adapter = filled(tower, "lora-only")
+    state, configs = adapter.slot_state(0), adapter.configs
+    with tower.speaking("cs"):
+        expected = tower.encode_text(TEXTS)
+    adapter.remove()
+    file = load_adapter_file(save_adapter(tmp_path / "cs.safetensors", state, configs, "cs", tower))
+    merged = merge_adapter(file, tower)
+    whole = export_towers(merged, None, tmp_path / "whole")
+    only = export_adapter(file, tower, tmp_path / "only", base)
+    for folder in (whole, only):
+        found = library.SentenceTransformer(str(folder), device="cpu").encode(TEXTS, convert_to_tensor=True)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    loaded = load_text_encoder(whole)
+    torch.testing.assert_close(loaded.encode_text(TEXTS), expected, rtol=0, atol=1e-5)
+    assert loaded.text_key(TEXTS).endswith("-cs")
+    assert tower.text_key(TEXTS).endswith("-en")
+    assert AutoTokenizer.from_pretrained(export_peft(file, tower, tmp_path / "peft", str(base))).src_lang == "ces_Latn"
 
 
 def test_prompts_leave_room_for_a_text(tower):

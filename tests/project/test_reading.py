@@ -43,7 +43,7 @@ ALLOWED = {
     "export/open_clip.py": ({"json.loads"}, OURS),
     "options.py": ({"json.loads"}, "a quoted text of the command line"),
     "languages.py": ({"_TABLE.open"}, OURS),
-    "machine.py": ({"cpuinfo.read_text"}, OURS),
+    "machine.py": ({"cpuinfo.read_text", "meminfo.read_text"}, OURS),
     "report/page/build.py": ({"read_text"}, OURS),
     "report/tables/paper.py": ({"json.loads", "read_text"}, OURS),
     "results/digest.py": ({"json.loads"}, OURS),

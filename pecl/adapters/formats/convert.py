@@ -86,7 +86,7 @@ def write_adapter(path: str | Path, adapter: AdapterFile, tower: MultilingualTex
 
 
 def merge_adapter(adapter: AdapterFile, tower: MultilingualTextEncoder) -> MultilingualTextEncoder:
-    """Return a plain tower with an adapter in its weights; `tower` stays as it is.
+    """Return a plain tower with an adapter in its weights, for texts of its language; `tower` stays as it is.
 
     Raises:
         WeightsError: an adapter of this kind cannot be merged; the message says why.
@@ -94,6 +94,8 @@ def merge_adapter(adapter: AdapterFile, tower: MultilingualTextEncoder) -> Multi
     attached = attach(tower, adapter.configs)
     try:
         attached.load_slot_state(0, adapter.state)
-        return merge_slot(attached, 0)
+        merged = merge_slot(attached, 0)
     finally:
         attached.remove()
+    merged.language = adapter.language
+    return merged

@@ -61,6 +61,7 @@ class TextFamily:
         clean: name of the cleaning of texts.
         encoder: class of the text half in a checkpoint of both halves; None where `AutoModel` names it.
         projection: name of the linear layer behind the pooling, in a checkpoint of both halves.
+        whole: class of both halves, where transformers has no `AutoModel` for the text half.
         prepare: changes an encoder that was built, so that its layers hand on what pecl passes to attention.
         top: the last layer at the last position: (layer, hidden (B, L, d), mask) -> (B, 1, d).
     """
@@ -78,6 +79,7 @@ class TextFamily:
     clean: str = ""
     encoder: type[PreTrainedModel] | None = None
     projection: str = ""
+    whole: type[PreTrainedModel] | None = None
     prepare: Callable[[PreTrainedModel], None] | None = None
     top: Callable[[nn.Module, torch.Tensor, torch.Tensor | None], torch.Tensor] | None = None
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from transformers import MetaClip2TextModel
+from transformers import MetaClip2Model, MetaClip2TextModel
 
 from pecl.encoders.families.pre_norm import PRE_NORM
 
@@ -16,4 +16,5 @@ METACLIP = replace(
     causal=True,
     encoder=MetaClip2TextModel,
     projection="text_projection",
+    whole=MetaClip2Model,
 )

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel, SiglipTextModel
+from transformers import PreTrainedModel, SiglipModel, SiglipTextModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.siglip.modeling_siglip import SiglipAttention, eager_attention_forward
 
@@ -73,6 +73,7 @@ SIGLIP = replace(
     clean=LOWER,
     encoder=SiglipTextModel,
     projection="head",
+    whole=SiglipModel,
     prepare=_prepare,
     top=_top,
 )

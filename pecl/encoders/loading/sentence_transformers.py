@@ -52,14 +52,14 @@ class Layout:
 
     Attributes:
         encoder: folder of the transformers checkpoint.
-        pooling: a name in `POOLINGS`.
+        pooling: a name in `POOLINGS`; None where the encoder's checkpoint has pooling and head itself.
         head: the layers after the pooling, a plain linear layer where that is all, or None.
         text_prefix: the default prompt, put before every text.
         max_length: longest sequence in tokens, or None where none is set.
     """
 
     encoder: Path
-    pooling: str
+    pooling: str | None
     head: nn.Module | None
     text_prefix: str
     max_length: int | None
@@ -72,7 +72,8 @@ def read_layout(folder: Path, dtype: torch.dtype) -> Layout:
         WeightsError: a file is missing or damaged, or pecl does not have a module or setting.
     """
     modules = _modules(folder)
-    encoder, pooling = modules[0][1], modules[1][1]
+    encoder = modules[0][1]
+    pooling = modules[1][1] if modules[1:] and modules[1][0] == "Pooling" else None
     settings_file = encoder / "sentence_bert_config.json"
     settings = read_json(settings_file) if os.path.exists(settings_file) else {}  # False for any name
     if settings.get("do_lower_case"):
@@ -80,8 +81,8 @@ def read_layout(folder: Path, dtype: torch.dtype) -> Layout:
     prefix = _default_prompt(folder)
     return Layout(
         encoder,
-        _pooling(pooling / "config.json", prefix),
-        _head(modules[2:], folder, dtype),
+        None if pooling is None else _pooling(pooling / "config.json", prefix),
+        _head(modules[1 if pooling is None else 2 :], folder, dtype),
         prefix,
         settings.get("max_seq_length"),
     )
@@ -104,10 +105,15 @@ def _modules(folder: Path) -> list[tuple[str, Path]]:
         path = modules[0][1] / "router_config.json"
         modules = _listed(path, lambda document: [(document["types"][p], p) for p in document["structure"]["text"]])
     names = [name for name, _ in modules]
-    if names[:2] != ["Transformer", "Pooling"]:
+    if names[:2] != ["Transformer", "Pooling"] and not (names[:1] == ["Transformer"] and _is_whole(modules[0][1])):
         listed = ", ".join(names) or "nothing"
         raise WeightsError(f"{path} lists {listed}: expected a Transformer, then a Pooling")
     return modules
+
+
+def _is_whole(encoder: Path) -> bool:
+    """Say whether a checkpoint holds both halves, and so the pooling and the head of its text half."""
+    return (encoder / "config.json").exists() and "text_config" in read_json(encoder / "config.json")
 
 
 def _listed(path: Path, entries_of: Callable[[Any], list[tuple[str, str]]]) -> list[tuple[str, Path]]:

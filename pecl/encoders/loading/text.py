@@ -145,7 +145,9 @@ def _base_config(folder: Path, settings: dict) -> PretrainedConfig:
 def _read_sentence_transformers(folder: Path, dtype: torch.dtype) -> TextParts:
     layout = read_layout(folder, dtype)
     parts = _read_encoder(layout.encoder, dtype)
-    parts.head, parts.pooling, parts.text_prefix = layout.head, layout.pooling, layout.text_prefix
+    if layout.pooling is not None:
+        parts.head, parts.pooling = layout.head, layout.pooling
+    parts.text_prefix = layout.text_prefix
     parts.longest = layout.max_length
     return parts
 
