@@ -48,8 +48,8 @@ def embed(
         batch_size: texts in one pass.
         normalize: whether each embedding is scaled to length 1. Frozen anchors of a training need the tower's own
             lengths: False.
-        format: also write all rows to one file: npy for `embeddings.npy`, whose rows `ids.jsonl` names, or parquet for
-            `embeddings.parquet` with the columns `id` and `embedding`.
+        format: also write all rows to one file: npy for `embeddings.npy`, whose rows `ids.jsonl` names, parquet for
+            `embeddings.parquet` with the columns `id` and `embedding`, or faiss for an index of faiss.
         ray_workers: number of workers of Ray Data, each with its own towers; None to work only in this process.
         towers: arguments of `load_towers`; by default the profile mini.
 

@@ -1,4 +1,4 @@
-"""One file of all rows for other programs: `embeddings.npy` next to `ids.jsonl`, or `embeddings.parquet` with the ids.
+"""One file of all rows for other programs: `embeddings.npy` or `.faiss`, next to `ids.jsonl`, or `.parquet` with ids.
 
 Such a file is made from the shards once all are there. A file of that name that differs from them, whether it is
 damaged or another program's, is refused and stays as it is.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from pecl.encoders.embeddings import Embeddings
 from pecl.errors import ConfigError, DataError, OutputError, unknown
 from pecl.files import sha256_file, write_stream
 
-FORMATS = ("npy", "parquet")
+FORMATS = ("npy", "parquet", "faiss")
+_PACKAGES = {"parquet": ("pyarrow", "pyarrow"), "faiss": ("faiss", "faiss-cpu")}  # module, package
 _ROWS = 4096  # rows that are written together
 
 
@@ -33,11 +35,12 @@ def check_format(folder: str | Path, name: str) -> None:
     """Raise PeclError where a format is unknown, lacks its package, or its file lies in a folder that is not pecl's."""
     if name not in FORMATS:
         raise ConfigError(unknown("format", name, FORMATS))
-    if name == "parquet":
+    if name in _PACKAGES:
+        module, package = _PACKAGES[name]
         try:
-            import pyarrow  # noqa: F401
+            import_module(module)
         except ImportError as error:
-            raise ConfigError("format parquet needs pyarrow: pip install pyarrow") from error
+            raise ConfigError(f"format {name} needs {package}: pip install {package}") from error
     if format_path(folder, name).exists() and not Path(folder, PLAN).exists():
         raise OutputError(_in_the_way(format_path(folder, name)))
 
@@ -47,7 +50,8 @@ def write_format(folder: str | Path, name: str, embeddings: Embeddings) -> Path:
 
     Args:
         folder: the folder.
-        name: npy, for an array (N, D) float32; or parquet, for the columns `id` and `embedding`.
+        name: npy, for an array (N, D) float32; parquet, for the columns `id` and `embedding`; or faiss, for an
+            `IndexFlatIP`, whose row i has the name in line i of `ids.jsonl`.
         embeddings: those of the folder.
 
     Raises:
@@ -57,7 +61,10 @@ def write_format(folder: str | Path, name: str, embeddings: Embeddings) -> Path:
     path = format_path(folder, name)
 
     def write(file: Any) -> None:
-        _write_npy(file, embeddings) if name == "npy" else _write_parquet(file, embeddings, iterate_ids(folder))
+        if name == "parquet":
+            _write_parquet(file, embeddings, iterate_ids(folder))
+        else:
+            (_write_npy if name == "npy" else _write_faiss)(file, embeddings)
 
     if not path.exists():
         return write_stream(path, write)
@@ -75,6 +82,15 @@ def _write_npy(file: Any, embeddings: Embeddings) -> None:
     np.lib.format.write_array_header_1_0(file, header)
     for rows in _blocks(embeddings):
         file.write(rows.astype("<f4", copy=False).tobytes())
+
+
+def _write_faiss(file: Any, embeddings: Embeddings) -> None:
+    import faiss
+
+    index: Any = faiss.IndexFlatIP(embeddings.shape[1])
+    for rows in _blocks(embeddings):
+        index.add(rows)
+    file.write(faiss.serialize_index(index).tobytes())
 
 
 def _write_parquet(file: Any, embeddings: Embeddings, ids: Iterator[str]) -> None:

@@ -49,7 +49,9 @@ def add_parser(commands: Any) -> None:
         help="keep the tower's own lengths (default: length 1)",
     )
     parser.add_argument(
-        "--format", choices=FORMATS, help="also write embeddings.npy, or embeddings.parquet (columns id and embedding)"
+        "--format",
+        choices=FORMATS,
+        help="also write embeddings.npy, embeddings.parquet (columns id and embedding) or embeddings.faiss",
     )
     parser.add_argument(
         "--ray", type=int, metavar="WORKERS", help="embed on this many workers of Ray Data (pip install pecl[ray])"

@@ -244,8 +244,11 @@ def transformer_settings(modality: str, output: str, name: str, method: str = "f
 
 
 def write_prompts(prefix: str, folder: Path) -> None:
-    """Write the file of prompts, in which `prefix` is put before every text."""
-    prompts = {"text": prefix} if prefix else {}
+    """Write the file of prompts, in which `prefix` is put before every text.
+
+    `encode_query` and `encode_document` of the library use no default prompt, but empty ones of their own names.
+    """
+    prompts = dict.fromkeys(("text", "query", "document"), prefix) if prefix else {}
     settings = {
         "prompts": prompts,
         "default_prompt_name": "text" if prompts else None,

@@ -30,14 +30,18 @@ def tiny(monkeypatch, tmp_path):
 
 def read(name):
     """Return names and rows of a file, by NumPy and pandas."""
-    if name == "npy":
+    if name != "parquet":
         ids = [json.loads(line)["id"] for line in Path("out", IDS).read_text("utf-8").splitlines()]
-        return ids, np.load("out/embeddings.npy")
+        if name == "npy":
+            return ids, np.load("out/embeddings.npy")
+        faiss = pytest.importorskip("faiss", reason="faiss-cpu is not there")
+        index = faiss.read_index("out/embeddings.faiss")
+        return ids, index.reconstruct_n(0, index.ntotal)
     table = pd.read_parquet("out/embeddings.parquet")
     return table["id"].tolist(), np.stack(table["embedding"])
 
 
-@pytest.mark.parametrize("name", ["npy", "parquet"])
+@pytest.mark.parametrize("name", ["npy", "parquet", "faiss"])
 def test_the_file_holds_the_rows_and_their_names(name, capsys):
     command = ["embed", "lines.txt", "--out", "out", "--shards", "3", "--format", name]
     for _ in range(2):  # the second finds all there
@@ -95,7 +99,7 @@ def test_names_that_parquet_cannot_hold_are_named():
 
 
 def test_what_cannot_be_written_is_said_before_anything_is(monkeypatch):
-    with pytest.raises(ConfigError, match="unknown format 'csv': expected one of npy, parquet"):
+    with pytest.raises(ConfigError, match="unknown format 'csv': expected one of faiss, npy, parquet"):
         pecl.embed("lines.txt", "out", format="csv")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ConfigError, match="format parquet needs pyarrow"):

@@ -43,7 +43,9 @@ def embedded(tmp_path, monkeypatch):
     write_adapters(Path("shipped", "mini"))
     Path("cs.safetensors").symlink_to("shipped/mini/cs.safetensors")
     monkeypatch.setattr(pecl.adapters.ready, "SHIPPED", Path("shipped"))
-    monkeypatch.setattr(pecl.adapters.ready, "load_text_encoder", lambda *_, **__: text_tower())
+    for module in ("pecl.adapters.ready", "pecl.encoders.towers"):
+        monkeypatch.setattr(f"{module}.load_text_encoder", lambda *_, **__: text_tower())
+    monkeypatch.setattr("pecl.encoders.towers.load_image_encoder", lambda *_, **__: image_tower())
     for module in ("pecl.bulk.job", "pecl.commands.export"):
         monkeypatch.setattr(f"{module}.load_towers", export_towers)
     for i in range(PHOTOGRAPHS):
@@ -83,11 +85,26 @@ def test_pandas(embedded, expected):
 
 
 def test_faiss(embedded, expected):
-    faiss = pytest.importorskip("faiss", reason="needs faiss-cpu")
+    pytest.importorskip("faiss", reason="needs faiss-cpu")
+    assert main(recipe("FAISS", "bash").split()[1:]) == 0
     found = run("FAISS", query=embedded.query)
     assert [found.ids[row] for row in found.places[0]] == expected[0]
     assert np.allclose(found.scores[0], expected[1], atol=1e-5)
-    assert faiss.read_index("photographs.faiss").ntotal == PHOTOGRAPHS
+    assert found.index.ntotal == PHOTOGRAPHS
+
+
+def test_datasets(embedded):
+    pytest.importorskip("datasets", reason="needs datasets")
+    rows = run("datasets", bank=embedded.bank).table["embedding"]
+    assert np.allclose(np.stack(list(rows)), embedded.bank.encode_text([QUERY, "kočka na okně"], "cs"), atol=1e-5)
+
+
+def test_langchain_without_a_server(embedded):
+    pytest.importorskip("langchain_core", reason="needs langchain-core")
+    found = run("LangChain without a server")
+    assert found.best[0][0].page_content == QUERY
+    assert found.best[0][1] == pytest.approx(1, abs=1e-5)
+    assert np.allclose(found.images, image_tower().encode_image(Path("photographs", "0.png")), atol=1e-5)
 
 
 def test_langchain(embedded, monkeypatch):
@@ -110,7 +127,7 @@ def test_langchain(embedded, monkeypatch):
 
 def test_llama_index(embedded, expected):
     pytest.importorskip("llama_index.core", reason="needs llama-index-core")
-    found = run("LlamaIndex", bank=embedded.bank).retriever.retrieve(QUERY)
+    found = run("LlamaIndex").retriever.retrieve(QUERY)
     assert [one.text for one in found] == expected[0]
     assert np.allclose([one.score for one in found], expected[1], atol=1e-5)
 
@@ -122,3 +139,13 @@ def test_fastembed(embedded):
     vectors = run("fastembed").vectors
     own = embedded.bank.encode_text([QUERY, "kočka na okně"], "cs")
     assert np.allclose(np.stack(vectors), own, atol=1e-5)
+
+
+def test_txtai(embedded):
+    pytest.importorskip("txtai", reason="needs txtai")
+    assert main(recipe("txtai", "bash").split()[1:]) == 0
+    index = run("txtai").index
+    rows = embedded.bank.encode_text([QUERY, "kočka na okně", "auto ve městě"], "cs").numpy()
+    found = index.search(QUERY, 3)
+    assert [row for row, _ in found] == list(np.argsort(-(rows @ rows[0])))
+    assert np.allclose([score for _, score in found], np.sort(rows @ rows[0])[::-1], atol=1e-5)

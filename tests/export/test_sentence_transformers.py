@@ -56,6 +56,8 @@ def test_both_towers_in_one_folder_give_the_same_embeddings_and_recall(folders):
     expected = embedded_by_slot(tower, load_adapter_file(folders / "de.safetensors"))
     texts, seen = encode(model, TEXTS), encode(model, pictures())
     torch.testing.assert_close(texts, expected, rtol=0, atol=1e-5)
+    for as_other_packages_call_it in (model.encode_query, model.encode_document):
+        torch.testing.assert_close(torch.tensor(as_other_packages_call_it(TEXTS)), expected, rtol=0, atol=1e-5)
     torch.testing.assert_close(seen, image.encode_image(pictures()), rtol=0, atol=1e-5)
     assert not torch.allclose(expected, tower.encode_text(TEXTS), atol=1e-2)  # the adapter does something
     items = [i % len(seen) for i in range(len(TEXTS))]

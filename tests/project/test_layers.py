@@ -11,7 +11,7 @@ PACKAGE = Path(pecl.__file__).parent
 ORDER = (
     *("errors", "progress", "machine", "languages", "options", "files", "plugins", "config"),
     *("data", "retrieval", "encoders", "adapters", "training", "results", "experiment", "grid", "report"),
-    *("export", "harness", "search", "serving", "bulk"),
+    *("export", "harness", "search", "serving", "bulk", "integrations"),
     *("commands", "cli", "__main__"),
 )
 
