@@ -211,11 +211,12 @@ def listed(codes: Collection[str]) -> str:
     return ", ".join(codes) if len(codes) <= _MOST_LISTED else f"{len(codes)} languages"
 
 
-def way_to_adapter(code: str, profile: str) -> str:
-    """Return the clause with the command that makes an adapter of a language for a pair of towers."""
+def way_to_adapter(code: str, profile: str | None = None) -> str:
+    """Return the clause with the command that makes an adapter of a language, for a pair of towers if one is named."""
     has_text = code in LANGUAGES and LANGUAGES[code].flores is not None
     data, own = ("xtd200 --text flickr30k200", "") if has_text else ("test.csv --text pairs.tsv", " of tables of yours")
-    return f"`pecl distil --profile {profile} --language {code} --dataset {data}` makes one{own}"
+    towers = f"--profile {profile} " * (profile is not None)
+    return f"`pecl distil {towers}--language {code} --dataset {data}` makes an adapter{own}"
 
 
 def find_code(language: str, among: Iterable[str]) -> str:

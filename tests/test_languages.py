@@ -109,7 +109,7 @@ def test_a_row_is_all_that_a_language_needs(small, tmp_path, capsys, monkeypatch
     capsys.readouterr()
     assert main(["train", "--dataset", "scenes", "--language", "nl", "--out", str(out)]) == 2
     said = capsys.readouterr().err.strip().splitlines()[-1]
-    assert said.startswith("pecl: unknown language of scenes 'nl': expected one of cs, de, ")
+    assert said.startswith("pecl: scenes has no captions in Dutch (nl): expected one of cs, de, ")
     assert not out.exists()
     with pytest.raises(DataError, match=r"scenes has no captions in Dutch \(nl\): expected one of en, de, "):
         load_scenes("nl", 3)
@@ -132,7 +132,10 @@ def test_models_that_translate_are_told_a_new_language_by_its_code_or_refuse_it(
     assert tokenizer.src_lang == "eng_Latn"
     with pytest.raises(ConfigError, match=r"^Klingon \(tlh\) has no code for this family of models: name it with"):
         language_settings(tokenizer, "tlh", "en")
-    with pytest.raises(DataError, match="unknown language of flickr30k200 'tlh': expected one of 201, such as"):
+    with pytest.raises(
+        DataError,
+        match=r"flickr30k200 has no captions in Klingon .*: expected one of 201 languages; `pecl",
+    ):
         load_dataset("flickr30k200", "Klingon")
     assert "tlh" not in DATASETS["flickr30k200"].languages
 

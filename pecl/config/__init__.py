@@ -8,6 +8,7 @@ from pecl.config.choices import (
     GALLERIES,
     OVERLAPS,
     SOLVERS,
+    TEXT_TESTS,
     TRAIN_ON,
     WITH_BANK,
     Role,

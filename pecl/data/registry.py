@@ -33,7 +33,15 @@ from pecl.data.scenes import load_scenes, scene_languages
 from pecl.data.unreadable import leave_out_missing, leave_out_unreadable
 from pecl.errors import DataError, unknown
 from pecl.files import is_path
-from pecl.languages import LANGUAGES, any_language_code, flores_languages, language_code
+from pecl.languages import (
+    LANGUAGES,
+    any_language_code,
+    flores_languages,
+    language_code,
+    language_name,
+    listed,
+    way_to_adapter,
+)
 
 ENVIRONMENT_VARIABLE = "PECL_DATA_DIR"
 DEFAULT_DATA_DIR = Path("data")
@@ -289,10 +297,17 @@ def _checked(request: DataRequest) -> tuple[Reader, DataRequest]:
         return read_folder, replace(request, language=any_language_code(request.language))
     info, language = DATASETS[name], language_code(request.language)
     if language not in info.languages:
-        raise DataError(unknown(f"language of {name}", language, info.languages))
+        raise DataError(f"{name} has no captions in {language_name(language)}: {_instead(name, language)}")
     split = _check_split(name, request.split)
     root = find_data_dir(name, request.data_dir) if info.folders else request.data_dir
     return info.read, replace(request, language=language, split=split, data_dir=root)
+
+
+def _instead(name: str, language: str) -> str:
+    """Return the words for the languages of a data set, and for the data sets that have the one that it lacks."""
+    others = [other for other, info in DATASETS.items() if info.folders and language in info.languages]
+    way = f"it is in {', '.join(others)}" if others else way_to_adapter(language)
+    return f"expected one of {listed(sorted(DATASETS[name].languages))}; {way}"
 
 
 def find_data_dir(name: str, data_dir: str | Path | None = None) -> Path:

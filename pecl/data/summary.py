@@ -9,6 +9,8 @@ from pecl.data.captions import PARTS, ParallelCaptions
 from pecl.errors import not_none
 from pecl.files.images import some_names
 
+_MOST_SHOWN = 12  # languages that are named, and whose duplicates are
+
 
 @dataclass
 class Summary:
@@ -63,8 +65,12 @@ class Summary:
     def __str__(self) -> str:
         images = [] if self.images is None else [f"{self.images} images"]
         parts = ", ".join(f"{part} {count}" for part, count in (self.parts or {}).items())
-        found = ", ".join(f"{kind} {len(one)} ({some_names(one)})" for kind, one in self.duplicates.items())
-        counts = ", ".join([f"{self.rows} rows", *images, f"languages {' '.join(self.languages)}"])
+        shown = list(self.duplicates.items())[:_MOST_SHOWN]
+        found = ", ".join(f"{kind} {len(one)} ({some_names(one)})" for kind, one in shown)
+        found += f", ... of {len(self.duplicates)}" * (len(self.duplicates) > len(shown))
+        few = len(self.languages) <= _MOST_SHOWN
+        languages = f"languages {' '.join(self.languages)}" if few else f"{len(self.languages)} languages"
+        counts = ", ".join([f"{self.rows} rows", *images, languages])
         return "; ".join([counts, f"parts {parts}" if parts else "no parts", f"duplicates: {found or 'none'}"])
 
 

@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from pecl.config import TRAIN_ON, ExperimentConfig, Role, fields_of
+from pecl.config import TEXT_TESTS, TRAIN_ON, ExperimentConfig, Role, fields_of
 from pecl.config.routes import TRANSLATIONS, route
 from pecl.data.captions import ParallelCaptions
 from pecl.data.published.multi30k import read_multi30k_translations_outside_pool
@@ -82,8 +82,10 @@ def load_training_inputs(
     needed = (chosen.query, chosen.test_query, None if text else chosen.anchor)
     data = load_captions(config, needed, decoded)
     if text is None:
+        if config.dataset in TEXT_TESTS:
+            raise ConfigError(f"{config.dataset} is a test set: name the text to train on, as in --text flickr30k200")
         return data, None
-    if config.text is not None:
+    if config.text is not None or config.dataset in TEXT_TESTS:
         test = split_captions(data, config.shots, config.split_seed).test
         text = without_overlap(text, data.select(test), config.overlap)
     if config.chooses_by_text:

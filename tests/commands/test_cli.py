@@ -202,7 +202,7 @@ def test_a_dry_run_says_language_and_rate_always_and_sums_up(capsys):
     [
         ("--dataset scenes --language cs --adapter there.safetensors", "adapter file there.safetensors is damaged"),
         ("--dataset scenes --language cs --adapter missing.safetensors", "missing.safetensors is missing"),
-        ("--dataset scenes --language nl", "unknown language of scenes 'nl'"),
+        ("--dataset scenes --language nl", "scenes has no captions in Dutch"),
         ("--dataset captions.csv --language fr", "captions.csv"),
         ("--dataset multi30k-1k --language cs --data-dir nowhere", "needs the folder nowhere/multi30k"),
     ],

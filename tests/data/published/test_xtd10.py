@@ -16,7 +16,8 @@ import pecl
 from pecl.data.custom.sources import normal_form
 from pecl.data.published import multi30k
 from pecl.data.registry import load_dataset
-from pecl.errors import DataError
+from pecl.errors import ConfigError, DataError
+from pecl.experiment.inputs import load_training_inputs
 
 load_xtd10, load_flickr30k200 = loader("xtd10"), loader("flickr30k200")
 
@@ -54,7 +55,7 @@ def test_partial_photographs_must_be_allowed(tmp_path):
 
 def test_unknown_language_and_missing_file(tmp_path):
     make_xtd10(tmp_path)
-    with pytest.raises(DataError, match="unknown language of xtd10 'cs'"):
+    with pytest.raises(DataError, match="xtd10 has no captions in Czech"):
         load_xtd10(tmp_path, "cs")
     (tmp_path / "xtd10/MIC/test_1kcaptions_fr.txt").unlink()
     with pytest.raises(DataError, match=r"MIC/test_1kcaptions_fr\.txt is missing"):
@@ -125,6 +126,14 @@ def test_xtd200_finds_english_captions_and_is_xtd10_s_own_text(tmp_path):
     assert pecl.make_config({"dataset": "xtd200", "language": "swa"}).gallery == "english"
     with pytest.raises(DataError, match="no translations back into English"):
         load_dataset("xtd200", "sw", data_dir=tmp_path, need=["target_to_english"])
+    config = {"dataset": "xtd200", "language": "sw", "data_dir": str(tmp_path), "shots": 1, "image_weight": 0}
+    with pytest.raises(ConfigError, match="xtd200 is a test set: name the text to train on"):
+        load_training_inputs(pecl.make_config(config))
+    make_flickr30k200(tmp_path)
+    write_lines(tmp_path / "flickr30k200" / "swh_Latn.txt", [f"Mbwa {i}!" for i in range(4)])
+    for way in ({"text": "flickr30k200"}, {"train_on": "flickr30k200"}):
+        with pytest.raises(DataError, match="text: 2 of 4 pairs are in the test part"):
+            load_training_inputs(pecl.make_config({**config, **way}))
     write_lines(tmp_path / "xtd200" / "swh_Latn.txt", ["a", "b", "c"])
     with pytest.raises(DataError, match=r"swh_Latn\.txt has 3"):
         load_dataset("xtd200", "sw", data_dir=tmp_path)
