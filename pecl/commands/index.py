@@ -34,6 +34,11 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--engine", help="vector backend: store (default) or qdrant")
     parser.add_argument("--url", help="address of the Qdrant server, with --engine qdrant")
+    parser.add_argument(
+        "--languages",
+        metavar="CODES",
+        help="languages of queries, such as cs,de,en, which detection chooses from (default: all)",
+    )
     parser.add_argument("--rebuild", action="store_true", help="use nothing of the existing index")
     parser.add_argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)")
     add_threads(parser)
@@ -43,7 +48,9 @@ def add_parser(commands: Any) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Create or update the index, and print its counts."""
-    options = IndexOptions(parsed.profile, parsed.thumbnails, parsed.engine, parsed.url, parsed.rebuild, parsed.device)
+    languages = None if parsed.languages is None else parsed.languages.split(",")
+    made = (parsed.profile, parsed.thumbnails, parsed.engine, parsed.url, parsed.rebuild, parsed.device)
+    options = IndexOptions(*made, languages)
     with threads_of(parsed):
         report = build_index(parsed.folder, parsed.out, options)
     if parsed.json:

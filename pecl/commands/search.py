@@ -63,11 +63,11 @@ def run(parsed: argparse.Namespace) -> int:
     ):
         texts = [text for text in (parsed.text, parsed.minus) if text is not None]
         spoken = index.queries.language_of(" ".join(texts), parsed.language) if texts else None
-        language, note = (None, "") if spoken is None else (spoken.embedded_as, spoken.sentence)
+        note = "" if spoken is None else spoken.sentence
         parts = [text_or_path for text_or_path in (parsed.text, _picture(parsed)) if text_or_path is not None]
-        query = np.sum([index.embed([part], language) for part in parts], axis=0)
+        query = np.sum([index.embed([part], spoken) for part in parts], axis=0)
         if parsed.minus is not None:
-            query = query - index.embed([parsed.minus], language)
+            query = query - index.embed([parsed.minus], spoken)
         corrects = spoken is not None and parsed.minus is None and parsed.image is None
         if corrects and index.uncorrected:
             note += f"; hubs: not corrected ({index.uncorrected})"
@@ -79,7 +79,9 @@ def run(parsed: argparse.Namespace) -> int:
             write_search_page(parsed.html, _heading(parsed), note, hits, index)
     if parsed.json:
         document = [{"path": str(hit.path), "score": hit.score} for hit in hits]
-        about = {"language": None, "confidence": None, "adapter": None} if spoken is None else spoken.to_json()
+        about = (
+            {"language": None, "confidence": None, "adapter": None, "mixed": {}} if spoken is None else spoken.to_json()
+        )
         print_json(
             {"query": _heading(parsed), **about, "note": note, "hubs_corrected": corrected, "photographs": document}
         )

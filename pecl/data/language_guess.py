@@ -8,11 +8,12 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from pecl.errors import ConfigError
-from pecl.languages import ENGLISH, LANGUAGES
+from pecl.languages import ENGLISH, LANGUAGES, language_code
 
 SURE = 0.3  # least confidence with which the adapter of a guessed language is used
 LOOKED_AT = 100  # pairs of a source, evenly spread, whose language is guessed
 _PRIOR = 3  # a text is so many times as often in a language that has an adapter as in each other one
+_LEAST = 0.1  # least share of a language in a mixture
 _OTHERS = 5  # languages without adapter that are compared with lingua's large models
 _FEWEST = 10  # of fewer pairs nothing is said
 _CLEAR = 0.5  # confidence of a guess that counts: phrases of two words seldom reach it
@@ -26,16 +27,19 @@ class LanguageGuess(NamedTuple):
         language: its code; None for a text without words, such as digits.
         confidence: 0 to 1, relative to the other languages that were considered.
         name: its English name; empty without a language.
+        shares: codes of the likeliest languages, each with its share of the text's embedding, largest first. Shares are
+            proportional to squared confidences and sum to 1; one language has all where the guess leaves no doubt.
     """
 
     language: str | None
     confidence: float
     name: str = ""
+    shares: tuple[tuple[str, float], ...] = ()
 
     @property
     def is_sure(self) -> bool:
         """Whether the guess is good enough to use the adapter of the language."""
-        return self.language is not None and self.confidence >= SURE
+        return self.language is not None and (self.confidence >= SURE or len(self.shares) == 1)
 
     @property
     def sentence(self) -> str:
@@ -52,8 +56,10 @@ def can_guess() -> bool:
     return find_spec("lingua") is not None
 
 
-def guess_languages(texts: Sequence[str], loaded: Sequence[str]) -> list[LanguageGuess]:
-    """Return the likeliest language of each text, among all that lingua knows.
+def guess_languages(
+    texts: Sequence[str], loaded: Sequence[str], among: Sequence[str] | None = None
+) -> list[LanguageGuess]:
+    """Return the likeliest language of each text.
 
     lingua's small models name the likeliest other languages, its large ones compare them with those of `loaded`. A
     language of `loaded` counts more than another, since Czech and Slovak, say, share many phrases.
@@ -61,17 +67,20 @@ def guess_languages(texts: Sequence[str], loaded: Sequence[str]) -> list[Languag
     Args:
         texts: N texts.
         loaded: codes of the languages that have an adapter.
+        among: codes of the languages that come into question, see `detectable`; None: all that lingua knows.
 
     Raises:
         ConfigError: lingua is not installed; name the language then.
     """
     if not can_guess():
         raise ConfigError("language: expected one, since detecting it needs lingua: pip install 'pecl[search]'")
-    code_of = _codes(tuple(LANGUAGES)) | _codes(loaded)
-    preferred, found = frozenset(_codes(loaded)), list[LanguageGuess]()
+    code_of = _codes(tuple(LANGUAGES)) | _codes(loaded) | _codes(among or ())
+    preferred, found = frozenset(_codes(loaded if among is None else among)), list[LanguageGuess]()
     for text in texts:
-        small = _confidences(None, text)
-        others = sorted((iso for iso in small if iso not in preferred), key=lambda iso: -small[iso])[:_OTHERS]
+        others: list[str] = []
+        if among is None:
+            small = _confidences(None, text)
+            others = sorted((iso for iso in small if iso not in preferred), key=lambda iso: -small[iso])[:_OTHERS]
         values = _confidences(preferred.union(others), text)
         weighted = {iso: value * (_PRIOR if iso in preferred else 1) for iso, value in values.items()}
         total = sum(weighted.values())
@@ -79,8 +88,34 @@ def guess_languages(texts: Sequence[str], loaded: Sequence[str]) -> list[Languag
             found.append(LanguageGuess(None, 0.0))
             continue
         best = max(weighted, key=lambda iso: weighted[iso])
-        found.append(LanguageGuess(code_of.get(best, best), weighted[best] / total, _names()[best]))
+        shares = _shares({code_of.get(iso, iso): value / total for iso, value in weighted.items()})
+        found.append(LanguageGuess(code_of.get(best, best), weighted[best] / total, _names()[best], shares))
     return found
+
+
+def _shares(confidences: dict[str, float]) -> tuple[tuple[str, float], ...]:
+    """Return the likeliest languages with their shares, see `LanguageGuess`, given the confidence of each code."""
+    squares = {code: value**2 for code, value in confidences.items()}
+    total = sum(squares.values())
+    kept = {code: square for code, square in squares.items() if square >= _LEAST * total}
+    return tuple((code, kept[code] / sum(kept.values())) for code in sorted(kept, key=lambda code: -kept[code]))
+
+
+def detectable(languages: Sequence[str]) -> tuple[str, ...]:
+    """Return the codes of languages by any of their names, for `guess_languages`.
+
+    Raises:
+        ConfigError: there are fewer than two different ones, or one is unknown or none of lingua's.
+    """
+    codes = tuple(dict.fromkeys(language_code(name.strip()) for name in languages))
+    if len(codes) < 2:
+        raise ConfigError(f"languages: expected at least two, such as cs,en, got {','.join(languages)!r}")
+    if not can_guess():
+        raise ConfigError("languages: detecting them needs lingua: pip install 'pecl[search]'")
+    for code in codes:
+        if not _codes([code]):
+            raise ConfigError(f"languages: expected languages that lingua detects, got {code}")
+    return codes
 
 
 @lru_cache(maxsize=1)

@@ -10,6 +10,7 @@ import contextlib
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -160,7 +161,8 @@ class _Renewer:
         before = self.before
         same = len(known) == len(self.entries) and not suspects and failed == self.failed and not self.tries_again
         renewed = before is not None and before.references != _references_of(before)
-        if before is not None and same and not renewed and before.thumbnails == self.head.thumbnails:
+        options_of = attrgetter("thumbnails", "languages")
+        if before is not None and same and not renewed and options_of(before) == options_of(self.head):
             self.head = before
             self._record()
             self._tidy(list(known.values()))

@@ -80,6 +80,7 @@ class Head:
         unreadable: files that are named like photographs and are not in the index.
         references: fingerprint of the reference captions that the corrections of hubs were computed with, see
             `pecl.retrieval.hubs`; empty without corrections.
+        languages: codes of the languages that queries are in, which detection chooses from; empty for all.
     """
 
     root: str
@@ -96,6 +97,7 @@ class Head:
     files: dict[str, str] = field(default_factory=dict)
     unreadable: tuple[Unreadable, ...] = ()
     references: str = ""
+    languages: tuple[str, ...] = ()
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -173,7 +175,8 @@ def read_head(folder: Path) -> Head:
     fields = {key: value for key, value in document.items() if key not in ("format", "version")}
     try:
         unreadable = tuple(_unreadable(one) for one in fields.pop("unreadable"))
-        head = Head(**fields, unreadable=unreadable)
+        languages = tuple(_text(code) for code in fields.pop("languages", ()))
+        head = Head(**fields, unreadable=unreadable, languages=languages)
         _check_head(head)
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise damaged(path, str(error)) from error

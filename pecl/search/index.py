@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pecl.data.language_guess import LanguageGuess
     from pecl.encoders.image import ImageEncoder
     from pecl.encoders.text import MultilingualTextEncoder
-    from pecl.search.queries import QueryEncoder
+    from pecl.search.queries import QueryEncoder, QueryLanguage
 
 TOP_LIMIT = 1_000_000  # photographs of an answer
 _ATTEMPTS = 5
@@ -139,7 +139,8 @@ class ImageIndex:
 
         if self._queries is None:
             check_profile(self.folder, self.head.profile)
-        queries = self._queries or QueryEncoder(self.head.profile, self._adapters, self._device)
+        among = self.head.languages or None
+        queries = self._queries or QueryEncoder(self.head.profile, self._adapters, self._device, among)
         self._check_tower("text", queries.plain)
         return queries
 
@@ -171,7 +172,7 @@ class ImageIndex:
     def search(
         self,
         queries: str | Path | Image.Image | np.ndarray | torch.Tensor | Sequence[str | Path | Image.Image],
-        language: str | Sequence[str] | None = None,
+        language: str | QueryLanguage | Sequence[str] | None = None,
         *,
         minus: str | Sequence[str] | None = None,
         top: int = 10,
@@ -181,7 +182,8 @@ class ImageIndex:
 
         Args:
             queries: texts (`str`), pictures (`Path` or Pillow's), or embeddings (Q, D), which are scaled to length 1.
-            language: language of all texts, or of each query; None detects it from each text.
+            language: language of all texts, or of each query; None detects it from each text. In doubt the embeddings
+                of the likeliest languages are mixed.
             minus: negative query, for all queries or each: its embedding is subtracted. It is in the language of the
                 query.
             top: photographs for each query, at most `TOP_LIMIT`; fewer where the index holds fewer.
@@ -206,7 +208,7 @@ class ImageIndex:
     def embed(
         self,
         queries: str | Path | Image.Image | np.ndarray | torch.Tensor | Sequence[str | Path | Image.Image],
-        language: str | Sequence[str] | None = None,
+        language: str | QueryLanguage | Sequence[str] | None = None,
         *,
         minus: str | Sequence[str] | None = None,
     ) -> np.ndarray:
@@ -254,7 +256,7 @@ class ImageIndex:
         small = thumbnail_file(self.folder, entry.fingerprint) if self.head.thumbnails else None
         return Hit(self.root / entry.name, score, photograph_id(self.head.salt, entry.name), small)
 
-    def _embed(self, queries: object, language: str | Sequence[str] | None) -> np.ndarray:
+    def _embed(self, queries: object, language: str | QueryLanguage | Sequence[str] | None) -> np.ndarray:
         """Return the embeddings (Q, D) of queries of one sort or of several."""
         from PIL import Image
 
@@ -268,13 +270,17 @@ class ImageIndex:
         for i, item in enumerate(items):
             if not isinstance(item, str | Path | Image.Image):
                 raise DataError(f"queries: expected a text or a picture at position {i}, got {type(item).__name__}")
+        from pecl.search.queries import QueryLanguage
+
         found = np.empty((len(items), self.head.width), np.float32)
         texts = {i: item for i, item in enumerate(items) if isinstance(item, str)}
         pictures = {i: item for i, item in enumerate(items) if isinstance(item, Path | Image.Image)}
-        if language is not None and not isinstance(language, str) and len(language) != len(items):
-            raise ConfigError(f"{len(language)} languages for {len(items)} queries: expected one, or one a query")
+        of_each = language
+        if not (language is None or isinstance(language, str | QueryLanguage)):
+            if len(language) != len(items):
+                raise ConfigError(f"{len(language)} languages for {len(items)} queries: expected one, or one a query")
+            of_each = [language[i] for i in texts]
         if texts:
-            of_each = language if language is None or isinstance(language, str) else [language[i] for i in texts]
             found[list(texts)] = self.queries.encode_text(list(texts.values()), of_each).numpy()
         if pictures:
             self._check_tower("image", self.queries.image_tower)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
 from pecl.data.custom.photographs import PhotographFolder
+from pecl.data.language_guess import detectable
 from pecl.errors import ConfigError, DataError, unknown
 from pecl.search.catalogue import HEAD, Head, damaged, new_generation, read_head
 from pecl.search.engines import ENGINES, EngineKind, engine_kind
@@ -18,6 +20,7 @@ from pecl.search.ownership import check_own, has_head
 from pecl.search.trust import Record, check_hidden, named_root, read_record
 
 _DEFAULT_PROFILE = "mini"
+_ALL = "all"
 _DECODERS = ("pillow", "pillow-heif", "pillow-jxl-plugin")
 
 
@@ -32,6 +35,8 @@ class IndexOptions:
         url: address of the Qdrant server.
         rebuild: embed all photographs again, and use nothing of the existing index.
         device: device of the image tower.
+        languages: the languages that queries are in, by any of their names; `all` for all that can be detected, as by
+            default.
     """
 
     profile: str | None = None
@@ -40,6 +45,7 @@ class IndexOptions:
     url: str | None = None
     rebuild: bool = False
     device: str = "cpu"
+    languages: Sequence[str] | None = None
 
 
 class Plan(NamedTuple):
@@ -163,7 +169,15 @@ def _new_head(root: Path, place: Path, earlier: Head | None, engine: str, option
         decoders=_decoders(),
         salt=kept.salt if kept else secrets.token_hex(16),
         generation=new_generation(),
+        languages=_languages(earlier, options.languages),
     )
+
+
+def _languages(earlier: Head | None, named: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the codes of the languages of a new generation, see `IndexOptions`."""
+    if named is None:
+        return earlier.languages if earlier else ()
+    return () if list(named) == [_ALL] else detectable(named)
 
 
 def _decoders() -> str:

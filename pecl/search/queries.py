@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F
 
+from pecl.adapters.banks import Banks, of_each
+from pecl.adapters.choice import PLAIN, KnownAdapters
 from pecl.data.language_guess import LanguageGuess, guess_languages
 from pecl.languages import ENGLISH, any_language_code, language_name
 
@@ -25,29 +29,51 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class QueryLanguage(NamedTuple):
+Shares = tuple[tuple[str | None, float], ...]  # codes of languages (None: the plain tower) with shares; their sum is 1
+
+
+@dataclass(frozen=True)
+class QueryLanguage:
     """The language of a query, and what embeds it.
 
     Attributes:
         language: its code; None where it is not known.
         confidence: of the guess, 0 to 1; None where the language was named.
-        adapter: name of the adapter, see `AdapterChoice`; `none` for the plain tower.
+        adapter: name of the adapter of the language, see `AdapterChoice`; `none` for the plain tower.
         sentence: the line that a command prints.
+        shares: the languages whose embeddings of the text are mixed; only one where there is no doubt.
     """
 
     language: str | None
     confidence: float | None
     adapter: str
     sentence: str
+    shares: Shares
 
-    @property
-    def embedded_as(self) -> str:
-        """The language for `QueryEncoder.encode_text`."""
-        return self.language or "none"
-
-    def to_json(self) -> dict[str, str | float | None]:
+    def to_json(self) -> dict[str, Any]:
         """Return the fields that a JSON document has."""
-        return {"language": self.language, "confidence": self.confidence, "adapter": self.adapter}
+        return {
+            "language": self.language,
+            "confidence": self.confidence,
+            "adapter": self.adapter,
+            "mixed": shares_to_json(self.shares),
+        }
+
+
+def shares_to_json(shares: Shares) -> dict[str, float]:
+    """Return the shares of languages whose embeddings are mixed, `none` for the plain tower; {} for only one."""
+    return {code or PLAIN: round(share, 3) for code, share in shares} if len(shares) > 1 else {}
+
+
+def known_shares(guess: LanguageGuess, banks: Banks) -> Shares:
+    """Return the shares of a guess, where languages without an adapter and English share the plain tower."""
+    found: dict[str | None, float] = {}
+    for code, share in guess.shares:
+        code = banks.find(code)
+        found[code] = found.get(code, 0.0) + share
+    if len(found) > 1:
+        return tuple(sorted(found.items(), key=lambda one: -one[1]))
+    return ((guess.language if guess.is_sure else None, 1.0),)  # the plain tower may ask for the language, too
 
 
 class QueryEncoder:
@@ -57,19 +83,25 @@ class QueryEncoder:
         profile: name of the pair of towers.
         adapters: adapters that are added to those that ship with pecl, see `KnownAdapters`.
         device: where the towers are.
+        among: codes of the languages that detection chooses from; None for all.
 
     Raises:
         ConfigError: no such profile, device or adapter, or two adapters of one language.
         WeightsError: weights or adapters cannot be used.
     """
 
-    def __init__(self, profile: str, adapters: Iterable[str | Path] = (), device: str = "cpu") -> None:
-        from pecl.adapters.banks import Banks
-        from pecl.adapters.choice import KnownAdapters
+    def __init__(
+        self,
+        profile: str,
+        adapters: Iterable[str | Path] = (),
+        device: str = "cpu",
+        among: Sequence[str] | None = None,
+    ) -> None:
         from pecl.encoders.towers import load_text_encoder
 
         self.profile = profile
         self.device = device
+        self.among = among
         self.known = KnownAdapters(profile, list(adapters))
         files = self.known.files()  # a file that cannot be used is refused before the tower is loaded
         self.plain = load_text_encoder(profile, device=device)
@@ -93,7 +125,7 @@ class QueryEncoder:
         Raises:
             ConfigError: lingua is not installed.
         """
-        return guess_languages(texts, self.languages)
+        return guess_languages(texts, self.languages, self.among)
 
     def language_of(self, text: str, language: str | None = None) -> QueryLanguage:
         """Return the language of a text, the one that is named or else a guess, and what embeds it.
@@ -104,37 +136,58 @@ class QueryEncoder:
         if language is not None:
             code = any_language_code(language)
             choice = self.known.for_language(code)
-            return QueryLanguage(code, None, choice.name, f"language: {language_name(code)}; {choice.sentence}")
+            sentence = f"language: {language_name(code)}; {choice.sentence}"
+            return QueryLanguage(code, None, choice.name, sentence, ((code, 1.0),))
         (guess,) = self.guess_languages([text])
         code = guess.language if guess.is_sure else None
         choice = self.known.for_language(code)
+        shares = known_shares(guess, self.banks)
         used = "adapter: none (the plain tower)" if code is None else choice.sentence
+        if len(shares) > 1:
+            used = "mixed: " + ", ".join(f"{name} {share:.2f}" for name, share in shares_to_json(shares).items())
         sentence = f"language: {guess.sentence}; {used}; --language names another"
-        return QueryLanguage(code, guess.confidence, choice.name, sentence)
+        return QueryLanguage(code, guess.confidence, choice.name, sentence, shares)
 
-    def encode_text(self, texts: Sequence[str], language: str | Sequence[str | None] | None = None) -> torch.Tensor:
+    def encode_text(
+        self, texts: Sequence[str], language: str | QueryLanguage | Sequence[str | None] | None = None
+    ) -> torch.Tensor:
         """Return the embeddings of N texts, (N, D) float32 of length 1.
 
         Args:
             texts: N texts.
             language: code or name of the language of all, or of each; None detects it in each text, and `none` leaves
-                texts to the plain tower.
+                texts to the plain tower. In doubt the embeddings of the likeliest languages are mixed.
 
         Raises:
             ConfigError: no such language, or not as many as texts.
             DataError: a text is not one.
         """
-        from pecl.adapters.banks import of_each
-        from pecl.adapters.choice import PLAIN
-
-        names = of_each(language, len(texts))
-        codes = [None if name in (None, PLAIN) else any_language_code(name) for name in names]
-        if unnamed := [i for i, name in enumerate(names) if name is None]:
-            for i, guess in zip(unnamed, self.guess_languages([texts[i] for i in unnamed]), strict=True):
-                codes[i] = guess.language if guess.is_sure else None
+        rows = [
+            (i, code, share) for i, shares in enumerate(self._shares_of_each(texts, language)) for code, share in shares
+        ]
+        codes = [code for _, code, _ in rows]
         for code in sorted({code for code in codes if self.banks.find(code) is None and code != ENGLISH}, key=str):
             logger.debug("%s", self.known.for_language(code).sentence)
-        return self.banks.encode_text(texts, codes)
+        embedded = self.banks.encode_text([texts[i] for i, _, _ in rows], codes)  # (R, D)
+        if len(rows) == len(texts):
+            return embedded
+        weighted = embedded * torch.tensor([share for _, _, share in rows]).unsqueeze(1)
+        total = torch.zeros(len(texts), embedded.shape[1]).index_add_(
+            0, torch.tensor([i for i, _, _ in rows]), weighted
+        )
+        return F.normalize(total, dim=1)
+
+    def _shares_of_each(
+        self, texts: Sequence[str], language: str | QueryLanguage | Sequence[str | None] | None
+    ) -> list[Shares]:
+        if isinstance(language, QueryLanguage):
+            return [language.shares] * len(texts)
+        names = of_each(language, len(texts))
+        shares: list[Shares] = [((None if name in (None, PLAIN) else any_language_code(name), 1.0),) for name in names]
+        if unnamed := [i for i, name in enumerate(names) if name is None]:
+            for i, guess in zip(unnamed, self.guess_languages([texts[i] for i in unnamed]), strict=True):
+                shares[i] = known_shares(guess, self.banks)
+        return shares
 
     def encode_image(self, pictures: Sequence[Path | Image.Image]) -> torch.Tensor:
         """Return the embeddings of N pictures, (N, D) float32 of length 1.

@@ -20,6 +20,7 @@ from starlette.responses import JSONResponse, Response
 from pecl.data.language_guess import guess_languages
 from pecl.errors import ConfigError
 from pecl.languages import ENGLISH, any_language_code, language_name
+from pecl.search.queries import Shares, known_shares, shares_to_json
 from pecl.search.thumbnails import SIZE
 from pecl.serving.models import Models, TextJob
 from pecl.serving.photographs import LARGE, Photographs
@@ -40,11 +41,13 @@ class Chosen(NamedTuple):
         language: its code; None where there is no text, and where it is not detected.
         confidence: how sure the guess is, 0 to 1; None where the language was named.
         adapter: the adapter, or None for the plain tower.
+        shares: the adapters whose embeddings are mixed, see `QueryLanguage`; only `adapter` where there is no doubt.
     """
 
     language: str | None
     confidence: float | None
     adapter: str | None
+    shares: Shares
 
 
 async def search_by_address(request: Request) -> JSONResponse:
@@ -91,7 +94,8 @@ async def _search(service: Service, document: dict[str, Any]) -> JSONResponse:
     if "query" not in texts and image is None:
         raise bad("query: expected a text, or a picture in the field image, got neither", "query")
     picture = None if image is None else read_data_uri(image, "image", service.limits)
-    chosen = await _choose(service.models, document, list(texts.values()), use_adapter)
+    among = photographs.index().head.languages or None
+    chosen = await _choose(service.models, document, list(texts.values()), use_adapter, among)
     embedding = await _embed(service, texts, picture, chosen)
     is_text = texts.keys() == {"query"} and picture is None
     hits, corrected = await asyncio.to_thread(photographs.search, embedding, top, is_text)
@@ -102,6 +106,7 @@ async def _search(service: Service, document: dict[str, Any]) -> JSONResponse:
             "detected": chosen.confidence is not None and chosen.language is not None,
             "confidence": None if chosen.confidence is None else round(chosen.confidence, 4),
             "model": service.models.model_of(chosen.adapter) if texts else None,
+            "mixed": shares_to_json(chosen.shares) if texts else {},
             "hubs_corrected": corrected,
             "photographs": found,
         }
@@ -131,22 +136,27 @@ def _photographs(service: Service) -> Photographs:
     return service.photographs
 
 
-async def _choose(models: Models, document: dict[str, Any], texts: list[str], use_adapter: bool) -> Chosen:
-    """Return the language of the texts, named or detected, and the adapter for it."""
+async def _choose(
+    models: Models, document: dict[str, Any], texts: list[str], use_adapter: bool, among: tuple[str, ...] | None
+) -> Chosen:
+    """Return the language of the texts, named or detected among the codes `among`, and the adapters for it."""
     if not texts:
-        return Chosen(None, None, None)
+        return Chosen(None, None, None, ((None, 1.0),))
     if document.get("language") is not None:
         named = text_field(document, "language", 100)
         try:
             code = models.find(named) or any_language_code(named)
         except ConfigError as error:
             raise bad(f"language: {error}", "language") from error
-        confidence = None
+        confidence, shares = None, ((models.find(code), 1.0),)
     else:
         known = list(dict.fromkeys((ENGLISH, *models.adapters)))
-        (guess,) = await asyncio.to_thread(guess_languages, [" ".join(texts)], known)
+        (guess,) = await asyncio.to_thread(guess_languages, [" ".join(texts)], known, among)
         code, confidence = guess.language if guess.is_sure else None, guess.confidence
-    return Chosen(code, confidence, models.find(code) if use_adapter else None)
+        shares = tuple((models.find(one), share) for one, share in known_shares(guess, models.banks))
+    if not use_adapter:
+        return Chosen(code, confidence, None, ((None, 1.0),))
+    return Chosen(code, confidence, models.find(code), shares)
 
 
 async def _embed(service: Service, texts: dict[str, str], picture: bytes | None, chosen: Chosen) -> torch.Tensor:
@@ -155,9 +165,12 @@ async def _embed(service: Service, texts: dict[str, str], picture: bytes | None,
     if picture is not None:
         total += (await service.embed_pictures([picture], ["image"])).embeddings[0]
     if texts:
-        names = list(texts)
-        adapters = [chosen.adapter] * len(names)
-        job = TextJob(list(texts.values()), adapters, "query", truncate=True, language=chosen.language)
-        for name, row in zip(names, (await service.embed_texts(job)).embeddings, strict=True):
-            total += -row if name == "minus" else row
+        rows = [(name, adapter, share) for name in texts for adapter, share in chosen.shares]
+        adapters = [adapter for _, adapter, _ in rows]
+        job = TextJob([texts[name] for name, _, _ in rows], adapters, "query", truncate=True, language=chosen.language)
+        of_text = {name: torch.zeros(service.models.dim) for name in texts}
+        for (name, _, share), row in zip(rows, (await service.embed_texts(job)).embeddings, strict=True):
+            of_text[name] += share * row
+        for name, embedding in of_text.items():
+            total += F.normalize(embedding, dim=0) * (-1 if name == "minus" else 1)
     return F.normalize(total, dim=0)

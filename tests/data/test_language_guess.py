@@ -77,6 +77,16 @@ def test_a_short_word_that_many_languages_have_is_not_sure():
     assert [guess.is_sure for guess in guess_languages(["pes", "a", "pan"], SHIPPED)] == [False] * 3
 
 
+def test_shares_are_of_squared_confidences_and_only_of_the_likeliest():
+    sure, unsure = guess_languages(["ein Hund läuft über die Wiese", "pan"], ["cs", "de"], ["cs", "de"])
+    assert sure.shares == (("de", 1.0),)
+    other = 1 - unsure.confidence
+    share = unsure.confidence**2 / (unsure.confidence**2 + other**2)
+    assert dict(unsure.shares)[unsure.language] == pytest.approx(share)
+    assert sum(share for _, share in unsure.shares) == pytest.approx(1)
+    assert [share for _, share in unsure.shares] == sorted((share for _, share in unsure.shares), reverse=True)
+
+
 def test_only_one_loaded_language_is_no_reason_to_be_sure():
     guesses = guess_languages(["een hond rent over het strand", "koira juoksee rannalla", "123"], ["cs"])
     assert [guess.language for guess in guesses] == ["nl", "fi", None]

@@ -17,6 +17,7 @@ from pecl.data.custom.photographs import NO_STAMP
 from pecl.errors import ConfigError, DataError, WeightsError
 from pecl.search.build import build_index
 from pecl.search.catalogue import Entry
+from pecl.search.plan import IndexOptions
 from pecl.search.queries import QueryEncoder
 from pecl.search.store import ExactStore
 
@@ -163,9 +164,49 @@ def test_the_language_is_detected_and_its_adapter_or_the_plain_tower_embeds_it(i
     ]
     guesses = opened.guess_languages([*texts, "1234"])
     assert [one.language for one in guesses] == ["cs", "de", "en", "es", None]
-    for text, adapter in zip([*texts, "1234", "pan"], [adapters["cs"], adapters["de"], *[None] * 4], strict=True):
+    for text, adapter in zip([*texts, "1234"], [adapters["cs"], adapters["de"], *[None] * 3], strict=True):
         expected = tiny_tower().encode_text(text)[0] if adapter is None else through(adapter, text)
         check(opened.search(text)[0], ranking(index, expected.numpy())[:10])
+
+
+def test_a_doubtful_language_mixes_the_embeddings_of_the_likeliest_by_their_shares(index, adapters, towers):
+    opened = pecl.ImageIndex.open(index.folder, adapters=adapters.values())
+    (guess,) = opened.guess_languages(["pan"])
+    shares = dict(guess.shares)
+    assert not guess.is_sure
+    assert {"cs", "de", "en"} <= shares.keys()
+    assert sum(shares.values()) == pytest.approx(1)
+    tower = sum(share for code, share in shares.items() if code not in adapters)  # other languages have no adapter
+    mixed = tower * tiny_tower().encode_text("pan")[0]
+    mixed = mixed + sum(shares[code] * through(path, "pan") for code, path in adapters.items())
+    check(opened.search("pan")[0], ranking(index, mixed.numpy())[:10])
+    both = opened.search(["pan", "der Hund läuft am Strand"])
+    check(both[0], ranking(index, mixed.numpy())[:10])
+    check(both[1], ranking(index, through(adapters["de"], "der Hund läuft am Strand").numpy())[:10])
+    build_index(index.root, options=IndexOptions(languages=("Czech", "de")))
+    named = pecl.ImageIndex.open(index.folder, adapters=adapters.values())
+    assert named.head.languages == ("cs", "de")
+    assert set(dict(named.guess_languages(["pan"])[0].shares)) <= {"cs", "de"}
+    assert build_index(index.root).changed == 0
+    assert pecl.ImageIndex.open(index.folder).head.languages == ("cs", "de")  # named once
+    build_index(index.root, options=IndexOptions(languages=["all"]))
+    assert pecl.ImageIndex.open(index.folder).head.languages == ()
+
+
+@pytest.mark.parametrize(
+    ("languages", "said"),
+    [
+        (["cs"], "languages: expected at least two, such as cs,en, got 'cs'"),
+        (["cs", "Czech"], "languages: expected at least two"),
+        (["cs", "zz"], "unknown language 'zz'"),
+        ([""], "unknown language ''"),
+    ],
+)
+def test_languages_that_detection_cannot_choose_from(index, languages, said):
+    generation = index.head.generation
+    with pytest.raises(ConfigError, match=said):
+        build_index(index.root, options=IndexOptions(languages=languages))
+    assert pecl.ImageIndex.open(index.folder).head.generation == generation
 
 
 def test_detecting_a_language_without_lingua_says_what_to_do(index, monkeypatch):

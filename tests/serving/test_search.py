@@ -67,11 +67,21 @@ def test_the_nearest_photographs_with_the_adapter_and_without(client, index):
         assert about == {"language": "cs", "detected": False, "confidence": None, "model": model}
 
 
-@pytest.mark.parametrize("query", ["12345", "!!!", "pan"])
+def test_a_doubtful_language_mixes_adapters_and_the_answer_says_so(client, index):
+    document = post(client, query="pan", top=3)
+    assert (document["language"], document["detected"], document["model"]) == (None, False, "tiny")
+    assert {"none", "nl"} <= set(document["mixed"])
+    rows = [share * expected(["pan"], [None if name == "none" else name]) for name, share in document["mixed"].items()]
+    for (name, score), (wanted, similarity) in zip(found_in(document), ranking(index, sum(rows)), strict=False):
+        assert (name, score) == (wanted, pytest.approx(similarity, abs=1e-3))  # shares are rounded
+    assert post(client, query="pan", top=3, adapter=False)["mixed"] == {}
+
+
+@pytest.mark.parametrize("query", ["12345", "!!!"])
 def test_a_text_whose_language_is_not_detected_is_searched_with_by_the_tower(query, client, index):
     document = post(client, query=query, top=3)
     assert (document["language"], document["detected"], document["model"]) == (None, False, "tiny")
-    assert document["confidence"] < 0.3
+    assert (document["confidence"], document["mixed"]) == (0, {})
     same(found_in(document), ranking(index, expected([query], [None]))[:3])
 
 
