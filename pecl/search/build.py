@@ -20,7 +20,6 @@ from pecl.data.custom.photographs import IMAGE_SUFFIXES, NO_STAMP, Photograph, P
 from pecl.errors import EMPTY_PATH, ConfigError, DataError, OutputError, RunError
 from pecl.files import LOCK, BusyError, check_writable, locked
 from pecl.progress import Bar
-from pecl.retrieval.hubs import find_references
 from pecl.search.catalogue import (
     HEAD,
     HIDDEN,
@@ -35,7 +34,7 @@ from pecl.search.catalogue import (
 )
 from pecl.search.engines import Renewal
 from pecl.search.ownership import remove_generation, remove_others
-from pecl.search.plan import IndexOptions, Plan, check_profile, plan
+from pecl.search.plan import IndexOptions, Plan, check_profile, plan, references_of
 from pecl.search.thumbnails import renew_thumbnails
 from pecl.search.trust import Collection, is_own_folder, write_record
 
@@ -160,7 +159,7 @@ class _Renewer:
         known, suspects, failed = self._sort()
         before = self.before
         same = len(known) == len(self.entries) and not suspects and failed == self.failed and not self.tries_again
-        renewed = before is not None and before.references != _references_of(before)
+        renewed = before is not None and before.references != references_of(before)
         options_of = attrgetter("thumbnails", "languages")
         if before is not None and same and not renewed and options_of(before) == options_of(self.head):
             self.head = before
@@ -236,7 +235,7 @@ class _Renewer:
         """Write the generation, its head last; a failure before leaves the index as it was."""
         unreadable = tuple(failed[name] for name in sorted(failed))
         self.head = replace(self.head, count=len(entries), unreadable=unreadable)
-        self.head = head = replace(self.head, references=_references_of(self.head))
+        self.head = head = replace(self.head, references=references_of(self.head))
         rows = {entry.name: row for row, entry in enumerate(entries)}
         renewal = Renewal(
             entries,
@@ -282,12 +281,6 @@ class _Renewer:
         removed = len(self.entries.keys() - {entry.name for entry in entries})
         reasons = {name: failed[name].reason for name in sorted(failed)}
         return IndexReport(self.place, len(entries), new, changed, removed, reasons, self.again)
-
-
-def _references_of(head: Head) -> str:
-    """Return the fingerprint of the reference captions that correct hubs in an index; empty where nothing can."""
-    found = find_references(head.profile, head.fingerprints) if head.engine == "store" else None
-    return "" if found is None else found.fingerprint
 
 
 def _is_current(place: Path, head: Head) -> bool:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from pecl.errors import ConfigError, DataError, unknown
+from pecl.errors import ConfigError, DataError
 from pecl.files import is_inside
 from pecl.retrieval.hubs import find_references
 from pecl.search.catalogue import HEAD, HIDDEN, Entry, Head, damaged, photograph_id, read_head
-from pecl.search.engines import ENGINES, Engine, EngineKind, engine_kind
+from pecl.search.engines import Engine
 from pecl.search.plan import check_profile
 from pecl.search.thumbnails import thumbnail_file
-from pecl.search.trust import check_hidden, read_record, root_of
+from pecl.search.trust import check_hidden, kind_of, root_of
 
 if TYPE_CHECKING:
     import torch
@@ -105,7 +105,7 @@ class ImageIndex:
             head = read_head(place)
             root = root_of(place, head)
             try:
-                engine = _kind_of(place, head, url).open(place, head)
+                engine = kind_of(place, head, url).open(place, head)
             except FileNotFoundError:  # renewed between: its head names another generation by now
                 continue
             if queries is not None and queries.profile != head.profile:
@@ -316,26 +316,6 @@ def check_top(top: object) -> None:
     """Raise ConfigError unless `top` is a whole number from 1 to `TOP_LIMIT`."""
     if isinstance(top, bool) or not isinstance(top, int) or not 1 <= top <= TOP_LIMIT:
         raise ConfigError(f"top: expected a whole number from 1 to {TOP_LIMIT:,}, got {top!r}")
-
-
-def _kind_of(place: Path, head: Head, url: str | None) -> EngineKind:
-    """Return the vector backend of an index.
-
-    Raises:
-        DataError: it is a server that this user has neither named nor made a collection on.
-    """
-    if head.engine not in ENGINES:
-        raise damaged(place / HEAD, unknown("engine", head.engine, ENGINES))
-    if head.engine == "store":
-        return engine_kind(head.engine, url)
-    record = read_record(place)
-    url = url or (record and record.url_of(head.collection))
-    if url is None:
-        raise DataError(
-            f"{place / HEAD} names a collection of Qdrant that you have not made for it here: name its server with "
-            f"--url, or run `pecl index FOLDER --rebuild`"
-        )
-    return engine_kind(head.engine, url)
 
 
 def _as_numbers(queries: object, width: int) -> np.ndarray | None:

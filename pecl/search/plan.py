@@ -14,6 +14,7 @@ from typing import NamedTuple
 from pecl.data.custom.photographs import PhotographFolder
 from pecl.data.language_guess import detectable
 from pecl.errors import ConfigError, DataError, unknown
+from pecl.retrieval.hubs import find_references
 from pecl.search.catalogue import HEAD, Head, damaged, new_generation, read_head
 from pecl.search.engines import ENGINES, EngineKind, engine_kind
 from pecl.search.ownership import check_own, has_head
@@ -178,6 +179,12 @@ def _languages(earlier: Head | None, named: Sequence[str] | None) -> tuple[str, 
     if named is None:
         return earlier.languages if earlier else ()
     return () if list(named) == [_ALL] else detectable(named)
+
+
+def references_of(head: Head) -> str:
+    """Return the fingerprint of the reference captions that correct hubs in an index; empty where nothing can."""
+    found = find_references(head.profile, head.fingerprints) if head.engine == "store" else None
+    return "" if found is None else found.fingerprint
 
 
 def _decoders() -> str:

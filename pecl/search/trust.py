@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from pecl.errors import DataError
+from pecl.errors import DataError, unknown
 from pecl.files import default_cache_dir, load_json, sha256_bytes, write_json
 from pecl.search.catalogue import HEAD, HIDDEN, Head, damaged
+from pecl.search.engines import ENGINES, EngineKind, engine_kind
 
 _PARENT = ".."
 
@@ -108,3 +109,23 @@ def _record_file(folder: Path) -> Path:
 
 def _digest(path: Path) -> str:
     return sha256_bytes(os.fsencode(path.resolve()))
+
+
+def kind_of(place: Path, head: Head, url: str | None) -> EngineKind:
+    """Return the vector backend of an index.
+
+    Raises:
+        DataError: it is a server that this user has neither named nor made a collection on.
+    """
+    if head.engine not in ENGINES:
+        raise damaged(place / HEAD, unknown("engine", head.engine, ENGINES))
+    if head.engine == "store":
+        return engine_kind(head.engine, url)
+    record = read_record(place)
+    url = url or (record and record.url_of(head.collection))
+    if url is None:
+        raise DataError(
+            f"{place / HEAD} names a collection of Qdrant that you have not made for it here: name its server with "
+            f"--url, or run `pecl index FOLDER --rebuild`"
+        )
+    return engine_kind(head.engine, url)

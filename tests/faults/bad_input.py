@@ -214,6 +214,9 @@ DISTILLATION = [
 ]
 
 EVALUATE = [
+    ("--correct-hubs", "--correct-hubs: no reference captions are known for .*, expected the profile mini"),
+    ("--correct-hubs --gallery english", "gallery: expected images with --correct-hubs, got english"),
+    ("--correct-hubs --harness mteb", "correct_hubs: expected no --harness with it"),
     ("--dataset train-only.csv", "train-only/de has no caption in its test part, only in train"),
     ("--adapter nowhere.safetensors", "adapter file nowhere.safetensors is missing"),
     (f"--adapter {LONG}.safetensors", "adapter file x+.safetensors is missing"),
@@ -482,6 +485,8 @@ INDEX = [
     ("pictures --out file", "cannot write into file: .*; --out names another folder for the index"),
     ("pictures --out /proc/nowhere", "cannot write|No such file"),
     ("pictures --profile minni", "unknown profile 'minni': expected one of .*; did you mean 'mini'"),
+    ("pictures --languages cs", "languages: expected at least two, such as cs,en, got 'cs'"),
+    ("pictures --languages cs,qq", "unknown language 'qq'"),
     ("pictures --engine faiss", "engine: expected one of qdrant, store, got 'faiss'"),
     ("pictures --url http://localhost:6333", "--url: expected it only with --engine qdrant"),
     ("pictures --engine qdrant", "--engine qdrant: expected the address of a server with --url"),

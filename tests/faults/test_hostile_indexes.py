@@ -147,7 +147,7 @@ def serve(album):
         photographs = Photographs(album, tiny_towers().image)
     except PeclError:
         return 2
-    for hit in photographs.search(torch.ones(8), 99):
+    for hit in photographs.search(torch.ones(8), 99, is_text=True)[0]:
         for size in (320, 1280):
             with contextlib.suppress(Refusal):
                 photographs.picture(hit.id, size)

@@ -11,6 +11,7 @@ SCRIPTS = {
     "results_tables": "docs/results.md",
     "effect_tables": "docs/effect.md",
     "languages_page": "docs/languages.md",
+    "search_tables": "docs/search.md",
 }
 SCORES = {"tzm": 10, "sw": 90, "fi": 50}
 

@@ -1,0 +1,118 @@
+"""Queries as people type them, made from the captions of Multi30K: short ones, and ones with a foreign word.
+
+The captions are read from the data folder and nothing of them is kept.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from pecl.data.captions import ParallelCaptions
+from pecl.data.registry import load_dataset
+from pecl.data.splits import split_captions
+from pecl.encoders.store import image_embeddings, store_of
+from pecl.encoders.towers import Towers
+from pecl.errors import not_none
+
+LANGUAGES = ("en", "cs", "de", "fr")
+LENGTHS = (1, 2, 3, 5)
+
+# Words that are no content: articles, prepositions, conjunctions, pronouns, auxiliaries, numbers
+_STOP_WORDS = {
+    "en": "a an the and or but of in on at to from by with for into onto over under through across along around near "
+    "behind front next off out up down while as is are was were be being been has have having do does doing his "
+    "her their its it he she they them him this that these those there who which whose where some other another "
+    "one two three several many few all each both very",
+    "cs": "a i o u v ve k ke s se z ze na do od po za pod nad před při přes pro mezi okolo kolem podél vedle skrz bez "
+    "je jsou byl byla bylo byli být má mají který která které kteří jeho její jejich svůj svou svém svého své jim "
+    "ho ji ten ta to ti tato tento něco nějaký někdo si už jak že aby když zatímco jeden jedna jedno dva dvě tři "
+    "několik další druhý jiný všichni velmi",
+    "de": "ein eine einen einem einer eines der die das den dem des und oder aber in im ins auf an am zu zum zur aus "
+    "von vom mit bei beim für über unter durch neben vor hinter während als ist sind war waren wird werden hat "
+    "haben sein seine seinen seinem seiner ihr ihre ihren ihrem ihrer er sie es man sich dieser diese dieses "
+    "welche welcher wo einige andere anderen anderer zwei drei mehrere viele alle beide sehr um herum entlang "
+    "nach",
+    "fr": "un une des le la les l d de du et ou mais dans en sur sous au aux à par pour avec sans vers chez entre "
+    "devant derrière près travers pendant que qui dont où tandis comme est sont était être a ont ayant il elle "
+    "ils elles on se s son sa ses leur leurs ce cet cette ces y deux trois plusieurs autre autres tous toutes "
+    "très c n qu",
+}
+
+# English words, brands and places that Czech, German and French queries have as they are
+_FOREIGN = (
+    "skateboard skateboarding skateboarder frisbee bmx rugby baseball football basketball softball volleyball tennis "
+    "hockey golf surf surfing surfboard snowboard snowboarder snowboarding kayak kayaking rafting jeep cowboy rodeo "
+    "motocross atv karate jogging picnic barbecue laptop ipod walkman bikini clown bus park trampoline skatepark "
+    "graffiti hoodie jeans t-shirt tattoo bar van santa seattle oklahoma miami vegas spiderman izod energizer obama "
+    "ghostbusters ski marathon pizza camping"
+)
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Photographs with a caption in each language.
+
+    Attributes:
+        captions: N captions by language.
+        items: (N,) the place of each caption's photograph.
+        images: (G, D) float32 embeddings of length 1.
+    """
+
+    captions: dict[str, list[str]]
+    items: np.ndarray
+    images: np.ndarray
+
+
+def validation(towers: Towers, data_dir: str | None) -> Gallery:
+    """Return the validation photographs of Multi30K that are in the data folder."""
+    sets = {
+        code: load_dataset("multi30k", code, data_dir=data_dir, split="val", allow_missing_images=True)
+        for code in LANGUAGES
+    }
+    return _gallery(sets, towers)
+
+
+def test(towers: Towers, data_dir: str | None) -> Gallery:
+    """Return the 900 test photographs of the pool `multi30k-1k`."""
+    sets = {code: load_dataset("multi30k-1k", code, data_dir=data_dir) for code in LANGUAGES}
+    places = split_captions(sets["cs"], 50).test
+    return _gallery({code: one.select(places) for code, one in sets.items()}, towers)
+
+
+def _gallery(sets: dict[str, ParallelCaptions], towers: Towers) -> Gallery:
+    one = sets["en"]
+    index = not_none(one.image_index, "image_index")
+    shown = list(dict.fromkeys(index))
+    images = not_none(one.images, "images").subset(shown)
+    found = F.normalize(torch.as_tensor(image_embeddings(towers.image, images, store_of(towers.image))), dim=1)
+    items = np.array([shown.index(item) for item in index])
+    return Gallery({code: list(own.target) for code, own in sets.items()}, items, found.numpy())
+
+
+def content_words(caption: str, language: str) -> list[str]:
+    """Return the words of a caption that are no stop words, in lower case."""
+    words = re.findall(r"[^\W\d_]+(?:-[^\W\d_]+)*", caption.lower())
+    return [word for word in words if word not in _STOP_WORDS[language].split()]
+
+
+def short_queries(captions: list[str], language: str, count: int) -> list[str]:
+    """Return the first `count` content words of each caption; a caption without any stays whole."""
+    return [" ".join(content_words(caption, language)[:count]) or caption for caption in captions]
+
+
+def foreign_word_queries(gallery: Gallery) -> list[tuple[str, int, str]]:
+    """Return (language, place of the caption, query): two content words and a word of the English caption as it is."""
+    rows = []
+    for i, english in enumerate(gallery.captions["en"]):
+        word = next((one for one in re.findall(r"[\w-]+", english) if one.lower() in _FOREIGN.split()), None)
+        if word is None:
+            continue
+        for language in LANGUAGES[1:]:
+            words = content_words(gallery.captions[language][i], language)
+            rows.append((language, i, " ".join([*[one for one in words if one != word.lower()][:2], word])))
+    return rows
