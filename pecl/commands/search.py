@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pecl.commands import search_rows
 from pecl.commands.options import (
     ADAPTER_HELP,
     add_command,
@@ -32,9 +33,14 @@ def add_parser(commands: Any) -> None:
     """Add the command."""
     parser = add_command(commands, "search", "find photographs by text or by picture", _EXAMPLE)
     parser.add_argument(
-        "index", type=path_argument, metavar="INDEX", help="index, or folder of photographs, that `pecl index` has made"
+        "index",
+        nargs="?",
+        type=path_argument,
+        metavar="INDEX",
+        help="index, or folder of photographs, that `pecl index` has made",
     )
     parser.add_argument("text", metavar="TEXT", nargs="*", help="description of the photo; quotes are not needed")
+    search_rows.add_flags(parser)
     parser.add_argument("--language", help="language of the text (default: detected from it)")
     parser.add_argument(
         "--image", type=path_argument, metavar="FILE", help="similar picture; with TEXT, both count alike"
@@ -55,8 +61,13 @@ def add_parser(commands: Any) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Search and print scores and paths, best first."""
-    parsed.text = " ".join(parsed.text) if parsed.text else None
+    words = [*([parsed.index] if parsed.index and parsed.embeddings else []), *parsed.text]
+    parsed.text = " ".join(words) if words else None
+    if parsed.embeddings is None and (parsed.index is None or parsed.paths or parsed.profile):
+        raise ConfigError("search: expected an INDEX, or --embeddings FILE, which --paths and --profile belong to")
     _check(parsed)
+    if parsed.embeddings is not None:
+        return search_rows.run(parsed, _picture(parsed))
     with (
         threads_of(parsed),
         ImageIndex.open(parsed.index, adapters=parsed.adapter, device=parsed.device, url=parsed.url) as index,

@@ -1,0 +1,64 @@
+"""`pecl search --embeddings`: search in embeddings of images that another program has computed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from pecl.commands.options import path_argument, print_json, print_text, threads_of
+from pecl.encoders.pairs import PAIRS
+from pecl.errors import ConfigError, one_line, unknown
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    parser.add_argument(
+        "--embeddings",
+        type=path_argument,
+        metavar="FILE",
+        help="in place of INDEX: embeddings by another program with the image tower of --profile, as .npy (with "
+        "--paths), parquet, or a folder of clip-retrieval",
+    )
+    parser.add_argument("--paths", type=path_argument, metavar="FILE", help="path of each row of an array, per line")
+    parser.add_argument("--profile", help="pair of towers for --embeddings (default: mini)")
+
+
+def run(parsed: argparse.Namespace, picture: Path | None) -> int:
+    """Search and print scores and paths, best first.
+
+    Args:
+        parsed: the arguments.
+        picture: a picture that is searched with.
+    """
+    from pecl.search.queries import QueryEncoder
+    from pecl.search.rows import ImageRows
+
+    profile = parsed.profile or "mini"
+    if profile not in PAIRS:
+        raise ConfigError(unknown("profile", profile, PAIRS))
+    if parsed.html is not None or parsed.url is not None:
+        raise ConfigError("--embeddings: expected neither --html nor --url with it")
+    rows = ImageRows(parsed.embeddings, parsed.paths)
+    with threads_of(parsed):
+        queries = QueryEncoder(profile, parsed.adapter, parsed.device)
+        rows.check(queries.plain.embedding_dim, profile)
+        texts = [text for text in (parsed.text, parsed.minus) if text is not None]
+        spoken = queries.language_of(" ".join(texts), parsed.language) if texts else None
+        query = np.zeros(queries.plain.embedding_dim, np.float32)  # (D,)
+        for text, sign in ((parsed.text, 1), (parsed.minus, -1)):
+            if text is not None and spoken is not None:
+                query += sign * queries.encode_text([text], spoken.embedded_as)[0].numpy()
+        if picture is not None:
+            query += queries.encode_image([picture])[0].numpy()
+        hits = rows.nearest(query / np.linalg.norm(query), parsed.top)
+    if parsed.json:
+        about = {} if spoken is None else spoken.to_json()
+        print_json({**about, "images": [hit._asdict() for hit in hits]})
+        return 0
+    if spoken is not None:
+        sys.stderr.write(f"{spoken.sentence}\n")
+    print_text("\n".join(f"{hit.score:.3f}  {one_line(hit.path)}" for hit in hits))
+    return 0

@@ -1,0 +1,145 @@
+"""`ImageRows`: embeddings of images that another program has computed with the same image tower, to be searched.
+
+They lie in an array (`.npy`) with a text file of paths, in a parquet file with the columns `id` and `embedding`, or in
+a folder of clip-retrieval: `img_emb/*.npy` and `metadata/*.parquet` with the column `image_path`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pecl.errors import ConfigError, DataError, one_line
+from pecl.files import check_regular
+from pecl.files.reading import TEXT_LIMIT, read_bytes_limited
+
+_BLOCK = 1 << 16  # rows that are compared at a time
+_LENGTH = 0.01  # by which the length of a row may differ from 1: rows of 16 bits are rounded
+
+
+class Nearest(NamedTuple):
+    """An image that was found: its path, as the other program wrote it, and the cosine similarity."""
+
+    path: str
+    score: float
+
+
+class ImageRows:
+    """Embeddings of N images.
+
+    Args:
+        embeddings: the array, the parquet file or the folder.
+        paths: text file with the path of each row of an array, one per line; None for the other forms.
+
+    Raises:
+        ConfigError: a file of paths is missing, or there is one too many.
+        DataError: a file is missing or damaged, or has another number of rows than there are paths.
+    """
+
+    def __init__(self, embeddings: str | Path, paths: str | Path | None = None) -> None:
+        self.source = Path(embeddings)
+        is_array = self.source.suffix == ".npy"
+        if is_array != (paths is not None):
+            what = "--paths FILE with an array" if is_array else "no --paths: parquet and folders name their images"
+            raise ConfigError(f"--embeddings {self.source}: expected {what}")
+        self.paths: list[str] = []
+        self.parts: list[np.ndarray] = []
+        if is_array and paths is not None:
+            self.parts, self.paths = [_array(self.source)], _lines(Path(paths))
+        elif self.source.is_dir():
+            self._read_folder()
+        else:
+            self._add(self.source, "id", "embedding")
+        rows = sum(map(len, self.parts))
+        if rows != len(self.paths) or not rows:
+            raise DataError(f"{self.source}: expected one path per embedding, got {rows:,} and {len(self.paths):,}")
+
+    def check(self, width: int, tower: str) -> None:
+        """Raise DataError unless all rows are finite, of length 1 and of the width of an image tower.
+
+        Args:
+            width: D of the tower.
+            tower: its name.
+        """
+        for part in self.parts:
+            if part.ndim != 2 or part.shape[1] != width or part.dtype.kind != "f":
+                raise DataError(
+                    f"{self.source}: expected rows of {width} floats, as {tower} gives, got shape {part.shape} of "
+                    f"{part.dtype}: choose the --profile with the tower that embedded the images"
+                )
+        for start, block in self._blocks():
+            lengths = np.linalg.norm(block, axis=1)
+            if not np.isfinite(lengths).all():
+                row = start + int(np.flatnonzero(~np.isfinite(lengths))[0])
+                raise DataError(f"{self.source}: row {row} ({self.paths[row]}) holds NaN or an infinite number")
+            if float(np.abs(lengths - 1).max()) > _LENGTH:
+                raise DataError(
+                    f"{self.source}: expected rows of length 1, got lengths from {lengths.min():.3g} to "
+                    f"{lengths.max():.3g}: divide each row by its length"
+                )
+
+    def nearest(self, query: np.ndarray, top: int) -> list[Nearest]:
+        """Return the `top` images nearest to an embedding (D,) of length 1, nearest first."""
+        scores = np.concatenate([block @ query for _, block in self._blocks()])  # (N,)
+        best = np.argsort(-scores, kind="stable")[:top]
+        return [Nearest(self.paths[row], float(scores[row])) for row in best]
+
+    def _blocks(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield the number of the first row, and rows (B, D) float32."""
+        first = 0
+        for part in self.parts:
+            for start in range(0, len(part), _BLOCK):
+                yield first + start, np.asarray(part[start : start + _BLOCK], dtype=np.float32)
+            first += len(part)
+
+    def _read_folder(self) -> None:
+        arrays, tables = (
+            sorted(self.source.glob(found), key=lambda path: (len(path.name), path.name))  # part 10 behind part 9
+            for found in ("img_emb/*.npy", "metadata/*.parquet")
+        )
+        if not arrays or len(arrays) != len(tables):
+            raise DataError(
+                f"{self.source}: expected a folder of clip-retrieval, as many img_emb/*.npy as metadata/*.parquet, got "
+                f"{len(arrays)} and {len(tables)}"
+            )
+        self.parts = [_array(path) for path in arrays]
+        for table in tables:
+            self._add(table, "image_path")
+
+    def _add(self, path: Path, name: str, embedding: str | None = None) -> None:
+        columns = _columns(path, [name] if embedding is None else [name, embedding])
+        self.paths += columns[0].to_pylist()
+        if embedding is not None:
+            self.parts.append(np.stack(columns[1].to_numpy()) if len(columns[1]) else np.empty((0, 0)))
+
+
+def _array(path: Path) -> np.ndarray:
+    """Return an array that stays on the disk."""
+    try:
+        check_regular(path)
+        return np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: expected an array of NumPy ({one_line(error)})") from error
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return read_bytes_limited(path, TEXT_LIMIT).decode("utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: expected one path per line in UTF-8 ({one_line(error)})") from error
+
+
+def _columns(path: Path, names: Sequence[str]) -> list[Any]:
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError as error:
+        raise ConfigError(f"--embeddings {path} needs pyarrow: pip install pyarrow") from error
+    try:
+        check_regular(path)
+        table = parquet.read_table(path, columns=list(names))
+        return [table.column(name) for name in names]
+    except (OSError, ValueError, KeyError, ArrowException) as error:
+        raise DataError(f"{path}: expected parquet with the columns {', '.join(names)} ({one_line(error)})") from error
