@@ -3,6 +3,7 @@
 #
 #   bash scripts/install.sh                pecl and its requirements
 #   bash scripts/install.sh test           also the test requirements
+#   bash scripts/install.sh search         also the packages of the search page
 #   bash scripts/install.sh --locked       the versions in requirements.lock and requirements-torch.lock, and only files
 #                                          with the hashes there; torch from PyPI, with CUDA on Linux
 #   bash scripts/install.sh --locked-cpu   the same, with CPU builds of torch and torchvision from PyTorch's own index,
@@ -11,10 +12,12 @@ set -euo pipefail
 . "$(dirname "$0")/help.sh"
 cd "$(dirname "$0")/.."
 # Tests compare with OpenDelta. It pins setuptools, so one command installs everything.
+extras=
 case ${1:-} in
     "" | --locked | --locked-cpu) requirements= ;;
     test) requirements="-r requirements-test.txt -r requirements-opendelta.txt" ;;
-    *) echo "install.sh: expected nothing, test, --locked or --locked-cpu, got \"$1\"" >&2; exit 2 ;;
+    search) requirements= extras="[search,serve]" ;;
+    *) echo "install.sh: expected nothing, test, search, --locked or --locked-cpu, got \"$1\"" >&2; exit 2 ;;
 esac
 if [ ! -x .venv/bin/python ]; then
     python=$(command -v python3 || command -v python) || { echo "install.sh: needs Python 3.10 or newer, found none" >&2; exit 2; }
@@ -26,7 +29,7 @@ fi
 stamp=.venv/pecl-installed${1:+-${1#--}}
 wanted=$(cat pyproject.toml setup.py requirements* | cksum)
 if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
-    echo "== installing pecl${requirements:+ and the test requirements} into .venv (a few minutes the first time)"
+    echo "== installing pecl$extras${requirements:+ and the test requirements} into .venv (a few minutes the first time)"
     if [[ ${1:-} = --locked* ]]; then
         .venv/bin/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock
         if [ "$1" = --locked ]; then
@@ -37,7 +40,7 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
         fi
         .venv/bin/python -m pip install --quiet --no-deps -e .
     else
-        .venv/bin/python -m pip install --quiet -e . $requirements
+        .venv/bin/python -m pip install --quiet -e ".$extras" $requirements
     fi
     echo "$wanted" > "$stamp"
 fi

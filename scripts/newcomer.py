@@ -1,4 +1,4 @@
-"""Time the first table and the first search of a new user: `python scripts/newcomer.py PICTURES`.
+"""Time the first table, the first search and the first page of a new user: `python scripts/newcomer.py PICTURES`.
 
 Uses a fresh clone, a new environment and an empty cache in a temporary folder. PICTURES is a folder of photographs.
 Prints wall-clock and CPU seconds since the start as a Markdown table; other work on the machine changes CPU seconds
@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+PORT = 8377  # of the page
 TABLE = "95 % interval"  # a heading of the first table
 PATHS = {
     "first table": {
@@ -32,6 +33,11 @@ PATHS = {
         "install": "bash pecl/scripts/install.sh && pecl/.venv/bin/python -m pip install --quiet -e 'pecl[search]'",
         "index": "pecl/.venv/bin/pecl index pictures",
         "first search": "pecl/.venv/bin/pecl search pictures 'pes na pláži'",
+    },
+    "search page": {
+        "clone": f"git clone --quiet {shlex.quote(str(ROOT))} pecl",
+        "page": f"bash pecl/scripts/search.sh pictures --port {PORT} & until curl --silent --fail --output page.html "
+        f"http://127.0.0.1:{PORT}/search; do sleep 0.2; done; cat page.html; kill -INT %1; wait %1",
     },
 }
 
@@ -82,11 +88,13 @@ def processor() -> float:
 
 
 def main() -> None:
-    """Time both paths and print their tables."""
+    """Time the paths and print their tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pictures", type=Path, help="folder of photographs")
-    pictures = parser.parse_args().pictures
-    for name, steps in PATHS.items():
+    parser.add_argument("--only", choices=PATHS, help="one of the paths (default: all)")
+    parsed = parser.parse_args()
+    pictures = parsed.pictures
+    for name, steps in {name: PATHS[name] for name in ([parsed.only] if parsed.only else PATHS)}.items():
         print(f"Clone to {name}:\n\n| until | wall clock | CPU |\n| --- | ---: | ---: |")
         for label, clock, used in walk(steps, pictures):
             print(f"| {label} | {clock:.0f} s | {'' if used is None else f'{used:.0f} s'} |", flush=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import logging
+import threading
+import webbrowser
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
@@ -69,6 +71,7 @@ def add_parser(commands: Any) -> None:
         metavar="FILE",
         help="file with the key that requests must bring (default: none is asked for)",
     )
+    parser.add_argument("--open", action="store_true", help="open the page in a browser")
     parser.add_argument("--access-log", action="store_true", help="log a line per request, without its query")
     add_config_flags(parser, only=_FLAGS)
     for item in fields(Limits):
@@ -98,8 +101,16 @@ def run(parsed: argparse.Namespace) -> int:
         server = _with_extra("server")
         service = _load(parsed, config, limits)
         logger.info("%s serves %s", address, ", ".join(service.models.names))
+        if parsed.open:  # the socket listens already, so that the browser waits for the server
+            threading.Thread(target=_open, args=(address,), daemon=True).start()
         server.serve(service, listening, parsed.host, key, parsed.access_log)
     return 0
+
+
+def _open(address: str) -> None:
+    """Open the page in a browser, or say its address where there is none."""
+    if not webbrowser.open(address):
+        logger.warning("no browser was found: open %s", address)
 
 
 def _limits(parsed: argparse.Namespace) -> Limits:
