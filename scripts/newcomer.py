@@ -37,7 +37,7 @@ PATHS = {
     "search page": {
         "clone": f"git clone --quiet {shlex.quote(str(ROOT))} pecl",
         "page": f"bash pecl/scripts/search.sh pictures --port {PORT} & until curl --silent --fail --output page.html "
-        f"http://127.0.0.1:{PORT}/search; do sleep 0.2; done; cat page.html; kill -INT %1; wait %1",
+        f"http://127.0.0.1:{PORT}/search; do sleep 0.2; done; cat page.html; kill -TERM $!; wait $!",
     },
 }
 
