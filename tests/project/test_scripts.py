@@ -111,6 +111,19 @@ def test_all_of_a_profile_go_into_one_folder_where_one_is_named(run):
     assert set(ran[-1].split()[1:]) == grids
 
 
+def test_photographs_are_indexed_and_the_page_is_opened(run, tmp_path):
+    for name in ("pyproject.toml", "setup.py", "requirements.txt"):
+        (tmp_path / name).touch()
+    shutil.copy(tmp_path / ".venv" / "bin" / "python", tmp_path / ".venv" / "bin" / "pecl")
+    pictures = tmp_path / "my pictures"
+    pictures.mkdir()
+    used = [f"index {pictures} --thumbnails", f"serve --index {pictures} --port 0 --open --port 8080"]
+    for install in (["-m pip install --quiet -e .[search,serve]"], []):  # the second call needs no network
+        ran, finished = run("search", "my pictures", "--port", "8080")
+        assert (finished.returncode, finished.stderr) == (0, "")
+        assert ran == [*install, *used]
+
+
 SCRIPTS = sorted(path.stem for path in (ROOT / "scripts").glob("*.sh") if path.stem not in ("common", "help"))
 
 

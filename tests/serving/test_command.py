@@ -6,11 +6,13 @@ import shlex
 import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 from helpers.project import ROOT
 from helpers.serving import write_adapters
 from helpers.small_experiment import tiny_towers
+from helpers.waiting import wait_until
 
 import pecl.adapters.ready
 import pecl.commands.serve
@@ -142,3 +144,30 @@ def test_the_address_is_there_before_anything_large_is_imported():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_the_page_is_opened(served, monkeypatch, caplog, is_there):
+    opened = threading.Event()
+    monkeypatch.setattr(pecl.commands.serve.webbrowser, "open", lambda address: opened.set() or is_there)
+    assert run("serve --text-model other --port 0 --open") == 0
+    assert opened.wait(60)
+    wait_until(lambda: is_there or "no browser was found: open http://127.0.0.1:" in caplog.text, 60, "the address")
+
+
+def test_immich_is_asked_for_its_model(served, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as listening:  # nobody answers there later
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    assert run(f"serve --port 0 --profile vit-b-32 --immich-upstream {address}/") == 0
+    immich = served.pop()[0].immich
+    assert (immich.upstream, immich.model) == (address, "XLM-Roberta-Large-Vit-B-32")
+    assert run(f"serve --port 0 --immich-upstream {address} --immich-model ViT-B-16-SigLIP2__webli") == 0
+    assert served.pop()[0].immich.model == "ViT-B-16-SigLIP2__webli"
+    for flags, sentence in (
+        (f"--immich-upstream {address}", "immich does not list the text tower mini: expected a --profile such as"),
+        (f"--immich-upstream {address} --immich-model ViT-B-16-SigLIP2", "did you mean 'ViT-B-16-SigLIP2__webli'?"),
+        ("--immich-upstream immich:3003 --profile vit-b-32", "immich_upstream: expected an address such as http://"),
+        ("--immich-model ViT-B-16-SigLIP2__webli", "--immich-model: expected --immich-upstream with it"),
+    ):
+        assert run(f"serve --port 0 {flags}") == 2
+        assert sentence in capsys.readouterr().err
