@@ -469,7 +469,10 @@ SCRIPTS = [  # (variables and script, what it says)
     ("PECL_PROFILE= bash scripts/grid_method1/de.sh --lr x", 'lr: expected a number >= 0, got "x"'),
     ("bash scripts/grid.sh", "usage: bash scripts/grid.sh ROUTE LANGUAGE"),
     ("bash scripts/grid.sh method1", "usage: bash scripts/grid.sh ROUTE LANGUAGE"),
-    ("bash scripts/install.sh tests", 'install.sh: expected nothing, test, search, --locked or --locked-cpu, got "tests"'),
+    (
+        "bash scripts/install.sh tests",
+        'install.sh: expected nothing, test, search, --locked or --locked-cpu, got "tests"',
+    ),
     ("bash scripts/search.sh", 'search.sh: expected a folder of photographs, got ""'),
     ("bash scripts/search.sh nowhere", 'search.sh: expected a folder of photographs, got "nowhere"'),
     ("bash scripts/quickstart.sh --language de", 'quickstart.sh: expected no arguments, got "--language"'),

@@ -33,6 +33,7 @@ ALLOWED = {
     "adapters/formats/opendelta.py": ({"torch.load"}, LOOKED_AT),
     "bulk/job.py": ({"job.source.open"}, OURS),
     "commands/search.py": ({"ImageIndex.open"}, OURS),
+    "commands/serve.py": ({"webbrowser.open"}, OURS),
     "encoders/large.py": ({"json.loads"}, OURS),
     "encoders/loading/e5.py": ({"mmap.mmap"}, LOOKED_AT),
     "encoders/loading/image.py": ({"json.loads"}, OURS),
