@@ -1,16 +1,16 @@
-"""Add a language, here Dutch: `python examples/add_language.py captions.csv`.
+"""Add a language that `pecl languages` lacks, here Upper Sorbian: `python examples/add_language.py captions.csv`.
 
-The table has the columns `en` and `nl`. The call registers the language for one process. To add it permanently, add the
-same row to `pecl/languages.py`.
+The table has the columns `en` and `hsb`. The call registers the language for one process; with `--plugin
+examples/add_language.py` every command knows it.
 """
 
 import sys
 
 import pecl
 
-pecl.register_language("nl", "Dutch", flores="nld_Latn", iso="nl", aliases=["Flemish"])
+pecl.register_language("hsb", "Upper Sorbian", aliases=["hornjoserbsce"])
 
 if __name__ == "__main__":
-    captions = pecl.load_dataset(sys.argv[1], "Dutch")
+    captions = pecl.load_dataset(sys.argv[1], "Upper Sorbian")
     print(captions)
     print(captions.target[0])

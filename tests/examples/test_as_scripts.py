@@ -20,8 +20,8 @@ EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
 
 
 def table_of(folder):
-    (folder / "captions-nl.csv").write_text("en,nl\na dog,een hond\n", "utf-8")
-    return [str(folder / "captions-nl.csv")]
+    (folder / "captions-hsb.csv").write_text("en,hsb\na dog,pos\n", "utf-8")
+    return [str(folder / "captions-hsb.csv")]
 
 
 def adapters_of(folder):
@@ -36,7 +36,7 @@ def adapters_of(folder):
 
 # Example -> its arguments, made in a folder that has a table of captions; and a pattern of the last line it prints
 RUNS = {
-    "add_language": (table_of, "een hond"),
+    "add_language": (table_of, "pos"),
     "bank": (adapters_of, r"cosine similarity of the two sentences: -?\d\.\d{3}"),
     "custom_adapter": (lambda folder: [], r"AdapterDescription\(spec='ia3', trainable=224, .*"),
     "custom_loss": (lambda folder: [], r"\{'zero_shot': \d\.\d+, 'final': \d\.\d+, 'best': \d\.\d+\}"),

@@ -139,8 +139,18 @@ def make_xflickrco(root, n=4, languages=("de", "en", "ja", "id")):
 
 
 def make_flickr30k200(root, n=4):
-    """Flickr30k-200 of `n` lines, in English and Korean."""
-    for code in ("en", "ko"):
+    """Flickr30k-200 of `n` lines, in English, Korean and Swahili."""
+    for code in ("en", "ko", "sw"):
         write_lines(root / "flickr30k200" / f"{flores_languages()[code]}.txt", [sentence(code, i) for i in range(n)])
     write_lines(root / "flickr30k200" / "filenames.txt", [f"{100 + i}.jpg" for i in range(n)])
+    return root
+
+
+def make_xtd200(root, n=4):
+    """XTD200 of `n` lines, in English and Swahili."""
+    for code in ("en", "sw"):
+        lines = [sentence(code, i, "XTD") for i in range(n)]
+        write_lines(root / "xtd200" / f"{flores_languages()[code]}.txt", lines)
+    names = [f"COCO_{'val' if i else 'train'}2014_{i:012}.jpg" for i in range(n)]
+    write_lines(root / "xtd200" / "test_image_names.txt", names)
     return root

@@ -12,7 +12,15 @@ from helpers.adapter_towers import states
 from helpers.documents import PAGES as FILES
 from helpers.documents import Shell, blocks, make_checkout
 from helpers.exporting import image_tower
-from helpers.layouts import make_flickr30k200, make_multi30k, make_xtd10, real_data_dir, sentence, write_lines
+from helpers.layouts import (
+    make_flickr30k200,
+    make_multi30k,
+    make_xtd10,
+    make_xtd200,
+    real_data_dir,
+    sentence,
+    write_lines,
+)
 from helpers.project import ROOT
 from helpers.small_index import paint
 from helpers.tiny import tiny_tower
@@ -48,7 +56,7 @@ def place(tmp_path_factory):
     for split in ("val", "test_2016_flickr"):  # the other published parts, only texts
         make_multi30k(data, split, n=12, names=[f"{split}-{i}.jpg" for i in range(12)])
     make_xtd10(data, n=POOL, images=range(POOL))
-    make_flickr30k200(data, n=LINES)
+    make_xtd200(make_flickr30k200(data, n=LINES), n=POOL)
     _write_adapters(folder / "adapters" / "mini")
     with pytest.MonkeyPatch.context() as patch:
         for module in (pecl.encoders.towers, pecl.export.peft, pecl.adapters.ready):

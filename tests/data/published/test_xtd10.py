@@ -7,6 +7,7 @@ from helpers.layouts import (
     make_flickr30k200,
     make_multi30k,
     make_xtd10,
+    make_xtd200,
     real_data_dir,
     sentence,
     write_lines,
@@ -114,13 +115,10 @@ def test_real_flickr30k200():
 
 
 def test_xtd200_finds_english_captions_and_is_xtd10_s_own_text(tmp_path):
-    for code, words in (("eng_Latn", "a dog"), ("swh_Latn", "mbwa")):
-        write_lines(tmp_path / "xtd200" / f"{code}.txt", [f"{words} {i}" for i in range(4)])
-    names = [f"COCO_{'val' if i else 'train'}2014_{i:012}.jpg" for i in range(4)]
-    write_lines(tmp_path / "xtd200" / "test_image_names.txt", names)
+    make_xtd200(tmp_path)
     captions = load_dataset("xtd200", "Swahili", data_dir=tmp_path, need=["english_to_target"])
-    assert captions.english[2] == "a dog 2"
-    assert captions.target[2] == captions.english_to_target[2] == "mbwa 2"
+    assert captions.english[2] == sentence("en", 2, "XTD")
+    assert captions.target[2] == captions.english_to_target[2] == sentence("sw", 2, "XTD")
     assert captions.subset == ("train2014", *["val2014"] * 3)
     assert captions.provenance["files"]["target"]["file"] == "xtd200/swh_Latn.txt"
     assert pecl.make_config({"dataset": "xtd200", "language": "swa"}).gallery == "english"
@@ -130,7 +128,7 @@ def test_xtd200_finds_english_captions_and_is_xtd10_s_own_text(tmp_path):
     with pytest.raises(ConfigError, match="xtd200 is a test set: name the text to train on"):
         load_training_inputs(pecl.make_config(config))
     make_flickr30k200(tmp_path)
-    write_lines(tmp_path / "flickr30k200" / "swh_Latn.txt", [f"Mbwa {i}!" for i in range(4)])
+    write_lines(tmp_path / "flickr30k200" / "swh_Latn.txt", [sentence("sw", i, "xtd") + "!" for i in range(4)])
     for way in ({"text": "flickr30k200"}, {"train_on": "flickr30k200"}):
         with pytest.raises(DataError, match="text: 2 of 4 pairs are in the test part"):
             load_training_inputs(pecl.make_config({**config, **way}))
