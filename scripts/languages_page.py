@@ -17,7 +17,7 @@ import numpy as np
 from languages_tokens import TOKENS
 from marked import MEASURED, ROOT, complete, main, table
 
-from pecl.adapters.ready import SHIPPED
+from pecl.adapters.ready import ready_adapters
 from pecl.files import load_json, write_bytes
 from pecl.languages import LANGUAGES, language_name
 from pecl.report.plots.style import GREY, Plot, panels, styled
@@ -28,6 +28,8 @@ PAGE = ROOT / "docs" / "languages.md"
 FIGURE = ROOT / "img" / "languages"
 FOLDER = "languages"
 WEAKEST = 12  # languages
+LEAST_UNKNOWN = 0.01  # share of pieces
+NAME = "before-after"
 NOTHING = "No language is measured yet."
 _BLUE, _LIGHT = "#0072B2", "#9ecae1"
 _COLUMNS, _INCHES = 3, 0.125  # of the figure; inches a language
@@ -68,8 +70,8 @@ class Row:
     @property
     def size(self) -> int | None:
         """Bytes of its ready adapter; None if none is shipped."""
-        path = SHIPPED / self.training.config.profile / f"{self.code}.safetensors"
-        return path.stat().st_size if path.exists() else None
+        path = ready_adapters(self.training.config.profile).get(self.code)
+        return None if path is None else path.stat().st_size
 
     @property
     def pretrained(self) -> bool:
@@ -119,7 +121,18 @@ def summary() -> str:
                 f"- {words}: {len(own)} languages, {means[0]:.3f} before, {means[1]:.3f} after; share of the gap "
                 f"{np.mean(shares):.2f} on average, {min(shares):.2f} at least."
             )
-    return "\n".join(lines)
+    return "\n".join(lines) + f"\n\n![R@1 of each language before and after](../img/languages/{NAME}.png)"
+
+
+def unknown() -> str:
+    """List the languages in whose captions the tokenizer does not know some pieces."""
+    found = {code: own["unknown"] for code, own in load_json(TOKENS).items() if own["unknown"] >= LEAST_UNKNOWN}
+    shares = [f"{language_name(code)} {_percent(found[code])}" for code in sorted(found, key=lambda code: -found[code])]
+    return f"Unknown pieces in the captions of `xtd200`: {', '.join(shares)}; below 1 % elsewhere."
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def all_languages() -> str:
@@ -163,7 +176,7 @@ def weakest() -> str:
             f"{row.after.mean():.3f}",
             "yes" if row.pretrained else "no",
             f"{tokens[row.code]['tokens']:.0f}",
-            f"{tokens[row.code]['unknown']:.0%}".replace("%", " %"),
+            _percent(tokens[row.code]["unknown"]),
         ]
         for row in rows
     ]
@@ -185,7 +198,7 @@ def draw(rows: Sequence[Row]) -> Plot:
     for column, place in enumerate(axes):
         own = rows[column * length : (column + 1) * length]
         _column(place, own, length)
-    return Plot("before-after", "All languages before and after", caption, _runs(rows), figure)
+    return Plot(NAME, "All languages before and after", caption, _runs(rows), figure)
 
 
 def _column(place: object, rows: Sequence[Row], length: int) -> None:
@@ -206,7 +219,7 @@ def _runs(rows: Sequence[Row]) -> tuple[str, ...]:
     return tuple(sorted(row.training.run_id for row in rows))
 
 
-PARTS = {"summary": summary, "weakest": weakest, "all languages": all_languages}
+PARTS = {"summary": summary, "weakest": weakest, "unknown": unknown, "all languages": all_languages}
 
 
 if __name__ == "__main__":
