@@ -42,6 +42,9 @@ class Attention(SiglipAttention):
         **kwargs: Any,
     ) -> tuple[torch.Tensor, None]:
         """Attend from every position of (B, L, d), or from the positions `asking` (B, Q, d), to every position."""
+        plain = type(self.k_proj) is type(self.v_proj) is nn.Linear and attention_mask is None and not kwargs
+        if asking is not None and plain:
+            return self._ask(hidden_states, asking), None
         asking = hidden_states if asking is None else asking
 
         def by_head(states: torch.Tensor, layer: nn.Module) -> torch.Tensor:
@@ -51,6 +54,18 @@ class Attention(SiglipAttention):
         heads = (by_head(asking, self.q_proj), by_head(hidden_states, self.k_proj), by_head(hidden_states, self.v_proj))
         attended, _ = attend(self, *heads, attention_mask, scaling=self.scale, **kwargs)
         return self.out_proj(attended.flatten(-2)), None
+
+    def _ask(self, hidden: torch.Tensor, asking: torch.Tensor) -> torch.Tensor:
+        """Attend from (B, 1, d) to (B, L, d) without keys and values of each position: the query meets their matrices.
+
+        A bias of the keys adds the same to all scores of a head, so softmax drops it.
+        """
+        key, value = (layer.weight.unflatten(0, (self.num_heads, -1)) for layer in (self.k_proj, self.v_proj))
+        query = self.q_proj(asking).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (B, h, 1, d_head)
+        scores = (query * self.scale) @ key @ hidden.mT.unsqueeze(1)  # key (h, d_head, d) -> (B, h, 1, L)
+        seen = scores.softmax(-1) @ hidden.unsqueeze(1)  # (B, h, 1, d)
+        attended = (seen @ value.mT).transpose(1, 2).flatten(-2) + self.v_proj.bias  # (B, 1, d)
+        return self.out_proj(attended)
 
 
 def _prepare(backbone: PreTrainedModel) -> None:
