@@ -79,6 +79,14 @@ def test_every_language_has_a_script_that_distils_it(run, profile):
     assert sorted(path.stem for path in (ROOT / "scripts" / "distil").iterdir()) == sorted(LANGUAGES)
 
 
+def test_finnish_has_a_grid_on_text_only(run):
+    ran, finished = run("grid_method1/fi", "--dry-run", PECL_PROFILE="siglip2-b16")
+    assert finished.returncode == 0
+    fixed = "grid --config configs/grid_paper.yaml --profile siglip2-b16 --route method1 --language fi"
+    more = "--out results/grid_method1 --dataset xtd200 --gallery english --image-weight 0 --dry-run"
+    assert ran == [f"{fixed} {more}"]
+
+
 def test_the_papers_pair_is_planned_on_a_machine_without_its_weights(tmp_path, monkeypatch):
     """Of 200 pairs 2 are tested on, and a tenth of the others is held out; three passes over 179 in batches of 32."""
     data = make_flickr30k200(make_xtd10(tmp_path / "data", n=102), n=200)

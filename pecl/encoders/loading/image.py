@@ -144,6 +144,13 @@ def _read_transformers(folder: Path, name: str, dtype: torch.dtype) -> ImageEnco
     is_flexible = architecture is _NAFLEX
     backbone = (_PooledPatches if is_flexible else _PooledFeatures)(model.vision_model if head is not None else model)
     preprocess = (_Patches if is_flexible else _Preprocess)(folder)
+    if ("spatial_shapes" in preprocess.processor.model_input_names) != is_flexible:
+        found = f"{folder / 'preprocessor_config.json'} is of {type(preprocess.processor).__name__}"
+        kind = "patches of variable resolution (NaFlex)" if is_flexible else "images of one size"
+        raise WeightsError(
+            f"{found}, expected one for {kind}, which the {config.model_type} of its config takes: the files are of "
+            "two checkpoints"
+        )
     return ImageEncoder(backbone, head, preprocess, name=name, preprocessing=preprocess.settings)
 
 
