@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 # Fields that the time of a run depends on, and those that matter most for the time of a step
 _SHAPE_FIELDS = tuple(name for name in IDENTITY_DEFAULTS if name not in FLEET_FIELDS | fields_of(Role.REPEAT))
 # Floating-point operations per second that an estimate without recorded runs assumes
-CORES_SPEED = {FP32: 150e9, BF16: 280e9}  # of two cores
+CORES_SPEED = {FP32: 130e9, BF16: 200e9}  # of two cores
 GPU_SPEED = 10e12
 _STEP_FIELDS = tuple(sorted(fields_of(Role.STEP_TIME)))
 

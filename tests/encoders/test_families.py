@@ -291,7 +291,7 @@ def test_a_server_begins_a_text_with_the_language_of_its_adapter(tmp_path):
     torch.testing.assert_close(answer.embeddings, plain, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["open-clip-siglip", "metaclip-mt5", "nllb"])
+@pytest.mark.parametrize("name", ["open-clip-siglip", "open-clip-xlm-r", "metaclip-mt5", "nllb", "distilbert"])
 def test_an_onnx_file_of_a_bank_equals_the_tower(name, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     (tmp_path / "tower").mkdir()

@@ -122,6 +122,10 @@ TRAIN = [
     ("--eval-every 0", "eval_every: expected a whole number >= 1, got 0"),
     ("--rank 0", "rank: expected a whole number >= 1"),
     ("--adapter bitfit", "rank: expected an adapter with lora, which has a"),
+    (
+        """--adapter 'lora-only:target_modules=".*[("'""",
+        'target_modules: expected a regular expression, got ".*\\[\\(": unterminated',
+    ),
     ("--adapter-layers 3", 'adapter_layers: expected text such as "top-3" or "none", got "3"'),
     ("--adapter-layers top-99", 'lora: layers: expected top-1 to top-2 in the text tower .*, got "top-99"'),
     ("--adapter-layers top-1 --adapter head --rank none", "adapter_layers: expected an adapter with one of lora,"),
