@@ -47,6 +47,12 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--minus", metavar="TEXT", help="negative query: its embedding is subtracted")
     parser.add_argument("--top", type=int, default=10, metavar="K", help="photographs to show (default: 10)")
+    parser.add_argument(
+        "--correct-hubs",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="for a text, rank photographs lower that are near to many captions (default: yes)",
+    )
     more = f"adapter that is added to the shipped ones, several times for several: {ADAPTER_HELP}"
     parser.add_argument("--adapter", action="append", default=[], metavar="ADAPTER", help=more)
     parser.add_argument("--url", help="address of the Qdrant server of an index that somebody else has made")
@@ -79,7 +85,8 @@ def run(parsed: argparse.Namespace) -> int:
         query = np.sum([index.embed([part], spoken) for part in parts], axis=0)
         if parsed.minus is not None:
             query = query - index.embed([parsed.minus], spoken)
-        corrects = spoken is not None and parsed.minus is None and parsed.image is None
+        is_text = spoken is not None and parsed.minus is None and parsed.image is None
+        corrects = parsed.correct_hubs and is_text
         if corrects and index.uncorrected:
             note += f"; hubs: not corrected ({index.uncorrected})"
         corrected = corrects and not index.uncorrected

@@ -147,6 +147,7 @@ def test_the_command_corrects_texts_and_says_so(photographs, references, capsys)
     index = pecl.ImageIndex.open(photographs)
     for flags, corrected in (
         ((QUERY,), True),
+        ((QUERY, "--no-correct-hubs"), False),
         ((QUERY, "--minus", "pan"), False),
         (("--image", index.paths[0]), False),
     ):
