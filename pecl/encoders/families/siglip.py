@@ -61,11 +61,11 @@ class Attention(SiglipAttention):
         A bias of the keys adds the same to all scores of a head, so softmax drops it.
         """
         key, value = (layer.weight.unflatten(0, (self.num_heads, -1)) for layer in (self.k_proj, self.v_proj))
-        query = self.q_proj(asking).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (B, h, 1, d_head)
-        scores = (query * self.scale) @ key @ hidden.mT.unsqueeze(1)  # key (h, d_head, d) -> (B, h, 1, L)
-        seen = scores.softmax(-1) @ hidden.unsqueeze(1)  # (B, h, 1, d)
-        attended = (seen @ value.mT).transpose(1, 2).flatten(-2) + self.v_proj.bias  # (B, 1, d)
-        return self.out_proj(attended)
+        query = self.q_proj(asking[:, 0]).unflatten(-1, (self.num_heads, -1)).transpose(0, 1)  # (h, B, d_head)
+        scores = ((query * self.scale) @ key).transpose(0, 1) @ hidden.mT  # key (h, d_head, d) -> (B, h, L)
+        seen = (scores.softmax(-1) @ hidden).transpose(0, 1)  # (h, B, d)
+        attended = (seen @ value.mT).transpose(0, 1).flatten(1) + self.v_proj.bias  # (B, d)
+        return self.out_proj(attended).unsqueeze(1)
 
 
 def _prepare(backbone: PreTrainedModel) -> None:
