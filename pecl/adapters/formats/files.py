@@ -1,6 +1,6 @@
 """One adapter of one language in one safetensors file: its parameters, and in the header all that is needed to use it.
 
-The header says: format and its version, language, configs as JSON and as a spec, name and fingerprint of the tower that
+A file that the package ships has its parameters in fewer bits, see `packed`. The header says: format and its version, language, configs as JSON and as a spec, name and fingerprint of the tower that
 it was trained on. A file never holds code.
 """
 
@@ -16,6 +16,7 @@ import torch
 
 from pecl.adapters.adapter import check_finite
 from pecl.adapters.formats.named import check_adapter_file
+from pecl.adapters.formats.packed import is_packed, unpack
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.spec import UnknownKindError, configs_from_json, configs_to_json, describe
 from pecl.encoders.text import MultilingualTextEncoder
@@ -124,6 +125,7 @@ def load_adapter_file(path: str | Path, tower: MultilingualTextEncoder | None = 
     _check_version(path, metadata.get("format_version", ""))
     try:
         configs = configs_from_json(parse_json(metadata["configs"]))
+        state = unpack(state) if is_packed(state) else state
         adapter = AdapterFile(
             path, metadata["language"], configs, state, metadata["tower_name"], metadata["tower_fingerprint"]
         )
