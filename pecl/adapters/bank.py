@@ -87,8 +87,12 @@ class AdapterBank:
         if not files:
             raise ConfigError("files: expected at least one adapter file, got none")
         bank = cls(tower, files[0].configs)
+        by_language: dict[str, AdapterFile] = {}
         for file in files:
-            bank.add(_language_of(file), file)
+            language = _language_of(file)
+            bank._check_new(language, by_language)
+            by_language[language] = file
+        bank.add_files(by_language)
         return bank
 
     @property
@@ -122,32 +126,33 @@ class AdapterBank:
             WeightsError: the parameters do not fit, or the file cannot be used on this tower.
         """
         start = time.perf_counter()
-        self._check_new(language)
         if isinstance(adapter, str | Path):
             adapter = load_adapter_file(adapter)
-        if isinstance(adapter, AdapterFile):
-            self._check_file(adapter)
-            adapter = adapter.state
-        self.adapter.check_state(adapter)
-        self.adapter.rearrange(range(len(self)), new=1)
-        self.adapter.load_slot_state(len(self), adapter)
-        self._seconds[language] = time.perf_counter() - start
+        self._add({language: adapter}, start)
 
-    def add_plain(self, language: str) -> None:
-        """Add a language that the tower serves as it is: a slot of initial values.
+    def add_files(self, files: Mapping[str, AdapterFile]) -> None:
+        """Add files by language, in one step: memory grows once.
 
         Raises:
-            ConfigError: the bank has the language already, or its adapters change the tower from the start (prompts).
+            ConfigError, WeightsError: as `add`; no language is added.
         """
-        start = time.perf_counter()
-        self._check_new(language)
-        if not all(config.starts_plain() for config in self.configs):
-            raise ConfigError(
-                f"language: expected an adapter for {language}: a fresh {describe(self.configs)} changes the tower"
-            )
-        self.adapter.rearrange(range(len(self)), new=1)
-        self.adapter.reset_slot(len(self), seed=1)
-        self._seconds[language] = time.perf_counter() - start
+        self._add(files, time.perf_counter())
+
+    def _add(self, adapters: Mapping[str, AdapterFile | Mapping[str, torch.Tensor]], start: float) -> None:
+        states = []
+        for language, adapter in adapters.items():
+            self._check_new(language)
+            if isinstance(adapter, AdapterFile):
+                self._check_file(adapter)
+                adapter = adapter.state
+            self.adapter.check_state(adapter)
+            states.append(adapter)
+        first = len(self)
+        self.adapter.rearrange(range(first), new=len(states))
+        for slot, state in enumerate(states, first):
+            self.adapter.load_slot_state(slot, state)
+        seconds = (time.perf_counter() - start) / max(len(states), 1)
+        self._seconds |= dict.fromkeys(adapters, seconds)
 
     def load(self, path: str | Path, language: str | None = None) -> str:
         """Add the adapter in a file, under the language that it names or another, and return that."""

@@ -6,18 +6,19 @@ bank, and with it a pass, of its own. All banks share the weights of the tower.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.files import AdapterFile
+from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.spec import describe, in_order
 from pecl.encoders.batches import as_texts
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, suggest
-from pecl.languages import ENGLISH, find_name
+from pecl.languages import ENGLISH, find_name, listed
 
 
 class Banks:
@@ -26,19 +27,30 @@ class Banks:
     Args:
         tower: text tower without an adapter; it stays so.
         files: adapters to begin with, see `add`.
+        plain: the languages that the plain tower embeds; by default every language without an adapter.
     """
 
-    def __init__(self, tower: MultilingualTextEncoder, files: Iterable[AdapterFile] = ()) -> None:
+    def __init__(
+        self, tower: MultilingualTextEncoder, files: Iterable[AdapterFile] = (), plain: Sequence[str] | None = None
+    ) -> None:
         self.tower = tower
+        self._plain = plain
         self.banks: list[AdapterBank] = []
         self._bank_of: dict[str, AdapterBank] = {}
+        named: dict[str, AdapterFile] = {}
         for file in files:
-            self.add(file)
+            named[self._new_name(file, None, named)] = file
+        self._add(named)
 
     @property
     def names(self) -> list[str]:
         """Names of the adapters, in the order in which they were added."""
         return list(self._bank_of)
+
+    @property
+    def languages(self) -> list[str]:
+        """Names of the adapters, and the languages that the plain tower embeds if they are limited."""
+        return [*self._bank_of, *(self._plain or ())]
 
     def add(self, file: AdapterFile, name: str | None = None) -> str:
         """Add an adapter and return its name, which is the language of the file unless another is given.
@@ -47,19 +59,31 @@ class Banks:
             ConfigError: the name is taken, or the file says no language and no name is given.
             WeightsError: the file was made for another tower, or its parameters do not fit.
         """
+        name = self._new_name(file, name)
+        self._add({name: file})
+        return name
+
+    def _new_name(self, file: AdapterFile, name: str | None, others: Iterable[str] = ()) -> str:
         name = name or file.language
         if name is None:
             raise ConfigError(f"adapter {file.path} does not say which language it is for: expected a name for it")
-        if self.find(name) is not None:
+        if find_name(name, [*self._bank_of, *others]) is not None:
             raise ConfigError(f"adapter {name!r} is loaded already: unload it first, or use another name")
-        file.check_tower(self.tower)
-        fitting = (bank for bank in self.banks if in_order(bank.configs) == in_order(file.configs))
-        bank = next(fitting, None) or AdapterBank(self.tower, file.configs)
-        bank.add(name, file)
-        if bank not in self.banks:
-            self.banks.append(bank)
-        self._bank_of[name] = bank
         return name
+
+    def _add(self, files: Mapping[str, AdapterFile]) -> None:
+        """Add files by name, those of one spec in one step."""
+        groups: dict[tuple[AdapterConfig, ...], dict[str, AdapterFile]] = {}
+        for name, file in files.items():
+            file.check_tower(self.tower)
+            groups.setdefault(in_order(file.configs), {})[name] = file
+        for configs, group in groups.items():
+            bank = next((bank for bank in self.banks if in_order(bank.configs) == configs), None)
+            bank = bank or AdapterBank(self.tower, configs)
+            bank.add_files(group)
+            if bank not in self.banks:
+                self.banks.append(bank)
+            self._bank_of |= dict.fromkeys(group, bank)
 
     def remove(self, name: str) -> None:
         """Remove an adapter; its memory is freed.
@@ -93,8 +117,8 @@ class Banks:
 
     def missing(self, name: str) -> str:
         """Return the sentence for an adapter that is not loaded."""
-        known = ", ".join(self.names) or "none yet"
-        return f"expected an adapter that is loaded ({known}), got {name!r}{suggest(name, self.names)}"
+        known = listed(self.languages) or "none yet"
+        return f"expected an adapter that is loaded ({known}), got {name!r}{suggest(name, self.languages)}"
 
     def encode_text(
         self,
@@ -108,17 +132,18 @@ class Banks:
 
         Args:
             texts: one text (N = 1) or N texts.
-            language: language of all texts, or of each. The plain tower embeds None, and languages without adapter.
+            language: language of all texts, or of each. The plain tower embeds None, and languages without adapter
+                unless they are limited.
             batch_size: texts in one pass.
             normalize: whether each embedding is scaled to length 1, see `MultilingualTextEncoder.encode_text`.
 
         Raises:
-            ConfigError: there are not as many languages as texts.
+            ConfigError: there are not as many languages as texts, or a language is neither loaded nor plain.
             DataError: `texts` is neither a text nor several.
         """
         texts = as_texts(texts)
         languages = of_each(language, len(texts))
-        names = {one: self.find(one) for one in dict.fromkeys(languages)}
+        names = {one: self._name_of(one) for one in dict.fromkeys(languages)}
         rows: dict[AdapterBank | None, list[int]] = {}
         for i, one in enumerate(languages):
             name = names[one]
@@ -133,6 +158,15 @@ class Banks:
                 adapters = [str(names[languages[i]]) for i in places]
                 found[places] = bank.encode_text(own, adapters, batch_size, normalize=False)
         return F.normalize(found, dim=1) if normalize else found
+
+    def _name_of(self, language: str | None) -> str | None:
+        """Return the adapter that embeds a language; None for the plain tower."""
+        found = self.find(language)
+        if found is not None or language is None or self._plain is None:
+            return found
+        if find_name(language, self._plain) is None:
+            raise ConfigError(f"language: {self.missing(language)}")
+        return None
 
 
 def of_each(language: str | Sequence[str | None] | None, count: int) -> list[str | None]:

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from pecl.adapters.bank import AdapterBank
+from pecl.adapters.banks import Banks
+from pecl.adapters.formats.files import load_adapter_file
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import load_text_encoder
 from pecl.errors import ConfigError
 from pecl.languages import ENGLISH, language_code, language_name, listed, way_to_adapter
 
 SHIPPED = Path(__file__).with_name("shipped")
+ALL = "all"  # in place of names of languages
 
 
 def ready_adapters(profile: str = "mini") -> dict[str, Path]:
@@ -24,18 +26,18 @@ def ready_adapters(profile: str = "mini") -> dict[str, Path]:
 
 def load_bank(
     profile: str = "mini",
-    languages: Iterable[str] | None = None,
+    languages: str | Iterable[str] = ALL,
     *,
     tower: MultilingualTextEncoder | None = None,
     device: str = "cpu",
-) -> AdapterBank:
-    """Return the shipped adapters of a profile, in a bank.
+) -> Banks:
+    """Return the shipped adapters of a profile, by language, on its text tower.
 
-    English has a slot that changes nothing, so that every language of the bank is named in the same way.
+    The plain tower embeds English, under its name like every other language.
 
     Args:
         profile: a pair of towers; adapters are shipped for `mini`.
-        languages: names of languages; by default all.
+        languages: names of languages; `all` for every language with an adapter.
         tower: the profile's text tower, without an adapter; it stays as it is. Loaded unless given.
         device: where a tower that is loaded goes.
 
@@ -44,7 +46,7 @@ def load_bank(
         WeightsError: `tower` is another than the adapters were trained on.
 
     Example:
-        >>> bank = pecl.load_bank("mini")
+        >>> bank = pecl.load_bank("mini", ["cs", "sw"])
         >>> bank.encode_text(["pes na pláži", "a dog on the beach"], language=["cs", "en"]).shape
         torch.Size([2, 256])
     """
@@ -52,17 +54,12 @@ def load_bank(
     if not files:
         there = sorted(folder.name for folder in SHIPPED.iterdir() if ready_adapters(folder.name))
         raise ConfigError(f"profile: expected one with ready adapters ({', '.join(there)}), got {profile!r}")
-    chosen = [*files, ENGLISH] if languages is None else [language_code(name) for name in languages]
+    names = [languages] if isinstance(languages, str) and languages != ALL else languages
+    chosen = list(files) if names == ALL else [language_code(name) for name in dict.fromkeys(names)]
     for name in chosen:
         if name not in files and name != ENGLISH:
             known = f"expected one with a ready adapter for {profile} ({listed(files)})"
             raise ConfigError(f"language: {known}, got {language_name(name)}: {way_to_adapter(name, profile)}")
-    adapted = [files[name] for name in chosen if name in files]
     tower = tower or load_text_encoder(profile, device=device)
-    # A bank of only English needs a configuration too: that of the first language
-    bank = AdapterBank.from_files(tower, adapted or [next(iter(files.values()))])
-    if ENGLISH in chosen:
-        bank.add_plain(ENGLISH)
-    if not adapted:
-        bank.remove(next(iter(files)))
-    return bank
+    adapted = [load_adapter_file(files[name], tower) for name in chosen if name in files]
+    return Banks(tower, adapted, plain=[ENGLISH])

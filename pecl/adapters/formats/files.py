@@ -1,7 +1,7 @@
 """One adapter of one language in one safetensors file: its parameters, and in the header all that is needed to use it.
 
-A file that the package ships has its parameters in fewer bits, see `packed`. The header says: format and its version, language, configs as JSON and as a spec, name and fingerprint of the tower that
-it was trained on. A file never holds code.
+The header says: format and its version, language, configs as JSON and as a spec, name and fingerprint of the tower that
+it was trained on. A file that the package ships has its parameters in few bits, see `packed`. A file never holds code.
 """
 
 from __future__ import annotations

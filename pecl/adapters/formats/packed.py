@@ -1,8 +1,8 @@
 """Parameters in 2 to 8 bits, for the adapter files that are shipped: `pack` and `unpack`.
 
-The values of a group have their own least and largest value, and a code is one of 2^bits equal steps from the one to the
-other. A group lies along the longest axis of a tensor, so that there are few. A vector, such as a LayerNorm's weight, is
-one group and has a bit more than a matrix.
+Each group of values has its own range, from its least to its largest value, and a code is one of 2^bits equal steps in
+it. A group lies along the longest axis of a tensor, so that there are few groups. A vector, such as a LayerNorm's
+weight, is one group and has a bit more than a matrix.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ def _layout(compressed: torch.Tensor) -> list[tuple[str, list[int], int]]:
     entries = json.loads(content)
     for entry in entries if isinstance(entries, list) else [entries]:
         match entry:
-            case [str(), [int(), *_] as shape, int(bits)] if (
-                1 < bits <= _MOST_BITS and all(type(one) is int and one > 0 for one in shape)
+            case [str(), [int(), *_] as shape, int(bits)] if 1 < bits <= _MOST_BITS and all(
+                type(one) is int and one > 0 for one in shape
             ):
                 continue
         raise ValueError(f"{LAYOUT}: expected lists of a name, a shape and a number of bits, got {entry!r}")

@@ -50,7 +50,10 @@ def damage(packed):
         "fewer ranges": ({**packed, "ranges": packed["ranges"][:-1]}, "got fewer"),
         "ranges of another type": ({**packed, "ranges": packed["ranges"].float()}, "expected codes"),
         "no zlib": ({**packed, "layout": packed["codes"]}, "layout"),
-        "a long layout": ({**packed, "layout": compressed(json.dumps(one * 100_000).encode())}, "JSON|layout|Unterminated"),
+        "a long layout": (
+            {**packed, "layout": compressed(json.dumps(one * 100_000).encode())},
+            "JSON|layout|Unterminated",
+        ),
         **{
             f"an entry {entry}": ({**packed, "layout": compressed(json.dumps([entry]).encode())}, "layout")
             for entry in (1, ["a", [2], 9], ["a", [0], 4], ["a", [], 4], ["a", [True], 4], ["a", [-1, -17], 4])
