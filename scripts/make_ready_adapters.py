@@ -1,9 +1,10 @@
-"""Create the shipped adapters from results of `pecl distil`, in half precision, next to their results.
+"""Create the shipped adapters from results of `pecl distil`, in few bits, next to their results.
 
-    python scripts/make_ready_adapters.py results/ready
-    python scripts/make_ready_adapters.py results/ready --out pecl/adapters/shipped
+    pecl distil --config configs/distil_mini_languages.yaml --language sw,fi --out results/languages
+    python scripts/make_ready_adapters.py results/languages --keep results/measured/languages
 
-The folder must hold one result per language.
+The folder must hold one result per language. A language is shipped if the interval of its gain on the test captions lies
+above zero. `pecl distil` trains only the languages whose result is missing, so both commands can be repeated.
 """
 
 from __future__ import annotations
@@ -11,17 +12,19 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
-
-import torch
+from typing import Any
 
 from pecl.adapters.formats.files import load_adapter_file
+from pecl.adapters.formats.packed import pack
 from pecl.adapters.ready import SHIPPED
-from pecl.files import read_tensors, sha256_file, write_json, write_tensors
+from pecl.files import read_tensors, sha256_file, write_bytes, write_json, write_tensors
+from pecl.report.tables.statistics import gain, intervals
 from pecl.results.digest import with_digest
 from pecl.results.result import Result, collect
 from pecl.results.verify import verify
 
-LARGEST = 400_000  # bytes of one adapter file
+LARGEST = 100_000  # bytes of one adapter file
+BITS = (6, 5, 4)  # the first that fits
 
 
 def main() -> None:
@@ -29,32 +32,55 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, help="folder with the results and adapter files of `pecl distil`")
     parser.add_argument("--out", type=Path, default=SHIPPED, help="folder of all profiles (default: the package's)")
+    parser.add_argument("--keep", type=Path, help="folder for the results of all languages, with their ranks")
     parsed = parser.parse_args()
     results = [result for result in collect([parsed.results]) if result.kind == "train"]
     languages = [result.config.language for result in results]
     if not results or len(set(languages)) < len(languages):
         parser.error(f"expected one training per language in {parsed.results}, got {', '.join(languages) or 'none'}")
     for result in results:
-        path = write(result, parsed.out)
-        print(f"{result.config.language}: {path} ({path.stat().st_size:,} bytes)")
+        verify(result)
+        low = float(intervals([gain(result)])[0, 0])
+        said = f"not shipped: the interval of its gain begins at {low:+.3f}"
+        if low > 0:
+            path = write(result, parsed.out)
+            said = f"{path} ({path.stat().st_size:,} bytes)"
+        if parsed.keep is not None:
+            keep(result, parsed.keep)
+        print(f"{result.config.language}: {said}")
 
 
 def write(result: Result, out: Path) -> Path:
-    """Write the adapter of a result in half precision, and a result that names this file next to it."""
-    verify(result)
+    """Write the adapter of a result in few bits, and a result that names this file next to it."""
     file = load_adapter_file(result.adapter_path)
-    tensors, metadata = read_tensors(file.path)
+    metadata = read_tensors(file.path)[1]
     folder = out / result.config.profile
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{result.config.language}.safetensors"
-    write_tensors(path, {name: tensor.to(torch.float16) for name, tensor in tensors.items()}, metadata)
-    if path.stat().st_size > LARGEST:
-        raise SystemExit(f"{path} has {path.stat().st_size:,} bytes, expected at most {LARGEST:,}")
+    for bits in BITS:
+        write_tensors(path, pack(file.state, bits), metadata)
+        if path.stat().st_size <= LARGEST:
+            break
+    else:
+        path.unlink()
+        raise SystemExit(f"{file.path} has more than {LARGEST:,} bytes at {bits} bits a parameter")
     shipped = replace(result, adapter=replace(result.adapter, sha256=sha256_file(path)))
-    document = shipped.to_json()
-    document.pop("ranks", None)  # the result itself, with its ranks, lies in results/
+    document = _in_place(shipped)
+    document.pop("ranks", None)  # the kept result has them
     write_json(path.with_suffix(".json"), with_digest(document))
     return path
+
+
+def keep(result: Result, folder: Path) -> None:
+    """Copy a result and the split that it names, without the captions that were retrieved."""
+    write_json(folder / result.path.name, with_digest(_in_place(result)))
+    for split in (result.path.parent / "splits").glob("*.json"):
+        write_bytes(folder / "splits" / split.name, split.read_bytes())
+
+
+def _in_place(result: Result) -> dict[str, Any]:
+    """Return a result as JSON that names the project's folder of results and no other."""
+    return replace(result, config=replace(result.config, out="results/languages")).to_json()
 
 
 if __name__ == "__main__":
