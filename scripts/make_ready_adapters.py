@@ -3,7 +3,7 @@
     pecl distil --config configs/distil_mini_languages.yaml --language sw,fi --out results/languages
     python scripts/make_ready_adapters.py results/languages --keep results/measured/languages
 
-The folder must hold one result per language. A language is shipped if the interval of its gain on the test captions lies
+The folder must hold one result per language. A language is shipped if the interval of its gain on the test captions is
 above zero. `pecl distil` trains only the languages whose result is missing, so both commands can be repeated.
 """
 
@@ -72,8 +72,9 @@ def write(result: Result, out: Path) -> Path:
 
 
 def keep(result: Result, folder: Path) -> None:
-    """Copy a result and the split that it names, without the captions that were retrieved."""
-    write_json(folder / result.path.name, with_digest(_in_place(result)))
+    """Copy a result and the split that it names; the adapter and the captions that were retrieved are not copied."""
+    kept = replace(result, adapter=replace(result.adapter, sha256=None))
+    write_json(folder / result.path.name, with_digest(_in_place(kept)))
     for split in (result.path.parent / "splits").glob("*.json"):
         write_bytes(folder / "splits" / split.name, split.read_bytes())
 
