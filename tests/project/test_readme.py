@@ -86,7 +86,8 @@ def test_bad_input_is_one_sentence_with_exit_status_2(capsys):
 def test_there_is_a_script_for_each_route_and_language():
     says("grids of the paper, one file a route and language")
     for route in ROUTES:
-        assert {path.stem for path in (ROOT / "scripts" / f"grid_{route}").glob("*.sh")} == set(scene_languages())
+        found = {path.stem for path in (ROOT / "scripts" / f"grid_{route}").glob("*.sh")}
+        assert found - {"fi"} == set(scene_languages())  # Finnish has text only
 
 
 def test_python_and_licence_are_those_of_the_package():
