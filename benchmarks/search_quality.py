@@ -47,7 +47,7 @@ class Embedder:
 
     def detected(self, texts: Sequence[str], among: Sequence[str] | None) -> np.ndarray:
         """Return the embeddings (Q, D) of texts whose languages are detected, as a search embeds them."""
-        guesses = guess_languages(texts, self.queries.languages, among)
+        guesses = guess_languages(texts, self.queries.banks.preferred, among)
         shares = [known_shares(guess, self.queries.banks) for guess in guesses]
         self._of([(text, code) for text, own in zip(texts, shares, strict=True) for code, _ in own])
         mixed = [
@@ -160,7 +160,7 @@ def measure_lengths(pool: Gallery, embed: Embedder, corrections: np.ndarray) -> 
                 found = ranks(queries @ pool.images.T - subtracted, pool.items)
                 rows.append({"words": count, "language": code, "way": way, **recalls(found)})
             for among in (None, LANGUAGES):
-                own = guess_languages(texts, embed.queries.languages, among)
+                own = guess_languages(texts, embed.queries.banks.preferred, among)
                 share = float(np.mean([one.language == code for one in own]))
                 guesses.append({"words": count, "language": code, "of four": among is not None, "accuracy": share})
             print(f"{count or 'whole'} {code}")

@@ -52,6 +52,15 @@ class Banks:
         """Names of the adapters, and the languages that the plain tower embeds if they are limited."""
         return [*self._bank_of, *(self._plain or ())]
 
+    @property
+    def preferred(self) -> list[str]:
+        """The languages that a guess of a text's language prefers: English, and those with more than an adapted head.
+
+        If a guess preferred all languages of many heads, it would doubt most short texts.
+        """
+        own = [name for name, bank in self._bank_of.items() if any(one.kind != "head" for one in bank.configs)]
+        return list(dict.fromkeys((ENGLISH, *own)))
+
     def add(self, file: AdapterFile, name: str | None = None) -> str:
         """Add an adapter and return its name, which is the language of the file unless another is given.
 

@@ -50,7 +50,7 @@ def run(parsed: argparse.Namespace, picture: Path | None) -> int:
         query = np.zeros(queries.plain.embedding_dim, np.float32)  # (D,)
         for text, sign in ((parsed.text, 1), (parsed.minus, -1)):
             if text is not None and spoken is not None:
-                query += sign * queries.encode_text([text], spoken.embedded_as)[0].numpy()
+                query += sign * queries.encode_text([text], spoken)[0].numpy()
         if picture is not None:
             query += queries.encode_image([picture])[0].numpy()
         hits = rows.nearest(query / np.linalg.norm(query), parsed.top)

@@ -12,7 +12,7 @@ from pecl.languages import ENGLISH, LANGUAGES, language_code
 
 SURE = 0.3  # least confidence with which the adapter of a guessed language is used
 LOOKED_AT = 100  # pairs of a source, evenly spread, whose language is guessed
-_PRIOR = 3  # a text is so many times as often in a language that has an adapter as in each other one
+_PRIOR = 3  # a text is so many times as often in a preferred language as in each other one
 _LEAST = 0.1  # least share of a language in a mixture
 _OTHERS = 5  # languages without adapter that are compared with lingua's large models
 _FEWEST = 10  # of fewer pairs nothing is said
@@ -57,16 +57,16 @@ def can_guess() -> bool:
 
 
 def guess_languages(
-    texts: Sequence[str], loaded: Sequence[str], among: Sequence[str] | None = None
+    texts: Sequence[str], preferred: Sequence[str], among: Sequence[str] | None = None
 ) -> list[LanguageGuess]:
     """Return the likeliest language of each text.
 
-    lingua's small models name the likeliest other languages, its large ones compare them with those of `loaded`. A
-    language of `loaded` counts more than another, since Czech and Slovak, say, share many phrases.
+    lingua's small models name the likeliest other languages, its large ones compare them with the preferred ones. A
+    preferred language counts more than another, since Czech and Slovak, say, share many phrases.
 
     Args:
         texts: N texts.
-        loaded: codes of the languages that have an adapter.
+        preferred: codes of the languages that are likelier than others, see `Banks.preferred`.
         among: codes of the languages that come into question, see `detectable`; None: all that lingua knows.
 
     Raises:
@@ -74,15 +74,15 @@ def guess_languages(
     """
     if not can_guess():
         raise ConfigError("language: expected one, since detecting it needs lingua: pip install 'pecl[search]'")
-    code_of = _codes(tuple(LANGUAGES)) | _codes(loaded) | _codes(among or ())
-    preferred, found = frozenset(_codes(loaded if among is None else among)), list[LanguageGuess]()
+    code_of = _codes(tuple(LANGUAGES)) | _codes(preferred) | _codes(among or ())
+    likelier, found = frozenset(_codes(preferred if among is None else among)), list[LanguageGuess]()
     for text in texts:
         others: list[str] = []
         if among is None:
             small = _confidences(None, text)
-            others = sorted((iso for iso in small if iso not in preferred), key=lambda iso: -small[iso])[:_OTHERS]
-        values = _confidences(preferred.union(others), text)
-        weighted = {iso: value * (_PRIOR if iso in preferred else 1) for iso, value in values.items()}
+            others = sorted((iso for iso in small if iso not in likelier), key=lambda iso: -small[iso])[:_OTHERS]
+        values = _confidences(likelier.union(others), text)
+        weighted = {iso: value * (_PRIOR if iso in likelier else 1) for iso, value in values.items()}
         total = sum(weighted.values())
         if total == 0:
             found.append(LanguageGuess(None, 0.0))

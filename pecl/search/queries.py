@@ -114,18 +114,13 @@ class QueryEncoder:
 
         return load_image_encoder(self.profile, device=self.device)
 
-    @property
-    def languages(self) -> list[str]:
-        """Languages that have an adapter here, and English."""
-        return list(dict.fromkeys((ENGLISH, *self.banks.names)))
-
     def guess_languages(self, texts: Sequence[str]) -> list[LanguageGuess]:
         """Return the likeliest language of each text, among all that lingua knows; see `guess_languages`.
 
         Raises:
             ConfigError: lingua is not installed.
         """
-        return guess_languages(texts, self.languages, self.among)
+        return guess_languages(texts, self.banks.preferred, self.among)
 
     def language_of(self, text: str, language: str | None = None) -> QueryLanguage:
         """Return the language of a text, the one that is named or else a guess, and what embeds it.

@@ -104,8 +104,7 @@ async def _language(models: Models, text: str, named: Any) -> tuple[str | None, 
             return any_language_code(names[1]), None
     if not can_guess():
         return None, None
-    known = list(dict.fromkeys((ENGLISH, *models.adapters)))
-    (guess,) = await asyncio.to_thread(guess_languages, [text], known)
+    (guess,) = await asyncio.to_thread(guess_languages, [text], models.banks.preferred)
     language = guess.language if guess.is_sure else None
     return language, models.find(language)
 

@@ -150,8 +150,7 @@ async def _choose(
             raise bad(f"language: {error}", "language") from error
         confidence, shares = None, ((models.find(code), 1.0),)
     else:
-        known = list(dict.fromkeys((ENGLISH, *models.adapters)))
-        (guess,) = await asyncio.to_thread(guess_languages, [" ".join(texts)], known, among)
+        (guess,) = await asyncio.to_thread(guess_languages, [" ".join(texts)], models.banks.preferred, among)
         code, confidence = guess.language if guess.is_sure else None, guess.confidence
         shares = tuple((models.find(one), share) for one, share in known_shares(guess, models.banks))
     if not use_adapter:

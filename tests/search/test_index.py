@@ -133,7 +133,7 @@ def through(path, text):
 
 def test_each_language_goes_through_its_adapter_and_english_through_the_plain_tower(index, adapters):
     opened = pecl.ImageIndex.open(index.folder, adapters=adapters.values())
-    assert opened.queries.languages == ["en", "cs", "de"]
+    assert opened.queries.banks.preferred == ["en", "cs", "de"]
     text = "pes na pláži"
     plain = tiny_tower().encode_text(text)[0]
     expected = {"cs": through(adapters["cs"], text), "de": through(adapters["de"], text), "en": plain, "nl": plain}

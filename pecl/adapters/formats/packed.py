@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -83,18 +83,20 @@ def _steps(span: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
     return low, (high - low) / (2**bits - 1)
 
 
-def _layout(compressed: torch.Tensor) -> list[tuple[str, list[int], int]]:
+def _layout(compressed: torch.Tensor) -> list[tuple[str, Sequence[int], int]]:
     """Return name, shape and bits of each parameter."""
     try:
         content = zlib.decompressobj().decompress(compressed.numpy().tobytes(), _LAYOUT_LIMIT)
     except zlib.error as error:
         raise ValueError(f"{LAYOUT}: {error}") from error
-    entries = json.loads(content)
-    for entry in entries if isinstance(entries, list) else [entries]:
+    found: list[tuple[str, Sequence[int], int]] = []
+    entries: list[object] = json.loads(content)
+    for entry in entries:
         match entry:
-            case [str(), [int(), *_] as shape, int(bits)] if 1 < bits <= _MOST_BITS and all(
+            case [str(name), [int(), *_] as shape, int(bits)] if 1 < bits <= _MOST_BITS and all(
                 type(one) is int and one > 0 for one in shape
             ):
-                continue
-        raise ValueError(f"{LAYOUT}: expected lists of a name, a shape and a number of bits, got {entry!r}")
-    return [(name, shape, bits) for name, shape, bits in entries]
+                found.append((name, shape, bits))
+            case _:
+                raise ValueError(f"{LAYOUT}: expected lists of a name, a shape and a number of bits, got {entry!r}")
+    return found
