@@ -22,8 +22,7 @@ import torch
 from figures import Figure, fastest, text_tower
 
 from pecl.adapters.bank import AdapterBank
-from pecl.data.scenes import load_scenes
-from pecl.languages import LANGUAGES
+from pecl.data.scenes import load_scenes, scene_languages
 
 MIXED = ("de", "fr", "ru", "zh")
 CAPTIONS = 16  # per language
@@ -42,7 +41,7 @@ def random_state(bank: AdapterBank, seed: int) -> dict[str, torch.Tensor]:
 def filled(adapter: str, device: str = "cpu") -> AdapterBank:
     """Return a bank of twelve languages."""
     bank = AdapterBank(text_tower(device), adapter)
-    for seed, language in enumerate(LANGUAGES):
+    for seed, language in enumerate(scene_languages()):
         bank.add(language, random_state(bank, seed))
     return bank
 
@@ -51,7 +50,7 @@ def measure(small: bool, device: str) -> list[Figure]:
     """Return the speed of a mixed batch relative to one pass per language."""
     bank, figures = filled("lora", device), []
     for count, size in SIZES[:1] if small else SIZES:
-        languages = list(LANGUAGES)[:count]
+        languages = list(scene_languages())[:count]
         repeats = 2 if small else min(10, max(3, 640 // size))
         found = times(bank, languages, size // count, repeats)
         name = f"{size} captions of {count} languages, one mixed batch against a pass a language"

@@ -19,10 +19,9 @@ from figures import Figure, by_turns, text_tower
 from peak import gflops
 
 from pecl.data.registry import load_dataset
-from pecl.data.scenes import load_scenes
+from pecl.data.scenes import load_scenes, scene_languages
 from pecl.encoders.export import save_text_encoder
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.languages import LANGUAGES
 from pecl.machine import BF16, FP32, resolve_precision
 
 BATCH = 100  # captions of the plain loop
@@ -34,7 +33,7 @@ def captions(small: bool) -> list[str]:
     folder = os.environ.get("PECL_DATA_DIR")
     if small or not folder or not (Path(folder) / "xtd10").is_dir():
         size = 6 if small else 1000
-        return [text for language in list(LANGUAGES)[:PARTS] for text in load_scenes(language, size=size).target]
+        return [text for language in scene_languages()[:PARTS] for text in load_scenes(language, size=size).target]
     codes = ("de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh")
     sets = {code: load_dataset("xtd10", code, data_dir=folder) for code in codes}
     return [*sets["de"].english, *(text for data in sets.values() for text in data.target)]

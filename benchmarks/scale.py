@@ -60,10 +60,10 @@ def make_results(folder: Path) -> None:
     from helpers.report_results import both, document
 
     from pecl.config.routes import ROUTES
-    from pecl.languages import LANGUAGES
+    from pecl.data.scenes import scene_languages
 
     generator = np.random.default_rng(0)
-    languages = [code for code in LANGUAGES if code != "en"][:10]
+    languages = [code for code in scene_languages() if code != "en"][:10]
     folder.mkdir()
     for i in range(RESULTS):
         language, route = languages[i % 10], list(ROUTES)[i // 10 % 5]

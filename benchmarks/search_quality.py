@@ -1,7 +1,7 @@
 """Measure hubs, doubtful languages and short queries: `python benchmarks/search_quality.py --data-dir data`.
 
 Settings are compared on the validation photographs of Multi30K, figures are of the 900 test photographs of the pool
-`multi30k-1k`. Writes results/measured/search_quality.json, of which `scripts/search_tables.py` makes the tables of
+`multi30k-1k`. Writes results/search_quality.json, of which `scripts/search_tables.py` makes the tables of
 docs/search.md. Takes about ten minutes of CPU.
 """
 
@@ -27,7 +27,7 @@ from pecl.search.catalogue import Entry
 from pecl.search.queries import PLAIN, QueryEncoder, known_shares
 from pecl.search.store import ExactStore
 
-OUT = Path(__file__).resolve().parents[1] / "results" / "measured" / "search_quality.json"
+OUT = Path(__file__).resolve().parents[1] / "results" / "search_quality.json"
 NEIGHBOURS, WEIGHTS, COUNTS = (4, 8, 16, 32, 64), (0.25, 0.375, 0.5, 0.625, 0.75), (1000, 2000, 4000, 6000)
 BETAS = (5, 10, 20, 40)
 GALLERY_OF_SPEED, WIDTH = 100_000, 256

@@ -1,19 +1,19 @@
 """Count the tokens of XTD200's captions in the mini tower: `python scripts/languages_tokens.py`.
 
-It writes `results/measured/languages/tokens.json`: per language the pieces of a caption, and the share of pieces that
+It writes `results/language_tokens.json`: per language the pieces of a caption, and the share of pieces that
 the tokenizer does not know. `languages_page.py` reads it.
 """
 
 from __future__ import annotations
 
-from marked import MEASURED
+from marked import ROOT
 
 from pecl.data.registry import load_dataset
 from pecl.encoders.towers import load_text_encoder
 from pecl.files import write_json
 from pecl.languages import flores_languages
 
-TOKENS = MEASURED / "languages" / "tokens.json"
+TOKENS = ROOT / "results" / "language_tokens.json"
 
 
 def count(texts: tuple[str, ...], tokenizer: object) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """Generate the tables of docs/search.md: `python scripts/search_tables.py [--write]`.
 
-The figures are those of `benchmarks/search_quality.py`, in results/measured/search_quality.json.
+The figures are those of `benchmarks/search_quality.py`, in results/search_quality.json.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import json
 from statistics import mean
 from typing import Any
 
-from marked import MEASURED, ROOT, main, table
+from marked import ROOT, main, table
 
-FIGURES = MEASURED / "search_quality.json"
+FIGURES = ROOT / "results" / "search_quality.json"
 WAYS = {
     "plain": "plain tower",
     "adapted": "adapter, language named",

@@ -73,9 +73,9 @@ def _list(parsed: argparse.Namespace) -> int:
     if parsed.json:
         print_json({"kinds": kinds, "shipped": shipped})
     else:
-        for row in shipped:
-            del row["named by"]  # each by the result next to it
-        print_text(f"{_table(kinds)}\n\n{_with_terms(shipped)}\n\nmore of each shipped file: LICENSE-WEIGHTS.md")
+        print_text(
+            f"{_table(kinds)}\n\n{_with_terms(_by_spec(shipped))}\n\nmore of each shipped file: LICENSE-WEIGHTS.md"
+        )
     return 0
 
 
@@ -87,6 +87,23 @@ def _row(one: Listed) -> dict[str, Any]:
         "trained on": one.sources,
         "terms": one.terms,
     }
+
+
+def _by_spec(shipped: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a row per profile, text and adapter, with the languages that are shipped."""
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for one in shipped:
+        profile = one["name"].partition(":")[0]
+        groups.setdefault((profile, str(one["trained on"]), one["adapter"]), []).append(one)
+    return [
+        {
+            "name": f"{profile}:LANGUAGE",
+            "trained on": trained_on,
+            "adapter: languages": f"{adapter}: {', '.join(one['language'] for one in group)}",
+            "terms": group[0]["terms"],
+        }
+        for (profile, trained_on, adapter), group in groups.items()
+    ]
 
 
 def _with_terms(rows: list[dict[str, Any]]) -> str:

@@ -30,6 +30,7 @@ _EXTRAS: dict[str, dict[str, str]] = {
         "starlette": "pecl serve",
         "uvicorn": "pecl serve",
         "prometheus-client": "the numbers of pecl serve at /metrics",
+        "httpx": "pecl serve --immich-upstream",
     },
     "slurm": {"submitit": "pecl grid --launcher slurm"},
     "ray": {"ray": "pecl grid --launcher ray, pecl embed --ray"},

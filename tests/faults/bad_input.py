@@ -520,7 +520,7 @@ INDEX = [
 
 SEARCH = [
     ("indexed dog --html ''", "argument --html: expected a path, got an empty text"),
-    ("", "the following arguments are required: INDEX"),
+    ("", "expected an INDEX, or --embeddings FILE"),
     ("indexed", "search: expected a TEXT, or a picture with --image"),
     ("nowhere dog", "nowhere: expected an index, or a folder of photographs with one, found no folder"),
     ("file dog", "file: expected an index"),

@@ -9,7 +9,7 @@ from helpers.project import ROOT
 from pecl.files.rows import open_rows
 from pecl.retrieval.hubs import REFERENCES, ROWS
 
-FIGURES = json.loads((ROOT / "results" / "measured" / "search_quality.json").read_text("utf-8"))
+FIGURES = json.loads((ROOT / "results" / "search_quality.json").read_text("utf-8"))
 LANGUAGES = ("en", "cs", "de", "fr")
 
 

@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
+from pecl.files import parse_json
+
 CODES, RANGES, LAYOUT = "codes", "ranges", "layout"
 _MOST_BITS = 8
 _LAYOUT_LIMIT = 1 << 20  # bytes of JSON
@@ -90,7 +92,7 @@ def _layout(compressed: torch.Tensor) -> list[tuple[str, Sequence[int], int]]:
     except zlib.error as error:
         raise ValueError(f"{LAYOUT}: {error}") from error
     found: list[tuple[str, Sequence[int], int]] = []
-    entries: list[object] = json.loads(content)
+    entries: list[object] = parse_json(content)
     for entry in entries:
         match entry:
             case [str(name), [int(), *_] as shape, int(bits)] if 1 < bits <= _MOST_BITS and all(

@@ -249,7 +249,7 @@ def test_ones_own_table_gets_a_column(tmp_path, cache, suffix):
         (("flickr30k200", "en", "ko"), "unknown data set with translations 'flickr30k200'"),
         (("xtd10", "de", "fr"), "from English or into it"),
         (("xtd10", "en", "en"), "from English or into it"),
-        (("xtd10", "en", "cs"), "unknown language of xtd10 'cs'"),
+        (("xtd10", "en", "cs"), r"xtd10 has no captions in Czech \(cs\)"),
     ],
 )
 def test_impossible_jobs_are_refused(tmp_path, arguments, message):
