@@ -20,7 +20,7 @@ ENGLISH = "en"  # the plain towers know it without an adapter
 CODE = r"[a-z]{2,3}(_[a-z]{4})?"  # any language's code, perhaps with its script: nl, zh_hant
 _FLORES_CODE = r"[a-z]{3}_[A-Z][a-z]{3}"
 _TABLE = Path(__file__).with_name("languages.tsv")
-_MOST_LISTED = 11  # codes in a line
+_MOST_LISTED = 12  # codes in a line
 COLUMN_WORDS = frozenset(("id", "no", "is", "to", "as", "or", "am"))  # codes that columns have as names, too
 _NOT_MISSPELT = 3  # letters of a text that is another code, not a misspelt name
 

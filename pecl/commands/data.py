@@ -79,7 +79,9 @@ def _list(parsed: argparse.Namespace) -> int:
         print_json({"data_dir": str(root), "datasets": rows, "downloads": downloads})
         return 0
     print_text(f"data sets in {root}")
-    print_text(in_columns([[r["name"], _state(r), listed(r["languages"]), r["description"]] for r in rows]))
+    print_text(
+        in_columns([[r["name"], _state(r), listed(r["languages"]).replace(", ", " "), r["description"]] for r in rows])
+    )
     print_text("\npecl data download fetches")
     print_text(in_columns([[r["name"], _state(r), r["description"]] for r in downloads]))
     return 0
