@@ -69,10 +69,6 @@ class AdapterConfig(ABC):
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
         """Return the slot modules that the adapter puts on `tower`, in a fixed order."""
 
-    def starts_plain(self) -> bool:
-        """Say whether a slot of initial values leaves the tower as it is."""
-        return True
-
     def at_roles(
         self,
         tower: MultilingualTextEncoder,

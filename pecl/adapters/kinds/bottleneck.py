@@ -34,10 +34,6 @@ class BottleneckConfig(AdapterConfig):
     )
     layers: str | None = layers_option()
 
-    def starts_plain(self) -> bool:
-        """Say whether its second layer starts at zero."""
-        return self.identity_start
-
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
         """Return a bottleneck for each target."""
         return self.at_roles(tower, self.target_modules, lambda base, rows: SlotBottleneck(base, rows, self))

@@ -38,10 +38,6 @@ class CompacterConfig(AdapterConfig):
     )
     layers: str | None = layers_option()
 
-    def starts_plain(self) -> bool:
-        """Say whether its second layer starts at zero."""
-        return self.identity_start
-
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
         """Return a compacter for each target."""
         return self.at_roles(tower, self.target_modules, lambda base, rows: SlotCompacter(base, rows, self))

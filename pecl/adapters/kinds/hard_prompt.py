@@ -34,10 +34,6 @@ class HardPromptConfig(AdapterConfig):
         """What a merged tower puts before every text."""
         return self.text
 
-    def starts_plain(self) -> bool:
-        """Say that it does not: its vectors take part from the start."""
-        return False
-
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
         """Return the prompt, at the word embeddings.
 

@@ -34,10 +34,6 @@ class PrefixConfig(AdapterConfig):
     num_virtual_tokens: int = option(4, "number P of keys and values in each layer", low=1)
     layers: str | None = layers_option()
 
-    def starts_plain(self) -> bool:
-        """Say that it does not: its vectors take part from the start."""
-        return False
-
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
         """Return a prefix for each layer's self-attention."""
         return self.at_roles(tower, ("self_attention",), lambda base, rows: SlotPrefix(base, rows, self))

@@ -40,10 +40,6 @@ class SoftPromptConfig(AdapterConfig):
         if self.init_text is not None and self.num_virtual_tokens is not None:
             raise ConfigError("soft_prompt: init_text sets the number of vectors, so leave num_virtual_tokens out")
 
-    def starts_plain(self) -> bool:
-        """Say that it does not: its vectors take part from the start."""
-        return False
-
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:
         """Return the prompt, at the word embeddings.
 
