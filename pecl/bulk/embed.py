@@ -1,7 +1,5 @@
 """`embed`: images or texts of any number into a folder, by one process or by many through Ray Data."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any

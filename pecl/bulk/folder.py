@@ -8,8 +8,6 @@ The plan is written first and marks the folder as pecl's: only with it are files
 nothing, so that a call that was killed early blocks no other.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping

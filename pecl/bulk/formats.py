@@ -4,8 +4,6 @@ Such a file is made from the shards once all are there. A file of that name that
 damaged or another program's, is refused and stays as it is.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 from collections.abc import Callable, Iterator

@@ -4,8 +4,6 @@
 it, a Ray is started here.
 """
 
-from __future__ import annotations
-
 import os
 from dataclasses import asdict, replace
 from pathlib import Path

@@ -4,8 +4,6 @@ A source is a list of items with names and an identity, of which any part can be
 are read long after the identity was taken, so each is compared with it: one that changed meanwhile is an error.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """`pecl adapters`: list the kinds, or a folder's adapters, show one, convert, merge into a tower, publish and fetch."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from dataclasses import fields

@@ -1,7 +1,5 @@
 """`pecl adapters push` and `pull`: publish adapters with their model card, and fetch published ones."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`pecl data`: list the data sets, download them, check them or a table, and make missing translations."""
 
-from __future__ import annotations
-
 import argparse
 import os
 from dataclasses import asdict

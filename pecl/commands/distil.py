@@ -1,7 +1,5 @@
 """`pecl distil`: align a language's text to the frozen English embeddings, from translated text only."""
 
-from __future__ import annotations
-
 import argparse
 from typing import Any
 

@@ -1,7 +1,5 @@
 """`pecl doctor`: list installed packages, found weights and data, and how to get missing ones."""
 
-from __future__ import annotations
-
 import argparse
 import os
 from importlib.metadata import PackageNotFoundError, version

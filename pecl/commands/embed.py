@@ -1,7 +1,5 @@
 """`pecl embed`: images or texts of any number into a folder of embeddings."""
 
-from __future__ import annotations
-
 import argparse
 from typing import Any
 

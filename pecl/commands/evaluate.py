@@ -1,7 +1,5 @@
 """`pecl evaluate`: measure the recall of languages on a whole data set, without training."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """`pecl export`: write towers and trained languages for sentence-transformers, open_clip, ONNX, PEFT and immich."""
 
-from __future__ import annotations
-
 import argparse
 from dataclasses import dataclass
 from pathlib import Path

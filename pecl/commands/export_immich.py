@@ -1,7 +1,5 @@
 """`pecl export immich`: a language in the textual model that immich's machine learning service loads."""
 
-from __future__ import annotations
-
 import argparse
 from typing import Any
 

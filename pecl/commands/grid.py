@@ -1,7 +1,5 @@
 """`pecl grid`: train every combination of the values that are lists."""
 
-from __future__ import annotations
-
 import argparse
 from typing import Any
 

@@ -1,7 +1,5 @@
 """`pecl index`: create or update the index of a folder of photographs."""
 
-from __future__ import annotations
-
 import argparse
 from dataclasses import asdict
 from typing import Any

@@ -1,7 +1,5 @@
 """`pecl languages`: list the languages that have a name, by region or script, and show all names of one."""
 
-from __future__ import annotations
-
 import argparse
 from dataclasses import asdict
 from typing import Any

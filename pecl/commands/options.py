@@ -1,7 +1,5 @@
 """Flags that several commands share. Every field of `ExperimentConfig` is a flag, so a new field needs no line here."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import json

@@ -1,7 +1,5 @@
 """`pecl report`: tables from result files."""
 
-from __future__ import annotations
-
 import argparse
 import logging
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """`pecl search`: find photographs of an index by text, by picture, or by both."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`pecl search --embeddings`: search in embeddings of images that another program has computed."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`pecl train`: train languages and measure their gain."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Roles of config fields, and the choices of fields by name. Choices are imported on use: configs need no torch."""
 
-from __future__ import annotations
-
 from enum import Flag, auto
 
 from pecl.options import Registry

@@ -8,8 +8,6 @@ only with another value than the default, so that results from before the field 
 A new field needs one line with its roles: `fields_of` derives all sets of fields from them.
 """
 
-from __future__ import annotations
-
 from dataclasses import Field, asdict, dataclass, fields
 from itertools import pairwise
 from typing import Any

@@ -1,7 +1,5 @@
 """Configs from text, YAML files and mappings, and back to YAML."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Defaults of `pecl distil`. The length of training depends on the number of pairs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any

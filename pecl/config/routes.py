@@ -4,8 +4,6 @@ A route says which caption column is the *query* (trained on, validated on and t
 the query is aligned to.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from pecl.errors import ConfigError, unknown

@@ -3,8 +3,6 @@
 A user's own table is read as in training and evaluation.
 """
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Guesses of the language of a text, by lingua; and the check of the languages of parallel text."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib.util import find_spec

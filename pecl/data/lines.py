@@ -1,7 +1,5 @@
 """Read lines of text files, plain or gzipped, that may be larger than memory."""
 
-from __future__ import annotations
-
 import codecs
 import contextlib
 import gzip

@@ -1,7 +1,5 @@
 """Provenance of generated files: a JSON next to each file, bound to its content by SHA-256."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Shared code of readers: files that are parallel line by line, galleries of image files, and records of files."""
 
-from __future__ import annotations
-
 import codecs
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

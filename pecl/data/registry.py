@@ -3,8 +3,6 @@
 The path of a file or folder, in place of a name, loads a table of captions; see `folder`.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Callable, Container, Iterable

@@ -1,7 +1,5 @@
 """Paths of the released machine translations of a data set, which new translations replace."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """`DataRequest`: a request for a data set, from a config or `load_dataset` to the reader."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

@@ -5,8 +5,6 @@ with k, and galleries of different sizes are not comparable. Data that were publ
 pairs are drawn from the training part, or all of it is taken.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from pecl.data.captions import PARTS, ParallelCaptions

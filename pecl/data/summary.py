@@ -1,7 +1,5 @@
 """`Summary`: counts of rows, images, languages and parts of a data set, and repeats within a gallery."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 

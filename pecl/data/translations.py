@@ -7,8 +7,6 @@ XTD10's `translated_from_en/ko.txt` is a copy of `it.txt`. A file that equals an
 unless it is allowed. Only needed directions are read and checked.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

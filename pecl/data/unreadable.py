@@ -4,8 +4,6 @@ Reading an image means decoding it, which takes longer than everything else abou
 been decoded before, by the hash of its content, is not decoded again.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Container, Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Non-linearities by the names that transformers gives them: of adapters, and of the layers behind a pooling."""
 
-from __future__ import annotations
-
 from torch import nn
 
 # They have no parameters and no state, so that one of each serves all.

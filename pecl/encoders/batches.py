@@ -3,8 +3,6 @@
 `BatchedTexts` are texts that are encoded again and again, such as those of a validation.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, overload
 

@@ -5,8 +5,6 @@ memory, and multiplied in bfloat16. All else stays fp32: what flows between laye
 every parameter that is trained. On a CPU that is faster than to compute everything in bfloat16 (docs/notes.md).
 """
 
-from __future__ import annotations
-
 import logging
 
 import torch

@@ -4,8 +4,6 @@
 entities and collapse white space; the latter also lowers the case and drops punctuation.
 """
 
-from __future__ import annotations
-
 import copy
 import re
 import string

@@ -4,8 +4,6 @@ A step of training launches far more than it computes, so a CPU that waits for t
 has to know of a batch (lengths, places, slots) is therefore computed there before it is copied.
 """
 
-from __future__ import annotations
-
 import torch
 
 

@@ -6,8 +6,6 @@ runs, packed or padded, on whatever device, then drops for each run what a run b
 third of the time of torch's draws on a CPU, and nothing but elementwise operations anywhere.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol

@@ -5,8 +5,6 @@ trusted. Source: sentence-transformers' documentation, "Creating Custom Models";
 those that version 6 writes.
 """
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import inspect

@@ -1,7 +1,5 @@
 """The identity of a tower: a hash of its weights and of every setting that changes what it gives."""
 
-from __future__ import annotations
-
 import hashlib
 from typing import Any
 

@@ -1,7 +1,5 @@
 """`ImageEncoder`: a frozen vision backbone and an optional linear layer."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path

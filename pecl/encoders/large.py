@@ -4,8 +4,6 @@ A list of Python's numbers takes some 700 bytes a caption, an embedding a kiloby
 the towers. Both are made once for a tower and a list, in the cache, part by part.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence

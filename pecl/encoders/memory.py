@@ -5,8 +5,6 @@ afresh, and the kernel fills it with zeros, page by page: on a virtual machine t
 So freed memory is not handed back to the kernel.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import platform

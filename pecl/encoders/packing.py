@@ -8,8 +8,6 @@ registered under a name of its own with transformers, which hands it the `packin
 backbone. A padded batch whose rows draw their own dropout goes through it as well, without a packing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -3,8 +3,6 @@
 Nothing here needs torch: `pecl towers list` and the options of commands read it.
 """
 
-from __future__ import annotations
-
 import logging
 import re
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """From the vectors of a text's tokens to one vector: the poolings by name."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

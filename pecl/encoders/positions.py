@@ -1,7 +1,5 @@
 """Positions of tokens: most encoders count from 0, RoBERTa and its kin from behind the padding token's id."""
 
-from __future__ import annotations
-
 from transformers import PretrainedConfig
 
 _AFTER_PADDING = frozenset({"camembert", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl", "xmod"})

@@ -1,7 +1,5 @@
 """`RowAdapter`: the interface of a text tower to the adapters on it."""
 
-from __future__ import annotations
-
 from typing import NamedTuple, Protocol
 
 import torch

@@ -5,8 +5,6 @@ they were made; and `keys` (N, 32) uint8, the SHA-256 of each key in ascending o
 index, keys and rows, is held in memory (40 bytes per embedding). The embeddings stay on disk.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path

@@ -12,8 +12,6 @@ processes may share a store. What is read is checked; a shard that is proven wro
 embeddings are computed again.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import secrets

@@ -1,7 +1,5 @@
 """Token ids of texts in the form that a family of towers takes: special tokens around a text, its end, its padding."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Sequence
 from typing import Any

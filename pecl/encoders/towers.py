@@ -5,8 +5,6 @@ width: a hub id, `id@revision` for one state of it, or a local folder. Results h
 weights.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path

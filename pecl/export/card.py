@@ -1,7 +1,5 @@
 """The model card of published adapters: every figure is read from the results of the runs that trained them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path

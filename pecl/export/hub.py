@@ -6,8 +6,6 @@ pins the commit that it fetched, checks each file, and checks that the tower is 
 on.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import re

@@ -4,8 +4,6 @@ timm's models go into transformers' `timm_wrapper`, the vision halves of CLIP an
 towers have no class in transformers.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

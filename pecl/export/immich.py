@@ -6,8 +6,6 @@ fixed size and returns one embedding (1, D), float32, of length 1. Source: immic
 machine-learning/immich_ml/models.
 """
 
-from __future__ import annotations
-
 import copy
 import re
 import string

@@ -5,8 +5,6 @@ name `model.onnx` in one step. The former file keeps the name `model.onnx.before
 `model.onnx` that immich opens; the next call removes leftovers.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import secrets

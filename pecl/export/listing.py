@@ -1,7 +1,5 @@
 """Adapter files of a folder: each is compared with the result that names it, and has its sources and their terms."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -5,8 +5,6 @@ A folder holds `onnx/model.onnx` (inputs `input_ids`, `attention_mask`, and of a
 which slot is which language, and how pictures are prepared. Embeddings have length 1.
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import logging

@@ -5,8 +5,6 @@ template; what the bias adds goes into the last LayerNorm: pooling by the mean (
 on, so with c = pinv(W) b, W mean(h + c) = W mean(h) + b. That is exact where W has full row rank.
 """
 
-from __future__ import annotations
-
 import copy
 import json
 import math

@@ -4,8 +4,6 @@ PEFT wraps only the encoder: LoRA's layers and LayerNorms go there. What lies be
 texts put before a text belong to whatever pools the tokens; sentence-transformers' folders have a place for them.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from pecl.adapters.adapter import attach

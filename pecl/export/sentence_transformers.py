@@ -5,8 +5,6 @@ has its encoder at the root, where AutoModel and servers of embeddings look for 
 that it belongs to; what it changes behind the encoder, a head, is written whole.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from pecl.adapters.formats.convert import merge_adapter

@@ -3,8 +3,6 @@
 `LICENSE-WEIGHTS.md` says the same of every file that is shipped.
 """
 
-from __future__ import annotations
-
 from pecl.config import ExperimentConfig
 from pecl.data.custom.sources import parse_sources
 from pecl.data.registry import DATASETS

@@ -1,7 +1,5 @@
 """A tokenizer that needs no tower: the prefix of every text is part of its template of special tokens."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

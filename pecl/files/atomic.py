@@ -8,8 +8,6 @@ id decides: containers on one folder share the first, and each counts the second
 other's locks, one may remove what another is writing; the other then writes it again.
 """
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import json

@@ -1,7 +1,5 @@
 """SHA-256 of bytes, files, documents and lists of captions."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

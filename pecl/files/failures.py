@@ -3,8 +3,6 @@
 Standard output may be on a full disk, or its reader may have ended.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os

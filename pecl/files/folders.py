@@ -1,7 +1,5 @@
 """Folders that are whole or absent: filled under another name next to the target, and renamed when complete."""
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import os

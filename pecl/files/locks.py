@@ -6,8 +6,6 @@ holds anything else, is refused and stays as it is: it is not a lock. Across hos
 carries `flock` over: NFS on Linux since 2.6.12, CephFS, GPFS, and Lustre mounted with `-o flock`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import json

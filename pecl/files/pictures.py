@@ -8,8 +8,6 @@ Pillow's own `convert("RGB")` leaves a camera's rotation out, cuts 16-bit values
 under transparent pixels. For any other image it does the same as `to_rgb`.
 """
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import importlib

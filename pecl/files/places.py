@@ -1,7 +1,5 @@
 """Where files go: the folder of caches, whether a folder can be written, and names that stay inside a folder."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Read untrusted files: `read_bytes_limited`, `load_json` and `parse_yaml` bound size, depth and numbers."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os

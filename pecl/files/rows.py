@@ -9,8 +9,6 @@ memory map: a file that is cut while it is open is an error, and no SIGBUS.
 Source of the format: https://github.com/huggingface/safetensors, "Format".
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

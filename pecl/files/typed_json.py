@@ -5,8 +5,6 @@ which do neither. `Ranks` and `Points` are long lists, read as the classes of `c
 thousands of results repeat the same names and checksums.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re

@@ -4,8 +4,6 @@ Runs are trained in *fleets*: runs that differ only in `FLEET_FIELDS` share one 
 depends on the whole grid, never on complete results, so a killed and restarted grid gives the same bits.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence

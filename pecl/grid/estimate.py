@@ -1,7 +1,5 @@
 """Estimate the time of runs from the time of recorded runs."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Okabe & Ito's palette (https://jfly.uni-koeln.de/color), distinguishable to colo
 own marker, so that no distinction rests on colour.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from pecl.report.methods import Method

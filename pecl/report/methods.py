@@ -3,8 +3,6 @@
 Every figure and table takes it from `method_of`, so that no score is credited to another method.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 

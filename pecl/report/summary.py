@@ -1,7 +1,5 @@
 """An overview of a folder of results: a row per language and method, and the runs that failed, on one screen."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace

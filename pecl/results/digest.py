@@ -4,8 +4,6 @@ It is taken of the canonical JSON, so that a file that was only formatted again 
 purpose removes the line; such a result is read, and never published.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Any

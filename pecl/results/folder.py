@@ -1,7 +1,5 @@
 """What earlier runs left in an experiment folder: complete results, saved states, and what a killed process left."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 from collections.abc import Callable, Sequence

@@ -4,8 +4,6 @@ The last one to leave removes file and folder, so nothing stays behind. Where a 
 one host to the other, two hosts may do one run twice; files stay whole, as every write is atomic.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path

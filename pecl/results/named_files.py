@@ -1,7 +1,5 @@
 """The local files that a config names, by content: a run is not the same when another file has the same path."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The parts of a `Result`: what was measured, and what it was measured on, by and with."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any

@@ -1,7 +1,5 @@
 """What the JSON of a result has to hold: the fields of its config that tell runs apart, and all of a complete run."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import cache

@@ -6,8 +6,6 @@ that they belong to and a digest. It is large and can be made again, so it need 
 without it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -3,8 +3,6 @@
 `verify` asks for all of it, before anything is published; `check_recalls` and `check_adapter` each look at a part.
 """
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

@@ -6,8 +6,6 @@ table, unless the set is text only; where a route needs machine translations, `e
 (train, val or test), where the set has parts of its own.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from pathlib import Path

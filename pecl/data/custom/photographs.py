@@ -1,7 +1,5 @@
 """A bare folder of photographs, of any depth: its files, found without opening one."""
 
-from __future__ import annotations
-
 import os
 import stat
 from collections.abc import Collection

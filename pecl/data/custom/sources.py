@@ -4,8 +4,6 @@
 that is used: .5 draws half of them, the same for all runs; 2 uses all of them twice.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 import unicodedata

@@ -3,8 +3,6 @@
 Reading continues after a mistake: every readable line is returned, every other becomes a `Problem`.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 import re

@@ -1,7 +1,5 @@
 """SHA-256 of the owners' files, by data set, folder in the owner's repository, and file name."""
 
-from __future__ import annotations
-
 DATA_CHECKSUMS: dict[str, dict[str, dict[str, str]]] = {
     "xtd10": {
         ".": {

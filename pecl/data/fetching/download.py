@@ -1,7 +1,5 @@
 """Download data sets into the data directory: many small files in parallel, with a record of their hashes."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import threading

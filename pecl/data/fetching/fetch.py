@@ -4,8 +4,6 @@ huggingface_hub's `http_stream_backoff` repeats requests, with growing waits or 
 fetched whole each time: what is published is small, and its SHA-256 is known.
 """
 
-from __future__ import annotations
-
 import logging
 import threading
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The files of data sets that can be downloaded, with addresses and SHA-256."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath

@@ -5,8 +5,6 @@ Layout (visheratin/nllb-clip's `data/flickr30k-200` as `flickr30k200`): `<FLORES
 Multi30K's test_2016_flickr: do not report results on that split after training on this text.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from pecl.data.captions import ParallelCaptions, read_captions

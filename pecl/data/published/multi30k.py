@@ -4,8 +4,6 @@ Layout (a clone of multi30k/dataset, with photographs next to it): `multi30k/dat
 `multi30k/data/task1/image_splits/*.txt`, `multi30k/images/<file name>`; machine translations as in `released`.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Sequence

@@ -5,8 +5,6 @@ Layout: `annotations/<code>/test.jsonl` (e-bug/iglue's `datasets/xFlickrCO` as `
 written independently in each language, and do not translate each other.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from pecl.data.captions import ParallelCaptions

@@ -5,8 +5,6 @@ with `image/key` and, under each language's code, `caption`: its texts; and the 
 `images/<key>.jpg`. A test set: there are no parts, and no caption translates another.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -5,8 +5,6 @@ Layout (a clone of adobe-research/Cross-lingual-Test-Dataset-XTD10 as `xtd10`): 
 `images/`. German, French and Japanese captions are of other projects and less parallel to the English ones.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from pecl.data.captions import ParallelCaptions

@@ -5,8 +5,6 @@ by line these are the captions of XTD10. Queries in a language are searched amon
 trained on this text: its photographs are COCO's, those of the training text `flickr30k200` are Flickr30k's.
 """
 
-from __future__ import annotations
-
 from pecl.data.captions import ParallelCaptions
 from pecl.data.published.flickr30k200 import TRANSLATOR, caption_file
 from pecl.data.reading import coco_counts, coco_subset, describe_file, read_parallel

@@ -1,7 +1,5 @@
 """Backgrounds: sky and ground of a place, and the weather."""
 
-from __future__ import annotations
-
 import hashlib
 
 from PIL import Image, ImageChops, ImageDraw

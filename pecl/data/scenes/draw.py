@@ -4,8 +4,6 @@ Everything is drawn at twice the size and reduced, so edges are smooth. What no 
 textures, mirror images) comes from the scene's key, so that scenes of equal content differ as photographs would.
 """
 
-from __future__ import annotations
-
 from PIL import Image, ImageChops, ImageDraw
 
 from pecl.data.scenes.backdrop import paint_backdrop, paint_weather

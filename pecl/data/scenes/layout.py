@@ -1,7 +1,5 @@
 """Where the things of a scene are: a region for each group by their relation, a grid within it, a little disorder."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from math import ceil
 

@@ -1,7 +1,5 @@
 """Colours of the drawn scenes, in red, green and blue from 0 to 255."""
 
-from __future__ import annotations
-
 # Fixed colours of parts: tyres, windows, stems.
 PALETTE: dict[str, tuple[int, int, int]] = {
     "ink": (38, 34, 44),

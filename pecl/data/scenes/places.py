@@ -4,8 +4,6 @@ A painter draws on `land` and marks in `mask` (255) where the land hides the sky
 `side` is the picture's width and height and `horizon` a row of it, in pixels.
 """
 
-from __future__ import annotations
-
 from math import sin
 
 from PIL import ImageDraw

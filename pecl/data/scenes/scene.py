@@ -1,7 +1,5 @@
 """What a scene holds, and `Dice`, from which all of its chance comes, keyed by text."""
 
-from __future__ import annotations
-
 import hashlib
 import random
 from collections.abc import Mapping, Sequence

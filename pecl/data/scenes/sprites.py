@@ -5,8 +5,6 @@ three o'clock); `ring` width x0 y0 x1 y1; `line` width x y x y ...; `poly` x y x
 Colours are `main`, `light` and `dark` (shades of the thing's own colour) or a name of `palette.PALETTE`.
 """
 
-from __future__ import annotations
-
 # How large a thing is drawn, relative to its room: iconic, not to scale.
 SCALES: dict[str, float] = {"house": 1.15, "tree": 1.2, "bus": 1.15, "ball": 0.75, "flower": 0.9, "mushroom": 0.85}
 

@@ -1,7 +1,5 @@
 """Cache of translations by sentence on disk, shared by all runs."""
 
-from __future__ import annotations
-
 import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """Machine translation with any MarianMT (OPUS), M2M100 or NLLB model, from the Hugging Face Hub or a local folder."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass

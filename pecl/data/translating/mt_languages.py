@@ -1,7 +1,5 @@
 """The names by which each family of translation models knows languages."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any

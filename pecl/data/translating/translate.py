@@ -1,7 +1,5 @@
 """Make the machine translations that a data set lacks, laid out as the released ones, each with its record."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -3,8 +3,6 @@
 A new architecture is a file with a `TextFamily` and a row in `FAMILIES`.
 """
 
-from __future__ import annotations
-
 from transformers import PretrainedConfig, PreTrainedModel
 
 from pecl.encoders.families.bert import BERT

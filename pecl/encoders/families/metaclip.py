@@ -3,8 +3,6 @@
 Tokens behind that token never reach it, so a text is cut there and packed without a change of its embedding.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from transformers import MetaClip2Model, MetaClip2TextModel

@@ -4,8 +4,6 @@ The last position is usually padding, so padding cannot be left out. In the last
 an output and a feed-forward layer, which saves most of the layer exactly.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any, cast
 

@@ -3,8 +3,6 @@
 `sha256sum --check SHA256SUMS` compares them as well, where pecl is not at hand.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Models of open_clip, an optional dependency: `pip install pecl[openclip]`; and their image towers."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

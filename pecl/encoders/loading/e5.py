@@ -11,8 +11,6 @@ The file is read as data: mapped into memory, checked, and dequantised to float3
   weight = (nibble - 8)·d.
 """
 
-from __future__ import annotations
-
 import mmap
 import struct
 import sys

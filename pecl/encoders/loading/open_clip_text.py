@@ -4,8 +4,6 @@ Only the text half is read from the file of weights. Towers of open_clip around 
 with a head of two layers, keep the names of the encoder behind `text.transformer.`.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, NamedTuple
 

@@ -5,8 +5,6 @@ folder of its own; or only a Router, whose own file lists those of its route for
 documentation, "Creating Custom Models".
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ It is a text tower like any other: a causal transformer, the vector of the last 
 layer. Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", 2021, section 2.4.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import cast
 

@@ -5,8 +5,6 @@ model that the config names. A folder's files say which kind it is: `modules.jso
 `open_clip_config.json` open_clip, `model_type` "M-CLIP" M-CLIP, and anything else an encoder, pooled by its mean.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast

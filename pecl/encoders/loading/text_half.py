@@ -1,7 +1,5 @@
 """The text half of a checkpoint of both halves: SigLIP's and MetaCLIP 2's, in transformers' form or in open_clip's."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import NamedTuple
 

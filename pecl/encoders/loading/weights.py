@@ -3,8 +3,6 @@
 One file or shards, safetensors or `.bin`, memory-mapped; a model is checked weight by weight.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import pickle

@@ -1,7 +1,5 @@
 """Launchers, which train the runs of a grid: the table `LAUNCHERS`, and `make_launcher`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 from pecl.errors import ConfigError, unknown

@@ -1,7 +1,5 @@
 """The default launcher: tasks run one by one in this process, which keeps towers and caches."""
 
-from __future__ import annotations
-
 from collections.abc import Generator, Sequence
 
 from pecl.errors import PeclError

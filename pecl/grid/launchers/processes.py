@@ -6,8 +6,6 @@ depend on the process. `cuda` and `cuda:0` mean the GPU of each process, taken i
 and above name one GPU for all. A process ends when its parent ends.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

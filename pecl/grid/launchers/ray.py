@@ -3,8 +3,6 @@
 The hosts of a cluster must see the results folder and have pecl installed.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any

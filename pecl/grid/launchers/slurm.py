@@ -5,8 +5,6 @@ in `<out>/.slurm/`, which is removed when every job has succeeded. A job that is
 again, and resumes from its last saved step.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import platform

@@ -5,8 +5,6 @@ Exit status: 0 results are written (complete or failed), 2 bad input, 73 nothing
 trains a run, 130 interrupted. An error is one sentence, the last line of standard error.
 """
 
-from __future__ import annotations
-
 import _thread
 import argparse
 import contextlib

@@ -1,7 +1,5 @@
 """`build_page`: one HTML document with its style, script, plots and pictures inside; it needs no network."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json

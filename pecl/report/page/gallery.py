@@ -3,8 +3,6 @@
 The page shows the captions that changed most, gains and losses alike, and a sample of the others.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field

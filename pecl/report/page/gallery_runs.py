@@ -4,8 +4,6 @@ Captions and pictures are read from the data sets, since results hold only indic
 that the run was made with.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache

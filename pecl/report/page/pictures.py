@@ -1,7 +1,5 @@
 """Small pictures as data: URIs, each once, however many captions, languages and runs show it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from pecl.files.images import ImageSource

@@ -1,7 +1,5 @@
 """Tables of the page about its runs: the commands that repeat them, and the software that made them."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, fields

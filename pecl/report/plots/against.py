@@ -1,7 +1,5 @@
 """Recall against the number of trained parameters, and gain against the number of shots."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

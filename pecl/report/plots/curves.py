@@ -1,7 +1,5 @@
 """Training curves: loss and score by step, a row per method and kind of score, a line per language."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple

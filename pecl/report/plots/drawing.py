@@ -1,7 +1,5 @@
 """The table of plots; drawing all that the results have data for, and writing them."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

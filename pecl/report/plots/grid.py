@@ -1,7 +1,5 @@
 """The heat map of a grid: gain by learning rate and weight of the alignment, a panel per language and method."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence, Set
 

@@ -1,7 +1,5 @@
 """Recall per language before and after training, and how much of the gap to English that closes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """How all plots look, and `Plot`, which turns into the same bytes whenever it is drawn from the same results."""
 
-from __future__ import annotations
-
 import io
 import math
 import textwrap

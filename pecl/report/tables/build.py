@@ -1,7 +1,5 @@
 """`report`: all tables of a set of results, each made of results that were measured alike."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Candidates: the runs of one configuration over its seeds; and the choice among candidates, only by validation."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence

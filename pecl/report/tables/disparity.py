@@ -1,7 +1,5 @@
 """Disparity between languages before and after training, and how much of the gap to English training closed."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace

@@ -5,8 +5,6 @@ states data, gallery, n and seeds, and a label `tab:<name>-<n>`. A wide table is
 that do not fit come below the others, as in a terminal. A table that is longer than a page comes in parts.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import itertools

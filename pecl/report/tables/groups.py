@@ -1,7 +1,5 @@
 """What the numbers of one table must share, and the refusal to put together what differs in it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any

@@ -6,8 +6,6 @@ Few-shot, all pairs and distillation by language and route, modules by parameter
 table for each setup of each data set and gallery.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """One row per run: all trainings, all evaluations. Each row states its own gallery."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path

@@ -3,8 +3,6 @@
 All of them have a row of raw values per candidate, from `candidate_rows`, and show its scores in the columns `SCORES`.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """Numbers of tables: hits of test items and their intervals, deviation over seeds, disparity over languages."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
