@@ -53,7 +53,7 @@ def add_parser(commands: Any) -> None:
     )
     more = f"adapter that is added to the shipped ones, several times for several: {ADAPTER_HELP}"
     parser.add_argument("--adapter", action="append", default=[], metavar="ADAPTER", help=more)
-    parser.add_argument("--url", help="address of the Qdrant server of an index that somebody else has made")
+    parser.add_argument("--url", help="address of the Qdrant server of --collection, or of an index by somebody else")
     parser.add_argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)")
     add_threads(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
@@ -65,12 +65,15 @@ def add_parser(commands: Any) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Search and print scores and paths, best first."""
-    words = [*([parsed.index] if parsed.index and parsed.embeddings else []), *parsed.text]
+    without_index = search_rows.is_asked(parsed)
+    words = [*([parsed.index] if parsed.index and without_index else []), *parsed.text]
     parsed.text = " ".join(words) if words else None
-    if parsed.embeddings is None and (parsed.index is None or parsed.paths or parsed.profile):
-        raise ConfigError("search: expected an INDEX, or --embeddings FILE, which --paths and --profile belong to")
+    if not without_index and (parsed.index is None or parsed.paths or parsed.profile):
+        raise ConfigError(
+            "search: expected an INDEX, or --embeddings FILE (with --paths and --profile) or --collection NAME"
+        )
     _check(parsed)
-    if parsed.embeddings is not None:
+    if without_index:
         return search_rows.run(parsed, _picture(parsed))
     with (
         threads_of(parsed),

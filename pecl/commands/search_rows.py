@@ -1,14 +1,19 @@
-"""`pecl search --embeddings`: search in embeddings of images that another program has computed."""
+"""`pecl search --embeddings` and `--collection`: search in embeddings of images that another program has computed."""
 
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pecl.commands.options import path_argument, print_json, print_text, threads_of
 from pecl.encoders.pairs import PAIRS
 from pecl.errors import ConfigError, one_line, unknown
+
+if TYPE_CHECKING:
+    from pecl.search.collection import CollectionRows
+    from pecl.search.rows import ImageRows
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +26,31 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--paths), parquet, or a folder of clip-retrieval",
     )
     parser.add_argument("--paths", type=path_argument, metavar="FILE", help="path of each row of an array, per line")
-    parser.add_argument("--profile", help="pair of towers for --embeddings (default: mini)")
+    parser.add_argument(
+        "--engine", help="qdrant: in place of INDEX, search in a --collection that another program made"
+    )
+    parser.add_argument("--collection", metavar="NAME", help="collection of the server at --url, for --engine qdrant")
+    parser.add_argument("--vector", metavar="NAME", help="vector of the images in --collection, if vectors have names")
+    parser.add_argument("--profile", help="pair of towers for --embeddings and --collection (default: mini)")
+
+
+def is_asked(parsed: argparse.Namespace) -> bool:
+    """Say whether rows of another program are searched in.
+
+    Raises:
+        ConfigError: flags lack each other.
+    """
+    if parsed.engine not in (None, "qdrant"):
+        raise ConfigError(unknown("engine", parsed.engine, ["qdrant"]))
+    of_server = (parsed.engine, parsed.collection)
+    if any(of_server) or parsed.vector is not None:
+        if not (all(of_server) and parsed.url):
+            raise ConfigError("search: expected --engine qdrant, --url URL and --collection NAME together")
+        if parsed.embeddings is not None or parsed.paths is not None:
+            raise ConfigError("--collection: expected neither --embeddings nor --paths with it")
+    elif parsed.embeddings is not None and parsed.url is not None:
+        raise ConfigError("--embeddings: expected no --url with it")
+    return parsed.embeddings is not None or parsed.collection is not None
 
 
 def run(parsed: argparse.Namespace, picture: Path | None) -> int:
@@ -32,14 +61,13 @@ def run(parsed: argparse.Namespace, picture: Path | None) -> int:
         picture: a picture that is searched with.
     """
     from pecl.search.queries import QueryEncoder
-    from pecl.search.rows import ImageRows
 
     profile = parsed.profile or "mini"
     if profile not in PAIRS:
         raise ConfigError(unknown("profile", profile, PAIRS))
-    if parsed.html is not None or parsed.url is not None:
-        raise ConfigError("--embeddings: expected neither --html nor --url with it")
-    rows = ImageRows(parsed.embeddings, parsed.paths)
+    if parsed.html is not None:
+        raise ConfigError("--html: expected an INDEX, neither --embeddings nor --collection")
+    rows = _rows(parsed)
     with threads_of(parsed):
         queries = QueryEncoder(profile, parsed.adapter, parsed.device)
         rows.check(queries.plain.embedding_dim, profile)
@@ -60,3 +88,13 @@ def run(parsed: argparse.Namespace, picture: Path | None) -> int:
         sys.stderr.write(f"{spoken.sentence}\n")
     print_text("\n".join(f"{hit.score:.3f}  {one_line(hit.path)}" for hit in hits))
     return 0
+
+
+def _rows(parsed: argparse.Namespace) -> ImageRows | CollectionRows:
+    if parsed.collection is not None:
+        from pecl.search.collection import UNNAMED, CollectionRows
+
+        return CollectionRows(parsed.url, parsed.collection, parsed.vector or UNNAMED)
+    from pecl.search.rows import ImageRows
+
+    return ImageRows(parsed.embeddings, parsed.paths)

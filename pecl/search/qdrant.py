@@ -108,7 +108,7 @@ class Qdrant:
 
     def check(self) -> None:
         """See `EngineKind`."""
-        with self._client() as client:
+        with self.client() as client:
             client.get_collections()
 
     def open(self, folder: Path, head: Head) -> QdrantStore:
@@ -132,14 +132,14 @@ class Qdrant:
     def lost(self, folder: Path, head: Head) -> list[int]:
         """See `EngineKind`; rows that have no point."""
         entries = read_entries(folder, head)
-        with self._client() as client:
+        with self.client() as client:
             there = set(_points_in(client, head.collection)) if client.collection_exists(head.collection) else set()
         return [row for row, point in enumerate(_points_of(head, entries)) if point not in there]
 
     def write(self, folder: Path, before: Head | None, head: Head, renewal: Renewal) -> dict[str, str]:
         """See `EngineKind`; sends what is new."""
         try:
-            with self._client() as client:
+            with self.client() as client:
                 self._send(client, head, renewal)
         except DataError as error:
             raise OutputError(str(error)) from error
@@ -164,13 +164,14 @@ class Qdrant:
         from qdrant_client.models import PointIdsList
 
         known = set(_points_of(head, entries))
-        with self._client() as client:
+        with self.client() as client:
             gone = [point for point in _points_in(client, head.collection) if point not in known]
             for block in in_blocks(len(gone), _BATCH):
                 client.delete(head.collection, PointIdsList(points=list(gone[block.start : block.stop])), wait=True)
 
     @contextlib.contextmanager
-    def _client(self) -> Iterator[QdrantClient]:
+    def client(self) -> Iterator[QdrantClient]:
+        """Connect; errors of the client in the body become one DataError that names the server."""
         client = _connect(self.url)
         with _failing(self.url), contextlib.closing(client):
             yield client
@@ -185,7 +186,7 @@ def drop_collections(collections: Iterable[Collection]) -> list[Collection]:
     left = []
     for collection in collections:
         try:
-            with Qdrant(collection.url)._client() as client:
+            with Qdrant(collection.url).client() as client:
                 client.delete_collection(collection.name)
         except DataError as error:
             logger.warning("%s is no longer used, and cannot be deleted: %s", _named(collection), error)

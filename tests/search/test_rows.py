@@ -112,3 +112,89 @@ def test_bad_embeddings_are_one_sentence(pecl, computed, words, sentence):
     status, out, error = pecl(*words(computed[0]))
     assert (status, out, error.count("\n")) == (2, "", 1)
     assert sentence in error
+
+
+@pytest.fixture(scope="module")
+def server(computed):
+    """A Qdrant server with collections that other programs have made of the images, and with some that do not fit."""
+    models = pytest.importorskip("qdrant_client").models
+    from helpers.qdrant_server import qdrant_server
+
+    def vector(size=8, distance="Cosine", **more):
+        return models.VectorParams(size=size, distance=models.Distance(distance), **more)
+
+    images, numbers = computed[0], range(COUNT)
+    paths = [{"taken": 2019, "file_name": path} for path in PATHS[:-1]] + [{"path": 5}]  # the last names no path
+    with qdrant_server() as running:
+        for name, vectors, rows in (
+            ("photos", {"image": vector(), "text": vector(5)}, [{"image": (3 * row).tolist()} for row in images]),
+            ("plain", vector(distance="Dot"), images.tolist()),
+            ("long", vector(distance="Dot"), (images * 3).tolist()),
+            ("narrow", vector(5), []),
+            ("far", vector(distance="Euclid"), []),
+            ("many", vector(multivector_config=models.MultiVectorConfig(comparator="max_sim")), []),
+            ("empty", vector(), []),
+        ):
+            running.double.create_collection(name, vectors)
+            if rows:
+                points = zip(numbers, rows, paths, strict=True)
+                running.double.upsert(name, [models.PointStruct(id=i, vector=v, payload=p) for i, v, p in points])
+        yield running
+
+
+def words_for(server, collection, *more):
+    return ["--engine", "qdrant", "--url", server.url, "--collection", collection, *more]
+
+
+@pytest.mark.parametrize("words", [["photos", "--vector", "image"], ["plain"]])
+def test_a_collection_of_another_program_is_searched_by_its_named_vector(pecl, computed, server, words):
+    images, query, folder = computed
+    del server.asked[:]
+    status, out, error = pecl(*words_for(server, *words), "--json", "--top", str(COUNT))
+    assert status == 0, error
+    found = json.loads(out)["images"]
+    best = np.argsort(-(images @ query))
+    assert [hit["path"] for hit in found] == [[*PATHS[:-1], str(COUNT - 1)][i] for i in best]
+    assert np.allclose([hit["score"] for hit in found], (images @ query)[best], atol=1e-5)
+    assert {path.rpartition("/")[2] for method, path in server.asked if method != "GET"} == {"query", "scroll"}
+    both = images @ (query + images[4])
+    shown = pecl(*words_for(server, *words), "--image", str(folder / "4.png"), "--top", "1")[1]
+    assert shown.endswith(f"{PATHS[int(both.argmax())]}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["photoz"], "unknown collection 'photoz': expected one of "),
+        (["photos"], "expected image, text, got none"),
+        (["photos", "--vector", "imag"], "expected image, text, got imag"),
+        (["photos", "--vector", "text"], "expected one vector of width 8, as mini gives, got width 5"),
+        (["plain", "--vector", "image"], "expected no --vector: its vector has no name, got image"),
+        (["long"], "expected vectors of length 1 with the distance Dot, got lengths from 3 to 3"),
+        (["narrow"], "expected one vector of width 8, as mini gives, got width 5: choose the --profile"),
+        (["far"], "expected the distance Cosine or Dot, got Euclid"),
+        (["many"], "got several for each image"),
+        (["empty"], "expected images, got no point"),
+        (["plain", "--html", "page.html"], "--html: expected an INDEX"),
+        (["plain", "--embeddings", "images.npy"], "expected neither --embeddings nor --paths with it"),
+        (["plain", "--engine", "qdrnt"], "did you mean 'qdrant'?"),
+        (["plain", "--url", ":memory:"], "qdrant at :memory:: "),
+        (["plain", "--url", "http://127.0.0.1:9"], "qdrant at http://127.0.0.1:9: "),
+        (["plain", "--url", ""], "expected --engine qdrant, --url URL and --collection NAME together"),
+    ],
+)
+def test_collections_that_do_not_fit_are_one_sentence(pecl, server, words, sentence):
+    status, out, error = pecl(*words_for(server, *words))
+    assert (status, out, error.count("\n")) == (2, "", 1)
+    assert sentence in error
+
+
+def test_a_folder_in_place_of_a_server_is_never_opened(pecl, server, tmp_path):
+    """Qdrant's local mode keeps its points as pickles."""
+    client = pytest.importorskip("qdrant_client").QdrantClient(path=tmp_path / "local")
+    client.create_collection("plain", server.double.get_collection("plain").config.params.vectors)
+    client.close()
+    for url in ("local", str(tmp_path / "local"), (tmp_path / "local").as_uri()):
+        status, out, error = pecl(*words_for(server, "plain", "--url", url))
+        assert (status, out, error.count("\n")) == (2, "", 1)
+        assert f"qdrant at {url}: " in error

@@ -1,0 +1,63 @@
+"""The part of Qdrant's REST interface that a search in a foreign collection asks for, over its client's own double."""
+
+import contextlib
+import http.server
+import json
+import threading
+
+from qdrant_client import QdrantClient
+from qdrant_client.http import models
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers reads from `server.double`; `server.asked` holds the method and the path of each request."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        _, _, *name = self.path.strip("/").partition("/")
+        self.answer(self.server.double.get_collection(name[0]) if name[0] else self.server.double.get_collections())
+
+    def do_POST(self):
+        _, name, _, verb = self.path.split("?")[0].strip("/").split("/")
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if verb == "query":
+            asked = models.QueryRequest(**body)
+            self.answer(
+                self.server.double.query_points(
+                    name, asked.query, using=asked.using, limit=asked.limit, with_payload=asked.with_payload
+                )
+            )
+        else:
+            asked = models.ScrollRequest(**body)
+            points, after = self.server.double.scroll(
+                name, limit=asked.limit, with_payload=asked.with_payload, with_vectors=asked.with_vector
+            )
+            self.answer(models.ScrollResult(points=points, next_page_offset=after))
+
+    def answer(self, result):
+        self.server.asked.append((self.command, self.path))
+        body = json.dumps({"result": result.model_dump(mode="json"), "status": "ok", "time": 0.0}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@contextlib.contextmanager
+def qdrant_server():
+    """Yield the server, whose `double` takes collections and whose `url` answers."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    server.double, server.asked = QdrantClient(":memory:"), []
+    server.url = f"http://127.0.0.1:{server.server_port}"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
