@@ -5,51 +5,27 @@ Needs `pip install langchain-core`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
-
 from langchain_core.embeddings import Embeddings
 
-from pecl.search.queries import QueryEncoder
+from pecl.integrations.embedder import Embedder
 
 
-class PeclEmbeddings(Embeddings):
-    """Embeddings (D,) of length 1, as lists of numbers.
-
-    Args:
-        profile: name of the pair of towers.
-        language: language of all texts; None detects it in each text, and `none` leaves texts to the plain tower.
-        adapters: adapters that are added to the shipped ones: paths, one per language.
-        device: where the towers are.
-
-    Raises:
-        ConfigError: no such profile, device or adapter.
-        WeightsError: weights or adapters cannot be used.
+class PeclEmbeddings(Embedder, Embeddings):
+    """LangChain's embeddings; arguments as of `Embedder`.
 
     Example:
         >>> embeddings = PeclEmbeddings("mini", language="cs")
         >>> store = InMemoryVectorStore(embeddings)
     """
 
-    def __init__(
-        self,
-        profile: str = "mini",
-        *,
-        language: str | None = None,
-        adapters: Iterable[str | Path] = (),
-        device: str = "cpu",
-    ) -> None:
-        self.language = language
-        self.encoder = QueryEncoder(profile, adapters, device)
-
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Return the embeddings of N texts."""
-        return self.encoder.encode_text(texts, self.language).tolist()
+        return self.embed_texts(texts)
 
     def embed_query(self, text: str) -> list[float]:
         """Return the embedding of a text."""
-        return self.embed_documents([text])[0]
+        return self.embed_texts([text])[0]
 
     def embed_image(self, uris: list[str]) -> list[list[float]]:
         """Return the embeddings of N image files, as vector stores of LangChain ask for them."""
-        return self.encoder.encode_image([Path(uri) for uri in uris]).tolist()
+        return self.embed_images(uris)

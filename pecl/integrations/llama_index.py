@@ -15,14 +15,13 @@ from llama_index.core.bridge.pydantic import PrivateAttr  # pyright: ignore[repo
 from llama_index.core.embeddings.multi_modal_base import MultiModalEmbedding  # pyright: ignore[reportMissingImports]
 
 from pecl.files.pictures import decode_picture
-from pecl.search.queries import QueryEncoder
+from pecl.integrations.embedder import Embedder
 
 
 class PeclMultiModalEmbedding(MultiModalEmbedding):  # pyright: ignore[reportUntypedBaseClass]
-    """Embeddings (D,) of length 1; arguments as of `pecl.integrations.langchain.PeclEmbeddings`."""
+    """LlamaIndex's embedding; arguments as of `Embedder`, and `options` of LlamaIndex."""
 
-    language: str | None = None
-    _encoder: QueryEncoder = PrivateAttr()
+    _embedder: Embedder = PrivateAttr()
 
     def __init__(
         self,
@@ -33,8 +32,8 @@ class PeclMultiModalEmbedding(MultiModalEmbedding):  # pyright: ignore[reportUnt
         device: str = "cpu",
         **options: Any,
     ) -> None:
-        super().__init__(model_name=profile, language=language, **options)
-        self._encoder = QueryEncoder(profile, adapters, device)
+        super().__init__(model_name=profile, **options)
+        self._embedder = Embedder(profile, language=language, adapters=adapters, device=device)
 
     @classmethod
     def class_name(cls) -> str:
@@ -42,10 +41,10 @@ class PeclMultiModalEmbedding(MultiModalEmbedding):  # pyright: ignore[reportUnt
         return cls.__name__
 
     def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        return self._encoder.encode_text(texts, self.language).tolist()
+        return self._embedder.embed_texts(texts)
 
     def _get_text_embedding(self, text: str) -> list[float]:
-        return self._get_text_embeddings([text])[0]
+        return self._embedder.embed_texts([text])[0]
 
     def _get_query_embedding(self, query: str) -> list[float]:
         return self._get_text_embedding(query)
@@ -54,14 +53,10 @@ class PeclMultiModalEmbedding(MultiModalEmbedding):  # pyright: ignore[reportUnt
         return await asyncio.to_thread(self._get_text_embedding, query)
 
     def _get_image_embedding(self, img_file_path: Any) -> list[float]:
-        return self._encoder.encode_image([_image(img_file_path)])[0].tolist()
+        in_memory = isinstance(img_file_path, BytesIO)
+        return self._embedder.embed_images([decode_picture(img_file_path.getvalue()) if in_memory else img_file_path])[
+            0
+        ]
 
     async def _aget_image_embedding(self, img_file_path: Any) -> list[float]:
         return await asyncio.to_thread(self._get_image_embedding, img_file_path)
-
-
-def _image(source: Any) -> Any:
-    """Return an image as pecl takes it: a path or an open image; LlamaIndex gives a path or a file in memory."""
-    if isinstance(source, str):
-        return Path(source)
-    return decode_picture(source.getvalue()) if isinstance(source, BytesIO) else source
