@@ -3,7 +3,6 @@
 import gzip
 import json
 import os
-import signal
 import struct
 
 import pytest
@@ -26,21 +25,7 @@ from pecl.grid.configs import expand
 from pecl.results.result import read_result
 from pecl.training.state import load_state
 
-
-@pytest.fixture(autouse=True)
-def at_once():
-    """Let a test that hangs fail, rather than end the process with all others."""
-
-    def end(*_):
-        raise TimeoutError("it hangs")
-
-    before = signal.signal(signal.SIGALRM, end)
-    signal.alarm(120)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
-
-
+pytestmark = pytest.mark.usefixtures("at_once")
 READERS = {
     "config.yaml": read_yaml,
     "result.json": read_result,

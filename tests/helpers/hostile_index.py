@@ -24,11 +24,6 @@ class Run:
         return os.system, (f"touch {self.mark}",)
 
 
-def fingerprint_of(place):
-    (path,) = place.glob("photographs-*.jsonl")
-    return json.loads(path.read_text().splitlines()[0])[-1]
-
-
 def _link(path, target):
     path.unlink(missing_ok=True)
     path.symlink_to(target)
@@ -52,52 +47,34 @@ def _local_qdrant(place, outside):
     storage.close()
 
 
-def _version_1(place, change):
-    """Write a head as the first version had it, without a digest."""
-    document = json.loads((place / "pecl-index.json").read_text())
-    kept = {key: document[key] for key in ("format", "profile", "width", "count", "generation", "root")}
-    kept |= {"version": 1, "engine": "store", "place": {}, "thumbnails": False, "unreadable": []}
-    kept |= {"tower": document["towers"]["image"], "sha256": document["files"]}
-    (place / "pecl-index.json").write_text(json.dumps(kept | change))
-
-
-def pickled_points_of_version_1(place, outside, url):
-    _local_qdrant(place, outside)
-    _version_1(place, {"engine": "qdrant", "place": {"collection": COLLECTION}})
-
-
 def pickled_points(place, outside, url):
     _local_qdrant(place, outside)
     edit_head(place, {"engine": "qdrant", "collection": COLLECTION})
 
 
-def points_elsewhere(place, outside, url):
-    _version_1(place, {"engine": "qdrant", "place": {"collection": COLLECTION, "path": str(outside / "points")}})
+def pickled_points_of_version_1(place, outside, url):
+    """A head as the first version had it, without a digest."""
+    _local_qdrant(place, outside)
+    document = json.loads((place / "pecl-index.json").read_text())
+    kept = {key: document[key] for key in ("format", "profile", "width", "count", "generation", "root")}
+    kept |= {"version": 1, "engine": "qdrant", "place": {"collection": COLLECTION, "url": url}, "thumbnails": False}
+    kept |= {"tower": document["towers"]["image"], "sha256": document["files"], "unreadable": []}
+    (place / "pecl-index.json").write_text(json.dumps(kept))
 
 
-def server_of_version_1(place, outside, url):
-    _version_1(place, {"engine": "qdrant", "place": {"collection": COLLECTION, "url": url}})
+def head(change):
+    """Return the form whose head was changed: fields -> values, or a function of (outside, url) that gives them."""
+    return lambda place, outside, url: edit_head(place, change(outside, url) if callable(change) else change)
 
 
-def server_in_the_head(place, outside, url):
-    edit_head(place, {"engine": "qdrant", "collection": COLLECTION, "url": url})
+def first_entry(change, **fields):
+    """Return the form whose first photograph was changed by `change(entry, place, outside)`, and fields of the head."""
 
+    def form(place, outside, url):
+        edit_head(place, fields)
+        edit_entries(place, lambda line: change(line, place, outside) if line[0] == "00.png" else line)
 
-def server_as_collection(place, outside, url):
-    edit_head(place, {"engine": "qdrant", "collection": url})
-
-
-def unknown_engine(place, outside, url):
-    edit_head(place, {"engine": "os:system"})
-
-
-def linked_thumbnails(place, outside, url):
-    edit_head(place, {"thumbnails": True})
-    _link(place / "thumbnails", "../../outside")
-
-
-def linked_thumbnails_that_are_not_kept(place, outside, url):
-    _link(place / "thumbnails", "../../outside")
+    return form
 
 
 def linked_folder_of_thumbnails(place, outside, url):
@@ -109,9 +86,14 @@ def linked_folder_of_thumbnails(place, outside, url):
 
 def linked_thumbnail(place, outside, url):
     edit_head(place, {"thumbnails": True})
-    fingerprint = fingerprint_of(place)
+    fingerprint = json.loads(_one(place, "photographs-*.jsonl").read_text().splitlines()[0])[-1]
     (place / "thumbnails" / fingerprint[:2]).mkdir(parents=True)
     _link(place / "thumbnails" / fingerprint[:2] / f"{fingerprint}.jpg", outside / "private.png")
+
+
+def linked_thumbnails(place, outside, url):
+    edit_head(place, {"thumbnails": True})
+    _link(place / "thumbnails", "../../outside")
 
 
 def linked_lock(place, outside, url):
@@ -119,61 +101,15 @@ def linked_lock(place, outside, url):
     _link(place / ".pecl-lock", outside / "notes.txt")
 
 
-def name_that_climbs(place, outside, url):
-    edit_entries(place, lambda line: ["../outside/private.png", *line[1:]] if line[0] == "00.png" else line)
+def moved_and_linked(pattern):
+    """Return the form in which a file of the index lies outside, and a link in its place."""
 
+    def form(place, outside, url):
+        path = _one(place, pattern)
+        path.rename(outside / path.name)
+        _link(path, outside / path.name)
 
-def name_that_is_absolute(place, outside, url):
-    edit_entries(place, lambda line: [str(outside / "private.png"), *line[1:]] if line[0] == "00.png" else line)
-
-
-def fingerprint_that_is_a_path(place, outside, url):
-    edit_head(place, {"thumbnails": True})
-    target = os.path.relpath(outside / "mine", place / "thumbnails" / "..")
-    edit_entries(place, lambda line: [*line[:-1], target] if line[0] == "00.png" else line)
-
-
-def root_elsewhere(place, outside, url):
-    edit_head(place, {"root": str(outside)})
-    edit_entries(place, lambda line: ["private.png", *line[1:]] if line[0] == "00.png" else line)
-
-
-def root_that_climbs(place, outside, url):
-    edit_head(place, {"root": "../../outside"})
-
-
-def root_above(place, outside, url):
-    edit_head(place, {"root": "../.."})
-    edit_entries(place, lambda line: ["outside/private.png", *line[1:]] if line[0] == "00.png" else line)
-
-
-def profile_of_a_hub(place, outside, url):
-    edit_head(place, {"profile": "somebody/weights"})
-
-
-def profile_in_a_folder(place, outside, url):
-    edit_head(place, {"profile": str(outside)})
-
-
-def generation_that_is_a_path(place, outside, url):
-    edit_head(place, {"generation": "../../outside/x"})
-
-
-def linked_head(place, outside, url):
-    (place / "pecl-index.json").rename(outside / "head.json")
-    _link(place / "pecl-index.json", outside / "head.json")
-
-
-def linked_list(place, outside, url):
-    path = _one(place, "photographs-*.jsonl")
-    path.rename(outside / "list.jsonl")
-    _link(path, outside / "list.jsonl")
-
-
-def linked_matrix(place, outside, url):
-    path = _one(place, "embeddings-*.safetensors")
-    path.rename(outside / "matrix.safetensors")
-    _link(path, outside / "matrix.safetensors")
+    return form
 
 
 def linked_index(place, outside, url):
@@ -182,8 +118,7 @@ def linked_index(place, outside, url):
 
 
 def pickled_matrix(place, outside, url):
-    path = _one(place, "embeddings-*.safetensors")
-    with path.open("wb") as file:
+    with _one(place, "embeddings-*.safetensors").open("wb") as file:
         np.save(file, np.array([Run(outside / "mark")] * 12, object), allow_pickle=True)
 
 
@@ -199,25 +134,45 @@ def pipes(place, outside, url):
         os.mkfifo(place / name)
 
 
-def linked_temporary_file(place, outside, url):
-    _link(place / ".pecl-index.json.0123456789abcdef.tmp", outside / "notes.txt")
-
-
 def linked_old_generation(place, outside, url):
     _link(place / STALE, outside / "notes.txt")
     _link(place / "photographs-00000000000000aa.jsonl", outside)
 
 
-def linked_photograph(place, outside, url):
-    """A photograph of the list is a link by now."""
-    _link(place.parent / "00.png", outside / "private.png")
-
-
-FORMS = (
-    *(pickled_points_of_version_1, pickled_points, points_elsewhere, server_of_version_1, server_in_the_head),
-    *(server_as_collection, unknown_engine, linked_thumbnails, linked_thumbnails_that_are_not_kept),
-    *(linked_folder_of_thumbnails, linked_thumbnail, linked_lock, name_that_climbs, name_that_is_absolute),
-    *(fingerprint_that_is_a_path, root_elsewhere, root_that_climbs, root_above, profile_of_a_hub),
-    *(profile_in_a_folder, generation_that_is_a_path, linked_head, linked_list, linked_matrix, linked_index),
-    *(pickled_matrix, tensor_of_another_name, pipes, linked_temporary_file, linked_old_generation, linked_photograph),
-)
+FORMS = {
+    "pickled points of version 1": pickled_points_of_version_1,
+    "pickled points": pickled_points,
+    "server in the head": head(lambda outside, url: {"engine": "qdrant", "collection": COLLECTION, "url": url}),
+    "server as collection": head(lambda outside, url: {"engine": "qdrant", "collection": url}),
+    "unknown engine": head({"engine": "os:system"}),
+    "linked thumbnails": linked_thumbnails,
+    "linked thumbnails that are not kept": lambda place, *_: _link(place / "thumbnails", "../../outside"),
+    "linked folder of thumbnails": linked_folder_of_thumbnails,
+    "linked thumbnail": linked_thumbnail,
+    "linked lock": linked_lock,
+    "name that climbs": first_entry(lambda line, *_: ["../outside/private.png", *line[1:]]),
+    "name that is absolute": first_entry(lambda line, place, outside: [str(outside / "private.png"), *line[1:]]),
+    "fingerprint that is a path": first_entry(
+        lambda line, place, outside: [*line[:-1], os.path.relpath(outside / "mine", place)], thumbnails=True
+    ),
+    "root elsewhere": lambda place, outside, url: first_entry(
+        lambda line, *_: ["private.png", *line[1:]], root=str(outside)
+    )(place, outside, url),
+    "root that climbs": head({"root": "../../outside"}),
+    "root above": first_entry(lambda line, *_: ["outside/private.png", *line[1:]], root="../.."),
+    "profile of a hub": head({"profile": "somebody/weights"}),
+    "profile in a folder": head(lambda outside, url: {"profile": str(outside)}),
+    "generation that is a path": head({"generation": "../../outside/x"}),
+    "linked head": moved_and_linked("pecl-index.json"),
+    "linked list": moved_and_linked("photographs-*.jsonl"),
+    "linked matrix": moved_and_linked("embeddings-*.safetensors"),
+    "linked index": linked_index,
+    "pickled matrix": pickled_matrix,
+    "tensor of another name": tensor_of_another_name,
+    "pipes": pipes,
+    "linked temporary file": lambda place, outside, _: _link(
+        place / ".pecl-index.json.0123456789abcdef.tmp", outside / "notes.txt"
+    ),
+    "linked old generation": linked_old_generation,
+    "linked photograph": lambda place, outside, _: _link(place.parent / "00.png", outside / "private.png"),
+}

@@ -128,27 +128,3 @@ def _manifest(config, parts, ids):
         "indices": {part: list(indices) for part, indices in parts.items()},
         "gallery": {"kind": config.gallery, "items": list(parts["test"]), "ids": ids},
     }
-
-
-def made_grid(out):
-    """Return a grid: languages, routes, adapters, shots, learning rates and weights, seeds."""
-    results = [made_result(out, language=code, route="method1", lr=1e-4) for code in NOISE]
-    results += [made_result(out, language=code, route="baseline1", learned=0.1) for code in ("de", "fr", "cs", "jp")]
-    results += [made_result(out, language="de", seed=seed) for seed in (2, 3)]
-    results += [
-        made_result(out, language="de", lr=lr, alignment_weight=weight, learned=0.1 + 50 * lr * (1 + weight))
-        for lr in (5e-5, 2e-4)
-        for weight in (0.03, 0.3)
-    ]
-    adapters = {"soft_prompt": (1536, 0.1), "lora-r1": (36_864, 0.18), "bottleneck": (470_592, 0.3)}
-    results += [
-        made_result(out, language=code, adapter=name, trainable=count, learned=learned)
-        for code in ("de", "cs")
-        for name, (count, learned) in adapters.items()
-    ]
-    results += [
-        made_result(out, language=code, shots=shots, learned=0.004 * shots)
-        for code in ("de", "cs")
-        for shots in (10, 25, 100)
-    ]
-    return sorted({result.run_id: result for result in results}.values(), key=lambda result: result.run_id)
