@@ -28,7 +28,6 @@ from pecl.cli import main
 from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS, WITH_IMAGES, make_config
 from pecl.data.custom.sources import shuffled
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import ConfigError
 from pecl.experiment.distil import distil_config
 from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.plan import plan_runs
@@ -338,16 +337,6 @@ def test_it_starts_from_the_weights_of_another_file(values, tmp_path):
     assert second.curve.val_mean_recall_at_1[0] == (0, second.curve.val_mean_recall_at_1[-1][1])
 
 
-def test_a_file_of_another_adapter_is_no_start(values, tmp_path):
-    first = distilled(values, adapter="head:rank=2", solver="closed-form")
-    before = sorted(tmp_path.rglob("*"))
-    said = 'start: expected an adapter "lora.*head:rank=3", got .* with "head:rank=2"'
-    for act in (distilled, lambda values, **more: plan_of({**values, **more})):
-        with pytest.raises(ConfigError, match=said):
-            act(values, start=str(first.adapter_path))
-    assert sorted(tmp_path.rglob("*")) == before
-
-
 # --- text that does harm
 
 
@@ -551,24 +540,6 @@ def test_fewer_pairs_than_are_asked_for_are_said(values, caplog, choose):
     assert not caplog.messages
     assert plan_of({**asked, "train_size": 70}).pairs == there
     assert caplog.messages == [f"train_size: expected 70 pairs, got {there}: all are used"]
-
-
-def test_all_languages_are_checked_before_the_first_is_trained(values, tmp_path, capsys):
-    before = sorted(tmp_path.rglob("*"))
-    del values["language"]
-    assert main(arguments(values, "--language", "de,cs")) == 2
-    assert "column" in capsys.readouterr().err
-    assert sorted(tmp_path.rglob("*")) == before
-
-
-@pytest.mark.parametrize(
-    "solver", ["gradient+gradient", "closed-form+closed-form", "closed-form+gradient+closed-form+gradient"]
-)
-def test_solvers_in_a_wrong_order_are_refused(values, solver):
-    with pytest.raises(
-        ConfigError, match="solver: expected gradient once, and closed-form before and after it at most"
-    ):
-        make_config({**DISTIL_DEFAULTS, **values, "solver": solver})
 
 
 def test_a_bank_of_anchors_says_nothing_in_a_route_without_anchor(small):

@@ -10,14 +10,18 @@ import pytest
 from helpers.layouts import make_xtd10
 from helpers.retrieval import cosine_similarity
 from helpers.small_experiment import tiny_towers
+from PIL import Image
 
 import pecl.experiment.run
 import pecl.results.environment
 from pecl.config import make_config
 from pecl.data.registry import load_dataset
 from pecl.data.splits import few_shot_split
+from pecl.encoders.store import image_fingerprints
 from pecl.errors import DataError
+from pecl.experiment.prepared import Prepared
 from pecl.experiment.run import evaluate, train
+from pecl.files.images import ImageFiles
 from pecl.results.environment import environment
 from pecl.results.result import collect, read_result, result_path
 from pecl.results.side_files import manifest_path, read_manifest, read_retrieved
@@ -31,7 +35,8 @@ def test_the_manifest_repeats_the_split(small):
     assert manifest["gallery"]["items"] == manifest["indices"]["test"]
     data = load_dataset(small["dataset"], "de")
     assert manifest["gallery"]["ids"] == [data.images.ids[i] for i in manifest["indices"]["test"]]
-    assert collect([small["out"]]) == [result]  # a manifest is no result
+    (Path(small["out"]) / "tables.json").write_text("[]")
+    assert collect([small["out"]]) == [result]  # a manifest is no result, nor is any other JSON
 
 
 def test_runs_of_one_split_share_a_manifest_and_another_split_has_its_own(small):
@@ -115,12 +120,6 @@ def test_lists_of_numbers_take_one_line(small):
     assert min(ranks) >= 1
 
 
-def test_other_json_files_in_a_results_folder_are_left_alone(small):
-    result = train(make_config(small))
-    (Path(small["out"]) / "tables.json").write_text("[]")
-    assert collect([small["out"]]) == [result]
-
-
 def test_two_different_results_of_one_run_are_refused(small, tmp_path):
     result = train(make_config(small))
     other = tmp_path / "other" / f"{result.run_id}.json"
@@ -160,3 +159,29 @@ def test_a_result_says_of_which_commit_it_is_and_whether_tracked_files_were_chan
     assert said() == (commit, False)
     (checkout / "results.py").write_text("2")
     assert said() == (commit, True)
+
+
+def test_the_manifest_is_of_the_images_that_were_embedded(small, tmp_path, monkeypatch):
+    before = train(make_config({**small, "out": str(tmp_path / "before")}))
+    made = Prepared.images.func
+
+    def embed_and_exchange(prepared):
+        embeddings = made(prepared)
+        for path in tmp_path.glob("*.png"):
+            Image.new("RGB", (6, 6)).save(path)
+        return embeddings
+
+    monkeypatch.setattr(Prepared.images, "func", embed_and_exchange)
+    after = train(make_config(small))
+    assert after.metrics == before.metrics
+    assert read_manifest(after) == read_manifest(before)
+    assert after.data.duplicates == before.data.duplicates
+
+
+def test_images_that_cannot_be_hashed_are_counted(tmp_path):
+    for i in range(12):
+        (tmp_path / f"{i}.png").mkdir()
+    Image.new("RGB", (6, 6)).save(tmp_path / "a.png")
+    images = ImageFiles((tmp_path / "a.png", *(tmp_path / f"{i}.png" for i in range(12))))
+    with pytest.raises(DataError, match=r"12 of 13 images cannot be read \(0\.png, .*9\.png, \.\.\.;"):
+        image_fingerprints(images)

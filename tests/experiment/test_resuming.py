@@ -229,15 +229,6 @@ def test_a_trainer_stopped_after_any_step_ends_with_the_same_bits(tmp_path, undi
     assert again.seconds > stopped.seconds > 0
 
 
-def test_a_trainer_keeps_its_state_under_its_identity(tmp_path):
-    with interrupted_after(1):
-        make_trainer(tmp_path / "state").run()
-    with pytest.raises(WeightsError, match="belongs to other data or weights"):
-        make_trainer(tmp_path / "state", "another's").run()
-    with pytest.raises(WeightsError, match="belongs to other data or weights"):
-        make_trainer(tmp_path / "state", "").run()
-
-
 # --- an adapter of another tower
 
 

@@ -1,9 +1,11 @@
 import gc
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from helpers.adapter_towers import filled
+from helpers.folders import flags
 from helpers.retrieval import cosine_similarity
 from helpers.small_experiment import tiny_towers
 
@@ -11,16 +13,19 @@ import pecl.encoders.batches
 import pecl.experiment.prepared
 import pecl.experiment.run
 from pecl.adapters.formats.files import save_adapter
+from pecl.cli import main
 from pecl.config import make_config
 from pecl.data.registry import load_dataset
 from pecl.data.splits import few_shot_split
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import ConfigError, DataError, DivergedError, OutputError
+from pecl.errors import ConfigError, DivergedError, OutputError
 from pecl.experiment.run import evaluate, train, train_fleet
 from pecl.files import sha256_file
+from pecl.grid.configs import expand, fleets
 from pecl.report.tables import report
+from pecl.report.tables.candidates import chosen_candidates
 from pecl.results.parts import GalleryRecord
-from pecl.results.result import read_result, result_path
+from pecl.results.result import collect, read_result, result_path
 from pecl.results.side_files import read_manifest
 
 
@@ -63,19 +68,6 @@ def test_a_mapping_of_fields_is_a_config(small):
         train({**small, "langage": "de"})
     with pytest.raises(ConfigError, match=r"config: expected fields such as .*, got 'de'$"):
         train("de")
-
-
-def test_zero_shot_recall_is_that_of_the_plain_tower_on_the_test_part(small):
-    result = train(make_config(small))
-    data = load_dataset(small["dataset"], "de")
-    split = few_shot_split(len(data), 6)
-    towers = tiny_towers()
-    for part in ("val", "test"):
-        chosen = data.select(getattr(split, part))
-        texts = towers.text.encode_text(chosen.target)
-        images = towers.image.encode_image(chosen.images.load(i) for i in range(len(chosen)))
-        expected = recall_by_hand(texts, images)
-        assert result.recall(part, "zero_shot") == pytest.approx(float(expected))
 
 
 def test_weights_of_another_language_are_evaluated_with_a_warning(small, caplog):
@@ -122,21 +114,6 @@ def test_an_evaluation_takes_the_whole_data_set(small):
     assert result.recall("test", "zero_shot") == pytest.approx(float(expected))
 
 
-def test_the_same_config_gives_the_same_bits(small, tmp_path):
-    first = train(make_config(small))
-    second = train(make_config({**small, "out": str(tmp_path / "again")}))
-    for name in ("metrics", "all_ranks", "curve", "run_id", "best_step"):
-        assert getattr(first, name) == getattr(second, name)
-    assert first.adapter_path != second.adapter_path
-    assert first.adapter_path.read_bytes() == second.adapter_path.read_bytes()
-
-
-def test_a_complete_run_is_not_done_again(small, monkeypatch):
-    first = train(make_config(small))
-    monkeypatch.setattr(pecl.experiment.fleet, "AlignmentTrainer", lambda *_: pytest.fail("trained again"))
-    assert train(make_config(small)).metrics == first.metrics
-
-
 def test_changed_data_are_trained_anew(small, caplog):
     first = train(make_config(small))
     table = Path(small["dataset"])
@@ -179,32 +156,6 @@ def test_a_run_in_a_fleet_equals_the_run_alone(small, tmp_path):
             [loss for _, loss in single.curve.loss], abs=1e-5
         )
         assert result.metrics == single.metrics
-
-
-def test_runs_of_different_shape_are_no_fleet(small):
-    config = make_config(small)
-    with pytest.raises(ConfigError, match=r"batch_size: expected one value within a fleet, got "):
-        train_fleet([config, replace(config, batch_size=2)])
-
-
-@pytest.mark.parametrize(
-    ("changed", "error", "message"),
-    [
-        ({"shots": 12}, DataError, "shots: expected at most 11 of a pool of 24"),
-        ({"dataset": "scenes-2"}, DataError, "did you mean 'scenes'"),
-        ({"adapter": "lore"}, ConfigError, "did you mean 'lora'"),
-        ({"rank": 1000}, ConfigError, "lora: r: expected 1 to .*, got 1000"),
-        ({"route": "method9"}, ConfigError, "unknown route 'method9'"),
-        ({"image_weight": 0, "route": "baseline1"}, ConfigError, "image_weight: expected a number > 0, got 0"),
-        ({"image_weight": 0, "alignment": "contrastive_with_image"}, ConfigError, "needs the images"),
-    ],
-)
-def test_bad_input_is_one_sentence_and_writes_nothing(small, changed, error, message):
-    with pytest.raises(error, match=message) as caught:
-        train(make_config({**small, **changed}))
-    assert "\n" not in str(caught.value)
-    assert not Path(small["out"]).exists()
-    assert not list(Path(small["out"]).parent.glob("cache/*"))  # found before anything was computed
 
 
 def test_an_unwritable_folder_is_found_before_the_work(small, tmp_path, monkeypatch):
@@ -323,3 +274,24 @@ def test_what_runs_are_measured_with_is_tokenised_and_batched_once(small, monkey
         texts = list(data.select(getattr(split, part)).target)
         assert seen["tokenised"].count(texts) == 1
         assert seen["batched"].count(plain_tokenize(tower, texts)) == 1
+
+
+# --- joint training
+
+
+def test_train_and_grid_give_each_language_a_result(small, capsys):
+    del small["language"]
+    assert main(["train", *flags(small), "--joint", "fr+de", "--json"]) == 0
+    trained = json.loads(capsys.readouterr().out)
+    assert [result["config"]["language"] for result in trained] == ["fr", "de"]
+    assert main(["grid", *flags(small), "--joint", "fr+de", "--json"]) == 0
+    assert {r["run_id"] for r in json.loads(capsys.readouterr().out)} == {r["run_id"] for r in trained}
+    assert main(["train", *flags(small), "--language", "de"]) == 0
+    assert len(chosen_candidates(collect([small["out"]]))) == 3  # only German is another row than German among two
+
+
+def test_all_languages_of_a_joint_training_are_one_group(small):
+    del small["language"]
+    candidates = expand({**small, "joint": ["de+fr", "cs+de+fr"], "lr": [1e-3, 1e-2]})
+    groups = [[candidate.language for candidate in group] for group in fleets(candidates, 1)]
+    assert sorted(groups) == [["cs", "de", "fr"]] * 2 + [["de", "fr"]] * 2

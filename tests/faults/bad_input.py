@@ -188,6 +188,7 @@ DISTILLATION = [
     ("--train-size 0", "train_size: expected a whole number >= 1"),
     ("--solver closedform", 'solver: expected one of closed-form, gradient.*got "closedform"'),
     ("--solver gradient+gradient", "solver: expected gradient once, and closed-form before and after it at most"),
+    ("--solver closed-form+closed-form", "solver: expected gradient once, and closed-form before and after it at most"),
     (
         "--adapter lora --solver closed-form",
         "solver: closed-form solves the head, so it needs an adapter with head or head:rank=K",

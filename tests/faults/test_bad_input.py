@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 from faults.bad_input import CHECKED, SCRIPTS, SMALL, rows
 from helpers.playground import write_playground
 from helpers.project import ROOT
@@ -24,7 +23,7 @@ import pecl.encoders.towers
 import pecl.experiment.run
 from pecl.cli import main
 from pecl.encoders.towers import load_towers
-from pecl.errors import ConfigError, OutputError
+from pecl.errors import OutputError
 from pecl.results.locks import hold
 
 ROWS = rows()
@@ -149,13 +148,6 @@ def test_what_a_check_finds_is_printed(playground, name, capsys):
     assert all(problem.startswith(f"{name}, ") for problem in problems)
     assert last.startswith(f"{name}: {len(problems)} problem")
     assert seen(playground) == before
-
-
-@pytest.mark.parametrize("device", ["foo", "cuda:99", "meta"])
-def test_a_device_that_is_not_there(device):
-    with pytest.raises(ConfigError, match=f"device: expected one that is there, such as cpu, got {device}"):
-        load_towers("mini", device=device)
-    load_towers("mini", device=torch.device("cpu"))
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc here, where no folder can be made")

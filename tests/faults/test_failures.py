@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.folders import flags
 
 import pecl.commands.adapters
 import pecl.commands.report
@@ -17,10 +18,6 @@ from pecl.cli import main
 from pecl.errors import DivergedError
 from pecl.files.failures import describe_failure, log_traceback
 from pecl.results.result import collect
-
-
-def flags(values):
-    return [part for name, value in values.items() for part in (f"--{name.replace('_', '-')}", str(value))]
 
 
 @pytest.fixture

@@ -159,7 +159,7 @@ MUTANTS = [
     ),
     *rows(
         "pecl/training/trainer.py",
-        "training/test_trainer::test_best_is_the_highest_score_and_ties_go_to_the_later",
+        "training/test_schedule::test_training_ends_when_patience_does",
         ("ties go to the earlier", "score >= record.best_score", "score > record.best_score"),
     ),
     *rows(

@@ -7,12 +7,10 @@ import torch
 from helpers.checkpoints import write_siglip
 from helpers.devices import close, run_of, same_results, trained
 from helpers.small_experiment import tiny_towers
-from helpers.tiny import sentences, tiny_tower
+from helpers.tiny import sentences
 from PIL import Image
 
 import pecl
-from pecl.adapters.bank import AdapterBank
-from pecl.adapters.spec import parse_adapter
 from pecl.config import ALIGNMENTS, make_config
 from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.loading.image import load_image_checkpoint
@@ -90,21 +88,6 @@ def experiments(fake_device, towers_on, small, tmp_path, **values):
 )
 def test_other_ways_to_learn_give_what_they_give_on_the_cpu(fake_device, small, towers_on, tmp_path, values):
     same_results(*experiments(fake_device, towers_on, small, tmp_path, **values))
-
-
-def test_a_bank_on_xlm_roberta_is_that_of_the_cpu(fake_device):
-    texts = sentences(9)
-    found = []
-    for device in (fake_device.device, "cpu"):
-        bank = AdapterBank(tiny_tower().to(device), "lora:r=2")
-        for language, seed in (("de", 1), ("fr", 2)):
-            other = tiny_tower()
-            adapter = pecl.attach(other, parse_adapter("lora:r=2"), seeds=[seed])
-            for parameter in adapter.parameters():
-                parameter.data += 0.1 * seed
-            bank.add(language, adapter.slot_state(0))
-        found.append(bank.encode_text(texts, [("de", "fr")[i % 2] for i in range(9)]))
-    close(*found)
 
 
 def test_siglip_gives_what_it_gives_on_the_cpu(fake_device, tmp_path):

@@ -174,19 +174,6 @@ def test_training_ends_when_patience_does(patience, scores, steps, best):
     assert (taken, record.best_step, place) == (steps, best, best // 2 - 1)
 
 
-def test_all_slots_must_be_out_of_patience():
-    tower = tiny_tower()
-    adapter = attach(tower, CONFIGS, seeds=[1, 2])
-    scores = iter([[0.5, 0.1], [0.4, 0.2], [0.3, 0.1], [0.2, 0.0], [0.1, 0.0], [0.0, 0.0]])
-    schedule = Schedule(epochs=4, batch_size=5, eval_every=2, dropout=False, patience=2)
-    tasks = [task(tower, seed=seed) for seed in (1, 2)]
-    run = AlignmentTrainer(
-        tower, adapter, tasks, schedule, lambda slots: [given[slot] for given in [next(scores)] for slot in slots]
-    )
-    run.run()
-    assert run.step == 8
-
-
 def test_the_last_weights_are_taken_whatever_the_scores_say():
     taken, record, place = scored([0.9, 0.5, 0.4, 0.3, 0.2, 0.1], last=True)
     assert (taken, record.best_step, record.best_score, place) == (12, 12, 0.1, 5)
