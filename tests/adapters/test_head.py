@@ -4,10 +4,7 @@ import pytest
 import torch
 from helpers.adapter_towers import TEXTS, filled, tower_of
 
-from pecl.adapters.adapter import attach
 from pecl.adapters.merge import merge_slot
-from pecl.adapters.spec import describe, parse_adapter
-from pecl.errors import ConfigError
 
 
 def test_a_change_of_low_rank_is_what_its_name_says():
@@ -36,18 +33,3 @@ def test_merged_it_computes_the_same(spec, bias):
     torch.testing.assert_close(merged.encode_text(TEXTS, normalize=False), expected, rtol=0, atol=1e-6)
     assert (merged.head.bias is None) is (spec == "head" and not bias)
     assert (tower.head.base.bias is None) is not bias
-
-
-@pytest.mark.parametrize("rank", [9, 33])
-def test_a_rank_above_the_smaller_width_is_refused_and_leaves_a_plain_tower(rank):
-    tower = tower_of("xlm-roberta")
-    with pytest.raises(ConfigError, match=rf"head: rank: expected 1 to 8 in a layer of shape \(8, 32\), got {rank}"):
-        attach(tower, parse_adapter(f"head:rank={rank}"))
-    assert tower.adapter is None
-    assert isinstance(tower.head, torch.nn.Linear)
-    attach(tower, parse_adapter("head:rank=8"))
-
-
-def test_its_spec_names_the_rank():
-    assert describe(parse_adapter("head:rank=3")) == "head:rank=3"
-    assert describe(parse_adapter("head")) == "head"

@@ -21,7 +21,6 @@ from pecl.encoders.activations import ACTIVATIONS
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, WeightsError
 
-LAYER = "encoder.layer.0."
 PATTERN = r"encoder\.layer\.1\..*\.(key|dense)"
 
 
@@ -363,6 +362,7 @@ def test_what_cannot_be_merged_says_why(spec, reason):
     ("spec", "message"),
     [
         ("lora:r=33", "r: expected 1 to 32 .* got 33"),
+        ("head:rank=9", r"head: rank: expected 1 to 8 in a layer of shape \(8, 32\), got 9"),
         ("bottleneck:bottleneck_dim=33", "bottleneck_dim: expected 1 to the layer's width 32, got 33"),
         ("compacter:reduction_factor=16", "phm_dim: expected a divisor .* 32 // 16 = 2, got 4"),
         ("compacter:reduction_factor=64", "phm_dim"),

@@ -86,11 +86,3 @@ def test_padded_groups_compute_the_same(slots):
     x, weight, bias = torch.randn(len(slots), 2, 3), torch.randn(4, 5, 3), torch.randn(4, 5)
     expected = SlotGroups(slots, 4, torch.device("cpu")).linear(x, weight, bias)
     torch.testing.assert_close(padded_groups(slots, 4).linear(x, weight, bias), expected, rtol=1e-5, atol=1e-5)
-
-
-def test_wrong_slots_are_refused():
-    rows = SlotRows(2)
-    with pytest.raises(ValueError, match=r"expected the shape \(3,\)"):
-        rows.select(torch.tensor([0, 1]), 3)
-    with pytest.raises(ValueError, match="slots: expected 0 to 1, got 0 to 2"):
-        rows.select(torch.tensor([0, 2]), 2)

@@ -133,10 +133,6 @@ def check_refused(client, answer, status, said):
     assert client.post("/v1/embeddings", json=SOUND).status_code == 200
 
 
-def test_there_are_many_rows():
-    assert len(EMBEDDINGS) + len(BODIES) + len(PLACES) > 70
-
-
 @pytest.mark.parametrize(("document", "status", "said"), EMBEDDINGS, ids=[said[:40] for _, _, said in EMBEDDINGS])
 def test_a_bad_document(client, document, status, said):
     body = json.dumps(document).encode()

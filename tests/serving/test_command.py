@@ -74,21 +74,6 @@ def test_adapters_are_added_to_the_shipped_ones(served, tmp_path, monkeypatch, c
         assert f"adapters: {said}" in caplog.messages
 
 
-def test_adapters_of_other_specs_go_into_one_server(served, tmp_path):
-    (one,) = write_adapters(tmp_path, ("de",))
-    (other,) = write_adapters(tmp_path, ("cs",), "bottleneck")
-    assert run(f"serve --adapter {one} {other} --port 0") == 0
-    assert [row["adapter"] for row in served[0][0].models.describe()] == [None, "lora", "bottleneck"]
-
-
-def test_a_port_that_is_taken(served, capsys):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        assert run(f"serve --port {port}") == 2
-    assert f'cannot listen on "127.0.0.1" port {port}: Address already in use' in capsys.readouterr().err
-    assert served == []
-
-
 def test_the_address_is_said_before_anything_is_loaded(served, monkeypatch, caplog):
     """Whoever opens it then waits, and is not refused."""
     caplog.set_level(logging.INFO, "pecl")

@@ -111,17 +111,6 @@ def test_peft_adapters_that_pecl_cannot_compute_are_refused(change, message, tmp
         read_peft(tmp_path, tower)
 
 
-def test_a_scale_for_some_layers_is_refused_though_the_tensors_fit(tmp_path):
-    """As PEFT itself writes it: only the config tells that this is not plain LoRA."""
-    tower = tower_of("bert", torch.float32)
-    theirs = peft.get_peft_model(
-        copy.deepcopy(tower.backbone), peft.LoraConfig(r=8, target_modules=["query"], alpha_pattern={"query": 3})
-    )
-    theirs.save_pretrained(tmp_path)
-    with pytest.raises(WeightsError, match="alpha_pattern"):
-        read_peft(tmp_path, tower)
-
-
 def test_options_that_are_null_are_plain(tmp_path):
     tower = tower_of("bert", torch.float32)
     write_peft(tmp_path, states(tower)[0], parse_adapter("lora"), tower)
@@ -137,12 +126,10 @@ def test_damaged_peft_folders_are_refused(tmp_path):
     write_peft(tmp_path, states(tower)[0], parse_adapter("lora"), tower)
     weights = tmp_path / "adapter_model.safetensors"
     tensors = load_file(weights)
-    save_file({name: t for name, t in tensors.items() if "layer.1.attention.self.query" not in name}, weights)
-    with pytest.raises(WeightsError, match=r"adapts query in some layers only: encoder\.layer\.1"):
-        read_peft(tmp_path, tower)
-    save_file({name: t for name, t in tensors.items() if "layer.0.attention.self.query" not in name}, weights)
-    with pytest.raises(WeightsError, match=r"adapts query in some layers only: encoder\.layer\.0"):
-        read_peft(tmp_path, tower)
+    for layer in ("layer.1", "layer.0"):
+        save_file({name: t for name, t in tensors.items() if f"{layer}.attention.self.query" not in name}, weights)
+        with pytest.raises(WeightsError, match=rf"adapts query in some layers only: encoder\.{layer}"):
+            read_peft(tmp_path, tower)
     save_file(tensors | {"base_model.model.pooler.dense.weight": torch.zeros(2)}, weights)
     with pytest.raises(WeightsError, match=r"expected parameters of .*, got 'base_model.model.pooler.dense.weight'"):
         read_peft(tmp_path, tower)
@@ -152,14 +139,6 @@ def test_damaged_peft_folders_are_refused(tmp_path):
     (tmp_path / "adapter_config.json").unlink()
     with pytest.raises(WeightsError, match=r"adapter_config.json: expected the config of a LoRA"):
         read_peft(tmp_path, tower)
-
-
-@pytest.mark.parametrize("spec", ["bottleneck", "lora+head", "soft_prompt"])
-def test_what_peft_cannot_hold_is_refused(spec, tmp_path):
-    tower = tower_of("bert", torch.float32)
-    with pytest.raises(ConfigError, match="cannot be written in PEFT's format"):
-        write_peft(tmp_path / "x", states(tower, spec)[0], parse_adapter(spec), tower)
-    assert not (tmp_path / "x").exists()
 
 
 def test_conversion_there_and_back(tmp_path):
@@ -175,30 +154,6 @@ def test_conversion_there_and_back(tmp_path):
     with pytest.raises(ConfigError, match="says itself which adapter it is"):
         read_adapter(folder, tower, "de", parse_adapter("lora"))
     assert tower.adapter is None
-
-
-@pytest.mark.parametrize(("spec", "prefix"), [("lora", "lora_"), ("bottleneck", "adapter.modulelist.")])
-def test_released_checkpoint_converts(spec, prefix, tmp_path):
-    """A checkpoint under OpenDelta's names, behind M-CLIP's `transformer.`, gives the same adapter."""
-    tower = tower_of("xlm-roberta", torch.float32)
-    state = states(tower, spec)[0]
-    names = {
-        ".lora_": ".lora.lora_",
-        ".down_": ".adapter.modulelist.down_proj.",
-        ".up_": ".adapter.modulelist.up_proj.",
-    }
-    released = {}
-    for name, tensor in state.items():
-        for ours, theirs in names.items():
-            name = name.replace(ours, theirs)
-        released[name.replace("backbone.", "transformer.", 1)] = tensor
-    assert any(prefix in name for name in released)
-    torch.save(released, tmp_path / "text_model_best.ckpt")
-    adapter = read_adapter(tmp_path / "text_model_best.ckpt", tower, "de")
-    assert adapter.configs == parse_adapter(spec)
-    assert all(torch.equal(adapter.state[name], tensor) for name, tensor in state.items())
-    with pytest.raises(WeightsError, match="does not fit the text tower"):
-        read_adapter(tmp_path / "text_model_best.ckpt", tower, "de", parse_adapter("lora:r=2"))
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

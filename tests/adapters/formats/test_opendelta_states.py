@@ -9,6 +9,7 @@ import torch
 from helpers.tiny import sentences, tiny_tower
 
 from pecl.adapters.adapter import attach
+from pecl.adapters.formats.convert import read_adapter
 from pecl.adapters.formats.opendelta import from_opendelta_state_dict, infer_configs, load_released_checkpoint
 from pecl.adapters.kinds.bottleneck import BottleneckConfig
 from pecl.adapters.kinds.compacter import CompacterConfig
@@ -16,6 +17,7 @@ from pecl.adapters.kinds.head import HeadConfig
 from pecl.adapters.kinds.layer_norm import LayerNormConfig
 from pecl.adapters.kinds.lora import LoraConfig
 from pecl.adapters.kinds.soft_prompt import SoftPromptConfig
+from pecl.adapters.spec import parse_adapter
 from pecl.errors import WeightsError
 
 QUERY = "encoder.layer.0.attention.self.query"
@@ -173,6 +175,9 @@ def test_a_released_checkpoint_becomes_an_adapter(tmp_path, spec):
     expected = tower.encode_text(sentences(5))
     adapter.remove()
 
-    kind, tensors = from_opendelta_state_dict(load_released_checkpoint(tmp_path / "text_model_best.ckpt"))
-    attach(tower, infer_configs(kind, tensors)).load_slot_state(0, tensors)
+    read = read_adapter(tmp_path / "text_model_best.ckpt", tower, "de")
+    attach(tower, read.configs).load_slot_state(0, read.state)
     torch.testing.assert_close(tower.encode_text(sentences(5)), expected, atol=0, rtol=0)
+    tower.adapter.remove()
+    with pytest.raises(WeightsError, match="does not fit the text tower"):
+        read_adapter(tmp_path / "text_model_best.ckpt", tower, "de", parse_adapter("lora:r=3"))

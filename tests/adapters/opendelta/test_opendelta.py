@@ -1,14 +1,13 @@
 """OpenDelta next to transformers 5: its import, what each delta computes and trains, and taking it off again."""
 
 import importlib.util
-import math
 import sys
 
 import pytest
 import torch
 from helpers.tiny import sentences, tiny_tower
 from torch.nn import functional as F
-from transformers import BertConfig, BertModel, XLMRobertaConfig, XLMRobertaModel
+from transformers import XLMRobertaConfig, XLMRobertaModel
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.opendelta import from_opendelta_state_dict, infer_configs
@@ -98,68 +97,6 @@ class TestImport:
             import_opendelta()
 
 
-class TestFormulae:
-    """The formulae of docs/opendelta.md, written out, against what the modified layer gives."""
-
-    @staticmethod
-    def around(kind, path, **options):
-        """Attach, and run the layer at `path` plain and modified on the same input."""
-        backbone = tiny_backbone()
-        attached = attach_opendelta(backbone, kind, **options)
-        randomise(attached)
-        layer = backbone.get_submodule(path)
-        x = torch.randn(3, 6, layer.in_features, generator=torch.Generator().manual_seed(2))
-        plain = F.linear(x, layer.weight, layer.bias)
-        own = {name.removeprefix(f"{path}."): p for name, p in attached.named_parameters() if path in name}
-        return x, plain, layer(x), own
-
-    @pytest.mark.parametrize("role", ["query", "value"])
-    def test_lora(self, role):
-        path = f"encoder.layer.1.attention.self.{role}"
-        x, plain, out, own = self.around("lora", path, r=2, lora_alpha=6)
-        expected = plain + 6 / 2 * torch.einsum("or,ri,bli->blo", own["lora.lora_B"], own["lora.lora_A"], x)
-        torch.testing.assert_close(out, expected, atol=1e-5, rtol=1e-5)
-
-    @pytest.mark.parametrize("place", ["attention.output", "output"])
-    def test_bottleneck(self, place):
-        _, plain, out, own = self.around("bottleneck", f"encoder.layer.0.{place}.dense", bottleneck_dim=6)
-        layers = {name.removeprefix("adapter.modulelist."): parameter for name, parameter in own.items()}
-        z = plain @ layers["down_proj.weight"].T + layers["down_proj.bias"]
-        z = 0.5 * z * (1 + torch.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z**3)))
-        expected = plain + z @ layers["up_proj.weight"].T + layers["up_proj.bias"]
-        torch.testing.assert_close(out, expected, atol=1e-5, rtol=1e-5)
-
-    @pytest.mark.parametrize("place", ["attention.output", "output"])
-    def test_compacter(self, place):
-        path = f"encoder.layer.1.{place}.dense"
-        _, plain, out, own = self.around("compacter", path, reduction_factor=4, phm_dim=2)
-
-        def phm(x, name):
-            rule, left, right, b = (own[f"compactor.{name}.{key}"] for key in ("phm_rule", "W_left", "W_right", "b"))
-            weight = sum(torch.kron(rule[s], left[s] @ right[s]) for s in range(2))
-            return x @ weight + b
-
-        expected = plain + phm(phm(plain, "down_sampler").relu(), "up_sampler")
-        torch.testing.assert_close(out, expected, atol=1e-5, rtol=1e-5)
-
-    @pytest.mark.parametrize(
-        ("model", "config"), [(XLMRobertaModel, XLMRobertaConfig), (BertModel, BertConfig)], ids=["xlm-r", "bert"]
-    )
-    def test_soft_prompt(self, model, config):
-        backbone = tiny_backbone(model=model, config=config)
-        words = backbone.get_input_embeddings()(INPUT_IDS)
-        attached = attach_opendelta(backbone, "soft_prompt", num_virtual_tokens=3)
-        prompt = attached.parameters()[0].expand(3, 3, WIDTH)
-        extended_mask = mask()
-        out = hidden(backbone, extended_mask)
-        attached.detach()
-        sequence = torch.cat([words[:, :1], prompt, words[:, 1:]], 1)
-        expected_mask = torch.cat([mask()[:, :1], torch.ones(3, 3), mask()[:, 1:]], 1).long()
-        expected = backbone(inputs_embeds=sequence, attention_mask=expected_mask).last_hidden_state
-        assert torch.equal(extended_mask, expected_mask)
-        torch.testing.assert_close(out, expected)
-
-
 # kind -> pecl's config that starts as OpenDelta does
 STARTS = {
     "lora": LoraConfig(),
@@ -170,15 +107,6 @@ STARTS = {
 
 
 class TestStart:
-    @pytest.mark.parametrize(("kind", "moved_by"), [("lora", 0.0), ("bottleneck", 1e-2), ("compacter", 1e-2)])
-    def test_fresh_delta_is_nearly_the_identity(self, kind, moved_by):
-        backbone = tiny_backbone()
-        plain = hidden(backbone)
-        attach_opendelta(backbone, kind, **KINDS[kind])
-        moved = (hidden(backbone) - plain).abs().max().item()
-        assert moved <= moved_by
-        assert (moved > 0) == (kind != "lora")
-
     @pytest.mark.parametrize("kind", KINDS)
     def test_seed_decides_whatever_the_mode_and_the_global_generator(self, kind):
         states = []
@@ -215,46 +143,6 @@ class TestStart:
             both = torch.cat([one, other])
             below = [torch.searchsorted(values, both, right=True) / len(one) for values in (one, other)]
             assert (below[0] - below[1]).abs().max() < 1.95 * (2 / len(one)) ** 0.5, name
-
-    def test_ranges(self):
-        lora = attach_opendelta(tiny_backbone(layers=1, width=256), "lora", r=64).state_dict()
-        first = lora["encoder.layer.0.attention.self.query.lora.lora_A"]  # (64, 256): U(-1/16, 1/16)
-        assert 0.99 / 16 < first.max() <= 1 / 16
-        path = "encoder.layer.0.output.dense"
-        bottleneck = attach_opendelta(tiny_backbone(layers=1, width=256), "bottleneck", bottleneck_dim=64).state_dict()
-        for name in ("down_proj", "up_proj"):
-            weight = bottleneck[f"{path}.adapter.modulelist.{name}.weight"]
-            assert weight.std().item() == pytest.approx(0.01, rel=0.03)
-            assert not bottleneck[f"{path}.adapter.modulelist.{name}.bias"].any()
-        compacter = attach_opendelta(tiny_backbone(layers=1, width=2048), "compacter").state_dict()
-        down = {key: compacter[f"{path}.compactor.down_sampler.{key}"] for key in ("phm_rule", "W_left", "W_right")}
-        assert down["phm_rule"].std().item() == pytest.approx(0.01, rel=0.25)  # 64 values
-        assert 0.98 < down["W_left"].abs().max() / math.sqrt(12 / (2048 / 4 + 1)) <= 1
-        assert 0.9 < down["W_right"].abs().max() / math.sqrt(12 / (1 + 128 / 4)) <= 1
-        prompt = attach_opendelta(tiny_backbone(layers=1, width=256), "soft_prompt").state_dict()
-        assert prompt["soft_prompt_layer.soft_embeds"].std().item() == pytest.approx(0.02, rel=0.1)
-
-
-@pytest.mark.parametrize(
-    ("kind", "options", "expected"),
-    [
-        ("lora", {}, 884_736),
-        ("lora", {"layer_norms": False}, 786_432),
-        ("lora", {"r": 1}, 196_608),
-        ("bottleneck", {}, 2_507_904),
-        ("compacter", {}, 261_120),
-        # run_cross.py's variant, whose pooler (1,049,600) and head (787,200) make it 2,131,712
-        ("lora", {"r": 1, "target_modules": ("query", "key", "value", "attention_output")}, 2_131_712 - 1_836_800),
-    ],
-)
-def test_parameters_in_xlm_roberta_large(kind, options, expected):
-    """Two of its 24 layers are counted: the others are alike."""
-    backbone = tiny_backbone(layers=2, width=1024, num_attention_heads=16)
-    assert 12 * attach_opendelta(backbone, kind, **options).num_parameters() == expected
-
-
-def test_soft_prompt_parameters_in_xlm_roberta_large():
-    assert attach_opendelta(tiny_backbone(layers=1, width=1024), "soft_prompt").num_parameters() == 4_096
 
 
 @pytest.mark.parametrize("kind", KINDS)
