@@ -1,5 +1,7 @@
 """`pecl search --embeddings` and `--collection`: search in embeddings of images that another program has computed."""
 
+from __future__ import annotations
+
 import argparse
 import sys
 from pathlib import Path
