@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +30,8 @@ from pecl.search.queries import PLAIN, QueryEncoder, known_shares
 from pecl.search.store import ExactStore
 
 OUT = Path(__file__).resolve().parents[1] / "results" / "search_quality.json"
-NEIGHBOURS, WEIGHTS, COUNTS = (4, 8, 16, 32, 64), (0.25, 0.375, 0.5, 0.625, 0.75), (1000, 2000, 4000, 6000)
-BETAS = (5, 10, 20, 40)
+SHARPNESS, WEIGHTS, COUNTS = (10, 15, 20, 25, 30, 40), (0.4, 0.5, 0.6, 0.7, 0.8, 0.9), (3000, 6000, 12_000, 24_000)
+NEIGHBOURS, BETAS = (8, 16, 32, 64, 128), (5, 10, 20, 40)
 GALLERY_OF_SPEED, WIDTH = 100_000, 256
 Row = dict[str, Any]
 
@@ -100,6 +102,12 @@ def qb_norm(scores: np.ndarray, bank: np.ndarray, beta: float) -> np.ndarray:
     return np.where(hubs[:, None], inverted_softmax(scores, bank, beta), scores)
 
 
+def nnn(scores: np.ndarray, bank: np.ndarray, setting: tuple[int, float]) -> np.ndarray:
+    """Return scores (Q, G) minus the weighted mean of the k nearest of the bank's (R, G); `setting` is k and weight."""
+    neighbours, weight = setting
+    return scores - weight * np.partition(bank, -neighbours, axis=0)[-neighbours:].mean(axis=0)
+
+
 def whole_captions(gallery: Gallery, embed: Embedder) -> dict[str, np.ndarray]:
     """Return the scores (Q, G) of whole captions by language, through its adapter."""
     return {code: embed.named(gallery.captions[code], code) @ gallery.images.T for code in LANGUAGES}
@@ -113,32 +121,33 @@ def measure_hubs(val: Gallery, pool: Gallery, embed: Embedder, references: Refer
         own = [ranks(change(one), val.items) for one in scores.values()]
         return round(float(np.mean([(one <= k).mean() for one in own for k in RECALL_AT])), 4)
 
-    grid = [{"references": 0, "neighbours": 0, "weight": 0.0, "mean_recall": mean_recall(lambda one: one)}]
-    for count in COUNTS:
-        nearest = np.sort(val.images @ references.embeddings[:count].T, axis=1)[:, ::-1]
-        for k in NEIGHBOURS:
-            for weight in WEIGHTS:
-                numbers = weight * nearest[:, :k].mean(axis=1)
-                found = mean_recall(lambda one, numbers=numbers: one - numbers)
-                grid.append({"references": count, "neighbours": k, "weight": weight, "mean_recall": found})
+    grid = [{"references": 0, "sharpness": 0, "weight": 0.0, "mean_recall": mean_recall(lambda one: one)}]
+    for count, sharpness, weight in product(COUNTS, SHARPNESS, WEIGHTS):
+        fewer = replace(references, embeddings=references.embeddings[:count], sharpness=sharpness, weight=weight)
+        numbers = fewer.corrections(val.images)
+        found = mean_recall(lambda one, numbers=numbers: one - numbers)
+        grid.append({"references": count, "sharpness": sharpness, "weight": weight, "mean_recall": found})
     bank = references.embeddings @ val.images.T
+    tried = {
+        "NNN": (nnn, list(product(NEIGHBOURS, WEIGHTS))),
+        "inverted softmax": (inverted_softmax, BETAS),
+        "QB-Norm": (qb_norm, BETAS),
+    }
     best = {
-        name: max(BETAS, key=lambda beta, method=method: mean_recall(lambda one: method(one, bank, beta)))  # noqa: B023 (called at once)
-        for name, method in (("inverted softmax", inverted_softmax), ("QB-Norm", qb_norm))
+        name: max(settings, key=lambda setting, method=method: mean_recall(lambda one: method(one, bank, setting)))  # noqa: B023 (called at once)
+        for name, (method, settings) in tried.items()
     }
     bank, corrections = references.embeddings @ pool.images.T, references.corrections(pool.images)
-    methods = {
-        "corrected": lambda one: one - corrections,
-        "inverted softmax": lambda one: inverted_softmax(one, bank, best["inverted softmax"]),
-        "QB-Norm": lambda one: qb_norm(one, bank, best["QB-Norm"]),
-    }
+    methods = {"corrected": lambda one: one - corrections}
+    for name, (method, _) in tried.items():
+        methods[name] = lambda one, method=method, setting=best[name]: method(one, bank, setting)
     rows = []
     for code, one in whole_captions(pool, embed).items():
         plain = ranks(one, pool.items)
         rows.append({"language": code, "method": "plain", **recalls(plain)})
         for name, method in methods.items():
             rows.append({"language": code, "method": name, **compared(plain, ranks(method(one), pool.items))})
-    return {"grid": grid, "betas": best, "rows": rows}
+    return {"grid": grid, "best": best, "rows": rows}
 
 
 def measure_lengths(pool: Gallery, embed: Embedder, corrections: np.ndarray) -> tuple[list[Row], list[Row]]:
@@ -227,7 +236,7 @@ def main() -> None:
     hubs = measure_hubs(val, pool, embed, references)
     foreign = measure_foreign(pool, embed, corrections)
     lengths, guesses = measure_lengths(pool, embed, corrections)
-    settings = {"references": len(references.embeddings), "neighbours": references.neighbours}
+    settings = {"references": len(references.embeddings), "sharpness": references.sharpness}
     write_json(
         parsed.out,
         {

@@ -4,7 +4,7 @@
 
 They are English captions of Multi30K (task 1, training part) without those of the pool `multi30k-1k`: the photographs
 with the smallest SHA-256 of "pecl/hubs/<file name>". The settings were chosen on the validation photographs, see
-`benchmarks/hubs.py`.
+`benchmarks/search_quality.py`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from pecl.data.request import DataRequest
 from pecl.encoders.towers import load_towers
 from pecl.files import sha256_lines
 from pecl.files.rows import write_rows
-from pecl.retrieval.hubs import REFERENCES, ROWS, encoded
+from pecl.retrieval.hubs import REFERENCES, ROWS, packed
 
-COUNT = 6000
-NEIGHBOURS = 16
-WEIGHT = 0.5
+COUNT = 24_000
+SHARPNESS = 25
+WEIGHT = 0.8
 
 
 def reference_captions(data_dir: Path, count: int = COUNT) -> list[str]:
@@ -46,12 +46,12 @@ def main() -> None:
     metadata = {
         "image": towers.image.fingerprint,
         "text": towers.text.fingerprint,
-        "neighbours": str(NEIGHBOURS),
+        "sharpness": str(SHARPNESS),
         "weight": str(WEIGHT),
         "captions": sha256_lines(captions),
     }
     parsed.out.parent.mkdir(parents=True, exist_ok=True)
-    write_rows(parsed.out, (ROWS,), [{ROWS: encoded(embeddings)}], metadata)
+    write_rows(parsed.out, (ROWS,), [{ROWS: packed(embeddings)}], metadata)
 
 
 if __name__ == "__main__":

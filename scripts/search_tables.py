@@ -47,7 +47,7 @@ def settings() -> str:
     best = max(grid, key=lambda one: one["mean_recall"])
     own = next(one for one in grid if all(one[key] == chosen[key] for key in chosen))
     return (
-        f"{chosen['references']:,} reference captions, {chosen['neighbours']} neighbours and weight "
+        f"{chosen['references']:,} reference captions, sharpness {chosen['sharpness']:g} and weight "
         f"{chosen['weight']:g} have a mean of R@1, 5 and 10 of {own['mean_recall']:.4f} over the four languages on the "
         f"validation photographs "
         f"({grid[0]['mean_recall']:.4f} without correction, {best['mean_recall']:.4f} with the best of {len(grid) - 1} "

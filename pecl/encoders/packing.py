@@ -202,8 +202,8 @@ def attend(
 ) -> tuple[torch.Tensor, None]:
     """Attend as transformers' SDPA function does, with the dropout of `module` where rows draw their own.
 
-    In bfloat16 on a CPU it multiplies matrices in place of PyTorch's fused kernel, whose backward pass is 4 to 8 times slower
-    on captions (PyTorch 2.13).
+    In bfloat16 on a CPU it multiplies matrices in place of PyTorch's fused kernel, whose backward pass is 4 to 8 times
+    slower on captions (PyTorch 2.13).
 
     Args:
         module: the self-attention layer.

@@ -1,8 +1,9 @@
 """The correction of hubs: photographs that are near to many captions, and so are found for queries of others.
 
-Each photograph has one number, its correction: `weight` times the mean similarity of its k nearest reference captions.
-A search subtracts it from the photograph's similarities (NNN, Chowdhury et al., arXiv 2410.24114). The reference
-captions of a pair of towers ship with pecl as embeddings; `scripts/make_references.py` makes them.
+Each photograph has one number, its correction: `weight` times a soft maximum of its similarities to reference captions.
+A search subtracts it from the photograph's similarities. The weight 1 is the inverted softmax (Smith et al., arXiv
+1702.03859); NNN (Chowdhury et al., arXiv 2410.24114) has the mean of the k nearest captions in place of the soft
+maximum. The reference captions of a pair of towers ship with pecl as embeddings, see `scripts/make_references.py`.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import numpy as np
 from pecl.files.rows import open_rows
 
 REFERENCES = Path(__file__).with_name("references")
-ROWS = "embeddings"  # the tensor of a file: (R, D) uint8, `ZERO` for 0; each row has a scale of its own
-ZERO = 128
+ROWS = "embeddings"  # the tensor of a file: (R, D / 4) uint8, see `packed`
+_PLACES = np.array([0, 2, 4, 6], np.uint8)  # of four codes in a byte
 _BLOCK = 1 << 24  # similarities in memory at a time
 
 
@@ -27,13 +28,13 @@ class References:
 
     Attributes:
         embeddings: (R, D) float32, each row of length 1.
-        neighbours: k, reference captions that count for a photograph.
-        weight: factor of their mean similarity.
+        sharpness: beta of the soft maximum, `log(mean(exp(beta * similarity))) / beta`.
+        weight: factor of the soft maximum.
         fingerprint: of the embeddings and both settings, 64 hexadecimal digits.
     """
 
     embeddings: np.ndarray
-    neighbours: int
+    sharpness: float
     weight: float
     fingerprint: str
 
@@ -47,8 +48,8 @@ class References:
         rows = max(_BLOCK // len(self.embeddings), 1)
         for start in range(0, len(gallery), rows):
             similar = gallery[start : start + rows] @ self.embeddings.T  # (B, D) x (D, R): (B, R)
-            nearest = np.partition(similar, -self.neighbours, axis=1)[:, -self.neighbours :]  # (B, k)
-            found[start : start + rows] = self.weight * nearest.mean(axis=1)
+            soft_maximum = np.log(np.exp(self.sharpness * similar).mean(axis=1)) / self.sharpness
+            found[start : start + rows] = self.weight * soft_maximum
         return found
 
 
@@ -68,12 +69,18 @@ def find_references(profile: str, towers: Mapping[str, str]) -> References | Non
     tensors, metadata = open_rows(path, check=False)
     if any(metadata[which] != towers.get(which) for which in ("image", "text")):
         return None
-    codes = tensors[ROWS].load().astype(np.float32) - ZERO  # (R, D)
-    embeddings = codes / np.linalg.norm(codes, axis=1, keepdims=True)
-    return References(embeddings, int(metadata["neighbours"]), float(metadata["weight"]), metadata["digest"])
+    settings = float(metadata["sharpness"]), float(metadata["weight"])
+    return References(unpacked(tensors[ROWS].load()), *settings, metadata["digest"])
 
 
-def encoded(embeddings: np.ndarray) -> np.ndarray:
-    """Return embeddings (R, D) as a file holds them: (R, D) uint8, whose rows minus `ZERO` have their directions."""
-    largest = np.abs(embeddings).max(axis=1, keepdims=True)
-    return (np.rint(embeddings / largest * (ZERO - 1)) + ZERO).astype(np.uint8)
+def packed(embeddings: np.ndarray) -> np.ndarray:
+    """Return embeddings (R, D) in 2 bits a number, (R, D / 4) uint8: its sign, and whether it is large in its row."""
+    large = np.abs(embeddings) > np.abs(embeddings).mean(axis=1, keepdims=True)
+    codes = np.where(embeddings < 0, 1 - large, 2 + large).astype(np.uint8)  # 0 to 3, in the order of the numbers
+    return (codes.reshape(len(codes), -1, len(_PLACES)) << _PLACES).sum(axis=-1, dtype=np.uint8)
+
+
+def unpacked(codes: np.ndarray) -> np.ndarray:
+    """Return the directions (R, D) float32 that packed rows (R, D / 4) uint8 stand for, each of length 1."""
+    values = ((codes[..., None] >> _PLACES) & 3).reshape(len(codes), -1) - np.float32(1.5)  # (R, D): -1.5 to 1.5
+    return values / np.linalg.norm(values, axis=1, keepdims=True)

@@ -22,7 +22,7 @@ def recall(words, way, language, k=10):
 
 def test_the_figures_are_of_the_shipped_reference_captions():
     tensors, metadata = open_rows(REFERENCES / "mini.safetensors")
-    shipped = {"references": len(tensors[ROWS]), "neighbours": int(metadata["neighbours"])}
+    shipped = {"references": len(tensors[ROWS]), "sharpness": float(metadata["sharpness"])}
     assert FIGURES["settings"] == {**shipped, "weight": float(metadata["weight"])}
 
 
