@@ -86,7 +86,7 @@ def _write(prepared: Prepared, measured: Evaluations, result: Result, manifest: 
             for part, found in measured.items()
         },
         subsets={"test": subset_recalls(prepared, measured["test"])},
-        all_ranks={"test": {stage: _compact(e.ranks) for stage, e in measured["test"].items()}},
+        all_ranks={"test": _ranks(measured["test"])},
         peak_memory_mb=round(peak_memory_mb(torch.device(prepared.config.device)), 1),
     )
     nearest = {stage: retrieved(prepared, e) for stage, e in measured["test"].items() if stage != "final"}
@@ -196,5 +196,9 @@ def _describe_towers(prepared: Prepared) -> TowerPair:
     return TowerPair(text, image)
 
 
-def _compact(ranks: Mapping[str, list[int]]) -> dict[str, Numbers]:
-    return {direction: Numbers(own) for direction, own in ranks.items()}
+def _ranks(measured: Mapping[str, Evaluation]) -> dict[str, dict[str, Numbers]]:
+    """Return the ranks by stage and direction, of the last weights only if they are not the best."""
+    found = {stage: evaluation.ranks for stage, evaluation in measured.items()}
+    if "final" in found and found["final"] == found["best"]:
+        del found["final"]
+    return {stage: {direction: Numbers(own) for direction, own in ranks.items()} for stage, ranks in found.items()}

@@ -81,7 +81,8 @@ class Result:
         towers: names and fingerprints.
         metrics: part (val, test) -> stage (zero_shot, final, best) -> what was measured.
         subsets: part -> subset, such as COCO's train2014 -> its number of captions, and recall@1 by stage.
-        all_ranks: part -> stage -> direction -> rank of each query's best correct item, from 1; see `ranks`.
+        all_ranks: part -> stage -> direction -> rank of each query's best correct item, from 1; see `ranks`. Without the
+            stage `final` if it has the ranks of `best`.
         peak_memory_mb: most memory of the process, MiB.
         adapter: what was trained, or evaluated.
         steps: training steps; of an interrupted run, those that are kept.
@@ -177,7 +178,10 @@ class Result:
         Raises:
             KeyError: they were not recorded; those of the val part never are.
         """
-        return _find(_find_stage(_find(self.all_ranks, "part", part), stage), "direction", direction)
+        found = _find(self.all_ranks, "part", part)
+        if stage == "final" and stage not in found:
+            stage = "best"
+        return _find(_find_stage(found, stage), "direction", direction)
 
     @classmethod
     def from_json(cls, document: Any, where: str | Path = "result") -> Result:

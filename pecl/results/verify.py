@@ -65,10 +65,11 @@ def check_recalls(result: Result) -> None:
 
 def _ranks(result: Result, stage: str, direction: str) -> np.ndarray:
     """Return the ranks (N,) of one direction."""
-    path, found = f"ranks.test.{stage}.{direction}", result.all_ranks["test"][stage]
-    if direction not in found:
-        raise _damaged(result, f"{path} is missing")
-    ranks = np.array(found[direction])
+    path = f"ranks.test.{stage}.{direction}"
+    try:
+        ranks = np.array(result.ranks(direction, stage=stage))
+    except KeyError:
+        raise _damaged(result, f"{path} is missing") from None
     if not ranks.size or ranks.min() < 1:
         raise _damaged(result, f"{path}: expected a list of ranks that count from 1")
     return ranks
