@@ -11,6 +11,7 @@ from pecl.commands.options import (
     counted,
     differences,
     language_configs,
+    path_argument,
     print_json,
     print_text,
 )
@@ -32,6 +33,17 @@ def add_parser(commands: Any) -> None:
     add_config_flags(parser, only=fields_of(Role.EVALUATION | Role.DATA | Role.PLACE | Role.MACHINE | Role.SAME_BITS))
     parser.add_argument(
         "--adapter", dest="weights", help=f"adapter to evaluate: {ADAPTER_HELP} (default: the plain tower)"
+    )
+    parser.add_argument(
+        "--embeddings",
+        dest="image_embeddings",
+        type=path_argument,
+        metavar="FILE",
+        help="embeddings of the images by another program, in place of the image tower: .npy (with --paths), parquet, "
+        "or a folder of clip-retrieval; rows are found by the names of the image files",
+    )
+    parser.add_argument(
+        "--paths", dest="image_paths", type=path_argument, metavar="FILE", help="path of each row of an array, per line"
     )
     parser.add_argument("--harness", help=f"measure with another package as well: {' or '.join(HARNESSES)}")
     parser.add_argument(

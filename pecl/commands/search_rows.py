@@ -14,8 +14,8 @@ from pecl.encoders.pairs import PAIRS
 from pecl.errors import ConfigError, one_line, unknown
 
 if TYPE_CHECKING:
+    from pecl.files.image_rows import ImageRows
     from pecl.search.collection import CollectionRows
-    from pecl.search.rows import ImageRows
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -97,6 +97,6 @@ def _rows(parsed: argparse.Namespace) -> ImageRows | CollectionRows:
         from pecl.search.collection import UNNAMED, CollectionRows
 
         return CollectionRows(parsed.url, parsed.collection, parsed.vector or UNNAMED)
-    from pecl.search.rows import ImageRows
+    from pecl.files.image_rows import ImageRows
 
     return ImageRows(parsed.embeddings, parsed.paths)

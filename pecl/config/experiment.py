@@ -221,6 +221,20 @@ class ExperimentConfig:
         Role.EVALUATION | Role.ROW | Role.COMMAS,
         flag=False,  # `pecl evaluate` calls it --adapter
     )
+    image_embeddings: str | None = _option(
+        None,
+        "embeddings of the images by another program, in place of the image tower: .npy, parquet or a folder",
+        Role.EVALUATION | Role.COMMAS,
+        unless_default=True,
+        flag=False,  # `pecl evaluate` calls it --embeddings
+    )
+    image_paths: str | None = _option(
+        None,
+        "file with the path of each row of an array of image embeddings",
+        Role.EVALUATION | Role.COMMAS,
+        unless_default=True,
+        flag=False,  # `pecl evaluate` calls it --paths
+    )
     device: str = _option(
         "cpu",
         "torch device, such as cpu or cuda:0",

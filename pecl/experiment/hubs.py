@@ -49,10 +49,13 @@ def check_corrections(config: ExperimentConfig) -> References:
     """Return the reference captions for a config's towers.
 
     Raises:
-        ConfigError: no reference captions are known for its towers, or its gallery is not images.
+        ConfigError: no reference captions are known for its towers, or its gallery is not images, or embeddings by
+            another program.
     """
     if config.gallery != "images":
         raise ConfigError(f"gallery: expected images with --correct-hubs, got {config.gallery}")
+    if config.image_embeddings is not None:
+        raise ConfigError("--correct-hubs: expected no --embeddings with it: corrections are for pecl's own images")
     towers = towers_of(config)
     fingerprints = {"image": towers.image.fingerprint, "text": towers.text.fingerprint}
     found = find_references(config.profile, fingerprints)

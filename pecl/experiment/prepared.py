@@ -27,6 +27,7 @@ from pecl.encoders.towers import Towers
 from pecl.errors import ConfigError, DataError, not_none
 from pecl.experiment.inputs import TrainingInputs, hashes_of_inputs, load_captions
 from pecl.experiment.text import TrainingText
+from pecl.files.image_rows import ImageRows
 from pecl.languages import ENGLISH
 from pecl.results.named_files import file_hashes
 from pecl.retrieval.evaluator import RetrievalEvaluator
@@ -47,6 +48,7 @@ class Prepared:
         parts: indices into `data` of the captions of `train`, `val` and `test`; only `test` for an evaluation.
         translations: text to train on in place of the training pairs, or None.
         files: SHA-256 of the local files that the config names, by field, at the time of preparation.
+        rows: embeddings of the images by another program, in place of the image tower, or None.
     """
 
     config: ExperimentConfig
@@ -56,6 +58,7 @@ class Prepared:
     parts: dict[str, tuple[int, ...]]
     translations: TrainingText | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+    rows: ImageRows | None = None
 
     @cached_property
     def hashes(self) -> dict[str, Any]:
@@ -177,10 +180,22 @@ class Prepared:
 
     @cached_property
     def images(self) -> torch.Tensor:
-        """Embeddings (M, D) of all images of the data set."""
-        tower = self.towers.image
+        """Embeddings (M, D) of all images of the data set; by another program, NaN outside the test gallery."""
         images = not_none(self.data.images, "images")
+        if self.rows is not None:
+            width = self.towers.text.embedding_dim
+            found = torch.full((len(images), width), torch.nan)
+            taken = self.rows.take(self.row_numbers, width, self.config.profile)
+            found[self.gallery_items("test")] = torch.from_numpy(taken)
+            return found
+        tower = self.towers.image
         return image_embeddings(tower, images, store_of(tower), self.image_fingerprints)
+
+    @cached_property
+    def row_numbers(self) -> list[int]:
+        """For each item of the test gallery the number of its row in `rows`."""
+        ids = not_none(self.data.images, "images").ids
+        return not_none(self.rows, "rows").rows_of([ids[i] for i in self.gallery_items("test")])
 
     @cached_property
     def train_images(self) -> torch.Tensor | None:
@@ -228,7 +243,20 @@ def prepare_evaluation(config: ExperimentConfig, towers: Towers) -> Prepared:
     chosen = route(config.route, config.test_query)
     data = load_captions(config, (chosen.test_query,), lambda: store_of(towers.image))
     test = tuple(range(len(data))) if data.part is None else published_part(data, "test")
-    return Prepared(config, chosen, towers, data, {"test": test}, files=file_hashes(config))
+    prepared = Prepared(config, chosen, towers, data, {"test": test}, files=file_hashes(config), rows=_rows(config))
+    if prepared.rows is not None:
+        _ = prepared.row_numbers  # refuses images without a row
+    return prepared
+
+
+def _rows(config: ExperimentConfig) -> ImageRows | None:
+    if config.image_embeddings is None:
+        if config.image_paths is not None:
+            raise ConfigError("image_paths: expected image_embeddings with it")
+        return None
+    if config.gallery != "images":
+        raise ConfigError(f"image_embeddings: expected the gallery images with it, got {config.gallery}")
+    return ImageRows(config.image_embeddings, config.image_paths)
 
 
 def prepare_training(config: ExperimentConfig, towers: Towers, inputs: TrainingInputs | None = None) -> Prepared:
@@ -260,6 +288,8 @@ def check_training(
     """
     if config.weights is not None:
         raise ConfigError("weights: expected none, since training starts from the plain tower: leave it out")
+    if config.image_embeddings is not None or config.image_paths is not None:
+        raise ConfigError("image_embeddings, image_paths: expected neither in a training: only evaluations use them")
     train = data if text is None else text.train
     for column in filter(None, (chosen.query, chosen.anchor)):
         if getattr(train, column) is None:

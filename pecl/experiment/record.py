@@ -193,6 +193,8 @@ def subset_recalls(prepared: Prepared, measured: Mapping[str, Evaluation]) -> di
 
 def _describe_towers(prepared: Prepared) -> TowerPair:
     text, image = (one and Tower(one["name"], one["fingerprint"]) for one in prepared.towers.describe().values())
+    if prepared.rows is not None:
+        image = Tower(f"embeddings {prepared.rows.source.name}", prepared.files["image_embeddings"])
     return TowerPair(text, image)
 
 

@@ -76,7 +76,8 @@ def check_harness(harness: str, configs: Sequence[ExperimentConfig]) -> Callable
     """Return the measuring function of a harness.
 
     Raises:
-        ConfigError: no such harness, its package is not installed, or a config's gallery is not images.
+        ConfigError: no such harness, its package is not installed, or a config's gallery is not images, or embedded
+            by another program.
     """
     if harness not in HARNESSES:
         raise ConfigError(unknown("harness", harness, HARNESSES))
@@ -88,6 +89,8 @@ def check_harness(harness: str, configs: Sequence[ExperimentConfig]) -> Callable
     for config in configs:
         if config.gallery != "images":
             raise ConfigError(f"gallery: expected images with --harness {harness}, got {config.gallery}")
+        if config.image_embeddings is not None:
+            raise ConfigError(f"--harness {harness}: expected no --embeddings with it: {harness} embeds images itself")
     return measure
 
 

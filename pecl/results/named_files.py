@@ -9,7 +9,7 @@ from pecl.errors import DataError
 from pecl.files import sha256_file, sha256_json
 from pecl.plugins import fingerprint
 
-_FIELDS = ("start", "weights", "text_model", "image_model")
+_FIELDS = ("start", "weights", "text_model", "image_model", "image_embeddings", "image_paths")
 _OPEN_CLIP = "open_clip:"  # open_clip:<model>/<file of weights>
 
 

@@ -130,7 +130,7 @@ class DataDescription:
 
 @dataclass(frozen=True)
 class Tower:
-    """A tower's name, and the SHA-256 of its weights and preprocessing."""
+    """A tower's name, and the SHA-256 of its weights and preprocessing; or of a file of embeddings in its place."""
 
     name: Text
     fingerprint: Text = field(repr=False)

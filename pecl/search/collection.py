@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pecl.errors import DataError, unknown
+from pecl.files.image_rows import Nearest
 from pecl.search.qdrant import Qdrant
-from pecl.search.rows import Nearest
 
 if TYPE_CHECKING:
     from qdrant_client.models import Record, ScoredPoint

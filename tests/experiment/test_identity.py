@@ -74,6 +74,8 @@ FIELDS = {
     "split_seed": Row(43, training=True, evaluation=False, fleet=True, data=True),
     "gallery": Row("english", training=True, evaluation=True, fleet=False, data=True),
     "weights": Row("adapter.safetensors", training=True, evaluation=True, fleet=False, data=False),
+    "image_embeddings": Row("images.npy", training=True, evaluation=True, fleet=False, data=False),
+    "image_paths": Row("paths.txt", training=True, evaluation=True, fleet=False, data=False),
     "device": Row("cuda:0", training=True, evaluation=True, fleet=False, data=False),
     "precision": Row("bf16", training=True, evaluation=True, fleet=False, data=False),
     "trim_vocabulary": Row(True, training=False, evaluation=False, fleet=False, data=False),

@@ -1,4 +1,4 @@
-"""`ImageRows`: embeddings of images that another program has computed with the same image tower, to be searched.
+"""`ImageRows`: embeddings of images that another program has computed with the same image tower.
 
 They lie in an array (`.npy`) with a text file of paths, in a parquet file with the columns `id` and `embedding`, or in
 a folder of clip-retrieval: `img_emb/*.npy` and `metadata/*.parquet` with the column `image_path`.
@@ -7,7 +7,7 @@ a folder of clip-retrieval: `img_emb/*.npy` and `metadata/*.parquet` with the co
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,28 +64,69 @@ class ImageRows:
             width: D of the tower.
             tower: its name.
         """
-        for part in self.parts:
-            if part.ndim != 2 or part.shape[1] != width or part.dtype.kind != "f":
-                raise DataError(
-                    f"{self.source}: expected rows of {width} floats, as {tower} gives, got shape {part.shape} of "
-                    f"{part.dtype}: choose the --profile with the tower that embedded the images"
-                )
+        self._check_width(width, tower)
         for start, block in self._blocks():
-            lengths = np.linalg.norm(block, axis=1)
-            if not np.isfinite(lengths).all():
-                row = start + int(np.flatnonzero(~np.isfinite(lengths))[0])
-                raise DataError(f"{self.source}: row {row} ({self.paths[row]}) holds NaN or an infinite number")
-            if float(np.abs(lengths - 1).max()) > _LENGTH:
-                raise DataError(
-                    f"{self.source}: expected rows of length 1, got lengths from {lengths.min():.3g} to "
-                    f"{lengths.max():.3g}: divide each row by its length"
-                )
+            self._check_lengths(block, range(start, start + len(block)))
+
+    def rows_of(self, names: Sequence[str]) -> list[int]:
+        """Return the number of the row of each of M images, found by the name of its file in any folder.
+
+        Raises:
+            DataError: an image has no row, or its name is that of several rows or images.
+        """
+        by_name: dict[str, int] = {}
+        wanted, several = set(names), set()
+        for row, path in enumerate(self.paths):
+            name = PurePath(path).name
+            if name in wanted and by_name.setdefault(name, row) != row:
+                several.add(name)
+        several |= wanted if len(wanted) < len(names) else set()
+        if several:
+            raise DataError(
+                f"{self.source}: expected one row and one image per file name, got several of {min(several)}"
+            )
+        if missing := [name for name in names if name not in by_name]:
+            raise DataError(
+                f"{self.source}: expected a row for each of {len(names):,} images, {len(missing):,} have none, such as "
+                f"{missing[0]}"
+            )
+        return [by_name[name] for name in names]
+
+    def take(self, rows: Sequence[int], width: int, tower: str) -> np.ndarray:
+        """Return the embeddings (M, D) float32 of M rows, checked as by `check`."""
+        self._check_width(width, tower)
+        ends = np.cumsum([len(part) for part in self.parts])  # (P,)
+        found = np.empty((len(rows), width), np.float32)
+        for i, (row, part) in enumerate(zip(rows, np.searchsorted(ends, rows, side="right"), strict=True)):
+            found[i] = self.parts[part][row - ends[part]]  # counted from its end
+        self._check_lengths(found, rows)
+        return found
 
     def nearest(self, query: np.ndarray, top: int) -> list[Nearest]:
         """Return the `top` images nearest to an embedding (D,) of length 1, nearest first."""
         scores = np.concatenate([block @ query for _, block in self._blocks()])  # (N,)
         best = np.argsort(-scores, kind="stable")[:top]
         return [Nearest(self.paths[row], float(scores[row])) for row in best]
+
+    def _check_width(self, width: int, tower: str) -> None:
+        for part in self.parts:
+            if part.ndim != 2 or part.shape[1] != width or part.dtype.kind != "f":
+                raise DataError(
+                    f"{self.source}: expected rows of {width} floats, as {tower} gives, got shape {part.shape} of "
+                    f"{part.dtype}: choose the --profile with the tower that embedded the images"
+                )
+
+    def _check_lengths(self, block: np.ndarray, rows: Sequence[int]) -> None:
+        """Raise DataError unless embeddings (B, D) of the numbered rows are finite and of length 1."""
+        lengths = np.linalg.norm(block, axis=1)
+        if not np.isfinite(lengths).all():
+            row = rows[int(np.flatnonzero(~np.isfinite(lengths))[0])]
+            raise DataError(f"{self.source}: row {row} ({self.paths[row]}) holds NaN or an infinite number")
+        if float(np.abs(lengths - 1).max()) > _LENGTH:
+            raise DataError(
+                f"{self.source}: expected rows of length 1, got lengths from {lengths.min():.3g} to "
+                f"{lengths.max():.3g}: divide each row by its length"
+            )
 
     def _blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         """Yield the number of the first row, and rows (B, D) float32."""

@@ -1,0 +1,125 @@
+"""`pecl evaluate --embeddings`: recall among images that another program has embedded."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import torch.nn.functional as F
+from helpers.small_experiment import tiny_towers
+
+import pecl.experiment.run
+from pecl import load_dataset
+from pecl.cli import main
+from pecl.encoders.towers import Towers
+from pecl.errors import ConfigError
+from pecl.experiment.run import evaluate, train
+from pecl.results.result import read_result
+
+
+@pytest.fixture
+def rows(small, tmp_path, monkeypatch):
+    """Rows of the images by the image tower, in another order, with one that the data set lacks; and their paths."""
+    monkeypatch.chdir(tmp_path)
+    images = load_dataset(small["dataset"], "de").images
+    embedded = tiny_towers().image.encode_image(images.load(i) for i in range(len(images))).numpy()
+    order = [*range(len(images))[::-1], 0]
+    paths = [f"/elsewhere/{images.ids[i]}" for i in order[:-1]] + ["/elsewhere/other.png"]
+    return embedded[order], paths
+
+
+@pytest.fixture
+def text_tower_only(monkeypatch):
+    """Fail where the image tower is loaded."""
+    towers = tiny_towers()
+    only = Towers(lambda: towers.text, lambda: pytest.fail("the image tower was loaded"))
+    pecl.experiment.run._load_once.cache_clear()
+    monkeypatch.setattr(pecl.experiment.run, "load_towers", lambda *_: only)
+
+
+def write_npy(rows, paths):
+    np.save("images.npy", rows)
+    Path("paths.txt").write_text("".join(f"{path}\n" for path in paths), "utf-8")
+    return {"image_embeddings": "images.npy", "image_paths": "paths.txt"}
+
+
+def write_parquet(rows, paths):
+    pd.DataFrame({"id": paths, "embedding": list(rows)}).to_parquet("images.parquet")
+    return {"image_embeddings": "images.parquet"}
+
+
+def write_clip_retrieval(rows, paths):
+    for name in ("img_emb", "metadata"):
+        Path("found", name).mkdir(parents=True)
+    for i, places in enumerate(np.array_split(np.arange(len(rows)), 3)):
+        np.save(f"found/img_emb/img_emb_{i}.npy", rows[places])
+        pd.DataFrame({"image_path": [paths[j] for j in places]}).to_parquet(f"found/metadata/metadata_{i}.parquet")
+    return {"image_embeddings": "found"}
+
+
+@pytest.mark.parametrize("write", [write_npy, write_parquet, write_clip_retrieval])
+def test_recall_is_that_of_the_images_and_the_result_names_the_file(small, rows, write):
+    values = {name: small[name] for name in ("dataset", "language", "out")}
+    own, other = evaluate(values), evaluate({**values, **write(*rows)})
+    for direction in ("text_to_image", "image_to_text"):
+        assert other.ranks(direction) == own.ranks(direction)
+    assert other.run_id != own.run_id
+    assert other.towers.image != own.towers.image
+    written = read_result(other.path)
+    if write is write_clip_retrieval:
+        assert written.towers.image.name == "embeddings found"
+        assert written.data.files["image_embeddings"] == written.towers.image.fingerprint
+    else:
+        files = {name: hashlib.sha256(Path(path).read_bytes()).hexdigest() for name, path in write(*rows).items()}
+        assert written.data.files == files
+        assert written.towers.image.fingerprint == files["image_embeddings"]
+
+
+def test_other_rows_give_other_ranks_by_hand_without_the_image_tower(small, rows, text_tower_only, capsys):
+    drawn = F.normalize(torch.randn(rows[0].shape), dim=1).numpy()
+    write_npy(drawn, rows[1])
+    command = ["evaluate", "--dataset", small["dataset"], "--language", "de", "--out", small["out"], "--json"]
+    assert main([*command, "--embeddings", "images.npy", "--paths", "paths.txt"]) == 0
+    (document,) = json.loads(capsys.readouterr().out)
+    captions = load_dataset(small["dataset"], "de")
+    texts = tiny_towers().text.encode_text(captions.target).numpy()
+    scores = texts @ drawn[[rows[1].index(f"/elsewhere/{name}") for name in captions.images.ids]].T
+    right = float(np.mean(scores.argmax(axis=1) == np.arange(len(texts))))
+    assert document["metrics"]["test"]["zero_shot"]["text_to_image"]["recall@1"] == pytest.approx(right)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda rows, paths: write_npy(rows[:, :5], paths), "expected rows of 8 floats, as mini gives"),
+        (lambda rows, paths: write_npy(rows * 2, paths), "expected rows of length 1, got lengths from 2 to 2"),
+        (lambda rows, paths: write_npy(rows * np.nan, paths), "holds NaN or an infinite number"),
+        (lambda rows, paths: write_npy(rows[1:], paths[1:]), "have none, such as "),
+        (lambda rows, paths: write_npy(rows[[0, *range(len(rows))]], [paths[0], *paths]), "got several of "),
+        (lambda rows, paths: write_npy(rows, paths) | {"gallery": "english"}, "expected the gallery images with it"),
+        (lambda rows, paths: write_npy(rows, paths) | {"image_paths": None}, "expected --paths FILE with an array"),
+        (lambda rows, paths: {"image_paths": "paths.txt"}, "image_paths: expected image_embeddings with it"),
+    ],
+)
+def test_rows_that_do_not_fit_are_one_sentence_and_nothing_is_written(small, rows, change, sentence, capsys):
+    flags = {"image_embeddings": "--embeddings", "image_paths": "--paths"}
+    command = ["evaluate", "--dataset", small["dataset"], "--language", "de", "--out", small["out"]]
+    for name, value in change(*rows).items():
+        command += [flags.get(name, f"--{name}"), value] if value is not None else []
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.count("\n") == 1
+    assert not list(Path(small["out"]).glob("*.json"))
+
+
+def test_only_plain_evaluations_take_them(small, rows, capsys):
+    with pytest.raises(ConfigError, match="expected neither in a training"):
+        train({**small, **write_npy(*rows)})
+    command = ["evaluate", "--dataset", small["dataset"], "--language", "de", "--embeddings", "images.npy"]
+    assert main([*command, "--paths", "paths.txt", "--correct-hubs"]) == 2
+    assert "--correct-hubs: expected no --embeddings with it" in capsys.readouterr().err
+    assert main([*command, "--paths", "paths.txt", "--dry-run"]) == 0
