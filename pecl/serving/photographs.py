@@ -19,12 +19,13 @@ from pecl.encoders.image import ImageEncoder
 from pecl.errors import DataError
 from pecl.files.pictures import small_jpeg
 from pecl.search.catalogue import HEAD
-from pecl.search.index import Hit, ImageIndex
+from pecl.search.index import TOP_LIMIT, Hit, ImageIndex
 from pecl.search.thumbnails import SIZE, read_thumbnail
 from pecl.serving.refusals import Refusal
 
 logger = logging.getLogger(__name__)
 
+MOST_FOLDERS = 1000  # that the page offers
 LARGE = 1280  # pixels: the longer side of a picture that is shown by itself
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _KEPT_BYTES = 64 << 20  # of pictures in memory
@@ -68,19 +69,35 @@ class Photographs:
                 logger.warning("the index was renewed, but cannot be read: %s", error)
             return self._index
 
-    def search(self, embedding: torch.Tensor, top: int, is_text: bool) -> tuple[list[Hit], bool]:
+    def search(self, embedding: torch.Tensor, top: int, is_text: bool, folder: str = "") -> tuple[list[Hit], bool]:
         """Return the `top` photographs nearest to an embedding (D,), nearest first, and whether hubs were corrected.
 
-        They are for the embedding of a text, if the index can.
+        They are for the embedding of a text, if the index can. Only photographs in `folder`, at any depth, are found;
+        it is relative to the folder of all photographs.
         """
         index = self.index()
         corrected = is_text and not index.uncorrected
-        (hits,) = index.search(embedding.unsqueeze(0), top=top, corrected=corrected)  # (D,) -> (1, D)
-        return hits, corrected
+        wanted = top
+        while True:
+            (hits,) = index.search(embedding.unsqueeze(0), top=wanted, corrected=corrected)  # (D,) -> (1, D)
+            inside = [hit for hit in hits if not folder or self.name(hit).startswith(f"{folder}/")]
+            if len(inside) >= top or len(hits) < wanted:
+                return inside[:top], corrected
+            wanted = min(8 * wanted, TOP_LIMIT)
+
+    def folders(self) -> list[str]:
+        """Return the folders of photographs, at most `MOST_FOLDERS`, relative to the folder of all."""
+        index = self.index()
+        direct = {path.parent for path in index.paths}
+        every = {folder for one in direct for folder in (one, *one.parents) if self.root in folder.parents}
+        return sorted(self._text_of(folder) for folder in every)[:MOST_FOLDERS]
 
     def name(self, hit: Hit) -> str:
         """Return a photograph's path relative to the folder, as text that JSON can hold."""
-        return os.fsencode(hit.path.relative_to(self.root)).decode("utf-8", "backslashreplace")
+        return self._text_of(hit.path)
+
+    def _text_of(self, path: Path) -> str:
+        return os.fsencode(path.relative_to(self.root)).decode("utf-8", "backslashreplace")
 
     def picture(self, identity: str, size: int) -> bytes:
         """Return the photograph that a search called `identity` as a JPEG of at most `size` pixels.

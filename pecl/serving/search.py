@@ -29,9 +29,10 @@ from pecl.serving.refusals import Refusal, bad
 from pecl.serving.requests import flag_field, number_field, read_object, read_query, text_field
 from pecl.serving.service import Service
 
-FIELDS = ("query", "image", "minus", "language", "top", "adapter")
+FIELDS = ("query", "image", "minus", "language", "top", "adapter", "folder")
 ADDRESS_FIELDS = tuple(name for name in FIELDS if name != "image")  # which no address can hold
-_MOST = 200  # photographs of an answer
+_MOST = 1000  # photographs of an answer
+_FOLDER = 4096  # characters of the path of a folder
 
 
 class Chosen(NamedTuple):
@@ -54,7 +55,7 @@ async def search_by_address(request: Request) -> JSONResponse:
     """Answer `GET /search`: as `POST` where the address has fields, and otherwise what can be searched in."""
     service: Service = request.app.state.service
     if not request.url.query:
-        return _about(service)
+        return await asyncio.to_thread(_about, service)
     return await _search(service, read_query(request, ADDRESS_FIELDS, numbers=("top",), flags=("adapter",)))
 
 
@@ -66,12 +67,13 @@ async def search(request: Request) -> JSONResponse:
 
 
 def _about(service: Service) -> JSONResponse:
-    """Say how many photographs there are, and which languages have an adapter."""
+    """Say how many photographs there are, in which folders, and which languages have an adapter."""
     models = service.models
     codes = sorted({ENGLISH, *models.adapters}, key=language_name)
     return JSONResponse(
         {
             "photographs": 0 if service.photographs is None else len(service.photographs),
+            "folders": [] if service.photographs is None else service.photographs.folders(),
             "model": models.name,
             "languages": [
                 {"code": code, "name": language_name(code), "adapter": code in models.adapters} for code in codes
@@ -90,6 +92,7 @@ async def _search(service: Service, document: dict[str, Any]) -> JSONResponse:
         for name in ("query", "minus")
         if document.get(name) is not None
     }
+    folder = text_field(document, "folder", _FOLDER, default="").strip("/")
     image = document.get("image")
     if "query" not in texts and image is None:
         raise bad("query: expected a text, or a picture in the field image, got neither", "query")
@@ -98,7 +101,7 @@ async def _search(service: Service, document: dict[str, Any]) -> JSONResponse:
     chosen = await _choose(service.models, document, list(texts.values()), use_adapter, among)
     embedding = await _embed(service, texts, picture, chosen)
     is_text = texts.keys() == {"query"} and picture is None
-    hits, corrected = await asyncio.to_thread(photographs.search, embedding, top, is_text)
+    hits, corrected = await asyncio.to_thread(photographs.search, embedding, top, is_text, folder)
     found = [{"id": hit.id, "name": photographs.name(hit), "score": round(hit.score, 6)} for hit in hits]
     return JSONResponse(
         {

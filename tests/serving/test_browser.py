@@ -20,7 +20,7 @@ from pecl.search.build import build_index
 from pecl.serving.models import TextJob
 from pecl.serving.photographs import Photographs
 
-PHOTOGRAPHS = 30
+PHOTOGRAPHS = 60
 INJECTED = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 
 
@@ -98,7 +98,7 @@ def wanted(service, text, adapter, top=12):
 
 
 def test_a_search_by_the_keyboard_shows_the_photographs_in_their_order(page, service):
-    assert page.find_element(By.ID, "about").text == "30 photographs, 12 languages with an adapter of tiny."
+    assert page.find_element(By.ID, "about").text == f"{PHOTOGRAPHS} photographs, 12 languages with an adapter of tiny."
     assert page.switch_to.active_element == rows(page)[0].find_element(By.TAG_NAME, "input")
     write(page, 0, "ka lopi", "cs").send_keys(Keys.ENTER)
     (column,) = first_columns(page)
@@ -191,6 +191,59 @@ def test_a_photograph_is_opened_turned_over_and_closed_by_keys(page, service):
     wait_until(lambda: ids(column)[-1] in page.switch_to.active_element.get_attribute("innerHTML"), 60, "the focus")
     page.switch_to.active_element.send_keys("/")
     assert page.switch_to.active_element == rows(page)[0].find_element(By.TAG_NAME, "input")
+
+
+def test_arrows_move_the_focus_among_photographs_and_the_viewer_offers_the_file(page, service):
+    write(page, 0, "ka lopi", "cs")
+    (column,) = search(page)
+    shots = column.find_elements(By.CLASS_NAME, "shot")
+    wide = sum(shot.location["y"] == shots[0].location["y"] for shot in shots)
+    page.execute_script("arguments[0].focus()", shots[0])
+    places = (Keys.ARROW_RIGHT, 1), (Keys.ARROW_DOWN, 1 + wide), (Keys.ARROW_LEFT, wide), (Keys.ARROW_UP, 0)
+    for key, place in (*places, (Keys.ARROW_LEFT, 0)):
+        page.switch_to.active_element.send_keys(key)
+        assert page.switch_to.active_element == shots[place]
+    shots[0].click()
+    hit = service.photographs.index().find(ids(column)[0])
+    link = page.find_element(By.ID, "download")
+    assert link.get_attribute("download") == f"{hit.path.stem}.jpg"
+    assert link.get_attribute("href") == page.find_element(By.ID, "large").get_attribute("src")
+    page.execute_script("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
+    page.find_element(By.ID, "copy").click()
+    wait_until(lambda: page.find_element(By.ID, "copy").text == "Copied", 60, "the copy")
+    assert page.execute_script("return window.copied") == f"summer/{hit.path.name}"
+
+
+def test_a_grid_grows_at_its_end_and_the_slider_leaves_the_closest(page, service):
+    write(page, 0, "ka lopi", "cs")
+    Select(page.find_element(By.ID, "top")).select_by_value("all")
+    (column,) = search(page)
+    for _ in range(2):  # a jump to the end may come before the end is watched
+        page.execute_script("window.scrollTo(0, 0); window.scrollTo(0, document.body.scrollHeight)")
+    wait_until(lambda: len(ids(column)) == PHOTOGRAPHS, 120, "the rest")
+    assert ids(column) == wanted(service, "ka lopi", "cs", PHOTOGRAPHS)
+    (answer,) = service.models.embed([TextJob(["ka lopi"], ["cs"])])
+    scores = [hit.score for hit in service.photographs.search(answer.embeddings[0], PHOTOGRAPHS, is_text=False)[0]]
+    slider = page.find_element(By.ID, "closest")
+    for value in (75, 100, 0):
+        page.execute_script(
+            "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'))", slider, value
+        )
+        least = min(scores) + value / 100 * (max(scores) - min(scores))
+        count = "return [...document.querySelectorAll('.shot')].filter((shot) => shot.offsetParent).length"
+        assert page.execute_script(count) == sum(score >= least - 1e-6 for score in scores)
+
+
+def test_a_folder_is_chosen_and_the_address_keeps_it(page, service):
+    write(page, 0, "ka lopi", "cs")
+    offered = page.find_elements(By.CSS_SELECTOR, "#folders option")
+    assert [one.get_attribute("value") for one in offered] == ["summer"]
+    for folder, count in (("winter", 0), ("summer", 12)):
+        page.find_element(By.ID, "in").clear()
+        page.find_element(By.ID, "in").send_keys(folder)
+        (column,) = search(page)
+        assert len(ids(column)) == count
+        assert f"in={folder}" in page.current_url
 
 
 def test_what_goes_wrong_is_said_and_the_page_goes_on(page):

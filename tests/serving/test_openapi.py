@@ -120,7 +120,7 @@ REFUSED = [
     ("POST", "/v1/load_adapter", {"file": "x1.safetensors", "name": "a/b"}),
     ("POST", "/v1/unload_adapter", {"model": ""}),
     ("POST", "/search", {}),
-    ("POST", "/search", {"query": "a", "top": 201}),
+    ("POST", "/search", {"query": "a", "top": 1001}),
     ("POST", "/search", {"query": "a", "top": "1"}),
     ("POST", "/search", {"image": "/etc/passwd"}),
     ("POST", "/search", {"query": "a", "path": "b"}),

@@ -67,6 +67,13 @@ def test_the_nearest_photographs_with_the_adapter_and_without(client, index):
         assert about == {"language": "cs", "detected": False, "confidence": None, "model": model}
 
 
+@pytest.mark.parametrize("folder", ["2019", "2019/summer", "2019/summer/", "201", "2020"])
+def test_only_photographs_of_a_folder_are_found_at_any_depth(client, index, folder):
+    wanted = [row for row in ranking(index, expected([QUERY], ["cs"])) if row[0].startswith(folder.strip("/") + "/")]
+    same(found_in(post(client, query=QUERY, language="cs", top=3, folder=folder)), wanted[:3])
+    assert client.get("/search").json()["folders"] == ["2019", "2019/summer"]
+
+
 def test_a_doubtful_language_mixes_adapters_and_the_answer_says_so(client, index):
     document = post(client, query="pan", top=3)
     assert (document["language"], document["detected"], document["model"]) == (None, False, "tiny")
@@ -133,10 +140,10 @@ BY_ADDRESS = [
     ("top=3", "query: expected a text"),
     ("q=a", 'unknown field "q"'),
     ("query=a&query=b", "query: expected it once, got it twice"),
-    ("query=a&language=cs&top=0", "top: expected a whole number from 1 to 200, got 0"),
-    ("query=a&language=cs&top=-1", "top: expected a whole number from 1 to 200, got -1"),
-    ("query=a&language=cs&top=" + "9" * 30, "top: expected a whole number from 1 to 200, got text"),
-    ("query=a&language=cs&top=1.0", "top: expected a whole number from 1 to 200, got text"),
+    ("query=a&language=cs&top=0", "top: expected a whole number from 1 to 1000, got 0"),
+    ("query=a&language=cs&top=-1", "top: expected a whole number from 1 to 1000, got -1"),
+    ("query=a&language=cs&top=" + "9" * 30, "top: expected a whole number from 1 to 1000, got text"),
+    ("query=a&language=cs&top=1.0", "top: expected a whole number from 1 to 1000, got text"),
     ("query=a&language=klingon", "unknown language 'klingon'"),
     ("query=a&language=cs&adapter=no", "adapter: expected true or false"),
     ("image=data:image/png;base64,AAAA", 'unknown field "image"'),
@@ -217,8 +224,8 @@ REFUSED = [
     ({"query": ["a"]}, 400, "query: expected text, got a list"),
     ({"query": "a", "language": "klingon"}, 400, "unknown language 'klingon'"),
     ({"query": "a", "language": 3}, 400, "language: expected text, got a number"),
-    ({"query": "a", "language": "cs", "top": 0}, 400, "top: expected a whole number from 1 to 200, got 0"),
-    ({"query": "a", "language": "cs", "top": 201}, 400, "top: expected a whole number from 1 to 200, got 201"),
+    ({"query": "a", "language": "cs", "top": 0}, 400, "top: expected a whole number from 1 to 1000, got 0"),
+    ({"query": "a", "language": "cs", "top": 1001}, 400, "top: expected a whole number from 1 to 1000, got 1001"),
     ({"query": "a", "language": "cs", "top": True}, 400, "top: expected a whole number"),
     ({"query": "a", "language": "cs", "adapter": "no"}, 400, "adapter: expected true or false"),
     ({"image": "/etc/passwd"}, 400, "image: expected a picture as"),

@@ -1,7 +1,9 @@
-import { byId, element, grid, isOpen, onMoreLikeThis, smallPicture } from "./results.js";
+import { byId, element, extend, grid, isOpen, onMoreLikeThis, smallPicture } from "./results.js";
 
 const MOST = 4; // queries side by side
 const MOST_EXAMPLES = 6;
+const STEP = 48; // photographs that scrolling to the end adds
+const MOST_PHOTOGRAPHS = 1000; // of an answer of the server
 const EXAMPLES = { // by the code of their language; shown where the language has an adapter, and English always
   en: "a dog on the beach",
   cs: "pes na pláži",
@@ -71,8 +73,10 @@ function asked() {
     .filter((one) => one.image || one.query);
 }
 
-async function ask(one, adapter) {
-  const body = { top: Number(byId("top").value), adapter };
+async function ask(one, adapter, top = Number(byId("top").value) || STEP) {
+  const body = { top, adapter };
+  const folder = byId("in").value.trim();
+  if (folder) body.folder = folder;
   for (const name of ["query", "image", "language"]) if (one[name]) body[name] = one[name];
   const answer = await fetch("/search", {
     method: "POST",
@@ -102,10 +106,29 @@ async function search() {
   if (number !== latest) return;
   results.classList.toggle("wide", all.length === 1 && answers[0].length === 1);
   results.replaceChildren(...all.map((one, i) => column(one, answers[i])));
+  if (byId("top").value === "all" && !compare) all.forEach((one, i) => endless(results.children[i].querySelector(".grid"), one));
   const wrong = answers.flat().filter((answer) => answer.status === "rejected");
   const found = answers.flat().reduce((sum, answer) => sum + (answer.value ? answer.value.photographs.length : 0), 0);
   if (wrong.length === answers.flat().length) say(wrong[0].reason.message, true);
   else say(`${found} photographs for ${all.length === 1 ? "one query" : `${all.length} queries`}.`);
+}
+
+// Add photographs to a grid whenever its end comes into sight, as long as there are more.
+function endless(list, one, top = STEP) {
+  if (!list || list.children.length < top || top === MOST_PHOTOGRAPHS) return;
+  const next = Math.min(top + STEP, MOST_PHOTOGRAPHS);
+  const watcher = new IntersectionObserver(async ([seen]) => {
+    if (!seen.isIntersecting) return;
+    watcher.disconnect();
+    try {
+      const { photographs } = await ask(one, true, next);
+      extend(list, photographs.slice(list.children.length));
+      endless(list, one, next);
+    } catch (error) {
+      say(error.message, true);
+    }
+  });
+  watcher.observe(list.lastElementChild);
 }
 
 function column(one, [after, before]) {
@@ -179,6 +202,7 @@ function remember(all) {
   }
   for (const name of ["compare", "scores"]) if (byId(name).checked) address.set(name, "1");
   address.set("top", byId("top").value);
+  if (byId("in").value.trim()) address.set("in", byId("in").value.trim());
   history.replaceState(null, "", `?${address}`);
 }
 
@@ -213,7 +237,9 @@ async function start() {
   byId("about").textContent = about.photographs
     ? `${about.photographs.toLocaleString("en")} photographs, ${adapters} languages with an adapter of ${about.model}.`
     : "There is nothing to search: start the server with pecl serve --index FOLDER.";
+  byId("folders").replaceChildren(...about.folders.map((folder) => new Option(folder)));
   const address = new URLSearchParams(location.search);
+  byId("in").value = address.get("in") || "";
   const texts = address.getAll("q").slice(0, MOST);
   const codes = address.getAll("l");
   texts.forEach((text, i) => addQuery(text, codes[i]));
@@ -242,7 +268,7 @@ form.addEventListener("submit", (event) => {
 });
 byId("add").addEventListener("click", () => addQuery().querySelector("input").focus());
 byId("compare").addEventListener("change", () => { if (asked().length) search(); });
-byId("top").addEventListener("change", () => { if (asked().length) search(); });
+for (const name of ["top", "in"]) byId(name).addEventListener("change", () => { if (asked().length) search(); });
 byId("scores").addEventListener("change", () => { showScores(); if (asked().length) remember(asked()); });
 byId("choose").addEventListener("click", () => byId("file").click());
 byId("file").addEventListener("change", () => {

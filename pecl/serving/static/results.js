@@ -17,6 +17,11 @@ export function element(tag, text, className) {
 
 export function grid(hits, marked = new Set()) {
   const list = element("ol", undefined, "grid");
+  extend(list, hits, marked);
+  return list;
+}
+
+export function extend(list, hits, marked = new Set()) {
   for (const hit of hits) {
     const fresh = marked.has(hit.id);
     const button = element("button", undefined, fresh ? "shot fresh" : "shot");
@@ -29,14 +34,23 @@ export function grid(hits, marked = new Set()) {
     button.append(image);
     button.hit = hit;
     button.addEventListener("click", () => {
-      shown = [...list.querySelectorAll(".shot")];
+      shown = [...list.querySelectorAll("li:not([hidden]) .shot")];
       open(shown.indexOf(button));
     });
     const item = element("li");
     item.append(button, caption(hit, fresh));
     list.append(item);
   }
-  return list;
+  showClosest(list);
+}
+
+// Hide what is farther than the slider says: at its left end nothing, at its right end all but the best.
+export function showClosest(list) {
+  const items = [...list.children];
+  const scores = items.map((item) => item.querySelector(".shot").hit.score);
+  const least = Math.min(...scores);
+  const limit = least + (Number(byId("closest").value) / 100) * (Math.max(...scores) - least);
+  items.forEach((item, i) => { item.hidden = scores[i] < limit; });
 }
 
 function caption(hit, fresh) {
@@ -64,6 +78,9 @@ function open(at) {
   isGone(false);
   byId("large").src = `/photographs/${encodeURIComponent(id)}`;
   byId("large").alt = name;
+  byId("download").href = byId("large").src;
+  byId("download").download = `${file.replace(/\.[^.]*$/, "")}.jpg`;
+  byId("copy").textContent = "Copy path";
   byId("name").textContent = file;
   byId("folder").textContent = folder;
   byId("score").textContent = score.toFixed(3);
@@ -75,6 +92,7 @@ function isGone(gone) {
   byId("large").hidden = gone;
   byId("gone").hidden = !gone;
   byId("like").disabled = gone;
+  byId("download").hidden = gone;
 }
 
 export function isOpen() {
@@ -108,6 +126,20 @@ export async function smallPicture(blob) {
   return canvas.toDataURL("image/jpeg", 0.92);
 }
 
+// Move the focus among the photographs of a grid, by `places`, and by `rows` of the grid.
+function move(button, places, rows) {
+  const all = [...button.closest(".grid").querySelectorAll("li:not([hidden]) .shot")];
+  const wide = Math.max(1, all.findIndex((one) => one.offsetTop > all[0].offsetTop));
+  const next = all[all.indexOf(button) + places + rows * wide];
+  if (next) next.focus();
+}
+
+byId("copy").hidden = !navigator.clipboard; // which browsers give to pages of this computer and of https
+byId("copy").addEventListener("click", async () => {
+  await navigator.clipboard.writeText(shown[place].hit.name);
+  byId("copy").textContent = "Copied";
+});
+byId("closest").addEventListener("input", () => document.querySelectorAll(".grid").forEach(showClosest));
 byId("before").addEventListener("click", () => open(place - 1));
 byId("after").addEventListener("click", () => open(place + 1));
 byId("close").addEventListener("click", () => viewer.close());
@@ -117,4 +149,9 @@ byId("large").addEventListener("error", () => isGone(true));
 document.addEventListener("keydown", (event) => {
   if (viewer.open && event.key === "ArrowLeft") open(place - 1);
   if (viewer.open && event.key === "ArrowRight") open(place + 1);
+  const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+  if (!viewer.open && steps && document.activeElement.matches(".shot")) {
+    event.preventDefault();
+    move(document.activeElement, ...steps);
+  }
 });
