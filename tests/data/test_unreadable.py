@@ -141,9 +141,3 @@ def test_an_evaluation_while_photographs_are_exchanged_keeps_nothing_of_them(sma
             evaluate(make_config(small))
     assert not list((tmp_path / "results").rglob("*.json"))
     assert evaluate(make_config(small)).all_ranks == clean.all_ranks
-
-
-def test_the_flag_is_a_key_of_yaml_and_part_of_the_runs_identity():
-    assert make_config({"skip-unreadable": "true"}).skip_unreadable is True
-    for kind in ("train", "evaluate"):
-        assert make_config({"skip_unreadable": True}).run_id(kind) != make_config({}).run_id(kind)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pecl.data.check import check_table
 from pecl.data.custom.folder import check_captions_file
 from pecl.data.custom.in_memory import from_dataset
-from pecl.data.custom.tables import Problem, read_table
+from pecl.data.custom.tables import read_table
 from pecl.data.registry import load_dataset
 from pecl.errors import DataError
 
@@ -81,13 +81,6 @@ def test_folder_without_or_with_two_tables(tmp_path):
         write_table(tmp_path / f"captions.{kind}", ROWS)
     with pytest.raises(DataError, match=r"found captions\.csv, captions\.tsv"):
         load_folder(tmp_path, "de")
-
-
-def test_missing_table_and_unknown_kind(tmp_path):
-    with pytest.raises(DataError, match=r"table of captions .*no\.csv is missing"):
-        load_folder(tmp_path / "no.csv", "de")
-    with pytest.raises(DataError, match=r"unknown kind of table '\.xlsx'.*\.csv"):
-        check_captions_file(tmp_path / "mine.xlsx")
 
 
 fields = st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1).map(str.strip).filter(bool)
@@ -217,18 +210,6 @@ def test_missing_images_of_a_table(tmp_path):
     captions = load_folder(path, "de", allow_missing_images=True)
     assert captions.english == (ROWS[0]["en"], ROWS[2]["en"])
     assert captions.image_index == (0, 0)
-
-
-def test_problem_reads_as_a_sentence():
-    assert str(Problem(3, "de", "empty")) == "line 3, field 'de': empty"
-    assert str(Problem(3, None, "torn")) == "line 3: torn"
-    assert str(Problem(None, None, "no rows")) == "no rows"
-
-
-def test_a_broken_line_is_named_rather_than_the_column_that_it_hides(tmp_path):
-    (tmp_path / "captions.jsonl").write_text('{"en": "a"\n')
-    with pytest.raises(DataError, match=r"captions\.jsonl, line 1"):
-        load_folder(tmp_path, "de")
 
 
 def test_a_column_of_numbers_is_no_language(tmp_path):

@@ -168,19 +168,6 @@ def test_orders_are_those_of_earlier_versions():
 # --- files that are wrong
 
 
-def test_aligned_files_of_different_length_are_refused(tmp_path):
-    english = write_lines(tmp_path / "c.en", ENGLISH)
-    german = write_lines(tmp_path / "c.de", GERMAN[:3])
-    with pytest.raises(DataError, match=r"c\.en has 4 lines and .*c\.de has 3: aligned files must have one line for"):
-        pairs_of(f"{english}={german}")
-
-
-def test_two_aligned_files_need_two_names(tmp_path):
-    for name in ("a.en=", "=a.de", "="):
-        with pytest.raises(DataError, match=rf'text: expected two aligned files, such as a.en=a.de, got "{name}"'):
-            pairs_of(name)
-
-
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
@@ -230,28 +217,6 @@ def test_the_columns_of_a_table_may_be_in_either_order(tmp_path, header):
     assert pairs_of(tmp_path / "a.tsv") == PAIRS[:1]
 
 
-@pytest.mark.parametrize("names", [("a.txt", "b.txt"), ("a.en", "b.en"), ("a.en.gz", "b.en")])
-def test_one_of_two_aligned_files_must_be_the_english_one(tmp_path, names):
-    paths = [write_lines(tmp_path / name, ENGLISH) for name in names]
-    with pytest.raises(DataError, match=r"expected one of the two aligned files to end in \.en or \.en\.gz"):
-        pairs_of("=".join(paths))
-
-
-@pytest.mark.parametrize(
-    ("columns", "said"),
-    [(("en", "fr"), "expected a column de, got en, image, fr"), (("english text", "de"), "expected a column en, got")],
-)
-def test_a_table_without_a_column_is_refused(tmp_path, columns, said):
-    with pytest.raises(DataError, match=rf"a\.csv: {said}"):
-        pairs_of(write_table(tmp_path / "a.csv", columns))
-
-
-def test_a_table_with_a_broken_line_is_refused(tmp_path):
-    (tmp_path / "a.csv").write_text("en,de\na dog,ein Hund\na cat\na,b,c\n")
-    with pytest.raises(DataError, match=r"a\.csv, line 3: 1 fields, expected 2 .* \(2 such\)"):
-        pairs_of(tmp_path / "a.csv")
-
-
 def test_gzipped_files_that_are_cut_short_or_none_are_refused(tmp_path):
     whole = write_table(tmp_path / "a.tsv.gz").read_bytes()
     for content in (whole[:-9], b"en\tde\n"):
@@ -266,14 +231,6 @@ def test_a_gzipped_parquet_file_and_another_kind_of_file_are_refused(tmp_path):
         pairs_of(tmp_path / "a.parquet.gz")
     with pytest.raises(DataError, match=r'expected made, a table .* or two aligned files .*got "mode"; did you mean'):
         read_source(TextSource("mode"), "de", {"made": lambda: None})
-
-
-def test_files_that_are_missing_are_named(tmp_path):
-    with pytest.raises(DataError, match=r"table of captions .*a\.tsv is missing"):
-        pairs_of(tmp_path / "a.tsv")
-    write_lines(tmp_path / "a.en", ENGLISH)
-    with pytest.raises(DataError, match=r"caption file .*a\.de is missing"):
-        pairs_of(f"{tmp_path}/a.en={tmp_path}/a.de")
 
 
 # --- what overlap is told by

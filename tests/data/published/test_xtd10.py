@@ -54,15 +54,6 @@ def test_partial_photographs_must_be_allowed(tmp_path):
     assert load_xtd10(tmp_path, "de", allow_missing_images=True).target == (sentence("de", 0), sentence("de", 3))
 
 
-def test_unknown_language_and_missing_file(tmp_path):
-    make_xtd10(tmp_path)
-    with pytest.raises(DataError, match="xtd10 has no captions in Czech"):
-        load_xtd10(tmp_path, "cs")
-    (tmp_path / "xtd10/MIC/test_1kcaptions_fr.txt").unlink()
-    with pytest.raises(DataError, match=r"MIC/test_1kcaptions_fr\.txt is missing"):
-        load_xtd10(tmp_path, "fr")
-
-
 def test_real_xtd10_has_a_thousand_in_every_language():
     root = real_data_dir()
     texts = {code: load_xtd10(root, code, text_only=True).target for code in XTD10_LANGUAGES}
@@ -96,12 +87,6 @@ def test_flickr30k200_counts_its_overlap_with_multi30k(tmp_path):
         make_multi30k(tmp_path, split, n=2, names=names)
     overlap = load_flickr30k200(tmp_path, "ko").provenance["multi30k_overlap"]
     assert overlap == {"train": 1, "test_2016_flickr": 2}
-
-
-def test_flickr30k200_has_no_way_back(tmp_path):
-    make_flickr30k200(tmp_path)
-    with pytest.raises(DataError, match="no translations back into English"):
-        load_flickr30k200(tmp_path, "ko", need=["target_to_english"])
 
 
 def test_real_flickr30k200():
