@@ -165,12 +165,6 @@ def test_an_adapter_that_was_moved_is_the_same(shipped):
         pecl.embed(TEXTS, "out", adapter="none")
 
 
-def test_a_language_that_does_not_exist_is_refused():
-    with pytest.raises(ConfigError, match="unknown language 'klingon'"):
-        pecl.embed(TEXTS, "out", language="klingon")
-    assert not Path("out").exists()
-
-
 def test_images_have_no_adapter(shipped, capsys):
     assert main(["embed", pictures(), "--out", "out", "--json", "--language", "cs", "--adapter", "none"]) == 0
     assert json.loads(capsys.readouterr().out)["adapter"] is None
@@ -207,18 +201,6 @@ def test_a_killed_command_keeps_its_shards(monkeypatch):
     assert written == [0, 1, 2, 2, 3]
     assert {path: path.stat().st_mtime_ns for path in before} == before
     close(everything(pecl.open_embeddings("out")), tiny_towers().text.encode_text(TEXTS))
-
-
-def test_a_damaged_shard_is_made_anew():
-    pecl.embed(lines(), "out", shards=3)
-    expected = everything(pecl.open_embeddings("out"))
-    path = sorted(Path("out").glob("shard-*"))[1]
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(DataError, match="damaged"):
-        pecl.open_embeddings("out")
-    assert torch.equal(everything(pecl.embed("lines.txt", "out", shards=3)), expected)
 
 
 def test_other_embeddings_are_not_overwritten():

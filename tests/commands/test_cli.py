@@ -7,15 +7,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
+from helpers.folders import flags
 from helpers.project import ROOT
 from helpers.small_experiment import PAIRS
 
 from pecl.cli import build_parser, main
 from pecl.commands import COMMANDS
-
-
-def flags(values):
-    return [part for name, value in values.items() for part in (f"--{name.replace('_', '-')}", str(value))]
 
 
 def test_train_prints_the_path_of_the_result_last(small, capsys):
@@ -59,28 +56,6 @@ def test_grid_trains_each_run_once_and_report_reads_the_files(small, capsys):
     assert {path: path.stat().st_mtime_ns for path in Path(small["out"]).rglob("*.*")} == stamps
     assert main(["report", small["out"]]) == 0
     assert "chosen by validation" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["train", "--language", "xx"], "unknown language 'xx'"),
-        (["train", "--anchor", "frozn"], 'expected one of frozen, student, got "frozn"; did you mean "frozen"?'),
-        (["train", "--shots", "many"], 'shots: expected a whole number >= 1 or "all", got "many"'),
-        (["train", "--speed", "9"], "unrecognized arguments: --speed 9"),
-        (["evaluate", "--dataset", "multi30k-1k", "--data-dir", "/nowhere"], "needs the folder /nowhere/multi30k"),
-        (["train", "--config", "/none.yaml"], "cannot read config /none.yaml"),
-        (["report", "/nowhere"], "results folder /nowhere does not exist"),
-        (["trian"], "invalid choice: 'trian'"),
-    ],
-)
-def test_bad_input_exits_2_with_one_sentence(arguments, message, small, capsys):
-    assert main(arguments) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert message in captured.err
-    assert captured.err.startswith("pecl: ")
-    assert captured.err.count("\n") == 1
 
 
 def test_a_failed_run_is_recorded_and_the_rest_goes_on(small, monkeypatch, capsys):

@@ -68,28 +68,3 @@ def test_onnx_of_a_bank_names_its_slots(pecl, tmp_path, monkeypatch):
     status, out, _ = pecl("onnx o --slots --adapter cs.safetensors --adapter de.safetensors --int8 --text-only")
     assert (status, out) == (0, "o: tiny-xlm-roberta with lora+head, slots: cs 0, de 1\n")
     assert written == {"languages": ["cs", "de"], "image": None, "int8": True}
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("onnx o --adapter cs.safetensors --adapter de.safetensors", "--adapter: expected one without --slots, got 2"),
-        ("onnx o --slots", "--slots: expected --adapter ADAPTER, once per language"),
-        (
-            "sentence-transformers o --adapter-only",
-            "--adapter-only: expected --adapter ADAPTER and --base FOLDER with it",
-        ),
-        ("sentence-transformers o --base b", "--base: expected --adapter-only with it"),
-        ("peft o --adapter de.safetensors --base .", "cannot go into PEFT's format"),
-        ("open-clip cs.safetensors", "cs.safetensors exists already"),
-        ("peft o", "the following arguments are required: --adapter"),
-    ],
-)
-def test_what_does_not_go_together_is_one_sentence(pecl, tmp_path, line, message):
-    write_adapters(tmp_path)
-    before = sorted(tmp_path.iterdir())
-    status, out, error = pecl(line)
-    assert (status, out) == (2, "")
-    assert message in error
-    assert error.count("\n") == 1
-    assert sorted(tmp_path.iterdir()) == before

@@ -91,50 +91,6 @@ def test_failed_runs_are_counted(folder, capsys, caplog):
     )
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--table", "tables"], "invalid choice: 'tables'"),
-        (["--format", "word"], "invalid choice: 'word'"),
-        (["--table", "adapters"], "needs trainings of two adapters on one gallery"),
-        (["--table", "published"], "needs the flag --against published"),
-        (["--where", "gallery_size"], "expected key=value, such as gallery_size=900"),
-        (["--where", "galery_size=20"], "did you mean 'gallery_size'?"),
-        (["--where", "gallery_size=900"], "no complete result has it; gallery_size is 20, 30 here"),
-    ],
-)
-def test_bad_flags_exit_2_with_one_sentence(folder, tmp_path, capsys, arguments, message):
-    assert run(folder, *arguments, "--out", tmp_path / "tables") == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert message in captured.err
-    assert captured.err.count("\n") == 1
-    assert not (tmp_path / "tables").exists()
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (None, "no complete results here; run pecl train or pecl evaluate first"),
-        ('{"schema": 1, "run_id": "x"', "cannot be read"),
-        ("[]", "is not a result of pecl"),
-        ('{"schema": 99, "run_id": "x", "kind": "train", "status": "complete", "config": {}}', "upgrade pecl"),
-        ('{"schema": 1, "run_id": "x", "kind": "train", "status": "complete", "config": {}}', "language is missing"),
-    ],
-)
-def test_bad_results_exit_2_naming_the_file(tmp_path, capsys, content, message):
-    folder = tmp_path / "results"
-    folder.mkdir()
-    if content is not None:
-        (folder / "00000000000000aa.json").write_text(content)
-    assert run(folder) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert message in captured.err
-    assert captured.err.count("\n") == 1
-    assert content is None or str(folder / "00000000000000aa.json") in captured.err
-
-
 def write_runs(folder, rates):
     """Write trainings with 900 test items: ten languages, two routes, `rates` learning rates, two seeds."""
     chance = random.Random(1)

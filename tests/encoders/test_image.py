@@ -5,7 +5,7 @@ from PIL import Image
 from torch import nn
 
 from pecl.encoders.image import ImageEncoder
-from pecl.encoders.towers import PAIRS, Towers, check_pair, load_image_encoder, load_text_encoder, load_towers
+from pecl.encoders.towers import PAIRS, Towers, check_pair, load_image_encoder, load_text_encoder
 from pecl.errors import ConfigError, DataError, WeightsError
 
 
@@ -73,14 +73,6 @@ def test_the_backbone_is_put_in_evaluation_mode_and_gives_no_gradients():
     found = tower.encode_image(colours((8, 16, 32), (2, 4, 6)), normalize=False)
     assert found.tolist() == [[8.0, 16.0, 32.0], [2.0, 4.0, 6.0]]
     assert not found.requires_grad
-
-
-@pytest.mark.parametrize("count", [3, 4, 8, 9])
-def test_every_image_is_encoded_once_whatever_the_batch(count):
-    values = [(i, 0, 7) for i in range(count)]
-    for batch_size in (None, 1, 4, 16):
-        found = encoder().encode_image(colours(*values), batch_size, normalize=False)
-        assert found.tolist() == [list(map(float, value)) for value in values]
 
 
 def test_half_precision_gives_float32():
@@ -183,17 +175,6 @@ def test_a_tower_is_loaded_once_and_only_when_asked_for():
     assert towers.describe()["image"] == {"name": "colours", "fingerprint": encoder().fingerprint}
 
 
-def test_the_widths_are_checked_when_the_image_tower_is_loaded():
-    towers = Towers(lambda: Text(5), encoder)
-    with pytest.raises(WeightsError, match="5 dimensions"):
-        _ = towers.image
-
-
-def test_unknown_profile():
-    with pytest.raises(ConfigError, match=r"unknown profile 'papre'.*did you mean 'paper'"):
-        load_towers("papre")
-
-
 def test_a_tower_alone_is_found_by_the_name_of_its_pair_a_hub_id_or_a_folder(monkeypatch):
     import pecl.encoders.loading.image
     import pecl.encoders.loading.mini
@@ -232,11 +213,6 @@ def test_a_tower_alone_is_found_by_the_name_of_its_pair_a_hub_id_or_a_folder(mon
 def test_the_settings_of_mini_are_fixed():
     with pytest.raises(ConfigError, match="max_length, pooling: expected neither with mini"):
         load_text_encoder("mini", pooling="cls")
-
-
-def test_a_device_that_is_not_there_is_refused_before_anything_is_read():
-    with pytest.raises(ConfigError, match="got cuda:99"):
-        load_text_encoder("/nowhere", device="cuda:99")
 
 
 def test_pairs():

@@ -3,7 +3,6 @@
 import pytest
 import torch
 from helpers.adapter_towers import ARCHITECTURES, batch_of, filled, tower_of
-from helpers.tiny import tiny_tower
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -71,14 +70,6 @@ def test_a_batch_with_little_padding_is_not_packed(packed_passes):
     assert not packed_passes
     tower(*batch_of(tower, TEXTS))
     assert packed_passes
-
-
-def test_dropout_is_on_while_training():
-    tower = tiny_tower("xlm-roberta", dropout=0.5)
-    inputs = batch_of(tower, TEXTS)
-    plain = tower(*inputs)
-    tower.train()
-    assert not torch.allclose(tower(*inputs), plain)
 
 
 @pytest.mark.parametrize("kind", ["attention", "hidden"])
@@ -160,7 +151,3 @@ def test_rows_of_like_length_are_a_batch_each(lengths):
     weights = torch.randn_like(again)
     (gradient,) = torch.autograd.grad((again * weights).sum(), packed)
     torch.testing.assert_close(gradient, weights)
-
-
-def test_registered_under_its_name():
-    assert packing.AttentionInterface()[packing.ATTENTION_BY_ROW] is packing.attention_by_row

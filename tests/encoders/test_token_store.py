@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.small_training import task, trainer
-from helpers.tiny import sentences, tiny_tower
+from helpers.tiny import tiny_tower
 from safetensors.torch import load_file, save_file
 
 from pecl.encoders.embeddings import Embeddings
@@ -47,12 +47,6 @@ def test_embeddings_are_the_tensor_that_was_written(tmp_path):
     whole = torch.randn(7, 3, generator=torch.Generator().manual_seed(1))
     one = Embeddings.write(tmp_path / "one", whole.split(3), {"tower": "x"})
     assert torch.equal(load_file(tmp_path / "one")["embeddings"], whole)
-    parts = [Embeddings.write(tmp_path / str(i), [part]).paths[0] for i, part in enumerate(whole.split([2, 1, 4]))]
-    for found in (one, Embeddings(one.paths), Embeddings(parts)):
-        assert (found.shape, len(found)) == ((7, 3), 7)
-        assert torch.equal(found[[6, 0, 2, 2, -1]], whole[[6, 0, 2, 2, -1]])
-        with pytest.raises(IndexError):
-            found[[7]]
     assert one.metadata["tower"] == "x"
 
 
@@ -120,9 +114,3 @@ def test_a_training_on_files_gives_the_bits_of_one_in_memory(tmp_path):
             states.append(run.adapter.slot_state(0))
     for plain, stored in (states[:2], states[2:]):
         assert all(torch.equal(value, stored[name]) for name, value in plain.items())
-
-
-def test_a_store_is_encoded_as_a_list_is(tmp_path):
-    tower = tiny_tower()
-    ids = tower.tokenize(sentences(9))
-    assert torch.equal(tower.encode_token_ids(TokenStore.write(tmp_path / "ids", ids)), tower.encode_token_ids(ids))

@@ -133,18 +133,6 @@ def test_words_that_a_table_has_got_since_are_loaded_too(small):  # noqa: F811
     assert measured(after) == measured(whole)
 
 
-@pytest.mark.parametrize(
-    ("values", "sentence"),
-    [
-        ({"adapter": "full", "rank": None}, "trim_vocabulary: expected an adapter that does not train word embeddings"),
-        ({"engine": "opendelta"}, "trim_vocabulary: expected the engine pecl, got opendelta"),
-    ],
-)
-def test_what_needs_the_whole_vocabulary(small, values, sentence):  # noqa: F811
-    with pytest.raises(ConfigError, match=sentence):
-        train(make_config({**small, **values, "trim_vocabulary": True}))
-
-
 def test_rows_are_found_by_their_own_ids():
     plain = torch.nn.Embedding(9, 3)
     rows = TrimmedEmbedding(plain, torch.tensor([1, 4, 7]))

@@ -18,6 +18,14 @@ from pecl.data.scenes import load_scenes
 from pecl.encoders.towers import Towers
 from pecl.experiment.prepared import prepare_training
 
+sys.path.insert(0, str(ROOT / "benchmarks"))
+import figures
+import large
+import one_run
+import run as benchmark
+from figures import Figure, by_turns, seconds
+from one_run import ReleasedWay
+
 
 @pytest.mark.parametrize(
     ("value", "unit", "floor", "regressed"),
@@ -30,9 +38,6 @@ from pecl.experiment.prepared import prepare_training
     ],
 )
 def test_a_figure_worse_than_its_floor_has_regressed(monkeypatch, value, unit, floor, regressed):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    from figures import Figure
-
     figure = Figure("name", value, unit, floor=floor)
     assert figure.regressed is regressed
     assert figure.to_json()["regressed"] is regressed
@@ -40,9 +45,6 @@ def test_a_figure_worse_than_its_floor_has_regressed(monkeypatch, value, unit, f
 
 
 def test_what_takes_turns_is_timed_part_by_part(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    from figures import by_turns
-
     order = []
     took = by_turns({"a": lambda part: order.append(("a", part)), "b": lambda part: order.append(("b", part))}, [1, 2])
     assert order == [("a", 1), ("b", 1), ("a", 2), ("b", 2)]
@@ -51,10 +53,6 @@ def test_what_takes_turns_is_timed_part_by_part(monkeypatch):
 
 @pytest.mark.parametrize(("value", "arguments", "status"), [(1.0, ["--small"], 1), (2.0, ["--small"], 0), (1.0, [], 0)])
 def test_a_small_run_fails_on_a_regression(monkeypatch, capsys, value, arguments, status):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    import run as benchmark
-    from figures import Figure
-
     monkeypatch.setattr(benchmark, "measure", lambda part, small, device: [Figure("made up", value, floor=1.5)])
     monkeypatch.setattr(sys, "argv", ["run.py", "peak", *arguments])
     assert benchmark.main() == status
@@ -66,10 +64,6 @@ def test_a_small_run_fails_on_a_regression(monkeypatch, capsys, value, arguments
 )
 def test_a_figure_has_regressed_if_it_is_worse_three_times(monkeypatch, values, status):
     """And is measured no more often than that, nor once it is better."""
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    import run as benchmark
-    from figures import Figure
-
     left = list(values)
     monkeypatch.setattr(benchmark, "measure", lambda *_: [Figure("one", left.pop(0), floor=1.5), Figure("two", 1.0)])
     monkeypatch.setattr(sys, "argv", ["run.py", "peak", "--small"])
@@ -79,9 +73,6 @@ def test_a_figure_has_regressed_if_it_is_worse_three_times(monkeypatch, values, 
 
 def test_one_thread_counts_what_the_processor_does(monkeypatch):
     """So that other work on the machine, or a process that waits, does not count."""
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    from figures import seconds
-
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
     torch.set_num_threads(1)
     assert seconds(lambda: time.sleep(0.2)) < 0.1
@@ -91,9 +82,6 @@ def test_one_thread_counts_what_the_processor_does(monkeypatch):
 
 def test_what_a_gpu_is_told_is_timed_to_its_end(monkeypatch):
     """A launch returns at once, so a step that nobody waits for would take no time."""
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    import figures
-
     order = []
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: order.append("wait"))
@@ -103,10 +91,6 @@ def test_what_a_gpu_is_told_is_timed_to_its_end(monkeypatch):
 
 
 def test_the_released_way_works_on_another_device(fake_device, small, monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    import large
-    from one_run import ReleasedWay
-
     losses = []
     for device in (torch.device("cpu"), fake_device.device):
         plain = tiny_towers()
@@ -119,10 +103,6 @@ def test_the_released_way_works_on_another_device(fake_device, small, monkeypatc
 
 
 def test_parts_are_measured_on_the_device_that_is_asked_for(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    import large
-    import one_run
-
     asked = []
     found = {"ratio": 1.0, "ratio, every later run": 1.0, "steps": 1}
     monkeypatch.setattr(large, "compare", lambda folder, precision, device: asked.append(device) or found)
@@ -144,9 +124,6 @@ def test_parts_are_measured_on_the_device_that_is_asked_for(monkeypatch):
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_measured(arguments, sentence, monkeypatch, capsys):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    import run as benchmark
-
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(benchmark, "measure", None)
     monkeypatch.setattr(sys, "argv", ["run.py", *arguments])

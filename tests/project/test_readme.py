@@ -6,10 +6,9 @@ import pytest
 from helpers.project import ROOT
 from safetensors import safe_open
 
-from pecl.cli import build_parser, main
+from pecl.cli import build_parser
 from pecl.commands import COMMANDS
 from pecl.config.routes import ROUTES
-from pecl.data.scenes import scene_languages
 from pecl.report.tables import chosen_candidates
 from pecl.report.tables.statistics import intervals
 from pecl.results.result import collect
@@ -75,19 +74,6 @@ def test_every_command_has_help_with_an_example_and_says_quiet_and_verbose():
         assert re.search(r"example", text), name
         assert "--quiet" in text, name
         assert "--verbose" in text, name
-
-
-def test_bad_input_is_one_sentence_with_exit_status_2(capsys):
-    says("Bad input is one sentence with exit status 2.")
-    assert main(["train", "--langauge", "de"]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
-
-
-def test_there_is_a_script_for_each_route_and_language():
-    says("grids of the paper, one file a route and language")
-    for route in ROUTES:
-        found = {path.stem for path in (ROOT / "scripts" / f"grid_{route}").glob("*.sh")}
-        assert found - {"fi"} == set(scene_languages())  # Finnish has text only
 
 
 def test_python_and_licence_are_those_of_the_package():

@@ -11,14 +11,12 @@ from helpers.report_results import both, document, evaluate, made, ranked, train
 
 from pecl.config import ExperimentConfig, make_config
 from pecl.errors import DataError
-from pecl.results.folder import complete_result, find_result, recorded_hashes
 from pecl.results.result import (
     DamagedResultError,
     Result,
     collect,
     read_result,
     result_path,
-    training_path,
     write_result,
     write_unfinished,
 )
@@ -248,15 +246,6 @@ def test_a_wrong_value_is_named_with_the_file_and_what_was_expected(change, mess
     assert str(refused.value).endswith(f"{message}; delete the file and run it again")
 
 
-def test_what_is_no_result_and_what_is_newer_is_said():
-    with pytest.raises(DamagedResultError, match="x is not a result of pecl: expected a JSON object"):
-        Result.from_json([], "x")
-    with pytest.raises(DamagedResultError, match="x is not a result of pecl: it lacks schema, kind"):
-        Result.from_json({"run_id": "0", "status": "complete", "config": {}}, "x")
-    with pytest.raises(DataError, match="x has schema 99, this version of pecl reads up to 1; upgrade pecl"):
-        Result.from_json(full() | {"schema": 99}, "x")
-
-
 def test_a_recorded_config_may_name_what_is_registered_elsewhere():
     found = full()
     found["config"] |= {"alignment": "gram", "adapter": "ia3", "language": "tlh", "dataset": "mine"}
@@ -286,17 +275,6 @@ def test_files_are_named_by_language_route_and_run(tmp_path):
     for result in (trained, plain, weighed):
         assert read_result(result_path(tmp_path, result.run_id)) == result
     assert sorted(one.run_id for one in (trained, plain, weighed)) == [one.run_id for one in collect([tmp_path])]
-
-
-def test_a_complete_run_is_found(tmp_path):
-    config = make_config({"out": str(tmp_path), "language": "de"})
-    result = replace(train(4, 6), config=config, run_id=config.run_id())
-    hashes = recorded_hashes(result)
-    assert find_result(config) is None
-    path = write_result(tmp_path, result)
-    assert training_path(config) == result_path(tmp_path, config.run_id()) == path
-    assert complete_result(config, lambda _: hashes) == result
-    assert complete_result(config, lambda _: {}) is None
 
 
 def test_where_there_is_no_result_the_path_does_not_exist(tmp_path):

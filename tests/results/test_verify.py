@@ -54,10 +54,6 @@ def test_a_training_names_its_adapter_by_the_sha_256_of_the_file(results):
         assert check_adapter_file(result.adapter_path) == result.path
 
 
-def test_train_returns_what_can_be_verified(small):
-    verify(train(make_config(small)))
-
-
 def test_an_evaluation_names_the_file_that_it_measured(small, results):
     values = {name: small[name] for name in ("dataset", "out")}
     found = evaluate(make_config({**values, "language": "de", "weights": str(results[0].adapter_path)}))

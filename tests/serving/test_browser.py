@@ -5,7 +5,7 @@ import io
 import re
 
 import pytest
-from helpers.browser import requests_of
+from helpers.browser import background, requests_of
 from helpers.serving import LANGUAGES, make_service, running
 from helpers.small_experiment import tiny_towers
 from helpers.small_index import counted_towers, paint
@@ -446,12 +446,6 @@ def test_nothing_is_wider_than_the_window_or_too_small_for_a_finger(browser, pag
 
 
 def test_dark_is_respected(page):
-    def background(scheme):
-        page.execute_cdp_cmd(
-            "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-        )
-        return page.execute_script("return getComputedStyle(document.body).backgroundColor")
-
-    assert background("light") == "rgb(253, 253, 252)"
-    assert background("dark") == "rgb(22, 24, 27)"
-    background("")
+    assert background(page, "light") == "rgb(253, 253, 252)"
+    assert background(page, "dark") == "rgb(22, 24, 27)"
+    background(page, "")

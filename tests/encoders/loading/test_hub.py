@@ -152,12 +152,6 @@ def test_no_hub_and_offline(hub, monkeypatch):
         load(MODEL)
 
 
-def test_a_file_is_no_folder(tmp_path):
-    (tmp_path / "weights.bin").touch()
-    with pytest.raises(WeightsError, match=r"weights.bin is a file: expected the folder of a checkpoint"):
-        resolve(tmp_path / "weights.bin", "--text-model PATH")
-
-
 def test_one_format_of_weights_in_each_folder():
     names = ["config.json", "vocab.txt", "spiece.model", "merges.txt", "README.md", "model.onnx", "flax_model.msgpack"]
     both = ["model.safetensors", "pytorch_model.bin"]

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 from pecl.data.registry import load_dataset
 from pecl.encoders.loading import mini
-from pecl.encoders.loading.mini import HEADS, TEXT_WHEEL, load_mini_image, load_mini_text, mini_status, read_head
+from pecl.encoders.loading.mini import HEADS, load_mini_image, load_mini_text, mini_status, read_head
 from pecl.encoders.towers import load_towers
 from pecl.errors import WeightsError
 from pecl.files import sha256_file
@@ -149,13 +149,6 @@ def test_foreign_checkpoints_are_refused(tmp_path):
     torch.save({f"layer{i}": torch.zeros(3) for i in range(296)}, path)
     with pytest.raises(WeightsError, match="layer0 does not fit"):
         load_mini_image(path, heads=None)
-
-
-@pytest.mark.weights
-def test_truncated_text_weights_are_refused(tmp_path):
-    (tmp_path / "half.bin").write_bytes(TEXT_WHEEL.find().read_bytes()[:10_000_000])
-    with pytest.raises(WeightsError, match="truncated"):
-        load_mini_text(tmp_path / "half.bin")
 
 
 @pytest.mark.weights

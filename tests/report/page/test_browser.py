@@ -1,7 +1,7 @@
 """The page of results in a real browser: sorting, filtering, another language, the keyboard; nothing is fetched."""
 
 import pytest
-from helpers.browser import requests_of
+from helpers.browser import background, requests_of
 from helpers.made_results import made_result, write_table
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -170,14 +170,8 @@ def test_the_page_is_no_wider_than_its_window(browser, page, width):
 
 
 def test_dark_is_respected(page):
-    def background(scheme):
-        page.execute_cdp_cmd(
-            "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-        )
-        return page.execute_script("return getComputedStyle(document.body).backgroundColor")
-
-    assert background("light") == "rgb(253, 253, 252)"
-    assert background("dark") == "rgb(22, 24, 27)"
+    assert background(page, "light") == "rgb(253, 253, 252)"
+    assert background(page, "dark") == "rgb(22, 24, 27)"
 
 
 def test_what_was_retrieved_comes_first_and_gains_before_losses(page):
