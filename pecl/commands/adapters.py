@@ -15,33 +15,28 @@ from pecl.adapters.formats.convert import SUFFIX, merge_adapter, read_adapter, w
 from pecl.adapters.formats.files import AdapterFile, load_adapter_file
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.spec import PRESETS, configs_to_json, describe, parse_adapter, part_names
-from pecl.commands.adapters_hub import add_pull, add_push
+from pecl.commands.adapters_hub import TOWER_FLAGS, add_pull, add_push, load_tower
 from pecl.commands.options import (
     add_command,
     add_config_flags,
-    config_values,
+    add_path,
+    add_switch,
     in_columns,
-    path_argument,
     print_json,
     print_text,
 )
-from pecl.config import Role, fields_of, make_config
 from pecl.encoders.export import save_text_encoder
 from pecl.encoders.loading.shapes import xlm_roberta_large
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.encoders.towers import load_towers
 from pecl.export.listing import Listed, list_adapters, shipped_adapters
 from pecl.files import check_absent
 from pecl.languages import any_language_code
 from pecl.options import format_option
 
-_TOWER_FLAGS = fields_of(Role.TEXT_TOWER)
-
 
 def add_parser(commands: Any) -> None:
     """Add the command and its actions."""
-    summary = "list, show, convert, merge, publish and fetch adapters"
-    parser = add_command(commands, "adapters", summary, "pecl adapters show lora+head")
+    parser = add_command(commands, "adapters", "pecl adapters show lora+head")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     for add in (_add_list, _add_show, _add_convert, _add_merge, add_push, add_pull):
         add(actions)
@@ -52,9 +47,10 @@ def _add_list(actions: Any) -> None:
         "List the kinds of adapters and the adapters that are shipped; of a folder, list its adapter files. Each file\n"
         "is compared with the SHA-256 in the result of its training, or in the index of a published folder."
     )
-    parser = add_command(actions, "list", "list kinds and adapters", "pecl adapters list results/default", description)
-    parser.add_argument("folder", type=path_argument, nargs="?", help="folder that is searched for adapter files")
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    example, summary = "pecl adapters list results/default", "list kinds and adapters"
+    parser = add_command(actions, "list", example, description, summary=summary)
+    add_path(parser, "folder", "folder that is searched for adapter files", nargs="?")
+    add_switch(parser, "--json", "print one JSON document")
     parser.set_defaults(run=_list)
 
 
@@ -138,13 +134,12 @@ def _method_rows() -> list[dict[str, Any]]:
 
 
 def _add_show(actions: Any) -> None:
-    parser = add_command(
-        actions, "show", "show an adapter file, or the options of a spec", "pecl adapters show lora:r=4+head"
-    )
+    summary = "show an adapter file, or the options of a spec"
+    parser = add_command(actions, "show", "pecl adapters show lora:r=4+head", summary=summary)
     parser.add_argument("adapter", help=f"adapter file (*{SUFFIX}), or a spec such as lora+head")
     parser.add_argument("--rank", type=int, help="rank of LoRA, instead of the spec's")
     parser.add_argument("--adapter-layers", help="layers that it is in, such as top-3, instead of the spec's")
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    add_switch(parser, "--json", "print one JSON document")
     parser.set_defaults(run=_show)
 
 
@@ -203,12 +198,12 @@ def _add_convert(actions: Any) -> None:
         ".safetensors, otherwise as a folder in PEFT's, which holds LoRA (with LayerNorms)."
     )
     example = "pecl adapters convert text_model_best.ckpt de.safetensors --language de --profile paper"
-    parser = add_command(actions, "convert", "convert an adapter between formats", example, description)
-    parser.add_argument("source", type=path_argument, help="adapter to read")
-    parser.add_argument("target", type=path_argument, help="adapter to write")
+    parser = add_command(actions, "convert", example, description, summary="convert an adapter between formats")
+    add_path(parser, "source", "adapter to read")
+    add_path(parser, "target", "adapter to write")
     parser.add_argument("--language", help="language of the adapter, where SOURCE does not say it")
     parser.add_argument("--adapter", help="what an OpenDelta checkpoint holds (default: detected from its shapes)")
-    add_config_flags(parser, only=_TOWER_FLAGS)
+    add_config_flags(parser, only=TOWER_FLAGS)
     parser.set_defaults(run=_convert)
 
 
@@ -216,7 +211,7 @@ def _convert(parsed: argparse.Namespace) -> int:
     check_absent(parsed.target)
     configs = None if parsed.adapter is None else parse_adapter(parsed.adapter)
     language = parsed.language and any_language_code(parsed.language)
-    tower = _load_tower(parsed)
+    tower = load_tower(parsed)
     adapter = read_adapter(parsed.source, tower, language, configs)
     path = write_adapter(parsed.target, adapter, tower)
     print_text(f"{path}: {describe(adapter.configs)}, for {tower.name}")
@@ -228,28 +223,18 @@ def _add_merge(actions: Any) -> None:
         "Write a text tower with an adapter in its weights, as a folder in sentence-transformers' layout, which\n"
         "--text-model and sentence-transformers itself can load."
     )
-    example = "pecl adapters merge de.safetensors merged-de"
-    parser = add_command(
-        actions, "merge", "write a plain text tower with an adapter in its weights", example, description
-    )
-    parser.add_argument(
-        "source", type=path_argument, help="adapter: pecl's file, PEFT's folder, or an OpenDelta checkpoint"
-    )
-    parser.add_argument("target", type=path_argument, help="folder to write")
-    add_config_flags(parser, only=_TOWER_FLAGS)
+    summary = "write a plain text tower with an adapter in its weights"
+    parser = add_command(actions, "merge", "pecl adapters merge de.safetensors merged-de", description, summary=summary)
+    add_path(parser, "source", "adapter: pecl's file, PEFT's folder, or an OpenDelta checkpoint")
+    add_path(parser, "target", "folder to write")
+    add_config_flags(parser, only=TOWER_FLAGS)
     parser.set_defaults(run=_merge)
 
 
 def _merge(parsed: argparse.Namespace) -> int:
     check_absent(parsed.target)
-    tower = _load_tower(parsed)
+    tower = load_tower(parsed)
     adapter = read_adapter(parsed.source, tower)
     path = save_text_encoder(merge_adapter(adapter, tower), parsed.target)
     print_text(f"{path}: {tower.name} with {describe(adapter.configs)}")
     return 0
-
-
-def _load_tower(parsed: argparse.Namespace) -> MultilingualTextEncoder:
-    values = {name: value for name, value in config_values(parsed).items() if name in _TOWER_FLAGS}
-    config = make_config(values, where="command line")
-    return load_towers(config.profile, config.text_model, device=config.device).text

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pecl.commands.options import add_command, add_config_flags, config_values, path_argument, print_text
-from pecl.config import Role, fields_of, make_config
+from pecl.commands.options import add_command, add_config_flags, add_path, add_switch, config_of, print_text
+from pecl.config import Role, fields_of
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import load_towers
 from pecl.errors import DataError
@@ -15,7 +15,7 @@ from pecl.report.tables.candidates import Candidate, chosen_candidates
 from pecl.report.tables.groups import group_of
 from pecl.results.result import collect
 
-_TOWER_FLAGS = fields_of(Role.TEXT_TOWER)
+TOWER_FLAGS = fields_of(Role.TEXT_TOWER)
 _PATHS = "\nWhere its first part is a folder that is here, it is a path; hub:ID is always an id of the hub."
 
 
@@ -28,21 +28,19 @@ def add_push(actions: Any) -> None:
         f"TARGET is a hub id (name/adapters; `hf auth login` logs in), or a path such as ./adapters. {_PATHS}"
     )
     example = "pecl adapters push results/default name/pecl-mini-cs"
-    parser = add_command(actions, "push", "publish adapters with a model card", example, about)
-    parser.add_argument(
-        "sources", type=path_argument, nargs="+", metavar="SOURCE", help="adapter file, or folder of results"
-    )
-    parser.add_argument("target", type=path_argument, metavar="TARGET", help="hub id, or folder to make")
-    parser.add_argument("--best", action="store_true", help="of each language only the run that validation chooses")
+    parser = add_command(actions, "push", example, about, summary="publish adapters with a model card")
+    add_path(parser, "sources", "adapter file, or folder of results", "SOURCE", nargs="+")
+    add_path(parser, "target", "hub id, or folder to make", "TARGET")
+    add_switch(parser, "--best", "of each language only the run that validation chooses")
     parser.add_argument("--licence", "--license", default="other", help="of the adapters, in the hub's words: mit, ...")
-    parser.add_argument("--private", action="store_true", help="a hub id that is new is seen only by its owner")
+    add_switch(parser, "--private", "a hub id that is new is seen only by its owner")
     parser.set_defaults(run=_push)
 
 
 def _push(parsed: argparse.Namespace) -> int:
     sources = [Path(source) for source in parsed.sources]
-    target = parsed.target
-    print_text(push(best_adapters(sources) if parsed.best else sources, target, parsed.licence, parsed.private))
+    sources = best_adapters(sources) if parsed.best else sources
+    print_text(push(sources, parsed.target, parsed.licence, parsed.private))
     return 0
 
 
@@ -74,23 +72,21 @@ def add_pull(actions: Any) -> None:
         "Fetch published adapters into a new folder, pinned to the commit that was fetched, and check that they\n"
         f"belong to the text tower. SOURCE is a hub id, id@revision, or a folder that push wrote. {_PATHS}"
     )
-    parser = add_command(
-        actions, "pull", "fetch published adapters", "pecl adapters pull name/pecl-mini-cs adapters", about
-    )
-    parser.add_argument("source", type=path_argument, metavar="SOURCE", help="hub id, id@revision, or folder")
-    parser.add_argument("target", type=path_argument, metavar="TARGET", help="folder to make")
-    add_config_flags(parser, only=_TOWER_FLAGS)
+    example = "pecl adapters pull name/pecl-mini-cs adapters"
+    parser = add_command(actions, "pull", example, about, summary="fetch published adapters")
+    add_path(parser, "source", "hub id, id@revision, or folder", "SOURCE")
+    add_path(parser, "target", "folder to make", "TARGET")
+    add_config_flags(parser, only=TOWER_FLAGS)
     parser.set_defaults(run=_pull)
 
 
 def _pull(parsed: argparse.Namespace) -> int:
-    source, target = parsed.source, Path(parsed.target)
-    paths = pull(source, target, _load_tower(parsed))
+    paths = pull(parsed.source, Path(parsed.target), load_tower(parsed))
     print_text("\n".join(map(str, paths)))
     return 0
 
 
-def _load_tower(parsed: argparse.Namespace) -> MultilingualTextEncoder:
-    values = {name: value for name, value in config_values(parsed).items() if name in _TOWER_FLAGS}
-    config = make_config(values, where="command line")
+def load_tower(parsed: argparse.Namespace) -> MultilingualTextEncoder:
+    """Return the text tower that the flags `TOWER_FLAGS` name."""
+    config = config_of(parsed, TOWER_FLAGS)
     return load_towers(config.profile, config.text_model, device=config.device).text

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pecl.commands.options import add_command, in_columns, path_argument, print_json, print_text
+from pecl.commands.options import add_command, add_path, add_switch, in_columns, print_json, print_text
 from pecl.data.check import check_dataset, check_table
 from pecl.data.fetching.download import download
 from pecl.data.fetching.fetch import FetchPolicy
@@ -30,19 +30,12 @@ _TRANSLATE_EXAMPLE = """examples:
 
 def add_parser(commands: Any) -> None:
     """Add the command and its four actions."""
-    parser = add_command(
-        commands, "data", "list, download, check and translate data sets", "pecl data download xtd10 --text-only"
-    )
+    parser = add_command(commands, "data", "pecl data download xtd10 --text-only")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     for add in (_add_list, _add_download, _add_check, _add_translate):
         action = add(actions)
-        action.add_argument(
-            "--data-dir",
-            type=path_argument,
-            default=None,
-            help=f"folder of the data sets (default: ${ENVIRONMENT_VARIABLE})",
-        )
-        action.add_argument("--json", action="store_true", help="print one JSON document")
+        add_path(action, "--data-dir", f"folder of the data sets (default: ${ENVIRONMENT_VARIABLE})")
+        add_switch(action, "--json", "print one JSON document")
 
 
 def run(parsed: argparse.Namespace) -> int:
@@ -51,7 +44,7 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 def _add_list(actions: Any) -> argparse.ArgumentParser:
-    parser = add_command(actions, "list", "list the data sets, and whether they are found", "pecl data list")
+    parser = add_command(actions, "list", "pecl data list", summary="list the data sets, and whether they are found")
     parser.set_defaults(run=_list)
     return parser
 
@@ -90,16 +83,12 @@ def _state(row: dict[str, Any]) -> str:
 
 
 def _add_download(actions: Any) -> argparse.ArgumentParser:
-    parser = add_command(
-        actions,
-        "download",
-        "download data sets; existing files are kept",
-        "pecl data download xtd10 pectvlm",
-    )
+    example, summary = "pecl data download xtd10 pectvlm", "download data sets; existing files are kept"
+    parser = add_command(actions, "download", example, summary=summary)
     parser.add_argument("names", nargs="+", metavar="NAME", help=f"what to download: {', '.join(DOWNLOADS)}")
     parser.add_argument("--base-url", metavar="URL", help="mirror to fetch from; it is laid out as a data directory")
-    parser.add_argument("--text-only", action="store_true", help="fetch no photographs")
-    parser.add_argument("--overwrite", action="store_true", help="replace text files that differ from the owner's")
+    add_switch(parser, "--text-only", "fetch no photographs")
+    add_switch(parser, "--overwrite", "replace text files that differ from the owner's")
     parser.add_argument("--workers", type=int, default=4, help="files at the same time (default: 4)")
     parser.add_argument("--timeout", type=float, default=30.0, help="seconds a server may stay silent (default: 30)")
     parser.add_argument("--attempts", type=int, default=5, help="attempts at each file (default: 5)")
@@ -131,19 +120,10 @@ def _download(parsed: argparse.Namespace) -> int:
 
 
 def _add_check(actions: Any) -> argparse.ArgumentParser:
-    parser = add_command(
-        actions,
-        "check",
-        "print every problem of a data set, or of a table of your own; exit status 2 if there is one",
-        "pecl data check birds/captions.csv",
-    )
-    parser.add_argument(
-        "target",
-        type=path_argument,
-        metavar="FILE",
-        help=f"table or folder of your own, or one of {', '.join(DATASETS)}",
-    )
-    parser.add_argument("--text-only", action="store_true", help="leave the photographs out")
+    summary = "print every problem of a data set, or of a table of your own; exit status 2 if there is one"
+    parser = add_command(actions, "check", "pecl data check birds/captions.csv", summary=summary)
+    add_path(parser, "target", f"table or folder of your own, or one of {', '.join(DATASETS)}", "FILE")
+    add_switch(parser, "--text-only", "leave the photographs out")
     parser.set_defaults(run=_check)
     return parser
 
@@ -170,7 +150,7 @@ def _check(parsed: argparse.Namespace) -> int:
 
 def _add_translate(actions: Any) -> argparse.ArgumentParser:
     summary = "make machine translations with a MarianMT (OPUS), M2M100 or NLLB model"
-    parser = add_command(actions, "translate", summary, "")
+    parser = add_command(actions, "translate", "", summary=summary)
     parser.epilog = _TRANSLATE_EXAMPLE
     parser.add_argument("what", metavar="WHAT", help="xtd10, multi30k, a text file with a caption a line, or a table")
     parser.add_argument("--source", required=True, help="language to translate from")
@@ -178,13 +158,8 @@ def _add_translate(actions: Any) -> argparse.ArgumentParser:
     parser.add_argument("--model", required=True, help="name on the Hugging Face Hub, or a local folder")
     parser.add_argument("--revision", help="commit, branch or tag of the model on the Hub")
     parser.add_argument("--split", help="split of multi30k (default: test_2016_flickr)")
-    parser.add_argument(
-        "--out",
-        type=path_argument,
-        metavar="FILE",
-        help="file to write, for a file of your own; a data set has its place",
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace the translations that are there")
+    add_path(parser, "--out", "file to write, for a file of your own; a data set has its place", "FILE")
+    add_switch(parser, "--overwrite", "replace the translations that are there")
     parser.add_argument("--num-beams", type=int, default=4, help="width of the beam search (default: 4)")
     parser.add_argument("--max-new-tokens", type=int, default=256, help="longest translation (default: 256)")
     parser.add_argument("--batch-size", type=int, default=16, help="sentences at the same time (default: 16)")

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from pecl.commands.options import add_command, add_config_flags, check_languages, language_values
+from pecl.commands.options import add_command, add_config_flags, add_switch, check_languages, language_values
 from pecl.commands.train import add_dry_run, print_plans, print_results
 from pecl.config import DISTIL_DEFAULTS, SCHEDULE_FIELDS
 from pecl.experiment.distil import distil_config, plan_distillation, run_together
@@ -15,20 +15,16 @@ def add_parser(commands: Any) -> None:
     parser = add_command(
         commands,
         "distil",
-        "train a language on translated text only, and measure the recall before and after",
         "pecl distil --dataset multi30k-1k --language cs --text captions.tsv",
         "Align a language's text to the frozen tower's embeddings of its English translations: --text takes tables "
         "with a column for each of the two, pairs of aligned files, and named sets. No photograph is needed to train.",
     )
     shown = dict.fromkeys(SCHEDULE_FIELDS, "by the number of pairs")
     add_config_flags(parser, defaults={**DISTIL_DEFAULTS, **shown})
-    parser.add_argument(
-        "--images",
-        action="store_true",
-        help="learn from the photographs of the data set's training part, too: as many as --shots says",
-    )
+    more = "learn from the photographs of the data set's training part, too: as many as --shots says"
+    add_switch(parser, "--images", more)
     add_dry_run(parser)
-    parser.add_argument("--json", action="store_true", help="print the results as one JSON document")
+    add_switch(parser, "--json", "print the results as one JSON document")
     parser.set_defaults(run=run)
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from pecl.commands.options import add_command, path_argument, print_json, print_text
+from pecl.commands.options import add_command, add_path, add_switch, print_json, print_text
 from pecl.data.registry import DATASETS, find_data_dir
 from pecl.encoders.loading.mini import mini_status
 from pecl.errors import DataError
@@ -63,13 +63,9 @@ class Finding(NamedTuple):
 
 def add_parser(commands: Any) -> None:
     """Add the command."""
-    parser = add_command(
-        commands, "doctor", "say what is installed and found, and what to do about what is not", "pecl doctor"
-    )
-    parser.add_argument(
-        "--data-dir", type=path_argument, default=None, help="folder of the data sets (default: $PECL_DATA_DIR)"
-    )
-    parser.add_argument("--json", action="store_true", help="print the findings as one JSON document")
+    parser = add_command(commands, "doctor", "pecl doctor")
+    add_path(parser, "--data-dir", "folder of the data sets (default: $PECL_DATA_DIR)")
+    add_switch(parser, "--json", "print the findings as one JSON document")
     parser.set_defaults(run=run)
 
 

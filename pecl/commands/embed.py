@@ -13,8 +13,9 @@ from pecl.commands.options import (
     ADAPTER_HELP,
     add_command,
     add_config_flags,
+    add_path,
+    add_switch,
     config_values,
-    path_argument,
     print_json,
     print_text,
 )
@@ -32,9 +33,9 @@ def add_parser(commands: Any) -> None:
         "set. The same command resumes a killed one. pecl.open_embeddings reads the folder row by row."
     )
     example = "pecl embed lines.txt --adapter de.safetensors --out embedded"
-    parser = add_command(commands, "embed", "embed images or texts in bulk", example, description)
+    parser = add_command(commands, "embed", example, description)
     parser.add_argument("source", help="folder of images, file of lines (.txt), table, or data set")
-    parser.add_argument("--out", type=path_argument, required=True, help="folder to write")
+    add_path(parser, "--out", "folder to write", required=True)
     parser.add_argument("--kind", choices=KINDS, help="default: images for a folder, else texts")
     parser.add_argument("--column", choices=COLUMNS, default="target", help="texts of a table or data set")
     parser.add_argument("--adapter", help=f"adapter for texts: {ADAPTER_HELP} (default: that of --language)")
@@ -54,7 +55,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--ray", type=int, metavar="WORKERS", help="embed on this many workers of Ray Data (pip install pecl[ray])"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    add_switch(parser, "--json", "print one JSON document")
     add_config_flags(parser, only=_FLAGS)
     parser.set_defaults(run=run)
 

@@ -8,6 +8,7 @@ from pecl.commands.options import (
     ADAPTER_HELP,
     add_command,
     add_config_flags,
+    add_switch,
     counted,
     differences,
     language_configs,
@@ -29,7 +30,7 @@ from pecl.retrieval.measures import RECALL_AT
 def add_parser(commands: Any) -> None:
     """Add the command."""
     example = "pecl evaluate --dataset multi30k-1k --language en,de,fr,cs"
-    parser = add_command(commands, "evaluate", "measure the retrieval recall of languages on a data set", example)
+    parser = add_command(commands, "evaluate", example)
     add_config_flags(parser, only=fields_of(Role.EVALUATION | Role.DATA | Role.PLACE | Role.MACHINE | Role.SAME_BITS))
     parser.add_argument(
         "--adapter", dest="weights", help=f"adapter to evaluate: {ADAPTER_HELP} (default: the plain tower)"
@@ -46,14 +47,10 @@ def add_parser(commands: Any) -> None:
         "--paths", dest="image_paths", type=path_argument, metavar="FILE", help="path of each row of an array, per line"
     )
     parser.add_argument("--harness", help=f"measure with another package as well: {' or '.join(HARNESSES)}")
-    parser.add_argument(
-        "--correct-hubs",
-        action="store_true",
-        help="next to plain recall, measure recall with hubs corrected, as `pecl search` ranks",
-    )
-    dry_run = "check data and adapter, print what would be evaluated, and evaluate nothing"
-    parser.add_argument("--dry-run", action="store_true", help=dry_run)
-    parser.add_argument("--json", action="store_true", help="print the results as one JSON document")
+    corrected = "next to plain recall, measure recall with hubs corrected, as `pecl search` ranks"
+    add_switch(parser, "--correct-hubs", corrected)
+    add_switch(parser, "--dry-run", "check data and adapter, print what would be evaluated, and evaluate nothing")
+    add_switch(parser, "--json", "print the results as one JSON document")
     parser.set_defaults(run=run)
 
 

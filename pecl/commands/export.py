@@ -11,8 +11,16 @@ from pecl.adapters.formats.convert import merge_adapter
 from pecl.adapters.formats.files import AdapterFile
 from pecl.adapters.spec import describe
 from pecl.commands import export_immich
-from pecl.commands.options import ADAPTER_HELP, add_command, add_config_flags, config_values, path_argument, print_text
-from pecl.config import Role, fields_of, make_config
+from pecl.commands.options import (
+    ADAPTER_HELP,
+    add_command,
+    add_config_flags,
+    add_path,
+    add_switch,
+    config_of,
+    print_text,
+)
+from pecl.config import Role, fields_of
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import Towers, load_towers
 from pecl.errors import ConfigError
@@ -25,15 +33,15 @@ _ADAPTER_HELP = f"adapter: {ADAPTER_HELP}"
 def add_parser(commands: Any) -> None:
     """Add the command and its five formats."""
     example = "pecl export sentence-transformers mini-cs --adapter cs"
-    parser = add_command(commands, "export", "write towers and trained languages for other packages", example)
+    parser = add_command(commands, "export", example)
     formats = parser.add_subparsers(dest="format", required=True, metavar="FORMAT")
     for add in (_add_sentence_transformers, _add_open_clip, _add_onnx, _add_peft, export_immich.add_parser):
         add(formats)
 
 
 def _add_format(formats: Any, name: str, summary: str, example: str, about: str) -> argparse.ArgumentParser:
-    parser = add_command(formats, name, summary, f"pecl export {name} {example}", about)
-    parser.add_argument("target", type=path_argument, help="folder to write")
+    parser = add_command(formats, name, f"pecl export {name} {example}", about, summary=summary)
+    add_path(parser, "target", "folder to write")
     add_config_flags(parser, only=_TOWER_FLAGS)
     return parser
 
@@ -47,8 +55,8 @@ def _add_sentence_transformers(formats: Any) -> None:
     example = "mini-cs --adapter cs"
     parser = _add_format(formats, "sentence-transformers", "both towers in one folder, or an adapter", example, about)
     parser.add_argument("--adapter", dest="source", metavar="ADAPTER", help=f"{_ADAPTER_HELP}; merged into the tower")
-    parser.add_argument("--text-only", action="store_true", help="leave the image tower out")
-    parser.add_argument("--adapter-only", action="store_true", help="write only the adapter; needs --base")
+    add_switch(parser, "--text-only", "leave the image tower out")
+    add_switch(parser, "--adapter-only", "write only the adapter; needs --base")
     parser.add_argument(
         "--base", help="for --adapter-only: folder that this command wrote without --adapter, or hub id"
     )
@@ -100,9 +108,9 @@ def _add_onnx(formats: Any) -> None:
         default=[],
         help=f"{_ADAPTER_HELP}; with --slots several times",
     )
-    parser.add_argument("--slots", action="store_true", help="one file for all the adapters, with an input `slots`")
-    parser.add_argument("--int8", action="store_true", help="write the texts' tower in 8 bits as well")
-    parser.add_argument("--text-only", action="store_true", help="leave the image tower out")
+    add_switch(parser, "--slots", "one file for all the adapters, with an input `slots`")
+    add_switch(parser, "--int8", "write the texts' tower in 8 bits as well")
+    add_switch(parser, "--text-only", "leave the image tower out")
     parser.set_defaults(run=_onnx)
 
 
@@ -176,8 +184,7 @@ def _load(parsed: argparse.Namespace) -> _Loaded:
 
 def _known_and_towers(parsed: argparse.Namespace) -> tuple[KnownAdapters, Towers]:
     check_absent(parsed.target)
-    values = {name: value for name, value in config_values(parsed).items() if name in _TOWER_FLAGS}
-    config = make_config(values, where="command line")
+    config = config_of(parsed, _TOWER_FLAGS)
     towers = load_towers(config.profile, config.text_model, config.image_model)
     return KnownAdapters(config.profile, text_model=config.text_model), towers
 

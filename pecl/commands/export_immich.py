@@ -6,8 +6,16 @@ from typing import Any
 from pecl.adapters.choice import AdapterChoice, KnownAdapters
 from pecl.adapters.formats.convert import merge_adapter
 from pecl.adapters.spec import describe
-from pecl.commands.options import ADAPTER_HELP, add_command, add_config_flags, config_values, path_argument, print_text
-from pecl.config import Role, fields_of, make_config
+from pecl.commands.options import (
+    ADAPTER_HELP,
+    add_command,
+    add_config_flags,
+    add_path,
+    add_switch,
+    config_of,
+    print_text,
+)
+from pecl.config import Role, fields_of
 from pecl.encoders.pairs import MINI
 from pecl.encoders.towers import Towers, load_towers
 from pecl.errors import ConfigError, WeightsError, not_none, unknown
@@ -27,19 +35,16 @@ def add_parser(formats: Any) -> None:
     example = (
         "pecl export immich --tower XLM-Roberta-Large-Vit-B-32 --language cs --adapter cs.safetensors --out FOLDER"
     )
-    parser = add_command(formats, "immich", "a language for immich: a model's folder, or its cache", example, about)
+    summary = "a language for immich: a model's folder, or its cache"
+    parser = add_command(formats, "immich", example, about, summary=summary)
     parser.add_argument("--tower", metavar="NAME", help="immich's name of the model (Administration, Smart search)")
     parser.add_argument("--language", metavar="LANGUAGE", help="language of the adapter")
     parser.add_argument("--adapter", dest="source", metavar="ADAPTER", help=f"adapter: {ADAPTER_HELP}")
     place = parser.add_mutually_exclusive_group(required=True)
-    place.add_argument("--out", type=path_argument, metavar="FOLDER", help="folder to write")
-    place.add_argument(
-        "--replace", type=path_argument, metavar="CACHE", help="folder of the model in immich's cache, to replace in"
-    )
-    place.add_argument(
-        "--restore", type=path_argument, metavar="CACHE", help="folder of a model in which to restore the former file"
-    )
-    parser.add_argument("--text-only", action="store_true", help="leave visual/ out")
+    add_path(place, "--out", "folder to write", "FOLDER")
+    add_path(place, "--replace", "folder of the model in immich's cache, to replace in", "CACHE")
+    add_path(place, "--restore", "folder of a model in which to restore the former file", "CACHE")
+    add_switch(parser, "--text-only", "leave visual/ out")
     add_config_flags(parser, only=_FLAGS)
     parser.set_defaults(run=_run)
 
@@ -81,8 +86,7 @@ def _run(parsed: argparse.Namespace) -> int:
 def _known_and_towers(parsed: argparse.Namespace) -> tuple[KnownAdapters, Towers]:
     from pecl.export.immich import MODELS, profile_of
 
-    values = {name: value for name, value in config_values(parsed).items() if name in _FLAGS}
-    config = make_config(values, where="command line")
+    config = config_of(parsed, _FLAGS)
     profile, model = profile_of(parsed.tower), MODELS[parsed.tower]
     text, image = config.text_model, config.image_model
     if profile is None:

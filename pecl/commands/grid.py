@@ -6,6 +6,7 @@ from typing import Any
 from pecl.commands.options import (
     add_command,
     add_config_flags,
+    add_switch,
     config_values,
     counted,
     differences,
@@ -37,7 +38,6 @@ def add_parser(commands: Any) -> None:
     parser = add_command(
         commands,
         "grid",
-        "train every combination of values; on the command line lists are joined by commas",
         "pecl grid --config configs/grid_mini.yaml --language de --route method1 --lr 1e-4,3e-4",
         _DESCRIPTION,
     )
@@ -69,12 +69,9 @@ def add_parser(commands: Any) -> None:
     for name, example in (("slurm", "partition=gpu"), ("ray", "num_gpus=0.5")):
         text = f"option of the launcher {name}, such as {example}; may be repeated"
         parser.add_argument(f"--{name}", action="append", default=[], metavar="KEY=VALUE", help=text)
-    parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="check the runs up to the first step of each, print them and how long they will take, and write nothing",
-    )
-    parser.add_argument("--json", action="store_true", help="print the results as one JSON document")
+    checks = "check the runs up to the first step of each, print them and how long they will take, and write nothing"
+    add_switch(parser, "--dry-run", checks)
+    add_switch(parser, "--json", "print the results as one JSON document")
     parser.set_defaults(run=run)
 
 

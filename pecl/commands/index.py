@@ -4,7 +4,7 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
-from pecl.commands.options import add_command, add_threads, path_argument, print_json, print_text, threads_of
+from pecl.commands.options import add_command, add_path, add_switch, add_threads, print_json, print_text, threads_of
 from pecl.errors import one_line
 from pecl.search.build import IndexReport, build_index
 from pecl.search.plan import IndexOptions
@@ -17,15 +17,12 @@ def add_parser(commands: Any) -> None:
     parser = add_command(
         commands,
         "index",
-        "create or update the index of a folder of photographs, to be searched by `pecl search`",
         "pecl index ~/Pictures",
         "Embed the photographs of a folder and all folders below. The next time it embeds only new and changed\n"
         "photographs, and drops those that were removed. After an interruption it goes on where it was.",
     )
-    parser.add_argument("folder", type=path_argument, metavar="FOLDER", help="folder of photographs, of any depth")
-    parser.add_argument(
-        "--out", type=path_argument, metavar="INDEX", help="folder of the index (default: FOLDER/.pecl-index)"
-    )
+    add_path(parser, "folder", "folder of photographs, of any depth", "FOLDER")
+    add_path(parser, "--out", "folder of the index (default: FOLDER/.pecl-index)", "INDEX")
     parser.add_argument("--profile", help="pair of towers, such as mini (default) or paper")
     parser.add_argument(
         "--thumbnails", action=argparse.BooleanOptionalAction, default=None, help="keep small pictures in the index"
@@ -37,10 +34,10 @@ def add_parser(commands: Any) -> None:
         metavar="CODES",
         help="languages of queries, such as cs,de,en, which detection chooses from (default: all)",
     )
-    parser.add_argument("--rebuild", action="store_true", help="use nothing of the existing index")
+    add_switch(parser, "--rebuild", "use nothing of the existing index")
     parser.add_argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)")
     add_threads(parser)
-    parser.add_argument("--json", action="store_true", help="print the outcome as one JSON document")
+    add_switch(parser, "--json", "print the outcome as one JSON document")
     parser.set_defaults(run=run)
 
 

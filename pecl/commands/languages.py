@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pecl.adapters.ready import ready_adapters
-from pecl.commands.options import add_command, in_columns, print_json, print_text
+from pecl.commands.options import add_command, add_switch, in_columns, print_json, print_text
 from pecl.data.registry import DATASETS
 from pecl.encoders.pairs import MINI
 from pecl.errors import ConfigError, unknown
@@ -16,13 +16,12 @@ _GROUPS = ("region", "script")
 
 def add_parser(commands: Any) -> None:
     """Add the command."""
-    summary = "list languages by region or script, or show the names, data sets and ready adapter of some"
-    parser = add_command(commands, "languages", summary, "pecl languages --script Cyrl")
+    parser = add_command(commands, "languages", "pecl languages --script Cyrl")
     parser.add_argument("names", nargs="*", metavar="LANGUAGE", help="code or name, such as sw, swa, swh_Latn, Swahili")
     parser.add_argument("--script", help="only those in a script, such as Cyrl")
     parser.add_argument("--region", help="only those of a region, such as Africa")
     parser.add_argument("--by", choices=_GROUPS, default="region", help="group by region (default) or script")
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    add_switch(parser, "--json", "print one JSON document")
     parser.set_defaults(run=run)
 
 

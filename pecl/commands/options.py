@@ -6,10 +6,11 @@ import json
 import logging
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import Field, fields
 from typing import Any
 
+from pecl.commands import COMMANDS
 from pecl.config import ExperimentConfig, each_language, make_config, read_yaml
 from pecl.errors import EMPTY_PATH, ConfigError, printable
 from pecl.files.failures import write_output
@@ -34,9 +35,10 @@ _HEADINGS = {
 
 
 def add_command(
-    commands: Any, name: str, summary: str, example: str, description: str | None = None
+    commands: Any, name: str, example: str, description: str | None = None, *, summary: str | None = None
 ) -> argparse.ArgumentParser:
-    """Add a command with a one-line summary and an example for its --help, and return its parser."""
+    """Add a command, or an action with its `summary`, with an example for its --help, and return its parser."""
+    summary = summary or COMMANDS[name]
     parser = commands.add_parser(
         name,
         help=summary,
@@ -67,6 +69,16 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
     """Add --threads to a command without the flags of the config."""
     item = next(item for item in fields(ExperimentConfig) if item.name == "threads")
     parser.add_argument("--threads", metavar="N", help=item.metadata["help"])
+
+
+def add_switch(parser: argparse.ArgumentParser, name: str, help: str, **options: Any) -> None:
+    """Add a flag without value."""
+    parser.add_argument(name, action="store_true", help=help, **options)
+
+
+def add_path(parser: Any, name: str, help: str, metavar: str | None = None, **options: Any) -> None:
+    """Add an argument that is a path, which may not be empty."""
+    parser.add_argument(name, type=path_argument, metavar=metavar, help=help, **options)
 
 
 @contextlib.contextmanager
@@ -135,6 +147,16 @@ def config_values(parsed: argparse.Namespace, defaults: Mapping[str, Any] | None
         values |= {key.replace("-", "_"): value for key, value in document.items()}
     flags = {item.name: getattr(parsed, item.name, None) for item in fields(ExperimentConfig)}
     return values | {name: value for name, value in flags.items() if value is not None}
+
+
+def config_of(parsed: argparse.Namespace, only: Collection[str]) -> ExperimentConfig:
+    """Return the config of the fields `only` that files and flags give, and of defaults.
+
+    Raises:
+        ConfigError: as `config_values`, or a value is wrong.
+    """
+    values = {name: value for name, value in config_values(parsed).items() if name in only}
+    return make_config(values, where="command line")
 
 
 def language_values(parsed: argparse.Namespace, defaults: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:

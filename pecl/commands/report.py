@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pecl.commands.options import add_command, path_argument, print_json, print_text
+from pecl.commands.options import add_command, add_path, add_switch, print_json, print_text
 from pecl.errors import ConfigError
 from pecl.files import check_writable, write_text
 from pecl.options import quoted
@@ -31,18 +31,10 @@ def add_parser(commands: Any) -> None:
     parser = add_command(
         commands,
         "report",
-        "print the tables of experiments from their result files",
         "pecl report results/default --format latex --out tables        (or: pecl report results/default --html page)",
         _DESCRIPTION,
     )
-    parser.add_argument(
-        "folders",
-        type=path_argument,
-        nargs="*",
-        default=["results"],
-        metavar="FOLDER",
-        help="folders or files of results",
-    )
+    add_path(parser, "folders", "folders or files of results", "FOLDER", nargs="*", default=["results"])
     parser.add_argument("--format", choices=FORMATS, default="text", help="how tables are written (default: text)")
     parser.add_argument("--json", action="store_const", const="json", dest="format", help="short for --format json")
     parser.add_argument(
@@ -55,36 +47,15 @@ def add_parser(commands: Any) -> None:
         metavar="KEY=VALUE",
         help="only results with this value, such as gallery_size=900, dataset=xtd10 or route=method1",
     )
-    parser.add_argument(
-        "--paper", action="store_true", help="the tables of the method's publication, in its layout, from these results"
-    )
-    parser.add_argument(
-        "--summary",
-        action="store_true",
-        help=f"an overview of at most {LINES} lines: scores, gain and runs per language and method, and failures",
-    )
-    parser.add_argument("--ids", action="store_true", help="show the ids of runs")
-    parser.add_argument(
-        "--out",
-        type=path_argument,
-        metavar="DIR",
-        help="write a file for each table into this folder; print their paths",
-    )
+    add_switch(parser, "--paper", "the tables of the method's publication, in its layout, from these results")
+    overview = f"an overview of at most {LINES} lines: scores, gain and runs per language and method, and failures"
+    add_switch(parser, "--summary", overview)
+    add_switch(parser, "--ids", "show the ids of runs")
+    add_path(parser, "--out", "write a file for each table into this folder; print their paths", "DIR")
     parser.add_argument("--against", choices=NAMES, help="print published zero-shot scores next to ours")
-    parser.add_argument(
-        "--plots",
-        type=path_argument,
-        metavar="DIR",
-        help="write plots into this folder as PNG and SVG; print their paths",
-    )
-    parser.add_argument(
-        "--html", type=path_argument, metavar="DIR", help="write a page to look at into this folder; print its path"
-    )
-    parser.add_argument(
-        "--data-dir",
-        type=path_argument,
-        help="folder of the data sets, for the page's pictures (default: as in each run)",
-    )
+    add_path(parser, "--plots", "write plots into this folder as PNG and SVG; print their paths", "DIR")
+    add_path(parser, "--html", "write a page to look at into this folder; print its path", "DIR")
+    add_path(parser, "--data-dir", "folder of the data sets, for the page's pictures (default: as in each run)")
     parser.add_argument(
         "--gallery-captions",
         type=_count,

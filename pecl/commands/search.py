@@ -11,8 +11,9 @@ from pecl.commands import search_rows
 from pecl.commands.options import (
     ADAPTER_HELP,
     add_command,
+    add_path,
+    add_switch,
     add_threads,
-    path_argument,
     print_json,
     print_text,
     threads_of,
@@ -29,20 +30,12 @@ _EXAMPLE = """pecl search ~/Pictures "pes na pláži"
 
 def add_parser(commands: Any) -> None:
     """Add the command."""
-    parser = add_command(commands, "search", "find photographs by text or by picture", _EXAMPLE)
-    parser.add_argument(
-        "index",
-        nargs="?",
-        type=path_argument,
-        metavar="INDEX",
-        help="index, or folder of photographs, that `pecl index` has made",
-    )
+    parser = add_command(commands, "search", _EXAMPLE)
+    add_path(parser, "index", "index, or folder of photographs, that `pecl index` has made", "INDEX", nargs="?")
     parser.add_argument("text", metavar="TEXT", nargs="*", help="description of the photo; quotes are not needed")
     search_rows.add_flags(parser)
     parser.add_argument("--language", help="language of the text (default: detected from it)")
-    parser.add_argument(
-        "--image", type=path_argument, metavar="FILE", help="similar picture; with TEXT, both count alike"
-    )
+    add_path(parser, "--image", "similar picture; with TEXT, both count alike", "FILE")
     parser.add_argument("--minus", metavar="TEXT", help="negative query: its embedding is subtracted")
     parser.add_argument("--top", type=int, default=10, metavar="K", help="photographs to show (default: 10)")
     parser.add_argument(
@@ -56,10 +49,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--url", help="address of the Qdrant server of --collection, or of an index by somebody else")
     parser.add_argument("--device", default="cpu", help="torch device, such as cuda (default: cpu)")
     add_threads(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.add_argument(
-        "--html", type=path_argument, metavar="PAGE", help="also write a page with the photographs, in one file"
-    )
+    add_switch(parser, "--json", "print one JSON document")
+    add_path(parser, "--html", "also write a page with the photographs, in one file", "PAGE")
     parser.set_defaults(run=run)
 
 

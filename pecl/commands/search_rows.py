@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pecl.commands.options import path_argument, print_json, print_text, threads_of
+from pecl.commands.options import add_path, print_json, print_text, threads_of
 from pecl.encoders.pairs import PAIRS
 from pecl.errors import ConfigError, one_line, unknown
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
-    parser.add_argument(
+    add_path(
+        parser,
         "--embeddings",
-        type=path_argument,
         metavar="FILE",
         help="in place of INDEX: embeddings by another program with the image tower of --profile, as .npy (with "
         "--paths), parquet, or a folder of clip-retrieval",
     )
-    parser.add_argument("--paths", type=path_argument, metavar="FILE", help="path of each row of an array, per line")
+    add_path(parser, "--paths", "path of each row of an array, per line", "FILE")
     parser.add_argument(
         "--engine", help="qdrant: in place of INDEX, search in a --collection that another program made"
     )

@@ -11,7 +11,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pecl.commands.options import ADAPTER_HELP, add_command, add_config_flags, config_values, path_argument
+from pecl.commands.options import (
+    ADAPTER_HELP,
+    add_command,
+    add_config_flags,
+    add_path,
+    add_switch,
+    config_values,
+)
 from pecl.config import Role, fields_of, make_config
 from pecl.errors import ConfigError, unknown
 from pecl.options import parse_option
@@ -35,7 +42,7 @@ def add_parser(commands: Any) -> None:
         "it, with a language for each input. Ctrl-C or SIGTERM stops it once all it has taken is answered."
     )
     example = "pecl serve --index ~/Pictures --port 8000"
-    parser = add_command(commands, "serve", "serve embeddings, search and a page over HTTP", example, description)
+    parser = add_command(commands, "serve", example, description)
     parser.add_argument(
         "--adapter",
         dest="files",
@@ -45,15 +52,8 @@ def add_parser(commands: Any) -> None:
         metavar="ADAPTER",
         help=f"adapters that are added to the shipped ones, one per language: {ADAPTER_HELP}",
     )
-    parser.add_argument(
-        "--index",
-        type=path_argument,
-        metavar="INDEX",
-        help="index of photographs that `pecl index` has made, to search in",
-    )
-    parser.add_argument(
-        "--adapters-dir", type=path_argument, metavar="DIR", help="folder whose adapter files requests may load by name"
-    )
+    add_path(parser, "--index", "index of photographs that `pecl index` has made, to search in", "INDEX")
+    add_path(parser, "--adapters-dir", "folder whose adapter files requests may load by name", "DIR")
     parser.add_argument(
         "--immich-upstream",
         metavar="URL",
@@ -65,14 +65,10 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", default="8000", help="port to listen on; 0 is any that is free (default: 8000)")
-    parser.add_argument(
-        "--api-key-file",
-        type=path_argument,
-        metavar="FILE",
-        help="file with the key that requests must bring (default: none is asked for)",
-    )
-    parser.add_argument("--open", action="store_true", help="open the page in a browser")
-    parser.add_argument("--access-log", action="store_true", help="log a line per request, without its query")
+    key = "file with the key that requests must bring (default: none is asked for)"
+    add_path(parser, "--api-key-file", key, "FILE")
+    add_switch(parser, "--open", "open the page in a browser")
+    add_switch(parser, "--access-log", "log a line per request, without its query")
     add_config_flags(parser, only=_FLAGS)
     for item in fields(Limits):
         text = f"{item.metadata['help']} (default: {item.default:,})"

@@ -6,8 +6,8 @@ import argparse
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from pecl.commands.options import add_command, in_columns, path_argument, print_json, print_text
-from pecl.encoders.pairs import PAIRS, SIZES, is_cached
+from pecl.commands.options import add_command, add_path, add_switch, in_columns, print_json, print_text
+from pecl.encoders.pairs import PAIRS, is_cached
 from pecl.errors import PeclError, WeightsError
 
 if TYPE_CHECKING:
@@ -19,22 +19,17 @@ _PAIR = "pair"  # what is found of both halves, where they do not go together
 
 def add_parser(commands: Any) -> None:
     """Add the command and its two actions."""
-    summary = "list the towers that have a name, and check whether a folder or model can be used"
-    parser = add_command(commands, "towers", summary, "pecl towers check ./my-siglip2")
+    parser = add_command(commands, "towers", "pecl towers check ./my-siglip2")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    listing = add_command(actions, "list", "list the pairs of towers that have a name", "pecl towers list")
+    summary = "list the pairs of towers that have a name"
+    listing = add_command(actions, "list", "pecl towers list", summary=summary)
     listing.set_defaults(run=_list)
     summary = "load a text tower, and an image tower where there is one, and say what does not fit"
-    check = add_command(actions, "check", summary, "pecl towers check google/siglip2-base-patch16-224")
-    check.add_argument(
-        "tower",
-        type=path_argument,
-        metavar="NAME-or-FOLDER",
-        help="name of a pair, hub id, open_clip:MODEL/WEIGHTS, folder",
-    )
+    check = add_command(actions, "check", "pecl towers check google/siglip2-base-patch16-224", summary=summary)
+    add_path(check, "tower", "name of a pair, hub id, open_clip:MODEL/WEIGHTS, folder", "NAME-or-FOLDER")
     check.set_defaults(run=_check)
     for action in (listing, check):
-        action.add_argument("--json", action="store_true", help="print one JSON document")
+        add_switch(action, "--json", "print one JSON document")
 
 
 def run(parsed: argparse.Namespace) -> int:
@@ -64,14 +59,13 @@ def _list(parsed: argparse.Namespace) -> int:
 def _row(name: str) -> dict[str, Any]:
     """Return the row of a pair."""
     pair = PAIRS[name]
-    parameters, width = SIZES[name]
     return {
         "name": name,
         "text": pair.text,
         "image": pair.image,
-        "text_parameters": parameters,
-        "text_bytes": parameters * _FP32,
-        "width": width,
+        "text_parameters": pair.parameters,
+        "text_bytes": pair.parameters * _FP32,
+        "width": pair.width,
         "vocabulary": pair.vocabulary,
         "licence": pair.licence,
         "cached": is_cached(pair),

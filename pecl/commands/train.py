@@ -4,7 +4,15 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from pecl.commands.options import add_command, add_config_flags, counted, language_configs, print_json, print_text
+from pecl.commands.options import (
+    add_command,
+    add_config_flags,
+    add_switch,
+    counted,
+    language_configs,
+    print_json,
+    print_text,
+)
 from pecl.config import ExperimentConfig
 from pecl.experiment.inputs import TrainingInputs
 from pecl.experiment.plan import RunPlan, plan_runs
@@ -18,22 +26,17 @@ from pecl.training.distributed import launched, says_failure
 def add_parser(commands: Any) -> None:
     """Add the command."""
     example = "pecl train --dataset multi30k-1k --language cs --route method1 --rank 8 --lr 1e-4 --shots 50"
-    parser = add_command(
-        commands, "train", "train a language's parameters and measure the recall before and after", example
-    )
+    parser = add_command(commands, "train", example)
     add_config_flags(parser)
     add_dry_run(parser)
-    parser.add_argument("--json", action="store_true", help="print the results as one JSON document")
+    add_switch(parser, "--json", "print the results as one JSON document")
     parser.set_defaults(run=run)
 
 
 def add_dry_run(parser: argparse.ArgumentParser) -> None:
     """Add --dry-run of a training."""
-    parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="make the checks of the run up to its first step, print the plan and the time, and write nothing",
-    )
+    checks = "make the checks of the run up to its first step, print the plan and the time, and write nothing"
+    add_switch(parser, "--dry-run", checks)
 
 
 def run(parsed: argparse.Namespace) -> int:

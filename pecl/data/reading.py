@@ -29,6 +29,23 @@ def read_parallel(paths: Mapping[str, Path]) -> dict[str, tuple[str, ...]]:
     return columns
 
 
+def read_listed(
+    root: Path, english: Path, target: Path, image_names: Path
+) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...], dict[str, dict[str, str]]]:
+    """Read captions in English and in the target language, and the file name of the image of each, line by line.
+
+    Returns:
+        The columns `english` and `target`, the names, and the record of each file, relative to `root`.
+
+    Raises:
+        DataError: as `read_parallel`.
+    """
+    files = {"english": english, "target": target, "image_names": image_names}
+    columns = read_parallel(files)
+    names = columns.pop("image_names")
+    return columns, names, {name: describe_file(path, root) for name, path in files.items()}
+
+
 def read_json_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
     """Return each line of a JSONL file, an object, with its number counted from 1; blank lines are passed over.
 

@@ -14,7 +14,6 @@ from typing import Any
 from pecl.data.captions import ParallelCaptions
 from pecl.data.custom.folder import read_folder
 from pecl.data.published import multi30k
-from pecl.data.published.flickr30k200 import read_flickr30k200
 from pecl.data.published.multi30k import (
     TASK2_LANGUAGES,
     TASK2_SPLITS,
@@ -22,10 +21,10 @@ from pecl.data.published.multi30k import (
     read_multi30k_full,
     read_multi30k_task2,
 )
+from pecl.data.published.nllb_clip import read_flickr30k200, read_xtd200
 from pecl.data.published.xflickrco import read_xflickrco, xflickrco_languages
 from pecl.data.published.xm3600 import read_xm3600, xm3600_languages
 from pecl.data.published.xtd10 import XTD10_LANGUAGES, read_xtd10
-from pecl.data.published.xtd200 import read_xtd200
 from pecl.data.request import DataRequest, Reader
 from pecl.data.scenes import load_scenes, scene_languages
 from pecl.data.unreadable import leave_out_missing, leave_out_unreadable

@@ -21,7 +21,7 @@ def pecl(monkeypatch, capsys):
     from pecl.commands import adapters
 
     tower = tower_of("xlm-roberta", torch.float32)
-    monkeypatch.setattr(adapters, "_load_tower", lambda parsed: tower)
+    monkeypatch.setattr(adapters, "load_tower", lambda parsed: tower)
 
     def run(*arguments):
         status = main(["adapters", *map(str, arguments)])

@@ -35,6 +35,7 @@ ALLOWED = {
     "commands/search.py": ({"ImageIndex.open"}, OURS),
     "commands/serve.py": ({"webbrowser.open"}, OURS),
     "encoders/large.py": ({"json.loads"}, OURS),
+    "encoders/pairs.py": ({"_TABLE.open"}, OURS),
     "encoders/loading/e5.py": ({"mmap.mmap"}, LOOKED_AT),
     "encoders/loading/image.py": ({"json.loads"}, OURS),
     "encoders/loading/mini.py": ({"torch.load"}, LOOKED_AT),

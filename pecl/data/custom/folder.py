@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from pecl.data.captions import PARTS, ParallelCaptions, has_words
+from pecl.data.captions import PARTS, ParallelCaptions, captions_from, has_words
 from pecl.data.custom.photographs import find_photographs
 from pecl.data.custom.tables import TABLE_SUFFIXES, CaptionTable, Problem, read_table
 from pecl.data.reading import attach_images, describe_file
@@ -89,13 +89,10 @@ def read_folder(request: DataRequest) -> ParallelCaptions:
     texts = {name: tuple(row[column] for _, row in table.rows) for name, column in columns.items()}
     if spelt in COLUMN_WORDS and not has_words(texts["target"]):
         raise DataError(f"{path}: column {spelt!r} has no letters: expected captions in {language_name(language)}")
-    captions = ParallelCaptions(
+    captions = captions_from(
         path.parent.name if path.stem == "captions" else path.stem,
         language,
-        texts.get("english"),
-        texts["target"],
-        texts.get("english_to_target"),
-        texts.get("target_to_english"),
+        texts,
         part=tuple(row["part"] for _, row in table.rows) if with_parts else None,
         provenance={
             "files": {"table": describe_file(path, path.parent)},

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from PIL import Image
 
-from pecl.data.captions import ParallelCaptions
+from pecl.data.captions import ParallelCaptions, captions_from
 from pecl.data.custom.folder import translation_names
 from pecl.errors import DataError, suggest
 from pecl.files import sha256_bytes
@@ -126,13 +126,10 @@ def from_dataset(
         _require_column(dataset, image_column)
     part = None if part_column is None else list(_column(dataset, part_column))
     captions = {key: tuple(text for value in texts[column] for text in value) for key, column in columns.items()}
-    return ParallelCaptions(
+    return captions_from(
         name,
         language,
-        captions.get("english"),
-        captions["target"],
-        captions.get("english_to_target"),
-        captions.get("target_to_english"),
+        captions,
         images=None if image_column is None else RowImages(dataset, image_column, tuple(range(len(dataset)))),
         image_index=None if image_column is None else image_index,
         part=None if part is None else tuple(part[row] for row in image_index),

@@ -6,7 +6,6 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 from pecl.data.captions import read_captions
-from pecl.data.fetching.checksums import DATA_CHECKSUMS
 from pecl.data.fetching.fetch import FetchError, check_address
 from pecl.data.reading import coco_split
 from pecl.errors import ConfigError, DataError, unknown
@@ -55,35 +54,34 @@ _MULTI30K_NOTE = (
 )
 
 _NLLB_CLIP = "https://raw.githubusercontent.com/visheratin/nllb-clip/HEAD/data"
-_OF_LANGUAGES = load_json(Path(__file__).with_name("nllb_clip.json"))  # data set -> file -> SHA-256
+# data set -> folder in the owner's repository -> file -> SHA-256
+_CHECKSUMS = load_json(Path(__file__).with_name("checksums.json"))
 
 DOWNLOADS: dict[str, Download] = {
     "xtd10": Download(
         "captions in 11 languages, and their 1,000 photographs from COCO",
         "https://raw.githubusercontent.com/adobe-research/Cross-lingual-Test-Dataset-XTD10/HEAD",
-        DATA_CHECKSUMS["xtd10"],
+        _CHECKSUMS["xtd10"],
     ),
     "multi30k": Download(
         "captions of tasks 1 and 2, without photographs",
         "https://raw.githubusercontent.com/multi30k/dataset/HEAD",
-        DATA_CHECKSUMS["multi30k"],
+        _CHECKSUMS["multi30k"],
         _MULTI30K_NOTE,
     ),
     "pectvlm": Download(
         "machine translations of XTD10 and Multi30K, both ways",
         "https://raw.githubusercontent.com/eric-ai-lab/PECTVLM/HEAD",
-        DATA_CHECKSUMS["pectvlm"],
+        _CHECKSUMS["pectvlm"],
         "The released Korean translations from English of XTD10 are a copy of the Italian ones; "
         "`python -m pecl data translate xtd10 --source en --target ko --overwrite --model <model>` makes new ones.",
     ),
     "flickr30k200": Download(
         "captions of Flickr30k in 201 languages, to train on",
         f"{_NLLB_CLIP}/flickr30k-200",
-        {".": _OF_LANGUAGES["flickr30k200"]},
+        _CHECKSUMS["flickr30k200"],
     ),
-    "xtd200": Download(
-        "XTD10's captions in 201 languages, to test on", f"{_NLLB_CLIP}/xtd200", {".": _OF_LANGUAGES["xtd200"]}
-    ),
+    "xtd200": Download("XTD10's captions in 201 languages, to test on", f"{_NLLB_CLIP}/xtd200", _CHECKSUMS["xtd200"]),
 }
 
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pecl.data.captions import Column, ParallelCaptions, read_captions
-from pecl.data.reading import attach_images, coco_counts, coco_subset, describe_file, read_parallel
+from pecl.data.captions import COLUMNS, Column, ParallelCaptions, captions_from, read_captions
+from pecl.data.reading import attach_images, coco_counts, coco_subset, describe_file, read_listed, read_parallel
 from pecl.data.request import DataRequest
 from pecl.data.translations import TranslationFolder, read_translations
 from pecl.errors import DataError, not_none, unknown
@@ -137,33 +137,20 @@ def read_split(request: DataRequest, split: str | None = None) -> tuple[Parallel
     def captions_file(code: str) -> Path:
         return folder / "raw" / f"{split}.{code}"
 
-    files = {
-        "english": captions_file("en"),
-        "target": captions_file(language),
-        "image_names": split_file(data_dir, split),
-    }
-    columns = read_parallel(files)
+    files = captions_file("en"), captions_file(language), split_file(data_dir, split)
+    columns, listed, described = read_listed(data_dir, *files)
     # test_2017_mscoco names the caption too: COCO_val2014_000000398076.jpg#657409
-    names = [name.partition("#")[0] for name in columns.pop("image_names")]
+    names = [name.partition("#")[0] for name in listed]
     translation_folder = TranslationFolder(data_dir, "multi30k", ALL_LANGUAGES, captions_file, split)
     translations, translation_record = read_translations(translation_folder, request)
     record = {
         "split": split,
-        "files": {name: describe_file(path, data_dir) for name, path in files.items()},
+        "files": described,
         "translations": translation_record,
         "coco_split": coco_counts(names),
     }
-    captions = ParallelCaptions(
-        "multi30k",
-        language,
-        columns["english"],
-        columns["target"],
-        translations.get("english_to_target"),
-        translations.get("target_to_english"),
-        subset=coco_subset(names),
-        provenance=record,
-    )
-    return captions, names
+    subset = coco_subset(names)
+    return captions_from("multi30k", language, columns | translations, subset=subset, provenance=record), names
 
 
 TEST_SPLITS = tuple(split for split in SPLIT_LANGUAGES if split.startswith("test"))
@@ -181,13 +168,10 @@ def read_multi30k_full(request: DataRequest) -> ParallelCaptions:
     read = {part: read_split(request, split) for part, split in splits.items()}
     names = [name for _, of_part in read.values() for name in of_part]
     parts = [captions for captions, _ in read.values()]
-    captions = ParallelCaptions(
+    captions = captions_from(
         "multi30k-full",
         request.language,
-        tuple(caption for captions in parts for caption in not_none(captions.english, "english")),
-        tuple(caption for captions in parts for caption in captions.target),
-        _joined([captions.english_to_target for captions in parts]),
-        _joined([captions.target_to_english for captions in parts]),
+        {name: _joined([getattr(captions, name) for captions in parts]) for name in COLUMNS},
         part=tuple(part for part, (captions, _) in read.items() for _ in range(len(captions))),
         subset=coco_subset(names),
         provenance={part: captions.provenance for part, (captions, _) in read.items()},

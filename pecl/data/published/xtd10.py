@@ -5,10 +5,11 @@ Layout (a clone of adobe-research/Cross-lingual-Test-Dataset-XTD10 as `xtd10`): 
 `images/`. German, French and Japanese captions are of other projects and less parallel to the English ones.
 """
 
+from functools import partial
 from pathlib import Path
 
-from pecl.data.captions import ParallelCaptions
-from pecl.data.reading import attach_images, coco_counts, coco_subset, describe_file, read_parallel
+from pecl.data.captions import ParallelCaptions, captions_from
+from pecl.data.reading import attach_images, coco_counts, coco_subset, read_listed
 from pecl.data.request import DataRequest
 from pecl.data.translations import TranslationFolder, read_translations
 
@@ -26,42 +27,23 @@ def read_xtd10(request: DataRequest) -> ParallelCaptions:
     Raises:
         DataError: a file is missing, damaged or of another length.
     """
-    data_dir, language = request.root, request.language
-    files = {
-        "english": captions_file(data_dir, "en"),
-        "target": captions_file(data_dir, language),
-        "image_names": _names_file(data_dir),
-    }
-    columns = read_parallel(files)
-    names = columns.pop("image_names")
-    translation_folder = TranslationFolder(
-        data_dir, "xtd10", XTD10_LANGUAGES, lambda code: captions_file(data_dir, code)
-    )
+    root, language = request.root, request.language
+    image_names = root / "xtd10" / "XTD10" / "test_image_names.txt"
+    columns, names, files = read_listed(root, captions_file(root, "en"), captions_file(root, language), image_names)
+    translation_folder = TranslationFolder(root, "xtd10", XTD10_LANGUAGES, partial(captions_file, root))
     translations, translation_record = read_translations(translation_folder, request)
-    images_folder = data_dir / "xtd10" / "images"
     record = {
-        "files": {name: describe_file(path, data_dir) for name, path in files.items()},
+        "files": files,
         "translations": translation_record,
         "coco_split": coco_counts(names),
         "images": "none: captions alone",
     }
-    captions = ParallelCaptions(
-        "xtd10",
-        language,
-        columns["english"],
-        columns["target"],
-        translations.get("english_to_target"),
-        translations.get("target_to_english"),
-        subset=coco_subset(names),
-        provenance=record,
-    )
-    return attach_images(captions, names, images_folder) if images_folder.is_dir() else captions
+    subset = coco_subset(names)
+    captions = captions_from("xtd10", language, columns | translations, subset=subset, provenance=record)
+    images = root / "xtd10" / "images"
+    return attach_images(captions, names, images) if images.is_dir() else captions
 
 
 def captions_file(data_dir: Path, language: str) -> Path:
     """Return the file of the human captions of `language`."""
     return data_dir / "xtd10" / _OTHER_SOURCES.get(language, "XTD10") / f"test_1kcaptions_{language}.txt"
-
-
-def _names_file(data_dir: Path) -> Path:
-    return data_dir / "xtd10" / "XTD10" / "test_image_names.txt"

@@ -1,0 +1,85 @@
+"""The text sets of visheratin/nllb-clip: English captions, machine-translated with NLLB into 201 languages.
+
+Layout (the repository's `data/flickr30k-200` as `flickr30k200`, `data/xtd200` as `xtd200`): `<FLORES code>.txt`, one
+caption a line, and a file with the photographs' file names.
+
+Flickr30k-200 is text to train on; its photographs are those of Multi30K's test_2016_flickr: do not report results on
+that split after training on this text. XTD200 has, line by line, the captions of XTD10; nothing is trained on it. There
+queries in a language are searched among the English captions.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from pecl.data.captions import ParallelCaptions, captions_from, read_captions
+from pecl.data.published import multi30k
+from pecl.data.reading import coco_counts, coco_subset, read_listed
+from pecl.data.request import DataRequest
+from pecl.errors import DataError
+from pecl.languages import flores_languages
+
+
+def read_flickr30k200(request: DataRequest) -> ParallelCaptions:
+    """Read the English captions and their machine translations; `english_to_target` is `target` itself here.
+
+    One trains on this text and tests on the pool `multi30k-1k`: captions of the pool's photographs, where there are
+    any, are left out. `provenance["excluded"]` says how many were, and `provenance["multi30k_overlap"]` how many of the
+    rest are of photographs in each of Multi30K's splits, where Multi30K is in the data directory.
+
+    Raises:
+        DataError: a file is missing, damaged or of another length; `target_to_english` is needed, which is not there.
+    """
+    columns, names, record = _read(request, "flickr30k200", "filenames.txt")
+    left_out = {f"{flickr_id}.jpg" for flickr_id in _pool(request.root)}
+    kept = [i for i, name in enumerate(names) if name not in left_out]
+    record["excluded"] = {"ids": len(left_out), "captions": len(names) - len(kept)}
+    record["multi30k_overlap"] = _overlap([names[i] for i in kept], request.root)
+    return captions_from("flickr30k200", request.language, columns, provenance=record).select(kept)
+
+
+def read_xtd200(request: DataRequest) -> ParallelCaptions:
+    """Read the captions of one language and the English ones, parallel line by line.
+
+    `provenance["coco_split"]` and `subset` are as of `read_xtd10`.
+
+    Raises:
+        DataError: a file is missing, damaged or of another length; `target_to_english` is needed, which is not there.
+    """
+    columns, names, record = _read(request, "xtd200", "test_image_names.txt")
+    record["coco_split"] = coco_counts(names)
+    return captions_from("xtd200", request.language, columns, subset=coco_subset(names), provenance=record)
+
+
+def _read(
+    request: DataRequest, name: str, image_names: str
+) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...], dict[str, Any]]:
+    """Return the captions of a set by column, the file name of each photograph, and the record of the set."""
+    if "target_to_english" in request.need and request.language != "en":
+        raise DataError(
+            f"{name} has no translations back into English (target_to_english): "
+            "choose a route that needs only english_to_target"
+        )
+    folder = request.root / name
+    files = _caption_file(folder, "en"), _caption_file(folder, request.language), folder / image_names
+    columns, names, described = read_listed(request.root, *files)
+    record = {"files": described, "translator": "NLLB", "images": "none: captions alone"}
+    return columns | dict.fromkeys(request.need, columns["target"]), names, record
+
+
+def _caption_file(folder: Path, language: str) -> Path:
+    """Return the file of a language in a folder with one file per FLORES code."""
+    file = folder / f"{flores_languages()[language]}.txt"
+    older_name = folder / "eng_captions.txt"  # of the English file, in some versions of the repository
+    return older_name if language == "en" and older_name.exists() and not file.exists() else file
+
+
+def _pool(data_dir: Path) -> tuple[str, ...]:
+    """Return the Flickr ids of the pool; none where there are too few photographs for one."""
+    present = multi30k.present_training_images(data_dir)
+    return multi30k.pool_ids(present) if len(present) >= multi30k.POOL_SIZE else ()
+
+
+def _overlap(names: list[str], data_dir: Path) -> dict[str, int] | None:
+    """Count the `names` in each split of Multi30K; None without Multi30K in `data_dir`."""
+    files = {split: multi30k.split_file(data_dir, split) for split in multi30k.SPLIT_LANGUAGES}
+    return {s: len({*read_captions(file)}.intersection(names)) for s, file in files.items() if file.exists()} or None
