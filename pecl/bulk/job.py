@@ -129,11 +129,7 @@ def progress_bar(plan: Plan, missing: Sequence[int]) -> Bar:
 
 
 class Worker:
-    """Source and tower of a job, and what they give: a shard at a time.
-
-    Args:
-        job: what to embed.
-        source: its source, where the caller has it.
+    """Source and tower of a job, and what they give: a shard at a time. A caller may have its source already.
 
     Raises:
         PeclError: the job cannot be done; the reason is said.

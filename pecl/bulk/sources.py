@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -29,23 +29,6 @@ _LINES = 1024  # lines that are read, and checked, together
 COLUMNS = ("target", "english", "english_to_target", "target_to_english")
 _ENGLISH_COLUMNS = ("english", "target_to_english")
 _DEFAULT_LANGUAGE = "de"  # of a table or data set, as of all commands
-
-
-class Source(Protocol):
-    """N images or texts."""
-
-    kind: str  # images, or texts
-
-    def __len__(self) -> int: ...
-
-    @property
-    def digest(self) -> str:
-        """What tells the source from another, and from itself when an item has changed."""
-        ...
-
-    def ids(self) -> Iterator[str]:
-        """Yield the name of each item."""
-        ...
 
 
 class Pictures:
@@ -233,13 +216,11 @@ class SourceSpec:
                     raise DataError(f"{path}: expected a folder of images, a table or a data set, got a file of lines")
                 return Lines(path)
         language, text_only = self.language or _DEFAULT_LANGUAGE, self.kind != IMAGES
-        captions = load_dataset(self.name, language, data_dir=self.data_dir, need=self._need(), text_only=text_only)
+        need = (self.column,) if text_only and "_to_" in self.column else ()
+        captions = load_dataset(self.name, language, data_dir=self.data_dir, need=need, text_only=text_only)
         if self.kind != IMAGES:
             return Texts(getattr(captions, self.column))
         return _pictures_of(captions)
-
-    def _need(self) -> tuple[str, ...]:
-        return (self.column,) if self.kind != IMAGES and "_to_" in self.column else ()
 
     def _folder(self, path: Path) -> Pictures:
         if self.kind == TEXTS:

@@ -11,8 +11,8 @@ from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import load_towers
 from pecl.errors import DataError
 from pecl.export.hub import pull, push
-from pecl.report.tables.candidates import Candidate, chosen_candidates
-from pecl.report.tables.groups import group_of
+from pecl.report.tables.candidates import chosen_candidates
+from pecl.report.tables.groups import group_of, grouped
 from pecl.results.result import collect
 
 TOWER_FLAGS = fields_of(Role.TEXT_TOWER)
@@ -51,9 +51,7 @@ def best_adapters(folders: Sequence[Path]) -> list[Path]:
         DataError: there is no complete training, a result is damaged, or runs of a language were not measured alike.
     """
     trained = [one for one in collect(folders) if one.kind == "train" and one.status == "complete"]
-    by_language: dict[str, list[Candidate]] = {}
-    for candidate in chosen_candidates(trained):
-        by_language.setdefault(candidate.language, []).append(candidate)
+    by_language = grouped(chosen_candidates(trained), lambda candidate: candidate.language)
     if not by_language:
         raise DataError(f"{', '.join(map(str, folders))}: expected results of `pecl train`, found no complete one")
     for language, own in by_language.items():

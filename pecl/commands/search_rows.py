@@ -56,12 +56,7 @@ def is_asked(parsed: argparse.Namespace) -> bool:
 
 
 def run(parsed: argparse.Namespace, picture: Path | None) -> int:
-    """Search and print scores and paths, best first.
-
-    Args:
-        parsed: the arguments.
-        picture: a picture that is searched with.
-    """
+    """Search by text, by a picture, or by both, and print scores and paths, best first."""
     from pecl.search.queries import QueryEncoder
 
     profile = parsed.profile or "mini"

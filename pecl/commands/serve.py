@@ -11,14 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pecl.commands.options import (
-    ADAPTER_HELP,
-    add_command,
-    add_config_flags,
-    add_path,
-    add_switch,
-    config_values,
-)
+from pecl.commands.options import ADAPTER_HELP, add_command, add_config_flags, add_path, add_switch, config_values
 from pecl.config import Role, fields_of, make_config
 from pecl.errors import ConfigError, unknown
 from pecl.options import parse_option

@@ -85,8 +85,3 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
             )
         seen.add(key_node.value)
     return document
-
-
-def write_yaml(config: ExperimentConfig) -> str:
-    """Return `config` as YAML text; reading it gives an equal config."""
-    return yaml.safe_dump(config.to_dict(), sort_keys=False, allow_unicode=True)

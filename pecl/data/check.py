@@ -73,12 +73,7 @@ def check_table(path: str | Path, *, open_images: bool = True) -> CheckReport:
 
 
 def check_dataset(name: str, data_dir: str | Path | None = None, *, open_images: bool = True) -> CheckReport:
-    """Check a data set by its name.
-
-    Args:
-        name: a key of `DATASETS`.
-        data_dir: the data directory, as for `load_dataset`.
-        open_images: also read every image.
+    """Check a data set by its name, in a `data_dir` as of `load_dataset`; with `open_images` read every image too.
 
     Raises:
         DataError: there is no such data set.

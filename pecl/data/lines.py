@@ -32,11 +32,7 @@ class Line(NamedTuple):
 
 @contextlib.contextmanager
 def readable(path: Path, what: str) -> Iterator[None]:
-    """Turn errors of reading a file into one sentence.
-
-    Args:
-        path: the file.
-        what: its kind: `CAPTIONS` or `TABLE`.
+    """Turn errors of reading a file of the kind `what`, `CAPTIONS` or `TABLE`, into one sentence.
 
     Raises:
         DataError: the file is missing, cannot be read, or is gzipped and damaged.

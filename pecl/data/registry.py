@@ -72,10 +72,6 @@ class DatasetInfo:
         return tuple(self.find_languages())
 
 
-def _read_scenes(request: DataRequest) -> ParallelCaptions:
-    return load_scenes(request.language)
-
-
 _PHOTOGRAPHS = "photographs under Flickr30k's terms, research only"
 
 DATASETS: dict[str, DatasetInfo] = {
@@ -83,7 +79,7 @@ DATASETS: dict[str, DatasetInfo] = {
         "1,000 drawn pictures with captions and simulated machine translations; nothing to fetch",
         "MIT, part of pecl",
         scene_languages,
-        _read_scenes,
+        lambda request: load_scenes(request.language),
     ),
     "multi30k-1k": DatasetInfo(
         "1,000 training photographs of Multi30K with captions and both machine translations: the few-shot pool",

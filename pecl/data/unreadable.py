@@ -75,11 +75,8 @@ def _missing_sentence(dataset: str, images: ImageFiles, missing: Sequence[int], 
 def leave_out_unreadable(captions: ParallelCaptions, decoded: Container[str] = ()) -> ParallelCaptions:
     """Drop captions whose image cannot be read.
 
-    `provenance["images"]` counts the images: total, kept, left out (including missing), and damaged.
-
-    Args:
-        captions: n pairs, with images or without.
-        decoded: see `unreadable_images`.
+    `provenance["images"]` counts the images: total, kept, left out (including missing), and damaged. For `decoded` see
+    `unreadable_images`.
 
     Raises:
         DataError: no image can be read.

@@ -221,12 +221,7 @@ def _hashed(tokens: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
 
 
 def draw_by_row(tower: nn.Module, draws: RowDraws) -> None:
-    """Let every `nn.Dropout` of `tower` draw with the seeds of `draws`.
-
-    Args:
-        tower: the text tower with its adapter.
-        draws: the tower's own.
-    """
+    """Let every `nn.Dropout` of `tower`, a text tower with its adapter, draw with the seeds of its own `draws`."""
     for path, module in list(tower.named_modules()):
         if type(module) is nn.Dropout:
             dropout = RowDropout(module.p, draws, path)

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pecl.encoders.batches import TokenIds, as_texts
 from pecl.encoders.cleaning import cleaning, with_cleaning
 from pecl.encoders.families import family_of
-from pecl.encoders.families.family import TextFamily
-from pecl.encoders.positions import longest_sequence
+from pecl.encoders.families.family import TextFamily, longest_sequence
 from pecl.encoders.tokens import around, beginning_with, cut_behind, filled_up
 from pecl.errors import ConfigError
 from pecl.files import sha256_lines

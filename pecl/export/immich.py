@@ -273,13 +273,7 @@ def _session(path: Path) -> Any:
 
 
 def check_textual(found: Textual, text: MultilingualTextEncoder, language: str | None) -> None:
-    """Raise WeightsError unless a textual model gives the embeddings of a tower.
-
-    Args:
-        found: the model.
-        text: the tower.
-        language: see `export_immich`.
-    """
+    """Raise WeightsError unless a textual model gives a tower's embeddings; `language` is as of `export_immich`."""
     names_languages = text.family is not None and text.family.names_languages
     prefixes = ["", "deu_Latn", "eng_Latn"] if names_languages else [""]
     with text.speaking(language):

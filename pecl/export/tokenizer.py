@@ -1,7 +1,6 @@
 """A tokenizer that needs no tower: the prefix of every text is part of its template of special tokens."""
 
 import copy
-from typing import Any
 
 from tokenizers import processors
 from transformers import PreTrainedTokenizerFast
@@ -11,6 +10,7 @@ from pecl.encoders.tokens import around
 from pecl.errors import ConfigError
 
 _PROBES = ("a", "1 a", "A b.")
+_ROLES = ("bos_token", "eos_token", "pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
 
 
 def with_prefix(text: MultilingualTextEncoder) -> PreTrainedTokenizerFast:
@@ -20,9 +20,8 @@ def with_prefix(text: MultilingualTextEncoder) -> PreTrainedTokenizerFast:
         ConfigError: tokens of prefix and text depend on each other, so that no template gives the same.
     """
     plain = text.written_tokenizer()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=copy.deepcopy(plain.backend_tokenizer), **_special_tokens(plain)
-    )
+    special = {role: token for role in _ROLES if (token := getattr(plain, role)) is not None}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=copy.deepcopy(plain.backend_tokenizer), **special)
     if not text.text_prefix:
         return tokenizer
     before, after = around(plain)
@@ -44,8 +43,3 @@ def with_prefix(text: MultilingualTextEncoder) -> PreTrainedTokenizerFast:
                 f"{text.text_prefix!r} before a text as the tower does, such as before {probe!r}"
             )
     return tokenizer
-
-
-def _special_tokens(tokenizer: Any) -> dict[str, str]:
-    roles = ("bos_token", "eos_token", "pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
-    return {role: token for role in roles if (token := getattr(tokenizer, role)) is not None}

@@ -1,12 +1,6 @@
 """Files and folders: written whole or not at all, read within limits, with digests; and locks."""
 
-from pecl.files.atomic import (
-    remove_abandoned_files,
-    write_bytes,
-    write_json,
-    write_stream,
-    write_text,
-)
+from pecl.files.atomic import remove_abandoned_files, write_bytes, write_json, write_stream, write_text
 from pecl.files.digests import check_sha256, is_sha256, sha256_bytes, sha256_file, sha256_json, sha256_lines
 from pecl.files.folders import check_absent, new_folder
 from pecl.files.locks import LOCK, BusyError, lock_holder, locked

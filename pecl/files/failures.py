@@ -81,14 +81,11 @@ def log_traceback(error: BaseException) -> Path | None:
     content = text.encode("utf-8", errors="backslashreplace")
     if len(content) > _LOG_BYTES:  # keep the beginning (origin) and the end (error)
         content = content[: _LOG_BYTES // 2] + b"\n...\n" + content[-_LOG_BYTES // 2 :]
-    for find in (lambda: default_cache_dir() / "logs", _temporary_folder):
+    temporary = f"pecl-logs-{os.getuid()}"
+    for find in (lambda: default_cache_dir() / "logs", lambda: Path(tempfile.gettempdir()) / temporary):
         with contextlib.suppress(OSError, RuntimeError):  # the latter: there is no home folder
             return _write_log(find, content)
     return None
-
-
-def _temporary_folder() -> Path:
-    return Path(tempfile.gettempdir()) / f"pecl-logs-{os.getuid()}"
 
 
 def _write_log(find: Callable[[], Path], content: bytes) -> Path:

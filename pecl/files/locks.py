@@ -109,8 +109,9 @@ def _check_lock(path: Path, descriptor: int) -> None:
 def _sign(path: Path, descriptor: int) -> None:
     """Write the holder into the lock; on a full disk, remove the file."""
     try:
+        myself = {"host": platform.node(), "process": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
         os.truncate(descriptor, 0)
-        os.write(descriptor, json.dumps(_myself()).encode())
+        os.write(descriptor, json.dumps(myself).encode())
     except OSError:
         path.unlink(missing_ok=True)
         raise
@@ -127,10 +128,6 @@ def _lock(path: Path, descriptor: int, wait: bool = False) -> bool:
             f"cannot lock {path} ({error.strerror or error}): choose a folder on a file system with locks"
         ) from error
     return True
-
-
-def _myself() -> dict[str, str | int]:
-    return {"host": platform.node(), "process": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
 
 
 def _owner(descriptor: int) -> str:

@@ -3,16 +3,3 @@
 from pecl.grid.configs import expand, fleets, repeat_configs
 from pecl.grid.estimate import TimeEstimate, by_operations, estimate, recorded_seconds
 from pecl.grid.run import GridOutcome, plan_grid, run_grid
-
-__all__ = [
-    "GridOutcome",
-    "TimeEstimate",
-    "by_operations",
-    "estimate",
-    "expand",
-    "fleets",
-    "plan_grid",
-    "recorded_seconds",
-    "repeat_configs",
-    "run_grid",
-]

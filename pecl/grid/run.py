@@ -79,12 +79,8 @@ def plan_grid(
 ) -> list[tuple[ExperimentConfig, RunPlan | None]]:
     """Return each run in the order of training, with its plan, or None for a complete run.
 
-    All checks of `run_grid` before the first step of each run are made, and nothing is written.
-
-    Args:
-        configs: runs.
-        fleet: see `run_grid`.
-        launcher: see `run_grid`.
+    All checks of `run_grid`, which has the same arguments, before the first step of each run are made, and nothing is
+    written.
 
     Raises:
         PeclError: bad input of any run.

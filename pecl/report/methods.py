@@ -5,6 +5,7 @@ Every figure and table takes it from `method_of`, so that no score is credited t
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pecl.config.routes import ROUTES
 from pecl.results.result import Result
@@ -95,3 +96,30 @@ def _texts(methods: Iterable[Method]) -> list[str]:
 
 def _text_name(text: str, texts: list[str]) -> str:
     return f"text {texts.index(text) + 1}" if len(texts) > 1 else "text"
+
+
+class Look(NamedTuple):
+    """How a method is drawn, in every figure and on the page."""
+
+    colour: str
+    marker: str
+
+
+# Name of a look, which is a class of the page's style -> look. Okabe & Ito's palette (https://jfly.uni-koeln.de/color),
+# distinguishable to colour-blind readers; each has its own marker, so that no distinction rests on colour.
+LOOKS = {
+    "baseline1": Look("#56B4E9", "o"),
+    "baseline2": Look("#E69F00", "s"),
+    "method1": Look("#0072B2", "^"),
+    "method2": Look("#009E73", "D"),
+    "method3": Look("#D55E00", "v"),
+    "text": Look("#CC79A7", "P"),
+    "photographs": Look("#000000", "X"),
+}
+
+
+def look_name(method: Method) -> str:
+    """Return the key of a method in `LOOKS`: its route, or `text` or `photographs` where it was distilled from text."""
+    if method.text is None:
+        return method.route
+    return "photographs" if method.photographs else "text"

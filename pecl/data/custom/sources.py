@@ -184,12 +184,7 @@ def _ungzipped(path: Path) -> Path:
 
 
 def weighted(places: np.ndarray, source: TextSource) -> np.ndarray:
-    """Select the share of a source's pairs by its weight, in their order; whole copies first.
-
-    Args:
-        places: (N,) indices of the pairs.
-        source: the source.
-    """
+    """Select the share of a source's pairs, with the indices `places` (N,), by its weight; whole copies first."""
     copies, rest = divmod(source.weight, 1)
     count = round(rest * len(places))
     whole = np.tile(places, int(copies))

@@ -17,7 +17,7 @@ from typing import Any
 
 from PIL import Image
 
-from pecl.data.captions import ParallelCaptions
+from pecl.data.captions import ParallelCaptions, captions_from
 from pecl.data.scenes.draw import IMAGE_SIZE, draw_scene
 from pecl.data.scenes.scene import AnimalGroup, Scene
 from pecl.errors import DataError
@@ -88,14 +88,11 @@ def load_scenes(language: str, size: int | None = None) -> ParallelCaptions:
     size = total if size is None else size
     if not 1 <= size <= total:
         raise DataError(f"scenes/{language}: size: expected a whole number from 1 to {total}, got {size}")
-    own = table["captions"][language]
-    return ParallelCaptions(
-        dataset="scenes",
-        language=language,
-        english=tuple(table["english"][:size]),
-        target=tuple(own["target"][:size]),
-        english_to_target=tuple(own["english_to_target"][:size]),
-        target_to_english=tuple(own["target_to_english"][:size]),
+    columns = {"english": table["english"], **table["captions"][language]}
+    return captions_from(
+        "scenes",
+        language,
+        {name: tuple(column[:size]) for name, column in columns.items()},
         images=SceneImages(table["scenes"][:size]),
         provenance={
             "source": "drawn by pecl",

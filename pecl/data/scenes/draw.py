@@ -46,10 +46,8 @@ def _sprite(spot: Spot, tint: Colour, dice: Dice) -> Image.Image:
     tile = Image.new("RGBA", (side, side), (*PALETTE["ink"], 0))
     draw = ImageDraw.Draw(tile)
     colours = PALETTE | _shades(COLOURS[spot.group.colour], dice)
-    for line in SPRITES[spot.group.kind].split("\n"):
-        if line.strip():
-            shape, colour, *numbers = line.split()
-            _SHAPES[shape](draw, colours[colour], [float(number) for number in numbers], side)
+    for shape, colour, numbers in SPRITES[spot.group.kind]:
+        _SHAPES[shape](draw, colours[colour], numbers, side)
     light = Image.linear_gradient("L").point([255 - level // 4 for level in range(256)]).resize((side, side))
     lit = ImageChops.multiply(tile.convert("RGB"), Image.merge("RGB", (light, light, light)))
     lit = ImageChops.multiply(lit, Image.new("RGB", (side, side), tint))

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import nn
 
-from pecl.encoders.families.family import TextFamily
-from pecl.encoders.positions import first_position
+from pecl.encoders.families.family import TextFamily, first_position
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import nn
@@ -17,25 +17,18 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
 
-class Embed(Protocol):
-    """The first step of a pass."""
+# Model types that count positions from behind the padding token's id
+_AFTER_PADDING = frozenset({"camembert", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl", "xmod"})
 
-    def __call__(
-        self,
-        backbone: PreTrainedModel,
-        positions: torch.Tensor,
-        input_ids: torch.Tensor | None,
-        words: torch.Tensor | None,
-    ) -> torch.Tensor:
-        """Return the states that the first layer is given, (B, L, d).
 
-        Args:
-            backbone: an encoder of the family.
-            positions: (B or 1, L) int64, counted from `first_position`.
-            input_ids: (B, L) int64, or None.
-            words: (B, L, d) word embeddings in place of `input_ids`, or None.
-        """
-        ...
+def first_position(config: PretrainedConfig) -> int:
+    """Return the position of the first token in an encoder of `config`."""
+    return config.pad_token_id + 1 if config.model_type in _AFTER_PADDING else 0
+
+
+def longest_sequence(config: PretrainedConfig) -> int:
+    """Return the number of positions that an encoder of `config` has for tokens."""
+    return config.max_position_embeddings - first_position(config)
 
 
 def from_zero(config: PretrainedConfig) -> int:
@@ -51,7 +44,8 @@ class TextFamily:
         layers: path of the list of layers in the backbone.
         in_layer: role -> path within a layer; see `adapters.roles` for the roles.
         at_top: role -> path in the backbone of a module that is there once.
-        embed: the first step of a pass.
+        embed: the first step of a pass: (backbone, positions (B or 1, L) int64 from `first_position` on, input_ids
+            (B, L) int64 or None, words (B, L, d) in their place or None) -> states for the first layer, (B, L, d).
         first_position: the position of the first token, by the backbone's config.
         final_norm: path of the LayerNorm behind the last layer; None where each layer ends with its own.
         causal: whether a position attends only to itself and the positions before it.
@@ -69,7 +63,7 @@ class TextFamily:
     layers: str
     in_layer: Mapping[str, str]
     at_top: Mapping[str, str]
-    embed: Embed
+    embed: Callable[[PreTrainedModel, torch.Tensor, torch.Tensor | None, torch.Tensor | None], torch.Tensor]
     first_position: Callable[[PretrainedConfig], int] = from_zero
     final_norm: str | None = None
     causal: bool = False

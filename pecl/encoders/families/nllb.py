@@ -16,7 +16,7 @@ from transformers.models.m2m_100.modeling_m2m_100 import M2M100Encoder
 from pecl.encoders.families.family import TextFamily
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedModel
+    from transformers import PreTrainedModel
 
 
 def _embed(
@@ -37,10 +37,6 @@ def _prepare(backbone: PreTrainedModel) -> None:
         layer.dropout = layer.activation_dropout = layer.self_attn.dropout = 0.0
 
 
-def _first_position(config: PretrainedConfig) -> int:
-    return config.pad_token_id + 1
-
-
 NLLB = TextFamily(
     layers="layers",
     in_layer={
@@ -56,7 +52,7 @@ NLLB = TextFamily(
     },
     at_top={"word_embeddings": "embed_tokens"},
     embed=_embed,
-    first_position=_first_position,
+    first_position=lambda config: config.pad_token_id + 1,
     final_norm="layer_norm",
     pooling="cls",
     names_languages=True,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def _embed(
     backbone: PreTrainedModel, positions: torch.Tensor, input_ids: torch.Tensor | None, words: torch.Tensor | None
 ) -> torch.Tensor:
-    """Return words plus positions, (B, L, d); see `Embed`. transformers' own refuses tokens packed in one row."""
+    """Return words plus positions, (B, L, d). transformers' own refuses tokens packed in one row."""
     embeddings = cast(Any, backbone.embeddings)
     words = embeddings.token_embedding(input_ids) if words is None else words
     return words + embeddings.position_embedding(positions)

@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from pecl.encoders.families import FAMILIES, finish_backbone
-from pecl.encoders.positions import longest_sequence
+from pecl.encoders.families.family import longest_sequence
 from pecl.encoders.text import MultilingualTextEncoder
 
 

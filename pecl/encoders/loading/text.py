@@ -14,6 +14,7 @@ from torch import nn
 from transformers import MODEL_MAPPING, AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from pecl.encoders.families import FAMILIES, finish_backbone
+from pecl.encoders.families.family import longest_sequence
 from pecl.encoders.loading.checksums import check_checksums
 from pecl.encoders.loading.clip import PREFIX
 from pecl.encoders.loading.hub import resolve
@@ -27,15 +28,8 @@ from pecl.encoders.loading.open_clip_text import (
 )
 from pecl.encoders.loading.sentence_transformers import read_layout
 from pecl.encoders.loading.shapes import base_config
-from pecl.encoders.loading.text_half import (
-    TextHalf,
-    check_tokenizer,
-    read_half,
-    read_open_clip_half,
-    text_config,
-)
+from pecl.encoders.loading.text_half import TextHalf, check_tokenizer, read_half, read_open_clip_half, text_config
 from pecl.encoders.loading.weights import build_model, check_names, read_config, read_json, read_state_dict, take_linear
-from pecl.encoders.positions import longest_sequence
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, WeightsError
 

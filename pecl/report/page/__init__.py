@@ -1,5 +1,3 @@
 """The results as one HTML page that needs nothing else: tables, plots, commands, versions, and what was retrieved."""
 
 from pecl.report.page.build import build_page, write_page
-
-__all__ = ["build_page", "write_page"]

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from pecl.config.routes import ROUTES
 from pecl.files import check_writable, write_text
-from pecl.report.colours import LOOKS
+from pecl.report.methods import LOOKS
 from pecl.report.page.gallery import Gallery, make_gallery
 from pecl.report.page.tables import runs_table, software_table
 from pecl.report.plots import Drawing, Plot
@@ -59,7 +59,8 @@ def build_page(results: Sequence[Result], report: Report, drawing: Drawing, gall
         loader=PackageLoader("pecl.report.page", "static"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     style, script = ((_STATIC / name).read_text("utf-8") for name in ("page.css", "page.js"))
-    style += _route_style()
+    # each method has the colour that it has in plots
+    style += "".join(f".route-{name}::before {{ background: {look.colour}; }}\n" for name, look in LOOKS.items())
     return environment.get_template("page.html").render(
         style=Markup(style),
         script=Markup(script),
@@ -99,11 +100,6 @@ def _sections(report: Report) -> list[tuple[tuple[str, str], list[_PageTable]]]:
         note = "; ".join(filter(None, [layout.shared, table.note]))
         found.setdefault(table.heading(), []).append(_PageTable(table.title, layout.columns, note))
     return list(found.items())
-
-
-def _route_style() -> str:
-    """Return the rules that give each method the colour that it has in plots."""
-    return "".join(f".route-{name}::before {{ background: {look.colour}; }}\n" for name, look in LOOKS.items())
 
 
 def _hash(text: str) -> str:

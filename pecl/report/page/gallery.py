@@ -4,18 +4,18 @@ The page shows the captions that changed most, gains and losses alike, and a sam
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pecl.errors import not_none
+from pecl.files.images import ImageSource
+from pecl.files.pictures import jpeg_uri, small_jpeg
 from pecl.languages import language_name
 from pecl.progress import Bar
-from pecl.report.colours import look_name
-from pecl.report.methods import method_labels
+from pecl.report.methods import look_name, method_labels
 from pecl.report.page.gallery_runs import GalleryRun, find_gallery_runs
-from pecl.report.page.pictures import Pictures
 from pecl.report.tables import BEST
 from pecl.results.result import Result
 
@@ -68,6 +68,7 @@ def _weight(before: int, after: int) -> float:
     return 100 * crossed + abs(math.log(before / after))
 
 
+_SIZE = 120  # pixels: the longer side of a picture; about 4 KiB a photograph
 MAX_PICTURES = 1500  # about 8 MB; more than these make a page slow
 ISO_639 = {"jp": "ja"}  # a data set's code -> what the attribute lang asks for
 
@@ -79,6 +80,33 @@ class Gallery:
     groups: list[dict[str, Any]] = field(default_factory=list)
     pictures: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+
+class Pictures:
+    """Small pictures as data: URIs, numbered as they are asked for; an image of a data set has one number.
+
+    Attributes:
+        uris: the pictures, by number.
+    """
+
+    def __init__(self) -> None:
+        self.uris: list[str] = []
+        self._numbers: dict[tuple[str, str], int] = {}
+
+    def numbers(self, dataset: str, images: ImageSource, indices: Iterable[int]) -> dict[int, int]:
+        """Return index -> number for images of `images`, which belong to `dataset`.
+
+        Raises:
+            DataError: an image is missing or damaged.
+        """
+        ids = images.ids  # drawn scenes make theirs at each asking
+        found = {}
+        for index in indices:
+            number = self._numbers.setdefault((dataset, ids[index]), len(self.uris))
+            if number == len(self.uris):
+                self.uris.append(jpeg_uri(small_jpeg(images.load(index), _SIZE)))
+            found[index] = number
+        return found
 
 
 def make_gallery(results: Sequence[Result], captions: int, data_dir: str | Path | None = None) -> Gallery:

@@ -7,5 +7,3 @@ axes, all of them in the file's metadata and in `captions.md`. A plot whose data
 
 from pecl.report.plots.drawing import PLOTS, Drawing, draw_plots, write_plots
 from pecl.report.plots.style import FORMATS, Plot
-
-__all__ = ["FORMATS", "PLOTS", "Drawing", "Plot", "draw_plots", "write_plots"]

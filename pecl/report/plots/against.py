@@ -22,6 +22,7 @@ from pecl.report.plots.estimates import (
 from pecl.report.plots.style import GREY, NotDrawn, Plot, look, name_ends, panels, same_limits, styled
 from pecl.report.tables import Candidate, Group, candidates_by_method, group_of
 from pecl.report.tables.candidates import Setting, varying
+from pecl.report.tables.groups import grouped
 from pecl.report.tables.scores import setting_text
 from pecl.results.result import Result
 
@@ -56,9 +57,9 @@ def draw_shots(results: Sequence[Result]) -> list[Plot]:
 
     The gallery shrinks as shots grow, so recalls do not compare, and its size is written below each number of shots.
     """
-    families: dict[Group, list[Candidate]] = {}
-    for candidate in candidates_by_method(trainings(results)):
-        families.setdefault(replace(group_of(candidate.runs[0]), gallery_size=None), []).append(candidate)
+    families = grouped(
+        candidates_by_method(trainings(results)), lambda one: replace(group_of(one.runs[0]), gallery_size=None)
+    )
     found = {
         family: _panels(candidates, "shots", lambda candidate: candidate.pairs)
         for family, candidates in families.items()
@@ -84,7 +85,8 @@ def _parameters(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
         "A point per adapter, fewest trained parameters first; dotted: zero-shot; all panels on one axis. "
         f"Candidates chosen by validation. {describe(group, candidates, shown)} {methods_remark(methods)}"
     )
-    names = {id(one): _wrapped_adapter(one) for one in candidates}
+    # whole specs and parameters, in lines of at most `_LETTERS` where they can be broken
+    names = {id(one): _in_lines([*_adapter_parts(one), f"  {_trainable(one):,}"], _LETTERS) for one in candidates}
     deep = [[names[id(one)].count("\n") + 1 for one in line] for _, _, line in drawn]
     figure, axes = panels([0.75 + _LINE * sum(own) + _APART * len(own) for own in deep], caption)
     titles = _titles(found)
@@ -111,11 +113,6 @@ def _middles(lines: Sequence[int]) -> list[float]:
         found.append(top + (_LINE * own + _APART) / 2)
         top += _LINE * own + _APART
     return found
-
-
-def _wrapped_adapter(candidate: Candidate) -> str:
-    """Return an adapter's whole spec and its parameters, in lines of at most `_LETTERS` where it can be broken."""
-    return _in_lines([*_adapter_parts(candidate), f"  {_trainable(candidate):,}"], _LETTERS)
 
 
 def _adapter_parts(candidate: Candidate) -> list[str]:
@@ -195,7 +192,8 @@ def _titles(found: Sequence[_Panel]) -> dict[int, list[str]]:
         said = [f"{panel.first.pairs:,} pairs"] if len(sizes) > 1 else []
         same_size = [other.setting for other in alike if other.first.pairs == panel.first.pairs]
         different = [name for name in varying(same_size) if name not in _SIZES]
-        said += [_setting_words(name, dict(panel.setting)[name]) for name in different]
+        setting = dict(panel.setting)
+        said += [f"{name.replace('_', ' ')} {setting_text(name, setting[name])}" for name in different]
         titles[id(panel)] = [labels[panel.method], *said]
     return titles
 
@@ -208,10 +206,6 @@ def _in_lines(parts: Sequence[str], most: int) -> str:
             lines.append("")
         lines[-1] += part
     return "\n".join(line.strip() for line in lines)
-
-
-def _setting_words(name: str, value: object) -> str:
-    return f"{name.replace('_', ' ')} {setting_text(name, value)}"
 
 
 def _all_candidates(found: Sequence[_Panel]) -> list[Candidate]:

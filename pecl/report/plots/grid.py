@@ -14,6 +14,7 @@ from pecl.report.methods import method_labels, methods_remark
 from pecl.report.plots.estimates import SCORE, Estimate, beyond_noise, by_gain, gain, plot_groups, run_ids, where_text
 from pecl.report.plots.style import COLUMN, NotDrawn, Plot, panels, styled
 from pecl.report.tables import Candidate, Group, candidates_by_method
+from pecl.report.tables.groups import grouped
 from pecl.report.tables.table import seeds_text
 from pecl.results.result import Result
 
@@ -30,7 +31,9 @@ def draw_heat_map(results: Sequence[Result]) -> list[Plot]:
 
 @styled
 def _heat_map(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
-    grids = _ordered(_grids(runs))
+    grids = _grids(runs)
+    codes = by_gain(candidate for grid in grids.values() for candidate in grid.values())
+    grids = dict(sorted(grids.items(), key=lambda item: codes.index(item[0][0])))
     if not grids:
         raise NotDrawn("no language and route was trained with two learning rates and two weights of the alignment")
     chosen = {_panel_key(candidate): candidate for candidate in candidates_by_method(runs)}
@@ -71,9 +74,7 @@ def _grids(runs: Sequence[Result]) -> dict[tuple, dict[Place, Candidate]]:
 
     Of candidates that differ in yet other searched fields, such as the number of epochs, validation chooses here too.
     """
-    by_place: dict[Place, list[Result]] = {}
-    for result in runs:
-        by_place.setdefault((result.config.lr, result.config.alignment_weight), []).append(result)
+    by_place = grouped(runs, lambda result: (result.config.lr, result.config.alignment_weight))
     found: dict[tuple, dict[Place, Candidate]] = {}
     for place, own in sorted(by_place.items()):
         for candidate in candidates_by_method(own):
@@ -83,12 +84,6 @@ def _grids(runs: Sequence[Result]) -> dict[tuple, dict[Place, Candidate]]:
         for key, grid in sorted(found.items(), key=str)
         if all(len(set(axis)) > 1 for axis in zip(*grid, strict=True))
     }
-
-
-def _ordered(grids: dict[tuple, dict[Place, Candidate]]) -> dict[tuple, dict[Place, Candidate]]:
-    """Return the grids, that of the language that gained most first."""
-    codes = by_gain(candidate for grid in grids.values() for candidate in grid.values())
-    return dict(sorted(grids.items(), key=lambda item: codes.index(item[0][0])))
 
 
 def _panel_key(candidate: Candidate) -> tuple:

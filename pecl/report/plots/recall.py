@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 
 from pecl.languages import ENGLISH, language_name
@@ -144,13 +143,9 @@ def _behind(
         for method, candidate in sorted(methods.items(), key=lambda item: item[0].order):
             if code == ENGLISH:
                 continue
-            if _lowest(reference - hits(candidate.runs[0], "zero_shot")) > 0:
+            gaps = reference - hits(candidate.runs[0], "zero_shot")  # (N,)
+            if intervals([gaps])[0, 0] > 0:
                 kept.setdefault(code, {})[method] = candidate
             else:
                 level.append((code, method))
     return kept, level
-
-
-def _lowest(gaps: np.ndarray) -> float:
-    """Return the lower end of the interval of a mean of gaps, (N,)."""
-    return float(intervals([gaps])[0, 0])

@@ -14,8 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from pecl.report.colours import LOOKS, look_name
-from pecl.report.methods import Method
+from pecl.report.methods import LOOKS, Method, look_name
 
 FORMATS = ("png", "svg")
 

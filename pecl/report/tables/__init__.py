@@ -13,27 +13,3 @@ from pecl.report.tables.layout import reported, text_table
 from pecl.report.tables.runs import evaluation_table, training_table
 from pecl.report.tables.statistics import BEST, hits
 from pecl.report.tables.table import Column, Table, TextColumn
-
-__all__ = [
-    "BEST",
-    "FORMATS",
-    "TABLES",
-    "Candidate",
-    "Column",
-    "Group",
-    "Report",
-    "Table",
-    "TextColumn",
-    "best_of_methods",
-    "best_runs",
-    "by_group",
-    "candidates_by_method",
-    "chosen_candidates",
-    "evaluation_table",
-    "group_of",
-    "hits",
-    "report",
-    "reported",
-    "text_table",
-    "training_table",
-]

@@ -12,7 +12,7 @@ import numpy as np
 from pecl.config import IDENTITY_DEFAULTS, ExperimentConfig, Role, fields_of
 from pecl.languages import language_name
 from pecl.report.methods import Method, method_of
-from pecl.report.tables.groups import Group, group_of
+from pecl.report.tables.groups import Group, group_of, grouped
 from pecl.report.tables.statistics import BEST, hits, sample_std
 from pecl.report.tables.table import test_captions
 from pecl.results.result import Result
@@ -162,10 +162,7 @@ def setups_of(results: Sequence[Result]) -> dict[str, list[Result]]:
 
     Routes, adapters, numbers of shots and joint trainings are compared within a setup.
     """
-    found: dict[str, list[Result]] = {}
-    for result in results:
-        found.setdefault(_setup(result), []).append(result)
-    return dict(sorted(found.items(), key=lambda item: _by_number(item[0])))
+    return dict(sorted(grouped(results, _setup).items(), key=lambda item: _by_number(item[0])))
 
 
 def _by_number(words: str) -> list[str | int]:
@@ -219,7 +216,8 @@ def chosen_candidates(results: Sequence[Result]) -> list[Candidate]:
     rows: dict[tuple[Group, str, str, Setting], dict[tuple, list[Result]]] = {}
     for result in sorted(results, key=lambda result: (result.config.seed, result.run_id)):
         row = (group_of(result), result.config.language, result.config.route, setting_of(result))
-        rows.setdefault(row, {}).setdefault(_candidate_key(result), []).append(result)
+        key = tuple(str(getattr(result.config, name)) for name in _CANDIDATE)
+        rows.setdefault(row, {}).setdefault(key, []).append(result)
     chosen = [_choose([tuple(runs) for runs in candidates.values()]) for candidates in rows.values()]
     return sorted(
         chosen, key=lambda candidate: (candidate.language, candidate.route, str(candidate.setting), candidate.run_ids)
@@ -233,14 +231,10 @@ def best_runs(results: Sequence[Result]) -> list[Result]:
 
 def candidates_by_method(results: Sequence[Result]) -> list[Candidate]:
     """Return `chosen_candidates` of each method, so that validation never chooses one method in place of another."""
-    found: dict[Method, list[Result]] = {}
-    for result in results:
-        found.setdefault(method_of(result), []).append(result)
-    return [candidate for _, own in sorted(found.items(), key=_method_order) for candidate in chosen_candidates(own)]
-
-
-def _method_order(item: tuple[Method, list[Result]]) -> tuple:
-    return item[0].order
+    found = grouped(results, method_of)
+    return [
+        one for method in sorted(found, key=lambda method: method.order) for one in chosen_candidates(found[method])
+    ]
 
 
 def best_of_methods(candidates: Sequence[Candidate]) -> dict[str, dict[Method, Candidate]]:
@@ -252,10 +246,6 @@ def best_of_methods(candidates: Sequence[Candidate]) -> dict[str, dict[Method, C
         if candidate.validation > best.validation:
             methods[candidate.method] = candidate
     return dict(sorted(found.items(), key=lambda item: language_name(item[0])))
-
-
-def _candidate_key(result: Result) -> tuple:
-    return tuple(str(getattr(result.config, name)) for name in _CANDIDATE)
 
 
 def _choose(candidates: list[tuple[Result, ...]]) -> Candidate:

@@ -8,8 +8,8 @@ import numpy as np
 
 from pecl.config.routes import ROUTES
 from pecl.languages import ENGLISH
-from pecl.report.tables.candidates import Candidate, Setting, varying
-from pecl.report.tables.groups import Group, group_of, one_group
+from pecl.report.tables.candidates import Candidate, varying
+from pecl.report.tables.groups import Group, group_of, grouped, one_group
 from pecl.report.tables.scores import ZERO_SHOT, runs_of, setting_remark, setting_text
 from pecl.report.tables.statistics import disparity, hits, intervals, share_closed
 from pecl.report.tables.table import Column, Row, Table, intervals_of, numbers, words
@@ -65,9 +65,7 @@ def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) 
     """
     group = one_group(runs_of(candidates))
     english = find_english(results, group_of(candidates[0].runs[0]))
-    by_setting: dict[Setting, list[Candidate]] = {}
-    for candidate in candidates:
-        by_setting.setdefault(candidate.setting, []).append(candidate)
+    by_setting = grouped(candidates, lambda candidate: candidate.setting)
     kept = {setting: found for setting, own in by_setting.items() if len(languages_of(found := _complete(own))) > 1}
     if not kept:
         return None

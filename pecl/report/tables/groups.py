@@ -1,14 +1,16 @@
 """What the numbers of one table must share, and the refusal to put together what differs in it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pecl.errors import ConfigError, DataError, not_none, unknown
 from pecl.results.parts import Tower
 from pecl.results.result import Result
 from pecl.results.verify import where
 from pecl.retrieval.measures import DIRECTIONS
+
+T, K = TypeVar("T"), TypeVar("K")
 
 
 @dataclass(frozen=True)
@@ -81,11 +83,17 @@ def _tower(tower: Tower | None) -> str:
     return f"{tower.name} {tower.fingerprint[:8]}" if tower else "unknown"
 
 
+def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    """Return `items` by their `key`, in the order in which the keys come up."""
+    found: dict[K, list[T]] = {}
+    for item in items:
+        found.setdefault(key(item), []).append(item)
+    return found
+
+
 def by_group(results: Iterable[Result]) -> dict[Group, list[Result]]:
     """Return the results by group, groups in a fixed order."""
-    found: dict[Group, list[Result]] = {}
-    for result in results:
-        found.setdefault(group_of(result), []).append(result)
+    found = grouped(results, group_of)
     return {group: found[group] for group in sorted(found, key=_order)}
 
 

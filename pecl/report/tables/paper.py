@@ -62,12 +62,12 @@ def paper_tables(results: Sequence[Result]) -> list[Table]:
     trained = [result for result in results if result.kind == "train"]
     if not trained:
         raise DataError("--paper: expected results of trainings, got none; run pecl train or pecl grid first")
-    return [table for own in by_group(trained).values() for table in _group_tables(own, results)]
-
-
-def _group_tables(trained: Sequence[Result], everything: Sequence[Result]) -> Iterator[Table]:
-    for setup, own in setups_of(trained).items():
-        yield from (replace(table, setup=setup) for table in _setup_tables(own, everything))
+    return [
+        replace(table, setup=setup)
+        for group in by_group(trained).values()
+        for setup, own in setups_of(group).items()
+        for table in _setup_tables(own, results)
+    ]
 
 
 def _setup_tables(trained: Sequence[Result], everything: Sequence[Result]) -> Iterator[Table]:
@@ -100,15 +100,12 @@ def _modules(candidates: Sequence[Candidate]) -> Table:
     """Return modules by languages, the one with fewest parameters first."""
     lines: dict[tuple, dict[str, Candidate]] = {}
     for candidate in sorted(candidates, key=lambda one: one.runs[0].adapter.trainable):
+        rest = str([pair for pair in candidate.setting if pair[0] != "adapter"])
         spec = candidate.runs[0].adapter.spec
-        lines.setdefault((spec, candidate.route, _without_adapter(candidate)), {})[candidate.language] = candidate
+        lines.setdefault((spec, candidate.route, rest), {})[candidate.language] = candidate
     rows = [_module_row(line) for line in lines.values()]
     columns = words("module"), words("method"), numbers("parameters", form=","), numbers("share", form=".3%")
     return _by_language("paper-modules", "Modules by trained parameters", candidates, rows, columns, "method")
-
-
-def _without_adapter(candidate: Candidate) -> str:
-    return str([pair for pair in candidate.setting if pair[0] != "adapter"])
 
 
 def _order(candidate: Candidate) -> tuple:

@@ -11,7 +11,7 @@ from typing import Any
 from pecl.config import IDENTITY_DEFAULTS, ExperimentConfig
 from pecl.config.routes import ROUTES, WITHOUT_ANCHOR
 from pecl.report.tables.candidates import Candidate, varying
-from pecl.report.tables.groups import group_of, one_group
+from pecl.report.tables.groups import group_of, grouped, one_group
 from pecl.report.tables.statistics import intervals
 from pecl.report.tables.table import (
     MEAN_RECALL,
@@ -221,9 +221,7 @@ def best_places(rows: Sequence[Row], among: Sequence[str], score: str, column: s
 
     A row that compares with no other is not the best of anything.
     """
-    groups: dict[str, list[int]] = {}
-    for place, row in enumerate(rows):
-        groups.setdefault(str([row.get(name) for name in among]), []).append(place)
+    groups = grouped(range(len(rows)), lambda place: str([rows[place].get(name) for name in among]))
     several = [own for own in groups.values() if len(own) > 1]
     best = [(own, max(rows[place][score] for place in own)) for own in several]
     return frozenset((place, column) for own, most in best for place in own if rows[place][score] == most)

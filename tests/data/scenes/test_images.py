@@ -81,12 +81,11 @@ def _share_near(image, colour):
 def test_sprites_name_known_shapes_and_colours():
     assert set(SPRITES) == set(KINDS)
     known = {*PALETTE, "main", "light", "dark"}
-    for text in SPRITES.values():
-        for line in filter(str.strip, text.split("\n")):
-            shape, colour, *numbers = line.split()
+    for shapes in SPRITES.values():
+        for shape, colour, numbers in shapes:
             assert shape in ("oval", "box", "pie", "ring", "line", "poly")
             assert colour in known
-            assert all(float(number) >= 0 for number in numbers)
+            assert all(number >= 0 for number in numbers)
 
 
 @pytest.mark.parametrize(

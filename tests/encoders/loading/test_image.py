@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 import timm
 import torch
-from helpers.checkpoints import clip_tokenizer, write_base, write_clip, write_mclip, write_siglip, xlm_roberta_config
+from helpers.checkpoints import write_base, write_clip, write_mclip, write_siglip, xlm_roberta_config
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from timm.data import create_transform, resolve_model_data_config
-from transformers import AutoImageProcessor, CLIPTextModelWithProjection, CLIPVisionModelWithProjection
+from transformers import AutoImageProcessor, CLIPVisionModelWithProjection
 
 from pecl.encoders.loading.image import load_image_checkpoint
-from pecl.encoders.loading.teacher import load_teacher
 from pecl.encoders.loading.text import load_text_checkpoint
 from pecl.encoders.towers import load_towers
 from pecl.errors import WeightsError
@@ -223,8 +222,6 @@ def test_weights_missing_by_name_and_wrong_architectures(tmp_path):
         WeightsError, match="holds the architecture 'xlm-roberta', expected an image tower: one of clip"
     ):
         load_image_checkpoint(tmp_path / "text")
-    with pytest.raises(WeightsError, match="holds the architecture 'xlm-roberta', expected clip"):
-        load_teacher(tmp_path / "text")
 
 
 def test_preprocessing_is_needed(tmp_path):
@@ -234,19 +231,7 @@ def test_preprocessing_is_needed(tmp_path):
         load_image_checkpoint(tmp_path)
 
 
-# The English teacher, and a pair
-
-
-def test_teacher_gives_what_transformers_gives(tmp_path):
-    write_clip(tmp_path)
-    texts = ["a dog", "two dogs play in the snow", "x", "a very long sentence about dogs and snow and more"]
-    model, tokenizer = CLIPTextModelWithProjection.from_pretrained(tmp_path).eval(), clip_tokenizer()
-    inputs = tokenizer(texts, padding=True, truncation=True, max_length=20, return_tensors="pt")
-    with torch.no_grad():
-        expected = model(**inputs).text_embeds
-    teacher = load_teacher(tmp_path)
-    assert teacher.embedding_dim == 12
-    assert torch.allclose(teacher.encode_text(texts, normalize=False), expected, atol=1e-5)
+# A pair
 
 
 def test_a_pair_of_local_folders(tmp_path):

@@ -7,7 +7,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
-from pecl.report.colours import LOOKS
+from pecl.report.methods import LOOKS
 from pecl.report.page import write_page
 from pecl.report.plots import draw_plots
 from pecl.report.tables import report

@@ -13,7 +13,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from pecl.config.routes import ROUTES
-from pecl.report.colours import LOOKS
+from pecl.report.methods import LOOKS
 from pecl.report.plots import FORMATS, PLOTS, draw_plots, write_plots
 from pecl.report.plots.style import moved_apart
 
