@@ -38,11 +38,6 @@ def add_parser(commands: Any) -> None:
         add_switch(action, "--json", "print one JSON document")
 
 
-def run(parsed: argparse.Namespace) -> int:
-    """Carry out the action that was parsed."""
-    return parsed.run(parsed)
-
-
 def _add_list(actions: Any) -> argparse.ArgumentParser:
     parser = add_command(actions, "list", "pecl data list", summary="list the data sets, and whether they are found")
     parser.set_defaults(run=_list)

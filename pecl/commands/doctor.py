@@ -71,7 +71,13 @@ def add_parser(commands: Any) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Print the findings; exit status 1 when something needed is missing."""
-    findings = [*_packages(), *_plugins(), *_weights(), *_data(parsed.data_dir), *_machine()]
+    findings = [
+        *_packages(),
+        *_plugins(),
+        *(Finding(*row) for row in mini_status()),
+        *_data(parsed.data_dir),
+        *_machine(),
+    ]
     if parsed.json:
         print_json([finding._asdict() for finding in findings])
     else:
@@ -101,10 +107,6 @@ def _plugins() -> list[Finding]:
         Finding(f"plug-in {name}", "ok", f"--plugin {name} ({point.module})")
         for name, point in sorted(installed_plugins().items())
     ]
-
-
-def _weights() -> list[Finding]:
-    return [Finding(*row) for row in mini_status()]
 
 
 def _data(data_dir: str | None) -> list[Finding]:

@@ -32,11 +32,6 @@ def add_parser(commands: Any) -> None:
         add_switch(action, "--json", "print one JSON document")
 
 
-def run(parsed: argparse.Namespace) -> int:
-    """Carry out the action that was parsed."""
-    return parsed.run(parsed)
-
-
 def _list(parsed: argparse.Namespace) -> int:
     rows = [_row(name) for name in PAIRS]
     if parsed.json:

@@ -6,17 +6,15 @@ cache folder and has no name, so it vanishes with the process.
 
 from __future__ import annotations
 
-import io
 import mmap
 import tempfile
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO, overload
+from typing import overload
 
 import numpy as np
 
 from pecl.errors import OutputError
 from pecl.files import default_cache_dir
-from pecl.files.atomic import open_in_folder
 
 IN_MEMORY = 1 << 26  # bytes of a column in memory; a larger one lies in a file
 _TOGETHER = 4096  # texts that are written together
@@ -107,33 +105,27 @@ class _Bytes:
     """Growing bytes: in memory, and beyond `IN_MEMORY` in a nameless file."""
 
     def __init__(self) -> None:
-        self._file: BinaryIO = io.BytesIO()
+        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=default_cache_dir())  # noqa: SIM115 (it is kept)
         self._size = 0
 
     def append(self, block: bytes) -> None:
         self._size += len(block)
         try:
-            if self._size > IN_MEMORY and isinstance(self._file, io.BytesIO):
-                begun = self._file.getbuffer()
-                self._file = _nameless_file()
-                self._file.write(begun)
+            if self._size > IN_MEMORY:  # the file is made now
+                default_cache_dir().mkdir(parents=True, exist_ok=True)
             self._file.write(block)
         except OSError as error:
             raise _cannot_write(error) from error
 
     def value(self) -> bytes | mmap.mmap:
-        if isinstance(self._file, io.BytesIO):
-            return self._file.getvalue()
         try:
+            if self._size <= IN_MEMORY:
+                self._file.seek(0)
+                return self._file.read()
             self._file.flush()
             return mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
         except OSError as error:
             raise _cannot_write(error) from error
-
-
-def _nameless_file() -> BinaryIO:
-    folder = default_cache_dir()
-    return open_in_folder(folder, lambda: tempfile.TemporaryFile(dir=folder))
 
 
 def _cannot_write(error: OSError) -> OutputError:

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
@@ -159,7 +159,8 @@ def translate(
     logger.info("%d sentences, %d to translate, the others are in %s", len(sentences), len(missing), cache.path)
     missing.sort(key=translator.length, reverse=True)  # little padding; the longest first, should memory run out
     with Bar(total=len(missing), desc="translate", unit="sentence") as bar:
-        for batch in _batches(missing, batch_size):
+        for start in range(0, len(missing), batch_size):
+            batch = missing[start : start + batch_size]
             made = dict(zip(batch, translator.translate(batch), strict=True))
             cache.put(translator.identity, made)
             known |= made
@@ -168,11 +169,6 @@ def translate(
         if not known[sentence]:
             raise DataError(f"the model's translation of line {number} is empty ({sentence!r}): choose another model")
     return [known[sentence] for sentence in sentences]
-
-
-def _batches(sentences: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    for start in range(0, len(sentences), size):
-        yield sentences[start : start + size]
 
 
 def _render_lines(translations: Sequence[str]) -> bytes:

@@ -90,22 +90,11 @@ IMAGE_ARCHITECTURES: dict[str, VisionArchitecture] = {
 def load_image_checkpoint(
     name_or_path: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
 ) -> ImageEncoder:
-    """Load an image tower from a checkpoint.
+    """Load an image tower from a checkpoint; arguments and errors as of `pecl.encoders.towers.load_image_encoder`.
 
-    Args:
-        name_or_path: hub id, such as one of `IMAGE_MODELS` or `timm/...`; local folder; or
-            `open_clip:<model>/<pretrained>`, such as `open_clip:ViT-B-16-plus-240/laion400m_e32`, where <pretrained>
-            may be the path of a weights file, and `@<SHA-256>` behind it has that file checked.
-        device: where the weights go.
-        dtype: type of the weights: float32, bfloat16 or float16.
-
-    Raises:
-        WeightsError: the checkpoint cannot be fetched, is incomplete, damaged, or of another kind.
-
-    Example:
-        >>> image = load_image_checkpoint("openai/clip-vit-large-patch14")
-        >>> image.encode_image("dog.jpg").shape
-        torch.Size([1, 768])
+    It is named by a hub id, such as one of `IMAGE_MODELS` or `timm/...`, a local folder, or
+    `open_clip:<model>/<pretrained>`, such as `open_clip:ViT-B-16-plus-240/laion400m_e32`, where <pretrained> may be the
+    path of a weights file, and `@<SHA-256>` behind it has that file checked.
     """
     name = str(name_or_path)
     if name.startswith(PREFIX):

@@ -64,18 +64,9 @@ def load_text_checkpoint(
     max_length: int | None = None,
     pooling: str | None = None,
 ) -> MultilingualTextEncoder:
-    """Load a text tower from a checkpoint.
+    """Load a text tower from a checkpoint; arguments and errors as of `pecl.encoders.towers.load_text_encoder`.
 
-    Args:
-        name_or_path: hub id, such as one of `MCLIP_MODELS`; local folder; or `open_clip:<model>/<weights>`.
-        device: where the weights go.
-        dtype: type of the weights: float32, bfloat16 or float16.
-        max_length: longest sequence in tokens; by default 128, or the model's limit where that is lower.
-        pooling: `mean`, `cls` or `lasttoken`; by default the checkpoint's own, which is `mean` where it says nothing.
-
-    Raises:
-        WeightsError: the checkpoint cannot be fetched, is incomplete, damaged, or of another kind.
-        ConfigError: unknown pooling, or `max_length` is beyond what the model can take.
+    It is named by a hub id, such as one of `MCLIP_MODELS`, a local folder, or `open_clip:<model>/<weights>`.
     """
     if (name := str(name_or_path)).startswith(PREFIX):
         parts = _read_open_clip(read_named(name), dtype)
