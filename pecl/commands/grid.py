@@ -62,9 +62,7 @@ def add_parser(commands: Any) -> None:
         help="jobs (runs or fleets) at a time, each a process with its own cores or GPU",
     )
     parser.add_argument(
-        "--devices",
-        metavar="D,D",
-        help="spread fleets over these, a job each unless --jobs is given: cuda:0,cuda:1",
+        "--devices", metavar="D,D", help="spread fleets over these, a job each unless --jobs is given: cuda:0,cuda:1"
     )
     for name, example in (("slurm", "partition=gpu"), ("ray", "num_gpus=0.5")):
         text = f"option of the launcher {name}, such as {example}; may be repeated"

@@ -99,9 +99,7 @@ def threads_of(parsed: argparse.Namespace) -> Iterator[None]:
 
 
 def add_config_flags(
-    parser: argparse.ArgumentParser,
-    only: frozenset[str] | None = None,
-    defaults: Mapping[str, Any] | None = None,
+    parser: argparse.ArgumentParser, only: frozenset[str] | None = None, defaults: Mapping[str, Any] | None = None
 ) -> None:
     """Add --config and a flag per config field, or per field of `only`; an omitted flag sets nothing.
 

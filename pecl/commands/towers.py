@@ -38,7 +38,7 @@ def _list(parsed: argparse.Namespace) -> int:
         print_json(rows)
         return 0
     lines: list[tuple[str, ...]] = [
-        ("name", "parameters", "width", "memory", "vocabulary", "licence", "cached", "description"),
+        ("name", "parameters", "width", "memory", "vocabulary", "licence", "cached", "description")
     ]
     for row in rows:
         millions, memory = f"{row['text_parameters'] / 1e6:.0f} M", f"{row['text_bytes'] / 2**30:.1f} GiB"

@@ -203,11 +203,7 @@ class ExperimentConfig:
     eval_every: int = _option(5, "steps between evaluations on the validation part", Role.SEARCHED, low=1)
     dropout: bool = _option(True, "the text tower's own dropout while training", Role.SEARCHED)
     seed: int = _option(
-        1,
-        "seed of initial values, order and dropout",
-        Role.FLEET | Role.ROW | Role.REPEAT,
-        low=0,
-        high=_MAX_SEED,
+        1, "seed of initial values, order and dropout", Role.FLEET | Role.ROW | Role.REPEAT, low=0, high=_MAX_SEED
     )
     split_seed: int = _option(
         42, "seed of the few-shot split", Role.INPUT | Role.FLEET | Role.GROUP, low=0, high=_MAX_SEED
@@ -236,9 +232,7 @@ class ExperimentConfig:
         flag=False,  # `pecl evaluate` calls it --paths
     )
     device: str = _option(
-        "cpu",
-        "torch device, such as cpu or cuda:0",
-        Role.EVALUATION | Role.TEXT_TOWER | Role.STEP_TIME | Role.SEARCHED,
+        "cpu", "torch device, such as cpu or cuda:0", Role.EVALUATION | Role.TEXT_TOWER | Role.STEP_TIME | Role.SEARCHED
     )
     precision: str = _option(
         FP32,

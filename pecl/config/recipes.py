@@ -27,9 +27,7 @@ _SCHEDULES: tuple[tuple[int, Mapping[str, Any]], ...] = (
     (300, MappingProxyType({"solver": "gradient", "epochs": 10, "eval_every": 40, "lr": 4e-3})),
     (
         3_000,
-        MappingProxyType(
-            {"solver": "closed-form+gradient+closed-form", "epochs": 2, "eval_every": 50, "lr": 3e-3},
-        ),
+        MappingProxyType({"solver": "closed-form+gradient+closed-form", "epochs": 2, "eval_every": 50, "lr": 3e-3}),
     ),
 )
 SCHEDULE_FIELDS = tuple(_SCHEDULES[0][1])

@@ -59,10 +59,7 @@ def with_cleaning(tokenizer: Any, name: str) -> Any:
 
 
 _SPACES = (normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip())
-_PUNCTUATION = (
-    normalizers.Replace("_", " "),
-    normalizers.Replace(Regex(f"[{re.escape(string.punctuation)}]"), ""),
-)
+_PUNCTUATION = (normalizers.Replace("_", " "), normalizers.Replace(Regex(f"[{re.escape(string.punctuation)}]"), ""))
 _STEPS = {
     LOWER: (normalizers.Lowercase(),),
     WHITESPACE: _SPACES,

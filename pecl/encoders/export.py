@@ -247,11 +247,7 @@ def write_prompts(prefix: str, folder: Path) -> None:
     `encode_query` and `encode_document` of the library use no default prompt, but empty ones of their own names.
     """
     prompts = dict.fromkeys(("text", "query", "document"), prefix) if prefix else {}
-    settings = {
-        "prompts": prompts,
-        "default_prompt_name": "text" if prompts else None,
-        "similarity_fn_name": "cosine",
-    }
+    settings = {"prompts": prompts, "default_prompt_name": "text" if prompts else None, "similarity_fn_name": "cosine"}
     write_json(folder / "config_sentence_transformers.json", settings)
 
 

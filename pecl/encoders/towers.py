@@ -100,10 +100,7 @@ def load_towers(
             tower.use_bfloat16()
         return tower
 
-    return Towers(
-        load_text,
-        lambda: load_image_encoder(image_model or pair.image, device=device, dtype=dtype),
-    )
+    return Towers(load_text, lambda: load_image_encoder(image_model or pair.image, device=device, dtype=dtype))
 
 
 def check_device(device: str | torch.device) -> None:

@@ -65,10 +65,7 @@ def recorded_of(results: Iterable[Result]) -> list[Recorded]:
 
 
 def estimate(
-    configs: Sequence[ExperimentConfig],
-    recorded: Sequence[Recorded],
-    jobs: int = 1,
-    steps: Sequence[int] | None = None,
+    configs: Sequence[ExperimentConfig], recorded: Sequence[Recorded], jobs: int = 1, steps: Sequence[int] | None = None
 ) -> TimeEstimate:
     """Estimate the time to train `configs`, `jobs` at a time.
 

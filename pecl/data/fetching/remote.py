@@ -77,9 +77,7 @@ DOWNLOADS: dict[str, Download] = {
         "`python -m pecl data translate xtd10 --source en --target ko --overwrite --model <model>` makes new ones.",
     ),
     "flickr30k200": Download(
-        "captions of Flickr30k in 201 languages, to train on",
-        f"{_NLLB_CLIP}/flickr30k-200",
-        _CHECKSUMS["flickr30k200"],
+        "captions of Flickr30k in 201 languages, to train on", f"{_NLLB_CLIP}/flickr30k-200", _CHECKSUMS["flickr30k200"]
     ),
     "xtd200": Download("XTD10's captions in 201 languages, to test on", f"{_NLLB_CLIP}/xtd200", _CHECKSUMS["xtd200"]),
 }

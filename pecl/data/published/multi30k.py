@@ -143,12 +143,7 @@ def read_split(request: DataRequest, split: str | None = None) -> tuple[Parallel
     names = [name.partition("#")[0] for name in listed]
     translation_folder = TranslationFolder(data_dir, "multi30k", ALL_LANGUAGES, captions_file, split)
     translations, translation_record = read_translations(translation_folder, request)
-    record = {
-        "split": split,
-        "files": described,
-        "translations": translation_record,
-        "coco_split": coco_counts(names),
-    }
+    record = {"split": split, "files": described, "translations": translation_record, "coco_split": coco_counts(names)}
     subset = coco_subset(names)
     return captions_from("multi30k", language, columns | translations, subset=subset, provenance=record), names
 

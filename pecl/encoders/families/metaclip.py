@@ -10,9 +10,5 @@ from transformers import MetaClip2Model, MetaClip2TextModel
 from pecl.encoders.families.pre_norm import PRE_NORM
 
 METACLIP = replace(
-    PRE_NORM,
-    causal=True,
-    encoder=MetaClip2TextModel,
-    projection="text_projection",
-    whole=MetaClip2Model,
+    PRE_NORM, causal=True, encoder=MetaClip2TextModel, projection="text_projection", whole=MetaClip2Model
 )

@@ -146,9 +146,4 @@ def _weights(result: Result) -> str:
 
 def _origin(result: Result) -> Row:
     group = group_of(result)
-    return {
-        "metric": group.metric,
-        "test_captions": test_captions(result),
-        **asdict(group),
-        "run_id": result.run_id,
-    }
+    return {"metric": group.metric, "test_captions": test_captions(result), **asdict(group), "run_id": result.run_id}
