@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -26,32 +27,8 @@ _LINE = 0.125  # inches that a line of the caption takes
 _LETTERS = 20.5  # of the caption, in an inch
 _NAME_SIZE = 6.5  # points, of names next to points and lines
 
-RC: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",  # ships with matplotlib: the same letters, and so the same bytes, on every machine
-    "font.size": 8,
-    "axes.titlesize": 8.5,
-    "axes.labelsize": 8,
-    "xtick.labelsize": 7.5,
-    "ytick.labelsize": 7.5,
-    "legend.fontsize": 7,
-    "legend.frameon": False,
-    "legend.handlelength": 2.4,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#dddddd",
-    "grid.linewidth": 0.6,
-    "lines.linewidth": 1.2,
-    "lines.markersize": 4.5,
-    "errorbar.capsize": 2,
-    "svg.hashsalt": "pecl",  # ids within the file; otherwise random
-    "svg.fonttype": "path",
-    "figure.dpi": 220,  # that of PNG files, so that the layout is made for them
-    "savefig.dpi": "figure",
-    "figure.facecolor": "white",
-}
-
+_STYLE = Path(__file__).with_name("plots.mplstyle")
+RC: dict[Any, Any] = dict(mpl.rc_params_from_file(_STYLE, fail_on_error=True, use_default_template=False))
 
 # A decorator of functions that draw: within them the style holds.
 styled = mpl.rc_context(RC)
