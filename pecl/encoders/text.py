@@ -6,15 +6,14 @@ adapters but two points where they take part (`RowAdapter`): the slot of each ro
 embeddings, which a prompt lengthens.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from transformers import PreTrainedModel
 
 from pecl.encoders import batches
 from pecl.encoders.batches import MAX_PADDING, Batch, BatchedTexts, TokenIds
@@ -39,9 +38,6 @@ from pecl.encoders.tokenizing import Tokenizing
 from pecl.errors import ConfigError, unknown
 from pecl.machine import BF16, FP32
 from pecl.progress import Bar
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 class MultilingualTextEncoder(Tokenizing, nn.Module):

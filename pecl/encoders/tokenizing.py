@@ -1,12 +1,12 @@
 """`Tokenizing`: the part of a text tower that turns texts into token ids, as its family takes them."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from transformers import PreTrainedModel
 
 from pecl.encoders.batches import TokenIds, as_texts
 from pecl.encoders.cleaning import cleaning, with_cleaning
@@ -16,9 +16,6 @@ from pecl.encoders.tokens import around, beginning_with, cut_behind, filled_up
 from pecl.errors import ConfigError
 from pecl.files import sha256_lines
 from pecl.languages import ENGLISH, LANGUAGES, find_name, language_name
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 logger = logging.getLogger(__name__)
 

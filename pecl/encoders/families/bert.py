@@ -1,16 +1,12 @@
 """BERT and its kin: LaBSE, RoBERTa, XLM-R, and with them M-CLIP's, E5's and open_clip's XLM-R towers."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from pecl.encoders.families.family import TextFamily, first_position
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 def _embed(

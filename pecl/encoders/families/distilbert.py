@@ -1,16 +1,12 @@
 """DistilBERT, the text tower of sentence-transformers' clip-ViT-B-32-multilingual-v1."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from pecl.encoders.families.family import TextFamily
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 def _embed(

@@ -4,18 +4,13 @@ A pass embeds the tokens, runs the layers and ends, with the final LayerNorm whe
 projection follow in the tower. Adapters name modules by role, so a family also says where each role is.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 from torch import nn
-
-if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedModel
-
+from transformers import PretrainedConfig, PreTrainedModel
 
 # Model types that count positions from behind the padding token's id
 _AFTER_PADDING = frozenset({"camembert", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl", "xmod"})

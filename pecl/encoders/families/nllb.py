@@ -4,19 +4,15 @@ That token is pooled. transformers drops elements in these layers by functions, 
 layers have no dropout here.
 """
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 from transformers.models.m2m_100.modeling_m2m_100 import M2M100Encoder
 
 from pecl.encoders.families.family import TextFamily
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 def _embed(

@@ -1,15 +1,11 @@
 """`PRE_NORM`: what MetaCLIP 2 and SigLIP share, transformers' pre-LN encoders of CLIP's kind."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
+from transformers import PreTrainedModel
 
 from pecl.encoders.families.family import TextFamily
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 def _embed(
