@@ -124,7 +124,8 @@ class ParallelCaptions:
 
 def captions_from(dataset: str, language: str, columns: Mapping[str, Any], **others: Any) -> ParallelCaptions:
     """Return the set of some columns of `COLUMNS`, `target` among them; `others` are further fields of it."""
-    return ParallelCaptions(dataset, language, *(columns.get(name) for name in COLUMNS), **others)
+    texts: list[Any] = [columns.get(name) for name in COLUMNS]
+    return ParallelCaptions(dataset, language, *texts, **others)
 
 
 def has_words(texts: Iterable[str]) -> bool:

@@ -105,7 +105,7 @@ class _Bytes:
     """Growing bytes: in memory, and beyond `IN_MEMORY` in a nameless file."""
 
     def __init__(self) -> None:
-        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=default_cache_dir())  # noqa: SIM115 (it is kept)
+        self._file = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=str(default_cache_dir()))  # noqa: SIM115 (it is kept)
         self._size = 0
 
     def append(self, block: bytes) -> None:

@@ -81,8 +81,8 @@ class Result:
         towers: names and fingerprints.
         metrics: part (val, test) -> stage (zero_shot, final, best) -> what was measured.
         subsets: part -> subset, such as COCO's train2014 -> its number of captions, and recall@1 by stage.
-        all_ranks: part -> stage -> direction -> rank of each query's best correct item, from 1; see `ranks`. Without the
-            stage `final` if it has the ranks of `best`.
+        all_ranks: part -> stage -> direction -> rank of each query's best correct item, from 1; see `ranks`. Without
+            the stage `final` if it has the ranks of `best`.
         peak_memory_mb: most memory of the process, MiB.
         adapter: what was trained, or evaluated.
         steps: training steps; of an interrupted run, those that are kept.

@@ -10,7 +10,8 @@ from pecl.results.result import Result
 from pecl.results.verify import where
 from pecl.retrieval.measures import DIRECTIONS
 
-T, K = TypeVar("T"), TypeVar("K")
+T = TypeVar("T")
+K = TypeVar("K")
 
 
 @dataclass(frozen=True)
