@@ -219,8 +219,8 @@ def attend(
         (B, L, h, d_head) and None.
     """
     dropout = getattr(module, "dropout", None)
-    draws = isinstance(dropout, RowDropout) and dropout.draws_now
-    if not draws and (query.dtype != torch.bfloat16 or query.device.type != "cpu"):
+    drawing = dropout if isinstance(dropout, RowDropout) and dropout.draws_now else None
+    if drawing is None and (query.dtype != torch.bfloat16 or query.device.type != "cpu"):
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
     scores = (query * scaling) @ key.mT  # (B, h, L, K)
     if attention_mask is not None:
@@ -229,7 +229,7 @@ def attend(
             attention_mask = torch.zeros_like(attention_mask, dtype=scores.dtype).masked_fill_(~attention_mask, least)
         scores.add_(attention_mask)
     weights = scores.softmax(-1)
-    return ((dropout.of_attention(weights, rows) if draws else weights) @ value).transpose(1, 2), None
+    return ((weights if drawing is None else drawing.of_attention(weights, rows)) @ value).transpose(1, 2), None
 
 
 AttentionInterface.register(ATTENTION_BY_ROW, attention_by_row)
