@@ -229,20 +229,6 @@ def test_bad_input_of_one_run_does_not_stop_the_others(small):
         run_grid([bad, good])
 
 
-def test_missing_data_are_found_before_anything_is_written(small, tmp_path, capsys):
-    arguments = ["grid", *flags({**small, "dataset": "xtd10", "data_dir": tmp_path, "language": "de,fr"})]
-    assert main(arguments) == 2
-    assert f"needs the folder {tmp_path}/xtd10" in capsys.readouterr().err
-    assert not Path(small["out"]).exists()
-
-
-def test_shots_beyond_the_pool_are_found_before_the_first_run(small, tmp_path, capsys):
-    values = {**small, "shots": "6,12"}
-    assert main(["grid", *flags(values)]) == 2
-    assert "shots: expected at most 11 of a pool of 24" in capsys.readouterr().err
-    assert not (tmp_path / "results").exists()
-
-
 def test_runs_that_cannot_differ_are_one(small):
     values = {**small, "alignment_weight": [0.01, 0.1]}
     assert len(expand({**values, "route": "baseline1"})) == 1
@@ -319,42 +305,6 @@ def test_a_fleet_is_divided_where_it_does_not_fit_and_one_that_was_asked_for_is_
     said = capsys.readouterr().err.splitlines()[-1]
     assert said == "pecl: fleet: expected at most 2, the largest that fits into the memory here, got 3; or auto"
     assert not Path(values["out"]).exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--launcher", "slrum"], "unknown launcher 'slrum': expected one of inline, process, ray, slurm; did you"),
-        (["--jobs", "0"], "jobs: expected a whole number >= 1, got 0"),
-        (["--launcher", "inline", "--jobs", "2"], "expected --launcher process"),
-        (["--slurm", "partition=gpu"], "--slurm is for the launcher slurm"),
-        (["--seeds", "1,many"], 'seed: expected a whole number from 0 to 4611686018427387904, got "many"'),
-        (["--lr", "1e-4,-1"], "lr: expected a number >= 0, got -1.0"),
-        (["--fleet", "0"], "fleet: expected a whole number >= 1, or auto, got 0"),
-        (["--best-of", "/nowhere"], "results folder /nowhere does not exist"),
-    ],
-)
-def test_bad_flags_are_one_sentence(arguments, message, small, capsys):
-    values = {name: value for name, value in small.items() if f"--{name}" not in arguments}
-    assert main(["grid", *flags(values), *arguments]) == 2
-    captured = capsys.readouterr()
-    assert message in captured.err
-    assert captured.err.count("\n") == 1
-    assert not Path(small["out"]).exists()
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("lr: 1e-4\nepoch: 3\n", "unknown key 'epoch'; did you mean 'epochs'?"),
-        ("lrs: [1e-4, 1e-3]\n", "unknown key 'lrs'; did you mean 'lr'?"),
-        ("lr: []\n", "lr: an empty list"),
-    ],
-)
-def test_a_wrong_yaml_names_the_nearest_key(text, message, small, tmp_path, capsys):
-    (tmp_path / "grid.yaml").write_text(text)
-    assert main(["grid", "--config", str(tmp_path / "grid.yaml"), "--dry-run"]) == 2
-    assert message in capsys.readouterr().err
 
 
 def test_best_of_trains_the_chosen_candidates_with_further_seeds(small, capsys):

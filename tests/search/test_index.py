@@ -193,22 +193,6 @@ def test_a_doubtful_language_mixes_the_embeddings_of_the_likeliest_by_their_shar
     assert pecl.ImageIndex.open(index.folder).head.languages == ()
 
 
-@pytest.mark.parametrize(
-    ("languages", "said"),
-    [
-        (["cs"], "languages: expected at least two, such as cs,en, got 'cs'"),
-        (["cs", "Czech"], "languages: expected at least two"),
-        (["cs", "zz"], "unknown language 'zz'"),
-        ([""], "unknown language ''"),
-    ],
-)
-def test_languages_that_detection_cannot_choose_from(index, languages, said):
-    generation = index.head.generation
-    with pytest.raises(ConfigError, match=said):
-        build_index(index.root, options=IndexOptions(languages=languages))
-    assert pecl.ImageIndex.open(index.folder).head.generation == generation
-
-
 def test_detecting_a_language_without_lingua_says_what_to_do(index, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "lingua", None)
     with pytest.raises(ConfigError, match=r"detecting it needs lingua: pip install 'pecl\[search\]'"):

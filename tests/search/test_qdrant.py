@@ -198,16 +198,7 @@ def test_a_failing_server_leaves_the_index_as_it_was(both, photographs, servers,
         assert len(index) == COUNT
 
 
-def test_places_that_cannot_be(photographs, tmp_path, monkeypatch):
-    for options, said in (
-        (IndexOptions(engine="qdrant"), "--engine qdrant: expected the address of a server with --url"),
-        (IndexOptions(engine="qdrant", url=""), "--engine qdrant: expected the address of a server with --url"),
-        (IndexOptions(url="http://x"), "--url: expected it only with --engine qdrant"),
-    ):
-        with pytest.raises(ConfigError, match=said):
-            build_index(photographs, tmp_path / "index", options)
-    with pytest.raises(DataError, match=r"qdrant at http://127.0.0.1:9: "):
-        build_index(photographs, tmp_path / "index", IndexOptions(engine="qdrant", url="http://127.0.0.1:9"))
+def test_without_the_client_the_error_says_how_to_install_it(photographs, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "qdrant_client", None)
     with pytest.raises(ConfigError, match=r"needs qdrant-client: pip install 'pecl\[search\]'"):
         build_index(photographs, tmp_path / "index", QDRANT)
