@@ -210,7 +210,7 @@ def measure_cost(queries: QueryEncoder) -> Row:
     matrix = unit(generator.standard_normal((GALLERY_OF_SPEED, WIDTH), np.float32))
     entries = [Entry(f"{i:06}.jpg", NO_STAMP, "") for i in range(GALLERY_OF_SPEED)]
     store = ExactStore(entries, matrix, None, generator.random(GALLERY_OF_SPEED, np.float32))
-    text, languages = ["pes na pláži"], queries.languages
+    text, languages = ["pes na pláži"], queries.banks.preferred
     return {
         "plain search": milliseconds(lambda: store.nearest(matrix[:1], 10, np.array([False]))),
         "corrected search": milliseconds(lambda: store.nearest(matrix[:1], 10, np.array([True]))),

@@ -1,4 +1,4 @@
-"""Create the shipped adapters from results of `pecl distil`, in few levels, next to their results.
+"""Create the shipped adapters from results of `pecl distil`, in a few bits a parameter, next to their results.
 
     pecl distil --config configs/distil_mini_languages.yaml --language sw,fi --out results/languages
     python scripts/make_ready_adapters.py results/languages --keep results/measured/languages
@@ -24,7 +24,7 @@ from pecl.results.result import Result, collect
 from pecl.results.verify import verify
 
 LARGEST = 100_000  # bytes of one adapter file
-LEVELS = (64, 48, 40, 32, 30, 28, 26, 24, 20, 16)  # of a parameter: the first that fits
+STEPS = (0.12, 0.16, 0.2, 0.21, 0.22, 0.225, 0.23, 0.24, 0.26, 0.3, 0.4)  # of `pack`: the first that fits
 
 
 def main() -> None:
@@ -51,19 +51,19 @@ def main() -> None:
 
 
 def write(result: Result, out: Path) -> Path:
-    """Write the adapter of a result in few levels, and a result that names this file next to it."""
+    """Write the adapter of a result in a few bits a parameter, and a result that names this file next to it."""
     file = load_adapter_file(result.adapter_path)
     metadata = read_tensors(file.path)[1]
     folder = out / result.config.profile
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{result.config.language}.safetensors"
-    for levels in LEVELS:
-        write_tensors(path, pack(file.state, levels), metadata)
+    for step in STEPS:
+        write_tensors(path, pack(file.state, step), metadata)
         if path.stat().st_size <= LARGEST:
             break
     else:
         path.unlink()
-        raise SystemExit(f"{file.path} has more than {LARGEST:,} bytes in {levels} levels a parameter")
+        raise SystemExit(f"{file.path} has more than {LARGEST:,} bytes in steps of {step} deviations")
     shipped = replace(result, adapter=replace(result.adapter, sha256=sha256_file(path)))
     document = _in_place(shipped)
     document.pop("ranks", None)  # the kept result has them
@@ -74,7 +74,7 @@ def write(result: Result, out: Path) -> Path:
 def keep(result: Result, folder: Path) -> None:
     """Copy a result and the split that it names; the adapter and the captions that were retrieved are not copied."""
     kept = replace(result, adapter=replace(result.adapter, sha256=None))
-    write_json(folder / result.path.name, with_digest(_in_place(kept)))
+    write_json(folder / result.path.name, with_digest(_in_place(kept)), indent=None)
     for split in (result.path.parent / "splits").glob("*.json"):
         write_bytes(folder / "splits" / split.name, split.read_bytes())
 
