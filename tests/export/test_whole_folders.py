@@ -15,7 +15,6 @@ from helpers.exporting import export_towers, image_tower, text_tower, write_adap
 from helpers.grid_processes import CONTEXT, Command, count_operations, signal_itself
 from helpers.report_results import train
 
-import pecl.commands.adapters
 import pecl.commands.adapters_hub
 import pecl.commands.export
 from pecl.adapters.formats.files import save_adapter
@@ -74,7 +73,7 @@ def write_results(out):
 
 
 def in_this_process(patch):
-    for module in (pecl.commands.adapters, pecl.commands.adapters_hub, pecl.commands.export):
+    for module in (pecl.commands.adapters_hub, pecl.commands.export):
         patch.setattr(module, "load_towers", export_towers)
 
 

@@ -16,7 +16,6 @@ from helpers.small_experiment import tiny_towers
 
 import pecl.adapters.ready
 import pecl.bulk.job
-import pecl.commands.adapters
 import pecl.commands.adapters_hub
 import pecl.commands.export
 import pecl.encoders.towers
@@ -57,7 +56,6 @@ def playground(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for module in (
             pecl.experiment.run,
-            pecl.commands.adapters,
             pecl.commands.adapters_hub,
             pecl.commands.export,
             pecl.bulk.job,

@@ -10,11 +10,10 @@ from helpers.grid_processes import with_writing
 
 def on_tiny_towers(setup):
     """Let the commands load tiny towers in this process, and call `setup` with writes counted."""
-    import pecl.commands.adapters
     import pecl.commands.adapters_hub
     import pecl.commands.export
 
-    for module in (pecl.commands.adapters, pecl.commands.adapters_hub, pecl.commands.export):
+    for module in (pecl.commands.adapters_hub, pecl.commands.export):
         module.load_towers = export_towers
     if setup is not None:
         with_writing(setup)

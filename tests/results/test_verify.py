@@ -10,7 +10,7 @@ from helpers.report_results import train as made
 from helpers.small_experiment import small, tiny_towers
 from helpers.tiny import tiny_tower
 
-import pecl.commands.adapters
+import pecl.commands.adapters_hub
 import pecl.commands.export
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.files import load_adapter_file
@@ -78,7 +78,7 @@ def test_exchanged_adapter_files_are_refused(results):
 def test_nothing_is_measured_trained_or_written_with_an_exchanged_adapter(
     small, results, tmp_path, capsys, monkeypatch
 ):
-    for module in (pecl.commands.adapters, pecl.commands.export):
+    for module in (pecl.commands.adapters_hub, pecl.commands.export):
         monkeypatch.setattr(module, "load_towers", lambda *_, **__: tiny_towers())
     exchange(*(result.adapter_path for result in results))
     weights, message = str(results[0].adapter_path), "is not the adapter that"
