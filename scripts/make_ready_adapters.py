@@ -24,7 +24,7 @@ from pecl.results.result import Result, collect
 from pecl.results.verify import verify
 
 LARGEST = 100_000  # bytes of one adapter file
-STEPS = (0.12, 0.16, 0.2, 0.21, 0.22, 0.225, 0.23, 0.24, 0.26, 0.3, 0.4)  # of `pack`: the first that fits
+STEPS = (0.24, 0.26, 0.28, 0.29, 0.3, 0.31, 0.32, 0.33, 0.35, 0.4, 0.5)  # of `pack`: the first that fits
 
 
 def main() -> None:

@@ -16,26 +16,30 @@ def drawn():
     return {name: torch.randn(*shape, generator=draw) * (i + 1) - 1 for i, (name, shape) in enumerate(shapes.items())}
 
 
-@pytest.mark.parametrize("step", [0.05, 0.2, 1.0])
+@pytest.mark.parametrize("step", [0.1, 0.2, 1.0])
 def test_each_number_is_within_half_a_step_of_its_role(step):
     state = drawn()
     found = unpack(pack(state, step))
     assert {name: tensor.shape for name, tensor in found.items()} == {n: t.shape for n, t in state.items()}
-    for roles in (("layer.0.lora_A", "layer.1.lora_A"), ("layer.0.lora_B",), ("layer.0.norm",)):
+    for roles, factor in ((("layer.0.lora_A", "layer.1.lora_A"), 1), (("layer.0.lora_B",), 0.5)):
         deviation = torch.cat([(state[name] - state[name].mean()).ravel() for name in roles]).std(correction=0)
         for name in roles:
-            assert torch.all((found[name] - state[name]).abs() <= step * deviation / 2 * 1.001), name
+            errors = (found[name] - state[name]).abs() / deviation
+            assert step * factor / 4 < errors.max() <= step * factor / 2 * 1.001, name
+    norm = state["layer.0.norm"]
+    assert (found["layer.0.norm"] - norm).abs().max() <= (norm - norm.mean()).abs().max() / 127 / 2 * 1.001
 
 
 def test_a_value_far_away_has_a_code_of_its_own():
-    state = {"lora_A": torch.cat([torch.zeros(9_999), torch.tensor([50.0])])}
-    assert unpack(pack(state, 0.2))["lora_A"][-1] == pytest.approx(50, rel=0.01)
+    state = {"lora_A": torch.cat([torch.zeros(9_999), torch.tensor([50.0])]).reshape(100, 100)}
+    assert unpack(pack(state, 0.2))["lora_A"][-1, -1] == pytest.approx(50, rel=0.01)
 
 
 def test_codes_take_about_the_bits_of_their_entropy():
-    values = torch.randn(40_000, generator=torch.Generator().manual_seed(1))
+    values = torch.randn(2, 100, 200, generator=torch.Generator().manual_seed(1))
     entropy = np.log2(np.sqrt(2 * np.pi * np.e) / 0.2)  # bits a code of a normal distribution
-    assert 8 * len(pack({"lora_A": values}, 0.2)["codes"]) / len(values) == pytest.approx(entropy, abs=0.1)
+    packed = pack({"0.lora_A": values[0], "1.lora_A": values[1]}, 0.2)
+    assert 8 * len(packed["codes"]) / values.numel() == pytest.approx(entropy, abs=0.1)
 
 
 def test_equal_values_are_kept():
