@@ -5,13 +5,15 @@
 
 `results/measured/languages` holds one training per language with the data set xtd200 (zero-shot and best weights). Of a
 language that was trained with another data set it holds two evaluations, of the plain tower and of the shipped adapter.
+An evaluation takes the place of a training's own measurement.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from languages_tokens import TOKENS
@@ -22,7 +24,7 @@ from pecl.files import load_json, write_bytes
 from pecl.languages import LANGUAGES, language_name
 from pecl.report.plots.style import GREY, Plot, panels, styled
 from pecl.report.tables.statistics import BOOTSTRAP, hits, intervals
-from pecl.results.result import Result, read_result
+from pecl.results.result import Result
 
 PAGE = ROOT / "docs" / "languages.md"
 FIGURE = ROOT / "img" / "languages"
@@ -41,13 +43,13 @@ class Row:
 
     Attributes:
         code: its code.
-        training: how its adapter was trained.
+        training: the JSON of the result of its adapter's training.
         before: hits of the plain tower, (N,) of 0, .5 and 1.
         after: hits with the adapter, (N,).
     """
 
     code: str
-    training: Result
+    training: Mapping[str, Any]
     before: np.ndarray
     after: np.ndarray
 
@@ -70,7 +72,7 @@ class Row:
     @property
     def size(self) -> int | None:
         """Bytes of its ready adapter; None if none is shipped."""
-        path = ready_adapters(self.training.config.profile).get(self.code)
+        path = ready_adapters().get(self.code)
         return None if path is None else path.stat().st_size
 
     @property
@@ -86,10 +88,11 @@ def measured(results: Sequence[Result]) -> list[Row]:
     evaluated = {(result.config.language, result.stages[0]): result for result in results if result.kind == "evaluate"}
     rows = []
     for code in sorted({*trained, *(code for code, _ in evaluated)}):
-        training = trained.get(code) or read_result(ready_adapters()[code].with_suffix(".json"))
-        before, after = (hits(evaluated.get((code, stage), training), stage) for stage in ("zero_shot", "best"))
+        own = trained.get(code)
+        before, after = (hits(evaluated.get((code, stage), own), stage) for stage in ("zero_shot", "best"))
         if len(before) != len(after):
             raise SystemExit(f"{code}: expected equal tests before and after, got {len(before)} and {len(after)}")
+        training = own.to_json() if own else load_json(ready_adapters()[code].with_suffix(".json"))
         rows.append(Row(code, training, before, after))
     return sorted(rows, key=lambda row: -row.gain)
 
@@ -157,9 +160,9 @@ def _texts(row: Row, tokens: float) -> list[str]:
         f"{row.gain:+.3f} [{low:+.3f}, {high:+.3f}]",
         f"{row.share:.2f}",
         "" if row.size is None else f"{row.size / 1000:.0f}",
-        f"{training.data.split['train']:,}",
-        f"{training.adapter.trainable:,}",
-        training.config.solver,
+        f"{training['data']['split']['train']:,}",
+        f"{training['adapter']['trainable']:,}",
+        training["config"].get("solver", "gradient"),
     ]
 
 
@@ -217,7 +220,7 @@ def _column(place: object, rows: Sequence[Row], length: int) -> None:
 
 
 def _runs(rows: Sequence[Row]) -> tuple[str, ...]:
-    return tuple(sorted(row.training.run_id for row in rows))
+    return tuple(sorted(row.training["run_id"] for row in rows))
 
 
 PARTS = {"summary": summary, "weakest": weakest, "unknown": unknown, "all languages": all_languages}

@@ -19,7 +19,7 @@ WAYS = {
     "detected": "language detected, hubs corrected",
     "detected of four": "the same, `--languages cs,de,en,fr`",
 }
-METHODS = ("corrected", "QB-Norm", "inverted softmax")
+METHODS = ("corrected", "NNN", "QB-Norm", "inverted softmax")
 
 
 def _figures() -> dict[str, Any]:

@@ -23,6 +23,8 @@ const queries = byId("queries");
 const results = byId("results");
 const status = byId("status");
 
+byId("options").open = matchMedia("(min-width: 37rem)").matches; // folded on a phone
+
 let languages = []; // {code, name, adapter} of the server
 let latest = 0; // number of the newest search: answers to older ones are dropped
 
