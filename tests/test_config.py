@@ -143,7 +143,7 @@ ROLES = {
     Role.ROW: "language route seed rank adapter_layers weights",
     Role.TEXT_TOWER: "profile text_model device",
     Role.STEP_TIME: "profile text_model device precision batch_size",
-    Role.COMMAS: "text start adapter out data_dir weights text_model image_model plugin",
+    Role.COMMAS: "text start adapter out data_dir weights text_model image_model image_embeddings image_paths plugin",
     Role.PLACE: "data_dir out plugin",
     Role.MACHINE: "threads processes",
     Role.SAME_BITS: "trim_vocabulary",
@@ -153,8 +153,8 @@ ROLES = {
     "solver choose",
     Role.ANCHOR: "alignment alignment_weight anchor",
     Role.FLEET: "language route test_query alignment alignment_weight image_weight anchor lr seed split_seed",
-    Role.EVALUATION: "profile text_model image_model dataset split allow_missing_images language route "
-    "skip_unreadable allow_copied_translations test_query gallery weights device precision",
+    Role.EVALUATION: "profile text_model image_model dataset split allow_missing_images language route device "
+    "precision skip_unreadable allow_copied_translations test_query gallery weights image_embeddings image_paths",
 }
 
 

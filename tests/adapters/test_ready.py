@@ -10,7 +10,7 @@ from pecl.encoders.towers import load_text_encoder
 from pecl.errors import ConfigError
 
 FIRST = ["cs", "de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh"]
-LARGEST_FIRST, LARGEST = 400_000, 100_000  # bytes
+LARGEST = 100_000  # bytes
 
 
 def test_each_shipped_adapter_lies_next_to_its_result_and_gains():
@@ -18,7 +18,7 @@ def test_each_shipped_adapter_lies_next_to_its_result_and_gains():
     assert {*FIRST, "fi", "sw"} <= set(files)
     for language, path in files.items():
         result = json.loads(path.with_suffix(".json").read_text("utf-8"))
-        assert path.stat().st_size < (LARGEST_FIRST if language in FIRST else LARGEST), path
+        assert path.stat().st_size < LARGEST, path
         assert result["config"]["language"] == language
         assert result["adapter"]["trainable"] <= 188_000
         test = result["metrics"]["test"]
@@ -30,9 +30,9 @@ def test_a_profile_without_adapters_and_a_language_without_one_are_refused():
         load_bank("paper")
     with pytest.raises(
         ConfigError,
-        match=r"got Zulu \(zu\): `pecl distil .*--language zu --dataset xtd200",
+        match=r"got Tibetan \(bo\): `pecl distil .*--language bo --dataset xtd200",
     ):
-        load_bank("mini", ["cs", "de", "zu"], tower=object())
+        load_bank("mini", ["cs", "de", "bo"], tower=object())
     assert ready_adapters("paper") == {}
     assert SHIPPED.is_dir()
 
@@ -51,8 +51,8 @@ def test_a_bank_serves_all_languages_and_leaves_english_as_it_was():
     mixed = bank.encode_text(texts, language=["fi", "cs", "en"])  # of two specs, and the plain tower
     for i, language in enumerate(["fi", "cs", "en"]):
         assert torch.allclose(mixed[i], bank.encode_text(texts, language)[i], atol=1e-6)
-    with pytest.raises(ConfigError, match=r"language: expected an adapter that is loaded .* got 'zu'"):
-        bank.encode_text(texts, language="zu")
+    with pytest.raises(ConfigError, match=r"language: expected an adapter that is loaded .* got 'bo'"):
+        bank.encode_text(texts, language="bo")
     few = load_bank("mini", ["cs", "en"], tower=tower)
     assert few.languages == ["cs", "en"]
     assert torch.allclose(few.encode_text(texts, "cs"), bank.encode_text(texts, "cs"), atol=1e-6)

@@ -59,10 +59,11 @@ class ByHand:
 
 
 def recorded_ranks(result):
-    """Return the ranks of the test part that a result holds, in the form of `ByHand.ranks`."""
+    """Return the ranks of the test part of a result, in the form of `ByHand.ranks`."""
+    directions = result.all_ranks["test"][result.stages[-1]]
     return {
-        stage: {direction: list(ranks) for direction, ranks in own.items()}
-        for stage, own in result.all_ranks["test"].items()
+        stage: {direction: list(result.ranks(direction, stage=stage)) for direction in directions}
+        for stage in result.stages
     }
 
 
