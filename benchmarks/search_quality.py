@@ -123,7 +123,7 @@ def measure_hubs(val: Gallery, pool: Gallery, embed: Embedder, references: Refer
 
     grid = [{"references": 0, "sharpness": 0, "weight": 0.0, "mean_recall": mean_recall(lambda one: one)}]
     for count, sharpness, weight in product(COUNTS, SHARPNESS, WEIGHTS):
-        fewer = replace(references, embeddings=references.embeddings[:count], sharpness=sharpness, weight=weight)
+        fewer = replace(references, codes=references.codes[:count], sharpness=sharpness, weight=weight)
         numbers = fewer.corrections(val.images)
         found = mean_recall(lambda one, numbers=numbers: one - numbers)
         grid.append({"references": count, "sharpness": sharpness, "weight": weight, "mean_recall": found})
@@ -236,7 +236,7 @@ def main() -> None:
     hubs = measure_hubs(val, pool, embed, references)
     foreign = measure_foreign(pool, embed, corrections)
     lengths, guesses = measure_lengths(pool, embed, corrections)
-    settings = {"references": len(references.embeddings), "sharpness": references.sharpness}
+    settings = {"references": len(references.codes), "sharpness": references.sharpness}
     write_json(
         parsed.out,
         {

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from pecl.files.rows import open_rows
 REFERENCES = Path(__file__).with_name("references")
 ROWS = "embeddings"  # the tensor of a file: (R, D / 4) uint8, see `packed`
 _PLACES = np.array([0, 2, 4, 6], np.uint8)  # of four codes in a byte
+_VALUES = (np.arange(256, dtype=np.uint8)[:, None] >> _PLACES & 3) - np.float32(1.5)  # of a byte: four of -1.5 to 1.5
 _BLOCK = 1 << 24  # similarities in memory at a time
 
 
@@ -27,16 +29,21 @@ class References:
     """Reference captions of a pair of towers.
 
     Attributes:
-        embeddings: (R, D) float32, each row of length 1.
+        codes: (R, D / 4) uint8, the embeddings as `packed` returns them.
         sharpness: beta of the soft maximum, `log(mean(exp(beta * similarity))) / beta`.
         weight: factor of the soft maximum.
         fingerprint: of the embeddings and both settings, 64 hexadecimal digits.
     """
 
-    embeddings: np.ndarray
+    codes: np.ndarray
     sharpness: float
     weight: float
     fingerprint: str
+
+    @cached_property
+    def embeddings(self) -> np.ndarray:
+        """Embeddings (R, D) float32, each row of length 1; unpacked at the first use, which takes a moment."""
+        return unpacked(self.codes)
 
     def corrections(self, gallery: np.ndarray) -> np.ndarray:
         """Return the correction of each of N photographs, (N,) float32.
@@ -70,7 +77,7 @@ def find_references(profile: str, towers: Mapping[str, str]) -> References | Non
     if any(metadata[which] != towers.get(which) for which in ("image", "text")):
         return None
     settings = float(metadata["sharpness"]), float(metadata["weight"])
-    return References(unpacked(tensors[ROWS].load()), *settings, metadata["digest"])
+    return References(tensors[ROWS].load(), *settings, metadata["digest"])
 
 
 def packed(embeddings: np.ndarray) -> np.ndarray:
@@ -82,5 +89,5 @@ def packed(embeddings: np.ndarray) -> np.ndarray:
 
 def unpacked(codes: np.ndarray) -> np.ndarray:
     """Return the directions (R, D) float32 that packed rows (R, D / 4) uint8 stand for, each of length 1."""
-    values = ((codes[..., None] >> _PLACES) & 3).reshape(len(codes), -1) - np.float32(1.5)  # (R, D): -1.5 to 1.5
+    values = _VALUES[codes].reshape(len(codes), -1)  # (R, D)
     return values / np.linalg.norm(values, axis=1, keepdims=True)

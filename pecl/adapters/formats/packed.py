@@ -18,6 +18,7 @@ from pecl.files import parse_json
 
 CODES, LAYOUT = "codes", "layout"
 _ZERO = 128  # the code of the mean
+_MOST_CODES = 8  # in a byte: the shortest code of Huffman has one bit
 _LAYOUT_LIMIT = 1 << 20  # bytes of JSON
 
 
@@ -71,6 +72,8 @@ def unpack(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     codes, at, state = tensors[CODES].numpy().tobytes(), 0, {}
     for name, shape, size, mean, step in _layout(tensors[LAYOUT]):
         count = math.prod(shape)
+        if count > _MOST_CODES * size:  # a small file never takes a large memory
+            raise ValueError(f"{name}: expected at most {_MOST_CODES * size} codes in {size} bytes, got {count}")
         numbers = np.frombuffer(_decompressed(codes[at : at + size], count, name), np.uint8)
         if len(numbers) != count:
             raise ValueError(f"{name}: expected {count} codes, got {len(numbers)}")

@@ -51,6 +51,14 @@ def compressed(content):
     return torch.frombuffer(bytearray(zlib.compress(content)), dtype=torch.uint8)
 
 
+def bomb():
+    """16 MB of equal codes in 16 kB: the codes of zlib's other strategies repeat what came before."""
+    codes = zlib.compress(bytes(1 << 24), 9)
+    entry = ["layer.0.norm", [1 << 24], len(codes), 0.5, 0.1]
+    tensor = torch.frombuffer(bytearray(codes), dtype=torch.uint8)
+    return {"codes": tensor, "layout": compressed(json.dumps([entry]).encode())}
+
+
 def damage(packed):
     longer = compressed(zlib.decompress(packed["layout"].numpy().tobytes()).replace(b"[17]", b"[18]"))
     one = [["layer.0.norm", [17], 20, 0.5, 0.1]]
@@ -59,6 +67,7 @@ def damage(packed):
         "more codes": ({**packed, "codes": packed["codes"].repeat(2)}, "bytes of codes"),
         "codes of another parameter": ({**packed, "layout": longer}, "expected 18 codes"),
         "codes of another type": ({**packed, "codes": packed["codes"].bfloat16()}, "uint8"),
+        "a bomb": (bomb(), "expected at most"),
         "no zlib": ({**packed, "layout": torch.arange(40, dtype=torch.uint8)}, "layout"),
         "a long layout": (
             {**packed, "layout": compressed(json.dumps(one * 100_000).encode())},
