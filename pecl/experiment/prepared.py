@@ -187,6 +187,8 @@ class Prepared:
             found = torch.full((len(images), width), torch.nan)
             taken = self.rows.take(self.row_numbers, width, self.config.profile)
             found[self.gallery_items("test")] = torch.from_numpy(taken)
+            if file_hashes(self.config) != self.files:  # the result names the bytes that were measured
+                raise DataError(f"{self.rows.source} changed while it was read; run again when nothing writes to it")
             return found
         tower = self.towers.image
         return image_embeddings(tower, images, store_of(tower), self.image_fingerprints)

@@ -15,8 +15,9 @@ import pecl.experiment.run
 from pecl import load_dataset
 from pecl.cli import main
 from pecl.encoders.towers import Towers
-from pecl.errors import ConfigError
+from pecl.errors import ConfigError, DataError
 from pecl.experiment.run import evaluate, train
+from pecl.files.image_rows import ImageRows
 from pecl.results.result import read_result
 
 
@@ -58,6 +59,22 @@ def write_clip_retrieval(rows, paths):
         np.save(f"found/img_emb/img_emb_{i}.npy", rows[places])
         pd.DataFrame({"image_path": [paths[j] for j in places]}).to_parquet(f"found/metadata/metadata_{i}.parquet")
     return {"image_embeddings": "found"}
+
+
+@pytest.mark.parametrize("name", ["images.npy", "paths.txt"])
+def test_a_file_that_changes_while_it_is_read_is_refused(small, rows, monkeypatch, name):
+    values = {key: small[key] for key in ("dataset", "language", "out")} | write_npy(*rows)
+    take = ImageRows.take
+
+    def take_and_change(self, *arguments):
+        found = take(self, *arguments)
+        Path(name).write_bytes(Path(name).read_bytes() + b"\n")
+        return found
+
+    monkeypatch.setattr(ImageRows, "take", take_and_change)
+    with pytest.raises(DataError, match=r"images\.npy changed while it was read"):
+        evaluate(values)
+    assert not list(Path(small["out"]).glob("*.json"))
 
 
 @pytest.mark.parametrize("write", [write_npy, write_parquet, write_clip_retrieval])
