@@ -22,8 +22,8 @@ from pecl.commands import COMMANDS
 from pecl.commands.options import add_common
 from pecl.errors import PeclError, SaidElsewhereError, suggest
 from pecl.files.failures import describe_failure, drop_output, flush_output, write_output
+from pecl.files.progress import LogHandler, turn_off
 from pecl.plugins import load_plugins
-from pecl.progress import LogHandler, turn_off
 
 _SHARED = ("train",)  # commands that several processes may carry out together
 

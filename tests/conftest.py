@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from pecl.progress import OFF
+from pecl.files.progress import OFF
 
 pytest_plugins = [
     "helpers.browser",
@@ -51,7 +51,7 @@ def _no_level_is_left():
 @pytest.fixture(autouse=True)
 def _no_line_comes_with_time(monkeypatch):
     """Have no line of a bar in a file only because the machine is slow."""
-    monkeypatch.setattr("pecl.progress.EVERY", 1e9)
+    monkeypatch.setattr("pecl.files.progress.EVERY", 1e9)
 
 
 @pytest.fixture(autouse=True)

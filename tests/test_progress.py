@@ -9,7 +9,7 @@ import pytest
 from helpers.project import ROOT
 
 from pecl.cli import main
-from pecl.progress import EVERY, OFF, Bar
+from pecl.files.progress import EVERY, OFF, Bar
 
 
 class Terminal(io.StringIO):
@@ -30,8 +30,8 @@ class Clock:
 def clock(monkeypatch):
     """The clock of bars, in place of the machine's."""
     clock = Clock()
-    monkeypatch.setattr("pecl.progress.time", SimpleNamespace(monotonic=clock))
-    monkeypatch.setattr("pecl.progress.EVERY", EVERY)
+    monkeypatch.setattr("pecl.files.progress.time", SimpleNamespace(monotonic=clock))
+    monkeypatch.setattr("pecl.files.progress.EVERY", EVERY)
     monkeypatch.setattr("tqdm.std.time", clock)
     return clock
 

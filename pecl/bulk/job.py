@@ -25,7 +25,7 @@ from pecl.encoders.embeddings import Embeddings, unusable_rows
 from pecl.encoders.towers import Towers, load_towers
 from pecl.errors import ConfigError, DataError, not_none
 from pecl.files import LOCK, check_writable, locked, sha256_bytes
-from pecl.progress import Bar
+from pecl.files.progress import Bar
 
 logger = logging.getLogger(__name__)
 

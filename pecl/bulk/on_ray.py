@@ -16,9 +16,9 @@ from pecl.bulk.job import EmbedJob, Worker, progress_bar, started
 from pecl.bulk.sources import SourceSpec
 from pecl.encoders.embeddings import Embeddings
 from pecl.errors import ConfigError, PeclError, RunError
+from pecl.files.progress import Bar
 from pecl.machine import FP32, gpus_needed, resolve_precision, start_ray
 from pecl.plugins import load_same, loaded_plugins
-from pecl.progress import Bar
 
 
 class ShardWriter:

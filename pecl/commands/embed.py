@@ -20,7 +20,7 @@ from pecl.commands.options import (
     print_text,
 )
 from pecl.config import make_config
-from pecl.experiment.run import use_threads
+from pecl.training.distributed import use_threads
 
 _FLAGS = frozenset({*TOWERS, "language", "data_dir", "threads"})
 

@@ -92,7 +92,7 @@ def threads_of(parsed: argparse.Namespace) -> Iterator[None]:
         yield
         return
     number = make_config({"threads": parsed.threads}, where="command line").threads
-    from pecl.experiment.run import use_threads
+    from pecl.training.distributed import use_threads
 
     with use_threads(number):
         yield

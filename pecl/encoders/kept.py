@@ -17,7 +17,7 @@ from pecl.encoders.batches import TokenIds, batches
 from pecl.encoders.devices import to_device
 from pecl.encoders.layers import embed_packed, packing_of, run_layers
 from pecl.encoders.pooling import POOLINGS
-from pecl.progress import Bar
+from pecl.files.progress import Bar
 
 logger = logging.getLogger(__name__)
 

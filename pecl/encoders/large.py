@@ -20,7 +20,7 @@ from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.token_store import TokenStore
 from pecl.errors import DataError
 from pecl.files import default_cache_dir, sha256_json
-from pecl.progress import Bar
+from pecl.files.progress import Bar
 
 logger = logging.getLogger(__name__)
 

@@ -29,9 +29,9 @@ from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import DataError, OutputError
 from pecl.files import check_writable, default_cache_dir, remove_abandoned_files, sha256_bytes, sha256_json
 from pecl.files.images import CLOCK_RESOLUTION_NS, ImageSource, unreadable_error, unreadable_images
+from pecl.files.progress import Bar
 from pecl.files.rows import DamagedRowsError
 from pecl.machine import FP32
-from pecl.progress import Bar
 
 logger = logging.getLogger(__name__)
 

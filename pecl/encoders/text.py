@@ -36,8 +36,8 @@ from pecl.encoders.pooling import POOLINGS
 from pecl.encoders.row_adapter import RowAdapter
 from pecl.encoders.tokenizing import Tokenizing
 from pecl.errors import ConfigError, unknown
+from pecl.files.progress import Bar
 from pecl.machine import BF16, FP32
-from pecl.progress import Bar
 
 
 class MultilingualTextEncoder(Tokenizing, nn.Module):

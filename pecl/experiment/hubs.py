@@ -12,10 +12,11 @@ from pecl.adapters.banks import Banks
 from pecl.config import ExperimentConfig
 from pecl.errors import ConfigError
 from pecl.experiment.prepared import prepare_evaluation
-from pecl.experiment.run import towers_of, use_threads, with_adapter
+from pecl.experiment.run import towers_of, with_adapter
 from pecl.retrieval.evaluator import RetrievalEvaluator
 from pecl.retrieval.hubs import References, find_references
 from pecl.retrieval.measures import RECALL_AT, bootstrap_intervals
+from pecl.training.distributed import use_threads
 
 DIRECTION = "text_to_image"  # the other direction has the same ranks
 

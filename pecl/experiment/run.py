@@ -8,15 +8,12 @@ several configs at once, one slot each, in one pass over the frozen tower; `trai
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.choice import PLAIN, AdapterChoice, KnownAdapters
@@ -39,7 +36,7 @@ from pecl.files import check_writable
 from pecl.results.folder import complete_result, find_result
 from pecl.results.locks import hold
 from pecl.results.result import Result
-from pecl.training.distributed import ProcessGroup, join
+from pecl.training.distributed import ProcessGroup, join_group, use_threads
 from pecl.training.follow import follow, set_up
 from pecl.training.trainer import AlignmentTrainer
 
@@ -148,7 +145,7 @@ def train_fleet(
         DivergedError: the only run diverged.
     """
     configs = [as_config(config) for config in configs]
-    processes = join(configs[0].device)
+    processes = join_group(configs[0].device)
     runs = [config.identity() for config in configs]
     with use_threads(configs[0].threads):
         if not processes.is_first:
@@ -315,18 +312,6 @@ def _check_adapter(members: list[Prepared], adapters: Sequence[AdapterConfig], t
     if trims:
         trim_to_texts(members, own_tokens)
     return found
-
-
-@contextlib.contextmanager
-def use_threads(number: int | None) -> Iterator[None]:
-    """Compute with `number` threads in the body; None changes nothing."""
-    before = torch.get_num_threads()
-    if number is not None:
-        torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def towers_of(config: ExperimentConfig, trims: bool = False) -> Towers:

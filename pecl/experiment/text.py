@@ -30,8 +30,8 @@ from pecl.data.language_guess import strange_languages
 from pecl.data.text_column import TextWriter
 from pecl.errors import DataError, not_none
 from pecl.files import HALF_CHARACTER
+from pecl.files.progress import Bar
 from pecl.languages import COLUMN_WORDS, language_name
-from pecl.progress import Bar
 
 logger = logging.getLogger(__name__)
 

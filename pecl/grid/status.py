@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from pecl.config import ExperimentConfig
+from pecl.files.progress import Bar
 from pecl.grid.estimate import duration, estimate, recorded_of, recorded_seconds
 from pecl.grid.launchers.base import Task
-from pecl.progress import Bar
 from pecl.results.result import Result
 
 

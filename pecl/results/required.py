@@ -30,7 +30,6 @@ def decode_config(values: Any, path: str) -> ExperimentConfig:
         FieldError: a field is missing, unknown or of another type.
     """
     decode(_recorded(), values, path)
-    _check_there(values, _CONFIG["evaluate"], f"{path}.")
     config = object.__new__(ExperimentConfig)
     for item in fields(ExperimentConfig):
         object.__setattr__(config, item.name, values.get(item.name, item.default))
@@ -41,7 +40,10 @@ def decode_config(values: Any, path: str) -> ExperimentConfig:
 def _recorded() -> type:
     """Return the type of a config's JSON, whose values are strictly of the types of their fields."""
     hints = get_type_hints(ExperimentConfig)
-    values: dict[str, Any] = {item.name: (hints[item.name], None) for item in fields(ExperimentConfig)}
+    values: dict[str, Any] = {
+        item.name: (hints[item.name], ... if item.name in _CONFIG["evaluate"] else None)
+        for item in fields(ExperimentConfig)
+    }
     return create_model("Recorded", __config__=ConfigDict(strict=True, extra="forbid", allow_inf_nan=False), **values)
 
 

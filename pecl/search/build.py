@@ -19,7 +19,7 @@ import numpy as np
 from pecl.data.custom.photographs import IMAGE_SUFFIXES, NO_STAMP, Photograph, PhotographFolder, find_photographs
 from pecl.errors import EMPTY_PATH, ConfigError, DataError, OutputError, RunError
 from pecl.files import LOCK, BusyError, check_writable, locked
-from pecl.progress import Bar
+from pecl.files.progress import Bar
 from pecl.search.catalogue import (
     HEAD,
     HIDDEN,

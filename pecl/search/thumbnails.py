@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pecl.errors import DataError
 from pecl.files import read_bytes_limited, remove_abandoned_files, write_bytes
-from pecl.progress import Bar
+from pecl.files.progress import Bar
 from pecl.search.catalogue import Entry
 from pecl.search.ownership import real_folder, regular_files
 

@@ -224,7 +224,7 @@ def _said() -> Iterator[None]:
         raise RunError(f"another process of the training ended ({str(error).splitlines()[0]})") from error
 
 
-def join(device: str = "cpu", timeout: timedelta = _WAIT) -> ProcessGroup:
+def join_group(device: str = "cpu", timeout: timedelta = _WAIT) -> ProcessGroup:
     """Join the process group, or return `SINGLE` for a single process.
 
     Args:
@@ -253,6 +253,18 @@ def join(device: str = "cpu", timeout: timedelta = _WAIT) -> ProcessGroup:
     return ProcessGroup(rank, size)
 
 
+@contextlib.contextmanager
+def use_threads(number: int | None) -> Iterator[None]:
+    """Compute with `number` threads in the body; None changes nothing."""
+    before = torch.get_num_threads()
+    if number is not None:
+        torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _take_gpu() -> None:
     """Make `cuda` the GPU of this process's number on its machine.
 
@@ -279,7 +291,7 @@ def says_failure(sentence: str) -> bool:
     if dist.is_initialized():
         return True
     try:
-        processes = join(timeout=_WAIT_AT_FAILURE)
+        processes = join_group(timeout=_WAIT_AT_FAILURE)
         opening = processes.exchange({"error": sentence})
         if processes.is_first:
             processes.send({"do": "stop", "failed": True})

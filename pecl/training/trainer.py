@@ -27,7 +27,7 @@ from pecl.encoders.dropout import draw_by_row, row_seeds
 from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, DivergedError
-from pecl.progress import Bar
+from pecl.files.progress import Bar
 from pecl.training.distributed import SINGLE, ProcessGroup
 from pecl.training.optimizer import Average, SlotAdam
 from pecl.training.schedule import Schedule, SlotRecord

@@ -18,7 +18,7 @@ from pecl.adapters.adapter import attach
 from pecl.adapters.spec import describe
 from pecl.encoders.towers import Towers
 from pecl.errors import ConfigError, DivergedError, PeclError, SaidElsewhereError
-from pecl.training.distributed import SINGLE, ProcessGroup, join, launched
+from pecl.training.distributed import SINGLE, ProcessGroup, join_group, launched
 from pecl.training.follow import Setup, check_ready, follow, set_up
 from pecl.training.trainer import AlignmentTrainer, Schedule
 
@@ -29,7 +29,7 @@ def _process(send, rank, size, port, do):
     set_place(rank, size, port)
     torch.set_num_threads(1)
     try:
-        found = cloudpickle.loads(do)(join())
+        found = cloudpickle.loads(do)(join_group())
     except BaseException as error:
         found = error
     send.send_bytes(cloudpickle.dumps(found))
@@ -190,7 +190,7 @@ def test_runs_that_differ_are_named():
 
 def test_what_torchrun_says_is_read(monkeypatch):
     assert launched() == (0, 1)
-    assert join() is SINGLE
+    assert join_group() is SINGLE
     monkeypatch.setenv("RANK", "2")
     for size, said in (("2", "got '2' and '2'"), ("two", "got '2' and 'two'")):
         monkeypatch.setenv("WORLD_SIZE", size)
@@ -198,11 +198,11 @@ def test_what_torchrun_says_is_read(monkeypatch):
             launched()
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(ConfigError, match="device: expected cuda, of which each of 3 processes takes one, got cuda:1"):
-        join("cuda:1")
+        join_group("cuda:1")
     for name in ("MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(ConfigError, match="process 2 cannot be connected with the other 2"):
-        join()
+        join_group()
 
 
 @pytest.mark.parametrize(("there", "place"), [(0, "0"), (2, "1"), (2, "3")])
@@ -211,7 +211,7 @@ def test_fewer_gpus_than_processes_are_refused_in_all_of_them(monkeypatch, there
     for name, value in (("RANK", place), ("LOCAL_RANK", place), ("WORLD_SIZE", "4"), ("LOCAL_WORLD_SIZE", "4")):
         monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError) as error:
-        join("cuda")
+        join_group("cuda")
     assert str(error.value) == f"device: expected a GPU for each process with cuda, got {there} GPUs on this machine"
     assert not dist.is_initialized()
 

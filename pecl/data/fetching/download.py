@@ -18,7 +18,7 @@ from pecl.errors import DataError, OutputError
 from pecl.files import BusyError, load_json, locked, sha256_bytes, sha256_file, write_bytes, write_json
 from pecl.files.images import ImageFiles
 from pecl.files.pictures import decode_picture
-from pecl.progress import Bar
+from pecl.files.progress import Bar
 
 logger = logging.getLogger(__name__)
 

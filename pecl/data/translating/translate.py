@@ -22,7 +22,7 @@ from pecl.data.translating.cache import TranslationCache
 from pecl.data.translating.mt import TranslationConfig, Translator
 from pecl.errors import ConfigError, DataError, not_none, unknown
 from pecl.files import sha256_lines
-from pecl.progress import Bar
+from pecl.files.progress import Bar
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from typing import Any
 from pecl.errors import not_none
 from pecl.files.images import ImageSource
 from pecl.files.pictures import jpeg_uri, small_jpeg
+from pecl.files.progress import Bar
 from pecl.languages import language_name
-from pecl.progress import Bar
 from pecl.report.methods import look_name, method_labels
 from pecl.report.page.gallery_runs import GalleryRun, find_gallery_runs
 from pecl.report.tables import BEST
