@@ -5,8 +5,6 @@ what was not expected goes to a file, see `failures`), 130 when interrupted. Res
 logs go to standard error. Each command is a module of `commands`.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import io

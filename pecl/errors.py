@@ -1,7 +1,5 @@
 """Errors in one sentence: the problem, its location, the expected value, and the nearest valid choice."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Iterable

@@ -5,8 +5,6 @@ A row is written as its ISO 639-1 code, or else its ISO 639-3 code, with a scrip
 `Kiswahili`. `scripts/make_languages.py` writes the table.
 """
 
-from __future__ import annotations
-
 import csv
 import re
 import unicodedata

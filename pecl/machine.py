@@ -5,8 +5,6 @@ multiply bf16 matrices several times as fast. `auto` is decided where the comman
 or bf16, and so does the run id. A run with `auto` on a machine of bf16 has the run id of `--precision bf16`.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 from functools import cache

@@ -3,8 +3,6 @@
 `ExperimentConfig` and the adapters' configs are made of them. `Registry` is a table of names that can be added to.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 import math
@@ -253,7 +251,7 @@ class Registry(Mapping[str, Any]):
         built_in: the names that are always there.
     """
 
-    all: ClassVar[list[Registry]] = []
+    all: ClassVar[list["Registry"]] = []
 
     def __init__(self, what: str, built_in: Mapping[str, Any]) -> None:
         self.what = what

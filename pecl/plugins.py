@@ -5,8 +5,6 @@ A config file or a result that names a plug-in does not run it. Results hold the
 a grid refuse other content.
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib.util
 import sys

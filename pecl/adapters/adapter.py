@@ -4,8 +4,6 @@ The tower's own weights are never written. A slot module takes the place of the 
 `base`; `Adapter.remove` puts the layers back, so the tower then gives the very bits it gave before.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple

@@ -4,8 +4,6 @@ A batch of mixed languages is embedded in one pass. The bank shares the tower's 
 language.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -76,7 +74,7 @@ class AdapterBank:
         self._seconds: dict[str, float] = {}  # by language, in the order of the slots
 
     @classmethod
-    def from_files(cls, tower: MultilingualTextEncoder, paths: Iterable[str | Path]) -> AdapterBank:
+    def from_files(cls, tower: MultilingualTextEncoder, paths: Iterable[str | Path]) -> "AdapterBank":
         """Return a bank of the adapters in `paths`, each under the language that its file names.
 
         Raises:

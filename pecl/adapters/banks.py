@@ -4,8 +4,6 @@ Adapters of one spec share a bank, so that texts of their languages are embedded
 bank, and with it a pass, of its own. All banks share the weights of the tower.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 
 import torch

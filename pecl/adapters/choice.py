@@ -4,8 +4,6 @@ A language uses its adapter where one is known: those that ship with pecl for th
 which come first. Every other language uses the plain tower.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass

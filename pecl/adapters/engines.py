@@ -4,8 +4,6 @@ OpenDelta knows one adapter at a time, so its engine has one slot. What it learn
 adapter file does not tell who trained it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any

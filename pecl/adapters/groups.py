@@ -6,8 +6,6 @@ a copy of the batch; elsewhere they are padded to the longest and are one batche
 launches does not grow with the slots. Everything that this needs to know is known on the CPU.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import partial
 

@@ -4,8 +4,6 @@ A new kind is one small file in `kinds/`: a frozen `AdapterConfig` with `placeme
 names it, or `register_adapter` does.
 """
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence

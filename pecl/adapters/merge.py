@@ -1,7 +1,5 @@
 """Text towers that share the weights of another: merged with one slot of its adapter, or plain."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

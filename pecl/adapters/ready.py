@@ -3,8 +3,6 @@
 `scripts/make_ready_adapters.py` makes them from the results of `pecl distil`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 

@@ -5,8 +5,6 @@ training runs (slot = run) with the same code. Where all rows share one slot, a 
 rows, or the tokens of a packed batch, are grouped by slot (see `groups`).
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypeVar, cast

@@ -8,8 +8,6 @@ has one of , + = / : in it is put in double quotes: `hard_prompt:text="Language:
 (and so on) does not. `PRESETS` are names for longer specs.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, fields, is_dataclass, replace

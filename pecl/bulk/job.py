@@ -4,8 +4,6 @@ A shard is computed and written by whoever takes it, and one that is there alrea
 command loses the shard that it was at, and the same command goes on with it.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -76,7 +74,7 @@ class EmbedJob:
         return known.choose(self.adapter, self.source.text_language)
 
 
-def run_job(job: EmbedJob, worker: Worker) -> Embeddings:
+def run_job(job: EmbedJob, worker: "Worker") -> Embeddings:
     """Compute all shards that are not there, in this process, and return the embeddings."""
     with started(job, worker) as missing, progress_bar(worker.plan, missing) as bar:
         for shard in missing:
@@ -85,7 +83,7 @@ def run_job(job: EmbedJob, worker: Worker) -> Embeddings:
 
 
 @contextmanager
-def started(job: EmbedJob, worker: Worker) -> Iterator[list[int]]:
+def started(job: EmbedJob, worker: "Worker") -> Iterator[list[int]]:
     """Lock a job's folder, write its plan, and yield the shards that are not there.
 
     A failure before the first shard leaves nothing.

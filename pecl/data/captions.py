@@ -4,8 +4,6 @@ All readers of data sets return it. Images are an `ImageSource`: files on disk (
 (`scenes`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
@@ -91,7 +89,7 @@ class ParallelCaptions:
     def __len__(self) -> int:
         return len(self.target)
 
-    def select(self, indices: Sequence[int] | np.ndarray) -> ParallelCaptions:
+    def select(self, indices: Sequence[int] | np.ndarray) -> "ParallelCaptions":
         """Return the pairs at `indices`, in that order, with only their images."""
 
         def take(column: Any) -> Any:

@@ -4,8 +4,6 @@ A Python string takes some 50 bytes besides its text. Here a text takes its byte
 cache folder and has no name, so it vanishes with the process.
 """
 
-from __future__ import annotations
-
 import mmap
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -58,7 +56,7 @@ class TextColumn(Sequence[str]):
         begins, ends = self._offsets[places].tolist(), self._offsets[places + 1].tolist()
         return [self._content[begin:end].decode("utf-8") for begin, end in zip(begins, ends, strict=True)]
 
-    def take(self, places: Sequence[int] | np.ndarray) -> TextColumn:
+    def take(self, places: Sequence[int] | np.ndarray) -> "TextColumn":
         """Return the texts at `places`, in that order; texts are not copied."""
         chosen = np.asarray(places, np.uint32)
         return TextColumn(self._content, self._offsets, chosen if self._places is None else self._places[chosen])

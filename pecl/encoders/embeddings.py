@@ -4,8 +4,6 @@ A frozen tower's embeddings are computed once (`pecl embed`) and read by their r
 training, or to be searched. The rows lie on disk; those of a batch are read when it is made.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,7 +58,7 @@ class Embeddings:
         self.shape = (int(ends[-1]), width)
 
     @classmethod
-    def write(cls, path: str | Path, batches: Iterable[torch.Tensor], metadata: Mapping[str, str] = {}) -> Embeddings:
+    def write(cls, path: str | Path, batches: Iterable[torch.Tensor], metadata: Mapping[str, str] = {}) -> "Embeddings":
         """Write batches (B, D) of embeddings to `path` as they come, atomically, and return all of them.
 
         Raises:

@@ -1,7 +1,5 @@
 """`TokenStore`: token ids of any number of texts in one file, used wherever lists of them are."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -52,7 +50,7 @@ class TokenStore(Sequence[list[int]]):
     @classmethod
     def write(
         cls, path: str | Path, token_ids: Iterable[Sequence[int]], metadata: Mapping[str, str] = {}
-    ) -> TokenStore:
+    ) -> "TokenStore":
         """Write the token ids of texts to `path` as they come, atomically, and return the store.
 
         Args:

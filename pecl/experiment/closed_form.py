@@ -3,8 +3,6 @@
 Of a head with several layers, the last layer is solved on the output of those before it.
 """
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Iterator, Sequence

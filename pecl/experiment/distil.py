@@ -1,7 +1,5 @@
 """Text-only distillation: train a language to match the frozen embeddings of its English translations."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any

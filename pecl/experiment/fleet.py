@@ -1,7 +1,5 @@
 """`Fleet`: runs that are trained together, with their tasks, saved state, measurements and results."""
 
-from __future__ import annotations
-
 import logging
 import math
 import traceback

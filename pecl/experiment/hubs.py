@@ -1,7 +1,5 @@
 """Recall of an evaluation with hubs corrected, next to plain recall: see `pecl.retrieval.hubs`."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

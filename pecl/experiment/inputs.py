@@ -1,7 +1,5 @@
 """Inputs of a config: captions and, if it trains on translated text, that text. Needs no tower and no torch."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Collection, Container
 from dataclasses import fields, replace

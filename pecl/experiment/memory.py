@@ -5,8 +5,6 @@ the mini tower (`benchmarks/fleets.py` prints its own). It counts the total memo
 a killed fleet resumes as the same fleet.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from pathlib import Path

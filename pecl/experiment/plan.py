@@ -1,7 +1,5 @@
 """Dry runs: make all checks of a training before its first step, or of an evaluation."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -3,8 +3,6 @@
 Columns are tokenised once, and frozen embeddings come from the stores on disk.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field

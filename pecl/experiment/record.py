@@ -3,8 +3,6 @@
 A `Result` describes data, towers, adapter and software, and holds the measurements.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path

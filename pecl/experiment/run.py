@@ -6,8 +6,6 @@ several configs at once, one slot each, in one pass over the frozen tower; `trai
 `joint` training, one per language, share a slot: they learn one adapter, and each language has its own result.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

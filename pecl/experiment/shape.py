@@ -4,8 +4,6 @@ Its parameters are on the device `meta`, without memory or checkpoint. It has no
 prompts of words and the number of runs that fit into memory.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from pecl.adapters.kind import AdapterConfig

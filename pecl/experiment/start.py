@@ -1,7 +1,5 @@
 """`--start`: begin a training with the parameters of an adapter file."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from pecl.adapters.adapter import Adapter

@@ -4,8 +4,6 @@ Sources are read pair by pair into columns, which lie on disk if they are long (
 50 bytes of memory while it is read, and 12 bytes afterwards.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """`--trim-vocabulary`: which tokens the texts of some runs use."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import chain
 

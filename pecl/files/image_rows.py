@@ -4,8 +4,6 @@ They lie in an array (`.npy`) with a text file of paths, in a parquet file with 
 a folder of clip-retrieval: `img_emb/*.npy` and `metadata/*.parquet` with the column `image_path`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple

@@ -4,8 +4,6 @@ The fingerprint keys the cached embedding of an image. A file may change between
 expected fingerprint and compares it with the bytes that it decodes.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,7 +48,7 @@ class ImageSource(Protocol):
         """Return a hash of the content of image `index`: equal content, equal hash."""
         ...
 
-    def subset(self, indices: Sequence[int]) -> ImageSource:
+    def subset(self, indices: Sequence[int]) -> "ImageSource":
         """Return a source of the images at `indices`, in that order."""
         ...
 
@@ -110,7 +108,7 @@ class ImageFiles:
         except (OSError, ValueError) as error:  # the latter: a NUL in its name
             raise DataError(f"cannot read image {path}: {getattr(error, 'strerror', None) or error}") from error
 
-    def subset(self, indices: Sequence[int]) -> ImageFiles:
+    def subset(self, indices: Sequence[int]) -> "ImageFiles":
         """Return the files at `indices`, in that order."""
         return ImageFiles(tuple(self.paths[i] for i in indices))
 

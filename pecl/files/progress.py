@@ -1,7 +1,5 @@
 """`Bar`: progress as a bar in a terminal, as a line every ten seconds elsewhere, and nowhere with `--quiet`."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import os

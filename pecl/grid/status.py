@@ -1,7 +1,5 @@
 """The status line of a grid: runs done, running, failed, remaining, and the time left."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from typing import Any, cast
@@ -44,7 +42,7 @@ class StatusLine:
             unit="run",
         )
 
-    def __enter__(self) -> StatusLine:
+    def __enter__(self) -> "StatusLine":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -5,8 +5,6 @@ CLIP_benchmark's command line, whose flags it takes. CLIP_benchmark does not tel
 `--pretrained` names the adapter (`cs`, `mini:cs` or a path), or `none` for the plain tower.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 

@@ -4,8 +4,6 @@ mteb has Multi30K (test 2016 of en, cs, de, fr), but from the hub; XTD10 it does
 pecl, a user's table too, the tasks are made alike.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -49,7 +47,7 @@ class Pairs:
     items: Sequence[int]
 
     @classmethod
-    def of(cls, data: ParallelCaptions) -> Pairs:
+    def of(cls, data: ParallelCaptions) -> "Pairs":
         """Return the captions of a data set in its target language; of one in parts, those of its test part.
 
         Raises:

@@ -1,7 +1,5 @@
 """Measure configs with another package's evaluation and with our own: same towers, adapters, captions and pictures."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec

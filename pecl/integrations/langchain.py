@@ -3,8 +3,6 @@
 Needs `pip install langchain-core`.
 """
 
-from __future__ import annotations
-
 from langchain_core.embeddings import Embeddings
 
 from pecl.integrations.embedder import Embedder

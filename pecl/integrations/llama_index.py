@@ -3,8 +3,6 @@
 Needs `pip install llama-index-core`.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterable
 from io import BytesIO

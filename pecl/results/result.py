@@ -7,8 +7,6 @@ tower. Next to it lie
 `adapters/<name>.safetensors` and what `side_files` describes: the manifest of its split, and what was retrieved.
 """
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import logging
@@ -184,7 +182,7 @@ class Result:
         return _find(_find_stage(found, stage), "direction", direction)
 
     @classmethod
-    def from_json(cls, document: Any, where: str | Path = "result") -> Result:
+    def from_json(cls, document: Any, where: str | Path = "result") -> "Result":
         """Return the result that a JSON object holds.
 
         Args:

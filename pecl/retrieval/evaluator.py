@@ -4,8 +4,6 @@ The primary metric, `METRIC`, is the paper's. The gallery is images, or English 
 at hand.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -6,8 +6,6 @@ A search subtracts it from the photograph's similarities. The weight 1 is the in
 maximum. The reference captions of a pair of towers ship with pecl as embeddings, see `scripts/make_references.py`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property

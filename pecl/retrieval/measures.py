@@ -1,7 +1,5 @@
 """What results are measured by: names and metrics of directions, and intervals. It takes no torch."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -44,7 +42,7 @@ class RetrievalMetrics:
         return flat | {f"true_recall@{k}": value for k, value in self.true_recall.items()}
 
     @classmethod
-    def from_dict(cls, flat: Mapping[str, float]) -> RetrievalMetrics:
+    def from_dict(cls, flat: Mapping[str, float]) -> "RetrievalMetrics":
         """Return it from the flat form.
 
         Raises:

@@ -5,8 +5,6 @@ item's rank is one more than the number of *other* items that are at least as si
 worst rank, never a lucky one. Correct items of one query do not count against each other's rank by ties.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 

@@ -8,8 +8,6 @@ An index may come with a folder that somebody else made, so it is data: all of i
 refused, and `trust` decides which folder and which server it may name.
 """
 
-from __future__ import annotations
-
 import hmac
 import json
 import re

@@ -1,7 +1,5 @@
 """The vector backends of an index, which hold its embeddings and find the nearest: the interface, and their table."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol

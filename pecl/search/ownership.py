@@ -3,8 +3,6 @@
 A folder that holds anything else, and no head of an index, is not taken for an index.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

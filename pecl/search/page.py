@@ -1,7 +1,5 @@
 """The photographs that a search found, as one HTML document that holds its pictures: it needs no network, no files."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

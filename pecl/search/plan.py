@@ -1,7 +1,5 @@
 """The head of a new generation: from the options, and from the index that is there."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import secrets

@@ -5,8 +5,6 @@ their checksums. A file that is damaged, exchanged or cut afterwards changes not
 of memory, 1 GB for a million of width 256.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 

@@ -4,8 +4,6 @@ A digest of the JPEG and of the fingerprint follows the JPEG: a file that is dam
 shown.
 """
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import re

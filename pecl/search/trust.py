@@ -6,8 +6,6 @@ JSON file in the folder of caches, which `pecl index` writes: the folder of phot
 and the collections of Qdrant that were made for it.
 """
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from pathlib import Path

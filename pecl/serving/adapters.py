@@ -7,8 +7,6 @@ A request names a file of the one folder that the server was started with. The n
 lists; it is never made part of a path.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`make_app`: the application, its addresses, and what holds for all of them."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import time

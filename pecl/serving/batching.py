@@ -4,8 +4,6 @@ While a pass is computed the next one fills up, so under load no request waits f
 request that finds it full is refused at once.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence

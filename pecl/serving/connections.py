@@ -1,7 +1,5 @@
 """`Connection`: HTTP/1.1 by uvicorn, with limits on time and on the number of connections that uvicorn has not got."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any
 
@@ -106,7 +104,7 @@ class Connection(H11Protocol):
         else:
             self.timeout_keep_alive_handler()
 
-    def _longest_idle(self) -> Connection:
+    def _longest_idle(self) -> "Connection":
         """Return the connection to close for this one; this one itself where all others are being answered."""
         idle = [
             one

@@ -5,8 +5,6 @@
 An input is a text, a picture as a data URI, or an object: `{"text": ..., "language": ...}` or `{"image": ...}`.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 from dataclasses import dataclass, field

@@ -9,8 +9,6 @@ every other request go to the service as they arrive, and its answer comes back 
 file machine-learning/immich_ml/main.py.
 """
 
-from __future__ import annotations
-
 import asyncio
 import re
 from collections.abc import AsyncIterator

@@ -4,8 +4,6 @@ Programs send it as `Authorization: Bearer KEY`, as clients of OpenAI's API do. 
 password, and sends the key as the password (`Basic`), also with the addresses of images.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import hmac

@@ -1,7 +1,5 @@
 """`Limits`: how much one request may ask for, and how much may wait."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 from pecl.errors import ConfigError
@@ -43,7 +41,7 @@ class Limits:
         if problems:
             raise ConfigError("; ".join(problems))
 
-    def within(self, files: int) -> Limits:
+    def within(self, files: int) -> "Limits":
         """Return the limits under which `files` more open files are enough.
 
         Requests stay below connections, so that there is always an idle connection to close for a new one.

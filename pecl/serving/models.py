@@ -3,8 +3,6 @@
 Texts of all requests that wait are embedded together, in one pass per spec of adapters, see `pecl.adapters.banks`.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -47,7 +45,7 @@ class TextJob:
     def __len__(self) -> int:
         return len(self.texts)
 
-    def parts(self, size: int) -> list[TextJob]:
+    def parts(self, size: int) -> "list[TextJob]":
         """Split the job into jobs of at most `size` texts."""
         return [
             replace(self, texts=self.texts[i : i + size], adapters=self.adapters[i : i + size], first=self.first + i)

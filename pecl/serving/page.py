@@ -3,8 +3,6 @@
 Nothing in a request leads to a file.
 """
 
-from __future__ import annotations
-
 from importlib.resources import files
 
 from starlette.requests import Request

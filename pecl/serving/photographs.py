@@ -4,8 +4,6 @@ Pictures are asked for by the id that a search gave, which is looked up in the i
 that nothing but pixels leaves the machine: no path, no place, no camera.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import re

@@ -1,7 +1,5 @@
 """Pictures of a request: only data URIs, checked before they are decoded."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import re

@@ -1,7 +1,5 @@
 """What a request is answered that cannot be carried out: a status and one sentence, in OpenAI's form of an error."""
 
-from __future__ import annotations
-
 import logging
 
 from starlette.exceptions import HTTPException

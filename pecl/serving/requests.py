@@ -3,8 +3,6 @@
 Nothing of a request is taken for a path or an address.
 """
 
-from __future__ import annotations
-
 import asyncio
 import re
 from collections.abc import Collection

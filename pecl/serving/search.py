@@ -7,8 +7,6 @@
 The language is detected where none is named. `adapter: false` embeds with the plain tower: before training.
 """
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """Runs the application with uvicorn, and stops it without losing a request."""
 
-from __future__ import annotations
-
 import asyncio
 import signal
 import socket

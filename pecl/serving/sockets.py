@@ -1,7 +1,5 @@
 """The socket of a server: its address, and the names and files that go with it. Nothing here needs a library."""
 
-from __future__ import annotations
-
 import ipaddress
 import os
 import resource

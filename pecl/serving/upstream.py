@@ -1,7 +1,5 @@
 """`Immich`: immich's own machine learning service, behind this server."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import AsyncIterator
 

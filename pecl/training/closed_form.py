@@ -10,8 +10,6 @@ reduced-rank regression (Izenman, J. Multivariate Analysis 1975): singular vecto
 normal equations. Only float64 sums over pairs are kept: memory does not grow with n.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 

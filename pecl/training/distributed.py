@@ -7,8 +7,6 @@ Losses are therefore those of the whole batch, and results match single-process 
 Embeddings and gradients travel through NCCL on GPUs and gloo on CPUs, everything else as JSON through gloo.
 """
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 import json

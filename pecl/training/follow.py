@@ -1,7 +1,5 @@
 """Followers: processes of rank above 0 embed their share of each batch until rank 0 stops them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -95,7 +93,7 @@ def follow(processes: ProcessGroup, runs: Sequence[dict[str, Any]], load: LoadTo
                     return message
 
 
-def _begin(processes: ProcessGroup, setup: Setup, load: LoadTowers, kept: ExitStack) -> _Follower | None:
+def _begin(processes: ProcessGroup, setup: Setup, load: LoadTowers, kept: ExitStack) -> "_Follower | None":
     """Load towers and slots, or send the reason of a failure to rank 0."""
     follower, sentence = None, ""
     try:

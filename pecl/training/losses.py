@@ -3,8 +3,6 @@
 Each takes embeddings (B, D), not normalised, whose rows i match, and returns a scalar.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from inspect import signature

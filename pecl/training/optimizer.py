@@ -1,7 +1,5 @@
 """`SlotAdam`: Adam with one learning rate per slot. `Average`: the moving average of weights."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator, Sequence
 

@@ -1,7 +1,5 @@
 """`Schedule`: length and learning rate of a training. `SlotRecord`: losses, scores and best weights of a slot."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -4,8 +4,6 @@ The file is safetensors with JSON: reading it executes nothing. Random draws are
 `trainer`), so the state holds no random generator.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

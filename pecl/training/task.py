@@ -1,7 +1,5 @@
 """`SlotTask`: the pairs and objective of one slot. `Share`: one batch as plain lists, embedded in shares."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -9,8 +9,6 @@ slot, step). A killed run therefore resumes at its last saved step and ends with
 same inside and outside a fleet.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import math

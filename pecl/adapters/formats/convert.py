@@ -1,7 +1,5 @@
 """Read and write adapters of every format: pecl's own files, PEFT's folders, checkpoints of OpenDelta."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

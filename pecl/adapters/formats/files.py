@@ -4,8 +4,6 @@ The header says: format and its version, language, configs as JSON and as a spec
 it was trained on. A file that the package ships has its parameters in few bits, see `packed`. A file never holds code.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping, Sequence

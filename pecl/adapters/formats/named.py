@@ -3,8 +3,6 @@
 Every adapter file that is loaded is compared, so that two files that changed places are used nowhere.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from pecl.errors import DataError, not_the_adapter_of

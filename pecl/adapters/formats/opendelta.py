@@ -3,8 +3,6 @@
 Needs no OpenDelta. The names on both sides: docs/opendelta.md, "State-dict names" and "The released checkpoints".
 """
 
-from __future__ import annotations
-
 import logging
 import re
 import typing

@@ -5,8 +5,6 @@ backbone loads here; both give the same embeddings. LayerNorms travel as PEFT's 
 their full paths, since PEFT matches endings, and `output.dense` would also be `attention.output.dense`.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping, Sequence

@@ -4,8 +4,6 @@ Ben Zaken, Goldberg, Ravfogel, "BitFit: Simple Parameter-efficient Fine-tuning f
 Language-models", ACL 2022. A slot holds what is added to the bias, so a fresh module is the identity.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

@@ -4,8 +4,6 @@ Houlsby et al., "Parameter-Efficient Transfer Learning for NLP", ICML 2019, plac
 (OpenDelta's `AdapterModel`): behind the dense layers that end attention and feed-forward, before the residual sum.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

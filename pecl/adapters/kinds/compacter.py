@@ -5,8 +5,6 @@ Karimi Mahabadi, Henderson, Ruder, "Compacter: Efficient Low-Rank Hypercomplex A
 release (OpenDelta's `CompacterModel`), every layer has its own trained A (the paper shares them across layers).
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import ClassVar

@@ -3,8 +3,6 @@
 The upper bound that the small adapters are compared with. S slots cost S towers of memory.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

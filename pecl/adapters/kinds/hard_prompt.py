@@ -4,8 +4,6 @@ The release calls it a textual prefix. Its tokens are put into the sequence behi
 be tokenised before or after the adapter is attached; the embeddings are those of prefix + prompt + text.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

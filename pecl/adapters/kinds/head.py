@@ -3,8 +3,6 @@
 Copies start at the tower's own values and changes at zero, so a fresh layer is the identity.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

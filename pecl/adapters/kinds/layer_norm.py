@@ -4,8 +4,6 @@ The released code unfreezes them next to LoRA, adapter and compacter (METHOD: "+
 tower's own values, so a fresh layer is the identity.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

@@ -5,8 +5,6 @@ Li and Liang, "Prefix-Tuning: Optimizing Continuous Prompts for Generation", ACL
 attention function, not by a cache of keys and values: a cache would shift the positions.
 """
 
-from __future__ import annotations
-
 import copy
 from dataclasses import dataclass
 from typing import Any, ClassVar

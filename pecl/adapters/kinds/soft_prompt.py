@@ -5,8 +5,6 @@ vectors enter as word embeddings behind `<s>`, so they get positions like words 
 A prompt is not the identity, even at the start.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

@@ -4,8 +4,6 @@ OpenDelta binds what it needs when it is imported, so nothing supplied here has 
 transformers are afterwards as they were, but for OpenDelta's own modules.
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import logging

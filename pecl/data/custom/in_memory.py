@@ -1,7 +1,5 @@
 """Data in memory: a sequence of rows with Pillow images, such as a Hugging Face `datasets.Dataset`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +71,7 @@ class RowImages:
         """Return the SHA-256 of the image's size and RGB pixels."""
         return _fingerprint(self._read(index))
 
-    def subset(self, indices: Sequence[int]) -> RowImages:
+    def subset(self, indices: Sequence[int]) -> "RowImages":
         """Return the images at `indices`, in that order."""
         return RowImages(self.rows, self.column, tuple(self.row_of[i] for i in indices))
 

@@ -6,8 +6,6 @@ plausible mistakes, so every route of the library can be trained and tested on i
 captions, as `scripts/make_scenes.py` wrote them; pictures are drawn when they are asked for.
 """
 
-from __future__ import annotations
-
 import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,7 +54,7 @@ class SceneImages:
         """Return a hash of the scene's description and the generator's version; nothing is drawn for it."""
         return sha256_json([GENERATOR_VERSION, self.scenes[index].description()])
 
-    def subset(self, indices: Sequence[int]) -> SceneImages:
+    def subset(self, indices: Sequence[int]) -> "SceneImages":
         """Return the pictures at `indices`, in that order."""
         return SceneImages(tuple(self.scenes[i] for i in indices))
 

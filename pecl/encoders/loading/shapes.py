@@ -4,8 +4,6 @@ With them a checkpoint loads without fetching its base model, and a dry run need
 `config.json` of each, and open_clip's table of models.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -100,14 +98,16 @@ def base_config(name: str) -> PretrainedConfig | None:
     return shapes[name]() if name in shapes else None
 
 
-def _siglip(layers: int, width: int, wide: int, heads: int, vocabulary: int = 256_000, out: int | None = None) -> Shape:
+def _siglip(
+    layers: int, width: int, wide: int, heads: int, vocabulary: int = 256_000, out: int | None = None
+) -> "Shape":
     """Return the shape of a SigLIP's text tower, whose embeddings are as wide as its layers unless `out` says more."""
     sizes: dict[str, Any] = {"hidden_size": width, "intermediate_size": wide, "num_hidden_layers": layers}
     config = SiglipTextConfig(**sizes, num_attention_heads=heads, vocab_size=vocabulary)
     return Shape(config, out or width, has_bias=True)
 
 
-def _metaclip(layers: int, width: int, vocabulary: int = 901_629) -> Shape:
+def _metaclip(layers: int, width: int, vocabulary: int = 901_629) -> "Shape":
     """Return the shape of a MetaCLIP 2's text tower, whose heads are 64 wide."""
     sizes: dict[str, Any] = {"hidden_size": width, "intermediate_size": 4 * width, "num_hidden_layers": layers}
     config = MetaClip2TextConfig(**sizes, num_attention_heads=width // 64, vocab_size=vocabulary, eos_token_id=2)

@@ -1,7 +1,5 @@
 """`Launcher`: carries out tasks and reports when each begins and ends. Results are files."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
@@ -54,7 +52,7 @@ class TaskFile:
     runs: Sequence[dict[str, Any]]
 
     @classmethod
-    def from_yaml(cls, text: str) -> TaskFile:
+    def from_yaml(cls, text: str) -> "TaskFile":
         """Parse the output of `Task.to_yaml`; the values of the runs are not checked yet.
 
         Raises:

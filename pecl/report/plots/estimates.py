@@ -1,7 +1,5 @@
 """Numbers that plots show, each with its error bar, seeds and runs; captions; one plot for each group of results."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -35,7 +33,7 @@ class Estimate:
         """Lengths of the error bar below and above, (2, 1), as matplotlib takes them."""
         return [[max(self.mean - self.low, 0.0)], [max(self.high - self.mean, 0.0)]]
 
-    def scaled(self, factor: float) -> Estimate:
+    def scaled(self, factor: float) -> "Estimate":
         """Return it with all its values times a positive `factor`."""
         return Estimate(self.mean * factor, self.low * factor, self.high * factor, self.seeds, self.runs)
 

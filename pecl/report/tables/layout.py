@@ -1,7 +1,5 @@
 """How a table reaches a reader: empty and constant columns leave it, and it fits the width of a terminal."""
 
-from __future__ import annotations
-
 import re
 import textwrap
 from collections.abc import Sequence
@@ -56,7 +54,7 @@ def text_table(columns: Sequence[TextColumn], width: int = WIDTH) -> str:
     return "\n\n".join(_block(block) for block in blocks(columns, width))
 
 
-def blocks(columns: Sequence[TextColumn], width: int) -> list[list[Printed]]:
+def blocks(columns: Sequence[TextColumn], width: int) -> "list[list[Printed]]":
     """Return columns in blocks that come one below the other, none wider than `width` letters."""
     printed = _printed(columns, width)
     found = _side_by_side(printed, width)
@@ -67,12 +65,12 @@ def blocks(columns: Sequence[TextColumn], width: int) -> list[list[Printed]]:
     return found
 
 
-def width_of(columns: Sequence[Printed]) -> int:
+def width_of(columns: "Sequence[Printed]") -> int:
     """Return how many letters wide a block is."""
     return sum(column.width for column in columns) + len(_GAP) * (len(columns) - 1)
 
 
-def heading_rows(columns: Sequence[Printed]) -> list[tuple[str, ...]]:
+def heading_rows(columns: "Sequence[Printed]") -> list[tuple[str, ...]]:
     """Return the headings of a block as rows of one line each, so that all of them end in the last."""
     deep = max((len(column.heading) for column in columns), default=0)
     return list(zip(*([""] * (deep - len(column.heading)) + column.heading for column in columns), strict=True))
