@@ -3,7 +3,7 @@
 A `Result` describes data, towers, adapter and software, and holds the measurements.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from pecl.adapters.spec import describe
 from pecl.errors import not_none
 from pecl.experiment.prepared import Prepared
 from pecl.files import sha256_file, sha256_lines
-from pecl.files.compact import Numbers, Points
+from pecl.files.typed_json import smallest
 from pecl.results.environment import environment, peak_memory_mb
 from pecl.results.parts import (
     AdapterDescription,
@@ -67,7 +67,7 @@ def record_training(
         best_step=slot.best_step,
         fleet=fleet,
         seconds=seconds,
-        curve=Curve(Points(slot.losses), Points(slot.scores)),
+        curve=Curve(tuple(slot.losses), tuple(slot.scores)),
         closed_form=tuple(ClosedForm(**vars(head)) for head in slot.solved) or None,
     )
     return _write(prepared, measured, result, write_manifest(prepared.config.out, describe_split(prepared)))
@@ -108,7 +108,7 @@ def describe_data(prepared: Prepared, manifest: str | None = None) -> DataDescri
         query={part: prepared.query(part) for part in prepared.parts},
         sha256=data.hashes(),
         provenance=data.provenance,
-        gallery=GalleryRecord(prepared.config.gallery, size, Numbers(places) if several else None),
+        gallery=GalleryRecord(prepared.config.gallery, size, smallest(places) if several else None),
         translations=_describe_text(prepared),
         manifest=manifest,
         duplicates=prepared.duplicates or None,
@@ -196,9 +196,9 @@ def _describe_towers(prepared: Prepared) -> TowerPair:
     return TowerPair(text, image)
 
 
-def _ranks(measured: Mapping[str, Evaluation]) -> dict[str, dict[str, Numbers]]:
+def _ranks(measured: Mapping[str, Evaluation]) -> dict[str, dict[str, Sequence[int]]]:
     """Return the ranks by stage and direction, of the last weights only if they are not the best."""
     found = {stage: evaluation.ranks for stage, evaluation in measured.items()}
     if "final" in found and found["final"] == found["best"]:
         del found["final"]
-    return {stage: {direction: Numbers(own) for direction, own in ranks.items()} for stage, ranks in found.items()}
+    return {stage: {direction: smallest(own) for direction, own in ranks.items()} for stage, ranks in found.items()}

@@ -1,22 +1,21 @@
 """JSON that is read back: pydantic checks it against dataclasses, and one sentence names the first wrong value.
 
 pydantic would take "3" for 3, and would turn 3 into 3.0: fields have the types `Text`, `Whole`, `Number` and `Flag`,
-which do neither. `Ranks` and `Points` are long lists, read as the classes of `compact`. Equal texts become one object:
-thousands of results repeat the same names and checksums.
+which do neither. Equal texts become one object, and `Ranks` are arrays: thousands of results repeat the same names and
+checksums, and hold millions of ranks.
 """
 
 import json
 import math
 import re
 import sys
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, PlainSerializer, PlainValidator, Strict, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
-
-from pecl.files import compact
 
 
 class FieldError(ValueError):
@@ -104,22 +103,28 @@ def _number(value: Any) -> int | float:
     return value
 
 
-def _ranks(value: Any) -> compact.Numbers:
+def smallest(values: Iterable[int]) -> Sequence[int]:
+    """Return whole numbers as an array of the first of these types that holds them all: 2 bytes each, or 4, or 8.
+
+    Raises:
+        OverflowError: one has more than 64 bits, or one is negative and another has 64.
+    """
+    values = tuple(values)
+    for code in "HIq":
+        try:
+            return array(code, values)
+        except OverflowError:
+            pass
+    return array("Q", values)
+
+
+def _ranks(value: Any) -> Sequence[int]:
     if not isinstance(value, list) or set(map(type, value)) - {int}:
         raise _refused("a list of whole numbers")
     try:
-        return compact.Numbers(value)
+        return smallest(value)
     except OverflowError:
         raise _refused("ranks or places: no whole number below 0 next to one of 64 bits") from None
-
-
-def _points(value: Any) -> compact.Points:
-    """Read (step, value) pairs; values may be infinite or NaN."""
-    steps = validated(list[tuple[Whole, Annotated[float, Strict()]]], value)
-    try:
-        return compact.Points(steps)
-    except OverflowError:
-        raise _refused("steps: none below 0 next to one of 64 bits") from None
 
 
 Text = Annotated[str, Strict(), AfterValidator(sys.intern)]
@@ -127,6 +132,4 @@ Whole = Annotated[int, Strict()]
 Flag = Annotated[bool, Strict()]
 Number = Annotated[float, PlainValidator(_number)]
 Ranks = Annotated[Sequence[int], PlainValidator(_ranks), PlainSerializer(list)]
-Points = Annotated[
-    Sequence[tuple[int, float]], PlainValidator(_points), PlainSerializer(lambda pairs: [list(pair) for pair in pairs])
-]
+Points = tuple[tuple[Whole, Annotated[float, Strict()]], ...]  # (step, value); values may be infinite or NaN

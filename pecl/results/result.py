@@ -179,7 +179,7 @@ class Result:
         found = _find(self.all_ranks, "part", part)
         if stage == "final" and stage not in found:
             stage = "best"
-        return _find(_find_stage(found, stage), "direction", direction)
+        return tuple(_find(_find_stage(found, stage), "direction", direction))
 
     @classmethod
     def from_json(cls, document: Any, where: str | Path = "result") -> "Result":
