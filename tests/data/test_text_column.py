@@ -1,17 +1,25 @@
-"""Texts in a column: the same as a list of them, in memory and on disk, in a few bytes each."""
+"""Texts in a column, rows in memory and files read by lines give what a list of texts gives."""
 
 import gzip
+import logging
 import tracemalloc
 
 import numpy as np
 import pytest
+from helpers.layouts import write_image
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from pecl.config import ExperimentConfig
-from pecl.data import text_column
+from pecl.data import captions, lines, text_column
+from pecl.data.captions import read_captions
+from pecl.data.custom import tables
+from pecl.data.custom.in_memory import from_dataset
+from pecl.data.custom.sources import TextSource, read_source
+from pecl.data.custom.tables import read_table
 from pecl.data.text_column import TextWriter
-from pecl.errors import OutputError
+from pecl.errors import DataError, OutputError
 from pecl.experiment.text import hold_out, load_text
 
 texts = st.lists(st.text(st.characters(blacklist_categories=("Cs",)), max_size=20), max_size=30)
@@ -83,3 +91,132 @@ def test_a_pair_of_a_training_text_takes_a_few_bytes_of_memory(monkeypatch, tmp_
     tracemalloc.stop()
     assert (held / pairs, most / pairs) < (12, 100)
     assert sorted(np.concatenate([list(parts.train.target), list(parts.held_out.target)])) == sorted(text.target)
+
+
+def pictures():
+    return [Image.new("RGB", (4, 3), (i, i, i)) for i in range(2)]
+
+
+def test_rows_in_memory(tmp_path):
+    first, second = pictures()
+    path = write_image(tmp_path / "third.png", (9, 9, 9))
+    rows = [
+        {"image": first, "en": "one", "de": " eins ", "en_to_de": "MT 1"},
+        {"image": second, "en": "two", "de": "zwei", "en_to_de": "MT 2"},
+        {"image": str(path), "en": "three", "de": "drei", "en_to_de": "MT 3"},
+    ]
+    captions = from_dataset(rows, "de", need=["english_to_target"])
+    assert captions.target == ("eins", "zwei", "drei")
+    assert captions.english_to_target == ("MT 1", "MT 2", "MT 3")
+    assert captions.image_index == (0, 1, 2)
+    assert captions.images.load(2).getpixel((0, 0)) == (9, 9, 9)
+    part = captions.select([2, 1])
+    assert part.images.ids == ("2", "1")
+    assert part.select([0]).images.ids == ("2",)
+    assert part.images.fingerprint(1) == captions.images.fingerprint(1) != captions.images.fingerprint(0)
+
+
+def test_fingerprints_are_of_the_pixels():
+    grey = Image.new("RGB", (4, 3), (7, 7, 7))
+    rows = [{"image": image, "en": "a", "de": "b"} for image in (grey, grey.convert("L"), grey.resize((3, 4)))]
+    images = from_dataset(rows, "de").images
+    prints = [images.fingerprint(i) for i in range(3)]
+    assert prints[0] == prints[1] != prints[2]
+
+
+def test_several_captions_an_image():
+    rows = [
+        {"photo": image, "caption": [f"en {i}{k}" for k in range(n)], "german": [f"de {i}{k}" for k in range(n)]}
+        for i, (image, n) in enumerate(zip(pictures(), (2, 3), strict=True))
+    ]
+    names = {"image_column": "photo", "english_column": "caption", "target_column": "german"}
+    captions = from_dataset(rows, "de", **names)
+    assert captions.image_index == (0, 0, 1, 1, 1)
+    assert captions.target == ("de 00", "de 01", "de 10", "de 11", "de 12")
+    rows[1]["german"].pop()
+    with pytest.raises(DataError, match="row 1: 3 texts in 'caption' but 2 in 'german'"):
+        from_dataset(rows, "de", **names)
+
+
+def test_wrong_rows_are_named():
+    image = pictures()[0]
+    with pytest.raises(DataError, match="no column 'de': it has image, en"):
+        from_dataset([{"image": image, "en": "a"}], "de")
+    with pytest.raises(DataError, match="no column 'image'"):
+        from_dataset([{"en": "a", "de": "b"}], "de")
+    with pytest.raises(DataError, match="row 1, column 'de': expected a text or a list of texts, got None"):
+        from_dataset([{"en": "a", "de": "b"}, {"en": "a"}], "de", image_column=None)
+    with pytest.raises(DataError, match="the data set has no rows"):
+        from_dataset([], "de")
+    captions = from_dataset([{"image": 3, "en": "a", "de": "b"}], "de")
+    with pytest.raises(DataError, match="row 0, column 'image': expected a Pillow image or a path, got int"):
+        captions.images.load(0)
+
+
+def test_hugging_face_dataset():
+    datasets = pytest.importorskip("datasets", reason="the package `datasets` is not installed")
+    logging.getLogger("datasets").setLevel(logging.ERROR)
+    data = datasets.Dataset.from_dict(
+        {"image": pictures(), "en": ["one", "two"], "de": ["eins", "zwei"]},
+        features=datasets.Features(
+            {"image": datasets.Image(), "en": datasets.Value("string"), "de": datasets.Value("string")}
+        ),
+    )
+    captions = from_dataset(data, "de")
+    assert captions.target == ("eins", "zwei")
+    assert captions.images.load(1).getpixel((0, 0)) == (1, 1, 1)
+    plain = from_dataset([dict(row) for row in data], "de")
+    assert captions.images.fingerprint(0) == plain.images.fingerprint(0)
+
+
+GERMAN, ENGLISH = [f"Satz {i}" for i in range(50)], [f"sentence {i}" for i in range(50)]
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Return a function of a kind: a source of 50 pairs."""
+    rows = list(zip(ENGLISH, GERMAN, strict=True))
+
+    def write(kind):
+        contents = {
+            "aligned": {"c.en": "\n".join(ENGLISH), "c.de": "\n".join(GERMAN)},
+            "csv": {"c.csv": "\n".join(["en,de", *map(",".join, rows)])},
+            "tsv.gz": {"c.tsv.gz": "\n".join(["en\tde", *map("\t".join, rows)])},
+            "jsonl": {"c.jsonl": "\n".join(f'{{"en": "{en}", "de": "{de}"}}' for en, de in rows)},
+        }[kind]
+        for name, text in contents.items():
+            content = text.encode()
+            (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+        return "=".join(str(tmp_path / name) for name in contents)
+
+    return write
+
+
+KINDS = ["aligned", "csv", "tsv.gz", "jsonl"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_text_may_be_longer_than_other_files_may(source, kind, monkeypatch):
+    monkeypatch.setattr(captions, "TEXT_LIMIT", 100)
+    monkeypatch.setattr(tables, "TEXT_LIMIT", 100)
+    name = source(kind)
+    assert list(read_source(TextSource(name), "de", {})[0]) == list(zip(GERMAN, ENGLISH, strict=True))
+    for path in name.split("="):
+        with pytest.raises(DataError, match=r"(is larger|unpacks to more) than 100 bytes"):
+            (read_captions if kind == "aligned" else read_table)(tables.Path(path))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_line_that_does_not_end_is_not_read_on(source, kind, monkeypatch):
+    monkeypatch.setattr(lines, "LONGEST", 40)
+    name = source(kind)
+    path = tables.Path(name.split("=")[0])
+    content = path.read_bytes()
+    packed = path.suffix == ".gz"
+    text = gzip.decompress(content) if packed else content
+    text = text.replace(b"sentence 3\n", b"x" * 41 + b"\n").replace(b'"sentence 3"', b'"' + b"x" * 41 + b'"')
+    text = text.replace(b"sentence 3,", b"x" * 41 + b",").replace(b"sentence 3\t", b"x" * 41 + b"\t")
+    path.write_bytes(gzip.compress(text) if packed else text)
+    number = {"aligned": 4, "jsonl": 4}.get(kind, 5)
+    with pytest.raises(DataError, match=rf"{path.name}, line {number}: longer than 40 characters: is it a file of"):
+        list(read_source(TextSource(name), "de", {})[0])

@@ -1,15 +1,15 @@
-"""A tower in bf16: only its matrices are, its results are those of fp32 to bf16's digits, and so are gradients."""
+"""A tower in bf16 gives the results and gradients of fp32 to bf16's digits; copies to a device do not wait."""
 
 import copy
 
 import pytest
 import torch
 from helpers.adapter_towers import ARCHITECTURES, TEXTS, batch_of, filled, tower_of
-from helpers.small_experiment import small  # noqa: F401  a fixture
 
 from pecl.adapters.merge import merge_slot
 from pecl.config import make_config
 from pecl.encoders.bfloat16 import Bfloat16Linear
+from pecl.encoders.devices import to_device
 from pecl.encoders.store import store_of, text_embeddings
 from pecl.errors import ConfigError
 from pecl.experiment.run import evaluate, train
@@ -113,7 +113,7 @@ def test_stores_keep_precisions_apart(monkeypatch, tmp_path):
     assert torch.equal(text_embeddings(lower, TEXTS, store_of(lower)), ours)
 
 
-def test_runs_in_bf16_are_other_runs(small):  # noqa: F811
+def test_runs_in_bf16_are_other_runs(small):
     lower, plain = (make_config({**small, "precision": name}) for name in ("bf16", "fp32"))
     ours, theirs = train(lower), train(plain)
     assert (ours.config.precision, theirs.config.precision) == ("bf16", "fp32")
@@ -125,3 +125,29 @@ def test_runs_in_bf16_are_other_runs(small):  # noqa: F811
     assert ours.towers.text == theirs.towers.text
     weights = make_config({**small, "precision": "bf16", "weights": str(ours.adapter_path)})
     assert evaluate(weights).run_id != evaluate(make_config({**weights.to_dict(), "precision": "fp32"})).run_id
+
+
+@pytest.fixture
+def pinned(monkeypatch):
+    """What was copied to pinned memory, which is of the same strides, as torch does it; nothing is copied to a GPU."""
+    found = []
+
+    def pin_memory(tensor):
+        found.append(torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype).copy_(tensor))
+        return found[-1]
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin_memory)
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, *_, **__: tensor)
+    return found
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [torch.arange(6), torch.ones(1, 3).expand(4, 3), torch.tensor([2]).expand(5), torch.arange(6.0).view(2, 3).T],
+    ids=["whole", "rows that are one", "a number for all", "transposed"],
+)
+def test_whatever_its_strides_a_tensor_is_pinned_as_one_block(pinned, tensor):
+    found = to_device(tensor, torch.device("cuda"))
+    assert torch.equal(found, tensor)
+    assert len(pinned) == 1
+    assert found.is_contiguous()

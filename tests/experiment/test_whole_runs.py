@@ -1,20 +1,27 @@
-"""Whole runs against the same runs written out by hand: which captions are used where, and what is reported of whom."""
+"""Whole runs, against the same runs written out by hand, and on a tower of each family."""
 
 from pathlib import Path
 
 import pytest
 import torch
+from helpers.family_towers import WIDTH, WRITERS
 from helpers.layouts import make_multi30k, write_lines
 from helpers.run_by_hand import embed, mean_recall, ranks_of, recorded_ranks, run_by_hand
-from helpers.small_experiment import tiny_towers
+from helpers.small_experiment import Colours, _pixels, tiny_towers
+from helpers.small_text import DISTILLATION, write_text
 from helpers.tiny import sentences
 
+import pecl
+import pecl.experiment.run
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.files import load_adapter_file
 from pecl.config import make_config
 from pecl.data.published import multi30k
 from pecl.data.registry import load_dataset
 from pecl.data.splits import few_shot_split
+from pecl.encoders.image import ImageEncoder
+from pecl.encoders.towers import Towers, load_text_encoder
+from pecl.experiment.prepared import prepare_training
 from pecl.experiment.run import evaluate, train, train_fleet
 from pecl.results.parts import FleetRecord
 from pecl.results.side_files import read_retrieved
@@ -194,3 +201,28 @@ def test_evaluation_of_the_file_gives_the_recall_that_the_training_reported(smal
         assert recorded_ranks(evaluation) == {moment: recorded_ranks(result)[moment]}
         assert read_retrieved(evaluation) == {moment: read_retrieved(result)[moment]}
     assert recorded_ranks(plain)["zero_shot"] != recorded_ranks(trained)["best"]
+
+
+@pytest.mark.parametrize("name", ["open-clip-xlm-r", "distilbert", "metaclip-mt5", "siglip", "nllb"])
+def test_a_language_is_distilled_onto_every_family(name, small, tmp_path, monkeypatch):
+    (tmp_path / "tower").mkdir()
+    WRITERS[name](tmp_path / "tower")
+
+    def towers(*_):
+        image = ImageEncoder(Colours(), torch.nn.Linear(8, WIDTH), _pixels, name="colours", preprocessing={})
+        return Towers(lambda: load_text_encoder(tmp_path / "tower"), lambda: image)
+
+    monkeypatch.setattr(pecl.experiment.run, "load_towers", towers)
+    kept = {field: small[field] for field in ("dataset", "out")}
+    settings = {"adapter": "lora:r=2,layers=top-1+head:rank=3", "trim_vocabulary": True}
+    result = pecl.distil(**DISTILLATION | kept | settings, text=write_text(tmp_path / "text.tsv"))
+    tower = towers().text
+    prepared = prepare_training(result.config, Towers(lambda: tower, lambda: None))
+    file = load_adapter_file(result.adapter_path, tower)
+    before = prepared.held_out_anchor
+    attach(tower, file.configs).load_slot_state(0, file.state)
+    after = tower.encode_token_ids(prepared.held_out_tokens)
+    tower.adapter.remove()
+    with tower.speaking(result.config.language):
+        plain = tower.encode_token_ids(prepared.held_out_tokens)
+    assert (after - before).square().mean() < (plain - before).square().mean()

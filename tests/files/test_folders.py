@@ -1,13 +1,26 @@
-"""A folder is whole or absent, whatever happens while it is filled."""
+"""Folders that are whole or absent, compact lists of numbers, and pictures of every kind that Pillow reads."""
 
+import json
 import multiprocessing
 import os
 import signal
+import tracemalloc
 
+import numpy as np
 import pytest
+import torch
+from helpers.report_results import both, document
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
 
-from pecl.errors import OutputError
+from pecl.data.custom.in_memory import RowImages
+from pecl.encoders.image import as_pictures
+from pecl.errors import DataError, OutputError
 from pecl.files import check_absent, new_folder
+from pecl.files.compact import Numbers, Points
+from pecl.files.images import ImageFiles
+from pecl.results.result import Result, read_result, write_result
 
 
 def test_it_appears_when_it_is_filled(tmp_path):
@@ -73,3 +86,155 @@ def test_a_folder_of_the_users_own_that_is_named_alike_stays(tmp_path):
         pass
     assert (tmp_path / ".b.mine.tmp" / "file").exists()
     assert (outside / "file").exists()
+
+
+WHOLE = st.integers(-(2**63), 2**63 - 1)
+
+
+@given(st.lists(st.one_of(WHOLE, st.integers(0, 2**64 - 1)), max_size=6))
+def test_numbers_are_what_was_given(values):
+    if values and min(values) < 0 and max(values) >= 2**63:
+        with pytest.raises(OverflowError):
+            Numbers(values)
+        return
+    held = Numbers(values)
+    assert held == tuple(values) == held
+    assert list(values) == list(held)
+    assert held[1:] == tuple(values)[1:]
+    assert [held[i] for i in range(len(values))] == values
+    assert held != (*values, 0)
+    assert held != "text"
+
+
+@given(st.lists(st.tuples(WHOLE, st.floats(allow_nan=False)), max_size=6))
+def test_points_are_what_was_given(pairs):
+    held = Points(pairs)
+    assert held == tuple(pairs) == held
+    assert list(held) == pairs
+    assert held[:2] == tuple(pairs)[:2]
+    if pairs:
+        assert held[-1] == pairs[-1]
+
+
+def test_numbers_are_read_by_numpy_and_torch_and_cannot_be_changed():
+    held = Numbers([1, 70_000, 3])
+    assert np.asarray(held).tolist() == torch.tensor(held).tolist() == [1, 70_000, 3]
+    assert np.asarray(held).dtype == np.int64
+    with pytest.raises(TypeError, match="item assignment"):
+        held[0] = 2
+    assert repr(Points([(5, 0.5)])) == "((5, 0.5),)"
+
+
+def test_a_result_that_is_read_takes_two_bytes_a_rank_and_a_few_thousand_beside(tmp_path):
+    """It is what lets thousands of results be reported at once. An int object by itself takes 28 bytes, its place 8."""
+    items, results = 2000, 20
+    states = {name: both(*[[1 + (7 * i) % items for i in range(items)]] * 2) for name in ("zero_shot", "final", "best")}
+    paths = []
+    for seed in range(results):
+        made = document("train", states, seed=seed)
+        made["curve"]["loss"] = [[step, 1 / (step + seed)] for step in range(1, 101)]
+        paths.append(write_result(tmp_path, Result.from_json(made)))
+    read_result(paths[0])  # what is made once
+    tracemalloc.start()
+    try:
+        held = [read_result(path) for path in paths]
+        taken = tracemalloc.get_traced_memory()[0] / results
+    finally:
+        tracemalloc.stop()
+    assert held[3].ranks("text_to_image") == tuple(states["best"]["text_to_image"])
+    assert json.loads(paths[3].read_text())["ranks"] == {"test": states}
+    assert taken < 6 * 2 * items + 100 * 16 + 16_000
+
+
+ORIENTATION = 0x0112
+TURNED = {  # the camera's tag -> how the stored pixels are turned to stand upright
+    1: lambda a: a,
+    2: np.fliplr,
+    3: lambda a: np.rot90(a, 2),
+    4: np.flipud,
+    5: lambda a: np.swapaxes(a, 0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: np.swapaxes(np.rot90(a, 2), 0, 1),
+    8: np.rot90,
+}
+
+
+def read(path):
+    """Return the pixels (H, W, 3) that each of the three ways to a picture gives, which are the same."""
+    image = ImageFiles((path,)).load(0)
+    rows = RowImages([{"image": Image.open(path)}], "image", (0,))
+    (given,) = as_pictures(Image.open(path))
+    assert image.mode == "RGB"
+    assert image.tobytes() == rows.load(0).tobytes() == given.tobytes()
+    return np.asarray(image)
+
+
+@pytest.mark.parametrize("tag", TURNED)
+def test_a_photograph_is_turned_as_its_camera_says(tmp_path, tag):
+    stored = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3) * 10
+    exif = Image.Exif()
+    exif[ORIENTATION] = tag
+    Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
+    assert np.array_equal(read(tmp_path / "a.png"), TURNED[tag](stored))
+
+
+def test_sixteen_bits_become_the_nearest_eight(tmp_path):
+    """Cut off, all from 255 on would be white; by its high byte only, 255 would be black."""
+    values = np.array([[0, 128, 129, 255, 257], [1000, 32767, 32768, 65407, 65535]], np.uint16)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    expected = np.floor(values / 257 + 0.5)
+    for name in ("a.png", "a.tif"):
+        found = read(tmp_path / name)
+        assert np.array_equal(found, np.repeat(expected[..., None], 3, axis=2)), name
+
+
+def test_all_sixteen_bit_values(tmp_path):
+    values = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    assert np.array_equal(read(tmp_path / "a.png")[..., 1], np.rint(values / 257))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "P with one transparent colour", "RGB with one"])
+def test_what_is_transparent_is_white(tmp_path, mode):
+    """A red, or grey, pixel that is seen and one that is not."""
+    grey = mode == "LA"
+    seen, path = (90, 90, 90) if grey else (200, 10, 30), tmp_path / "a.png"
+    if mode in ("RGBA", "LA"):
+        image = Image.new("RGBA", (2, 1), (*seen, 255))
+        image.putpixel((1, 0), (*seen, 0))
+        image = image.convert("LA") if grey else image
+        image.save(path)
+    elif mode == "RGB with one":
+        image = Image.new("RGB", (2, 1), seen)
+        image.putpixel((1, 0), (1, 2, 3))
+        image.save(path, transparency=(1, 2, 3))
+    else:
+        image = Image.new("P", (2, 1), 0)
+        image.putpalette([*seen, 5, 5, 5])
+        image.putpixel((1, 0), 1)
+        image.save(path, transparency=bytes([255, 0]) if mode == "P" else 1)
+    assert read(path).tolist() == [[list(seen), [255, 255, 255]]]
+
+
+def test_half_transparent_is_half_white(tmp_path):
+    Image.new("RGBA", (1, 1), (0, 100, 200, 128)).save(tmp_path / "a.png")
+    assert np.allclose(read(tmp_path / "a.png")[0, 0], [127, 177, 227], atol=1)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr"])
+def test_plain_pictures_are_read_as_pillow_reads_them(tmp_path, mode):
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
+    path = tmp_path / ("a.png" if mode in ("1", "L", "P", "RGB") else "a.jpg")
+    Image.fromarray(pixels).convert(mode).save(path)
+    with Image.open(path) as image:
+        assert np.array_equal(read(path), np.asarray(image.convert("RGB")))
+
+
+@pytest.mark.parametrize(("mode", "said"), [("F", "floating-point numbers"), ("I", "-1 to 7, expected 8 or 16 bits")])
+def test_values_of_no_known_range_are_refused(tmp_path, mode, said):
+    image = Image.new(mode, (2, 1), 7)
+    image.putpixel((1, 0), -1)
+    image.save(tmp_path / "a.tif")
+    with pytest.raises(DataError, match=rf"cannot read image .*a\.tif: its pixels are {said}"):
+        ImageFiles((tmp_path / "a.tif",)).load(0)

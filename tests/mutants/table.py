@@ -1,14 +1,13 @@
-"""A fault in the source and the tests that must find it; each other module but the runner gives a list `MUTANTS`."""
+"""The faults of `faults.txt`, and the tests that must find each of them."""
 
-import importlib
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-TABLES = ("experiments", "towers", "training")
+FAULTS = Path(__file__).with_name("faults.txt")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Mutant:
     """One fault that would change a reported number in silence.
 
@@ -34,19 +33,25 @@ class Mutant:
         return text.replace(self.before, self.after)
 
 
-def rows(file: str, tests: str, *faults: tuple[str, str, str]) -> list[Mutant]:
-    """Return the faults (name, text, text in its place) of one file.
-
-    Args:
-        file: The module at fault, relative to the root of the project.
-        tests: Test ids, separated by spaces, relative to `tests` and without the ending `.py`.
-        faults: The faults.
-    """
-    paths = (test.partition("::") for test in tests.split())
-    ids = tuple(f"tests/{path}.py{separator}{names}" for path, separator, names in paths)
-    return [Mutant(name, file, before, after, ids) for name, before, after in faults]
-
-
 def all_mutants() -> list[Mutant]:
-    """Return the faults of every table."""
-    return [mutant for table in TABLES for mutant in importlib.import_module(f"mutants.{table}").MUTANTS]
+    """Return the faults of `faults.txt`.
+
+    A line begins with `=` for a module, `@` for the test ids that must find the faults below it (relative to `tests`,
+    without the ending `.py`), `#` for the name of a fault, `-` for a line of its text and `+` for a line in its place.
+    """
+    faults: list[Mutant] = []
+    file, tests, lines = "", (), {"-": [], "+": []}
+    for line in FAULTS.read_text("utf-8").splitlines():
+        sign, rest = line[0], line[2:]
+        if sign == "=":
+            file = rest
+        elif sign == "@":
+            paths = (test.partition("::") for test in rest.split())
+            tests = tuple(f"tests/{path}.py{separator}{names}" for path, separator, names in paths)
+        elif sign == "#":
+            lines = {"-": [], "+": []}
+            faults.append(Mutant(rest, file, "", "", tests))
+        else:
+            lines[sign].append(rest)
+            faults[-1].before, faults[-1].after = "\n".join(lines["-"]), "\n".join(lines["+"])
+    return faults

@@ -1,12 +1,20 @@
-"""LICENSE-WEIGHTS.md lists every shipped file of weights, and says of it what its result, metadata and wheel say."""
+"""Licences of weights, lock files, the workflow, and the contents of an installation."""
 
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
+import zipfile
 from dataclasses import replace
+from email.parser import Parser
 from importlib.metadata import distribution
 
 import pytest
+import yaml
 from helpers.project import ROOT
+from packaging.requirements import Requirement
 from safetensors import safe_open
 
 from pecl.adapters.formats.files import load_adapter_file
@@ -118,3 +126,118 @@ def test_wheels_of_pecl_take_the_page_along():
 
     assert fnmatch("LICENSE-WEIGHTS.md", "LICEN[CS]E*")
     assert "license-files" not in (ROOT / "pyproject.toml").read_text("utf-8")
+
+
+LOCKS = ("requirements.lock", "requirements-torch.lock")
+
+
+def locked(name):
+    """Return package -> (version, hashes) of a lock file."""
+    text = re.sub(r"^#.*\n", "", (ROOT / name).read_text("utf-8"), flags=re.MULTILINE)
+    found = {}
+    for block in re.split(r"\n(?=[a-z])", text.strip()):
+        head, *hashes = re.split(r" \\\n    ", block)
+        package, _, version = head.partition(";")[0].strip().partition("==")
+        found[package] = (version, hashes)
+    return found
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_file_is_named_by_its_hash(name):
+    for package, (version, hashes) in locked(name).items():
+        assert re.fullmatch(r"\d[\w.]*", version), package
+        assert hashes, package
+        assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", one) for one in hashes), package
+    assert "://" not in (ROOT / name).read_text("utf-8")
+
+
+def test_what_running_needs_is_locked_at_versions_that_fit():
+    there = locked(LOCKS[0]) | locked(LOCKS[1])
+    lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
+    needed = [Requirement(line.partition("#")[0]) for line in lines if not line.startswith("#")]
+    assert len(needed) > 10
+    for one in needed:
+        version, _ = there[one.name.lower().replace("_", "-")]
+        assert one.specifier.contains(version), one
+    assert not locked(LOCKS[0]).keys() & locked(LOCKS[1]).keys()
+    assert {"torch", "torchvision", "triton", "nvidia-cudnn-cu13"} <= locked(LOCKS[1]).keys()
+
+
+def test_the_workflow_runs_the_readmes_test_command():
+    (job,) = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text("utf-8"))["jobs"].values()
+    command = job["steps"][-1]["run"]
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert re.search(rf"^{re.escape(command)}\s+#.*whole test suite", readme, re.MULTILINE)
+    oldest = re.search(r'requires-python = ">=([\d.]+)"', (ROOT / "pyproject.toml").read_text("utf-8")).group(1)
+    assert job["strategy"]["matrix"]["python"] == [oldest, "3.13"]
+
+
+BUILD = "from setuptools import build_meta as build; build.{kind}({folder!r})"
+
+
+def build(kind, checkout, folder):
+    """Return the wheel that an installer would make of `checkout`."""
+    command = [sys.executable, "-c", BUILD.format(kind=kind, folder=str(folder))]
+    subprocess.run(command, cwd=checkout, check=True, capture_output=True, timeout=600)
+    (wheel,) = folder.glob("*.whl")
+    return zipfile.ZipFile(wheel)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """Return (checkout, folder that stands for site-packages)."""
+    parent = tmp_path_factory.mktemp("home")
+    checkout, site = parent / "pecl", parent.with_name("site-packages")
+    checkout.mkdir()
+    for name in ("pyproject.toml", "setup.py", "requirements.txt", "README.md"):
+        shutil.copy(ROOT / name, checkout)
+    shutil.copytree(ROOT / "pecl", checkout / "pecl", ignore=shutil.ignore_patterns("__pycache__"))
+    with build("build_editable", checkout, site) as wheel:
+        wheel.extractall(site)
+    return checkout, site
+
+
+def dist_info(installed):
+    (folder,) = installed[1].glob("pecl-*.dist-info")
+    return folder
+
+
+def test_the_folder_above_the_checkout_does_not_hide_the_package(installed):
+    checkout, site = installed
+    code = f"import site; site.addsitedir({str(site)!r}); import pecl; print(pecl.__file__, pecl.__version__)"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-S", "-c", code]  # -S: without the packages that are installed for the tests
+    done = subprocess.run(
+        command, cwd=checkout.parent, env=environment, check=True, capture_output=True, text=True, timeout=600
+    )
+    assert done.stdout.split() == [
+        str(checkout / "pecl" / "__init__.py"),
+        dist_info(installed).stem.removeprefix("pecl-"),
+    ]
+
+
+def test_the_metadata_name_every_requirement_and_the_command(installed):
+    folder = dist_info(installed)
+    metadata = Parser().parsestr((folder / "METADATA").read_text("utf-8"))
+    lines = (line.partition("#")[0].strip() for line in (ROOT / "requirements.txt").read_text("utf-8").splitlines())
+    required = {Requirement(line) for line in metadata.get_all("Requires-Dist") if "extra ==" not in line}
+    assert required == {Requirement(line) for line in lines if line}
+    assert set(metadata.get_all("Provides-Extra")) == {
+        "openclip",
+        "slurm",
+        "ray",
+        "search",
+        "serve",
+        "export",
+        "harness",
+        "docs",
+    }
+    assert "pecl = pecl.cli:main" in (folder / "entry_points.txt").read_text()
+
+
+def test_a_wheel_holds_all_files_of_the_package(installed, tmp_path):
+    checkout, _ = installed
+    files = {str(path.relative_to(checkout)) for path in (checkout / "pecl").rglob("*") if path.is_file()}
+    assert {"pecl/py.typed", "pecl/encoders/loading/mini_heads.safetensors"} < files
+    with build("build_wheel", checkout, tmp_path) as wheel:
+        assert {name for name in wheel.namelist() if name.startswith("pecl/")} == files

@@ -1,9 +1,12 @@
-"""The README: short, its table made from the results, and its sentences true of code and results."""
+"""README, tables, sentences and figures of documents are what code and shipped results say."""
 
+import importlib.util
 import re
 
 import pytest
-from helpers.project import ROOT
+from helpers.project import ROOT, script
+from helpers.report_results import DIRECTIONS, made, ranked
+from matplotlib.colors import to_rgb
 from safetensors import safe_open
 
 from pecl.cli import build_parser
@@ -92,3 +95,101 @@ def test_folders_of_the_tree_are_there():
         assert (ROOT / "pecl" / name).is_dir(), name
     for name in ["scripts", *re.findall(r"\b(\w+)/(?=\s)", rest)]:
         assert (ROOT / name).is_dir(), name
+
+
+SCRIPTS = {
+    "readme_table": "README.md",
+    "results_tables": "docs/results.md",
+    "effect_tables": "docs/effect.md",
+    "languages_page": "docs/languages.md",
+    "search_tables": "docs/search.md",
+}
+SCORES = {"tzm": 10, "sw": 90, "fi": 50}
+
+
+@pytest.mark.parametrize(("name", "page"), SCRIPTS.items())
+def test_a_page_has_what_its_script_makes_of_the_results(name, page):
+    text = (ROOT / page).read_text("utf-8")
+    assert script("marked").filled(text, script(name).PARTS) == text
+    assert len(re.findall("<!-- end -->", text)) == len(script(name).PARTS)
+
+
+def test_a_part_without_its_marks_is_refused():
+    with pytest.raises(ValueError, match=r"expected <!-- gap --> .* once in the page"):
+        script("marked").filled("<!-- gap -->\n<!-- end -->\n<!-- gap -->\n<!-- end -->\n", {"gap": lambda: "1"})
+    found = script("marked").filled("a\n<!-- gap -->\nold\n<!-- end -->\nb\n", {"gap": lambda: "new"})
+    assert found == "a\n<!-- gap -->\nnew\n<!-- end -->\nb\n"
+
+
+def test_columns_of_numbers_are_to_the_right():
+    lines = script("marked").table(["a", "b", "c"], [["cs", "0.1", "**0.2**"], ["de", "", "+0.1 [0, 1]"]]).splitlines()
+    assert lines[1] == "| --- | ---: | ---: |"
+
+
+def on_text(kind, code, **found):
+    """Return a result on a made-up XTD200 of 100 captions, of which `found` says how many each stage finds."""
+    states = {stage: dict.fromkeys(DIRECTIONS["english"], ranked(hits, 100)) for stage, hits in found.items()}
+    return made(kind, states, dataset="xtd200", gallery="english", language=code)
+
+
+def test_the_page_of_languages_counts_gains_and_losses(monkeypatch):
+    """Of three made-up languages one gains, one stays, one loses; an evaluation replaces a training's own recall."""
+    page = script("languages_page")
+    trained = [on_text("train", code, zero_shot=50, final=0, best=hits) for code, hits in SCORES.items()]
+    rows = page.measured(trained)
+    assert [(row.code, round(row.gain, 2)) for row in rows] == [("sw", 0.4), ("fi", 0), ("tzm", -0.4)]
+    assert rows[0].share == pytest.approx(0.8)
+    monkeypatch.setattr(page, "shown", lambda: rows)
+    assert "of the gain lies above zero in 1 and below zero in 1." in " ".join(page.summary().split())
+    assert "Not in its pretraining: 1 languages, 0.500 before, 0.100 after" in page.summary()
+    assert page.all_languages().splitlines()[2].startswith("| Swahili (sw) | Latn | 18 | 0.500 | **0.900** | +0.400 [")
+    assert page.weakest().splitlines()[2].startswith("| Central Atlas Tamazight (tzm) | Tfng | 0.500 | 0.100 | no | 26")
+    assert page.draw(rows).render("png") == page.draw(rows[::-1]).render("png")
+    again = page.measured([*trained, on_text("evaluate", "fi", zero_shot=60)])
+    assert next(row.gain for row in again if row.code == "fi") == pytest.approx(-0.1)
+
+
+@pytest.fixture(scope="module")
+def drawing():
+    spec = importlib.util.spec_from_file_location("draw_framework", ROOT / "scripts" / "draw_framework.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_same_bytes_twice_under_the_names_that_are_committed(drawing, tmp_path):
+    for folder in ("a", "b"):
+        drawing.main(["--out", str(tmp_path / folder)])
+    names = {"framework.svg", "framework.png", "framework-dark.png"}
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+        assert (ROOT / "img" / name).is_file()
+    assert {path.name for path in (tmp_path / "a").iterdir()} == names
+
+
+def test_the_dark_figure_is_dark_and_as_legible(drawing):
+    """The page is dark, no words are: their contrast with it is that of WCAG's AA, 4.5 to 1, at least."""
+    figure = drawing.draw()
+    words = [text for text in figure.axes[0].texts if text.get_text() and text.get_color() != drawing.ON_CHIP]
+    drawing.darken(figure)
+    page = luminance(figure.get_facecolor())
+    assert page < 0.05
+    assert min((luminance(text.get_color()) + 0.05) / (page + 0.05) for text in words) >= 4.5
+
+
+def luminance(colour):
+    """Return the relative luminance of a colour, in [0, 1], as WCAG 2 has it."""
+    parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    return sum(part * weight for part, weight in zip(parts, (0.2126, 0.7152, 0.0722), strict=True))
+
+
+def test_every_route_stands_in_it_and_no_two_texts_overlap(drawing):
+    figure = drawing.draw()
+    figure.canvas.draw()
+    texts = [text for text in figure.axes[0].texts if text.get_text()]
+    assert set(ROUTES) <= {text.get_text() for text in texts}
+    boxes = [text.get_window_extent() for text in texts]
+    for i, one in enumerate(boxes):
+        assert figure.bbox.x0 <= one.x0 < one.x1 <= figure.bbox.x1
+        for other, text in zip(boxes[:i], texts, strict=False):
+            assert not one.padded(-1).overlaps(other.padded(-1)), (texts[i].get_text(), text.get_text())

@@ -1,15 +1,23 @@
-"""The shell scripts, with a stand-in for Python that notes what it is given: help, profiles, where results go."""
+"""The scripts: help, profiles, where results go, the figures that they make, and the training of mini's heads."""
 
+import importlib.util
+import json
 import os
 import shutil
 import subprocess
+import sys
+from statistics import mean
 
 import pytest
+import torch
 from helpers.documents import Shell, make_checkout
 from helpers.layouts import make_flickr30k200, make_xtd10
 from helpers.project import ROOT
+from torch.nn import functional as F
 
 from pecl.encoders.towers import PAIRS
+from pecl.files.rows import open_rows
+from pecl.retrieval.hubs import REFERENCES, ROWS
 
 STUDIES = {
     "few_shot": "few_shot",
@@ -155,3 +163,148 @@ def test_each_profile_is_known_to_the_scripts(run):
     assert (ran, finished.returncode) == ([], 2)
     for profile in PAIRS:
         assert profile in finished.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("part", "figure", "limit"),
+    [("evaluator", "peak_mb", 1024), ("report", "peak_mb", 350), ("store", "beyond_imports_mb", 200)],
+)
+def test_large_inputs_take_little_memory(part, figure, limit):
+    command = [sys.executable, "benchmarks/scale.py", part, "--json"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert 0 < json.loads(done.stdout)[part][figure] < limit
+
+
+FIGURES = json.loads((ROOT / "results" / "search_quality.json").read_text("utf-8"))
+SEARCHED = ("en", "cs", "de", "fr")
+
+
+def recall(words, way, language, k=10):
+    (row,) = (
+        row for row in FIGURES["lengths"] if (row["words"], row["way"], row["language"]) == (words, way, language)
+    )
+    return row[f"recall@{k}"]
+
+
+def test_the_figures_are_of_the_shipped_reference_captions():
+    tensors, metadata = open_rows(REFERENCES / "mini.safetensors")
+    shipped = {"references": len(tensors[ROWS]), "sharpness": float(metadata["sharpness"])}
+    assert FIGURES["settings"] == {**shipped, "weight": float(metadata["weight"])}
+
+
+@pytest.mark.parametrize("language", SEARCHED)
+def test_corrected_recall_of_whole_captions_is_not_below_plain_recall(language):
+    rows = {row["method"]: row for row in FIGURES["hubs"]["rows"] if row["language"] == language}
+    assert rows["corrected"]["recall@1"] >= rows["plain"]["recall@1"]
+    assert rows["corrected"]["recall@10"] > rows["plain"]["recall@10"]
+
+
+@pytest.mark.parametrize("words", [1, 2, 3])
+def test_adapters_do_not_lower_recall_of_short_queries(words):
+    gains = [recall(words, "adapted", one) - recall(words, "plain", one) for one in SEARCHED[1:]]
+    assert min(gains) >= 0
+    assert mean(gains) > 0
+
+
+@pytest.mark.parametrize("words", [1, 2, 3])
+def test_a_detected_language_finds_as_much_as_a_named_one(words):
+    for way in ("detected", "detected of four"):
+        lost = mean(recall(words, "corrected", one) - recall(words, way, one) for one in SEARCHED)
+        assert lost <= 0.01, way
+
+
+def test_a_foreign_word_in_a_query_loses_nothing_that_the_plain_tower_finds():
+    rows = {(row["language"], row["way"]): row for row in FIGURES["foreign"]}
+    for language in SEARCHED[1:]:
+        assert rows[language, "plain"]["queries"] >= 100
+        for way in ("adapted", "detected", "detected of four"):
+            assert rows[language, way]["recall@10"] >= rows[language, "plain"]["recall@10"]
+
+
+def test_a_query_in_a_hundred_thousand_photographs_takes_less_than_20_milliseconds():
+    assert FIGURES["milliseconds"]["corrected search"] < 20
+
+
+def test_short_queries_are_the_first_content_words(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from search_queries import short_queries
+
+    assert short_queries(["A man with a red-striped hat.", "Of the"], "en", 2) == ["man red-striped", "Of the"]
+    assert short_queries(["Muž v červeném kabátě jde přes most."], "cs", 3) == ["muž červeném kabátě"]
+
+
+SCRIPT = ROOT / "scripts" / "train_mini_heads.py"
+IMAGES, CAPTIONS, IMAGE_WIDTH, TEXT_WIDTH = 200, 3, 24, 16
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("train_mini_heads", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def features(script):
+    """Both sides are linear maps of one hidden cause, far from standardised; captions of an image are scattered."""
+    generator = torch.Generator().manual_seed(0)
+    draw = lambda *shape: torch.randn(*shape, generator=generator)  # noqa: E731
+    cause = draw(IMAGES, 8)
+    image_index = torch.arange(IMAGES).repeat(CAPTIONS)
+    images = 5 * cause @ draw(8, IMAGE_WIDTH) + 30
+    texts = 0.1 * (cause[image_index] @ draw(8, TEXT_WIDTH) + 0.2 * draw(IMAGES * CAPTIONS, TEXT_WIDTH)) - 1
+    return script.Features(images, texts, image_index)
+
+
+@pytest.fixture(scope="module")
+def settings(script):
+    return script.Settings(dim=12, epochs=60, batch_size=64, lr=1e-2)
+
+
+def test_a_planted_relation_is_found(script, features, settings):
+    text, image = script.train_heads(features, settings)
+    with torch.no_grad():
+        similarity = F.normalize(image(features.images), dim=1) @ F.normalize(text(features.texts[:IMAGES]), dim=1).T
+    assert (similarity.argmax(1) == torch.arange(IMAGES)).float().mean() > 0.8  # chance is .005
+
+
+def test_same_seed_same_bits(script, features, settings):
+    first, again, other = (
+        [p for head in script.train_heads(features, chosen) for p in head.parameters()]
+        for chosen in (settings, settings, script.Settings(**(vars(settings) | {"seed": 1})))
+    )
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not torch.equal(first[0], other[0])
+
+
+def test_embeddings_have_the_norm_that_is_promised(script, features, settings):
+    text, image = script.train_heads(features, settings)
+    with torch.no_grad():
+        assert text(features.texts).norm(dim=1).mean().item() == pytest.approx(script.NORM, rel=1e-4)
+        assert image(features.images).norm(dim=1).mean().item() == pytest.approx(script.NORM, rel=1e-4)
+
+
+def test_folded_layer_computes_the_same(script, features):
+    layer = script.Standardised(features.texts, 12, dropout=0.5).eval()
+    assert torch.allclose(layer.folded()(features.texts), layer(features.texts), atol=1e-4)
+
+
+def test_sources_are_concatenated_by_image(script, features):
+    """Two sources: the second's captions point at the second's images."""
+    second = script.Features(torch.ones(2, IMAGE_WIDTH), torch.ones(3, TEXT_WIDTH), torch.tensor([1, 0, 1]))
+    both = script.concatenate([features, second])
+    assert both.image_index[-3:].tolist() == [IMAGES + 1, IMAGES, IMAGES + 1]
+    assert torch.equal(both.images[both.image_index[-3:]], torch.ones(3, IMAGE_WIDTH))
+    assert torch.equal(both.images[both.image_index[:-3]], features.images[features.image_index])
+
+
+def test_scenes_of_the_script_are_not_the_data_sets(script):
+    from pecl.data.scenes import load_scenes
+
+    source, data = script.scenes_source(50), load_scenes("en", 50)
+    assert not {source.images.fingerprint(i) for i in range(50)} & {data.images.fingerprint(i) for i in range(50)}
+    assert source.image_index == (*range(50), *range(50))

@@ -1,8 +1,10 @@
-"""`pecl report --summary`: one screen, whatever the folder holds, with scores worked out by hand."""
+"""`pecl report --summary` fits one screen; commands that write pages replace no pipe, device or folder."""
 
 import csv
 import io
 import json
+import os
+import stat
 from dataclasses import replace
 
 import pytest
@@ -10,6 +12,7 @@ from helpers.report_results import evaluate, train, write
 
 from pecl.cli import main
 from pecl.report.summary import LINES, summary_tables, summary_text
+from pecl.search.build import build_index
 
 
 def test_a_row_has_the_best_of_a_method_and_its_gap_and_its_runs():
@@ -78,3 +81,40 @@ def test_the_command_prints_it_as_text_json_and_csv(tmp_path, capsys):
     assert "de" not in capsys.readouterr().out.split()
     assert main(["report", folder, "--summary", "--paper"]) == 2
     assert "expected one of --table, --paper and --summary" in capsys.readouterr().err
+
+
+@pytest.fixture
+def pipe(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    return path
+
+
+@pytest.fixture
+def results(tmp_path):
+    return write(tmp_path / "results", train(4, 6))
+
+
+def refused(capsys, *arguments):
+    assert main([str(argument) for argument in arguments]) == 2
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", ["--html", "--plots", "--out"])
+def test_report_leaves_a_pipe_in_place_of_its_folder(results, pipe, capsys, flag):
+    assert str(pipe) in refused(capsys, "report", results, flag, pipe)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+@pytest.mark.parametrize(("flag", "name"), [("--html", "index.html"), ("--plots", "recall.png"), ("--out", "runs.txt")])
+def test_report_leaves_a_pipe_in_place_of_its_file(results, tmp_path, capsys, flag, name):
+    os.mkfifo(tmp_path / name)
+    assert name in refused(capsys, "report", results, flag, tmp_path)
+    assert stat.S_ISFIFO((tmp_path / name).stat().st_mode)
+
+
+def test_search_leaves_a_pipe_in_place_of_its_page(photographs, pipe, capsys):
+    build_index(photographs)
+    said = refused(capsys, "search", photographs, "a dog", "--language", "en", "--html", pipe)
+    assert f"cannot write {pipe}" in said
+    assert stat.S_ISFIFO(pipe.stat().st_mode)

@@ -1,8 +1,10 @@
-"""The digest of a result's file: a number that was changed on disk is seen, and a file formatted again is not."""
+"""A result's digest shows a number that was changed on disk; its environment is that of the process."""
 
 import hashlib
 import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -62,3 +64,24 @@ def test_unfinished_runs_have_one_too(path):
     failed.write_text(failed.read_text("utf-8").replace("ü", "u"), encoding="utf-8")
     with pytest.raises(DamagedResultError, match="checksum"):
         read_result(failed)
+
+
+CHILD = """
+from pecl.results.environment import process_peak_mb
+before = process_peak_mb()
+held = b"1" * (64 << 20)
+print(before, process_peak_mb())
+"""
+PARENT = f"""
+import subprocess, sys
+held = b"1" * (400 << 20)
+subprocess.run([sys.executable, "-c", {CHILD!r}], check=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process is told the peak alone that getrusage knows")
+def test_the_peak_of_memory_is_the_process_own_and_not_that_of_the_one_that_started_it():
+    done = subprocess.run([sys.executable, "-c", PARENT], capture_output=True, text=True, check=True)
+    before, after = map(float, done.stdout.split())
+    assert before < 300
+    assert 60 < after - before < 80

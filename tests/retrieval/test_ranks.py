@@ -1,9 +1,14 @@
+"""Ranks, recall and evaluation, against values worked out by hand."""
+
+import numpy as np
 import pytest
 import torch
 from helpers.retrieval import cosine_similarity, plain_metrics, sorted_ranks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pecl.retrieval.evaluator import RetrievalEvaluator
+from pecl.retrieval.measures import bootstrap_interval, difference_interval
 from pecl.retrieval.ranks import BLOCK, best_ranks, compare, correct_ranks, cosine_blocks, metrics
 
 # 4 texts x 8 images, worked by hand. Images of the texts: 0, 2, 5, 7.
@@ -137,3 +142,95 @@ def test_damaged_embeddings_are_refused():
     for pair in ((good, damaged), (damaged, good)):
         with pytest.raises(ValueError, match="expected numbers, got NaN"):
             cosine_blocks(*pair)
+
+
+def test_bootstrap_interval_covers_like_the_normal_approximation():
+    values = (np.arange(400) % 4 == 0).astype(float)  # mean .25
+    low, high = bootstrap_interval(values, samples=5000)
+    half = 1.96 * np.sqrt(0.25 * 0.75 / 400)
+    assert low == pytest.approx(0.25 - half, abs=0.006)
+    assert high == pytest.approx(0.25 + half, abs=0.006)
+
+
+def test_bootstrap_intervals_are_drawn_anew_with_the_same_seed():
+    values = np.random.default_rng(3).random(50)
+    found = bootstrap_interval(values, samples=300)
+    # resamples are kept at hand: two of other sizes take the place of these, which are then drawn again
+    bootstrap_interval(values[:7], samples=300)
+    bootstrap_interval(values[:9], samples=300)
+    assert bootstrap_interval(values, samples=300) == found
+    assert bootstrap_interval(values, samples=300, seed=1) != found
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "of", "expected"),
+    [
+        (9, 3, 10, (0.1705, 0.8090)),
+        (6, 2, 7, (0.0582, 0.8062)),
+        (0, 0, 10, (-0.2775, 0.2775)),
+        (10, 0, 10, (0.6075, 1.0000)),
+    ],
+)
+def test_intervals_of_differences_are_those_of_newcombes_paper(first, second, of, expected):
+    """Statistics in Medicine 17 (1998), table II, method 10."""
+    assert difference_interval(first / of, second / of, of) == pytest.approx(expected, abs=5e-5)
+
+
+GALLERY = torch.eye(3)
+# texts near images 0, 0, 1, 2; the last one is misled to image 0
+TEXTS = torch.tensor([[2.0, 0.1, 0.0], [1.0, 0.5, 0.0], [0.0, 1.0, 0.2], [0.9, 0.0, 0.8]])
+
+
+def test_both_directions_with_several_texts_an_image():
+    found = RetrievalEvaluator(GALLERY, [0, 0, 1, 2])(TEXTS)
+    assert found.metrics["text_to_image"].recall[1] == 0.75
+    assert found.metrics["image_to_text"].recall[1] == 1.0  # image 2's best text is the last one
+    assert found.mean_recall_at_1 == pytest.approx((0.75 + 1) / 2)
+    assert found.metrics["image_to_text"].queries == 3
+    assert found.metrics["image_to_text"].gallery == 4
+    assert found.ranks["text_to_image"] == [1, 1, 1, 2]
+
+
+def test_corrections_lower_a_gallery_item_for_all_texts_and_leave_the_other_direction():
+    """The last text is nearer to image 0 by .75 - .66 = .08; images are compared only with texts."""
+    plain = RetrievalEvaluator(GALLERY, [0, 0, 1, 2])(TEXTS)
+    for correction, rank in ((0.05, 2), (0.1, 1)):
+        corrections = torch.tensor([correction, 0.0, 0.0])
+        found = RetrievalEvaluator(GALLERY, [0, 0, 1, 2], corrections=corrections)(TEXTS)
+        assert found.ranks["text_to_image"] == [1, 1, 1, rank]
+        assert found.metrics["image_to_text"] == plain.metrics["image_to_text"]
+
+
+def test_a_text_gallery_has_its_own_names_and_directions():
+    """Text i is turned from item i; the gallery is the three unit vectors."""
+    texts = torch.tensor([[0.9, 0.1, 0.3], [0.8, 0.5, 0.1], [0.7, 0.2, 0.6]])
+    found = RetrievalEvaluator(GALLERY, [0, 1, 2], "english")(texts)
+    # rows, after division by their lengths: (.94 .10 .31), (.84 .53 .11), (.74 .21 .64)
+    # ranks of the diagonal: in its row 1, 2, 2; in its column 1, 1, 1
+    assert found.metrics["text_to_english"].recall[1] == pytest.approx(1 / 3)
+    assert found.metrics["english_to_text"].recall[1] == 1.0
+    assert found.mean_recall_at_1 == pytest.approx((1 / 3 + 1) / 2)
+    assert found.mean_recall == pytest.approx((1 / 3 + 1 + 1 + 1 + 1 + 1) / 6)
+
+
+def test_mean_recall_is_over_1_5_and_10_of_both_directions():
+    """Of 12 items, text i is most similar to the items before i, so that its own is at rank i + 1."""
+    texts = 2.0 * torch.tril(torch.ones(12, 12), -1) + torch.eye(12)
+    found = RetrievalEvaluator(torch.eye(12), range(12))(texts)
+    assert found.ranks["text_to_image"] == list(range(1, 13))
+    shares = [1 / 12, 5 / 12, 10 / 12]
+    assert [found.metrics["text_to_image"].recall[k] for k in (1, 5, 10)] == pytest.approx(shares)
+    other = [found.metrics["image_to_text"].recall[k] for k in (1, 5, 10)]
+    assert found.mean_recall_at_1 == pytest.approx((shares[0] + other[0]) / 2)
+    assert found.mean_recall == pytest.approx((sum(shares) + sum(other)) / 6)
+
+
+def test_what_has_no_answer_is_refused():
+    with pytest.raises(ValueError, match="gallery item 1 has no correct text"):
+        RetrievalEvaluator(GALLERY, [0, 0, 2, 2])(TEXTS)
+    with pytest.raises(ValueError, match="text 3 has no correct item"):
+        RetrievalEvaluator(GALLERY, [0, 1, 2, 3])(TEXTS)
+    with pytest.raises(ValueError, match="each of 3 texts, got 4"):
+        RetrievalEvaluator(GALLERY, [0, 1, 2])(TEXTS)
+    with pytest.raises(ValueError, match="kind: expected one of images, english, got 'text'"):
+        RetrievalEvaluator(GALLERY, [0, 1, 2], "text")

@@ -1,8 +1,11 @@
-"""Search: the nearest photographs are those that arithmetic says, whatever a query is made of."""
+"""Search finds the photographs that arithmetic says, of every kind that phones write, for any query."""
 
 import re
+import subprocess
+import sys
 
 import numpy as np
+import pillow_heif
 import pytest
 import torch
 from helpers.adapter_towers import filled
@@ -15,6 +18,7 @@ import pecl.encoders.towers
 from pecl.adapters.formats.files import save_adapter
 from pecl.data.custom.photographs import NO_STAMP
 from pecl.errors import ConfigError, DataError, WeightsError
+from pecl.files import pictures
 from pecl.search.build import build_index
 from pecl.search.catalogue import Entry
 from pecl.search.plan import IndexOptions
@@ -263,3 +267,26 @@ def test_a_missing_adapter_is_said_before_a_tower_is_loaded(towers, monkeypatch,
     monkeypatch.setattr(pecl.encoders.towers, "load_text_encoder", lambda *_, **__: pytest.fail("loaded"))
     with pytest.raises(WeightsError, match=r"adapter file .*nowhere\.safetensors is missing"):
         QueryEncoder("mini", [tmp_path / "nowhere.safetensors"])
+
+
+def test_heic_and_large_photographs_are_found(photographs, towers, monkeypatch):
+    monkeypatch.setattr(pictures, "WHOLE", 1000)
+    monkeypatch.setattr(pictures, "PIXELS", 2000)
+    pillow_heif.from_pillow(Image.new("RGB", (30, 30), (200, 40, 90))).save(photographs / "phone.heic")
+    Image.new("RGB", (160, 120), (10, 220, 60)).save(photographs / "large.jpg")
+    Image.new("RGB", (60, 50), (10, 220, 60)).save(photographs / "large.png")
+    report = build_index(photographs, options=None)
+    assert report.photographs == COUNT + 2
+    assert report.unreadable == {"large.png": "expected at most 2,000 pixels, got 60 x 50"}
+    index = pecl.ImageIndex.open(photographs)
+    for name, colour in (("phone.heic", (200, 40, 90)), ("large.jpg", (10, 220, 60))):
+        (hits,) = index.search(Image.new("RGB", (8, 8), colour), top=1)
+        assert hits[0].path.name == name
+        assert index.open_image(hits[0]).getpixel((0, 0)) == pytest.approx(colour, abs=6)
+
+
+def test_the_door_imports_neither_ghostscripts_plug_in_nor_others():
+    script = "import sys; from pecl.files.pictures import open_picture\n"
+    script += "try:\n    open_picture(b'%!PS-Adobe')\nexcept OSError:\n    print('PIL.EpsImagePlugin' in sys.modules)\n"
+    ran = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert ran.stdout == "False\n"

@@ -1,8 +1,10 @@
-"""docs/serving.md says what is so: its commands parse, and its requests are answered as it says."""
+"""docs/serving.md and benchmarks/serving.py are true: commands parse, requests are answered, 64 clients are faster."""
 
 import json
 import re
 import shlex
+import subprocess
+import sys
 
 import pytest
 from helpers.loopback import without_proxies
@@ -72,3 +74,15 @@ def test_the_error_is_what_is_said():
 @pytest.mark.parametrize("path", re.findall(r"\]\(\.\./(img/[^)]+)\)", TEXT))
 def test_pictures_are_there_and_small(path):
     assert 10_000 < (ROOT / path).stat().st_size < 150_000
+
+
+@pytest.mark.slow
+@pytest.mark.weights
+def test_together_is_faster_than_one_after_the_other_and_equal():
+    command = [sys.executable, "benchmarks/serving.py", "--requests", "4", "--rounds", "1", "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert (figures["clients"], figures["languages"]) == (64, 12)
+    assert figures["largest_difference"] < 1e-5
+    assert figures["ratio"] > 1.2

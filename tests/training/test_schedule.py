@@ -1,4 +1,4 @@
-"""Warm-up, the moving average of weights, and when training ends: rates and numbers worked by hand."""
+"""Warm-up, averaged weights, the end of training, the optimizer and its state: numbers worked by hand."""
 
 import math
 
@@ -7,10 +7,14 @@ import torch
 from helpers.interrupted import interrupted_after
 from helpers.small_training import CONFIGS, task
 from helpers.tiny import tiny_tower
+from torch import nn
 
 from pecl.adapters.adapter import attach
-from pecl.training.optimizer import Average
+from pecl.errors import WeightsError
+from pecl.files import write_tensors
+from pecl.training.optimizer import Average, SlotAdam
 from pecl.training.schedule import Schedule, SolvedHead
+from pecl.training.state import TrainingState, load_state, save_state
 from pecl.training.trainer import AlignmentTrainer
 
 BARE = Schedule(epochs=1, batch_size=4, eval_every=1)
@@ -194,3 +198,88 @@ def test_solved_heads_and_scores_before_the_first_step_are_kept_with_the_state(t
     assert record.solved == [solved]
     assert record.scores == [(0, 0.7), (4, 0.7), (8, 0.2), (12, 0.2)]
     assert record.best_step == 4
+
+
+def gradients(steps, shape, seed):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(shape, generator=generator) * 10 ** float(i % 3 - 1) for i in range(steps)]
+
+
+def test_each_slot_is_torchs_adam_with_its_own_learning_rate():
+    lrs, steps = [1e-3, 5e-2], 12
+    start = torch.randn(2, 3, 4)
+    slots = nn.Parameter(start.clone())
+    optimizer = SlotAdam([slots], [1.0])
+    plain = [nn.Parameter(start[s].clone()) for s in range(2)]
+    references = [torch.optim.Adam([p], lr=lr, foreach=False) for p, lr in zip(plain, lrs, strict=True)]
+    for step, grad in enumerate(gradients(steps, (2, 3, 4), seed=0)):
+        decay = 1 - step / steps
+        slots.grad = grad.clone()
+        optimizer.step(torch.tensor(lrs) * decay)
+        for s, reference in enumerate(references):
+            plain[s].grad = grad[s].clone()
+            reference.param_groups[0]["lr"] = lrs[s] * decay
+            reference.step()
+    torch.testing.assert_close(slots.detach(), torch.stack([p.detach() for p in plain]), rtol=1e-5, atol=1e-7)
+
+
+def test_scale_multiplies_the_learning_rate_of_one_parameter():
+    a, b = nn.Parameter(torch.zeros(1, 2)), nn.Parameter(torch.zeros(1, 2))
+    optimizer = SlotAdam([a, b], [1.0, 10.0])
+    for parameter in (a, b):
+        parameter.grad = torch.ones(1, 2)
+    optimizer.step(torch.tensor([0.1]))
+    assert a.detach().tolist() == [pytest.approx([-0.1, -0.1], rel=1e-5)]
+    assert b.detach().tolist() == [pytest.approx([-1.0, -1.0], rel=1e-5)]
+
+
+def test_a_missing_gradient_counts_as_zero_and_lets_the_averages_decay():
+    parameter, plain = nn.Parameter(torch.ones(1, 2)), nn.Parameter(torch.ones(1, 2))
+    optimizer, reference = SlotAdam([parameter], [1.0]), torch.optim.Adam([plain], lr=0.1, foreach=False)
+    for gradient in (torch.tensor([[1.0, -3.0]]), None, None, torch.tensor([[0.5, 0.5]])):
+        optimizer.zero_grad()
+        assert parameter.grad is None
+        if gradient is not None:
+            parameter.grad = gradient.clone()
+        plain.grad = torch.zeros(1, 2) if gradient is None else gradient.clone()
+        before = parameter.detach().clone()
+        optimizer.step(torch.tensor([0.1]))
+        reference.step()
+        assert (parameter != before).all()  # the averages move it on
+        torch.testing.assert_close(parameter, plain, rtol=1e-5, atol=1e-7)
+
+
+def test_round_trip_keeps_every_bit(tmp_path):
+    state = TrainingState({"a": torch.randn(3, 4), "b": torch.zeros(0)}, {"step": 7, "scores": [[5, 0.125]]})
+    save_state(tmp_path / "state", state, "me")
+    loaded = load_state(tmp_path / "state", "me")
+    assert loaded.progress == state.progress
+    assert all(torch.equal(loaded.tensors[name], tensor) for name, tensor in state.tensors.items())
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+def test_a_state_that_cannot_be_opened_is_not_called_damaged(tmp_path):
+    (tmp_path / "state").mkdir()
+    with pytest.raises(WeightsError, match=r"cannot read training state .*state: Is a directory"):
+        load_state(tmp_path / "state", "me")
+
+
+def test_no_file_is_no_state(tmp_path):
+    assert load_state(tmp_path / "none", "me") is None
+
+
+def test_foreign_and_damaged_states_are_refused_with_advice(tmp_path):
+    path = tmp_path / "state"
+    save_state(path, TrainingState({"a": torch.zeros(2)}, {}), "me")
+    with pytest.raises(WeightsError, match=r"belongs to other data or weights.*delete .*state"):
+        load_state(path, "you")
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + b"\x40")  # another number
+    with pytest.raises(WeightsError, match=r"is damaged .*does not match its checksum.*delete .*state"):
+        load_state(path, "me")
+    path.write_bytes(content[:-3])
+    with pytest.raises(WeightsError, match=r"is damaged .*delete .*state"):
+        load_state(path, "me")
+    write_tensors(path, {"a": torch.zeros(2)}, {})
+    with pytest.raises(WeightsError, match=r"has format .*, not 'pecl-training-state-1'"):
+        load_state(path, "me")

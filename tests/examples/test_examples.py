@@ -1,0 +1,333 @@
+"""Every example runs as a script on tiny towers, and gives what the library, or PEFT, gives."""
+
+import copy
+import csv
+import functools
+import inspect
+import json
+import re
+import runpy
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+import peft
+import pytest
+import torch
+from helpers.adapter_towers import ARCHITECTURES, batch_of, filled, tower_of
+from helpers.project import ROOT
+from helpers.tiny import tiny_tower
+
+import pecl
+import pecl.data.registry
+import pecl.experiment.run
+from pecl.adapters.adapter import attach
+from pecl.adapters.formats.files import load_adapter_file, save_adapter
+from pecl.adapters.merge import merge_slot
+from pecl.adapters.spec import describe, parse_adapter
+from pecl.cli import main
+from pecl.errors import ConfigError
+from pecl.grid import run_grid
+from pecl.grid.launchers import make_launcher
+from pecl.grid.launchers.base import check_workers_know
+from pecl.search.build import build_index
+from pecl.training.losses import AlignmentObjective
+
+EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
+
+
+def table_of(folder):
+    (folder / "captions-hsb.csv").write_text("en,hsb\na dog,pos\n", "utf-8")
+    return [str(folder / "captions-hsb.csv")]
+
+
+def adapters_of(folder):
+    paths = []
+    for language in ("de", "cs"):
+        tower = tiny_tower().eval()
+        adapter = filled(tower, "lora:r=2")
+        path = folder / f"{language}.safetensors"
+        paths.append(str(save_adapter(path, adapter.slot_state(0), adapter.configs, language, tower)))
+    return paths
+
+
+# Example -> its arguments, made in a folder that has a table of captions; and a pattern of the last line it prints
+RUNS = {
+    "add_language": (table_of, "pos"),
+    "bank": (adapters_of, r"cosine similarity of the two sentences: -?\d\.\d{3}"),
+    "custom_adapter": (lambda folder: [], r"AdapterDescription\(spec='ia3', trainable=224, .*"),
+    "custom_loss": (lambda folder: [], r"\{'zero_shot': \d\.\d+, 'final': \d\.\d+, 'best': \d\.\d+\}"),
+    "own_dataset": (lambda folder: [], r"ParallelCaptions.*"),
+    "own_table": (lambda folder: [str(folder / "captions.csv"), "de"], r"R@1 .* before, .* after; adapter: .*"),
+    "search": (lambda folder: [str(folder / "photographs"), "pes na pláži", "cs"], r"[+-]\d\.\d{3}  \S+\.\w+"),
+}
+
+
+def test_every_example_is_run():
+    assert sorted(RUNS) == EXAMPLES
+
+
+@pytest.mark.usefixtures("registries")
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_it_runs_as_a_script(name, small, photographs, tmp_path, monkeypatch, capsys):
+    arguments, last = RUNS[name]
+    if name == "search":
+        build_index(photographs)
+    monkeypatch.setattr(pecl, "load_text_encoder", lambda *_: tiny_tower().eval(), raising=False)
+    few = functools.partial(pecl.data.registry.load_scenes, size=50)
+    monkeypatch.setattr(pecl.data.registry, "load_scenes", few)
+    if name == "own_table":  # the shots of the example are more than the table of the tests has
+        fewer = {"shots": 6}
+        monkeypatch.setattr(pecl, "train", lambda values: pecl.experiment.run.train({**values, **fewer}), raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments(tmp_path)])
+    runpy.run_path(str(ROOT / "examples" / f"{name}.py"), run_name="__main__")
+    printed = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(last, printed[-1]), printed
+
+
+def by_hand(query, anchor):
+    """The loss of lists of vectors, product by product."""
+    pairs = [(i, j) for i in range(len(query)) for j in range(len(query))]
+    return np.mean([(np.dot(query[i], query[j]) - np.dot(anchor[i], anchor[j])) ** 2 for i, j in pairs])
+
+
+def test_the_loss_takes_ten_lines_at_most(example):
+    assert len(inspect.getsource(example("custom_loss").gram).splitlines()) <= 10
+
+
+def test_the_loss_of_a_hand_worked_pair(example):
+    query, anchor = torch.tensor([[1.0, 0.0], [1.0, 2.0]]), torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    # inner products 1, 1, 1, 5 and 1, 0, 0, 1: differences 0, 1, 1, 4
+    assert example("custom_loss").gram(query, anchor).item() == (0 + 1 + 1 + 16) / 4
+
+
+def test_it_is_added_to_the_others_by_its_name(example):
+    example("custom_loss")
+    query, anchor = torch.randn(5, 8, dtype=torch.float64), torch.randn(5, 8, dtype=torch.float64)
+    total = AlignmentObjective(("mse", "gram"), alignment_weight=0.3, image_weight=0.0)(query, anchor, None)
+    expected = 0.3 * (np.mean((query - anchor).numpy() ** 2) + by_hand(query.numpy(), anchor.numpy()))
+    assert total.item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_first_step_of_a_training_has_the_loss_that_its_captions_give(example, small):
+    values = small | {"gallery": "english", "image_weight": 0.0, "alignment_weight": 1.0, "dropout": False}
+    result = example("custom_loss").main(**values | {"batch_size": 6, "eval_every": 1, "epochs": 1})
+    data = pecl.load_dataset(small["dataset"], "de", text_only=True)
+    chosen = pecl.few_shot_split(len(data), small["shots"]).train
+    with open(small["dataset"], encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    query, anchor = (
+        tiny_tower().eval().encode_text([rows[i][column] for i in chosen], normalize=False).double().numpy()
+        for column in ("de", "en")
+    )
+    step, loss = result.curve.loss[0]
+    assert (step, result.config.alignment) == (1, "mse+gram")
+    assert loss == pytest.approx(np.mean((query - anchor) ** 2) + by_hand(query, anchor), rel=1e-4)
+
+
+def test_errors_name_it_among_the_choices(example):
+    example("custom_loss")
+    with pytest.raises(ConfigError, match=r'cosine_mse, gram, gram_mse, .* got "grm"; did you mean "gram"'):
+        pecl.make_config({"alignment": "grm"})
+
+
+def test_workers_of_a_grid_are_not_sent_what_they_do_not_know(example, small, tmp_path):
+    example("custom_loss")
+    config = pecl.make_config({**small, "alignment": "mse+gram"})
+    with pytest.raises(ConfigError, match='alignment: "gram" is registered in this process only'):
+        run_grid([config], launcher=make_launcher("process", 2))
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mse", '"mse" is built in'),
+        ("gram", '"gram" is registered already: choose another name, or register it with replace=True'),
+        ("gram+mse", 'expected a name of letters, digits and underscores that begins with a letter, got "gram.mse"'),
+        ("gram-2", 'got "gram-2"'),
+        ("", 'got ""'),
+        (3, "got 3"),
+    ],
+)
+def test_names_that_cannot_be_told_apart_are_refused(example, name, message):
+    gram = example("custom_loss").gram
+    with pytest.raises(ConfigError, match=message):
+        pecl.register_alignment(name)(gram)
+
+
+def test_a_loss_of_other_arguments_is_refused(registries):
+    with pytest.raises(ConfigError, match=r'alignment: expected "two" to take \(query, anchor, images\)'):
+        pecl.register_alignment("two")(lambda query, anchor: query.sum())
+
+
+def test_a_cell_that_is_run_again_replaces_its_loss(example):
+    gram, query = example("custom_loss").gram, torch.ones(2, 3)
+    pecl.register_alignment("gram", replace=True)(lambda query, anchor, images: 2 * gram(query, anchor))
+    objective = AlignmentObjective(("gram",), alignment_weight=1.0, image_weight=0.0)
+    assert objective(query, 0 * query, None).item() == 18.0
+
+
+def test_a_class_is_made_once_and_called(registries):
+    @pecl.register_alignment("distance")
+    class Distance:
+        def __call__(self, query, anchor, images):
+            return (query - anchor).abs().sum()
+
+    objective = AlignmentObjective(("distance",), alignment_weight=1.0, image_weight=0.0)
+    assert objective(torch.ones(2, 3), torch.zeros(2, 3), None).item() == 6.0
+    assert inspect.isclass(Distance)
+
+
+FEED_FORWARD = r".*layer\.\d+\.output\.dense"
+
+
+@pytest.fixture
+def ia3(example):
+    return example("custom_adapter")
+
+
+def test_the_example_takes_sixty_lines_at_most():
+    text = (ROOT / "examples" / "custom_adapter.py").read_text("utf-8")
+    assert len(text.splitlines()) <= 60
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_it_equals_pefts(ia3, architecture):
+    tower = tower_of(architecture, torch.float32)
+    reference = copy.deepcopy(tower)
+    config = peft.IA3Config(target_modules=rf"{FEED_FORWARD}|.*\.(key|value)", feedforward_modules=FEED_FORWARD)
+    reference.backbone = peft.get_peft_model(reference.backbone, config)
+    state = filled(tower, "ia3").slot_state(0)
+    for name, parameter in reference.backbone.named_parameters():
+        if ".ia3_l." in name:
+            own = name.replace("base_model.model.", "backbone.").replace(".ia3_l.default", ".scale")
+            parameter.data = state.pop(own).view_as(parameter)
+    assert not state
+    torch.testing.assert_close(tower(*batch_of(tower)), reference(*batch_of(tower)), rtol=0, atol=1e-6)
+
+
+def test_a_fresh_one_is_the_identity(ia3):
+    tower = tower_of("bert")
+    plain = tower(*batch_of(tower))
+    attach(tower, parse_adapter("ia3"))
+    assert torch.equal(tower(*batch_of(tower)), plain)
+
+
+def test_each_row_uses_its_own_slot_and_each_slot_merges(ia3):
+    tower = tower_of("xlm-roberta")
+    adapter = filled(tower, "ia3+lora", slots=3)
+    slots = [2, 0, 1, 1, 2, 0]
+    mixed = tower(*batch_of(tower), torch.tensor(slots))
+    for slot in range(3):
+        single = tower(*batch_of(tower), torch.full((6,), slot))
+        rows = [i for i, own in enumerate(slots) if own == slot]
+        torch.testing.assert_close(mixed[rows], single[rows], rtol=0, atol=1e-10)
+        merged = merge_slot(adapter, slot)
+        torch.testing.assert_close(merged(*batch_of(merged)), single, rtol=0, atol=1e-10)
+
+
+def test_it_trains_and_its_file_serves(ia3, small):
+    values = {**small, "rank": None, "gallery": "english", "image_weight": 0.0}
+    result = ia3.main(**values)
+    assert result.adapter.spec == "ia3"
+    assert result.adapter.trainable == 2 * (32 + 32 + 48)  # two layers: keys, values, inner activations
+    path = result.adapter_path
+    assert any((scale - 1).abs().max() > 1e-4 for scale in load_adapter_file(path).state.values())
+    again = pecl.evaluate(pecl.make_config({**values, "weights": str(path)}))
+    assert again.adapter.spec == "ia3"
+
+
+def test_the_command_lists_it_and_errors_name_it(ia3, capsys):
+    assert main(["adapters", "list", "--json"]) == 0
+    (row,) = (row for row in json.loads(capsys.readouterr().out)["kinds"] if row["name"] == "ia3")
+    assert row["parameters in XLM-R Large"] == 24 * (1024 + 1024 + 4096)
+    assert row["what"] == "Scales of keys, values and inner activations"
+    with pytest.raises(ConfigError, match=r"full, hard_prompt, head, ia3, .*did you mean 'ia3'"):
+        parse_adapter("ia4")
+    assert describe(parse_adapter("head+ia3")) == "head+ia3"
+
+
+def test_workers_of_a_grid_are_not_sent_it(ia3):
+    check_workers_know([pecl.make_config({"adapter": "lora"})])
+    with pytest.raises(ConfigError, match='adapter: "ia3" is registered in this process only'):
+        check_workers_know([pecl.make_config({"adapter": "lora+ia3"})])
+
+
+def test_what_is_no_adapter_is_refused(ia3):
+    def registered(name):
+        @pecl.register_adapter
+        @dataclass(frozen=True)
+        class Named(ia3.IA3Config):
+            kind = name
+
+    for name, message in [
+        ("ia3", '"ia3" is registered already'),
+        ("lora", '"lora" is built in'),
+        ("run_cross", '"run_cross" is built in'),  # a preset
+        ("ia3-only", 'got "ia3-only"'),
+        ("a+b", 'got "a.b"'),
+    ]:
+        with pytest.raises(ConfigError, match=message):
+            registered(name)
+    with pytest.raises(ConfigError, match="expected a frozen dataclass derived from AdapterConfig"):
+        pecl.register_adapter(int)
+    with pytest.raises(ConfigError, match=r"to be made without arguments: .*abstract"):
+        pecl.register_adapter(type("NoPlacements", (pecl.AdapterConfig,), {"kind": "nothing"}))
+    pecl.register_adapter(replace=True)(ia3.IA3Config)
+
+
+DATA_EXAMPLES = ROOT / "examples"
+
+
+@pytest.mark.usefixtures("registries")
+def test_a_language_is_added_in_one_row(tmp_path, monkeypatch, capsys):
+    table = tmp_path / "captions.csv"
+    table.write_text("en,hsb\na dog,pos\n", "utf-8")
+    monkeypatch.setattr(sys, "argv", ["add_language.py", str(table)])
+    runpy.run_path(str(DATA_EXAMPLES / "add_language.py"), run_name="__main__")
+    assert capsys.readouterr().out.splitlines()[-1] == "pos"
+    assert pecl.make_config({"dataset": str(table), "language": "Hornjoserbsce"}).language == "hsb"
+
+
+@pytest.mark.usefixtures("registries")
+def test_a_registered_data_set_is_trained_on_and_listed(small, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(DATA_EXAMPLES / "own_dataset.py"), run_name="__main__")
+    assert len(list((tmp_path / "swatches").glob("*.json"))) == 1
+    capsys.readouterr()
+    assert main(["data", "list"]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("swatches"))
+    assert line.split()[1:3] == ["found", "de"]
+    assert "plain squares of a colour" in line
+    assert main(["data", "check", "swatches"]) == 0
+
+
+def test_an_own_table_is_trained_on(example, small):
+    table, language = small["dataset"], small["language"]
+    rest = {name: value for name, value in small.items() if name not in ("dataset", "language")}
+    result = example("own_table").main(table, language, **rest)
+    assert (result.config.dataset, result.status) == (table, "complete")
+    assert result.adapter_path.exists()
+
+
+def test_a_bank_gives_each_text_the_adapter_of_its_language(example, tmp_path, monkeypatch):
+    monkeypatch.setattr(pecl, "load_text_encoder", lambda name: tiny_tower().eval(), raising=False)
+    paths = []
+    for factor, language in enumerate(("de", "cs"), 1):
+        tower = tiny_tower().eval()
+        adapter = filled(tower, "lora:r=2")
+        path = tmp_path / f"{language}.safetensors"
+        state = {name: factor * value for name, value in adapter.slot_state(0).items()}
+        paths.append(str(save_adapter(path, state, adapter.configs, language, tower)))
+    found = example("bank").main(paths, ["ein Hund", "ein Hund"], ["de", "cs"])
+    assert not torch.allclose(found[0], found[1], atol=1e-4)
+    assert torch.allclose(found.norm(dim=1), torch.ones(2), atol=1e-5)
+
+
+def test_a_search_gives_names_and_falling_scores(example, photographs):
+    build_index(photographs)
+    found = example("search").main(str(photographs), "ein Hund", "de", top=3)
+    assert len(found) == 3
+    assert [score for _, score in found] == sorted((score for _, score in found), reverse=True)
