@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+from pecl.experiment.run import _load_once
 from pecl.files.progress import OFF
 
 pytest_plugins = [
@@ -68,6 +69,13 @@ def _threads_stay():
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def _no_towers_are_left():
+    """Have no towers of a test before: of a pair that is loaded by halves, one may be real and the other one tiny."""
+    yield
+    _load_once.cache_clear()
 
 
 def pytest_collection_modifyitems(items):

@@ -7,16 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pecl.config import (
-    ALIGNMENTS,
-    ENGINES,
-    TRAIN_ON,
-    ExperimentConfig,
-    Role,
-    fields_of,
-    make_config,
-    read_yaml,
-)
+from pecl.config import ALIGNMENTS, ENGINES, TRAIN_ON, ExperimentConfig, Role, fields_of, make_config, read_yaml
 from pecl.config.routes import ROUTES, route
 from pecl.errors import ConfigError
 

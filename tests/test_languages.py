@@ -133,8 +133,7 @@ def test_models_that_translate_are_told_a_new_language_by_its_code_or_refuse_it(
     with pytest.raises(ConfigError, match=r"^Klingon \(tlh\) has no code for this family of models: name it with"):
         language_settings(tokenizer, "tlh", "en")
     with pytest.raises(
-        DataError,
-        match=r"flickr30k200 has no captions in Klingon .*: expected one of 201 languages; `pecl",
+        DataError, match=r"flickr30k200 has no captions in Klingon .*: expected one of 201 languages; `pecl"
     ):
         load_dataset("flickr30k200", "Klingon")
     assert "tlh" not in DATASETS["flickr30k200"].languages

@@ -167,10 +167,7 @@ def test_each_shipped_adapter_lies_next_to_its_result_and_gains():
 def test_a_profile_without_adapters_and_a_language_without_one_are_refused():
     with pytest.raises(ConfigError, match=r"profile: expected one with ready adapters \(mini\), got 'paper'"):
         load_bank("paper")
-    with pytest.raises(
-        ConfigError,
-        match=r"got Tibetan \(bo\): `pecl distil .*--language bo --dataset xtd200",
-    ):
+    with pytest.raises(ConfigError, match=r"got Tibetan \(bo\): `pecl distil .*--language bo --dataset xtd200"):
         load_bank("mini", ["cs", "de", "bo"], tower=object())
     assert ready_adapters("paper") == {}
     assert SHIPPED.is_dir()

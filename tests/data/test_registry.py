@@ -194,13 +194,7 @@ def test_the_reader_is_given_the_whole_request_of_a_config(asked, tmp_path):
     assert captions.target == ("a",)
     assert captions.provenance["images"] == {"total": 3, "kept": 1, "left_out": 2, "damaged": 1}
     assert asked == [
-        DataRequest(
-            "birds",
-            "jp",
-            need=("english_to_target",),
-            skip_unreadable=True,
-            allow_copied_translations=True,
-        )
+        DataRequest("birds", "jp", need=("english_to_target",), skip_unreadable=True, allow_copied_translations=True)
     ]
 
 

@@ -93,8 +93,7 @@ def test_published_parts_that_cannot_be_trained_on(captions, shots, message):
 def test_all_shots_need_published_parts():
     texts = ("a", "b", "c")
     with pytest.raises(
-        DataError,
-        match="shots: expected a number, got all: these data were not published in training,",
+        DataError, match="shots: expected a number, got all: these data were not published in training,"
     ):
         split_captions(ParallelCaptions("own", "de", texts, texts), None)
 

@@ -33,12 +33,20 @@ def both_ways(tower, parameters, slots=None):
     return found
 
 
+# Rows of one slot; in slot order, as in a fleet; mixed, as in a bank. Segments of the slots are of different lengths
+SLOTS = [
+    *((architecture, [1, 1, 1, 1]) for architecture in ARCHITECTURES),
+    ("labse", [0, 0, 1, 2]),
+    ("labse", [2, 1, 1, 0]),
+]
+
+
 @pytest.mark.parametrize("spec", PER_TOKEN)
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_embeddings_and_gradients_are_those_of_the_padded_batch(architecture, spec, packed_passes):
+@pytest.mark.parametrize(("architecture", "slots"), SLOTS)
+def test_embeddings_and_gradients_are_those_of_the_padded_batch(architecture, slots, spec, packed_passes):
     tower = tower_of(architecture)
     adapter = filled(tower, spec, slots=3)
-    packed, padded = both_ways(tower, adapter.parameters(), torch.full((len(TEXTS),), 1))
+    packed, padded = both_ways(tower, adapter.parameters(), torch.tensor(slots))
     assert len(packed_passes) == 1
     for mine, reference in zip(packed, padded, strict=True):
         torch.testing.assert_close(mine, reference, rtol=1e-9, atol=1e-10)
@@ -50,18 +58,6 @@ def test_modules_that_look_at_rows_are_never_packed(spec, packed_passes):
     adapter = filled(tower, spec)
     both_ways(tower, adapter.parameters())
     assert not packed_passes
-
-
-@pytest.mark.parametrize("slots", [[0, 0, 1, 2], [2, 1, 1, 0]])
-@pytest.mark.parametrize("spec", PER_TOKEN)
-def test_a_batch_of_several_slots_is_packed_as_well(spec, slots, packed_passes):
-    """In slot order, as in a fleet, and mixed, as in a bank; segments of the slots are of different lengths."""
-    tower = tower_of("labse")
-    adapter = filled(tower, spec, slots=3)
-    packed, padded = both_ways(tower, adapter.parameters(), torch.tensor(slots))
-    assert len(packed_passes) == 1
-    for mine, reference in zip(packed, padded, strict=True):
-        torch.testing.assert_close(mine, reference, rtol=1e-9, atol=1e-10)
 
 
 def test_a_batch_with_little_padding_is_not_packed(packed_passes):

@@ -37,7 +37,6 @@ def text_tower_only(monkeypatch):
     """Fail where the image tower is loaded."""
     towers = tiny_towers()
     only = Towers(lambda: towers.text, lambda: pytest.fail("the image tower was loaded"))
-    pecl.experiment.run._load_once.cache_clear()
     monkeypatch.setattr(pecl.experiment.run, "load_towers", lambda *_: only)
 
 

@@ -178,8 +178,7 @@ def test_towers_are_loaded_once_and_memory_does_not_grow_with_runs(small, monkey
 
 
 @pytest.mark.parametrize(
-    ("languages", "message"),
-    [(("de",), "at once, got de"), (("de", "fr", "fr"), "got de, fr, fr")],
+    ("languages", "message"), [(("de",), "at once, got de"), (("de", "fr", "fr"), "got de, fr, fr")]
 )
 def test_a_joint_training_needs_its_languages(small, languages, message):
     with pytest.raises(ConfigError, match=message):

@@ -181,8 +181,7 @@ def test_a_joint_training_is_one_delta_of_the_summed_losses_and_the_mean_of_the_
 
 
 @pytest.mark.parametrize(
-    ("route", "pairing", "gallery"),
-    [("method1", "train-side", "images"), ("method3", "official-run-cross", "english")],
+    ("route", "pairing", "gallery"), [("method1", "train-side", "images"), ("method3", "official-run-cross", "english")]
 )
 def test_evaluation_of_the_file_gives_the_recall_that_the_training_reported(small, route, pairing, gallery):
     """Of data that were published in parts, both measure the same test part."""

@@ -48,7 +48,6 @@ def towers_on(monkeypatch, tmp_path):
     """Return a function that puts the towers of experiments on a device, with an empty cache."""
 
     def put(device, architecture="xlm-roberta"):
-        pecl.experiment.run._load_once.cache_clear()
         pecl.encoders.store._store_of.cache_clear()
         towers = tiny_towers()
         there = Towers(lambda: tiny_tower(architecture).to(device), lambda: towers.image.to(device))
@@ -56,7 +55,6 @@ def towers_on(monkeypatch, tmp_path):
         monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path / f"cache of {device}"))
 
     yield put
-    pecl.experiment.run._load_once.cache_clear()
     pecl.encoders.store._store_of.cache_clear()
 
 

@@ -311,10 +311,7 @@ def test_retrieved_items_that_were_edited_or_are_of_another_run_are_refused(tmp_
 
 
 def test_a_manifest_is_found_by_its_name(tmp_path):
-    manifest = {
-        "indices": {"train": [1], "val": [0], "test": [2, 3]},
-        "gallery": {"kind": "english", "items": [2, 3]},
-    }
+    manifest = {"indices": {"train": [1], "val": [0], "test": [2, 3]}, "gallery": {"kind": "english", "items": [2, 3]}}
     result = read_result(write_result(tmp_path, train(4, 6)))
     assert read_manifest(result) is None
     name = write_manifest(tmp_path, manifest)

@@ -47,30 +47,21 @@ class Recorder:
         return [sum(job) for job in jobs]
 
 
-def test_what_arrives_within_the_window_is_one_pass():
+@pytest.mark.parametrize(
+    ("later", "passes", "ended"),
+    [(0.019, [[[1, 2], [3]]], [0.02]), (0.021, [[[1, 2]], [[3]]], [0.02, 0.041])],  # the window is that of the first
+)
+def test_what_arrives_within_the_window_is_one_pass_and_later_another(later, passes, ended):
     recorder = Recorder()
 
     async def scenario(batcher):
         first = asyncio.create_task(batcher.submit([1, 2]))
-        await asyncio.sleep(0.019)
+        await asyncio.sleep(later)
         return await asyncio.gather(first, batcher.submit([3]))
 
     assert run(scenario, recorder) == [3, 3]
-    assert recorder.passes == [[[1, 2], [3]]]
-    assert recorder.ended == pytest.approx([0.02])  # the window is that of the first
-
-
-def test_what_comes_after_the_window_is_another_pass():
-    recorder = Recorder()
-
-    async def scenario(batcher):
-        first = asyncio.create_task(batcher.submit([1]))
-        await asyncio.sleep(0.021)
-        return await asyncio.gather(first, batcher.submit([2]))
-
-    assert run(scenario, recorder) == [1, 2]
-    assert recorder.passes == [[[1]], [[2]]]
-    assert recorder.ended == pytest.approx([0.02, 0.041])
+    assert recorder.passes == passes
+    assert recorder.ended == pytest.approx(ended)
 
 
 def test_a_full_pass_does_not_wait_for_its_window():

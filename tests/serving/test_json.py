@@ -59,39 +59,27 @@ def test_a_body_of_millions_of_values_is_refused_before_it_is_read(name, monkeyp
     assert read == []
 
 
-@pytest.mark.parametrize("act", ["parse_json", "_parse"])
-def test_others_are_answered_while_a_body_is_read(act, monkeypatch):
-    """Reading goes on only once another request has been answered."""
+@pytest.mark.parametrize(
+    ("module", "act"),
+    [
+        (pecl.serving.requests, "parse_json"),
+        (pecl.serving.requests, "_parse"),
+        (pecl.serving.embeddings, "write_answer"),
+    ],
+)
+def test_others_are_answered_while_a_body_is_read_and_an_answer_is_written(module, act, monkeypatch):
+    """Reading and writing go on only once another request has been answered."""
     begun, answered = threading.Event(), threading.Event()
-    plain = getattr(pecl.serving.requests, act)
+    plain = getattr(module, act)
 
     def slow(*arguments):
         begun.set()
         assert answered.wait(120)
         return plain(*arguments)
 
-    monkeypatch.setattr(pecl.serving.requests, act, slow)
-    document = {"model": "tiny:cs", "input": "a"}
+    monkeypatch.setattr(module, act, slow)
+    document = {"model": "tiny:cs", "input": ["a"] * 2048}
     with running(make_service()) as address, ThreadPoolExecutor(1) as pool:
-        large = pool.submit(httpx.post, f"{address}/v1/embeddings", json=document, timeout=120)
-        assert begun.wait(120)
-        assert httpx.get(f"{address}/health", timeout=60).status_code == 200
-        answered.set()
-        assert large.result().status_code == 200
-
-
-def test_others_are_answered_while_an_answer_is_written(monkeypatch):
-    begun, answered = threading.Event(), threading.Event()
-    plain = pecl.serving.embeddings.write_answer
-
-    def slow(*arguments):
-        begun.set()
-        assert answered.wait(120)
-        return plain(*arguments)
-
-    monkeypatch.setattr(pecl.serving.embeddings, "write_answer", slow)
-    with running(make_service()) as address, ThreadPoolExecutor(1) as pool:
-        document = {"model": "tiny:cs", "input": ["a"] * 2048}
         large = pool.submit(httpx.post, f"{address}/v1/embeddings", json=document, timeout=120)
         assert begun.wait(120)
         assert httpx.get(f"{address}/health", timeout=60).status_code == 200

@@ -188,11 +188,7 @@ def test_orders_are_those_of_earlier_versions():
         ("a.csv", "eng_Latn,German,deu_Latn,English\na,b,c,d\n", "expected one column de, got German and deu_Latn:"),
         ("a.csv", "eng_Latn,de,English\na,b,c\n", "expected one column en, got eng_Latn and English:"),
         ("a.tsv", 'en\tde\n"a" b\tc\n', r"line 2: malformed line.*\(1 such\); or give two aligned files"),
-        (
-            "a.tsv",
-            'en\tde\na\tb\n"c\td\ne"\tf\ng\th\n',
-            "line 3: malformed line: a quoted field goes on over",
-        ),
+        ("a.tsv", 'en\tde\na\tb\n"c\td\ne"\tf\ng\th\n', "line 3: malformed line: a quoted field goes on over"),
         ("a.jsonl", '[{"en": "a", "de": "b"}]\n', r"line 1: expected a JSON object, got list"),
         ("a.jsonl", '[\n{"en": "a", "de": "b"}\n]\n', r"line 1: not JSON: .* \(expected an object a line\)"),
     ],

@@ -80,6 +80,10 @@ def test_a_client_that_another_thread_closed_is_replaced(server, monkeypatch):
         (status(500), "HTTP 500", 3),
         (wrong(b"sign in"), "wrong content", 3),
         *((status(code), f"HTTP {code}", 1) for code in (401, 403, 404, 410)),
+        *(
+            (status(302, Location=url), f"expected an address https://..., got {url}", 1)
+            for url in ("http://data.invalid/x", "ftp://127.0.0.1/x")
+        ),
     ],
 )
 def test_a_lasting_fault_is_said(server, fault, reason, requests):
@@ -144,14 +148,6 @@ def test_the_proxy_of_the_environment_is_used(server, monkeypatch):
 def test_only_https_is_asked(url):
     with pytest.raises(FetchError, match=r"expected an address https://"):
         fetch_file(url, print, FAST, threading.Event())
-
-
-@pytest.mark.parametrize("url", ["http://data.invalid/x", "ftp://127.0.0.1/x"])
-def test_a_redirect_away_from_https_is_not_followed(server, url):
-    server.faults[PATH] = [status(302, Location=url)] * 3
-    with pytest.raises(FetchError, match=f"expected an address https://..., got {url}"):
-        fetch(server)
-    assert len(server.seen(PATH)) == 1
 
 
 @pytest.mark.parametrize("location", ["{url}/moved", "/moved"])

@@ -196,10 +196,7 @@ def test_xflickrco_tells_coco_from_flickr(tmp_path):
     [
         ("no JSON", "line 2: not JSON in UTF-8"),
         ("[1]", "line 2: expected a JSON object, got list"),
-        (
-            '{"image/key": "../x", "de": {"caption": ["a"]}, "en": {"caption": ["b"]}}',
-            "line 2: image/key: expected l",
-        ),
+        ('{"image/key": "../x", "de": {"caption": ["a"]}, "en": {"caption": ["b"]}}', "line 2: image/key: expected l"),
         ('{"image/key": "a1", "de": ["a"], "en": {"caption": ["b"]}}', "line 2: de: expected an object with a list"),
         ('{"image/key": "a1", "de": {"caption": [5]}, "en": {"caption": ["b"]}}', "line 2: de: expected an object"),
         ('{"image/key": "a1", "en": {"caption": ["b"]}}', "line 2: de: expected an object with a list of texts"),
@@ -217,10 +214,7 @@ def test_what_is_wrong_with_a_line_of_xm3600(tmp_path, line, said):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (
-            '{"img_path": "../x.jpg", "sentences": ["a"]}',
-            "line 1: img_path: expected the name of a file, got '..",
-        ),
+        ('{"img_path": "../x.jpg", "sentences": ["a"]}', "line 1: img_path: expected the name of a file, got '.."),
         ('{"sentences": ["a"]}', "line 1: img_path: expected the name of a file, got None"),
         ('{"img_path": "x.jpg", "sentences": "a"}', "line 1: sentences: expected a list of texts"),
         ('{"img_path": "x.jpg", "sentences": []}', "line 1: sentences: expected a list of texts"),

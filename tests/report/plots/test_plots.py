@@ -185,10 +185,7 @@ def test_panels_of_languages_have_one_axis_and_go_by_gain():
 
 
 def test_shots_are_drawn_as_gains_with_their_galleries():
-    results = [
-        train(4, 6, size=40, language="de", shots=5),
-        train(4, 8, size=20, language="de", shots=15),
-    ]
+    results = [train(4, 6, size=40, language="de", shots=5), train(4, 8, size=20, language="de", shots=15)]
     plot = drawn(results, "shots")
     axes = plot.figure.axes[0]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["5\n(40)", "15\n(20)"]

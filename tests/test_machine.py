@@ -1,0 +1,68 @@
+"""`auto` is bf16 where a machine multiplies fast in it, and what a config holds is the outcome."""
+
+import pytest
+import torch
+
+import pecl.machine
+from pecl.config import ExperimentConfig, make_config
+from pecl.errors import ConfigError
+from pecl.machine import available_memory, cpu_multiplies_bfloat16, resolve_precision
+
+
+@pytest.fixture(params=[True, False])
+def fast(request, monkeypatch):
+    monkeypatch.setattr(pecl.machine, "cpu_multiplies_bfloat16", lambda: request.param)
+    return request.param
+
+
+@pytest.mark.parametrize(
+    ("line", "has"),
+    [
+        ("flags\t\t: fpu vme avx512f avx512_bf16 clzero", True),
+        ("flags\t\t: fpu amx_bf16 amx_tile", True),
+        ("flags\t\t: fpu vme avx512f avx512_vnni", False),
+        ("Features\t: fp asimd bf16", False),
+        ("model name\t: a processor with avx512_bf16", False),
+    ],
+)
+def test_what_linux_says_of_the_processor(tmp_path, line, has):
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{line}\nbugs\t\t:\n")
+    assert cpu_multiplies_bfloat16(tmp_path / "cpuinfo") is has
+
+
+def test_a_machine_that_says_nothing_is_taken_to_have_none(tmp_path):
+    assert cpu_multiplies_bfloat16(tmp_path / "nowhere") is False
+
+
+def test_the_memory_that_linux_says_is_available(tmp_path):
+    (tmp_path / "meminfo").write_text("MemTotal:  24000 kB\nMemAvailable:   3000 kB\nCached: 12 kB\n")
+    assert available_memory(tmp_path / "meminfo") == 3000 * 1024
+    assert available_memory(tmp_path / "nowhere") is None
+
+
+def test_auto_is_bf16_on_a_gpu_and_on_a_fast_cpu(fast, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)  # the GPU is that of another machine
+    assert resolve_precision("auto", "cuda:1") == "bf16"
+    assert resolve_precision("auto", "cpu") == ("bf16" if fast else "fp32")
+    assert resolve_precision("auto", "mps") == "fp32"
+    assert [resolve_precision(name, "cpu") for name in ("fp32", "bf16")] == ["fp32", "bf16"]
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_auto_is_fp32_on_a_gpu_without_bf16(monkeypatch, has):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: has or including_emulation)
+    assert resolve_precision("auto", "cuda") == ("bf16" if has else "fp32")
+    assert resolve_precision("bf16", "cuda") == "bf16"
+
+
+def test_auto_names_the_run_of_its_outcome(fast):
+    auto = ExperimentConfig(precision="auto")
+    assert auto == ExperimentConfig(precision="bf16" if fast else "fp32")
+    assert (auto.run_id() == ExperimentConfig().run_id()) is not fast
+    assert (auto.run_id("evaluate") == ExperimentConfig().run_id("evaluate")) is not fast
+
+
+def test_a_precision_that_there_is_not():
+    with pytest.raises(ConfigError, match='precision: expected one of auto, bf16, fp32, got "fp8"'):
+        make_config({"precision": "fp8"})
