@@ -4,8 +4,7 @@ import pytest
 import torch
 
 import pecl.machine
-from pecl.config import ExperimentConfig, make_config
-from pecl.errors import ConfigError
+from pecl.config import ExperimentConfig
 from pecl.machine import available_memory, cpu_multiplies_bfloat16, resolve_precision
 
 
@@ -61,8 +60,3 @@ def test_auto_names_the_run_of_its_outcome(fast):
     assert auto == ExperimentConfig(precision="bf16" if fast else "fp32")
     assert (auto.run_id() == ExperimentConfig().run_id()) is not fast
     assert (auto.run_id("evaluate") == ExperimentConfig().run_id("evaluate")) is not fast
-
-
-def test_a_precision_that_there_is_not():
-    with pytest.raises(ConfigError, match='precision: expected one of auto, bf16, fp32, got "fp8"'):
-        make_config({"precision": "fp8"})

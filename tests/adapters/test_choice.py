@@ -114,7 +114,6 @@ def test_none_leaves_every_language_to_the_plain_tower(shipped):
         (["xx"], ConfigError, "adapter: expected one of cs, de, jp, none, such as mini:cs, or a file, got 'xx'"),
         (["mini:fi"], ConfigError, "adapter: expected .* got 'mini:fi'; `pecl distil .* makes an adapter for Finnish"),
         (["paper:cs"], ConfigError, "adapter: expected one of cs, de, jp, none, .* got 'paper:cs'"),
-        (["nowhere.safetensors"], WeightsError, "adapter file nowhere.safetensors is missing"),
         (["./cs"], WeightsError, "adapter file cs is missing"),
         (["de", "German"], ConfigError, "adapter: expected one per language, got de and German for de"),
     ],

@@ -128,8 +128,6 @@ def test_rank_replaces_that_of_lora():
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("lorra", "unknown adapter 'lorra': expected one of bitfit, .*did you mean 'lora'"),
-        ("", "unknown adapter ''"),
         ("lora+", "unknown adapter ''"),
         ("head-only", "unknown adapter 'head-only'"),
         (
@@ -139,7 +137,6 @@ def test_rank_replaces_that_of_lora():
         ("lora:layers=3", 'lora: layers: expected text such as "top-3" or "none", got "3"'),
         ("lora:layers=top-0", 'lora: layers: expected text such as "top-3" or "none", got "top-0"'),
         ("lora:r", 'lora: expected option=value, got "r"'),
-        ("lora:r=x", 'lora: r: expected a whole number >= 1, got "x"'),
         ("lora:r=2.5", 'r: expected a whole number >= 1, got "2.5"'),
         ("lora:r=0,lora_dropout=2", "r: expected .*got 0; lora_dropout: expected a number from 0 to 1, got 2.0"),
         ("lora:lora_alpha=nan", "lora_alpha: expected a number, got nan"),
@@ -148,7 +145,6 @@ def test_rank_replaces_that_of_lora():
             'target_modules: expected one of .* joined by /, each once, got "qurey"; did you mean "query"',
         ),
         ("lora:target_modules=query/query", 'each once, got "query/query"'),
-        ('lora:target_modules=".*[("', r'target_modules: expected a regular expression, got "\.\*\[\(": unterminated'),
         ('layernorm:target_modules=".*"', r'expected one of attention_norm, output_norm, .*, got "\.\*"'),
         (
             "bottleneck:non_linearity=gelu2",
@@ -159,7 +155,6 @@ def test_rank_replaces_that_of_lora():
         ('hard_prompt:text="a', 'hard_prompt: text: expected text in double quotes, got "a'),
         ("soft_prompt:num_virtual_tokens=0", 'num_virtual_tokens: expected a whole number >= 1 or "none", got 0'),
         ("soft_prompt:num_virtual_tokens=4,init_text=ein", "leave num_virtual_tokens out"),
-        ("lora+lora", 'adapter: expected each part once, got lora twice in "lora.lora"'),
         ("lora+lora-only:r=1", "got lora twice"),
         ("lora-r1:r=3", 'preset "lora-r1" takes no options: write out "lora:r=1"'),
         ("full+lora", "full and lora exclude each other"),

@@ -90,14 +90,6 @@ def test_published_parts_that_cannot_be_trained_on(captions, shots, message):
         split_captions(captions, shots)
 
 
-def test_all_shots_need_published_parts():
-    texts = ("a", "b", "c")
-    with pytest.raises(
-        DataError, match="shots: expected a number, got all: these data were not published in training,"
-    ):
-        split_captions(ParallelCaptions("own", "de", texts, texts), None)
-
-
 def test_an_image_in_two_parts_would_be_trained_and_tested_on():
     images = ImageFiles(tuple(Path(name) for name in ("a.jpg", "b.jpg", "c.jpg")))
     captions = published(("train", "val", "test", "test"), images=images, image_index=(0, 1, 2, 0))

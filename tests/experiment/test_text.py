@@ -41,13 +41,6 @@ def aligned(folder, pairs):
     return f"{folder}/c.de={folder}/c.en"
 
 
-def test_empty_pairs_are_refused_and_counted(tmp_path):
-    with pytest.raises(
-        DataError, match=r"c\.en: 2 of 6 pairs have an empty side, first pair 2: drop them with --clean"
-    ):
-        load_text(config_of(aligned(tmp_path, UNCLEAN)), {})
-
-
 def test_clean_drops_what_is_empty_or_repeated_and_counts_it(caplog, tmp_path):
     source = aligned(tmp_path, UNCLEAN)
     text = load_text(config_of(source, clean=True), {})

@@ -25,7 +25,7 @@ VALUES = [
     ("--dataset empty", r"empty must hold one table captions\{.*found none"),
     ("--dataset table.txt", r"table.txt: unknown kind of table '.txt'"),
     ("--dataset no-rows.csv", "no-rows.csv, the table has no rows"),
-    ("--dataset no-header.csv", "no-header.csv, "),
+    ("--dataset no-header.csv", "no-header.csv, line 1: there is no column of captions.*: the table has no header"),
     ("--dataset other-names.csv", "other-names.csv, line 1: there is no column of captions, such as en or de"),
     ("--dataset no-english.csv --gallery english", "has no English captions .*, which --gallery english needs: l"),
     ("--dataset pictures", "pictures must hold one table .*found none; photographs without captions are for `pecl"),

@@ -83,6 +83,13 @@ def search(page):
     return columns()
 
 
+def found(page, text="ka lopi", language="cs"):
+    """Search with one query and return its column."""
+    write(page, 0, text, language)
+    (column,) = search(page)
+    return column
+
+
 def first_columns(page):
     """Return the columns of a page's first search once they are there."""
     return wait_until(lambda: page.find_elements(By.CSS_SELECTOR, ".column"), 120, "the search")
@@ -115,8 +122,7 @@ def test_a_search_by_the_keyboard_shows_the_photographs_in_their_order(page, ser
 
 
 def test_a_language_is_detected_and_the_guess_is_shown(page):
-    write(page, 0, "ein Hund läuft über die grüne Wiese")
-    (column,) = search(page)
+    column = found(page, "ein Hund läuft über die grüne Wiese", "")
     note = column.find_element(By.CLASS_NAME, "note").text
     assert note.startswith("German (de), detected automatically (confidence ")
     assert re.search(r"\(confidence [01]\.\d\d\); adapter tiny:de$", note)
@@ -140,8 +146,7 @@ def test_four_languages_side_by_side_and_no_fifth(page, service):
 
 
 def test_without_and_with_the_adapter(page, service):
-    write(page, 0, "terra", "ko")
-    search(page)
+    found(page, "terra", "ko")
     page.find_element(By.ID, "compare").click()
     wait_until(lambda: page.find_elements(By.CLASS_NAME, "pair"), 120, "the comparison")
     before, after = page.find_elements(By.CSS_SELECTOR, ".pair > div")
@@ -158,17 +163,15 @@ def test_without_and_with_the_adapter(page, service):
 
 
 def test_what_has_no_adapter_is_not_compared(page, service):
-    write(page, 0, "a dog on the beach", "en")
     page.find_element(By.ID, "compare").click()
-    (column,) = search(page)
+    column = found(page, "a dog on the beach", "en")
     assert column.find_elements(By.CLASS_NAME, "pair") == []
     assert column.find_element(By.CLASS_NAME, "note").text == "English (en); plain tower"
     assert ids(column) == wanted(service, "a dog on the beach", None)
 
 
 def test_a_photograph_is_opened_turned_over_and_closed_by_keys(page, service):
-    write(page, 0, "ka lopi", "cs")
-    (column,) = search(page)
+    column = found(page)
     first = column.find_element(By.CLASS_NAME, "shot")
     order = ids(column)
     first.send_keys(Keys.ENTER)
@@ -194,8 +197,7 @@ def test_a_photograph_is_opened_turned_over_and_closed_by_keys(page, service):
 
 
 def test_arrows_move_the_focus_among_photographs_and_the_viewer_offers_the_file(page, service):
-    write(page, 0, "ka lopi", "cs")
-    (column,) = search(page)
+    column = found(page)
     shots = column.find_elements(By.CLASS_NAME, "shot")
     wide = sum(shot.location["y"] == shots[0].location["y"] for shot in shots)
     page.execute_script("arguments[0].focus()", shots[0])
@@ -255,8 +257,7 @@ def test_what_goes_wrong_is_said_and_the_page_goes_on(page):
     assert "wrong" in said.get_attribute("class")
     assert "at most 8,192 characters" in column.text
     page.get_log("browser")  # the browser notes each answer of 400
-    write(page, 0, "ka lopi", "cs")
-    assert len(ids(search(page)[0])) == 12
+    assert len(ids(found(page))) == 12
 
 
 def test_examples_are_searched_with_at_a_click(page, service):
@@ -271,8 +272,7 @@ def test_examples_are_searched_with_at_a_click(page, service):
 
 
 def test_file_and_folder_are_shown_and_scores_on_request(page, service):
-    write(page, 0, "ka lopi", "cs")
-    (column,) = search(page)
+    column = found(page)
     (answer,) = service.models.embed([TextJob(["ka lopi"], ["cs"])])
     hits, _ = service.photographs.search(answer.embeddings[0], 12, is_text=False)
     captions = column.find_elements(By.CLASS_NAME, "caption")
@@ -284,8 +284,7 @@ def test_file_and_folder_are_shown_and_scores_on_request(page, service):
 
 
 def test_more_like_this_searches_with_the_photograph(page, service):
-    write(page, 0, "ka lopi", "cs")
-    (column,) = search(page)
+    column = found(page)
     first = ids(column)[0]
     column.find_element(By.CLASS_NAME, "shot").click()
     large = page.find_element(By.ID, "large")
@@ -400,8 +399,7 @@ def test_the_focus_ring_is_clear_of_labels(page):
 
 
 def test_a_query_with_a_script_is_text(page):
-    write(page, 0, INJECTED, "de")
-    (column,) = search(page)
+    column = found(page, INJECTED, "de")
     assert column.find_element(By.TAG_NAME, "h2").text == INJECTED
     assert column.find_elements(By.TAG_NAME, "script") == []
 

@@ -18,7 +18,7 @@ from pecl.data.fetching.download import MAX_FAILURES, check_content, download, r
 from pecl.data.fetching.fetch import fetch
 from pecl.data.fetching.remote import DOWNLOADS, Download, caption_files, xtd10_images
 from pecl.data.provenance import provenance_file, write_with_provenance
-from pecl.errors import ConfigError, DataError, OutputError
+from pecl.errors import DataError, OutputError
 from pecl.files import locked
 from pecl.languages import flores_languages
 
@@ -223,21 +223,6 @@ def test_an_interrupt_records_what_is_there(site, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         download(["xtd10"], tmp_path, policy=FAST)
     assert list(read_download_records(tmp_path, "xtd10")) == ["xtd10/XTD10/test_image_names.txt"]
-
-
-@pytest.mark.parametrize(
-    ("options", "error", "message"),
-    [
-        ({"names": ["xtd11"]}, DataError, "unknown download 'xtd11'.*did you mean 'xtd10'"),
-        ({"mirror": "example.org"}, ConfigError, r"--base-url: expected an address https://"),
-        ({"mirror": "file:///etc"}, ConfigError, "expected an address https://"),
-    ],
-)
-def test_bad_requests_are_refused_before_anything_is_written(site, tmp_path, options, error, message):
-    with pytest.raises(error, match=message):
-        download(**{"names": ["xtd10"], "data_dir": tmp_path / "new", **options})
-    assert not (tmp_path / "new").exists()
-    assert site.requests == []
 
 
 def test_a_folder_that_cannot_be_made_is_named(site, tmp_path):

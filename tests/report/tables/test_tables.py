@@ -258,11 +258,6 @@ def test_failed_and_interrupted_runs_are_counted():
         report([failed])
 
 
-def test_a_missing_table_says_what_it_needs():
-    with pytest.raises(DataError, match="needs trainings of two adapters on one gallery; there are routes, runs"):
-        report([train(4, 6)]).all_of("adapters")[0]
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
