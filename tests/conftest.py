@@ -6,6 +6,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from helpers.grid_processes import Command
 from hypothesis import HealthCheck, settings
 
 from pecl.experiment.run import _load_once
@@ -69,6 +70,13 @@ def _threads_stay():
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def _no_command_is_left():
+    """Kill the commands that a test leaves: pytest would wait for them when it ends, forever for a frozen one."""
+    yield
+    Command.kill_all()
 
 
 @pytest.fixture(autouse=True)

@@ -1,12 +1,11 @@
 """`pecl embed` killed at random moments (SIGKILL): the same command gives the same bits, and no other is blocked."""
 
-import random
 import shutil
 import signal
 from functools import partial
 
 import pytest
-from helpers.grid_processes import CONTEXT, Command, count_operations, signal_itself, with_writing
+from helpers.grid_processes import Command, killed_at_random, signal_itself, with_writing
 from helpers.small_experiment import tiny_towers
 from helpers.tiny import sentences
 from PIL import Image
@@ -14,12 +13,6 @@ from PIL import Image
 SHARDS = 3
 COMMAND = ["embed", "pictures", "--out", "PLACE/out", "--shards", str(SHARDS), "--format", "npy"]
 OTHER = ["embed", "lines.txt", "--out", "PLACE/out", "--shards", str(SHARDS)]
-
-
-@pytest.fixture(autouse=True)
-def nothing_runs_on():
-    yield
-    Command.kill_all()
 
 
 @pytest.fixture
@@ -41,11 +34,7 @@ def with_tiny_towers(setup):
     with_writing(setup)
 
 
-def nothing():
-    """Set up nothing more."""
-
-
-def run(sources, arguments, setup=nothing):
+def run(sources, arguments, setup=None):
     """Run a command on `sources`/place to its end, and return its exit status and its standard error."""
     filled = [one.replace("PLACE", str(sources / "place")) for one in arguments]
     filled = [str(sources / one) if one in ("pictures", "lines.txt") else one for one in filled]
@@ -59,19 +48,14 @@ def content(folder):
 
 @pytest.mark.parametrize("kills", [5, pytest.param(100, marks=pytest.mark.slow)])
 def test_killed_and_run_again_it_gives_the_same_bits(sources, kills):
-    place, counter = sources / "place", CONTEXT.Value("i", 0, lock=False)
-    status, errors = run(sources, COMMAND, partial(count_operations, counter, str(place)))
-    assert status == 0, errors
-    undisturbed, moments = content(place), random.Random(kills)
+    def fresh():
+        shutil.rmtree(sources / "place", ignore_errors=True)
+        return sources / "place"
+
+    killed = killed_at_random(fresh, lambda _, setup: run(sources, COMMAND, setup), kills, kills, 30)
+    undisturbed, blocked = content(next(killed)[0]), 0
     assert len(undisturbed) == SHARDS + 3
-    assert counter.value >= 30, "too few moments to be killed at"
-    blocked = 0
-    for _ in range(kills):
-        shutil.rmtree(place)
-        at = moments.randint(1, counter.value)
-        where = f"moment {at} of {counter.value}"
-        status, errors = run(sources, COMMAND, partial(signal_itself, signal.SIGKILL, at, str(place)))
-        assert status == -signal.SIGKILL, f"{where}: {errors}"
+    for place, where in killed:
         if not list(place.rglob("shard-*")):  # no embeddings are lost, so that any others may take the place
             saved = sources / "saved"
             shutil.copytree(place, saved, dirs_exist_ok=True) if place.exists() else saved.mkdir()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.grid_processes import Command, signal_itself
+from helpers.grid_processes import signal_itself
 from helpers.project import ROOT, TESTS
 from helpers.together import start_together
 
@@ -18,12 +18,6 @@ from pecl.config import make_config
 from pecl.experiment.run import train
 from pecl.report.page.tables import run_command
 from pecl.results.result import collect, read_result
-
-
-@pytest.fixture(autouse=True)
-def no_process_is_left():
-    yield
-    Command.kill_all()
 
 
 def arguments(small, **values):

@@ -1,9 +1,8 @@
 """Exported, merged, converted and published folders are whole or absent, and damage in them is seen when pecl loads."""
 
-import random
+import itertools
 import re
 import shutil
-import signal
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import torch
 from helpers.adapter_towers import TEXTS, states
 from helpers.export_processes import files_of_at_most, on_tiny_towers
 from helpers.exporting import export_towers, image_tower, text_tower, write_adapters
-from helpers.grid_processes import CONTEXT, Command, count_operations, signal_itself
+from helpers.grid_processes import Command, killed_at_random
 from helpers.report_results import train
 
 import pecl.commands.adapters_hub
@@ -42,12 +41,6 @@ COMMANDS = {
     "pull": "adapters pull FOLDER/published TARGET",
 }
 SLOW = {"onnx": f"export onnx TARGET --int8 --adapter {ADAPTER}"}
-
-
-@pytest.fixture(autouse=True)
-def nothing_runs_on():
-    yield
-    Command.kill_all()
 
 
 @pytest.fixture(scope="module")
@@ -117,26 +110,20 @@ def test_a_full_disk_leaves_nothing_and_is_one_sentence(line, folder, tmp_path, 
     [*((name, 2) for name in COMMANDS), *(pytest.param(name, 12, marks=pytest.mark.slow) for name in COMMANDS | SLOW)],
 )
 def test_killed_and_run_again_it_gives_the_same_bits(name, kills, folder, tmp_path):
-    line, counter = (COMMANDS | SLOW)[name], CONTEXT.Value("i", 0, lock=False)
+    line, places = (COMMANDS | SLOW)[name], (tmp_path / f"place-{number}" for number in itertools.count())
 
     def run(place, setup=None):
         log = tmp_path / f"log-{place.name}-{setup is None}"
         command = Command(filled(line, folder, place / "x"), log, partial(on_tiny_towers, setup))
         return command.wait(), command.err
 
-    plain = tmp_path / "plain"
-    status, errors = run(plain, partial(count_operations, counter, str(plain)))
-    assert status == 0, errors
-    assert counter.value >= 4, "too few moments to be killed at"
-    moments = random.Random(f"{name} {kills}")
-    for number in range(kills):
-        place, at = tmp_path / f"place-{number}", moments.randint(1, counter.value)
-        status, errors = run(place, partial(signal_itself, signal.SIGKILL, at, str(place)))
-        assert status == -signal.SIGKILL, f"moment {at} of {counter.value}: {errors}"
+    killed = killed_at_random(partial(next, places), run, kills, f"{name} {kills}", 4)
+    plain, _ = next(killed)
+    for place, moment in killed:
         if not (place / "x").exists() and not (place / "x.safetensors").exists():
             status, errors = run(place)
-            assert status == 0, f"moment {at} of {counter.value}: {errors}"
-        assert contents(place) == contents(plain), f"moment {at} of {counter.value}"
+            assert status == 0, f"{moment}: {errors}"
+        assert contents(place) == contents(plain), moment
         assert [path.name for path in place.iterdir()] == [path.name for path in plain.iterdir()]
 
 

@@ -3,14 +3,12 @@
 A moment is an operation on a file of the index or of the cache: opened, made, half written, written, renamed, removed.
 """
 
-import random
 import re
 import shutil
-import signal
 from functools import partial
 
 import pytest
-from helpers.grid_processes import CONTEXT, Command, count_operations, signal_itself, with_writing
+from helpers.grid_processes import Command, killed_at_random, with_writing
 from helpers.small_index import COUNT, counted_towers, paint
 from helpers.tiny import tiny_tower
 
@@ -20,16 +18,6 @@ from pecl.cli import main
 from pecl.search.thumbnails import read_thumbnail
 
 KILLS = 3  # of each command; the slow test has 105 in all
-
-
-@pytest.fixture(autouse=True)
-def nothing_runs_on():
-    yield
-    Command.kill_all()
-
-
-def nothing():
-    """Do nothing before the command."""
 
 
 def with_small_towers(setup):
@@ -78,7 +66,7 @@ class Bench:
             (self.change or (lambda _: None))(place / "album")
         return place
 
-    def run(self, place, setup=nothing):
+    def run(self, place, setup=None):
         """Run the command to its end, and return its exit status and what it wrote on standard error."""
         self.monkeypatch.setenv("PECL_CACHE_DIR", str(place / "cache"))
         arguments = ["index", str(place / "album"), *(part.replace("PLACE", str(place)) for part in self.arguments)]
@@ -107,17 +95,11 @@ def found(place):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_killed_and_run_again_it_gives_the_same_bits(tmp_path, towers, monkeypatch, name, kills):
     bench = Bench(tmp_path, name, monkeypatch)
-    counter, plain = CONTEXT.Value("i", 0, lock=False), bench.place()
-    status, errors = bench.run(plain, partial(count_operations, counter, str(plain)))
-    assert status == 0, errors
-    assert counter.value >= 10, "too few moments to be killed at"
-    undisturbed, moments = found(plain), random.Random(f"{name} {kills}")
-    for _ in range(kills):
-        place, at = bench.place(), moments.randint(1, counter.value)
-        status, errors = bench.run(place, partial(signal_itself, signal.SIGKILL, at, str(place)))
-        assert status == -signal.SIGKILL, f"moment {at} of {counter.value}: {errors}"
+    killed = killed_at_random(bench.place, bench.run, kills, f"{name} {kills}", 10)
+    undisturbed = found(next(killed)[0])
+    for place, moment in killed:
         status, errors = bench.run(place)
-        assert status == 0, f"moment {at} of {counter.value}: {errors}"
-        assert found(place) == undisturbed, f"moment {at} of {counter.value}"
-        assert not list(place.rglob("*.tmp")), f"moment {at} of {counter.value}"
+        assert status == 0, f"{moment}: {errors}"
+        assert found(place) == undisturbed, moment
+        assert not list(place.rglob("*.tmp")), moment
         shutil.rmtree(place)

@@ -4,24 +4,15 @@ A moment is an operation on a file of the experiment or of the cache: opened, ma
 removed. Training saves its state after each step, so the moments are spread over all of it.
 """
 
-import random
-import signal
 from functools import partial
-from pathlib import Path
 
 import pytest
 from helpers.folders import flags, listing, measured
-from helpers.grid_processes import CONTEXT, Command, count_operations, signal_itself, with_writing
+from helpers.grid_processes import Command, killed_at_random, with_writing
 from helpers.small_experiment import SMALL, write_folder
 from helpers.small_text import DISTILLATION, write_text
 
 KILLS = 4  # of each command: 24 in all
-
-
-@pytest.fixture(autouse=True)
-def nothing_runs_on():
-    yield
-    Command.kill_all()
 
 
 class Bench:
@@ -91,17 +82,11 @@ def found(place):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_killed_and_run_again_it_gives_the_same_bits(bench, results, name, kills):
     arguments = [str(results) if one == "RESULTS" else one for one in COMMANDS[name]]
-    counter, plain = CONTEXT.Value("i", 0, lock=False), bench.place()
-    where = WHERE.get(name, "")
-    status, errors = bench.run(arguments, plain, partial(count_operations, counter, f"{plain}{where}"))
-    assert status == 0, errors
-    assert counter.value >= 10, "too few moments to be killed at"
-    undisturbed, moments = found(plain), random.Random(f"{name} {kills}")
-    for _ in range(kills):
-        place, at = bench.place(), moments.randint(1, counter.value)
-        status, errors = bench.run(arguments, place, partial(signal_itself, signal.SIGKILL, at, f"{place}{where}"))
-        assert status == -signal.SIGKILL, f"moment {at} of {counter.value}: {errors}"
-        status, errors = bench.run(arguments, place)
-        assert status == 0, f"moment {at} of {counter.value}: {errors}"
-        assert found(place) == undisturbed, f"moment {at} of {counter.value}"
-        assert not list(Path(place).rglob("*.tmp")), f"moment {at} of {counter.value}"
+    run = partial(bench.run, arguments)
+    killed = killed_at_random(bench.place, run, kills, f"{name} {kills}", 10, WHERE.get(name, ""))
+    undisturbed = found(next(killed)[0])
+    for place, moment in killed:
+        status, errors = run(place)
+        assert status == 0, f"{moment}: {errors}"
+        assert found(place) == undisturbed, moment
+        assert not list(place.rglob("*.tmp")), moment

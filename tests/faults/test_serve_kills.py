@@ -1,26 +1,18 @@
 """`pecl serve` killed at random moments while it loads (SIGKILL) leaves no trace, and the next one serves."""
 
-import random
-import signal
 import socket
 import sys
 from functools import partial
 from pathlib import Path
 
 import pytest
-from helpers.grid_processes import CONTEXT, Command, count_operations, signal_itself
+from helpers.grid_processes import Command, killed_at_random
 from helpers.serving import write_adapters
 from helpers.small_experiment import tiny_towers
 
 from pecl.search.build import build_index
 
 KILLS = 3  # the slow test has 100
-
-
-@pytest.fixture(autouse=True)
-def nothing_runs_on():
-    yield
-    Command.kill_all()
 
 
 def until_it_would_serve(setup):
@@ -34,11 +26,8 @@ def until_it_would_serve(setup):
     pecl.serving.server.serve = lambda service, *_: sys.stdout.write(
         f"{service.models.names} {len(service.photographs)}"
     )
-    setup()
-
-
-def nothing():
-    """Do nothing before the command."""
+    if setup is not None:
+        setup()
 
 
 def free_port():
@@ -57,19 +46,19 @@ def test_a_server_killed_while_it_loads_leaves_every_file_and_the_next_one_serve
     before = content(tmp_path)
     flags = f"serve --port {free_port()} --index {photographs} --adapter {' '.join(map(str, files))}".split()
 
-    def serve(setup):
-        command = Command(flags, f"{tmp_path}-log", partial(until_it_would_serve, setup))
-        return command.wait(), command
+    def serve(_, setup=None):
+        command = Command(flags, log, partial(until_it_would_serve, setup))
+        return command.wait(), command.err
 
-    counter = CONTEXT.Value("i", 0, lock=False)
-    status, command = serve(partial(count_operations, counter, str(tmp_path)))
-    assert (status, command.out) == (0, "['mini', 'mini:de', 'mini:cs'] 12"), command.err
-    assert counter.value >= 5, "too few moments to be killed at"
-    moments = random.Random(kills)
-    for _ in range(kills):
-        at = moments.randint(1, counter.value)
-        status, command = serve(partial(signal_itself, signal.SIGKILL, at, str(tmp_path)))
-        assert status == -signal.SIGKILL, f"moment {at} of {counter.value}: {command.err}"
-        assert content(tmp_path) == before, f"moment {at} of {counter.value}"
-    status, command = serve(nothing)
-    assert (status, command.out) == (0, "['mini', 'mini:de', 'mini:cs'] 12"), command.err
+    def check_served(errors=""):
+        assert Path(f"{log}.out").read_text("utf-8") == "['mini', 'mini:de', 'mini:cs'] 12", errors
+
+    log = f"{tmp_path}-log"
+    killed = killed_at_random(lambda: tmp_path, serve, kills, kills, 5)
+    next(killed)
+    check_served()
+    for _, moment in killed:
+        assert content(tmp_path) == before, moment
+    status, errors = serve(tmp_path)
+    assert status == 0, errors
+    check_served(errors)

@@ -31,12 +31,6 @@ from pecl.results.locks import hold
 from pecl.results.result import training_path
 
 
-@pytest.fixture(autouse=True)
-def nothing_runs_on():
-    yield
-    Command.kill_all()
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shared")

@@ -15,8 +15,7 @@ def on_tiny_towers(setup):
 
     for module in (pecl.commands.adapters_hub, pecl.commands.export):
         module.load_towers = export_towers
-    if setup is not None:
-        with_writing(setup)
+    with_writing(setup)
 
 
 @contextlib.contextmanager

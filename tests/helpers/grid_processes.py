@@ -6,9 +6,11 @@ The processes are forked from a server that has imported everything, so one star
 import contextlib
 import multiprocessing
 import os
+import random
 import resource
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 from helpers.half_written import HalfWritten
@@ -71,7 +73,7 @@ class Command:
 
     @classmethod
     def kill_all(cls):
-        """Kill what still runs: pytest would wait for it when it ends, forever for a frozen one."""
+        """Kill what still runs."""
         while cls.started:
             cls.started.pop().process.kill()
 
@@ -141,6 +143,31 @@ def count_operations(counter, part):
     _on_operations(part, on_operation)
 
 
+def killed_at_random(place, run, kills, seed, least, where=""):
+    """Run a command to its end, then kill it (SIGKILL) at random operations on files; yield each folder and moment.
+
+    Args:
+        place: Returns the folder of the next run.
+        run: (folder, setup) -> exit status and standard error; the process calls `setup` before the command.
+        kills: How often it is killed.
+        seed: Of the moments.
+        least: Fewest operations of the whole run.
+        where: Part of the folder whose operations count.
+    """
+    counter, folder = CONTEXT.Value("i", 0, lock=False), place()
+    status, errors = run(folder, partial(count_operations, counter, f"{folder}{where}"))
+    assert status == 0, errors
+    assert counter.value >= least, "too few moments to be killed at"
+    yield folder, "undisturbed"
+    moments = random.Random(seed)
+    for _ in range(kills):
+        folder, at = place(), moments.randint(1, counter.value)
+        moment = f"moment {at} of {counter.value}"
+        status, errors = run(folder, partial(signal_itself, signal.SIGKILL, at, f"{folder}{where}"))
+        assert status == -signal.SIGKILL, f"{moment}: {errors}"
+        yield folder, moment
+
+
 def _on_operations(part, on_operation):
     def on_event(event, arguments):
         if event in _FILE_EVENTS and part in str(arguments[0]):
@@ -150,7 +177,10 @@ def _on_operations(part, on_operation):
 
 
 def with_writing(setup):
-    """Count two points of each atomic write as operations, too: when half is written, and when all is."""
+    """Count two points of each atomic write as operations, too: when half is written, and when all is.
+
+    `setup` is called then, unless it is None.
+    """
     from pecl.files import atomic
 
     plain_fsync = os.fsync
@@ -161,7 +191,8 @@ def with_writing(setup):
 
     os.fsync = fsync
     atomic.open = _open_half_written
-    setup()
+    if setup is not None:
+        setup()
 
 
 def _open_half_written(path, mode="r", *arguments, **options):
