@@ -83,19 +83,6 @@ def test_changed_content_or_preprocessing_is_encoded_anew(images, tmp_path):
     assert image_tower(size=3).fingerprint != tower.fingerprint
 
 
-@pytest.mark.parametrize("damage", [b"", b"not safetensors", None])
-def test_a_damaged_shard_is_dropped_with_a_warning_and_made_again(images, tmp_path, caplog, damage):
-    tower = image_tower()
-    expected = image_embeddings(tower, images, EmbeddingStore(tower.fingerprint, tmp_path / "cache"))
-    (shard,) = (tmp_path / "cache").rglob("*.safetensors")
-    shard.write_bytes(shard.read_bytes()[:-5] if damage is None else damage)
-    with caplog.at_level(logging.WARNING):
-        found = image_embeddings(tower, images, EmbeddingStore(tower.fingerprint, tmp_path / "cache"))
-    assert "dropping damaged cache file" in caplog.text
-    assert torch.equal(found, expected)
-    assert tower.backbone.seen == 10
-
-
 def test_a_shard_of_another_tower_is_not_believed(images, tmp_path, caplog):
     tower = image_tower()
     image_embeddings(tower, images, EmbeddingStore("0" * 16 + "a" * 48, tmp_path / "cache"))

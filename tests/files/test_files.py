@@ -1,5 +1,4 @@
 import contextlib
-import errno
 import fcntl
 import json
 import os
@@ -52,20 +51,6 @@ def test_equal_tensors_and_metadata_give_equal_bytes(tmp_path):
     with safe_open(paths[0], "pt") as file:
         assert file.metadata().items() > metadata.items()
         assert all(torch.equal(file.get_tensor(name), tensor) for name, tensor in tensors.items())
-
-
-@pytest.mark.parametrize("failing", ["fsync", "replace"])
-def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, failing):
-    path = write_bytes(tmp_path / "a", b"old")
-
-    def full(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, failing, full)
-    with pytest.raises(OutputError, match=r"cannot write .*a: No space left on device"):
-        write_bytes(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
 WRITER = """

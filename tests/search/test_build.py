@@ -243,32 +243,6 @@ def test_two_at_work_on_one_index_are_one_too_many(photographs, towers):
         build_index(photographs)
 
 
-def _truncate(path):
-    path.write_bytes(path.read_bytes()[:-8])
-
-
-def _flip(path):
-    content = bytearray(path.read_bytes())
-    content[-3] ^= 64
-    path.write_bytes(content)
-
-
-@pytest.mark.parametrize("damage", [_truncate, _flip, lambda path: path.write_bytes(b""), os.unlink])
-@pytest.mark.parametrize("file", ["pecl-index.json", "photographs-*.jsonl", "embeddings-*.safetensors"])
-def test_damage_is_one_sentence_and_made_anew_on_request(photographs, towers, file, damage):
-    build_index(photographs)
-    (path,) = (photographs / ".pecl-index").glob(file)
-    damage(path)
-    paint(photographs / "new.png", 100)
-    with pytest.raises(DataError, match=r"is damaged|are missing|no index in it"):
-        pecl.ImageIndex.open(photographs)
-    if not (file == "pecl-index.json" and damage is os.unlink):  # without a head there is no index
-        with pytest.raises(DataError, match=r"is damaged|are missing"):
-            build_index(photographs)
-    assert build_index(photographs, options=IndexOptions(rebuild=True)).photographs == COUNT + 1
-    assert len(pecl.ImageIndex.open(photographs)) == COUNT + 1
-
-
 @pytest.mark.parametrize(
     "change",
     [
