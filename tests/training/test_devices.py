@@ -159,8 +159,7 @@ def test_losses_are_read_at_validations_alone(fake_device):
     for one, other in zip(losses, expected, strict=True):
         assert [step for step, _ in one] == [step for step, _ in other] == [2, 3]
         close(torch.tensor(one), torch.tensor(other))
-    for one, other in zip(states_there, states_here, strict=True):
-        close(one, other)
+    close(states_there, states_here)
     assert len([wait for wait in waits if "trainer.py" in wait]) == 2
 
 
@@ -174,8 +173,7 @@ def test_a_training_is_saved_and_goes_on_there_or_on_the_cpu(fake_device, tmp_pa
         first._save()
         losses, states_found = trained(run_of(device, layout="a fleet", state_path=state, identity="x"))
         close(torch.tensor(losses), torch.tensor(expected[0]))
-        for one, other in zip(states_found, expected[1], strict=True):
-            close(one, other)
+        close(states_found, expected[1])
 
 
 def test_the_optimizer_takes_its_learning_rates_from_the_cpu(fake_device):
@@ -187,8 +185,7 @@ def test_the_optimizer_takes_its_learning_rates_from_the_cpu(fake_device):
         optimizer.step(torch.tensor([0.1, 0.01]))
         return [parameter.detach().cpu(), other.detach().cpu()]
 
-    for found, expected in zip(stepped(fake_device.device), stepped("cpu"), strict=True):
-        close(found, expected)
+    close(stepped(fake_device.device), stepped("cpu"))
 
 
 # Whole experiments

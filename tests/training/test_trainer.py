@@ -1,5 +1,6 @@
 import signal
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -21,15 +22,18 @@ def final_states(run):
     return [run.adapter.slot_state(slot) for slot in range(run.adapter.num_slots)]
 
 
+def check_slots_equal_separate_runs(*tasks):
+    """Compare a fleet of tasks, each a function of a tower, with a run of each."""
+    tower = tiny_tower()
+    fleet = final_states(trainer(tower, [make(tower) for make in tasks]))
+    for state, make in zip(fleet, tasks, strict=True):
+        tower = tiny_tower()
+        torch.testing.assert_close([state], final_states(trainer(tower, [make(tower)])), rtol=1e-4, atol=2e-5)
+
+
 def test_slots_equal_separate_runs():
     options = [{"seed": 1}, {"seed": 2, "lr": 3e-3, "anchor": "frozen"}, {"seed": 3, "anchor": "none", "lr": 2e-2}]
-    tower = tiny_tower()
-    fleet = final_states(trainer(tower, [task(tower, **o) for o in options]))
-    for slot, option in enumerate(options):
-        alone_tower = tiny_tower()
-        (single,) = final_states(trainer(alone_tower, [task(alone_tower, **option)]))
-        for name, value in single.items():
-            torch.testing.assert_close(fleet[slot][name], value, rtol=1e-4, atol=2e-5)
+    check_slots_equal_separate_runs(*(partial(task, **one) for one in options))
 
 
 OPTIONS = [{"seed": 1}, {"seed": 1, "lr": 3e-3, "anchor": "frozen"}, {"seed": 3, "anchor": "none"}]
@@ -134,13 +138,8 @@ def test_a_step_is_of_a_batch_of_text_and_one_of_photographs(anchor):
 
 
 def test_slots_with_photographs_equal_separate_runs():
-    tower = tiny_tower()
-    fleet = final_states(trainer(tower, [task(tower), beside_text(tower, seed=2), beside_text(tower, 3, "student")]))
-    for slot, option in ((1, {"seed": 2}), (2, {"seed": 3, "anchor": "student"})):
-        alone_tower = tiny_tower()
-        (single,) = final_states(trainer(alone_tower, [beside_text(alone_tower, **option)]))
-        for name, value in single.items():
-            torch.testing.assert_close(fleet[slot][name], value, rtol=1e-4, atol=2e-5)
+    photographs = [partial(beside_text, seed=2), partial(beside_text, seed=3, anchor="student")]
+    check_slots_equal_separate_runs(task, *photographs)
 
 
 @pytest.mark.parametrize(("count", "size", "steps"), [(7, 3, 2), (6, 3, 2), (2, 5, 1)])
@@ -279,8 +278,8 @@ def test_a_slot_that_diverges_leaves_and_the_others_learn_as_without_it(dropout)
         (single,) = alone_run.run()
         assert record.stopped is None
         assert [loss for _, loss in record.losses] == pytest.approx([loss for _, loss in single.losses], abs=1e-5)
-        for name, value in alone_run.adapter.slot_state(0).items():
-            torch.testing.assert_close(run.adapter.slot_state(slot)[name], value, rtol=1e-4, atol=1e-5)
+        own = alone_run.adapter.slot_state(0)
+        torch.testing.assert_close(run.adapter.slot_state(slot), own, rtol=1e-4, atol=1e-5)
 
 
 def test_a_slot_without_a_score_has_diverged():
@@ -317,8 +316,7 @@ def test_a_slot_that_is_out_of_patience_stops_as_it_stops_alone():
     for slot, seed in enumerate((1, 2)):
         (single,), (state,) = trained(seed)
         assert (single.stopped, single.best_step) == (records[slot].stopped, records[slot].best_step)
-        for name, value in state.items():
-            torch.testing.assert_close(states[slot][name], value, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(states[slot], state, rtol=1e-4, atol=1e-5)
 
 
 def test_what_has_left_stays_away_after_a_kill(tmp_path):
