@@ -18,7 +18,7 @@ from pecl.config import make_config
 from pecl.data.registry import load_dataset
 from pecl.data.splits import few_shot_split
 from pecl.encoders.text import MultilingualTextEncoder
-from pecl.errors import ConfigError, DivergedError, OutputError
+from pecl.errors import ConfigError, DivergedError
 from pecl.experiment.run import evaluate, train, train_fleet
 from pecl.files import sha256_file
 from pecl.grid.configs import expand, fleets
@@ -156,13 +156,6 @@ def test_a_run_in_a_fleet_equals_the_run_alone(small, tmp_path):
             [loss for _, loss in single.curve.loss], abs=1e-5
         )
         assert result.metrics == single.metrics
-
-
-def test_an_unwritable_folder_is_found_before_the_work(small, tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setattr(pecl.experiment.run, "attach", lambda *_: pytest.fail("work began"))
-    with pytest.raises(OutputError, match="expected a folder"):
-        train(make_config({**small, "out": str(tmp_path / "file")}))
 
 
 def test_towers_are_loaded_once_and_memory_does_not_grow_with_runs(small, monkeypatch):

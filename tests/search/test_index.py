@@ -229,12 +229,6 @@ def test_a_picture_is_not_compared_with_what_another_tower_made(index, monkeypat
         index.search(index.paths[0])
 
 
-def test_towers_of_another_width_are_refused(index, monkeypatch):
-    monkeypatch.setattr("pecl.encoders.towers.load_text_encoder", lambda *_, **__: tiny_tower(dim=4))
-    with pytest.raises(DataError, match="another state of the text tower"):
-        index.search("a", "en")
-
-
 def test_a_text_is_not_compared_with_what_was_made_for_another_text_tower(index, monkeypatch):
     load = pecl.encoders.towers.load_text_encoder
 

@@ -104,7 +104,6 @@ def changed(rows, change):
         (lambda rows: ["--embeddings", "nothing.npy", "--paths", "p"], "nothing.npy: expected an array of NumPy"),
         (lambda rows: ["--embeddings", "nothing.parquet"], "expected parquet with the columns id, embedding"),
         (lambda rows: ["--embeddings", "."], "expected a folder of clip-retrieval"),
-        (lambda rows: [*write_npy(rows), "--profile", "minj"], "did you mean 'mini'?"),
         (lambda rows: ["--paths", "paths.txt"], "expected an INDEX, or --embeddings FILE"),
     ],
 )
