@@ -10,7 +10,7 @@ from helpers.report_results import both, changed, evaluate, made, ranked, train
 from pecl.report.tables import FORMATS, TextColumn, report, text_table
 from pecl.report.tables.layout import laid_out, reported, shortened, without_repetition
 from pecl.report.tables.paper import paper_tables
-from pecl.report.tables.statistics import _BLOCK, disparity, gain, hits, intervals, sample_std, share_closed
+from pecl.report.tables.statistics import _BLOCK, disparity, gain, hits, intervals, share_closed
 from pecl.report.tables.table import Table, words
 from pecl.results.result import collect
 from pecl.retrieval.measures import bootstrap_intervals
@@ -178,22 +178,6 @@ def test_the_interval_of_a_paired_difference_is_narrower_than_of_unpaired_scores
     ((low, high), (_, unpaired_high)) = intervals([after - before, after])
     assert 0 < low < 0.05 < high  # 5 of 100 gained, none lost
     assert high - low < unpaired_high - after.mean() + 0.01
-
-
-def test_sample_standard_deviation():
-    assert sample_std([0.2, 0.3, 0.4]) == pytest.approx(0.1)  # sqrt((.01 + 0 + .01) / 2)
-    assert math.isnan(sample_std([0.2]))
-
-
-def test_disparity_by_hand():
-    scores = {"de": 0.3, "fr": 0.5, "jp": 0.1}
-    before = disparity(scores, english=0.7)
-    assert before.mean == pytest.approx(0.3)
-    assert before.std == pytest.approx(math.sqrt((0.0 + 0.04 + 0.04) / 3))
-    assert before.max_minus_min == pytest.approx(0.4)
-    assert before.gap == pytest.approx(0.4)
-    after = disparity({"de": 0.4, "fr": 0.5, "jp": 0.3}, english=0.7)
-    assert share_closed(before, after) == pytest.approx((0.4 - 0.3) / 0.4)
 
 
 def test_english_counts_in_the_mean_but_not_in_its_own_gap():
