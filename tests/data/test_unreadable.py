@@ -1,5 +1,5 @@
 import pytest
-from helpers.small_experiment import PAIRS, small  # noqa: F401
+from helpers.small_experiment import PAIRS
 from PIL import Image
 
 from pecl.cli import main
@@ -77,7 +77,7 @@ def test_missing_and_damaged_images_are_named_in_one_sentence(tmp_path):
     )
 
 
-def test_all_unreadable_images_are_told_at_once_and_nothing_is_written(small, tmp_path, capsys):  # noqa: F811
+def test_all_unreadable_images_are_told_at_once_and_nothing_is_written(small, tmp_path, capsys):
     for i in range(3, 15):
         cut(tmp_path / f"{i}.png")
     (tmp_path / "20.png").write_text("no image")
@@ -90,7 +90,7 @@ def test_all_unreadable_images_are_told_at_once_and_nothing_is_written(small, tm
     assert files_below(tmp_path) == before
 
 
-def test_skipped_images_leave_before_the_split_and_stand_in_the_result(small, tmp_path):  # noqa: F811
+def test_skipped_images_leave_before_the_split_and_stand_in_the_result(small, tmp_path):
     cut(tmp_path / "3.png")
     (tmp_path / "5.png").unlink()
     whole = evaluate(make_config({**small, "gallery": "english", "image_weight": 0}))
@@ -109,7 +109,7 @@ def test_skipped_images_leave_before_the_split_and_stand_in_the_result(small, tm
     assert result.config.skip_unreadable is True
 
 
-def test_skipping_decodes_nothing_that_is_embedded(small, monkeypatch):  # noqa: F811
+def test_skipping_decodes_nothing_that_is_embedded(small, monkeypatch):
     config = make_config({**small, "skip_unreadable": True})
     evaluate(config)
     loads = []
@@ -119,7 +119,7 @@ def test_skipping_decodes_nothing_that_is_embedded(small, monkeypatch):  # noqa:
     assert loads == []
 
 
-def test_an_evaluation_while_photographs_are_exchanged_keeps_nothing_of_them(small, tmp_path, monkeypatch):  # noqa: F811
+def test_an_evaluation_while_photographs_are_exchanged_keeps_nothing_of_them(small, tmp_path, monkeypatch):
     clean = evaluate(make_config({**small, "out": str(tmp_path / "clean")}))
     monkeypatch.setenv("PECL_CACHE_DIR", str(tmp_path / "other cache"))
     paths = sorted(tmp_path.glob("*.png"))

@@ -3,14 +3,13 @@
 import json
 import re
 import shutil
-import threading
 from dataclasses import replace
 
-import huggingface_hub
 import pytest
 import torch
-from helpers.fake_hub import COMMIT, Hub, accept_writes, be_patient
-from helpers.small_experiment import small, tiny_towers
+from helpers.fake_hub import COMMIT, accept_writes, running_hub
+from helpers.folders import exchange
+from helpers.small_experiment import tiny_towers
 from helpers.tiny import tiny_tower
 from huggingface_hub import ModelCard
 
@@ -25,7 +24,6 @@ from pecl.export.hub import INDEX, find_adapters, pull, push
 from pecl.files import write_tensors
 from pecl.results.result import write_result
 
-__all__ = ["small"]
 TEXTS = ["ka lopi", "zumo"]
 
 
@@ -38,22 +36,10 @@ def trained(small, monkeypatch):
 
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
-    server = Hub()
-    accept_writes(server)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    constants = huggingface_hub.constants
-    template = server.url + constants.HUGGINGFACE_CO_URL_TEMPLATE.removeprefix(constants.ENDPOINT)
-    values = {"HUGGINGFACE_CO_URL_TEMPLATE": template, "ENDPOINT": server.url, "HF_HUB_OFFLINE": False}
-    for name, value in (values | {"HF_HUB_CACHE": str(tmp_path / "hub")}).items():
-        monkeypatch.setattr(constants, name, value)
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    be_patient(monkeypatch)
-    yield server
-    server.closing.set()
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with running_hub(monkeypatch, tmp_path / "hub") as server:
+        accept_writes(server)
+        yield server
 
 
 def edited(index, change):
@@ -61,13 +47,6 @@ def edited(index, change):
     document = json.loads(index.read_text("utf-8"))
     change(document)
     return json.dumps(document)
-
-
-def exchange(one, other):
-    spare = one.with_name("spare")
-    one.rename(spare)
-    other.rename(one)
-    spare.rename(other)
 
 
 def folder_of(trained):

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 import pytest
 from helpers.adapter_towers import states
-from helpers.small_experiment import small, tiny_towers
+from helpers.small_experiment import tiny_towers
 
 from pecl.adapters.formats.files import save_adapter
 from pecl.adapters.spec import parse_adapter
@@ -17,8 +17,6 @@ from pecl.config import make_config
 from pecl.errors import ConfigError
 from pecl.experiment.run import evaluate
 from pecl.harness.run import HARNESSES, check_harness, evaluate_with
-
-__all__ = ["small"]
 
 
 @pytest.fixture

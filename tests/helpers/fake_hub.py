@@ -1,13 +1,14 @@
 """A model hub on the loopback: the few addresses that huggingface_hub asks for, and refusals on demand."""
 
 import base64
+import contextlib
 import hashlib
 import http.server
 import json
 import threading
 from urllib.parse import urlsplit
 
-import huggingface_hub.constants
+from huggingface_hub import constants
 
 import pecl.encoders.loading.hub
 import pecl.export.hub
@@ -104,11 +105,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(body)
 
 
-def be_patient(monkeypatch):
-    """Let nobody give a hub up that answers late, as one does next to much other work."""
+@contextlib.contextmanager
+def running_hub(monkeypatch, cache):
+    """Run a hub that huggingface_hub asks, and waits for next to much other work; files are kept in `cache`."""
+    server = Hub()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    template = server.url + constants.HUGGINGFACE_CO_URL_TEMPLATE.removeprefix(constants.ENDPOINT)
+    values = {"HUGGINGFACE_CO_URL_TEMPLATE": template, "ENDPOINT": server.url, "HF_HUB_OFFLINE": False}
+    for name, value in (values | {"HF_HUB_CACHE": str(cache), "HF_HUB_DOWNLOAD_TIMEOUT": 120}).items():
+        monkeypatch.setattr(constants, name, value)
     for module in (pecl.encoders.loading.hub, pecl.export.hub):
         monkeypatch.setattr(module, "TIMEOUT_SECONDS", 120.0)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DOWNLOAD_TIMEOUT", 120)
+    yield server
+    server.closing.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()
 
 
 def accept_writes(server):

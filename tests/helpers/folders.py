@@ -15,6 +15,14 @@ def listing(folder):
     return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*"))
 
 
+def exchange(one, other):
+    """Let two files change places."""
+    spare = one.with_name("spare")
+    one.rename(spare)
+    other.rename(one)
+    spare.rename(other)
+
+
 def without_digest(path):
     """Return the JSON of a result, to be written otherwise: without the digest that would tell."""
     document = json.loads(path.read_text("utf-8"))

@@ -6,8 +6,9 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from helpers.folders import exchange
 from helpers.report_results import train as made
-from helpers.small_experiment import small, tiny_towers
+from helpers.small_experiment import tiny_towers
 from helpers.tiny import tiny_tower
 
 import pecl.commands.adapters_hub
@@ -22,20 +23,11 @@ from pecl.experiment.run import evaluate, train
 from pecl.results.result import read_result, write_result
 from pecl.results.verify import check_adapter, check_recalls, verify
 
-__all__ = ["small"]
-
 
 @pytest.fixture
 def results(small):
     """Results of German and French, as they are read from their files."""
     return [read_result(train(make_config({**small, "language": code})).path) for code in ("de", "fr")]
-
-
-def exchange(one, other):
-    spare = one.with_name("spare")
-    one.rename(spare)
-    other.rename(one)
-    spare.rename(other)
 
 
 def rewrite(path, change, drop="sha256"):

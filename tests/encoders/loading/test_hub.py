@@ -1,9 +1,7 @@
-import threading
-
 import huggingface_hub.constants
 import pytest
 from helpers.checkpoints import TEXTS, write_mclip, xlm_roberta_config
-from helpers.fake_hub import COMMIT, Hub, be_patient
+from helpers.fake_hub import COMMIT, running_hub
 
 from pecl.encoders.loading import hub as hub_module
 from pecl.encoders.loading.hub import choose_files, resolve
@@ -18,21 +16,8 @@ MODEL = MCLIP_MODELS[0]
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    server = Hub()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    template = huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE
-    template = server.url + template.removeprefix(huggingface_hub.constants.ENDPOINT)
-    monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", server.url)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    be_patient(monkeypatch)
-    yield server
-    server.closing.set()
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with running_hub(monkeypatch, tmp_path / "hub") as server:
+        yield server
 
 
 @pytest.fixture
