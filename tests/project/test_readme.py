@@ -1,6 +1,5 @@
 """README, tables, sentences and figures of documents are what code and shipped results say."""
 
-import importlib.util
 import re
 
 import pytest
@@ -151,10 +150,7 @@ def test_the_page_of_languages_counts_gains_and_losses(monkeypatch):
 
 @pytest.fixture(scope="module")
 def drawing():
-    spec = importlib.util.spec_from_file_location("draw_framework", ROOT / "scripts" / "draw_framework.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("draw_framework")
 
 
 def test_the_same_bytes_twice_under_the_names_that_are_committed(drawing, tmp_path):
