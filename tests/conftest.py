@@ -2,6 +2,7 @@
 
 import logging
 import random
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -11,6 +12,11 @@ from hypothesis import HealthCheck, settings
 
 from pecl.experiment.run import _load_once
 from pecl.files.progress import OFF
+
+# Modules that keep a name of a module where tests replace it; first imported then, they would keep the replacement.
+IMPORTED = "bulk.job commands.adapters_hub commands.export commands.export_immich commands.languages export.listing"
+for name in IMPORTED.split():
+    import_module(f"pecl.{name}")
 
 pytest_plugins = [
     "helpers.browser",
