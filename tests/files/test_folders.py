@@ -1,26 +1,18 @@
-"""Folders that are whole or absent, compact lists of numbers, and pictures of every kind that Pillow reads."""
+"""Folders that are whole or absent, and pictures of every kind that Pillow reads."""
 
-import json
 import multiprocessing
 import os
 import signal
-import tracemalloc
 
 import numpy as np
 import pytest
-import torch
-from helpers.report_results import both, document
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from pecl.data.custom.in_memory import RowImages
 from pecl.encoders.image import as_pictures
 from pecl.errors import DataError, OutputError
 from pecl.files import check_absent, new_folder
-from pecl.files.compact import Numbers, Points
 from pecl.files.images import ImageFiles
-from pecl.results.result import Result, read_result, write_result
 
 
 def test_it_appears_when_it_is_filled(tmp_path):
@@ -86,64 +78,6 @@ def test_a_folder_of_the_users_own_that_is_named_alike_stays(tmp_path):
         pass
     assert (tmp_path / ".b.mine.tmp" / "file").exists()
     assert (outside / "file").exists()
-
-
-WHOLE = st.integers(-(2**63), 2**63 - 1)
-
-
-@given(st.lists(st.one_of(WHOLE, st.integers(0, 2**64 - 1)), max_size=6))
-def test_numbers_are_what_was_given(values):
-    if values and min(values) < 0 and max(values) >= 2**63:
-        with pytest.raises(OverflowError):
-            Numbers(values)
-        return
-    held = Numbers(values)
-    assert held == tuple(values) == held
-    assert list(values) == list(held)
-    assert held[1:] == tuple(values)[1:]
-    assert [held[i] for i in range(len(values))] == values
-    assert held != (*values, 0)
-    assert held != "text"
-
-
-@given(st.lists(st.tuples(WHOLE, st.floats(allow_nan=False)), max_size=6))
-def test_points_are_what_was_given(pairs):
-    held = Points(pairs)
-    assert held == tuple(pairs) == held
-    assert list(held) == pairs
-    assert held[:2] == tuple(pairs)[:2]
-    if pairs:
-        assert held[-1] == pairs[-1]
-
-
-def test_numbers_are_read_by_numpy_and_torch_and_cannot_be_changed():
-    held = Numbers([1, 70_000, 3])
-    assert np.asarray(held).tolist() == torch.tensor(held).tolist() == [1, 70_000, 3]
-    assert np.asarray(held).dtype == np.int64
-    with pytest.raises(TypeError, match="item assignment"):
-        held[0] = 2
-    assert repr(Points([(5, 0.5)])) == "((5, 0.5),)"
-
-
-def test_a_result_that_is_read_takes_two_bytes_a_rank_and_a_few_thousand_beside(tmp_path):
-    """It is what lets thousands of results be reported at once. An int object by itself takes 28 bytes, its place 8."""
-    items, results = 2000, 20
-    states = {name: both(*[[1 + (7 * i) % items for i in range(items)]] * 2) for name in ("zero_shot", "final", "best")}
-    paths = []
-    for seed in range(results):
-        made = document("train", states, seed=seed)
-        made["curve"]["loss"] = [[step, 1 / (step + seed)] for step in range(1, 101)]
-        paths.append(write_result(tmp_path, Result.from_json(made)))
-    read_result(paths[0])  # what is made once
-    tracemalloc.start()
-    try:
-        held = [read_result(path) for path in paths]
-        taken = tracemalloc.get_traced_memory()[0] / results
-    finally:
-        tracemalloc.stop()
-    assert held[3].ranks("text_to_image") == tuple(states["best"]["text_to_image"])
-    assert json.loads(paths[3].read_text())["ranks"] == {"test": states}
-    assert taken < 6 * 2 * items + 100 * 16 + 16_000
 
 
 ORIENTATION = 0x0112

@@ -44,7 +44,7 @@ def _write_tables(folder: Path) -> None:
         "no-english.csv": _table("image,de", [(image, de) for image, _, de in ROWS]),
         "other-names.csv": _table("image,english,german", ROWS),
         "no-german.csv": _table("image,en,fr", ROWS),
-        "twice.csv": _table("image,en,en", ROWS),
+        "twice.csv": _table(f"{plain},en", [(*row, row[1]) for row in ROWS]),
         "empty-field.csv": _table(plain, [*ROWS, ("0.png", "", "ein Haus")]),
         "short-row.csv": _table(plain, [*ROWS, ("0.png", "a house")]),
         "quote.csv": _table(plain, [*ROWS, ("0.png", '"a"b', "c")]),
