@@ -18,8 +18,8 @@ from pecl.adapters.formats.files import load_adapter_file
 from pecl.adapters.formats.packed import pack
 from pecl.adapters.ready import SHIPPED
 from pecl.files import read_tensors, sha256_file, write_bytes, write_json, write_tensors
+from pecl.files.digests import with_digest
 from pecl.report.tables.statistics import gain, intervals
-from pecl.results.digest import with_digest
 from pecl.results.result import Result, collect
 from pecl.results.verify import verify
 

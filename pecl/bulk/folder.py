@@ -18,11 +18,11 @@ from typing import Any, BinaryIO
 from pecl.encoders.embeddings import Embeddings
 from pecl.errors import DataError, OutputError
 from pecl.files import load_json, open_regular, parse_json, sha256_file, sha256_json, write_json, write_stream
+from pecl.files.digests import check_digest, with_digest
 from pecl.files.typed_json import Flag, Text, Whole, decode
 
 PLAN, IDS = "embeddings.json", "ids.jsonl"
 FORMAT = "pecl-embedding-folder-2"
-_DIGEST = "sha256"
 _quoted = json.JSONEncoder(ensure_ascii=False).encode  # `json.dumps` would make one per name
 
 
@@ -132,7 +132,7 @@ def write_plan(folder: Path, plan: Plan, ids: Callable[[], Iterable[str]]) -> li
     written = []
     if not (folder / PLAN).exists() or read_plan(folder).identity != plan.identity:
         document = {"format": FORMAT, **asdict(plan)}
-        written.append(write_json(folder / PLAN, {**document, _DIGEST: sha256_json(document)}))
+        written.append(write_json(folder / PLAN, with_digest(document)))
     if _digest_of(folder / IDS) != plan.ids_sha256:
 
         def write(file: BinaryIO) -> None:
@@ -187,12 +187,10 @@ def read_plan(folder: str | Path) -> Plan:
     path = Path(folder) / PLAN
     try:
         document: dict[str, Any] = load_json(path)
-        digest = document.pop(_DIGEST)
         if document["format"] != FORMAT:
             raise ValueError(f"expected the format {FORMAT}")
-        if sha256_json(document) != digest:
-            raise ValueError("its content does not match its checksum")
-        plan = decode(Plan, {name: value for name, value in document.items() if name != "format"})
+        check_digest(document, needed=True)
+        plan = decode(Plan, document)
         if not 1 <= plan.shards <= max(plan.rows, 1):
             raise ValueError(f"{plan.shards} shards of {plan.rows} rows")
         return plan

@@ -26,7 +26,7 @@ from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import DataError, OutputError, WeightsError
 from pecl.export.card import Published, describe_published, write_card
 from pecl.files import check_absent, is_sha256, load_json, new_folder, sha256_file, write_json, write_text
-from pecl.results.digest import KEY, check_digest, with_digest
+from pecl.files.digests import DIGEST, check_digest, with_digest
 from pecl.results.result import Result, collect, read_result
 from pecl.results.verify import verify
 
@@ -206,9 +206,7 @@ def read_index(folder: Path) -> dict[str, Any]:
                 f"{path} has format {index['format_version']!r}, this version of pecl reads 1: upgrade pecl"
             )
         _check_entries(index["adapters"])
-        if KEY not in index:
-            raise ValueError("it has no checksum (sha256)")
-        check_digest(index)
+        check_digest(index, needed=True)
     except WeightsError:
         raise
     except FileNotFoundError as error:
@@ -217,7 +215,7 @@ def read_index(folder: Path) -> dict[str, Any]:
         ) from error
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise WeightsError(f"{path}: expected the index of published adapters ({error})") from error
-    return {key: value for key, value in index.items() if key != KEY}
+    return {key: value for key, value in index.items() if key != DIGEST}
 
 
 def _check_entries(entries: list[Any]) -> None:

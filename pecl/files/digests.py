@@ -1,9 +1,13 @@
-"""SHA-256 of bytes, files, documents and lists of captions."""
+"""SHA-256 of bytes, files, documents and lists of captions; and JSON files that hold their own.
+
+Such a file has the SHA-256 of its canonical JSON under `DIGEST`, compared whenever it is read, so that formatting it
+again changes nothing. Whoever edits a result on purpose removes the line: it is still read, and never published.
+"""
 
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,6 +15,7 @@ from typing import Any
 from pecl.errors import WeightsError
 from pecl.files.reading import open_regular
 
+DIGEST = "sha256"  # key of a document's own digest
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -37,6 +42,21 @@ def sha256_json(document: Any) -> str:
     """Return the SHA-256 of `document`'s canonical JSON (sorted keys, no spaces): equal documents, equal hash."""
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return sha256_bytes(text.encode("utf-8"))
+
+
+def with_digest(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a JSON object as it is read again, with its digest as the last key."""
+    read = json.loads(json.dumps(document))
+    return {**read, DIGEST: sha256_json(read)}
+
+
+def check_digest(document: Mapping[str, Any], needed: bool = False) -> None:
+    """Raise ValueError unless a JSON object matches its digest; only with `needed` it must have one."""
+    if DIGEST not in document:
+        if needed:
+            raise ValueError("it has no checksum (sha256)")
+    elif document[DIGEST] != sha256_json({key: document[key] for key in document if key != DIGEST}):
+        raise ValueError("its content does not match its checksum (sha256)")
 
 
 def sha256_lines(lines: Iterable[str]) -> str:

@@ -21,8 +21,8 @@ from pydantic import Field, PlainSerializer, SkipValidation
 from pecl.config import ExperimentConfig
 from pecl.errors import DataError, unknown
 from pecl.files import load_json, write_json
-from pecl.files.typed_json import FieldError, Number, Ranks, Text, Whole, decode, encode, wrong
-from pecl.results.digest import KEY, check_digest, with_digest
+from pecl.files.digests import DIGEST, check_digest, with_digest
+from pecl.files.typed_json import Number, Ranks, Text, Whole, decode, encode, wrong
 from pecl.results.environment import environment
 from pecl.results.parts import (
     AdapterDescription,
@@ -211,9 +211,9 @@ class Result:
             _check_names(found)
             if found.status == "complete":
                 check_complete(document)
-        except FieldError as error:
+        except ValueError as error:
             raise DamagedResultError(f"{where} is damaged: {error}; delete the file and run it again") from error
-        return replace(found, path=where if isinstance(where, Path) else None, has_digest=KEY in document)
+        return replace(found, path=where if isinstance(where, Path) else None, has_digest=DIGEST in document)
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object that `from_json` reads."""
@@ -223,7 +223,7 @@ class Result:
 
 
 def _check_names(result: Result) -> None:
-    """Raise FieldError unless what becomes part of a file's name is a name, and no path to elsewhere."""
+    """Raise ValueError unless what becomes part of a file's name is a name, and no path to elsewhere."""
     names = {
         "run_id": result.run_id,
         "config.language": result.config.language,

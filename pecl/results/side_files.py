@@ -13,8 +13,8 @@ from typing import Any
 
 from pecl.errors import DataError
 from pecl.files import load_json, sha256_json, write_json
-from pecl.files.typed_json import FieldError, Ranks, Text, decode
-from pecl.results.digest import check_digest, with_digest
+from pecl.files.digests import check_digest, with_digest
+from pecl.files.typed_json import Ranks, Text, decode
 from pecl.results.result import RETRIEVED, SPLITS, Result
 
 Nearest = Mapping[str, Sequence[Sequence[int]]]  # stage -> test caption -> items of the data set, nearest first
@@ -90,7 +90,7 @@ def read_retrieved(result: Result) -> Nearest | None:
         return None
     try:
         check_digest(document)
-    except FieldError as error:
+    except ValueError as error:
         raise DataError(f"{sentence} ({error}); run {result.run_id} again") from error
     if document["run"] != result.name:
         raise DataError(f"{sentence} (they are of {document['run']}); run {result.run_id} again")

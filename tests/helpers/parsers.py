@@ -38,10 +38,10 @@ from pecl.encoders.loading.weights import read_config, read_state_dict, read_ten
 from pecl.encoders.shards import Shard, hash_keys, write_shard
 from pecl.errors import DataError
 from pecl.files import sha256_bytes, sha256_json, write_tensors
+from pecl.files.digests import with_digest
 from pecl.files.rows import open_rows, write_rows
 from pecl.grid.configs import expand
 from pecl.grid.launchers.base import Task, TaskFile
-from pecl.results.digest import with_digest
 from pecl.results.result import Result, read_result
 from pecl.results.side_files import read_manifest, read_retrieved
 from pecl.search import catalogue

@@ -161,7 +161,6 @@ ALLOWED = {
     "machine.py": ({"cpuinfo.read_text", "meminfo.read_text"}, OURS),
     "report/page/build.py": ({"read_text"}, OURS),
     "report/tables/paper.py": ({"json.loads", "read_text"}, OURS),
-    "results/digest.py": ({"json.loads"}, OURS),
     "search/index.py": ({"open"}, OURS),
     "serving/page.py": ({"read_bytes"}, OURS),
     "serving/photographs.py": ({"ImageIndex.open"}, OURS),

@@ -6,9 +6,9 @@ Every adapter file that is loaded is compared, so that two files that changed pl
 from pathlib import Path
 
 from pecl.errors import DataError, not_the_adapter_of
-from pecl.files import check_sha256, load_json, sha256_json
-
-_DIGEST = "sha256"  # in a result the digest of its content, and in its part `adapter` that of the adapter file
+from pecl.files import check_sha256, load_json
+from pecl.files.digests import check_digest
+from pecl.files.typed_json import Text, decode
 
 
 def check_adapter_file(path: str | Path) -> Path | None:
@@ -46,11 +46,9 @@ def _read_named(path: Path, must_be_result: bool) -> str | None:
         return None  # a file of the user's own under this name
     if not isinstance(document, dict) or "run_id" not in document:
         return None
-    content = {key: value for key, value in document.items() if key != _DIGEST}
-    adapter = document.get("adapter")
-    named = adapter.get(_DIGEST) if isinstance(adapter, dict) else None
-    if document.get(_DIGEST, "") not in ("", sha256_json(content)) or not isinstance(named, str | None):
-        raise DataError(
-            f"{path} is damaged: its content does not match its checksum (sha256); delete the file and run it again"
-        )
-    return named
+    try:
+        check_digest(document)
+        adapter = document.get("adapter")
+        return decode(Text | None, adapter.get("sha256") if isinstance(adapter, dict) else None, "adapter.sha256")
+    except ValueError as error:
+        raise DataError(f"{path} is damaged: {error}; delete the file and run it again") from error
