@@ -142,6 +142,10 @@ class Adapter:
             WeightsError: as `check_state`.
         """
         self.check_state(state)
+        self.put_slot_state(slot, state)
+
+    def put_slot_state(self, slot: int, state: Mapping[str, torch.Tensor]) -> None:
+        """Set the parameters of one slot from a state that `check_state` has accepted."""
         for name, parameter in self.named_parameters():
             parameter.data[slot] = state[name].to(parameter)
 

@@ -85,12 +85,7 @@ class AdapterBank:
         if not files:
             raise ConfigError("files: expected at least one adapter file, got none")
         bank = cls(tower, files[0].configs)
-        by_language: dict[str, AdapterFile] = {}
-        for file in files:
-            language = _language_of(file)
-            bank._check_new(language, by_language)
-            by_language[language] = file
-        bank.add_files(by_language)
+        bank.add_files((_language_of(file), file) for file in files)
         return bank
 
     @property
@@ -126,31 +121,31 @@ class AdapterBank:
         start = time.perf_counter()
         if isinstance(adapter, str | Path):
             adapter = load_adapter_file(adapter)
-        self._add({language: adapter}, start)
+        self._add([(language, adapter)], start)
 
-    def add_files(self, files: Mapping[str, AdapterFile]) -> None:
-        """Add files by language, in one step: memory grows once.
+    def add_files(self, files: Iterable[tuple[str, AdapterFile]]) -> None:
+        """Add languages with their files in one step: memory grows once.
 
         Raises:
             ConfigError, WeightsError: as `add`; no language is added.
         """
         self._add(files, time.perf_counter())
 
-    def _add(self, adapters: Mapping[str, AdapterFile | Mapping[str, torch.Tensor]], start: float) -> None:
-        states = []
-        for language, adapter in adapters.items():
-            self._check_new(language)
+    def _add(self, adapters: Iterable[tuple[str, AdapterFile | Mapping[str, torch.Tensor]]], start: float) -> None:
+        states: dict[str, Mapping[str, torch.Tensor]] = {}
+        for language, adapter in adapters:
+            self._check_new(language, [*self._seconds, *states])
             if isinstance(adapter, AdapterFile):
                 self._check_file(adapter)
                 adapter = adapter.state
             self.adapter.check_state(adapter)
-            states.append(adapter)
+            states[language] = adapter
         first = len(self)
         self.adapter.rearrange(range(first), new=len(states))
-        for slot, state in enumerate(states, first):
-            self.adapter.load_slot_state(slot, state)
+        for slot, state in enumerate(states.values(), first):
+            self.adapter.put_slot_state(slot, state)
         seconds = (time.perf_counter() - start) / max(len(states), 1)
-        self._seconds |= dict.fromkeys(adapters, seconds)
+        self._seconds |= dict.fromkeys(states, seconds)
 
     def load(self, path: str | Path, language: str | None = None) -> str:
         """Add the adapter in a file, under the language that it names or another, and return that."""
@@ -246,8 +241,8 @@ class AdapterBank:
         self.adapter.rearrange([])
         self._seconds = {}
 
-    def _check_new(self, language: str, others: Iterable[str] | None = None) -> None:
-        if (name := find_name(language, self._seconds if others is None else others)) is not None:
+    def _check_new(self, language: str, others: Iterable[str]) -> None:
+        if (name := find_name(language, others)) is not None:
             as_name = "" if name == language else f", as {name!r}"
             raise ConfigError(
                 f"language {language!r} is in the bank already{as_name}; remove it first or use another name"

@@ -87,7 +87,7 @@ class Banks:
         for configs, group in groups.items():
             bank = next((bank for bank in self.banks if in_order(bank.configs) == configs), None)
             bank = bank or AdapterBank(self.tower, configs)
-            bank.add_files(group)
+            bank.add_files(group.items())
             if bank not in self.banks:
                 self.banks.append(bank)
             self._bank_of |= dict.fromkeys(group, bank)

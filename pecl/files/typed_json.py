@@ -18,20 +18,16 @@ from pydantic import AfterValidator, PlainSerializer, PlainValidator, Strict, Ty
 from pydantic_core import PydanticCustomError
 
 
-class FieldError(ValueError):
-    """A value is missing or of another type than its field; the message begins with the dotted path."""
-
-
 def decode(kind: Any, value: Any, path: str = "") -> Any:
     """Return a JSON value as an instance of the type `kind`; ignore keys that are not fields.
 
     Raises:
-        FieldError: something is missing or of another type.
+        ValueError: something is missing or of another type; the message begins with its dotted path.
     """
     try:
         return validated(kind, value)
     except ValidationError as error:
-        raise FieldError(_sentence(error, path)) from error
+        raise ValueError(_sentence(error, path)) from error
 
 
 def validated(kind: Any, value: Any) -> Any:
@@ -45,9 +41,9 @@ def encode(value: Any) -> Any:
     return json.loads(json.dumps(made))  # tuples become lists; pydantic's own JSON would make null of infinities
 
 
-def wrong(path: str, value: Any, expected: str) -> FieldError:
+def wrong(path: str, value: Any, expected: str) -> ValueError:
     """Return the error that names a value and what was expected."""
-    return FieldError(f"{path} is {brief(value)}, expected {expected}")
+    return ValueError(f"{path} is {brief(value)}, expected {expected}")
 
 
 def brief(value: Any) -> str:

