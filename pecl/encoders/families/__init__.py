@@ -8,8 +8,8 @@ from transformers import PretrainedConfig, PreTrainedModel
 from pecl.encoders.families.bert import BERT
 from pecl.encoders.families.distilbert import DISTILBERT
 from pecl.encoders.families.family import TextFamily
-from pecl.encoders.families.metaclip import METACLIP
 from pecl.encoders.families.nllb import NLLB
+from pecl.encoders.families.pre_norm import METACLIP
 from pecl.encoders.families.siglip import SIGLIP
 
 FAMILIES: dict[str, TextFamily] = {

@@ -1,9 +1,14 @@
-"""`PRE_NORM`: what MetaCLIP 2 and SigLIP share, transformers' pre-LN encoders of CLIP's kind."""
+"""`PRE_NORM`: what MetaCLIP 2 and SigLIP share, transformers' pre-LN encoders of CLIP's kind; and `METACLIP`.
 
+MetaCLIP 2 is causal and pooled at the first end-of-text token. Tokens behind that token never reach it, so a text is
+cut there and packed without a change of its embedding.
+"""
+
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
-from transformers import PreTrainedModel
+from transformers import MetaClip2Model, MetaClip2TextModel, PreTrainedModel
 
 from pecl.encoders.families.family import TextFamily
 
@@ -34,4 +39,8 @@ PRE_NORM = TextFamily(
     embed=_embed,
     final_norm="final_layer_norm",
     pooling="lasttoken",
+)
+
+METACLIP = replace(
+    PRE_NORM, causal=True, encoder=MetaClip2TextModel, projection="text_projection", whole=MetaClip2Model
 )

@@ -1,5 +1,6 @@
 """What the numbers of one table must share, and the refusal to put together what differs in it."""
 
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
@@ -126,14 +127,8 @@ def _refusal(first: Result, second: Result, names: list[str], a: dict[str, Any],
     differences = ", ".join(f"{name} {a[name]} against {b[name]}" for name in names)
     return (
         f"{where(first)} and {where(second)} cannot be put into one table: they differ in {differences}; "
-        f"choose one with --where {names[0]}={quote(a[names[0]])}, or give the folder of one experiment"
+        f"choose one with --where {names[0]}={shlex.quote(str(a[names[0]]))}, or give the folder of one experiment"
     )
-
-
-def quote(value: object) -> str:
-    """Return `value` as a shell takes it."""
-    text = str(value)
-    return f"'{text}'" if " " in text else text
 
 
 def _check_captions(results: Sequence[Result]) -> None:
