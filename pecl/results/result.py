@@ -57,10 +57,6 @@ _NO_JSON = ("path", "has_digest")  # fields of `Result`
 _ABSENT: Any = None  # in failed and interrupted runs, which no table takes
 
 
-def _record(config: ExperimentConfig) -> dict[str, Any]:
-    return config.to_record()
-
-
 @dataclass(frozen=True, repr=False)
 class Result:
     """What one run gave.
@@ -96,7 +92,7 @@ class Result:
     run_id: Text
     kind: Kind
     status: Status
-    config: Annotated[SkipValidation[ExperimentConfig], PlainSerializer(_record)]
+    config: Annotated[SkipValidation[ExperimentConfig], PlainSerializer(ExperimentConfig.to_record)]
     environment: Environment
     error: Text | None = None
     data: DataDescription = _ABSENT

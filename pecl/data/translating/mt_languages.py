@@ -45,7 +45,7 @@ def language_settings(tokenizer: Any, source: str, target: str) -> LanguageSetti
 def _marian(tokenizer: Any, source: str, target: str) -> LanguageSettings:
     for side, wanted in (("source", source), ("target", target)):
         stated = getattr(tokenizer, f"{side}_lang", None)
-        if stated is not None and _ours(stated) not in (None, wanted):
+        if stated is not None and find_name(stated, LANGUAGES) not in (None, wanted):  # None: a group such as `roa`
             raise ConfigError(
                 f"the model's {side} language is {stated!r}, but {wanted!r} was asked for: choose another"
             )
@@ -89,8 +89,3 @@ def _first_known(candidates: Iterable[str | None], known: Iterable[str], languag
             "or choose another model"
         )
     raise ConfigError(f"the model does not know {LANGUAGES[language].name} ({', '.join(codes)}): choose another model")
-
-
-def _ours(stated: str) -> str | None:
-    """Return our code for an ISO 639 code; None for another language, or a group of languages such as `roa`."""
-    return find_name(stated, LANGUAGES)
