@@ -308,6 +308,19 @@ def test_a_command_that_fails_later_keeps_its_shards(pictures):
         pecl.embed(lines(), "out")
 
 
+def test_a_plan_without_shards_blocks_no_other_source(monkeypatch, pictures):
+    """It is all that a command leaves that is killed before its first shard."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", lambda *_, **__: None)
+        patch.setattr(Worker, "write", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            pecl.embed(pictures, "out")
+    assert {PLAN, IDS} <= files().keys()
+    expected = tiny_towers().text.encode_text(TEXTS)
+    torch.testing.assert_close(embed()[:], expected, rtol=1e-5, atol=1e-6)
+    assert read_ids("out") == [str(i) for i in range(1, 12)]
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_embeddings_that_are_no_numbers_are_refused_with_their_rows(monkeypatch, value):
     plain = Worker._embed
