@@ -5,22 +5,31 @@ The captions are read from the data folder and nothing of them is kept.
 
 from __future__ import annotations
 
+import hashlib
 import re
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from pecl.data.captions import ParallelCaptions
-from pecl.data.registry import load_dataset
+from pecl.data.published.multi30k import IMAGES_FOLDER, present_training_images
+from pecl.data.registry import find_data_dir, load_dataset
 from pecl.data.splits import split_captions
 from pecl.encoders.store import image_embeddings, store_of
 from pecl.encoders.towers import Towers
 from pecl.errors import not_none
+from pecl.files.images import ImageFiles
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+from make_references import COUNT, captions_outside_pool
 
 LANGUAGES = ("en", "cs", "de", "fr")
 LENGTHS = (1, 2, 3, 5)
+OTHERS = 3000  # photographs that make the gallery of the validation photographs larger
 
 # Words that are no content: articles, prepositions, conjunctions, pronouns, auxiliaries, numbers
 _STOP_WORDS = {
@@ -68,13 +77,26 @@ class Gallery:
     images: np.ndarray
 
 
-def validation(towers: Towers, data_dir: str | None) -> Gallery:
-    """Return the validation photographs of Multi30K that are in the data folder."""
+def validation(towers: Towers, data_dir: str | None) -> tuple[Gallery, np.ndarray]:
+    """Return the validation photographs of Multi30K that are in the data folder, with others behind them.
+
+    The others have no captions here. They are `OTHERS` training photographs outside the pool.
+
+    Returns:
+        The gallery, and the rows (R,) of the reference captions that describe none of the others.
+    """
     sets = {
         code: load_dataset("multi30k", code, data_dir=data_dir, split="val", allow_missing_images=True)
         for code in LANGUAGES
     }
-    return _gallery(sets, towers)
+    captioned, root = _gallery(sets, towers), find_data_dir("multi30k", data_dir)
+    outside = list(captions_outside_pool(root))
+    present = set(present_training_images(root)).intersection(outside)
+    others = sorted(present, key=lambda name: hashlib.sha256(f"gallery{name}".encode()).hexdigest())[:OTHERS]
+    files = ImageFiles(tuple(root / IMAGES_FOLDER / name for name in others))
+    images = np.concatenate([captioned.images, _embedded(files, towers)])
+    rows = np.flatnonzero(~np.isin(outside[:COUNT], others))
+    return replace(captioned, images=images), rows
 
 
 def test(towers: Towers, data_dir: str | None) -> Gallery:
@@ -89,9 +111,13 @@ def _gallery(sets: dict[str, ParallelCaptions], towers: Towers) -> Gallery:
     index = not_none(one.image_index, "image_index")
     shown = list(dict.fromkeys(index))
     images = not_none(one.images, "images").subset(shown)
-    found = F.normalize(torch.as_tensor(image_embeddings(towers.image, images, store_of(towers.image))), dim=1)
     items = np.array([shown.index(item) for item in index])
-    return Gallery({code: list(own.target) for code, own in sets.items()}, items, found.numpy())
+    return Gallery({code: list(own.target) for code, own in sets.items()}, items, _embedded(images, towers))
+
+
+def _embedded(images: ImageFiles, towers: Towers) -> np.ndarray:
+    """Return the embeddings (G, D) float32 of photographs, of length 1."""
+    return F.normalize(torch.as_tensor(image_embeddings(towers.image, images, store_of(towers.image))), dim=1).numpy()
 
 
 def content_words(caption: str, language: str) -> list[str]:

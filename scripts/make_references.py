@@ -21,18 +21,17 @@ from pecl.files.rows import write_rows
 from pecl.retrieval.hubs import REFERENCES, ROWS, packed
 
 COUNT = 24_000
-SHARPNESS = 25
-WEIGHT = 0.8
+SHARPNESS = 40
+WEIGHT = 0.6
 
 
-def reference_captions(data_dir: Path, count: int = COUNT) -> list[str]:
-    """Return the captions, in the order of their photographs' hashes."""
+def captions_outside_pool(data_dir: Path) -> dict[str, str]:
+    """Return the captions by the file names of their photographs, in the order of these names' hashes."""
     request = DataRequest("multi30k", "en", split="train", data_dir=data_dir, text_only=True)
     captions, names = read_split(request)
     pool = {f"{flickr_id}.jpg" for flickr_id in load_pool_ids(data_dir)}
-    outside = [i for i, name in enumerate(names) if name not in pool]
-    outside.sort(key=lambda i: hashlib.sha256(f"pecl/hubs/{names[i]}".encode()).hexdigest())
-    return [captions.target[i] for i in outside[:count]]
+    outside = [(name, caption) for name, caption in zip(names, captions.target, strict=True) if name not in pool]
+    return dict(sorted(outside, key=lambda one: hashlib.sha256(f"pecl/hubs/{one[0]}".encode()).hexdigest()))
 
 
 def main() -> None:
@@ -41,7 +40,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, default=Path("data"))
     parser.add_argument("--out", type=Path, default=REFERENCES / "mini.safetensors")
     parsed = parser.parse_args()
-    towers, captions = load_towers("mini"), reference_captions(parsed.data_dir)
+    towers, captions = load_towers("mini"), list(captions_outside_pool(parsed.data_dir).values())[:COUNT]
     embeddings = towers.text.encode_text(captions).numpy()  # (R, D)
     metadata = {
         "image": towers.image.fingerprint,

@@ -28,7 +28,7 @@ def _figures() -> dict[str, Any]:
 
 def hubs() -> str:
     """Return recall of whole captions, plain and by each method."""
-    rows = {(row["language"], row["method"]): row for row in _figures()["hubs"]["rows"]}
+    rows = {(row["language"], row["method"]): row for row in _figures()["hubs"]}
     shown = []
     for code in ("cs", "de", "fr", "en"):
         for k in (1, 10):
@@ -43,15 +43,15 @@ def hubs() -> str:
 def settings() -> str:
     """Return the sentence on the choice of the settings."""
     figures = _figures()
-    chosen, grid = figures["settings"], figures["hubs"]["grid"]
-    best = max(grid, key=lambda one: one["mean_recall"])
-    own = next(one for one in grid if all(one[key] == chosen[key] for key in chosen))
+    chosen, tried = figures["settings"], figures["tried"]
+    corrected = [row for row in tried if row["method"] == "corrected"]
+    own = next(row for row in corrected if all(row[key] == chosen[key] for key in ("sharpness", "weight")))
+    means = {method: max(row["mean_recall"] for row in tried if row["method"] == method) for method in ("plain", "NNN")}
     return (
-        f"{chosen['references']:,} reference captions, sharpness {chosen['sharpness']:g} and weight "
-        f"{chosen['weight']:g} have a mean of R@1, 5 and 10 of {own['mean_recall']:.4f} over the four languages on the "
-        f"validation photographs "
-        f"({grid[0]['mean_recall']:.4f} without correction, {best['mean_recall']:.4f} with the best of {len(grid) - 1} "
-        "settings)."
+        f"Sharpness {chosen['sharpness']:g} and weight {chosen['weight']:g} have a mean of R@1, 5 and 10 of "
+        f"{own['mean_recall']:.4f} on the validation photographs ({means['plain']:.4f} without correction, "
+        f"{corrected[0]['mean_recall']:.4f} with the best of {len(corrected)} settings, {means['NNN']:.4f} with the "
+        "best setting of NNN)."
     )
 
 
