@@ -22,7 +22,7 @@ from pecl.data.splits import split_captions
 from pecl.encoders.store import image_embeddings, store_of
 from pecl.encoders.towers import Towers
 from pecl.errors import not_none
-from pecl.files.images import ImageFiles
+from pecl.files.images import ImageFiles, ImageSource
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 from make_references import COUNT, captions_outside_pool
@@ -115,7 +115,7 @@ def _gallery(sets: dict[str, ParallelCaptions], towers: Towers) -> Gallery:
     return Gallery({code: list(own.target) for code, own in sets.items()}, items, _embedded(images, towers))
 
 
-def _embedded(images: ImageFiles, towers: Towers) -> np.ndarray:
+def _embedded(images: ImageSource, towers: Towers) -> np.ndarray:
     """Return the embeddings (G, D) float32 of photographs, of length 1."""
     return F.normalize(torch.as_tensor(image_embeddings(towers.image, images, store_of(towers.image))), dim=1).numpy()
 
