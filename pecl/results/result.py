@@ -198,11 +198,11 @@ class Result:
             raise DataError(f"{where} has schema {schema!r}, this version of pecl reads up to {SCHEMA}; upgrade pecl")
         software = {key: document[key] for key in ("versions", "machine", "commit", "dirty") if key in document}
         try:
-            check_digest(document)
             parts = {
                 "config": decode_config(document["config"], "config"),
                 "environment": decode(Environment, software),
             }
+            check_digest(document)
             found = decode(cls, {key: document[key] for key in document if key not in _NO_JSON} | parts)
             _check_names(found)
             if found.status == "complete":
