@@ -15,6 +15,7 @@ from pathlib import Path
 from pecl.errors import ConfigError, nearest
 
 ENGLISH = "en"  # the plain towers know it without an adapter
+COMMON = ("en", "cs", "de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh")  # likelier than others, in a guess
 CODE = r"[a-z]{2,3}(_[a-z]{4})?"  # any language's code, perhaps with its script: nl, zh_hant
 _FLORES_CODE = r"[a-z]{3}_[A-Z][a-z]{3}"
 _TABLE = Path(__file__).with_name("languages.tsv")

@@ -16,7 +16,7 @@ from pecl.adapters.spec import describe, in_order
 from pecl.encoders.batches import as_texts
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError, suggest
-from pecl.languages import ENGLISH, find_name, listed
+from pecl.languages import COMMON, ENGLISH, find_name, listed
 
 
 class Banks:
@@ -52,12 +52,11 @@ class Banks:
 
     @property
     def preferred(self) -> list[str]:
-        """The languages that a guess of a text's language prefers: English, and those with more than an adapted head.
+        """The languages that a guess of a text's language prefers: English, and the `COMMON` ones with an adapter.
 
-        If a guess preferred all languages of many heads, it would doubt most short texts.
+        If a guess preferred all languages with an adapter, it would doubt most short texts.
         """
-        own = [name for name, bank in self._bank_of.items() if any(one.kind != "head" for one in bank.configs)]
-        return list(dict.fromkeys((ENGLISH, *own)))
+        return [name for name in dict.fromkeys((ENGLISH, *self._bank_of)) if name in COMMON]
 
     def add(self, file: AdapterFile, name: str | None = None) -> str:
         """Add an adapter and return its name, which is the language of the file unless another is given.
