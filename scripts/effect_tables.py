@@ -19,6 +19,7 @@ from statistics import mean, pstdev
 
 import numpy as np
 from effect_figures import by_size, parameters, recalls, write_figures
+from effect_rivals import rivals_table, write_rivals
 from effect_ways import ways_table
 from marked import ROOT, complete, main, table, trained
 
@@ -309,6 +310,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "gap": gap_table,
     "ceilings": ceilings_table,
     "ways": all_ways_table,
+    "rivals": rivals_table,
     "text": text_table,
     "few-shot": few_shot_table,
     "english": english_table,
@@ -327,3 +329,4 @@ PARTS: dict[str, Callable[[], str]] = {
 if __name__ == "__main__":
     if main(__doc__ or "", PAGE, PARTS):
         write_figures(FIGURES, gap_candidates(), mean_recall(english(), "zero_shot"))
+        write_rivals(FIGURES)

@@ -24,7 +24,7 @@ from pecl.report.tables.statistics import gain, intervals
 from pecl.results.result import Result, collect
 from pecl.results.verify import verify
 
-LARGEST = 94_000  # bytes of one adapter file, so that a wheel with all of them has less than 15 MB
+LARGEST = 97_000  # bytes of one adapter file, so that a wheel with all of them has less than 15 MB
 STEPS = (0.24, 0.26, 0.28, 0.29, 0.3, 0.31, 0.32, 0.33, 0.35, 0.4, 0.5)  # of `pack`: the first that fits
 
 
