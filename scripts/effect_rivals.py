@@ -63,7 +63,7 @@ def draw() -> Plot:
     """Draw recall against minutes, a point after each pass."""
     document = json.loads(FIGURES.read_text("utf-8"))
     caption = (
-        f"{language_name(document['language'])}, {document['pairs']} pairs, mean of R@1, 5 and 10 of both directions on "
+        f"{language_name(document['language'])}, {document['pairs']} pairs, mean of R@1, 5 and 10 of both directions, "
         f"{document['test captions']} photographs. A point after each pass; CPU minutes of one thread, one seed."
     )
     figure, (place,) = panels(2.3, caption)
