@@ -4,9 +4,9 @@
     python benchmarks/rivals.py --language fr --json rivals.json
 
 sentence-transformers trains with `MSELoss`, its loss for multilingual models: all parameters of the exported tower, or
-PEFT's LoRA of about pecl's number of parameters. All ways see the same batches. The English embeddings are the same,
-too, and their time counts for none. The rates are the best of three each (docs/notes.md), rise over a tenth of the
-steps and fall along half a cosine.
+PEFT's LoRA of about pecl's number of parameters. All ways have the same pairs and English embeddings, whose time counts
+for none. One rate each was tried: for all parameters that of the full fine-tuning of docs/effect.md. It rises over a
+tenth of the steps and falls along half a cosine.
 
 The ways alternate, pass by pass, so a slow phase of the machine slows all of them. The clock stops after each pass, and
 the captions of the test photographs are embedded. Times are CPU seconds on one thread.
@@ -42,7 +42,7 @@ from pecl.training.task import SlotTask
 from pecl.training.trainer import AlignmentTrainer
 
 LORA = LoraConfig(r=10, lora_alpha=20, target_modules=["query", "value"])  # 184,320 parameters
-RATES = {"all": 3e-4, "lora": 3e-3}
+RATES = {"all": 3e-4, "lora": 3e-3}  # peaks
 HEAD = "head:rank=96"
 BATCH = 32  # of sentence-transformers
 RECIPE = Path(__file__).parents[1] / "configs" / "distil_mini_layers.yaml"

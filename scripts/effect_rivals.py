@@ -72,5 +72,5 @@ def draw() -> Plot:
         place.plot(minutes, recalls, color=colour, marker=marker, markersize=3, label=way["name"])
     place.axhline(document["ways"][0]["points"][0][1], color=GREY, linewidth=0.8)
     place.set(xlabel="minutes", ylabel="mean R")
-    place.legend(loc="lower right", fontsize=5.5)
+    place.legend(loc="lower right", bbox_to_anchor=(1, 0.06), fontsize=5.5)
     return Plot("rivals", "Recall against minutes of training", caption, (), figure)

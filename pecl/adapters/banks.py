@@ -52,11 +52,13 @@ class Banks:
 
     @property
     def preferred(self) -> list[str]:
-        """The languages that a guess of a text's language prefers: English, and the `COMMON` ones with an adapter.
+        """The languages that a guess of a text's language prefers: English, and those with an adapter.
 
-        If a guess preferred all languages with an adapter, it would doubt most short texts.
+        Of more adapters than there are `COMMON` languages, only those count: a guess that preferred all would doubt most
+        short texts.
         """
-        return [name for name in dict.fromkeys((ENGLISH, *self._bank_of)) if name in COMMON]
+        many = len(self._bank_of) > len(COMMON)
+        return [ENGLISH, *(name for name in list(self._bank_of) if name != ENGLISH and (name in COMMON or not many))]
 
     def add(self, file: AdapterFile, name: str | None = None) -> str:
         """Add an adapter and return its name, which is the language of the file unless another is given.

@@ -92,7 +92,7 @@ class Result:
     run_id: Text
     kind: Kind
     status: Status
-    config: Annotated[SkipValidation[ExperimentConfig], PlainSerializer(ExperimentConfig.to_record)]
+    config: Annotated[SkipValidation[ExperimentConfig], PlainSerializer(lambda config: config.to_record())]
     environment: Environment
     error: Text | None = None
     data: DataDescription = _ABSENT
