@@ -54,8 +54,8 @@ class Banks:
     def preferred(self) -> list[str]:
         """The languages that a guess of a text's language prefers: English, and those with an adapter.
 
-        Of more adapters than there are `COMMON` languages, only those count: a guess that preferred all would doubt most
-        short texts.
+        Of more adapters than there are `COMMON` languages, only those count. A guess that preferred all would doubt
+        most short texts.
         """
         many = len(self._bank_of) > len(COMMON)
         return [ENGLISH, *(name for name in list(self._bank_of) if name != ENGLISH and (name in COMMON or not many))]
