@@ -16,7 +16,7 @@ _LOOKS = (("#D55E00", "s"), ("#E69F00", "D"), ("#0072B2", "o"), ("#56B4E9", "^")
 
 def rivals_table() -> str:
     """Return minutes and recall at the end of each way, and the minutes in which pecl reaches its recall."""
-    ways = _ways()
+    ways = _figures()["ways"]
     return table(
         ["training", "parameters", "minutes", "mean R", "pecl's minutes to that recall"],
         [
@@ -48,8 +48,8 @@ def _is_own(way: dict[str, Any]) -> bool:
     return way["name"].startswith("pecl")
 
 
-def _ways() -> list[dict[str, Any]]:
-    return json.loads(FIGURES.read_text("utf-8"))["ways"]
+def _figures() -> dict[str, Any]:
+    return json.loads(FIGURES.read_text("utf-8"))
 
 
 def write_rivals(folder: Path) -> None:
@@ -61,7 +61,7 @@ def write_rivals(folder: Path) -> None:
 @styled
 def draw() -> Plot:
     """Draw recall against minutes, a point after each pass."""
-    document = json.loads(FIGURES.read_text("utf-8"))
+    document = _figures()
     caption = (
         f"{language_name(document['language'])}, {document['pairs']} pairs, mean of R@1, 5 and 10 of both directions, "
         f"{document['test captions']} photographs. A point after each pass; CPU minutes of one thread, one seed."

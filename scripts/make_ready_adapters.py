@@ -11,6 +11,7 @@ above zero. `pecl distil` trains only the languages whose result is missing, so 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,8 @@ def main() -> None:
         if parsed.keep is not None:
             keep(result, parsed.keep)
         print(f"{result.config.language}: {said}")
+    if parsed.keep is not None:
+        remove_older(results, parsed.keep)
 
 
 def write(result: Result, out: Path) -> Path:
@@ -73,17 +76,19 @@ def write(result: Result, out: Path) -> Path:
 
 
 def keep(result: Result, folder: Path) -> None:
-    """Copy a result, in place of another training of its language, and the split that it names.
-
-    The adapter and the captions that were retrieved are not copied.
-    """
-    for other in collect([folder]) if folder.exists() else ():
-        if other.kind == "train" and other.config.language == result.config.language:
-            other.path.unlink()
+    """Copy a result and the split that it names; the adapter and the captions that were retrieved are not copied."""
     kept = replace(result, adapter=replace(result.adapter, sha256=None))
     write_json(folder / result.path.name, with_digest(_in_place(kept)), indent=None)
     for split in (result.path.parent / "splits").glob("*.json"):
         write_bytes(folder / "splits" / split.name, split.read_bytes())
+
+
+def remove_older(results: Sequence[Result], folder: Path) -> None:
+    """Remove other trainings of the same languages from the folder of results that are kept."""
+    languages, kept = {result.config.language for result in results}, {result.path.name for result in results}
+    for other in collect([folder]):
+        if other.kind == "train" and other.config.language in languages and other.path.name not in kept:
+            other.path.unlink()
 
 
 def _in_place(result: Result) -> dict[str, Any]:

@@ -57,8 +57,10 @@ class Banks:
         Of more adapters than there are `COMMON` languages, only those count. A guess that preferred all would doubt
         most short texts.
         """
-        many = len(self._bank_of) > len(COMMON)
-        return [ENGLISH, *(name for name in list(self._bank_of) if name != ENGLISH and (name in COMMON or not many))]
+        names = list(self._bank_of)
+        if len(names) > len(COMMON):
+            names = [name for name in names if name in COMMON]
+        return list(dict.fromkeys((ENGLISH, *names)))
 
     def add(self, file: AdapterFile, name: str | None = None) -> str:
         """Add an adapter and return its name, which is the language of the file unless another is given.

@@ -11,6 +11,7 @@ import re
 import sys
 from array import array
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Annotated, Any
 
@@ -107,10 +108,8 @@ def smallest(values: Iterable[int]) -> Sequence[int]:
     """
     values = tuple(values)
     for code in "HIq":
-        try:
+        with suppress(OverflowError):
             return array(code, values)
-        except OverflowError:
-            pass
     return array("Q", values)
 
 
