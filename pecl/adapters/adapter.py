@@ -1,4 +1,4 @@
-"""`attach` puts the slot modules of one or more adapter configs on a tower; `Adapter` is what is attached.
+"""`attach` puts the slot modules of one or more adapter configs on a tower; `Adapter` holds them.
 
 The tower's own weights are never written. A slot module takes the place of the layer that it adapts and keeps it as
 `base`; `Adapter.remove` puts the layers back, so the tower then gives the very bits it gave before.

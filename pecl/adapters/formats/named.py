@@ -18,7 +18,7 @@ def check_adapter_file(path: str | Path) -> Path | None:
     with the suffix `.json`, as adapters that are shipped lie.
 
     Returns:
-        The result that names the file by its SHA-256, or None: there is no result, or it names no file.
+        The result that names the file by its SHA-256; None if there is no result, or it names no file.
 
     Raises:
         DataError: the result is damaged.
@@ -35,7 +35,7 @@ def check_adapter_file(path: str | Path) -> Path | None:
 
 
 def _read_named(path: Path, must_be_result: bool) -> str | None:
-    """Return the SHA-256 that a result names its adapter by, or None: there is no result, or it names no adapter."""
+    """Return the SHA-256 of the adapter in a result; None if there is no result, or it names no adapter."""
     try:
         document = load_json(path)
     except (FileNotFoundError, NotADirectoryError):

@@ -98,7 +98,7 @@ def _as_bytes(content: bytes) -> torch.Tensor:
 
 
 def _decompressed(content: bytes, limit: int, where: str) -> bytes:
-    """Return what zlib compressed, at most `limit` bytes of it."""
+    """Decompress zlib's content, at most `limit` bytes of it."""
     try:
         return zlib.decompressobj().decompress(content, limit)
     except zlib.error as error:

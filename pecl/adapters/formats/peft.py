@@ -28,7 +28,7 @@ WEIGHTS_FILE = "adapter_model.safetensors"
 
 State = Mapping[str, torch.Tensor]
 
-# Options of PEFT that change what is computed, with the values under which it is plain LoRA.
+# Options of PEFT that change the computation, with the values under which it is plain LoRA.
 _PLAIN: dict[str, tuple[Any, ...]] = {
     "peft_type": ("LORA",),
     "bias": ("none",),

@@ -1,7 +1,7 @@
 """BitFit on slots: every bias of the transformer layers is trained, nothing else.
 
 Ben Zaken, Goldberg, Ravfogel, "BitFit: Simple Parameter-efficient Fine-tuning for Transformer-based Masked
-Language-models", ACL 2022. A slot holds what is added to the bias, so a fresh module is the identity.
+Language-models", ACL 2022. A slot holds the change of the bias, so a fresh module is the identity.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""`PRE_NORM`: what MetaCLIP 2 and SigLIP share, transformers' pre-LN encoders of CLIP's kind; and `METACLIP`.
+"""`PRE_NORM`: the common part of MetaCLIP 2 and SigLIP, transformers' pre-LN encoders of CLIP's kind; and `METACLIP`.
 
 MetaCLIP 2 is causal and pooled at the first end-of-text token. Tokens behind that token never reach it, so a text is
 cut there and packed without a change of its embedding.
