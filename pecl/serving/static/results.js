@@ -85,7 +85,9 @@ function open(at) {
   byId("folder").textContent = folder;
   byId("score").textContent = score.toFixed(3);
   byId("count").textContent = `${place + 1} of ${shown.length}`;
-  if (!viewer.open) viewer.showModal();
+  if (viewer.open) return;
+  viewer.showModal();
+  byId("after").focus(); // `autofocus` is also tried when the page loads, and browsers then log that the text box has the focus
 }
 
 function isGone(gone) {
