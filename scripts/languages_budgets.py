@@ -1,0 +1,53 @@
+"""Collect trainings of the same languages with adapters of several sizes: a table of budgets.
+
+    python scripts/languages_budgets.py FOLDER ...
+
+The folders hold results of `pecl distil` on XTD200. Trainings with equal settings are one budget. Only languages that
+every budget has are kept. The script writes `results/language_budgets.json`; `languages_page.py` reads it.
+"""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from marked import ROOT
+
+from pecl.files import write_json
+from pecl.results.result import Result, collect
+
+BUDGETS = ROOT / "results" / "language_budgets.json"
+_SETTINGS = "solver", "epochs", "batch_size", "lr"
+
+
+def budgets(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """Return a record per budget, fewest parameters first: its settings, and each language's R@1 before and after."""
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for result in results:
+        settings = {name: getattr(result.config, name) for name in _SETTINGS}
+        record = {"adapter": result.adapter.spec, "parameters": result.adapter.trainable, "share": result.adapter.share}
+        own = found.setdefault((result.adapter.spec, *settings.values()), record | settings | {"languages": {}})
+        own["languages"][result.config.language] = _measured(result)
+    shared = set.intersection(*(set(own["languages"]) for own in found.values()))
+    for own in found.values():
+        own["languages"] = {code: own["languages"][code] for code in sorted(shared)}
+    return sorted(found.values(), key=lambda own: own["parameters"])
+
+
+def _measured(result: Result) -> Mapping[str, float | str]:
+    before, after = (round(result.recall(stage=stage), 4) for stage in ("zero_shot", "best"))
+    return {"before": before, "after": after, "seconds": round(result.seconds.train), "run_id": result.run_id}
+
+
+def main() -> None:
+    """Write the budgets of all folders."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", type=Path, nargs="+", help="folders with results of `pecl distil`")
+    results = [one for one in collect(parser.parse_args().folders) if one.kind == "train" and one.status == "complete"]
+    if not results:
+        parser.error("expected complete trainings in these folders, got none")
+    write_json(BUDGETS, budgets(results))
+
+
+if __name__ == "__main__":
+    main()
