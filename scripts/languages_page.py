@@ -5,7 +5,8 @@
 
 `results/measured/languages` holds one training per language with the data set xtd200 (zero-shot and best weights). Of a
 language that was trained with another data set it holds two evaluations, of the plain tower and of the shipped adapter.
-An evaluation takes the place of a training's own measurement.
+An evaluation takes the place of a training's own measurement. `results/language_budgets.json` holds trainings of the
+same languages with adapters of several sizes (`scripts/languages_budgets.py`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from languages_budgets import BUDGETS
 from languages_tokens import TOKENS
 from marked import MEASURED, ROOT, complete, main, table
 
@@ -189,6 +191,25 @@ def weakest() -> str:
     )
 
 
+def budgets() -> str:
+    """Tabulate trainings of the same languages with adapters of several sizes, fewest parameters first."""
+    rows, codes = [], []
+    for own in load_json(BUDGETS):
+        codes = list(own["languages"])
+        before, after, seconds = (
+            np.array([one[name] for one in own["languages"].values()]) for name in ("before", "after", "seconds")
+        )
+        steps = own["solver"]
+        if "gradient" in steps:
+            steps += f", {own['epochs']} passes in batches of {own['batch_size']} at {own['lr']:g}"
+        settings = f"`{own['adapter']}`", f"{own['parameters']:,}", f"{100 * own['share']:.3f} %", steps
+        numbers = f"{after.mean():.3f}", f"{(after - before).mean():+.3f}", f"{after.std():.3f}"
+        rows.append([*settings, f"{seconds.mean() / 60:.1f}", *numbers])
+    head = "adapter,parameters,of the tower,training,minutes,R@1,gain,deviation"
+    names = ", ".join(language_name(code) for code in codes)
+    return f"{len(codes)} languages: {names}.\n\n{table(head.split(','), rows)}"
+
+
 @styled
 def draw(rows: Sequence[Row]) -> Plot:
     """Draw recall before and after of each language, from the least before to the most."""
@@ -223,7 +244,13 @@ def _runs(rows: Sequence[Row]) -> tuple[str, ...]:
     return tuple(sorted(row.training["run_id"] for row in rows))
 
 
-PARTS = {"summary": summary, "weakest": weakest, "unknown": unknown, "all languages": all_languages}
+PARTS = {
+    "summary": summary,
+    "weakest": weakest,
+    "unknown": unknown,
+    "budgets": budgets,
+    "all languages": all_languages,
+}
 
 
 if __name__ == "__main__":
