@@ -1,6 +1,7 @@
 """Create the shipped adapters from results of `pecl distil`, in a few bits a parameter, next to their results.
 
     pecl distil --config configs/distil_mini_languages.yaml --language ga,cy --out results/languages
+    pecl distil --config configs/distil_mini_rank_1.yaml --language ln,wo --out results/languages
     pecl distil --config configs/distil_mini_layers.yaml --language sw,fi --out results/languages
     python scripts/make_ready_adapters.py results/languages --keep results/measured/languages
 
