@@ -28,7 +28,7 @@ _AGAIN = "restore it, or embed into a new folder"
 _LINES = 1024  # lines that are read, and checked, together
 COLUMNS = ("target", "english", "english_to_target", "target_to_english")
 _ENGLISH_COLUMNS = ("english", "target_to_english")
-_DEFAULT_LANGUAGE = "de"  # of a table or data set, as of all commands
+_DEFAULT_LANGUAGE = "de"  # language of a table or data set, as in all commands
 
 
 class Pictures:
@@ -172,9 +172,9 @@ class SourceSpec:
     Attributes:
         name: folder of images, file of lines (.txt), table, or data set.
         kind: images or texts; None for a folder's images and all else's texts.
-        language: of the texts, which decides the adapter; None for texts of a language that is not named, and for the
-            default language of a table or data set.
-        column: of a table's or a data set's texts: target, english, english_to_target or target_to_english.
+        language: language of the texts, which decides the adapter; None if it is not named, or for the default language
+            of a table or data set.
+        column: texts of a table or a data set: target, english, english_to_target or target_to_english.
         data_dir: where data sets lie.
     """
 
@@ -189,7 +189,7 @@ class SourceSpec:
             if value not in choices:
                 raise ConfigError(unknown(what, value, choices))
         if self.language is not None:
-            any_language_code(self.language)  # which says what is wrong
+            any_language_code(self.language)  # raises the error
 
     @property
     def text_language(self) -> str | None:

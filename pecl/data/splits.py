@@ -93,7 +93,7 @@ def split_captions(captions: ParallelCaptions, shots: int | None, seed: int = 42
 
 
 def _items(captions: ParallelCaptions) -> list[list[int]]:
-    """Return the captions of each item to be split: of an image, or, without images, one caption."""
+    """Return the captions of each item to be split: those of one image, or, without images, one caption."""
     owner = captions.image_index or range(len(captions))
     of_item: dict[int, list[int]] = {}  # image -> its captions; for one caption an image, item i -> [i]
     for caption, item in enumerate(owner):

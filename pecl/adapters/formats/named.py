@@ -1,6 +1,6 @@
 """The result of a training names its adapter file by its SHA-256: where the two lie together, they are compared.
 
-Every adapter file that is loaded is compared, so that two files that changed places are used nowhere.
+Every adapter file that is loaded is compared, so that two files that were swapped are never used.
 """
 
 from pathlib import Path

@@ -17,7 +17,7 @@ XFLICKRCO_LANGUAGES = ("de", "en", "es", "id", "ja", "ru", "tr", "zh")
 
 
 def xflickrco_languages() -> list[str]:
-    """Return the codes of those of the set's languages that pecl knows; `register_language` adds others."""
+    """Return the codes of the set's languages that pecl knows; `register_language` adds others."""
     return [code for code in LANGUAGES if find_code(code, XFLICKRCO_LANGUAGES) in XFLICKRCO_LANGUAGES]
 
 

@@ -21,12 +21,12 @@ XM3600_LANGUAGES = (
 
 
 def xm3600_languages() -> list[str]:
-    """Return the codes of those of the set's languages that pecl knows; `register_language` adds others."""
+    """Return the codes of the set's languages that pecl knows; `register_language` adds others."""
     return [code for code in LANGUAGES if find_code(code, XM3600_LANGUAGES) in XM3600_LANGUAGES]
 
 
 def read_xm3600(request: DataRequest) -> ParallelCaptions:
-    """Read all captions of one language; a photograph has about two, each a row.
+    """Read all captions of one language; a photograph has about two, one per row.
 
     Row k of a photograph has its k-th caption in the target language next to its k-th in English, or, where that has
     fewer, one from the beginning again: both describe the photograph, neither translates the other. Photographs
