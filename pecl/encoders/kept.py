@@ -2,9 +2,9 @@
 
 An adapter in the topmost layers leaves those below as they are in the plain tower, and without dropout these give the
 same states in every step and at every validation. They are computed once, in batches that depend on nothing but the
-texts (so that a training that was killed ends with the same bits), and held in memory up to a limit. Of texts beyond
-it they are computed in each pass. Where the adapter lies behind all layers, as a head does by itself, a text's pooled
-vector is kept, not the states of its tokens.
+texts (so that a training that was killed ends with the same bits), and held in memory up to a limit. Those of further
+texts are computed in each pass. If the adapter lies behind all layers, such as a head by itself, the pooled vector
+of a text is kept, not the states of its tokens.
 """
 
 import logging

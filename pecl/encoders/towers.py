@@ -45,7 +45,7 @@ class Towers:
 
     @cached_property
     def image(self) -> ImageEncoder:
-        """Image tower, of the text tower's width.
+        """Image tower; it has the text tower's width.
 
         Raises:
             WeightsError: its weights are missing, damaged or made for something else, or the widths differ.
@@ -134,7 +134,7 @@ def load_text_encoder(
 
     Raises:
         WeightsError: the weights cannot be fetched, are incomplete, damaged, or of another kind.
-        ConfigError: no such device, unknown pooling, or `max_length` is beyond what the model can take.
+        ConfigError: no such device, unknown pooling, or `max_length` is beyond the limit of the model.
 
     Example:
         >>> pecl.load_text_encoder("mini").encode_text("ein Hund").shape

@@ -31,7 +31,7 @@ from pecl.export.tokenizer import with_prefix
 from pecl.files import load_json, write_json
 
 MODEL, CONFIG, TEXTUAL, VISUAL = "model.onnx", "config.json", "textual", "visual"
-TOLERANCE = 1e-4  # of each number of an embedding, between onnxruntime and the tower
+TOLERANCE = 1e-4  # for each number of an embedding, between onnxruntime and the tower
 TEXTS = ("a dog on the beach", "ein Hund im Schnee", "pes na pláži", "犬が走る", "two red boats")
 _FLORES = re.compile(r"[a-z]{3}_[A-Z][a-z]{3}")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -296,7 +296,7 @@ def distance(embed: Callable[[str], np.ndarray], texts: Sequence[str], expected:
 
 
 def _preprocessing(image: ImageEncoder) -> dict[str, Any]:
-    """Return how images are prepared, in open_clip's words, which immich reads.
+    """Return the preprocessing of images in open_clip's words, which immich reads.
 
     Raises:
         ConfigError: immich has no such preparation.

@@ -1,8 +1,8 @@
 """Open image files: `open_picture` is the only entrance, and `to_rgb` makes upright 8-bit RGB for towers.
 
 Pillow's own `Image.open` tries every format that it knows, and runs Ghostscript for a PostScript file whatever its name
-is. The door takes bytes that were read once, tries a list of formats, and bounds the pixels. Pillow's own limit belongs
-to the user's process and stays as it is.
+is. `open_picture` takes bytes that were read once, tries a list of formats, and bounds the pixels. Pillow's own limit
+belongs to the user's process and stays as it is.
 
 Pillow's own `convert("RGB")` leaves a camera's rotation out, cuts 16-bit values off and shows the colours that lie
 under transparent pixels. For any other image it does the same as `to_rgb`.
@@ -113,7 +113,7 @@ def decode_picture(content: bytes, formats: Sequence[str] = FORMATS, most: int |
     try:
         with open_picture(content, formats, most) as image, _without_warnings(image.format):
             return to_rgb(image)
-    except Image.DecompressionBombError as error:  # of a tile, which may be larger than its image
+    except Image.DecompressionBombError as error:  # a tile may be larger than its image
         raise TooManyPixelsError(f"expected at most {most or PIXELS:,} pixels, got many more") from error
 
 
@@ -137,7 +137,7 @@ def _identify(content: bytes, formats: Sequence[str]) -> ImageFile.ImageFile:
                     return opens(io.BytesIO(content), "")
         except (SyntaxError, IndexError, TypeError, struct.error) as error:  # as `Image.open` passes over them
             reasons.append(f"{name}: {error}")
-        except Image.DecompressionBombError as error:  # of a WebP, before its size is known here
+        except Image.DecompressionBombError as error:  # from a WebP, before its size is known here
             raise TooManyPixelsError(f"expected at most {PIXELS:,} pixels, got many more") from error
     reason = f" ({'; '.join(reasons)})" if reasons else ""
     raise UnidentifiedImageError(f"cannot identify image file{reason}, expected {', '.join(formats)}")

@@ -13,7 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 EVERY = 10.0  # seconds between two lines outside a terminal
-OFF = "TQDM_DISABLE"  # of the environment, so that the processes of a grid have it too
+OFF = "TQDM_DISABLE"  # environment variable, so that the processes of a grid have it too
 _PLAIN = "{desc}: {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
 _BAR = re.compile(r"\|?\{bar[^}]*\}\|?")
 

@@ -61,11 +61,11 @@ class RowWriter:
         self.name, self._file = name, file
         self.shape: tuple[int, ...] = (0,)
         self.dtype = np.dtype(np.int32)
-        self._hash, self._left = hashlib.sha256(), 0  # of the block that is being filled, and the bytes it still takes
+        self._hash, self._left = hashlib.sha256(), 0  # of the current block, and the bytes that it still takes
         self._finished: list[bytes] = []
 
     def append(self, rows: np.ndarray) -> None:
-        """Write further rows (B, ...), of the type and width of those before."""
+        """Write further rows (B, ...) with the type and width of those before."""
         if self.shape[0] and (rows.shape[1:], rows.dtype) != (self.shape[1:], self.dtype):
             raise ValueError(f"{self.name}: expected {self.dtype} (B, {self.shape[1:]}), got {rows.dtype}")
         self.shape, self.dtype = (self.shape[0] + len(rows), *rows.shape[1:]), rows.dtype

@@ -1,6 +1,6 @@
 """xFlickr&CO of IGLUE: 1,000 photographs of Flickr30k and 1,000 of COCO, with a caption in each of eight languages.
 
-Layout: `annotations/<code>/test.jsonl` (e-bug/iglue's `datasets/xFlickrCO` as `xflickrco`), a line a photograph with
+Layout: `annotations/<code>/test.jsonl` (e-bug/iglue's `datasets/xFlickrCO` as `xflickrco`), a line per photo with
 `img_path` and `sentences`, in one order in all languages; and the photographs in `images/`. A test set; captions were
 written independently in each language, and do not translate each other.
 """

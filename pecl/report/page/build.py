@@ -103,7 +103,7 @@ def _sections(report: Report) -> list[tuple[tuple[str, str], list[_PageTable]]]:
 
 
 def _hash(text: str) -> str:
-    """Return what a content security policy says of an inline style or script, so that no other runs."""
+    """Return the entry of an inline style or script in a content security policy, so that no other runs."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}'"
 
 

@@ -20,7 +20,7 @@ from pecl.report.tables import BEST
 from pecl.results.result import Result
 
 FOUND_AT = (1, 5, 10)  # a caption is found if its item is among the first k
-_CHANGED_SHARE = 0.75  # of the captions shown
+_CHANGED_SHARE = 0.75  # share of the captions shown
 
 
 def change(before: int, after: int, k: int) -> str:
@@ -31,7 +31,7 @@ def change(before: int, after: int, k: int) -> str:
 
 
 def count_changes(before: Sequence[int], after: Sequence[int]) -> dict[int, dict[str, int]]:
-    """Return for each k of `FOUND_AT` how many of all test captions gained, lost, and are unchanged."""
+    """Count for each k of `FOUND_AT` the test captions that gained, lost, and are unchanged."""
     kinds = ("gained", "lost", "unchanged")
     changes = {k: [change(b, a, k) for b, a in zip(before, after, strict=True)] for k in FOUND_AT}
     return {k: {kind: found.count(kind) for kind in kinds} for k, found in changes.items()}
@@ -70,7 +70,7 @@ def _weight(before: int, after: int) -> float:
 
 _SIZE = 120  # pixels: the longer side of a picture; about 4 KiB a photograph
 MAX_PICTURES = 1500  # about 8 MB; more than these make a page slow
-ISO_639 = {"jp": "ja"}  # a data set's code -> what the attribute lang asks for
+ISO_639 = {"jp": "ja"}  # a data set's code -> value of the attribute lang
 
 
 @dataclass
@@ -189,6 +189,6 @@ def _card(run: GalleryRun, place: int, shown: dict[int, int]) -> dict[str, Any]:
         "after": [shown[item] for item in found[BEST][place]],
         "ranks": [run.ranks("zero_shot")[place], run.ranks(BEST)[place]],
     }
-    if query != "target":  # the text that was searched with is another than the caption
+    if query != "target":  # the query is another text than the caption
         card["query"] = getattr(run.data, query)[caption]
     return card

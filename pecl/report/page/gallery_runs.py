@@ -27,7 +27,7 @@ _DATA_FIELDS = fields_of(Role.DATA)
 
 @dataclass(frozen=True)
 class GalleryRun:
-    """A run with what it was made from: its data, the data's indices of its test captions, and what they retrieved."""
+    """A run with its data, the indices of its test captions in the data, and the items that they retrieved."""
 
     result: Result
     method: Method
