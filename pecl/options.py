@@ -53,7 +53,7 @@ def option(
         help: its meaning and unit.
         low: the smallest valid number.
         high: the largest valid number.
-        choices: the valid names, of each member for a tuple. A `Registry` may grow later.
+        choices: the valid names, for a tuple those of each member. A `Registry` may grow later.
         joined: whether several names may be joined by +.
         weighted: whether a name may have a weight, a number > 0 behind a colon.
         form: a regular expression that all of a text must match, and an example of it.

@@ -77,7 +77,7 @@ def _matching(backbone: PreTrainedModel, pattern: str) -> list[str]:
 def layer_of(backbone: PreTrainedModel, path: str) -> int:
     """Return the lowest layer that depends on the module at `path` in the text tower.
 
-    That is its own layer, from 0; the first for embeddings; the number of layers for what lies behind them. It is 0 for
+    That is its own layer, from 0; the first for embeddings; the number of layers for modules behind them. It is 0 for
     all modules of an unknown architecture.
     """
     family = FAMILIES.get(backbone.config.model_type)

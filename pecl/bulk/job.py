@@ -27,7 +27,7 @@ from pecl.files.progress import Bar
 
 logger = logging.getLogger(__name__)
 
-ROWS = 16_384  # of a shard, unless the number of shards is given
+ROWS = 16_384  # rows of a shard, unless the number of shards is given
 IMAGE_BATCH = 32
 TOWERS = ("profile", "text_model", "image_model", "device", "precision")  # arguments of `load_towers` that a flag names
 

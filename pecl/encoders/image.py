@@ -22,7 +22,7 @@ def as_pictures(images: Picture | Iterable[Picture]) -> Iterator[Image.Image]:
     """Yield one picture, or any number of them, in RGB mode; files are opened one by one.
 
     Raises:
-        DataError: a file cannot be read, or what was given is neither a path nor a picture; the message names it.
+        DataError: a file cannot be read, or an item is neither a path nor a picture; the message names it.
     """
     if isinstance(images, Picture):
         images = [images]
@@ -122,7 +122,7 @@ class ImageEncoder(nn.Module):
                 Without it, lengths are the tower's own, about 4 with the mini pair.
 
         Raises:
-            DataError: a file cannot be read, or what was given is neither a path nor a picture.
+            DataError: a file cannot be read, or an item is neither a path nor a picture.
 
         Example:
             >>> image = pecl.load_image_encoder("mini")

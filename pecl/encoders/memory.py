@@ -63,6 +63,6 @@ def keep_freed_memory() -> bool:
 
 
 def release_freed_memory() -> None:
-    """Hand back to the kernel, once, what glibc keeps: after something large that does not come again."""
+    """Hand glibc's freed memory back to the kernel, once: after something large that does not come again."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)

@@ -87,7 +87,7 @@ class MultilingualTextEncoder(Tokenizing, nn.Module):
         self.clean = clean
         self.language: str | None = None  # see `speaking`
         self.adapter: RowAdapter | None = None
-        self.draws = RowDraws()  # of the dropouts that `draw_by_row` has found
+        self.draws = RowDraws()  # shared by the dropouts that `draw_by_row` has found
         self.kept: KeptStates | None = None  # see `keeping`
         self.packing = True  # whether a batch with much padding is computed without it
         self._fingerprint = fingerprint

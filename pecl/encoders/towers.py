@@ -112,7 +112,7 @@ def check_device(device: str | torch.device) -> None:
         raise ConfigError(f"device: expected one that is there, such as {', '.join(there)}, got {device!s}") from error
 
 
-# What reads weights is imported when used: mini needs none of the hub's machinery, the others none of mini's.
+# Readers of weights are imported when used: mini needs none of the hub's machinery, the others none of mini's.
 def load_text_encoder(
     name_or_path: str | Path,
     *,

@@ -85,7 +85,7 @@ class Prepared:
 
     @cached_property
     def held_out(self) -> ParallelCaptions:
-        """Pairs for choosing weights, never trained on: of the training text, or else the validation part."""
+        """Pairs for choosing weights, never trained on: part of the training text, or else the validation part."""
         if self.translations is None:
             return self.data.select(self.parts["val"])
         return not_none(self.translations.held_out, "held_out")
@@ -303,7 +303,7 @@ def check_training(
         )
     if "contrastive_with_image" in config.alignments and (text is not None or not config.image_weight):
         got = f"image_weight {config.image_weight:g}" if text is None else "text, whose pairs have none"
-        raise ConfigError(f"alignment: contrastive_with_image needs the images of what is aligned, got {got}")
+        raise ConfigError(f"alignment: contrastive_with_image needs images of the aligned pairs, got {got}")
     if text is not None and config.image_weight and "gradient" not in config.solvers:
         raise ConfigError(f"solver: expected gradient for training with images and text, got {config.solver}")
     unaligned = anchor_column(config, chosen) is None

@@ -151,7 +151,7 @@ def context_length(text: MultilingualTextEncoder) -> int:
 def write_textual(
     text: MultilingualTextEncoder, path: Path, length: int, *, language: str | None, is_mclip: bool
 ) -> None:
-    """Write the textual graph of a tower for texts of `length` tokens; arguments as of `export_immich`.
+    """Write the textual graph of a tower for texts of `length` tokens; arguments as in `export_immich`.
 
     Raises:
         ConfigError: the tower has no token for the language.
@@ -273,7 +273,7 @@ def _session(path: Path) -> Any:
 
 
 def check_textual(found: Textual, text: MultilingualTextEncoder, language: str | None) -> None:
-    """Raise WeightsError unless a textual model gives a tower's embeddings; `language` is as of `export_immich`."""
+    """Raise WeightsError unless a textual model gives a tower's embeddings; `language` is as in `export_immich`."""
     names_languages = text.family is not None and text.family.names_languages
     prefixes = ["", "deu_Latn", "eng_Latn"] if names_languages else [""]
     with text.speaking(language):

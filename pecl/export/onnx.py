@@ -223,7 +223,7 @@ def _check_open(path: Path) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence what onnxscript and torch log of their own passes."""
+    """Silence the logs of onnxscript and torch on their own passes."""
     names = ("onnxscript", "torch.onnx", "onnx_ir", "root")
     levels = {name: logging.getLogger(name).level for name in names}
     try:

@@ -43,7 +43,7 @@ def export_open_clip(text: MultilingualTextEncoder, image: ImageEncoder, target:
         target: the folder to make.
 
     Raises:
-        ConfigError: open_clip has no such tower; the sentence says what it cannot hold.
+        ConfigError: open_clip has no such tower; the sentence names the part that it cannot hold.
         WeightsError: the towers differ in width.
         OutputError: `target` exists already or cannot be written.
     """

@@ -54,7 +54,7 @@ def write_encoder_adapter(
     """Write an adapter's changes to the encoder in PEFT's format, without parts behind the encoder and texts.
 
     Returns:
-        What PEFT loads the encoder from. A tower that names languages gets a tokenizer of the adapter's language.
+        PEFT's source of the encoder. A tower that names languages gets a tokenizer of the adapter's language.
 
     Raises:
         ConfigError: it changes something in the encoder that PEFT cannot hold, or nothing; or `base` is not said.

@@ -5,7 +5,7 @@ A target other than a regular file, such as /dev/null, is refused: renaming over
 A writer holds an advisory `flock` on its temporary file. A temporary file that nobody holds was left by a killed
 writer, and the next write to the same target removes it; a stopped writer still holds its own. No host name or process
 id decides: containers on one folder share the first, and each counts the second again. Where hosts do not see each
-other's locks, one may remove what another is writing; the other then writes it again.
+other's locks, one may remove a file that another is writing; the other then writes it again.
 """
 
 import contextlib

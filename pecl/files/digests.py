@@ -83,8 +83,8 @@ def check_sha256(path: Path, sha256: str, problem: str, remedy: str) -> None:
     Args:
         path: the file.
         sha256: expected SHA-256.
-        problem: what another content means, such as "has changed since it was exported".
-        remedy: what to do then.
+        problem: the meaning of other content, such as "has changed since it was exported".
+        remedy: the remedy in that case.
 
     Raises:
         WeightsError: it has another SHA-256, is missing, or cannot be read.

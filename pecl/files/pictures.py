@@ -213,7 +213,7 @@ def jpeg_uri(content: bytes) -> str:
 def _narrow(image: Image.Image) -> Image.Image:
     """Return grey values of 16 bits as the nearest of 8 bits: 0 to 65535 become 0 to 255."""
     values = image.convert("I")
-    low, high = cast("tuple[int, int]", values.getextrema())  # of one band
+    low, high = cast("tuple[int, int]", values.getextrema())  # one band
     if low < 0 or high > 0xFFFF:
         raise ValueError(f"its pixels are {low} to {high}, expected 8 or 16 bits")
     return values.point(lambda value: value * (1 / 257) + 0.5).convert("L")  # Pillow cuts the fraction off

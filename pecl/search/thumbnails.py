@@ -33,7 +33,7 @@ def thumbnail_file(folder: Path, fingerprint: str) -> Path:
 
 
 def read_thumbnail(path: Path) -> bytes | None:
-    """Return a small picture as JPEG; None where there is none, or it is damaged, which a warning says.
+    """Return a small picture as JPEG; None without one, or, with a warning, if it is damaged.
 
     Args:
         path: as `thumbnail_file` gives it, or `Hit.thumbnail`.
@@ -63,7 +63,7 @@ def renew_thumbnails(folder: Path, root: Path, entries: Iterable[Entry], again: 
     A photograph that can no longer be read is passed over, with a warning; the next renewal of the index lists it.
 
     Args:
-        folder: of the index.
+        folder: folder of the index.
         root: folder of the photographs.
         entries: photographs whose small pictures the index keeps.
         again: make all of them again.

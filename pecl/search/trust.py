@@ -1,4 +1,4 @@
-"""Which folder and which server an index may name: those that this user has named for it.
+"""The folder and the server that an index may name: only those that this user has named for it.
 
 A folder of photographs may come from anybody, with an index in it. So an index that lies in its folder is always the
 index of that folder, and its head names no server. Everything else comes from this user's own record of the index, one

@@ -1,4 +1,4 @@
-"""`Batcher`: what arrives within a few milliseconds is computed in one pass, by one thread.
+"""`Batcher`: jobs that arrive within a few milliseconds are computed in one pass, by one thread.
 
 While a pass is computed the next one fills up, so under load no request waits for the window. The queue is bounded: a
 request that finds it full is refused at once.
@@ -72,7 +72,7 @@ class Batcher(Generic[Job, Answer]):
 
         Raises:
             Refusal: 429, since too much waits already.
-            Exception: what `process` gave for this job.
+            Exception: the error that `process` returned for this job.
         """
         if self._size + len(job) > self._most_waiting:
             sentence = f"the server is busy: {self._size:,} inputs wait of at most {self._most_waiting:,}; try again"

@@ -174,7 +174,7 @@ def _paths(backbone: PreTrainedModel, roles: tuple[str, ...]) -> list[str]:
 
 
 def _build(backbone: Any, kind: str, seed: int, layer_norms: list[str], make: Callable[[], Any]) -> OpenDelta:
-    """Make the delta on the CPU, in evaluation mode and with its own seed, and say what trains."""
+    """Make the delta on the CPU, in evaluation mode and with its own seed, and set what trains."""
     home, training = backbone.device, backbone.training
     backbone.to("cpu")  # a seed then gives the same start everywhere, and OpenDelta's soft prompt can be made
     backbone.eval()  # dropout would draw from the generator while OpenDelta sizes its modules

@@ -165,7 +165,7 @@ def read_head(path: Path, name: str, width: int) -> nn.Linear:
 
 
 def mini_status() -> list[tuple[str, str, str]]:
-    """Return the description of each file of the profile, "ok" or "missing", and its path or what to do."""
+    """Return the description of each file of the profile, "ok" or "missing", and its path or the remedy."""
     rows = []
     for wheel in (TEXT_WHEEL, IMAGE_WHEEL):
         name = wheel.distribution.partition("==")[0]

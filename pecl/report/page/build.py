@@ -21,7 +21,7 @@ from pecl.report.tables.layout import laid_out
 from pecl.results.result import Result
 
 FILE = "index.html"
-_PIXELS = 130  # of an inch of a plot: letters of 8 points are then as large as the page's
+_PIXELS = 130  # per inch of a plot: letters of 8 points are then as large as the page's
 _STATIC = Path(__file__).parent / "static"
 
 

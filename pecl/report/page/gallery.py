@@ -63,7 +63,7 @@ def choose(before: Sequence[int], after: Sequence[int], limit: int) -> list[int]
 
 
 def _weight(before: int, after: int) -> float:
-    """Return how much a caption changed: each k of `FOUND_AT` that it crosses counts more than any ratio of ranks."""
+    """Weigh a caption's change: each k of `FOUND_AT` that it crosses counts more than any ratio of ranks."""
     crossed = sum(2.0 ** -FOUND_AT.index(k) for k in FOUND_AT if change(before, after, k) != "unchanged")
     return 100 * crossed + abs(math.log(before / after))
 

@@ -107,7 +107,7 @@ def _parameters(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
 
 
 def _middles(lines: Sequence[int]) -> list[float]:
-    """Return the height, in inches from above, of the middle of each name with so many lines."""
+    """Return the height, in inches from above, of the middle of each name with this number of lines."""
     found, top = [], 0.0
     for own in lines:
         found.append(top + (_LINE * own + _APART) / 2)

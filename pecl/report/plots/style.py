@@ -35,7 +35,7 @@ styled = mpl.rc_context(RC)
 
 
 class NotDrawn(Exception):
-    """The results lack the data of a plot; the message names what is missing."""
+    """The results lack the data of a plot; the message names the missing part."""
 
 
 def look(method: Method, **other_than: Any) -> dict[str, Any]:

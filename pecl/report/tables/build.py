@@ -107,7 +107,7 @@ def _tables(group: Group, results: Sequence[Result], everything: Sequence[Result
 
 
 def _setup_tables(results: Sequence[Result], everything: Sequence[Result]) -> Iterator[Table]:
-    """Yield the tables of trainings of one group, for each setup that they share."""
+    """Yield the tables of trainings of one group and one setup."""
     candidates = chosen_candidates(results)
     yield routes_table(candidates)
     yield from filter(None, [aligned_table(candidates), disparity_table(candidates, everything)])
