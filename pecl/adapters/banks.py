@@ -1,7 +1,7 @@
 """`Banks`: adapters of any specs by name, on one text tower that stays plain.
 
-Adapters of one spec share a bank, so that texts of their languages are embedded in one pass. Each further spec has a
-bank, and with it a pass, of its own. All banks share the weights of the tower.
+Adapters of one spec share a bank, so that texts of their languages are embedded in one pass. Each further spec has
+its own bank, and so its own pass. All banks share the weights of the tower.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -21,7 +21,7 @@ class SlotGroups:
     Args:
         slots: (N,) int64 on the CPU, the slot of each item; two slots or more.
         num_slots: S.
-        device: where items and weights are.
+        device: device of items and weights.
     """
 
     def __init__(self, slots: torch.Tensor, num_slots: int, device: torch.device) -> None:

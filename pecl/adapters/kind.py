@@ -31,7 +31,7 @@ def height_of(layers: str | None) -> float:
 
 
 class Placement(NamedTuple):
-    """One slot module to be made: where it goes in the tower, and how it is made from the layer found there."""
+    """One slot module to be made: its place in the tower, and the function that makes it from the layer there."""
 
     path: str
     make: Callable[[Any, SlotRows], SlotModule]

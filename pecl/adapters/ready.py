@@ -37,7 +37,7 @@ def load_bank(
         profile: a pair of towers; adapters are shipped for `mini`.
         languages: names of languages; `all` for every language with an adapter.
         tower: the profile's text tower, without an adapter; it stays as it is. Loaded unless given.
-        device: where a tower that is loaded goes.
+        device: device of a tower that is loaded.
 
     Raises:
         ConfigError: no adapters are shipped for the profile, or for a language.

@@ -1,7 +1,7 @@
 """Slots: parameters of S adapters along a leading dimension, and which of them each row of a batch uses.
 
-One frozen backbone so serves one language (S = 1), a batch of mixed languages (slot = language), or a fleet of
-training runs (slot = run) with the same code. Where all rows share one slot, a layer is computed as a plain one; else
+So one frozen backbone serves one language (S = 1), a batch of mixed languages (slot = language), or a fleet of
+training runs (slot = run) with the same code. If all rows share one slot, a layer is computed as a plain one; else
 rows, or the tokens of a packed batch, are grouped by slot (see `groups`).
 """
 
@@ -46,7 +46,7 @@ class SlotRows:
         Args:
             slots: (rows,) int64, on the CPU unless it may wait for the device; None for the only slot.
             rows: number of rows.
-            device: where the pass is computed; that of `slots` unless given.
+            device: device of the pass; that of `slots` unless given.
 
         Raises:
             ValueError: `slots` has another length than `rows`, names a slot that does not exist, or is None though

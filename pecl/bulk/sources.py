@@ -1,6 +1,6 @@
 """Sources of `embed`: a folder of images, a file of lines, a table, a data set, or texts that a caller holds.
 
-A source is a list of items with names and an identity, of which any part can be read without the rest. Items in files
+A source is a list of items with names and an identity; any part can be read without the rest. Items in files
 are read long after the identity was taken, so each is compared with it: one that changed meanwhile is an error.
 """
 
@@ -123,7 +123,7 @@ class Lines(Texts):
         except OSError as error:
             raise DataError(f"cannot read {path}: {error.strerror or error}") from error
         if len(ends) == 1:
-            raise DataError(f"{path} is empty: expected one text a line")
+            raise DataError(f"{path} is empty: expected one text per line")
         self._blocks.append(block.digest())
         self._ends, self._digest = np.array(ends, np.int64), digest.hexdigest()
 
@@ -175,7 +175,7 @@ class SourceSpec:
         language: language of the texts, which decides the adapter; None if it is not named, or for the default language
             of a table or data set.
         column: texts of a table or a data set: target, english, english_to_target or target_to_english.
-        data_dir: where data sets lie.
+        data_dir: folder of the data sets.
     """
 
     name: str

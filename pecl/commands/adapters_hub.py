@@ -45,7 +45,7 @@ def _push(parsed: argparse.Namespace) -> int:
 
 
 def best_adapters(folders: Sequence[Path]) -> list[Path]:
-    """Return for each language the adapter file of the run that validation chooses, as `pecl report` does.
+    """Return the adapter file of the run that validation chooses for each language, as `pecl report` does.
 
     Raises:
         DataError: there is no complete training, a result is damaged, or runs of a language were not measured alike.

@@ -10,7 +10,7 @@ from pecl.languages import ENGLISH, LANGUAGES, language_code
 
 SURE = 0.3  # least confidence with which the adapter of a guessed language is used
 LOOKED_AT = 100  # pairs of a source, evenly spread, whose language is guessed
-_PRIOR = 3  # a text is so many times as often in a preferred language as in each other one
+_PRIOR = 3  # prior odds of a preferred language over each other one
 _LEAST = 0.1  # least share of a language in a mixture
 _OTHERS = 5  # languages without adapter that are compared with lingua's large models
 _FEWEST = 10  # with fewer pairs there is no verdict

@@ -108,7 +108,7 @@ DATASETS: dict[str, DatasetInfo] = {
         splits=TEST_SPLITS,
     ),
     "multi30k-task2": DatasetInfo(
-        "Multi30K task 2: five independent captions an image and language",
+        "Multi30K task 2: five independent captions per image and language",
         f"captions without a stated licence; {_PHOTOGRAPHS}",
         lambda: TASK2_LANGUAGES,
         read_multi30k_task2,

@@ -126,7 +126,7 @@ class RowDropout(nn.Dropout):
         self.move(site)
 
     def move(self, site: str) -> None:
-        """Say where the dropout is now: an adapter may have taken the place of a module above it."""
+        """Set the place of the dropout: an adapter may have taken the place of a module above it."""
         self.site = site
         self._features: dict[Any, torch.Tensor] = {}
 

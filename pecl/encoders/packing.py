@@ -65,7 +65,7 @@ class Packing:
     Args:
         attention_mask: (B, L), 1 for tokens and 0 for padding; every row has a token, and they come first. On the CPU,
             or the CPU waits.
-        device: where the batch is computed; the mask's own unless given.
+        device: device of the batch; the mask's own unless given.
         causal: whether a position attends only to itself and the positions before it.
     """
 

@@ -50,7 +50,7 @@ class EmbeddingStore:
 
     Args:
         tower: identity of the tower; see `fingerprint`.
-        folder: where all stores lie; each tower has a folder of its own there.
+        folder: folder of all stores; each tower has its own folder there.
     """
 
     def __init__(self, tower: str, folder: str | Path | None = None) -> None:

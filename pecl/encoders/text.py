@@ -113,7 +113,7 @@ class MultilingualTextEncoder(Tokenizing, nn.Module):
 
     @property
     def precision(self) -> str:
-        """How the frozen matrices are multiplied: fp32 (or whatever `dtype` is), or bf16."""
+        """Arithmetic of the frozen matrices: fp32 (or whatever `dtype` is), or bf16."""
         return BF16 if uses_bfloat16(self.backbone) else FP32
 
     def use_bfloat16(self) -> None:

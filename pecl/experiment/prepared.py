@@ -145,12 +145,12 @@ class Prepared:
         return list(dict.fromkeys(self.items(part)))
 
     def places(self, part: str) -> list[int]:
-        """Return for each query of `part` the index of its item in `gallery_items`."""
+        """Return the index in `gallery_items` of the item of each query of `part`."""
         place = {item: i for i, item in enumerate(self.gallery_items(part))}
         return [place[item] for item in self.items(part)]
 
     def items(self, part: str) -> list[int]:
-        """Return for each query of `part` the index of its gallery item."""
+        """Return the index of the gallery item of each query of `part`."""
         indices = self.parts[part]
         if self.config.gallery == "english":
             return list(indices)
@@ -193,7 +193,7 @@ class Prepared:
 
     @cached_property
     def row_numbers(self) -> list[int]:
-        """For each item of the test gallery the number of its row in `rows`."""
+        """Numbers of the rows in `rows` of the items of the test gallery."""
         ids = not_none(self.data.images, "images").ids
         return not_none(self.rows, "rows").rows_of([ids[i] for i in self.gallery_items("test")])
 

@@ -101,7 +101,7 @@ def _about(adapters: Sequence[Published]) -> str:
     count, share = first.result.adapter.trainable, first.result.adapter.share
     return (
         f"Adapters of pecl for {names}: `{describe(first.file.configs)}`, "
-        f"{count:,} parameters a language, {share:.2%} of the text tower `{first.file.tower_name}`{towers}, which "
+        f"{count:,} parameters per language, {share:.2%} of the text tower `{first.file.tower_name}`{towers}, which "
         f"stays frozen. Fingerprint of that tower: `{first.file.fingerprint}`."
     )
 

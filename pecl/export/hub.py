@@ -134,7 +134,7 @@ def find_adapters(sources: Sequence[str | Path]) -> list[Published]:
     for one, other in pairwise(found):
         if one.language == other.language:
             raise DataError(
-                f"{one.file.path} and {other.file.path} are both of {one.language}: expected one adapter a language; "
+                f"{one.file.path} and {other.file.path} are both of {one.language}: expected one adapter per language; "
                 "name the files, instead of their folder, or choose by validation (--best)"
             )
         if one.file.fingerprint != other.file.fingerprint:

@@ -4,7 +4,7 @@ A reader therefore never sees a partial file, and a kill or a full disk leaves t
 A target other than a regular file, such as /dev/null, is refused: renaming over it would replace the device.
 A writer holds an advisory `flock` on its temporary file. A temporary file that nobody holds was left by a killed
 writer, and the next write to the same target removes it; a stopped writer still holds its own. No host name or process
-id decides: containers on one folder share the first, and each counts the second again. Where hosts do not see each
+id decides: containers on one folder share the first, and each counts the second again. If hosts do not see each
 other's locks, one may remove a file that another is writing; the other then writes it again.
 """
 
@@ -40,7 +40,7 @@ def write_bytes(path: str | Path, content: bytes) -> Path:
 
 
 def write_stream(path: str | Path, write: Callable[[BinaryIO], object]) -> Path:
-    """Write to `path` atomically, as `write_bytes`, content larger than memory.
+    """Write content larger than memory to `path` atomically, as `write_bytes`.
 
     Args:
         path: the file.

@@ -44,7 +44,7 @@ _PLUGINS = {  # format -> module that teaches it to Pillow; JPEG includes MPO, t
     "JXL": "pillow_jxl",
 }
 FORMATS = tuple(_PLUGINS)
-# Format -> how a file of it begins after the first bytes, and the package that reads it
+# Format -> offset and signatures of its files, and the package that reads it
 _OPTIONAL = {
     "HEIF": ((4, (b"ftyphei", b"ftyphev", b"ftypmif1", b"ftypmsf1")), "pillow-heif, which pecl[search] brings"),
     "JXL": ((0, (b"\xff\x0a", b"\0\0\0\x0cJXL ")), "pillow-jxl-plugin"),

@@ -48,7 +48,7 @@ class Bar(tqdm):
         super().__init__(*args, file=file, disable=disable, **options)
 
     def update(self, n: float = 1) -> Any:
-        """Count `n` more as done; those who watch a training's steps are told."""
+        """Count `n` more as done, and tell the watchers of a training's steps."""
         shown = super().update(n)
         if not self.disable and self.unit == "step" and self.total and (watcher := _watcher.get()) is not None:
             watcher(self.n / self.total)

@@ -79,7 +79,7 @@ def find_references(profile: str, towers: Mapping[str, str]) -> References | Non
 
 
 def packed(embeddings: np.ndarray) -> np.ndarray:
-    """Return embeddings (R, D) in 2 bits a number, (R, D / 4) uint8: its sign, and whether it is large in its row."""
+    """Return embeddings (R, D) in 2 bits per number, (R, D / 4) uint8: its sign, and whether it is large in its row."""
     large = np.abs(embeddings) > np.abs(embeddings).mean(axis=1, keepdims=True)
     codes = np.where(embeddings < 0, 1 - large, 2 + large).astype(np.uint8)  # 0 to 3, in the order of the numbers
     return (codes.reshape(len(codes), -1, len(_PLACES)) << _PLACES).sum(axis=-1, dtype=np.uint8)

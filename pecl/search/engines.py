@@ -26,7 +26,7 @@ class Engine(Protocol):
     entries: Sequence[Entry]
 
     def nearest(self, queries: np.ndarray, top: int, corrected: np.ndarray) -> list[list[Match]]:
-        """Return for each of Q queries the `top` nearest photographs, nearest first.
+        """Return the `top` nearest photographs of each of Q queries, nearest first.
 
         Args:
             queries: (Q, D) embeddings of length 1.

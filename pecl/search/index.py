@@ -178,7 +178,7 @@ class ImageIndex:
         top: int = 10,
         corrected: bool | None = None,
     ) -> list[list[Hit]]:
-        """Return for each query the photographs that are most like it, most like first.
+        """Return the photographs most like each query, most like first.
 
         Args:
             queries: texts (`str`), pictures (`Path` or Pillow's), or embeddings (Q, D), which are scaled to length 1.

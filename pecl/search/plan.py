@@ -25,7 +25,7 @@ _DECODERS = ("pillow", "pillow-heif", "pillow-jxl-plugin")
 
 @dataclass(frozen=True)
 class IndexOptions:
-    """How an index is made; None keeps the existing index's value.
+    """Options of an index; None keeps the existing index's value.
 
     Attributes:
         profile: name of the pair of towers, by default mini.

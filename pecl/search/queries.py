@@ -82,7 +82,7 @@ class QueryEncoder:
     Args:
         profile: name of the pair of towers.
         adapters: adapters that are added to those that ship with pecl, see `KnownAdapters`.
-        device: where the towers are.
+        device: device of the towers.
         among: codes of the languages that detection chooses from; None for all.
 
     Raises:

@@ -20,7 +20,7 @@ from pecl.search.ownership import real_folder, regular_files
 logger = logging.getLogger(__name__)
 
 FOLDER = "thumbnails"
-SIZE = 320  # pixels: the longer side; about 20 KiB a photograph
+SIZE = 320  # pixels: the longer side; about 20 KiB per photograph
 _SUFFIX = ".jpg"
 _OWN = re.compile(r"(?P<fingerprint>[0-9a-f]{64})\.jpg", re.ASCII)
 _TEMPORARY = re.compile(r"\.(?P<target>[0-9a-f]{64}\.jpg)\.[0-9a-f]{16}\.tmp", re.ASCII)

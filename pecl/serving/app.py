@@ -130,7 +130,7 @@ class Frame:
                 for name, value in self._HEADERS:
                     headers[name] = value
                 if status == 401:
-                    for challenge in CHALLENGES:  # a line each, since browsers read one of a line
+                    for challenge in CHALLENGES:  # a line each, since browsers read only one per line
                         headers.append("www-authenticate", challenge)
                 if self.service.stopping:
                     headers["connection"] = "close"

@@ -37,7 +37,7 @@ class Batcher(Generic[Job, Answer]):
     Args:
         process: called in `executor` with the jobs of a pass; returns for each its answer, or the error that it ended
             in.
-        executor: where passes are computed; one thread, where several batchers must not compute side by side.
+        executor: computes the passes; one thread if several batchers must not compute side by side.
         window: seconds from a job's arrival in which others may join its pass.
         most_waiting: texts (or pictures) that may wait.
         most_together: texts (or pictures) of one pass; a job that has more is a pass of its own.

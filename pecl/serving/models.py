@@ -167,7 +167,7 @@ class Models:
         return self.banks.find(name)
 
     def embed(self, jobs: Sequence[TextJob]) -> list[Embedded | Exception]:
-        """Return for each job its embeddings, or the error that it ended in; one that fails leaves the others be."""
+        """Return the embeddings of each job, or the error that it ended in, which does not affect other jobs."""
         answers: list[Embedded | Exception] = []
         rows_of: dict[AdapterBank | None, _Rows] = {}
         for number, job in enumerate(jobs):

@@ -65,7 +65,7 @@ async def search(request: Request) -> JSONResponse:
 
 
 def _about(service: Service) -> JSONResponse:
-    """Say how many photographs there are, in which folders, and which languages have an adapter."""
+    """Return the number of photographs, their folders, and the languages with their adapters."""
     models = service.models
     codes = sorted({ENGLISH, *models.adapters}, key=language_name)
     return JSONResponse(

@@ -30,7 +30,7 @@ class AdapterFile:
     """The content of an adapter file.
 
     Attributes:
-        path: where it was read.
+        path: its path when it was read.
         language: language that it was trained for; None if its format does not state one.
         configs: kinds and their options.
         state: parameters by name, as `Adapter.slot_state` gives them.

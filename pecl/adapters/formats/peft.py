@@ -60,7 +60,7 @@ def write_peft(
     """Write an adapter, LoRA with or without LayerNorms, in PEFT's format.
 
     Args:
-        folder: where the two files go.
+        folder: folder of the two files.
         state: parameters of one slot, see `Adapter.slot_state`.
         configs: a `LoraConfig`, and a `LayerNormConfig` where LayerNorms are trained.
         tower: the text tower of the adapter.

@@ -26,7 +26,7 @@ _FEED_FORWARD = ("attention_output", "output")
 
 
 class _Kind(NamedTuple):
-    """How pecl's options become the arguments of one OpenDelta class."""
+    """Conversion of pecl's options to the arguments of one OpenDelta class."""
 
     class_name: str
     options: dict[str, tuple[str, Any]]  # pecl's name -> (OpenDelta's name, default)

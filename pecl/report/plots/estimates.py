@@ -132,7 +132,7 @@ def trainings(results: Sequence[Result]) -> list[Result]:
 def plot_groups(results: Sequence[Result], draw: DrawGroup) -> list[Plot]:
     """Return a plot for each group in which something was trained and that has the data for it.
 
-    Where several groups have one, its name tells them apart.
+    If several groups have one, its name tells them apart.
 
     Raises:
         NotDrawn: no group has; the reasons are joined.
@@ -149,7 +149,7 @@ def plot_groups(results: Sequence[Result], draw: DrawGroup) -> list[Plot]:
 
 
 def with_names(plots: Sequence[tuple[Group, Plot]]) -> list[Plot]:
-    """Return the plots; where there are several, data set and gallery are added to their names, and else a number."""
+    """Return the plots; if there are several, add data set and gallery to their names, or else a number."""
     if len(plots) == 1:
         return [plots[0][1]]
     named: dict[str, Plot] = {}

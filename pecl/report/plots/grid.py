@@ -70,7 +70,7 @@ def _heat_map(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
 
 
 def _grids(runs: Sequence[Result]) -> dict[tuple, dict[Place, Candidate]]:
-    """Return for each language, method and setting (lr, lambda) -> candidate, where both take two values.
+    """Return (lr, lambda) -> candidate for each language, method and setting in which both take two values.
 
     Validation chooses among candidates that differ in other searched fields, such as the number of epochs.
     """

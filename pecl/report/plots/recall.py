@@ -37,8 +37,8 @@ def draw_recall(results: Sequence[Result]) -> list[Plot]:
 def draw_gap_closed(results: Sequence[Result]) -> list[Plot]:
     """Return a plot per group: gain / (English recall - zero-shot recall), in per cent, for each language and method.
 
-    English recall is the plain tower's, with English captions against the same gallery. A share is drawn where the gap
-    is larger than its noise: where its 95 % bootstrap interval over test items, paired, is above 0.
+    English recall is the plain tower's, with English captions against the same gallery. A share is drawn if the gap
+    is larger than its noise: if its 95 % bootstrap interval over test items, paired, is above 0.
     """
     return plot_groups(results, _gap_closed)
 

@@ -63,7 +63,7 @@ class Candidate:
 
     @property
     def method(self) -> Method:
-        """How it was trained."""
+        """Method of its training."""
         return method_of(self.runs[0])
 
     @property
@@ -207,7 +207,7 @@ def varying(settings: Iterable[Setting]) -> list[str]:
 
 
 def chosen_candidates(results: Sequence[Result]) -> list[Candidate]:
-    """Return for each group, language, route and setting the candidate with the best validation score.
+    """Return the candidate with the best validation score for each group, language, route and setting.
 
     Candidates are compared at one seed: the lowest of those that most of them have. So further seeds of the chosen
     one sharpen its mean and do not change the choice. Equal scores are settled by run id; test scores are never

@@ -44,7 +44,7 @@ def without_repetition(columns: Sequence[TextColumn]) -> Layout:
 def text_table(columns: Sequence[TextColumn], width: int = WIDTH) -> str:
     """Return columns as text, no line longer than `width`: columns that do not fit come below the others.
 
-    Where the labels that each block begins with do not tell the rows apart, numbers do. One row that does not fit is
+    If the labels that each block begins with do not tell the rows apart, numbers do. One row that does not fit is
     written as a list of names and values.
     """
     printed = _printed(columns, width)
