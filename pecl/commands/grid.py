@@ -25,7 +25,7 @@ from pecl.results.result import collect
 # Values of these fields may hold commas themselves; several are given as a list in YAML.
 _NOT_SPLIT = fields_of(Role.COMMAS)
 
-ALWAYS = ("language", "lr")  # a dry run says them, default or not
+ALWAYS = ("language", "lr")  # a dry run states them, default or not
 
 _DESCRIPTION = """train every combination of values; on the command line lists are joined by commas
 

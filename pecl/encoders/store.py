@@ -4,7 +4,7 @@
 numbers), the content by a hash. A missing embedding is computed, added, and never computed again. An image is keyed by
 the hash of its file, and embedded from the very bytes that have this hash. A text is keyed by its list and its place
 there: texts of a batch are padded to one length, so the last bits of an embedding depend on its neighbours, and one
-list must give the same bits whatever was cached before.
+list must give the same bits for any earlier content of the cache.
 
 On disk, one folder per tower with shards (`shards`): a writer adds a shard of its own, atomically, after every few
 hundred embeddings, so a killed process loses no more than those; when it is done it writes them as one. Any number of
@@ -166,10 +166,10 @@ class EmbeddingStore:
             path.unlink(missing_ok=True)
 
     def _read_new_shards(self) -> None:
-        """Read the index of each shard that was added, by whatever process, since the folder was last listed."""
+        """Read the index of each shard that was added, by any process, since the folder was last listed."""
         try:
             changed = self.folder.stat().st_mtime_ns
-        except (FileNotFoundError, NotADirectoryError):  # the latter is told when something is to be written
+        except (FileNotFoundError, NotADirectoryError):  # the latter is reported when something is written
             self._shards = {}
             return
         if changed == self._listed_at:
@@ -230,7 +230,7 @@ def image_fingerprints(images: ImageSource) -> list[str]:
 def image_embeddings(
     tower: ImageEncoder, images: ImageSource, store: EmbeddingStore, prints: Sequence[str] | None = None
 ) -> torch.Tensor:
-    """Return the embeddings (M, D) of `images`, from the store as far as they are there.
+    """Return the embeddings (M, D) of `images`, from the store if they are there.
 
     Args:
         tower: image tower.

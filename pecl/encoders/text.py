@@ -46,7 +46,7 @@ class MultilingualTextEncoder(Tokenizing, nn.Module):
     Args:
         backbone: transformers encoder without pooler; gives `last_hidden_state` (B, L, d).
         tokenizer: transformers tokenizer of the backbone.
-        head: linear layer d -> D, or layers of which the last linear one gives D; None for the pooled vector itself.
+        head: linear layer d -> D, or layers whose last linear one gives D; None for the pooled vector itself.
         name: name of the tower in results.
         text_prefix: text put before every text, such as E5's "query: ".
         max_length: longest sequence in tokens; longer texts are cut.

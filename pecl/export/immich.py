@@ -239,7 +239,7 @@ class Textual:
 
 
 def context_length_of(folder: Path) -> int:
-    """Return the number of tokens of each text of a model, as its `config.json` says it.
+    """Return the number of tokens of each text of a model, from its `config.json`.
 
     Raises:
         WeightsError: that file is missing or damaged.

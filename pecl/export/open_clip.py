@@ -1,7 +1,7 @@
 """A folder that open_clip, and with it CLIP_benchmark, opens as `local-dir:FOLDER`: both towers, an adapter merged in.
 
 open_clip's text towers have no prefix and no bias in their projection. The prefix becomes part of the tokenizer's
-template; its bias goes into the last LayerNorm: pooling by the mean (or the first token) passes a constant
+template; the bias goes into the last LayerNorm: pooling by the mean (or the first token) passes a constant
 on, so with c = pinv(W) b, W mean(h + c) = W mean(h) + b. That is exact where W has full row rank.
 """
 
@@ -150,7 +150,7 @@ def fold_bias(text: MultilingualTextEncoder) -> tuple[Any, torch.Tensor]:
 
 
 def _padding(text: MultilingualTextEncoder) -> int:
-    """Return the token of padding, which open_clip masks by the config's; RoBERTa counts positions from it too."""
+    """Return the config's token of padding, by which open_clip masks; RoBERTa counts positions from it too."""
     config, token = text.backbone.config, text.tokenizer.pad_token_id
     if config.model_type != "bert" and config.pad_token_id != token:
         raise ConfigError(

@@ -37,7 +37,7 @@ def export_peft(adapter: AdapterFile, tower: MultilingualTextEncoder, target: st
         base: see `base_encoder`.
 
     Raises:
-        ConfigError: the adapter has parts that PEFT cannot hold, or `base` is not said.
+        ConfigError: the adapter has parts that PEFT cannot hold, or `base` is missing.
         WeightsError: `base` cannot be loaded, or holds another tower.
         OutputError: `target` exists already or cannot be written.
     """
@@ -57,7 +57,7 @@ def write_encoder_adapter(
         PEFT's source of the encoder. A tower that names languages gets a tokenizer of the adapter's language.
 
     Raises:
-        ConfigError: it changes something in the encoder that PEFT cannot hold, or nothing; or `base` is not said.
+        ConfigError: it changes something in the encoder that PEFT cannot hold, or nothing; or `base` is missing.
         WeightsError: `base` cannot be loaded, or holds another tower.
         OutputError: the files cannot be written.
     """

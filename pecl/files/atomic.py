@@ -74,7 +74,7 @@ def _write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> Path:
 
 def _check_target(path: Path) -> None:
     """Raise OutputError if `path` exists and is not a regular file."""
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # the latter is told when its folder is made
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # the latter is reported when its folder is made
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
             kind = "folder" if stat.S_ISDIR(mode) else "pipe or a device"

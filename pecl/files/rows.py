@@ -153,7 +153,7 @@ def _digest(header: Mapping[str, Any], checksums: bytes, metadata: Mapping[str, 
 
 
 class Rows:
-    """A tensor (N, ...) in an open file, of which any rows are read.
+    """A tensor (N, ...) in an open file; any of its rows can be read.
 
     Args:
         path: the file, for messages.
@@ -241,7 +241,7 @@ class Rows:
 
 
 def open_rows(path: str | Path, check: bool = True, *, follow: bool = True) -> tuple[dict[str, Rows], dict[str, str]]:
-    """Return the tensors of a file, and its metadata, in which `digest` names its content.
+    """Return the tensors of a file, and its metadata, whose `digest` names its content.
 
     Header, checksums and metadata are always compared with the digest.
 

@@ -56,7 +56,7 @@ class ExactStore:
         """See `Engine`; ties go to the first name."""
         found: list[list[Match]] = []
         for block in in_blocks(len(queries), max(1, _SCORES // len(self.matrix))):
-            with np.errstate(invalid="ignore", over="ignore"):  # damaged embeddings are told below
+            with np.errstate(invalid="ignore", over="ignore"):  # damaged embeddings are reported below
                 scores = queries[block.start : block.stop] @ self.matrix.T  # (Q, D) x (D, N): (Q, N)
             check_scores(scores, self._path)
             if self.corrections is not None:

@@ -50,7 +50,7 @@ def read_record(folder: Path) -> Record | None:
         collections = tuple(Collection(str(url), str(name)) for url, name in document["collections"])
         return Record(str(document["root"]), collections)
     except (OSError, ValueError, TypeError, KeyError):
-        return None  # the index is then one that somebody else made, which is said where it matters
+        return None  # the index then counts as somebody else's, which is reported if it matters
 
 
 def write_record(folder: Path, root: Path, collections: tuple[Collection, ...] = ()) -> None:

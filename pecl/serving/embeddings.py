@@ -93,11 +93,11 @@ def read_inputs(document: dict[str, Any], adapter: str | None, models: Models, l
     Args:
         document: the request.
         adapter: the adapter that its model names, None for the plain tower.
-        models: the adapters that are there.
+        models: the available adapters.
         limits: number and size of inputs.
 
     Raises:
-        Refusal: an input is neither a text nor a picture, there are too many, or a language is not to be had.
+        Refusal: an input is neither a text nor a picture, there are too many, or a language has no adapter.
     """
     given = document.get("input")
     items = given if isinstance(given, list) else [given]

@@ -91,7 +91,7 @@ async def _embed(service: Service, asked: _Asked, content: bytes | None) -> JSON
 async def _language(models: Models, text: str, named: Any) -> tuple[str | None, str | None]:
     """Return the language of a text and the adapter for it, None for the plain tower.
 
-    immich sends the language of its pages. English is their default and says nothing of a text: it is detected then.
+    immich sends the language of its pages. English, their default, tells nothing of a text: it is detected then.
     """
     if named is not None:
         named = as_text(named, "language", 100)

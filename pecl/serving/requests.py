@@ -28,7 +28,7 @@ async def read_object(request: Request, service: Service, known: Collection[str]
 
     Args:
         request: the request.
-        service: says how long the body may be and may take, and has the thread that reads JSON.
+        service: limits the length and time of the body, and has the thread that reads JSON.
         known: the fields that the object may have.
 
     Raises:

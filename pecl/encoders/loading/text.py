@@ -1,7 +1,7 @@
 """Text towers from checkpoints: M-CLIP, sentence-transformers, open_clip and plain transformers encoders.
 
 A checkpoint is fetched once and is all that is needed: an M-CLIP tower is built from its config, not from the base
-model that the config names. A folder's files say which kind it is: `modules.json` is sentence-transformers,
+model that the config names. The files of a folder tell its kind: `modules.json` is sentence-transformers,
 `open_clip_config.json` open_clip, `model_type` "M-CLIP" M-CLIP, and anything else an encoder, pooled by its mean.
 """
 
