@@ -1,4 +1,4 @@
-"""Parameter-efficient cross-lingual transfer of CLIP: one frozen text tower, a few parameters a language.
+"""Parameter-efficient cross-lingual transfer of CLIP: one frozen text tower, a few parameters per language.
 
 Example:
     >>> import pecl

@@ -1,7 +1,7 @@
 """The command line: `python -m pecl {train,distil,evaluate,...}`, also installed as `pecl`: the commands of `COMMANDS`.
 
 Exit status: 0 on success, 2 on bad input, 1 on failure (both said in one sentence on standard error; the traceback of
-what was not expected goes to a file, see `failures`), 130 when interrupted. Results go to standard output; progress and
+an unexpected error goes to a file, see `failures`), 130 when interrupted. Results go to standard output; progress and
 logs go to standard error. Each command is a module of `commands`.
 """
 

@@ -16,7 +16,7 @@ EMPTY_PATH = "expected a path, got an empty text"
 
 
 def not_the_adapter_of(result: object) -> tuple[str, str]:
-    """Return what is wrong with an adapter file that a result does not name, and what to do."""
+    """Return the problem and the remedy for an adapter file that is not the one that `result` names."""
     return f"is not the adapter that {result} was measured with", "put the right file there, or run it again"
 
 

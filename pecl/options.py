@@ -53,7 +53,7 @@ def option(
         help: its meaning and unit.
         low: the smallest valid number.
         high: the largest valid number.
-        choices: the valid names; of a tuple, of each member. A `Registry` may grow later.
+        choices: the valid names, for a tuple those of each member. A `Registry` may grow later.
         joined: whether several names may be joined by +.
         weighted: whether a name may have a weight, a number > 0 behind a colon.
         form: a regular expression that all of a text must match, and an example of it.
@@ -312,7 +312,7 @@ class Registry(Mapping[str, Any]):
         module, _, attribute = found.partition(":")
         return getattr(import_module(module), attribute)
 
-    def __contains__(self, name: object) -> bool:  # without importing what it names
+    def __contains__(self, name: object) -> bool:  # without importing the object
         return name in self._built_in or name in self._added
 
     def __iter__(self) -> Iterator[str]:

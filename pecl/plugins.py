@@ -28,7 +28,7 @@ def load_plugin(name: str, sha256: str | None = None) -> str:
 
     Args:
         name: a Python file, such as `my.py`, or the name of an entry point of the group `pecl.plugins`.
-        sha256: that of the content that is expected; None for any. A file with another one is not run.
+        sha256: SHA-256 of the expected content; None for any. A file with another one is not run.
 
     Raises:
         ConfigError: it is missing, fails or has another content, or its file has changed since this process ran it.

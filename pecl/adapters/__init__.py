@@ -1,1 +1,1 @@
-"""Adapters: small sets of trainable parameters, one set a slot, on a frozen text tower."""
+"""Adapters: small sets of trainable parameters, one set per slot, on a frozen text tower."""

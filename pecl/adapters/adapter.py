@@ -21,7 +21,7 @@ from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.tokens import around, cut_to
 from pecl.errors import ConfigError, WeightsError
 
-_LEAST = 8  # tokens of a text that prompts leave room for in a tower of few positions
+_LEAST = 8  # tokens of a text for which prompts leave room in a tower with few positions
 
 
 class Attached(NamedTuple):
@@ -108,7 +108,7 @@ class Adapter:
         return sum(math.prod(parameter.shape[1:]) for parameter in self.parameters())
 
     def learning_rate_scales(self) -> dict[str, float]:
-        """Return for each parameter, by name, the factor on the run's learning rate."""
+        """Return the factor on the run's learning rate of each parameter, by name."""
         return {
             f"{path}.{name}": config.lr_scale
             for path, module, config in self.modules

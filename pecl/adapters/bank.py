@@ -1,4 +1,4 @@
-"""`AdapterBank`: the adapters of many languages on one frozen text tower, a slot each.
+"""`AdapterBank`: the adapters of many languages on one frozen text tower, one slot each.
 
 A batch of mixed languages is embedded in one pass. The bank shares the tower's weights, and holds a few parameters per
 language.
@@ -25,12 +25,12 @@ from pecl.languages import find_name
 
 @dataclass(frozen=True)
 class BankReport:
-    """What the languages of a bank cost.
+    """The cost of the languages of a bank.
 
     Attributes:
         tower_bytes: memory of the frozen tower's weights.
         bytes_per_language: memory of one language's parameters.
-        seconds: for each language the time that adding it took, files read included.
+        seconds: time to add each language, including the reading of files.
     """
 
     tower_bytes: int
@@ -148,7 +148,7 @@ class AdapterBank:
         self._seconds |= dict.fromkeys(states, seconds)
 
     def load(self, path: str | Path, language: str | None = None) -> str:
-        """Add the adapter in a file, under the language that it names or another, and return that."""
+        """Add the adapter in a file under its own language or `language`, and return the language."""
         file = load_adapter_file(path)
         language = language or _language_of(file)
         self.add(language, file)
@@ -212,7 +212,7 @@ class AdapterBank:
             raise ConfigError(f"{len(names)} languages for {len(texts)} texts: expected one language, or one per text")
         slot_of = {name: self.slot(name) for name in dict.fromkeys(names)}
         slots = torch.tensor([slot_of[name] for name in names], dtype=torch.long)  # (N,)
-        token_ids = self.tower.tokenize(texts, names)  # of all at once: one warning says how many were cut
+        token_ids = self.tower.tokenize(texts, names)  # all at once: one warning says how many were cut
         embeddings = torch.empty(len(texts), self.tower.embedding_dim)  # (N, D)
         for places in _together(slots, batch_size):
             own = [token_ids[i] for i in places.tolist()]
@@ -229,7 +229,7 @@ class AdapterBank:
         return merge_slot(self.adapter, self.slot(language))
 
     def memory_report(self) -> BankReport:
-        """Return the memory of the languages, and the time that adding each took."""
+        """Return the memory of the languages, and the time to add each."""
         own = {id(parameter) for parameter in self.adapter.parameters()}
         weights = [tensor for tensor in self.tower.parameters() if id(tensor) not in own]
         size = sum(tensor.nbytes for tensor in [*weights, *self.tower.buffers()])
@@ -264,7 +264,7 @@ def _language_of(file: AdapterFile) -> str:
 
 
 def _together(slots: torch.Tensor, batch_size: int) -> Iterator[torch.Tensor]:
-    """Yield the places of texts that share passes: of each slot that fills one, and of all others.
+    """Yield the places of texts that share passes: those of each slot that fills one, and all others.
 
     Rows of several slots cost more than rows of one; that pays only if it saves passes.
     """

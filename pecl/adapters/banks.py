@@ -1,7 +1,7 @@
 """`Banks`: adapters of any specs by name, on one text tower that stays plain.
 
-Adapters of one spec share a bank, so that texts of their languages are embedded in one pass. Each further spec has a
-bank, and with it a pass, of its own. All banks share the weights of the tower.
+Adapters of one spec share a bank, so that texts of their languages are embedded in one pass. Each further spec has
+its own bank, and so its own pass. All banks share the weights of the tower.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ from pecl.languages import COMMON, ENGLISH, find_name, listed
 
 
 class Banks:
-    """The plain text tower, and adapters by name, which is their language as a rule.
+    """The plain text tower and named adapters; the name of an adapter is usually its language.
 
     Args:
         tower: text tower without an adapter; it stays so.
@@ -54,8 +54,8 @@ class Banks:
     def preferred(self) -> list[str]:
         """The languages that a guess of a text's language prefers: English, and those with an adapter.
 
-        Of more adapters than there are `COMMON` languages, only those count. A guess that preferred all would doubt
-        most short texts.
+        With more adapters than `COMMON` has languages, only languages in `COMMON` count. A guess that preferred all
+        would doubt most short texts.
         """
         names = list(self._bank_of)
         if len(names) > len(COMMON):
@@ -108,7 +108,7 @@ class Banks:
             self.banks.remove(bank)
 
     def find(self, name: str | None) -> str | None:
-        """Return the adapter that has this name or is for this language, by any of its names; None for no such."""
+        """Return the adapter with this name or for this language, by any of its names; None without one."""
         return None if name is None else find_name(name, self._bank_of)
 
     def specs(self) -> dict[str, str]:

@@ -98,7 +98,7 @@ class KnownAdapters:
         )
 
     def choose(self, name: str | Path | None, language: str | None) -> AdapterChoice:
-        """Return the adapter that `name` names for texts of whatever language; that of `language` if it is None.
+        """Return the adapter called `name`, whatever the language; without a name, the adapter of `language`.
 
         Raises:
             ConfigError: no adapter has the name.

@@ -1,4 +1,4 @@
-"""Which kinds of adapters exclude each other."""
+"""Combinations of adapters that exclude each other."""
 
 from __future__ import annotations
 

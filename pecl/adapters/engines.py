@@ -1,7 +1,7 @@
 """The engine opendelta: OpenDelta's classes behind the interface that training uses. `config.ENGINES` names it.
 
-OpenDelta knows one adapter at a time, so its engine has one slot. What it learns is written under pecl's names: an
-adapter file does not tell who trained it.
+OpenDelta knows one adapter at a time, so its engine has one slot. Parameters are written under pecl's names: an
+adapter file does not tell which engine trained it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

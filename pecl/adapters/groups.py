@@ -1,6 +1,6 @@
 """Rows, or the tokens of a packed batch, by slot: how layers with a weight for each slot are computed on them.
 
-A fleet's rows come slot by slot, so its tokens are one consecutive segment a slot; rows of a mixed batch are first
+A fleet's rows come slot by slot, so its tokens are one consecutive segment per slot; rows of a mixed batch are first
 brought into that order. Segments of equal length are one batched matmul. Others are one matmul each on a CPU, without
 a copy of the batch; elsewhere they are padded to the longest and are one batched matmul again, so that the number of
 launches does not grow with the slots. Everything that this needs to know is known on the CPU.
@@ -21,7 +21,7 @@ class SlotGroups:
     Args:
         slots: (N,) int64 on the CPU, the slot of each item; two slots or more.
         num_slots: S.
-        device: where items and weights are.
+        device: device of items and weights.
     """
 
     def __init__(self, slots: torch.Tensor, num_slots: int, device: torch.device) -> None:
@@ -38,15 +38,15 @@ class SlotGroups:
         if not self.equal and device.type != "cpu":
             most = max(self.sizes)
             starts = counts.cumsum(0) - counts
-            # A group that is shorter repeats its own first item: one of another slot might not be finite.
+            # A shorter group repeats its own first item: an item of another slot might not be finite.
             within = torch.arange(most).expand(len(counts), -1)  # (U, M)
             within = torch.where(within < counts[:, None], within, 0)
             self._padded = to_device((starts[:, None] + within).flatten(), device)  # (U * M,)
             kept = torch.arange(most)[None, :] < counts[:, None]  # (U, M)
-            self._places = to_device(kept.flatten().nonzero().squeeze(1), device)  # (N,): of the items among U * M
+            self._places = to_device(kept.flatten().nonzero().squeeze(1), device)  # (N,): each item's place in U * M
 
     def linear(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-        """Return each item's own linear layer: x (N, L, i), weight (S, o, i), bias (S, o) or None -> (N, L, o)."""
+        """Apply each item's own linear layer: x (N, L, i), weight (S, o, i), bias (S, o) or None -> (N, L, o)."""
         if not self.equal and self._padded is None:
             return self.each((x,), F.linear, *((weight,) if bias is None else (weight, bias)))
         x = x if self._order is None else x.index_select(0, self._order)
@@ -68,7 +68,7 @@ class SlotGroups:
         return out.reshape(*shape, weight.shape[1])
 
     def add_linear(self, out: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, scale: float) -> torch.Tensor:
-        """Return `out` (N, L, o) + scale * `linear(x, weight)`; of items in order on a CPU, in one call a slot."""
+        """Return `out` (N, L, o) + scale * `linear(x, weight)`; on a CPU, items in order take one call per slot."""
         if self.equal or self._padded is not None or self._order is not None:
             return out + self.linear(scale * x, weight, None)
         return self.each((out, x), partial(add_linear, scale=scale), weight)

@@ -1,4 +1,4 @@
-"""What a kind of adapter is: its options, and where it puts its slot modules.
+"""A kind of adapter: its options, and the places of its slot modules.
 
 A new kind is one small file in `kinds/`: a frozen `AdapterConfig` with `placements`, and a `SlotModule`; `spec`
 names it, or `register_adapter` does.
@@ -16,7 +16,7 @@ from pecl.encoders.text import MultilingualTextEncoder
 from pecl.errors import ConfigError
 from pecl.options import TOP_LAYERS, option, problems_of
 
-# Levels: what takes the place of a layer, changes it, follows it, or lengthens the sequence.
+# Levels: modules that take the place of a layer, change it, follow it, or lengthen the sequence.
 COPY_OF_LAYER, BIAS_OF_LAYER, WEIGHT_OF_LAYER, BEHIND_LAYER, HARD_PROMPT, SOFT_PROMPT = range(6)
 
 
@@ -31,7 +31,7 @@ def height_of(layers: str | None) -> float:
 
 
 class Placement(NamedTuple):
-    """One slot module to be made: where it goes in the tower, and how it is made from the layer found there."""
+    """One slot module to be made: its place in the tower, and the function that makes it from the layer there."""
 
     path: str
     make: Callable[[Any, SlotRows], SlotModule]
@@ -43,13 +43,13 @@ class AdapterConfig(ABC):
 
     Attributes:
         kind: name of the kind.
-        level: of the adapters at one layer, those of lower levels lie nearer to the tower's own layer.
+        level: adapters of lower levels at one layer lie nearer to the tower's own layer.
         layers: an option of kinds in the layers of the tower: the topmost ones that are adapted; None for all.
         lr_scale: the trainer multiplies the learning rate of the adapter's parameters by this.
         text_prompt: text that a merged tower puts before every text, behind its own prefix.
 
     Raises:
-        ConfigError: options have wrong types or values; all that is wrong is said at once.
+        ConfigError: options have wrong types or values; all problems are reported at once.
     """
 
     kind: ClassVar[str]

@@ -19,7 +19,7 @@ def merge_slot(adapter: Adapter, slot: int) -> MultilingualTextEncoder:
     Raises:
         WeightsError: a module of the adapter cannot be merged, or merged weights are not finite; the message says why.
     """
-    # deepcopy takes a module in here as the copy; it comes from above, so of a stack it takes the outermost module
+    # deepcopy takes a module in here as the copy; it comes from above, so it takes the outermost module of a stack
     memo = {id(module): _finite(module.merged(slot), path) for path, module, _ in adapter.modules}
     return _copy(adapter.tower, memo, "".join(config.text_prompt for config in adapter.configs))
 

@@ -1,4 +1,4 @@
-"""Ready adapters: those that the package ships, a file a language in `shipped/<profile>`, each with its run's result.
+"""Ready adapters, which the package ships: one file per language in `shipped/<profile>`, each with its run's result.
 
 `scripts/make_ready_adapters.py` makes them from the results of `pecl distil`.
 """
@@ -37,11 +37,11 @@ def load_bank(
         profile: a pair of towers; adapters are shipped for `mini`.
         languages: names of languages; `all` for every language with an adapter.
         tower: the profile's text tower, without an adapter; it stays as it is. Loaded unless given.
-        device: where a tower that is loaded goes.
+        device: device of a tower that is loaded.
 
     Raises:
         ConfigError: no adapters are shipped for the profile, or for a language.
-        WeightsError: `tower` is another than the adapters were trained on.
+        WeightsError: `tower` is not the one that the adapters were trained on.
 
     Example:
         >>> bank = pecl.load_bank("mini", ["cs", "sw"])

@@ -1,4 +1,4 @@
-"""Where the modules of a role are in a text tower's backbone.
+"""The places of modules in a text tower's backbone, by role.
 
 Adapters name roles (`query`, `attention_output`, ...), so that they work on the towers of every family alike. A family
 of `encoders/families` says where its roles are. A regular expression names linear layers by their paths instead, as in
@@ -43,7 +43,7 @@ def paths_of(backbone: PreTrainedModel, role: str) -> list[str]:
     """Return the paths within `backbone` of the modules with `role`, in order: one for each layer, or one at the top.
 
     Args:
-        backbone: of a text tower without adapter.
+        backbone: backbone of a text tower without adapter.
         role: its name, or a regular expression that matches the whole path of each linear layer.
 
     Raises:
@@ -77,7 +77,7 @@ def _matching(backbone: PreTrainedModel, pattern: str) -> list[str]:
 def layer_of(backbone: PreTrainedModel, path: str) -> int:
     """Return the lowest layer that depends on the module at `path` in the text tower.
 
-    That is its own layer, from 0; the first for embeddings; the number of layers for what lies behind them. It is 0 for
+    That is its own layer, from 0; the first for embeddings; the number of layers for modules behind them. It is 0 for
     all modules of an unknown architecture.
     """
     family = FAMILIES.get(backbone.config.model_type)

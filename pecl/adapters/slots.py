@@ -1,7 +1,7 @@
 """Slots: parameters of S adapters along a leading dimension, and which of them each row of a batch uses.
 
-One frozen backbone so serves one language (S = 1), a batch of mixed languages (slot = language), or a fleet of
-training runs (slot = run) with the same code. Where all rows share one slot, a layer is computed as a plain one; else
+So one frozen backbone serves one language (S = 1), a batch of mixed languages (slot = language), or a fleet of
+training runs (slot = run) with the same code. If all rows share one slot, a layer is computed as a plain one; else
 rows, or the tokens of a packed batch, are grouped by slot (see `groups`).
 """
 
@@ -28,10 +28,10 @@ class SlotRows:
 
     def __init__(self, num_slots: int, dtype: torch.dtype | None = None) -> None:
         self.num_slots = num_slots
-        self.dtype = dtype  # of the slots' parameters; None: that of the layers that they are at
+        self.dtype = dtype  # type of the slots' parameters; None: that of their layers
         self.single = 0  # the slot of every row, where all share one
-        self.groups: SlotGroups | None = None  # of the rows of several slots
-        self.tokens: SlotGroups | None = None  # of the tokens of a packed batch
+        self.groups: SlotGroups | None = None  # groups of rows, with several slots
+        self.tokens: SlotGroups | None = None  # groups of tokens, in a packed batch
         self._slots = torch.zeros(0, dtype=torch.long)  # (B,) on the CPU
         self._device = torch.device("cpu")
 
@@ -46,7 +46,7 @@ class SlotRows:
         Args:
             slots: (rows,) int64, on the CPU unless it may wait for the device; None for the only slot.
             rows: number of rows.
-            device: where the pass is computed; that of `slots` unless given.
+            device: device of the pass; that of `slots` unless given.
 
         Raises:
             ValueError: `slots` has another length than `rows`, names a slot that does not exist, or is None though
@@ -72,7 +72,7 @@ class SlotRows:
         self._slots, self._device = slots, device
 
     def pack(self, lengths: torch.Tensor | None) -> None:
-        """Say that layers see the tokens of all rows in one, (1, T, i), from now on.
+        """Let layers see the tokens of all rows as one row, (1, T, i), from now on.
 
         Args:
             lengths: (B,) int64 on the CPU, the tokens of each row; None: they see rows again.
@@ -90,7 +90,7 @@ class SlotRows:
     def one(self, parameter: torch.Tensor) -> torch.Tensor:
         """Return the parameters of the slot that all rows share: (S, ...) -> (...).
 
-        An only slot is not selected but seen without its dimension, whose gradient costs nothing.
+        A single slot is viewed without its dimension, not selected: the gradient of a view costs nothing.
         """
         return parameter.squeeze(0) if self.num_slots == 1 else parameter[self.single]
 
@@ -126,16 +126,16 @@ class SlotRows:
         return groups.each((_items(x),), layer, *parameters).view(*x.shape[:-1], -1)
 
     def _groups(self, x: torch.Tensor) -> SlotGroups | None:
-        """Return the groups of what `x` holds: tokens of a packed batch (1, T, i), or rows (B, L, i) or (B, i).
+        """Return the groups of the items of `x`: tokens of a packed batch (1, T, i), or rows (B, L, i) or (B, i).
 
-        What a backbone's pooler makes of a packed batch, (1, i), nobody reads: any slot will do.
+        Nobody reads the output of a backbone's pooler for a packed batch, (1, i): any slot will do.
         """
         if self.tokens is None:
             return self.groups
         return self.tokens if x.dim() == 3 else None
 
     def add_linear(self, out: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, scale: float) -> torch.Tensor:
-        """Return `out` (B, L, o) + scale * `linear(x, weight)`, where it can be in one call."""
+        """Return `out` (B, L, o) + scale * `linear(x, weight)`, in one call where possible."""
         groups = self._groups(x)
         if groups is None:
             return add_linear(out, x, self.one(weight), scale)
@@ -186,14 +186,14 @@ class SlotModule(nn.Module):
             parameter.grad = None
 
     def restore(self) -> None:
-        """Undo what the module changed on `base`; called when it is taken off the tower."""
+        """Undo the module's changes to `base`; called when it is taken off the tower."""
 
     def plain_base(self, slot: int) -> Any:
         """Return the layer below without slots: the tower's own, or the modules' below merged for `slot`."""
         return self.base.merged(slot) if isinstance(self.base, SlotModule) else self.base
 
     def merged(self, slot: int) -> nn.Module:
-        """Return a plain layer that computes what this one does for `slot`.
+        """Return a plain layer that is equivalent to this one for `slot`.
 
         Raises:
             WeightsError: this kind of module has no such layer; the message says why.

@@ -28,7 +28,7 @@ from pecl.adapters.kinds.soft_prompt import SoftPromptConfig
 from pecl.errors import ConfigError, unknown
 from pecl.options import Registry, format_option, parse_option, quoted, unquote, value_type
 
-# In this order configs are listed, however a spec orders its parts.
+# Configs are listed in this order, however a spec orders its parts.
 _BUILT_IN: tuple[type[AdapterConfig], ...] = (
     LoraConfig,
     BottleneckConfig,
@@ -49,7 +49,7 @@ WITH_LAYER_NORMS = ("lora", "bottleneck", "compacter")
 PRESETS: dict[str, str] = {
     "lora-r1": "lora:r=1",
     "lora-qkvo": "lora:target_modules=query/key/value/attention_output",
-    # what the released run_cross.py trains: 2,131,712 parameters in XLM-R Large, 1,049,600 of them an unused pooler's
+    # trained by the released run_cross.py: 2,131,712 parameters in XLM-R Large, 1,049,600 of them an unused pooler's
     "run_cross": "lora:r=1,target_modules=query/key/value/attention_output+head+pooler",
 }
 
@@ -128,7 +128,7 @@ def parse_adapter(spec: str, rank: int | None = None, layers: str | None = None)
     Args:
         spec: for example `lora`, `bottleneck:bottleneck_dim=48` or `lora-r1+head`.
         rank: r of the LoRA part instead of its own.
-        layers: the topmost layers, such as `top-3`, of every part in layers instead of its own.
+        layers: topmost layers, such as `top-3`, for every part in layers instead of its own.
 
     Raises:
         ConfigError: an unknown name, option or value (the valid ones are named), a kind given twice, or a rank or
@@ -179,7 +179,7 @@ def _parse_part(name: str, options: str) -> list[tuple[AdapterConfig, bool]]:
 
 
 def _norms_beside(configs: Iterable[AdapterConfig]) -> LayerNormConfig:
-    """Return the LayerNorms that parts bring: those of all layers that one of them is in."""
+    """Return the LayerNorms that parts bring: those of every layer with such a part."""
     return LayerNormConfig(layers=max((config.layers for config in configs), key=height_of))
 
 
@@ -258,7 +258,7 @@ def describe(configs: Sequence[AdapterConfig]) -> str:
 
 
 def configs_to_json(configs: Sequence[AdapterConfig]) -> list[dict[str, Any]]:
-    """Return `configs` as JSON values, every option written out: what an adapter file holds."""
+    """Return `configs` as JSON values, every option written out, as adapter files hold them."""
     return [{"kind": config.kind, **asdict(config)} for config in configs]
 
 

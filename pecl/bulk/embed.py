@@ -30,16 +30,16 @@ def embed(
 ) -> Embeddings:
     """Embed images or texts into a folder, and return the embeddings (N, D), which are read from there.
 
-    Shards of the same job are kept, so the call goes on where a killed one was.
+    Shards of the same job are kept, so the call resumes a killed one.
 
     Args:
         source: a folder of images, a file of lines (.txt), a table, the name of a data set, or texts.
         out: the folder; it must be new, or of the same job.
         kind: images or texts; by default images for a folder, else texts.
-        language: of the texts, which decides the adapter; by default German in a table or a data set, and not known
-            in a file of lines, whose texts the plain tower then embeds.
-        column: of a table's or a data set's texts: target, english, english_to_target or target_to_english.
-        data_dir: where data sets lie.
+        language: language of the texts, which decides the adapter; by default German in a table or a data set, and
+            unknown in a file of lines, whose texts the plain tower then embeds.
+        column: texts of a table or a data set: target, english, english_to_target or target_to_english.
+        data_dir: folder of the data sets.
         adapter: adapter for texts, in place of the one that is known for their language: a language (`cs`), towers and
             language (`mini:cs`), a path, or `none` for the plain tower.
         shards: number of files; by default one per 16,384 rows.

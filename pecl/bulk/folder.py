@@ -55,7 +55,7 @@ class Plan:
 
     @property
     def identity(self) -> str:
-        """Hash of all fields but names: source and adapter may be moved or named otherwise."""
+        """Hash of all fields but names: source and adapter may be moved or renamed."""
         held = {key: value for key, value in asdict(self).items() if key != "source"}
         if self.adapter is not None:
             held["adapter"] = {key: value for key, value in self.adapter.items() if key != "name"}
@@ -104,7 +104,7 @@ class Plan:
 
 
 def check_plan(folder: Path, plan: Plan) -> None:
-    """Look whether a plan can be carried out in a folder.
+    """Check whether a plan can be carried out in a folder.
 
     Raises:
         OutputError: the folder holds other embeddings, or files of another program that would be replaced.
@@ -172,7 +172,7 @@ def _difference(known: Plan, plan: Plan) -> str:
     ours, theirs = asdict(plan), asdict(known)
     name = next(name for name in theirs if name != "source" and theirs[name] != ours[name])
     mine, other, said = ours[name], theirs[name], name.replace("_", " ")
-    if isinstance(mine, Mapping) and isinstance(other, Mapping):  # only what differs of a tower or an adapter
+    if isinstance(mine, Mapping) and isinstance(other, Mapping):  # only the differing key of a tower or an adapter
         name = next(name for name in {**other, **mine} if other.get(name) != mine.get(name))
         mine, other, said = mine.get(name), other.get(name), f"{name} of the {said}"
     return f"{said}: {other}, not {mine}"

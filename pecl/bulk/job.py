@@ -1,7 +1,7 @@
-"""What is embedded, by what and where to (`EmbedJob`), and who computes its shards (`Worker`).
+"""`EmbedJob`: items to embed, their tower and the output folder. `Worker`: computes the shards of a job.
 
-A shard is computed and written by whoever takes it, and one that is there already is not computed again: a killed
-command loses the shard that it was at, and the same command goes on with it.
+Each shard is computed and written by one worker, and an existing shard is not computed again: a killed command loses
+only its current shards, and the same command resumes there.
 """
 
 import logging
@@ -27,17 +27,17 @@ from pecl.files.progress import Bar
 
 logger = logging.getLogger(__name__)
 
-ROWS = 16_384  # of a shard, where nobody says how many shards
+ROWS = 16_384  # rows of a shard, unless the number of shards is given
 IMAGE_BATCH = 32
 TOWERS = ("profile", "text_model", "image_model", "device", "precision")  # arguments of `load_towers` that a flag names
 
 
 @dataclass(frozen=True)
 class EmbedJob:
-    """What is embedded, by what, and where to; it is all that a worker on another machine is given.
+    """Items to embed, their tower and the output folder: the only input of a worker on another machine.
 
     Attributes:
-        source: what is embedded.
+        source: images or texts to embed.
         out: folder of the embeddings.
         shards: number of files; None for one for every 16,384 rows.
         adapter: adapter for texts, see `KnownAdapters`; None for that of their language, where one is known.
@@ -110,7 +110,7 @@ def started(job: EmbedJob, worker: "Worker") -> Iterator[list[int]]:
 
 @contextmanager
 def _without_empty_folders(folder: Path) -> Iterator[None]:
-    """Remove those folders afterwards, of `folder` and the ones above it, that are made meanwhile and stay empty."""
+    """Remove afterwards `folder` and folders above it that were made in the body and are empty."""
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
     try:
         yield
@@ -127,10 +127,10 @@ def progress_bar(plan: Plan, missing: Sequence[int]) -> Bar:
 
 
 class Worker:
-    """Source and tower of a job, and what they give: a shard at a time. A caller may have its source already.
+    """Source and tower of a job, which compute one shard at a time. A caller may pass the opened source.
 
     Raises:
-        PeclError: the job cannot be done; the reason is said.
+        PeclError: the job cannot be done; the message says why.
     """
 
     def __init__(self, job: EmbedJob, source: Texts | Pictures | None = None) -> None:

@@ -64,7 +64,7 @@ def run_on_ray(job: EmbedJob, workers: int) -> Embeddings:
     device = str(job.towers.get("device", "cpu"))
     precision = resolve_precision(job.towers.get("precision", FP32), device)  # by the workers' device
     job = replace(job, towers={**job.towers, "precision": precision})
-    # What is to be made is seen here: on the CPU, where the workers are other hosts and this one may have no GPU.
+    # The plan is made here: on the CPU if the workers are on a cluster, since this host may have no GPU.
     on = "cpu" if "RAY_ADDRESS" in os.environ else device
     worker = Worker(replace(job, towers={**job.towers, "device": on}))
     with started(job, worker) as missing, progress_bar(worker.plan, missing) as bar:

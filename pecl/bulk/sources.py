@@ -1,6 +1,6 @@
 """Sources of `embed`: a folder of images, a file of lines, a table, a data set, or texts that a caller holds.
 
-A source is a list of items with names and an identity, of which any part can be read without the rest. Items in files
+A source is a list of items with names and an identity; any part can be read without the rest. Items in files
 are read long after the identity was taken, so each is compared with it: one that changed meanwhile is an error.
 """
 
@@ -28,7 +28,7 @@ _AGAIN = "restore it, or embed into a new folder"
 _LINES = 1024  # lines that are read, and checked, together
 COLUMNS = ("target", "english", "english_to_target", "target_to_english")
 _ENGLISH_COLUMNS = ("english", "target_to_english")
-_DEFAULT_LANGUAGE = "de"  # of a table or data set, as of all commands
+_DEFAULT_LANGUAGE = "de"  # language of a table or data set, as in all commands
 
 
 class Pictures:
@@ -123,7 +123,7 @@ class Lines(Texts):
         except OSError as error:
             raise DataError(f"cannot read {path}: {error.strerror or error}") from error
         if len(ends) == 1:
-            raise DataError(f"{path} is empty: expected one text a line")
+            raise DataError(f"{path} is empty: expected one text per line")
         self._blocks.append(block.digest())
         self._ends, self._digest = np.array(ends, np.int64), digest.hexdigest()
 
@@ -172,10 +172,10 @@ class SourceSpec:
     Attributes:
         name: folder of images, file of lines (.txt), table, or data set.
         kind: images or texts; None for a folder's images and all else's texts.
-        language: of the texts, which decides the adapter; None for texts of a language that is not named, and for the
-            default language of a table or data set.
-        column: of a table's or a data set's texts: target, english, english_to_target or target_to_english.
-        data_dir: where data sets lie.
+        language: language of the texts, which decides the adapter; None if it is not named, or for the default language
+            of a table or data set.
+        column: texts of a table or a data set: target, english, english_to_target or target_to_english.
+        data_dir: folder of the data sets.
     """
 
     name: str
@@ -189,7 +189,7 @@ class SourceSpec:
             if value not in choices:
                 raise ConfigError(unknown(what, value, choices))
         if self.language is not None:
-            any_language_code(self.language)  # which says what is wrong
+            any_language_code(self.language)  # raises the error
 
     @property
     def text_language(self) -> str | None:

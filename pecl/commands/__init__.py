@@ -16,5 +16,5 @@ COMMANDS = {
     "index": "create or update the index of a folder of photographs, to be searched by `pecl search`",
     "search": "find photographs by text or by picture",
     "serve": "serve embeddings, search and a page over HTTP",
-    "doctor": "say what is installed and found, and what to do about what is not",
+    "doctor": "list what is installed and found, and how to get missing parts",
 }

@@ -44,7 +44,7 @@ def add_parser(commands: Any) -> None:
 
 def _add_list(actions: Any) -> None:
     description = (
-        "List the kinds of adapters and the adapters that are shipped; of a folder, list its adapter files. Each file\n"
+        "List the kinds of adapters and the shipped adapters; for a folder, list its adapter files. Each file\n"
         "is compared with the SHA-256 in the result of its training, or in the index of a published folder."
     )
     example, summary = "pecl adapters list results/default", "list kinds and adapters"
@@ -202,7 +202,7 @@ def _add_convert(actions: Any) -> None:
     add_path(parser, "source", "adapter to read")
     add_path(parser, "target", "adapter to write")
     parser.add_argument("--language", help="language of the adapter, where SOURCE does not say it")
-    parser.add_argument("--adapter", help="what an OpenDelta checkpoint holds (default: detected from its shapes)")
+    parser.add_argument("--adapter", help="spec of an OpenDelta checkpoint (default: detected from its shapes)")
     add_config_flags(parser, only=TOWER_FLAGS)
     parser.set_defaults(run=_convert)
 

@@ -31,8 +31,8 @@ def add_push(actions: Any) -> None:
     parser = add_command(actions, "push", example, about, summary="publish adapters with a model card")
     add_path(parser, "sources", "adapter file, or folder of results", "SOURCE", nargs="+")
     add_path(parser, "target", "hub id, or folder to make", "TARGET")
-    add_switch(parser, "--best", "of each language only the run that validation chooses")
-    parser.add_argument("--licence", "--license", default="other", help="of the adapters, in the hub's words: mit, ...")
+    add_switch(parser, "--best", "per language only the run that validation chooses")
+    parser.add_argument("--licence", "--license", default="other", help="licence in the hub's words: mit, ...")
     add_switch(parser, "--private", "a hub id that is new is seen only by its owner")
     parser.set_defaults(run=_push)
 
@@ -45,7 +45,7 @@ def _push(parsed: argparse.Namespace) -> int:
 
 
 def best_adapters(folders: Sequence[Path]) -> list[Path]:
-    """Return for each language the adapter file of the run that validation chooses, as `pecl report` does.
+    """Return the adapter file of the run that validation chooses for each language, as `pecl report` does.
 
     Raises:
         DataError: there is no complete training, a result is damaged, or runs of a language were not measured alike.

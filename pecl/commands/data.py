@@ -80,7 +80,7 @@ def _state(row: dict[str, Any]) -> str:
 def _add_download(actions: Any) -> argparse.ArgumentParser:
     example, summary = "pecl data download xtd10 pectvlm", "download data sets; existing files are kept"
     parser = add_command(actions, "download", example, summary=summary)
-    parser.add_argument("names", nargs="+", metavar="NAME", help=f"what to download: {', '.join(DOWNLOADS)}")
+    parser.add_argument("names", nargs="+", metavar="NAME", help=f"data sets to download: {', '.join(DOWNLOADS)}")
     parser.add_argument("--base-url", metavar="URL", help="mirror to fetch from; it is laid out as a data directory")
     add_switch(parser, "--text-only", "fetch no photographs")
     add_switch(parser, "--overwrite", "replace text files that differ from the owner's")
@@ -147,7 +147,7 @@ def _add_translate(actions: Any) -> argparse.ArgumentParser:
     summary = "make machine translations with a MarianMT (OPUS), M2M100 or NLLB model"
     parser = add_command(actions, "translate", "", summary=summary)
     parser.epilog = _TRANSLATE_EXAMPLE
-    parser.add_argument("what", metavar="WHAT", help="xtd10, multi30k, a text file with a caption a line, or a table")
+    parser.add_argument("what", metavar="WHAT", help="xtd10, multi30k, a text file of captions, or a table")
     parser.add_argument("--source", required=True, help="language to translate from")
     parser.add_argument("--target", required=True, help="language to translate into")
     parser.add_argument("--model", required=True, help="name on the Hugging Face Hub, or a local folder")

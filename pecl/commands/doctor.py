@@ -46,7 +46,7 @@ _EXTRAS: dict[str, dict[str, str]] = {
     },
     "docs": {"mkdocs-material": "the site", "mkdocstrings": "the API pages of the site"},
 }
-# What no extra has, since it pins other packages, or serves only tests
+# Packages that no extra has, since they pin other packages, or serve only tests
 _OTHERS = {
     "opendelta": "pip install -r requirements-opendelta.txt (--engine opendelta)",
     "multilingual-clip": "pip install multilingual-clip (the tests compare the published text towers with it)",

@@ -95,7 +95,7 @@ def _known_and_towers(parsed: argparse.Namespace) -> tuple[KnownAdapters, Towers
 
 
 def _choice(known: KnownAdapters, parsed: argparse.Namespace) -> AdapterChoice:
-    """Return the adapter that is named, or the language's.
+    """Return the named adapter, or that of the language.
 
     Raises:
         ConfigError: there is none.

@@ -25,12 +25,12 @@ from pecl.results.result import collect
 # Values of these fields may hold commas themselves; several are given as a list in YAML.
 _NOT_SPLIT = fields_of(Role.COMMAS)
 
-ALWAYS = ("language", "lr")  # a dry run says them, default or not
+ALWAYS = ("language", "lr")  # a dry run states them, default or not
 
 _DESCRIPTION = """train every combination of values; on the command line lists are joined by commas
 
 Complete runs are skipped, interrupted ones go on from their last saved step, failed ones are tried again. Any number
-of grids may share a results folder, and none trains what another is at work on. Ctrl-C saves and stops."""
+of grids may share a results folder, and none trains a run that another is training. Ctrl-C saves and stops."""
 
 
 def add_parser(commands: Any) -> None:

@@ -110,7 +110,7 @@ def add_config_flags(
         action="append",
         default=[],
         metavar="YAML",
-        help="file with any of these flags as keys; of several, later ones win, and flags win over files",
+        help="file with any of these flags as keys; later files win, and flags win over files",
     )
     heading, groups = "", {}
     for item in fields(ExperimentConfig):

@@ -37,7 +37,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def is_asked(parsed: argparse.Namespace) -> bool:
-    """Say whether rows of another program are searched in.
+    """Say whether to search in rows of another program.
 
     Raises:
         ConfigError: flags lack each other.

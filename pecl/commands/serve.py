@@ -97,7 +97,7 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 def _open(address: str) -> None:
-    """Open the page in a browser, or say its address where there is none."""
+    """Open the page in a browser, or log its address without one."""
     if not webbrowser.open(address):
         logger.warning("no browser was found: open %s", address)
 
@@ -147,7 +147,7 @@ def _load(parsed: argparse.Namespace, config: ExperimentConfig, limits: Limits) 
 
 
 def _immich(parsed: argparse.Namespace, config: ExperimentConfig) -> Immich | None:
-    """Return what the server knows of immich; None without --immich-upstream.
+    """Return the client of immich's service; None without --immich-upstream.
 
     Raises:
         ConfigError: the address is wrong, another service answers there, or immich does not list the tower.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pecl.encoders.text import MultilingualTextEncoder
 
 _FP32 = 4  # bytes of a parameter
-_PAIR = "pair"  # what is found of both halves, where they do not go together
+_PAIR = "pair"  # both halves, if they do not go together
 
 
 def add_parser(commands: Any) -> None:
@@ -70,12 +70,12 @@ def _row(name: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Half:
-    """What a check finds of one half.
+    """The outcome of the check of one half.
 
     Attributes:
         half: `text tower`, `image tower` or `pair`.
         fits: whether it can be used.
-        detail: what it is, or the sentence that says why it cannot be used.
+        detail: its description, or the reason why it cannot be used.
     """
 
     half: str

@@ -1,4 +1,4 @@
-"""What a run is made of: `ExperimentConfig`, its fields' roles and choices, and configs as text and YAML."""
+"""Settings of a run: `ExperimentConfig`, its fields' roles and choices, and configs as text and YAML."""
 
 from pecl.config.choices import ALIGNMENTS, ENGINES, TEXT_TESTS, TRAIN_ON, WITH_BANK, Role
 from pecl.config.experiment import FLEET_FIELDS, IDENTITY_DEFAULTS, MACHINE_FIELDS, ExperimentConfig, fields_of

@@ -48,7 +48,7 @@ class Role(Flag):
     TEXT_TOWER = auto()  # text tower and its device
     STEP_TIME = auto()  # how long a training step takes, above all
     FLEET = auto()  # may differ within a fleet: changes the task of a slot, not the shape of the work
-    ANCHOR = auto()  # says nothing in a route without an anchor
+    ANCHOR = auto()  # has no effect in a route without an anchor
     SEARCHED = auto()  # validation chooses among runs that differ only in these
     REPEAT = auto()  # which repetition of a configuration a run is
     GROUP = auto()  # a table's heading states it

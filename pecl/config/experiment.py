@@ -161,7 +161,7 @@ class ExperimentConfig:
     )
     start: str | None = _option(
         None,
-        "adapter file to start from, of a related language (default: the kind's own initial values)",
+        "adapter file of a related language to start from (default: the kind's own initial values)",
         Role.SEARCHED | Role.COMMAS,
         unless_default=True,
     )
@@ -193,7 +193,7 @@ class ExperimentConfig:
     )
     shots: int | None = _option(
         50,
-        "pairs for training, and as many for validation; of data published in parts, of the training part: or all",
+        "pairs for training, and as many for validation; for data published in parts, from the training part: or all",
         Role.INPUT,
         low=1,
         none="all",
@@ -209,7 +209,7 @@ class ExperimentConfig:
         42, "seed of the few-shot split", Role.INPUT | Role.FLEET | Role.GROUP, low=0, high=_MAX_SEED
     )
     gallery: str = _option(
-        "images", "what is retrieved: images, or english (captions)", _DATA | Role.GROUP, choices=GALLERIES
+        "images", "items to retrieve: images, or english (captions)", _DATA | Role.GROUP, choices=GALLERIES
     )
     weights: str | None = _option(
         None,
@@ -236,7 +236,7 @@ class ExperimentConfig:
     )
     precision: str = _option(
         FP32,
-        "how the text tower multiplies: fp32, bf16, or auto: bf16 where it is faster; what is trained stays fp32",
+        "arithmetic of the text tower: fp32, bf16, or auto (bf16 where it is faster); trained values stay fp32",
         Role.EVALUATION | Role.STEP_TIME,
         choices=PRECISIONS,
         unless_default=True,

@@ -73,7 +73,7 @@ def check_table(path: str | Path, *, open_images: bool = True) -> CheckReport:
 
 
 def check_dataset(name: str, data_dir: str | Path | None = None, *, open_images: bool = True) -> CheckReport:
-    """Check a data set by its name, in a `data_dir` as of `load_dataset`; with `open_images` read every image too.
+    """Check a data set by its name, in a `data_dir` as in `load_dataset`; with `open_images` read every image too.
 
     Raises:
         DataError: there is no such data set.

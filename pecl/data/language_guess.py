@@ -10,10 +10,10 @@ from pecl.languages import ENGLISH, LANGUAGES, language_code
 
 SURE = 0.3  # least confidence with which the adapter of a guessed language is used
 LOOKED_AT = 100  # pairs of a source, evenly spread, whose language is guessed
-_PRIOR = 3  # a text is so many times as often in a preferred language as in each other one
+_PRIOR = 3  # prior odds of a preferred language over each other one
 _LEAST = 0.1  # least share of a language in a mixture
 _OTHERS = 5  # languages without adapter that are compared with lingua's large models
-_FEWEST = 10  # of fewer pairs nothing is said
+_FEWEST = 10  # with fewer pairs there is no verdict
 _CLEAR = 0.5  # confidence of a guess that counts: phrases of two words seldom reach it
 _MOST_STRANGE = 0.5  # share of them that may seem to be of another language
 
@@ -65,7 +65,7 @@ def guess_languages(
     Args:
         texts: N texts.
         preferred: codes of the languages that are likelier than others, see `Banks.preferred`.
-        among: codes of the languages that come into question, see `detectable`; None: all that lingua knows.
+        among: codes of the candidate languages, see `detectable`; None: all that lingua knows.
 
     Raises:
         ConfigError: lingua is not installed; name the language then.

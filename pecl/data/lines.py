@@ -23,7 +23,7 @@ class Line(NamedTuple):
 
     Attributes:
         text: the line with its line break; characters that are not UTF-8 are replaced.
-        wrong: what is wrong with it, or None.
+        wrong: the problem, or None.
     """
 
     text: str

@@ -90,7 +90,7 @@ DATASETS: dict[str, DatasetInfo] = {
         needs_images=True,
     ),
     "multi30k": DatasetInfo(
-        "Multi30K task 1: a caption an image and its human translations",
+        "Multi30K task 1: a caption per image and its human translations",
         f"captions without a stated licence; {_PHOTOGRAPHS}",
         lambda: multi30k.ALL_LANGUAGES,
         multi30k.read_multi30k,
@@ -108,7 +108,7 @@ DATASETS: dict[str, DatasetInfo] = {
         splits=TEST_SPLITS,
     ),
     "multi30k-task2": DatasetInfo(
-        "Multi30K task 2: five independent captions an image and language",
+        "Multi30K task 2: five independent captions per image and language",
         f"captions without a stated licence; {_PHOTOGRAPHS}",
         lambda: TASK2_LANGUAGES,
         read_multi30k_task2,

@@ -10,7 +10,7 @@ from pecl.data.released import check_directions
 
 @dataclass(frozen=True)
 class DataRequest:
-    """What is asked of a data set.
+    """A request for a data set.
 
     A reader gets it checked: `language` is a code of the set, `split` one of its splits, and `root` holds its folders.
     Readers heed `text_only` only to save work: `load_request` leaves images out.
@@ -50,4 +50,4 @@ class DataRequest:
 
 
 Reader = Callable[[DataRequest], ParallelCaptions]
-"""Reads what is asked for. Its image files need not be there: `load_request` looks for them and leaves out."""
+"""Reads the requested data. Image files may be missing: `load_request` looks for them and drops their captions."""

@@ -74,7 +74,7 @@ def check_shots(n: int, shots: int | None) -> int:
 def split_captions(captions: ParallelCaptions, shots: int | None, seed: int = 42) -> Split:
     """Return the indices of the training, validation and test captions.
 
-    `few_shot_split` decides. Where captions share an image (Multi30K task 2), images are split instead of captions, and
+    `few_shot_split` decides. If captions share an image (Multi30K task 2), images are split instead of captions, and
     each takes all its captions along: no image is on two sides. Then `shots` counts images. Captions that were
     published in parts stay in them, and `shots` of the training part are drawn (None: all of it).
 
@@ -93,9 +93,9 @@ def split_captions(captions: ParallelCaptions, shots: int | None, seed: int = 42
 
 
 def _items(captions: ParallelCaptions) -> list[list[int]]:
-    """Return the captions of each item to be split: of an image, or, without images, one caption."""
+    """Return the captions of each item to be split: those of one image, or, without images, one caption."""
     owner = captions.image_index or range(len(captions))
-    of_item: dict[int, list[int]] = {}  # image -> its captions; for one caption an image, item i -> [i]
+    of_item: dict[int, list[int]] = {}  # image -> its captions; for one caption per image, item i -> [i]
     for caption, item in enumerate(owner):
         of_item.setdefault(item, []).append(caption)
     return list(of_item.values())

@@ -1,4 +1,4 @@
-"""Non-linearities by the names that transformers gives them: of adapters, and of the layers behind a pooling."""
+"""Non-linearities of adapters and of the layers behind a pooling, by their names in transformers."""
 
 from torch import nn
 

@@ -13,7 +13,7 @@ from pecl.encoders.token_store import TokenStore
 from pecl.errors import DataError
 
 TokenIds = Sequence[list[int]]  # a list, or a `TokenStore` of more texts than memory holds
-MAX_PADDING = 0.1  # of a batch's positions: `batches` keeps below it, and a pass with more is packed
+MAX_PADDING = 0.1  # share of a batch's positions: `batches` keeps below it, and a pass with more is packed
 
 
 class Batch(NamedTuple):
@@ -35,7 +35,7 @@ def as_texts(texts: str | Iterable[str]) -> list[str]:
     """Return one text, or any number of them, as a list.
 
     Raises:
-        DataError: it is neither; the message names what was given.
+        DataError: it is neither; the message shows the value.
     """
     if isinstance(texts, str):
         return [texts]
@@ -81,7 +81,7 @@ class BatchedTexts(Sequence[list[int]]):
     """Token ids (list[int]) of N texts whose batches are made once, at their first use, and kept.
 
     Args:
-        token_ids: of the texts; they must not change any more.
+        token_ids: token ids of the texts; they must not change afterwards.
     """
 
     def __init__(self, token_ids: TokenIds) -> None:

@@ -1,7 +1,7 @@
 """A text tower whose frozen matrices are held and multiplied in bfloat16.
 
 Nearly all the time of a pass is spent in the linear layers of the transformer. Their weights are held once, in half the
-memory, and multiplied in bfloat16. All else stays fp32: what flows between layers, attention, LayerNorms, the head, and
+memory, and multiplied in bfloat16. All else stays fp32: states between layers, attention, LayerNorms, the head, and
 every parameter that is trained. On a CPU that is faster than to compute everything in bfloat16 (docs/notes.md).
 """
 

@@ -1,7 +1,7 @@
 """From the CPU to the device of the towers, without waiting.
 
-A step of training launches far more than it computes, so a CPU that waits for the device leaves it idle. What the CPU
-has to know of a batch (lengths, places, slots) is therefore computed there before it is copied.
+A step of training launches far more than it computes, so a CPU that waits for the device leaves it idle. The CPU
+therefore computes everything that it needs of a batch (lengths, places, slots) before it copies the batch.
 """
 
 import torch

@@ -1,8 +1,8 @@
 """Dropout that each row draws for itself: a function of its seed, the layer, the token's position and the feature.
 
-torch draws one mask for a whole batch, so what a row loses depends on the rows around it and on their padding. Here an
-element is dropped if a hash of (seed of the row, position) and (layer, feature) falls below p: a batch of several
-runs, packed or padded, on whatever device, then drops for each run what a run by itself would drop. The hash takes a
+torch draws one mask for a whole batch, so the mask of a row depends on the rows around it and on their padding. Here an
+element is dropped if a hash of (seed of the row, position) and (layer, feature) falls below p: in a batch of several
+runs, packed or padded, on any device, each run then has the mask that it would have by itself. The hash takes a
 third of the time of torch's draws on a CPU, and nothing but elementwise operations anywhere.
 """
 
@@ -18,7 +18,7 @@ from pecl.encoders.devices import to_device
 from pecl.files import sha256_bytes
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_MULTIPLIER = 0x85EBCA6B - (1 << 32)  # of MurmurHash3's finalizer, as int32
+_MULTIPLIER = 0x85EBCA6B - (1 << 32)  # multiplier of MurmurHash3's finalizer, as int32
 _CHUNK = 1 << 15  # elements hashed at once on a CPU, so that they stay in its cache
 
 
@@ -42,7 +42,7 @@ def _keys(seeds: np.ndarray, count: int) -> torch.Tensor:
 
 
 class TokenPlaces(Protocol):
-    """What dropouts have to know of a packed batch of (rows, length): see `packing.Packing`."""
+    """The facts that dropouts need of a packed batch of (rows, length): see `packing.Packing`."""
 
     rows: int
     length: int
@@ -62,7 +62,7 @@ class SomeRows(Protocol):
 
     @property
     def length(self) -> int:
-        """Of the longest."""
+        """Length of the longest row."""
         ...
 
 
@@ -71,7 +71,7 @@ class RowDraws:
 
     def __init__(self) -> None:
         self.seeds: np.ndarray | None = None  # (B,) uint64
-        self.packing: TokenPlaces | None = None  # of the running pass, where its rows are packed
+        self.packing: TokenPlaces | None = None  # packing of the running pass, if its rows are packed
         self._tokens: dict[Any, torch.Tensor] = {}
 
     @contextmanager
@@ -85,7 +85,7 @@ class RowDraws:
 
     @contextmanager
     def packed(self, packing: TokenPlaces) -> Iterator[None]:
-        """Say that the rows of the pass in the body are packed."""
+        """Treat the rows of the pass in the body as packed."""
         self.packing = packing
         try:
             yield
@@ -116,8 +116,8 @@ class RowDropout(nn.Dropout):
 
     Args:
         p: probability.
-        draws: of the tower.
-        site: what tells this dropout from the others of the tower, such as its path.
+        draws: draws of the tower.
+        site: unique name of this dropout in the tower, such as its path.
     """
 
     def __init__(self, p: float, draws: RowDraws, site: str) -> None:
@@ -126,7 +126,7 @@ class RowDropout(nn.Dropout):
         self.move(site)
 
     def move(self, site: str) -> None:
-        """Say where the dropout is now: an adapter may have taken the place of a module above it."""
+        """Set the place of the dropout: an adapter may have taken the place of a module above it."""
         self.site = site
         self._features: dict[Any, torch.Tensor] = {}
 
@@ -151,7 +151,7 @@ class RowDropout(nn.Dropout):
         return _Drop.apply(shares, tokens, self._heads(shares), self.p)
 
     def _heads(self, shares: torch.Tensor) -> torch.Tensor:
-        """Return the keys (h, 1, K) of heads and of what they see."""
+        """Return the keys (h, 1, K) of heads and of the positions that they attend to."""
         return self._table(shares.shape[1], shares.shape[3], shares.device).unsqueeze(1)
 
     def _of(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -191,7 +191,7 @@ class _Drop(torch.autograd.Function):
 
 
 def kept_mask(tokens: torch.Tensor, features: torch.Tensor, p: float) -> torch.Tensor:
-    """Return which elements are kept, uint8 0 or 1 of the shape of tokens * features.
+    """Return the mask of kept elements, uint8 0 or 1 of the shape of tokens * features.
 
     Args:
         tokens: int32 keys of tokens; the first dimension is that of the result.

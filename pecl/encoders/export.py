@@ -41,7 +41,7 @@ _RUST_OS_ERROR = re.compile(r"([^:]*) \(os error \d+\)")
 
 
 class Part(NamedTuple):
-    """A module of the layout: the name of its class, and what writes its files into its folder."""
+    """A module of the layout: the name of its class, and a function that writes its files into its folder."""
 
     kind: str
     write: Callable[[Path], None]
@@ -57,7 +57,7 @@ def exported_folder(target: str | Path) -> Iterator[Path]:
     with new_folder(target) as folder:
         try:
             yield folder
-        except OutputError as error:  # which names a file of the folder by the name that it has for now
+        except OutputError as error:  # names a file of the folder by its temporary name
             raise OutputError(str(error).replace(str(folder), str(target))) from error
         except Exception as error:
             if reason := _RUST_OS_ERROR.search(str(error)):
@@ -222,7 +222,7 @@ def _projection(tower: MultilingualTextEncoder) -> dict[str, torch.Tensor]:
 
 
 def write_encoder_settings(tower: MultilingualTextEncoder, folder: Path, tokenizer: str | None = None) -> None:
-    """Write what the Transformer module does with a text, its most tokens, and where another's tokenizer lies."""
+    """Write the settings of the Transformer module: its output, longest text in tokens, and `tokenizer` if given."""
     settings = transformer_settings("text", "last_hidden_state", "token_embeddings")
     settings["max_seq_length"] = tower.max_length
     if "add_pooling_layer" in inspect.signature(type(tower.backbone).__init__).parameters:

@@ -1,4 +1,4 @@
-"""The identity of a tower: a hash of its weights and of every setting that changes what it gives."""
+"""The identity of a tower: a hash of its weights and of every setting that changes its output."""
 
 import hashlib
 from typing import Any

@@ -22,7 +22,7 @@ def as_pictures(images: Picture | Iterable[Picture]) -> Iterator[Image.Image]:
     """Yield one picture, or any number of them, in RGB mode; files are opened one by one.
 
     Raises:
-        DataError: a file cannot be read, or what was given is neither a path nor a picture; the message names it.
+        DataError: a file cannot be read, or an item is neither a path nor a picture; the message names it.
     """
     if isinstance(images, Picture):
         images = [images]
@@ -45,7 +45,7 @@ class ImageEncoder(nn.Module):
         backbone: maps pixels (B, 3, H, W) to features (B, F).
         head: linear layer F -> D, or None for the features themselves.
         preprocess: maps an RGB image to pixels (3, H, W), float32.
-        name: what results call the tower.
+        name: name of the tower in results.
         preprocessing: the settings of `preprocess`; part of the identity of cached embeddings.
     """
 
@@ -64,7 +64,7 @@ class ImageEncoder(nn.Module):
         self.preprocess = preprocess
         self.name = name
         self.preprocessing = preprocessing
-        self.model_config: dict[str, Any] | None = None  # open_clip's, of the model whose image half this is
+        self.model_config: dict[str, Any] | None = None  # open_clip's config of the model whose image half this is
         self._fingerprint: str | None = None
         self.eval()
 
@@ -77,7 +77,7 @@ class ImageEncoder(nn.Module):
 
     @cached_property
     def embedding_dim(self) -> int:
-        """Width D of the embeddings; without a linear layer, that of a grey image's."""
+        """Width D of the embeddings; without a linear layer, measured on a grey image."""
         if isinstance(self.head, nn.Linear):
             return self.head.out_features
         return self.encode_image([Image.new("RGB", (32, 32), "grey")]).shape[1]
@@ -122,7 +122,7 @@ class ImageEncoder(nn.Module):
                 Without it, lengths are the tower's own, about 4 with the mini pair.
 
         Raises:
-            DataError: a file cannot be read, or what was given is neither a path nor a picture.
+            DataError: a file cannot be read, or an item is neither a path nor a picture.
 
         Example:
             >>> image = pecl.load_image_encoder("mini")

@@ -1,10 +1,10 @@
-"""`KeptStates`: what the frozen layers below an adapter compute of texts, once for each text.
+"""`KeptStates`: a cache of the outputs of the frozen layers below an adapter, computed once for each text.
 
 An adapter in the topmost layers leaves those below as they are in the plain tower, and without dropout these give the
 same states in every step and at every validation. They are computed once, in batches that depend on nothing but the
-texts (so that a training that was killed ends with the same bits), and held in memory up to a limit. Of texts beyond
-it they are computed in each pass. Where the adapter lies behind all layers, as a head does by itself, a text's pooled
-vector is kept, not the states of its tokens.
+texts (so that a training that was killed ends with the same bits), and held in memory up to a limit. Those of further
+texts are computed in each pass. If the adapter lies behind all layers, such as a head by itself, the pooled vector
+of a text is kept, not the states of its tokens.
 """
 
 import logging
@@ -21,7 +21,7 @@ from pecl.files.progress import Bar
 
 logger = logging.getLogger(__name__)
 
-# Of states: some 14,000 captions of the mini tower, 5,000 of XLM-R Large; of pooled vectors ten times as many.
+# States of some 14,000 captions of the mini tower, or 5,000 of XLM-R Large; pooled vectors of ten times as many.
 KEPT_BYTES = 512 << 20
 _BATCH = 64
 
@@ -31,14 +31,14 @@ class KeptStates:
 
     Args:
         backbone: one that `can_pack`, in evaluation mode.
-        first: the lowest layer that is not among them, from 1; the number of layers for what is pooled of the last
+        first: the lowest layer that is not among them, from 1; the number of layers for vectors pooled from the last
             hidden states.
         pooling: name of a pooling.
         limit: bytes that are kept at most.
 
     Attributes:
         pools: whether pooled vectors are kept.
-        bytes: of the states that are kept.
+        bytes: size of the kept states.
     """
 
     def __init__(self, backbone: PreTrainedModel, first: int, pooling: str, limit: int = KEPT_BYTES) -> None:
@@ -53,7 +53,7 @@ class KeptStates:
         return len(self._states)
 
     def keep(self, lists: Iterable[TokenIds]) -> None:
-        """Compute and keep the states of the texts of some lists, of each as many from its beginning as have room."""
+        """Compute and keep the states of texts from the beginning of each list, as far as there is room."""
         rows = [row for token_ids in lists for row in self._new(token_ids)]
         with Bar(total=len(rows), desc="layers below", unit="text", leave=False) as bar:
             for batch in batches([list(row) for row in rows], _BATCH, self.backbone.config.pad_token_id, 1.0):
@@ -98,7 +98,7 @@ class KeptStates:
 
     @torch.no_grad()
     def _compute(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Return what is kept of padded texts: the states (T, d) of their tokens, or what is pooled of them, (B, d)."""
+        """Return the values to keep of padded texts: the states (T, d) of their tokens, or pooled vectors (B, d)."""
         packing = packing_of(self.backbone, attention_mask)
         hidden = run_layers(self.backbone, embed_packed(self.backbone, input_ids, packing), packing, stop=self.first)
         if self.pools:
@@ -106,5 +106,5 @@ class KeptStates:
         return hidden.squeeze(0)
 
     def _split(self, computed: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Return the part (L, d) or (1, d) of each text of what `_compute` returns."""
+        """Split the output of `_compute` into the part (L, d) or (1, d) of each text."""
         return computed.split(1 if self.pools else attention_mask.sum(1).tolist())

@@ -1,6 +1,6 @@
 """Long lists of texts: their token ids and frozen embeddings are kept in files, so that they take no memory.
 
-A list of Python's numbers takes some 700 bytes a caption, an embedding a kilobyte: of a million pairs that is more than
+A list of Python's numbers takes some 700 bytes per caption, an embedding a kilobyte: for a million pairs, more than
 the towers. Both are made once for a tower and a list, in the cache, part by part.
 """
 
@@ -68,7 +68,7 @@ def _tokenizer(tokenizer: Any) -> str:
     if fast is None:
         return sha256_json([type(tokenizer).__name__, tokenizer.get_vocab()])
     document = json.loads(fast.to_str())
-    return sha256_json({**document, "truncation": None, "padding": None})  # these are what the last call asked for
+    return sha256_json({**document, "truncation": None, "padding": None})  # these depend on the last call
 
 
 def frozen_embeddings(
@@ -77,7 +77,7 @@ def frozen_embeddings(
     """Return the embeddings (N, D) of texts by the tower without adapter: in memory, or those of a long list in files.
 
     Args:
-        tower: without adapter.
+        tower: tower without adapter.
         texts: N texts.
         store: the store of the tower; files of long lists lie next to its own.
 
@@ -102,7 +102,7 @@ def frozen_embeddings(
 
 
 def _is_whole(path: Path, rows: int, names: Mapping[str, str]) -> bool:
-    """Say whether a file holds the part of a list that it should; warn of one that holds something else."""
+    """Say whether a file holds the expected part of a list; warn of one that holds something else."""
     if not path.exists():
         return False
     try:
@@ -115,7 +115,7 @@ def _is_whole(path: Path, rows: int, names: Mapping[str, str]) -> bool:
 
 
 def _check_names(path: Path, metadata: Mapping[str, str], names: Mapping[str, str]) -> None:
-    """Raise DataError unless a file says of itself what its place says of it."""
+    """Raise DataError unless the names in a file's metadata are those expected at its path."""
     for name, value in names.items():
         if metadata.get(name) != value:
             raise DataError(f"{path} was moved here: expected {name} {value!r} in it, got {metadata.get(name)!r}")

@@ -47,7 +47,7 @@ def attendable(backbone: PreTrainedModel, attention_mask: torch.Tensor, is_padde
     Returns:
         (B, 1, L, L) bool, or None where all may be attended to.
     """
-    ours = backbone.config._attn_implementation == ATTENTION_BY_ROW  # of which transformers knows no mask
+    ours = backbone.config._attn_implementation == ATTENTION_BY_ROW  # transformers knows no mask for it
     if not ours and not can_pack(backbone):
         return attention_mask
     causal = _family(backbone).causal
@@ -66,12 +66,12 @@ def packing_of(backbone: PreTrainedModel, attention_mask: torch.Tensor) -> Packi
 
 
 def embed_packed(backbone: PreTrainedModel, input_ids: torch.Tensor, packing: Packing) -> torch.Tensor:
-    """Return the states that the first layer is given of a padded batch's tokens, (1, T, d).
+    """Return the input (1, T, d) of the first layer for the tokens of a padded batch.
 
     Args:
         backbone: one that `can_pack`.
         input_ids: (B, L) int64; the tokens come first.
-        packing: of the batch.
+        packing: packing of the batch.
     """
     device, family = packing.device, _family(backbone)
     first = family.first_position(backbone.config)
@@ -94,10 +94,10 @@ def run_layers(
     Args:
         backbone: one that `can_pack`.
         hidden: (1, T, d) with a packing, else (B, L, d).
-        packing: of a packed batch.
+        packing: packing of a packed batch.
         start: number of a layer, from 0.
         stop: likewise; None for all that follow.
-        mask: of a padded batch, as `attendable` returns it.
+        mask: mask of a padded batch, as `attendable` returns it.
         only_last: return only the last position, (B, 1, d), of a padded batch, where the family can.
     """
     family, more = _family(backbone), {} if packing is None else {"packing": packing}
@@ -151,7 +151,7 @@ def encode_packed(
         backbone: one that `can_pack`.
         input_ids: (B, L) int64; on the CPU, as the mask, or the CPU waits.
         attention_mask: (B, L), 1 for tokens and 0 for padding; the tokens come first.
-        draws: of the tower, whose dropouts have to know where the tokens are.
+        draws: draws of the tower, whose dropouts need the places of the tokens.
         states: (1, T, d) that layer `start` is given, where they are known.
         start: number of a layer.
     """

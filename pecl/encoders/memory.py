@@ -51,9 +51,9 @@ def _gib(count: int) -> str:
 
 @cache
 def keep_freed_memory() -> bool:
-    """Tell glibc's allocator, once for this process, to keep freed blocks; return whether it was told.
+    """Make glibc's allocator keep freed blocks, once for this process; return whether it now does.
 
-    It is not told where the allocator is another one, or set up by the environment (`MALLOC_...`, `GLIBC_TUNABLES`).
+    It does not if the allocator is another one, or set up by the environment (`MALLOC_...`, `GLIBC_TUNABLES`).
     """
     chosen = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
     if chosen or platform.libc_ver()[0] != "glibc":
@@ -63,6 +63,6 @@ def keep_freed_memory() -> bool:
 
 
 def release_freed_memory() -> None:
-    """Hand back to the kernel, once, what glibc keeps: after something large that does not come again."""
+    """Hand glibc's freed memory back to the kernel, once: after something large that does not come again."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,8 +1,8 @@
-"""Packing: the tokens of a padded batch as one sequence without padding, so that no layer computes what nobody reads.
+"""Packing: the tokens of a padded batch as one sequence without padding, so that no layer computes padding.
 
 A training batch of ten captions is a quarter padding. Every layer but attention works on single tokens, so it may as
 well see them in one row, (1, T, d). Only attention needs to know the rows: `attention_by_row` unpacks queries, keys
-and values to padded batches, attends there as ever, and packs the result. What attention costs grows with the square of
+and values to padded batches, attends there as ever, and packs the result. Its cost grows with the square of
 the padded length, so on a CPU rows of like length are a batch each; elsewhere, where launches count, all are one. It is
 registered under a name of its own with transformers, which hands it the `packing` that the tower passes to the
 backbone. A padded batch whose rows draw their own dropout goes through it as well, without a packing.
@@ -32,9 +32,9 @@ class RowBatch:
 
     Attributes:
         rows: (G,) int64 on the CPU, places in the whole batch.
-        length: L, of the longest row.
-        tokens: (t,) where their tokens are among the T packed ones; None for all, in order.
-        place: (t,) where these are among the G * L positions.
+        length: length L of the longest row.
+        tokens: (t,) places of their tokens among the T packed ones; None for all, in order.
+        place: (t,) places of these tokens among the G * L positions.
         mask: (G, 1, 1 or L, L) bool, the positions that each position attends to.
     """
 
@@ -60,12 +60,12 @@ class RowBatch:
 
 
 class Packing:
-    """Where the T tokens of a padded batch are.
+    """The places of the T tokens of a padded batch.
 
     Args:
         attention_mask: (B, L), 1 for tokens and 0 for padding; every row has a token, and they come first. On the CPU,
             or the CPU waits.
-        device: where the batch is computed; the mask's own unless given.
+        device: device of the batch; the mask's own unless given.
         causal: whether a position attends only to itself and the positions before it.
     """
 
@@ -76,7 +76,7 @@ class Packing:
         self.causal = causal
         self.rows, self.length = attention_mask.shape
         place = attention_mask.flatten().nonzero().squeeze(1)
-        self.place = to_device(place, self.device)  # (T,): of each token among the B * L positions
+        self.place = to_device(place, self.device)  # (T,): each token's place among the B * L positions
         self.batches = self._batches(attention_mask)
 
     def _batches(self, attention_mask: torch.Tensor) -> list[RowBatch]:
@@ -94,7 +94,7 @@ class Packing:
         parts.append(order[first:])
         if len(parts) == 1:
             parts = [torch.arange(self.rows)]
-        starts = lengths.cumsum(0) - lengths  # (B,): of each row among the tokens
+        starts = lengths.cumsum(0) - lengths  # (B,): each row's first place among the tokens
         return [self._batch(rows, lengths[rows], starts[rows], len(parts) == 1) for rows in parts]
 
     def _batch(self, rows: torch.Tensor, lengths: torch.Tensor, starts: torch.Tensor, is_only: bool) -> RowBatch:
@@ -170,8 +170,8 @@ def attention_by_row(
         query: (1, h, T, d_head).
         key: (1, h, T, d_head).
         value: (1, h, T, d_head).
-        attention_mask: of a padded batch; `packing` knows the rows of a packed one.
-        packing: of the batch, or None.
+        attention_mask: mask of a padded batch; `packing` knows the rows of a packed one.
+        packing: packing of the batch, or None.
         kwargs: further arguments of `attend`.
 
     Returns:

@@ -26,12 +26,12 @@ class Pair:
     Attributes:
         text: name of the text tower, see `load_text_encoder`.
         image: name of the image tower, see `load_image_encoder`.
-        width: of the embeddings.
-        parameters: number of the text tower's, so that a list of pairs builds none.
-        vocabulary: whose words the text tower reads, which decides the languages that it can spell.
-        licence: of the weights, as their pages state it.
+        width: width of the embeddings.
+        parameters: number of parameters of the text tower, so that a list of pairs builds no tower.
+        vocabulary: name of the text tower's vocabulary, which decides the languages that it can spell.
+        licence: licence of the weights, as their pages state it.
         repositories: those of both towers on the model hub; for open_clip's models, as its table has them.
-        description: what the pair is, in one line.
+        description: description in one line.
     """
 
     text: str
@@ -63,7 +63,7 @@ _FILES = ("config.json", "modules.json", "open_clip_model.safetensors", "open_cl
 
 def is_cached(pair: Pair) -> bool:
     """Return whether something of both towers lies in the local cache of the model hub; no network is asked."""
-    from huggingface_hub import try_to_load_from_cache  # which takes a third of a second, and every command reads this
+    from huggingface_hub import try_to_load_from_cache  # takes a third of a second, and every command reads this
 
     return all(
         any(isinstance(try_to_load_from_cache(repository, file), str) for file in _FILES)

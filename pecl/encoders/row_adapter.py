@@ -23,14 +23,14 @@ class RowAdapter(Protocol):
 
     @property
     def first_layer(self) -> int:
-        """The lowest layer that a parameter is in, or changes what it is given; the number of layers for the head's."""
+        """The lowest layer that has a parameter, or whose input one changes; the number of layers for the head's."""
         ...
 
     def select(self, slots: torch.Tensor | None, rows: int) -> None:
         """Set the slot of each of the `rows` rows: (rows,) int64; None where there is one slot."""
 
     def pack(self, lengths: torch.Tensor | None) -> None:
-        """Say that the selected rows' tokens come in one row, `lengths` (rows,) on the CPU of them; None: no more."""
+        """Announce the selected rows' tokens in one row, with `lengths` (rows,) on the CPU; None ends that."""
 
     def extend_inputs(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> PromptedInputs | None:
         """Return the prompted sequence of (B, L) token ids, or None when no prompt takes part."""

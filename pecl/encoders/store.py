@@ -4,11 +4,11 @@
 numbers), the content by a hash. A missing embedding is computed, added, and never computed again. An image is keyed by
 the hash of its file, and embedded from the very bytes that have this hash. A text is keyed by its list and its place
 there: texts of a batch are padded to one length, so the last bits of an embedding depend on its neighbours, and one
-list must give the same bits whatever was cached before.
+list must give the same bits for any earlier content of the cache.
 
-On disk, one folder a tower with shards (`shards`): a writer adds a shard of its own, atomically, after every few
+On disk, one folder per tower with shards (`shards`): a writer adds a shard of its own, atomically, after every few
 hundred embeddings, so a killed process loses no more than those; when it is done it writes them as one. Any number of
-processes may share a store. What is read is checked; a shard that is proven wrong is dropped with a warning and its
+processes may share a store. Reading checks shards; a shard that is proven wrong is dropped with a warning and its
 embeddings are computed again.
 """
 
@@ -50,7 +50,7 @@ class EmbeddingStore:
 
     Args:
         tower: identity of the tower; see `fingerprint`.
-        folder: where all stores lie; each tower has a folder of its own there.
+        folder: folder of all stores; each tower has its own folder there.
     """
 
     def __init__(self, tower: str, folder: str | Path | None = None) -> None:
@@ -66,7 +66,7 @@ class EmbeddingStore:
         Args:
             keys: contents' names; may repeat.
             compute: maps the places of missing keys in `keys` (each key once) to batches of places and their
-                embeddings (B, D); what else a batch holds is left aside.
+                embeddings (B, D); further elements of a batch are ignored.
             gaps: let `compute` leave places out, whose rows are NaN then; (N, 0) where it leaves out all.
 
         Raises:
@@ -136,7 +136,7 @@ class EmbeddingStore:
                     if sum(len(batch) for batch, _ in batches) >= SHARD_ROWS:
                         written.append(self._write_part(batches))
                         batches = []
-            finally:  # what was made before an interruption or a bad image is kept
+            finally:  # keep embeddings made before an interruption or a bad image
                 if batches:
                     written.append(self._write_part(batches))
             self._join(written)
@@ -166,10 +166,10 @@ class EmbeddingStore:
             path.unlink(missing_ok=True)
 
     def _read_new_shards(self) -> None:
-        """Read the index of each shard that was added, by whatever process, since the folder was last listed."""
+        """Read the index of each shard that was added, by any process, since the folder was last listed."""
         try:
             changed = self.folder.stat().st_mtime_ns
-        except (FileNotFoundError, NotADirectoryError):  # the latter is told when something is to be written
+        except (FileNotFoundError, NotADirectoryError):  # the latter is reported when something is written
             self._shards = {}
             return
         if changed == self._listed_at:
@@ -177,7 +177,7 @@ class EmbeddingStore:
         # A change within the clock's resolution would pass unseen, so a folder that changed just now is listed again.
         just_now = time.time_ns() - changed < CLOCK_RESOLUTION_NS
         self._listed_at = None if just_now else changed
-        with contextlib.suppress(OSError):  # of a folder that cannot be listed
+        with contextlib.suppress(OSError):  # the folder cannot be listed
             remove_abandoned_files(self.folder)  # a process killed in its last write leaves nothing to write here
         names = {path.name for path in self.folder.glob("[!.]*.safetensors")}
         self._shards = {name: shard for name, shard in self._shards.items() if name in names}
@@ -230,7 +230,7 @@ def image_fingerprints(images: ImageSource) -> list[str]:
 def image_embeddings(
     tower: ImageEncoder, images: ImageSource, store: EmbeddingStore, prints: Sequence[str] | None = None
 ) -> torch.Tensor:
-    """Return the embeddings (M, D) of `images`, from the store as far as they are there.
+    """Return the embeddings (M, D) of `images`, from the store if they are there.
 
     Args:
         tower: image tower.
@@ -240,7 +240,7 @@ def image_embeddings(
 
     Raises:
         DataError: images cannot be read (all are counted and the first ten are named), or one changed after its
-            fingerprint was made, of which nothing is kept.
+            fingerprint was made; nothing of it is kept.
     """
     prints = prints or image_fingerprints(images)
     try:

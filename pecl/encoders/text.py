@@ -46,8 +46,8 @@ class MultilingualTextEncoder(Tokenizing, nn.Module):
     Args:
         backbone: transformers encoder without pooler; gives `last_hidden_state` (B, L, d).
         tokenizer: transformers tokenizer of the backbone.
-        head: linear layer d -> D, or layers of which the last linear one gives D; None for the pooled vector itself.
-        name: what results call the tower.
+        head: linear layer d -> D, or layers whose last linear one gives D; None for the pooled vector itself.
+        name: name of the tower in results.
         text_prefix: text put before every text, such as E5's "query: ".
         max_length: longest sequence in tokens; longer texts are cut.
         pooling: `mean` over the tokens, `cls` (the first) or `lasttoken`.
@@ -87,7 +87,7 @@ class MultilingualTextEncoder(Tokenizing, nn.Module):
         self.clean = clean
         self.language: str | None = None  # see `speaking`
         self.adapter: RowAdapter | None = None
-        self.draws = RowDraws()  # what dropouts draw with that `draw_by_row` has found
+        self.draws = RowDraws()  # shared by the dropouts that `draw_by_row` has found
         self.kept: KeptStates | None = None  # see `keeping`
         self.packing = True  # whether a batch with much padding is computed without it
         self._fingerprint = fingerprint
@@ -108,12 +108,12 @@ class MultilingualTextEncoder(Tokenizing, nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Type of what flows between layers, and of what an adapter trains."""
+        """Type of the states between layers, and of an adapter's parameters."""
         return next(self.backbone.parameters()).dtype
 
     @property
     def precision(self) -> str:
-        """How the frozen matrices are multiplied: fp32 (or whatever `dtype` is), or bf16."""
+        """Arithmetic of the frozen matrices: fp32 (or whatever `dtype` is), or bf16."""
         return BF16 if uses_bfloat16(self.backbone) else FP32
 
     def use_bfloat16(self) -> None:
@@ -170,7 +170,7 @@ class MultilingualTextEncoder(Tokenizing, nn.Module):
     def pooled(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, slots: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Return what the head is given, (B, d); arguments as of `forward`."""
+        """Return the input (B, d) of the head; arguments as in `forward`."""
         if self.adapter is not None:
             self.adapter.select(slots, len(input_ids))
         kept = None if self.training else self.kept
@@ -219,9 +219,9 @@ class MultilingualTextEncoder(Tokenizing, nn.Module):
     def keeping(self, lists: Iterable[TokenIds], limit: int = KEPT_BYTES) -> Iterator[KeptStates | None]:
         """Let passes without dropout in the body begin at the lowest layer that the adapter is in.
 
-        What the layers below it compute of the texts of `lists` is computed now, in evaluation mode, and kept, as far
-        as `limit` bytes hold it; of other texts it is computed in each pass. With dropout, and where the adapter is in
-        the first layer or below it or the attention is another than torch's SDPA, passes are as ever.
+        The outputs of the layers below it for the texts of `lists` are computed now, in evaluation mode, and kept, as
+        far as `limit` bytes hold them; those of other texts are computed in each pass. Passes are as ever with dropout,
+        with an adapter in the first layer or below it, and with another attention than torch's SDPA.
         """
         first = 0 if self.adapter is None else self.adapter.first_layer
         if first == 0 or not can_pack(self.backbone):
@@ -243,7 +243,7 @@ class MultilingualTextEncoder(Tokenizing, nn.Module):
 
     @property
     def reads_last(self) -> bool:
-        """Whether the last position is all that is read of the last layer, which then computes no other output."""
+        """Whether only the last position of the last layer is read; the layer then computes no other output."""
         return self.pooling == "lasttoken" and self.family is not None and self.family.is_fixed
 
     def _can_pack(self) -> bool:
@@ -271,7 +271,7 @@ class MultilingualTextEncoder(Tokenizing, nn.Module):
             slots: the adapter slot of each text, (N,) int64; None where there is one slot, or no adapter.
             only: places; batches that hold none of them are left out.
             progress: name of a progress bar, which counts texts; None for no bar.
-            head: False for what the head is given, (B, d), in place of embeddings.
+            head: False for the input (B, d) of the head in place of embeddings.
         """
         training = self.training
         encode = self if head else self.pooled

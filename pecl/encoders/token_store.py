@@ -55,7 +55,7 @@ class TokenStore(Sequence[list[int]]):
 
         Args:
             path: the file.
-            token_ids: of each text.
+            token_ids: token ids of each text.
             metadata: kept with them, and part of their digest.
 
         Raises:

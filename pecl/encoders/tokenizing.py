@@ -23,7 +23,7 @@ _MOST_UNKNOWN = 0.1  # share of pieces
 
 
 class Tokenizing:
-    """What a text tower knows of tokens; see `MultilingualTextEncoder` for the attributes."""
+    """Tokenisation of a text tower; see `MultilingualTextEncoder` for the attributes."""
 
     backbone: PreTrainedModel
     tokenizer: Any
@@ -152,7 +152,7 @@ class Tokenizing:
         """Return the tokens that begin the texts of `languages`; none where the tower takes all texts alike.
 
         Raises:
-            ConfigError: as of `language_token`.
+            ConfigError: as in `language_token`.
         """
         return {self.language_token(language) for language in languages} if self.names_languages else set()
 

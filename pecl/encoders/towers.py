@@ -45,7 +45,7 @@ class Towers:
 
     @cached_property
     def image(self) -> ImageEncoder:
-        """Image tower, of the text tower's width.
+        """Image tower; it has the text tower's width.
 
         Raises:
             WeightsError: its weights are missing, damaged or made for something else, or the widths differ.
@@ -76,7 +76,7 @@ def load_towers(
         profile: a name in `PAIRS`.
         text_model: another text tower, see `load_text_encoder`.
         image_model: another image tower, see `load_image_encoder`.
-        device: where the weights go.
+        device: device of the weights.
         precision: how the text tower multiplies: fp32, bf16, or auto, which is bf16 where it is faster. Images, which
             are embedded once, are always embedded in `dtype`.
         dtype: type of the weights: float32, bfloat16 or float16.
@@ -112,7 +112,7 @@ def check_device(device: str | torch.device) -> None:
         raise ConfigError(f"device: expected one that is there, such as {', '.join(there)}, got {device!s}") from error
 
 
-# What reads weights is imported when used: mini needs none of the hub's machinery, the others none of mini's.
+# Readers of weights are imported when used: mini needs none of the hub's machinery, the others none of mini's.
 def load_text_encoder(
     name_or_path: str | Path,
     *,
@@ -126,7 +126,7 @@ def load_text_encoder(
     Args:
         name_or_path: name of a pair, such as `mini` or `paper`, for its text tower; `mini-pooled`, which is mini's
             without the linear layer; a hub id; or a local folder. A folder that bears the name of a pair is `./mini`.
-        device: where the weights go.
+        device: device of the weights.
         dtype: type of the weights: float32, bfloat16 or float16.
         max_length: longest sequence in tokens; by default 128, or the model's limit where that is lower. Not for mini.
         pooling: `mean`, `cls` or `lasttoken`; by default the checkpoint's own, which is `mean` where it says nothing.
@@ -134,7 +134,7 @@ def load_text_encoder(
 
     Raises:
         WeightsError: the weights cannot be fetched, are incomplete, damaged, or of another kind.
-        ConfigError: no such device, unknown pooling, or `max_length` is beyond what the model can take.
+        ConfigError: no such device, unknown pooling, or `max_length` is beyond the limit of the model.
 
     Example:
         >>> pecl.load_text_encoder("mini").encode_text("ein Hund").shape
@@ -164,7 +164,7 @@ def load_image_encoder(
         name_or_path: name of a pair, such as `mini` or `paper`, for its image tower; a hub id; a local folder; or
             `open_clip:<model>/<pretrained>`, with `@<SHA-256>` behind it to have the file of weights checked. A folder
             that bears the name of a pair is `./mini`.
-        device: where the weights go.
+        device: device of the weights.
         dtype: type of the weights: float32, bfloat16 or float16.
 
     Raises:

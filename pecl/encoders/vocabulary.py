@@ -1,8 +1,8 @@
-"""Trimming: of the word embeddings, the rows that some texts use are kept and the others are given back.
+"""Trimming: keep the word embeddings that some texts use, and free the others.
 
 Multilingual towers spend most of their parameters on words: 96 of 118 million in the mini tower, 256 of 560 in XLM-R
-Large. Token ids stay what they are: tokenizers, positions, padding and prompts know nothing of it, and embeddings are
-the same bits. A token whose row was given back is an error, never another token's row.
+Large. Token ids do not change: tokenizers, positions, padding and prompts know nothing of it, and embeddings are the
+same bits. A token whose row was freed is an error, never another token's row.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Solve the head of an adapter in closed form: regress frozen anchors on the current features of the texts.
 
-Of a head with several layers, the last layer is solved on the output of those before it.
+If the head has several layers, the last one is solved on the output of those before it.
 """
 
 import logging

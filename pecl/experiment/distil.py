@@ -20,7 +20,7 @@ def distil(language: str, text: str | None = None, *, images: bool = False, **va
 
     Args:
         language: code of the target language.
-        text: sources of pairs, as of `--text`: names, tables with a column for `language` and one `en`, or aligned
+        text: sources of pairs, as in `--text`: names, tables with a column for `language` and one `en`, or aligned
             files `a.en=a.cs`, joined by commas.
         images: also train on the images of the training part; the result records their number.
         values: further fields of `ExperimentConfig`; they override `distil_config`.

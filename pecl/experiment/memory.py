@@ -18,7 +18,7 @@ from pecl.errors import ConfigError
 from pecl.experiment.prepared import Prepared
 
 MOST = 16  # runs of a fleet on a device whose memory is not known
-_SHARE = 0.8  # of the device's memory
+_SHARE = 0.8  # share of the device's memory
 _PROCESS = 512 << 20  # bytes of Python and libraries
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 

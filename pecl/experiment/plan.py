@@ -14,7 +14,7 @@ from pecl.experiment.run import check_run, towers_of, with_adapter
 from pecl.results.folder import complete_result, find_result, has_threads_of
 from pecl.training.schedule import Schedule
 
-TOKENS = 25  # of a caption; the towers of a dry run have no tokenizer
+TOKENS = 25  # tokens of a caption; the towers of a dry run have no tokenizer
 
 
 class RunPlan(NamedTuple):
@@ -64,10 +64,10 @@ def check_evaluation(config: ExperimentConfig) -> tuple[ExperimentConfig, Adapte
     """Read and check the data and the adapter file of an evaluation; load no weights and write nothing.
 
     Returns:
-        What `with_adapter` returns.
+        Config and adapter, as `with_adapter`.
 
     Raises:
-        PeclError: what the evaluation would raise before it embeds, unless it is about the towers.
+        PeclError: as the evaluation before it embeds, except for errors of the towers.
     """
     config, choice = with_adapter(config)
     prepare_evaluation(config, towers_of(config))

@@ -85,7 +85,7 @@ class Prepared:
 
     @cached_property
     def held_out(self) -> ParallelCaptions:
-        """Pairs for choosing weights, never trained on: of the training text, or else the validation part."""
+        """Pairs for choosing weights, never trained on: part of the training text, or else the validation part."""
         if self.translations is None:
             return self.data.select(self.parts["val"])
         return not_none(self.translations.held_out, "held_out")
@@ -145,12 +145,12 @@ class Prepared:
         return list(dict.fromkeys(self.items(part)))
 
     def places(self, part: str) -> list[int]:
-        """Return for each query of `part` the index of its item in `gallery_items`."""
+        """Return the index in `gallery_items` of the item of each query of `part`."""
         place = {item: i for i, item in enumerate(self.gallery_items(part))}
         return [place[item] for item in self.items(part)]
 
     def items(self, part: str) -> list[int]:
-        """Return for each query of `part` the index of its gallery item."""
+        """Return the index of the gallery item of each query of `part`."""
         indices = self.parts[part]
         if self.config.gallery == "english":
             return list(indices)
@@ -193,7 +193,7 @@ class Prepared:
 
     @cached_property
     def row_numbers(self) -> list[int]:
-        """For each item of the test gallery the number of its row in `rows`."""
+        """Numbers of the rows in `rows` of the items of the test gallery."""
         ids = not_none(self.data.images, "images").ids
         return not_none(self.rows, "rows").rows_of([ids[i] for i in self.gallery_items("test")])
 
@@ -303,7 +303,7 @@ def check_training(
         )
     if "contrastive_with_image" in config.alignments and (text is not None or not config.image_weight):
         got = f"image_weight {config.image_weight:g}" if text is None else "text, whose pairs have none"
-        raise ConfigError(f"alignment: contrastive_with_image needs the images of what is aligned, got {got}")
+        raise ConfigError(f"alignment: contrastive_with_image needs images of the aligned pairs, got {got}")
     if text is not None and config.image_weight and "gradient" not in config.solvers:
         raise ConfigError(f"solver: expected gradient for training with images and text, got {config.solver}")
     unaligned = anchor_column(config, chosen) is None

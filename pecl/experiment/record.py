@@ -197,7 +197,7 @@ def _describe_towers(prepared: Prepared) -> TowerPair:
 
 
 def _ranks(measured: Mapping[str, Evaluation]) -> dict[str, dict[str, Sequence[int]]]:
-    """Return the ranks by stage and direction, of the last weights only if they are not the best."""
+    """Return the ranks by stage and direction; those of the last weights only if they are not the best."""
     found = {stage: evaluation.ranks for stage, evaluation in measured.items()}
     if "final" in found and found["final"] == found["best"]:
         del found["final"]

@@ -204,7 +204,7 @@ def hold_out(text: ParallelCaptions, held_out: int | None, train_size: int | Non
     is_first[np.unique(keys, return_index=True)[1]] = True
     captions = int(is_first.sum())
     count = held_out if held_out is not None else min(MOST_HELD_OUT, captions // 10)
-    chosen = keys[order[is_first[order]][:count]]  # of the captions that are held out
+    chosen = keys[order[is_first[order]][:count]]  # keys of the held-out captions
     is_held_out = np.isin(keys[order], chosen)
     training = order[~is_held_out][:train_size]
     if count < 1 or not len(training):

@@ -27,7 +27,7 @@ def check_trimming(engine: str, configs: Sequence[AdapterConfig]) -> None:
 
 
 def trim_to_texts(members: Sequence[Prepared], adapter_tokens: Sequence[int] = ()) -> None:
-    """Keep in the text tower that `members` share the rows of their captions' tokens and of `adapter_tokens`."""
+    """Trim the text tower of `members` to the tokens of their captions and to `adapter_tokens`."""
     tower = members[0].towers.text
     columns = {id(column): column for prepared in members for column in _columns(prepared)}  # members may share some
     used = {*adapter_tokens, *tower.tokens_of_languages({ENGLISH, *(one.config.language for one in members)})}

@@ -43,8 +43,8 @@ def write_card(adapters: Sequence[Published], target: str, licence: str) -> str:
     Args:
         adapters: one for each language.
         target: hub id of the folder, or its name.
-        licence: licence of the adapters, as the hub writes it, such as `mit`; `other` for what the licences
-            of data and towers leave.
+        licence: licence of the adapters, as the hub writes it, such as `mit`; `other` if the licences of
+            data and towers decide.
     """
     text = "\n\n".join(
         part
@@ -101,7 +101,7 @@ def _about(adapters: Sequence[Published]) -> str:
     count, share = first.result.adapter.trainable, first.result.adapter.share
     return (
         f"Adapters of pecl for {names}: `{describe(first.file.configs)}`, "
-        f"{count:,} parameters a language, {share:.2%} of the text tower `{first.file.tower_name}`{towers}, which "
+        f"{count:,} parameters per language, {share:.2%} of the text tower `{first.file.tower_name}`{towers}, which "
         f"stays frozen. Fingerprint of that tower: `{first.file.fingerprint}`."
     )
 
@@ -199,7 +199,7 @@ def _training(adapters: Sequence[Published]) -> str:
 
 
 def _dataset(result: Result) -> str:
-    """Return the name of a published data set; of a user's own, which is a path, only its last part."""
+    """Return the name of a data set; only the last part of the path of a user's own."""
     name = result.data.dataset
     return name if name in DATASETS else _last_part(name)
 

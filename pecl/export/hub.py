@@ -44,10 +44,10 @@ def push(sources: Sequence[str | Path], target: str, licence: str = "other", pri
     """Publish adapters with their model card.
 
     Args:
-        sources: adapter files of `pecl train`, or folders of its results, of which all adapters are taken.
+        sources: adapter files of `pecl train`, or folders of its results, whose adapters are all taken.
         target: hub id such as `name/adapters`, or a folder to make such as `./adapters`; see `is_folder`.
-        licence: of the adapters, as the hub writes it.
-        private: of a hub id that is new: whether only its owner sees it.
+        licence: licence of the adapters, as the hub writes it.
+        private: whether only the owner sees a hub id that is new.
 
     Returns:
         `id@commit`, or the folder.
@@ -134,7 +134,7 @@ def find_adapters(sources: Sequence[str | Path]) -> list[Published]:
     for one, other in pairwise(found):
         if one.language == other.language:
             raise DataError(
-                f"{one.file.path} and {other.file.path} are both of {one.language}: expected one adapter a language; "
+                f"{one.file.path} and {other.file.path} are both of {one.language}: expected one adapter per language; "
                 "name the files, instead of their folder, or choose by validation (--best)"
             )
         if one.file.fingerprint != other.file.fingerprint:
@@ -166,14 +166,14 @@ def _result_of(file: AdapterFile) -> Result:
 def _fill(folder: Path, adapters: Sequence[Published], target: str, licence: str) -> None:
     for one in adapters:
         shutil.copyfile(one.file.path, folder / one.name)
-        verify(one.result, folder / one.name)  # of the copy: the file may have been replaced since it was found
+        verify(one.result, folder / one.name)  # verify the copy: the file may have been replaced since it was found
     described = [{**describe_published(one), "sha256": sha256_file(folder / one.name)} for one in adapters]
     write_text(folder / CARD, write_card(adapters, target, licence))
     write_json(folder / INDEX, with_digest({"format": _FORMAT, "format_version": 1, "adapters": described}))
 
 
 def is_folder(name: str | Path) -> bool:
-    """Say whether a push or pull names a folder, and no model of the hub.
+    """Say whether a push or pull names a folder, not a model of the hub.
 
     An id of the hub has one slash. A name that begins with a dot, slash or tilde is a path, and so is one that is
     there, or whose first part is a folder that is there: nothing is sent to a network where a path can be meant.

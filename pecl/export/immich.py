@@ -31,7 +31,7 @@ from pecl.export.tokenizer import with_prefix
 from pecl.files import load_json, write_json
 
 MODEL, CONFIG, TEXTUAL, VISUAL = "model.onnx", "config.json", "textual", "visual"
-TOLERANCE = 1e-4  # of each number of an embedding, between onnxruntime and the tower
+TOLERANCE = 1e-4  # for each number of an embedding, between onnxruntime and the tower
 TEXTS = ("a dog on the beach", "ein Hund im Schnee", "pes na pláži", "犬が走る", "two red boats")
 _FLORES = re.compile(r"[a-z]{3}_[A-Z][a-z]{3}")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -151,7 +151,7 @@ def context_length(text: MultilingualTextEncoder) -> int:
 def write_textual(
     text: MultilingualTextEncoder, path: Path, length: int, *, language: str | None, is_mclip: bool
 ) -> None:
-    """Write the textual graph of a tower for texts of `length` tokens; arguments as of `export_immich`.
+    """Write the textual graph of a tower for texts of `length` tokens; arguments as in `export_immich`.
 
     Raises:
         ConfigError: the tower has no token for the language.
@@ -239,7 +239,7 @@ class Textual:
 
 
 def context_length_of(folder: Path) -> int:
-    """Return the number of tokens of each text of a model, as its `config.json` says it.
+    """Return the number of tokens of each text of a model, from its `config.json`.
 
     Raises:
         WeightsError: that file is missing or damaged.
@@ -273,7 +273,7 @@ def _session(path: Path) -> Any:
 
 
 def check_textual(found: Textual, text: MultilingualTextEncoder, language: str | None) -> None:
-    """Raise WeightsError unless a textual model gives a tower's embeddings; `language` is as of `export_immich`."""
+    """Raise WeightsError unless a textual model gives a tower's embeddings; `language` is as in `export_immich`."""
     names_languages = text.family is not None and text.family.names_languages
     prefixes = ["", "deu_Latn", "eng_Latn"] if names_languages else [""]
     with text.speaking(language):
@@ -296,7 +296,7 @@ def distance(embed: Callable[[str], np.ndarray], texts: Sequence[str], expected:
 
 
 def _preprocessing(image: ImageEncoder) -> dict[str, Any]:
-    """Return how images are prepared, in open_clip's words, which immich reads.
+    """Return the preprocessing of images in open_clip's words, which immich reads.
 
     Raises:
         ConfigError: immich has no such preparation.

@@ -32,7 +32,7 @@ from pecl.languages import ENGLISH
 
 FORMER = f"{MODEL}.before-pecl"
 _OURS = "pecl-*.onnx*"
-_SAME = 0.02  # of each number of an embedding, between immich's file, which may be of 16 bits, and the tower
+_SAME = 0.02  # for each number of an embedding, between immich's file, which may be of 16 bits, and the tower
 
 
 def replace_textual(
@@ -42,7 +42,7 @@ def replace_textual(
 
     Args:
         merged: the tower with an adapter in its weights.
-        plain: the tower without, which immich's file has to be.
+        plain: the tower without adapter, which immich's file has to be.
         name: immich's name of the model, a key of `MODELS`.
         cache: folder of the model in immich's cache, which holds `textual/model.onnx`.
         language: language of the adapter.

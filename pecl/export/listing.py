@@ -23,9 +23,9 @@ class Listed:
     Attributes:
         path: the file.
         language: code of its language.
-        adapter: its spec; of a kind that is not registered, `unknown kind` and its name.
-        named_by: the result, or the index of a published folder, that names the file by its SHA-256; None where none
-            does.
+        adapter: its spec, or `unknown kind` and the name of a kind that is not registered.
+        named_by: the result, or the index of a published folder, that names the file by its SHA-256; None without
+            one.
         config: the training, where `named_by` is its result.
     """
 

@@ -76,7 +76,7 @@ def export_onnx(
 
 
 class GatheredRows(SlotRows):
-    """Slot rows whose every row takes its own copy of its slot's parameters, whatever the rows: a graph without ifs."""
+    """Slot rows in which each row takes its own copy of its slot's parameters: a graph without branches."""
 
     one_by_one = False
 
@@ -98,7 +98,7 @@ class GatheredRows(SlotRows):
 
 
 class TextModule(nn.Module):
-    """A text tower as a graph: (B, L) token ids and mask, and of an adapter (B,) slots, to (B, D) of length 1."""
+    """A text tower as a graph: (B, L) token ids and mask, and with an adapter (B,) slots, to (B, D) of length 1."""
 
     def __init__(self, tower: MultilingualTextEncoder, adapter: Adapter | None) -> None:
         super().__init__()
@@ -181,11 +181,11 @@ def write_graph(
     """Write a module as a graph.
 
     Args:
-        module: in evaluation mode.
+        module: module in evaluation mode.
         inputs: an example of each input.
         shapes: the axes that vary, by input; None for a graph of inputs of just these sizes.
         path: the file; weights of more than `_ONE_FILE` bytes go into a second file next to it.
-        names: of the inputs in the graph, where they have others.
+        names: other names of the inputs in the graph.
 
     Raises:
         RunError: ONNX has no form of an operation, or the graph takes batches of only one size.
@@ -223,7 +223,7 @@ def _check_open(path: Path) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence what onnxscript and torch log of their own passes."""
+    """Silence the logs of onnxscript and torch on their own passes."""
     names = ("onnxscript", "torch.onnx", "onnx_ir", "root")
     levels = {name: logging.getLogger(name).level for name in names}
     try:

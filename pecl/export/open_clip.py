@@ -1,7 +1,7 @@
 """A folder that open_clip, and with it CLIP_benchmark, opens as `local-dir:FOLDER`: both towers, an adapter merged in.
 
 open_clip's text towers have no prefix and no bias in their projection. The prefix becomes part of the tokenizer's
-template; what the bias adds goes into the last LayerNorm: pooling by the mean (or the first token) passes a constant
+template; the bias goes into the last LayerNorm: pooling by the mean (or the first token) passes a constant
 on, so with c = pinv(W) b, W mean(h + c) = W mean(h) + b. That is exact where W has full row rank.
 """
 
@@ -29,7 +29,7 @@ from pecl.files import write_json, write_tensors
 POOLERS = {"mean": "mean_pooler", "cls": "cls_last_hidden_state_pooler"}  # pecl's name -> open_clip's
 RESIZING = {"squash": "squash", "center": "shortest"}  # timm's crop_mode -> open_clip's resize_mode
 LOGIT_SCALE = math.log(1 / 0.07)  # open_clip's own start; no ranking depends on it
-_TOLERANCE = 1e-5  # of W pinv(W) b against b, relative to the largest |b|
+_TOLERANCE = 1e-5  # for W pinv(W) b against b, relative to the largest |b|
 
 
 def export_open_clip(text: MultilingualTextEncoder, image: ImageEncoder, target: str | Path) -> Path:
@@ -43,7 +43,7 @@ def export_open_clip(text: MultilingualTextEncoder, image: ImageEncoder, target:
         target: the folder to make.
 
     Raises:
-        ConfigError: open_clip has no such tower; the sentence says what it cannot hold.
+        ConfigError: open_clip has no such tower; the sentence names the part that it cannot hold.
         WeightsError: the towers differ in width.
         OutputError: `target` exists already or cannot be written.
     """
@@ -150,7 +150,7 @@ def fold_bias(text: MultilingualTextEncoder) -> tuple[Any, torch.Tensor]:
 
 
 def _padding(text: MultilingualTextEncoder) -> int:
-    """Return the token of padding, which open_clip masks by the config's; RoBERTa counts positions from it too."""
+    """Return the config's token of padding, by which open_clip masks; RoBERTa counts positions from it too."""
     config, token = text.backbone.config, text.tokenizer.pad_token_id
     if config.model_type != "bert" and config.pad_token_id != token:
         raise ConfigError(
@@ -177,7 +177,7 @@ def _vision_settings(image: ImageEncoder) -> dict[str, Any]:
 
 
 def preprocessing_of(image: ImageEncoder) -> dict[str, Any]:
-    """Return how a model of timm prepares images, in open_clip's words.
+    """Return the preprocessing of a model of timm in open_clip's words.
 
     Raises:
         ConfigError: open_clip crops nothing that it has resized, and the tower does.

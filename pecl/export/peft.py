@@ -1,7 +1,7 @@
-"""Adapters in PEFT's format that name an encoder which PEFT can load, and what of an adapter PEFT cannot hold.
+"""Adapters in PEFT's format that name an encoder which PEFT can load, and the parts of adapters that PEFT cannot hold.
 
-PEFT wraps only the encoder: LoRA's layers and LayerNorms go there. What lies behind the encoder, such as a head, and
-texts put before a text belong to whatever pools the tokens; sentence-transformers' folders have a place for them.
+PEFT wraps only the encoder: LoRA's layers and LayerNorms go there. Parts behind the encoder, such as a head, and
+texts put before a text belong to the code that pools the tokens; sentence-transformers' folders have a place for them.
 """
 
 from pathlib import Path
@@ -37,7 +37,7 @@ def export_peft(adapter: AdapterFile, tower: MultilingualTextEncoder, target: st
         base: see `base_encoder`.
 
     Raises:
-        ConfigError: the adapter has parts that PEFT cannot hold, or `base` is not said.
+        ConfigError: the adapter has parts that PEFT cannot hold, or `base` is missing.
         WeightsError: `base` cannot be loaded, or holds another tower.
         OutputError: `target` exists already or cannot be written.
     """
@@ -51,13 +51,13 @@ def export_peft(adapter: AdapterFile, tower: MultilingualTextEncoder, target: st
 def write_encoder_adapter(
     folder: Path, adapter: AdapterFile, tower: MultilingualTextEncoder, base: str | Path | None
 ) -> str:
-    """Write what an adapter changes in the encoder, in PEFT's format; what lies behind it or is text is left out.
+    """Write an adapter's changes to the encoder in PEFT's format, without parts behind the encoder and texts.
 
     Returns:
-        What PEFT loads the encoder from. A tower that names languages gets a tokenizer of the adapter's language.
+        PEFT's source of the encoder. A tower that names languages gets a tokenizer of the adapter's language.
 
     Raises:
-        ConfigError: it changes something in the encoder that PEFT cannot hold, or nothing; or `base` is not said.
+        ConfigError: it changes something in the encoder that PEFT cannot hold, or nothing; or `base` is missing.
         WeightsError: `base` cannot be loaded, or holds another tower.
         OutputError: the files cannot be written.
     """
@@ -89,7 +89,7 @@ def _cannot_go(adapter: AdapterFile, beyond: list[AdapterConfig]) -> str:
 
 
 def base_encoder(base: str | Path | None, tower: MultilingualTextEncoder) -> str:
-    """Return what AutoModel loads the encoder of `tower` from.
+    """Return the folder or hub id from which AutoModel loads the encoder of `tower`.
 
     Args:
         base: folder that `pecl export sentence-transformers` wrote of the plain tower, or a hub id; None for the

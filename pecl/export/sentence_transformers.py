@@ -2,7 +2,7 @@
 
 Both towers lie in one Router, which sends texts through the text tower and pictures through the image tower. Text only
 has its encoder at the root, where AutoModel and servers of embeddings look for it. An adapter only names the encoder
-that it belongs to; what it changes behind the encoder, a head, is written whole.
+that it belongs to; a head, which it changes behind the encoder, is written whole.
 """
 
 from pathlib import Path

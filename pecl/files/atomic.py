@@ -4,8 +4,8 @@ A reader therefore never sees a partial file, and a kill or a full disk leaves t
 A target other than a regular file, such as /dev/null, is refused: renaming over it would replace the device.
 A writer holds an advisory `flock` on its temporary file. A temporary file that nobody holds was left by a killed
 writer, and the next write to the same target removes it; a stopped writer still holds its own. No host name or process
-id decides: containers on one folder share the first, and each counts the second again. Where hosts do not see each
-other's locks, one may remove what another is writing; the other then writes it again.
+id decides: containers on one folder share the first, and each counts the second again. If hosts do not see each
+other's locks, one may remove a file that another is writing; the other then writes it again.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ def write_bytes(path: str | Path, content: bytes) -> Path:
 
 
 def write_stream(path: str | Path, write: Callable[[BinaryIO], object]) -> Path:
-    """Write to `path` atomically, as `write_bytes`, content larger than memory.
+    """Write content larger than memory to `path` atomically, as `write_bytes`.
 
     Args:
         path: the file.
@@ -74,7 +74,7 @@ def _write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> Path:
 
 def _check_target(path: Path) -> None:
     """Raise OutputError if `path` exists and is not a regular file."""
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # the latter is told when its folder is made
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # the latter is reported when its folder is made
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
             kind = "folder" if stat.S_ISDIR(mode) else "pipe or a device"

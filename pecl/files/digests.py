@@ -62,7 +62,7 @@ def check_digest(document: Mapping[str, Any], needed: bool = False) -> None:
 def sha256_lines(lines: Iterable[str]) -> str:
     """Return the SHA-256 of a list of texts: different lists, different hash.
 
-    The texts are joined by newlines. Where one holds a newline itself, the places of these follow, behind a byte that
+    The texts are joined by newlines. If one holds a newline itself, the places of these follow, behind a byte that
     no UTF-8 holds; an empty list is that byte.
     """
     digest, rest, count, broken = hashlib.sha256(), iter(lines), 0, {}
@@ -83,8 +83,8 @@ def check_sha256(path: Path, sha256: str, problem: str, remedy: str) -> None:
     Args:
         path: the file.
         sha256: expected SHA-256.
-        problem: what another content means, such as "has changed since it was exported".
-        remedy: what to do then.
+        problem: the meaning of other content, such as "has changed since it was exported".
+        remedy: the remedy in that case.
 
     Raises:
         WeightsError: it has another SHA-256, is missing, or cannot be read.

@@ -19,7 +19,7 @@ from pecl.files import default_cache_dir
 BAD_INPUT, FAILURE = 2, 1  # exit statuses
 
 _KEPT_LOGS, _LOG_BYTES = 20, 100_000
-# What the system says of a path that somebody gave: the input is at fault, not pecl
+# Errors of the system for a path that somebody gave: the input is at fault, not pecl
 _OF_PATHS = {
     *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
     *(errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS),
@@ -27,7 +27,7 @@ _OF_PATHS = {
 
 
 def describe_failure(error: BaseException) -> tuple[int, str]:
-    """Return the exit status and the sentence of an exception; of an unexpected one, write the traceback to a file."""
+    """Return the exit status and the sentence of an exception; write the traceback of an unexpected one to a file."""
     if isinstance(error, PeclError):
         return BAD_INPUT, one_line(error)
     if isinstance(error, RunError):

@@ -15,7 +15,7 @@ from pecl.files import check_regular
 from pecl.files.reading import TEXT_LIMIT, read_bytes_limited
 
 _BLOCK = 1 << 16  # rows that are compared at a time
-_LENGTH = 0.01  # by which the length of a row may differ from 1: rows of 16 bits are rounded
+_LENGTH = 0.01  # largest difference of a row's length from 1: rows of 16 bits are rounded
 
 
 class Nearest(NamedTuple):

@@ -18,7 +18,7 @@ from pecl.files.digests import sha256_bytes, sha256_file
 from pecl.files.pictures import decode_picture, read_picture
 from pecl.files.progress import Bar
 
-CLOCK_RESOLUTION_NS = 2_000_000_000  # of the coarsest file system's times
+CLOCK_RESOLUTION_NS = 2_000_000_000  # resolution of the coarsest file system's times
 NAMED = 10  # images that a sentence names
 
 

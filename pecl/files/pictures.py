@@ -1,8 +1,8 @@
 """Open image files: `open_picture` is the only entrance, and `to_rgb` makes upright 8-bit RGB for towers.
 
 Pillow's own `Image.open` tries every format that it knows, and runs Ghostscript for a PostScript file whatever its name
-is. The door takes bytes that were read once, tries a list of formats, and bounds the pixels. Pillow's own limit belongs
-to the user's process and stays as it is.
+is. `open_picture` takes bytes that were read once, tries a list of formats, and bounds the pixels. Pillow's own limit
+belongs to the user's process and stays as it is.
 
 Pillow's own `convert("RGB")` leaves a camera's rotation out, cuts 16-bit values off and shows the colours that lie
 under transparent pixels. For any other image it does the same as `to_rgb`.
@@ -44,7 +44,7 @@ _PLUGINS = {  # format -> module that teaches it to Pillow; JPEG includes MPO, t
     "JXL": "pillow_jxl",
 }
 FORMATS = tuple(_PLUGINS)
-# Format -> how a file of it begins after the first bytes, and the package that reads it
+# Format -> offset and signatures of its files, and the package that reads it
 _OPTIONAL = {
     "HEIF": ((4, (b"ftyphei", b"ftyphev", b"ftypmif1", b"ftypmsf1")), "pillow-heif, which pecl[search] brings"),
     "JXL": ((0, (b"\xff\x0a", b"\0\0\0\x0cJXL ")), "pillow-jxl-plugin"),
@@ -113,7 +113,7 @@ def decode_picture(content: bytes, formats: Sequence[str] = FORMATS, most: int |
     try:
         with open_picture(content, formats, most) as image, _without_warnings(image.format):
             return to_rgb(image)
-    except Image.DecompressionBombError as error:  # of a tile, which may be larger than its image
+    except Image.DecompressionBombError as error:  # a tile may be larger than its image
         raise TooManyPixelsError(f"expected at most {most or PIXELS:,} pixels, got many more") from error
 
 
@@ -137,7 +137,7 @@ def _identify(content: bytes, formats: Sequence[str]) -> ImageFile.ImageFile:
                     return opens(io.BytesIO(content), "")
         except (SyntaxError, IndexError, TypeError, struct.error) as error:  # as `Image.open` passes over them
             reasons.append(f"{name}: {error}")
-        except Image.DecompressionBombError as error:  # of a WebP, before its size is known here
+        except Image.DecompressionBombError as error:  # from a WebP, before its size is known here
             raise TooManyPixelsError(f"expected at most {PIXELS:,} pixels, got many more") from error
     reason = f" ({'; '.join(reasons)})" if reasons else ""
     raise UnidentifiedImageError(f"cannot identify image file{reason}, expected {', '.join(formats)}")
@@ -213,7 +213,7 @@ def jpeg_uri(content: bytes) -> str:
 def _narrow(image: Image.Image) -> Image.Image:
     """Return grey values of 16 bits as the nearest of 8 bits: 0 to 65535 become 0 to 255."""
     values = image.convert("I")
-    low, high = cast("tuple[int, int]", values.getextrema())  # of one band
+    low, high = cast("tuple[int, int]", values.getextrema())  # one band
     if low < 0 or high > 0xFFFF:
         raise ValueError(f"its pixels are {low} to {high}, expected 8 or 16 bits")
     return values.point(lambda value: value * (1 / 257) + 0.5).convert("L")  # Pillow cuts the fraction off

@@ -1,4 +1,4 @@
-"""Where files go: the folder of caches, whether a folder can be written, and names that stay inside a folder."""
+"""Places of files: the folder of caches, a check for writable folders, and names that stay inside a folder."""
 
 import os
 from pathlib import Path

@@ -13,7 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 EVERY = 10.0  # seconds between two lines outside a terminal
-OFF = "TQDM_DISABLE"  # of the environment, so that the processes of a grid have it too
+OFF = "TQDM_DISABLE"  # environment variable, so that the processes of a grid have it too
 _PLAIN = "{desc}: {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
 _BAR = re.compile(r"\|?\{bar[^}]*\}\|?")
 
@@ -48,7 +48,7 @@ class Bar(tqdm):
         super().__init__(*args, file=file, disable=disable, **options)
 
     def update(self, n: float = 1) -> Any:
-        """Count `n` more as done; those who watch a training's steps are told."""
+        """Count `n` more as done, and tell the watchers of a training's steps."""
         shown = super().update(n)
         if not self.disable and self.unit == "step" and self.total and (watcher := _watcher.get()) is not None:
             watcher(self.n / self.total)

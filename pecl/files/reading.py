@@ -114,7 +114,7 @@ def parse_yaml(text: str, limit: int = YAML_LIMIT) -> Any:
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
     try:
         return yaml.safe_load(text)
-    except ArithmeticError as error:  # of a date or a number out of range
+    except ArithmeticError as error:  # a date or a number is out of range
         raise ValueError(str(error)) from error
 
 

@@ -61,11 +61,11 @@ class RowWriter:
         self.name, self._file = name, file
         self.shape: tuple[int, ...] = (0,)
         self.dtype = np.dtype(np.int32)
-        self._hash, self._left = hashlib.sha256(), 0  # of the block that is being filled, and the bytes it still takes
+        self._hash, self._left = hashlib.sha256(), 0  # of the current block, and the bytes that it still takes
         self._finished: list[bytes] = []
 
     def append(self, rows: np.ndarray) -> None:
-        """Write further rows (B, ...), of the type and width of those before."""
+        """Write further rows (B, ...) with the type and width of those before."""
         if self.shape[0] and (rows.shape[1:], rows.dtype) != (self.shape[1:], self.dtype):
             raise ValueError(f"{self.name}: expected {self.dtype} (B, {self.shape[1:]}), got {rows.dtype}")
         self.shape, self.dtype = (self.shape[0] + len(rows), *rows.shape[1:]), rows.dtype
@@ -153,7 +153,7 @@ def _digest(header: Mapping[str, Any], checksums: bytes, metadata: Mapping[str, 
 
 
 class Rows:
-    """A tensor (N, ...) in an open file, of which any rows are read.
+    """A tensor (N, ...) in an open file; any of its rows can be read.
 
     Args:
         path: the file, for messages.
@@ -241,7 +241,7 @@ class Rows:
 
 
 def open_rows(path: str | Path, check: bool = True, *, follow: bool = True) -> tuple[dict[str, Rows], dict[str, str]]:
-    """Return the tensors of a file, and its metadata, in which `digest` names its content.
+    """Return the tensors of a file, and its metadata, whose `digest` names its content.
 
     Header, checksums and metadata are always compared with the digest.
 

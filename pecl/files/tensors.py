@@ -53,7 +53,7 @@ def read_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, s
         expected = metadata.pop(_DIGEST, None)
         if expected is not None and expected != _digest(tensors, metadata):
             raise DamagedFileError("its content does not match its checksum")
-    except (SafetensorError, RuntimeError, TypeError, AttributeError) as error:  # of a type that torch lacks, ...
+    except (SafetensorError, RuntimeError, TypeError, AttributeError) as error:  # a type that torch lacks, ...
         raise DamagedFileError(str(error)) from error
     return tensors, metadata
 

@@ -43,7 +43,7 @@ def encode(value: Any) -> Any:
 
 
 def wrong(path: str, value: Any, expected: str) -> ValueError:
-    """Return the error that names a value and what was expected."""
+    """Return the error that names a value and the expected one."""
     return ValueError(f"{path} is {brief(value)}, expected {expected}")
 
 
@@ -63,19 +63,19 @@ _EXPECTED = {
     "finite": "a number",
     "list": "a list",
     "tuple": "a list",
-    "too": "a step and a number",  # of another length
+    "too": "a step and a number",  # another length
 }
 
 
 def _sentence(error: ValidationError, prefix: str) -> str:
-    """Return the first thing that is wrong, in words."""
+    """Return the first problem in words."""
     first = error.errors(include_url=False)[0]
     kind, path = first["type"], ".".join(map(str, [*([prefix] if prefix else []), *first["loc"]]))
-    if kind in ("missing", "lacks"):  # the latter of `lacking`
+    if kind in ("missing", "lacks"):  # the latter from `lacking`
         return f"{path}.{first['msg']} is missing" if kind == "lacks" else f"{path} is missing"
     if kind == "extra_forbidden":
         return f"{path} is unknown to this version of pecl"
-    if kind == "expected":  # of `_refused`
+    if kind == "expected":  # from `_refused`
         expected = first["msg"]
     elif kind == "literal_error":
         choices = re.findall("'([^']*)'", first.get("ctx", {})["expected"])

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 # Fields that the time of a run depends on, and those that matter most for the time of a step
 _SHAPE_FIELDS = tuple(name for name in IDENTITY_DEFAULTS if name not in FLEET_FIELDS | fields_of(Role.REPEAT))
 # Floating-point operations per second that an estimate without recorded runs assumes
-CORES_SPEED = {FP32: 130e9, BF16: 200e9}  # of two cores
+CORES_SPEED = {FP32: 130e9, BF16: 200e9}  # with two cores
 GPU_SPEED = 10e12
 _STEP_FIELDS = tuple(sorted(fields_of(Role.STEP_TIME)))
 
@@ -100,7 +100,7 @@ def estimate(
 
 
 def by_operations(operations: float, precision: str) -> str:
-    """Return the time of runs that nothing is recorded of, on two cores and on a GPU, by assumed speeds."""
+    """Return the time of runs without recorded times, on two cores and on a GPU, by assumed speeds."""
     cores = CORES_SPEED[precision]
     speeds = f"{cores / 1e9:.0f} GFLOP/s and {GPU_SPEED / 1e12:.0f} TFLOP/s"
     return (

@@ -78,7 +78,7 @@ def measure(
 
     Args:
         model: both towers.
-        tokenizer: of its texts.
+        tokenizer: tokenizer of its texts.
         pictures: a function that loads each image, with its captions.
         recall_at: values of k.
 

@@ -1,7 +1,7 @@
 """Retrieval tasks of mteb on the data that pecl reads: nothing is downloaded, and pictures are those that pecl sees.
 
-mteb has Multi30K (test 2016 of en, cs, de, fr), but from the hub; XTD10 it does not have. Of any other data set of
-pecl, a user's table too, the tasks are made alike.
+mteb has Multi30K (test 2016 of en, cs, de, fr), but from the hub, and lacks XTD10. Tasks of any other data set of
+pecl, including a user's table, are made in the same way.
 """
 
 import io
@@ -25,7 +25,7 @@ from pecl.harness.mteb_model import langscript
 MTEB_CATEGORIES = {"text_to_image": "t2i", "image_to_text": "i2t"}  # pecl's name -> mteb's category
 
 
-# Of published data sets: title in mteb's style, and source
+# Published data sets: title in mteb's style, and source
 KNOWN = {
     "xtd10": ("XTD10", "https://github.com/adobe-research/Cross-lingual-Test-Dataset-XTD10"),
     "multi30k": ("Multi30k", "https://aclanthology.org/W16-3210/"),
@@ -48,7 +48,7 @@ class Pairs:
 
     @classmethod
     def of(cls, data: ParallelCaptions) -> "Pairs":
-        """Return the captions of a data set in its target language; of one in parts, those of its test part.
+        """Return the captions of a data set in its target language; only the test part of a set in parts.
 
         Raises:
             DataError: it has no images here, or no test part.
@@ -96,7 +96,7 @@ def retrieval_task(dataset: str, direction: str, pairs: Mapping[str, Pairs]) -> 
     Args:
         dataset: name of the data set, or path of a table.
         direction: text_to_image or image_to_text.
-        pairs: by language.
+        pairs: pairs by language.
 
     Raises:
         ConfigError: mteb has no code for a language.
@@ -125,7 +125,7 @@ def published_tasks(dataset: str, languages: Sequence[str], **options: Any) -> l
     Args:
         dataset: name of the data set, or path of a table.
         languages: codes.
-        options: of `pecl.load_dataset`, such as `data_dir` and `split`.
+        options: options of `pecl.load_dataset`, such as `data_dir` and `split`.
 
     Raises:
         DataError: the data are missing or damaged, or have no images here.

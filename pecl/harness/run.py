@@ -47,7 +47,7 @@ def evaluate_with(harness: str, configs: Sequence[ExperimentConfig]) -> list[Har
 
     Args:
         harness: a name in `HARNESSES`.
-        configs: evaluations, such as `pecl evaluate` runs; those of `weights` embed with that adapter.
+        configs: evaluations, such as `pecl evaluate` runs; those with `weights` embed with that adapter.
 
     Raises:
         ConfigError: no such harness, its package is not installed, or a config's gallery is not images.

@@ -19,7 +19,7 @@ class Embedder:
         profile: name of the pair of towers.
         language: language of all texts; None detects it in each text, and `none` leaves texts to the plain tower.
         adapters: adapters that are added to the shipped ones: paths, one per language.
-        device: where the towers are.
+        device: device of the towers.
 
     Raises:
         ConfigError: no such profile, device or adapter.

@@ -9,7 +9,7 @@ from pecl.integrations.embedder import Embedder
 
 
 class PeclEmbeddings(Embedder, Embeddings):
-    """LangChain's embeddings; arguments as of `Embedder`.
+    """LangChain's embeddings; arguments as in `Embedder`.
 
     Example:
         >>> embeddings = PeclEmbeddings("mini", language="cs")

@@ -17,7 +17,7 @@ from pecl.integrations.embedder import Embedder
 
 
 class PeclMultiModalEmbedding(MultiModalEmbedding):  # pyright: ignore[reportUntypedBaseClass]
-    """LlamaIndex's embedding; arguments as of `Embedder`, and `options` of LlamaIndex."""
+    """LlamaIndex's embedding; arguments as in `Embedder`, and `options` of LlamaIndex."""
 
     _embedder: Embedder = PrivateAttr()
 

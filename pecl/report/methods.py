@@ -15,7 +15,7 @@ FEW_SHOT, ALL_PAIRS, DISTILLED = KINDS = ("few-shot", "full-data", "distilled")
 
 @dataclass(frozen=True)
 class Method:
-    """How an adapter was trained.
+    """The method that trained an adapter.
 
     Attributes:
         route: one of `ROUTES`.
@@ -62,7 +62,7 @@ def method_labels(methods: Iterable[Method]) -> dict[Method, str]:
 
 
 def methods_remark(methods: Iterable[Method]) -> str:
-    """Return sentences that say what the names of `method_labels` mean."""
+    """Return sentences that explain the names of `method_labels`."""
     found = list(methods)
     shots, texts = _shots(found), _texts(found)
     said = [f"Pairs: few-shot, {shots[0]:,}."] if len(shots) == 1 and shots[0] else []
@@ -99,7 +99,7 @@ def _text_name(text: str, texts: list[str]) -> str:
 
 
 class Look(NamedTuple):
-    """How a method is drawn, in every figure and on the page."""
+    """The look of a method in every figure and on the page."""
 
     colour: str
     marker: str

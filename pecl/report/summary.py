@@ -47,7 +47,7 @@ def summary_tables(results: Sequence[Result]) -> list[Table]:
 def summary_text(tables: Sequence[Table], unfinished: Sequence[Result]) -> str:
     """Return the summary as text of at most `LINES` lines, each at most 100 letters wide.
 
-    Languages that gained least are left out first, and the number of rows that are left out is said.
+    Languages that gained least are left out first, and a line states the number of omitted rows.
     """
     below = _failures(unfinished)
     room = LINES - len(below)

@@ -36,7 +36,7 @@ def environment() -> Environment:
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """Return the most memory that this process has held so far, in MiB: on the GPU where one is used."""
+    """Return the most memory that this process has held so far, in MiB: on the GPU if one is used."""
     if device.type == "cuda":
         import torch
 
@@ -55,7 +55,7 @@ def process_peak_mb() -> float:
 
 
 def _git(*arguments: str) -> str | None:
-    """Return what git says of the checkout that pecl runs from, or None where it is installed without one."""
+    """Return git's output for the checkout that pecl runs from, or None if it is installed without one."""
     command = ["git", "-C", str(Path(__file__).parent), *arguments]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)

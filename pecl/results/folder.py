@@ -1,4 +1,4 @@
-"""What earlier runs left in an experiment folder: complete results, saved states, and what a killed process left."""
+"""Files of earlier runs in an experiment folder: complete results, saved states, and leftovers of killed processes."""
 
 import contextlib
 import logging
@@ -17,7 +17,7 @@ _STATES = ".state"
 
 
 def find_result(config: ExperimentConfig) -> Result | None:
-    """Return the result of a training of this config, of any status and data; None where there is none.
+    """Return the result of a training of this config with any status and data; None without one.
 
     A damaged one, or one of another run under this name, counts as none, with a warning: it will be written again.
 
@@ -40,17 +40,17 @@ def find_result(config: ExperimentConfig) -> Result | None:
 
 
 def recorded_hashes(result: Result) -> dict[str, Any]:
-    """Return what identifies the data that a complete result was made with."""
+    """Return the hashes that identify the data of a complete result."""
     text = result.data.translations
     return {"captions": result.data.sha256, "training text": text and text.sha256}
 
 
 def complete_result(config: ExperimentConfig, hashes: Callable[[ExperimentConfig], dict[str, Any]]) -> Result | None:
-    """Return the complete result of a training of this config on the data and files that are there now, if any.
+    """Return the complete result of a training of this config on the present data and files, if any.
 
     Args:
         config: the training.
-        hashes: what identifies the data of a config now, such as `experiment.inputs.training_hashes`.
+        hashes: returns the hashes of a config's present data, such as `experiment.inputs.training_hashes`.
 
     Raises:
         PeclError: the data are missing or wrong, or the result is of a newer version of pecl.
@@ -77,7 +77,7 @@ def has_threads_of(config: ExperimentConfig, result: Result) -> bool:
 
 
 def state_path(out: str | Path, runs: Sequence[str], identity: str, threads: int) -> Path:
-    """Return where the unfinished training of `runs`, side by side, with so many threads is kept.
+    """Return the path of the saved state of `runs` that are trained side by side with so many threads.
 
     `identity` is also that of its data.
     """
@@ -92,7 +92,7 @@ def threads_of_states(path: Path) -> list[int]:
 
 
 def remove_states(out: str | Path, run: str) -> None:
-    """Remove every saved state of the complete run `run`, and of fleets that it is the first of."""
+    """Remove every saved state of the complete run `run`, and of fleets whose first run it is."""
     folder = Path(out) / _STATES
     for path in folder.glob(f"{run}-*.safetensors"):
         path.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """One process at a time on a run: locks on `<out>/.locks/<run id>` (see `pecl.files.locked`).
 
-The last one to leave removes file and folder, so nothing stays behind. Where a file system does not carry locks from
+The last one to leave removes file and folder, so nothing stays behind. If a file system does not carry locks from
 one host to the other, two hosts may do one run twice; files stay whole, as every write is atomic.
 """
 

@@ -16,7 +16,7 @@ _OPEN_CLIP = "open_clip:"  # open_clip:<model>/<file of weights>
 def file_hashes(config: ExperimentConfig) -> dict[str, str]:
     """Return field -> SHA-256 of the file, or of the names and files of the folder, that it names.
 
-    A field that names no local file, such as a tower of the model hub, is left out; who reads a file says that it is
+    A field that names no local file, such as a tower of the model hub, is left out; readers of a file report it as
     missing. Data sets and training text are known by their captions, see `experiment.inputs.training_hashes`, and
     plug-ins by the content that this process has run.
 

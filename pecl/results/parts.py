@@ -1,4 +1,4 @@
-"""The parts of a `Result`: what was measured, and what it was measured on, by and with."""
+"""The parts of a `Result`: measurements, data, towers, adapter, training, and environment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from pecl.retrieval.measures import DIRECTIONS, METRIC, RetrievalMetrics
 
 @dataclass(frozen=True)
 class Measured:
-    """What one part of the data gave at one stage.
+    """The measurements of one part of the data at one stage.
 
     Attributes:
         directions: metrics of each direction, such as `text_to_image`.
@@ -58,7 +58,7 @@ MeasuredRecord = Annotated[Measured, PlainValidator(_measured), PlainSerializer(
 
 @dataclass(frozen=True)
 class GalleryRecord:
-    """What test captions are searched in.
+    """The gallery in which test captions search.
 
     Attributes:
         kind: images, or english (captions).
@@ -83,7 +83,7 @@ class TrainingTextRecord:
     Attributes:
         dataset: name of the set, or `text`.
         sha256: SHA-256 of each column of captions; None for a column that was not there.
-        provenance: where it came from.
+        provenance: its origin.
         photographs: number of pairs with a photograph that were trained on next to it; None for only text.
     """
 
@@ -104,12 +104,12 @@ class DataDescription:
         split: number of captions of each part: train, val and test, or only test.
         query: column that is the query in each part.
         sha256: SHA-256 of each column of captions; None for a column that was not there.
-        provenance: where the captions and images came from.
-        gallery: of the test part.
+        provenance: origin of the captions and images.
+        gallery: gallery of the test part.
         translations: text that was trained on in place of the pairs, or None.
         manifest: name of the file in `splits/` that repeats the split, without `.json`; None in evaluations.
-        duplicates: how many test items repeat an earlier one, so that which is to be found is ambiguous: of the
-            `gallery`, and of the `queries` that have another item. Without what does not occur; None if nothing does.
+        duplicates: number of test items that repeat an earlier one, which makes the right item ambiguous: of the
+            `gallery`, and of `queries` with another item. Counts of 0 are left out; None if all are.
         files: SHA-256 of the local files that the config names, by field, such as `start`; None where it names
             none.
     """
@@ -165,7 +165,7 @@ class AdapterDescription:
 
 @dataclass(frozen=True)
 class FleetRecord:
-    """How many configs were trained side by side, and which slot of the adapter this one had."""
+    """Number of configs that were trained side by side, and the slot of this one."""
 
     size: Whole
     slot: Whole
@@ -210,9 +210,9 @@ class Environment:
     """The software and machine of a run.
 
     Attributes:
-        versions: of Python and packages; None for a package that is not installed.
+        versions: versions of Python and packages; None for a package that is not installed.
         machine: platform and threads.
-        commit: of the checkout that pecl ran from, or None.
+        commit: commit of the checkout that pecl ran from, or None.
         dirty: whether that checkout had uncommitted changes, or None.
     """
 

@@ -1,4 +1,4 @@
-"""What the JSON of a result has to hold: the fields of its config that tell runs apart, and all of a complete run."""
+"""Required fields of a result's JSON: those of its config that tell runs apart, and all those of a complete run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -11,7 +11,7 @@ from pecl.config import ExperimentConfig
 from pecl.errors import unknown
 from pecl.files.typed_json import decode
 
-# By kind; a training needs what an evaluation does, and more
+# By kind; a training needs the fields of an evaluation, and more
 _CONFIG: dict[str, tuple[str, ...]] = {
     "evaluate": ("language", "route", "dataset", "test_query"),
     "train": ("seed", "split_seed", "lr", "alignment", "alignment_weight", "train_on"),
@@ -24,7 +24,7 @@ _TRAINED = {"val": ("best",), "test": ("zero_shot", "final", "best")}  # part ->
 
 
 def decode_config(values: Any, path: str) -> ExperimentConfig:
-    """Return a recorded config as it was: whoever ran it may have registered what it names, so names are not checked.
+    """Return a recorded config as it was; names are not checked, since they may have been registered for the run.
 
     Raises:
         ValueError: a field is missing, unknown or of another type.

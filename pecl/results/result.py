@@ -1,10 +1,10 @@
-"""`Result`: what one run gave, with everything needed to believe its numbers; and its file, one JSON a run.
+"""`Result`: the outcome of one run, with everything needed to believe its numbers; and its file, one JSON per run.
 
 The JSON (schema 1) has the fields of `Result` under their names, and `sha256`, its `digest`; `ranks` are those of the
 test items, for intervals.
 Files are written atomically and named `<language>-<route>-<run id>.json`, with `zero-shot` as the route of the plain
-tower. Next to it lie
-`adapters/<name>.safetensors` and what `side_files` describes: the manifest of its split, and what was retrieved.
+tower. Next to it lie `adapters/<name>.safetensors` and the files of `side_files`: the manifest of its split, and the
+retrieved items.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ Kind = Literal["train", "evaluate"]
 Status = Literal["complete", "failed", "interrupted"]
 
 SCHEMA = 1
-STAGES = ("zero_shot", "final", "best")  # the last that was measured is what a run gave
+STAGES = ("zero_shot", "final", "best")  # the last measured one is the outcome of a run
 SPLITS, RETRIEVED = "splits", "retrieved"  # folders of `side_files`, whose files are not results
 _FILE = re.compile(r"(?:.+-)?[0-9a-f]{16}")  # the stem of a result's file
 
@@ -59,7 +59,7 @@ _ABSENT: Any = None  # in failed and interrupted runs, which no table takes
 
 @dataclass(frozen=True, repr=False)
 class Result:
-    """What one run gave.
+    """The outcome of one run.
 
     Fields after `environment` are None where a run failed or was interrupted, and those after `peak_memory_mb` in an
     evaluation too; an evaluation of an adapter file has `adapter`.
@@ -71,19 +71,19 @@ class Result:
         config: the run.
         environment: software and machine.
         error: why a failed run failed.
-        data: what was measured on.
+        data: data of the measurements.
         towers: names and fingerprints.
-        metrics: part (val, test) -> stage (zero_shot, final, best) -> what was measured.
+        metrics: part (val, test) -> stage (zero_shot, final, best) -> measurements.
         subsets: part -> subset, such as COCO's train2014 -> its number of captions, and recall@1 by stage.
         all_ranks: part -> stage -> direction -> rank of each query's best correct item, from 1; see `ranks`. Without
             the stage `final` if it has the ranks of `best`.
         peak_memory_mb: most memory of the process, MiB.
-        adapter: what was trained, or evaluated.
-        steps: training steps; of an interrupted run, those that are kept.
+        adapter: the adapter that was trained or evaluated.
+        steps: training steps; for an interrupted run, those that are kept.
         best_step: step whose weights were kept.
         fleet: the runs that were trained next to it.
         seconds: time of the training loop.
-        closed_form: the heads that were solved, of the start and the end; None where none was.
+        closed_form: the heads that were solved, at the start and the end; None without any.
         curve: losses and validation scores.
         path: file that it was read from or written to; no part of its JSON, and not compared.
         has_digest: whether that file holds its digest; no part of its JSON, and not compared.
@@ -127,12 +127,12 @@ class Result:
 
     @property
     def adapter_path(self) -> Path:
-        """Where the adapter of a training lies."""
+        """Path of the adapter of a training."""
         return adapter_path(self.config.out if self.path is None else self.path.parent, self.name)
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """Stages that the test part was measured at, in order: the last is what the run gave."""
+        """Stages that the test part was measured at, in order: the last is the outcome of the run."""
         return _in_order(self.metrics["test"])
 
     def measured(self, part: str = "test", stage: str | None = None) -> Measured:
@@ -219,7 +219,7 @@ class Result:
 
 
 def _check_names(result: Result) -> None:
-    """Raise ValueError unless what becomes part of a file's name is a name, and no path to elsewhere."""
+    """Raise ValueError unless the parts of a file's name are names, and not paths to elsewhere."""
     names = {
         "run_id": result.run_id,
         "config.language": result.config.language,
@@ -253,15 +253,15 @@ def run_name(config: ExperimentConfig, run_id: str, kind: str = "train") -> str:
 
 
 def result_path(out: str | Path, run_id: str) -> Path:
-    """Return where the result of a run lies in the experiment folder `out`, whatever its name begins with.
+    """Return the path of a run's result in the experiment folder `out`, whatever its name begins with.
 
-    Where there is none, a path that does not exist is returned.
+    Without a result, the path does not exist.
     """
     return next(iter(sorted(Path(out).glob(f"*-{run_id}.json"))), Path(out) / f"{run_id}.json")
 
 
 def training_path(config: ExperimentConfig) -> Path:
-    """Return where the result of a training of `config` lies, or will lie.
+    """Return the path of the result of a training of `config`, whether it is there or not.
 
     It takes no listing of the folder, so a grid can ask for thousands.
     """
@@ -269,7 +269,7 @@ def training_path(config: ExperimentConfig) -> Path:
 
 
 def adapter_path(out: str | Path, name: str) -> Path:
-    """Return where the adapter of a training lies in the experiment folder `out`; `name` is its `Result.name`."""
+    """Return the path of the adapter of a training in the experiment folder `out`; `name` is its `Result.name`."""
     return Path(out) / "adapters" / f"{name}.safetensors"
 
 

@@ -20,7 +20,7 @@ from pecl.results.result import RETRIEVED, SPLITS, Result
 Nearest = Mapping[str, Sequence[Sequence[int]]]  # stage -> test caption -> items of the data set, nearest first
 
 
-# What is read of each kind of file; other keys are passed over.
+# Keys that are read from each kind of file; others are ignored.
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class _Retrieved:
 
 
 def manifest_path(out: str | Path, name: str) -> Path:
-    """Return where the manifest called `name` lies in the experiment folder `out`."""
+    """Return the path of the manifest called `name` in the experiment folder `out`."""
     return Path(out) / SPLITS / f"{name}.json"
 
 

@@ -1,6 +1,6 @@
-"""Whether a result's numbers are its own: its digest, its recalls by its ranks, and the adapter file that it names.
+"""Check that a result's numbers are its own: its digest, its recalls by its ranks, and the adapter file that it names.
 
-`verify` asks for all of it, before anything is published; `check_recalls` and `check_adapter` each look at a part.
+`verify` checks all of it, before anything is published; `check_recalls` and `check_adapter` each check a part.
 """
 
 import math
@@ -16,7 +16,7 @@ from pecl.retrieval.measures import DIRECTIONS, METRIC, RECALL_AT
 
 
 def verify(result: Result, adapter: Path | None = None) -> None:
-    """Refuse a complete result unless its digest, its recalls and, of a training, its adapter file are all its own.
+    """Refuse a complete result unless its digest, its recalls and, for a training, its adapter file are all its own.
 
     Args:
         result: as it was read from its file.
@@ -48,7 +48,7 @@ def check_adapter(result: Result) -> None:
 
 
 def where(result: Result) -> str:
-    """Return how a message names a result."""
+    """Return the name of a result in messages."""
     return f"run {result.run_id}" + (f" ({result.path})" if result.path else "")
 
 

@@ -20,7 +20,7 @@ class Evaluation:
     """One evaluation.
 
     Attributes:
-        metrics: of both directions, by name.
+        metrics: metrics of both directions, by name.
         ranks: for each query of a direction the rank of its best correct item.
         nearest: for each text the places of the `NEAREST` gallery items most similar to it, nearest first.
     """

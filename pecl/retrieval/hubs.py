@@ -17,8 +17,8 @@ from pecl.files.rows import open_rows
 
 REFERENCES = Path(__file__).with_name("references")
 ROWS = "embeddings"  # the tensor of a file: (R, D / 4) uint8, see `packed`
-_PLACES = np.array([0, 2, 4, 6], np.uint8)  # of four codes in a byte
-_VALUES = (np.arange(256, dtype=np.uint8)[:, None] >> _PLACES & 3) - np.float32(1.5)  # of a byte: four of -1.5 to 1.5
+_PLACES = np.array([0, 2, 4, 6], np.uint8)  # bits of the four codes in a byte
+_VALUES = (np.arange(256, dtype=np.uint8)[:, None] >> _PLACES & 3) - np.float32(1.5)  # per byte: four of -1.5 to 1.5
 _BLOCK = 1 << 24  # similarities in memory at a time
 
 
@@ -30,7 +30,7 @@ class References:
         codes: (R, D / 4) uint8, the embeddings as `packed` returns them.
         sharpness: beta of the soft maximum, `log(mean(exp(beta * similarity))) / beta`.
         weight: factor of the soft maximum.
-        fingerprint: of the embeddings and both settings, 64 hexadecimal digits.
+        fingerprint: hash of the embeddings and both settings, 64 hexadecimal digits.
     """
 
     codes: np.ndarray
@@ -79,7 +79,7 @@ def find_references(profile: str, towers: Mapping[str, str]) -> References | Non
 
 
 def packed(embeddings: np.ndarray) -> np.ndarray:
-    """Return embeddings (R, D) in 2 bits a number, (R, D / 4) uint8: its sign, and whether it is large in its row."""
+    """Return embeddings (R, D) in 2 bits per number, (R, D / 4) uint8: its sign, and whether it is large in its row."""
     large = np.abs(embeddings) > np.abs(embeddings).mean(axis=1, keepdims=True)
     codes = np.where(embeddings < 0, 1 - large, 2 + large).astype(np.uint8)  # 0 to 3, in the order of the numbers
     return (codes.reshape(len(codes), -1, len(_PLACES)) << _PLACES).sum(axis=-1, dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""What results are measured by: names and metrics of directions, and intervals. It takes no torch."""
+"""Measures of results: names and metrics of directions, and intervals. Needs no torch."""
 
 import math
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ import numpy as np
 
 RECALL_AT = (1, 5, 10)
 METRIC = "mean_recall@1"  # the primary metric: the mean of the recall@1 of both directions, higher is better
-LEVEL = 0.95  # of bootstrap intervals
+LEVEL = 0.95  # level of bootstrap intervals
 SAMPLES = 2000  # resamples of a bootstrap
 
 # gallery kind -> names of the two directions: gallery as queries, texts as queries
@@ -59,7 +59,7 @@ def difference_interval(before: float, after: float, queries: int) -> tuple[floa
     """Return the 95 % interval of the difference `before` - `after` of two shares of as many queries.
 
     It is Newcombe's hybrid score interval (Statistics in Medicine 17, 1998, method 10), which holds for few queries and
-    for shares of 0 and 1. Both shares are taken as independent: of the same queries it is too wide, never too narrow.
+    for shares of 0 and 1. Both shares are taken as independent: for the same queries it is too wide, never too narrow.
     """
     (low, high), (other_low, other_high) = (_score_interval(share, queries) for share in (before, after))
     difference = before - after

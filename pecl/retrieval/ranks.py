@@ -21,13 +21,13 @@ Blocks = Callable[[], Iterator[tuple[slice, torch.Tensor]]]  # yields rows, and 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What comparing Q texts with a gallery gives; tensors of int64, on the CPU.
+    """The comparison of Q texts with a gallery; tensors of int64, on the CPU.
 
     Attributes:
         ahead_of_item: (Q,) for each text the other gallery items that are at least as similar to it as its own.
         ahead_of_text: (Q,) for each text the texts of other items that are at least as similar to its item as it is.
-        nearest: (Q, N) for each text the places of the most similar gallery items, nearest first; of equal ones the
-            first in the gallery comes first.
+        nearest: (Q, N) for each text the places of the most similar gallery items, nearest first; ties go to
+            the first in the gallery.
     """
 
     ahead_of_item: torch.Tensor
@@ -94,7 +94,7 @@ def _others_ahead(
 
 
 def _nearest(similarity: torch.Tensor, count: int) -> torch.Tensor:
-    """Return (B, count): the places of the largest values of each row; of equal ones the first comes first."""
+    """Return (B, count): the places of the largest values of each row; ties go to the first place."""
     left, places = similarity.clone(), []
     for _ in range(count):
         places.append(left.argmax(dim=1, keepdim=True))  # the first of equal ones, unlike topk

@@ -53,7 +53,7 @@ class IndexReport:
     """The outcome of `build_index`.
 
     Attributes:
-        folder: of the index.
+        folder: folder of the index.
         photographs: number of photographs in it.
         new: photographs that were not there before.
         changed: photographs whose content has changed.
@@ -77,7 +77,7 @@ def build_index(folder: str | Path, out: str | Path | None = None, options: Inde
     Args:
         folder: photographs, of any depth.
         out: folder of the index; by default `.pecl-index` in `folder`.
-        options: how.
+        options: options of the index.
 
     Returns:
         The counts of photographs that are new, changed, removed and unreadable.
@@ -346,7 +346,7 @@ def _readable(
 
 
 def _whole(entries: list[Entry], found: np.ndarray, failed: dict[str, Unreadable]) -> dict[str, np.ndarray]:
-    """Return the embeddings (N, D) that are there, by name and of length 1; of equal unreadable files one was tried."""
+    """Return the embeddings (N, D) that are there, by name and of length 1; equal unreadable files were tried once."""
     reasons = {entry.fingerprint: failed[entry.name].reason for entry in entries if entry.name in failed}
     whole: dict[str, np.ndarray] = {}
     for entry, embedding in zip(entries, found, strict=True):

@@ -10,7 +10,7 @@ from pecl.errors import ConfigError, DataError
 from pecl.options import Registry
 from pecl.search.catalogue import Entry, Head
 
-_TOLERANCE = 1e-3  # of a similarity beyond 1: rounding of float32 stays far below
+_TOLERANCE = 1e-3  # excess of a similarity over 1: rounding of float32 stays far below
 
 
 class Match(NamedTuple):
@@ -26,7 +26,7 @@ class Engine(Protocol):
     entries: Sequence[Entry]
 
     def nearest(self, queries: np.ndarray, top: int, corrected: np.ndarray) -> list[list[Match]]:
-        """Return for each of Q queries the `top` nearest photographs, nearest first.
+        """Return the `top` nearest photographs of each of Q queries, nearest first.
 
         Args:
             queries: (Q, D) embeddings of length 1.
@@ -133,7 +133,7 @@ def check_scores(scores: np.ndarray, holder: object) -> None:
 
     Args:
         scores: similarities of any shape.
-        holder: of the embeddings, for the message.
+        holder: holder of the embeddings, for the message.
     """
     if scores.size and not (scores.min() >= -1 - _TOLERANCE and scores.max() <= 1 + _TOLERANCE):  # NaN is neither
         raise DataError(

@@ -60,7 +60,7 @@ class ImageIndex:
         PosixPath('/home/me/photographs/2019/dog.jpg')
 
     Attributes:
-        folder: of the index.
+        folder: folder of the index.
         head: head of the index.
         root: folder of the photographs.
     """
@@ -89,9 +89,9 @@ class ImageIndex:
         """Open an index; no tower is loaded before the first query.
 
         Args:
-            folder: of the index, or of photographs that have been indexed there.
+            folder: folder of the index, or of photographs that have been indexed there.
             adapters: adapters that are added to the shipped ones: paths, one per language; `none` for no adapters.
-            queries: towers and adapters that are loaded already, of the index's profile.
+            queries: loaded towers and adapters of the index's profile.
             device: device of the towers.
             url: address of the Qdrant server with the embeddings of an index that somebody else has made; by default
                 the one that this user has made it with.
@@ -133,7 +133,7 @@ class ImageIndex:
 
         Raises:
             WeightsError: the towers or adapters cannot be used.
-            DataError: the text tower is another than when the index was made.
+            DataError: the text tower is not the one that the index was made for.
         """
         from pecl.search.queries import QueryEncoder
 
@@ -178,7 +178,7 @@ class ImageIndex:
         top: int = 10,
         corrected: bool | None = None,
     ) -> list[list[Hit]]:
-        """Return for each query the photographs that are most like it, most like first.
+        """Return the photographs most like each query, most like first.
 
         Args:
             queries: texts (`str`), pictures (`Path` or Pillow's), or embeddings (Q, D), which are scaled to length 1.

@@ -79,7 +79,7 @@ def _own_files(folder: Path) -> list[str]:
 
 
 def _target(name: str) -> str:
-    """Return the name of the file that a temporary file was to become; of another file its own name."""
+    """Return the target name of a temporary file, and the own name of any other file."""
     found = _TEMPORARY.fullmatch(name)
     return name if found is None else found["target"]
 

@@ -44,7 +44,7 @@ def write_search_page(path: str | Path, query: str, note: str, hits: Sequence[Hi
     """Write the photographs that were found to `path`, atomically, and return it.
 
     Args:
-        path: of the page.
+        path: path of the page.
         query: the query, as its heading.
         note: a line below it.
         hits: best first; one whose file can no longer be read is listed without its picture.

@@ -25,7 +25,7 @@ _DECODERS = ("pillow", "pillow-heif", "pillow-jxl-plugin")
 
 @dataclass(frozen=True)
 class IndexOptions:
-    """How an index is made; None keeps the existing index's value.
+    """Options of an index; None keeps the existing index's value.
 
     Attributes:
         profile: name of the pair of towers, by default mini.
@@ -52,7 +52,7 @@ class Plan(NamedTuple):
 
     Attributes:
         before: head of the generation to go on from; None where nothing of it is used.
-        head: of the new generation, without the number of photographs.
+        head: head of the new generation, without the number of photographs.
         url: address of the Qdrant server; None with `store`.
         kind: vector backend of the new generation.
         record: this user's record of the index.

@@ -37,9 +37,9 @@ class QdrantStore:
     """The embeddings of an index in a collection of Qdrant.
 
     Args:
-        client: connected.
+        client: connected client.
         collection: the collection, of N points or more.
-        head: of the index.
+        head: head of the index.
         entries: N photographs.
         surplus: further points, which an unfinished renewal leaves.
     """
@@ -137,7 +137,7 @@ class Qdrant:
         return [row for row, point in enumerate(_points_of(head, entries)) if point not in there]
 
     def write(self, folder: Path, before: Head | None, head: Head, renewal: Renewal) -> dict[str, str]:
-        """See `EngineKind`; sends what is new."""
+        """See `EngineKind`; sends new points."""
         try:
             with self.client() as client:
                 self._send(client, head, renewal)
@@ -222,7 +222,7 @@ def _connect(url: str) -> QdrantClient:
     except ImportError as error:
         raise ConfigError("engine qdrant needs qdrant-client: pip install 'pecl[search]'") from error
     with _failing(url):
-        return QdrantClient(url=url, check_compatibility=False)  # which would warn besides the sentence
+        return QdrantClient(url=url, check_compatibility=False)  # its warning would come on top of the sentence
 
 
 @contextlib.contextmanager

@@ -34,11 +34,11 @@ Shares = tuple[tuple[str | None, float], ...]  # codes of languages (None: the p
 
 @dataclass(frozen=True)
 class QueryLanguage:
-    """The language of a query, and what embeds it.
+    """The language of a query, and its adapter.
 
     Attributes:
         language: its code; None where it is not known.
-        confidence: of the guess, 0 to 1; None where the language was named.
+        confidence: confidence of the guess, 0 to 1; None where the language was named.
         adapter: name of the adapter of the language, see `AdapterChoice`; `none` for the plain tower.
         sentence: the line that a command prints.
         shares: the languages whose embeddings of the text are mixed; only one where there is no doubt.
@@ -82,7 +82,7 @@ class QueryEncoder:
     Args:
         profile: name of the pair of towers.
         adapters: adapters that are added to those that ship with pecl, see `KnownAdapters`.
-        device: where the towers are.
+        device: device of the towers.
         among: codes of the languages that detection chooses from; None for all.
 
     Raises:
@@ -123,7 +123,7 @@ class QueryEncoder:
         return guess_languages(texts, self.banks.preferred, self.among)
 
     def language_of(self, text: str, language: str | None = None) -> QueryLanguage:
-        """Return the language of a text, the one that is named or else a guess, and what embeds it.
+        """Return the language of a text, the one that is named or else a guess, and its adapter.
 
         Raises:
             ConfigError: no such language, or lingua is not installed.

@@ -53,10 +53,10 @@ class ExactStore:
         return self.matrix
 
     def nearest(self, queries: np.ndarray, top: int, corrected: np.ndarray) -> list[list[Match]]:
-        """See `Engine`; of equal scores the first in the order of names comes first."""
+        """See `Engine`; ties go to the first name."""
         found: list[list[Match]] = []
         for block in in_blocks(len(queries), max(1, _SCORES // len(self.matrix))):
-            with np.errstate(invalid="ignore", over="ignore"):  # damaged embeddings are told below
+            with np.errstate(invalid="ignore", over="ignore"):  # damaged embeddings are reported below
                 scores = queries[block.start : block.stop] @ self.matrix.T  # (Q, D) x (D, N): (Q, N)
             check_scores(scores, self._path)
             if self.corrections is not None:
@@ -71,7 +71,7 @@ class ExactStore:
 
 
 def _best(scores: np.ndarray, top: int) -> np.ndarray:
-    """Return the places of the `top` largest of N scores, largest first, of equal ones the first."""
+    """Return the places of the `top` largest of N scores, largest first; ties go to the first place."""
     if top == len(scores):
         return np.argsort(-scores, kind="stable")
     least = np.partition(scores, len(scores) - top)[len(scores) - top]
@@ -131,7 +131,7 @@ def _blocks(
     """Yield the embeddings (N, D), and with `references` the corrections (N,), block by block.
 
     Args:
-        head: of the new generation, with N and D.
+        head: head of the new generation, with N and D.
         kept: (N,) rows of `old`, or -1.
         old: embeddings before, and corrections that still hold; either may be missing.
         fresh: new embeddings (D,) by their row.

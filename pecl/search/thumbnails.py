@@ -20,7 +20,7 @@ from pecl.search.ownership import real_folder, regular_files
 logger = logging.getLogger(__name__)
 
 FOLDER = "thumbnails"
-SIZE = 320  # pixels: the longer side; about 20 KiB a photograph
+SIZE = 320  # pixels: the longer side; about 20 KiB per photograph
 _SUFFIX = ".jpg"
 _OWN = re.compile(r"(?P<fingerprint>[0-9a-f]{64})\.jpg", re.ASCII)
 _TEMPORARY = re.compile(r"\.(?P<target>[0-9a-f]{64}\.jpg)\.[0-9a-f]{16}\.tmp", re.ASCII)
@@ -33,7 +33,7 @@ def thumbnail_file(folder: Path, fingerprint: str) -> Path:
 
 
 def read_thumbnail(path: Path) -> bytes | None:
-    """Return a small picture as JPEG; None where there is none, or it is damaged, which a warning says.
+    """Return a small picture as JPEG; None without one, or, with a warning, if it is damaged.
 
     Args:
         path: as `thumbnail_file` gives it, or `Hit.thumbnail`.
@@ -63,7 +63,7 @@ def renew_thumbnails(folder: Path, root: Path, entries: Iterable[Entry], again: 
     A photograph that can no longer be read is passed over, with a warning; the next renewal of the index lists it.
 
     Args:
-        folder: of the index.
+        folder: folder of the index.
         root: folder of the photographs.
         entries: photographs whose small pictures the index keeps.
         again: make all of them again.

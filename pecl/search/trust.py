@@ -1,4 +1,4 @@
-"""Which folder and which server an index may name: those that this user has named for it.
+"""The folder and the server that an index may name: only those that this user has named for it.
 
 A folder of photographs may come from anybody, with an index in it. So an index that lies in its folder is always the
 index of that folder, and its head names no server. Everything else comes from this user's own record of the index, one
@@ -50,7 +50,7 @@ def read_record(folder: Path) -> Record | None:
         collections = tuple(Collection(str(url), str(name)) for url, name in document["collections"])
         return Record(str(document["root"]), collections)
     except (OSError, ValueError, TypeError, KeyError):
-        return None  # the index is then one that somebody else made, which is said where it matters
+        return None  # the index then counts as somebody else's, which is reported if it matters
 
 
 def write_record(folder: Path, root: Path, collections: tuple[Collection, ...] = ()) -> None:

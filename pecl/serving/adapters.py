@@ -3,8 +3,8 @@
     POST /v1/load_adapter   {"file": "cs.safetensors", "name": "cs"}
     POST /v1/unload_adapter {"model": "mini:cs"}
 
-A request names a file of the one folder that the server was started with. The name is compared with what that folder
-lists; it is never made part of a path.
+A request names a file of the one folder that the server was started with. The name is compared with the listing of
+that folder; it is never made part of a path.
 """
 
 import os
@@ -38,7 +38,7 @@ async def show_model(request: Request) -> JSONResponse:
 
 
 async def load_adapter(request: Request) -> JSONResponse:
-    """Answer `POST /v1/load_adapter`: add a file of the folder of adapters, and say what it is called now."""
+    """Answer `POST /v1/load_adapter`: add a file of the folder of adapters, and return its name."""
     service: Service = request.app.state.service
     folder = _folder(service)
     document = await read_object(request, service, ("file", "name"))
@@ -51,7 +51,7 @@ async def load_adapter(request: Request) -> JSONResponse:
         added = await service.alone(lambda: service.models.add(load_adapter_file(path), name or None))
     except PeclError as error:
         sentence = str(error)
-        for place in (folder, folder.parent):  # of the file, and of the result that names it: paths of this machine
+        for place in (folder, folder.parent):  # of the file and of its result: paths of this machine
             sentence = sentence.replace(f"{place}{os.sep}", "")
         raise bad(sentence, "file") from error
     return _described(service, added)

@@ -1,4 +1,4 @@
-"""`make_app`: the application, its addresses, and what holds for all of them."""
+"""`make_app`: the application, its addresses, and the rules for all of them."""
 
 import contextlib
 import logging
@@ -27,7 +27,7 @@ from pecl.serving.service import Service
 logger = logging.getLogger(__name__)
 
 _LONGEST = 200  # characters of an address that a log repeats
-_GONE = 499  # what logs of web servers write where whoever asked did not wait
+_GONE = 499  # status in logs of web servers for a client that did not wait
 
 
 def make_app(
@@ -36,7 +36,7 @@ def make_app(
     """Return the application.
 
     Args:
-        service: what it serves.
+        service: the service behind it.
         hosts: the names under which it answers, so that another site's page cannot reach a server of this machine
             under a name of its own; None for any.
         key: the key that requests must bring; None for a server that asks for none.
@@ -87,11 +87,11 @@ async def metrics(request: Request) -> Response:
 
 
 class Frame:
-    """What holds for every request: the name of the host, the key, the form of errors, the count, and the headers.
+    """The rules for every request: the name of the host, the key, the form of errors, the count, and the headers.
 
     Args:
-        app: what answers.
-        service: whose metrics count.
+        app: application that answers.
+        service: service whose metrics count.
         hosts: see `make_app`.
         key: see `make_app`.
         access_log: see `make_app`.
@@ -130,7 +130,7 @@ class Frame:
                 for name, value in self._HEADERS:
                     headers[name] = value
                 if status == 401:
-                    for challenge in CHALLENGES:  # a line each, since browsers read one of a line
+                    for challenge in CHALLENGES:  # a line each, since browsers read only one per line
                         headers.append("www-authenticate", challenge)
                 if self.service.stopping:
                     headers["connection"] = "close"

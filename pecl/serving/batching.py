@@ -1,4 +1,4 @@
-"""`Batcher`: what arrives within a few milliseconds is computed in one pass, by one thread.
+"""`Batcher`: jobs that arrive within a few milliseconds are computed in one pass, by one thread.
 
 While a pass is computed the next one fills up, so under load no request waits for the window. The queue is bounded: a
 request that finds it full is refused at once.
@@ -37,7 +37,7 @@ class Batcher(Generic[Job, Answer]):
     Args:
         process: called in `executor` with the jobs of a pass; returns for each its answer, or the error that it ended
             in.
-        executor: where passes are computed; one thread, where several batchers must not compute side by side.
+        executor: computes the passes; one thread if several batchers must not compute side by side.
         window: seconds from a job's arrival in which others may join its pass.
         most_waiting: texts (or pictures) that may wait.
         most_together: texts (or pictures) of one pass; a job that has more is a pass of its own.
@@ -72,7 +72,7 @@ class Batcher(Generic[Job, Answer]):
 
         Raises:
             Refusal: 429, since too much waits already.
-            Exception: what `process` gave for this job.
+            Exception: the error that `process` returned for this job.
         """
         if self._size + len(job) > self._most_waiting:
             sentence = f"the server is busy: {self._size:,} inputs wait of at most {self._most_waiting:,}; try again"

@@ -1,4 +1,4 @@
-"""`Connection`: HTTP/1.1 by uvicorn, with limits on time and on the number of connections that uvicorn has not got."""
+"""`Connection`: HTTP/1.1 by uvicorn, with limits on time and on the number of connections that uvicorn lacks."""
 
 import asyncio
 from typing import Any

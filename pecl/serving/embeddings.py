@@ -32,10 +32,10 @@ class Inputs:
     Attributes:
         texts: texts.
         adapters: the adapter of each text, None for the plain tower.
-        text_places: which input each text is.
+        text_places: number of the input that each text is.
         pictures: pictures as files.
-        picture_places: which input each picture is.
-        picture_names: what the request calls it.
+        picture_places: number of the input that each picture is.
+        picture_names: name of each picture in the request.
     """
 
     texts: list[str] = field(default_factory=list)
@@ -76,7 +76,7 @@ def write_answer(rows: torch.Tensor, coded: bool, model: str, tokens: int) -> by
         rows: the embeddings (N, D), float32.
         coded: write them in base64.
         model: the model of the request.
-        tokens: how many tokens the tower read.
+        tokens: number of tokens that the tower read.
     """
     data = []
     for i, row in enumerate(rows):
@@ -93,11 +93,11 @@ def read_inputs(document: dict[str, Any], adapter: str | None, models: Models, l
     Args:
         document: the request.
         adapter: the adapter that its model names, None for the plain tower.
-        models: which adapters there are.
-        limits: how many inputs, and of what size.
+        models: the available adapters.
+        limits: number and size of inputs.
 
     Raises:
-        Refusal: an input is neither a text nor a picture, there are too many, or a language is not to be had.
+        Refusal: an input is neither a text nor a picture, there are too many, or a language has no adapter.
     """
     given = document.get("input")
     items = given if isinstance(given, list) else [given]
@@ -151,7 +151,7 @@ def _add_item(
 
 
 def _languages(value: Any, number: int, is_list: bool) -> list[Any]:
-    """Return the language of each input, as it was written; None where none was."""
+    """Return the language of each input, as it was written; None if none was."""
     if isinstance(value, list):
         if not is_list or len(value) != number:
             raise bad(f"language: expected one, or one for each of the {number} inputs, got {len(value)}", "language")

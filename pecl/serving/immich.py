@@ -91,7 +91,7 @@ async def _embed(service: Service, asked: _Asked, content: bytes | None) -> JSON
 async def _language(models: Models, text: str, named: Any) -> tuple[str | None, str | None]:
     """Return the language of a text and the adapter for it, None for the plain tower.
 
-    immich sends the language of its pages. English is their default and says nothing of a text: it is detected then.
+    immich sends the language of its pages. English, their default, tells nothing of a text: it is detected then.
     """
     if named is not None:
         named = as_text(named, "language", 100)
@@ -108,10 +108,10 @@ async def _language(models: Models, text: str, named: Any) -> tuple[str | None, 
 
 
 def _textual(entries: bytes) -> _Asked | None:
-    """Return what a form asks for its text; None for another task, and for what only immich's service can read.
+    """Return the model and language for a form's text; None if only immich's service can answer or read the form.
 
     Raises:
-        Refusal: it asks for a text and more, of which this server could answer a part.
+        Refusal: it asks for a text and more, and this server could answer only a part.
     """
     try:
         document = parse_json(entries)
@@ -138,7 +138,7 @@ def _boundary(content_type: str) -> bytes:
 
 
 def _fields(body: bytes | bytearray, boundary: bytes) -> dict[str, bytes]:
-    """Return the fields of a form that are whole in the part of its body that has come; of files, none."""
+    """Return the fields, except files, that are whole in the received part of a form's body."""
     fields: dict[str, bytes] = {}
     if not boundary:
         return fields

@@ -37,7 +37,7 @@ class Limits:
         least = 0 if problems else max(self.texts, self.pictures)
         for name in ("values", "waiting"):
             if (found := getattr(self, name)) < least:
-                problems += [f"{name}: expected a whole number >= {least}, what one request may bring, got {found}"]
+                problems += [f"{name}: expected a whole number >= {least}, the size of one request, got {found}"]
         if problems:
             raise ConfigError("; ".join(problems))
 

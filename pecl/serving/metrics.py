@@ -1,4 +1,4 @@
-"""What a server counts, in Prometheus' form."""
+"""Counters of a server, in Prometheus' form."""
 
 from collections.abc import Callable
 

@@ -28,7 +28,7 @@ class TextJob:
     Attributes:
         texts: N texts.
         adapters: for each the name of its adapter, or None for the plain tower.
-        param: what the request calls its texts.
+        param: name of the texts in the request.
         truncate: whether a text that is too long for the tower is cut; it is refused otherwise.
         first: number of the first text within the request.
         language: code of the language of all texts, where it is known; by default each adapter's, or English. Only
@@ -59,7 +59,7 @@ class Embedded:
 
     Attributes:
         embeddings: (N, D) float32 on the CPU, each of length 1.
-        tokens: how many tokens the tower read.
+        tokens: number of tokens that the tower read.
     """
 
     embeddings: torch.Tensor
@@ -78,10 +78,10 @@ class _Rows:
 class Models:
     """The plain text tower and adapters by name.
 
-    Not safe for several threads: what changes or computes must be called from one.
+    Not safe for several threads: methods that change or compute must be called from one.
 
     Args:
-        name: what requests call the plain tower; an adapter is `<name>:<adapter>`.
+        name: name of the plain tower in requests; an adapter is `<name>:<adapter>`.
         tower: text tower without an adapter, which stays so.
     """
 
@@ -98,7 +98,7 @@ class Models:
 
     @property
     def names(self) -> list[str]:
-        """What requests call each model: the plain tower first."""
+        """Name of each model in requests: the plain tower first."""
         return [self.model_of(name) for name in (None, *self.adapters)]
 
     @property
@@ -118,7 +118,7 @@ class Models:
         del self._since[f"{self.name}:{name}"]
 
     def describe(self) -> list[dict[str, str | int | None]]:
-        """Return what there is, as OpenAI lists models; `adapter` is the spec, None of the plain tower."""
+        """Return the models in OpenAI's form; `adapter` is the spec, None of the plain tower."""
         specs = {None: None} | self.banks.specs()
         return [
             {
@@ -134,7 +134,7 @@ class Models:
         ]
 
     def model_of(self, adapter: str | None) -> str:
-        """Return what requests call an adapter, or with None the plain tower."""
+        """Return the name of an adapter in requests, or with None that of the plain tower."""
         return self.name if adapter is None else f"{self.name}:{adapter}"
 
     def adapter_of(self, model: str) -> str | None:
@@ -167,7 +167,7 @@ class Models:
         return self.banks.find(name)
 
     def embed(self, jobs: Sequence[TextJob]) -> list[Embedded | Exception]:
-        """Return for each job its embeddings, or the error that it ended in; one that fails leaves the others be."""
+        """Return the embeddings of each job, or the error that it ended in, which does not affect other jobs."""
         answers: list[Embedded | Exception] = []
         rows_of: dict[AdapterBank | None, _Rows] = {}
         for number, job in enumerate(jobs):

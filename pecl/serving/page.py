@@ -24,7 +24,7 @@ _FILES = {
 
 
 def page_routes() -> list[Route]:
-    """Return the routes of the page and of what it needs."""
+    """Return the routes of the page and of the files that it needs."""
     return [_route(address, *about) for address, about in _FILES.items()]
 
 

@@ -26,14 +26,14 @@ logger = logging.getLogger(__name__)
 MOST_FOLDERS = 1000  # that the page offers
 LARGE = 1280  # pixels: the longer side of a picture that is shown by itself
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
-_KEPT_BYTES = 64 << 20  # of pictures in memory
+_KEPT_BYTES = 64 << 20  # bytes of pictures in memory
 
 
 class Photographs:
     """An index, opened again when it was updated. Safe for several threads.
 
     Args:
-        folder: of the index, or of photographs that have been indexed there.
+        folder: folder of the index, or of photographs that have been indexed there.
         tower: image tower of the server.
 
     Raises:
@@ -57,7 +57,7 @@ class Photographs:
         return self._index.root
 
     def index(self) -> ImageIndex:
-        """Return the index as it is on disk now; one that cannot be read stays what it was before, with a warning."""
+        """Return the index as it is on disk now, or, with a warning, the one before if it cannot be read."""
         with self._lock:
             try:
                 state = _state(self._index)
@@ -70,7 +70,7 @@ class Photographs:
     def search(self, embedding: torch.Tensor, top: int, is_text: bool, folder: str = "") -> tuple[list[Hit], bool]:
         """Return the `top` photographs nearest to an embedding (D,), nearest first, and whether hubs were corrected.
 
-        They are for the embedding of a text, if the index can. Only photographs in `folder`, at any depth, are found;
+        They are corrected for a text, if the index can. Only photographs in `folder`, at any depth, are found;
         it is relative to the folder of all photographs.
         """
         index = self.index()
@@ -141,7 +141,7 @@ class Photographs:
 
 
 def _state(index: ImageIndex) -> tuple[int, int]:
-    """Return what tells one generation of an index from another, without reading it."""
+    """Return numbers that tell one generation of an index from another, without reading it."""
     found = (index.folder / HEAD).stat()
     return found.st_ino, found.st_mtime_ns
 

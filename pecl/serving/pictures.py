@@ -27,7 +27,7 @@ def read_data_uri(value: object, name: str, limits: Limits) -> bytes:
 
     Args:
         value: the field of a request.
-        name: what the field is called.
+        name: name of the field.
         limits: how many bytes it may have.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a request is answered that cannot be carried out: a status and one sentence, in OpenAI's form of an error."""
+"""The answer to a request that cannot be carried out: a status and one sentence, in OpenAI's form of an error."""
 
 import logging
 
@@ -15,15 +15,15 @@ _SENTENCES = {
     404: "there is no such page: see /v1/models, /v1/embeddings, /search, /health and /metrics",
     405: "this address does not take such a request: see its documentation for GET or POST",
 }
-_LONGEST = 500  # characters of a sentence; what a request holds is repeated in it
+_LONGEST = 500  # characters of a sentence, which may repeat the content of a request
 
 
 class Refusal(Exception):
     """A request that is not carried out.
 
     Args:
-        status: of HTTP.
-        sentence: what was wrong, and what is expected.
+        status: status of HTTP.
+        sentence: the problem, and the expected value.
         param: the field of the request that was wrong, or None.
         code: a word for programs, such as "model_not_found".
         headers: further headers of the answer.
@@ -62,7 +62,7 @@ def answer_refusal(refusal: Refusal) -> JSONResponse:
 
 
 async def answer_error(request: Request, error: Exception) -> JSONResponse:
-    """Return the answer to whatever a request ended in; of what nobody expected, write the traceback to a file."""
+    """Return the answer for the error of a request; write the traceback of an unexpected one to a file."""
     if isinstance(error, Refusal):
         return answer_refusal(error)
     if isinstance(error, HTTPException):

@@ -18,7 +18,7 @@ from pecl.serving.service import Service
 
 JSON = "application/json"
 _FLAGS = {"true": True, "false": False}
-_NO_VALUE = bytes(set(range(256)) - set(b",:[{"))  # bytes that no value comes behind
+_NO_VALUE = bytes(set(range(256)) - set(b",:[{"))  # bytes that no value follows
 
 
 async def read_object(request: Request, service: Service, known: Collection[str]) -> dict[str, Any]:
@@ -28,7 +28,7 @@ async def read_object(request: Request, service: Service, known: Collection[str]
 
     Args:
         request: the request.
-        service: says how long the body may be and may take, and has the thread that reads JSON.
+        service: limits the length and time of the body, and has the thread that reads JSON.
         known: the fields that the object may have.
 
     Raises:
@@ -96,12 +96,12 @@ async def _read_body(request: Request, most: int) -> bytes:
 
 
 def _parse(body: bytes, most: int) -> Any:
-    """Return what a body holds; its values are counted first, since millions of empty lists take many seconds.
+    """Parse the JSON of a body; its values are counted first, since millions of empty lists take many seconds.
 
     Raises:
         ValueError: it is not JSON, or holds more than `most` values.
     """
-    plain = body.replace(rb"\\", b"").replace(rb"\"", b"")  # what is left of `"` begins or ends a text
+    plain = body.replace(rb"\\", b"").replace(rb"\"", b"")  # each `"` that is left begins or ends a text
     number = plain.count(b'"') // 2
     if number <= most:  # each text is one value, so that there are not too many to take apart
         number = len(b"".join(plain.split(b'"')[::2]).translate(None, _NO_VALUE)) + 1
@@ -164,6 +164,6 @@ def number_field(document: dict[str, Any], name: str, low: int, high: int, defau
 
 
 def _kind_of(value: Any) -> str:
-    """Return what a value of JSON is, in words."""
+    """Return the kind of a JSON value in words."""
     names = {dict: "an object", list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}
     return "null" if value is None else names[type(value)]

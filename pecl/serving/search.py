@@ -1,4 +1,4 @@
-"""`POST /search` in the index of photographs, and the pictures of what was found.
+"""`POST /search` in the index of photographs, and the pictures of the hits.
 
     {"query": "pes na pláži", "language": "cs", "top": 12}
 
@@ -34,7 +34,7 @@ _FOLDER = 4096  # characters of the path of a folder
 
 
 class Chosen(NamedTuple):
-    """The language of a query, and what embeds it.
+    """The language of a query, and its adapters.
 
     Attributes:
         language: its code; None where there is no text, and where it is not detected.
@@ -50,7 +50,7 @@ class Chosen(NamedTuple):
 
 
 async def search_by_address(request: Request) -> JSONResponse:
-    """Answer `GET /search`: as `POST` where the address has fields, and otherwise what can be searched in."""
+    """Answer `GET /search`: as `POST` where the address has fields, and otherwise with facts on the index."""
     service: Service = request.app.state.service
     if not request.url.query:
         return await asyncio.to_thread(_about, service)
@@ -65,7 +65,7 @@ async def search(request: Request) -> JSONResponse:
 
 
 def _about(service: Service) -> JSONResponse:
-    """Say how many photographs there are, in which folders, and which languages have an adapter."""
+    """Return the number of photographs, their folders, and the languages with their adapters."""
     models = service.models
     codes = sorted({ENGLISH, *models.adapters}, key=language_name)
     return JSONResponse(

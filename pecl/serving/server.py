@@ -16,19 +16,19 @@ from pecl.serving.service import Service
 from pecl.serving.sockets import BACKLOG, allowed_hosts, free_files
 
 _AT_ONCE = 8  # connections taken in a turn of the event loop: few, since each is a file before its number is known
-_LINGER = 0.3  # seconds in which a server that was told to stop takes what was sent before
-_TURNS = 2 * BACKLOG // _AT_ONCE  # of the event loop, at least, in which it does
+_LINGER = 0.3  # seconds in which a server that was told to stop takes earlier requests
+_TURNS = 2 * BACKLOG // _AT_ONCE  # turns of the event loop, at least, in which it does
 
 
 class Server(uvicorn.Server):
-    """A server that, told to stop, answers what has been sent before it closes.
+    """A server that, told to stop, answers earlier requests before it closes.
 
     uvicorn closes its socket at once, and with it connections that the system holds for it. This one goes on for a
-    moment, its answers saying that the connection closes, and then answers what it has taken. However slow the machine
-    is, the moment is long enough for what the system held: it is counted in turns of the event loop.
+    moment, its answers saying that the connection closes, and then answers the requests taken. However slow the machine
+    is, the moment is long enough for all connections held: it is counted in turns of the event loop.
 
     Args:
-        service: what it serves.
+        service: service to run.
         hosts: see `make_app`.
         key: see `make_app`.
         access_log: see `make_app`.
@@ -60,9 +60,9 @@ def serve(
     """Answer requests until SIGTERM or SIGINT, then those that are under way, and return.
 
     Args:
-        service: what is served. Its limits are lowered to the files that the process may open.
+        service: service to run. Its limits are lowered to the files that the process may open.
         listening: see `open_socket`.
-        host: what the user called the address; see `allowed_hosts`.
+        host: the user's name of the address; see `allowed_hosts`.
         key: see `make_app`.
         access_log: see `make_app`.
 
@@ -84,7 +84,7 @@ def serve(
 
 
 def make_config(app: Starlette, limits: Limits) -> uvicorn.Config:
-    """Return how uvicorn runs the application."""
+    """Return uvicorn's config for the application."""
     return uvicorn.Config(
         app,
         http=Connection,

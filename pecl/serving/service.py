@@ -1,4 +1,4 @@
-"""`Service`: what the endpoints share: models, the image tower, the two queues in front of them, limits and metrics."""
+"""`Service`: models, image tower, the two queues in front of them, limits and metrics, for all endpoints."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class PictureJob:
 
 
 class Service:
-    """What a server does, without HTTP.
+    """The work of a server, without HTTP.
 
     Args:
         models: the text tower and its adapters.
         image: the image tower of the same space; None for a server of texts only.
         limits: how much a request may ask for.
         adapters_dir: folder whose adapter files may be loaded at run time; None for no loading.
-        photographs: what is searched in; None for no search.
+        photographs: index to search in; None for no search.
         immich: immich's own service, for which this one embeds texts; None for none.
     """
 
@@ -77,7 +77,7 @@ class Service:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Compute what is submitted within the body."""
+        """Compute submitted jobs within the body."""
         limits = self.limits
         sizes = {"window": limits.window, "most_waiting": limits.waiting, "most_together": limits.together}
         self._texts = Batcher(self._embed_texts, self._compute, **sizes)
@@ -111,7 +111,7 @@ class Service:
 
         Args:
             contents: N pictures.
-            params: what the request calls each.
+            params: name of each in the request.
 
         Raises:
             Refusal: one cannot be read, the queue is full, or there is no image tower.
@@ -124,15 +124,15 @@ class Service:
         return await self._pictures.submit(PictureJob(pixels))
 
     async def decoded(self, act: Callable[[], T]) -> T:
-        """Return what `act` returns, called in one of the two threads that read pictures: so many are in memory."""
+        """Return the result of `act`, called in one of the two threads that read pictures: so many are in memory."""
         return await asyncio.get_running_loop().run_in_executor(self._decode, act)
 
     async def with_json(self, act: Callable[[], T]) -> T:
-        """Return what `act` returns, called in the thread that reads and writes JSON: meanwhile others are answered."""
+        """Return the result of `act`, called in the thread for JSON: others are answered meanwhile."""
         return await asyncio.get_running_loop().run_in_executor(self._json, act)
 
     async def alone(self, act: Callable[[], T]) -> T:
-        """Return what `act` returns, called between two passes: for what changes the models."""
+        """Return the result of `act`, called between two passes: for changes of the models."""
         return await asyncio.get_running_loop().run_in_executor(self._compute, act)
 
     def _image_tower(self) -> ImageEncoder:

@@ -43,7 +43,7 @@ def allowed_hosts(listening: socket.socket, host: str) -> tuple[str, ...] | None
 
     Args:
         listening: the bound socket.
-        host: what the user called its address.
+        host: the user's name of its address.
 
     Returns:
         The names; None where other machines can reach the socket, which have names for it that are not known here.
@@ -62,6 +62,6 @@ def address_of(listening: socket.socket) -> str:
 
 
 def free_files() -> int:
-    """Return how many more files this process may open."""
+    """Return the number of further files that this process may open."""
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return (1 << 20 if most == resource.RLIM_INFINITY else most) - len(os.listdir("/dev/fd"))

@@ -21,7 +21,7 @@ _OF_A_CONNECTION = frozenset(
 
 
 class Immich:
-    """What a server knows of immich.
+    """A client of immich's own machine learning service.
 
     Args:
         upstream: address of immich's own machine learning service.

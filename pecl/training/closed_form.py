@@ -142,7 +142,7 @@ def choose_ridge(
         prior: map that the solution is shrunk towards.
         features: (m, d) of the held-out pairs.
         anchors: (m, D) of the held-out pairs.
-        ridges: strengths; of equal errors the larger wins.
+        ridges: strengths; if errors are equal, the larger wins.
 
     Raises:
         DataError: there are no held-out pairs, or as `NormalEquations.solve`.

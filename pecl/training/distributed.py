@@ -218,7 +218,7 @@ def _said() -> Iterator[None]:
     """Turn the failure of an exchange into one sentence."""
     try:
         yield
-    except RuntimeError as error:  # of torch: a connection is closed, or a process was not heard of for too long
+    except RuntimeError as error:  # from torch: a connection is closed, or a process was not heard of for too long
         raise RunError(f"another process of the training ended ({str(error).splitlines()[0]})") from error
 
 
@@ -244,7 +244,7 @@ def join_group(device: str = "cpu", timeout: timedelta = _WAIT) -> ProcessGroup:
             _take_gpu()
         try:
             dist.init_process_group("cpu:gloo,cuda:nccl" if kind == "cuda" else "gloo", timeout=timeout)
-        except (RuntimeError, ValueError) as error:  # of a port in use, a variable that is missing, a time that is over
+        except (RuntimeError, ValueError) as error:  # a port in use, a missing variable, a time-out
             reason = str(error).splitlines()[0]
             raise ConfigError(f"process {rank} cannot be connected with the other {size - 1}: {reason}") from error
         atexit.register(_leave)

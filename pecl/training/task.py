@@ -51,7 +51,7 @@ class SlotTask:
         images: (n, D) image embeddings, or None in training on text.
         objective: the loss.
         lr: peak learning rate (after warm-up).
-        seed: of the order of the pairs, and of dropout (tasks of one slot use the first one's).
+        seed: seed of the order of the pairs and of dropout (tasks of one slot use the first one's).
         photographs: captioned images for the image-text loss, or None.
     """
 

@@ -79,7 +79,7 @@ class AlignmentTrainer:
         self.average: Average | None = None
         self.total_steps = schedule.steps(len(tasks[0]))
         self.step = 0
-        self.saved_step = 0  # of the state on disk
+        self.saved_step = 0  # step of the state on disk
         self.seconds = 0.0
         self._orders_of, self._orders = -1, dict[int, torch.Tensor]()  # the epoch, and by seed the order of its pairs
         self._slots_of_tasks = torch.tensor(self.slot_of, device=tower.device)  # (T,)
@@ -171,13 +171,13 @@ class AlignmentTrainer:
             for column, chosen in columns:
                 rows += [column[pair] for pair in chosen]
                 slots += [slot] * len(chosen)
-        seed = self.tasks[0].seed + 1_000_003 * (self.step + 1)  # of modules that do not draw by row
+        seed = self.tasks[0].seed + 1_000_003 * (self.step + 1)  # for modules that do not draw by row
         share = Share(rows, slots, self._row_seeds(slots).tolist(), seed, self.schedule.dropout)
         if self.processes.size > 1:
             self.processes.send({"do": "embed", "share": vars(share)})
             self.processes.copy_first(self.adapter.parameters())
         own = embed_share(self.tower, share, self.processes.share(len(rows)))
-        embeddings = self.processes.gather(own, len(rows))  # (R, D), of the whole batch
+        embeddings = self.processes.gather(own, len(rows))  # (R, D): the whole batch
         of_tasks = torch.stack(
             self._task_losses(embeddings, indices, image_batches, learning)
         )  # (T,) of learning tasks

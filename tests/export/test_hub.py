@@ -171,7 +171,7 @@ def test_adapters_of_another_tower_or_damaged_ones_are_refused(trained, tmp_path
 
 def test_what_cannot_be_published_is_said(trained, small, tmp_path):
     again = train(make_config({**small, "epochs": 2, "seed": 2}))
-    with pytest.raises(DataError, match="are both of de: expected one adapter a language; name the files"):
+    with pytest.raises(DataError, match="are both of de: expected one adapter per language; name the files"):
         find_adapters([folder_of(trained)])
     assert [one.result.run_id for one in find_adapters([again.adapter_path])] == [again.run_id]
 
@@ -273,7 +273,7 @@ def test_the_best_of_each_language_is_the_one_that_validation_chooses(trained, s
         validated = replace(result.metrics["val"]["best"], mean_recall_at_1=score)
         write_result(folder_of(trained), replace(result, metrics={**result.metrics, "val": {"best": validated}}))
     assert main(["adapters", "push", str(folder_of(trained)), str(tmp_path / "all")]) == 2
-    assert "expected one adapter a language; name the files, instead of their folder, or choose" in (
+    assert "expected one adapter per language; name the files, instead of their folder, or choose" in (
         capsys.readouterr().err
     )
     assert main(["adapters", "push", "--best", str(folder_of(trained)), str(tmp_path / "best")]) == 0

@@ -28,8 +28,8 @@ def read_adapter(
 
     Args:
         path: file or folder.
-        tower: text tower without an adapter; for all but pecl's own files it is up to you that it is the right one.
-        language: what the adapter was trained for; pecl's own files say it, the other formats do not.
+        tower: text tower without an adapter; for formats other than pecl's you must pass the right one.
+        language: language of the adapter; pecl's own files state it, the other formats do not.
         configs: kinds and options, for an OpenDelta checkpoint, which says little of them (see `infer_configs`).
 
     Raises:

@@ -27,16 +27,16 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class AdapterFile:
-    """What an adapter file holds.
+    """The content of an adapter file.
 
     Attributes:
-        path: where it was read.
-        language: what it was trained for, or None where another format does not say it.
+        path: its path when it was read.
+        language: language that it was trained for; None if its format does not state one.
         configs: kinds and their options.
         state: parameters by name, as `Adapter.slot_state` gives them.
         tower_name: name of the text tower that it was trained on.
         fingerprint: fingerprint of that tower.
-        named_by: the result next to the file, which names it by its SHA-256; None where none does.
+        named_by: the result next to the file that names its SHA-256; None without one.
     """
 
     path: Path
@@ -80,7 +80,7 @@ def save_adapter(
         path: the file, `<name>.safetensors` by custom.
         state: parameters of one slot, see `Adapter.slot_state`.
         configs: kinds and their options.
-        language: what the adapter was trained for.
+        language: language that the adapter was trained for.
         tower: the text tower that it was trained on.
 
     Raises:

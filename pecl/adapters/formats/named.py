@@ -1,6 +1,6 @@
-"""The result of a training names its adapter file by its SHA-256: where the two lie together, they are compared.
+"""The result of a training names its adapter file by its SHA-256: if both files are there, they are compared.
 
-Every adapter file that is loaded is compared, so that two files that changed places are used nowhere.
+Every adapter file that is loaded is compared, so that two files that were swapped are never used.
 """
 
 from pathlib import Path
@@ -14,8 +14,8 @@ from pecl.files.typed_json import Text, decode
 def check_adapter_file(path: str | Path) -> Path | None:
     """Check an adapter file against the result of its training, where that lies next to it.
 
-    The result of `OUT/adapters/NAME.safetensors` is `OUT/NAME.json`. A file elsewhere is looked up under its own name
-    with the suffix `.json`, as adapters that are shipped lie.
+    The result of `OUT/adapters/NAME.safetensors` is `OUT/NAME.json`. The result of a file elsewhere has its
+    name with the suffix `.json`, as for shipped adapters.
 
     Returns:
         The result that names the file by its SHA-256; None if there is no result, or it names no file.

@@ -46,14 +46,14 @@ _ENDINGS: dict[str, tuple[str, str]] = {
     "soft_prompt_layer.soft_embeds": ("soft_prompt", "embeddings.word_embeddings.prompt"),
 }
 
-# What comes before a name: nothing in the backbone's own state, `transformer.` in M-CLIP's, `backbone.` in a tower's.
+# Prefixes of a name: none in the backbone's own state, `transformer.` in M-CLIP's, `backbone.` in a tower's.
 _PREFIXES = {"transformer.": "backbone.", "backbone.": "backbone.", "LinearTransformation.": "head.", "head.": "head."}
 
 
 def load_released_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
     """Return the tensors of a `text_model_best.ckpt` as the method's released code writes it, on the CPU.
 
-    The file is a pickle, read with `weights_only=True`. Beside what that allows it needs one name,
+    The file is a pickle, read with `weights_only=True`. In addition it needs one name,
     `typing.OrderedDict`: the dictionary was made by calling that alias, and remembers it.
 
     Raises:
@@ -65,7 +65,7 @@ def load_released_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise WeightsError(f"checkpoint {path} is missing") from error
-    except Exception as error:  # of many kinds, and torch's own words would advise to run what the file holds
+    except Exception as error:  # of many kinds, and torch's own words would advise to run the file's code
         raise WeightsError(
             f"checkpoint {path}: expected a state dict that can be read safely: it is damaged, or holds more than "
             "tensors, which is never loaded"
@@ -112,7 +112,7 @@ def _tower_name(name: str) -> str:
 
 
 def infer_configs(kind: str, tensors: Tensors) -> tuple[AdapterConfig, ...]:
-    """Return the configs of what `from_opendelta_state_dict` returned, as far as names and shapes tell.
+    """Infer the configs of a state from `from_opendelta_state_dict`, as far as names and shapes tell.
 
     lora_alpha and the non-linearity leave no trace: they are the released code's (16; gelu_new and relu).
 

@@ -27,7 +27,7 @@ def pack(state: Mapping[str, torch.Tensor], step: float) -> dict[str, torch.Tens
 
     Args:
         state: the parameters by name; the last part of a name is its role.
-        step: of a role with several matrices, in standard deviations of their values about their means; larger where a
+        step: for a role with several matrices, in standard deviations of values about their means; larger where a
             value is more than 127 steps away.
 
     Returns:

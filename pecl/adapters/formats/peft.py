@@ -1,7 +1,7 @@
 """LoRA in PEFT's format: a folder with `adapter_config.json` and `adapter_model.safetensors`.
 
-What pecl writes loads as `peft.PeftModel.from_pretrained(tower.backbone, folder)`, and what PEFT wrote for the same
-backbone loads here; both give the same embeddings. LayerNorms travel as PEFT's `modules_to_save`. Layers are named by
+Folders of pecl load as `peft.PeftModel.from_pretrained(tower.backbone, folder)`, and folders of PEFT for the same
+backbone load here; both give the same embeddings. LayerNorms travel as PEFT's `modules_to_save`. Layers are named by
 their full paths, since PEFT matches endings, and `output.dense` would also be `attention.output.dense`.
 """
 
@@ -60,11 +60,11 @@ def write_peft(
     """Write an adapter, LoRA with or without LayerNorms, in PEFT's format.
 
     Args:
-        folder: where the two files go.
+        folder: folder of the two files.
         state: parameters of one slot, see `Adapter.slot_state`.
         configs: a `LoraConfig`, and a `LayerNormConfig` where LayerNorms are trained.
         tower: the text tower of the adapter.
-        base: what PEFT loads the encoder from: a folder or hub id; by default the tower's name.
+        base: folder or hub id from which PEFT loads the encoder; by default the tower's name.
 
     Raises:
         ConfigError: the adapter has parts that the format cannot hold.
@@ -101,7 +101,7 @@ def read_peft(
 ) -> tuple[tuple[AdapterConfig, ...], dict[str, torch.Tensor]]:
     """Return configs and parameters (as in `Adapter.slot_state`) of an adapter in PEFT's format, made for `tower`.
 
-    PEFT does not say which weights an adapter was trained on, only their name: that they are `tower`'s is up to you.
+    PEFT records only the name of the weights that an adapter was trained on: you must pass the right `tower`.
 
     Raises:
         WeightsError: a file is missing or damaged, a parameter is not finite, or the adapter is not a LoRA, or one
@@ -160,7 +160,7 @@ def _to_peft(name: str) -> str:
 
 
 def _from_peft(name: str, tower: MultilingualTextEncoder, folder: Path) -> str:
-    """Undo `_to_peft`; what PEFT puts before the path differs with the model that it wrapped."""
+    """Undo `_to_peft`; PEFT's prefix of the path depends on the model that it wrapped."""
     layers = re.escape(architecture_of(tower.backbone).layers)
     match = re.fullmatch(rf"(?:.*\.)?({layers}\.\d+\..*?)(\.lora_[AB])?(?:\.weight|(\.bias))", name)
     if match is None:
@@ -172,7 +172,7 @@ def _from_peft(name: str, tower: MultilingualTextEncoder, folder: Path) -> str:
 def _roles(
     state: State, tower: MultilingualTextEncoder, roles: Sequence[str], folder: Path
 ) -> tuple[tuple[str, ...], str | None]:
-    """Return those of `roles` that have parameters in `state`, and the topmost layers that they have them in.
+    """Return the `roles` with parameters in `state`, and the topmost layers that have them.
 
     Raises:
         WeightsError: the layers are not the topmost ones, or not the same for all roles.

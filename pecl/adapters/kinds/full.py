@@ -1,4 +1,4 @@
-"""Full fine-tuning on slots: every slot its own copy of the whole tower (but of a pooler, which nothing uses).
+"""Full fine-tuning on slots: each slot has a copy of the whole tower, except for a pooler, which nothing uses.
 
 The upper bound that the small adapters are compared with. S slots cost S towers of memory.
 """

@@ -29,7 +29,7 @@ class HardPromptConfig(AdapterConfig):
 
     @property
     def text_prompt(self) -> str:
-        """What a merged tower puts before every text."""
+        """Text that a merged tower puts before every text."""
         return self.text
 
     def placements(self, tower: MultilingualTextEncoder) -> list[Placement]:

@@ -1,4 +1,4 @@
-"""Every slot its own linear layer: the tower's head, as a copy or as a low-rank change, or the backbone's pooler.
+"""A linear layer per slot: the tower's head, as a copy or as a low-rank change, or the backbone's pooler.
 
 Copies start at the tower's own values and changes at zero, so a fresh layer is the identity.
 """

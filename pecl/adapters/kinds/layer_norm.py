@@ -1,4 +1,4 @@
-"""Every slot its own copy of the LayerNorms behind attention and feed-forward, in every layer.
+"""A copy per slot of the LayerNorms behind attention and feed-forward, in every layer.
 
 The released code unfreezes them next to LoRA, adapter and compacter (METHOD: "+ LayerNorms"). The copies start at the
 tower's own values, so a fresh layer is the identity.

@@ -1,8 +1,8 @@
 """Prefix tuning on slots: in every layer, P trained keys and values that all tokens attend to.
 
 Li and Liang, "Prefix-Tuning: Optimizing Continuous Prompts for Generation", ACL 2021, without their reparametrisation
-(as in Liu et al., "P-Tuning v2", ACL 2022). No position is taken by the prefix, so tokens keep theirs. It is done by an
-attention function, not by a cache of keys and values: a cache would shift the positions.
+(as in Liu et al., "P-Tuning v2", ACL 2022). The prefix takes no position, so tokens keep theirs. An attention
+function adds it, not a cache of keys and values: a cache would shift the positions.
 """
 
 import copy

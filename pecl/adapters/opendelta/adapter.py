@@ -1,8 +1,8 @@
 """OpenDelta's own deltas on a transformers encoder: the reference that pecl's slot modules are compared with.
 
 `attach_opendelta` builds LoRA, bottleneck adapter, compacter or soft prompt through OpenDelta's classes, with the
-options and defaults of pecl's configs and the choices of the method's released code. What each computes:
-docs/opendelta.md.
+options and defaults of pecl's configs and the choices of the method's released code. For the formula
+of each see docs/opendelta.md.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FEED_FORWARD = ("attention_output", "output")
 
 
 class _Kind(NamedTuple):
-    """How pecl's options become the arguments of one OpenDelta class."""
+    """Conversion of pecl's options to the arguments of one OpenDelta class."""
 
     class_name: str
     options: dict[str, tuple[str, Any]]  # pecl's name -> (OpenDelta's name, default)
@@ -51,7 +51,7 @@ KINDS = {
         "CompacterModel",
         {"reduction_factor": ("reduction_factor", 16), "phm_dim": ("hypercomplex_division", 4)},
         target_modules=_FEED_FORWARD,
-        fixed={"non_linearity": "relu"},  # what AutoDeltaConfig gives, not the class's own default
+        fixed={"non_linearity": "relu"},  # AutoDeltaConfig's value, not the class's own default
     ),
     "soft_prompt": _Kind(
         "SoftPromptModel",
@@ -98,7 +98,7 @@ class OpenDelta:
         return {name: parameter.detach().clone() for name, parameter in self.named_parameters()}
 
     def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Put back what `state_dict` returned.
+        """Put back parameters that `state_dict` returned.
 
         Raises:
             WeightsError: names or shapes are not those of this delta.
@@ -146,7 +146,7 @@ def attach_opendelta(
         layer_norms: also train both LayerNorms of every layer; None is the kind's default: yes, but for soft_prompt.
         target_modules: roles of the adapted layers (see `roles`); None is the kind's default.
         **options: pecl's names: r, lora_alpha, lora_dropout; bottleneck_dim; reduction_factor, phm_dim;
-            num_virtual_tokens. What is left out has the default of pecl's config.
+            num_virtual_tokens. Omitted options have the defaults of pecl's config.
 
     Raises:
         ConfigError: unknown kind or option, options that do not fit the backbone, or OpenDelta is not installed.
@@ -174,7 +174,7 @@ def _paths(backbone: PreTrainedModel, roles: tuple[str, ...]) -> list[str]:
 
 
 def _build(backbone: Any, kind: str, seed: int, layer_norms: list[str], make: Callable[[], Any]) -> OpenDelta:
-    """Make the delta on the CPU, in evaluation mode and with its own seed, and say what trains."""
+    """Make the delta on the CPU, in evaluation mode and with its own seed, and set what trains."""
     home, training = backbone.device, backbone.training
     backbone.to("cpu")  # a seed then gives the same start everywhere, and OpenDelta's soft prompt can be made
     backbone.eval()  # dropout would draw from the generator while OpenDelta sizes its modules

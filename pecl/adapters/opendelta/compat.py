@@ -1,7 +1,7 @@
 """Import OpenDelta 0.3.2 next to transformers 5: supplies the three names that its import lacks, only for the import.
 
-OpenDelta binds what it needs when it is imported, so nothing supplied here has to stay: `sys.modules`, `sys.path` and
-transformers are afterwards as they were, but for OpenDelta's own modules.
+OpenDelta binds these names when it is imported, so none of them has to stay: afterwards `sys.modules`, `sys.path` and
+transformers are as before, except for OpenDelta's own modules.
 """
 
 import contextlib

@@ -11,7 +11,7 @@ from pecl.errors import DataError
 from pecl.files import is_inside
 from pecl.files.images import ImageFiles
 
-# HEIC needs pillow-heif, of the extra `search`, and JPEG XL pillow-jxl-plugin; without them such files are unreadable.
+# HEIC needs pillow-heif (extra `search`), and JPEG XL pillow-jxl-plugin; without them such files are unreadable.
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
     *(".avif", ".heic", ".heif", ".jxl"),
@@ -34,7 +34,7 @@ class Stamp(NamedTuple):
     inode: int
 
 
-NO_STAMP = Stamp(0, 0, 0, 0)  # of a file that cannot be looked at
+NO_STAMP = Stamp(0, 0, 0, 0)  # stamp of a file that cannot be looked at
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Photograph:
 
     Attributes:
         name: path relative to the folder that was searched, with `/`.
-        stamp: state of the file; of a link, that of its target.
+        stamp: state of the file, or of a link's target.
     """
 
     name: str
@@ -76,7 +76,7 @@ def find_photographs(folder: str | Path, leave_out: Collection[str] = (), outsid
     over, and links to folders are not followed.
 
     Args:
-        folder: where to look.
+        folder: folder to search.
         leave_out: skip folders below that hold a file of one of these names.
         outside: follow links to files outside the folder. By default they are unreadable: a foreign folder could
             otherwise expose any file of this machine.

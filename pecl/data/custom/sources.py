@@ -23,8 +23,8 @@ from pecl.languages import COLUMN_WORDS, LANGUAGES, find_code, find_codes, find_
 
 TextPair = tuple[str, str]  # target, English
 MOST_WEIGHT = 100.0
-_MOST_PROBLEMS = 1000  # of a table, after which reading it ends
-_MOST_SHOWN, _MOST_COLUMNS_SHOWN = 30, 8  # of a name's characters, and of the columns of a table
+_MOST_PROBLEMS = 1000  # problems of a table after which reading ends
+_MOST_SHOWN, _MOST_COLUMNS_SHOWN = 30, 8  # characters of a name, and columns of a table
 _OTHER_DELIMITERS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
 _NEITHER = re.compile(r"[\W_]+")  # letter nor digit
 

@@ -31,7 +31,7 @@ Futures = dict[Future[tuple[str, DownloadRecord]], RemoteFile]
 
 @dataclass
 class DownloadReport:
-    """What a download did; paths are relative to the data directory.
+    """The outcome of a download; paths are relative to the data directory.
 
     Attributes:
         fetched: files that were fetched.
@@ -225,7 +225,7 @@ class _Downloader:
         if outcome is None:
             content = fetch(file.url, partial(check_bytes, sha256=file.sha256), self.policy, self._stopped)
             write_bytes(target, content)
-            provenance_file(target).unlink(missing_ok=True)  # of the file that has just been replaced
+            provenance_file(target).unlink(missing_ok=True)  # record of the replaced file
             outcome, record = "fetched", {"url": file.url, "date": datetime.now(timezone.utc).isoformat("T", "seconds")}
         return outcome, record | {"sha256": sha256_file(target), "bytes": target.stat().st_size}
 
@@ -233,7 +233,7 @@ class _Downloader:
         """Return "present" or "kept" for a file that is there and stays, None for one to fetch.
 
         Raises:
-            FetchError: it differs from the owner's, and nothing allows to replace it.
+            FetchError: it differs from the owner's, and may not be replaced.
         """
         if not target.exists():
             return None
@@ -254,7 +254,7 @@ def _failure_sentence(name: str, failed: dict[RemoteFile, DataError], futures: F
     more = "; ..." if len(failed) > MAX_NAMED else ""
     not_tried = f", {skipped} were not tried" if skipped else ""
     return (
-        f"{name}: {len(failed)} of {len(futures)} files could not be fetched{not_tried}: {causes}{more}. What is there "
-        "stays, and the same command goes on from it; --base-url names a mirror, --data-dir a copy that you have "
+        f"{name}: {len(failed)} of {len(futures)} files could not be fetched{not_tried}: {causes}{more}. Present "
+        "files stay, and the same command goes on from it; --base-url names a mirror, --data-dir a copy that you have "
         "(a proxy is taken from HTTP_PROXY and HTTPS_PROXY)"
     )

@@ -1,7 +1,7 @@
 """Fetch one file over HTTPS into memory, up to a size, with retries after broken connections.
 
 huggingface_hub's `http_stream_backoff` repeats requests, with growing waits or as long as `Retry-After` asks. A file is
-fetched whole each time: what is published is small, and its SHA-256 is known.
+fetched whole each time: published files are small, and their SHA-256 is known.
 """
 
 import logging
@@ -40,7 +40,7 @@ class _BrokenError(Exception):
 
 @dataclass(frozen=True)
 class FetchPolicy:
-    """How patient a fetch is.
+    """Time-outs and retries of a fetch.
 
     Attributes:
         timeout: seconds for which a server may stay silent.
@@ -52,7 +52,7 @@ class FetchPolicy:
     timeout: float = 30.0
     attempts: int = 5
     backoff: float = 1.0
-    max_bytes: int = 1 << 26  # many times the largest that is published
+    max_bytes: int = 1 << 26  # many times the largest published file
 
 
 def check_address(url: str) -> None:

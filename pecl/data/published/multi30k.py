@@ -186,7 +186,7 @@ CAPTIONS_PER_IMAGE = 5
 
 
 def read_multi30k_task2(request: DataRequest) -> ParallelCaptions:
-    """Read a split of task 2: five captions an image in each language, written independently of each other.
+    """Read a split of task 2: five captions per image in each language, written independently of each other.
 
     Captions are listed image by image. Caption k in English and caption k in German describe the same photograph, but
     do not translate each other. Machine translations of them do not exist.

@@ -1,7 +1,7 @@
 """The text sets of visheratin/nllb-clip: English captions, machine-translated with NLLB into 201 languages.
 
 Layout (the repository's `data/flickr30k-200` as `flickr30k200`, `data/xtd200` as `xtd200`): `<FLORES code>.txt`, one
-caption a line, and a file with the photographs' file names.
+caption per line, and a file with the photographs' file names.
 
 Flickr30k-200 is text to train on; its photographs are those of Multi30K's test_2016_flickr: do not report results on
 that split after training on this text. XTD200 has, line by line, the captions of XTD10; nothing is trained on it. There
@@ -40,7 +40,7 @@ def read_flickr30k200(request: DataRequest) -> ParallelCaptions:
 def read_xtd200(request: DataRequest) -> ParallelCaptions:
     """Read the captions of one language and the English ones, parallel line by line.
 
-    `provenance["coco_split"]` and `subset` are as of `read_xtd10`.
+    `provenance["coco_split"]` and `subset` are as in `read_xtd10`.
 
     Raises:
         DataError: a file is missing, damaged or of another length; `target_to_english` is needed, which is not there.
@@ -69,7 +69,7 @@ def _read(
 def _caption_file(folder: Path, language: str) -> Path:
     """Return the file of a language in a folder with one file per FLORES code."""
     file = folder / f"{flores_languages()[language]}.txt"
-    older_name = folder / "eng_captions.txt"  # of the English file, in some versions of the repository
+    older_name = folder / "eng_captions.txt"  # name of the English file in some versions of the repository
     return older_name if language == "en" and older_name.exists() and not file.exists() else file
 
 

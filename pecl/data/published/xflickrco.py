@@ -1,6 +1,6 @@
 """xFlickr&CO of IGLUE: 1,000 photographs of Flickr30k and 1,000 of COCO, with a caption in each of eight languages.
 
-Layout: `annotations/<code>/test.jsonl` (e-bug/iglue's `datasets/xFlickrCO` as `xflickrco`), a line a photograph with
+Layout: `annotations/<code>/test.jsonl` (e-bug/iglue's `datasets/xFlickrCO` as `xflickrco`), a line per photo with
 `img_path` and `sentences`, in one order in all languages; and the photographs in `images/`. A test set; captions were
 written independently in each language, and do not translate each other.
 """
@@ -17,7 +17,7 @@ XFLICKRCO_LANGUAGES = ("de", "en", "es", "id", "ja", "ru", "tr", "zh")
 
 
 def xflickrco_languages() -> list[str]:
-    """Return the codes of those of the set's languages that pecl knows; `register_language` adds others."""
+    """Return the codes of the set's languages that pecl knows; `register_language` adds others."""
     return [code for code in LANGUAGES if find_code(code, XFLICKRCO_LANGUAGES) in XFLICKRCO_LANGUAGES]
 
 

@@ -1,6 +1,6 @@
 """Crossmodal-3600 (XM3600): 3,600 photographs from all over the world, with independent captions in 36 languages.
 
-Layout, as published at google.github.io/crossmodal-3600: `captions.jsonl` (from `captions.zip`), a line a photograph
+Layout, as published at google.github.io/crossmodal-3600: `captions.jsonl` (from `captions.zip`), a line per photo
 with `image/key` and, under each language's code, `caption`: its texts; and the photographs, from `images.tgz`, as
 `images/<key>.jpg`. A test set: there are no parts, and no caption translates another.
 """
@@ -21,12 +21,12 @@ XM3600_LANGUAGES = (
 
 
 def xm3600_languages() -> list[str]:
-    """Return the codes of those of the set's languages that pecl knows; `register_language` adds others."""
+    """Return the codes of the set's languages that pecl knows; `register_language` adds others."""
     return [code for code in LANGUAGES if find_code(code, XM3600_LANGUAGES) in XM3600_LANGUAGES]
 
 
 def read_xm3600(request: DataRequest) -> ParallelCaptions:
-    """Read all captions of one language; a photograph has about two, each a row.
+    """Read all captions of one language; a photograph has about two, one per row.
 
     Row k of a photograph has its k-th caption in the target language next to its k-th in English, or, where that has
     fewer, one from the beginning again: both describe the photograph, neither translates the other. Photographs

@@ -2,7 +2,7 @@
 
 Layout (a clone of adobe-research/Cross-lingual-Test-Dataset-XTD10 as `xtd10`): `XTD10/`, `MIC/` (German, French) and
 `STAIR/` (Japanese) with `test_1kcaptions_<language>.txt`, and `XTD10/test_image_names.txt`; photographs, from COCO, in
-`images/`. German, French and Japanese captions are of other projects and less parallel to the English ones.
+`images/`. German, French and Japanese captions are from other projects and less parallel to the English ones.
 """
 
 from functools import partial
@@ -21,7 +21,7 @@ def read_xtd10(request: DataRequest) -> ParallelCaptions:
     """Read XTD10 in one language; without a folder of images, only its captions.
 
     `provenance["coco_split"]` counts the photographs of COCO's train2014 and val2014: models trained on COCO have seen
-    the former. `subset` tells which they are, so that results tell them apart. The released `english_to_target` of
+    the former. `subset` names the split of each, so that results tell them apart. The released `english_to_target` of
     Korean is Italian, and is refused.
 
     Raises:

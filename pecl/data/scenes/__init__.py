@@ -1,7 +1,7 @@
 """`scenes`, the data set that needs no download: 1,000 drawn pictures with captions in twelve languages.
 
-Each picture shows one or two groups of things: so many, of a colour, at a place, in some weather, one group in a
-relation to the other. It has two independent phrasings in every language and a machine translation both ways with
+Each picture shows one or two groups of things, with their numbers and colours, a place and its weather, and the
+relation of the groups. It has two independent phrasings in every language and a machine translation both ways with
 plausible mistakes, so every route of the library can be trained and tested on it. `scenes.json.gz` holds scenes and
 captions, as `scripts/make_scenes.py` wrote them; pictures are drawn when they are asked for.
 """

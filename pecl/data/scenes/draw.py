@@ -1,7 +1,7 @@
 """Drawing a scene with Pillow: a background for the place, the groups upon it, the weather over all.
 
-Everything is drawn at twice the size and reduced, so edges are smooth. What no caption tells (exact places, shades,
-textures, mirror images) comes from the scene's key, so that scenes of equal content differ as photographs would.
+Everything is drawn at twice the size and reduced, so edges are smooth. Details that no caption tells (places, shades,
+textures, mirror images) come from the scene's key, so that scenes of equal content differ as photographs would.
 """
 
 from PIL import Image, ImageChops, ImageDraw

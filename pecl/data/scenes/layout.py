@@ -1,4 +1,4 @@
-"""Where the things of a scene are: a region for each group by their relation, a grid within it, a little disorder."""
+"""The layout of a scene: a region for each group by their relation, a grid within it, a little disorder."""
 
 from dataclasses import dataclass
 from math import ceil

@@ -1,4 +1,4 @@
-"""The nine places of the drawn scenes: each painter draws the ground below the horizon and what rises above it.
+"""The nine places of the drawn scenes: each painter draws the ground below the horizon and everything above it.
 
 A painter draws on `land` and marks in `mask` (255) where the land hides the sky; below the horizon that is done.
 `side` is the picture's width and height and `horizon` a row of it, in pixels.

@@ -1,4 +1,4 @@
-"""What a scene holds, and `Dice`, from which all of its chance comes, keyed by text."""
+"""The content of a scene, and `Dice`, the source of its random choices, keyed by text."""
 
 import hashlib
 import random
@@ -57,7 +57,7 @@ class AnimalGroup:
 class Scene:
     """The content of one image: `first` is in `relation` to `second`, at a place, in some weather.
 
-    `key` names the scene ("seed/index") and drives what no caption tells: exact places, shades, textures.
+    `key` names the scene ("seed/index") and determines details that no caption tells: exact places, shades, textures.
     """
 
     place: str

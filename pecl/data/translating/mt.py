@@ -67,7 +67,7 @@ class Translator:
         """Load the model.
 
         Raises:
-            WeightsError: it cannot be had, is damaged, or is not a translation model.
+            WeightsError: it cannot be loaded, is damaged, or is not a translation model.
             ConfigError: it does not translate in this direction, or there is no such device.
         """
         self.config = config

@@ -10,7 +10,7 @@ from pecl.languages import LANGUAGES, find_name, language_name
 
 @dataclass(frozen=True)
 class LanguageSettings:
-    """What a model needs so as to translate in one direction.
+    """Settings with which a model translates in one direction.
 
     Attributes:
         family: name of the family.
@@ -27,7 +27,7 @@ def language_settings(tokenizer: Any, source: str, target: str) -> LanguageSetti
     """Set `tokenizer` to the source language, and return the generation arguments for the target language.
 
     Args:
-        tokenizer: of a MarianMT (OPUS), M2M100 or NLLB model.
+        tokenizer: tokenizer of a MarianMT (OPUS), M2M100 or NLLB model.
         source: code of `LANGUAGES`.
         target: code of `LANGUAGES`.
 

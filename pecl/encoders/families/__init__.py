@@ -29,7 +29,7 @@ def family_of(config: PretrainedConfig) -> TextFamily | None:
 
 
 def finish_backbone(backbone: PreTrainedModel) -> None:
-    """Change a backbone that was just built as its family asks for."""
+    """Apply the changes of its family to a newly built backbone."""
     family = family_of(backbone.config)
     if family is not None and family.prepare is not None:
         family.prepare(backbone)

@@ -51,7 +51,7 @@ class TextFamily:
         encoder: class of the text half in a checkpoint of both halves; None where `AutoModel` names it.
         projection: name of the linear layer behind the pooling, in a checkpoint of both halves.
         whole: class of both halves, where transformers has no `AutoModel` for the text half.
-        prepare: changes an encoder that was built, so that its layers hand on what pecl passes to attention.
+        prepare: changes an encoder that was built, so that its layers hand on pecl's arguments to attention.
         top: the last layer at the last position: (layer, hidden (B, L, d), mask) -> (B, 1, d).
     """
 

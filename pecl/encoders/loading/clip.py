@@ -16,10 +16,10 @@ def load_open_clip(name: str, model: str, pretrained: str | None = None) -> Imag
     """Load the image half of an open_clip model, with that model's own preprocessing.
 
     Args:
-        name: what results call the tower.
+        name: name of the tower in results.
         model: a name of `open_clip.list_models()`, or `local-dir:<folder>`, which holds its weights.
         pretrained: name of the weights, or path of their file; not for a `local-dir:`. `<weights>@<SHA-256>` has the
-            file checked before it is read, for a name is what open_clip's table and the model hub make of it.
+            file checked before it is read, since open_clip's table and the model hub decide which file a name means.
 
     Raises:
         WeightsError: open_clip is not installed, it has no such model or weights, they cannot be fetched or read, or
@@ -52,13 +52,13 @@ def locate(name: str, model: str, pretrained: str, option: str) -> tuple[dict[st
     """Return the config of a model of open_clip and the path of its file of weights, fetched if need be.
 
     Args:
-        name: of the tower, for errors.
+        name: name of the tower, for errors.
         model: a name of `open_clip.list_models()`.
-        pretrained: as of `load_open_clip`.
-        option: by which a user names the tower; for errors.
+        pretrained: as in `load_open_clip`.
+        option: option by which a user names the tower; for errors.
 
     Raises:
-        WeightsError: as of `load_open_clip`.
+        WeightsError: as in `load_open_clip`.
     """
     open_clip = _import(name)
     pinned = _PINNED.fullmatch(pretrained)
@@ -85,7 +85,7 @@ def _import(name: str) -> Any:
 
 
 def _weights_file(open_clip: Any, model: str, pretrained: str) -> str:
-    """Return the path of a file of weights; where a name is given, of what open_clip downloads by it, once."""
+    """Return the path of a file of weights; a name is downloaded once by open_clip."""
     if "/" in pretrained:
         return pretrained
     return open_clip.download_pretrained(open_clip.get_pretrained_cfg(model, pretrained))

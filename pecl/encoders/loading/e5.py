@@ -54,7 +54,7 @@ LAYER_MODULES = {
 
 @dataclass(frozen=True)
 class E5Vocabulary:
-    """What an E5S1 file says of its Unigram tokenizer.
+    """The Unigram tokenizer of an E5S1 file.
 
     Attributes:
         pieces: text of each piece, in the order of the token ids.

@@ -21,7 +21,7 @@ PLACEHOLDER = "\ue000"  # a private-use character in the place of KEPT while NFK
 
 
 class _Own:
-    """A tokenizer that nobody else has: transformers, which copies what it is given, takes it as it is."""
+    """A tokenizer that nothing else uses, so that transformers, which copies its arguments, takes it without a copy."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
@@ -55,7 +55,7 @@ def build_tokenizer(vocabulary: E5Vocabulary) -> PreTrainedTokenizerFast:
 
 
 def build_normalizer(table: dict[str, str]) -> normalizers.Normalizer:
-    """Return the normaliser of a table from characters to text; see the head of this file for what it adds."""
+    """Return the normaliser of a table from characters to text; see the head of this file for its additions."""
     changed = {c: text for c, text in table.items() if unicodedata.normalize("NFKC", c) != text}
     dropped = "".join(c for c, text in changed.items() if text == "")
     spaces = "".join(c for c, text in changed.items() if text == " ")

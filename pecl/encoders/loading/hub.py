@@ -1,6 +1,6 @@
 """From a model's name to the folder of its files: a local folder as it is, a hub id downloaded once and cached.
 
-`id@revision` is one state of a model: a commit, which stays what it is, or a tag or branch, which its owner can move.
+`id@revision` is one state of a model: a commit, which never changes, or a tag or branch, which its owner can move.
 
 Every failure is one sentence that says what could not be fetched, from where, and how to use a local copy.
 """
@@ -36,7 +36,7 @@ def resolve(name_or_path: str | Path, option: str, known: Collection[str] = (), 
 
     Args:
         name_or_path: local folder, or `id` or `id@revision` on the model hub.
-        option: by which a user gives a local folder; named in errors.
+        option: option by which a user gives a local folder; named in errors.
         known: ids among which the nearest to a wrong one is suggested.
         weights: whether to fetch the weights as well as the settings.
 
@@ -103,12 +103,12 @@ def _cached(name: str) -> Path | None:
 
 
 def explain(error: Exception, repo_id: str, option: str, known: Collection[str] = ()) -> str:
-    """Return the sentence for what the hub refused.
+    """Return the sentence for an error of the hub.
 
     Args:
-        error: what huggingface_hub raised.
+        error: error that huggingface_hub raised.
         repo_id: `id` or `id@revision` that was asked for.
-        option: by which a user gives a local folder.
+        option: option by which a user gives a local folder.
         known: ids among which the nearest to a wrong one is suggested.
     """
     hub = HfApi().endpoint

@@ -1,6 +1,6 @@
 """Image towers from checkpoints: CLIP, SigLIP 2, OpenCLIP and timm, each with the preprocessing that it comes with.
 
-Which library a folder is for, its files say: `config.json` with a `model_type` is transformers, with an `architecture`
+The files of a folder tell its library: `config.json` with a `model_type` is transformers, with an `architecture`
 timm, and `open_clip_config.json` is open_clip. Names of open_clip's own list begin with `open_clip:`.
 """
 
@@ -56,7 +56,7 @@ PROJECTION_FILE = "projection.safetensors"  # the linear layer after a timm mode
 
 @dataclass(frozen=True)
 class VisionArchitecture:
-    """How the image half of a transformers checkpoint is read.
+    """The image half of a transformers checkpoint, as it is read.
 
     Attributes:
         model_class: transformers class of the image half.
@@ -74,7 +74,7 @@ _CLIP = VisionArchitecture(
 )
 _METACLIP = VisionArchitecture(MetaClip2VisionModelWithProjection, _CLIP.other_half, _CLIP.projection)
 _SIGLIP = VisionArchitecture(SiglipVisionModel, ("text_model.", "logit_scale", "logit_bias"), None)
-_NAFLEX = VisionArchitecture(Siglip2VisionModel, _SIGLIP.other_half, None)  # of variable resolution
+_NAFLEX = VisionArchitecture(Siglip2VisionModel, _SIGLIP.other_half, None)  # variable resolution
 
 IMAGE_ARCHITECTURES: dict[str, VisionArchitecture] = {
     "clip": _CLIP,
@@ -90,7 +90,7 @@ IMAGE_ARCHITECTURES: dict[str, VisionArchitecture] = {
 def load_image_checkpoint(
     name_or_path: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
 ) -> ImageEncoder:
-    """Load an image tower from a checkpoint; arguments and errors as of `pecl.encoders.towers.load_image_encoder`.
+    """Load an image tower from a checkpoint; arguments and errors as in `pecl.encoders.towers.load_image_encoder`.
 
     It is named by a hub id, such as one of `IMAGE_MODELS` or `timm/...`, a local folder, or
     `open_clip:<model>/<pretrained>`, such as `open_clip:ViT-B-16-plus-240/laion400m_e32`, where <pretrained> may be the
@@ -181,7 +181,7 @@ class _Preprocess:
 
 
 class _Patches(_Preprocess):
-    """The preprocessing of SigLIP 2 of variable resolution, whose patches are as many as an image's form asks for."""
+    """The preprocessing of SigLIP 2 of variable resolution, whose number of patches depends on an image's shape."""
 
     def __call__(self, image: Image.Image) -> torch.Tensor:
         """Map an RGB image to (P, f + 3): pixels of each patch, whether it is one, and height and width in patches."""
@@ -191,7 +191,7 @@ class _Patches(_Preprocess):
 
 
 class _PooledPatches(_PooledFeatures):
-    """SigLIP 2's vision model of variable resolution on what `_Patches` gives."""
+    """SigLIP 2's vision model of variable resolution on the output of `_Patches`."""
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Map patches (B, P, f + 3) to features (B, F)."""
@@ -204,7 +204,7 @@ def _read_timm(folder: Path, name: str, dtype: torch.dtype) -> ImageEncoder:
     if not timm.is_model(architecture):
         hint = suggest(architecture, timm.list_models())
         raise WeightsError(f"{folder / 'config.json'} names {architecture!r}, expected a model of timm{hint}")
-    read_state_dict(folder)  # what is missing or cut short is named here
+    read_state_dict(folder)  # names weights that are missing or cut short
     try:
         backbone = timm.create_model(f"local-dir:{folder}", pretrained=True, num_classes=0)  # features, no classes
     except (RuntimeError, AttributeError, KeyError, TypeError, ValueError) as error:

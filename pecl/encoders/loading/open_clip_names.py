@@ -50,7 +50,7 @@ _PLAIN: dict[str, Any] = {
 
 
 def _layer(name: str) -> tuple[str, str]:
-    """Return a name with `{}` for the number of its layer, and the number; no number for what is in no layer."""
+    """Return a name with `{}` for the number of its layer, and the number; no number outside the layers."""
     match = re.fullmatch(r"(transformer\.resblocks|encoder\.layers)\.(\d+)\.(.*)", name)
     return (f"{match[1]}.{{}}.{match[3]}", match[2]) if match else (name, "")
 
@@ -85,9 +85,9 @@ def to_open_clip(backbone: Mapping[str, torch.Tensor], weight: torch.Tensor | No
     """Return the weights of a text half under open_clip's names: the reverse of `from_open_clip`.
 
     Args:
-        backbone: of a SigLIP or MetaCLIP 2 encoder, by transformers' names.
-        weight: (D, d) of the head, or None without one.
-        bias: (D,) of the head; None for CLIP's matrix.
+        backbone: weights of a SigLIP or MetaCLIP 2 encoder, by transformers' names.
+        weight: weight (D, d) of the head, or None without one.
+        bias: bias (D,) of the head; None for CLIP's matrix.
     """
     names = {ours: theirs for theirs, ours in _NAMES.items()}
     found: dict[str, torch.Tensor] = {}
@@ -111,7 +111,7 @@ def transformer_config(settings: Mapping[str, Any], width: int, is_quick: bool, 
 
     Args:
         settings: `text_cfg` of the model.
-        width: D, of the embeddings.
+        width: width D of the embeddings.
         is_quick: whether the model's activation is CLIP's fast GELU.
         source: the file of weights, for errors.
 

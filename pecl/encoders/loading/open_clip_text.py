@@ -30,7 +30,7 @@ class OpenClipText(NamedTuple):
     Attributes:
         source: the file of weights.
         settings: `text_cfg` of the model's config.
-        width: D, of the embeddings.
+        width: width D of the embeddings.
         is_quick: whether the activation is CLIP's fast GELU.
         state: all weights of the text half, without the prefix `text.`.
         tokenizer: folder of the tokenizer.

@@ -46,7 +46,7 @@ class Normalize(nn.Module):
 
 @dataclass(frozen=True)
 class Layout:
-    """What the folder says.
+    """The settings in the folder.
 
     Attributes:
         encoder: folder of the transformers checkpoint.
@@ -87,7 +87,7 @@ def read_layout(folder: Path, dtype: torch.dtype) -> Layout:
 
 
 def encoder_folder(folder: Path) -> Path:
-    """Return where the encoder's checkpoint lies: `folder` itself, or where its list of modules says.
+    """Return the folder of the encoder's checkpoint: `folder` itself, or the one in its list of modules.
 
     Raises:
         WeightsError: the list is damaged.
@@ -96,7 +96,7 @@ def encoder_folder(folder: Path) -> Path:
 
 
 def _modules(folder: Path) -> list[tuple[str, Path]]:
-    """Return the modules' class names and folders, in order; of a Router, those of its route for texts."""
+    """Return the modules' class names and folders, in order; for a Router, those of its route for texts."""
     path = folder / "modules.json"
     modules = _listed(path, lambda entries: [(entry["type"], entry["path"]) for entry in entries])
     if [name for name, _ in modules] == ["Router"]:

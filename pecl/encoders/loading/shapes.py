@@ -118,8 +118,8 @@ class Shape(NamedTuple):
     """The shape of a text tower.
 
     Attributes:
-        config: of its encoder.
-        width: D, of its embeddings; None without a layer behind the pooling.
+        config: config of its encoder.
+        width: width D of its embeddings; None without a layer behind the pooling.
         has_bias: whether the linear layer behind the pooling has a bias.
         between: width between the two layers of a head of two.
     """

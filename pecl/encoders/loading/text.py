@@ -1,7 +1,7 @@
 """Text towers from checkpoints: M-CLIP, sentence-transformers, open_clip and plain transformers encoders.
 
 A checkpoint is fetched once and is all that is needed: an M-CLIP tower is built from its config, not from the base
-model that the config names. A folder's files say which kind it is: `modules.json` is sentence-transformers,
+model that the config names. The files of a folder tell its kind: `modules.json` is sentence-transformers,
 `open_clip_config.json` open_clip, `model_type` "M-CLIP" M-CLIP, and anything else an encoder, pooled by its mean.
 """
 
@@ -45,7 +45,7 @@ DEFAULT_MAX_LENGTH = 128  # tokens; captions are far shorter
 
 @dataclass
 class TextParts:
-    """What a checkpoint gives to a tower; each reader fills in what its format says."""
+    """Parts of a tower from a checkpoint; each reader fills in those of its format."""
 
     backbone: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
@@ -64,7 +64,7 @@ def load_text_checkpoint(
     max_length: int | None = None,
     pooling: str | None = None,
 ) -> MultilingualTextEncoder:
-    """Load a text tower from a checkpoint; arguments and errors as of `pecl.encoders.towers.load_text_encoder`.
+    """Load a text tower from a checkpoint; arguments and errors as in `pecl.encoders.towers.load_text_encoder`.
 
     It is named by a hub id, such as one of `MCLIP_MODELS`, a local folder, or `open_clip:<model>/<weights>`.
     """

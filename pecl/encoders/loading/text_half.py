@@ -21,7 +21,7 @@ class TextHalf(NamedTuple):
     """A text half.
 
     Attributes:
-        family: of the backbone.
+        family: family of the backbone.
         backbone: the encoder.
         head: the linear layer behind the pooling, or None.
     """
@@ -50,8 +50,8 @@ def read_half(folder: Path, config: PretrainedConfig, dtype: torch.dtype) -> Tex
     """Read the text half of a folder of transformers.
 
     Args:
-        folder: of the checkpoint.
-        config: of its text half; its family has an `encoder`.
+        folder: folder of the checkpoint.
+        config: config of its text half; its family has an `encoder`.
         dtype: type of the weights.
 
     Raises:
@@ -84,7 +84,7 @@ def _build(
 ) -> TextHalf:
     projection = {name: state.pop(name) for name in list(state) if name.startswith("projection.")}
     head = take_linear(projection, "projection", source, dtype) if projection else None
-    config.attention_dropout = 0.0  # which torch would draw for a whole batch; the published towers have none
+    config.attention_dropout = 0.0  # torch would draw it for a whole batch; the published towers have none
     backbone = build_model(not_none(family.encoder, "encoder"), config, state | _own_head(config, dtype), source, dtype)
     finish_backbone(backbone)
     return TextHalf(family, backbone, head)

@@ -121,9 +121,9 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except WeightsError:
         raise
-    except pickle.UnpicklingError as error:  # torch's own words would advise to run what the file holds
+    except pickle.UnpicklingError as error:  # torch's own words would advise to run the file's code
         raise WeightsError(f"{path} is damaged, or holds more than tensors, which is never loaded") from error
-    except Exception as error:  # what a damaged file makes safetensors and torch raise is of many kinds
+    except Exception as error:  # a damaged file makes safetensors and torch raise many kinds
         reason = str(error).splitlines()[0].partition(". ")[0] if str(error) else type(error).__name__
         raise WeightsError(f"{path} is damaged or cut short ({reason}): delete it and fetch it again") from error
     if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
@@ -202,7 +202,7 @@ def build_model(
         state: all weights, by the model's names.
         source: folder named in errors.
         dtype: type of the weights.
-        prefix: what the checkpoint puts before the model's names; for errors.
+        prefix: the checkpoint's prefix before the model's names; for errors.
 
     Raises:
         WeightsError: weights are missing, surplus or of another shape, the first few of which are named; or they do not

@@ -101,7 +101,7 @@ class Processes:
 
     def _start(self, place: int, task: Task) -> _Worker:
         cores = share_of_cores(place, self.jobs)
-        threads = {"OMP_NUM_THREADS": str(len(share_of_cores(self.jobs - 1, self.jobs)))}  # of the smallest part
+        threads = {"OMP_NUM_THREADS": str(len(share_of_cores(self.jobs - 1, self.jobs)))}  # cores of the smallest part
         environment = {**threads, **os.environ, "TQDM_DISABLE": "1"}
         if (asked := task.configs[0].threads) is not None:
             environment["OMP_NUM_THREADS"] = str(asked)

@@ -30,7 +30,7 @@ def work(configs: Sequence[ExperimentConfig], share: int | None = None) -> None:
     """Train runs together and write their results; an error in training is recorded as a failure.
 
     After an error, the runs of a fleet are trained one by one, so that only the failing ones are recorded as failed.
-    `share` is as of `train_fleet`.
+    `share` is as in `train_fleet`.
 
     Raises:
         PeclError: bad input, or results cannot be written.

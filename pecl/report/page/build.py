@@ -21,7 +21,7 @@ from pecl.report.tables.layout import laid_out
 from pecl.results.result import Result
 
 FILE = "index.html"
-_PIXELS = 130  # of an inch of a plot: letters of 8 points are then as large as the page's
+_PIXELS = 130  # per inch of a plot: letters of 8 points are then as large as the page's
 _STATIC = Path(__file__).parent / "static"
 
 
@@ -36,7 +36,7 @@ def write_page(
     """Write the page of `results` to `folder`/index.html, atomically, and return its path.
 
     Args:
-        folder: where it goes; made if missing.
+        folder: its folder; made if missing.
         results: as `collect` gives them.
         report: their tables, as `pecl.report.tables.report` makes them.
         drawing: their plots, as `pecl.report.plots.draw_plots` makes them.
@@ -103,7 +103,7 @@ def _sections(report: Report) -> list[tuple[tuple[str, str], list[_PageTable]]]:
 
 
 def _hash(text: str) -> str:
-    """Return what a content security policy says of an inline style or script, so that no other runs."""
+    """Return the entry of an inline style or script in a content security policy, so that no other runs."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}'"
 
 

@@ -20,7 +20,7 @@ from pecl.report.tables import BEST
 from pecl.results.result import Result
 
 FOUND_AT = (1, 5, 10)  # a caption is found if its item is among the first k
-_CHANGED_SHARE = 0.75  # of the captions shown
+_CHANGED_SHARE = 0.75  # share of the captions shown
 
 
 def change(before: int, after: int, k: int) -> str:
@@ -31,7 +31,7 @@ def change(before: int, after: int, k: int) -> str:
 
 
 def count_changes(before: Sequence[int], after: Sequence[int]) -> dict[int, dict[str, int]]:
-    """Return for each k of `FOUND_AT` how many of all test captions gained, lost, and are unchanged."""
+    """Count for each k of `FOUND_AT` the test captions that gained, lost, and are unchanged."""
     kinds = ("gained", "lost", "unchanged")
     changes = {k: [change(b, a, k) for b, a in zip(before, after, strict=True)] for k in FOUND_AT}
     return {k: {kind: found.count(kind) for kind in kinds} for k, found in changes.items()}
@@ -63,19 +63,19 @@ def choose(before: Sequence[int], after: Sequence[int], limit: int) -> list[int]
 
 
 def _weight(before: int, after: int) -> float:
-    """Return how much a caption changed: each k of `FOUND_AT` that it crosses counts more than any ratio of ranks."""
+    """Weigh a caption's change: each k of `FOUND_AT` that it crosses counts more than any ratio of ranks."""
     crossed = sum(2.0 ** -FOUND_AT.index(k) for k in FOUND_AT if change(before, after, k) != "unchanged")
     return 100 * crossed + abs(math.log(before / after))
 
 
-_SIZE = 120  # pixels: the longer side of a picture; about 4 KiB a photograph
+_SIZE = 120  # pixels: the longer side of a picture; about 4 KiB per photograph
 MAX_PICTURES = 1500  # about 8 MB; more than these make a page slow
-ISO_639 = {"jp": "ja"}  # a data set's code -> what the attribute lang asks for
+ISO_639 = {"jp": "ja"}  # a data set's code -> value of the attribute lang
 
 
 @dataclass
 class Gallery:
-    """Groups of cards, one per language and method; the pictures they name by number; why runs are left out."""
+    """Groups of cards, one per language and method; the pictures they name by number; reasons for runs left out."""
 
     groups: list[dict[str, Any]] = field(default_factory=list)
     pictures: list[str] = field(default_factory=list)
@@ -189,6 +189,6 @@ def _card(run: GalleryRun, place: int, shown: dict[int, int]) -> dict[str, Any]:
         "after": [shown[item] for item in found[BEST][place]],
         "ranks": [run.ranks("zero_shot")[place], run.ranks(BEST)[place]],
     }
-    if query != "target":  # the text that was searched with is another than the caption
+    if query != "target":  # the query is another text than the caption
         card["query"] = getattr(run.data, query)[caption]
     return card

@@ -21,13 +21,13 @@ from pecl.results.result import Result
 from pecl.results.side_files import Nearest, read_manifest, read_retrieved
 from pecl.retrieval.measures import DIRECTIONS
 
-# Fields that say which data a run was measured on; routes and shots share them
+# Fields that name the data of a run; routes and shots share them
 _DATA_FIELDS = fields_of(Role.DATA)
 
 
 @dataclass(frozen=True)
 class GalleryRun:
-    """A run with what it was made from: its data, the data's indices of its test captions, and what they retrieved."""
+    """A run with its data, the indices of its test captions in the data, and the items that they retrieved."""
 
     result: Result
     method: Method

@@ -58,7 +58,7 @@ def software_table(results: Sequence[Result]) -> Table:
 
 
 def software_numbers(results: Sequence[Result]) -> list[int]:
-    """Return for each result the number of its software, from 1 in the order in which they come up."""
+    """Return the number of each result's software, from 1 in the order of first use."""
     keys = [repr(result.environment) for result in results]
     order = {key: number for number, key in enumerate(dict.fromkeys(keys), 1)}
     return [order[key] for key in keys]

@@ -28,9 +28,9 @@ from pecl.results.result import Result
 
 _LINE, _APART = 0.115, 0.07  # inches: a line of an adapter's name, and the space between two names
 _NAMES = 6.5  # points, of adapters' names
-_LETTERS = 24  # of a line of an adapter's name
+_LETTERS = 24  # letters of a line of an adapter's name
 _TITLE = 40  # letters of a line of a title as wide as the figure
-_SIZES = frozenset({"shots", "train_size", "text", "train_on", "photographs"})  # which methods and pairs say
+_SIZES = frozenset({"shots", "train_size", "text", "train_on", "photographs"})  # named by methods and pairs
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def draw_parameters(results: Sequence[Result]) -> list[Plot]:
 
 
 def draw_shots(results: Sequence[Result]) -> list[Plot]:
-    """Return a plot for each data set and tower: gain against the number of training pairs, a line a language.
+    """Return a plot for each data set and tower: gain against the number of training pairs, a line per language.
 
     The gallery shrinks as shots grow, so recalls do not compare, and its size is written below each number of shots.
     """
@@ -107,7 +107,7 @@ def _parameters(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
 
 
 def _middles(lines: Sequence[int]) -> list[float]:
-    """Return the height, in inches from above, of the middle of each name with so many lines."""
+    """Return the height, in inches from above, of the middle of each name with this number of lines."""
     found, top = [], 0.0
     for own in lines:
         found.append(top + (_LINE * own + _APART) / 2)
@@ -177,13 +177,13 @@ def _title(parts: Sequence[str], most: int) -> str:
 
 
 def _shots_title(panel: _Panel, said: Sequence[str]) -> str:
-    """Return what is said of a panel with the adapter below it."""
+    """Return the title of a panel, with the adapter below it."""
     own = [part for part in said if not part.startswith("adapter ")]
     return f"{_title(own, _TITLE)}\n{_in_lines(_adapter_parts(panel.first), _TITLE)}"
 
 
 def _titles(found: Sequence[_Panel]) -> dict[int, list[str]]:
-    """Return the parts of the title of each panel: its method, and what differs between panels of that method."""
+    """Return the parts of the title of each panel: its method, and the settings that differ between its panels."""
     labels = method_labels(panel.method for panel in found)
     titles = {}
     for panel in found:

@@ -19,7 +19,7 @@ _OF_TEXT, _OF_PHOTOGRAPHS = "held-out text R@1", "validation R@1"
 
 
 class _Row(NamedTuple):
-    """What one row of panels shares: a method, and the score that weights were kept by."""
+    """One row of panels: a method, and the score that weights were kept by."""
 
     method: Method
     by_text: bool
@@ -103,7 +103,7 @@ def _caption(group: Group, candidates: Sequence[Candidate], rows: Sequence[_Row]
 def _draw(left: Axes, right: Axes, method: Method, run: Result) -> None:
     style = look(method, marker="")
     for axes, points in ((left, run.curve.loss), (right, score_curve(run))):
-        dot = {"marker": "."} if len(points) == 1 else {}  # which no line shows
+        dot = {"marker": "."} if len(points) == 1 else {}  # a line would not show it
         axes.plot(*zip(*points, strict=True), **{**style, **dot})
     ring: dict[str, Any] = {"marker": "o", "markersize": 7, "markerfacecolor": "none", "clip_on": False}
     right.plot(*kept_point(run), **ring, color=style["color"])

@@ -28,7 +28,7 @@ PLOTS: dict[str, Callable[[Sequence[Result]], list[Plot]]] = {
 
 @dataclass
 class Drawing:
-    """What was drawn, and for each plot that was not, why."""
+    """The plots that were drawn, and the reason for each one that was not."""
 
     plots: list[Plot] = field(default_factory=list)
     not_drawn: dict[str, str] = field(default_factory=dict)

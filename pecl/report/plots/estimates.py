@@ -94,7 +94,7 @@ def where_text(group: Group, captions: Iterable[int]) -> str:
 
 
 def bars_text(estimates: Sequence[Estimate]) -> str:
-    """Return what the error bars of `estimates` are, and the seeds behind them."""
+    """Return the words for the error bars of `estimates`, and the seeds behind them."""
     counts = {len(one.seeds) for one in estimates}
     bars = ["95 % bootstrap interval over test items"] if counts & {0, 1} else []
     if counts - {0, 1}:
@@ -103,7 +103,7 @@ def bars_text(estimates: Sequence[Estimate]) -> str:
 
 
 def describe(group: Group, candidates: Sequence[Candidate], estimates: Sequence[Estimate]) -> str:
-    """Return the caption of a plot: metric, data, gallery, number of captions, seeds, and what the bars are."""
+    """Return the caption of a plot: metric, data, gallery, number of captions, seeds, and error bars."""
     metric = group.metric[0].upper() + group.metric[1:]
     return f"{metric}; {where_text(group, (candidate.captions for candidate in candidates))}; {bars_text(estimates)}"
 
@@ -132,7 +132,7 @@ def trainings(results: Sequence[Result]) -> list[Result]:
 def plot_groups(results: Sequence[Result], draw: DrawGroup) -> list[Plot]:
     """Return a plot for each group in which something was trained and that has the data for it.
 
-    Where several groups have one, its name tells them apart.
+    If several groups have one, its name tells them apart.
 
     Raises:
         NotDrawn: no group has; the reasons are joined.
@@ -149,7 +149,7 @@ def plot_groups(results: Sequence[Result], draw: DrawGroup) -> list[Plot]:
 
 
 def with_names(plots: Sequence[tuple[Group, Plot]]) -> list[Plot]:
-    """Return the plots; where there are several, data set and gallery are added to their names, and else a number."""
+    """Return the plots; if there are several, add data set and gallery to their names, or else a number."""
     if len(plots) == 1:
         return [plots[0][1]]
     named: dict[str, Plot] = {}

@@ -57,7 +57,7 @@ def _heat_map(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
         _panel(axis, gains[key], noise, _place(chosen[key]), most)
         axis.set(
             title=titles[place],
-            xlabel="learning rate" if place >= len(grids) - across else "",  # what is alike is said at the edges
+            xlabel="learning rate" if place >= len(grids) - across else "",  # equal labels are only at the edges
             ylabel="" if place % across else "weight λ",
         )
     for unused in axes[len(grids) :]:
@@ -70,9 +70,9 @@ def _heat_map(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
 
 
 def _grids(runs: Sequence[Result]) -> dict[tuple, dict[Place, Candidate]]:
-    """Return for each language, method and setting (lr, lambda) -> candidate, where both take two values.
+    """Return (lr, lambda) -> candidate for each language, method and setting in which both take two values.
 
-    Of candidates that differ in yet other searched fields, such as the number of epochs, validation chooses here too.
+    Validation chooses among candidates that differ in other searched fields, such as the number of epochs.
     """
     by_place = grouped(runs, lambda result: (result.config.lr, result.config.alignment_weight))
     found: dict[tuple, dict[Place, Candidate]] = {}

@@ -1,4 +1,4 @@
-"""Recall per language before and after training, and how much of the gap to English that closes."""
+"""Recall per language before and after training, and the share of the gap to English that training closes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -30,15 +30,15 @@ Row = tuple[float, Method, Candidate]  # height, method, candidate
 
 
 def draw_recall(results: Sequence[Result]) -> list[Plot]:
-    """Return a plot a group: for each language and method recall before (hollow) and after training (filled)."""
+    """Return a plot per group: for each language and method recall before (hollow) and after training (filled)."""
     return plot_groups(results, _recall)
 
 
 def draw_gap_closed(results: Sequence[Result]) -> list[Plot]:
-    """Return a plot a group: gain / (English recall - zero-shot recall), in per cent, for each language and method.
+    """Return a plot per group: gain / (English recall - zero-shot recall), in per cent, for each language and method.
 
-    English recall is the plain tower's, with English captions against the same gallery. A share is drawn where the gap
-    is larger than its noise: where its 95 % bootstrap interval over test items, paired, is above 0.
+    English recall is the plain tower's, with English captions against the same gallery. A share is drawn if the gap
+    is larger than its noise: if its 95 % bootstrap interval over test items, paired, is above 0.
     """
     return plot_groups(results, _gap_closed)
 

@@ -1,4 +1,4 @@
-"""How all plots look, and `Plot`, which turns into the same bytes whenever it is drawn from the same results."""
+"""The style of all plots, and `Plot`, which renders to the same bytes for the same results."""
 
 import io
 import math
@@ -24,7 +24,7 @@ GREY = "#5a5a5a"
 COLUMN = 3.35  # inches: the width of a column of a two-column paper
 _CAPTION_SIZE = 6.5  # points
 _LINE = 0.125  # inches that a line of the caption takes
-_LETTERS = 20.5  # of the caption, in an inch
+_LETTERS = 20.5  # letters of the caption in an inch
 _NAME_SIZE = 6.5  # points, of names next to points and lines
 
 _STYLE = Path(__file__).with_name("plots.mplstyle")
@@ -35,7 +35,7 @@ styled = mpl.rc_context(RC)
 
 
 class NotDrawn(Exception):
-    """The results lack the data of a plot; the message says what is missing."""
+    """The results lack the data of a plot; the message names the missing part."""
 
 
 def look(method: Method, **other_than: Any) -> dict[str, Any]:
@@ -50,8 +50,8 @@ class Plot:
 
     Attributes:
         name: file name without its ending.
-        title: what it shows.
-        caption: gallery, metric, number of test captions, seeds, and what the bars are.
+        title: title of the plot.
+        caption: gallery, metric, number of test captions, seeds, and error bars.
         runs: ids of the runs whose numbers are in it.
         figure: the picture.
     """
@@ -146,7 +146,7 @@ def moved_apart(
         low, high = -math.inf, math.inf
     order = sorted(range(len(places)), key=lambda i: places[i])
     found = list(places)
-    for _ in range(100):  # each pass moves neighbours apart by half of what is missing on either side
+    for _ in range(100):  # each pass moves neighbours apart, by half of the missing space on either side
         for below, above in pairwise(order):
             missing = gap - (found[above] - found[below])
             if missing > 1e-9 * gap:

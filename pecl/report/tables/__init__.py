@@ -1,8 +1,8 @@
 """Tables from results: recall before and after training, with the gallery, and intervals over the test items.
 
-Everything comes from the JSON files of `results`; nothing is parsed out of logs. The candidate that represents a
-language and route is chosen by its validation score, never by its test. What was measured differently is never in one
-table.
+Everything comes from the JSON files of `results`; logs are not parsed. The candidate that represents a
+language and route is chosen by its validation score, never by its test. Results that were measured differently are
+never in one table.
 """
 
 from pecl.report.tables.build import TABLES, Report, report

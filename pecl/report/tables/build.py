@@ -14,7 +14,7 @@ from pecl.report.tables.scores import adapters_table, aligned_table, routes_tabl
 from pecl.report.tables.table import SHORT_ID, Table
 from pecl.results.verify import check_adapter, check_recalls
 
-# name -> what it needs, for the message where it is missing
+# name -> the required results, for the message about a missing table
 TABLES: dict[str, str] = {
     "routes": "a training",
     "aligned": "method1, method2 or method3 and the baseline with the same query, in one language and setting",
@@ -49,7 +49,7 @@ class Report:
         """Return the tables called `name`.
 
         Raises:
-            DataError: there is none; what it needs is named.
+            DataError: there is none; the message names the required results.
         """
         if found := self.named(name):
             return found
@@ -107,7 +107,7 @@ def _tables(group: Group, results: Sequence[Result], everything: Sequence[Result
 
 
 def _setup_tables(results: Sequence[Result], everything: Sequence[Result]) -> Iterator[Table]:
-    """Yield the tables of trainings of one group that were trained on the same."""
+    """Yield the tables of trainings of one group and one setup."""
     candidates = chosen_candidates(results)
     yield routes_table(candidates)
     yield from filter(None, [aligned_table(candidates), disparity_table(candidates, everything)])
@@ -129,7 +129,7 @@ def _shots(trained: Sequence[Result]) -> Iterator[Table]:
 
 
 def _count(results: Sequence[Result]) -> str:
-    """Return how many results are not complete, and which."""
+    """Return the number of results that are not complete, and their ids, by status."""
     counts = Counter(result.status for result in results if result.status != "complete")
     named = {
         status: ", ".join(result.run_id[:SHORT_ID] for result in results if result.status == status)

@@ -17,7 +17,7 @@ from pecl.report.tables.statistics import BEST, hits, sample_std
 from pecl.report.tables.table import test_captions
 from pecl.results.result import Result
 
-_SAID = fields_of(Role.GROUP | Role.ROW | Role.REPEAT)  # by the table, or by the row
+_SAID = fields_of(Role.GROUP | Role.ROW | Role.REPEAT)  # stated by the table, or by the row
 _SETTING = [name for name in IDENTITY_DEFAULTS if name not in _SAID | fields_of(Role.SEARCHED)]
 _SETUP = [name for name in _SETTING if name not in ("adapter", "engine", "joint", "shots")]
 _CANDIDATE = [name for name in IDENTITY_DEFAULTS if name not in fields_of(Role.REPEAT)]
@@ -63,7 +63,7 @@ class Candidate:
 
     @property
     def method(self) -> Method:
-        """How it was trained."""
+        """Method of its training."""
         return method_of(self.runs[0])
 
     @property
@@ -158,7 +158,7 @@ def _photographs(result: Result) -> int | None:
 
 
 def setups_of(results: Sequence[Result]) -> dict[str, list[Result]]:
-    """Return trainings by their method and what they were trained on, in words: one table has one setup.
+    """Return trainings by their method and training data, in words: one table has one setup.
 
     Routes, adapters, numbers of shots and joint trainings are compared within a setup.
     """
@@ -207,7 +207,7 @@ def varying(settings: Iterable[Setting]) -> list[str]:
 
 
 def chosen_candidates(results: Sequence[Result]) -> list[Candidate]:
-    """Return for each group, language, route and setting the candidate with the best validation score.
+    """Return the candidate with the best validation score for each group, language, route and setting.
 
     Candidates are compared at one seed: the lowest of those that most of them have. So further seeds of the chosen
     one sharpen its mean and do not change the choice. Equal scores are settled by run id; test scores are never
@@ -225,7 +225,7 @@ def chosen_candidates(results: Sequence[Result]) -> list[Candidate]:
 
 
 def best_runs(results: Sequence[Result]) -> list[Result]:
-    """Return of each of `chosen_candidates` the run that it was chosen by."""
+    """Return the run by which each of `chosen_candidates` was chosen."""
     return [candidate.chosen_run for candidate in chosen_candidates(results)]
 
 

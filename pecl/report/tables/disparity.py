@@ -1,4 +1,4 @@
-"""Disparity between languages before and after training, and how much of the gap to English training closed."""
+"""Disparity between languages before and after training, and the share of the gap to English that training closed."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class _Condition:
     name: str
     before: str
     scores: dict[str, float] = field(default_factory=dict)
-    hits: dict[str, np.ndarray] = field(default_factory=dict)  # of each test item, (N,)
+    hits: dict[str, np.ndarray] = field(default_factory=dict)  # hits of each test item, (N,)
 
     def enter(self, language: str, score: float, hits: np.ndarray) -> None:
         """Add a language with its score, and the hits that the score is the mean of."""
@@ -92,7 +92,7 @@ def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) 
 
 
 def zero_shot_disparity_table(evaluations: Sequence[Result]) -> Table | None:
-    """Return the same of evaluations of the plain tower; None where there are fewer than two languages.
+    """Return the same for evaluations of the plain tower; None where there are fewer than two languages.
 
     Raises:
         DataError: they were not measured alike, see `one_group`.
@@ -150,7 +150,7 @@ def _complete(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 def _left_out(candidates: Sequence[Candidate], used: Sequence[Candidate]) -> list[str]:
-    """Return a remark on the languages, and one on the routes, that some candidates are of and none of `used`."""
+    """Return a remark on the languages, and one on the routes, of `candidates` that no candidate of `used` has."""
     codes = sorted(
         {candidate.language for candidate in candidates} - {candidate.language for candidate in used} - {ENGLISH}
     )

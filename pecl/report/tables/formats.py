@@ -134,7 +134,7 @@ def _bold(text: str, best: bool) -> str:
     return rf"\textbf{{{text}}}" if best and text else text
 
 
-_Body = Callable[[Table, Sequence[str]], str]  # of a table and the parts of its note that its heading does not state
+_Body = Callable[[Table, Sequence[str]], str]  # from a table and the parts of its note that its heading does not state
 _FORMULA = re.compile(r"(?![-+][\d.]+(e[-+]?\d+)?$)[=+\-@\t\r]", re.IGNORECASE)  # how one begins, but not a number
 
 
@@ -171,7 +171,7 @@ def to_json(tables: Sequence[Table], ids: bool = True) -> str:
 
 
 class Format(NamedTuple):
-    """How tables become text, with run ids or without, and the ending of a file of them."""
+    """A function that writes tables as text, with run ids or without, and the ending of a file of them."""
 
     write: Callable[..., str]
     ending: str

@@ -1,4 +1,4 @@
-"""What the numbers of one table must share, and the refusal to put together what differs in it."""
+"""Groups of results that one table may hold, and the refusal to mix results that were measured differently."""
 
 import shlex
 from collections.abc import Callable, Iterable, Sequence
@@ -43,7 +43,7 @@ class Group:
 
     @property
     def metric(self) -> str:
-        """What the scores of tables are."""
+        """The metric of the scores in tables."""
         directions = " and ".join(name.replace("_", "-") for name in DIRECTIONS[self.gallery_kind])
         return f"mean R@1 of {directions}"
 
@@ -59,7 +59,7 @@ class Group:
         return f"{name}, {self.gallery}"
 
     def details(self) -> str:
-        """Return all else that its numbers share."""
+        """Return the other facts that its numbers share."""
         towers = f"text tower {self.text_tower}" + (f", image tower {self.image_tower}" if self.image_tower else "")
         part = "whole set" if self.split_seed is None else f"few-shot split seed {self.split_seed}"
         return f"{self.metric}; {towers}; {part}; test query: {self.test_query}; captions {self.captions}"
@@ -146,7 +146,7 @@ def _check_captions(results: Sequence[Result]) -> None:
 
 
 def select(results: Sequence[Result], conditions: Sequence[str]) -> list[Result]:
-    """Return those of complete results for which all of `conditions`, each `key=value`, hold.
+    """Return the complete results for which all of `conditions`, each `key=value`, hold.
 
     Keys are the fields of `Group`, those of the config, and `kind`.
 

@@ -1,4 +1,4 @@
-"""How a table reaches a reader: empty and constant columns leave it, and it fits the width of a terminal."""
+"""The layout of a table: empty and constant columns are dropped, and it fits the width of a terminal."""
 
 import re
 import textwrap
@@ -10,7 +10,7 @@ from pecl.report.tables.table import RUN, Table, TextColumn
 
 WIDTH = 100  # columns of a terminal that every table fits
 _NARROW = 7  # letters that a heading may take without being broken
-_LONGEST = 40  # letters of a field; of a longer one, such as a path, the middle is left out
+_LONGEST = 40  # letters of a field; a longer one, such as a path, loses its middle
 _GAP = "  "
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # line breaks among them
 
@@ -30,7 +30,7 @@ def laid_out(table: Table, ids: bool = False) -> Layout:
 def without_repetition(columns: Sequence[TextColumn]) -> Layout:
     """Return `columns` without columns that are empty, or equal in all of several rows; the words name the latter.
 
-    Of one row that is wider than a terminal, the words state all but its scores.
+    If one row is wider than a terminal, the words state all but its scores.
     """
     filled = [column for column in columns if any(column.texts)]
     one_row = bool(filled) and len(filled[0].texts) == 1
@@ -44,7 +44,7 @@ def without_repetition(columns: Sequence[TextColumn]) -> Layout:
 def text_table(columns: Sequence[TextColumn], width: int = WIDTH) -> str:
     """Return columns as text, no line longer than `width`: columns that do not fit come below the others.
 
-    Where the labels that each block begins with do not tell the rows apart, numbers do. One row that does not fit is
+    If the labels that each block begins with do not tell the rows apart, numbers do. One row that does not fit is
     written as a list of names and values.
     """
     printed = _printed(columns, width)
@@ -66,7 +66,7 @@ def blocks(columns: Sequence[TextColumn], width: int) -> "list[list[Printed]]":
 
 
 def width_of(columns: "Sequence[Printed]") -> int:
-    """Return how many letters wide a block is."""
+    """Return the width of a block in letters."""
     return sum(column.width for column in columns) + len(_GAP) * (len(columns) - 1)
 
 

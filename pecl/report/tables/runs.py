@@ -140,7 +140,7 @@ def _settings(result: Result, names: Sequence[str]) -> Row:
 
 
 def _weights(result: Result) -> str:
-    """Return the name of the file of the adapter that an evaluation was given, empty where it was given none."""
+    """Return the stem of the adapter file of an evaluation; empty without one."""
     return Path(result.config.weights).stem if result.config.weights else ""
 
 

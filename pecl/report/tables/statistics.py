@@ -18,7 +18,7 @@ BOOTSTRAP = f"{LEVEL:.0%} percentile bootstrap over test items, {SAMPLES:,} resa
 def hits(result: Result, stage: str | None = None) -> np.ndarray:
     """Return for each test item the mean over both directions of "its rank is 1", (N,); its mean is mean recall@1.
 
-    With several captions an image the item is the image, whose captions are drawn together: theirs are added up, and
+    With several captions per image the item is the image, whose captions are drawn together: theirs are added up, and
     weighted so that the direction counts for half, as in the metric. The default stage is the last that was measured.
     """
     gallery = result.data.gallery
@@ -66,7 +66,7 @@ def sample_std(values: Sequence[float]) -> float:
 
 @dataclass(frozen=True)
 class Disparity:
-    """How unequally languages are served; scores x_l of languages l = 1 ... L, x_en English's zero-shot score.
+    """Inequality between languages; scores x_l of languages l = 1 ... L, x_en English's zero-shot score.
 
     Attributes:
         mean: sum x_l / L.

@@ -120,16 +120,16 @@ class Table:
     """One table.
 
     Attributes:
-        name: what `--table` and file names call it.
-        title: what it shows.
-        group: what its numbers share; None for published numbers.
+        name: its name for `--table` and in file names.
+        title: its title.
+        group: group of its numbers; None for published numbers.
         rows: raw values by name; lists where a row has several seeds or runs.
-        columns: what a reader sees of them.
+        columns: columns that a reader sees.
         results: runs that the numbers come from.
         remarks: further sentences of the note.
         bootstrap: whether it has intervals.
         best: (place of a row, name of a column) of the best scores among those that compare.
-        setup: what the trainings of the table share in addition to its group, and other tables of that group do not.
+        setup: settings that its trainings share in addition to the group, unlike other tables of the group.
         references: those of `results` that give only a score of the plain tower, so that their seeds say nothing.
         distinct: whether rows that read the same are shown once.
     """
@@ -202,7 +202,7 @@ class Table:
         return f"runs {', '.join(run_id[:SHORT_ID] for run_id in self.run_ids)}" if self.results else ""
 
     def heading(self) -> tuple[str, str]:
-        """Return the title of what its numbers share, and the details; both empty for published numbers."""
+        """Return the title and the details of its group; both empty for published numbers."""
         if self.group is None:
             return "", ""
         title, details = self.group.title(), self.group.details()
