@@ -254,7 +254,7 @@ def _failure_sentence(name: str, failed: dict[RemoteFile, DataError], futures: F
     more = "; ..." if len(failed) > MAX_NAMED else ""
     not_tried = f", {skipped} were not tried" if skipped else ""
     return (
-        f"{name}: {len(failed)} of {len(futures)} files could not be fetched{not_tried}: {causes}{more}. Present "
-        "files stay, and the same command goes on from there; --base-url names a mirror, --data-dir a copy that you have "
+        f"{name}: {len(failed)} of {len(futures)} files could not be fetched{not_tried}: {causes}{more}. The "
+        "others are kept, and the same command continues; --base-url names a mirror, --data-dir a copy that you have "
         "(a proxy is taken from HTTP_PROXY and HTTPS_PROXY)"
     )
