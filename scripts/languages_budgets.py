@@ -36,7 +36,8 @@ def budgets(results: Sequence[Result]) -> list[dict[str, Any]]:
 
 def _measured(result: Result) -> Mapping[str, float | str]:
     before, after = (round(result.recall(stage=stage), 4) for stage in ("zero_shot", "best"))
-    return {"before": before, "after": after, "seconds": round(result.seconds.train), "run_id": result.run_id}
+    seconds = result.seconds.train + sum(head.seconds for head in result.closed_form or ())
+    return {"before": before, "after": after, "seconds": round(seconds), "run_id": result.run_id}
 
 
 def main() -> None:

@@ -11,9 +11,10 @@ from safetensors import safe_open
 from pecl.cli import build_parser
 from pecl.commands import COMMANDS
 from pecl.config.routes import ROUTES
+from pecl.files import write_json
 from pecl.report.tables import chosen_candidates
 from pecl.report.tables.statistics import intervals
-from pecl.results.result import collect
+from pecl.results.result import STAGES, collect
 
 README = " ".join((ROOT / "README.md").read_text("utf-8").split())
 MEASURED = ROOT / "results" / "measured"
@@ -125,10 +126,11 @@ def test_columns_of_numbers_are_to_the_right():
     assert lines[1] == "| --- | ---: | ---: |"
 
 
-def on_text(kind, code, **found):
-    """Return a result on a made-up XTD200 of 100 captions, of which `found` says how many each stage finds."""
+def on_text(kind, code, **values):
+    """Return a result on a made-up XTD200 of 100 captions; `values` say how many each stage finds, and settings."""
+    found = {stage: values.pop(stage) for stage in STAGES if stage in values}
     states = {stage: dict.fromkeys(DIRECTIONS["english"], ranked(hits, 100)) for stage, hits in found.items()}
-    return made(kind, states, dataset="xtd200", gallery="english", language=code)
+    return made(kind, states, dataset="xtd200", gallery="english", language=code, **values)
 
 
 def test_the_page_of_languages_counts_gains_and_losses(monkeypatch):
@@ -146,6 +148,26 @@ def test_the_page_of_languages_counts_gains_and_losses(monkeypatch):
     assert page.draw(rows).render("png") == page.draw(rows[::-1]).render("png")
     again = page.measured([*trained, on_text("evaluate", "fi", zero_shot=60)])
     assert next(row.gain for row in again if row.code == "fi") == pytest.approx(-0.1)
+
+
+def test_budgets_compare_the_same_languages_only(monkeypatch, tmp_path):
+    """Two adapters, of which the smaller also has a language that the larger lacks."""
+    states = [("head", "sw", 80), ("head", "fi", 60), ("lora", "sw", 90), ("lora", "fi", 90), ("head", "hu", 10)]
+    found = [
+        on_text("train", code, zero_shot=50, final=0, best=hits, adapter=adapter, lr=0.004, epochs=3)
+        for adapter, code, hits in states
+    ]
+    budgets = script("languages_budgets").budgets(found)
+    assert [list(own["languages"]) for own in budgets] == [["fi", "sw"], ["fi", "sw"]]
+    page = script("languages_page")
+    write_json(tmp_path / "budgets.json", budgets)
+    monkeypatch.setattr(page, "BUDGETS", tmp_path / "budgets.json")
+    said, _, _, _, head, lora = page.budgets().splitlines()
+    assert said == "2 languages: Finnish (fi), Swahili (sw)."
+    assert head.split(" | ")[-3:] == ["0.700", "+0.200", "0.100 |"]
+    assert lora.split(" | ")[3:] == [
+        "gradient, 3 passes in batches of 5 at 0.004", "0.0", "0.900", "+0.400", "0.000 |"
+    ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
