@@ -149,7 +149,10 @@ TRAIN = [
     ("--anchor frozn", 'anchor: expected one of frozen, student, got "frozn"; did you mean "frozen"'),
     ("--image-weight 0 --route baseline1", "image_weight: expected a number > 0, got 0: route"),
     ("--image-weight 0 --alignment-weight 0", "image_weight: expected a number > 0, got 0: route"),
-    ("--image-weight 0 --alignment contrastive_with_image", "contrastive_with_image needs the images of what"),
+    (
+        "--image-weight 0 --alignment contrastive_with_image",
+        "contrastive_with_image needs images of the aligned pairs, got",
+    ),
     ("--train-on all", 'train_on: expected one of .*, got "all"'),
     ("--train-on flickr30k200 --image-weight 0", "data set 'flickr30k200' needs the folder"),
     ("--train-size 0", "train_size: expected a whole number >= 1"),
