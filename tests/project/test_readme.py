@@ -165,9 +165,8 @@ def test_budgets_compare_the_same_languages_only(monkeypatch, tmp_path):
     said, _, _, _, head, lora = page.budgets().splitlines()
     assert said == "2 languages: Finnish (fi), Swahili (sw)."
     assert head.split(" | ")[-3:] == ["0.700", "+0.200", "0.100 |"]
-    assert lora.split(" | ")[3:] == [
-        "gradient, 3 passes in batches of 5 at 0.004", "0.0", "0.900", "+0.400", "0.000 |"
-    ]  # fmt: skip
+    assert " | gradient, 3 passes in batches of 5 at 0.004 | " in lora
+    assert lora.split(" | ")[-3:] == ["0.900", "+0.400", "0.000 |"]
 
 
 @pytest.fixture(scope="module")
