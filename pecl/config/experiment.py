@@ -280,8 +280,11 @@ class ExperimentConfig:
             problems += self._check_solver()
         if isinstance(self.joint, str):
             problems += self._check_joint()
-        if isinstance(self.plugin, str):
-            problems += self._check_plugin(self.plugin)
+        try:
+            if isinstance(self.plugin, str):
+                fingerprint(self.plugin)
+        except ConfigError as error:
+            problems.append(str(error))
         problems += [f"{name}: {EMPTY_PATH}" for name in ("data_dir", "out") if getattr(self, name) == ""]
         if problems:
             raise ConfigError("; ".join(problems))
@@ -290,13 +293,6 @@ class ExperimentConfig:
     def _code(self, text: str) -> str:
         """Return the code of a language; in a table of captions it may be any."""
         return any_language_code(text) if is_path(str(self.dataset)) else language_code(text)
-
-    def _check_plugin(self, names: str) -> list[str]:
-        try:
-            fingerprint(names)
-        except ConfigError as error:
-            return [str(error)]
-        return []
 
     def _check_solver(self) -> list[str]:
         if self.solvers.count("gradient") > 1 or any(a == b for a, b in pairwise(self.solvers)):

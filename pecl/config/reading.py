@@ -13,15 +13,6 @@ from pecl.files import YAML_LIMIT, parse_yaml, read_bytes_limited
 from pecl.options import parse_option
 
 
-def parse_value(name: str, value: Any) -> Any:
-    """Turn text, or a YAML value such as the string `1e-4`, into the type of the field `name`.
-
-    Raises:
-        ConfigError: the text is not a value of that type.
-    """
-    return parse_option(ExperimentConfig, name, value)
-
-
 def make_config(values: Mapping[str, Any], where: str = "config") -> ExperimentConfig:
     """Return the config with `values` over the defaults.
 
@@ -36,7 +27,7 @@ def make_config(values: Mapping[str, Any], where: str = "config") -> ExperimentC
             problems.append(f"unknown key {key!r}{suggest(name, names)}")
             continue
         try:
-            parsed[name] = parse_value(name, value)
+            parsed[name] = parse_option(ExperimentConfig, name, value)
         except ConfigError as error:
             problems.append(str(error))
     try:

@@ -23,15 +23,10 @@ logger = logging.getLogger(__name__)
 
 
 class HeadSolver:
-    """Solves the head of each slot of an adapter on the training pairs of its runs.
-
-    Args:
-        adapter: with a part `head` or `head:rank=K`, on a tower whose last layer is linear.
-        members: the runs.
-        slot_of: the slot of each run; runs of one slot are solved as one.
+    """Solves the head of each slot of an adapter on the training pairs of its runs; runs of one slot as one.
 
     Raises:
-        ConfigError: the adapter has no such part, or the tower no such head.
+        ConfigError: the adapter has no part `head` or `head:rank=K`, or the tower's last layer is not linear.
     """
 
     def __init__(self, adapter: Adapter, members: Sequence[Prepared], slot_of: Sequence[int]) -> None:

@@ -34,7 +34,7 @@ def distil(language: str, text: str | None = None, *, images: bool = False, **va
     """
     given = {"language": language, **values} | ({} if text is None else {"text": text})
     inputs = TrainingInputs()
-    return run_distillation(distil_config(given, inputs, images), inputs)
+    return run_together([distil_config(given, inputs, images)], inputs)[0]
 
 
 def distil_config(
@@ -42,11 +42,7 @@ def distil_config(
 ) -> ExperimentConfig:
     """Return the config of a distillation: the given fields and defaults that depend on the number of pairs.
 
-    Args:
-        given: fields of `ExperimentConfig`, as values or as text.
-        inputs: cache of data that runs share.
-        images: also train on images.
-        where: beginning of error sentences.
+    `where` begins error sentences.
 
     Raises:
         PeclError: bad input, or no text to train on.
@@ -63,24 +59,11 @@ def distil_config(
     return make_config({**defaults, **schedule_for(pairs), **given}, where)
 
 
-def run_distillation(config: ExperimentConfig, inputs: TrainingInputs | None = None) -> Result:
-    """Train a config on its text and return the result; log a warning if recall fell.
-
-    Args:
-        config: the run.
-        inputs: data that has been read already.
+def run_together(configs: Sequence[ExperimentConfig], inputs: TrainingInputs) -> list[Result]:
+    """Train configs together, such as the languages of a joint training; log a warning if recall fell.
 
     Raises:
-        PeclError: bad input, or no text to train on; nothing has been written.
-    """
-    return run_together([config], inputs)[0]
-
-
-def run_together(configs: Sequence[ExperimentConfig], inputs: TrainingInputs | None = None) -> list[Result]:
-    """Train configs together, such as the languages of a joint training, and return their results.
-
-    Raises:
-        PeclError: as `run_distillation`, or the configs cannot be trained together.
+        PeclError: bad input, no text to train on, or configs that cannot be trained together; nothing was written.
     """
     for config in configs:
         _check(config)

@@ -42,11 +42,7 @@ BANK_SIZE = 8192  # frozen anchors of the first training pairs, for `match`
 
 
 def check_fleet(configs: Sequence[ExperimentConfig]) -> None:
-    """Refuse configs that cannot be trained together.
-
-    Raises:
-        ConfigError: they differ in a field that may not differ; the field is named.
-    """
+    """Refuse configs that differ in a field that may not differ within a fleet, by a ConfigError that names it."""
     joint = configs[0].joint
     may_differ = {"language"} if joint else FLEET_FIELDS
     for item in fields(ExperimentConfig):

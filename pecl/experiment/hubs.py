@@ -21,19 +21,12 @@ DIRECTION = "text_to_image"  # the other direction has the same ranks
 
 @dataclass(frozen=True)
 class CorrectedRecall:
-    """Recall from texts to images, plain and with hubs corrected.
-
-    Attributes:
-        language: its code.
-        plain: recall@k by k.
-        corrected: recall@k by k.
-        intervals: 95 % bootstrap interval of corrected minus plain, paired by query, by k.
-    """
+    """Recall@k from texts to images by k, plain and with hubs corrected."""
 
     language: str
     plain: dict[int, float]
     corrected: dict[int, float]
-    intervals: dict[int, tuple[float, float]]
+    intervals: dict[int, tuple[float, float]]  # 95 % bootstrap interval of corrected - plain, paired by query
 
     def to_json(self) -> dict[str, object]:
         """Return the row as a JSON object."""
@@ -48,8 +41,7 @@ def check_corrections(config: ExperimentConfig) -> References:
     """Return the reference captions for a config's towers.
 
     Raises:
-        ConfigError: no reference captions are known for its towers, or its gallery is not images, or embeddings by
-            another program.
+        ConfigError: none are known for its towers, or its gallery is not images that pecl embeds.
     """
     if config.gallery != "images":
         raise ConfigError(f"gallery: expected images with --correct-hubs, got {config.gallery}")
@@ -68,8 +60,7 @@ def corrected_recall(config: ExperimentConfig) -> CorrectedRecall:
     """Measure the recall of an evaluation, plain and with hubs corrected.
 
     Raises:
-        ConfigError: as `check_corrections`.
-        PeclError: as `evaluate`.
+        PeclError: as `check_corrections` and `evaluate`.
     """
     config, choice = with_adapter(config)
     with use_threads(config.threads):

@@ -34,12 +34,9 @@ def _request(config: ExperimentConfig, columns: Collection[str | None] = ()) -> 
 def load_captions(
     config: ExperimentConfig, columns: Collection[str | None], decoded: Callable[[], Container[str]] = tuple
 ) -> ParallelCaptions:
-    """Return the whole data set of a config.
+    """Return the whole data set of a config, with at least `columns`.
 
-    Args:
-        config: names it.
-        columns: required columns.
-        decoded: returns the fingerprints of images that are known to decode; called only with `skip_unreadable`.
+    `decoded` returns the fingerprints of images that are known to decode; it is called only with `skip_unreadable`.
 
     Raises:
         DataError: something is missing or wrong.
@@ -51,18 +48,15 @@ def load_captions(
             "captions with --gallery english (and train with --image-weight 0)"
         )
     if data.english is None and ("english" in columns or config.gallery == "english"):
-        raise DataError(_english_is_missing(config))
+        what, way_on = f"route {config.route}", "choose --route baseline1"
+        if config.gallery == "english":
+            what, way_on = "--gallery english", "leave it out"
+        raise DataError(
+            f"{config.dataset} has no English captions (column 'en'), which {what} needs: {way_on}; or make them with "
+            f"`pecl data translate {config.dataset} --source {config.language} --target en`, and rename the new column "
+            "en"
+        )
     return data
-
-
-def _english_is_missing(config: ExperimentConfig) -> str:
-    """Return the sentence for a run that needs English captions on data without them."""
-    what = "--gallery english" if config.gallery == "english" else f"route {config.route}"
-    way_on = "leave it out" if config.gallery == "english" else "choose --route baseline1"
-    return (
-        f"{config.dataset} has no English captions (column 'en'), which {what} needs: {way_on}; or make them with "
-        f"`pecl data translate {config.dataset} --source {config.language} --target en`, and rename the new column en"
-    )
 
 
 def load_training_inputs(
@@ -102,11 +96,7 @@ def hashes_of_inputs(data: ParallelCaptions, text: TrainingText | None) -> dict[
 
 
 def training_hashes(config: ExperimentConfig) -> dict[str, Any]:
-    """Return `hashes_of_inputs` of a config.
-
-    Raises:
-        PeclError: as `load_training_inputs`, or there are too few pairs for the split.
-    """
+    """Return `TrainingInputs.hashes` of a config."""
     return TrainingInputs().hashes(config)
 
 
@@ -129,18 +119,14 @@ class TrainingInputs(_ByInputs[tuple[ParallelCaptions, TrainingText | None]]):
     def __call__(
         self, config: ExperimentConfig, decoded: Callable[[], Container[str]] = tuple
     ) -> tuple[ParallelCaptions, TrainingText | None]:
-        """Return the data set of a config, and its text.
-
-        Raises:
-            PeclError: they are missing or wrong.
-        """
+        """Return the data set of a config, and its text."""
         return self._once(config, lambda: load_training_inputs(config, decoded))
 
     def hashes(self, config: ExperimentConfig) -> dict[str, Any]:
         """Return `hashes_of_inputs` of a config.
 
         Raises:
-            PeclError: as `training_hashes`.
+            PeclError: as `load_training_inputs`, or there are too few pairs for the split.
         """
         data, text = self(config)
         check_split(data, config.shots)
@@ -151,11 +137,7 @@ class DataHashes(_ByInputs[dict[str, Any]]):
     """`training_hashes` with a cache, one entry per set of data; the data are not kept."""
 
     def __call__(self, config: ExperimentConfig) -> dict[str, Any]:
-        """Return the hashes of a config's data.
-
-        Raises:
-            PeclError: they are missing or wrong.
-        """
+        """Return the hashes of a config's data."""
         return self._once(config, lambda: training_hashes(config))
 
 
@@ -172,11 +154,8 @@ def flickr30k200_text(config: ExperimentConfig) -> ParallelCaptions:
 
 def _load_training_text(config: ExperimentConfig) -> ParallelCaptions | None:
     load = TRAIN_ON[config.train_on]
-    if load is None and config.text is None:
-        return None
-    if load is None:
-        named = {name: partial(TRAIN_ON[name], config) for name in TRAIN_ON if name != "pairs"}
-        return load_text(config, named)
-    if config.text is not None:
+    if config.text is None:
+        return load and load(config)
+    if load is not None:
         raise ConfigError(f"text: expected none with train_on {config.train_on}: name both in --text, with a comma")
-    return load(config)
+    return load_text(config, {name: partial(TRAIN_ON[name], config) for name in TRAIN_ON if name != "pairs"})

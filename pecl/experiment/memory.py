@@ -42,11 +42,7 @@ def bytes_of_slot(
 ) -> int:
     """Estimate the bytes of one slot of a training.
 
-    Args:
-        tower: the text tower.
-        parameters: trainable parameters of the slot.
-        lengths: number of tokens of each training text.
-        rows: texts of the slot in a step.
+    `lengths` are the tokens of each training text, and `rows` the texts of the slot in a step.
     """
     config = tower.backbone.config
     d, wide = config.hidden_size, getattr(config, "intermediate_size", 4 * config.hidden_size)
@@ -62,13 +58,8 @@ def bytes_of_slot(
 def largest_fleet(members: Sequence[Prepared], parameters: int, jobs: int = 1, kept: int = 0) -> int:
     """Return the largest number of runs of a fleet, at least 1; all languages of a joint training share a slot.
 
-    Every slot counts as the run that needs most, since anchors, texts and images may differ within a fleet.
-
-    Args:
-        members: the runs.
-        parameters: trainable parameters of a slot.
-        jobs: processes that share the device's memory.
-        kept: bytes of cached frozen layers of a fleet on the CPU.
+    Every slot counts as the run that needs most, since anchors, texts and images may differ within a fleet. `jobs`
+    processes share the device's memory; `kept` is the bytes of cached frozen layers of a fleet on the CPU.
     """
     config, tower = members[0].config, members[0].towers.text
     memory = memory_of(tower.device)

@@ -18,19 +18,7 @@ TOKENS = 25  # tokens of a caption; the towers of a dry run have no tokenizer
 
 
 class RunPlan(NamedTuple):
-    """The plan of one run.
-
-    Attributes:
-        language: code of the language.
-        pairs: number of training pairs.
-        held_out: number of held-out pairs of the training text.
-        steps: number of training steps.
-        solver: phases of the training.
-        lr: peak learning rate.
-        photographs: number of training images.
-        status: complete, failed or interrupted, as in its result; new without a result.
-        operations: floating-point operations of the text tower's matrices, by an estimate.
-    """
+    """The plan of one run, with the numbers of its training pairs, held-out pairs of the training text and images."""
 
     language: str
     pairs: int
@@ -39,8 +27,8 @@ class RunPlan(NamedTuple):
     solver: str
     lr: float
     photographs: int
-    status: str
-    operations: float
+    status: str  # complete, failed or interrupted, as in its result; new without a result
+    operations: float  # floating-point operations of the text tower's matrices, by an estimate
 
 
 def plan_runs(
@@ -48,23 +36,15 @@ def plan_runs(
 ) -> list[RunPlan]:
     """Return one plan per run of a fleet; write nothing.
 
-    Args:
-        configs: runs that differ only in `FLEET_FIELDS`, or the languages of a joint training.
-        inputs: data that has been read already.
-        share: see `train_fleet`.
-
     Raises:
-        PeclError: as the runs before their first step.
+        PeclError: as `train_fleet`, which has the same arguments, before its first step.
     """
     inputs = inputs or TrainingInputs()
     return [_plan(member, inputs) for member in check_run(configs, share, inputs)]
 
 
 def check_evaluation(config: ExperimentConfig) -> tuple[ExperimentConfig, AdapterChoice]:
-    """Read and check the data and the adapter file of an evaluation; load no weights and write nothing.
-
-    Returns:
-        Config and adapter, as `with_adapter`.
+    """Check the data and the adapter file of an evaluation, and return what `with_adapter` does; write nothing.
 
     Raises:
         PeclError: as the evaluation before it embeds, except for errors of the towers.
@@ -76,17 +56,14 @@ def check_evaluation(config: ExperimentConfig) -> tuple[ExperimentConfig, Adapte
     return config, choice
 
 
-def status_of(config: ExperimentConfig, inputs: TrainingInputs) -> str:
-    """Return the status of a run on its present data: complete, failed, interrupted or new.
-
-    Raises:
-        PeclError: the data are missing or wrong.
-    """
+def _status(config: ExperimentConfig, inputs: TrainingInputs) -> str:
+    """Return the status of a run on its present data: complete, failed, interrupted or new."""
     if complete_result(config, inputs.hashes) is not None:
         return "complete"
     result = find_result(config)
-    known = result is not None and result.status != "complete" and has_threads_of(config, result)
-    return result.status if result is not None and known else "new"
+    if result is None or result.status == "complete" or not has_threads_of(config, result):
+        return "new"
+    return result.status
 
 
 def _plan(member: Prepared, inputs: TrainingInputs) -> RunPlan:
@@ -102,7 +79,7 @@ def _plan(member: Prepared, inputs: TrainingInputs) -> RunPlan:
         solver=config.solver,
         lr=config.lr,
         photographs=len(member.parts["train"]) if config.image_weight else 0,
-        status=status_of(config, inputs),
+        status=_status(config, inputs),
         operations=_operations(member, held_out, steps),
     )
 

@@ -36,27 +36,16 @@ RIVALS = 50_000  # training anchors in the gallery of held-out queries
 
 @dataclass(frozen=True)
 class Prepared:
-    """Data, token ids and frozen embeddings of one config.
-
-    Attributes:
-        config: the run.
-        route: its columns.
-        towers: text tower (without adapter while frozen embeddings are made) and image tower.
-        data: the whole data set.
-        parts: indices into `data` of the captions of `train`, `val` and `test`; only `test` for an evaluation.
-        translations: text to train on in place of the training pairs, or None.
-        files: SHA-256 of the local files that the config names, by field, at the time of preparation.
-        rows: embeddings of the images by another program, in place of the image tower, or None.
-    """
+    """Data, token ids and frozen embeddings of one config."""
 
     config: ExperimentConfig
     route: TranslationRoute
-    towers: Towers
-    data: ParallelCaptions
-    parts: dict[str, tuple[int, ...]]
-    translations: TrainingText | None = None
-    files: Mapping[str, str] = field(default_factory=dict)
-    rows: ImageRows | None = None
+    towers: Towers  # the text tower is without adapter while frozen embeddings are made
+    data: ParallelCaptions  # the whole data set
+    parts: dict[str, tuple[int, ...]]  # captions of `train`, `val` and `test` in `data`; an evaluation has only `test`
+    translations: TrainingText | None = None  # text to train on in place of the training pairs
+    files: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of local files by field, when they were read
+    rows: ImageRows | None = None  # embeddings of the images by another program, in place of the image tower
 
     @cached_property
     def hashes(self) -> dict[str, Any]:
@@ -65,8 +54,8 @@ class Prepared:
 
     @property
     def anchor(self) -> str | None:
-        """Column of the anchors that queries are aligned to, or None."""
-        return anchor_column(self.config, self.route)
+        """Column of the anchors that queries are aligned to; None if the route has none or its weight is 0."""
+        return self.route.anchor if self.config.alignment_weight else None
 
     def query(self, part: str) -> str:
         """Return the column that is the query in `part`."""
@@ -111,10 +100,8 @@ class Prepared:
     def text_recall(self, embeddings: torch.Tensor) -> float:
         """Return the share of queries of `held_out` whose own anchor ranks first among all anchors of the text.
 
-        Training anchors are in the gallery, too: a few hundred held-out anchors would be too easy.
-
-        Args:
-            embeddings: (m, D) of the queries.
+        Training anchors are in the gallery, too: a few hundred held-out anchors would be too easy. The embeddings
+        are (m, D).
         """
         blocks = cosine_blocks(embeddings, self.text_gallery)
         found = compare(blocks, torch.arange(len(embeddings)), nearest=1)
@@ -229,11 +216,6 @@ class Prepared:
         return text_embeddings(self.towers.text, texts, store_of(self.towers.text))
 
 
-def anchor_column(config: ExperimentConfig, chosen: TranslationRoute) -> str | None:
-    """Return the column that queries are aligned to; None if the route has none or its weight is 0."""
-    return chosen.anchor if config.alignment_weight else None
-
-
 def prepare_evaluation(config: ExperimentConfig, towers: Towers) -> Prepared:
     """Return an evaluation whose test part is the published one, or else the whole data set.
 
@@ -260,12 +242,7 @@ def _rows(config: ExperimentConfig) -> ImageRows | None:
 
 
 def prepare_training(config: ExperimentConfig, towers: Towers, inputs: TrainingInputs | None = None) -> Prepared:
-    """Return a training with its few-shot split and training text.
-
-    Args:
-        config: the run.
-        towers: its towers.
-        inputs: cache of data that runs share.
+    """Return a training with its few-shot split and training text; runs share the cache `inputs`.
 
     Raises:
         PeclError: the data are missing or wrong, or do not fit the config.
@@ -274,18 +251,13 @@ def prepare_training(config: ExperimentConfig, towers: Towers, inputs: TrainingI
     data, translations = (inputs or TrainingInputs())(config, lambda: store_of(towers.image))
     split = split_captions(data, config.shots, config.split_seed)
     prepared = Prepared(config, chosen, towers, data, split._asdict(), translations, file_hashes(config))
-    check_training(config, chosen, data, translations)
+    _check_training(prepared)
     return prepared
 
 
-def check_training(
-    config: ExperimentConfig, chosen: TranslationRoute, data: ParallelCaptions, text: TrainingText | None
-) -> None:
-    """Refuse data or training text without the columns and images that the loss of a route needs.
-
-    Raises:
-        PeclError: something is missing, or does not fit the config.
-    """
+def _check_training(prepared: Prepared) -> None:
+    """Refuse data or training text without the columns and images that the loss of a route needs."""
+    config, chosen, data, text = prepared.config, prepared.route, prepared.data, prepared.translations
     if config.weights is not None:
         raise ConfigError("weights: expected none, since training starts from the plain tower: leave it out")
     if config.image_embeddings is not None or config.image_paths is not None:
@@ -306,7 +278,7 @@ def check_training(
         raise ConfigError(f"alignment: contrastive_with_image needs images of the aligned pairs, got {got}")
     if text is not None and config.image_weight and "gradient" not in config.solvers:
         raise ConfigError(f"solver: expected gradient for training with images and text, got {config.solver}")
-    unaligned = anchor_column(config, chosen) is None
+    unaligned = prepared.anchor is None
     if unaligned and text is not None:
         raise ConfigError(
             f"route: expected method1, method2 or method3 and an alignment_weight above 0 with text to train on, got "

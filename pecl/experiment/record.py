@@ -87,7 +87,12 @@ def _write(prepared: Prepared, measured: Evaluations, result: Result, manifest: 
         all_ranks={"test": _ranks(measured["test"])},
         peak_memory_mb=round(peak_memory_mb(torch.device(prepared.config.device)), 1),
     )
-    nearest = {stage: retrieved(prepared, e) for stage, e in measured["test"].items() if stage != "final"}
+    shown = prepared.gallery_items("test")
+    nearest = {  # indices of the data set's images or English captions
+        stage: [[shown[place] for place in places] for places in evaluation.nearest]
+        for stage, evaluation in measured["test"].items()
+        if stage != "final"
+    }
     write_retrieved(prepared.config.out, result.name, nearest)
     return replace(result, path=write_result(prepared.config.out, result), has_digest=True)
 
@@ -125,12 +130,9 @@ def _describe_text(prepared: Prepared) -> TrainingTextRecord | None:
 
 
 def describe_adapter(adapter: Adapter, total: int, path: Path) -> AdapterDescription:
-    """Return the description of an adapter for its result.
+    """Return the description of an adapter for its result; `total` is the number of parameters of the plain tower.
 
-    Args:
-        adapter: the trained or evaluated adapter.
-        total: number of parameters of the plain tower.
-        path: file of the adapter, whose SHA-256 the result holds; a PEFT folder has none.
+    It holds the SHA-256 of the adapter's file; a PEFT folder has none.
     """
     trainable = adapter.num_parameters()
     digest = sha256_file(path) if path.is_file() else None
@@ -156,12 +158,6 @@ def describe_split(prepared: Prepared) -> dict[str, Any]:
         "indices": {part: list(indices) for part, indices in prepared.parts.items()},
         "gallery": gallery,
     }
-
-
-def retrieved(prepared: Prepared, evaluation: Evaluation) -> list[list[int]]:
-    """Return the nearest items of each test caption as indices of the data set's images or English captions."""
-    shown = prepared.gallery_items("test")
-    return [[shown[place] for place in places] for places in evaluation.nearest]
 
 
 def subset_recalls(prepared: Prepared, measured: Mapping[str, Evaluation]) -> dict[str, Any]:

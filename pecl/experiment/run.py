@@ -61,8 +61,7 @@ def with_adapter(config: ExperimentConfig) -> tuple[ExperimentConfig, AdapterCho
     `weights` None evaluates the plain tower, even if an adapter of the language is known.
 
     Raises:
-        ConfigError: no adapter has the name.
-        WeightsError: the path does not exist.
+        PeclError: no adapter has the name, or the path does not exist.
     """
     known = KnownAdapters(config.profile, text_model=config.text_model)
     if config.weights is not None:
@@ -183,13 +182,8 @@ def check_run(
 
     Weights are not loaded if the shape of the text tower is known. Images are not opened.
 
-    Args:
-        configs: runs that are trained together.
-        share: see `train_fleet`.
-        inputs: data that has been read already.
-
     Raises:
-        PeclError: as `train_fleet` before its first step.
+        PeclError: as `train_fleet`, which has the same arguments, before its first step.
     """
     check_fleet(configs)
     with use_threads(configs[0].threads):
@@ -202,15 +196,7 @@ def _prepare(
 ) -> tuple[list[Prepared], tuple[AdapterConfig, ...], int]:
     """Return prepared runs, their adapter, and the number of runs that fit into memory.
 
-    Args:
-        configs: runs that are trained together.
-        share: see `train_fleet`.
-        inputs: reads their data.
-        towers: their towers, or towers of the same shape.
-        trims: whether `trim_vocabulary` of the runs is obeyed.
-
-    Raises:
-        PeclError: bad input.
+    `towers` may be of the same shape only; without `trims`, `trim_vocabulary` of the runs is not obeyed.
     """
     first = configs[0]
     adapters = parse_adapter(first.adapter, first.rank, first.adapter_layers)
@@ -253,11 +239,7 @@ def _train_together(
 
 
 def as_config(config: ExperimentConfig | Mapping[str, Any]) -> ExperimentConfig:
-    """Return a config unchanged, or make one of its fields.
-
-    Raises:
-        ConfigError: a field is unknown or wrong, or `config` is neither.
-    """
+    """Return a config unchanged, or make one of its fields."""
     if isinstance(config, ExperimentConfig):
         return config
     if not isinstance(config, Mapping):
@@ -291,11 +273,7 @@ def _solve(solver: HeadSolver, trainer: AlignmentTrainer) -> None:
 
 
 def _check_adapter(members: list[Prepared], adapters: Sequence[AdapterConfig], trims: bool) -> tuple[int, int]:
-    """Check the adapter against the tower, and trim the tower if `trims`.
-
-    Returns:
-        The parameters of one slot, and the bytes of cached frozen layers.
-    """
+    """Check the adapter, and trim the tower if `trims`; return parameters of a slot and bytes of cached layers."""
     config, tower = members[0].config, members[0].towers.text
     seeds = [config.seed]
     if has_no_values(tower):  # no values to draw, and no tokenizer for prompts of words
@@ -318,13 +296,9 @@ def towers_of(config: ExperimentConfig, trims: bool = False) -> Towers:
 
 
 def load_towers_once(arguments: Sequence[Any], trims: bool = False) -> Towers:
-    """Load towers, or return the cached ones of the previous run: a grid loads them once.
+    """Load towers by the arguments of `load_towers`, or return the cached ones of the previous run.
 
-    Between runs the towers carry no adapter.
-
-    Args:
-        arguments: arguments of `load_towers`.
-        trims: the vocabulary will be trimmed: load the towers again, and do not cache them.
+    Between runs the towers carry no adapter. Towers whose vocabulary will be trimmed are loaded again, and not cached.
     """
     if trims:  # a trimmed tower lacks the words of all other data
         _load_once.cache_clear()

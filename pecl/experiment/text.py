@@ -40,15 +40,10 @@ _MOST_EQUAL = 0.1  # share of pairs with equal sides, such as names and numbers
 
 @dataclass(frozen=True)
 class TrainingText:
-    """Translated text to train on.
-
-    Attributes:
-        train: the training pairs.
-        held_out: pairs to choose weights by, without any English caption of `train`; None if not needed.
-    """
+    """Translated text to train on."""
 
     train: ParallelCaptions
-    held_out: ParallelCaptions | None = None
+    held_out: ParallelCaptions | None = None  # pairs to choose weights by, without any English caption of `train`
 
     @property
     def parts(self) -> list[ParallelCaptions]:
@@ -80,7 +75,8 @@ def load_text(config: ExperimentConfig, named: Mapping[str, Callable[[], Paralle
         pairs, record = read_source(source, config.language, named)
         with Bar(pairs, desc="reading", unit="pair", leave=False) as read:
             places, counts = writer.add(read, source.name, config.clean)
-        _say_dropped(source.name, counts, config.clean)
+        if config.clean and (dropped := _dropped([counts])):
+            logger.info("%s: pairs are dropped%s", source.name, dropped)
         if config.language != "en" and counts.get("equal", 0) > _MOST_EQUAL * counts["pairs"]:
             equal = f"{counts['equal']:,} of {counts['pairs']:,} pairs"
             logger.warning("%s: %s have the same text on both sides: are they translated?", source.name, equal)
@@ -107,11 +103,6 @@ def _dropped(records: Sequence[Mapping[str, Any]]) -> str:
     pairs, empty, repeated = (sum(record[name] for record in records) for name in ("pairs", "empty", "repeated"))
     said = [f"{empty:,} with an empty side"] * (empty > 0) + [f"{repeated:,} that repeat another"] * (repeated > 0)
     return f" ({pairs:,} were read, {' and '.join(said)})" if said else ""
-
-
-def _say_dropped(name: str, counts: Mapping[str, int], clean: bool) -> None:
-    if clean and (dropped := _dropped([counts])):
-        logger.info("%s: pairs are dropped%s", name, dropped)
 
 
 @dataclass

@@ -15,11 +15,7 @@ _TOGETHER = 16_384  # texts that are tokenised together
 
 
 def check_trimming(engine: str, configs: Sequence[AdapterConfig]) -> None:
-    """Refuse adapters that need the whole vocabulary.
-
-    Raises:
-        ConfigError: every word embedding is trained, or the engine reads the tower's layers itself.
-    """
+    """Refuse adapters that train every word embedding, and engines that read the tower's layers themselves."""
     if any(config.kind == "full" for config in configs):
         raise ConfigError("trim_vocabulary: expected an adapter that does not train word embeddings, got full")
     if engine != "pecl":

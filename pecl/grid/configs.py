@@ -58,13 +58,9 @@ def fleets(
 ) -> Iterator[list[ExperimentConfig]]:
     """Yield the runs in groups that can be trained together, in order of their first runs.
 
-    The languages of a joint training are one group, whatever `size`; such groups come first.
-
-    Args:
-        configs: runs.
-        size: largest number of runs of a group; "auto" is up to 16, with at least as many groups as jobs. Training
-            divides an automatic group further if it does not fit into memory.
-        jobs: groups that are trained at a time.
+    The languages of a joint training are one group, whatever `size`; such groups come first. Other groups have at most
+    `size` runs; "auto" is up to 16, with at least as many groups as `jobs`. Training divides an automatic group further
+    if it does not fit into memory.
 
     Raises:
         ConfigError: `size` is below 1, or no number.

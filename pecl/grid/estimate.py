@@ -70,14 +70,9 @@ def estimate(
     """Estimate the time to train `configs`, `jobs` at a time.
 
     A run counts as the median of recorded runs of the same shape, which differ from it only in fleet fields or seed.
-    Without such runs it counts as its steps times the median time of a step of the same towers and batch. Loading, and
-    the evaluation of the plain tower, are not counted.
-
-    Args:
-        configs: runs.
-        recorded: times of recorded runs.
-        jobs: runs at a time.
-        steps: steps of each run; by default those that follow from the config, as for pairs of `shots`.
+    Without such runs it counts as its `steps` times the median time of a step of the same towers and batch. Steps that
+    are not given follow from the config, as for pairs of `shots`. Loading, and the evaluation of the plain tower, are
+    not counted.
     """
     by_shape: dict[tuple[Any, ...], list[float]] = {}
     by_tower: dict[tuple[Any, ...], list[float]] = {}

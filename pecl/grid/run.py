@@ -54,10 +54,8 @@ def run_grid(
 ) -> GridOutcome:
     """Train all runs and return their results.
 
-    Args:
-        configs: runs.
-        fleet: runs trained together; "auto" for as many as fit into memory, up to 16.
-        launcher: trains them; this process by default.
+    `fleet` is the number of runs trained together; "auto" for as many as fit into memory, up to 16. The launcher trains
+    them; this process by default.
 
     Raises:
         PeclError: bad input, found before anything was written or by the first trained run; or results cannot be
@@ -97,11 +95,7 @@ def plan_grid(
 
 
 def _begin(configs: Sequence[ExperimentConfig], fleet: int | str, launcher: Launcher) -> _Run:
-    """Read the data of a grid, and skip its complete runs.
-
-    Raises:
-        PeclError: bad input.
-    """
+    """Read the data of a grid, and skip its complete runs."""
     jobs = getattr(launcher, "jobs", None) or 1  # at a time
 
     def share(device: str) -> int | None:

@@ -15,13 +15,8 @@ class StatusLine:
     """A line on standard error, rewritten at every change.
 
     Runs of this process count by the share of their steps, runs of workers when they end. The time left extrapolates
-    the runs of this grid. Before its first run ends, it uses earlier complete runs of the grid or, without any, other
+    the runs of this grid. Before its first run ends, it uses runs that were complete `before` or, without any, other
     runs in the results folder.
-
-    Args:
-        total: number of runs.
-        before: results of the runs that were complete before.
-        remaining: configs of the other runs.
     """
 
     def __init__(self, total: int, before: Sequence[Result], remaining: Sequence[ExperimentConfig]) -> None:

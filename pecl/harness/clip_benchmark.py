@@ -6,6 +6,7 @@ CLIP_benchmark's command line, whose flags it takes. CLIP_benchmark does not tel
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -18,15 +19,11 @@ from pecl.encoders.image import ImageEncoder
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.towers import load_towers
 from pecl.errors import ConfigError
+from pecl.retrieval.measures import RECALL_AT
 
 
 class ClipModel(nn.Module):
-    """Both towers as CLIP_benchmark calls them.
-
-    Args:
-        encode: maps token ids and mask, each (B, L), to embeddings (B, D).
-        image: the image tower.
-    """
+    """Both towers as CLIP_benchmark calls them; `encode` maps ids and mask, each (B, L), to embeddings (B, D)."""
 
     def __init__(self, encode: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], image: ImageEncoder) -> None:
         super().__init__()
@@ -69,18 +66,9 @@ def clip_model(text: Banks, image: ImageEncoder, language: str) -> tuple[ClipMod
 
 
 def measure(
-    model: ClipModel,
-    tokenizer: Tokenizer,
-    pictures: Sequence[tuple[Callable[[], Any], Sequence[str]]],
-    recall_at: Sequence[int],
+    model: ClipModel, tokenizer: Tokenizer, pictures: Sequence[tuple[Callable[[], Any], Sequence[str]]]
 ) -> dict[str, float]:
-    """Measure retrieval with CLIP_benchmark.
-
-    Args:
-        model: both towers.
-        tokenizer: tokenizer of its texts.
-        pictures: a function that loads each image, with its captions.
-        recall_at: values of k.
+    """Measure retrieval with CLIP_benchmark among pictures: a function that loads each, with its captions.
 
     Returns:
         `image_retrieval_recall@k` (texts search images) and `text_retrieval_recall@k`, in [0, 1].
@@ -90,7 +78,7 @@ def measure(
     """
     zeroshot = _import("clip_benchmark.metrics.zeroshot_retrieval")
     largest = min(len(pictures), sum(len(captions) for _, captions in pictures))
-    values = [k for k in recall_at if k <= largest]
+    values = [k for k in RECALL_AT if k <= largest]
     return zeroshot.evaluate(model, list(_batches(model, pictures)), tokenizer, "cpu", amp=False, recall_k_list=values)
 
 
@@ -145,8 +133,6 @@ def main() -> None:
 
 
 def _import(name: str) -> Any:
-    from importlib import import_module
-
     try:
         return import_module(name)
     except ImportError as error:

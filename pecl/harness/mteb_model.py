@@ -78,12 +78,8 @@ class PeclEncoder(AbsEncoder):
     ) -> torch.Tensor:
         """Return the embeddings (N, D), not normalised: mteb compares them by their cosine.
 
-        Args:
-            inputs: a DataLoader of mteb, whose batches hold `text` or `image`.
-            task_metadata: names the language of each subset.
-            hf_split: ignored.
-            hf_subset: the subset, whose language decides the slot.
-            prompt_type: ignored: the towers put no prompts before a text but their own.
+        The batches of the DataLoader `inputs` hold `text` or `image`. The language of the subset decides the slot.
+        Prompts are ignored: the towers put only their own before a text.
 
         Raises:
             ConfigError: an input has a text and an image together, or neither.
@@ -145,10 +141,7 @@ def pecl_model_meta(
 ) -> ModelMeta:
     """Return mteb's metadata of a model, including its loader: `pecl_model_meta("mini", files).load_model()`.
 
-    Args:
-        name: name of the pair.
-        adapters: adapter files, or files by language.
-        towers: the loaded pair; without it, metadata that need its weights are left open.
+    Without the loaded pair `towers`, metadata that need its weights are left open.
     """
     known = towers is not None
     values = {

@@ -24,7 +24,6 @@ from pecl.harness.mteb_model import langscript
 
 MTEB_CATEGORIES = {"text_to_image": "t2i", "image_to_text": "i2t"}  # pecl's name -> mteb's category
 
-
 # Published data sets: title in mteb's style, and source
 KNOWN = {
     "xtd10": ("XTD10", "https://github.com/adobe-research/Cross-lingual-Test-Dataset-XTD10"),
@@ -34,17 +33,11 @@ KNOWN = {
 
 @dataclass(frozen=True)
 class Pairs:
-    """Queries, gallery and relevant items of one language.
-
-    Attributes:
-        texts: captions.
-        images: the pictures of the gallery.
-        items: for each caption the place of its picture.
-    """
+    """Queries, gallery and relevant items of one language."""
 
     texts: Sequence[str]
     images: ImageSource
-    items: Sequence[int]
+    items: Sequence[int]  # for each caption the place of its picture
 
     @classmethod
     def of(cls, data: ParallelCaptions) -> "Pairs":
@@ -91,12 +84,7 @@ class PeclRetrieval(AbsTaskRetrieval):
 
 
 def retrieval_task(dataset: str, direction: str, pairs: Mapping[str, Pairs]) -> PeclRetrieval:
-    """Return a task of mteb.
-
-    Args:
-        dataset: name of the data set, or path of a table.
-        direction: text_to_image or image_to_text.
-        pairs: pairs by language.
+    """Return a task of mteb on pairs by language; `dataset` is the name of a data set, or the path of a table.
 
     Raises:
         ConfigError: mteb has no code for a language.
@@ -120,12 +108,9 @@ def retrieval_task(dataset: str, direction: str, pairs: Mapping[str, Pairs]) -> 
 
 
 def published_tasks(dataset: str, languages: Sequence[str], **options: Any) -> list[PeclRetrieval]:
-    """Return both directions of a data set, such as xtd10 or multi30k, offline.
+    """Return both directions of a data set, such as xtd10, multi30k or the path of a table, offline.
 
-    Args:
-        dataset: name of the data set, or path of a table.
-        languages: codes.
-        options: options of `pecl.load_dataset`, such as `data_dir` and `split`.
+    Options are those of `pecl.load_dataset`, such as `data_dir` and `split`.
 
     Raises:
         DataError: the data are missing or damaged, or have no images here.

@@ -17,17 +17,11 @@ NEAREST = 5  # gallery items that an evaluation keeps for each text
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One evaluation.
-
-    Attributes:
-        metrics: metrics of both directions, by name.
-        ranks: for each query of a direction the rank of its best correct item.
-        nearest: for each text the places of the `NEAREST` gallery items most similar to it, nearest first.
-    """
+    """One evaluation, with metrics and ranks by the name of the direction."""
 
     metrics: dict[str, RetrievalMetrics]
-    ranks: dict[str, list[int]]
-    nearest: list[list[int]]
+    ranks: dict[str, list[int]]  # for each query the rank of its best correct item
+    nearest: list[list[int]]  # for each text the places of the `NEAREST` most similar gallery items, nearest first
 
     @property
     def mean_recall_at_1(self) -> float:

@@ -24,19 +24,12 @@ _BLOCK = 1 << 24  # similarities in memory at a time
 
 @dataclass(frozen=True)
 class References:
-    """Reference captions of a pair of towers.
+    """Reference captions of a pair of towers."""
 
-    Attributes:
-        codes: (R, D / 4) uint8, the embeddings as `packed` returns them.
-        sharpness: beta of the soft maximum, `log(mean(exp(beta * similarity))) / beta`.
-        weight: factor of the soft maximum.
-        fingerprint: hash of the embeddings and both settings, 64 hexadecimal digits.
-    """
-
-    codes: np.ndarray
-    sharpness: float
-    weight: float
-    fingerprint: str
+    codes: np.ndarray  # (R, D / 4) uint8, the embeddings as `packed` returns them
+    sharpness: float  # beta of the soft maximum, `log(mean(exp(beta * similarity))) / beta`
+    weight: float  # factor of the soft maximum
+    fingerprint: str  # hash of the embeddings and both settings, 64 hexadecimal digits
 
     @cached_property
     def embeddings(self) -> np.ndarray:
@@ -44,11 +37,7 @@ class References:
         return unpacked(self.codes)
 
     def corrections(self, gallery: np.ndarray) -> np.ndarray:
-        """Return the correction of each of N photographs, (N,) float32.
-
-        Args:
-            gallery: (N, D) float32 embeddings of length 1.
-        """
+        """Return the correction of each photograph, (N,) float32, from embeddings (N, D) float32 of length 1."""
         found = np.empty(len(gallery), np.float32)
         rows = max(_BLOCK // len(self.embeddings), 1)
         for start in range(0, len(gallery), rows):
@@ -61,9 +50,7 @@ class References:
 def find_references(profile: str, towers: Mapping[str, str]) -> References | None:
     """Return the reference captions of a pair of towers; None where none ship for it, or for another state of it.
 
-    Args:
-        profile: name of the pair.
-        towers: fingerprints of its `image` and `text` tower.
+    `towers` are the fingerprints of its `image` and `text` tower.
 
     Raises:
         DataError: the shipped file is damaged.

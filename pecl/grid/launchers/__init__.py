@@ -21,14 +21,10 @@ LAUNCHERS: dict[str, Callable[[int | None, Sequence[str]], Launcher]] = {
 def make_launcher(
     name: str | None = None, jobs: int | None = None, options: Sequence[str] = (), devices: Sequence[str] = ()
 ) -> Launcher:
-    """Return a launcher.
+    """Return a launcher of `LAUNCHERS`; by default inline for one job and process for several.
 
-    Args:
-        name: a key of `LAUNCHERS`; by default inline for one job and process for several.
-        jobs: runs (or fleets) at a time.
-        options: options of slurm or ray, as key=value.
-        devices: devices that processes take in turn, such as `cuda:0` and `cuda:1`; one job each unless `jobs` is
-            given.
+    Options are those of slurm or ray, as key=value. Processes take `devices` in turn, such as `cuda:0` and `cuda:1`;
+    one job each unless `jobs` is given.
 
     Raises:
         ConfigError: no such launcher, option or device, too few jobs, or a missing package.

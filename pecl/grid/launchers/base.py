@@ -20,15 +20,10 @@ _TASK_LIMIT = 1 << 24  # characters of a task
 
 @dataclass(frozen=True)
 class Task:
-    """Runs that are trained together in one process.
-
-    Attributes:
-        configs: the runs.
-        share: number of processes that share the device's memory; see `train_fleet`.
-    """
+    """Runs that are trained together in one process."""
 
     configs: tuple[ExperimentConfig, ...]
-    share: int | None = None
+    share: int | None = None  # number of processes that share the device's memory; see `train_fleet`
 
     @property
     def name(self) -> str:
@@ -93,16 +88,13 @@ class TaskFile:
 class Event:
     """An event of a launcher.
 
-    Attributes:
-        kind: `started`; `finished`: the results are written, or `error` says why not; `busy`: another process trains
-            a run; `tick`: about once a second while nothing else happens.
-        task: the task; None for a tick.
-        error: bad input, or the end of a worker without a result. Results hold the failures of runs.
+    `finished`: the results are written, or `error` says why not; `busy`: another process trains a run; `tick`: about
+    once a second while nothing else happens.
     """
 
     kind: Literal["started", "finished", "busy", "tick"]
-    task: Task | None = None
-    error: Exception | None = None
+    task: Task | None = None  # None for a tick
+    error: Exception | None = None  # bad input, or the end of a worker without a result; results hold runs' failures
 
 
 class Launcher(Protocol):

@@ -34,37 +34,19 @@ class _Worker:
 
 
 class Processes:
-    """Carries out tasks in `jobs` processes.
-
-    Args:
-        jobs: number of processes.
-        gpus: numbers of the visible GPUs that the processes take in turn; empty for all.
-
-    Raises:
-        ConfigError: `jobs` is below 1.
-    """
+    """Carries out tasks in `jobs` processes, which take the visible GPUs of these numbers in turn; empty for all."""
 
     separate = True
 
     def __init__(self, jobs: int, gpus: Sequence[int] = ()) -> None:
-        if jobs < 1:
-            raise ConfigError(f"jobs: expected a whole number >= 1, got {jobs}")
         self.jobs, self.gpus = jobs, list(gpus)
 
     def sharing(self, device: str) -> int:
-        """Return the number of processes that share the memory of `device`.
+        """Return the number of processes that share the memory of `device`; a requested GPU must exist."""
+        return self.jobs if gpus_needed(device) != 1 else -(-self.jobs // len(self._names_of_gpus()))
 
-        Raises:
-            ConfigError: see `names_of_gpus`.
-        """
-        return self.jobs if gpus_needed(device) != 1 else -(-self.jobs // len(self.names_of_gpus()))
-
-    def names_of_gpus(self) -> list[str]:
-        """Return the GPUs that the processes take in turn, as in CUDA_VISIBLE_DEVICES.
-
-        Raises:
-            ConfigError: a requested GPU does not exist.
-        """
+    def _names_of_gpus(self) -> list[str]:
+        """Return the GPUs that the processes take in turn, as in CUDA_VISIBLE_DEVICES."""
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         if visible:
             names = visible.split(",")
@@ -106,7 +88,7 @@ class Processes:
         if (asked := task.configs[0].threads) is not None:
             environment["OMP_NUM_THREADS"] = str(asked)
         if gpus_needed(task.configs[0].device) == 1:
-            names = self.names_of_gpus()
+            names = self._names_of_gpus()
             environment["CUDA_VISIBLE_DEVICES"] = names[place % len(names)]
         command = [sys.executable, "-m", "pecl.grid.launchers.worker", "-", "--cores", ",".join(map(str, cores))]
         errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed when the worker has ended)

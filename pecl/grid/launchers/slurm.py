@@ -55,7 +55,7 @@ class Slurm:
         for program in ("sbatch", "srun"):
             if shutil.which(program) is None:
                 raise ConfigError(f"launcher slurm needs {program}, which is not found here: run it on a login node")
-        self.jobs = jobs  # at a time; 0 for as many as the cluster allows
+        self.jobs = jobs
         self.options = {"job_name": "pecl", "time": 24 * 60, **(options or {})}
         self.options |= {"array_parallelism": jobs} if jobs else {}
         known = SlurmExecutor._valid_parameters()  # submitit's own list; it has no public name
