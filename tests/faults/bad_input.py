@@ -7,6 +7,7 @@ that is not UTF-8, as Python passes it on.
 SMALL = "--dataset captions.csv --shots 6 --epochs 1 --batch-size 3 --eval-every 2 --rank 2 --out out"
 DISTIL = "--dataset captions.csv --text text.tsv --shots 6 --held-out 12 --adapter lora:r=2+head:rank=3 --out out"
 LONG = "x" * 300
+TRANSLATE = "translate captions.csv --source en --target de --model m"
 
 # What is wrong with a value is said by the config, whichever command is given it
 VALUES = [
@@ -51,18 +52,15 @@ VALUES = [
     ("--language de,xx1", "unknown language 'xx1'"),
     ("--language de,German", "language: expected each once, got de twice: de,de"),
     ("--language \udce9", "unknown language"),
-    ("--route method9", "unknown route 'method9'"),
+    ("--route metod1", "unknown route 'metod1': expected one of baseline1, .*did you mean 'method1'"),
     ("--test-query other", "unknown test_query 'other'"),
     ("--gallery pictures", 'gallery: expected one of english, images, got "pictures"'),
-    ("--image-weight heavy", 'image_weight: expected a number >= 0, got "heavy"'),
     ("--image-weight -1", "image_weight: expected a number >= 0, got -1.0"),
     ("--device gpu", "device: expected one that is there, such as cpu,"),
     ("--device meta", "device: expected one that is there, such as cpu,"),
     ("--device cuda:99", "device: expected one that is there, such as cpu,"),
-    ("--device ''", "device: expected one that is there, such as cpu,"),
     ("--precision fp16", 'precision: expected one of auto, bf16, fp32, got "fp16"'),
     ("--threads 0", 'threads: expected a whole number >= 1 or "none", got 0'),
-    ("--threads many", 'threads: expected a whole number >= 1 or "none", got "many"'),
     ("--out ''", "out: expected a path, got an empty text"),
     ("--data-dir ''", "data_dir: expected a path, got an empty text"),
     ("--out file", "cannot write into file: .*file is a file, expected a folder"),
@@ -78,7 +76,6 @@ VALUES = [
     ("--config twice.yaml", "twice.yaml, line 2: key 'lr' twice, expected once"),
     ("--config list.yaml", "list.yaml: expected keys and values"),
     ("--config not.yaml", "not.yaml, line 2: expected YAML"),
-    ("--config text.yaml", "text.yaml: expected keys and values"),
     ("--config latin1.yaml", "latin1.yaml: expected YAML: 'utf-8' codec can't decode byte 0xe9"),
     ("--config zero-byte.yaml", "zero-byte.yaml: (.*no valid YAML|out: expected text, got a zero byte)"),
     ("--config half.yaml", "half.yaml.*(no valid YAML|UTF-8)"),
@@ -96,16 +93,11 @@ TRAIN = [
     ("--dataset no-english.csv --shots 2", "route method1 needs: choose --route baseline1; or make them with"),
     ("--dataset train-only.csv --shots 2", "has no caption in its (val|test) part"),
     ("--dataset no-val.csv --shots 2", "has no caption in its val part"),
-    (
-        "--seed 18446744073709551616",
-        "seed: expected a whole number from 0 to 4611686018427387904, got 18446744073709551616",
-    ),
+    ("--seed 18446744073709551616", "seed: expected a whole number from 0 to 4611686018427387904, got 18446744"),
     ("--seed -1", "seed: expected a whole number from 0 to"),
-    ("--seed one", 'seed: expected a whole number from 0 to 4611686018427387904, got "one"'),
     ("--split-seed 99999999999999999999", "split_seed: expected a whole number"),
     ("--lr nan", "lr: expected a number >= 0, got nan"),
     ("--lr inf", "lr: expected a number >= 0, got inf"),
-    ("--lr -1", "lr: expected a number >= 0, got -1.0"),
     ("--shots 0", 'shots: expected a whole number >= 1 or "all", got 0'),
     ("--shots 99", "shots: expected at most 11 of a pool of"),
     ("--shots 1000000000000000000000000000000", "shots: expected at most 11 of a pool of"),
@@ -114,7 +106,6 @@ TRAIN = [
     ("--shots all", "shots: expected a number, got all: these data were"),
     ("--epochs 0", "epochs: expected a whole number from 1 to 1000000, got 0"),
     ("--epochs 1.5", 'epochs: expected a whole number from 1 to 1000000, got "1.5"'),
-    ("--epochs 1e30", "epochs: expected a whole number from 1 to 1000000, got"),
     (f"--epochs 1{'0' * 30}", "epochs: expected a whole number from 1 to 1000000, got 10+"),
     ("--rank 99999", r"lora: r: expected 1 to 32 in a layer of shape \(32, 32\), got 99999"),
     ("--alignment mse --adapter head:rank=100000 --rank none", r"head: rank: expected 1 to 8 in a layer of shape"),
@@ -122,10 +113,7 @@ TRAIN = [
     ("--eval-every 0", "eval_every: expected a whole number >= 1, got 0"),
     ("--rank 0", "rank: expected a whole number >= 1"),
     ("--adapter bitfit", "rank: expected an adapter with lora, which has a"),
-    (
-        """--adapter 'lora-only:target_modules=".*[("'""",
-        'target_modules: expected a regular expression, got ".*\\[\\(": unterminated',
-    ),
+    ("""--adapter 'lora-only:target_modules=".*[("'""", 'expected a regular expression, got ".*\\[\\(": unterminated'),
     ("--adapter-layers 3", 'adapter_layers: expected text such as "top-3" or "none", got "3"'),
     ("--adapter-layers top-99", 'lora: layers: expected top-1 to top-2 in the text tower .*, got "top-99"'),
     ("--adapter-layers top-1 --adapter head --rank none", "adapter_layers: expected an adapter with one of lora,"),
@@ -136,23 +124,15 @@ TRAIN = [
     ("--adapter ''", "unknown adapter ''"),
     ("--precision bf16 --adapter full --rank none", "full: expected the precision fp32, since every weight is trained"),
     ("--precision bf16 --engine opendelta", "engine opendelta: expected the precision fp32, got bf16"),
-    (
-        "--trim-vocabulary --adapter full --rank none",
-        "trim_vocabulary: expected an adapter that does not train word embeddings",
-    ),
+    ("--trim-vocabulary --adapter full --rank none", "trim_vocabulary: expected an adapter that does not train word"),
     ("--trim-vocabulary --engine opendelta", "trim_vocabulary: expected the engine pecl, got opendelta"),
-    ("--trim-vocabulary yes", "unrecognized arguments: yes"),
     ("--engine torch", 'engine: expected one of opendelta, pecl, got "torch"'),
     ("--alignment mes", 'alignment: expected one of .*, got "mes"; did you mean "mse"'),
-    ("--alignment mse+", "alignment: expected one of"),
     ("--alignment-weight -1", "alignment_weight: expected a number >= 0"),
     ("--anchor frozn", 'anchor: expected one of frozen, student, got "frozn"; did you mean "frozen"'),
     ("--image-weight 0 --route baseline1", "image_weight: expected a number > 0, got 0: route"),
     ("--image-weight 0 --alignment-weight 0", "image_weight: expected a number > 0, got 0: route"),
-    (
-        "--image-weight 0 --alignment contrastive_with_image",
-        "contrastive_with_image needs images of the aligned pairs, got",
-    ),
+    ("--image-weight 0 --alignment contrastive_with_image", "contrastive_with_image needs images of the aligned pairs"),
     ("--train-on all", 'train_on: expected one of .*, got "all"'),
     ("--train-on flickr30k200 --image-weight 0", "data set 'flickr30k200' needs the folder"),
     ("--train-size 0", "train_size: expected a whole number >= 1"),
@@ -192,10 +172,7 @@ DISTILLATION = [
     ("--solver closedform", 'solver: expected one of closed-form, gradient.*got "closedform"'),
     ("--solver gradient+gradient", "solver: expected gradient once, and closed-form before and after it at most"),
     ("--solver closed-form+closed-form", "solver: expected gradient once, and closed-form before and after it at most"),
-    (
-        "--adapter lora --solver closed-form",
-        "solver: closed-form solves the head, so it needs an adapter with head or head:rank=K",
-    ),
+    ("--adapter lora --solver closed-form", "solver: closed-form solves the head, so it needs an adapter with head or"),
     ("--adapter lora+head:rank=9", r"head: rank: expected 1 to 8 in a layer of shape \(8, 32\), got 9"),
     ("--adapter head:rank=0", "head: rank: expected a whole number >= 1"),
     ("--start nowhere.safetensors", "adapter file nowhere.safetensors is missing"),
@@ -247,7 +224,6 @@ EVALUATE = [
 GRID = [
     ("--lr 1e-3,fast", 'lr: expected a number >= 0, got "fast"'),
     ("--lr 1e-3,", 'lr: expected a number >= 0, got ""'),
-    ("--seeds 1,18446744073709551616", "seed: expected a whole number from 0 to"),
     ("--seeds 1,1.5", 'seed: expected a whole number .*, got "1.5"'),
     ("--shots 6,99", "shots: expected at most 11 of a pool of"),
     ("--threads 1,2", "threads: expected one value"),
@@ -287,7 +263,6 @@ REPORT = [
     ("without-metrics", "is damaged: metrics.val.best is missing"),
     ("without-ranks", "is damaged: ranks.test.zero_shot is missing"),
     ("without-config", "without-config/.*is not a result of pecl: it lacks"),
-    ("without-run_id", "without-run_id/.*is not a result of pecl: it lacks"),
     ("without-seconds", "is damaged: seconds is missing"),
     ("without-towers", "is damaged: towers is missing"),
     ("without-adapter", "is damaged: adapter is missing"),
@@ -315,10 +290,7 @@ REPORT = [
     ("results --html file", "cannot write into file"),
     ("results --plots file/x", "cannot write into file/x"),
     ("results --html page --gallery-captions -1", "argument --gallery-captions"),
-    (
-        "results --html page --gallery-captions x",
-        "report: argument --gallery-captions: expected a number of captions >=",
-    ),
+    ("results --html page --gallery-captions x", "argument --gallery-captions: expected a number of captions >="),
 ]
 
 ADAPTERS = [
@@ -347,10 +319,7 @@ ADAPTERS = [
     ("merge truncated.safetensors merged", "is damaged or no safetensors file"),
     ("merge sound.safetensors", "the following arguments are required: target"),
     ("push sound.safetensors", "the following arguments are required: TARGET"),
-    (
-        "push sound.safetensors published",
-        "sound.safetensors: its result .*sound.json is missing, from which the card's",
-    ),
+    ("push sound.safetensors published", "sound.safetensors: its result .*sound.json is missing, from which the"),
     ("push nowhere.safetensors published", "adapter file nowhere.safetensors is missing"),
     ("push empty published", "empty holds no complete training with its adapter"),
     ("push failed-only published", "failed-only holds no complete training with its adapter"),
@@ -373,24 +342,15 @@ EXPORT = [
     ("sentence-transformers x --adapter nowhere.safetensors", "adapter file nowhere.safetensors is missing"),
     ("sentence-transformers x --adapter truncated.safetensors", "is damaged or no safetensors file"),
     ("sentence-transformers x --profile minni", "unknown profile 'minni'"),
-    (
-        "sentence-transformers x --adapter sound.safetensors --adapter-only",
-        "--adapter-only: expected --adapter ADAPTER and",
-    ),
-    (
-        "sentence-transformers x --adapter sound.safetensors --adapter-only --base ./nowhere",
-        "there is no folder ./nowhere",
-    ),
+    ("sentence-transformers x --adapter sound.safetensors --adapter-only", "adapter-only: expected --adapter ADAPTER"),
+    ("sentence-transformers x --adapter sound.safetensors --adapter-only --base ./nowhere", "no folder ./nowhere"),
     ("sentence-transformers x --adapter sound.safetensors --adapter-only --base empty", "empty lacks config.json"),
     ("sentence-transformers x --base empty", "--base: expected --adapter-only with it"),
     ("sentence-transformers x", "image tower colours cannot be written for sentence-transformers: .*--text-only"),
     ("open-clip x", "image tower colours cannot be written for open_clip: expected a model of timm"),
     ("open-clip file", "file exists already"),
     ("onnx x --slots", "--slots: expected --adapter ADAPTER, once per language"),
-    (
-        "onnx x --adapter sound.safetensors --adapter sound.safetensors",
-        "--adapter: expected one without --slots, got 2",
-    ),
+    ("onnx x --adapter sound.safetensors --adapter sound.safetensors", "adapter: expected one without --slots, got 2"),
     ("onnx x --slots --adapter sound.safetensors --adapter sound.safetensors", "language 'de' is in the bank already"),
     ("peft x", "the following arguments are required: --adapter"),
     ("peft x --adapter sound.safetensors --base ./nowhere", "there is no folder ./nowhere"),
@@ -418,24 +378,15 @@ DATA = [
     (f"check {LONG}", "File name too long"),
     ("translate captions.csv --source en --target de", "the following arguments are required: --model"),
     ("translate captions.csv --source en --target x1 --model m --out o.csv", "unknown language 'x1'"),
-    ("translate captions.csv --source en --target de --model m", "--out: expected a file for the translations of a"),
+    (TRANSLATE, "--out: expected a file for the translations of a"),
     ("translate nowhere.csv --source en --target de --model m --out o.csv", "no file 'nowhere.csv'"),
-    (
-        "translate captions.csv --source en --target de --model m --out o.csv --batch-size 0",
-        "--batch-size: expected a whole number >= 1, got 0",
-    ),
-    (
-        "translate captions.csv --source en --target de --model m --out o.csv --num-beams 0",
-        "num_beams: expected a whole number >= 1, got 0",
-    ),
-    ("translate captions.csv --source en --target de --model m --out o.csv --dtype int8", "unknown dtype 'int8'"),
+    (f"{TRANSLATE} --out o.csv --batch-size 0", "--batch-size: expected a whole number >= 1, got 0"),
+    (f"{TRANSLATE} --out o.csv --num-beams 0", "num_beams: expected a whole number >= 1, got 0"),
+    (f"{TRANSLATE} --out o.csv --dtype int8", "unknown dtype 'int8'"),
     ("translate captions.csv --source es --target de --model m --out o.csv", "captions.csv has no column 'es'"),
     ("translate lines.txt --source en --target de --model m --out o.txt", "lines.txt, line 2: empty caption"),
     ("translate xtd10 --source fr --target de --model m", "translations are from English or into it"),
-    (
-        "translate xtd10 --source en --target ko --model m --out o",
-        "--out: expected none with xtd10, whose translations have their",
-    ),
+    ("translate xtd10 --source en --target ko --model m --out o", "--out: expected none with xtd10, whose"),
 ]
 
 SERVE = [
@@ -476,19 +427,13 @@ SERVE = [
 
 SCRIPTS = [  # (variables and script, what it says)
     *(
-        (
-            f"PECL_PROFILE=minni bash scripts/{name}.sh",
-            'PECL_PROFILE: expected one of clip-b32-multilingual, .*, got "minni"',
-        )
+        (f"PECL_PROFILE=minni bash scripts/{name}.sh", 'PECL_PROFILE: expected one of clip-b32-mult.*, got "minni"')
         for name in ("zero_shot", "few_shot", "full_data", "ablation_adapters", "disparity", "all", "grid")
     ),
     ("PECL_PROFILE= bash scripts/grid_method1/de.sh --lr x", 'lr: expected a number >= 0, got "x"'),
     ("bash scripts/grid.sh", "usage: bash scripts/grid.sh ROUTE LANGUAGE"),
     ("bash scripts/grid.sh method1", "usage: bash scripts/grid.sh ROUTE LANGUAGE"),
-    (
-        "bash scripts/install.sh tests",
-        'install.sh: expected nothing, test, search, --locked or --locked-cpu, got "tests"',
-    ),
+    ("bash scripts/install.sh tests", 'install.sh: expected nothing, test, search, --locked or .*, got "tests"'),
     ("bash scripts/search.sh", 'search.sh: expected a folder of photographs, got ""'),
     ("bash scripts/search.sh nowhere", 'search.sh: expected a folder of photographs, got "nowhere"'),
     ("bash scripts/quickstart.sh --language de", 'quickstart.sh: expected no arguments, got "--language"'),
@@ -514,16 +459,10 @@ INDEX = [
     ("pictures --engine qdrant", "--engine qdrant: expected the address of a server with --url"),
     ("pictures --engine qdrant --url ''", "--engine qdrant: expected the address of a server with --url"),
     ("pictures --threads 0", "threads: expected"),
-    (
-        "pictures --out peft",
-        "peft holds adapter_config.json and no index: move it away, or name an empty or new folder with --out",
-    ),
+    ("pictures --out peft", "peft holds adapter_config.json and no index: move it away, or name an empty"),
     ("pictures --engine qdrant --url http://127.0.0.1:9", "qdrant at http://127.0.0.1:9: "),
     ("pictures --device gpu", "device: expected one that is there, such as cpu,"),
-    (
-        "indexed --profile paper",
-        "--profile: .*indexed/.pecl-index has mini, got paper: leave it out, or pass --rebuild",
-    ),
+    ("indexed --profile paper", "--profile: .*indexed/.pecl-index has mini, got paper: leave it out, or pass"),
     ("indexed --engine qdrant", "--engine: .* has store, got qdrant: leave it out, or pass --rebuild"),
     ("pictures --out indexed/.pecl-index", "is the index of .*indexed, got .*pictures: name another --out"),
     ("damaged-index", "damaged-index/.pecl-index/pecl-index.json is damaged .*--rebuild"),

@@ -81,7 +81,7 @@ DAMAGES = {
 
 
 @pytest.fixture
-def two(photographs, towers, monkeypatch):
+def two(photographs, towers):
     """An index with small pictures, and another of equal names: each photograph has the next one's colours."""
     build_index(photographs, options=IndexOptions(thumbnails=True))
     other = photographs.parent / "other"
@@ -115,6 +115,7 @@ def test_damage_is_seen_by_whoever_reads_an_index(two, photographs, pattern, dam
         with pytest.raises(PeclError, match=rf"{path.name}|{HEAD}|no index") as error:
             use(photographs)
         assert "\n" not in str(error.value)
+        assert pattern == HEAD or damage in ("link", "folder") or "--rebuild" in str(error.value)
     if damage == "folder":
         path.rmdir()  # a folder with such a name is not the index's own
     if pattern == HEAD and not os.path.lexists(path):  # without a head there is no index, but somebody's pictures
@@ -124,50 +125,18 @@ def test_damage_is_seen_by_whoever_reads_an_index(two, photographs, pattern, dam
     assert len(list(two[0].iterdir())) == 4 + (damage == "link" and pattern != HEAD)  # nor is a link
 
 
-@pytest.mark.parametrize("damage", ["cut to 0.99", "a bit at 0.5", "a bit at 0.999"])
-def test_damaged_embeddings_are_made_again_by_the_command_that_is_named(two, photographs, damage):
-    DAMAGES[damage](one_of(two[0], MATRIX), None)
-    with pytest.raises(PeclError, match=r"is damaged .*--rebuild"):
-        found(photographs)
-
-
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_small_picture_is_not_shown(two, photographs, damage, caplog):
     path = one_of(two[0], SMALL)
     sound = read_thumbnail(path)
     Image.open(path).load()  # other programs read it as the JPEG that it is
-    (other,) = [one for one in two[0].glob(SMALL) if one != path][:1]
-    if damage == "of another index":
-        path.write_bytes(other.read_bytes())  # of another photograph
-    else:
-        DAMAGES[damage](path, other)
+    DAMAGES[damage](path, next(one for one in two[0].glob(SMALL) if one != path))  # of another photograph
     assert read_thumbnail(path) is None
     assert damage == "gone" or path.name in caplog.text
     if damage == "folder":
         path.rmdir()
     build_index(photographs, options=IndexOptions(rebuild=True))
     assert read_thumbnail(path) == sound
-
-
-def test_files_of_an_index_that_change_places_are_seen(two, photographs):
-    place = two[0]
-    listed, matrix = one_of(place, LIST), one_of(place, MATRIX)
-    contents = listed.read_bytes(), matrix.read_bytes()
-    matrix.write_bytes(contents[0])
-    listed.write_bytes(contents[1])
-    with pytest.raises(PeclError, match=listed.name):
-        found(photographs)
-
-
-def test_an_index_of_another_generation_is_no_mixture(two, photographs):
-    """The files of another index with its head are that index; with our head they are refused."""
-    head = (two[0] / HEAD).read_bytes()
-    for path in two[0].iterdir():
-        path.unlink() if path.is_file() else shutil.rmtree(path)
-    shutil.copytree(two[1], two[0], dirs_exist_ok=True)
-    (two[0] / HEAD).write_bytes(head)
-    with pytest.raises(PeclError, match="are missing"):
-        found(photographs)
 
 
 def test_a_matrix_that_is_cut_or_exchanged_while_it_is_open_changes_nothing(two, photographs):
