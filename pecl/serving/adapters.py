@@ -83,16 +83,11 @@ def _folder(service: Service) -> Path:
 
 def _find(folder: Path, wanted: str) -> Path:
     """Return the path of the file in `folder` that is called `wanted`; links, which may lead out, are left out."""
-    with os.scandir(folder) as entries:
-        found = {
-            entry.name: entry.path
-            for entry in entries
-            if entry.name.endswith(SUFFIX) and entry.is_file(follow_symlinks=False)
-        }
+    with os.scandir(folder) as listing:
+        files = [one for one in listing if one.name.endswith(SUFFIX) and one.is_file(follow_symlinks=False)]
+    found = {one.name: one.path for one in files}
     if wanted not in found:
         known = ", ".join(sorted(found)[:20]) or "none yet"
-        sentence = (
-            f"file: expected one in the folder of adapters ({known}), got {quoted(wanted)}{suggest(wanted, found)}"
-        )
-        raise Refusal(404, sentence, "file", "file_not_found")
+        sentence = f"file: expected one in the folder of adapters ({known}), got {quoted(wanted)}"
+        raise Refusal(404, f"{sentence}{suggest(wanted, found)}", "file", "file_not_found")
     return Path(found[wanted])

@@ -26,7 +26,11 @@ from pecl.serving.service import Service
 
 logger = logging.getLogger(__name__)
 
-_LONGEST = 200  # characters of an address that a log repeats
+_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",  # no page of another site shows a photograph of this one
+}
 _GONE = 499  # status in logs of web servers for a client that did not wait
 
 
@@ -36,7 +40,7 @@ def make_app(
     """Return the application.
 
     Args:
-        service: the service behind it.
+        service: its work.
         hosts: the names under which it answers, so that another site's page cannot reach a server of this machine
             under a name of its own; None for any.
         key: the key that requests must bring; None for a server that asks for none.
@@ -89,19 +93,8 @@ async def metrics(request: Request) -> Response:
 class Frame:
     """The rules for every request: the name of the host, the key, the form of errors, the count, and the headers.
 
-    Args:
-        app: application that answers.
-        service: service whose metrics count.
-        hosts: see `make_app`.
-        key: see `make_app`.
-        access_log: see `make_app`.
+    Its arguments are those of `make_app`, behind the application that answers.
     """
-
-    _HEADERS = (
-        ("x-content-type-options", "nosniff"),
-        ("referrer-policy", "no-referrer"),
-        ("cross-origin-resource-policy", "same-origin"),  # no page of another site shows a photograph of this one
-    )
 
     def __init__(
         self, app: ASGIApp, service: Service, hosts: Sequence[str] | None, key: bytes | None, access_log: bool
@@ -127,8 +120,7 @@ class Frame:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
-                for name, value in self._HEADERS:
-                    headers[name] = value
+                headers.update(_HEADERS)
                 if status == 401:
                     for challenge in CHALLENGES:  # a line each, since browsers read only one per line
                         headers.append("www-authenticate", challenge)
@@ -139,10 +131,7 @@ class Frame:
         with metrics.open_requests.track_inprogress():
             self.open += 1
             try:
-                self._check_host(scope)
-                self._check_room()
-                if self.key is not None:
-                    check_key(scope, self.key)
+                self._check(scope)
                 await self.app(scope, receive, send_on)
             except ClientDisconnect:
                 pass  # nobody is left to answer
@@ -162,22 +151,21 @@ class Frame:
 
     def _log(self, scope: Scope, status: int, seconds: float) -> None:
         """Log a request; its query stays out, since it may say what somebody searched for."""
-        path = scope["raw_path"].decode("ascii", "backslashreplace")[:_LONGEST]  # as sent: without control characters
+        path = scope["raw_path"].decode("ascii", "backslashreplace")[:200]  # as sent: without control characters
         client = scope["client"][0] if scope["client"] else "-"
         now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         logger.info("%s %s %s %s %d %.3f s", now, client, scope["method"], path, status, seconds)
 
-    def _check_room(self) -> None:
+    def _check(self, scope: Scope) -> None:
+        """Raise Refusal for a wrong name of the host, for too many requests, or without the key."""
+        host = Headers(scope=scope).get("host", "")
+        name, _, port = host.rpartition(":")
+        name = name if port.isdecimal() and name else host
+        if self.hosts is not None and name.lower() not in self.hosts:
+            raise Refusal(421, f"host: expected one of {', '.join(self.hosts)}, got {quoted(host)}")
         most = self.service.limits.open_requests
         if self.open > most:
             sentence = f"the server is busy: {most:,} requests are under way; try again"
             raise Refusal(429, sentence, code="too_many_requests", headers={"retry-after": "1"})
-
-    def _check_host(self, scope: Scope) -> None:
-        if self.hosts is None:
-            return
-        host = Headers(scope=scope).get("host", "")
-        name, _, port = host.rpartition(":")
-        name = name if port.isdecimal() and name else host
-        if name.lower() not in self.hosts:
-            raise Refusal(421, f"host: expected one of {', '.join(self.hosts)}, got {quoted(host)}")
+        if self.key is not None:
+            check_key(scope, self.key)

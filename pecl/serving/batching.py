@@ -6,22 +6,13 @@ request that finds it full is refused at once.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from concurrent.futures import Executor
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from pecl.serving.refusals import Refusal
 
-
-class Sized(Protocol):
-    """A job knows how many texts or pictures it brings."""
-
-    def __len__(self) -> int:
-        """Return how many."""
-        ...
-
-
-Job = TypeVar("Job", bound=Sized)
+Job = TypeVar("Job", bound=Sized)  # its length is the number of texts or pictures that it brings
 Answer = TypeVar("Answer")
 
 
@@ -35,9 +26,8 @@ class Batcher(Generic[Job, Answer]):
     """Collects jobs for a function that answers many at once.
 
     Args:
-        process: called in `executor` with the jobs of a pass; returns for each its answer, or the error that it ended
-            in.
-        executor: computes the passes; one thread if several batchers must not compute side by side.
+        process: called with the jobs of a pass; returns for each its answer, or the error that it ended in.
+        executor: calls `process`; one thread if several batchers must not compute side by side.
         window: seconds from a job's arrival in which others may join its pass.
         most_waiting: texts (or pictures) that may wait.
         most_together: texts (or pictures) of one pass; a job that has more is a pass of its own.
@@ -58,14 +48,9 @@ class Batcher(Generic[Job, Answer]):
         self._most_waiting = most_waiting
         self._most_together = most_together
         self._queue: deque[_Waiting[Job, Answer]] = deque()
-        self._size = 0
+        self.waiting = 0  # texts (or pictures) that wait for their pass
         self._arrived = asyncio.Event()  # something waits
         self._enough = asyncio.Event()  # a whole pass waits
-
-    @property
-    def waiting(self) -> int:
-        """Texts (or pictures) that wait for their pass."""
-        return self._size
 
     async def submit(self, job: Job) -> Answer:
         """Return the answer to a job.
@@ -74,15 +59,15 @@ class Batcher(Generic[Job, Answer]):
             Refusal: 429, since too much waits already.
             Exception: the error that `process` returned for this job.
         """
-        if self._size + len(job) > self._most_waiting:
-            sentence = f"the server is busy: {self._size:,} inputs wait of at most {self._most_waiting:,}; try again"
+        if self.waiting + len(job) > self._most_waiting:
+            sentence = f"the server is busy: {self.waiting:,} inputs wait of at most {self._most_waiting:,}; try again"
             raise Refusal(429, sentence, code="queue_full", headers={"retry-after": "1"})
         loop = asyncio.get_running_loop()
         waiting: _Waiting[Job, Answer] = _Waiting(job, loop.create_future(), loop.time())
         self._queue.append(waiting)
-        self._size += len(job)
+        self.waiting += len(job)
         self._arrived.set()
-        if self._size >= self._most_together:
+        if self.waiting >= self._most_together:
             self._enough.set()
         return await waiting.answer
 
@@ -108,7 +93,7 @@ class Batcher(Generic[Job, Answer]):
 
     async def _collect(self, seconds: float) -> None:
         """Wait until the oldest job's window is over, or a whole pass has come."""
-        if seconds > 0 and self._size < self._most_together:
+        if seconds > 0 and self.waiting < self._most_together:
             self._enough.clear()
             waiter = asyncio.ensure_future(self._enough.wait())
             await asyncio.wait([waiter], timeout=seconds)
@@ -121,7 +106,7 @@ class Batcher(Generic[Job, Answer]):
         while self._queue and size + len(self._queue[0].job) <= self._most_together:
             taken.append(self._queue.popleft())
             size += len(taken[-1].job)
-        self._size -= size
+        self.waiting -= size
         if not self._queue:
             self._arrived.clear()
         return taken

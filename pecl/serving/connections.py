@@ -16,12 +16,6 @@ class Connection(H11Protocol):
 
     uvicorn answers 503 to every request while `limit_concurrency` connections are open, idle ones among them. Here, the
     connection that has been idle for longest is closed for a new one.
-
-    Args:
-        config: how uvicorn runs the application.
-        server_state: the connections of the server.
-        app_state: state of the application.
-        _loop: the event loop; None is the running one.
     """
 
     def __init__(

@@ -23,24 +23,14 @@ _BATCH = 64  # texts that the tower takes at a time
 
 @dataclass(frozen=True)
 class TextJob:
-    """Texts of one request.
-
-    Attributes:
-        texts: N texts.
-        adapters: for each the name of its adapter, or None for the plain tower.
-        param: name of the texts in the request.
-        truncate: whether a text that is too long for the tower is cut; it is refused otherwise.
-        first: number of the first text within the request.
-        language: code of the language of all texts, where it is known; by default each adapter's, or English. Only
-            towers whose texts name their language ask for it.
-    """
+    """Texts of one request."""
 
     texts: list[str]
-    adapters: list[str | None]
-    param: str = "input"
-    truncate: bool = False
-    first: int = 0
-    language: str | None = None
+    adapters: list[str | None]  # for each text its name, None for the plain tower
+    param: str = "input"  # name of the texts in the request
+    truncate: bool = False  # whether a text that is too long for the tower is cut; it is refused otherwise
+    first: int = 0  # number of the first text within the request
+    language: str | None = None  # for towers whose texts name it; by default each adapter's, or English
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -55,15 +45,10 @@ class TextJob:
 
 @dataclass(frozen=True)
 class Embedded:
-    """The answer to a job.
+    """The answer to a job."""
 
-    Attributes:
-        embeddings: (N, D) float32 on the CPU, each of length 1.
-        tokens: number of tokens that the tower read.
-    """
-
-    embeddings: torch.Tensor
-    tokens: int = 0
+    embeddings: torch.Tensor  # (N, D) float32 on the CPU, each of length 1
+    tokens: int = 0  # number of tokens that the tower read
 
 
 @dataclass
@@ -147,9 +132,8 @@ class Models:
         found = self.find(adapter)
         if base == self.name and (found or not colon):
             return found
-        got = f"{model[:200]!r}{suggest(model[:200], self.names)}"
-        sentence = f"model: expected one of {', '.join(self.names)}, got {got}"
-        raise Refusal(404, sentence, "model", "model_not_found")
+        sentence = f"model: expected one of {', '.join(self.names)}, got {model[:200]!r}"
+        raise Refusal(404, f"{sentence}{suggest(model[:200], self.names)}", "model", "model_not_found")
 
     def adapter_for(self, language: str) -> str | None:
         """Return the adapter for a language by any of its names; None for English without an adapter of its own.
@@ -184,14 +168,15 @@ class Models:
 
     def _prepare(self, number: int, job: TextJob, rows_of: dict[AdapterBank | None, _Rows]) -> Embedded:
         """Put a job's texts among the rows of their banks; return the answer, whose embeddings are still to come."""
-        banks = [None if name is None else self._loaded(name) for name in job.adapters]
+        try:
+            banks = [None if name is None else self.banks.bank_of(name) for name in job.adapters]
+        except ConfigError as error:  # it was unloaded since the request was read
+            raise Refusal(404, str(error), "model", "model_not_found") from error
         token_ids = self.tower.tokenize(job.texts, [job.language or name or ENGLISH for name in job.adapters])
         whole = {} if job.truncate else self.tower.whole_lengths(job.texts, token_ids)
         for place, length in whole.items():
-            sentence = (
-                f"{job.param}: text {job.first + place} has {length} tokens, the tower reads {self.tower.max_length}"
-            )
-            raise bad(f"{sentence}: shorten it, or send truncate: true", job.param)
+            got = f"text {job.first + place} has {length} tokens, the tower reads {self.tower.max_length}"
+            raise bad(f"{job.param}: {got}: shorten it, or send truncate: true", job.param)
         for place, (bank, ids, name) in enumerate(zip(banks, token_ids, job.adapters, strict=True)):
             rows = rows_of.setdefault(bank, _Rows())
             rows.token_ids.append(ids)
@@ -203,12 +188,6 @@ class Models:
         """Return the embeddings (R, D), of length 1, of the rows of one bank."""
         tower, slots = (self.tower, None) if bank is None else (bank.tower, torch.tensor(rows.slots))  # (R,)
         return F.normalize(tower.encode_token_ids(rows.token_ids, _BATCH, slots), dim=1)
-
-    def _loaded(self, name: str) -> AdapterBank:
-        try:
-            return self.banks.bank_of(name)
-        except ConfigError as error:  # it was unloaded since the request was read
-            raise Refusal(404, str(error), "model", "model_not_found") from error
 
 
 def _checked(answer: Embedded | Exception, job: TextJob) -> Embedded | Exception:

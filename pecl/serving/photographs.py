@@ -23,7 +23,6 @@ from pecl.serving.refusals import Refusal
 
 logger = logging.getLogger(__name__)
 
-MOST_FOLDERS = 1000  # that the page offers
 LARGE = 1280  # pixels: the longer side of a picture that is shown by itself
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _KEPT_BYTES = 64 << 20  # bytes of pictures in memory
@@ -84,11 +83,11 @@ class Photographs:
             wanted = min(8 * wanted, TOP_LIMIT)
 
     def folders(self) -> list[str]:
-        """Return the folders of photographs, at most `MOST_FOLDERS`, relative to the folder of all."""
+        """Return the folders of photographs that the page offers, at most 1000, relative to the folder of all."""
         index = self.index()
         direct = {path.parent for path in index.paths}
         every = {folder for one in direct for folder in (one, *one.parents) if self.root in folder.parents}
-        return sorted(self._text_of(folder) for folder in every)[:MOST_FOLDERS]
+        return sorted(self._text_of(folder) for folder in every)[:1000]
 
     def name(self, hit: Hit) -> str:
         """Return a photograph's path relative to the folder, as text that JSON can hold."""
@@ -113,20 +112,18 @@ class Photographs:
                 return self._kept[key]
         try:
             hit = index.find(identity)
-            content = _read(index, hit, size)
+            small = read_thumbnail(hit.thumbnail) if size == SIZE and hit.thumbnail is not None else None
+            content = small_jpeg(index.open_image(hit), size) if small is None else small
         except DataError as error:
             logger.warning("%s", error)  # which names the file, for whoever runs the server
             raise Refusal(404, "id: expected the id of a photograph that can be read", "id") from error
-        self._keep(key, content)
-        return content
-
-    def _keep(self, key: tuple[str, str, int], content: bytes) -> None:
         with self._lock:
             if key not in self._kept:
                 self._kept[key] = content
                 self._kept_bytes += len(content)
             while self._kept_bytes > _KEPT_BYTES:
                 self._kept_bytes -= len(self._kept.popitem(last=False)[1])
+        return content
 
     def _open(self, folder: str | Path) -> ImageIndex:
         index = ImageIndex.open(folder)
@@ -144,9 +141,3 @@ def _state(index: ImageIndex) -> tuple[int, int]:
     """Return numbers that tell one generation of an index from another, without reading it."""
     found = (index.folder / HEAD).stat()
     return found.st_ino, found.st_mtime_ns
-
-
-def _read(index: ImageIndex, hit: Hit, size: int) -> bytes:
-    """Return a photograph as JPEG: the index's own small picture where it has one and that is asked for."""
-    small = read_thumbnail(hit.thumbnail) if size == SIZE and hit.thumbnail is not None else None
-    return small_jpeg(index.open_image(hit), size) if small is None else small

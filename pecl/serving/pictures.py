@@ -12,7 +12,6 @@ from pecl.options import quoted
 from pecl.serving.limits import Limits
 from pecl.serving.refusals import bad
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
 _URI = re.compile(r"data:(?P<kind>[\w.+-]+/[\w.+-]+);base64,(?P<content>[A-Za-z0-9+/=]*)", re.ASCII)
 _WANTED = "a picture as data:image/jpeg;base64,... (JPEG, PNG, WebP or GIF)"
 
@@ -23,12 +22,7 @@ def is_data_uri(text: str) -> bool:
 
 
 def read_data_uri(value: object, name: str, limits: Limits) -> bytes:
-    """Return the bytes of the picture that a data URI holds.
-
-    Args:
-        value: the field of a request.
-        name: name of the field.
-        limits: how many bytes it may have.
+    """Return the bytes of the picture that a data URI, the field `name` of a request, holds.
 
     Raises:
         Refusal: it is not a data URI of a picture, such as an address or a path; or it is too large.
@@ -51,10 +45,11 @@ def decode_picture(content: bytes, name: str, limits: Limits, tower: ImageEncode
     The picture's size is read from its head before any pixel is decoded.
 
     Raises:
-        Refusal: it is not a picture of `FORMATS`, is damaged, or has too many pixels.
+        Refusal: it is not a JPEG, PNG, WebP or GIF, is damaged, or has too many pixels.
     """
     try:
-        return tower.preprocess(pictures.decode_picture(content, FORMATS, limits.picture_pixels))
+        formats = ("JPEG", "PNG", "WEBP", "GIF")
+        return tower.preprocess(pictures.decode_picture(content, formats, limits.picture_pixels))
     except pictures.TooManyPixelsError as error:
         raise bad(f"{name}: {error}", name) from error
     except Exception as error:  # besides OSError, Pillow raises whatever its readers stumble over

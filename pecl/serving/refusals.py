@@ -15,18 +15,13 @@ _SENTENCES = {
     404: "there is no such page: see /v1/models, /v1/embeddings, /search, /health and /metrics",
     405: "this address does not take such a request: see its documentation for GET or POST",
 }
-_LONGEST = 500  # characters of a sentence, which may repeat the content of a request
 
 
 class Refusal(Exception):
-    """A request that is not carried out.
+    """A request that is not carried out: status of HTTP, and a sentence with the problem and the expected value.
 
-    Args:
-        status: status of HTTP.
-        sentence: the problem, and the expected value.
-        param: the field of the request that was wrong, or None.
-        code: a word for programs, such as "model_not_found".
-        headers: further headers of the answer.
+    `param` is the field of the request that was wrong; `code` a word for programs, such as "model_not_found"; `headers`
+    are added to the answer.
     """
 
     def __init__(
@@ -55,8 +50,8 @@ def answer_refusal(refusal: Refusal) -> JSONResponse:
     kinds = {404: "not_found_error", 429: "rate_limit_error"}
     kind = kinds.get(refusal.status, "invalid_request_error" if refusal.status < 500 else "server_error")
     sentence = one_line(refusal.sentence)
-    if len(sentence) > _LONGEST:
-        sentence = f"{sentence[:_LONGEST]}..."
+    if len(sentence) > 500:  # characters: it may repeat the content of a request
+        sentence = f"{sentence[:500]}..."
     error = {"message": sentence, "type": kind, "param": refusal.param, "code": refusal.code}
     return JSONResponse({"error": error}, refusal.status, refusal.headers)
 

@@ -16,28 +16,21 @@ from pecl.options import quoted
 from pecl.serving.refusals import Refusal, bad
 from pecl.serving.service import Service
 
-JSON = "application/json"
-_FLAGS = {"true": True, "false": False}
 _NO_VALUE = bytes(set(range(256)) - set(b",:[{"))  # bytes that no value follows
 
 
 async def read_object(request: Request, service: Service, known: Collection[str]) -> dict[str, Any]:
-    """Return the JSON object that a request's body holds.
+    """Return the JSON object that a request's body holds, with `known` fields only.
 
     Only `application/json` is taken: a page of another site cannot send that without asking the server first.
-
-    Args:
-        request: the request.
-        service: limits the length and time of the body, and has the thread that reads JSON.
-        known: the fields that the object may have.
 
     Raises:
         Refusal: 415 for another type, 413 for too long a body, 408 for one that does not come, 400 for all else.
     """
     limits = service.limits
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != JSON:
-        raise Refusal(415, f"content-type: expected {JSON}, got {quoted(kind)}")
+    if kind != "application/json":
+        raise Refusal(415, f"content-type: expected application/json, got {quoted(kind)}")
     try:
         body = await asyncio.wait_for(_read_body(request, limits.body_bytes), limits.patience)
     except asyncio.TimeoutError as error:
@@ -57,16 +50,10 @@ async def read_object(request: Request, service: Service, known: Collection[str]
 def read_query(
     request: Request, known: Collection[str], numbers: Collection[str] = (), flags: Collection[str] = ()
 ) -> dict[str, Any]:
-    """Return the fields behind the `?` of an address, as `read_object` returns those of a body.
-
-    Args:
-        request: the request.
-        known: the fields that it may have.
-        numbers: fields that are whole numbers.
-        flags: fields that are true or false.
+    """Return the fields behind the `?` of an address: whole `numbers`, `flags` that are true or false, and texts.
 
     Raises:
-        Refusal: a field is unknown, or is there twice.
+        Refusal: a field is not `known`, or is there twice.
     """
     document: dict[str, Any] = {}
     for name, text in request.query_params.multi_items():
@@ -74,7 +61,8 @@ def read_query(
         if name in document:
             raise bad(f"{name}: expected it once, got it twice", name)
         is_number = name in numbers and re.fullmatch("-?[0-9]{1,18}", text)
-        document[name] = int(text) if is_number else _FLAGS.get(text, text) if name in flags else text
+        is_flag = name in flags and text in ("true", "false")
+        document[name] = int(text) if is_number else text == "true" if is_flag else text
     return document
 
 
@@ -85,8 +73,7 @@ def _check_name(name: str, known: Collection[str]) -> None:
 
 async def _read_body(request: Request, most: int) -> bytes:
     """Return the body; one that is too long is read to its end all the same, so that its sender reads the answer."""
-    body = bytearray()
-    length = 0
+    body, length = bytearray(), 0
     async for part in request.stream():
         length += len(part)
         body += part if length <= most else b""
@@ -117,9 +104,7 @@ def text_field(document: dict[str, Any], name: str, most: int, default: str | No
         Refusal: it is something else, or is left out and has no default.
     """
     value = document.get(name)
-    if value is None and default is not None:
-        return default
-    return as_text(value, name, most)
+    return default if value is None and default is not None else as_text(value, name, most)
 
 
 def as_text(value: Any, name: str, most: int) -> str:

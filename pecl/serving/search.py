@@ -29,24 +29,15 @@ from pecl.serving.service import Service
 
 FIELDS = ("query", "image", "minus", "language", "top", "adapter", "folder")
 ADDRESS_FIELDS = tuple(name for name in FIELDS if name != "image")  # which no address can hold
-_MOST = 1000  # photographs of an answer
-_FOLDER = 4096  # characters of the path of a folder
 
 
 class Chosen(NamedTuple):
-    """The language of a query, and its adapters.
+    """The language of a query, and its adapters."""
 
-    Attributes:
-        language: its code; None where there is no text, and where it is not detected.
-        confidence: how sure the guess is, 0 to 1; None where the language was named.
-        adapter: the adapter, or None for the plain tower.
-        shares: the adapters whose embeddings are mixed, see `QueryLanguage`; only `adapter` where there is no doubt.
-    """
-
-    language: str | None
-    confidence: float | None
-    adapter: str | None
-    shares: Shares
+    language: str | None  # None where there is no text, and where it is not detected
+    confidence: float | None  # 0 to 1; None where the language was named
+    adapter: str | None  # None for the plain tower
+    shares: Shares  # the adapters whose embeddings are mixed; only `adapter` where there is no doubt
 
 
 async def search_by_address(request: Request) -> JSONResponse:
@@ -66,12 +57,12 @@ async def search(request: Request) -> JSONResponse:
 
 def _about(service: Service) -> JSONResponse:
     """Return the number of photographs, their folders, and the languages with their adapters."""
-    models = service.models
+    models, photographs = service.models, service.photographs
     codes = sorted({ENGLISH, *models.adapters}, key=language_name)
     return JSONResponse(
         {
-            "photographs": 0 if service.photographs is None else len(service.photographs),
-            "folders": [] if service.photographs is None else service.photographs.folders(),
+            "photographs": 0 if photographs is None else len(photographs),
+            "folders": [] if photographs is None else photographs.folders(),
             "model": models.name,
             "languages": [
                 {"code": code, "name": language_name(code), "adapter": code in models.adapters} for code in codes
@@ -83,14 +74,11 @@ def _about(service: Service) -> JSONResponse:
 async def _search(service: Service, document: dict[str, Any]) -> JSONResponse:
     """Return the answer to a search, given its fields."""
     photographs = _photographs(service)
-    top = number_field(document, "top", 1, _MOST, 12)
+    top = number_field(document, "top", 1, 1000, 12)
     use_adapter = flag_field(document, "adapter", True)
-    texts = {
-        name: text_field(document, name, service.limits.characters)
-        for name in ("query", "minus")
-        if document.get(name) is not None
-    }
-    folder = text_field(document, "folder", _FOLDER, default="").strip("/")
+    given = [name for name in ("query", "minus") if document.get(name) is not None]
+    texts = {name: text_field(document, name, service.limits.characters) for name in given}
+    folder = text_field(document, "folder", 4096, default="").strip("/")
     image = document.get("image")
     if "query" not in texts and image is None:
         raise bad("query: expected a text, or a picture in the field image, got neither", "query")

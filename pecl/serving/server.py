@@ -27,11 +27,7 @@ class Server(uvicorn.Server):
     moment, its answers saying that the connection closes, and then answers the requests taken. However slow the machine
     is, the moment is long enough for all connections held: it is counted in turns of the event loop.
 
-    Args:
-        service: service to run.
-        hosts: see `make_app`.
-        key: see `make_app`.
-        access_log: see `make_app`.
+    Its arguments are those of `make_app`.
     """
 
     def __init__(
@@ -59,12 +55,8 @@ def serve(
 ) -> None:
     """Answer requests until SIGTERM or SIGINT, then those that are under way, and return.
 
-    Args:
-        service: service to run. Its limits are lowered to the files that the process may open.
-        listening: see `open_socket`.
-        host: the user's name of the address; see `allowed_hosts`.
-        key: see `make_app`.
-        access_log: see `make_app`.
+    The service's limits are lowered to the files that the process may open. See `allowed_hosts` for `host`, and
+    `make_app` for `key` and `access_log`.
 
     Raises:
         ConfigError: the process may open too few files.

@@ -8,7 +8,6 @@ import functools
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -30,14 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class PictureJob:
-    """Pictures of one request: N of (3, H, W)."""
-
-    pixels: list[torch.Tensor]
-
-    def __len__(self) -> int:
-        return len(self.pixels)
+PictureJob = list[torch.Tensor]  # the pictures of one request, (3, H, W) each
 
 
 class Service:
@@ -46,10 +38,10 @@ class Service:
     Args:
         models: the text tower and its adapters.
         image: the image tower of the same space; None for a server of texts only.
-        limits: how much a request may ask for.
-        adapters_dir: folder whose adapter files may be loaded at run time; None for no loading.
-        photographs: index to search in; None for no search.
-        immich: immich's own service, for which this one embeds texts; None for none.
+        limits: limits of requests.
+        adapters_dir: folder whose adapter files may be loaded at run time.
+        photographs: index to search in.
+        immich: immich's own service, for which this one embeds texts.
     """
 
     def __init__(
@@ -107,11 +99,7 @@ class Service:
         return Embedded(torch.cat([one.embeddings for one in answers]), sum(one.tokens for one in answers))
 
     async def embed_pictures(self, contents: Sequence[bytes], params: Sequence[str]) -> Embedded:
-        """Return the embeddings of pictures, given as files of JPEG, PNG, WebP or GIF.
-
-        Args:
-            contents: N pictures.
-            params: name of each in the request.
+        """Return the embeddings of N pictures, given as files; `params` are their names in the request.
 
         Raises:
             Refusal: one cannot be read, the queue is full, or there is no image tower.
@@ -121,7 +109,7 @@ class Service:
             await self.decoded(functools.partial(decode_picture, content, param, self.limits, tower))
             for content, param in zip(contents, params, strict=True)
         ]
-        return await self._pictures.submit(PictureJob(pixels))
+        return await self._pictures.submit(pixels)
 
     async def decoded(self, act: Callable[[], T]) -> T:
         """Return the result of `act`, called in one of the two threads that read pictures: so many are in memory."""
@@ -151,7 +139,7 @@ class Service:
     def _embed_pictures(self, jobs: list[PictureJob]) -> list[Embedded]:
         start = time.perf_counter()
         tower = self._image_tower()
-        pixels = [one for job in jobs for one in job.pixels]
+        pixels = [one for job in jobs for one in job]
         size = tower.default_batch_size
         batches = [tower.encode_pixels(pixels[i : i + size]) for i in range(0, len(pixels), size)]
         parts = F.normalize(torch.cat(batches), dim=1).split([len(job) for job in jobs])  # (N, D) -> (n, D) each

@@ -40,13 +40,7 @@ def allowed_hosts(listening: socket.socket, host: str) -> tuple[str, ...] | None
     """Return the names under which a server of this machine only answers, as requests write them in `Host`.
 
     The address decides to which the socket is bound: `host` may be any name for it, such as `LOCALHOST` or `127.1`.
-
-    Args:
-        listening: the bound socket.
-        host: the user's name of its address.
-
-    Returns:
-        The names; None where other machines can reach the socket, which have names for it that are not known here.
+    None is returned where other machines can reach the socket, which have names for it that are not known here.
     """
     text = listening.getsockname()[0].partition("%")[0]  # without the zone of IPv6
     address = ipaddress.ip_address(text)

@@ -24,7 +24,7 @@ class Immich:
     """A client of immich's own machine learning service.
 
     Args:
-        upstream: address of immich's own machine learning service.
+        upstream: its address.
         model: immich's name of the model whose text tower is served.
         patience: seconds that the service may take for its next bytes; the first time it fetches models.
 
