@@ -38,12 +38,7 @@ def launched() -> tuple[int, int]:
 
 
 class ProcessGroup:
-    """The processes of one training. With a size of 1 nothing is exchanged.
-
-    Attributes:
-        rank: number of this process, from 0.
-        size: number of processes.
-    """
+    """The processes of one training; ranks count from 0. With a size of 1 nothing is exchanged."""
 
     def __init__(self, rank: int = 0, size: int = 1) -> None:
         self.rank, self.size = rank, size
@@ -55,12 +50,9 @@ class ProcessGroup:
 
     @contextlib.contextmanager
     def leading(self, runs: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Run the experiment in the body while the followers follow; called by rank 0.
+        """Run the experiment in the body while the followers, started for the same runs, follow; called by rank 0.
 
         Yields a document that the body may fill; the followers receive it at the end.
-
-        Args:
-            runs: the runs; followers must have been started for the same runs.
 
         Raises:
             ConfigError: a follower was started for other runs; the sentence names the field.
@@ -72,23 +64,21 @@ class ProcessGroup:
             yield last
             return
         try:
-            self._check_opening(self.exchange({"runs": runs}))
+            opening = self.exchange({"runs": runs})
+            for rank, other in enumerate(opening):
+                if "error" in other:
+                    raise PeclError(other["error"])
+                if difference := _difference(opening[0]["runs"], other["runs"], rank):
+                    raise ConfigError(difference)
             yield last
             last["failed"] = False
         finally:
             with contextlib.suppress(RunError):  # the followers ended, too
                 self.send(last)
 
-    def _check_opening(self, opening: Sequence[dict[str, Any]]) -> None:
-        for rank, other in enumerate(opening):
-            if "error" in other:
-                raise PeclError(other["error"])
-            if difference := _difference(opening[0]["runs"], other["runs"], rank):
-                raise ConfigError(difference)
-
     def send(self, document: dict[str, Any]) -> None:
         """Send a JSON document from rank 0 to all followers."""
-        content = torch.frombuffer(bytearray(json.dumps(document).encode("utf-8")), dtype=torch.uint8)
+        content = _as_bytes(document)
         ended: RunError | None = None
         for rank in range(1, self.size):  # one by one: the end of one follower still reaches the others
             try:
@@ -113,7 +103,7 @@ class ProcessGroup:
         """Send a JSON document to all processes, and return the documents of all."""
         if self.size == 1:
             return [document]
-        content = torch.frombuffer(bytearray(json.dumps(document).encode("utf-8")), dtype=torch.uint8)
+        content = _as_bytes(document)
         sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.size)]
         with _said():
             dist.all_gather(sizes, torch.tensor([len(content)]))
@@ -145,13 +135,7 @@ class ProcessGroup:
         return padded if parts is None else torch.stack(parts, dim=1).flatten(0, 1)[:rows]
 
     def share_gradient(self, own: torch.Tensor, rows: int, whole: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the gradient (b, D) of the rows of this process.
-
-        Args:
-            own: embeddings (b, D) of these rows.
-            rows: number of rows of the batch.
-            whole: gradient (rows, D) of all rows, on rank 0.
-        """
+        """Return the gradient (b, D) of this process's rows, whose embeddings are `own`; rank 0 has the whole one."""
         most, parts = -(-rows // self.size), None
         if whole is not None:
             padded = nn.functional.pad(whole, (0, 0, 0, most * self.size - rows))
@@ -166,25 +150,23 @@ class ProcessGroup:
         if self.size == 1:
             return
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-        for flat, alike in _flat(gradients):  # one exchange for all of one type
+        for flat, parts in _flat(gradients):  # one exchange for all of one type
             with _said():
                 dist.reduce(flat, 0)
-            for gradient, summed in zip(alike, flat.split([g.numel() for g in alike]), strict=True):
-                gradient.copy_(summed.view_as(gradient))
+            for gradient, summed in parts:
+                gradient.copy_(summed)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
 
     @torch.no_grad()
     def copy_first(self, tensors: Sequence[torch.Tensor]) -> None:
         """Overwrite `tensors` of followers with those of rank 0."""
-        if self.size == 1:
-            return
-        for flat, alike in _flat(tensors):
+        for flat, parts in _flat(tensors):
             with _said():
                 dist.broadcast(flat, 0)
             if not self.is_first:
-                for tensor, sent in zip(alike, flat.split([t.numel() for t in alike]), strict=True):
-                    tensor.copy_(sent.view_as(tensor))
+                for tensor, sent in parts:
+                    tensor.copy_(sent)
 
 
 SINGLE = ProcessGroup()
@@ -206,11 +188,18 @@ class _Gather(torch.autograd.Function):
         return processes.share_gradient(ctx.saved_tensors[0], ctx.rows, gradients[0]), None, None
 
 
-def _flat(tensors: Sequence[torch.Tensor]) -> Iterator[tuple[torch.Tensor, list[torch.Tensor]]]:
-    """Yield the tensors of each dtype as one vector, and as a list."""
+def _flat(tensors: Sequence[torch.Tensor]) -> Iterator[tuple[torch.Tensor, list[tuple[torch.Tensor, torch.Tensor]]]]:
+    """Yield the tensors of each dtype as one vector, and pairs of each tensor and its part of the vector."""
     for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
         alike = [tensor for tensor in tensors if tensor.dtype == dtype]
-        yield torch.cat([tensor.detach().reshape(-1) for tensor in alike]), alike
+        flat = torch.cat([tensor.detach().reshape(-1) for tensor in alike])
+        parts = flat.split([tensor.numel() for tensor in alike])
+        yield flat, [(tensor, part.view_as(tensor)) for tensor, part in zip(alike, parts, strict=True)]
+
+
+def _as_bytes(document: Any) -> torch.Tensor:
+    """Return a document as JSON in UTF-8, (bytes,) uint8."""
+    return torch.frombuffer(bytearray(json.dumps(document).encode("utf-8")), dtype=torch.uint8)
 
 
 @contextlib.contextmanager
@@ -225,9 +214,7 @@ def _said() -> Iterator[None]:
 def join_group(device: str = "cpu", timeout: timedelta = _WAIT) -> ProcessGroup:
     """Join the process group, or return `SINGLE` for a single process.
 
-    Args:
-        device: device of the towers; "cuda" is the GPU of this process's number on its machine.
-        timeout: longest wait for another process.
+    The device "cuda" is the GPU of this process's number on its machine.
 
     Raises:
         ConfigError: the device names one GPU for several processes, GPUs are fewer than processes, or the connection
@@ -264,11 +251,7 @@ def use_threads(number: int | None) -> Iterator[None]:
 
 
 def _take_gpu() -> None:
-    """Make `cuda` the GPU of this process's number on its machine.
-
-    Raises:
-        ConfigError: GPUs are fewer than processes.
-    """
+    """Make `cuda` the GPU of this process's number, or raise ConfigError where GPUs are fewer than processes."""
     number, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
     needed = int(os.environ.get("LOCAL_WORLD_SIZE", number + 1))
     if needed > there:

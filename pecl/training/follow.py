@@ -50,23 +50,16 @@ def set_up(processes: ProcessGroup, setup: Setup) -> None:
     """
     if processes.size > 1:
         processes.send({"do": "set up", "setup": vars(setup)})
-        check_ready(processes.exchange(""))
-
-
-def check_ready(said: Sequence[str]) -> None:
-    """Raise PeclError with the sentence of a process that cannot take part."""
-    for rank, sentence in enumerate(said):
-        if sentence:
-            raise PeclError(f"process {rank}: {sentence}")
+        for rank, sentence in enumerate(processes.exchange("")):
+            if sentence:
+                raise PeclError(f"process {rank}: {sentence}")
 
 
 def follow(processes: ProcessGroup, runs: Sequence[dict[str, Any]], load: LoadTowers) -> dict[str, Any]:
     """Follow the training of rank 0, and return its last document.
 
-    Args:
-        processes: all processes of the training.
-        runs: the runs that this process was started for.
-        load: loads towers by the arguments of `load_towers`; a true second argument announces trimming.
+    `runs` are those that this process was started for; `load` takes the arguments of `load_towers`, and whether the
+    vocabulary will be trimmed.
 
     Raises:
         SaidElsewhereError: the training failed; rank 0 reports it.

@@ -21,8 +21,7 @@ T = TypeVar("T")
 class ContrastiveLoss:
     """Symmetric in-batch cross-entropy: 1/2 [CE(s a b^T, I) + CE(s b a^T, I)] with L2-normalised a and b.
 
-    Attributes:
-        logit_scale: s, the inverse temperature; fixed.
+    The inverse temperature s, `logit_scale`, is fixed.
     """
 
     logit_scale: float = 100.0
@@ -83,17 +82,14 @@ def _given(images: torch.Tensor | None) -> torch.Tensor:
     return images
 
 
-_contrastive = ContrastiveLoss()
-
-
 def contrastive(query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor | None = None) -> torch.Tensor:
     """Return the contrastive loss of query and anchor (B, D), at the logit scale 100."""
-    return _contrastive(query, anchor)
+    return ContrastiveLoss()(query, anchor)
 
 
 def contrastive_with_image(query: torch.Tensor, anchor: torch.Tensor, images: torch.Tensor | None) -> torch.Tensor:
     """Return the contrastive loss of images and anchor (B, D), at the logit scale 100."""
-    return _contrastive(_given(images), anchor)
+    return ContrastiveLoss()(_given(images), anchor)
 
 
 def register_alignment(name: str, *, replace: bool = False) -> Callable[[T], T]:

@@ -20,17 +20,8 @@ class SlotAdam:
         scales: factor on the learning rate, per parameter.
     """
 
-    def __init__(
-        self,
-        parameters: Sequence[nn.Parameter],
-        scales: Sequence[float],
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-    ) -> None:
-        self.parameters = list(parameters)
-        self.scales = list(scales)
-        self.betas = betas
-        self.eps = eps
+    def __init__(self, parameters: Sequence[nn.Parameter], scales: Sequence[float]) -> None:
+        self.parameters, self.scales = list(parameters), list(scales)
         self.steps = 0
         self.exp_avg = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.exp_avg_sq = [torch.zeros_like(parameter) for parameter in self.parameters]
@@ -47,7 +38,7 @@ class SlotAdam:
         A missing gradient counts as zero.
         """
         self.steps += 1
-        beta1, beta2 = self.betas
+        beta1, beta2, eps = 0.9, 0.999, 1e-8
         correction1, correction2 = 1 - beta1**self.steps, (1 - beta2**self.steps) ** 0.5
         first = self.parameters[0]
         step_sizes = {  # (S,)
@@ -59,18 +50,13 @@ class SlotAdam:
             grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             exp_avg.lerp_(grad, 1 - beta1)
             exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-            denominator = exp_avg_sq.sqrt().div_(correction2).add_(self.eps)
+            denominator = exp_avg_sq.sqrt().div_(correction2).add_(eps)
             step_size = step_sizes[scale].view(-1, *[1] * (parameter.dim() - 1))  # (S, 1, ...)
             parameter.addcdiv_(step_size * exp_avg, denominator, value=-1)
 
 
 class Average:
-    """The exponential moving average of parameters: a <- decay a + (1 - decay) p after each step.
-
-    Args:
-        parameters: parameters to average; the average begins at their values.
-        decay: in (0, 1).
-    """
+    """The exponential moving average of parameters, from their present values: a <- decay a + (1 - decay) p."""
 
     def __init__(self, parameters: Sequence[torch.Tensor], decay: float) -> None:
         self.parameters, self.decay = list(parameters), decay

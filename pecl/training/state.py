@@ -6,7 +6,6 @@ The file is safetensors with JSON: reading it executes nothing. Random draws are
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +18,15 @@ from pecl.training.schedule import SlotRecord
 _FORMAT = "pecl-training-state-1"
 
 
-@dataclass(frozen=True)
-class TrainingState:
-    """Tensors by name, and everything else as JSON."""
-
-    tensors: dict[str, torch.Tensor]
-    progress: dict[str, Any]
-
-
-def save_state(path: str | Path, state: TrainingState, identity: str) -> None:
-    """Write `state` to `path` with the `identity` of its run, data and weights."""
-    metadata = {"format": _FORMAT, "identity": identity, "progress": json.dumps(state.progress)}
-    write_tensors(path, state.tensors, metadata)
+def save_state(
+    path: str | Path, tensors: Mapping[str, torch.Tensor], progress: Mapping[str, Any], identity: str
+) -> None:
+    """Write tensors, and everything else as JSON, to `path` with the `identity` of the run, its data and weights."""
+    write_tensors(path, tensors, {"format": _FORMAT, "identity": identity, "progress": json.dumps(progress)})
 
 
-def load_state(path: str | Path, identity: str) -> TrainingState | None:
-    """Return the state at `path`, or None when there is no such file.
+def load_state(path: str | Path, identity: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
+    """Return the tensors and the progress at `path`, or None when there is no such file.
 
     Raises:
         WeightsError: the file is damaged, of another format, or belongs to a run on other data or weights.
@@ -56,16 +48,11 @@ def load_state(path: str | Path, identity: str) -> TrainingState | None:
         raise WeightsError(f"training state {path} has format {metadata.get('format')!r}, not {_FORMAT!r}; {advice}")
     if metadata.get("identity") != identity:
         raise WeightsError(f"training state {path} belongs to other data or weights than this run's; {advice}")
-    return TrainingState(tensors, progress)
+    return tensors, progress
 
 
 class Checkpoint:
-    """The file of one training's state: tensors, slot records, and progress as JSON.
-
-    Args:
-        path: the file, or None to keep nothing.
-        identity: identity of the training; a state of another identity is refused.
-    """
+    """The file of one training's state: tensors, slot records, and progress as JSON; a path of None keeps nothing."""
 
     def __init__(self, path: str | Path | None, identity: str) -> None:
         self.path = None if path is None else Path(path)
@@ -83,15 +70,11 @@ class Checkpoint:
             return
         best = {f"best.{slot}.{name}": value for slot, one in enumerate(records) for name, value in one.best.items()}
         document = {**progress, "records": [record.to_json() for record in records]}
-        save_state(self.path, TrainingState({**tensors, **best}, document), self.identity)
+        save_state(self.path, {**tensors, **best}, document, self.identity)
 
     @torch.no_grad()
     def restore(self, tensors: Mapping[str, torch.Tensor], records: Sequence[SlotRecord]) -> dict[str, Any] | None:
-        """Fill tensors and records from the file and return the progress, or None without a file.
-
-        Args:
-            tensors: tensors by their saved names.
-            records: records of all slots.
+        """Fill tensors and the records of all slots from the file and return the progress, or None without a file.
 
         Raises:
             WeightsError: the file is damaged, or of another training.
@@ -99,10 +82,11 @@ class Checkpoint:
         state = None if self.path is None else load_state(self.path, self.identity)
         if state is None:
             return None
+        saved, progress = state
         for name, tensor in tensors.items():
-            tensor.copy_(state.tensors[name])
-        for slot, (record, kept) in enumerate(zip(records, state.progress["records"], strict=True)):
+            tensor.copy_(saved[name])
+        for slot, (record, kept) in enumerate(zip(records, progress["records"], strict=True)):
             prefix = f"best.{slot}."
-            best = {k.removeprefix(prefix): v for k, v in state.tensors.items() if k.startswith(prefix)}
+            best = {k.removeprefix(prefix): v for k, v in saved.items() if k.startswith(prefix)}
             record.restore(kept, best)
-        return state.progress
+        return progress

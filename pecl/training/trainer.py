@@ -146,24 +146,23 @@ class AlignmentTrainer:
         """Return, for every task, the pairs of `step` (counted from 0)."""
         n, size = len(self.tasks[0]), self.schedule.batch_size
         epoch, place = divmod(step, math.ceil(n / size))
-        orders = [self._order(n, task.seed, epoch) for task in self.tasks]
-        return [order[place * size : (place + 1) * size].tolist() for order in orders]
-
-    def _order(self, n: int, seed: int, epoch: int) -> torch.Tensor:
-        """Return the order of n pairs in an epoch, (n,) int32; the orders of the latest epoch are cached."""
         if self._orders_of != epoch:
             self._orders_of, self._orders = epoch, {}
-        if seed not in self._orders:
+        for seed in {task.seed for task in self.tasks} - self._orders.keys():
             generator = torch.Generator().manual_seed(derived_seed(seed, "order", epoch))
-            self._orders[seed] = torch.randperm(n, generator=generator, dtype=torch.int32)
-        return self._orders[seed]
+            self._orders[seed] = torch.randperm(n, generator=generator, dtype=torch.int32)  # (n,)
+        return [self._orders[task.seed][place * size : (place + 1) * size].tolist() for task in self.tasks]
 
     def losses(self, indices: Sequence[Sequence[int]]) -> torch.Tensor:
         """Return the loss (S,) of every slot on the given pairs of its tasks, with the dropout of the current step."""
         rows: list[list[int]] = []
         slots: list[int] = []
         learning = [i for i, slot in enumerate(self.slot_of) if self.records[slot].learns]
-        image_batches = [self._image_batch(task) for task in self.tasks]
+        size = self.schedule.batch_size
+        image_batches = [
+            [] if task.photographs is None else task.photographs.batch(self.step, size, task.seed)
+            for task in self.tasks
+        ]
         for i in learning:
             task, slot = self.tasks[i], self.slot_of[i]
             columns = [(column, indices[i]) for column in task.texts]
@@ -178,9 +177,7 @@ class AlignmentTrainer:
             self.processes.copy_first(self.adapter.parameters())
         own = embed_share(self.tower, share, self.processes.share(len(rows)))
         embeddings = self.processes.gather(own, len(rows))  # (R, D): the whole batch
-        of_tasks = torch.stack(
-            self._task_losses(embeddings, indices, image_batches, learning)
-        )  # (T,) of learning tasks
+        of_tasks = self._task_losses(embeddings, indices, image_batches, learning)
         slots_of_tasks = self._slots_of_tasks
         if len(learning) < len(self.tasks):
             slots_of_tasks = to_device(torch.tensor([self.slot_of[i] for i in learning]), self.tower.device)
@@ -196,19 +193,14 @@ class AlignmentTrainer:
             seeds[own] = row_seeds(derived_seed(first.seed, "dropout", self.step), int(own.sum()))
         return seeds
 
-    def _image_batch(self, task: SlotTask) -> list[int]:
-        """Return the indices of the captioned images that a task trains on in this step."""
-        if task.photographs is None:
-            return []
-        return task.photographs.batch(self.step, self.schedule.batch_size, task.seed)
-
     def _task_losses(
         self,
         embeddings: torch.Tensor,
         indices: Sequence[Sequence[int]],
         image_batches: Sequence[Sequence[int]],
         learning: Sequence[int],
-    ) -> list[torch.Tensor]:
+    ) -> torch.Tensor:
+        """Return the losses of the tasks that learn, (T,)."""
         losses, start = [], 0
 
         def taken(count: int) -> torch.Tensor:
@@ -226,10 +218,10 @@ class AlignmentTrainer:
             if task.photographs is not None:
                 images = self._rows(task.photographs.images, image_batches[i], dtype)
                 losses.append(task.objective(query, anchor, images, taken(len(image_batches[i]))))
-                continue
-            images = None if task.images is None else self._rows(task.images, chosen, dtype)
-            losses.append(task.objective(query, anchor, images))
-        return losses
+            else:
+                images = None if task.images is None else self._rows(task.images, chosen, dtype)
+                losses.append(task.objective(query, anchor, images))
+        return torch.stack(losses)
 
     def _rows(self, embeddings: torch.Tensor | Embeddings, chosen: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
         """Return rows (b, D) of frozen embeddings on the tower's device."""
@@ -250,12 +242,7 @@ class AlignmentTrainer:
                 record.stopped = self.step
 
     def measure(self, step: int, slots: Sequence[int] | None = None) -> None:
-        """Score the current weights as those of `step`, and keep the best of each slot.
-
-        Args:
-            step: step of the weights.
-            slots: slots to score; None for all slots that have not diverged.
-        """
+        """Score the weights of `slots` (None: all that have not diverged) as those of `step`; keep each slot's best."""
         if slots is None:
             slots = [slot for slot, record in enumerate(self.records) if not record.diverged]
         for slot, score in zip(slots, self.validate(slots), strict=True):
@@ -275,23 +262,20 @@ class AlignmentTrainer:
                 self._leave(slot, f"the loss is {loss}")
 
     def _leave(self, slot: int, reason: str) -> None:
-        record = self.records[slot]
-        record.stopped, record.diverged = self.step, self._divergence(reason, slot)
+        record, lr = self.records[slot], self.tasks[self.slot_of.index(slot)].lr
+        record.stopped = self.step
+        record.diverged = f"training diverged by step {self.step}: {reason}; choose a smaller learning rate than {lr:g}"
         if len(self.records) == 1:
             raise DivergedError(record.diverged)
         logger.warning("slot %d: %s", slot, record.diverged)
-
-    def _divergence(self, reason: str, slot: int) -> str:
-        lr = self.tasks[self.slot_of.index(slot)].lr
-        return f"training diverged by step {self.step}: {reason}; choose a smaller learning rate than {lr:g}"
 
     def _postfix(self) -> dict[str, str]:
         kept = [record for record in self.records if not record.diverged]
         if not kept:
             return {}
-        losses = [record.losses[-1][1] for record in kept]
-        scores = [record.scores[-1][1] for record in kept]
-        return {"loss": f"{sum(losses) / len(kept):.4f}", "val_recall": f"{sum(scores) / len(kept):.3f}"}
+        loss = sum(record.losses[-1][1] for record in kept) / len(kept)
+        score = sum(record.scores[-1][1] for record in kept) / len(kept)
+        return {"loss": f"{loss:.4f}", "val_recall": f"{score:.3f}"}
 
     def _save(self) -> None:
         if self.checkpoint.path is None:
@@ -301,17 +285,13 @@ class AlignmentTrainer:
         self.saved_step = self.step
 
     def _restore(self) -> None:
-        progress = self.checkpoint.restore(self._tensors(), self.records)
-        if progress is None:
-            return
-        self.step = self.saved_step = self.optimizer.steps = progress["step"]
-        self.seconds, self._recent_steps = progress["seconds"], progress["recent_steps"]
+        if progress := self.checkpoint.restore(self._tensors(), self.records):
+            self.step = self.saved_step = self.optimizer.steps = progress["step"]
+            self.seconds, self._recent_steps = progress["seconds"], progress["recent_steps"]
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         """Return the tensors that a step changes, by name."""
-        tensors: dict[str, torch.Tensor] = {
-            f"parameter.{name}": parameter for name, parameter in self.adapter.named_parameters()
-        }
+        tensors: dict[str, torch.Tensor] = {f"parameter.{name}": one for name, one in self.adapter.named_parameters()}
         for name, values in (
             ("exp_avg", self.optimizer.exp_avg),
             ("exp_avg_sq", self.optimizer.exp_avg_sq),

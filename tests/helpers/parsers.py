@@ -46,7 +46,7 @@ from pecl.results.result import Result, read_result
 from pecl.results.side_files import read_manifest, read_retrieved
 from pecl.search import catalogue
 from pecl.search.index import ImageIndex
-from pecl.training.state import TrainingState, load_state, save_state
+from pecl.training.state import load_state, save_state
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -205,7 +205,7 @@ class _Made:
 
     def state(self):
         progress = {"step": 3, "curve": [[1, 0.5]], "best": None}
-        return self.file("state", lambda path: save_state(path, TrainingState({"a": torch.ones(2)}, progress), "me"))
+        return self.file("state", lambda path: save_state(path, {"a": torch.ones(2)}, progress, "me"))
 
     def matrix(self):
         return self.file("matrix", lambda path: write_rows(path, ("embeddings",), [{"embeddings": ROWS_OF_TWO}], {}))

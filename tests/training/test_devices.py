@@ -1,29 +1,34 @@
 """Everything that computes, with the towers on another device than the CPU: `fake:0`, and a GPU where there is one."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from helpers.adapter_towers import TEXTS, states
-from helpers.checkpoints import write_clip
+from helpers.checkpoints import write_clip, write_siglip
 from helpers.devices import LAYOUTS, close, run_of, same_results, trained
-from helpers.tiny import tiny_tower
+from helpers.small_experiment import tiny_towers
+from helpers.tiny import sentences, tiny_tower
 from PIL import Image
 
-import pecl.encoders.store
-import pecl.experiment.run
+import pecl
 from pecl.adapters.adapter import attach
 from pecl.adapters.bank import AdapterBank
 from pecl.adapters.formats.files import load_adapter_file, save_adapter
 from pecl.adapters.merge import merge_slot
 from pecl.adapters.spec import KINDS, parse_adapter
-from pecl.config import make_config
+from pecl.config import ALIGNMENTS, make_config
 from pecl.config.routes import ROUTES
 from pecl.encoders.batches import MAX_PADDING
 from pecl.encoders.devices import to_device
+from pecl.encoders.embeddings import Embeddings
 from pecl.encoders.loading.image import load_image_checkpoint
 from pecl.encoders.pooling import POOLINGS
+from pecl.encoders.token_store import TokenStore
+from pecl.encoders.towers import Towers
 from pecl.experiment.run import evaluate, train, train_fleet
 from pecl.retrieval.evaluator import RetrievalEvaluator
-from pecl.training.optimizer import SlotAdam
+from pecl.training.losses import AlignmentObjective
 
 ARCHITECTURES = ("xlm-roberta", "bert")
 # What each kind needs next to its name: sizes that fit the tiny tower, and something to train.
@@ -101,30 +106,55 @@ def test_the_fake_device_ends_with_its_fixture(fake_device):
 # Training
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("spec", SPECS)
-def test_every_adapter_trains_as_on_the_cpu_and_no_step_waits(fake_device, spec, architecture):
-    run, reference = (run_of(device, architecture, "a fleet", spec=spec) for device in (fake_device.device, "cpu"))
-    for _ in range(2):
-        with fake_device.counted() as waits:
-            losses = run.train_step()
-        assert waits == []
-        close(losses.cpu(), reference.train_step())
-    assert {parameter.device for parameter in run.adapter.parameters()} == {fake_device.device}
-    for found, expected in zip(run.optimizer.exp_avg, reference.optimizer.exp_avg, strict=True):
-        close(found.cpu(), expected)  # gradients; Adam makes whole steps of those that are zero but for rounding
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("anchor", ANCHORS)
-def test_every_anchor_and_layout_trains_as_on_the_cpu_and_no_step_waits(fake_device, anchor, layout):
-    run, reference = (run_of(device, "bert", layout, anchor, dropout=True) for device in (fake_device.device, "cpu"))
+def two_steps_as_on_the_cpu(fake_device, *arguments, change=lambda device: lambda task: task, **options):
+    """Take two steps on both devices, and check that none on the fake one waits."""
+    run, reference = (
+        run_of(device, *arguments, change=change(device), **options) for device in (fake_device.device, "cpu")
+    )
     for _ in range(2):
         with fake_device.counted() as waits:
             losses = run.train_step()
         assert waits == []
         assert losses.device == fake_device.device
         close(losses.cpu(), reference.train_step())
+    assert {parameter.device for parameter in run.adapter.parameters()} == {fake_device.device}
+    for found, expected in zip(run.optimizer.exp_avg, reference.optimizer.exp_avg, strict=True):
+        close(found.cpu(), expected)  # gradients; Adam makes whole steps of those that are zero but for rounding
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("spec", SPECS)
+def test_every_adapter_trains_as_on_the_cpu_and_no_step_waits(fake_device, spec, architecture):
+    two_steps_as_on_the_cpu(fake_device, architecture, "a fleet", spec=spec)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("anchor", ANCHORS)
+def test_every_anchor_and_layout_trains_as_on_the_cpu_and_no_step_waits(fake_device, anchor, layout):
+    two_steps_as_on_the_cpu(fake_device, "bert", layout, anchor, dropout=True)
+
+
+@pytest.mark.parametrize("name", list(ALIGNMENTS))
+def test_every_alignment_trains_as_on_the_cpu_and_no_step_waits(fake_device, name):
+    def change(device):
+        bank = torch.randn(6, 8, generator=torch.Generator().manual_seed(5)).to(device)
+        return lambda task: replace(task, objective=AlignmentObjective((name,), 0.5, bank=bank))
+
+    two_steps_as_on_the_cpu(fake_device, anchor="frozen", layout="a fleet", change=change)
+
+
+@pytest.mark.parametrize("anchor", ["student", "frozen"])
+def test_pairs_in_files_train_as_on_the_cpu_and_no_step_waits(fake_device, tmp_path, anchor):
+    def stored(task):
+        anchors = (
+            TokenStore.write(tmp_path / "anchor", task.anchor)
+            if anchor == "student"
+            else Embeddings.write(tmp_path / "anchor", [task.anchor])
+        )
+        query = TokenStore.write(tmp_path / "query", task.query)
+        return replace(task, query=query, anchor=anchors, images=Embeddings.write(tmp_path / "images", [task.images]))
+
+    two_steps_as_on_the_cpu(fake_device, anchor=anchor, change=lambda device: stored)
 
 
 def test_a_batch_without_padding_waits_no_more_than_one_with(fake_device):
@@ -151,16 +181,17 @@ def test_a_packed_step_waits_for_nothing(fake_device):
     assert waits == []
 
 
-def test_losses_are_read_at_validations_alone(fake_device):
-    run, reference = run_of(fake_device.device, layout="a fleet"), run_of("cpu", layout="a fleet")
+@pytest.mark.parametrize("schedule", [{}, {"ema": 0.5, "warmup": 2}])
+def test_losses_are_read_at_validations_alone(fake_device, schedule):
+    run, reference = (run_of(one, layout="a fleet", schedule=schedule) for one in (fake_device.device, "cpu"))
     with fake_device.counted() as waits:
         losses, states_there = trained(run)
     expected, states_here = trained(reference)
-    for one, other in zip(losses, expected, strict=True):
-        assert [step for step, _ in one] == [step for step, _ in other] == [2, 3]
-        close(torch.tensor(one), torch.tensor(other))
+    assert [step for step, _ in losses[0]] == [2, 3]
+    close(torch.tensor(losses), torch.tensor(expected))
     close(states_there, states_here)
     assert len([wait for wait in waits if "trainer.py" in wait]) == 2
+    assert not [wait for wait in waits if "optimizer.py" in wait]
 
 
 def test_a_training_is_saved_and_goes_on_there_or_on_the_cpu(fake_device, tmp_path):
@@ -176,51 +207,49 @@ def test_a_training_is_saved_and_goes_on_there_or_on_the_cpu(fake_device, tmp_pa
         close(states_found, expected[1])
 
 
-def test_the_optimizer_takes_its_learning_rates_from_the_cpu(fake_device):
-    def stepped(device):
-        parameter = torch.nn.Parameter(torch.arange(6.0).view(2, 3).to(device))
-        other = torch.nn.Parameter(torch.ones(2, 1, dtype=torch.float64).to(device))
-        optimizer = SlotAdam([parameter, other], [1.0, 10.0])
-        (parameter.sum(dim=1) * other.squeeze(1)).sum().backward()
-        optimizer.step(torch.tensor([0.1, 0.01]))
-        return [parameter.detach().cpu(), other.detach().cpu()]
-
-    close(stepped(fake_device.device), stepped("cpu"))
-
-
 # Whole experiments
 
 
+@pytest.fixture
+def on_both(fake_device, towers_on, tmp_path):
+    """Return a function that calls another with the towers on each device, given a folder for results."""
+
+    def both(act, architecture="xlm-roberta"):
+        for device in (fake_device.device, "cpu"):
+            towers_on(device, architecture)
+            yield act(str(tmp_path / str(device)))
+
+    return both
+
+
 @pytest.mark.parametrize(
-    ("route", "anchor"), [(r, a) for r, (_, column) in ROUTES.items() for a in ANCHORS[: 2 if column else 1]]
+    "values",
+    [
+        *({"route": r, "anchor": a} for r, (_, column) in ROUTES.items() for a in ANCHORS[: 2 if column else 1]),
+        {"alignment": "match", "anchor": "frozen"},
+        {"solver": "closed-form+gradient+closed-form", "adapter": "lora+head", "anchor": "frozen"},
+        {"choose": "text", "anchor": "frozen"},
+        {"gallery": "english", "image_weight": 0.0},
+    ],
+    ids=lambda values: "-".join(map(str, values.values())),
 )
-def test_every_route_gives_what_it_gives_on_the_cpu(fake_device, small, towers_on, tmp_path, route, anchor):
-    results = {}
-    for device in ("cpu", fake_device.device):
-        towers_on(device)
-        values = {**small, "epochs": 1, "route": route, "anchor": anchor, "out": str(tmp_path / str(device))}
-        results[str(device)] = train(make_config(values))
-    same_results(results["fake:0"], results["cpu"])
+def test_every_way_to_learn_gives_what_it_gives_on_the_cpu(small, on_both, values):
+    same_results(*on_both(lambda out: train(make_config({**small, "epochs": 1, **values, "out": out}))))
 
 
-def test_evaluation_of_an_adapter_file_gives_what_it_gives_on_the_cpu(fake_device, small, towers_on, tmp_path):
+def test_evaluation_of_an_adapter_file_gives_what_it_gives_on_the_cpu(small, towers_on, on_both):
     towers_on("cpu", "bert")
     weights = str(train(make_config({**small, "epochs": 1, "route": "baseline1"})).adapter_path)
-    results = []
-    for device in ("cpu", fake_device.device):
-        towers_on(device, "bert")
-        values = {"dataset": small["dataset"], "language": "de", "weights": weights, "out": str(tmp_path / str(device))}
-        results.append(evaluate(make_config(values)))
-    same_results(*results)
+    values = {"dataset": small["dataset"], "language": "de", "weights": weights}
+    same_results(*on_both(lambda out: evaluate(make_config({**values, "out": out})), "bert"))
 
 
-def test_a_joint_training_gives_what_it_gives_on_the_cpu(fake_device, small, towers_on, tmp_path):
-    results = []
-    for device in (fake_device.device, "cpu"):
-        towers_on(device)
-        values = {**small, "epochs": 1, "joint": "de+fr", "out": str(tmp_path / str(device))}
-        results.append(train_fleet([make_config({**values, "language": language}) for language in ("de", "fr")]))
-    for found, expected in zip(*results, strict=True):
+def test_a_joint_training_gives_what_it_gives_on_the_cpu(small, on_both):
+    def joint(out):
+        values = {**small, "epochs": 1, "joint": "de+fr", "out": out}
+        return train_fleet([make_config({**values, "language": language}) for language in ("de", "fr")])
+
+    for found, expected in zip(*on_both(joint), strict=True):
         same_results(found, expected)
 
 
@@ -289,8 +318,9 @@ def test_adapter_files_and_merged_towers_are_those_of_the_cpu(fake_device, tmp_p
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
-def test_the_image_tower_gives_what_it_gives_on_the_cpu(fake_device, tmp_path):
-    write_clip(tmp_path)
+@pytest.mark.parametrize("write", [write_clip, write_siglip])
+def test_the_image_tower_gives_what_it_gives_on_the_cpu(fake_device, tmp_path, write):
+    write(tmp_path)
     images = [Image.new("RGB", (40, 30 + i), (60 * i, 90, 20)) for i in range(4)]
     tower = load_image_checkpoint(tmp_path)
     expected, fingerprint = tower.encode_image(images), tower.fingerprint
@@ -298,6 +328,22 @@ def test_the_image_tower_gives_what_it_gives_on_the_cpu(fake_device, tmp_path):
     assert there.device == fake_device.device
     close(there.encode_image(images, batch_size=3), expected)
     assert there.fingerprint == fingerprint
+
+
+def test_bulk_embedding_gives_what_it_gives_on_the_cpu(fake_device, monkeypatch, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(5):
+        Image.new("RGB", (6, 6), (50 * i, 20, 200 - 40 * i)).save(folder / f"{i}.png")
+    plain = tiny_towers()
+    texts = sentences(7)
+    of_texts, of_images = plain.text.encode_text(texts), plain.image.encode_image(sorted(folder.iterdir()))
+    there = Towers(
+        lambda: tiny_towers().text.to(fake_device.device), lambda: tiny_towers().image.to(fake_device.device)
+    )
+    monkeypatch.setattr("pecl.bulk.job.load_towers", lambda **_: there)
+    close(pecl.embed(texts, tmp_path / "texts", shards=2)[:], of_texts)
+    close(pecl.embed(folder, tmp_path / "images")[:], of_images)
 
 
 # Retrieval

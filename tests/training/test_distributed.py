@@ -18,8 +18,8 @@ from pecl.adapters.adapter import attach
 from pecl.adapters.spec import describe
 from pecl.encoders.towers import Towers
 from pecl.errors import ConfigError, DivergedError, PeclError, SaidElsewhereError
-from pecl.training.distributed import SINGLE, ProcessGroup, join_group, launched
-from pecl.training.follow import Setup, check_ready, follow, set_up
+from pecl.training.distributed import SINGLE, join_group, launched
+from pecl.training.follow import Setup, follow, set_up
 from pecl.training.trainer import AlignmentTrainer, Schedule
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -165,7 +165,6 @@ def test_a_process_that_cannot_take_part_is_named():
     first, second = in_processes(2, without_weights)
     assert (type(first), str(first)) == (PeclError, "process 1: there is nothing here")
     assert isinstance(second, SaidElsewhereError)
-    check_ready(["", ""])
 
 
 def raise_(error):
@@ -213,12 +212,3 @@ def test_fewer_gpus_than_processes_are_refused_in_all_of_them(monkeypatch, there
         join_group("cuda")
     assert str(error.value) == f"device: expected a GPU for each process with cuda, got {there} GPUs on this machine"
     assert not dist.is_initialized()
-
-
-def test_one_process_exchanges_nothing():
-    rows = torch.ones(2, 3)
-    assert ProcessGroup().gather(rows, 2) is rows
-    assert ProcessGroup().exchange({}) == [{}]
-    ProcessGroup().send({})
-    with ProcessGroup().leading([{}]):
-        pass

@@ -31,13 +31,6 @@ def test_contrastive_of_a_hand_worked_pair():
     assert ContrastiveLoss(logit_scale=1.0)(a, b).item() == pytest.approx((rows + columns) / 2, abs=1e-6)
 
 
-def test_contrastive_ignores_length_and_is_symmetric():
-    a, b = torch.randn(6, 4), torch.randn(6, 4)
-    loss = ContrastiveLoss()
-    torch.testing.assert_close(loss(a, b), loss(7 * a, 0.1 * b))
-    torch.testing.assert_close(loss(a, b), loss(b, a))
-
-
 def test_mse_is_of_raw_embeddings_and_cosine_mse_of_normalised():
     a, b = torch.tensor([[3.0, 4.0]]), torch.tensor([[6.0, 8.0]])
     assert mse(a, b).item() == pytest.approx((9 + 16) / 2)
@@ -48,9 +41,9 @@ def test_mse_is_of_raw_embeddings_and_cosine_mse_of_normalised():
 
 def test_total_is_the_weighted_sum_of_its_terms():
     query, anchor, images = torch.randn(5, 8), torch.randn(5, 8), torch.randn(5, 8)
-    clip = ContrastiveLoss()
-    total = AlignmentObjective(("mse", "contrastive_with_image"), alignment_weight=0.3, image_weight=2.0)
-    expected = 2.0 * clip(images, query) + 0.3 * (((query - anchor) ** 2).mean() + clip(images, anchor))
+    total = AlignmentObjective(("mse", "contrastive_with_image"), 0.3, image_weight=2.0, logit_scale=20.0)
+    of_anchors = ((query - anchor) ** 2).mean() + ContrastiveLoss(100.0)(images, anchor)
+    expected = 2.0 * ContrastiveLoss(20.0)(images, query) + 0.3 * of_anchors
     torch.testing.assert_close(total(query, anchor, images), expected)
 
 
@@ -59,13 +52,6 @@ def test_images_of_other_pairs_are_compared_with_their_own_captions():
     objective = AlignmentObjective(alignment_weight=0.3, image_weight=2.0)
     expected = 2.0 * ContrastiveLoss()(images, captions) + 0.3 * ((query - anchor) ** 2).mean()
     torch.testing.assert_close(objective(query, anchor, images, captions), expected)
-
-
-def test_the_scale_of_an_objective_is_that_of_its_image_term():
-    query, images = torch.randn(5, 8), torch.randn(5, 8)
-    for scale in (1.0, 20.0):
-        objective = AlignmentObjective(image_weight=2.0, logit_scale=scale)
-        torch.testing.assert_close(objective(query, None, images), 2.0 * ContrastiveLoss(scale)(images, query))
 
 
 def test_text_alone_needs_no_images_and_a_baseline_no_anchor():
@@ -101,12 +87,6 @@ def test_cosine_of_hand_worked_rows():
 def test_gram_of_hand_worked_rows():
     # above the diagonal, of the queries .6, 0, .8; of the anchors .6, 1, .6; the diagonals are equal
     assert gram_mse(QUERY, ANCHOR).item() == pytest.approx(2 * (0 + 1 + 0.04) / 9)
-
-
-def test_gram_sees_what_is_alike_and_not_where_it_lies():
-    turned = QUERY @ torch.tensor([[0.6, 0.8], [-0.8, 0.6]])
-    assert gram_mse(QUERY, 3 * turned).item() == pytest.approx(0.0, abs=1e-12)
-    assert mse(QUERY, turned).item() > 0.1
 
 
 def test_match_of_hand_worked_rows():
@@ -149,13 +129,6 @@ def test_each_alignment_has_its_weight_and_match_the_bank():
     )
     torch.testing.assert_close(total(query, anchor, None), by_hand)
     assert not torch.isclose(total(query, anchor, None), AlignmentObjective(("mse",), 0.5, 0.0)(query, anchor, None))
-
-
-@pytest.mark.parametrize("name", ["mse", "cosine_mse", "cosine", "gram_mse", "match"])
-def test_equal_texts_cost_nothing(name):
-    anchor = torch.randn(5, 8)
-    loss = AlignmentObjective((name,), 1.0, 0.0)(anchor.clone(), anchor, None)
-    assert loss.item() == pytest.approx(0.0, abs=1e-6)
 
 
 @pytest.mark.parametrize(

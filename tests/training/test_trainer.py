@@ -8,6 +8,7 @@ from helpers.grid_processes import CONTEXT
 from helpers.small_training import CONFIGS, PAIRS, task, train_and_die, trainer
 from helpers.tiny import sentences, tiny_tower
 from safetensors.torch import load_file
+from torch.nn import functional as F
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.spec import parse_adapter
@@ -15,6 +16,12 @@ from pecl.errors import ConfigError
 from pecl.training.losses import ContrastiveLoss, mse
 from pecl.training.task import ImageTask
 from pecl.training.trainer import AlignmentTrainer, Schedule, SlotTask
+
+
+def run_of(*seeds, schedule=None, **options):
+    """A training of one slot for each seed."""
+    tower = tiny_tower()
+    return trainer(tower, [task(tower, seed=seed) for seed in seeds], schedule, **options)
 
 
 def final_states(run):
@@ -63,20 +70,9 @@ def test_a_fleet_learns_what_its_runs_learn_alone_with_dropout(spec, steps):
         torch.testing.assert_close(together[:, slot], single[:, 0], rtol=0, atol=1e-5)
 
 
-def test_only_the_adapter_changes():
-    tower = tiny_tower()
-    before = {name: value.clone() for name, value in tower.state_dict().items()}
-    run = trainer(tower, [task(tower)])
-    run.run()
-    run.adapter.remove()
-    assert all(torch.equal(before[name], value) for name, value in tower.state_dict().items())
-
-
 def test_reference_loop_in_plain_torch():
     """One slot against torch.optim.Adam, CosineAnnealingLR and the loss written out."""
-    tower = tiny_tower()
-    run = trainer(tower, [task(tower)])
-    reference = tiny_tower()
+    run, reference = run_of(1), tiny_tower()
     adapter = attach(reference, CONFIGS, seeds=[1])
     (learned,) = run.tasks
     optimizer = torch.optim.Adam(adapter.parameters(), lr=learned.lr)
@@ -88,11 +84,9 @@ def test_reference_loop_in_plain_torch():
             batch = reference.pad(column, chosen)
             texts.append(reference(batch.input_ids, batch.attention_mask))
         query, anchor = texts
-        v, t = (torch.nn.functional.normalize(x, dim=1) for x in (learned.images[chosen], query))
+        v, t = (F.normalize(x, dim=1) for x in (learned.images[chosen], query))
         logits, labels = 100 * v @ t.T, torch.arange(len(chosen))
-        clip = (
-            torch.nn.functional.cross_entropy(logits, labels) + torch.nn.functional.cross_entropy(logits.T, labels)
-        ) / 2
+        clip = (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
         loss = clip + 0.5 * ((query - anchor) ** 2).mean()
         torch.testing.assert_close(run.train_step(), loss.detach()[None], rtol=1e-4, atol=1e-5)
         optimizer.zero_grad()
@@ -102,8 +96,7 @@ def test_reference_loop_in_plain_torch():
 
 
 def test_every_epoch_sees_every_pair_once_in_a_new_order():
-    tower = tiny_tower()
-    run = trainer(tower, [task(tower)])
+    run = run_of(1)
     epochs = [[i for step in range(3 * e, 3 * e + 3) for i in run.batch_indices(step)[0]] for e in range(3)]
     assert all(sorted(epoch) == list(range(PAIRS)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 3
@@ -155,8 +148,8 @@ def test_photographs_come_again_in_new_orders_and_full_batches(count, size, step
 
 def test_dropout_is_drawn_from_the_seed_and_the_step_alone():
     def loss(dropout=True, seed=1, step=0, drawn_before=0):
-        tower = tiny_tower()
-        run = trainer(tower, [replace(task(tower), seed=seed)], Schedule(1, 5, 2, dropout))
+        run = run_of(1, schedule=Schedule(1, 5, 2, dropout))
+        run.tasks = [replace(run.tasks[0], seed=seed)]
         with torch.no_grad():  # the initial adapter is the identity for every seed, and the pairs stay the same
             for name, parameter in run.adapter.named_parameters():
                 parameter.copy_(torch.linspace(-1, 1, parameter.numel()).view_as(parameter) / 10 + ("weight" in name))
@@ -171,8 +164,7 @@ def test_dropout_is_drawn_from_the_seed_and_the_step_alone():
 
 def test_a_loss_of_the_curve_is_the_mean_over_its_own_interval():
     """Of 9 steps, validated after 4, 8 and, an interval of one step, 9."""
-    tower = tiny_tower()
-    run = trainer(tower, [task(tower), task(tower, seed=2)], Schedule(3, 5, 4, False))
+    run = run_of(1, 2, schedule=Schedule(3, 5, 4, False))
     plain, losses = run.train_step, []
     run.train_step = lambda: losses.append(plain()) or losses[-1]
     records = run.run()
@@ -197,8 +189,7 @@ def test_each_slot_keeps_its_own_best_score():
 
 
 def test_training_leaves_the_callers_random_state_alone():
-    tower = tiny_tower()
-    run = trainer(tower, [task(tower)], Schedule(1, 5, 2, True))
+    run = run_of(1, schedule=Schedule(1, 5, 2, True))
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -219,8 +210,8 @@ def test_tasks_of_different_sizes_are_refused():
     [(0.05, list(range(3, 31, 3))), (0.5, [3, 14, 25, 30]), (5.0, [3, 30])],  # twenty times .5 s is 10 s
 )
 def test_a_state_that_takes_long_to_save_is_saved_less_often(seconds_of_saving, steps, monkeypatch):
-    tower, now, saved = tiny_tower(), [0.0], []
-    run = trainer(tower, [task(tower)], Schedule(epochs=10, batch_size=5, eval_every=30, dropout=False))
+    now, saved = [0.0], []
+    run = run_of(1, schedule=Schedule(epochs=10, batch_size=5, eval_every=30, dropout=False))
     monkeypatch.setattr("pecl.training.trainer.time.monotonic", lambda: now[0])
 
     def takes(seconds, act):
@@ -267,24 +258,21 @@ def diverging(run, slot, step):
 @pytest.mark.parametrize("dropout", [True, False])
 def test_a_slot_that_diverges_leaves_and_the_others_learn_as_without_it(dropout):
     schedule = Schedule(epochs=4, batch_size=5, eval_every=3, dropout=dropout, ema=0.9)
-    tower = tiny_tower()
-    run = diverging(trainer(tower, [task(tower, seed=s) for s in (1, 2, 3)], schedule), 1, 5)
+    run = diverging(run_of(1, 2, 3, schedule=schedule), 1, 5)
     first, diverged, third = run.run()
     assert (diverged.stopped, [step for step, _ in diverged.losses]) == (5, [3])
     assert diverged.diverged == "training diverged by step 5: the loss is inf; choose a smaller learning rate than 0.01"
     for slot, record in ((0, first), (2, third)):
-        alone_tower = tiny_tower()
-        alone_run = trainer(alone_tower, [task(alone_tower, seed=slot + 1)], schedule)
-        (single,) = alone_run.run()
+        alone = run_of(slot + 1, schedule=schedule)
+        (single,) = alone.run()
         assert record.stopped is None
         assert [loss for _, loss in record.losses] == pytest.approx([loss for _, loss in single.losses], abs=1e-5)
-        own = alone_run.adapter.slot_state(0)
+        own = alone.adapter.slot_state(0)
         torch.testing.assert_close(run.adapter.slot_state(slot), own, rtol=1e-4, atol=1e-5)
 
 
 def test_a_slot_without_a_score_has_diverged():
-    tower = tiny_tower()
-    run = trainer(tower, [task(tower, seed=s) for s in (1, 2)], Schedule(2, 5, 2, False))
+    run = run_of(1, 2, schedule=Schedule(2, 5, 2, False))
     run.validate = lambda slots: [float("nan") if slot and run.step > 2 else 0.5 for slot in slots]
     first, second = run.run()
     assert (first.stopped, second.stopped) == (None, 4)
@@ -292,8 +280,7 @@ def test_a_slot_without_a_score_has_diverged():
 
 
 def test_slots_that_diverge_all_end_the_training():
-    tower = tiny_tower()
-    run = trainer(tower, [task(tower, seed=s) for s in (1, 2)], Schedule(4, 5, 3, False))
+    run = run_of(1, 2, schedule=Schedule(4, 5, 3, False))
     records = diverging(diverging(run, 0, 2), 1, 4).run()
     assert [record.stopped for record in records] == [2, 4]
     assert run.step == 4
@@ -304,10 +291,8 @@ def test_a_slot_that_is_out_of_patience_stops_as_it_stops_alone():
     scores = {1: [0.9, 0.1, 0.2, 0.3], 2: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]}
 
     def trained(*seeds):
-        tower = tiny_tower()
-        run = trainer(tower, [task(tower, seed=seed) for seed in seeds], schedule)
+        run = run_of(*seeds, schedule=schedule)
         given = {seed: iter(scores[seed]) for seed in seeds}
-
         run.validate = lambda slots: [next(given[seeds[slot]]) for slot in slots]
         return run.run(), [run.adapter.slot_state(slot) for slot in range(len(seeds))]
 
@@ -322,17 +307,12 @@ def test_a_slot_that_is_out_of_patience_stops_as_it_stops_alone():
 def test_what_has_left_stays_away_after_a_kill(tmp_path):
     schedule = Schedule(epochs=4, batch_size=5, eval_every=3, dropout=True)
 
-    def made(stop=None):
-        tower = tiny_tower()
-        tasks = [task(tower, seed=s) for s in (1, 2)]
-        run = diverging(trainer(tower, tasks, schedule, state_path=tmp_path / f"{stop is None}", identity="x"), 1, 2)
-        if stop is not None:
-            run.total_steps = stop
-        return run
+    def made(name):
+        return diverging(run_of(1, 2, schedule=schedule, state_path=tmp_path / name, identity="x"), 1, 2)
 
-    expected = made().run()
-    made(stop=6).run()
-    resumed = made()
-    resumed.checkpoint.path = tmp_path / "False"
-    found = resumed.run()
+    expected = made("whole").run()
+    stopped = made("resumed")
+    stopped.total_steps = 6
+    stopped.run()
+    found = made("resumed").run()
     assert [(r.stopped, r.diverged) for r in found] == [(r.stopped, r.diverged) for r in expected]
