@@ -104,8 +104,13 @@ if TYPE_CHECKING:  # the same names for editors and type checkers, which do not 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used."""
-    if name == "__version__":
-        return _version()
+    if name == "__version__":  # as pyproject.toml gave it to the installed package
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return version("pecl")
+        except PackageNotFoundError:
+            return "unknown (pecl is not installed)"
     if name not in _PUBLIC:
         raise AttributeError(f"module 'pecl' has no attribute {name!r}")
     return getattr(import_module(_PUBLIC[name]), name)
@@ -114,13 +119,3 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     """Return the public names."""
     return [*__all__, "__version__"]
-
-
-def _version() -> str:
-    """Return the version that pyproject.toml gave to the installed package."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("pecl")
-    except PackageNotFoundError:
-        return "unknown (pecl is not installed)"

@@ -23,8 +23,6 @@ from pecl.files.failures import describe_failure, drop_output, flush_output, wri
 from pecl.files.progress import LogHandler, turn_off
 from pecl.plugins import load_plugins
 
-_SHARED = ("train",)  # commands that several processes may carry out together
-
 
 class _Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one sentence, without the usage."""
@@ -101,7 +99,7 @@ def _run(arguments: Sequence[str]) -> int:
     parsed = build_parser(named).parse_args(arguments)
     _set_loudness(parsed)
     load_plugins(parsed.plugin)
-    if os.environ.get("WORLD_SIZE", "1") != "1" and parsed.command not in _SHARED:
+    if os.environ.get("WORLD_SIZE", "1") != "1" and parsed.command != "train":
         raise PeclError(
             f"{parsed.command}: expected one process, got {os.environ['WORLD_SIZE']}: torchrun is for train"
         )
@@ -124,9 +122,9 @@ def _speaks_for_others(error: Exception, sentence: str) -> bool:
         return False
     if os.environ.get("WORLD_SIZE", "1") == "1":
         return True
-    from pecl.commands.train import reports_failure  # imports torch
+    from pecl.training.distributed import says_failure  # imports torch
 
-    return reports_failure(sentence)
+    return says_failure(sentence)
 
 
 def _say(sentence: str) -> None:

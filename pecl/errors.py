@@ -10,8 +10,6 @@ T = TypeVar("T")
 # C0 but for tab and newline, DEL, C1, other line breaks, and marks that turn the direction of text
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
-
-MOST_NAMED = 40  # choices in a sentence
 EMPTY_PATH = "expected a path, got an empty text"
 
 
@@ -94,16 +92,12 @@ def suggest(value: object, choices: Iterable[str]) -> str:
 def unknown(what: str, value: object, choices: Iterable[str]) -> str:
     """Return the sentence for a value that is not among `choices`, naming the nearest, and all if they are few."""
     choices = sorted(choices)
-    named = ", ".join(choices) if len(choices) <= MOST_NAMED else f"{len(choices)}, such as {', '.join(choices[:5])}"
+    named = ", ".join(choices) if len(choices) <= 40 else f"{len(choices)}, such as {', '.join(choices[:5])}"
     return f"unknown {what} {value!r}: expected one of {named}{suggest(value, choices)}"
 
 
 def not_none(value: T | None, name: str) -> T:
-    """Return `value`, which the caller knows is not None; `name` names it in the error.
-
-    Raises:
-        TypeError: it is None, which is a bug of the caller.
-    """
+    """Return `value`, which the caller knows is not None; raise a TypeError with its `name` for a bug of the caller."""
     if value is None:
         raise TypeError(f"{name}: expected a value, got None")
     return value

@@ -17,11 +17,8 @@ from pecl.errors import ConfigError, nearest
 ENGLISH = "en"  # the plain towers know it without an adapter
 COMMON = ("en", "cs", "de", "es", "fr", "it", "jp", "ko", "pl", "ru", "tr", "zh")  # likelier than others, in a guess
 CODE = r"[a-z]{2,3}(_[a-z]{4})?"  # any language's code, perhaps with its script: nl, zh_hant
-_FLORES_CODE = r"[a-z]{3}_[A-Z][a-z]{3}"
 _TABLE = Path(__file__).with_name("languages.tsv")
-_MOST_LISTED = 12  # codes in a line
 COLUMN_WORDS = frozenset(("id", "no", "is", "to", "as", "or", "am"))  # codes that columns have as names, too
-_NOT_MISSPELT = 3  # letters of a text that is another code, not a misspelt name
 
 
 @dataclass(frozen=True)
@@ -76,11 +73,6 @@ def _key(text: str) -> str:
     return unicodedata.normalize("NFC", text).strip().lower().replace("-", "_")
 
 
-def _read_table() -> dict[str, Language]:
-    with _TABLE.open(encoding="utf-8", newline="") as file:
-        return {row["code"]: _row(row) for row in csv.DictReader(file, delimiter="\t")}
-
-
 def _row(texts: dict[str, str]) -> Language:
     return Language(
         *(texts["code"], texts["name"], texts["flores"] or None, texts["iso"] or None),
@@ -96,7 +88,8 @@ def _row(texts: dict[str, str]) -> Language:
     )
 
 
-LANGUAGES: dict[str, Language] = _read_table()
+with _TABLE.open(encoding="utf-8", newline="") as _file:
+    LANGUAGES: dict[str, Language] = {row["code"]: _row(row) for row in csv.DictReader(_file, delimiter="\t")}
 _BY_NAME: dict[str, str] = {name: row.code for row in LANGUAGES.values() for name in row.names()}
 
 
@@ -126,7 +119,7 @@ def register_language(
     for what, value, form, expected in (
         ("code", code, CODE, "two or three small letters, perhaps with a script, such as nl or zh_hant"),
         ("name", name, r"\S(.*\S)?", "its English name, such as Dutch"),
-        ("flores", flores, _FLORES_CODE, "a FLORES-200 code such as nld_Latn"),
+        ("flores", flores, r"[a-z]{3}_[A-Z][a-z]{3}", "a FLORES-200 code such as nld_Latn"),
         ("iso", iso, r"[a-z]{2}", "an ISO 639-1 code such as nl"),
     ):
         optional = what in ("flores", "iso")
@@ -165,13 +158,12 @@ def _any_code_of(name: str) -> str | None:
 def language_code(text: str) -> str:
     """Return the code that `text` names: a code, an English or own name, a FLORES code or an alias (`ja` is `jp`).
 
-    Raises:
-        ConfigError: no such language; the message names the nearest.
+    Raise ConfigError if there is no such language; the message names the nearest.
     """
     code = _code_of(text)
     if code is None:
         names = {name for row in LANGUAGES.values() for name in (row.name, row.own, *row.aliases)}
-        near = nearest(text.strip(), names) if len(text.strip()) > _NOT_MISSPELT else None
+        near = nearest(text.strip(), names) if len(text.strip()) > 3 else None  # three letters are another code
         raise ConfigError(
             f"unknown language {text!r}: expected a code such as sw, swa or swh_Latn, or a name such as Swahili "
             f"(`pecl languages` lists all){f'; did you mean {near!r}?' if near else ''}"
@@ -183,9 +175,6 @@ def any_language_code(text: str) -> str:
     """Return the code that `text` names, as `language_code`, or `text` itself where it is formed like a code (`hsb`).
 
     A table of captions may be in any language.
-
-    Raises:
-        ConfigError: it is neither.
     """
     return _any_code_of(text) or language_code(text)
 
@@ -207,7 +196,7 @@ def language_name(code: str) -> str:
 
 def listed(codes: Collection[str]) -> str:
     """Return codes joined by commas, or their number if they are too many to read in a line."""
-    return ", ".join(codes) if len(codes) <= _MOST_LISTED else f"{len(codes)} languages"
+    return ", ".join(codes) if len(codes) <= 12 else f"{len(codes)} languages"
 
 
 def way_to_adapter(code: str, profile: str | None = None) -> str:

@@ -15,17 +15,11 @@ BF16 = "bf16"
 AUTO = "auto"
 PRECISIONS = (FP32, BF16, AUTO)
 
-_CPU_FLAGS = {"avx512_bf16", "amx_bf16"}  # as Linux names them
-
 
 def resolve_precision(precision: str, device: str) -> str:
-    """Return fp32 or bf16 for a member of `PRECISIONS`.
+    """Return fp32 or bf16 for a member of `PRECISIONS`, and torch's name of a device.
 
     `auto` is bf16 on CUDA GPUs and CPUs with bf16 instructions, and fp32 on other devices.
-
-    Args:
-        precision: fp32, bf16 or auto.
-        device: torch's name of the device, such as cpu or cuda:0.
     """
     if precision != AUTO:
         return precision
@@ -47,21 +41,22 @@ def cpu_multiplies_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 
     Torch knows it too, but takes seconds to import, and configs need no torch.
     """
-    try:
-        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return False
-    flags = next((line.partition(":")[2] for line in lines if line.startswith("flags")), "")
-    return not _CPU_FLAGS.isdisjoint(flags.split())
+    flags = next((line.partition(":")[2] for line in _lines(cpuinfo) if line.startswith("flags")), "")
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags.split())  # as Linux names them
 
 
 def available_memory(meminfo: Path = Path("/proc/meminfo")) -> int | None:
     """Return the bytes that a process can still take by Linux's estimate; None on other systems."""
+    lines = (line for line in _lines(meminfo) if line.startswith("MemAvailable:"))
+    return next((int(line.split()[1]) * 1024 for line in lines), None)
+
+
+def _lines(path: Path) -> list[str]:
+    """Return the lines of a file that Linux has, and none on other systems."""
     try:
-        lines = meminfo.read_text(encoding="ascii", errors="replace").splitlines()
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+        return []
 
 
 def gpus_needed(device: str) -> int:

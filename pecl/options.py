@@ -7,6 +7,7 @@ import functools
 import json
 import math
 import re
+import sys
 import types
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -101,7 +102,8 @@ def _problem(item: Field, typed: tuple[Any, bool], value: Any) -> str | None:
     if kind in (int, float):
         low, high = item.metadata.get("low"), item.metadata.get("high")
         inside = (low is None or low <= value) and (high is None or value <= high)
-        return None if inside and (kind is int or _is_finite(value)) else _sentence(item, typed, value)
+        is_finite = kind is int or abs(value) <= sys.float_info.max  # as a float, too
+        return None if inside and is_finite else _sentence(item, typed, value)
     if kind is str and not is_text(value):
         return "expected text in UTF-8, got other bytes"
     if kind is str and "\0" in value:
@@ -140,14 +142,6 @@ def _is_weight(text: str) -> bool:
     try:
         return 0 < float(text) < math.inf
     except ValueError:
-        return False
-
-
-def _is_finite(value: float) -> bool:
-    """Say whether a number is finite as a float; a whole number may be too large for one."""
-    try:
-        return math.isfinite(value)
-    except OverflowError:
         return False
 
 
@@ -197,10 +191,7 @@ def parse_option(config_class: type, name: str, value: Any) -> Any:
     """Turn text, or a YAML value, into the type of the option `name`; tuples are written a/b/c.
 
     A value that is not text is returned as it is (a whole number as a float, where the option is one): the config
-    checks it when it is made.
-
-    Raises:
-        ConfigError: the text is not a value of the option's type.
+    checks it when it is made. Raise ConfigError for text that is not a value of the option's type.
     """
     item = next(item for item in fields(config_class) if item.name == name)
     kind, optional = value_type(config_class, name)
@@ -215,11 +206,7 @@ def parse_option(config_class: type, name: str, value: Any) -> Any:
 
 
 def unquote(name: str, text: str) -> str:
-    """Unquote text in double quotes, the value of the option `name`.
-
-    Raises:
-        ConfigError: the quotes do not match.
-    """
+    """Unquote text in double quotes, the value of the option `name`; raise ConfigError if the quotes do not match."""
     try:
         return json.loads(text)
     except ValueError as error:
@@ -244,11 +231,7 @@ class Registry(Mapping[str, Any]):
 
     A built-in value may be text, `module:attribute`. It is imported when it is first asked for, so that the names are
     known without torch. Names that are added are known to this process only, and those that a plug-in adds to the
-    workers of a grid too (`shared`).
-
-    Args:
-        what: kind of the names in error sentences, such as "alignment".
-        built_in: the names that are always there.
+    workers of a grid too (`shared`). Error sentences call a name `what`, such as "alignment".
     """
 
     all: ClassVar[list["Registry"]] = []
@@ -266,11 +249,7 @@ class Registry(Mapping[str, Any]):
         return frozenset(self._added)
 
     def register(self, name: str, *, replace: bool = False) -> Callable[[T], T]:
-        """Return a decorator that adds its object as `name`.
-
-        Raises:
-            ConfigError: see `add`.
-        """
+        """Return a decorator that adds its object as `name`; see `add`."""
 
         def decorate(found: T) -> T:
             self.add(name, found, replace=replace)
@@ -279,15 +258,9 @@ class Registry(Mapping[str, Any]):
         return decorate
 
     def add(self, name: str, found: Any, *, replace: bool = False) -> None:
-        """Add `found` as `name`.
+        """Add `found` as `name`, and raise ConfigError if the name is there already, unless `replace` is set.
 
-        Args:
-            name: letters, digits and underscores, so that names can be joined by + and lists split at commas.
-            found: its object.
-            replace: replace an object of this name.
-
-        Raises:
-            ConfigError: the name has other characters, or is there already.
+        Names have only letters, digits and underscores, so that they can be joined by + and lists split at commas.
         """
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
             expected = "a name of letters, digits and underscores that begins with a letter"

@@ -53,11 +53,7 @@ def load_plugin(name: str, sha256: str | None = None) -> str:
 
 
 def load_plugins(names: str | None) -> None:
-    """Run the plug-ins that `--plugin` names, joined by commas.
-
-    Raises:
-        ConfigError: as `load_plugin`.
-    """
+    """Run the plug-ins that `--plugin` names, joined by commas, as `load_plugin`."""
     for name in _names(names):
         load_plugin(name)
 
@@ -68,21 +64,13 @@ def loaded_plugins() -> dict[str, str]:
 
 
 def load_same(plugins: Mapping[str, str]) -> None:
-    """Run the plug-ins of another process, given by its `loaded_plugins`.
-
-    Raises:
-        ConfigError: one is missing, fails, or has another content here.
-    """
+    """Run the plug-ins of another process, given by its `loaded_plugins`; raise ConfigError for one that differs."""
     for name, sha256 in plugins.items():
         load_plugin(name, sha256)
 
 
 def fingerprint(names: str | None) -> str | None:
-    """Return the SHA-256 of the plug-ins that a config names, joined by commas, or None.
-
-    Raises:
-        ConfigError: this process has not run one.
-    """
+    """Return the SHA-256 of the plug-ins that a config names, or None; raise ConfigError if one was not run here."""
     hashes = []
     for name in _names(names):
         if _key(name) not in _loaded:

@@ -12,7 +12,7 @@ from transformers import XLMRobertaModel
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.convert import SUFFIX, merge_adapter, read_adapter, write_adapter
-from pecl.adapters.formats.files import AdapterFile, load_adapter_file
+from pecl.adapters.formats.files import load_adapter_file
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.spec import PRESETS, configs_to_json, describe, parse_adapter, part_names
 from pecl.commands.adapters_hub import TOWER_FLAGS, add_pull, add_push, load_tower
@@ -56,20 +56,16 @@ def _add_list(actions: Any) -> None:
 
 def _list(parsed: argparse.Namespace) -> int:
     if parsed.folder is not None:
-        listed = {str(one.path): one for one in list_adapters(Path(parsed.folder))}
-        rows = [{"file": name, **_row(one)} for name, one in listed.items()]
-        if parsed.json:
-            print_json(rows)
-        else:
-            print_text(_with_terms(rows))
-        return 0
-    kinds, shipped = _method_rows(), [{"name": name, **_row(one)} for name, one in shipped_adapters().items()]
-    if parsed.json:
-        print_json({"kinds": kinds, "shipped": shipped})
+        document: Any = [{"file": str(one.path), **_row(one)} for one in list_adapters(Path(parsed.folder))]
+        text = _with_terms(document)
     else:
-        print_text(
-            f"{_table(kinds)}\n\n{_with_terms(_by_spec(shipped))}\n\nmore of each shipped file: LICENSE-WEIGHTS.md"
-        )
+        kinds, shipped = _method_rows(), [{"name": name, **_row(one)} for name, one in shipped_adapters().items()]
+        document = {"kinds": kinds, "shipped": shipped}
+        text = f"{_table(kinds)}\n\n{_with_terms(_by_spec(shipped))}\n\nmore of each shipped file: LICENSE-WEIGHTS.md"
+    if parsed.json:
+        print_json(document)
+    else:
+        print_text(text)
     return 0
 
 
@@ -127,8 +123,7 @@ def _method_rows() -> list[dict[str, Any]]:
     rows = []
     for name in part_names():
         configs = parse_adapter(name)
-        about = [_summary(config).rstrip(".") for config in configs]
-        what = PRESETS.get(name) or "; ".join(about)
+        what = PRESETS.get(name) or "; ".join(_summary(config).rstrip(".") for config in configs)
         rows.append({"name": name, "parameters in XLM-R Large": count_on_large(configs), "what": what})
     return rows
 
@@ -146,7 +141,16 @@ def _add_show(actions: Any) -> None:
 def _show(parsed: argparse.Namespace) -> int:
     if parsed.adapter.endswith(SUFFIX):
         file = load_adapter_file(parsed.adapter)
-        document, configs = _describe_file(file), file.configs
+        configs = file.configs
+        document = {
+            "file": str(file.path),
+            "language": file.language,
+            "adapter": describe(configs),
+            "parameters": sum(tensor.numel() for tensor in file.state.values()),
+            "tower": file.tower_name,
+            "fingerprint": file.fingerprint,
+            "named by": None if file.named_by is None else str(file.named_by),
+        }
     else:
         configs = parse_adapter(parsed.adapter, parsed.rank, parsed.adapter_layers)
         document = {"adapter": describe(configs), "parameters in XLM-R Large": count_on_large(configs)}
@@ -161,18 +165,6 @@ def _show(parsed: argparse.Namespace) -> int:
             option = f"{item.name}={format_option(getattr(config, item.name))}"
             print_text(f"  {option:50}  {item.metadata['help']}")
     return 0
-
-
-def _describe_file(file: AdapterFile) -> dict[str, Any]:
-    return {
-        "file": str(file.path),
-        "language": file.language,
-        "adapter": describe(file.configs),
-        "parameters": sum(tensor.numel() for tensor in file.state.values()),
-        "tower": file.tower_name,
-        "fingerprint": file.fingerprint,
-        "named by": None if file.named_by is None else str(file.named_by),
-    }
 
 
 def count_on_large(configs: Sequence[AdapterConfig]) -> int | None:

@@ -47,8 +47,7 @@ def _push(parsed: argparse.Namespace) -> int:
 def best_adapters(folders: Sequence[Path]) -> list[Path]:
     """Return the adapter file of the run that validation chooses for each language, as `pecl report` does.
 
-    Raises:
-        DataError: there is no complete training, a result is damaged, or runs of a language were not measured alike.
+    Raise DataError without a complete training, for a damaged result, or if runs of a language were not measured alike.
     """
     trained = [one for one in collect(folders) if one.kind == "train" and one.status == "complete"]
     by_language = grouped(chosen_candidates(trained), lambda candidate: candidate.language)

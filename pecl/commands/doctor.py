@@ -2,8 +2,8 @@
 
 import argparse
 import os
+from collections import defaultdict
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -73,7 +73,10 @@ def run(parsed: argparse.Namespace) -> int:
     """Print the findings; exit status 1 when something needed is missing."""
     findings = [
         *_packages(),
-        *_plugins(),
+        *(
+            Finding(f"plug-in {name}", "ok", f"--plugin {name} ({point.module})")
+            for name, point in sorted(installed_plugins().items())
+        ),
         *(Finding(*row) for row in mini_status()),
         *_data(parsed.data_dir),
         *_machine(),
@@ -87,10 +90,10 @@ def run(parsed: argparse.Namespace) -> int:
 
 def _packages() -> list[Finding]:
     found = [_package(name, "missing", "pip install -r requirements.txt") for name in _NEEDED]
-    advice: dict[str, list[str]] = {}
+    advice = defaultdict(list)
     for extra, packages in _EXTRAS.items():
         for name, purpose in packages.items():
-            advice.setdefault(name, []).append(f"pip install -e '.[{extra}]' ({purpose})")
+            advice[name].append(f"pip install -e '.[{extra}]' ({purpose})")
     found += [_package(name, "absent", "; or ".join(said)) for name, said in sorted(advice.items())]
     return found + [_package(name, "absent", said) for name, said in _OTHERS.items()]
 
@@ -100,13 +103,6 @@ def _package(name: str, otherwise: str, advice: str) -> Finding:
         return Finding(name, "ok", version(name))
     except PackageNotFoundError:
         return Finding(name, otherwise, advice)
-
-
-def _plugins() -> list[Finding]:
-    return [
-        Finding(f"plug-in {name}", "ok", f"--plugin {name} ({point.module})")
-        for name, point in sorted(installed_plugins().items())
-    ]
 
 
 def _data(data_dir: str | None) -> list[Finding]:
@@ -126,5 +122,5 @@ def _machine() -> list[Finding]:
     writable = os.access(next(p for p in (cache, *cache.parents) if p.exists()), os.W_OK)
     return [
         Finding("devices", "ok", ", ".join(["cpu", *devices]) + f"; {torch.get_num_threads()} threads"),
-        Finding("cache", "ok" if writable else "missing", f"{Path(cache)} ($PECL_CACHE_DIR)"),
+        Finding("cache", "ok" if writable else "missing", f"{cache} ($PECL_CACHE_DIR)"),
     ]

@@ -84,22 +84,18 @@ def _run(parsed: argparse.Namespace) -> int:
 
 
 def _known_and_towers(parsed: argparse.Namespace) -> tuple[KnownAdapters, Towers]:
-    from pecl.export.immich import MODELS, profile_of
+    from pecl.export.immich import MODELS
 
     config = config_of(parsed, _FLAGS)
-    profile, model = profile_of(parsed.tower), MODELS[parsed.tower]
-    text, image = config.text_model, config.image_model
+    model, text, image = MODELS[parsed.tower], config.text_model, config.image_model
+    profile = model.profile
     if profile is None:
         profile, text, image = MINI, text or model.text, image or model.image
     return KnownAdapters(profile, text_model=text), load_towers(profile, text, image)
 
 
 def _choice(known: KnownAdapters, parsed: argparse.Namespace) -> AdapterChoice:
-    """Return the named adapter, or that of the language.
-
-    Raises:
-        ConfigError: there is none.
-    """
+    """Return the named adapter, or that of the language; raise ConfigError if there is none."""
     choice = known.choose(parsed.source, parsed.language)
     if choice.path is None:
         there = f"adapters are there for {', '.join(known.languages)}" if known.languages else "no adapter is there"

@@ -22,11 +22,6 @@ from pecl.grid.launchers.base import Launcher
 from pecl.grid.launchers.processes import parse_devices
 from pecl.results.result import collect
 
-# Values of these fields may hold commas themselves; several are given as a list in YAML.
-_NOT_SPLIT = fields_of(Role.COMMAS)
-
-ALWAYS = ("language", "lr")  # a dry run states them, default or not
-
 _DESCRIPTION = """train every combination of values; on the command line lists are joined by commas
 
 Complete runs are skipped, interrupted ones go on from their last saved step, failed ones are tried again. Any number
@@ -91,11 +86,7 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 def grid_configs(parsed: argparse.Namespace) -> list[ExperimentConfig]:
-    """Return the runs that files and flags ask for.
-
-    Raises:
-        PeclError: a key, value or folder is wrong.
-    """
+    """Return the runs that files and flags ask for."""
     values = _on_devices(grid_values(parsed), parsed)
     if parsed.best_of is None:
         return expand(values)
@@ -112,17 +103,18 @@ def grid_configs(parsed: argparse.Namespace) -> list[ExperimentConfig]:
 
 def grid_values(parsed: argparse.Namespace) -> dict[str, Any]:
     """Return the values of files and flags, with comma-joined flags as lists."""
+    whole = fields_of(Role.COMMAS)  # their values may hold commas themselves; YAML gives several as a list
     return {
-        name: value.split(",") if isinstance(value, str) and "," in value and name not in _NOT_SPLIT else value
+        name: value.split(",") if isinstance(value, str) and "," in value and name not in whole else value
         for name, value in config_values(parsed).items()
     }
 
 
 def _on_devices(values: dict[str, Any], parsed: argparse.Namespace) -> dict[str, Any]:
     """Return `values` with the kind of device that --devices names."""
-    if not (devices := _devices(parsed)):
+    if parsed.devices is None:
         return values
-    kind, _ = parse_devices(devices)
+    kind, _ = parse_devices(_devices(parsed))
     if values.get("device", kind) != kind:
         raise ConfigError(f"device: expected {kind} with --devices {parsed.devices}, got {values['device']}")
     return {**values, "device": kind}
@@ -153,7 +145,7 @@ def _dry_run(configs: list[ExperimentConfig], fleet: str, launcher: Launcher) ->
     """Return the runs with the state of each, and the time that those without a complete result will take."""
     planned = plan_grid(configs, fleet, launcher)
     lines = [
-        f"{config.run_id()} {one.status if one else 'complete':<11} {differences(config, ALWAYS)}"
+        f"{config.run_id()} {one.status if one else 'complete':<11} {differences(config, ('language', 'lr'))}"
         for config, one in planned
     ]
     remaining = [(config, one.steps) for config, one in planned if one is not None and one.status != "complete"]

@@ -7,7 +7,7 @@ import logging
 import sys
 import textwrap
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import Field, fields
+from dataclasses import fields
 from typing import Any
 
 from pecl.commands import COMMANDS
@@ -32,6 +32,7 @@ _HEADINGS = {
     "gallery": "evaluation",
     "device": "machine and results",
 }
+_HELP = {item.name: item.metadata["help"] for item in fields(ExperimentConfig)}
 
 
 def add_command(
@@ -61,14 +62,12 @@ def add_common(parser: argparse.ArgumentParser, **defaults: Any) -> None:
 
     add("-q", "--quiet", dest="quiet", action="store_true", help="no progress, and only warnings")
     add("-v", "--verbose", dest="verbose", action="store_true", help="log more")
-    (plugin,) = (item for item in fields(ExperimentConfig) if item.name == "plugin")
-    add("--plugin", dest="plugin", metavar="FILE", help=plugin.metadata["help"])
+    add("--plugin", dest="plugin", metavar="FILE", help=_HELP["plugin"])
 
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
     """Add --threads to a command without the flags of the config."""
-    item = next(item for item in fields(ExperimentConfig) if item.name == "threads")
-    parser.add_argument("--threads", metavar="N", help=item.metadata["help"])
+    parser.add_argument("--threads", metavar="N", help=_HELP["threads"])
 
 
 def add_switch(parser: argparse.ArgumentParser, name: str, help: str, **options: Any) -> None:
@@ -83,11 +82,7 @@ def add_path(parser: Any, name: str, help: str, metavar: str | None = None, **op
 
 @contextlib.contextmanager
 def threads_of(parsed: argparse.Namespace) -> Iterator[None]:
-    """Compute with the threads that --threads names in the body.
-
-    Raises:
-        ConfigError: it is not a number of threads.
-    """
+    """Compute with the threads that --threads names in the body; raise ConfigError if it is not a number of threads."""
     if parsed.threads is None:
         yield
         return
@@ -120,23 +115,18 @@ def add_config_flags(
         if heading not in groups:
             groups[heading] = parser.add_argument_group(heading)
         flag = f"--{item.name.replace('_', '-')}"
-        text = _help(item, (defaults or {}).get(item.name, item.default)).replace("%", "%%")
+        default = (defaults or {}).get(item.name, item.default)
+        text = (_HELP[item.name] + (f" (default: {default})" if default is not None else "")).replace("%", "%%")
         if isinstance(item.default, bool):
             groups[heading].add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
         else:
             groups[heading].add_argument(flag, default=None, metavar=item.name.upper(), help=text)
 
 
-def _help(item: Field, default: Any) -> str:
-    """Return a field's help with its default, unless the default is None."""
-    return item.metadata["help"] + (f" (default: {default})" if default is not None else "")
-
-
 def config_values(parsed: argparse.Namespace, defaults: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Merge `defaults`, YAML files and flags, flags last; values are not parsed yet.
 
-    Raises:
-        ConfigError: a YAML file is missing or wrong, or has an unknown key.
+    Raise ConfigError if a YAML file is missing or wrong, or has an unknown key.
     """
     values: dict[str, Any] = dict(defaults or {})
     for path in parsed.config:
@@ -148,11 +138,7 @@ def config_values(parsed: argparse.Namespace, defaults: Mapping[str, Any] | None
 
 
 def config_of(parsed: argparse.Namespace, only: Collection[str]) -> ExperimentConfig:
-    """Return the config of the fields `only` that files and flags give, and of defaults.
-
-    Raises:
-        ConfigError: as `config_values`, or a value is wrong.
-    """
+    """Return the config of the fields `only` that files and flags give, and of defaults."""
     values = {name: value for name, value in config_values(parsed).items() if name in only}
     return make_config(values, where="command line")
 
@@ -190,11 +176,7 @@ def differences(config: ExperimentConfig, always: Sequence[str]) -> str:
 
 
 def path_argument(text: str) -> str:
-    """Return a path of the command line, as the type of an argument; an empty one would mean the current folder.
-
-    Raises:
-        argparse.ArgumentTypeError: it is empty.
-    """
+    """Return a path of the command line, as the type of an argument; refuse an empty one, or it means this folder."""
     if not text.strip():
         raise argparse.ArgumentTypeError(EMPTY_PATH)
     return text

@@ -59,13 +59,14 @@ def run(parsed: argparse.Namespace) -> int:
     without_index = search_rows.is_asked(parsed)
     words = [*([parsed.index] if parsed.index and without_index else []), *parsed.text]
     parsed.text = " ".join(words) if words else None
+    picture = None if parsed.image is None else Path(parsed.image)
     if not without_index and (parsed.index is None or parsed.paths or parsed.profile):
         raise ConfigError(
             "search: expected an INDEX, or --embeddings FILE (with --paths and --profile) or --collection NAME"
         )
     _check(parsed)
     if without_index:
-        return search_rows.run(parsed, _picture(parsed))
+        return search_rows.run(parsed, picture)
     with (
         threads_of(parsed),
         ImageIndex.open(parsed.index, adapters=parsed.adapter, device=parsed.device, url=parsed.url) as index,
@@ -73,7 +74,7 @@ def run(parsed: argparse.Namespace) -> int:
         texts = [text for text in (parsed.text, parsed.minus) if text is not None]
         spoken = index.queries.language_of(" ".join(texts), parsed.language) if texts else None
         note = "" if spoken is None else spoken.sentence
-        parts = [text_or_path for text_or_path in (parsed.text, _picture(parsed)) if text_or_path is not None]
+        parts = [text_or_path for text_or_path in (parsed.text, picture) if text_or_path is not None]
         query = np.sum([index.embed([part], spoken) for part in parts], axis=0)
         if parsed.minus is not None:
             query = query - index.embed([parsed.minus], spoken)
@@ -117,10 +118,6 @@ def _check(parsed: argparse.Namespace) -> None:
         if Path(parsed.html).is_dir():
             raise ConfigError(f"--html: expected a file to write, got the folder {parsed.html}")
         check_writable(Path(parsed.html).parent)
-
-
-def _picture(parsed: argparse.Namespace) -> Path | None:
-    return None if parsed.image is None else Path(parsed.image)
 
 
 def _heading(parsed: argparse.Namespace) -> str:

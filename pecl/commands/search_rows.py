@@ -37,11 +37,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def is_asked(parsed: argparse.Namespace) -> bool:
-    """Say whether to search in rows of another program.
-
-    Raises:
-        ConfigError: flags lack each other.
-    """
+    """Say whether to search in rows of another program; raise ConfigError where flags lack each other."""
     if parsed.engine not in (None, "qdrant"):
         raise ConfigError(unknown("engine", parsed.engine, ["qdrant"]))
     of_server = (parsed.engine, parsed.collection)

@@ -76,7 +76,8 @@ def _flag(name: str) -> str:
 def run(parsed: argparse.Namespace) -> int:
     """Check the arguments, load the towers, and serve until stopped."""
     config = make_config(config_values(parsed), where="command line")
-    limits = _limits(parsed)
+    given = {item.name: getattr(parsed, _flag(item.name).replace("-", "_")) for item in fields(Limits)}
+    limits = Limits(**{name: parse_option(Limits, name, text) for name, text in given.items() if text is not None})
     if not parsed.port.isdecimal() or int(parsed.port) > 65535:
         raise ConfigError(f'port: expected a whole number from 0 to 65535, got "{parsed.port}"')
     if parsed.adapters_dir is not None and not Path(parsed.adapters_dir).is_dir():
@@ -102,17 +103,8 @@ def _open(address: str) -> None:
         logger.warning("no browser was found: open %s", address)
 
 
-def _limits(parsed: argparse.Namespace) -> Limits:
-    given = {item.name: getattr(parsed, _flag(item.name).replace("-", "_")) for item in fields(Limits)}
-    return Limits(**{name: parse_option(Limits, name, text) for name, text in given.items() if text is not None})
-
-
 def _with_extra(name: str) -> Any:
-    """Return the module of `pecl.serving` of this name, which needs the extra.
-
-    Raises:
-        ConfigError: the extra is not installed.
-    """
+    """Return the module of `pecl.serving` of this name; raise ConfigError without the extra that it needs."""
     try:
         return import_module(f"pecl.serving.{name}")
     except ImportError as error:
@@ -149,8 +141,7 @@ def _load(parsed: argparse.Namespace, config: ExperimentConfig, limits: Limits) 
 def _immich(parsed: argparse.Namespace, config: ExperimentConfig) -> Immich | None:
     """Return the client of immich's service; None without --immich-upstream.
 
-    Raises:
-        ConfigError: the address is wrong, another service answers there, or immich does not list the tower.
+    Raise ConfigError if the address is wrong, another service answers there, or immich does not list the tower.
     """
     if parsed.immich_upstream is None:
         if parsed.immich_model is not None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pecl.commands.options import add_command, add_path, add_switch, in_columns, print_json, print_text
 from pecl.encoders.pairs import PAIRS, is_cached
@@ -12,9 +11,6 @@ from pecl.errors import PeclError, WeightsError
 
 if TYPE_CHECKING:
     from pecl.encoders.text import MultilingualTextEncoder
-
-_FP32 = 4  # bytes of a parameter
-_PAIR = "pair"  # both halves, if they do not go together
 
 
 def add_parser(commands: Any) -> None:
@@ -33,13 +29,25 @@ def add_parser(commands: Any) -> None:
 
 
 def _list(parsed: argparse.Namespace) -> int:
-    rows = [_row(name) for name in PAIRS]
+    rows = [
+        {
+            "name": name,
+            "text": pair.text,
+            "image": pair.image,
+            "text_parameters": pair.parameters,
+            "text_bytes": pair.parameters * 4,  # of fp32
+            "width": pair.width,
+            "vocabulary": pair.vocabulary,
+            "licence": pair.licence,
+            "cached": is_cached(pair),
+            "description": pair.description,
+        }
+        for name, pair in PAIRS.items()
+    ]
     if parsed.json:
         print_json(rows)
         return 0
-    lines: list[tuple[str, ...]] = [
-        ("name", "parameters", "width", "memory", "vocabulary", "licence", "cached", "description")
-    ]
+    lines = [("name", "parameters", "width", "memory", "vocabulary", "licence", "cached", "description")]
     for row in rows:
         millions, memory = f"{row['text_parameters'] / 1e6:.0f} M", f"{row['text_bytes'] / 2**30:.1f} GiB"
         cached, width = "yes" if row["cached"] else "no", str(row["width"])
@@ -51,32 +59,8 @@ def _list(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _row(name: str) -> dict[str, Any]:
-    """Return the row of a pair."""
-    pair = PAIRS[name]
-    return {
-        "name": name,
-        "text": pair.text,
-        "image": pair.image,
-        "text_parameters": pair.parameters,
-        "text_bytes": pair.parameters * _FP32,
-        "width": pair.width,
-        "vocabulary": pair.vocabulary,
-        "licence": pair.licence,
-        "cached": is_cached(pair),
-        "description": pair.description,
-    }
-
-
-@dataclass(frozen=True)
-class Half:
-    """The outcome of the check of one half.
-
-    Attributes:
-        half: `text tower`, `image tower` or `pair`.
-        fits: whether it can be used.
-        detail: its description, or the reason why it cannot be used.
-    """
+class Half(NamedTuple):
+    """One half (`text tower`, `image tower` or `pair`), whether it can be used, and what it is, or why it cannot."""
 
     half: str
     fits: bool
@@ -86,27 +70,26 @@ class Half:
 def _check(parsed: argparse.Namespace) -> int:
     from pecl.encoders.towers import check_pair, load_image_encoder, load_text_encoder  # torch, which takes seconds
 
-    text = image = None
-    try:
-        text = load_text_encoder(parsed.tower)
-        found = [Half("text tower", True, _text_detail(text))]
-    except PeclError as error:
-        found = [Half("text tower", False, str(error))]
-    try:
-        image = load_image_encoder(parsed.tower)
-        found.append(Half("image tower", True, f"{image.embedding_dim} wide"))
-    except PeclError as error:
-        found.append(Half("image tower", False, str(error)))
-    if text is not None and image is not None:
+    towers, found = [], []
+    for half, load, describe in (
+        ("text tower", load_text_encoder, _text_detail),
+        ("image tower", load_image_encoder, lambda tower: f"{tower.embedding_dim} wide"),
+    ):
         try:
-            check_pair(text, image)
+            towers.append(load(parsed.tower))
+            found.append(Half(half, True, describe(towers[-1])))
+        except PeclError as error:
+            found.append(Half(half, False, str(error)))
+    if len(towers) == 2:
+        try:
+            check_pair(*towers)
         except WeightsError as error:
-            found.append(Half(_PAIR, False, str(error)))
+            found.append(Half("pair", False, str(error)))
     if parsed.json:
-        print_json([asdict(half) for half in found])
+        print_json([half._asdict() for half in found])
     else:
         print_text(in_columns([(half.half, "fits" if half.fits else "does not fit", half.detail) for half in found]))
-    return 0 if found[0].fits and found[-1].half != _PAIR else 2
+    return 0 if found[0].fits and found[-1].half != "pair" else 2
 
 
 def _text_detail(tower: MultilingualTextEncoder) -> str:

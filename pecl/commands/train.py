@@ -20,7 +20,7 @@ from pecl.experiment.run import train_fleet
 from pecl.grid import by_operations, estimate, recorded_seconds
 from pecl.report.tables import reported, training_table
 from pecl.results.result import Result
-from pecl.training.distributed import launched, says_failure
+from pecl.training.distributed import launched
 
 
 def add_parser(commands: Any) -> None:
@@ -64,9 +64,8 @@ def print_plans(configs: Sequence[ExperimentConfig], plans: Sequence[RunPlan], a
         print_text(f"{one.language}: {', '.join(said)} ({one.solver}, lr {one.lr:g}), {one.status}")
     remaining = [(config, one.steps) for config, one in zip(configs, plans, strict=True) if one.status != "complete"]
     time = estimate([config for config, _ in remaining], recorded_seconds(configs), steps=[n for _, n in remaining])
-    unknown = time.seconds is None
     operations = sum(one.operations for one in plans if one.status != "complete")
-    shown = by_operations(operations, configs[0].precision) if unknown else str(time)
+    shown = by_operations(operations, configs[0].precision) if time.seconds is None else str(time)
     print_text(f"{counted(len(plans), 'run')}, {len(remaining):,} to train: {shown}")
 
 
@@ -79,8 +78,3 @@ def print_results(results: Sequence[Result], as_json: bool) -> None:
     print_text(reported(training_table(results)))
     for result in results:
         print_text(str(result.path))
-
-
-def reports_failure(sentence: str) -> bool:
-    """Return whether this process, which failed with `sentence`, reports it for all processes of the training."""
-    return says_failure(sentence)

@@ -38,26 +38,20 @@ class Published:
 
 
 def write_card(adapters: Sequence[Published], target: str, licence: str) -> str:
-    """Return the README of a folder of adapters, in the hub's form: YAML, then Markdown.
+    """Return the README of a folder of adapters, one for each language, in the hub's form: YAML, then Markdown.
 
-    Args:
-        adapters: one for each language.
-        target: hub id of the folder, or its name.
-        licence: licence of the adapters, as the hub writes it, such as `mit`; `other` if the licences of
-            data and towers decide.
+    `target` is the folder's name or hub id; the licence `other` says that the licences of data and towers decide.
     """
-    text = "\n\n".join(
-        part
-        for part in (
-            f"# {Path(target).name}",
-            _about(adapters),
-            "## Figures\n\n" + _figures(adapters),
-            "## How to load\n\n" + _loading(adapters, target),
-            "## Data\n\n" + _data(adapters, licence),
-            "## Training\n\n" + _training(adapters),
-        )
+    parts = (
+        f"---\n{_metadata(adapters, target, licence)}\n---",
+        f"# {Path(target).name}",
+        _about(adapters),
+        "## Figures\n\n" + _figures(adapters),
+        "## How to load\n\n" + _loading(adapters, target),
+        "## Data\n\n" + _data(adapters, licence),
+        "## Training\n\n" + _training(adapters),
     )
-    return f"---\n{_metadata(adapters, target, licence)}\n---\n\n{text}\n"
+    return "\n\n".join(parts) + "\n"
 
 
 def _metadata(adapters: Sequence[Published], target: str, licence: str) -> str:
@@ -82,7 +76,7 @@ def _eval_results(one: Published) -> list[EvalResult]:
         EvalResult(
             task_type="image-text-retrieval",
             dataset_type=result.data.dataset if result.data.dataset in DATASETS else "own",
-            dataset_name=f"{_dataset(result)} ({one.language}, {result.data.split['test']} captions)",
+            dataset_name=f"{_shown(result.data.dataset)} ({one.language}, {result.data.split['test']} captions)",
             dataset_config=one.language,  # by which the hub tells the languages apart
             dataset_split="test",
             metric_type="recall_at_1",
@@ -116,9 +110,9 @@ def _figures(adapters: Sequence[Published]) -> str:
         gallery = result.data.gallery
         backward, forward = (result.recall(direction=direction) for direction in gallery.directions)
         rows.append(
-            f"| {one.language} | {_dataset(result)}, {result.data.split['test']:,} captions, {gallery.size:,} "
-            f"{gallery.kind} | {result.recall(stage='zero_shot'):.3f} | {result.recall():.3f} | {forward:.3f} | "
-            f"{backward:.3f} | {result.recall(k=5):.3f} | {result.recall(k=10):.3f} |"
+            f"| {one.language} | {_shown(result.data.dataset)}, {result.data.split['test']:,} captions, "
+            f"{gallery.size:,} {gallery.kind} | {result.recall(stage='zero_shot'):.3f} | {result.recall():.3f} | "
+            f"{forward:.3f} | {backward:.3f} | {result.recall(k=5):.3f} | {result.recall(k=10):.3f} |"
         )
     note = "R@k is recall@k, the mean over both directions unless one is named; *before* is the tower without adapter."
     return "\n".join([*rows, "", note])
@@ -162,7 +156,7 @@ def _data(adapters: Sequence[Published], licence: str) -> str:
         hashes = ", ".join(f"{name} `{sha[:12]}`" for name, sha in data.sha256.items() if sha)
         text = f"; trained on the text of {data.translations.dataset}" if data.translations else ""
         split = f"{parts}; split seed {config.split_seed}{text}"
-        lines.append(f"- {one.language}: {_dataset(one.result)} ({split}). SHA-256: {hashes}.")
+        lines.append(f"- {one.language}: {_shown(one.result.data.dataset)} ({split}). SHA-256: {hashes}.")
     return "\n".join([*lines, "", "Terms, as their owners state them:", "", *_terms(adapters, licence)])
 
 
@@ -174,7 +168,7 @@ def _terms(adapters: Sequence[Published], licence: str) -> list[str]:
     lines = []
     for name in sorted(learned | tested):
         uses = [use for use, names in (("trained on", learned), ("measured on", tested)) if name in names]
-        lines.append(f"- {name if name in DATASETS else _last_part(name)} ({' and '.join(uses)}): {terms_of(name)}")
+        lines.append(f"- {_shown(name)} ({' and '.join(uses)}): {terms_of(name)}")
     lines += [f"- towers: {towers}" for towers in sorted({tower_terms(config) for config in configs})]
     other = " The terms of the data and of the towers bound what it may be used for." if licence == "other" else ""
     return [*lines, "", f"Licence of the adapters: {licence}.{other}"]
@@ -190,7 +184,7 @@ def _training(adapters: Sequence[Published]) -> str:
     ]
     config = adapters[0].result.config
     values = {name: getattr(config, name) for name in shared}
-    values["dataset"] = _dataset(adapters[0].result) if "dataset" in values else "several"
+    values["dataset"] = _shown(adapters[0].result.data.dataset) if "dataset" in values else "several"
     runs = ", ".join(f"{one.language} `{one.result.run_id}`" for one in adapters)
     versions = adapters[0].result.environment.versions
     software = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
@@ -198,15 +192,12 @@ def _training(adapters: Sequence[Published]) -> str:
     return f"Runs: {runs}.\n\n```\n{listed}\n```\n\n{software}"
 
 
-def _dataset(result: Result) -> str:
-    """Return the name of a data set; only the last part of the path of a user's own."""
-    name = result.data.dataset
-    return name if name in DATASETS else _last_part(name)
+def _shown(name: str) -> str:
+    """Return the name of a data set, or the last part of each path in a user's own source (`a/x.en=a/x.cs`).
 
-
-def _last_part(name: str) -> str:
-    """Return the last part of each path in a source, such as `a/x.en=a/x.cs`: a card says nothing of the machine."""
-    return "=".join(Path(part).name for part in name.split("="))
+    A card says nothing of the machine.
+    """
+    return name if name in DATASETS else "=".join(Path(part).name for part in name.split("="))
 
 
 def describe_published(one: Published) -> dict[str, Any]:
@@ -216,7 +207,7 @@ def describe_published(one: Published) -> dict[str, Any]:
         "language": one.language,
         "adapter": describe(one.file.configs),
         "run": one.result.run_id,
-        "dataset": _dataset(one.result),
+        "dataset": _shown(one.result.data.dataset),
         "recall@1 before": one.result.recall(stage="zero_shot"),
         "recall@1": one.result.recall(),
         "tower": {"name": one.file.tower_name, "fingerprint": one.file.fingerprint},

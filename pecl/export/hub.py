@@ -41,7 +41,7 @@ _FILE = re.compile(r"[\w-]+\.safetensors")
 
 
 def push(sources: Sequence[str | Path], target: str, licence: str = "other", private: bool = False) -> str:
-    """Publish adapters with their model card.
+    """Publish adapters with their model card, and return `id@commit`, or the folder.
 
     Args:
         sources: adapter files of `pecl train`, or folders of its results, whose adapters are all taken.
@@ -49,13 +49,8 @@ def push(sources: Sequence[str | Path], target: str, licence: str = "other", pri
         licence: licence of the adapters, as the hub writes it.
         private: whether only the owner sees a hub id that is new.
 
-    Returns:
-        `id@commit`, or the folder.
-
     Raises:
-        WeightsError: an adapter is missing or damaged or not the one that its result names, or they belong to
-            different towers.
-        DataError: an adapter's result is missing or damaged or cannot be verified, or two adapters are of one language.
+        WeightsError, DataError: as `find_adapters`.
         OutputError: the folder exists already, or the hub does not take it.
     """
     adapters = find_adapters(sources)
@@ -71,9 +66,8 @@ def push(sources: Sequence[str | Path], target: str, licence: str = "other", pri
         try:
             api.create_repo(target, exist_ok=True, private=private)
             languages = ", ".join(one.language for one in adapters)
-            done = api.upload_folder(
-                repo_id=target, folder_path=folder, commit_message=f"Adapters of pecl: {languages}"
-            )
+            message = f"Adapters of pecl: {languages}"
+            done = api.upload_folder(repo_id=target, folder_path=folder, commit_message=message)
         except HFValidationError as error:
             raise OutputError(f"{target!r} is neither a hub id such as name/adapters nor a path such as ./x") from error
         except (HTTPError, OSError) as error:
@@ -191,11 +185,7 @@ def is_folder(name: str | Path) -> bool:
 
 
 def read_index(folder: Path) -> dict[str, Any]:
-    """Return the index of a published folder, without its digest; names and types are checked.
-
-    Raises:
-        WeightsError: it is missing, damaged, empty, or of a newer format.
-    """
+    """Return the index of a published folder, checked and without its digest; raise WeightsError for a wrong one."""
     path = folder / INDEX
     try:
         index = load_json(path)
@@ -249,16 +239,11 @@ def _fetch(source: str) -> tuple[Path, dict[str, Any]]:
 def check_published(
     folder: Path, tower: MultilingualTextEncoder | None = None, same_as: str | None = None
 ) -> list[Path]:
-    """Return the files of a published folder, each checked against its hash, its language and the tower.
-
-    Args:
-        folder: as `push` or `pull` wrote it.
-        tower: the text tower that they are to be used on; None leaves it unchecked.
-        same_as: source that the folder must have been pulled from.
+    """Return the files of a published folder, each checked against its hash, its language and the tower, if any.
 
     Raises:
         WeightsError: a file or the index is missing or damaged, or the adapters belong to another tower.
-        OutputError: the folder is of another source.
+        OutputError: the folder was not pulled from the source `same_as`.
     """
     index = read_index(folder)
     if same_as is not None:

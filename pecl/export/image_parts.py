@@ -24,8 +24,7 @@ _VISION: dict[str, type[PreTrainedModel]] = {
 def image_parts(tower: ImageEncoder) -> list[Part]:
     """Return the modules of an image tower: Transformer, those of the head, and the one that scales to length 1.
 
-    Raises:
-        ConfigError: the tower's backbone has no class in transformers.
+    Raise ConfigError if its backbone has no class in transformers.
     """
     if timm_name(tower) is None and _transformers_model(tower) is None:
         raise ConfigError(
@@ -43,22 +42,17 @@ def timm_name(tower: ImageEncoder) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def timm_settings(tower: ImageEncoder, name: str) -> dict[str, Any]:
-    """Return the document that timm and transformers read the architecture and preprocessing of a tower from."""
-    settings = {**tower.preprocessing, "architecture": name}
-    return {
-        "architecture": name,
-        "num_classes": 0,
-        "num_features": tower.backbone.get_submodule("").num_features,
-        "do_pooling": True,
-        "model_type": "timm_wrapper",
-        "pretrained_cfg": settings,
-    }
-
-
 def _write_backbone(tower: ImageEncoder, folder: Path) -> None:
     if (name := timm_name(tower)) is not None:
-        write_json(folder / "config.json", timm_settings(tower, name))
+        config = {
+            "architecture": name,
+            "num_classes": 0,
+            "num_features": tower.backbone.get_submodule("").num_features,
+            "do_pooling": True,
+            "model_type": "timm_wrapper",
+            "pretrained_cfg": {**tower.preprocessing, "architecture": name},
+        }
+        write_json(folder / "config.json", config)
         write_tensors(folder / "model.safetensors", tower.backbone.state_dict(), {"format": "pt"})
     else:
         _write_vision(tower, folder)

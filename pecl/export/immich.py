@@ -6,7 +6,6 @@ fixed size and returns one embedding (1, D), float32, of length 1. Source: immic
 machine-learning/immich_ml/models.
 """
 
-import copy
 import re
 import string
 from collections.abc import Callable, Sequence
@@ -44,17 +43,13 @@ class ImmichModel(NamedTuple):
         text: name of the text tower, see `load_text_encoder`.
         image: name of the image tower, see `load_image_encoder`.
         is_mclip: whether the textual graph has two inputs, ids and mask, as M-CLIP's models have.
+        profile: name of the pair in `PAIRS`, if one has it.
     """
 
     text: str
     image: str
     is_mclip: bool = False
-
-
-def _both(name: str) -> ImmichModel:
-    """Return a model whose halves are one checkpoint of open_clip."""
-    tower = f"open_clip:{name.replace('__', '/')}"
-    return ImmichModel(tower, tower)
+    profile: str | None = None
 
 
 _PAIRS = {
@@ -72,7 +67,7 @@ _PAIRS = {
     "ViT-gopt-16-SigLIP2-256__webli": "siglip2-gopt",
     "ViT-B-16-SigLIP-i18n-256__webli": "msiglip-b16",
 }
-_OPEN_CLIP = (
+_OPEN_CLIP = (  # models whose halves are one checkpoint of open_clip
     *("nllb-clip-base-siglip__mrl", "nllb-clip-large-siglip__mrl", "ViT-B-32-SigLIP2-256__webli"),
     *("ViT-L-16-SigLIP2-384__webli", "ViT-L-16-SigLIP2-512__webli", "ViT-SO400M-14-SigLIP2__webli"),
     *("ViT-SO400M-16-SigLIP2-256__webli", "ViT-SO400M-16-SigLIP2-384__webli", "ViT-SO400M-16-SigLIP2-512__webli"),
@@ -80,20 +75,15 @@ _OPEN_CLIP = (
 )
 # The multilingual models that immich lists, by its names for them
 MODELS: dict[str, ImmichModel] = {
-    name: ImmichModel(PAIRS[pair].text, PAIRS[pair].image, PAIRS[pair].text.startswith("M-CLIP/"))
+    name: ImmichModel(PAIRS[pair].text, PAIRS[pair].image, PAIRS[pair].text.startswith("M-CLIP/"), pair)
     for name, pair in _PAIRS.items()
-} | {name: _both(name) for name in _OPEN_CLIP}
-
-
-def profile_of(name: str) -> str | None:
-    """Return the pair in `PAIRS` of a model of immich; None where no pair has it."""
-    return _PAIRS.get(name)
+} | {name: ImmichModel(*[f"open_clip:{name.replace('__', '/')}"] * 2) for name in _OPEN_CLIP}
 
 
 def names_of(profile: str, text_model: str | None) -> list[str]:
     """Return immich's names of the models whose text tower a profile has, or `text_model` in its place."""
     if text_model is None:
-        return [name for name, pair in _PAIRS.items() if pair == profile]
+        return [name for name, model in MODELS.items() if model.profile == profile]
     return [name for name, model in MODELS.items() if model.text == text_model]
 
 
@@ -151,11 +141,9 @@ def context_length(text: MultilingualTextEncoder) -> int:
 def write_textual(
     text: MultilingualTextEncoder, path: Path, length: int, *, language: str | None, is_mclip: bool
 ) -> None:
-    """Write the textual graph of a tower for texts of `length` tokens; arguments as in `export_immich`.
+    """Write the textual graph of a tower for texts of `length` tokens; the rest is as in `export_immich`.
 
-    Raises:
-        ConfigError: the tower has no token for the language.
-        RunError: the tower has an operation that ONNX lacks.
+    Raise ConfigError if the tower has no token for the language.
     """
     module = _Textual(text, language).eval()
     ids = torch.full((1, length), not_none(text.tokenizer.pad_token_id, "pad token"), dtype=torch.int32)  # (1, L)
@@ -210,6 +198,7 @@ class Textual:
     """
 
     def __init__(self, folder: Path, path: Path) -> None:
+        import onnxruntime
         from tokenizers import Tokenizer
 
         settings, length = _text_settings(folder), context_length_of(folder)
@@ -222,7 +211,10 @@ class Textual:
             self.tokenizer.enable_truncation(max_length=length)
         except Exception as error:  # the tokenizers library has no class of its own for a damaged file
             raise WeightsError(f"{folder / TEXTUAL}: cannot read its tokenizer ({one_line(error)})") from error
-        self.session = _session(path)
+        try:
+            self.session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime has a class for each of its statuses, all below Exception
+            raise WeightsError(f"onnxruntime cannot open {path}: {one_line(error)[:200]}") from error
         self.inputs = [one.name for one in self.session.get_inputs()]
 
     def embed(self, text: str) -> np.ndarray:
@@ -239,11 +231,7 @@ class Textual:
 
 
 def context_length_of(folder: Path) -> int:
-    """Return the number of tokens of each text of a model, from its `config.json`.
-
-    Raises:
-        WeightsError: that file is missing or damaged.
-    """
+    """Return the number of tokens of each text of a model; raise WeightsError without a sound `config.json`."""
     length = _text_settings(folder).get("context_length", LENGTH)
     if not isinstance(length, int) or not 0 < length <= 4096:
         raise WeightsError(f"{folder / CONFIG}: context_length: expected a number of tokens, got {length!r}")
@@ -261,15 +249,6 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path}: expected immich's file of settings ({one_line(error)})") from error
     return document if isinstance(document, dict) else {}
-
-
-def _session(path: Path) -> Any:
-    import onnxruntime
-
-    try:
-        return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime has a class for each of its statuses, all below Exception
-        raise WeightsError(f"onnxruntime cannot open {path}: {one_line(error)[:200]}") from error
 
 
 def check_textual(found: Textual, text: MultilingualTextEncoder, language: str | None) -> None:
@@ -296,18 +275,14 @@ def distance(embed: Callable[[str], np.ndarray], texts: Sequence[str], expected:
 
 
 def _preprocessing(image: ImageEncoder) -> dict[str, Any]:
-    """Return the preprocessing of images in open_clip's words, which immich reads.
-
-    Raises:
-        ConfigError: immich has no such preparation.
-    """
-    settings = copy.deepcopy(image.preprocessing)
+    """Return the preprocessing of images in open_clip's words; raise ConfigError if immich has no such preparation."""
+    settings = image.preprocessing
     if "input_size" in settings:
         return preprocessing_of(image)
     if "size" in settings and "resize_mode" in settings:  # open_clip's own
-        settings = {name: value for name, value in settings.items() if name != "library"}
         size = settings["size"]
-        return settings | {"size": list(size) if isinstance(size, tuple | list) else [size, size]}
+        shown = {name: value for name, value in settings.items() if name != "library"}
+        return shown | {"size": list(size) if isinstance(size, tuple | list) else [size, size]}
     size, crop = settings.get("size") or {}, settings.get("crop_size") or {}
     edge = size.get("shortest_edge")
     if (edge is not None and (crop.get("height"), crop.get("width")) != (edge, edge)) or (

@@ -79,9 +79,8 @@ def restore_textual(cache: str | Path) -> Path:
     """Put the former textual model of immich's cache back, and return its path.
 
     Raises:
-        WeightsError: the folder holds no model of immich's cache, or nothing was replaced in it.
-        OutputError: the folder cannot be written.
-        BusyError: another process replaces or restores.
+        WeightsError: nothing was replaced in the folder.
+        WeightsError, OutputError, BusyError: as `replace_textual`.
     """
     folder = model_folder(cache)
     path = folder / TEXTUAL / MODEL

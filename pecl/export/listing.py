@@ -18,22 +18,13 @@ from pecl.results.required import decode_config
 
 @dataclass(frozen=True)
 class Listed:
-    """An adapter file of a folder.
-
-    Attributes:
-        path: the file.
-        language: code of its language.
-        adapter: its spec, or `unknown kind` and the name of a kind that is not registered.
-        named_by: the result, or the index of a published folder, that names the file by its SHA-256; None without
-            one.
-        config: the training, where `named_by` is its result.
-    """
+    """An adapter file of a folder."""
 
     path: Path
     language: str | None
-    adapter: str
-    named_by: Path | None
-    config: ExperimentConfig | None
+    adapter: str  # its spec, or `unknown kind` and the name of a kind that is not registered
+    named_by: Path | None  # the result, or the index of a published folder, that names the file by its SHA-256
+    config: ExperimentConfig | None  # of the training, where `named_by` is its result
 
     @property
     def sources(self) -> str:

@@ -65,9 +65,14 @@ def export_onnx(
         (folder / "onnx").mkdir()
         _write_text(tower, adapter, folder / TEXT_FILE)
         if int8:
-            _quantise(folder / TEXT_FILE, folder / INT8_FILE)
+            from onnxruntime.quantization import QuantType, quantize_dynamic
+
+            with _quiet():
+                quantize_dynamic(folder / TEXT_FILE, folder / INT8_FILE, weight_type=QuantType.QInt8, per_channel=True)
         if image is not None:
-            _write_image(image, folder / VISION_FILE)
+            pixels = torch.zeros(2, *image.preprocessing["input_size"])  # (B, 3, H, W)
+            module, shapes = ImageModule(image).eval(), {"pixels": {0: torch.export.Dim("pictures")}}
+            write_graph(module, {"pixels": pixels}, shapes, folder / VISION_FILE, ["pixel_values"])
         tokenizer.model_max_length = tower.max_length
         tokenizer.save_pretrained(folder)
         tower.backbone.config.save_pretrained(folder)
@@ -165,12 +170,6 @@ def _write_text(tower: MultilingualTextEncoder, adapter: Adapter | None, path: P
         write_graph(module, inputs, shapes, path)
 
 
-def _write_image(image: ImageEncoder, path: Path) -> None:
-    pixels = torch.zeros(2, *image.preprocessing["input_size"])  # (B, 3, H, W)
-    module, shapes = ImageModule(image).eval(), {"pixels": {0: torch.export.Dim("pictures")}}
-    write_graph(module, {"pixels": pixels}, shapes, path, ["pixel_values"])
-
-
 def write_graph(
     module: nn.Module,
     inputs: Mapping[str, torch.Tensor],
@@ -233,13 +232,6 @@ def _quiet() -> Iterator[None]:
     finally:
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
-
-
-def _quantise(source: Path, target: Path) -> None:
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    with _quiet():
-        quantize_dynamic(source, target, weight_type=QuantType.QInt8, per_channel=True)
 
 
 def check_packages() -> None:

@@ -6,7 +6,6 @@ on, so with c = pinv(W) b, W mean(h + c) = W mean(h) + b. That is exact where W 
 """
 
 import copy
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -48,6 +47,8 @@ def export_open_clip(text: MultilingualTextEncoder, image: ImageEncoder, target:
         OutputError: `target` exists already or cannot be written.
     """
     check_pair(text, image)
+    if text.adapter is not None:
+        raise ConfigError("the text tower has an adapter: merge it, or remove it, before saving the tower")
     target = Path(target).absolute()
     if text.shapes_texts:
         return _export_own(text, image, target)
@@ -81,11 +82,8 @@ def export_open_clip(text: MultilingualTextEncoder, image: ImageEncoder, target:
 def _export_own(text: MultilingualTextEncoder, image: ImageEncoder, target: Path) -> Path:
     """Write a SigLIP or MetaCLIP 2 as the model of open_clip that its image half comes from.
 
-    Raises:
-        ConfigError: the image tower is not open_clip's, or the text half of its model has another shape.
+    Raise ConfigError if the image tower is not open_clip's, or the text half of its model has another shape.
     """
-    if text.adapter is not None:
-        raise ConfigError("the text tower has an adapter: merge it, or remove it, before saving the tower")
     if image.model_config is None or image.model_config.get("text_cfg", {}).get("hf_model_name"):
         raise ConfigError(
             f"text tower {text.name} cannot be written for open_clip: expected the image tower of the same model in "
@@ -112,10 +110,8 @@ def _export_own(text: MultilingualTextEncoder, image: ImageEncoder, target: Path
     preprocessing = {name: value for name, value in image.preprocessing.items() if name != "library"}
     with exported_folder(target) as folder:
         tokenizer.save_pretrained(folder)
-        tensors = {name: tensor.contiguous() for name, tensor in state.items()}
-        write_tensors(folder / "open_clip_model.safetensors", tensors, {"format": "pt"})
-        document = {"model_cfg": settings, "preprocess_cfg": preprocessing}
-        write_json(folder / "open_clip_config.json", json.loads(json.dumps(document)))
+        write_tensors(folder / "open_clip_model.safetensors", state, {"format": "pt"})
+        write_json(folder / "open_clip_config.json", {"model_cfg": settings, "preprocess_cfg": preprocessing})
     return target
 
 
@@ -125,8 +121,6 @@ def fold_bias(text: MultilingualTextEncoder) -> tuple[Any, torch.Tensor]:
     Raises:
         ConfigError: the head is not one linear layer, the pooling does not pass a constant on, or W has not full rank.
     """
-    if text.adapter is not None:
-        raise ConfigError("the text tower has an adapter: merge it, or remove it, before saving the tower")
     if text.pooling not in POOLERS or not isinstance(text.head, nn.Linear):
         raise ConfigError(
             f"text tower {text.name} cannot be written for open_clip: expected a pooling of {', '.join(POOLERS)} and "
@@ -177,11 +171,7 @@ def _vision_settings(image: ImageEncoder) -> dict[str, Any]:
 
 
 def preprocessing_of(image: ImageEncoder) -> dict[str, Any]:
-    """Return the preprocessing of a model of timm in open_clip's words.
-
-    Raises:
-        ConfigError: open_clip crops nothing that it has resized, and the tower does.
-    """
+    """Return how a model of timm prepares images, in open_clip's words; raise ConfigError if it crops."""
     settings = image.preprocessing
     mode, share = settings.get("crop_mode"), settings.get("crop_pct")
     if mode not in RESIZING or share != 1:
@@ -189,7 +179,7 @@ def preprocessing_of(image: ImageEncoder) -> dict[str, Any]:
             f"image tower {image.name} cannot be written for open_clip, which crops nothing it has resized: expected "
             f"crop_pct 1 and crop_mode {' or '.join(RESIZING)}, got {share} and {mode}"
         )
-    document = {
+    return {
         "size": list(settings["input_size"][1:]),
         "mode": "RGB",
         "mean": settings["mean"],
@@ -197,4 +187,3 @@ def preprocessing_of(image: ImageEncoder) -> dict[str, Any]:
         "interpolation": settings["interpolation"],
         "resize_mode": RESIZING[mode],
     }
-    return json.loads(json.dumps(document))

@@ -34,11 +34,10 @@ def export_peft(adapter: AdapterFile, tower: MultilingualTextEncoder, target: st
         adapter: LoRA, with or without LayerNorms.
         tower: its plain text tower.
         target: the folder to make.
-        base: see `base_encoder`.
+        base: see `base_encoder`, whose errors are raised, too.
 
     Raises:
-        ConfigError: the adapter has parts that PEFT cannot hold, or `base` is missing.
-        WeightsError: `base` cannot be loaded, or holds another tower.
+        ConfigError: the adapter has parts that PEFT cannot hold.
         OutputError: `target` exists already or cannot be written.
     """
     if beyond := [config for config in adapter.configs if not isinstance(config, LoraConfig | LayerNormConfig)]:
@@ -53,13 +52,8 @@ def write_encoder_adapter(
 ) -> str:
     """Write an adapter's changes to the encoder in PEFT's format, without parts behind the encoder and texts.
 
-    Returns:
-        PEFT's source of the encoder. A tower that names languages gets a tokenizer of the adapter's language.
-
-    Raises:
-        ConfigError: it changes something in the encoder that PEFT cannot hold, or nothing; or `base` is missing.
-        WeightsError: `base` cannot be loaded, or holds another tower.
-        OutputError: the files cannot be written.
+    Return PEFT's source of the encoder. A tower that names languages gets a tokenizer of the adapter's language. Raise
+    ConfigError if the adapter changes something in the encoder that PEFT cannot hold, or nothing.
     """
     attached = attach(tower, adapter.configs, seeds=())
     inside = [(f"{path}.", config) for path, _, config in attached.modules if not path.startswith("head")]

@@ -29,7 +29,6 @@ from pecl.export.image_parts import image_parts
 from pecl.export.peft import write_encoder_adapter
 from pecl.files import write_json
 
-ROUTER_FILE = "router_config.json"
 ROUTES = {"text": "(None, 'text')", "image": "(None, 'image')"}  # route -> (task, modality) as the library spells it
 
 
@@ -61,16 +60,15 @@ def export_towers(text: MultilingualTextEncoder, image: ImageEncoder | None, tar
 
 
 def _write_router(routes: dict[str, list[Part]], folder: Path) -> None:
-    structure = {route: [f"{route}_{i}_{part.kind}" for i, part in enumerate(parts)] for route, parts in routes.items()}
+    structure: dict[str, list[str]] = {}
+    types: dict[str, str] = {}
     for route, parts in routes.items():
+        structure[route] = [f"{route}_{i}_{part.kind}" for i, part in enumerate(parts)]
         for place, part in zip(structure[route], parts, strict=True):
             part.write(folder / place)
+            types[place] = CLASSES[part.kind]
     document = {
-        "types": {
-            place: CLASSES[part.kind]
-            for route, parts in routes.items()
-            for place, part in zip(structure[route], parts, strict=True)
-        },
+        "types": types,
         "structure": structure,
         "parameters": {
             "default_route": "text",
@@ -78,7 +76,7 @@ def _write_router(routes: dict[str, list[Part]], folder: Path) -> None:
             "route_mappings": {ROUTES[route]: route for route in routes},
         },
     }
-    write_json(folder / ROUTER_FILE, document)
+    write_json(folder / "router_config.json", document)
     write_modules({"": "Router"}, folder)
 
 

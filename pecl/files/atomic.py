@@ -33,22 +33,14 @@ def write_bytes(path: str | Path, content: bytes) -> Path:
     """Write `content` to `path` atomically (temporary file, fsync, rename); make missing folders.
 
     Raises:
-        OutputError: the folder cannot be written, the disk is full, or `path` is a folder, a pipe or a device; it is
-            then as it was before.
+        OutputError: the folder cannot be written, the disk is full, or `path` is a folder, a pipe or a device. The file
+            is then as it was before.
     """
     return _write_atomically(Path(path), lambda file: file.write(content))
 
 
 def write_stream(path: str | Path, write: Callable[[BinaryIO], object]) -> Path:
-    """Write content larger than memory to `path` atomically, as `write_bytes`.
-
-    Args:
-        path: the file.
-        write: called once, with the open temporary file, in which it may seek.
-
-    Raises:
-        OutputError: the folder cannot be written or the disk is full; `path` is then as it was before.
-    """
+    """Write content larger than memory to `path`, as `write_bytes`; `write` is called once, and may seek."""
     begun = False
 
     def once(file: BinaryIO) -> None:
@@ -94,7 +86,10 @@ def _write_once(path: Path, write: Callable[[BinaryIO], object]) -> bool:
             write(file)
             file.flush()
             os.fsync(descriptor)
-            return _rename(temporary, path)  # the lock is held until the temporary name is gone
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(temporary, path)  # the lock is held until the temporary name is gone
+                return True
+            return False
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -111,20 +106,8 @@ def _claim(temporary: Path, descriptor: int) -> bool:
     return is_at(temporary, descriptor)
 
 
-def _rename(temporary: Path, path: Path) -> bool:
-    try:
-        os.replace(temporary, path)
-    except FileNotFoundError:
-        return False
-    return True
-
-
 def open_in_folder(folder: Path, open_file: Callable[[], T]) -> T:
-    """Make `folder` and call `open_file`; repeat if another process removes the empty folder in between.
-
-    Raises:
-        OSError: the folder cannot be made, or the file not opened.
-    """
+    """Make `folder` and call `open_file`; repeat if another process removes the empty folder in between."""
     for _ in range(_ATTEMPTS):
         with contextlib.suppress(FileNotFoundError, FileExistsError):
             folder.mkdir(parents=True, exist_ok=True)
@@ -138,15 +121,16 @@ def remove_abandoned_files(folder: str | Path, target: str = "") -> None:
     for name in os.listdir(folder):
         found = _TEMPORARY.fullmatch(name)
         if found is not None and target in ("", found["target"]):
-            _remove_unless_held(Path(folder, name))
+            remove_unless_held(Path(folder, name), os.O_RDWR, Path.unlink)  # over NFS a lock needs write access
 
 
-def _remove_unless_held(path: Path) -> None:
+def remove_unless_held(path: Path, flags: int, remove: Callable[[Path], object]) -> None:
+    """Call `remove` for a file or folder, opened with `flags`, unless a process holds its lock."""
     with contextlib.suppress(OSError):  # held, removed by another, not ours to open, or on a file system without locks
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)  # over NFS a lock needs a descriptor that writes
+        descriptor = os.open(path, flags | os.O_NOFOLLOW)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink()
+            remove(path)
         finally:
             os.close(descriptor)
 

@@ -16,12 +16,11 @@ from pecl.errors import WeightsError
 from pecl.files.reading import open_regular
 
 DIGEST = "sha256"  # key of a document's own digest
-_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 def is_sha256(text: object) -> bool:
     """Say whether `text` is a SHA-256 in hexadecimal, 64 lower-case digits."""
-    return isinstance(text, str) and _SHA256.fullmatch(text) is not None
+    return isinstance(text, str) and re.fullmatch(r"[0-9a-f]{64}", text) is not None
 
 
 def sha256_bytes(content: bytes) -> str:
@@ -78,17 +77,7 @@ def sha256_lines(lines: Iterable[str]) -> str:
 
 
 def check_sha256(path: Path, sha256: str, problem: str, remedy: str) -> None:
-    """Refuse a file with another content than expected.
-
-    Args:
-        path: the file.
-        sha256: expected SHA-256.
-        problem: the meaning of other content, such as "has changed since it was exported".
-        remedy: the remedy in that case.
-
-    Raises:
-        WeightsError: it has another SHA-256, is missing, or cannot be read.
-    """
+    """Raise WeightsError if a file cannot be read, or has another SHA-256, which means `problem` ("has changed")."""
     try:
         found = sha256_file(path)
     except OSError as error:

@@ -40,12 +40,7 @@ def describe_failure(error: BaseException) -> tuple[int, str]:
 
 
 def write_output(text: str) -> None:
-    """Write text to standard output.
-
-    Raises:
-        RunError: it cannot be written.
-        BrokenPipeError: the reader has gone.
-    """
+    """Write text to standard output; raise RunError if it cannot be written, BrokenPipeError if its reader has gone."""
     _on_output(lambda: sys.stdout.write(text))
 
 

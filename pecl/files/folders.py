@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pecl.errors import OutputError
+from pecl.files.atomic import remove_unless_held
 from pecl.files.places import check_writable
 
 _TEMPORARY = re.compile(r"\.(?P<target>.+)\.[0-9a-f]{16}\.pecl-tmp")  # `new_folder` names it
@@ -65,13 +66,5 @@ def _remove_abandoned(target: Path) -> None:
     """Remove the temporary folders of `target` that no process locks."""
     for name in os.listdir(target.parent):
         found = _TEMPORARY.fullmatch(name)
-        if found is None or found["target"] != target.name:
-            continue
-        folder = target.with_name(name)
-        with contextlib.suppress(OSError):  # held by another process, or not ours
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder)
-            finally:
-                os.close(descriptor)
+        if found is not None and found["target"] == target.name:
+            remove_unless_held(target.with_name(name), os.O_RDONLY | os.O_DIRECTORY, shutil.rmtree)

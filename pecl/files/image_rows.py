@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pecl.errors import ConfigError, DataError, one_line
-from pecl.files import check_regular
-from pecl.files.reading import TEXT_LIMIT, read_bytes_limited
+from pecl.files import TEXT_LIMIT, check_regular, read_bytes_limited
 
 _BLOCK = 1 << 16  # rows that are compared at a time
 _LENGTH = 0.01  # largest difference of a row's length from 1: rows of 16 bits are rounded
@@ -26,11 +25,7 @@ class Nearest(NamedTuple):
 
 
 class ImageRows:
-    """Embeddings of N images.
-
-    Args:
-        embeddings: the array, the parquet file or the folder.
-        paths: text file with the path of each row of an array, one per line; None for the other forms.
+    """Embeddings of N images; `paths` is a text file with the path of each row of an array, and None for other forms.
 
     Raises:
         ConfigError: a file of paths is missing, or there is one too many.
@@ -45,7 +40,7 @@ class ImageRows:
             raise ConfigError(f"--embeddings {self.source}: expected {what}")
         self.paths: list[str] = []
         self.parts: list[np.ndarray] = []
-        if is_array and paths is not None:
+        if paths is not None:
             self.parts, self.paths = [_array(self.source)], _lines(Path(paths))
         elif self.source.is_dir():
             self._read_folder()
@@ -56,12 +51,7 @@ class ImageRows:
             raise DataError(f"{self.source}: expected one path per embedding, got {rows:,} and {len(self.paths):,}")
 
     def check(self, width: int, tower: str) -> None:
-        """Raise DataError unless all rows are finite, of length 1 and of the width of an image tower.
-
-        Args:
-            width: D of the tower.
-            tower: its name.
-        """
+        """Raise DataError unless all rows are finite, of length 1 and of the width of the image tower `tower`."""
         self._check_width(width, tower)
         for start, block in self._blocks():
             self._check_lengths(block, range(start, start + len(block)))

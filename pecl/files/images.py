@@ -33,11 +33,7 @@ class ImageSource(Protocol):
     def __len__(self) -> int: ...
 
     def load(self, index: int, expected: str | None = None) -> Image.Image:
-        """Return image `index` in RGB mode.
-
-        Args:
-            index: which image.
-            expected: fingerprint that the image must have; a source that cannot change may leave it aside.
+        """Return image `index` in RGB mode; a source that cannot change may leave the `expected` fingerprint aside.
 
         Raises:
             DataError: the image is missing, damaged or not the `expected` one; the sentence names it.
@@ -76,12 +72,7 @@ class ImageFiles:
         return len(self.paths)
 
     def load(self, index: int, expected: str | None = None) -> Image.Image:
-        """Return image `index` in RGB mode, as `to_rgb` makes it; the file is read once.
-
-        Raises:
-            DataError: the file is missing, truncated or no image, or the fingerprint of the bytes that were read is
-                not the `expected` one.
-        """
+        """Return image `index` as `to_rgb` makes it; raise DataError as `ImageSource`. The file is read once."""
         path = self.paths[index]
         try:
             content = read_picture(path)
@@ -92,11 +83,7 @@ class ImageFiles:
         raise _changed(path)
 
     def fingerprint(self, index: int) -> str:
-        """Return the SHA-256 of the file's bytes.
-
-        Raises:
-            DataError: the file is missing, cannot be read, or is being written.
-        """
+        """Return the SHA-256 of the file's bytes; raise DataError if it cannot be read, or is being written."""
         path = self.paths[index]
         try:
             state = _state(path)
@@ -133,12 +120,7 @@ def _changed(path: Path) -> DataError:
 
 
 def unreadable_images(images: ImageSource, decoded: Container[str] = ()) -> dict[int, DataError]:
-    """Return the error of each unreadable image of `images` by its index.
-
-    Args:
-        images: M images.
-        decoded: fingerprints of images that are known to decode.
-    """
+    """Return the error of each unreadable image by its index; images with fingerprints in `decoded` are not opened."""
     failed = {}
     for index in Bar(range(len(images)), desc="checking images", unit="image", leave=False, disable=not len(images)):
         try:

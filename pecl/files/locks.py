@@ -37,10 +37,7 @@ class BusyError(RuntimeError):
 def locked(path: str | Path, busy: str, wait: bool = False) -> Iterator[None]:
     """Hold the lock file `path` during the body, and then remove it; make its folder if missing.
 
-    Args:
-        path: the lock file.
-        busy: error sentence, followed by the holder's host, process and time.
-        wait: wait for another process to leave, instead of an error.
+    If another process holds it, the error is `busy` with that holder's host, process and time; `wait` waits instead.
 
     Raises:
         BusyError: another process, or another `with` of this one, holds it.
@@ -72,27 +69,22 @@ def _acquire(path: Path, busy: str, wait: bool) -> int:
     """Return an open descriptor of `path` that holds its lock."""
     for _ in range(_LOCK_ATTEMPTS):
         try:
-            descriptor = open_in_folder(path.parent, lambda: os.open(path, _FLAGS | os.O_CREAT, 0o644))
+            with contextlib.ExitStack() as stack:
+                descriptor = open_in_folder(path.parent, lambda: os.open(path, _FLAGS | os.O_CREAT, 0o644))
+                stack.callback(os.close, descriptor)
+                if not _lock(path, descriptor):
+                    sentence = f"{busy} ({_owner(descriptor)})"
+                    if not wait:
+                        raise BusyError(sentence)
+                    logger.info("%s; waiting for it", sentence)
+                    _lock(path, descriptor, wait=True)
+                if is_at(path, descriptor):  # otherwise its holder removed it when leaving, and the next attempt is new
+                    _check_lock(path, descriptor)
+                    _sign(path, descriptor)
+                    stack.pop_all()
+                    return descriptor
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-        try:
-            if not _lock(path, descriptor):
-                sentence = f"{busy} ({_owner(descriptor)})"
-                if not wait:
-                    raise BusyError(sentence)
-                logger.info("%s; waiting for it", sentence)
-                _lock(path, descriptor, wait=True)
-            if is_at(path, descriptor):
-                _check_lock(path, descriptor)
-                _sign(path, descriptor)
-                return descriptor
-        except OSError as error:
-            os.close(descriptor)
-            raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)  # its holder removed it when leaving; the next attempt makes a new one
     raise OutputError(f"cannot write {path}: no such folder can be made")
 
 

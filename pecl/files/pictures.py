@@ -21,7 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from pecl.files import open_regular
 
@@ -49,10 +49,8 @@ _OPTIONAL = {
     "HEIF": ((4, (b"ftyphei", b"ftyphev", b"ftypmif1", b"ftypmsf1")), "pillow-heif, which pecl[search] brings"),
     "JXL": ((0, (b"\xff\x0a", b"\0\0\0\x0cJXL ")), "pillow-jxl-plugin"),
 }
-_WARN_OF_SIZE = ("GIF", "TIFF")  # formats whose plug-ins compare sizes with Pillow's limit themselves
 _quiet = threading.Lock()
 
-_ORIENTATION = 0x0112  # tag of EXIF; 1 is upright
 _WIDE = ("I", "I;16", "I;16L", "I;16B", "I;16N")  # grey values of 16 bits
 
 Opener = tuple[Callable[[Any, Any], ImageFile.ImageFile], Callable[[bytes], Any] | None]
@@ -77,14 +75,10 @@ def read_picture(path: str | Path) -> bytes:
 
 
 def open_picture(content: bytes, formats: Sequence[str] = FORMATS, most: int | None = None) -> ImageFile.ImageFile:
-    """Open an image from its bytes, as `Image.open` does: its head is read, and nothing is decoded.
+    """Open an image from the bytes of a file, as `Image.open` does: its head is read, and nothing is decoded.
 
-    A JPEG of more than `WHOLE` pixels is set to be decoded at 1/2, 1/4 or 1/8 of its width and height.
-
-    Args:
-        content: a whole file.
-        formats: names of the formats that are tried, of `FORMATS`.
-        most: pixels that it may have; by default `JPEG_PIXELS` for a JPEG and `PIXELS` otherwise.
+    A JPEG of more than `WHOLE` pixels is set to be decoded at 1/2, 1/4 or 1/8 of its width and height. The default of
+    `most` pixels is `JPEG_PIXELS` for a JPEG and `PIXELS` otherwise.
 
     Raises:
         UnidentifiedImageError: it is damaged, or of another format; the sentence names a package that reads it.
@@ -158,7 +152,7 @@ def _opener(name: str) -> Opener | None:
 @contextlib.contextmanager
 def _without_warnings(format: str | None) -> Iterator[None]:
     """Suppress Pillow's warning of large images from its plug-ins, one thread at a time."""
-    if format not in _WARN_OF_SIZE:
+    if format not in ("GIF", "TIFF"):  # whose plug-ins compare sizes with Pillow's limit themselves
         yield
         return
     with _quiet, warnings.catch_warnings():
@@ -173,7 +167,7 @@ def is_plain(image: Image.Image) -> bool:
 
 
 def _is_upright(image: Image.Image) -> bool:
-    return image.getexif().get(_ORIENTATION, 1) == 1
+    return image.getexif().get(ExifTags.Base.Orientation, 1) == 1
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

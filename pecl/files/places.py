@@ -37,7 +37,7 @@ def inside(root: str | Path, name: str) -> Path:
         ValueError: the name is empty or absolute, leads out of the folder, or holds a NUL.
     """
     parts = name.split("/")
-    if not parts or any(part in ("", ".", "..") for part in parts) or "\0" in name:
+    if any(part in ("", ".", "..") for part in parts) or "\0" in name:
         raise ValueError(f"expected the relative path of a file in a folder, got {name!r}")
     return Path(root, *parts)
 

@@ -7,6 +7,8 @@ import stat
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from pecl.errors import is_text
+
 # The most bytes that are read of a file of captions, of JSON, and the most characters of a config in YAML
 TEXT_LIMIT, JSON_LIMIT, YAML_LIMIT = 1 << 28, 1 << 26, 1 << 17
 _DEPTH = 64  # lists and objects within each other
@@ -15,16 +17,7 @@ HALF_CHARACTER = "half a character (a lone surrogate), which UTF-8 cannot hold; 
 
 
 def read_bytes_limited(path: str | Path, limit: int = TEXT_LIMIT, *, follow: bool = True) -> bytes:
-    """Return the content of a regular file of at most `limit` bytes.
-
-    Args:
-        path: the file.
-        limit: the most bytes that it may have.
-        follow: follow a link; without it, a link is refused.
-
-    Raises:
-        OSError: it is missing, cannot be read, is larger, or is a folder, a pipe, a device or (not followed) a link.
-    """
+    """Return the content of a regular file; raise OSError as `open_regular`, or if it has more than `limit` bytes."""
     with open_regular(path, follow=follow) as file:
         content = file.read(limit + 1)
     if len(content) > limit:
@@ -34,10 +27,6 @@ def read_bytes_limited(path: str | Path, limit: int = TEXT_LIMIT, *, follow: boo
 
 def open_regular(path: str | Path, *, follow: bool = True) -> BinaryIO:
     """Open a regular file for reading; refuse a pipe at once, since `open` would wait for its writer.
-
-    Args:
-        path: the file.
-        follow: follow a link; without it, a link is refused.
 
     Raises:
         OSError: it is missing, cannot be read, or is a folder, a pipe, a device or (not followed) a link.
@@ -64,21 +53,14 @@ def check_regular(path: str | Path) -> None:
 
 
 def load_json(path: str | Path, limit: int = JSON_LIMIT, *, follow: bool = True) -> Any:
-    """Return the document in a JSON file of at most `limit` bytes.
-
-    Raises:
-        OSError: as `read_bytes_limited`.
-        ValueError: as `parse_json`.
-    """
+    """Return the document in a JSON file; raise OSError as `read_bytes_limited`, and ValueError as `parse_json`."""
     return parse_json(read_bytes_limited(path, limit, follow=follow))
 
 
 def parse_json(text: str | bytes, halves: bool = False) -> Any:
     """Parse JSON (bytes: UTF-8); NaN and infinities are numbers, and the last of repeated keys counts.
 
-    Args:
-        text: the JSON.
-        halves: allow half a character in a text; the caller reports it.
+    With `halves`, a text may hold half a character, which the caller reports.
 
     Raises:
         ValueError: it is not JSON, is nested too deeply, or holds a whole number beyond 64 bits or half a character.
@@ -129,8 +111,8 @@ def _check_json(document: Any, halves: bool) -> None:
                 numbers = [value for value in values if type(value) is int] if len(kinds) > 1 else values
                 if max(-min(numbers), max(numbers)) >= 1 << 64:
                     raise ValueError("a whole number has more than 64 bits")
-            if str in kinds and not halves:
-                _check_whole("".join(value for value in values if type(value) is str))
+            if str in kinds and not halves and not is_text("".join(value for value in values if type(value) is str)):
+                raise ValueError(HALF_CHARACTER)
             if dict in kinds:
                 deeper += [[*value.keys(), *value.values()] for value in values if type(value) is dict]
             if list in kinds:
@@ -139,10 +121,3 @@ def _check_json(document: Any, halves: bool) -> None:
         if not level:
             return
     raise ValueError(_TOO_DEEP)
-
-
-def _check_whole(text: str) -> None:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise ValueError(HALF_CHARACTER) from None

@@ -49,17 +49,11 @@ def _rows_per_block(row_bytes: int) -> int:
 
 
 class RowWriter:
-    """One tensor of a file, which grows; the first grows in the file, others in a temporary one.
-
-    Attributes:
-        name: name of the tensor.
-        shape: (rows so far, ...).
-        dtype: type of the numbers.
-    """
+    """One tensor of a file, which grows; the first grows in the file, others in a temporary one."""
 
     def __init__(self, name: str, file: BinaryIO) -> None:
         self.name, self._file = name, file
-        self.shape: tuple[int, ...] = (0,)
+        self.shape: tuple[int, ...] = (0,)  # (rows so far, ...)
         self.dtype = np.dtype(np.int32)
         self._hash, self._left = hashlib.sha256(), 0  # of the current block, and the bytes that it still takes
         self._finished: list[bytes] = []
@@ -95,16 +89,13 @@ class RowWriter:
 def write_rows(
     path: str | Path, names: tuple[str, ...], blocks: Iterable[Mapping[str, np.ndarray]], metadata: Mapping[str, str]
 ) -> str:
-    """Write tensors to `path` as their rows come, atomically, and return the digest of names, rows and metadata.
+    """Write tensors to `path` as their rows come, as `write_stream`; return the digest of names, rows and metadata.
 
     Args:
         path: the file.
         names: names of the tensors, the widest type first, so that all lie at multiples of their size.
         blocks: further rows of some or all tensors, of types int32, int64, float32 or uint8.
         metadata: kept in the header.
-
-    Raises:
-        OutputError: the folder cannot be written or the disk is full; `path` is then as it was before.
     """
     digest = ""
 
@@ -153,14 +144,10 @@ def _digest(header: Mapping[str, Any], checksums: bytes, metadata: Mapping[str, 
 
 
 class Rows:
-    """A tensor (N, ...) in an open file; any of its rows can be read.
+    """A tensor (N, ...) in a file that stays open, from the byte `start` on; any of its rows can be read.
 
-    Args:
-        path: the file, for messages.
-        file: the file, open; it stays open as long as this.
-        start: place of the first row in the file, in bytes.
-        dtype: type of the numbers.
-        shape: (N, ...).
+    All methods raise DataError if the file cannot be read or was cut since it was opened, and those that compare rows
+    with their checksums raise it for a block that has changed since it was written.
     """
 
     def __init__(self, path: Path, file: BinaryIO, start: int, dtype: np.dtype, shape: tuple[int, ...]) -> None:
@@ -181,11 +168,7 @@ class Rows:
         return rows
 
     def read_into(self, rows: np.ndarray, start: int) -> None:
-        """Fill `rows` (B, ...), contiguous, with those from `start` on, without comparing them.
-
-        Raises:
-            DataError: the file cannot be read, or was cut since it was opened.
-        """
+        """Fill `rows` (B, ...), contiguous, with those from `start` on, without comparing them."""
         place = self._start + start * self._row_bytes
         left = rows.reshape(-1).view(np.uint8).data
         try:
@@ -198,11 +181,7 @@ class Rows:
             raise DataError(f"cannot read {self._path}: {error.strerror or error}") from error
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """Yield all rows in blocks (B, ...), each compared with its checksum.
-
-        Raises:
-            DataError: as `read_into`, or a block has changed since it was written.
-        """
+        """Yield all rows in blocks (B, ...), each compared with its checksum."""
         for block in range(self.block_count):
             yield self._block(block)
 
@@ -215,11 +194,7 @@ class Rows:
         return rows
 
     def load(self) -> np.ndarray:
-        """Return all rows (N, ...), read-only; the bytes that are returned were compared.
-
-        Raises:
-            DataError: as `blocks`.
-        """
+        """Return all rows (N, ...), read-only; the bytes that are returned were compared."""
         found = np.empty(self.shape, self.dtype)
         for block, rows in enumerate(self.blocks()):
             found[block * self._per_block :][: len(rows)] = rows
@@ -227,11 +202,7 @@ class Rows:
         return found
 
     def take(self, rows: np.ndarray) -> np.ndarray:
-        """Return B rows (B, ...) in the order of their numbers `rows` (B,); each block that holds one is compared.
-
-        Raises:
-            DataError: as `blocks`.
-        """
+        """Return B rows (B, ...) in the order of their numbers `rows` (B,); each block that holds one is compared."""
         found = np.empty((len(rows), *self.shape[1:]), self.dtype)
         blocks = rows // self._per_block
         for block in np.unique(blocks):
@@ -243,12 +214,7 @@ class Rows:
 def open_rows(path: str | Path, check: bool = True, *, follow: bool = True) -> tuple[dict[str, Rows], dict[str, str]]:
     """Return the tensors of a file, and its metadata, whose `digest` names its content.
 
-    Header, checksums and metadata are always compared with the digest.
-
-    Args:
-        path: a file that `write_rows` wrote.
-        check: read all rows once, and compare them with their checksums.
-        follow: follow a link; without it, a link is refused.
+    Header, checksums and metadata are always compared with the digest, and with `check` all rows with their checksums.
 
     Raises:
         DamagedRowsError: it is damaged, or another program's.

@@ -35,9 +35,7 @@ class DamagedFileError(ValueError):
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Return the tensors and the metadata, without digest, of a safetensors file.
-
-    A file without digest, of another program, is read without this check.
+    """Return the tensors and the metadata, without digest, of a safetensors file; one of another program has no digest.
 
     Raises:
         DamagedFileError: it is not a safetensors file, is cut short, or does not match its digest.
