@@ -18,7 +18,6 @@ class Method:
     """The method that trained an adapter.
 
     Attributes:
-        route: one of `ROUTES`.
         kind: `FEW_SHOT`, `ALL_PAIRS` (of the training part), or `DISTILLED` from text.
         shots: number of pairs of a few-shot training.
         text: sources of the text of a distillation, as the config names them.

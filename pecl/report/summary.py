@@ -9,7 +9,7 @@ from pecl.languages import ENGLISH
 from pecl.report.methods import Method, method_labels, method_of
 from pecl.report.tables.candidates import Candidate, best_of_methods, candidates_by_method
 from pecl.report.tables.disparity import find_english
-from pecl.report.tables.groups import Group, by_group
+from pecl.report.tables.groups import Group, by_group, grouped
 from pecl.report.tables.layout import WIDTH, one_line, shortened, text_table, wrapped
 from pecl.report.tables.statistics import hits, intervals
 from pecl.report.tables.table import SHORT_ID, Row, Table, difference, mean_and_std, numbers, words
@@ -17,7 +17,6 @@ from pecl.results.result import Result
 
 LINES = 60
 _FAILURES = 5  # lines on runs that are not complete
-_PLAIN = "plain tower"
 _CODE = words("code", "language")  # shorter than "language": the rows are as wide as a terminal
 _TRAINED = (
     _CODE,
@@ -28,7 +27,11 @@ _TRAINED = (
     numbers("gap closed", "share_closed", form=".0%"),
     numbers("seeds of runs", "seeds", "runs", form=lambda seeds, runs: f"{len(seeds)} of {runs}"),
 )
-_EVALUATED = (_CODE, words("method"), numbers("score", "zero_shot", "mean", form=lambda *two: f"{_score(two):.3f}"))
+_EVALUATED = (
+    _CODE,
+    words("method"),
+    numbers("score", "zero_shot", "mean", form=lambda before, after: f"{after if before is None else before:.3f}"),
+)
 
 
 def summary_tables(results: Sequence[Result]) -> list[Table]:
@@ -120,15 +123,10 @@ def _evaluated(results: Sequence[Result]) -> list[Row]:
     rows = []
     for result in sorted(results, key=lambda result: (result.config.language, result.run_id)):
         plain = result.config.weights is None
-        said = {"language": result.config.language, "method": _PLAIN if plain else "adapter file"}
+        said = {"language": result.config.language, "method": "plain tower" if plain else "adapter file"}
         score = {"zero_shot" if plain else "mean": result.recall()}
         rows.append({**said, **score, "runs": 1, "run_ids": [result.run_id]})
     return rows
-
-
-def _score(scores: Sequence[float | None]) -> float:
-    """Return the first of a row's scores before and after training that is there."""
-    return next(score for score in scores if score is not None)
 
 
 def _lines(tables: Sequence[Table], counts: Sequence[int]) -> list[str]:
@@ -152,11 +150,8 @@ def _tower(table: Table) -> str:
 def _training_lines(table: Table, count: int) -> list[str]:
     """Return `count` rows in their order: the best methods of each language, then the second best, and so on."""
     order = sorted(range(len(table.rows)), key=lambda place: -table.rows[place]["gain"])
-    rank: dict[int, int] = {}  # place of a row -> its place among those of its language
-    of_language: Counter[str] = Counter()
-    for place in order:
-        rank[place] = of_language[table.rows[place]["language"]]
-        of_language[table.rows[place]["language"]] += 1
+    by_language = grouped(order, lambda place: table.rows[place]["language"])
+    rank = {place: rank for own in by_language.values() for rank, place in enumerate(own)}  # within its language
     kept = sorted(sorted(rank, key=lambda place: (rank[place], place))[:count])
     more = len(table.rows) - len(kept)
     columns = [column for column in table.text_columns if any(column.texts)]

@@ -39,18 +39,10 @@ def find_result(config: ExperimentConfig) -> Result | None:
     return result
 
 
-def recorded_hashes(result: Result) -> dict[str, Any]:
-    """Return the hashes that identify the data of a complete result."""
-    text = result.data.translations
-    return {"captions": result.data.sha256, "training text": text and text.sha256}
-
-
 def complete_result(config: ExperimentConfig, hashes: Callable[[ExperimentConfig], dict[str, Any]]) -> Result | None:
     """Return the complete result of a training of this config on the present data and files, if any.
 
-    Args:
-        config: the training.
-        hashes: returns the hashes of a config's present data, such as `experiment.inputs.training_hashes`.
+    `hashes` returns those of a config's present data, such as `experiment.inputs.training_hashes`.
 
     Raises:
         PeclError: the data are missing or wrong, or the result is of a newer version of pecl.
@@ -65,7 +57,8 @@ def complete_result(config: ExperimentConfig, hashes: Callable[[ExperimentConfig
     if other := [name for name, sha in file_hashes(config).items() if (result.data.files or {}).get(name, sha) != sha]:
         logger.warning("%s was made with another file of %s; running it again", result.path, " and ".join(other))
         return None
-    if recorded_hashes(result) == hashes(config):
+    text = result.data.translations
+    if {"captions": result.data.sha256, "training text": text and text.sha256} == hashes(config):
         return result
     logger.warning("%s is of other data; running it again", result.path)
     return None

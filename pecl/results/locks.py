@@ -15,12 +15,10 @@ FOLDER = ".locks"
 
 @contextlib.contextmanager
 def hold(out: str | Path, runs: Sequence[str], wait: bool = False) -> Iterator[None]:
-    """Hold the locks of `runs` of the experiment folder `out` while the body is carried out.
+    """Hold the locks of `runs`, in sorted order, so that two who wait cannot wait for each other.
 
-    Args:
-        out: experiment folder; made where it is missing, and removed by its maker if it is empty then.
-        runs: run ids. They are locked in sorted order, so that two who wait cannot wait for each other.
-        wait: wait for another process to finish, instead of an error.
+    The experiment folder `out` is made where it is missing, and removed by its maker if it is empty in the end. With
+    `wait`, another process is waited for instead of an error.
 
     Raises:
         BusyError: another process holds one of them; it is named.

@@ -1,6 +1,5 @@
 """The local files that a config names, by content: a run is not the same when another file has the same path."""
 
-from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -26,22 +25,18 @@ def file_hashes(config: ExperimentConfig) -> dict[str, str]:
     """
     plugin = fingerprint(config.plugin)
     found = {} if plugin is None else {"plugin": plugin}
-    for name, path in _paths(config):
-        try:
-            found[name] = _of_folder(path) if path.is_dir() else _of_file(path)
-        except OSError as error:
-            raise DataError(f"{name}: cannot read {path}: {error.strerror or error}") from error
-    return found
-
-
-def _paths(config: ExperimentConfig) -> Iterator[tuple[str, Path]]:
     for name in _FIELDS:
         value = str(getattr(config, name) or "")
         if value.startswith(_OPEN_CLIP):
             value = value.removeprefix(_OPEN_CLIP).partition("/")[2]
         path = Path(value).expanduser()
-        if value and path.exists():
-            yield name, path
+        if not value or not path.exists():
+            continue
+        try:
+            found[name] = _of_folder(path) if path.is_dir() else _of_file(path)
+        except OSError as error:
+            raise DataError(f"{name}: cannot read {path}: {error.strerror or error}") from error
+    return found
 
 
 def _of_folder(folder: Path) -> str:

@@ -83,7 +83,6 @@ class TrainingTextRecord:
     Attributes:
         dataset: name of the set, or `text`.
         sha256: SHA-256 of each column of captions; None for a column that was not there.
-        provenance: its origin.
         photographs: number of pairs with a photograph that were trained on next to it; None for only text.
     """
 
@@ -99,19 +98,15 @@ class DataDescription:
 
     Attributes:
         dataset: name or path of the data set.
-        language: code of the language.
         captions: number of captions of the whole set.
         split: number of captions of each part: train, val and test, or only test.
         query: column that is the query in each part.
         sha256: SHA-256 of each column of captions; None for a column that was not there.
         provenance: origin of the captions and images.
-        gallery: gallery of the test part.
-        translations: text that was trained on in place of the pairs, or None.
         manifest: name of the file in `splits/` that repeats the split, without `.json`; None in evaluations.
         duplicates: number of test items that repeat an earlier one, which makes the right item ambiguous: of the
             `gallery`, and of `queries` with another item. Counts of 0 are left out; None if all are.
-        files: SHA-256 of the local files that the config names, by field, such as `start`; None where it names
-            none.
+        files: SHA-256 of the local files that the config names, by field, such as `start`; None without any.
     """
 
     dataset: Text
@@ -211,7 +206,6 @@ class Environment:
 
     Attributes:
         versions: versions of Python and packages; None for a package that is not installed.
-        machine: platform and threads.
         commit: commit of the checkout that pecl ran from, or None.
         dirty: whether that checkout had uncommitted changes, or None.
     """

@@ -9,9 +9,8 @@ retrieved items.
 
 import contextlib
 import gc
-import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -38,8 +37,6 @@ from pecl.results.parts import (
 )
 from pecl.results.required import check_complete, decode_config
 
-logger = logging.getLogger(__name__)
-
 Kind = Literal["train", "evaluate"]
 Status = Literal["complete", "failed", "interrupted"]
 
@@ -53,7 +50,6 @@ class DamagedResultError(DataError):
     """A result's file is cut short, overwritten or no result at all."""
 
 
-_NO_JSON = ("path", "has_digest")  # fields of `Result`
 _ABSENT: Any = None  # in failed and interrupted runs, which no table takes
 
 
@@ -66,25 +62,15 @@ class Result:
 
     Attributes:
         run_id: identity of the run, 16 hexadecimal digits; see `ExperimentConfig.run_id`.
-        kind: train, or evaluate.
-        status: complete, failed or interrupted.
-        config: the run.
-        environment: software and machine.
         error: why a failed run failed.
-        data: data of the measurements.
-        towers: names and fingerprints.
         metrics: part (val, test) -> stage (zero_shot, final, best) -> measurements.
         subsets: part -> subset, such as COCO's train2014 -> its number of captions, and recall@1 by stage.
         all_ranks: part -> stage -> direction -> rank of each query's best correct item, from 1; see `ranks`. Without
             the stage `final` if it has the ranks of `best`.
         peak_memory_mb: most memory of the process, MiB.
-        adapter: the adapter that was trained or evaluated.
         steps: training steps; for an interrupted run, those that are kept.
         best_step: step whose weights were kept.
-        fleet: the runs that were trained next to it.
-        seconds: time of the training loop.
         closed_form: the heads that were solved, at the start and the end; None without any.
-        curve: losses and validation scores.
         path: file that it was read from or written to; no part of its JSON, and not compared.
         has_digest: whether that file holds its digest; no part of its JSON, and not compared.
     """
@@ -133,14 +119,10 @@ class Result:
     @property
     def stages(self) -> tuple[str, ...]:
         """Stages that the test part was measured at, in order: the last is the outcome of the run."""
-        return _in_order(self.metrics["test"])
+        return tuple(sorted(self.metrics["test"], key=STAGES.index))
 
     def measured(self, part: str = "test", stage: str | None = None) -> Measured:
-        """Return all metrics of a part at a stage.
-
-        Args:
-            part: val or test.
-            stage: zero_shot, final or best; by default the last that was measured.
+        """Return all metrics of a part, val or test, at a stage, by default the last that was measured.
 
         Raises:
             KeyError: it was not measured.
@@ -148,13 +130,9 @@ class Result:
         return _find_stage(_find(self.metrics, "part", part), stage)
 
     def recall(self, part: str = "test", stage: str | None = None, k: int = 1, direction: str | None = None) -> float:
-        """Return recall@k, in [0, 1].
+        """Return recall@k, in [0, 1]: k is 1, 5 or 10, part and stage are as in `measured`.
 
-        Args:
-            part: val or test.
-            stage: zero_shot, final or best; by default the last that was measured.
-            k: 1, 5 or 10.
-            direction: such as text_to_image; by default the mean over both.
+        By default it is the mean over both directions, else that of one, such as text_to_image.
 
         Raises:
             KeyError: it was not measured.
@@ -179,11 +157,9 @@ class Result:
 
     @classmethod
     def from_json(cls, document: Any, where: str | Path = "result") -> "Result":
-        """Return the result that a JSON object holds.
+        """Return the result that a JSON object holds; keys that are unknown are passed over.
 
-        Args:
-            document: as `to_json` returns it; keys that are unknown are passed over.
-            where: its file, for messages and as its `path`.
+        `where` is its file, for messages and as its `path`.
 
         Raises:
             DamagedResultError: something is missing, of another type, or changed since; file and field are named.
@@ -203,7 +179,7 @@ class Result:
                 "environment": decode(Environment, software),
             }
             check_digest(document)
-            found = decode(cls, {key: document[key] for key in document if key not in _NO_JSON} | parts)
+            found = decode(cls, {key: document[key] for key in document if key not in ("path", "has_digest")} | parts)
             _check_names(found)
             if found.status == "complete":
                 check_complete(document)
@@ -239,11 +215,10 @@ def _find(among: Mapping[Any, Any], what: str, key: Any) -> Any:
 
 
 def _find_stage(among: Mapping[str, Any], stage: str | None) -> Any:
-    return _find(among, "stage", _in_order(among)[-1] if stage is None and among else stage)
-
-
-def _in_order(stages: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted(stages, key=STAGES.index))
+    """Return `among[stage]`, that of the last stage by default."""
+    if stage is None:
+        stage = max(among, key=STAGES.index, default=None)
+    return _find(among, "stage", stage)
 
 
 def run_name(config: ExperimentConfig, run_id: str, kind: str = "train") -> str:

@@ -6,7 +6,7 @@ that they belong to and a digest. It is large and can be made again, so it need 
 without it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,12 +64,12 @@ def read_manifest(result: Result) -> dict[str, Any] | None:
     name = result.data.manifest
     if name is None:
         return None
-    path = manifest_path(_folder(result), name)
-    sentence = f"manifest {path} cannot be read"
-    manifest = _read(path, _Manifest, sentence, result)
-    if manifest is not None and sha256_json(manifest)[:16] != name:
-        raise DataError(f"{sentence} (its content does not match its name, a hash of it); run {result.run_id} again")
-    return manifest
+
+    def check(manifest: Mapping[str, Any]) -> None:
+        if sha256_json(manifest)[:16] != name:
+            raise ValueError("its content does not match its name, a hash of it")
+
+    return _read(manifest_path(_folder(result), name), _Manifest, "manifest", check, result)
 
 
 def write_retrieved(out: str | Path, name: str, nearest: Nearest) -> Path:
@@ -83,18 +83,15 @@ def read_retrieved(result: Result) -> Nearest | None:
     Raises:
         DataError: the file is damaged, or of another run.
     """
-    path = _retrieved_path(_folder(result), result.name)
-    sentence = f"the retrieved items {path} cannot be read"
-    document = _read(path, _Retrieved, sentence, result)
-    if document is None:
-        return None
-    try:
+
+    def check(document: Mapping[str, Any]) -> None:
         check_digest(document)
-    except ValueError as error:
-        raise DataError(f"{sentence} ({error}); run {result.run_id} again") from error
-    if document["run"] != result.name:
-        raise DataError(f"{sentence} (they are of {document['run']}); run {result.run_id} again")
-    return document["test"]
+        if document["run"] != result.name:
+            raise ValueError(f"they are of {document['run']}")
+
+    path = _retrieved_path(_folder(result), result.name)
+    document = _read(path, _Retrieved, "the retrieved items", check, result)
+    return None if document is None else document["test"]
 
 
 def _retrieved_path(out: str | Path, name: str) -> Path:
@@ -105,13 +102,16 @@ def _folder(result: Result) -> Path:
     return Path(result.config.out) if result.path is None else result.path.parent
 
 
-def _read(path: Path, kind: type, sentence: str, result: Result) -> dict[str, Any] | None:
+def _read(
+    path: Path, kind: type, what: str, check: Callable[[Mapping[str, Any]], None], result: Result
+) -> dict[str, Any] | None:
     """Return the JSON object at `path`, None where there is none; its types are those of `kind`."""
     try:
         document = load_json(path)
         decode(kind, document)
+        check(document)
         return document
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise DataError(f"{sentence} ({error}); run {result.run_id} again") from error
+        raise DataError(f"{what} {path} cannot be read ({error}); run {result.run_id} again") from error

@@ -5,6 +5,7 @@
 
 import math
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 
@@ -18,9 +19,7 @@ from pecl.retrieval.measures import DIRECTIONS, METRIC, RECALL_AT
 def verify(result: Result, adapter: Path | None = None) -> None:
     """Refuse a complete result unless its digest, its recalls and, for a training, its adapter file are all its own.
 
-    Args:
-        result: as it was read from its file.
-        adapter: the file that is taken for its adapter; by default `result.adapter_path`.
+    `adapter` is the file that is taken for its adapter, by default `result.adapter_path`.
 
     Raises:
         DataError: its file has no digest, or a recall is not that of its ranks.
@@ -58,9 +57,9 @@ def check_recalls(result: Result) -> None:
     if gallery.kind not in DIRECTIONS:
         raise _damaged(result, f"data.gallery.kind: expected one of {', '.join(DIRECTIONS)}, got {gallery.kind!r}")
     for stage, measured in result.metrics["test"].items():
-        ranks = [_ranks(result, stage, direction) for direction in DIRECTIONS[gallery.kind]]
+        ranks = {direction: _ranks(result, stage, direction) for direction in gallery.directions}
         _check_recalls(result, stage, measured, ranks)
-        _check_items(result, gallery, *map(len, ranks))
+        _check_items(result, gallery, *map(len, ranks.values()))
 
 
 def _ranks(result: Result, stage: str, direction: str) -> np.ndarray:
@@ -75,17 +74,17 @@ def _ranks(result: Result, stage: str, direction: str) -> np.ndarray:
     return ranks
 
 
-def _check_recalls(result: Result, stage: str, measured: Measured, ranks: list[np.ndarray]) -> None:
+def _check_recalls(result: Result, stage: str, measured: Measured, ranks: dict[str, np.ndarray]) -> None:
     path = f"metrics.test.{stage}"
-    for direction, own in zip(DIRECTIONS[result.data.gallery.kind], ranks, strict=True):
+    found: dict[int, list[float]] = {k: [] for k in RECALL_AT}
+    for direction, own in ranks.items():
         if direction not in measured.directions:
             raise _damaged(result, f"{path}.{direction} is missing")
-        for k in RECALL_AT:
-            recall = float((own <= k).mean())
-            _compare(result, f"{path}.{direction}.recall@{k}", measured.directions[direction].recall[k], recall)
-    _compare(result, f"{path}.{METRIC}", measured.mean_recall_at_1, sum(float((own == 1).mean()) for own in ranks) / 2)
-    found = [float((own <= k).mean()) for own in ranks for k in RECALL_AT]
-    _compare(result, f"{path}.mean_recall", measured.mean_recall, sum(found) / len(found))
+        for k, recalls in found.items():
+            recalls.append(float((own <= k).mean()))
+            _compare(result, f"{path}.{direction}.recall@{k}", measured.directions[direction].recall[k], recalls[-1])
+    _compare(result, f"{path}.{METRIC}", measured.mean_recall_at_1, fmean(found[1]))
+    _compare(result, f"{path}.mean_recall", measured.mean_recall, fmean(map(fmean, found.values())))
 
 
 def _check_items(result: Result, gallery: GalleryRecord, items: int, texts: int) -> None:

@@ -15,7 +15,7 @@ from pecl.files import check_writable, write_text
 from pecl.report.methods import LOOKS
 from pecl.report.page.gallery import Gallery, make_gallery
 from pecl.report.page.tables import runs_table, software_table
-from pecl.report.plots import Drawing, Plot
+from pecl.report.plots import Drawing
 from pecl.report.tables import Report, Table, TextColumn
 from pecl.report.tables.layout import laid_out
 from pecl.results.result import Result
@@ -38,8 +38,8 @@ def write_page(
     Args:
         folder: its folder; made if missing.
         results: as `collect` gives them.
-        report: their tables, as `pecl.report.tables.report` makes them.
-        drawing: their plots, as `pecl.report.plots.draw_plots` makes them.
+        report: their tables.
+        drawing: their plots.
         captions: test captions shown for each language and route; 0 leaves the gallery out.
         data_dir: root of the data sets, for captions and pictures; otherwise that of each run, or $PECL_DATA_DIR.
 
@@ -71,7 +71,7 @@ def build_page(results: Sequence[Result], report: Report, drawing: Drawing, gall
         routes=list(ROUTES),
         sections=_sections(report),
         report=report,
-        plots=[(plot, _svg(plot), round(plot.figure.get_figwidth() * _PIXELS)) for plot in drawing.plots],
+        plots=[(one, _base64(one.render("svg")), round(one.figure.get_figwidth() * _PIXELS)) for one in drawing.plots],
         not_drawn=drawing.not_drawn,
         run_table=_whole(runs_table(results)),
         software=_whole(software_table(results)),
@@ -104,7 +104,11 @@ def _sections(report: Report) -> list[tuple[tuple[str, str], list[_PageTable]]]:
 
 def _hash(text: str) -> str:
     """Return the entry of an inline style or script in a content security policy, so that no other runs."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}'"
+    return f"'sha256-{_base64(hashlib.sha256(text.encode('utf-8')).digest())}'"
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
 
 
 def _json(document: Any) -> Markup:
@@ -113,7 +117,3 @@ def _json(document: Any) -> Markup:
     for letter in "<>&\u2028\u2029":
         text = text.replace(letter, f"\\u{ord(letter):04x}")
     return Markup(text)
-
-
-def _svg(plot: Plot) -> str:
-    return f"data:image/svg+xml;base64,{base64.b64encode(plot.render('svg')).decode('ascii')}"

@@ -75,26 +75,18 @@ ISO_639 = {"jp": "ja"}  # a data set's code -> value of the attribute lang
 
 @dataclass
 class Gallery:
-    """Groups of cards, one per language and method; the pictures they name by number; reasons for runs left out."""
+    """Groups of cards, one per language and method; the pictures they name by number; reasons for runs left out.
+
+    Pictures are small, as data: URIs.
+    """
 
     groups: list[dict[str, Any]] = field(default_factory=list)
     pictures: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    _numbers: dict[tuple[str, str], int] = field(default_factory=dict)  # (data set, image) -> number
 
-
-class Pictures:
-    """Small pictures as data: URIs, numbered as they are asked for; an image of a data set has one number.
-
-    Attributes:
-        uris: the pictures, by number.
-    """
-
-    def __init__(self) -> None:
-        self.uris: list[str] = []
-        self._numbers: dict[tuple[str, str], int] = {}
-
-    def numbers(self, dataset: str, images: ImageSource, indices: Iterable[int]) -> dict[int, int]:
-        """Return index -> number for images of `images`, which belong to `dataset`.
+    def add_pictures(self, dataset: str, images: ImageSource, indices: Iterable[int]) -> dict[int, int]:
+        """Add each of `images` at `indices` once, and return index -> number; the images belong to `dataset`.
 
         Raises:
             DataError: an image is missing or damaged.
@@ -102,9 +94,9 @@ class Pictures:
         ids = images.ids  # drawn scenes make theirs at each asking
         found = {}
         for index in indices:
-            number = self._numbers.setdefault((dataset, ids[index]), len(self.uris))
-            if number == len(self.uris):
-                self.uris.append(jpeg_uri(small_jpeg(images.load(index), _SIZE)))
+            number = self._numbers.setdefault((dataset, ids[index]), len(self.pictures))
+            if number == len(self.pictures):
+                self.pictures.append(jpeg_uri(small_jpeg(images.load(index), _SIZE)))
             found[index] = number
         return found
 
@@ -119,27 +111,17 @@ def make_gallery(results: Sequence[Result], captions: int, data_dir: str | Path 
     """
     runs, notes = find_gallery_runs(results, data_dir)
     gallery = Gallery(notes=notes)
-    limit = _fitting(runs, captions)
+    limit = captions
+    while limit > 1 and _count_pictures(runs, limit) > MAX_PICTURES:
+        limit = limit * 9 // 10
     if runs and limit < captions:
         gallery.notes.append(
             f"{limit} captions per language and method are shown: {captions} need more than {MAX_PICTURES:,} pictures"
         )
-    pictures = Pictures()
     labels = method_labels(run.method for run in runs)
-    gallery.groups = [
-        _group(run, labels[run.method], limit, pictures)
-        for run in Bar(runs, desc="pictures", unit="group", leave=False)
-    ]
-    gallery.pictures = pictures.uris
+    for run in Bar(runs, desc="pictures", unit="group", leave=False):
+        gallery.groups.append(_group(run, labels[run.method], limit, gallery))
     return gallery
-
-
-def _fitting(runs: Sequence[GalleryRun], captions: int) -> int:
-    """Return the most captions per run, up to `captions`, whose pictures are at most `MAX_PICTURES`."""
-    limit = captions
-    while limit > 1 and _count_pictures(runs, limit) > MAX_PICTURES:
-        limit = limit * 9 // 10
-    return limit
 
 
 def _count_pictures(runs: Sequence[GalleryRun], limit: int) -> int:
@@ -152,7 +134,8 @@ def _count_pictures(runs: Sequence[GalleryRun], limit: int) -> int:
     return len(needed)
 
 
-def _group(run: GalleryRun, label: str, limit: int, pictures: Pictures) -> dict[str, Any]:
+def _group(run: GalleryRun, label: str, limit: int, gallery: Gallery) -> dict[str, Any]:
+    """Return the cards of a run and what is said of them; its pictures are added to the gallery."""
     result, data = run.result, run.data
     config, before, after = result.config, run.ranks("zero_shot"), run.ranks(BEST)
     places = choose(before, after, limit)
@@ -161,7 +144,7 @@ def _group(run: GalleryRun, label: str, limit: int, pictures: Pictures) -> dict[
     # English captions keep their index in the data set, for two of them may read the same.
     shown = {item: item for item in items}
     if not texts:
-        shown = pictures.numbers(config.dataset, not_none(data.images, "images"), items)
+        shown = gallery.add_pictures(config.dataset, not_none(data.images, "images"), items)
     return {
         "language": config.language,
         "lang": ISO_639.get(config.language, config.language),

@@ -21,9 +21,6 @@ from pecl.results.result import Result
 from pecl.results.side_files import Nearest, read_manifest, read_retrieved
 from pecl.retrieval.measures import DIRECTIONS
 
-# Fields that name the data of a run; routes and shots share them
-_DATA_FIELDS = fields_of(Role.DATA)
-
 
 @dataclass(frozen=True)
 class GalleryRun:
@@ -101,7 +98,7 @@ def _gallery_run(
         raise _NotAtHand(f"{missing} not kept next to the results: train again to see captions here")
     query = result.data.query["test"]
     try:
-        values = {field: getattr(config, field) for field in _DATA_FIELDS}
+        values = {field: getattr(config, field) for field in fields_of(Role.DATA)}
         data_dir = data_dir or config.data_dir
         data = load(make_config({**values, "data_dir": data_dir and str(data_dir)}), (query,))
     except DataError as error:

@@ -60,11 +60,8 @@ def draw_shots(results: Sequence[Result]) -> list[Plot]:
     families = grouped(
         candidates_by_method(trainings(results)), lambda one: replace(group_of(one.runs[0]), gallery_size=None)
     )
-    found = {
-        family: _panels(candidates, "shots", lambda candidate: candidate.pairs)
-        for family, candidates in families.items()
-    }
-    plots = [(family, _draw_shots(family, own)) for family, own in found.items() if own]
+    found = [(family, _panels(own, "shots", lambda candidate: candidate.pairs)) for family, own in families.items()]
+    plots = [(family, _draw_shots(family, own)) for family, own in found if own]
     if not plots:
         raise NotDrawn("no language and route was trained with two numbers of shots")
     return with_names(plots)
@@ -132,15 +129,16 @@ def _draw_shots(family: Group, found: list[_Panel]) -> Plot:
         f"same axes. {describe(family, candidates, shown)}"
     )
     figure, axes = panels(2.3, caption, rows=len(found))
-    titles = {id(panel): _shots_title(panel, said) for panel, said in zip(found, _titles(found).values(), strict=True)}
-    for place, panel in zip(axes, found, strict=True):
+    for place, panel, said in zip(axes, found, _titles(found).values(), strict=True):
         place.axhline(0, color=GREY, linewidth=0.8)
         for line in panel.lines.values():
             values = [gains[id(candidate)] for candidate in line]
             errors = [[one.error[side][0] for one in values] for side in (0, 1)]
             style = look(panel.method, elinewidth=0.7)
             place.errorbar([candidate.pairs for candidate in line], [one.mean for one in values], yerr=errors, **style)
-        place.set(xscale="log", ylabel=f"gain in {SCORE},\npercentage points", title=titles[id(panel)])
+        head = _title([part for part in said if not part.startswith("adapter ")], _TITLE)
+        title = f"{head}\n{_in_lines(_adapter_parts(panel.first), _TITLE)}"
+        place.set(xscale="log", ylabel=f"gain in {SCORE},\npercentage points", title=title)
         place.set_xticks(ticks, [f"{shots:,}\n({galleries[shots]:,})" for shots in ticks])
         place.minorticks_off()
     axes[-1].set_xlabel("training pairs (gallery)")
@@ -174,12 +172,6 @@ def _panels(candidates: Sequence[Candidate], field: str, x: Callable[[Candidate]
 def _title(parts: Sequence[str], most: int) -> str:
     """Return parts joined by commas, in lines of at most `most` letters."""
     return _in_lines([*(f"{part}, " for part in parts[:-1]), parts[-1]], most)
-
-
-def _shots_title(panel: _Panel, said: Sequence[str]) -> str:
-    """Return the title of a panel, with the adapter below it."""
-    own = [part for part in said if not part.startswith("adapter ")]
-    return f"{_title(own, _TITLE)}\n{_in_lines(_adapter_parts(panel.first), _TITLE)}"
 
 
 def _titles(found: Sequence[_Panel]) -> dict[int, list[str]]:

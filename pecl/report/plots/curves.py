@@ -14,7 +14,6 @@ from pecl.report.tables import Candidate, Group, best_of_methods, candidates_by_
 from pecl.report.tables.table import seeds_text
 from pecl.results.result import Result
 
-_Points = Sequence[tuple[int, float]]  # (step, value)
 _OF_TEXT, _OF_PHOTOGRAPHS = "held-out text R@1", "validation R@1"
 
 
@@ -70,7 +69,7 @@ def _curves(group: Group, runs: list[Result], _: Sequence[Result]) -> Plot:
     return Plot("training", "Training curves", caption, tuple(sorted(run.run_id for run in shown)), figure)
 
 
-def score_curve(run: Result) -> _Points:
+def score_curve(run: Result) -> Sequence[tuple[int, float]]:
     """Return (step, score) of the score that a run's weights were kept by, the plain tower's first.
 
     That is text-to-text recall of the held-out pairs with `choose text`, and recall on the validation captions

@@ -93,28 +93,21 @@ def where_text(group: Group, captions: Iterable[int]) -> str:
     return f"{name}, gallery {gallery}, n = {n} test captions, text tower {group.text_tower}"
 
 
-def bars_text(estimates: Sequence[Estimate]) -> str:
-    """Return the words for the error bars of `estimates`, and the seeds behind them."""
+def describe(group: Group, candidates: Sequence[Candidate], estimates: Sequence[Estimate]) -> str:
+    """Return the caption of a plot: metric, data, gallery, number of captions, seeds, and error bars."""
+    metric = group.metric[0].upper() + group.metric[1:]
+    seeds = seeds_text(seed for one in estimates for seed in one.seeds)
     counts = {len(one.seeds) for one in estimates}
     bars = ["95 % bootstrap interval over test items"] if counts & {0, 1} else []
     if counts - {0, 1}:
         bars.append("± one standard deviation over seeds" + (" where a candidate has several" if bars else ""))
-    return f"{seeds_text(seed for one in estimates for seed in one.seeds)}. Bars: {'; '.join(bars)}."
-
-
-def describe(group: Group, candidates: Sequence[Candidate], estimates: Sequence[Estimate]) -> str:
-    """Return the caption of a plot: metric, data, gallery, number of captions, seeds, and error bars."""
-    metric = group.metric[0].upper() + group.metric[1:]
-    return f"{metric}; {where_text(group, (candidate.captions for candidate in candidates))}; {bars_text(estimates)}"
+    where = where_text(group, (candidate.captions for candidate in candidates))
+    return f"{metric}; {where}; {seeds}. Bars: {'; '.join(bars)}."
 
 
 def run_ids(estimates: Iterable[Estimate]) -> tuple[str, ...]:
     """Return the ids of all runs that the estimates come from, sorted."""
     return tuple(sorted({run for one in estimates for run in one.runs}))
-
-
-# (group, its trainings, all results) -> plot
-DrawGroup = Callable[[Group, list[Result], Sequence[Result]], Plot]
 
 
 def trainings(results: Sequence[Result]) -> list[Result]:
@@ -129,10 +122,10 @@ def trainings(results: Sequence[Result]) -> list[Result]:
     return found
 
 
-def plot_groups(results: Sequence[Result], draw: DrawGroup) -> list[Plot]:
+def plot_groups(results: Sequence[Result], draw: Callable[[Group, list[Result], Sequence[Result]], Plot]) -> list[Plot]:
     """Return a plot for each group in which something was trained and that has the data for it.
 
-    If several groups have one, its name tells them apart.
+    `draw` takes a group, its trainings and all results. If several groups have a plot, its name tells them apart.
 
     Raises:
         NotDrawn: no group has; the reasons are joined.
@@ -154,13 +147,9 @@ def with_names(plots: Sequence[tuple[Group, Plot]]) -> list[Plot]:
         return [plots[0][1]]
     named: dict[str, Plot] = {}
     for group, plot in plots:
-        name = slug(f"{plot.name} {group.dataset} {group.dataset_split or ''} {group.gallery}")
+        said = f"{plot.name} {group.dataset} {group.dataset_split or ''} {group.gallery}".lower().replace(",", "")
+        name = re.sub(r"[^a-z0-9]+", "-", said).strip("-")
         number = sum(other == name or other.startswith(f"{name}-no-") for other in named)
         name = f"{name}-no-{number + 1}" if number else name
         named[name] = replace(plot, name=name)
     return list(named.values())
-
-
-def slug(text: str) -> str:
-    """Return `text` as a file name: lower case, digits and hyphens."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower().replace(",", "")).strip("-")

@@ -50,10 +50,8 @@ class Plot:
 
     Attributes:
         name: file name without its ending.
-        title: title of the plot.
         caption: gallery, metric, number of test captions, seeds, and error bars.
         runs: ids of the runs whose numbers are in it.
-        figure: the picture.
     """
 
     name: str
@@ -85,14 +83,9 @@ class Plot:
 def panels(
     height: float | Sequence[float], caption: str, columns: int = 1, rows: int = 1, width: float = COLUMN
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure `width` wide, with its panels over its caption.
+    """Return a figure `width` inches wide, with its panels over its caption.
 
-    Args:
-        height: inches of each of `rows` rows of panels; or the inches of each row.
-        caption: text below the panels.
-        columns: panels next to each other.
-        rows: rows of panels, where all have one height.
-        width: inches.
+    `height` is that of each of `rows` rows of panels, in inches; or those of all rows.
     """
     heights = list(height) if isinstance(height, Sequence) else [height] * rows
     lines = textwrap.wrap(caption, width=int(width * _LETTERS))

@@ -1,6 +1,5 @@
 """`report`: all tables of a set of results, each made of results that were measured alike."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -42,11 +41,11 @@ class Report:
     exchanged: tuple[str, ...] = ()
 
     def named(self, name: str) -> list[Table]:
-        """Return the tables called `name`, one per group and setup."""
+        """Return the tables called `name`."""
         return [table for table in self.tables if table.name == name]
 
     def all_of(self, name: str) -> list[Table]:
-        """Return the tables called `name`.
+        """Return the same.
 
         Raises:
             DataError: there is none; the message names the required results.
@@ -130,9 +129,8 @@ def _shots(trained: Sequence[Result]) -> Iterator[Table]:
 
 def _count(results: Sequence[Result]) -> str:
     """Return the number of results that are not complete, and their ids, by status."""
-    counts = Counter(result.status for result in results if result.status != "complete")
-    named = {
-        status: ", ".join(result.run_id[:SHORT_ID] for result in results if result.status == status)
-        for status in counts
-    }
-    return "; ".join(f"{count} {status}: {named[status]}" for status, count in sorted(counts.items()))
+    found: dict[str, list[str]] = {}
+    for result in results:
+        if result.status != "complete":
+            found.setdefault(result.status, []).append(result.run_id[:SHORT_ID])
+    return "; ".join(f"{len(ids)} {status}: {', '.join(ids)}" for status, ids in sorted(found.items()))

@@ -30,7 +30,6 @@ class Candidate:
     """Runs that differ only in their seed, by seed.
 
     Attributes:
-        runs: complete results of trainings, lowest seed first.
         seed: seed at which it was compared with the other candidates.
         compared: number of candidates it was chosen from.
         aside: number of candidates that had no run of that seed, and so could not be compared.
@@ -195,8 +194,7 @@ def _trained_on(result: Result) -> list[str]:
 
 def differing_fields(results: Sequence[Result]) -> list[str]:
     """Return the config fields that vary across `results` and have no column of their own in a list of runs."""
-    own = {"adapter", "lr", "alignment_weight"}
-    kept = [name for name in IDENTITY_DEFAULTS if name not in _SAID | own]
+    kept = [name for name in IDENTITY_DEFAULTS if name not in _SAID | {"adapter", "lr", "alignment_weight"}]
     return [name for name in kept if len({str(getattr(result.config, name)) for result in results}) > 1]
 
 
@@ -231,10 +229,8 @@ def best_runs(results: Sequence[Result]) -> list[Result]:
 
 def candidates_by_method(results: Sequence[Result]) -> list[Candidate]:
     """Return `chosen_candidates` of each method, so that validation never chooses one method in place of another."""
-    found = grouped(results, method_of)
-    return [
-        one for method in sorted(found, key=lambda method: method.order) for one in chosen_candidates(found[method])
-    ]
+    found = sorted(grouped(results, method_of).items(), key=lambda item: item[0].order)
+    return [candidate for _, own in found for candidate in chosen_candidates(own)]
 
 
 def best_of_methods(candidates: Sequence[Candidate]) -> dict[str, dict[Method, Candidate]]:

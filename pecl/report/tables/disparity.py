@@ -1,4 +1,7 @@
-"""Disparity between languages before and after training, and the share of the gap to English that training closed."""
+"""Disparity between languages before and after training, and the share of the gap to English that training closed.
+
+The tables raise DataError where results were not measured alike, see `one_group`.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -38,7 +41,7 @@ class _Condition:
     hits: dict[str, np.ndarray] = field(default_factory=dict)  # hits of each test item, (N,)
 
     def enter(self, language: str, score: float, hits: np.ndarray) -> None:
-        """Add a language with its score, and the hits that the score is the mean of."""
+        """Add a language with its score, which is the mean of `hits`."""
         self.scores[language], self.hits[language] = score, hits
 
     def gap_interval(self, english: np.ndarray | None) -> tuple[float, float]:
@@ -59,9 +62,6 @@ def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) 
     A language enters where all routes of its setting have a result for it, so that all rows are over the same
     languages; None where no setting has two. A route with fewer than two languages other than English does not enter.
     English's score is looked up among `results`, see `find_english`; for the formulas see `Disparity`, `share_closed`.
-
-    Raises:
-        DataError: the candidates were not measured alike, see `one_group`.
     """
     group = one_group(runs_of(candidates))
     english = find_english(results, group_of(candidates[0].runs[0]))
@@ -92,11 +92,7 @@ def disparity_table(candidates: Sequence[Candidate], results: Sequence[Result]) 
 
 
 def zero_shot_disparity_table(evaluations: Sequence[Result]) -> Table | None:
-    """Return the same for evaluations of the plain tower; None where there are fewer than two languages.
-
-    Raises:
-        DataError: they were not measured alike, see `one_group`.
-    """
+    """Return the same for evaluations of the plain tower; None where there are fewer than two languages."""
     plain = [result for result in evaluations if "zero_shot" in result.stages]
     if len({result.config.language for result in plain}) < 2:
         return None
@@ -106,7 +102,7 @@ def zero_shot_disparity_table(evaluations: Sequence[Result]) -> Table | None:
     for result in plain:
         name = ZERO_SHOT[result.data.query["test"]]
         condition = found.setdefault(name, _Condition(name, name))
-        condition.enter(result.config.language, _zero_shot(result), hits(result, "zero_shot"))
+        condition.enter(result.config.language, result.recall(stage="zero_shot"), hits(result, "zero_shot"))
     conditions = [condition for condition in found.values() if len(condition.scores) > 1]
     if not conditions:
         return None
@@ -125,19 +121,17 @@ def find_english(results: Sequence[Result], group: Group) -> Result | None:
     A training or evaluation of English in the same group; else an evaluation of a whole set with a gallery of that
     size; the test side does not matter, since English is tested on English.
     """
-
-    def alike(result: Result, split_seed: int | None) -> bool:
-        own = replace(group_of(result), test_query=group.test_query)
-        return own == replace(group, split_seed=split_seed)
-
     english = [
         result
         for result in results
         if result.config.language == ENGLISH and result.data.query["test"] == "target" and "zero_shot" in result.stages
     ]
-    ordered = sorted(english, key=lambda result: result.run_id)
-    same = [result for result in ordered if alike(result, group.split_seed)]
-    return next(iter(same + [result for result in ordered if alike(result, None)]), None)
+    for split_seed in (group.split_seed, None):
+        wanted = replace(group, split_seed=split_seed)
+        same = [result for result in english if replace(group_of(result), test_query=group.test_query) == wanted]
+        if same:
+            return min(same, key=lambda result: result.run_id)
+    return None
 
 
 def _complete(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -173,7 +167,7 @@ def _conditions(candidates: Sequence[Candidate]) -> list[_Condition]:
 
 
 def _rows(conditions: Sequence[_Condition], english: Result | None) -> list[Row]:
-    reference = _zero_shot(english) if english else None
+    reference = english.recall(stage="zero_shot") if english else None
     measured = {condition.name: disparity(condition.scores, reference) for condition in conditions}
     english_hits = hits(english, "zero_shot") if english else None
     gaps = {condition.name: condition.gap_interval(english_hits) for condition in conditions}
@@ -200,7 +194,7 @@ def _remarks(english: Result | None) -> tuple[str, ...]:
     if english is None:
         return ("gap to English: no result of language en on this gallery",)
     return (
-        f"English zero-shot {_zero_shot(english):.3f}; gap: English less the mean of the other languages",
+        f"English zero-shot {english.recall(stage='zero_shot'):.3f}; gap: English less the mean of the other languages",
         "gap closed: of the gap of zero-shot on the same test text, where the interval of that gap is above 0",
     )
 
@@ -212,7 +206,3 @@ def _setting_column(name: str) -> Column:
         return "-" if condition in ZERO_SHOT.values() else setting_text(name, value)
 
     return words(name.replace("_", " "), "condition", name, form=form)
-
-
-def _zero_shot(result: Result) -> float:
-    return result.recall(stage="zero_shot")

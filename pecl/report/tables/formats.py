@@ -86,10 +86,7 @@ def _float(tabulars: Sequence[str], wide: bool, caption: str, label: str, commen
 
 def _tabular(columns: Sequence[Printed], places: Sequence[int]) -> str:
     """Return the rows at `places` of a block."""
-    rows = [
-        _row([_bold(escape_latex(column.fields[place]), place in column.best) for column in columns])
-        for place in places
-    ]
+    rows = [_row([_field(column, place) for column in columns]) for place in places]
     return "\n".join(
         [
             rf"\begin{{tabular}}{{{''.join('r' if column.number else 'l' for column in columns)}}}",
@@ -101,6 +98,11 @@ def _tabular(columns: Sequence[Printed], places: Sequence[int]) -> str:
             r"\end{tabular}",
         ]
     )
+
+
+def _field(column: Printed, place: int) -> str:
+    text = escape_latex(column.fields[place])
+    return rf"\textbf{{{text}}}" if place in column.best and text else text
 
 
 def _row(fields: Iterator[str] | Sequence[str]) -> str:
@@ -128,10 +130,6 @@ def _caption(table: Table, shared: str) -> str:
 def _breakable(text: str) -> str:
     """Return text in which a long word, such as an adapter's options, may end a line at its signs."""
     return re.sub(r"\S{30,}", lambda word: re.sub(r"(?<=[,:/+=])(?=\w)", r"\\allowbreak ", word.group()), text)
-
-
-def _bold(text: str, best: bool) -> str:
-    return rf"\textbf{{{text}}}" if best and text else text
 
 
 _Body = Callable[[Table, Sequence[str]], str]  # from a table and the parts of its note that its heading does not state
@@ -186,29 +184,21 @@ FORMATS: dict[str, Format] = {
 }
 
 
-def markdown_table(head: Sequence[str], numbers: Sequence[bool], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table; columns for which `numbers` is true are aligned to the right."""
-    rule = ["---:" if one else "---" for one in numbers]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [head, rule, *rows])
-
-
 def escape_markdown(field: object) -> str:
     """Return text that Markdown shows as it is: on one line, without code, HTML or links."""
     return re.sub(r"([\\|`*<]|\](?=[(\[:]))", r"\\\1", one_line(field))
 
 
 def _by_heading(tables: Sequence[Table], head: Callable[[str, str], str], body: _Body) -> str:
-    return "\n\n".join(_blocks(tables, head, body)) + "\n"
-
-
-def _blocks(tables: Sequence[Table], head: Callable[[str, str], str], body: _Body) -> Iterator[str]:
-    """Yield each heading with the notes that all tables below it share, and the tables with their other notes."""
+    """Return each heading with the notes that all tables below it share, and the tables with their other notes."""
+    parts: list[str] = []
     for (title, details), group in itertools.groupby(tables, key=Table.heading):
         own = list(group)
         shared = [note for note in own[0].notes if title and all(note in table.notes for table in own)]
         if title:
-            yield head(title, "; ".join([details, *shared]))
-        yield from (body(table, [note for note in table.notes if note not in shared]) for table in own)
+            parts.append(head(title, "; ".join([details, *shared])))
+        parts += [body(table, [note for note in table.notes if note not in shared]) for table in own]
+    return "\n\n".join(parts) + "\n"
 
 
 def _text_heading(title: str, details: str) -> str:
@@ -229,10 +219,12 @@ def _markdown(table: Table, notes: Sequence[str], ids: bool) -> str:
         [f"**{text}**" if place in column.best and text else text for place, text in enumerate(texts)]
         for column, texts in ((column, map(escape_markdown, column.texts)) for column in columns)
     ]
-    heads, numbers = [escape_markdown(column.name) for column in columns], [column.number for column in columns]
+    heads = [escape_markdown(column.name) for column in columns]
+    rule = ["---:" if column.number else "---" for column in columns]
+    rows = [f"| {' | '.join(row)} |" for row in (heads, rule, *zip(*fields, strict=True))]
     above = [f"**{escape_markdown(table.title)}**", *([escape_markdown(shared)] if shared else [])]
     note = escape_markdown("; ".join([*notes, *([table.short_ids] if ids else [])]))
-    return "\n\n".join(filter(None, [*above, markdown_table(heads, numbers, list(zip(*fields, strict=True))), note]))
+    return "\n\n".join(filter(None, [*above, "\n".join(rows), note]))
 
 
 def _csv_field(value: Any) -> Any:

@@ -20,10 +20,7 @@ class Group:
     """The measurement that makes numbers comparable.
 
     Attributes:
-        dataset: name of the data set.
-        dataset_split: split of the data set, or None.
         captions: first digits of the SHA-256 of the English captions of the whole set.
-        gallery_kind: images, or english.
         gallery_size: items in the gallery of the test part; None where a table states it row by row.
         split_seed: seed of the few-shot split; None for an evaluation of the whole set.
         text_tower: name and first digits of the fingerprint.
@@ -111,24 +108,20 @@ def one_group(results: Sequence[Result], but: frozenset[str] = frozenset()) -> G
             the difference are named.
     """
     first = results[0]
-    group = group_of(first)
-    common = asdict(group)
+    common = asdict(group_of(first))
     for result in results[1:]:
         other = asdict(group_of(result))
-        if differing := [name for name in other if other[name] != common[name]]:
-            if refused := [name for name in differing if name not in but]:
-                raise DataError(_refusal(first, result, refused, asdict(group), other))
-            common |= dict.fromkeys(differing)
+        differing = [name for name in other if other[name] != common[name]]
+        if refused := [name for name in differing if name not in but]:
+            key, differences = refused[0], [f"{name} {common[name]} against {other[name]}" for name in refused]
+            raise DataError(
+                f"{where(first)} and {where(result)} cannot be put into one table: they differ in "
+                f"{', '.join(differences)}; choose one with --where {key}={shlex.quote(str(common[key]))}, or give the "
+                "folder of one experiment"
+            )
+        common |= dict.fromkeys(differing)
     _check_captions(results)
     return Group(**common)
-
-
-def _refusal(first: Result, second: Result, names: list[str], a: dict[str, Any], b: dict[str, Any]) -> str:
-    differences = ", ".join(f"{name} {a[name]} against {b[name]}" for name in names)
-    return (
-        f"{where(first)} and {where(second)} cannot be put into one table: they differ in {differences}; "
-        f"choose one with --where {names[0]}={shlex.quote(str(a[names[0]]))}, or give the folder of one experiment"
-    )
 
 
 def _check_captions(results: Sequence[Result]) -> None:

@@ -219,27 +219,29 @@ def published_table(published: dict[str, Any], results: Sequence[Result]) -> Tab
     Only evaluations of the plain tower on that data set enter, with exactly that gallery, target captions as the test
     text, and scored by that metric; fields where we have no run stay empty.
     """
-    ours = _ours(published, results)
+    used = tuple(result for result in results if _counts(published, result))
+    ours: dict[tuple[str, str], dict[str, Result]] = {}  # (text tower, image tower) -> language -> evaluation
+    for result in used:
+        text, image = result.towers.text, result.towers.image
+        ours.setdefault((text.name, image.name if image else "unknown"), {})[result.config.language] = result
+    codes = published["languages"]
+    k, direction = int(published["metric"].removeprefix("recall@")), published["direction"]
+
+    def our_row(model: str, found: dict[str, Result]) -> Row:
+        scores = {code: 100 * run.recall(stage="zero_shot", k=k, direction=direction) for code, run in found.items()}
+        run_ids = sorted(run.run_id for run in found.values())
+        return {"model": model, "whose": "ours", "source": "", **dict.fromkeys(codes), **scores, "run_ids": run_ids}
+
     rows: list[Row] = []
     for entry in published["rows"]:
-        rows.append(_row(entry["model"], entry["scores"], [], entry["source"]))
-        scores = ours.pop((entry["text_tower"], entry["image_tower"]), {})
-        rows.append(_our_row(entry["model"], scores))
-    rows += [_our_row(f"{text} / {image}", scores) for (text, image), scores in ours.items()]
-    codes = published["languages"]
-    rows = [{**dict.fromkeys(("model", "whose", "source", *codes)), **row} for row in rows]
+        said = {"model": entry["model"], "whose": "published", "source": entry["source"]}
+        rows.append({**said, **dict.fromkeys(codes), **entry["scores"], "run_ids": []})
+        rows.append(our_row(entry["model"], ours.pop((entry["text_tower"], entry["image_tower"]), {})))
+    rows += [our_row(f"{text} / {image}", found) for (text, image), found in ours.items()]
     columns = words("model"), words("whose"), *(numbers(code, form=".1f") for code in codes)
-    used = tuple(result for result in results if _counts(published, result))
-    return Table(
-        "published",
-        f"Published zero-shot scores on {published['dataset']}, and ours",
-        None,
-        rows,
-        columns,
-        used,
-        _remarks(published, results, used),
-        bootstrap=False,
-    )
+    title = f"Published zero-shot scores on {published['dataset']}, and ours"
+    remarks = _remarks(published, results, used)
+    return Table("published", title, None, rows, columns, used, remarks, bootstrap=False)
 
 
 def _remarks(published: dict[str, Any], results: Sequence[Result], used: Sequence[Result]) -> tuple[str, ...]:
@@ -254,19 +256,6 @@ def _remarks(published: dict[str, Any], results: Sequence[Result], used: Sequenc
     return (*remarks, f"sources: {'; '.join(sources)}")
 
 
-def _ours(published: dict[str, Any], results: Sequence[Result]) -> dict[tuple[str, str], dict[str, Any]]:
-    """Return (text tower, image tower) -> language -> (score, run id)."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    for result in results:
-        if _counts(published, result):
-            text, image = result.towers.text, result.towers.image
-            pair = (text.name, image.name if image else "unknown")
-            k = int(published["metric"].removeprefix("recall@"))
-            score = result.recall(stage="zero_shot", k=k, direction=published["direction"])
-            found.setdefault(pair, {})[result.config.language] = (100 * score, result.run_id)
-    return found
-
-
 def _counts(published: dict[str, Any], result: Result) -> bool:
     return (
         result.kind == "evaluate"
@@ -275,13 +264,3 @@ def _counts(published: dict[str, Any], result: Result) -> bool:
         and result.data.query["test"] == "target"
         and "zero_shot" in result.stages
     )
-
-
-def _our_row(model: str, scores: dict[str, Any]) -> Row:
-    values = {code: score for code, (score, _) in scores.items()}
-    return _row(model, values, sorted(run_id for _, run_id in scores.values()), "")
-
-
-def _row(model: str, scores: dict[str, float], run_ids: list[str], source: str) -> Row:
-    whose = "published" if source else "ours"
-    return {"model": model, "whose": whose, "source": source, **scores, "run_ids": run_ids}

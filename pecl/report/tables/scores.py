@@ -1,6 +1,7 @@
 """Tables of chosen candidates: routes, aligned routes against baselines, adapters, numbers of shots.
 
 All of them have a row of raw values per candidate, from `candidate_rows`, and show its scores in the columns `SCORES`.
+They raise DataError where candidates were not measured alike, see `one_group`.
 """
 
 from collections import Counter
@@ -56,9 +57,6 @@ def routes_table(candidates: Sequence[Candidate]) -> Table:
     """Return a row for each language and route: zero-shot, mean and standard deviation over seeds, and the gain.
 
     The gain is paired: bootstrap over test items of (trained - zero-shot), averaged over seeds within an item.
-
-    Raises:
-        DataError: the candidates were not measured alike, see `one_group`.
     """
     runs = runs_of(candidates)
     group, rows, different = one_group(runs), candidate_rows(candidates), varying_fields(candidates)
@@ -72,9 +70,6 @@ def aligned_table(candidates: Sequence[Candidate]) -> Table | None:
     """Return each aligned route against the baseline with the same query; None where no language has both.
 
     The difference is paired: bootstrap over test items of (aligned - baseline), each averaged over its seeds.
-
-    Raises:
-        DataError: the candidates were not measured alike, see `one_group`.
     """
     group = one_group(runs_of(candidates))
     by_key = {(candidate.language, candidate.setting, candidate.route): candidate for candidate in candidates}
@@ -106,16 +101,17 @@ def adapters_table(candidates: Sequence[Candidate]) -> Table:
     """Return the cost and gain of each adapter: parameters, share of the tower, time, memory, and scores.
 
     Peak memory is that of the process, so it describes a run only where each run had a process of its own.
-
-    Raises:
-        DataError: the candidates were not measured alike, see `one_group`.
     """
     runs = runs_of(candidates)
     group = one_group(runs)
     order = sorted(
         candidates, key=lambda candidate: (candidate.language, candidate.route, candidate.runs[0].adapter.trainable)
     )
-    rows = [{**row, **_cost(candidate)} for candidate, row in zip(order, candidate_rows(order), strict=True)]
+    rows = candidate_rows(order)
+    for row, candidate in zip(rows, order, strict=True):
+        first = candidate.runs[0]
+        row.update(parameters=first.adapter.trainable, share=first.adapter.share, steps=first.steps)
+        row.update(seconds_per_step=first.seconds.per_step, peak_memory_mb=first.peak_memory_mb)
     different = varying_fields(order, "adapter")
     columns = (
         LANGUAGE,
@@ -138,9 +134,6 @@ def shots_table(candidates: Sequence[Candidate]) -> Table:
 
     The few-shot split takes the shots from the test part, so galleries differ in size. Each row states its own, with
     its own zero-shot score and a gain paired within it: gains compare between rows, recalls do not.
-
-    Raises:
-        DataError: the candidates differ in more than the size of their gallery, see `one_group`.
     """
     runs = runs_of(candidates)
     group = one_group(runs, but=frozenset({"gallery_size"}))
@@ -173,9 +166,7 @@ def candidate_rows(candidates: Sequence[Candidate]) -> list[Row]:
     """Return the raw values of each candidate: scores before and after, gain and its interval, and its origin."""
     different = varying_fields(candidates)
     found = intervals([candidate.gains for candidate in candidates])
-    return [
-        _row(candidate, low, high, different) for candidate, (low, high) in zip(candidates, found.tolist(), strict=True)
-    ]
+    return [_row(candidate, *ends, different) for candidate, ends in zip(candidates, found.tolist(), strict=True)]
 
 
 def alignment_of(config: ExperimentConfig) -> Row:
@@ -186,10 +177,11 @@ def alignment_of(config: ExperimentConfig) -> Row:
 
 def setting_columns(names: Collection[str]) -> list[Column]:
     """Return the columns of fields of the config, which rows hold under their names."""
-    return [
-        Column(name.replace("_", " "), (name,), str, number=_is_number(name), absent=setting_text(name, None))
-        for name in names
-    ]
+    columns = []
+    for name in names:
+        number = name in ("train_size", "photographs") or type(IDENTITY_DEFAULTS.get(name)) in (int, float)
+        columns.append(Column(name.replace("_", " "), (name,), str, number, absent=setting_text(name, None)))
+    return columns
 
 
 def setting_text(name: str, value: Any) -> str:
@@ -225,10 +217,6 @@ def best_places(rows: Sequence[Row], among: Sequence[str], score: str, column: s
     several = [own for own in groups.values() if len(own) > 1]
     best = [(own, max(rows[place][score] for place in own)) for own in several]
     return frozenset((place, column) for own, most in best for place in own if rows[place][score] == most)
-
-
-def _is_number(name: str) -> bool:
-    return name in ("train_size", "photographs") or type(IDENTITY_DEFAULTS.get(name)) in (int, float)
 
 
 def _row(candidate: Candidate, low: float, high: float, different: Sequence[str]) -> Row:
@@ -276,17 +264,6 @@ def _difference(aligned: Candidate, baseline: Candidate, low: float, high: float
         "aligned_seeds": aligned.seeds,
         "baseline_seeds": baseline.seeds,
         "run_ids": aligned.run_ids + baseline.run_ids,
-    }
-
-
-def _cost(candidate: Candidate) -> Row:
-    first = candidate.runs[0]
-    return {
-        "parameters": first.adapter.trainable,
-        "share": first.adapter.share,
-        "steps": first.steps,
-        "seconds_per_step": first.seconds.per_step,
-        "peak_memory_mb": first.peak_memory_mb,
     }
 
 

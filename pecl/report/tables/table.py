@@ -32,7 +32,6 @@ class Column:
     """One column that a reader sees.
 
     Attributes:
-        name: its heading.
         keys: names of the values of a row that it shows; a reader sorts by the first.
         form: writes these values as text.
         number: whether it is aligned and sorted as numbers.
@@ -121,10 +120,8 @@ class Table:
 
     Attributes:
         name: its name for `--table` and in file names.
-        title: its title.
         group: group of its numbers; None for published numbers.
         rows: raw values by name; lists where a row has several seeds or runs.
-        columns: columns that a reader sees.
         results: runs that the numbers come from.
         remarks: further sentences of the note.
         bootstrap: whether it has intervals.
