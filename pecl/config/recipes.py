@@ -23,12 +23,9 @@ WITH_IMAGES: Mapping[str, Any] = MappingProxyType({"image_weight": 0.003})  # wi
 # From so many pairs on, by docs/effect.md. A head that is solved in closed form follows the noise of few pairs, and its
 # start then costs more than it gives; few pairs take more passes, and thousands the closed form.
 _SCHEDULES: tuple[tuple[int, Mapping[str, Any]], ...] = (
-    (0, MappingProxyType({"solver": "gradient", "epochs": 20, "eval_every": 20, "lr": 2e-3})),
-    (300, MappingProxyType({"solver": "gradient", "epochs": 10, "eval_every": 40, "lr": 4e-3})),
-    (
-        3_000,
-        MappingProxyType({"solver": "closed-form+gradient+closed-form", "epochs": 2, "eval_every": 50, "lr": 3e-3}),
-    ),
+    (0, {"solver": "gradient", "epochs": 20, "eval_every": 20, "lr": 2e-3}),
+    (300, {"solver": "gradient", "epochs": 10, "eval_every": 40, "lr": 4e-3}),
+    (3_000, {"solver": "closed-form+gradient+closed-form", "epochs": 2, "eval_every": 50, "lr": 3e-3}),
 )
 SCHEDULE_FIELDS = tuple(_SCHEDULES[0][1])
 

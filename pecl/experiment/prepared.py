@@ -11,8 +11,7 @@ from typing import Any
 
 import torch
 
-from pecl.adapters.spec import KINDS, parse_adapter
-from pecl.config import ALIGNMENTS, ENGINES, TRAIN_ON, ExperimentConfig
+from pecl.config import ExperimentConfig
 from pecl.config.routes import TranslationRoute, route
 from pecl.data.captions import ParallelCaptions
 from pecl.data.splits import published_part, split_captions
@@ -305,14 +304,3 @@ def check_joint(members: Sequence[Prepared]) -> None:
             f"train_size: expected as many pairs of each language of the joint training {joint}, got {got}: "
             f"--train-size {min(sizes.values())} takes so many of each"
         )
-
-
-def names_in_registries(config: ExperimentConfig) -> list[tuple[Any, list[str]]]:
-    """Return the registries that a config takes names from, each with these names."""
-    kinds = [adapter.kind for adapter in parse_adapter(config.adapter, config.rank, config.adapter_layers)]
-    return [
-        (KINDS, kinds),
-        (ALIGNMENTS, list(config.alignments)),
-        (ENGINES, [config.engine]),
-        (TRAIN_ON, [config.train_on]),
-    ]

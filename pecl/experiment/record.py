@@ -16,20 +16,8 @@ from pecl.errors import not_none
 from pecl.experiment.prepared import Prepared
 from pecl.files import sha256_file, sha256_lines
 from pecl.files.typed_json import smallest
+from pecl.results import parts
 from pecl.results.environment import environment, peak_memory_mb
-from pecl.results.parts import (
-    AdapterDescription,
-    ClosedForm,
-    Curve,
-    DataDescription,
-    FleetRecord,
-    GalleryRecord,
-    Measured,
-    Seconds,
-    Tower,
-    TowerPair,
-    TrainingTextRecord,
-)
 from pecl.results.result import Result, write_result
 from pecl.results.side_files import write_manifest, write_retrieved
 from pecl.retrieval.evaluator import Evaluation
@@ -39,7 +27,7 @@ from pecl.training.trainer import AlignmentTrainer, SlotRecord
 Evaluations = Mapping[str, Mapping[str, Evaluation]]  # part (val, test) -> stage (zero_shot, final, best)
 
 
-def record_evaluation(prepared: Prepared, measured: Evaluations, adapter: AdapterDescription | None) -> Result:
+def record_evaluation(prepared: Prepared, measured: Evaluations, adapter: parts.AdapterDescription | None) -> Result:
     """Write and return the result of an evaluation."""
     run_id = prepared.config.run_id("evaluate")
     result = Result(run_id, "evaluate", "complete", prepared.config, environment())
@@ -49,13 +37,13 @@ def record_evaluation(prepared: Prepared, measured: Evaluations, adapter: Adapte
 def record_training(
     prepared: Prepared,
     measured: Evaluations,
-    adapter: AdapterDescription,
+    adapter: parts.AdapterDescription,
     trainer: AlignmentTrainer,
     slot: SlotRecord,
-    fleet: FleetRecord,
+    fleet: parts.FleetRecord,
 ) -> Result:
     """Write the result of a training and the manifest of its split, and return the result."""
-    seconds = Seconds(round(trainer.seconds, 2), trainer.seconds / max(trainer.step, 1))
+    seconds = parts.Seconds(round(trainer.seconds, 2), trainer.seconds / max(trainer.step, 1))
     result = Result(
         prepared.config.run_id(),
         "train",
@@ -67,8 +55,8 @@ def record_training(
         best_step=slot.best_step,
         fleet=fleet,
         seconds=seconds,
-        curve=Curve(tuple(slot.losses), tuple(slot.scores)),
-        closed_form=tuple(ClosedForm(**vars(head)) for head in slot.solved) or None,
+        curve=parts.Curve(tuple(slot.losses), tuple(slot.scores)),
+        closed_form=tuple(parts.ClosedForm(**vars(head)) for head in slot.solved) or None,
     )
     return _write(prepared, measured, result, write_manifest(prepared.config.out, describe_split(prepared)))
 
@@ -80,7 +68,7 @@ def _write(prepared: Prepared, measured: Evaluations, result: Result, manifest: 
         data=describe_data(prepared, manifest),
         towers=_describe_towers(prepared),
         metrics={
-            part: {stage: Measured(e.metrics, e.mean_recall_at_1, e.mean_recall) for stage, e in found.items()}
+            part: {stage: parts.Measured(e.metrics, e.mean_recall_at_1, e.mean_recall) for stage, e in found.items()}
             for part, found in measured.items()
         },
         subsets={"test": subset_recalls(prepared, measured["test"])},
@@ -97,7 +85,7 @@ def _write(prepared: Prepared, measured: Evaluations, result: Result, manifest: 
     return replace(result, path=write_result(prepared.config.out, result), has_digest=True)
 
 
-def describe_data(prepared: Prepared, manifest: str | None = None) -> DataDescription:
+def describe_data(prepared: Prepared, manifest: str | None = None) -> parts.DataDescription:
     """Return the description of a result's data; `manifest` names the manifest of its split."""
     data, text = prepared.data, prepared.translations
     split = {part: len(indices) for part, indices in prepared.parts.items()}
@@ -105,7 +93,7 @@ def describe_data(prepared: Prepared, manifest: str | None = None) -> DataDescri
         split["train"] = len(prepared.train)
     size, places = len(prepared.gallery_items("test")), prepared.places("test")
     several = len(places) > size  # several captions per image
-    return DataDescription(
+    return parts.DataDescription(
         dataset=data.dataset,
         language=data.language,
         captions=len(data),
@@ -113,7 +101,7 @@ def describe_data(prepared: Prepared, manifest: str | None = None) -> DataDescri
         query={part: prepared.query(part) for part in prepared.parts},
         sha256=data.hashes(),
         provenance=data.provenance,
-        gallery=GalleryRecord(prepared.config.gallery, size, smallest(places) if several else None),
+        gallery=parts.GalleryRecord(prepared.config.gallery, size, smallest(places) if several else None),
         translations=_describe_text(prepared),
         manifest=manifest,
         duplicates=prepared.duplicates or None,
@@ -121,22 +109,22 @@ def describe_data(prepared: Prepared, manifest: str | None = None) -> DataDescri
     )
 
 
-def _describe_text(prepared: Prepared) -> TrainingTextRecord | None:
+def _describe_text(prepared: Prepared) -> parts.TrainingTextRecord | None:
     text = prepared.translations
     if text is None:
         return None
     photographs = len(prepared.parts["train"]) if prepared.config.image_weight else None
-    return TrainingTextRecord(text.train.dataset, text.hashes, text.provenance, photographs)
+    return parts.TrainingTextRecord(text.train.dataset, text.hashes, text.provenance, photographs)
 
 
-def describe_adapter(adapter: Adapter, total: int, path: Path) -> AdapterDescription:
+def describe_adapter(adapter: Adapter, total: int, path: Path) -> parts.AdapterDescription:
     """Return the description of an adapter for its result; `total` is the number of parameters of the plain tower.
 
     It holds the SHA-256 of the adapter's file; a PEFT folder has none.
     """
     trainable = adapter.num_parameters()
     digest = sha256_file(path) if path.is_file() else None
-    return AdapterDescription(describe(adapter.configs), trainable, total, trainable / total, digest)
+    return parts.AdapterDescription(describe(adapter.configs), trainable, total, trainable / total, digest)
 
 
 def describe_split(prepared: Prepared) -> dict[str, Any]:
@@ -185,11 +173,11 @@ def subset_recalls(prepared: Prepared, measured: Mapping[str, Evaluation]) -> di
     }
 
 
-def _describe_towers(prepared: Prepared) -> TowerPair:
-    text, image = (one and Tower(one["name"], one["fingerprint"]) for one in prepared.towers.describe().values())
+def _describe_towers(prepared: Prepared) -> parts.TowerPair:
+    text, image = (one and parts.Tower(one["name"], one["fingerprint"]) for one in prepared.towers.describe().values())
     if prepared.rows is not None:
-        image = Tower(f"embeddings {prepared.rows.source.name}", prepared.files["image_embeddings"])
-    return TowerPair(text, image)
+        image = parts.Tower(f"embeddings {prepared.rows.source.name}", prepared.files["image_embeddings"])
+    return parts.TowerPair(text, image)
 
 
 def _ranks(measured: Mapping[str, Evaluation]) -> dict[str, dict[str, Sequence[int]]]:

@@ -123,7 +123,6 @@ class _Run:
     results: dict[tuple[str, str], Result] = field(default_factory=dict)
     hashes: DataHashes = field(default_factory=DataHashes)
     files_before: dict[Path, tuple[int, int]] = field(default_factory=dict)
-    done: list[Task] = field(default_factory=list)
     any_trained: bool = False
     without_result: set[str] = field(default_factory=set)
     died: set[str] = field(default_factory=set)
@@ -208,7 +207,6 @@ class _Run:
         for config, result in zip(task.configs, ended, strict=True):
             self.results[config.out, result.run_id] = result
         self.pending.remove(task)
-        self.done.append(task)
         if status is not None:
             status.ended(ended)
         return True
@@ -223,7 +221,7 @@ class _Run:
 
     def tidy(self) -> None:
         """Remove the leftovers of killed processes from the results folders."""
-        for out in dict.fromkeys(config.out for task in self.done for config in task.configs):
+        for out in dict.fromkeys(config.out for task in self.tasks for config in task.configs):
             remove_abandoned_locks(out)
             remove_unfinished_files(out)
             if has_states(out):
@@ -231,7 +229,7 @@ class _Run:
 
     def _remove_states(self, out: str) -> None:
         """Remove the saved states of complete runs, unless another process holds them."""
-        for config in (config for task in self.done for config in task.configs if config.out == out):
+        for config in (config for task in self.tasks for config in task.configs if config.out == out):
             with contextlib.suppress(BusyError), hold(out, [config.run_id()]):
                 if complete_result(config, self.hashes):
                     remove_states(out, config.run_id())

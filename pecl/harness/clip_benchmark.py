@@ -96,11 +96,8 @@ def load(
 ) -> tuple[ClipModel, Callable[..., torch.Tensor], Tokenizer]:
     """Return model, preprocessing and tokenizer, as CLIP_benchmark asks for them.
 
-    Args:
-        model_name: name of the pair.
-        pretrained: an adapter, which is merged into the text tower: `cs`, `mini:cs`, a path, or `none`.
-        cache_dir: ignored: pecl's own is $PECL_CACHE_DIR.
-        device: torch device.
+    The adapter `pretrained` (`cs`, `mini:cs`, a path, or `none`) is merged into the text tower of the pair. `cache_dir`
+    is ignored: pecl's own is $PECL_CACHE_DIR.
 
     Raises:
         ConfigError: no such pair, or no adapter of this name.

@@ -32,14 +32,9 @@ class PeclEncoder(AbsEncoder):
     A text is embedded with the adapter of the language of its task's subset. The plain tower embeds texts of languages
     without adapter, and subsets of several languages.
 
-    Args:
-        model_name: name of the pair, such as `mini` or `pecl/mini`.
-        revision: ignored: a pair has no revisions, and a hub id contains its own.
-        device: torch device; the CPU by default.
-        adapters: adapters: languages (`cs`), names (`mini:cs`) or paths; or those by the language that each is for.
-            By default none, so that the plain towers are measured.
-        towers: a pair that is loaded already, in place of `model_name`.
-        text: its text tower with adapters, in place of `adapters`.
+    The model is a pair, such as `mini` or `pecl/mini`; it has no revisions. Adapters are languages (`cs`), names
+    (`mini:cs`) or paths, or those by the language that each is for. `towers` is a pair that is loaded already, and
+    `text` its text tower with adapters.
 
     Raises:
         ConfigError: no such pair or adapter, or two adapters of one language.

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.folders import flags
 from helpers.small_experiment import tiny_towers
 
 import pecl.experiment.run
@@ -121,11 +122,9 @@ def test_other_rows_give_other_ranks_by_hand_without_the_image_tower(small, rows
     ],
 )
 def test_rows_that_do_not_fit_are_one_sentence_and_nothing_is_written(small, rows, change, sentence, capsys):
-    flags = {"image_embeddings": "--embeddings", "image_paths": "--paths"}
-    command = ["evaluate", "--dataset", small["dataset"], "--language", "de", "--out", small["out"]]
-    for name, value in change(*rows).items():
-        command += [flags.get(name, f"--{name}"), value] if value is not None else []
-    assert main(command) == 2
+    names = {"image_embeddings": "embeddings", "image_paths": "paths"}
+    given = {names.get(name, name): value for name, value in change(*rows).items() if value is not None}
+    assert main(["evaluate", *flags({"dataset": small["dataset"], "out": small["out"]} | given)]) == 2
     error = capsys.readouterr().err
     assert sentence in error
     assert error.count("\n") == 1

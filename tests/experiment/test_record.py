@@ -1,11 +1,11 @@
 """What lies next to the metrics: manifest, what was retrieved, parts told apart, interrupted runs."""
 
-import csv
 import json
 import shutil
 import subprocess
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from helpers.layouts import make_xtd10
 from helpers.retrieval import cosine_similarity
@@ -70,23 +70,16 @@ def test_what_occurs_twice_in_the_gallery_is_counted_in_the_result(small):
     assert "duplicates" not in json.loads(plain.path.read_text())["data"]
     split = few_shot_split(24, 6)
     first, second, third, *_ = split.test
-    for copied in (second, third, *split.train[1:3]):
-        shutil.copy(
-            table.with_name(f"{(first if copied in split.test else split.train[0])}.png"),
-            table.with_name(f"{copied}.png"),
-        )
-    rows = list(csv.DictReader(table.open(encoding="utf-8")))
-    rows[third]["de"] = rows[first]["de"]
-    with table.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+    train_first = split.train[0]
+    for i, copied in ((first, second), (first, third), (train_first, split.train[1]), (train_first, split.train[2])):
+        shutil.copy(table.with_name(f"{i}.png"), table.with_name(f"{copied}.png"))
+    rows = pd.read_csv(table)
+    rows.loc[third, "de"] = rows.loc[first, "de"]
+    rows.to_csv(table, index=False)
     images = train(make_config({**small, "seed": 2}))
     assert images.data.duplicates == {"gallery": 2, "queries": 1}
     assert read_result(images.path) == images
-    english = evaluate(
-        make_config({**{name: small[name] for name in ("dataset", "language", "out")}, "gallery": "english"})
-    )
+    english = evaluate({**{name: small[name] for name in ("dataset", "language", "out")}, "gallery": "english"})
     assert english.data.duplicates == {"queries": 1}
 
 

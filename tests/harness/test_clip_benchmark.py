@@ -22,20 +22,14 @@ def test_its_command_measures_an_adapter(tmp_path, monkeypatch):
         picture.save(tmp_path / f"{i}.jpg", quality=95)
     lines = ["image,caption", *(f"{i % len(shown)}.jpg,{text}" for i, text in enumerate(TEXTS))]
     (tmp_path / "captions.txt").write_text("\n".join(lines), "utf-8")
-    options = {
-        "dataset": "flickr30k",
-        "dataset_root": tmp_path,
-        "annotation_file": tmp_path / "captions.txt",
-        "model_type": "pecl",
-        "model": "mini",
-        "output": tmp_path / "{language}.json",
-        "num_workers": 0,
-    }
-    flags = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+    command = (
+        f"clip_benchmark eval --dataset flickr30k --dataset_root {tmp_path} --annotation_file {tmp_path}/captions.txt "
+        f"--model_type pecl --model mini --output {tmp_path}/{{language}}.json --num_workers 0 --recall_k 1 --quiet "
+        "--no_amp --pretrained"
+    )
     found = []
     for pretrained in (clip_benchmark.PLAIN, str(files["cs"].path)):
-        arguments = ["clip_benchmark", "eval", *flags, "--pretrained", pretrained, "--recall_k", "1", "--quiet"]
-        monkeypatch.setattr(sys, "argv", [*arguments, "--no_amp"])
+        monkeypatch.setattr(sys, "argv", [*command.split(), pretrained])
         clip_benchmark.main()
         found.append(json.loads((tmp_path / "en.json").read_text())["metrics"]["image_retrieval_recall@1"])
     towers = export_towers()

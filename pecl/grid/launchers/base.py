@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 
 import yaml
 
-from pecl.config import ExperimentConfig, make_config
+from pecl.config import ALIGNMENTS, ENGINES, TRAIN_ON, ExperimentConfig, make_config
 from pecl.errors import ConfigError, OutputError, PeclError, is_text, one_line
 from pecl.files import is_sha256, parse_yaml
 from pecl.options import Registry
@@ -115,10 +115,17 @@ def check_workers_know(configs: Sequence[ExperimentConfig]) -> None:
     """
     if not any(registry.added - registry.shared for registry in Registry.all):
         return
-    from pecl.experiment.prepared import names_in_registries  # imports torch, as every plug-in does
+    from pecl.adapters.spec import KINDS, parse_adapter  # imports torch, as every plug-in does
 
     for config in configs:
-        for registry, names in names_in_registries(config):
+        kinds = [adapter.kind for adapter in parse_adapter(config.adapter, config.rank, config.adapter_layers)]
+        named = (
+            (KINDS, kinds),
+            (ALIGNMENTS, config.alignments),
+            (ENGINES, [config.engine]),
+            (TRAIN_ON, [config.train_on]),
+        )
+        for registry, names in named:
             if unknown_there := sorted((registry.added - registry.shared) & set(names)):
                 raise ConfigError(
                     f'{registry.what}: "{unknown_there[0]}" is registered in this process only, and a launcher\'s '

@@ -18,9 +18,8 @@ _OPTIONS = ("num_cpus", "num_gpus", "memory")
 class Ray:
     """Carries out tasks through Ray. A task counts as running from its submission.
 
-    Args:
-        jobs: tasks at a time on a Ray started here, which share the cores; a cluster schedules itself.
-        options: resources per task: num_cpus, num_gpus, memory (bytes).
+    On a Ray started here, `jobs` tasks at a time share the cores; a cluster schedules itself. Options are resources per
+    task: num_cpus, num_gpus, memory (bytes).
 
     Raises:
         ConfigError: ray is missing, or an option is unknown.

@@ -82,18 +82,28 @@ def test_the_end_of_a_worker_is_understood(stub):
     assert str(events[9].error) == "the worker was killed by SIGKILL: what was wrong"
 
 
-@pytest.mark.parametrize("device", ["cuda", "cuda:0"])
-def test_workers_get_cores_and_gpus_of_their_own(stub, monkeypatch, device):
+@pytest.mark.parametrize(
+    ("values", "given_threads", "threads", "gpus"),
+    [
+        ({"device": "cuda"}, None, "2", ["6", "7"]),
+        ({"device": "cuda:0"}, None, "2", ["6", "7"]),
+        ({"device": "cuda:1"}, None, "2", ["6,7", "6,7"]),  # named by its number: all are left visible
+        ({}, "1", "1", ["6,7", "6,7"]),
+        ({"threads": 7}, "1", "7", ["6,7", "6,7"]),
+    ],
+)
+def test_workers_get_cores_and_gpus_of_their_own_and_the_threads_that_are_asked_for(
+    stub, monkeypatch, values, given_threads, threads, gpus
+):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {2, 3, 4, 5, 8})
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "6,7")
-    list(Processes(2).run(tasks(2, 3, device=device)))
-    assert [stub(seed)["OMP_NUM_THREADS"] for seed in (2, 3)] == ["2", "2"]
-    assert [stub(seed)["arguments"][-1] for seed in (2, 3)] == ["2,3,4", "5,8"]
-    assert [stub(seed)["CUDA_VISIBLE_DEVICES"] for seed in (2, 3)] == ["6", "7"]
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    list(Processes(1).run(tasks(2)))
-    assert stub(2)["OMP_NUM_THREADS"] == "1"
-    assert stub(2)["CUDA_VISIBLE_DEVICES"] == "6,7"
+    if given_threads:
+        monkeypatch.setenv("OMP_NUM_THREADS", given_threads)
+    list(Processes(2).run(tasks(2, 3, **values)))
+    found = [stub(seed) for seed in (2, 3)]
+    assert [one["OMP_NUM_THREADS"] for one in found] == [threads] * 2
+    assert [one["arguments"][-1] for one in found] == ["2,3,4", "5,8"]
+    assert [one["CUDA_VISIBLE_DEVICES"] for one in found] == gpus
 
 
 def test_fleets_are_spread_over_the_devices_that_are_named(stub, monkeypatch):
@@ -119,19 +129,6 @@ def test_processes_share_the_memory_of_their_device(monkeypatch, jobs, gpus, dev
     """Of five processes on two GPUs, three are on the first; on a CPU all share, and on a GPU that all name."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "6,7")
     assert Processes(jobs, gpus).sharing(device) == sharing
-
-
-def test_workers_have_the_number_of_threads_that_is_asked_for(stub, monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {2, 3, 4, 5, 8})
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    list(Processes(2).run(tasks(2, 3, threads=7)))
-    assert [stub(seed)["OMP_NUM_THREADS"] for seed in (2, 3)] == ["7", "7"]
-
-
-def test_a_gpu_that_is_named_by_its_number_is_left_visible_to_all(stub, monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "6,7")
-    list(Processes(2).run(tasks(2, 3, device="cuda:1")))
-    assert [stub(seed)["CUDA_VISIBLE_DEVICES"] for seed in (2, 3)] == ["6,7", "6,7"]
 
 
 @pytest.mark.parametrize(("device", "asked"), [("cpu", None), ("cuda", 1), ("cuda:0", 1), ("cuda:1", 2), ("cuda:x", 1)])
@@ -173,14 +170,20 @@ def test_options_are_numbers_where_they_can_be():
         parse_options("--slurm", ["gpu"])
 
 
-def test_a_worker_says_what_is_wrong_with_its_task(tmp_path, small, capsys):
+@pytest.fixture
+def task_file(small, tmp_path):
+    """The config file of one small run."""
     path = tmp_path / "task.yaml"
-    path.write_text(Task((make_config({**small, "shots": 12}),)).to_yaml())
-    assert worker([str(path)]) == 2
-    assert "shots: expected at most 11" in capsys.readouterr().err
     path.write_text(Task((make_config(small),)).to_yaml())
-    assert worker([str(path)]) == 0
+    return path
+
+
+def test_a_worker_says_what_is_wrong_with_its_task(task_file, small, capsys):
+    assert worker([str(task_file)]) == 0
     assert len(list(Path(small["out"]).glob("*.json"))) == 1
+    task_file.write_text(Task((make_config({**small, "shots": 12}),)).to_yaml())
+    assert worker([str(task_file)]) == 2
+    assert "shots: expected at most 11" in capsys.readouterr().err
 
 
 def test_a_worker_refuses_what_is_no_file_of_text(tmp_path, capsys):
@@ -189,14 +192,6 @@ def test_a_worker_refuses_what_is_no_file_of_text(tmp_path, capsys):
     for name, reason in (("missing", "No such file"), ("pipe", "expected a regular file"), ("latin1", "'utf-8' codec")):
         assert worker([str(tmp_path / name)]) == 2
         assert capsys.readouterr().err.startswith(f"cannot read task {tmp_path / name}: {reason}")
-
-
-@pytest.fixture
-def task_file(small, tmp_path):
-    """The config file of one small run."""
-    path = tmp_path / "task.yaml"
-    path.write_text(Task((make_config(small),)).to_yaml())
-    return path
 
 
 @pytest.fixture
