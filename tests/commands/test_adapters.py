@@ -79,9 +79,8 @@ def test_command_converts_and_merges(pecl, tmp_path):
 
 
 def test_command_refuses_in_one_sentence(pecl, tmp_path):
-    source = save_adapter(
-        tmp_path / "p.safetensors", states(pecl.tower, "prefix")[0], parse_adapter("prefix"), "de", pecl.tower
-    )
+    (state,) = states(pecl.tower, "prefix", 1)
+    source = save_adapter(tmp_path / "p.safetensors", state, parse_adapter("prefix"), "de", pecl.tower)
     for arguments, message in [
         (("convert", source, source), "exists already"),
         (("convert", source, tmp_path / "peft"), "PEFT's format"),
@@ -104,20 +103,15 @@ def test_convert_takes_no_path_for_a_language(tmp_path, capsys, language):
 
 
 def test_what_a_file_says_is_shown_escaped(tmp_path, capsys):
-    metadata = {
-        "format": "pecl-adapter",
-        "format_version": "1",
-        "configs": '[{"kind": "head"}]',
-        "tower_fingerprint": "0",
-    }
-    metadata |= {"language": "\x1b[2J\x9b", "tower_name": "\x07x\u202e"}
+    metadata = {"format": "pecl-adapter", "format_version": "1", "configs": '[{"kind": "head"}]'}
+    metadata |= {"tower_fingerprint": "0", "language": "\x1b[2J\x9b", "tower_name": "\x07x\u202e"}
     write_tensors(tmp_path / "a.safetensors", {}, metadata)
-    for arguments in (["show", str(tmp_path / "a.safetensors")], ["list", str(tmp_path)]):
-        for json_too in ([], ["--json"]):
-            assert main(["adapters", *arguments, *json_too]) == 0
+    for line in (["show", tmp_path / "a.safetensors"], ["list", tmp_path]):
+        for form, escaped in ([], r"\x1b[2J\x9b"), (["--json"], r"\u001b[2J\u009b"):
+            assert main(["adapters", *map(str, line), *form]) == 0
             out = capsys.readouterr().out
             assert all(sign == "\n" or sign.isprintable() for sign in out)
-            assert r"\x1b[2J\x9b" in out or r"\u001b[2J\u009b" in out
+            assert escaped in out
 
 
 def printed(capsys, *arguments):

@@ -1,5 +1,4 @@
 import json
-import os
 import re
 import subprocess
 import sys
@@ -11,16 +10,19 @@ from helpers.folders import flags
 from helpers.project import ROOT
 from helpers.small_experiment import PAIRS
 
+import pecl.experiment.fleet
 from pecl.cli import build_parser, main
 from pecl.commands import COMMANDS
 
 
-def test_train_prints_the_path_of_the_result_last(small, capsys):
+def test_train_prints_the_path_of_the_result_last_and_no_carriage_return_into_a_file(small, capfd):
     assert main(["train", *flags(small)]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    result = json.loads(Path(lines[-1]).read_text())
-    assert result["status"] == "complete"
-    assert any("95 % interval" in line for line in lines)
+    captured = capfd.readouterr()
+    assert "\r" not in captured.out + captured.err
+    assert "95 % interval" in captured.out
+    assert json.loads(Path(captured.out.splitlines()[-1]).read_text())["status"] == "complete"
+    assert main(["train", *flags({**small, "seed": 7}), "--quiet"]) == 0
+    assert capfd.readouterr().err == ""
 
 
 def test_json_is_one_document_on_standard_output(small, capsys):
@@ -59,8 +61,6 @@ def test_grid_trains_each_run_once_and_report_reads_the_files(small, capsys):
 
 
 def test_a_failed_run_is_recorded_and_the_rest_goes_on(small, monkeypatch, capsys):
-    import pecl.experiment.run
-
     plain = pecl.experiment.fleet._slot_task
 
     def failing(config):
@@ -72,28 +72,25 @@ def test_a_failed_run_is_recorded_and_the_rest_goes_on(small, monkeypatch, capsy
     assert main(["grid", *flags({**small, "seed": "1,2", "epochs": 1})]) == 1
     assert "failed: " in capsys.readouterr().out
     results = [json.loads(path.read_text()) for path in Path(small["out"]).glob("*.json")]
-    assert sorted(result["status"] for result in results) == ["complete", "failed"]
-    (failed,) = [result for result in results if result["status"] == "failed"]
-    assert failed["error"] == "RuntimeError: the machine caught fire"
+    errors = {result["status"]: result.get("error") for result in results}
+    assert errors == {"complete": None, "failed": "RuntimeError: the machine caught fire"}
 
 
-@pytest.mark.parametrize("command", [None, *COMMANDS])
-def test_every_help_has_an_example(command, capsys):
+def help_of(capsys, *command):
     with pytest.raises(SystemExit) as stop:
-        main([command, "--help"] if command else ["--help"])
+        main([*command, "--help"])
     assert stop.value.code == 0
-    assert "example: pecl " in capsys.readouterr().out
+    return capsys.readouterr().out
 
 
 def test_bare_pecl_prints_the_help(capsys):
-    printed = []
-    for arguments in ([], ["--help"]):
-        with pytest.raises(SystemExit) as stop:
-            main(arguments)
-        assert stop.value.code == 0
-        printed.append(capsys.readouterr().out)
-    assert printed[0] == printed[1]
-    assert all(command in printed[0] for command in COMMANDS)
+    with pytest.raises(SystemExit) as stop:
+        main([])
+    assert stop.value.code == 0
+    printed = capsys.readouterr().out
+    assert printed == help_of(capsys)
+    assert "example: pecl " in printed
+    assert all(command in printed for command in COMMANDS)
 
 
 def test_the_list_of_commands_has_the_summary_that_each_has_itself():
@@ -111,9 +108,8 @@ def test_the_list_of_commands_is_shown_without_importing_them():
 
 
 def test_the_version_is_that_of_the_installed_package(capsys):
-    with pytest.raises(SystemExit) as stop:
+    with pytest.raises(SystemExit):
         main(["--version"])
-    assert stop.value.code == 0
     assert capsys.readouterr().out == f"pecl {version('pecl')}\n"
 
 
@@ -146,21 +142,6 @@ def test_doctor_finds_what_is_here_and_says_what_to_do(capsys, monkeypatch, tmp_
     assert "data/README.md" in findings["data set xtd10"]["detail"]
 
 
-def test_python_dash_m_pecl_is_the_command(tmp_path):
-    command = [sys.executable, "-m", "pecl", "report", str(tmp_path)]
-    finished = subprocess.run(command, capture_output=True, text=True, env={**os.environ}, timeout=600)
-    assert finished.returncode == 2
-    assert finished.stderr == "pecl: no complete results here; run pecl train or pecl evaluate first\n"
-
-
-def test_a_training_whose_output_is_a_file_writes_no_carriage_return(small, capfd):
-    assert main(["train", *flags(small)]) == 0
-    captured = capfd.readouterr()
-    assert "\r" not in captured.out + captured.err
-    assert main(["train", *flags({**small, "seed": 7}), "--quiet"]) == 0
-    assert capfd.readouterr().err == ""
-
-
 def test_a_dry_run_says_language_and_rate_always_and_sums_up(capsys):
     assert main(["grid", "--language", "de,fr", "--dry-run", "--out", "nowhere"]) == 0
     first, second, total = capsys.readouterr().out.splitlines()
@@ -176,7 +157,6 @@ def test_a_dry_run_says_language_and_rate_always_and_sums_up(capsys):
     ("flags", "sentence"),
     [
         ("--dataset scenes --language cs --adapter there.safetensors", "adapter file there.safetensors is damaged"),
-        ("--dataset scenes --language cs --adapter missing.safetensors", "missing.safetensors is missing"),
         ("--dataset scenes --language nl", "scenes has no captions in Dutch"),
         ("--dataset captions.csv --language fr", "captions.csv"),
         ("--dataset multi30k-1k --language cs --data-dir nowhere", "needs the folder nowhere/multi30k"),
@@ -195,17 +175,10 @@ def test_a_dry_run_of_an_evaluation_refuses_what_the_evaluation_would(flags, sen
     assert sorted(path.name for path in tmp_path.iterdir()) == ["captions.csv", "there.safetensors"]
 
 
-def help_of(capsys, command):
-    with pytest.raises(SystemExit):
-        main([command, "--help"])
-    return capsys.readouterr().out
-
-
 def test_help_has_flags_below_headings_in_the_order_of_the_config(capsys):
     text = help_of(capsys, "train")
-    places = [
-        text.index(f"\n{heading}:\n") for heading in ("towers", "data", "adapter", "training", "machine and results")
-    ]
+    headings = ("towers", "data", "adapter", "training", "machine and results")
+    places = [text.index(f"\n{heading}:\n") for heading in headings]
     assert places == sorted(places)
     assert places[2] < text.index("--rank RANK   ") < text.index("\nloss:\n")
     assert places[3] < text.index("--seed SEED   ") < text.index("\nevaluation:\n")

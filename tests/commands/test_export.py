@@ -6,13 +6,13 @@ from helpers.adapter_towers import TEXTS
 from helpers.exporting import export_towers, write_adapters
 
 from pecl.cli import main
+from pecl.commands import export
+from pecl.export import onnx
 
 
 @pytest.fixture
 def pecl(monkeypatch, capsys, tmp_path):
     """Run `pecl export` on tiny towers, next to adapters of German and Czech; return status, output and error."""
-    from pecl.commands import export
-
     monkeypatch.setattr(export, "load_towers", export_towers)
     monkeypatch.chdir(tmp_path)
 
@@ -42,21 +42,8 @@ def test_sentence_transformers_whole_and_adapter_alone(pecl, tmp_path):
     assert "image" not in models[1].modalities
 
 
-def test_open_clip_and_peft(pecl, tmp_path):
-    pytest.importorskip("open_clip", reason="open_clip is not there")
-    write_adapters(tmp_path, "lora")
-    assert pecl("sentence-transformers base --text-only")[0] == 0
-    said = f"{tmp_path}/oc: tiny-xlm-roberta with lora; adapter: cs.safetensors\n"
-    assert pecl("open-clip oc --adapter cs.safetensors")[:2] == (0, said)
-    assert (tmp_path / "oc" / "open_clip_config.json").exists()
-    assert pecl("peft p --adapter cs.safetensors --base base")[0] == 0
-    assert (tmp_path / "p" / "adapter_config.json").exists()
-
-
 def test_onnx_of_a_bank_names_its_slots(pecl, tmp_path, monkeypatch):
     """What is in the file is tested in tests/export; here only that the command hands it the bank."""
-    from pecl.export import onnx
-
     written = {}
 
     def write(text, image, target, int8):

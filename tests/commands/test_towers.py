@@ -89,19 +89,13 @@ def _repository(tower):
     return known["hf_hub"].removesuffix("/")
 
 
-def test_a_folder_of_both_halves_fits(capsys, made):
-    status, halves = checked(capsys, made / "metaclip")
+@pytest.mark.parametrize(("name", "fits"), [("metaclip", True), ("siglip", False)])
+def test_a_folder_of_both_halves_fits_and_an_image_half_that_is_not_there_is_told(capsys, made, name, fits):
+    status, halves = checked(capsys, made / name)
     assert status == 0
-    assert {name: half["fits"] for name, half in halves.items()} == {"text tower": True, "image tower": True}
-    assert "pooling lasttoken" in halves["text tower"]["detail"]
-
-
-def test_an_image_half_that_is_not_there_is_told(capsys, made):
-    status, halves = checked(capsys, made / "siglip")  # without preprocessor_config.json
-    assert status == 0
-    assert halves["text tower"]["fits"]
-    assert not halves["image tower"]["fits"]
-    assert "preprocessor_config.json" in halves["image tower"]["detail"]
+    assert {name: half["fits"] for name, half in halves.items()} == {"text tower": True, "image tower": fits}
+    assert "pooling " in halves["text tower"]["detail"]
+    assert ("preprocessor_config.json" in halves["image tower"]["detail"]) is not fits
 
 
 def test_halves_of_different_widths_do_not_fit(capsys, made, monkeypatch):

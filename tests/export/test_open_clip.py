@@ -115,22 +115,18 @@ def test_a_tokenizer_with_the_prefix_gives_the_towers_tokens():
 
 
 def test_what_open_clip_cannot_hold_is_said(tmp_path):
-    image = image_tower(dim=40)
-    tower = text_tower()
-    tower.head = nn.Linear(32, 40)  # more rows than columns: a bias is out of reach
-    tower.embedding_dim = 40
-    with pytest.raises(ConfigError, match=r"expected a linear layer of full row rank, got one of shape \(40, 32\)"):
-        export_open_clip(tower, image, tmp_path / "x")
-    tower.pooling = "lasttoken"
-    with pytest.raises(ConfigError, match="expected a pooling of mean, cls and one linear layer"):
-        export_open_clip(tower, image, tmp_path / "x")
-    tower = text_tower()
-    image = image_tower()
-    image.preprocessing = {**image.preprocessing, "crop_pct": 0.875, "crop_mode": "center"}
-    with pytest.raises(ConfigError, match=r"expected crop_pct 1 and crop_mode squash or center, got 0\.875 and center"):
-        export_open_clip(tower, image, tmp_path / "x")
-    image = image_tower()
-    image.backbone = nn.Flatten()
-    with pytest.raises(ConfigError, match="expected a model of timm with a linear layer"):
-        export_open_clip(tower, image, tmp_path / "x")
+    tower, wide, other = text_tower(), text_tower(), text_tower()
+    wide.head, wide.embedding_dim = nn.Linear(32, 40), 40  # more rows than columns: a bias is out of reach
+    other.pooling = "lasttoken"
+    cropping, flat = image_tower(), image_tower()
+    cropping.preprocessing = {**cropping.preprocessing, "crop_pct": 0.875, "crop_mode": "center"}
+    flat.backbone = nn.Flatten()
+    for text, image, message in (
+        (wide, image_tower(dim=40), r"expected a linear layer of full row rank, got one of shape \(40, 32\)"),
+        (other, image_tower(), "expected a pooling of mean, cls and one linear layer"),
+        (tower, cropping, r"expected crop_pct 1 and crop_mode squash or center, got 0\.875 and center"),
+        (tower, flat, "expected a model of timm with a linear layer"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            export_open_clip(text, image, tmp_path / "x")
     assert list(tmp_path.iterdir()) == []

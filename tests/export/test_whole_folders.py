@@ -3,6 +3,7 @@
 import itertools
 import re
 import shutil
+import subprocess
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from helpers.adapter_towers import TEXTS, states
 from helpers.export_processes import files_of_at_most, on_tiny_towers
 from helpers.exporting import export_towers, image_tower, text_tower, write_adapters
+from helpers.folders import exchange
 from helpers.grid_processes import Command, killed_at_random
 from helpers.report_results import train
 
@@ -127,15 +129,11 @@ def test_killed_and_run_again_it_gives_the_same_bits(name, kills, folder, tmp_pa
         assert [path.name for path in place.iterdir()] == [path.name for path in plain.iterdir()]
 
 
-def flipped(content):
-    return content[:-2] + bytes([content[-2] ^ 4]) + content[-1:]
-
-
-def edited(content):
-    return content.replace(b"8", b"9", 1)
-
-
-DAMAGES = {"flip": flipped, "cut": lambda content: content[: len(content) // 2], "edit": edited}
+DAMAGES = {
+    "flip": lambda content: content[:-2] + bytes([content[-2] ^ 4]) + content[-1:],
+    "cut": lambda content: content[: len(content) // 2],
+    "edit": lambda content: content.replace(b"8", b"9", 1),
+}
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
@@ -170,16 +168,11 @@ def test_exchanged_weights_are_seen(tmp_path):
             tower.head.weight.add_(seed)
         save_text_encoder(tower, tmp_path / name)
     for file in ("2_Dense/model.safetensors", "2_Dense"):
-        one, other, spare = tmp_path / "a" / file, tmp_path / "b" / file, tmp_path / "spare"
-        one.rename(spare)
-        other.rename(one)
-        spare.rename(other)
-        for name in ("a", "b"):
+        exchange(*(tmp_path / name / file for name in "ab"))
+        for name in "ab":
             with pytest.raises(WeightsError, match="has changed since it was exported"):
                 load_text_encoder(str(tmp_path / name))
-        one.rename(spare)
-        other.rename(one)
-        spare.rename(other)
+        exchange(*(tmp_path / name / file for name in "ab"))
 
 
 @pytest.mark.parametrize(
@@ -201,8 +194,6 @@ def test_a_folder_of_another_program_has_none_and_is_loaded(tmp_path):
 
 
 def test_sha256sum_reads_the_checksums(tmp_path):
-    import subprocess
-
     if shutil.which("sha256sum") is None:
         pytest.skip("sha256sum is not there")
     folder = save_text_encoder(text_tower(), tmp_path / "x")

@@ -146,14 +146,6 @@ def a_file_of_tensors(folder):
     return tensors, write_tensors(folder / "t.safetensors", tensors, {"alpha": "16", "name": "ü"})
 
 
-def test_tensors_come_back_as_they_were_written(tmp_path):
-    tensors, path = a_file_of_tensors(tmp_path)
-    found, metadata = read_tensors(path)
-    assert metadata == {"alpha": "16", "name": "ü"}
-    assert found.keys() == tensors.keys()
-    assert all(found[name].dtype == t.dtype and torch.equal(found[name], t) for name, t in tensors.items())
-
-
 def test_no_flipped_bit_of_a_file_of_tensors_passes(tmp_path):
     """Each bit of the file; what is still read is read as it was (padding, or a digit's other spelling)."""
     tensors, path = a_file_of_tensors(tmp_path)
@@ -178,7 +170,9 @@ def test_the_order_in_a_file_is_no_damage_and_neither_is_a_missing_digest(tmp_pa
     with safe_open(path, "pt") as file:
         metadata = file.metadata()
     save_file(dict(reversed(tensors.items())), path, dict(reversed(metadata.items())))
-    assert read_tensors(path)[1] == {"alpha": "16", "name": "ü"}
+    found, metadata = read_tensors(path)
+    assert metadata == {"alpha": "16", "name": "ü"}
+    assert all(found[name].dtype == t.dtype and torch.equal(found[name], t) for name, t in tensors.items())
     save_file(tensors, path)
     assert torch.equal(read_tensors(path)[0]["w"], tensors["w"])
 
@@ -192,8 +186,9 @@ def test_unwritable_folders_are_named_and_nothing_is_made(tmp_path):
 
 
 def test_hash_of_json_ignores_the_order_of_keys_only():
-    assert sha256_json({"a": 1, "b": [1, 2]}) == sha256_json({"b": [1, 2], "a": 1})
-    assert sha256_json({"a": [1, 2]}) != sha256_json({"a": [2, 1]})
+    assert (
+        sha256_json({"a": 1, "b": [1, 2]}) == sha256_json({"b": [1, 2], "a": 1}) != sha256_json({"a": 1, "b": [2, 1]})
+    )
 
 
 LISTS = st.lists(st.text(st.sampled_from("ab\n\r\0 "), max_size=3), max_size=4)
@@ -232,18 +227,14 @@ def test_names_and_links_inside_a_folder(tmp_path):
 
 
 def _made(kind, path):
-    match kind:
-        case "link":
-            (path.parent / "target").write_text("mine")
-            path.symlink_to("target")
-        case "pipe":
-            os.mkfifo(path)
-        case "folder":
-            path.mkdir()
-        case "text":
-            path.write_text("mine")
-        case "json":
-            path.write_text('{"name": 1}')
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "link":
+        path.symlink_to(_made("text", path.with_name("target")))
+    else:
+        path.write_text({"text": "mine", "json": '{"name": 1}'}[kind])
     return path
 
 
@@ -266,9 +257,7 @@ def test_a_lock_that_is_something_else_is_refused_and_stays(tmp_path, kind):
     with pytest.raises(OutputError), locked(path, "busy"):
         raise AssertionError("it is not to be held")
     assert os.path.lexists(path)
-    if kind == "link":
-        assert (tmp_path / "target").read_text() == "mine"
-    elif kind == "text":
+    if kind in ("link", "text"):
         assert path.read_text() == "mine"
 
 

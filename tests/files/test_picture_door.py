@@ -6,8 +6,8 @@ import os
 import re
 import subprocess
 import sys
-import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -27,15 +27,13 @@ POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n0
 COLOUR = (200, 40, 90)
 
 
-def encoded(format, size=(40, 30), colour=COLOUR, **options):
+def encoded(format, size=(40, 30), colour=COLOUR):
     file = io.BytesIO()
     image = Image.new("RGB", size, colour)
     if format == "HEIF":
         pillow_heif.from_pillow(image).save(file, quality=90)
-    elif format == "MPO":
-        image.save(file, "MPO", save_all=True, append_images=[Image.new("RGB", size)], **options)
     else:
-        image.save(file, format, **options)
+        image.save(file, format, **{"save_all": True, "append_images": [image]} if format == "MPO" else {})
     return file.getvalue()
 
 
@@ -115,11 +113,16 @@ def test_postscript_named_as_a_photograph_starts_no_process(ghostscript, tmp_pat
 def test_formats_beyond_the_list_are_refused(format):
     with pytest.raises(UnidentifiedImageError):
         open_picture(encoded(format))
-
-
-def test_a_narrower_list_is_kept():
     with pytest.raises(UnidentifiedImageError, match=r"expected JPEG, PNG$"):
         open_picture(encoded("TIFF"), ("JPEG", "PNG"))
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """A file that is hashed, and a list of it only."""
+    path = tmp_path / "a.png"
+    path.write_bytes(b"12345")
+    return path, ImageFiles((path,))
 
 
 @pytest.fixture
@@ -188,23 +191,9 @@ def test_a_refusal_by_pillow_is_the_same_sentence(monkeypatch, format):
 
 def test_threads_read_at_the_same_time_and_filters_stay():
     before = list(warnings.filters)
-    content = {format: encoded(format) for format in WRITTEN}
-    failed = []
-
-    def read():
-        try:
-            for _ in range(5):
-                for one in content.values():
-                    assert decode_picture(one).size == (40, 30)
-        except BaseException as error:  # a thread's error is not a test's
-            failed.append(error)
-
-    threads = [threading.Thread(target=read) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not failed
+    with ThreadPoolExecutor(4) as pool:
+        images = list(pool.map(decode_picture, [encoded(format) for format in WRITTEN] * 20))
+    assert {image.size for image in images} == {(40, 30)}
     assert warnings.filters == before
 
 
@@ -225,9 +214,8 @@ before = peak()
 image = ImageFiles((Path(sys.argv[1]),)).load(0)
 print(*image.size, *image.getpixel((0, 0)), (peak() - before) // 1024)
 """
-    ran = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path / "a.jpg")], check=True, capture_output=True, text=True
-    )
+    command = [sys.executable, "-c", script, str(tmp_path / "a.jpg")]
+    ran = subprocess.run(command, check=True, capture_output=True, text=True)
     width, height, *colour, megabytes = map(int, ran.stdout.split())
     assert (width, height) == (6120, 8160)
     assert np.abs(np.subtract(colour, COLOUR)).max() <= 6
@@ -263,26 +251,24 @@ def test_load_and_fingerprint_cannot_disagree(tmp_path):
         rows.load(1, rows.fingerprint(0))
 
 
-def test_a_fingerprint_is_made_once_while_a_file_stays(tmp_path, monkeypatch):
+def test_a_fingerprint_is_made_once_while_a_file_stays(stored, monkeypatch):
     monkeypatch.setattr(image_files, "CLOCK_RESOLUTION_NS", 0)
     hashed = []
     plain = image_files.sha256_file
     monkeypatch.setattr(image_files, "sha256_file", lambda path: hashed.append(path) or plain(path))
-    (tmp_path / "a.png").write_bytes(b"12345")
-    files = ImageFiles((tmp_path / "a.png",))
-    first = files.fingerprint(0)
-    assert files.fingerprint(0) == first
+    _, files = stored
+    assert files.fingerprint(0) == files.fingerprint(0)
     assert len(hashed) == 1
 
 
-def test_equal_size_and_time_do_not_make_two_files_one(tmp_path, monkeypatch):
+def test_equal_size_and_time_do_not_make_two_files_one(stored, monkeypatch):
     """A file that takes the place of another has its own inode; one that is written over has its own change time."""
     monkeypatch.setattr(image_files, "CLOCK_RESOLUTION_NS", 0)
-    path, other = tmp_path / "a.png", tmp_path / "b.png"
-    for one, content in ((path, b"12345"), (other, b"67890")):
-        one.write_bytes(content)
+    path, files = stored
+    other = path.with_name("b.png")
+    other.write_bytes(b"67890")
+    for one in (path, other):
         os.utime(one, ns=(10**18, 10**18))
-    files = ImageFiles((path,))
     first = files.fingerprint(0)
     os.replace(other, path)
     second = files.fingerprint(0)
@@ -294,11 +280,10 @@ def test_equal_size_and_time_do_not_make_two_files_one(tmp_path, monkeypatch):
     assert files.fingerprint(0) == first
 
 
-def test_a_file_just_written_is_hashed_again(tmp_path, monkeypatch):
+def test_a_file_just_written_is_hashed_again(stored, monkeypatch):
     """Two changes within the resolution of the file system's clock leave the same times."""
     monkeypatch.setattr(image_files, "_state", lambda path: (1, 5, 10**18, 10**18))
-    path = tmp_path / "a.png"
-    files = ImageFiles((path,))
+    path, files = stored
     for age, same in ((image_files.CLOCK_RESOLUTION_NS - 1, False), (image_files.CLOCK_RESOLUTION_NS, True)):
         monkeypatch.setattr(image_files, "time", SimpleNamespace(time_ns=lambda age=age: 10**18 + age))
         path.write_bytes(b"12345")
@@ -307,9 +292,7 @@ def test_a_file_just_written_is_hashed_again(tmp_path, monkeypatch):
         assert (files.fingerprint(0) == first) is same
 
 
-def test_a_file_that_is_written_while_it_is_hashed_has_no_fingerprint(tmp_path, monkeypatch):
-    path = tmp_path / "a.png"
-    path.write_bytes(b"12345")
+def test_a_file_that_is_written_while_it_is_hashed_has_no_fingerprint(stored, monkeypatch):
     plain = image_files.sha256_file
 
     def hash_and_write(path):
@@ -319,4 +302,4 @@ def test_a_file_that_is_written_while_it_is_hashed_has_no_fingerprint(tmp_path, 
 
     monkeypatch.setattr(image_files, "sha256_file", hash_and_write)
     with pytest.raises(DataError, match=r"a\.png: it changed while it was read"):
-        ImageFiles((path,)).fingerprint(0)
+        stored[1].fingerprint(0)
