@@ -11,11 +11,10 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from pecl.adapters.combine import check_combination
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.roles import layer_of
 from pecl.adapters.slots import SlotModule, SlotPrompt, SlotRows
-from pecl.adapters.spec import describe
+from pecl.adapters.spec import check_combination, describe
 from pecl.encoders.row_adapter import PromptedInputs
 from pecl.encoders.text import MultilingualTextEncoder
 from pecl.encoders.tokens import around, cut_to
@@ -67,16 +66,15 @@ class Adapter:
         return [module for _, module, _ in self.modules if isinstance(module, SlotPrompt)]
 
     def _check_positions(self) -> None:
-        length = sum(prompt.length for prompt in self.prompts)
-        positions = self.tower.positions
-        if length and self._takes_room:
-            if length > positions - _LEAST:
-                raise ConfigError(
-                    f"adapter: expected prompts of at most {positions - _LEAST} vectors, which leave {_LEAST} of the "
-                    f"{positions} positions of the text tower to a text, got {length}"
-                )
+        length, positions = sum(prompt.length for prompt in self.prompts), self.tower.positions
+        if not length:
             return
-        if length and length + self.tower.max_length > positions:
+        if self._takes_room and length > positions - _LEAST:
+            raise ConfigError(
+                f"adapter: expected prompts of at most {positions - _LEAST} vectors, which leave {_LEAST} of the "
+                f"{positions} positions of the text tower to a text, got {length}"
+            )
+        if not self._takes_room and length + self.tower.max_length > positions:
             raise ConfigError(
                 f"adapter: expected prompts and texts within the {positions} positions of the text tower, got "
                 f"{length} vectors and texts of up to {self.tower.max_length} tokens"
@@ -109,11 +107,10 @@ class Adapter:
 
     def learning_rate_scales(self) -> dict[str, float]:
         """Return the factor on the run's learning rate of each parameter, by name."""
-        return {
-            f"{path}.{name}": config.lr_scale
-            for path, module, config in self.modules
-            for name in module.slot_parameters()
-        }
+        scales = {}
+        for path, module, config in self.modules:
+            scales |= {f"{path}.{name}": config.lr_scale for name in module.slot_parameters()}
+        return scales
 
     def reset_slot(self, slot: int, seed: int) -> None:
         """Give `slot` its initial values: those that a single-slot adapter gets from the same seed."""
@@ -136,11 +133,7 @@ class Adapter:
         return state
 
     def load_slot_state(self, slot: int, state: Mapping[str, torch.Tensor]) -> None:
-        """Put parameters into `slot`.
-
-        Raises:
-            WeightsError: as `check_state`.
-        """
+        """Put parameters into `slot`, or raise WeightsError as `check_state`."""
         self.check_state(state)
         self.put_slot_state(slot, state)
 
@@ -150,11 +143,7 @@ class Adapter:
             parameter.data[slot] = state[name].to(parameter)
 
     def check_state(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Refuse a state whose names or shapes are not those of this adapter, or whose values are not finite.
-
-        Raises:
-            WeightsError: the first difference is named.
-        """
+        """Raise WeightsError unless a state has this adapter's names and shapes, and finite values."""
         mine = dict(self.named_parameters())
         if missing := sorted(mine.keys() - state.keys()):
             raise WeightsError(f"adapter state lacks {len(missing)} of {len(mine)} parameters, first {missing[0]!r}")
@@ -241,11 +230,7 @@ def attach(
 
 
 def check_finite(state: Mapping[str, torch.Tensor]) -> None:
-    """Refuse parameters that are not finite floating-point numbers in float32.
-
-    Raises:
-        WeightsError: the first such parameter is named.
-    """
+    """Raise WeightsError, naming the parameter, unless all are finite floating-point numbers in float32."""
     for name, tensor in state.items():
         if not tensor.is_floating_point() or tensor.layout is not torch.strided or tensor.is_meta:
             kind = f"{tensor.dtype}, {tensor.layout}".replace("torch.", "")

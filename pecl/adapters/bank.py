@@ -25,17 +25,11 @@ from pecl.languages import find_name
 
 @dataclass(frozen=True)
 class BankReport:
-    """The cost of the languages of a bank.
+    """The cost of the languages of a bank."""
 
-    Attributes:
-        tower_bytes: memory of the frozen tower's weights.
-        bytes_per_language: memory of one language's parameters.
-        seconds: time to add each language, including the reading of files.
-    """
-
-    tower_bytes: int
+    tower_bytes: int  # of the frozen tower's weights
     bytes_per_language: int
-    seconds: dict[str, float]
+    seconds: dict[str, float]  # to add each language, including the reading of files
 
     @property
     def share(self) -> float:
@@ -85,7 +79,7 @@ class AdapterBank:
         if not files:
             raise ConfigError("files: expected at least one adapter file, got none")
         bank = cls(tower, files[0].configs)
-        bank.add_files((_language_of(file), file) for file in files)
+        bank.add_files((name_of(file), file) for file in files)
         return bank
 
     @property
@@ -118,22 +112,19 @@ class AdapterBank:
             ConfigError: the bank has the language already, or the file's configuration is another.
             WeightsError: the parameters do not fit, or the file cannot be used on this tower.
         """
-        start = time.perf_counter()
-        if isinstance(adapter, str | Path):
-            adapter = load_adapter_file(adapter)
-        self._add([(language, adapter)], start)
+        self.add_files([(language, adapter)])
 
-    def add_files(self, files: Iterable[tuple[str, AdapterFile]]) -> None:
-        """Add languages with their files in one step: memory grows once.
+    def add_files(self, adapters: Iterable[tuple[str, AdapterFile | Mapping[str, torch.Tensor] | str | Path]]) -> None:
+        """Add languages with their adapters in one step: memory grows once.
 
         Raises:
             ConfigError, WeightsError: as `add`; no language is added.
         """
-        self._add(files, time.perf_counter())
-
-    def _add(self, adapters: Iterable[tuple[str, AdapterFile | Mapping[str, torch.Tensor]]], start: float) -> None:
+        start = time.perf_counter()
         states: dict[str, Mapping[str, torch.Tensor]] = {}
         for language, adapter in adapters:
+            if isinstance(adapter, str | Path):
+                adapter = load_adapter_file(adapter)
             self._check_new(language, [*self._seconds, *states])
             if isinstance(adapter, AdapterFile):
                 self._check_file(adapter)
@@ -150,7 +141,7 @@ class AdapterBank:
     def load(self, path: str | Path, language: str | None = None) -> str:
         """Add the adapter in a file under its own language or `language`, and return the language."""
         file = load_adapter_file(path)
-        language = language or _language_of(file)
+        language = name_of(file, language)
         self.add(language, file)
         return language
 
@@ -179,8 +170,7 @@ class AdapterBank:
         """
         name = find_name(language, self._seconds)
         if name is None:
-            known = ", ".join(self.languages) or "none yet"
-            hint = suggest(language, self.languages)
+            known, hint = ", ".join(self.languages) or "none yet", suggest(language, self.languages)
             raise ConfigError(f"language: expected one in the bank ({known}), got {language!r}{hint}")
         return self.languages.index(name)
 
@@ -257,10 +247,12 @@ class AdapterBank:
             )
 
 
-def _language_of(file: AdapterFile) -> str:
-    if file.language is None:
+def name_of(file: AdapterFile, name: str | None = None) -> str:
+    """Return `name`, or without one the language of the file; raise ConfigError where it says none."""
+    name = name or file.language
+    if name is None:
         raise ConfigError(f"adapter {file.path} does not say which language it is for: expected a name for it")
-    return file.language
+    return name
 
 
 def _together(slots: torch.Tensor, batch_size: int) -> Iterator[torch.Tensor]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 import torch.nn.functional as F
 
-from pecl.adapters.bank import AdapterBank
+from pecl.adapters.bank import AdapterBank, name_of
 from pecl.adapters.formats.files import AdapterFile
 from pecl.adapters.kind import AdapterConfig
 from pecl.adapters.spec import describe, in_order
@@ -74,9 +74,7 @@ class Banks:
         return name
 
     def _new_name(self, file: AdapterFile, name: str | None, others: Iterable[str] = ()) -> str:
-        name = name or file.language
-        if name is None:
-            raise ConfigError(f"adapter {file.path} does not say which language it is for: expected a name for it")
+        name = name_of(file, name)
         if find_name(name, [*self._bank_of, *others]) is not None:
             raise ConfigError(f"adapter {name!r} is loaded already: unload it first, or use another name")
         return name
@@ -96,11 +94,7 @@ class Banks:
             self._bank_of |= dict.fromkeys(group, bank)
 
     def remove(self, name: str) -> None:
-        """Remove an adapter; its memory is freed.
-
-        Raises:
-            ConfigError: it is not loaded.
-        """
+        """Remove an adapter, which frees its memory, or raise ConfigError if it is not loaded."""
         bank = self.bank_of(name)
         del self._bank_of[name]
         bank.remove(name)
@@ -116,11 +110,7 @@ class Banks:
         return {name: describe(bank.configs) for name, bank in list(self._bank_of.items())}
 
     def bank_of(self, name: str) -> AdapterBank:
-        """Return the bank that an adapter is in.
-
-        Raises:
-            ConfigError: it is not loaded.
-        """
+        """Return the bank that an adapter is in, or raise ConfigError if it is not loaded."""
         if name not in self._bank_of:
             raise ConfigError(self.missing(name))
         return self._bank_of[name]
@@ -180,14 +170,8 @@ class Banks:
 
 
 def of_each(language: str | Sequence[str | None] | None, count: int) -> list[str | None]:
-    """Return the language of each of `count` texts, given one for all or one for each.
-
-    Raises:
-        ConfigError: there are not as many languages as texts.
-    """
-    if language is None or isinstance(language, str):
-        return [language] * count
-    languages = list(language)
+    """Return the language of each of `count` texts, given one for all or one for each; else raise ConfigError."""
+    languages = [language] * count if language is None or isinstance(language, str) else list(language)
     if len(languages) != count:
         raise ConfigError(f"{len(languages)} languages for {count} texts: expected one language, or one per text")
     return languages

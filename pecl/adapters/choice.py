@@ -22,17 +22,11 @@ PLAIN = "none"  # names the plain tower where an adapter is expected
 
 @dataclass(frozen=True)
 class AdapterChoice:
-    """The adapter that embeds texts, or the plain tower.
+    """The adapter that embeds texts, or the plain tower."""
 
-    Attributes:
-        path: file or folder of the adapter; None for the plain tower.
-        name: `mini:cs` for an adapter that ships with pecl, the path of any other, `none` for the plain tower.
-        reason: why it is the plain tower; empty with an adapter.
-    """
-
-    path: Path | None
-    name: str
-    reason: str = ""
+    path: Path | None  # file or folder of the adapter; None for the plain tower
+    name: str  # `mini:cs` for an adapter that ships with pecl, the path of any other, `none` for the plain tower
+    reason: str = ""  # why it is the plain tower
 
     @property
     def sentence(self) -> str:
@@ -40,11 +34,7 @@ class AdapterChoice:
         return f"adapter: {self.name}" + (f" ({self.reason})" if self.reason else "")
 
     def read(self, tower: MultilingualTextEncoder) -> AdapterFile | None:
-        """Return the adapter for `tower`, in any format that pecl reads; None for the plain tower.
-
-        Raises:
-            WeightsError: it is missing or damaged, or does not fit `tower`.
-        """
+        """Return the adapter for `tower`, as `read_adapter` reads it; None for the plain tower."""
         return None if self.path is None else read_adapter(self.path, tower)
 
 
@@ -83,19 +73,18 @@ class KnownAdapters:
 
     def for_language(self, language: str | None) -> AdapterChoice:
         """Return the adapter of a language by any of its names; None is a language that is not known."""
+        if language is not None and (found := find_name(language, self.paths)) is not None:
+            return self._choice(self.paths[found])
         known = f"adapters are known for {listed(self.paths)}" if self.paths else "no adapter is known"
         if self._off:
-            return AdapterChoice(None, PLAIN, "as asked for")
-        if language is None:
-            return AdapterChoice(None, PLAIN, f"no language is named; {known}")
-        found = find_name(language, self.paths)
-        if found is not None:
-            return self._choice(self.paths[found])
-        if find_name(language, [ENGLISH]):
-            return AdapterChoice(None, PLAIN, "the plain tower knows English")
-        return AdapterChoice(
-            None, PLAIN, f"none is known for {language_name(language)}; {known}" if self.paths else known
-        )
+            reason = "as asked for"
+        elif language is None:
+            reason = f"no language is named; {known}"
+        elif find_name(language, [ENGLISH]):
+            reason = "the plain tower knows English"
+        else:
+            reason = f"none is known for {language_name(language)}; {known}" if self.paths else known
+        return AdapterChoice(None, PLAIN, reason)
 
     def choose(self, name: str | Path | None, language: str | None) -> AdapterChoice:
         """Return the adapter called `name`, whatever the language; without a name, the adapter of `language`.
@@ -111,11 +100,7 @@ class KnownAdapters:
         return self._choice(self._path_of(name))
 
     def files(self) -> dict[str, AdapterFile]:
-        """Return the adapters, read from their files, by language.
-
-        Raises:
-            WeightsError: a file is damaged.
-        """
+        """Return the adapters, read from their files, by language; raise WeightsError for a damaged file."""
         return {language: self._read(path) for language, path in self.paths.items()}
 
     def _add(self, named: Sequence[str | Path]) -> None:
@@ -136,16 +121,17 @@ class KnownAdapters:
         return AdapterChoice(path, shipped.get(path, str(path)))
 
     def _path_of(self, name: str | Path) -> Path:
+        path = Path(name).expanduser()
+        exists = os.path.exists(path)  # False for a name that no file can have
         if isinstance(name, str):
             tower, colon, language = name.partition(":")
             is_qualified = bool(colon) and tower in (self.tower, *PAIRS)
             found = find_name(language if is_qualified else name, self._shipped)
             if found is not None and (not is_qualified or tower == self.tower):
                 return self._shipped[found]
-            if is_qualified or not _is_path(name):
+            if is_qualified or not (exists or "/" in name or Path(name).suffix):
                 raise ConfigError(f"adapter: {self._expected(name)}")
-        path = Path(name).expanduser()
-        if not os.path.exists(path):  # False for a name that no file can have
+        if not exists:
             raise WeightsError(f"adapter file {path} is missing")
         return path
 
@@ -162,7 +148,3 @@ class KnownAdapters:
         if path not in self._files:
             self._files[path] = load_adapter_file(path)
         return self._files[path]
-
-
-def _is_path(name: str) -> bool:
-    return os.path.exists(Path(name).expanduser()) or "/" in name or bool(Path(name).suffix)

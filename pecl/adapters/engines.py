@@ -4,12 +4,11 @@ OpenDelta knows one adapter at a time, so its engine has one slot. Parameters ar
 adapter file does not tell which engine trained it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 import torch
-from torch import nn
 
 from pecl.adapters.adapter import check_finite, set_trainable
 from pecl.adapters.formats.opendelta import from_opendelta_state_dict
@@ -28,6 +27,8 @@ class OpenDeltaAdapter:
     """An adapter of OpenDelta, with the methods of `Adapter` that training and evaluation use; one slot."""
 
     num_slots = 1
+    works_on_tokens = False  # OpenDelta's modules see batches as the released code gives them
+    first_layer = 0  # OpenDelta does not say where its modules are
 
     def __init__(self, tower: MultilingualTextEncoder, configs: tuple[AdapterConfig, ...], seed: int) -> None:
         kind, options, layer_norms = _opendelta_options(configs)
@@ -36,20 +37,11 @@ class OpenDeltaAdapter:
         _ = tower.fingerprint  # taken while the tower is plain
         self.tower, self.configs = tower, configs
         self.opendelta = attach_opendelta(tower.backbone, kind, seed=seed, layer_norms=layer_norms, **options)
+        # Parameters have OpenDelta's names, and no slot dimension
+        self.named_parameters, self.parameters = self.opendelta.named_parameters, self.opendelta.parameters
+        self.num_parameters = self.opendelta.num_parameters
         set_trainable(tower, self.parameters())  # OpenDelta knows only the backbone; this freezes the head as well
         tower.adapter = self
-
-    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Yield (name, parameter), under OpenDelta's names and without a slot dimension."""
-        return self.opendelta.named_parameters()
-
-    def parameters(self) -> list[nn.Parameter]:
-        """Return the parameters."""
-        return self.opendelta.parameters()
-
-    def num_parameters(self) -> int:
-        """Return the number of trainable parameters."""
-        return self.opendelta.num_parameters()
 
     def learning_rate_scales(self) -> dict[str, float]:
         """Return 1 for each parameter."""
@@ -60,27 +52,13 @@ class OpenDeltaAdapter:
         return self.opendelta.state_dict()
 
     def load_slot_state(self, slot: int, state: Mapping[str, torch.Tensor]) -> None:
-        """Put back parameters that `slot_state` returned.
-
-        Raises:
-            WeightsError: names or shapes are not those of this adapter, or a value is not finite.
-        """
+        """Put back parameters that `slot_state` returned; raise WeightsError for other names, shapes or NaN."""
         check_finite(state)
         self.opendelta.load_state_dict(state)
 
     def file_state(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Return a state under the names of pecl's adapter files."""
         return from_opendelta_state_dict(state)[1]
-
-    @property
-    def works_on_tokens(self) -> bool:
-        """See `RowAdapter`; OpenDelta's modules see batches as the released code gives them."""
-        return False
-
-    @property
-    def first_layer(self) -> int:
-        """See `RowAdapter`; OpenDelta does not say where its modules are."""
-        return 0
 
     def select(self, slots: torch.Tensor | None, rows: int) -> None:
         """See `RowAdapter`; every row uses the one slot."""
@@ -99,11 +77,7 @@ class OpenDeltaAdapter:
 
 
 def _opendelta_options(configs: tuple[AdapterConfig, ...]) -> tuple[str, dict[str, Any], bool]:
-    """Return the kind, options and "also LayerNorms" of an adapter of OpenDelta.
-
-    Raises:
-        ConfigError: OpenDelta has no such kind, combination or option.
-    """
+    """Return the kind, options and "also LayerNorms" of an adapter, or raise ConfigError for what OpenDelta lacks."""
     adapters = [config for config in configs if not isinstance(config, LayerNormConfig)]
     if len(adapters) != 1 or adapters[0].kind not in KINDS:
         kinds = "+".join(config.kind for config in adapters) or "layernorm"
@@ -126,11 +100,7 @@ def _opendelta_options(configs: tuple[AdapterConfig, ...]) -> tuple[str, dict[st
 def attach_with_opendelta(
     tower: MultilingualTextEncoder, configs: Sequence[AdapterConfig], seeds: Sequence[int]
 ) -> OpenDeltaAdapter:
-    """Put an adapter of OpenDelta on `tower`, as `attach` puts pecl's own; see there.
-
-    Raises:
-        ConfigError: several seeds, or configs that OpenDelta does not have.
-    """
+    """Put an adapter of OpenDelta on `tower`, as `attach` does; raise ConfigError for what OpenDelta lacks."""
     if len(seeds) != 1:
         raise ConfigError(f"fleet: expected 1 with engine opendelta, got {len(seeds)}; or use engine pecl")
     return OpenDeltaAdapter(tower, tuple(configs), seeds[0])

@@ -68,20 +68,13 @@ class AdapterConfig(ABC):
         """Return the slot modules that the adapter puts on `tower`, in a fixed order."""
 
     def at_roles(
-        self,
-        tower: MultilingualTextEncoder,
-        roles: Sequence[str],
-        make: Callable[[Any, SlotRows], SlotModule],
+        self, tower: MultilingualTextEncoder, roles: Sequence[str], make: Callable[[Any, SlotRows], SlotModule]
     ) -> list[Placement]:
         """Return a placement for each of `layer_paths`."""
         return [Placement(f"backbone.{path}", make) for path in self.layer_paths(tower, roles)]
 
     def layer_paths(self, tower: MultilingualTextEncoder, roles: Sequence[str]) -> list[str]:
         """Return the paths in the backbone of the modules with one of `roles`, in the layers that are adapted.
-
-        Args:
-            tower: a text tower.
-            roles: names of roles, or one regular expression of the paths of linear layers.
 
         Raises:
             ConfigError: the tower has fewer layers, or no linear layer that the expression matches.

@@ -20,15 +20,14 @@ def merge_slot(adapter: Adapter, slot: int) -> MultilingualTextEncoder:
         WeightsError: a module of the adapter cannot be merged, or merged weights are not finite; the message says why.
     """
     # deepcopy takes a module in here as the copy; it comes from above, so it takes the outermost module of a stack
-    memo = {id(module): _finite(module.merged(slot), path) for path, module, _ in adapter.modules}
+    memo: dict[int, Any] = {}
+    for path, module, _ in adapter.modules:
+        memo[id(module)] = merged = module.merged(slot)
+        if not all(bool(torch.isfinite(weight).all()) for weight in merged.parameters()):
+            raise WeightsError(
+                f"the merged weights of {path} are not finite numbers: the adapter's values are too large"
+            )
     return _copy(adapter.tower, memo, "".join(config.text_prompt for config in adapter.configs))
-
-
-def _finite(layer: nn.Module, path: str) -> nn.Module:
-    """Return a merged layer; raise WeightsError where its weights are not finite."""
-    if not all(bool(torch.isfinite(weight).all()) for weight in layer.parameters()):
-        raise WeightsError(f"the merged weights of {path} are not finite numbers: the adapter's values are too large")
-    return layer
 
 
 def second_tower(tower: MultilingualTextEncoder) -> MultilingualTextEncoder:

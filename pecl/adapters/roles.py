@@ -25,11 +25,7 @@ NORM_ROLES = ("attention_norm", "output_norm")
 
 
 def architecture_of(backbone: PreTrainedModel) -> TextFamily:
-    """Return the family of `backbone`.
-
-    Raises:
-        WeightsError: the architecture is unknown; the message names those that are known.
-    """
+    """Return the family of `backbone`, or raise WeightsError, naming those that are known."""
     model_type = backbone.config.model_type
     if model_type not in FAMILIES:
         raise WeightsError(
@@ -40,38 +36,30 @@ def architecture_of(backbone: PreTrainedModel) -> TextFamily:
 
 
 def paths_of(backbone: PreTrainedModel, role: str) -> list[str]:
-    """Return the paths within `backbone` of the modules with `role`, in order: one for each layer, or one at the top.
+    """Return the paths within a plain `backbone` of the modules with `role`: one for each layer, or one at the top.
 
-    Args:
-        backbone: backbone of a text tower without adapter.
-        role: its name, or a regular expression that matches the whole path of each linear layer.
+    A role may be a regular expression that matches the whole path of each linear layer.
 
     Raises:
         WeightsError: the architecture or the role is unknown; the message names those that are known.
         ConfigError: the regular expression matches no linear layer.
     """
     if is_pattern((role,)):
-        return _matching(backbone, role)
-    architecture = architecture_of(backbone)
-    in_layer, at_top = architecture.in_layer, architecture.at_top
-    if role in at_top:
-        return [at_top[role]]
-    if role not in in_layer:
-        choices = [*in_layer, *at_top]
-        raise WeightsError(f"{backbone.config.model_type} has no such module: {unknown('role', role, choices)}")
-    count = len(architecture.layers_of(backbone))
-    return [f"{architecture.layers}.{i}.{in_layer[role]}" for i in range(count)]
-
-
-def _matching(backbone: PreTrainedModel, pattern: str) -> list[str]:
-    linear = [path for path, module in backbone.named_modules() if isinstance(module, nn.Linear)]
-    found = [path for path in linear if re.fullmatch(pattern, path)]
-    if not found:
+        linear = [path for path, module in backbone.named_modules() if isinstance(module, nn.Linear)]
+        if found := [path for path in linear if re.fullmatch(role, path)]:
+            return found
         raise ConfigError(
             f"target_modules: expected a regular expression of linear layers such as {linear[0]}, got "
-            f"{quoted(pattern)}, which matches none"
+            f"{quoted(role)}, which matches none"
         )
-    return found
+    family = architecture_of(backbone)
+    if role in family.at_top:
+        return [family.at_top[role]]
+    if role not in family.in_layer:
+        choices = [*family.in_layer, *family.at_top]
+        raise WeightsError(f"{backbone.config.model_type} has no such module: {unknown('role', role, choices)}")
+    count = len(family.layers_of(backbone))
+    return [f"{family.layers}.{i}.{family.in_layer[role]}" for i in range(count)]
 
 
 def layer_of(backbone: PreTrainedModel, path: str) -> int:

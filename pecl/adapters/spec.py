@@ -9,11 +9,11 @@ has one of , + = / : in it is put in double quotes: `hard_prompt:text="Language:
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, fields, is_dataclass, replace
 from typing import Any, TypeVar, cast, overload
 
-from pecl.adapters.combine import check_combination
 from pecl.adapters.kind import AdapterConfig, height_of
 from pecl.adapters.kinds.bitfit import BitFitConfig
 from pecl.adapters.kinds.bottleneck import BottleneckConfig
@@ -62,9 +62,6 @@ class UnknownKindError(ConfigError):
     def __init__(self, kind: object, message: str) -> None:
         super().__init__(message)
         self.kind = kind
-
-
-_QUOTED = r'"(?:[^"\\]|\\.)*"'
 
 
 @overload
@@ -141,8 +138,7 @@ def parse_adapter(spec: str, rank: int | None = None, layers: str | None = None)
     chosen: dict[str, AdapterConfig] = {}
     bringing: list[AdapterConfig] = []
     for part in _split(spec, "+"):
-        name, *options = _split(part, ":", 1)
-        for config, brings_norms in _parse_part(name.strip(), options[0] if options else ""):
+        for config, brings_norms in _parse_part(part):
             if config.kind in chosen:
                 raise ConfigError(f"adapter: expected each part once, got {config.kind} twice in {quoted(spec)}")
             chosen[config.kind] = config
@@ -158,14 +154,15 @@ def parse_adapter(spec: str, rank: int | None = None, layers: str | None = None)
     return ordered
 
 
-def _parse_part(name: str, options: str) -> list[tuple[AdapterConfig, bool]]:
+def _parse_part(part: str) -> list[tuple[AdapterConfig, bool]]:
     """Return the configs of one part, and for each whether its name brings LayerNorms."""
+    name, options = (*_split(part, ":", 1), "")[:2]
+    name = name.strip()
     if name in PRESETS:
         if options:
             preset = quoted(PRESETS[name])
             raise ConfigError(f"preset {quoted(name)} takes no options: write out {preset} and change it")
-        parts = [_split(part, ":", 1) for part in PRESETS[name].split("+")]
-        return [found for part in parts for found in _parse_part(part[0], part[1] if len(part) > 1 else "")]
+        return [found for one in PRESETS[name].split("+") for found in _parse_part(one)]
     kind = name.removesuffix("-only")
     if name not in part_names():
         raise ConfigError(unknown("adapter", name, part_names()))
@@ -206,7 +203,7 @@ def _check_name(config_class: type[AdapterConfig], name: str) -> None:
 def _split(text: str, separator: str, maxsplit: int = 0) -> list[str]:
     """Split `text` at `separator` where it is not in double quotes."""
     pieces = [""]
-    for token in re.findall(rf"{_QUOTED}|.", text, flags=re.DOTALL):
+    for token in re.findall(r'"(?:[^"\\]|\\.)*"|.', text, flags=re.DOTALL):
         if token == separator and (not maxsplit or len(pieces) <= maxsplit):
             pieces.append("")
         else:
@@ -230,6 +227,31 @@ def _with_layers(spec: str, configs: dict[str, AdapterConfig], layers: str) -> d
 
 def _has_layers(config: AdapterConfig | type[AdapterConfig]) -> bool:
     return any(item.name == "layers" for item in fields(config))
+
+
+def check_combination(configs: Sequence[AdapterConfig]) -> None:
+    """Refuse configs that cannot work together.
+
+    Raises:
+        ConfigError: a kind is given twice, `full` is next to other parameters, or two kinds train the same biases.
+    """
+    if not configs:
+        raise ConfigError("adapter: expected at least one kind, such as lora, got none")
+    by_kind = {config.kind: config for config in configs}
+    if len(by_kind) < len(configs):
+        twice = Counter(config.kind for config in configs).most_common(1)[0][0]
+        raise ConfigError(f"adapter: expected each kind once, got {twice} twice")
+    others = [kind for kind in by_kind if kind not in ("full", "hard_prompt")]
+    if "full" in by_kind and others:
+        raise ConfigError(f"full and {others[0]} exclude each other: full trains every weight of the tower already")
+    norms, biases = by_kind.get("layernorm"), by_kind.get("bitfit")
+    if isinstance(norms, LayerNormConfig) and isinstance(biases, BitFitConfig):
+        shared = [role for role in norms.target_modules if role in biases.target_modules]
+        if shared:
+            raise ConfigError(
+                f"bitfit and layernorm exclude each other at {'/'.join(shared)}, whose biases both train: leave one "
+                "out (lora, bottleneck and compacter bring layernorm; lora-only and so on do not)"
+            )
 
 
 def in_order(configs: Iterable[AdapterConfig]) -> tuple[AdapterConfig, ...]:

@@ -48,12 +48,9 @@ class LowRankChange:
 
 
 class NormalEquations:
-    """Sums over pairs of features (d wide) and anchors (D wide) for the ridge solution.
+    """Sums over pairs of features, d wide, and anchors, D wide, for the ridge solution.
 
-    Args:
-        features: d.
-        outputs: D.
-        bias: whether the map has a bias; without one, features are not centred and s is their mean square.
+    Without a bias, features are not centred and s is their mean square.
     """
 
     def __init__(self, features: int, outputs: int, *, bias: bool = True) -> None:
@@ -82,11 +79,7 @@ class NormalEquations:
         return self._with_bias(prior.weight.double() + torch.cholesky_solve(residual, metric).T)
 
     def solve_low_rank(self, base: LinearMap, prior: LinearMap, ridge: float, rank: int) -> LowRankChange:
-        """Return the change of `base` of rank `rank` whose outputs are nearest to those of `solve(prior, ridge)`.
-
-        Raises:
-            DataError: as `solve`.
-        """
+        """Return the change of `base` of rank `rank` whose outputs are nearest to those of `solve(prior, ridge)`."""
         metric, residual = self._system(prior, ridge)  # lower triangular L (d, d) with L L^T = M; (d, D)
         found = prior.weight.double().T + torch.cholesky_solve(residual, metric)  # (d, D)
         change = metric.T @ (found - base.weight.double().T)  # (d, D): Frobenius norm = norm in the metric M
@@ -137,12 +130,8 @@ def choose_ridge(
 ) -> tuple[float, dict[float, float]]:
     """Return the strength with the smallest mean squared error on held-out pairs, and the error of each strength.
 
-    Args:
-        equations: sums over the training pairs.
-        prior: map that the solution is shrunk towards.
-        features: (m, d) of the held-out pairs.
-        anchors: (m, D) of the held-out pairs.
-        ridges: strengths; if errors are equal, the larger wins.
+    `equations` are sums over the training pairs; features (m, d) and anchors (m, D) are those of the held-out pairs. If
+    errors are equal, the larger strength wins.
 
     Raises:
         DataError: there are no held-out pairs, or as `NormalEquations.solve`.

@@ -23,31 +23,18 @@ LoadTowers = Callable[[Sequence[Any], bool], Towers]
 
 @dataclass(frozen=True)
 class Setup:
-    """The inputs of a follower before the first batch.
+    """The inputs of a follower before the first batch."""
 
-    Attributes:
-        towers: arguments of `load_towers`.
-        vocabulary: token ids whose word embeddings are kept; None keeps all.
-        engine: name of the engine.
-        adapter: arguments of `parse_adapter`: spec, rank and layers.
-        seeds: one per slot.
-        texts: token ids of the lists of texts whose frozen layers are cached.
-    """
-
-    towers: tuple[Any, ...]
-    vocabulary: list[int] | None
+    towers: tuple[Any, ...]  # arguments of `load_towers`
+    vocabulary: list[int] | None  # token ids whose word embeddings are kept; None keeps all
     engine: str
-    adapter: tuple[Any, ...]
-    seeds: list[int]
-    texts: list[list[list[int]]]
+    adapter: tuple[Any, ...]  # arguments of `parse_adapter`: spec, rank and layers
+    seeds: list[int]  # one per slot
+    texts: list[list[list[int]]]  # token ids of the lists of texts whose frozen layers are cached
 
 
 def set_up(processes: ProcessGroup, setup: Setup) -> None:
-    """Make the followers load towers and slots; called by rank 0.
-
-    Raises:
-        PeclError: a follower failed; the sentence names it.
-    """
+    """Make the followers load towers and slots; called by rank 0. Raise PeclError, naming the follower that failed."""
     if processes.size > 1:
         processes.send({"do": "set up", "setup": vars(setup)})
         for rank, sentence in enumerate(processes.exchange("")):

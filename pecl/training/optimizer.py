@@ -13,11 +13,8 @@ class SlotAdam:
     """Adam without weight decay for parameters (S, ...), each slot with its own learning rate.
 
     Kingma & Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015, algorithm 1; the arithmetic is that of
-    `torch.optim.Adam`, which takes one learning rate for a whole tensor and so cannot serve a fleet.
-
-    Args:
-        parameters: each (S, ...).
-        scales: factor on the learning rate, per parameter.
+    `torch.optim.Adam`, which takes one learning rate for a whole tensor and so cannot serve a fleet. `scales` has a
+    factor on the learning rate for each parameter.
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter], scales: Sequence[float]) -> None:

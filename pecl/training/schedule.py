@@ -44,14 +44,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class SolvedHead:
-    """A head that was solved in closed form.
-
-    Attributes:
-        ridge: strength of the ridge.
-        held_out_mse: mean squared error on held-out pairs.
-        pairs: number of training pairs.
-        seconds: wall time.
-    """
+    """A head that was solved in closed form from a number of pairs; `seconds` is wall time."""
 
     ridge: float
     held_out_mse: float
@@ -61,7 +54,7 @@ class SolvedHead:
 
 @dataclass
 class SlotRecord:
-    """Losses, scores and best weights of one slot.
+    """What a training records of one slot.
 
     Attributes:
         losses: (step, mean loss since the step before) at each validation.
@@ -93,9 +86,8 @@ class SlotRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Return all but the parameters, which are tensors."""
-        solved = [vars(head) for head in self.solved]
-        named = {"losses": self.losses, "scores": self.scores, "best_step": self.best_step, "solved": solved}
-        return named | {"best_score": self.best_score, "stopped": self.stopped, "diverged": self.diverged}
+        names = ("losses", "scores", "best_step", "solved", "best_score", "stopped", "diverged")
+        return {name: getattr(self, name) for name in names} | {"solved": [vars(head) for head in self.solved]}
 
     def restore(self, kept: Mapping[str, Any], best: dict[str, torch.Tensor]) -> None:
         """Set all fields from the output of `to_json` and the best parameters."""

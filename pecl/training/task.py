@@ -20,23 +20,17 @@ def derived_seed(seed: int, purpose: str, number: int) -> int:
 
 @dataclass(frozen=True)
 class ImageTask:
-    """Captioned images that train next to text without images: each step takes a batch of both.
+    """Captioned images that train next to text without images: each step takes a batch of both."""
 
-    Attributes:
-        captions: token ids of the m captions.
-        images: (m, D) embeddings of their images.
-    """
-
-    captions: TokenIds
-    images: torch.Tensor | Embeddings
+    captions: TokenIds  # of m captions
+    images: torch.Tensor | Embeddings  # (m, D)
 
     def batch(self, step: int, size: int, seed: int) -> list[int]:
         """Return the indices of at most `size` pairs for `step`; each epoch visits every pair once, in a new order."""
         size = min(size, len(self.captions))
         epoch, place = divmod(step, len(self.captions) // size)
-        order = torch.randperm(
-            len(self.captions), generator=torch.Generator().manual_seed(derived_seed(seed, "photographs", epoch))
-        )
+        generator = torch.Generator().manual_seed(derived_seed(seed, "photographs", epoch))
+        order = torch.randperm(len(self.captions), generator=generator)
         return order[place * size : (place + 1) * size].tolist()
 
 
@@ -75,20 +69,12 @@ class SlotTask:
 
 @dataclass(frozen=True)
 class Share:
-    """One batch for a tower, as plain lists that JSON can hold.
+    """One batch for a tower, as plain lists that JSON can hold."""
 
-    Attributes:
-        rows: token ids of the R rows.
-        slots: the slot of each row.
-        seeds: dropout seed of each row.
-        seed: seed of modules that do not draw by row.
-        dropout: whether dropout is on.
-    """
-
-    rows: list[list[int]]
-    slots: list[int]
-    seeds: list[int]
-    seed: int
+    rows: list[list[int]]  # token ids
+    slots: list[int]  # of each row
+    seeds: list[int]  # dropout seed of each row
+    seed: int  # of modules that do not draw by row
     dropout: bool
 
 

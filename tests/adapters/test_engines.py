@@ -63,14 +63,6 @@ def test_a_trained_state_gives_the_same_embeddings_through_either_engine(kind, o
     torch.testing.assert_close(tower.encode_text(texts), expected, rtol=0, atol=1e-5)
 
 
-def test_removing_opendelta_gives_the_plain_bits_back(opendelta):
-    tower, texts = tiny_tower(), sentences(4)
-    before = tower.encode_text(texts)
-    adapter = ENGINES["opendelta"](tower, parse_adapter("lora"), seeds=[1])
-    adapter.remove()
-    assert torch.equal(tower.encode_text(texts), before)
-
-
 @pytest.mark.parametrize(
     ("spec", "seeds", "message"),
     [

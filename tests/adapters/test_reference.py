@@ -63,16 +63,6 @@ def compare_with_peft(tower, spec, targets):
     torch.testing.assert_close(tower(*batch_of(tower)), reference(*batch_of(tower)), rtol=0, atol=1e-6)
 
 
-def test_lora_starts_as_pefts_does():
-    """Both draw A from U(-1/sqrt(i), 1/sqrt(i)) and set B to zero."""
-    tower = tower_of("bert")
-    state = attach(tower, parse_adapter("lora-only:r=30")).slot_state(0)
-    a = torch.cat([tensor.flatten() for name, tensor in state.items() if name.endswith("lora_A")])
-    assert a.abs().max() <= 32**-0.5
-    assert abs(a.std().item() - 32**-0.5 / 3**0.5) < 0.005
-    assert not any(tensor.any() for name, tensor in state.items() if name.endswith("lora_B"))
-
-
 def test_lora_dropout_acts_on_the_input_of_a_while_training_alone():
     tower = tower_of("bert")
     filled(tower, "lora-only:lora_dropout=0.5")

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pecl.adapters.combine import check_combination
 from pecl.adapters.kinds.bitfit import BitFitConfig
 from pecl.adapters.kinds.full import FullConfig
 from pecl.adapters.kinds.hard_prompt import HardPromptConfig
@@ -15,7 +14,16 @@ from pecl.adapters.kinds.head import HeadConfig, PoolerConfig
 from pecl.adapters.kinds.layer_norm import LayerNormConfig
 from pecl.adapters.kinds.lora import LoraConfig
 from pecl.adapters.kinds.soft_prompt import SoftPromptConfig
-from pecl.adapters.spec import KINDS, configs_from_json, configs_to_json, describe, in_order, parse_adapter, part_names
+from pecl.adapters.spec import (
+    KINDS,
+    check_combination,
+    configs_from_json,
+    configs_to_json,
+    describe,
+    in_order,
+    parse_adapter,
+    part_names,
+)
 from pecl.errors import ConfigError
 from pecl.options import value_type
 

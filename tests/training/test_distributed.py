@@ -52,40 +52,34 @@ def in_processes(size, do):
     return results
 
 
-def trained(
-    processes, *, dropout=False, anchor="student", spec=CONFIGS, batch_size=5, slots=1, path=None, stop=None, lr=1e-2
-):
+def trained(processes, *, dropout=False, anchor="student", batch_size=5, slots=1, path=None, stop=None, lr=1e-2):
     """Losses, scores and final parameters of a training in the first process; `stop`: the step after which it ends."""
     if not processes.is_first:
         return follow(processes, [], lambda arguments, trims: Towers(tiny_tower, tiny_tower))
-    with processes.leading([]):
-        return led(processes, dropout, anchor, batch_size, slots, path, stop, lr)
-
-
-def led(processes, dropout, anchor, batch_size, slots, path, stop, lr):
     tower = tiny_tower()
     tasks = [task(tower, seed=1 + i, anchor=anchor, lr=lr) for i in range(slots)]
     seeds = [one.seed for one in tasks]
     adapter = attach(tower, CONFIGS, seeds=seeds)
-    set_up(processes, Setup((), None, "pecl", (describe(CONFIGS), None, None), seeds, []))
     schedule = Schedule(epochs=2, batch_size=batch_size, eval_every=2, dropout=dropout)
     scores = iter(range(100))
     run = AlignmentTrainer(
         tower, adapter, tasks, schedule, lambda asked: [float(next(scores))] * len(asked), path, "x", None, processes
     )
-    if stop is not None:
-        step = run.train_step
-        run.train_step = lambda: interrupt() if run.step == stop else step()
-        pecl.training.trainer.SAVE_EVERY_SECONDS = -1.0  # in a process that ends here
-        with pytest.raises(KeyboardInterrupt):
-            run.run()
-        return None
-    records = run.run()
+    with processes.leading([]):
+        set_up(processes, Setup((), None, "pecl", (describe(CONFIGS), None, None), seeds, []))
+        if stop is not None:
+            step = run.train_step
+            run.train_step = lambda: raise_(KeyboardInterrupt()) if run.step == stop else step()
+            pecl.training.trainer.SAVE_EVERY_SECONDS = -1.0  # in a process that ends here
+            with pytest.raises(KeyboardInterrupt):
+                run.run()
+            return None
+        records = run.run()
     return [(r.losses, r.scores, r.best_step) for r in records], [adapter.slot_state(slot) for slot in range(slots)]
 
 
-def interrupt():
-    raise KeyboardInterrupt
+def raise_(error):
+    raise error
 
 
 def close(found, expected):
@@ -165,10 +159,6 @@ def test_a_process_that_cannot_take_part_is_named():
     first, second = in_processes(2, without_weights)
     assert (type(first), str(first)) == (PeclError, "process 1: there is nothing here")
     assert isinstance(second, SaidElsewhereError)
-
-
-def raise_(error):
-    raise error
 
 
 def test_runs_that_differ_are_named():

@@ -1,9 +1,7 @@
 """Read and write adapters of every format: pecl's own files, PEFT's folders, checkpoints of OpenDelta."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-
-import torch
 
 from pecl.adapters.adapter import attach
 from pecl.adapters.formats.files import AdapterFile, check_values, load_adapter_file, save_adapter
@@ -26,44 +24,35 @@ def read_adapter(
 ) -> AdapterFile:
     """Read an adapter for `tower`: a folder is PEFT's, a `.safetensors` file pecl's, any other file OpenDelta's.
 
-    Args:
-        path: file or folder.
-        tower: text tower without an adapter; for formats other than pecl's you must pass the right one.
-        language: language of the adapter; pecl's own files state it, the other formats do not.
-        configs: kinds and options, for an OpenDelta checkpoint, which says little of them (see `infer_configs`).
+    Formats other than pecl's name neither the tower, which you must pass, nor the language. `configs` are for an
+    OpenDelta checkpoint, which says little of its kinds and options (see `infer_configs`).
 
     Raises:
         WeightsError: the adapter is missing or damaged, does not fit `tower`, or holds a parameter that is not finite.
         ConfigError: `configs` are given for a format that holds them.
     """
     path = Path(path)
-    if configs is not None and (path.is_dir() or path.suffix == SUFFIX):
+    is_folder = path.is_dir()
+    if configs is not None and (is_folder or path.suffix == SUFFIX):
         raise ConfigError(f"{path} says itself which adapter it is: leave the adapter's options out")
-    if path.suffix == SUFFIX and not path.is_dir():
+    if path.suffix == SUFFIX and not is_folder:
         file = load_adapter_file(path, tower)
         language = language or file.language
         found, state = file.configs, file.state
-    elif path.is_dir():
+    elif is_folder:
         found, state = read_peft(path, tower)
     else:
         kind, state = from_opendelta_state_dict(load_released_checkpoint(path))
         check_values(path, state)
         found = tuple(configs) if configs is not None else infer_configs(kind, state)
-    check_fit(path, tower, found, state)
-    return AdapterFile(path, language, found, state, tower.name, tower.fingerprint)
-
-
-def check_fit(
-    path: Path, tower: MultilingualTextEncoder, configs: Sequence[AdapterConfig], state: Mapping[str, torch.Tensor]
-) -> None:
-    """Raise WeightsError, naming `path`, unless `state` is that of an adapter of `configs` on `tower`."""
-    adapter = attach(tower, configs, seeds=())
+    adapter = attach(tower, found, seeds=())
     try:
         adapter.check_state(state)
     except WeightsError as error:
         raise WeightsError(f"{path} does not fit the text tower {tower.name}: {error}") from error
     finally:
         adapter.remove()
+    return AdapterFile(path, language, found, state, tower.name, tower.fingerprint)
 
 
 def write_adapter(path: str | Path, adapter: AdapterFile, tower: MultilingualTextEncoder) -> Path:

@@ -27,25 +27,15 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class AdapterFile:
-    """The content of an adapter file.
+    """The content of an adapter file, and the text tower that it was trained on."""
 
-    Attributes:
-        path: its path when it was read.
-        language: language that it was trained for; None if its format does not state one.
-        configs: kinds and their options.
-        state: parameters by name, as `Adapter.slot_state` gives them.
-        tower_name: name of the text tower that it was trained on.
-        fingerprint: fingerprint of that tower.
-        named_by: the result next to the file that names its SHA-256; None without one.
-    """
-
-    path: Path
-    language: str | None
+    path: Path  # when it was read
+    language: str | None  # None if its format does not state one
     configs: tuple[AdapterConfig, ...]
-    state: dict[str, torch.Tensor]
+    state: dict[str, torch.Tensor]  # parameters by name, as `Adapter.slot_state` gives them
     tower_name: str
-    fingerprint: str
-    named_by: Path | None = None
+    fingerprint: str  # of the tower
+    named_by: Path | None = None  # the result next to the file that names its SHA-256
 
     def check_tower(self, tower: MultilingualTextEncoder) -> None:
         """Raise WeightsError, naming both towers, unless the adapter was trained on `tower`."""
@@ -74,18 +64,7 @@ def save_adapter(
     language: str,
     tower: MultilingualTextEncoder,
 ) -> Path:
-    """Write an adapter file, atomically.
-
-    Args:
-        path: the file, `<name>.safetensors` by custom.
-        state: parameters of one slot, see `Adapter.slot_state`.
-        configs: kinds and their options.
-        language: language that the adapter was trained for.
-        tower: the text tower that it was trained on.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
+    """Write an adapter file with the state of a slot, atomically; raise OutputError where it cannot be written."""
     metadata = {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
@@ -120,7 +99,12 @@ def load_adapter_file(path: str | Path, tower: MultilingualTextEncoder | None = 
         raise WeightsError(f"cannot read adapter file {path}: {error.strerror or error}") from error
     if metadata.get("format") != FORMAT:
         raise WeightsError(f"{path}: expected an adapter file of pecl, got another safetensors file")
-    _check_version(path, metadata.get("format_version", ""))
+    if not re.fullmatch(r"[0-9]{1,9}", version := metadata.get("format_version", "")):
+        raise WeightsError(f"adapter file {path} has a damaged header: format_version is {version!r}")
+    if int(version) > FORMAT_VERSION:
+        raise WeightsError(
+            f"adapter file {path} has format {version}, this version of pecl reads up to {FORMAT_VERSION}: upgrade pecl"
+        )
     try:
         configs = configs_from_json(parse_json(metadata["configs"]))
         state = unpack(state) if is_packed(state) else state
@@ -144,12 +128,3 @@ def check_values(path: str | Path, state: Mapping[str, torch.Tensor]) -> None:
         check_finite(state)
     except WeightsError as error:
         raise WeightsError(f"adapter {path} cannot be used: {error}") from error
-
-
-def _check_version(path: Path, version: str) -> None:
-    if not re.fullmatch(r"[0-9]{1,9}", version):
-        raise WeightsError(f"adapter file {path} has a damaged header: format_version is {version!r}")
-    if int(version) > FORMAT_VERSION:
-        raise WeightsError(
-            f"adapter file {path} has format {version}, this version of pecl reads up to {FORMAT_VERSION}: upgrade pecl"
-        )

@@ -57,14 +57,9 @@ def write_peft(
     tower: MultilingualTextEncoder,
     base: str | None = None,
 ) -> Path:
-    """Write an adapter, LoRA with or without LayerNorms, in PEFT's format.
+    """Write the state of a slot, LoRA with or without LayerNorms, in PEFT's format.
 
-    Args:
-        folder: folder of the two files.
-        state: parameters of one slot, see `Adapter.slot_state`.
-        configs: a `LoraConfig`, and a `LayerNormConfig` where LayerNorms are trained.
-        tower: the text tower of the adapter.
-        base: folder or hub id from which PEFT loads the encoder; by default the tower's name.
+    PEFT loads the encoder from `base`, a folder or hub id, by default the tower's name.
 
     Raises:
         ConfigError: the adapter has parts that the format cannot hold.

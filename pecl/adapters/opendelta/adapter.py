@@ -63,18 +63,10 @@ KINDS = {
 
 
 class OpenDelta:
-    """An OpenDelta delta on a backbone. Made by `attach_opendelta`.
-
-    Attributes:
-        kind: lora, bottleneck, compacter or soft_prompt.
-        backbone: the transformers encoder that the delta is on.
-        delta: OpenDelta's own object.
-    """
+    """An OpenDelta delta on a backbone; `delta` is OpenDelta's own object. Made by `attach_opendelta`."""
 
     def __init__(self, kind: str, backbone: PreTrainedModel, delta: Any, layer_norms: list[str]) -> None:
-        self.kind = kind
-        self.backbone = backbone
-        self.delta = delta
+        self.kind, self.backbone, self.delta = kind, backbone, delta
         # OpenDelta trains the backbone's own LayerNorms; these copies bring them back.
         self._plain_layer_norms = {
             path: {name: tensor.clone() for name, tensor in backbone.get_submodule(path).state_dict().items()}
@@ -98,11 +90,7 @@ class OpenDelta:
         return {name: parameter.detach().clone() for name, parameter in self.named_parameters()}
 
     def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Put back parameters that `state_dict` returned.
-
-        Raises:
-            WeightsError: names or shapes are not those of this delta.
-        """
+        """Put back parameters that `state_dict` returned, or raise WeightsError for other names or shapes."""
         mine = dict(self.named_parameters())
         if odd := sorted(mine.keys() ^ state.keys()):
             where = "is missing from" if odd[0] in mine else "is not known to"
@@ -137,16 +125,10 @@ def attach_opendelta(
     target_modules: tuple[str, ...] | None = None,
     **options: Any,
 ) -> OpenDelta:
-    """Put OpenDelta's delta on `backbone` and make it, with the LayerNorms, all that trains.
+    """Put OpenDelta's delta on an XLM-R or BERT encoder and make it, with the LayerNorms, all that trains.
 
-    Args:
-        backbone: transformers XLM-R or BERT encoder, such as `MultilingualTextEncoder.backbone`.
-        kind: lora, bottleneck, compacter or soft_prompt.
-        seed: the initial values are drawn with it, on the CPU, whatever the device.
-        layer_norms: also train both LayerNorms of every layer; None is the kind's default: yes, but for soft_prompt.
-        target_modules: roles of the adapted layers (see `roles`); None is the kind's default.
-        **options: pecl's names: r, lora_alpha, lora_dropout; bottleneck_dim; reduction_factor, phm_dim;
-            num_virtual_tokens. Omitted options have the defaults of pecl's config.
+    Initial values are drawn on the CPU, whatever the device. `layer_norms` also trains both LayerNorms of every layer,
+    `target_modules` are roles of the adapted layers, `options` have pecl's names; all default to those of the kind.
 
     Raises:
         ConfigError: unknown kind or option, options that do not fit the backbone, or OpenDelta is not installed.

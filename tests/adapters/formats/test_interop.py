@@ -80,6 +80,19 @@ def test_pecl_loads_what_peft_writes(architecture, name, tmp_path):
     torch.testing.assert_close(tower.encode_text(TEXTS), theirs.encode_text(TEXTS), rtol=0, atol=1e-5)
 
 
+@pytest.fixture
+def written(tmp_path):
+    """A tower and, in `tmp_path`, a LoRA of it in PEFT's format."""
+    tower = tower_of("bert", torch.float32)
+    write_peft(tmp_path, states(tower)[0], parse_adapter("lora"), tower)
+    return tower
+
+
+def change_options(folder, change):
+    path = folder / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -102,43 +115,34 @@ def test_pecl_loads_what_peft_writes(architecture, name, tmp_path):
         ({"r": None}, "r: expected a whole number, got None"),
     ],
 )
-def test_peft_adapters_that_pecl_cannot_compute_are_refused(change, message, tmp_path):
-    tower = tower_of("bert", torch.float32)
-    write_peft(tmp_path, states(tower)[0], parse_adapter("lora"), tower)
-    options = json.loads((tmp_path / "adapter_config.json").read_text())
-    (tmp_path / "adapter_config.json").write_text(json.dumps(options | change))
+def test_peft_adapters_that_pecl_cannot_compute_are_refused(written, change, message, tmp_path):
+    change_options(tmp_path, change)
     with pytest.raises(WeightsError, match=message):
-        read_peft(tmp_path, tower)
+        read_peft(tmp_path, written)
 
 
-def test_options_that_are_null_are_plain(tmp_path):
-    tower = tower_of("bert", torch.float32)
-    write_peft(tmp_path, states(tower)[0], parse_adapter("lora"), tower)
-    options = json.loads((tmp_path / "adapter_config.json").read_text())
-    for name in ("use_dora", "lora_bias", "rank_pattern", "alpha_pattern", "init_lora_weights"):
-        options[name] = None
-    (tmp_path / "adapter_config.json").write_text(json.dumps(options))
-    assert read_peft(tmp_path, tower)[0] == parse_adapter("lora")
+def test_options_that_are_null_are_plain(written, tmp_path):
+    names = ("use_dora", "lora_bias", "rank_pattern", "alpha_pattern", "init_lora_weights")
+    change_options(tmp_path, dict.fromkeys(names))
+    assert read_peft(tmp_path, written)[0] == parse_adapter("lora")
 
 
-def test_damaged_peft_folders_are_refused(tmp_path):
-    tower = tower_of("bert", torch.float32)
-    write_peft(tmp_path, states(tower)[0], parse_adapter("lora"), tower)
+def test_damaged_peft_folders_are_refused(written, tmp_path):
     weights = tmp_path / "adapter_model.safetensors"
     tensors = load_file(weights)
     for layer in ("layer.1", "layer.0"):
         save_file({name: t for name, t in tensors.items() if f"{layer}.attention.self.query" not in name}, weights)
         with pytest.raises(WeightsError, match=rf"adapts query in some layers only: encoder\.{layer}"):
-            read_peft(tmp_path, tower)
+            read_peft(tmp_path, written)
     save_file(tensors | {"base_model.model.pooler.dense.weight": torch.zeros(2)}, weights)
     with pytest.raises(WeightsError, match=r"expected parameters of .*, got 'base_model.model.pooler.dense.weight'"):
-        read_peft(tmp_path, tower)
+        read_peft(tmp_path, written)
     weights.write_bytes(b"")
     with pytest.raises(WeightsError, match=r"cannot read .*adapter_model.safetensors"):
-        read_peft(tmp_path, tower)
+        read_peft(tmp_path, written)
     (tmp_path / "adapter_config.json").unlink()
     with pytest.raises(WeightsError, match=r"adapter_config.json: expected the config of a LoRA"):
-        read_peft(tmp_path, tower)
+        read_peft(tmp_path, written)
 
 
 def test_conversion_there_and_back(tmp_path):
