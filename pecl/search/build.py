@@ -10,7 +10,6 @@ import contextlib
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,37 +49,24 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class IndexReport:
-    """The outcome of `build_index`.
+    """The outcome of `build_index`: numbers of photographs, and which are unreadable."""
 
-    Attributes:
-        folder: folder of the index.
-        photographs: number of photographs in it.
-        new: photographs that were not there before.
-        changed: photographs whose content has changed.
-        removed: photographs that are gone from the folder, or can no longer be read.
-        unreadable: reason by path, relative to the folder of photographs.
-        again: why unchanged photographs were embedded again; empty otherwise.
-    """
-
-    folder: Path
+    folder: Path  # of the index
     photographs: int
     new: int
     changed: int
-    removed: int
-    unreadable: dict[str, str]
-    again: str = ""
+    removed: int  # gone from the folder, or no longer readable
+    unreadable: dict[str, str]  # reason by path, relative to the folder of photographs
+    again: str = ""  # why unchanged photographs were embedded again; empty otherwise
 
 
 def build_index(folder: str | Path, out: str | Path | None = None, options: IndexOptions | None = None) -> IndexReport:
-    """Create the index of the photographs in `folder`, or update it.
+    """Create the index of the photographs in `folder`, or update it, and return what has changed.
 
     Args:
         folder: photographs, of any depth.
         out: folder of the index; by default `.pecl-index` in `folder`.
         options: options of the index.
-
-    Returns:
-        The counts of photographs that are new, changed, removed and unreadable.
 
     Raises:
         DataError: there is no photograph, or none can be read, or the index is damaged.
@@ -102,8 +88,8 @@ def build_index(folder: str | Path, out: str | Path | None = None, options: Inde
     if not found.photographs:
         reason = next(iter(found.unreadable.values()), "")
         listed = f" ({len(found.unreadable)} could not be looked at: {reason})" if reason else ""
-        named = ", ".join(IMAGE_SUFFIXES)
-        raise DataError(f"{folder}: there are no photographs in it{listed}: expected files named {named}")
+        wanted = f"expected files named {', '.join(IMAGE_SUFFIXES)}"
+        raise DataError(f"{folder}: there are no photographs in it{listed}: {wanted}")
     try:
         check_writable(place)
     except OutputError as error:
@@ -159,14 +145,15 @@ class _Renewer:
         known, suspects, failed = self._sort()
         before = self.before
         same = len(known) == len(self.entries) and not suspects and failed == self.failed and not self.tries_again
-        renewed = before is not None and before.references != references_of(before)
-        options_of = attrgetter("thumbnails", "languages")
-        if before is not None and same and not renewed and options_of(before) == options_of(self.head):
-            self.head = before
-            self._record()
-            self._tidy(list(known.values()))
-            return self._report(list(known.values()), 0, 0, failed)
-        return self._renew(known, suspects, failed)
+        if before is None or not same or before.references != references_of(before):
+            return self._renew(known, suspects, failed)
+        if (before.thumbnails, before.languages) != (self.head.thumbnails, self.head.languages):
+            return self._renew(known, suspects, failed)
+        self.head = before
+        self._record()
+        entries = list(known.values())
+        self._tidy(entries)
+        return self._report(entries, 0, 0, failed)
 
     def _sort(self) -> tuple[dict[str, Entry], list[Photograph], dict[str, Unreadable]]:
         """Split photographs into unchanged, possibly changed, and known unreadable; the lost ones may have changed."""
@@ -234,14 +221,11 @@ class _Renewer:
     ) -> None:
         """Write the generation, its head last; a failure before leaves the index as it was."""
         unreadable = tuple(failed[name] for name in sorted(failed))
-        self.head = replace(self.head, count=len(entries), unreadable=unreadable)
-        self.head = head = replace(self.head, references=references_of(self.head))
+        references = references_of(self.head)
+        self.head = head = replace(self.head, count=len(entries), unreadable=unreadable, references=references)
         rows = {entry.name: row for row, entry in enumerate(entries)}
-        renewal = Renewal(
-            entries,
-            [kept.get(entry.name, -1) for entry in entries],
-            {rows[name]: embedding for name, embedding in fresh.items()},
-        )
+        new = {rows[name]: embedding for name, embedding in fresh.items()}
+        renewal = Renewal(entries, [kept.get(entry.name, -1) for entry in entries], new)
         self._record()
         try:
             files = self.plan.kind.write(self.place, self.before if kept else None, head, renewal)
@@ -268,10 +252,11 @@ class _Renewer:
         """Remove everything of other generations, and bring the small pictures up to date."""
         remove_others(self.place, self.head.generation)
         self.plan.kind.clean(self.head, entries)
-        if self.plan.record and any(one.name != self.head.collection for one in self.plan.record.collections):
+        earlier = self.plan.record.collections if self.plan.record else ()
+        if unused := [one for one in earlier if one.name != self.head.collection]:
             from pecl.search.qdrant import drop_collections
 
-            left = drop_collections(one for one in self.plan.record.collections if one.name != self.head.collection)
+            left = drop_collections(unused)
             own = [] if self.plan.url is None else [Collection(self.plan.url, self.head.collection)]
             write_record(self.place, self.found.root, (*left, *own))
         if self.head.thumbnails:

@@ -23,7 +23,6 @@ from pecl.files import inside, is_sha256, parse_json, read_bytes_limited, sha256
 HEAD = "pecl-index.json"
 HIDDEN = ".pecl-index"  # the index of a folder, unless another place is named
 FORMAT, VERSION = "pecl-index", 3
-LINES_LIMIT = 1 << 32  # bytes that are read of the list of photographs: some ten million lines
 TOWERS = ("image", "text")
 _FORMS = {
     "generation": re.compile(r"[0-9a-f]{16}", re.ASCII),
@@ -35,17 +34,11 @@ _FORMS = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A photograph of an index.
+    """A photograph of an index."""
 
-    Attributes:
-        name: path relative to the folder of photographs, with `/`.
-        stamp: state of the file when it was read.
-        fingerprint: hash of its content, see `ImageFiles.fingerprint`.
-    """
-
-    name: str
-    stamp: Stamp
-    fingerprint: str
+    name: str  # path relative to the folder of photographs, with `/`
+    stamp: Stamp  # state of the file when it was read
+    fingerprint: str  # hash of its content, see `ImageFiles.fingerprint`
 
 
 @dataclass(frozen=True)
@@ -59,43 +52,24 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Head:
-    """The head of an index.
+    """The head of an index of N photographs with embeddings of width D."""
 
-    Attributes:
-        root: folder of the photographs; relative to the index where that lies within.
-        profile: name of the pair of towers.
-        towers: name and fingerprint of the `image` tower that made the embeddings, and of the `text` tower of its pair.
-        width: D, numbers of an embedding.
-        count: N, photographs.
-        engine: vector backend, `store` or `qdrant`.
-        collection: name of the collection of Qdrant; empty with `store`.
-        thumbnails: whether the index keeps small pictures.
-        salt: 32 random hexadecimal digits, which make the ids of photographs unpredictable.
-        decoders: packages that decode images, with their versions: others may read a file that these could not.
-        generation: 16 hexadecimal digits.
-        files: by name, the SHA-256 of the list of photographs, and the digest of the embeddings if the engine keeps
-            them in the folder.
-        unreadable: files that are named like photographs and are not in the index.
-        references: fingerprint of the reference captions that the corrections of hubs were computed with, see
-            `pecl.retrieval.hubs`; empty without corrections.
-        languages: codes of the languages that queries are in, which detection chooses from; empty for all.
-    """
-
-    root: str
-    profile: str
-    towers: dict[str, dict[str, str]]
-    width: int
-    count: int
-    engine: str = "store"
-    collection: str = ""
-    thumbnails: bool = False
-    salt: str = ""
-    decoders: str = ""
-    generation: str = ""
+    root: str  # folder of the photographs; relative to the index where that lies within
+    profile: str  # name of the pair of towers
+    towers: dict[str, dict[str, str]]  # name and fingerprint of the `image` tower, and of the `text` tower of its pair
+    width: int  # D
+    count: int  # N
+    engine: str = "store"  # vector backend, `store` or `qdrant`
+    collection: str = ""  # name of the collection of Qdrant; empty with `store`
+    thumbnails: bool = False  # whether the index keeps small pictures
+    salt: str = ""  # 32 random hexadecimal digits, which make the ids of photographs unpredictable
+    decoders: str = ""  # packages that decode images, with their versions: others may read what these could not
+    generation: str = ""  # 16 hexadecimal digits
+    # By name, the SHA-256 of the list of photographs, and of the embeddings if the engine keeps them in the folder.
     files: dict[str, str] = field(default_factory=dict)
-    unreadable: tuple[Unreadable, ...] = ()
-    references: str = ""
-    languages: tuple[str, ...] = ()
+    unreadable: tuple[Unreadable, ...] = ()  # files that are named like photographs and are not in the index
+    references: str = ""  # fingerprint of the captions that correct hubs, see `pecl.retrieval.hubs`; empty without
+    languages: tuple[str, ...] = ()  # codes of the languages of queries, which detection chooses from; empty for all
 
     @property
     def fingerprints(self) -> dict[str, str]:
@@ -214,7 +188,7 @@ def read_entries(folder: Path, head: Head) -> list[Entry]:
     """
     path = photographs_file(folder, head.generation)
     try:
-        content = read_bytes_limited(path, LINES_LIMIT, follow=False)
+        content = read_bytes_limited(path, 1 << 32, follow=False)  # bytes: some ten million lines
     except FileNotFoundError:
         raise
     except OSError as error:

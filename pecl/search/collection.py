@@ -24,12 +24,7 @@ _LENGTH = 0.01  # by which the length of a vector may differ from 1: a server ma
 
 
 class CollectionRows:
-    """The images of a collection.
-
-    Args:
-        url: address of the server.
-        collection: name of the collection.
-        vector: name of the vector that holds the embeddings of the images.
+    """The images of a collection of the server at `url`, by the vector of this name.
 
     Raises:
         ConfigError: qdrant-client is not installed.
@@ -51,12 +46,7 @@ class CollectionRows:
         self._about = named[vector]
 
     def check(self, width: int, tower: str) -> None:
-        """Raise DataError unless the vectors can be compared with a tower's: width, distance, and with Dot the length.
-
-        Args:
-            width: D of the tower.
-            tower: its name.
-        """
+        """Raise DataError unless the vectors can be compared with a tower's: width, distance, with Dot also length."""
         about = self._about
         if about.size != width or about.multivector_config is not None:
             got = f"width {about.size}" if about.multivector_config is None else "several for each image"

@@ -26,13 +26,10 @@ class Engine(Protocol):
     entries: Sequence[Entry]
 
     def nearest(self, queries: np.ndarray, top: int, corrected: np.ndarray) -> list[list[Match]]:
-        """Return the `top` nearest photographs of each of Q queries, nearest first.
+        """Return the `top` nearest photographs of each of Q queries, (Q, D) of length 1, nearest first.
 
-        Args:
-            queries: (Q, D) embeddings of length 1.
-            top: photographs for each query.
-            corrected: (Q,) bool, whether the photographs' corrections are subtracted from the similarities to a query;
-                all False where the head names no reference captions.
+        Where `corrected`, (Q,) bool, is True, the photographs' corrections are subtracted from the similarities to the
+        query. All are False where the head names no reference captions.
 
         Raises:
             DataError: a similarity is outside -1 to 1, so the embeddings are damaged.
@@ -49,17 +46,11 @@ class Engine(Protocol):
 
 
 class Renewal(NamedTuple):
-    """The changes of a renewal.
+    """The changes of a renewal."""
 
-    Attributes:
-        entries: the N photographs of the new generation, sorted by name.
-        kept: for each its row in the generation before, or -1 where its embedding is new.
-        fresh: new embeddings by their row among `entries`, each (D,) float32 of length 1.
-    """
-
-    entries: list[Entry]
-    kept: Sequence[int]
-    fresh: Mapping[int, np.ndarray]
+    entries: list[Entry]  # the N photographs of the new generation, sorted by name
+    kept: Sequence[int]  # for each its row in the generation before, or -1 where its embedding is new
+    fresh: Mapping[int, np.ndarray]  # new embeddings by their row among `entries`, each (D,) float32 of length 1
 
 
 class EngineKind(Protocol):
@@ -107,18 +98,11 @@ class EngineKind(Protocol):
         ...
 
 
-ENGINES = Registry(
-    "engine",
-    {"store": "pecl.search.store:Store", "qdrant": "pecl.search.qdrant:Qdrant"},
-)
+ENGINES = Registry("engine", {"store": "pecl.search.store:Store", "qdrant": "pecl.search.qdrant:Qdrant"})
 
 
-def engine_kind(name: str, url: str | None = None) -> EngineKind:
-    """Return the engine of this name.
-
-    Args:
-        name: `store` or `qdrant`.
-        url: address of the server, for `qdrant`.
+def engine_kind(name: str, url: str | None) -> EngineKind:
+    """Return the engine of this name, with the address of its server.
 
     Raises:
         ConfigError: there is no such engine, or it needs an address or takes none.
@@ -129,12 +113,7 @@ def engine_kind(name: str, url: str | None = None) -> EngineKind:
 
 
 def check_scores(scores: np.ndarray, holder: object) -> None:
-    """Raise DataError unless all similarities are from -1 to 1, as those of embeddings of length 1 are.
-
-    Args:
-        scores: similarities of any shape.
-        holder: holder of the embeddings, for the message.
-    """
+    """Raise DataError that names `holder` unless all similarities are from -1 to 1: embeddings have length 1."""
     if scores.size and not (scores.min() >= -1 - _TOLERANCE and scores.max() <= 1 + _TOLERANCE):  # NaN is neither
         raise DataError(
             f"{holder} gives similarities of {scores.min():.3g} to {scores.max():.3g}, expected -1 to 1: its "

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -30,23 +29,15 @@ if TYPE_CHECKING:
     from pecl.search.queries import QueryEncoder, QueryLanguage
 
 TOP_LIMIT = 1_000_000  # photographs of an answer
-_ATTEMPTS = 5
 
 
 class Hit(NamedTuple):
-    """A photograph that was found.
-
-    Attributes:
-        path: the file.
-        score: cosine similarity to the query, -1 to 1; minus the photograph's correction if hubs were corrected.
-        id: id of the photograph within the index, which only the index connects with its path.
-        thumbnail: path of its small picture, which `read_thumbnail` reads; None where the index keeps none.
-    """
+    """A photograph that was found."""
 
     path: Path
-    score: float
-    id: str
-    thumbnail: Path | None
+    score: float  # cosine similarity to the query, -1 to 1; minus the photograph's correction if hubs were corrected
+    id: str  # which only the index connects with its path
+    thumbnail: Path | None  # its small picture, which `read_thumbnail` reads; None where the index keeps none
 
 
 class ImageIndex:
@@ -66,15 +57,17 @@ class ImageIndex:
     """
 
     def __init__(
-        self, folder: Path, head: Head, root: Path, engine: Engine, queries: QueryEncoder | None, device: str
+        self,
+        folder: Path,
+        head: Head,
+        root: Path,
+        engine: Engine,
+        queries: QueryEncoder | None,
+        adapters: Iterable[str | Path],
+        device: str,
     ) -> None:
-        self.folder = folder
-        self.head = head
-        self.root = root
-        self._engine = engine
-        self._queries = queries
-        self._device = device
-        self._adapters: tuple[str | Path, ...] = ()
+        self.folder, self.head, self.root = folder, head, root
+        self._engine, self._queries, self._adapters, self._device = engine, queries, tuple(adapters), device
 
     @classmethod
     def open(
@@ -101,7 +94,7 @@ class ImageIndex:
             ConfigError: `queries` is of another profile, or the engine needs a package that is missing.
         """
         place = find_index(folder)
-        for _ in range(_ATTEMPTS):
+        for _ in range(5):
             head = read_head(place)
             root = root_of(place, head)
             try:
@@ -110,9 +103,7 @@ class ImageIndex:
                 continue
             if queries is not None and queries.profile != head.profile:
                 raise ConfigError(f"queries: expected towers of {head.profile}, as the index, got {queries.profile}")
-            index = cls(place, head, root, engine, queries, device)
-            index._adapters = tuple(adapters)
-            return index
+            return cls(place, head, root, engine, queries, adapters, device)
         raise damaged(place / HEAD, f"files of its generation {head.generation} are missing")
 
     def __repr__(self) -> str:
@@ -124,7 +115,7 @@ class ImageIndex:
     def __enter__(self) -> ImageIndex:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @cached_property
@@ -198,10 +189,13 @@ class ImageIndex:
         embedded = self.embed(queries, language, minus=minus)
         if corrected and self.uncorrected:
             raise ConfigError(f"corrected: {self.uncorrected}")
-        if corrected is None:
-            chosen = _are_texts(queries, len(embedded)) & (minus is None and not self.uncorrected)
+        if corrected is None and minus is None and not self.uncorrected:
+            each: Sequence[object] = [queries] * len(embedded)
+            if isinstance(queries, Sequence) and not isinstance(queries, str):
+                each = queries
+            chosen = np.array([isinstance(query, str) for query in each], bool)
         else:
-            chosen = np.full(len(embedded), corrected)
+            chosen = np.full(len(embedded), bool(corrected))
         found = self._engine.nearest(embedded, top, chosen)
         return [[self._hit(match.entry, match.score) for match in matches] for matches in found]
 
@@ -222,7 +216,7 @@ class ImageIndex:
         return _unit(embedded)
 
     def guess_languages(self, texts: Sequence[str]) -> list[LanguageGuess]:
-        """Return the likeliest language of each text; see `QueryEncoder.guess_languages`."""
+        """Return the likeliest language of each text, a `LanguageGuess` of `pecl.data.language_guess`."""
         return self.queries.guess_languages(texts)
 
     def find(self, identity: str) -> Hit:
@@ -327,13 +321,6 @@ def _as_numbers(queries: object, width: int) -> np.ndarray | None:
     if queries.ndim != 2 or queries.shape[1] != width or not np.isfinite(queries).all():
         raise DataError(f"queries: expected finite embeddings of shape (Q, {width}), got {queries.shape}")
     return _unit(queries.astype(np.float32))
-
-
-def _are_texts(queries: object, count: int) -> np.ndarray:
-    """Return (Q,) bool: which of `count` queries are texts."""
-    if isinstance(queries, str) or not isinstance(queries, Sequence):
-        return np.full(count, isinstance(queries, str))
-    return np.array([isinstance(query, str) for query in queries], bool)
 
 
 def _unit(embeddings: np.ndarray) -> np.ndarray:

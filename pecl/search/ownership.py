@@ -7,7 +7,6 @@ import contextlib
 import os
 import re
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 from pecl.errors import ConfigError, DataError
@@ -37,18 +36,18 @@ def check_own(folder: Path) -> None:
 
 def remove_others(folder: Path, generation: str) -> None:
     """Remove the files of all generations of an index but one, and temporary files that a killed process left."""
-    for name in _own_files(folder):
+    for name in regular_files(folder):
         target = _target(name)
         found = _GENERATION.fullmatch(name)
         if found is not None and found["generation"] != generation:
             folder.joinpath(name).unlink(missing_ok=True)
-        elif target != name:
+        elif target != name and _is_own(target):
             remove_abandoned_files(folder, target)
 
 
 def remove_generation(folder: Path, generation: str) -> None:
     """Remove the files of a generation that was not completed; its head was not written."""
-    for name in _own_files(folder):
+    for name in regular_files(folder):
         found = _GENERATION.fullmatch(name)
         if found is not None and found["generation"] == generation:
             folder.joinpath(name).unlink(missing_ok=True)
@@ -67,15 +66,10 @@ def real_folder(path: Path) -> bool:
     return False
 
 
-def regular_files(folder: Path) -> Iterator[str]:
-    """Yield the names of the regular files in a folder, without links."""
+def regular_files(folder: Path) -> list[str]:
+    """Return the sorted names of the regular files in a folder, without links."""
     with os.scandir(folder) as listing:
-        names = [one.name for one in listing if one.is_file(follow_symlinks=False)]
-    yield from sorted(names)
-
-
-def _own_files(folder: Path) -> list[str]:
-    return [name for name in regular_files(folder) if _is_own(_target(name))]
+        return sorted(one.name for one in listing if one.is_file(follow_symlinks=False))
 
 
 def _target(name: str) -> str:

@@ -43,21 +43,17 @@ figcaption { font-size: .85rem; overflow-wrap: anywhere; }
 def write_search_page(path: str | Path, query: str, note: str, hits: Sequence[Hit], index: ImageIndex) -> Path:
     """Write the photographs that were found to `path`, atomically, and return it.
 
-    Args:
-        path: path of the page.
-        query: the query, as its heading.
-        note: a line below it.
-        hits: best first; one whose file can no longer be read is listed without its picture.
-        index: the index that was searched; the folder of its photographs is left out of their names.
+    The query is the heading, the note a line below it. A file that can no longer be read is listed without its picture.
 
     Raises:
         OutputError: it cannot be written.
     """
     # Autoescape: queries and names of files are text, whatever is in them.
     template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(_PAGE)
-    shown = [
-        {"name": _shown(hit.path.relative_to(index.root)), "score": hit.score, **_picture(index, hit)} for hit in hits
-    ]
+    shown = []
+    for hit in hits:
+        name = str(hit.path.relative_to(index.root)).encode("utf-8", "backslashreplace").decode("utf-8")
+        shown.append({"name": name, "score": hit.score, **_picture(index, hit)})
     return write_text(path, template.render(query=query, note=note, hits=shown))
 
 
@@ -69,8 +65,3 @@ def _picture(index: ImageIndex, hit: Hit) -> dict[str, str]:
     except (DataError, OSError) as error:
         return {"uri": "", "reason": str(error)}
     return {"uri": jpeg_uri(small), "reason": ""}
-
-
-def _shown(path: Path) -> str:
-    """Return a path as text; bytes that are not UTF-8 become escapes."""
-    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")

@@ -18,8 +18,6 @@ from pecl.search.engines import ENGINES, EngineKind, engine_kind
 from pecl.search.ownership import check_own, has_head
 from pecl.search.trust import Record, check_hidden, named_root, read_record
 
-_DEFAULT_PROFILE = "mini"
-_ALL = "all"
 _DECODERS = ("pillow", "pillow-heif", "pillow-jxl-plugin")
 
 
@@ -48,23 +46,14 @@ class IndexOptions:
 
 
 class Plan(NamedTuple):
-    """The plan of a renewal.
+    """The plan of a renewal."""
 
-    Attributes:
-        before: head of the generation to go on from; None where nothing of it is used.
-        head: head of the new generation, without the number of photographs.
-        url: address of the Qdrant server; None with `store`.
-        kind: vector backend of the new generation.
-        record: this user's record of the index.
-        had_thumbnails: whether the existing index keeps small pictures.
-    """
-
-    before: Head | None
-    head: Head
-    url: str | None
-    kind: EngineKind
-    record: Record | None
-    had_thumbnails: bool
+    before: Head | None  # head of the generation to go on from; None where nothing of it is used
+    head: Head  # head of the new generation, without the number of photographs
+    url: str | None  # address of the Qdrant server; None with `store`
+    kind: EngineKind  # vector backend of the new generation
+    record: Record | None  # this user's record of the index
+    had_thumbnails: bool  # whether the existing index keeps small pictures
 
 
 def plan(found: PhotographFolder, place: Path, options: IndexOptions) -> Plan:
@@ -88,8 +77,8 @@ def plan(found: PhotographFolder, place: Path, options: IndexOptions) -> Plan:
     engine = options.engine or ("store" if earlier is None or own_url is None else earlier.engine)
     url = options.url or (own_url if engine == "qdrant" else None)
     kind = engine_kind(engine, url)
-    had_thumbnails = earlier is not None and earlier.thumbnails
     head = _new_head(root, place, earlier, engine, options)
+    had_thumbnails = earlier is not None and earlier.thumbnails
     return Plan(None if options.rebuild else earlier, head, url, kind, record, had_thumbnails)
 
 
@@ -158,7 +147,7 @@ def _new_head(root: Path, place: Path, earlier: Head | None, engine: str, option
     collection = kept.collection if kept else f"pecl-{new_generation()}" if engine == "qdrant" else ""
     return Head(
         root=os.path.relpath(root, place.resolve()) if place.resolve().is_relative_to(root) else str(root),
-        profile=options.profile or (earlier.profile if earlier else _DEFAULT_PROFILE),
+        profile=options.profile or (earlier.profile if earlier else "mini"),
         towers=kept.towers if kept else {},
         width=kept.width if kept else 0,
         count=0,
@@ -176,7 +165,7 @@ def _languages(earlier: Head | None, named: Sequence[str] | None) -> tuple[str, 
     """Return the codes of the languages of a new generation, see `IndexOptions`."""
     if named is None:
         return earlier.languages if earlier else ()
-    return () if list(named) == [_ALL] else detectable(named)
+    return () if list(named) == ["all"] else detectable(named)
 
 
 def references_of(head: Head) -> str:

@@ -34,14 +34,9 @@ _BATCH = 256  # points that are sent, or read, together
 
 
 class QdrantStore:
-    """The embeddings of an index in a collection of Qdrant.
+    """The embeddings of an index of N photographs in a collection of Qdrant.
 
-    Args:
-        client: connected client.
-        collection: the collection, of N points or more.
-        head: head of the index.
-        entries: N photographs.
-        surplus: further points, which an unfinished renewal leaves.
+    The collection has `surplus` further points, which an unfinished renewal leaves.
     """
 
     def __init__(
@@ -94,11 +89,8 @@ class QdrantStore:
 class Qdrant:
     """See `EngineKind`.
 
-    Args:
-        url: address of the server.
-
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no address.
     """
 
     def __init__(self, url: str | None) -> None:
@@ -178,11 +170,7 @@ class Qdrant:
 
 
 def drop_collections(collections: Iterable[Collection]) -> list[Collection]:
-    """Delete collections, and return those that are still there since their server does not answer.
-
-    Args:
-        collections: those that this user has made for an index which no longer uses them.
-    """
+    """Delete collections of this user, and return those that are still there since their server does not answer."""
     left = []
     for collection in collections:
         try:

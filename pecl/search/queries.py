@@ -28,27 +28,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-
 Shares = tuple[tuple[str | None, float], ...]  # codes of languages (None: the plain tower) with shares; their sum is 1
 
 
 @dataclass(frozen=True)
 class QueryLanguage:
-    """The language of a query, and its adapter.
+    """The language of a query, and its adapter."""
 
-    Attributes:
-        language: its code; None where it is not known.
-        confidence: confidence of the guess, 0 to 1; None where the language was named.
-        adapter: name of the adapter of the language, see `AdapterChoice`; `none` for the plain tower.
-        sentence: the line that a command prints.
-        shares: the languages whose embeddings of the text are mixed; only one where there is no doubt.
-    """
-
-    language: str | None
-    confidence: float | None
-    adapter: str
-    sentence: str
-    shares: Shares
+    language: str | None  # its code; None where it is not known
+    confidence: float | None  # of the guess, 0 to 1; None where the language was named
+    adapter: str  # name of the adapter, see `AdapterChoice`; `none` for the plain tower
+    sentence: str  # the line that a command prints
+    shares: Shares  # the languages whose embeddings of the text are mixed; only one where there is no doubt
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields that a JSON document has."""
@@ -115,11 +106,7 @@ class QueryEncoder:
         return load_image_encoder(self.profile, device=self.device)
 
     def guess_languages(self, texts: Sequence[str]) -> list[LanguageGuess]:
-        """Return the likeliest language of each text, among all that lingua knows; see `guess_languages`.
-
-        Raises:
-            ConfigError: lingua is not installed.
-        """
+        """Return the likeliest language of each text; see `pecl.data.language_guess.guess_languages`."""
         return guess_languages(texts, self.banks.preferred, self.among)
 
     def language_of(self, text: str, language: str | None = None) -> QueryLanguage:
@@ -157,20 +144,17 @@ class QueryEncoder:
             ConfigError: no such language, or not as many as texts.
             DataError: a text is not one.
         """
-        rows = [
-            (i, code, share) for i, shares in enumerate(self._shares_of_each(texts, language)) for code, share in shares
-        ]
-        codes = [code for _, code, _ in rows]
+        shares = self._shares_of_each(texts, language)
+        places = [i for i, own in enumerate(shares) for _ in own]
+        codes = [code for own in shares for code, _ in own]
         for code in sorted({code for code in codes if self.banks.find(code) is None and code != ENGLISH}, key=str):
             logger.debug("%s", self.known.for_language(code).sentence)
-        embedded = self.banks.encode_text([texts[i] for i, _, _ in rows], codes)  # (R, D)
-        if len(rows) == len(texts):
+        embedded = self.banks.encode_text([texts[i] for i in places], codes)  # (R, D)
+        if len(places) == len(texts):
             return embedded
-        weighted = embedded * torch.tensor([share for _, _, share in rows]).unsqueeze(1)
-        total = torch.zeros(len(texts), embedded.shape[1]).index_add_(
-            0, torch.tensor([i for i, _, _ in rows]), weighted
-        )
-        return F.normalize(total, dim=1)
+        weighted = embedded * torch.tensor([share for own in shares for _, share in own]).unsqueeze(1)
+        total = torch.zeros(len(texts), embedded.shape[1])
+        return F.normalize(total.index_add_(0, torch.tensor(places), weighted), dim=1)
 
     def _shares_of_each(
         self, texts: Sequence[str], language: str | QueryLanguage | Sequence[str | None] | None

@@ -6,6 +6,7 @@ of memory, 1 GB for a million of width 256.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,32 +22,18 @@ _BLOCK = 1 << 12  # rows that are written together
 _NAME, _CORRECTIONS = "embeddings", "corrections"
 
 
-def embeddings_file(folder: Path, generation: str) -> Path:
-    """Return the path of the embeddings of a generation."""
+def _embeddings_file(folder: Path, generation: str) -> Path:
     return folder / f"embeddings-{generation}.safetensors"
 
 
+@dataclass(eq=False)
 class ExactStore:
-    """The embeddings of an index, in memory.
+    """The embeddings of an index, in memory."""
 
-    Args:
-        entries: N photographs.
-        matrix: (N, D) float32, each row of length 1.
-        path: file of the matrix, for messages.
-        corrections: (N,) float32, see `pecl.retrieval.hubs`; None without any.
-    """
-
-    def __init__(
-        self,
-        entries: Sequence[Entry],
-        matrix: np.ndarray,
-        path: Path | None = None,
-        corrections: np.ndarray | None = None,
-    ) -> None:
-        self.entries = entries
-        self.matrix = matrix
-        self.corrections = corrections
-        self._path = path
+    entries: Sequence[Entry]  # N photographs
+    matrix: np.ndarray  # (N, D) float32, each row of length 1
+    path: Path | None = None  # file of the matrix, for messages
+    corrections: np.ndarray | None = None  # (N,) float32, see `pecl.retrieval.hubs`
 
     def embeddings(self) -> np.ndarray:
         """See `Engine`; read-only."""
@@ -58,7 +45,7 @@ class ExactStore:
         for block in in_blocks(len(queries), max(1, _SCORES // len(self.matrix))):
             with np.errstate(invalid="ignore", over="ignore"):  # damaged embeddings are reported below
                 scores = queries[block.start : block.stop] @ self.matrix.T  # (Q, D) x (D, N): (Q, N)
-            check_scores(scores, self._path)
+            check_scores(scores, self.path)
             if self.corrections is not None:
                 scores[corrected[block.start : block.stop]] -= self.corrections
             for own in scores:
@@ -95,13 +82,13 @@ class Store:
 
     def open(self, folder: Path, head: Head) -> ExactStore:
         """See `EngineKind`; the matrix is read into memory."""
-        path = embeddings_file(folder, head.generation)
+        path = _embeddings_file(folder, head.generation)
         entries, rows = read_entries(folder, head), _read_rows(path, head)
         return ExactStore(entries, rows[_NAME], path, rows.get(_CORRECTIONS))
 
     def lost(self, folder: Path, head: Head) -> list[int]:
         """See `EngineKind`; a matrix is whole or damaged."""
-        _read_rows(embeddings_file(folder, head.generation), head)
+        _read_rows(_embeddings_file(folder, head.generation), head)
         return []
 
     def write(self, folder: Path, before: Head | None, head: Head, renewal: Renewal) -> dict[str, str]:
@@ -109,10 +96,10 @@ class Store:
         kept = np.asarray(renewal.kept, np.int64)
         old: Mapping[str, np.ndarray] = {}
         if before is not None and (kept >= 0).any():
-            old = _read_rows(embeddings_file(folder, before.generation), before)
+            old = _read_rows(_embeddings_file(folder, before.generation), before)
             if before.references != head.references:
                 old = {_NAME: old[_NAME]}
-        path = embeddings_file(folder, head.generation)
+        path = _embeddings_file(folder, head.generation)
         references = find_references(head.profile, head.fingerprints) if head.references else None
         names = (_NAME,) if references is None else (_NAME, _CORRECTIONS)
         return {"embeddings": write_rows(path, names, _blocks(head, kept, old, renewal.fresh, references), {})}
@@ -130,12 +117,8 @@ def _blocks(
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yield the embeddings (N, D), and with `references` the corrections (N,), block by block.
 
-    Args:
-        head: head of the new generation, with N and D.
-        kept: (N,) rows of `old`, or -1.
-        old: embeddings before, and corrections that still hold; either may be missing.
-        fresh: new embeddings (D,) by their row.
-        references: reference captions of the corrections.
+    `kept` (N,) has rows of `old`, or -1. `old` holds the embeddings before, and the corrections that still hold; either
+    may be missing.
     """
     for block in in_blocks(head.count, _BLOCK):
         rows, before = np.empty((len(block), head.width), np.float32), kept[block.start : block.stop]

@@ -21,7 +21,6 @@ logger = logging.getLogger(__name__)
 
 FOLDER = "thumbnails"
 SIZE = 320  # pixels: the longer side; about 20 KiB per photograph
-_SUFFIX = ".jpg"
 _OWN = re.compile(r"(?P<fingerprint>[0-9a-f]{64})\.jpg", re.ASCII)
 _TEMPORARY = re.compile(r"\.(?P<target>[0-9a-f]{64}\.jpg)\.[0-9a-f]{16}\.tmp", re.ASCII)
 _DIGEST = 32  # bytes
@@ -29,14 +28,11 @@ _DIGEST = 32  # bytes
 
 def thumbnail_file(folder: Path, fingerprint: str) -> Path:
     """Return the path of the small picture of a photograph in the index `folder`."""
-    return folder / FOLDER / fingerprint[:2] / f"{fingerprint}{_SUFFIX}"
+    return folder / FOLDER / fingerprint[:2] / f"{fingerprint}.jpg"
 
 
 def read_thumbnail(path: Path) -> bytes | None:
-    """Return a small picture as JPEG; None without one, or, with a warning, if it is damaged.
-
-    Args:
-        path: as `thumbnail_file` gives it, or `Hit.thumbnail`.
+    """Return a small picture, see `thumbnail_file`, as JPEG; None without one, or, with a warning, if it is damaged.
 
     Raises:
         DataError: a folder on the way is a link.
@@ -66,7 +62,7 @@ def renew_thumbnails(folder: Path, root: Path, entries: Iterable[Entry], again: 
         folder: folder of the index.
         root: folder of the photographs.
         entries: photographs whose small pictures the index keeps.
-        again: make all of them again.
+        again: whether all are made again.
 
     Raises:
         DataError: a folder of small pictures is a link.

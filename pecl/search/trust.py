@@ -7,7 +7,7 @@ and the collections of Qdrant that were made for it.
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,8 +15,6 @@ from pecl.errors import DataError, unknown
 from pecl.files import default_cache_dir, load_json, sha256_bytes, write_json
 from pecl.search.catalogue import HEAD, HIDDEN, Head, damaged
 from pecl.search.engines import ENGINES, EngineKind, engine_kind
-
-_PARENT = ".."
 
 
 class Collection(NamedTuple):
@@ -28,15 +26,10 @@ class Collection(NamedTuple):
 
 @dataclass(frozen=True)
 class Record:
-    """This user's record of an index.
+    """This user's record of an index."""
 
-    Attributes:
-        root: digest of the path of the folder of photographs.
-        collections: those that were made for the index, the last one last.
-    """
-
-    root: str
-    collections: tuple[Collection, ...] = ()
+    root: str  # digest of the path of the folder of photographs
+    collections: tuple[Collection, ...] = ()  # those that were made for the index, the last one last
 
     def url_of(self, collection: str) -> str | None:
         """Return the server of a collection; None where this user has made no such collection."""
@@ -61,13 +54,12 @@ def write_record(folder: Path, root: Path, collections: tuple[Collection, ...] =
     """
     record = Record(_digest(root), collections)
     if record != read_record(folder):
-        document = {"root": record.root, "collections": [list(one) for one in record.collections]}
-        write_json(_record_file(folder), document)
+        write_json(_record_file(folder), asdict(record))
 
 
 def is_own_folder(folder: Path, head: Head) -> bool:
     """Say whether an index is the hidden one of the folder that it lies in, which needs no record."""
-    return folder.resolve().name == HIDDEN and head.root == _PARENT
+    return folder.resolve().name == HIDDEN and head.root == ".."
 
 
 def named_root(folder: Path, head: Head) -> Path:
@@ -117,13 +109,12 @@ def kind_of(place: Path, head: Head, url: str | None) -> EngineKind:
     """
     if head.engine not in ENGINES:
         raise damaged(place / HEAD, unknown("engine", head.engine, ENGINES))
-    if head.engine == "store":
-        return engine_kind(head.engine, url)
-    record = read_record(place)
-    url = url or (record and record.url_of(head.collection))
-    if url is None:
-        raise DataError(
-            f"{place / HEAD} names a collection of Qdrant that you have not made for it here: name its server with "
-            f"--url, or run `pecl index FOLDER --rebuild`"
-        )
+    if head.engine != "store":
+        record = read_record(place)
+        url = url or (record and record.url_of(head.collection))
+        if url is None:
+            raise DataError(
+                f"{place / HEAD} names a collection of Qdrant that you have not made for it here: name its server with "
+                f"--url, or run `pecl index FOLDER --rebuild`"
+            )
     return engine_kind(head.engine, url)
